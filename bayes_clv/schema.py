@@ -1,0 +1,168 @@
+"""The vocabulary: dimensions, variables, units, and the checks made at each door.
+
+Every other module takes its names from here, so that a name means one quantity in one unit
+wherever it is met. Numbers carry one of three *levels* of uncertainty, and no table or figure
+leaves its level unsaid:
+
+``expected``
+    Only the population parameters vary: the spread of an average, as in the literature.
+``latent``
+    A customer's own purchase rate and dropout vary too.
+``outcome``
+    What will actually be bought and spent: everything above and the chance in each purchase.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+CUSTOMER = "customer"
+CHAIN = "chain"
+DRAW = "draw"
+PERIOD = "period"
+
+LEVELS = ("expected", "latent", "outcome")
+
+QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
+
+# A year of the Gregorian calendar has 365.2425 days; a month is a twelfth of it.
+DAYS_PER_YEAR = 365.2425
+TIME_UNITS = {
+    "hour": 1 / 24,
+    "day": 1.0,
+    "week": 7.0,
+    "month": DAYS_PER_YEAR / 12,
+    "year": DAYS_PER_YEAR,
+}
+UNSTATED = "unstated"
+
+
+class InputError(ValueError):
+    """Input that cannot be used; the message names it, counts it, shows one and says what to do."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What a variable of a dataset means: one line, its unit and, for predictions, its level.
+
+    ``unit`` is ``"time"`` (the dataset's time unit), ``"1/time"``, ``"money"`` (the unit of the
+    spend column), ``"count"``, ``"probability"``, ``"date"`` or ``"id"``.
+    """
+
+    long_name: str
+    unit: str
+    level: str | None = None
+
+
+VARIABLES = {
+    # One row per customer, from the order log.
+    "customer_id": Variable("customer", "id"),
+    "frequency": Variable("repeat purchase occasions (days with a purchase after the first)", "count"),
+    "recency": Variable("age at the last purchase", "time"),
+    "T": Variable("age at the end of observation", "time"),
+    "monetary_value": Variable("mean spend of the repeat occasions", "money"),
+    "first_order": Variable("date of the first order", "date"),
+    "first_spend": Variable("spend of the first purchase occasion", "money"),
+    "historical_spend": Variable("spend to date, first occasion included", "money"),
+    "holdout_purchases": Variable("purchase occasions in the holdout", "count"),
+    "holdout_spend": Variable("spend in the holdout", "money"),
+    # Predictions.
+    "probability_alive": Variable("probability of being alive at the end of observation", "probability", "expected"),
+    "purchase_rate_mean": Variable("mean of the customer's own purchase rate while alive", "1/time", "latent"),
+    "dropout_mean": Variable("mean of the customer's own dropout probability after a purchase", "probability", "latent"),
+    "purchases_expected": Variable("expected purchase occasions over the horizon", "count", "expected"),
+    "purchases": Variable("purchase occasions over the horizon", "count", "outcome"),
+    "spend": Variable("spend over the horizon", "money", "outcome"),
+    "value": Variable("residual value over the horizon, after margin and discount", "money", "outcome"),
+    "historical_value": Variable("margin already earned", "money"),
+    "lifetime_value": Variable(
+        "historical value plus residual value, net of acquisition cost", "money", "outcome"
+    ),
+}
+
+
+def describe(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with ``long_name``, ``units`` and ``level`` attached to known variables.
+
+    A summary such as ``purchases_q05`` or ``value_mean`` is described by its stem.
+    """
+    described = dataset.copy()
+    time_unit = dataset.attrs.get("time_unit", UNSTATED)
+    for name in [*described.data_vars, *described.coords]:
+        key = str(name)
+        stem = re.sub(r"_(mean|sd|q\d\d)$", "", key)
+        variable = VARIABLES.get(key) or VARIABLES.get(stem)
+        if variable is None:
+            continue
+        unit = {"time": time_unit, "1/time": f"1/{time_unit}"}.get(variable.unit, variable.unit)
+        statistic = key[len(stem) + 1 :] if key not in VARIABLES else ""
+        attrs = {"long_name": f"{variable.long_name} ({statistic})" if statistic else variable.long_name}
+        attrs["units"] = unit
+        if variable.level is not None:
+            attrs["level"] = variable.level
+        described[name].attrs = {**described[name].attrs, **attrs}
+    return described
+
+
+def days_per(time_unit: str) -> float:
+    """Return the length of a time unit in days; an unknown unit is refused."""
+    singular = time_unit.strip().lower().removesuffix("s")
+    if singular not in TIME_UNITS:
+        raise InputError(
+            f"Time unit {time_unit!r} is not known. Use one of {', '.join(TIME_UNITS)}."
+        )
+    return TIME_UNITS[singular]
+
+
+def duration(value: str | float, time_unit: str) -> float:
+    """Return a duration in ``time_unit``: ``"52 weeks"`` is converted, a bare number is taken as it is.
+
+    Raises InputError for text without a known unit, a negative or non-finite number, or a duration
+    with a unit when the data's own unit is not stated.
+    """
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]+)?\s*", value)
+        if match is None:
+            raise InputError(f"Duration {value!r} cannot be read. Write it like '52 weeks' or '90 days'.")
+        number = float(match.group(1))
+        if match.group(2) is not None:
+            if time_unit == UNSTATED:
+                raise InputError(
+                    f"Duration {value!r} has a unit, but the customers' time unit is not stated. "
+                    "Give a bare number in the data's own unit, or state time_unit."
+                )
+            # Divide last: whole days and weeks then give exactly the number a person expects.
+            number = number * days_per(match.group(2)) / days_per(time_unit)
+    else:
+        number = float(value)
+    if not math.isfinite(number) or number <= 0:
+        raise InputError(f"Duration {value!r} must be positive and finite.")
+    return number
+
+
+def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
+    """Return the continuous discount rate per ``time_unit`` that equals an annual rate.
+
+    A cash flow at time t is worth exp(-rate * t) today, which is (1 + annual)^(-t) with t in years.
+    """
+    if not (math.isfinite(annual_discount_rate) and annual_discount_rate > -1):
+        raise InputError(
+            f"Annual discount rate {annual_discount_rate!r} must be a finite number above -1; 0.10 means 10 % a year."
+        )
+    if annual_discount_rate == 0:
+        return 0.0
+    if time_unit == UNSTATED:
+        raise InputError(
+            "An annual discount rate needs the customers' time unit, which is not stated. "
+            "Build the customers with summarize(..., time_unit=...) or pass time_unit."
+        )
+    return math.log1p(annual_discount_rate) * days_per(time_unit) / DAYS_PER_YEAR
+
+
+def example(values: Any, bad: np.ndarray) -> str:
+    """Return the first offending value as it should be shown in a message."""
+    return repr(np.asarray(values)[np.flatnonzero(bad)[0]].item())
