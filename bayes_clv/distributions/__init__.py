@@ -1,0 +1,32 @@
+"""The mathematics, one family a file: pure functions of arrays.
+
+A purchase family offers ``PARAMETERS``, ``OBSERVED``, ``likelihood_terms``, ``log_likelihood``,
+``simulate``, ``simulate_purchase_times``, ``latent_draws``, ``latent_means``, ``probability_alive``,
+``expected_purchases``, ``purchases_pmf``, ``survival`` and ``future_state``. To add a family, copy its
+simplest neighbour and add a line to ``FAMILIES``.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from bayes_clv.schema import InputError
+
+FAMILIES = {
+    "bg_nbd": "bayes_clv.distributions.bg_nbd",
+    "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
+}
+
+
+def family(name: str) -> ModuleType:
+    """Return the module of a family; it is imported on first use.
+
+    Raises InputError for a name that is not in ``FAMILIES``.
+
+    Examples
+    --------
+    >>> family("bg_nbd").PARAMETERS
+    ('r', 'alpha', 'a', 'b')
+    """
+    if name not in FAMILIES:
+        raise InputError(f"Family {name!r} is not known. Use one of {', '.join(FAMILIES)}.")
+    return import_module(FAMILIES[name])
