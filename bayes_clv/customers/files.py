@@ -1,0 +1,167 @@
+"""Files as tables: delimited text and Parquet, opened so that nothing in them is guessed.
+
+Delimited text is read with every column as text: a reader that guesses types turns the id "0001" into
+1 and a mistyped amount into a missing one. The delimiter is the one among comma, semicolon, tab and bar
+under which the header holds the wanted columns.
+"""
+
+import csv
+import glob
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bayes_clv.schema import InputError
+
+TEXT_EXTENSIONS = (".csv", ".tsv", ".txt")
+PARQUET_EXTENSIONS = (".parquet", ".pq")
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+# Enough for any header, and to see whether a file is text at all.
+HEAD_BYTES = 1 << 16
+
+
+def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> Any:
+    """Return the file as an Ibis table on the DuckDB connection; what is not a table is refused."""
+    if not path.exists():
+        raise InputError(
+            f"There is no file {str(path)!r}. Check the path (it is read from the folder {str(Path.cwd())!r}). "
+            "Data elsewhere, such as a database or cloud storage, can be opened with Ibis and passed as a table."
+        )
+    if path.is_dir():
+        raise InputError(
+            f"{str(path)!r} is a folder. Pass one file, or open all of them with Ibis and pass that table: "
+            "ibis.read_parquet('folder/*.parquet')."
+        )
+    name = path.name.lower()
+    extension = Path(name.removesuffix(".gz")).suffix
+    if extension in PARQUET_EXTENSIONS and not name.endswith(".gz"):
+        return _open_parquet(connection, path)
+    if extension in TEXT_EXTENSIONS:
+        return _open_text(connection, path, wanted)
+    raise InputError(
+        f"{path.name!r} has an extension that is not known here. Orders are read from .csv, .tsv, .txt (each "
+        "also as .gz) and .parquet files; open anything else with pandas or Ibis and pass the table."
+    )
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Return the error to show when DuckDB gave up in the middle of a file."""
+    text = str(error)
+    line = re.search(r"CSV Error on Line: (\d+)", text)
+    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    if line is not None and counts is not None:
+        return InputError(
+            f"{path.name!r}, line {line.group(1)}: {counts.group(2)} values where the header names "
+            f"{counts.group(1)} columns. Put values that contain the delimiter in double quotes, or "
+            "correct the line."
+        )
+    where = f", line {line.group(1)}" if line is not None else ""
+    if "unicode" in text.lower() or "utf-8" in text.lower():
+        return InputError(
+            f"{path.name!r}{where}: the text is not UTF-8. Save the file as UTF-8 and try again."
+        )
+    if "unterminated quote" in text:
+        return InputError(
+            f"{path.name!r}{where}: a double quote is opened and never closed. Close it, or write it twice "
+            "where it is part of the value."
+        )
+    if "state machine" in text:
+        return InputError(
+            f"{path.name!r} mixes line ends (CR LF and LF) or quotes in a way that cannot be read as one "
+            "table. Save it again from one program."
+        )
+    return InputError(
+        f"{path.name!r}{where} cannot be read to its end: the file is damaged or cut short. Write it anew "
+        "from where it came."
+    )
+
+
+def _open_parquet(connection: Any, path: Path) -> Any:
+    import duckdb
+
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name!r} is empty (0 bytes). Write the order log to it again.")
+    try:
+        return connection.read_parquet(glob.escape(str(path)))
+    except duckdb.Error:
+        raise InputError(
+            f"{path.name!r} is not a readable Parquet file: it is damaged, cut short or of another kind. "
+            "Write it anew, or give it the extension of what it is."
+        ) from None
+
+
+def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> Any:
+    delimiter, names = _header(path, _head(path), wanted)
+    return connection.read_csv(
+        glob.escape(str(path)),
+        columns=dict.fromkeys(names, "string"),
+        auto_detect=False,
+        header=True,
+        delim=delimiter,
+        quote='"',
+        escape='"',
+    )
+
+
+def _head(path: Path) -> str:
+    """Return the beginning of a text file; bytes that are not UTF-8 text are refused."""
+    try:
+        opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
+        with opener(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InputError(
+            f"{path.name!r} ends in .gz but is not a readable gzip file. Compress it anew, or remove the .gz."
+        ) from None
+    if not head.strip():
+        raise InputError(f"{path.name!r} is empty. Write the order log to it again.")
+    try:
+        # A character cut in two by the end of the head is no error.
+        text = io.TextIOWrapper(
+            io.BytesIO(head[: head.rfind(b"\n") + 1] or head), encoding="utf-8-sig"
+        ).read()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(
+            f"{path.name!r} is not a table in UTF-8 text: it begins with the bytes {head[:8]!r}. Save a "
+            "spreadsheet as 'CSV UTF-8'; give other kinds of file their own extension."
+        )
+    return text
+
+
+def _header(path: Path, text: str, wanted: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the delimiter and the column names of a delimited text."""
+    first = {
+        mark: [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=mark))]
+        for mark in DELIMITERS
+    }
+    delimiter = max(first, key=lambda mark: (len(set(wanted) & set(first[mark])), len(first[mark])))
+    names = first[delimiter]
+    if len(names) == 1:
+        line = text.splitlines()[0].strip()
+        raise InputError(
+            f"{path.name!r} is not a delimited table: its first line, {_short(line)!r}, has no "
+            f"{', '.join(DELIMITERS.values())}. If its columns are separated by blanks, read it with "
+            "pandas.read_csv(path, sep=r'\\s+', header=None, names=[...], dtype=str) and pass that table."
+        )
+    for name in wanted:
+        if names.count(name) > 1:
+            raise InputError(
+                f"{path.name!r} has {names.count(name)} columns called {name!r}. Rename all but one."
+            )
+    # Other columns are not read, but each needs a name of its own.
+    seen: set[str] = set()
+    unique = []
+    for position, name in enumerate(names):
+        unique.append(name if name and name.lower() not in seen else f"{name}__{position}")
+        seen.add(unique[-1].lower())
+    return delimiter, unique
+
+
+def _short(text: str, length: int = 40) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,354 @@
+"""The door: any table of orders becomes one Ibis table of (customer_id text, date, spend).
+
+Every row is given the number of its first problem, 0 for none, so that problems can be counted, shown and
+added up: a row is used or it is accounted for, never lost. The rules are one Ibis expression, run by an
+embedded DuckDB for files and data frames and by the owner's engine for an Ibis table. Text is matched against
+a pattern before it is cast, because engines disagree about what else they accept as a date or a number, and a
+zoned timestamp is refused: the day it falls on is the shop's decision, not the computer's.
+
+Spend is rounded to four decimals, as decimal(18,4), before anything is added up: sums then do not depend on the
+order of the rows or on the engine.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bayes_clv.customers import files
+from bayes_clv.schema import InputError
+
+# How missing values look after a detour through text. No customer is called "nan".
+MISSING_WORDS = ("", "nan", "na", "n/a", "<na>", "nat", "null", "none")
+ISO_DAY = r"(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+ISO = rf"^{ISO_DAY}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.,][0-9]+)?)?)?$"
+COMPACT = r"^(19|20|21)[0-9]{6}$"
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+# Whole numbers up to here are exact as float64; above it two ids may have become one.
+EXACT_FLOAT = 2.0**53
+# decimal(18,4) holds amounts below this; the smallest it can tell from zero is half of 0.0001.
+LARGEST_SPEND = 1e14
+SMALLEST_SPEND = 0.00005
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns to read; ``spend`` is None for a log without amounts."""
+
+    customer_id: str = "customer_id"
+    date: str = "date"
+    spend: str | None = "spend"
+
+    def wanted(self) -> list[str]:
+        """Return the names in use."""
+        return [name for name in (self.customer_id, self.date, self.spend) if name is not None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a row cannot be used: the column's role, what is wrong with it, and what to do."""
+
+    role: str
+    what: str
+    advice: str
+
+
+PROBLEMS = {
+    1: Problem("customer_id", "a missing customer id", "Give each order the id of its customer."),
+    2: Problem(
+        "customer_id",
+        "an id that is a fraction or too large to be exact as a decimal number",
+        "Read the ids as text.",
+    ),
+    3: Problem("date", "a missing date", "Give each order its day."),
+    4: Problem(
+        "date",
+        "a date that cannot be read",
+        "Write dates as 1997-01-31, 1997-01-31 14:30:00 or 19970131, in the years 1900 to 2199.",
+    ),
+    5: Problem("spend", "a missing spend", "Fill in the amount; a free order is 0."),
+    6: Problem(
+        "spend",
+        "a spend that is not a number",
+        "Write amounts as plain numbers such as 1234.50: no currency sign, no thousands separator, a point "
+        "before the decimals.",
+    ),
+    7: Problem("spend", "an infinite spend or one of 10^14 and more", "Correct the amount."),
+    8: Problem(
+        "spend",
+        "a negative spend",
+        "A negative amount is a return: net it against the order it returns, and remove the order where nothing "
+        "is left.",
+    ),
+    9: Problem(
+        "spend",
+        "a spend above zero that rounds to zero (four decimals are kept)",
+        "State the amounts in a smaller unit of money.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class OrderLog:
+    """Orders behind the door: an Ibis table, the engine that runs it, and what to call it in messages.
+
+    ``rows`` has ``customer_id`` (text), ``date``, ``spend`` (decimal(18,4), if there are amounts) and ``problem``
+    (a key of PROBLEMS, 0 for none); ``raw`` has the same rows as they were given.
+    """
+
+    rows: Any
+    raw: Any
+    backend: Any
+    name: str
+    columns: Columns
+    path: Path | None = None
+
+    def fetch(self, expression: Any) -> Any:
+        """Run an expression and return its result as a PyArrow table."""
+        import duckdb
+
+        try:
+            return self.backend.to_pyarrow(expression)
+        except duckdb.Error as error:
+            if self.path is None:
+                raise
+            raise files.unreadable(self.path, error) from None
+
+
+def open_orders(orders: Any, columns: Columns) -> OrderLog:
+    """Return the orders as an OrderLog; what is not a table of orders is refused."""
+    import ibis
+
+    wanted = columns.wanted()
+    if len(set(wanted)) < len(wanted):
+        raise InputError(
+            f"One column is named for two purposes: {wanted}. Name a column of its own for each."
+        )
+    path = None
+    if isinstance(orders, str | os.PathLike):
+        path = Path(os.fspath(orders)).expanduser()
+        backend = ibis.duckdb.connect()
+        table, name = files.open_file(backend, path, wanted), repr(path.name)
+    elif isinstance(orders, ibis.Table):
+        backend, table, name = orders.get_backend(), orders, "the order log"
+    else:
+        backend = ibis.duckdb.connect()
+        table, name = ibis.memtable(_arrow_table(orders, wanted)), "the order log"
+    check_columns(list(table.columns), wanted, name, can_omit=columns.spend)
+    raw = table.select(
+        customer_id=table[columns.customer_id],
+        date=table[columns.date],
+        **({} if columns.spend is None else {"spend": table[columns.spend]}),
+    )
+    return OrderLog(_parse(raw, columns), raw, backend, name, columns, path)
+
+
+def check_columns(
+    present: Sequence[Any], wanted: Sequence[str], name: str, can_omit: str | None = None
+) -> None:
+    """Refuse a table without the wanted columns, listing those it has and the closest to each."""
+    missing = [column for column in wanted if column not in present]
+    if not missing:
+        return
+    shown = [str(column) for column in present]
+    lowered = {column.lower(): column for column in shown}
+    hints = []
+    for column in missing:
+        close = difflib.get_close_matches(column.lower(), lowered, n=1, cutoff=0.5)
+        if close:
+            hints.append(f"Is {lowered[close[0]]!r} what is called {column!r} here?")
+    if can_omit is not None and can_omit in missing:
+        hints.append("A log without amounts is summarised with spend=None.")
+    if shown and all(re.search(r"^\s*[-+]?[0-9]", column) for column in shown):
+        hints.append("The first line seems to hold values: add a line with the names of the columns.")
+    raise InputError(
+        f"{name[:1].upper()}{name[1:]} has no column {' and no column '.join(map(repr, missing))}. "
+        f"It has: {', '.join(shown[:20])}{', …' if len(shown) > 20 else ''}. "
+        "Rename its columns or name them in the call. " + " ".join(hints)
+    )
+
+
+def show_problem(log: OrderLog, number: int) -> str:
+    """Return the first row with a problem, as it was given."""
+    # The raw columns go beside the parsed ones because the reader wants to find the row in the source.
+    raw = {f"raw_{name}": log.raw[name] for name in log.raw.columns}
+    rows = _parse(log.raw.mutate(**raw), log.columns, keep=list(raw))
+    found = log.fetch(rows.filter(rows.problem == number).select(*raw).limit(1)).to_pylist()[0]
+    names = dict(zip(("customer_id", "date", "spend"), _named(log.columns), strict=True))
+    return ", ".join(
+        f"{names[key.removeprefix('raw_')]} {'missing' if value is None else repr(str(value))}"
+        for key, value in found.items()
+    )
+
+
+def advice(number: int, shown: str) -> str:
+    """Return what to do about a problem; a date that failed for a known reason gets that reason."""
+    if number == 4:
+        if re.search(r"\d:\d\d.*([zZ]|[+-]\d\d:?\d\d)'", shown):
+            return (
+                "A time with a zone does not say on which day of the shop it falls: convert it to the shop's "
+                "own time and write the day."
+            )
+        if re.search(r"'\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", shown):
+            return (
+                "Day and month cannot be told apart with certainty: write 1997-01-31, for example with "
+                "pandas.to_datetime(column, format='%d/%m/%Y')."
+            )
+    return PROBLEMS[number].advice
+
+
+def _named(columns: Columns) -> tuple[str, str, str]:
+    return columns.customer_id, columns.date, columns.spend or ""
+
+
+def _parse(raw: Any, columns: Columns, keep: Sequence[str] = ()) -> Any:
+    """Return parsed columns and the number of each row's first problem."""
+    import ibis
+
+    identity, id_missing, id_bad = _parse_id(raw.customer_id, columns.customer_id)
+    day, date_missing, date_bad = _parse_date(raw.date, columns.date)
+    problems = [(id_missing, 1), (id_bad, 2), (date_missing, 3), (date_bad, 4)]
+    parsed = {"customer_id": identity, "date": day}
+    if columns.spend is not None:
+        amount, missing, bad = _parse_number(raw.spend, columns.spend)
+        problems += [
+            (missing, 5),
+            (bad, 6),
+            (amount.abs() >= LARGEST_SPEND, 7),
+            (amount < 0, 8),
+            ((amount > 0) & (amount < SMALLEST_SPEND), 9),
+        ]
+        kept = (amount >= 0) & (amount < LARGEST_SPEND)
+        parsed["spend"] = ibis.ifelse(kept, amount, ibis.null("float64")).cast("decimal(18, 4)")
+    return raw.select(**parsed, problem=ibis.cases(*problems, else_=0), **{name: raw[name] for name in keep})
+
+
+def _parse_id(column: Any, name: str) -> tuple[Any, Any, Any]:
+    """Return the id as text, whether it is missing, and whether it cannot be trusted."""
+    import ibis
+
+    kind = column.type()
+    never = ibis.literal(False)
+    if kind.is_string():
+        text = column.strip()
+        return text, text.isnull() | text.lower().isin(MISSING_WORDS), never
+    if kind.is_integer() or kind.is_uuid():
+        return column.cast("string"), column.isnull(), never
+    if kind.is_floating() or kind.is_decimal():
+        # A column of whole numbers becomes float when one is missing: "1", never "1.0".
+        missing = column.isnull() | column.isnan() if kind.is_floating() else column.isnull()
+        number = ibis.ifelse(missing, ibis.null(kind), column)
+        exact = (number.abs() < EXACT_FLOAT) & (number.floor() == number)
+        return ibis.ifelse(exact, number, ibis.null(kind)).cast("int64").cast("string"), missing, ~exact
+    raise _wrong_type(name, kind, "Customer ids are text or whole numbers.")
+
+
+def _parse_date(column: Any, name: str) -> tuple[Any, Any, Any]:
+    """Return the day, whether it is missing, and whether it cannot be read."""
+    import ibis
+
+    kind = column.type()
+    if kind.is_date() or kind.is_timestamp():
+        if kind.is_timestamp() and kind.timezone is not None:
+            raise InputError(
+                f"Column {name!r} holds timestamps in the time zone {kind.timezone!r}, which do not say on which "
+                "day of the shop an order falls. Convert them first: in pandas "
+                f"orders[{name!r}].dt.tz_convert('Europe/Berlin').dt.tz_localize(None), in a database a cast "
+                "to date in the shop's zone."
+            )
+        day = column.cast("date")
+        usable = day.year().between(1900, 2199)
+        return ibis.ifelse(usable, day, ibis.null("date")), column.isnull(), ~usable
+    if kind.is_string():
+        text = column.strip()
+    elif kind.is_integer() or kind.is_floating():
+        text, _, _ = _parse_id(column, name)
+    else:
+        raise _wrong_type(name, kind, "Dates are dates, timestamps, or text such as 1997-01-31 or 19970131.")
+    missing = column.isnull()
+    if kind.is_floating():
+        missing = missing | column.isnan()
+    elif kind.is_string():
+        missing = missing | text.lower().isin(MISSING_WORDS)
+    written = ibis.cases(
+        (text.re_search(ISO), text.substr(0, 10)),
+        (text.re_search(COMPACT), text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)),
+        else_=ibis.null("string"),
+    )
+    # The pattern lets 30 February through; the cast does not.
+    day = ibis.ifelse(written.re_search(rf"^{ISO_DAY}$"), written, ibis.null("string")).try_cast("date")
+    return day, missing, day.isnull()
+
+
+def _parse_number(column: Any, name: str) -> tuple[Any, Any, Any]:
+    """Return the amount as float64, whether it is missing, and whether it is not a number."""
+    import ibis
+
+    kind = column.type()
+    never = ibis.literal(False)
+    if kind.is_string():
+        text = column.strip()
+        missing = text.isnull() | text.lower().isin(MISSING_WORDS)
+        readable = text.re_search(NUMBER)
+        return ibis.ifelse(readable, text, ibis.null("string")).cast("float64"), missing, ~readable
+    if kind.is_floating():
+        missing = column.isnull() | column.isnan()
+        return ibis.ifelse(missing, ibis.null(kind), column).cast("float64"), missing, never
+    if kind.is_integer() or kind.is_decimal():
+        return column.cast("float64"), column.isnull(), never
+    raise _wrong_type(name, kind, "Spend is a number.")
+
+
+def _wrong_type(name: str, kind: Any, rule: str) -> InputError:
+    return InputError(
+        f"Column {name!r} has the type {kind}, which cannot be used. {rule} Convert the column."
+    )
+
+
+def _arrow_table(orders: Any, wanted: Sequence[str]) -> Any:
+    """Return the wanted columns of a data frame as an Arrow table."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if not isinstance(orders, pd.DataFrame):
+        if hasattr(orders, "__arrow_c_stream__"):
+            return pa.table(orders)
+        raise InputError(
+            f"Orders of type {type(orders).__name__!r} cannot be read. Pass the path of a CSV or Parquet file, "
+            "a pandas DataFrame, an Arrow table or an Ibis table."
+        )
+    names = list(orders.columns)
+    for name in wanted:
+        if names.count(name) > 1:
+            raise InputError(
+                f"The order log has {names.count(name)} columns called {name!r}. Rename all but one."
+            )
+        if name not in names and name in orders.index.names:
+            raise InputError(
+                f"{name!r} is the index of the order log, not a column. Pass orders.reset_index()."
+            )
+    check_columns(names, wanted, "the order log", can_omit=wanted[2] if len(wanted) > 2 else None)
+    return pa.table({name: _arrow_column(orders[name]) for name in wanted})
+
+
+def _arrow_column(column: Any) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        array = pa.array(column, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        # Values of several types: their text, as each of them would be written to a CSV file.
+        array = pa.array([None if pd.isna(value) else _text(value) for value in column], pa.string())
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
+        return str(int(value))
+    return str(value)
