@@ -36,10 +36,42 @@ from scipy import special
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.beta_dropout import purchases_while_alive, survival_while_alive
+from bayes_clv.distributions.quantities import Prior, Quantity
 from bayes_clv.distributions.terms import Term
 
 PARAMETERS = ("r", "alpha", "a", "b")
 OBSERVED = ("frequency", "recency", "T")
+
+QUANTITIES = {
+    "population_purchase_rate": Quantity(
+        "mean purchase rate of a new customer, r / alpha, per time unit",
+        Prior("LogNormal", mu=0, sigma=1.5),
+        relative=True,
+    ),
+    "r": Quantity(
+        "shape of the purchase rates; small where customers differ much", Prior("LogNormal", mu=0, sigma=1.5)
+    ),
+    "population_dropout": Quantity(
+        "mean probability of dropping out after a repeat purchase, a / (a + b)",
+        Prior("Beta", alpha=1, beta=1),
+        upper=1.0,
+    ),
+    "dropout_concentration": Quantity(
+        "a + b; small where customers differ much in dropout", Prior("LogNormal", mu=1, sigma=1.25)
+    ),
+}
+
+
+def data_scale(columns: Mapping[str, Array], count: Array) -> float:
+    """Return the crude purchase rate, repeat purchases over customer time, per time unit."""
+    return float(count @ columns["frequency"] / (count @ columns["T"]))
+
+
+def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
+    """Return r, alpha, a, b from the population quantities, tensors or arrays."""
+    rate, r = population["population_purchase_rate"], population["r"]
+    dropout, concentration = population["population_dropout"], population["dropout_concentration"]
+    return {"r": r, "alpha": r / rate, "a": dropout * concentration, "b": (1 - dropout) * concentration}
 
 
 def _dropout_log_odds(xp: Any, x: Any, t_x: Any, T: Any, r: Any, alpha: Any, a: Any, b: Any) -> Any:
@@ -55,10 +87,12 @@ def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
     import pytensor.tensor as pt
 
-    r, alpha, a, b = (params[name] for name in PARAMETERS)
-    rate = pt.gammaln(r + x) - pt.gammaln(r) + r * pt.log(alpha)
-    dropout = pt.gammaln(b + x) - pt.gammaln(a + b + x) - pt.gammaln(b) + pt.gammaln(a + b)
-    return rate + dropout
+    r, a, b = (params[name] for name in ("r", "a", "b"))
+
+    def log_rising(z: Any) -> Any:
+        return pt.gammaln(z + x) - pt.gammaln(z)
+
+    return log_rising(r) + log_rising(b) - log_rising(a + b)
 
 
 def timing_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
@@ -71,7 +105,8 @@ def timing_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
 
     r, alpha, a, b = (params[name] for name in PARAMETERS)
     log_odds = _dropout_log_odds(pt, x, t_x, T, r, alpha, a, b)
-    return -(r + x) * pt.log(alpha + T) + pt.switch(pt.gt(x, 0), pt.softplus(log_odds), 0.0)
+    exposure = -r * pt.log1p(T / alpha) - x * pt.log(alpha + T)
+    return exposure + pt.switch(pt.gt(x, 0), pt.softplus(log_odds), 0.0)
 
 
 likelihood_terms = (Term(("frequency",), frequency_term), Term(OBSERVED, timing_term))
