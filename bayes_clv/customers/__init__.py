@@ -2,5 +2,6 @@
 
 from bayes_clv.customers.cdnow import load_cdnow
 from bayes_clv.customers.summaries import purchase_dates, summarize
+from bayes_clv.customers.tables import check_customers, customers_from_table
 
-__all__ = ["load_cdnow", "purchase_dates", "summarize"]
+__all__ = ["check_customers", "customers_from_table", "load_cdnow", "purchase_dates", "summarize"]

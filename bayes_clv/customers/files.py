@@ -28,8 +28,8 @@ def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> Any:
     """Return the file as an Ibis table on the DuckDB connection; what is not a table is refused."""
     if not path.exists():
         raise InputError(
-            f"There is no file {str(path)!r}. Check the path (it is read from the folder {str(Path.cwd())!r}). "
-            "Data elsewhere, such as a database or cloud storage, can be opened with Ibis and passed as a table."
+            f"There is no file {str(path)!r}. Check the path; it starts in {str(Path.cwd())!r}. "
+            "Data in a database or in cloud storage can be opened with Ibis and passed as a table."
         )
     if path.is_dir():
         raise InputError(

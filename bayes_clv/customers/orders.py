@@ -6,8 +6,8 @@ embedded DuckDB for files and data frames and by the owner's engine for an Ibis 
 a pattern before it is cast, because engines disagree about what else they accept as a date or a number, and a
 zoned timestamp is refused: the day it falls on is the shop's decision, not the computer's.
 
-Spend is rounded to four decimals, as decimal(18,4), before anything is added up: sums then do not depend on the
-order of the rows or on the engine.
+Spend is rounded to four decimals, as decimal(18,4), before anything is added up: sums then do not depend
+on the order of the rows or on the engine.
 """
 
 import difflib
@@ -80,8 +80,8 @@ PROBLEMS = {
     8: Problem(
         "spend",
         "a negative spend",
-        "A negative amount is a return: net it against the order it returns, and remove the order where nothing "
-        "is left.",
+        "A negative amount is a return: net it against the order it returns, and remove the order where "
+        "nothing is left.",
     ),
     9: Problem(
         "spend",
@@ -95,8 +95,8 @@ PROBLEMS = {
 class OrderLog:
     """Orders behind the door: an Ibis table, the engine that runs it, and what to call it in messages.
 
-    ``rows`` has ``customer_id`` (text), ``date``, ``spend`` (decimal(18,4), if there are amounts) and ``problem``
-    (a key of PROBLEMS, 0 for none); ``raw`` has the same rows as they were given.
+    ``rows`` has ``customer_id`` (text), ``date``, ``spend`` (decimal(18,4), if there are amounts) and
+    ``problem`` (a key of PROBLEMS, 0 for none); ``raw`` has the same rows as they were given.
     """
 
     rows: Any
@@ -254,8 +254,8 @@ def _parse_date(column: Any, name: str) -> tuple[Any, Any, Any]:
     if kind.is_date() or kind.is_timestamp():
         if kind.is_timestamp() and kind.timezone is not None:
             raise InputError(
-                f"Column {name!r} holds timestamps in the time zone {kind.timezone!r}, which do not say on which "
-                "day of the shop an order falls. Convert them first: in pandas "
+                f"Column {name!r} holds timestamps in the time zone {kind.timezone!r}, which do not say on "
+                "which day of the shop an order falls. Convert them first: in pandas "
                 f"orders[{name!r}].dt.tz_convert('Europe/Berlin').dt.tz_localize(None), in a database a cast "
                 "to date in the shop's zone."
             )
@@ -317,8 +317,8 @@ def _arrow_table(orders: Any, wanted: Sequence[str]) -> Any:
         if hasattr(orders, "__arrow_c_stream__"):
             return pa.table(orders)
         raise InputError(
-            f"Orders of type {type(orders).__name__!r} cannot be read. Pass the path of a CSV or Parquet file, "
-            "a pandas DataFrame, an Arrow table or an Ibis table."
+            f"Orders of type {type(orders).__name__!r} cannot be read. Pass the path of a CSV or Parquet "
+            "file, a pandas DataFrame, an Arrow table or an Ibis table."
         )
     names = list(orders.columns)
     for name in wanted:

@@ -211,13 +211,13 @@ def usable_rows(log: OrderLog, on_bad_rows: str) -> tuple[Any, list[dict[str, An
 def _check_split(until: dt.date, end: dt.date | None, first_order: dt.date, last_order: dt.date) -> None:
     if until < first_order:
         raise InputError(
-            f"until={until.isoformat()!r} is before the first order ({first_order}), so there is no customer to "
-            f"summarise. The orders run from {first_order} to {last_order}; choose a day among them."
+            f"until={until.isoformat()!r} is before the first order ({first_order}), so there is no customer "
+            f"to summarise. The orders run from {first_order} to {last_order}; choose a day among them."
         )
     if end is not None and end <= until:
         raise InputError(
-            f"holdout_until={end.isoformat()!r} is not after until={until.isoformat()!r}. The holdout is what "
-            "comes after the calibration; leave holdout_until out for no holdout."
+            f"holdout_until={end.isoformat()!r} is not after until={until.isoformat()!r}. The holdout is "
+            "what comes after the calibration; leave holdout_until out for no holdout."
         )
 
 
@@ -228,7 +228,7 @@ def _occasions(rows: Any, *, with_spend: bool) -> Any:
 
 
 def _customer_rows(occasions: Any, until: dt.date, end: dt.date) -> Any:
-    """Return one row per customer, those who come after ``until`` included (they are counted, then left out)."""
+    """Return one row per customer, also for those who come after ``until``, who are counted only."""
     import ibis
 
     calibration = occasions.date <= ibis.literal(until)
@@ -259,7 +259,7 @@ def _total(column: Any, where: Any) -> Any:
 
 
 def _period_rows(occasions: Any, start: dt.date, until: dt.date, end: dt.date, period_days: int) -> Any:
-    """Return the number of occasions in each period, of customers whose first order is not after ``until``."""
+    """Return the occasions in each period, of customers whose first order is not after ``until``."""
     import ibis
 
     seen = occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(end))
@@ -338,7 +338,10 @@ def _account(
     base_ids, audit = ids[in_base], []
     if not in_base.all():
         newcomers = ids[~in_base]
-        what = f"{_count(len(newcomers), 'customer')} first ordered after {until}: not among the customers, all their orders left out."
+        what = (
+            f"{_count(len(newcomers), 'customer')} first ordered after {until}: not among the customers, "
+            "all their orders left out."
+        )
         audit.append(_line("left out", what, column["all_orders"][~in_base].sum(), newcomers[0]))
     later = column["all_orders"][in_base] - kept
     if later.any():
@@ -354,16 +357,23 @@ def _account(
     audit.append(_line("kept", f"Orders of {_count(len(base_ids), 'customer')}{split}.", kept.sum()))
     merged = kept - column["occasions"][in_base] - column["holdout_purchases"][in_base]
     if merged.any():
-        what = "Orders on a day on which their customer had ordered already: merged into one purchase occasion, spend added up."
+        what = (
+            "Orders on a day on which their customer had ordered already: merged into one purchase occasion, "
+            "spend added up."
+        )
         audit.append(_line("note", what, merged.sum(), base_ids[merged > 0][0]))
     free = column["free_orders"][in_base] if "free_orders" in column else np.zeros(0, np.int64)
     if free.any():
-        what = "Orders with zero spend: kept as purchases, which they are to the purchase models; they lower the mean spend."
+        what = (
+            "Orders with zero spend: kept as purchases, which they are to the purchase models; they lower "
+            "the mean spend."
+        )
         audit.append(_line("note", what, free.sum(), base_ids[free > 0][0]))
     if end > last_order:
         what = (
-            f"The last order is of {last_order} and the data used ends {(end - last_order).days} days later, on {end}: these "
-            "count as days on which nobody bought. Choose an earlier end if the log simply stops."
+            f"The last order is of {last_order} and the data used ends {(end - last_order).days} days later, "
+            f"on {end}: these count as days on which nobody bought. Choose an earlier end if the log simply "
+            "stops."
         )
         audit.append(_line("note", what, 0))
     return audit

@@ -1,0 +1,260 @@
+"""One row per customer: the checks every such table passes, and the door for tables made elsewhere.
+
+An impossible history is an error, not a small probability, so the checks stand at each door: here, and
+again where a model is fitted or predicts, since a Dataset can be edited in between.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers.orders import EXACT_FLOAT, MISSING_WORDS, check_columns
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, days_per, describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HISTORY = ("frequency", "recency", "T")
+# Days since the last purchase equal T for one-time customers, give or take how the end of data is counted.
+RFM_TOLERANCE = 0.05
+
+
+def customers_from_table(table: "pd.DataFrame", time_unit: str = UNSTATED) -> xr.Dataset:
+    """Return the customers Dataset for a table that already has one row per customer.
+
+    Parameters
+    ----------
+    table
+        Columns ``frequency`` (repeat purchase occasions), ``recency`` (age at the last purchase), ``T`` (age
+        at the end of observation) and, optionally, ``monetary_value`` (mean spend of the repeat occasions)
+        and ``customer_id``. Without ``customer_id`` the index holds the ids. Other columns are left out.
+    time_unit
+        Unit of recency and T: hour, day, week, month or year; ``"unstated"`` when it is not known, which then
+        refuses durations and discount rates that have a unit.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension ``customer`` (ids as text, sorted), as ``summarize`` returns it but for what only orders
+        tell (``first_order`` and the like). ``monetary_value`` is NaN where ``frequency`` is 0.
+
+    Raises
+    ------
+    InputError
+        For missing columns, missing or duplicate ids, and histories that cannot be: see ``check_customers``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"frequency": [2, 0], "recency": [30.43, 0.0], "T": [38.86, 38.86]})
+    >>> customers_from_table(table, time_unit="week")["frequency"].to_numpy().tolist()
+    [2, 0]
+    """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"A table of customers is a pandas DataFrame, not {type(table).__name__!r}. Orders are "
+            "summarised with summarize(orders, ...)."
+        )
+    unit = time_unit.strip().lower().removesuffix("s") if isinstance(time_unit, str) else str(time_unit)
+    if unit != UNSTATED:
+        days_per(unit)
+    names = list(table.columns)
+    check_columns(names, HISTORY, "the table of customers")
+    wanted = [name for name in (*HISTORY, "monetary_value") if name in names]
+    for name in [*wanted, "customer_id"]:
+        if names.count(name) > 1:
+            raise InputError(
+                f"The table has {names.count(name)} columns called {name!r}. Rename all but one."
+            )
+    if isinstance(table.index, pd.MultiIndex) and "customer_id" not in names:
+        raise InputError("The table has an index of several levels. Put the ids in a column 'customer_id'.")
+    ids = _ids(table["customer_id"] if "customer_id" in names else table.index)
+    order = np.argsort(ids, kind="stable")
+    values = {name: _numbers(table[name], name)[order] for name in wanted}
+    dataset = xr.Dataset(
+        {name: (CUSTOMER, array) for name, array in values.items()},
+        {CUSTOMER: ids[order]},
+        {"time_unit": unit},
+    )
+    check_customers(dataset)
+    dataset["frequency"] = dataset["frequency"].astype(np.int64)
+    if "monetary_value" in dataset:
+        # Other packages write 0 here, which is not a spend.
+        dataset["monetary_value"] = dataset["monetary_value"].where(dataset["frequency"] > 0)
+    return describe(dataset)
+
+
+def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> xr.Dataset:
+    """Return the dataset if every history in it is possible; raise InputError otherwise.
+
+    Checked are the variables in ``required``, which must be there, and those of ``frequency``, ``recency``,
+    ``T`` and ``monetary_value`` that are: whole, finite and non-negative numbers; recency at most T; recency
+    0 exactly where frequency is 0; a mean spend where there is a repeat purchase; one row per customer.
+    A mean spend of zero passes, since zero orders are possible; the Gamma-Gamma model cannot use it.
+
+    Raises
+    ------
+    InputError
+        Naming the variable, the number of customers, one of them, and what to do.
+    """
+    if CUSTOMER not in dataset.dims or CUSTOMER not in dataset.coords:
+        raise InputError(
+            f"The customers have no dimension {CUSTOMER!r} with ids. Make them with summarize(orders, ...) "
+            "or customers_from_table(table)."
+        )
+    check_columns([str(name) for name in dataset.data_vars], required, "the customers dataset")
+    if dataset.sizes[CUSTOMER] == 0:
+        raise InputError("There are no customers: the dataset has no rows. Check how it was selected.")
+    ids = dataset[CUSTOMER].to_numpy()
+    repeated = dataset.indexes[CUSTOMER].duplicated()
+    if repeated.any():
+        raise InputError(
+            f"{int(repeated.sum()):,} rows have the id of an earlier one, for example {str(ids[repeated][0])!r}. "
+            "Each customer has one row: keep one, or summarise the orders anew."
+        )
+    value = {
+        name: np.asarray(dataset[name].to_numpy(), dtype=float)
+        for name in (*HISTORY, "monetary_value")
+        if name in dataset.data_vars
+    }
+    for name in value.keys() & set(HISTORY):
+        _check_numbers(ids, name, value[name])
+    if "frequency" in value:
+        fraction = value["frequency"] != np.floor(value["frequency"])
+        _refuse(
+            ids,
+            fraction,
+            "frequency",
+            value["frequency"],
+            "not whole",
+            "It counts repeat purchase occasions.",
+        )
+    if value.keys() >= set(HISTORY):
+        _check_history(ids, value["frequency"], value["recency"], value["T"])
+    if "monetary_value" in value and "frequency" in value:
+        repeat = value["frequency"] > 0
+        _check_numbers(
+            ids,
+            "monetary_value",
+            value["monetary_value"],
+            where=repeat,
+            why="It is the mean spend of the repeat occasions, so there is one where frequency is above 0.",
+        )
+    return dataset
+
+
+def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray) -> None:
+    once = frequency == 0
+    odd = once & (recency > 0)
+    if odd.any():
+        like_age = np.abs(recency - age) <= RFM_TOLERANCE * age
+        if np.mean(like_age[odd]) > 0.5:
+            _refuse(
+                ids,
+                odd,
+                "recency",
+                recency,
+                "close to T although frequency is 0",
+                "This looks like the recency of RFM tables, the time since the last purchase. Here recency is "
+                "the age at the last purchase: convert it with recency = T - recency.",
+            )
+        _refuse(
+            ids,
+            odd,
+            "recency",
+            recency,
+            "above 0 although frequency is 0",
+            "Without a repeat purchase the last purchase is the first, at age 0: recency must be 0. If "
+            "frequency leaves out repeats, count each day with a purchase after the first.",
+        )
+    _refuse(
+        ids,
+        recency > age,
+        "recency",
+        recency,
+        "above T",
+        "The last purchase cannot come after the end of observation. Measure both from the first purchase, to "
+        "the same day, in the same unit.",
+        beside=("T", age),
+    )
+    _refuse(
+        ids,
+        ~once & (recency == 0),
+        "recency",
+        recency,
+        "0 although frequency is above 0",
+        "A repeat purchase comes after the first, so its age is above 0. If frequency counts the first "
+        "purchase too, subtract 1 from it; purchases on the day of the first one are not repeats.",
+        beside=("frequency", frequency),
+    )
+
+
+def _check_numbers(
+    ids: np.ndarray, name: str, values: np.ndarray, where: np.ndarray | bool = True, why: str = ""
+) -> None:
+    advice = (why + " Correct or leave out these customers.").strip()
+    _refuse(ids, where & np.isnan(values), name, values, "missing (NaN)", advice)
+    _refuse(ids, where & np.isinf(values), name, values, "infinite", advice)
+    _refuse(ids, where & (values < 0), name, values, "negative", advice)
+
+
+def _refuse(
+    ids: np.ndarray,
+    bad: np.ndarray,
+    name: str,
+    values: np.ndarray,
+    what: str,
+    advice: str,
+    beside: tuple[str, np.ndarray] | None = None,
+) -> None:
+    """Raise InputError if any row is bad."""
+    if not bad.any():
+        return
+    row = np.flatnonzero(bad)[0]
+    shown = f"customer {str(ids[row])!r} with {name} {values[row]:g}"
+    if beside is not None:
+        shown += f" and {beside[0]} {beside[1][row]:g}"
+    count = int(bad.sum())
+    raise InputError(
+        f"{name!r} is {what} for {count:,} of {len(ids):,} customers, for example {shown}. {advice}"
+    )
+
+
+def _numbers(column: Any, name: str) -> np.ndarray:
+    import pandas as pd
+
+    try:
+        if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+            raise TypeError
+        values: np.ndarray = column.to_numpy(dtype=float, na_value=np.nan)
+        return values
+    except (ValueError, TypeError):
+        number = pd.to_numeric(column, errors="coerce")
+        bad = column[np.asarray(number.isna() & column.notna())]
+        bad = bad if len(bad) else column
+        raise InputError(
+            f"Column {name!r} has {len(bad):,} of {len(column):,} values that are not numbers, for example "
+            f"{str(bad.iloc[0])!r}. Convert the column; durations are numbers in one unit."
+        ) from None
+
+
+def _ids(column: Any) -> np.ndarray:
+    """Return ids as text: whole numbers without a decimal point, missing ones refused."""
+    texts = []
+    missing = 0
+    for value in column.tolist():
+        if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
+            value = int(value)
+        text = str(value).strip()
+        missing += text.lower() in MISSING_WORDS
+        texts.append(text)
+    if missing:
+        raise InputError(
+            f"{missing:,} of {len(texts):,} customers have no id. Give each an id, or leave out the column "
+            "'customer_id' to use the index."
+        )
+    return np.array(texts, dtype=object)
