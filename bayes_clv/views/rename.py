@@ -1,0 +1,68 @@
+"""The one place where names that collide with ArviZ's plot arguments are changed.
+
+ArviZ 1 takes ``alpha``, ``model``, ``sample``, ``group`` and ``component_group`` as names of its own
+(an aesthetic, a dimension it makes); a variable so called breaks plots such as `plot_forest`. The tree
+keeps the papers' names; only what is handed to ArviZ is renamed, and a label shows the symbol again.
+"""
+
+import xarray as xr
+
+RESERVED = ("alpha", "model", "sample", "group", "component_group")
+
+# One line for each symbol: what it means, and in which unit ("time" is the data's time unit).
+MEANING = {
+    "bg_nbd": {
+        "r": ("shape of the purchase rates across customers: the smaller, the more customers differ", "none"),
+        "alpha": ("scale of the purchase rates across customers: their mean is r / alpha", "time"),
+        "a": ("first shape of the dropout probabilities across customers", "none"),
+        "b": ("second shape of the dropout probabilities: their mean is a / (a + b)", "none"),
+        "dropout_concentration": ("a + b: the smaller, the more customers differ in dropout", "none"),
+        "population_purchase_rate": ("mean purchase rate of a customer while alive, r / alpha", "1/time"),
+        "population_dropout": ("mean probability of leaving after a purchase, a / (a + b)", "probability"),
+    },
+    "gamma_gamma": {
+        "p": ("shape of one customer's spends: the larger, the more alike they are", "none"),
+        "q": ("shape of the spend levels across customers: the smaller, the more customers differ", "none"),
+        "v": ("scale of the spend levels across customers", "money"),
+        "q_above_one": ("q - 1: the mean spend exists only where it is positive", "none"),
+        "population_spend": ("mean spend of a purchase across customers, p v / (q - 1)", "money"),
+    },
+}
+
+GREEK = {"alpha": "α"}
+
+
+def safe_name(name: str) -> str:
+    """Return the name under which ArviZ is given a variable: ``alpha`` becomes ``alpha_``."""
+    return f"{name}_" if name in RESERVED else name
+
+
+def plain_name(name: str) -> str:
+    """Return the package's name for what ArviZ was given; undoes `safe_name`."""
+    return name[:-1] if name.endswith("_") and name[:-1] in RESERVED else name
+
+
+def symbol(name: str) -> str:
+    """Return how a variable is written in figures and tables.
+
+    >>> symbol("alpha_"), symbol("population_dropout")
+    ('α', 'population dropout')
+    """
+    plain = plain_name(name)
+    return GREEK.get(plain, plain.replace("_", " "))
+
+
+def meaning(family: str, name: str, time_unit: str) -> tuple[str, str]:
+    """Return what a population parameter means, and its unit in words; empty text where not known."""
+    text, unit = MEANING.get(family, {}).get(name, ("", ""))
+    words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
+    return text, words.get(unit, unit)
+
+
+def for_arviz(tree: xr.DataTree) -> xr.DataTree:
+    """Return the tree with the names that collide with ArviZ's plot arguments changed in every group."""
+    renamed = {}
+    for path, group in tree.to_dict().items():
+        changes = {str(name): safe_name(str(name)) for name in group.data_vars if str(name) in RESERVED}
+        renamed[path] = group.rename(changes) if changes else group
+    return xr.DataTree.from_dict(renamed)

@@ -1,0 +1,192 @@
+"""How every figure looks: one palette, one set of matplotlib settings, one way to files.
+
+The colours are those of Okabe and Ito (2008), which people with any common form of colour blindness
+tell apart. Widths are chosen for a column of 700 px; text is kept as text in SVG, so that it can be
+read, searched and take the page's font. In a page, each palette colour becomes a CSS variable with
+the colour as its fallback (`inline_svg`), so one drawing serves a light and a dark page.
+
+Figures are made without pyplot (`Drawing`): nothing is registered globally, so nothing leaks and nothing
+has to be closed. The figures that ArviZ draws do go through pyplot; `release` closes them.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+WIDTH = 7.0  # inches; 672 px at the browser's 96 px an inch
+
+COLOURS = {
+    "ink": "#1f2933",
+    "muted": "#5b6770",
+    "grid": "#dde2e6",
+    "blue": "#0072b2",
+    "orange": "#d55e00",
+    "green": "#009e73",
+    "purple": "#cc79a7",
+    "sky": "#56b4e9",
+    "amber": "#e69f00",
+}
+INK, MUTED, GRID, BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = COLOURS.values()
+
+# Light to dark with rising value, and never white: a blank cell must look different from a low one.
+SEQUENTIAL = LinearSegmentedColormap.from_list(
+    "bayes_clv", ["#f3e9c6", "#a8d3c0", "#4fa3b8", "#1f6aa5", "#23326e"]
+)
+
+RC: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10.5,
+    "axes.titlepad": 8,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "figure.titlesize": 11,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a customer's id is no formula
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "bayes_clv",
+}
+
+
+class Drawing(Figure):
+    """A matplotlib figure that notebooks show and pyplot does not know about."""
+
+    def _repr_svg_(self) -> str:
+        return svg_text(self)
+
+    # A plain PNG of a transparent figure is unreadable on a dark page, so files are opaque by default.
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """Save the figure; the background is white unless ``facecolor`` or ``transparent`` says otherwise."""
+        if not kwargs.get("transparent"):
+            kwargs.setdefault("facecolor", "white")
+        with styled():
+            super().savefig(fname, **kwargs)
+
+
+@contextmanager
+def styled(arviz: bool = False) -> Iterator[None]:
+    """Draw inside this context; the caller's own matplotlib settings return afterwards.
+
+    ArviZ takes its text colours from the figure's background, so it is shown a white one.
+    """
+    with mpl.rc_context({**RC, "figure.facecolor": "white"} if arviz else RC):
+        yield
+
+
+def drawing(height: float, width: float = WIDTH) -> Drawing:
+    """Return an empty figure of this size in inches, laid out so that labels never overlap axes."""
+    figure = Drawing(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def heading(axes: Any, title: str, note: str) -> None:
+    """Write the title of a panel and, below it, the line that states its level and interval."""
+    axes.set_title(f"{title}\n", fontweight="bold")
+    line = axes.annotate(
+        note,
+        xy=(0, 1),
+        xytext=(0, 8),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=9,
+        va="bottom",
+    )
+    line.set_in_layout(False)  # the title reserves its height; its width must not squeeze the axes
+
+
+def figure_of(view: Any) -> Figure:
+    """Return the matplotlib figure of what a view returned: a figure, or ArviZ's PlotCollection."""
+    if isinstance(view, Figure):
+        return view
+    figure: Figure = view.viz["figure"].item()
+    return figure
+
+
+def release(view: Any) -> None:
+    """Close a figure that ArviZ made through pyplot; others need no closing."""
+    figure = figure_of(view)
+    if not isinstance(figure, Drawing):
+        from matplotlib import pyplot as plt
+
+        plt.close(figure)
+
+
+def svg_text(view: Any) -> str:
+    """Return a figure as an SVG document without date or creator, equal for equal input."""
+    buffer = io.StringIO()
+    with styled():
+        # Figure.savefig, not Drawing's: inside a page the background is the page's.
+        Figure.savefig(
+            figure_of(view),
+            buffer,
+            format="svg",
+            facecolor="none",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    return buffer.getvalue()
+
+
+def inline_svg(view: Any, name: str) -> str:
+    """Return a figure as an ``<svg>`` element to put inside a page.
+
+    Identifiers get the figure's name in front, so that several figures can share a page; namespaces
+    and the document head go, since HTML needs neither; palette colours become CSS variables.
+    """
+    text = svg_text(view)
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text, count=2)
+    text = text.replace("xlink:href", "href")
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'href="#', f'href="#{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    for colour, code in COLOURS.items():
+        text = text.replace(code, f"var(--fig-{colour}, {code})")
+    # matplotlib leaves text black by omission; give it the page's ink.
+    text = re.sub(r"font: ([^;\"]*?) ?'DejaVu Sans'[^;\"]*", r"font: \1 var(--fig-font, sans-serif)", text)
+    text = re.sub(r'<svg ([^>]*?)width="[^"]*" ?', r"<svg \1", text, count=1)
+    text = re.sub(r'<svg ([^>]*?)height="[^"]*" ?', r"<svg \1", text, count=1)
+    return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
+
+
+def save(view: Any, folder: str | Path, name: str) -> list[Path]:
+    """Save a figure as ``name.svg`` and ``name.png`` (200 dots an inch) in a folder; return the paths."""
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
+        path = target / f"{name}{suffix}"
+        with styled():
+            Figure.savefig(figure_of(view), path, facecolor="white", **options)
+        paths.append(path)
+    return paths
