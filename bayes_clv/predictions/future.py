@@ -1,0 +1,255 @@
+"""What each customer will do over a horizon: the exact simulation, summarised per customer.
+
+Each posterior draw gives each customer one future. The summary is over draws, so that its spread holds
+parameter uncertainty, the customer's own rate and dropout, and the chance in each purchase: the *outcome*
+level. A future depends on the seed, the customer's id, the history and the posterior, and on nothing else
+(predictions.streams). Two scenarios with one seed share their random numbers; subtract them customer by
+customer and draw by draw.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.predictions.engine import COLUMNS, Money, Outcomes, Plan, Progress, simulate_futures
+from bayes_clv.predictions.expected import EXPECTED_DRAWS, MAX_MEMORY, expected_summary, refuse_too_large
+from bayes_clv.predictions.histories import (
+    Histories,
+    check_customers,
+    distinct_histories,
+    purchase_history,
+    spend_history,
+)
+from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
+from bayes_clv.predictions.streams import customer_keys
+from bayes_clv.schema import CUSTOMER, describe, duration
+
+SCORES = ("draws_below", "draws_equal", "crps", "mass_50", "mass_90")
+_MONEY = tuple(name for name in COLUMNS if name.startswith(("spend_", "value_")))
+_DESCRIPTIONS = {
+    "probability_active": ("probability of any purchase over the horizon", "probability"),
+    "purchases_total": ("purchase occasions of all customers over the horizon", "count"),
+    "spend_total": ("spend of all customers over the horizon", "money"),
+    "value_total": ("residual value of all customers over the horizon", "money"),
+    "draws_below": ("draws with fewer purchases than the holdout", "count"),
+    "draws_equal": ("draws with as many purchases as the holdout", "count"),
+    "crps": ("continuous ranked probability score of the holdout purchases", "count"),
+    "mass_50": ("probability of the closed interval from q25 to q75", "probability"),
+    "mass_90": ("probability of the closed interval from q05 to q95", "probability"),
+    "purchases": ("purchase occasions over the horizon", "count"),
+    "spend": ("spend over the horizon", "money"),
+    "value": ("residual value over the horizon, after margin and discount", "money"),
+}
+
+
+def purchase_plan(
+    posterior: Parameters,
+    histories: Histories,
+    keys: np.ndarray,
+    horizon: np.ndarray | float,
+    *,
+    values: dict[str, np.ndarray] | None = None,
+) -> Plan:
+    """Return the plan that simulates purchases alone; ``values`` replaces the posterior's draws."""
+    draws = posterior.values if values is None else values
+    frequency, recency, age = (histories.columns[name] for name in ("frequency", "recency", "T"))
+
+    def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        at = rows[:, None]
+        history = frequency[at], recency[at], age[at]
+        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **draws)
+        return result
+
+    return Plan(
+        purchase_state=state,
+        row=histories.row,
+        keys=keys[histories.order],
+        horizon=np.broadcast_to(np.asarray(horizon, dtype=float), frequency.shape).copy(),
+        draws=next(iter(draws.values())).size,
+    )
+
+
+def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
+    """Return how the engine pays occasions: the posterior of ν on the distinct histories."""
+    values = paired(spending, draws)
+    occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
+
+    def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = rows[:, None]
+        spend_state = spending.formulas.spend_state
+        result: tuple[np.ndarray, np.ndarray] = spend_state(occasions[at], mean_spend[at], **values)
+        return result
+
+    # The shape of an occasion's spend given ν is the family's own shape parameter.
+    return Money(state=state, occasion_shape=values["p"], discount=discount)
+
+
+def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
+    """Return the holdout's purchases when the horizon is the holdout's duration, else None."""
+    length = customers.attrs.get("holdout_duration")
+    if "holdout_purchases" not in customers or length is None:
+        return None
+    if not np.isclose(float(length), horizon, rtol=1e-9, atol=0):
+        return None
+    return np.asarray(customers["holdout_purchases"].values, dtype=np.int64)
+
+
+def simulate(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    horizon: str | float,
+    *,
+    seed: int,
+    spending: xr.DataTree | None = None,
+    discount: float = 0.0,
+    keep_draws: bool = False,
+    threads: int | None = None,
+    max_memory: float = MAX_MEMORY,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Return the summary behind :func:`predict` and ``valuation.predict_value``.
+
+    ``discount`` is the continuous rate per time unit. With ``spending`` the summary has spend_mean and the
+    summaries of value, the spend of each occasion discounted from the time it occurs.
+    """
+    posterior = parameters(buying, "buying")
+    check_customers(customers)
+    time_unit = shared_time_unit(buying, customers)
+    length = duration(horizon, time_unit)
+    columns = purchase_history(customers)
+    if spending is not None:
+        shared_time_unit(spending, customers)
+        columns |= spend_history(customers)
+    if keep_draws:
+        per_future = 0.5 if spending is None else 2.5
+        refuse_too_large(
+            int(per_future * posterior.size * customers.sizes[CUSTOMER]),
+            max_memory,
+            what=f"{posterior.size:,} draws of {customers.sizes[CUSTOMER]:,} customers",
+            instead="Leave keep_draws=False (the summary and the totals per draw need no such array), "
+            "or predict fewer customers at a time; the random numbers are the same.",
+        )
+    keys = customer_keys(customers[CUSTOMER].values, seed)
+    histories = distinct_histories(columns, keys)
+    plan = purchase_plan(posterior, histories, keys, length)
+    observed = holdout_counts(customers, length)
+    money = None
+    if spending is not None:
+        money = spend_money(parameters(spending, "spending"), histories, plan.draws, discount)
+    plan = replace(
+        plan,
+        money=money,
+        observed=None if observed is None else observed[histories.order],
+        keep=keep_draws,
+    )
+    outcomes = simulate_futures(plan, threads=threads, progress=progress)
+
+    bought = {key: columns[key] for key in ("frequency", "recency", "T")}
+    variables = expected_summary(posterior, distinct_histories(bought), length, threads=threads)
+    for name, values in outcomes.summary.items():
+        absent = (name in _MONEY and spending is None) or (name in SCORES and observed is None)
+        if not absent:
+            variables[name] = histories.spread(values)
+    return _dataset(variables, outcomes, histories, posterior, customers).assign_attrs(
+        time_unit=time_unit,
+        horizon=length,
+        seed=int(seed),
+        draws=posterior.size,
+        expected_draws=min(posterior.size, EXPECTED_DRAWS),
+        family=posterior.family,
+        level="outcome, except where a variable states its own",
+    )
+
+
+def _dataset(
+    variables: dict[str, np.ndarray],
+    outcomes: Outcomes,
+    histories: Histories,
+    posterior: Parameters,
+    customers: xr.Dataset,
+) -> xr.Dataset:
+    """Return summaries (customer), totals (chain, draw) and kept draws (chain, draw, customer), described."""
+    data: dict[str, object] = {name: ((CUSTOMER,), values) for name, values in variables.items()}
+    for name in ("purchases_total", "spend_total", "value_total"):
+        total = getattr(outcomes, name)
+        if total is not None:
+            data[name] = posterior.unstack(total)
+    for name, kept in outcomes.kept.items():
+        in_order = np.empty_like(kept)
+        in_order[histories.order] = kept
+        data[name] = posterior.unstack(in_order.T, CUSTOMER)
+    dataset = describe(
+        xr.Dataset(
+            data,
+            coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
+            attrs={"time_unit": customers.attrs.get("time_unit")},
+        )
+    )
+    for name, (text, units) in _DESCRIPTIONS.items():
+        if name in dataset:
+            dataset[name].attrs |= {"long_name": text, "units": units, "level": "outcome"}
+    return dataset
+
+
+def predict(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    horizon: str | float = "52 weeks",
+    *,
+    seed: int,
+    keep_draws: bool = False,
+    threads: int | None = None,
+    max_memory: float = MAX_MEMORY,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Return what each customer will buy over the horizon, as a predictive distribution.
+
+    Parameters
+    ----------
+    buying
+        A buying posterior, as ``clv.fit("bg_nbd", customers, ...)`` returns it or a file restores it.
+    customers
+        Customers in the posterior's time unit; they need not be those of the fit.
+    horizon
+        ``"52 weeks"``, or a bare number in the data's time unit, from the end of observation.
+    seed
+        Seed of the futures. With one seed a customer's random numbers are the same in every scenario, and
+        a shorter horizon is the beginning of a longer one.
+    keep_draws
+        Also return ``purchases`` (chain, draw, customer), refused when larger than ``max_memory`` bytes.
+    threads
+        Threads; by default the processors this process may use. They change the speed only.
+    progress
+        Called with (customers done, customers).
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``customer``: probability_alive and purchases_expected (expected level), purchase_rate_mean and
+        dropout_mean (latent), all four posterior means of closed forms over ``expected_draws`` draws; and of
+        the outcome purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
+        F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total. Attributes
+        state horizon, time unit, seed, draws and expected_draws.
+        When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
+        mass_90, for :func:`score_holdout`.
+
+    Raises
+    ------
+    InputError
+        Mismatched time units, an impossible history, repeated ids, a bad horizon, draws that do not fit.
+
+    Examples
+    --------
+    >>> future = predict(buying, customers, "52 weeks", seed=1)  # doctest: +SKIP
+    """
+    return simulate(
+        buying,
+        customers,
+        horizon,
+        seed=seed,
+        keep_draws=keep_draws,
+        threads=threads,
+        max_memory=max_memory,
+        progress=progress,
+    )

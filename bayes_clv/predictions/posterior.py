@@ -1,0 +1,139 @@
+"""Reading a posterior: which family it is, in which unit, and its draws as plain arrays.
+
+A posterior is the DataTree of ``clv.fit``. Only its root attributes and the family's own parameters in
+its ``posterior`` group are used, so one saved, reloaded or built by hand serves as well.
+"""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.distributions import family as family_formulas
+from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
+
+Kind = Literal["buying", "spending"]
+
+# The function a family must offer to serve a purpose.
+_OFFERS = {"buying": "future_state", "spending": "spend_state"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The draws of one posterior: ``values`` maps each parameter to (chain × draw,) in that order."""
+
+    family: str
+    formulas: ModuleType
+    values: dict[str, np.ndarray]
+    chains: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Return the number of draws of all chains."""
+        return self.chains.size * self.draws.size
+
+    def thinned(self, *, thin_to: int | None = None) -> dict[str, np.ndarray]:
+        """Return the parameters, of at most ``thin_to`` evenly spaced draws."""
+        if thin_to is None or thin_to >= self.size:
+            return self.values
+        index = np.arange(thin_to) * self.size // thin_to
+        return {name: value[index] for name, value in self.values.items()}
+
+    def unstack(self, per_draw: np.ndarray, *dims: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """Return an array whose first axis is the draws as (chain, draw, ...) with its dimensions."""
+        shape = (self.chains.size, self.draws.size, *per_draw.shape[1:])
+        return (CHAIN, DRAW, *dims), per_draw.reshape(shape)
+
+    def coords(self) -> dict[str, np.ndarray]:
+        """Return the chain and draw labels."""
+        return {CHAIN: self.chains, DRAW: self.draws}
+
+
+def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
+    """Return the formulas of the posterior's family, after checking that it serves ``kind``.
+
+    Parameters
+    ----------
+    tree
+        A posterior as ``clv.fit`` returns it.
+    kind
+        ``"buying"`` (purchases and dropout) or ``"spending"`` (spend of an occasion).
+
+    Raises
+    ------
+    InputError
+        Not a posterior, an unknown family, a family of the other kind, or parameters missing.
+    """
+    family = getattr(tree, "attrs", {}).get("family")
+    if not isinstance(tree, xr.DataTree) or not isinstance(family, str) or "posterior" not in tree.children:
+        raise InputError(
+            f"The {kind} posterior must be a DataTree with a 'posterior' group and the attribute 'family', "
+            f"as clv.fit returns it; got {type(tree).__name__}."
+        )
+    formulas = family_formulas(family)
+    if not hasattr(formulas, _OFFERS[kind]):
+        other = "spending" if kind == "buying" else "buying"
+        raise InputError(
+            f"The {kind} posterior is of family {family!r}, which models {other}. "
+            "Give the buying posterior (bg_nbd) first and the spending posterior (gamma_gamma) second."
+        )
+    missing = [p for p in formulas.PARAMETERS if p not in tree["posterior"].data_vars]
+    if missing:
+        raise InputError(f"The {family} posterior lacks {', '.join(missing)}; it was not written by clv.fit.")
+    return formulas
+
+
+def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
+    """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused."""
+    formulas = check_posterior(tree, kind)
+    family = str(tree.attrs["family"])
+    group = tree["posterior"].dataset
+    values = {}
+    for name in formulas.PARAMETERS:
+        drawn = group[name]
+        if set(drawn.dims) != {CHAIN, DRAW}:
+            raise InputError(
+                f"{name} of the {family} posterior has dimensions {drawn.dims}; this version predicts from "
+                "population parameters, with dimensions chain and draw."
+            )
+        flat = np.asarray(drawn.transpose(CHAIN, DRAW).values, dtype=float).ravel()
+        bad = ~(np.isfinite(flat) & (flat > 0))
+        if bad.any():
+            raise InputError(
+                f"{name} of the {family} posterior has {bad.sum()} of {flat.size} draws that are not "
+                f"positive and finite, such as {flat[bad][0]!r}. Check the fit's diagnostics."
+            )
+        values[name] = flat
+    labels = {
+        dim: np.asarray(group[dim].values) if dim in group.coords else np.arange(group.sizes[dim])
+        for dim in (CHAIN, DRAW)
+    }
+    return Parameters(family, formulas, values, labels[CHAIN], labels[DRAW])
+
+
+def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
+    """Return the time unit of posterior and customers; two different ones are refused."""
+    fitted = str(tree.attrs.get("time_unit", UNSTATED))
+    observed = str(customers.attrs.get("time_unit", UNSTATED))
+    if fitted != observed:
+        raise InputError(
+            f"The posterior's time unit is {fitted!r} and the customers' is {observed!r}: rates would be "
+            f"read in the wrong unit. Summarise the orders with time_unit={fitted!r}, or fit on these customers."
+        )
+    return observed
+
+
+def paired(spending: Parameters, draws: int) -> dict[str, np.ndarray]:
+    """Return the spending parameters of each of ``draws`` buying draws.
+
+    The two posteriors are independent, so that any pairing is a draw of both. Equal numbers are paired
+    in order; more spending draws are thinned evenly, fewer are repeated in turn.
+    """
+    if spending.size >= draws:
+        index = np.arange(draws) * spending.size // draws
+    else:
+        index = np.arange(draws) % spending.size
+    return {name: value[index] for name, value in spending.values.items()}

@@ -1,0 +1,230 @@
+"""What customers are worth, in money, over a stated horizon.
+
+Three amounts, defined once:
+
+historical value
+    margin × spend to date, already earned, not discounted.
+residual value
+    margin × the spend of every occasion in the horizon, each discounted continuously from the time it
+    occurs to the end of observation.
+lifetime value
+    their sum, less the acquisition cost where one is given.
+
+An infinite horizon is not offered: the expected residual value is infinite unless a > 1 or money is
+discounted, and no decision waits for ever. State the horizon.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.predictions.expected import MAX_MEMORY
+from bayes_clv.predictions.future import simulate
+from bayes_clv.predictions.histories import check_customers, spend_history
+from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
+from bayes_clv.schema import CUSTOMER, InputError, describe, discount_rate, example
+
+CARRIED = ("frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_spend")
+SCALED = (
+    "value_mean",
+    "value_sd",
+    "value_q05",
+    "value_q25",
+    "value_q50",
+    "value_q75",
+    "value_q95",
+    "value_total",
+    "value",
+)
+
+
+def checked_margin(margin: float) -> float:
+    """Return the margin, a finite positive share of spend."""
+    if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)):
+        raise InputError(f"margin must be a number such as 0.3 (30 % of spend); it is {margin!r}.")
+    if not (math.isfinite(margin) and margin > 0):
+        raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
+    return float(margin)
+
+
+def checked_cost(cost: Any, customers: xr.Dataset) -> xr.DataArray:
+    """Return the acquisition cost of each customer, aligned by customer id.
+
+    ``cost`` is one number for all, or a DataArray over ``customer``, a pandas Series indexed by customer
+    id, or a mapping of ids. Every customer needs one; ids that are not customers are refused.
+    """
+    ids = customers[CUSTOMER]
+    if isinstance(cost, (int, float, np.number)) and not isinstance(cost, bool):
+        aligned = xr.DataArray(np.full(ids.size, float(cost)), coords={CUSTOMER: ids.values}, dims=CUSTOMER)
+    else:
+        if isinstance(cost, xr.DataArray) and cost.dims == (CUSTOMER,) and CUSTOMER in cost.coords:
+            pairs = zip(cost[CUSTOMER].values.tolist(), cost.values.tolist(), strict=True)
+        elif hasattr(cost, "items") and not isinstance(cost, (xr.DataArray, xr.Dataset)):
+            pairs = cost.items()
+        else:
+            raise InputError(
+                "acquisition_cost must be one number, or one per customer by id: a DataArray over "
+                f"'customer', a pandas Series indexed by customer id or a mapping; got {type(cost).__name__}."
+            )
+        table = {str(key): float(value) for key, value in pairs}
+        known = [str(key) for key in ids.values]
+        missing = [key for key in known if key not in table]
+        unknown = sorted(set(table) - set(known))
+        if missing or unknown:
+            raise InputError(
+                f"acquisition_cost is matched by customer id: {len(missing)} customers have none"
+                f"{f', such as {missing[0]!r}' if missing else ''}, and {len(unknown)} of its ids are no "
+                f"customers{f', such as {unknown[0]!r}' if unknown else ''}. Give one cost to each customer."
+            )
+        aligned = xr.DataArray([table[key] for key in known], coords={CUSTOMER: ids.values}, dims=CUSTOMER)
+    bad = ~np.isfinite(aligned.values) | (aligned.values < 0)
+    if bad.any():
+        raise InputError(
+            f"acquisition_cost must be finite and not negative; {int(bad.sum())} of {bad.size} are not, "
+            f"such as {example(aligned.values, bad)}."
+        )
+    return aligned
+
+
+def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) -> tuple[np.ndarray, int]:
+    """Return which customers' spend lacks this moment in some draw, and in how many draws at most.
+
+    Mean spend is p / ν with ν ~ Gamma(shape, ·): its mean exists for shape > 1, its variance for shape > 2.
+    """
+    history = spend_history(customers)
+    occasions, inverse = np.unique(history["occasions"], return_inverse=True)
+    values = paired(spending, spending.size)
+    lacking = []
+    for x in occasions:
+        shape, _ = spending.formulas.spend_state(x, float(x > 0), **values)
+        lacking.append(int((np.broadcast_to(shape, spending.size) <= moment).sum()))
+    counts = np.array(lacking)[inverse]
+    return counts > 0, int(counts.max())
+
+
+def predict_value(
+    buying: xr.DataTree,
+    spending: xr.DataTree,
+    customers: xr.Dataset,
+    *,
+    horizon: str | float = "52 weeks",
+    margin: float = 1.0,
+    annual_discount_rate: float = 0.0,
+    acquisition_cost: Any = 0.0,
+    seed: int,
+    keep_draws: bool = False,
+    threads: int | None = None,
+    max_memory: float = MAX_MEMORY,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Return what each customer will buy and be worth over the horizon, as predictive distributions.
+
+    Parameters
+    ----------
+    buying, spending
+        Posteriors of ``clv.fit("bg_nbd", ...)`` and ``clv.fit("gamma_gamma", ...)``. They are independent;
+        when their numbers of draws differ, spending's are thinned evenly or repeated in turn.
+    customers
+        Customers with spend, in the posteriors' time unit and money unit.
+    horizon
+        ``"52 weeks"``, or a bare number in the data's time unit.
+    margin
+        Share of spend that is earned: 0.3 means 30 %.
+    annual_discount_rate
+        0.10 means 10 % a year, (1 + 0.10)^-t for money t years after the end of observation.
+    acquisition_cost
+        Money per customer: one number, or one per customer id (DataArray, pandas Series, mapping).
+    seed, keep_draws, threads, max_memory, progress
+        As in ``clv.predict``; kept draws are purchases, spend and value (chain, draw, customer).
+
+    Returns
+    -------
+    xarray.Dataset
+        Everything of ``clv.predict`` (the same numbers for the same seed) and, over ``customer``, in money:
+        spend_mean, historical_value, value_mean, _sd, _q05, _q25, _q50, _q75, _q95 (residual value) and
+        lifetime_value_mean; the customers' own columns are carried along. Over (chain, draw):
+        purchases_total, spend_total, value_total. Attributes state horizon, margin, rates and seed, and in
+        ``reasons`` (a JSON list of sentences) why something is NaN.
+
+    Raises
+    ------
+    InputError
+        As in ``clv.predict``, or a bad margin, rate or cost, or customers without spend.
+
+    Notes
+    -----
+    Customers without repeat spend have the population's spend. A mean that does not exist (shape <= 1 in
+    some draw, so that expected spend is infinite) is NaN, and so is a standard deviation whose variance
+    does not exist (shape <= 2); the quantiles exist and are given.
+
+    Examples
+    --------
+    >>> value = predict_value(
+    ...     buying, spending, customers, horizon="52 weeks", margin=0.3, annual_discount_rate=0.10, seed=1
+    ... )  # doctest: +SKIP
+    """
+    check_customers(customers)
+    share = checked_margin(margin)
+    rate = discount_rate(annual_discount_rate, shared_time_unit(spending, customers))
+    cost = checked_cost(acquisition_cost, customers)
+    value = simulate(
+        buying,
+        customers,
+        horizon,
+        seed=seed,
+        spending=spending,
+        discount=rate,
+        keep_draws=keep_draws,
+        threads=threads,
+        max_memory=max_memory,
+        progress=progress,
+    )
+    for name in SCALED:
+        if name in value:
+            value[name] = share * value[name].assign_attrs(value[name].attrs)
+    reasons = _remove_missing_moments(value, parameters(spending, "spending"), customers)
+    for name in CARRIED:
+        if name in customers:
+            value[name] = (CUSTOMER, customers[name].values)
+    if "historical_spend" in customers:
+        value["historical_value"] = (CUSTOMER, share * customers["historical_spend"].values.astype(float))
+    else:
+        value["historical_value"] = (CUSTOMER, np.full(customers.sizes[CUSTOMER], np.nan))
+        reasons.append(
+            "historical_value and lifetime_value_mean are NaN: the customers have no historical_spend. "
+            "Build them from orders with clv.summarize."
+        )
+    value["acquisition_cost"] = (CUSTOMER, cost.values)
+    value["acquisition_cost"].attrs = {"long_name": "cost of acquiring the customer", "units": "money"}
+    value["lifetime_value_mean"] = value["historical_value"] + value["value_mean"] - value["acquisition_cost"]
+    return describe(value).assign_attrs(
+        margin=share,
+        annual_discount_rate=float(annual_discount_rate),
+        discount_rate=rate,
+        spending_family=str(spending.attrs["family"]),
+        reasons=json.dumps(reasons),
+    )
+
+
+def _remove_missing_moments(value: xr.Dataset, spending: Parameters, customers: xr.Dataset) -> list[str]:
+    """Set means and standard deviations that do not exist to NaN in ``value``; return the reasons."""
+    reasons = []
+    for moment, names, what in (
+        (1, ("spend_mean", "value_mean", "value_sd"), "expected spend is infinite"),
+        (2, ("value_sd",), "the variance of spend is infinite"),
+    ):
+        lacking, draws = without_moments(spending, customers, moment)
+        if not lacking.any():
+            continue
+        for name in names:
+            value[name] = value[name].where(~xr.DataArray(lacking, dims=CUSTOMER))
+        reasons.append(
+            f"{' and '.join(names) if len(names) < 3 else ', '.join(names)}: NaN for {int(lacking.sum())} of "
+            f"{lacking.size} customers, because {what} in up to {draws} of {spending.size} posterior draws "
+            f"(shape of the rate of spend at most {moment}). Use the quantiles, or a stronger prior on q."
+        )
+    return reasons
