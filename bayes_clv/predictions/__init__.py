@@ -1,7 +1,19 @@
-"""Posterior and customers in, futures out: ``predict`` and its closed-form companions."""
+"""Posterior and customers in, futures out: ``predict``, closed forms, tracking, scores, simulated logs."""
 
 from bayes_clv.predictions.expected import expected_purchases, probability_alive, survival
 from bayes_clv.predictions.future import predict
+from bayes_clv.predictions.orders import simulate_orders
 from bayes_clv.predictions.posterior import check_posterior
+from bayes_clv.predictions.score import score_holdout
+from bayes_clv.predictions.tracking import simulate_tracking
 
-__all__ = ["check_posterior", "expected_purchases", "predict", "probability_alive", "survival"]
+__all__ = [
+    "check_posterior",
+    "expected_purchases",
+    "predict",
+    "probability_alive",
+    "score_holdout",
+    "simulate_orders",
+    "simulate_tracking",
+    "survival",
+]

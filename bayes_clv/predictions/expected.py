@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers import check_customers
 from bayes_clv.predictions.engine import TILE, available_threads
 from bayes_clv.predictions.histories import (
     Histories,
-    check_customers,
     distinct_histories,
     purchase_history,
 )
@@ -228,5 +228,5 @@ def expected_summary(
         )
 
     names = ("probability_alive", "purchase_rate_mean", "dropout_mean", "purchases_expected")
-    means = mean_over_draws(histories, posterior.thinned(thin_to=EXPECTED_DRAWS), quantities, threads=threads)
+    means = mean_over_draws(histories, posterior.thin(EXPECTED_DRAWS).values, quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

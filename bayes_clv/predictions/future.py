@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers import check_customers
 from bayes_clv.predictions.engine import COLUMNS, Money, Outcomes, Plan, Progress, simulate_futures
 from bayes_clv.predictions.expected import EXPECTED_DRAWS, MAX_MEMORY, expected_summary, refuse_too_large
 from bayes_clv.predictions.histories import (
     Histories,
-    check_customers,
     distinct_histories,
     purchase_history,
     spend_history,
@@ -48,17 +48,14 @@ def purchase_plan(
     histories: Histories,
     keys: np.ndarray,
     horizon: np.ndarray | float,
-    *,
-    values: dict[str, np.ndarray] | None = None,
 ) -> Plan:
-    """Return the plan that simulates purchases alone; ``values`` replaces the posterior's draws."""
-    draws = posterior.values if values is None else values
+    """Return the plan that simulates purchases alone."""
     frequency, recency, age = (histories.columns[name] for name in ("frequency", "recency", "T"))
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         at = rows[:, None]
         history = frequency[at], recency[at], age[at]
-        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **draws)
+        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **posterior.values)
         return result
 
     return Plan(
@@ -66,7 +63,7 @@ def purchase_plan(
         row=histories.row,
         keys=keys[histories.order],
         horizon=np.broadcast_to(np.asarray(horizon, dtype=float), frequency.shape).copy(),
-        draws=next(iter(draws.values())).size,
+        draws=posterior.size,
     )
 
 
@@ -151,12 +148,14 @@ def simulate(
         absent = (name in _MONEY and spending is None) or (name in SCORES and observed is None)
         if not absent:
             variables[name] = histories.spread(values)
+    if observed is not None:
+        variables["holdout_purchases"] = observed
     return _dataset(variables, outcomes, histories, posterior, customers).assign_attrs(
         time_unit=time_unit,
         horizon=length,
         seed=int(seed),
         draws=posterior.size,
-        expected_draws=min(posterior.size, EXPECTED_DRAWS),
+        expected_draws=posterior.thin(EXPECTED_DRAWS).size,
         family=posterior.family,
         level="outcome, except where a variable states its own",
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CUSTOMER, InputError, example
+from bayes_clv.schema import InputError
 
 _HISTORY = ("frequency", "recency", "T")
 
@@ -31,35 +31,6 @@ class Histories:
         result = np.empty((*values.shape[:-1], self.order.size), dtype=values.dtype)
         result[..., self.order] = values[..., self.row] if of_rows else values
         return result
-
-
-def check_customers(customers: xr.Dataset) -> None:
-    """Refuse customers that are not a table of possible histories with unique ids."""
-    if not isinstance(customers, xr.Dataset) or CUSTOMER not in customers.coords:
-        raise InputError(
-            "customers must be a Dataset with a 'customer' coordinate, as clv.summarize or "
-            f"clv.customers_from_table returns it; got {type(customers).__name__}."
-        )
-    missing = [name for name in _HISTORY if name not in customers]
-    if missing:
-        raise InputError(f"customers lacks {', '.join(missing)}; build it with clv.summarize(orders, ...).")
-    if customers.sizes[CUSTOMER] == 0:
-        raise InputError("customers is empty; there is nothing to predict.")
-    ids, counts = np.unique(np.asarray(customers[CUSTOMER].values, dtype=str), return_counts=True)
-    if (counts > 1).any():
-        raise InputError(
-            f"customer ids must be unique: {int((counts > 1).sum())} of them repeat, such as "
-            f"{ids[counts > 1][0]!r}. Summarise the orders first; one row per customer."
-        )
-    x, t_x, age = (np.asarray(customers[name].values, dtype=float) for name in _HISTORY)
-    possible = np.isfinite(x) & np.isfinite(t_x) & np.isfinite(age) & (x >= 0) & (t_x >= 0) & (t_x <= age)
-    possible &= (x > 0) == (t_x > 0)
-    if not possible.all():
-        raise InputError(
-            f"{int((~possible).sum())} customers have an impossible history, such as customer "
-            f"{example(customers[CUSTOMER].values, ~possible)}: 0 <= recency <= T must hold, with recency 0 "
-            "exactly when frequency is 0. Recency is the age at the last purchase, not days since then."
-        )
 
 
 def distinct_histories(columns: dict[str, np.ndarray], keys: np.ndarray | None = None) -> Histories:

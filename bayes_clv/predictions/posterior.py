@@ -4,7 +4,7 @@ A posterior is the DataTree of ``clv.fit``. Only its root attributes and the fam
 its ``posterior`` group are used, so one saved, reloaded or built by hand serves as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Literal
 
@@ -35,12 +35,16 @@ class Parameters:
         """Return the number of draws of all chains."""
         return self.chains.size * self.draws.size
 
-    def thinned(self, *, thin_to: int | None = None) -> dict[str, np.ndarray]:
-        """Return the parameters, of at most ``thin_to`` evenly spaced draws."""
-        if thin_to is None or thin_to >= self.size:
-            return self.values
-        index = np.arange(thin_to) * self.size // thin_to
-        return {name: value[index] for name, value in self.values.items()}
+    def thin(self, draws: int) -> "Parameters":
+        """Return at most about ``draws`` draws, evenly spaced within each chain, at least one a chain."""
+        length = self.draws.size
+        kept = max(1, draws // self.chains.size)
+        if kept >= length:
+            return self
+        index = np.arange(kept) * length // kept
+        shape = (self.chains.size, length)
+        values = {name: value.reshape(shape)[:, index].ravel() for name, value in self.values.items()}
+        return replace(self, values=values, draws=self.draws[index])
 
     def unstack(self, per_draw: np.ndarray, *dims: str) -> tuple[tuple[str, ...], np.ndarray]:
         """Return an array whose first axis is the draws as (chain, draw, ...) with its dimensions."""
@@ -121,7 +125,8 @@ def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
     if fitted != observed:
         raise InputError(
             f"The posterior's time unit is {fitted!r} and the customers' is {observed!r}: rates would be "
-            f"read in the wrong unit. Summarise the orders with time_unit={fitted!r}, or fit on these customers."
+            f"read in the wrong unit. Summarise the orders with time_unit={fitted!r}, or fit on "
+            "these customers."
         )
     return observed
 

@@ -30,15 +30,16 @@ _M2 = np.uint64(0x94D049BB133111EB)
 _TO_UNIT = 2.0**-52
 
 
-def customer_keys(ids: Iterable[Any], seed: int) -> np.ndarray:
+def customer_keys(ids: Iterable[Any], seed: int, *, purpose: str = "future") -> np.ndarray:
     """Return the two 64-bit words of each customer's stream: ``uint64`` of shape (customer, 2).
 
     The first word places the stream, the second is its odd increment. ``seed`` is any non-negative
-    integer below 2**64; ids are read as text.
+    integer below 2**64; ids are read as text; another ``purpose`` (at most 16 letters) gives independent
+    streams.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**64:
         raise InputError(f"seed must be an integer from 0 to 2**64 - 1; it is {seed!r}.")
-    start = hashlib.blake2b(digest_size=16, key=int(seed).to_bytes(8, "little"))
+    start = hashlib.blake2b(digest_size=16, person=purpose.encode(), key=int(seed).to_bytes(8, "little"))
     digests = []
     for customer in ids:
         hashed = start.copy()

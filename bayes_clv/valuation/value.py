@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers import check_customers
 from bayes_clv.predictions.expected import MAX_MEMORY
 from bayes_clv.predictions.future import simulate
-from bayes_clv.predictions.histories import check_customers, spend_history
+from bayes_clv.predictions.histories import spend_history
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, InputError, describe, discount_rate, example
 
