@@ -71,9 +71,15 @@ VARIABLES = {
     "holdout_purchases": Variable("purchase occasions in the holdout", "count"),
     "holdout_spend": Variable("spend in the holdout", "money"),
     # Predictions.
-    "probability_alive": Variable("probability of being alive at the end of observation", "probability", "expected"),
-    "purchase_rate_mean": Variable("mean of the customer's own purchase rate while alive", "1/time", "latent"),
-    "dropout_mean": Variable("mean of the customer's own dropout probability after a purchase", "probability", "latent"),
+    "probability_alive": Variable(
+        "probability of being alive at the end of observation", "probability", "expected"
+    ),
+    "purchase_rate_mean": Variable(
+        "mean of the customer's own purchase rate while alive", "1/time", "latent"
+    ),
+    "dropout_mean": Variable(
+        "mean of the customer's own dropout probability after a purchase", "probability", "latent"
+    ),
     "purchases_expected": Variable("expected purchase occasions over the horizon", "count", "expected"),
     "purchases": Variable("purchase occasions over the horizon", "count", "outcome"),
     "spend": Variable("spend over the horizon", "money", "outcome"),
@@ -112,9 +118,7 @@ def days_per(time_unit: str) -> float:
     """Return the length of a time unit in days; an unknown unit is refused."""
     singular = time_unit.strip().lower().removesuffix("s")
     if singular not in TIME_UNITS:
-        raise InputError(
-            f"Time unit {time_unit!r} is not known. Use one of {', '.join(TIME_UNITS)}."
-        )
+        raise InputError(f"Time unit {time_unit!r} is not known. Use one of {', '.join(TIME_UNITS)}.")
     return TIME_UNITS[singular]
 
 

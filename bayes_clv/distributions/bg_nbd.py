@@ -74,6 +74,15 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     return {"r": r, "alpha": r / rate, "a": dropout * concentration, "b": (1 - dropout) * concentration}
 
 
+# The observed variable that predictive checks replicate.
+CHECKED = "frequency"
+
+
+def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
+    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
+    return simulate(rng, columns["T"], *params)[0].astype(float)
+
+
 def _dropout_log_odds(xp: Any, x: Any, t_x: Any, T: Any, r: Any, alpha: Any, a: Any, b: Any) -> Any:
     """Return the log odds of having dropped out by T, for x > 0; ``xp`` is numpy or pytensor.tensor.
 
@@ -141,7 +150,7 @@ def simulate(
     without_dropout = rng.poisson(rng.gamma(r, 1 / alpha) * T)
     dropout = rng.beta(a, b)
     # The geometric by inversion, because dropout may round to 0 (no end) or to 1 (the first purchase).
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         granted = np.ceil(rng.standard_exponential(T.shape) / -np.log1p(-dropout))
     frequency = np.minimum(without_dropout, np.maximum(granted, 1.0)).astype(np.int64)
     position = rng.beta(np.maximum(frequency, 1), without_dropout - frequency + 1)

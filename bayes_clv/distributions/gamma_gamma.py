@@ -28,10 +28,48 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.quantities import Prior, Quantity
 from bayes_clv.distributions.terms import Term
 
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
+
+# q = 1 + q_above_one: below q = 1 the population has no mean spend, and so no customer value.
+QUANTITIES = {
+    "population_spend": Quantity(
+        "mean spend per occasion over the population, p v / (q - 1), money",
+        Prior("LogNormal", mu=0, sigma=1),
+        relative=True,
+    ),
+    "p": Quantity(
+        "shape of one occasion's spend; large where a customer's occasions are alike",
+        Prior("LogNormal", mu=1, sigma=1.25),
+    ),
+    "q_above_one": Quantity(
+        "q - 1, of the shape of nu; small where customers differ much in spend",
+        Prior("LogNormal", mu=1, sigma=1),
+    ),
+}
+
+
+def data_scale(columns: Mapping[str, Array], count: Array) -> float:
+    """Return the mean over customers of their mean spend, money."""
+    return float(count @ columns["monetary_value"] / count.sum())
+
+
+def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
+    """Return p, q, v from the population quantities, tensors or arrays."""
+    p, q_above_one = population["p"], population["q_above_one"]
+    return {"p": p, "q": 1 + q_above_one, "v": population["population_spend"] * q_above_one / p}
+
+
+# The observed variable that predictive checks replicate.
+CHECKED = "monetary_value"
+
+
+def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
+    """Return replicated mean spends (money) of new customers with these frequencies."""
+    return simulate(rng, columns["frequency"], *params)
 
 
 def _log_gamma_ratio(z: Any, q: Any) -> Any:

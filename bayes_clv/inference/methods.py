@@ -1,0 +1,215 @@
+"""Three ways from a PyMC model to draws: NUTS, a corrected Laplace approximation, the mode.
+
+``nuts``
+    nutpie, with the data frozen into the graph: it compiles in half the time (10 s cold, 5 s warm).
+``laplace``
+    Mode and curvature on the unconstrained scale, heavy-tailed proposals around them (Student t, 5
+    degrees of freedom), importance weights smoothed by PSIS (Vehtari, Simpson, Gelman, Yao & Gabry
+    2024, JMLR 25), and a systematic resample to equally weighted draws. Its Pareto k says whether the
+    result can be trusted.
+``mode``
+    The highest posterior density of the stated quantities (no Jacobian), so that with flat priors it
+    is the maximum-likelihood estimate of the papers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.schema import InputError
+
+type LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+STUDENT_DEGREES_OF_FREEDOM = 5.0
+# Systematic resampling from two proposals a draw repeats few of them; more cost time for little.
+PROPOSALS_PER_DRAW = 2
+
+
+def nuts(
+    model: Any, names: list[str], *, draws: int, tune: int, chains: int, seed: int, progress: bool
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the posterior and the sampler's statistics from NUTS (nutpie)."""
+    import nutpie
+
+    compiled = nutpie.compile_pymc_model(model, freeze_model=True, var_names=names)
+    trace = nutpie.sample(
+        compiled,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        save_warmup=False,
+        progress_bar=progress,
+        # Smaller steps cost little on four parameters and keep the ridges free of divergences.
+        target_accept=0.9,
+    )
+    stats = trace["sample_stats"].to_dataset()
+    # az.diagnose looks for this name; under nutpie's own the tree-depth check never runs.
+    stats = stats.rename({"maxdepth_reached": "reached_max_treedepth"})
+    kept = ["diverging", "energy", "depth", "n_steps", "step_size", "reached_max_treedepth"]
+    posterior = trace["posterior"].to_dataset()
+    return posterior[names].drop_attrs(), stats[kept].drop_attrs()
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The highest point of a log density on the unconstrained scale, and the curvature there."""
+
+    position: np.ndarray
+    log_density: float
+    negative_hessian: np.ndarray
+    gradient_norm: float
+
+
+def laplace(
+    model: Any, names: list[str], *, draws: int, chains: int, seed: int
+) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
+    """Return importance-corrected draws (split evenly into ``chains``), their statistics and Pareto k."""
+    from arviz_stats.base import array_stats
+
+    rng = np.random.default_rng(seed)
+    density = _density(model, jacobian=True, mode="NUMBA")
+    peak = find_peak(density, _start(model))
+    size = draws * chains
+    covariance_root = np.linalg.inv(np.linalg.cholesky(peak.negative_hessian)).T
+    dimension = peak.position.size
+    dof = STUDENT_DEGREES_OF_FREEDOM
+    normal = rng.standard_normal((size * PROPOSALS_PER_DRAW, dimension))
+    radius = rng.chisquare(dof, size * PROPOSALS_PER_DRAW) / dof
+    standard = normal / np.sqrt(radius)[:, None]
+    proposals = peak.position + standard @ covariance_root.T
+    log_proposal = -0.5 * (dof + dimension) * np.log1p((standard**2).sum(axis=1) / dof)
+    log_target = np.array([density(proposal)[0] for proposal in proposals])
+    log_ratio = np.where(np.isfinite(log_target), log_target - peak.log_density - log_proposal, -np.inf)
+    finite = np.isfinite(log_ratio)
+    # A proposal outside the support has no weight; the smallest finite ratio stands in for PSIS's sort.
+    smoothed, pareto_k = array_stats.psislw(-np.where(finite, log_ratio, log_ratio[finite].min()))
+    weight = np.where(finite, np.exp(smoothed - smoothed.max()), 0.0)
+    weight /= weight.sum()
+    picked = rng.permutation(_systematic(rng, weight, size))
+    values = _constrain(model, names, proposals[picked])
+    posterior = xr.Dataset(
+        {name: (("chain", "draw"), value.reshape(chains, draws)) for name, value in values.items()},
+        coords={"chain": np.arange(chains), "draw": np.arange(draws)},
+    )
+    distinct = np.bincount(picked, minlength=weight.size) / size
+    report = {
+        "pareto_k": float(pareto_k),
+        "pareto_k_threshold": float(min(1 - 1 / np.log10(weight.size), 0.7)),
+        # Kish's effective size of the resampled draws: repeated draws count once.
+        "effective_draws": float(1 / (distinct**2).sum()),
+        "importance_efficiency": float(1 / (weight.size * (weight**2).sum())),
+    }
+    stats = xr.Dataset(
+        {"log_weight": (("chain", "draw"), np.log(weight[picked]).reshape(chains, draws))},
+        coords=posterior.coords,
+    )
+    return posterior, stats, report
+
+
+def mode(model: Any, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
+    """Return the mode as one chain of one draw, and the log density there."""
+    # A mode takes a hundred evaluations: not worth compiling for.
+    peak = find_peak(_density(model, jacobian=False, mode=_interpreted()), _start(model))
+    values = _constrain(model, names, peak.position[None, :])
+    coords = {"chain": [0], "draw": [0]}
+    posterior = xr.Dataset(
+        {name: (("chain", "draw"), value.reshape(1, 1)) for name, value in values.items()}, coords=coords
+    )
+    stats = xr.Dataset({"lp": (("chain", "draw"), [[peak.log_density]])}, coords=coords)
+    return posterior, stats, {"log_density": peak.log_density, "gradient_norm": peak.gradient_norm}
+
+
+def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
+    """Return the maximum of a log density: BFGS from the start, then Newton steps to full precision.
+
+    Raises InputError when the density has no interior maximum that can be found.
+    """
+    from scipy.optimize import minimize
+
+    def negative(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = density(x)
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            return np.inf, np.zeros_like(x)
+        return -value, -gradient
+
+    found = minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-5, "maxiter": 2_000})
+    x = found.x
+    for _ in range(4):
+        hessian = _hessian(negative, x)
+        if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] <= 0:
+            break
+        step = np.linalg.solve(hessian, negative(x)[1])
+        if negative(x - step)[0] > negative(x)[0]:
+            break
+        x = x - step
+    hessian = _hessian(negative, x)
+    eigenvalues = np.linalg.eigvalsh(hessian) if np.isfinite(hessian).all() else np.array([-1.0])
+    if eigenvalues[0] <= 0 or not np.isfinite(negative(x)[0]):
+        raise InputError(
+            "The posterior has no single peak inside the parameters' range, so it cannot be summarised by "
+            "a mode and a curvature. Use method='nuts', or priors that are not flat; very few repeat "
+            "customers, or identical ones, are the usual cause."
+        )
+    value, gradient = negative(x)
+    return Peak(x, -value, hessian, float(np.abs(gradient).max()))
+
+
+def _hessian(negative: LogDensity, x: np.ndarray) -> np.ndarray:
+    # Central differences of the exact gradient: the error is of order step^2, 1e-8 relative.
+    step = 1e-4
+    columns = [(negative(x + e)[1] - negative(x - e)[1]) / (2 * step) for e in step * np.eye(x.size)]
+    hessian = np.array(columns)
+    return (hessian + hessian.T) / 2
+
+
+def _systematic(rng: np.random.Generator, weight: np.ndarray, size: int) -> np.ndarray:
+    points = (rng.random() + np.arange(size)) / size
+    return np.minimum(np.searchsorted(np.cumsum(weight), points), weight.size - 1)
+
+
+def _start(model: Any) -> np.ndarray:
+    point = model.initial_point()
+    return np.concatenate([np.ravel(point[variable.name]) for variable in model.value_vars]).astype(float)
+
+
+def _density(model: Any, *, jacobian: bool, mode: Any) -> LogDensity:
+    import pytensor.tensor as pt
+    from pymc.pytensorf import compile as compile_graph
+    from pymc.pytensorf import join_nonshared_inputs
+
+    (log_density,), flat = join_nonshared_inputs(
+        model.initial_point(), [model.logp(jacobian=jacobian)], model.value_vars
+    )
+    outputs = [log_density, pt.grad(log_density, flat)]
+    compiled = compile_graph([flat], outputs, mode=mode)
+
+    def density(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = compiled(x)
+        return float(value), gradient
+
+    return density
+
+
+def _interpreted() -> Any:
+    """Return the compile mode that runs a graph in NumPy: for a few calls, quicker than any compiler."""
+    from pytensor.compile.mode import Mode
+    from pytensor.graph.rewriting.db import RewriteDatabaseQuery
+
+    # Without the rewrites that are for C only, or that warn of a missing BLAS.
+    rewrites = RewriteDatabaseQuery(include=["fast_run"], exclude=["cxx_only", "BlasOpt"])
+    return Mode(linker="vm", optimizer=rewrites)
+
+
+def _constrain(model: Any, names: list[str], positions: np.ndarray) -> dict[str, np.ndarray]:
+    from pymc.pytensorf import compile as compile_graph
+    from pymc.pytensorf import join_nonshared_inputs
+
+    outputs = model.replace_rvs_by_values([model[name] for name in names])
+    outputs, flat = join_nonshared_inputs(model.initial_point(), outputs, model.value_vars)
+    compiled = compile_graph([flat], outputs, mode=_interpreted())
+    rows = [compiled(position) for position in positions]
+    return {name: np.array([row[i] for row in rows], dtype=float) for i, name in enumerate(names)}
