@@ -191,8 +191,37 @@ def _score(histogram, top, draws, observed, out):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _select(values, end, rank):  # type: ignore[no-untyped-def]
+    """Return the rank-th smallest of values[:end], which ends up in its place (Hoare's quickselect)."""
+    low = 0
+    high = end - 1
+    while low < high:
+        middle = (low + high) // 2
+        a, b, c = values[low], values[middle], values[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i = low
+        j = high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            break
+    return values[rank]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-untyped-def]
-    """Write the summary of one customer's values; ``values`` is sorted in place."""
+    """Write the summary of one customer's values; ``values`` is reordered in place."""
     first = 2 + _N_QUANTILES + 1
     total = 0.0
     for m in range(active):
@@ -204,11 +233,15 @@ def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-un
     out[first] = spend_sum / draws
     out[first + 1] = mean
     out[first + 2] = math.sqrt(squares / (draws - 1)) if draws > 1 else 0.0
-    values[:active].sort()
     zeros = draws - active
-    for k in range(_N_QUANTILES):
+    end = active
+    for k in range(_N_QUANTILES - 1, -1, -1):
         rank = math.ceil(_PROBABILITIES[k] * draws - 1e-9) - 1 - zeros
-        out[first + 3 + k] = values[rank] if rank >= 0 else 0.0
+        if rank < 0:
+            out[first + 3 + k] = 0.0
+        else:
+            out[first + 3 + k] = _select(values, end, rank)
+            end = rank + 1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -266,7 +299,7 @@ def _simulate(  # type: ignore[no-untyped-def]
                 continue
             purse = mix(state ^ MONEY)
             k = shape[c, s]
-            position = -math.log1p(-u / alive[c, s]) / k
+            position = -math.log(1.0 - u / alive[c, s]) / k
             trials = dropout_a[c, s] + dropout_b[c, s]
             spend = 0.0
             value = 0.0
@@ -282,7 +315,7 @@ def _simulate(  # type: ignore[no-untyped-def]
                     amount *= per_nu
                     spend += amount
                     if discount != 0.0:
-                        amount *= math.exp(-discount * scale[c, s] * math.expm1(position))
+                        amount *= math.exp(-discount * scale[c, s] * (math.exp(position) - 1.0))
                     value += amount
                 if periods > 0:
                     elapsed = scale[c, s] * math.expm1(position)
@@ -330,8 +363,12 @@ def _tiles(row: np.ndarray, draws: int, tile: int) -> Iterator[tuple[int, int]]:
     yield from pairwise(bounds)
 
 
-def _contiguous(arrays: tuple[np.ndarray, ...], rows: int, draws: int) -> list[np.ndarray]:
-    return [np.ascontiguousarray(np.broadcast_to(x, (rows, draws)), dtype=float) for x in arrays]
+def _owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return a writeable C array of this shape: Numba compiles a read-only one anew, for seconds."""
+    whole = array.shape == shape and array.dtype == np.float64
+    if whole and array.flags.c_contiguous and array.flags.writeable:
+        return array
+    return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
 
 def _simulate_block(
@@ -350,11 +387,12 @@ def _simulate_block(
     for low, high in _tiles(plan.row[start:stop], draws, tile):
         part = slice(start + low, start + high)
         rows, local = np.unique(plan.row[part], return_inverse=True)
-        states = _contiguous(plan.purchase_state(rows), rows.size, draws)
+        shape = (rows.size, draws)
+        states = [_owned(x, shape) for x in plan.purchase_state(rows)]
         if plan.money is None:
             spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, np.empty(0), 0.0
         else:
-            spend_shape, spend_rate = _contiguous(plan.money.state(rows), rows.size, draws)
+            spend_shape, spend_rate = (_owned(x, shape) for x in plan.money.state(rows))
             occasion_shape, discount = plan.money.occasion_shape, plan.money.discount
         _simulate(
             local,

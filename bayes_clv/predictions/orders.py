@@ -5,9 +5,9 @@ distributions never meet.
 """
 
 import datetime as dt
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -101,16 +101,19 @@ def simulate_orders(
         ],
         "date": (np.datetime64(first_day) + day).astype("datetime64[s]"),
     }
-    truth: dict[Hashable | None, object] = {"family": family, **known, "time_unit": time_unit, "seed": seed}
+    truth: dict[Any, object] = dict(known)
+    truth.update(family=family, time_unit=time_unit, seed=seed)
     if spending is not None:
         money, spend_known = _formulas(spending_family, spending)
         nothing = np.zeros(customers)
         nu = money.latent_draws(rng, nothing, nothing, **spend_known)
         columns["spend"] = money.simulate_spend(rng, np.ones(buyer.size), nu[buyer], spend_known["p"])
-        truth |= {"spending_family": spending_family, **spend_known}
+        truth.update(spend_known)
+        truth["spending_family"] = spending_family
     order = np.lexsort((buyer, day))
     log = pd.DataFrame({name: values[order] for name, values in columns.items()})
-    log.attrs = truth | {"customers": customers, "start": start, "until": until}
+    truth.update(customers=customers, start=start, until=until)
+    log.attrs = truth
     return log
 
 
