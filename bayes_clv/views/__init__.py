@@ -1,0 +1,54 @@
+"""Everything before, for the eye: figures and the report.
+
+matplotlib, ArviZ and jinja2 are imported on first use of a view, so that ``import bayes_clv`` stays light.
+Figures return what ArviZ returns (a PlotCollection) or a matplotlib figure, and state their level.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
+    from bayes_clv.views.histories import plot_alive_history, plot_alive_matrix, plot_expected_purchases_matrix
+    from bayes_clv.views.holdout import plot_calibration, plot_tracking
+    from bayes_clv.views.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
+    from bayes_clv.views.rename import for_arviz
+    from bayes_clv.views.page import report
+
+__all__ = [
+    "for_arviz",
+    "plot_alive_history",
+    "plot_alive_matrix",
+    "plot_calibration",
+    "plot_concentration",
+    "plot_customers",
+    "plot_diagnostics",
+    "plot_expected_purchases_matrix",
+    "plot_parameters",
+    "plot_prior_posterior",
+    "plot_tracking",
+    "plot_value_distribution",
+    "report",
+]
+
+_HOME = {
+    "for_arviz": "rename",
+    "plot_alive_history": "histories",
+    "plot_alive_matrix": "histories",
+    "plot_calibration": "holdout",
+    "plot_concentration": "amounts",
+    "plot_customers": "amounts",
+    "plot_diagnostics": "parameters",
+    "plot_expected_purchases_matrix": "histories",
+    "plot_parameters": "parameters",
+    "plot_prior_posterior": "parameters",
+    "plot_tracking": "holdout",
+    "plot_value_distribution": "amounts",
+    "report": "page",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"bayes_clv.views.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,261 @@
+"""What customers are worth: the spread over customers, the total, and how concentrated it is.
+
+`quantity` is a stem of the prediction's variables: ``"value"`` or ``"spend"`` (money) or ``"purchases"``.
+All intervals are of the outcome level: what will actually be bought and spent.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, VARIABLES, InputError
+from bayes_clv.views import style
+
+QUANTITIES = ("value", "spend", "purchases")
+
+type Array = NDArray[np.float64]
+
+
+def choose_quantity(value: xr.Dataset, quantity: str | None) -> str:
+    """Return the stem to show: as asked, else value where there is money and purchases where not."""
+    present = [stem for stem in QUANTITIES if f"{stem}_mean" in value]
+    if quantity is not None and quantity not in present:
+        raise InputError(f"There is no {quantity!r} in this prediction. It has: {', '.join(present) or 'none'}.")
+    if not present:
+        raise InputError("The dataset has none of value_mean, spend_mean, purchases_mean. Give a prediction.")
+    return quantity or next(stem for stem in ("value", "purchases", "spend") if stem in present)
+
+
+def unit_label(quantity: str) -> str:
+    """Return a quantity with its unit, for an axis."""
+    return {
+        "value": "residual value (money)",
+        "spend": "spend (money)",
+        "purchases": "purchases (count)",
+    }[quantity]
+
+
+def _thousands(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
+
+
+def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -> style.Drawing:
+    """Plot how a predicted mean is spread over customers, and the total of all customers over draws.
+
+    Parameters
+    ----------
+    value : xarray.Dataset
+        The result of ``predict_value`` or ``predict``.
+    quantity : {"value", "spend", "purchases"}, optional
+        Default: value, or purchases where there is no money.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: histogram over customers of each one's predictive mean, on a log scale from the 1 % point
+        upward (customers below it are in the first bar). Right, where the prediction has totals: their
+        distribution over draws with median and central 90 % (outcome level).
+    """
+    stem = choose_quantity(value, quantity)
+    means = value[f"{stem}_mean"].to_numpy().astype(float)
+    finite = means[np.isfinite(means)]
+    total = f"{stem}_total"
+    with style.styled():
+        figure = style.drawing(2.9)
+        panels = figure.subplots(1, 2 if total in value else 1, squeeze=False)[0]
+        axes = panels[0]
+        _draw_means(axes, finite)
+        axes.set_xlabel(f"mean {unit_label(stem)}")
+        axes.set_ylabel("customers")
+        left_out = f"; {means.size - finite.size:,} have none" if finite.size < means.size else ""
+        style.heading(axes, "Each customer", f"outcome level, mean{left_out}")
+        if total in value:
+            _draw_total(panels[1], value[total].to_numpy().ravel().astype(float), stem)
+    return figure
+
+
+def _draw_means(axes: Any, means: Array) -> None:
+    positive = means[means > 0]
+    if positive.size < 2 or positive.min() == positive.max():
+        axes.hist(means, bins=20, color=style.BLUE)
+    else:
+        low = np.quantile(positive, 0.01)
+        bins = np.geomspace(min(low, positive.max() * 0.999), positive.max() * (1 + 1e-12), 41)
+        axes.hist(np.maximum(means, bins[0]), bins=bins, color=style.BLUE, edgecolor="none")
+        axes.set_xscale("log")
+        _plain_log_ticks(axes.xaxis, bins[-1] / bins[0])
+    average = means.mean()
+    axes.axvline(average, color=style.INK, linewidth=1)
+    axes.annotate(
+        f" average {average:,.3g}", (average, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9
+    )
+
+
+def _plain_log_ticks(axis: Any, ratio: float) -> None:
+    """Label a log axis in plain numbers; a narrow one also at 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0,) if ratio > 1000 else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _draw_total(axes: Any, totals: Array, stem: str) -> None:
+    low, median, high = np.quantile(totals, (0.05, 0.5, 0.95))
+    axes.hist(totals, bins=40, color=style.GRID)
+    axes.hist(totals[(totals >= low) & (totals <= high)], bins=np.histogram_bin_edges(totals, 40), color=style.BLUE)
+    axes.axvline(median, color=style.INK, linewidth=1)
+    axes.set_xlabel(f"total {unit_label(stem)}")
+    axes.set_ylabel("draws")
+    axes.xaxis.get_major_locator().set_params(nbins=4)
+    _thousands(axes.xaxis)
+    style.heading(axes, "All together", f"outcome level, 90 %: {low:,.0f} to {high:,.0f}")
+
+
+def concentration(amounts: Array) -> Array:
+    """Return the Lorenz curve: share of the total held by the best share of customers.
+
+    Parameters
+    ----------
+    amounts : array of shape (..., customer)
+        Not negative; the total of each row positive.
+
+    Returns
+    -------
+    array of shape (..., customer + 1)
+        Starts at 0, ends at 1; entry k is the share held by the k best customers.
+
+    Examples
+    --------
+    >>> concentration(np.array([1.0, 3.0, 0.0])).tolist()
+    [0.0, 0.75, 1.0, 1.0]
+    """
+    best_first = np.sort(np.asarray(amounts, dtype=float), axis=-1)[..., ::-1]
+    cumulative = np.concatenate([np.zeros((*best_first.shape[:-1], 1)), np.cumsum(best_first, axis=-1)], axis=-1)
+    return np.asarray(cumulative / cumulative[..., -1:])
+
+
+def plot_concentration(value: xr.Dataset, *, quantity: str | None = None, max_draws: int = 400) -> style.Drawing:
+    """Plot the share of the total that the best customers hold.
+
+    Parameters
+    ----------
+    value : xarray.Dataset
+        The result of ``predict_value`` or ``predict``. With the draws kept (variable ``value`` over chain,
+        draw, customer) the curve of each draw is taken and a 90 % band shown: the customers who turn out
+        best (outcome level). Without, the curve is that of the customers' means: those who are expected to
+        be best. The first is always the more concentrated of the two; the figure says which it shows.
+    quantity : {"value", "spend", "purchases"}, optional
+        Default: value, or purchases where there is no money.
+    max_draws : int
+        At most so many draws, evenly spaced, make the band.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    stem = choose_quantity(value, quantity)
+    kept = stem in value and {CHAIN, DRAW, CUSTOMER} <= set(value[stem].dims)
+    if kept:
+        draws = value[stem].transpose(CHAIN, DRAW, CUSTOMER)
+        total = draws.sizes[CHAIN] * draws.sizes[DRAW]
+        chosen = np.unique(np.linspace(0, total - 1, min(max_draws, total)).astype(int))
+        chain, draw = np.divmod(chosen, draws.sizes[DRAW])
+        amounts = draws.to_numpy()[chain, draw].astype(float)
+    else:
+        amounts = value[f"{stem}_mean"].to_numpy().astype(float)[None, :]
+    amounts = np.clip(amounts[:, np.isfinite(amounts).all(axis=0)], 0, None)
+    amounts = amounts[amounts.sum(axis=1) > 0]
+    if amounts.size == 0:
+        raise InputError(f"The total {stem} is zero or not finite for every draw: it has no concentration.")
+    curves = concentration(amounts)
+    share = np.linspace(0, 1, curves.shape[1])
+    # A thousand customers or more draw the same line at 300 points.
+    shown = np.unique(np.linspace(0, share.size - 1, 300).astype(int))
+    low, middle, high = np.quantile(curves, (0.05, 0.5, 0.95), axis=0)
+    fifth = float(np.interp(0.2, share, middle))
+    level = (
+        f"customers as they turn out; outcome level, median and 90 % band of {len(curves)} draws"
+        if kept
+        else "customers ranked by their predictive mean; outcome level, means only, no interval"
+    )
+    with style.styled():
+        from matplotlib.ticker import PercentFormatter
+
+        figure = style.drawing(3.2)
+        axes = figure.subplots()
+        if kept:
+            axes.fill_between(share[shown], low[shown], high[shown], color=style.BLUE, alpha=0.2, linewidth=0)
+        axes.plot(share[shown], middle[shown], color=style.BLUE)
+        axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle="--")
+        axes.annotate("all customers equal", (0.62, 0.56), color=style.MUTED, fontsize=9)
+        axes.plot(0.2, fifth, "o", color=style.ORANGE, markersize=6, clip_on=False)
+        axes.annotate(f"the best 20 % hold {fifth:.0%}", (0.23, fifth), fontsize=9.5, va="top")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share of customers, best first (%)")
+        axes.set_ylabel(f"share of total {VARIABLES[stem].long_name.split(' over')[0]} (%)")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0))
+        style.heading(axes, "How concentrated?", level)
+    return figure
+
+
+def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = None) -> style.Drawing:
+    """Plot the customers with the highest predicted mean, each with its 50 % and 90 % interval.
+
+    Parameters
+    ----------
+    value : xarray.Dataset
+        The result of ``predict_value`` or ``predict``.
+    n : int
+        How many customers.
+    quantity : {"value", "spend", "purchases"}, optional
+        Default: value, or purchases where there is no money. It needs its quantiles q05 to q95.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Outcome level: what a customer will actually be worth lies in the 90 % interval with probability
+        0.9 (for counts, at least 0.9).
+    """
+    stem = choose_quantity(value, quantity)
+    missing = [q for q in ("q05", "q25", "q50", "q75", "q95") if f"{stem}_{q}" not in value]
+    if missing:
+        raise InputError(f"The prediction has no {stem}_{missing[0]}, so {stem!r} cannot be shown with intervals.")
+    best = top_customers(value, n, quantity=stem)
+    ids = [_short(str(i)) for i in best[CUSTOMER].to_numpy()]
+    rows = np.arange(len(ids))
+    with style.styled():
+        figure = style.drawing(1.1 + 0.19 * len(ids))
+        axes = figure.subplots()
+        column = {q: best[f"{stem}_{q}"].to_numpy() for q in ("mean", "q05", "q25", "q75", "q95")}
+        axes.hlines(rows, column["q05"], column["q95"], color=style.SKY, linewidth=1.6, label="90 %")
+        axes.hlines(rows, column["q25"], column["q75"], color=style.BLUE, linewidth=4.2, label="50 %")
+        axes.plot(column["mean"], rows, "o", color=style.ORANGE, markersize=4.5, label="mean")
+        axes.set_yticks(rows, ids, fontsize=8)
+        axes.set_ylim(len(ids) - 0.4, -0.6)
+        axes.grid(False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlim(left=min(0.0, float(np.nanmin(column["q05"]))))
+        _thousands(axes.xaxis)
+        axes.set_xlabel(unit_label(stem))
+        axes.set_ylabel("customer")
+        axes.legend(loc="lower right")
+        style.heading(axes, f"The {len(ids)} customers with the highest mean", "outcome level; 50 % and 90 % intervals")
+    return figure
+
+
+def top_customers(value: xr.Dataset, n: int, *, quantity: str | None = None) -> xr.Dataset:
+    """Return the ``n`` customers with the highest predicted mean, best first, ties by id; NaN last."""
+    means = value[f"{choose_quantity(value, quantity)}_mean"].to_numpy().astype(float)
+    ids = value[CUSTOMER].to_numpy().astype(str)
+    order = np.lexsort((ids, -np.nan_to_num(means, nan=-np.inf)))
+    per_customer = value.drop_dims([d for d in (CHAIN, DRAW) if d in value.dims])
+    return per_customer.isel({CUSTOMER: order[:n]})
+
+
+def _short(text: str, limit: int = 18) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
