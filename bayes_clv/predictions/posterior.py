@@ -137,8 +137,6 @@ def paired(spending: Parameters, draws: int) -> dict[str, np.ndarray]:
     The two posteriors are independent, so that any pairing is a draw of both. Equal numbers are paired
     in order; more spending draws are thinned evenly, fewer are repeated in turn.
     """
-    if spending.size >= draws:
-        index = np.arange(draws) * spending.size // draws
-    else:
-        index = np.arange(draws) % spending.size
+    order = np.arange(draws)
+    index = order * spending.size // draws if spending.size >= draws else order % spending.size
     return {name: value[index] for name, value in spending.values.items()}
