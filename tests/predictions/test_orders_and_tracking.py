@@ -85,11 +85,12 @@ def test_tracking_replicates_calibration_and_forecasts_holdout(make_buying, cust
     straddling = tracking["purchases"].isel(period=calibration)
     replicated = tracking["purchases"].isel(period=slice(calibration)).sum("period")
     # New customers of these ages; the period in between ends after observation does.
-    age = customers["T"].values
+    age = customers["T"].to_numpy()
     until = (
         38 * 7
         - 1
-        - (customers["first_order"].values - customers["period_start"].values[0]) / np.timedelta64(1, "D")
+        - (customers["first_order"].to_numpy() - customers["period_start"].to_numpy()[0])
+        / np.timedelta64(1, "D")
     )
     expected = bg_nbd.expected_purchases(np.maximum(until, 0) / 7, 0, 0, 0, **cdnow).sum()
     error = float(replicated.std()) / math.sqrt(1000)
@@ -113,7 +114,7 @@ def test_tracking_covers_the_truth(make_buying, cdnow):
         log = simulate_orders(cdnow, customers=400, seed=seed, **DATES | {"until": "1997-06-30"})
         customers = summarize(log, until="1997-06-30", time_unit="week", spend=None)
         tracking = simulate_tracking(make_buying(sd=0.0, draws=100), customers, seed=seed)
-        total = tracking["purchases"].isel(period=slice(20)).sum("period").values.ravel()
+        total = tracking["purchases"].isel(period=slice(20)).sum("period").to_numpy().ravel()
         ranks.append((total < int(tracking["observed"].isel(period=slice(20)).sum())).mean())
     assert abs(np.mean(ranks) - 0.5) < 3 / 12
 
@@ -123,11 +124,11 @@ def test_periods_of_days_follow_the_day_convention(make_buying, cdnow):
     log = simulate_orders(cdnow, customers=300, seed=1, start="1997-01-01", until="1997-01-20", acquisition=1)
     customers = summarize(log, until="1997-01-20", time_unit="week", spend=None, period_days=1)
     tracking = simulate_tracking(make_buying(sd=0.0, draws=1000), customers, seed=2, draws=2000)
-    mean = tracking["purchases"].mean(("chain", "draw")).values
+    mean = tracking["purchases"].mean(("chain", "draw")).to_numpy()
     age = np.arange(20) / 7
     expected = 300 * np.diff(bg_nbd.expected_purchases(age, 0, 0, 0, **cdnow), prepend=0)
     assert mean[0] == 0
-    error = tracking["purchases"].std(("chain", "draw")).values / math.sqrt(2000)
+    error = tracking["purchases"].std(("chain", "draw")).to_numpy() / math.sqrt(2000)
     assert (np.abs(mean - expected) <= 4 * error).all()
 
 
