@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
-    from bayes_clv.views.histories import plot_alive_history, plot_alive_matrix, plot_expected_purchases_matrix
+    from bayes_clv.views.histories import (
+        plot_alive_history,
+        plot_alive_matrix,
+        plot_expected_purchases_matrix,
+    )
     from bayes_clv.views.holdout import plot_calibration, plot_tracking
+    from bayes_clv.views.page import report
     from bayes_clv.views.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
     from bayes_clv.views.rename import for_arviz
-    from bayes_clv.views.page import report
 
 __all__ = [
     "for_arviz",

@@ -22,7 +22,9 @@ def choose_quantity(value: xr.Dataset, quantity: str | None) -> str:
     """Return the stem to show: as asked, else value where there is money and purchases where not."""
     present = [stem for stem in QUANTITIES if f"{stem}_mean" in value]
     if quantity is not None and quantity not in present:
-        raise InputError(f"There is no {quantity!r} in this prediction. It has: {', '.join(present) or 'none'}.")
+        raise InputError(
+            f"There is no {quantity!r} in this prediction. It has: {', '.join(present) or 'none'}."
+        )
     if not present:
         raise InputError("The dataset has none of value_mean, spend_mean, purchases_mean. Give a prediction.")
     return quantity or next(stem for stem in ("value", "purchases", "spend") if stem in present)
@@ -35,12 +37,6 @@ def unit_label(quantity: str) -> str:
         "spend": "spend (money)",
         "purchases": "purchases (count)",
     }[quantity]
-
-
-def _thousands(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
 
 
 def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -> style.Drawing:
@@ -64,6 +60,10 @@ def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -
     means = value[f"{stem}_mean"].to_numpy().astype(float)
     finite = means[np.isfinite(means)]
     total = f"{stem}_total"
+    if finite.size == 0:
+        raise InputError(
+            f"No customer has a finite mean of {stem}; see the reasons attached to the prediction."
+        )
     with style.styled():
         figure = style.drawing(2.9)
         panels = figure.subplots(1, 2 if total in value else 1, squeeze=False)[0]
@@ -107,12 +107,14 @@ def _plain_log_ticks(axis: Any, ratio: float) -> None:
 def _draw_total(axes: Any, totals: Array, stem: str) -> None:
     low, median, high = np.quantile(totals, (0.05, 0.5, 0.95))
     axes.hist(totals, bins=40, color=style.GRID)
-    axes.hist(totals[(totals >= low) & (totals <= high)], bins=np.histogram_bin_edges(totals, 40), color=style.BLUE)
+    axes.hist(
+        totals[(totals >= low) & (totals <= high)], bins=np.histogram_bin_edges(totals, 40), color=style.BLUE
+    )
     axes.axvline(median, color=style.INK, linewidth=1)
     axes.set_xlabel(f"total {unit_label(stem)}")
     axes.set_ylabel("draws")
     axes.xaxis.get_major_locator().set_params(nbins=4)
-    _thousands(axes.xaxis)
+    style.thousands(axes.xaxis)
     style.heading(axes, "All together", f"outcome level, 90 %: {low:,.0f} to {high:,.0f}")
 
 
@@ -135,11 +137,15 @@ def concentration(amounts: Array) -> Array:
     [0.0, 0.75, 1.0, 1.0]
     """
     best_first = np.sort(np.asarray(amounts, dtype=float), axis=-1)[..., ::-1]
-    cumulative = np.concatenate([np.zeros((*best_first.shape[:-1], 1)), np.cumsum(best_first, axis=-1)], axis=-1)
+    cumulative = np.concatenate(
+        [np.zeros((*best_first.shape[:-1], 1)), np.cumsum(best_first, axis=-1)], axis=-1
+    )
     return np.asarray(cumulative / cumulative[..., -1:])
 
 
-def plot_concentration(value: xr.Dataset, *, quantity: str | None = None, max_draws: int = 400) -> style.Drawing:
+def plot_concentration(
+    value: xr.Dataset, *, quantity: str | None = None, max_draws: int = 400
+) -> style.Drawing:
     """Plot the share of the total that the best customers hold.
 
     Parameters
@@ -194,11 +200,11 @@ def plot_concentration(value: xr.Dataset, *, quantity: str | None = None, max_dr
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle="--")
         axes.annotate("all customers equal", (0.62, 0.56), color=style.MUTED, fontsize=9)
         axes.plot(0.2, fifth, "o", color=style.ORANGE, markersize=6, clip_on=False)
-        axes.annotate(f"the best 20 % hold {fifth:.0%}", (0.23, fifth), fontsize=9.5, va="top")
+        axes.annotate(f"the best 20 % hold {100 * fifth:.0f} %", (0.23, fifth), fontsize=9.5, va="top")
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share of customers, best first (%)")
         axes.set_ylabel(f"share of total {VARIABLES[stem].long_name.split(' over')[0]} (%)")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1.0))
+            axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         style.heading(axes, "How concentrated?", level)
     return figure
 
@@ -224,7 +230,9 @@ def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = Non
     stem = choose_quantity(value, quantity)
     missing = [q for q in ("q05", "q25", "q50", "q75", "q95") if f"{stem}_{q}" not in value]
     if missing:
-        raise InputError(f"The prediction has no {stem}_{missing[0]}, so {stem!r} cannot be shown with intervals.")
+        raise InputError(
+            f"The prediction has no {stem}_{missing[0]}, so {stem!r} cannot be shown with intervals."
+        )
     best = top_customers(value, n, quantity=stem)
     ids = [_short(str(i)) for i in best[CUSTOMER].to_numpy()]
     rows = np.arange(len(ids))
@@ -240,11 +248,13 @@ def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = Non
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(left=min(0.0, float(np.nanmin(column["q05"]))))
-        _thousands(axes.xaxis)
+        style.thousands(axes.xaxis)
         axes.set_xlabel(unit_label(stem))
         axes.set_ylabel("customer")
         axes.legend(loc="lower right")
-        style.heading(axes, f"The {len(ids)} customers with the highest mean", "outcome level; 50 % and 90 % intervals")
+        style.heading(
+            axes, f"The {len(ids)} customers with the highest mean", "outcome level; 50 % and 90 % intervals"
+        )
     return figure
 
 

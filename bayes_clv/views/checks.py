@@ -33,22 +33,54 @@ class Check:
 
 # (word in the problem, what it means, remedies). The first that matches is taken.
 _KNOWN = (
-    ("diverg", "Part of the posterior may be missing, so that every interval may be too narrow.",
-     ("Look at the history of odd customers (very high frequency, very long silence) in the audit.",
-      "Give priors that are less wide.", "Sample longer (tune=2000).")),
-    ("r-hat", "The chains disagree: the draws are not yet draws from the posterior, and no number here can be trusted.",
-     ("Take more draws: fit(..., tune=2000, draws=2000).", "Look at the rank plots below for the chain that differs.",
-      "Give less wide priors; with few repeat customers the data say little about dropout.")),
-    ("one chain", "Whether the sampler found the whole posterior cannot be checked.", ("Fit with chains=4.",)),
-    ("effective sample size", "Quantiles and tails are uncertain by more than they should be.",
-     ("Take more draws: fit(..., draws=2000).",)),
-    ("bfmi", "The sampler explores the tails poorly, so that extreme quantiles may be off.",
-     ("Sample longer.", "Give less wide priors.")),
-    ("pareto k", "The fast approximation is not close enough to the posterior for its averages to be trusted.",
-     ("Fit with method='nuts'.", "Give less wide priors.")),
-    ("tree depth", "Sampling was slow; the draws are right.", ("Nothing has to be done; more customers or a less wide prior speed it up.",)),
-    ("mode", "The uncertainty of the population parameters is missing from every interval.",
-     ("Fit with method='nuts', or 'laplace' where time is short.",)),
+    (
+        "diverg",
+        "Part of the posterior may be missing, so that every interval may be too narrow.",
+        (
+            "Look at the history of odd customers (very high frequency, very long silence) in the audit.",
+            "Give priors that are less wide.",
+            "Sample longer (tune=2000).",
+        ),
+    ),
+    (
+        "r-hat",
+        "The chains disagree: the draws are not yet draws from the posterior, and no number here can be trusted.",
+        (
+            "Take more draws: fit(..., tune=2000, draws=2000).",
+            "Look at the rank plots below for the chain that differs.",
+            "Give less wide priors; with few repeat customers the data say little about dropout.",
+        ),
+    ),
+    (
+        "one chain",
+        "Whether the sampler found the whole posterior cannot be checked.",
+        ("Fit with chains=4.",),
+    ),
+    (
+        "effective sample size",
+        "Quantiles and tails are uncertain by more than they should be.",
+        ("Take more draws: fit(..., draws=2000).",),
+    ),
+    (
+        "bfmi",
+        "The sampler explores the tails poorly, so that extreme quantiles may be off.",
+        ("Sample longer.", "Give less wide priors."),
+    ),
+    (
+        "pareto k",
+        "The fast approximation is not close enough to the posterior for its averages to be trusted.",
+        ("Fit with method='nuts'.", "Give less wide priors."),
+    ),
+    (
+        "tree depth",
+        "Sampling was slow; the draws are right.",
+        ("Nothing has to be done; more customers or a less wide prior speed it up.",),
+    ),
+    (
+        "mode",
+        "The uncertainty of the population parameters is missing from every interval.",
+        ("Fit with method='nuts', or 'laplace' where time is short.",),
+    ),
 )
 
 
@@ -75,7 +107,9 @@ def fit_checks(tree: xr.DataTree, what: str) -> list[Check]:
         ]
     if found.get("passed") is True and not found.get("problems"):
         return []
-    problems = [str(p) for p in found.get("problems", [])] or ["The fit is marked as failed, without a reason."]
+    problems = [str(p) for p in found.get("problems", [])] or [
+        "The fit is marked as failed, without a reason."
+    ]
     return [_explained(what, problem) for problem in problems]
 
 
@@ -83,7 +117,12 @@ def _explained(what: str, problem: str) -> Check:
     for word, meaning, remedies in _KNOWN:
         if word in problem.lower():
             return Check(f"{what}: {problem.split(':')[0].rstrip('.')}", problem, meaning, remedies)
-    return Check(f"{what}: the fit did not pass", problem, "See what was found.", ("Fit again and read clv.diagnostics(posterior).",))
+    return Check(
+        f"{what}: the fit did not pass",
+        problem,
+        "See what was found.",
+        ("Fit again and read clv.diagnostics(posterior).",),
+    )
 
 
 def spend_correlation(customers: xr.Dataset) -> tuple[float, float, float, int] | None:
@@ -112,7 +151,10 @@ def data_checks(customers: xr.Dataset) -> list[Check]:
             f"Data: {line.get('rows', 0):,} rows were dropped",
             " ".join(str(line[key]) for key in ("what", "example") if line.get(key)),
             "These orders are in none of the numbers below. If they are not a random few, the numbers are biased.",
-            ("Repair the rows at their source and run again.", "Compare the customers concerned with the others."),
+            (
+                "Repair the rows at their source and run again.",
+                "Compare the customers concerned with the others.",
+            ),
         )
         for line in audit_lines(customers)
         if line.get("action") == "dropped" and line.get("rows")
@@ -128,9 +170,12 @@ def data_checks(customers: xr.Dataset) -> list[Check]:
                 "The Gamma-Gamma model takes spend per purchase and purchase rate to be independent. "
                 f"Here frequent customers spend {'more' if rho > 0 else 'less'}, so that their value is "
                 f"{'under' if rho > 0 else 'over'}stated and the others' the other way round.",
-                ("Split the base where spend differs for a reason (product line, business customers) and fit each.",
-                 "Look for a few extreme orders that make the correlation.",
-                 "Use the purchases alone for ranking customers."),
+                (
+                    "Split the base where spend differs for a reason (product line, business customers) and "
+                    "fit each.",
+                    "Look for a few extreme orders that make the correlation.",
+                    "Use the purchases alone for ranking customers.",
+                ),
             )
         )
     return failed
@@ -139,6 +184,12 @@ def data_checks(customers: xr.Dataset) -> list[Check]:
 def prediction_checks(value: xr.Dataset) -> list[Check]:
     """Return what could not be predicted, from the prediction's own ``reasons``."""
     reasons = value.attrs.get("reasons", [])
+    if isinstance(reasons, str):
+        # A file keeps lists as JSON text.
+        try:
+            reasons = json.loads(reasons)
+        except json.JSONDecodeError:
+            reasons = [reasons]
     return [
         Check(
             "Value: some numbers do not exist",
@@ -146,7 +197,7 @@ def prediction_checks(value: xr.Dataset) -> list[Check]:
             "A number that does not exist is left empty instead of being given a plausible value.",
             ("Use the quantiles, which exist.", "Give a stronger prior on q, or more repeat customers."),
         )
-        for reason in ([reasons] if isinstance(reasons, str) else reasons)
+        for reason in reasons
     ]
 
 
@@ -168,10 +219,12 @@ def score_checks(score: Mapping[str, Any]) -> list[Check]:
                 f"The model foresaw {direction} purchases than were made. One interval in ten misses by chance; "
                 "otherwise something that moves all customers alike (season, promotion, a change of the range, "
                 "cohorts that differ) is not in the model, and totals of the future carry the same error.",
-                ("Look at the tracking figure: at once, or drifting?",
-                 "Fit cohorts apart, or leave out those whose behaviour has ended.",
-                 "Take a longer calibration that holds a whole year's season.",
-                 "Use rankings and shares rather than totals."),
+                (
+                    "Look at the tracking figure: at once, or drifting?",
+                    "Fit cohorts apart, or leave out those whose behaviour has ended.",
+                    "Take a longer calibration that holds a whole year's season.",
+                    "Use rankings and shares rather than totals.",
+                ),
             )
         )
     chance = float(stats.norm.ppf((1 + LEVEL) / 2))
@@ -182,12 +235,17 @@ def score_checks(score: Mapping[str, Any]) -> list[Check]:
             failed.append(
                 Check(
                     f"Holdout: the {level} % intervals hold too {'few' if covered < promised else 'many'}",
-                    f"{covered:.1%} of {score['customers']:,} customers lie inside their {level} % interval; the "
-                    f"forecast promised {promised:.1%} ± {error:.1%} (99 % of chance).",
-                    "Customers' own forecasts are too narrow." if covered < promised
+                    f"{100 * covered:.1f} % of {score['customers']:,} customers lie inside their {level} % "
+                    "interval; the "
+                    f"forecast promised {100 * promised:.1f} ± {100 * error:.1f} % (99 % of chance).",
+                    "Customers' own forecasts are too narrow."
+                    if covered < promised
                     else "Customers' own forecasts are too wide: safe, but less sharp than they could be.",
-                    ("Look at the calibration figure for the frequencies that miss.",
-                     "Try another purchase family.", "Look for changes between calibration and holdout."),
+                    (
+                        "Look at the calibration figure for the frequencies that miss.",
+                        "Try another purchase family.",
+                        "Look for changes between calibration and holdout.",
+                    ),
                 )
             )
     return failed

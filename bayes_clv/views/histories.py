@@ -81,6 +81,8 @@ def _matrix(
     used = next(iter(parameters.values())).shape[0]
 
     with style.styled():
+        from matplotlib.ticker import MaxNLocator
+
         figure = style.drawing(3.6)
         axes = figure.subplots()
         half = age / 120
@@ -95,9 +97,13 @@ def _matrix(
             vmax=limits[1],
         )
         axes.grid(False)
-        axes.set_xlabel(f"recency: age at the last purchase ({unit}s)" if unit != UNSTATED else "recency (data's time unit)")
+        axes.set_xlabel(
+            f"recency: age at the last purchase ({unit}s)"
+            if unit != UNSTATED
+            else "recency (data's time unit)"
+        )
         axes.set_ylabel("frequency (repeat purchases)")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.set_label(label)
         bar.outline.set_visible(False)
@@ -127,11 +133,17 @@ def plot_alive_matrix(
         Posterior mean of the probability (expected level). Impossible histories are blank: recency 0 with
         a repeat purchase, recency without one, more purchase days than days.
     """
+
     def alive(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
         return np.asarray(family(str(buying.attrs["family"])).probability_alive(x, t_x, age, **parameters))
 
     return _matrix(
-        buying, customers, alive, draws=draws, max_frequency=max_frequency, limits=(0, 1),
+        buying,
+        customers,
+        alive,
+        draws=draws,
+        max_frequency=max_frequency,
+        limits=(0, 1),
         title="Who is still a customer?",
         note="P(alive) at age {age:.3g} {unit}s; expected level, mean of {draws} posterior draws",
         label="probability of being alive",
@@ -172,7 +184,12 @@ def plot_expected_purchases_matrix(
         return np.asarray(formulas.expected_purchases(length, x, t_x, age, **parameters))
 
     return _matrix(
-        buying, customers, purchases, draws=draws, max_frequency=max_frequency, limits=(0, None),
+        buying,
+        customers,
+        purchases,
+        draws=draws,
+        max_frequency=max_frequency,
+        limits=(0, None),
         title=f"What will they buy in the next {length:.3g} {unit}s?",
         note="Expected purchases at age {age:.3g} {unit}s; expected level, mean of {draws} posterior draws",
         label="expected purchases",
@@ -206,7 +223,9 @@ def alive_over_time(
     """
     unit = str(buying.attrs.get("time_unit", UNSTATED))
     if unit == UNSTATED:
-        raise InputError("The posterior's time unit is not stated, so dates cannot be turned into ages. Fit with it.")
+        raise InputError(
+            "The posterior's time unit is not stated, so dates cannot be turned into ages. Fit with it."
+        )
     days = np.unique(np.asarray(list(purchase_dates), dtype="datetime64[D]"))
     last = np.datetime64(until, "D")
     if days.size == 0:
@@ -263,8 +282,6 @@ def plot_alive_history(
     dates = list(purchase_dates)
     path = alive_over_time(buying, dates, until, draws=draws)
     with style.styled():
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
         figure = style.drawing(2.6)
         axes = figure.subplots()
         when = path["date"].to_numpy()
@@ -272,17 +289,23 @@ def plot_alive_history(
         axes.plot(when, path["mean"], color=style.BLUE)
         bought = np.unique(np.asarray(dates, dtype="datetime64[D]")).astype("datetime64[s]")
         axes.plot(
-            bought, np.full(bought.size, -0.06), "|", color=style.ORANGE, markersize=9, markeredgewidth=1.8,
-            clip_on=False, label="purchase",
+            bought,
+            np.full(bought.size, -0.06),
+            "|",
+            color=style.ORANGE,
+            markersize=9,
+            markeredgewidth=1.8,
+            clip_on=False,
+            label="purchase",
         )
         axes.set_ylim(-0.1, 1.04)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         axes.set_ylabel("probability of being alive")
         axes.set_xlabel("date")
-        locator = AutoDateLocator(minticks=4, maxticks=9)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        style.dates(axes.xaxis)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
         name = "Is the customer still there?" if customer is None else f"Is customer {customer} still there?"
-        style.heading(axes, name, "P(alive) given what was known at each date; expected level, mean and 90 % band")
+        style.heading(
+            axes, name, "P(alive) given what was known at each date; expected level, mean and 90 % band"
+        )
     return figure

@@ -35,7 +35,9 @@ def tracking_bands(tracking: xr.Dataset) -> xr.Dataset:
     missing = [name for name in ("purchases", "observed", "period_start") if name not in tracking]
     if missing:
         raise InputError(f"The tracking has no {missing[0]!r}. Give the result of simulate_tracking.")
-    draws = tracking["purchases"].transpose(CHAIN, DRAW, PERIOD).to_numpy().reshape(-1, tracking.sizes[PERIOD])
+    draws = (
+        tracking["purchases"].transpose(CHAIN, DRAW, PERIOD).to_numpy().reshape(-1, tracking.sizes[PERIOD])
+    )
     observed = tracking["observed"].to_numpy()
     known = int(tracking.attrs.get("calibration_periods", observed.size))
     running = np.cumsum(draws, axis=1)
@@ -65,8 +67,7 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels; the holdout is shaded. Outcome level. A partial last period is left out of the upper
-        panel's line only if it is empty.
+        Two panels; the holdout is shaded. Outcome level. A last period that is cut short is drawn as it is.
     """
     bands = tracking_bands(tracking)
     start = tracking["period_start"].to_numpy().astype("datetime64[s]")
@@ -74,8 +75,6 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
     known = int(bands.attrs["calibration_periods"])
     has_holdout = known < start.size
     with style.styled():
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
         figure = style.drawing(4.9)
         upper, lower = figure.subplots(2, 1, sharex=True)
         for axes, name, seen, when in (
@@ -87,27 +86,56 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
             for number, piece in enumerate(pieces):
                 at = when[piece]
                 first = number == 0
-                axes.fill_between(at, q05[piece], q95[piece], color=style.SKY, alpha=0.3, linewidth=0,
-                                  label="90 % band" if first else None)
-                axes.fill_between(at, q25[piece], q75[piece], color=style.BLUE, alpha=0.35, linewidth=0,
-                                  label="50 % band" if first else None)
+                axes.fill_between(
+                    at,
+                    q05[piece],
+                    q95[piece],
+                    color=style.SKY,
+                    alpha=0.3,
+                    linewidth=0,
+                    label="90 % band" if first else None,
+                )
+                axes.fill_between(
+                    at,
+                    q25[piece],
+                    q75[piece],
+                    color=style.BLUE,
+                    alpha=0.35,
+                    linewidth=0,
+                    label="50 % band" if first else None,
+                )
                 axes.plot(at, q50[piece], color=style.BLUE, linewidth=1.2, label="median" if first else None)
-            axes.plot(when, bands[seen], color=style.ORANGE, marker="o", markersize=2.6, linewidth=1, label="observed")
+            axes.plot(
+                when,
+                bands[seen],
+                color=style.ORANGE,
+                marker="o",
+                markersize=2.6,
+                linewidth=1,
+                label="observed",
+            )
             if has_holdout:
                 axes.axvspan(start[known], start[-1] + length, color=style.MUTED, alpha=0.09, linewidth=0)
             axes.set_ylim(bottom=0)
+            style.thousands(axes.yaxis)
         days = int(tracking.attrs.get("period_days", 7))
         upper.set_ylabel(f"repeat purchases\nin {days} days")
         lower.set_ylabel("repeat purchases\nin total")
         lower.set_xlabel("date")
-        locator = AutoDateLocator(minticks=4, maxticks=9)
-        lower.xaxis.set_major_locator(locator)
-        lower.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        style.dates(lower.xaxis)
         lower.legend(loc="upper left", ncols=2)
         if has_holdout:
-            upper.annotate(" holdout", (start[known], 1), xycoords=("data", "axes fraction"), va="top",
-                           color=style.MUTED, fontsize=9)
-        style.heading(upper, "All customers together", "outcome level; median, 50 % and 90 % predictive bands")
+            upper.annotate(
+                " holdout",
+                (start[known], 1),
+                xycoords=("data", "axes fraction"),
+                va="top",
+                color=style.MUTED,
+                fontsize=9,
+            )
+        style.heading(
+            upper, "All customers together", "outcome level; median, 50 % and 90 % predictive bands"
+        )
     return figure
 
 
@@ -145,19 +173,21 @@ def plot_calibration(score: Mapping[str, Any]) -> style.Drawing:
     except (KeyError, TypeError) as error:
         raise InputError(f"The score has no {error}. Give the result of score_holdout.") from error
     with style.styled():
-        from matplotlib.ticker import PercentFormatter
+        from matplotlib.ticker import MultipleLocator, PercentFormatter
 
         figure = style.drawing(3.0)
         left, right = figure.subplots(1, 2)
         bins = shares.size
         low, high = stats.binom.ppf((0.05, 0.95), customers, 1 / bins) / customers
-        left.axhspan(low, high, color=style.MUTED, alpha=0.2, linewidth=0)
-        left.axhline(1 / bins, color=style.MUTED, linewidth=1, linestyle="--")
+        # In front of the bars, where a bar ends is where it matters.
+        left.axhspan(low, high, color=style.AMBER, alpha=0.45, linewidth=0, zorder=3)
+        left.axhline(1 / bins, color=style.INK, linewidth=1, linestyle="--", zorder=3)
         left.bar((np.arange(bins) + 0.5) / bins, shares, width=0.92 / bins, color=style.BLUE)
         left.set(xlim=(0, 1), xlabel="place in the customer's own forecast\n(probability integral transform)")
         left.set_ylim(0, max(1.5 / bins, 1.1 * float(shares.max())))
         left.set_ylabel("share of customers (%)")
-        left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+        left.yaxis.set_major_locator(MultipleLocator(0.05))
         style.heading(left, "Place in the forecast", "outcome level; 90 % binomial band")
 
         count = np.array([row["customers"] for row in rows], dtype=float)
@@ -166,13 +196,21 @@ def plot_calibration(score: Mapping[str, Any]) -> style.Drawing:
         bottom, top = coverage_errors(covered, count)
         at = np.arange(len(rows))
         right.plot(at, promised, "_", color=style.INK, markersize=15, markeredgewidth=1.6, label="promised")
-        right.errorbar(at, covered, yerr=np.clip([covered - bottom, top - covered], 0, None), fmt="o",
-                       color=style.ORANGE, markersize=5, elinewidth=1.4, label="covered")
+        right.errorbar(
+            at,
+            covered,
+            yerr=np.clip([covered - bottom, top - covered], 0, None),
+            fmt="o",
+            color=style.ORANGE,
+            markersize=5,
+            elinewidth=1.4,
+            label="covered",
+        )
         right.axhline(0.9, color=style.MUTED, linewidth=1, linestyle="--")
         right.set_xticks(at, [row["frequency"] for row in rows])
         right.set_xlabel("frequency (repeat purchases before)")
         right.set_ylabel("customers inside (%)")
-        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
         right.set_ylim(min(0.75, float(bottom.min()) - 0.03), 1.02)
         right.legend(loc="lower left", ncols=2)
         style.heading(right, "Inside the 90 % interval", "outcome level; 90 % binomial error bars")

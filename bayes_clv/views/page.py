@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
+from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.views import amounts, checks, histories, holdout, parameters, rename, style
 
 LEVELS = {
@@ -54,6 +54,7 @@ class Table:
     columns: list[Column]
     rows: list[list[Cell]]
     sortable: bool = False
+    wide: bool = False
 
 
 @dataclass
@@ -69,14 +70,22 @@ class Gallery:
 
         try:
             view = draw()
-        except InputError as error:
+        except ValueError as error:
             self.skipped.append(f"{name.replace('-', ' ')}: {error}")
             return None
-        svg = style.inline_svg(view, name)
+        svg = style.svg_text(view)
         if self.folder is not None:
-            style.save(view, self.folder, name.replace("-", "_"))
+            # The layout is settled; solving it again takes longer than drawing.
+            style.figure_of(view).set_layout_engine("none")
+            style.save(view, svg, self.folder, name.replace("-", "_"))
         style.release(view)
-        return {"name": name, "svg": Markup(svg), "caption": caption, "alt": caption, "level": level}
+        return {
+            "name": name,
+            "svg": Markup(style.inline_svg(svg, name)),
+            "caption": caption,
+            "alt": caption,
+            "level": level,
+        }
 
 
 def report(
@@ -141,7 +150,9 @@ def report(
     gallery = Gallery(Path(figures) if figures is not None else None)
     page = _page(gallery, buying, spending, customers, value, score, tracking, dict(history or {}))
     page |= {"title": title, "levels": LEVELS, "run_table": _run_table(run)}
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     source = files("bayes_clv.views").joinpath("report.html.j2").read_text(encoding="utf-8")
     text = environment.from_string(source).render(page)
     target = Path(path)
@@ -231,6 +242,26 @@ def _cell(amount: Any, text: str | None = None) -> Cell:
     return Cell(text if text is not None else number(amount), repr(float(amount)) if finite else "")
 
 
+def _decimals(values: Any) -> int:
+    """Return the decimals that suit the largest number of a column."""
+    column = np.asarray(values, dtype=float)
+    finite = column[np.isfinite(column)]
+    if (finite == np.round(finite)).all():
+        return 0
+    largest = float(np.abs(finite).max(initial=0.0))
+    return 0 if largest >= 1000 else 1 if largest >= 20 else 2 if largest >= 0.2 else 3
+
+
+def _fixed(amount: float, decimals: int) -> str:
+    return f"{amount:,.{decimals}f}" if math.isfinite(amount) else "–"
+
+
+def _column(values: Any) -> list[Cell]:
+    """Return the cells of a numeric column, all with the same decimals."""
+    decimals = _decimals(values)
+    return [_cell(float(v), _fixed(float(v), decimals)) for v in values]
+
+
 def _share(share: float) -> str:
     return f"{100 * share:.1f} %"
 
@@ -252,7 +283,11 @@ def _horizon(value: xr.Dataset) -> str:
 
 
 def _summary(
-    buying: xr.DataTree, customers: xr.Dataset, value: xr.Dataset, score: Mapping[str, Any] | None, failed: int
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    score: Mapping[str, Any] | None,
+    failed: int,
 ) -> str:
     n = customers.sizes[CUSTOMER]
     sentences = []
@@ -261,12 +296,14 @@ def _summary(
     if "purchases_total" in value:
         mean, low, high = _interval(value["purchases_total"])
         text = (
-            f"The {n:,} customers of this base{seen} are expected to make {number(mean)} purchases over the next "
+            f"The {n:,} customers of this base{seen} will make about {number(mean)} purchases over the next "
             f"{_horizon(value)}; nine times in ten it will be between {number(low)} and {number(high)}"
         )
         if "value_total" in value:
             mean, low, high = _total(value, "value")
-            text += f", worth {number(mean)} (between {number(low)} and {number(high)}) after margin and discount"
+            text += (
+                f", worth {number(mean)} (between {number(low)} and {number(high)}) after margin and discount"
+            )
         sentences.append(f"{text}.")
     else:
         sentences.append(f"The base has {n:,} customers{seen.rstrip(',')}.")
@@ -277,7 +314,9 @@ def _summary(
             f"interval, where the forecast promised {_share(inside['promised'])}."
         )
     sentences.append(
-        f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first." if failed else "All checks passed."
+        f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
+        if failed
+        else "All checks passed."
     )
     return " ".join(sentences)
 
@@ -299,16 +338,22 @@ class KeyNumber:
     note: str | None = None
 
 
-def _key_numbers(customers: xr.Dataset, value: xr.Dataset, score: Mapping[str, Any] | None) -> list[KeyNumber]:
+def _key_numbers(
+    customers: xr.Dataset, value: xr.Dataset, score: Mapping[str, Any] | None
+) -> list[KeyNumber]:
     repeaters = int((customers["frequency"] > 0).sum())
-    keys = [KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")]
+    keys = [
+        KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
+    ]
     for stem, label in (("purchases", "purchases"), ("value", "residual value")):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
             note = f"90 %: {number(low)} to {number(high)}"
             keys.append(KeyNumber(f"{label}, {_horizon(value)}", number(mean), "outcome", note))
     if "probability_alive" in value:
-        keys.append(KeyNumber("alive now, on average", _share(float(value["probability_alive"].mean())), "expected"))
+        keys.append(
+            KeyNumber("alive now, on average", _share(float(value["probability_alive"].mean())), "expected")
+        )
     if score is not None:
         inside = score["coverage"]["90"]
         note = f"promised {_share(inside['promised'])}"
@@ -331,7 +376,8 @@ def _notes(buying: xr.DataTree) -> list[tuple[str, str]]:
     return [
         (
             "A known flaw of BG/NBD.",
-            "A customer can leave only after a repeat purchase, so a customer without one is alive with probability 1, "
+            "A customer can leave only after a repeat purchase, so a customer without one is alive "
+            "with probability 1, "
             "however long the silence. Do not read that as loyalty: rank such customers by their expected purchases, "
             "which do fall with silence.",
         )
@@ -345,16 +391,29 @@ def _holdout(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[str, Any
     if score is None:
         return None
     total, unit = score["total"], str(score.get("time_unit", UNSTATED))
-    rows = [
-        [_cell(row["frequency"]), _cell(row["customers"]), _cell(row["observed_mean"]), _cell(row["predicted_mean"]),
-         *(_cell(row["coverage"][level][key], _share(row["coverage"][level][key]))
-           for level in ("50", "90") for key in ("covered", "promised"))]
-        for row in score["coverage_by_frequency"]
+    classes = score["coverage_by_frequency"]
+    cells = [
+        [_cell(row["frequency"]) for row in classes],
+        *(
+            _column([row[name] for row in classes])
+            for name in ("customers", "observed_mean", "predicted_mean")
+        ),
+        *(
+            [_cell(row["coverage"][level][key], _share(row["coverage"][level][key])) for row in classes]
+            for level in ("50", "90")
+            for key in ("covered", "promised")
+        ),
     ]
+    rows = [list(row) for row in zip(*cells, strict=True)]
     columns = [
-        Column("frequency", number=False), Column("customers"), Column("mean purchases, observed"),
-        Column("predicted", level="outcome"), Column("inside 50 %", level="outcome"), Column("promised", level="outcome"),
-        Column("inside 90 %", level="outcome"), Column("promised", level="outcome"),
+        Column("frequency", number=False),
+        Column("customers"),
+        Column("mean purchases, observed"),
+        Column("predicted", level="outcome"),
+        Column("inside 50 %", level="outcome"),
+        Column("promised", level="outcome"),
+        Column("inside 90 %", level="outcome"),
+        Column("promised", level="outcome"),
     ]
     return {
         "text": (
@@ -368,7 +427,8 @@ def _holdout(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[str, Any
         "figure": gallery.add(
             "calibration",
             lambda: holdout.plot_calibration(score),
-            "Left: bars inside the grey band mean that outcomes fall anywhere in their forecasts equally often; high "
+            "Left: bars that end in the amber band mean that outcomes fall anywhere in their "
+            "forecasts equally often; high "
             "ends would mean forecasts too narrow. Right: dots should lie at the dashes, the share that the forecast "
             "itself promised (whole numbers of purchases cannot give exactly 90 %).",
             "outcome",
@@ -383,7 +443,8 @@ def _tracking(gallery: Gallery, tracking: xr.Dataset | None) -> dict[str, Any] |
         "tracking",
         lambda: holdout.plot_tracking(tracking),
         "The orange dots should stay inside the light band nine times in ten. Before the shaded holdout the model is "
-        "replayed on the data it was fitted to; inside it the line is a forecast, and its total starts from what was known.",
+        "replayed on the data it was fitted to; inside it the line is a forecast, and its total "
+        "starts from what was known.",
         "outcome",
     )
 
@@ -399,16 +460,21 @@ def _value_text(value: xr.Dataset, stem: str) -> str:
             terms.append(f"an annual discount rate of {_share(float(rate))}")
         after = f", with {' and '.join(terms)}" if terms else ""
         parts.append(
-            f"Residual value is the margin on purchases of the next {_horizon(value)}, each discounted from the time it "
+            f"Residual value is the margin on purchases of the next {_horizon(value)}, each "
+            "discounted from the time it "
             f"occurs{after}. Amounts are in the unit of the spend column."
         )
         if "historical_value" in value and np.isfinite(value["historical_value"]).all():
-            parts.append(f"Margin already earned from these customers: {number(float(value['historical_value'].sum()))}.")
+            parts.append(
+                f"Margin already earned from these customers: {number(float(value['historical_value'].sum()))}."
+            )
     else:
         parts.append(f"Without amounts, customers are compared by purchases over the next {_horizon(value)}.")
     if "probability_active" in value:
         active = float(value["probability_active"].sum())
-        parts.append(f"About {number(round(active))} customers are expected to buy at least once (outcome level).")
+        parts.append(
+            f"About {number(round(active))} customers are expected to buy at least once (outcome level)."
+        )
     return " ".join(parts)
 
 
@@ -427,14 +493,16 @@ def _value_figures(
         gallery.add(
             "concentration",
             lambda: amounts.plot_concentration(value, quantity=stem),
-            "Read the height at 20 % to see what the best fifth of customers holds; the further the curve is from the "
+            "Read the height at 20 % to see what the best fifth of customers holds; the further the "
+            "curve is from the "
             "dashed line, the more a few customers matter.",
             "outcome",
         ),
         gallery.add(
             "alive-matrix",
             lambda: histories.plot_alive_matrix(buying, customers, draws=MATRIX_DRAWS),
-            "Find a customer by repeat purchases (up) and age at the last one (right): dark is surely still there, pale "
+            "Find a customer by repeat purchases (up) and age at the last one (right): dark is "
+            "surely still there, pale "
             "surely gone. Of two customers silent equally long, the more frequent one is the more likely gone. Blank "
             "cells are impossible.",
             "expected",
@@ -462,7 +530,8 @@ def _history_figures(
                 lambda days=days, until=until, customer=customer: histories.plot_alive_history(
                     buying, days, until if until is not None else days[-1], customer=str(customer)
                 ),
-                "The line falls with silence and jumps back at each purchase (tick); the band is about the population "
+                "The line falls with silence and jumps back at each purchase (tick); the band is about "
+                "the population "
                 "parameters only.",
                 "expected",
             )
@@ -477,24 +546,31 @@ def _deciles(value: xr.Dataset, stem: str) -> Table | None:
         return None
     best_first = used[np.argsort(-means[used], kind="stable")]
     columns = [
-        Column("customers, best first", number=False), Column("customers"), Column("mean frequency"),
-        Column("mean P(alive)", level="expected"), Column("mean purchases", level="outcome"),
+        Column("customers, best first", number=False),
+        Column("customers"),
+        Column("mean frequency"),
+        Column("mean P(alive)", level="expected"),
+        Column("mean purchases", level="outcome"),
         *([Column("mean value", level="outcome")] if stem == "value" else []),
         Column("share of total", level="outcome"),
     ]
     columns = [c for c in columns if c.label != "mean frequency" or "frequency" in value]
-    rows = []
-    for position, members in enumerate(np.array_split(best_first, 10)):
-        group = value.isel({CUSTOMER: members})
-        share = means[members].sum() / means[used].sum()
-        rows.append(
-            [_cell(f"{position * 10} to {position * 10 + 10} %"), _cell(members.size),
-             *([_cell(float(group["frequency"].mean()))] if "frequency" in value else []),
-             _cell(float(group["probability_alive"].mean()), f"{float(group['probability_alive'].mean()):.2f}"),
-             _cell(float(group["purchases_mean"].mean())),
-             *([_cell(float(group["value_mean"].mean()))] if stem == "value" else []),
-             _cell(share, _share(share))]
-        )
+    tenths = [value.isel({CUSTOMER: members}) for members in np.array_split(best_first, 10)]
+
+    def average(name: str) -> list[Cell]:
+        return _column([float(tenth[name].mean()) for tenth in tenths])
+
+    shares = [float(tenth[f"{stem}_mean"].sum()) / means[used].sum() for tenth in tenths]
+    cells = [
+        [_cell(f"{10 * k} to {10 * k + 10} %") for k in range(10)],
+        [_cell(tenth.sizes[CUSTOMER]) for tenth in tenths],
+        *([average("frequency")] if "frequency" in value else []),
+        average("probability_alive"),
+        average("purchases_mean"),
+        *([average("value_mean")] if stem == "value" else []),
+        [_cell(share, _share(share)) for share in shares],
+    ]
+    rows = [list(row) for row in zip(*cells, strict=True)]
     what = "mean residual value" if stem == "value" else "mean purchases"
     return Table("deciles", f"Tenths of the base, ranked by each customer's {what}.", columns, rows)
 
@@ -504,7 +580,11 @@ def _customer_table(value: xr.Dataset, customers: xr.Dataset, stem: str) -> Tabl
     base = customers.sel({CUSTOMER: best[CUSTOMER]})
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     in_unit = f" ({unit}s)" if unit != UNSTATED else ""
-    shown = [("frequency", "frequency", base, None), ("recency", f"recency{in_unit}", base, None), ("T", f"age{in_unit}", base, None)]
+    shown: list[tuple[str, str, xr.Dataset, str | None]] = [
+        ("frequency", "frequency", base, None),
+        ("recency", f"recency{in_unit}", base, None),
+        ("T", f"age{in_unit}", base, None),
+    ]
     shown += [
         ("probability_alive", "P(alive)", best, "expected"),
         ("purchases_expected", "expected purchases", best, "expected"),
@@ -520,20 +600,29 @@ def _customer_table(value: xr.Dataset, customers: xr.Dataset, stem: str) -> Tabl
             if f"{name}_q05" not in source:
                 continue
             low, high = source[f"{name}_q05"].to_numpy(), source[f"{name}_q95"].to_numpy()
-            cells.append([_cell(float(h), f"{number(a)} to {number(h)}") for a, h in zip(low, high, strict=True)])
+            places = _decimals(high)
+            pairs = zip(low, high, strict=True)
+            cells.append(
+                [
+                    _cell(float(b), f"{_fixed(float(a), places)} to {_fixed(float(b), places)}")
+                    for a, b in pairs
+                ]
+            )
         elif name in source:
-            cells.append([_cell(float(v)) for v in source[name].to_numpy()])
+            cells.append(_column(source[name].to_numpy()))
         else:
             continue
         columns.append(Column(label, level=level, sorted="descending" if name == f"{stem}_mean" else None))
     count = len(cells[0])
     return Table(
         "customer-table",
-        f"The {count} customers with the highest mean {'residual value' if stem == 'value' else 'purchases'} over the "
+        f"The {count} customers with the highest mean "
+        f"{'residual value' if stem == 'value' else 'purchases'} over the "
         f"next {_horizon(value)}. Intervals are sorted by their upper end.",
         columns,
         [list(row) for row in zip(*cells, strict=True)],
         sortable=True,
+        wide=True,
     )
 
 
@@ -545,19 +634,25 @@ def _fit(gallery: Gallery, what: str, tree: xr.DataTree) -> dict[str, Any]:
         rank_figure = gallery.add(
             f"{key}-ranks",
             lambda: parameters.plot_diagnostics(tree),
-            "One colour a chain. Left, the densities should lie on one another; right, the lines should wander about zero "
+            "One colour a chain. Left, the densities should lie on one another; right, the lines "
+            "should wander about zero "
             "without a trend (p is the probability of lines so far from zero if the chains agree).",
         )
     has_prior = "prior" in tree.children
-    prior_figure = gallery.add(
-        f"{key}-prior-posterior",
-        lambda: parameters.plot_prior_posterior(tree),
-        "Where the posterior is much narrower than the prior, the data have spoken; where the two coincide, the number "
-        "is the prior's. Positive parameters on a log scale.",
-        "expected",
-    ) if has_prior else None
+    prior_figure = (
+        gallery.add(
+            f"{key}-prior-posterior",
+            lambda: parameters.plot_prior_posterior(tree),
+            "Where the posterior is much narrower than the prior, the data have spoken; where the "
+            "two coincide, the number "
+            "is the prior's. Positive parameters on a log scale.",
+            "expected",
+        )
+        if has_prior
+        else None
+    )
     return {
-        "heading": f"{what} ({family.replace('_', '/').upper() if family == 'bg_nbd' else family.replace('_', '-').title()})",
+        "heading": f"{what} ({_FAMILY_NAMES.get(family, family)})",
         "summary": _parameter_summary(tree, key),
         "parameters": gallery.add(
             f"{key}-parameters",
@@ -567,7 +662,9 @@ def _fit(gallery: Gallery, what: str, tree: xr.DataTree) -> dict[str, Any]:
         ),
         "priors": _priors(tree, key),
         "prior_figure": prior_figure,
-        "no_prior": 'The fit holds no draws of the prior; fit(..., include=("prior",)) adds them.' if not has_prior else "The prior could not be drawn.",
+        "no_prior": 'The fit holds no draws of the prior; fit(..., include=("prior",)) adds them.'
+        if not has_prior
+        else "The prior could not be drawn.",
         "diagnostics": _diagnostics(tree, key),
         "rank_figure": rank_figure,
         "no_rank": "Ranks compare the chains of a sampler; this fit has none to compare.",
@@ -581,13 +678,24 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> Table:
     family, unit = str(tree.attrs.get("family", "")), str(tree.attrs.get("time_unit", UNSTATED))
     names = [str(n) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
     columns = [
-        Column("symbol", number=False), Column("meaning", number=False), Column("unit", number=False),
-        Column("mean"), Column("sd"), Column("5 %"), Column("median"), Column("95 %"),
+        Column("symbol", number=False),
+        Column("meaning", number=False),
+        Column("unit", number=False),
+        Column("mean"),
+        Column("sd"),
+        Column("5 %"),
+        Column("median"),
+        Column("95 %"),
     ]
     sampled = tree.attrs.get("method", "nuts") == "nuts" and group.sizes["draw"] >= 4
     found = None
     if sampled:
-        found = az.summary(rename.for_arviz(tree), var_names=[rename.safe_name(n) for n in names], kind="diagnostics", round_to="none")
+        found = az.summary(
+            rename.for_arviz(tree),
+            var_names=[rename.safe_name(n) for n in names],
+            kind="diagnostics",
+            round_to="none",
+        )
         columns += [Column("effective draws (bulk)"), Column("(tail)"), Column("R-hat")]
     rows = []
     for name in names:
@@ -595,13 +703,21 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> Table:
         text, units = rename.meaning(family, name, unit)
         low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
         spread = draws.std(ddof=1) if draws.size > 1 else float("nan")
-        row = [_cell(rename.symbol(name)), _cell(text or str(group[name].attrs.get("long_name", ""))), _cell(units)]
+        row = [
+            _cell(rename.symbol(name)),
+            _cell(text or str(group[name].attrs.get("long_name", ""))),
+            _cell(units),
+        ]
         row += [_cell(float(v)) for v in (draws.mean(), spread, low, median, high)]
         if found is not None:
             line = found.loc[rename.safe_name(name)]
-            row += [_cell(float(line["ess_bulk"])), _cell(float(line["ess_tail"])), _cell(float(line["r_hat"]), f"{float(line['r_hat']):.3f}")]
+            row += [
+                _cell(float(line["ess_bulk"])),
+                _cell(float(line["ess_tail"])),
+                _cell(float(line["r_hat"]), f"{float(line['r_hat']):.3f}"),
+            ]
         rows.append(row)
-    return Table(f"{key}-summary", "Posterior of the population parameters.", columns, rows)
+    return Table(f"{key}-summary", "Posterior of the population parameters.", columns, rows, wide=True)
 
 
 def _priors(tree: xr.DataTree, key: str) -> Table | None:
@@ -616,7 +732,12 @@ def _priors(tree: xr.DataTree, key: str) -> Table | None:
         else:
             text = str(prior)
         rows.append([_cell(rename.symbol(str(name))), _cell(text)])
-    return Table(f"{key}-priors", "Priors that were used.", [Column("quantity", number=False), Column("prior", number=False)], rows)
+    return Table(
+        f"{key}-priors",
+        "Priors that were used.",
+        [Column("quantity", number=False), Column("prior", number=False)],
+        rows,
+    )
 
 
 _DIAGNOSTICS = {
@@ -638,24 +759,37 @@ def _diagnostics(tree: xr.DataTree, key: str) -> Table:
     for name, amount in found.items():
         if name in ("passed", "problems"):
             continue
-        text = number(amount) if isinstance(amount, int | float) and not isinstance(amount, bool) else str(amount)
+        text = (
+            number(amount)
+            if isinstance(amount, int | float) and not isinstance(amount, bool)
+            else str(amount)
+        )
         if name == "rhat_max" and isinstance(amount, float):
             text = f"{amount:.4f}"
         rows.append([_cell(_DIAGNOSTICS.get(name, name.replace("_", " "))), _cell(text)])
     rows += [[_cell("problem"), _cell(str(problem))] for problem in found.get("problems", [])]
-    return Table(f"{key}-diagnostics", "Diagnostics attached to the fit.", [Column("check", number=False), Column("found", number=False)], rows)
+    return Table(
+        f"{key}-diagnostics",
+        "Diagnostics attached to the fit.",
+        [Column("check", number=False), Column("found", number=False)],
+        rows,
+    )
 
 
 def _data_text(customers: xr.Dataset) -> str:
     n = customers.sizes[CUSTOMER]
     unit = str(customers.attrs.get("time_unit", UNSTATED))
-    parts = [f"{n:,} customers, {int((customers['frequency'] == 0).sum()):,} of them without a repeat purchase; the oldest is "
-             f"{_plural(float(customers['T'].max()), unit)} old."]
+    parts = [
+        f"{n:,} customers, {int((customers['frequency'] == 0).sum()):,} of them without a repeat "
+        "purchase; the oldest is "
+        f"{_plural(float(customers['T'].max()), unit)} old."
+    ]
     found = checks.spend_correlation(customers)
     if found is not None:
         rho, low, high, used = found
         parts.append(
-            f"Mean spend and frequency, which the spend model takes to be independent, have a rank correlation of {rho:.2f} "
+            f"Mean spend and frequency, which the spend model takes to be independent, have a rank "
+            f"correlation of {rho:.2f} "
             f"(90 % interval {low:.2f} to {high:.2f}, {used:,} customers)."
         )
     return " ".join(parts)
@@ -667,20 +801,26 @@ def _audit(customers: xr.Dataset) -> Table | None:
         return None
     columns = [Column("what", number=False), Column("rows"), Column("example", number=False)]
     rows = [
-        [_cell(str(line.get("what", ""))), _cell(line.get("rows")), _cell(str(line.get("example") or ""))] for line in lines
+        [_cell(str(line.get("what", ""))), _cell(line.get("rows")), _cell(str(line.get("example") or ""))]
+        for line in lines
     ]
     return Table("audit-table", "What was read, kept and left out.", columns, rows)
 
 
+_FAMILY_NAMES = {"bg_nbd": "BG/NBD", "gamma_gamma": "Gamma-Gamma"}
 _FAMILIES = {
-    "bg_nbd": "Purchases follow BG/NBD (Fader, Hardie & Lee 2005): while alive a customer buys at random at its own rate, and "
+    "bg_nbd": "Purchases follow BG/NBD (Fader, Hardie & Lee 2005): while alive a customer buys at "
+    "random at its own rate, and "
     "after each repeat purchase may leave for ever with its own probability.",
-    "gamma_gamma": "Spend per purchase follows Gamma-Gamma (Fader & Hardie 2013): each customer's spends vary about its own mean, "
+    "gamma_gamma": "Spend per purchase follows Gamma-Gamma (Fader & Hardie 2013): each customer's spends "
+    "vary about its own mean, "
     "which does not depend on how often it buys.",
 }
 
 
-def _method(buying: xr.DataTree, spending: xr.DataTree | None, value: xr.Dataset, skipped: list[str]) -> list[str]:
+def _method(
+    buying: xr.DataTree, spending: xr.DataTree | None, value: xr.Dataset, skipped: list[str]
+) -> list[str]:
     trees = [buying] if spending is None else [buying, spending]
     text = [_FAMILIES.get(str(t.attrs.get("family")), f"Family: {t.attrs.get('family')}.") for t in trees]
     for tree in trees:
@@ -692,7 +832,8 @@ def _method(buying: xr.DataTree, spending: xr.DataTree | None, value: xr.Dataset
             f"versions: {_versions(tree)}."
         )
     text.append(
-        "Every posterior draw is carried to the end: the future of each customer is simulated from its own history, and "
+        "Every posterior draw is carried to the end: the future of each customer is simulated "
+        "from its own history, and "
         f"intervals are quantiles over these futures (seed {value.attrs.get('seed', 'not stated')})."
     )
     text += [f"Figure not drawn – {reason}" for reason in skipped]
@@ -711,4 +852,6 @@ def _run_table(run: Mapping[str, Any] | None) -> Table | None:
     if not run:
         return None
     rows = [[_cell(str(name)), _cell(str(text))] for name, text in run.items()]
-    return Table("run-table", "This run.", [Column("what", number=False), Column("found", number=False)], rows)
+    return Table(
+        "run-table", "This run.", [Column("what", number=False), Column("found", number=False)], rows
+    )

@@ -28,7 +28,8 @@ def _names(posterior: xr.DataTree) -> list[str]:
             f"The posterior has {group.sizes['draw']} draw(s) a chain: a point, which has no distribution to plot. "
             "Fit with method='nuts' or method='laplace'."
         )
-    return [rename.safe_name(str(n)) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
+    names = [str(n) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
+    return [rename.safe_name(name) for name in names if name not in rename.AUXILIARY]
 
 
 def _label(posterior: xr.DataTree, safe: str) -> str:
@@ -132,7 +133,12 @@ def plot_prior_posterior(posterior: xr.DataTree) -> Any:
     names = [name for name in _names(posterior) if name in prior.data_vars]
     logged = xr.DataTree.from_dict(
         {
-            group: xr.Dataset({n: np.log10(v) if _log_scale(n) else v for n, v in tree[group].to_dataset()[names].items()})
+            group: xr.Dataset(
+                {
+                    n: np.log10(v) if _log_scale(str(n)) else v
+                    for n, v in tree[group].to_dataset()[names].items()
+                }
+            )
             for group in ("prior", "posterior")
         }
     )
@@ -209,7 +215,9 @@ def plot_parameters(posterior: xr.DataTree) -> Any:
         )
         for name in names:
             axes = collection.viz["plot"][name].item()
-            low, median, high = np.quantile(posterior["posterior"][rename.plain_name(name)], (0.05, 0.5, 0.95))
-            axes.set_title(f"{median:.3g}  [{low:.3g}, {high:.3g}]", fontsize=9, color=style.MUTED)
+            low, median, high = np.quantile(
+                posterior["posterior"][rename.plain_name(name)], (0.05, 0.5, 0.95)
+            )
+            axes.set_title(f"{median:#.3g}  [{low:#.3g}, {high:#.3g}]", fontsize=9, color=style.MUTED)
             axes.set_xlabel(_label(posterior, name))
     return collection

@@ -29,6 +29,9 @@ MEANING = {
     },
 }
 
+# Sampled quantities that only shift or join others; tables list them, figures leave them out.
+AUXILIARY = ("dropout_concentration", "q_above_one")
+
 GREEK = {"alpha": "α"}
 
 

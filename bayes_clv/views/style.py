@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -41,13 +42,13 @@ SEQUENTIAL = LinearSegmentedColormap.from_list(
     "bayes_clv", ["#f3e9c6", "#a8d3c0", "#4fa3b8", "#1f6aa5", "#23326e"]
 )
 
-RC: dict[str, Any] = {
+RC: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,
     "axes.labelcolor": INK,
     "axes.labelsize": 10,
-    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER]),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
@@ -63,6 +64,7 @@ RC: dict[str, Any] = {
     "legend.fontsize": 9,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
+    "path.simplify_threshold": 0.4,  # pixels; density curves have far more points than a screen shows
     "text.color": INK,
     "text.parse_math": False,  # a dollar sign in a customer's id is no formula
     "xtick.color": MUTED,
@@ -97,7 +99,8 @@ def styled(arviz: bool = False) -> Iterator[None]:
 
     ArviZ takes its text colours from the figure's background, so it is shown a white one.
     """
-    with mpl.rc_context({**RC, "figure.facecolor": "white"} if arviz else RC):
+    settings: Any = {**RC, "figure.facecolor": "white"} if arviz else RC
+    with mpl.rc_context(settings):
         yield
 
 
@@ -122,6 +125,22 @@ def heading(axes: Any, title: str, note: str) -> None:
         va="bottom",
     )
     line.set_in_layout(False)  # the title reserves its height; its width must not squeeze the axes
+
+
+def thousands(axis: Any) -> None:
+    """Label an axis in full numbers with thousands separated."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
+
+
+def dates(axis: Any) -> None:
+    """Label a date axis concisely."""
+    from matplotlib import dates as calendar
+
+    locator: Any = calendar.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(calendar.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def figure_of(view: Any) -> Figure:
@@ -156,13 +175,12 @@ def svg_text(view: Any) -> str:
     return buffer.getvalue()
 
 
-def inline_svg(view: Any, name: str) -> str:
-    """Return a figure as an ``<svg>`` element to put inside a page.
+def inline_svg(text: str, name: str) -> str:
+    """Return an SVG document as an ``<svg>`` element to put inside a page.
 
     Identifiers get the figure's name in front, so that several figures can share a page; namespaces
     and the document head go, since HTML needs neither; palette colours become CSS variables.
     """
-    text = svg_text(view)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text, count=2)
@@ -179,14 +197,16 @@ def inline_svg(view: Any, name: str) -> str:
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 
-def save(view: Any, folder: str | Path, name: str) -> list[Path]:
-    """Save a figure as ``name.svg`` and ``name.png`` (200 dots an inch) in a folder; return the paths."""
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
-        path = target / f"{name}{suffix}"
-        with styled():
-            Figure.savefig(figure_of(view), path, facecolor="white", **options)
-        paths.append(path)
-    return paths
+def save(view: Any, svg: str, folder: Path, name: str) -> list[Path]:
+    """Save a figure and its SVG document as ``name.svg`` and ``name.png`` in a folder; return the paths.
+
+    The files have a white background: a transparent figure is unreadable on a dark page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    vector, pixels = folder / f"{name}.svg", folder / f"{name}.png"
+    vector.write_text(
+        svg.replace("<defs>", '<rect width="100%" height="100%" fill="white"/>\n <defs>', 1), encoding="utf-8"
+    )
+    with styled():
+        Figure.savefig(figure_of(view), pixels, facecolor="white", dpi=150)
+    return [vector, pixels]
