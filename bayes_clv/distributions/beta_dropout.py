@@ -34,7 +34,7 @@ STEP = 0.25
 STEP_PER_SD = 0.6
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _series_is_short(k: float, tau: float) -> bool:
     mean = k * tau
     # The tail of N falls off like z^n, -log z = log1p(1 / tau) > 1 / (1 + tau).
@@ -42,7 +42,7 @@ def _series_is_short(k: float, tau: float) -> bool:
     return mean + spread < SERIES_TERMS and k * math.log1p(tau) < LOG_UNDERFLOW
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _series(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     z = tau / (1.0 + tau)
     mass = math.exp(-k * math.log1p(tau))  # P(N = n)
@@ -63,7 +63,7 @@ def _series(k: float, tau: float, a: float, big_b: float, purchases: bool) -> fl
             return total
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _integrand(
     u: float, k: float, tau: float, a: float, big_b: float, log_beta: float, purchases: bool
 ) -> float:
@@ -79,7 +79,7 @@ def _integrand(
     return math.exp(log_weight + decay)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _slope(u: float, k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return d log(integrand) / du divided by 1 - p: it falls from a to -inf, so there is one peak."""
     odds = math.exp(u)
@@ -91,7 +91,7 @@ def _slope(u: float, k: float, tau: float, a: float, big_b: float, purchases: bo
     return a - big_b * odds + elasticity - 1.0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _quadrature(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     log_beta = math.lgamma(a) + math.lgamma(big_b) - math.lgamma(a + big_b)
     # Beyond these ends the integrand is e^(a u) or e^(-B u) to 1e-17.
@@ -134,7 +134,7 @@ def _quadrature(k: float, tau: float, a: float, big_b: float, purchases: bool) -
     return total * step
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _average(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     if not (k > 0 and tau >= 0 and a > 0 and big_b > 0) or math.isinf(k + a + big_b):
         return math.nan

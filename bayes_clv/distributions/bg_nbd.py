@@ -37,7 +37,7 @@ from scipy import special
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.beta_dropout import purchases_while_alive, survival_while_alive
 from bayes_clv.distributions.quantities import Prior, Quantity
-from bayes_clv.distributions.terms import Term
+from bayes_clv.distributions.terms import Term, double_tensors
 
 PARAMETERS = ("r", "alpha", "a", "b")
 OBSERVED = ("frequency", "recency", "T")
@@ -96,7 +96,7 @@ def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
     import pytensor.tensor as pt
 
-    r, a, b = (params[name] for name in ("r", "a", "b"))
+    r, a, b = double_tensors(params, "r", "a", "b")
 
     def log_rising(z: Any) -> Any:
         return pt.gammaln(z + x) - pt.gammaln(z)
@@ -112,7 +112,7 @@ def timing_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    r, alpha, a, b = (params[name] for name in PARAMETERS)
+    r, alpha, a, b = double_tensors(params, *PARAMETERS)
     log_odds = _dropout_log_odds(pt, x, t_x, T, r, alpha, a, b)
     exposure = -r * pt.log1p(T / alpha) - x * pt.log(alpha + T)
     return exposure + pt.switch(pt.gt(x, 0), pt.softplus(log_odds), 0.0)

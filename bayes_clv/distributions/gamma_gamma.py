@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.quantities import Prior, Quantity
-from bayes_clv.distributions.terms import Term
+from bayes_clv.distributions.terms import Term, double_tensors
 
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
@@ -100,7 +100,7 @@ def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
     import pytensor.tensor as pt
 
-    p, q = params["p"], params["q"]
+    p, q = double_tensors(params, "p", "q")
     return _log_gamma_ratio(p * x, q) - pt.gammaln(q)
 
 
@@ -112,7 +112,7 @@ def spend_term(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    p, q, v = (params[name] for name in PARAMETERS)
+    p, q, v = double_tensors(params, *PARAMETERS)
     total = x * zbar
     return -p * x * pt.log1p(v / total) - q * pt.log1p(total / v) - pt.log(zbar)
 

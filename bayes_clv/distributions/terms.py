@@ -1,6 +1,6 @@
 """A term of a log-likelihood: which columns it reads, and the function of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,3 +23,13 @@ class Term:
 
     columns: tuple[str, ...]
     function: Callable[..., Any]
+
+
+def double_tensors(params: Mapping[str, Any], *names: str) -> list[Any]:
+    """Return the named parameters as float64 tensors.
+
+    PyTensor takes a Python number such as 5.0 for a float32, and its lnGamma for one has 7 digits.
+    """
+    import pytensor.tensor as pt
+
+    return [pt.cast(pt.as_tensor(params[name]), "float64") for name in names]
