@@ -154,6 +154,18 @@ def test_summaries_are_those_of_the_kept_draws(cdnow, spend):
     np.testing.assert_array_equal((result.kept["spend"] > 0), counts > 0)
 
 
+def test_quantiles_of_few_draws_are_exact(cdnow, spend):
+    # Few draws put ranks on every edge: the last zero, the first purchase, q * draws a whole number.
+    for draws in range(1, 61):
+        result = simulate_futures(plan_of(HISTORIES, cdnow, 52.0, draws=draws, spend=spend, keep=True))
+        for q in QUANTILES:
+            for name in ("purchases", "value"):
+                np.testing.assert_array_equal(
+                    result.summary[f"{name}_q{round(100 * q):02d}"],
+                    np.quantile(result.kept[name], q, axis=1, method="inverted_cdf"),
+                )
+
+
 def test_scores_are_those_of_the_kept_draws(cdnow):
     observed = np.array([0, 2, 1, 30, 400])
     result = simulate_futures(plan_of(HISTORIES, cdnow, 52.0, draws=501, keep=True, observed=observed))
