@@ -89,7 +89,7 @@ def _dropout_log_odds(xp: Any, x: Any, t_x: Any, T: Any, r: Any, alpha: Any, a: 
     Finite, and of no meaning, where x = 0.
     """
     since_purchase = xp.log1p((T - t_x) / (alpha + t_x))
-    return xp.log(a) - xp.log(b + xp.maximum(x, 1) - 1) + (r + x) * since_purchase
+    return xp.log(a) - xp.log(b + (xp.maximum(x, 1) - 1)) + (r + x) * since_purchase
 
 
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
@@ -192,7 +192,7 @@ def latent_draws(
     x, t_x, T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(x, t_x, T, r, alpha, a, b))
     alive = rng.random(x.shape) < probability_alive(x, t_x, T, r, alpha, a, b)
     purchase_rate = rng.gamma(r + x, 1 / (alpha + np.where(alive, T, t_x)))
-    dropout = rng.beta(np.where(alive, a, a + 1), np.where(alive, b + x, b + x - 1))
+    dropout = rng.beta(np.where(alive, a, a + 1), np.where(alive, b + x, b + (x - 1)))
     return alive, purchase_rate, dropout
 
 
@@ -274,8 +274,9 @@ def purchases_pmf(
     k, big_b, tau = r + x, b + x, t / (alpha + T)
     alive = probability_alive(x, t_x, T, r, alpha, a, b)
     at_least_one = np.maximum(n, 1.0)
-    granted = np.exp(special.betaln(a, big_b + at_least_one - 1) - special.betaln(a, big_b))
-    ended = _negative_binomial_sf(at_least_one, k, tau) * a / (a + big_b + at_least_one - 1)
+    earlier = at_least_one - 1
+    granted = np.exp(special.betaln(a, big_b + earlier) - special.betaln(a, big_b))
+    ended = _negative_binomial_sf(at_least_one, k, tau) * a / (a + big_b + earlier)
     some = granted * (_negative_binomial_pmf(at_least_one, k, tau) + ended)
     none = np.exp(-k * np.log1p(tau))
     pmf: Array = np.where(n > 0, alive * some, alive * none + (1 - alive))
