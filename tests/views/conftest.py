@@ -1,0 +1,195 @@
+"""Small hand-made stages, in the shapes of the real ones, so that views are tested without sampling."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+CHAINS, DRAWS, CUSTOMERS = 2, 60, 120
+PASSED = {"passed": True, "problems": [], "rhat_max": 1.002, "ess_bulk_min": 900.0, "divergences": 0}
+
+
+def make_tree(
+    family: str, diagnostics: dict | None = PASSED, draws: int = DRAWS, prior: bool = True
+) -> xr.DataTree:
+    rng = np.random.default_rng(4)
+    centre = (
+        {"r": 0.24, "alpha": 4.4, "a": 0.8, "b": 2.4}
+        if family == "bg_nbd"
+        else {"p": 6.2, "q": 3.7, "v": 15.4}
+    )
+
+    def group(chains: int, size: int, spread: float) -> xr.Dataset:
+        ds = xr.Dataset(
+            {
+                n: (("chain", "draw"), c * np.exp(spread * rng.normal(size=(chains, size))))
+                for n, c in centre.items()
+            },
+            coords={"chain": range(chains), "draw": range(size)},
+        )
+        if family == "bg_nbd":
+            return ds.assign(
+                population_purchase_rate=ds.r / ds.alpha, population_dropout=ds.a / (ds.a + ds.b)
+            )
+        return ds.assign(population_spend=ds.p * ds.v / (ds.q - 1).clip(0.1))
+
+    groups = {"posterior": group(CHAINS, draws, 0.08)}
+    if prior:
+        groups["prior"] = group(1, 80, 1.0)
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        "format": "bayes_clv posterior 1",
+        "family": family,
+        "method": "nuts",
+        "time_unit": "week",
+        "customers": CUSTOMERS,
+        "priors": json.dumps({"r": ["LogNormal", {"mu": 0.0, "sigma": 1.5}]}),
+        "seed": 7,
+        "versions": json.dumps({"bayes_clv": "0.1.0"}),
+    }
+    if diagnostics is not None:
+        tree.attrs["diagnostics"] = json.dumps(diagnostics)
+    return tree
+
+
+def make_customers(spend: bool = True) -> xr.Dataset:
+    rng = np.random.default_rng(5)
+    frequency = rng.poisson(1.2, CUSTOMERS)
+    age = rng.uniform(27, 39, CUSTOMERS)
+    columns = {
+        "frequency": frequency,
+        "recency": np.where(frequency > 0, age * rng.uniform(0.2, 0.9, CUSTOMERS), 0.0),
+        "T": age,
+        "holdout_purchases": rng.poisson(0.8, CUSTOMERS),
+    }
+    if spend:
+        columns["monetary_value"] = np.where(frequency > 0, rng.gamma(6, 6, CUSTOMERS), np.nan)
+    audit = [
+        {"what": "Orders read.", "rows": 300, "example": "", "action": "read"},
+        {"what": "Orders of <b>nobody</b> kept.", "rows": 300, "example": "", "action": "kept"},
+    ]
+    return xr.Dataset(
+        {name: ("customer", values) for name, values in columns.items()},
+        coords={"customer": ids()},
+        attrs={
+            "time_unit": "week",
+            "until": "1997-09-30",
+            "holdout_until": "1998-06-30",
+            "holdout_duration": 39.0,
+            "audit": json.dumps(audit),
+        },
+    )
+
+
+def ids() -> np.ndarray:
+    names = [f"C{i:04d}" for i in range(CUSTOMERS)]
+    names[3] = "<script>alert('x')</script> & $5$"
+    return np.array(names, dtype=object)
+
+
+def make_value(spend: bool = True, keep: bool = False) -> xr.Dataset:
+    rng = np.random.default_rng(6)
+    rate = rng.gamma(0.5, 4, CUSTOMERS)
+    rate[3] = 40.0  # the customer with the awkward name is the best one, so every view shows it
+    purchases = rng.poisson(rate, (CHAINS, DRAWS, CUSTOMERS))
+    kept = {"purchases": purchases.astype(float)}
+    if spend:
+        kept["value"] = np.where(purchases > 0, rng.gamma(6 * np.maximum(purchases, 1), 2.0), 0.0)
+    per_customer = {
+        "probability_alive": rng.uniform(0.1, 1, CUSTOMERS),
+        "purchases_expected": rate,
+        "probability_active": (purchases > 0).mean((0, 1)),
+    }
+    data: dict = {}
+    for stem, draws in kept.items():
+        flat = draws.reshape(-1, CUSTOMERS)
+        per_customer[f"{stem}_mean"] = flat.mean(0)
+        for q in (5, 25, 50, 75, 95):
+            per_customer[f"{stem}_q{q:02d}"] = np.quantile(flat, q / 100, axis=0, method="inverted_cdf")
+        data[f"{stem}_total"] = (("chain", "draw"), draws.sum(-1))
+        if keep:
+            data[stem] = (("chain", "draw", "customer"), draws)
+    data |= {name: ("customer", column) for name, column in per_customer.items()}
+    return xr.Dataset(
+        data,
+        coords={"customer": ids(), "chain": range(CHAINS), "draw": range(DRAWS)},
+        attrs={"time_unit": "week", "horizon": 52.0, "seed": 3, "reasons": []}
+        | ({"margin": 0.3, "annual_discount_rate": 0.1} if spend else {}),
+    )
+
+
+def make_score(total_covered: bool = True) -> dict:
+    rows = [
+        {"frequency": name, "customers": n, "observed_mean": 0.5, "predicted_mean": 0.4,
+         "coverage": {"50": {"covered": 0.8, "promised": 0.8}, "90": {"covered": covered, "promised": 0.96}}}
+        for name, n, covered in (("0", 70, 0.957), ("1", 40, 0.95), ("7+", 10, 1.0))
+    ]  # fmt: skip
+    return {
+        "customers": CUSTOMERS,
+        "horizon": 39.0,
+        "time_unit": "week",
+        "draws": CHAINS * DRAWS,
+        "coverage": {"50": {"covered": 0.8, "promised": 0.81}, "90": {"covered": 0.958, "promised": 0.96}},
+        "coverage_by_frequency": rows,
+        "pit": {"mean": 0.5, "histogram": [0.08, 0.12] * 5, "outside": 0},
+        "mae": 0.7,
+        "rmse": 1.1,
+        "crps": 0.5,
+        "total": {"observed": 100 if total_covered else 140, "mean": 98.0, "q05": 80, "q95": 120,
+                  "covered": total_covered, "bias": -2.0, "bias_relative": -0.02, "rank": 0.5},
+    }  # fmt: skip
+
+
+def make_tracking() -> xr.Dataset:
+    rng = np.random.default_rng(8)
+    return xr.Dataset(
+        {
+            "purchases": (("chain", "draw", "period"), rng.poisson(20, (CHAINS, DRAWS, 10))),
+            "observed": ("period", rng.poisson(20, 10)),
+            "period_start": (
+                "period",
+                np.datetime64("1997-01-01", "s") + 7 * np.arange(10) * np.timedelta64(1, "D"),
+            ),
+        },
+        coords={"period": range(10)},
+        attrs={"calibration_periods": 6, "period_days": 7},
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left_open():
+    yield
+    from matplotlib import pyplot as plt
+
+    plt.close("all")
+
+
+@pytest.fixture(scope="session")
+def buying() -> xr.DataTree:
+    return make_tree("bg_nbd")
+
+
+@pytest.fixture(scope="session")
+def spending() -> xr.DataTree:
+    return make_tree("gamma_gamma")
+
+
+@pytest.fixture(scope="session")
+def customers() -> xr.Dataset:
+    return make_customers()
+
+
+@pytest.fixture(scope="session")
+def make():
+    """The makers, for tests that need a stage with something wrong in it."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(
+        tree=make_tree,
+        customers=make_customers,
+        value=make_value,
+        score=make_score,
+        tracking=make_tracking,
+        passed=PASSED,
+    )

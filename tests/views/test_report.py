@@ -1,0 +1,231 @@
+"""The page holds everything, hides nothing, trusts no text from the data and works with less."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import pytest
+
+mpl.use("Agg")
+
+from bayes_clv.views import checks, report
+from bayes_clv.views.page import number
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
+
+
+class Page(HTMLParser):
+    """A strict enough reader: tags must close in order; ids, attributes and text are kept."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.found: list[tuple[str, dict]] = []
+        self.headings: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self.ids += [v for k, v in attrs if k == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self.ids += [v for k, v in attrs if k == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("h2", "h3"):
+            self.headings.append(data)
+
+
+@pytest.fixture(scope="module")
+def full(make, buying, spending, customers, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    path = report(
+        folder / "new" / "report.html",
+        buying=buying,
+        spending=spending,
+        customers=customers,
+        value=make.value(),
+        score=make.score(),
+        tracking=make.tracking(),
+        history={"<i>0001</i>": ["1997-01-01", "1997-02-03"]},
+        figures=folder / "figures",
+        title="A <title> & more",
+        run={"command": "bayes-clv <run>"},
+    )
+    return path, path.read_text(encoding="utf-8"), folder / "figures"
+
+
+def write(tmp_path, make, **changes):
+    arguments = {
+        "buying": make.tree("bg_nbd", prior=False),
+        "spending": None,
+        "customers": make.customers(spend=False),
+        "value": make.value(spend=False),
+    } | changes
+    return report(tmp_path / "report.html", **arguments).read_text(encoding="utf-8")
+
+
+def test_the_page_is_well_formed_with_unique_ids_and_links_that_lead_somewhere(full):
+    page = Page(full[1])
+    assert len(page.ids) == len(set(page.ids))
+    targets = [a["href"][1:] for tag, a in page.found if tag in ("a", "use") and "href" in a]
+    assert targets
+    assert set(targets) <= set(page.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", full[1])) <= set(page.ids)
+
+
+def test_the_page_asks_nothing_of_the_outside(full):
+    text = full[1]
+    for tag, attrs in Page(text).found:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert attrs.get(name, "#").startswith(("#", "data:")), (tag, attrs)
+    assert not re.search(r"https?://|//cdn|@import|fetch\(|XMLHttpRequest|import\(|sendBeacon", text)
+    assert len(text) < 2_000_000
+
+
+def test_text_from_the_data_is_escaped(full):
+    text = full[1]
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+    assert "<b>nobody</b>" not in text
+    assert "<i>0001" not in text
+    assert "A &lt;title&gt; &amp; more" in text
+    assert text.count("<script>") == 1
+
+
+def test_the_sections_come_in_order_and_every_figure_has_its_sentence(full):
+    page = Page(full[1])
+    order = [
+        "checks",
+        "holdout",
+        "tracking",
+        "value",
+        "customers",
+        "parameters",
+        "priors",
+        "diagnostics",
+        "audit",
+        "method",
+    ]
+    assert [i for i in page.ids if i in order] == order
+    assert full[1].count("<figure") == full[1].count("<figcaption>") == 14
+    assert all(a.get("aria-label") for _, a in page.found if a.get("role") == "img")
+
+
+def test_key_numbers_are_those_of_the_draws(full, make):
+    value = make.value()
+    total = value["value_total"].to_numpy()
+    assert f"<dd>{number(total.mean())}<small>" in full[1]
+    assert "of customers bought a number inside their own 90 % interval" in full[1]
+    assert "95.8 %" in full[1]
+    assert "promised 96.0 %" in full[1]
+    assert "alive with probability 1" in full[1]
+
+
+def test_the_customer_table_can_be_sorted(full):
+    table = re.search(r'<table class="sortable" id="customer-table">.*?</table>', full[1], re.DOTALL)[0]
+    assert table.count("<tr>") == 51
+    assert table.count('<button type="button">') == table.count('scope="col"')
+    assert table.count('aria-sort="descending"') == 1
+    column = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)[1:]
+    means = [float(re.findall(r'data-v="([^"]*)"', row)[8]) for row in column]
+    assert means == sorted(means, reverse=True)
+
+
+def test_figures_are_saved_as_files(full):
+    names = {p.name for p in full[2].iterdir()}
+    assert {"tracking.svg", "tracking.png", "calibration.png", "alive_history_1.svg"} <= names
+    assert (full[2] / "tracking.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path):
+    wrong = {
+        "passed": False,
+        "problems": ["R-hat is 1.200 (should be below 1.01): the chains <disagree>."],
+        "rhat_max": 1.2,
+    }
+    text = write(
+        tmp_path, make, buying=make.tree("bg_nbd", diagnostics=wrong, prior=False), score=make.score(False)
+    )
+    headings = Page(text).headings
+    assert headings[0] == "2 failed checks"
+    assert headings[1].startswith("Purchases: R-hat is 1.200")
+    assert headings[2] == "Holdout: the total is outside its interval"
+    assert text.index("R-hat is 1.200") < text.index('id="holdout"') < text.index('id="diagnostics"')
+    assert "the chains &lt;disagree&gt;" in text
+    assert "What it means." in text
+    assert "Take more draws" in text
+    assert "2 checks failed" in text
+
+
+def test_a_fit_without_diagnostics_does_not_pass(make, tmp_path):
+    text = write(tmp_path, make, buying=make.tree("bg_nbd", diagnostics=None, prior=False))
+    assert "Purchases: no diagnostics" in text
+    assert "All checks passed" not in text
+
+
+def test_without_spend_holdout_and_tracking_the_rest_stands(make, tmp_path):
+    text = write(tmp_path, make)
+    page = Page(text)
+    assert "holdout" not in page.ids
+    assert "tracking" not in page.ids
+    assert "Purchases and decisions" in page.headings
+    assert "residual value" not in text
+    assert "All checks passed" in text
+    assert "The fit holds no draws of the prior" in text
+    assert "Diagnostics" in page.headings
+
+
+def test_a_point_estimate_gets_a_page_and_is_called_by_its_name(make, tmp_path):
+    problem = {"passed": False, "problems": ["method='mode' gives one point: the uncertainty is missing."]}
+    tree = make.tree("bg_nbd", diagnostics=problem, draws=1, prior=False)
+    tree.attrs["method"] = "mode"
+    text = write(tmp_path, make, buying=tree)
+    assert "1 failed check<" in text
+    assert "Figure not drawn – purchases parameters" in text
+
+
+def test_reasons_dropped_rows_and_dependent_spend_are_failed_checks(make):
+    value = make.value().assign_attrs(reasons='["value_mean: NaN for 3 of 120 customers"]')
+    assert [c.found for c in checks.prediction_checks(value)] == ["value_mean: NaN for 3 of 120 customers"]
+    assert checks.prediction_checks(make.value().assign_attrs(reasons="[]")) == []
+    customers = make.customers()
+    assert checks.data_checks(customers) == []
+    dropped = customers.assign_attrs(
+        audit='[{"what": "No date.", "rows": 4, "example": "x", "action": "dropped"}]'
+    )
+    assert checks.data_checks(dropped)[0].title == "Data: 4 rows were dropped"
+    dependent = customers.assign(monetary_value=customers["monetary_value"] + 200 * customers["frequency"])
+    assert checks.data_checks(dependent)[0].title == "Spend: mean spend depends on frequency"
+
+
+def test_coverage_is_judged_against_what_was_promised_within_chance(make):
+    score = make.score()
+    assert checks.score_checks(score) == []
+    # 120 customers, promised 0.96: 99 % of chance is 2.576 * sqrt(0.96 * 0.04 / 120) = 0.046.
+    score["coverage"]["90"]["covered"] = 0.96 - 0.045
+    assert checks.score_checks(score) == []
+    score["coverage"]["90"]["covered"] = 0.96 - 0.047
+    assert [c.title for c in checks.score_checks(score)] == ["Holdout: the 90 % intervals hold too few"]
+
+
+def test_the_same_input_gives_the_same_page(make, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert write(tmp_path / "a", make) == write(tmp_path / "b", make)
+
+
+def test_importing_views_does_not_import_matplotlib():
+    code = "import sys, bayes_clv.views; assert not {'matplotlib', 'arviz', 'jinja2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
