@@ -112,8 +112,10 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     ids = dataset[CUSTOMER].to_numpy()
     repeated = dataset.indexes[CUSTOMER].duplicated()
     if repeated.any():
+        count = int(repeated.sum())
         raise InputError(
-            f"{int(repeated.sum()):,} rows have the id of an earlier one, for example {str(ids[repeated][0])!r}. "
+            f"{count:,} row{' has' if count == 1 else 's have'} the id of an earlier one, for example "
+            f"{str(ids[repeated][0])!r}. "
             "Each customer has one row: keep one, or summarise the orders anew."
         )
     value = {
