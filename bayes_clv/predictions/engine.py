@@ -20,7 +20,8 @@ as integers; money is summed within fixed blocks of BLOCK customers and the bloc
 Threads and tile sizes therefore change no bit of the result.
 
 Rejected: drawing rate and dropout per draw (three Gamma variates where most futures need one
-comparison); vectorised NumPy over customers × draws (memory, and eight times slower).
+comparison); vectorised NumPy over customers × draws (memory, and 440 ns a future instead of 85, measured
+on 2,357 customers with CDNOW's parameters over 52 weeks, states included).
 """
 
 import math

@@ -3,8 +3,8 @@
 Every quantity is computed for each posterior draw on the distinct histories. Averages over draws stream
 through tiles; arrays over (chain, draw, customer) are made only when asked for and when they fit.
 
-The averages in a summary use at most EXPECTED_DRAWS evenly spaced draws: E[Y(t)] of one draw costs ten
-times a simulated future, and the mean of 500 draws has a standard error of 1/sqrt(500) = 4.5 % of the
+The averages in a summary use at most EXPECTED_DRAWS evenly spaced draws: E[Y(t)] of one draw costs
+four simulated futures (360 ns), and the mean of 500 draws has a standard error of 1/sqrt(500) = 4.5 % of the
 posterior standard deviation, far below the simulation error of the outcome's own mean beside it.
 """
 

@@ -120,16 +120,27 @@ def test_tracking_covers_the_truth(make_buying, cdnow):
 
 
 def test_periods_of_days_follow_the_day_convention(make_buying, cdnow):
-    # One-day periods: nobody repeats on the day of the first order, and day d holds ages (d - 1, d].
-    log = simulate_orders(cdnow, customers=300, seed=1, start="1997-01-01", until="1997-01-20", acquisition=1)
-    customers = summarize(log, until="1997-01-20", time_unit="week", spend=None, period_days=1)
-    tracking = simulate_tracking(make_buying(sd=0.0, draws=1000), customers, seed=2, draws=2000)
-    mean = tracking["purchases"].mean(("chain", "draw")).to_numpy()
-    age = np.arange(20) / 7
-    expected = 300 * np.diff(bg_nbd.expected_purchases(age, 0, 0, 0, **cdnow), prepend=0)
+    # One-day periods: nobody repeats on the day of the first order, day d holds ages (d - 1, d], and the
+    # first day of the holdout is the day after observation ends.
+    dates = {"start": "1997-01-01", "until": "1997-01-30", "acquisition": 1}
+    log = simulate_orders(cdnow, customers=300, seed=1, **dates)
+    customers = summarize(
+        log, until="1997-01-20", holdout_until="1997-01-30", time_unit="week", spend=None, period_days=1
+    )
+    tracking = simulate_tracking(make_buying(sd=0.0, draws=1000), customers, seed=2, draws=2000)["purchases"]
+    mean = tracking.mean(("chain", "draw")).to_numpy()
+    error = tracking.std(("chain", "draw")).to_numpy() / math.sqrt(2000)
+    assert mean.size == 30
     assert mean[0] == 0
-    error = tracking["purchases"].std(("chain", "draw")).to_numpy() / math.sqrt(2000)
-    assert (np.abs(mean - expected) <= 4 * error).all()
+    calibration = 300 * np.diff(bg_nbd.expected_purchases(np.arange(20) / 7, 0, 0, 0, **cdnow))
+    assert (np.abs(mean[1:20] - calibration) <= 4 * error[1:20]).all()
+    history = [customers[name].to_numpy()[:, None] for name in ("frequency", "recency", "T")]
+    holdout = np.diff(bg_nbd.expected_purchases(np.arange(11) / 7, *history, **cdnow).sum(axis=0))
+    assert (np.abs(mean[20:] - holdout) <= 4 * error[20:]).all()
+    # The replicated past and the forecast do not share random numbers: 4 standard errors of no correlation.
+    days = tracking.to_numpy().reshape(-1, 30)
+    correlation = np.corrcoef(days[:, :20].sum(axis=1), days[:, 20:].sum(axis=1))[0, 1]
+    assert abs(correlation) < 4 / math.sqrt(2000)
 
 
 def test_tracking_needs_the_order_log(make_buying, make_customers):
