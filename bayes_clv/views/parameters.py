@@ -46,6 +46,10 @@ def _figure(columns: int, panels: int, row_height: float) -> dict[str, Any]:
     return {"figsize": (style.WIDTH, height), "layout": "constrained"}
 
 
+def _columns(names: list[str]) -> int:
+    return 4 if len(names) == 4 else 3
+
+
 def _log_scale(name: str) -> bool:
     return name != "population_dropout"
 
@@ -148,10 +152,10 @@ def plot_prior_posterior(posterior: xr.DataTree) -> Any:
             var_names=names,
             kind="kde",
             backend="matplotlib",
-            col_wrap=3,
+            col_wrap=_columns(names),
             visuals={"title": False},
             color=[style.AMBER, style.BLUE],
-            figure_kwargs=_figure(3, len(names), 1.9),
+            figure_kwargs=_figure(_columns(names), len(names), 1.9),
         )
         for name in names:
             axes = collection.viz["plot"][name].item()
@@ -210,8 +214,8 @@ def plot_parameters(posterior: xr.DataTree) -> Any:
                 "point_estimate": {"color": style.INK},
                 "point_estimate_text": False,
             },
-            col_wrap=3,
-            figure_kwargs=_figure(3, len(names), 1.9),
+            col_wrap=_columns(names),
+            figure_kwargs=_figure(_columns(names), len(names), 1.9),
         )
         for name in names:
             axes = collection.viz["plot"][name].item()

@@ -10,7 +10,7 @@ import pytest
 
 mpl.use("Agg")
 
-from bayes_clv.views import checks, report
+from bayes_clv.views import checks, page, plot_alive_matrix, report, style
 from bayes_clv.views.page import number
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -66,6 +66,12 @@ def full(make, buying, spending, customers, tmp_path_factory):
     return path, path.read_text(encoding="utf-8"), folder / "figures"
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Leave the figures out, for tests of the text alone."""
+    monkeypatch.setattr(page.Gallery, "add", lambda *_, **__: None)
+
+
 def write(tmp_path, make, **changes):
     arguments = {
         "buying": make.tree("bg_nbd", prior=False),
@@ -77,12 +83,12 @@ def write(tmp_path, make, **changes):
 
 
 def test_the_page_is_well_formed_with_unique_ids_and_links_that_lead_somewhere(full):
-    page = Page(full[1])
-    assert len(page.ids) == len(set(page.ids))
-    targets = [a["href"][1:] for tag, a in page.found if tag in ("a", "use") and "href" in a]
+    found = Page(full[1])
+    assert len(found.ids) == len(set(found.ids))
+    targets = [a["href"][1:] for tag, a in found.found if tag in ("a", "use") and "href" in a]
     assert targets
-    assert set(targets) <= set(page.ids)
-    assert set(re.findall(r"url\(#([^)]+)\)", full[1])) <= set(page.ids)
+    assert set(targets) <= set(found.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", full[1])) <= set(found.ids)
 
 
 def test_the_page_asks_nothing_of_the_outside(full):
@@ -105,7 +111,7 @@ def test_text_from_the_data_is_escaped(full):
 
 
 def test_the_sections_come_in_order_and_every_figure_has_its_sentence(full):
-    page = Page(full[1])
+    found = Page(full[1])
     order = [
         "checks",
         "holdout",
@@ -118,9 +124,9 @@ def test_the_sections_come_in_order_and_every_figure_has_its_sentence(full):
         "audit",
         "method",
     ]
-    assert [i for i in page.ids if i in order] == order
+    assert [i for i in found.ids if i in order] == order
     assert full[1].count("<figure") == full[1].count("<figcaption>") == 14
-    assert all(a.get("aria-label") for _, a in page.found if a.get("role") == "img")
+    assert all(a.get("aria-label") for _, a in found.found if a.get("role") == "img")
 
 
 def test_key_numbers_are_those_of_the_draws(full, make):
@@ -149,7 +155,7 @@ def test_figures_are_saved_as_files(full):
     assert (full[2] / "tracking.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path):
+def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path, no_figures):
     wrong = {
         "passed": False,
         "problems": ["R-hat is 1.200 (should be below 1.01): the chains <disagree>."],
@@ -169,7 +175,7 @@ def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path):
     assert "2 checks failed" in text
 
 
-def test_a_fit_without_diagnostics_does_not_pass(make, tmp_path):
+def test_a_fit_without_diagnostics_does_not_pass(make, tmp_path, no_figures):
     text = write(tmp_path, make, buying=make.tree("bg_nbd", diagnostics=None, prior=False))
     assert "Purchases: no diagnostics" in text
     assert "All checks passed" not in text
@@ -177,14 +183,14 @@ def test_a_fit_without_diagnostics_does_not_pass(make, tmp_path):
 
 def test_without_spend_holdout_and_tracking_the_rest_stands(make, tmp_path):
     text = write(tmp_path, make)
-    page = Page(text)
-    assert "holdout" not in page.ids
-    assert "tracking" not in page.ids
-    assert "Purchases and decisions" in page.headings
+    found = Page(text)
+    assert "holdout" not in found.ids
+    assert "tracking" not in found.ids
+    assert "Purchases and decisions" in found.headings
     assert "residual value" not in text
     assert "All checks passed" in text
     assert "The fit holds no draws of the prior" in text
-    assert "Diagnostics" in page.headings
+    assert "Diagnostics" in found.headings
 
 
 def test_a_point_estimate_gets_a_page_and_is_called_by_its_name(make, tmp_path):
@@ -220,10 +226,12 @@ def test_coverage_is_judged_against_what_was_promised_within_chance(make):
     assert [c.title for c in checks.score_checks(score)] == ["Holdout: the 90 % intervals hold too few"]
 
 
-def test_the_same_input_gives_the_same_page(make, tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
+def test_the_same_input_gives_the_same_page(make, tmp_path, no_figures):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
     assert write(tmp_path / "a", make) == write(tmp_path / "b", make)
+    first, second = (style.svg_text(plot_alive_matrix(make.tree("bg_nbd"), 30.0, draws=5)) for _ in range(2))
+    assert first == second
 
 
 def test_importing_views_does_not_import_matplotlib():
