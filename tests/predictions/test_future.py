@@ -138,7 +138,7 @@ def test_draws_that_do_not_fit_are_refused_with_their_size(buying, customers):
 def test_mismatched_units_and_repeated_customers_are_refused(make_buying, buying, customers):
     with pytest.raises(InputError, match="'day' and the customers' is 'week'"):
         predict(make_buying(time_unit="day"), customers, 39, seed=1)
-    with pytest.raises(InputError, match="have the id of an earlier one"):
+    with pytest.raises(InputError, match="Each customer has one row"):
         predict(buying, customers.isel(customer=[0, 1, 1]), 39, seed=1)
     with pytest.raises(InputError, match="'recency' is above T"):
         predict(buying, customers.assign(T=customers["T"] / 100), 39, seed=1)
