@@ -7,6 +7,7 @@ level. A future depends on the seed, the customer's id, the history and the post
 customer and draw by draw.
 """
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from bayes_clv.predictions.histories import (
     purchase_history,
     spend_history,
 )
-from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
+from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems, shared_time_unit
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, describe, duration
 
@@ -158,6 +159,7 @@ def simulate(
         expected_draws=posterior.thin(EXPECTED_DRAWS).size,
         family=posterior.family,
         level="outcome, except where a variable states its own",
+        problems=json.dumps(problems(buying) if spending is None else problems(buying, spending)),
     )
 
 
@@ -229,7 +231,8 @@ def predict(
         dropout_mean (latent), all four posterior means of closed forms over ``expected_draws`` draws; and of
         the outcome purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
         F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total. Attributes
-        state horizon, time unit, seed, draws and expected_draws.
+        state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
+        diagnostics of the fit found wrong (a JSON list of sentences).
         When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
         mass_90, for :func:`score_holdout`.
 

@@ -4,6 +4,7 @@ A posterior is the DataTree of ``clv.fit``. Only its root attributes and the fam
 its ``posterior`` group are used, so one saved, reloaded or built by hand serves as well.
 """
 
+import json
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Literal
@@ -129,6 +130,15 @@ def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
             "these customers."
         )
     return observed
+
+
+def problems(*trees: xr.DataTree) -> list[str]:
+    """Return what the diagnostics of the fits found wrong, each sentence with its family."""
+    found = []
+    for tree in trees:
+        diagnostics = json.loads(str(tree.attrs.get("diagnostics", "{}")))
+        found += [f"{tree.attrs['family']}: {problem}" for problem in diagnostics.get("problems", [])]
+    return found
 
 
 def paired(spending: Parameters, draws: int) -> dict[str, np.ndarray]:

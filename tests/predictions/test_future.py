@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -144,6 +145,14 @@ def test_mismatched_units_and_repeated_customers_are_refused(make_buying, buying
         predict(buying, customers.assign(T=customers["T"] / 100), 39, seed=1)
     with pytest.raises(InputError, match="must be positive and finite"):
         predict(buying, customers, 0, seed=1)
+
+
+def test_the_problems_of_the_fit_are_passed_on(make_buying, customers, future):
+    tree = make_buying(draws=5)
+    tree.attrs["diagnostics"] = json.dumps({"passed": False, "problems": ["R-hat of r is 1.2."]})
+    forecast = predict(tree, customers.isel(customer=[0]), 39, seed=1)
+    assert json.loads(forecast.attrs["problems"]) == ["bg_nbd: R-hat of r is 1.2."]
+    assert json.loads(future.attrs["problems"]) == []
 
 
 def test_the_posterior_survives_a_file(buying, customers, future, tmp_path):
