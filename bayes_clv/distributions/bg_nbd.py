@@ -276,7 +276,8 @@ def purchases_pmf(
     at_least_one = np.maximum(n, 1.0)
     earlier = at_least_one - 1
     granted = np.exp(special.betaln(a, big_b + earlier) - special.betaln(a, big_b))
-    ended = _negative_binomial_sf(at_least_one, k, tau) * a / (a + big_b + earlier)
+    more = special.betainc(at_least_one + 1, k, tau / (1 + tau))  # P(N > n)
+    ended = more * a / (a + big_b + earlier)
     some = granted * (_negative_binomial_pmf(at_least_one, k, tau) + ended)
     none = np.exp(-k * np.log1p(tau))
     pmf: Array = np.where(n > 0, alive * some, alive * none + (1 - alive))
@@ -289,14 +290,6 @@ def _negative_binomial_pmf(n: Array, k: Array, tau: Array) -> Array:
         log_z = -np.log1p(1 / tau)
     pmf: Array = np.exp(-special.betaln(k, n) - np.log(n) + n * log_z - k * np.log1p(tau))
     return pmf
-
-
-def _negative_binomial_sf(n: Array, k: Array, tau: Array) -> Array:
-    """Return P(N > n) from whichever of z and 1 - z is not close to 1, where rounding would hide it."""
-    near = special.betainc(n + 1, k, tau / (1 + tau))
-    far = special.betaincc(k, n + 1, 1 / (1 + tau))
-    sf: Array = np.where(tau < 1, near, far)
-    return sf
 
 
 def survival(
