@@ -1,0 +1,105 @@
+"""Bayesian customer lifetime value: an order log in, posterior distributions of value out.
+
+The pipeline, one stage a folder, each importing only from earlier ones::
+
+    orders --customers--> customers --inference--> posterior --predictions--> future --valuation--> value
+                                        |                                                     |
+                                  distributions                                             views
+
+Examples
+--------
+>>> import bayes_clv as clv
+>>> orders = clv.load_cdnow()
+>>> customers = clv.summarize(orders, until="1997-09-30", time_unit="week")
+>>> buying = clv.fit("bg_nbd", customers, method="laplace", seed=1)
+>>> spending = clv.fit("gamma_gamma", customers, method="laplace", seed=2)
+>>> value = clv.predict_value(buying, spending, customers, horizon="52 weeks", margin=0.3,
+...                           annual_discount_rate=0.10, seed=3)
+>>> value.sizes["customer"]
+2357
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayes_clv.customers import (
+        check_customers,
+        customers_from_table,
+        load_cdnow,
+        purchase_dates,
+        summarize,
+    )
+    from bayes_clv.distributions.quantities import Prior
+    from bayes_clv.inference import diagnostics, fit, load, save
+    from bayes_clv.predictions import (
+        expected_purchases,
+        predict,
+        probability_alive,
+        score_holdout,
+        simulate_orders,
+        simulate_tracking,
+        survival,
+    )
+    from bayes_clv.schema import InputError
+    from bayes_clv.valuation import customer_table, predict_value
+    from bayes_clv.views import report
+
+__version__ = version("bayes_clv")
+
+# Names are imported on first use: PyMC, ArviZ and Ibis take seconds, and `bayes-clv --help` needs none.
+_HOME = {
+    "customers": ("check_customers", "customers_from_table", "load_cdnow", "purchase_dates", "summarize"),
+    "distributions.quantities": ("Prior",),
+    "inference": ("diagnostics", "fit", "load", "save"),
+    "predictions": (
+        "expected_purchases",
+        "predict",
+        "probability_alive",
+        "score_holdout",
+        "simulate_orders",
+        "simulate_tracking",
+        "survival",
+    ),
+    "schema": ("InputError",),
+    "valuation": ("customer_table", "predict_value"),
+    "views": ("report",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "InputError",
+    "Prior",
+    "check_customers",
+    "customer_table",
+    "customers_from_table",
+    "diagnostics",
+    "expected_purchases",
+    "fit",
+    "load",
+    "load_cdnow",
+    "predict",
+    "predict_value",
+    "probability_alive",
+    "purchase_dates",
+    "report",
+    "save",
+    "score_holdout",
+    "simulate_orders",
+    "simulate_tracking",
+    "summarize",
+    "survival",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'bayes_clv' has no attribute {name!r}")
+    value = getattr(import_module(f"bayes_clv.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -71,7 +71,7 @@ def laplace(
     from arviz_stats.base import array_stats
 
     rng = np.random.default_rng(seed)
-    density = _density(model, jacobian=True, mode="NUMBA")
+    density = _density(model, jacobian=True)
     peak = find_peak(density, _start(model))
     size = draws * chains
     covariance_root = np.linalg.inv(np.linalg.cholesky(peak.negative_hessian)).T
@@ -112,8 +112,7 @@ def laplace(
 
 def mode(model: Any, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
     """Return the mode as one chain of one draw, and the log density there."""
-    # A mode takes a hundred evaluations: not worth compiling for.
-    peak = find_peak(_density(model, jacobian=False, mode=_interpreted()), _start(model))
+    peak = find_peak(_density(model, jacobian=False), _start(model))
     values = _constrain(model, names, peak.position[None, :])
     coords = {"chain": [0], "draw": [0]}
     posterior = xr.Dataset(
@@ -176,7 +175,7 @@ def _start(model: Any) -> np.ndarray:
     return np.concatenate([np.ravel(point[variable.name]) for variable in model.value_vars]).astype(float)
 
 
-def _density(model: Any, *, jacobian: bool, mode: Any) -> LogDensity:
+def _density(model: Any, *, jacobian: bool) -> LogDensity:
     import pytensor.tensor as pt
     from pymc.pytensorf import compile as compile_graph
     from pymc.pytensorf import join_nonshared_inputs
@@ -185,7 +184,7 @@ def _density(model: Any, *, jacobian: bool, mode: Any) -> LogDensity:
         model.initial_point(), [model.logp(jacobian=jacobian)], model.value_vars
     )
     outputs = [log_density, pt.grad(log_density, flat)]
-    compiled = compile_graph([flat], outputs, mode=mode)
+    compiled = compile_graph([flat], outputs, mode="NUMBA")
 
     def density(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = compiled(x)
@@ -194,22 +193,12 @@ def _density(model: Any, *, jacobian: bool, mode: Any) -> LogDensity:
     return density
 
 
-def _interpreted() -> Any:
-    """Return the compile mode that runs a graph in NumPy: for a few calls, quicker than any compiler."""
-    from pytensor.compile.mode import Mode
-    from pytensor.graph.rewriting.db import RewriteDatabaseQuery
-
-    # Without the rewrites that are for C only, or that warn of a missing BLAS.
-    rewrites = RewriteDatabaseQuery(include=["fast_run"], exclude=["cxx_only", "BlasOpt"])
-    return Mode(linker="vm", optimizer=rewrites)
-
-
 def _constrain(model: Any, names: list[str], positions: np.ndarray) -> dict[str, np.ndarray]:
     from pymc.pytensorf import compile as compile_graph
     from pymc.pytensorf import join_nonshared_inputs
 
     outputs = model.replace_rvs_by_values([model[name] for name in names])
     outputs, flat = join_nonshared_inputs(model.initial_point(), outputs, model.value_vars)
-    compiled = compile_graph([flat], outputs, mode=_interpreted())
+    compiled = compile_graph([flat], outputs, mode="NUMBA")
     rows = [compiled(position) for position in positions]
     return {name: np.array([row[i] for row in rows], dtype=float) for i, name in enumerate(names)}

@@ -5,6 +5,7 @@ the weighted sum over distinct rows. Pointwise log-likelihoods, one per distinct
 evaluated from the same terms afterwards, on request.
 """
 
+import inspect
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -62,6 +63,11 @@ def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
     distribution = getattr(pm, prior.distribution, None)
     if distribution is None:
         raise InputError(f"PyMC has no distribution {prior.distribution!r} (prior of {name!r}).")
+    known = list(inspect.signature(distribution.dist).parameters)
+    unknown = sorted({argument for argument, _ in prior.arguments} - set(known))
+    if unknown:
+        # PyMC would ignore it, and the prior would be another one than was asked for.
+        raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: it takes no {unknown[0]!r}.")
     try:
         return distribution(name, **dict(prior.arguments))
     except (TypeError, ValueError, NotImplementedError) as error:

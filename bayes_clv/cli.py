@@ -1,0 +1,230 @@
+"""The road from a shell: ``bayes-clv demo`` and ``bayes-clv run``.
+
+Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2.
+Everything slow is imported by the stage that needs it, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bayes_clv.schema import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Bayesian customer lifetime value: orders in, retention, purchases and value with their uncertainty out.",
+)
+
+TimeUnit = Literal["hour", "day", "week", "month", "year"]
+Method = Literal["nuts", "laplace", "mode"]
+Family = Literal["bg_nbd"]
+BadRows = Literal["refuse", "drop"]
+
+Seed = Annotated[int, typer.Option(help="Seed of every random number: the same seed repeats the run.", min=0)]
+Draws = Annotated[int, typer.Option(help="Posterior draws per chain (4 chains).", min=1)]
+MethodOption = Annotated[
+    Method,
+    typer.Option(
+        help="nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers."
+    ),
+]
+
+CDNOW_UNTIL = "1997-09-30"
+CDNOW_HOLDOUT_UNTIL = "1998-06-30"
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; an earlier run there is replaced.")
+    ] = Path("clv-demo"),
+    method: MethodOption = "nuts",
+    draws: Draws = 1000,
+    seed: Seed = 1,
+) -> None:
+    """Run on CDNOW: 2,357 customers, 39 weeks to learn from, 39 weeks held out to check the forecast."""
+    from bayes_clv.run import Settings
+
+    _go(
+        lambda: Settings(
+            orders=_cdnow(),
+            out=out,
+            until=CDNOW_UNTIL,
+            holdout_until=CDNOW_HOLDOUT_UNTIL,
+            margin=0.3,
+            annual_discount_rate=0.10,
+            method=method,
+            draws=draws,
+            seed=seed,
+            title="CDNOW: customer lifetime value",
+        )
+    )
+
+
+@app.command()
+def run(
+    orders: Annotated[
+        Path, typer.Argument(help="Order log: a CSV or Parquet file, one row an order.", show_default=False)
+    ],
+    customer_id: Annotated[str, typer.Option(help="Column with the customer's id.")] = "customer_id",
+    date: Annotated[str, typer.Option(help="Column with the date of the order.")] = "date",
+    spend: Annotated[str, typer.Option(help="Column with the amount of the order.")] = "spend",
+    purchases_only: Annotated[
+        bool, typer.Option("--purchases-only", help="There is no amount: forecast purchases without value.")
+    ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(help="Last day to learn from, like 1997-09-30 [default: the last order's day]."),
+    ] = None,
+    holdout_until: Annotated[
+        str | None, typer.Option(help="Last day of a holdout after --until; the forecast is scored on it.")
+    ] = None,
+    time_unit: Annotated[TimeUnit, typer.Option(help="Unit of all durations and rates.")] = "week",
+    horizon: Annotated[
+        str | None,
+        typer.Option(
+            help="How far to forecast, like '52 weeks' [default: the holdout's length, else 52 weeks]."
+        ),
+    ] = None,
+    margin: Annotated[float, typer.Option(help="Share of spend that is earned: 0.3 means 30 %.")] = 1.0,
+    annual_discount_rate: Annotated[float, typer.Option(help="Discount rate a year: 0.10 means 10 %.")] = 0.0,
+    acquisition_cost: Annotated[
+        float, typer.Option(help="What one customer cost to acquire, in money.")
+    ] = 0.0,
+    family: Annotated[Family, typer.Option(help="Purchase family.")] = "bg_nbd",
+    method: MethodOption = "nuts",
+    draws: Draws = 1000,
+    seed: Seed = 1,
+    bad_rows: Annotated[
+        BadRows,
+        typer.Option(
+            help="Rows without id, date or amount, or with a negative one: refuse, or drop and say so."
+        ),
+    ] = "refuse",
+    posteriors: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier run: use its posteriors, do not fit again.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; an earlier run there is replaced.")
+    ] = Path("clv-run"),
+) -> None:
+    """Run on your own orders: report.html, customers.parquet, posteriors, figures and run.json in --out.
+
+    Example: bayes-clv run orders.csv --customer-id client --date day --spend amount
+    --until 2025-12-31 --horizon "52 weeks" --margin 0.3 --annual-discount-rate 0.10 --out results
+    """
+    from bayes_clv.run import Settings
+
+    _go(
+        lambda: Settings(
+            orders=orders,
+            out=out,
+            customer_id=customer_id,
+            date=date,
+            spend=None if purchases_only else spend,
+            until=until,
+            holdout_until=holdout_until,
+            time_unit=time_unit,
+            horizon=horizon,
+            margin=margin,
+            annual_discount_rate=annual_discount_rate,
+            acquisition_cost=acquisition_cost,
+            family=family,
+            method=method,
+            draws=draws,
+            seed=seed,
+            on_bad_rows=bad_rows,
+            posteriors=posteriors,
+            title=f"Customer lifetime value: {orders.stem}",
+        )
+    )
+
+
+def _cdnow() -> Any:
+    from bayes_clv.customers import load_cdnow
+
+    return load_cdnow()
+
+
+def _go(settings: Any) -> None:
+    """Run, with stages on stderr; bad input ends in one paragraph and exit code 2."""
+    from bayes_clv.run import run as run_road
+
+    try:
+        chosen = settings()
+        record = run_road(chosen, tell=_tell, sampler_progress=sys.stderr.isatty())
+    except InputError as error:
+        typer.echo(textwrap.fill(f"Error: {error}", width=100, break_long_words=False), err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped; nothing was written.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(summary(record, chosen.out))
+
+
+def _tell(stage: str, seconds: float | None) -> None:
+    if seconds is None:
+        typer.echo(f"  {stage} ...", err=True, nl=not sys.stderr.isatty())
+    elif sys.stderr.isatty():
+        typer.echo(f"\r  {stage:<40} {seconds:6.1f} s", err=True)
+    else:
+        typer.echo(f"  {stage:<40} {seconds:6.1f} s", err=True)
+
+
+def summary(record: dict[str, Any], out: Path) -> str:
+    """Return what a person wants to know of a run before opening the report."""
+    arguments, totals = record["arguments"], record["totals"]
+    lines = [f"{record['customers']:,} customers; forecast over {arguments['horizon']} (outcome level)."]
+    for name, what in (("purchases", "Purchases"), ("value", "Residual value")):
+        if name in totals:
+            total = totals[name]
+            lines.append(
+                f"{what} of all customers: {total['mean']:,.0f} expected, 90 % interval {total['q05']:,.0f} to "
+                f"{total['q95']:,.0f}."
+            )
+    if record["holdout"] is not None:
+        lines += ["", *_holdout_lines(record["holdout"])]
+    problems = [
+        f"{found['family']}: {problem}"
+        for found in record["diagnostics"].values()
+        for problem in found["problems"]
+    ]
+    lines += ["", *(problems or ["All convergence checks passed."])]
+    lines += ["", f"Report: {out / 'report.html'} (in {record['seconds']:.0f} s)"]
+    return "\n".join(lines)
+
+
+def _holdout_lines(score: dict[str, Any]) -> list[str]:
+    total, ninety = score["total"], score["coverage"]["90"]
+    missed = "inside" if total["covered"] else "OUTSIDE"
+    lines = [
+        f"Holdout of {score['horizon']:g} {score['time_unit']}s:",
+        f"  {ninety['covered']:.1%} of customers' real counts lie in their 90 % interval, which holds "
+        f"{ninety['promised']:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
+        f"  Real total {total['observed']:,}; forecast {total['mean']:,.0f}, 90 % interval {total['q05']:,} to "
+        f"{total['q95']:,}: the real total is {missed}.",
+    ]
+    if not total["covered"]:
+        direction = "under" if total["bias"] < 0 else "over"
+        share = f" by {abs(total['bias_relative']):.0%}" if total["bias_relative"] is not None else ""
+        lines.append(
+            f"  The model {direction}-predicts the total{share}: customers' own intervals are honest, the sum of "
+            "all customers is not."
+        )
+    return lines
+
+
+def main() -> None:
+    """Start the command line."""
+    # The same seed gives the same draws on a cold and on a warm compile cache only without fast maths.
+    flags = os.environ.get("PYTENSOR_FLAGS", "")
+    if "numba__fastmath" not in flags:
+        os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, [flags, "numba__fastmath=False"]))
+    app()

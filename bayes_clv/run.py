@@ -1,0 +1,365 @@
+"""One run of the whole road: orders in, a folder with report, table, posteriors and figures out.
+
+The commands ``demo`` and ``run`` are this function with different arguments; whoever wants another road
+calls the stages. A folder is written whole or not at all: everything goes to a hidden folder beside it,
+which takes its name when the last file is there.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_clv.schema import QUANTILES, InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+DEFAULT_HORIZON = "52 weeks"
+CHAINS = 4
+PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run. Durations and dates as ``summarize`` and ``predict_value`` take them.
+
+    ``orders`` is a path or a table. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
+    holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an
+    earlier run whose posteriors are used in place of a fit.
+    """
+
+    orders: Any
+    out: Path
+    customer_id: str = "customer_id"
+    date: str = "date"
+    spend: str | None = "spend"
+    until: str | None = None
+    holdout_until: str | None = None
+    time_unit: str = "week"
+    horizon: str | None = None
+    margin: float = 1.0
+    annual_discount_rate: float = 0.0
+    acquisition_cost: float = 0.0
+    family: str = "bg_nbd"
+    method: str = "nuts"
+    draws: int = 1000
+    seed: int = 1
+    on_bad_rows: str = "refuse"
+    posteriors: Path | None = None
+    title: str = "Customer lifetime value"
+
+
+@dataclass
+class Stages:
+    """The stages as they end: name and seconds, handed to ``tell`` one by one."""
+
+    tell: Callable[[str, float | None], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the body as one stage."""
+        self.tell(name, None)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+        self.tell(name, self.seconds[name])
+
+
+def run(
+    settings: Settings,
+    *,
+    tell: Callable[[str, float | None], None] = lambda _name, _seconds: None,
+    sampler_progress: bool = False,
+) -> dict[str, Any]:
+    """Run the road from orders to report and return what ``run.json`` holds.
+
+    Parameters
+    ----------
+    settings
+        What to run.
+    tell
+        Called with each stage's name as it starts (seconds None) and as it ends.
+    sampler_progress
+        Show the sampler's progress bar.
+
+    Returns
+    -------
+    dict
+        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores and totals
+        with intervals, the content of ``run.json`` in the folder.
+
+    Raises
+    ------
+    InputError
+        For anything that cannot be used; the folder is then as it was before.
+
+    Examples
+    --------
+    >>> from bayes_clv.run import Settings, run
+    >>> run(Settings(orders="orders.csv", out=Path("clv-run")))  # doctest: +SKIP
+    """
+    out = Path(settings.out)
+    _refuse_foreign_folder(out)
+    _check_seed(settings)
+    started = time.perf_counter()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        record = _run_into(work, settings, Stages(tell), sampler_progress, started)
+        work.chmod(0o755)
+        _take_place(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return record
+
+
+def _run_into(
+    work: Path, settings: Settings, stages: Stages, sampler_progress: bool, started: float
+) -> dict[str, Any]:
+    seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
+    with stages.stage("read orders, one row per customer"):
+        from bayes_clv.customers import summarize
+
+        customers = summarize(
+            settings.orders,
+            until=settings.until,
+            holdout_until=settings.holdout_until,
+            time_unit=settings.time_unit,
+            customer_id=settings.customer_id,
+            date=settings.date,
+            spend=settings.spend,
+            on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+        )
+        horizon = settings.horizon or customers.attrs.get("holdout_duration") or DEFAULT_HORIZON
+        _check_money(settings, customers, horizon)
+    buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
+    with stages.stage("write the posteriors"):
+        from bayes_clv.inference import save
+
+        save(buying, work / "buying.nc")
+        if spending is not None:
+            save(spending, work / "spending.nc")
+    with stages.stage("simulate every customer's future"):
+        value, score, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
+    with stages.stage("write the table of customers"):
+        from bayes_clv.valuation import customer_table
+
+        customer_table(value).to_parquet(work / "customers.parquet", index=False)
+    record = _record(settings, customers, buying, spending, value, score, seeds)
+    with stages.stage("draw figures and report"):
+        from bayes_clv.views import report
+
+        shown = {"arguments": json.dumps(record["arguments"], ensure_ascii=False)}
+        shown |= {f"seconds: {name}": f"{seconds:.1f}" for name, seconds in stages.seconds.items()}
+        report(
+            work / "report.html",
+            buying=buying,
+            spending=spending,
+            customers=customers,
+            value=value,
+            score=score,
+            tracking=tracking,
+            history=_example_histories(settings, customers),
+            figures=work / "figures",
+            title=settings.title,
+            run=shown,
+        )
+    record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
+    record["seconds"] = round(time.perf_counter() - started, 3)
+    (work / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return record
+
+
+def _posteriors(
+    settings: Settings,
+    customers: "xr.Dataset",
+    seeds: dict[str, int],
+    stages: Stages,
+    sampler_progress: bool,
+) -> tuple["xr.DataTree", "xr.DataTree | None"]:
+    if settings.posteriors is not None:
+        with stages.stage("read the posteriors"):
+            from bayes_clv.inference import load
+
+            buying = load(settings.posteriors / "buying.nc")
+            spending = load(settings.posteriors / "spending.nc") if settings.spend is not None else None
+        return buying, spending
+    fits: dict[str, Any] = {}
+    families = {"buying": settings.family}
+    if settings.spend is not None:
+        families["spending"] = "gamma_gamma"
+    for role, family in families.items():
+        with stages.stage(f"fit {family} ({settings.method})"):
+            from bayes_clv.inference import fit
+
+            fits[role] = fit(
+                family,
+                customers,
+                method=settings.method,
+                draws=settings.draws,
+                chains=CHAINS,
+                seed=seeds[role],
+                progress=sampler_progress,
+                include=("prior", "posterior_predictive"),
+            )
+    return fits["buying"], fits.get("spending")
+
+
+def _futures(
+    settings: Settings,
+    customers: "xr.Dataset",
+    buying: "xr.DataTree",
+    spending: "xr.DataTree | None",
+    horizon: str | float,
+    seeds: dict[str, int],
+) -> tuple["xr.Dataset", dict[str, Any] | None, "xr.Dataset"]:
+    """Return the value, the holdout's scores (from a future as long as the holdout) and the tracking."""
+    from bayes_clv.predictions import predict, score_holdout, simulate_tracking
+    from bayes_clv.schema import duration
+    from bayes_clv.valuation import predict_value
+
+    if spending is None:
+        value = predict(buying, customers, horizon, seed=seeds["future"])
+    else:
+        value = predict_value(
+            buying,
+            spending,
+            customers,
+            horizon=horizon,
+            margin=settings.margin,
+            annual_discount_rate=settings.annual_discount_rate,
+            acquisition_cost=settings.acquisition_cost,
+            seed=seeds["future"],
+        )
+    length = customers.attrs.get("holdout_duration")
+    score = None
+    if length is not None:
+        same = math.isclose(duration(horizon, customers.attrs["time_unit"]), length, rel_tol=1e-9)
+        future = value if same else predict(buying, customers, length, seed=seeds["future"])
+        score = score_holdout(customers, future)
+    return value, score, simulate_tracking(buying, customers, seed=seeds["tracking"])
+
+
+def _check_money(settings: Settings, customers: "xr.Dataset", horizon: str | float) -> None:
+    """Refuse a bad horizon, margin, rate or cost before anything is sampled."""
+    from bayes_clv.schema import discount_rate, duration
+    from bayes_clv.valuation.value import checked_cost, checked_margin
+
+    duration(horizon, customers.attrs["time_unit"])
+    discount_rate(settings.annual_discount_rate, customers.attrs["time_unit"])
+    checked_margin(settings.margin)
+    checked_cost(settings.acquisition_cost, customers)
+
+
+def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:
+    """Return the purchase dates, to ``until``, of the customer with the most repeat occasions."""
+    from bayes_clv.customers import purchase_dates
+
+    busiest = str(customers["customer"].to_numpy()[np.argmax(customers["frequency"].to_numpy())])
+    days = purchase_dates(
+        settings.orders,
+        busiest,
+        customer_id=settings.customer_id,
+        date=settings.date,
+        spend=settings.spend,
+        on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+    )
+    return {busiest: days[days <= np.datetime64(customers.attrs["until"])]}
+
+
+def _record(
+    settings: Settings,
+    customers: "xr.Dataset",
+    buying: "xr.DataTree",
+    spending: "xr.DataTree | None",
+    value: "xr.Dataset",
+    score: dict[str, Any] | None,
+    seeds: dict[str, int],
+) -> dict[str, Any]:
+    from bayes_clv.inference import diagnostics
+
+    arguments = {name: _plain(setting) for name, setting in _fields(settings).items()}
+    arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
+    totals = {
+        name: _interval(np.asarray(value[f"{name}_total"]).ravel())
+        for name in ("purchases", "spend", "value")
+        if f"{name}_total" in value
+    }
+    if "historical_value" in value:
+        totals["historical_value"] = {"sum": float(value["historical_value"].sum())}
+    return {
+        "arguments": arguments,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "seeds": seeds,
+        "customers": customers.sizes["customer"],
+        "audit": json.loads(customers.attrs["audit"]),
+        "diagnostics": {
+            name: {"family": tree.attrs["family"], "method": tree.attrs["method"], **diagnostics(tree)}
+            for name, tree in (("buying", buying), ("spending", spending))
+            if tree is not None
+        },
+        "holdout": score,
+        "totals": totals,
+    }
+
+
+def _fields(settings: Settings) -> dict[str, Any]:
+    return {item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)}
+
+
+def _plain(setting: Any) -> Any:
+    """Return an argument as JSON can hold it: a path by its name, since a run may be shared."""
+    if isinstance(setting, str | int | float | None):
+        return Path(setting).name if isinstance(setting, str) and Path(setting).is_absolute() else setting
+    return setting.name if isinstance(setting, Path) else f"a {type(setting).__name__}"
+
+
+def _interval(total: np.ndarray) -> dict[str, Any]:
+    quantiles = np.quantile(total, QUANTILES, method="inverted_cdf")
+    names = [f"q{round(100 * q):02d}" for q in QUANTILES]
+    return {
+        "level": "outcome",
+        "mean": float(total.mean()),
+        "sd": float(total.std(ddof=1)) if total.size > 1 else None,
+        **{name: float(quantile) for name, quantile in zip(names, quantiles, strict=True)},
+    }
+
+
+def _check_seed(settings: Settings) -> None:
+    if not 0 <= settings.seed < 2**31:
+        raise InputError(f"seed={settings.seed} must be from 0 to 2147483647.")
+
+
+def _refuse_foreign_folder(out: Path) -> None:
+    """Refuse to write over anything but an earlier run: a folder is replaced as a whole."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{str(out)!r} is a file. Name a folder for the results with --out.")
+    if out.is_dir() and any(out.iterdir()) and not (out / "run.json").is_file():
+        raise InputError(
+            f"The folder {str(out)!r} holds files that are no earlier run (there is no run.json in it). Name a new "
+            "folder with --out."
+        )
+
+
+def _take_place(work: Path, out: Path) -> None:
+    """Give the finished folder its name; an earlier run there goes once the new one stands."""
+    if not out.exists():
+        work.replace(out)
+        return
+    aside = work.with_name(f"{work.name}-old")
+    out.replace(aside)
+    work.replace(out)
+    shutil.rmtree(aside)

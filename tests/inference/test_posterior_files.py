@@ -1,0 +1,64 @@
+"""A posterior saved in one process predicts the same numbers in another; a damaged file is refused."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayes_clv as clv
+
+PREDICT = """
+import sys
+import bayes_clv as clv
+customers = clv.summarize(clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30").isel(customer=slice(200))
+value = clv.predict_value(clv.load(sys.argv[1]), clv.load(sys.argv[2]), customers, horizon="39 weeks", seed=8)
+clv.customer_table(value).to_parquet(sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_new_process_predicts_the_same_numbers(tmp_path, cdnow, buying, spending, suffix):
+    files = [clv.save(tree, tmp_path / f"{name}{suffix}") for name, tree in (("b", buying), ("s", spending))]
+    table = tmp_path / "table.parquet"
+    subprocess.run([sys.executable, "-W", "error", "-c", PREDICT, *map(str, files), str(table)], check=True)
+    here = clv.predict_value(buying, spending, cdnow.isel(customer=slice(200)), horizon="39 weeks", seed=8)
+    pd.testing.assert_frame_equal(clv.customer_table(here), pd.read_parquet(table), check_exact=True)
+
+
+def test_the_trees_own_writer_serves_as_well(tmp_path, buying):
+    buying.to_netcdf(tmp_path / "own.nc", engine="h5netcdf")
+    loaded = clv.load(tmp_path / "own.nc")
+    assert loaded["posterior"].equals(buying["posterior"])
+    assert loaded.attrs == buying.attrs
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
+def test_a_truncated_file_is_refused(tmp_path, buying, share):
+    path = clv.save(buying, tmp_path / "whole.nc")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(
+        clv.InputError, match=r"'whole.nc' cannot be read: the file is truncated.*or fit again"
+    ):
+        clv.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(clv.InputError, match="There is no posterior at"):
+        clv.load(tmp_path / "none.nc")
+
+
+def test_another_tree_is_no_posterior(tmp_path):
+    xr.DataTree.from_dict({"posterior": xr.Dataset({"mu": ("draw", np.zeros(3))})}).to_netcdf(
+        tmp_path / "other.nc", engine="h5netcdf"
+    )
+    with pytest.raises(clv.InputError, match="no bayes_clv posterior"):
+        clv.load(tmp_path / "other.nc")
+
+
+def test_an_unknown_ending_is_refused(tmp_path, buying):
+    with pytest.raises(clv.InputError, match=r"end the name in \.nc or \.zarr"):
+        clv.save(buying, tmp_path / "posterior.pkl")
