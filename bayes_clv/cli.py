@@ -5,6 +5,7 @@ Everything slow is imported by the stage that needs it, so that ``--help`` answe
 """
 
 import os
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -161,12 +162,37 @@ def _go(settings: Any) -> None:
         chosen = settings()
         record = run_road(chosen, tell=_tell, sampler_progress=sys.stderr.isatty())
     except InputError as error:
-        typer.echo(textwrap.fill(f"Error: {error}", width=100, break_long_words=False), err=True)
+        paragraph = textwrap.fill(f"Error: {in_options(str(error))}", width=100, break_long_words=False)
+        typer.echo(_after_stage() + paragraph, err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("Stopped; nothing was written.", err=True)
+        typer.echo(_after_stage() + "Stopped; nothing was written.", err=True)
         raise typer.Exit(130) from None
     typer.echo(summary(record, chosen.out))
+
+
+def in_options(message: str) -> str:
+    """Return a message about arguments of functions in the words of the command line.
+
+    Examples
+    --------
+    >>> in_options("until='soon' is not a day. Write it like until='1997-09-30'.")
+    "--until 'soon' is not a day. Write it like --until '1997-09-30'."
+    """
+    message = message.replace("spend=None", "--purchases-only").replace(
+        "name them in the call", "name them with --customer-id, --date and --spend"
+    )
+    for name in ("on_bad_rows", "holdout_until", "until", "time_unit", "method", "seed"):
+        option = "--bad-rows" if name == "on_bad_rows" else f"--{name.replace('_', '-')}"
+        message = re.sub(rf"\b{name}=", f"{option} ", message)
+    for name in ("holdout_until", "acquisition_cost", "annual_discount_rate"):
+        message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)
+    return message
+
+
+def _after_stage() -> str:
+    # On a terminal the line of the running stage is still open.
+    return "\n" if sys.stderr.isatty() else ""
 
 
 def _tell(stage: str, seconds: float | None) -> None:
@@ -181,7 +207,8 @@ def _tell(stage: str, seconds: float | None) -> None:
 def summary(record: dict[str, Any], out: Path) -> str:
     """Return what a person wants to know of a run before opening the report."""
     arguments, totals = record["arguments"], record["totals"]
-    lines = [f"{record['customers']:,} customers; forecast over {arguments['horizon']} (outcome level)."]
+    people = f"{record['customers']:,} customer{'' if record['customers'] == 1 else 's'}"
+    lines = [f"{people}; forecast over {arguments['horizon']} (outcome level)."]
     for name, what in (("purchases", "Purchases"), ("value", "Residual value")):
         if name in totals:
             total = totals[name]
@@ -215,8 +242,7 @@ def _holdout_lines(score: dict[str, Any]) -> list[str]:
         direction = "under" if total["bias"] < 0 else "over"
         share = f" by {abs(total['bias_relative']):.0%}" if total["bias_relative"] is not None else ""
         lines.append(
-            f"  The model {direction}-predicts the total{share}: customers' own intervals are honest, the sum of "
-            "all customers is not."
+            f"  The model {direction}-predicts the total{share}: rely on rankings and shares rather than on sums."
         )
     return lines
 

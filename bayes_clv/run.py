@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 DEFAULT_HORIZON = "52 weeks"
 CHAINS = 4
+# All that a run writes. A folder with anything else in it is never replaced, hidden notes of a file manager aside.
+CONTENTS = ("report.html", "customers.parquet", "buying.nc", "spending.nc", "run.json", "figures")
+UNNOTICED = (".DS_Store",)
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
 
 
@@ -111,18 +114,15 @@ def run(
     >>> from bayes_clv.run import Settings, run
     >>> run(Settings(orders="orders.csv", out=Path("clv-run")))  # doctest: +SKIP
     """
-    out = Path(settings.out)
-    _refuse_foreign_folder(out)
+    # Resolved, so that a link stays and what it points to is replaced.
+    out = Path(settings.out).resolve()
+    _refuse_foreign_folder(out, shown=str(settings.out))
     _check_seed(settings)
     started = time.perf_counter()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with _hidden_folder_beside(out, shown=str(settings.out)) as work:
         record = _run_into(work, settings, Stages(tell), sampler_progress, started)
         work.chmod(0o755)
         _take_place(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return record
 
 
@@ -143,7 +143,9 @@ def _run_into(
             spend=settings.spend,
             on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
         )
-        horizon = settings.horizon or customers.attrs.get("holdout_duration") or DEFAULT_HORIZON
+        horizon = settings.horizon
+        if horizon is None:
+            horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         _check_money(settings, customers, horizon)
     buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
     with stages.stage("write the posteriors"):
@@ -179,8 +181,19 @@ def _run_into(
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
     record["seconds"] = round(time.perf_counter() - started, 3)
-    (work / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    record = strict(record)
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    (work / "run.json").write_text(text + "\n", encoding="utf-8")
     return record
+
+
+def strict(record: Any) -> Any:
+    """Return the record with None for each number that is not finite: JSON has no NaN and no infinity."""
+    if isinstance(record, dict):
+        return {name: strict(value) for name, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [strict(value) for value in record]
+    return None if isinstance(record, float) and not math.isfinite(record) else record
 
 
 def _posteriors(
@@ -343,15 +356,46 @@ def _check_seed(settings: Settings) -> None:
         raise InputError(f"seed={settings.seed} must be from 0 to 2147483647.")
 
 
-def _refuse_foreign_folder(out: Path) -> None:
+def _refuse_foreign_folder(out: Path, shown: str) -> None:
     """Refuse to write over anything but an earlier run: a folder is replaced as a whole."""
     if out.exists() and not out.is_dir():
-        raise InputError(f"{str(out)!r} is a file. Name a folder for the results with --out.")
-    if out.is_dir() and any(out.iterdir()) and not (out / "run.json").is_file():
+        raise InputError(f"{shown!r} is a file. Name a folder for the results with --out.")
+    if not out.is_dir():
+        return
+    if Path.cwd().is_relative_to(out):
         raise InputError(
-            f"The folder {str(out)!r} holds files that are no earlier run (there is no run.json in it). Name a new "
-            "folder with --out."
+            f"{shown!r} is the folder you are in, and a run replaces its folder as a whole. Name another folder "
+            "with --out."
         )
+    foreign = sorted({item.name for item in out.iterdir()} - {*CONTENTS, *UNNOTICED})
+    if foreign:
+        raise InputError(
+            f"The folder {shown!r} holds what no run writes, such as {foreign[0]!r}, and would be replaced as a whole. "
+            "Name a new folder with --out, or move your files."
+        )
+
+
+@contextlib.contextmanager
+def _hidden_folder_beside(out: Path, shown: str) -> Iterator[Path]:
+    """Give a folder to work in; it goes at the end, and with it the parents made for it if they are empty."""
+    made = [folder for folder in out.parents if not folder.exists()]
+    try:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        except OSError as error:
+            raise InputError(
+                f"No folder can be made at {shown!r}: {error.strerror}. Name another with --out."
+            ) from None
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        # The deepest first; rmdir leaves alone what is not empty.
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
 
 
 def _take_place(work: Path, out: Path) -> None:
@@ -361,5 +405,9 @@ def _take_place(work: Path, out: Path) -> None:
         return
     aside = work.with_name(f"{work.name}-old")
     out.replace(aside)
-    work.replace(out)
-    shutil.rmtree(aside)
+    try:
+        work.replace(out)
+    except OSError:
+        aside.replace(out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

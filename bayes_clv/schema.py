@@ -15,10 +15,13 @@ leaves its level unsaid:
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
+
+if TYPE_CHECKING:
+    # It imports pandas, and `bayes-clv --help` waits for this module.
+    import xarray as xr
 
 CUSTOMER = "customer"
 CHAIN = "chain"
@@ -85,13 +88,14 @@ VARIABLES = {
     "spend": Variable("spend over the horizon", "money", "outcome"),
     "value": Variable("residual value over the horizon, after margin and discount", "money", "outcome"),
     "historical_value": Variable("margin already earned", "money"),
+    "acquisition_cost": Variable("cost of acquiring the customer", "money"),
     "lifetime_value": Variable(
         "historical value plus residual value, net of acquisition cost", "money", "outcome"
     ),
 }
 
 
-def describe(dataset: xr.Dataset) -> xr.Dataset:
+def describe(dataset: "xr.Dataset") -> "xr.Dataset":
     """Return the dataset with ``long_name``, ``units`` and ``level`` attached to known variables.
 
     A summary such as ``purchases_q05`` or ``value_mean`` is described by its stem.
@@ -107,7 +111,9 @@ def describe(dataset: xr.Dataset) -> xr.Dataset:
         unit = {"time": time_unit, "1/time": f"1/{time_unit}"}.get(variable.unit, variable.unit)
         statistic = key[len(stem) + 1 :] if key not in VARIABLES else ""
         attrs = {"long_name": f"{variable.long_name} ({statistic})" if statistic else variable.long_name}
-        attrs["units"] = unit
+        # On a date, netCDF keeps "units" for its own encoding.
+        if variable.unit != "date":
+            attrs["units"] = unit
         if variable.level is not None:
             attrs["level"] = variable.level
         described[name].attrs = {**described[name].attrs, **attrs}

@@ -42,23 +42,33 @@ from bayes_clv.distributions.terms import Term, double_tensors
 PARAMETERS = ("r", "alpha", "a", "b")
 OBSERVED = ("frequency", "recency", "T")
 
+NAME = "BG/NBD"
+SUMMARY = (
+    "Purchases follow BG/NBD (Fader, Hardie & Lee 2005): while alive a customer buys at random at its own rate, "
+    "and after each repeat purchase may leave for ever with its own probability."
+)
+CAUTION = (
+    "A customer can leave only after a repeat purchase, so a customer without one is alive with probability 1, "
+    "however long the silence. Do not read that as loyalty: rank such customers by their expected purchases, "
+    "which do fall with silence."
+)
+
+# Of every variable in the posterior: what it means, and its unit ("time" is the data's time unit).
+MEANINGS = {
+    "r": ("shape of the purchase rates across customers; small where customers differ much", "none"),
+    "alpha": ("rate of the Gamma of purchase rates; their mean is r / alpha", "time"),
+    "a": ("first shape of the dropout probabilities across customers", "none"),
+    "b": ("second shape of the dropout probabilities; their mean is a / (a + b)", "none"),
+    "population_purchase_rate": ("mean purchase rate of a new customer, r / alpha", "1/time"),
+    "population_dropout": ("mean probability of leaving after a repeat purchase, a / (a + b)", "probability"),
+    "dropout_concentration": ("a + b; small where customers differ much in dropout", "none"),
+}
+
 QUANTITIES = {
-    "population_purchase_rate": Quantity(
-        "mean purchase rate of a new customer, r / alpha, per time unit",
-        Prior("LogNormal", mu=0, sigma=1.5),
-        relative=True,
-    ),
-    "r": Quantity(
-        "shape of the purchase rates; small where customers differ much", Prior("LogNormal", mu=0, sigma=1.5)
-    ),
-    "population_dropout": Quantity(
-        "mean probability of dropping out after a repeat purchase, a / (a + b)",
-        Prior("Beta", alpha=1, beta=1),
-        upper=1.0,
-    ),
-    "dropout_concentration": Quantity(
-        "a + b; small where customers differ much in dropout", Prior("LogNormal", mu=1, sigma=1.25)
-    ),
+    "population_purchase_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "r": Quantity(Prior("LogNormal", mu=0, sigma=1.5)),
+    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "dropout_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
 }
 
 

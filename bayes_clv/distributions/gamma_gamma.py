@@ -34,21 +34,27 @@ from bayes_clv.distributions.terms import Term, double_tensors
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
 
+NAME = "Gamma-Gamma"
+SUMMARY = (
+    "Spend per purchase follows Gamma-Gamma (Fader & Hardie 2013): each customer's spends vary about its own mean, "
+    "which does not depend on how often it buys."
+)
+CAUTION = ""
+
+# Of every variable in the posterior: what it means, and its unit.
+MEANINGS = {
+    "p": ("shape of one occasion's spend; large where a customer's occasions are alike", "none"),
+    "q": ("shape of the spend levels across customers; small where customers differ much", "none"),
+    "v": ("scale of the spend levels across customers", "money"),
+    "population_spend": ("mean spend per occasion across customers, p v / (q - 1)", "money"),
+    "q_above_one": ("q - 1; the mean spend exists only where it is positive", "none"),
+}
+
 # q = 1 + q_above_one: below q = 1 the population has no mean spend, and so no customer value.
 QUANTITIES = {
-    "population_spend": Quantity(
-        "mean spend per occasion over the population, p v / (q - 1), money",
-        Prior("LogNormal", mu=0, sigma=1),
-        relative=True,
-    ),
-    "p": Quantity(
-        "shape of one occasion's spend; large where a customer's occasions are alike",
-        Prior("LogNormal", mu=1, sigma=1.25),
-    ),
-    "q_above_one": Quantity(
-        "q - 1, of the shape of nu; small where customers differ much in spend",
-        Prior("LogNormal", mu=1, sigma=1),
-    ),
+    "population_spend": Quantity(Prior("LogNormal", mu=0, sigma=1), relative=True),
+    "p": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
+    "q_above_one": Quantity(Prior("LogNormal", mu=1, sigma=1)),
 }
 
 

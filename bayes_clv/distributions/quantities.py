@@ -53,12 +53,10 @@ FLAT = Prior("Flat")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A sampled population quantity.
+    """A sampled population quantity; the family's ``MEANINGS`` say what it is.
 
     Attributes
     ----------
-    meaning : str
-        What it is, in words and in the paper's symbols, with its unit.
     prior : Prior
         The default. Where ``relative`` is true it is a LogNormal whose ``mu`` counts from the data's scale.
     relative : bool
@@ -67,7 +65,6 @@ class Quantity:
         Upper end of its range; the lower is 0.
     """
 
-    meaning: str
     prior: Prior
     relative: bool = False
     upper: float = math.inf
@@ -94,8 +91,9 @@ def resolve(
     given = dict(priors or {})
     unknown = sorted(set(given) - set(quantities))
     if unknown:
-        known = "; ".join(f"{name} ({quantity.meaning})" for name, quantity in quantities.items())
-        raise InputError(f"There is no population quantity {unknown[0]!r}. Priors can be given for: {known}.")
+        raise InputError(
+            f"There is no population quantity {unknown[0]!r}. Priors can be given for {', '.join(quantities)}."
+        )
     for name, prior in given.items():
         if not isinstance(prior, Prior):
             raise InputError(

@@ -18,7 +18,7 @@ from bayes_clv.distributions import family as find_family
 from bayes_clv.distributions.quantities import Prior, resolve, starting_point
 from bayes_clv.inference import diagnostics as checks
 from bayes_clv.inference import methods, predictive
-from bayes_clv.inference.posterior import FORMAT
+from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.reduction import Columns, distinct_rows
 from bayes_clv.schema import UNSTATED, InputError
 
@@ -122,7 +122,7 @@ def fit(
         posterior, stats, report = methods.laplace(model, names, draws=draws, chains=chains, seed=seed)
     else:
         posterior, stats, report = methods.mode(model, names)
-    posterior = _described(posterior, family, module, dataset.attrs.get("time_unit", UNSTATED))
+    posterior = described(posterior, module, dataset.attrs.get("time_unit", UNSTATED))
 
     row = np.arange(count.size)
     observed = xr.Dataset(
@@ -200,23 +200,6 @@ def _observed(family: str, module: ModuleType, dataset: xr.Dataset) -> tuple[Col
             f"{MIN_CUSTOMERS} are needed to learn how spend differs. Check the spend column."
         )
     return {name: column[usable] for name, column in columns.items()}, int(total - usable.sum())
-
-
-def _described(posterior: xr.Dataset, family: str, module: ModuleType, time_unit: str) -> xr.Dataset:
-    units = {
-        "population_purchase_rate": f"1/{time_unit}",
-        "alpha": time_unit,
-        "population_spend": "money",
-        "v": "money",
-    }
-    for name in posterior.data_vars:
-        key = str(name)
-        quantity = module.QUANTITIES.get(key)
-        posterior[key].attrs = {
-            "long_name": quantity.meaning if quantity else f"{family} parameter {key}",
-            "units": units.get(key, "1"),
-        }
-    return posterior
 
 
 def _versions() -> dict[str, str]:

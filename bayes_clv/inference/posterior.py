@@ -6,11 +6,10 @@ process predicts the same numbers.
 """
 
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import InputError
@@ -63,60 +62,36 @@ def load(path: str | Path) -> xr.DataTree:
             f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr "
             f"posterior ({_first_line(error)}). Copy it again from where it was written, or fit again."
         ) from error
-    return check(tree)
+    return _check_loaded(tree, path.name)
 
 
-def check(tree: xr.DataTree, families: Iterable[str] | None = None) -> xr.DataTree:
-    """Return the tree if it is a bayes_clv posterior (of one of ``families``), complete and finite.
-
-    Raises
-    ------
-    InputError
-        If it is something else; the message says what was found and what is needed.
-    """
+def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
     from bayes_clv.distributions import family
 
-    if (
-        not isinstance(tree, xr.DataTree)
-        or tree.attrs.get("format") != FORMAT
-        or "posterior" not in tree.children
-    ):
+    if tree.attrs.get("format") != FORMAT or "posterior" not in tree.children:
         raise InputError(
-            "This is no bayes_clv posterior: it lacks the group 'posterior' or the attribute "
-            f"format={FORMAT!r}. Pass what bayes_clv.fit returned, or a file it was saved to."
-        )
-    name = str(tree.attrs.get("family"))
-    if families is not None and name not in families:
-        raise InputError(
-            f"This posterior is of the family {name!r}; here one of {', '.join(sorted(families))} is needed. "
-            "Were buying and spending exchanged?"
+            f"{name!r} is no bayes_clv posterior: it lacks the group 'posterior' or the attribute format={FORMAT!r}. "
+            "Give a file that a posterior of bayes_clv.fit was saved to."
         )
     values = tree["posterior"].data_vars
-    for parameter in family(name).PARAMETERS:
-        if parameter not in values or not np.isfinite(values[parameter]).all():
-            raise InputError(f"The {name} posterior lacks finite draws of {parameter!r}. Fit again.")
+    for parameter in family(str(tree.attrs["family"])).PARAMETERS:
+        if parameter not in values:
+            raise InputError(f"The posterior {name!r} lacks the draws of {parameter!r}. Fit again.")
     return tree
 
 
-def parameter_draws(tree: xr.DataTree) -> dict[str, np.ndarray]:
-    """Return the draws of the family's paper parameters, each of shape (chain * draw,), in tree order."""
-    from bayes_clv.distributions import family
-
-    names = family(str(tree.attrs["family"])).PARAMETERS
-    posterior = tree["posterior"].to_dataset().transpose("chain", "draw", ...)
-    return {name: posterior[name].to_numpy().reshape(-1) for name in names}
+def described(posterior: xr.Dataset, module: ModuleType, time_unit: str) -> xr.Dataset:
+    """Return the draws with each variable's meaning and unit attached, in the family's words."""
+    words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
+    for name in posterior.data_vars:
+        meaning, unit = module.MEANINGS[name]
+        posterior[name].attrs = {"long_name": meaning, "units": words.get(unit, unit)}
+    return posterior
 
 
 def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
     """Return the diagnostics attached by ``fit``."""
     return dict(json.loads(tree.attrs["diagnostics"]))
-
-
-def with_attributes(tree: xr.DataTree, attributes: Mapping[str, Any]) -> xr.DataTree:
-    """Return a copy of the tree whose root carries the attributes too."""
-    copied = tree.copy()
-    copied.attrs = {**tree.attrs, **attributes}
-    return copied
 
 
 def _first_line(error: Exception) -> str:

@@ -26,6 +26,8 @@ from bayes_clv.predictions.posterior import Parameters, paired, parameters, prob
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, describe, duration
 
+# Of the customers, beside their forecasts.
+CARRIED = ("frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_spend")
 SCORES = ("draws_below", "draws_equal", "crps", "mass_50", "mass_90")
 _MONEY = tuple(name for name in COLUMNS if name.startswith(("spend_", "value_")))
 _DESCRIPTIONS = {
@@ -149,9 +151,8 @@ def simulate(
         absent = (name in _MONEY and spending is None) or (name in SCORES and observed is None)
         if not absent:
             variables[name] = histories.spread(values)
-    if observed is not None:
-        variables["holdout_purchases"] = observed
-    return _dataset(variables, outcomes, histories, posterior, customers).assign_attrs(
+    carried = {name: customers[name].to_numpy() for name in CARRIED if name in customers}
+    return _dataset(carried | variables, outcomes, histories, posterior, customers).assign_attrs(
         time_unit=time_unit,
         horizon=length,
         seed=int(seed),

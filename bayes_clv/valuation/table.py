@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SUMMARIES = ("mean", "sd", "q05", "q25", "q50", "q75", "q95")
+PURCHASE_COLUMNS = (
+    "frequency",
+    "recency",
+    "T",
+    "probability_alive",
+    "purchase_rate_mean",
+    "dropout_mean",
+    "purchases_expected",
+    *(f"purchases_{name}" for name in _SUMMARIES),
+)
 COLUMNS = (
     "frequency",
     "recency",
@@ -34,14 +44,14 @@ def customer_table(value: xr.Dataset) -> "pd.DataFrame":
     Parameters
     ----------
     value
-        The result of ``clv.predict_value``.
+        The result of ``clv.predict_value``, or of ``clv.predict`` for purchases alone.
 
     Returns
     -------
     pandas.DataFrame
-        customer_id, then COLUMNS in that order and, when the customers have a holdout, holdout_purchases
-        and holdout_spend. Units and levels are those of ``bayes_clv.schema.VARIABLES``. ``.attrs`` holds
-        the dataset's attributes.
+        customer_id, then COLUMNS in that order (PURCHASE_COLUMNS for purchases alone) and, when the customers
+        have a holdout, holdout_purchases and holdout_spend. Units and levels are those of
+        ``bayes_clv.schema.VARIABLES``. ``.attrs`` holds the dataset's attributes.
 
     Raises
     ------
@@ -54,10 +64,13 @@ def customer_table(value: xr.Dataset) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    missing = [name for name in COLUMNS if name not in value]
+    columns = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
+    missing = [name for name in columns if name not in value]
     if missing:
-        raise InputError(f"The dataset lacks {', '.join(missing)}; give the result of clv.predict_value.")
-    names = [*COLUMNS, *(name for name in HOLDOUT_COLUMNS if name in value)]
+        raise InputError(
+            f"The dataset lacks {', '.join(missing)}; give the result of clv.predict_value or clv.predict."
+        )
+    names = [*columns, *(name for name in HOLDOUT_COLUMNS if name in value)]
     ids = np.asarray(value[CUSTOMER])
     table = pd.DataFrame({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}})
     table.attrs = dict(value.attrs)

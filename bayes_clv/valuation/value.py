@@ -29,7 +29,6 @@ from bayes_clv.predictions.histories import spend_history
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, InputError, describe, discount_rate, example
 
-CARRIED = ("frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_spend")
 SCALED = (
     "value_mean",
     "value_sd",
@@ -188,9 +187,6 @@ def predict_value(
         if name in value:
             value[name] = share * value[name].assign_attrs(value[name].attrs)
     reasons = _remove_missing_moments(value, parameters(spending, "spending"), customers)
-    for name in CARRIED:
-        if name in customers:
-            value[name] = (CUSTOMER, customers[name].values)
     if "historical_spend" in customers:
         value["historical_value"] = (CUSTOMER, share * customers["historical_spend"].values.astype(float))
     else:

@@ -105,7 +105,7 @@ def _plain_log_ticks(axis: Any, ratio: float) -> None:
 
 
 def _draw_total(axes: Any, totals: Array, stem: str) -> None:
-    low, median, high = np.quantile(totals, (0.05, 0.5, 0.95))
+    low, median, high = np.quantile(totals, (0.05, 0.5, 0.95), method="inverted_cdf")
     axes.hist(totals, bins=40, color=style.GRID)
     axes.hist(
         totals[(totals >= low) & (totals <= high)], bins=np.histogram_bin_edges(totals, 40), color=style.BLUE

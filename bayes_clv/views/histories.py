@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.distributions import family
-from bayes_clv.inference.posterior import check, parameter_draws
+from bayes_clv.predictions.posterior import parameters
 from bayes_clv.schema import UNSTATED, InputError, days_per, duration
 from bayes_clv.views import style
 
@@ -23,11 +23,7 @@ type Array = NDArray[np.float64]
 
 def thinned_parameters(buying: xr.DataTree, draws: int) -> dict[str, Array]:
     """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw, 1)."""
-    check(buying)
-    values = parameter_draws(buying)
-    total = next(iter(values.values())).size
-    kept = np.unique(np.linspace(0, total - 1, min(draws, total)).astype(int))
-    return {name: value[kept, None] for name, value in values.items()}
+    return {name: value[:, None] for name, value in parameters(buying, "buying").thin(draws).values.items()}
 
 
 def _oldest_age(customers: xr.Dataset | float) -> float:

@@ -46,8 +46,14 @@ def tracking_bands(tracking: xr.Dataset) -> xr.Dataset:
         running[:, known:] = before + np.cumsum(draws[:, known:], axis=1)
     return xr.Dataset(
         {
-            "incremental": (("quantile", PERIOD), np.quantile(draws, QUANTILES, axis=0)),
-            "cumulative": (("quantile", PERIOD), np.quantile(running, QUANTILES, axis=0)),
+            "incremental": (
+                ("quantile", PERIOD),
+                np.quantile(draws, QUANTILES, axis=0, method="inverted_cdf"),
+            ),
+            "cumulative": (
+                ("quantile", PERIOD),
+                np.quantile(running, QUANTILES, axis=0, method="inverted_cdf"),
+            ),
             "observed": (PERIOD, observed),
             "observed_cumulative": (PERIOD, np.cumsum(observed)),
         },

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.distributions import family as find_family
 from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.views import amounts, checks, histories, holdout, parameters, rename, style
 
@@ -183,7 +184,7 @@ def _page(
         "key_numbers": _key_numbers(customers, value, score),
         "checks": failed,
         "passed": _passed(fits, score, customers),
-        "notes": _notes(buying),
+        "notes": _notes(fits),
         "holdout": _holdout(gallery, score),
         "tracking": _tracking(gallery, tracking),
         "value_text": _value_text(value, stem),
@@ -268,7 +269,7 @@ def _share(share: float) -> str:
 
 def _interval(draws: Any) -> tuple[float, float, float]:
     values = np.asarray(draws, dtype=float).ravel()
-    low, high = np.quantile(values, (0.05, 0.95))
+    low, high = np.quantile(values, (0.05, 0.95), method="inverted_cdf")
     return float(values.mean()), float(low), float(high)
 
 
@@ -370,18 +371,9 @@ def _passed(fits: list[tuple[str, xr.DataTree]], score: Any, customers: xr.Datas
     return [*names, "data audit"]
 
 
-def _notes(buying: xr.DataTree) -> list[tuple[str, str]]:
-    if buying.attrs.get("family") != "bg_nbd":
-        return []
-    return [
-        (
-            "A known flaw of BG/NBD.",
-            "A customer can leave only after a repeat purchase, so a customer without one is alive "
-            "with probability 1, "
-            "however long the silence. Do not read that as loyalty: rank such customers by their expected purchases, "
-            "which do fall with silence.",
-        )
-    ]
+def _notes(fits: list[tuple[str, xr.DataTree]]) -> list[tuple[str, str]]:
+    families = [find_family(str(tree.attrs["family"])) for _, tree in fits]
+    return [(f"A known flaw of {family.NAME}.", family.CAUTION) for family in families if family.CAUTION]
 
 
 # Sections -------------------------------------------------------------------------------------------
@@ -652,7 +644,7 @@ def _fit(gallery: Gallery, what: str, tree: xr.DataTree) -> dict[str, Any]:
         else None
     )
     return {
-        "heading": f"{what} ({_FAMILY_NAMES.get(family, family)})",
+        "heading": f"{what} ({find_family(family).NAME})",
         "summary": _parameter_summary(tree, key),
         "parameters": gallery.add(
             f"{key}-parameters",
@@ -675,7 +667,6 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> Table:
     import arviz as az
 
     group = tree["posterior"].to_dataset()
-    family, unit = str(tree.attrs.get("family", "")), str(tree.attrs.get("time_unit", UNSTATED))
     names = [str(n) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
     columns = [
         Column("symbol", number=False),
@@ -700,13 +691,13 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> Table:
     rows = []
     for name in names:
         draws = group[name].to_numpy().ravel().astype(float)
-        text, units = rename.meaning(family, name, unit)
+        described = group[name].attrs
         low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
         spread = draws.std(ddof=1) if draws.size > 1 else float("nan")
         row = [
             _cell(rename.symbol(name)),
-            _cell(text or str(group[name].attrs.get("long_name", ""))),
-            _cell(units),
+            _cell(str(described.get("long_name", ""))),
+            _cell(str(described.get("units", ""))),
         ]
         row += [_cell(float(v)) for v in (draws.mean(), spread, low, median, high)]
         if found is not None:
@@ -807,22 +798,11 @@ def _audit(customers: xr.Dataset) -> Table | None:
     return Table("audit-table", "What was read, kept and left out.", columns, rows)
 
 
-_FAMILY_NAMES = {"bg_nbd": "BG/NBD", "gamma_gamma": "Gamma-Gamma"}
-_FAMILIES = {
-    "bg_nbd": "Purchases follow BG/NBD (Fader, Hardie & Lee 2005): while alive a customer buys at "
-    "random at its own rate, and "
-    "after each repeat purchase may leave for ever with its own probability.",
-    "gamma_gamma": "Spend per purchase follows Gamma-Gamma (Fader & Hardie 2013): each customer's spends "
-    "vary about its own mean, "
-    "which does not depend on how often it buys.",
-}
-
-
 def _method(
     buying: xr.DataTree, spending: xr.DataTree | None, value: xr.Dataset, skipped: list[str]
 ) -> list[str]:
     trees = [buying] if spending is None else [buying, spending]
-    text = [_FAMILIES.get(str(t.attrs.get("family")), f"Family: {t.attrs.get('family')}.") for t in trees]
+    text = [find_family(str(tree.attrs["family"])).SUMMARY for tree in trees]
     for tree in trees:
         sizes = tree["posterior"].sizes
         text.append(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import UNSTATED, InputError
+from bayes_clv.schema import InputError
 from bayes_clv.views import rename, style
 
 INTERVAL = 0.9
@@ -34,8 +34,7 @@ def _names(posterior: xr.DataTree) -> list[str]:
 
 def _label(posterior: xr.DataTree, safe: str) -> str:
     name = rename.plain_name(safe)
-    time_unit = str(posterior.attrs.get("time_unit", UNSTATED))
-    unit = rename.meaning(str(posterior.attrs.get("family", "")), name, time_unit)[1]
+    unit = str(posterior["posterior"][name].attrs.get("units", ""))
     shown = rename.symbol(name)
     gap = "\n" if len(shown) > 8 else " "
     return f"{shown}{gap}({unit})" if unit else shown

@@ -9,26 +9,6 @@ import xarray as xr
 
 RESERVED = ("alpha", "model", "sample", "group", "component_group")
 
-# One line for each symbol: what it means, and in which unit ("time" is the data's time unit).
-MEANING = {
-    "bg_nbd": {
-        "r": ("shape of the purchase rates across customers: the smaller, the more customers differ", "none"),
-        "alpha": ("scale of the purchase rates across customers: their mean is r / alpha", "time"),
-        "a": ("first shape of the dropout probabilities across customers", "none"),
-        "b": ("second shape of the dropout probabilities: their mean is a / (a + b)", "none"),
-        "dropout_concentration": ("a + b: the smaller, the more customers differ in dropout", "none"),
-        "population_purchase_rate": ("mean purchase rate of a customer while alive, r / alpha", "1/time"),
-        "population_dropout": ("mean probability of leaving after a purchase, a / (a + b)", "probability"),
-    },
-    "gamma_gamma": {
-        "p": ("shape of one customer's spends: the larger, the more alike they are", "none"),
-        "q": ("shape of the spend levels across customers: the smaller, the more customers differ", "none"),
-        "v": ("scale of the spend levels across customers", "money"),
-        "q_above_one": ("q - 1: the mean spend exists only where it is positive", "none"),
-        "population_spend": ("mean spend of a purchase across customers, p v / (q - 1)", "money"),
-    },
-}
-
 # Sampled quantities that only shift or join others; tables list them, figures leave them out.
 AUXILIARY = ("dropout_concentration", "q_above_one")
 
@@ -53,13 +33,6 @@ def symbol(name: str) -> str:
     """
     plain = plain_name(name)
     return GREEK.get(plain, plain.replace("_", " "))
-
-
-def meaning(family: str, name: str, time_unit: str) -> tuple[str, str]:
-    """Return what a population parameter means, and its unit in words; empty text where not known."""
-    text, unit = MEANING.get(family, {}).get(name, ("", ""))
-    words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
-    return text, words.get(unit, unit)
 
 
 def for_arviz(tree: xr.DataTree) -> xr.DataTree:

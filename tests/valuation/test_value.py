@@ -280,5 +280,11 @@ def test_the_table_has_its_columns(value, buying, spending, customers):
     held.attrs["holdout_duration"] = 39.0
     with_holdout = customer_table(predict_value(buying, spending, held, seed=1))
     assert list(with_holdout.columns) == [*table.columns, "holdout_purchases", "holdout_spend"]
-    with pytest.raises(InputError, match="lacks value_mean"):
-        customer_table(value.drop_vars("value_mean"))
+    with pytest.raises(InputError, match="lacks value_sd"):
+        customer_table(value.drop_vars("value_sd"))
+
+
+def test_the_table_of_purchases_alone_has_no_money(buying, customers):
+    table = customer_table(predict(buying, customers.drop_vars("monetary_value"), seed=1))
+    assert not any(name.startswith(("value", "historical", "lifetime", "monetary")) for name in table.columns)
+    assert list(table.columns[:5]) == ["customer_id", "frequency", "recency", "T", "probability_alive"]

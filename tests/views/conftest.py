@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_clv.distributions import family as find_family
+from bayes_clv.inference.posterior import described
+
 CHAINS, DRAWS, CUSTOMERS = 2, 60, 120
 PASSED = {"passed": True, "problems": [], "rhat_max": 1.002, "ess_bulk_min": 900.0, "divergences": 0}
 
@@ -34,7 +37,7 @@ def make_tree(
             )
         return ds.assign(population_spend=ds.p * ds.v / (ds.q - 1).clip(0.1))
 
-    groups = {"posterior": group(CHAINS, draws, 0.08)}
+    groups = {"posterior": described(group(CHAINS, draws, 0.08), find_family(family), "week")}
     if prior:
         groups["prior"] = group(1, 80, 1.0)
     tree = xr.DataTree.from_dict(groups)
