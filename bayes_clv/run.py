@@ -181,10 +181,10 @@ def _run_into(
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
     record["seconds"] = round(time.perf_counter() - started, 3)
-    record = strict(record)
-    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    finished: dict[str, Any] = strict(record)
+    text = json.dumps(finished, indent=2, ensure_ascii=False, allow_nan=False)
     (work / "run.json").write_text(text + "\n", encoding="utf-8")
-    return record
+    return finished
 
 
 def strict(record: Any) -> Any:
@@ -367,11 +367,12 @@ def _refuse_foreign_folder(out: Path, shown: str) -> None:
             f"{shown!r} is the folder you are in, and a run replaces its folder as a whole. Name another folder "
             "with --out."
         )
-    foreign = sorted({item.name for item in out.iterdir()} - {*CONTENTS, *UNNOTICED})
+    found = {item.name for item in out.iterdir()} - set(UNNOTICED)
+    foreign = sorted(found - set(CONTENTS)) if "run.json" in found else sorted(found)
     if foreign:
         raise InputError(
-            f"The folder {shown!r} holds what no run writes, such as {foreign[0]!r}, and would be replaced as a whole. "
-            "Name a new folder with --out, or move your files."
+            f"The folder {shown!r} holds what is no earlier run, such as {foreign[0]!r}, and a run replaces its "
+            "folder as a whole. Name a new folder with --out, or move your files."
         )
 
 

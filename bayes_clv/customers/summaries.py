@@ -319,8 +319,6 @@ def _described(dataset: xr.Dataset) -> xr.Dataset:
         "long_name": "repeat purchase occasions in the period",
         "units": "count",
     }
-    # xarray writes the encoding of dates under "units" and refuses to save a variable that has one.
-    described["first_order"].attrs.pop("units", None)
     return described
 
 

@@ -196,7 +196,6 @@ def predict_value(
             "Build them from orders with clv.summarize."
         )
     value["acquisition_cost"] = (CUSTOMER, cost.values)
-    value["acquisition_cost"].attrs = {"long_name": "cost of acquiring the customer", "units": "money"}
     value["lifetime_value_mean"] = value["historical_value"] + value["value_mean"] - value["acquisition_cost"]
     return describe(value).assign_attrs(
         margin=share,
