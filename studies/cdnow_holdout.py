@@ -7,8 +7,8 @@ Question
 Pass rule, stated before the run
     Outcome level: a share between 0.88 and 0.97. The total is reported, in or out.
 
-Fit and forecast are those of ``bayes-clv demo``. Run with ``uv run python -m studies.cdnow_holdout`` (about a minute); it
-writes figures/cdnow_holdout.png.
+Fit and forecast are those of ``bayes-clv demo``. Run with ``uv run python -m studies.cdnow_holdout`` (about a
+minute); it writes figures/cdnow_holdout.png.
 """
 
 from pathlib import Path

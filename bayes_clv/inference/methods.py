@@ -21,6 +21,9 @@ import xarray as xr
 
 from bayes_clv.schema import InputError
 
+# Fast maths reorders sums as it compiles: a seed would give other draws on a cold and a warm compile cache.
+FAST_MATHS = False
+
 type LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 STUDENT_DEGREES_OF_FREEDOM = 5.0
@@ -33,8 +36,10 @@ def nuts(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Return the posterior and the sampler's statistics from NUTS (nutpie)."""
     import nutpie
+    from pytensor import config
 
-    compiled = nutpie.compile_pymc_model(model, freeze_model=True, var_names=names)
+    with config.change_flags(numba__fastmath=FAST_MATHS):
+        compiled = nutpie.compile_pymc_model(model, freeze_model=True, var_names=names)
     trace = nutpie.sample(
         compiled,
         draws=draws,
@@ -180,12 +185,15 @@ def _density(model: Any, *, jacobian: bool) -> LogDensity:
     import pytensor.tensor as pt
     from pymc.pytensorf import compile as compile_graph
     from pymc.pytensorf import join_nonshared_inputs
+    from pytensor import config
 
     (log_density,), flat = join_nonshared_inputs(
         model.initial_point(), [model.logp(jacobian=jacobian)], model.value_vars
     )
     outputs = [log_density, pt.grad(log_density, flat)]
-    compiled = compile_graph([flat], outputs, mode="NUMBA")
+    with config.change_flags(numba__fastmath=FAST_MATHS):
+        compiled = compile_graph([flat], outputs, mode="NUMBA")
+        compiled(_start(model))
 
     def density(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = compiled(x)
