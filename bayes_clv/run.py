@@ -117,7 +117,7 @@ def run(
     # Resolved, so that a link stays and what it points to is replaced.
     out = Path(settings.out).resolve()
     _refuse_foreign_folder(out, shown=str(settings.out))
-    _check_seed(settings)
+    _check_arguments(settings)
     started = time.perf_counter()
     with _hidden_folder_beside(out, shown=str(settings.out)) as work:
         record = _run_into(work, settings, Stages(tell), sampler_progress, started)
@@ -132,6 +132,7 @@ def _run_into(
     seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
     with stages.stage("read orders, one row per customer"):
         from bayes_clv.customers import summarize
+        from bayes_clv.valuation.value import checked_cost
 
         customers = summarize(
             settings.orders,
@@ -146,7 +147,7 @@ def _run_into(
         horizon = settings.horizon
         if horizon is None:
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
-        _check_money(settings, customers, horizon)
+        checked_cost(settings.acquisition_cost, customers)
     buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
     with stages.stage("write the posteriors"):
         from bayes_clv.inference import save
@@ -266,17 +267,6 @@ def _futures(
     return value, score, simulate_tracking(buying, customers, seed=seeds["tracking"])
 
 
-def _check_money(settings: Settings, customers: "xr.Dataset", horizon: str | float) -> None:
-    """Refuse a bad horizon, margin, rate or cost before anything is sampled."""
-    from bayes_clv.schema import discount_rate, duration
-    from bayes_clv.valuation.value import checked_cost, checked_margin
-
-    duration(horizon, customers.attrs["time_unit"])
-    discount_rate(settings.annual_discount_rate, customers.attrs["time_unit"])
-    checked_margin(settings.margin)
-    checked_cost(settings.acquisition_cost, customers)
-
-
 def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:
     """Return the purchase dates, to ``until``, of the customer with the most repeat occasions."""
     from bayes_clv.customers import purchase_dates
@@ -351,9 +341,26 @@ def _interval(total: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _check_seed(settings: Settings) -> None:
+def _check_arguments(settings: Settings) -> None:
+    """Refuse what can be refused before a long log is read and anything is sampled."""
+    from bayes_clv.schema import discount_rate, duration
+    from bayes_clv.valuation.value import checked_margin
+
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"seed={settings.seed} must be from 0 to 2147483647.")
+    if settings.horizon is not None:
+        duration(settings.horizon, settings.time_unit)
+    discount_rate(settings.annual_discount_rate, settings.time_unit)
+    checked_margin(settings.margin)
+    if settings.posteriors is not None:
+        needed = ("buying.nc",) if settings.spend is None else ("buying.nc", "spending.nc")
+        missing = [name for name in needed if not (settings.posteriors / name).is_file()]
+        if missing:
+            raise InputError(
+                f"There is no file {' and no file '.join(map(repr, missing))} in {str(settings.posteriors)!r}. "
+                "Name the folder of an earlier run with --posteriors; a run with --purchases-only writes no "
+                "'spending.nc'."
+            )
 
 
 def _refuse_foreign_folder(out: Path, shown: str) -> None:

@@ -100,6 +100,13 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     ------
     InputError
         Naming the variable, the number of customers, one of them, and what to do.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"frequency": [2, 0], "recency": [30.43, 0.0], "T": [38.86, 38.86]})
+    >>> check_customers(customers_from_table(table)).sizes["customer"]
+    2
     """
     if CUSTOMER not in dataset.dims or CUSTOMER not in dataset.coords:
         raise InputError(

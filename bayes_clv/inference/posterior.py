@@ -27,6 +27,10 @@ def save(posterior: xr.DataTree, path: str | Path) -> Path:
     ------
     InputError
         If the name ends in neither ``.nc`` nor ``.zarr``.
+
+    Examples
+    --------
+    >>> save(buying, "buying.nc")  # doctest: +SKIP
     """
     path = Path(path)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -47,6 +51,10 @@ def load(path: str | Path) -> xr.DataTree:
     ------
     InputError
         If the file is missing, truncated, no netCDF or Zarr, or no bayes_clv posterior.
+
+    Examples
+    --------
+    >>> buying = load("buying.nc")  # doctest: +SKIP
     """
     path = Path(path)
     if not path.exists():
@@ -90,7 +98,13 @@ def described(posterior: xr.Dataset, module: ModuleType, time_unit: str) -> xr.D
 
 
 def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
-    """Return the diagnostics attached by ``fit``."""
+    """Return the diagnostics attached by ``fit``: ``passed``, ``problems`` (sentences) and their numbers.
+
+    Examples
+    --------
+    >>> diagnostics(buying)["passed"]  # doctest: +SKIP
+    True
+    """
     return dict(json.loads(tree.attrs["diagnostics"]))
 
 
