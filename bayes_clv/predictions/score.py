@@ -47,12 +47,12 @@ def score_holdout(customers: xr.Dataset, future: xr.Dataset) -> dict[str, Any]:
     --------
     >>> score_holdout(customers, predict(buying, customers, "39 weeks", seed=1))["crps"]  # doctest: +SKIP
     """
-    bought, frequency = _checked(customers, future)
+    matched = matched_holdout(customers, future)
+    bought, frequency = (np.asarray(matched[name].values) for name in ("holdout_purchases", "frequency"))
     summary = {
         str(name): np.asarray(future[name].values) for name in future if future[name].dims == (CUSTOMER,)
     }
     draws = future.sizes[CHAIN] * future.sizes[DRAW]
-    error = summary["purchases_mean"] - bought
     return {
         "customers": int(bought.size),
         "horizon": float(future.attrs["horizon"]),
@@ -61,15 +61,18 @@ def score_holdout(customers: xr.Dataset, future: xr.Dataset) -> dict[str, Any]:
         "coverage": {level: _coverage(summary, bought, level) for level in INTERVALS},
         "coverage_by_frequency": _by_frequency(summary, bought, frequency),
         "pit": _pit(summary["draws_below"] / draws, summary["draws_equal"] / draws),
-        "mae": float(np.abs(error).mean()),
-        "rmse": float(np.sqrt((error**2).mean())),
+        **point_errors(summary["purchases_mean"], bought),
         "crps": float(summary["crps"].mean()),
         "total": _total(np.asarray(future["purchases_total"].values).ravel(), int(bought.sum())),
     }
 
 
-def _checked(customers: xr.Dataset, future: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return holdout purchases and frequency in the future's order of customers, matched by id."""
+def matched_holdout(customers: xr.Dataset, future: xr.Dataset) -> xr.Dataset:
+    """Return the customers in the future's order, matched by id, after checking that it forecasts their holdout.
+
+    Raises InputError without a holdout, for a horizon that is not the holdout's duration, and for a future
+    of other customers or of another holdout.
+    """
     length = customers.attrs.get("holdout_duration")
     if length is None or "holdout_purchases" not in customers:
         raise InputError(
@@ -86,13 +89,19 @@ def _checked(customers: xr.Dataset, future: xr.Dataset) -> tuple[np.ndarray, np.
     ids = future[CUSTOMER].values
     if set(ids) != set(customers[CUSTOMER].values) or ids.size != customers.sizes[CUSTOMER]:
         raise InputError("The future is not of these customers: their ids differ.")
-    matched = customers[["holdout_purchases", "frequency"]].sel({CUSTOMER: ids})
+    matched = customers.sel({CUSTOMER: ids})
     bought = np.asarray(matched["holdout_purchases"].values)
     if "draws_below" not in future or not np.array_equal(bought, future["holdout_purchases"].values):
         raise InputError(
             "The future was not simulated beside this holdout. Predict from the customers that carry it."
         )
-    return bought, np.asarray(matched["frequency"].values)
+    return matched
+
+
+def point_errors(forecast: np.ndarray, observed: np.ndarray) -> dict[str, float]:
+    """Return the mean absolute error and the root of the mean squared error, in the unit of both."""
+    error = forecast - observed
+    return {"mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean()))}
 
 
 def _coverage(
@@ -125,19 +134,25 @@ def _by_frequency(
     return rows
 
 
+def pit_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return how much of the transform, spread evenly over [P(Y < y), P(Y <= y)], lies below each place.
+
+    ``below`` and ``equal`` are P(Y < y) and P(Y = y) of what happened, of any shape; the places come last
+    in the result. Where ``equal`` is 0 the transform is a single point. Its mean over customers is the
+    place itself when the forecasts are calibrated (Czado, Gneiting & Held 2009).
+    """
+    below, equal = below[..., None], equal[..., None]
+    point = np.clip(below, 0, 1 - 1e-12)
+    width = np.where(equal > 0, equal, 1.0)
+    return np.where(equal > 0, np.clip((places - below) / width, 0, 1), places > point)
+
+
 def _pit(below: np.ndarray, equal: np.ndarray) -> dict[str, Any]:
-    """Return mean and histogram of the transform spread evenly over [P(Y < y), P(Y <= y)].
+    """Return mean and histogram of the transform.
 
     ``outside`` counts customers whose purchases no draw reached: their transform is a single point.
     """
-    edges = np.linspace(0, 1, BINS + 1)
-    point = np.clip(below, 0, 1 - 1e-12)
-    width = np.where(equal > 0, equal, 1.0)
-    reached = np.where(
-        equal[:, None] > 0,
-        np.clip((edges - below[:, None]) / width[:, None], 0, 1),
-        edges[None, :] > point[:, None],
-    )
+    reached = pit_shares(below, equal, np.linspace(0, 1, BINS + 1))
     return {
         "mean": float((below + equal / 2).mean()),
         "lower_mean": float(below.mean()),
