@@ -17,7 +17,9 @@ The states of distinct histories are computed by NumPy in tiles that stay in the
 
 **What is kept.** A buffer of one customer's draws, its summary, and totals per draw. Counts are summed
 as integers; money is summed within fixed blocks of BLOCK customers and the blocks in their order.
-Threads and tile sizes therefore change no bit of the result.
+Threads and tile sizes therefore change no bit of the result. On request, and at no cost otherwise:
+probabilities of exceeding amounts, amounts by period of the horizon, and the probability of being among
+the top share of the base, which takes a pass of its own (predictions.ranks).
 
 Rejected: drawing rate and dropout per draw (three Gamma variates where most futures need one
 comparison); vectorised NumPy over customers × draws (memory, and 440 ns a future instead of 85, measured
@@ -26,14 +28,17 @@ on 2,357 customers with CDNOW's parameters over 52 weeks, states included).
 
 import math
 import os
-from collections.abc import Callable, Iterator
+import queue
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 from numba import njit
 
+from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, Cutoff, bin_of, cutoff, places
 from bayes_clv.predictions.streams import GOLDEN, MONEY, mix, standard_gamma, unit
 from bayes_clv.schema import QUANTILES
 
@@ -97,6 +102,11 @@ class Plan:
 
     ``purchase_state(rows)`` returns (probability alive, rate shape k, rate scale s, dropout a, dropout B)
     of shape (row, draw); ``horizon`` is per row, ``keys`` per customer (see streams.customer_keys).
+
+    On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
+    calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
+    middle of the bins (see ranks). ``first_order``: a purchase at time 0, counted and paid as any other;
+    for customers who are alive.
     """
 
     purchase_state: PurchaseState
@@ -108,13 +118,20 @@ class Plan:
     calendar: Calendar | None = None
     observed: np.ndarray | None = None
     keep: bool = False
+    value_above: np.ndarray | None = None
+    by_customer: bool = False
+    top_share: float | None = None
+    log2_reference: float = 0.0
+    first_order: bool = False
 
 
 @dataclass
 class Outcomes:
     """What was simulated: ``summary`` maps COLUMNS to (customer) arrays; totals are per draw.
 
-    ``kept`` holds (customer, draw) arrays when asked for.
+    ``kept`` holds (customer, draw) arrays when asked for, and ``by_customer`` what else was asked for of each
+    customer: value_above (customer, threshold), purchases_period and value_period (customer, period),
+    top (customer).
     """
 
     summary: dict[str, np.ndarray]
@@ -122,7 +139,9 @@ class Outcomes:
     spend_total: np.ndarray | None = None
     value_total: np.ndarray | None = None
     period_total: np.ndarray | None = None
+    value_period_total: np.ndarray | None = None
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    by_customer: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -139,13 +158,13 @@ def _count_summary(counts, active, draws, observed, histogram, out):  # type: ig
     mean = total / draws
     out[0] = mean
     out[1] = math.sqrt(max(squares - total * mean, 0.0) / (draws - 1)) if draws > 1 else 0.0
-    out[2 + _N_QUANTILES] = active / draws
     if top >= histogram.size:
         histogram = np.zeros(2 * top, dtype=np.int64)
     histogram[: top + 1] = 0
     histogram[0] = draws - active
     for m in range(active):
         histogram[counts[m]] += 1
+    out[2 + _N_QUANTILES] = (draws - histogram[0]) / draws
     # Inverse CDF: the smallest n with F(n) >= q. The slack undoes the rounding of q * draws.
     n = 0
     cumulative = histogram[0]
@@ -271,11 +290,34 @@ def _simulate(  # type: ignore[no-untyped-def]
     kept_purchases,
     kept_spend,
     kept_value,
+    first_order,
+    value_above,
+    exceeding,
+    value_period_total,
+    customer_purchases,
+    customer_value,
+    log2_reference,
+    tally,
+    cutoff_bin,
+    cutoff_share,
+    top,
 ):
-    """Simulate the customers of one tile; ``row`` indexes the tile's states and is sorted."""
+    """Simulate the customers of one tile; ``row`` indexes the tile's states and is sorted.
+
+    What is not wanted has a length of 0. With a ``tally`` (draw, bin) only that is written.
+    """
     draws = alive.shape[1]
     periods = period_total.shape[1]
     keep = kept_purchases.shape[0] > 0
+    by_customer = customer_purchases.shape[0] > 0
+    tallied = tally.shape[0] > 0
+    ranked = top.size > 0
+    # In draws with fewer buyers than places, those who buy nothing share the rest.
+    share_of_none = 0.0
+    if ranked:
+        for s in range(draws):
+            if cutoff_bin[s] == 0:
+                share_of_none += cutoff_share[s]
     threshold = np.empty(draws)
     end = np.empty(draws)
     counts = np.empty(draws, dtype=np.int64)
@@ -288,11 +330,14 @@ def _simulate(  # type: ignore[no-untyped-def]
             for s in range(draws):
                 end[s] = math.log1p(horizon[c] / scale[c, s])
                 threshold[s] = -alive[c, s] * math.expm1(-shape[c, s] * end[s])
+                if first_order:
+                    threshold[s] = 1.0
             prepared = c
         place = keys[i, 0]
         increment = keys[i, 1]
         active = 0
         spend_sum = 0.0
+        in_top = share_of_none
         for s in range(draws):
             state = mix(place + np.uint64(s) * GOLDEN)
             u = unit(state)
@@ -309,8 +354,19 @@ def _simulate(  # type: ignore[no-untyped-def]
                 nu, purse = standard_gamma(spend_shape[c, s], purse, increment)
                 per_nu = spend_rate[c, s] / nu
             n = 0
-            while True:
+            if first_order:
+                if with_money:
+                    amount, purse = standard_gamma(occasion_shape[s], purse, increment)
+                    spend = amount * per_nu
+                    value = spend
+                if periods > 0:
+                    period_total[s, 0] += 1
+                    if with_money:
+                        value_period_total[s, 0] += value
+            # A first purchase is certain here unless the future begins with an order.
+            while not (first_order and position > end[s]):
                 n += 1
+                amount = 0.0
                 if with_money:
                     amount, purse = standard_gamma(occasion_shape[s], purse, increment)
                     amount *= per_nu
@@ -320,8 +376,15 @@ def _simulate(  # type: ignore[no-untyped-def]
                     value += amount
                 if periods > 0:
                     elapsed = scale[c, s] * math.expm1(position)
-                    p = np.int64(math.ceil((offset[c] + elapsed) / width)) - 1
-                    period_total[s, min(max(p, 0), periods - 1)] += 1
+                    ordinal = np.int64(math.ceil((offset[c] + elapsed) / width)) - 1
+                    p = min(max(ordinal, np.int64(0)), np.int64(periods - 1))
+                    period_total[s, p] += 1
+                    if with_money:
+                        value_period_total[s, p] += amount
+                    if by_customer:
+                        customer_purchases[i, p] += 1.0
+                        if with_money:
+                            customer_value[i, p] += amount
                 state += increment
                 if unit(mix(state)) * (trials + n - 1) < dropout_a[c, s]:
                     break
@@ -329,6 +392,19 @@ def _simulate(  # type: ignore[no-untyped-def]
                 position -= math.log(unit(mix(state))) / (k + n)
                 if position > end[s]:
                     break
+            if first_order:
+                n += 1
+            if tallied or ranked:
+                reached = bin_of(value if with_money else np.float64(n), log2_reference)
+                if tallied:
+                    tally[s, reached] += 1
+                    continue
+                if reached > cutoff_bin[s]:
+                    in_top += 1.0
+                elif reached == cutoff_bin[s]:
+                    in_top += cutoff_share[s]
+                if cutoff_bin[s] == 0:
+                    in_top -= cutoff_share[s]
             counts[active] = n
             purchases_total[s] += n
             if keep:
@@ -342,6 +418,20 @@ def _simulate(  # type: ignore[no-untyped-def]
                     kept_spend[i, s] = spend
                     kept_value[i, s] = value
             active += 1
+        if tallied:
+            continue
+        if ranked:
+            top[i] = in_top / draws
+        for m in range(value_above.size):
+            exceeded = 0
+            for j in range(active):
+                exceeded += values[j] > value_above[m]
+            exceeding[i, m] = exceeded / draws
+        if by_customer:
+            for each in range(periods):
+                customer_purchases[i, each] /= draws
+                if with_money:
+                    customer_value[i, each] /= draws
         _count_summary(counts, active, draws, observed[i], histogram, out[i])
         if with_money:
             _value_summary(values, active, draws, spend_sum, out[i])
@@ -356,7 +446,7 @@ def available_threads(threads: int | None) -> int:
     return os.cpu_count() or 1
 
 
-def _tiles(row: np.ndarray, draws: int, tile: int) -> Iterator[tuple[int, int]]:
+def _tiles(row: np.ndarray, draws: int, tile: int) -> Generator[tuple[int, int]]:
     """Yield [start, stop) of customers whose distinct histories fit one tile of states."""
     rows_per_tile = max(1, tile // draws)
     starts = np.flatnonzero(np.diff(row, prepend=row[0] - 1))
@@ -372,52 +462,153 @@ def _owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
 
+@dataclass(frozen=True)
+class _Arrays:
+    """What one pass writes of each customer: ``summary``, ``kept`` draws and what else was asked for."""
+
+    summary: np.ndarray
+    kept: dict[str, np.ndarray]
+    asked: dict[str, np.ndarray]
+
+
+def _arrays(plan: Plan) -> _Arrays:
+    customers, money = plan.row.size, plan.money is not None
+    kept: dict[str, np.ndarray] = {}
+    if plan.keep:
+        kept["purchases"] = np.zeros((customers, plan.draws), dtype=np.int32)
+        if money:
+            kept["spend"] = np.zeros((customers, plan.draws))
+            kept["value"] = np.zeros((customers, plan.draws))
+    asked: dict[str, np.ndarray] = {}
+    if plan.value_above is not None:
+        asked["value_above"] = np.zeros((customers, plan.value_above.size))
+    if plan.by_customer and plan.calendar is not None:
+        asked["purchases_period"] = np.zeros((customers, plan.calendar.count))
+        if money:
+            asked["value_period"] = np.zeros((customers, plan.calendar.count))
+    if plan.top_share is not None:
+        asked["top"] = np.zeros(customers)
+    return _Arrays(np.full((customers, len(COLUMNS)), np.nan), kept, asked)
+
+
 def _simulate_block(
-    plan: Plan, start: int, stop: int, tile: int, summary: np.ndarray, kept: dict[str, np.ndarray]
+    plan: Plan,
+    start: int,
+    stop: int,
+    tile: int,
+    arrays: _Arrays,
+    boundary: Cutoff | None = None,
+    tally: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Simulate customers [start, stop), write their rows of ``summary`` and return the block's totals."""
+    """Simulate customers [start, stop), write their rows of ``arrays`` and return the block's totals.
+
+    With a ``tally`` (draw, bin), add to it and write nothing else.
+    """
     draws = plan.draws
-    periods = plan.calendar.count if plan.calendar is not None else 0
+    money = plan.money is not None
+    periods = plan.calendar.count if plan.calendar is not None and tally is None else 0
     totals = {
         "purchases": np.zeros(draws, dtype=np.int64),
         "spend": np.zeros(draws),
         "value": np.zeros(draws),
         "period": np.zeros((draws, periods), dtype=np.int64),
+        "value_period": np.zeros((draws, periods if money else 0)),
     }
-    nothing = np.empty((0, draws))
+    none, nothing = np.empty(0), np.empty((0, draws))
+    ranking = boundary is not None and tally is None
     for low, high in _tiles(plan.row[start:stop], draws, tile):
         part = slice(start + low, start + high)
         rows, local = np.unique(plan.row[part], return_inverse=True)
         shape = (rows.size, draws)
         states = [_owned(x, shape) for x in plan.purchase_state(rows)]
         if plan.money is None:
-            spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, np.empty(0), 0.0
+            spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, none, 0.0
         else:
             spend_shape, spend_rate = (_owned(x, shape) for x in plan.money.state(rows))
             occasion_shape, discount = plan.money.occasion_shape, plan.money.discount
+
+        def of_customers(group: dict[str, np.ndarray], name: str, absent: np.ndarray) -> np.ndarray:
+            return group[name][part] if name in group and tally is None else absent  # noqa: B023
+
         _simulate(
             local,
             plan.keys[part],
             plan.horizon[rows],
             *states,
-            plan.money is not None,
+            money,
             spend_shape,
             spend_rate,
             occasion_shape,
             discount,
-            plan.calendar.offset[rows] if plan.calendar is not None else np.empty(0),
+            plan.calendar.offset[rows] if periods and plan.calendar is not None else none,
             plan.calendar.width if plan.calendar is not None else 1.0,
             plan.observed[part] if plan.observed is not None else np.full(high - low, -1),
-            summary[part],
+            arrays.summary[part],
             totals["purchases"],
             totals["spend"],
             totals["value"],
             totals["period"],
-            kept["purchases"][part] if plan.keep else np.empty((0, draws), dtype=np.int32),
-            kept["spend"][part] if plan.keep and plan.money is not None else nothing,
-            kept["value"][part] if plan.keep and plan.money is not None else nothing,
+            of_customers(arrays.kept, "purchases", np.empty((0, draws), dtype=np.int32)),
+            of_customers(arrays.kept, "spend", nothing),
+            of_customers(arrays.kept, "value", nothing),
+            plan.first_order,
+            plan.value_above if plan.value_above is not None and money else none,
+            of_customers(arrays.asked, "value_above", nothing),
+            totals["value_period"],
+            of_customers(arrays.asked, "purchases_period", nothing),
+            of_customers(arrays.asked, "value_period", nothing),
+            plan.log2_reference,
+            tally if tally is not None else np.empty((0, BINS), dtype=np.int32),
+            boundary.bin if boundary is not None else np.empty(0, dtype=np.int64),
+            boundary.share if boundary is not None else none,
+            of_customers(arrays.asked, "top", none) if ranking else none,
         )
     return totals
+
+
+def _boundary(
+    plan: Plan, arrays: _Arrays, workers: int, progress: Callable[[int], None], tile: int
+) -> Cutoff | None:
+    """Return where the top share begins in each draw, from a pass that counts customers by bin.
+
+    Threads take turns with a few histograms; sums of integers do not depend on who counted what.
+    """
+    if plan.top_share is None:
+        return None
+    customers = plan.row.size
+    affordable = max(1, int(HISTOGRAM_MEMORY / (4 * BINS * plan.draws)))
+    tallies = [np.zeros((plan.draws, BINS), dtype=np.int32) for _ in range(min(workers, affordable))]
+    free: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
+    for tally in tallies:
+        free.put(tally)
+
+    def block(start: int) -> None:
+        tally = free.get()
+        try:
+            _simulate_block(plan, start, min(start + BLOCK, customers), tile, arrays, tally=tally)
+        finally:
+            free.put(tally)
+
+    with closing(_in_order(block, customers, len(tallies))) as blocks:
+        for index, _ in enumerate(blocks):
+            progress(min((index + 1) * BLOCK, customers))
+    for other in tallies[1:]:
+        tallies[0] += other
+    return cutoff(tallies[0], customers, places(plan.top_share, customers))
+
+
+def _in_order[Result](block: Callable[[int], Result], customers: int, workers: int) -> Generator[Result]:
+    """Yield block(start) for each block of customers, in their order; close it to cancel the rest."""
+    starts = range(0, customers, BLOCK)
+    if workers == 1:
+        yield from map(block, starts)
+        return
+    with ThreadPoolExecutor(max_workers=workers) as executor:
+        try:
+            yield from executor.map(block, starts)
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def simulate_futures(
@@ -425,47 +616,44 @@ def simulate_futures(
 ) -> Outcomes:
     """Simulate the plan and return summaries per customer and totals per draw.
 
-    ``progress(done, customers)`` is called after each block. The result does not depend on ``threads``
-    or ``tile``.
+    ``progress(done, customers)`` is called after each block; with ``top_share`` there are two passes, and
+    both numbers are doubled. The result does not depend on ``threads`` or ``tile``.
     """
     customers = plan.row.size
     if customers == 0:
         raise ValueError("There are no customers to simulate.")
     if np.any(np.diff(plan.row) < 0):
         raise ValueError("Customers must be sorted by row.")
-    summary = np.full((customers, len(COLUMNS)), np.nan)
-    kept: dict[str, np.ndarray] = {}
-    if plan.keep:
-        kept["purchases"] = np.zeros((customers, plan.draws), dtype=np.int32)
-        if plan.money is not None:
-            kept["spend"] = np.zeros((customers, plan.draws))
-            kept["value"] = np.zeros((customers, plan.draws))
-    starts = range(0, customers, BLOCK)
+    arrays = _arrays(plan)
+    workers = min(available_threads(threads), len(range(0, customers, BLOCK)))
+    passes = 1 if plan.top_share is None else 2
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done, passes * customers)
+
+    boundary = _boundary(plan, arrays, workers, report, tile)
 
     def block(start: int) -> dict[str, np.ndarray]:
-        return _simulate_block(plan, start, min(start + BLOCK, customers), tile, summary, kept)
+        return _simulate_block(plan, start, min(start + BLOCK, customers), tile, arrays, boundary)
 
-    workers = min(available_threads(threads), len(starts))
     totals: dict[str, np.ndarray] = {}
-    with ThreadPoolExecutor(max_workers=workers) as executor:
-        blocks = executor.map(block, starts) if workers > 1 else map(block, starts)
-        try:
-            for index, part in enumerate(blocks):
-                for name, values in part.items():
-                    if index == 0:
-                        totals[name] = values
-                    else:
-                        totals[name] += values
-                if progress is not None:
-                    progress(min((index + 1) * BLOCK, customers), customers)
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    with closing(_in_order(block, customers, workers)) as blocks:
+        for index, part in enumerate(blocks):
+            for name, values in part.items():
+                if index == 0:
+                    totals[name] = values
+                else:
+                    totals[name] += values
+            report((passes - 1) * customers + min((index + 1) * BLOCK, customers))
+    money, by_period = plan.money is not None, plan.calendar is not None
     return Outcomes(
-        summary={name: summary[:, i] for i, name in enumerate(COLUMNS)},
+        summary={name: arrays.summary[:, i] for i, name in enumerate(COLUMNS)},
         purchases_total=totals["purchases"],
-        spend_total=totals["spend"] if plan.money is not None else None,
-        value_total=totals["value"] if plan.money is not None else None,
-        period_total=totals["period"] if plan.calendar is not None else None,
-        kept=kept,
+        spend_total=totals["spend"] if money else None,
+        value_total=totals["value"] if money else None,
+        period_total=totals["period"] if by_period else None,
+        value_period_total=totals["value_period"] if by_period and money else None,
+        kept=arrays.kept,
+        by_customer=arrays.asked,
     )

@@ -8,13 +8,22 @@ customer and draw by draw.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.customers import check_customers
-from bayes_clv.predictions.engine import COLUMNS, Money, Outcomes, Plan, Progress, simulate_futures
+from bayes_clv.predictions.engine import (
+    COLUMNS,
+    Calendar,
+    Money,
+    Outcomes,
+    Plan,
+    Progress,
+    simulate_futures,
+)
 from bayes_clv.predictions.expected import EXPECTED_DRAWS, MAX_MEMORY, expected_summary, refuse_too_large
 from bayes_clv.predictions.histories import (
     Histories,
@@ -24,7 +33,7 @@ from bayes_clv.predictions.histories import (
 )
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems, shared_time_unit
 from bayes_clv.predictions.streams import customer_keys
-from bayes_clv.schema import CUSTOMER, describe, duration
+from bayes_clv.schema import CUSTOMER, PERIOD, InputError, describe, duration
 
 # Of the customers, beside their forecasts.
 CARRIED = ("frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_spend")
@@ -40,10 +49,77 @@ _DESCRIPTIONS = {
     "crps": ("continuous ranked probability score of the holdout purchases", "count"),
     "mass_50": ("probability of the closed interval from q25 to q75", "probability"),
     "mass_90": ("probability of the closed interval from q05 to q95", "probability"),
+    "value_above": ("probability that the value over the horizon exceeds the threshold", "probability"),
+    "purchases_period_mean": ("purchase occasions in the period (mean)", "count"),
+    "value_period_mean": ("residual value of the period (mean)", "money"),
+    "purchases_period_total": ("purchase occasions of all customers in the period", "count"),
+    "value_period_total": ("residual value of all customers in the period", "money"),
     "purchases": ("purchase occasions over the horizon", "count"),
     "spend": ("spend over the horizon", "money"),
     "value": ("residual value over the horizon, after margin and discount", "money"),
 }
+
+
+THRESHOLD = "threshold"
+# The engine's name of what was asked for -> the dataset's variable and its dimensions after customer.
+_ASKED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "value_above": ("value_above", (THRESHOLD,)),
+    "purchases_period": ("purchases_period_mean", (PERIOD,)),
+    "value_period": ("value_period_mean", (PERIOD,)),
+    "top": ("probability_top", ()),
+}
+
+
+def checked_thresholds(amounts: Sequence[float] | float | None) -> np.ndarray | None:
+    """Return the amounts of ``value_above`` as an array, finite, not negative and in rising order."""
+    if amounts is None:
+        return None
+    try:
+        thresholds = np.atleast_1d(np.asarray(amounts, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"value_above must be amounts of money such as (10.0, 50.0); got {amounts!r}."
+        ) from error
+    rising = thresholds.ndim == 1 and thresholds.size > 0 and (np.diff(thresholds) > 0).all()
+    if not (rising and np.isfinite(thresholds).all() and thresholds[0] >= 0):
+        raise InputError(
+            "value_above must be finite amounts of money, not negative and in rising order, such as "
+            f"(10.0, 50.0); got {amounts!r}."
+        )
+    return thresholds
+
+
+def checked_periods(periods: int | None) -> int | None:
+    """Return the number of periods, a whole number from 1."""
+    if periods is None:
+        return None
+    if isinstance(periods, bool) or not isinstance(periods, (int, np.integer)) or periods < 1:
+        raise InputError(
+            f"periods must be a whole number from 1, the equal parts of the horizon; it is {periods!r}."
+        )
+    return int(periods)
+
+
+def checked_share(share: float | None) -> float | None:
+    """Return the top share, between 0 and 1."""
+    if share is None:
+        return None
+    if isinstance(share, bool) or not isinstance(share, (int, float, np.number)) or not 0 < share < 1:
+        raise InputError(
+            f"top_share must lie between 0 and 1: 0.1 is the top tenth of the customers. It is {share!r}."
+        )
+    return float(share)
+
+
+def equal_periods(horizon: float, count: int, rows: int) -> Calendar:
+    """Return ``count`` equal periods of the horizon for ``rows`` distinct histories."""
+    return Calendar(np.zeros(rows), horizon / count, count)
+
+
+def typical_spend(spending: Parameters) -> float:
+    """Return log2 of a typical spend, the geometric mean over draws of shape × rate / shape of ν."""
+    shape, rate = spending.formulas.spend_state(0.0, np.nan, **spending.values)
+    return float(np.mean(np.log2(spending.values["p"] * rate / shape)))
 
 
 def purchase_plan(
@@ -104,13 +180,17 @@ def simulate(
     spending: xr.DataTree | None = None,
     discount: float = 0.0,
     keep_draws: bool = False,
+    value_above: np.ndarray | None = None,
+    periods: int | None = None,
+    top_share: float | None = None,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Return the summary behind :func:`predict` and ``valuation.predict_value``.
 
-    ``discount`` is the continuous rate per time unit. With ``spending`` the summary has spend_mean and the
+    ``discount`` is the continuous rate per time unit; ``value_above`` are amounts before
+    any margin. With ``spending`` the summary has spend_mean and the
     summaries of value, the spend of each occasion discounted from the time it occurs.
     """
     posterior = parameters(buying, "buying")
@@ -130,18 +210,34 @@ def simulate(
             instead="Leave keep_draws=False (the summary and the totals per draw need no such array), "
             "or predict fewer customers at a time; the random numbers are the same.",
         )
+    count, share = checked_periods(periods), checked_share(top_share)
+    if count is not None:
+        kinds = 1 if spending is None else 2
+        refuse_too_large(
+            kinds * count * (customers.sizes[CUSTOMER] + posterior.size),
+            max_memory,
+            what=f"{count:,} periods of {customers.sizes[CUSTOMER]:,} customers and {posterior.size:,} draws",
+            instead="Ask for fewer periods, or predict fewer customers at a time.",
+        )
     keys = customer_keys(customers[CUSTOMER].values, seed)
     histories = distinct_histories(columns, keys)
     plan = purchase_plan(posterior, histories, keys, length)
     observed = holdout_counts(customers, length)
-    money = None
+    money, log2_reference = None, 0.0
     if spending is not None:
-        money = spend_money(parameters(spending, "spending"), histories, plan.draws, discount)
+        payments = parameters(spending, "spending")
+        money = spend_money(payments, histories, plan.draws, discount)
+        log2_reference = typical_spend(payments)
     plan = replace(
         plan,
         money=money,
         observed=None if observed is None else observed[histories.order],
         keep=keep_draws,
+        value_above=value_above,
+        calendar=None if count is None else equal_periods(length, count, plan.horizon.size),
+        by_customer=count is not None,
+        top_share=share,
+        log2_reference=log2_reference,
     )
     outcomes = simulate_futures(plan, threads=threads, progress=progress)
 
@@ -152,7 +248,20 @@ def simulate(
         if not absent:
             variables[name] = histories.spread(values)
     carried = {name: customers[name].to_numpy() for name in CARRIED if name in customers}
-    return _dataset(carried | variables, outcomes, histories, posterior, customers).assign_attrs(
+    dataset = _dataset(carried | variables, outcomes, histories, posterior, customers)
+    if value_above is not None:
+        dataset = dataset.assign_coords({THRESHOLD: value_above})
+    if count is not None:
+        dataset = with_periods(dataset, length, count)
+    if share is not None:
+        by = "purchases" if spending is None else "value"
+        dataset["probability_top"].attrs |= {
+            "long_name": f"probability of being among the top {share:.3g} of the customers by {by}",
+            "units": "probability",
+            "level": "outcome",
+            "share": share,
+        }
+    return dataset.assign_attrs(
         time_unit=time_unit,
         horizon=length,
         seed=int(seed),
@@ -162,6 +271,26 @@ def simulate(
         level="outcome, except where a variable states its own",
         problems=json.dumps(problems(buying) if spending is None else problems(buying, spending)),
     )
+
+
+def with_periods(dataset: xr.Dataset, horizon: float, count: int) -> xr.Dataset:
+    """Return the dataset with the coordinates of its periods: number, and end in time units."""
+    ends = horizon * np.arange(1, count + 1) / count
+    dataset = dataset.assign_coords({PERIOD: np.arange(count), "period_end": (PERIOD, ends)})
+    dataset["period_end"].attrs = {
+        "long_name": "end of the period, from the start of the horizon",
+        "units": dataset.attrs.get("time_unit", ""),
+    }
+    return dataset
+
+
+def describe_outcomes(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with name, unit and level of what the engine gives."""
+    described = describe(dataset)
+    for name, (text, units) in _DESCRIPTIONS.items():
+        if name in described:
+            described[name].attrs |= {"long_name": text, "units": units, "level": "outcome"}
+    return described
 
 
 def _dataset(
@@ -177,21 +306,26 @@ def _dataset(
         total = getattr(outcomes, name)
         if total is not None:
             data[name] = posterior.unstack(total)
+    for name, total in (
+        ("purchases_period_total", outcomes.period_total),
+        ("value_period_total", outcomes.value_period_total),
+    ):
+        if total is not None:
+            data[name] = posterior.unstack(total, PERIOD)
+    for name, values in outcomes.by_customer.items():
+        variable, dims = _ASKED[name]
+        data[variable] = ((CUSTOMER, *dims), np.moveaxis(histories.spread(np.moveaxis(values, 0, -1)), -1, 0))
     for name, kept in outcomes.kept.items():
         in_order = np.empty_like(kept)
         in_order[histories.order] = kept
         data[name] = posterior.unstack(in_order.T, CUSTOMER)
-    dataset = describe(
+    return describe_outcomes(
         xr.Dataset(
             data,
             coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
             attrs={"time_unit": customers.attrs.get("time_unit")},
         )
     )
-    for name, (text, units) in _DESCRIPTIONS.items():
-        if name in dataset:
-            dataset[name].attrs |= {"long_name": text, "units": units, "level": "outcome"}
-    return dataset
 
 
 def predict(
@@ -201,6 +335,8 @@ def predict(
     *,
     seed: int,
     keep_draws: bool = False,
+    periods: int | None = None,
+    top_share: float | None = None,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
     progress: Progress | None = None,
@@ -220,10 +356,18 @@ def predict(
         a shorter horizon is the beginning of a longer one.
     keep_draws
         Also return ``purchases`` (chain, draw, customer), refused when larger than ``max_memory`` bytes.
+    periods
+        Also return purchases by equal parts of the horizon, this many: ``purchases_period_mean`` (customer,
+        period) and ``purchases_period_total`` (chain, draw, period); over periods they add up to the totals.
+    top_share
+        Also return ``probability_top`` (customer): the probability of being among this share of the
+        customers by purchases, 0.1 for the top tenth. In each draw the top are the smallest number of
+        customers that is at least the share; ties share the places left equally (predictions.ranks).
+        It costs a second pass.
     threads
         Threads; by default the processors this process may use. They change the speed only.
     progress
-        Called with (customers done, customers).
+        Called with (customers done, customers), both doubled by ``top_share``.
 
     Returns
     -------
@@ -252,6 +396,8 @@ def predict(
         horizon,
         seed=seed,
         keep_draws=keep_draws,
+        periods=periods,
+        top_share=top_share,
         threads=threads,
         max_memory=max_memory,
         progress=progress,

@@ -16,7 +16,7 @@ discounted, and no decision waits for ever. State the horizon.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ import xarray as xr
 
 from bayes_clv.customers import check_customers
 from bayes_clv.predictions.expected import MAX_MEMORY
-from bayes_clv.predictions.future import simulate
+from bayes_clv.predictions.future import THRESHOLD, checked_thresholds, simulate
 from bayes_clv.predictions.histories import spend_history
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, InputError, describe, discount_rate, example
@@ -39,6 +39,8 @@ SCALED = (
     "value_q95",
     "value_total",
     "value",
+    "value_period_mean",
+    "value_period_total",
 )
 
 
@@ -117,6 +119,9 @@ def predict_value(
     acquisition_cost: Any = 0.0,
     seed: int,
     keep_draws: bool = False,
+    value_above: Sequence[float] | None = None,
+    periods: int | None = None,
+    top_share: float | None = None,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
     progress: Callable[[int, int], None] | None = None,
@@ -138,6 +143,14 @@ def predict_value(
         0.10 means 10 % a year, (1 + 0.10)^-t for money t years after the end of observation.
     acquisition_cost
         Money per customer: one number, or one per customer id (DataArray, pandas Series, mapping).
+    value_above
+        Also return ``value_above`` (customer, threshold): the probability that the residual value exceeds
+        each of these amounts of money, in rising order, such as ``(10.0, 50.0)``.
+    periods
+        As in ``clv.predict``, and of money ``value_period_mean`` (customer, period) and
+        ``value_period_total`` (chain, draw, period), discounted like the value they add up to.
+    top_share
+        As in ``clv.predict``, by value instead of purchases: values less than 1.1 % apart may tie.
     seed, keep_draws, threads, max_memory, progress
         As in ``clv.predict``; kept draws are purchases, spend and value (chain, draw, customer).
 
@@ -171,6 +184,7 @@ def predict_value(
     share = checked_margin(margin)
     rate = discount_rate(annual_discount_rate, shared_time_unit(spending, customers))
     cost = checked_cost(acquisition_cost, customers)
+    thresholds = checked_thresholds(value_above)
     value = simulate(
         buying,
         customers,
@@ -179,10 +193,15 @@ def predict_value(
         spending=spending,
         discount=rate,
         keep_draws=keep_draws,
+        value_above=None if thresholds is None else thresholds / share,
+        periods=periods,
+        top_share=top_share,
         threads=threads,
         max_memory=max_memory,
         progress=progress,
     )
+    if thresholds is not None:
+        value = value.assign_coords({THRESHOLD: (THRESHOLD, thresholds, {"units": "money"})})
     for name in SCALED:
         if name in value:
             value[name] = share * value[name].assign_attrs(value[name].attrs)
@@ -209,13 +228,14 @@ def predict_value(
 def _remove_missing_moments(value: xr.Dataset, spending: Parameters, customers: xr.Dataset) -> list[str]:
     """Set means and standard deviations that do not exist to NaN in ``value``; return the reasons."""
     reasons = []
-    for moment, names, what in (
-        (1, ("spend_mean", "value_mean", "value_sd"), "expected spend is infinite"),
+    for moment, affected, what in (
+        (1, ("spend_mean", "value_mean", "value_sd", "value_period_mean"), "expected spend is infinite"),
         (2, ("value_sd",), "the variance of spend is infinite"),
     ):
         lacking, draws = without_moments(spending, customers, moment)
         if not lacking.any():
             continue
+        names = [name for name in affected if name in value]
         for name in names:
             value[name] = value[name].where(~xr.DataArray(lacking, dims=CUSTOMER))
         reasons.append(

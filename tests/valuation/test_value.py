@@ -288,3 +288,45 @@ def test_the_table_of_purchases_alone_has_no_money(buying, customers):
     table = customer_table(predict(buying, customers.drop_vars("monetary_value"), seed=1))
     assert not any(name.startswith(("value", "historical", "lifetime", "monetary")) for name in table.columns)
     assert list(table.columns[:5]) == ["customer_id", "frequency", "recency", "T", "probability_alive"]
+
+
+def test_requests_are_in_money_after_margin(buying, spending, customers, value):
+    asked = predict_value(
+        buying,
+        spending,
+        customers,
+        margin=0.3,
+        annual_discount_rate=0.1,
+        seed=1,
+        keep_draws=True,
+        value_above=(10.0, 50.0),
+        periods=13,
+        top_share=0.1,
+    )
+    for name in value:
+        xr.testing.assert_identical(asked[name].drop_attrs(), value[name].drop_attrs())
+    np.testing.assert_array_equal(asked["threshold"], [10.0, 50.0])
+    for i, amount in enumerate((10.0, 50.0)):
+        np.testing.assert_array_equal(
+            asked["value_above"][:, i], (asked["value"] > amount).mean(("chain", "draw"))
+        )
+    np.testing.assert_allclose(asked["value_period_total"].sum("period"), asked["value_total"], rtol=1e-12)
+    np.testing.assert_allclose(asked["value_period_mean"].sum("period"), asked["value_mean"], rtol=1e-11)
+    assert asked["value_period_mean"].dims == ("customer", "period")
+    assert asked["value_period_total"].attrs["units"] == "money"
+    # Who is at the top does not depend on the margin, the same for all.
+    full = predict_value(buying, spending, customers, annual_discount_rate=0.1, seed=1, top_share=0.1)
+    np.testing.assert_array_equal(full["probability_top"], asked["probability_top"])
+
+
+def test_the_value_of_a_period_whose_mean_does_not_exist_is_nan(buying, make_spending, customers):
+    value = predict_value(buying, make_spending(sd=0.0, q=0.9), customers, seed=1, periods=2)
+    once = (customers["frequency"] == 0).to_numpy()
+    np.testing.assert_array_equal(np.isnan(value["value_period_mean"]).any("period"), once)
+    assert np.isfinite(value["value_period_total"]).all()
+
+
+@pytest.mark.parametrize("amounts", [(), (-1.0,), (5.0, 5.0), (5.0, 1.0), (math.nan,), "much"])
+def test_bad_thresholds_are_refused(buying, spending, customers, amounts):
+    with pytest.raises(InputError, match=r"value_above must be .*amounts of money.*such as \(10.0, 50.0\)"):
+        predict_value(buying, spending, customers, seed=1, value_above=amounts)
