@@ -48,6 +48,8 @@ def refusal(*arguments, out, watched):
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert snapshot(watched) == before
+    # Refused before, not after, minutes of sampling.
+    assert not re.search(r"fit \w+ \(nuts\) +[0-9]", result.stderr)
     return paragraph(result.stderr)
 
 
