@@ -1,5 +1,7 @@
 """Posterior and customers in, futures out: ``predict``, closed forms, tracking, scores, simulated logs."""
 
+from bayes_clv.predictions.evaluate import evaluate
+from bayes_clv.predictions.evaluation import evaluation_record, evaluation_table
 from bayes_clv.predictions.expected import expected_purchases, probability_alive, survival
 from bayes_clv.predictions.future import predict
 from bayes_clv.predictions.orders import simulate_orders
@@ -9,6 +11,9 @@ from bayes_clv.predictions.tracking import simulate_tracking
 
 __all__ = [
     "check_posterior",
+    "evaluate",
+    "evaluation_record",
+    "evaluation_table",
     "expected_purchases",
     "predict",
     "probability_alive",

@@ -52,7 +52,8 @@ def _frequency(customers: xr.Dataset) -> np.ndarray:
 def past_rate(customers: xr.Dataset) -> np.ndarray:
     """Return repeat purchases per time unit so far, frequency / T; 0 for a customer of age 0."""
     age = np.asarray(customers["T"].values, dtype=float)
-    return np.divide(_frequency(customers), age, out=np.zeros_like(age), where=age > 0)
+    rate: np.ndarray = np.divide(_frequency(customers), age, out=np.zeros_like(age), where=age > 0)
+    return rate
 
 
 def mean_spend(customers: xr.Dataset) -> np.ndarray | None:
@@ -62,7 +63,9 @@ def mean_spend(customers: xr.Dataset) -> np.ndarray | None:
     customer without these the mean over the others.
     """
     if "historical_spend" in customers:
-        return np.asarray(customers["historical_spend"].values, dtype=float) / (1 + _frequency(customers))
+        spent: np.ndarray = np.asarray(customers["historical_spend"].values, dtype=float)
+        paid: np.ndarray = spent / (1 + _frequency(customers))
+        return paid
     if "monetary_value" not in customers:
         return None
     mean = np.asarray(customers["monetary_value"].values, dtype=float)
@@ -103,7 +106,9 @@ def _recency_rule(customers: xr.Dataset, setting: Setting) -> Baseline:
     purchases = np.where(silence <= hiatus, setting.horizon * past_rate(customers), 0.0)
     chosen = f"{HIATUS_SHARE:.0%} of calibration gaps are shorter" if setting.hiatus is None else "as given"
     unit = customers.attrs.get("time_unit")
-    return _with_spend(customers, purchases, f"active after at most {hiatus:.3g} {unit}s of silence ({chosen})")
+    return _with_spend(
+        customers, purchases, f"active after at most {hiatus:.3g} {unit}s of silence ({chosen})"
+    )
 
 
 def _period_mean(customers: xr.Dataset, setting: Setting) -> Baseline:
@@ -128,7 +133,9 @@ def _period_mean(customers: xr.Dataset, setting: Setting) -> Baseline:
         raise InputError("nobody was a customer before the last day of the calibration periods")
     bought = int(customers["period_purchases"].values[-window:].sum())
     purchases = np.full(customers.sizes[CUSTOMER], bought / at_risk * setting.horizon)
-    return _with_spend(customers, purchases, f"{bought:,} purchases of all customers in the last {window} periods")
+    return _with_spend(
+        customers, purchases, f"{bought:,} purchases of all customers in the last {window} periods"
+    )
 
 
 def _pareto_rule(customers: xr.Dataset, setting: Setting) -> Baseline:
@@ -195,7 +202,7 @@ def baseline(
     try:
         return BASELINES[name].function(_calibration(customers), setting)
     except InputError as error:
-        raise InputError(f"The baseline {name} cannot be computed: {error}.") from error
+        raise InputError(f"The baseline {name} cannot be computed: {str(error).rstrip('.')}.") from error
 
 
 def _calibration(customers: xr.Dataset) -> xr.Dataset:

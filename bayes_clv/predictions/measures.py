@@ -22,8 +22,9 @@ from bayes_clv.predictions.score import pit_shares
 LEVELS = (50, 80, 90, 95)
 PLACES = np.linspace(0.05, 0.95, 19)
 REFERENCE_DRAWS = 20_000
-# Distinct rows a table, the tail that a table may leave out, and what rounding may add to a cumulative sum.
-ROWS, TAIL, SLACK = 512, 1e-7, 1e-12
+# Distinct rows a table, the tail that a table may leave out (CRPS then misses its square, a column), and what
+# rounding may add to a cumulative sum.
+ROWS, TAIL, SLACK = 512, 1e-6, 1e-12
 
 # (row indices, counts n) -> P(Y = n), of shape (row, n).
 Probabilities = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -52,14 +53,15 @@ def probability_table(probabilities: Probabilities, rows: np.ndarray, largest: n
 
     Where a row needs no more columns than others in the table, it has zeros.
     """
-    table = probabilities(rows, np.arange(8))
+    table = probabilities(rows, np.arange(4))
     while True:
         width = table.shape[1]
         unfinished = (table.sum(axis=1) < 1 - TAIL) | (largest >= width)
         if not unfinished.any():
             return table
-        more = np.zeros((rows.size, width))
-        more[unfinished] = probabilities(rows[unfinished], np.arange(width, 2 * width))
+        step = max(4, width // 4)
+        more = np.zeros((rows.size, step))
+        more[unfinished] = probabilities(rows[unfinished], np.arange(width, width + step))
         table = np.hstack([table, more])
 
 
@@ -67,10 +69,13 @@ def count_scores(probabilities: Probabilities, row: np.ndarray, observed: np.nda
     """Return the scores of customers whose forecast is that of their ``row``, at the observed counts."""
     size, levels = row.size, len(LEVELS)
     scores = CountScores(
-        *(np.empty(size) for _ in range(4)),
-        np.empty((levels, size), dtype=bool),
-        np.empty((levels, size)),
-        np.zeros((PLACES.size, PLACES.size)),
+        below=np.empty(size),
+        equal=np.empty(size),
+        crps=np.empty(size),
+        median=np.empty(size),
+        covered=np.empty((levels, size), dtype=bool),
+        promised=np.empty((levels, size)),
+        covariance=np.zeros((PLACES.size, PLACES.size)),
     )
     order = np.argsort(row, kind="stable")
     distinct, starts = np.unique(row[order], return_index=True)
@@ -172,4 +177,5 @@ def captured(ranked_by: np.ndarray, amount: np.ndarray, shares: np.ndarray) -> n
     _, group = np.unique(-ranked_by, return_inverse=True)
     sizes, sums = np.bincount(group), np.bincount(group, weights=amount)
     customers = np.append(0, np.cumsum(sizes)) / amount.size
-    return np.interp(shares, customers, np.append(0, np.cumsum(sums)) / total)
+    gain: np.ndarray = np.interp(shares, customers, np.append(0, np.cumsum(sums)) / total)
+    return gain

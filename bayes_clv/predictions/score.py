@@ -144,7 +144,8 @@ def pit_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.n
     below, equal = below[..., None], equal[..., None]
     point = np.clip(below, 0, 1 - 1e-12)
     width = np.where(equal > 0, equal, 1.0)
-    return np.where(equal > 0, np.clip((places - below) / width, 0, 1), places > point)
+    reached: np.ndarray = np.where(equal > 0, np.clip((places - below) / width, 0, 1), places > point)
+    return reached
 
 
 def _pit(below: np.ndarray, equal: np.ndarray) -> dict[str, Any]:
