@@ -4,7 +4,6 @@ Results go to --out, progress to stderr, a summary to stdout. Bad input is one p
 Everything slow is imported by the stage that needs it, so that ``--help`` answers at once.
 """
 
-import os
 import re
 import sys
 import textwrap
@@ -249,8 +248,4 @@ def _holdout_lines(score: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Start the command line."""
-    # The same seed gives the same draws on a cold and on a warm compile cache only without fast maths.
-    flags = os.environ.get("PYTENSOR_FLAGS", "")
-    if "numba__fastmath" not in flags:
-        os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, [flags, "numba__fastmath=False"]))
     app()

@@ -205,7 +205,7 @@ def advice(number: int, shown: str) -> str:
             )
         if re.search(r"'\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", shown):
             return (
-                "Day and month cannot be told apart with certainty: write 1997-01-31, for example with "
+                "The order of day and month is not guessed: write 1997-01-31, for example with "
                 "pandas.to_datetime(column, format='%d/%m/%Y')."
             )
     return PROBLEMS[number].advice

@@ -7,7 +7,6 @@ rather than from the PyMC graph, so that one simulator is checked and used every
 
 import json
 from collections.abc import Collection, Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -104,7 +103,7 @@ def fit(
     dataset = (
         check_customers(customers) if isinstance(customers, xr.Dataset) else customers_from_table(customers)
     )
-    columns, left_out = _observed(family, module, dataset)
+    columns, left_out = observed_columns(family, dataset)
     rows, count = distinct_rows(columns)
     scale = module.data_scale(rows, count)
     resolved = resolve(module.QUANTITIES, priors, scale)
@@ -170,8 +169,12 @@ def fit(
     return tree
 
 
-def _observed(family: str, module: ModuleType, dataset: xr.Dataset) -> tuple[Columns, int]:
-    """Return the family's columns, and how many customers it cannot use."""
+def observed_columns(family: str, dataset: xr.Dataset) -> tuple[Columns, int]:
+    """Return the columns that the family is fitted to, and how many customers it cannot use.
+
+    Raises InputError where nothing can be learned from them.
+    """
+    module = find_family(family)
     missing = [name for name in module.OBSERVED if name not in dataset]
     if missing:
         raise InputError(
@@ -196,8 +199,9 @@ def _observed(family: str, module: ModuleType, dataset: xr.Dataset) -> tuple[Col
     usable = (columns["frequency"] > 0) & (columns["monetary_value"] > 0)
     if usable.sum() < MIN_CUSTOMERS:
         raise InputError(
-            f"{int(usable.sum())} of {total} customers has a repeat occasion with a positive mean spend; at least "
-            f"{MIN_CUSTOMERS} are needed to learn how spend differs. Check the spend column."
+            f"{int(usable.sum())} of {total} customers have a repeat occasion with a positive mean spend; at least "
+            f"{MIN_CUSTOMERS} are needed to learn how spend differs. Check the spend column, or forecast purchases "
+            "alone (spend=None)."
         )
     return {name: column[usable] for name, column in columns.items()}, int(total - usable.sum())
 

@@ -67,8 +67,8 @@ def load(path: str | Path) -> xr.DataTree:
                 tree = opened.load()
     except Exception as error:
         raise InputError(
-            f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr "
-            f"posterior ({_first_line(error)}). Copy it again from where it was written, or fit again."
+            f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr. "
+            "Copy it again from where it was written, or fit again."
         ) from error
     return _check_loaded(tree, path.name)
 
@@ -106,7 +106,3 @@ def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
     True
     """
     return dict(json.loads(tree.attrs["diagnostics"]))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -193,7 +193,7 @@ def simulate(
     any margin. With ``spending`` the summary has spend_mean and the
     summaries of value, the spend of each occasion discounted from the time it occurs.
     """
-    posterior = parameters(buying, "buying")
+    posterior = parameters(buying, "buying").repeated()
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)

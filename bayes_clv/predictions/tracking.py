@@ -58,7 +58,7 @@ def simulate_tracking(
     --------
     >>> tracking = simulate_tracking(buying, customers, seed=1)  # doctest: +SKIP
     """
-    posterior = parameters(buying, "buying").thin(draws)
+    posterior = parameters(buying, "buying").repeated().thin(draws)
     check_customers(customers)
     unit_days = days_per(shared_time_unit(buying, customers)) if PERIOD in customers.dims else 0.0
     missing = [name for name in ("first_order", "period_start", "period_purchases") if name not in customers]

@@ -108,7 +108,7 @@ def refusal(orders, **options):
             [
                 "3 rows of 3 with a date",
                 "'01/02/1997'",
-                "Day and month cannot be told apart",
+                "order of day and month is not guessed",
                 "format='%d/%m/%Y'",
             ],
         ),

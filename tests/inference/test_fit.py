@@ -249,6 +249,6 @@ def test_one_spender_is_refused(small):
     zero = small["monetary_value"].copy()
     zero[1:] = 0.0
     with pytest.raises(
-        clv.InputError, match="1 of 400 customers has a repeat occasion with a positive mean spend"
+        clv.InputError, match="1 of 400 customers have a repeat occasion with a positive mean spend"
     ):
         clv.fit("gamma_gamma", small.assign(monetary_value=zero), seed=1)

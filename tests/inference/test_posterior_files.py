@@ -1,5 +1,6 @@
 """A posterior saved in one process predicts the same numbers in another; a damaged file is refused."""
 
+import json
 import subprocess
 import sys
 
@@ -62,3 +63,14 @@ def test_another_tree_is_no_posterior(tmp_path):
 def test_an_unknown_ending_is_refused(tmp_path, buying):
     with pytest.raises(clv.InputError, match=r"end the name in \.nc or \.zarr"):
         clv.save(buying, tmp_path / "posterior.pkl")
+
+
+def test_a_point_still_has_many_futures(cdnow):
+    """method="mode" gives one draw; its futures are simulated 1,000 times, and differ by chance."""
+    point = clv.fit("bg_nbd", cdnow, method="mode", priors="flat", seed=1)
+    future = clv.predict(point, cdnow, "39 weeks", seed=1)
+    assert future.attrs["draws"] == 1000
+    assert float(future["purchases_total"].std()) > 0
+    often = future["purchases_expected"] > 1
+    assert (future["purchases_q05"] < future["purchases_q95"]).where(often, True).all()
+    assert json.loads(future.attrs["problems"])
