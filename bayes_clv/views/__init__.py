@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
+    from bayes_clv.views.evaluation import plot_evaluation
     from bayes_clv.views.histories import (
         plot_alive_history,
         plot_alive_matrix,
@@ -27,6 +28,7 @@ __all__ = [
     "plot_concentration",
     "plot_customers",
     "plot_diagnostics",
+    "plot_evaluation",
     "plot_expected_purchases_matrix",
     "plot_parameters",
     "plot_prior_posterior",
@@ -43,6 +45,7 @@ _HOME = {
     "plot_concentration": "amounts",
     "plot_customers": "amounts",
     "plot_diagnostics": "parameters",
+    "plot_evaluation": "evaluation",
     "plot_expected_purchases_matrix": "histories",
     "plot_parameters": "parameters",
     "plot_prior_posterior": "parameters",

@@ -16,8 +16,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions import family as find_family
-from bayes_clv.schema import CUSTOMER, UNSTATED
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
 from bayes_clv.views import amounts, checks, histories, holdout, parameters, rename, style
+from bayes_clv.views.evaluation import MODEL, plot_evaluation
 
 LEVELS = {
     "expected": "only the population parameters vary: the spread of an average.",
@@ -97,6 +98,7 @@ def report(
     customers: xr.Dataset,
     value: xr.Dataset,
     score: Mapping[str, Any] | None = None,
+    evaluation: xr.Dataset | None = None,
     tracking: xr.Dataset | None = None,
     history: Mapping[str, Iterable[Any]] | None = None,
     figures: str | Path | None = None,
@@ -119,6 +121,8 @@ def report(
         The result of ``predict_value``, or of ``predict`` without amounts.
     score : mapping, optional
         The result of ``score_holdout``.
+    evaluation : xarray.Dataset, optional
+        The result of ``evaluate``, shown beside the score: the model against simple rules.
     tracking : xarray.Dataset, optional
         The result of ``simulate_tracking``.
     history : mapping, optional
@@ -148,8 +152,11 @@ def report(
 
     from jinja2 import Environment, StrictUndefined
 
+    if evaluation is not None and score is None:
+        raise InputError("The evaluation is shown beside the score: give score=clv.score_holdout(...) too.")
     gallery = Gallery(Path(figures) if figures is not None else None)
     page = _page(gallery, buying, spending, customers, value, score, tracking, dict(history or {}))
+    page["against_rules"] = _against_rules(gallery, evaluation)
     page |= {"title": title, "levels": LEVELS, "run_table": _run_table(run)}
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -426,6 +433,86 @@ def _holdout(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[str, Any
             "outcome",
         ),
     }
+
+
+def _against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    measures = ("crps", "log_score", "mae", "rmse", "total_error", "concordance")
+    absent = np.full(evaluation.sizes["forecast"], np.nan)
+    columns = {name: evaluation[name].to_numpy() if name in evaluation else absent for name in measures}
+    columns["top"] = evaluation["captured"].sel(share=0.1, method="nearest").to_numpy()
+    shares = ("total_error", "concordance", "top")
+    cells = [
+        [_cell(str(name).replace("_", " ")) for name in evaluation["forecast"].to_numpy()],
+        *(
+            [_cell(float(v), "–" if np.isnan(v) else _share(float(v))) for v in values]
+            if name in shares
+            else [
+                _cell(float(v), "∞") if np.isinf(v) else cell
+                for v, cell in zip(values, _column(values), strict=True)
+            ]
+            for name, values in columns.items()
+        ),
+    ]
+    labels = (
+        "CRPS",
+        "log score",
+        "mean absolute error",
+        "root mean square",
+        "total, error",
+        "pairs ranked right",
+    )
+    return {
+        "text": _verdict(evaluation),
+        "reasons": json.loads(str(evaluation.attrs.get("reasons", "[]"))),
+        "table": Table(
+            "against-rules-table",
+            "Model and simple rules on the holdout (outcome level): of the first four the smaller is better, of the "
+            "last two the larger.",
+            [
+                Column("forecast", number=False),
+                *(Column(label) for label in labels),
+                Column("purchases of the best ranked 10 %"),
+            ],
+            [list(row) for row in zip(*cells, strict=True)],
+        ),
+        "figure": gallery.add(
+            "evaluation",
+            lambda: plot_evaluation(evaluation),
+            "Left: a blue dot left of the dashed line is a measure on which the model beats every simple rule. Right: "
+            "the higher a line, the more of what was really bought belongs to the customers it ranks first.",
+            "outcome",
+        ),
+    }
+
+
+def _verdict(evaluation: xr.Dataset) -> str:
+    """Return whether a rule's forecasts were better than the model's, by CRPS and beyond chance."""
+    rules = [name for name in evaluation["forecast"].to_numpy() if name != MODEL]
+    judged = []
+    for name in rules:
+        if "crps_worse" not in evaluation:
+            continue
+        worse = float(evaluation["crps_worse"].sel(forecast=name))
+        error = (
+            float(evaluation["crps_worse_se"].sel(forecast=name)) if "crps_worse_se" in evaluation else np.nan
+        )
+        if math.isfinite(worse):
+            judged.append((worse, error, str(name).replace("_", " ")))
+    if not judged:
+        return "No simple rule forecasts purchases here, so that only rankings can be compared."
+    worse, error, name = min(judged)
+    if worse > 2 * error:
+        verdict = "the model's forecasts are better, by more than chance"
+    elif worse < -2 * error:
+        verdict = "the rule's forecasts are better, by more than chance: do not use the model's without finding out why"
+    else:
+        verdict = "which of the two is better is within chance"
+    return (
+        f"The best simple rule by CRPS is the {name}: its CRPS less the model's is {number(worse)} purchases a "
+        f"customer (standard error {number(error)}), so {verdict}."
+    )
 
 
 def _tracking(gallery: Gallery, tracking: xr.Dataset | None) -> dict[str, Any] | None:
