@@ -37,6 +37,7 @@ from scipy import special
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.beta_dropout import purchases_while_alive, survival_while_alive
 from bayes_clv.distributions.quantities import Prior, Quantity
+from bayes_clv.distributions.residual import residual_while_alive
 from bayes_clv.distributions.terms import Term, double_tensors
 
 PARAMETERS = ("r", "alpha", "a", "b")
@@ -294,12 +295,65 @@ def purchases_pmf(
     return pmf
 
 
+def purchases_at_least(
+    n: ArrayLike,
+    t: ArrayLike,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+) -> Array:
+    """Return P(at least n purchase occasions in (T, T + t]) given the history; 1 where n <= 0.
+
+    P(alive) P(N >= n) (B)_{n-1} / (a + B)_{n-1} with N ~ NegBin: the n-th would happen, and the customer
+    survived n - 1. One product, so that a small probability keeps its digits.
+    """
+    n, t, x, t_x, T, r, alpha, a, b = float_arrays(n, t, x, t_x, T, r, alpha, a, b)
+    k, big_b, tau = r + x, b + x, t / (alpha + T)
+    at_least_one = np.maximum(n, 1.0)
+    granted = np.exp(special.betaln(a, big_b + at_least_one - 1) - special.betaln(a, big_b))
+    reached = special.betainc(at_least_one, k, tau / (1 + tau))  # P(N >= n)
+    alive = probability_alive(x, t_x, T, r, alpha, a, b)
+    return np.where(n > 0, alive * granted * reached, 1.0)
+
+
 def _negative_binomial_pmf(n: Array, k: Array, tau: Array) -> Array:
     """Return P(N = n), n >= 1: Gamma(k + n) / (Gamma(k) n!) z^n (1 - z)^k with z = tau / (1 + tau)."""
     with np.errstate(divide="ignore"):
         log_z = -np.log1p(1 / tau)
     pmf: Array = np.exp(-special.betaln(k, n) - np.log(n) + n * log_z - k * np.log1p(tau))
     return pmf
+
+
+def discounted_residual_transactions(
+    discount_rate: ArrayLike,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+) -> Array:
+    """Return the discounted expected residual transactions (DERT): all purchases after T, worth their time.
+
+    P(alive) times E[lambda / (delta + lambda p)] over lambda ~ Gamma(r + x, alpha + T) and
+    p ~ Beta(a, b + x), delta the continuous ``discount_rate`` per time unit: purchases happen at rate lambda and
+    end at rate lambda p. The idea is that of Fader, Hardie & Lee (2005), "RFM and CLV: Using Iso-Value Curves
+    for Customer Base Analysis", J. Marketing Research 42(4), for Pareto/NBD. At delta = 0 it is
+    P(alive) (a + B - 1) / (a - 1), infinite unless a > 1; NaN for delta < 0. See ``residual``.
+
+    Examples
+    --------
+    >>> round(float(discounted_residual_transactions(0.0027, 2, 30.43, 38.86, 0.2426, 4.4136, 0.7929, 2.4259)), 3)
+    5.157
+    """
+    delta, x, t_x, T, r, alpha, a, b = float_arrays(discount_rate, x, t_x, T, r, alpha, a, b)
+    while_alive: Array = residual_while_alive(r + x, delta * (alpha + T), a, b + x)
+    return probability_alive(x, t_x, T, r, alpha, a, b) * while_alive
 
 
 def survival(
