@@ -15,8 +15,7 @@ import xarray as xr
 from bayes_clv.customers import check_customers, customers_from_table
 from bayes_clv.distributions import family as find_family
 from bayes_clv.distributions.quantities import Prior, resolve, starting_point
-from bayes_clv.inference import diagnostics as checks
-from bayes_clv.inference import methods, predictive
+from bayes_clv.inference import checks, methods, predictive
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.reduction import Columns, distinct_rows
 from bayes_clv.schema import UNSTATED, InputError

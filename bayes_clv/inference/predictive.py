@@ -30,7 +30,8 @@ def prior_draws(model: Any, names: list[str], rng: np.random.Generator) -> xr.Da
             f"A flat prior cannot be drawn from (of {', '.join(flat)}). Leave 'prior' and 'prior_predictive' out of "
             "include, or give a proper prior."
         )
-    values = pm.draw([model[name] for name in names], draws=PREDICTIVE_DRAWS, random_seed=rng)
+    # Interpreted: compiling for a few hundred draws takes longer than drawing them.
+    values = pm.draw([model[name] for name in names], PREDICTIVE_DRAWS, random_seed=rng, mode="FAST_COMPILE")
     return xr.Dataset(
         {name: (("chain", "draw"), np.asarray(v)[None, :]) for name, v in zip(names, values, strict=True)},
         coords={"chain": [0], "draw": np.arange(PREDICTIVE_DRAWS)},

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 import bayes_clv as clv
 from bayes_clv.distributions import bg_nbd, family
-from bayes_clv.inference.diagnostics import diagnose_laplace, diagnose_nuts
+from bayes_clv.inference.checks import diagnose_laplace, diagnose_nuts
 
 
 def laplace(name, customers, **arguments):
