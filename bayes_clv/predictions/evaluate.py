@@ -33,7 +33,7 @@ from bayes_clv.predictions.measures import (
 )
 from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.predictions.score import matched_holdout, pit_shares, point_errors, score_holdout
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, InputError, days_per
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, InputError, days_per, duration
 
 MODEL = "model"
 # Draws of the closed form: on CDNOW the mean log score then differs from that of 500 draws by 0.0001.
@@ -93,6 +93,7 @@ def evaluate(
     customers
         Customers with a holdout (``clv.summarize(..., holdout_until=...)``).
     future
+        Of a posterior that was fitted to the calibration alone (no result can show that it was not):
         ``clv.predict`` or, for money, ``clv.predict_value`` of these customers over a horizon equal to
         ``customers.attrs["holdout_duration"]``.
     buying
@@ -112,11 +113,12 @@ def evaluate(
     Returns
     -------
     xarray.Dataset
-        Over ``forecast`` ("model", then the baselines) the measures of ``evaluation.MEASURES``, each with ``units`` and
-        ``better`` among its attributes; ``covered`` and ``promised`` also over ``interval`` (50, 80, 90,
-        95 %), ``pit_histogram`` over ``bin``, ``captured`` and ``spend_captured`` over ``share`` of customers,
-        beside ``captured_best``, the ranking known afterwards. Outcome level throughout. ``attrs["reasons"]``
-        is a JSON list of what does not exist and why, ``attrs["notes"]`` says how each baseline was made.
+        Over ``forecast`` ("model", then the baselines) the measures of ``evaluation.MEASURES``, each with
+        ``units`` and ``better`` among its attributes; ``covered`` and ``promised`` also over ``interval``
+        (50, 80, 90, 95 %), ``pit_histogram`` over ``bin``, ``captured`` and ``spend_captured`` over ``share`` of
+        customers, beside ``captured_best``, the ranking known afterwards. Outcome level throughout.
+        ``attrs["reasons"]`` is a JSON list of what does not exist and why, ``attrs["notes"]`` says how each
+        baseline was made.
 
     Raises
     ------
@@ -139,6 +141,8 @@ def evaluate(
     if unknown:
         raise InputError(f"Baseline {unknown[0]!r} is not known. Use any of {', '.join(BASELINES)}.")
     score = score_holdout(customers, future)
+    if hiatus is not None:
+        duration(hiatus, str(future.attrs["time_unit"]))
     matched = matched_holdout(customers, future)
     horizon = float(future.attrs["horizon"])
     bought = np.asarray(matched["holdout_purchases"].values)
@@ -150,6 +154,9 @@ def evaluate(
         )
         reasons.append(f"Money is not scored: {missing}.")
 
+    if not bought.any():
+        reasons.append("Nobody bought in the holdout: total_error, concordance and captured do not exist.")
+
     forecasts = {MODEL: _model(future, matched)}
     if buying is None:
         reasons.append(
@@ -158,24 +165,7 @@ def evaluate(
     else:
         scores = _closed_form_scores(buying, matched, future, draws=draws, threads=threads)
         forecasts[MODEL] = forecasts[MODEL].with_counts(scores)
-    notes = {}
-    for name in dict.fromkeys(baselines):
-        try:
-            rule = baseline(name, matched, horizon=horizon, hiatus=hiatus)
-        except InputError as error:
-            reasons.append(f"{name}: {error}")
-            continue
-        notes[name] = rule.note
-        forecasts[name] = Scored(
-            BASELINES[name].long_name, rule.rank_purchases, rule.purchases, rule.spend, rule.rank_spend
-        )
-        if rule.purchases is None:
-            reasons.append(
-                f"{name} ranks customers and forecasts nothing, so that only its ranking is scored."
-            )
-        else:
-            forecasts[name] = forecasts[name].with_counts(_poisson_scores(rule.purchases, bought))
-
+    notes = _add_baselines(forecasts, baselines, matched, horizon=horizon, hiatus=hiatus, reasons=reasons)
     rows = [_counts_measured(forecast, bought, forecasts[MODEL]) for forecast in forecasts.values()]
     rows[0] |= {name: score[name] for name in ("mae", "rmse", "crps")}
     if with_money:
@@ -234,6 +224,37 @@ def _model(future: xr.Dataset, matched: xr.Dataset) -> Scored:
         closed_form=False,
         intervals=intervals,
     )
+
+
+def _add_baselines(
+    forecasts: dict[str, Scored],
+    names: Sequence[str],
+    matched: xr.Dataset,
+    *,
+    horizon: float,
+    hiatus: str | float | None,
+    reasons: list[str],
+) -> dict[str, str]:
+    """Add the baselines that can be computed to the forecasts, reasons for the others, and return their notes."""
+    notes = {}
+    bought = np.asarray(matched["holdout_purchases"].values)
+    for name in dict.fromkeys(names):
+        try:
+            rule = baseline(name, matched, horizon=horizon, hiatus=hiatus)
+        except InputError as error:
+            reasons.append(f"{name}: {error}")
+            continue
+        notes[name] = rule.note
+        forecasts[name] = Scored(
+            BASELINES[name].long_name, rule.rank_purchases, rule.purchases, rule.spend, rule.rank_spend
+        )
+        if rule.purchases is None:
+            reasons.append(
+                f"{name} ranks customers and forecasts nothing, so that only its ranking is scored."
+            )
+        else:
+            forecasts[name] = forecasts[name].with_counts(_poisson_scores(rule.purchases, bought))
+    return notes
 
 
 def _closed_form_scores(

@@ -141,9 +141,10 @@ def pit_reference(covariance: np.ndarray, level: float = 0.95) -> float:
     return float(np.quantile(np.abs(simulated).max(axis=1), level))
 
 
-def _pairs(counts: np.ndarray) -> int:
-    """Return how many pairs of equal items there are."""
-    return sum(count * (count - 1) // 2 for count in counts.tolist())
+def _pairs(values: np.ndarray) -> int:
+    """Return how many pairs of equal values there are."""
+    counts = np.unique(values, return_counts=True)[1]
+    return int((counts * (counts - 1) // 2).sum())
 
 
 def concordance(forecast: np.ndarray, observed: np.ndarray) -> float:
@@ -155,7 +156,7 @@ def concordance(forecast: np.ndarray, observed: np.ndarray) -> float:
     """
     size = observed.size
     pairs = size * (size - 1) // 2
-    tied = [_pairs(np.unique(values, return_counts=True)[1]) for values in (forecast, observed)]
+    tied = [_pairs(values) for values in (forecast, observed)]
     if pairs == tied[1]:
         return float("nan")
     if pairs == tied[0]:

@@ -314,6 +314,8 @@ def test_what_cannot_be_scored_is_refused(customers, future, buying, make_buying
         evaluate(customers, future, buying=make_buying(sd=0.05, r=0.3))
     with pytest.raises(InputError, match="Baseline 'oracle' is not known"):
         evaluate(customers, future, baselines=["oracle"])
+    with pytest.raises(InputError, match="'a while' cannot be read"):
+        evaluate(customers, future, hiatus="a while")
     foreign = tracking.assign(observed=tracking["observed"] + 1)
     with pytest.raises(InputError, match="tracking is not of these customers"):
         evaluate(customers, future, tracking=foreign)
@@ -332,6 +334,21 @@ def test_what_the_data_lack_is_said(customers, future, buying):
     assert np.isnan(of(evaluation, "spend_mae"))
     assert np.isfinite(of(evaluation, "spend_mae", "past_rate"))
     assert "mean spend does not exist for" in evaluation.attrs["reasons"]
+
+
+def test_a_holdout_in_which_nobody_bought_is_scored_as_far_as_it_goes(customers, buying):
+    silent = customers.assign(
+        holdout_purchases=0 * customers["holdout_purchases"], holdout_spend=0 * customers["holdout_spend"]
+    )
+    future = predict(buying, silent, 13.0, seed=5)
+    evaluation = evaluate(silent, future, buying=buying)
+    for name in ("total_error", "concordance"):
+        assert np.isnan(evaluation[name]).all()
+    assert np.isnan(evaluation["captured"]).all()
+    assert "Nobody bought in the holdout" in evaluation.attrs["reasons"]
+    assert float(of(evaluation, "crps")) > 0
+    json.dumps(evaluation_record(evaluation), allow_nan=False)
+    evaluation_table(evaluation)
 
 
 def test_the_table_and_the_record_say_the_same(evaluation):
