@@ -1,13 +1,21 @@
 """Posterior and customers in, futures out: ``predict``, closed forms, tracking, scores, simulated logs."""
 
+from bayes_clv.predictions.counts import probability_active, purchases_pmf
 from bayes_clv.predictions.evaluate import evaluate
 from bayes_clv.predictions.evaluation import evaluation_record, evaluation_table
-from bayes_clv.predictions.expected import expected_purchases, probability_alive, survival
+from bayes_clv.predictions.expected import (
+    expected_purchases,
+    expected_residual_transactions,
+    probability_alive,
+    survival,
+)
 from bayes_clv.predictions.future import predict
 from bayes_clv.predictions.orders import simulate_orders
 from bayes_clv.predictions.posterior import check_posterior
+from bayes_clv.predictions.retention import retention_curve
 from bayes_clv.predictions.score import score_holdout
 from bayes_clv.predictions.tracking import simulate_tracking
+from bayes_clv.predictions.waiting import next_purchase
 
 __all__ = [
     "check_posterior",
@@ -15,8 +23,13 @@ __all__ = [
     "evaluation_record",
     "evaluation_table",
     "expected_purchases",
+    "expected_residual_transactions",
+    "next_purchase",
     "predict",
+    "probability_active",
     "probability_alive",
+    "purchases_pmf",
+    "retention_curve",
     "score_holdout",
     "simulate_orders",
     "simulate_tracking",

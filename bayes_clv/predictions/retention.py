@@ -1,0 +1,147 @@
+"""Who is still there: P(alive) now and along the future, of customers, of segments and of the base.
+
+Given population parameters and histories the expected share alive is a mean of closed forms, so its spread
+over draws is the uncertainty of an average: level *expected*. How many will in fact be alive varies more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers import check_customers
+from bayes_clv.predictions.expected import EXPECTED_DRAWS, MAX_MEMORY, refuse_too_large, tiles
+from bayes_clv.predictions.histories import distinct_histories, purchase_history
+from bayes_clv.predictions.labels import labels_of
+from bayes_clv.predictions.posterior import parameters, shared_time_unit
+from bayes_clv.schema import CUSTOMER, InputError, duration
+
+TIME = "time"
+SEGMENT = "segment"
+
+
+def retention_curve(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    times: Sequence[str | float],
+    *,
+    by: Any = None,
+    draws: int = EXPECTED_DRAWS,
+    threads: int | None = None,
+    max_memory: float = MAX_MEMORY,
+) -> xr.Dataset:
+    """Return the probability of being alive now and at each time to come.
+
+    The family's P(alive at T + t | history) for each customer, posterior draw and time.
+
+    Parameters
+    ----------
+    buying, customers
+        A buying posterior and customers in its time unit.
+    times
+        Times from the end of observation in rising order, ``["4 weeks", "26 weeks"]`` or numbers in the data's
+        time unit. Now, 0, always comes first.
+    by
+        A label for each customer, matched by id: a DataArray over ``customer``, a pandas Series, a mapping, or
+        the name of a variable of ``customers``.
+    draws
+        Posterior draws to use, evenly spaced within the chains.
+    threads, max_memory
+        As in ``clv.purchases_pmf``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``alive_mean`` (customer, time), the mean over draws; ``alive_share`` (chain, draw, time), the expected
+        share of all customers alive; with ``by``, ``alive_share_by`` (chain, draw, segment, time) and
+        ``segment_size`` (segment), segments in alphabetical order. Probabilities at the expected level.
+
+    Raises
+    ------
+    InputError
+        As in ``clv.predict``; times that do not rise; a customer without label.
+
+    Notes
+    -----
+    In BG/NBD a customer without repeat purchase is alive with probability 1 now, and leaves only by buying again.
+
+    Examples
+    --------
+    >>> retention_curve(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])  # doctest: +SKIP
+    """
+    posterior = parameters(buying, "buying").thin(draws)
+    check_customers(customers)
+    time_unit = shared_time_unit(buying, customers)
+    time = _checked_times(times, time_unit)
+    labels = np.zeros(customers.sizes[CUSTOMER]) if by is None else labels_of(customers, by)
+    names, segment = np.unique(labels, return_inverse=True)
+    refuse_too_large(
+        time.size * (customers.sizes[CUSTOMER] + (names.size + 1) * posterior.size),
+        max_memory,
+        what=f"{time.size:,} times of {customers.sizes[CUSTOMER]:,} customers and {names.size:,} segments",
+        instead="Ask for fewer times or segments, or for fewer customers at a time.",
+    )
+    histories = distinct_histories(purchase_history(customers))
+    count = np.zeros((histories.row[-1] + 1, names.size))
+    np.add.at(count, (histories.row, segment[histories.order]), 1.0)
+    columns = histories.columns | {"index": np.arange(count.shape[0])}
+
+    def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        *history_only, index = history
+        shape = (index.shape[0], posterior.size)
+        means = np.empty((index.shape[0], time.size))
+        alive = np.empty((time.size, names.size, posterior.size))
+        for i, t in enumerate(time):
+            each = np.broadcast_to(posterior.formulas.survival(t, *history_only, **values), shape)
+            means[:, i] = each.mean(axis=1)
+            alive[i] = count[index[:, 0].astype(np.int64)].T @ each
+        return means, alive
+
+    rows = replace(histories, columns=columns)
+    means = np.empty((count.shape[0], time.size))
+    alive = np.zeros((time.size, names.size, posterior.size))
+    done = 0
+    for mean, part in tiles(rows, posterior.values, tile, threads=threads):
+        means[done : done + mean.shape[0]] = mean
+        alive += part
+        done += mean.shape[0]
+    size = count.sum(axis=0)
+    dims, share = posterior.unstack(alive.sum(axis=1).T / size.sum(), TIME)
+    data: dict[str, Any] = {
+        "alive_mean": ((CUSTOMER, TIME), histories.spread(means.T, of_rows=True).T),
+        "alive_share": (dims, share),
+    }
+    coords = {CUSTOMER: customers[CUSTOMER].values, **posterior.coords(), TIME: time}
+    if by is not None:
+        data["alive_share_by"] = posterior.unstack(
+            np.moveaxis(alive, -1, 0).swapaxes(1, 2) / size[:, None], SEGMENT, TIME
+        )
+        data["segment_size"] = (SEGMENT, size.astype(np.int64))
+        coords[SEGMENT] = names
+    curve = xr.Dataset(data, coords=coords, attrs={"time_unit": time_unit, "draws": posterior.size})
+    for name, text in (
+        ("alive_mean", "probability of being alive at the time"),
+        ("alive_share", "expected share of the customers alive at the time"),
+        ("alive_share_by", "expected share of the segment's customers alive at the time"),
+    ):
+        if name in curve:
+            curve[name].attrs = {"long_name": text, "units": "probability", "level": "expected"}
+    if by is not None:
+        curve["segment_size"].attrs = {"long_name": "customers of the segment", "units": "count"}
+    curve[TIME].attrs = {"long_name": "time from the end of observation", "units": time_unit}
+    return curve
+
+
+def _checked_times(times: Sequence[str | float], time_unit: str) -> np.ndarray:
+    """Return 0 and the times, as numbers of the time unit, in strictly rising order."""
+    if isinstance(times, (str, int, float)):
+        times = [times]
+    later = [duration(t, time_unit) for t in times if isinstance(t, str) or t != 0]
+    result = np.array([0.0, *later])
+    if not later or (np.diff(result) <= 0).any():
+        raise InputError(
+            f"times must rise, such as ['4 weeks', '26 weeks', '52 weeks']; now comes first by itself. Got {times!r}."
+        )
+    return result

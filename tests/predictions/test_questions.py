@@ -1,0 +1,337 @@
+"""Counts, retention, the next purchase and DERT: beside their formulas, the simulation, and each other."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+from bayes_clv.distributions import bg_nbd
+from bayes_clv.predictions import (
+    expected_purchases,
+    expected_residual_transactions,
+    next_purchase,
+    predict,
+    probability_active,
+    probability_alive,
+    purchases_pmf,
+    retention_curve,
+    survival,
+)
+from bayes_clv.predictions.engine import TILE
+from bayes_clv.schema import InputError
+
+SIZE = 400
+DRAWS = 500
+
+
+@pytest.fixture(scope="module")
+def customers(make_customers):
+    return make_customers(SIZE)
+
+
+@pytest.fixture(scope="module")
+def buying(make_buying):
+    return make_buying()
+
+
+def each_draw(buying):
+    return {name: buying["posterior"][name].to_numpy().ravel() for name in bg_nbd.PARAMETERS}
+
+
+def histories(customers):
+    return tuple(customers[name].to_numpy().astype(float) for name in ("frequency", "recency", "T"))
+
+
+# Counts.
+
+
+def test_the_pmf_is_the_mean_of_the_familys_over_draws(buying, customers):
+    pmf = purchases_pmf(buying, customers, "26 weeks", max_count=5)
+    assert pmf.dims == ("customer", "count")
+    draws = each_draw(buying)
+    for i in (0, 7, 99):
+        x, t_x, age = (column[i] for column in histories(customers))
+        expected = bg_nbd.purchases_pmf(np.arange(5)[:, None], 26, x, t_x, age, **draws).mean(axis=1)
+        np.testing.assert_allclose(pmf[i, :5], expected, rtol=1e-12)
+    np.testing.assert_allclose(pmf.sum("count"), 1.0, rtol=1e-12)
+    assert pmf.attrs["level"] == "outcome"
+    assert pmf.attrs["horizon"] == 26.0
+
+
+def test_the_pmf_is_that_of_the_simulation(buying, customers):
+    pmf = purchases_pmf(buying, customers, "26 weeks", max_count=3)
+    kept = predict(buying, customers, "26 weeks", seed=1, keep_draws=True)["purchases"]
+    # Given the draws the futures are independent over draws and customers: the expected number of customers in a
+    # class has a variance below its own size, and 500 draws average it.
+    for n in range(4):
+        seen = ((kept == n) if n < 3 else (kept >= n)).mean(("chain", "draw")).sum()
+        expected = float(pmf.sel(count=n).sum())
+        error = math.sqrt(float((pmf.sel(count=n) * (1 - pmf.sel(count=n))).sum()) / DRAWS)
+        assert abs(float(seen) - expected) < 4 * error
+
+
+def test_activity_is_any_purchase_and_ranges_add_up(buying, customers):
+    pmf = purchases_pmf(buying, customers, "4 weeks", max_count=40)
+    active = probability_active(buying, customers, "4 weeks")
+    np.testing.assert_allclose(active, 1 - pmf.sel(count=0), rtol=1e-10)
+    between = probability_active(buying, customers, "4 weeks", at_least=2, at_most=5)
+    np.testing.assert_allclose(between, pmf.sel(count=slice(2, 5)).sum("count"), rtol=1e-12)
+    # The other way of computing a range, by two tails.
+    wide = probability_active(buying, customers, "4 weeks", at_least=1, at_most=30)
+    np.testing.assert_allclose(wide, pmf.sel(count=slice(1, 30)).sum("count"), rtol=1e-10)
+    assert (probability_active(buying, customers, 4, at_least=0) == 1).all()
+    assert between.attrs["long_name"] == "probability of 2 to 5 purchases over the horizon"
+
+
+def test_activity_is_that_of_the_simulation(buying, customers):
+    active = probability_active(buying, customers, "52 weeks")
+    seen = predict(buying, customers, "52 weeks", seed=2)["probability_active"]
+    error = math.sqrt(float((active * (1 - active)).sum()) / DRAWS)
+    assert abs(float((seen - active).sum())) < 4 * error
+
+
+# Retention.
+
+
+def test_retention_is_survival(buying, customers):
+    curve = retention_curve(buying, customers, ["13 weeks", "1 year"])
+    assert curve["alive_mean"].dims == ("customer", "time")
+    np.testing.assert_allclose(curve["time"], [0, 13, 52.1775])
+    for i, per_draw in enumerate(
+        (
+            probability_alive(buying, customers),
+            survival(buying, customers, 13),
+            survival(buying, customers, "1 year"),
+        )
+    ):
+        np.testing.assert_allclose(curve["alive_mean"][:, i], per_draw.mean(("chain", "draw")), rtol=1e-12)
+        np.testing.assert_allclose(curve["alive_share"][..., i], per_draw.mean("customer"), rtol=1e-12)
+    assert (curve["alive_share"].diff("time") < 0).all()
+    assert "alive_share_by" not in curve
+
+
+def test_retention_of_segments_is_matched_by_id(buying, customers):
+    ids = customers["customer"].to_numpy()
+    label = pd.Series(np.where(np.arange(SIZE) % 3 == 0, "third", "others"), index=ids)
+    per_draw = survival(buying, customers, 20)
+    expected = [
+        per_draw[..., (label == name).to_numpy()].mean("customer").to_numpy() for name in ("others", "third")
+    ]
+    shuffled = label.sample(frac=1, random_state=1)
+    for by in (shuffled, shuffled.to_dict(), shuffled.to_xarray().rename(index="customer")):
+        curve = retention_curve(buying, customers, [20], by=by)
+        assert list(curve["segment"].to_numpy()) == ["others", "third"]
+        assert curve["alive_share_by"].dims == ("chain", "draw", "segment", "time")
+        for i in range(2):
+            np.testing.assert_allclose(curve["alive_share_by"][:, :, i, 1], expected[i], rtol=1e-12)
+        np.testing.assert_array_equal(curve["segment_size"], [SIZE - 134, 134])
+    weights = curve["segment_size"] / SIZE
+    np.testing.assert_allclose(
+        (curve["alive_share_by"] * weights).sum("segment"), curve["alive_share"], rtol=1e-12
+    )
+    by_column = retention_curve(buying, customers.assign(kind=("customer", label)), [20], by="kind")
+    xr.testing.assert_identical(by_column, curve)
+
+
+def test_tiles_threads_and_order_keep_retention(buying, customers):
+    # Several tiles, so that sums over tiles are at work.
+    assert SIZE * DRAWS > 2 * TILE
+    curve = retention_curve(buying, customers, [5, 50], threads=1)
+    xr.testing.assert_identical(retention_curve(buying, customers, [5, 50], threads=2), curve)
+    order = np.random.default_rng(1).permutation(SIZE)
+    shuffled = retention_curve(buying, customers.isel(customer=order), [5, 50])
+    xr.testing.assert_identical(shuffled.sel(customer=curve["customer"]), curve)
+
+
+# The next purchase.
+
+
+def wait_survival(t, history, draws):
+    x, t_x, age = history
+    alive = bg_nbd.probability_alive(x, t_x, age, **draws)
+    return (1 - alive * (1 - (1 + t / (draws["alpha"] + age)) ** -(draws["r"] + x))).mean()
+
+
+def test_quantiles_of_the_wait_solve_the_formula(buying, customers):
+    quantiles = (0.01, 0.05, 0.5, 0.75, 0.999)
+    waits = next_purchase(buying, customers, quantiles=quantiles)
+    draws = each_draw(buying)
+    solved = 0
+    for i in range(0, SIZE, 7):
+        history = [column[i] for column in histories(customers)]
+        ever = float(bg_nbd.probability_alive(*history, **draws).mean())
+        assert float(waits["probability_ever"][i]) == pytest.approx(ever, rel=1e-12)
+        for j, q in enumerate(quantiles):
+            wait = float(waits["wait"][i, j])
+            if q >= ever:
+                assert wait == math.inf
+            else:
+                assert 1 - wait_survival(wait, history, draws) == pytest.approx(q, abs=1e-10)
+                solved += 1
+    assert solved > 100
+    assert np.isinf(waits["wait"][:, 2]).any()
+
+
+def test_the_wait_of_a_certain_customer_has_a_closed_form(make_buying, make_customers, cdnow):
+    one = make_customers(1).assign(
+        frequency=("customer", [0]), recency=("customer", [0.0]), T=("customer", [20.0])
+    )
+    waits = next_purchase(make_buying(sd=0.0, draws=3), one, quantiles=[0.1, 0.5, 0.9])
+    # Alive for certain: t = s ((1 - q)^(-1/k) - 1).
+    k, s = cdnow["r"], cdnow["alpha"] + 20
+    expected = [s * ((1 - q) ** (-1 / k) - 1) for q in (0.1, 0.5, 0.9)]
+    np.testing.assert_allclose(waits["wait"][0], expected, rtol=1e-11)
+    assert float(waits["probability_ever"][0]) == 1.0
+
+
+def test_the_wait_is_that_of_drawing_customers(make_buying, make_customers, cdnow):
+    one = make_customers(1).assign(
+        frequency=("customer", [4]),
+        recency=("customer", [30.0]),
+        T=("customer", [38.0]),
+        monetary_value=("customer", [9.0]),
+    )
+    waits = next_purchase(make_buying(sd=0.0, draws=3), one, quantiles=[0.1, 0.4, 0.6])
+    size = 200_000
+    rng = np.random.default_rng(4)
+    alive, rate, _ = bg_nbd.latent_draws(rng, *(np.full(size, h) for h in (4.0, 30.0, 38.0)), **cdnow)
+    wait = np.where(alive, rng.exponential(1 / rate), np.inf)
+    for j, q in enumerate((0.1, 0.4, 0.6)):
+        share = (wait <= float(waits["wait"][0, j])).mean()
+        assert abs(share - q) < 4 * math.sqrt(q * (1 - q) / size)
+
+
+def test_extreme_posteriors_have_waits(make_buying, make_customers):
+    few = make_customers(3).assign(
+        frequency=("customer", [0, 1, 1000]),
+        recency=("customer", [0.0, 1.0, 99.9]),
+        T=("customer", [100.0, 100.0, 100.0]),
+        monetary_value=("customer", [np.nan, 9.0, 9.0]),
+    )
+    # r of 1e-4: the median wait of a customer without purchases is 2^10000 weeks, beyond every number.
+    waits = next_purchase(make_buying(r=1e-4, sd=0.5), few, quantiles=[1e-6, 0.5, 0.99])
+    assert not np.isnan(waits["wait"]).any()
+    assert float(waits["wait"][0, 1]) == math.inf
+    assert (waits["wait"].to_numpy()[:, 0] > 0).all()
+    draws = each_draw(make_buying(r=1e-4, sd=0.5))
+    assert 1 - wait_survival(float(waits["wait"][2, 1]), (1000, 99.9, 100), draws) == pytest.approx(0.5)
+
+
+def test_waits_agree_with_activity(buying, customers):
+    # P(wait <= t) is P(any purchase within t).
+    median = next_purchase(buying, customers, quantiles=[0.3])["wait"][:, 0]
+    i = int(np.flatnonzero(np.isfinite(median.to_numpy()))[3])
+    at = float(median[i])
+    assert float(probability_active(buying, customers.isel(customer=[i]), at)[0]) == pytest.approx(0.3)
+
+
+# DERT.
+
+
+def test_dert_is_per_draw_and_the_limit_of_discounted_purchases(buying, customers):
+    few = customers.isel(customer=[3, 5, 8])
+    dert = expected_residual_transactions(buying, few, 0.15)
+    assert dert.dims == ("chain", "draw", "customer")
+    rate = math.log(1.15) * 7 / 365.2425
+    assert dert.attrs["discount_rate"] == pytest.approx(rate)
+    draw = {name: float(buying["posterior"][name][1, 17]) for name in bg_nbd.PARAMETERS}
+    history = [column[1] for column in histories(few)]
+    expected = bg_nbd.discounted_residual_transactions(rate, *history, **draw)
+    assert float(dert[1, 17, 1]) == pytest.approx(float(expected), rel=1e-12)
+    # Discounted purchases are fewer than those of a horizon beyond which a purchase is worth 1e-9.
+    long = expected_purchases(buying, few, 21 / rate)
+    assert (dert < long).all()
+    assert dert.attrs["level"] == "expected"
+    assert json.loads(dert.attrs["reasons"]) == []
+
+
+def test_dert_without_discount_says_where_it_is_infinite(make_buying, customers):
+    buying = make_buying(a=1.0)
+    few = customers.isel(customer=[3, 5])
+    dert = expected_residual_transactions(buying, few, 0.0)
+    endless = (buying["posterior"]["a"] <= 1).to_numpy()
+    assert 100 < endless.sum() < 400
+    np.testing.assert_array_equal(np.isinf(dert).all("customer"), endless)
+    assert f"Infinite in {endless.sum()} of 500 draws" in json.loads(dert.attrs["reasons"])[0]
+
+
+def test_draws_are_thinned_evenly(buying, customers):
+    few = customers.isel(customer=[3])
+    dert = expected_residual_transactions(buying, few, 0.1, draws=50)
+    assert dict(dert.sizes) == {"chain": 2, "draw": 25, "customer": 1}
+    every = expected_residual_transactions(buying, few, 0.1)
+    xr.testing.assert_equal(dert, every.sel(draw=dert["draw"]))
+
+
+# The unit of time, and messages.
+
+
+def test_the_unit_of_time_changes_no_answer(make_buying, buying, customers):
+    days = customers.assign(recency=customers["recency"] * 7, T=customers["T"] * 7)
+    days = days.assign_attrs(time_unit="day")
+    tree = make_buying(time_unit="day")
+    tree["posterior"]["alpha"] = 7 * tree["posterior"]["alpha"]
+    for question in (
+        lambda b, c: purchases_pmf(b, c, "4 weeks"),
+        lambda b, c: probability_active(b, c, "4 weeks", at_least=2),
+        lambda b, c: retention_curve(b, c, ["4 weeks", "52 weeks"])["alive_share"].drop_vars("time"),
+        lambda b, c: expected_residual_transactions(b, c.isel(customer=slice(9)), 0.1),
+        lambda b, c: next_purchase(b, c)["wait"] / (7 if c.attrs["time_unit"] == "day" else 1),
+    ):
+        np.testing.assert_allclose(question(tree, days), question(buying, customers), rtol=1e-9)
+
+
+def test_a_median_wait_is_a_known_one():
+    # By scipy: P(wait <= t | alive) is Lomax(k, scale s).
+    k, s = 2.2426, 43.2736
+    alive = 0.7266
+    expected = stats.lomax.ppf(0.5 / alive, k, scale=s)
+    values = {name: np.full(4, v) for name, v in {"k": k, "s": s, "alive": alive}.items()}
+    from bayes_clv.predictions.waiting import _wait
+
+    wait = _wait(0.5, values["alive"], values["k"], np.log(values["s"]))
+    assert wait == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (
+            lambda b, c: purchases_pmf(b, c, 4, max_count=0),
+            "max_count must be a whole number from 1; it is 0",
+        ),
+        (lambda b, c: purchases_pmf(b, c, 4, max_count=10**7), "10,000,001 classes of 400 customers need"),
+        (lambda b, c: purchases_pmf(b, c, -4), "positive and finite"),
+        (lambda b, c: probability_active(b, c, 4, at_least=-1), "at_least must be a whole number from 0"),
+        (
+            lambda b, c: probability_active(b, c, 4, at_least=3, at_most=2),
+            "at_most must be a whole number from 3",
+        ),
+        (lambda b, c: retention_curve(b, c, []), r"times must rise, such as \['4 weeks'"),
+        (lambda b, c: retention_curve(b, c, [4, 4]), "times must rise"),
+        (lambda b, c: retention_curve(b, c, [4], by={"c00000": "x"}), "399 of 400 customers have no label"),
+        (lambda b, c: retention_curve(b, c, [4], by="kind"), "no column 'kind' to segment by"),
+        (
+            lambda b, c: retention_curve(b, c, [4], by=["x"] * 400),
+            "by must give a label for each customer id",
+        ),
+        (lambda b, c: retention_curve(b, c, range(1, 10**6)), "999,999 times|1,000,000 times of 400"),
+        (lambda b, c: next_purchase(b, c, quantiles=[0.5, 0.5]), "between 0 and 1 in rising order"),
+        (lambda b, c: next_purchase(b, c, quantiles=[0, 0.5]), "between 0 and 1 in rising order"),
+        (
+            lambda b, c: expected_residual_transactions(b, c, -0.1),
+            "annual_discount_rate must not be negative",
+        ),
+        (
+            lambda b, c: expected_residual_transactions(b, c, 0.1, max_memory=1e3),
+            "500 draws of 400 customers need",
+        ),
+    ],
+)
+def test_bad_questions_are_refused(buying, customers, question, message):
+    with pytest.raises(InputError, match=message):
+        question(buying, customers)
