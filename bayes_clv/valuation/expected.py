@@ -43,7 +43,7 @@ LANES = POINTS.size
 PANEL_GROWTH = 3.0
 PANEL_DISCOUNT = 0.5
 SERIES_TERMS = 400.0
-TOLERANCE = 1e-10
+TOLERANCE = 1e-9
 
 
 def nodes(horizon: float, discount: float, smallest_scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -156,6 +156,15 @@ def _starts(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(new), np.cumsum(new) - 1
 
 
+def _tile_bounds(age: np.ndarray, frequency: np.ndarray, step: int) -> list[int]:
+    """Return the bounds of tiles of about ``step`` rows, at most twice, that split few equal (T, frequency)."""
+    groups, _ = _starts(age, frequency)
+    wanted = np.arange(0, age.size, step)
+    snapped = groups[np.searchsorted(groups, wanted, side="right") - 1]
+    chosen = np.where(wanted - snapped < step, snapped, wanted)
+    return [*np.unique(chosen).tolist(), age.size]
+
+
 def _whole(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
@@ -229,10 +238,10 @@ def expected_value(
     rows = count.size
     mean = np.empty(rows)
     kept = np.empty((rows if keep_draws else 0, draws))
-    step = max(1, TILE // draws)
+    bounds = _tile_bounds(histories.columns["T"], histories.columns["frequency"], max(1, TILE // draws))
 
-    def tile(start: int) -> np.ndarray:
-        part = slice(start, min(start + step, rows))
+    def tile(index: int) -> np.ndarray:
+        part = slice(bounds[index], bounds[index + 1])
         age, frequency, recency, occasions, spent = (column[part] for column in histories.columns.values())
         alive_at, to_alive = _starts(age, frequency, recency)
         history = (x[alive_at, None] for x in (frequency, recency, age))
@@ -259,14 +268,14 @@ def expected_value(
         )
         return total
 
-    starts = range(0, rows, step)
-    workers = min(available_threads(threads), len(starts))
+    tiles = range(len(bounds) - 1)
+    workers = min(available_threads(threads), len(tiles))
     total = np.zeros(draws)
     with ThreadPoolExecutor(max_workers=workers) as executor:
-        for index, part in enumerate(executor.map(tile, starts) if workers > 1 else map(tile, starts)):
+        for index, part in enumerate(executor.map(tile, tiles) if workers > 1 else map(tile, tiles)):
             total += part
             if progress is not None:
-                progress(min((index + 1) * step, rows), rows)
+                progress(bounds[index + 1], rows)
 
     about = {"units": "money", "level": "expected"}
     if keep_draws:
