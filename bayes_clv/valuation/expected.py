@@ -10,8 +10,8 @@ The value of a draw is margin * P(alive) * D * E[spend of an occasion]; buying a
 **What makes it fast.** D depends on (frequency, T) alone, P(alive) on recency too, spend on frequency and mean
 spend, so each is computed on the distinct rows of its own columns (CDNOW's 2,357 customers have 464 of the
 first). The integral over t is Lobatto's; M at all its nodes and at H is one sum over the number of
-purchases, whose dropout factors the nodes share. Lobatto's five points a panel need four evaluations, since
-M(0) = 0 and the last is H. Long series leave for ``purchases_while_alive``, node by node.
+purchases, whose coefficients nodes and customers of one frequency share. Lobatto's five points a panel need four
+evaluations, since M(0) = 0 and the last is H. Long series leave for ``purchases_while_alive``, node by node.
 
 Rejected: monthly differences of the expected purchases, as lifetimes and PyMC-Marketing do. They cost 12
 evaluations of a hypergeometric function and discount each purchase to the end of its month.
@@ -42,7 +42,9 @@ LANES = POINTS.size
 # A panel ends where alpha + T + t has grown threefold or delta t by a half: relative error below 1e-7.
 PANEL_GROWTH = 3.0
 PANEL_DISCOUNT = 0.5
-SERIES_TERMS = 400.0
+# Beyond them, or where (1 + tau)^k would overflow, ``purchases_while_alive`` knows another way.
+SERIES_TERMS = 400
+LOG_OVERFLOW = 600.0
 TOLERANCE = 1e-9
 
 
@@ -69,68 +71,83 @@ def nodes(horizon: float, discount: float, smallest_scale: float) -> tuple[np.nd
     return time, weight
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _panel(k, a, big_b, z, mass):  # type: ignore[no-untyped-def]
-    """Return the sum over lanes of M, ``mass`` being weight * P(N = 0), by one recurrence over purchases."""
-    # Four scalars stay in registers; an array of four costs three times as much.
-    z0, z1, z2, z3 = z[0], z[1], z[2], z[3]
-    m0, m1, m2, m3 = mass[0], mass[1], mass[2], mass[3]
-    largest = max(max(z0, z1), max(z2, z3))
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _coefficients(k, a, big_b, z, d):  # type: ignore[no-untyped-def]
+    """Write d[n], n >= 1, with M = (1 - z)^k * sum of d[n]; return how many terms matter.
+
+    d[n] = (k)_n / n! z^n * sum_{j<n} (B)_j / (a+B)_j, all positive (see ``distributions.beta_dropout``).
+    """
+    mass = 1.0
     ratio = 1.0
     partial = 0.0
     total = 0.0
-    n = 0.0
-    while True:
-        for _ in range(4):
-            below = a + big_b + n
-            inverse = 1.0 / ((n + 1.0) * below)
-            step = (k + n) * below * inverse
-            partial += ratio
-            ratio *= (big_b + n) * (n + 1.0) * inverse
-            n += 1.0
-            m0 *= z0 * step
-            m1 *= z1 * step
-            m2 *= z2 * step
-            m3 *= z3 * step
-            term = ((m0 + m1) + (m2 + m3)) * partial
-            total += term
-        growth = largest * (k + n)
-        if growth < n and abs(term) * growth <= TOLERANCE * abs(total) * (n - growth):
-            return total
+    n = 0
+    while n < d.size - 1:
+        mass *= z * (k + n) / (n + 1.0)
+        partial += ratio
+        ratio *= (big_b + n) / (a + big_b + n)
+        n += 1
+        d[n] = mass * partial
+        total += d[n]
+        # From here each term is at most growth / n of the one before.
+        growth = z * (k + n)
+        if growth < n and d[n] * growth <= TOLERANCE * total * (n - growth):
+            return n
+    return 0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _discounted(shape, scale, dropout_a, dropout_b, same_scale, time, weight, out):  # type: ignore[no-untyped-def]
-    """Write D of each (row, draw); ``same_scale`` marks rows whose scale is the row's before."""
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _discounted(shape, scale, dropout_a, dropout_b, same_shape, time, weight, out):  # type: ignore[no-untyped-def]
+    """Write D of each (row, draw); ``same_shape`` marks rows that differ from the row before in scale alone.
+
+    Within such a run the scale rises: its first row has the largest z, which is in the coefficients.
+    """
     rows, draws = shape.shape
-    z = np.empty((draws, LANES))
-    log_growth = np.empty((draws, LANES))
-    mass = np.empty(LANES)
+    d = np.empty(SERIES_TERMS + 1)
     out[:] = 0.0
     for j in range(time.shape[0]):
-        for c in range(rows):
-            if c == 0 or not same_scale[c]:
-                for s in range(draws):
-                    for i in range(LANES):
-                        tau = time[j, i] / scale[c, s]
-                        z[s, i] = tau / (1.0 + tau)
-                        log_growth[s, i] = math.log1p(tau)
+        t0, t1, t2, t3 = time[j, 0], time[j, 1], time[j, 2], time[j, 3]
+        w0, w1, w2, w3 = weight[j, 0], weight[j, 1], weight[j, 2], weight[j, 3]
+        first = 0
+        while first < rows:
+            last = first + 1
+            while last < rows and same_shape[last]:
+                last += 1
             for s in range(draws):
-                k, a, big_b = shape[c, s], dropout_a[c, s], dropout_b[c, s]
-                longest = time[j, LANES - 1] / scale[c, s]
-                mean = k * longest
-                terms = mean + 6.0 * math.sqrt(mean * (1.0 + longest)) + 30.0 * (1.0 + longest)
-                if terms < SERIES_TERMS and k * log_growth[s, LANES - 1] < 600.0:
-                    for i in range(LANES):
-                        mass[i] = (
-                            weight[j, i] * math.exp(-k * log_growth[s, i]) if weight[j, i] != 0.0 else 0.0
-                        )
-                    out[c, s] += _panel(k, a, big_b, z[s], mass)
-                else:
-                    for i in range(LANES):
-                        if weight[j, i] != 0.0:
-                            tau = time[j, i] / scale[c, s]
-                            out[c, s] += weight[j, i] * purchases_while_alive(k, tau, a, big_b)
+                k, a, big_b = shape[first, s], dropout_a[first, s], dropout_b[first, s]
+                tau = t3 / scale[first, s]
+                z = tau / (1.0 + tau)
+                per_z = 1.0 / z
+                terms = 0
+                if k * tau < SERIES_TERMS and k * math.log1p(tau) < LOG_OVERFLOW:
+                    terms = _coefficients(k, a, big_b, z, d)
+                for c in range(first, last):
+                    total = 0.0
+                    size = scale[c, s]
+                    if terms == 0:
+                        # Too long a series: node by node, by the way that has no limit.
+                        for i in range(LANES):
+                            if weight[j, i] != 0.0:
+                                total += weight[j, i] * purchases_while_alive(k, time[j, i] / size, a, big_b)
+                        out[c, s] += total
+                        continue
+                    # Four scalars stay in registers; an array of four costs three times as much.
+                    i0, i1 = 1.0 / (size + t0), 1.0 / (size + t1)
+                    i2, i3 = 1.0 / (size + t2), 1.0 / (size + t3)
+                    z0, z1, z2, z3 = t0 * i0 * per_z, t1 * i1 * per_z, t2 * i2 * per_z, t3 * i3 * per_z
+                    m0 = m1 = m2 = m3 = 0.0
+                    for n in range(terms, 0, -1):
+                        m0 = (m0 + d[n]) * z0
+                        m1 = (m1 + d[n]) * z1
+                        m2 = (m2 + d[n]) * z2
+                        m3 = (m3 + d[n]) * z3
+                    if w0 != 0.0:
+                        total = w0 * m0 * math.exp(k * math.log(size * i0))
+                        total += w1 * m1 * math.exp(k * math.log(size * i1))
+                        total += w2 * m2 * math.exp(k * math.log(size * i2))
+                    total += w3 * m3 * math.exp(k * math.log(size * i3))
+                    out[c, s] += total
+            first = last
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -230,8 +247,8 @@ def expected_value(
             instead="Leave keep_draws=False: means and totals per draw need no such array.",
         )
     past = purchase_history(customers)
-    # Sorted so that equal (T, frequency) are neighbours, and within them equal recency.
-    columns = {name: past[name] for name in ("T", "frequency", "recency")} | spend_history(customers)
+    # Sorted so that equal (frequency, T) are neighbours, and within them equal recency.
+    columns = {name: past[name] for name in ("frequency", "T", "recency")} | spend_history(customers)
     histories = distinct_histories(columns)
     spend_values = paired(spend, draws)
     count = np.bincount(histories.row).astype(float)
@@ -242,17 +259,17 @@ def expected_value(
 
     def tile(index: int) -> np.ndarray:
         part = slice(bounds[index], bounds[index + 1])
-        age, frequency, recency, occasions, spent = (column[part] for column in histories.columns.values())
-        alive_at, to_alive = _starts(age, frequency, recency)
+        frequency, age, recency, occasions, spent = (column[part] for column in histories.columns.values())
+        alive_at, to_alive = _starts(frequency, age, recency)
         history = (x[alive_at, None] for x in (frequency, recency, age))
         alive, *states = posterior.formulas.future_state(*history, **posterior.values)
-        first, to_discounted = _starts(age, frequency)
+        first, to_discounted = _starts(frequency, age)
         pick = to_alive[first]
         shape = (pick.size, draws)
         k, scale, a, b = (_whole(x[pick] if np.ndim(x) == 2 else x, shape) for x in states)
         time, weight = nodes(length, rate, float(scale.min()))
         discounted = np.empty(shape)
-        _discounted(k, scale, a, b, np.r_[False, np.diff(age[first]) == 0], time, weight, discounted)
+        _discounted(k, scale, a, b, np.r_[False, np.diff(frequency[first]) == 0], time, weight, discounted)
         expected_spend = spend.formulas.expected_spend(occasions[:, None], spent[:, None], **spend_values)
         total = np.zeros(draws)
         _combine(
