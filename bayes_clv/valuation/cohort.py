@@ -1,0 +1,308 @@
+"""A cohort of new customers, from the first order on: what it will buy, be worth, and may have cost.
+
+A new customer has no history (x = t_x = T = 0), so that rate, dropout and spend are the population's. The
+first order happens at time 0, is paid like any other occasion and is not discounted; the repeat purchases follow
+as for any customer. Two answers at two levels, which differ a great deal:
+
+expected
+    What a new customer is worth on average, in closed form for each posterior draw: margin × expected spend
+    × (1 + discounted expected repeat purchases). Its spread over draws is what is not known about the population.
+    Acquisition pays up to here.
+outcome
+    What one new customer, or a cohort of a stated size, will bring: customers differ, and chance is added. Of a
+    cohort the relative spread falls with its size down to that of the expected level, and no further.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.predictions.engine import Money, Plan, simulate_futures
+from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
+from bayes_clv.predictions.future import checked_periods, equal_periods, with_periods
+from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems
+from bayes_clv.predictions.streams import customer_keys
+from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration
+from bayes_clv.valuation.value import checked_margin
+
+# Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
+POOLED = 1_000_000
+# Gauss-Legendre nodes of the discounted purchases, in log(1 + t / time scale).
+NODES = 48
+
+_DESCRIPTIONS = {
+    "purchases_total": ("purchase occasions of the cohort, first orders included", "count", "outcome"),
+    "spend_total": ("spend of the cohort, first orders included", "money", "outcome"),
+    "value_total": ("value of the cohort after margin and discount", "money", "outcome"),
+    "lifetime_value_total": ("value of the cohort net of its acquisition", "money", "outcome"),
+    "purchases_period_total": ("purchase occasions of the cohort in the period", "count", "outcome"),
+    "value_period_total": ("value of the cohort in the period", "money", "outcome"),
+    "value_expected": ("expected value of a new customer after margin and discount", "money", "expected"),
+    "lifetime_value_expected": (
+        "expected value of a new customer net of acquisition",
+        "money",
+        "expected",
+    ),
+    "purchases_expected": (
+        "expected purchase occasions of a new customer, first order included",
+        "count",
+        "expected",
+    ),
+    "probability_repeat": ("probability that a new customer buys again", "probability", "outcome"),
+    "probability_profit": (
+        "probability that a new customer is worth more than its acquisition",
+        "probability",
+        "outcome",
+    ),
+}
+
+
+def predict_cohort(
+    buying: xr.DataTree,
+    spending: xr.DataTree,
+    size: int,
+    *,
+    horizon: str | float = "52 weeks",
+    margin: float = 1.0,
+    annual_discount_rate: float = 0.0,
+    acquisition_cost: float = 0.0,
+    periods: int | None = None,
+    seed: int,
+    threads: int | None = None,
+    max_memory: float = MAX_MEMORY,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Return what ``size`` customers who order for the first time today will bring over the horizon.
+
+    Parameters
+    ----------
+    buying, spending
+        Posteriors of ``clv.fit("bg_nbd", ...)`` and ``clv.fit("gamma_gamma", ...)``, in one time unit.
+    size
+        Customers of the cohort, all acquired at time 0.
+    horizon
+        ``"52 weeks"`` from the first order, or a bare number in the data's time unit.
+    margin, annual_discount_rate
+        As in ``clv.predict_value``. The first order, at time 0, is not discounted.
+    acquisition_cost
+        Money per customer.
+    periods
+        Also return totals by equal parts of the horizon, this many; the first orders belong to the first.
+    seed, threads, max_memory, progress
+        As in ``clv.predict``. The first customers of a larger cohort are those of a smaller one.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of the cohort, over (chain, draw): purchases_total, spend_total, value_total and lifetime_value_total
+        (net of acquisition); with ``periods`` purchases_period_total and value_period_total (chain, draw,
+        period). Of one new customer, expected level, over (chain, draw): purchases_expected, value_expected (what
+        a new customer may cost) and lifetime_value_expected. Of one new customer, outcome level, scalars:
+        value_mean, _sd, _q05, _q25, _q50, _q75, _q95, lifetime_value_mean and _q05 to _q95, probability_repeat and
+        probability_profit; quantiles and probabilities are those of ``pooled_futures`` simulated customers.
+        First orders are included everywhere.
+
+    Raises
+    ------
+    InputError
+        As in ``clv.predict_value``, or a size or cost that cannot be.
+
+    Notes
+    -----
+    Gamma-Gamma is fitted to repeat occasions; the first order is taken to be spent like them. Compare with
+    ``customers["first_spend"]`` where first orders are known to be smaller or larger. Where q <= 1 in a draw expected
+    spend is infinite: value_expected is infinite in that draw and value_mean NaN, with ``reasons``.
+
+    Examples
+    --------
+    >>> cohort = predict_cohort(
+    ...     buying, spending, 1000, horizon="2 years", margin=0.3, annual_discount_rate=0.1, seed=1
+    ... )  # doctest: +SKIP
+    >>> cohort["value_expected"].quantile([0.05, 0.95])  # doctest: +SKIP
+    """
+    people = _checked_size(size)
+    share, cost = checked_margin(margin), _checked_cost(acquisition_cost)
+    posterior = parameters(buying, "buying").repeated()
+    payments = parameters(spending, "spending")
+    time_unit = _one_time_unit(buying, spending)
+    length = duration(horizon, time_unit)
+    rate = discount_rate(annual_discount_rate, time_unit)
+    count = checked_periods(periods)
+    if count is not None:
+        refuse_too_large(
+            2 * count * posterior.size,
+            max_memory,
+            what=f"{count:,} periods of {posterior.size:,} draws",
+            instead="Ask for fewer periods.",
+        )
+    plan = _plan(posterior, payments, people, length, rate, seed)
+    if count is not None:
+        plan = replace(plan, calendar=equal_periods(length, count, 1))
+    totals = simulate_futures(plan, threads=threads, progress=progress)
+    assert totals.spend_total is not None
+    assert totals.value_total is not None
+    some = min(people, math.ceil(POOLED / posterior.size))
+    pooled = simulate_futures(
+        replace(plan, row=plan.row[:some], keys=plan.keys[:some], calendar=None, keep=True), threads=threads
+    ).kept
+    repeats, values = pooled["purchases"] > 1, share * pooled["value"].ravel()
+
+    bought, value = expected_new_customer(posterior, payments, length, rate)
+    data = {
+        "purchases_total": posterior.unstack(totals.purchases_total),
+        "spend_total": posterior.unstack(totals.spend_total),
+        "value_total": posterior.unstack(share * totals.value_total),
+        "lifetime_value_total": posterior.unstack(share * totals.value_total - people * cost),
+        "purchases_expected": posterior.unstack(bought),
+        "value_expected": posterior.unstack(share * value),
+        "lifetime_value_expected": posterior.unstack(share * value - cost),
+        "probability_repeat": ((), float(repeats.mean())),
+        "probability_profit": ((), float((values > cost).mean())),
+    }
+    if totals.period_total is not None and totals.value_period_total is not None:
+        data["purchases_period_total"] = posterior.unstack(totals.period_total, PERIOD)
+        data["value_period_total"] = posterior.unstack(share * totals.value_period_total, PERIOD)
+    mean = share * float(totals.value_total.mean()) / people
+    sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
+    mean, sd, reasons = _existing_moments(mean, sd, payments)
+    data |= {"value_mean": ((), mean), "value_sd": ((), sd), "lifetime_value_mean": ((), mean - cost)}
+    for q, quantile in zip(QUANTILES, np.quantile(values, QUANTILES, method="inverted_cdf"), strict=True):
+        data[f"value_q{round(100 * q):02d}"] = ((), float(quantile))
+        data[f"lifetime_value_q{round(100 * q):02d}"] = ((), float(quantile) - cost)
+    cohort = xr.Dataset(data, coords=posterior.coords(), attrs={"time_unit": time_unit})
+    if count is not None:
+        cohort = with_periods(cohort, length, count)
+    return _described(cohort).assign_attrs(
+        size=people,
+        horizon=length,
+        margin=share,
+        annual_discount_rate=float(annual_discount_rate),
+        discount_rate=rate,
+        acquisition_cost=cost,
+        seed=int(seed),
+        draws=posterior.size,
+        pooled_futures=int(values.size),
+        problems=json.dumps(problems(buying, spending)),
+        reasons=json.dumps(reasons),
+    )
+
+
+def expected_new_customer(
+    posterior: Parameters, payments: Parameters, horizon: float, discount: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return expected purchases and discounted spend of a new customer per draw, first order included.
+
+    The discounted repeat purchases are exp(-delta H) M(H) + delta times the integral of exp(-delta t) M(t), by parts,
+    M(t) the family's expected purchases of a new customer; infinite where expected spend is.
+    """
+    values = posterior.values
+    formulas = posterior.formulas
+    # M bends on the time scale of a new customer's rate and on no shorter one.
+    scale = np.broadcast_to(formulas.future_state(0.0, 0.0, 0.0, **values)[2], posterior.size)[:, None]
+    repeats = formulas.expected_purchases(horizon, 0.0, 0.0, 0.0, **values)
+    discounted = repeats
+    if discount != 0.0:
+        point, weight = np.polynomial.legendre.leggauss(NODES)
+        half = np.log1p(horizon / scale) / 2
+        growth = half * (1 + point)
+        time = scale * np.expm1(growth)
+        each = formulas.expected_purchases(
+            time, 0.0, 0.0, 0.0, **{name: value[:, None] for name, value in values.items()}
+        )
+        inner = half * weight * (scale + time) * np.exp(-discount * time) * each
+        discounted = math.exp(-discount * horizon) * repeats + discount * inner.sum(axis=1)
+    each = payments.formulas.population_mean_spend(**paired(payments, posterior.size))
+    return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
+
+
+def _plan(
+    posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
+) -> Plan:
+    """Return the plan of a cohort: one history, of nothing, shared by all."""
+    values = paired(payments, posterior.size)
+
+    def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        nothing = np.zeros((rows.size, 1))
+        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(
+            nothing, nothing, nothing, **posterior.values
+        )
+        return result
+
+    def spend_state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nothing = np.zeros((rows.size, 1))
+        result: tuple[np.ndarray, np.ndarray] = payments.formulas.spend_state(nothing, nothing, **values)
+        return result
+
+    return Plan(
+        purchase_state=state,
+        row=np.zeros(size, dtype=np.int64),
+        keys=customer_keys(range(size), seed, purpose="cohort"),
+        horizon=np.array([horizon]),
+        draws=posterior.size,
+        money=Money(state=spend_state, occasion_shape=values["p"], discount=discount),
+        first_order=True,
+    )
+
+
+def _existing_moments(mean: float, sd: float, payments: Parameters) -> tuple[float, float, list[str]]:
+    """Return mean and standard deviation, NaN where a draw has none, and the reasons."""
+    shape, _ = payments.formulas.spend_state(0.0, np.nan, **payments.values)
+    reasons = []
+    for moment, what in (
+        (1, "expected spend of a new customer is infinite"),
+        (2, "its variance is infinite"),
+    ):
+        lacking = int((np.broadcast_to(shape, payments.size) <= moment).sum())
+        if not lacking:
+            continue
+        name = "value_mean, lifetime_value_mean" if moment == 1 else "value_sd"
+        reasons.append(
+            f"{name}: NaN, because {what} in {lacking} of {payments.size} posterior draws (shape of the rate of "
+            f"spend at most {moment}). Use the quantiles, or a stronger prior on q."
+        )
+        sd = math.nan
+        if moment == 1:
+            mean = math.nan
+    return mean, sd, reasons
+
+
+def _described(cohort: xr.Dataset) -> xr.Dataset:
+    for name in cohort.data_vars:
+        key = str(name)
+        if key in _DESCRIPTIONS:
+            text, units, level = _DESCRIPTIONS[key]
+        else:
+            stem, _, statistic = key.rpartition("_")
+            net = " net of acquisition" if stem == "lifetime_value" else ""
+            text, units, level = f"value of one new customer{net} ({statistic})", "money", "outcome"
+        cohort[name].attrs = {"long_name": text, "units": units, "level": level}
+    return cohort
+
+
+def _one_time_unit(buying: xr.DataTree, spending: xr.DataTree) -> str:
+    units = [str(tree.attrs.get("time_unit", UNSTATED)) for tree in (buying, spending)]
+    if units[0] != units[1]:
+        raise InputError(
+            f"The buying posterior's time unit is {units[0]!r} and the spending posterior's is {units[1]!r}. Fit both "
+            "on the same customers."
+        )
+    return units[0]
+
+
+def _checked_size(size: int) -> int:
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise InputError(f"size must be a whole number of customers from 1; it is {size!r}.")
+    return int(size)
+
+
+def _checked_cost(cost: float) -> float:
+    number = isinstance(cost, (int, float, np.number)) and not isinstance(cost, bool)
+    if not number or not (math.isfinite(cost) and cost >= 0):
+        raise InputError(
+            f"acquisition_cost must be one finite amount of money per customer, not negative; it is {cost!r}."
+        )
+    return float(cost)
