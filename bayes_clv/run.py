@@ -156,12 +156,18 @@ def _run_into(
         if spending is not None:
             save(spending, work / "spending.nc")
     with stages.stage("simulate every customer's future"):
-        value, score, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
+        value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
+    with stages.stage("score the holdout"):
+        score, evaluation = _scores(customers, held_out, buying, tracking)
     with stages.stage("write the table of customers"):
         from bayes_clv.valuation import customer_table
 
         customer_table(value).to_parquet(work / "customers.parquet", index=False)
     record = _record(settings, customers, buying, spending, value, score, seeds)
+    if evaluation is not None:
+        from bayes_clv.predictions import evaluation_record
+
+        record["evaluation"] = evaluation_record(evaluation)
     with stages.stage("draw figures and report"):
         from bayes_clv.views import report
 
@@ -174,6 +180,7 @@ def _run_into(
             customers=customers,
             value=value,
             score=score,
+            evaluation=evaluation,
             tracking=tracking,
             history=_example_histories(settings, customers),
             figures=work / "figures",
@@ -243,9 +250,9 @@ def _futures(
     spending: "xr.DataTree | None",
     horizon: str | float,
     seeds: dict[str, int],
-) -> tuple["xr.Dataset", dict[str, Any] | None, "xr.Dataset"]:
-    """Return the value, the holdout's scores (from a future as long as the holdout) and the tracking."""
-    from bayes_clv.predictions import predict, score_holdout, simulate_tracking
+) -> tuple["xr.Dataset", "xr.Dataset | None", "xr.Dataset"]:
+    """Return the value, the future over the holdout where there is one, and the tracking."""
+    from bayes_clv.predictions import predict, simulate_tracking
     from bayes_clv.schema import duration
     from bayes_clv.valuation import predict_value
 
@@ -263,12 +270,23 @@ def _futures(
             seed=seeds["future"],
         )
     length = customers.attrs.get("holdout_duration")
-    score = None
+    held_out = None
     if length is not None:
         same = math.isclose(duration(horizon, customers.attrs["time_unit"]), length, rel_tol=1e-9)
-        future = value if same else predict(buying, customers, length, seed=seeds["future"])
-        score = score_holdout(customers, future)
-    return value, score, simulate_tracking(buying, customers, seed=seeds["tracking"])
+        held_out = value if same else predict(buying, customers, length, seed=seeds["future"])
+    return value, held_out, simulate_tracking(buying, customers, seed=seeds["tracking"])
+
+
+def _scores(
+    customers: "xr.Dataset", held_out: "xr.Dataset | None", buying: "xr.DataTree", tracking: "xr.Dataset"
+) -> tuple[dict[str, Any] | None, "xr.Dataset | None"]:
+    """Return the model's own scores on the holdout, and those beside simple rules."""
+    if held_out is None:
+        return None, None
+    from bayes_clv.predictions import evaluate, score_holdout
+
+    score = score_holdout(customers, held_out)
+    return score, evaluate(customers, held_out, buying=buying, tracking=tracking)
 
 
 def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:

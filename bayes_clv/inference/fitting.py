@@ -157,6 +157,8 @@ def fit(
         "family": family,
         "method": method,
         "time_unit": dataset.attrs.get("time_unit", UNSTATED),
+        # The last day that the fit has seen, so that no forecast of days before it is scored as one.
+        "until": str(dataset.attrs.get("until", "")),
         "customers": int(count.sum()),
         "distinct_rows": int(count.size),
         "customers_left_out": left_out,

@@ -268,6 +268,7 @@ def simulate(
         draws=posterior.size,
         expected_draws=posterior.thin(EXPECTED_DRAWS).size,
         family=posterior.family,
+        fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",
         problems=json.dumps(problems(buying) if spending is None else problems(buying, spending)),
     )

@@ -86,6 +86,12 @@ def matched_holdout(customers: xr.Dataset, future: xr.Dataset) -> xr.Dataset:
             f"The future runs {horizon:g} {future.attrs.get('time_unit')}s and the holdout {float(length):g} "
             f"{unit}s. Predict over the holdout: horizon=customers.attrs['holdout_duration']."
         )
+    seen, start = str(future.attrs.get("fitted_until", "")), str(customers.attrs.get("until", ""))
+    if seen and start and seen > start:
+        raise InputError(
+            f"The posterior was fitted on orders until {seen}, and the holdout begins after {start}: scoring it there "
+            f"would be in-sample. Fit on customers summarised with until={start!r}."
+        )
     ids = future[CUSTOMER].values
     if set(ids) != set(customers[CUSTOMER].values) or ids.size != customers.sizes[CUSTOMER]:
         raise InputError("The future is not of these customers: their ids differ.")

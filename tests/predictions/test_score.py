@@ -95,3 +95,11 @@ def test_only_a_forecast_of_this_holdout_is_scored(make_buying, customers, futur
     changed = customers.assign(holdout_purchases=customers["holdout_purchases"] + 1)
     with pytest.raises(InputError, match="not simulated beside this holdout"):
         score_holdout(changed, future)
+
+
+def test_a_posterior_that_has_seen_the_holdout_is_refused(make_buying, customers):
+    late = make_buying(draws=10)
+    late.attrs["until"] = "1998-01-31"
+    future = predict(late, customers, 39.0, seed=1)
+    with pytest.raises(InputError, match="fitted on orders until 1998-01-31.*would be in-sample"):
+        score_holdout(customers, future)
