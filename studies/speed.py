@@ -122,7 +122,7 @@ class Measurement:
     cache: str = ""
     cold: bool = False
     processes: int = 1
-    seconds_limit: float = 900.0
+    seconds_limit: float = 600.0
     memory_limit_mb: float = 12_000.0
     note: str = ""
 
@@ -514,7 +514,35 @@ class Runner:
             result = guarded(command, env, work, *limits)
         except OSError as error:
             return {"failed": str(error)[:160]}
-        return {"seconds": result["wall"], "peak_mb": result["tree_peak_mb"]} | result
+        if measurement.imports:
+            # Over before its memory is looked at.
+            del result["tree_peak_mb"]
+        return {"seconds": result["wall"]} | result
+
+
+def hopeless(
+    measurement: Measurement, measured: list[tuple[Measurement, dict[str, Any]]]
+) -> dict[str, Any] | None:
+    """Return a failed record when a smaller size of a peer's series failed, or foretells the time limit."""
+    if measurement.package != THEIRS:
+        return None
+    for smaller, record in measured:
+        same = (smaller.task, smaller.package, smaller.method, smaller.data, smaller.draws)
+        asked = (
+            measurement.task,
+            measurement.package,
+            measurement.method,
+            measurement.data,
+            measurement.draws,
+        )
+        if same != asked or not smaller.customers < measurement.customers:
+            continue
+        if "failed" in record:
+            return {"failed": f"not run, since {smaller.customers:,} customers failed"}
+        foretold = record["seconds"] * measurement.customers / smaller.customers
+        if foretold > 1.5 * measurement.seconds_limit:
+            return {"failed": f"not run: {smaller.customers:,} customers foretell {foretold:,.0f} s"}
+    return None
 
 
 def _compiled(cache: Path) -> set[str]:
@@ -653,11 +681,9 @@ def claims(measured: list[tuple[Measurement, dict[str, Any]]], sizes: Sizes) -> 
         ("outcome", VALUE_OUTCOME_RATIO),
     ):
         mine = of("value", OURS, method, "sample")
-        what = (
-            f"12-month value, {sizes.value_customers:,} × {sizes.value_draws:,}, {method}: PyMC-Marketing's"
-        )
+        what = f"12-month value, {sizes.value_customers:,} × {sizes.value_draws:,}, {method}"
         state(
-            f"{what} time over ours",
+            f"{what}: PyMC-Marketing's time over ours",
             ratio(peer.get("seconds"), mine.get("seconds")),
             threshold,
             at_least=True,
@@ -787,6 +813,9 @@ def draw(rows: list[dict[str, Any]], sizes: Sizes, path: Path) -> None:
                 ax.plot(*zip(*points, strict=True), line, color=colour, label=label, ms=5)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:,g}" if value < 1e6 else f"{value:,.0f}")
+            axis.set_minor_formatter(lambda _value, _: "")
         ax.set_xlabel("customers")
         ax.set_ylabel("seconds")
         ax.set_title(f"52 weeks of every customer, {sizes.draws:,} posterior draws", loc="left", fontsize=11)
@@ -830,6 +859,8 @@ def main() -> None:
     wanted = {name for name in options.only.split(",") if name}
     measured = []
     began = time.perf_counter()
+    if os.getloadavg()[0] > 0.5:
+        print(f"The machine is busy (load {os.getloadavg()[0]:.1f}): ratios will be noisy.", flush=True)
     for index, measurement in enumerate(measurements):
         if wanted and measurement.task not in wanted:
             continue
@@ -845,7 +876,7 @@ def main() -> None:
             end=" ",
             flush=True,
         )
-        record = runner.measure(measurement, retry=options.retry)
+        record = hopeless(measurement, measured) or runner.measure(measurement, retry=options.retry)
         measured.append((measurement, record))
         told = record.get("failed") or f"{record.get('seconds', math.nan):.3g} s"
         print("->", told, "(from before)" if record.get("known") else "", flush=True)
@@ -853,6 +884,8 @@ def main() -> None:
     rows = [as_row(measurement, record, counts) for measurement, record in measured]
     add_ratios(rows)
     judged = claims(measured, sizes)
+    if wanted:
+        judged = [claim for claim in judged if claim["number"] is not None]
     versions = runner.versions()
     print("\n" + table(rows, COLUMNS))
     print(

@@ -60,3 +60,14 @@ def test_ratios_are_costs_over_the_reference(tmp_path):
     ratios = {(row["package"], row["method"]): row["ratio"] for row in rows}
     assert ratios[speed.THEIRS, "expected, each draw"] == pytest.approx(100)
     assert ratios[speed.OURS, "expected, mean streamed"] == 1
+
+
+def test_a_peers_larger_size_is_not_run_after_a_smaller_one_failed(tmp_path):
+    series = [
+        m for m in speed.plan(speed.Sizes(), tmp_path) if (m.task, m.package) == ("outcome", speed.THEIRS)
+    ]
+    small, middle, large = series
+    assert speed.hopeless(middle, [(small, {"seconds": 1.0})]) is None
+    assert "1,000 customers" in speed.hopeless(middle, [(small, {"failed": "stopped"})])["failed"]
+    # 1,000 s for ten times as many is beyond 1.5 times the limit.
+    assert "1,000 s" in speed.hopeless(large, [(middle, {"seconds": 100.0})])["failed"]
