@@ -1,11 +1,12 @@
 """The mathematics, one family a file: pure functions of arrays.
 
 Every family offers ``NAME``, ``SUMMARY``, ``CAUTION`` and ``MEANINGS`` (its words), ``QUANTITIES``,
-``data_scale`` and ``parameters`` (what is sampled, on which scale, and how the paper's parameters follow), and
-``CHECKED`` with ``replicate`` (predictive checks). A purchase family offers ``PARAMETERS``, ``OBSERVED``,
-``likelihood_terms``, ``log_likelihood``, ``simulate``, ``simulate_purchase_times``, ``latent_draws``,
-``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``, ``purchases_at_least``,
-``discounted_residual_transactions``, ``survival`` and ``future_state``. To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
+``data_scale`` and ``parameters`` (what is sampled, on which scale, and how the paper's parameters follow),
+and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family offers ``PARAMETERS``,
+``OBSERVED``, ``likelihood_terms``, ``log_likelihood``, ``simulate``, ``simulate_purchase_times``,
+``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
+``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``.
+To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
 """
 
 from importlib import import_module
