@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         survival,
     )
     from bayes_clv.schema import InputError
-    from bayes_clv.valuation import customer_table, predict_value
+    from bayes_clv.valuation import customer_table, expected_value, predict_cohort, predict_value
     from bayes_clv.views import report
 
 __version__ = version("bayes_clv")
@@ -79,7 +79,7 @@ _HOME = {
         "survival",
     ),
     "schema": ("InputError",),
-    "valuation": ("customer_table", "predict_value"),
+    "valuation": ("customer_table", "expected_value", "predict_cohort", "predict_value"),
     "views": ("report",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -96,11 +96,13 @@ __all__ = [
     "evaluation_table",
     "expected_purchases",
     "expected_residual_transactions",
+    "expected_value",
     "fit",
     "load",
     "load_cdnow",
     "next_purchase",
     "predict",
+    "predict_cohort",
     "predict_value",
     "probability_active",
     "probability_alive",

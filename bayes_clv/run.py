@@ -111,8 +111,10 @@ def run(
 
     Examples
     --------
-    >>> from bayes_clv.run import Settings, run
-    >>> run(Settings(orders="orders.csv", out=Path("clv-run")))  # doctest: +SKIP
+    >>> settings = Settings(orders, Path("results"), until="1997-09-30", method="laplace", draws=50)
+    >>> record = run(settings)
+    >>> record["customers"]
+    2357
     """
     # Resolved, so that a link stays and what it points to is replaced.
     out = Path(settings.out).resolve()

@@ -193,7 +193,7 @@ def baseline(
 
     Examples
     --------
-    >>> baseline("past_rate", customers, horizon="39 weeks").purchases  # doctest: +SKIP
+    >>> forecast = baseline("past_rate", customers, horizon="39 weeks").purchases
     """
     if name not in BASELINES:
         raise InputError(f"Baseline {name!r} is not known. Use any of {', '.join(BASELINES)}.")

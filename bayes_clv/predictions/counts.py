@@ -62,7 +62,7 @@ def purchases_pmf(
 
     Examples
     --------
-    >>> purchases_pmf(buying, customers, "4 weeks", max_count=3)  # doctest: +SKIP
+    >>> pmf = purchases_pmf(buying, customers, "4 weeks", max_count=3)
     """
     last = _whole(max_count, "max_count", 1)
     refuse_too_large(
@@ -120,8 +120,8 @@ def probability_active(
 
     Examples
     --------
-    >>> probability_active(buying, customers, "4 weeks")  # doctest: +SKIP
-    >>> probability_active(buying, customers, "1 year", at_least=2, at_most=5)  # doctest: +SKIP
+    >>> any_purchase = probability_active(buying, customers, "4 weeks")
+    >>> two_to_five = probability_active(buying, customers, "1 year", at_least=2, at_most=5)
     """
     low = _whole(at_least, "at_least", 0)
     high = None if at_most is None else _whole(at_most, "at_most", low)

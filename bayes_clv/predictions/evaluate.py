@@ -135,7 +135,7 @@ def evaluate(
 
     Examples
     --------
-    >>> evaluate(customers, predict(buying, customers, "39 weeks", seed=1), buying=buying)  # doctest: +SKIP
+    >>> evaluation = evaluate(customers, future, buying=buying)
     """
     unknown = [name for name in baselines if name not in BASELINES]
     if unknown:

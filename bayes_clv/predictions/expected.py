@@ -153,7 +153,7 @@ def probability_alive(
 
     Examples
     --------
-    >>> probability_alive(buying, customers).mean(("chain", "draw"))  # doctest: +SKIP
+    >>> alive = probability_alive(buying, customers).mean(("chain", "draw"))
     """
     return _per_draw(
         buying, customers, "probability_alive", lambda known: known.formulas.probability_alive, max_memory
@@ -187,7 +187,7 @@ def expected_purchases(
 
     Examples
     --------
-    >>> expected_purchases(buying, customers, "52 weeks")  # doctest: +SKIP
+    >>> purchases = expected_purchases(buying, customers, "52 weeks")
     """
     return _over_horizon(buying, customers, horizon, "purchases_expected", "expected_purchases", max_memory)
 
@@ -206,7 +206,7 @@ def survival(
 
     Examples
     --------
-    >>> survival(buying, customers, "1 year")  # doctest: +SKIP
+    >>> alive = survival(buying, customers, "1 year")
     """
     result = _over_horizon(buying, customers, horizon, "survival", "survival", max_memory)
     result.attrs |= {
@@ -257,7 +257,7 @@ def expected_residual_transactions(
 
     Examples
     --------
-    >>> expected_residual_transactions(buying, customers, 0.15).mean(("chain", "draw"))  # doctest: +SKIP
+    >>> dert = expected_residual_transactions(buying, customers, 0.15).mean(("chain", "draw"))
     """
     rate = discount_rate(annual_discount_rate, shared_time_unit(buying, customers))
     if rate < 0:

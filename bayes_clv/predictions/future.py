@@ -389,7 +389,7 @@ def predict(
 
     Examples
     --------
-    >>> future = predict(buying, customers, "52 weeks", seed=1)  # doctest: +SKIP
+    >>> future = predict(buying, customers, "52 weeks", seed=1)
     """
     return simulate(
         buying,

@@ -69,7 +69,7 @@ def retention_curve(
 
     Examples
     --------
-    >>> retention_curve(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])  # doctest: +SKIP
+    >>> curve = retention_curve(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])
     """
     posterior = parameters(buying, "buying").thin(draws)
     check_customers(customers)

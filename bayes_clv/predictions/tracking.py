@@ -56,7 +56,7 @@ def simulate_tracking(
 
     Examples
     --------
-    >>> tracking = simulate_tracking(buying, customers, seed=1)  # doctest: +SKIP
+    >>> tracking = simulate_tracking(buying, customers, seed=1)
     """
     posterior = parameters(buying, "buying").repeated().thin(draws)
     check_customers(customers)

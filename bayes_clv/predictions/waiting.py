@@ -128,7 +128,7 @@ def next_purchase(
 
     Examples
     --------
-    >>> next_purchase(buying, customers)["wait"].sel(quantile=0.5)  # doctest: +SKIP
+    >>> median_wait = next_purchase(buying, customers)["wait"].sel(quantile=0.5)
     """
     levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
     rising = levels.ndim == 1 and levels.size > 0 and (np.diff(levels) > 0).all()

@@ -230,7 +230,7 @@ def expected_value(
 
     Examples
     --------
-    >>> expected_value(buying, spending, customers, horizon="1 year", margin=0.3)  # doctest: +SKIP
+    >>> mean = expected_value(buying, spending, customers, horizon="1 year", margin=0.3)
     """
     posterior, spend = parameters(buying, "buying"), parameters(spending, "spending")
     check_customers(customers)

@@ -60,7 +60,7 @@ def customer_table(value: xr.Dataset) -> "pd.DataFrame":
 
     Examples
     --------
-    >>> customer_table(value).to_parquet("customers.parquet")  # doctest: +SKIP
+    >>> customer_table(value).to_parquet("customers.parquet")
     """
     import pandas as pd
 

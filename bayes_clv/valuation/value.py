@@ -178,7 +178,7 @@ def predict_value(
     --------
     >>> value = predict_value(
     ...     buying, spending, customers, horizon="52 weeks", margin=0.3, annual_discount_rate=0.10, seed=1
-    ... )  # doctest: +SKIP
+    ... )
     """
     check_customers(customers)
     share = checked_margin(margin)

@@ -145,8 +145,8 @@ def report(
 
     Examples
     --------
-    >>> clv.report("report.html", buying=buying, spending=spending,
-    ...            customers=customers, value=value)  # doctest: +SKIP
+    >>> page = clv.report("report.html", buying=buying, spending=spending,
+    ...                   customers=customers, value=value)
     """
     from importlib.resources import files
 

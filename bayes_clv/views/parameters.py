@@ -77,7 +77,7 @@ def plot_diagnostics(posterior: xr.DataTree) -> Any:
 
     Examples
     --------
-    >>> collection = clv.plot_diagnostics(buying)  # doctest: +SKIP
+    >>> collection = plot_diagnostics(buying)
     """
     import arviz as az
 

@@ -1,0 +1,38 @@
+"""What the examples in docstrings stand on: CDNOW, fitted quickly, and a folder to write to."""
+
+import pytest
+from _pytest.doctest import DoctestItem
+
+import bayes_clv as clv
+
+
+@pytest.fixture(scope="session")
+def example_road():
+    """Return the names that examples use."""
+    orders = clv.load_cdnow()
+    customers = clv.summarize(orders, until="1997-09-30", holdout_until="1998-06-30")
+    fits = {
+        role: clv.fit(family, customers, method="laplace", draws=50, seed=1, include=("prior",))
+        for role, family in (("buying", "bg_nbd"), ("spending", "gamma_gamma"))
+    }
+    value = clv.predict_value(*fits.values(), customers, horizon="39 weeks", seed=1)
+    future = clv.predict(fits["buying"], customers, "39 weeks", seed=1)
+    evaluation = clv.evaluate(customers, future, buying=fits["buying"], draws=20)
+    return {
+        "clv": clv,
+        "orders": orders,
+        "customers": customers,
+        **fits,
+        "value": value,
+        "future": future,
+        "evaluation": evaluation,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _examples(request, doctest_namespace, tmp_path, monkeypatch):
+    if isinstance(request.node, DoctestItem):
+        monkeypatch.chdir(tmp_path)
+        words = " ".join(example.source for example in request.node.dtest.examples)
+        if any(name in words for name in ("buying", "customers", "evaluation", "orders", "value")):
+            doctest_namespace.update(request.getfixturevalue("example_road"))
