@@ -64,6 +64,7 @@ def purchases_pmf(
     --------
     >>> pmf = purchases_pmf(buying, customers, "4 weeks", max_count=3)
     """
+    check_customers(customers)
     last = _whole(max_count, "max_count", 1)
     refuse_too_large(
         (last + 1) * customers.sizes[CUSTOMER],

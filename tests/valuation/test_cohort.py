@@ -175,6 +175,15 @@ def test_a_mean_that_does_not_exist_says_so(buying, make_spending):
     assert float(wild["value_mean"]) > 0
 
 
+def test_a_point_has_a_cohort_too(make_buying, make_spending):
+    # One draw, as fit(method="mode") gives: its futures differ by chance, its expectation does not.
+    point = predict_cohort(
+        make_buying(sd=0.0, draws=1, chains=1), make_spending(sd=0.0, draws=1, chains=1), 20, seed=1
+    )
+    assert float(point["value_total"].std()) > 0
+    assert np.ptp(point["value_expected"].to_numpy()) == 0
+
+
 def test_the_result_survives_a_file(cohort, tmp_path):
     cohort.to_netcdf(tmp_path / "cohort.nc")
     with xr.open_dataset(tmp_path / "cohort.nc") as restored:
