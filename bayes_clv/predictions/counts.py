@@ -5,13 +5,19 @@ draws, so that a probability of one in a million is one. Level: outcome.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.customers import check_customers
-from bayes_clv.predictions.expected import EXPECTED_DRAWS, MAX_MEMORY, mean_over_draws, refuse_too_large
+from bayes_clv.predictions.expected import (
+    EXPECTED_DRAWS,
+    MAX_MEMORY,
+    Streamed,
+    mean_over_draws,
+    refuse_too_large,
+)
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, InputError, duration
@@ -73,10 +79,11 @@ def purchases_pmf(
         instead="Ask for a smaller max_count, or fewer customers at a time.",
     )
 
-    def quantities(known: Parameters, length: float) -> Callable[..., tuple[np.ndarray, ...]]:
-        def classes(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-            below = (known.formulas.purchases_pmf(n, length, *history, **values) for n in range(last))
-            return *below, known.formulas.purchases_at_least(last, length, *history, **values)
+    def quantities(known: Parameters, length: float) -> Streamed:
+        def classes(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+            for n in range(last):
+                yield known.formulas.purchases_pmf(n, length, *history, **values)
+            yield known.formulas.purchases_at_least(last, length, *history, **values)
 
         return classes
 
@@ -127,7 +134,7 @@ def probability_active(
     low = _whole(at_least, "at_least", 0)
     high = None if at_most is None else _whole(at_most, "at_most", low)
 
-    def quantities(known: Parameters, length: float) -> Callable[..., tuple[np.ndarray, ...]]:
+    def quantities(known: Parameters, length: float) -> Streamed:
         def between(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
             if high is not None and high - low < 20:
                 # Few terms, all positive: no digit is lost where both tails are close.
@@ -157,7 +164,7 @@ def _averaged(
     buying: xr.DataTree,
     customers: xr.Dataset,
     horizon: str | float,
-    quantities: Callable[[Parameters, float], Callable[..., tuple[np.ndarray, ...]]],
+    quantities: Callable[[Parameters, float], Streamed],
     draws: int,
     threads: int | None,
 ) -> tuple[list[np.ndarray], dict[str, object]]:

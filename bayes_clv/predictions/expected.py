@@ -9,7 +9,7 @@ posterior standard deviation, far below the simulation error of the outcome's ow
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ EXPECTED_DRAWS = 500
 
 # Of history columns (row, 1) and parameters (draw,): one or more arrays that broadcast to (row, draw).
 PerDraw = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], tuple[np.ndarray, ...]]
+Streamed = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], Iterable[np.ndarray]]
 
 
 def refuse_too_large(values: int, max_memory: float, *, what: str, instead: str) -> None:
@@ -74,9 +75,12 @@ def over_tiles(
 
 
 def mean_over_draws(
-    histories: Histories, values: dict[str, np.ndarray], quantity: PerDraw, *, threads: int | None = None
+    histories: Histories, values: dict[str, np.ndarray], quantity: Streamed, *, threads: int | None = None
 ) -> list[np.ndarray]:
-    """Return the means over draws of each of the quantity's arrays, per distinct row, streamed in tiles."""
+    """Return the means over draws of each of the quantity's arrays, per distinct row, streamed in tiles.
+
+    A quantity that yields its arrays one by one needs the memory of one.
+    """
     draws = next(iter(values.values())).size
 
     def means(history: tuple[np.ndarray, ...], drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
