@@ -212,7 +212,7 @@ def summary(record: dict[str, Any], out: Path) -> str:
         if name in totals:
             total = totals[name]
             lines.append(
-                f"{what} of all customers: {total['mean']:,.0f} expected, 90 % interval {total['q05']:,.0f} to "
+                f"{what} of all customers: mean {total['mean']:,.0f}, 90 % interval {total['q05']:,.0f} to "
                 f"{total['q95']:,.0f}."
             )
     if record["holdout"] is not None:

@@ -10,8 +10,8 @@ import pytest
 
 mpl.use("Agg")
 
-from bayes_clv.views import checks, page, plot_alive_matrix, report, style
-from bayes_clv.views.page import number
+from bayes_clv.views import checks, plot_alive_matrix, report, sections, style
+from bayes_clv.views.tables import number
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 
@@ -69,7 +69,7 @@ def full(make, buying, spending, customers, tmp_path_factory):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Leave the figures out, for tests of the text alone."""
-    monkeypatch.setattr(page.Gallery, "add", lambda *_, **__: None)
+    monkeypatch.setattr(sections.Gallery, "add", lambda *_, **__: None)
 
 
 def write(tmp_path, make, **changes):
