@@ -13,14 +13,16 @@ built by uv; their scripts are in studies/peers. All packages get the same custo
 file (in the lifetimes wheel) and simulated bases.
 
 Run with ``uv run --group benchmark python -m studies.speed`` on a quiet machine; ``--quick`` takes tiny sizes and
-shows that it runs, ``--only fit`` one task, ``--fresh`` starts over, ``--retry`` repeats what failed. It prints a
-table and writes studies/speed_results.csv, studies/speed_claims.json and figures/speed.png (--quick: into
+shows that it runs, ``--only fit`` one task, ``--fresh`` starts over, ``--retry`` repeats what failed, ``--lock FILE``
+holds a lock on that file during each measurement, for other work on the machine to wait for. It prints a table
+and writes studies/speed_results.csv, studies/speed_claims.json and figures/speed.png (--quick: into
 out/speed-quick).
 """
 
 import argparse
 import contextlib
 import csv
+import fcntl
 import hashlib
 import json
 import math
@@ -375,10 +377,11 @@ def guarded(
 class Runner:
     """The folder of one study: inputs, environments, compile caches and records."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lock: Path | None = None) -> None:
         self.folder = folder
         for name in ("inputs", "env", "cache", "records", "work"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        self.lock = lock
         self.python = {OURS: sys.executable, "bound": sys.executable}
 
     @property
@@ -477,7 +480,8 @@ class Runner:
                 "NUMBA_CACHE_DIR": str(cache / "numba"),
             }
         before = _compiled(cache)
-        record = self._median(measurement, env)
+        with _alone(self.lock):
+            record = self._median(measurement, env)
         if measurement.cache:
             record["compiled_files"] = len(_compiled(cache) - before)
         path.write_text(json.dumps(record, indent=1))
@@ -543,6 +547,17 @@ def hopeless(
         if foretold > 1.5 * measurement.seconds_limit:
             return {"failed": f"not run: {smaller.customers:,} customers foretell {foretold:,.0f} s"}
     return None
+
+
+@contextlib.contextmanager
+def _alone(lock: Path | None) -> Iterator[None]:
+    """Hold the lock, where there is one, once whoever has it is done."""
+    if lock is None:
+        yield
+        return
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _compiled(cache: Path) -> set[str]:
@@ -846,13 +861,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="tasks to measure, comma-separated")
     parser.add_argument("--fresh", action="store_true", help="forget earlier records")
     parser.add_argument("--retry", action="store_true", help="repeat measurements that failed")
+    parser.add_argument("--lock", type=Path, help="file to lock during each measurement")
     options = parser.parse_args()
     sizes = QUICK if options.quick else Sizes()
     folder = ROOT / "out" / ("speed-quick" if options.quick else "speed")
     if options.fresh:
         shutil.rmtree(folder / "records", ignore_errors=True)
         shutil.rmtree(folder / "inputs", ignore_errors=True)
-    runner = Runner(folder)
+    runner = Runner(folder, options.lock)
     runner.environments()
     counts = runner.prepare(sizes)
     measurements = plan(sizes, runner.inputs)

@@ -12,6 +12,7 @@
     is the maximum-likelihood estimate of the papers.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,9 @@ FAST_MATHS = False
 type LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 STUDENT_DEGREES_OF_FREEDOM = 5.0
-# Systematic resampling from two proposals a draw repeats few of them; more cost time for little.
-PROPOSALS_PER_DRAW = 2
+# Systematic resampling repeats a proposal whose weight is above PROPOSALS_PER_DRAW times the mean. Few are
+# (4,000 draws of CDNOW are worth 3,940 distinct ones), and each costs an evaluation of the density.
+PROPOSALS_PER_DRAW = 1.5
 
 
 def nuts(
@@ -83,8 +85,9 @@ def laplace(
     covariance_root = np.linalg.inv(np.linalg.cholesky(peak.negative_hessian)).T
     dimension = peak.position.size
     dof = STUDENT_DEGREES_OF_FREEDOM
-    normal = rng.standard_normal((size * PROPOSALS_PER_DRAW, dimension))
-    radius = rng.chisquare(dof, size * PROPOSALS_PER_DRAW) / dof
+    proposed = math.ceil(size * PROPOSALS_PER_DRAW)
+    normal = rng.standard_normal((proposed, dimension))
+    radius = rng.chisquare(dof, proposed) / dof
     standard = normal / np.sqrt(radius)[:, None]
     proposals = peak.position + standard @ covariance_root.T
     log_proposal = -0.5 * (dof + dimension) * np.log1p((standard**2).sum(axis=1) / dof)

@@ -454,8 +454,8 @@ def _tiles(row: np.ndarray, draws: int, tile: int) -> Generator[tuple[int, int]]
     yield from pairwise(bounds)
 
 
-def _owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return a writeable C array of this shape: Numba compiles a read-only one anew, for seconds."""
+def owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return a writeable C array of this shape, itself where it is one: Numba compiles a read-only one anew."""
     whole = array.shape == shape and array.dtype == np.float64
     if whole and array.flags.c_contiguous and array.flags.writeable:
         return array
@@ -520,11 +520,11 @@ def _simulate_block(
         part = slice(start + low, start + high)
         rows, local = np.unique(plan.row[part], return_inverse=True)
         shape = (rows.size, draws)
-        states = [_owned(x, shape) for x in plan.purchase_state(rows)]
+        states = [owned(x, shape) for x in plan.purchase_state(rows)]
         if plan.money is None:
             spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, none, 0.0
         else:
-            spend_shape, spend_rate = (_owned(x, shape) for x in plan.money.state(rows))
+            spend_shape, spend_rate = (owned(x, shape) for x in plan.money.state(rows))
             occasion_shape, discount = plan.money.occasion_shape, plan.money.discount
 
         def of_customers(group: dict[str, np.ndarray], name: str, absent: np.ndarray) -> np.ndarray:

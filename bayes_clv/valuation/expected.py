@@ -28,7 +28,7 @@ import xarray as xr
 
 from bayes_clv.customers import check_customers
 from bayes_clv.distributions.beta_dropout import purchases_while_alive
-from bayes_clv.predictions.engine import TILE, available_threads
+from bayes_clv.predictions.engine import TILE, available_threads, owned
 from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
 from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
 from bayes_clv.predictions.posterior import paired, parameters, problems, shared_time_unit
@@ -135,12 +135,13 @@ def _discounted(shape, scale, dropout_a, dropout_b, same_shape, time, weight, ou
                     i0, i1 = 1.0 / (size + t0), 1.0 / (size + t1)
                     i2, i3 = 1.0 / (size + t2), 1.0 / (size + t3)
                     z0, z1, z2, z3 = t0 * i0 * per_z, t1 * i1 * per_z, t2 * i2 * per_z, t3 * i3 * per_z
-                    m0 = m1 = m2 = m3 = 0.0
-                    for n in range(terms, 0, -1):
-                        m0 = (m0 + d[n]) * z0
-                        m1 = (m1 + d[n]) * z1
-                        m2 = (m2 + d[n]) * z2
-                        m3 = (m3 + d[n]) * z3
+                    m0 = m1 = m2 = m3 = d[terms]
+                    for n in range(terms - 1, 0, -1):
+                        m0 = m0 * z0 + d[n]
+                        m1 = m1 * z1 + d[n]
+                        m2 = m2 * z2 + d[n]
+                        m3 = m3 * z3 + d[n]
+                    m0, m1, m2, m3 = m0 * z0, m1 * z1, m2 * z2, m3 * z3
                     if w0 != 0.0:
                         total = w0 * m0 * math.exp(k * math.log(size * i0))
                         total += w1 * m1 * math.exp(k * math.log(size * i1))
@@ -180,10 +181,6 @@ def _tile_bounds(age: np.ndarray, frequency: np.ndarray, step: int) -> list[int]
     snapped = groups[np.searchsorted(groups, wanted, side="right") - 1]
     chosen = np.where(wanted - snapped < step, snapped, wanted)
     return [*np.unique(chosen).tolist(), age.size]
-
-
-def _whole(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
 
 def expected_value(
@@ -266,7 +263,7 @@ def expected_value(
         first, to_discounted = _starts(frequency, age)
         pick = to_alive[first]
         shape = (pick.size, draws)
-        k, scale, a, b = (_whole(x[pick] if np.ndim(x) == 2 else x, shape) for x in states)
+        k, scale, a, b = (owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states)
         time, weight = nodes(length, rate, float(scale.min()))
         discounted = np.empty(shape)
         _discounted(k, scale, a, b, np.r_[False, np.diff(frequency[first]) == 0], time, weight, discounted)
@@ -274,8 +271,8 @@ def expected_value(
         total = np.zeros(draws)
         _combine(
             discounted,
-            _whole(alive, (alive_at.size, draws)),
-            _whole(share * expected_spend, (occasions.size, draws)),
+            owned(alive, (alive_at.size, draws)),
+            owned(expected_spend, (occasions.size, draws)),
             to_discounted[: occasions.size],
             to_alive,
             count[part],
@@ -293,6 +290,8 @@ def expected_value(
             total += part
             if progress is not None:
                 progress(bounds[index + 1], rows)
+    for amounts in (mean, total, kept):
+        amounts *= share
 
     about = {"units": "money", "level": "expected"}
     if keep_draws:
