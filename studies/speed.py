@@ -221,6 +221,25 @@ def plan(sizes: Sizes, inputs: Path) -> list[Measurement]:
     for size in sizes.bases:
         found += [outcome(size, 2, None), outcome(size, 1, None), outcome(size, 2, 8_192)]
 
+    # Where the engine's time goes.
+    size = sizes.bases[-2]
+    for part in ("states", "purchases", "purchases, spend", "purchases, spend, discounted"):
+        arguments = {"customers": customers_of(f"base_{size}"), "draws": sizes.draws} | common
+        arguments |= {"horizon": "52 weeks", "part": part}
+        found.append(
+            Measurement(
+                "parts of outcome",
+                OURS,
+                f"{part}, 1 thread",
+                f"base_{size}",
+                size,
+                sizes.draws,
+                "parts",
+                arguments,
+                note="the engine alone",
+            )
+        )
+
     # Value against the number of customers, and what the peer survives.
     many = {"months": 12, "monthly_rate": 0.008, "size": None, "repeats": 1, "draws": sizes.draws} | common
     for size in sizes.bases:
@@ -623,6 +642,7 @@ REFERENCES = {
     "fit": "nuts, warm",
     "value": "expected, mean streamed",
     "outcome": "2 threads",
+    "parts of outcome": "purchases, spend, discounted, 1 thread",
     "import": "import bayes_clv",
     "demo": "warm",
 }

@@ -202,6 +202,46 @@ def outcome(customers, draws_path, draws, horizon, size, threads, tile=None):
     }
 
 
+def parts(customers, draws_path, draws, horizon, part):
+    """Where the engine's time goes, on one thread: its states alone, with purchases, with money, discounted."""
+    import bayes_clv as clv
+    from bayes_clv.predictions import engine, future
+    from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
+    from bayes_clv.predictions.posterior import parameters
+
+    known = _customers(customers)
+    buying, spending = _posteriors(draws_path, draws)
+    terms = {"horizon": horizon, "seed": 1, "threads": 1}
+    inside = {}
+    if part == "states":
+        columns = purchase_history(known) | spend_history(known)
+        keys = np.zeros((known.sizes["customer"], 2), dtype=np.uint64)
+        plan = future.purchase_plan(
+            parameters(buying, "buying"), distinct_histories(columns, keys), keys, 52.0
+        )
+
+        def work():
+            # In the engine's own tiles, so that the states are computed as often and as large.
+            for start in range(0, plan.row.size, engine.BLOCK):
+                row = plan.row[start : start + engine.BLOCK]
+                for low, high in engine._tiles(row, plan.draws, engine.TILE):
+                    plan.purchase_state(np.unique(row[low:high]))
+
+        work()
+        _, cost = timed(work)
+        return cost
+    some = known.isel(customer=slice(0, 300))
+    if part == "purchases":
+        work = functools.partial(clv.predict, buying)
+    else:
+        terms["annual_discount_rate"] = 0.10 if "discounted" in part else 0.0
+        work = functools.partial(clv.predict_value, buying, spending)
+    work(some, **terms)
+    stopwatch(future, "simulate_futures", inside, "engine")
+    _, cost = timed(lambda: work(known, **terms))
+    return cost | {"seconds": inside["engine"]}
+
+
 def bound(customers, draws, threads):
     """The least a simulation can do: one hash and one comparison a customer × draw; and a copy of memory."""
     from numba import njit
@@ -257,6 +297,7 @@ if __name__ == "__main__":
             "expected": expected,
             "value": value,
             "outcome": outcome,
+            "parts": parts,
             "bound": bound,
             "bandwidth": bandwidth,
             "versions": versions,
