@@ -41,9 +41,9 @@ def nuts(
     from pytensor import config
 
     with config.change_flags(numba__fastmath=FAST_MATHS):
-        compiled = nutpie.compile_pymc_model(model, freeze_model=True, var_names=names)
+        ready = nutpie.compile_pymc_model(model, freeze_model=True, var_names=names)
     trace = nutpie.sample(
-        compiled,
+        ready,
         draws=draws,
         tune=tune,
         chains=chains,
@@ -72,15 +72,39 @@ class Peak:
     gradient_norm: float
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """A model ready for ``laplace_draws``: log density and gradient, named values, where to start.
+
+    ``constrain`` takes positions (n, dimension) on the unconstrained scale.
+    """
+
+    density: LogDensity
+    constrain: Callable[[np.ndarray], dict[str, np.ndarray]]
+    start: np.ndarray
+
+
+def compiled(model: Any, names: list[str], *, jacobian: bool) -> Compiled:
+    """Compile a PyMC model: its log density, with or without Jacobian, and the variables to keep."""
+    return Compiled(_density(model, jacobian=jacobian), _constrain(model, names), _start(model))
+
+
 def laplace(
     model: Any, names: list[str], *, draws: int, chains: int, seed: int
 ) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
     """Return importance-corrected draws (split evenly into ``chains``), their statistics and Pareto k."""
+    return laplace_draws(compiled(model, names, jacobian=True), draws=draws, chains=chains, seed=seed)
+
+
+def laplace_draws(
+    model: Compiled, *, draws: int, chains: int, seed: int
+) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
+    """Return what ``laplace`` does, from a compiled model: its data may have changed since."""
     from arviz_stats.base import array_stats
 
     rng = np.random.default_rng(seed)
-    density = _density(model, jacobian=True)
-    peak = find_peak(density, _start(model))
+    density = model.density
+    peak = find_peak(density, model.start)
     size = draws * chains
     covariance_root = np.linalg.inv(np.linalg.cholesky(peak.negative_hessian)).T
     dimension = peak.position.size
@@ -99,7 +123,7 @@ def laplace(
     weight = np.where(finite, np.exp(smoothed - smoothed.max()), 0.0)
     weight /= weight.sum()
     picked = rng.permutation(_systematic(rng, weight, size))
-    values = _constrain(model, names, proposals[picked])
+    values = model.constrain(proposals[picked])
     posterior = xr.Dataset(
         {name: (("chain", "draw"), value.reshape(chains, draws)) for name, value in values.items()},
         coords={"chain": np.arange(chains), "draw": np.arange(draws)},
@@ -121,8 +145,9 @@ def laplace(
 
 def mode(model: Any, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
     """Return the mode as one chain of one draw, and the log density there."""
-    peak = find_peak(_density(model, jacobian=False), _start(model))
-    values = _constrain(model, names, peak.position[None, :])
+    ready = compiled(model, names, jacobian=False)
+    peak = find_peak(ready.density, ready.start)
+    values = ready.constrain(peak.position[None, :])
     coords = {"chain": [0], "draw": [0]}
     posterior = xr.Dataset(
         {name: (("chain", "draw"), value.reshape(1, 1)) for name, value in values.items()}, coords=coords
@@ -195,22 +220,26 @@ def _density(model: Any, *, jacobian: bool) -> LogDensity:
     )
     outputs = [log_density, pt.grad(log_density, flat)]
     with config.change_flags(numba__fastmath=FAST_MATHS):
-        compiled = compile_graph([flat], outputs, mode="NUMBA")
-        compiled(_start(model))
+        both = compile_graph([flat], outputs, mode="NUMBA")
+        both(_start(model))
 
     def density(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = compiled(x)
+        value, gradient = both(x)
         return float(value), gradient
 
     return density
 
 
-def _constrain(model: Any, names: list[str], positions: np.ndarray) -> dict[str, np.ndarray]:
+def _constrain(model: Any, names: list[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     from pymc.pytensorf import compile as compile_graph
     from pymc.pytensorf import join_nonshared_inputs
 
     outputs = model.replace_rvs_by_values([model[name] for name in names])
     outputs, flat = join_nonshared_inputs(model.initial_point(), outputs, model.value_vars)
-    compiled = compile_graph([flat], outputs, mode="NUMBA")
-    rows = [compiled(position) for position in positions]
-    return {name: np.array([row[i] for row in rows], dtype=float) for i, name in enumerate(names)}
+    values_at = compile_graph([flat], outputs, mode="NUMBA")
+
+    def constrain(positions: np.ndarray) -> dict[str, np.ndarray]:
+        rows = [values_at(position) for position in positions]
+        return {name: np.array([row[i] for row in rows], dtype=float) for i, name in enumerate(names)}
+
+    return constrain

@@ -31,17 +31,23 @@ def build_model(
     ``start`` gives a value of each quantity on the data's scale, where a flat prior has none of its own.
     """
     with pm.Model() as model:
-        population = {
-            name: _variable(name, prior, family.QUANTITIES[name], start[name])
-            for name, prior in priors.items()
-        }
-        parameters = family.parameters(population)
-        for name in family.PARAMETERS:
-            if name not in population:
-                parameters[name] = pm.Deterministic(name, parameters[name])
+        parameters, kept = population_parameters(family, priors, start)
         pm.Potential("reduced_log_likelihood", reduced_log_likelihood(family, parameters, rows, count))
-    kept = list(dict.fromkeys([*family.PARAMETERS, *population]))
     return model, kept
+
+
+def population_parameters(
+    family: ModuleType, priors: Mapping[str, Prior], start: Mapping[str, float]
+) -> tuple[dict[str, Any], list[str]]:
+    """Put the population quantities into the model in context; return the parameters and what to keep."""
+    population = {
+        name: _variable(name, prior, family.QUANTITIES[name], start[name]) for name, prior in priors.items()
+    }
+    parameters = family.parameters(population)
+    for name in family.PARAMETERS:
+        if name not in population:
+            parameters[name] = pm.Deterministic(name, parameters[name])
+    return parameters, list(dict.fromkeys([*family.PARAMETERS, *population]))
 
 
 def reduced_log_likelihood(
