@@ -83,6 +83,8 @@ VARIABLES = {
     "dropout_mean": Variable(
         "mean of the customer's own dropout probability after a purchase", "probability", "latent"
     ),
+    "purchase_rate": Variable("the customer's own purchase rate while alive", "1/time", "latent"),
+    "dropout": Variable("the customer's own dropout probability after a purchase", "probability", "latent"),
     "purchases_expected": Variable("expected purchase occasions over the horizon", "count", "expected"),
     "purchases": Variable("purchase occasions over the horizon", "count", "outcome"),
     "spend": Variable("spend over the horizon", "money", "outcome"),

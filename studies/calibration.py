@@ -14,7 +14,7 @@ is compiled once, with the data of each simulation put in. A base has CUSTOMERS 
 numbers of occasions); priors are the defaults on a fixed scale, since a scale taken from the simulated data would be
 no prior. Of laplace every simulation counts, whatever its Pareto k; the share above the threshold is reported.
 
-Run all with ``uv run --group studies python -m studies.calibration`` (hours), or ``--only bg_nbd --methods laplace
+Run all with ``uv run python -m studies.calibration`` (hours), or ``--only bg_nbd --methods laplace
 --simulations 100``. Ranks are kept in out/calibration as they come, and a second call goes on. It writes
 studies/calibration_results.csv and figures/calibration.png.
 """

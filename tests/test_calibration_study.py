@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from bayes_clv.distributions import bg_nbd, gamma_gamma
-
-calibration = pytest.importorskip("studies.calibration")
+from studies import calibration
 
 QUICK = 60
 

@@ -157,7 +157,10 @@ def mode(model: Any, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, dict[str
 
 
 def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
-    """Return the maximum of a log density: BFGS from the start, then Newton steps to full precision.
+    """Return the maximum of a log density: Newton steps in a trust region, then to full precision.
+
+    The region is bounded on the unconstrained (log or logit) scale. A line search that doubles its steps, as that
+    of BFGS, may land where parameters of e^30 leave no digits, and not come back.
 
     Raises InputError when the density has no interior maximum that can be found.
     """
@@ -169,7 +172,10 @@ def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
             return np.inf, np.zeros_like(x)
         return -value, -gradient
 
-    found = minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-5, "maxiter": 2_000})
+    region = {"initial_trust_radius": 0.5, "max_trust_radius": 2.0, "gtol": 1e-4, "maxiter": 500}
+    found = minimize(
+        negative, start, jac=True, hess=lambda x: _hessian(negative, x), method="trust-exact", options=region
+    )
     x = found.x
     for _ in range(4):
         hessian = _hessian(negative, x)

@@ -10,6 +10,7 @@ from bayes_clv.predictions.expected import (
     survival,
 )
 from bayes_clv.predictions.future import predict
+from bayes_clv.predictions.latent import latent_posterior
 from bayes_clv.predictions.orders import simulate_orders
 from bayes_clv.predictions.posterior import check_posterior
 from bayes_clv.predictions.retention import retention_curve
@@ -24,6 +25,7 @@ __all__ = [
     "evaluation_table",
     "expected_purchases",
     "expected_residual_transactions",
+    "latent_posterior",
     "next_purchase",
     "predict",
     "probability_active",

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd, family
+from bayes_clv.distributions import bg_nbd, family, gamma_gamma
 from bayes_clv.inference.checks import diagnose_laplace, diagnose_nuts
 
 
@@ -252,3 +252,23 @@ def test_one_spender_is_refused(small):
         clv.InputError, match="1 of 400 customers have a repeat occasion with a positive mean spend"
     ):
         clv.fit("gamma_gamma", small.assign(monetary_value=zero), seed=1)
+
+
+def test_a_peak_far_from_the_start_is_found():
+    """A line search once ran from here to a shape of e^28, where no digits are left, and gave up."""
+    frequency = np.ceil(np.log(1 - (np.arange(500) + 0.5) / 500) / np.log(0.7))
+    spend = gamma_gamma.simulate(np.random.default_rng(0), frequency, 0.0712, 15.43, 39068.0)
+    table = pd.DataFrame({"frequency": frequency, "recency": 10.0, "T": 20.0, "monetary_value": spend})
+    posterior = clv.fit(
+        "gamma_gamma",
+        clv.customers_from_table(table, time_unit="week"),
+        method="laplace",
+        priors={"population_spend": clv.Prior("LogNormal", mu=np.log(30), sigma=1)},
+        draws=100,
+        seed=1,
+        progress=False,
+    )
+    assert clv.diagnostics(posterior)["pareto_k"] < 0.7
+    # Within 4 posterior standard deviations of the truth.
+    shape = posterior["posterior"]["p"]
+    assert abs(float(shape.mean()) - 0.0712) < 4 * float(shape.std())

@@ -1,0 +1,160 @@
+"""A customer's own purchase rate and dropout: the individual posterior, drawn and summarised.
+
+Level *latent*: the population parameters vary over posterior draws and, given each, the customer's own rate and
+dropout vary as its history leaves them (a mixture of "alive" and "dropped out", see the family's
+``latent_draws``). One draw of the pair belongs to each posterior draw.
+
+Customers of one history have one latent posterior, so summaries are made once per distinct history, from a random
+stream of the seed and the history itself. Kept draws are each customer's own, from a stream of the seed and the
+id: those of two customers are independent given the population, and may be added up.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers import check_customers
+from bayes_clv.predictions.engine import available_threads
+from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
+from bayes_clv.predictions.histories import distinct_histories, purchase_history
+from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
+from bayes_clv.predictions.streams import customer_keys
+from bayes_clv.schema import CUSTOMER, QUANTILES, describe
+
+NAMES = ("purchase_rate", "dropout")
+STATISTICS = ("mean", "sd", *(f"q{round(100 * q):02d}" for q in QUANTILES))
+# Rows a task: enough work for a thread to be worth its start.
+ROWS = 64
+
+
+def latent_posterior(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    *,
+    seed: int,
+    keep_draws: bool = False,
+    threads: int | None = None,
+    max_memory: float = MAX_MEMORY,
+) -> xr.Dataset:
+    """Return the posterior of each customer's own purchase rate and dropout.
+
+    Parameters
+    ----------
+    buying, customers
+        A buying posterior and customers in its time unit.
+    seed
+        Seed of the latent draws. Neither order nor company of the customers changes a customer's numbers.
+    keep_draws
+        Also return ``purchase_rate`` and ``dropout`` (chain, draw, customer), refused when larger than
+        ``max_memory`` bytes.
+    threads
+        Threads; by default the processors this process may use. They change the speed only.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``customer``: purchase_rate_mean, _sd, _q05, _q25, _q50, _q75, _q95 (1 / time unit, while alive) and
+        the same of dropout, at the latent level. Means are those of the draws; ``clv.predict`` gives the same
+        means in closed form.
+
+    Raises
+    ------
+    InputError
+        As in ``clv.predict``.
+
+    Notes
+    -----
+    The purchase rate holds while the customer is alive, and also of one who has left it says how fast it bought.
+    For what will be bought use ``clv.predict``.
+
+    Examples
+    --------
+    >>> own = latent_posterior(buying, customers, seed=1)
+    >>> fast = own["purchase_rate_q05"] > 0.1
+    """
+    posterior = parameters(buying, "buying").repeated()
+    check_customers(customers)
+    time_unit = shared_time_unit(buying, customers)
+    size = customers.sizes[CUSTOMER]
+    if keep_draws:
+        refuse_too_large(
+            len(NAMES) * posterior.size * size,
+            max_memory,
+            what=f"{posterior.size:,} draws of purchase rate and dropout of {size:,} customers",
+            instead="Leave keep_draws=False: the summary needs no such array.",
+        )
+    keys = customer_keys(customers[CUSTOMER].values, seed, purpose="latent")
+    columns = purchase_history(customers)
+    histories = distinct_histories(columns)
+    if keep_draws:
+        rows, streams = columns, [key.tobytes() for key in keys]
+    else:
+        rows = histories.columns
+        streams = list(_history_streams(rows, seed))
+    kept = np.empty((len(NAMES), len(streams) if keep_draws else 0, posterior.size))
+    summary = _summaries(posterior, rows, streams, kept, threads)
+    if not keep_draws:
+        summary = histories.spread(summary, of_rows=True)
+    data: dict[str, object] = {
+        f"{name}_{statistic}": (CUSTOMER, summary[i, j])
+        for i, name in enumerate(NAMES)
+        for j, statistic in enumerate(STATISTICS)
+    }
+    if keep_draws:
+        for name, drawn in zip(NAMES, kept, strict=True):
+            data[name] = posterior.unstack(drawn.T, CUSTOMER)
+    return describe(
+        xr.Dataset(
+            data,
+            coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
+            attrs={"time_unit": time_unit, "seed": int(seed), "draws": posterior.size, "level": "latent"},
+        )
+    )
+
+
+def _history_streams(columns: dict[str, np.ndarray], seed: int) -> Iterable[bytes]:
+    """Yield a key of each distinct history: the hash of the seed and its numbers."""
+    for row in np.stack(list(columns.values()), axis=1).astype("<f8"):
+        start = hashlib.blake2b(digest_size=16, person=b"history", key=int(seed).to_bytes(8, "little"))
+        start.update(row.tobytes())
+        yield start.digest()
+
+
+def _summaries(
+    posterior: Parameters,
+    columns: dict[str, np.ndarray],
+    streams: list[bytes],
+    kept: np.ndarray,
+    threads: int | None,
+) -> np.ndarray:
+    """Return (name, statistic, row), and write the draws where ``kept`` has room."""
+    history = tuple(columns[name] for name in ("frequency", "recency", "T"))
+    summary = np.empty((len(NAMES), len(STATISTICS), len(streams)))
+
+    def task(start: int) -> None:
+        for row in range(start, min(start + ROWS, len(streams))):
+            rng = np.random.Generator(np.random.PCG64(int.from_bytes(streams[row], "little")))
+            _, *latent = posterior.formulas.latent_draws(
+                rng, *(column[row] for column in history), **posterior.values
+            )
+            for i, drawn in enumerate(latent):
+                summary[i, :, row] = _statistics(drawn)
+                if kept.shape[1]:
+                    kept[i, row] = drawn
+
+    _for_each(task, range(0, len(streams), ROWS), available_threads(threads))
+    return summary
+
+
+def _for_each(task: Callable[[int], None], starts: range, workers: int) -> None:
+    with ThreadPoolExecutor(max_workers=workers) as executor:
+        for _ in executor.map(task, starts):
+            pass
+
+
+def _statistics(drawn: np.ndarray) -> np.ndarray:
+    sd = drawn.std(ddof=1) if drawn.size > 1 else 0.0
+    return np.array([drawn.mean(), sd, *np.quantile(drawn, QUANTILES, method="inverted_cdf")])
