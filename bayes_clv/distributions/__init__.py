@@ -18,9 +18,9 @@ from types import ModuleType
 from bayes_clv.schema import InputError
 
 FAMILIES = {
-    "nbd": "bayes_clv.distributions.nbd",
     "bg_nbd": "bayes_clv.distributions.bg_nbd",
     "mbg_nbd": "bayes_clv.distributions.mbg_nbd",
+    "nbd": "bayes_clv.distributions.nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
 }
 

@@ -24,7 +24,7 @@ def test_every_registered_family_is_importable_and_an_unknown_one_names_the_know
     for name in distributions.FAMILIES:
         assert family(name).PARAMETERS
         assert family(name).OBSERVED
-    with pytest.raises(InputError, match=r"'pareto'.*nbd, bg_nbd, mbg_nbd.*gamma_gamma"):
+    with pytest.raises(InputError, match=r"'pareto'.*bg_nbd.*gamma_gamma"):
         family("pareto")
 
 
@@ -38,8 +38,8 @@ def no_dropout():
     x = np.array([0, 0, 1, 3, 40, 200])
     t_x = np.array([0, 0, 0.4, 20.0, 30.0, 38.0])
     T = np.array([0, 39.0, 38.0, 39.0, 39.0, 39.0])
-    # The odds of having left are a / (b + ...) ((alpha + T) / (alpha + t_x))^(r + x), at most 1e-16 * 1.3^40.
-    return (x, t_x, T), {"r": 0.24, "alpha": 4.4, "a": 1e-16, "b": 2.4}
+    # The odds of having left are a / (b + ...) ((alpha + T) / (alpha + t_x))^(r + x), at most 1e-22 * 1.3^40 = 1e-18.
+    return (x, t_x, T), {"r": 0.24, "alpha": 4.4, "a": 1e-22, "b": 2.4}
 
 
 @pytest.mark.parametrize("module", [bg_nbd, mbg_nbd])
