@@ -24,7 +24,6 @@ app = typer.Typer(
 
 TimeUnit = Literal["hour", "day", "week", "month", "year"]
 Method = Literal["nuts", "laplace", "mode"]
-Family = Literal["bg_nbd"]
 BadRows = Literal["refuse", "drop"]
 
 Seed = Annotated[int, typer.Option(help="Seed of every random number: the same seed repeats the run.", min=0)]
@@ -98,7 +97,12 @@ def run(
     acquisition_cost: Annotated[
         float, typer.Option(help="What one customer cost to acquire, in money.")
     ] = 0.0,
-    family: Annotated[Family, typer.Option(help="Purchase family.")] = "bg_nbd",
+    family: Annotated[
+        str,
+        typer.Option(
+            help="Purchase family, such as bg_nbd, mbg_nbd (leaving after the first order too) or nbd (no leaving)."
+        ),
+    ] = "bg_nbd",
     method: MethodOption = "nuts",
     draws: Draws = 1000,
     seed: Seed = 1,
@@ -181,7 +185,7 @@ def in_options(message: str) -> str:
     message = message.replace("spend=None", "--purchases-only").replace(
         "name them in the call", "name them with --customer-id, --date and --spend"
     )
-    for name in ("on_bad_rows", "holdout_until", "until", "time_unit", "method", "seed"):
+    for name in ("on_bad_rows", "holdout_until", "until", "time_unit", "family", "method", "seed"):
         option = "--bad-rows" if name == "on_bad_rows" else f"--{name.replace('_', '-')}"
         message = re.sub(rf"\b{name}=", f"{option} ", message)
     for name in ("holdout_until", "acquisition_cost", "annual_discount_rate"):

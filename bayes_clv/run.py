@@ -367,9 +367,13 @@ def _interval(total: np.ndarray) -> dict[str, Any]:
 
 def _check_arguments(settings: Settings) -> None:
     """Refuse what can be refused before a long log is read and anything is sampled."""
+    from bayes_clv.distributions import families
     from bayes_clv.schema import discount_rate, duration
     from bayes_clv.valuation.value import checked_margin
 
+    known = families("purchases")
+    if settings.family not in known:
+        raise InputError(f"family={settings.family!r} forecasts no purchases. Use one of {', '.join(known)}.")
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"seed={settings.seed} must be from 0 to 2147483647.")
     if settings.horizon is not None:

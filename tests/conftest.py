@@ -81,6 +81,12 @@ def posterior(
 
 
 @pytest.fixture(scope="session")
+def make_posterior() -> Callable[..., xr.DataTree]:
+    """Return a posterior of any family: draws spread log-normally around the values; sd=0 is certainty."""
+    return posterior
+
+
+@pytest.fixture(scope="session")
 def make_buying() -> Callable[..., xr.DataTree]:
     """Return a BG/NBD posterior: draws spread log-normally around the values; sd=0 is certainty."""
 

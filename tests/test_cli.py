@@ -265,7 +265,7 @@ def test_posteriors_that_cannot_be_used(tmp_path, shop, finished):
     assert "'buying.nc' cannot be read: the file is truncated" in refused(posteriors=half)
 
     assert "no file 'spending.nc' in" in refused(posteriors=copied("purchases", buying="buying"))
-    assert "which models spending" in refused(
+    assert "which models spend;" in refused(
         posteriors=copied("exchanged", buying="spending", spending="buying")
     )
     assert "no file 'buying.nc'" in refused(posteriors=folder / "orders.csv")

@@ -1,11 +1,14 @@
 """The mathematics, one family a file: pure functions of arrays.
 
-Every family offers ``NAME``, ``SUMMARY``, ``CAUTION`` and ``MEANINGS`` (its words), ``QUANTITIES``,
-``data_scale`` and ``parameters`` (what is sampled, on which scale, and how the paper's parameters follow),
-and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family offers ``PARAMETERS``,
-``OBSERVED``, ``likelihood_terms``, ``log_likelihood``, ``simulate``, ``simulate_purchase_times``,
+Every family states its ``KIND`` (``"purchases"`` at any time, ``"spend"``, ``"opportunities"``, ``"contracts"``) and in
+``PROCESSES`` the quantity that a covariate of each process acts on. It offers ``NAME``, ``SUMMARY``, ``CAUTION`` and
+``MEANINGS`` (its words), ``PARAMETERS``, ``OBSERVED``, ``QUANTITIES``, ``data_scale`` and ``parameters`` (what is
+sampled, on which scale, and how the paper's parameters follow), ``likelihood_terms`` and ``log_likelihood``,
+``simulate``, and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family has ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
-``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``.
+``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, and states in
+``LIFETIME`` how its customers leave: ``"after_purchase"``, by a coin, the last two of ``future_state`` being the
+Beta shapes of its probability (0 and 1: never), or ``"continuous"``, with survival (b / (b + t))^a given alive.
 To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
 """
 
@@ -16,6 +19,8 @@ from bayes_clv.schema import InputError
 
 FAMILIES = {
     "bg_nbd": "bayes_clv.distributions.bg_nbd",
+    "mbg_nbd": "bayes_clv.distributions.mbg_nbd",
+    "nbd": "bayes_clv.distributions.nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
 }
 
@@ -33,3 +38,14 @@ def family(name: str) -> ModuleType:
     if name not in FAMILIES:
         raise InputError(f"Family {name!r} is not known. Use one of {', '.join(FAMILIES)}.")
     return import_module(FAMILIES[name])
+
+
+def families(kind: str) -> list[str]:
+    """Return the names of the families of a kind, in the order of ``FAMILIES``; all are imported.
+
+    Examples
+    --------
+    >>> "bg_nbd" in families("purchases")
+    True
+    """
+    return [name for name in FAMILIES if kind == family(name).KIND]

@@ -140,10 +140,13 @@ def _quadrature(k: float, tau: float, a: float, big_b: float, purchases: bool) -
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _average(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
-    if not (k > 0 and tau >= 0 and a > 0 and big_b > 0) or math.isinf(k + a + big_b):
+    if not (k > 0 and tau >= 0 and a >= 0 and big_b > 0) or math.isinf(k + a + big_b):
         return math.nan
     if tau == 0:
         return 0.0 if purchases else 1.0
+    if a == 0:
+        # All of Beta's mass is at p = 0: nobody ever leaves.
+        return k * tau if purchases else 1.0
     if math.isinf(tau):
         # Everyone drops out in the end; E[1/p] is infinite unless a > 1.
         if not purchases:
@@ -161,7 +164,8 @@ def purchases_while_alive(k: float, tau: float, a: float, big_b: float) -> float
     """Return the mean purchases over a horizon for a customer alive now; a NumPy ufunc of float64.
 
     ``k`` is the shape of the rate, ``tau`` the horizon over the rate's scale (t / (alpha + T)), ``a`` and
-    ``big_b`` the Beta shapes of dropout. Guards a = 1, tau from 0 to infinity and k to the thousands.
+    ``big_b`` the Beta shapes of dropout. Guards a = 1, a = 0 (no dropout), tau from 0 to infinity and k to the
+    thousands.
     """
     return float(_average(k, tau, a, big_b, True))
 

@@ -31,6 +31,8 @@ from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.quantities import Prior, Quantity
 from bayes_clv.distributions.terms import Term, double_tensors
 
+KIND = "spend"
+PROCESSES = {"spend": "population_spend"}
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
 

@@ -115,13 +115,16 @@ def residual_while_alive(k: float, discount: float, a: float, big_b: float) -> f
     """Return the discounted purchases still to come of a customer alive now; a NumPy ufunc of float64.
 
     ``k`` is the shape of the rate, ``discount`` the discount rate times the rate's scale, delta (alpha + T),
-    ``a`` and ``big_b`` the Beta shapes of dropout. Without discount it is E[1 / p], infinite unless a > 1.
+    ``a`` and ``big_b`` the Beta shapes of dropout (a = 0: none). Without discount it is E[1 / p], infinite
+    unless a > 1.
     NaN for a negative discount, with which no sum need exist.
     """
-    if not (k > 0 and discount >= 0 and a > 0 and big_b > 0) or math.isinf(k + a + big_b):
+    if not (k > 0 and discount >= 0 and a >= 0 and big_b > 0) or math.isinf(k + a + big_b):
         return math.nan
     if discount == 0:
         return (a + big_b - 1.0) / (a - 1.0) if a > 1 else math.inf
     if math.isinf(discount):
         return 0.0
+    if a == 0:
+        return k / discount
     return float(_average(k, discount, a, big_b))

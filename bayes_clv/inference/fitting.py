@@ -43,8 +43,9 @@ def fit(
     Parameters
     ----------
     family : str
-        ``"bg_nbd"`` (purchases) or ``"gamma_gamma"`` (spend per occasion; customers with at least one
-        repeat occasion and a positive mean spend).
+        Purchases: ``"bg_nbd"``, ``"mbg_nbd"`` (a customer may leave after the first purchase too) or ``"nbd"`` (nobody
+        leaves: the baseline). Spend per occasion, of customers with at least one repeat occasion and a positive
+        mean spend: ``"gamma_gamma"``.
     customers : xarray.Dataset or pandas.DataFrame
         What ``summarize`` returned, or a table with ``frequency, recency, T`` (and ``monetary_value``).
     method : {"nuts", "laplace", "mode"}

@@ -106,7 +106,7 @@ class Plan:
     On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
     calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
     middle of the bins (see ranks). ``first_order``: a purchase at time 0, counted and paid as any other;
-    for customers who are alive.
+    the probability alive is then that of staying after it.
     """
 
     purchase_state: PurchaseState
@@ -345,7 +345,8 @@ def _simulate(  # type: ignore[no-untyped-def]
                 continue
             purse = mix(state ^ MONEY)
             k = shape[c, s]
-            position = -math.log(1.0 - u / alive[c, s]) / k
+            # A future that begins with an order may end with it: who is gone never reaches a second.
+            position = -math.log(1.0 - u / alive[c, s]) / k if u < alive[c, s] else math.inf
             trials = dropout_a[c, s] + dropout_b[c, s]
             spend = 0.0
             value = 0.0

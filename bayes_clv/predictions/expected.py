@@ -234,14 +234,15 @@ def expected_residual_transactions(
 
     All purchases still to come, each discounted from the time it happens: P(alive) E[lambda / (delta + lambda p)]
     with delta the continuous rate (Fader, Hardie & Lee 2005, "RFM and CLV", J. Marketing Research 42(4), for
-    Pareto/NBD; for BG/NBD by quadrature over rate and dropout). Times a mean spend it is residual value.
+    Pareto/NBD; for BG/NBD and MBG/NBD by quadrature over rate and dropout). Times a mean spend it is residual value.
 
     Parameters
     ----------
     buying, customers, max_memory
         As in :func:`probability_alive`.
     annual_discount_rate
-        0.10 means 10 % a year. 0 is allowed, and DERT is then infinite in each draw with a <= 1.
+        0.10 means 10 % a year. 0 is allowed, and DERT is then infinite in each draw with a <= 1, and always in
+        a family without dropout.
     draws
         Posterior draws to use, evenly spaced within the chains: one number costs about 20 µs.
     threads
@@ -280,7 +281,8 @@ def expected_residual_transactions(
     if infinite.any():
         reasons.append(
             f"Infinite in {int(infinite.sum())} of {infinite.size} draws: without discount the purchases still to "
-            "come have no finite mean unless a > 1. Give a discount rate, or a horizon with clv.expected_purchases."
+            "come have no finite mean where customers may stay for very long (unless a > 1, where dropout is "
+            "Beta(a, b)). Give a discount rate, or a horizon with clv.expected_purchases."
         )
     result.attrs |= {
         "long_name": "discounted purchase occasions still to come, without horizon",

@@ -36,7 +36,7 @@ def simulate_orders(
     Parameters
     ----------
     buying
-        Population parameters by their paper's symbols, for BG/NBD ``{"r": .24, "alpha": 4.4, "a": .79,
+        Population parameters by their paper's symbols, for BG/NBD and MBG/NBD ``{"r": .24, "alpha": 4.4, "a": .79,
         "b": 2.4}``, in ``time_unit``.
     spending
         Those of spend per occasion, for Gamma-Gamma ``{"p": 6.25, "q": 3.74, "v": 15.4}``; without them the

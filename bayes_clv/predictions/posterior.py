@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from bayes_clv.distributions import families
 from bayes_clv.distributions import family as family_formulas
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
 
@@ -90,10 +91,10 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
         )
     formulas = family_formulas(family)
     if not hasattr(formulas, _OFFERS[kind]):
-        other = "spending" if kind == "buying" else "buying"
+        fitting = ", ".join(families("purchases" if kind == "buying" else "spend"))
         raise InputError(
-            f"The {kind} posterior is of family {family!r}, which models {other}. "
-            "Were the buying posterior (of bg_nbd) and the spending posterior (of gamma_gamma) exchanged?"
+            f"The {kind} posterior is of family {family!r}, which models {formulas.KIND}; one of {fitting} is needed. "
+            "Were the buying posterior and the spending posterior exchanged?"
         )
     missing = [p for p in formulas.PARAMETERS if p not in tree["posterior"].data_vars]
     if missing:

@@ -65,7 +65,8 @@ def retention_curve(
 
     Notes
     -----
-    In BG/NBD a customer without repeat purchase is alive with probability 1 now, and leaves only by buying again.
+    In BG/NBD a customer without repeat purchase is alive with probability 1 now, and leaves only by buying again;
+    in MBG/NBD it may have left after the first purchase. In NBD nobody leaves, and the curve is 1.
 
     Examples
     --------

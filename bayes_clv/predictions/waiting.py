@@ -1,7 +1,8 @@
 """When the next purchase comes: its probability at all, and quantiles of the waiting time.
 
 A customer who is alive at the end of observation buys again for certain in families in which only a purchase can
-end the relation (BG/NBD), and a customer who has left never does. With the rate integrated out,
+end the relation (BG/NBD, MBG/NBD) or nothing does (NBD), and a customer who has left never does. With the rate
+integrated out,
 
     P(wait > t) = 1 - P(alive) (1 - (s / (s + t))^k),    k = r + x, s = alpha + T,
 

@@ -1,6 +1,7 @@
 """A cohort of new customers, from the first order on: what it will buy, be worth, and may have cost.
 
-A new customer has no history (x = t_x = T = 0), so that rate, dropout and spend are the population's. The
+A new customer has no history (x = t_x = T = 0), so that rate, dropout and spend are the population's; where a
+customer may leave after the first order (MBG/NBD), some do, and there are no repeat purchases to come. The
 first order happens at time 0, is paid like any other occasion and is not discounted; the repeat purchases follow
 as for any customer. Two answers at two levels, which differ a great deal:
 

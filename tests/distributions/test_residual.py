@@ -113,25 +113,6 @@ def test_dert_is_continuous_at_a_of_one_and_falls_with_discount():
     assert (np.diff(by_rate) < 0).all()
 
 
-def test_dert_does_not_know_the_unit_of_time():
-    days = CDNOW | {"alpha": 7 * CDNOW["alpha"]}
-    in_days = bg_nbd.discounted_residual_transactions(0.0027 / 7, 2, 7 * 30.43, 7 * 38.86, **days)
-    in_weeks = bg_nbd.discounted_residual_transactions(0.0027, *HISTORY, **CDNOW)
-    assert float(in_days) == pytest.approx(float(in_weeks), rel=1e-12)
-
-
-@pytest.mark.parametrize("history", [(0, 0.0, 0.0), (0, 0.0, 30.0), HISTORY, (26, 30.86, 31.0)])
-@pytest.mark.parametrize("t", [0.1, 39.0, 2000.0])
-def test_upper_tails_are_the_sums_of_the_pmf(history, t):
-    n = np.arange(0, 60)
-    pmf = bg_nbd.purchases_pmf(n, t, *history, **CDNOW)
-    tail = bg_nbd.purchases_at_least(np.arange(61), t, *history, **CDNOW)
-    assert tail[0] == 1.0
-    np.testing.assert_allclose(tail[:-1] - tail[1:], pmf, rtol=1e-8, atol=1e-15)
-    np.testing.assert_allclose(pmf.sum() + tail[-1], 1.0, rtol=1e-12)
-    assert (np.asarray(bg_nbd.purchases_at_least(-1, t, *history, **CDNOW)) == 1).all()
-
-
 def test_a_tiny_tail_keeps_its_digits():
     # Thirty purchases in a tenth of a week: the leading term of the series in tau, 1e-80.
     k, tau = CDNOW["r"] + 2, 1e-3 / (CDNOW["alpha"] + 38.86)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import optimize, special, stats
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd, gamma_gamma
+from bayes_clv.distributions import bg_nbd, gamma_gamma, mbg_nbd, nbd
 
 PUBLISHED = Path(__file__).parents[1] / "reference" / "published.csv"
 
@@ -45,6 +46,7 @@ def worksheet_purchases(t, r, alpha, a, b, terms=150):
 def ours(cdnow):
     """Every published quantity, computed from the orders by maximum likelihood."""
     buying = clv.fit("bg_nbd", cdnow, method="mode", priors="flat", seed=1)
+    modified = clv.fit("mbg_nbd", cdnow, method="mode", priors="flat", seed=1)
     spending = clv.fit("gamma_gamma", cdnow, method="mode", priors="flat", seed=1)
     rate, spend = point(buying, bg_nbd.PARAMETERS), point(spending, gamma_gamma.PARAMETERS)
     first = cdnow.isel(customer=0)
@@ -66,6 +68,10 @@ def ours(cdnow):
                 for name, t in horizons.items()
             },
             "new_customer_purchases_78_weeks": worksheet_purchases(78, **rate),
+        },
+        "mbg_nbd": {
+            **point(modified, mbg_nbd.PARAMETERS),
+            "log_likelihood": modified["sample_stats"]["lp"].item(),
         },
         "gamma_gamma": {
             **spend,
@@ -90,6 +96,27 @@ def test_the_worksheet_differs_from_the_exact_expectation_by_its_cut_series(ours
     exact = float(bg_nbd.expected_purchases(78, 0, 0, 0, **rate))
     assert abs(worksheet_purchases(78, **rate, terms=2_000) / exact - 1) < 1e-10
     assert 0 < exact - ours["bg_nbd"]["new_customer_purchases_78_weeks"] < 5e-4
+
+
+def test_the_nbd_is_the_maximum_of_the_negative_binomial(cdnow):
+    """No published figure of the NBD on CDNOW was found that could be read; scipy's own maximum stands in for one.
+
+    The density of the purchase times is T^-x x! times the probability of x. A Nelder-Mead optimum is good to 1e-5.
+    """
+    fitted = clv.fit("nbd", cdnow, method="mode", priors="flat", seed=1)
+    x, age = cdnow["frequency"].to_numpy(), cdnow["T"].to_numpy()
+    of_data = (special.gammaln(x + 1) - x * np.log(age)).sum()
+
+    def negative(log_point):
+        r, alpha = np.exp(log_point)
+        return -(stats.nbinom.logpmf(x, r, alpha / (alpha + age)).sum() + of_data)
+
+    best = optimize.minimize(
+        negative, [0.0, 1.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}
+    )
+    found = point(fitted, nbd.PARAMETERS)
+    np.testing.assert_allclose(list(found.values()), np.exp(best.x), rtol=1e-5)
+    assert fitted["sample_stats"]["lp"].item() == pytest.approx(-best.fun, abs=1e-6)
 
 
 @pytest.mark.parametrize(("family", "names"), [("bg_nbd", "r alpha a b"), ("gamma_gamma", "p q v")])

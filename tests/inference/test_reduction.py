@@ -28,7 +28,7 @@ def test_counts_add_up_when_reduced_again():
 
 
 def customers_of(name, rng, size=400):
-    if name == "bg_nbd":
+    if family(name).KIND == "purchases":
         age = rng.integers(20, 40, size) / 7
         frequency, recency = bg_nbd.simulate(rng, age, 0.5, 2.0, 0.8, 2.5)
         recency = np.where(frequency > 0, np.maximum(np.round(recency * 7), 1) / 7, 0.0)
@@ -44,6 +44,8 @@ def customers_of(name, rng, size=400):
     ("name", "parameters"),
     [
         ("bg_nbd", {"r": 0.4, "alpha": 3.0, "a": 0.9, "b": 1.7}),
+        ("mbg_nbd", {"r": 0.4, "alpha": 3.0, "a": 0.9, "b": 1.7}),
+        ("nbd", {"r": 0.4, "alpha": 3.0}),
         ("gamma_gamma", {"p": 5.0, "q": 3.0, "v": 12.0}),
     ],
 )

@@ -12,9 +12,9 @@ def test_the_family_is_found_from_the_attributes(make_buying, make_spending):
 
 
 def test_the_wrong_posterior_is_refused(make_buying, make_spending):
-    with pytest.raises(InputError, match=r"gamma_gamma.*models spending"):
+    with pytest.raises(InputError, match=r"gamma_gamma.*models spend; one of bg_nbd"):
         check_posterior(make_spending(), "buying")
-    with pytest.raises(InputError, match=r"bg_nbd.*models buying"):
+    with pytest.raises(InputError, match=r"bg_nbd.*models purchases; one of gamma_gamma"):
         check_posterior(make_buying(), "spending")
     with pytest.raises(InputError, match="must be a DataTree"):
         check_posterior(xr.Dataset(), "buying")

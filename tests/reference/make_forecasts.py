@@ -1,18 +1,21 @@
-"""Write bg_nbd_forecasts.csv and bg_nbd_pmf.csv: the BG/NBD at ordinary and extreme histories, by mpmath.
+"""Write FAMILY_forecasts.csv and FAMILY_pmf.csv of bg_nbd or mbg_nbd at ordinary and extreme histories, by mpmath.
 
-Run with ``uv run python tests/reference/make_bg_nbd_forecasts.py`` (some minutes).
+Run with ``uv run python tests/reference/make_forecasts.py FAMILY`` (some minutes).
 
-E[Y(t)] and survival are averages over p ~ Beta(a, b + x) of (1 - (1 + p tau)^-k) / p and (1 + p tau)^-k,
-k = r + x, tau = t / (alpha + T), times P(alive). Each is taken twice and must agree to 1e-14: by
+E[Y(t)] and survival are averages over p ~ Beta(a, B) of (1 - (1 + p tau)^-k) / p and (1 + p tau)^-k,
+k = r + x, tau = t / (alpha + T), times P(alive); B = b + x in BG/NBD and b + x + 1 in MBG/NBD, whose coin is tossed
+after the first purchase too. Each is taken twice and must agree to 1e-14: by
 Gauss-Legendre in panels over u = logit(p), and by the 2F1 of the paper (Fader, Hardie & Lee 2005, eqs. 9 and
 10) with 60 digits; where mpmath's 2F1 gives up or is wrong (it is for x in the hundreds and 0.01 < z < 1),
 by panels half as wide instead. Column ``check`` says which.
 
-The pmf is the paper's eq. 8 with the updated parameters, its cancelling sum taken with 500 digits.
+The pmf is the paper's eq. 8 with the updated parameters, its cancelling sum taken with 500 digits; it holds given
+alive in both families. MBG/NBD has every third history: the averages are the same functions, at another B.
 """
 
 import csv
 import itertools
+import sys
 from pathlib import Path
 
 import mpmath as mp
@@ -118,16 +121,19 @@ def average(rules, k, tau, a, big_b, purchases):
     return finer, "panels"
 
 
-def alive_and_updated(t, x, t_x, T, r, alpha, a, b):
+def alive_and_updated(family, t, x, t_x, T, r, alpha, a, b):
     """Return (P(alive), k, tau, a, B) in mpmath numbers."""
     t, t_x, T, r, alpha, a, b = map(mp.mpf, (t, t_x, T, r, alpha, a, b))
-    gone = a / (b + x - 1) * ((alpha + T) / (alpha + t_x)) ** (r + x) if x else mp.mpf(0)
+    since = ((alpha + T) / (alpha + t_x)) ** (r + x)
+    if family == "mbg_nbd":
+        return 1 / (1 + a / (b + x) * since), r + x, t / (alpha + T), a, b + x + 1
+    gone = a / (b + x - 1) * since if x else mp.mpf(0)
     return 1 / (1 + gone), r + x, t / (alpha + T), a, b + x
 
 
-def pmf(n, t, x, t_x, T, r, alpha, a, b):
+def pmf(family, n, *row):
     with mp.workdps(500):
-        alive, k, tau, a, big_b = alive_and_updated(t, x, t_x, T, r, alpha, a, b)
+        alive, k, tau, a, big_b = alive_and_updated(family, *row)
         z, masses = tau / (1 + tau), []
         mass = (1 + tau) ** -k
         for j in range(n + 1):
@@ -139,26 +145,27 @@ def pmf(n, t, x, t_x, T, r, alpha, a, b):
         return alive * value + (0 if n else 1 - alive)
 
 
-def main():
+def main(family):
     mp.mp.dps = 30
     rules = gauss_rule(16)
-    with (HERE / "bg_nbd_forecasts.csv").open("w", newline="") as file:
+    step = 3 if family == "mbg_nbd" else 1
+    with (HERE / f"{family}_forecasts.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*COLUMNS, "expected_purchases", "survival", "check"])
-        for row in rows():
-            alive, *state = alive_and_updated(*row)
+        for row in list(rows())[::step]:
+            alive, *state = alive_and_updated(family, *row)
             (mean, check), (share, other) = (average(rules, *state, purchases) for purchases in (True, False))
             values = [mp.nstr(alive * value, 20) for value in (mean, share)]
             table.writerow([*row, *values, check if check == other else f"{check}, {other}"])
             file.flush()
-    with (HERE / "bg_nbd_pmf.csv").open("w", newline="") as file:
+    with (HERE / f"{family}_pmf.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["n", *COLUMNS, "pmf"])
-        for row, n in itertools.product(list(rows())[::3], (0, 1, 2, 10, 300)):
-            value = pmf(n, *row)
+        for row, n in itertools.product(list(rows())[:: 3 * step], (0, 1, 2, 10, 300)):
+            value = pmf(family, n, *row)
             if value > 1e-290:
                 table.writerow([n, *row, mp.nstr(value, 20)])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
