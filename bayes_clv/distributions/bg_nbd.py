@@ -72,6 +72,9 @@ QUANTITIES = {
     "dropout_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
 }
 
+# The quantity that covariates of a process act on.
+PROCESSES = {"purchase": "population_purchase_rate", "dropout": "population_dropout"}
+
 
 def data_scale(columns: Mapping[str, Array], count: Array) -> float:
     """Return the crude purchase rate, repeat purchases over customer time, per time unit."""

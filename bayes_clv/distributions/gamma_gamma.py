@@ -57,6 +57,9 @@ QUANTITIES = {
     "q_above_one": Quantity(Prior("LogNormal", mu=1, sigma=1)),
 }
 
+# The quantity that covariates of a process act on.
+PROCESSES = {"spend": "population_spend"}
+
 
 def data_scale(columns: Mapping[str, Array], count: Array) -> float:
     """Return the mean over customers of their mean spend, money."""

@@ -13,7 +13,7 @@
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,28 @@ def nuts(
     # az.diagnose looks for this name; under nutpie's own the tree-depth check never runs.
     stats = stats.rename({"maxdepth_reached": "reached_max_treedepth"})
     kept = ["diverging", "energy", "depth", "n_steps", "step_size", "reached_max_treedepth"]
-    posterior = trace["posterior"].to_dataset()
-    return posterior[names].drop_attrs(), stats[kept].drop_attrs()
+    posterior = trace["posterior"].to_dataset()[names]
+    # The compiled model has the labels as its own kind of text; the model's are the ones that were given.
+    posterior = posterior.assign_coords(
+        {dim: np.array(model.coords[dim], dtype=object) for dim in model.coords if dim in posterior.dims}
+    )
+    return posterior.drop_attrs(), stats[kept].drop_attrs()
+
+
+def labelled(
+    model: Any, values: Mapping[str, np.ndarray], chains: np.ndarray, draws: np.ndarray
+) -> xr.Dataset:
+    """Return draws of the model's variables, first axis the draws of all chains, with its dimensions and labels."""
+    dims = {name: tuple(model.named_vars_to_dims.get(name) or ()) for name in values}
+    used = {dim for own in dims.values() for dim in own}
+    return xr.Dataset(
+        {
+            name: (("chain", "draw", *dims[name]), value.reshape(chains.size, draws.size, *value.shape[1:]))
+            for name, value in values.items()
+        },
+        coords={"chain": chains, "draw": draws}
+        | {dim: np.array(model.coords[dim], dtype=object) for dim in model.coords if dim in used},
+    )
 
 
 @dataclass(frozen=True)
@@ -100,10 +120,7 @@ def laplace(
     weight /= weight.sum()
     picked = rng.permutation(_systematic(rng, weight, size))
     values = _constrain(model, names, proposals[picked])
-    posterior = xr.Dataset(
-        {name: (("chain", "draw"), value.reshape(chains, draws)) for name, value in values.items()},
-        coords={"chain": np.arange(chains), "draw": np.arange(draws)},
-    )
+    posterior = labelled(model, values, np.arange(chains), np.arange(draws))
     distinct = np.bincount(picked, minlength=weight.size) / size
     report = {
         "pareto_k": float(pareto_k),
@@ -114,7 +131,7 @@ def laplace(
     }
     stats = xr.Dataset(
         {"log_weight": (("chain", "draw"), np.log(weight[picked]).reshape(chains, draws))},
-        coords=posterior.coords,
+        coords={"chain": posterior["chain"], "draw": posterior["draw"]},
     )
     return posterior, stats, report
 
@@ -123,11 +140,11 @@ def mode(model: Any, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, dict[str
     """Return the mode as one chain of one draw, and the log density there."""
     peak = find_peak(_density(model, jacobian=False), _start(model))
     values = _constrain(model, names, peak.position[None, :])
-    coords = {"chain": [0], "draw": [0]}
-    posterior = xr.Dataset(
-        {name: (("chain", "draw"), value.reshape(1, 1)) for name, value in values.items()}, coords=coords
+    posterior = labelled(model, values, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+    stats = xr.Dataset(
+        {"lp": (("chain", "draw"), [[peak.log_density]])},
+        coords={"chain": posterior["chain"], "draw": posterior["draw"]},
     )
-    stats = xr.Dataset({"lp": (("chain", "draw"), [[peak.log_density]])}, coords=coords)
     return posterior, stats, {"log_density": peak.log_density, "gradient_norm": peak.gradient_norm}
 
 
