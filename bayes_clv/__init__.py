@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         load_cdnow,
         purchase_dates,
         summarize,
+        with_columns,
     )
     from bayes_clv.distributions.quantities import Prior
     from bayes_clv.inference import diagnostics, fit, load, save
@@ -59,7 +60,14 @@ __version__ = version("bayes_clv")
 
 # Names are imported on first use: PyMC, ArviZ and Ibis take seconds, and `bayes-clv --help` needs none.
 _HOME = {
-    "customers": ("check_customers", "customers_from_table", "load_cdnow", "purchase_dates", "summarize"),
+    "customers": (
+        "check_customers",
+        "customers_from_table",
+        "load_cdnow",
+        "purchase_dates",
+        "summarize",
+        "with_columns",
+    ),
     "distributions.quantities": ("Prior",),
     "inference": ("diagnostics", "fit", "load", "save"),
     "predictions": (
@@ -119,6 +127,7 @@ __all__ = [
     "simulate_tracking",
     "summarize",
     "survival",
+    "with_columns",
 ]
 
 

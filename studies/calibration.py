@@ -79,17 +79,16 @@ class Calibration(simuk.SBC):  # type: ignore[misc]
     def __init__(self, family: str, method: str, simulations: int, seed: int) -> None:
         import pymc as pm
 
-        from bayes_clv.inference.models import population_parameters
+        from bayes_clv.inference.models import population_variables, recorded_parameters
 
         module = find_family(family)
-        kind = getattr(module, "KIND", "purchases" if "recency" in module.OBSERVED else "spend")
+        kind = module.KIND
         fixed, scale = design(kind), SCALE[kind]
         with pm.Model() as model:
-            parameters, self.names = population_parameters(
-                module,
-                resolve(module.QUANTITIES, None, scale),
-                starting_point(module.QUANTITIES, scale),
-            )
+            priors = resolve(module.QUANTITIES, None, scale)
+            population = population_variables(module, priors, starting_point(module.QUANTITIES, scale))
+            parameters = recorded_parameters(module, population)
+            self.names = list(dict.fromkeys([*module.PARAMETERS, *population]))
             data = [pm.Data(name, np.ones(CUSTOMERS)) for name in module.OBSERVED]
             pm.Potential("log_likelihood", module.log_likelihood(parameters, *data).sum())
 

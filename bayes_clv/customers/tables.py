@@ -21,7 +21,9 @@ HISTORY = ("frequency", "recency", "T")
 RFM_TOLERANCE = 0.05
 
 
-def customers_from_table(table: "pd.DataFrame", time_unit: str = UNSTATED) -> xr.Dataset:
+def customers_from_table(
+    table: "pd.DataFrame", time_unit: str = UNSTATED, columns: str | Sequence[str] = ()
+) -> xr.Dataset:
     """Return the customers Dataset for a table that already has one row per customer.
 
     Parameters
@@ -29,10 +31,13 @@ def customers_from_table(table: "pd.DataFrame", time_unit: str = UNSTATED) -> xr
     table
         Columns ``frequency`` (repeat purchase occasions), ``recency`` (age at the last purchase), ``T`` (age
         at the end of observation) and, optionally, ``monetary_value`` (mean spend of the repeat occasions)
-        and ``customer_id``. Without ``customer_id`` the index holds the ids. Other columns are left out.
+        and ``customer_id``. Without ``customer_id`` the index holds the ids. Other columns are left out, but
+        for those in ``columns``.
     time_unit
         Unit of recency and T: hour, day, week, month or year; ``"unstated"`` when it is not known, which then
         refuses durations and discount rates that have a unit.
+    columns
+        Further columns to keep, for ``fit(..., covariates=..., groups=...)``; see ``with_columns``.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def customers_from_table(table: "pd.DataFrame", time_unit: str = UNSTATED) -> xr
             )
     if isinstance(table.index, pd.MultiIndex) and "customer_id" not in names:
         raise InputError("The table has an index of several levels. Put the ids in a column 'customer_id'.")
-    ids = _ids(table["customer_id"] if "customer_id" in names else table.index)
+    ids = customer_ids(table["customer_id"] if "customer_id" in names else table.index)
     order = np.argsort(ids, kind="stable")
     values = {name: _numbers(table[name], name)[order] for name in wanted}
     dataset = xr.Dataset(
@@ -85,6 +90,10 @@ def customers_from_table(table: "pd.DataFrame", time_unit: str = UNSTATED) -> xr
     if "monetary_value" in dataset:
         # Other packages write 0 here, which is not a spend.
         dataset["monetary_value"] = dataset["monetary_value"].where(dataset["frequency"] > 0)
+    if columns:
+        from bayes_clv.customers.columns import with_columns
+
+        dataset = with_columns(dataset, table, columns)
     return describe(dataset)
 
 
@@ -251,7 +260,7 @@ def _numbers(column: Any, name: str) -> np.ndarray:
         ) from None
 
 
-def _ids(column: Any) -> np.ndarray:
+def customer_ids(column: Any) -> np.ndarray:
     """Return ids as text: whole numbers without a decimal point, missing ones refused."""
     texts = []
     missing = 0

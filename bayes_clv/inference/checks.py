@@ -33,9 +33,11 @@ def diagnose_nuts(tree: xr.DataTree, names: list[str]) -> dict[str, Any]:
     posterior = tree["posterior"].to_dataset()[names]
     chains = posterior.sizes["chain"]
     single = chains < 2
-    rhat = np.nan if single else float(az.rhat(posterior).to_array().max())
-    bulk = float(az.ess(posterior, method="bulk").to_array().min())
-    tail = float(az.ess(posterior, method="tail").to_array().min())
+    rhat = np.nan if single else max(float(value.max()) for value in az.rhat(posterior).values())
+    bulk, tail = (
+        min(float(value.min()) for value in az.ess(posterior, method=method).values())
+        for method in ("bulk", "tail")
+    )
     divergences = int(tree["sample_stats"]["diverging"].sum())
     deep = int(tree["sample_stats"]["reached_max_treedepth"].sum())
     bfmi = float(np.min(found["bfmi"]["bfmi_values"]))

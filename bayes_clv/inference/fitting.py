@@ -16,6 +16,8 @@ from bayes_clv.customers import check_customers, customers_from_table
 from bayes_clv.distributions import family as find_family
 from bayes_clv.distributions.quantities import Prior, resolve, starting_point
 from bayes_clv.inference import checks, methods, predictive
+from bayes_clv.inference.effects import Columns as ColumnNames
+from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.reduction import Columns, distinct_rows
 from bayes_clv.schema import UNSTATED, InputError
@@ -30,6 +32,8 @@ def fit(
     customers: Any,
     *,
     method: str = "nuts",
+    covariates: Mapping[str, ColumnNames] | None = None,
+    groups: Mapping[str, ColumnNames] | ColumnNames | None = None,
     priors: Mapping[str, Prior] | str | None = None,
     draws: int = 1000,
     tune: int = 1000,
@@ -51,8 +55,19 @@ def fit(
     method : {"nuts", "laplace", "mode"}
         NUTS; an importance-corrected Laplace approximation, many times faster, with its Pareto k; or the
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
+    covariates : mapping of str to column name(s), optional
+        Columns of the customers (``clv.with_columns``) and what they act on: a process of the family
+        (``PROCESSES``: "purchase", "dropout"; "spend") or one of its quantities by name, on the log scale, or that of
+        the log odds for a probability. ``{"purchase": ["age", "gender"], "dropout": "gender"}``. Numbers are
+        centred and scaled by these customers' mean and standard deviation, text and bools are compared
+        with their first level.
+    groups : column name(s), or mapping of str to column name(s), optional
+        Columns whose labels (channel, cohort, country) have offsets of their own, partially pooled: as many as
+        the data support, from none to separate. Without mapping, on every quantity.
     priors : mapping of str to Prior, or "flat", optional
-        Priors of population quantities by name, in place of the defaults (``QUANTITIES`` of the family).
+        Priors by name, in place of the defaults: of population quantities (``QUANTITIES`` of the family), of
+        coefficients (``purchase_coefficient``; Normal(0, 1)) and of the groups' standard deviations
+        (``purchase_channel_sd``; HalfNormal(0.5)).
     draws, tune, chains : int
         Draws kept and warm-up draws of each chain. ``laplace`` makes ``draws * chains`` independent draws.
     seed : int
@@ -70,13 +85,16 @@ def fit(
     xarray.DataTree
         Groups ``posterior`` (chain, draw), ``sample_stats``, ``observed_data`` (row: the distinct
         histories and how many customers share each) and those asked for. The root's attributes hold
-        family, method, time unit, priors, versions, seed and diagnostics.
+        family, method, time unit, priors, versions, seed and diagnostics. With covariates, ``purchase_coefficient``
+        (chain, draw, purchase_effect) and the like; with groups, ``purchase_channel_offset`` (chain, draw, channel)
+        and ``purchase_channel_sd``; the population quantities are then those of the average customer (all
+        covariates at their mean) of the average group. The root's ``effects`` remembers encodings and labels.
 
     Raises
     ------
     InputError
-        For an unknown family, method or prior, an impossible history, or data from which nothing can be
-        learned (one customer, no repeat purchase).
+        For an unknown family, method or prior, an impossible history, data from which nothing can be
+        learned (one customer, no repeat purchase), and columns that are missing, have gaps or do not vary.
 
     Notes
     -----
@@ -100,18 +118,31 @@ def fit(
         if value < 1:
             raise InputError(f"{name}={value} must be at least 1.")
     module = find_family(family)
+    needed = needed_columns(covariates, groups)
     dataset = (
-        check_customers(customers) if isinstance(customers, xr.Dataset) else customers_from_table(customers)
+        check_customers(customers)
+        if isinstance(customers, xr.Dataset)
+        else customers_from_table(customers, columns=needed)
     )
-    columns, left_out = observed_columns(family, dataset)
+    columns, left_out = observed_columns(family, dataset, place=np.arange(dataset.sizes["customer"]))
+    place = columns.pop("place")
+    effects, profiles = None, None
+    if needed:
+        used = dataset.isel(customer=place)
+        effects = learn_effects(module, used, covariates, groups)
+    if effects is not None:
+        profiles = effects.profiles(used)
+        columns["profile"] = profiles.index
     rows, count = distinct_rows(columns)
     scale = module.data_scale(rows, count)
-    resolved = resolve(module.QUANTITIES, priors, scale)
+    resolved = resolve(module.QUANTITIES | ({} if effects is None else effects.quantities()), priors, scale)
+    if effects is not None:
+        check_flat(effects, resolved, method)
 
     from bayes_clv.inference.models import build_model, pointwise_log_likelihood
 
     start = starting_point(module.QUANTITIES, scale)
-    model, names = build_model(module, rows, count, resolved, start)
+    model, names = build_model(module, rows, count, resolved, start, effects, profiles)
     report: dict[str, Any]
     if method == "nuts":
         posterior, stats = methods.nuts(
@@ -121,15 +152,19 @@ def fit(
         posterior, stats, report = methods.laplace(model, names, draws=draws, chains=chains, seed=seed)
     else:
         posterior, stats, report = methods.mode(model, names)
-    posterior = described(posterior, module, dataset.attrs.get("time_unit", UNSTATED))
+    posterior = described(posterior, module, dataset.attrs.get("time_unit", UNSTATED), effects)
 
     row = np.arange(count.size)
     observed = xr.Dataset(
         {name: ("row", value) for name, value in {**rows, "count": count}.items()}, coords={"row": row}
     )
-    groups: dict[str, xr.Dataset] = {"posterior": posterior, "sample_stats": stats, "observed_data": observed}
+    included: dict[str, xr.Dataset] = {
+        "posterior": posterior,
+        "sample_stats": stats,
+        "observed_data": observed,
+    }
     if method == "nuts":
-        report = checks.diagnose_nuts(xr.DataTree.from_dict(groups), names)
+        report = checks.diagnose_nuts(xr.DataTree.from_dict(included), names)
     elif method == "laplace":
         report = checks.diagnose_laplace(report)
     else:
@@ -138,21 +173,21 @@ def fit(
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     if {"prior", "prior_predictive"} & set(include):
-        groups["prior"] = predictive.prior_draws(model, names, prior_rng)
+        included["prior"] = predictive.prior_draws(model, names, prior_rng)
     if {"prior_predictive", "posterior_predictive"} & set(include):
         classes = predictive.observed_classes(module.CHECKED, columns[module.CHECKED])
-        groups["observed_data"] = xr.merge([observed, classes])
+        included["observed_data"] = xr.merge([observed, classes])
         if "prior_predictive" in include:
-            groups["prior_predictive"] = predictive.replicate(
-                module, groups["prior"], columns, classes, prior_rng
+            included["prior_predictive"] = predictive.replicate(
+                module, included["prior"], columns, classes, prior_rng, effects, profiles
             )
         if "posterior_predictive" in include:
-            groups["posterior_predictive"] = predictive.replicate(
-                module, predictive.thin(posterior), columns, classes, predictive_rng
+            included["posterior_predictive"] = predictive.replicate(
+                module, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
             )
     if "log_likelihood" in include:
-        groups["log_likelihood"] = pointwise_log_likelihood(module, posterior, rows)
-    tree = xr.DataTree.from_dict(groups)
+        included["log_likelihood"] = pointwise_log_likelihood(module, posterior, rows, effects, profiles)
+    tree = xr.DataTree.from_dict(included)
     tree.attrs = {
         "format": FORMAT,
         "family": family,
@@ -167,12 +202,14 @@ def fit(
         "seed": seed,
         "versions": json.dumps(_versions()),
         "diagnostics": json.dumps(report),
-    }
+    } | ({} if effects is None else {"effects": effects.to_json()})
     return tree
 
 
-def observed_columns(family: str, dataset: xr.Dataset) -> tuple[Columns, int]:
+def observed_columns(family: str, dataset: xr.Dataset, **further: np.ndarray) -> tuple[Columns, int]:
     """Return the columns that the family is fitted to, and how many customers it cannot use.
+
+    ``further`` arrays (customer) lose the same customers.
 
     Raises InputError where nothing can be learned from them.
     """
@@ -196,6 +233,7 @@ def observed_columns(family: str, dataset: xr.Dataset) -> tuple[Columns, int]:
             "can be learned. Take a longer observation window, or check the customer id column: an order id in "
             "its place looks like this."
         )
+    columns |= further
     if "monetary_value" not in columns:
         return columns, 0
     usable = (columns["frequency"] > 0) & (columns["monetary_value"] > 0)

@@ -13,7 +13,7 @@
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,28 @@ def nuts(
     # az.diagnose looks for this name; under nutpie's own the tree-depth check never runs.
     stats = stats.rename({"maxdepth_reached": "reached_max_treedepth"})
     kept = ["diverging", "energy", "depth", "n_steps", "step_size", "reached_max_treedepth"]
-    posterior = trace["posterior"].to_dataset()
-    return posterior[names].drop_attrs(), stats[kept].drop_attrs()
+    posterior = trace["posterior"].to_dataset()[names]
+    # The compiled model has the labels as its own kind of text; the model's are the ones that were given.
+    posterior = posterior.assign_coords(
+        {dim: np.array(model.coords[dim], dtype=object) for dim in model.coords if dim in posterior.dims}
+    )
+    return posterior.drop_attrs(), stats[kept].drop_attrs()
+
+
+def labelled(
+    model: Any, values: Mapping[str, np.ndarray], chains: np.ndarray, draws: np.ndarray
+) -> xr.Dataset:
+    """Return draws of the model's variables, first axis the draws of all chains, with its dimensions and labels."""
+    dims = {name: tuple(model.named_vars_to_dims.get(name) or ()) for name in values}
+    used = {dim for own in dims.values() for dim in own}
+    return xr.Dataset(
+        {
+            name: (("chain", "draw", *dims[name]), value.reshape(chains.size, draws.size, *value.shape[1:]))
+            for name, value in values.items()
+        },
+        coords={"chain": chains, "draw": draws}
+        | {dim: np.array(model.coords[dim], dtype=object) for dim in model.coords if dim in used},
+    )
 
 
 @dataclass(frozen=True)
@@ -74,11 +94,12 @@ class Peak:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A model ready for ``laplace_draws``: log density and gradient, named values, where to start.
+    """A model ready for ``laplace_draws``: its graph, log density and gradient, named values, where to start.
 
     ``constrain`` takes positions (n, dimension) on the unconstrained scale.
     """
 
+    graph: Any
     density: LogDensity
     constrain: Callable[[np.ndarray], dict[str, np.ndarray]]
     start: np.ndarray
@@ -86,7 +107,7 @@ class Compiled:
 
 def compiled(model: Any, names: list[str], *, jacobian: bool) -> Compiled:
     """Compile a PyMC model: its log density, with or without Jacobian, and the variables to keep."""
-    return Compiled(_density(model, jacobian=jacobian), _constrain(model, names), _start(model))
+    return Compiled(model, _density(model, jacobian=jacobian), _constrain(model, names), _start(model))
 
 
 def laplace(
@@ -124,10 +145,7 @@ def laplace_draws(
     weight /= weight.sum()
     picked = rng.permutation(_systematic(rng, weight, size))
     values = model.constrain(proposals[picked])
-    posterior = xr.Dataset(
-        {name: (("chain", "draw"), value.reshape(chains, draws)) for name, value in values.items()},
-        coords={"chain": np.arange(chains), "draw": np.arange(draws)},
-    )
+    posterior = labelled(model.graph, values, np.arange(chains), np.arange(draws))
     distinct = np.bincount(picked, minlength=weight.size) / size
     report = {
         "pareto_k": float(pareto_k),
@@ -138,7 +156,7 @@ def laplace_draws(
     }
     stats = xr.Dataset(
         {"log_weight": (("chain", "draw"), np.log(weight[picked]).reshape(chains, draws))},
-        coords=posterior.coords,
+        coords={"chain": posterior["chain"], "draw": posterior["draw"]},
     )
     return posterior, stats, report
 
@@ -148,11 +166,11 @@ def mode(model: Any, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, dict[str
     ready = compiled(model, names, jacobian=False)
     peak = find_peak(ready.density, ready.start)
     values = ready.constrain(peak.position[None, :])
-    coords = {"chain": [0], "draw": [0]}
-    posterior = xr.Dataset(
-        {name: (("chain", "draw"), value.reshape(1, 1)) for name, value in values.items()}, coords=coords
+    posterior = labelled(model, values, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+    stats = xr.Dataset(
+        {"lp": (("chain", "draw"), [[peak.log_density]])},
+        coords={"chain": posterior["chain"], "draw": posterior["draw"]},
     )
-    stats = xr.Dataset({"lp": (("chain", "draw"), [[peak.log_density]])}, coords=coords)
     return posterior, stats, {"log_density": peak.log_density, "gradient_norm": peak.gradient_norm}
 
 

@@ -3,10 +3,14 @@
 The graph is built once per fit from the family's own terms. The likelihood enters as one potential:
 the weighted sum over distinct rows. Pointwise log-likelihoods, one per distinct history, are
 evaluated from the same terms afterwards, on request.
+
+With covariates or groups the rows have a column ``profile`` too, and each term is evaluated on the distinct rows
+of its own columns and the profile, with the parameters of the profile (``effects``).
 """
 
 import inspect
 from collections.abc import Mapping
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +19,7 @@ import pymc as pm
 import xarray as xr
 
 from bayes_clv.distributions.quantities import Prior, Quantity
+from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.inference.reduction import Columns, distinct_rows, select
 from bayes_clv.schema import InputError
 
@@ -25,40 +30,83 @@ def build_model(
     count: np.ndarray,
     priors: Mapping[str, Prior],
     start: Mapping[str, float],
+    effects: Effects | None = None,
+    profiles: Profiles | None = None,
 ) -> tuple[pm.Model, list[str]]:
     """Return the PyMC model of the distinct rows, and the names of the variables to keep.
 
-    ``start`` gives a value of each quantity on the data's scale, where a flat prior has none of its own.
+    ``start`` gives a value of each quantity on the data's scale, where a flat prior has none of its own. With
+    ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts.
     """
-    with pm.Model() as model:
-        parameters, kept = population_parameters(family, priors, start)
+    with pm.Model(coords=None if effects is None else effects.coords()) as model:
+        population = population_variables(family, priors, start)
+        parameters = recorded_parameters(family, population)
+        kept = list(dict.fromkeys([*family.PARAMETERS, *population]))
+        if effects is not None and profiles is not None:
+            import pytensor.tensor as pt
+
+            values = population | _effect_variables(effects, priors)
+            parameters = effects.parameters(pt, family, values, profiles.design, profiles.place)
+            kept += effects.dims()
         pm.Potential("reduced_log_likelihood", reduced_log_likelihood(family, parameters, rows, count))
     return model, kept
 
 
-def population_parameters(
+def population_variables(
     family: ModuleType, priors: Mapping[str, Prior], start: Mapping[str, float]
-) -> tuple[dict[str, Any], list[str]]:
-    """Put the population quantities into the model in context; return the parameters and what to keep."""
-    population = {
-        name: _variable(name, prior, family.QUANTITIES[name], start[name]) for name, prior in priors.items()
+) -> dict[str, Any]:
+    """Put the population quantities into the model in context."""
+    return {
+        name: _variable(name, priors[name], quantity, start[name])
+        for name, quantity in family.QUANTITIES.items()
     }
-    parameters = family.parameters(population)
+
+
+def recorded_parameters(family: ModuleType, population: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the family's parameters, as deterministics of the model in context where they are not quantities."""
+    parameters: dict[str, Any] = family.parameters(population)
     for name in family.PARAMETERS:
         if name not in population:
             parameters[name] = pm.Deterministic(name, parameters[name])
-    return parameters, list(dict.fromkeys([*family.PARAMETERS, *population]))
+    return parameters
+
+
+def _effect_variables(effects: Effects, priors: Mapping[str, Prior]) -> dict[str, Any]:
+    """Return the coefficients and the groups' offsets, standard deviation × Normal(0, 1)."""
+    found = {}
+    for effect in effects.each:
+        if effect.encodings:
+            name = effect.coefficient
+            found[name] = _prior_variable(name, priors[name], dims=effect.dimension)
+        for column in effect.groups:
+            sd = _prior_variable(effect.sd(column), priors[effect.sd(column)])
+            dimension = effects.dimension(column)
+            z = pm.Normal(f"{effect.offset(column)}_z", dims=dimension)
+            found[effect.offset(column)] = pm.Deterministic(effect.offset(column), sd * z, dims=dimension)
+    return found
 
 
 def reduced_log_likelihood(
     family: ModuleType, parameters: Mapping[str, Any], rows: Columns, count: np.ndarray
 ) -> Any:
-    """Return the log-likelihood of all customers as a scalar tensor, each term on its distinct rows."""
+    """Return the log-likelihood of all customers as a scalar tensor, each term on its distinct rows.
+
+    Where the rows have a column ``profile``, parameters that are vectors are those of the profiles.
+    """
+    further = ["profile"] if "profile" in rows else []
     total: Any = 0.0
     for term in family.likelihood_terms:
-        columns, weight = distinct_rows(select(rows, term.columns), count)
-        total = total + (weight.astype(float) * term.function(parameters, *columns.values())).sum()
+        columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
+        own = of_rows(parameters, columns.pop("profile", None))
+        total = total + (weight.astype(float) * term.function(own, *columns.values())).sum()
     return total
+
+
+def of_rows(parameters: Mapping[str, Any], profile: np.ndarray | None) -> Mapping[str, Any]:
+    """Return the parameters of each row: those of its profile, where they differ by profile."""
+    if profile is None:
+        return parameters
+    return {name: value[profile] if value.ndim else value for name, value in parameters.items()}
 
 
 def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
@@ -66,6 +114,11 @@ def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
         if np.isinf(quantity.upper):
             return pm.HalfFlat(name, initval=start)
         return pm.Uniform(name, 0.0, quantity.upper)
+    return _prior_variable(name, prior)
+
+
+def _prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
+    """Return a variable, or a vector of independent ones, with this prior; one that cannot be built is refused."""
     distribution = getattr(pm, prior.distribution, None)
     if distribution is None:
         raise InputError(f"PyMC has no distribution {prior.distribution!r} (prior of {name!r}).")
@@ -75,15 +128,20 @@ def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
         # PyMC would ignore it, and the prior would be another one than was asked for.
         raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: it takes no {unknown[0]!r}.")
     try:
-        return distribution(name, **dict(prior.arguments))
+        return distribution(name, **dict(prior.arguments), dims=dims)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
 
 
 def pointwise_log_likelihood(
-    family: ModuleType, posterior: xr.Dataset, rows: Columns, max_bytes: float = 2e9
+    family: ModuleType,
+    posterior: xr.Dataset,
+    rows: Columns,
+    effects: Effects | None = None,
+    profiles: Profiles | None = None,
+    max_bytes: float = 2e9,
 ) -> xr.Dataset:
-    """Return the log-likelihood (chain, draw, row) of one customer of each distinct history.
+    """Return the log-likelihood (chain, draw, row) of one customer of each distinct history and profile.
 
     Raises InputError, naming the size, when the array would be larger than ``max_bytes``.
     """
@@ -97,14 +155,20 @@ def pointwise_log_likelihood(
             f"The pointwise log-likelihood of {size:,} distinct histories and {shape[0] * shape[1]:,} draws takes "
             f"{np.prod(shape) * 8 / 1e9:.1f} GB. Fit with fewer draws, or leave 'log_likelihood' out of include."
         )
-    symbols = {name: pt.dscalar(name) for name in family.PARAMETERS}
+    points = parameter_points(family, posterior, effects, profiles)
+    first = next(points)
+    symbols = {
+        name: pt.dvector(name) if np.ndim(value) else pt.dscalar(name) for name, value in first.items()
+    }
     compiled = compile_graph(
-        list(symbols.values()), family.log_likelihood(symbols, *(rows[name] for name in family.OBSERVED))
+        list(symbols.values()),
+        family.log_likelihood(
+            of_rows(symbols, rows.get("profile")), *(rows[name] for name in family.OBSERVED)
+        ),
     )
-    draws = [posterior[name].to_numpy().reshape(-1) for name in family.PARAMETERS]
     values = np.empty((shape[0] * shape[1], size))
-    for i, point in enumerate(zip(*draws, strict=True)):
-        values[i] = compiled(*point)
+    for i, point in enumerate(chain([first], points)):
+        values[i] = compiled(*point.values())
     return xr.Dataset(
         {family.CHECKED: (("chain", "draw", "row"), values.reshape(shape))},
         coords={"chain": posterior["chain"], "draw": posterior["draw"], "row": np.arange(size)},

@@ -12,6 +12,7 @@ from typing import Any
 
 import xarray as xr
 
+from bayes_clv.inference.effects import Effects
 from bayes_clv.schema import InputError
 
 FORMAT = "bayes_clv posterior 1"
@@ -89,11 +90,16 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
     return tree
 
 
-def described(posterior: xr.Dataset, module: ModuleType, time_unit: str) -> xr.Dataset:
+def described(
+    posterior: xr.Dataset, module: ModuleType, time_unit: str, effects: Effects | None = None
+) -> xr.Dataset:
     """Return the draws with each variable's meaning and unit attached, in the family's words."""
     words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
+    meanings = dict(module.MEANINGS)
+    if effects is not None:
+        meanings |= {name: (text, "none") for name, text in effects.meanings(module).items()}
     for name in posterior.data_vars:
-        meaning, unit = module.MEANINGS[name]
+        meaning, unit = meanings[name]
         posterior[name].attrs = {"long_name": meaning, "units": words.get(unit, unit)}
     return posterior
 

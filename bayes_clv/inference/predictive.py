@@ -12,19 +12,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.inference.effects import Effects, Profiles, parameter_points
+from bayes_clv.inference.methods import labelled
 from bayes_clv.schema import InputError
 
 # Enough for a smooth density estimate of the prior and a 90 % band of each class.
 PREDICTIVE_DRAWS = 500
 LAST_FREQUENCY_CLASS = 10
 SPEND_CLASSES = 20
+# PyMC's distributions that cannot be drawn from.
+FLAT = ("FlatRV", "HalfFlatRV")
 
 
 def prior_draws(model: Any, names: list[str], rng: np.random.Generator) -> xr.Dataset:
     """Return draws (1 chain) of the named variables from their priors; flat priors are refused."""
     import pymc as pm
 
-    flat = [variable.name for variable in model.free_RVs if type(variable.owner.op).__name__ == "HalfFlatRV"]
+    flat = [variable.name for variable in model.free_RVs if type(variable.owner.op).__name__ in FLAT]
     if flat:
         raise InputError(
             f"A flat prior cannot be drawn from (of {', '.join(flat)}). Leave 'prior' and 'prior_predictive' out of "
@@ -32,10 +36,8 @@ def prior_draws(model: Any, names: list[str], rng: np.random.Generator) -> xr.Da
         )
     # Interpreted: compiling for a few hundred draws takes longer than drawing them.
     values = pm.draw([model[name] for name in names], PREDICTIVE_DRAWS, random_seed=rng, mode="FAST_COMPILE")
-    return xr.Dataset(
-        {name: (("chain", "draw"), np.asarray(v)[None, :]) for name, v in zip(names, values, strict=True)},
-        coords={"chain": [0], "draw": np.arange(PREDICTIVE_DRAWS)},
-    )
+    drawn = {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+    return labelled(model, drawn, np.zeros(1, dtype=np.int64), np.arange(PREDICTIVE_DRAWS))
 
 
 def thin(posterior: xr.Dataset) -> xr.Dataset:
@@ -65,13 +67,20 @@ def replicate(
     columns: Mapping[str, np.ndarray],
     classes: xr.Dataset,
     rng: np.random.Generator,
+    effects: Effects | None = None,
+    profiles: Profiles | None = None,
 ) -> xr.Dataset:
-    """Return, for each draw of the parameters, the classes counted in one replicated base."""
+    """Return, for each draw of the parameters, the classes counted in one replicated base.
+
+    With ``effects`` the columns hold each customer's ``profile``.
+    """
     name = f"customers_by_{module.CHECKED}"
     dimension = f"{module.CHECKED}_class"
     edges = classes[dimension].to_numpy()
-    stacked = [draws[parameter].to_numpy().reshape(-1) for parameter in module.PARAMETERS]
-    counts = [_count(module.replicate(rng, columns, *params), edges) for params in zip(*stacked, strict=True)]
+    counts = []
+    for point in parameter_points(module, draws, effects, profiles):
+        params = [value[columns["profile"]] if np.ndim(value) else value for value in point.values()]
+        counts.append(_count(module.replicate(rng, columns, *params), edges))
     shape = (draws.sizes["chain"], draws.sizes["draw"], edges.size)
     return xr.Dataset(
         {name: (("chain", "draw", dimension), np.array(counts).reshape(shape))},

@@ -173,8 +173,9 @@ def _averaged(
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
-    histories = distinct_histories(purchase_history(customers))
-    means = mean_over_draws(histories, posterior.values, quantities(posterior, length), threads=threads)
+    posterior = posterior.of(customers)
+    histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    means = mean_over_draws(histories, posterior, quantities(posterior, length), threads=threads)
     return [histories.spread(mean, of_rows=True) for mean in means], {
         "units": "probability",
         "level": "outcome",

@@ -74,12 +74,12 @@ Progress = Callable[[int, int], None]
 class Money:
     """How occasions are paid: ``state(rows)`` is the posterior of ν, (shape, rate) of (row, draw).
 
-    ``occasion_shape`` (draw) is the Gamma shape of one occasion's spend given ν, and ``discount`` the
-    continuous rate per time unit.
+    ``occasion_shape`` is the Gamma shape of one occasion's spend given ν: (draw), or a function of rows that gives
+    (draw) or (row, draw). ``discount`` is the continuous rate per time unit.
     """
 
     state: SpendState
-    occasion_shape: np.ndarray
+    occasion_shape: np.ndarray | Callable[[np.ndarray], np.ndarray]
     discount: float = 0.0
 
 
@@ -324,6 +324,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     values = np.empty(draws)
     histogram = np.zeros(1024, dtype=np.int64)
     prepared = -1
+    o = 0
     for i in range(row.size):
         c = row[i]
         if c != prepared:
@@ -332,6 +333,8 @@ def _simulate(  # type: ignore[no-untyped-def]
                 threshold[s] = -alive[c, s] * math.expm1(-shape[c, s] * end[s])
                 if first_order:
                     threshold[s] = 1.0
+            # One shape for all histories, or one each.
+            o = c if occasion_shape.shape[0] > 1 else 0
             prepared = c
         place = keys[i, 0]
         increment = keys[i, 1]
@@ -357,7 +360,7 @@ def _simulate(  # type: ignore[no-untyped-def]
             n = 0
             if first_order:
                 if with_money:
-                    amount, purse = standard_gamma(occasion_shape[s], purse, increment)
+                    amount, purse = standard_gamma(occasion_shape[o, s], purse, increment)
                     spend = amount * per_nu
                     value = spend
                 if periods > 0:
@@ -369,7 +372,7 @@ def _simulate(  # type: ignore[no-untyped-def]
                 n += 1
                 amount = 0.0
                 if with_money:
-                    amount, purse = standard_gamma(occasion_shape[s], purse, increment)
+                    amount, purse = standard_gamma(occasion_shape[o, s], purse, increment)
                     amount *= per_nu
                     spend += amount
                     if discount != 0.0:
@@ -523,10 +526,12 @@ def _simulate_block(
         shape = (rows.size, draws)
         states = [owned(x, shape) for x in plan.purchase_state(rows)]
         if plan.money is None:
-            spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, none, 0.0
+            spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, nothing, 0.0
         else:
             spend_shape, spend_rate = (owned(x, shape) for x in plan.money.state(rows))
-            occasion_shape, discount = plan.money.occasion_shape, plan.money.discount
+            given, discount = plan.money.occasion_shape, plan.money.discount
+            occasion_shape = np.atleast_2d(given(rows) if callable(given) else given)
+            occasion_shape = owned(occasion_shape, (occasion_shape.shape[0], draws))
 
         def of_customers(group: dict[str, np.ndarray], name: str, absent: np.ndarray) -> np.ndarray:
             return group[name][part] if name in group and tally is None else absent  # noqa: B023

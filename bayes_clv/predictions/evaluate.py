@@ -265,8 +265,8 @@ def _closed_form_scores(
     shared_time_unit(buying, matched)
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
-    values = known.thin(draws).values
-    histories = distinct_histories(purchase_history(matched))
+    thinned = known.thin(draws).of(matched)
+    histories = distinct_histories(purchase_history(matched) | thinned.columns)
     row = histories.spread(histories.row)
 
     def probabilities(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -276,16 +276,18 @@ def _closed_form_scores(
             pmf = known.formulas.purchases_pmf
             return tuple(pmf(float(n), horizon, *history, **each) for n in counts)
 
-        return np.stack(mean_over_draws(part, values, at_counts, threads=threads), axis=1)
+        return np.stack(mean_over_draws(part, thinned, at_counts, threads=threads), axis=1)
 
     return count_scores(probabilities, row, np.asarray(matched["holdout_purchases"].values))
 
 
 def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.Dataset) -> None:
     """Refuse a posterior that does not give the future's purchases_expected of its first customers."""
-    some = {name: column[:5, None] for name, column in purchase_history(matched).items()}
-    values = known.thin(EXPECTED_DRAWS).values
-    expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some.values(), **values)
+    first = matched.isel({CUSTOMER: slice(5)})
+    some = [column[:, None] for column in purchase_history(first).values()]
+    thinned = known.thin(EXPECTED_DRAWS).of(first)
+    values = thinned.at(thinned.columns)
+    expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some, **values)
     if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):
         raise InputError(
             "The future was not simulated from this posterior: its purchases_expected differ. Give the buying "

@@ -24,13 +24,13 @@ from bayes_clv.predictions.histories import (
     distinct_histories,
     purchase_history,
 )
-from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
+from bayes_clv.predictions.posterior import PROFILES, Parameters, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, InputError, describe, discount_rate, duration
 
 MAX_MEMORY = 2e9
 EXPECTED_DRAWS = 500
 
-# Of history columns (row, 1) and parameters (draw,): one or more arrays that broadcast to (row, draw).
+# Of history columns (row, 1) and parameters (draw,) or (row, draw): arrays that broadcast to (row, draw).
 PerDraw = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], tuple[np.ndarray, ...]]
 Streamed = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], Iterable[np.ndarray]]
 
@@ -45,18 +45,20 @@ def refuse_too_large(values: int, max_memory: float, *, what: str, instead: str)
 
 
 def tiles(
-    histories: Histories, values: dict[str, np.ndarray], quantity: PerDraw, *, threads: int | None = None
+    histories: Histories, posterior: Parameters, quantity: PerDraw, *, threads: int | None = None
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield the quantity's arrays of one tile of distinct rows after the other, in their order.
 
-    A tile has about TILE rows × draws, so that memory does not grow with the customers.
+    A tile has about TILE rows × draws, so that memory does not grow with the customers. The quantity is given the
+    histories' columns but for the profile, whose parameters it is given instead.
     """
-    draws = next(iter(values.values())).size
-    columns = tuple(histories.columns.values())
-    step = max(1, TILE // draws)
+    columns = tuple(column for name, column in histories.columns.items() if name not in PROFILES)
+    step = max(1, TILE // posterior.size)
 
     def tile(start: int) -> tuple[np.ndarray, ...]:
-        return quantity(tuple(column[start : start + step, None] for column in columns), values)
+        rows = slice(start, start + step)
+        history = tuple(column[rows, None] for column in columns)
+        return quantity(history, posterior.at(histories.columns, rows))
 
     starts = range(0, columns[0].size, step)
     workers = min(available_threads(threads), len(starts))
@@ -67,27 +69,26 @@ def tiles(
 
 
 def over_tiles(
-    histories: Histories, values: dict[str, np.ndarray], quantity: PerDraw, *, threads: int | None = None
+    histories: Histories, posterior: Parameters, quantity: PerDraw, *, threads: int | None = None
 ) -> list[np.ndarray]:
     """Return the quantity's arrays, whose first axis is the distinct rows, computed a tile of rows at a time."""
-    parts = tiles(histories, values, quantity, threads=threads)
+    parts = tiles(histories, posterior, quantity, threads=threads)
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def mean_over_draws(
-    histories: Histories, values: dict[str, np.ndarray], quantity: Streamed, *, threads: int | None = None
+    histories: Histories, posterior: Parameters, quantity: Streamed, *, threads: int | None = None
 ) -> list[np.ndarray]:
     """Return the means over draws of each of the quantity's arrays, per distinct row, streamed in tiles.
 
     A quantity that yields its arrays one by one needs the memory of one.
     """
-    draws = next(iter(values.values())).size
 
     def means(history: tuple[np.ndarray, ...], drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        shape = (history[0].shape[0], draws)
+        shape = (history[0].shape[0], posterior.size)
         return tuple(np.broadcast_to(x, shape).mean(axis=1) for x in quantity(history, drawn))
 
-    return over_tiles(histories, values, means, threads=threads)
+    return over_tiles(histories, posterior, means, threads=threads)
 
 
 def _per_draw(
@@ -105,7 +106,8 @@ def _per_draw(
         posterior = posterior.thin(draws)
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
-    histories = distinct_histories(purchase_history(customers))
+    posterior = posterior.of(customers)
+    histories = distinct_histories(purchase_history(customers) | posterior.columns)
     refuse_too_large(
         posterior.size * customers.sizes[CUSTOMER],
         max_memory,
@@ -118,7 +120,7 @@ def _per_draw(
         shape = (history[0].shape[0], posterior.size)
         return (np.broadcast_to(function(*history, **values), shape),)
 
-    (result,) = over_tiles(histories, posterior.values, each, threads=threads)
+    (result,) = over_tiles(histories, posterior, each, threads=threads)
     result = result.T
     dims, spread = posterior.unstack(histories.spread(result, of_rows=True), CUSTOMER)
     dataset = xr.Dataset(
@@ -332,5 +334,5 @@ def expected_summary(
         )
 
     names = ("probability_alive", "purchase_rate_mean", "dropout_mean", "purchases_expected")
-    means = mean_over_draws(histories, posterior.thin(EXPECTED_DRAWS).values, quantities, threads=threads)
+    means = mean_over_draws(histories, posterior.thin(EXPECTED_DRAWS), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

@@ -134,7 +134,8 @@ def purchase_plan(
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         at = rows[:, None]
         history = frequency[at], recency[at], age[at]
-        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **posterior.values)
+        values = posterior.at(histories.columns, rows)
+        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **values)
         return result
 
     return Plan(
@@ -148,17 +149,21 @@ def purchase_plan(
 
 def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
     """Return how the engine pays occasions: the posterior of ν on the distinct histories."""
-    values = paired(spending, draws)
+    payments = paired(spending, draws)
     occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = rows[:, None]
-        spend_state = spending.formulas.spend_state
+        values = payments.at(histories.columns, rows)
+        spend_state = payments.formulas.spend_state
         result: tuple[np.ndarray, np.ndarray] = spend_state(occasions[at], mean_spend[at], **values)
         return result
 
     # The shape of an occasion's spend given ν is the family's own shape parameter.
-    return Money(state=state, occasion_shape=values["p"], discount=discount)
+    def occasion_shape(rows: np.ndarray) -> np.ndarray:
+        return payments.at(histories.columns, rows)["p"]
+
+    return Money(state=state, occasion_shape=occasion_shape, discount=discount)
 
 
 def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
@@ -197,10 +202,13 @@ def simulate(
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
-    columns = purchase_history(customers)
+    posterior = posterior.of(customers)
+    columns = purchase_history(customers) | posterior.columns
+    payments = None
     if spending is not None:
         shared_time_unit(spending, customers)
-        columns |= spend_history(customers)
+        payments = parameters(spending, "spending").of(customers)
+        columns |= spend_history(customers) | payments.columns
     if keep_draws:
         per_future = 0.5 if spending is None else 2.5
         refuse_too_large(
@@ -224,8 +232,7 @@ def simulate(
     plan = purchase_plan(posterior, histories, keys, length)
     observed = holdout_counts(customers, length)
     money, log2_reference = None, 0.0
-    if spending is not None:
-        payments = parameters(spending, "spending")
+    if payments is not None:
         money = spend_money(payments, histories, plan.draws, discount)
         log2_reference = typical_spend(payments)
     plan = replace(
@@ -241,7 +248,7 @@ def simulate(
     )
     outcomes = simulate_futures(plan, threads=threads, progress=progress)
 
-    bought = {key: columns[key] for key in ("frequency", "recency", "T")}
+    bought = {key: columns[key] for key in ("frequency", "recency", "T", *posterior.columns)}
     variables = expected_summary(posterior, distinct_histories(bought), length, threads=threads)
     for name, values in outcomes.summary.items():
         absent = (name in _MONEY and spending is None) or (name in SCORES and observed is None)

@@ -5,12 +5,12 @@ dropout vary as its history leaves them (a mixture of "alive" and "dropped out",
 ``latent_draws``). One draw of the pair belongs to each posterior draw.
 
 Customers of one history have one latent posterior, so summaries are made once per distinct history, from a random
-stream of the seed and the history itself. Kept draws are each customer's own, from a stream of the seed and the
+stream of the seed, the history and the parameters. Kept draws are each customer's own, from a stream of the seed and the
 id: those of two customers are independent given the population, and may be added up.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -75,8 +75,8 @@ def latent_posterior(
     >>> own = latent_posterior(buying, customers, seed=1)
     >>> fast = own["purchase_rate_q05"] > 0.1
     """
-    posterior = parameters(buying, "buying").repeated()
     check_customers(customers)
+    posterior = parameters(buying, "buying").of(customers).repeated()
     time_unit = shared_time_unit(buying, customers)
     size = customers.sizes[CUSTOMER]
     if keep_draws:
@@ -86,16 +86,14 @@ def latent_posterior(
             what=f"{posterior.size:,} draws of purchase rate and dropout of {size:,} customers",
             instead="Leave keep_draws=False: the summary needs no such array.",
         )
-    keys = customer_keys(customers[CUSTOMER].values, seed, purpose="latent")
-    columns = purchase_history(customers)
+    columns = purchase_history(customers) | posterior.columns()
     histories = distinct_histories(columns)
+    streams = None
     if keep_draws:
-        rows, streams = columns, [key.tobytes() for key in keys]
-    else:
-        rows = histories.columns
-        streams = list(_history_streams(rows, seed))
-    kept = np.empty((len(NAMES), len(streams) if keep_draws else 0, posterior.size))
-    summary = _summaries(posterior, rows, streams, kept, threads)
+        streams = [key.tobytes() for key in customer_keys(customers[CUSTOMER].values, seed, purpose="latent")]
+    rows = columns if keep_draws else histories.columns
+    kept = np.empty((len(NAMES), size if keep_draws else 0, posterior.size))
+    summary = _summaries(posterior, rows, seed, streams, kept, threads)
     if not keep_draws:
         summary = histories.spread(summary, of_rows=True)
     data: dict[str, object] = {
@@ -115,37 +113,40 @@ def latent_posterior(
     )
 
 
-def _history_streams(columns: dict[str, np.ndarray], seed: int) -> Iterable[bytes]:
-    """Yield a key of each distinct history: the hash of the seed and its numbers."""
-    for row in np.stack(list(columns.values()), axis=1).astype("<f8"):
-        start = hashlib.blake2b(digest_size=16, person=b"history", key=int(seed).to_bytes(8, "little"))
-        start.update(row.tobytes())
-        yield start.digest()
+def _stream(seed: int, history: tuple[float, ...], values: dict[str, np.ndarray]) -> bytes:
+    """Return the key of a history's stream: a hash of the seed, its numbers and the first draw's parameters."""
+    numbers = np.array([*history, *(np.ravel(value)[0] for value in values.values())], dtype="<f8")
+    start = hashlib.blake2b(digest_size=16, person=b"history", key=int(seed).to_bytes(8, "little"))
+    start.update(numbers.tobytes())
+    return start.digest()
 
 
 def _summaries(
     posterior: Parameters,
     columns: dict[str, np.ndarray],
-    streams: list[bytes],
+    seed: int,
+    streams: list[bytes] | None,
     kept: np.ndarray,
     threads: int | None,
 ) -> np.ndarray:
     """Return (name, statistic, row), and write the draws where ``kept`` has room."""
     history = tuple(columns[name] for name in ("frequency", "recency", "T"))
-    summary = np.empty((len(NAMES), len(STATISTICS), len(streams)))
+    size = history[0].size
+    summary = np.empty((len(NAMES), len(STATISTICS), size))
 
     def task(start: int) -> None:
-        for row in range(start, min(start + ROWS, len(streams))):
-            rng = np.random.Generator(np.random.PCG64(int.from_bytes(streams[row], "little")))
-            _, *latent = posterior.formulas.latent_draws(
-                rng, *(column[row] for column in history), **posterior.values
-            )
+        for row in range(start, min(start + ROWS, size)):
+            at = tuple(float(column[row]) for column in history)
+            values = posterior.at(columns, slice(row, row + 1))
+            key = _stream(seed, at, values) if streams is None else streams[row]
+            rng = np.random.Generator(np.random.PCG64(int.from_bytes(key, "little")))
+            _, *latent = posterior.formulas.latent_draws(rng, *at, **values)
             for i, drawn in enumerate(latent):
-                summary[i, :, row] = _statistics(drawn)
+                summary[i, :, row] = _statistics(np.ravel(drawn))
                 if kept.shape[1]:
-                    kept[i, row] = drawn
+                    kept[i, row] = np.ravel(drawn)
 
-    _for_each(task, range(0, len(streams), ROWS), available_threads(threads))
+    _for_each(task, range(0, size, ROWS), available_threads(threads))
     return summary
 
 

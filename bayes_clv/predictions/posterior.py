@@ -2,10 +2,19 @@
 
 A posterior is the DataTree of ``clv.fit``. Only its root attributes and the family's own parameters in
 its ``posterior`` group are used, so one saved, reloaded or built by hand serves as well.
+
+With covariates or groups each customer has parameters of its own, by profile: ``Parameters.of(customers)`` reads
+the columns that the fit remembers, ``columns`` joins the profile to the histories, and ``at`` gives the parameters of
+the rows of one tile, so that memory does not grow with the customers. Without effects all three change nothing.
+A group that the fit has not seen is drawn from the fitted distribution of groups: sd × z, where z belongs to the
+posterior's seed, the effect, the group's label and the draw, so that all customers of a new group share it, in
+every call.
 """
 
+import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Literal
 
@@ -14,6 +23,7 @@ import xarray as xr
 
 from bayes_clv.distributions import families
 from bayes_clv.distributions import family as family_formulas
+from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
 
 Kind = Literal["buying", "spending"]
@@ -23,17 +33,31 @@ POINT_FUTURES = 1000
 
 # The function a family must offer to serve a purpose.
 _OFFERS = {"buying": "future_state", "spending": "spend_state"}
+# The column of the histories that holds the customers' profile.
+_PROFILE = {"buying": "profile", "spending": "spend_profile"}
+PROFILES = tuple(_PROFILE.values())
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The draws of one posterior: ``values`` maps each parameter to (chain × draw,) in that order."""
+    """The draws of one posterior: ``values`` maps each parameter to (chain × draw,) in that order.
+
+    With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
+    the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
+    """
 
     family: str
     formulas: ModuleType
     values: dict[str, np.ndarray]
     chains: np.ndarray
     draws: np.ndarray
+    profile: str = "profile"
+    effects: Effects | None = None
+    drawn: dict[str, np.ndarray] = field(default_factory=dict)
+    place: np.ndarray | None = None
+    total: int = 0
+    seed: str = ""
+    profiles: Profiles | None = None
 
     @property
     def size(self) -> int:
@@ -47,16 +71,87 @@ class Parameters:
         if kept >= length:
             return self
         index = np.arange(kept) * length // kept
-        shape = (self.chains.size, length)
-        values = {name: value.reshape(shape)[:, index].ravel() for name, value in self.values.items()}
-        return replace(self, values=values, draws=self.draws[index])
+        flat = (np.arange(self.chains.size)[:, None] * length + index).ravel()
+        return replace(self.take(flat), draws=self.draws[index])
 
     def repeated(self) -> "Parameters":
         """Return a point as POINT_FUTURES equal draws, so that a customer's futures still differ by chance."""
         if self.size > 1:
             return self
-        values = {name: np.repeat(value, POINT_FUTURES) for name, value in self.values.items()}
-        return replace(self, values=values, draws=np.arange(POINT_FUTURES))
+        repeated = self.take(np.zeros(POINT_FUTURES, dtype=np.int64))
+        draws = np.arange(POINT_FUTURES)
+        return replace(repeated, draws=draws, place=draws, total=POINT_FUTURES)
+
+    def take(self, index: np.ndarray) -> "Parameters":
+        """Return these draws of all chains; the labels of chain and draw are left as they are."""
+        return replace(
+            self,
+            values={name: value[index] for name, value in self.values.items()},
+            drawn={name: value[..., index] for name, value in self.drawn.items()},
+            place=None if self.place is None else self.place[index],
+        )
+
+    def of(self, customers: xr.Dataset) -> "Parameters":
+        """Return them for these customers, whose columns are read and checked; the same without effects."""
+        if self.effects is None:
+            return self
+        return replace(self, profiles=self.effects.profiles(customers))
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return what a history needs beside the past: the customers' profile, or nothing without effects."""
+        if self.effects is None:
+            return {}
+        if self.profiles is None:
+            raise RuntimeError("Parameters with effects need customers: call of(customers) first.")
+        return {self.profile: self.profiles.index}
+
+    def at(
+        self, columns: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)
+    ) -> dict[str, np.ndarray]:
+        """Return the parameters of these rows of the histories' ``columns``.
+
+        Each is (draw,), or (row, draw) where an effect acts on it; without effects they are ``values``.
+        """
+        if self.effects is None:
+            return self.values
+        if self.profiles is None:
+            raise RuntimeError("Parameters with effects need customers: call of(customers) first.")
+        profile = columns[self.profile][rows].astype(np.int64)
+        drawn, place = dict(self.drawn), {}
+        for column in self.effects.labels:
+            place[column] = self.profiles.place[column][profile]
+            new = np.unique(place[column][place[column] < 0])
+            if new.size:
+                known = len(self.effects.labels[column])
+                place[column] = np.where(
+                    place[column] < 0, known + np.searchsorted(new, place[column]), place[column]
+                )
+                for effect in self.effects.each:
+                    if column in effect.groups:
+                        name = effect.offset(column)
+                        offsets = [self._new_offset(effect, column, -1 - int(j)) for j in new]
+                        drawn[name] = np.vstack([drawn[name], *offsets])
+        design = {name: each[profile] for name, each in self.profiles.design.items()}
+        return self.effects.parameters(np, self.formulas, drawn, design, place)
+
+    def all_alike(self) -> "Parameters":
+        """Return the parameters of customers of one profile, in place of the average customer's, without effects."""
+        if self.effects is None:
+            return self
+        own = self.at(self.columns, slice(1))
+        values = {name: value[0] if value.ndim == 2 else value for name, value in own.items()}
+        return replace(self, values=values, effects=None, drawn={}, profiles=None)
+
+    def _new_offset(self, effect: Effect, column: str, unseen: int) -> np.ndarray:
+        """Return the offset of a group that the fit has not seen, per draw."""
+        assert self.profiles is not None
+        label = self.profiles.unseen[column][unseen]
+        words = json.dumps([self.seed, effect.name, column, label])
+        seed = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=16).digest(), "little")
+        z = np.random.default_rng(seed).standard_normal(self.total)
+        offset: np.ndarray = self.drawn[effect.sd(column)] * z[self.place]
+        return offset
 
     def unstack(self, per_draw: np.ndarray, *dims: str) -> tuple[tuple[str, ...], np.ndarray]:
         """Return an array whose first axis is the draws as (chain, draw, ...) with its dimensions."""
@@ -112,8 +207,8 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
         drawn = group[name]
         if set(drawn.dims) != {CHAIN, DRAW}:
             raise InputError(
-                f"{name} of the {family} posterior has dimensions {drawn.dims}; this version predicts from "
-                "population parameters, with dimensions chain and draw."
+                f"{name} of the {family} posterior has dimensions {drawn.dims}; a population parameter has the "
+                "dimensions chain and draw, and covariates and groups are variables beside it."
             )
         flat = np.asarray(drawn.transpose(CHAIN, DRAW).values, dtype=float).ravel()
         bad = ~(np.isfinite(flat) & (flat > 0))
@@ -127,7 +222,25 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
         dim: np.asarray(group[dim].values) if dim in group.coords else np.arange(group.sizes[dim])
         for dim in (CHAIN, DRAW)
     }
-    return Parameters(family, formulas, values, labels[CHAIN], labels[DRAW])
+    found = Parameters(family, formulas, values, labels[CHAIN], labels[DRAW], _PROFILE[kind])
+    if "effects" not in tree.attrs:
+        return found
+    effects = Effects.from_json(str(tree.attrs["effects"]))
+    drawn = effects.drawn(formulas, group)
+    bad_names = [name for name, value in drawn.items() if not np.isfinite(value).all()]
+    if bad_names:
+        raise InputError(
+            f"{bad_names[0]} of the {family} posterior has draws that are not finite. Check the fit's diagnostics."
+        )
+    size = found.size
+    return replace(
+        found,
+        effects=effects,
+        drawn=drawn,
+        place=np.arange(size),
+        total=size,
+        seed=str(tree.attrs.get("seed", "")),
+    )
 
 
 def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
@@ -152,7 +265,7 @@ def problems(*trees: xr.DataTree) -> list[str]:
     return found
 
 
-def paired(spending: Parameters, draws: int) -> dict[str, np.ndarray]:
+def paired(spending: Parameters, draws: int) -> Parameters:
     """Return the spending parameters of each of ``draws`` buying draws.
 
     The two posteriors are independent, so that any pairing is a draw of both. Equal numbers are paired
@@ -160,4 +273,4 @@ def paired(spending: Parameters, draws: int) -> dict[str, np.ndarray]:
     """
     order = np.arange(draws)
     index = order * spending.size // draws if spending.size >= draws else order % spending.size
-    return {name: value[index] for name, value in spending.values.items()}
+    return spending.take(index)

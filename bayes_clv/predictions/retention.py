@@ -84,7 +84,8 @@ def retention_curve(
         what=f"{time.size:,} times of {customers.sizes[CUSTOMER]:,} customers and {names.size:,} segments",
         instead="Ask for fewer times or segments, or for fewer customers at a time.",
     )
-    histories = distinct_histories(purchase_history(customers))
+    posterior = posterior.of(customers)
+    histories = distinct_histories(purchase_history(customers) | posterior.columns)
     count = np.zeros((histories.row[-1] + 1, names.size))
     np.add.at(count, (histories.row, segment[histories.order]), 1.0)
     columns = histories.columns | {"index": np.arange(count.shape[0])}
@@ -104,7 +105,7 @@ def retention_curve(
     means = np.empty((count.shape[0], time.size))
     alive = np.zeros((time.size, names.size, posterior.size))
     done = 0
-    for mean, part in tiles(rows, posterior.values, tile, threads=threads):
+    for mean, part in tiles(rows, posterior, tile, threads=threads):
         means[done : done + mean.shape[0]] = mean
         alive += part
         done += mean.shape[0]

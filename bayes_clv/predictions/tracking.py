@@ -76,14 +76,17 @@ def simulate_tracking(
     one_day = 1 / unit_days
 
     keys = customer_keys(customers[CUSTOMER].values, seed, purpose="replicate")
-    births = distinct_histories({"T": np.asarray(customers["T"].values, dtype=float), "birth": birth}, keys)
-    newborn = replace(births, columns=dict.fromkeys(("frequency", "recency", "T"), 0 * births.columns["T"]))
+    posterior = posterior.of(customers)
+    age = np.asarray(customers["T"].values, dtype=float)
+    births = distinct_histories({"T": age, "birth": birth} | posterior.columns, keys)
+    nothing = dict.fromkeys(("frequency", "recency", "T"), 0 * births.columns["T"])
+    newborn = replace(births, columns=births.columns | nothing)
     calendar = Calendar(births.columns["birth"] + one_day, width, count)
     total = _period_totals(posterior, newborn, keys, births.columns["T"], calendar, threads)
 
     if "holdout_duration" in customers.attrs:
         keys = customer_keys(customers[CUSTOMER].values, seed)
-        histories = distinct_histories(purchase_history(customers), keys)
+        histories = distinct_histories(purchase_history(customers) | posterior.columns, keys)
         offset = np.full(histories.columns["T"].size, float(end) + one_day)
         horizon = float(customers.attrs["holdout_duration"])
         total = total + _period_totals(

@@ -138,7 +138,8 @@ def next_purchase(
     posterior = parameters(buying, "buying").thin(draws)
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
-    histories = distinct_histories(purchase_history(customers))
+    posterior = posterior.of(customers)
+    histories = distinct_histories(purchase_history(customers) | posterior.columns)
 
     def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         shape = (history[0].shape[0], posterior.size)
@@ -148,7 +149,7 @@ def next_purchase(
         _waits(levels, alive, k, np.log(scale), waits)
         return alive.mean(axis=1), waits
 
-    ever, waits = over_tiles(histories, posterior.values, tile, threads=threads)
+    ever, waits = over_tiles(histories, posterior, tile, threads=threads)
     result = xr.Dataset(
         {
             "probability_ever": (CUSTOMER, histories.spread(ever, of_rows=True)),

@@ -16,8 +16,9 @@ outcome
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -27,7 +28,7 @@ from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
 from bayes_clv.predictions.future import checked_periods, equal_periods, with_periods
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems
 from bayes_clv.predictions.streams import customer_keys
-from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration
 from bayes_clv.valuation.value import checked_margin
 
 # Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
@@ -71,6 +72,7 @@ def predict_cohort(
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
     acquisition_cost: float = 0.0,
+    columns: Mapping[str, Any] | None = None,
     periods: int | None = None,
     seed: int,
     threads: int | None = None,
@@ -91,6 +93,9 @@ def predict_cohort(
         As in ``clv.predict_value``. The first order, at time 0, is not discounted.
     acquisition_cost
         Money per customer.
+    columns
+        What the new customers are, where the fits had covariates or groups: a value of every column that either
+        fit used, ``{"channel": "search", "age": 35}``. A group that the fits have not seen is allowed.
     periods
         Also return totals by equal parts of the horizon, this many; the first orders belong to the first.
     seed, threads, max_memory, progress
@@ -110,7 +115,7 @@ def predict_cohort(
     Raises
     ------
     InputError
-        As in ``clv.predict_value``, or a size or cost that cannot be.
+        As in ``clv.predict_value``, a size or cost that cannot be, or columns that are missing or not used.
 
     Notes
     -----
@@ -127,8 +132,8 @@ def predict_cohort(
     """
     people = _checked_size(size)
     share, cost = checked_margin(margin), _checked_cost(acquisition_cost)
-    posterior = parameters(buying, "buying").repeated()
-    payments = parameters(spending, "spending")
+    posterior, payments = parameters(buying, "buying").repeated(), parameters(spending, "spending")
+    posterior, payments = _new_customers(posterior, payments, columns or {})
     time_unit = _one_time_unit(buying, spending)
     length = duration(horizon, time_unit)
     rate = discount_rate(annual_discount_rate, time_unit)
@@ -192,6 +197,30 @@ def predict_cohort(
     )
 
 
+def _new_customers(
+    posterior: Parameters, payments: Parameters, columns: Mapping[str, Any]
+) -> tuple[Parameters, Parameters]:
+    """Return the parameters of customers who all have these columns, as if they were the population's."""
+    effects = [each.effects for each in (posterior, payments) if each.effects is not None]
+    used = list(dict.fromkeys(name for each in effects for name in each.columns))
+    unknown = [name for name in columns if name not in used]
+    missing = [name for name in used if name not in columns]
+    if unknown:
+        raise InputError(
+            f"columns has {unknown[0]!r}, which neither fit used. They used {', '.join(used) or 'none'}."
+        )
+    if missing:
+        raise InputError(
+            f"The fits used the columns {', '.join(used)}, and columns lacks {missing[0]!r}. Say what the new "
+            f"customers are: columns={{{missing[0]!r}: ...}}."
+        )
+    one = xr.Dataset(
+        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in columns.items()},
+        coords={CUSTOMER: ["new"]},
+    )
+    return posterior.of(one).all_alike(), payments.of(one).all_alike()
+
+
 def expected_new_customer(
     posterior: Parameters, payments: Parameters, horizon: float, discount: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -216,7 +245,7 @@ def expected_new_customer(
         )
         inner = half * weight * (scale + time) * np.exp(-discount * time) * each
         discounted = math.exp(-discount * horizon) * repeats + discount * inner.sum(axis=1)
-    each = payments.formulas.population_mean_spend(**paired(payments, posterior.size))
+    each = payments.formulas.population_mean_spend(**paired(payments, posterior.size).values)
     return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
 
 
@@ -224,7 +253,7 @@ def _plan(
     posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
 ) -> Plan:
     """Return the plan of a cohort: one history, of nothing, shared by all."""
-    values = paired(payments, posterior.size)
+    values = paired(payments, posterior.size).values
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         nothing = np.zeros((rows.size, 1))

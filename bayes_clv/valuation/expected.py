@@ -174,13 +174,13 @@ def _starts(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(new), np.cumsum(new) - 1
 
 
-def _tile_bounds(age: np.ndarray, frequency: np.ndarray, step: int) -> list[int]:
-    """Return the bounds of tiles of about ``step`` rows, at most twice, that split few equal (T, frequency)."""
-    groups, _ = _starts(age, frequency)
-    wanted = np.arange(0, age.size, step)
+def _tile_bounds(*columns: np.ndarray, step: int) -> list[int]:
+    """Return the bounds of tiles of about ``step`` rows, at most twice, that split few equal rows of the columns."""
+    groups, _ = _starts(*columns)
+    wanted = np.arange(0, columns[0].size, step)
     snapped = groups[np.searchsorted(groups, wanted, side="right") - 1]
     chosen = np.where(wanted - snapped < step, snapped, wanted)
-    return [*np.unique(chosen).tolist(), age.size]
+    return [*np.unique(chosen).tolist(), columns[0].size]
 
 
 def expected_value(
@@ -244,29 +244,38 @@ def expected_value(
             instead="Leave keep_draws=False: means and totals per draw need no such array.",
         )
     past = purchase_history(customers)
-    # Sorted so that equal (frequency, T) are neighbours, and within them equal recency.
-    columns = {name: past[name] for name in ("frequency", "T", "recency")} | spend_history(customers)
-    histories = distinct_histories(columns)
-    spend_values = paired(spend, draws)
+    posterior, payments = posterior.of(customers), paired(spend.of(customers), draws)
+    # Sorted so that equal (profile, frequency, T) are neighbours, and within them equal recency.
+    columns = posterior.columns | {name: past[name] for name in ("frequency", "T", "recency")}
+    histories = distinct_histories(columns | spend_history(customers) | payments.columns)
+    alike = np.zeros_like(histories.columns["T"])
+    alike = histories.columns.get(posterior.profile, alike)
     count = np.bincount(histories.row).astype(float)
     rows = count.size
     mean = np.empty(rows)
     kept = np.empty((rows if keep_draws else 0, draws))
-    bounds = _tile_bounds(histories.columns["T"], histories.columns["frequency"], max(1, TILE // draws))
+    bounds = _tile_bounds(
+        histories.columns["T"], histories.columns["frequency"], alike, step=max(1, TILE // draws)
+    )
 
     def tile(index: int) -> np.ndarray:
         part = slice(bounds[index], bounds[index + 1])
-        frequency, age, recency, occasions, spent = (column[part] for column in histories.columns.values())
-        alive_at, to_alive = _starts(frequency, age, recency)
+        names = ("frequency", "T", "recency", "occasions", "mean_spend")
+        frequency, age, recency, occasions, spent = (histories.columns[name][part] for name in names)
+        kind = alike[part]
+        alive_at, to_alive = _starts(kind, frequency, age, recency)
         history = (x[alive_at, None] for x in (frequency, recency, age))
-        alive, *states = posterior.formulas.future_state(*history, **posterior.values)
-        first, to_discounted = _starts(frequency, age)
+        values = posterior.at(histories.columns, bounds[index] + alive_at)
+        alive, *states = posterior.formulas.future_state(*history, **values)
+        first, to_discounted = _starts(kind, frequency, age)
         pick = to_alive[first]
         shape = (pick.size, draws)
         k, scale, a, b = (owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states)
         time, weight = nodes(length, rate, float(scale.min()))
         discounted = np.empty(shape)
-        _discounted(k, scale, a, b, np.r_[False, np.diff(frequency[first]) == 0], time, weight, discounted)
+        same_shape = np.r_[False, (np.diff(frequency[first]) == 0) & (np.diff(kind[first]) == 0)]
+        _discounted(k, scale, a, b, same_shape, time, weight, discounted)
+        spend_values = payments.at(histories.columns, part)
         expected_spend = spend.formulas.expected_spend(occasions[:, None], spent[:, None], **spend_values)
         total = np.zeros(draws)
         _combine(

@@ -23,10 +23,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers import check_customers
-from bayes_clv.predictions.expected import MAX_MEMORY
+from bayes_clv.predictions.expected import MAX_MEMORY, over_tiles
 from bayes_clv.predictions.future import THRESHOLD, checked_thresholds, simulate
-from bayes_clv.predictions.histories import spend_history
-from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
+from bayes_clv.predictions.histories import distinct_histories, spend_history
+from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, InputError, describe, discount_rate, example
 
 SCALED = (
@@ -97,14 +97,15 @@ def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) ->
 
     Mean spend is p / ν with ν ~ Gamma(shape, ·): its mean exists for shape > 1, its variance for shape > 2.
     """
-    history = spend_history(customers)
-    occasions, inverse = np.unique(history["occasions"], return_inverse=True)
-    values = paired(spending, spending.size)
-    lacking = []
-    for x in occasions:
-        shape, _ = spending.formulas.spend_state(x, float(x > 0), **values)
-        lacking.append(int((np.broadcast_to(shape, spending.size) <= moment).sum()))
-    counts = np.array(lacking)[inverse]
+    spending = spending.of(customers)
+    histories = distinct_histories({"occasions": spend_history(customers)["occasions"]} | spending.columns)
+
+    def lacking(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        (occasions,) = history
+        shape, _ = spending.formulas.spend_state(occasions, (occasions > 0).astype(float), **values)
+        return ((np.broadcast_to(shape, (occasions.size, spending.size)) <= moment).sum(axis=1),)
+
+    counts = histories.spread(over_tiles(histories, spending, lacking)[0], of_rows=True)
     return counts > 0, int(counts.max())
 
 

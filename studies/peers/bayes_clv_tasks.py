@@ -142,7 +142,7 @@ def expected(customers, draws_path, draws, horizon, size, repeats, streamed):
             return (formulas.expected_purchases(horizon, *history, **values),)
 
         histories = distinct_histories(purchase_history(of))
-        return histories.spread(mean_over_draws(histories, posterior.values, quantity)[0], of_rows=True)
+        return histories.spread(mean_over_draws(histories, posterior, quantity)[0], of_rows=True)
 
     def each_draw(of):
         if horizon == 0:

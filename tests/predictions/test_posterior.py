@@ -43,9 +43,9 @@ def test_mismatched_units_are_refused_by_name(make_buying, make_customers):
 def test_unequal_draws_are_thinned_or_repeated(make_spending):
     spending = parameters(make_spending(chains=1, draws=6), "spending")
     p = spending.values["p"]
-    np.testing.assert_array_equal(paired(spending, 6)["p"], p)
-    np.testing.assert_array_equal(paired(spending, 3)["p"], p[::2])
-    np.testing.assert_array_equal(paired(spending, 8)["p"], np.r_[p, p[:2]])
+    np.testing.assert_array_equal(paired(spending, 6).values["p"], p)
+    np.testing.assert_array_equal(paired(spending, 3).values["p"], p[::2])
+    np.testing.assert_array_equal(paired(spending, 8).values["p"], np.r_[p, p[:2]])
 
 
 def test_thinning_is_even_within_every_chain(make_buying):
