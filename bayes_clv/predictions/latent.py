@@ -5,8 +5,8 @@ dropout vary as its history leaves them (a mixture of "alive" and "dropped out",
 ``latent_draws``). One draw of the pair belongs to each posterior draw.
 
 Customers of one history have one latent posterior, so summaries are made once per distinct history, from a random
-stream of the seed, the history and the parameters. Kept draws are each customer's own, from a stream of the seed and the
-id: those of two customers are independent given the population, and may be added up.
+stream of the seed, the history and the parameters. Kept draws are each customer's own, from a stream of the seed
+and the id: those of two customers are independent given the population, and may be added up.
 """
 
 import hashlib
