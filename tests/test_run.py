@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import bayes_clv as clv
 import bayes_clv.run as road
+from bayes_clv.cli import app
+from bayes_clv.distributions import families
+from bayes_clv.distributions import family as module_of
 from bayes_clv.run import CONTENTS, Settings, run, strict
 
 COMMAND = Path(sys.executable).with_name("bayes-clv")
@@ -344,3 +348,21 @@ def test_refusals_of_the_function_are_input_errors(tmp_path):
         run(Settings(orders="none.csv", out=tmp_path / "out", horizon="soon"))
     with pytest.raises(clv.InputError, match="Time unit 'fortnight'"):
         run(Settings(orders="none.csv", out=tmp_path / "out", time_unit="fortnight", horizon="2 weeks"))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("family", families("purchases"))
+def test_every_purchase_family_goes_the_whole_road(shop, tmp_path, family):
+    folder, _ = shop
+    arguments = ["run", folder / "orders.csv", "--until", "2025-09-30", "--holdout-until", "2025-12-31"]
+    arguments += ["--margin", "0.3", "--annual-discount-rate", "0.1", "--family", family]
+    arguments += ["--method", "laplace", "--draws", "100", "--out", tmp_path / "out"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    record = read_strictly(tmp_path / "out" / "run.json")
+    assert record["diagnostics"]["buying"]["family"] == family
+    customers = table(tmp_path / "out")
+    assert np.isfinite(customers[["probability_alive", "purchases_mean", "value_mean"]]).all(axis=None)
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert module_of(family).SUMMARY in text
+    assert "not be drawn" not in text

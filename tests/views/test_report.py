@@ -237,3 +237,9 @@ def test_the_same_input_gives_the_same_page(make, tmp_path, no_figures):
 def test_importing_views_does_not_import_matplotlib():
     code = "import sys, bayes_clv.views; assert not {'matplotlib', 'arviz', 'jinja2'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_known_flaw_comes_with_its_remedy(tmp_path, make, no_figures):
+    text = write(tmp_path, make)
+    assert "A known flaw of BG/NBD" in text
+    assert "Fit mbg_nbd (MBG/NBD) instead" in text
