@@ -16,6 +16,7 @@ from bayes_clv.schema import InputError
 
 FAMILIES = {
     "bg_nbd": "bayes_clv.distributions.bg_nbd",
+    "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
 }
 
