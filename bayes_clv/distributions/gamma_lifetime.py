@@ -45,7 +45,11 @@ def _undiscounted(a: float, growth: float) -> float:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _time_alive(a: float, b: float, discount: float, horizon: float) -> float:
-    if not (a >= 0 and b > 0 and horizon >= 0) or math.isnan(discount) or (discount < 0 and math.isinf(horizon)):
+    if (
+        not (a >= 0 and b > 0 and horizon >= 0)
+        or math.isnan(discount)
+        or (discount < 0 and math.isinf(horizon))
+    ):
         return math.nan
     growth = math.log1p(horizon / b)
     if discount == 0.0 or horizon == 0.0:
@@ -88,7 +92,13 @@ def time_alive(a: float, b: float, discount: float, horizon: float) -> float:
 
 
 def discounted_purchases(
-    k: Array, scale: Array, a: Array, b: Array, horizon: float, discount: float, same_shape: Array | None = None
+    k: Array,
+    scale: Array,
+    a: Array,
+    b: Array,
+    horizon: float,
+    discount: float,
+    same_shape: Array | None = None,
 ) -> Array:
     """Return the expected purchases to the horizon of customers alive now, each discounted from its own time.
 
@@ -109,9 +119,7 @@ def _log_integrand(v: float, p: float, q: float, w: float, c: float) -> float:
 def _panel(start: float, end: float, p: float, q: float, w: float, c: float, top: float) -> float:
     total = 0.0
     for j in range(NODES.size):
-        total += WEIGHTS[j] * math.exp(
-            _log_integrand(start + (end - start) * NODES[j], p, q, w, c) - top
-        )
+        total += WEIGHTS[j] * math.exp(_log_integrand(start + (end - start) * NODES[j], p, q, w, c) - top)
     return total * (end - start)
 
 

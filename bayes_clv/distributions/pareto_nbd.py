@@ -43,7 +43,7 @@ from scipy import special
 from bayes_clv.distributions import gamma_lifetime
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.quantities import Prior, Quantity
-from bayes_clv.distributions.silence import REACHES, log_integral, log_integral_tensor
+from bayes_clv.distributions.silence import log_integral, mean_share
 from bayes_clv.distributions.terms import Term, double_tensors
 
 KIND = "purchases"
@@ -136,42 +136,24 @@ def lifetime_term(params: Mapping[str, Any], T: Any) -> Any:
 def silence_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """Return the part of the log-likelihood that depends on (x, t_x, T), as a PyTensor vector.
 
-    The two ways to have been silent since t_x, alive or gone, enter as a softplus of the log odds. A silence that is
-    short beside t_x, and so beside alpha + t_x and beta + t_x whatever they are, needs fewer nodes: where the columns
-    are arrays, rows are treated by that.
+    The two ways to have been silent since t_x, alive or gone, enter as a softplus of the log odds.
     """
     import pytensor.tensor as pt
 
-    known = double_tensors(params, *PARAMETERS)
-    if not all(isinstance(column, np.ndarray) for column in (x, t_x, T)):
-        return _silence(known, x, t_x, T, REACHES[-1][0])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reach = np.where(T > t_x, (T - t_x) / t_x, 0.0)
-    group = np.searchsorted([limit for limit, _ in REACHES], reach)
-    rows = [np.flatnonzero(group == i) for i in range(len(REACHES))]
-    parts = [
-        _silence([each if each.ndim == 0 else each[at] for each in known], x[at], t_x[at], T[at], limit)
-        for at, (limit, _) in zip(rows, REACHES, strict=True)
-        if at.size
-    ]
-    return parts[0] if len(parts) == 1 else pt.concatenate(parts)[np.argsort(np.concatenate(rows))]
+    from bayes_clv.distributions.silence_operator import log_integral as log_j
 
-
-def _silence(known: list[Any], x: Any, t_x: Any, T: Any, reach: float) -> Any:
-    import pytensor.tensor as pt
-
-    r, alpha, s, beta = known
+    r, alpha, s, beta = double_tensors(params, *PARAMETERS)
     since = T - t_x
     # Finite, and of no meaning, where there is no silence.
     silence = pt.switch(pt.gt(since, 0), since, 1.0)
-    log_j = log_integral_tensor(r + x, s + 1, alpha + t_x, beta + t_x, silence, reach)
-    log_odds = (
-        (r + x) * pt.log1p(silence / (alpha + t_x))
-        + s * pt.log1p(silence / (beta + t_x))
-        + pt.log(s / (beta + t_x))
-        + log_j
-    )
+    a, b = alpha + t_x, beta + t_x
+    log_odds = _log_odds_factor(pt, r + x, s, a, b, silence) + log_j(r + x, s + 1, a, b, silence)
     return pt.switch(pt.gt(since, 0), pt.softplus(log_odds), 0.0)
+
+
+def _log_odds_factor(xp: Any, k: Any, s: Any, a: Any, b: Any, silence: Any) -> Any:
+    """Return the log odds of having left by T less log J (``silence``); ``xp`` is numpy or pytensor.tensor."""
+    return k * xp.log1p(silence / a) + s * xp.log1p(silence / b) + xp.log(s / b)
 
 
 likelihood_terms = (
@@ -304,12 +286,9 @@ def latent_means(
     x, t_x, T, r, alpha, s, beta = float_arrays(x, t_x, T, r, alpha, s, beta)
     alive = probability_alive(x, t_x, T, r, alpha, s, beta)
     k, w, a, b, silence = r + x, s + 1, alpha + t_x, beta + t_x, T - t_x
-    # No silence, nobody has left: any value will do.
-    some = np.where(silence > 0, silence, 1.0)
-    whole = log_integral(k, w, a, b, some)
-    shorter, longer = (np.exp(log_integral(k + i, w + 1 - i, a, b, some) - whole) for i in (1, 0))
-    purchase_rate = alive * k / (alpha + T) + (1 - alive) * k / a * shorter
-    dropout_rate = alive * s / (beta + T) + (1 - alive) * w / b * longer
+    # 1 / (a + d) = (1 - d / (a + d)) / a, d the time from the last purchase to the leaving.
+    purchase_rate = alive * k / (alpha + T) + (1 - alive) * k / a * (1 - mean_share(k, w, a, b, silence))
+    dropout_rate = alive * s / (beta + T) + (1 - alive) * w / b * (1 - mean_share(w, k, b, a, silence))
     return purchase_rate, dropout_rate
 
 
@@ -327,9 +306,7 @@ def probability_alive(
     """
     x, t_x, T, r, alpha, s, beta = float_arrays(x, t_x, T, r, alpha, s, beta)
     k, a, b, silence = r + x, alpha + t_x, beta + t_x, T - t_x
-    log_odds = (
-        k * np.log1p(silence / a) + s * np.log1p(silence / b) + np.log(s / b) + log_integral(k, s + 1, a, b, silence)
-    )
+    log_odds = _log_odds_factor(np, k, s, a, b, silence) + log_integral(k, s + 1, a, b, silence)
     alive: Array = special.expit(-log_odds)
     return alive
 

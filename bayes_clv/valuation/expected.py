@@ -25,6 +25,7 @@ from bayes_clv.predictions.posterior import paired, parameters, problems, shared
 from bayes_clv.schema import CUSTOMER, discount_rate, duration
 from bayes_clv.valuation.value import checked_margin, without_moments
 
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _combine(discounted, alive, spend, to_discounted, to_alive, customers, mean, total, kept):  # type: ignore[no-untyped-def]
     """Multiply the three draw by draw; write the mean of each row, add its customers to the totals."""
