@@ -65,7 +65,8 @@ def retention_curve(
 
     Notes
     -----
-    In BG/NBD a customer without repeat purchase is alive with probability 1 now, and leaves only by buying again.
+    In BG/NBD a customer without repeat purchase is alive with probability 1 now, and leaves only by buying again; in
+    Pareto/NBD every customer may have left, and may leave without buying.
 
     Examples
     --------

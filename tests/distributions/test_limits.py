@@ -34,7 +34,7 @@ def test_every_registered_family_is_importable_and_an_unknown_one_names_the_know
     for name in distributions.FAMILIES:
         assert family(name).PARAMETERS
         assert family(name).OBSERVED
-    with pytest.raises(InputError, match=r"'pareto'.*bg_nbd, gamma_gamma"):
+    with pytest.raises(InputError, match=r"'pareto'.*bg_nbd, pareto_nbd, gamma_gamma"):
         family("pareto")
 
 
