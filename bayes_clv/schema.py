@@ -83,8 +83,12 @@ VARIABLES = {
     "dropout_mean": Variable(
         "mean of the customer's own dropout probability after a purchase", "probability", "latent"
     ),
+    "dropout_rate_mean": Variable(
+        "mean of the customer's own rate of leaving while alive", "1/time", "latent"
+    ),
     "purchase_rate": Variable("the customer's own purchase rate while alive", "1/time", "latent"),
     "dropout": Variable("the customer's own dropout probability after a purchase", "probability", "latent"),
+    "dropout_rate": Variable("the customer's own rate of leaving while alive", "1/time", "latent"),
     "purchases_expected": Variable("expected purchase occasions over the horizon", "count", "expected"),
     "purchases": Variable("purchase occasions over the horizon", "count", "outcome"),
     "spend": Variable("spend over the horizon", "money", "outcome"),

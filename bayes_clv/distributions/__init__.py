@@ -21,6 +21,7 @@ FAMILIES = {
     "bg_nbd": "bayes_clv.distributions.bg_nbd",
     "mbg_nbd": "bayes_clv.distributions.mbg_nbd",
     "nbd": "bayes_clv.distributions.nbd",
+    "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
 }
 

@@ -70,8 +70,12 @@ class Quantity:
     upper: float = math.inf
 
 
+# One number, or one of each relative quantity where these differ in unit.
+type Scale = float | Mapping[str, float]
+
+
 def resolve(
-    quantities: Mapping[str, Quantity], priors: Mapping[str, Prior] | str | None, scale: float
+    quantities: Mapping[str, Quantity], priors: Mapping[str, Prior] | str | None, scale: Scale
 ) -> dict[str, Prior]:
     """Return the prior of every quantity: those given, and else the defaults on the data's scale.
 
@@ -99,19 +103,24 @@ def resolve(
             raise InputError(
                 f"The prior of {name!r} is {prior!r}. Write it as Prior('LogNormal', mu=..., sigma=...)."
             )
-    return {name: given.get(name, _placed(quantity, scale)) for name, quantity in quantities.items()}
+    return {name: given.get(name, _placed(name, quantity, scale)) for name, quantity in quantities.items()}
 
 
-def _placed(quantity: Quantity, scale: float) -> Prior:
+def _scale_of(name: str, scale: Scale) -> float:
+    return scale[name] if isinstance(scale, Mapping) else scale
+
+
+def _placed(name: str, quantity: Quantity, scale: Scale) -> Prior:
     if not quantity.relative:
         return quantity.prior
     arguments = dict(quantity.prior.arguments)
-    return Prior(quantity.prior.distribution, **{**arguments, "mu": arguments["mu"] + math.log(scale)})
+    mu = arguments["mu"] + math.log(_scale_of(name, scale))
+    return Prior(quantity.prior.distribution, **{**arguments, "mu": mu})
 
 
-def starting_point(quantities: Mapping[str, Quantity], scale: float) -> dict[str, float]:
+def starting_point(quantities: Mapping[str, Quantity], scale: Scale) -> dict[str, float]:
     """Return a plausible value of each quantity on the data's scale: 1/2 of a bounded one, else 1."""
     return {
-        name: scale if quantity.relative else min(1.0, quantity.upper / 2)
+        name: _scale_of(name, scale) if quantity.relative else min(1.0, quantity.upper / 2)
         for name, quantity in quantities.items()
     }

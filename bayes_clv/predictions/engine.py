@@ -9,9 +9,16 @@ process: each step is Exponential(k + j), and the horizon t lies at log(1 + t / 
 integrated out, a customer who survived j - 1 purchases drops out after the j-th with probability
 a / (a + B + j - 1). Joint law, means and every quantile are those of drawing rate and dropout first.
 
+**A lifetime that can end between purchases** (``Plan.lifetime`` "continuous": Pareto/NBD) is Lomax given that the
+customer is alive, P(D > t) = (b / (b + t))^a, and independent of the rate. It is drawn, but only for a future whose
+first purchase would come before the horizon: the purchases of the pure birth process up to min(horizon, D) remain,
+and none where D comes before the first. No coin is thrown after a purchase. D comes from a stream of its own
+(LIFETIME), so that the purchases up to the end are those of the same customer with another lifetime.
+
 **What bounds the speed.** Most customers buy nothing: P(any purchase) = P(alive) (1 - (s/(s+t))^k) is
 computed once per distinct history and draw, and a future without purchases costs one 64-bit hash and
 one comparison. The same uniform number, conditioned on being below the threshold, gives the first wait.
+A lifetime that ends by itself costs a hash, two logarithms and an exponential on top.
 Each further purchase costs a logarithm and two hashes, and with money a Gamma variate (about 30 ns).
 The states of distinct histories are computed by NumPy in tiles that stay in the processor's cache.
 
@@ -38,8 +45,9 @@ from itertools import pairwise
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.lifetimes import LIFETIMES
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, Cutoff, bin_of, cutoff, places
-from bayes_clv.predictions.streams import GOLDEN, MONEY, mix, standard_gamma, unit
+from bayes_clv.predictions.streams import GOLDEN, LIFETIME, MONEY, mix, standard_gamma, unit
 from bayes_clv.schema import QUANTILES
 
 # Customers per block. Fixed: totals of money are sums of block sums, so its size fixes the rounding.
@@ -102,11 +110,13 @@ class Plan:
 
     ``purchase_state(rows)`` returns (probability alive, rate shape k, rate scale s, dropout a, dropout B)
     of shape (row, draw); ``horizon`` is per row, ``keys`` per customer (see streams.customer_keys).
+    ``lifetime`` is the family's LIFETIME: "after_purchase", a and B the Beta shapes of dropping out after a
+    purchase, or "continuous", the remaining lifetime's P(D > t) = (B / (B + t))^a.
 
     On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
     calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
-    middle of the bins (see ranks). ``first_order``: a purchase at time 0, counted and paid as any other;
-    the probability alive is then that of staying after it.
+    middle of the bins (see ranks). ``first_order``: a purchase at time 0, counted and paid as any other,
+    and certain; the probability of being alive is then that of being alive after it.
     """
 
     purchase_state: PurchaseState
@@ -114,6 +124,7 @@ class Plan:
     keys: np.ndarray
     horizon: np.ndarray
     draws: int
+    lifetime: str = "after_purchase"
     money: Money | None = None
     calendar: Calendar | None = None
     observed: np.ndarray | None = None
@@ -274,6 +285,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     scale,
     dropout_a,
     dropout_b,
+    continuous,
     with_money,
     spend_shape,
     spend_rate,
@@ -346,10 +358,16 @@ def _simulate(  # type: ignore[no-untyped-def]
             u = unit(state)
             if u >= threshold[s]:
                 continue
-            purse = mix(state ^ MONEY)
             k = shape[c, s]
-            # A future that begins with an order may end with it: who is gone never reaches a second.
-            position = -math.log(1.0 - u / alive[c, s]) / k if u < alive[c, s] else math.inf
+            # With a first order the threshold is 1, and u may lie above P(alive): then never.
+            position = -math.log(1.0 - min(u / alive[c, s], 1.0)) / k
+            last = end[s]
+            if continuous:
+                life = -math.log(unit(mix(state ^ LIFETIME))) / dropout_a[c, s]
+                last = min(last, math.log1p(dropout_b[c, s] / scale[c, s] * math.expm1(life)))
+                if position > last and not first_order:
+                    continue
+            purse = mix(state ^ MONEY)
             trials = dropout_a[c, s] + dropout_b[c, s]
             spend = 0.0
             value = 0.0
@@ -368,7 +386,7 @@ def _simulate(  # type: ignore[no-untyped-def]
                     if with_money:
                         value_period_total[s, 0] += value
             # A first purchase is certain here unless the future begins with an order.
-            while not (first_order and position > end[s]):
+            while not (first_order and position > last):
                 n += 1
                 amount = 0.0
                 if with_money:
@@ -389,12 +407,13 @@ def _simulate(  # type: ignore[no-untyped-def]
                         customer_purchases[i, p] += 1.0
                         if with_money:
                             customer_value[i, p] += amount
-                state += increment
-                if unit(mix(state)) * (trials + n - 1) < dropout_a[c, s]:
-                    break
+                if not continuous:
+                    state += increment
+                    if unit(mix(state)) * (trials + n - 1) < dropout_a[c, s]:
+                        break
                 state += increment
                 position -= math.log(unit(mix(state))) / (k + n)
-                if position > end[s]:
+                if position > last:
                     break
             if first_order:
                 n += 1
@@ -541,6 +560,7 @@ def _simulate_block(
             plan.keys[part],
             plan.horizon[rows],
             *states,
+            plan.lifetime == "continuous",
             money,
             spend_shape,
             spend_rate,
@@ -630,6 +650,8 @@ def simulate_futures(
         raise ValueError("There are no customers to simulate.")
     if np.any(np.diff(plan.row) < 0):
         raise ValueError("Customers must be sorted by row.")
+    if plan.lifetime not in LIFETIMES:
+        raise ValueError(f"The lifetime {plan.lifetime!r} is not one of {', '.join(LIFETIMES)}.")
     arrays = _arrays(plan)
     workers = min(available_threads(threads), len(range(0, customers, BLOCK)))
     passes = 1 if plan.top_share is None else 2

@@ -235,16 +235,16 @@ def expected_residual_transactions(
     """Return the discounted expected residual transactions (DERT) for each posterior draw: no horizon.
 
     All purchases still to come, each discounted from the time it happens: P(alive) E[lambda / (delta + lambda p)]
-    with delta the continuous rate (Fader, Hardie & Lee 2005, "RFM and CLV", J. Marketing Research 42(4), for
-    Pareto/NBD; for BG/NBD and MBG/NBD by quadrature over rate and dropout). Times a mean spend it is residual value.
+    with delta the continuous rate for BG/NBD and MBG/NBD, P(alive) E[lambda / (delta + mu)] for Pareto/NBD (Fader,
+    Hardie & Lee 2005, "RFM and CLV", J. Marketing Research 42(4)). Times a mean spend it is residual value.
 
     Parameters
     ----------
     buying, customers, max_memory
         As in :func:`probability_alive`.
     annual_discount_rate
-        0.10 means 10 % a year. 0 is allowed, and DERT is then infinite in each draw with a <= 1, and always in
-        a family without dropout.
+        0.10 means 10 % a year. 0 is allowed, and DERT is then infinite in each draw with a <= 1 (Pareto/NBD: s <= 1),
+        and always in a family without dropout.
     draws
         Posterior draws to use, evenly spaced within the chains: one number costs about 20 µs.
     threads
@@ -283,8 +283,8 @@ def expected_residual_transactions(
     if infinite.any():
         reasons.append(
             f"Infinite in {int(infinite.sum())} of {infinite.size} draws: without discount the purchases still to "
-            "come have no finite mean where customers may stay for very long (unless a > 1, where dropout is "
-            "Beta(a, b)). Give a discount rate, or a horizon with clv.expected_purchases."
+            "come have no finite mean where many customers hardly ever leave (a <= 1; in Pareto/NBD s <= 1; always in "
+            "NBD). Give a discount rate, or a horizon with clv.expected_purchases."
         )
     result.attrs |= {
         "long_name": "discounted purchase occasions still to come, without horizon",
@@ -333,6 +333,7 @@ def expected_summary(
             formulas.expected_purchases(horizon, *history, **values),
         )
 
-    names = ("probability_alive", "purchase_rate_mean", "dropout_mean", "purchases_expected")
+    latent = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
+    names = ("probability_alive", *latent, "purchases_expected")
     means = mean_over_draws(histories, posterior.thin(EXPECTED_DRAWS), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

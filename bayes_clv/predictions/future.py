@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers import check_customers
+from bayes_clv.distributions.lifetimes import lifetime_of
 from bayes_clv.predictions.engine import (
     COLUMNS,
     Calendar,
@@ -144,6 +145,7 @@ def purchase_plan(
         keys=keys[histories.order],
         horizon=np.broadcast_to(np.asarray(horizon, dtype=float), frequency.shape).copy(),
         draws=posterior.size,
+        lifetime=lifetime_of(posterior.formulas),
     )
 
 

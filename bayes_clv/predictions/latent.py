@@ -12,6 +12,7 @@ and the id: those of two customers are independent given the population, and may
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 
 import numpy as np
 import xarray as xr
@@ -24,7 +25,6 @@ from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, QUANTILES, describe
 
-NAMES = ("purchase_rate", "dropout")
 STATISTICS = ("mean", "sd", *(f"q{round(100 * q):02d}" for q in QUANTILES))
 # Rows a task: enough work for a thread to be worth its start.
 ROWS = 64
@@ -57,8 +57,8 @@ def latent_posterior(
     -------
     xarray.Dataset
         Over ``customer``: purchase_rate_mean, _sd, _q05, _q25, _q50, _q75, _q95 (1 / time unit, while alive) and
-        the same of dropout, at the latent level. Means are those of the draws; ``clv.predict`` gives the same
-        means in closed form.
+        the same of dropout (a probability after each purchase; in Pareto/NBD dropout_rate, 1 / time unit), at the
+        latent level. Means are those of the draws; ``clv.predict`` gives the same means in closed form.
 
     Raises
     ------
@@ -79,30 +79,31 @@ def latent_posterior(
     posterior = parameters(buying, "buying").of(customers).repeated()
     time_unit = shared_time_unit(buying, customers)
     size = customers.sizes[CUSTOMER]
+    names = latent_names(posterior.formulas)
     if keep_draws:
         refuse_too_large(
-            len(NAMES) * posterior.size * size,
+            len(names) * posterior.size * size,
             max_memory,
-            what=f"{posterior.size:,} draws of purchase rate and dropout of {size:,} customers",
+            what=f"{posterior.size:,} draws of {' and '.join(names)} of {size:,} customers",
             instead="Leave keep_draws=False: the summary needs no such array.",
         )
-    columns = purchase_history(customers) | posterior.columns()
+    columns = purchase_history(customers) | posterior.columns
     histories = distinct_histories(columns)
     streams = None
     if keep_draws:
         streams = [key.tobytes() for key in customer_keys(customers[CUSTOMER].values, seed, purpose="latent")]
     rows = columns if keep_draws else histories.columns
-    kept = np.empty((len(NAMES), size if keep_draws else 0, posterior.size))
+    kept = np.empty((len(names), size if keep_draws else 0, posterior.size))
     summary = _summaries(posterior, rows, seed, streams, kept, threads)
     if not keep_draws:
         summary = histories.spread(summary, of_rows=True)
     data: dict[str, object] = {
         f"{name}_{statistic}": (CUSTOMER, summary[i, j])
-        for i, name in enumerate(NAMES)
+        for i, name in enumerate(names)
         for j, statistic in enumerate(STATISTICS)
     }
     if keep_draws:
-        for name, drawn in zip(NAMES, kept, strict=True):
+        for name, drawn in zip(names, kept, strict=True):
             data[name] = posterior.unstack(drawn.T, CUSTOMER)
     return describe(
         xr.Dataset(
@@ -111,6 +112,12 @@ def latent_posterior(
             attrs={"time_unit": time_unit, "seed": int(seed), "draws": posterior.size, "level": "latent"},
         )
     )
+
+
+def latent_names(formulas: ModuleType) -> tuple[str, ...]:
+    """Return what a family's ``latent_draws`` gives beside alive: purchase_rate, and dropout or dropout_rate."""
+    means = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
+    return tuple(name.removesuffix("_mean") for name in means)
 
 
 def _stream(seed: int, history: tuple[float, ...], values: dict[str, np.ndarray]) -> bytes:
@@ -132,7 +139,7 @@ def _summaries(
     """Return (name, statistic, row), and write the draws where ``kept`` has room."""
     history = tuple(columns[name] for name in ("frequency", "recency", "T"))
     size = history[0].size
-    summary = np.empty((len(NAMES), len(STATISTICS), size))
+    summary = np.empty((kept.shape[0], len(STATISTICS), size))
 
     def task(start: int) -> None:
         for row in range(start, min(start + ROWS, size)):

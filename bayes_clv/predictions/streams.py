@@ -10,7 +10,7 @@ depends on seed, id, draw and its own parameters only, so that
 * order, neighbours, chunks and threads change nothing;
 * the first 26 weeks of a 52-week path are the 26-week path;
 * two scenarios share their random numbers (common random numbers), so their difference is not noise;
-* money is drawn from a stream of its own and leaves the purchase times as they are.
+* money and lifetime are drawn from streams of their own and leave the purchase times as they are.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from bayes_clv.schema import InputError
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MONEY = np.uint64(0xD1B54A32D192ED03)
+LIFETIME = np.uint64(0x8CB92BA72F3D8DD7)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
 _TO_UNIT = 2.0**-52

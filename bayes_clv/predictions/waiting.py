@@ -1,15 +1,20 @@
 """When the next purchase comes: its probability at all, and quantiles of the waiting time.
 
-A customer who is alive at the end of observation buys again for certain in families in which only a purchase can
-end the relation (BG/NBD, MBG/NBD) or nothing does (NBD), and a customer who has left never does. With the rate
-integrated out,
+A customer who has left never buys again. One who is alive at the end of observation buys again for certain in families
+in which only a purchase can end the relation (BG/NBD, MBG/NBD) or nothing does (NBD): with the rate integrated out,
 
-    P(wait > t) = 1 - P(alive) (1 - (s / (s + t))^k),    k = r + x, s = alpha + T,
+    P(wait > t) = 1 - P(alive) (1 - (s / (s + t))^k),    k = r + x, s = alpha + T.
 
-averaged over posterior draws. Level: outcome (parameters, the customer's own rate, and chance).
+Where a customer may leave at any time (Pareto/NBD) it is not certain, and with P(D > t) = (b / (b + t))^a
 
-Quantiles solve for log t: a Newton step on the scale log(F / (P(ever) - F)), on which F is nearly a straight
-line at both ends, and halving where the step leaves the bracket.
+    P(wait <= t) = P(alive) * integral of k / (s + u) (s / (s + u))^k (b / (b + u))^a over u in (0, t).
+
+Both are averaged over posterior draws. Level: outcome (parameters, the customer's own rate, and chance).
+
+Quantiles of the first solve for log t: a Newton step on the scale log(F / (P(ever) - F)), on which F is nearly a
+straight line at both ends, and halving where the step leaves the bracket. For the second the density, averaged over
+draws, is a polynomial on each of some thirty panels (one in t, the others in log t), and halving finds where its
+integral is as large as wanted.
 """
 
 import math
@@ -20,6 +25,8 @@ import xarray as xr
 from numba import njit
 
 from bayes_clv.customers import check_customers
+from bayes_clv.distributions.lifetimes import lifetime_of
+from bayes_clv.predictions.engine import owned
 from bayes_clv.predictions.expected import EXPECTED_DRAWS, over_tiles
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.posterior import parameters, shared_time_unit
@@ -88,6 +95,144 @@ def _waits(quantiles, alive, k, log_s, out):  # type: ignore[no-untyped-def]
             out[i, j] = _wait(quantiles[j], alive[i], k[i], log_s[i])
 
 
+_POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(12)
+_ORDER = _POINTS.size
+# Legendre polynomials at the points, with the factors that give a function's coefficients from its values there.
+_TO_COEFFICIENTS = (
+    np.polynomial.legendre.legvander(_POINTS, _ORDER - 1).T
+    * _POINT_WEIGHTS
+    * (np.arange(_ORDER)[:, None] + 0.5)
+)
+# Panels of log t in which a polynomial through twelve points is the density to 1e-8, up to where it is a power of t.
+PANEL = 1.25
+PANELS = 400
+PURE_POWER = 24.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _mean_density(t, alive, k, s, a, b):  # type: ignore[no-untyped-def]
+    """Return the mean over draws of the density of the wait at t."""
+    total = 0.0
+    for i in range(alive.size):
+        survived = k[i] * math.log1p(t / s[i]) + a[i] * math.log1p(t / b[i])
+        total += alive[i] * k[i] / (s[i] + t) * math.exp(-survived)
+    return total / alive.size
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _partial(coefficients, x):  # type: ignore[no-untyped-def]
+    """Return the integral from -1 to x of a Legendre series: that of P_n is (P_(n+1) - P_(n-1)) / (2 n + 1)."""
+    before, here = 1.0, x
+    total = coefficients[0] * (x + 1.0)
+    for n in range(1, coefficients.size):
+        following = ((2 * n + 1) * x * here - n * before) / (n + 1)
+        total += coefficients[n] * (following - before) / (2 * n + 1)
+        before, here = here, following
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _later(u, alive, k, s, a, b):  # type: ignore[no-untyped-def]
+    """Return the mean probability that the purchase comes after a t = exp(u) far beyond s and b."""
+    total = 0.0
+    for i in range(alive.size):
+        # log1p(t / s) without the overflow of t.
+        gone = k[i] * max(u - math.log(s[i]), 0.0) + a[i] * max(u - math.log(b[i]), 0.0)
+        total += alive[i] * k[i] / (k[i] + a[i]) * math.exp(-gone)
+    return total / alive.size
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _mortal_waits_of_one(quantiles, alive, k, s, a, b, out):  # type: ignore[no-untyped-def]
+    """Write the quantiles of one history and return the probability of ever, where a lifetime may end the wait."""
+    fastest, furthest = 0.0, 0.0
+    for i in range(alive.size):
+        fastest = max(fastest, (k[i] + 1.0) / s[i] + a[i] / b[i])
+        furthest = max(furthest, max(s[i], b[i]))
+    edges = np.empty(PANELS + 1)
+    coefficients = np.empty((PANELS, _ORDER))
+    reached = np.zeros(PANELS + 1)
+    first = 0.5 / fastest
+    last = math.log(furthest) + PURE_POWER
+    # Panel 0 is (0, first) in t; panel j is (edges[j], edges[j + 1]) in log t.
+    edges[1] = math.log(first)
+    panels = min(PANELS, 1 + math.ceil((last - edges[1]) / PANEL))
+    values = np.empty(_ORDER)
+    for j in range(panels):
+        if j == 0:
+            half = 0.5 * first
+            for m in range(_ORDER):
+                values[m] = _mean_density(half * (1.0 + _POINTS[m]), alive, k, s, a, b) * half
+        else:
+            edges[j + 1] = edges[j] + PANEL
+            half = 0.5 * PANEL
+            for m in range(_ORDER):
+                t = math.exp(edges[j] + half * (1.0 + _POINTS[m]))
+                values[m] = _mean_density(t, alive, k, s, a, b) * t * half
+        for n in range(_ORDER):
+            each = 0.0
+            for m in range(_ORDER):
+                each += _TO_COEFFICIENTS[n, m] * values[m]
+            coefficients[j, n] = each
+        # The other polynomials integrate to 0.
+        reached[j + 1] = reached[j] + 2.0 * coefficients[j, 0]
+    end = edges[panels]
+    ever = reached[panels] + _later(end, alive, k, s, a, b)
+    for q in range(quantiles.size):
+        wanted = quantiles[q]
+        if wanted >= ever:
+            out[q] = math.inf
+        elif wanted > reached[panels]:
+            low, high = end, 709.7
+            if ever - _later(high, alive, k, s, a, b) < wanted:
+                out[q] = math.inf
+                continue
+            for _ in range(60):
+                middle = 0.5 * (low + high)
+                if ever - _later(middle, alive, k, s, a, b) < wanted:
+                    low = middle
+                else:
+                    high = middle
+            out[q] = math.exp(0.5 * (low + high))
+        else:
+            j = 0
+            while reached[j + 1] < wanted:
+                j += 1
+            low, high = -1.0, 1.0
+            for _ in range(54):
+                middle = 0.5 * (low + high)
+                if reached[j] + _partial(coefficients[j], middle) < wanted:
+                    low = middle
+                else:
+                    high = middle
+            share = 0.5 * (1.0 + 0.5 * (low + high))
+            out[q] = first * share if j == 0 else math.exp(edges[j] + PANEL * share)
+    return ever
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _mortal_waits(quantiles, alive, k, s, a, b, out, ever):  # type: ignore[no-untyped-def]
+    for i in range(alive.shape[0]):
+        ever[i] = _mortal_waits_of_one(quantiles, alive[i], k[i], s[i], a[i], b[i], out[i])
+
+
+def _after_purchase(levels, alive, k, scale, a, b):  # type: ignore[no-untyped-def]
+    """Return P(ever) and the waits of each row where only a purchase ends the relation."""
+    waits = np.empty((alive.shape[0], levels.size))
+    _waits(levels, alive, k, np.log(scale), waits)
+    return alive.mean(axis=1), waits
+
+
+def _continuous(levels, alive, k, scale, a, b):  # type: ignore[no-untyped-def]
+    """Return P(ever) and the waits of each row where a lifetime may end at any time."""
+    waits, ever = np.empty((alive.shape[0], levels.size)), np.empty(alive.shape[0])
+    _mortal_waits(levels, alive, k, scale, a, b, waits, ever)
+    return ever, waits
+
+
+_BY_LIFETIME = {"after_purchase": _after_purchase, "continuous": _continuous}
+
+
 def next_purchase(
     buying: xr.DataTree,
     customers: xr.Dataset,
@@ -140,14 +285,13 @@ def next_purchase(
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
     histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    waits_of = _BY_LIFETIME[lifetime_of(posterior.formulas)]
 
     def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         shape = (history[0].shape[0], posterior.size)
         state = posterior.formulas.future_state(*history, **values)
-        alive, k, scale = (np.array(np.broadcast_to(x, shape)) for x in state[:3])
-        waits = np.empty((shape[0], levels.size))
-        _waits(levels, alive, k, np.log(scale), waits)
-        return alive.mean(axis=1), waits
+        result: tuple[np.ndarray, ...] = waits_of(levels, *(owned(x, shape) for x in state))
+        return result
 
     ever, waits = over_tiles(histories, posterior, tile, threads=threads)
     result = xr.Dataset(

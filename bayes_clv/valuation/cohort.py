@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.distributions.lifetimes import LIFETIMES, lifetime_of
 from bayes_clv.predictions.engine import Money, Plan, simulate_futures
 from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
 from bayes_clv.predictions.future import checked_periods, equal_periods, with_periods
@@ -231,8 +232,10 @@ def expected_new_customer(
     """
     values = posterior.values
     formulas = posterior.formulas
-    # M bends on the time scale of a new customer's rate and on no shorter one.
-    scale = np.broadcast_to(formulas.future_state(0.0, 0.0, 0.0, **values)[2], posterior.size)[:, None]
+    # M bends on this time scale of a new customer and on no shorter one.
+    _, *state = formulas.future_state(0.0, 0.0, 0.0, **values)
+    bend = LIFETIMES[lifetime_of(formulas)].shortest_time(*state)
+    scale = np.broadcast_to(bend, posterior.size)[:, None]
     repeats = formulas.expected_purchases(horizon, 0.0, 0.0, 0.0, **values)
     discounted = repeats
     if discount != 0.0:
@@ -273,6 +276,7 @@ def _plan(
         keys=customer_keys(range(size), seed, purpose="cohort"),
         horizon=np.array([horizon]),
         draws=posterior.size,
+        lifetime=lifetime_of(posterior.formulas),
         money=Money(state=spend_state, occasion_shape=values["p"], discount=discount),
         first_order=True,
     )

@@ -35,6 +35,8 @@ COLUMNS = (
     *(f"value_{name}" for name in _SUMMARIES),
     "lifetime_value_mean",
 )
+# In families in which a customer may leave at any time dropout is a rate.
+INSTEAD = {"dropout_mean": "dropout_rate_mean"}
 HOLDOUT_COLUMNS = ("holdout_purchases", "holdout_spend")
 
 
@@ -49,7 +51,8 @@ def customer_table(value: xr.Dataset) -> "pd.DataFrame":
     Returns
     -------
     pandas.DataFrame
-        customer_id, then COLUMNS in that order (PURCHASE_COLUMNS for purchases alone) and, when the customers
+        customer_id, then COLUMNS in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for
+        dropout_mean where dropout is a rate) and, when the customers
         have a holdout, holdout_purchases and holdout_spend. Units and levels are those of
         ``bayes_clv.schema.VARIABLES``. ``.attrs`` holds the dataset's attributes.
 
@@ -64,7 +67,8 @@ def customer_table(value: xr.Dataset) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    columns = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
+    wanted = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
+    columns = [INSTEAD[name] if INSTEAD.get(name) in value else name for name in wanted]
     missing = [name for name in columns if name not in value]
     if missing:
         raise InputError(

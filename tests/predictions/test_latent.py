@@ -6,7 +6,9 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.distributions import bg_nbd
-from bayes_clv.predictions import latent
+from bayes_clv.predictions.latent import latent_names
+
+NAMES = latent_names(bg_nbd)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def test_means_are_the_closed_forms(buying, few):
         * (alive / (alpha + age) ** 2 + (1 - alive) / (alpha + t_x) ** 2),
         "dropout": (a + 1) * (alive * a + (1 - alive) * (a + 2)) / ((a + b + x) * (a + b + x + 1)),
     }
-    for name, mean in zip(latent.NAMES, bg_nbd.latent_means(x, t_x, age, r, alpha, a, b), strict=True):
+    for name, mean in zip(NAMES, bg_nbd.latent_means(x, t_x, age, r, alpha, a, b), strict=True):
         # Given the population draws, only the latent draws vary.
         error = np.sqrt((squares[name] - mean**2).mean(axis=1) / draws)
         z = (own[f"{name}_mean"].values - np.broadcast_to(mean, (120, draws)).mean(axis=1)) / error
@@ -43,7 +45,7 @@ def test_means_are_the_closed_forms(buying, few):
 
 def test_quantiles_hold_their_share_of_the_draws(buying, few):
     own = clv.latent_posterior(buying, few, seed=1, keep_draws=True)
-    for name in latent.NAMES:
+    for name in NAMES:
         below = (own[name] <= own[f"{name}_q25"]).mean(("chain", "draw"))
         # The inverse CDF: the smallest draw with at least a quarter at or below it.
         assert float(below.min()) >= 0.25

@@ -1,0 +1,56 @@
+"""When a customer may leave: the laws a family names in ``LIFETIME``, and what each gives to those who ask.
+
+``future_state`` of a purchase family is (probability alive, k, scale, a, b): given alive at T the purchase rate is
+Gamma(k, rate scale), independent of the rest. What a and b say is the law:
+
+after_purchase
+    A customer leaves only by a purchase, with the same probability p after each, p ~ Beta(a, b); a = 0 is never.
+continuous
+    A customer leaves at any time, at a rate of its own, mu ~ Gamma(a, rate b): the remaining lifetime D has
+    P(D > t) = (b / (b + t))^a.
+
+Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
+history (expected purchases, counts, survival) it says itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+from bayes_clv.distributions import discounted, gamma_lifetime
+from bayes_clv.distributions.arrays import Array
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """What a law of leaving gives, as functions of the state (k, scale, a, b) of customers alive now.
+
+    Attributes
+    ----------
+    discounted_purchases : callable
+        ``(k, scale, a, b, horizon, discount, same_shape)``: expected purchases to the horizon, each discounted
+        from the time it occurs, for arrays of one shape (row, draw); ``same_shape`` as in ``discounted``.
+    shortest_time : callable
+        ``(k, scale, a, b)``: the time on which expected purchases first bend.
+    """
+
+    discounted_purchases: Callable[..., Array]
+    shortest_time: Callable[[Array, Array, Array, Array], Array]
+
+
+LIFETIMES = {
+    "after_purchase": Lifetime(discounted.discounted_purchases, lambda k, scale, a, b: scale),
+    "continuous": Lifetime(gamma_lifetime.discounted_purchases, lambda k, scale, a, b: b),
+}
+
+
+def lifetime_of(family: ModuleType) -> str:
+    """Return the law a family states; "after_purchase" where it states none.
+
+    Examples
+    --------
+    >>> from bayes_clv.distributions import family
+    >>> lifetime_of(family("bg_nbd"))
+    'after_purchase'
+    """
+    return str(getattr(family, "LIFETIME", "after_purchase"))
