@@ -34,7 +34,7 @@ class SilenceIntegral(Op):  # type: ignore[misc]
         for storage, values in zip(output_storage, numerics.moments_of_rows(*inputs), strict=True):
             storage[0] = values
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: list[Any]) -> list[Any]:
+    def infer_shape(self, node: Any, shapes: list[Any]) -> list[Any]:
         """Return the shape of each output, that of the inputs."""
         return [shapes[0]] * 5
 
