@@ -17,6 +17,9 @@ from bayes_clv.schema import InputError
 FAMILIES = {
     "bg_nbd": "bayes_clv.distributions.bg_nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
+    "bg_bb": "bayes_clv.distributions.bg_bb",
+    "shifted_beta_geometric": "bayes_clv.distributions.shifted_beta_geometric",
+    "beta_discrete_weibull": "bayes_clv.distributions.beta_discrete_weibull",
 }
 
 

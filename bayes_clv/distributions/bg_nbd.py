@@ -42,6 +42,7 @@ from bayes_clv.distributions.terms import Term, double_tensors
 
 PARAMETERS = ("r", "alpha", "a", "b")
 OBSERVED = ("frequency", "recency", "T")
+KIND = "purchases"
 
 NAME = "BG/NBD"
 SUMMARY = (
