@@ -207,7 +207,7 @@ def survival(
     Examples
     --------
     >>> round(float(survival(12, 0, 1, 0.214, 1.427, 1.724)), 3)
-    0.403
+    0.404
     """
     return contracts.survival(t, renewals, active, alpha, beta, c)
 
@@ -249,6 +249,6 @@ def discounted_residual_lifetime(
     Examples
     --------
     >>> round(float(discounted_residual_lifetime(0.1, 7, 1, 0.214, 1.427, 1.724)), 2)
-    8.31
+    8.32
     """
     return contracts.discounted_residual_lifetime(discount_rate, renewals, active, alpha, beta, c)

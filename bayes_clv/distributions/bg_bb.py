@@ -300,7 +300,7 @@ def probability_alive(
     Examples
     --------
     >>> round(float(probability_alive(4, 4, 6, 1.204, 0.750, 0.657, 2.783)), 4)
-    0.4346
+    0.2151
     """
     history = float_arrays(x, t_x, n, alpha, beta, gamma, delta)
     alive: Array = _silent_alive(*history) / _silence(*history)
@@ -375,7 +375,7 @@ def discounted_residual_transactions(
     Examples
     --------
     >>> round(float(discounted_residual_transactions(0.1, 6, 6, 6, 1.204, 0.750, 0.657, 2.783)), 2)
-    5.31
+    5.91
     """
     return _purchases(np.inf, discount_rate, x, t_x, n, alpha, beta, gamma, delta)
 

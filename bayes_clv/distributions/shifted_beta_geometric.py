@@ -167,7 +167,7 @@ def survival(
     Examples
     --------
     >>> round(float(survival(12, 0, 1, 0.668, 3.806)), 3)
-    0.381
+    0.378
     """
     return contracts.survival(t, renewals, active, alpha, beta, 1.0)
 
@@ -187,7 +187,7 @@ def expected_renewals(
     Examples
     --------
     >>> round(float(expected_renewals(5, 7, 1, 0.668, 3.806)), 3)
-    4.192
+    4.262
     """
     return contracts.expected_renewals(t, renewals, active, alpha, beta, 1.0)
 
@@ -197,13 +197,13 @@ def discounted_residual_lifetime(
 ) -> Array:
     """Return the discounted expected residual lifetime (DERL) of a customer about to renew.
 
-    As Fader & Hardie (2010) define it: the sum over k = 0, 1, ... of P(the next k + 1 renewals are made) / (1 + rate)^k,
-    the rate being one per period. The renewal now due is worth its probability, undiscounted; divide by 1 + rate
-    where it is a period away. Infinite without discount unless alpha > 1; NaN for a negative rate.
+    As Fader & Hardie (2010) define it: the sum over k = 0, 1, ... of P(the next k + 1 renewals are made) /
+    (1 + rate)^k, the rate being one per period. The renewal now due is worth its probability, undiscounted; divide
+    by 1 + rate where it is a period away. Infinite without discount unless alpha > 1; NaN for a negative rate.
 
     Examples
     --------
     >>> round(float(discounted_residual_lifetime(0.1, 7, 1, 0.668, 3.806)), 2)
-    7.69
+    7.53
     """
     return contracts.discounted_residual_lifetime(discount_rate, renewals, active, alpha, beta, 1.0)

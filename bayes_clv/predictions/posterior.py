@@ -15,13 +15,24 @@ import xarray as xr
 from bayes_clv.distributions import family as family_formulas
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
 
-Kind = Literal["buying", "spending"]
+Kind = Literal["buying", "spending", "opportunities", "contracts"]
 
 # Futures simulated from a posterior of one draw (method="mode"): enough for its 5 and 95 % quantiles.
 POINT_FUTURES = 1000
 
-# The function a family must offer to serve a purpose.
-_OFFERS = {"buying": "future_state", "spending": "spend_state"}
+# What a family must be fitted to (its KIND) to serve a purpose, and the verbs that forecast from each.
+_SERVES = {
+    "buying": "purchases",
+    "spending": "spend",
+    "opportunities": "opportunities",
+    "contracts": "contracts",
+}
+_VERBS = {
+    "purchases": "clv.predict and clv.expected_purchases",
+    "spend": "clv.predict_value",
+    "opportunities": "clv.predict_opportunities and clv.expected_opportunities",
+    "contracts": "clv.predict_renewals, clv.renewal_curve and clv.residual_lifetime",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,8 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
     tree
         A posterior as ``clv.fit`` returns it.
     kind
-        ``"buying"`` (purchases and dropout) or ``"spending"`` (spend of an occasion).
+        ``"buying"`` (purchases and dropout), ``"spending"`` (spend of an occasion), ``"opportunities"`` (purchases
+        at discrete opportunities) or ``"contracts"``.
 
     Raises
     ------
@@ -89,7 +101,12 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
             f"as clv.fit returns it; got {type(tree).__name__}."
         )
     formulas = family_formulas(family)
-    if not hasattr(formulas, _OFFERS[kind]):
+    if {formulas.KIND, _SERVES[kind]} - {"purchases", "spend"} and formulas.KIND != _SERVES[kind]:
+        raise InputError(
+            f"The {kind} posterior is of family {family!r}, which is fitted to {formulas.KIND}: forecast from it with "
+            f"{_VERBS[formulas.KIND]}."
+        )
+    if formulas.KIND != _SERVES[kind]:
         other = "spending" if kind == "buying" else "buying"
         raise InputError(
             f"The {kind} posterior is of family {family!r}, which models {other}. "
