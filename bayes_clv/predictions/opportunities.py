@@ -63,8 +63,8 @@ def expected_opportunities(
     Returns
     -------
     xarray.Dataset
-        Over (chain, draw, customer), at the expected level: ``probability_alive`` (at the last opportunity observed; the
-        paper's is one later), ``survival`` (alive at the last one ahead), ``purchases_expected`` and, on request,
+        Over (chain, draw, customer), at the expected level: ``probability_alive`` (at the last opportunity observed;
+        the paper's is one later), ``survival`` (alive at the last one ahead), ``purchases_expected`` and, on request,
         ``residual_transactions``, whose ``attrs["reasons"]``, a JSON list, says where it is infinite. Of one customer
         where a row stands for several.
 
@@ -154,7 +154,7 @@ def predict_opportunities(
     """
     posterior, ahead, histories = _prepared(buying, customers, opportunities)
     rate = None if discount_rate is None else _checked_rate(discount_rate)
-    posterior = posterior.repeated()
+    known, posterior = posterior, posterior.repeated()
     size = customers.sizes[CUSTOMER]
     refuse_too_large(
         (ahead + 1) * size + ahead * posterior.size + (posterior.size * size // 2 if keep_draws else 0),
@@ -168,8 +168,7 @@ def predict_opportunities(
 
     names = ["probability_alive", "survival", "purchases_expected"]
     names += [] if rate is None else ["residual_transactions"]
-    thinned = posterior if buying["posterior"].sizes["draw"] > 1 else posterior.thin(1)
-    means = mean_over_draws(histories, thinned.values, _closed_forms(thinned, ahead, rate), threads=threads)
+    means = mean_over_draws(histories, known.values, _closed_forms(known, ahead, rate), threads=threads)
     data: dict[str, object] = {
         name: (CUSTOMER, customers[name].values)
         for name in ("frequency", "recency", "opportunities", "count")
@@ -345,7 +344,7 @@ def _futures(row, keys, share, alive, a, b, g, d, seen, totals, kept):  # type: 
                     leaves, state = _beta(g[r, s], d[r, s], state, increment)
                     state += increment
                     # Geometric(leaves) by inversion: the opportunities survived are the number before it.
-                    until = math.ceil(-math.log(unit(mix(state))) / -math.log1p(-leaves)) - 1.0
+                    until = np.ceil(-math.log(unit(mix(state))) / -math.log1p(-leaves)) - 1.0
                     last = ahead if until > ahead else int(max(until, 0.0))
                     for k in range(last):
                         state += increment

@@ -101,12 +101,13 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
             f"as clv.fit returns it; got {type(tree).__name__}."
         )
     formulas = family_formulas(family)
-    if {formulas.KIND, _SERVES[kind]} - {"purchases", "spend"} and formulas.KIND != _SERVES[kind]:
+    fitted, wanted = formulas.KIND, _SERVES[kind]
+    if fitted != wanted and not {fitted, wanted} <= {"purchases", "spend"}:
         raise InputError(
-            f"The {kind} posterior is of family {family!r}, which is fitted to {formulas.KIND}: forecast from it with "
-            f"{_VERBS[formulas.KIND]}."
+            f"The {kind} posterior is of family {family!r}, which is fitted to {fitted}: forecast from it with "
+            f"{_VERBS[fitted]}."
         )
-    if formulas.KIND != _SERVES[kind]:
+    if fitted != wanted:
         other = "spending" if kind == "buying" else "buying"
         raise InputError(
             f"The {kind} posterior is of family {family!r}, which models {other}. "
