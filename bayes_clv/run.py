@@ -224,10 +224,10 @@ def _posteriors(
     families = {"buying": settings.family}
     if settings.spend is not None:
         families["spending"] = "gamma_gamma"
-    from bayes_clv.inference.fitting import observed_columns
+    from bayes_clv.inference.observed import observed
 
     for family in families.values():
-        observed_columns(family, customers)  # Refuses before the first fit what would fail after it.
+        observed(family, customers)  # Refuses before the first fit what would fail after it.
     for role, family in families.items():
         with stages.stage(f"fit {family} ({settings.method})"):
             from bayes_clv.inference import fit

@@ -27,6 +27,8 @@ CUSTOMER = "customer"
 CHAIN = "chain"
 DRAW = "draw"
 PERIOD = "period"
+# The unit of what can happen only at numbered occasions.
+OPPORTUNITY = "opportunity"
 
 LEVELS = ("expected", "latent", "outcome")
 
@@ -73,6 +75,13 @@ VARIABLES = {
     "historical_spend": Variable("spend to date, first occasion included", "money"),
     "holdout_purchases": Variable("purchase occasions in the holdout", "count"),
     "holdout_spend": Variable("spend in the holdout", "money"),
+    # One row per customer, or per history, at discrete opportunities and of contracts.
+    "opportunities": Variable("opportunities to buy that were observed", "count"),
+    "renewals": Variable("renewals made", "count"),
+    "active": Variable("1 while under contract, 0 if the next renewal was not made", "0 or 1"),
+    "periods": Variable("renewals that were due by the end of observation", "count"),
+    "count": Variable("customers who share the row", "count"),
+    "cohort": Variable("cohort", "id"),
     # Predictions.
     "probability_alive": Variable(
         "probability of being alive at the end of observation", "probability", "expected"
@@ -90,6 +99,15 @@ VARIABLES = {
     "dropout": Variable("the customer's own dropout probability after a purchase", "probability", "latent"),
     "dropout_rate": Variable("the customer's own rate of leaving while alive", "1/time", "latent"),
     "purchases_expected": Variable("expected purchase occasions over the horizon", "count", "expected"),
+    "survival": Variable("probability of being alive at the end of the horizon", "probability", "expected"),
+    "residual_transactions": Variable(
+        "discounted purchase occasions still to come, without horizon", "count", "expected"
+    ),
+    "retention_rate": Variable("share of those before the renewal who make it", "probability", "expected"),
+    "residual_lifetime": Variable(
+        "discounted renewals still to come, the one now due undiscounted", "count", "expected"
+    ),
+    "survivors": Variable("customers under contract after the renewal", "count", "outcome"),
     "purchases": Variable("purchase occasions over the horizon", "count", "outcome"),
     "spend": Variable("spend over the horizon", "money", "outcome"),
     "value": Variable("residual value over the horizon, after margin and discount", "money", "outcome"),

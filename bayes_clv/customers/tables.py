@@ -57,34 +57,10 @@ def customers_from_table(
     >>> customers_from_table(table, time_unit="week")["frequency"].to_numpy().tolist()
     [2, 0]
     """
-    import pandas as pd
-
-    if not isinstance(table, pd.DataFrame):
-        raise InputError(
-            f"A table of customers is a pandas DataFrame, not {type(table).__name__!r}. Orders are "
-            "summarised with summarize(orders, ...)."
-        )
     unit = time_unit.strip().lower().removesuffix("s") if isinstance(time_unit, str) else str(time_unit)
     if unit != UNSTATED:
         days_per(unit)
-    names = list(table.columns)
-    check_columns(names, HISTORY, "the table of customers")
-    wanted = [name for name in (*HISTORY, "monetary_value") if name in names]
-    for name in [*wanted, "customer_id"]:
-        if names.count(name) > 1:
-            raise InputError(
-                f"The table has {names.count(name)} columns called {name!r}. Rename all but one."
-            )
-    if isinstance(table.index, pd.MultiIndex) and "customer_id" not in names:
-        raise InputError("The table has an index of several levels. Put the ids in a column 'customer_id'.")
-    ids = customer_ids(table["customer_id"] if "customer_id" in names else table.index)
-    order = np.argsort(ids, kind="stable")
-    values = {name: _numbers(table[name], name)[order] for name in wanted}
-    dataset = xr.Dataset(
-        {name: (CUSTOMER, array) for name, array in values.items()},
-        {CUSTOMER: ids[order]},
-        {"time_unit": unit},
-    )
+    dataset = read_columns(table, HISTORY, ("monetary_value",), unit)
     check_customers(dataset)
     dataset["frequency"] = dataset["frequency"].astype(np.int64)
     if "monetary_value" in dataset:
@@ -95,6 +71,35 @@ def customers_from_table(
 
         dataset = with_columns(dataset, table, columns)
     return describe(dataset)
+
+
+def read_columns(table: Any, required: Sequence[str], optional: Sequence[str], time_unit: str) -> xr.Dataset:
+    """Return the named columns as numbers over ``customer``, ids as text and sorted; the numbers are not checked."""
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"A table of customers is a pandas DataFrame, not {type(table).__name__!r}. Orders are "
+            "summarised with summarize(orders, ...)."
+        )
+    names = list(table.columns)
+    check_columns(names, required, "the table of customers")
+    wanted = [name for name in (*required, *optional) if name in names]
+    for name in [*wanted, "customer_id"]:
+        if names.count(name) > 1:
+            raise InputError(
+                f"The table has {names.count(name)} columns called {name!r}. Rename all but one."
+            )
+    if isinstance(table.index, pd.MultiIndex) and "customer_id" not in names:
+        raise InputError("The table has an index of several levels. Put the ids in a column 'customer_id'.")
+    ids = customer_ids(table["customer_id"] if "customer_id" in names else table.index)
+    order = np.argsort(ids, kind="stable")
+    values = {name: _numbers(table[name], name)[order] for name in wanted}
+    return xr.Dataset(
+        {name: (CUSTOMER, array) for name, array in values.items()},
+        {CUSTOMER: ids[order]},
+        {"time_unit": time_unit},
+    )
 
 
 def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> xr.Dataset:
@@ -117,23 +122,8 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     >>> check_customers(customers_from_table(table)).sizes["customer"]
     2
     """
-    if CUSTOMER not in dataset.dims or CUSTOMER not in dataset.coords:
-        raise InputError(
-            f"The customers have no dimension {CUSTOMER!r} with ids. Make them with summarize(orders, ...) "
-            "or customers_from_table(table)."
-        )
+    ids = check_ids(dataset, "summarize(orders, ...) or customers_from_table(table)")
     check_columns([str(name) for name in dataset.data_vars], required, "the customers dataset")
-    if dataset.sizes[CUSTOMER] == 0:
-        raise InputError("There are no customers: the dataset has no rows. Check how it was selected.")
-    ids = dataset[CUSTOMER].to_numpy()
-    repeated = dataset.indexes[CUSTOMER].duplicated()
-    if repeated.any():
-        count = int(repeated.sum())
-        raise InputError(
-            f"{count:,} row{' has' if count == 1 else 's have'} the id of an earlier one, for example "
-            f"{str(ids[repeated][0])!r}. "
-            "Each customer has one row: keep one, or summarise the orders anew."
-        )
     value = {
         name: np.asarray(dataset[name].to_numpy(), dtype=float)
         for name in (*HISTORY, "monetary_value")
@@ -163,6 +153,42 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
             why="It is the mean spend of the repeat occasions, so there is one where frequency is above 0.",
         )
     return dataset
+
+
+def check_ids(dataset: xr.Dataset, made_with: str) -> np.ndarray:
+    """Return the customers' ids after refusing a dataset without them, without rows or with an id twice."""
+    if CUSTOMER not in dataset.dims or CUSTOMER not in dataset.coords:
+        raise InputError(
+            f"The customers have no dimension {CUSTOMER!r} with ids. Make them with {made_with}."
+        )
+    if dataset.sizes[CUSTOMER] == 0:
+        raise InputError("There are no customers: the dataset has no rows. Check how it was selected.")
+    ids = dataset[CUSTOMER].to_numpy()
+    repeated = dataset.indexes[CUSTOMER].duplicated()
+    if repeated.any():
+        count = int(repeated.sum())
+        raise InputError(
+            f"{count:,} row{' has' if count == 1 else 's have'} the id of an earlier one, for example "
+            f"{str(ids[repeated][0])!r}. "
+            "Each customer has one row: keep one, or summarise the orders anew."
+        )
+    return np.asarray(ids)
+
+
+def check_count(dataset: xr.Dataset, ids: np.ndarray) -> None:
+    """Refuse a ``count``, the customers who share a row, that is not a whole number from 1."""
+    if "count" not in dataset:
+        return
+    count = np.asarray(dataset["count"].to_numpy(), dtype=float)
+    _check_numbers(ids, "count", count)
+    _refuse(
+        ids,
+        (count != np.floor(count)) | (count == 0),
+        "count",
+        count,
+        "no whole number from 1",
+        "It is how many customers share the row: leave out rows without customers.",
+    )
 
 
 def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray) -> None:

@@ -23,6 +23,9 @@ FAMILIES = {
     "nbd": "bayes_clv.distributions.nbd",
     "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
+    "bg_bb": "bayes_clv.distributions.bg_bb",
+    "shifted_beta_geometric": "bayes_clv.distributions.shifted_beta_geometric",
+    "beta_discrete_weibull": "bayes_clv.distributions.beta_discrete_weibull",
 }
 
 

@@ -29,12 +29,13 @@ from numpy.typing import ArrayLike
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.quantities import Prior, Quantity
-from bayes_clv.distributions.terms import Term, double_tensors
+from bayes_clv.distributions.terms import Term, double_tensors, log_gamma_ratio
 
 KIND = "spend"
 PROCESSES = {"spend": "population_spend"}
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
+KIND = "spend"
 
 NAME = "Gamma-Gamma"
 SUMMARY = (
@@ -80,36 +81,12 @@ def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: A
     return simulate(rng, columns["frequency"], *params)
 
 
-def _log_gamma_ratio(z: Any, q: Any) -> Any:
-    """Return lnGamma(z + q) - lnGamma(z), as a PyTensor vector.
-
-    For z >= 10 by the difference of the two Stirling series, because lnGamma(1e6) = 1e7 leaves a plain
-    difference an error of 1e-9.
-    """
-    import pytensor.tensor as pt
-
-    def stirling(y: Any) -> Any:
-        s = 1 / (y * y)
-        return (
-            1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))
-        ) / y
-
-    large = pt.maximum(z, 10.0)
-    series = (
-        (large - 0.5) * pt.log1p(q / large)
-        + q * (pt.log(large + q) - 1)
-        + stirling(large + q)
-        - stirling(large)
-    )
-    return pt.switch(pt.ge(z, 10.0), series, pt.gammaln(z + q) - pt.gammaln(z))
-
-
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
     import pytensor.tensor as pt
 
     p, q = double_tensors(params, "p", "q")
-    return _log_gamma_ratio(p * x, q) - pt.gammaln(q)
+    return log_gamma_ratio(p * x, q) - pt.gammaln(q)
 
 
 def spend_term(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:

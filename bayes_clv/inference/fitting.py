@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers import check_customers, customers_from_table
 from bayes_clv.distributions import family as find_family
 from bayes_clv.distributions.quantities import Prior, resolve, starting_point
 from bayes_clv.inference import checks, methods, predictive
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
+from bayes_clv.inference.observed import checkable, checked_customers, observed
 from bayes_clv.inference.posterior import FORMAT, described
-from bayes_clv.inference.reduction import Columns, distinct_rows
+from bayes_clv.inference.reduction import distinct_rows
 from bayes_clv.schema import UNSTATED, InputError
 
 METHODS = ("nuts", "laplace", "mode")
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_likelihood")
-MIN_CUSTOMERS = 2
 
 
 def fit(
@@ -47,11 +46,14 @@ def fit(
     Parameters
     ----------
     family : str
-        Purchases: ``"bg_nbd"``, ``"mbg_nbd"`` (a customer may leave after the first purchase too) or ``"nbd"`` (nobody
-        leaves: the baseline). Spend per occasion, of customers with at least one repeat occasion and a positive
-        mean spend: ``"gamma_gamma"``.
+        Purchases at any time: ``"bg_nbd"``, ``"mbg_nbd"`` (a customer may leave after the first purchase too),
+        ``"pareto_nbd"`` (and at any time) or ``"nbd"`` (nobody leaves: the baseline). Spend per occasion, of customers
+        with at least one repeat occasion and a positive mean spend: ``"gamma_gamma"``. Purchases at discrete
+        opportunities: ``"bg_bb"``. Contracts: ``"shifted_beta_geometric"`` or ``"beta_discrete_weibull"``.
     customers : xarray.Dataset or pandas.DataFrame
-        What ``summarize`` returned, or a table with ``frequency, recency, T`` (and ``monetary_value``).
+        What ``summarize``, ``opportunities_from_table``, ``contracts_from_table`` or ``contracts_from_survivors``
+        returned, or the table of such a door, for example with ``frequency, recency, T``. Rows with a ``count``, at
+        opportunities and of contracts, stand for that many customers.
     method : {"nuts", "laplace", "mode"}
         NUTS; an importance-corrected Laplace approximation, many times faster, with its Pareto k; or the
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
@@ -93,8 +95,8 @@ def fit(
     Raises
     ------
     InputError
-        For an unknown family, method or prior, an impossible history, data from which nothing can be
-        learned (one customer, no repeat purchase), and columns that are missing, have gaps or do not vary.
+        For an unknown family, method or prior, an impossible history, data from which nothing can be learned (one
+        customer, no repeat purchase, no contract lost), and columns that are missing, have gaps or do not vary.
 
     Notes
     -----
@@ -119,21 +121,17 @@ def fit(
             raise InputError(f"{name}={value} must be at least 1.")
     module = find_family(family)
     needed = needed_columns(covariates, groups)
-    dataset = (
-        check_customers(customers)
-        if isinstance(customers, xr.Dataset)
-        else customers_from_table(customers, columns=needed)
-    )
-    columns, left_out = observed_columns(family, dataset, place=np.arange(dataset.sizes["customer"]))
-    place = columns.pop("place")
+    dataset = checked_customers(family, customers, needed)
+    data = observed(family, dataset)
+    columns = dict(data.columns)
     effects, profiles = None, None
     if needed:
-        used = dataset.isel(customer=place)
+        used = dataset.isel(customer=data.usable)
         effects = learn_effects(module, used, covariates, groups)
     if effects is not None:
         profiles = effects.profiles(used)
         columns["profile"] = profiles.index
-    rows, count = distinct_rows(columns)
+    rows, count = distinct_rows(columns, data.count)
     scale = module.data_scale(rows, count)
     resolved = resolve(module.QUANTITIES | ({} if effects is None else effects.quantities()), priors, scale)
     if effects is not None:
@@ -155,14 +153,10 @@ def fit(
     posterior = described(posterior, module, dataset.attrs.get("time_unit", UNSTATED), effects)
 
     row = np.arange(count.size)
-    observed = xr.Dataset(
+    seen = xr.Dataset(
         {name: ("row", value) for name, value in {**rows, "count": count}.items()}, coords={"row": row}
     )
-    included: dict[str, xr.Dataset] = {
-        "posterior": posterior,
-        "sample_stats": stats,
-        "observed_data": observed,
-    }
+    included: dict[str, xr.Dataset] = {"posterior": posterior, "sample_stats": stats, "observed_data": seen}
     if method == "nuts":
         report = checks.diagnose_nuts(xr.DataTree.from_dict(included), names)
     elif method == "laplace":
@@ -175,8 +169,11 @@ def fit(
     if {"prior", "prior_predictive"} & set(include):
         included["prior"] = predictive.prior_draws(model, names, prior_rng)
     if {"prior_predictive", "posterior_predictive"} & set(include):
+        columns = checkable(family, data)
         classes = predictive.observed_classes(module.CHECKED, columns[module.CHECKED])
-        included["observed_data"] = xr.merge([observed, classes])
+        if profiles is not None:
+            columns = columns | {"profile": np.repeat(profiles.index, data.count)}
+        included["observed_data"] = xr.merge([seen, classes])
         if "prior_predictive" in include:
             included["prior_predictive"] = predictive.replicate(
                 module, included["prior"], columns, classes, prior_rng, effects, profiles
@@ -197,53 +194,13 @@ def fit(
         "until": str(dataset.attrs.get("until", "")),
         "customers": int(count.sum()),
         "distinct_rows": int(count.size),
-        "customers_left_out": left_out,
+        "customers_left_out": data.left_out,
         "priors": json.dumps({name: [p.distribution, dict(p.arguments)] for name, p in resolved.items()}),
         "seed": seed,
         "versions": json.dumps(_versions()),
         "diagnostics": json.dumps(report),
     } | ({} if effects is None else {"effects": effects.to_json()})
     return tree
-
-
-def observed_columns(family: str, dataset: xr.Dataset, **further: np.ndarray) -> tuple[Columns, int]:
-    """Return the columns that the family is fitted to, and how many customers it cannot use.
-
-    ``further`` arrays (customer) lose the same customers.
-
-    Raises InputError where nothing can be learned from them.
-    """
-    module = find_family(family)
-    missing = [name for name in module.OBSERVED if name not in dataset]
-    if missing:
-        raise InputError(
-            f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. Summarize orders "
-            "that have a spend column, or add the column."
-        )
-    columns = {name: dataset[name].to_numpy().astype(float) for name in module.OBSERVED}
-    total = dataset.sizes["customer"]
-    if total < MIN_CUSTOMERS:
-        raise InputError(
-            f"There is {total} customer. How customers differ cannot be learned from fewer than {MIN_CUSTOMERS}; "
-            "some hundreds are a sensible start. Is the customer id column the right one?"
-        )
-    if not (columns["frequency"] > 0).any():
-        raise InputError(
-            f"None of the {total} customers has a repeat purchase, so neither purchase rate nor dropout nor spend "
-            "can be learned. Take a longer observation window, or check the customer id column: an order id in "
-            "its place looks like this."
-        )
-    columns |= further
-    if "monetary_value" not in columns:
-        return columns, 0
-    usable = (columns["frequency"] > 0) & (columns["monetary_value"] > 0)
-    if usable.sum() < MIN_CUSTOMERS:
-        raise InputError(
-            f"{int(usable.sum())} of {total} customers have a repeat occasion with a positive mean spend; at least "
-            f"{MIN_CUSTOMERS} are needed to learn how spend differs. Check the spend column, or forecast purchases "
-            "alone (spend=None)."
-        )
-    return {name: column[usable] for name, column in columns.items()}, int(total - usable.sum())
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Prior draws and replicated data, for ArviZ's predictive checks.
 
 A replicated base is kept as the number of customers in each class of the checked variable (frequency,
-or mean spend), not as one column a customer: it stays small for a million customers, and is what a
+renewals, or mean spend), not as one column a customer: it stays small for a million customers, and is what a
 predictive check looks at.
 """
 
@@ -18,7 +18,7 @@ from bayes_clv.schema import InputError
 
 # Enough for a smooth density estimate of the prior and a 90 % band of each class.
 PREDICTIVE_DRAWS = 500
-LAST_FREQUENCY_CLASS = 10
+LAST_COUNT_CLASS = 10
 SPEND_CLASSES = 20
 # PyMC's distributions that cannot be drawn from.
 FLAT = ("FlatRV", "HalfFlatRV")
@@ -49,14 +49,14 @@ def thin(posterior: xr.Dataset) -> xr.Dataset:
 def observed_classes(checked: str, values: np.ndarray) -> xr.Dataset:
     """Return the number of customers in each class of the checked variable.
 
-    Frequencies 0 to 9 and "10 or more"; mean spends in 20 classes that hold equally many customers.
+    Counts (frequency, renewals) 0 to 9 and "10 or more"; mean spends in 20 classes that hold equally many customers.
     The coordinate is the lower edge of each class.
     """
-    if checked == "frequency":
-        edges = np.arange(LAST_FREQUENCY_CLASS + 1, dtype=float)
-    else:
+    if checked == "monetary_value":
         edges = np.unique(np.quantile(values, np.arange(SPEND_CLASSES) / SPEND_CLASSES))
         edges[0] = 0.0
+    else:
+        edges = np.arange(LAST_COUNT_CLASS + 1, dtype=float)
     name = f"customers_by_{checked}"
     return xr.Dataset({name: (f"{checked}_class", _count(values, edges))}, coords={f"{checked}_class": edges})
 

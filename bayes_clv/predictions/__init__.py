@@ -11,8 +11,10 @@ from bayes_clv.predictions.expected import (
 )
 from bayes_clv.predictions.future import predict
 from bayes_clv.predictions.latent import latent_posterior
+from bayes_clv.predictions.opportunities import expected_opportunities, predict_opportunities
 from bayes_clv.predictions.orders import simulate_orders
 from bayes_clv.predictions.posterior import check_posterior
+from bayes_clv.predictions.renewals import predict_renewals, renewal_curve, residual_lifetime
 from bayes_clv.predictions.retention import retention_curve
 from bayes_clv.predictions.score import score_holdout
 from bayes_clv.predictions.tracking import simulate_tracking
@@ -23,14 +25,19 @@ __all__ = [
     "evaluate",
     "evaluation_record",
     "evaluation_table",
+    "expected_opportunities",
     "expected_purchases",
     "expected_residual_transactions",
     "latent_posterior",
     "next_purchase",
     "predict",
+    "predict_opportunities",
+    "predict_renewals",
     "probability_active",
     "probability_alive",
     "purchases_pmf",
+    "renewal_curve",
+    "residual_lifetime",
     "retention_curve",
     "score_holdout",
     "simulate_orders",

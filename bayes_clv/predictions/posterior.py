@@ -26,16 +26,27 @@ from bayes_clv.distributions import family as family_formulas
 from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
 
-Kind = Literal["buying", "spending"]
+Kind = Literal["buying", "spending", "opportunities", "contracts"]
 
 # Futures simulated from a posterior of one draw (method="mode"): enough for its 5 and 95 % quantiles.
 POINT_FUTURES = 1000
 
-# The function a family must offer to serve a purpose.
-_OFFERS = {"buying": "future_state", "spending": "spend_state"}
 # The column of the histories that holds the customers' profile.
-_PROFILE = {"buying": "profile", "spending": "spend_profile"}
-PROFILES = tuple(_PROFILE.values())
+_PROFILE = {"buying": "profile", "spending": "spend_profile", "opportunities": "", "contracts": ""}
+PROFILES = ("profile", "spend_profile")
+# What a family must be fitted to (its KIND) to serve a purpose, and the verbs that forecast from each.
+_SERVES = {
+    "buying": "purchases",
+    "spending": "spend",
+    "opportunities": "opportunities",
+    "contracts": "contracts",
+}
+_VERBS = {
+    "purchases": "clv.predict and clv.expected_purchases",
+    "spend": "clv.predict_value",
+    "opportunities": "clv.predict_opportunities and clv.expected_opportunities",
+    "contracts": "clv.predict_renewals, clv.renewal_curve and clv.residual_lifetime",
+}
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,8 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
     tree
         A posterior as ``clv.fit`` returns it.
     kind
-        ``"buying"`` (purchases and dropout) or ``"spending"`` (spend of an occasion).
+        ``"buying"`` (purchases and dropout), ``"spending"`` (spend of an occasion), ``"opportunities"`` (purchases
+        at discrete opportunities) or ``"contracts"``.
 
     Raises
     ------
@@ -185,8 +197,14 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
             f"as clv.fit returns it; got {type(tree).__name__}."
         )
     formulas = family_formulas(family)
-    if not hasattr(formulas, _OFFERS[kind]):
-        fitting = ", ".join(families("purchases" if kind == "buying" else "spend"))
+    fitted, wanted = formulas.KIND, _SERVES[kind]
+    if fitted != wanted and not {fitted, wanted} <= {"purchases", "spend"}:
+        raise InputError(
+            f"The {kind} posterior is of family {family!r}, which is fitted to {fitted}: forecast from it with "
+            f"{_VERBS[fitted]}."
+        )
+    if fitted != wanted:
+        fitting = ", ".join(families(wanted))
         raise InputError(
             f"The {kind} posterior is of family {family!r}, which models {formulas.KIND}; one of {fitting} is needed. "
             "Were the buying posterior and the spending posterior exchanged?"

@@ -1,0 +1,314 @@
+"""Contracts to come: survival and retention beyond the data, residual lifetimes, and how many will be left.
+
+Curves and residual lifetimes are closed forms per posterior draw: their spread is the uncertainty of an average (level
+*expected*). How many of a given number will be left also varies by chance (level *outcome*): given a draw, customers
+of one tenure are alike and independent, so those who make each renewal are Binomial out of those who came to it.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers import check_contracts
+from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
+from bayes_clv.predictions.labels import labels_of
+from bayes_clv.predictions.opportunities import whole_number
+from bayes_clv.predictions.posterior import Parameters, parameters, problems, shared_time_unit
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+
+TENURE = "tenure"
+SEGMENT = "segment"
+
+
+def renewal_curve(
+    posterior: xr.DataTree,
+    periods: int,
+    *,
+    tenure: int | Sequence[int] = 0,
+    max_memory: float = MAX_MEMORY,
+) -> xr.Dataset:
+    """Return survival and retention at each of the next renewals, for each posterior draw.
+
+    Parameters
+    ----------
+    posterior
+        A posterior of ``clv.fit("shifted_beta_geometric" | "beta_discrete_weibull", ...)``.
+    periods
+        How many renewals ahead, a whole number from 1; they may lie far beyond the data.
+    tenure
+        Renewals already made by a customer still under contract; 0 is a new customer, and so a new cohort.
+        Several may be given.
+    max_memory
+        Bytes above which the result is refused.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (chain, draw, tenure, period), ``period`` counting the renewals ahead from 1, at the expected level:
+        ``survival``, the probability of making all renewals up to this one, and ``retention_rate``, the share of those
+        who came to it who make it.
+
+    Raises
+    ------
+    InputError
+        A posterior of another kind, a number that is not whole, or a result that does not fit.
+
+    Examples
+    --------
+    >>> import bayes_clv as clv
+    >>> contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
+    >>> posterior = clv.fit("shifted_beta_geometric", contracts, method="mode", priors="flat", seed=1)
+    >>> curve = clv.renewal_curve(posterior, 12)
+    >>> round(float(curve["survival"].sel(period=12).item()), 3)
+    0.378
+    """
+    drawn = parameters(posterior, "contracts")
+    ahead = whole_number(periods, "periods")
+    made = _checked_tenures(tenure)
+    refuse_too_large(
+        2 * drawn.size * made.size * ahead,
+        max_memory,
+        what=f"{ahead:,} renewals of {made.size:,} tenures and {drawn.size:,} draws",
+        instead="Ask for fewer renewals or tenures.",
+    )
+    step = np.arange(1, ahead + 1)
+    values = {name: value[:, None, None] for name, value in drawn.values.items()}
+    survival = drawn.formulas.survival(step, made[:, None], 1, **values)
+    rate = drawn.formulas.retention_rate(made[:, None] + step, **values)
+    dataset = xr.Dataset(
+        {
+            "survival": drawn.unstack(survival, TENURE, PERIOD),
+            "retention_rate": drawn.unstack(rate, TENURE, PERIOD),
+        },
+        {**drawn.coords(), TENURE: made, PERIOD: step},
+        {"time_unit": PERIOD, "family": drawn.family, "problems": json.dumps(problems(posterior))},
+    )
+    described = _described(dataset)
+    described["survival"].attrs["long_name"] = "probability of making all renewals up to this one"
+    return described
+
+
+def residual_lifetime(
+    posterior: xr.DataTree, discount_rate: float, *, tenure: int | Sequence[int] = 0
+) -> xr.DataArray:
+    """Return the discounted expected residual lifetime (DERL) of customers about to renew, for each draw.
+
+    Fader & Hardie (2010), Customer-Base Valuation in a Contractual Setting: all renewals still to come, the one now due
+    worth its probability and each later one discounted by the periods until it. Times the margin of a period it is
+    residual value; divide by 1 + discount_rate where the next renewal is a period away.
+
+    Parameters
+    ----------
+    posterior, tenure
+        As in :func:`renewal_curve`.
+    discount_rate
+        Rate per period: 0.10 for 10 % where periods are years. 0 is allowed, and DERL is then infinite where churn
+        falls too slowly to zero (alpha <= 1 in the shifted-beta-geometric).
+
+    Returns
+    -------
+    xarray.DataArray
+        ``residual_lifetime`` (chain, draw, tenure), a count of renewals at the expected level; ``attrs["reasons"]``, a
+        JSON list of sentences, says where and why it is infinite.
+
+    Raises
+    ------
+    InputError
+        A posterior of another kind, a negative rate, or a tenure that is not whole.
+
+    Examples
+    --------
+    >>> import bayes_clv as clv
+    >>> contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
+    >>> posterior = clv.fit("shifted_beta_geometric", contracts, method="mode", priors="flat", seed=1)
+    >>> clv.residual_lifetime(posterior, 0.1, tenure=[0, 7]).round(2).values.tolist()
+    [[[4.99, 7.53]]]
+    """
+    drawn = parameters(posterior, "contracts")
+    if isinstance(discount_rate, bool) or not 0 <= float(discount_rate) < math.inf:
+        raise InputError(
+            f"discount_rate must be a finite number from 0, per period: 0.10 means 10 %. It is {discount_rate!r}."
+        )
+    made = _checked_tenures(tenure)
+    values = {name: value[:, None] for name, value in drawn.values.items()}
+    found = drawn.formulas.discounted_residual_lifetime(float(discount_rate), made, 1, **values)
+    dataset = xr.Dataset(
+        {"residual_lifetime": drawn.unstack(found, TENURE)},
+        {**drawn.coords(), TENURE: made},
+        {"time_unit": PERIOD},
+    )
+    result = _described(dataset)["residual_lifetime"]
+    infinite = int(np.isinf(found).any(axis=1).sum())
+    reasons = []
+    if infinite:
+        reasons.append(
+            f"Infinite in {infinite} of {drawn.size} draws: without discount the renewals still to come have no finite "
+            "mean where some customers hardly ever leave. Give a discount rate, or a number of periods with "
+            "clv.renewal_curve."
+        )
+    result.attrs |= {
+        "discount_rate": float(discount_rate),
+        "family": drawn.family,
+        "reasons": json.dumps(reasons),
+        "problems": json.dumps(problems(posterior)),
+    }
+    return result
+
+
+def predict_renewals(
+    posterior: xr.DataTree,
+    contracts: xr.Dataset | int,
+    periods: int,
+    *,
+    seed: int,
+    by: Any = None,
+    max_memory: float = MAX_MEMORY,
+) -> xr.Dataset:
+    """Return how many customers will be left after each of the next renewals, as a predictive distribution.
+
+    Parameters
+    ----------
+    posterior
+        As in :func:`renewal_curve`.
+    contracts
+        Contracts as ``clv.contracts_from_table`` or ``clv.contracts_from_survivors`` returns them, of which the active
+        ones are followed; or a whole number, the size of a new cohort.
+    periods
+        How many renewals ahead.
+    seed
+        Seed of the simulation.
+    by
+        A label for each row of ``contracts``, as in ``clv.retention_curve``: ``"cohort"``, or labels by id.
+    max_memory
+        Bytes above which the result is refused.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of the outcome: ``survivors_total`` (chain, draw, period), and over ``period`` its ``survivors_mean``, ``_sd``,
+        ``_q05``, ``_q25``, ``_q50``, ``_q75``, ``_q95``; with ``by`` also ``survivors_by`` (chain, draw, segment,
+        period). ``attrs["contracts"]`` is how many are followed.
+
+    Raises
+    ------
+    InputError
+        A posterior of another kind, an impossible history, no active contract, a number that is not whole.
+
+    Examples
+    --------
+    >>> import bayes_clv as clv
+    >>> contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
+    >>> posterior = clv.fit("shifted_beta_geometric", contracts, method="laplace", draws=50, seed=1)
+    >>> left = clv.predict_renewals(posterior, contracts, 5, seed=2)
+    >>> bool((left["survivors_q05"] <= left["survivors_q95"]).all() and (left["survivors_q95"] <= 491).all())
+    True
+    """
+    drawn = parameters(posterior, "contracts").repeated()
+    ahead = whole_number(periods, "periods")
+    if isinstance(contracts, xr.Dataset):
+        check_contracts(contracts)
+        shared_time_unit(posterior, contracts)
+        names, groups = _active_groups(contracts, by)
+    else:
+        if by is not None:
+            raise InputError("A new cohort given by its size has no labels: leave out 'by'.")
+        names, groups = (
+            np.array([""]),
+            [(0, 0, whole_number(contracts, "contracts, the size of a new cohort,"))],
+        )
+    refuse_too_large(
+        (names.size + 1) * drawn.size * ahead,
+        max_memory,
+        what=f"{ahead:,} renewals of {names.size:,} segments and {drawn.size:,} draws",
+        instead="Ask for fewer renewals or segments.",
+    )
+    left = _survivors(drawn, groups, names.size, ahead, np.random.default_rng(seed))
+    total = left.sum(axis=1)
+    data: dict[str, Any] = {
+        "survivors_total": drawn.unstack(total, PERIOD),
+        "survivors_mean": (PERIOD, total.mean(axis=0)),
+        "survivors_sd": (PERIOD, total.std(axis=0)),
+    }
+    for q in QUANTILES:
+        data[f"survivors_q{round(100 * q):02d}"] = (
+            PERIOD,
+            np.quantile(total, q, axis=0, method="inverted_cdf").astype(float),
+        )
+    coords: dict[str, Any] = {**drawn.coords(), PERIOD: np.arange(1, ahead + 1)}
+    if by is not None:
+        data["survivors_by"] = drawn.unstack(left, SEGMENT, PERIOD)
+        coords[SEGMENT] = names
+    attributes = {
+        "time_unit": PERIOD,
+        "horizon": ahead,
+        "seed": int(seed),
+        "draws": drawn.size,
+        "contracts": sum(count for *_, count in groups),
+        "family": drawn.family,
+        "level": "outcome",
+        "problems": json.dumps(problems(posterior)),
+    }
+    described = _described(xr.Dataset(data, coords, attributes))
+    for name in ("survivors_total", "survivors_by"):
+        if name in described:
+            described[name].attrs = dict(described["survivors_mean"].attrs) | {
+                "long_name": "customers under contract after the renewal"
+            }
+    return described
+
+
+def _active_groups(contracts: xr.Dataset, by: Any) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """Return the segments, and of the active contracts (segment, tenure, how many), sorted."""
+    labels = np.full(contracts.sizes[CUSTOMER], "") if by is None else labels_of(contracts, by)
+    names, segment = np.unique(labels, return_inverse=True)
+    count = np.asarray(
+        contracts["count"].values if "count" in contracts else np.ones(labels.size), dtype=np.int64
+    )
+    active = np.asarray(contracts["active"].values) == 1
+    if not active.any():
+        raise InputError(
+            f"None of the {int(count.sum())} contracts is active, so none can be renewed. For a new cohort give its "
+            "size, such as contracts=1000."
+        )
+    together: dict[tuple[int, int], int] = {}
+    pairs = zip(segment[active], np.asarray(contracts["renewals"].values)[active], count[active], strict=True)
+    for s, tenure, size in pairs:
+        key = (int(s), int(tenure))
+        together[key] = together.get(key, 0) + int(size)
+    return names, [(*key, together[key]) for key in sorted(together)]
+
+
+def _survivors(
+    drawn: Parameters, groups: list[tuple[int, int, int]], segments: int, ahead: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return simulated survivors (draw, segment, renewal) of groups of one tenure each."""
+    left = np.zeros((drawn.size, segments, ahead), dtype=np.int64)
+    for segment, tenure, count in groups:
+        here = np.full(drawn.size, count)
+        for k in range(ahead):
+            rate = drawn.formulas.retention_rate(tenure + k + 1, **drawn.values)
+            here = rng.binomial(here, np.clip(rate, 0.0, 1.0))
+            left[:, segment, k] += here
+    return left
+
+
+def _checked_tenures(tenure: int | Sequence[int]) -> np.ndarray:
+    made = np.atleast_1d(np.asarray(tenure))
+    if made.ndim != 1 or made.size == 0 or made.dtype.kind not in "iu" or (made < 0).any():
+        raise InputError(
+            f"tenure counts renewals already made, whole numbers from 0, such as 0 or [0, 1, 5]; it is {tenure!r}."
+        )
+    return made.astype(np.int64)
+
+
+def _described(dataset: xr.Dataset) -> xr.Dataset:
+    described = describe(dataset)
+    if PERIOD in described.coords:
+        described[PERIOD].attrs = {"long_name": "renewal ahead, from 1", "units": PERIOD}
+    if TENURE in described.coords:
+        described[TENURE].attrs = {"long_name": "renewals already made", "units": "count"}
+    return described
