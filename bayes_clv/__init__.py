@@ -32,8 +32,9 @@ if TYPE_CHECKING:
         summarize,
     )
     from bayes_clv.distributions.quantities import Prior
-    from bayes_clv.inference import diagnostics, fit, load, save
+    from bayes_clv.inference import compare, diagnostics, fit, load, loo, prior_sensitivity, save
     from bayes_clv.predictions import (
+        compare_holdout,
         evaluate,
         evaluation_record,
         evaluation_table,
@@ -60,8 +61,9 @@ __version__ = version("bayes_clv")
 _HOME = {
     "customers": ("check_customers", "customers_from_table", "load_cdnow", "purchase_dates", "summarize"),
     "distributions.quantities": ("Prior",),
-    "inference": ("diagnostics", "fit", "load", "save"),
+    "inference": ("compare", "diagnostics", "fit", "load", "loo", "prior_sensitivity", "save"),
     "predictions": (
+        "compare_holdout",
         "evaluate",
         "evaluation_record",
         "evaluation_table",
@@ -88,6 +90,8 @@ __all__ = [
     "InputError",
     "Prior",
     "check_customers",
+    "compare",
+    "compare_holdout",
     "customer_table",
     "customers_from_table",
     "diagnostics",
@@ -100,10 +104,12 @@ __all__ = [
     "fit",
     "load",
     "load_cdnow",
+    "loo",
     "next_purchase",
     "predict",
     "predict_cohort",
     "predict_value",
+    "prior_sensitivity",
     "probability_active",
     "probability_alive",
     "purchase_dates",

@@ -6,6 +6,10 @@ and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family offers
 ``OBSERVED``, ``likelihood_terms``, ``log_likelihood``, ``simulate``, ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
 ``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``.
+A spend family
+offers ``SPEND_RULE``, ``OCCASION`` and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``), ``DENSITY`` (of
+what its likelihood is the density), ``simulate``, ``simulate_spend``, ``latent_draws``, ``spend_state``,
+``expected_spend``, ``population_mean_spend`` and ``lacks_moment``.
 To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
 """
 
@@ -17,6 +21,7 @@ from bayes_clv.schema import InputError
 FAMILIES = {
     "bg_nbd": "bayes_clv.distributions.bg_nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
+    "lognormal_spend": "bayes_clv.distributions.lognormal_spend",
 }
 
 

@@ -17,11 +17,12 @@ from bayes_clv.distributions import family as find_family
 from bayes_clv.distributions.quantities import Prior, resolve, starting_point
 from bayes_clv.inference import checks, methods, predictive
 from bayes_clv.inference.posterior import FORMAT, described
+from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.reduction import Columns, distinct_rows
 from bayes_clv.schema import UNSTATED, InputError
 
 METHODS = ("nuts", "laplace", "mode")
-GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_likelihood")
+GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_prior", "log_likelihood")
 MIN_CUSTOMERS = 2
 
 
@@ -43,15 +44,16 @@ def fit(
     Parameters
     ----------
     family : str
-        ``"bg_nbd"`` (purchases) or ``"gamma_gamma"`` (spend per occasion; customers with at least one
-        repeat occasion and a positive mean spend).
+        ``"bg_nbd"`` (purchases), or of spend per occasion ``"gamma_gamma"`` (customers with at least one repeat
+        occasion and a positive mean spend) or ``"lognormal_spend"`` (the same, with every repeat occasion paid).
     customers : xarray.Dataset or pandas.DataFrame
         What ``summarize`` returned, or a table with ``frequency, recency, T`` (and ``monetary_value``).
     method : {"nuts", "laplace", "mode"}
         NUTS; an importance-corrected Laplace approximation, many times faster, with its Pareto k; or the
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
     priors : mapping of str to Prior, or "flat", optional
-        Priors of population quantities by name, in place of the defaults (``QUANTITIES`` of the family).
+        Priors of population quantities by name, in place of the defaults (``QUANTITIES`` of the family):
+        ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own ``pm.LogNormal.dist(mu=0, sigma=1)``.
     draws, tune, chains : int
         Draws kept and warm-up draws of each chain. ``laplace`` makes ``draws * chains`` independent draws.
     seed : int
@@ -62,7 +64,8 @@ def fit(
         Further groups: ``"prior"``, ``"prior_predictive"``, ``"posterior_predictive"`` (500 draws each; the
         predictive ones replicate the whole base and count its customers by class of frequency or mean
         spend, beside the same counts in ``observed_data``) and ``"log_likelihood"`` (pointwise, one column a
-        distinct history, which all customers who share it have: ``count`` in ``observed_data``).
+        distinct history, which all customers who share it have: ``count`` in ``observed_data``), for ``compare``;
+        with ``"log_prior"`` (of each population quantity) for ``prior_sensitivity``.
 
     Returns
     -------
@@ -105,9 +108,9 @@ def fit(
     columns, left_out = observed_columns(family, dataset)
     rows, count = distinct_rows(columns)
     scale = module.data_scale(rows, count)
-    resolved = resolve(module.QUANTITIES, priors, scale)
+    resolved = resolve(module.QUANTITIES, plain_priors(priors), scale)
 
-    from bayes_clv.inference.models import build_model, pointwise_log_likelihood
+    from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
 
     start = starting_point(module.QUANTITIES, scale)
     model, names = build_model(module, rows, count, resolved, start)
@@ -149,6 +152,8 @@ def fit(
             groups["posterior_predictive"] = predictive.replicate(
                 module, predictive.thin(posterior), columns, classes, predictive_rng
             )
+    if "log_prior" in include:
+        groups["log_prior"] = log_prior(model, posterior)
     if "log_likelihood" in include:
         groups["log_likelihood"] = pointwise_log_likelihood(module, posterior, rows)
     tree = xr.DataTree.from_dict(groups)
@@ -180,7 +185,7 @@ def observed_columns(family: str, dataset: xr.Dataset) -> tuple[Columns, int]:
     if missing:
         raise InputError(
             f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. Summarize orders "
-            "that have a spend column, or add the column."
+            f"that have a spend column{_with_logarithms(missing[0])}, or add the column."
         )
     columns = {name: dataset[name].to_numpy().astype(float) for name in module.OBSERVED}
     total = dataset.sizes["customer"]
@@ -195,9 +200,12 @@ def observed_columns(family: str, dataset: xr.Dataset) -> tuple[Columns, int]:
             "can be learned. Take a longer observation window, or check the customer id column: an order id in "
             "its place looks like this."
         )
-    if "monetary_value" not in columns:
+    if "log_spend_mean" in columns:
+        usable = (columns["frequency"] > 0) & np.isfinite(columns["log_spend_mean"])
+    elif "monetary_value" in columns:
+        usable = (columns["frequency"] > 0) & (columns["monetary_value"] > 0)
+    else:
         return columns, 0
-    usable = (columns["frequency"] > 0) & (columns["monetary_value"] > 0)
     if usable.sum() < MIN_CUSTOMERS:
         raise InputError(
             f"{int(usable.sum())} of {total} customers have a repeat occasion with a positive mean spend; at least "
@@ -205,6 +213,10 @@ def observed_columns(family: str, dataset: xr.Dataset) -> tuple[Columns, int]:
             "alone (spend=None)."
         )
     return {name: column[usable] for name, column in columns.items()}, int(total - usable.sum())
+
+
+def _with_logarithms(missing: str) -> str:
+    return " with summarize(..., log_spend=True)" if missing.startswith("log_spend") else ""
 
 
 def _versions() -> dict[str, str]:

@@ -74,6 +74,15 @@ def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
         raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
 
 
+def log_prior(model: pm.Model, posterior: xr.Dataset) -> xr.Dataset:
+    """Return the log prior density (chain, draw) of each population quantity at the posterior's draws."""
+    from pymc.stats import compute_log_prior
+
+    tree = xr.DataTree.from_dict({"posterior": posterior})
+    found: xr.Dataset = compute_log_prior(tree, model=model, extend_inferencedata=False, progressbar=False)
+    return found.drop_attrs()
+
+
 def pointwise_log_likelihood(
     family: ModuleType, posterior: xr.Dataset, rows: Columns, max_bytes: float = 2e9
 ) -> xr.Dataset:

@@ -117,9 +117,11 @@ def equal_periods(horizon: float, count: int, rows: int) -> Calendar:
 
 
 def typical_spend(spending: Parameters) -> float:
-    """Return log2 of a typical spend, the geometric mean over draws of shape × rate / shape of ν."""
-    shape, rate = spending.formulas.spend_state(0.0, np.nan, **spending.values)
-    return float(np.mean(np.log2(spending.values["p"] * rate / shape)))
+    """Return log2 of a typical spend: p × rate / shape of ν, or the median; the geometric mean over draws."""
+    first, second = spending.formulas.spend_state(0.0, np.nan, **spending.values)
+    if spending.formulas.SPEND_RULE == "lognormal":
+        return float(np.mean(first) / np.log(2))
+    return float(np.mean(np.log2(spending.values["p"] * second / first)))
 
 
 def purchase_plan(
@@ -147,7 +149,7 @@ def purchase_plan(
 
 
 def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
-    """Return how the engine pays occasions: the posterior of ν on the distinct histories."""
+    """Return how the engine pays occasions: the posterior of each level on the distinct histories."""
     values = paired(spending, draws)
     occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
 
@@ -157,8 +159,10 @@ def spend_money(spending: Parameters, histories: Histories, draws: int, discount
         result: tuple[np.ndarray, np.ndarray] = spend_state(occasions[at], mean_spend[at], **values)
         return result
 
-    # The shape of an occasion's spend given ν is the family's own shape parameter.
-    return Money(state=state, occasion_shape=values["p"], discount=discount)
+    formulas = spending.formulas
+    return Money(
+        state=state, occasion_shape=values[formulas.OCCASION], discount=discount, rule=formulas.SPEND_RULE
+    )
 
 
 def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
@@ -198,9 +202,10 @@ def simulate(
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
     columns = purchase_history(customers)
-    if spending is not None:
+    payments = None if spending is None else parameters(spending, "spending")
+    if spending is not None and payments is not None:
         shared_time_unit(spending, customers)
-        columns |= spend_history(customers)
+        columns |= spend_history(customers, payments.formulas)
     if keep_draws:
         per_future = 0.5 if spending is None else 2.5
         refuse_too_large(
@@ -224,8 +229,7 @@ def simulate(
     plan = purchase_plan(posterior, histories, keys, length)
     observed = holdout_counts(customers, length)
     money, log2_reference = None, 0.0
-    if spending is not None:
-        payments = parameters(spending, "spending")
+    if payments is not None:
         money = spend_money(payments, histories, plan.draws, discount)
         log2_reference = typical_spend(payments)
     plan = replace(

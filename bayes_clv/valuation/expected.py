@@ -245,7 +245,9 @@ def expected_value(
         )
     past = purchase_history(customers)
     # Sorted so that equal (frequency, T) are neighbours, and within them equal recency.
-    columns = {name: past[name] for name in ("frequency", "T", "recency")} | spend_history(customers)
+    columns = {name: past[name] for name in ("frequency", "T", "recency")} | spend_history(
+        customers, spend.formulas
+    )
     histories = distinct_histories(columns)
     spend_values = paired(spend, draws)
     count = np.bincount(histories.row).astype(float)

@@ -95,15 +95,15 @@ def checked_cost(cost: Any, customers: xr.Dataset) -> xr.DataArray:
 def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) -> tuple[np.ndarray, int]:
     """Return which customers' spend lacks this moment in some draw, and in how many draws at most.
 
-    Mean spend is p / ν with ν ~ Gamma(shape, ·): its mean exists for shape > 1, its variance for shape > 2.
+    Of Gamma-Gamma, mean spend is p / ν with ν ~ Gamma(shape, ·): its mean exists for shape > 1, its variance for
+    shape > 2.
     """
-    history = spend_history(customers)
+    history = spend_history(customers, spending.formulas)
     occasions, inverse = np.unique(history["occasions"], return_inverse=True)
     values = paired(spending, spending.size)
     lacking = []
     for x in occasions:
-        shape, _ = spending.formulas.spend_state(x, float(x > 0), **values)
-        lacking.append(int((np.broadcast_to(shape, spending.size) <= moment).sum()))
+        lacking.append(int(spending.formulas.lacks_moment(moment, x, **values).sum()))
     counts = np.array(lacking)[inverse]
     return counts > 0, int(counts.max())
 
