@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import customer_table, expected_value, predict_cohort, predict_value
-    from bayes_clv.views import report
+    from bayes_clv.views import plot_prior, report
 
 __version__ = version("bayes_clv")
 
@@ -82,7 +82,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "valuation": ("customer_table", "expected_value", "predict_cohort", "predict_value"),
-    "views": ("report",),
+    "views": ("plot_prior", "report"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -106,6 +106,7 @@ __all__ = [
     "load_cdnow",
     "loo",
     "next_purchase",
+    "plot_prior",
     "predict",
     "predict_cohort",
     "predict_value",

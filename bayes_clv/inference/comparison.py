@@ -267,12 +267,12 @@ def _of_customers(rows: _Rows, places: np.ndarray, count: np.ndarray, less: np.n
     pareto_k = np.repeat(rows.pareto_k[places], count)
     return ELPDDataLOO(
         elpd=float(elpd.sum()),
-        se=float(np.sqrt(elpd.size * elpd.var())),
+        se=float(np.sqrt(elpd.size * elpd.var(ddof=1))),
         p=float(rows.effective[places] @ count),
         n_samples=rows.draws,
         n_data_points=int(elpd.size),
         scale="log",
-        warning=bool((pareto_k > rows.good_k).any()),
+        warning=bool(not (pareto_k <= rows.good_k).all()),
         good_k=rows.good_k,
         elpd_i=xr.DataArray(shown, dims=CUSTOMER),
         pareto_k=xr.DataArray(pareto_k, dims=CUSTOMER),
@@ -280,7 +280,7 @@ def _of_customers(rows: _Rows, places: np.ndarray, count: np.ndarray, less: np.n
 
 
 def _high_k(rows: _Rows) -> int:
-    return int(rows.count[rows.pareto_k > rows.good_k].sum())
+    return int(rows.count[~(rows.pareto_k <= rows.good_k)].sum())
 
 
 def _advice(rows: _Rows) -> str:
