@@ -32,7 +32,16 @@ if TYPE_CHECKING:
         summarize,
     )
     from bayes_clv.distributions.quantities import Prior
-    from bayes_clv.inference import compare, diagnostics, fit, load, loo, prior_sensitivity, save
+    from bayes_clv.inference import (
+        compare,
+        diagnostics,
+        fit,
+        load,
+        loo,
+        prior_sensitivity,
+        save,
+        spend_independence,
+    )
     from bayes_clv.predictions import (
         compare_holdout,
         evaluate,
@@ -61,7 +70,16 @@ __version__ = version("bayes_clv")
 _HOME = {
     "customers": ("check_customers", "customers_from_table", "load_cdnow", "purchase_dates", "summarize"),
     "distributions.quantities": ("Prior",),
-    "inference": ("compare", "diagnostics", "fit", "load", "loo", "prior_sensitivity", "save"),
+    "inference": (
+        "compare",
+        "diagnostics",
+        "fit",
+        "load",
+        "loo",
+        "prior_sensitivity",
+        "save",
+        "spend_independence",
+    ),
     "predictions": (
         "compare_holdout",
         "evaluate",
@@ -121,6 +139,7 @@ __all__ = [
     "score_holdout",
     "simulate_orders",
     "simulate_tracking",
+    "spend_independence",
     "summarize",
     "survival",
 ]

@@ -54,7 +54,8 @@ def observed_classes(checked: str, values: np.ndarray) -> xr.Dataset:
         edges = np.arange(LAST_FREQUENCY_CLASS + 1, dtype=float)
     else:
         edges = np.unique(np.quantile(values, np.arange(SPEND_CLASSES) / SPEND_CLASSES))
-        edges[0] = min(edges[0], 0.0)
+        if checked == "monetary_value":
+            edges[0] = 0.0
     name = f"customers_by_{checked}"
     return xr.Dataset({name: (f"{checked}_class", _count(values, edges))}, coords={f"{checked}_class": edges})
 

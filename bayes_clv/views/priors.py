@@ -50,7 +50,8 @@ def plot_prior(posterior: xr.DataTree) -> style.Drawing:
     -------
     matplotlib.figure.Figure
         Histograms of the prior's draws (amber), on a log scale where they are positive numbers without an upper end;
-        the data's own value is the blue line. Last, bands of 50 and 90 % of replicated bases, blue dots the data.
+        the data's own value is the blue line: repeat purchases over customer time (too low where customers have
+        left), the customers' mean spend. Last, bands of 50 and 90 % of replicated bases, blue dots the data.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def plot_prior(posterior: xr.DataTree) -> style.Drawing:
         for ax in axes[len(panels) + 1 :]:
             ax.remove()
         name = find_family(str(posterior.attrs["family"])).NAME
-        figure.suptitle(f"{name}: what the priors say before any data (level: expected; last panel: outcome)")
+        figure.suptitle(f"{name}: what the priors say (level: expected; last panel: outcome)")
     return figure
 
 
@@ -102,7 +103,7 @@ def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
     return [
         Implied(
             "Mean spend of an occasion",
-            f"money; line: {what} of the customers' own",
+            f"money; line: customers' {what}",
             np.asarray(module.population_mean_spend(**draws), dtype=float),
             float(
                 np.average(level, weights=column["count"])
@@ -124,21 +125,21 @@ def _of_purchases(
     crude = float(bought / exposure)
     return [
         Implied(
-            "Purchase rate while alive, mean of new customers",
-            f"purchases per {unit if unit != UNSTATED else 'time unit'}; line: purchases over customer time",
+            "Purchase rate, mean of new customers",
+            f"purchases per {unit if unit != UNSTATED else 'time unit'}; line: the data's own",
             np.asarray(module.latent_means(0.0, 0.0, 0.0, **draws)[0], dtype=float),
             crude,
         ),
         Implied(
-            f"New customers still alive after {words}",
-            "share; the data do not say",
+            f"Still alive after {words}",
+            "share of new customers; the data do not say",
             np.asarray(module.survival(year, 0.0, 0.0, 0.0, **draws), dtype=float),
             None,
             share=True,
         ),
         Implied(
             f"Purchases of a new customer in {words}",
-            "mean; line: the data's purchases over customer time",
+            "mean purchases; line: the data's rate",
             np.asarray(module.expected_purchases(year, 0.0, 0.0, 0.0, **draws), dtype=float),
             crude * year,
         ),
@@ -146,6 +147,8 @@ def _of_purchases(
 
 
 def _histogram(ax: Any, panel: Implied) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     finite = panel.draws[np.isfinite(panel.draws)]
     if panel.share:
         edges = np.linspace(0, 1, BINS + 1)
@@ -155,6 +158,8 @@ def _histogram(ax: Any, panel: Implied) -> None:
             low, high = min(low, panel.observed / 1.5), max(high, panel.observed * 1.5)
         edges = np.geomspace(low, high, BINS + 1)
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
     counts, _ = np.histogram(np.clip(finite, edges[0], edges[-1]), edges)
     ax.stairs(100 * counts / panel.draws.size, edges, fill=True, color=style.AMBER)
     if panel.observed is not None:
@@ -187,6 +192,6 @@ def _replicated(ax: Any, posterior: xr.DataTree) -> None:
         ax.set_xlabel("repeat purchases; dots: the data")
     else:
         ax.set_xticks(place[::4], [f"{edge:.3g}" for edge in edges[::4]])
-        ax.set_xlabel(f"{module.CHECKED.replace('_', ' ')}, lower end of the class; dots: the data")
+        ax.set_xlabel(f"{module.CHECKED.replace('_', ' ')}, lower ends; dots: the data")
     ax.set_ylabel("% of customers")
     style.heading(ax, "A base drawn from the prior", "50 and 90 % of such bases, dash: median")
