@@ -11,8 +11,9 @@ def example_road():
     """Return the names that examples use."""
     orders = clv.load_cdnow()
     customers = clv.summarize(orders, until="1997-09-30", holdout_until="1998-06-30")
+    groups = ("prior", "prior_predictive", "log_prior", "log_likelihood")
     fits = {
-        role: clv.fit(family, customers, method="laplace", draws=50, seed=1, include=("prior",))
+        role: clv.fit(family, customers, method="laplace", draws=50, seed=1, include=groups)
         for role, family in (("buying", "bg_nbd"), ("spending", "gamma_gamma"))
     }
     value = clv.predict_value(*fits.values(), customers, horizon="39 weeks", seed=1)
@@ -34,5 +35,7 @@ def _examples(request, doctest_namespace, tmp_path, monkeypatch):
     if isinstance(request.node, DoctestItem):
         monkeypatch.chdir(tmp_path)
         words = " ".join(example.source for example in request.node.dtest.examples)
-        if any(name in words for name in ("buying", "customers", "evaluation", "orders", "value")):
+        if any(
+            name in words for name in ("buying", "customers", "evaluation", "orders", "spending", "value")
+        ):
             doctest_namespace.update(request.getfixturevalue("example_road"))

@@ -38,8 +38,18 @@ if TYPE_CHECKING:
         with_columns,
     )
     from bayes_clv.distributions.quantities import Prior
-    from bayes_clv.inference import diagnostics, fit, load, save
+    from bayes_clv.inference import (
+        compare,
+        diagnostics,
+        fit,
+        load,
+        loo,
+        prior_sensitivity,
+        save,
+        spend_independence,
+    )
     from bayes_clv.predictions import (
+        compare_holdout,
         evaluate,
         evaluation_record,
         evaluation_table,
@@ -64,7 +74,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import customer_table, expected_value, predict_cohort, predict_value
-    from bayes_clv.views import report
+    from bayes_clv.views import plot_prior, report
 
 __version__ = version("bayes_clv")
 
@@ -84,8 +94,18 @@ _HOME = {
         "with_columns",
     ),
     "distributions.quantities": ("Prior",),
-    "inference": ("diagnostics", "fit", "load", "save"),
+    "inference": (
+        "compare",
+        "diagnostics",
+        "fit",
+        "load",
+        "loo",
+        "prior_sensitivity",
+        "save",
+        "spend_independence",
+    ),
     "predictions": (
+        "compare_holdout",
         "evaluate",
         "evaluation_record",
         "evaluation_table",
@@ -110,7 +130,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "valuation": ("customer_table", "expected_value", "predict_cohort", "predict_value"),
-    "views": ("report",),
+    "views": ("plot_prior", "report"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -120,6 +140,8 @@ __all__ = [
     "check_contracts",
     "check_customers",
     "check_opportunities",
+    "compare",
+    "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
     "customer_table",
@@ -136,13 +158,16 @@ __all__ = [
     "latent_posterior",
     "load",
     "load_cdnow",
+    "loo",
     "next_purchase",
     "opportunities_from_table",
+    "plot_prior",
     "predict",
     "predict_cohort",
     "predict_opportunities",
     "predict_renewals",
     "predict_value",
+    "prior_sensitivity",
     "probability_active",
     "probability_alive",
     "purchase_dates",
@@ -155,6 +180,7 @@ __all__ = [
     "score_holdout",
     "simulate_orders",
     "simulate_tracking",
+    "spend_independence",
     "summarize",
     "survival",
     "with_columns",

@@ -70,6 +70,10 @@ VARIABLES = {
     "recency": Variable("age at the last purchase", "time"),
     "T": Variable("age at the end of observation", "time"),
     "monetary_value": Variable("mean spend of the repeat occasions", "money"),
+    "log_spend_mean": Variable("mean of the logarithm of the repeat occasions' spend", "log money"),
+    "log_spend_sd": Variable(
+        "standard deviation of the logarithm of the repeat occasions' spend, divided by their number", "none"
+    ),
     "first_order": Variable("date of the first order", "date"),
     "first_spend": Variable("spend of the first purchase occasion", "money"),
     "historical_spend": Variable("spend to date, first occasion included", "money"),

@@ -31,6 +31,7 @@ def summarize(
     date: str = "date",
     spend: str | None = "spend",
     period_days: int = 7,
+    log_spend: bool = False,
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
 ) -> xr.Dataset:
     """Return one row per customer: frequency, recency, T and mean spend, from a log of orders.
@@ -55,6 +56,8 @@ def summarize(
         Names of the columns. ``spend=None`` for a log without amounts. Amounts are rounded to four decimals.
     period_days
         Length in days of the periods in which all repeat occasions are counted.
+    log_spend
+        Also return ``log_spend_mean`` and ``log_spend_sd``, what the lognormal spend model is fitted to.
     on_bad_rows
         ``"refuse"`` raises InputError for rows that cannot be used (missing id, unreadable date, missing or
         negative spend); ``"drop"`` leaves them out, with a line in the audit.
@@ -65,7 +68,10 @@ def summarize(
         Dimension ``customer`` (ids as text, sorted): ``frequency`` (repeat occasions), ``recency`` and
         ``T`` (in ``time_unit``), ``monetary_value`` (mean spend of the repeat occasions, NaN without),
         ``first_order``, ``first_spend``, ``historical_spend`` (all occasions to ``until``) and, with a
-        holdout, ``holdout_purchases`` and ``holdout_spend``. Dimension ``period``: ``period_start`` and
+        holdout, ``holdout_purchases`` and ``holdout_spend``. With ``log_spend``, mean and standard deviation (sum of
+        squares divided by frequency; 0 for one occasion) of the natural logarithm of the repeat occasions' spend,
+        rounded to six decimals an occasion; NaN without a repeat, or with one of zero spend.
+        Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
         ``what`` (a sentence), ``rows``, ``example`` and ``action``: rows "read" are rows "kept" plus all
@@ -95,7 +101,10 @@ def summarize(
     _check_split(last_calibration, end, first_order, last_order)
     end = last_calibration if end is None else end
     occasions = _occasions(rows, with_spend=spend is not None)
-    table = log.fetch(_customer_rows(occasions, last_calibration, end)).sort_by("customer_id")
+    if log_spend and spend is None:
+        raise InputError("log_spend=True needs amounts: name the spend column, or leave log_spend out.")
+    rows_wanted = _customer_rows(occasions, last_calibration, end, log_spend=log_spend)
+    table = log.fetch(rows_wanted).sort_by("customer_id")
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
     ids = table["customer_id"].to_numpy().astype(object)
     in_base = column["first_order"] <= np.datetime64(last_calibration)
@@ -227,7 +236,7 @@ def _occasions(rows: Any, *, with_spend: bool) -> Any:
     return rows.group_by("customer_id", "date").agg(orders=rows.count(), **amounts)
 
 
-def _customer_rows(occasions: Any, until: dt.date, end: dt.date) -> Any:
+def _customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: bool) -> Any:
     """Return one row per customer, also for those who come after ``until``, who are counted only."""
     import ibis
 
@@ -251,7 +260,32 @@ def _customer_rows(occasions: Any, until: dt.date, end: dt.date) -> Any:
         sums["repeat_spend"] = repeat.cast("float64")
         sums["holdout_spend"] = _total(occasions.spend, holdout).cast("float64")
         sums["free_orders"] = _total(occasions.free_orders, seen)
+    if log_spend:
+        sums |= _log_sums(occasions, calibration)
     return occasions.group_by("customer_id").agg(**sums)
+
+
+def _log_sums(occasions: Any, calibration: Any) -> dict[str, Any]:
+    """Return number of zeros, sum and sum of squares of the logarithm of the repeat occasions' spend.
+
+    In decimals, so that the sums do not depend on the order in which an engine adds; first occasions are taken from
+    the exact sums, as in ``_customer_rows``.
+    """
+
+    def logarithm(spend: Any) -> Any:
+        return spend.cast("float64").nullif(0.0).ln().cast("decimal(18,6)")
+
+    def square(logarithms: Any) -> Any:
+        return (logarithms * logarithms).cast("decimal(24,12)")
+
+    first_spend = occasions.spend.argmin(occasions.date)
+    first = logarithm(first_spend)
+    each = logarithm(occasions.spend)
+    return {
+        "zero_repeats": (calibration & (occasions.spend == 0)).sum() - (first_spend == 0).cast("int64"),
+        "log_sum": (_total(each, calibration) - first.fill_null(0)).cast("float64"),
+        "log_squares": (_total(square(each), calibration) - square(first).fill_null(0)).cast("float64"),
+    }
 
 
 def _total(column: Any, where: Any) -> Any:
@@ -285,6 +319,8 @@ def _dataset(
     if with_spend:
         mean = np.full(len(ids), np.nan)
         values["monetary_value"] = np.divide(column["repeat_spend"], frequency, out=mean, where=frequency > 0)
+    if "log_sum" in column:
+        values |= _log_spend(column, frequency)
     values["first_order"] = first.astype("datetime64[s]")
     if with_spend:
         values["first_spend"] = column["first_spend"]
@@ -294,6 +330,18 @@ def _dataset(
         if with_spend:
             values["holdout_spend"] = column["holdout_spend"]
     return xr.Dataset({name: (CUSTOMER, array) for name, array in values.items()}, {CUSTOMER: ids})
+
+
+def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str, np.ndarray]:
+    paid = (frequency > 0) & (column["zero_repeats"] == 0)
+    number = np.where(paid, frequency, 1)
+    squares = column["log_squares"] - column["log_sum"] ** 2 / number
+    # Logarithms are rounded to 1e-6: a smaller sum of squares is that rounding, or the subtraction's.
+    squares = np.where((squares < 1e-11 * number) | (number == 1), 0.0, squares)
+    return {
+        "log_spend_mean": np.where(paid, column["log_sum"] / number, np.nan),
+        "log_spend_sd": np.where(paid, np.sqrt(squares / number), np.nan),
+    }
 
 
 def _add_periods(dataset: xr.Dataset, counts: Any, start: dt.date, end: dt.date, period_days: int) -> None:

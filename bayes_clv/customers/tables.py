@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HISTORY = ("frequency", "recency", "T")
+LOG_SPEND = ("log_spend_mean", "log_spend_sd")
 # Days since the last purchase equal T for one-time customers, give or take how the end of data is counted.
 RFM_TOLERANCE = 0.05
 
@@ -30,9 +31,9 @@ def customers_from_table(
     ----------
     table
         Columns ``frequency`` (repeat purchase occasions), ``recency`` (age at the last purchase), ``T`` (age
-        at the end of observation) and, optionally, ``monetary_value`` (mean spend of the repeat occasions)
-        and ``customer_id``. Without ``customer_id`` the index holds the ids. Other columns are left out, but
-        for those in ``columns``.
+        at the end of observation) and, optionally, ``monetary_value`` (mean spend of the repeat occasions),
+        ``log_spend_mean`` and ``log_spend_sd`` (see ``summarize``) and ``customer_id``. Without ``customer_id`` the
+        index holds the ids. Other columns are left out, but for those in ``columns``.
     time_unit
         Unit of recency and T: hour, day, week, month or year; ``"unstated"`` when it is not known, which then
         refuses durations and discount rates that have a unit.
@@ -60,12 +61,13 @@ def customers_from_table(
     unit = time_unit.strip().lower().removesuffix("s") if isinstance(time_unit, str) else str(time_unit)
     if unit != UNSTATED:
         days_per(unit)
-    dataset = read_columns(table, HISTORY, ("monetary_value",), unit)
+    dataset = read_columns(table, HISTORY, ("monetary_value", *LOG_SPEND), unit)
     check_customers(dataset)
     dataset["frequency"] = dataset["frequency"].astype(np.int64)
-    if "monetary_value" in dataset:
-        # Other packages write 0 here, which is not a spend.
-        dataset["monetary_value"] = dataset["monetary_value"].where(dataset["frequency"] > 0)
+    for name in ("monetary_value", *LOG_SPEND):
+        if name in dataset:
+            # Other packages write 0 here, which is not a spend.
+            dataset[name] = dataset[name].where(dataset["frequency"] > 0)
     if columns:
         from bayes_clv.customers.columns import with_columns
 
@@ -152,6 +154,8 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
             where=repeat,
             why="It is the mean spend of the repeat occasions, so there is one where frequency is above 0.",
         )
+    if "log_spend_sd" in dataset.data_vars:
+        _check_log_spend(ids, *(np.asarray(dataset[name].to_numpy(), dtype=float) for name in LOG_SPEND))
     return dataset
 
 
@@ -189,6 +193,18 @@ def check_count(dataset: xr.Dataset, ids: np.ndarray) -> None:
         "no whole number from 1",
         "It is how many customers share the row: leave out rows without customers.",
     )
+
+
+def _check_log_spend(ids: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> None:
+    """Refuse infinite or negative spreads; both are missing where there is no repeat spend to take a logarithm of."""
+    why = "It is the standard deviation of log spend over the repeat occasions, 0 where there is one."
+    _refuse(
+        ids, np.isinf(mean), "log_spend_mean", mean, "infinite", "A spend of zero has no logarithm: use NaN."
+    )
+    _refuse(ids, np.isinf(sd), "log_spend_sd", sd, "infinite", why)
+    _refuse(ids, sd < 0, "log_spend_sd", sd, "negative", why)
+    alone = np.isnan(mean) != np.isnan(sd)
+    _refuse(ids, alone, "log_spend_sd", sd, "there without log_spend_mean, or the other way round", why)
 
 
 def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray) -> None:

@@ -8,7 +8,10 @@ sampled, on which scale, and how the paper's parameters follow), ``likelihood_te
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
 ``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, and states in
 ``LIFETIME`` how its customers leave: ``"after_purchase"``, by a coin, the last two of ``future_state`` being the
-Beta shapes of its probability (0 and 1: never), or ``"continuous"``, with survival (b / (b + t))^a given alive.
+Beta shapes of its probability (0 and 1: never), or ``"continuous"``, with survival (b / (b + t))^a given alive. A spend
+family offers ``SPEND_RULE``, ``OCCASION`` and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``),
+``DENSITY`` (of what its likelihood is the density), ``simulate_spend``, ``latent_draws``, ``spend_state``,
+``expected_spend``, ``population_mean_spend`` and ``lacks_moment``.
 To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
 """
 
@@ -23,6 +26,7 @@ FAMILIES = {
     "nbd": "bayes_clv.distributions.nbd",
     "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
+    "lognormal_spend": "bayes_clv.distributions.lognormal_spend",
     "bg_bb": "bayes_clv.distributions.bg_bb",
     "shifted_beta_geometric": "bayes_clv.distributions.shifted_beta_geometric",
     "beta_discrete_weibull": "bayes_clv.distributions.beta_discrete_weibull",

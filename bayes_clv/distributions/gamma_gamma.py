@@ -33,9 +33,15 @@ from bayes_clv.distributions.terms import Term, double_tensors, log_gamma_ratio
 
 KIND = "spend"
 PROCESSES = {"spend": "population_spend"}
+DENSITY = "a customer's mean spend"
+# How the engine pays: the state is shape and rate of nu, and an occasion is Gamma with shape p and rate nu.
+SPEND_RULE = "gamma"
+OCCASION = "p"
+# The customers' column that informs nu.
+LEVEL = "monetary_value"
+
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
-KIND = "spend"
 
 NAME = "Gamma-Gamma"
 SUMMARY = (
@@ -164,3 +170,9 @@ def expected_spend(x: ArrayLike, zbar: ArrayLike, p: ArrayLike, q: ArrayLike, v:
 def population_mean_spend(p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
     """Return the mean spend per occasion (money) over the population, p v / (q - 1); NaN for q <= 1."""
     return expected_spend(0, np.nan, p, q, v)
+
+
+def lacks_moment(moment: int, x: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
+    """Return whether this moment of spend is infinite given x occasions: 1 / nu has it where p x + q is above it."""
+    x, p, q, v = np.broadcast_arrays(*float_arrays(x, p, q, v))
+    return np.asarray(p * x + q <= moment)

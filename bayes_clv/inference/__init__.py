@@ -1,6 +1,9 @@
 """Family and customers in, posterior out: an ArviZ DataTree that can be saved and predicted from."""
 
+from bayes_clv.inference.comparison import compare, loo
 from bayes_clv.inference.fitting import fit
+from bayes_clv.inference.independence import spend_independence
 from bayes_clv.inference.posterior import diagnostics, load, save
+from bayes_clv.inference.priors import prior_sensitivity
 
-__all__ = ["diagnostics", "fit", "load", "save"]
+__all__ = ["compare", "diagnostics", "fit", "load", "loo", "prior_sensitivity", "save", "spend_independence"]

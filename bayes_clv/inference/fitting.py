@@ -19,11 +19,12 @@ from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
 from bayes_clv.inference.observed import checkable, checked_customers, observed
 from bayes_clv.inference.posterior import FORMAT, described
+from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.reduction import distinct_rows
 from bayes_clv.schema import UNSTATED, InputError
 
 METHODS = ("nuts", "laplace", "mode")
-GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_likelihood")
+GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_prior", "log_likelihood")
 
 
 def fit(
@@ -48,8 +49,9 @@ def fit(
     family : str
         Purchases at any time: ``"bg_nbd"``, ``"mbg_nbd"`` (a customer may leave after the first purchase too),
         ``"pareto_nbd"`` (and at any time) or ``"nbd"`` (nobody leaves: the baseline). Spend per occasion, of customers
-        with at least one repeat occasion and a positive mean spend: ``"gamma_gamma"``. Purchases at discrete
-        opportunities: ``"bg_bb"``. Contracts: ``"shifted_beta_geometric"`` or ``"beta_discrete_weibull"``.
+        with at least one repeat occasion and a positive mean spend: ``"gamma_gamma"``, or ``"lognormal_spend"``
+        where every repeat occasion was paid. Purchases at discrete opportunities: ``"bg_bb"``. Contracts:
+        ``"shifted_beta_geometric"`` or ``"beta_discrete_weibull"``.
     customers : xarray.Dataset or pandas.DataFrame
         What ``summarize``, ``opportunities_from_table``, ``contracts_from_table`` or ``contracts_from_survivors``
         returned, or the table of such a door, for example with ``frequency, recency, T``. Rows with a ``count``, at
@@ -67,7 +69,8 @@ def fit(
         Columns whose labels (channel, cohort, country) have offsets of their own, partially pooled: as many as
         the data support, from none to separate. Without mapping, on every quantity.
     priors : mapping of str to Prior, or "flat", optional
-        Priors by name, in place of the defaults: of population quantities (``QUANTITIES`` of the family), of
+        Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
+        ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
         coefficients (``purchase_coefficient``; Normal(0, 1)) and of the groups' standard deviations
         (``purchase_channel_sd``; HalfNormal(0.5)).
     draws, tune, chains : int
@@ -80,7 +83,8 @@ def fit(
         Further groups: ``"prior"``, ``"prior_predictive"``, ``"posterior_predictive"`` (500 draws each; the
         predictive ones replicate the whole base and count its customers by class of frequency or mean
         spend, beside the same counts in ``observed_data``) and ``"log_likelihood"`` (pointwise, one column a
-        distinct history, which all customers who share it have: ``count`` in ``observed_data``).
+        distinct history, which all customers who share it have: ``count`` in ``observed_data``), for ``compare``;
+        with ``"log_prior"`` (of each population quantity) for ``prior_sensitivity``.
 
     Returns
     -------
@@ -133,11 +137,12 @@ def fit(
         columns["profile"] = profiles.index
     rows, count = distinct_rows(columns, data.count)
     scale = module.data_scale(rows, count)
-    resolved = resolve(module.QUANTITIES | ({} if effects is None else effects.quantities()), priors, scale)
+    quantities = module.QUANTITIES | ({} if effects is None else effects.quantities())
+    resolved = resolve(quantities, plain_priors(priors), scale)
     if effects is not None:
         check_flat(effects, resolved, method)
 
-    from bayes_clv.inference.models import build_model, pointwise_log_likelihood
+    from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
 
     start = starting_point(module.QUANTITIES, scale)
     model, names = build_model(module, rows, count, resolved, start, effects, profiles)
@@ -182,6 +187,8 @@ def fit(
             included["posterior_predictive"] = predictive.replicate(
                 module, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
             )
+    if "log_prior" in include:
+        included["log_prior"] = log_prior(model, posterior)
     if "log_likelihood" in include:
         included["log_likelihood"] = pointwise_log_likelihood(module, posterior, rows, effects, profiles)
     tree = xr.DataTree.from_dict(included)

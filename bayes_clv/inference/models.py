@@ -133,6 +133,15 @@ def _prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
         raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
 
 
+def log_prior(model: pm.Model, posterior: xr.Dataset) -> xr.Dataset:
+    """Return the log prior density (chain, draw) of each population quantity at the posterior's draws."""
+    from pymc.stats import compute_log_prior
+
+    tree = xr.DataTree.from_dict({"posterior": posterior})
+    found: xr.Dataset = compute_log_prior(tree, model=model, extend_inferencedata=False, progressbar=False)
+    return found.drop_attrs()
+
+
 def pointwise_log_likelihood(
     family: ModuleType,
     posterior: xr.Dataset,

@@ -62,7 +62,10 @@ def _purchases(family: str, columns: Columns, count: np.ndarray) -> np.ndarray:
 
 def _spend(family: str, columns: Columns, count: np.ndarray) -> np.ndarray:
     _repeat_needed(columns, count)
-    usable = (columns["frequency"] > 0) & (columns["monetary_value"] > 0)
+    if "log_spend_mean" in columns:
+        usable = (columns["frequency"] > 0) & np.isfinite(columns["log_spend_mean"])
+    else:
+        usable = (columns["frequency"] > 0) & (columns["monetary_value"] > 0)
     if count[usable].sum() < MIN_CUSTOMERS:
         raise InputError(
             f"{int(count[usable].sum())} of {int(count.sum())} customers have a repeat occasion with a positive mean "
@@ -191,6 +194,11 @@ def checkable(family: str, data: Observed) -> Columns:
 
 def _require(module: ModuleType, family: str, dataset: xr.Dataset) -> None:
     missing = [name for name in module.OBSERVED if name not in dataset]
+    if missing and missing[0].startswith("log_spend"):
+        raise InputError(
+            f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. Summarize the orders "
+            "with summarize(..., log_spend=True), or add the columns."
+        )
     if missing:
         raise InputError(
             f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. "

@@ -55,8 +55,10 @@ def observed_classes(checked: str, values: np.ndarray) -> xr.Dataset:
     if checked == "monetary_value":
         edges = np.unique(np.quantile(values, np.arange(SPEND_CLASSES) / SPEND_CLASSES))
         edges[0] = 0.0
-    else:
+    elif checked in ("frequency", "renewals"):
         edges = np.arange(LAST_COUNT_CLASS + 1, dtype=float)
+    else:
+        edges = np.unique(np.quantile(values, np.arange(SPEND_CLASSES) / SPEND_CLASSES))
     name = f"customers_by_{checked}"
     return xr.Dataset({name: (f"{checked}_class", _count(values, edges))}, coords={f"{checked}_class": edges})
 
@@ -89,4 +91,6 @@ def replicate(
 
 
 def _count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=edges.size)
+    # A logarithm has no lowest class of its own: what lies below the first edge belongs to the first class.
+    place = np.maximum(np.searchsorted(edges, values, side="right") - 1, 0)
+    return np.bincount(place, minlength=edges.size)

@@ -1,5 +1,6 @@
 """Posterior and customers in, futures out: ``predict``, closed forms, tracking, scores, simulated logs."""
 
+from bayes_clv.predictions.comparison import compare_holdout
 from bayes_clv.predictions.counts import probability_active, purchases_pmf
 from bayes_clv.predictions.evaluate import evaluate
 from bayes_clv.predictions.evaluation import evaluation_record, evaluation_table
@@ -22,6 +23,7 @@ from bayes_clv.predictions.waiting import next_purchase
 
 __all__ = [
     "check_posterior",
+    "compare_holdout",
     "evaluate",
     "evaluation_record",
     "evaluation_table",

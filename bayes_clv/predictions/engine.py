@@ -41,13 +41,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.lifetimes import LIFETIMES
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, Cutoff, bin_of, cutoff, places
-from bayes_clv.predictions.streams import GOLDEN, LIFETIME, MONEY, mix, standard_gamma, unit
+from bayes_clv.predictions.streams import (
+    GOLDEN,
+    LIFETIME,
+    MONEY,
+    mix,
+    standard_gamma,
+    standard_normal,
+    unit,
+)
 from bayes_clv.schema import QUANTILES
 
 # Customers per block. Fixed: totals of money are sums of block sums, so its size fixes the rounding.
@@ -80,15 +89,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Money:
-    """How occasions are paid: ``state(rows)`` is the posterior of ν, (shape, rate) of (row, draw).
+    """How occasions are paid: ``state(rows)`` are two numbers of a customer's level, each of (row, draw).
 
-    ``occasion_shape`` is the Gamma shape of one occasion's spend given ν: (draw), or a function of rows that gives
-    (draw) or (row, draw). ``discount`` is the continuous rate per time unit.
+    ``occasion_shape`` is a parameter of one occasion: (draw), or a function of rows that gives (draw) or (row, draw).
+    ``discount`` is the continuous rate per time unit.
+    The rule is the family's ``SPEND_RULE``. "gamma": an occasion is Gamma(occasion_shape, rate ν), the state shape and
+    rate of the Gamma of ν. "lognormal": its logarithm is Normal(θ, occasion_shape²), the state mean and standard
+    deviation of the Normal of θ.
     """
 
     state: SpendState
     occasion_shape: np.ndarray | Callable[[np.ndarray], np.ndarray]
     discount: float = 0.0
+    rule: Literal["gamma", "lognormal"] = "gamma"
 
 
 @dataclass(frozen=True)
@@ -276,6 +289,26 @@ def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-un
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _level(lognormal, first, second, purse, increment):  # type: ignore[no-untyped-def]
+    """Return a customer's level, 1 / ν or exp(θ), and the money stream's new state."""
+    if lognormal:
+        z, purse = standard_normal(purse, increment)
+        return math.exp(first + second * z), purse
+    nu, purse = standard_gamma(first, purse, increment)
+    return second / nu, purse
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _paid(lognormal, occasion_shape, level, purse, increment):  # type: ignore[no-untyped-def]
+    """Return the spend of one occasion and the money stream's new state."""
+    if lognormal:
+        z, purse = standard_normal(purse, increment)
+        return level * math.exp(occasion_shape * z), purse
+    amount, purse = standard_gamma(occasion_shape, purse, increment)
+    return amount * level, purse
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _simulate(  # type: ignore[no-untyped-def]
     row,
     keys,
@@ -287,6 +320,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     dropout_b,
     continuous,
     with_money,
+    lognormal,
     spend_shape,
     spend_rate,
     occasion_shape,
@@ -371,15 +405,13 @@ def _simulate(  # type: ignore[no-untyped-def]
             trials = dropout_a[c, s] + dropout_b[c, s]
             spend = 0.0
             value = 0.0
-            per_nu = 0.0
+            level = 0.0
             if with_money:
-                nu, purse = standard_gamma(spend_shape[c, s], purse, increment)
-                per_nu = spend_rate[c, s] / nu
+                level, purse = _level(lognormal, spend_shape[c, s], spend_rate[c, s], purse, increment)
             n = 0
             if first_order:
                 if with_money:
-                    amount, purse = standard_gamma(occasion_shape[o, s], purse, increment)
-                    spend = amount * per_nu
+                    spend, purse = _paid(lognormal, occasion_shape[o, s], level, purse, increment)
                     value = spend
                 if periods > 0:
                     period_total[s, 0] += 1
@@ -390,8 +422,7 @@ def _simulate(  # type: ignore[no-untyped-def]
                 n += 1
                 amount = 0.0
                 if with_money:
-                    amount, purse = standard_gamma(occasion_shape[o, s], purse, increment)
-                    amount *= per_nu
+                    amount, purse = _paid(lognormal, occasion_shape[o, s], level, purse, increment)
                     spend += amount
                     if discount != 0.0:
                         amount *= math.exp(-discount * scale[c, s] * (math.exp(position) - 1.0))
@@ -562,6 +593,7 @@ def _simulate_block(
             *states,
             plan.lifetime == "continuous",
             money,
+            plan.money is not None and plan.money.rule == "lognormal",
             spend_shape,
             spend_rate,
             occasion_shape,

@@ -10,7 +10,7 @@ A measure that does not exist is NaN, with its reason in ``attrs["reasons"]``.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -137,37 +137,67 @@ def evaluate(
     --------
     >>> evaluation = evaluate(customers, future, buying=buying)
     """
+    return evaluated(
+        customers,
+        {MODEL: future},
+        {} if buying is None else {MODEL: buying},
+        baselines=baselines,
+        tracking=tracking,
+        hiatus=hiatus,
+        draws=draws,
+        threads=threads,
+    )
+
+
+def evaluated(
+    customers: xr.Dataset,
+    futures: Mapping[str, xr.Dataset],
+    buying: Mapping[str, xr.DataTree],
+    *,
+    baselines: Sequence[str],
+    tracking: xr.Dataset | None = None,
+    hiatus: str | float | None = None,
+    draws: int = CLOSED_FORM_DRAWS,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Return what :func:`evaluate` does, of several models by name; the first is the one others are held against.
+
+    ``buying`` maps the same names to their posteriors, where they are known.
+    """
     unknown = [name for name in baselines if name not in BASELINES]
     if unknown:
         raise InputError(f"Baseline {unknown[0]!r} is not known. Use any of {', '.join(BASELINES)}.")
-    score = score_holdout(customers, future)
+    scores = {name: score_holdout(customers, future) for name, future in futures.items()}
+    first, future = next(iter(futures.items()))
     if hiatus is not None:
         duration(hiatus, str(future.attrs["time_unit"]))
     matched = matched_holdout(customers, future)
     horizon = float(future.attrs["horizon"])
     bought = np.asarray(matched["holdout_purchases"].values)
-    with_money = "spend_mean" in future and "holdout_spend" in matched
+    priced = any("spend_mean" in each for each in futures.values())
+    with_money = priced and "holdout_spend" in matched
     reasons: list[str] = []
     if not with_money:
-        missing = (
-            "the customers have no holdout_spend" if "spend_mean" in future else "the future has no spend"
-        )
+        missing = "the customers have no holdout_spend" if priced else "the future has no spend"
         reasons.append(f"Money is not scored: {missing}.")
 
     if not bought.any():
         reasons.append("Nobody bought in the holdout: total_error, concordance and captured do not exist.")
 
-    forecasts = {MODEL: _model(future, matched)}
-    if buying is None:
-        reasons.append(
-            "model: log_score, the 80 and 95 % intervals and pit_reference need the posterior (buying=...)."
-        )
-    else:
-        scores = _closed_form_scores(buying, matched, future, draws=draws, threads=threads)
-        forecasts[MODEL] = forecasts[MODEL].with_counts(scores)
+    forecasts = {}
+    for name, each in futures.items():
+        forecasts[name] = _model(each, matched)
+        if name not in buying:
+            reasons.append(
+                f"{name}: log_score, the 80 and 95 % intervals and pit_reference need the posterior (buying=...)."
+            )
+        else:
+            closed = _closed_form_scores(buying[name], matched, each, draws=draws, threads=threads)
+            forecasts[name] = forecasts[name].with_counts(closed)
     notes = _add_baselines(forecasts, baselines, matched, horizon=horizon, hiatus=hiatus, reasons=reasons)
-    rows = [_counts_measured(forecast, bought, forecasts[MODEL]) for forecast in forecasts.values()]
-    rows[0] |= {name: score[name] for name in ("mae", "rmse", "crps")}
+    rows = [_counts_measured(forecast, bought, forecasts[first]) for forecast in forecasts.values()]
+    for row, score in zip(rows, scores.values(), strict=False):
+        row |= {name: score[name] for name in ("mae", "rmse", "crps")}
     if with_money:
         spent = np.asarray(matched["holdout_spend"].values, dtype=float)
         for (name, forecast), row in zip(forecasts.items(), rows, strict=True):
@@ -188,8 +218,8 @@ def evaluate(
         customers=int(bought.size),
         horizon=horizon,
         time_unit=str(future.attrs["time_unit"]),
-        family=str(future.attrs.get("family", "")),
-        draws=score["draws"],
+        family=", ".join(str(each.attrs.get("family", "")) for each in futures.values()),
+        draws=scores[first]["draws"],
         level="outcome",
         reasons=json.dumps(reasons),
         notes=json.dumps(notes),

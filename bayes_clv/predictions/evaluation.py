@@ -130,7 +130,7 @@ def evaluation_table(evaluation: xr.Dataset) -> "pd.DataFrame":
             at = values.sel(where, method="nearest") if where else values
             row = {
                 "measure": name + suffix,
-                "meaning": measure.long_name + words,
+                "meaning": str(values.attrs.get("long_name", measure.long_name)) + words,
                 "unit": measure.unit,
                 "better": measure.better,
                 **dict(zip(names, at.to_numpy().tolist(), strict=True)),

@@ -118,9 +118,11 @@ def equal_periods(horizon: float, count: int, rows: int) -> Calendar:
 
 
 def typical_spend(spending: Parameters) -> float:
-    """Return log2 of a typical spend, the geometric mean over draws of shape × rate / shape of ν."""
-    shape, rate = spending.formulas.spend_state(0.0, np.nan, **spending.values)
-    return float(np.mean(np.log2(spending.values["p"] * rate / shape)))
+    """Return log2 of a typical spend: p × rate / shape of ν, or the median; the geometric mean over draws."""
+    first, second = spending.formulas.spend_state(0.0, np.nan, **spending.values)
+    if spending.formulas.SPEND_RULE == "lognormal":
+        return float(np.mean(first) / np.log(2))
+    return float(np.mean(np.log2(spending.values["p"] * second / first)))
 
 
 def purchase_plan(
@@ -150,7 +152,7 @@ def purchase_plan(
 
 
 def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
-    """Return how the engine pays occasions: the posterior of ν on the distinct histories."""
+    """Return how the engine pays occasions: the posterior of each level on the distinct histories."""
     payments = paired(spending, draws)
     occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
 
@@ -161,11 +163,12 @@ def spend_money(spending: Parameters, histories: Histories, draws: int, discount
         result: tuple[np.ndarray, np.ndarray] = spend_state(occasions[at], mean_spend[at], **values)
         return result
 
-    # The shape of an occasion's spend given ν is the family's own shape parameter.
-    def occasion_shape(rows: np.ndarray) -> np.ndarray:
-        return payments.at(histories.columns, rows)["p"]
+    formulas = spending.formulas
 
-    return Money(state=state, occasion_shape=occasion_shape, discount=discount)
+    def occasion_shape(rows: np.ndarray) -> np.ndarray:
+        return payments.at(histories.columns, rows)[formulas.OCCASION]
+
+    return Money(state=state, occasion_shape=occasion_shape, discount=discount, rule=formulas.SPEND_RULE)
 
 
 def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
@@ -210,7 +213,7 @@ def simulate(
     if spending is not None:
         shared_time_unit(spending, customers)
         payments = parameters(spending, "spending").of(customers)
-        columns |= spend_history(customers) | payments.columns
+        columns |= spend_history(customers, payments.formulas) | payments.columns
     if keep_draws:
         per_future = 0.5 if spending is None else 2.5
         refuse_too_large(

@@ -6,6 +6,7 @@ the order in which customers arrive.
 """
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import xarray as xr
@@ -50,12 +51,14 @@ def purchase_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
     return {name: np.asarray(customers[name].values, dtype=float) for name in _HISTORY}
 
 
-def spend_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the number of repeat occasions that inform spend, and their mean.
+def spend_history(customers: xr.Dataset, formulas: ModuleType) -> dict[str, np.ndarray]:
+    """Return the number of repeat occasions that inform spend, and their mean, as the family reads it (``LEVEL``).
 
-    Both are 0 where there is no repeat spend (frequency 0, or a mean that is not positive): such a
-    customer has the population's spend posterior.
+    Both are 0 where there is no repeat spend (frequency 0, or a mean that is not positive, or no mean log spend):
+    such a customer has the population's spend posterior.
     """
+    if formulas.LEVEL == "log_spend_mean":
+        return _log_spend_history(customers)
     if "monetary_value" not in customers:
         raise InputError(
             "customers has no monetary_value, so money cannot be predicted. Give the orders a spend column "
@@ -65,6 +68,20 @@ def spend_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
     informed = (np.asarray(customers["frequency"].values) > 0) & (mean > 0)
     if np.isinf(mean).any():
         raise InputError(f"monetary_value is infinite for {int(np.isinf(mean).sum())} customers.")
+    return {
+        "occasions": np.where(informed, customers["frequency"].values, 0).astype(float),
+        "mean_spend": np.where(informed, mean, 0.0),
+    }
+
+
+def _log_spend_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
+    if "log_spend_mean" not in customers:
+        raise InputError(
+            "customers has no log_spend_mean, which the lognormal spend model predicts from. Summarise the orders "
+            "with summarize(..., log_spend=True)."
+        )
+    mean = np.asarray(customers["log_spend_mean"].values, dtype=float)
+    informed = (np.asarray(customers["frequency"].values) > 0) & np.isfinite(mean)
     return {
         "occasions": np.where(informed, customers["frequency"].values, 0).astype(float),
         "mean_spend": np.where(informed, mean, 0.0),

@@ -106,8 +106,10 @@ def simulate_orders(
     if spending is not None:
         money, spend_known = _formulas(spending_family, spending)
         nothing = np.zeros(customers)
-        nu = money.latent_draws(rng, nothing, nothing, **spend_known)
-        columns["spend"] = money.simulate_spend(rng, np.ones(buyer.size), nu[buyer], spend_known["p"])
+        level = money.latent_draws(rng, nothing, nothing, **spend_known)
+        columns["spend"] = money.simulate_spend(
+            rng, np.ones(buyer.size), level[buyer], spend_known[money.OCCASION]
+        )
         truth.update(spend_known)
         truth["spending_family"] = spending_family
     order = np.lexsort((buyer, day))

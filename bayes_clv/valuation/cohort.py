@@ -277,20 +277,24 @@ def _plan(
         horizon=np.array([horizon]),
         draws=posterior.size,
         lifetime=lifetime_of(posterior.formulas),
-        money=Money(state=spend_state, occasion_shape=values["p"], discount=discount),
+        money=Money(
+            state=spend_state,
+            occasion_shape=values[payments.formulas.OCCASION],
+            discount=discount,
+            rule=payments.formulas.SPEND_RULE,
+        ),
         first_order=True,
     )
 
 
 def _existing_moments(mean: float, sd: float, payments: Parameters) -> tuple[float, float, list[str]]:
     """Return mean and standard deviation, NaN where a draw has none, and the reasons."""
-    shape, _ = payments.formulas.spend_state(0.0, np.nan, **payments.values)
     reasons = []
     for moment, what in (
         (1, "expected spend of a new customer is infinite"),
         (2, "its variance is infinite"),
     ):
-        lacking = int((np.broadcast_to(shape, payments.size) <= moment).sum())
+        lacking = int(payments.formulas.lacks_moment(moment, 0.0, **payments.values).sum())
         if not lacking:
             continue
         name = "value_mean, lifetime_value_mean" if moment == 1 else "value_sd"

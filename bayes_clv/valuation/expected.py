@@ -123,7 +123,7 @@ def expected_value(
     posterior, payments = posterior.of(customers), paired(spend.of(customers), draws)
     # Sorted so that equal (profile, frequency, T) are neighbours, and within them equal recency.
     columns = posterior.columns | {name: past[name] for name in ("frequency", "T", "recency")}
-    histories = distinct_histories(columns | spend_history(customers) | payments.columns)
+    histories = distinct_histories(columns | spend_history(customers, spend.formulas) | payments.columns)
     alike = np.zeros_like(histories.columns["T"])
     alike = histories.columns.get(posterior.profile, alike)
     count = np.bincount(histories.row).astype(float)

@@ -95,15 +95,17 @@ def checked_cost(cost: Any, customers: xr.Dataset) -> xr.DataArray:
 def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) -> tuple[np.ndarray, int]:
     """Return which customers' spend lacks this moment in some draw, and in how many draws at most.
 
-    Mean spend is p / ν with ν ~ Gamma(shape, ·): its mean exists for shape > 1, its variance for shape > 2.
+    Of Gamma-Gamma, mean spend is p / ν with ν ~ Gamma(shape, ·): its mean exists for shape > 1, its variance for
+    shape > 2.
     """
     spending = spending.of(customers)
-    histories = distinct_histories({"occasions": spend_history(customers)["occasions"]} | spending.columns)
+    known = spend_history(customers, spending.formulas)["occasions"]
+    histories = distinct_histories({"occasions": known} | spending.columns)
 
     def lacking(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         (occasions,) = history
-        shape, _ = spending.formulas.spend_state(occasions, (occasions > 0).astype(float), **values)
-        return ((np.broadcast_to(shape, (occasions.size, spending.size)) <= moment).sum(axis=1),)
+        without = spending.formulas.lacks_moment(moment, occasions, **values)
+        return (np.broadcast_to(without, (occasions.size, spending.size)).sum(axis=1),)
 
     counts = histories.spread(over_tiles(histories, spending, lacking)[0], of_rows=True)
     return counts > 0, int(counts.max())

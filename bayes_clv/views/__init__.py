@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayes_clv.views.holdout import plot_calibration, plot_tracking
     from bayes_clv.views.page import report
     from bayes_clv.views.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
+    from bayes_clv.views.priors import plot_prior
     from bayes_clv.views.rename import for_arviz
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "plot_evaluation",
     "plot_expected_purchases_matrix",
     "plot_parameters",
+    "plot_prior",
     "plot_prior_posterior",
     "plot_tracking",
     "plot_value_distribution",
@@ -48,6 +50,7 @@ _HOME = {
     "plot_evaluation": "evaluation",
     "plot_expected_purchases_matrix": "histories",
     "plot_parameters": "parameters",
+    "plot_prior": "priors",
     "plot_prior_posterior": "parameters",
     "plot_tracking": "holdout",
     "plot_value_distribution": "amounts",

@@ -14,6 +14,9 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from bayes_clv.inference.independence import spend_independence
+from bayes_clv.schema import InputError
+
 # Chance alone puts a check outside these limits once in a hundred runs.
 LEVEL = 0.99
 # Above it frequency and mean spend share more than a tenth of their rank variance (0.32² = 0.10). CDNOW, the
@@ -125,23 +128,21 @@ def _explained(what: str, problem: str) -> Check:
     )
 
 
-def spend_correlation(customers: xr.Dataset) -> tuple[float, float, float, int] | None:
-    """Return Spearman's correlation of frequency and mean spend with its 90 % interval, and how many customers.
+def spend_correlation(customers: xr.Dataset) -> dict[str, Any] | None:
+    """Return ``spend_independence`` of the customers; None where they have too few repeat customers for it."""
+    try:
+        return spend_independence(customers)
+    except InputError:
+        return None
 
-    Customers with a repeat purchase and a positive mean spend only; None where fewer than ten, or where
-    all are equal. The interval is Fisher's, with Fieller's standard error 1.03 / sqrt(n - 3).
-    """
-    if "monetary_value" not in customers:
-        return None
-    frequency, spend = customers["frequency"].to_numpy(), customers["monetary_value"].to_numpy()
-    used = (frequency > 0) & (np.nan_to_num(spend) > 0)
-    x, y = frequency[used], spend[used]
-    if x.size < 10 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    rho = float(stats.spearmanr(x, y).statistic)
-    width = 1.6449 * 1.03 / np.sqrt(x.size - 3)
-    centre = np.arctanh(np.clip(rho, -0.999999, 0.999999))
-    return rho, float(np.tanh(centre - width)), float(np.tanh(centre + width)), int(x.size)
+
+def correlation_words(found: Mapping[str, Any]) -> str:
+    """Return a correlation with its interval, in words."""
+    rho = found["correlation"]
+    return (
+        f"{rho['mean']:.2f} (90 % interval {rho['q05']:.2f} to {rho['q95']:.2f}, "
+        f"{found['customers']:,} customers)"
+    )
 
 
 def data_checks(customers: xr.Dataset) -> list[Check]:
@@ -160,14 +161,14 @@ def data_checks(customers: xr.Dataset) -> list[Check]:
         if line.get("action") == "dropped" and line.get("rows")
     ]
     found = spend_correlation(customers)
-    if found is not None and abs(found[0]) > CORRELATION_MAX:
-        rho, low, high, n = found
+    if found is not None and abs(found["correlation"]["mean"]) > CORRELATION_MAX:
+        rho, more = found["correlation"]["mean"], found["doubling"]["mean"]
         failed.append(
             Check(
                 "Spend: mean spend depends on frequency",
-                f"Spearman's correlation is {rho:.2f} (90 % interval {low:.2f} to {high:.2f}, {n:,} customers); "
-                f"the check passes up to {CORRELATION_MAX}.",
-                "The Gamma-Gamma model takes spend per purchase and purchase rate to be independent. "
+                f"The correlation of spend level and log frequency is {correlation_words(found)}; the check passes up "
+                f"to {CORRELATION_MAX}. Twice the purchases go with {100 * more:+.0f} % spend per purchase.",
+                "The spend models take spend per purchase and purchase rate to be independent. "
                 f"Here frequent customers spend {'more' if rho > 0 else 'less'}, so that their value is "
                 f"{'under' if rho > 0 else 'over'}stated and the others' the other way round.",
                 (

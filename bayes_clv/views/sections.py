@@ -551,11 +551,10 @@ def data_text(customers: xr.Dataset) -> str:
     ]
     found = checks.spend_correlation(customers)
     if found is not None:
-        rho, low, high, used = found
         parts.append(
-            f"Mean spend and frequency, which the spend model takes to be independent, have a rank "
-            f"correlation of {rho:.2f} "
-            f"(90 % interval {low:.2f} to {high:.2f}, {used:,} customers)."
+            "Spend level and frequency, which the spend model takes to be independent, have a correlation of "
+            f"{checks.correlation_words(found)}: twice the purchases go with "
+            f"{100 * found['doubling']['mean']:+.0f} % spend per purchase."
         )
     return " ".join(parts)
 
