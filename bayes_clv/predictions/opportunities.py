@@ -92,7 +92,7 @@ def expected_opportunities(
         what=f"{len(names)} forecasts of {posterior.size:,} draws of {customers.sizes[CUSTOMER]:,} customers",
         instead="Use clv.predict_opportunities, which streams them into a summary, or fewer customers.",
     )
-    parts = over_tiles(histories, posterior.values, _closed_forms(posterior, ahead, rate), threads=threads)
+    parts = over_tiles(histories, posterior, _closed_forms(posterior, ahead, rate), threads=threads)
     data = {
         name: posterior.unstack(histories.spread(part.T, of_rows=True), CUSTOMER)
         for name, part in zip(names, parts, strict=True)
@@ -168,7 +168,7 @@ def predict_opportunities(
 
     names = ["probability_alive", "survival", "purchases_expected"]
     names += [] if rate is None else ["residual_transactions"]
-    means = mean_over_draws(histories, known.values, _closed_forms(known, ahead, rate), threads=threads)
+    means = mean_over_draws(histories, known, _closed_forms(known, ahead, rate), threads=threads)
     data: dict[str, object] = {
         name: (CUSTOMER, customers[name].values)
         for name in ("frequency", "recency", "opportunities", "count")
