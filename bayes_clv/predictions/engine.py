@@ -123,6 +123,8 @@ class Plan:
 
     ``purchase_state(rows)`` returns (probability alive, rate shape k, rate scale s, dropout a, dropout B)
     of shape (row, draw); ``horizon`` is per row, ``keys`` per customer (see streams.customer_keys).
+    ``alike`` (row), where given, marks neighbouring rows with the same purchase state, horizon and calendar by one
+    number: their histories differ in spend alone, and the state is computed once.
     ``lifetime`` is the family's LIFETIME: "after_purchase", a and B the Beta shapes of dropping out after a
     purchase, or "continuous", the remaining lifetime's P(D > t) = (B / (B + t))^a.
 
@@ -138,6 +140,7 @@ class Plan:
     horizon: np.ndarray
     draws: int
     lifetime: str = "after_purchase"
+    alike: np.ndarray | None = None
     money: Money | None = None
     calendar: Calendar | None = None
     observed: np.ndarray | None = None
@@ -311,6 +314,7 @@ def _paid(lognormal, occasion_shape, level, purse, increment):  # type: ignore[n
 @njit(nogil=True, cache=True, error_model="numpy")
 def _simulate(  # type: ignore[no-untyped-def]
     row,
+    purse_row,
     keys,
     horizon,
     alive,
@@ -348,9 +352,10 @@ def _simulate(  # type: ignore[no-untyped-def]
     cutoff_share,
     top,
 ):
-    """Simulate the customers of one tile; ``row`` indexes the tile's states and is sorted.
+    """Simulate the customers of one tile; ``row`` and ``purse_row`` index its states, and are sorted.
 
-    What is not wanted has a length of 0. With a ``tally`` (draw, bin) only that is written.
+    ``row`` is of the purchase states, ``purse_row`` of those of spend. What is not wanted has a length of 0. With a
+    ``tally`` (draw, bin) only that is written.
     """
     draws = alive.shape[1]
     periods = period_total.shape[1]
@@ -370,17 +375,16 @@ def _simulate(  # type: ignore[no-untyped-def]
     values = np.empty(draws)
     histogram = np.zeros(1024, dtype=np.int64)
     prepared = -1
-    o = 0
     for i in range(row.size):
-        c = row[i]
+        c, w = row[i], purse_row[i]
+        # One shape for all histories, or one each.
+        o = w if occasion_shape.shape[0] > 1 else 0
         if c != prepared:
             for s in range(draws):
                 end[s] = math.log1p(horizon[c] / scale[c, s])
                 threshold[s] = -alive[c, s] * math.expm1(-shape[c, s] * end[s])
                 if first_order:
                     threshold[s] = 1.0
-            # One shape for all histories, or one each.
-            o = c if occasion_shape.shape[0] > 1 else 0
             prepared = c
         place = keys[i, 0]
         increment = keys[i, 1]
@@ -407,7 +411,7 @@ def _simulate(  # type: ignore[no-untyped-def]
             value = 0.0
             level = 0.0
             if with_money:
-                level, purse = _level(lognormal, spend_shape[c, s], spend_rate[c, s], purse, increment)
+                level, purse = _level(lognormal, spend_shape[w, s], spend_rate[w, s], purse, increment)
             n = 0
             if first_order:
                 if with_money:
@@ -516,6 +520,14 @@ def owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
 
+def _alike(plan: Plan, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first row of each stretch that buys alike, and for each row which stretch it is in."""
+    if plan.alike is None:
+        return rows, np.arange(rows.size)
+    new = np.r_[True, np.diff(plan.alike[rows]) != 0]
+    return rows[new], np.cumsum(new) - 1
+
+
 @dataclass(frozen=True)
 class _Arrays:
     """What one pass writes of each customer: ``summary``, ``kept`` draws and what else was asked for."""
@@ -574,7 +586,8 @@ def _simulate_block(
         part = slice(start + low, start + high)
         rows, local = np.unique(plan.row[part], return_inverse=True)
         shape = (rows.size, draws)
-        states = [owned(x, shape) for x in plan.purchase_state(rows)]
+        first, buying = _alike(plan, rows)
+        states = [owned(x, (first.size, draws)) for x in plan.purchase_state(first)]
         if plan.money is None:
             spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, nothing, 0.0
         else:
@@ -587,9 +600,10 @@ def _simulate_block(
             return group[name][part] if name in group and tally is None else absent  # noqa: B023
 
         _simulate(
+            buying[local],
             local,
             plan.keys[part],
-            plan.horizon[rows],
+            plan.horizon[first],
             *states,
             plan.lifetime == "continuous",
             money,
@@ -598,7 +612,7 @@ def _simulate_block(
             spend_rate,
             occasion_shape,
             discount,
-            plan.calendar.offset[rows] if periods and plan.calendar is not None else none,
+            plan.calendar.offset[first] if periods and plan.calendar is not None else none,
             plan.calendar.width if plan.calendar is not None else 1.0,
             plan.observed[part] if plan.observed is not None else np.full(high - low, -1),
             arrays.summary[part],

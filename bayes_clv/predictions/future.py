@@ -171,6 +171,13 @@ def spend_money(spending: Parameters, histories: Histories, draws: int, discount
     return Money(state=state, occasion_shape=occasion_shape, discount=discount, rule=formulas.SPEND_RULE)
 
 
+def _alike(histories: Histories, names: Sequence[str]) -> np.ndarray:
+    """Return a number of each row that neighbours share when these columns are equal."""
+    columns = [histories.columns[name] for name in names if name in histories.columns]
+    changed = np.any([np.diff(column) != 0 for column in columns], axis=0)
+    return np.r_[0, np.cumsum(changed)]
+
+
 def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
     """Return the holdout's purchases when the horizon is the holdout's duration, else None."""
     length = customers.attrs.get("holdout_duration")
@@ -242,6 +249,7 @@ def simulate(
         log2_reference = typical_spend(payments)
     plan = replace(
         plan,
+        alike=_alike(histories, ("frequency", "recency", "T", posterior.profile)),
         money=money,
         observed=None if observed is None else observed[histories.order],
         keep=keep_draws,
