@@ -5,7 +5,9 @@ Every family offers ``NAME``, ``SUMMARY``, ``CAUTION`` and ``MEANINGS`` (its wor
 and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family offers ``PARAMETERS``,
 ``OBSERVED``, ``likelihood_terms``, ``log_likelihood``, ``simulate``, ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
-``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``.
+``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, whose last two numbers
+are read by the law of leaving that it names in ``LIFETIME`` (``lifetimes``). ``LATENT_MEANS`` names the results of
+``latent_means`` where dropout is no probability after a purchase.
 To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
 """
 
