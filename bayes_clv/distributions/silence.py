@@ -18,8 +18,9 @@ w to 300; tests/distributions/test_silence.py). There is no branch, so that alph
 cancellation, all terms being positive.
 
 One pass over the nodes gives J and its slopes in k, w, A and B, for NumPy and for the PyTensor graph alike
-(``silence_operator``). The same rule written with PyTensor's own operations took five times as long, because the
-number of nodes must be that of the worst row and the slopes are passes of their own.
+(``silence_operator``). The same rule written with PyTensor's own operations took two and a half times as long (1.9 ms
+instead of 0.76 for CDNOW's 1,016 distinct histories), because a rule must be wide enough for the worst row of many
+and the slopes are passes of their own.
 
 Rejected: 2F1 (its gradient is a series for each row), the power series in (A - B) / (A + D) (thousands of terms
 where one rate is far from the other), Gauss-Laguerre in k log(1 + d/A) (B below A makes a peak of its own).
