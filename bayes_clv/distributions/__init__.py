@@ -6,12 +6,12 @@ Every family states its ``KIND`` (``"purchases"`` at any time, ``"spend"``, ``"o
 sampled, on which scale, and how the paper's parameters follow), ``likelihood_terms`` and ``log_likelihood``,
 ``simulate``, and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family has ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
-``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, and states in
-``LIFETIME`` how its customers leave: ``"after_purchase"``, by a coin, the last two of ``future_state`` being the
-Beta shapes of its probability (0 and 1: never), or ``"continuous"``, with survival (b / (b + t))^a given alive. A spend
-family offers ``SPEND_RULE``, ``OCCASION`` and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``),
-``DENSITY`` (of what its likelihood is the density), ``simulate_spend``, ``latent_draws``, ``spend_state``,
-``expected_spend``, ``population_mean_spend`` and ``lacks_moment``.
+``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, whose last two numbers
+are read by the law of leaving that it names in ``LIFETIME`` (``lifetimes``); ``LATENT_MEANS`` names the results of
+``latent_means`` where dropout is no probability after a purchase. A spend family offers ``SPEND_RULE``, ``OCCASION``
+and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``), ``DENSITY`` (of what its likelihood is the density),
+``simulate_spend``, ``latent_draws``, ``spend_state``, ``expected_spend``, ``population_mean_spend`` and
+``lacks_moment``.
 To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
 """
 

@@ -35,11 +35,11 @@ POLYNOMIAL = 10.0
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _undiscounted(a: float, growth: float) -> float:
     """Return the integral of (1 + v)^-a over log(1 + v) from 0 to ``growth``."""
+    if math.isinf(growth):
+        return 1.0 / (a - 1.0) if a > 1.0 else math.inf
     z = (a - 1.0) * growth
     if z == 0.0:
         return growth
-    if math.isinf(growth):
-        return 1.0 / (a - 1.0) if a > 1.0 else math.inf
     return growth * (-math.expm1(-z) / z)
 
 

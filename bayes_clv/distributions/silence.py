@@ -13,13 +13,14 @@ change at A and at B. On y = log(1 + d/C) the powers are nearly exponentials: bo
 imaginary part of y is below pi, as long as C <= A and C <= B, and with 1/C = (1 + k/10)/A + (1 + w/10)/B a narrow peak
 is about as wide as a unit of y, too. What is left out on the right is below exp(-32) of the whole: past
 A expm1(32 / (k - 1)) and B expm1(32 / (w - 1)). The nodes needed grow with the range of y alone, at most with
-log(D / min(A, B)): 14 hold 1e-10 up to a range of 2, 18 up to 4.5, 48 up to 17, where D = 10^7 min(A, B) (k to 1,050,
+log(D / min(A, B)): 14 hold 1e-10 up to a range of 2, 20 up to 4.5, 48 up to 17, where D = 10^7 min(A, B) (k to 1,050,
 w to 300; tests/distributions/test_silence.py). There is no branch, so that alpha = beta is ordinary, and no
 cancellation, all terms being positive.
 
 One pass over the nodes gives J and its slopes in k, w, A and B, for NumPy and for the PyTensor graph alike
-(``silence_operator``). The same rule written with PyTensor's own operations took five times as long, because the
-number of nodes must be that of the worst row and the slopes are passes of their own.
+(``silence_operator``). The same rule written with PyTensor's own operations took two and a half times as long (1.9 ms
+instead of 0.76 for CDNOW's 1,016 distinct histories), because a rule must be wide enough for the worst row of many
+and the slopes are passes of their own.
 
 Rejected: 2F1 (its gradient is a series for each row), the power series in (A - B) / (A + D) (thousands of terms
 where one rate is far from the other), Gauss-Laguerre in k log(1 + d/A) (B below A makes a peak of its own).
@@ -33,7 +34,7 @@ import numpy as np
 PEAK = 10.0
 NEGLIGIBLE = 32.0
 # How many nodes are enough up to which range of y.
-RANGES = ((0.4, 8), (1.0, 11), (2.0, 14), (3.0, 16), (4.5, 18), (8.0, 24), (12.5, 34), (math.inf, 48))
+RANGES = ((0.4, 8), (1.0, 11), (2.0, 14), (3.0, 16), (4.5, 20), (8.0, 28), (12.5, 38), (math.inf, 48))
 
 
 def _rules(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -34,10 +34,6 @@ class SilenceIntegral(Op):  # type: ignore[misc]
         for storage, values in zip(output_storage, numerics.moments_of_rows(*inputs), strict=True):
             storage[0] = values
 
-    def infer_shape(self, node: Any, shapes: list[Any]) -> list[Any]:
-        """Return the shape of each output, that of the inputs."""
-        return [shapes[0]] * 5
-
     def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
         """Return the gradient of log J; the means have none."""
         if not all(isinstance(each.type, DisconnectedType) for each in cotangents[1:]):

@@ -34,15 +34,15 @@ def composite(k, w, a, b, length, panels=14, count=60):
 
 
 def test_the_rule_of_each_range_holds_its_accuracy():
-    columns = many(20_000)
+    columns = many(8_000)
     error = np.abs(silence.log_integral(*columns) - composite(*columns))
-    assert error.max() < 2e-10
+    assert error.max() < 1e-10
     # Where there are few nodes too: short silences beside small powers.
     rng = np.random.default_rng(2)
-    k, w = 10 ** rng.uniform(-2, 1, 20_000), 1 + 10 ** rng.uniform(-2, 1, 20_000)
-    a, b = (10 ** rng.uniform(-1.5, 2, 20_000) for _ in range(2))
-    columns = k, w, a, b, np.ones(20_000)
-    assert np.abs(silence.log_integral(*columns) - composite(*columns)).max() < 2e-10
+    k, w = 10 ** rng.uniform(-2, 1, 8_000), 1 + 10 ** rng.uniform(-2, 1, 8_000)
+    a, b = (10 ** rng.uniform(-1.5, 2, 8_000) for _ in range(2))
+    columns = k, w, a, b, np.ones(8_000)
+    assert np.abs(silence.log_integral(*columns) - composite(*columns)).max() < 1e-10
 
 
 def test_it_agrees_with_mpmath():
@@ -69,7 +69,7 @@ def test_the_graph_is_the_ufunc_and_its_gradient_the_slope():
     value = log_integral(*inputs)
     graph = pytensor.function(inputs, [value, *pytensor.grad(value.sum(), inputs)])
     found, *gradients = graph(*columns)
-    np.testing.assert_array_equal(found, silence.log_integral(*columns))
+    np.testing.assert_allclose(found, silence.log_integral(*columns), rtol=1e-13, atol=1e-13)
     for i, gradient in enumerate(gradients):
         step = 1e-5 * columns[i]
         high, low = (

@@ -102,7 +102,7 @@ def ours(cdnow):
     modified = clv.fit("mbg_nbd", cdnow, method="mode", priors="flat", seed=1)
     spending = clv.fit("gamma_gamma", cdnow, method="mode", priors="flat", seed=1)
     leaving = clv.fit("pareto_nbd", cdnow, method="mode", priors="flat", seed=1)
-    pareto, active = point(leaving, pareto_nbd.PARAMETERS), (26, 30.86, 31)
+    pareto, active = point(leaving, pareto_nbd.PARAMETERS), (26, 216 / 7, 31)
     rate, spend = point(buying, bg_nbd.PARAMETERS), point(spending, gamma_gamma.PARAMETERS)
     first = cdnow.isel(customer=0)
     history = (first["frequency"].item(), first["recency"].item(), first["T"].item())
@@ -136,13 +136,18 @@ def ours(cdnow):
             ),
             "probability_alive_of_an_active_customer": pareto_nbd.probability_alive(*active, **pareto),
             **{
-                f"residual_transactions_{x}_{t_x}_{age}": over_rounding(
-                    lambda p, known=(x, t_x, age): pareto_nbd.discounted_residual_transactions(
-                        0.0027, *known, **p
+                f"residual_transactions_{name}": over_rounding(
+                    lambda p, history=history: pareto_nbd.discounted_residual_transactions(
+                        0.0027, *history, **p
                     ),
                     BTYD,
                 )
-                for x, t_x, age in (active, (7, 35, 39), (2, 30.43, 38.86))
+                # Ages are whole days: 216 of 7 a week are printed as 30.86.
+                for name, history in (
+                    ("26_30.86_31", active),
+                    ("7_35_39", (7, 35, 39)),
+                    ("2_30.43_38.86", (2, 213 / 7, 272 / 7)),
+                )
             },
         },
         "gamma_gamma": {
