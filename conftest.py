@@ -1,5 +1,6 @@
 """What the examples in docstrings stand on: CDNOW, fitted quickly, and a folder to write to."""
 
+import pandas as pd
 import pytest
 from _pytest.doctest import DoctestItem
 
@@ -30,6 +31,20 @@ def example_road():
     }
 
 
+@pytest.fixture(scope="session")
+def discrete_road():
+    """Return the names of examples at opportunities and of contracts."""
+    table = {"frequency": [0, 1, 4], "recency": [0, 2, 6], "opportunities": 6, "count": [70, 20, 30]}
+    donors = clv.opportunities_from_table(pd.DataFrame(table))
+    contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
+    return {
+        "donors": donors,
+        "contracts": contracts,
+        "giving": clv.fit("bg_bb", donors, method="laplace", draws=50, seed=1),
+        "renewing": clv.fit("shifted_beta_geometric", contracts, method="laplace", draws=50, seed=1),
+    }
+
+
 @pytest.fixture(autouse=True)
 def _examples(request, doctest_namespace, tmp_path, monkeypatch):
     if isinstance(request.node, DoctestItem):
@@ -39,3 +54,5 @@ def _examples(request, doctest_namespace, tmp_path, monkeypatch):
             name in words for name in ("buying", "customers", "evaluation", "orders", "spending", "value")
         ):
             doctest_namespace.update(request.getfixturevalue("example_road"))
+        if any(name in words for name in ("giving", "renewing")):
+            doctest_namespace.update(request.getfixturevalue("discrete_road"))

@@ -91,7 +91,8 @@ def contracts_from_survivors(
     ([743, 131, 126], [2, 0, 1])
     """
     cohorts = _cohorts(survivors)
-    ids, cohort = [], []
+    ids: list[str] = []
+    cohort: list[str] = []
     columns: dict[str, list[int]] = {name: [] for name in (*COLUMNS, "periods", "count")}
     for name, numbers in cohorts.items():
         alive = _whole(numbers, name)

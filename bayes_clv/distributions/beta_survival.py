@@ -192,7 +192,9 @@ def log_survival_ratio(a: Any, z: Any, step: Any) -> Any:
     """Return log B(a, z + step) / B(a, z) as a PyTensor vector; finite with its gradient, and 0 at step 0."""
     import pytensor.tensor as pt
 
-    small, large = pt.minimum(a, step), pt.maximum(a, step)
+    # By switch: where a equals step, minimum and maximum would both pass it their gradient.
+    first = pt.lt(a, step)
+    small, large = pt.switch(first, a, step), pt.switch(first, step, a)
     return _precise_log_gamma_ratio(z, small) - _precise_log_gamma_ratio(z + large, small)
 
 

@@ -75,11 +75,7 @@ def expected_opportunities(
 
     Examples
     --------
-    >>> import bayes_clv as clv, pandas as pd
-    >>> donors = clv.opportunities_from_table(pd.DataFrame(
-    ...     {"frequency": [0, 1, 4], "recency": [0, 2, 6], "opportunities": 6, "count": [70, 20, 30]}))
-    >>> posterior = clv.fit("bg_bb", donors, method="laplace", draws=50, seed=1)
-    >>> clv.expected_opportunities(posterior, donors, 5)["purchases_expected"].dims
+    >>> expected_opportunities(giving, donors, 5)["purchases_expected"].dims
     ('chain', 'draw', 'customer')
     """
     posterior, ahead, histories = _prepared(buying, customers, opportunities)
@@ -144,11 +140,7 @@ def predict_opportunities(
 
     Examples
     --------
-    >>> import bayes_clv as clv, pandas as pd
-    >>> donors = clv.opportunities_from_table(pd.DataFrame(
-    ...     {"frequency": [0, 1, 4], "recency": [0, 2, 6], "opportunities": 6, "count": [70, 20, 30]}))
-    >>> posterior = clv.fit("bg_bb", donors, method="laplace", draws=50, seed=1)
-    >>> future = clv.predict_opportunities(posterior, donors, 5, seed=2)
+    >>> future = predict_opportunities(giving, donors, 5, seed=2)
     >>> bool(future["purchases_q95"].max() <= 5)
     True
     """

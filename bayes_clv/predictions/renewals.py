@@ -59,12 +59,9 @@ def renewal_curve(
 
     Examples
     --------
-    >>> import bayes_clv as clv
-    >>> contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
-    >>> posterior = clv.fit("shifted_beta_geometric", contracts, method="mode", priors="flat", seed=1)
-    >>> curve = clv.renewal_curve(posterior, 12)
-    >>> round(float(curve["survival"].sel(period=12).item()), 3)
-    0.378
+    >>> curve = renewal_curve(renewing, 12, tenure=[0, 7])
+    >>> curve["retention_rate"].dims
+    ('chain', 'draw', 'tenure', 'period')
     """
     drawn = parameters(posterior, "contracts")
     ahead = whole_number(periods, "periods")
@@ -122,11 +119,9 @@ def residual_lifetime(
 
     Examples
     --------
-    >>> import bayes_clv as clv
-    >>> contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
-    >>> posterior = clv.fit("shifted_beta_geometric", contracts, method="mode", priors="flat", seed=1)
-    >>> clv.residual_lifetime(posterior, 0.1, tenure=[0, 7]).round(2).values.tolist()
-    [[[4.99, 7.53]]]
+    >>> lifetime = residual_lifetime(renewing, 0.1, tenure=[0, 7])
+    >>> bool((lifetime.sel(tenure=7) > lifetime.sel(tenure=0)).all())
+    True
     """
     drawn = parameters(posterior, "contracts")
     if isinstance(discount_rate, bool) or not 0 <= float(discount_rate) < math.inf:
@@ -200,10 +195,7 @@ def predict_renewals(
 
     Examples
     --------
-    >>> import bayes_clv as clv
-    >>> contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
-    >>> posterior = clv.fit("shifted_beta_geometric", contracts, method="laplace", draws=50, seed=1)
-    >>> left = clv.predict_renewals(posterior, contracts, 5, seed=2)
+    >>> left = predict_renewals(renewing, contracts, 5, seed=2)
     >>> bool((left["survivors_q05"] <= left["survivors_q95"]).all() and (left["survivors_q95"] <= 491).all())
     True
     """

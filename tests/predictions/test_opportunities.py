@@ -10,6 +10,7 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.distributions import bg_bb
+from bayes_clv.predictions import opportunities
 
 DONORS = {"alpha": 1.204, "beta": 0.750, "gamma": 0.657, "delta": 2.783}
 AHEAD = 5
@@ -115,8 +116,10 @@ def test_the_summary_is_that_of_the_kept_draws(giving, donors):
     assert future.attrs["time_unit"] == "opportunity"
 
 
-def test_order_threads_and_company_change_nothing(giving, donors):
+def test_order_threads_chunks_and_company_change_nothing(giving, donors, monkeypatch):
     future = clv.predict_opportunities(giving, donors, AHEAD, seed=3, threads=1)
+    # Chunks of 10 customers in place of one of 120.
+    monkeypatch.setattr(opportunities, "TILE", 5 * 400 * 10)
     order = np.random.default_rng(1).permutation(120)
     shuffled = clv.predict_opportunities(giving, donors.isel(customer=order), AHEAD, seed=3, threads=2)
     xr.testing.assert_identical(shuffled.sel(customer=future["customer"]), future)
