@@ -8,8 +8,14 @@ posterior is a plain DataTree that knows no graph, is predicted from in a new pr
 compiler. What that alternative guards against, a second copy of a formula, does not exist here either.
 
 Groups are not centred: offset = sd × z with z ~ Normal(0, 1), so that small groups, for which the centred form
-is a funnel, sample well. Customers are alike for the model when they share their history and their *profile*, the
-distinct combination of the columns' values, so the reduction to distinct rows stays exact.
+is a funnel, sample well. Measured on four bases (4 × 150 customers, and six channels of 1,000 down to 20, two seeds
+each, 2,000 draws, steps as in ``methods.TARGET_ACCEPT``): not centred, no divergence and 336 to 378 effective
+draws of the worst variable; centred, 869 and 1,005 where channels differ much, but 7 divergences and 216, and 1 and
+397, where they differ little. What is left of the ridge between a quantity and the mean of its offsets is taken out by
+sampling the former as the groups' average (``models._anchored``).
+
+Customers are alike for the model when they share their history and their *profile*, the distinct combination of the
+columns' values, so the reduction to distinct rows stays exact.
 """
 
 import json
@@ -139,6 +145,14 @@ class Effects:
                 found[effect.sd(column)] = ()
                 found[effect.offset(column)] = (self.dimension(column),)
         return found
+
+    def offsets(self, values: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the offsets that act on each quantity, for the quantities that groups act on."""
+        return {
+            effect.quantity: [values[effect.offset(column)] for column in effect.groups]
+            for effect in self.each
+            if effect.groups
+        }
 
     def meanings(self, family: ModuleType) -> dict[str, str]:
         """Return what each posterior variable of the effects means, in one line."""
