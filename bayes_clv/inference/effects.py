@@ -11,8 +11,8 @@ Groups are not centred: offset = sd × z with z ~ Normal(0, 1), so that small gr
 is a funnel, sample well. Measured on four bases (4 × 150 customers, and six channels of 1,000 down to 20, two seeds
 each, 2,000 draws, steps as in ``methods.TARGET_ACCEPT``): not centred, no divergence and 336 to 378 effective
 draws of the worst variable; centred, 869 and 1,005 where channels differ much, but 7 divergences and 216, and 1 and
-397, where they differ little. What is left of the ridge between a quantity and the mean of its offsets is taken out by
-sampling the former as the groups' average (``models._anchored``).
+397, where they differ little. Sampling each quantity as the groups' average besides (``models._anchored``) took out the
+ridge between the two: no divergence and 543 to 921 effective draws in the same fits, not centred.
 
 Customers are alike for the model when they share their history and their *profile*, the distinct combination of the
 columns' values, so the reduction to distinct rows stays exact.

@@ -20,7 +20,7 @@ CHANNELS = {"email": -0.4, "search": 0.0, "social": 0.5}
 RATE, R, DROPOUT, CONCENTRATION = 0.15, 1.2, 0.3, 3.0
 
 
-def simulated(size, seed, *, channels=False):
+def simulated(size, seed, *, channels=False, by_age=AGE):
     """Customers whose purchase rate, dropout and spend depend on age, gender and, on request, channel.
 
     The truth is stated for the standardised age and the centred gender of these very customers.
@@ -30,7 +30,7 @@ def simulated(size, seed, *, channels=False):
     channel = rng.choice(list(CHANNELS), size).astype(object)
     z, m = (age - age.mean()) / age.std(), (gender == "m") - (gender == "m").mean()
     offset = np.array([CHANNELS[c] for c in channel]) * channels
-    rate = RATE * np.exp(AGE * z + GENDER_PURCHASE * m + offset)
+    rate = RATE * np.exp(by_age * z + GENDER_PURCHASE * m + offset)
     dropout = 1 / (1 + (1 - DROPOUT) / DROPOUT * np.exp(-GENDER_DROPOUT * m))
     T = rng.integers(20, 40, size).astype(float)
     params = R, R / rate, dropout * CONCENTRATION, (1 - dropout) * CONCENTRATION
@@ -197,11 +197,11 @@ def test_laplace_recovers_coefficients_of_spend(seed):
 
 @pytest.fixture(scope="module")
 def pooled():
-    customers = simulated(600, 11, channels=True)
+    customers = simulated(450, 11, channels=True, by_age=0.0)
     posterior = clv.fit(
-        "bg_nbd", customers, covariates={"purchase": ["age", "gender"]}, groups={"purchase": "channel"},
+        "bg_nbd", customers, covariates=COVARIATES | {"purchase": "gender"}, groups={"purchase": "channel"},
         priors={"purchase_channel_sd": clv.Prior("HalfNormal", sigma=0.7)},
-        draws=500, tune=600, seed=11, progress=False,
+        draws=400, tune=500, seed=11, progress=False,
     )  # fmt: skip
     return customers, posterior
 
@@ -225,7 +225,7 @@ def test_what_a_fit_with_effects_holds(pooled):
     drawn = posterior["posterior"]
     assert drawn["r"].dims == ("chain", "draw")
     assert drawn["purchase_coefficient"].dims == ("chain", "draw", "purchase_effect")
-    assert drawn["purchase_effect"].values.tolist() == ["age", "gender[m]"]
+    assert drawn["purchase_effect"].values.tolist() == ["gender[m]"]
     assert_allclose(drawn["alpha"], drawn["r"] / drawn["population_purchase_rate"], rtol=1e-12)
     assert json.loads(posterior.attrs["priors"])["purchase_channel_sd"] == ["HalfNormal", {"sigma": 0.7}]
     assert "log of population_purchase_rate" in drawn["purchase_channel_offset"].attrs["long_name"]
@@ -267,18 +267,14 @@ def at_mode(base):
     return mode(base)
 
 
-def test_order_and_names_of_customers_do_not_matter(base, at_mode):
+def test_order_and_names_of_customers_and_of_the_columns_table_do_not_matter(base, at_mode):
     """Exactly: distinct rows and encodings are the same to the last bit."""
     order = np.random.default_rng(4).permutation(base.sizes["customer"])
     renamed = base.isel(customer=order).assign_coords(customer=[f"other {i}" for i in range(order.size)])
-    assert mode(renamed).equals(at_mode)
-
-
-def test_the_order_of_the_columns_table_does_not_matter(base, at_mode):
     table = pd.DataFrame(
-        {name: base[name].values for name in ("age", "gender")}, index=base["customer"].values
+        {name: renamed[name].values for name in ("age", "gender")}, index=renamed["customer"].values
     )
-    history = base.drop_vars(["age", "gender", "channel"])
+    history = renamed.drop_vars(["age", "gender", "channel"])
     assert mode(clv.with_columns(history, table.sample(frac=1, random_state=5))).equals(at_mode)
 
 
@@ -291,7 +287,8 @@ def test_effects_do_not_know_the_time_unit(base, at_mode):
     assert_allclose(other["population_purchase_rate"] * 7, at_mode["population_purchase_rate"], rtol=1e-6)
 
 
-def test_a_level_is_a_shift_of_its_own(base, at_mode):
+@pytest.mark.full
+def test_a_level_is_a_shift_of_its_own(base):
     """Which level is the reference does not matter but for the prior: flat, the contrast changes its sign."""
     flipped = base.assign(
         gender=("customer", np.where(base["gender"].values == "f", "z", "m").astype(object))
