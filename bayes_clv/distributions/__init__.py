@@ -2,6 +2,7 @@
 
 Every family offers ``NAME``, ``SUMMARY``, ``CAUTION`` and ``MEANINGS`` (its words), ``QUANTITIES``,
 ``data_scale`` and ``parameters`` (what is sampled, on which scale, and how the paper's parameters follow),
+``PROCESSES`` (the quantity that a covariate of each process acts on; parameters may then differ by customer),
 and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family offers ``PARAMETERS``,
 ``OBSERVED``, ``likelihood_terms``, ``log_likelihood``, ``simulate``, ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,

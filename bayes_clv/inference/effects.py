@@ -34,8 +34,8 @@ from bayes_clv.distributions.effects import linear_predictor, shifted
 from bayes_clv.distributions.quantities import FLAT, Prior, Quantity
 from bayes_clv.schema import CHAIN, DRAW, InputError
 
-# A covariate moves its quantity by a factor of e (or of the odds) for one standard deviation, or one level, in one
-# customer base of three; a group's typical distance from the average is a factor of 1.6, and seldom above 2.7.
+# A priori a covariate moves its quantity (or its odds) by more than a factor of e for one standard deviation, or one
+# level, in one base of three; groups lie apart by a factor of up to 1.6 in two of three and of up to 2.7 in 19 of 20.
 COEFFICIENT = Quantity(Prior("Normal", mu=0, sigma=1))
 GROUP_SD = Quantity(Prior("HalfNormal", sigma=0.5))
 
