@@ -118,6 +118,6 @@ def learn(customers: xr.Dataset, column: str) -> Encoding:
 def _refuse_constant(column: str, distinct: np.ndarray) -> None:
     if distinct.size < 2:
         raise InputError(
-            f"Column {column!r} is {distinct.tolist()[0]!r} for all customers of the fit, so nothing can be learned about its "
-            "effect. Leave it out."
+            f"Column {column!r} is {distinct.tolist()[0]!r} for all customers of the fit, so nothing can be "
+            "learned about its effect. Leave it out."
         )
