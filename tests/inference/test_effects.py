@@ -234,8 +234,9 @@ def test_what_a_fit_with_effects_holds(pooled):
 
 
 def test_the_prior_of_groups_is_drawn_forwards(pooled):
-    """An offset is sd × z, of variance E[sd²] = 0.7²; its kurtosis is 9, so that the standard deviation of 500 draws
-    has a relative standard error of sqrt(8 / 500) / 2 = 0.063.
+    """An offset is sd × z: variance E[sd²] = 0.7², kurtosis 9.
+
+    The standard deviation of 500 draws then has a relative standard error of sqrt(8 / 500) / 2 = 0.063.
     """
     offset = pooled[1]["prior"]["purchase_channel_offset"]
     assert offset.dims == ("chain", "draw", "channel")
