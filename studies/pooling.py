@@ -115,7 +115,7 @@ def one_base(seed: int, sizes: dict[str, int] = SIZES) -> dict[str, Any]:
     """Return truth and estimates of the three forms for one simulated base."""
     customers, truth = simulated(seed, sizes)
     on = {"purchase": "channel", "dropout": "channel"}
-    pooled = clv.fit("bg_nbd", customers, groups=on, draws=500, tune=600, seed=seed, progress=False)
+    pooled = clv.fit("bg_nbd", customers, groups=on, draws=750, tune=750, seed=seed, progress=False)
     complete, _ = fitted(customers, seed)
     record: dict[str, Any] = {
         "seed": seed,

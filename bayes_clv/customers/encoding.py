@@ -53,9 +53,9 @@ class Encoding:
         """Return the design columns (row, label) of values that ``check`` has passed."""
         centre = np.array(self.centre)
         if not self.levels:
-            return (values[:, None] - centre) / self.scale
+            return np.asarray((values[:, None] - centre) / self.scale)
         levels = np.array(self.levels[1:], dtype=object)
-        return np.asarray(as_labels(values)[:, None] == levels).astype(float) - centre
+        return np.asarray((as_labels(values)[:, None] == levels).astype(float) - centre)
 
     def check(self, customers: xr.Dataset) -> np.ndarray:
         """Return the column's values for these customers; what the fit has not seen is refused."""

@@ -40,8 +40,9 @@ COEFFICIENT = Quantity(Prior("Normal", mu=0, sigma=1))
 GROUP_SD = Quantity(Prior("HalfNormal", sigma=0.5))
 
 # Dimensions that ArviZ or a posterior has for itself.
-_TAKEN = ("alpha", "model", "sample", "group", "component_group", CHAIN, DRAW, "row", "customer", "profile")
-_TAKEN += ("beta", "gamma", "delta", "mu", "nu", "count")
+_TAKEN = ("model", "sample", "group", "component_group", CHAIN, DRAW, "row", "customer", "profile", "count")
+# Papers' symbols, which are variables of some family.
+_SYMBOLS = ("alpha", "beta", "gamma", "delta", "mu", "nu")
 
 type Columns = str | Sequence[str]
 
@@ -118,7 +119,11 @@ class Effects:
         """Return the posterior's dimension of a grouping column: its own name, if that is free."""
         effects = [effect.dimension for effect in self.each]
         variables = [*self.quantities(), *(effect.offset(column) for effect in self.each)]
-        free = column not in (*_TAKEN, *effects, *variables) and column.isidentifier() and len(column) > 1
+        free = (
+            column not in (*_TAKEN, *_SYMBOLS, *effects, *variables)
+            and column.isidentifier()
+            and len(column) > 1
+        )
         return column if free else f"{_word(column)}_label"
 
     def quantities(self) -> dict[str, Quantity]:
