@@ -175,7 +175,8 @@ def column_values(customers: xr.Dataset, name: str) -> np.ndarray:
     # A missing value is None, an empty text, or differs from itself (NaN; pandas' NA does not even say so).
     missing = np.array([v is None or type(v).__name__ == "NAType" or bool(v != v) or v == "" for v in listed])
     _refuse_missing(customers, name, missing)
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in listed):
+    numeric = (int, float, np.integer, np.floating)
+    if all(isinstance(value, numeric) and not isinstance(value, bool) for value in listed):
         numbers = np.array(listed, dtype=float)
         _refuse_missing(customers, name, ~np.isfinite(numbers))
         return numbers

@@ -53,9 +53,9 @@ class Encoding:
         """Return the design columns (row, label) of values that ``check`` has passed."""
         centre = np.array(self.centre)
         if not self.levels:
-            return (values[:, None] - centre) / self.scale
+            return np.asarray((values[:, None] - centre) / self.scale)
         levels = np.array(self.levels[1:], dtype=object)
-        return np.asarray(as_labels(values)[:, None] == levels).astype(float) - centre
+        return np.asarray((as_labels(values)[:, None] == levels).astype(float) - centre)
 
     def check(self, customers: xr.Dataset) -> np.ndarray:
         """Return the column's values for these customers; what the fit has not seen is refused."""
@@ -118,6 +118,6 @@ def learn(customers: xr.Dataset, column: str) -> Encoding:
 def _refuse_constant(column: str, distinct: np.ndarray) -> None:
     if distinct.size < 2:
         raise InputError(
-            f"Column {column!r} is {distinct[0]!r} for all customers of the fit, so nothing can be learned about its "
-            "effect. Leave it out."
+            f"Column {column!r} is {distinct.tolist()[0]!r} for all customers of the fit, so nothing can be "
+            "learned about its effect. Leave it out."
         )

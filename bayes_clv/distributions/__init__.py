@@ -1,10 +1,11 @@
 """The mathematics, one family a file: pure functions of arrays.
 
 Every family states its ``KIND`` (``"purchases"`` at any time, ``"spend"``, ``"opportunities"``, ``"contracts"``) and in
-``PROCESSES`` the quantity that a covariate of each process acts on. It offers ``NAME``, ``SUMMARY``, ``CAUTION`` and
-``MEANINGS`` (its words), ``PARAMETERS``, ``OBSERVED``, ``QUANTITIES``, ``data_scale`` and ``parameters`` (what is
-sampled, on which scale, and how the paper's parameters follow), ``likelihood_terms`` and ``log_likelihood``,
-``simulate``, and ``CHECKED`` with ``replicate`` (predictive checks). A purchase family has ``simulate_purchase_times``,
+``PROCESSES`` the quantity that a covariate of each process acts on (parameters may then differ by customer). It offers
+``NAME``, ``SUMMARY``, ``CAUTION`` and ``MEANINGS`` (its words), ``PARAMETERS``, ``OBSERVED``, ``QUANTITIES``,
+``data_scale`` and ``parameters`` (what is sampled, on which scale, and how the paper's parameters follow),
+``likelihood_terms`` and ``log_likelihood``, ``simulate``, and ``CHECKED`` with ``replicate`` (predictive checks). A
+purchase family has ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
 ``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, whose last two numbers
 are read by the law of leaving that it names in ``LIFETIME`` (``lifetimes``); ``LATENT_MEANS`` names the results of

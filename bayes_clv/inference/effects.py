@@ -8,8 +8,14 @@ posterior is a plain DataTree that knows no graph, is predicted from in a new pr
 compiler. What that alternative guards against, a second copy of a formula, does not exist here either.
 
 Groups are not centred: offset = sd × z with z ~ Normal(0, 1), so that small groups, for which the centred form
-is a funnel, sample well. Customers are alike for the model when they share their history and their *profile*, the
-distinct combination of the columns' values, so the reduction to distinct rows stays exact.
+is a funnel, sample well. Measured on four bases (4 × 150 customers, and six channels of 1,000 down to 20, two seeds
+each, 2,000 draws, steps as in ``methods.TARGET_ACCEPT``): not centred, no divergence and 336 to 378 effective
+draws of the worst variable; centred, 869 and 1,005 where channels differ much, but 7 divergences and 216, and 1 and
+397, where they differ little. Sampling each quantity as the groups' average besides (``models._anchored``) took out the
+ridge between the two: no divergence and 543 to 921 effective draws in the same fits, not centred.
+
+Customers are alike for the model when they share their history and their *profile*, the distinct combination of the
+columns' values, so the reduction to distinct rows stays exact.
 """
 
 import json
@@ -28,14 +34,15 @@ from bayes_clv.distributions.effects import linear_predictor, shifted
 from bayes_clv.distributions.quantities import FLAT, Prior, Quantity
 from bayes_clv.schema import CHAIN, DRAW, InputError
 
-# A covariate moves its quantity by a factor of e (or of the odds) for one standard deviation, or one level, in one
-# customer base of three; a group's typical distance from the average is a factor of 1.6, and seldom above 2.7.
+# A priori a covariate moves its quantity (or its odds) by more than a factor of e for one standard deviation, or one
+# level, in one base of three; groups lie apart by a factor of up to 1.6 in two of three and of up to 2.7 in 19 of 20.
 COEFFICIENT = Quantity(Prior("Normal", mu=0, sigma=1))
 GROUP_SD = Quantity(Prior("HalfNormal", sigma=0.5))
 
 # Dimensions that ArviZ or a posterior has for itself.
-_TAKEN = ("alpha", "model", "sample", "group", "component_group", CHAIN, DRAW, "row", "customer", "profile")
-_TAKEN += ("beta", "gamma", "delta", "mu", "nu", "count")
+_TAKEN = ("model", "sample", "group", "component_group", CHAIN, DRAW, "row", "customer", "profile", "count")
+# Papers' symbols, which are variables of some family.
+_SYMBOLS = ("alpha", "beta", "gamma", "delta", "mu", "nu")
 
 type Columns = str | Sequence[str]
 
@@ -112,7 +119,11 @@ class Effects:
         """Return the posterior's dimension of a grouping column: its own name, if that is free."""
         effects = [effect.dimension for effect in self.each]
         variables = [*self.quantities(), *(effect.offset(column) for effect in self.each)]
-        free = column not in (*_TAKEN, *effects, *variables) and column.isidentifier() and len(column) > 1
+        free = (
+            column not in (*_TAKEN, *_SYMBOLS, *effects, *variables)
+            and column.isidentifier()
+            and len(column) > 1
+        )
         return column if free else f"{_word(column)}_label"
 
     def quantities(self) -> dict[str, Quantity]:
@@ -139,6 +150,14 @@ class Effects:
                 found[effect.sd(column)] = ()
                 found[effect.offset(column)] = (self.dimension(column),)
         return found
+
+    def offsets(self, values: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the offsets that act on each quantity, for the quantities that groups act on."""
+        return {
+            effect.quantity: [values[effect.offset(column)] for column in effect.groups]
+            for effect in self.each
+            if effect.groups
+        }
 
     def meanings(self, family: ModuleType) -> dict[str, str]:
         """Return what each posterior variable of the effects means, in one line."""

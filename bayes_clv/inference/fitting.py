@@ -141,6 +141,11 @@ def fit(
     resolved = resolve(quantities, plain_priors(priors), scale)
     if effects is not None:
         check_flat(effects, resolved, method)
+        if "log_prior" in include:
+            raise InputError(
+                "'log_prior' is not there for a fit with covariates or groups in this version. Leave it out of include, "
+                "and compare posteriors of different priors instead."
+            )
 
     from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
 
@@ -149,7 +154,14 @@ def fit(
     report: dict[str, Any]
     if method == "nuts":
         posterior, stats = methods.nuts(
-            model, names, draws=draws, tune=tune, chains=chains, seed=seed, progress=progress
+            model,
+            names,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            progress=progress,
+            hierarchical=effects is not None and bool(effects.labels),
         )
     elif method == "laplace":
         posterior, stats, report = methods.laplace(model, names, draws=draws, chains=chains, seed=seed)
@@ -172,7 +184,10 @@ def fit(
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     if {"prior", "prior_predictive"} & set(include):
-        included["prior"] = predictive.prior_draws(model, names, prior_rng)
+        forwards = model
+        if effects is not None and effects.labels:
+            forwards, _ = build_model(module, rows, count, resolved, start, effects, profiles, anchored=False)
+        included["prior"] = predictive.prior_draws(forwards, names, prior_rng)
     if {"prior_predictive", "posterior_predictive"} & set(include):
         columns = checkable(family, data)
         classes = predictive.observed_classes(module.CHECKED, columns[module.CHECKED])

@@ -32,32 +32,42 @@ def build_model(
     start: Mapping[str, float],
     effects: Effects | None = None,
     profiles: Profiles | None = None,
+    *,
+    anchored: bool = True,
 ) -> tuple[pm.Model, list[str]]:
     """Return the PyMC model of the distinct rows, and the names of the variables to keep.
 
     ``start`` gives a value of each quantity on the data's scale, where a flat prior has none of its own. With
-    ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts.
+    ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts. The posterior does not depend
+    on ``anchored`` (see ``_anchored``), but only a model without it can be drawn from forwards.
     """
     with pm.Model(coords=None if effects is None else effects.coords()) as model:
-        population = population_variables(family, priors, start)
+        acting = {} if effects is None else _effect_variables(effects, priors)
+        offsets = {} if effects is None or not anchored else effects.offsets(acting)
+        population = population_variables(family, priors, start, offsets)
         parameters = recorded_parameters(family, population)
         kept = list(dict.fromkeys([*family.PARAMETERS, *population]))
         if effects is not None and profiles is not None:
             import pytensor.tensor as pt
 
-            values = population | _effect_variables(effects, priors)
-            parameters = effects.parameters(pt, family, values, profiles.design, profiles.place)
+            parameters = effects.parameters(pt, family, population | acting, profiles.design, profiles.place)
             kept += effects.dims()
         pm.Potential("reduced_log_likelihood", reduced_log_likelihood(family, parameters, rows, count))
     return model, kept
 
 
 def population_variables(
-    family: ModuleType, priors: Mapping[str, Prior], start: Mapping[str, float]
+    family: ModuleType,
+    priors: Mapping[str, Prior],
+    start: Mapping[str, float],
+    offsets: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Put the population quantities into the model in context."""
+    """Put the population quantities into the model in context; those with ``offsets`` are anchored to them."""
+    offsets = offsets or {}
     return {
-        name: _variable(name, priors[name], quantity, start[name])
+        name: _anchored(name, priors[name], quantity, start[name], offsets[name])
+        if name in offsets
+        else _variable(name, priors[name], quantity, start[name])
         for name, quantity in family.QUANTITIES.items()
     }
 
@@ -117,8 +127,47 @@ def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
     return _prior_variable(name, prior)
 
 
+def _anchored(name: str, prior: Prior, quantity: Quantity, start: float, offsets: list[Any]) -> Any:
+    """Return a quantity that groups act on, sampled as its average over the groups that there are.
+
+    The data know that average well and the average of all possible groups, which the quantity is, far less: it
+    lies along a curved ridge with the offsets. So the former is what is sampled, on the link scale,
+
+        link(quantity) = anchor - sum over grouping columns of the mean offset,
+
+    and the quantity's prior is a potential, with the link's Jacobian.
+    """
+    bounded = not np.isinf(quantity.upper)
+    anchor = pm.Flat(f"{name}_anchor", initval=np.log(start / (1 - start)) if bounded else np.log(start))
+    linked = anchor - sum(offset.mean() for offset in offsets)
+    value = pm.Deterministic(name, pm.math.invlogit(linked) if bounded else pm.math.exp(linked))
+    density = pm.math.log(value) + (pm.math.log1p(-value) if bounded else 0.0)
+    if prior.distribution != "Flat":
+        density = density + pm.logp(_unnamed(name, prior), value)
+    pm.Potential(f"{name}_prior", density)
+    return value
+
+
 def _prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
     """Return a variable, or a vector of independent ones, with this prior; one that cannot be built is refused."""
+    distribution, arguments = _checked(name, prior)
+    try:
+        return distribution(name, **arguments, dims=dims)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
+
+
+def _unnamed(name: str, prior: Prior) -> Any:
+    """Return the prior as a distribution, to take a density of."""
+    distribution, arguments = _checked(name, prior)
+    try:
+        return distribution.dist(**arguments)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
+
+
+def _checked(name: str, prior: Prior) -> tuple[Any, dict[str, float]]:
+    """Return the prior's PyMC distribution and its arguments."""
     distribution = getattr(pm, prior.distribution, None)
     if distribution is None:
         raise InputError(f"PyMC has no distribution {prior.distribution!r} (prior of {name!r}).")
@@ -127,10 +176,7 @@ def _prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
     if unknown:
         # PyMC would ignore it, and the prior would be another one than was asked for.
         raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: it takes no {unknown[0]!r}.")
-    try:
-        return distribution(name, **dict(prior.arguments), dims=dims)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
+    return distribution, dict(prior.arguments)
 
 
 def log_prior(model: pm.Model, posterior: xr.Dataset) -> xr.Dataset:

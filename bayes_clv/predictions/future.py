@@ -369,7 +369,8 @@ def predict(
     buying
         A buying posterior, as ``clv.fit("bg_nbd", customers, ...)`` returns it or a file restores it.
     customers
-        Customers in the posterior's time unit; they need not be those of the fit.
+        Customers in the posterior's time unit; they need not be those of the fit. Where it had covariates or
+        groups they need its columns (``clv.with_columns``); a group that it has not seen is allowed.
     horizon
         ``"52 weeks"``, or a bare number in the data's time unit, from the end of observation.
     seed
