@@ -143,8 +143,8 @@ def fit(
         check_flat(effects, resolved, method)
         if "log_prior" in include:
             raise InputError(
-                "'log_prior' is not there for a fit with covariates or groups in this version. Leave it out of include, "
-                "and compare posteriors of different priors instead."
+                "'log_prior' is not there for a fit with covariates or groups in this version. Leave it out of "
+                "include, and compare posteriors of different priors instead."
             )
 
     from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
