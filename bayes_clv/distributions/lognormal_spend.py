@@ -56,7 +56,7 @@ OBSERVED = ("frequency", "log_spend_mean", "log_spend_sd")
 
 NAME = "Lognormal spend"
 SUMMARY = (
-    "Spend per purchase is lognormal: each customer's spends vary about its own level, and levels vary over customers, "
+    "Lognormal spend per purchase: each customer's spends vary about its own level, and levels vary over customers, "
     "both on the log scale. A customer's level does not depend on how often it buys."
 )
 CAUTION = ""
