@@ -45,32 +45,30 @@ RANKED, CHAINS, TUNE, THIN = 200, 4, 500, 5
 BATCH = 100
 BIAS = 1.05
 BAND = 0.95
-# What a default prior that is relative to the data counts from here: purchases a week, money.
-SCALE = {"purchases": 0.1, "spend": 30.0}
+# What a default prior that is relative to the data counts from here: purchases a week, weeks, money.
+SCALE = {"population_purchase_rate": 0.1, "population_lifetime": 52.0, "population_spend": 30.0}
 
 Columns = dict[str, np.ndarray]
-Simulator = Callable[[ModuleType, np.random.Generator, Columns, list[float]], Columns]
 
 
 def design(kind: str) -> Columns:
-    """Return what is fixed of every customer: ages of 26 to 78 weeks, or numbers of occasions."""
+    """Return what is fixed of every customer, by the name of its column."""
     place = (np.arange(CUSTOMERS) + 0.5) / CUSTOMERS
-    if kind == "spend":
+    return {
+        "purchases": {"T": 26 + 52 * place},
         # As frequencies are: most have one or two occasions, few have many.
-        return {"frequency": np.ceil(np.log(1 - place) / np.log(0.7))}
-    return {"T": 26 + 52 * place}
+        "spend": {"frequency": np.ceil(np.log(1 - place) / np.log(0.7))},
+        "opportunities": {"opportunities": np.ceil(4 + 12 * place)},
+        "contracts": {"periods": np.ceil(4 + 8 * place)},
+    }[kind]
 
 
-def _purchases(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
-    frequency, recency = module.simulate(rng, fixed["T"], *at)
-    return {"frequency": frequency.astype(float), "recency": recency, "T": fixed["T"]}
-
-
-def _spend(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
-    return fixed | {"monetary_value": module.simulate(rng, fixed["frequency"], *at)}
-
-
-SIMULATORS: dict[str, Simulator] = {"purchases": _purchases, "spend": _spend}
+def simulated(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
+    """Return what the family observes of a base that it simulates at these parameters."""
+    drawn = module.simulate(rng, *fixed.values(), *at)
+    named = [name for name in module.OBSERVED if name not in fixed]
+    found = dict(zip(named, drawn if isinstance(drawn, tuple) else (drawn,), strict=True))
+    return {name: np.asarray((found | fixed)[name], dtype=float) for name in module.OBSERVED}
 
 
 class Calibration(simuk.SBC):  # type: ignore[misc]
@@ -82,11 +80,10 @@ class Calibration(simuk.SBC):  # type: ignore[misc]
         from bayes_clv.inference.models import population_variables, recorded_parameters
 
         module = find_family(family)
-        kind = module.KIND
-        fixed, scale = design(kind), SCALE[kind]
+        fixed = design(module.KIND)
         with pm.Model() as model:
-            priors = resolve(module.QUANTITIES, None, scale)
-            population = population_variables(module, priors, starting_point(module.QUANTITIES, scale))
+            priors = resolve(module.QUANTITIES, None, SCALE)
+            population = population_variables(module, priors, starting_point(module.QUANTITIES, SCALE))
             parameters = recorded_parameters(module, population)
             self.names = list(dict.fromkeys([*module.PARAMETERS, *population]))
             data = [pm.Data(name, np.ones(CUSTOMERS)) for name in module.OBSERVED]
@@ -94,7 +91,7 @@ class Calibration(simuk.SBC):  # type: ignore[misc]
 
         def simulator(*, seed: int, **values: Any) -> Columns:
             rng = np.random.default_rng(seed)
-            return SIMULATORS[kind](module, rng, fixed, [float(values[name]) for name in module.PARAMETERS])
+            return simulated(module, rng, fixed, [float(values[name]) for name in module.PARAMETERS])
 
         super().__init__(
             model, num_simulations=simulations, seed=seed, simulator=simulator, progress_bar=False
