@@ -53,7 +53,7 @@ def _time_alive(a: float, b: float, discount: float, horizon: float) -> float:
         return math.nan
     growth = math.log1p(horizon / b)
     if discount == 0.0 or horizon == 0.0:
-        return b * _undiscounted(a, growth)
+        return float(b * _undiscounted(a, growth))
     per_b = discount * b
     if math.isinf(per_b):
         return 0.0

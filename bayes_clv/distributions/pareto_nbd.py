@@ -225,7 +225,8 @@ def _left_after(
     """
 
     def mass(power: Array, scale: Array) -> Array:
-        return scale * gamma_lifetime.time_alive(power, 1.0, 0.0, silence / scale)
+        whole: Array = scale * gamma_lifetime.time_alive(power, 1.0, 0.0, silence / scale)
+        return whole
 
     first = mass(k, a) < mass(w, b)
     steep, size = np.where(first, k, w), np.where(first, a, b)
@@ -406,7 +407,7 @@ def discounted_residual_transactions(
     20.56
     """
     delta, x, t_x, T, r, alpha, s, beta = float_arrays(discount_rate, x, t_x, T, r, alpha, s, beta)
-    while_alive = (r + x) / (alpha + T) * gamma_lifetime.time_alive(s, beta + T, delta, np.inf)
+    while_alive: Array = (r + x) / (alpha + T) * gamma_lifetime.time_alive(s, beta + T, delta, np.inf)
     return probability_alive(x, t_x, T, r, alpha, s, beta) * while_alive
 
 

@@ -94,13 +94,13 @@ def log_integral(k: float, w: float, a: float, b: float, silence: float) -> floa
 
     -inf for no silence. Relative accuracy of J 1e-10 for k to 1,050, w to 300 and silences to 10^7 min(a, b).
     """
-    return moments(k, w, a, b, silence)[0]
+    return float(moments(k, w, a, b, silence)[0])
 
 
 @numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
 def mean_share(k: float, w: float, a: float, b: float, silence: float) -> float:
     """Return the mean of d / (a + d) over the integrand of J, 0 without silence; a NumPy ufunc of float64."""
-    return moments(k, w, a, b, silence)[3]
+    return float(moments(k, w, a, b, silence)[3])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -18,7 +18,7 @@ integral is as large as wanted.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -230,7 +230,10 @@ def _continuous(levels, alive, k, scale, a, b):  # type: ignore[no-untyped-def]
     return ever, waits
 
 
-_BY_LIFETIME = {"after_purchase": _after_purchase, "continuous": _continuous}
+_BY_LIFETIME: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
+    "after_purchase": _after_purchase,
+    "continuous": _continuous,
+}
 
 
 def next_purchase(
@@ -290,8 +293,7 @@ def next_purchase(
     def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         shape = (history[0].shape[0], posterior.size)
         state = posterior.formulas.future_state(*history, **values)
-        result: tuple[np.ndarray, ...] = waits_of(levels, *(owned(x, shape) for x in state))
-        return result
+        return waits_of(levels, *(owned(x, shape) for x in state))
 
     ever, waits = over_tiles(histories, posterior, tile, threads=threads)
     result = xr.Dataset(

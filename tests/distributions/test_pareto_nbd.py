@@ -111,9 +111,11 @@ def mp_log_likelihood(x, t_x, age, r, alpha, s, beta):
 
         def integrand(y):
             d = c * mp.expm1(y)
-            return s * (c + d) * (alpha + t_x + d) ** -k * (beta + t_x + d) ** -(s + 1)
+            return s * (c + d) * (1 + d / (alpha + t_x)) ** -k * (1 + d / (beta + t_x)) ** -(s + 1)
 
+        # The tolerance of quad is absolute, so what it integrates must be of the order of 1.
         gone = mp.quad(integrand, mp.linspace(0, end, 2 + int(end)))
+        gone *= (alpha + t_x) ** -k * (beta + t_x) ** -(s + 1)
     whole = mp.loggamma(k) - mp.loggamma(r) + r * mp.log(alpha) + s * mp.log(beta) + mp.log(here + gone)
     return whole, here / (here + gone)
 
