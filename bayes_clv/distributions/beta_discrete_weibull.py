@@ -158,7 +158,7 @@ def latent_draws(
     """
     renewals, active, alpha, beta, c = np.broadcast_arrays(*float_arrays(renewals, active, alpha, beta, c))
     stayed = renewals**c
-    theta = rng.beta(alpha, beta + stayed)
+    theta: Array = rng.beta(alpha, beta + stayed)
     q = (renewals + 1) ** c - stayed
     bound = np.maximum(q, 1.0)
     tilted = bound * alpha / (alpha + beta + stayed) < 1
@@ -172,7 +172,8 @@ def latent_draws(
         taken = rng.random(waiting.size) * largest < factor
         flat[waiting[taken]] = proposal[taken]
         waiting = waiting[~taken]
-    return flat.reshape(theta.shape)
+    drawn: Array = flat.reshape(theta.shape)
+    return drawn
 
 
 def latent_means(

@@ -67,7 +67,7 @@ def _log_gamma_ratio(z: float, q: float) -> float:
         below += math.log1p(q / z)
         z += 1.0
     series = (z - 0.5) * math.log1p(q / z) + q * (math.log(z + q) - 1.0)
-    return series + _stirling(z + q) - _stirling(z) - below
+    return float(series + _stirling(z + q) - _stirling(z) - below)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -86,7 +86,7 @@ def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
         # The difference of two powers that may be close.
         step = start * math.expm1(growth) if growth < 1.0 else _power(t + k, c) - start
     z, small, large = b + start, min(a, step), max(a, step)
-    return _log_gamma_ratio(z, small) - _log_gamma_ratio(z + large, small)
+    return float(_log_gamma_ratio(z, small) - _log_gamma_ratio(z + large, small))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -143,7 +143,7 @@ def _sum(a: float, b: float, c: float, t: float, m: float, log_discount: float) 
                 break
             elif done > 1e280:
                 return math.nan
-    return total
+    return float(total)
 
 
 @numba.vectorize(cache=True)  # type: ignore[untyped-decorator]

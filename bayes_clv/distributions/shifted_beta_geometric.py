@@ -134,7 +134,8 @@ def latent_draws(
     Beta(alpha, beta + renewals) of one still active, Beta(alpha + 1, beta + renewals) of one lost.
     """
     renewals, active, alpha, beta = np.broadcast_arrays(*float_arrays(renewals, active, alpha, beta))
-    return rng.beta(alpha + (active == 0), beta + renewals)
+    drawn: Array = rng.beta(alpha + (active == 0), beta + renewals)
+    return drawn
 
 
 def latent_means(renewals: ArrayLike, active: ArrayLike, alpha: ArrayLike, beta: ArrayLike) -> Array:
