@@ -185,7 +185,7 @@ def draw(records: list[dict[str, Any]]) -> None:
     record = records[0]
     names, sizes = record["channels"], record["sizes"]
     with style.styled():
-        figure = style.drawing(4.0, width=9.0)
+        figure = style.drawing(4.0, width=9.6)
         axes = figure.subplots(1, 2, width_ratios=(1.25, 1))
         place = np.arange(len(names))
         centre = np.exp(record["complete"][names[0]]["log_rate"][0])
@@ -208,16 +208,19 @@ def draw(records: list[dict[str, Any]]) -> None:
         axes[0].tick_params(axis="x", labelsize=8)
         axes[0].set_ylabel("mean purchase rate, per week")
         axes[0].set_title(f"One base (seed {record['seed']}): mean and 90 % interval")
-        axes[0].legend(loc="best")
+        axes[0].set_ylim(axes[0].get_ylim()[0], 1.6 * axes[0].get_ylim()[1])
+        axes[0].legend(loc="upper center", ncols=4)
         for form, shift in (("separate", -0.22), ("pooled", 0.0), ("complete", 0.22)):
             rms = np.sqrt((errors(records, form, "log_purchases") ** 2).mean(axis=0))
             label = "all as one" if form == "complete" else form
             axes[1].bar(place + shift, rms, width=0.2, color=colours[form], label=label)
         axes[1].set_xticks(place, [f"{size:,}" for size in sizes])
         axes[1].set_xlabel("customers of the channel")
-        axes[1].set_ylabel("root mean squared error, log scale")
-        axes[1].set_title(f"Expected purchases of a new customer, {len(records)} bases")
-        axes[1].legend(loc="best")
+        axes[1].set_ylabel("root mean squared error, log scale (expected level)")
+        axes[1].yaxis.label.set_size(9)
+        axes[1].set_title(f"Expected purchases in 52 weeks, {len(records)} bases")
+        axes[1].set_ylim(0, 1.15 * axes[1].get_ylim()[1])
+        axes[1].legend(loc="upper center", ncols=3)
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=130)
 
