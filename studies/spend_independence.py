@@ -28,8 +28,9 @@ from bayes_clv.views.style import AMBER, BLUE, MUTED, ORANGE, styled
 
 FIGURE = Path(__file__).parents[1] / "figures" / "spend_independence.png"
 CORRELATIONS = (-0.6, -0.3, 0.0, 0.3, 0.6)
-SEEDS = (1, 2, 3)
-CUSTOMERS = 12_000
+SEEDS = (1, 2)
+# Chance in 12,000 customers' own rates alone moves the total by 2 % and the best tenth by 3 %: too few for rule 1.
+CUSTOMERS = 100_000
 HORIZON = 52.0
 BUYING = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
 SPENDING = {"p": 6.25, "q": 3.74, "v": 15.44}
@@ -156,8 +157,8 @@ def _draw(rows, total, best, measured, limits, cdnow):  # type: ignore[no-untype
             label="spend_independence, 90 %",
         )
         right.plot(rho + 0.015, [row["spearman"] for row in rows], "x", color=ORANGE, label="Spearman's")
-        right.set_xlabel("correlation of rate and spend level in the base")
-        right.set_ylabel("measured among repeat customers")
+        right.set_xlabel("correlation in the base")
+        right.set_ylabel("measured")
         right.set_title("What can be seen of it", loc="left", fontsize=10)
         right.legend(frameon=False)
         FIGURE.parent.mkdir(exist_ok=True)

@@ -186,7 +186,7 @@ def expected_spend(x: ArrayLike, ybar: ArrayLike, m: ArrayLike, tau: ArrayLike, 
     Examples
     --------
     >>> round(float(expected_spend(2, 3.0, 30.0, 0.6, 0.5)), 2)
-    27.64
+    26.44
     """
     mean, sd = spend_state(x, ybar, m, tau, sigma)
     return np.asarray(np.exp(mean + (sd**2 + np.asarray(sigma, dtype=np.float64) ** 2) / 2))

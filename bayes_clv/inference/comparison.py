@@ -137,7 +137,7 @@ def compare(posteriors: Mapping[str, xr.DataTree], *, method: str = "stacking") 
     found = {}
     for name, each in rows.items():
         found[name] = _of_customers(each, places[name], rows[finest].count, less=best)
-    table = az.compare(found, method=method, round_to="none")
+    table: pd.DataFrame = az.compare(found, method=method, round_to="none")
     counts = {name: _high_k(each) for name, each in rows.items()}
     table["customers"] = int(rows[finest].count.sum())
     table["high_k_customers"] = [counts[str(name)] for name in table.index]

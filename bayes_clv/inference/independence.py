@@ -13,8 +13,8 @@ is taken as normal with its own mean and variance. Priors: rho uniform on (-1, 1
 with a standard deviation of 1 on the log scale, m flat and integrated out. The posterior of three numbers is computed
 on a grid about its peak, without a sampler: a moment's work, and no seed.
 
-Rejected: Spearman's rank correlation with an interval from its sampling error, as other packages print. On bases made
-without any correlation it does not look for what it is named after (``studies.spend_independence`` shows both).
+Rejected: Spearman's rank correlation with an interval from its sampling error. In bases of 300 made without any
+correlation and with Gamma occasions of shape 1 it is 0.13 on average, and this one -0.03.
 """
 
 from typing import Any

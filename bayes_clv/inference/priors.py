@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Where the density (PyMC may have rounded an argument to single precision) of a prior and of its reading are compared.
 _PLACES = np.array([0.003, 0.05, 0.31, 0.72, 0.97, 1.4, 3.3, 11.0, 140.0])
 # Distributions whose random variable keeps other arguments than their names ask for: how to turn them back.
-_TURNED = {
+_TURNED: dict[str, Any] = {
     "Gamma": lambda alpha, scale: {"alpha": alpha, "beta": 1 / scale},
     "Exponential": lambda scale: {"lam": 1 / scale},
     "HalfNormal": lambda loc, sigma: {"sigma": sigma},
@@ -51,7 +51,7 @@ def _plain(name: str, prior: Any) -> Any:
         "Prior('Name', argument=...), with the name and the arguments that PyMC's distribution has."
     )
     op = prior.owner.op
-    distribution = next(
+    distribution: Any = next(
         (
             each
             for _, each in inspect.getmembers(pm.distributions.continuous, inspect.isclass)
@@ -64,7 +64,7 @@ def _plain(name: str, prior: Any) -> Any:
     try:
         given = [float(np.asarray(argument.eval())) for argument in op.dist_params(prior.owner)]
         names = [key for key in inspect.signature(distribution.dist).parameters if key != "kwargs"]
-        turn = _TURNED.get(distribution.__name__)
+        turn: Any = _TURNED.get(distribution.__name__)
         arguments = turn(*given) if turn else dict(zip(names, given, strict=False))
         read = Prior(distribution.__name__, **arguments)
         densities = [
@@ -73,7 +73,7 @@ def _plain(name: str, prior: Any) -> Any:
         ]
     except Exception as error:
         raise InputError(refusal) from error
-    if not np.allclose(*densities, rtol=1e-5, atol=1e-5, equal_nan=True):
+    if not np.allclose(densities[0], densities[1], rtol=1e-5, atol=1e-5, equal_nan=True):
         raise InputError(refusal)
     return read
 
@@ -124,10 +124,10 @@ def prior_sensitivity(posterior: xr.DataTree) -> "pd.DataFrame":
         raise InputError(
             "The posterior is a point, which does not move. Fit with method='nuts' or method='laplace'."
         )
-    for group in ("log_prior", "log_likelihood"):
-        if group not in posterior.children:
+    for needed in ("log_prior", "log_likelihood"):
+        if needed not in posterior.children:
             raise InputError(
-                f"The posterior has no group {group!r}, which this needs. "
+                f"The posterior has no group {needed!r}, which this needs. "
                 "Fit with include=('log_prior', 'log_likelihood')."
             )
     pointwise = posterior["log_likelihood"].to_dataset()
@@ -148,7 +148,7 @@ def prior_sensitivity(posterior: xr.DataTree) -> "pd.DataFrame":
             "log_likelihood": xr.Dataset({name: total.transpose("chain", "draw", "base")}),
         }
     )
-    table = az.psense_summary(tree)
+    table: pd.DataFrame = az.psense_summary(tree)
     meanings = find_family(str(posterior.attrs["family"])).MEANINGS
     stem = [str(index).partition("[")[0] for index in table.index]
     table["meaning"] = [meanings.get(each, ("", ""))[0] for each in stem]
