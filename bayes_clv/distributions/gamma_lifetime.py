@@ -96,7 +96,7 @@ def discounted_purchases(
     scale: Array,
     a: Array,
     b: Array,
-    horizon: float,
+    horizon: float | Array,
     discount: float,
     same_shape: Array | None = None,
 ) -> Array:

@@ -55,7 +55,7 @@ def _plain(name: str, prior: Any) -> Any:
         (
             each
             for _, each in inspect.getmembers(pm.distributions.continuous, inspect.isclass)
-            if getattr(each, "rv_op", None) is not None and type(each.rv_op) is type(op)
+            if type(getattr(each, "rv_op", None)) is type(op)
         ),
         None,
     )

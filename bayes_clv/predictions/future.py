@@ -166,7 +166,8 @@ def spend_money(spending: Parameters, histories: Histories, draws: int, discount
     formulas = spending.formulas
 
     def occasion_shape(rows: np.ndarray) -> np.ndarray:
-        return payments.at(histories.columns, rows)[formulas.OCCASION]
+        shape: np.ndarray = payments.at(histories.columns, rows)[formulas.OCCASION]
+        return shape
 
     return Money(state=state, occasion_shape=occasion_shape, discount=discount, rule=formulas.SPEND_RULE)
 

@@ -26,8 +26,7 @@ def graph():
     columns = [pt.dvector(name) for name in bg_bb.OBSERVED]
     value = bg_bb.log_likelihood(params, *columns)
     gradients = pytensor.grad(value.sum(), list(params.values()))
-    # Interpreted: compiling takes longer than all these evaluations.
-    return pytensor.function([*params.values(), *columns], [value, *gradients], mode="FAST_COMPILE")
+    return pytensor.function([*params.values(), *columns], [value, *gradients])
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,7 @@ def compiled(module):
     columns = [pt.dvector(name) for name in module.OBSERVED]
     value = module.log_likelihood(params, *columns)
     gradients = pytensor.grad(value.sum(), list(params.values()))
-    # Interpreted: compiling takes longer than all these evaluations.
-    return pytensor.function([*params.values(), *columns], [value, *gradients], mode="FAST_COMPILE")
+    return pytensor.function([*params.values(), *columns], [value, *gradients])
 
 
 @pytest.fixture(scope="module")
