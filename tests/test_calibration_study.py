@@ -6,7 +6,7 @@ import pytest
 from bayes_clv.distributions import bg_nbd, gamma_gamma
 from studies import calibration
 
-QUICK = 60
+QUICK = 40
 
 
 @pytest.mark.parametrize("family", ["bg_nbd", "gamma_gamma"])

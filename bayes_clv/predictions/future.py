@@ -176,7 +176,8 @@ def _alike(histories: Histories, names: Sequence[str]) -> np.ndarray:
     """Return a number of each row that neighbours share when these columns are equal."""
     columns = [histories.columns[name] for name in names if name in histories.columns]
     changed = np.any([np.diff(column) != 0 for column in columns], axis=0)
-    return np.r_[0, np.cumsum(changed)]
+    number: np.ndarray = np.r_[0, np.cumsum(changed)]
+    return number
 
 
 def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
