@@ -278,13 +278,14 @@ def plan(sizes: Sizes, inputs: Path) -> list[Measurement]:
                 sizes.draws,
                 "outcome",
                 arguments,
+                seconds_limit=300.0,
                 note="purchases of new customers, without spend: it has no simulation of known customers",
             )
         )
 
     # Fits: the cold process leaves its caches to the warm one.
     terms = {"draws": sizes.fit_draws, "tune": sizes.fit_tune}
-    for data in sizes.fit_data:
+    for data in reversed(sizes.fit_data):
         for cold in (True, False):
             for package, method, arguments in (
                 (OURS, "nuts", {"method": "nuts"} | terms),
