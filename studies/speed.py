@@ -835,7 +835,7 @@ def draw(rows: list[dict[str, Any]], sizes: Sizes, path: Path) -> None:
         ("outcome", "bound", "bare generator, 2 threads", "bound: one random number each", "#777777", ":"),
     )
     with styled():
-        figure = Figure(figsize=(7.6, 4.8), layout="constrained")
+        figure = Figure(figsize=(7.6, 5.2), layout="constrained")
         ax = figure.subplots()
         for task, package, method, label, colour, line in series:
             points = sorted(
@@ -856,7 +856,7 @@ def draw(rows: list[dict[str, Any]], sizes: Sizes, path: Path) -> None:
         ax.set_ylabel("seconds")
         ax.set_title(f"52 weeks of every customer, {sizes.draws:,} posterior draws", loc="left", fontsize=11)
         if ax.lines:
-            ax.legend(frameon=False, fontsize=9)
+            figure.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=2)
         path.parent.mkdir(exist_ok=True, parents=True)
         figure.savefig(path, dpi=130)
 

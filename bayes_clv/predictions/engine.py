@@ -21,6 +21,9 @@ one comparison. The same uniform number, conditioned on being below the threshol
 A lifetime that ends by itself costs a hash, two logarithms and an exponential on top.
 Each further purchase costs a logarithm and two hashes, and with money a Gamma variate (about 30 ns).
 The states of distinct histories are computed by NumPy in tiles that stay in the processor's cache.
+Where the nanoseconds go, of one future of 52 weeks on one thread (studies/speed_results.csv, 100,000 customers × 1,000
+draws): 2 for the bare hash and comparison, 10 for the states, 53 for purchases alone with summary and totals, 97 with
+spend, 105 with discounting. The rest of a forecast is the closed form of its expectation.
 
 **What is kept.** A buffer of one customer's draws, its summary, and totals per draw. Counts are summed
 as integers; money is summed within fixed blocks of BLOCK customers and the blocks in their order.

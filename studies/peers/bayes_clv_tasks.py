@@ -214,7 +214,7 @@ def parts(customers, draws_path, draws, horizon, part):
     terms = {"horizon": horizon, "seed": 1, "threads": 1}
     inside = {}
     if part == "states":
-        columns = purchase_history(known) | spend_history(known)
+        columns = purchase_history(known) | spend_history(known, parameters(spending, "spending").formulas)
         keys = np.zeros((known.sizes["customer"], 2), dtype=np.uint64)
         plan = future.purchase_plan(
             parameters(buying, "buying"), distinct_histories(columns, keys), keys, 52.0
