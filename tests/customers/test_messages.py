@@ -267,7 +267,11 @@ def test_no_rows():
         ),
         ("orders.csv", GOOD.replace(b"date,", b"date,date,"), ["2 columns called 'date'"]),
         ("orders.csv.gz", GOOD, ["ends in .gz but is not a readable gzip file"]),
-        ("orders.csv.gz", gzip.compress(GOOD, mtime=0)[:-20], ["ends in .gz but is not a readable gzip file"]),
+        (
+            "orders.csv.gz",
+            gzip.compress(GOOD, mtime=0)[:-20],
+            ["ends in .gz but is not a readable gzip file"],
+        ),
         ("orders.parquet", b"", ["'orders.parquet' is empty"]),
         ("orders.parquet", GOOD, ["not a readable Parquet file"]),
         ("orders.parquet", b"PAR1" + bytes(100) + b"PAR1", ["not a readable Parquet file"]),
