@@ -23,13 +23,16 @@ BINS = 30
 
 @dataclass(frozen=True)
 class Implied:
-    """What the prior says of one plain quantity: its draws, and the data's own value where there is one."""
+    """What the prior says of one plain quantity: its draws, and the data's own value where there is one.
+
+    ``upper`` is the end of its range: a share has 1. Without one the axis is logarithmic.
+    """
 
     title: str
     axis: str
     draws: np.ndarray
     observed: float | None
-    share: bool = False
+    upper: float | None = None
 
 
 def plot_prior(posterior: xr.DataTree) -> style.Drawing:
@@ -37,9 +40,10 @@ def plot_prior(posterior: xr.DataTree) -> style.Drawing:
 
     Of a purchase family: the mean purchase rate of new customers, the share of them still alive after a year, their
     mean purchases in a year, and the share of customers with 0, 1, 2, … repeat purchases in a base observed as long as
-    this one. Of a spend family: the mean spend of an occasion, and the share of customers in each class of spend (the
-    classes hold equally many of the real ones). Without a stated time unit the year becomes the longest age in
-    the data.
+    this one. Without a stated time unit the year becomes the longest age in the data. With opportunities or contracts
+    the same of as many opportunities or renewals as the data reach: how likely a purchase is, or leaving at the first
+    renewal, who is still there, and how many purchases or renewals that makes. Of a spend family: the mean spend of an
+    occasion, and the share of customers in each class of spend (the classes hold equally many of the real ones).
 
     Parameters
     ----------
@@ -50,8 +54,9 @@ def plot_prior(posterior: xr.DataTree) -> style.Drawing:
     -------
     matplotlib.figure.Figure
         Histograms of the prior's draws (amber), on a log scale where they are positive numbers without an upper end;
-        the data's own value is the blue line: repeat purchases over customer time (too low where customers have
-        left), the customers' mean spend. Last, bands of 50 and 90 % of replicated bases, blue dots the data.
+        the data's own value is the blue line: repeat purchases over customer time or opportunities (too low where
+        customers have left), the share of contracts renewed, the customers' mean spend. Last, bands of 50 and 90 % of
+        replicated bases, blue dots the data.
 
     Raises
     ------
@@ -76,8 +81,8 @@ def plot_prior(posterior: xr.DataTree) -> style.Drawing:
         figure = style.drawing(0.5 + 2.4 * rows)
         axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
         for ax, panel in zip(axes, panels, strict=False):
-            _histogram(ax, panel)
-        _replicated(axes[len(panels)], posterior)
+            draw_implied(ax, panel)
+        draw_replicated(axes[len(panels)], posterior)
         for ax in axes[len(panels) + 1 :]:
             ax.remove()
         name = find_family(str(posterior.attrs["family"])).NAME
@@ -96,8 +101,12 @@ def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
         for name, variable in observed.data_vars.items()
         if variable.dims == ("row",)
     }
-    if hasattr(module, "future_state"):
+    if module.KIND == "purchases":
         return _of_purchases(module, draws, column, str(posterior.attrs.get("time_unit", UNSTATED)))
+    if module.KIND == "opportunities":
+        return _of_opportunities(module, draws, column)
+    if module.KIND == "contracts":
+        return _of_contracts(module, draws, column)
     level = column["monetary_value"] if "monetary_value" in column else np.exp(column[module.LEVEL])
     what = "mean" if "monetary_value" in column else "geometric mean"
     return [
@@ -135,7 +144,7 @@ def _of_purchases(
             "share of new customers; the data do not say",
             np.asarray(module.survival(year, 0.0, 0.0, 0.0, **draws), dtype=float),
             None,
-            share=True,
+            upper=1.0,
         ),
         Implied(
             f"Purchases of a new customer in {words}",
@@ -146,12 +155,83 @@ def _of_purchases(
     ]
 
 
-def _histogram(ax: Any, panel: Implied) -> None:
+def _of_opportunities(
+    module: Any, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray]
+) -> list[Implied]:
+    most = float(column["opportunities"].max())
+    crude = float(column["count"] @ column["frequency"] / (column["count"] @ column["opportunities"]))
+    return [
+        Implied(
+            "Buying at an opportunity",
+            "mean probability, new customers; line: the data",
+            np.asarray(module.latent_means(0.0, 0.0, 0.0, **draws)[0], dtype=float),
+            crude,
+            upper=1.0,
+        ),
+        Implied(
+            f"Still alive at opportunity {most:g}",
+            "share of new customers; the data do not say",
+            np.asarray(module.survival(most, 0.0, 0.0, 0.0, **draws), dtype=float),
+            None,
+            upper=1.0,
+        ),
+        Implied(
+            f"Purchases at {most:g} opportunities",
+            "mean of a new customer; line: the data",
+            np.asarray(module.expected_purchases(most, 0.0, 0.0, 0.0, **draws), dtype=float),
+            crude * most,
+            upper=most,
+        ),
+    ]
+
+
+def _of_contracts(
+    module: Any, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray]
+) -> list[Implied]:
+    renewed = _shares_renewed(column)
+    most = renewed.size
+    kept = np.cumprod(renewed)
+    return [
+        Implied(
+            "Leaving at the first renewal",
+            "share of new customers; line: the data's own",
+            np.asarray(1 - module.retention_rate(1.0, **draws), dtype=float),
+            float(1 - renewed[0]),
+            upper=1.0,
+        ),
+        Implied(
+            f"Still under contract after {most} renewals",
+            "share of new customers; line: the data's own",
+            np.asarray(module.survival(float(most), 0.0, 1.0, **draws), dtype=float),
+            float(kept[-1]),
+            upper=1.0,
+        ),
+        Implied(
+            f"Renewals, of {most} possible",
+            "mean of a new customer; line: the data",
+            np.asarray(module.expected_renewals(float(most), 0.0, 1.0, **draws), dtype=float),
+            float(kept.sum()),
+            upper=float(most),
+        ),
+    ]
+
+
+def _shares_renewed(column: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the share of those who came to each renewal that made it (Kaplan & Meier's factors)."""
+    renewals, lost, count = column["renewals"], column["active"] == 0, column["count"]
+    ordinal = np.arange(1, int(renewals.max()) + 1)[:, None]
+    made = ((renewals >= ordinal) * count).sum(axis=1)
+    missed = (((renewals == ordinal - 1) & lost) * count).sum(axis=1)
+    return np.asarray(made / (made + missed))
+
+
+def draw_implied(ax: Any, panel: Implied) -> None:
+    """Draw the histogram of a plain quantity's prior draws, with a line at the data's own value."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     finite = panel.draws[np.isfinite(panel.draws)]
-    if panel.share:
-        edges = np.linspace(0, 1, BINS + 1)
+    if panel.upper is not None:
+        edges = np.linspace(0, panel.upper, BINS + 1)
     else:
         low, high = np.quantile(finite[finite > 0], (0.005, 0.995))
         if panel.observed is not None:
@@ -171,7 +251,7 @@ def _histogram(ax: Any, panel: Implied) -> None:
     ax.set_ylim(bottom=0)
 
 
-def _replicated(ax: Any, posterior: xr.DataTree) -> None:
+def draw_replicated(ax: Any, posterior: xr.DataTree) -> None:
     """Draw the share of customers in each class: bands of the replicated bases, and the data."""
     module = find_family(str(posterior.attrs["family"]))
     name = f"customers_by_{module.CHECKED}"
@@ -187,9 +267,10 @@ def _replicated(ax: Any, posterior: xr.DataTree) -> None:
     ax.plot(place, real, "o", color=style.BLUE, ms=4)
     ax.set_ylim(bottom=0)
     edges = posterior["observed_data"][f"{module.CHECKED}_class"].to_numpy()
-    if module.CHECKED == "frequency":
+    counted = {"frequency": "repeat purchases", "renewals": "renewals"}
+    if module.CHECKED in counted:
         ax.set_xticks(place, [*(f"{edge:g}" for edge in edges[:-1]), f"{edges[-1]:g}+"])
-        ax.set_xlabel("repeat purchases; dots: the data")
+        ax.set_xlabel(f"{counted[module.CHECKED]}; dots: the data")
     else:
         ax.set_xticks(place[::4], [f"{edge:.3g}" for edge in edges[::4]])
         ax.set_xlabel(f"{module.CHECKED.replace('_', ' ')}, lower ends; dots: the data")

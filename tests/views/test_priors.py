@@ -1,10 +1,11 @@
 """The prior in plain units: the numbers drawn are those of the family's own formulas."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd
+from bayes_clv.distributions import bg_bb, bg_nbd, shifted_beta_geometric
 from bayes_clv.views.priors import implied_by_prior
 
 GROUPS = ("prior", "prior_predictive")
@@ -66,6 +67,42 @@ def test_the_figure_has_a_panel_each_and_the_data_beside_the_replicated_bases(pr
         "customers_by_frequency" if family == "bg_nbd" else "customers_by_monetary_value"
     ].values
     np.testing.assert_allclose(dots, 100 * counts / counts.sum())
+
+
+@pytest.fixture(scope="module")
+def donors():
+    table = pd.DataFrame(
+        {"frequency": [4, 2, 0], "recency": [6, 3, 0], "opportunities": 6, "count": [20, 30, 50]}
+    )
+    customers = clv.opportunities_from_table(table)
+    return clv.fit("bg_bb", customers, method="mode", seed=1, include=GROUPS)
+
+
+def test_what_the_prior_of_opportunities_implies(donors):
+    buying, alive, bought = implied_by_prior(donors)
+    draws = {name: donors["prior"][name].to_numpy().ravel() for name in bg_bb.PARAMETERS}
+    np.testing.assert_allclose(buying.draws, draws["alpha"] / (draws["alpha"] + draws["beta"]))
+    np.testing.assert_allclose(alive.draws, bg_bb.survival(6, 0, 0, 0, **draws))
+    np.testing.assert_allclose(bought.draws, bg_bb.expected_purchases(6, 0, 0, 0, **draws))
+    # 20 × 4 + 30 × 2 purchases of 100 customers with 6 opportunities each.
+    assert buying.observed == pytest.approx(140 / 600)
+    assert bought.observed == pytest.approx(1.4)
+    assert len(clv.plot_prior(donors).axes) == 4
+
+
+def test_what_the_prior_of_contracts_implies():
+    customers = clv.contracts_from_survivors([100, 80, 60])
+    tree = clv.fit("shifted_beta_geometric", customers, method="mode", seed=1, include=GROUPS)
+    leaving, kept, renewals = implied_by_prior(tree)
+    draws = {name: tree["prior"][name].to_numpy().ravel() for name in shifted_beta_geometric.PARAMETERS}
+    np.testing.assert_allclose(leaving.draws, draws["alpha"] / (draws["alpha"] + draws["beta"]))
+    np.testing.assert_allclose(kept.draws, shifted_beta_geometric.survival(2, 0, 1, **draws))
+    np.testing.assert_allclose(renewals.draws, shifted_beta_geometric.expected_renewals(2, 0, 1, **draws))
+    assert leaving.observed == pytest.approx(0.2)
+    assert kept.observed == pytest.approx(0.6)
+    # 0.8 of the first renewal and 0.6 of the second.
+    assert renewals.observed == pytest.approx(1.4)
+    assert len(clv.plot_prior(tree).axes) == 4
 
 
 def test_without_a_prior_there_is_nothing_to_show(make_buying):
