@@ -122,21 +122,13 @@ def simulate_times(
 ) -> tuple[NDArray[np.int64], Array]:
     """Return purchases of simulated histories as flat arrays (customer index, age at the purchase).
 
-    Given x and t_x the intervals are t_x times Dirichlet(k, ..., k).
+    Given x and t_x the earlier k x - 1 phases are uniform on (0, t_x), and every k-th is a purchase.
     """
-    customer = np.repeat(np.arange(frequency.size), frequency)
-    phases = np.broadcast_to(np.asarray(k, dtype=np.float64), frequency.shape)
-    share = np.cumsum(rng.standard_gamma(phases[customer]))
-    end = np.cumsum(frequency)
-    last = end[frequency > 0] - 1
-    before = np.zeros(frequency.size)
-    before[1:] = np.r_[0.0, share][end[:-1]]
-    whole = np.zeros(frequency.size)
-    whole[frequency > 0] = share[last]
-    whole -= before
-    age = recency[customer] * (share - before[customer]) / whole[customer]
-    age[last] = recency[frequency > 0]
-    return customer, age
+    phases = np.broadcast_to(np.asarray(k, dtype=np.int64), frequency.shape)
+    customer, age = gamma_poisson.simulate_times(rng, phases * frequency, recency)
+    first = np.r_[0, np.cumsum(phases * frequency)[:-1]]
+    bought = (np.arange(customer.size) - first[customer] + 1) % phases[customer] == 0
+    return customer[bought], age[bought]
 
 
 def probability_alive(

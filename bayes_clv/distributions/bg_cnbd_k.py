@@ -175,9 +175,9 @@ def probability_alive(*history: ArrayLike, **params: ArrayLike) -> Array:
 
     Examples
     --------
-    >>> bg_nbd_parameters = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
-    >>> [round(float(probability_alive(2, 30.43, 38.86, **bg_nbd_parameters, k=k)), 4) for k in (1, 2)]
-    [0.7266, 0.7222]
+    >>> shapes = {"r": 0.2426, "a": 0.7929, "b": 2.4259}
+    >>> [round(float(probability_alive(6, 24.0, 38.86, alpha=4.4136 / k, k=k, **shapes)), 4) for k in (1, 3)]
+    [0.4039, 0.0633]
     """
     return beta_erlang.probability_alive(FIRST, *history, **params)
 

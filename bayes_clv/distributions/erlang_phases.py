@@ -88,12 +88,16 @@ def moments_of_rows(
 @numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
 def log_phase_sum(phases: float, c: float, z: float) -> float:
     """Return log S(c, z), 0 for one phase; a NumPy ufunc of float64."""
+    if not phases >= 1:
+        return math.nan
     return math.log(phase_sum(int(phases), c, z))
 
 
 @numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
 def mean_phases(phases: float, c: float, z: float) -> float:
     """Return the mean of j, the phases passed since the last purchase; a NumPy ufunc of float64."""
+    if not phases >= 1:
+        return math.nan
     return float(z * moments(int(phases), c, z)[2])
 
 
@@ -176,6 +180,8 @@ def count_pmf(n: float, phases: float, c: float, z: float, tau: float) -> float:
 
     ``tau`` is the horizon over alpha + T. A sum of k² positive terms at most; n need not be whole.
     """
+    if not phases >= 1:
+        return math.nan
     if tau == 0:
         return 1.0 if n == 0 else 0.0
     most = int(phases)

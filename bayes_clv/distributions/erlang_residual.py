@@ -9,10 +9,12 @@ over g = lambda s ~ Gamma(c + j, 1), j with its weights (``erlang_phases``), the
 Beta(a, B). k = 1 is g / (D + g p) (``residual``, whose sum over p this is). The weights of j and the powers of theta
 are one polynomial of z (g + D).
 
-Over a horizon, purchases are discounted by parts with Lobatto's rule (``discounted``), a series at each node.
+Over a horizon, purchases are discounted by parts on the panels of ``discounted``, a series at each node. Lobatto's five
+points a panel leave 3e-6 here, where the mean bends on half the scale; Gauss' eight leave 1e-9.
 """
 
 import math
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -24,6 +26,7 @@ from bayes_clv.distributions.residual import REACH, STEP_G, STEP_PER_SD, average
 
 # On either side of the peak, in steps; Gamma's right end is within a fraction of it.
 RIGHT_NODES = 600
+_POINT, _WEIGHT = np.polynomial.legendre.leggauss(8)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -99,12 +102,16 @@ def discounted_purchases(
     Arguments as in ``discounted.discounted_purchases``, with the phases a purchase and the silence over the scale;
     ``same_shape`` is of no use here.
     """
+    total = purchases_while_alive(phases, c, z, horizon / scale, a, big_b) * math.exp(-discount * horizon)
+    if discount == 0.0:
+        return total
     # The nearest singularity of the mean lies half as far before t = 0 as with one phase, at alpha + T over 2.
-    time, weight = nodes(horizon, discount, float(scale.min()) / 2)
-    total = np.zeros(c.shape)
-    for t, w in zip(time.ravel(), weight.ravel(), strict=True):
-        if w != 0.0:
-            total += w * purchases_while_alive(phases, c, z, t / scale, a, big_b)
+    ends = nodes(horizon, discount, float(scale.min()) / 2)[0][:, -1]
+    for start, end in pairwise([0.0, *ends.tolist()]):
+        half = (end - start) / 2
+        for t, w in zip(start + half * (1 + _POINT), half * _WEIGHT, strict=True):
+            each = purchases_while_alive(phases, c, z, t / scale, a, big_b)
+            total += discount * w * math.exp(-discount * t) * each
     return total
 
 

@@ -167,9 +167,9 @@ def probability_alive(*history: ArrayLike, **params: ArrayLike) -> Array:
 
     Examples
     --------
-    >>> mbg_nbd_parameters = {"r": 0.525, "alpha": 6.183, "a": 0.891, "b": 1.614}
-    >>> [round(float(probability_alive(0, 0, 38.86, **mbg_nbd_parameters, k=k)), 4) for k in (1, 2)]
-    [0.0, 0.0]
+    >>> shapes = {"r": 0.525, "a": 0.891, "b": 1.614}
+    >>> [round(float(probability_alive(6, 24.0, 38.86, alpha=6.183 / k, k=k, **shapes)), 4) for k in (1, 3)]
+    [0.3854, 0.0595]
     """
     return beta_erlang.probability_alive(FIRST, *history, **params)
 
