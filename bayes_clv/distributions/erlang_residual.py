@@ -105,8 +105,10 @@ def discounted_purchases(
     total = purchases_while_alive(phases, c, z, horizon / scale, a, big_b) * math.exp(-discount * horizon)
     if discount == 0.0:
         return total
-    # The nearest singularity of the mean lies half as far before t = 0 as with one phase, at alpha + T over 2.
-    ends = nodes(horizon, discount, float(scale.min()) / 2)[0][:, -1]
+    # The nearest singularity of the mean lies half as far before t = 0 as with one phase, at alpha + T over 2; and who
+    # bought much will buy at nearly known times, so that the mean has steps, one in phases / c of the scale.
+    bend = float(np.min(scale * np.minimum(0.5, 0.5 * phases / c)))
+    ends = nodes(horizon, discount, bend)[0][:, -1]
     for start, end in pairwise([0.0, *ends.tolist()]):
         half = (end - start) / 2
         for t, w in zip(start + half * (1 + _POINT), half * _WEIGHT, strict=True):

@@ -771,6 +771,8 @@ def simulate_futures(
         raise ValueError("Customers must be sorted by row.")
     if plan.lifetime not in LIFETIMES:
         raise ValueError(f"The lifetime {plan.lifetime!r} is not one of {', '.join(LIFETIMES)}.")
+    # Alone: two threads that compile the same function at once wait for each other, or warn.
+    plan.purchase_state(plan.row[:1])
     arrays = _arrays(plan)
     workers = min(available_threads(threads), len(range(0, customers, BLOCK)))
     passes = 1 if plan.top_share is None else 2

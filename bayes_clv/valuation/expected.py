@@ -12,6 +12,7 @@ of the first).
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import numba
 import numpy as np
@@ -171,7 +172,9 @@ def expected_value(
     workers = min(available_threads(threads), len(tiles))
     total = np.zeros(draws)
     with ThreadPoolExecutor(max_workers=workers) as executor:
-        for index, part in enumerate(executor.map(tile, tiles) if workers > 1 else map(tile, tiles)):
+        rest = executor.map(tile, tiles[1:]) if workers > 1 else map(tile, tiles[1:])
+        # The first alone: two threads that compile the same function at once wait for each other, or warn.
+        for index, part in enumerate(chain(map(tile, tiles[:1]), rest)):
             total += part
             if progress is not None:
                 progress(bounds[index + 1], rows)
