@@ -63,12 +63,38 @@ def design(kind: str) -> Columns:
     }[kind]
 
 
+# A whole quantity is chosen once for a base and not sampled: calibration is at this one.
+PHASES = 3
+
+
+def whole(module: ModuleType) -> dict[str, float]:
+    """Return the values at which the family's whole quantities are fixed."""
+    return {name: float(PHASES) for name, quantity in module.QUANTITIES.items() if quantity.whole}
+
+
 def simulated(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
     """Return what the family observes of a base that it simulates at these parameters."""
+    if "log_intervals" in module.OBSERVED:
+        return timed(module, rng, fixed["T"], at)
     drawn = module.simulate(rng, *fixed.values(), *at)
     named = [name for name in module.OBSERVED if name not in fixed]
     found = dict(zip(named, drawn if isinstance(drawn, tuple) else (drawn,), strict=True))
     return {name: np.asarray((found | fixed)[name], dtype=float) for name in module.OBSERVED}
+
+
+def timed(module: ModuleType, rng: np.random.Generator, T: np.ndarray, at: list[float]) -> Columns:
+    """Return the histories of a family that observes the times between purchases, from its purchase times."""
+    customer, age = module.simulate_purchase_times(rng, T, *at)
+    first = np.r_[True, np.diff(customer) != 0]
+    before = np.where(first, 0.0, np.r_[0.0, age[:-1]])
+    recency = np.zeros(T.size)
+    np.maximum.at(recency, customer, age)
+    return {
+        "frequency": np.bincount(customer, minlength=T.size).astype(float),
+        "recency": recency,
+        "T": T,
+        "log_intervals": np.bincount(customer, np.log(age - before), minlength=T.size),
+    }
 
 
 class Calibration(simuk.SBC):  # type: ignore[misc]
@@ -82,16 +108,19 @@ class Calibration(simuk.SBC):  # type: ignore[misc]
         module = find_family(family)
         fixed = design(module.KIND)
         with pm.Model() as model:
-            priors = resolve(module.QUANTITIES, None, SCALE)
+            priors = resolve(module.QUANTITIES, whole(module), SCALE)
             population = population_variables(module, priors, starting_point(module.QUANTITIES, SCALE))
             parameters = recorded_parameters(module, population)
-            self.names = list(dict.fromkeys([*module.PARAMETERS, *population]))
+            known = whole(module)
+            self.names = [n for n in dict.fromkeys([*module.PARAMETERS, *population]) if n not in known]
             data = [pm.Data(name, np.ones(CUSTOMERS)) for name in module.OBSERVED]
             pm.Potential("log_likelihood", module.log_likelihood(parameters, *data).sum())
 
         def simulator(*, seed: int, **values: Any) -> Columns:
             rng = np.random.default_rng(seed)
-            return simulated(module, rng, fixed, [float(values[name]) for name in module.PARAMETERS])
+            return simulated(
+                module, rng, fixed, [float((values | known)[name]) for name in module.PARAMETERS]
+            )
 
         super().__init__(
             model, num_simulations=simulations, seed=seed, simulator=simulator, progress_bar=False
@@ -205,7 +234,7 @@ def judge(family: str, method: str, simulations: int) -> list[dict[str, Any]]:
     found = ranks(family, method, simulations)
     flagged = found.pop("flagged")
     rows = []
-    for name in find_family(family).QUANTITIES:
+    for name in [name for name in find_family(family).QUANTITIES if name in found]:
         plain, biased = outside(found[name]), outside(found[f"{name} x {BIAS}"])
         rows.append(
             {
@@ -235,7 +264,7 @@ def draw_figure(families: list[str], methods: list[str], numbers: dict[str, int]
         for family, row in zip(families, panels, strict=True):
             for method, ax in zip(methods, row, strict=True):
                 found = ranks(family, method, numbers[method])
-                for name in find_family(family).QUANTITIES:
+                for name in [name for name in find_family(family).QUANTITIES if name in found]:
                     points, difference, low, high = difference_band(found[name])
                     ax.plot(points, difference, lw=1.2, label=name.replace("_", " "))
                 ax.fill_between(points, low, high, color="#999999", alpha=0.25, lw=0)

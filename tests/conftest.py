@@ -12,6 +12,7 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.distributions import bg_nbd
+from bayes_clv.distributions import family as formulas
 
 CDNOW = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
 SPEND = {"p": 6.25, "q": 3.74, "v": 15.44}
@@ -69,8 +70,12 @@ def posterior(
     family: str, values: dict, *, sd: float, chains: int, draws: int, time_unit: str = "week"
 ) -> xr.DataTree:
     rng = np.random.default_rng(20)
+    whole = {name for name, quantity in formulas(family).QUANTITIES.items() if quantity.whole}
     drawn = {
-        name: (("chain", "draw"), value * np.exp(sd * rng.standard_normal((chains, draws))))
+        name: (
+            ("chain", "draw"),
+            value * np.exp((name not in whole) * sd * rng.standard_normal((chains, draws))),
+        )
         for name, value in values.items()
     }
     tree = xr.DataTree.from_dict(

@@ -1,13 +1,17 @@
 """When a customer may leave: the laws a family names in ``LIFETIME``, and what each gives to those who ask.
 
-``future_state`` of a purchase family is (probability alive, k, scale, a, b): given alive at T the purchase rate is
-Gamma(k, rate scale), independent of the rest. What a and b say is the law:
+``future_state`` of a purchase family is (probability alive, k, scale, a, b) and whatever else its law asks for: given
+alive at T the purchase rate is Gamma(k, rate scale), independent of the rest. What a and b say is the law:
 
 after_purchase
     A customer leaves only by a purchase, with the same probability p after each, p ~ Beta(a, b); a = 0 is never.
 continuous
     A customer leaves at any time, at a rate of its own, mu ~ Gamma(a, rate b): the remaining lifetime D has
     P(D > t) = (b / (b + t))^a.
+after_kth_phase
+    As after_purchase, but a purchase comes with every n-th phase only, and the Gamma is of the phases' rate. Two more
+    numbers: n, the same in every draw, and z, the silence since the last purchase over the scale, by which the phases
+    since then are weighted (``erlang_phases``).
 
 Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
 history (expected purchases, counts, survival) it says itself.
@@ -17,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from bayes_clv.distributions import discounted, gamma_lifetime
+from bayes_clv.distributions import discounted, erlang_residual, gamma_lifetime
 from bayes_clv.distributions.arrays import Array
 
 
@@ -28,19 +32,25 @@ class Lifetime:
     Attributes
     ----------
     discounted_purchases : callable
-        ``(k, scale, a, b, horizon, discount, same_shape)``: expected purchases to the horizon, each discounted
+        ``(k, scale, a, b, ..., horizon, discount, same_shape)``: expected purchases to the horizon, each discounted
         from the time it occurs, for arrays of one shape (row, draw); ``same_shape`` as in ``discounted``.
     shortest_time : callable
-        ``(k, scale, a, b)``: the time on which expected purchases first bend.
+        ``(k, scale, a, b, ...)``: the time on which expected purchases first bend.
+    of_recency : bool
+        Whether the state of a customer alive depends on recency, and not on frequency and T alone.
     """
 
     discounted_purchases: Callable[..., Array]
-    shortest_time: Callable[[Array, Array, Array, Array], Array]
+    shortest_time: Callable[..., Array]
+    of_recency: bool = False
 
 
 LIFETIMES = {
     "after_purchase": Lifetime(discounted.discounted_purchases, lambda k, scale, a, b: scale),
     "continuous": Lifetime(gamma_lifetime.discounted_purchases, lambda k, scale, a, b: b),
+    "after_kth_phase": Lifetime(
+        erlang_residual.discounted_purchases, lambda k, scale, a, b, n, z: scale / 2, of_recency=True
+    ),
 }
 
 

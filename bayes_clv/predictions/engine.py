@@ -15,6 +15,11 @@ first purchase would come before the horizon: the purchases of the pure birth pr
 and none where D comes before the first. No coin is thrown after a purchase. D comes from a stream of its own
 (LIFETIME), so that the purchases up to the end are those of the same customer with another lifetime.
 
+**A purchase every k phases** (``Plan.lifetime`` "after_kth_phase": BG/CNBD-k, MBG/CNBD-k). The pure birth process is of
+phases, its shape grows by one with each, and a purchase comes with every k-th. How many phases a silent customer has
+passed is drawn from its k weights in the kernel, from the same uniform number that decides who is alive; the first
+purchase then is not certain to come before the horizon. k = 1 takes the path of the other families, bit for bit.
+
 **What bounds the speed.** Most customers buy nothing: P(any purchase) = P(alive) (1 - (s/(s+t))^k) is
 computed once per distinct history and draw, and a future without purchases costs one 64-bit hash and
 one comparison. The same uniform number, conditioned on being below the threshold, gives the first wait.
@@ -44,11 +49,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.erlang_phases import phase_sum
 from bayes_clv.distributions.lifetimes import LIFETIMES
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, Cutoff, bin_of, cutoff, places
 from bayes_clv.predictions.streams import (
@@ -124,12 +130,14 @@ class Calendar:
 class Plan:
     """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
 
-    ``purchase_state(rows)`` returns (probability alive, rate shape k, rate scale s, dropout a, dropout B)
-    of shape (row, draw); ``horizon`` is per row, ``keys`` per customer (see streams.customer_keys).
+    ``purchase_state(rows)`` returns (probability alive, rate shape k, rate scale s, dropout a, dropout B, and whatever
+    else the lifetime asks for) of shape (row, draw); ``horizon`` is per row, ``keys`` per customer (see
+    streams.customer_keys).
     ``alike`` (row), where given, marks neighbouring rows with the same purchase state, horizon and calendar by one
     number: their histories differ in spend alone, and the state is computed once.
     ``lifetime`` is the family's LIFETIME: "after_purchase", a and B the Beta shapes of dropping out after a
-    purchase, or "continuous", the remaining lifetime's P(D > t) = (B / (B + t))^a.
+    purchase, "continuous", the remaining lifetime's P(D > t) = (B / (B + t))^a, or "after_kth_phase", which is
+    "after_purchase" with n phases a purchase and the silence z over s as sixth and seventh numbers of the state.
 
     On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
     calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
@@ -315,6 +323,38 @@ def _paid(lognormal, occasion_shape, level, purse, increment):  # type: ignore[n
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _phases(position, count, shape, last, state, increment):  # type: ignore[no-untyped-def]
+    """Return where ``count`` phases more end, or somewhere beyond ``last``, and the stream's new state.
+
+    The first is drawn from the state as it is. A future that ends here is cut short: a longer horizon draws on.
+    """
+    i = 0
+    while True:
+        position -= math.log(unit(mix(state))) / (shape + i)
+        i += 1
+        if i == count or position > last:
+            return position, state
+        state += increment
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _first_purchase(u, phases, shape, silence, last, state, increment):  # type: ignore[no-untyped-def]
+    """Return where the first purchase comes and the stream's new state; never where u, uniform if alive, is above 1."""
+    if u >= 1.0:
+        return math.inf, state
+    # Phases passed in silence, by inversion of their weights.
+    wanted = u * phase_sum(phases, shape, silence)
+    passed = 0
+    term = reached = 1.0
+    while wanted > reached and passed < phases - 1:
+        term *= (shape + passed) / (passed + 1.0) * silence
+        reached += term
+        passed += 1
+    state += increment
+    return _phases(0.0, phases - passed, shape + passed, last, state, increment)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _simulate(  # type: ignore[no-untyped-def]
     row,
     purse_row,
@@ -326,6 +366,8 @@ def _simulate(  # type: ignore[no-untyped-def]
     dropout_a,
     dropout_b,
     continuous,
+    phases,
+    silence,
     with_money,
     lognormal,
     spend_shape,
@@ -358,7 +400,8 @@ def _simulate(  # type: ignore[no-untyped-def]
     """Simulate the customers of one tile; ``row`` and ``purse_row`` index its states, and are sorted.
 
     ``row`` is of the purchase states, ``purse_row`` of those of spend. What is not wanted has a length of 0. With a
-    ``tally`` (draw, bin) only that is written.
+    ``tally`` (draw, bin) only that is written. ``phases`` make a purchase, and ``silence`` is read where they are
+    several.
     """
     draws = alive.shape[1]
     periods = period_total.shape[1]
@@ -386,6 +429,8 @@ def _simulate(  # type: ignore[no-untyped-def]
             for s in range(draws):
                 end[s] = math.log1p(horizon[c] / scale[c, s])
                 threshold[s] = -alive[c, s] * math.expm1(-shape[c, s] * end[s])
+                if phases > 1:
+                    threshold[s] = alive[c, s]
                 if first_order:
                     threshold[s] = 1.0
             prepared = c
@@ -401,8 +446,15 @@ def _simulate(  # type: ignore[no-untyped-def]
                 continue
             k = shape[c, s]
             # With a first order the threshold is 1, and u may lie above P(alive): then never.
-            position = -math.log(1.0 - min(u / alive[c, s], 1.0)) / k
             last = end[s]
+            if phases == 1:
+                position = -math.log(1.0 - min(u / alive[c, s], 1.0)) / k
+            else:
+                position, state = _first_purchase(
+                    u / alive[c, s], phases, k, silence[c, s], last, state, increment
+                )
+                if position > last and not first_order:
+                    continue
             if continuous:
                 life = -math.log(unit(mix(state ^ LIFETIME))) / dropout_a[c, s]
                 last = min(last, math.log1p(dropout_b[c, s] / scale[c, s] * math.expm1(life)))
@@ -450,7 +502,10 @@ def _simulate(  # type: ignore[no-untyped-def]
                     if unit(mix(state)) * (trials + n - 1) < dropout_a[c, s]:
                         break
                 state += increment
-                position -= math.log(unit(mix(state))) / (k + n)
+                if phases == 1:
+                    position -= math.log(unit(mix(state))) / (k + n)
+                else:
+                    position, state = _phases(position, phases, k + phases * n, last, state, increment)
                 if position > last:
                     break
             if first_order:
@@ -531,6 +586,19 @@ def _alike(plan: Plan, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[new], np.cumsum(new) - 1
 
 
+def _states(plan: Plan, rows: np.ndarray) -> tuple[Any, ...]:
+    """Return the five numbers of every state, (row, draw), then the phases of a purchase and the silence."""
+    shape = (rows.size, plan.draws)
+    alive, *rest = plan.purchase_state(rows)
+    states = [owned(x, shape) for x in (alive, *rest[:4])]
+    if plan.lifetime != "after_kth_phase":
+        return *states, 1, np.empty((0, plan.draws))
+    phases = int(np.max(rest[4]))
+    if not np.all(rest[4] == phases):
+        raise ValueError("The phases of a purchase must be the same number in every draw.")
+    return *states, phases, owned(rest[5], shape)
+
+
 @dataclass(frozen=True)
 class _Arrays:
     """What one pass writes of each customer: ``summary``, ``kept`` draws and what else was asked for."""
@@ -590,7 +658,7 @@ def _simulate_block(
         rows, local = np.unique(plan.row[part], return_inverse=True)
         shape = (rows.size, draws)
         first, buying = _alike(plan, rows)
-        states = [owned(x, (first.size, draws)) for x in plan.purchase_state(first)]
+        *states, phases, silence = _states(plan, first)
         if plan.money is None:
             spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, nothing, 0.0
         else:
@@ -609,6 +677,8 @@ def _simulate_block(
             plan.horizon[first],
             *states,
             plan.lifetime == "continuous",
+            phases,
+            silence,
             money,
             plan.money is not None and plan.money.rule == "lognormal",
             spend_shape,
@@ -701,6 +771,8 @@ def simulate_futures(
         raise ValueError("Customers must be sorted by row.")
     if plan.lifetime not in LIFETIMES:
         raise ValueError(f"The lifetime {plan.lifetime!r} is not one of {', '.join(LIFETIMES)}.")
+    # Alone: two threads that compile the same function at once wait for each other, or warn.
+    plan.purchase_state(plan.row[:1])
     arrays = _arrays(plan)
     workers = min(available_threads(threads), len(range(0, customers, BLOCK)))
     passes = 1 if plan.top_share is None else 2

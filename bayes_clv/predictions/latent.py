@@ -158,8 +158,10 @@ def _summaries(
 
 
 def _for_each(task: Callable[[int], None], starts: range, workers: int) -> None:
+    # The first alone: two threads that compile the same function at once wait for each other, or warn.
+    task(starts[0])
     with ThreadPoolExecutor(max_workers=workers) as executor:
-        for _ in executor.map(task, starts):
+        for _ in executor.map(task, starts[1:]):
             pass
 
 

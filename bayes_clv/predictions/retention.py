@@ -65,9 +65,9 @@ def retention_curve(
 
     Notes
     -----
-    In BG/NBD a customer without repeat purchase is alive with probability 1 now, and leaves only by buying again; in
-    MBG/NBD it may have left after the first purchase. In Pareto/NBD every customer may have left, and may leave
-    without buying. In NBD nobody leaves, and the curve is 1.
+    In BG/NBD and BG/CNBD-k a customer without repeat purchase is alive with probability 1 now, and leaves only by
+    buying again; in MBG/NBD and MBG/CNBD-k it may have left after the first purchase. In Pareto/NBD every customer may
+    have left, and may leave without buying. In NBD nobody leaves, and the curve is 1.
 
     Examples
     --------

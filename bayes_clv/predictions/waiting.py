@@ -9,11 +9,16 @@ Where a customer may leave at any time (Pareto/NBD) it is not certain, and with 
 
     P(wait <= t) = P(alive) * integral of k / (s + u) (s / (s + u))^k (b / (b + u))^a over u in (0, t).
 
-Both are averaged over posterior draws. Level: outcome (parameters, the customer's own rate, and chance).
+Where a purchase comes every n phases (BG/CNBD-k) it is certain again, and with w = s / (s + t) and the silence z
 
-Quantiles of the first solve for log t: a Newton step on the scale log(F / (P(ever) - F)), on which F is nearly a
-straight line at both ends, and halving where the step leaves the bracket. For the second the density, averaged over
-draws, is a polynomial on each of some thirty panels (one in t, the others in log t), and halving finds where its
+    P(wait > t) = 1 - P(alive) (1 - w^k S(k, 1 - (1 - z) w) / S(k, z)),    S(k, z) = sum of (k)_j / j! z^j over j < n,
+
+where k is the phases' shape (``distributions.erlang_phases``). All are averaged over posterior draws. Level: outcome
+(parameters, the customer's own rate, and chance).
+
+Quantiles of the first and the last solve for log t: a Newton step on the scale log(F / (P(ever) - F)), on which F is
+nearly a straight line at both ends, and halving where the step leaves the bracket. For the other the density, averaged
+over draws, is a polynomial on each of some thirty panels (one in t, the others in log t), and halving finds where its
 integral is as large as wanted.
 """
 
@@ -25,6 +30,7 @@ import xarray as xr
 from numba import njit
 
 from bayes_clv.customers import check_customers
+from bayes_clv.distributions.erlang_phases import phase_sum
 from bayes_clv.distributions.lifetimes import lifetime_of
 from bayes_clv.predictions.engine import owned
 from bayes_clv.predictions.expected import EXPECTED_DRAWS, over_tiles
@@ -36,12 +42,24 @@ QUANTILE = "quantile"
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _bought_by(u, alive, k, log_s):  # type: ignore[no-untyped-def]
+def _bought_by(u, alive, k, log_s, phases, silence):  # type: ignore[no-untyped-def]
     """Return the sums over draws of F, P(ever) - F and dF/du at the log time u."""
     bought, later, density = 0.0, 0.0, 0.0
     for s in range(alive.size):
         v = u - log_s[s]
         growth = max(v, 0.0) + math.log1p(math.exp(-abs(v)))  # log((s + t) / s)
+        if phases > 1:
+            z = 1.0 - (1.0 - silence[s]) * math.exp(-growth)
+            until, now = phase_sum(phases, k[s], z), phase_sum(phases, k[s], silence[s])
+            log_none = math.log(until / now) - k[s] * growth
+            bought -= alive[s] * math.expm1(log_none)
+            later += alive[s] * math.exp(log_none)
+            # The last phase's weight: the rate at which a purchase comes, on the scale of growth.
+            rate = k[s]
+            for j in range(1, phases):
+                rate *= (k[s] + j) / j * z
+            density += alive[s] * math.exp(log_none) * rate / until / (1.0 + math.exp(-v))
+            continue
         none = math.exp(-k[s] * growth)
         bought -= alive[s] * math.expm1(-k[s] * growth)
         later += alive[s] * none
@@ -50,7 +68,7 @@ def _bought_by(u, alive, k, log_s):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _wait(q, alive, k, log_s):  # type: ignore[no-untyped-def]
+def _wait(q, alive, k, log_s, phases, silence):  # type: ignore[no-untyped-def]
     """Return the time by which the next purchase has come with probability q; infinite if it never is so likely."""
     draws = alive.size
     ever = alive.sum()
@@ -61,7 +79,7 @@ def _wait(q, alive, k, log_s):  # type: ignore[no-untyped-def]
     low, high = -math.inf, math.inf
     u = log_s.mean()
     for _ in range(400):
-        bought, later, density = _bought_by(u, alive, k, log_s)
+        bought, later, density = _bought_by(u, alive, k, log_s, phases, silence)
         if bought <= 0.0:
             miss, slope = -math.inf, 1.0
         elif later <= 0.0:
@@ -89,10 +107,10 @@ def _wait(q, alive, k, log_s):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _waits(quantiles, alive, k, log_s, out):  # type: ignore[no-untyped-def]
+def _waits(quantiles, alive, k, log_s, phases, silence, out):  # type: ignore[no-untyped-def]
     for i in range(alive.shape[0]):
         for j in range(quantiles.size):
-            out[i, j] = _wait(quantiles[j], alive[i], k[i], log_s[i])
+            out[i, j] = _wait(quantiles[j], alive[i], k[i], log_s[i], phases, silence[i])
 
 
 _POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -218,8 +236,14 @@ def _mortal_waits(quantiles, alive, k, s, a, b, out, ever):  # type: ignore[no-u
 
 def _after_purchase(levels, alive, k, scale, a, b):  # type: ignore[no-untyped-def]
     """Return P(ever) and the waits of each row where only a purchase ends the relation."""
+    # One phase a purchase: the silence is not read.
+    return _after_kth_phase(levels, alive, k, scale, a, b, np.ones(1), k)
+
+
+def _after_kth_phase(levels, alive, k, scale, a, b, phases, silence):  # type: ignore[no-untyped-def]
+    """Return P(ever) and the waits of each row where only a purchase, every k-th phase, ends the relation."""
     waits = np.empty((alive.shape[0], levels.size))
-    _waits(levels, alive, k, np.log(scale), waits)
+    _waits(levels, alive, k, np.log(scale), int(phases.flat[0]), silence, waits)
     return alive.mean(axis=1), waits
 
 
@@ -233,6 +257,7 @@ def _continuous(levels, alive, k, scale, a, b):  # type: ignore[no-untyped-def]
 _BY_LIFETIME: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
     "after_purchase": _after_purchase,
     "continuous": _continuous,
+    "after_kth_phase": _after_kth_phase,
 }
 
 

@@ -4,13 +4,15 @@ The value of a draw is margin * P(alive) * D * E[spend of an occasion]: D are th
 customer alive now, each discounted continuously from the time it occurs, as the family's law of leaving has them
 (``distributions.lifetimes``). Buying and spending are independent.
 
-**What makes it fast.** D depends on (frequency, T) alone, P(alive) on recency too, spend on frequency and mean
-spend, so each is computed on the distinct rows of its own columns (CDNOW's 2,357 customers have 464 of the first).
+**What makes it fast.** D depends on (frequency, T) alone (but for regular timing), P(alive) on recency too, spend on
+frequency and mean spend, so each is computed on the distinct rows of its own columns (CDNOW's 2,357 customers have 464
+of the first).
 """
 
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import numba
 import numpy as np
@@ -143,12 +145,13 @@ def expected_value(
         history = (x[alive_at, None] for x in (frequency, recency, age))
         values = posterior.at(histories.columns, bounds[index] + alive_at)
         alive, *states = posterior.formulas.future_state(*history, **values)
-        first, to_discounted = _starts(kind, frequency, age)
+        # What a customer who is alive will buy does not depend on recency, but for a law that says so.
+        first, to_discounted = _starts(kind, frequency, age, *([recency] if law.of_recency else []))
         pick = to_alive[first]
         shape = (pick.size, draws)
-        k, scale, a, b = (owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states)
+        states = [owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states]
         same_shape = np.r_[False, (np.diff(frequency[first]) == 0) & (np.diff(kind[first]) == 0)]
-        discounted = law.discounted_purchases(k, scale, a, b, length, rate, same_shape)
+        discounted = law.discounted_purchases(*states, length, rate, same_shape)
         spend_values = payments.at(histories.columns, part)
         expected_spend = spend.formulas.expected_spend(occasions[:, None], spent[:, None], **spend_values)
         total = np.zeros(draws)
@@ -169,7 +172,9 @@ def expected_value(
     workers = min(available_threads(threads), len(tiles))
     total = np.zeros(draws)
     with ThreadPoolExecutor(max_workers=workers) as executor:
-        for index, part in enumerate(executor.map(tile, tiles) if workers > 1 else map(tile, tiles)):
+        rest = executor.map(tile, tiles[1:]) if workers > 1 else map(tile, tiles[1:])
+        # The first alone: two threads that compile the same function at once wait for each other, or warn.
+        for index, part in enumerate(chain(map(tile, tiles[:1]), rest)):
             total += part
             if progress is not None:
                 progress(bounds[index + 1], rows)

@@ -103,6 +103,7 @@ def ours(cdnow):
     spending = clv.fit("gamma_gamma", cdnow, method="mode", priors="flat", seed=1)
     leaving = clv.fit("pareto_nbd", cdnow, method="mode", priors="flat", seed=1)
     pareto, active = point(leaving, pareto_nbd.PARAMETERS), (26, 216 / 7, 31)
+    regular = clv.summarize(clv.load_cdnow(), until="1997-09-30", regularity=True)
     rate, spend = point(buying, bg_nbd.PARAMETERS), point(spending, gamma_gamma.PARAMETERS)
     first = cdnow.isel(customer=0)
     history = (first["frequency"].item(), first["recency"].item(), first["T"].item())
@@ -156,6 +157,8 @@ def ours(cdnow):
             "customers": spending.attrs["customers"],
             **{f"expected_spend_of_customer_{i + 1}": expected[i] for i in range(5)},
         },
+        "bg_cnbd_k": maximum_likelihood("bg_cnbd_k", regular),
+        "mbg_cnbd_k": maximum_likelihood("mbg_cnbd_k", regular),
         "bg_bb": of_donors(),
         "shifted_beta_geometric": of_contracts("shifted_beta_geometric"),
         "beta_discrete_weibull": of_contracts("beta_discrete_weibull"),

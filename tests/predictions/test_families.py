@@ -35,9 +35,10 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def params(name):
-    """The paper's parameters at the start of the family's quantities, a purchase in ten weeks."""
+    """The paper's parameters at the start of the family's quantities, a purchase in ten weeks, a whole number at 3."""
     module = family(name)
-    values = module.parameters(starting_point(module.QUANTITIES, 0.1))
+    whole = [key for key, quantity in module.QUANTITIES.items() if quantity.whole]
+    values = module.parameters(starting_point(module.QUANTITIES, 0.1) | dict.fromkeys(whole, 3.0))
     return {key: float(values[key]) for key in module.PARAMETERS}
 
 

@@ -295,7 +295,7 @@ def test_a_median_wait_is_a_known_one():
     values = {name: np.full(4, v) for name, v in {"k": k, "s": s, "alive": alive}.items()}
     from bayes_clv.predictions.waiting import _wait
 
-    wait = _wait(0.5, values["alive"], values["k"], np.log(values["s"]))
+    wait = _wait(0.5, values["alive"], values["k"], np.log(values["s"]), 1, values["k"])
     assert wait == pytest.approx(expected, rel=1e-11)
 
 
