@@ -28,6 +28,7 @@ FAMILIES = {
     "mbg_cnbd_k": "bayes_clv.distributions.mbg_cnbd_k",
     "nbd": "bayes_clv.distributions.nbd",
     "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
+    "pareto_abe": "bayes_clv.distributions.pareto_abe",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
     "lognormal_spend": "bayes_clv.distributions.lognormal_spend",
     "bg_bb": "bayes_clv.distributions.bg_bb",

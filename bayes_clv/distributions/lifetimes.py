@@ -12,6 +12,14 @@ after_kth_phase
     As after_purchase, but a purchase comes with every n-th phase only, and the Gamma is of the phases' rate. Two more
     numbers: n, the same in every draw, and z, the silence since the last purchase over the scale, by which the phases
     since then are weighted (``erlang_phases``).
+individual
+    There is no such state: rates of a population that is no Gamma or Beta, or waits that are no exponentials. The
+    family draws instead, ``future_draws(rng, *history, **params)`` -> (first_wait, wait_shape, wait_rate, lifetime),
+    each (draw,), for one customer whose parameters are (draw,): the time from T to the next purchase if the customer
+    does not leave, given the silence so far; shape and rate of the Gamma of each further wait; the lifetime after T, 0
+    of one who has left. They are drawn jointly given each draw of the population, and the next purchase happens where
+    first_wait <= lifetime. In place of ``future_state`` it offers ``discounted_purchases(t, discount_rate, *history,
+    **params)``, the expected purchases in (T, T + t], each discounted from the time it occurs.
 
 Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
 history (expected purchases, counts, survival) it says itself.
@@ -43,6 +51,10 @@ class Lifetime:
     discounted_purchases: Callable[..., Array]
     shortest_time: Callable[..., Array]
     of_recency: bool = False
+
+
+# The law of families that draw each customer's future; it reads no state, and is not among LIFETIMES.
+INDIVIDUAL = "individual"
 
 
 LIFETIMES = {

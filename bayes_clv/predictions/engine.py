@@ -20,6 +20,11 @@ phases, its shape grows by one with each, and a purchase comes with every k-th. 
 passed is drawn from its k weights in the kernel, from the same uniform number that decides who is alive; the first
 purchase then is not certain to come before the horizon. k = 1 takes the path of the other families, bit for bit.
 
+**A customer whose own rates have no closed form** (``Plan.lifetime`` "individual": Abe's lognormal model) is drawn by
+its family, given the history and each draw of the population (``predictions.individual``): the wait for the next
+purchase, the Gamma of each further wait, and the lifetime left. The kernel adds up the waits on the scale of time
+itself, to min(horizon, lifetime); all else is as above.
+
 **What bounds the speed.** Most customers buy nothing: P(any purchase) = P(alive) (1 - (s/(s+t))^k) is
 computed once per distinct history and draw, and a future without purchases costs one 64-bit hash and
 one comparison. The same uniform number, conditioned on being below the threshold, gives the first wait.
@@ -55,7 +60,7 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.erlang_phases import phase_sum
-from bayes_clv.distributions.lifetimes import LIFETIMES
+from bayes_clv.distributions.lifetimes import INDIVIDUAL, LIFETIMES
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, Cutoff, bin_of, cutoff, places
 from bayes_clv.predictions.streams import (
     GOLDEN,
@@ -131,13 +136,16 @@ class Plan:
     """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
 
     ``purchase_state(rows)`` returns (probability alive, rate shape k, rate scale s, dropout a, dropout B, and whatever
-    else the lifetime asks for) of shape (row, draw); ``horizon`` is per row, ``keys`` per customer (see
-    streams.customer_keys).
+    else the lifetime asks for) of shape (row, draw), or what ``lifetime`` "individual" says; ``horizon`` is per row,
+    ``keys`` per customer (see streams.customer_keys).
     ``alike`` (row), where given, marks neighbouring rows with the same purchase state, horizon and calendar by one
     number: their histories differ in spend alone, and the state is computed once.
     ``lifetime`` is the family's LIFETIME: "after_purchase", a and B the Beta shapes of dropping out after a
     purchase, "continuous", the remaining lifetime's P(D > t) = (B / (B + t))^a, or "after_kth_phase", which is
-    "after_purchase" with n phases a purchase and the silence z over s as sixth and seventh numbers of the state.
+    "after_purchase" with n phases a purchase and the silence z over s as sixth and seventh numbers of the state. With
+    "individual" the state is (first wait, wait shape, wait rate, lifetime), drawn for one customer: each row is one
+    customer's, a further wait is Gamma(wait shape) / wait rate, and a purchase happens while the time is within the
+    lifetime.
 
     On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
     calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
@@ -368,6 +376,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     continuous,
     phases,
     silence,
+    individual,
     with_money,
     lognormal,
     spend_shape,
@@ -401,7 +410,8 @@ def _simulate(  # type: ignore[no-untyped-def]
 
     ``row`` is of the purchase states, ``purse_row`` of those of spend. What is not wanted has a length of 0. With a
     ``tally`` (draw, bin) only that is written. ``phases`` make a purchase, and ``silence`` is read where they are
-    several.
+    several. ``individual`` states are drawn ones: ``alive`` holds the first waits, ``dropout_a`` the lifetimes, and
+    ``position`` is a time.
     """
     draws = alive.shape[1]
     periods = period_total.shape[1]
@@ -409,6 +419,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     by_customer = customer_purchases.shape[0] > 0
     tallied = tally.shape[0] > 0
     ranked = top.size > 0
+    tossed = not (continuous or individual)
     # In draws with fewer buyers than places, those who buy nothing share the rest.
     share_of_none = 0.0
     if ranked:
@@ -425,7 +436,7 @@ def _simulate(  # type: ignore[no-untyped-def]
         c, w = row[i], purse_row[i]
         # One shape for all histories, or one each.
         o = w if occasion_shape.shape[0] > 1 else 0
-        if c != prepared:
+        if c != prepared and not individual:
             for s in range(draws):
                 end[s] = math.log1p(horizon[c] / scale[c, s])
                 threshold[s] = -alive[c, s] * math.expm1(-shape[c, s] * end[s])
@@ -441,27 +452,33 @@ def _simulate(  # type: ignore[no-untyped-def]
         in_top = share_of_none
         for s in range(draws):
             state = mix(place + np.uint64(s) * GOLDEN)
-            u = unit(state)
-            if u >= threshold[s]:
-                continue
             k = shape[c, s]
-            # With a first order the threshold is 1, and u may lie above P(alive): then never.
-            last = end[s]
-            if phases == 1:
-                position = -math.log(1.0 - min(u / alive[c, s], 1.0)) / k
-            else:
-                position, state = _first_purchase(
-                    u / alive[c, s], phases, k, silence[c, s], last, state, increment
-                )
+            if individual:
+                position = alive[c, s]
+                last = min(horizon[c], dropout_a[c, s])
                 if position > last and not first_order:
                     continue
+            else:
+                u = unit(state)
+                if u >= threshold[s]:
+                    continue
+                last = end[s]
+                # With a first order the threshold is 1, and u may lie above P(alive): then never.
+                if phases == 1:
+                    position = -math.log(1.0 - min(u / alive[c, s], 1.0)) / k
+                else:
+                    position, state = _first_purchase(
+                        u / alive[c, s], phases, k, silence[c, s], last, state, increment
+                    )
+                    if position > last and not first_order:
+                        continue
             if continuous:
                 life = -math.log(unit(mix(state ^ LIFETIME))) / dropout_a[c, s]
                 last = min(last, math.log1p(dropout_b[c, s] / scale[c, s] * math.expm1(life)))
                 if position > last and not first_order:
                     continue
             purse = mix(state ^ MONEY)
-            trials = dropout_a[c, s] + dropout_b[c, s]
+            trials = dropout_a[c, s] + dropout_b[c, s] if tossed else 0.0
             spend = 0.0
             value = 0.0
             level = 0.0
@@ -483,11 +500,13 @@ def _simulate(  # type: ignore[no-untyped-def]
                 if with_money:
                     amount, purse = _paid(lognormal, occasion_shape[o, s], level, purse, increment)
                     spend += amount
-                    if discount != 0.0:
+                    if discount != 0.0 and individual:
+                        amount *= math.exp(-discount * position)
+                    elif discount != 0.0:
                         amount *= math.exp(-discount * scale[c, s] * (math.exp(position) - 1.0))
                     value += amount
                 if periods > 0:
-                    elapsed = scale[c, s] * math.expm1(position)
+                    elapsed = position if individual else scale[c, s] * math.expm1(position)
                     ordinal = np.int64(math.ceil((offset[c] + elapsed) / width)) - 1
                     p = min(max(ordinal, np.int64(0)), np.int64(periods - 1))
                     period_total[s, p] += 1
@@ -497,15 +516,21 @@ def _simulate(  # type: ignore[no-untyped-def]
                         customer_purchases[i, p] += 1.0
                         if with_money:
                             customer_value[i, p] += amount
-                if not continuous:
+                if tossed:
                     state += increment
                     if unit(mix(state)) * (trials + n - 1) < dropout_a[c, s]:
                         break
-                state += increment
-                if phases == 1:
-                    position -= math.log(unit(mix(state))) / (k + n)
+                if individual and k != 1.0:
+                    wait, state = standard_gamma(k, state, increment)
+                    position += wait / scale[c, s]
                 else:
-                    position, state = _phases(position, phases, k + phases * n, last, state, increment)
+                    state += increment
+                    if individual:
+                        position -= math.log(unit(mix(state))) / scale[c, s]
+                    elif phases == 1:
+                        position -= math.log(unit(mix(state))) / (k + n)
+                    else:
+                        position, state = _phases(position, phases, k + phases * n, last, state, increment)
                 if position > last:
                     break
             if first_order:
@@ -587,12 +612,15 @@ def _alike(plan: Plan, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _states(plan: Plan, rows: np.ndarray) -> tuple[Any, ...]:
-    """Return the five numbers of every state, (row, draw), then the phases of a purchase and the silence."""
+    """Return the numbers of every state, (row, draw), as the kernel takes them, the phases and the silence."""
     shape = (rows.size, plan.draws)
     alive, *rest = plan.purchase_state(rows)
     states = [owned(x, shape) for x in (alive, *rest[:4])]
+    nothing = np.empty((0, plan.draws))
+    if plan.lifetime == INDIVIDUAL:
+        return *states, nothing, 1, nothing
     if plan.lifetime != "after_kth_phase":
-        return *states, 1, np.empty((0, plan.draws))
+        return *states, 1, nothing
     phases = int(np.max(rest[4]))
     if not np.all(rest[4] == phases):
         raise ValueError("The phases of a purchase must be the same number in every draw.")
@@ -679,6 +707,7 @@ def _simulate_block(
             plan.lifetime == "continuous",
             phases,
             silence,
+            plan.lifetime == INDIVIDUAL,
             money,
             plan.money is not None and plan.money.rule == "lognormal",
             spend_shape,
@@ -769,8 +798,10 @@ def simulate_futures(
         raise ValueError("There are no customers to simulate.")
     if np.any(np.diff(plan.row) < 0):
         raise ValueError("Customers must be sorted by row.")
-    if plan.lifetime not in LIFETIMES:
-        raise ValueError(f"The lifetime {plan.lifetime!r} is not one of {', '.join(LIFETIMES)}.")
+    if plan.lifetime not in (*LIFETIMES, INDIVIDUAL):
+        raise ValueError(
+            f"The lifetime {plan.lifetime!r} is not one of {', '.join((*LIFETIMES, INDIVIDUAL))}."
+        )
     # Alone: two threads that compile the same function at once wait for each other, or warn.
     plan.purchase_state(plan.row[:1])
     arrays = _arrays(plan)

@@ -16,7 +16,6 @@ import pytest
 from scipy import integrate
 
 from bayes_clv.distributions import FAMILIES, families, family
-from bayes_clv.distributions.lifetimes import LIFETIMES
 from bayes_clv.distributions.quantities import starting_point
 
 # One false alarm in 150,000 comparisons; a family has about two hundred.
@@ -35,8 +34,14 @@ OF_A_PURCHASE_FAMILY = (
     "purchases_at_least",
     "discounted_residual_transactions",
     "survival",
-    "future_state",
 )
+# What the engine asks of a law of leaving.
+OF_ITS_LAW = {
+    "after_purchase": ("future_state",),
+    "continuous": ("future_state",),
+    "after_kth_phase": ("future_state",),
+    "individual": ("future_draws", "discounted_purchases"),
+}
 
 T, HORIZON = 4.0, 6.0
 HISTORIES = [(0, 0.0, T), (1, 0.5, T), (3, 3.5, T), (8, 4.0, T)]
@@ -77,6 +82,10 @@ def parameters(name, point=0):
 
 points = pytest.mark.parametrize("point", [0, 1])
 purchases = pytest.mark.parametrize("name", PURCHASES)
+# Families whose customers' rates are Gamma given the history, and those that draw each customer's future.
+DRAWN = [name for name in PURCHASES if family(name).LIFETIME == "individual"]
+with_state = pytest.mark.parametrize("name", [name for name in PURCHASES if name not in DRAWN])
+drawn = pytest.mark.parametrize("name", DRAWN)
 # Families of the mean spend; the others' own tests say the same of what they observe.
 MEAN_SPEND = [name for name in SPEND if family(name).LEVEL == "monetary_value"]
 spend = pytest.mark.parametrize("name", MEAN_SPEND)
@@ -149,8 +158,9 @@ def test_a_family_says_what_it_is(name):
         # Only a LogNormal can be moved to the data's scale.
         assert not quantity.relative or quantity.prior.distribution == "LogNormal"
     if module.KIND == "purchases":
-        assert module.LIFETIME in LIFETIMES
-    for function in (*EVERY, *(OF_A_PURCHASE_FAMILY if module.KIND == "purchases" else ())):
+        assert module.LIFETIME in OF_ITS_LAW
+    own = (*OF_A_PURCHASE_FAMILY, *OF_ITS_LAW[module.LIFETIME]) if module.KIND == "purchases" else ()
+    for function in (*EVERY, *own):
         assert inspect.getdoc(getattr(module, function))
 
 
@@ -188,7 +198,10 @@ def test_gradient_is_the_slope_of_the_log_likelihood(name):
 
 
 def extreme_parameters(name):
-    """Return the paper's parameters, arrays, at every corner of the family's quantities."""
+    """Return the paper's parameters, arrays, at every corner of the family's quantities.
+
+    Of a logarithm's standard deviation 10 is a corner: at 1,000 rates are e^1000, which no double holds.
+    """
     module = family(name)
     start = starting_point(module.QUANTITIES, SCALE[module.KIND])
     ends = {
@@ -196,7 +209,7 @@ def extreme_parameters(name):
         if quantity.whole
         else (0.01, 0.5, 0.99)
         if np.isfinite(quantity.upper)
-        else tuple(start[key] * 10.0**e for e in (-3, 0, 3))
+        else tuple(start[key] * 10.0**e for e in (-3, 0, 1 if key.startswith("log_") else 3))
         for key, quantity in module.QUANTITIES.items()
     }
     corners = dict(zip(ends, np.array(list(product(*ends.values()))).T, strict=True))
@@ -324,7 +337,7 @@ def simulated_future(rng, module, alive, rate, leaving, behind=0, k=1):
 
     A purchase takes k phases, at k times the rate, of which ``behind`` have passed.
     """
-    if module.LIFETIME == "continuous":
+    if module.LIFETIME in ("continuous", "individual"):
         lifetime = rng.standard_exponential(rate.size) / leaving
         bought = rng.poisson(rate * np.minimum(lifetime, HORIZON))
         return alive * bought, alive & (lifetime > HORIZON)
@@ -367,7 +380,28 @@ def test_latent_draws_have_the_closed_form_means_and_the_forecast_future(name, p
     assert_future(module, history, params, *simulated_future(rng, module, alive, rate, leaving, behind, k))
 
 
-@purchases
+@drawn
+@points
+@pytest.mark.parametrize("history", HISTORIES)
+def test_drawn_futures_are_the_forecast(name, point, history):
+    module, params = family(name), parameters(name, point)
+    rng, draws = np.random.default_rng(14), 100_000
+    each = {key: np.full(draws, value) for key, value in params.items()}
+    wait, shape, rate, lifetime = module.future_draws(rng, *history, **each)
+    assert all(part.shape == (draws,) for part in (wait, shape, rate, lifetime))
+    assert_mean(lifetime > 0, module.probability_alive(*history, **params))
+    until, time, bought = np.minimum(lifetime, HORIZON), wait.copy(), np.zeros(draws, dtype=int)
+    worth = np.zeros(draws)
+    while (time <= until).any():
+        happens = time <= until
+        bought += happens
+        worth += np.where(happens, np.exp(-0.2 * np.where(happens, time, 0)), 0)
+        time = np.where(happens, time + rng.gamma(shape) / rate, np.inf)
+    assert_future(module, history, params, bought, lifetime > HORIZON)
+    assert_mean(worth, module.discounted_purchases(HORIZON, 0.2, *history, **params))
+
+
+@with_state
 @points
 @pytest.mark.parametrize("history", HISTORIES)
 def test_future_state_gives_the_forecast_by_hand(name, point, history):
@@ -394,11 +428,15 @@ def test_future_state_gives_the_forecast_by_hand(name, point, history):
 @pytest.mark.parametrize("horizon", [0.01, 6.0, 60.0])
 def test_pmf_sums_to_one_with_the_expected_mean_and_the_tails(name, point, history, horizon):
     module, params = family(name), parameters(name, point)
-    # N has z <= 60 / 66: z^3000 times a power is below 1e-100.
-    n = np.arange(3_000)
+    # N has z <= 60 / 66: z^3000 times a power is below 1e-100. Drawn: alive at T = 4 after 8 purchases the rate has
+    # a density below that of Gamma(9, 4), and more than 20 a unit have a probability of e^-80 20^8 4^9 / 8!: 1e-23.
+    n = np.arange(1_500 if name in DRAWN and horizon > 6 else 3_000 if name not in DRAWN else 300)
     pmf = module.purchases_pmf(n, horizon, *history, **params)
-    assert pmf.sum() == pytest.approx(1, abs=1e-12)
-    assert n @ pmf == pytest.approx(float(module.expected_purchases(horizon, *history, **params)), rel=1e-11)
+    # Each probability of a drawn family is a quadrature of its own, right to 1e-10.
+    error = 1e-10 if name in DRAWN else 1e-12
+    assert pmf.sum() == pytest.approx(1, abs=error)
+    mean = float(module.expected_purchases(horizon, *history, **params))
+    assert n @ pmf == pytest.approx(mean, rel=max(error, 1e-11))
     tail = module.purchases_at_least(np.arange(61), horizon, *history, **params)
     assert tail[0] == 1.0
     np.testing.assert_allclose(tail[:-1] - tail[1:], pmf[:60], rtol=1e-8, atol=1e-15)
@@ -428,21 +466,24 @@ def test_no_time_no_purchases_and_a_short_time_at_the_rate_of_the_living(name, p
     np.testing.assert_array_equal(module.expected_purchases(0.0, **MANY, **params), 0)
     np.testing.assert_array_equal(module.purchases_pmf(0, 0.0, **MANY, **params), 1)
     np.testing.assert_array_equal(module.purchases_pmf(3, 0.0, **MANY, **params), 0)
-    alive, shape, scale, _, _, *more = module.future_state(**MANY, **params)
-    rate, soon = shape / scale, np.ones(MANY["x"].shape, dtype=bool)
-    if module.LIFETIME == "after_kth_phase":
-        # Only who has all phases but one behind buys at once; without silence nobody has.
-        k, silence = int(more[0]), more[1]
-        terms = np.cumprod(
-            [np.ones(soon.size), *((shape + j) / (j + 1) * silence for j in range(k - 1))], axis=0
-        )
-        rate, soon = terms[-1] / terms.sum(axis=0) * (shape + k - 1) / scale, silence > 0
-        assert (module.expected_purchases(1e-9, **MANY, **params)[~soon] < 1e-12).all()
-    # The next term of the series is below k tau = 3e-7 of the first.
     t = 1e-9
-    np.testing.assert_allclose(
-        module.expected_purchases(t, **MANY, **params)[soon], (alive * rate * t)[soon], rtol=1e-6
-    )
+    soon = np.ones(MANY["x"].shape, dtype=bool)
+    if name in DRAWN:
+        living = module.purchases_pmf(1, t, **MANY, **params)
+    else:
+        alive, shape, scale, _, _, *more = module.future_state(**MANY, **params)
+        rate = shape / scale
+        if module.LIFETIME == "after_kth_phase":
+            # Only who has all phases but one behind buys at once; without silence nobody has.
+            k, silence = int(more[0]), more[1]
+            terms = np.cumprod(
+                [np.ones(soon.size), *((shape + j) / (j + 1) * silence for j in range(k - 1))], axis=0
+            )
+            rate, soon = terms[-1] / terms.sum(axis=0) * (shape + k - 1) / scale, silence > 0
+            assert (module.expected_purchases(t, **MANY, **params)[~soon] < 1e-12).all()
+        living = alive * rate * t
+    # The next term of the series is below k tau = 3e-7 of the first.
+    np.testing.assert_allclose(module.expected_purchases(t, **MANY, **params)[soon], living[soon], rtol=1e-6)
 
 
 @purchases
