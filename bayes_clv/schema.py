@@ -69,6 +69,9 @@ VARIABLES = {
     "frequency": Variable("repeat purchase occasions (days with a purchase after the first)", "count"),
     "recency": Variable("age at the last purchase", "time"),
     "T": Variable("age at the end of observation", "time"),
+    "log_intervals": Variable(
+        "sum of the logarithms of the times between purchase occasions, each in the time unit", "none"
+    ),
     "monetary_value": Variable("mean spend of the repeat occasions", "money"),
     "log_spend_mean": Variable("mean of the logarithm of the repeat occasions' spend", "log money"),
     "log_spend_sd": Variable(

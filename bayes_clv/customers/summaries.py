@@ -32,6 +32,7 @@ def summarize(
     spend: str | None = "spend",
     period_days: int = 7,
     log_spend: bool = False,
+    regularity: bool = False,
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
 ) -> xr.Dataset:
     """Return one row per customer: frequency, recency, T and mean spend, from a log of orders.
@@ -58,6 +59,9 @@ def summarize(
         Length in days of the periods in which all repeat occasions are counted.
     log_spend
         Also return ``log_spend_mean`` and ``log_spend_sd``, what the lognormal spend model is fitted to.
+    regularity
+        Also return ``log_intervals``, by which the models of regular timing (``bg_cnbd_k``) know how even the times
+        between purchases are.
     on_bad_rows
         ``"refuse"`` raises InputError for rows that cannot be used (missing id, unreadable date, missing or
         negative spend); ``"drop"`` leaves them out, with a line in the audit.
@@ -70,7 +74,9 @@ def summarize(
         ``first_order``, ``first_spend``, ``historical_spend`` (all occasions to ``until``) and, with a
         holdout, ``holdout_purchases`` and ``holdout_spend``. With ``log_spend``, mean and standard deviation (sum of
         squares divided by frequency; 0 for one occasion) of the natural logarithm of the repeat occasions' spend,
-        rounded to six decimals an occasion; NaN without a repeat, or with one of zero spend.
+        rounded to six decimals an occasion; NaN without a repeat, or with one of zero spend. With ``regularity``,
+        ``log_intervals``: the natural logarithm of the time since the previous occasion, in ``time_unit``, summed over
+        the repeat occasions; 0 without one.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
@@ -103,7 +109,7 @@ def summarize(
     occasions = _occasions(rows, with_spend=spend is not None)
     if log_spend and spend is None:
         raise InputError("log_spend=True needs amounts: name the spend column, or leave log_spend out.")
-    rows_wanted = _customer_rows(occasions, last_calibration, end, log_spend=log_spend)
+    rows_wanted = _customer_rows(occasions, last_calibration, end, log_spend=log_spend, regularity=regularity)
     table = log.fetch(rows_wanted).sort_by("customer_id")
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
     ids = table["customer_id"].to_numpy().astype(object)
@@ -236,10 +242,12 @@ def _occasions(rows: Any, *, with_spend: bool) -> Any:
     return rows.group_by("customer_id", "date").agg(orders=rows.count(), **amounts)
 
 
-def _customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: bool) -> Any:
+def _customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: bool, regularity: bool) -> Any:
     """Return one row per customer, also for those who come after ``until``, who are counted only."""
     import ibis
 
+    if regularity:
+        occasions = occasions.mutate(log_days=_log_days(occasions))
     calibration = occasions.date <= ibis.literal(until)
     seen = occasions.date <= ibis.literal(end)
     holdout = ~calibration & seen
@@ -262,7 +270,20 @@ def _customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: b
         sums["free_orders"] = _total(occasions.free_orders, seen)
     if log_spend:
         sums |= _log_sums(occasions, calibration)
+    if regularity:
+        sums["log_days"] = _total(occasions.log_days, calibration).cast("float64")
     return occasions.group_by("customer_id").agg(**sums)
+
+
+def _log_days(occasions: Any) -> Any:
+    """Return the logarithm of the days since the customer's previous occasion, null at the first.
+
+    A decimal, so that the sum depends neither on the order in which an engine adds nor on that of the intervals.
+    """
+    import ibis
+
+    before = occasions.date.lag().over(ibis.window(group_by="customer_id", order_by="date"))
+    return occasions.date.delta(before, unit="day").cast("float64").ln().cast("decimal(24,12)")
 
 
 def _log_sums(occasions: Any, calibration: Any) -> dict[str, Any]:
@@ -315,6 +336,8 @@ def _dataset(
         "recency": (column["last_purchase"].astype("datetime64[D]") - first).astype(np.int64) / unit_days,
         "T": (np.datetime64(until) - first).astype(np.int64) / unit_days,
     }
+    if "log_days" in column:
+        values["log_intervals"] = column["log_days"] - frequency * np.log(unit_days)
     with_spend = "first_spend" in column
     if with_spend:
         mean = np.full(len(ids), np.nan)

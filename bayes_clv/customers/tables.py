@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HISTORY = ("frequency", "recency", "T")
+LOG_INTERVALS = "log_intervals"
 LOG_SPEND = ("log_spend_mean", "log_spend_sd")
 # Days since the last purchase equal T for one-time customers, give or take how the end of data is counted.
 RFM_TOLERANCE = 0.05
+# How far a sum of logarithms may lie from what its recency allows, per interval: 0.14 for a seventh is 0.02 off.
+ROUNDING = 0.05
 
 
 def customers_from_table(
@@ -32,8 +35,9 @@ def customers_from_table(
     table
         Columns ``frequency`` (repeat purchase occasions), ``recency`` (age at the last purchase), ``T`` (age
         at the end of observation) and, optionally, ``monetary_value`` (mean spend of the repeat occasions),
-        ``log_spend_mean`` and ``log_spend_sd`` (see ``summarize``) and ``customer_id``. Without ``customer_id`` the
-        index holds the ids. Other columns are left out, but for those in ``columns``.
+        ``log_spend_mean`` and ``log_spend_sd``, ``log_intervals`` (see ``summarize``; in the table's time unit) and
+        ``customer_id``. Without ``customer_id`` the index holds the ids. Other columns are left out, but for those in
+        ``columns``.
     time_unit
         Unit of recency and T: hour, day, week, month or year; ``"unstated"`` when it is not known, which then
         refuses durations and discount rates that have a unit.
@@ -61,7 +65,7 @@ def customers_from_table(
     unit = time_unit.strip().lower().removesuffix("s") if isinstance(time_unit, str) else str(time_unit)
     if unit != UNSTATED:
         days_per(unit)
-    dataset = read_columns(table, HISTORY, ("monetary_value", *LOG_SPEND), unit)
+    dataset = read_columns(table, HISTORY, (LOG_INTERVALS, "monetary_value", *LOG_SPEND), unit)
     check_customers(dataset)
     dataset["frequency"] = dataset["frequency"].astype(np.int64)
     for name in ("monetary_value", *LOG_SPEND):
@@ -109,7 +113,8 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
 
     Checked are the variables in ``required``, which must be there, and those of ``frequency``, ``recency``,
     ``T`` and ``monetary_value`` that are: whole, finite and non-negative numbers; recency at most T; recency
-    0 exactly where frequency is 0; a mean spend where there is a repeat purchase; one row per customer.
+    0 exactly where frequency is 0; ``log_intervals``, where it is there, one that the recency allows; a mean spend
+    where there is a repeat purchase; one row per customer.
     A mean spend of zero passes, since zero orders are possible; the Gamma-Gamma model cannot use it.
 
     Raises
@@ -154,6 +159,9 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
             where=repeat,
             why="It is the mean spend of the repeat occasions, so there is one where frequency is above 0.",
         )
+    if LOG_INTERVALS in dataset.data_vars and value.keys() >= set(HISTORY):
+        intervals = np.asarray(dataset[LOG_INTERVALS].to_numpy(), dtype=float)
+        _check_log_intervals(ids, intervals, value["frequency"], value["recency"])
     if "log_spend_sd" in dataset.data_vars:
         _check_log_spend(ids, *(np.asarray(dataset[name].to_numpy(), dtype=float) for name in LOG_SPEND))
     return dataset
@@ -192,6 +200,42 @@ def check_count(dataset: xr.Dataset, ids: np.ndarray) -> None:
         count,
         "no whole number from 1",
         "It is how many customers share the row: leave out rows without customers.",
+    )
+
+
+def _check_log_intervals(
+    ids: np.ndarray, intervals: np.ndarray, frequency: np.ndarray, recency: np.ndarray
+) -> None:
+    """Refuse a sum of logarithms that no intervals have whose sum is the recency."""
+    what = "It is the sum of the natural logarithms of the times between purchase occasions, in the time unit"
+    _refuse(
+        ids,
+        ~np.isfinite(intervals),
+        LOG_INTERVALS,
+        intervals,
+        "missing or infinite",
+        f"{what}: 0 for a customer without repeat purchase. Correct or leave out these customers.",
+    )
+    _refuse(
+        ids,
+        (frequency == 0) & (intervals != 0),
+        LOG_INTERVALS,
+        intervals,
+        "not 0 although frequency is 0",
+        f"{what}; without a repeat purchase there is none.",
+    )
+    # Even intervals have the largest sum of logarithms; one interval has no other.
+    most = frequency * np.log(np.where(frequency > 0, recency, 1) / np.where(frequency > 0, frequency, 1))
+    slack = ROUNDING * np.maximum(frequency, 1)
+    impossible = (intervals > most + slack) | ((frequency == 1) & (intervals < most - slack))
+    _refuse(
+        ids,
+        impossible,
+        LOG_INTERVALS,
+        intervals,
+        "what no intervals have that add up to the recency",
+        f"{what}. It changes with the unit by -frequency times the logarithm of the factor; and it is no log10.",
+        beside=("recency", recency),
     )
 
 
