@@ -96,7 +96,7 @@ def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
         for name, variable in observed.data_vars.items()
         if variable.dims == ("row",)
     }
-    if hasattr(module, "future_state"):
+    if module.KIND == "purchases":
         return _of_purchases(module, draws, column, str(posterior.attrs.get("time_unit", UNSTATED)))
     level = column["monetary_value"] if "monetary_value" in column else np.exp(column[module.LEVEL])
     what = "mean" if "monetary_value" in column else "geometric mean"
