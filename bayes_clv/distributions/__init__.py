@@ -26,6 +26,7 @@ FAMILIES = {
     "mbg_nbd": "bayes_clv.distributions.mbg_nbd",
     "nbd": "bayes_clv.distributions.nbd",
     "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
+    "pareto_ggg": "bayes_clv.distributions.pareto_ggg",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
     "lognormal_spend": "bayes_clv.distributions.lognormal_spend",
     "bg_bb": "bayes_clv.distributions.bg_bb",

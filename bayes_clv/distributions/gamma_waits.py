@@ -29,12 +29,15 @@ import numpy as np
 
 from bayes_clv.distributions.silence import rules
 
-DROP = 20.0
-COARSE = 1e-3
-NEGLIGIBLE = 1e-9
+DROP = 16.0
+COARSE = 4e-3
+LOG_NEGLIGIBLE = math.log(1e-8)
+LARGEST, COLUMNS = 4000, 8
 STEP = 0.4
 # How many nodes are enough up to which range of v.
-RANGES = ((math.inf, 24),)
+RANGES = (
+    (2.0, 14), (4.0, 20), (7.0, 22), (10.0, 24), (14.0, 27), (20.0, 30), (28.0, 36), (math.inf, 48),
+)
 _LIMITS = np.array([limit for limit, _ in RANGES])
 _COUNTS = np.array([count for _, count in RANGES])
 _NODES, _WEIGHTS = rules([count for _, count in RANGES])
@@ -219,7 +222,10 @@ def silence(
         ratio = grown * per_kappa
         log_lived = math.log1p(ratio)
         lived = math.exp(-s * log_lived)
-        left = 1.0 - lived if lived < 0.9 else -math.expm1(-s * log_lived)
+        left = 1.0 - lived
+        if left < 0.1:
+            y = s * log_lived
+            left = y * (1 - y / 2 * (1 - y / 3 * (1 - y / 4 * (1 - y / 5 * (1 - y / 6)))))
         density = _WEIGHTS[rule, j] * math.exp(k * v - (k + q) * log_sum - top)
         total += density * left
         by_q += density * left * log_sum
@@ -293,72 +299,111 @@ def first_step(x: float, shape: float) -> float:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def moments(
+def lattice(
     x: float, t_x: float, T: float, log_intervals: float,
     shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
-    out: np.ndarray,
-) -> None:
-    """Write the log-likelihood and MOMENTS, the individual posterior means, of one customer into ``out`` (8)."""
-    out[:] = math.nan
-    if not (x >= 0 and t_x >= 0 and T >= t_x and shape > 0 and rate > 0 and r > 0 and alpha > 0 and s > 0 and beta > 0):
-        return
-    if math.isinf(x + T + shape + rate + r + alpha + s + beta) or math.isnan(log_intervals):
-        return
+    table: np.ndarray,
+) -> tuple[int, float]:
+    """Return how many nodes of log k there are, and their step; each is a row of ``table`` (LARGEST, COLUMNS).
+
+    A row holds log k, the log integrand, and what ``silence`` returns.
+    """
     since, b = T - t_x, beta + t_x
     middle = start(x, t_x, log_intervals, shape, rate, r, alpha)
     step = first_step(x, shape)
-    sums = np.empty(8)
-    largest = 0.0
-    for _ in range(12):
+    kept = np.empty(3)
+    count = 0
+    largest = -math.inf
+    for refined in range(12):
         centre = round(middle / step)
         first = math.exp(centre * step)
-        guess, kept = first_guess(first, r + first * x), np.empty(3)
-        sums[:] = 0.0
-        coarse = 0.0
-        largest = -math.inf
+        guess = first_guess(first, r + first * x)
+        kept[:] = guess
+        # The nodes of the step before are every other one of this.
+        earlier = count
         for side in (0, 1):
-            before = math.inf if side else -math.inf
+            before = -math.inf
             if side:
                 guess[:] = kept
             for i in range(3000):
                 j = centre - 1 - i if side else centre + i
+                if refined and j % 2 == 0:
+                    continue
+                if count == LARGEST:
+                    break
                 u = j * step
                 k = math.exp(u)
-                q, scale = r + k * x, alpha + k * t_x
-                log_c, alive, by_q, by_scale, by_b, by_s = silence(k, q, scale, b, s, since, guess)
-                if j == centre:
+                log_c, alive, by_q, by_scale, by_b, by_s = silence(
+                    k, r + k * x, alpha + k * t_x, b, s, since, guess
+                )
+                if i <= 1 and not side:
                     kept[:] = guess
                 value = log_intensity(u, x, t_x, log_intervals, shape, rate, r, alpha) + log_c
-                if value > largest:
-                    shrink = math.exp(largest - value) if largest > -math.inf else 0.0
-                    sums *= shrink
-                    coarse *= shrink
-                    largest = value
-                weight = math.exp(value - largest)
-                sums[0] += weight
-                if j % 2 == 0:
-                    coarse += weight
-                sums[1] += weight * alive
-                sums[2] += weight * k
-                sums[3] += weight * (q - by_scale) / scale
-                sums[4] += weight * (s - by_b) / b
-                sums[5] += weight * u
-                sums[6] += weight * (digamma(q) - math.log(scale) + by_q)
-                sums[7] += weight * by_s
-                if i > 1 and value < before and weight < NEGLIGIBLE * sums[0]:
+                row = table[count]
+                row[0], row[1], row[2], row[3], row[4] = u, value, log_c, alive, by_q
+                row[5], row[6], row[7] = by_scale, by_b, by_s
+                count += 1
+                largest = max(largest, value)
+                if (value < before or side) and value < largest + LOG_NEGLIGIBLE:
                     break
                 before = value
-        if abs(2.0 * coarse / sums[0] - 1.0) < COARSE:
+        total = coarse = 0.0
+        for i in range(count):
+            weight = math.exp(table[i, 1] - largest)
+            total += weight
+            if i < earlier or (refined == 0 and round(table[i, 0] / step) % 2 == 0):
+                coarse += weight
+        if abs(2.0 * coarse / total - 1.0) < COARSE or count == LARGEST:
             break
         step *= 0.5
-    total = sums[0]
-    log_prior = shape * math.log(rate) - math.lgamma(shape) - log_intervals
-    if x > 0:
-        log_prior -= math.lgamma(r)
-    out[0] = math.log(total * step) + largest + log_prior - s * math.log1p(t_x / beta)
-    for i in range(1, 8):
-        out[i] = sums[i] / total
+    return count, step
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def moments(
+    x: float, t_x: float, T: float, log_intervals: float,
+    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
+    table: np.ndarray, out: np.ndarray,
+) -> None:
+    """Write the log-likelihood and MOMENTS, the individual posterior means, of one customer into ``out`` (8)."""
+    out[:] = math.nan
+    if not usable(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta):
+        return
+    b = beta + t_x
+    count, step = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
+    largest = table[:count, 1].max()
+    out[:] = 0.0
+    for i in range(count):
+        u = table[i, 0]
+        k = math.exp(u)
+        q, scale = r + k * x, alpha + k * t_x
+        weight = math.exp(table[i, 1] - largest)
+        out[0] += weight
+        out[1] += weight * table[i, 3]
+        out[2] += weight * k
+        out[3] += weight * (q - table[i, 5]) / scale
+        out[4] += weight * (s - table[i, 6]) / b
+        out[5] += weight * u
+        out[6] += weight * (digamma(q) - math.log(scale) + table[i, 4])
+        out[7] += weight * table[i, 7]
+    total = out[0]
+    out /= total
     out[7] += digamma(s) - math.log(b)
+    constant = shape * math.log(rate) - math.lgamma(shape) - log_intervals - s * math.log1p(t_x / beta)
+    if x > 0:
+        constant -= math.lgamma(r)
+    out[0] = math.log(total * step) + largest + constant
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def usable(
+    x: float, t_x: float, T: float, log_intervals: float,
+    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
+) -> bool:
+    """Return whether history and parameters are possible and finite."""
+    positive = shape > 0 and rate > 0 and r > 0 and alpha > 0 and s > 0 and beta > 0
+    possible = x >= 0 and t_x >= 0 and T >= t_x
+    return positive and possible and math.isfinite(x + T + log_intervals + shape + rate + r + alpha + s + beta)
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -369,7 +414,11 @@ def moments_of_rows(
     """Return ``moments`` of each row of equally long arrays, one array each."""
     found = np.empty((8, x.size))
     row = np.empty(8)
+    table = np.empty((LARGEST, COLUMNS))
     for i in range(x.size):
-        moments(x[i], t_x[i], T[i], log_intervals[i], shape[i], rate[i], r[i], alpha[i], s[i], beta[i], row)
+        moments(
+            x[i], t_x[i], T[i], log_intervals[i],
+            shape[i], rate[i], r[i], alpha[i], s[i], beta[i], table, row,
+        )
         found[:, i] = row
     return found[0], found[1], found[2], found[3], found[4], found[5], found[6], found[7]

@@ -1,0 +1,179 @@
+"""Expected purchases and their counts for Gamma waits (``gamma_waits``), with the rates integrated out.
+
+Given k, the n-th purchase after T comes at an age Y (counted from t_x) with a density in which the rate lambda is
+integrated out, k Y / A ~ Gamma(n k) / Gamma(q), and given Y the first of the n waits is a Beta(k, (n - 1) k) share of
+it. It must outlast the silence D0 = T - t_x, and the lifetime must last until Y, so that
+
+    P(n-th purchase within t) = integral over Y in (D0, D0 + t) of
+        (1 + Y/b)^-s  f_nk(Y)  I_(1 - D0/Y)((n - 1) k, k)  /  C(k),
+
+averaged over k given the history. One integral a purchase, and no product of integrals: the incomplete beta function
+depends on (n k, k, D0/Y) alone and is tabulated once for all draws of the population. Sums over n are made term by
+term to STRIDE_FROM; beyond it by the trapezoidal rule with strides that are fractions of the width of the
+terms (they are smooth in n; error about 1e-5 of the sum).
+
+The nodes of Y belong to the row and the horizon: tanh-sinh on log(1 + y/c), exact at the power of y with which the
+density begins. Reached: about 1e-6 relative for horizons of the data's own length (tests).
+"""
+
+import math
+
+import numpy as np
+
+from bayes_clv.distributions.gamma_waits import (
+    COLUMNS,
+    LARGEST,
+    _compiled,
+    _fraction,
+    lattice,
+    usable,
+)
+
+POINTS = 41
+STRIDE_FROM = 24.0
+# The table of incomplete beta functions: nodes of log k on the finest lattice that it holds, purchases.
+FINEST = 0.05
+LOWEST, CELLS, COUNTS = -8.0, 280, 40
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def incomplete_beta(a: float, b: float, y: float) -> float:
+    """Return the regularised incomplete beta function I_y(a, b), a > 0, b > 0."""
+    if y >= 1.0:
+        return 1.0
+    if y <= 0.0:
+        return 0.0
+    log_front = a * math.log(y) + b * math.log1p(-y) - math.lgamma(a) - math.lgamma(b) + math.lgamma(a + b)
+    if y * (a + b + 2.0) < a + 1.0:
+        return math.exp(log_front) * _fraction(a, b, y, True)[0] / a
+    return 1.0 - math.exp(log_front) * _fraction(b, a, 1.0 - y, True)[0] / b
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _times(t: float, T: float, t_x: float, x: float, delta: float, time: np.ndarray, weight: np.ndarray) -> None:
+    """Write nodes in (0, t) and their weights; t may be infinite."""
+    scale = max(T / (x + 1.0), T - t_x)
+    if t == math.inf:
+        if not scale > 0:
+            scale = 1.0 / delta if delta > 0 else 1.0
+        for i in range(POINTS):
+            u = -3.4 + 6.8 * i / (POINTS - 1)
+            time[i] = scale * math.exp(0.5 * math.pi * math.sinh(u))
+            weight[i] = time[i] * 0.5 * math.pi * math.cosh(u) * 6.8 / (POINTS - 1)
+        return
+    scale = min(max(scale, 1e-3 * t), t) if scale > 0 else 0.05 * t
+    growth = math.log1p(t / scale)
+    for i in range(POINTS):
+        u = -3.0 + 6.0 * i / (POINTS - 1)
+        share = 1.0 / (1.0 + math.exp(-math.pi * math.sinh(u)))
+        # share (1 - share), without cancellation near 1.
+        both = share / (1.0 + math.exp(math.pi * math.sinh(u)))
+        time[i] = scale * math.expm1(growth * share)
+        weight[i] = both * math.pi * math.cosh(u) * 6.0 / (POINTS - 1) * growth * (scale + time[i])
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _of_one(
+    n: float, delta: float, x: float, t_x: float, T: float, log_intervals: float,
+    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
+    table: np.ndarray, time: np.ndarray, weight: np.ndarray, shares: np.ndarray, used: np.ndarray,
+) -> float:
+    """Return P(at least n purchases), or for n = 0 the sum over all n of the discounted purchases."""
+    since, b = T - t_x, beta + t_x
+    count, step = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
+    largest = table[:count, 1].max()
+    log_kept, log_ratio, log_rest = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
+    for c in range(POINTS):
+        log_kept[c] = -s * math.log1p((since + time[c]) / b) - delta * time[c] + math.log(weight[c])
+    found = total = 0.0
+    for i in range(count):
+        u = table[i, 0]
+        if table[i, 1] < largest - 17.0:
+            continue
+        k = math.exp(u)
+        q, scale = r + k * x, alpha + k * t_x
+        total += math.exp(table[i, 1] - largest)
+        per = math.exp(table[i, 1] - table[i, 2] - largest)
+        cell = round((u - LOWEST) / FINEST)
+        tabulated = 0 <= cell < CELLS and abs(LOWEST + cell * FINEST - u) < 1e-9
+        for c in range(POINTS):
+            age = since + time[c]
+            v = math.log(k * age / scale)
+            log_sum = math.log1p(math.exp(v)) if v < 35.0 else v
+            log_ratio[c] = k * (v - log_sum)
+            log_rest[c] = log_kept[c] - q * log_sum - math.log(age)
+        m = n if n > 0 else 1.0
+        before = 0.0
+        of_k = 0.0
+        for _ in range(5000):
+            following = 0.0
+            stride = 1.0
+            if n == 0:
+                if m >= STRIDE_FROM:
+                    widest = min(m / 12.0, 0.4 * math.sqrt(m / k + m * m / q))
+                    stride = max(1.0, 2.0 ** math.floor(math.log2(max(widest, 1.0))))
+            log_c = math.lgamma(m * k + q) - math.lgamma(m * k) - math.lgamma(q)
+            for c in range(POINTS):
+                log_term = log_c + m * log_ratio[c] + log_rest[c]
+                if log_term < -60.0:
+                    continue
+                share = 1.0
+                if m > 1 and since > 0:
+                    place = int(m) - 2
+                    if tabulated and place < COUNTS:
+                        share = shares[cell, place, c]
+                        if math.isnan(share):
+                            share = incomplete_beta((m - 1.0) * k, k, time[c] / (since + time[c]))
+                            shares[cell, place, c] = share
+                            used[0] = True
+                    else:
+                        share = incomplete_beta((m - 1.0) * k, k, time[c] / (since + time[c]))
+                following += math.exp(log_term) * share
+            if n > 0:
+                of_k = following
+                break
+            of_k += following * (0.5 * (before + stride) if before > 0 else 1.0)
+            # A trapezoid between unequal strides; the first terms are a sum.
+            before = stride
+            if following * m < 1e-11 * of_k or of_k == 0.0 and m > 3:
+                break
+            m += stride
+        found += per * of_k
+    return found / total
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def of_rows(columns: np.ndarray) -> np.ndarray:
+    """Return of each row of ``columns`` (row, 13) the expected discounted purchases, or P(at least n).
+
+    Columns: n (0 for the expectation), t, delta, x, t_x, T, log_intervals and the six parameters. Rows that share
+    the first seven in sequence share nodes and tables.
+    """
+    found = np.empty(columns.shape[0])
+    table = np.empty((LARGEST, COLUMNS))
+    time, weight = np.empty(POINTS), np.empty(POINTS)
+    shares = np.full((CELLS, COUNTS, POINTS), math.nan)
+    used = np.zeros(1, dtype=np.bool_)
+    last = np.full(5, math.nan)
+    for i in range(columns.shape[0]):
+        n, t, delta, x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta = columns[i]
+        found[i] = math.nan
+        if not (usable(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta) and t >= 0 and delta >= 0):
+            continue
+        if t == 0:
+            found[i] = 0.0
+            continue
+        if t == math.inf and delta == 0 and s <= 1:
+            found[i] = math.inf
+            continue
+        if t != last[0] or T != last[1] or t_x != last[2] or x != last[3] or delta != last[4]:
+            last[0], last[1], last[2], last[3], last[4] = t, T, t_x, x, delta
+            _times(t, T, t_x, x, delta, time, weight)
+            if used[0]:
+                shares[:] = math.nan
+                used[0] = False
+        found[i] = _of_one(
+            n, delta, x, t_x, T, log_intervals,
+            shape, rate, r, alpha, s, beta, table, time, weight, shares, used,
+        )
+    return found
