@@ -174,7 +174,7 @@ def _averaged(
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
     means = mean_over_draws(histories, posterior, quantities(posterior, length), threads=threads)
     return [histories.spread(mean, of_rows=True) for mean in means], {
         "units": "probability",

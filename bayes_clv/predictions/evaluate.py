@@ -296,7 +296,7 @@ def _closed_form_scores(
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
     thinned = known.thin(draws).of(matched)
-    histories = distinct_histories(purchase_history(matched) | thinned.columns)
+    histories = distinct_histories(purchase_history(matched, known.formulas) | thinned.columns)
     row = histories.spread(histories.row)
 
     def probabilities(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -314,7 +314,7 @@ def _closed_form_scores(
 def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.Dataset) -> None:
     """Refuse a posterior that does not give the future's purchases_expected of its first customers."""
     first = matched.isel({CUSTOMER: slice(5)})
-    some = [column[:, None] for column in purchase_history(first).values()]
+    some = [column[:, None] for column in purchase_history(first, known.formulas).values()]
     thinned = known.thin(EXPECTED_DRAWS).of(first)
     values = thinned.at(thinned.columns)
     expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some, **values)

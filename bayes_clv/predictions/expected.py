@@ -107,7 +107,7 @@ def _per_draw(
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
     refuse_too_large(
         posterior.size * customers.sizes[CUSTOMER],
         max_memory,
