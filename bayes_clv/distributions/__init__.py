@@ -7,8 +7,8 @@ Every family states its ``KIND`` (``"purchases"`` at any time, ``"spend"``, ``"o
 ``likelihood_terms`` and ``log_likelihood``, ``simulate``, and ``CHECKED`` with ``replicate`` (predictive checks). A
 purchase family has ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
-``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, whose last two numbers
-are read by the law of leaving that it names in ``LIFETIME`` (``lifetimes``); ``LATENT_MEANS`` names the results of
+``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, which is read by the
+law of leaving that it names in ``LIFETIME`` (``lifetimes``); ``LATENT_MEANS`` names the results of
 ``latent_means`` where dropout is no probability after a purchase. A spend family offers ``SPEND_RULE``, ``OCCASION``
 and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``), ``DENSITY`` (of what its likelihood is the density),
 ``simulate_spend``, ``latent_draws``, ``spend_state``, ``expected_spend``, ``population_mean_spend`` and
@@ -24,6 +24,8 @@ from bayes_clv.schema import InputError
 FAMILIES = {
     "bg_nbd": "bayes_clv.distributions.bg_nbd",
     "mbg_nbd": "bayes_clv.distributions.mbg_nbd",
+    "bg_cnbd_k": "bayes_clv.distributions.bg_cnbd_k",
+    "mbg_cnbd_k": "bayes_clv.distributions.mbg_cnbd_k",
     "nbd": "bayes_clv.distributions.nbd",
     "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
     "pareto_ggg": "bayes_clv.distributions.pareto_ggg",

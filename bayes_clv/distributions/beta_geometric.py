@@ -57,7 +57,7 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     return gamma_poisson.parameters(population) | shapes
 
 
-def _dropout_log_odds(
+def dropout_log_odds(
     xp: Any, first: int, x: Any, t_x: Any, T: Any, r: Any, alpha: Any, a: Any, b: Any
 ) -> Any:
     """Return the log odds of having dropped out by T, where c > 0; ``xp`` is numpy or pytensor.tensor.
@@ -84,7 +84,7 @@ def silence_term(params: Mapping[str, Any], first: int, x: Any, t_x: Any, T: Any
     """
     import pytensor.tensor as pt
 
-    log_odds = _dropout_log_odds(pt, first, x, t_x, T, *double_tensors(params, *PARAMETERS))
+    log_odds = dropout_log_odds(pt, first, x, t_x, T, *double_tensors(params, *PARAMETERS))
     return pt.switch(pt.gt(x + first, 0), pt.softplus(log_odds), 0.0)
 
 
@@ -104,12 +104,17 @@ def simulate(
     """
     T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(T, r, alpha, a, b))
     counts = gamma_poisson.simulate_counts(rng, T, r, alpha)
+    frequency = np.minimum(counts, last_toss(rng, a, b) - first).astype(np.int64)
+    return frequency, gamma_poisson.simulate_recency(rng, T, counts, frequency)
+
+
+def last_toss(rng: np.random.Generator, a: Array, b: Array) -> Array:
+    """Return which toss of its coin ends each customer: geometric from 1, its probability Beta(a, b)."""
     dropout = rng.beta(a, b)
     # The geometric by inversion, because dropout may round to 0 (no end) or to 1 (the first toss).
     with np.errstate(divide="ignore", over="ignore"):
-        last_toss = np.ceil(rng.standard_exponential(T.shape) / -np.log1p(-dropout))
-    frequency = np.minimum(counts, np.maximum(last_toss, 1.0) - first).astype(np.int64)
-    return frequency, gamma_poisson.simulate_recency(rng, T, counts, frequency)
+        toss: Array = np.ceil(rng.standard_exponential(a.shape) / -np.log1p(-dropout))
+    return np.maximum(toss, 1.0)
 
 
 def probability_alive(
@@ -127,7 +132,7 @@ def probability_alive(
     Through the log odds, which stay finite where ((alpha + T) / (alpha + t_x))^(r + x) overflows.
     """
     x, t_x, T, r, alpha, a, b = float_arrays(x, t_x, T, r, alpha, a, b)
-    alive = special.expit(-_dropout_log_odds(np, first, x, t_x, T, r, alpha, a, b))
+    alive = special.expit(-dropout_log_odds(np, first, x, t_x, T, r, alpha, a, b))
     return np.where(x + first > 0, alive, 1.0)
 
 
@@ -213,7 +218,7 @@ def purchases_pmf(n: ArrayLike, t: ArrayLike, state: State) -> Array:
     tau = t / scale
     some = np.maximum(n, 1.0)
     ended = gamma_poisson.count_at_least(some + 1, k, tau) * a / (a + big_b + (some - 1))
-    positive = _survived(some - 1, a, big_b) * (gamma_poisson.count_pmf(some, k, tau) + ended)
+    positive = survived(some - 1, a, big_b) * (gamma_poisson.count_pmf(some, k, tau) + ended)
     none = gamma_poisson.count_pmf(0.0, k, tau)
     return np.where(n > 0, alive * positive, alive * none + (1 - alive))
 
@@ -228,7 +233,7 @@ def purchases_at_least(n: ArrayLike, t: ArrayLike, state: State) -> Array:
     alive, k, scale, a, big_b = state
     some = np.maximum(n, 1.0)
     reached = gamma_poisson.count_at_least(some, k, t / scale)
-    return np.where(n > 0, alive * _survived(some - 1, a, big_b) * reached, 1.0)
+    return np.where(n > 0, alive * survived(some - 1, a, big_b) * reached, 1.0)
 
 
 def discounted_residual_transactions(discount_rate: ArrayLike, state: State) -> Array:
@@ -242,7 +247,7 @@ def discounted_residual_transactions(discount_rate: ArrayLike, state: State) -> 
     return alive * while_alive
 
 
-def _survived(tosses: Array, a: Array, big_b: Array) -> Array:
+def survived(tosses: Array, a: Array, big_b: Array) -> Array:
     """Return (B)_n / (a + B)_n, the probability of surviving n tosses to come."""
-    survived: Array = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
-    return survived
+    share: Array = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
+    return share

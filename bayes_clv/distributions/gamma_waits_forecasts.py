@@ -103,7 +103,7 @@ def _of_one(
             log_ratio[c] = k * (v - log_sum)
             log_rest[c] = log_kept[c] - q * log_sum - math.log(age)
         m = n if n > 0 else 1.0
-        before = 0.0
+        before = one_back = two_back = 0.0
         of_k = 0.0
         for _ in range(5000):
             following = 0.0
@@ -133,8 +133,11 @@ def _of_one(
                 of_k = following
                 break
             of_k += following * (0.5 * (before + stride) if before > 0 else 1.0)
-            # A trapezoid between unequal strides; the first terms are a sum.
-            before = stride
+            if stride > before > 0:
+                # Trapezoids of unequal strides differ from the sum by (stride^2 - before^2) / 12 of the slope here.
+                slope = (1.5 * following - 2.0 * one_back + 0.5 * two_back) / before
+                of_k += (stride * stride - before * before) / 12.0 * slope
+            before, two_back, one_back = stride, one_back, following
             if following * m < 1e-11 * of_k or of_k == 0.0 and m > 3:
                 break
             m += stride

@@ -1,7 +1,7 @@
 """When a customer may leave: the laws a family names in ``LIFETIME``, and what each gives to those who ask.
 
-``future_state`` of a purchase family is (probability alive, k, scale, a, b): given alive at T the purchase rate is
-Gamma(k, rate scale), independent of the rest. What a and b say is the law:
+``future_state`` of a purchase family is (probability alive, k, scale, a, b) and whatever else its law asks for: given
+alive at T the purchase rate is Gamma(k, rate scale), independent of the rest. What a and b say is the law:
 
 after_purchase
     A customer leaves only by a purchase, with the same probability p after each, p ~ Beta(a, b); a = 0 is never.
@@ -16,6 +16,10 @@ individual
     of one who has left. They are drawn jointly given each draw of the population, and the next purchase happens where
     first_wait <= lifetime. In place of ``future_state`` it offers ``discounted_purchases(t, discount_rate, *history,
     **params)``, the expected purchases in (T, T + t], each discounted from the time it occurs.
+after_kth_phase
+    As after_purchase, but a purchase comes with every n-th phase only, and the Gamma is of the phases' rate. Two more
+    numbers: n, the same in every draw, and z, the silence since the last purchase over the scale, by which the phases
+    since then are weighted (``erlang_phases``).
 
 Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
 history (expected purchases, counts, survival) it says itself.
@@ -25,7 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from bayes_clv.distributions import discounted, gamma_lifetime
+from bayes_clv.distributions import discounted, erlang_residual, gamma_lifetime
 from bayes_clv.distributions.arrays import Array
 
 
@@ -36,14 +40,17 @@ class Lifetime:
     Attributes
     ----------
     discounted_purchases : callable
-        ``(k, scale, a, b, horizon, discount, same_shape)``: expected purchases to the horizon, each discounted
+        ``(k, scale, a, b, ..., horizon, discount, same_shape)``: expected purchases to the horizon, each discounted
         from the time it occurs, for arrays of one shape (row, draw); ``same_shape`` as in ``discounted``.
     shortest_time : callable
-        ``(k, scale, a, b)``: the time on which expected purchases first bend.
+        ``(k, scale, a, b, ...)``: the time on which expected purchases first bend.
+    of_recency : bool
+        Whether the state of a customer alive depends on recency, and not on frequency and T alone.
     """
 
     discounted_purchases: Callable[..., Array]
-    shortest_time: Callable[[Array, Array, Array, Array], Array]
+    shortest_time: Callable[..., Array]
+    of_recency: bool = False
 
 
 # The law of families that draw each customer's future; it reads no state, and is not among LIFETIMES.
@@ -53,6 +60,9 @@ INDIVIDUAL = "individual"
 LIFETIMES = {
     "after_purchase": Lifetime(discounted.discounted_purchases, lambda k, scale, a, b: scale),
     "continuous": Lifetime(gamma_lifetime.discounted_purchases, lambda k, scale, a, b: b),
+    "after_kth_phase": Lifetime(
+        erlang_residual.discounted_purchases, lambda k, scale, a, b, n, z: scale / 2, of_recency=True
+    ),
 }
 
 

@@ -9,6 +9,9 @@ Both averages are trapezoidal sums, in log g and logit p: the integrand is analy
 line, so that the sums converge exponentially in the step, and all terms are positive. The nodes of g serve
 every node of p. A tail p^a or (1 - p)^B too slow to follow is a geometric series, summed whole.
 
+Where purchases come every k phases (``erlang_residual``) the average over p is of the same form with other nodes: of
+weight / (stay + leave p), so that the sum over p is written once.
+
 Rejected: integrating discounted E[Y(t)] over t (as long, with 50 times the cost a node), and the incomplete
 Gamma function of the average over g, whose series has removable singularities at every whole k.
 """
@@ -28,11 +31,11 @@ REACH = 33.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})  # type: ignore[untyped-decorator]
-def _mean_over_g(weight_g: np.ndarray, g: np.ndarray, count: int, discount: float, p: float) -> float:
-    """Return the sum of weight * g / (discount + g p), where ``weight_g`` is weight * g."""
+def _mean_over_g(weight: np.ndarray, stay: np.ndarray, leave: np.ndarray, count: int, p: float) -> float:
+    """Return the sum of weight / (stay + leave p); for Poisson purchases weight * g / (discount + g p)."""
     total = 0.0
     for j in range(count):
-        total += weight_g[j] / (discount + g[j] * p)
+        total += weight[j] / (stay[j] + leave[j] * p)
     return total
 
 
@@ -68,6 +71,25 @@ def _gamma_nodes(k: float, discount: float) -> tuple[np.ndarray, np.ndarray, int
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _average(k: float, discount: float, a: float, big_b: float) -> float:
     g, weight_g, count = _gamma_nodes(k, discount)
+    return float(average_over_p(weight_g, np.full(count, discount), g, g, count, k, discount, a, big_b))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def average_over_p(
+    weight: np.ndarray,
+    stay: np.ndarray,
+    leave: np.ndarray,
+    g: np.ndarray,
+    count: int,
+    k: float,
+    discount: float,
+    a: float,
+    big_b: float,
+) -> float:
+    """Return the mean over p ~ Beta(a, B) of the sum of weight / (stay + leave p).
+
+    ``stay`` is at least ``leave * discount / g``, and the sum at p = 0 at most ``k / discount``.
+    """
     highest = 0.0
     for j in range(count):
         highest = max(highest, g[j])
@@ -89,7 +111,7 @@ def _average(k: float, discount: float, a: float, big_b: float) -> float:
             log_p = -log1p_e if u > 0 else u - log1p_e
             log_q = -u - log1p_e if u > 0 else -log1p_e
             log_weight = a * log_p + big_b * log_q - log_beta
-            value = math.exp(log_weight) * _mean_over_g(weight_g, g, count, discount, p)
+            value = math.exp(log_weight) * _mean_over_g(weight, stay, leave, count, p)
             if side == 0:
                 if u < left_end:
                     total += value / -math.expm1(-a * step)

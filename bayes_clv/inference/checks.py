@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.inference.choice import Choice
+
 RHAT_MAX = 1.01
 ESS_PER_CHAIN = 100
 BFMI_MIN = 0.3
@@ -94,6 +96,12 @@ def diagnose_laplace(report: dict[str, float]) -> dict[str, Any]:
             "posterior is not close enough to its Laplace approximation. Use method='nuts'."
         )
     return {"passed": not problems, "problems": problems, **report}
+
+
+def with_choice(report: dict[str, Any], choice: Choice, largest: int) -> dict[str, Any]:
+    """Return the report with the numbers of a whole quantity's choice, and what is doubtful about it."""
+    problems = [*report["problems"], *choice.problems(largest)]
+    return report | {"passed": not problems, "problems": problems} | choice.report()
 
 
 def diagnose_mode(report: dict[str, float]) -> dict[str, Any]:

@@ -319,7 +319,8 @@ def learn_effects(
 
     Raises InputError for a process or quantity that the family does not have, and for columns that cannot be used.
     """
-    grouping = groups if isinstance(groups, Mapping) else dict.fromkeys(family.QUANTITIES, groups or [])
+    varying = [name for name, quantity in family.QUANTITIES.items() if not quantity.whole]
+    grouping = groups if isinstance(groups, Mapping) else dict.fromkeys(varying, groups or [])
     acting: dict[str, tuple[list[str], list[str]]] = {}
     for place, given in ((0, covariates or {}), (1, grouping)):
         for target, columns in given.items():
@@ -350,9 +351,11 @@ def learn_effects(
 
 def _quantity(family: ModuleType, target: str) -> str:
     quantity = family.PROCESSES.get(target, target)
+    if quantity in family.QUANTITIES and family.QUANTITIES[quantity].whole:
+        raise InputError(f"{quantity!r} is one whole number for all customers: no column can act on it.")
     if quantity not in family.QUANTITIES:
         processes = ", ".join(f"{name!r} ({what})" for name, what in family.PROCESSES.items())
-        others = ", ".join(repr(name) for name in family.QUANTITIES)
+        others = ", ".join(repr(name) for name, each in family.QUANTITIES.items() if not each.whole)
         raise InputError(
             f"{family.NAME} has nothing called {target!r} for a column to act on. Name a process, {processes}, or a "
             f"quantity: {others}."

@@ -15,6 +15,7 @@ import xarray as xr
 from bayes_clv.distributions import family as find_family
 from bayes_clv.distributions.quantities import Prior, resolve, starting_point
 from bayes_clv.inference import checks, methods, predictive
+from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
 from bayes_clv.inference.observed import checkable, checked_customers, observed
@@ -34,7 +35,7 @@ def fit(
     method: str = "nuts",
     covariates: Mapping[str, ColumnNames] | None = None,
     groups: Mapping[str, ColumnNames] | ColumnNames | None = None,
-    priors: Mapping[str, Prior] | str | None = None,
+    priors: Mapping[str, Prior | float] | str | None = None,
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -48,7 +49,9 @@ def fit(
     ----------
     family : str
         Purchases at any time: ``"bg_nbd"``, ``"mbg_nbd"`` (a customer may leave after the first purchase too),
-        ``"pareto_nbd"`` (and at any time) or ``"nbd"`` (nobody leaves: the baseline). Spend per occasion, of customers
+        ``"pareto_nbd"`` (and at any time) or ``"nbd"`` (nobody leaves: the baseline); ``"bg_cnbd_k"`` and
+        ``"mbg_cnbd_k"``, in which times between purchases are as even as k says, of customers with ``log_intervals``
+        (``summarize(..., regularity=True)``). Spend per occasion, of customers
         with at least one repeat occasion and a positive mean spend: ``"gamma_gamma"``, or ``"lognormal_spend"``
         where every repeat occasion was paid. Purchases at discrete opportunities: ``"bg_bb"``. Contracts:
         ``"shifted_beta_geometric"`` or ``"beta_discrete_weibull"``.
@@ -72,7 +75,9 @@ def fit(
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
         coefficients (``purchase_coefficient``; Normal(0, 1)) and of the groups' standard deviations
-        (``purchase_channel_sd``; HalfNormal(0.5)).
+        (``purchase_channel_sd``; HalfNormal(0.5)). A plain number fixes a quantity there: ``{"k": 2}``,
+        ``{"population_dropout": 0.1}``. A k that is not fixed is chosen by its evidence, before the fit and without
+        covariates and groups; ``diagnostics`` hold the evidence of each.
     draws, tune, chains : int
         Draws kept and warm-up draws of each chain. ``laplace`` makes ``draws * chains`` independent draws.
     seed : int
@@ -150,7 +155,10 @@ def fit(
     from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
 
     start = starting_point(module.QUANTITIES, scale)
-    model, names = build_model(module, rows, count, resolved, start, effects, profiles)
+    choices = choose(module, rows, count, resolved, start, likelihood=method == "mode")
+    fixed = settled(resolved, choices)
+    built = build_model(module, rows, count, fixed, start, effects, profiles)
+    model, names = built.graph, built.names
     report: dict[str, Any]
     if method == "nuts":
         posterior, stats = methods.nuts(
@@ -167,7 +175,9 @@ def fit(
         posterior, stats, report = methods.laplace(model, names, draws=draws, chains=chains, seed=seed)
     else:
         posterior, stats, report = methods.mode(model, names)
-    posterior = described(posterior, module, dataset.attrs.get("time_unit", UNSTATED), effects)
+    posterior = described(
+        built.with_constants(posterior), module, dataset.attrs.get("time_unit", UNSTATED), effects
+    )
 
     row = np.arange(count.size)
     seen = xr.Dataset(
@@ -180,14 +190,16 @@ def fit(
         report = checks.diagnose_laplace(report)
     else:
         report = checks.diagnose_mode(report)
+    for name, choice in choices.items():
+        report = checks.with_choice(report, choice, int(dict(resolved[name].arguments)["upper"]))
 
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     if {"prior", "prior_predictive"} & set(include):
         forwards = model
         if effects is not None and effects.labels:
-            forwards, _ = build_model(module, rows, count, resolved, start, effects, profiles, anchored=False)
-        included["prior"] = predictive.prior_draws(forwards, names, prior_rng)
+            forwards = build_model(module, rows, count, fixed, start, effects, profiles, anchored=False).graph
+        included["prior"] = built.with_constants(predictive.prior_draws(forwards, names, prior_rng))
     if {"prior_predictive", "posterior_predictive"} & set(include):
         columns = checkable(family, data)
         classes = predictive.observed_classes(module.CHECKED, columns[module.CHECKED])

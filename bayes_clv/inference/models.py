@@ -6,10 +6,14 @@ evaluated from the same terms afterwards, on request.
 
 With covariates or groups the rows have a column ``profile`` too, and each term is evaluated on the distinct rows
 of its own columns and the profile, with the parameters of the profile (``effects``).
+
+What is fixed (a plain number in ``priors=``, a whole number that the data chose) is a number in the graph and no
+variable of the model: a sampler's checks know only what varies. ``Built.constants`` goes into the posterior afterwards.
 """
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -18,10 +22,26 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from bayes_clv.distributions.quantities import Prior, Quantity
+from bayes_clv.distributions.quantities import Prior, Quantity, fixed_values
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.inference.reduction import Columns, distinct_rows, select
 from bayes_clv.schema import InputError
+
+
+@dataclass(frozen=True)
+class Built:
+    """A PyMC model, the names of its variables to keep, and what is constant: equal in every draw."""
+
+    graph: pm.Model
+    names: list[str]
+    constants: dict[str, float]
+
+    def with_constants(self, draws: xr.Dataset) -> xr.Dataset:
+        """Return the draws with the constants as variables of the same dimensions."""
+        shape = (draws.sizes["chain"], draws.sizes["draw"])
+        return draws.assign(
+            {name: (("chain", "draw"), np.full(shape, value)) for name, value in self.constants.items()}
+        )
 
 
 def build_model(
@@ -34,26 +54,38 @@ def build_model(
     profiles: Profiles | None = None,
     *,
     anchored: bool = True,
-) -> tuple[pm.Model, list[str]]:
-    """Return the PyMC model of the distinct rows, and the names of the variables to keep.
+    values: Mapping[str, Any] | None = None,
+) -> Built:
+    """Return the PyMC model of the distinct rows.
 
     ``start`` gives a value of each quantity on the data's scale, where a flat prior has none of its own. With
     ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts. The posterior does not depend
-    on ``anchored`` (see ``_anchored``), but only a model without it can be drawn from forwards.
+    on ``anchored`` (see ``_anchored``), but only a model without it can be drawn from forwards. ``values`` are tensors
+    of quantities that are no random variables.
     """
     with pm.Model(coords=None if effects is None else effects.coords()) as model:
         acting = {} if effects is None else _effect_variables(effects, priors)
         offsets = {} if effects is None or not anchored else effects.offsets(acting)
-        population = population_variables(family, priors, start, offsets)
+        population = population_variables(family, priors, start, offsets, values)
         parameters = recorded_parameters(family, population)
-        kept = list(dict.fromkeys([*family.PARAMETERS, *population]))
+        found = {name: parameters[name] for name in family.PARAMETERS} | population
+        if all(_is_number(value) for value in population.values()):
+            raise InputError(
+                "Every quantity is fixed, so that there is nothing to fit. Leave one to the data."
+            )
+        constants = {name: float(value) for name, value in found.items() if _is_number(value)}
+        kept = [name for name in found if name not in constants and name not in (values or {})]
         if effects is not None and profiles is not None:
             import pytensor.tensor as pt
 
             parameters = effects.parameters(pt, family, population | acting, profiles.design, profiles.place)
             kept += effects.dims()
         pm.Potential("reduced_log_likelihood", reduced_log_likelihood(family, parameters, rows, count))
-    return model, kept
+    return Built(model, kept, constants)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | np.floating)
 
 
 def population_variables(
@@ -61,11 +93,18 @@ def population_variables(
     priors: Mapping[str, Prior],
     start: Mapping[str, float],
     offsets: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Put the population quantities into the model in context; those with ``offsets`` are anchored to them."""
+    """Put the population quantities into the model in context; those with ``offsets`` are anchored to them.
+
+    A fixed one is a number, and one of ``values`` what it is there.
+    """
     offsets = offsets or {}
+    known = {name: np.float64(value) for name, value in fixed_values(priors).items()} | dict(values or {})
     return {
-        name: _anchored(name, priors[name], quantity, start[name], offsets[name])
+        name: known[name]
+        if name in known
+        else _anchored(name, priors[name], quantity, start[name], offsets[name])
         if name in offsets
         else _variable(name, priors[name], quantity, start[name])
         for name, quantity in family.QUANTITIES.items()
@@ -76,7 +115,7 @@ def recorded_parameters(family: ModuleType, population: Mapping[str, Any]) -> di
     """Return the family's parameters, as deterministics of the model in context where they are not quantities."""
     parameters: dict[str, Any] = family.parameters(population)
     for name in family.PARAMETERS:
-        if name not in population:
+        if name not in population and not _is_number(parameters[name]):
             parameters[name] = pm.Deterministic(name, parameters[name])
     return parameters
 
@@ -120,6 +159,8 @@ def of_rows(parameters: Mapping[str, Any], profile: np.ndarray | None) -> Mappin
 
 
 def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
+    if quantity.whole:
+        raise ValueError(f"{name} is a whole number: it is fixed or chosen before the model is built.")
     if prior.distribution == "Flat":
         if np.isinf(quantity.upper):
             return pm.HalfFlat(name, initval=start)

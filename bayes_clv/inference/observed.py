@@ -199,6 +199,11 @@ def _require(module: ModuleType, family: str, dataset: xr.Dataset) -> None:
             f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. Summarize the orders "
             "with summarize(..., log_spend=True), or add the columns."
         )
+    if "log_intervals" in missing[:1]:
+        raise InputError(
+            f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack 'log_intervals'. Summarize the "
+            "orders with summarize(..., regularity=True), or add the column."
+        )
     if missing:
         raise InputError(
             f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. "

@@ -135,6 +135,8 @@ def prior_sensitivity(posterior: xr.DataTree) -> "pd.DataFrame":
     # One number a draw, that of all customers: rows alone would be a likelihood of fewer of them.
     total = (pointwise[name] * posterior["observed_data"]["count"]).sum("row").expand_dims(base=1)
     group = posterior["posterior"].to_dataset()
+    # What is fixed does not move.
+    group = group[[name for name, values in group.data_vars.items() if float(values.std()) > 0]]
     # A LogNormal prior is a Normal of the logarithm, and that is what is raised to a power.
     stated = json.loads(str(posterior.attrs["priors"]))
     density = {

@@ -75,6 +75,16 @@ _KNOWN = (
         ("Fit with method='nuts'.", "Give less wide priors."),
     ),
     (
+        "was chosen with a posterior probability",
+        "How regular the timing is stays open, and no interval holds that uncertainty.",
+        ("Fit the runner-up too, priors={'k': ...}, and compare the forecasts.", "Observe longer."),
+    ),
+    (
+        "is the largest that was tried",
+        "The data would take a more regular timing than was allowed.",
+        ("Give priors={'k': Prior('DiscreteUniform', lower=1, upper=...)} with a larger end.",),
+    ),
+    (
         "tree depth",
         "Sampling was slow; the draws are right.",
         ("Nothing has to be done; more customers or a less wide prior speed it up.",),

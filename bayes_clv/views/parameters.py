@@ -28,7 +28,11 @@ def _names(posterior: xr.DataTree) -> list[str]:
             f"The posterior has {group.sizes['draw']} draw(s) a chain: a point, which has no distribution to plot. "
             "Fit with method='nuts' or method='laplace'."
         )
-    names = [str(n) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
+    names = [
+        str(n)
+        for n, v in group.data_vars.items()
+        if set(v.dims) == {"chain", "draw"} and not rename.is_constant(v)
+    ]
     return [rename.safe_name(name) for name in names if name not in rename.AUXILIARY]
 
 

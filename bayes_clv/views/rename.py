@@ -35,6 +35,11 @@ def symbol(name: str) -> str:
     return GREEK.get(plain, plain.replace("_", " "))
 
 
+def is_constant(values: xr.DataArray) -> bool:
+    """Return whether a variable is one number in all of several draws: fixed, and nothing to plot."""
+    return values.size > 1 and bool((values == values.max()).all())
+
+
 def for_arviz(tree: xr.DataTree) -> xr.DataTree:
     """Return the tree with the names that collide with ArviZ's plot arguments changed in every group."""
     renamed = {}

@@ -456,7 +456,7 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
     if sampled:
         found = az.summary(
             rename.for_arviz(tree),
-            var_names=[rename.safe_name(n) for n in names],
+            var_names=[rename.safe_name(n) for n in names if not rename.is_constant(group[n])],
             kind="diagnostics",
             round_to="none",
         )
@@ -473,7 +473,9 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
             tables.cell(str(described.get("units", ""))),
         ]
         row += [tables.cell(float(v)) for v in (draws.mean(), spread, low, median, high)]
-        if found is not None:
+        if found is not None and rename.is_constant(group[name]):
+            row += [tables.cell("fixed"), tables.cell(""), tables.cell("")]
+        elif found is not None:
             line = found.loc[rename.safe_name(name)]
             row += [
                 tables.cell(float(line["ess_bulk"])),
@@ -512,6 +514,10 @@ _DIAGNOSTICS = {
     "divergences": "divergent transitions (0 is right)",
     "max_treedepth_reached": "transitions at the maximum tree depth",
     "bfmi_min": "smallest BFMI (above 0.3: the tails are explored)",
+    "k_tried": "phases k that were tried",
+    "k_log_evidence": "log evidence of each k",
+    "k_log_likelihood": "log likelihood of each k",
+    "k_probability": "posterior probability of the k chosen (above 0.95)",
     "pareto_k": "Pareto k (below its threshold: the approximation holds)",
     "pareto_k_threshold": "threshold of Pareto k",
 }
