@@ -134,6 +134,7 @@ def _run_into(
     seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
     with stages.stage("read orders, one row per customer"):
         from bayes_clv.customers import summarize
+        from bayes_clv.distributions import family
         from bayes_clv.valuation.value import checked_cost
 
         customers = summarize(
@@ -145,6 +146,7 @@ def _run_into(
             date=settings.date,
             spend=settings.spend,
             on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+            regularity="log_intervals" in family(settings.family).OBSERVED,
         )
         horizon = settings.horizon
         if horizon is None:

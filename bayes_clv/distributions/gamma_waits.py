@@ -36,7 +36,14 @@ LARGEST, COLUMNS = 4000, 8
 STEP = 0.4
 # How many nodes are enough up to which range of v.
 RANGES = (
-    (2.0, 14), (4.0, 20), (7.0, 22), (10.0, 24), (14.0, 27), (20.0, 30), (28.0, 36), (math.inf, 48),
+    (2.0, 14),
+    (4.0, 20),
+    (7.0, 22),
+    (10.0, 24),
+    (14.0, 27),
+    (20.0, 30),
+    (28.0, 36),
+    (math.inf, 48),
 )
 _LIMITS = np.array([limit for limit, _ in RANGES])
 _COUNTS = np.array([count for _, count in RANGES])
@@ -44,7 +51,13 @@ _NODES, _WEIGHTS = rules([count for _, count in RANGES])
 
 # What ``moments`` returns after the log-likelihood.
 MOMENTS = (
-    "alive", "mean_k", "mean_rate", "mean_dropout", "mean_log_k", "mean_log_rate", "mean_log_dropout",
+    "alive",
+    "mean_k",
+    "mean_rate",
+    "mean_dropout",
+    "mean_log_k",
+    "mean_log_rate",
+    "mean_log_dropout",
 )
 
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -99,9 +112,7 @@ def _fraction(a: float, b: float, x: float, by_a: bool) -> tuple[float, float]:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _tail(
-    q: float, k: float, v: float, log_beta: float, psi: float
-) -> tuple[float, float]:
+def _tail(q: float, k: float, v: float, log_beta: float, psi: float) -> tuple[float, float]:
     """Return log P(Gamma(k) / Gamma(q) > e^v) and its slope in q; ``psi`` is that of log B(k, q) in q."""
     log_y = -(math.log1p(math.exp(v)) if v < 35.0 else v)
     log_z = v + log_y
@@ -300,8 +311,16 @@ def first_step(x: float, shape: float) -> float:
 
 @_compiled  # type: ignore[untyped-decorator]
 def lattice(
-    x: float, t_x: float, T: float, log_intervals: float,
-    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
+    x: float,
+    t_x: float,
+    T: float,
+    log_intervals: float,
+    shape: float,
+    rate: float,
+    r: float,
+    alpha: float,
+    s: float,
+    beta: float,
     table: np.ndarray,
 ) -> tuple[int, float]:
     """Return how many nodes of log k there are, and their step; each is a row of ``table`` (LARGEST, COLUMNS).
@@ -361,9 +380,18 @@ def lattice(
 
 @_compiled  # type: ignore[untyped-decorator]
 def moments(
-    x: float, t_x: float, T: float, log_intervals: float,
-    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
-    table: np.ndarray, out: np.ndarray,
+    x: float,
+    t_x: float,
+    T: float,
+    log_intervals: float,
+    shape: float,
+    rate: float,
+    r: float,
+    alpha: float,
+    s: float,
+    beta: float,
+    table: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     """Write the log-likelihood and MOMENTS, the individual posterior means, of one customer into ``out`` (8)."""
     out[:] = math.nan
@@ -397,19 +425,37 @@ def moments(
 
 @_compiled  # type: ignore[untyped-decorator]
 def usable(
-    x: float, t_x: float, T: float, log_intervals: float,
-    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
+    x: float,
+    t_x: float,
+    T: float,
+    log_intervals: float,
+    shape: float,
+    rate: float,
+    r: float,
+    alpha: float,
+    s: float,
+    beta: float,
 ) -> bool:
     """Return whether history and parameters are possible and finite."""
     positive = shape > 0 and rate > 0 and r > 0 and alpha > 0 and s > 0 and beta > 0
     possible = x >= 0 and t_x >= 0 and T >= t_x
-    return positive and possible and math.isfinite(x + T + log_intervals + shape + rate + r + alpha + s + beta)
+    return (
+        positive and possible and math.isfinite(x + T + log_intervals + shape + rate + r + alpha + s + beta)
+    )
 
 
 @_compiled  # type: ignore[untyped-decorator]
 def moments_of_rows(
-    x: np.ndarray, t_x: np.ndarray, T: np.ndarray, log_intervals: np.ndarray,
-    shape: np.ndarray, rate: np.ndarray, r: np.ndarray, alpha: np.ndarray, s: np.ndarray, beta: np.ndarray,
+    x: np.ndarray,
+    t_x: np.ndarray,
+    T: np.ndarray,
+    log_intervals: np.ndarray,
+    shape: np.ndarray,
+    rate: np.ndarray,
+    r: np.ndarray,
+    alpha: np.ndarray,
+    s: np.ndarray,
+    beta: np.ndarray,
 ) -> tuple[np.ndarray, ...]:
     """Return ``moments`` of each row of equally long arrays, one array each."""
     found = np.empty((8, x.size))
@@ -417,8 +463,18 @@ def moments_of_rows(
     table = np.empty((LARGEST, COLUMNS))
     for i in range(x.size):
         moments(
-            x[i], t_x[i], T[i], log_intervals[i],
-            shape[i], rate[i], r[i], alpha[i], s[i], beta[i], table, row,
+            x[i],
+            t_x[i],
+            T[i],
+            log_intervals[i],
+            shape[i],
+            rate[i],
+            r[i],
+            alpha[i],
+            s[i],
+            beta[i],
+            table,
+            row,
         )
         found[:, i] = row
     return found[0], found[1], found[2], found[3], found[4], found[5], found[6], found[7]

@@ -41,7 +41,9 @@ LOG_LEFT_OUT = -20.0
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _chord(rng: np.random.Generator, u: np.ndarray, value: np.ndarray, mass: np.ndarray) -> tuple[float, float]:
+def _chord(
+    rng: np.random.Generator, u: np.ndarray, value: np.ndarray, mass: np.ndarray
+) -> tuple[float, float]:
     """Return a draw from the piecewise exponential exp(value) through sorted nodes u, and its log density.
 
     ``mass`` (node - 1) are the cumulated masses of the cells.
@@ -158,9 +160,19 @@ def _truncated(
 
 @_compiled  # type: ignore[untyped-decorator]
 def _composed(
-    rng: np.random.Generator, x: float, t_x: float, T: float, log_intervals: float,
-    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
-    table: np.ndarray, out: np.ndarray,
+    rng: np.random.Generator,
+    x: float,
+    t_x: float,
+    T: float,
+    log_intervals: float,
+    shape: float,
+    rate: float,
+    r: float,
+    alpha: float,
+    s: float,
+    beta: float,
+    table: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     """Write what ``draw`` does, by composition."""
     since, b = T - t_x, beta + t_x
@@ -206,9 +218,19 @@ def _composed(
 
 @_compiled  # type: ignore[untyped-decorator]
 def draw(
-    rng: np.random.Generator, x: float, t_x: float, T: float, log_intervals: float,
-    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
-    table: np.ndarray, out: np.ndarray,
+    rng: np.random.Generator,
+    x: float,
+    t_x: float,
+    T: float,
+    log_intervals: float,
+    shape: float,
+    rate: float,
+    r: float,
+    alpha: float,
+    s: float,
+    beta: float,
+    table: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     """Write (alive 1 or 0, k, lambda, mu, wait for the next purchase after T, lifetime after T) into ``out`` (6).
 
@@ -255,8 +277,16 @@ def draw_rows(rng: np.random.Generator, columns: np.ndarray) -> np.ndarray:
 
 @_compiled  # type: ignore[untyped-decorator]
 def _live(
-    rng: np.random.Generator, T: float, shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
-    limit: int, age: np.ndarray,
+    rng: np.random.Generator,
+    T: float,
+    shape: float,
+    rate: float,
+    r: float,
+    alpha: float,
+    s: float,
+    beta: float,
+    limit: int,
+    age: np.ndarray,
 ) -> tuple[int, float, float]:
     """Return (purchases, age at the last, sum of log intervals) of a new customer; write ages while they fit."""
     k = max(rng.standard_gamma(shape) / rate, 1e-300)

@@ -29,11 +29,12 @@ from bayes_clv.distributions.gamma_waits import (
     usable,
 )
 
-POINTS = 41
+POINTS = 33
 STRIDE_FROM = 24.0
+NEGLIGIBLE_TERM = 1e-7
 # The table of incomplete beta functions: nodes of log k on the finest lattice that it holds, purchases.
 FINEST = 0.05
-LOWEST, CELLS, COUNTS = -8.0, 280, 40
+LOWEST, CELLS, COUNTS = -8.0, 240, 64
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -50,16 +51,23 @@ def incomplete_beta(a: float, b: float, y: float) -> float:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _times(t: float, T: float, t_x: float, x: float, delta: float, time: np.ndarray, weight: np.ndarray) -> None:
+def _times(
+    t: float, T: float, t_x: float, x: float, delta: float, time: np.ndarray, weight: np.ndarray
+) -> None:
     """Write nodes in (0, t) and their weights; t may be infinite."""
     scale = max(T / (x + 1.0), T - t_x)
     if t == math.inf:
         if not scale > 0:
             scale = 1.0 / delta if delta > 0 else 1.0
+        low, high = -3.0, 3.4
+        if delta > 0:
+            # As far as exp(-delta time) is above e^-40.
+            high = min(high, math.asinh(2.0 / math.pi * max(math.log(40.0 / (delta * scale)), -1.0)))
+        width = (high - low) / (POINTS - 1)
         for i in range(POINTS):
-            u = -3.4 + 6.8 * i / (POINTS - 1)
+            u = low + width * i
             time[i] = scale * math.exp(0.5 * math.pi * math.sinh(u))
-            weight[i] = time[i] * 0.5 * math.pi * math.cosh(u) * 6.8 / (POINTS - 1)
+            weight[i] = time[i] * 0.5 * math.pi * math.cosh(u) * width
         return
     scale = min(max(scale, 1e-3 * t), t) if scale > 0 else 0.05 * t
     growth = math.log1p(t / scale)
@@ -74,21 +82,36 @@ def _times(t: float, T: float, t_x: float, x: float, delta: float, time: np.ndar
 
 @_compiled  # type: ignore[untyped-decorator]
 def _of_one(
-    n: float, delta: float, x: float, t_x: float, T: float, log_intervals: float,
-    shape: float, rate: float, r: float, alpha: float, s: float, beta: float,
-    table: np.ndarray, time: np.ndarray, weight: np.ndarray, shares: np.ndarray, used: np.ndarray,
+    n: float,
+    delta: float,
+    x: float,
+    t_x: float,
+    T: float,
+    log_intervals: float,
+    shape: float,
+    rate: float,
+    r: float,
+    alpha: float,
+    s: float,
+    beta: float,
+    table: np.ndarray,
+    time: np.ndarray,
+    weight: np.ndarray,
+    shares: np.ndarray,
+    used: np.ndarray,
 ) -> float:
     """Return P(at least n purchases), or for n = 0 the sum over all n of the discounted purchases."""
     since, b = T - t_x, beta + t_x
     count, step = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
     largest = table[:count, 1].max()
     log_kept, log_ratio, log_rest = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
+    ratio, term = np.empty(POINTS), np.empty(POINTS)
     for c in range(POINTS):
         log_kept[c] = -s * math.log1p((since + time[c]) / b) - delta * time[c] + math.log(weight[c])
     found = total = 0.0
     for i in range(count):
         u = table[i, 0]
-        if table[i, 1] < largest - 17.0:
+        if table[i, 1] < largest - 13.0:
             continue
         k = math.exp(u)
         q, scale = r + k * x, alpha + k * t_x
@@ -101,44 +124,57 @@ def _of_one(
             v = math.log(k * age / scale)
             log_sum = math.log1p(math.exp(v)) if v < 35.0 else v
             log_ratio[c] = k * (v - log_sum)
+            ratio[c] = math.exp(log_ratio[c])
             log_rest[c] = log_kept[c] - q * log_sum - math.log(age)
-        m = n if n > 0 else 1.0
-        before = one_back = two_back = 0.0
-        of_k = 0.0
-        for _ in range(5000):
-            following = 0.0
-            stride = 1.0
-            if n == 0:
-                if m >= STRIDE_FROM:
-                    widest = min(m / 12.0, 0.4 * math.sqrt(m / k + m * m / q))
-                    stride = max(1.0, 2.0 ** math.floor(math.log2(max(widest, 1.0))))
-            log_c = math.lgamma(m * k + q) - math.lgamma(m * k) - math.lgamma(q)
+        if n > 0:
+            log_c = math.lgamma(n * k + q) - math.lgamma(n * k) - math.lgamma(q)
             for c in range(POINTS):
-                log_term = log_c + m * log_ratio[c] + log_rest[c]
-                if log_term < -60.0:
-                    continue
-                share = 1.0
-                if m > 1 and since > 0:
-                    place = int(m) - 2
-                    if tabulated and place < COUNTS:
-                        share = shares[cell, place, c]
-                        if math.isnan(share):
-                            share = incomplete_beta((m - 1.0) * k, k, time[c] / (since + time[c]))
-                            shares[cell, place, c] = share
-                            used[0] = True
-                    else:
+                log_term = log_c + n * log_ratio[c] + log_rest[c]
+                if log_term > -50.0:
+                    share = 1.0
+                    if n > 1 and since > 0:
+                        share = incomplete_beta((n - 1.0) * k, k, time[c] / (since + time[c]))
+                    found += per * math.exp(log_term) * share
+            continue
+        m, before, one_back, two_back, of_k, log_c = 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for place in range(5000):
+            stride = 1.0
+            if m >= STRIDE_FROM:
+                stride = 2.0 ** math.floor(math.log2(max(min(m / 12.0, 0.4 * math.sqrt(m / k)), 1.0)))
+            new_log_c = math.lgamma(m * k + q) - math.lgamma(m * k) - math.lgamma(q)
+            if place % 16 == 0 or stride > before or before > 1:
+                # Afresh, so that rounding does not add up and nothing stays at zero that has grown since.
+                for c in range(POINTS):
+                    term[c] = math.exp(min(new_log_c + m * log_ratio[c] + log_rest[c], 300.0))
+            else:
+                growth = math.exp(new_log_c - log_c)
+                for c in range(POINTS):
+                    term[c] *= growth * ratio[c]
+            log_c = new_log_c
+            following = 0.0
+            if m == 1.0 or since <= 0:
+                for c in range(POINTS):
+                    following += term[c]
+            elif tabulated and place < COUNTS:
+                own = shares[cell, place]
+                if math.isnan(own[0]):
+                    for c in range(POINTS):
+                        own[c] = incomplete_beta((m - 1.0) * k, k, time[c] / (since + time[c]))
+                    used[0] = True
+                for c in range(POINTS):
+                    following += term[c] * own[c]
+            else:
+                for c in range(POINTS):
+                    if term[c] > 1e-20:
                         share = incomplete_beta((m - 1.0) * k, k, time[c] / (since + time[c]))
-                following += math.exp(log_term) * share
-            if n > 0:
-                of_k = following
-                break
+                        following += term[c] * share
             of_k += following * (0.5 * (before + stride) if before > 0 else 1.0)
             if stride > before > 0:
                 # Trapezoids of unequal strides differ from the sum by (stride^2 - before^2) / 12 of the slope here.
                 slope = (1.5 * following - 2.0 * one_back + 0.5 * two_back) / before
                 of_k += (stride * stride - before * before) / 12.0 * slope
             before, two_back, one_back = stride, one_back, following
-            if following * m < 1e-11 * of_k or of_k == 0.0 and m > 3:
+            if following * m < NEGLIGIBLE_TERM * of_k or (of_k == 0.0 and m > 3):
                 break
             m += stride
         found += per * of_k
@@ -176,7 +212,22 @@ def of_rows(columns: np.ndarray) -> np.ndarray:
                 shares[:] = math.nan
                 used[0] = False
         found[i] = _of_one(
-            n, delta, x, t_x, T, log_intervals,
-            shape, rate, r, alpha, s, beta, table, time, weight, shares, used,
+            n,
+            delta,
+            x,
+            t_x,
+            T,
+            log_intervals,
+            shape,
+            rate,
+            r,
+            alpha,
+            s,
+            beta,
+            table,
+            time,
+            weight,
+            shares,
+            used,
         )
     return found

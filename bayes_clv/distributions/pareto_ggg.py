@@ -60,6 +60,10 @@ OBSERVED = HISTORY
 # What latent_means are called in a dataset.
 LATENT_MEANS = ("purchase_rate_mean", "dropout_rate_mean", "regularity_mean")
 
+# Posterior draws that a forecast's summary averages closed forms over: each costs some 0.3 ms a customer here. The mean
+# of 100 draws has a standard error of a tenth of the posterior standard deviation.
+EXPECTED_DRAWS = 100
+
 NAME = "Pareto/GGG"
 SUMMARY = (
     "Purchases follow Pareto/GGG (Platzer & Reutterer 2016): while a customer is alive it buys at its own rate and "
@@ -75,9 +79,13 @@ CAUTION = (
 # Of every variable in the posterior: what it means, and its unit ("time" is the data's time unit).
 MEANINGS = {
     "regularity_shape": ("shape of the regularities across customers; small where they differ much", "none"),
-    "regularity_rate": ("rate of the Gamma of regularities; their mean is regularity_shape / regularity_rate", "none"),
+    "regularity_rate": (
+        "rate of the Gamma of regularities; their mean is regularity_shape / regularity_rate",
+        "none",
+    ),
     "population_regularity": (
-        "mean regularity of the customers: 1 at random, above 1 more even, below 1 in clumps", "none",
+        "mean regularity of the customers: 1 at random, above 1 more even, below 1 in clumps",
+        "none",
     ),
     **pareto_nbd.MEANINGS,
 }
@@ -163,7 +171,11 @@ def simulate_purchase_times(
 
 
 def latent_draws(
-    rng: np.random.Generator, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, log_intervals: ArrayLike,
+    rng: np.random.Generator,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    log_intervals: ArrayLike,
     **params: ArrayLike,
 ) -> tuple[NDArray[np.bool_], Array, Array, Array]:
     """Return one draw each of (alive at T, purchase rate, dropout rate, regularity) given the history.
@@ -228,16 +240,27 @@ def expected_purchases(
 
 
 def discounted_purchases(
-    t: ArrayLike, discount_rate: ArrayLike, /,
-    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, log_intervals: ArrayLike, **params: ArrayLike,
+    t: ArrayLike,
+    discount_rate: ArrayLike,
+    /,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    log_intervals: ArrayLike,
+    **params: ArrayLike,
 ) -> Array:
     """Return the expected purchases in (T, T + t], each worth e^(-discount_rate) to the time that it is away."""
     return _forecast(0.0, t, discount_rate, (x, t_x, T, log_intervals), params)
 
 
 def discounted_residual_transactions(
-    discount_rate: ArrayLike, /,
-    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, log_intervals: ArrayLike, **params: ArrayLike,
+    discount_rate: ArrayLike,
+    /,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    log_intervals: ArrayLike,
+    **params: ArrayLike,
 ) -> Array:
     """Return the discounted expected residual transactions (DERT): all purchases after T, worth their time.
 
@@ -247,8 +270,14 @@ def discounted_residual_transactions(
 
 
 def purchases_at_least(
-    n: ArrayLike, t: ArrayLike, /,
-    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, log_intervals: ArrayLike, **params: ArrayLike,
+    n: ArrayLike,
+    t: ArrayLike,
+    /,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    log_intervals: ArrayLike,
+    **params: ArrayLike,
 ) -> Array:
     """Return P(at least n purchase occasions in (T, T + t]) given the history; 1 where n <= 0."""
     reached = _forecast(np.maximum(n, 1.0), t, 0.0, (x, t_x, T, log_intervals), params)
@@ -256,8 +285,14 @@ def purchases_at_least(
 
 
 def purchases_pmf(
-    n: ArrayLike, t: ArrayLike, /,
-    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, log_intervals: ArrayLike, **params: ArrayLike,
+    n: ArrayLike,
+    t: ArrayLike,
+    /,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    log_intervals: ArrayLike,
+    **params: ArrayLike,
 ) -> Array:
     """Return P(n purchase occasions in (T, T + t]) given the history.
 
@@ -298,7 +333,11 @@ def _moments(
 
 
 def _forecast(
-    n: ArrayLike, t: ArrayLike, delta: ArrayLike, history: tuple[ArrayLike, ...], params: Mapping[str, ArrayLike]
+    n: ArrayLike,
+    t: ArrayLike,
+    delta: ArrayLike,
+    history: tuple[ArrayLike, ...],
+    params: Mapping[str, ArrayLike],
 ) -> Array:
     args = np.broadcast_arrays(*float_arrays(n, t, delta, *history, *_ordered((), params)))
     columns = _columns(*args)

@@ -20,7 +20,7 @@ from scipy import stats
 
 from bayes_clv.predictions.baselines import BASELINES, baseline
 from bayes_clv.predictions.evaluation import SHARES, evaluation_dataset
-from bayes_clv.predictions.expected import EXPECTED_DRAWS, mean_over_draws
+from bayes_clv.predictions.expected import for_expected, mean_over_draws
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.measures import (
     LEVELS,
@@ -315,7 +315,7 @@ def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.D
     """Refuse a posterior that does not give the future's purchases_expected of its first customers."""
     first = matched.isel({CUSTOMER: slice(5)})
     some = [column[:, None] for column in purchase_history(first, known.formulas).values()]
-    thinned = known.thin(EXPECTED_DRAWS).of(first)
+    thinned = for_expected(known).of(first)
     values = thinned.at(thinned.columns)
     expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some, **values)
     if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):

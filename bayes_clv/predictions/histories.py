@@ -14,7 +14,6 @@ import xarray as xr
 from bayes_clv.schema import InputError
 
 
-
 def history_names(formulas: ModuleType) -> tuple[str, ...]:
     """Return the customers' columns that the family's forecasts take: its ``HISTORY``, else the usual three.
 

@@ -89,7 +89,9 @@ def simulate_tracking(
     if "holdout_duration" in customers.attrs:
         keys = customer_keys(customers[CUSTOMER].values, seed)
         own = apart(posterior.formulas, keys)
-        histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns | own, keys)
+        histories = distinct_histories(
+            purchase_history(customers, posterior.formulas) | posterior.columns | own, keys
+        )
         offset = np.full(histories.columns["T"].size, float(end) + one_day)
         horizon = float(customers.attrs["holdout_duration"])
         total = total + _period_totals(
