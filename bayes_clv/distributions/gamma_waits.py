@@ -128,7 +128,10 @@ def _tail(q: float, k: float, v: float, log_beta: float, psi: float) -> tuple[fl
 
 @_compiled  # type: ignore[untyped-decorator]
 def _log_integrand(v: float, k: float, q: float, log_kappa: float, s: float) -> tuple[float, float]:
-    """Return log of e^(kv) (1 + e^v)^-(k+q) (1 - (1 + e^v / kappa)^-s) and its slope in v; s < 0 leaves out the last."""
+    """Return the log of e^(kv) (1 + e^v)^-(k+q) (1 - (1 + e^v / kappa)^-s), and its slope in v.
+
+    A negative s leaves out the last factor.
+    """
     grown = math.exp(-abs(v))
     log_sum = max(v, 0.0) + math.log1p(grown)
     share = (1.0 if v > 0 else grown) / (1.0 + grown)
@@ -438,7 +441,7 @@ def usable(
 ) -> bool:
     """Return whether history and parameters are possible and finite."""
     positive = shape > 0 and rate > 0 and r > 0 and alpha > 0 and s > 0 and beta > 0
-    possible = x >= 0 and t_x >= 0 and T >= t_x
+    possible = x >= 0 and t_x >= 0 and t_x <= T
     return (
         positive and possible and math.isfinite(x + T + log_intervals + shape + rate + r + alpha + s + beta)
     )

@@ -99,10 +99,15 @@ def _of_one(
     weight: np.ndarray,
     shares: np.ndarray,
     used: np.ndarray,
+    reached: np.ndarray,
 ) -> float:
-    """Return P(at least n purchases), or for n = 0 the sum over all n of the discounted purchases."""
+    """Return P(at least n purchases), or for n = 0 the sum over all n of the discounted purchases.
+
+    Where ``reached`` has room, P(at least 1, 2, ...) are written there instead.
+    """
+    reached[:] = 0.0
     since, b = T - t_x, beta + t_x
-    count, step = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
+    count, _ = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
     largest = table[:count, 1].max()
     log_kept, log_ratio, log_rest = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
     ratio, term = np.empty(POINTS), np.empty(POINTS)
@@ -139,7 +144,7 @@ def _of_one(
         m, before, one_back, two_back, of_k, log_c = 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for place in range(5000):
             stride = 1.0
-            if m >= STRIDE_FROM:
+            if m >= STRIDE_FROM and reached.size == 0:
                 stride = 2.0 ** math.floor(math.log2(max(min(m / 12.0, 0.4 * math.sqrt(m / k)), 1.0)))
             new_log_c = math.lgamma(m * k + q) - math.lgamma(m * k) - math.lgamma(q)
             if place % 16 == 0 or stride > before or before > 1:
@@ -168,6 +173,13 @@ def _of_one(
                     if term[c] > 1e-20:
                         share = incomplete_beta((m - 1.0) * k, k, time[c] / (since + time[c]))
                         following += term[c] * share
+            if reached.size > 0:
+                reached[place] += per * following
+                if place == reached.size - 1:
+                    break
+                before = stride
+                m += stride
+                continue
             of_k += following * (0.5 * (before + stride) if before > 0 else 1.0)
             if stride > before > 0:
                 # Trapezoids of unequal strides differ from the sum by (stride^2 - before^2) / 12 of the slope here.
@@ -178,17 +190,21 @@ def _of_one(
                 break
             m += stride
         found += per * of_k
+    reached /= total
     return found / total
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def of_rows(columns: np.ndarray) -> np.ndarray:
+def of_rows(columns: np.ndarray, counts: int) -> tuple[np.ndarray, np.ndarray]:
     """Return of each row of ``columns`` (row, 13) the expected discounted purchases, or P(at least n).
+
+    With ``counts`` also P(at least 1), ..., P(at least counts) (row, counts), in place of the expectation.
 
     Columns: n (0 for the expectation), t, delta, x, t_x, T, log_intervals and the six parameters. Rows that share
     the first seven in sequence share nodes and tables.
     """
     found = np.empty(columns.shape[0])
+    every = np.full((columns.shape[0], counts), math.nan)
     table = np.empty((LARGEST, COLUMNS))
     time, weight = np.empty(POINTS), np.empty(POINTS)
     shares = np.full((CELLS, COUNTS, POINTS), math.nan)
@@ -201,11 +217,12 @@ def of_rows(columns: np.ndarray) -> np.ndarray:
             continue
         if t == 0:
             found[i] = 0.0
+            every[i] = 0.0
             continue
         if t == math.inf and delta == 0 and s <= 1:
             found[i] = math.inf
             continue
-        if t != last[0] or T != last[1] or t_x != last[2] or x != last[3] or delta != last[4]:
+        if t != last[0] or last[1] != T or t_x != last[2] or x != last[3] or delta != last[4]:
             last[0], last[1], last[2], last[3], last[4] = t, T, t_x, x, delta
             _times(t, T, t_x, x, delta, time, weight)
             if used[0]:
@@ -229,5 +246,6 @@ def of_rows(columns: np.ndarray) -> np.ndarray:
             weight,
             shares,
             used,
+            every[i],
         )
-    return found
+    return found, every

@@ -81,6 +81,11 @@ def purchases_pmf(
 
     def quantities(known: Parameters, length: float) -> Streamed:
         def classes(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+            together = getattr(known.formulas, "purchases_pmfs", None)
+            if together is not None:
+                yield from together(range(last), length, *history, **values)
+                yield known.formulas.purchases_at_least(last, length, *history, **values)
+                return
             for n in range(last):
                 yield known.formulas.purchases_pmf(n, length, *history, **values)
             yield known.formulas.purchases_at_least(last, length, *history, **values)

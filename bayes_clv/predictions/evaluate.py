@@ -303,6 +303,9 @@ def _closed_form_scores(
         part = replace(histories, columns={name: column[rows] for name, column in histories.columns.items()})
 
         def at_counts(history: tuple[np.ndarray, ...], each: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+            together = getattr(known.formulas, "purchases_pmfs", None)
+            if together is not None:
+                return tuple(together(counts, horizon, *history, **each))
             pmf = known.formulas.purchases_pmf
             return tuple(pmf(float(n), horizon, *history, **each) for n in counts)
 

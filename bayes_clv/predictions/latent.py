@@ -58,7 +58,8 @@ def latent_posterior(
     xarray.Dataset
         Over ``customer``: purchase_rate_mean, _sd, _q05, _q25, _q50, _q75, _q95 (1 / time unit, while alive) and
         the same of dropout (a probability after each purchase; in Pareto/NBD and Pareto/GGG dropout_rate, 1 / time
-        unit), and in Pareto/GGG of regularity (1 at random, above 1 more even), at the latent level. Means are those of the draws; ``clv.predict`` gives the same means in closed form.
+        unit), and in Pareto/GGG of regularity (1 at random, above 1 more even), at the latent level. Means are those
+        of the draws; ``clv.predict`` gives the same means in closed form.
 
     Raises
     ------

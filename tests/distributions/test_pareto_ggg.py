@@ -246,6 +246,8 @@ def test_forecasts_agree_with_one_another(history):
     assert expected == pytest.approx(reached.sum(), rel=2e-5)
     pmf = pareto_ggg.purchases_pmf(np.arange(120.0), 20.0, *history, **CLUMPED)
     assert pmf.sum() == pytest.approx(1 - reached[-1], abs=1e-9)
+    together = pareto_ggg.purchases_pmfs([0, 1, 7, 60], 20.0, *history, **CLUMPED)
+    np.testing.assert_allclose(together, pmf[[0, 1, 7, 60]], rtol=1e-6, atol=1e-9)
     undiscounted = pareto_ggg.discounted_purchases(20.0, 0.0, *history, **CLUMPED).item()
     discounted = pareto_ggg.discounted_purchases(20.0, 0.05, *history, **CLUMPED).item()
     assert undiscounted == pytest.approx(expected, rel=1e-12)
