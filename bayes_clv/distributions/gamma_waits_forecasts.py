@@ -46,8 +46,8 @@ def incomplete_beta(a: float, b: float, y: float) -> float:
         return 0.0
     log_front = a * math.log(y) + b * math.log1p(-y) - math.lgamma(a) - math.lgamma(b) + math.lgamma(a + b)
     if y * (a + b + 2.0) < a + 1.0:
-        return math.exp(log_front) * _fraction(a, b, y, True)[0] / a
-    return 1.0 - math.exp(log_front) * _fraction(b, a, 1.0 - y, True)[0] / b
+        return float(math.exp(log_front) * _fraction(a, b, y, True)[0] / a)
+    return float(1.0 - math.exp(log_front) * _fraction(b, a, 1.0 - y, True)[0] / b)
 
 
 @_compiled  # type: ignore[untyped-decorator]

@@ -16,17 +16,13 @@ import pytest
 from scipy import integrate
 
 from bayes_clv.distributions import FAMILIES, families, family
-from bayes_clv.distributions.lifetimes import INDIVIDUAL, LIFETIMES
 from bayes_clv.distributions.quantities import starting_point
 
 # One false alarm in 150,000 comparisons; a family has about two hundred.
 SIGMAS = 4.5
 
 KINDS = ("purchases", "spend", "opportunities", "contracts")
-SPEND = families("spend")
-# Forecasts in closed form from three columns. Families that draw each customer's future make the claims of a purchase
-# family in tests of their own (test_pareto_ggg), within the errors of their quadrature.
-PURCHASES = [name for name in families("purchases") if family(name).LIFETIME != "individual"]
+PURCHASES, SPEND = families("purchases"), families("spend")
 EVERY = ("data_scale", "parameters", "log_likelihood", "simulate", "replicate")
 OF_A_PURCHASE_FAMILY = (
     "simulate_purchase_times",
@@ -38,6 +34,7 @@ OF_A_PURCHASE_FAMILY = (
     "purchases_at_least",
     "discounted_residual_transactions",
     "survival",
+    "future_state",
 )
 
 T, HORIZON = 4.0, 6.0
@@ -51,7 +48,6 @@ MANY = {
 SCALE = {"purchases": 0.5, "spend": 20.0}
 # Two rows of what a family observes.
 COLUMNS = {
-    ("frequency", "recency", "T", "log_intervals"): ([3.0, 0.0], [2.0, 0.0], [4.0, 4.0], [-1.3, 0.0]),
     ("frequency", "recency", "T"): ([3.0, 0.0], [2.0, 0.0], [4.0, 4.0]),
     ("frequency", "monetary_value"): ([3.0, 1.0], [20.0, 31.0]),
     ("frequency", "log_spend_mean", "log_spend_sd"): ([3.0, 1.0], [2.9, 3.4], [0.4, 0.0]),
@@ -126,16 +122,12 @@ def test_a_family_says_what_it_is(name):
         # Only a LogNormal can be moved to the data's scale.
         assert not quantity.relative or quantity.prior.distribution == "LogNormal"
     if module.KIND == "purchases":
-        assert module.LIFETIME in (*LIFETIMES, INDIVIDUAL)
-        future = (
-            ("future_draws", "discounted_purchases") if module.LIFETIME == INDIVIDUAL else ("future_state",)
-        )
-        assert all(inspect.getdoc(getattr(module, function)) for function in future)
+        assert module.LIFETIME in ("after_purchase", "continuous")
     for function in (*EVERY, *(OF_A_PURCHASE_FAMILY if module.KIND == "purchases" else ())):
         assert inspect.getdoc(getattr(module, function))
 
 
-@pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
+@pytest.mark.parametrize("name", [*PURCHASES, *SPEND])
 @points
 def test_quantities_give_the_papers_parameters(name, point):
     params = parameters(name, point)
@@ -143,7 +135,7 @@ def test_quantities_give_the_papers_parameters(name, point):
     assert all(np.isfinite(value) and value > 0 for value in params.values())
 
 
-@pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
+@pytest.mark.parametrize("name", [*PURCHASES, *SPEND])
 def test_likelihood_terms_add_up_and_read_their_own_columns_only(name):
     module, params = family(name), parameters(name)
     columns = COLUMNS[module.OBSERVED]
@@ -156,7 +148,7 @@ def test_likelihood_terms_add_up_and_read_their_own_columns_only(name):
     np.testing.assert_allclose(total, log_likelihood(name, params, *columns), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
+@pytest.mark.parametrize("name", [*PURCHASES, *SPEND])
 def test_gradient_is_the_slope_of_the_log_likelihood(name):
     params = parameters(name, 1)
     columns = COLUMNS[family(name).OBSERVED]
