@@ -154,8 +154,8 @@ def _truncated(
         if low <= v <= high and rng.standard_exponential() > bound - (
             _log_integrand(v, k, q, log_kappa, s)[0] - top
         ):
-            return v
-    return peak
+            return float(v)
+    return float(peak)
 
 
 @_compiled  # type: ignore[untyped-decorator]
