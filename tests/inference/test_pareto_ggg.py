@@ -49,8 +49,8 @@ def fitted_point(tree, module):
 
 def compare_alive(customers, alive):
     """Return the log scores of P(alive) by Pareto/GGG and by Pareto/NBD, at their modes, and the GGG fit."""
-    ggg = clv.fit("pareto_ggg", customers, method="mode")
-    nbd = clv.fit("pareto_nbd", customers, method="mode")
+    ggg = clv.fit("pareto_ggg", customers, method="mode", seed=1)
+    nbd = clv.fit("pareto_nbd", customers, method="mode", seed=1)
     scores = []
     for tree, module, names in (
         (ggg, pareto_ggg, pareto_ggg.HISTORY),

@@ -153,7 +153,7 @@ def test_without_log_intervals_the_column_and_its_source_are_named(buying, custo
         lambda: clv.predict(buying, lacking, HORIZON, seed=1),
         lambda: clv.expected_purchases(buying, lacking, HORIZON),
         lambda: clv.latent_posterior(buying, lacking, seed=1),
-        lambda: clv.fit("pareto_ggg", lacking, method="laplace"),
+        lambda: clv.fit("pareto_ggg", lacking, method="laplace", seed=1),
     ):
         with pytest.raises(clv.InputError, match=r"'log_intervals'.*regularity=True"):
             ask()
