@@ -40,7 +40,7 @@ def dense(history, params):
     # After purchases lambda is known to 1 / sqrt(k x) of itself, before any its Gamma has a long tail to the left.
     low, step = (-45.0, 0.2) if x == 0 else (-16.0, 0.06)
     u = np.arange(-10, 4.7, 0.25)[:, None, None]
-    v = np.arange(low, 5.5 if x == 0 else 3.5, step)[None, :, None] + np.log(r / alpha)
+    v = np.arange(low, 5.5, step)[None, :, None] + np.log(r / alpha)
     w = np.arange(-36, 5.5, 0.3)[None, None, :] + np.log(s / beta)
     k, lam, mu = np.exp(u), np.exp(v), np.exp(w)
     prior = (
@@ -71,8 +71,9 @@ def dense(history, params):
 def test_likelihood_and_individual_means_against_a_dense_grid(history, params):
     found, expected = moments(history, params), dense(history, params)
     for name, value in expected.items():
-        # 1 - (...) of the grid's silence loses 1e-16 / P(silence), and the rule is good to 1e-6.
-        assert found[name] == pytest.approx(value, rel=2e-6, abs=2e-6), name
+        # The likelihood is good to 1e-6, and means by the same rule to 1e-5.
+        tolerance = {"rel": 0, "abs": 1e-6} if name == "log_likelihood" else {"rel": 1e-5, "abs": 1e-5}
+        assert found[name] == pytest.approx(value, **tolerance), name
 
 
 def test_gradient_at_data_that_are_swapped_in():
@@ -267,7 +268,7 @@ def test_forecasts_agree_with_one_another(history):
     assert discounted == pytest.approx(np.exp(-1) * expected + 0.05 * area, rel=1e-4)
     endless = pareto_ggg.discounted_residual_transactions(0.3, *history, **CLUMPED).item()
     far = pareto_ggg.discounted_purchases(60.0, 0.3, *history, **CLUMPED).item()
-    assert endless == pytest.approx(far, rel=1e-4)
+    assert endless == pytest.approx(far, rel=5e-4)
 
 
 def test_without_end_or_discount_purchases_are_finite_for_s_above_one_only():
