@@ -37,8 +37,10 @@ quantities, whatever the number of customers. A customer's own k, lambda and mu 
 (``gamma_waits_draws``); forecasts at the expected level are sums of one-dimensional integrals
 (``gamma_waits_forecasts``).
 
-**What it costs.** Nearly every repeat buyer is a history of its own, and one costs about 30 to 60 us: a gradient
-of CDNOW's 2,357 customers about 30 to 60 ms, and closed forms as much per customer and draw.
+**What it costs.** Nearly every repeat buyer is a history of its own, and one costs about 50 us, so that a gradient
+of CDNOW's 2,357 customers takes about 50 ms where Pareto/NBD's takes 1 ms: laplace with 100 draws a chain is a matter
+of a minute, NUTS of an hour. P(alive) and individual means cost the same per customer and draw, expected purchases
+about 0.5 ms, a simulated future about 5 us. Ask for fewer draws (``fit(..., draws=...)``) of a large base.
 """
 
 from collections.abc import Mapping
