@@ -99,6 +99,12 @@ VARIABLES = {
     "dropout_mean": Variable(
         "mean of the customer's own dropout probability after a purchase", "probability", "latent"
     ),
+    "regularity_mean": Variable(
+        "mean of the customer's own regularity (1 at random, above 1 more even)", "none", "latent"
+    ),
+    "regularity": Variable(
+        "the customer's own regularity (1 at random, above 1 more even)", "none", "latent"
+    ),
     "dropout_rate_mean": Variable(
         "mean of the customer's own rate of leaving while alive", "1/time", "latent"
     ),

@@ -8,7 +8,10 @@ Every family states its ``KIND`` (``"purchases"`` at any time, ``"spend"``, ``"o
 purchase family has ``simulate_purchase_times``,
 ``latent_draws``, ``latent_means``, ``probability_alive``, ``expected_purchases``, ``purchases_pmf``,
 ``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, which is read by the
-law of leaving that it names in ``LIFETIME`` (``lifetimes``); ``LATENT_MEANS`` names the results of
+law of leaving that it names in ``LIFETIME`` (``lifetimes``; under the law "individual" ``future_draws`` and
+``discounted_purchases`` stand in its place). ``HISTORY`` names the columns that its forecasts take where they are not
+the usual three, ``EXPECTED_DRAWS`` how many draws a summary averages where closed forms are dear, and
+``purchases_pmfs``, where there is one, gives several counts for the price of one; ``LATENT_MEANS`` names the results of
 ``latent_means`` where dropout is no probability after a purchase. A spend family offers ``SPEND_RULE``, ``OCCASION``
 and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``), ``DENSITY`` (of what its likelihood is the density),
 ``simulate_spend``, ``latent_draws``, ``spend_state``, ``expected_spend``, ``population_mean_spend`` and
@@ -29,6 +32,7 @@ FAMILIES = {
     "nbd": "bayes_clv.distributions.nbd",
     "pareto_nbd": "bayes_clv.distributions.pareto_nbd",
     "pareto_abe": "bayes_clv.distributions.pareto_abe",
+    "pareto_ggg": "bayes_clv.distributions.pareto_ggg",
     "gamma_gamma": "bayes_clv.distributions.gamma_gamma",
     "lognormal_spend": "bayes_clv.distributions.lognormal_spend",
     "bg_bb": "bayes_clv.distributions.bg_bb",

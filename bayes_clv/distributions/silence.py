@@ -37,7 +37,7 @@ NEGLIGIBLE = 32.0
 RANGES = ((0.4, 8), (1.0, 11), (2.0, 14), (3.0, 16), (4.5, 20), (8.0, 28), (12.5, 38), (math.inf, 48))
 
 
-def _rules(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def rules(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes on (0, 1) and weights of several Gauss-Legendre rules, one a row, padded with zeros."""
     nodes, weights = np.zeros((len(counts), max(counts))), np.zeros((len(counts), max(counts)))
     for row, count in enumerate(counts):
@@ -48,7 +48,7 @@ def _rules(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 _LIMITS = np.array([limit for limit, _ in RANGES])
 _COUNTS = np.array([count for _, count in RANGES])
-_NODES, _WEIGHTS = _rules([count for _, count in RANGES])
+_NODES, _WEIGHTS = rules([count for _, count in RANGES])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

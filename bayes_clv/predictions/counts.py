@@ -81,6 +81,11 @@ def purchases_pmf(
 
     def quantities(known: Parameters, length: float) -> Streamed:
         def classes(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+            together = getattr(known.formulas, "purchases_pmfs", None)
+            if together is not None:
+                yield from together(range(last), length, *history, **values)
+                yield known.formulas.purchases_at_least(last, length, *history, **values)
+                return
             for n in range(last):
                 yield known.formulas.purchases_pmf(n, length, *history, **values)
             yield known.formulas.purchases_at_least(last, length, *history, **values)
@@ -174,7 +179,7 @@ def _averaged(
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
     means = mean_over_draws(histories, posterior, quantities(posterior, length), threads=threads)
     return [histories.spread(mean, of_rows=True) for mean in means], {
         "units": "probability",

@@ -20,7 +20,7 @@ from scipy import stats
 
 from bayes_clv.predictions.baselines import BASELINES, baseline
 from bayes_clv.predictions.evaluation import SHARES, evaluation_dataset
-from bayes_clv.predictions.expected import EXPECTED_DRAWS, mean_over_draws
+from bayes_clv.predictions.expected import for_expected, mean_over_draws
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.measures import (
     LEVELS,
@@ -296,13 +296,16 @@ def _closed_form_scores(
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
     thinned = known.thin(draws).of(matched)
-    histories = distinct_histories(purchase_history(matched) | thinned.columns)
+    histories = distinct_histories(purchase_history(matched, known.formulas) | thinned.columns)
     row = histories.spread(histories.row)
 
     def probabilities(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         part = replace(histories, columns={name: column[rows] for name, column in histories.columns.items()})
 
         def at_counts(history: tuple[np.ndarray, ...], each: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+            together = getattr(known.formulas, "purchases_pmfs", None)
+            if together is not None:
+                return tuple(together(counts, horizon, *history, **each))
             pmf = known.formulas.purchases_pmf
             return tuple(pmf(float(n), horizon, *history, **each) for n in counts)
 
@@ -314,8 +317,8 @@ def _closed_form_scores(
 def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.Dataset) -> None:
     """Refuse a posterior that does not give the future's purchases_expected of its first customers."""
     first = matched.isel({CUSTOMER: slice(5)})
-    some = [column[:, None] for column in purchase_history(first).values()]
-    thinned = known.thin(EXPECTED_DRAWS).of(first)
+    some = [column[:, None] for column in purchase_history(first, known.formulas).values()]
+    thinned = for_expected(known).of(first)
     values = thinned.at(thinned.columns)
     expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some, **values)
     if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):

@@ -107,7 +107,7 @@ def _per_draw(
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
     refuse_too_large(
         posterior.size * customers.sizes[CUSTOMER],
         max_memory,
@@ -320,6 +320,11 @@ def _over_horizon(
     return result
 
 
+def for_expected(posterior: Parameters) -> Parameters:
+    """Return the draws that a summary's averages use: EXPECTED_DRAWS, or as many as the family says."""
+    return posterior.thin(getattr(posterior.formulas, "EXPECTED_DRAWS", EXPECTED_DRAWS))
+
+
 def expected_summary(
     posterior: Parameters, histories: Histories, horizon: float, *, threads: int | None = None
 ) -> dict[str, np.ndarray]:
@@ -335,5 +340,5 @@ def expected_summary(
 
     latent = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
     names = ("probability_alive", *latent, "purchases_expected")
-    means = mean_over_draws(histories, posterior.thin(EXPECTED_DRAWS), quantities, threads=threads)
+    means = mean_over_draws(histories, for_expected(posterior), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

@@ -25,10 +25,11 @@ from bayes_clv.predictions.engine import (
     Progress,
     simulate_futures,
 )
-from bayes_clv.predictions.expected import EXPECTED_DRAWS, MAX_MEMORY, expected_summary, refuse_too_large
+from bayes_clv.predictions.expected import MAX_MEMORY, expected_summary, for_expected, refuse_too_large
 from bayes_clv.predictions.histories import (
     Histories,
     distinct_histories,
+    history_names,
     purchase_history,
     spend_history,
 )
@@ -136,12 +137,12 @@ def purchase_plan(
 
     Where the family draws each customer's future the histories are to hold the column of ``individual.apart``.
     """
-    frequency, recency, age = (histories.columns[name] for name in ("frequency", "recency", "T"))
+    known = tuple(histories.columns[name] for name in history_names(posterior.formulas))
     ordered = keys[histories.order]
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         at = rows[:, None]
-        history = frequency[at], recency[at], age[at]
+        history = (column[at] for column in known)
         values = posterior.at(histories.columns, rows)
         result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **values)
         return result
@@ -152,7 +153,7 @@ def purchase_plan(
         else state,
         row=histories.row,
         keys=ordered,
-        horizon=np.broadcast_to(np.asarray(horizon, dtype=float), frequency.shape).copy(),
+        horizon=np.broadcast_to(np.asarray(horizon, dtype=float), known[0].shape).copy(),
         draws=posterior.size,
         lifetime=lifetime_of(posterior.formulas),
     )
@@ -224,7 +225,7 @@ def simulate(
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
     posterior = posterior.of(customers)
-    columns = purchase_history(customers) | posterior.columns
+    columns = purchase_history(customers, posterior.formulas) | posterior.columns
     payments = None
     if spending is not None:
         shared_time_unit(spending, customers)
@@ -258,7 +259,7 @@ def simulate(
         log2_reference = typical_spend(payments)
     plan = replace(
         plan,
-        alike=_alike(histories, ("frequency", "recency", "T", posterior.profile, WHO)),
+        alike=_alike(histories, (*history_names(posterior.formulas), posterior.profile, WHO)),
         money=money,
         observed=None if observed is None else observed[histories.order],
         keep=keep_draws,
@@ -270,7 +271,7 @@ def simulate(
     )
     outcomes = simulate_futures(plan, threads=threads, progress=progress)
 
-    bought = {key: columns[key] for key in ("frequency", "recency", "T", *posterior.columns)}
+    bought = {key: columns[key] for key in (*history_names(posterior.formulas), *posterior.columns)}
     variables = expected_summary(posterior, distinct_histories(bought), length, threads=threads)
     for name, values in outcomes.summary.items():
         absent = (name in _MONEY and spending is None) or (name in SCORES and observed is None)
@@ -295,7 +296,7 @@ def simulate(
         horizon=length,
         seed=int(seed),
         draws=posterior.size,
-        expected_draws=posterior.thin(EXPECTED_DRAWS).size,
+        expected_draws=for_expected(posterior).size,
         family=posterior.family,
         fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",

@@ -13,7 +13,17 @@ import xarray as xr
 
 from bayes_clv.schema import InputError
 
-_HISTORY = ("frequency", "recency", "T")
+
+def history_names(formulas: ModuleType) -> tuple[str, ...]:
+    """Return the customers' columns that the family's forecasts take: its ``HISTORY``, else the usual three.
+
+    Examples
+    --------
+    >>> from bayes_clv.distributions import family
+    >>> history_names(family("bg_nbd"))
+    ('frequency', 'recency', 'T')
+    """
+    return tuple(getattr(formulas, "HISTORY", ("frequency", "recency", "T")))
 
 
 @dataclass(frozen=True)
@@ -46,9 +56,16 @@ def distinct_histories(columns: dict[str, np.ndarray], keys: np.ndarray | None =
     )
 
 
-def purchase_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return frequency, recency and T as float arrays over customers."""
-    return {name: np.asarray(customers[name].values, dtype=float) for name in _HISTORY}
+def purchase_history(customers: xr.Dataset, formulas: ModuleType) -> dict[str, np.ndarray]:
+    """Return the columns that the family's forecasts take, as float arrays over customers."""
+    names = history_names(formulas)
+    missing = [name for name in names if name not in customers]
+    if missing:
+        raise InputError(
+            f"{formulas.NAME} forecasts from {', '.join(names)}, and the customers lack {missing[0]!r}. Summarise the "
+            "orders with summarize(..., regularity=True), or add the column."
+        )
+    return {name: np.asarray(customers[name].values, dtype=float) for name in names}
 
 
 def spend_history(customers: xr.Dataset, formulas: ModuleType) -> dict[str, np.ndarray]:

@@ -12,22 +12,11 @@ import numpy as np
 
 from bayes_clv.distributions.lifetimes import INDIVIDUAL, lifetime_of
 from bayes_clv.predictions.engine import PurchaseState
+from bayes_clv.predictions.histories import history_names
 from bayes_clv.predictions.posterior import Parameters
 
 # The column of the histories that tells customers apart.
 WHO = "customer"
-
-
-def history_names(formulas: ModuleType) -> tuple[str, ...]:
-    """Return the customers' columns that the family's forecasts take.
-
-    Examples
-    --------
-    >>> from bayes_clv.distributions import family
-    >>> history_names(family("bg_nbd"))
-    ('frequency', 'recency', 'T')
-    """
-    return tuple(getattr(formulas, "HISTORY", ("frequency", "recency", "T")))
 
 
 def is_individual(formulas: ModuleType) -> bool:

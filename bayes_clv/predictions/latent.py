@@ -20,7 +20,7 @@ import xarray as xr
 from bayes_clv.customers import check_customers
 from bayes_clv.predictions.engine import available_threads
 from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
-from bayes_clv.predictions.histories import distinct_histories, purchase_history
+from bayes_clv.predictions.histories import distinct_histories, history_names, purchase_history
 from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, QUANTILES, describe
@@ -57,8 +57,9 @@ def latent_posterior(
     -------
     xarray.Dataset
         Over ``customer``: purchase_rate_mean, _sd, _q05, _q25, _q50, _q75, _q95 (1 / time unit, while alive) and
-        the same of dropout (a probability after each purchase; in Pareto/NBD dropout_rate, 1 / time unit), at the
-        latent level. Means are those of the draws; ``clv.predict`` gives the same means in closed form.
+        the same of dropout (a probability after each purchase; in Pareto/NBD and Pareto/GGG dropout_rate, 1 / time
+        unit), and in Pareto/GGG of regularity (1 at random, above 1 more even), at the latent level. Means are those
+        of the draws; ``clv.predict`` gives the same means in closed form.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def latent_posterior(
             what=f"{posterior.size:,} draws of {' and '.join(names)} of {size:,} customers",
             instead="Leave keep_draws=False: the summary needs no such array.",
         )
-    columns = purchase_history(customers) | posterior.columns
+    columns = purchase_history(customers, posterior.formulas) | posterior.columns
     histories = distinct_histories(columns)
     streams = None
     if keep_draws:
@@ -137,7 +138,7 @@ def _summaries(
     threads: int | None,
 ) -> np.ndarray:
     """Return (name, statistic, row), and write the draws where ``kept`` has room."""
-    history = tuple(columns[name] for name in ("frequency", "recency", "T"))
+    history = tuple(columns[name] for name in history_names(posterior.formulas))
     size = history[0].size
     summary = np.empty((kept.shape[0], len(STATISTICS), size))
 

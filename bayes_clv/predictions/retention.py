@@ -86,7 +86,7 @@ def retention_curve(
         instead="Ask for fewer times or segments, or for fewer customers at a time.",
     )
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
     count = np.zeros((histories.row[-1] + 1, names.size))
     np.add.at(count, (histories.row, segment[histories.order]), 1.0)
     columns = histories.columns | {"index": np.arange(count.shape[0])}

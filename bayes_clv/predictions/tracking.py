@@ -14,7 +14,7 @@ import xarray as xr
 from bayes_clv.customers import check_customers
 from bayes_clv.predictions.engine import Calendar, simulate_futures
 from bayes_clv.predictions.future import purchase_plan
-from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_history
+from bayes_clv.predictions.histories import Histories, distinct_histories, history_names, purchase_history
 from bayes_clv.predictions.individual import apart
 from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.predictions.streams import customer_keys
@@ -81,7 +81,7 @@ def simulate_tracking(
     age = np.asarray(customers["T"].values, dtype=float)
     own = apart(posterior.formulas, keys)
     births = distinct_histories({"T": age, "birth": birth} | posterior.columns | own, keys)
-    nothing = dict.fromkeys(("frequency", "recency", "T"), 0 * births.columns["T"])
+    nothing = dict.fromkeys(history_names(posterior.formulas), 0 * births.columns["T"])
     newborn = replace(births, columns=births.columns | nothing)
     calendar = Calendar(births.columns["birth"] + one_day, width, count)
     total = _period_totals(posterior, newborn, keys, births.columns["T"], calendar, threads)
@@ -89,7 +89,9 @@ def simulate_tracking(
     if "holdout_duration" in customers.attrs:
         keys = customer_keys(customers[CUSTOMER].values, seed)
         own = apart(posterior.formulas, keys)
-        histories = distinct_histories(purchase_history(customers) | posterior.columns | own, keys)
+        histories = distinct_histories(
+            purchase_history(customers, posterior.formulas) | posterior.columns | own, keys
+        )
         offset = np.full(histories.columns["T"].size, float(end) + one_day)
         horizon = float(customers.attrs["holdout_duration"])
         total = total + _period_totals(

@@ -38,8 +38,8 @@ from bayes_clv.distributions.erlang_phases import phase_sum
 from bayes_clv.distributions.lifetimes import lifetime_of
 from bayes_clv.predictions.engine import available_threads, owned
 from bayes_clv.predictions.expected import EXPECTED_DRAWS, over_tiles
-from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_history
-from bayes_clv.predictions.individual import history_names, is_individual
+from bayes_clv.predictions.histories import Histories, distinct_histories, history_names, purchase_history
+from bayes_clv.predictions.individual import is_individual
 from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, QUANTILES, InputError
 
@@ -350,7 +350,7 @@ def next_purchase(
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
 
     def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         shape = (history[0].shape[0], posterior.size)

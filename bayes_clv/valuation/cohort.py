@@ -27,7 +27,8 @@ from bayes_clv.distributions.lifetimes import LIFETIMES, lifetime_of
 from bayes_clv.predictions.engine import Money, Plan, simulate_futures
 from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
 from bayes_clv.predictions.future import checked_periods, equal_periods, with_periods
-from bayes_clv.predictions.individual import drawn_state, history_names, is_individual
+from bayes_clv.predictions.histories import history_names
+from bayes_clv.predictions.individual import drawn_state, is_individual
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration

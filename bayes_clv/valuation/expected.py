@@ -123,10 +123,10 @@ def expected_value(
             what=f"{draws:,} draws of {customers.sizes[CUSTOMER]:,} customers",
             instead="Leave keep_draws=False: means and totals per draw need no such array.",
         )
-    past = purchase_history(customers)
+    past = purchase_history(customers, posterior.formulas)
     posterior, payments = posterior.of(customers), paired(spend.of(customers), draws)
     # Sorted so that equal (profile, frequency, T) are neighbours, and within them equal recency.
-    columns = posterior.columns | {name: past[name] for name in ("frequency", "T", "recency")}
+    columns = posterior.columns | {name: past[name] for name in ("frequency", "T", "recency")} | past
     histories = distinct_histories(columns | spend_history(customers, spend.formulas) | payments.columns)
     alike = np.zeros_like(histories.columns["T"])
     alike = histories.columns.get(posterior.profile, alike)
@@ -140,11 +140,12 @@ def expected_value(
 
     def tile(index: int) -> np.ndarray:
         part = slice(bounds[index], bounds[index + 1])
-        names = ("frequency", "T", "recency", "occasions", "mean_spend")
-        frequency, age, recency, occasions, spent = (histories.columns[name][part] for name in names)
+        names = ("frequency", "T", "occasions", "mean_spend")
+        frequency, age, occasions, spent = (histories.columns[name][part] for name in names)
         kind = alike[part]
-        alive_at, to_alive = _starts(kind, frequency, age, recency)
-        history = (x[alive_at, None] for x in (frequency, recency, age))
+        own = [histories.columns[name][part] for name in past]
+        alive_at, to_alive = _starts(kind, frequency, age, *own[1:])
+        history = (x[alive_at, None] for x in own)
         values = posterior.at(histories.columns, bounds[index] + alive_at)
         if law is None:
             # No factor of its own for being alive: the family has both together.

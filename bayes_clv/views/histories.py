@@ -5,13 +5,16 @@ evenly to at most ``draws``, which is plenty for a mean and a 90 % band.
 """
 
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import digamma
 
 from bayes_clv.distributions import family
+from bayes_clv.predictions.histories import history_names
 from bayes_clv.predictions.posterior import parameters
 from bayes_clv.schema import UNSTATED, InputError, days_per, duration
 from bayes_clv.views import style
@@ -22,8 +25,26 @@ type Array = NDArray[np.float64]
 
 
 def thinned_parameters(buying: xr.DataTree, draws: int) -> dict[str, Array]:
-    """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw, 1)."""
-    return {name: value[:, None] for name, value in parameters(buying, "buying").thin(draws).values.items()}
+    """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw, 1).
+
+    Fewer of a family whose closed forms are dear (its ``EXPECTED_DRAWS``).
+    """
+    known = parameters(buying, "buying")
+    most = min(draws, getattr(known.formulas, "EXPECTED_DRAWS", draws))
+    return {name: value[:, None] for name, value in known.thin(most).values.items()}
+
+
+def _history(formulas: ModuleType, x: Array, t_x: Array, age: Array | float) -> dict[str, Array | float]:
+    """Return the history that the family asks for, as its functions name it; timing where it is not given: as chance.
+
+    The expected logarithm of one of x intervals that purchases at random cut t_x into is log t_x + psi(1) - psi(x).
+    """
+    history: dict[str, Array | float] = {"x": x, "t_x": t_x, "T": age}
+    if "log_intervals" in history_names(formulas):
+        some = np.maximum(x, 1.0)
+        each = np.log(np.where(x > 0, t_x, 1.0)) + digamma(1.0) - digamma(some)
+        history["log_intervals"] = np.where(x > 0, x * each, 0.0)
+    return history
 
 
 def _oldest_age(customers: xr.Dataset | float) -> float:
@@ -127,11 +148,13 @@ def plot_alive_matrix(
     -------
     matplotlib.figure.Figure
         Posterior mean of the probability (expected level). Impossible histories are blank: recency 0 with
-        a repeat purchase, recency without one, more purchase days than days.
+        a repeat purchase, recency without one, more purchase days than days. Where the family reads the times between
+        purchases (``log_intervals``) they are as uneven as chance makes them.
     """
 
     def alive(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
-        return np.asarray(family(str(buying.attrs["family"])).probability_alive(x, t_x, age, **parameters))
+        formulas = family(str(buying.attrs["family"]))
+        return np.asarray(formulas.probability_alive(**_history(formulas, x, t_x, age), **parameters))
 
     return _matrix(
         buying,
@@ -177,7 +200,9 @@ def plot_expected_purchases_matrix(
 
     def purchases(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
         formulas = family(str(buying.attrs["family"]))
-        return np.asarray(formulas.expected_purchases(length, x, t_x, age, **parameters))
+        return np.asarray(
+            formulas.expected_purchases(length, **_history(formulas, x, t_x, age), **parameters)
+        )
 
     return _matrix(
         buying,
@@ -240,9 +265,11 @@ def alive_over_time(
     known = np.concatenate([np.searchsorted(ages, grid, side="right"), np.arange(1, ages.size)])
     order = np.lexsort((known, at))
     at, known = at[order], known[order]
-    alive = family(str(buying.attrs["family"])).probability_alive(
-        known - 1.0, ages[known - 1], at, **thinned_parameters(buying, draws)
-    )
+    formulas = family(str(buying.attrs["family"]))
+    history = _history(formulas, known - 1.0, ages[known - 1], at)
+    if "log_intervals" in history:
+        history["log_intervals"] = np.r_[0.0, np.cumsum(np.log(np.diff(ages)))][known - 1]
+    alive = formulas.probability_alive(**history, **thinned_parameters(buying, draws))
     low, high = np.quantile(alive, BAND, axis=0)
     seconds = np.round(at * days_per(unit) * 86_400).astype("timedelta64[s]")
     return xr.Dataset(

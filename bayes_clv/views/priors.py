@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions import family as find_family
+from bayes_clv.predictions.histories import history_names
 from bayes_clv.schema import DAYS_PER_YEAR, UNSTATED, InputError, days_per
 from bayes_clv.views import style
 
@@ -132,24 +133,25 @@ def _of_purchases(
         year, words = DAYS_PER_YEAR / days_per(unit), "a year"
     exposure, bought = column["count"] @ column["T"], column["count"] @ column["frequency"]
     crude = float(bought / exposure)
+    newborn = (0.0,) * len(history_names(module))
     return [
         Implied(
             "Purchase rate, mean of new customers",
             f"purchases per {unit if unit != UNSTATED else 'time unit'}; line: the data's own",
-            np.asarray(module.latent_means(0.0, 0.0, 0.0, **draws)[0], dtype=float),
+            np.asarray(module.latent_means(*newborn, **draws)[0], dtype=float),
             crude,
         ),
         Implied(
             f"Still alive after {words}",
             "share of new customers; the data do not say",
-            np.asarray(module.survival(year, 0.0, 0.0, 0.0, **draws), dtype=float),
+            np.asarray(module.survival(year, *newborn, **draws), dtype=float),
             None,
             upper=1.0,
         ),
         Implied(
             f"Purchases of a new customer in {words}",
             "mean purchases; line: the data's rate",
-            np.asarray(module.expected_purchases(year, 0.0, 0.0, 0.0, **draws), dtype=float),
+            np.asarray(module.expected_purchases(year, *newborn, **draws), dtype=float),
             crude * year,
         ),
     ]

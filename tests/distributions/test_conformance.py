@@ -16,13 +16,17 @@ import pytest
 from scipy import integrate
 
 from bayes_clv.distributions import FAMILIES, families, family
+from bayes_clv.distributions.lifetimes import INDIVIDUAL
 from bayes_clv.distributions.quantities import starting_point
 
 # One false alarm in 150,000 comparisons; a family has about two hundred.
 SIGMAS = 4.5
 
 KINDS = ("purchases", "spend", "opportunities", "contracts")
-PURCHASES, SPEND = families("purchases"), families("spend")
+SPEND = families("spend")
+# Families that draw each customer's future make the claims of a purchase family in tests of their own
+# (test_pareto_ggg), of four columns and within the errors of their quadrature.
+PURCHASES = [name for name in families("purchases") if family(name).LIFETIME != INDIVIDUAL]
 EVERY = ("data_scale", "parameters", "log_likelihood", "simulate", "replicate")
 OF_A_PURCHASE_FAMILY = (
     "simulate_purchase_times",
@@ -164,7 +168,7 @@ def test_a_family_says_what_it_is(name):
         assert inspect.getdoc(getattr(module, function))
 
 
-@pytest.mark.parametrize("name", [*PURCHASES, *SPEND])
+@pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
 @points
 def test_quantities_give_the_papers_parameters(name, point):
     params = parameters(name, point)
@@ -172,7 +176,7 @@ def test_quantities_give_the_papers_parameters(name, point):
     assert all(np.isfinite(value) and value > 0 for value in params.values())
 
 
-@pytest.mark.parametrize("name", [*PURCHASES, *SPEND])
+@pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
 def test_likelihood_terms_add_up_and_read_their_own_columns_only(name):
     module, params = family(name), parameters(name)
     columns = COLUMNS[module.OBSERVED]
