@@ -2,8 +2,8 @@
 
 A coefficient is shown as what it multiplies by, exp(coefficient): the quantity itself, or its odds where it is a
 probability. A group is shown by its own population quantity beside the average of the groups that there are, and by how
-much of it is pooled. ArviZ's forest was tried for the groups: it has one axis for all variables, on which purchase rates
-and dropout probabilities cannot both be read, so that the panels are drawn here.
+much of it is pooled. ArviZ's forest has one axis for all variables, on which purchase rates and dropout probabilities
+cannot both be read (``parameters`` met the same), so that the panels are drawn here.
 """
 
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def effects_table(posterior: xr.DataTree) -> "pd.DataFrame":
 
     Examples
     --------
-    >>> table = effects_table(by_age)
+    >>> table = effects_table(by_channel)
     >>> table["label"].tolist()
     ['age']
     """
@@ -186,9 +186,9 @@ def groups_table(posterior: xr.DataTree, customers: xr.Dataset | None = None) ->
 
     Examples
     --------
-    >>> table = groups_table(by_channel, customers)
-    >>> table.columns[:4].tolist()
-    ['quantity', 'column', 'group', 'q05']
+    >>> table = groups_table(by_channel)
+    >>> table["group"].tolist()
+    ['search', 'shop', 'social']
     """
     import pandas as pd
 
@@ -238,7 +238,7 @@ def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> 
 
     Examples
     --------
-    >>> figure = plot_groups(by_channel, customers)
+    >>> figure = plot_groups(by_channel)
     """
     found = _some(groups_of(posterior))
     columns = min(2, len(found))
@@ -291,9 +291,9 @@ def pooling_words(found: list[Groups]) -> str:
     one = max(found, key=lambda each: float(np.ptp(each.pooled)))
     most, least = int(np.argmax(one.pooled)), int(np.argmin(one.pooled))
     text = (
-        "Groups are partially pooled: each is drawn towards the average as far as its own data leave it open, so that a "
-        "small group cannot stand out by chance alone, and a group that the fit has not seen is forecast from how the "
-        "seen ones differ. "
+        "Groups are partially pooled: each is drawn towards the average as far as its own data leave it open. So a "
+        "small group does not stand out by chance alone, and one that the fit has not seen is forecast from how the "
+        "others differ. "
     )
     if most == least:
         return text
