@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # More groups of one column than this are summarised in the figure by the ends of their order.
 MOST = 40
+# Names of more letters leave no room for two panels in a line.
+LONG = 14
 
 
 @dataclass(frozen=True)
@@ -241,11 +243,13 @@ def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> 
     >>> figure = plot_groups(by_channel)
     """
     found = _some(groups_of(posterior))
-    columns = min(2, len(found))
+    # Side by side where the names leave room for it.
+    longest = max(len(label) for one in found for label in one.labels)
+    columns = min(2, len(found)) if longest <= LONG else 1
     heights = [0.9 + 0.24 * min(len(one.labels), MOST) for one in found]
     lines = [heights[i : i + columns] for i in range(0, len(heights), columns)]
     with style.styled():
-        figure = style.drawing(0.3 + sum(max(line) for line in lines))
+        figure = style.drawing(0.7 + sum(max(line) for line in lines))
         panels = figure.subplots(
             len(lines), columns, squeeze=False, height_ratios=[max(line) for line in lines]
         ).ravel()
@@ -253,6 +257,8 @@ def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> 
             _panel(axes, one, _sizes(customers, one))
         for axes in panels[len(found) :]:
             axes.set_visible(False)
+        marks, names = panels[0].get_legend_handles_labels()
+        figure.legend(marks, names, loc="outside lower left", ncols=len(names))
     return figure
 
 
@@ -265,12 +271,13 @@ def _panel(axes: Any, one: Groups, sizes: list[int] | None) -> None:
     low, lower, upper, high = np.quantile(one.draws[order], (0.05, 0.25, 0.75, 0.95), axis=1)
     left, centre, right = np.quantile(one.average, (0.05, 0.5, 0.95))
     axes.axvspan(left, right, color=style.GRID, alpha=0.6, linewidth=0)
-    axes.axvline(centre, color=style.MUTED, linewidth=1.2, label="average of the groups, and its 90 %")
+    axes.axvline(centre, color=style.MUTED, linewidth=1.2, label="average of groups, 90 %")
     axes.hlines(rows, low, high, color=style.SKY, linewidth=1.6, label="90 %")
     axes.hlines(rows, lower, upper, color=style.BLUE, linewidth=4.2, label="50 %")
+    # White where all of the group is pooled.
+    ring = {"markersize": 5.5, "markeredgecolor": style.ORANGE, "color": "white"}
+    axes.plot(median[order], rows, "o", label="median, the paler the more pooled", zorder=3, **ring)
     for row, value, pooled in zip(rows, median[order], one.pooled[order], strict=True):
-        # White where all of the group is pooled.
-        axes.plot(value, row, "o", markersize=5.5, markeredgecolor=style.ORANGE, color="white", zorder=3)
         axes.plot(
             value, row, "o", markersize=5.5, markeredgewidth=0, color=style.ORANGE, alpha=1 - pooled, zorder=4
         )
@@ -281,9 +288,9 @@ def _panel(axes: Any, one: Groups, sizes: list[int] | None) -> None:
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
     axes.set_ylabel(one.column)
-    unit = "" if one.unit in ("", "no unit", "probability") else f" ({one.unit})"
-    axes.set_xlabel(f"{one.quantity.replace('_', ' ')}{unit}")
-    style.heading(axes, one.quantity.replace("_", " "), "expected level; 50 % and 90 % intervals")
+    words = one.quantity.removeprefix("population_").replace("_", " ")
+    axes.set_xlabel(f"{words} ({one.unit})" if one.unit else words)
+    style.heading(axes, f"{words[:1].upper() if len(words) > 2 else words[:1]}{words[1:]}", "expected level")
 
 
 def pooling_words(found: list[Groups]) -> str:

@@ -129,7 +129,7 @@ def test_the_figure_shows_the_table(fitted, people):
     whiskers = next(c for c in axes.collections if c.get_label() == "90 %").get_segments()
     np.testing.assert_allclose([[x[0][0], x[1][0]] for x in whiskers], best_first[["q05", "q95"]], rtol=1e-12)
     assert "expected level" in words(figure)
-    assert axes.get_xlabel() == "population purchase rate (per week)"
+    assert axes.get_xlabel() == "purchase rate (per week)"
     assert all(panel.get_ylabel() for panel in shown)
 
 
