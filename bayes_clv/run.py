@@ -295,14 +295,16 @@ def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
     table = settings.columns
     if isinstance(table, str | Path):
         path = Path(table)
-        read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(path.suffix.lower())
-        if not path.is_file() or read is None:
+        kind = path.suffix.lower()
+        if not path.is_file() or kind not in (".csv", ".parquet"):
             what = (
                 "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
             )
             raise InputError(f"{what} {path.name!r}. Name the table of customers' columns with columns=.")
         # Ids as text: 0017 is another customer than 17.
-        table = read(path, dtype={settings.customer_id: str}) if path.suffix.lower() == ".csv" else read(path)
+        table = (
+            pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
+        )
     if settings.customer_id in table.columns:
         table = table.rename(columns={settings.customer_id: "customer_id"})
     if "customer_id" not in table.columns and not isinstance(settings.columns, pd.DataFrame):

@@ -187,6 +187,8 @@ def log_prior(priors: Mapping[str, Prior], posterior: xr.Dataset) -> xr.Dataset:
     """
     found = {}
     for name, prior in priors.items():
+        if prior.distribution == "Fixed":
+            continue
         drawn = posterior[name]
         density = np.zeros(drawn.shape)
         if prior.distribution != "Flat":

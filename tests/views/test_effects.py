@@ -104,9 +104,12 @@ def test_each_group_has_its_own_quantity_and_what_is_pooled(fitted, people):
     assert row["q95"] == pytest.approx(np.quantile(social, 0.95), rel=1e-12)
     assert row["average"] == pytest.approx(np.median(average), rel=1e-12)
     assert row["probability_above"] == pytest.approx((social > average).mean())
-    # Var(o3 - mean) = (2/3)² 0.45² + (0.1² + 0.03²)/9 = 0.0912, of 0.5² × 2/3 = 0.1667 between groups: 0.547. The
-    # variance of 120 normal draws has a relative standard error of sqrt(2 / 119) = 0.13.
-    assert row["pooled"] == pytest.approx(0.547, rel=4 * 0.13)
+    # Of the variance between three groups, sd² (1 - 1/3) for their distance from the average, what is still open.
+    open_ = (2 * offset[..., 2] - offset[..., 0] - offset[..., 1]).var() / 9
+    between = 2 / 3 * np.mean(drawn["purchase_channel_sd"].values ** 2)
+    assert row["pooled"] == pytest.approx(open_ / between, rel=1e-10)
+    assert 0.3 < row["pooled"] < 0.9
+    assert table.loc["population_purchase_rate", "channel", "email"]["pooled"] < 0.2
     assert row["unit"] == "per week"
     assert row["customers"] == int((people["channel"].values == "social").sum())
     odds = drawn["population_dropout"].values / (1 - drawn["population_dropout"].values)
