@@ -129,6 +129,11 @@ def giving():
             made[seed] = clv.fit(
                 "bg_bb", donors(seed), covariates=COVARIATES, method="laplace", draws=250, seed=seed
             )
+        if not clv.diagnostics(made[seed])["passed"]:
+            # As its Pareto k asks (of the eight bases that of seed 5, 0.87).
+            made[seed] = clv.fit(
+                "bg_bb", donors(seed), covariates=COVARIATES, draws=500, tune=500, seed=seed, progress=False
+            )
         return made[seed]
 
     return of
