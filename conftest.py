@@ -45,6 +45,27 @@ def discrete_road():
     }
 
 
+@pytest.fixture(scope="session")
+def effects_road():
+    """Return a fit with a covariate and groups, for the examples of both."""
+    customers = clv.summarize(clv.load_cdnow(), until="1997-09-30").isel(customer=slice(0, 600))
+    size = range(customers.sizes["customer"])
+    table = pd.DataFrame(
+        {"age": [20 + i % 41 for i in size], "channel": [("search", "shop", "social")[i % 3] for i in size]},
+        index=customers["customer"].values,
+    )
+    by_channel = clv.fit(
+        "bg_nbd",
+        clv.with_columns(customers, table),
+        covariates={"purchase": "age"},
+        groups={"purchase": "channel"},
+        method="laplace",
+        draws=50,
+        seed=1,
+    )
+    return {"by_channel": by_channel}
+
+
 @pytest.fixture(autouse=True)
 def _examples(request, doctest_namespace, tmp_path, monkeypatch):
     if isinstance(request.node, DoctestItem):
@@ -56,3 +77,5 @@ def _examples(request, doctest_namespace, tmp_path, monkeypatch):
             doctest_namespace.update(request.getfixturevalue("example_road"))
         if any(name in words for name in ("giving", "renewing")):
             doctest_namespace.update(request.getfixturevalue("discrete_road"))
+        if "by_channel" in words:
+            doctest_namespace.update(request.getfixturevalue("effects_road"))

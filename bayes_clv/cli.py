@@ -112,6 +112,26 @@ def run(
             help="Rows without id, date or amount, or with a negative one: refuse, or drop and say so."
         ),
     ] = "refuse",
+    columns: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with one row per customer, CSV or Parquet: what --covariate and --groups name."
+        ),
+    ] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a column acts on, like purchase=age or 'dropout=age * C(channel)'; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of pooled groups, like channel (on everything) or purchase=channel; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     posteriors: Annotated[
         Path | None, typer.Option(help="Folder of an earlier run: use its posteriors, do not fit again.")
     ] = None,
@@ -146,6 +166,9 @@ def run(
             seed=seed,
             on_bad_rows=bad_rows,
             posteriors=posteriors,
+            columns=columns,
+            covariates=_acting(covariate or [], "--covariate"),
+            groups=_grouping(groups or []),
             title=f"Customer lifetime value: {orders.stem}",
         )
     )
@@ -155,6 +178,33 @@ def _cdnow() -> Any:
     from bayes_clv.customers import load_cdnow
 
     return load_cdnow()
+
+
+def _acting(options: list[str], name: str) -> dict[str, list[str]]:
+    """Return what acts on what, of options like purchase=age."""
+    found: dict[str, list[str]] = {}
+    for option in options:
+        target, sign, column = (part.strip() for part in option.partition("="))
+        if not (target and sign and column):
+            raise InputError(
+                f"{name} {option!r} does not say what acts on what. Write it like {name} purchase=age."
+            )
+        found.setdefault(target, []).append(column)
+    return found
+
+
+def _grouping(options: list[str]) -> dict[str, list[str]] | list[str]:
+    """Return the grouping columns: for every quantity, or by process."""
+    placed = [option for option in options if "=" in option]
+    if not placed:
+        return options
+    if len(placed) < len(options):
+        alone = next(option for option in options if "=" not in option)
+        raise InputError(
+            f"--groups {alone!r} is for every quantity and --groups {placed[0]!r} for one. Write all of them like "
+            f"--groups purchase={alone}."
+        )
+    return _acting(placed, "--groups")
 
 
 def _go(settings: Any) -> None:
@@ -185,8 +235,12 @@ def in_options(message: str) -> str:
     message = message.replace("spend=None", "--purchases-only").replace(
         "name them in the call", "name them with --customer-id, --date and --spend"
     )
-    for name in ("on_bad_rows", "holdout_until", "until", "time_unit", "family", "method", "seed"):
-        option = "--bad-rows" if name == "on_bad_rows" else f"--{name.replace('_', '-')}"
+    message = message.replace("groups={'purchase': 'channel'}", "--groups purchase=channel")
+    message = re.sub(r"covariates=\{'purchase': '(\w+)'\}", r"--covariate purchase=\1", message)
+    special = {"on_bad_rows": "--bad-rows", "covariates": "--covariate"}
+    plain = ("holdout_until", "until", "time_unit", "family", "method", "seed", "groups", "columns")
+    for name in (*special, *plain):
+        option = special.get(name, f"--{name.replace('_', '-')}")
         message = re.sub(rf"\b{name}=", f"{option} ", message)
     for name in ("holdout_until", "acquisition_cost", "annual_discount_rate"):
         message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)

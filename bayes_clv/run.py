@@ -40,7 +40,9 @@ class Settings:
 
     ``orders`` is a path or a table. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
     holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an
-    earlier run whose posteriors are used in place of a fit.
+    earlier run whose posteriors are used in place of a fit. ``columns`` is a table of one row per customer (a file, or
+    a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes them: a name of the mappings is
+    given to the fit that has it, "spend" to that of spend; groups without mapping to both.
     """
 
     orders: Any
@@ -61,6 +63,9 @@ class Settings:
     seed: int = 1
     on_bad_rows: str = "refuse"
     posteriors: Path | None = None
+    columns: Any = None
+    covariates: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, list[str]] | list[str] = field(default_factory=list)
     title: str = "Customer lifetime value"
 
 
@@ -152,6 +157,7 @@ def _run_into(
         if horizon is None:
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         checked_cost(settings.acquisition_cost, customers)
+        customers = _with_columns(settings, customers)
     buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
     with stages.stage("write the posteriors"):
         from bayes_clv.inference import save
@@ -223,13 +229,16 @@ def _posteriors(
             spending = load(settings.posteriors / "spending.nc") if settings.spend is not None else None
         return buying, spending
     fits: dict[str, Any] = {}
-    families = {"buying": settings.family}
-    if settings.spend is not None:
-        families["spending"] = "gamma_gamma"
+    families = _families(settings)
+    given = _acting(settings)
+    from bayes_clv.distributions import family as find_family
+    from bayes_clv.inference.effects import learn_effects
     from bayes_clv.inference.observed import observed
 
-    for family in families.values():
-        observed(family, customers)  # Refuses before the first fit what would fail after it.
+    # Refuses before the first fit what would fail after it.
+    for role, family in families.items():
+        used = customers.isel(customer=observed(family, customers).usable)
+        learn_effects(find_family(family), used, given[role].get("covariates"), given[role].get("groups"))
     for role, family in families.items():
         with stages.stage(f"fit {family} ({settings.method})"):
             from bayes_clv.inference import fit
@@ -243,8 +252,86 @@ def _posteriors(
                 seed=seeds[role],
                 progress=sampler_progress,
                 include=("prior", "posterior_predictive"),
+                **given[role],
             )
     return fits["buying"], fits.get("spending")
+
+
+def _families(settings: Settings) -> dict[str, str]:
+    """Return the family of each fit."""
+    return {"buying": settings.family} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
+
+
+def _acting(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the covariates and groups of each fit; a process or quantity that no fit has is refused."""
+    from bayes_clv.distributions import family as find_family
+
+    modules = {role: find_family(name) for role, name in _families(settings).items()}
+    given: dict[str, dict[str, Any]] = {role: {} for role in modules}
+    for kind, value in (("covariates", settings.covariates), ("groups", settings.groups)):
+        if not isinstance(value, dict):
+            for arguments in given.values():
+                arguments[kind] = value
+            continue
+        for target, columns in value.items():
+            roles = [role for role, each in modules.items() if target in (*each.PROCESSES, *each.QUANTITIES)]
+            if not roles:
+                known = dict.fromkeys(
+                    name for each in modules.values() for name in (*each.PROCESSES, *each.QUANTITIES)
+                )
+                raise InputError(
+                    f"{target!r} is nothing that a column can act on. Use one of {', '.join(known)}."
+                )
+            given[roles[0]].setdefault(kind, {})[target] = columns
+    return given
+
+
+def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
+    """Return the customers with the columns of their table."""
+    if settings.columns is None:
+        return customers
+    import pandas as pd
+
+    from bayes_clv.customers import with_columns
+
+    table = settings.columns
+    if isinstance(table, str | Path):
+        path = Path(table)
+        kind = path.suffix.lower()
+        if not path.is_file() or kind not in (".csv", ".parquet"):
+            what = (
+                "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
+            )
+            raise InputError(f"{what} {path.name!r}. Name the table of customers' columns with columns=.")
+        # Ids as text: 0017 is another customer than 17.
+        table = (
+            pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
+        )
+    if settings.customer_id in table.columns:
+        table = table.rename(columns={settings.customer_id: "customer_id"})
+    if "customer_id" not in table.columns and not isinstance(settings.columns, pd.DataFrame):
+        raise InputError(
+            f"The table of customers' columns has no column {settings.customer_id!r}, only "
+            f"{', '.join(map(str, table.columns))}. Each row needs the id that the orders have."
+        )
+    wanted = _named(settings) if settings.posteriors is None else _used(settings.posteriors)
+    return with_columns(customers, table, wanted) if wanted else customers
+
+
+def _used(folder: Path) -> list[str]:
+    """Return the columns that the posteriors of an earlier run read."""
+    from bayes_clv.inference import load
+    from bayes_clv.inference.effects import Effects
+
+    found = [load(path).attrs.get("effects") for path in sorted(folder.glob("*ing.nc"))]
+    return list(dict.fromkeys(name for saved in found if saved for name in Effects.from_json(saved).columns))
+
+
+def _named(settings: Settings) -> list[str]:
+    """Return the columns that covariates and groups read."""
+    from bayes_clv.inference.effects import needed_columns
+
+    return needed_columns(settings.covariates, settings.groups)
 
 
 def _futures(
@@ -351,6 +438,8 @@ def _fields(settings: Settings) -> dict[str, Any]:
 
 def _plain(setting: Any) -> Any:
     """Return an argument as JSON can hold it: a path by its name, since a run may be shared."""
+    if isinstance(setting, dict | list):
+        return setting
     if isinstance(setting, str | int | float | None):
         return Path(setting).name if isinstance(setting, str) and Path(setting).is_absolute() else setting
     return setting.name if isinstance(setting, Path) else f"a {type(setting).__name__}"
@@ -382,6 +471,17 @@ def _check_arguments(settings: Settings) -> None:
         duration(settings.horizon, settings.time_unit)
     discount_rate(settings.annual_discount_rate, settings.time_unit)
     checked_margin(settings.margin)
+    _acting(settings)
+    if (settings.covariates or settings.groups) and settings.columns is None:
+        raise InputError(
+            f"Where are {', '.join(map(repr, _named(settings)))}? Name the table of one row per customer with columns=."
+        )
+    if (
+        settings.columns is not None
+        and settings.posteriors is None
+        and not (settings.covariates or settings.groups)
+    ):
+        raise InputError("The table of columns= serves nothing without covariates= or groups=.")
     if settings.posteriors is not None:
         needed = ("buying.nc",) if settings.spend is None else ("buying.nc", "spending.nc")
         missing = [name for name in needed if not (settings.posteriors / name).is_file()]

@@ -17,8 +17,11 @@ from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, VARIABLES, InputErro
 if TYPE_CHECKING:
     import pandas as pd
 
-# Names with a meaning of their own in customers, posteriors and predictions.
-RESERVED = (CHAIN, DRAW, CUSTOMER, PERIOD, "row", "profile", "spend_profile", *VARIABLES)
+# Names with a meaning of their own in customers, posteriors and predictions; a cohort is a column like any other.
+RESERVED = (
+    *(CHAIN, DRAW, CUSTOMER, PERIOD, "row", "profile", "spend_profile"),
+    *(name for name in VARIABLES if name != "cohort"),
+)
 
 
 def with_columns(

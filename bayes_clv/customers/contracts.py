@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders import check_columns
 from bayes_clv.customers.tables import (
     _check_numbers,
@@ -28,7 +29,7 @@ COLUMNS = ("renewals", "active")
 ONE_COHORT = ""
 
 
-def contracts_from_table(table: "pd.DataFrame") -> xr.Dataset:
+def contracts_from_table(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
     """Return the contracts Dataset for a table with one row per customer, or per history and its count.
 
     Parameters
@@ -38,6 +39,9 @@ def contracts_from_table(table: "pd.DataFrame") -> xr.Dataset:
         contract; 0 or False if the next renewal was not made). Optionally ``periods`` (renewals that were due by
         the end of observation, made or not; predictive checks need it), ``count`` (how many customers share the row)
         and ``customer_id``; without it the index holds the ids.
+    columns
+        Further columns to keep, for ``fit(..., covariates=..., groups=...)``; see ``with_columns``. All customers of a
+        row with a ``count`` share them.
 
     Returns
     -------
@@ -58,7 +62,8 @@ def contracts_from_table(table: "pd.DataFrame") -> xr.Dataset:
     """
     dataset = read_columns(table, COLUMNS, ("periods", "count"), PERIOD)
     check_contracts(dataset)
-    return describe(dataset.astype(np.int64))
+    dataset = dataset.astype(np.int64)
+    return describe(with_columns(dataset, table, columns) if columns else dataset)
 
 
 def contracts_from_survivors(

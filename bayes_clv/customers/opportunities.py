@@ -4,11 +4,13 @@ One row a customer, or one row a history with the number of customers who share 
 same. An impossible history is an error, as in ``tables``, and is checked again where a model is fitted or predicts.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders import check_columns
 from bayes_clv.customers.tables import (
     _check_numbers,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = ("frequency", "recency", "opportunities")
 
 
-def opportunities_from_table(table: "pd.DataFrame") -> xr.Dataset:
+def opportunities_from_table(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
     """Return the customers Dataset for purchases at discrete opportunities, such as yearly appeals.
 
     Parameters
@@ -35,6 +37,9 @@ def opportunities_from_table(table: "pd.DataFrame") -> xr.Dataset:
         purchase, counting from 1; 0 where there is none) and ``opportunities`` (how many were observed). The
         purchase that made somebody a customer is opportunity 0 and counts in none of them. Optionally ``count`` (how
         many customers share the row, 1 when left out) and ``customer_id``; without it the index holds the ids.
+    columns
+        Further columns to keep, for ``fit(..., covariates=..., groups=...)``; see ``with_columns``. All customers of a
+        row with a ``count`` share them.
 
     Returns
     -------
@@ -56,7 +61,8 @@ def opportunities_from_table(table: "pd.DataFrame") -> xr.Dataset:
     """
     dataset = read_columns(table, COLUMNS, ("count",), OPPORTUNITY)
     check_opportunities(dataset)
-    described = describe(dataset.astype(np.int64))
+    dataset = dataset.astype(np.int64)
+    described = describe(with_columns(dataset, table, columns) if columns else dataset)
     described["frequency"].attrs["long_name"] = "opportunities with a purchase"
     described["recency"].attrs["long_name"] = "number of the opportunity of the last purchase"
     return described

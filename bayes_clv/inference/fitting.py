@@ -62,22 +62,24 @@ def fit(
     method : {"nuts", "laplace", "mode"}
         NUTS; an importance-corrected Laplace approximation, many times faster, with its Pareto k; or the
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
-    covariates : mapping of str to column name(s), optional
+    covariates : mapping of str to column name(s) or formula(s), optional
         Columns of the customers (``clv.with_columns``) and what they act on: a process of the family
         (``PROCESSES``: "purchase", "dropout"; "spend") or one of its quantities by name, on the log scale, or that of
         the log odds for a probability. ``{"purchase": ["age", "gender"], "dropout": "gender"}``. Numbers are
         centred and scaled by these customers' mean and standard deviation, text and bools are compared
-        with their first level.
+        with their first level. A formula may be given in place of a name, ``"age * C(year) + np.log(income)"``: see
+        ``customers.formula`` for what it may hold.
     groups : column name(s), or mapping of str to column name(s), optional
         Columns whose labels (channel, cohort, country) have offsets of their own, partially pooled: as many as
-        the data support, from none to separate. Without mapping, on every quantity.
+        the data support, from none to separate. Without mapping, on every quantity; else on processes and
+        quantities by name, ``{"purchase": "channel", "dropout": ["channel", "country"], "r": "channel"}``.
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
         coefficients (``purchase_coefficient``; Normal(0, 1)) and of the groups' standard deviations
-        (``purchase_channel_sd``; HalfNormal(0.5)). A plain number fixes a quantity there: ``{"k": 2}``,
-        ``{"population_dropout": 0.1}``. A k that is not fixed is chosen by its evidence, before the fit and without
-        covariates and groups; ``diagnostics`` hold the evidence of each.
+        (``purchase_channel_sd``; HalfNormal(0.5) for a process, HalfNormal(0.2) for shapes, ``r_channel_sd``). A plain
+        number fixes a quantity there: ``{"k": 2}``, ``{"population_dropout": 0.1}``. A k that is not fixed is chosen by
+        its evidence, before the fit and without covariates and groups; ``diagnostics`` hold the evidence of each.
     draws, tune, chains : int
         Draws kept and warm-up draws of each chain. ``laplace`` makes ``draws * chains`` independent draws.
     seed : int
@@ -89,7 +91,7 @@ def fit(
         predictive ones replicate the whole base and count its customers by class of frequency or mean
         spend, beside the same counts in ``observed_data``) and ``"log_likelihood"`` (pointwise, one column a
         distinct history, which all customers who share it have: ``count`` in ``observed_data``), for ``compare``;
-        with ``"log_prior"`` (of each population quantity) for ``prior_sensitivity``.
+        with ``"log_prior"`` (of each sampled quantity) for ``prior_sensitivity``.
 
     Returns
     -------
@@ -146,11 +148,6 @@ def fit(
     resolved = resolve(quantities, plain_priors(priors), scale)
     if effects is not None:
         check_flat(effects, resolved, method)
-        if "log_prior" in include:
-            raise InputError(
-                "'log_prior' is not there for a fit with covariates or groups in this version. Leave it out of "
-                "include, and compare posteriors of different priors instead."
-            )
 
     from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
 
@@ -215,7 +212,7 @@ def fit(
                 module, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
             )
     if "log_prior" in include:
-        included["log_prior"] = log_prior(model, posterior)
+        included["log_prior"] = log_prior(fixed, posterior)
     if "log_likelihood" in include:
         included["log_likelihood"] = pointwise_log_likelihood(module, posterior, rows, effects, profiles)
     tree = xr.DataTree.from_dict(included)

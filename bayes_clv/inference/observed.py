@@ -142,11 +142,6 @@ def checked_customers(family: str, customers: Any, further: Sequence[str] = ()) 
     """
     module = find_family(family)
     door = DOORS[module.KIND]
-    if further and module.KIND not in ("purchases", "spend"):
-        raise InputError(
-            f"{family} takes no covariates or groups in this version: forecasts of {module.KIND} know none. Leave "
-            "covariates and groups out, or fit each group by itself."
-        )
     if not isinstance(customers, xr.Dataset):
         return door.from_table(customers, columns=further) if further else door.from_table(customers)
     if module.KIND in ("opportunities", "contracts"):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.distributions import family as find_family
 from bayes_clv.distributions.quantities import Prior
 from bayes_clv.schema import InputError
 
@@ -151,8 +150,7 @@ def prior_sensitivity(posterior: xr.DataTree) -> "pd.DataFrame":
         }
     )
     table: pd.DataFrame = az.psense_summary(tree)
-    meanings = find_family(str(posterior.attrs["family"])).MEANINGS
     stem = [str(index).partition("[")[0] for index in table.index]
-    table["meaning"] = [meanings.get(each, ("", ""))[0] for each in stem]
+    table["meaning"] = [str(group[each].attrs.get("long_name", "")) if each in group else "" for each in stem]
     table["unit"] = [str(group[each].attrs.get("units", "")) if each in group else "" for each in stem]
     return table

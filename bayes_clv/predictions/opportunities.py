@@ -50,7 +50,8 @@ def expected_opportunities(
     buying
         A posterior of ``clv.fit("bg_bb", ...)``.
     customers
-        Histories as ``clv.opportunities_from_table`` returns them; they need not be those of the fit.
+        Histories as ``clv.opportunities_from_table`` returns them; they need not be those of the fit. Where it had
+        covariates or groups they have the same columns (``clv.with_columns``); a new group is allowed.
     opportunities
         How many opportunities ahead, a whole number from 1.
     discount_rate
@@ -191,7 +192,9 @@ def _prepared(
     check_opportunities(customers)
     shared_time_unit(buying, customers)
     columns = {name: np.asarray(customers[name].values, dtype=float) for name in posterior.formulas.OBSERVED}
-    return posterior, whole_number(opportunities, "opportunities"), distinct_histories(columns)
+    ahead = whole_number(opportunities, "opportunities")
+    posterior = posterior.of(customers)
+    return posterior, ahead, distinct_histories(columns | posterior.columns)
 
 
 def whole_number(value: int, name: str) -> int:
@@ -268,7 +271,7 @@ def _simulated(
     size, draws = histories.order.size, posterior.size
     seen = np.zeros((size, ahead + 1), dtype=np.int64)
     kept = np.zeros((size if keep else 0, draws), dtype=np.int32)
-    columns = list(histories.columns.values())
+    columns = [histories.columns[name] for name in posterior.formulas.OBSERVED]
     keys, share = keys[histories.order], share[histories.order]
     step = max(1, TILE // (5 * draws))
 
@@ -276,7 +279,8 @@ def _simulated(
         stop = min(start + step, size)
         first, last = histories.row[start], histories.row[stop - 1]
         history = [column[first : last + 1, None] for column in columns]
-        states = posterior.formulas.opportunity_state(*history, **posterior.values)
+        values = posterior.at(histories.columns, slice(first, last + 1))
+        states = posterior.formulas.opportunity_state(*history, **values)
         shape = (last + 1 - first, draws)
         state = [np.ascontiguousarray(np.broadcast_to(part, shape)) for part in states]
         totals = np.zeros((draws, ahead), dtype=np.int64)

@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -24,7 +24,7 @@ import xarray as xr
 from bayes_clv.distributions import families
 from bayes_clv.distributions import family as family_formulas
 from bayes_clv.inference.effects import Effect, Effects, Profiles
-from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, UNSTATED, InputError
 
 Kind = Literal["buying", "spending", "opportunities", "contracts"]
 
@@ -32,7 +32,12 @@ Kind = Literal["buying", "spending", "opportunities", "contracts"]
 POINT_FUTURES = 1000
 
 # The column of the histories that holds the customers' profile.
-_PROFILE = {"buying": "profile", "spending": "spend_profile", "opportunities": "", "contracts": ""}
+_PROFILE = {
+    "buying": "profile",
+    "spending": "spend_profile",
+    "opportunities": "profile",
+    "contracts": "profile",
+}
 PROFILES = ("profile", "spend_profile")
 # What a family must be fitted to (its KIND) to serve a purpose, and the verbs that forecast from each.
 _SERVES = {
@@ -146,13 +151,16 @@ class Parameters:
         design = {name: each[profile] for name, each in self.profiles.design.items()}
         return self.effects.parameters(np, self.formulas, drawn, design, place)
 
+    def of_profile(self, profile: int) -> dict[str, np.ndarray]:
+        """Return the parameters (draw,) of customers of one profile, by its index; ``values`` without effects."""
+        own = self.at({self.profile: np.array([profile])})
+        return {name: value[0] if value.ndim == 2 else value for name, value in own.items()}
+
     def all_alike(self) -> "Parameters":
         """Return the parameters of customers of one profile, in place of the average customer's, without effects."""
         if self.effects is None:
             return self
-        own = self.at(self.columns, slice(1))
-        values = {name: value[0] if value.ndim == 2 else value for name, value in own.items()}
-        return replace(self, values=values, effects=None, drawn={}, profiles=None)
+        return replace(self, values=self.of_profile(0), effects=None, drawn={}, profiles=None)
 
     def _new_offset(self, effect: Effect, column: str, unseen: int) -> np.ndarray:
         """Return the offset of a group that the fit has not seen, per draw."""
@@ -259,6 +267,31 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
         total=size,
         seed=str(tree.attrs.get("seed", "")),
     )
+
+
+def new_customers(columns: Mapping[str, Any], *fits: Parameters) -> tuple[Parameters, ...]:
+    """Return the parameters of customers who all have these columns, as if they were the population's.
+
+    Raises InputError for a column that the fits need and ``columns`` lacks, or that none of them used.
+    """
+    used = list(dict.fromkeys(name for each in fits if each.effects for name in each.effects.columns))
+    unknown = [name for name in columns if name not in used]
+    missing = [name for name in used if name not in columns]
+    they, nobody = ("The fits", "neither fit") if len(fits) > 1 else ("The fit", "it has not")
+    if unknown:
+        raise InputError(
+            f"columns has {unknown[0]!r}, which {nobody} used. {they} used {', '.join(used) or 'none'}."
+        )
+    if missing:
+        raise InputError(
+            f"{they} used the columns {', '.join(used)}, and columns lacks {missing[0]!r}. Say what the new "
+            f"customers are: columns={{{missing[0]!r}: ...}}."
+        )
+    one = xr.Dataset(
+        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in columns.items()},
+        coords={CUSTOMER: ["new"]},
+    )
+    return tuple(each.of(one).all_alike() for each in fits)
 
 
 def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:

@@ -7,7 +7,7 @@ of one tenure are alike and independent, so those who make each renewal are Bino
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from bayes_clv.customers import check_contracts
 from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
 from bayes_clv.predictions.labels import labels_of
 from bayes_clv.predictions.opportunities import whole_number
-from bayes_clv.predictions.posterior import Parameters, parameters, problems, shared_time_unit
+from bayes_clv.predictions.posterior import Parameters, new_customers, parameters, problems, shared_time_unit
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
 
 TENURE = "tenure"
@@ -29,6 +29,7 @@ def renewal_curve(
     periods: int,
     *,
     tenure: int | Sequence[int] = 0,
+    columns: Mapping[str, Any] | None = None,
     max_memory: float = MAX_MEMORY,
 ) -> xr.Dataset:
     """Return survival and retention at each of the next renewals, for each posterior draw.
@@ -42,6 +43,9 @@ def renewal_curve(
     tenure
         Renewals already made by a customer still under contract; 0 is a new customer, and so a new cohort.
         Several may be given.
+    columns
+        What the customers are, where the fit had covariates or groups: a value of every column that it used,
+        ``{"cohort": "2024"}``. A group that the fit has not seen is allowed.
     max_memory
         Bytes above which the result is refused.
 
@@ -63,7 +67,7 @@ def renewal_curve(
     >>> curve["retention_rate"].dims
     ('chain', 'draw', 'tenure', 'period')
     """
-    drawn = parameters(posterior, "contracts")
+    (drawn,) = new_customers(columns or {}, parameters(posterior, "contracts"))
     ahead = whole_number(periods, "periods")
     made = _checked_tenures(tenure)
     refuse_too_large(
@@ -90,7 +94,11 @@ def renewal_curve(
 
 
 def residual_lifetime(
-    posterior: xr.DataTree, discount_rate: float, *, tenure: int | Sequence[int] = 0
+    posterior: xr.DataTree,
+    discount_rate: float,
+    *,
+    tenure: int | Sequence[int] = 0,
+    columns: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
     """Return the discounted expected residual lifetime (DERL) of customers about to renew, for each draw.
 
@@ -100,7 +108,7 @@ def residual_lifetime(
 
     Parameters
     ----------
-    posterior, tenure
+    posterior, tenure, columns
         As in :func:`renewal_curve`.
     discount_rate
         Rate per period: 0.10 for 10 % where periods are years. 0 is allowed, and DERL is then infinite where churn
@@ -123,7 +131,7 @@ def residual_lifetime(
     >>> bool((lifetime.sel(tenure=7) > lifetime.sel(tenure=0)).all())
     True
     """
-    drawn = parameters(posterior, "contracts")
+    (drawn,) = new_customers(columns or {}, parameters(posterior, "contracts"))
     if isinstance(discount_rate, bool) or not 0 <= float(discount_rate) < math.inf:
         raise InputError(
             f"discount_rate must be a finite number from 0, per period: 0.10 means 10 %. It is {discount_rate!r}."
@@ -161,6 +169,7 @@ def predict_renewals(
     *,
     seed: int,
     by: Any = None,
+    columns: Mapping[str, Any] | None = None,
     max_memory: float = MAX_MEMORY,
 ) -> xr.Dataset:
     """Return how many customers will be left after each of the next renewals, as a predictive distribution.
@@ -171,13 +180,16 @@ def predict_renewals(
         As in :func:`renewal_curve`.
     contracts
         Contracts as ``clv.contracts_from_table`` or ``clv.contracts_from_survivors`` returns them, of which the active
-        ones are followed; or a whole number, the size of a new cohort.
+        ones are followed; or a whole number, the size of a new cohort. Where the fit had covariates or groups the
+        contracts have the same columns (``clv.with_columns``); a new group is allowed.
     periods
         How many renewals ahead.
     seed
         Seed of the simulation.
     by
         A label for each row of ``contracts``, as in ``clv.retention_curve``: ``"cohort"``, or labels by id.
+    columns
+        What the customers of a new cohort are, as in :func:`renewal_curve`.
     max_memory
         Bytes above which the result is refused.
 
@@ -204,14 +216,20 @@ def predict_renewals(
     if isinstance(contracts, xr.Dataset):
         check_contracts(contracts)
         shared_time_unit(posterior, contracts)
-        names, groups = _active_groups(contracts, by)
+        if columns is not None:
+            raise InputError(
+                "These contracts have columns of their own: leave out 'columns', which is for a new cohort."
+            )
+        drawn = drawn.of(contracts)
+        names, groups = _active_groups(contracts, by, drawn)
     else:
         if by is not None:
             raise InputError("A new cohort given by its size has no labels: leave out 'by'.")
         names, groups = (
             np.array([""]),
-            [(0, 0, whole_number(contracts, "contracts, the size of a new cohort,"))],
+            [(0, 0, 0, whole_number(contracts, "contracts, the size of a new cohort,"))],
         )
+        (drawn,) = new_customers(columns or {}, drawn)
     refuse_too_large(
         (names.size + 1) * drawn.size * ahead,
         max_memory,
@@ -253,8 +271,12 @@ def predict_renewals(
     return described
 
 
-def _active_groups(contracts: xr.Dataset, by: Any) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """Return the segments, and of the active contracts (segment, tenure, how many), sorted."""
+# Customers who are alike: their segment, profile and tenure, and how many they are.
+type Alike = tuple[int, int, int, int]
+
+
+def _active_groups(contracts: xr.Dataset, by: Any, drawn: Parameters) -> tuple[np.ndarray, list[Alike]]:
+    """Return the segments, and of the active contracts those who are alike, sorted."""
     labels = np.full(contracts.sizes[CUSTOMER], "") if by is None else labels_of(contracts, by)
     names, segment = np.unique(labels, return_inverse=True)
     count = np.asarray(
@@ -266,23 +288,29 @@ def _active_groups(contracts: xr.Dataset, by: Any) -> tuple[np.ndarray, list[tup
             f"None of the {int(count.sum())} contracts is active, so none can be renewed. For a new cohort give its "
             "size, such as contracts=1000."
         )
-    together: dict[tuple[int, int], int] = {}
-    pairs = zip(segment[active], np.asarray(contracts["renewals"].values)[active], count[active], strict=True)
-    for s, tenure, size in pairs:
-        key = (int(s), int(tenure))
+    profile = np.zeros(labels.size, dtype=np.int64) if drawn.profiles is None else drawn.profiles.index
+    tenures = np.asarray(contracts["renewals"].values)
+    together: dict[tuple[int, int, int], int] = {}
+    for s, own, tenure, size in zip(
+        segment[active], profile[active], tenures[active], count[active], strict=True
+    ):
+        key = (int(s), int(own), int(tenure))
         together[key] = together.get(key, 0) + int(size)
     return names, [(*key, together[key]) for key in sorted(together)]
 
 
 def _survivors(
-    drawn: Parameters, groups: list[tuple[int, int, int]], segments: int, ahead: int, rng: np.random.Generator
+    drawn: Parameters, groups: list[Alike], segments: int, ahead: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return simulated survivors (draw, segment, renewal) of groups of one tenure each."""
+    """Return simulated survivors (draw, segment, renewal) of groups of customers who are alike."""
     left = np.zeros((drawn.size, segments, ahead), dtype=np.int64)
-    for segment, tenure, count in groups:
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for segment, profile, tenure, count in groups:
         here = np.full(drawn.size, count)
+        if profile not in found:
+            found[profile] = drawn.of_profile(profile)
         for k in range(ahead):
-            rate = drawn.formulas.retention_rate(tenure + k + 1, **drawn.values)
+            rate = drawn.formulas.retention_rate(tenure + k + 1, **found[profile])
             here = rng.binomial(here, np.clip(rate, 0.0, 1.0))
             left[:, segment, k] += here
     return left

@@ -29,9 +29,9 @@ from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
 from bayes_clv.predictions.future import checked_periods, equal_periods, with_periods
 from bayes_clv.predictions.histories import history_names
 from bayes_clv.predictions.individual import drawn_state, is_individual
-from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems
+from bayes_clv.predictions.posterior import Parameters, new_customers, paired, parameters, problems
 from bayes_clv.predictions.streams import customer_keys
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration
+from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration
 from bayes_clv.valuation.value import checked_margin
 
 # Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
@@ -136,7 +136,7 @@ def predict_cohort(
     people = _checked_size(size)
     share, cost = checked_margin(margin), _checked_cost(acquisition_cost)
     posterior, payments = parameters(buying, "buying").repeated(), parameters(spending, "spending")
-    posterior, payments = _new_customers(posterior, payments, columns or {})
+    posterior, payments = new_customers(columns or {}, posterior, payments)
     time_unit = _one_time_unit(buying, spending)
     length = duration(horizon, time_unit)
     rate = discount_rate(annual_discount_rate, time_unit)
@@ -198,30 +198,6 @@ def predict_cohort(
         problems=json.dumps(problems(buying, spending)),
         reasons=json.dumps(reasons),
     )
-
-
-def _new_customers(
-    posterior: Parameters, payments: Parameters, columns: Mapping[str, Any]
-) -> tuple[Parameters, Parameters]:
-    """Return the parameters of customers who all have these columns, as if they were the population's."""
-    effects = [each.effects for each in (posterior, payments) if each.effects is not None]
-    used = list(dict.fromkeys(name for each in effects for name in each.columns))
-    unknown = [name for name in columns if name not in used]
-    missing = [name for name in used if name not in columns]
-    if unknown:
-        raise InputError(
-            f"columns has {unknown[0]!r}, which neither fit used. They used {', '.join(used) or 'none'}."
-        )
-    if missing:
-        raise InputError(
-            f"The fits used the columns {', '.join(used)}, and columns lacks {missing[0]!r}. Say what the new "
-            f"customers are: columns={{{missing[0]!r}: ...}}."
-        )
-    one = xr.Dataset(
-        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in columns.items()},
-        coords={CUSTOMER: ["new"]},
-    )
-    return posterior.of(one).all_alike(), payments.of(one).all_alike()
 
 
 def expected_new_customer(

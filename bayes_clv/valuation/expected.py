@@ -155,7 +155,7 @@ def expected_value(
         else:
             alive, *states = posterior.formulas.future_state(*history, **values)
             # What a customer who is alive will buy does not depend on recency, but for a law that says so.
-            first, to_discounted = _starts(kind, frequency, age, *([recency] if law.of_recency else []))
+            first, to_discounted = _starts(kind, frequency, age, *([own[1]] if law.of_recency else []))
             pick = to_alive[first]
             shape = (pick.size, draws)
             states = [owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states]

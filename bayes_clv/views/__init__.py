@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
+    from bayes_clv.views.effects import effects_table, groups_table, plot_groups
     from bayes_clv.views.evaluation import plot_evaluation
     from bayes_clv.views.histories import (
         plot_alive_history,
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from bayes_clv.views.rename import for_arviz
 
 __all__ = [
+    "effects_table",
     "for_arviz",
+    "groups_table",
     "plot_alive_history",
     "plot_alive_matrix",
     "plot_calibration",
@@ -31,6 +34,7 @@ __all__ = [
     "plot_diagnostics",
     "plot_evaluation",
     "plot_expected_purchases_matrix",
+    "plot_groups",
     "plot_parameters",
     "plot_prior",
     "plot_prior_posterior",
@@ -40,7 +44,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "effects_table": "effects",
     "for_arviz": "rename",
+    "groups_table": "effects",
     "plot_alive_history": "histories",
     "plot_alive_matrix": "histories",
     "plot_calibration": "holdout",
@@ -49,6 +55,7 @@ _HOME = {
     "plot_diagnostics": "parameters",
     "plot_evaluation": "evaluation",
     "plot_expected_purchases_matrix": "histories",
+    "plot_groups": "effects",
     "plot_parameters": "parameters",
     "plot_prior": "priors",
     "plot_prior_posterior": "parameters",

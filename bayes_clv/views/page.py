@@ -140,7 +140,7 @@ def _page(
             "thick one every other time. Lines that overlap much cannot be ranked with confidence.",
             "outcome",
         ),
-        "fits": [sections.fit_section(gallery, what, tree) for what, tree in fits],
+        "fits": [sections.fit_section(gallery, what, tree, customers) for what, tree in fits],
         "audit": sections.audit_table(customers),
         "data_text": sections.data_text(customers),
     }

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayes_clv.distributions import family as find_family
 from bayes_clv.schema import CUSTOMER, UNSTATED
-from bayes_clv.views import amounts, checks, histories, holdout, parameters, rename, style, tables
+from bayes_clv.views import amounts, checks, effects, histories, holdout, parameters, rename, style, tables
 from bayes_clv.views.evaluation import MODEL, plot_evaluation
 
 TOP_CUSTOMERS = 50
@@ -390,8 +390,68 @@ def customer_rows(value: xr.Dataset, customers: xr.Dataset, stem: str) -> tables
     )
 
 
-def fit_section(gallery: Gallery, what: str, tree: xr.DataTree) -> dict[str, Any]:
-    """Return what one fit has to show: parameters, priors, diagnostics."""
+def effects_section(
+    gallery: Gallery, key: str, tree: xr.DataTree, customers: xr.Dataset
+) -> dict[str, Any] | None:
+    """Return what covariates and groups do; None for a fit without."""
+    multipliers, groups = effects.multipliers(tree), effects.groups_of(tree)
+    if not multipliers and not groups:
+        return None
+    section: dict[str, Any] = {
+        "sentences": [each.sentence for each in multipliers],
+        "groups_text": effects.pooling_words(groups) if groups else None,
+        "table": None,
+        "figure": None,
+    }
+    if not groups:
+        return section
+    found = effects.groups_table(tree, customers)
+    columns = [
+        tables.Column("quantity", number=False),
+        tables.Column("column", number=False),
+        tables.Column("group", number=False),
+        *([tables.Column("customers")] if "customers" in found else []),
+        tables.Column("5 %", level="expected"),
+        tables.Column("median", level="expected"),
+        tables.Column("95 %", level="expected"),
+        tables.Column("average of groups"),
+        tables.Column("probability above it"),
+        tables.Column("pooled"),
+    ]
+    names = ["quantity", "column", "group", *(["customers"] if "customers" in found else [])]
+    cells = [
+        [
+            tables.cell(value.replace("_", " ") if isinstance(value, str) else value)
+            for value in found[name].tolist()
+        ]
+        for name in names
+    ]
+    cells += [
+        [tables.cell(value) for value in found[name].tolist()] for name in ("q05", "median", "q95", "average")
+    ]
+    cells += [
+        [tables.cell(value, tables.share(value)) for value in found[name].tolist()]
+        for name in ("probability_above", "pooled")
+    ]
+    section["table"] = tables.Table(
+        f"{key}-groups",
+        "The population of each group, its average customer: median and 90 % interval, and the average of the groups.",
+        columns,
+        [list(row) for row in zip(*cells, strict=True)],
+        wide=True,
+    )
+    section["figure"] = gallery.add(
+        f"{key}-group-forest",
+        lambda: effects.plot_groups(tree, customers),
+        "One line a group, with its number of customers; the grey line is the average of the groups. The paler a dot, "
+        "the more the group is pooled: a wide line with a pale dot near the average is a group that has said little.",
+        "expected",
+    )
+    return section
+
+
+def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Dataset) -> dict[str, Any]:
+    """Return what one fit has to show: parameters, effects, priors, diagnostics."""
     family, key = str(tree.attrs.get("family", "unknown")), what.lower()
     chains = tree["posterior"].sizes.get("chain", 1)
     rank_figure = None
@@ -419,6 +479,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree) -> dict[str, Any
     return {
         "heading": f"{what} ({find_family(family).NAME})",
         "summary": _parameter_summary(tree, key),
+        "effects": effects_section(gallery, key, tree, customers),
         "parameters": gallery.add(
             f"{key}-parameters",
             lambda: parameters.plot_parameters(tree),

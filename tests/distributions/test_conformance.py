@@ -16,7 +16,6 @@ import pytest
 from scipy import integrate
 
 from bayes_clv.distributions import FAMILIES, families, family
-from bayes_clv.distributions.lifetimes import INDIVIDUAL
 from bayes_clv.distributions.quantities import starting_point
 
 # One false alarm in 150,000 comparisons; a family has about two hundred.

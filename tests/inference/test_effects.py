@@ -120,6 +120,27 @@ def test_effects_of_zero_leave_the_plain_likelihood(name):
     )
 
 
+def test_a_formula_acts_as_its_columns_do():
+    """Interaction, logarithm and level by hand, as above; what a list of names says, a formula says too."""
+    customers = simulated(300, 1)
+    formula = {"purchase": "age * gender + np.log(age)"}
+    effects = learn_effects(bg_nbd, customers, formula, None)
+    assert effects.coords() == {"purchase_effect": ("age", "gender[m]", "log(age)", "age:gender[m]")}
+    age, gender = customers["age"].values, (customers["gender"].values == "m") * 1.0
+    z, m, log = (
+        (x - x.mean()) / s for x, s in ((age, age.std()), (gender, 1), (np.log(age), np.log(age).std()))
+    )
+    beta = np.array([0.3, -0.6, 0.2, 0.5])
+    values = {name: EXAMPLE[name] for name in bg_nbd.QUANTITIES}
+    shift = beta @ np.array([z, m, log, z * m - (z * m).mean()])
+    params = bg_nbd.parameters(values | {"population_purchase_rate": 0.2 * np.exp(shift)})
+    history = (customers[name].values.astype(float) for name in bg_nbd.OBSERVED)
+    whole = bg_nbd.log_likelihood(params, *history).eval().sum()
+    assert_allclose(reduced(customers, effects, values | {"purchase_coefficient": beta}), whole, rtol=1e-12)
+    listed = learn_effects(bg_nbd, customers, {"purchase": ["age", "gender"]}, None)
+    assert listed == learn_effects(bg_nbd, customers, {"purchase": "age + C(gender)"}, None)
+
+
 def test_the_links():
     assert_allclose(shifted(np, 0.2, np.log(3), np.inf), 0.6, rtol=1e-15)
     assert_allclose(shifted(np, 0.2, np.log(3), 1.0), 3 / 7, rtol=1e-15)  # odds 1/4 -> 3/4
@@ -217,7 +238,7 @@ def pooled():
     posterior = clv.fit(
         "bg_nbd", customers, covariates=COVARIATES | {"purchase": "gender"}, groups={"purchase": "channel"},
         priors={"purchase_channel_sd": clv.Prior("HalfNormal", sigma=0.7)},
-        draws=300, tune=400, seed=11, progress=False, include=("prior",),
+        draws=300, tune=400, seed=11, progress=False, include=("prior", "log_prior", "log_likelihood"),
     )  # fmt: skip
     return customers, posterior
 
@@ -288,6 +309,43 @@ def test_sampling_the_groups_average_leaves_the_posterior_alone():
             offset = np.exp(point[f"{process}_channel_sd_log__"]) * point[f"{process}_channel_offset_z"]
             other[f"{name}_anchor"] = other.pop(f"{name}_{link}__") + offset.mean()
         assert_allclose(log_anchored(other), log_plain(point), rtol=1e-10)
+
+
+def test_shapes_are_held_closer_together_than_means():
+    found = learn_effects(bg_nbd, simulated(50, 4), None, "channel").quantities()
+    assert found["purchase_channel_sd"].prior == clv.Prior("HalfNormal", sigma=0.5)
+    assert found["r_channel_sd"].prior == found["dropout_concentration_channel_sd"].prior
+    assert found["r_channel_sd"].prior == clv.Prior("HalfNormal", sigma=0.2)
+
+
+def test_the_log_prior_of_effects_is_the_density_of_the_stated_priors(pooled):
+    """Of the standard deviation of groups, and not of the groups given it."""
+    import pymc as pm
+
+    _, posterior = pooled
+    stated = json.loads(posterior.attrs["priors"])
+    assert (
+        set(posterior["log_prior"].data_vars)
+        == set(stated)
+        >= {"purchase_channel_sd", "purchase_coefficient"}
+    )
+    for name, (distribution, arguments) in stated.items():
+        drawn = posterior["posterior"][name]
+        expected = pm.logp(getattr(pm, distribution).dist(**arguments), drawn.to_numpy()).eval()
+        assert posterior["log_prior"][name].dims == drawn.dims
+        assert_allclose(posterior["log_prior"][name], expected, rtol=1e-12)
+
+
+def test_what_effects_owe_to_their_priors(pooled):
+    table = clv.prior_sensitivity(pooled[1])
+    assert "standard deviation over channel" in table.loc["purchase_channel_sd", "meaning"]
+    # Three channels say little about how channels differ; 450 customers much about how they buy.
+    assert (
+        table.loc["purchase_channel_sd", "prior"]
+        > 0.05
+        > table.loc["dropout_coefficient[gender[m]]", "prior"]
+    )
+    assert table.loc["dropout_coefficient[gender[m]]", "likelihood"] > 0.05
 
 
 def test_arviz_takes_it(pooled):
@@ -384,7 +442,10 @@ def test_groups_on_request(recovered):
     [
         ({"covariates": "age"}, "must say what the columns act on"),
         ({"covariates": {"spend": "age"}}, "nothing called 'spend'.*'purchase'.*'dropout'.*'r'"),
-        ({"covariates": {"purchase": "age + C(gender)"}}, "the formula.*names of columns"),
+        ({"covariates": {"purchase": "age + bs(age, 4)"}}, r"has 'bs\(age, 4\)'.*could not remember"),
+        ({"covariates": {"purchase": "T + age * gender"}}, "'T' means something else"),
+        ({"covariates": {"purchase": "log(age) + channel"}, "groups": "channel"}, "a covariate and a group"),
+        ({"groups": "channel + gender"}, "groups has the formula.*names of columns"),
         ({"covariates": {"purchase": "income"}}, "no column 'income'.*with_columns"),
         ({"covariates": {"purchase": "age", "population_purchase_rate": "gender"}}, "stand for one quantity"),
         (
