@@ -134,6 +134,7 @@ def _run_into(
     seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
     with stages.stage("read orders, one row per customer"):
         from bayes_clv.customers import summarize
+        from bayes_clv.distributions import family as find_family
         from bayes_clv.valuation.value import checked_cost
 
         customers = summarize(
@@ -144,6 +145,7 @@ def _run_into(
             customer_id=settings.customer_id,
             date=settings.date,
             spend=settings.spend,
+            regularity="log_intervals" in find_family(settings.family).OBSERVED,
             on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
         )
         horizon = settings.horizon
