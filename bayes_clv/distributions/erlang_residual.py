@@ -9,8 +9,9 @@ over g = lambda s ~ Gamma(c + j, 1), j with its weights (``erlang_phases``), the
 Beta(a, B). k = 1 is g / (D + g p) (``residual``, whose sum over p this is). The weights of j and the powers of theta
 are one polynomial of z (g + D).
 
-Over a horizon, purchases are discounted by parts on the panels of ``discounted``, a series at each node. Lobatto's five
-points a panel leave 3e-6 here, where the mean bends on half the scale; Gauss' eight leave 1e-9.
+Over a horizon, purchases are discounted by parts on the panels of ``discounted``, the first of them a mean time between
+purchases long, with Gauss' eight points each and a series at each: a relative error below 1e-7 for k to 12 and x to
+300. Lobatto's five points on panels as long as there left 3e-6.
 """
 
 import math

@@ -235,8 +235,9 @@ def expected_residual_transactions(
     """Return the discounted expected residual transactions (DERT) for each posterior draw: no horizon.
 
     All purchases still to come, each discounted from the time it happens: P(alive) E[lambda / (delta + lambda p)]
-    with delta the continuous rate for BG/NBD and MBG/NBD, P(alive) E[lambda / (delta + mu)] for Pareto/NBD (Fader,
-    Hardie & Lee 2005, "RFM and CLV", J. Marketing Research 42(4)). Times a mean spend it is residual value.
+    with delta the continuous rate for BG/NBD and MBG/NBD (with k phases a purchase see ``erlang_residual``), P(alive)
+    E[lambda / (delta + mu)] for Pareto/NBD (Fader, Hardie & Lee 2005, "RFM and CLV", J. Marketing Research 42(4)).
+    Times a mean spend it is residual value.
 
     Parameters
     ----------

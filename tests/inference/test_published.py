@@ -157,7 +157,6 @@ def ours(cdnow):
             "customers": spending.attrs["customers"],
             **{f"expected_spend_of_customer_{i + 1}": expected[i] for i in range(5)},
         },
-        "bg_cnbd_k": maximum_likelihood("bg_cnbd_k", regular),
         "mbg_cnbd_k": maximum_likelihood("mbg_cnbd_k", regular),
         "bg_bb": of_donors(),
         "shifted_beta_geometric": of_contracts("shifted_beta_geometric"),
