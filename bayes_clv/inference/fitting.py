@@ -150,7 +150,9 @@ def fit(
     from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
 
     start = starting_point(module.QUANTITIES, scale)
-    model, names = build_model(module, rows, count, resolved, start, effects, profiles)
+    model, names = build_model(
+        module, rows, count, resolved, start, effects, profiles, as_stated=method == "mode"
+    )
     report: dict[str, Any]
     if method == "nuts":
         posterior, stats = methods.nuts(
@@ -183,11 +185,10 @@ def fit(
 
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
+    if {"prior", "prior_predictive", "log_prior"} & set(include):
+        stated, _ = build_model(module, rows, count, resolved, start, effects, profiles, as_stated=True)
     if {"prior", "prior_predictive"} & set(include):
-        forwards = model
-        if effects is not None and effects.labels:
-            forwards, _ = build_model(module, rows, count, resolved, start, effects, profiles, anchored=False)
-        included["prior"] = predictive.prior_draws(forwards, names, prior_rng)
+        included["prior"] = predictive.prior_draws(stated, names, prior_rng)
     if {"prior_predictive", "posterior_predictive"} & set(include):
         columns = checkable(family, data)
         classes = predictive.observed_classes(module.CHECKED, columns[module.CHECKED])
@@ -203,7 +204,7 @@ def fit(
                 module, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
             )
     if "log_prior" in include:
-        included["log_prior"] = log_prior(model, posterior)
+        included["log_prior"] = log_prior(stated, posterior)
     if "log_likelihood" in include:
         included["log_likelihood"] = pointwise_log_likelihood(module, posterior, rows, effects, profiles)
     tree = xr.DataTree.from_dict(included)
