@@ -15,6 +15,18 @@ Pass rule, stated before the run
        are pooled to: of the fit to all, six customers in ten are of the largest channel.
     3. Every fit passes its own checks (``clv.diagnostics``).
 Reported beside them, without a rule: the share of 90 % intervals that hold the truth.
+What was found
+    Over 20 bases (studies/pooling_results.csv) the pooled channels have the lowest error of all three quantities, the
+    smallest channel shrinks in 17 of 20, and every fit passes its checks; but one part of rule 1 FAILED: of the
+    expected purchases pooling beat separate fits by 1.5 standard errors (root mean squared error 0.189 and 0.208), not
+    by two. Against one fit to all it wins by 3.4. Why: separate fits of 50 customers or more are nearly as good, since
+    8 months of purchases say most of what a year will bring, and four fifths of the gain are in the one channel of 20
+    (0.311 and 0.367), so that 20 bases are 20 customers' luck. The gain is a third of a standard deviation of a base:
+    20 bases had a chance of one in three to pass, and 100 would have nine in ten. The bases were not made more, and
+    the rule not made softer, after the result was seen.
+    Intervals: 90 % ones held 78 to 86 % pooled, 84 to 95 % separate and 15 to 34 % of one fit to all. That of the
+    separate fits is chance: of 160 further bases of one channel, 88 % (600 customers) and 90 % (100) for the expected
+    purchases, 86 to 94 % for the others.
 
 Pooled by NUTS, with at least 400 effective draws of everything (a fit with fewer is made again with three times the
 draws): chance in the draws adds less than 1 / 400 of the posterior variance to a squared error. The fits without

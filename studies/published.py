@@ -252,7 +252,7 @@ def draw(found: list[dict[str, Any]]) -> None:
     with style.styled():
         figure = style.drawing(1.6 + 0.42 * len(families), width=8.4)
         axes = figure.subplots()
-        axes.axvspan(-1, 1, color=style.GRID, alpha=0.7, lw=0, label="a rounding of ours")
+        axes.axvspan(-1, 1, color=style.GRID, alpha=0.7, lw=0)
         rng = np.random.default_rng(1)
         for place, name in enumerate(families):
             own = np.array([row["half_digits"] for row in found if row["family"] == name])
@@ -262,17 +262,14 @@ def draw(found: list[dict[str, Any]]) -> None:
                 axes.plot(
                     own[which].clip(-2.4, 2.4), place + jitter[which], mark, ms=5, color=colour, alpha=0.8
                 )
-            axes.text(2.62, place, f"{passed.sum()} of {own.size}", va="center", fontsize=9)
-        axes.text(2.62, -0.85, "agree", va="center", fontsize=9, color=style.MUTED)
+            axes.text(2.62, place, f"{passed.sum()} of {own.size} agree", va="center", fontsize=9)
         axes.set_yticks(range(len(families)), [family(name).NAME for name in families])
         axes.set_ylim(len(families) - 0.5, -0.6)
         axes.set_xlim(-2.5, 2.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("ours less published, in halves of the last printed digit")
-        axes.set_title(
-            "Published figures, recomputed from the raw data; grey: the published figure is a rounding of ours"
-        )
-        axes.title.set_size(9.5)
+        axes.text(0, len(families) - 0.58, "a rounding of ours", ha="center", fontsize=8.5, color=style.MUTED)
+        axes.set_title("Published figures, recomputed from the raw data")
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=130, facecolor="white")
 

@@ -17,6 +17,24 @@ Why 5 % and 100,000 customers
     The error of the estimates is 4.7 and 6.6 % with CDNOW's 2,357 customers (posterior standard deviation of the total
     and the best tenth), and 0.7 and 1.0 % with 100,000. Together 1.0 and 1.5 %, so that 5 % is 5.1 and 3.4 standard
     errors: two bases fail by chance in two of a thousand studies. With 12,000 customers 5 % was 1.8 and 1.2.
+What was found
+    Both rules passed. The measured correlation is about 0.4 of that in the base where it is positive, and half of it
+    where it is negative, since few purchases tell little of a rate. With Gamma-Gamma, the mean of two bases:
+
+    ==================  =====  =====  =====  =====  =====  =====  =====
+    rho                  -0.9   -0.6   -0.3      0    0.3    0.6    0.9
+    measured            -0.58  -0.28  -0.12   0.00   0.11   0.24   0.45
+    the whole base, %    -3.4   -2.0   -0.5   +1.1   +3.1   +5.4   +7.8
+    the best tenth, %   +10.4   +7.3   +4.3   +1.9   +0.2   -0.8   -1.5
+    ==================  =====  =====  =====  =====  =====  =====  =====
+
+    At rho = 0 both are within 1.3 standard errors of one base. From there, the total is moved by 5 % at a measured
+    0.29 and the best tenth at about -0.26; 10 % is passed only by the best tenth, at -0.55. So the report warns beyond
+    0.25 (``views.checks.CORRELATION_MAX``; until now 0.32, a tenth of the variance, which was no statement on value).
+    Lognormal spend does the same (total +5.3 and best tenth -0.6 % at 0.6, -2.4 and +6.1 % at -0.6): it is as
+    independent of the rate as Gamma-Gamma, and no remedy. What is overstated with a positive correlation is the value
+    of those who buy rarely, whose spend is drawn to the mean of the customers who came back. CDNOW's correlation, 0.17
+    (90 % from 0.10 to 0.22), would overstate its total by some 3 %.
 
 The truth is what each simulated customer's own rate, dropout and spend level make of the 52 weeks on average, so that
 the chance of single purchases is no part of the comparison. Run with ``uv run python -m studies.spend_independence``
@@ -42,7 +60,9 @@ ROOT = Path(__file__).parents[1]
 FIGURE = ROOT / "figures" / "spend_independence.png"
 RESULTS = ROOT / "studies" / "spend_independence_results.csv"
 RECORDS = ROOT / "out" / "spend_independence"
-CORRELATIONS = (-0.6, -0.3, 0.0, 0.3, 0.6)
+# The rules are of the inner five; 0.9 either side was added after their run, to read off where 10 % is passed.
+RULED = (-0.6, -0.3, 0.0, 0.3, 0.6)
+CORRELATIONS = (-0.9, *RULED, 0.9)
 SEEDS = (1, 2)
 CUSTOMERS = 100_000
 HORIZON = 52.0
@@ -76,7 +96,7 @@ def main() -> None:
             # Interpolated in the measured correlation, which is what a user has.
             for misstatement in MISSTATED:
                 if bias.min() < misstatement < bias.max():
-                    at = np.interp(misstatement, bias[::-1], measured[::-1])
+                    at = np.interp(misstatement, *(np.sort(bias), measured[np.argsort(bias)]))
                     print(f"    misstated by {misstatement:+.0%} at a measured correlation of {at:.2f}")
     own = [row for row in rows if row["family"] == SPEND_FAMILIES[0]]
     first = all(
@@ -84,8 +104,9 @@ def main() -> None:
         for row in own
         if row["rho"] == 0
     )
-    best = average(own, SPEND_FAMILIES[0], "best")
-    middle = best[CORRELATIONS.index(0.0)]
+    ruled = [CORRELATIONS.index(rho) for rho in RULED]
+    best = average(own, SPEND_FAMILIES[0], "best")[ruled]
+    middle = best[RULED.index(0.0)]
     second = bool((np.diff(best) < 0).all() and best[0] > middle > best[-1])
     _draw(rows, cdnow)
     print(f"pass rule 1 {'passed' if first else 'FAILED'}, pass rule 2 {'passed' if second else 'FAILED'}")
@@ -204,9 +225,10 @@ def _draw(rows: list[dict[str, Any]], cdnow: dict[str, Any]) -> None:
         left.axhline(0, color=MUTED, lw=0.8)
         for limit in (-CORRELATION_MAX, CORRELATION_MAX):
             left.axvline(limit, color=MUTED, lw=0.8, ls=":")
+        left.set_xlim(-0.65, 0.55)
         left.text(
             -CORRELATION_MAX,
-            left.get_ylim()[0],
+            -5.6,
             " the report warns beyond",
             fontsize=8,
             color=MUTED,
@@ -215,10 +237,11 @@ def _draw(rows: list[dict[str, Any]], cdnow: dict[str, Any]) -> None:
         left.set_xlabel("measured correlation of spend level and log frequency")
         left.set_ylabel("expected value over 52 weeks:\nstated less true, %")
         left.set_title("Value stated as if spend were independent")
-        left.legend(fontsize=8)
+        left.set_ylim(-6, 15.5)
+        left.legend(fontsize=8, ncols=2, loc="upper center")
         own = [row for row in rows if row["family"] == SPEND_FAMILIES[0]]
         rho = np.array([row["rho"] for row in own])
-        right.plot([-0.7, 0.7], [-0.7, 0.7], color=MUTED, lw=0.8, label="equal")
+        right.plot([-1, 1], [-1, 1], color=MUTED, lw=0.8, label="equal")
         right.plot(
             rho - 0.015, [row["mean"] for row in own], "o", ms=5, color=BLUE, label="spend_independence"
         )
