@@ -23,6 +23,8 @@ def record(seed, noise):
             }
             for i, name in enumerate(names)
         }
+    made["average_log_rate"] = -1.0
+    made["problems"] = {"pooled": [], "all": []}
     made["complete"] = {name: dict.fromkeys(pooling.QUANTITIES, (-1.0, -1.1, -0.9)) for name in names}
     return made
 
@@ -39,6 +41,23 @@ def test_the_rule_follows_the_errors():
     passed, lines = pooling.judge(exchanged)
     assert not passed
     assert any("FAILS" in line for line in lines)
+    unsure = copy.deepcopy(good)
+    unsure[3]["problems"]["pooled"] = ["R-hat is 1.1"]
+    passed, lines = pooling.judge(unsure)
+    assert not passed
+    assert any("base 3, pooled: R-hat" in line for line in lines)
+
+
+def test_the_table_counts_what_intervals_hold():
+    """Intervals from -2 to 0 hold a truth of Normal(-1, 0.4) unless it lies 2.5 deviations away."""
+    records = [record(seed, {"pooled": 0.0, "separate": 0.5}) for seed in range(20)]
+    rows = {(row["quantity"], row["form"], row["channel"]): row for row in pooling.table(records)}
+    assert len(rows) == 3 * 3 * 6
+    exact = rows["log_rate", "pooled", "all channels"]
+    assert float(exact["root_mean_squared_error"]) == 0
+    truth = np.array([each["truth"]["log_rate"] for each in records])
+    assert float(exact["covered_by_90_percent_interval"]) == round(((truth > -2) & (truth < 0)).mean(), 2)
+    assert float(exact["mean_interval_width"]) == 2
 
 
 def test_a_base_has_the_truth_it_states():
@@ -61,4 +80,5 @@ def test_a_base_has_the_truth_it_states():
 def test_one_small_base_runs():
     made = pooling.one_base(1, {"search": 200, "podcast": 20})
     assert set(made["pooled"]) == {"search", "podcast"}
-    assert made["diagnostics"]["divergences"] == 0
+    assert set(made["methods"]) == {"all", "search", "podcast"}
+    assert not any(made["problems"].values())

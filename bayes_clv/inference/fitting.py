@@ -154,7 +154,7 @@ def fit(
     start = starting_point(module.QUANTITIES, scale)
     choices = choose(module, rows, count, resolved, start, likelihood=method == "mode")
     fixed = settled(resolved, choices)
-    built = build_model(module, rows, count, fixed, start, effects, profiles)
+    built = build_model(module, rows, count, fixed, start, effects, profiles, as_stated=method == "mode")
     model, names = built.graph, built.names
     report: dict[str, Any]
     if method == "nuts":
@@ -193,10 +193,8 @@ def fit(
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     if {"prior", "prior_predictive"} & set(include):
-        forwards = model
-        if effects is not None and effects.labels:
-            forwards = build_model(module, rows, count, fixed, start, effects, profiles, anchored=False).graph
-        included["prior"] = built.with_constants(predictive.prior_draws(forwards, names, prior_rng))
+        stated = build_model(module, rows, count, fixed, start, effects, profiles, as_stated=True).graph
+        included["prior"] = built.with_constants(predictive.prior_draws(stated, names, prior_rng))
     if {"prior_predictive", "posterior_predictive"} & set(include):
         columns = checkable(family, data)
         classes = predictive.observed_classes(module.CHECKED, columns[module.CHECKED])

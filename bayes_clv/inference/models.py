@@ -53,20 +53,23 @@ def build_model(
     effects: Effects | None = None,
     profiles: Profiles | None = None,
     *,
-    anchored: bool = True,
+    as_stated: bool = False,
     values: Mapping[str, Any] | None = None,
 ) -> Built:
     """Return the PyMC model of the distinct rows.
 
     ``start`` gives a value of each quantity on the data's scale, where a flat prior has none of its own. With
-    ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts. The posterior does not depend
-    on ``anchored`` (see ``_anchored``), but only a model without it can be drawn from forwards. ``values`` are tensors
-    of quantities that are no random variables.
+    ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts. ``values`` are tensors of
+    quantities that are no random variables.
+
+    Some quantities are sampled through another variable (``_anchored``, ``_straightened``). The posterior does not
+    depend on that, but with ``as_stated`` every quantity is a random variable of the model: only then can it be drawn
+    from forwards, and its peak be that of the quantities' own density.
     """
     with pm.Model(coords=None if effects is None else effects.coords()) as model:
         acting = {} if effects is None else _effect_variables(effects, priors)
-        offsets = {} if effects is None or not anchored else effects.offsets(acting)
-        population = population_variables(family, priors, start, offsets, values)
+        offsets = {} if effects is None or as_stated else effects.offsets(acting)
+        population = population_variables(family, priors, start, offsets, None if as_stated else rows, values)
         parameters = recorded_parameters(family, population)
         found = {name: parameters[name] for name in family.PARAMETERS} | population
         if all(_is_number(value) for value in population.values()):
@@ -93,22 +96,33 @@ def population_variables(
     priors: Mapping[str, Prior],
     start: Mapping[str, float],
     offsets: Mapping[str, Any] | None = None,
+    rows: Columns | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Put the population quantities into the model in context; those with ``offsets`` are anchored to them.
+    """Put the population quantities into the model in context.
 
-    A fixed one is a number, and one of ``values`` what it is there.
+    Those with ``offsets`` are anchored to them; with ``rows`` that of a family's STRAIGHTENED is sampled through its
+    ``straightened``. A fixed one is a number, and one of ``values`` what it is there.
     """
     offsets = offsets or {}
     known = {name: np.float64(value) for name, value in fixed_values(priors).items()} | dict(values or {})
-    return {
+    bent = getattr(family, "STRAIGHTENED", None)
+    if rows is None or bent in offsets or bent in known:
+        bent = None
+    if bent is not None and priors[bent].distribution not in _OF_EVERY_SIZE:
+        bent = None
+    found = {
         name: known[name]
         if name in known
         else _anchored(name, priors[name], quantity, start[name], offsets[name])
         if name in offsets
         else _variable(name, priors[name], quantity, start[name])
         for name, quantity in family.QUANTITIES.items()
+        if name != bent
     }
+    if bent is not None and rows is not None:
+        found[bent] = _straightened(family, bent, priors[bent], found, rows)
+    return {name: found[name] for name in family.QUANTITIES}
 
 
 def recorded_parameters(family: ModuleType, population: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +197,33 @@ def _anchored(name: str, prior: Prior, quantity: Quantity, start: float, offsets
     linked = anchor - sum(offset.mean() for offset in offsets)
     value = pm.Deterministic(name, pm.math.invlogit(linked) if bounded else pm.math.exp(linked))
     density = pm.math.log(value) + (pm.math.log1p(-value) if bounded else 0.0)
+    if prior.distribution != "Flat":
+        density = density + pm.logp(_unnamed(name, prior), value)
+    pm.Potential(f"{name}_prior", density)
+    return value
+
+
+# Priors with a density at every number above 0. Another prior's quantity is sampled as itself, within its bounds.
+_OF_EVERY_SIZE = (
+    "Flat",
+    "LogNormal",
+    "Gamma",
+    "InverseGamma",
+    "Exponential",
+    "HalfNormal",
+    "HalfCauchy",
+    "HalfStudentT",
+)
+
+
+def _straightened(
+    family: ModuleType, name: str, prior: Prior, others: Mapping[str, Any], rows: Columns
+) -> Any:
+    """Return a quantity that is sampled through the family's coordinate, its prior a potential."""
+    coordinate = pm.Flat(f"{name}_coordinate", initval=0.0)
+    quantity, log_derivative = family.straightened(coordinate, others, rows)
+    value = pm.Deterministic(name, quantity)
+    density = log_derivative
     if prior.distribution != "Flat":
         density = density + pm.logp(_unnamed(name, prior), value)
     pm.Potential(f"{name}_prior", density)

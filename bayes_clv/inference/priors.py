@@ -104,9 +104,12 @@ def prior_sensitivity(posterior: xr.DataTree) -> "pd.DataFrame":
 
     Notes
     -----
-    Raising a density to a power depends on the scale it is a density on. A LogNormal prior is taken on the log scale,
-    on which it is a Normal: on the plain scale its factor 1 / x would count as information, also where the prior is so
-    wide that it has none. Every other prior is taken as it is stated.
+    Raising a density to a power depends on the scale it is a density on. A LogNormal(mu, sigma) prior is taken on the
+    log scale, on which it is a Normal: to the power k it is LogNormal(mu, sigma / sqrt(k)), more or less sure of the
+    same median. On the plain scale it would be LogNormal(mu + (1 / k - 1) sigma², sigma / sqrt(k)): halving the power
+    of a prior with sigma 1.5 would move its median by a factor of exp(1.5²) = 9.5 upwards, and the wider the prior,
+    the more it would seem to say. Every other prior is taken as it is stated, on which scale its power stays in the
+    family about the same mode (Beta, Gamma) or at the same end (HalfNormal, Exponential; a Uniform is itself).
 
     A conflict is no error: the prior may be right and the data few or odd. Look first whether the prior says what was
     meant (``views.plot_prior``), then at the unit of the data, then report both analyses.

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions import family as find_family
+from bayes_clv.inference.priors import prior_sensitivity
 from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.views import amounts, checks, effects, histories, holdout, parameters, rename, style, tables
 from bayes_clv.views.evaluation import MODEL, plot_evaluation
@@ -487,6 +488,9 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
             "expected",
         ),
         "priors": _priors(tree, key),
+        "sensitivity": _sensitivity(tree, key),
+        "no_sensitivity": "What each number owes to its prior: fit(..., include=('log_prior', 'log_likelihood')), by "
+        "nuts or laplace, adds a table.",
         "prior_figure": prior_figure,
         "no_prior": 'The fit holds no draws of the prior; fit(..., include=("prior",)) adds them.'
         if not has_prior
@@ -564,6 +568,37 @@ def _priors(tree: xr.DataTree, key: str) -> tables.Table | None:
         "Priors that were used.",
         [tables.Column("quantity", number=False), tables.Column("prior", number=False)],
         rows,
+    )
+
+
+def _sensitivity(tree: xr.DataTree, key: str) -> tables.Table | None:
+    """Return what each quantity owes to its prior, of a posterior that carries the groups for it."""
+    carried = {"log_prior", "log_likelihood", "observed_data"} <= set(tree.children)
+    if not carried or tree["posterior"].sizes["draw"] < 4:
+        return None
+    rows = [
+        [
+            tables.cell(rename.symbol(str(name))),
+            tables.cell(str(row["meaning"])),
+            tables.cell(float(row["prior"]), f"{float(row['prior']):.3f}"),
+            tables.cell(float(row["likelihood"]), f"{float(row['likelihood']):.3f}"),
+            tables.cell("none" if row["diagnosis"] == "✓" else str(row["diagnosis"])),
+        ]
+        for name, row in prior_sensitivity(tree).iterrows()
+    ]
+    return tables.Table(
+        f"{key}-sensitivity",
+        "What each number owes to its prior and to the data: how far its posterior moves per doubling of the power of "
+        "either. Below 0.05 the prior hardly matters; above it, compare the prior with the data before trusting both.",
+        [
+            tables.Column("quantity", number=False),
+            tables.Column("meaning", number=False),
+            tables.Column("prior"),
+            tables.Column("data"),
+            tables.Column("finding", number=False),
+        ],
+        rows,
+        wide=True,
     )
 
 

@@ -295,3 +295,30 @@ def test_draws_by_customers_is_every_pair_by_itself(module):
     quantities = {"population_churn": 0.2, "churn_concentration": 5.0, "c": 1.3}
     expected = dict(zip(module.PARAMETERS, (1.0, 4.0, 1.3), strict=False))
     assert module.parameters(quantities) == pytest.approx(expected)
+
+
+def test_c_through_its_coordinate_agrees_with_high_precision():
+    """Move c from log(beta log((beta + n^c) / (beta + 1))) and the derivative, in 60 digits; to 1e-9, and finite."""
+    symbols = [pt.dscalar(name) for name in ("coordinate", "churn", "concentration")]
+    population = {"population_churn": symbols[1], "churn_concentration": symbols[2]}
+    columns = {"renewals": np.array([0.0, 3.0, 7.0])}
+    compiled = pytensor.function(symbols, bdw.straightened(symbols[0], population, columns))
+    with mp.workdps(60):
+        for churn, concentration, c in itertools.product(
+            (0.05, 0.4, 0.9), (0.02, 2.0, 5e3), (0.03, 1.0, 6.0)
+        ):
+            beta = (1 - mp.mpf(churn)) * mp.mpf(concentration)
+            coordinate = float(mp.log(beta * mp.log((beta + mp.mpf(7) ** c) / (beta + 1))))
+
+            def exact(z, beta=beta):
+                return mp.log((beta + 1) * mp.exp(mp.exp(z) / beta) - beta) / mp.log(7)
+
+            found, log_derivative = compiled(coordinate, churn, concentration)
+            assert float(found) == pytest.approx(float(exact(mp.mpf(coordinate))), rel=1e-9)
+            assert float(found) == pytest.approx(c, rel=1e-6)  # a coordinate of 16 digits
+            slope = mp.log(mp.diff(exact, mp.mpf(coordinate)))
+            assert float(log_derivative) == pytest.approx(float(slope), rel=1e-9, abs=1e-9)
+    for extreme in itertools.product((-30.0, 30.0), (1e-6, 1 - 1e-6), (1e-4, 1e6)):
+        c, log_derivative = compiled(*extreme)
+        assert c >= 0
+        assert not np.isnan(log_derivative)

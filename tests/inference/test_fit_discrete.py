@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from pytensor import config
+from scipy import special
 
 import bayes_clv as clv
-from bayes_clv.distributions import family
+from bayes_clv.distributions import beta_discrete_weibull, family
+from bayes_clv.distributions.quantities import Prior, resolve, starting_point
+from bayes_clv.inference.models import build_model
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_likelihood")
@@ -137,3 +141,85 @@ def test_priors_of_opportunities_are_overridden_by_name(donors):
     tight = {"population_dropout": clv.Prior("Beta", alpha=8000, beta=2000)}
     fitted = clv.fit("bg_bb", donors, method="mode", priors=tight, seed=1)
     assert abs(float(np.ravel(fitted["posterior"]["population_dropout"].values)[0]) - 0.8) < 0.05
+
+
+REGULAR = pd.read_csv(REFERENCE / "renewals.csv", comment="#")["regular"][:8]
+SHAPES = ("population_churn", "churn_concentration", "c")
+
+
+def _regular_model(prior_of_c, **options):
+    rows = {"renewals": np.append(np.arange(7.0), 7.0), "active": np.append(np.zeros(7), 1.0)}
+    count = np.append(-np.diff(REGULAR), REGULAR.iloc[-1])
+    priors = resolve(beta_discrete_weibull.QUANTITIES, {"c": prior_of_c}, 1.0)
+    start = starting_point(beta_discrete_weibull.QUANTITIES, 1.0)
+    return build_model(beta_discrete_weibull, rows, count, priors, start, **options).graph
+
+
+@pytest.mark.parametrize("prior_of_c", [Prior("LogNormal", mu=0, sigma=0.5), Prior("Flat")])
+def test_the_posterior_is_that_of_the_stated_quantities(prior_of_c):
+    """Hold log p(coordinate) to log p(ln c) + log(d ln c / d coordinate), of the stated model and by difference."""
+    with config.change_flags(mode="FAST_COMPILE"):
+        stated, moved = (_regular_model(prior_of_c, as_stated=each) for each in (True, False))
+        log_stated, log_moved = stated.compile_logp(), moved.compile_logp()
+        (c_of_values,) = moved.replace_rvs_by_values([moved["c"]])
+        at = moved.compile_fn(c_of_values, inputs=moved.value_vars, on_unused_input="ignore")
+    shared = {"population_churn_logodds__": -0.5, "churn_concentration_log__": 0.3}
+    for coordinate in (-1.0, 0.2, 1.5):
+        c, above, below = (
+            float(at(shared | {"c_coordinate": coordinate + step})) for step in (0, 1e-5, -1e-5)
+        )
+        slope = (np.log(above) - np.log(below)) / 2e-5
+        found = float(log_moved(shared | {"c_coordinate": coordinate}))
+        expected = float(log_stated(shared | {"c_log__": np.log(c)})) + np.log(slope)
+        # The central difference is good to 1e-10 of truncation and 1e-11 of rounding.
+        assert found == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_bounded_prior_leaves_c_to_be_sampled_within_its_bounds():
+    model = _regular_model(Prior("Uniform", lower=0.8, upper=1.5))
+    assert [variable.name for variable in model.free_RVs] == list(SHAPES)
+
+
+def _exact_moments():
+    """Return mean and standard deviation of logit churn, ln concentration and ln c, by summation over a grid.
+
+    Steps are half a standard deviation or less (given the other two: of 0.06, 0.1 and 0.06) over 6 of them or more
+    either side: the sum of a bell's places is its integral to exp(-2 pi² / 0.5²) of it.
+    """
+    logit, size, power = np.meshgrid(
+        np.linspace(-0.95, -0.1, 30), np.linspace(-2.2, 4.5, 160), np.linspace(-1.2, 1.5, 80), indexing="ij"
+    )
+    churn, concentration, c = special.expit(logit), np.exp(size), np.exp(power)
+    alpha, beta = churn * concentration, (1 - churn) * concentration
+    stays = [np.exp(special.betaln(alpha, beta + t**c) - special.betaln(alpha, beta)) for t in range(8)]
+    shares = [stays[t] - stays[t + 1] for t in range(7)] + [stays[7]]
+    lost = np.append(-np.diff(REGULAR), REGULAR.iloc[-1])
+    density = sum(n * np.log(share) for n, share in zip(lost, shares, strict=True))
+    # Beta(1, 1) on the logit scale, and the two LogNormals.
+    density = (
+        density + np.log(churn * (1 - churn)) - 0.5 * ((size - 1) / 1.25) ** 2 - 0.5 * (power / 0.5) ** 2
+    )
+    weight = np.exp(density - density.max())
+    weight /= weight.sum()
+    places = (logit, size, power)
+    mean = np.array([(weight * place).sum() for place in places])
+    return mean, np.sqrt([(weight * (place - m) ** 2).sum() for place, m in zip(places, mean, strict=True)])
+
+
+@pytest.mark.parametrize("method", ["laplace", pytest.param("nuts", marks=pytest.mark.full)])
+def test_the_regular_cohort_is_sampled_as_it_is_summed(method):
+    """Means within 4.5 Monte Carlo errors of a sum over a grid, deviations within 4.5 of theirs (tails: half more).
+
+    The cohort whose posterior had divergences: c and the concentration correlate by -0.95 and lie on a curve.
+    """
+    posterior = clv.fit(
+        "beta_discrete_weibull", clv.contracts_from_survivors(REGULAR), method=method, seed=3, progress=False
+    )
+    found = clv.diagnostics(posterior)
+    assert found["passed"], found["problems"]
+    effective = found["effective_draws"] if method == "laplace" else found["ess_bulk_min"]
+    mean, sd = _exact_moments()
+    churn, concentration, c = (posterior["posterior"][name].to_numpy().ravel() for name in SHAPES)
+    draws = np.array([special.logit(churn), np.log(concentration), np.log(c)])
+    assert (np.abs(draws.mean(axis=1) - mean) < 4.5 * sd / np.sqrt(effective)).all()
+    assert (np.abs(draws.std(axis=1) / sd - 1) < 1.5 * 4.5 / np.sqrt(2 * effective)).all()

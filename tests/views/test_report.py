@@ -6,7 +6,9 @@ import sys
 from html.parser import HTMLParser
 
 import matplotlib as mpl
+import numpy as np
 import pytest
+import xarray as xr
 
 mpl.use("Agg")
 
@@ -213,7 +215,32 @@ def test_reasons_dropped_rows_and_dependent_spend_are_failed_checks(make):
     )
     assert checks.data_checks(dropped)[0].title == "Data: 4 rows were dropped"
     dependent = customers.assign(monetary_value=customers["monetary_value"] + 200 * customers["frequency"])
-    assert checks.data_checks(dependent)[0].title == "Spend: mean spend depends on frequency"
+    found = checks.data_checks(dependent)[0]
+    assert found.title == "Spend: mean spend depends on frequency"
+    assert "the base's total is overstated" in found.meaning
+    falling = customers.assign(monetary_value=400 / (1 + customers["frequency"]))
+    assert "the value of the best ones is overstated" in checks.data_checks(falling)[0].meaning
+
+
+def test_what_numbers_owe_to_their_priors_is_a_table_where_the_posterior_carries_it(
+    make, tmp_path, no_figures
+):
+    """By hand: r with a LogNormal prior that agrees with the data, and one far from them."""
+    tree = make.tree("bg_nbd", prior=False)
+    assert "What each number owes to its prior: fit(..., include=" in write(tmp_path, make, buying=tree)
+    r = tree["posterior"]["r"]
+    tree["log_likelihood"] = xr.Dataset(
+        {"frequency": (-0.5 * (np.log(r / 0.24) / 0.08) ** 2).expand_dims("row", -1)}
+    )
+    tree["observed_data"] = xr.Dataset({"count": ("row", [1])})
+    found = {}
+    for place in (0.24, 0.5):
+        tree["log_prior"] = xr.Dataset({"r": -0.5 * (np.log(r / place) / 0.3) ** 2 - np.log(r)})
+        page = write(tmp_path, make, buying=tree)
+        table = page[page.index('id="purchases-sensitivity"') :]
+        found[place] = table[: table.index("</table>")]
+    assert "potential prior-data conflict" not in found[0.24]
+    assert "potential prior-data conflict" in found[0.5]
 
 
 def test_coverage_is_judged_against_what_was_promised_within_chance(make):
