@@ -139,6 +139,8 @@ def log_integral(
                     density *= ratio
                     ratio *= fall
             total += own
+    if not (total > 0 and math.isfinite(total)):
+        return float(top)
     return float(top + math.log(total * h * kappa / (2 * math.pi * s1)))
 
 
