@@ -46,7 +46,12 @@ BATCH = 100
 BIAS = 1.05
 BAND = 0.95
 # What a default prior that is relative to the data counts from here: purchases a week, weeks, money.
-SCALE = {"population_purchase_rate": 0.1, "population_lifetime": 52.0, "population_spend": 30.0}
+SCALE = {
+    "population_purchase_rate": 0.1,
+    "population_lifetime": 52.0,
+    "population_dropout_rate": 1 / 52,
+    "population_spend": 30.0,
+}
 
 Columns = dict[str, np.ndarray]
 

@@ -139,7 +139,9 @@ def log_integral(
                     density *= ratio
                     ratio *= fall
             total += own
-    return top + math.log(total * h * kappa / (2 * math.pi * s1))
+    if not (total > 0 and math.isfinite(total)):
+        return float(top)
+    return float(top + math.log(total * h * kappa / (2 * math.pi * s1)))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -173,9 +175,10 @@ def _log_count(kind: int, n: float, t: float, rate: float, leaving: float, log_f
     """Return the log of one customer's probability: that of REACHED n, or of LEFT_AFTER n, within t."""
     both = rate + leaving
     if kind == REACHED:
-        return n * (math.log(rate) - math.log(both)) + log_lower_gamma(n, both * t, log_factorial)
+        share = n * (math.log(rate) - math.log(both))
+        return float(share + log_lower_gamma(n, both * t, log_factorial))
     own = math.log(leaving) + n * math.log(rate) - (n + 1.0) * math.log(both)
-    return own + log_lower_gamma(n + 1.0, both * t, log_factorial + math.log(n + 1.0))
+    return float(own + log_lower_gamma(n + 1.0, both * t, log_factorial + math.log(n + 1.0)))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -224,7 +227,9 @@ def log_count_integral(
             rate = math.exp(min(eta, LARGEST_LOG))
             base = x * eta - rate * T - 0.5 * z * z - top
             # The probability is at most 1, and at most (lambda t)^n / n!.
-            room = base + CUT + min(0.0, n * (eta + math.log(t)) - log_factorial)
+            room = base + CUT
+            if n > 0:
+                room += min(0.0, n * (eta + math.log(t)) - log_factorial)
             if not room > 0:
                 break
             centre = rho * s2 * z / k

@@ -233,6 +233,7 @@ def moments(
     if silence > 0:
         z, w, log_l, _, _ = peak(GONE, x, t_x, T, 0.0, m1, s1, m2, s2, rho, r)
         top = max(top, log_l - 0.5 * (z * z + w * w))
+    peak_z, peak_w = z, w
     if not math.isfinite(top):
         return nothing
     h, k = steps(x, s1, s2, rho, r)
@@ -318,6 +319,9 @@ def moments(
             sum_zw += z * own_w
             sum_ww += own_ww
             i += direction
+    if not (total > 0 and math.isfinite(total)):
+        # A history that this population all but excludes, thousands of standard deviations out: no node is near.
+        return top, peak_z, peak_w, peak_z * peak_z, peak_z * peak_w, peak_w * peak_w
     log_mean = top + math.log(total * h * kappa / (2 * math.pi * s1))
     per = 1.0 / total
     return log_mean, sum_z * per, sum_w * per, sum_zz * per, sum_zw * per, sum_ww * per

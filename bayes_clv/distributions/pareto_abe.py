@@ -292,7 +292,8 @@ def discounted_purchases(
     x, _, T, logs = _split(*history, **params)
     t, delta = float_arrays(t, discount_rate)
     ratio = np.exp(log_buying(x + 1, t, T, delta, *logs) - log_alive(x, T, T, *logs))
-    return probability_alive(*history, **params) * ratio
+    expected: Array = probability_alive(*history, **params) * ratio
+    return expected
 
 
 def expected_purchases(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
@@ -345,4 +346,5 @@ def survival(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
     x, _, T, logs = _split(*history, **params)
     (t,) = float_arrays(t)
     longer = np.exp(log_alive(x, T, T + t, *logs) - log_alive(x, T, T, *logs))
-    return probability_alive(*history, **params) * longer
+    staying: Array = probability_alive(*history, **params) * longer
+    return staying
