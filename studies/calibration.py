@@ -20,6 +20,8 @@ on a fixed design (ages, or numbers of occasions), enough for posteriors so narr
 Priors are the defaults on a fixed scale, since a scale taken from the simulated data would be no prior.
 
 Every simulation counts: also laplace with a Pareto k above the threshold and NUTS with a divergence (``flagged``).
+What the flags are worth is told by ``p_unflagged`` and ``p_flagged``, which are no part of the rule: a flag depends on
+the data and the draws, hardly on the truth, so that the ranks of either kind are uniform where the draws are right.
 ``refused`` are those where laplace found no peak and gave no draws; which they are depends on the data alone, so
 that the ranks of the others stay uniform. The truth is ranked among 100 draws, a hundredth of a unit being fine beside
 a band of a twentieth. Of NUTS these are every tenth draw of two chains of 500 after 500 tuning steps: neighbours are
@@ -64,6 +66,8 @@ RANKED, CHAINS, TUNE, THIN = 100, 2, 500, 10
 # As many as ``fit`` makes by default.
 LAPLACE_DRAWS = 4000
 BATCH = 50
+# Simulations below which flagged or unflagged ones are not judged by themselves.
+ENOUGH = 20
 BIAS = 1.05
 BAND = 0.95
 # What a default prior that is relative to the data counts from here: purchases a week, weeks, money.
@@ -375,7 +379,7 @@ def band(size: int, level: float) -> tuple[np.ndarray, np.ndarray]:
 def judge(family: str, method: str, found: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """Return a row of each quantity and parameter: p of its ranks, and of the ranks of draws made 5 % too large."""
     module = find_family(family)
-    given = found["refused"] == 0
+    given, flagged = found["refused"] == 0, found["flagged"] == 1
     rows = []
     for name in dict.fromkeys([*module.QUANTITIES, *module.PARAMETERS]):
         p = chance(found[name][given])
@@ -392,6 +396,10 @@ def judge(family: str, method: str, found: dict[str, np.ndarray]) -> list[dict[s
                 "p": round(p, 5),
                 "in_95_band": p >= 1 - BAND,
                 "p_biased": round(chance(found[f"{name} biased"][given]), 5),
+                **{
+                    f"p_{which}": round(chance(found[name][part]), 5) if part.sum() >= ENOUGH else None
+                    for which, part in (("unflagged", given & ~flagged), ("flagged", given & flagged))
+                },
                 "seconds": round(float(found["seconds"].mean()), 2),
             }
         )
