@@ -37,7 +37,7 @@ import csv
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,7 @@ CUSTOMERS = 500
 SIMULATIONS = 500
 # An evaluation of Pareto/NBD's likelihood is a quadrature of every distinct history: 5 s a simulation instead of 0.5 s.
 SLOW = {"pareto_nbd": 200}
+PRIORS: dict[str, dict[str, Prior | float]] = {}
 # Posterior draws that the truth is ranked among; of NUTS one in THIN is kept.
 RANKED, CHAINS, TUNE, THIN = 100, 2, 500, 10
 # As many as ``fit`` makes by default.
@@ -86,14 +87,14 @@ class Design:
     ----------
     columns : mapping of str to array
         Columns of the customers that are given, in the order in which ``simulate`` takes them.
-    priors : mapping of str to Prior
-        In place of the defaults.
+    priors : mapping of str to Prior or float
+        In place of the defaults; a number fixes a quantity, which then has no rank.
     simulations : int
         How many the full study makes.
     """
 
     columns: Columns
-    priors: Mapping[str, Prior] = field(default_factory=dict)
+    priors: dict[str, Prior | float] = field(default_factory=dict)
     simulations: int = SIMULATIONS
 
 
@@ -108,15 +109,34 @@ def design(family: str) -> Design:
         "opportunities": {"opportunities": 4 + 4 * np.floor(3 * place)},
         "contracts": {"periods": np.ceil(4 + 8 * place)},
     }[find_family(family).KIND]
-    return Design(columns, simulations=SLOW.get(family, SIMULATIONS))
+    return Design(columns, PRIORS.get(family, {}), SLOW.get(family, SIMULATIONS))
 
 
 def simulated(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
     """Return what the family observes of a base that it simulates at these parameters."""
-    drawn = module.simulate(rng, *fixed.values(), *at)
-    named = [name for name in module.OBSERVED if name not in fixed]
-    found = dict(zip(named, drawn if isinstance(drawn, tuple) else (drawn,), strict=True))
+    if "log_intervals" in module.OBSERVED:
+        found = regular(fixed["T"].size, *module.simulate_purchase_times(rng, *fixed.values(), *at))
+    else:
+        drawn = module.simulate(rng, *fixed.values(), *at)
+        named = [name for name in module.OBSERVED if name not in fixed]
+        found = dict(zip(named, drawn if isinstance(drawn, tuple) else (drawn,), strict=True))
     return {name: np.asarray((found | fixed)[name], dtype=float) for name in module.OBSERVED}
+
+
+def regular(size: int, customer: np.ndarray, age: np.ndarray) -> Columns:
+    """Return frequency, recency and the sum of the log times between purchases of ``size`` customers.
+
+    ``customer`` (a number from 0) and ``age`` are those of each repeat purchase, sorted.
+    """
+    first = np.r_[True, customer[1:] != customer[:-1]][: customer.size]
+    wait = np.where(first, age, age - np.r_[0.0, age[:-1]][: age.size])
+    recency = np.zeros(size)
+    np.maximum.at(recency, customer, age)
+    return {
+        "frequency": np.bincount(customer, minlength=size),
+        "recency": recency,
+        "log_intervals": np.bincount(customer, np.log(wait), minlength=size),
+    }
 
 
 # The model, with data that change ------------------------------------------------------------------------
@@ -137,7 +157,8 @@ def build(family: str, given: Design) -> tuple[Any, list[str]]:
             columns = [pm.Data(f"{name}_{place}", np.ones(2)) for name in term.columns]
             count = pm.Data(f"count_{place}", np.ones(2))
             pm.Potential(f"log_likelihood_{place}", (count * term.function(parameters, *columns)).sum())
-    return model, list(dict.fromkeys([*population, *module.PARAMETERS]))
+    names = dict.fromkeys([*population, *module.PARAMETERS])
+    return model, [name for name in names if name in model.named_vars]
 
 
 def rows_of_terms(module: ModuleType, base: Columns) -> Columns:
@@ -222,14 +243,14 @@ class Calibration(simuk.SBC):  # type: ignore[misc]
 
     def __init__(self, family: str, method: str, simulations: int, seed: list[int]) -> None:
         self.family = find_family(family)
-        fixed = design(family).columns
+        given = design(family)
         model, self.names, self.sampler = prepared(family, method)
 
         def simulator(*, seed: int, **values: Any) -> Columns:
-            population = {name: float(values[name]) for name in self.family.QUANTITIES}
+            population = {name: float((given.priors | values)[name]) for name in self.family.QUANTITIES}
             parameters = self.family.parameters(population)
             at = [float(parameters[name]) for name in self.family.PARAMETERS]
-            return simulated(self.family, np.random.default_rng(seed), fixed, at)
+            return simulated(self.family, np.random.default_rng(seed), given.columns, at)
 
         super().__init__(
             model,
@@ -382,6 +403,8 @@ def judge(family: str, method: str, found: dict[str, np.ndarray]) -> list[dict[s
     given, flagged = found["refused"] == 0, found["flagged"] == 1
     rows = []
     for name in dict.fromkeys([*module.QUANTITIES, *module.PARAMETERS]):
+        if name not in found:
+            continue
         p = chance(found[name][given])
         rows.append(
             {
@@ -453,7 +476,15 @@ def draw_figure(found: dict[tuple[str, str], dict[str, np.ndarray]], level: floa
                     )
                     if out:
                         at = int(np.abs(line).argmax())
-                        ax.annotate(row["quantity"].replace("_", " "), (POINTS[at], line[at]), fontsize=7.5)
+                        ax.annotate(
+                            row["quantity"].replace("_", " "),
+                            (POINTS[at], line[at]),
+                            xytext=(0, 3 if line[at] > 0 else -10),
+                            textcoords="offset points",
+                            ha="center",
+                            color=ORANGE,
+                            fontsize=8,
+                        )
                 ax.text(0.98, 0.04, f"{size}", transform=ax.transAxes, ha="right", fontsize=8, color=MUTED)
         for ax in panels[-1]:
             ax.set_xlabel("rank of the truth")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayes_clv.distributions import FAMILIES
+from bayes_clv.distributions import FAMILIES, bg_nbd
 from bayes_clv.distributions import family as find_family
 from studies import calibration
 
@@ -98,3 +98,15 @@ def test_ranks_are_those_of_simuk(monkeypatch):
         sample = xr.Dataset({name: ("sample", value) for name, value in draws.items()})
         simuk.SBC._compute_single_rank(study, place, sample, lambda name, value: value)
     assert {name: [int(rank) for rank in study.simulations[name]] for name in ours} == ours
+
+
+def test_regular_histories_are_those_of_the_simulator():
+    T, params = np.full(300, 40.0), (0.8, 4.0, 0.8, 2.4)
+    frequency, recency = bg_nbd.simulate(np.random.default_rng(1), T, *params)
+    found = calibration.regular(300, *bg_nbd.simulate_purchase_times(np.random.default_rng(1), T, *params))
+    np.testing.assert_array_equal(found["frequency"], frequency)
+    np.testing.assert_allclose(found["recency"], recency)
+    waits = calibration.regular(4, np.array([1, 1, 1, 3]), np.array([2.0, 3.0, 7.0, 5.0]))
+    np.testing.assert_allclose(waits["log_intervals"], [0, np.log(2 * 1 * 4), 0, np.log(5)])
+    nothing = calibration.regular(2, np.array([], dtype=int), np.array([]))
+    assert nothing["log_intervals"].tolist() == [0, 0]
