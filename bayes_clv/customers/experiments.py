@@ -235,9 +235,9 @@ def _arm(column: Any, name: str, ids: np.ndarray) -> np.ndarray:
         values = column.tolist()
         row = int(np.flatnonzero(odd)[0])
         raise InputError(
-            f"Column {name!r} is neither 0 nor 1 for {int(odd.sum()):,} of {odd.size:,} customers, for example customer "
-            f"{str(ids[row])!r} with {values[row]!r}. It is 1 for who was drawn to be contacted and 0 for the controls. "
-            "Of several treatments compare one at a time with the controls."
+            f"Column {name!r} is neither 0 nor 1 for {int(odd.sum()):,} of {odd.size:,} customers, for example "
+            f"customer {str(ids[row])!r} with {values[row]!r}. It is 1 for who was drawn to be contacted and 0 for the "
+            "controls. Of several treatments compare one at a time with the controls."
         )
     return arm
 
@@ -266,9 +266,7 @@ def _audit(dataset: xr.Dataset, known: dict[str, np.ndarray]) -> list[dict[str, 
             f"coin for all would differ so much with probability {probability:.2g}."
         )
         if probability < UNLIKELY:
-            what += (
-                " Right if each segment had a coin of its own; otherwise find out why before using the result."
-            )
+            what += " Right if each segment had a coin of its own; otherwise find out why before using the result."
         lines.append(_line("note", what, int(size[most]), str(names[most])))
     for name, values in known.items():
         difference, error, spread = _difference_within(values, arm, index)
@@ -283,9 +281,7 @@ def _audit(dataset: xr.Dataset, known: dict[str, np.ndarray]) -> list[dict[str, 
     return lines
 
 
-def _difference_within(
-    values: np.ndarray, arm: np.ndarray, index: np.ndarray
-) -> tuple[float, float, float]:
+def _difference_within(values: np.ndarray, arm: np.ndarray, index: np.ndarray) -> tuple[float, float, float]:
     """Return treated less controls, averaged over segments by size, its standard error and the pooled sd."""
     known = np.isfinite(values)
     values, arm, index = values[known], arm[known], index[known]

@@ -24,9 +24,11 @@ from bayes_clv.inference.methods import STUDENT_DEGREES_OF_FREEDOM, find_peak, r
 
 # A proposal costs microseconds here, against an evaluation of the graph in ``methods.laplace``.
 PROPOSALS_PER_DRAW = 4
-# Heavier tails than the Gaussian that the segments' posteriors nearly are, at little cost: with 5 degrees of freedom
-# each of many segments would take a sixth of the effective draws.
-SEGMENT_DEGREES_OF_FREEDOM = 20.0
+# Proposals of the population lie this much wider than the curvature says, whose log standard deviations are skew.
+WIDER = 1.3
+# Chosen on simulated experiments of 3 and of 25 segments: Pareto k 0.45 to 0.65, and 0.56 to 0.92 with 20 degrees of
+# freedom and no widening.
+SEGMENT_DEGREES_OF_FREEDOM = 8.0
 NEWTON_STEPS = 60
 # Newton's steps on the log or log odds scale are cut here, so that a bad start cannot overshoot.
 LONGEST_STEP = 1.0
@@ -81,19 +83,21 @@ def nested_laplace(
     proposed, dimension = size * PROPOSALS_PER_DRAW, peak.position.size
     root = np.linalg.inv(np.linalg.cholesky(peak.negative_hessian)).T
     standard, log_proposal = _student(rng, (proposed, dimension), STUDENT_DEGREES_OF_FREEDOM)
-    population = peak.position + standard @ root.T
-    segments = _modes(model, population)
+    population = peak.position + WIDER * standard @ root.T
     both, log_segments = _student(rng, (proposed, model.segments, 2), SEGMENT_DEGREES_OF_FREEDOM)
-    determinant = segments.determinant
-    _, mixed, own = segments.curvature
-    # The root of the inverse of the 2 × 2 curvature, in closed form.
-    level = segments.level + np.sqrt(own / determinant) * both[..., 0]
-    effect = (
-        segments.effect - mixed / np.sqrt(determinant * own) * both[..., 0] + both[..., 1] / np.sqrt(own)
-    )
-    log_proposal = log_proposal + (log_segments + 0.5 * np.log(determinant)).sum(axis=1)
-    log_target = model.log_prior(population) + _joint(model, population, level, effect).sum(axis=1)
-    log_ratio = log_target - log_proposal
+    # Far out a standard deviation may overflow; such a proposal is not finite and has no weight.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        segments = _modes(model, population)
+        determinant = segments.determinant
+        _, mixed, own = segments.curvature
+        # The root of the inverse of the 2 × 2 curvature, in closed form.
+        level = segments.level + np.sqrt(own / determinant) * both[..., 0]
+        effect = (
+            segments.effect - mixed / np.sqrt(determinant * own) * both[..., 0] + both[..., 1] / np.sqrt(own)
+        )
+        log_proposal = log_proposal + (log_segments + 0.5 * np.log(determinant)).sum(axis=1)
+        log_target = model.log_prior(population) + _joint(model, population, level, effect).sum(axis=1)
+        log_ratio = log_target - log_proposal
     picked, _, report = resampled(rng, np.where(np.isnan(log_ratio), -np.inf, log_ratio), size)
     return population[picked], level[picked], effect[picked], report
 
@@ -144,11 +148,9 @@ def _modes(model: Hierarchy, population: np.ndarray) -> _Segments:
         cut = np.minimum(1.0, LONGEST_STEP / np.maximum(longest, 1e-300))
         level += cut * steps[0]
         effect += cut * steps[1]
-        if longest.max() < 1e-10:
+        if not (longest > 1e-10).any():
             break
-    return _Segments(
-        level, effect, (of_level, mixed, of_effect), _joint(model, population, level, effect)
-    )
+    return _Segments(level, effect, (of_level, mixed, of_effect), _joint(model, population, level, effect))
 
 
 def _marginal(model: Hierarchy, population: np.ndarray) -> np.ndarray:

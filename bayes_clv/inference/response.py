@@ -260,7 +260,9 @@ def _conversions(xp: Any, level: Any, cells: Mapping[str, np.ndarray]) -> Any:
     return cells["conversions"] * level - cells["customers"] * xp.logaddexp(0.0, level)
 
 
-def _spends(xp: Any, level: Any, shape: Any, log_gamma: Callable[[Any], Any], cells: Mapping[str, Any]) -> Any:
+def _spends(
+    xp: Any, level: Any, shape: Any, log_gamma: Callable[[Any], Any], cells: Mapping[str, Any]
+) -> Any:
     """Return the log-likelihood of each cell's spends, log mean ``level``: a sum of Gamma log densities."""
     each = shape * (xp.log(shape) - level) - log_gamma(shape)
     return (
@@ -314,7 +316,9 @@ def _graph(
     return model, names
 
 
-def _offsets(word: str, values: Mapping[str, Any], known: Mapping[str, np.ndarray], scale: float) -> dict[str, Any]:
+def _offsets(
+    word: str, values: Mapping[str, Any], known: Mapping[str, np.ndarray], scale: float
+) -> dict[str, Any]:
     """Return the offsets of levels, centred, and of effects, not centred.
 
     The data know a segment's level far better than how levels spread, so that it is sampled itself; of its effect they
@@ -351,7 +355,10 @@ def _nested(
     """Return draws of one part, segments integrated out and put back; see ``nested``."""
     word, known = _name(part), _arrays(cells)
     level = _crude(word, known, scale)
-    spread = [math.log(dict(priors[f"{word}_{what}_sd"].arguments).get("sigma", 0.3) / 2) for what in ("control", "effect")]
+    spread = [
+        math.log(dict(priors[f"{word}_{what}_sd"].arguments).get("sigma", 0.3) / 2)
+        for what in ("control", "effect")
+    ]
     start = np.array([level, spread[0], 0.0, spread[1], *([] if word == "conversion" else [0.0])])
     model = Hierarchy(
         _conversion_terms(known) if word == "conversion" else _spend_terms(known),
@@ -366,7 +373,10 @@ def _nested(
     labels = {CHAIN: np.arange(chains), DRAW: np.arange(draws)}
     posterior = xr.Dataset(
         {
-            name: ((CHAIN, DRAW, *([SEGMENT] if value.ndim == 2 else [])), value.reshape(chains, draws, *value.shape[1:]))
+            name: (
+                (CHAIN, DRAW, *([SEGMENT] if value.ndim == 2 else [])),
+                value.reshape(chains, draws, *value.shape[1:]),
+            )
             for name, value in values.items()
         },
         coords=labels | {SEGMENT: cells[SEGMENT].to_numpy()},

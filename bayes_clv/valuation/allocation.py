@@ -11,6 +11,7 @@ that the continuous problem, an upper bound, has more); further customers who st
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def orders(weight: np.ndarray, cost: np.ndarray, index: np.ndarray, segments: in
     place = np.lexsort((-ratio, index))
     bounds = np.searchsorted(index[place], np.arange(segments + 1))
     found = []
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         own = place[start:end]
         found.append(
             Order(
@@ -187,7 +188,7 @@ def _blocks(population: list[Order]) -> list[tuple[int, int, int]]:
             continue
         count = 1 if own.ratio[0] == own.ratio[-1] else min(RISK_BLOCKS, size)
         bounds = np.unique(np.linspace(0, size, count + 1).astype(int))
-        found += [(s, int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        found += [(s, int(a), int(b)) for a, b in pairwise(bounds)]
     return found
 
 
@@ -209,7 +210,9 @@ def _worst_mean(gains: np.ndarray, cost: np.ndarray, budget: float | None, share
 
     draws, count = gains.shape
     scale = max(float(np.abs(gains).max()), 1e-300)
-    limit = [] if budget is None else [(np.concatenate([cost / max(budget, 1e-300), np.zeros(1 + draws)]), 1.0)]
+    limit = (
+        [] if budget is None else [(np.concatenate([cost / max(budget, 1e-300), np.zeros(1 + draws)]), 1.0)]
+    )
     if share >= 1.0:
         objective = -gains.mean(axis=0) / scale
         rows = None if budget is None else np.array([limit[0][0][:count]])
@@ -217,7 +220,9 @@ def _worst_mean(gains: np.ndarray, cost: np.ndarray, budget: float | None, share
         return np.asarray(found.x)
     # max t - mean of shortfalls / share, shortfall_d >= t - total_d, shortfall_d >= 0.
     objective = np.concatenate([np.zeros(count), [-1.0], np.full(draws, 1 / (share * draws))])
-    rows = sparse.hstack([sparse.csr_matrix(-gains / scale), np.ones((draws, 1)), -sparse.identity(draws)]).tocsr()
+    rows = sparse.hstack(
+        [sparse.csr_matrix(-gains / scale), np.ones((draws, 1)), -sparse.identity(draws)]
+    ).tocsr()
     right = np.zeros(draws)
     for row, most in limit:
         rows = sparse.vstack([rows, sparse.csr_matrix(row)]).tocsr()

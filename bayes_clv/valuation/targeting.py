@@ -34,7 +34,14 @@ from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError
 from bayes_clv.valuation.allocation import Order, best_totals, choose, choose_by_quantile, orders
 from bayes_clv.valuation.value import checked_cost, checked_margin
 
-_NEEDED = ("uplift", "conversion_control", "conversion_treated", "spend_control", "spend_treated", "spend_shape")
+_NEEDED = (
+    "uplift",
+    "conversion_control",
+    "conversion_treated",
+    "spend_control",
+    "spend_treated",
+    "spend_shape",
+)
 _MEANINGS = {
     "contacted": ("1 where the customer is to be contacted", "0 or 1", None),
     "rank": ("place in the order of expected net gain per cost, 1 first, those contacted first", "count", None),
@@ -44,10 +51,10 @@ _MEANINGS = {
     "net_gain_outcome_total": ("net gain of all contacts", "money", "outcome"),
     "regret_total": ("best net gain, were the response known, less that of the contacts", "money", "expected"),
     "regret": ("mean of what is lost against knowing the response", "money", "expected"),
-    "value_of_perfect_information": ("mean best net gain, were the response known, less the best mean", "money", "expected"),
+    "value_of_perfect_information": ("best net gain, were the response known, less the best mean", "money", "expected"),
     "value_of_test": ("mean gain from deciding after the test, its own cost not counted", "money", "expected"),
     "value_of_test_error": ("Monte Carlo standard error of value_of_test", "money", "expected"),
-    "budget_bound": ("most by which another set within the budget can have a higher mean net gain", "money", "expected"),
+    "budget_bound": ("most that another set within the budget can gain more on average", "money", "expected"),
     "segment_customers": ("customers", "count", None),
     "segment_contacted": ("customers to be contacted", "count", None),
 }  # fmt: skip
@@ -103,9 +110,9 @@ def target(
 
     Notes
     -----
-    What is exact: without a budget the choice by mean is the best there is, one by one. With one it is a knapsack, taken
-    by gain per cost, and ``budget_bound`` is the most that any other set could gain more. ``risk`` is exact for the mean
-    of the worst draws, whose best value stands in ``attrs["risk_bound"]`` and is never above the quantile of the set
+    What is exact: without a budget the choice by mean is the best there is, one by one. With one it is a knapsack,
+    taken by gain per cost, and ``budget_bound`` is the most that any other set could gain more. ``risk`` is exact for
+    the mean of the worst draws, whose best value stands in ``attrs["risk_bound"]`` and is never above the quantile of the set
     chosen, and for the quantile itself where the posterior of the segments is elliptical
     (``allocation.choose_by_quantile``). Regret takes the best set of each draw with the last customer in parts.
 
@@ -147,7 +154,9 @@ def target(
     }
     if people is not None:
         if worth.shape[0] < 4:
-            reasons.append("value_of_test: NaN, because a response of fewer than 4 draws has nothing to learn.")
+            reasons.append(
+                "value_of_test: NaN, because a response of fewer than 4 draws has nothing to learn."
+            )
             worths = (math.nan, math.nan)
         else:
             worths = _value_of_test(draws, worth, population, limit, people, np.random.default_rng([seed, 2]))
@@ -216,6 +225,12 @@ def gain_curve(decision: xr.Dataset, by: str = "rank", points: int = 100) -> xr.
     ------
     InputError
         No result of ``target``, or an unknown order.
+
+    Examples
+    --------
+    >>> curve = gain_curve(decision, points=10)
+    >>> curve["contacts"].to_numpy()[[0, -1]].tolist()
+    [0, 2000]
     """
     if not isinstance(decision, xr.Dataset) or "contacted" not in decision or "uplift" not in decision:
         raise InputError("Give the result of clv.target(...): it has 'contacted' and 'uplift'.")
@@ -273,7 +288,9 @@ def _sums(scale: np.ndarray, index: np.ndarray, chosen: np.ndarray, segments: in
     }
 
 
-def _outcome(draws: dict[str, np.ndarray], sums: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def _outcome(
+    draws: dict[str, np.ndarray], sums: dict[str, np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Return the outcome of the chosen if contacted less if not, with chance, per draw.
 
     The sum of k spends of one mean is one Gamma variate, so that a segment is drawn at once. Where customers of a
@@ -341,7 +358,10 @@ def _each(
 ) -> dict[str, np.ndarray]:
     """Return the summaries of each customer's net gain if contacted, and the probability that it is positive."""
     one = worth.shape[0] > 1
-    statistics = {"mean": worth.mean(axis=0), "sd": worth.std(axis=0, ddof=1) if one else np.zeros(worth.shape[1])}
+    statistics = {
+        "mean": worth.mean(axis=0),
+        "sd": worth.std(axis=0, ddof=1) if one else np.zeros(worth.shape[1]),
+    }
     for q, value in zip(QUANTILES, np.quantile(worth, QUANTILES, axis=0, method="inverted_cdf"), strict=True):
         statistics[f"q{round(100 * q):02d}"] = value
     found = {
@@ -360,7 +380,9 @@ def _each(
 
 def _rank(chosen: np.ndarray, gain: np.ndarray, costs: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_cost = np.where(costs > 0, gain / costs, np.where(gain > 0, np.inf, np.where(gain < 0, -np.inf, 0.0)))
+        per_cost = np.where(
+            costs > 0, gain / costs, np.where(gain > 0, np.inf, np.where(gain < 0, -np.inf, 0.0))
+        )
     order = np.lexsort((np.arange(gain.size), -per_cost, ~chosen))
     rank = np.empty(gain.size, dtype=np.int64)
     rank[order] = np.arange(1, gain.size + 1)
@@ -373,7 +395,7 @@ def _risk(risk: Any) -> float | None:
     match = re.fullmatch(r"q(\d\d)", risk) if isinstance(risk, str) else None
     if match is None or not 1 <= int(match.group(1)) <= 50:
         raise InputError(
-            f"risk={risk!r} is not known. Use a lower quantile from 'q01' to 'q50', such as 'q10', or None for the mean."
+            f"risk={risk!r} is not known. Use a lower quantile, 'q01' to 'q50', such as 'q10', or None for the mean."
         )
     return int(match.group(1)) / 100
 
@@ -391,5 +413,7 @@ def _test(test: Any) -> int | None:
     if test is None:
         return None
     if isinstance(test, bool) or not isinstance(test, (int, np.integer)) or test < 2:
-        raise InputError(f"test={test!r} must be a whole number of customers, 2 or more: half of them are contacted.")
+        raise InputError(
+            f"test={test!r} must be a whole number of customers, 2 or more: half of them are contacted."
+        )
     return int(test)

@@ -92,12 +92,23 @@ def predict_uplift(
 
     data: dict[str, Any] = {CUSTOMER: customers[CUSTOMER].to_numpy()}
     dataset = draws.assign_coords(data)
-    dataset["in_experiment"] = (SEGMENT, np.isin(labels, known), {"long_name": "segment was in the experiment"})
+    dataset["in_experiment"] = (
+        SEGMENT,
+        np.isin(labels, known),
+        {"long_name": "segment was in the experiment"},
+    )
     dataset["customer_segment"] = (CUSTOMER, own.astype(object), {"long_name": "segment", "units": "id"})
-    what = "outcome relative to the segment's mean" if scale is None else f"{scale!r} relative to its segment's mean"
+    what = (
+        "outcome relative to the segment's mean"
+        if scale is None
+        else f"{scale!r} relative to its segment's mean"
+    )
     dataset["scale"] = (CUSTOMER, factor, {"long_name": what, "units": "no unit"})
     flat = draws["uplift"].transpose(SEGMENT, CHAIN, DRAW).to_numpy().reshape(labels.size, -1)
-    statistics = {"mean": flat.mean(axis=1), "sd": flat.std(axis=1, ddof=1) if flat.shape[1] > 1 else flat[:, 0] * 0}
+    statistics = {
+        "mean": flat.mean(axis=1),
+        "sd": flat.std(axis=1, ddof=1) if flat.shape[1] > 1 else flat[:, 0] * 0,
+    }
     for q, value in zip(QUANTILES, np.quantile(flat, QUANTILES, axis=1, method="inverted_cdf"), strict=True):
         statistics[f"q{round(100 * q):02d}"] = value
     text, units = _DESCRIPTIONS["uplift"]
@@ -120,8 +131,8 @@ def _segments(customers: xr.Dataset, column: str, known: list[str]) -> np.ndarra
     if new and len(known) == 1:
         raise InputError(
             f"The experiment had one segment, {known[0]!r}, so that how segments differ was not learned; the customers "
-            f"have {len(new)} other{'s' * (len(new) > 1)}, such as {new[0]!r}. Fit with segment=None if the response is "
-            "to hold for everybody."
+            f"have {len(new)} other{'s' * (len(new) > 1)}, such as {new[0]!r}. Fit with segment=None if the response "
+            "is to hold for everybody."
         )
     return np.asarray(own)
 
@@ -166,7 +177,9 @@ def _offset(
         if len(known) == 1:
             columns.append(np.zeros(shape))
         elif label in known:
-            columns.append(posterior[f"{quantity}_offset"].sel({SEGMENT: label}).transpose(CHAIN, DRAW).to_numpy())
+            columns.append(
+                posterior[f"{quantity}_offset"].sel({SEGMENT: label}).transpose(CHAIN, DRAW).to_numpy()
+            )
         else:
             z = new_group(str(response.attrs.get("seed", "")), quantity, SEGMENT, label, shape[0] * shape[1])
             columns.append(posterior[f"{quantity}_sd"].transpose(CHAIN, DRAW).to_numpy() * z.reshape(shape))
@@ -180,7 +193,9 @@ def _scale(customers: xr.Dataset, column: Any, index: np.ndarray, labels: np.nda
         return np.ones(index.size)
     values = column_values(customers, column)
     if values.dtype == object:
-        raise InputError(f"scale={column!r} is a column of text. Name one of numbers, such as an expected value.")
+        raise InputError(
+            f"scale={column!r} is a column of text. Name one of numbers, such as an expected value."
+        )
     negative = values < 0
     if negative.any():
         shown = str(customers[CUSTOMER].to_numpy()[np.flatnonzero(negative)[0]])

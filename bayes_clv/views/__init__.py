@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
     from bayes_clv.views.evaluation import plot_evaluation
+    from bayes_clv.views.gains import plot_gain
     from bayes_clv.views.histories import (
         plot_alive_history,
         plot_alive_matrix,
@@ -31,6 +32,7 @@ __all__ = [
     "plot_diagnostics",
     "plot_evaluation",
     "plot_expected_purchases_matrix",
+    "plot_gain",
     "plot_parameters",
     "plot_prior",
     "plot_prior_posterior",
@@ -49,6 +51,7 @@ _HOME = {
     "plot_diagnostics": "parameters",
     "plot_evaluation": "evaluation",
     "plot_expected_purchases_matrix": "histories",
+    "plot_gain": "gains",
     "plot_parameters": "parameters",
     "plot_prior": "priors",
     "plot_prior_posterior": "parameters",
