@@ -187,8 +187,8 @@ def judge(table: pd.DataFrame) -> tuple[bool, list[str]]:
             passed &= holds
             lines.append(
                 f"  {rule}: {own[rule].mean():,.0f}; target more by {better.mean():,.0f} "
-                f"(standard error {error:,.0f}), more in {int((better > 0).sum())} and less in {int((better < 0).sum())} worlds: "
-                f"{'holds' if holds else 'FAILS'}"
+                f"(standard error {error:,.0f}), more in {int((better > 0).sum())} and less in "
+                f"{int((better < 0).sum())} worlds: {'holds' if holds else 'FAILS'}"
             )
         least, most = binom.interval(CENTRAL, worlds, NOMINAL)
         for level, low, high, real in (
@@ -234,8 +234,8 @@ def draw(table: pd.DataFrame) -> None:
             axes[0].errorbar(mean, place + shift, xerr=error, fmt="none", ecolor=style.INK, lw=1)
         axes[0].set_yticks(place, ["target", *shown[1:-1], "best (truth known)"])
         axes[0].invert_yaxis()
-        axes[0].set_xlabel("net gain in truth, thousands of money (mean ± standard error)")
-        axes[0].legend(loc="lower right")
+        axes[0].set_xlabel("net gain in truth, thousands (mean ± its error)")
+        axes[0].legend(loc="center right", bbox_to_anchor=(1.0, 0.28))
         style.heading(axes[0], "What each rule gains", f"expected level, {len(own)} simulated worlds")
         own = table[table["case"] == "budget"].sort_values("promised")
         rank = np.arange(len(own))
@@ -244,10 +244,10 @@ def draw(table: pd.DataFrame) -> None:
             own["outcome_q05"] / 1000,
             own["outcome_q95"] / 1000,
             color=style.SKY,
-            lw=3,
+            lw=1.6,
             label="promised, 90 %",
         )
-        axes[1].plot(rank, own["happened"] / 1000, "o", ms=3.5, color=style.INK, label="happened")
+        axes[1].plot(rank, own["happened"] / 1000, "o", ms=2.5, color=style.INK, label="happened")
         axes[1].plot(
             rank,
             own["promised_by_point_estimate"] / 1000,

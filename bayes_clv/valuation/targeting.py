@@ -112,7 +112,7 @@ def target(
     -----
     What is exact: without a budget the choice by mean is the best there is, one by one. With one it is a knapsack,
     taken by gain per cost, and ``budget_bound`` is the most that any other set could gain more. ``risk`` is exact for
-    the mean of the worst draws, whose best value stands in ``attrs["risk_bound"]`` and is never above the quantile of the set
+    the mean of the worst draws, whose best value, in ``attrs["risk_bound"]``, is never above the quantile of the set
     chosen, and for the quantile itself where the posterior of the segments is elliptical
     (``allocation.choose_by_quantile``). Regret takes the best set of each draw with the last customer in parts.
 
