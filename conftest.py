@@ -1,5 +1,6 @@
 """What the examples in docstrings stand on: CDNOW, fitted quickly, and a folder to write to."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from _pytest.doctest import DoctestItem
@@ -66,6 +67,33 @@ def effects_road():
     return {"by_channel": by_channel}
 
 
+@pytest.fixture(scope="session")
+def target_road():
+    """Return the names of examples of an experiment and the response to it."""
+    rng = np.random.default_rng(5)
+    arm, place = rng.integers(0, 2, 2000), rng.integers(0, 4, 2000)
+    bought = rng.random(2000) < 0.1 + 0.05 * arm * (place % 2)
+    table = pd.DataFrame(
+        {
+            "customer_id": [f"c{i:04d}" for i in range(2000)],
+            "treated": arm,
+            "outcome": np.where(bought, rng.gamma(2.0, 20.0, 2000).round(2), 0.0),
+            "segment": np.array(["new", "loyal", "asleep", "lost"])[place],
+        }
+    )
+    experiment = clv.experiment_from_table(table, segment="segment")
+    response = clv.fit_response(experiment, method="laplace", draws=250, seed=1)
+    uplift = clv.predict_uplift(response, experiment)
+    return {
+        "experiment": experiment,
+        "response": response,
+        "decision": clv.target(uplift, cost=1.5, margin=0.3),
+        "fit_response": clv.fit_response,
+        "predict_uplift": clv.predict_uplift,
+        "target": clv.target,
+    }
+
+
 @pytest.fixture(autouse=True)
 def _examples(request, doctest_namespace, tmp_path, monkeypatch):
     if isinstance(request.node, DoctestItem):
@@ -75,6 +103,8 @@ def _examples(request, doctest_namespace, tmp_path, monkeypatch):
             name in words for name in ("buying", "customers", "evaluation", "orders", "spending", "value")
         ):
             doctest_namespace.update(request.getfixturevalue("example_road"))
+        if any(name in words for name in ("response", "experiment", "decision")):
+            doctest_namespace.update(request.getfixturevalue("target_road"))
         if any(name in words for name in ("giving", "renewing")):
             doctest_namespace.update(request.getfixturevalue("discrete_road"))
         if "by_channel" in words:

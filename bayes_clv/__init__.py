@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         contracts_from_survivors,
         contracts_from_table,
         customers_from_table,
+        experiment_from_table,
         load_cdnow,
         opportunities_from_table,
         purchase_dates,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         compare,
         diagnostics,
         fit,
+        fit_response,
         load,
         loo,
         prior_sensitivity,
@@ -73,8 +75,16 @@ if TYPE_CHECKING:
         survival,
     )
     from bayes_clv.schema import InputError
-    from bayes_clv.valuation import customer_table, expected_value, predict_cohort, predict_value
-    from bayes_clv.views import plot_prior, report
+    from bayes_clv.valuation import (
+        customer_table,
+        expected_value,
+        gain_curve,
+        predict_cohort,
+        predict_uplift,
+        predict_value,
+        target,
+    )
+    from bayes_clv.views import plot_gain, plot_prior, report
 
 __version__ = version("bayes_clv")
 
@@ -87,6 +97,7 @@ _HOME = {
         "contracts_from_survivors",
         "contracts_from_table",
         "customers_from_table",
+        "experiment_from_table",
         "load_cdnow",
         "opportunities_from_table",
         "purchase_dates",
@@ -98,6 +109,7 @@ _HOME = {
         "compare",
         "diagnostics",
         "fit",
+        "fit_response",
         "load",
         "loo",
         "prior_sensitivity",
@@ -129,8 +141,16 @@ _HOME = {
         "survival",
     ),
     "schema": ("InputError",),
-    "valuation": ("customer_table", "expected_value", "predict_cohort", "predict_value"),
-    "views": ("plot_prior", "report"),
+    "valuation": (
+        "customer_table",
+        "expected_value",
+        "gain_curve",
+        "predict_cohort",
+        "predict_uplift",
+        "predict_value",
+        "target",
+    ),
+    "views": ("plot_gain", "plot_prior", "report"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -154,18 +174,23 @@ __all__ = [
     "expected_purchases",
     "expected_residual_transactions",
     "expected_value",
+    "experiment_from_table",
     "fit",
+    "fit_response",
+    "gain_curve",
     "latent_posterior",
     "load",
     "load_cdnow",
     "loo",
     "next_purchase",
     "opportunities_from_table",
+    "plot_gain",
     "plot_prior",
     "predict",
     "predict_cohort",
     "predict_opportunities",
     "predict_renewals",
+    "predict_uplift",
     "predict_value",
     "prior_sensitivity",
     "probability_active",
@@ -183,6 +208,7 @@ __all__ = [
     "spend_independence",
     "summarize",
     "survival",
+    "target",
     "with_columns",
 ]
 

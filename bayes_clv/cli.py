@@ -1,4 +1,4 @@
-"""The road from a shell: ``bayes-clv demo`` and ``bayes-clv run``.
+"""The road from a shell: ``bayes-clv demo``, ``bayes-clv run`` and ``bayes-clv target``.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2.
 Everything slow is imported by the stage that needs it, so that ``--help`` answers at once.
@@ -174,6 +174,91 @@ def run(
     )
 
 
+@app.command()
+def target(
+    experiment: Annotated[
+        Path,
+        typer.Argument(help="Experiment: a CSV or Parquet file, one row a customer.", show_default=False),
+    ],
+    cost: Annotated[float, typer.Option(help="What one contact costs, in money.", show_default=False)],
+    customer_id: Annotated[str, typer.Option(help="Column with the customer's id.")] = "customer_id",
+    treated: Annotated[
+        str, typer.Option(help="Column with 1 for who was drawn to be contacted, 0 for controls.")
+    ] = "treated",
+    outcome: Annotated[
+        str, typer.Option(help="Column with the money brought since, 0 where nothing was bought.")
+    ] = "outcome",
+    segment: Annotated[
+        str | None,
+        typer.Option(help="Column of segments over which the response may differ [default: none]."),
+    ] = None,
+    customers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Customers to choose from: a file with their ids and segments [default: the experiment's]."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the customers to which the response is taken to be proportional, such as an expected value."
+        ),
+    ] = None,
+    margin: Annotated[float, typer.Option(help="Share of the outcome that is earned: 0.3 means 30 %.")] = 1.0,
+    budget: Annotated[
+        float | None, typer.Option(help="The most that all contacts may cost [default: no limit].")
+    ] = None,
+    risk: Annotated[
+        str | None,
+        typer.Option(help="Choose for a high lower quantile of the total, like q10 [default: for its mean]."),
+    ] = None,
+    test: Annotated[
+        int | None,
+        typer.Option(help="Also say what a test of so many customers would be worth before deciding."),
+    ] = None,
+    method: Annotated[
+        Literal["nuts", "laplace"],
+        typer.Option(help="nuts: the default; laplace: faster, checked by Pareto k."),
+    ] = "nuts",
+    draws: Draws = 1000,
+    seed: Seed = 1,
+    out: Annotated[
+        Path, typer.Option(help="Where the table goes, one row a customer: a .csv or .parquet file.")
+    ] = Path("targets.csv"),
+) -> None:
+    """Choose whom to contact, from an experiment: a row a customer in --out, the gain curve beside it.
+
+    Example: bayes-clv target experiment.csv --cost 1.5 --margin 0.3 --segment segment --budget 5000 --out targets.csv
+    """
+    try:
+        from bayes_clv.targets import Choice, choose
+
+        chosen = Choice(
+            experiment=experiment,
+            cost=cost,
+            customer_id=customer_id,
+            treated=treated,
+            outcome=outcome,
+            segment=segment,
+            customers=customers,
+            scale=scale,
+            margin=margin,
+            budget=budget,
+            risk=risk,
+            test=test,
+            method=method,
+            draws=draws,
+            seed=seed,
+            out=out,
+        )
+        lines = choose(chosen, sampler_progress=sys.stderr.isatty())
+    except InputError as error:
+        paragraph = textwrap.fill(f"Error: {in_options(str(error))}", width=100, break_long_words=False)
+        typer.echo(paragraph, err=True)
+        raise typer.Exit(2) from None
+    typer.echo("\n".join(lines))
+
+
 def _cdnow() -> Any:
     from bayes_clv.customers import load_cdnow
 
@@ -239,6 +324,7 @@ def in_options(message: str) -> str:
     message = re.sub(r"covariates=\{'purchase': '(\w+)'\}", r"--covariate purchase=\1", message)
     special = {"on_bad_rows": "--bad-rows", "covariates": "--covariate"}
     plain = ("holdout_until", "until", "time_unit", "family", "method", "seed", "groups", "columns")
+    plain += ("budget", "risk", "scale", "test", "segment")
     for name in (*special, *plain):
         option = special.get(name, f"--{name.replace('_', '-')}")
         message = re.sub(rf"\b{name}=", f"{option} ", message)

@@ -5,5 +5,16 @@ from bayes_clv.inference.fitting import fit
 from bayes_clv.inference.independence import spend_independence
 from bayes_clv.inference.posterior import diagnostics, load, save
 from bayes_clv.inference.priors import prior_sensitivity
+from bayes_clv.inference.response import fit_response
 
-__all__ = ["compare", "diagnostics", "fit", "load", "loo", "prior_sensitivity", "save", "spend_independence"]
+__all__ = [
+    "compare",
+    "diagnostics",
+    "fit",
+    "fit_response",
+    "load",
+    "loo",
+    "prior_sensitivity",
+    "save",
+    "spend_independence",
+]

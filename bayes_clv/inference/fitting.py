@@ -226,13 +226,7 @@ def fit(
         "customers_left_out": data.left_out,
         "priors": json.dumps({name: [p.distribution, dict(p.arguments)] for name, p in resolved.items()}),
         "seed": seed,
-        "versions": json.dumps(_versions()),
+        "versions": json.dumps(methods.versions()),
         "diagnostics": json.dumps(report),
     } | ({} if effects is None else {"effects": effects.to_json()})
     return tree
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("bayes_clv", "pymc", "nutpie", "arviz", "numpy", "xarray")}

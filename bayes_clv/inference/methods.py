@@ -137,8 +137,6 @@ def laplace_draws(
     model: Compiled, *, draws: int, chains: int, seed: int
 ) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
     """Return what ``laplace`` does, from a compiled model: its data may have changed since."""
-    from arviz_stats.base import array_stats
-
     rng = np.random.default_rng(seed)
     density = model.density
     peak = find_peak(density, model.start)
@@ -154,14 +152,31 @@ def laplace_draws(
     log_proposal = -0.5 * (dof + dimension) * np.log1p((standard**2).sum(axis=1) / dof)
     log_target = np.array([density(proposal)[0] for proposal in proposals])
     log_ratio = np.where(np.isfinite(log_target), log_target - peak.log_density - log_proposal, -np.inf)
+    picked, weight, report = resampled(rng, log_ratio, size)
+    values = model.constrain(proposals[picked])
+    posterior = labelled(model.graph, values, np.arange(chains), np.arange(draws))
+    stats = xr.Dataset(
+        {"log_weight": (("chain", "draw"), np.log(weight[picked]).reshape(chains, draws))},
+        coords={"chain": posterior["chain"], "draw": posterior["draw"]},
+    )
+    return posterior, stats, report
+
+
+def resampled(
+    rng: np.random.Generator, log_ratio: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Return ``size`` proposals picked by smoothed importance, all weights, and the report of them.
+
+    ``log_ratio`` is log target less log proposal density of each; minus infinity outside the support.
+    """
+    from arviz_stats.base import array_stats
+
     finite = np.isfinite(log_ratio)
     # A proposal outside the support has no weight; the smallest finite ratio stands in for PSIS's sort.
     smoothed, pareto_k = array_stats.psislw(-np.where(finite, log_ratio, log_ratio[finite].min()))
     weight = np.where(finite, np.exp(smoothed - smoothed.max()), 0.0)
     weight /= weight.sum()
     picked = rng.permutation(_systematic(rng, weight, size))
-    values = model.constrain(proposals[picked])
-    posterior = labelled(model.graph, values, np.arange(chains), np.arange(draws))
     distinct = np.bincount(picked, minlength=weight.size) / size
     report = {
         "pareto_k": float(pareto_k),
@@ -170,11 +185,7 @@ def laplace_draws(
         "effective_draws": float(1 / (distinct**2).sum()),
         "importance_efficiency": float(1 / (weight.size * (weight**2).sum())),
     }
-    stats = xr.Dataset(
-        {"log_weight": (("chain", "draw"), np.log(weight[picked]).reshape(chains, draws))},
-        coords={"chain": posterior["chain"], "draw": posterior["draw"]},
-    )
-    return posterior, stats, report
+    return picked, weight, report
 
 
 def mode(model: Any, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
@@ -283,3 +294,10 @@ def _constrain(model: Any, names: list[str]) -> Callable[[np.ndarray], dict[str,
         return {name: np.array([row[i] for row in rows], dtype=float) for i, name in enumerate(names)}
 
     return constrain
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a posterior carries: this package's and those that its draws depend on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("bayes_clv", "pymc", "nutpie", "arviz", "numpy", "xarray")}

@@ -16,6 +16,9 @@ from bayes_clv.inference.effects import Effects
 from bayes_clv.schema import InputError
 
 FORMAT = "bayes_clv posterior 1"
+# What stands in place of a family in a posterior of ``fit_response``.
+RESPONSE = "response"
+RESPONSE_NEEDS = ("conversion_control", "conversion_effect")
 
 
 def save(posterior: xr.DataTree, path: str | Path) -> Path:
@@ -84,7 +87,9 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
             "Give a file that a posterior of bayes_clv.fit was saved to."
         )
     values = tree["posterior"].data_vars
-    for parameter in family(str(tree.attrs["family"])).PARAMETERS:
+    of_response = tree.attrs["family"] == RESPONSE
+    needed = RESPONSE_NEEDS if of_response else family(str(tree.attrs["family"])).PARAMETERS
+    for parameter in needed:
         if parameter not in values:
             raise InputError(f"The posterior {name!r} lacks the draws of {parameter!r}. Fit again.")
     return tree

@@ -166,9 +166,7 @@ class Parameters:
         """Return the offset of a group that the fit has not seen, per draw."""
         assert self.profiles is not None
         label = self.profiles.unseen[column][unseen]
-        words = json.dumps([self.seed, effect.name, column, label])
-        seed = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=16).digest(), "little")
-        z = np.random.default_rng(seed).standard_normal(self.total)
+        z = new_group(self.seed, effect.name, column, label, self.total)
         offset: np.ndarray = self.drawn[effect.sd(column)] * z[self.place]
         return offset
 
@@ -180,6 +178,13 @@ class Parameters:
     def coords(self) -> dict[str, np.ndarray]:
         """Return the chain and draw labels."""
         return {CHAIN: self.chains, DRAW: self.draws}
+
+
+def new_group(seed: str, effect: str, column: str, label: str, size: int) -> np.ndarray:
+    """Return a standard Normal number for each draw that belongs to a group which the fit has not seen."""
+    words = json.dumps([seed, effect, column, label])
+    key = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=16).digest(), "little")
+    return np.random.default_rng(key).standard_normal(size)
 
 
 def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:

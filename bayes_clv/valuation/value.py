@@ -53,8 +53,8 @@ def checked_margin(margin: float) -> float:
     return float(margin)
 
 
-def checked_cost(cost: Any, customers: xr.Dataset) -> xr.DataArray:
-    """Return the acquisition cost of each customer, aligned by customer id.
+def checked_cost(cost: Any, customers: xr.Dataset, name: str = "acquisition_cost") -> xr.DataArray:
+    """Return the cost (``name`` in messages) of each customer, aligned by customer id.
 
     ``cost`` is one number for all, or a DataArray over ``customer``, a pandas Series indexed by customer
     id, or a mapping of ids. Every customer needs one; ids that are not customers are refused.
@@ -69,7 +69,7 @@ def checked_cost(cost: Any, customers: xr.Dataset) -> xr.DataArray:
             pairs = cost.items()
         else:
             raise InputError(
-                "acquisition_cost must be one number, or one per customer by id: a DataArray over "
+                f"{name} must be one number, or one per customer by id: a DataArray over "
                 f"'customer', a pandas Series indexed by customer id or a mapping; got {type(cost).__name__}."
             )
         table = {str(key): float(value) for key, value in pairs}
@@ -78,7 +78,7 @@ def checked_cost(cost: Any, customers: xr.Dataset) -> xr.DataArray:
         unknown = sorted(set(table) - set(known))
         if missing or unknown:
             raise InputError(
-                f"acquisition_cost is matched by customer id: {len(missing)} customers have none"
+                f"{name} is matched by customer id: {len(missing)} customers have none"
                 f"{f', such as {missing[0]!r}' if missing else ''}, and {len(unknown)} of its ids are no "
                 f"customers{f', such as {unknown[0]!r}' if unknown else ''}. Give one cost to each customer."
             )
@@ -86,7 +86,7 @@ def checked_cost(cost: Any, customers: xr.Dataset) -> xr.DataArray:
     bad = ~np.isfinite(aligned.values) | (aligned.values < 0)
     if bad.any():
         raise InputError(
-            f"acquisition_cost must be finite and not negative; {int(bad.sum())} of {bad.size} are not, "
+            f"{name} must be finite and not negative; {int(bad.sum())} of {bad.size} are not, "
             f"such as {example(aligned.values, bad)}."
         )
     return aligned

@@ -1,0 +1,114 @@
+"""``bayes-clv target``: a table, a figure and a summary, or one paragraph that says what is wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from bayes_clv.cli import app
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    rng = np.random.default_rng(3)
+    size = 1500
+    arm, place = rng.integers(0, 2, size), rng.integers(0, 3, size)
+    bought = rng.random(size) < 0.1 + 0.1 * arm * (place == 1)
+    frame = pd.DataFrame(
+        {
+            "client": [f"{i:05d}" for i in range(size)],
+            "mailed": arm,
+            "spent": np.where(bought, rng.gamma(2.0, 20.0, size).round(2), 0.0),
+            "kind": np.array(["new", "loyal", "asleep"])[place],
+            "worth": rng.gamma(2.0, 1.0, size),
+        }
+    )
+    path = tmp_path_factory.mktemp("target")
+    frame.to_csv(path / "experiment.csv", index=False)
+    frame.sample(300, random_state=1).drop(columns=["mailed", "spent"]).to_csv(
+        path / "others.csv", index=False
+    )
+    return path
+
+
+def ran(folder, *further, experiment="experiment.csv"):
+    words = [
+        "target",
+        folder / experiment,
+        "--customer-id",
+        "client",
+        "--treated",
+        "mailed",
+        "--outcome",
+        "spent",
+    ]
+    words += [
+        "--segment",
+        "kind",
+        "--cost",
+        1,
+        "--margin",
+        0.4,
+        "--method",
+        "laplace",
+        "--draws",
+        200,
+        *further,
+    ]
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_a_table_a_figure_and_a_summary(folder):
+    out = folder / "targets.csv"
+    result = ran(folder, "--out", out, "--budget", 400, "--test", 500)
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(out, dtype={"customer_id": str})
+    assert len(table) == 1500
+    assert table["customer_id"].str.len().eq(5).all()
+    assert table["rank"].tolist() == list(range(1, 1501))
+    contacted = table[table["contacted"] == 1]
+    assert 0 < len(contacted) <= 400
+    # Contact doubles what the loyal buy: 0.1 × 40 × 0.4 = 1.6 for a cost of 1; others gain nothing.
+    assert set(contacted["segment"]) == {"loyal"}
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    for words in (
+        "Contact 400 of 1,500 customers, for 400.00.",
+        "(outcome level)",
+        "Regret",
+        "A test of 500 customers",
+        "one coin for all",
+    ):
+        assert words in result.stdout, result.stdout
+
+
+def test_other_customers_and_a_scale(folder):
+    out = folder / "others.parquet"
+    result = ran(
+        folder, "--customers", folder / "others.csv", "--scale", "worth", "--out", out, "--risk", "q10"
+    )
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_parquet(out)
+    assert len(table) == 300
+    assert table["net_gain_mean"].nunique() > 100
+
+
+@pytest.mark.parametrize(
+    ("further", "words"),
+    [
+        (["--risk", "q99"], "--risk 'q99' is not known"),
+        (["--treated", "nobody"], "has no column 'nobody'"),
+        (["--out", "targets.xlsx"], "must end in .csv or .parquet"),
+        (["--scale", "kind"], "'kind'"),
+    ],
+)
+def test_one_paragraph_and_exit_code_2(folder, further, words, monkeypatch):
+    monkeypatch.chdir(folder)
+    result = ran(folder, *further)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split()), result.stderr
+
+
+def test_a_missing_file(folder):
+    result = ran(folder, experiment="none.csv")
+    assert result.exit_code == 2
+    assert "There is no file" in " ".join(result.stderr.split())
