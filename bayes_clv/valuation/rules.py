@@ -96,8 +96,9 @@ class Expression:
     def _value(self, node: ast.expr, values: Mapping[str, Numbers]) -> Numbers:
         if isinstance(node, ast.Name):
             return values[node.id]
-        if isinstance(node, ast.Constant):
-            return float(node.value)
+        number = _number(node)
+        if number is not None:
+            return number
         if isinstance(node, ast.UnaryOp):
             return -self._value(node.operand, values)
         assert isinstance(node, ast.BinOp)
@@ -334,13 +335,13 @@ def _segment(table: Mapping[str, Any], lines: _Lines, start: int) -> Segment:
             )
     if not isinstance(table.get("name"), str):
         raise InputError(f"{lines.place(start)}: the segment has no name.")
-    rest, where = table.get("otherwise", False), table.get("where")
-    if (rest is True) == isinstance(where, str):
+    rest, condition = table.get("otherwise", False), table.get("where")
+    if (rest is True) == isinstance(condition, str):
         raise InputError(
             f'{lines.place(start)}: segment {table["name"]!r} needs either where = "a condition" or otherwise = true.'
         )
     line = lines.of_key("otherwise" if rest else "where", start)
-    return Segment(table["name"], where or "", lines.place(line))
+    return Segment(table["name"], condition or "", lines.place(line))
 
 
 @dataclass(frozen=True)
@@ -486,8 +487,8 @@ def _number(node: ast.expr) -> float | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         inner = _number(node.operand)
         return None if inner is None else -inner
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return float(node.value)
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value is not True:
+        return None if node.value is False else float(node.value)
     return None
 
 
