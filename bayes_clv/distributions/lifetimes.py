@@ -8,6 +8,14 @@ after_purchase
 continuous
     A customer leaves at any time, at a rate of its own, mu ~ Gamma(a, rate b): the remaining lifetime D has
     P(D > t) = (b / (b + t))^a.
+individual
+    There is no such state: rates of a population that is no Gamma or Beta, or waits that are no exponentials. The
+    family draws instead, ``future_draws(rng, *history, **params)`` -> (first_wait, wait_shape, wait_rate, lifetime),
+    each (draw,), for one customer whose parameters are (draw,): the time from T to the next purchase if the customer
+    does not leave, given the silence so far; shape and rate of the Gamma of each further wait; the lifetime after T, 0
+    of one who has left. They are drawn jointly given each draw of the population, and the next purchase happens where
+    first_wait <= lifetime. In place of ``future_state`` it offers ``discounted_purchases(t, discount_rate, *history,
+    **params)``, the expected purchases in (T, T + t], each discounted from the time it occurs.
 
 Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
 history (expected purchases, counts, survival) it says itself.
@@ -36,6 +44,10 @@ class Lifetime:
 
     discounted_purchases: Callable[..., Array]
     shortest_time: Callable[[Array, Array, Array, Array], Array]
+
+
+# The law of families that draw each customer's future; it reads no state, and is not among LIFETIMES.
+INDIVIDUAL = "individual"
 
 
 LIFETIMES = {

@@ -15,6 +15,11 @@ first purchase would come before the horizon: the purchases of the pure birth pr
 and none where D comes before the first. No coin is thrown after a purchase. D comes from a stream of its own
 (LIFETIME), so that the purchases up to the end are those of the same customer with another lifetime.
 
+**A customer whose own rates have no closed form** (``Plan.lifetime`` "individual": Abe's lognormal model) is drawn by
+its family, given the history and each draw of the population (``predictions.individual``): the wait for the next
+purchase, the Gamma of each further wait, and the lifetime left. The kernel adds up the waits on the scale of time
+itself, to min(horizon, lifetime); all else is as above.
+
 **What bounds the speed.** Most customers buy nothing: P(any purchase) = P(alive) (1 - (s/(s+t))^k) is
 computed once per distinct history and draw, and a future without purchases costs one 64-bit hash and
 one comparison. The same uniform number, conditioned on being below the threshold, gives the first wait.
@@ -49,7 +54,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.lifetimes import LIFETIMES
+from bayes_clv.distributions.lifetimes import INDIVIDUAL, LIFETIMES
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, Cutoff, bin_of, cutoff, places
 from bayes_clv.predictions.streams import (
     GOLDEN,
@@ -125,11 +130,14 @@ class Plan:
     """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
 
     ``purchase_state(rows)`` returns (probability alive, rate shape k, rate scale s, dropout a, dropout B)
-    of shape (row, draw); ``horizon`` is per row, ``keys`` per customer (see streams.customer_keys).
+    of shape (row, draw), or what ``lifetime`` "individual" says; ``horizon`` is per row, ``keys`` per customer
+    (see streams.customer_keys).
     ``alike`` (row), where given, marks neighbouring rows with the same purchase state, horizon and calendar by one
     number: their histories differ in spend alone, and the state is computed once.
     ``lifetime`` is the family's LIFETIME: "after_purchase", a and B the Beta shapes of dropping out after a
-    purchase, or "continuous", the remaining lifetime's P(D > t) = (B / (B + t))^a.
+    purchase, or "continuous", the remaining lifetime's P(D > t) = (B / (B + t))^a. With "individual" the state is
+    (first wait, wait shape, wait rate, lifetime), drawn for one customer: each row is one customer's, a further wait
+    is Gamma(wait shape) / wait rate, and a purchase happens while the time is within the lifetime.
 
     On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
     calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
@@ -326,6 +334,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     dropout_a,
     dropout_b,
     continuous,
+    individual,
     with_money,
     lognormal,
     spend_shape,
@@ -358,7 +367,8 @@ def _simulate(  # type: ignore[no-untyped-def]
     """Simulate the customers of one tile; ``row`` and ``purse_row`` index its states, and are sorted.
 
     ``row`` is of the purchase states, ``purse_row`` of those of spend. What is not wanted has a length of 0. With a
-    ``tally`` (draw, bin) only that is written.
+    ``tally`` (draw, bin) only that is written. ``individual`` states are drawn ones: ``alive`` holds the first waits,
+    ``dropout_a`` the lifetimes, and ``position`` is a time.
     """
     draws = alive.shape[1]
     periods = period_total.shape[1]
@@ -366,6 +376,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     by_customer = customer_purchases.shape[0] > 0
     tallied = tally.shape[0] > 0
     ranked = top.size > 0
+    tossed = not (continuous or individual)
     # In draws with fewer buyers than places, those who buy nothing share the rest.
     share_of_none = 0.0
     if ranked:
@@ -382,7 +393,7 @@ def _simulate(  # type: ignore[no-untyped-def]
         c, w = row[i], purse_row[i]
         # One shape for all histories, or one each.
         o = w if occasion_shape.shape[0] > 1 else 0
-        if c != prepared:
+        if c != prepared and not individual:
             for s in range(draws):
                 end[s] = math.log1p(horizon[c] / scale[c, s])
                 threshold[s] = -alive[c, s] * math.expm1(-shape[c, s] * end[s])
@@ -396,20 +407,26 @@ def _simulate(  # type: ignore[no-untyped-def]
         in_top = share_of_none
         for s in range(draws):
             state = mix(place + np.uint64(s) * GOLDEN)
-            u = unit(state)
-            if u >= threshold[s]:
-                continue
             k = shape[c, s]
-            # With a first order the threshold is 1, and u may lie above P(alive): then never.
-            position = -math.log(1.0 - min(u / alive[c, s], 1.0)) / k
-            last = end[s]
+            if individual:
+                position = alive[c, s]
+                last = min(horizon[c], dropout_a[c, s])
+                if position > last and not first_order:
+                    continue
+            else:
+                u = unit(state)
+                if u >= threshold[s]:
+                    continue
+                # With a first order the threshold is 1, and u may lie above P(alive): then never.
+                position = -math.log(1.0 - min(u / alive[c, s], 1.0)) / k
+                last = end[s]
             if continuous:
                 life = -math.log(unit(mix(state ^ LIFETIME))) / dropout_a[c, s]
                 last = min(last, math.log1p(dropout_b[c, s] / scale[c, s] * math.expm1(life)))
                 if position > last and not first_order:
                     continue
             purse = mix(state ^ MONEY)
-            trials = dropout_a[c, s] + dropout_b[c, s]
+            trials = dropout_a[c, s] + dropout_b[c, s] if tossed else 0.0
             spend = 0.0
             value = 0.0
             level = 0.0
@@ -431,11 +448,13 @@ def _simulate(  # type: ignore[no-untyped-def]
                 if with_money:
                     amount, purse = _paid(lognormal, occasion_shape[o, s], level, purse, increment)
                     spend += amount
-                    if discount != 0.0:
+                    if discount != 0.0 and individual:
+                        amount *= math.exp(-discount * position)
+                    elif discount != 0.0:
                         amount *= math.exp(-discount * scale[c, s] * (math.exp(position) - 1.0))
                     value += amount
                 if periods > 0:
-                    elapsed = scale[c, s] * math.expm1(position)
+                    elapsed = position if individual else scale[c, s] * math.expm1(position)
                     ordinal = np.int64(math.ceil((offset[c] + elapsed) / width)) - 1
                     p = min(max(ordinal, np.int64(0)), np.int64(periods - 1))
                     period_total[s, p] += 1
@@ -445,12 +464,16 @@ def _simulate(  # type: ignore[no-untyped-def]
                         customer_purchases[i, p] += 1.0
                         if with_money:
                             customer_value[i, p] += amount
-                if not continuous:
+                if tossed:
                     state += increment
                     if unit(mix(state)) * (trials + n - 1) < dropout_a[c, s]:
                         break
-                state += increment
-                position -= math.log(unit(mix(state))) / (k + n)
+                if individual and k != 1.0:
+                    wait, state = standard_gamma(k, state, increment)
+                    position += wait / scale[c, s]
+                else:
+                    state += increment
+                    position -= math.log(unit(mix(state))) / (scale[c, s] if individual else k + n)
                 if position > last:
                     break
             if first_order:
@@ -591,6 +614,9 @@ def _simulate_block(
         shape = (rows.size, draws)
         first, buying = _alike(plan, rows)
         states = [owned(x, (first.size, draws)) for x in plan.purchase_state(first)]
+        individual = plan.lifetime == INDIVIDUAL
+        if individual:
+            states.append(nothing)
         if plan.money is None:
             spend_shape, spend_rate, occasion_shape, discount = nothing, nothing, nothing, 0.0
         else:
@@ -609,6 +635,7 @@ def _simulate_block(
             plan.horizon[first],
             *states,
             plan.lifetime == "continuous",
+            individual,
             money,
             plan.money is not None and plan.money.rule == "lognormal",
             spend_shape,
@@ -699,8 +726,10 @@ def simulate_futures(
         raise ValueError("There are no customers to simulate.")
     if np.any(np.diff(plan.row) < 0):
         raise ValueError("Customers must be sorted by row.")
-    if plan.lifetime not in LIFETIMES:
-        raise ValueError(f"The lifetime {plan.lifetime!r} is not one of {', '.join(LIFETIMES)}.")
+    if plan.lifetime not in (*LIFETIMES, INDIVIDUAL):
+        raise ValueError(
+            f"The lifetime {plan.lifetime!r} is not one of {', '.join((*LIFETIMES, INDIVIDUAL))}."
+        )
     arrays = _arrays(plan)
     workers = min(available_threads(threads), len(range(0, customers, BLOCK)))
     passes = 1 if plan.top_share is None else 2

@@ -32,6 +32,7 @@ from bayes_clv.predictions.histories import (
     purchase_history,
     spend_history,
 )
+from bayes_clv.predictions.individual import WHO, apart, drawn_state, is_individual
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems, shared_time_unit
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, describe, duration
@@ -131,8 +132,12 @@ def purchase_plan(
     keys: np.ndarray,
     horizon: np.ndarray | float,
 ) -> Plan:
-    """Return the plan that simulates purchases alone."""
+    """Return the plan that simulates purchases alone.
+
+    Where the family draws each customer's future the histories are to hold the column of ``individual.apart``.
+    """
     frequency, recency, age = (histories.columns[name] for name in ("frequency", "recency", "T"))
+    ordered = keys[histories.order]
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         at = rows[:, None]
@@ -142,9 +147,11 @@ def purchase_plan(
         return result
 
     return Plan(
-        purchase_state=state,
+        purchase_state=drawn_state(posterior, histories.columns, ordered)
+        if is_individual(posterior.formulas)
+        else state,
         row=histories.row,
-        keys=keys[histories.order],
+        keys=ordered,
         horizon=np.broadcast_to(np.asarray(horizon, dtype=float), frequency.shape).copy(),
         draws=posterior.size,
         lifetime=lifetime_of(posterior.formulas),
@@ -242,7 +249,7 @@ def simulate(
             instead="Ask for fewer periods, or predict fewer customers at a time.",
         )
     keys = customer_keys(customers[CUSTOMER].values, seed)
-    histories = distinct_histories(columns, keys)
+    histories = distinct_histories(columns | apart(posterior.formulas, keys), keys)
     plan = purchase_plan(posterior, histories, keys, length)
     observed = holdout_counts(customers, length)
     money, log2_reference = None, 0.0
@@ -251,7 +258,7 @@ def simulate(
         log2_reference = typical_spend(payments)
     plan = replace(
         plan,
-        alike=_alike(histories, ("frequency", "recency", "T", posterior.profile)),
+        alike=_alike(histories, ("frequency", "recency", "T", posterior.profile, WHO)),
         money=money,
         observed=None if observed is None else observed[histories.order],
         keep=keep_draws,

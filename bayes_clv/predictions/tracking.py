@@ -15,6 +15,7 @@ from bayes_clv.customers import check_customers
 from bayes_clv.predictions.engine import Calendar, simulate_futures
 from bayes_clv.predictions.future import purchase_plan
 from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_history
+from bayes_clv.predictions.individual import apart
 from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, days_per
@@ -78,7 +79,8 @@ def simulate_tracking(
     keys = customer_keys(customers[CUSTOMER].values, seed, purpose="replicate")
     posterior = posterior.of(customers)
     age = np.asarray(customers["T"].values, dtype=float)
-    births = distinct_histories({"T": age, "birth": birth} | posterior.columns, keys)
+    own = apart(posterior.formulas, keys)
+    births = distinct_histories({"T": age, "birth": birth} | posterior.columns | own, keys)
     nothing = dict.fromkeys(("frequency", "recency", "T"), 0 * births.columns["T"])
     newborn = replace(births, columns=births.columns | nothing)
     calendar = Calendar(births.columns["birth"] + one_day, width, count)
@@ -86,7 +88,8 @@ def simulate_tracking(
 
     if "holdout_duration" in customers.attrs:
         keys = customer_keys(customers[CUSTOMER].values, seed)
-        histories = distinct_histories(purchase_history(customers) | posterior.columns, keys)
+        own = apart(posterior.formulas, keys)
+        histories = distinct_histories(purchase_history(customers) | posterior.columns | own, keys)
         offset = np.full(histories.columns["T"].size, float(end) + one_day)
         horizon = float(customers.attrs["holdout_duration"])
         total = total + _period_totals(

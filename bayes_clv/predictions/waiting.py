@@ -9,7 +9,9 @@ Where a customer may leave at any time (Pareto/NBD) it is not certain, and with 
 
     P(wait <= t) = P(alive) * integral of k / (s + u) (s / (s + u))^k (b / (b + u))^a over u in (0, t).
 
-Both are averaged over posterior draws. Level: outcome (parameters, the customer's own rate, and chance).
+Both are averaged over posterior draws. Level: outcome (parameters, the customer's own rate, and chance). A family that
+draws each customer's future ("individual") is asked for FUTURES of them, and the wait is theirs: P(ever) is a share,
+with a standard error of at most 0.5 / sqrt(FUTURES) = 0.4 %, and a quantile one of the futures.
 
 Quantiles of the first solve for log t: a Newton step on the scale log(F / (P(ever) - F)), on which F is nearly a
 straight line at both ends, and halving where the step leaves the bracket. For the second the density, averaged over
@@ -17,8 +19,10 @@ draws, is a polynomial on each of some thirty panels (one in t, the others in lo
 integral is as large as wanted.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import xarray as xr
@@ -26,10 +30,11 @@ from numba import njit
 
 from bayes_clv.customers import check_customers
 from bayes_clv.distributions.lifetimes import lifetime_of
-from bayes_clv.predictions.engine import owned
+from bayes_clv.predictions.engine import available_threads, owned
 from bayes_clv.predictions.expected import EXPECTED_DRAWS, over_tiles
-from bayes_clv.predictions.histories import distinct_histories, purchase_history
-from bayes_clv.predictions.posterior import parameters, shared_time_unit
+from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_history
+from bayes_clv.predictions.individual import history_names, is_individual
+from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
 from bayes_clv.schema import CUSTOMER, QUANTILES, InputError
 
 QUANTILE = "quantile"
@@ -230,6 +235,39 @@ def _continuous(levels, alive, k, scale, a, b):  # type: ignore[no-untyped-def]
     return ever, waits
 
 
+# Futures drawn of a history, spread evenly over the posterior draws.
+FUTURES = 16_384
+
+
+def _drawn(
+    levels: np.ndarray, posterior: Parameters, histories: Histories, threads: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return P(ever) and the waits of each distinct history, from futures that its family draws.
+
+    A history's numbers come from a generator seeded by its columns alone.
+    """
+    names = history_names(posterior.formulas)
+    rows = histories.columns[names[0]].size
+    repeats = math.ceil(FUTURES / posterior.size)
+    ever, waits = np.empty(rows), np.empty((rows, levels.size))
+
+    def one(row: int) -> None:
+        history = [float(histories.columns[name][row]) for name in names]
+        each = posterior.at(histories.columns, np.array([row]))
+        values = {name: np.tile(np.ravel(value), repeats) for name, value in each.items()}
+        seed = hashlib.blake2b(np.array(history, dtype="<f8").tobytes(), digest_size=16).digest()
+        rng = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "little")))
+        first, _, _, lifetime = posterior.formulas.future_draws(rng, *history, **values)
+        wait = np.where(first <= lifetime, first, np.inf)
+        ever[row] = np.isfinite(wait).mean()
+        waits[row] = np.quantile(wait, levels, method="inverted_cdf")
+
+    with ThreadPoolExecutor(max_workers=available_threads(threads)) as executor:
+        for _ in executor.map(one, range(rows)):
+            pass
+    return ever, waits
+
+
 _BY_LIFETIME: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
     "after_purchase": _after_purchase,
     "continuous": _continuous,
@@ -288,14 +326,17 @@ def next_purchase(
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
     histories = distinct_histories(purchase_history(customers) | posterior.columns)
-    waits_of = _BY_LIFETIME[lifetime_of(posterior.formulas)]
 
     def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         shape = (history[0].shape[0], posterior.size)
         state = posterior.formulas.future_state(*history, **values)
+        waits_of = _BY_LIFETIME[lifetime_of(posterior.formulas)]
         return waits_of(levels, *(owned(x, shape) for x in state))
 
-    ever, waits = over_tiles(histories, posterior, tile, threads=threads)
+    if is_individual(posterior.formulas):
+        ever, waits = _drawn(levels, posterior, histories, threads)
+    else:
+        ever, waits = over_tiles(histories, posterior, tile, threads=threads)
     result = xr.Dataset(
         {
             "probability_ever": (CUSTOMER, histories.spread(ever, of_rows=True)),

@@ -27,6 +27,7 @@ from bayes_clv.distributions.lifetimes import LIFETIMES, lifetime_of
 from bayes_clv.predictions.engine import Money, Plan, simulate_futures
 from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
 from bayes_clv.predictions.future import checked_periods, equal_periods, with_periods
+from bayes_clv.predictions.individual import drawn_state, history_names, is_individual
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration
@@ -148,7 +149,7 @@ def predict_cohort(
         )
     plan = _plan(posterior, payments, people, length, rate, seed)
     if count is not None:
-        plan = replace(plan, calendar=equal_periods(length, count, 1))
+        plan = replace(plan, calendar=equal_periods(length, count, plan.horizon.size))
     totals = simulate_futures(plan, threads=threads, progress=progress)
     assert totals.spend_total is not None
     assert totals.value_total is not None
@@ -232,19 +233,22 @@ def expected_new_customer(
     """
     values = posterior.values
     formulas = posterior.formulas
-    # M bends on this time scale of a new customer and on no shorter one.
-    _, *state = formulas.future_state(0.0, 0.0, 0.0, **values)
-    bend = LIFETIMES[lifetime_of(formulas)].shortest_time(*state)
-    scale = np.broadcast_to(bend, posterior.size)[:, None]
-    repeats = formulas.expected_purchases(horizon, 0.0, 0.0, 0.0, **values)
+    newborn = (0.0,) * len(history_names(formulas))
+    repeats = formulas.expected_purchases(horizon, *newborn, **values)
     discounted = repeats
-    if discount != 0.0:
+    if discount != 0.0 and is_individual(formulas):
+        discounted = formulas.discounted_purchases(horizon, discount, *newborn, **values)
+    elif discount != 0.0:
+        # M bends on this time scale of a new customer and on no shorter one.
+        _, *state = formulas.future_state(*newborn, **values)
+        bend = LIFETIMES[lifetime_of(formulas)].shortest_time(*state)
+        scale = np.broadcast_to(bend, posterior.size)[:, None]
         point, weight = np.polynomial.legendre.leggauss(NODES)
         half = np.log1p(horizon / scale) / 2
         growth = half * (1 + point)
         time = scale * np.expm1(growth)
         each = formulas.expected_purchases(
-            time, 0.0, 0.0, 0.0, **{name: value[:, None] for name, value in values.items()}
+            time, *newborn, **{name: value[:, None] for name, value in values.items()}
         )
         inner = half * weight * (scale + time) * np.exp(-discount * time) * each
         discounted = math.exp(-discount * horizon) * repeats + discount * inner.sum(axis=1)
@@ -255,14 +259,16 @@ def expected_new_customer(
 def _plan(
     posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
 ) -> Plan:
-    """Return the plan of a cohort: one history, of nothing, shared by all."""
+    """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws."""
+    names = history_names(posterior.formulas)
+    keys = customer_keys(range(size), seed, purpose="cohort")
+    single = is_individual(posterior.formulas)
+    nobody = dict.fromkeys(names, np.zeros(size))
     values = paired(payments, posterior.size).values
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        nothing = np.zeros((rows.size, 1))
-        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(
-            nothing, nothing, nothing, **posterior.values
-        )
+        nothing = (np.zeros((rows.size, 1)),) * len(names)
+        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*nothing, **posterior.values)
         return result
 
     def spend_state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -271,10 +277,10 @@ def _plan(
         return result
 
     return Plan(
-        purchase_state=state,
-        row=np.zeros(size, dtype=np.int64),
-        keys=customer_keys(range(size), seed, purpose="cohort"),
-        horizon=np.array([horizon]),
+        purchase_state=drawn_state(posterior, nobody, keys) if single else state,
+        row=np.arange(size) if single else np.zeros(size, dtype=np.int64),
+        keys=keys,
+        horizon=np.full(size if single else 1, horizon),
         draws=posterior.size,
         lifetime=lifetime_of(posterior.formulas),
         money=Money(

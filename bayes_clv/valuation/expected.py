@@ -4,6 +4,8 @@ The value of a draw is margin * P(alive) * D * E[spend of an occasion]: D are th
 customer alive now, each discounted continuously from the time it occurs, as the family's law of leaving has them
 (``distributions.lifetimes``). Buying and spending are independent.
 
+A family without such a state ("individual") gives P(alive) * D as one number of the whole history.
+
 **What makes it fast.** D depends on (frequency, T) alone, P(alive) on recency too, spend on frequency and mean
 spend, so each is computed on the distinct rows of its own columns (CDNOW's 2,357 customers have 464 of the first).
 """
@@ -110,7 +112,7 @@ def expected_value(
     time_unit = shared_time_unit(buying, customers)
     rate = discount_rate(annual_discount_rate, shared_time_unit(spending, customers))
     length = duration(horizon, time_unit)
-    law = LIFETIMES[lifetime_of(posterior.formulas)]
+    law = LIFETIMES.get(lifetime_of(posterior.formulas))
     draws = posterior.size
     if keep_draws:
         refuse_too_large(
@@ -142,13 +144,19 @@ def expected_value(
         alive_at, to_alive = _starts(kind, frequency, age, recency)
         history = (x[alive_at, None] for x in (frequency, recency, age))
         values = posterior.at(histories.columns, bounds[index] + alive_at)
-        alive, *states = posterior.formulas.future_state(*history, **values)
-        first, to_discounted = _starts(kind, frequency, age)
-        pick = to_alive[first]
-        shape = (pick.size, draws)
-        k, scale, a, b = (owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states)
-        same_shape = np.r_[False, (np.diff(frequency[first]) == 0) & (np.diff(kind[first]) == 0)]
-        discounted = law.discounted_purchases(k, scale, a, b, length, rate, same_shape)
+        if law is None:
+            # No factor of its own for being alive: the family has both together.
+            alive, to_discounted = np.ones((1, 1)), to_alive
+            each = posterior.formulas.discounted_purchases(length, rate, *history, **values)
+            discounted = owned(each, (alive_at.size, draws))
+        else:
+            alive, *states = posterior.formulas.future_state(*history, **values)
+            first, to_discounted = _starts(kind, frequency, age)
+            pick = to_alive[first]
+            shape = (pick.size, draws)
+            k, scale, a, b = (owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states)
+            same_shape = np.r_[False, (np.diff(frequency[first]) == 0) & (np.diff(kind[first]) == 0)]
+            discounted = law.discounted_purchases(k, scale, a, b, length, rate, same_shape)
         spend_values = payments.at(histories.columns, part)
         expected_spend = spend.formulas.expected_spend(occasions[:, None], spent[:, None], **spend_values)
         total = np.zeros(draws)
