@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.predictions import (
         compare_holdout,
+        customer_draws,
         evaluate,
         evaluation_record,
         evaluation_table,
@@ -73,7 +74,16 @@ if TYPE_CHECKING:
         survival,
     )
     from bayes_clv.schema import InputError
-    from bayes_clv.valuation import customer_table, expected_value, predict_cohort, predict_value
+    from bayes_clv.valuation import (
+        customer_table,
+        expected_value,
+        point_segments,
+        predict_cohort,
+        predict_value,
+        segment,
+    )
+    from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
+    from bayes_clv.valuation.rules import read_rule, rule
     from bayes_clv.views import plot_prior, report
 
 __version__ = version("bayes_clv")
@@ -106,6 +116,7 @@ _HOME = {
     ),
     "predictions": (
         "compare_holdout",
+        "customer_draws",
         "evaluate",
         "evaluation_record",
         "evaluation_table",
@@ -129,7 +140,16 @@ _HOME = {
         "survival",
     ),
     "schema": ("InputError",),
-    "valuation": ("customer_table", "expected_value", "predict_cohort", "predict_value"),
+    "valuation": (
+        "customer_table",
+        "expected_value",
+        "point_segments",
+        "predict_cohort",
+        "predict_value",
+        "segment",
+    ),
+    "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
+    "valuation.rules": ("read_rule", "rule"),
     "views": ("plot_prior", "report"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -137,6 +157,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "InputError",
     "Prior",
+    "abc_rule",
     "check_contracts",
     "check_customers",
     "check_opportunities",
@@ -144,6 +165,7 @@ __all__ = [
     "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
+    "customer_draws",
     "customer_table",
     "customers_from_table",
     "diagnostics",
@@ -155,13 +177,17 @@ __all__ = [
     "expected_residual_transactions",
     "expected_value",
     "fit",
+    "four_kinds_rule",
     "latent_posterior",
+    "lifecycle_rule",
     "load",
     "load_cdnow",
     "loo",
+    "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
     "plot_prior",
+    "point_segments",
     "predict",
     "predict_cohort",
     "predict_opportunities",
@@ -172,12 +198,16 @@ __all__ = [
     "probability_alive",
     "purchase_dates",
     "purchases_pmf",
+    "read_rule",
     "renewal_curve",
     "report",
     "residual_lifetime",
     "retention_curve",
+    "rfm_rule",
+    "rule",
     "save",
     "score_holdout",
+    "segment",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",

@@ -28,7 +28,8 @@ segments may be given, and joined when they are read.
 **Every customer in exactly one segment.** The thresholds on one quantity cut its line into points and the intervals
 between them, and those of all quantities cut space into cells, in each of which every comparison is true or false
 throughout. The rule is checked cell by cell when it is read: a cell that two segments claim, or none, is refused with
-the lines and an example. So the check is exact and needs no data. It needs to know the order of the thresholds on a
+the lines and an example. So the check is exact and needs no data. Counts are known to be whole, and money, rates and
+times not to be negative (``RANGES``). It needs to know the order of the thresholds on a
 quantity, which is why one quantity cannot be cut by numbers and by shares of the base at once.
 
 Rejected: conditions in Python or SQL, which can say anything, so that overlaps are found only where the data happen to
@@ -69,6 +70,31 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 }
 
 Scale = Literal["number", "quantile", "bringing"]
+
+# What is known of a quantity's range: lowest, highest, and whether it is a whole number. A rule need not speak of
+# half a purchase.
+RANGES: dict[str, tuple[float, float, bool]] = {
+    **dict.fromkeys(("purchases", "frequency", "holdout_purchases"), (0.0, math.inf, True)),
+    "alive": (0.0, 1.0, True),
+    "probability_alive": (0.0, 1.0, False),
+    "dropout": (0.0, 1.0, False),
+    **dict.fromkeys(
+        (
+            "recency",
+            "T",
+            "time_since_purchase",
+            "monetary_value",
+            "first_spend",
+            "historical_spend",
+            "spend",
+            "value",
+            "purchase_rate",
+            "dropout_rate",
+            "spend_per_purchase",
+        ),
+        (0.0, math.inf, False),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -135,6 +161,26 @@ class Axis:
         found = np.zeros(np.broadcast_shapes(amount.shape, thresholds.shape[1:]), dtype=np.int32)
         for threshold in thresholds:
             found += (amount >= threshold).astype(np.int32) + (amount > threshold)
+        return found
+
+    def possible(self) -> np.ndarray:
+        """Return which cells there can be, from what is known of the quantity's range (``RANGES``)."""
+        found = np.ones(self.cells, dtype=bool)
+        if self.scale != "number" or self.quantity.text not in RANGES:
+            return found
+        low, high, whole = RANGES[self.quantity.text]
+        ends = [-math.inf, *self.levels, math.inf]
+        for cell in range(self.cells):
+            which, inside = divmod(cell, 2)
+            if inside:
+                level = self.levels[which]
+                found[cell] = low <= level <= high and not (whole and level != round(level))
+            else:
+                left, right = ends[which], ends[which + 1]
+                found[cell] = right > low and left < high
+                if whole and found[cell]:
+                    first = low if left < low else math.floor(left) + 1
+                    found[cell] = first < right and first <= high
         return found
 
     def words(self, cell: int) -> str:
@@ -254,14 +300,11 @@ def read_rule(source: str | Path) -> Rule:
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "buyers.toml")
-    ...     written = path.write_text(
-    ...         'name = "Buyers"\n[[segments]]\nname = "again"\nwhere = "purchases >= 1"\n'
-    ...         '[[segments]]\nname = "never again"\notherwise = true\n'
-    ...     )
-    ...     read_rule(path).name
+    >>> from pathlib import Path
+    >>> lines = ['name = "Buyers"', "[[segments]]", 'name = "again"', 'where = "purchases >= 1"']
+    >>> lines += ["[[segments]]", 'name = "never again"', "otherwise = true"]
+    >>> written = Path("buyers.toml").write_text("\n".join(lines))
+    >>> read_rule("buyers.toml").name
     'Buyers'
     """
     path = Path(source)
@@ -340,8 +383,8 @@ def _segment(table: Mapping[str, Any], lines: _Lines, start: int) -> Segment:
         raise InputError(
             f'{lines.place(start)}: segment {table["name"]!r} needs either where = "a condition" or otherwise = true.'
         )
-    line = lines.of_key("otherwise" if rest else "where", start)
-    return Segment(table["name"], condition or "", lines.place(line))
+    written = lines.of_key("otherwise" if rest else "where", start)
+    return Segment(table["name"], condition or "", lines.place(written))
 
 
 @dataclass(frozen=True)
@@ -533,6 +576,10 @@ def _table(
             holds = _BY_SIGN[comparison.sign](np.arange(shape[number]), threshold)
             claim &= holds.reshape([-1 if i == number else 1 for i in range(len(shape))])
         claims.append(claim)
+    possible = np.ones(shape, dtype=bool)
+    for i, axis in enumerate(axes):
+        possible &= axis.possible().reshape([-1 if i == j else 1 for j in range(len(shape))])
+    claims = [claim & possible for claim in claims]
     rest = [i for i, segment in enumerate(segments) if not segment.where]
     named = [i for i in range(len(segments)) if i not in rest]
     times = sum((claims[i].astype(int) for i in named), np.zeros(shape, dtype=int))
@@ -543,8 +590,9 @@ def _table(
             f"{second.place}: segment {second.name!r} overlaps {first.name!r} ({first.place}): both take customers "
             f"with {_cell_words(axes, cell)}."
         )
-    if not rest and (times == 0).any():
-        cell = tuple(np.argwhere(times == 0)[0])
+    left_out = possible & (times == 0)
+    if not rest and left_out.any():
+        cell = tuple(np.argwhere(left_out)[0])
         last = segments[-1]
         raise InputError(
             f"{last.place}: no segment up to {last.name!r} takes customers with {_cell_words(axes, cell)}. Widen a "
@@ -554,7 +602,7 @@ def _table(
     for i in named:
         table[claims[i]] = i
     for i, segment in enumerate(segments):
-        if not (table == i).any():
+        if not ((table == i) & possible).any():
             raise InputError(
                 f"{segment.place}: segment {segment.name!r} takes no customer at all: {segment.where!r}."
             )

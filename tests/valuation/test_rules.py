@@ -148,6 +148,19 @@ def test_what_cannot_be_a_rule_is_refused_with_its_line(tmp_path, case):
         read_rule(written(tmp_path, text))
 
 
+def test_what_is_known_of_a_quantity_need_not_be_said():
+    whole = rule("counts", {"none": "purchases == 0", "one": "purchases == 1", "more": "purchases > 1"})
+    assert numbers(whole, {"purchases": np.array([0.0, 1.0, 2.0, 7.0])}) == ["none", "one", "more", "more"]
+    rule("alive", {"yes": "alive == 1", "no": "alive == 0"})
+    rule("chance", {"yes": "0.5 < probability_alive <= 1", "no": "0 <= probability_alive <= 0.5"})
+    with pytest.raises(InputError, match="purchases > 1 and purchases < 4"):
+        rule("gap", {"few": "purchases <= 1", "many": "purchases >= 4"})
+    with pytest.raises(InputError, match="takes customers with value > 1"):
+        rule("money is not whole", {"none": "value <= 1", "two": "value >= 2"})
+    with pytest.raises(InputError, match="takes no customer at all"):
+        rule("negative", {"debt": "value < 0", "rest": None})
+
+
 def test_a_division_by_zero_says_where_and_how_often():
     given = rule("ratio", {"dear": "value / purchases > 10", "cheap": None})
     with pytest.raises(InputError, match=r"segment 'dear'.*'purchases', which is zero 2 times in 3"):
