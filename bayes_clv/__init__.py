@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import (
+        churn_alarms,
         customer_table,
         expected_value,
         point_segments,
@@ -141,6 +142,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "valuation": (
+        "churn_alarms",
         "customer_table",
         "expected_value",
         "point_segments",
@@ -161,6 +163,7 @@ __all__ = [
     "check_contracts",
     "check_customers",
     "check_opportunities",
+    "churn_alarms",
     "compare",
     "compare_holdout",
     "contracts_from_survivors",
