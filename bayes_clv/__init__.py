@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.predictions import (
         compare_holdout,
+        customer_draws,
         evaluate,
         evaluation_record,
         evaluation_table,
@@ -76,14 +77,19 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import (
+        churn_alarms,
         customer_table,
         expected_value,
         gain_curve,
+        point_segments,
         predict_cohort,
         predict_uplift,
         predict_value,
+        segment,
         target,
     )
+    from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
+    from bayes_clv.valuation.rules import read_rule, rule
     from bayes_clv.views import plot_gain, plot_prior, report
 
 __version__ = version("bayes_clv")
@@ -118,6 +124,7 @@ _HOME = {
     ),
     "predictions": (
         "compare_holdout",
+        "customer_draws",
         "evaluate",
         "evaluation_record",
         "evaluation_table",
@@ -142,14 +149,19 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "valuation": (
+        "churn_alarms",
         "customer_table",
         "expected_value",
         "gain_curve",
+        "point_segments",
         "predict_cohort",
         "predict_uplift",
         "predict_value",
+        "segment",
         "target",
     ),
+    "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
+    "valuation.rules": ("read_rule", "rule"),
     "views": ("plot_gain", "plot_prior", "report"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -157,13 +169,16 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "InputError",
     "Prior",
+    "abc_rule",
     "check_contracts",
     "check_customers",
     "check_opportunities",
+    "churn_alarms",
     "compare",
     "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
+    "customer_draws",
     "customer_table",
     "customers_from_table",
     "diagnostics",
@@ -177,15 +192,19 @@ __all__ = [
     "experiment_from_table",
     "fit",
     "fit_response",
+    "four_kinds_rule",
     "gain_curve",
     "latent_posterior",
+    "lifecycle_rule",
     "load",
     "load_cdnow",
     "loo",
+    "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
     "plot_gain",
     "plot_prior",
+    "point_segments",
     "predict",
     "predict_cohort",
     "predict_opportunities",
@@ -197,12 +216,16 @@ __all__ = [
     "probability_alive",
     "purchase_dates",
     "purchases_pmf",
+    "read_rule",
     "renewal_curve",
     "report",
     "residual_lifetime",
     "retention_curve",
+    "rfm_rule",
+    "rule",
     "save",
     "score_holdout",
+    "segment",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",

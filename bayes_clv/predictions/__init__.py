@@ -11,6 +11,7 @@ from bayes_clv.predictions.expected import (
     survival,
 )
 from bayes_clv.predictions.future import predict
+from bayes_clv.predictions.joint import customer_draws
 from bayes_clv.predictions.latent import latent_posterior
 from bayes_clv.predictions.opportunities import expected_opportunities, predict_opportunities
 from bayes_clv.predictions.orders import simulate_orders
@@ -24,6 +25,7 @@ from bayes_clv.predictions.waiting import next_purchase
 __all__ = [
     "check_posterior",
     "compare_holdout",
+    "customer_draws",
     "evaluate",
     "evaluation_record",
     "evaluation_table",

@@ -1,0 +1,613 @@
+"""Rules of segments: which customers belong to which, in a few lines that an analyst writes and a reader checks.
+
+A rule is a list of segments, each with a condition on named quantities of a customer::
+
+    name = "Kinds of customers"
+
+    [quantities]
+    profit = "value - cost_to_serve"
+
+    [[segments]]
+    name = "gold"
+    where = "profit > 0 and purchases >= 2"
+
+    [[segments]]
+    name = "meteor"
+    where = "profit > 0 and purchases < 2"
+
+    [[segments]]
+    name = "burden"
+    otherwise = true
+
+A condition joins comparisons by ``and``; a comparison sets a quantity (a name, or an expression of names and numbers
+with + - * /) against a threshold: a number; ``quantile(0.8)``, the amount that 80 % of the customers do not exceed;
+or ``bringing(0.8)``, the amount from which on the best customers together bring 80 % of the sum. The last two are
+the base's own, and found anew in every draw. ``0 < purchases <= 3`` is two comparisons. There is no ``or``: two
+segments may be given, and joined when they are read.
+
+**Every customer in exactly one segment.** The thresholds on one quantity cut its line into points and the intervals
+between them, and those of all quantities cut space into cells, in each of which every comparison is true or false
+throughout. The rule is checked cell by cell when it is read: a cell that two segments claim, or none, is refused with
+the lines and an example. So the check is exact and needs no data. Counts are known to be whole, and money, rates and
+times not to be negative (``RANGES``). It needs to know the order of the thresholds on a
+quantity, which is why one quantity cannot be cut by numbers and by shares of the base at once.
+
+Rejected: conditions in Python or SQL, which can say anything, so that overlaps are found only where the data happen to
+fall into them; and a first-match order of segments, in which a condition means another thing when a line is moved.
+"""
+
+import ast
+import math
+import operator
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bayes_clv.schema import InputError
+
+type Numbers = np.ndarray | float
+
+# Cells that are checked one by one; 5 × 5 × 5 scores have 729.
+MOST_CELLS = 200_000
+_COMPARE: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
+    ast.Lt: ("<", operator.lt),
+    ast.LtE: ("<=", operator.le),
+    ast.Gt: (">", operator.gt),
+    ast.GtE: (">=", operator.ge),
+    ast.Eq: ("==", operator.eq),
+}
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
+_BY_SIGN = dict(_COMPARE.values())
+_ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+Scale = Literal["number", "quantile", "bringing"]
+
+# What is known of a quantity's range: lowest, highest, and whether it is a whole number. A rule need not speak of
+# half a purchase.
+RANGES: dict[str, tuple[float, float, bool]] = {
+    **dict.fromkeys(("purchases", "frequency", "holdout_purchases"), (0.0, math.inf, True)),
+    "alive": (0.0, 1.0, True),
+    "probability_alive": (0.0, 1.0, False),
+    "dropout": (0.0, 1.0, False),
+    **dict.fromkeys(
+        (
+            "recency",
+            "T",
+            "time_since_purchase",
+            "monetary_value",
+            "first_spend",
+            "historical_spend",
+            "spend",
+            "value",
+            "purchase_rate",
+            "dropout_rate",
+            "spend_per_purchase",
+        ),
+        (0.0, math.inf, False),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A quantity: a name, or arithmetic of names and numbers; ``place`` says where it was written."""
+
+    text: str
+    place: str
+
+    def names(self) -> list[str]:
+        """Return the names it reads, in order of appearance."""
+        found = [node.id for node in ast.walk(self._tree()) if isinstance(node, ast.Name)]
+        return list(dict.fromkeys(found))
+
+    def __call__(self, values: Mapping[str, Numbers]) -> Numbers:
+        """Return its value where ``values`` are those of the names, arrays that broadcast.
+
+        Raises InputError for a division by zero, with the number of times it happens.
+        """
+        return self._value(self._tree(), values)
+
+    def _tree(self) -> ast.expr:
+        return ast.parse(self.text, mode="eval").body
+
+    def _value(self, node: ast.expr, values: Mapping[str, Numbers]) -> Numbers:
+        if isinstance(node, ast.Name):
+            return values[node.id]
+        number = _number(node)
+        if number is not None:
+            return number
+        if isinstance(node, ast.UnaryOp):
+            return -self._value(node.operand, values)
+        assert isinstance(node, ast.BinOp)
+        left, right = self._value(node.left, values), self._value(node.right, values)
+        if isinstance(node.op, ast.Div) and np.any(np.equal(right, 0)):
+            zeros = int(np.equal(right, 0).sum())
+            raise InputError(
+                f"{self.place}: {self.text!r} divides by {ast.unparse(node.right)!r}, which is zero {zeros:,} "
+                f"{'time' if zeros == 1 else 'times'} in {np.size(right):,} (customers × draws). Write the "
+                "comparison without the ratio: 'a - 2 * b > 0' says of a positive b what 'a / b > 2' says."
+            )
+        result: Numbers = _ARITHMETIC[type(node.op)](left, right)
+        return result
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One quantity and the thresholds that cut it, in rising order of amount."""
+
+    quantity: Expression
+    scale: Scale
+    levels: tuple[float, ...]
+
+    @property
+    def cells(self) -> int:
+        """Return the number of points and intervals."""
+        return 2 * len(self.levels) + 1
+
+    def place(self, amount: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """Return the cell (even: interval, odd: a threshold itself) of each amount.
+
+        ``thresholds`` are (cut,) or (cut, draw), rising; amounts (customer,) or (customer, draw).
+        """
+        found = np.zeros(np.broadcast_shapes(amount.shape, thresholds.shape[1:]), dtype=np.int32)
+        for threshold in thresholds:
+            found += (amount >= threshold).astype(np.int32) + (amount > threshold)
+        return found
+
+    def possible(self) -> np.ndarray:
+        """Return which cells there can be, from what is known of the quantity's range (``RANGES``)."""
+        found = np.ones(self.cells, dtype=bool)
+        if self.scale != "number" or self.quantity.text not in RANGES:
+            return found
+        low, high, whole = RANGES[self.quantity.text]
+        ends = [-math.inf, *self.levels, math.inf]
+        for cell in range(self.cells):
+            which, inside = divmod(cell, 2)
+            if inside:
+                level = self.levels[which]
+                found[cell] = low <= level <= high and not (whole and level != round(level))
+            else:
+                left, right = ends[which], ends[which + 1]
+                found[cell] = right > low and left < high
+                if whole and found[cell]:
+                    first = low if left < low else math.floor(left) + 1
+                    found[cell] = first < right and first <= high
+        return found
+
+    def words(self, cell: int) -> str:
+        """Return a cell as a condition."""
+        level = [_threshold_words(self.scale, each) for each in self.levels]
+        which, inside = divmod(cell, 2)
+        if inside:
+            return f"{self.quantity.text} == {level[which]}"
+        parts = []
+        if which > 0:
+            parts.append(f"{self.quantity.text} > {level[which - 1]}")
+        if which < len(level):
+            parts.append(f"{self.quantity.text} < {level[which]}")
+        return " and ".join(parts)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A name, its condition as written ("" for the rest), and where."""
+
+    name: str
+    where: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Segments that every customer belongs to exactly one of; made by ``rule`` and ``read_rule``.
+
+    Attributes
+    ----------
+    name : str
+    segments : tuple of Segment
+    axes : tuple of Axis
+        The quantities that are cut.
+    table : numpy.ndarray
+        The segment's number of each cell, one dimension an axis.
+    """
+
+    name: str
+    segments: tuple[Segment, ...]
+    axes: tuple[Axis, ...]
+    table: np.ndarray
+
+    def names(self) -> list[str]:
+        """Return the names of the quantities that the rule reads."""
+        return list(dict.fromkeys(name for axis in self.axes for name in axis.quantity.names()))
+
+    def amounts(self, values: Mapping[str, Numbers]) -> list[np.ndarray]:
+        """Return the amount of each axis."""
+        return [np.asarray(axis.quantity(values), dtype=np.float64) for axis in self.axes]
+
+    def assign(self, amounts: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the number of the segment of each customer (and draw) from its amounts.
+
+        NaN belongs nowhere and is -1.
+        """
+        places = [
+            axis.place(amount, cut) for axis, amount, cut in zip(self.axes, amounts, thresholds, strict=True)
+        ]
+        flat: Any = 0
+        for axis, place in zip(self.axes, places, strict=True):
+            flat = flat * axis.cells + place
+        found = self.table.ravel()[flat]
+        unknown: Any = False
+        for amount in amounts:
+            unknown = unknown | np.isnan(amount)
+        return np.where(unknown, -1, found)
+
+
+def rule(name: str, segments: Mapping[str, str | None], quantities: Mapping[str, str] | None = None) -> Rule:
+    """Return a rule from conditions; one segment may have ``None``: the customers that no other takes.
+
+    Parameters
+    ----------
+    name : str
+        What the rule is called in tables and figures.
+    segments : mapping of str to str or None
+        Condition of each segment by its name, in any language.
+    quantities : mapping of str to str, optional
+        Further names, each an expression of known ones.
+
+    Raises
+    ------
+    InputError
+        For a condition that cannot be read, segments that overlap or leave customers out, and a name defined in
+        terms of itself.
+
+    Examples
+    --------
+    >>> buyers = rule("Buyers", {"again": "purchases >= 1", "never again": None})
+    >>> [segment.name for segment in buyers.segments]
+    ['again', 'never again']
+    """
+    places = {each: f"rule {name!r}, segment {each!r}" for each in segments}
+    given = [Segment(each, "" if where is None else where, places[each]) for each, where in segments.items()]
+    defined = {
+        each: Expression(text, f"rule {name!r}, quantity {each!r}")
+        for each, text in (quantities or {}).items()
+    }
+    return _rule(name, given, defined)
+
+
+def read_rule(source: str | Path) -> Rule:
+    r"""Return the rule of a TOML file.
+
+    Parameters
+    ----------
+    source : str or pathlib.Path
+        The file. It has ``name``, perhaps a table ``[quantities]``, and one ``[[segments]]`` a segment with ``name``
+        and either ``where`` or ``otherwise = true``.
+
+    Raises
+    ------
+    InputError
+        As ``rule``, with the file's line; a file that is not TOML, or has a key that is not known.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> lines = ['name = "Buyers"', "[[segments]]", 'name = "again"', 'where = "purchases >= 1"']
+    >>> lines += ["[[segments]]", 'name = "never again"', "otherwise = true"]
+    >>> written = Path("buyers.toml").write_text("\n".join(lines))
+    >>> read_rule("buyers.toml").name
+    'Buyers'
+    """
+    path = Path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The rule {path.name} cannot be read: {error}.") from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path.name} is not TOML: {error}.") from error
+    return _from_toml(table, _Lines(path.name, text))
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Where things are in a TOML file, which its parser does not tell."""
+
+    file: str
+    text: str
+
+    def of_header(self, header: str, number: int = 0) -> int:
+        found = [i for i, line in enumerate(self.text.splitlines(), 1) if line.strip().startswith(header)]
+        return found[number] if number < len(found) else 1
+
+    def of_key(self, key: str, after: int) -> int:
+        for i, line in enumerate(self.text.splitlines()[after - 1 :], after):
+            bare = line.split("=")[0].strip().strip("\"'")
+            if "=" in line and bare == key:
+                return i
+        return after
+
+    def place(self, line: int) -> str:
+        return f"{self.file}, line {line}"
+
+
+def _from_toml(table: Mapping[str, Any], lines: _Lines) -> Rule:
+    for key in table:
+        if key not in ("name", "quantities", "segments"):
+            raise InputError(
+                f"{lines.place(lines.of_key(key, 1))}: {key!r} is not known. A rule has name, [quantities] and "
+                "[[segments]]."
+            )
+    segments = table.get("segments")
+    if not isinstance(segments, list) or not segments or not all(isinstance(each, dict) for each in segments):
+        raise InputError(
+            f"{lines.file} has no [[segments]]. Each needs a name, and where or otherwise = true."
+        )
+    given = []
+    for number, each in enumerate(segments):
+        start = lines.of_header("[[segments]]", number)
+        given.append(_segment(each, lines, start))
+    start = lines.of_header("[quantities]")
+    defined = {}
+    for key, text in dict(table.get("quantities", {})).items():
+        place = lines.place(lines.of_key(key, start))
+        if not isinstance(text, str):
+            raise InputError(
+                f'{place}: {key} is {text!r}. Write its expression as text, such as "value - cost".'
+            )
+        defined[key] = Expression(text, place)
+    return _rule(str(table.get("name", Path(lines.file).stem)), given, defined)
+
+
+def _segment(table: Mapping[str, Any], lines: _Lines, start: int) -> Segment:
+    for key in table:
+        if key not in ("name", "where", "otherwise"):
+            line = lines.place(lines.of_key(key, start))
+            raise InputError(
+                f"{line}: {key!r} is not known. A segment has name, and where or otherwise = true."
+            )
+    if not isinstance(table.get("name"), str):
+        raise InputError(f"{lines.place(start)}: the segment has no name.")
+    rest, condition = table.get("otherwise", False), table.get("where")
+    if (rest is True) == isinstance(condition, str):
+        raise InputError(
+            f'{lines.place(start)}: segment {table["name"]!r} needs either where = "a condition" or otherwise = true.'
+        )
+    written = lines.of_key("otherwise" if rest else "where", start)
+    return Segment(table["name"], condition or "", lines.place(written))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    quantity: Expression
+    sign: str
+    scale: Scale
+    level: float
+
+
+def _rule(name: str, segments: Sequence[Segment], defined: Mapping[str, Expression]) -> Rule:
+    _refuse_doubles(segments)
+    for expression in defined.values():
+        _parse(expression.text, expression.place)
+    conditions = [
+        [] if not segment.where else _comparisons(segment.where, segment.place, defined)
+        for segment in segments
+    ]
+    axes = _axes(conditions)
+    cells = math.prod(axis.cells for axis in axes)
+    if cells > MOST_CELLS:
+        raise InputError(
+            f"Rule {name!r} cuts the customers into {cells:,} cells, more than {MOST_CELLS:,}. Use fewer thresholds."
+        )
+    return Rule(name, tuple(segments), tuple(axes), _table(segments, conditions, axes))
+
+
+def _refuse_doubles(segments: Sequence[Segment]) -> None:
+    seen: dict[str, str] = {}
+    rest = ""
+    for segment in segments:
+        if segment.name in seen:
+            raise InputError(
+                f"{segment.place}: segment {segment.name!r} is there already ({seen[segment.name]})."
+            )
+        seen[segment.name] = segment.place
+        if not segment.where:
+            if rest:
+                raise InputError(f"{segment.place}: {rest} already takes the customers that no other takes.")
+            rest = f"{segment.name!r}"
+
+
+def _parse(text: str, place: str) -> ast.expr:
+    """Return the syntax tree of a quantity; anything but arithmetic of names and numbers is refused."""
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise InputError(f"{place}: {text!r} cannot be read ({error.msg}).") from error
+    for node in ast.walk(tree):
+        plain = isinstance(node, (ast.Name, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Load))
+        number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+        odd = isinstance(node, ast.BinOp) and type(node.op) not in _ARITHMETIC
+        odd |= isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.USub)
+        if odd or not (plain or number):
+            raise InputError(
+                f"{place}: {text!r} is no quantity. A quantity is a name, or names and numbers joined by + - * /."
+            )
+    return tree
+
+
+def _comparisons(text: str, place: str, defined: Mapping[str, Expression]) -> list[_Comparison]:
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise InputError(f"{place}: {text!r} cannot be read ({error.msg}).") from error
+    parts = [tree]
+    if isinstance(tree, ast.BoolOp):
+        if isinstance(tree.op, ast.Or):
+            raise InputError(
+                f"{place}: {text!r} uses 'or'. Write two segments instead, so that each line says one thing."
+            )
+        parts = tree.values
+    found = []
+    for part in parts:
+        if not isinstance(part, ast.Compare):
+            raise InputError(
+                f"{place}: {ast.unparse(part)!r} is no comparison. A condition is such as 'value > 10 and purchases "
+                ">= 2'."
+            )
+        sides = [part.left, *part.comparators]
+        for left, sign, right in zip(sides, part.ops, sides[1:], strict=False):
+            found.append(_comparison(left, sign, right, place, defined))
+    return found
+
+
+def _comparison(
+    left: ast.expr, sign: ast.cmpop, right: ast.expr, place: str, defined: Mapping[str, Expression]
+) -> _Comparison:
+    if type(sign) not in _COMPARE:
+        raise InputError(
+            f"{place}: {ast.unparse(ast.Compare(left, [sign], [right]))!r} compares by something else than "
+            "< <= > >= ==."
+        )
+    symbol = _COMPARE[type(sign)][0]
+    threshold = _threshold(right, place)
+    quantity = left
+    if threshold is None:
+        threshold, quantity, symbol = _threshold(left, place), right, _MIRRORED[symbol]
+    if threshold is None:
+        written = f"{ast.unparse(left)} {symbol} {ast.unparse(right)}"
+        raise InputError(
+            f"{place}: {written!r} has no threshold on either side. Compare with a number, quantile(0.8) or "
+            f"bringing(0.8); two quantities are compared as '{ast.unparse(left)} - {ast.unparse(right)} > 0'."
+        )
+    text = ast.unparse(quantity)
+    _parse(text, place)
+    return _Comparison(Expression(_written_out(text, place, defined, ()), place), symbol, *threshold)
+
+
+def _written_out(text: str, place: str, defined: Mapping[str, Expression], inside: tuple[str, ...]) -> str:
+    """Return a quantity with every defined name replaced by what it stands for."""
+
+    class Replace(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            if node.id in inside:
+                raise InputError(f"{place}: {node.id!r} is defined in terms of itself.")
+            if node.id not in defined:
+                return node
+            expression = defined[node.id]
+            return _parse(_written_out(expression.text, expression.place, defined, (*inside, node.id)), place)
+
+    return ast.unparse(ast.fix_missing_locations(Replace().visit(_parse(text, place))))
+
+
+def _threshold(node: ast.expr, place: str) -> tuple[Scale, float] | None:
+    """Return the scale and level of a threshold, or None where the side is a quantity."""
+    number = _number(node)
+    if number is not None:
+        return "number", number
+    if not isinstance(node, ast.Call):
+        return None
+    name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
+    share = _number(node.args[0]) if len(node.args) == 1 and not node.keywords else None
+    if name not in ("quantile", "bringing") or share is None or not 0 < share < 1:
+        raise InputError(
+            f"{place}: {ast.unparse(node)!r} is no threshold. Use a number, quantile(0.8) or bringing(0.8), with a "
+            "share between 0 and 1."
+        )
+    return ("quantile", share) if name == "quantile" else ("bringing", share)
+
+
+def _number(node: ast.expr) -> float | None:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        inner = _number(node.operand)
+        return None if inner is None else -inner
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value is not True:
+        return None if node.value is False else float(node.value)
+    return None
+
+
+def _axes(conditions: Sequence[Sequence[_Comparison]]) -> list[Axis]:
+    """Return the quantities that are cut, each with its thresholds from low to high."""
+    of: dict[str, list[_Comparison]] = {}
+    for comparison in (each for condition in conditions for each in condition):
+        of.setdefault(comparison.quantity.text, []).append(comparison)
+    axes = []
+    for text, comparisons in of.items():
+        first = comparisons[0]
+        other = next((each for each in comparisons if each.scale != first.scale), None)
+        if other is not None:
+            words = [_threshold_words(each.scale, each.level) for each in (first, other)]
+            raise InputError(
+                f"{other.quantity.place}: {text!r} is cut at {words[1]}, and at {words[0]} ({first.quantity.place}). "
+                "Which of the two is higher depends on the data, so that it cannot be known whether the segments "
+                "overlap. Use one kind of threshold for it."
+            )
+        # The more the best customers are to bring together, the lower the amount from which they are the best.
+        levels = sorted({each.level for each in comparisons}, reverse=first.scale == "bringing")
+        axes.append(Axis(first.quantity, first.scale, tuple(levels)))
+    return axes
+
+
+def _threshold_words(scale: Scale, level: float) -> str:
+    return f"{level:.12g}" if scale == "number" else f"{scale}({level:.12g})"
+
+
+def _table(
+    segments: Sequence[Segment], conditions: Sequence[Sequence[_Comparison]], axes: Sequence[Axis]
+) -> np.ndarray:
+    """Return the segment of every cell; a cell of two segments, or of none, is refused."""
+    shape = tuple(axis.cells for axis in axes)
+    claims = []
+    for condition in conditions:
+        claim = np.ones(shape, dtype=bool)
+        for comparison in condition:
+            number = next(i for i, axis in enumerate(axes) if axis.quantity.text == comparison.quantity.text)
+            # A cell's place on a line on which the j-th threshold is 2 j + 1.
+            threshold = 2 * axes[number].levels.index(comparison.level) + 1
+            holds = _BY_SIGN[comparison.sign](np.arange(shape[number]), threshold)
+            claim &= holds.reshape([-1 if i == number else 1 for i in range(len(shape))])
+        claims.append(claim)
+    possible = np.ones(shape, dtype=bool)
+    for i, axis in enumerate(axes):
+        possible &= axis.possible().reshape([-1 if i == j else 1 for j in range(len(shape))])
+    claims = [claim & possible for claim in claims]
+    rest = [i for i, segment in enumerate(segments) if not segment.where]
+    named = [i for i in range(len(segments)) if i not in rest]
+    times = sum((claims[i].astype(int) for i in named), np.zeros(shape, dtype=int))
+    if (times > 1).any():
+        cell = tuple(np.argwhere(times > 1)[0])
+        first, second = [segments[i] for i in named if claims[i][cell]][:2]
+        raise InputError(
+            f"{second.place}: segment {second.name!r} overlaps {first.name!r} ({first.place}): both take customers "
+            f"with {_cell_words(axes, cell)}."
+        )
+    left_out = possible & (times == 0)
+    if not rest and left_out.any():
+        cell = tuple(np.argwhere(left_out)[0])
+        last = segments[-1]
+        raise InputError(
+            f"{last.place}: no segment up to {last.name!r} takes customers with {_cell_words(axes, cell)}. Widen a "
+            "condition, or add a segment with otherwise = true."
+        )
+    table = np.full(shape, rest[0] if rest else -1, dtype=np.int32)
+    for i in named:
+        table[claims[i]] = i
+    for i, segment in enumerate(segments):
+        if not ((table == i) & possible).any():
+            raise InputError(
+                f"{segment.place}: segment {segment.name!r} takes no customer at all: {segment.where!r}."
+            )
+    return table
+
+
+def _cell_words(axes: Sequence[Axis], cell: Sequence[int]) -> str:
+    return " and ".join(axis.words(int(place)) for axis, place in zip(axes, cell, strict=True))

@@ -1,0 +1,267 @@
+"""Segments that know what they do not know: how probable each customer's membership is.
+
+A rule (``rules``) is applied to every draw of every customer's own numbers and future (``predictions.joint``), where
+each customer is in one segment, and the share of draws is the probability of membership. Thresholds that belong to the
+base (``quantile``, ``bringing``) are found anew in every draw, so that their uncertainty counts too. Draws are walked
+over in blocks of customers and never kept together.
+
+Thresholds of the base come from at most CUT_CUSTOMERS customers, the first in the order of their random keys and so a
+random sample: a quantile's rank then has a standard error of at most 0.5 / sqrt(50,000) = 0.2 % of the base.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.predictions.joint import BLOCK, CustomerDraws
+from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.valuation.rules import Axis, Rule
+
+SEGMENT = "segment"
+CUT_CUSTOMERS = 50_000
+# A label is called unsure where its membership is less probable than this.
+SURE = 0.8
+
+
+def segment(
+    draws: CustomerDraws,
+    rule: Rule,
+    *,
+    totals: Sequence[str] = (),
+    sure: float = SURE,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Return how probably each customer belongs to each segment of a rule, and how many each segment has.
+
+    Parameters
+    ----------
+    draws
+        Of ``clv.customer_draws``.
+    rule
+        Of ``clv.rule`` or ``clv.read_rule``.
+    totals
+        Quantities whose sum over the members of each segment is wanted, such as ``("value",)``.
+    sure
+        A customer is unsure where its most probable segment has less than this probability.
+    threads
+        Threads; they change the speed only.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``customer``: ``membership`` (customer, segment), probabilities that add up to 1; ``most_likely``, the most
+        probable segment, and ``most_likely_probability``; ``unsure``. Over ``segment``: ``size_mean``, ``size_q05``,
+        ``size_q95``, the number of customers and its 90 % interval, and ``size`` (draw, segment) behind them; the same
+        of ``{quantity}_total`` for each of ``totals``. ``attrs["rule"]`` is the rule's name.
+
+    Raises
+    ------
+    InputError
+        A quantity that is not known, missing for some customers, or divided by zero, with the rule's line; sums that
+        are not positive where ``bringing`` needs them.
+
+    Notes
+    -----
+    Level: that of the quantities, outcome where the rule or ``totals`` read the future. The segments' intervals hold
+    the uncertainty of the population too, so that they are wider than a binomial's.
+
+    Examples
+    --------
+    >>> draws = clv.customer_draws(buying, customers, horizon="52 weeks", draws=100, seed=1)
+    >>> kinds = clv.rule("Buyers", {"none": "purchases == 0", "once": "purchases == 1", "again": "purchases > 1"})
+    >>> found = segment(draws, kinds)
+    >>> found["membership"].dims, round(float(found["size_mean"].sum()))
+    (('customer', 'segment'), 2357)
+    """
+    if not 0 < sure <= 1:
+        raise InputError(f"sure={sure!r} must be a probability above 0, such as 0.8.")
+    _check_names(draws, rule, totals)
+    names = list(dict.fromkeys([*rule.names(), *totals]))
+    thresholds = _thresholds(draws, rule, threads)
+    count, size = len(rule.segments), draws.size
+    ids = draws.customers[CUSTOMER].values
+    membership = np.zeros((ids.size, count), dtype=np.float32)
+    members = np.zeros((size, count), dtype=np.int64)
+    sums = {name: np.zeros((size, count)) for name in totals}
+    for places, values in draws.blocks(names, threads):
+        amounts = _amounts(draws, rule, places, values)
+        found = np.broadcast_to(rule.assign(amounts, thresholds), (places.size, size))
+        for number in range(count):
+            inside = found == number
+            membership[places, number] = inside.mean(axis=1)
+            members[:, number] += inside.sum(axis=0)
+            for name in totals:
+                sums[name][:, number] += np.where(inside, values[name], 0.0).sum(axis=0)
+    return _dataset(ids, rule, membership, members, sums, sure, draws)
+
+
+def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
+    """Return one label a customer, from one number a customer: the classic rule, which is never unsure.
+
+    Parameters
+    ----------
+    values : xarray.Dataset or mapping of str to array
+        The quantities that the rule reads, over customers: observed ones, or point estimates. Thresholds of the base
+        are those of these numbers.
+    rule : Rule
+
+    Returns
+    -------
+    numpy.ndarray
+        The segment's name of each customer, for comparison with ``segment``.
+
+    Raises
+    ------
+    InputError
+        A quantity that ``values`` lack, or that is missing for some customer.
+
+    Examples
+    --------
+    >>> kinds = clv.rule("Buyers", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
+    >>> int((point_segments(customers, kinds) == "repeat").sum())
+    946
+    """
+    for axis in rule.axes:
+        for name in axis.quantity.names():
+            if name not in values:
+                raise InputError(f"{axis.quantity.place}: there is no {name!r} among the values.")
+    numbers = {name: np.asarray(values[name], dtype=np.float64) for name in rule.names()}
+    amounts = rule.amounts(numbers)
+    for axis, amount in zip(rule.axes, amounts, strict=True):
+        if np.isnan(amount).any():
+            raise InputError(
+                f"{axis.quantity.place}: {axis.quantity.text!r} is missing (NaN) for "
+                f"{int(np.isnan(amount).sum()):,} of {amount.size:,} customers."
+            )
+    thresholds = [
+        np.array(axis.levels) if axis.scale == "number" else _cut(axis, amount[:, None])[:, 0]
+        for axis, amount in zip(rule.axes, amounts, strict=True)
+    ]
+    names = np.array([each.name for each in rule.segments], dtype=object)
+    found: np.ndarray = names[rule.assign(amounts, thresholds)]
+    return found
+
+
+def _check_names(draws: CustomerDraws, rule: Rule, totals: Sequence[str]) -> None:
+    known = draws.names
+    for axis in rule.axes:
+        for name in axis.quantity.names():
+            if name not in known:
+                raise InputError(
+                    f"{axis.quantity.place}: the quantity {name!r} is not known. There are {', '.join(known)}. "
+                    f"{'' if draws.spending is not None else 'Money needs draws with a spending posterior. '}"
+                    "Further columns are attached with clv.with_columns."
+                )
+    for name in totals:
+        if name not in known:
+            raise InputError(f"The quantity {name!r} of totals is not known. There are {', '.join(known)}.")
+
+
+def _amounts(
+    draws: CustomerDraws, rule: Rule, places: np.ndarray, values: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    amounts = rule.amounts(values)
+    for axis, amount in zip(rule.axes, amounts, strict=True):
+        missing = np.isnan(amount)
+        if missing.any():
+            row = int(np.argwhere(missing)[0][0])
+            customer = draws.customers[CUSTOMER].values[places[row]]
+            raise InputError(
+                f"{axis.quantity.place}: {axis.quantity.text!r} is missing (NaN), for customer {customer!r} among "
+                "others, so that no segment could be told. Fill the column, leave such customers out, or use a "
+                "quantity that everybody has (spend_per_purchase instead of monetary_value)."
+            )
+    return amounts
+
+
+def _thresholds(draws: CustomerDraws, rule: Rule, threads: int | None) -> list[np.ndarray]:
+    """Return each axis' thresholds, (cut,) numbers or (cut, 1, draw) found in each draw's base."""
+    of_base = [i for i, axis in enumerate(rule.axes) if axis.scale != "number"]
+    found = [np.array(axis.levels) for axis in rule.axes]
+    if not of_base:
+        return found
+    names = list(dict.fromkeys(name for i in of_base for name in rule.axes[i].quantity.names()))
+    only = Rule(rule.name, rule.segments, tuple(rule.axes[i] for i in of_base), rule.table)
+    parts: list[list[np.ndarray]] = [[] for _ in of_base]
+    blocks = draws.blocks(names, threads)
+    for number, (places, values) in enumerate(blocks, 1):
+        for part, amount in zip(parts, _amounts(draws, only, places, values), strict=True):
+            part.append(np.broadcast_to(amount, (places.size, amount.shape[1])))
+        if number * BLOCK >= CUT_CUSTOMERS:
+            break
+    blocks.close()
+    for i, part in zip(of_base, parts, strict=True):
+        found[i] = _cut(rule.axes[i], np.concatenate(part))[:, None, :]
+    return found
+
+
+def _cut(axis: Axis, amount: np.ndarray) -> np.ndarray:
+    """Return (cut, draw): the quantiles, or the amounts from which the best bring their share."""
+    if axis.scale == "quantile":
+        return np.asarray(np.quantile(amount, axis.levels, axis=0, method="inverted_cdf"))
+    falling = -np.sort(-amount, axis=0)
+    total = falling.sum(axis=0)
+    if not (total > 0).all():
+        raise InputError(
+            f"{axis.quantity.place}: the customers' {axis.quantity.text!r} add up to {total.min():.6g} in some draw, "
+            "so that nobody brings a share of it. bringing(...) needs a positive sum."
+        )
+    reached = np.cumsum(falling, axis=0) / total
+    at = [np.argmax(reached >= level - 1e-12, axis=0) for level in axis.levels]
+    return np.stack([np.take_along_axis(falling, place[None], axis=0)[0] for place in at])
+
+
+def _dataset(
+    ids: np.ndarray,
+    rule: Rule,
+    membership: np.ndarray,
+    members: np.ndarray,
+    sums: Mapping[str, np.ndarray],
+    sure: float,
+    draws: CustomerDraws,
+) -> xr.Dataset:
+    names = np.array([each.name for each in rule.segments], dtype=object)
+    best = membership.argmax(axis=1)
+    highest = membership[np.arange(ids.size), best]
+    data: dict[str, object] = {
+        "membership": (
+            (CUSTOMER, SEGMENT),
+            membership,
+            {"long_name": "probability of membership", "units": "probability"},
+        ),
+        "most_likely": (CUSTOMER, names[best], {"long_name": "most probable segment"}),
+        "most_likely_probability": (
+            CUSTOMER,
+            highest,
+            {"long_name": "its probability", "units": "probability"},
+        ),
+        "unsure": (
+            CUSTOMER,
+            highest < sure,
+            {"long_name": f"most probable segment less probable than {sure:g}"},
+        ),
+    }
+    for name, each, unit in (("size", members, "count"), *((f"{k}_total", v, "") for k, v in sums.items())):
+        what = (
+            "customers in the segment"
+            if name == "size"
+            else f"{name.removesuffix('_total')} of the segment's customers"
+        )
+        low, high = np.quantile(each, (0.05, 0.95), axis=0, method="inverted_cdf")
+        data[name] = ((DRAW, SEGMENT), each, {"long_name": what, "units": unit})
+        data[f"{name}_mean"] = (SEGMENT, each.mean(axis=0), {"long_name": f"{what} (mean)", "units": unit})
+        data[f"{name}_q05"] = (SEGMENT, low, {"long_name": f"{what} (q05)", "units": unit})
+        data[f"{name}_q95"] = (SEGMENT, high, {"long_name": f"{what} (q95)", "units": unit})
+    return xr.Dataset(
+        data,
+        coords={CUSTOMER: ids, SEGMENT: names, DRAW: np.arange(draws.size)},
+        attrs={
+            "rule": rule.name,
+            "horizon": draws.horizon,
+            "time_unit": str(draws.customers.attrs.get("time_unit", "")),
+            "seed": draws.seed,
+            "draws": draws.size,
+            "sure": sure,
+        },
+    )

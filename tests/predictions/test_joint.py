@@ -1,0 +1,101 @@
+"""Joint draws: the same law as the engine's futures, and each draw's numbers belong together."""
+
+import numpy as np
+import pytest
+
+import bayes_clv as clv
+
+MONEY = {"horizon": "26 weeks", "margin": 0.3, "annual_discount_rate": 0.1}
+ALL = (
+    "alive",
+    "purchase_rate",
+    "purchases",
+    "spend",
+    "value",
+    "spend_per_purchase",
+    "probability_alive",
+    "T",
+)
+
+
+def gathered(draws, names, threads=None):
+    """Return every quantity as one (customer, draw) array, in the customers' order."""
+    found = {name: np.full((draws.customers.sizes["customer"], draws.size), np.nan) for name in names}
+    for places, block in draws.blocks(names, threads):
+        for name in names:
+            found[name][places] = block[name]
+    assert not any(np.isnan(each).any() for each in found.values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def few():
+    customers = clv.summarize(clv.load_cdnow(), until="1997-09-30")
+    return customers.isel(customer=slice(0, None, 8))
+
+
+def posteriors(family, few):
+    return clv.fit(family, few, method="laplace", draws=500, seed=1)
+
+
+@pytest.mark.parametrize("family", ["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd"])
+def test_the_future_has_the_law_of_the_engine(family, few, make_spending):
+    buying, spending = posteriors(family, few), make_spending(draws=500)
+    draws = clv.customer_draws(buying, few, spending=spending, draws=2000, seed=1, **MONEY)
+    assert draws.size == 2000
+    found = gathered(draws, ALL)
+    value = clv.predict_value(buying, spending, few, seed=7, **MONEY)
+    # Totals of two independent simulations of 2,000 draws: the difference of means has a standard error of
+    # sqrt(2 / 2000) sd, and five of them leave one chance in a million.
+    for name in ("purchases", "spend", "value"):
+        total, other = found[name].sum(axis=0), value[f"{name}_total"].to_numpy().ravel()
+        error = np.sqrt(total.var() / total.size + other.var() / other.size)
+        assert abs(total.mean() - other.mean()) < 5 * error, name
+        # The sd of a sample of n has a relative error of about sqrt((kurtosis - 1) / 4 n), 2 % for kurtosis 5.
+        assert total.std() == pytest.approx(other.std(), rel=0.15)
+    active = (found["purchases"] > 0).mean(axis=1)
+    expected = value["probability_active"].to_numpy()
+    error = np.sqrt(np.maximum(expected * (1 - expected), 1 / 2000) * 2 / 2000)
+    assert np.abs((active - expected) / error).max() < 5
+    alive = found["alive"].mean(axis=1) - found["probability_alive"].mean(axis=1)
+    assert np.abs(alive).max() < 5 * 0.5 / np.sqrt(2000)
+
+
+def test_numbers_of_one_draw_belong_together(few, make_spending):
+    buying, spending = posteriors("mbg_nbd", few), make_spending(draws=500)
+    found = gathered(clv.customer_draws(buying, few, spending=spending, draws=2000, seed=1, **MONEY), ALL)
+    assert (found["purchases"][found["alive"] == 0] == 0).all()
+    assert ((found["spend"] > 0) == (found["purchases"] > 0)).all()
+    assert (found["value"] <= 0.3 * found["spend"] + 1e-9).all()
+    # Given the level, the mean of an occasion is the level: the sum of spend less level × purchases is noise.
+    surplus = found["spend"] - found["spend_per_purchase"] * found["purchases"]
+    error = np.sqrt((surplus**2).sum())
+    assert abs(surplus.sum()) < 5 * error
+    # Fast and slow draws of one customer differ in what they buy.
+    alive = found["alive"] == 1
+    fast = found["purchase_rate"] > np.median(found["purchase_rate"], axis=1, keepdims=True)
+    assert found["purchases"][alive & fast].mean() > 1.5 * found["purchases"][alive & ~fast].mean()
+
+
+def test_neither_order_nor_threads_change_anything(few, make_buying, make_spending):
+    buying, spending = make_buying(), make_spending()
+    one = gathered(clv.customer_draws(buying, few, spending=spending, draws=50, seed=3), ALL, threads=1)
+    two = gathered(clv.customer_draws(buying, few, spending=spending, draws=50, seed=3), ALL, threads=2)
+    turned = few.isel(customer=slice(None, None, -1))
+    other = gathered(clv.customer_draws(buying, turned, spending=spending, draws=50, seed=3), ALL)
+    for name in ALL:
+        np.testing.assert_array_equal(one[name], two[name])
+        np.testing.assert_array_equal(one[name], other[name][::-1])
+    again = gathered(clv.customer_draws(buying, few, spending=spending, draws=50, seed=4), ALL)
+    assert (again["purchases"] != one["purchases"]).any()
+
+
+def test_what_is_not_there_is_named(few, make_buying):
+    draws = clv.customer_draws(make_buying(), few, draws=50, seed=3)
+    assert "value" not in draws.names
+    with pytest.raises(clv.InputError, match="'value' is not known here.*money needs a spending posterior"):
+        next(draws.blocks(["value"]))
+    with pytest.raises(clv.InputError, match="draws=0 must be at least 1"):
+        clv.customer_draws(make_buying(), few, draws=0, seed=3)
+    with pytest.raises(clv.InputError, match="margin must be finite"):
+        clv.customer_draws(make_buying(), few, margin=0.0, seed=3)
