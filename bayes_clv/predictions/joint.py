@@ -26,7 +26,7 @@ from numba import njit
 from bayes_clv.customers import check_customers
 from bayes_clv.distributions.lifetimes import lifetime_of
 from bayes_clv.predictions.engine import _level, _paid, available_threads
-from bayes_clv.predictions.histories import purchase_history, spend_history
+from bayes_clv.predictions.histories import history_names, purchase_history, spend_history
 from bayes_clv.predictions.individual import drawn_state, is_individual
 from bayes_clv.predictions.latent import latent_names
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
@@ -132,13 +132,13 @@ class CustomerDraws:
 
     def _quantities(self, places: np.ndarray, start: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         columns = {name: column[places] for name, column in self.columns.items()}
-        history = tuple(columns[name][:, None] for name in ("frequency", "recency", "T"))
+        history = tuple(columns[name][:, None] for name in history_names(self.buying.formulas))
         found: dict[str, np.ndarray] = {}
         for name in names:
             if name in self.data:
                 found[name] = self.customers[name].to_numpy()[places, None].astype(np.float64)
         if "time_since_purchase" in names:
-            found["time_since_purchase"] = history[2] - history[1]
+            found["time_since_purchase"] = columns["T"][:, None] - columns["recency"][:, None]
         values = self.buying.at(columns)
         if "probability_alive" in names:
             alive = self.buying.formulas.probability_alive(*history, **values)
@@ -169,6 +169,10 @@ class CustomerDraws:
         latent = dict(zip(self.latent, (alive.astype(np.float64), rate, leaving), strict=False))
         first = rng.standard_exponential(shape) / rate
         ones, zeros = np.ones(shape), np.zeros(shape)
+        if lifetime_of(self.buying.formulas) == "after_kth_phase":
+            k, silence = np.asarray(values["k"]), history[2] - history[1]
+            first = rng.standard_gamma(k - _phases_passed(rng, k, k * rate * silence)) / (k * rate)
+            return latent, (first, k, k * rate, np.where(alive, np.inf, 0.0), leaving)
         if lifetime_of(self.buying.formulas) == "continuous":
             lifetime = np.where(alive, rng.standard_exponential(shape) / leaving, 0.0)
             return latent, (first, ones, rate, lifetime, zeros)
@@ -207,6 +211,17 @@ class CustomerDraws:
             # The mean of an occasion given the customer's level.
             out[3] *= np.exp(occasion**2 / 2) if lognormal else occasion
         return {name: each for name, each in zip((*OUTCOMES, SPEND_LEVEL), out, strict=True) if name in names}
+
+
+def _phases_passed(rng: np.random.Generator, k: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return how many of k phases a silence has passed, where ``mean`` were to be expected: Poisson, given below k."""
+    most = int(k.max())
+    weights = np.ones((most, *mean.shape))
+    for j in range(1, most):
+        weights[j] = weights[j - 1] * mean / j * (j < k)
+    reached = np.cumsum(weights, axis=0)
+    passed: np.ndarray = (rng.random(mean.shape) * reached[-1] >= reached).sum(axis=0)
+    return passed
 
 
 def _whole(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -317,7 +332,7 @@ def customer_draws(
         raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").repeated().thin(draws).of(customers)
-    columns = purchase_history(customers) | posterior.columns
+    columns = purchase_history(customers, posterior.formulas) | posterior.columns
     payments = None
     if spending is not None:
         shared_time_unit(spending, customers)

@@ -76,7 +76,7 @@ def churn_alarms(
         raise InputError(f"threshold={threshold!r} must be a probability between 0 and 1, such as 0.5.")
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").thin(ALARM_DRAWS).of(customers)
-    columns = purchase_history(customers)
+    columns = purchase_history(customers, posterior.formulas)
     end = 10 * float(columns["T"].max()) if longest is None else duration(longest, time_unit)
     now = columns["T"] - columns["recency"]
     alive_now = distinct_histories(columns | posterior.columns)
