@@ -233,7 +233,7 @@ def moments(
     if silence > 0:
         other_z, other_w, log_l, _, _ = peak(GONE, x, t_x, T, 0.0, m1, s1, m2, s2, rho, r)
         height = log_l - 0.5 * (other_z * other_z + other_w * other_w)
-        if height > top:
+        if height > top or not math.isfinite(top):
             top, z, w = height, other_z, other_w
     peak_z, peak_w = z, w
     if not math.isfinite(top):
