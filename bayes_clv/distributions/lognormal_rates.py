@@ -231,8 +231,10 @@ def moments(
     z, w, log_l, _, _ = peak(ALIVE, x, T, T, 0.0, m1, s1, m2, s2, rho, r)
     top = log_l - 0.5 * (z * z + w * w)
     if silence > 0:
-        z, w, log_l, _, _ = peak(GONE, x, t_x, T, 0.0, m1, s1, m2, s2, rho, r)
-        top = max(top, log_l - 0.5 * (z * z + w * w))
+        other_z, other_w, log_l, _, _ = peak(GONE, x, t_x, T, 0.0, m1, s1, m2, s2, rho, r)
+        height = log_l - 0.5 * (other_z * other_z + other_w * other_w)
+        if height > top or not math.isfinite(top):
+            top, z, w = height, other_z, other_w
     peak_z, peak_w = z, w
     if not math.isfinite(top):
         return nothing

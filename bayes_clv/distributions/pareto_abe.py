@@ -67,8 +67,9 @@ LATENT_MEANS = ("purchase_rate_mean", "dropout_rate_mean")
 
 NAME = "Pareto/NBD (Abe)"
 SUMMARY = (
-    "Purchases follow Pareto/NBD (Abe 2009): while a customer is alive it buys at random at its own rate, and it may "
-    "leave for ever at any time, at its own rate; both rates are lognormal over customers, and may be correlated."
+    "Purchases follow Pareto/NBD (Abe), the lognormal form of Abe (2009): while a customer is alive it buys at random "
+    "at its own rate, and it may leave for ever at any time, at its own rate; both rates are lognormal over customers, "
+    "and may be correlated."
 )
 CAUTION = (
     "The lifetimes of those who have not left yet are extrapolated along a lognormal tail, and the correlation of "
