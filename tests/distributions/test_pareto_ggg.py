@@ -6,7 +6,13 @@ import pytensor.tensor as pt
 import pytest
 from scipy import special
 
-from bayes_clv.distributions import gamma_waits, gamma_waits_draws, pareto_ggg, pareto_nbd
+from bayes_clv.distributions import (
+    gamma_waits,
+    gamma_waits_draws,
+    gamma_waits_forecasts,
+    pareto_ggg,
+    pareto_nbd,
+)
 
 SIGMAS = 4.5
 # Clumped and regular buyers; in the paper's symbols (t, gamma, r, alpha, s, beta).
@@ -336,3 +342,10 @@ def test_purchase_times_have_the_simulated_histories():
     for until in (1.0, 6.0, 12.0):
         count = np.bincount(customer[age <= until], minlength=ages.size)
         assert_mean(count, pareto_ggg.expected_purchases(until, 0, 0, 0, 0, **REGULAR).item())
+
+
+def test_the_incomplete_beta_function_is_scipys():
+    rng = np.random.default_rng(7)
+    a, b, y = np.exp(rng.normal(1, 1.5, 2_000)), np.exp(rng.normal(0, 1.2, 2_000)), rng.random(2_000)
+    found = [gamma_waits_forecasts.incomplete_beta(*each) for each in zip(a, b, y, strict=True)]
+    np.testing.assert_allclose(found, special.betainc(a, b, y), atol=1e-10)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.distributions import pareto_ggg, pareto_nbd
+from bayes_clv.distributions import gamma_waits, pareto_ggg, pareto_nbd
 
 # Mean regularity 5, one customer in ten below 1.8 and one in ten above 8.9.
 TRUTH = {"shape": 3.0, "mean": 5.0, "r": 2.0, "rate": 0.6, "s": 1.5, "lifetime": 30.0}
@@ -107,3 +107,16 @@ def test_loo_prefers_the_family_that_made_the_data():
     }
     table = clv.compare(fits)
     assert table.index[0] == "pareto_ggg"
+
+
+def test_with_everyone_at_random_cdnow_has_pareto_nbds_published_log_likelihood():
+    """Fader, Hardie & Lee (2005): -9594.98 at r .553, alpha 10.58, s .606, beta 11.66 (Pareto/NBD is k = 1)."""
+    customers = clv.summarize(
+        clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30", regularity=True
+    )
+    history = columns_of(customers, pareto_ggg.HISTORY)
+    values = (1e5, 1e5, 0.5534, 10.5758, 0.6061, 11.6618)
+    rows = [*history, *(np.full(history[0].size, value) for value in values)]
+    found = gamma_waits.moments_of_rows(*(np.asarray(row, dtype=float) for row in rows))[0].sum()
+    # k varies by 1 / sqrt(1e5); the figure is rounded.
+    assert found == pytest.approx(-9594.98, abs=0.01)
