@@ -171,7 +171,8 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
 
 def segment_labels(column: Any, name: str, ids: np.ndarray) -> np.ndarray:
     """Return a pandas column of segments as text, whole numbers without a decimal point; missing ones are refused."""
-    check_name(name) if name != "segment" else None
+    if name != "segment":
+        check_name(name)
     values = plain_values(column)
     if values.dtype.kind in "mM":
         raise InputError(f"Segment column {name!r} holds dates. Make it a label (the month, as text) first.")

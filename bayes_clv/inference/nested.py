@@ -65,7 +65,8 @@ class _Segments:
     @property
     def determinant(self) -> np.ndarray:
         level, both, effect = self.curvature
-        return level * effect - both**2
+        found: np.ndarray = level * effect - both**2
+        return found
 
 
 def nested_laplace(
