@@ -321,12 +321,9 @@ def together(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def at_hand(family: str, method: str, folder: Path = RECORDS) -> dict[str, np.ndarray] | None:
-    """Return the records that are there, up to the first batch that is missing, or None."""
-    parts, start = [], 0
-    while (path := folder / f"{family}-{method}-{start}-{BATCH}.npz").exists():
-        parts.append(dict(np.load(path)))
-        start += BATCH
-    return together(parts) if parts else None
+    """Return the records of the batches that are there, or None."""
+    paths = sorted(folder.glob(f"{family}-{method}-*-{BATCH}.npz"))
+    return together([dict(np.load(path)) for path in paths]) if paths else None
 
 
 def _batch(family: str, method: str, size: int, start: int) -> dict[str, np.ndarray]:
@@ -457,14 +454,14 @@ def draw_figure(found: dict[tuple[str, str], dict[str, np.ndarray]], level: floa
     families = list(dict.fromkeys(family for family, _ in found))
     rows = -(-len(families) // 2)
     with styled():
-        figure = drawing(1.75 * rows + 0.7, width=11.0)
+        figure = drawing(1.7 * rows + 0.8, width=11.0)
         panels = figure.subplots(rows, 2 * len(METHODS), squeeze=False, sharex=True, sharey=True)
         for ax in panels.flat[len(families) * len(METHODS) :]:
             ax.axis("off")
         for place, family in enumerate(families):
             for column, method in enumerate(METHODS):
                 ax = panels[place // 2, 2 * (place % 2) + column]
-                ax.set_title(f"{find_family(family).NAME}\n{method}", fontsize=9)
+                ax.set_title(f"{find_family(family).NAME}, {method}", fontsize=9)
                 if (family, method) not in found:
                     ax.text(0.5, 0, "not run", ha="center", color=MUTED)
                     continue
@@ -492,8 +489,10 @@ def draw_figure(found: dict[tuple[str, str], dict[str, np.ndarray]], level: floa
                             fontsize=8,
                         )
                 ax.text(0.98, 0.04, f"{size}", transform=ax.transAxes, ha="right", fontsize=8, color=MUTED)
-        for ax in panels[-1]:
+        lowest = [*panels[-1], *(panels[-2, len(METHODS) :] if len(families) % 2 and rows > 1 else [])]
+        for ax in lowest:
             ax.set_xlabel("rank of the truth")
+            ax.tick_params(labelbottom=True)
         for ax in panels[:, 0]:
             ax.set_ylabel("ECDF - uniform")
         figure.suptitle(
