@@ -209,10 +209,7 @@ def _draw(rows: list[dict[str, Any]], cdnow: dict[str, Any]) -> None:
             (SPEND_FAMILIES[0], "-", "Gamma-Gamma"),
             (SPEND_FAMILIES[1], "--", "lognormal"),
         ):
-            for name, colour, what in (
-                ("total", BLUE, "the whole base"),
-                ("best", ORANGE, "the tenth ranked best"),
-            ):
+            for name, colour in (("total", BLUE), ("best", ORANGE)):
                 left.plot(
                     average(rows, family, "mean"),
                     100 * average(rows, family, name),
@@ -220,12 +217,14 @@ def _draw(rows: list[dict[str, Any]], cdnow: dict[str, Any]) -> None:
                     marker="o",
                     ms=4,
                     color=colour,
-                    label=f"{what}, {words}",
                 )
+            left.plot([], [], line, color=MUTED, label=f"{words} spend")
+        left.text(-0.5, 9.9, "the tenth ranked best", color=ORANGE, fontsize=9)
+        left.text(0.36, 5.7, "the whole base", color=BLUE, fontsize=9, ha="left")
         left.axhline(0, color=MUTED, lw=0.8)
         for limit in (-CORRELATION_MAX, CORRELATION_MAX):
             left.axvline(limit, color=MUTED, lw=0.8, ls=":")
-        left.set_xlim(-0.65, 0.55)
+        left.set_xlim(-0.65, 0.65)
         left.text(
             -CORRELATION_MAX,
             -5.6,
@@ -237,8 +236,8 @@ def _draw(rows: list[dict[str, Any]], cdnow: dict[str, Any]) -> None:
         left.set_xlabel("measured correlation of spend level and log frequency")
         left.set_ylabel("expected value over 52 weeks:\nstated less true, %")
         left.set_title("Value stated as if spend were independent")
-        left.set_ylim(-6, 15.5)
-        left.legend(fontsize=8, ncols=2, loc="upper center")
+        left.set_ylim(-6, 13.5)
+        left.legend(fontsize=8, loc="upper right")
         own = [row for row in rows if row["family"] == SPEND_FAMILIES[0]]
         rho = np.array([row["rho"] for row in own])
         right.plot([-1, 1], [-1, 1], color=MUTED, lw=0.8, label="equal")
@@ -246,8 +245,8 @@ def _draw(rows: list[dict[str, Any]], cdnow: dict[str, Any]) -> None:
             rho - 0.015, [row["mean"] for row in own], "o", ms=5, color=BLUE, label="spend_independence"
         )
         right.plot(rho + 0.015, [row["spearman"] for row in own], "x", color=ORANGE, label="Spearman's")
-        right.set_xlabel("correlation of rate and spend level in the base")
-        right.set_ylabel("measured, with frequency for rate")
+        right.set_xlabel("correlation in the base")
+        right.set_ylabel("measured correlation")
         right.set_title("What can be seen of it")
         right.legend(fontsize=8)
         FIGURE.parent.mkdir(exist_ok=True)
