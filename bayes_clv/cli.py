@@ -323,8 +323,10 @@ def in_options(message: str) -> str:
     message = message.replace("groups={'purchase': 'channel'}", "--groups purchase=channel")
     message = re.sub(r"covariates=\{'purchase': '(\w+)'\}", r"--covariate purchase=\1", message)
     special = {"on_bad_rows": "--bad-rows", "covariates": "--covariate"}
-    plain = ("holdout_until", "until", "time_unit", "family", "method", "seed", "groups", "columns")
-    plain += ("budget", "risk", "scale", "test", "segment")
+    plain = (
+        *("holdout_until", "until", "time_unit", "family", "method", "seed", "groups", "columns"),
+        *("budget", "risk", "scale", "test", "segment"),
+    )
     for name in (*special, *plain):
         option = special.get(name, f"--{name.replace('_', '-')}")
         message = re.sub(rf"\b{name}=", f"{option} ", message)

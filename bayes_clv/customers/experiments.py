@@ -202,7 +202,8 @@ def read_table(table: Any, wanted: Sequence[str]) -> "pd.DataFrame":
         opened = files.open_file(ibis.duckdb.connect(), path, wanted)
         check_columns(list(opened.columns), wanted, repr(path.name))
         try:
-            return opened.select(*wanted).to_pandas()
+            found: pd.DataFrame = opened.select(*wanted).to_pandas()
+            return found
         except duckdb.Error as error:
             raise files.unreadable(path, error) from None
     if not isinstance(table, pd.DataFrame):
@@ -221,7 +222,8 @@ def read_table(table: Any, wanted: Sequence[str]) -> "pd.DataFrame":
             )
     if len(table) == 0:
         raise InputError("The table has no rows. Check how it was selected.")
-    return table
+    frame: pd.DataFrame = table
+    return frame
 
 
 def _arm(column: Any, name: str, ids: np.ndarray) -> np.ndarray:

@@ -180,7 +180,7 @@ def latent_draws(
 ) -> tuple[NDArray[np.bool_], Array, Array]:
     """Return one draw each of (alive at T, purchase rate, dropout) given the history, drawn jointly."""
     state = future_state(first, x, t_x, T, r, alpha, a, b, k)
-    since_purchase = np.asarray(alpha, np.float64) + t_x
+    since_purchase = np.asarray(alpha, np.float64) + np.asarray(t_x, np.float64)
     probability, c, scale, a, big_b, k, z, since_purchase = np.broadcast_arrays(*state, since_purchase)
     alive = rng.random(c.shape) < probability
     passed = np.where(alive, erlang_phases.draw_phases(rng, k, c, z), 0.0)
@@ -202,7 +202,7 @@ def latent_means(
 ) -> tuple[Array, Array]:
     """Return the means of (purchase rate, dropout) given the history: those of ``latent_draws``."""
     alive, c, scale, a, big_b, k, z = future_state(first, x, t_x, T, r, alpha, a, b, k)
-    gone = c / (k * (np.asarray(alpha, np.float64) + t_x))
+    gone = c / (k * (np.asarray(alpha, np.float64) + np.asarray(t_x, np.float64)))
     purchase_rate = alive * mean_purchase_rate(k, c, z, scale) + (1 - alive) * gone
     return purchase_rate, (a + 1 - alive) / (a + big_b)
 
@@ -232,7 +232,8 @@ def purchases_pmf(n: ArrayLike, t: ArrayLike, state: State) -> Array:
     exactly = erlang_phases.count_pmf(some, k, c, z, tau) + ended
     positive = beta_geometric.survived(some - 1, a, big_b) * exactly
     none = erlang_phases.count_pmf(0.0, k, c, z, tau)
-    return np.where(n > 0, alive * positive, alive * none + (1 - alive))
+    chance: Array = np.where(n > 0, alive * positive, alive * none + (1 - alive))
+    return chance
 
 
 def purchases_at_least(n: ArrayLike, t: ArrayLike, state: State) -> Array:

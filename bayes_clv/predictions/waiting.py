@@ -242,7 +242,7 @@ def _mortal_waits(quantiles, alive, k, s, a, b, out, ever):  # type: ignore[no-u
 def _after_purchase(levels, alive, k, scale, a, b):  # type: ignore[no-untyped-def]
     """Return P(ever) and the waits of each row where only a purchase ends the relation."""
     # One phase a purchase: the silence is not read.
-    return _after_kth_phase(levels, alive, k, scale, a, b, np.ones(1), k)
+    return _after_kth_phase(levels, alive, k, scale, a, b, np.ones(1), k)  # type: ignore[no-untyped-call]
 
 
 def _after_kth_phase(levels, alive, k, scale, a, b, phases, silence):  # type: ignore[no-untyped-def]

@@ -42,7 +42,7 @@ _NEEDED = (
     "spend_treated",
     "spend_shape",
 )
-_MEANINGS = {
+_MEANINGS: dict[str, tuple[str, str, str | None]] = {
     "contacted": ("1 where the customer is to be contacted", "0 or 1", None),
     "rank": ("place in the order of expected net gain per cost, 1 first, those contacted first", "count", None),
     "cost": ("cost of contacting", "money", None),
@@ -179,11 +179,12 @@ def target(
     decision = kept.assign(data)
     for name in data:
         stem, _, statistic = name.rpartition("_")
+        of: str | None
         if stem == "net_gain" and name not in _MEANINGS:
             text, units, of = f"net gain if contacted ({statistic})", "money", "expected"
         else:
             text, units, of = _MEANINGS[name]
-        decision[name].attrs = {"long_name": text, "units": units} | ({} if of is None else {"level": of})
+        decision[name].attrs = {"long_name": text, "units": units} | ({"level": of} if of else {})
     decision.attrs = {
         "margin": share,
         "budget": "none" if limit is None else limit,
