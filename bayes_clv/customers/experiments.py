@@ -202,7 +202,7 @@ def read_table(table: Any, wanted: Sequence[str]) -> "pd.DataFrame":
         opened = files.open_file(ibis.duckdb.connect(), path, wanted)
         check_columns(list(opened.columns), wanted, repr(path.name))
         try:
-            found: pd.DataFrame = opened.select(*wanted).to_pandas()
+            found: pd.DataFrame = opened.select(*wanted).to_pyarrow().to_pandas()
             return found
         except duckdb.Error as error:
             raise files.unreadable(path, error) from None

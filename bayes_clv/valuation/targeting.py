@@ -316,9 +316,10 @@ def simulated_arm(
     shape = np.broadcast_to(draws["spend_shape"], bought.shape)
     mean = draws[f"spend_{arm}"]
     # An infinite shape: all spend alike.
-    some = np.isfinite(shape) & (bought > 0)
-    factor = np.where(some, rng.standard_gamma(np.where(some, bought * shape, 1.0)), 0.0)
-    money = np.where(some, factor * mean / np.where(some, shape, 1.0), bought * mean)
+    alike = np.isinf(shape)
+    finite = np.where(alike, 1.0, shape)
+    spread = rng.standard_gamma(np.where(bought > 0, bought * finite, 1.0)) / finite
+    money = mean * np.where(alike | (bought == 0), bought, spread)
     return bought, money
 
 

@@ -117,7 +117,10 @@ def normal_draws(size=4000, segments=3, seed=2):
 @pytest.mark.parametrize("budget", [None, 60.0])
 @pytest.mark.parametrize("level", [0.05, 0.25])
 def test_a_lower_quantile_against_a_grid(level, budget):
-    """Three segments of 100 customers at cost 1: every 5 customers of each, 9,261 sets. Within 1 % of the best."""
+    """Three segments of 100 customers at cost 1: every 5 customers of each, 9,261 sets.
+
+    Within 2 % of the best: contacts are whole, and of 59 of them one is 1.7 %.
+    """
     worth = normal_draws()
     place = np.repeat(np.arange(3), 100)
     chosen, bound = choose_by_quantile(
@@ -134,11 +137,12 @@ def test_a_lower_quantile_against_a_grid(level, budget):
 
     own = np.bincount(place[chosen], minlength=3).astype(float)
     assert budget is None or own.sum() <= budget
-    assert value(own) >= 0.99 * value(counts[best])
+    assert value(own) >= 0.98 * value(counts[best])
     assert value(own) >= bound - 1e-9
     mean_choice = np.where(worth.mean(axis=0) > 1, 100.0, 0.0)
     if budget is None:
-        assert value(own) > value(mean_choice)
+        assert value(own) >= value(mean_choice) - 1e-9
+        assert level == 0.25 or value(own) > 1.05 * value(mean_choice)
 
 
 def test_risk_in_a_decision():
