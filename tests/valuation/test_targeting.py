@@ -158,7 +158,9 @@ def test_risk_in_a_decision():
     median = clv.target(added, cost=1.0, risk="q50")
     assert float(median["contacted"].sum()) == float(neutral["contacted"].sum())
     # Where every set may lose, nobody is contacted.
-    poor = clv.target(made(normal_draws() - 1.8, np.repeat(np.arange(3), 100)), cost=1.0, risk="q05")
+    poor = clv.target(
+        made(normal_draws() - 1.8, np.repeat(np.arange(3), 100), spend=500.0), cost=1.0, risk="q05"
+    )
     assert poor.attrs["contacted"] == 0
     assert float(poor["net_gain_total"].mean()) == 0.0
 
@@ -275,7 +277,7 @@ def test_the_gain_curve():
     np.testing.assert_allclose(
         curve["net_gain"].to_numpy()[0, :, 1:], np.cumsum(gain[:, order], axis=1), rtol=1e-9
     )
-    best = curve["net_gain"].mean(("chain", "draw"))
+    best = curve["net_gain"].mean(("chain", "draw")).to_numpy()
     assert float(best.max()) == pytest.approx(float(decision["net_gain_total"].mean()))
     assert int(curve["contacts"][int(best.argmax())]) == decision.attrs["contacted"]
     random = gain_curve(decision, by="random", points=60)["net_gain"].mean(("chain", "draw")).to_numpy()
