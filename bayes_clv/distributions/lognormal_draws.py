@@ -6,7 +6,7 @@ at any point; the normal density times the exponential of a plane is a normal de
 known. So choose the factor with probability in proportion to these masses, draw from the moved normal, and accept with
 the ratio of the factor to its plane: accepted pairs, with the factor they came by, are exact draws of (alive, lambda,
 mu). Touched at its peak the plane is best, and the share accepted is the width of the posterior by that of the
-population: all to a half for few purchases, one in 40 for x = 1,000 at s1 = 1.
+population: all to a half for few purchases, one in 75 for x = 1,000 at s1 = 1.16.
 
 No iteration has to converge: a peak found badly costs draws, not exactness. Rejected: nodes of the quadrature with a
 Metropolis step (an approximation whose error must be measured, and dearer), slice sampling (draws depend on one

@@ -65,7 +65,9 @@ def log_integral(
     top = log_l - 0.5 * (z * z + w * w)
     if not math.isfinite(top):
         return math.nan
-    h, k = steps(x, s1, s2, rho, r)
+    bought = math.exp(min(m1 + s1 * z, LARGEST_LOG)) * T
+    left = math.exp(min(m2 + s2 * (rho * z + r * w), LARGEST_LOG)) * (other if branch == ALIVE else T)
+    h, k = steps(x, s1, s2, rho, r, bought, left)
     exposure = other if branch == ALIVE else T
     # Integral of e^(-(delta + mu) u): at most this, and at most 1 / mu.
     longest = 0.0
@@ -200,7 +202,9 @@ def log_count_integral(
     if t == 0:
         return -math.inf
     rho, r = -math.cos(math.pi * concordance), math.sin(math.pi * concordance)
-    h, k = steps(x + n, s1, s2, rho, r)
+    z, w, _, _, _ = peak(ALIVE, x, T, T, 0.0, m1, s1, m2, s2, rho, r)
+    left = math.exp(min(m2 + s2 * (rho * z + r * w), LARGEST_LOG)) * T
+    h, k = steps(x + n, s1, s2, rho, r, 0.0, left)
     kappa = k / (s2 * r)
     log_factorial = math.lgamma(n + 1.0)
     # The highest value at the peaks of three shapes near the integrand's: a bound of its own peak from below.

@@ -57,13 +57,19 @@ def frequency_needed(powers: float, strip: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def steps(x: float, s1: float, s2: float, rho: float, r: float) -> tuple[float, float]:
-    """Return the lattice's steps in eta and zeta; r = sqrt(1 - rho^2)."""
+def steps(
+    x: float, s1: float, s2: float, rho: float, r: float, bought: float, left: float
+) -> tuple[float, float]:
+    """Return the lattice's steps in eta and zeta; r = sqrt(1 - rho^2).
+
+    ``bought`` and ``left`` are lambda T and mu T at the peak: far from the population they, and not x, say how sharp
+    exp(-lambda T) and exp(-mu T) are.
+    """
     # Along eta the factors of zeta are seen through the correlation, where that stretches them.
     pull = abs(rho) * s2 / s1
     strip = 1.0 / max(1.0, pull)
-    first = frequency_needed(x + 1.0 / (s1 * s1) + max(1.0, pull * pull), strip)
-    second = frequency_needed(1.0 + 1.0 / (r * s2 * r * s2), 1.0)
+    first = frequency_needed(max(x, bought) + 1.0 / (s1 * s1) + max(1.0, pull * pull), strip)
+    second = frequency_needed(max(1.0, left) + 1.0 / (r * s2 * r * s2), 1.0)
     return 2 * math.pi / first, 2 * math.pi / second
 
 
@@ -238,7 +244,9 @@ def moments(
     peak_z, peak_w = z, w
     if not math.isfinite(top):
         return nothing
-    h, k = steps(x, s1, s2, rho, r)
+    bought = math.exp(min(m1 + s1 * peak_z, LARGEST_LOG)) * T
+    left = math.exp(min(m2 + s2 * (rho * peak_z + r * peak_w), LARGEST_LOG)) * T
+    h, k = steps(x, s1, s2, rho, r, bought, left)
     middle = _bound_peak(x, t_x, m1, s1)
     at_middle = x * middle - math.exp(min(middle, LARGEST_LOG)) * t_x - 0.5 * ((middle - m1) / s1) ** 2
     excess = at_middle - top + CUT
@@ -256,7 +264,7 @@ def moments(
     extent = math.ceil((abs(middle - m1) / s1 + reach) * s2 * abs(rho) / k + reach / kappa) + 2
     by_logs = at_middle - top > SAFE or extent > 8 * NODES
     size = 1 if by_logs else 2 * extent + 1
-    leaving, left, stayed = np.empty(size), np.empty(size), np.empty(size)
+    leaving, gone, stayed = np.empty(size), np.empty(size), np.empty(size)
     low, high = 1, 0
     total = sum_z = sum_w = sum_zz = sum_zw = sum_ww = 0.0
     for direction in (1, -1):
@@ -296,18 +304,18 @@ def moments(
                     low, high = first, first - 1
                 for j in range(first, low):
                     mu = math.exp(min(m2 + j * k, LARGEST_LOG))
-                    leaving[j + extent], left[j + extent] = mu, mu * math.exp(-mu * t_x)
+                    leaving[j + extent], gone[j + extent] = mu, mu * math.exp(-mu * t_x)
                     stayed[j + extent] = math.exp(-mu * T)
                 for j in range(high + 1, last + 1):
                     mu = math.exp(min(m2 + j * k, LARGEST_LOG))
-                    leaving[j + extent], left[j + extent] = mu, mu * math.exp(-mu * t_x)
+                    leaving[j + extent], gone[j + extent] = mu, mu * math.exp(-mu * t_x)
                     stayed[j + extent] = math.exp(-mu * T)
                 low, high = min(low, first), max(high, last)
                 density = math.exp(base - 0.5 * w * w)
                 ratio = math.exp(-kappa * w - 0.5 * kappa * kappa)
                 stay = rate * math.exp(-rate * silence)
                 for j in range(first + extent, last + extent + 1):
-                    value = density * (left[j] + stay * stayed[j]) / (rate + leaving[j])
+                    value = density * (gone[j] + stay * stayed[j]) / (rate + leaving[j])
                     density *= ratio
                     ratio *= fall
                     own += value

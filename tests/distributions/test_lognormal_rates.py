@@ -94,7 +94,8 @@ def test_equal_customers_have_the_likelihood_of_one(history):
 
 def test_no_time_is_no_information():
     value, z, w, zz, zw, ww = moments(0.0, 0.0, 0.0, *CDNOW)
-    assert (value, z, w, zz, zw, ww) == pytest.approx((0, 0, 0, 1, 0, 1), abs=1e-10)
+    # Cut at a radius of sqrt(2 CUT): exp(-26) of the mass, and of a second moment 27 times that, 1.4e-10.
+    assert (value, z, w, zz, zw, ww) == pytest.approx((0, 0, 0, 1, 0, 1), abs=2e-10)
 
 
 def test_what_is_no_history_is_nan():
@@ -172,8 +173,8 @@ def test_draws_have_the_distribution_of_the_posterior(history):
         (drawn_w**2, ww),
     ):
         assert abs(sample.mean() - expected) < SIGMAS * sample.std() / math.sqrt(size)
-    # One proposal in 40 or more is taken at x = 1,000, one in two and more without purchases.
-    assert tries.mean() < (60 if history[0] == 1000 else 8)
+    # Taken: the posterior's width by the population's, 1 / (1.16 sqrt(1000)) at x = 1,000, and half of that in mu.
+    assert tries.mean() < (100 if history[0] == 1000 else 8)
     share = float(pareto_abe.probability_alive(*history, 0.029, 1.16, 0.0276, 1.62, 0.53))
     assert abs(alive.mean() - share) < SIGMAS * math.sqrt(share * (1 - share) / size) + 1e-12
 
