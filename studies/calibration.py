@@ -27,7 +27,7 @@ that the ranks of the others stay uniform. The truth is ranked among 100 draws, 
 a band of a twentieth. Of NUTS these are every tenth draw of two chains of 500 after 500 tuning steps: neighbours are
 correlated (``effective``: of the 100 draws, median over simulations of the worst quantity). Laplace makes its 4,000.
 
-Run all with ``uv run python -m studies.calibration`` (hours), or ``--only bg_nbd --methods laplace
+Run all with ``uv run python -m studies.calibration`` (two hours on half a core), or ``--only bg_nbd --methods laplace
 --simulations 100``. Records are kept in out/calibration as they come, and a second call goes on;
 ``--judge`` uses what is there. It writes studies/calibration_results.csv and figures/calibration.png.
 """
