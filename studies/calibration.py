@@ -120,12 +120,13 @@ def design(family: str) -> Design:
 
 def simulated(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
     """Return what the family observes of a base that it simulates at these parameters."""
-    if "log_intervals" in module.OBSERVED:
+    drawn = module.simulate(rng, *fixed.values(), *at)
+    drawn = drawn if isinstance(drawn, tuple) else (drawn,)
+    named = [name for name in module.OBSERVED if name not in fixed]
+    if "log_intervals" in named and len(drawn) < len(named):
         found = regular(fixed["T"].size, *module.simulate_purchase_times(rng, *fixed.values(), *at))
     else:
-        drawn = module.simulate(rng, *fixed.values(), *at)
-        named = [name for name in module.OBSERVED if name not in fixed]
-        found = dict(zip(named, drawn if isinstance(drawn, tuple) else (drawn,), strict=True))
+        found = dict(zip(named, drawn, strict=True))
     return {name: np.asarray((found | fixed)[name], dtype=float) for name in module.OBSERVED}
 
 

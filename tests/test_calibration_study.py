@@ -28,7 +28,8 @@ def test_ranks_of_the_truth_are_uniform(family, tmp_path):
     given = found["refused"] == 0
     assert given.sum() >= QUICK - 1
     for name in find_family(family).QUANTITIES:
-        assert calibration.chance(found[name][given]) > ALARM, name
+        if name in found:  # k is fixed
+            assert calibration.chance(found[name][given]) > ALARM, name
 
 
 def test_a_biased_sampler_is_caught(tmp_path, monkeypatch):

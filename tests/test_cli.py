@@ -246,7 +246,7 @@ def test_the_folder_one_is_in_is_not_replaced(tmp_path, monkeypatch):
 def test_a_family_that_forecasts_no_purchases(tmp_path, name):
     orders = write(tmp_path / "orders.csv")
     message = refusal(orders, "--family", name, out=tmp_path / "out", watched=tmp_path)
-    assert re.search(rf"--family '{name}'.*Use one of bg_nbd, mbg_nbd, nbd", message)
+    assert re.search(rf"--family '{name}'.*Use one of bg_nbd, mbg_nbd, .*nbd", message)
 
 
 # The posteriors of an earlier run.

@@ -233,7 +233,7 @@ def _blocks(last: float, width: float) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(points), np.concatenate(weights)
 
 
-def _long(phases: float, c: float, z: float, tau: float, a: float, big_b: float, *, purchases: bool) -> float:
+def _long(phases: float, c: float, z: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return expected purchases or survival of one customer, by blocks of purchases."""
     # Beyond it the chance of so many phases is below 1e-18: of the Gamma, and of a Poisson about it.
     most = tau * special.gammainccinv(c + phases, 1e-18)
@@ -257,7 +257,8 @@ def _average(phases: Array, c: Array, z: Array, tau: Array, a: Array, big_b: Arr
         rows = [np.broadcast_to(each, found.shape).ravel()[long] for each in (phases, c, z, tau, a, big_b)]
         flat = found.ravel()
         flat[long] = [
-            _long(*(float(each) for each in row), purchases=purchases) for row in zip(*rows, strict=True)
+            _long(n, shape, silence, time, first, second, purchases)
+            for n, shape, silence, time, first, second in np.transpose(rows).tolist()
         ]
         found = flat.reshape(found.shape)
     return found

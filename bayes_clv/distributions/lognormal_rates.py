@@ -48,6 +48,8 @@ SAFE = 300.0
 LARGEST_LOG = 690.0
 # Rates seven standard deviations out are then e^700, and no double holds them.
 LARGEST_SD = 100.0
+# Of the sum over nodes, in units of the peak: below it no node is near, and 1 / sum may overflow.
+NEAR = 1e-250
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -329,7 +331,7 @@ def moments(
             sum_zw += z * own_w
             sum_ww += own_ww
             i += direction
-    if not (total > 0 and math.isfinite(total)):
+    if not (total > NEAR and math.isfinite(total)):
         # A history that this population all but excludes, thousands of standard deviations out: no node is near.
         return top, peak_z, peak_w, peak_z * peak_z, peak_z * peak_w, peak_w * peak_w
     log_mean = top + math.log(total * h * kappa / (2 * math.pi * s1))

@@ -267,7 +267,7 @@ def probability_alive(*history: ArrayLike, **params: ArrayLike) -> Array:
     Examples
     --------
     >>> round(float(probability_alive(26, 30.86, 31, 0.029, 1.16, 0.0276, 1.62, 0.53)), 3)
-    0.998
+    0.997
     """
     x, t_x, T, logs = _split(*history, **params)
     alive = np.exp(log_alive(x, T, T, *logs) - log_mean_likelihood(x, t_x, T, *logs))

@@ -44,7 +44,7 @@ def dense(history, params):
     x, t_x, T, log_intervals = history
     shape, rate, r, alpha, s, beta = params.values()
     # After purchases lambda is known to 1 / sqrt(k x) of itself, before any its Gamma has a long tail to the left.
-    low, step = (-45.0, 0.2) if x == 0 else (-16.0, 0.06)
+    low, step = (-45.0, 0.2) if x == 0 else (-30.0, 0.06)
     u = np.arange(-10, 4.7, 0.25)[:, None, None]
     v = np.arange(low, 5.5, step)[None, :, None] + np.log(r / alpha)
     w = np.arange(-36, 5.5, 0.3)[None, None, :] + np.log(s / beta)

@@ -212,7 +212,7 @@ def test_a_high_pareto_k_names_nuts():
         ({"draws": 0}, "draws=0 must be at least 1"),
         ({"priors": "weak"}, "priors='weak' is not known"),
         ({"priors": {"lambda": clv.Prior("Beta", alpha=1, beta=1)}}, "no population quantity 'lambda'"),
-        ({"priors": {"r": 1.0}}, "Write it as Prior"),
+        ({"priors": {"r": "wide"}}, "Write it as Prior"),
         ({"priors": {"r": clv.Prior("NoSuch", mu=1)}}, "PyMC has no distribution 'NoSuch'"),
         ({"priors": {"r": clv.Prior("LogNormal", middle=1)}}, "cannot be built"),
         ({"priors": "flat", "include": ("prior",)}, "flat prior cannot be drawn from"),
