@@ -334,6 +334,8 @@ def moments(
     if not (total > NEAR and math.isfinite(total)):
         # A history that this population all but excludes, thousands of standard deviations out: no node is near.
         return top, peak_z, peak_w, peak_z * peak_z, peak_z * peak_w, peak_w * peak_w
+    # At least NEAR already: said once more, because a compiler may divide before it branches.
+    total = max(total, NEAR)
     log_mean = top + math.log(total * h * kappa / (2 * math.pi * s1))
     per = 1.0 / total
     return log_mean, sum_z * per, sum_w * per, sum_zz * per, sum_zw * per, sum_ww * per
