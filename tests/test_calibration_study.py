@@ -9,7 +9,7 @@ from studies import calibration
 
 QUICK = 10
 # PyTensor simplifies their graphs for 10 s.
-LONG = ("bg_bb", "beta_discrete_weibull")
+LONG = ("bg_bb", "beta_discrete_weibull", "pareto_ggg")
 # With 10 families of 4 quantities, one false alarm in 250 runs of the whole test.
 ALARM = 1e-4
 
