@@ -38,7 +38,7 @@ def customers_of(kind: str) -> xr.Dataset:
     if kind == "contracts":
         survivors = pd.read_csv(REFERENCE / "renewals.csv", comment="#")["high_end"]
         return clv.contracts_from_survivors(survivors[:8].to_numpy())
-    return clv.summarize(clv.load_cdnow(), until="1997-09-30", log_spend=True)
+    return clv.summarize(clv.load_cdnow(), until="1997-09-30", log_spend=True, regularity=True)
 
 
 def prior_of(name: str, customers: xr.Dataset) -> xr.DataTree:
