@@ -5,8 +5,8 @@ Question
     over the holdout, and with the longest silence ("silent for N days", N set by the length): in which is the share
     highest that indeed buys nothing?
 Pass rule
-    None: it was written after a first look at these numbers, and reports. Alarms "beat" silence if their share is higher by two binomial standard errors at every
-    length; the study prints whether they do.
+    None: it was written after a first look at these numbers, and reports. Alarms "beat" silence if their share is
+    higher by two binomial standard errors at every length; the study prints whether they do.
 
 MBG/NBD and Pareto/NBD, fitted by laplace on 39 weeks. Run with ``uv run python -m studies.alarms`` (half a minute); it
 writes figures/alarms.png.
