@@ -16,7 +16,8 @@ Pass rule, stated before the run
 
 The loop and the seeds are simuk's; posterior draws come from this package's own methods, on a model that is compiled
 once, with the data of each simulation put in, reduced to distinct rows as ``fit`` does. A base has 500 customers
-on a fixed design (ages, or numbers of occasions), enough for posteriors so narrow that a bias of 5 % shows.
+(of the slowest two families 200) on a fixed design (ages, or numbers of occasions), enough for posteriors so narrow
+that a bias of 5 % shows.
 Priors are the defaults on a fixed scale, since a scale taken from the simulated data would be no prior.
 
 Every simulation counts: also laplace with a Pareto k above the threshold and NUTS with a divergence (``flagged``).
@@ -26,6 +27,7 @@ the data and the draws, hardly on the truth, so that the ranks of either kind ar
 that the ranks of the others stay uniform. The truth is ranked among 100 draws, a hundredth of a unit being fine beside
 a band of a twentieth. Of NUTS these are every tenth draw of two chains of 500 after 500 tuning steps: neighbours are
 correlated (``effective``: of the 100 draws, median over simulations of the worst quantity). Laplace makes its 4,000.
+``Effort`` has what the slowest two make do with.
 
 Run all with ``uv run python -m studies.calibration`` (two hours on half a core), or ``--only bg_nbd --methods laplace
 --simulations 100``. Records are kept in out/calibration as they come, and a second call goes on;
@@ -57,16 +59,13 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "out" / "calibration"
 RESULTS = ROOT / "studies" / "calibration_results.csv"
 METHODS = ("laplace", "nuts")
-CUSTOMERS = 500
 SIMULATIONS = 500
-# An evaluation of Pareto/NBD's likelihood is a quadrature of every distinct history: 5 s a simulation instead of 0.5 s.
+# An evaluation of their likelihoods is a quadrature of every distinct history: 5 s a simulation instead of 0.5 s.
 SLOW = {"pareto_nbd": 200, "pareto_abe": 200, "pareto_ggg": 200}
 # A whole quantity is chosen once for a base and not sampled: calibration is at this one.
 PRIORS: dict[str, dict[str, Prior | float]] = {"bg_cnbd_k": {"k": 3}, "mbg_cnbd_k": {"k": 3}}
-# Posterior draws that the truth is ranked among; of NUTS one in THIN is kept.
-RANKED, CHAINS, TUNE, THIN = 100, 2, 500, 10
-# As many as ``fit`` makes by default.
-LAPLACE_DRAWS = 4000
+# Posterior draws that the truth is ranked among.
+RANKED = 100
 BATCH = 50
 # Simulations below which flagged or unflagged ones are not judged by themselves.
 ENOUGH = 20
@@ -79,6 +78,25 @@ SCALE = {
     "population_dropout_rate": 1 / 52,
     "population_spend": 30.0,
 }
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How large a base is, and how long a fit of it: of NUTS one draw in ``thin`` is kept; laplace makes ``laplace``.
+
+    The default is that of ``fit`` for laplace.
+    """
+
+    customers: int = 500
+    chains: int = 2
+    tune: int = 500
+    thin: int = 10
+    laplace: int = 4000
+
+
+# A double integral of every history: 10 to 20 us a customer and evaluation, where Pareto/NBD's has 3.
+SMALL = Effort(customers=200, chains=1, tune=300, thin=4, laplace=1000)
+EFFORT = {"pareto_abe": SMALL, "pareto_ggg": SMALL}
 
 # Posterior draws (RANKED) of every name, what the method says of itself.
 type Draws = dict[str, np.ndarray]
@@ -97,16 +115,19 @@ class Design:
         In place of the defaults; a number fixes a quantity, which then has no rank.
     simulations : int
         How many the full study makes.
+    effort : Effort
     """
 
     columns: Columns
     priors: dict[str, Prior | float] = field(default_factory=dict)
     simulations: int = SIMULATIONS
+    effort: Effort = field(default_factory=Effort)
 
 
 def design(family: str) -> Design:
     """Return the design of a family: that of its kind, unless it has its own."""
-    place = (np.arange(CUSTOMERS) + 0.5) / CUSTOMERS
+    effort = EFFORT.get(family, Effort())
+    place = (np.arange(effort.customers) + 0.5) / effort.customers
     columns = {
         # Cohorts of every fourth week: customers without a repeat purchase share rows, as they do in data.
         "purchases": {"T": 26 + 4 * np.floor(14 * place)},
@@ -115,7 +136,7 @@ def design(family: str) -> Design:
         "opportunities": {"opportunities": 4 + 4 * np.floor(3 * place)},
         "contracts": {"periods": np.ceil(4 + 8 * place)},
     }[find_family(family).KIND]
-    return Design(columns, PRIORS.get(family, {}), SLOW.get(family, SIMULATIONS))
+    return Design(columns, PRIORS.get(family, {}), SLOW.get(family, SIMULATIONS), effort)
 
 
 def simulated(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
@@ -178,7 +199,7 @@ def rows_of_terms(module: ModuleType, base: Columns) -> Columns:
     return found
 
 
-def laplace_sampler(model: Any, names: list[str]) -> Sampler:
+def laplace_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
     """Return ``fit``'s laplace on the model compiled once."""
     from bayes_clv.inference.methods import compiled, laplace_draws
 
@@ -187,19 +208,19 @@ def laplace_sampler(model: Any, names: list[str]) -> Sampler:
     def draw(data: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
         for name, value in data.items():
             model[name].set_value(value)
-        posterior, _, report = laplace_draws(ready, draws=LAPLACE_DRAWS, chains=1, seed=seed)
+        posterior, _, report = laplace_draws(ready, draws=effort.laplace, chains=1, seed=seed)
         # They are in random order, so that any of them will do.
         kept = {name: posterior[name].to_numpy().ravel()[:RANKED] for name in names}
         return kept, {
             "flagged": report["pareto_k"] > report["pareto_k_threshold"],
             "pareto_k": report["pareto_k"],
-            "effective": min(report["effective_draws"] * RANKED / LAPLACE_DRAWS, RANKED),
+            "effective": min(report["effective_draws"] * RANKED / effort.laplace, RANKED),
         }
 
     return draw
 
 
-def nuts_sampler(model: Any, names: list[str]) -> Sampler:
+def nuts_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
     """Return ``fit``'s NUTS on the model compiled once."""
     import nutpie
     from arviz_stats.base import array_stats
@@ -213,9 +234,9 @@ def nuts_sampler(model: Any, names: list[str]) -> Sampler:
     def draw(data: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
         trace = nutpie.sample(
             ready.with_data(**data),
-            draws=RANKED // CHAINS * THIN,
-            tune=TUNE,
-            chains=CHAINS,
+            draws=RANKED // effort.chains * effort.thin,
+            tune=effort.tune,
+            chains=effort.chains,
             cores=1,
             seed=seed,
             save_warmup=False,
@@ -223,7 +244,7 @@ def nuts_sampler(model: Any, names: list[str]) -> Sampler:
             adaptation="low_rank",
         )
         posterior = trace["posterior"]
-        kept = {name: posterior[name].to_numpy()[:, ::THIN] for name in names}
+        kept = {name: posterior[name].to_numpy()[:, :: effort.thin] for name in names}
         effective = min(float(array_stats.ess(value, chain_axis=0, draw_axis=1)) for value in kept.values())
         stats = trace["sample_stats"]
         return {name: value.ravel() for name, value in kept.items()}, {
@@ -238,8 +259,13 @@ def nuts_sampler(model: Any, names: list[str]) -> Sampler:
 @cache
 def prepared(family: str, method: str) -> tuple[Any, list[str], Sampler]:
     """Return the model, the names of what is ranked, and the compiled method."""
-    model, names = build(family, design(family))
-    return model, names, {"laplace": laplace_sampler, "nuts": nuts_sampler}[method](model, names)
+    given = design(family)
+    model, names = build(family, given)
+    return (
+        model,
+        names,
+        {"laplace": laplace_sampler, "nuts": nuts_sampler}[method](model, names, given.effort),
+    )
 
 
 # The loop ------------------------------------------------------------------------------------------------

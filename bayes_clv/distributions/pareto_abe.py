@@ -34,7 +34,9 @@ buys faster also leaves at the higher rate. It is 1/2 for independence, and for 
 (Sheppard 1899). A Beta(2, 2) on it is nearly a uniform distribution of rho, whose density in c is (pi / 2) sin(pi c).
 
 Default priors: both medians LogNormal about the data's scale (the crude purchase rate; one over the mean age) with 1.5
-on the log scale, both s LogNormal(0, 0.6), which says 0.37 to 2.7 in 90 %.
+on the log scale; the s of leaving LogNormal(0, 0.6), which says 0.37 to 2.7 in 90 %, that of buying LogNormal(0, 0.4),
+0.52 to 1.9. The mean rate is the median times exp(s^2 / 2): with 0.6 there too, 3 % of the prior is a mean of more than
+one purchase a day (studies/priors.py).
 
 Unlike the Gamma families it has a finite mean of everything without discount: all moments of a lognormal exist.
 """
@@ -90,7 +92,7 @@ MEANINGS = {
 
 QUANTITIES = {
     "population_purchase_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
-    "log_rate_sd": Quantity(Prior("LogNormal", mu=0, sigma=0.6)),
+    "log_rate_sd": Quantity(Prior("LogNormal", mu=0, sigma=0.4)),
     "population_dropout_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
     "log_dropout_sd": Quantity(Prior("LogNormal", mu=0, sigma=0.6)),
     "concordance": Quantity(Prior("Beta", alpha=2, beta=2), upper=1.0),
