@@ -140,9 +140,9 @@ def _effect_variables(effects: Effects, priors: Mapping[str, Prior]) -> dict[str
     for effect in effects.each:
         if effect.encodings:
             name = effect.coefficient
-            found[name] = _prior_variable(name, priors[name], dims=effect.dimension)
+            found[name] = prior_variable(name, priors[name], dims=effect.dimension)
         for column in effect.groups:
-            sd = _prior_variable(effect.sd(column), priors[effect.sd(column)])
+            sd = prior_variable(effect.sd(column), priors[effect.sd(column)])
             dimension = effects.dimension(column)
             z = pm.Normal(f"{effect.offset(column)}_z", dims=dimension)
             found[effect.offset(column)] = pm.Deterministic(effect.offset(column), sd * z, dims=dimension)
@@ -179,7 +179,7 @@ def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
         if np.isinf(quantity.upper):
             return pm.HalfFlat(name, initval=start)
         return pm.Uniform(name, 0.0, quantity.upper)
-    return _prior_variable(name, prior)
+    return prior_variable(name, prior)
 
 
 def _anchored(name: str, prior: Prior, quantity: Quantity, start: float, offsets: list[Any]) -> Any:
@@ -198,7 +198,7 @@ def _anchored(name: str, prior: Prior, quantity: Quantity, start: float, offsets
     value = pm.Deterministic(name, pm.math.invlogit(linked) if bounded else pm.math.exp(linked))
     density = pm.math.log(value) + (pm.math.log1p(-value) if bounded else 0.0)
     if prior.distribution != "Flat":
-        density = density + pm.logp(_unnamed(name, prior), value)
+        density = density + pm.logp(unnamed(name, prior), value)
     pm.Potential(f"{name}_prior", density)
     return value
 
@@ -225,12 +225,12 @@ def _straightened(
     value = pm.Deterministic(name, quantity)
     density = log_derivative
     if prior.distribution != "Flat":
-        density = density + pm.logp(_unnamed(name, prior), value)
+        density = density + pm.logp(unnamed(name, prior), value)
     pm.Potential(f"{name}_prior", density)
     return value
 
 
-def _prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
+def prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
     """Return a variable, or a vector of independent ones, with this prior; one that cannot be built is refused."""
     distribution, arguments = _checked(name, prior)
     try:
@@ -239,7 +239,7 @@ def _prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
         raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
 
 
-def _unnamed(name: str, prior: Prior) -> Any:
+def unnamed(name: str, prior: Prior) -> Any:
     """Return the prior as a distribution, to take a density of."""
     distribution, arguments = _checked(name, prior)
     try:
@@ -274,7 +274,7 @@ def log_prior(priors: Mapping[str, Prior], posterior: xr.Dataset) -> xr.Dataset:
         drawn = posterior[name]
         density = np.zeros(drawn.shape)
         if prior.distribution != "Flat":
-            density = pm.logp(_unnamed(name, prior), drawn.to_numpy()).eval()
+            density = pm.logp(unnamed(name, prior), drawn.to_numpy()).eval()
         found[name] = (drawn.dims, np.asarray(density, dtype=float))
     return xr.Dataset(found, posterior.coords).drop_attrs()
 

@@ -293,14 +293,14 @@ def _graph(
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayes_clv.inference.models import _prior_variable
+    from bayes_clv.inference.models import prior_variable
 
     known = _arrays(cells)
     names = []
     with pm.Model(coords={SEGMENT: cells[SEGMENT].to_numpy().tolist()}) as model:
         for part in parts:
             word = _name(part)
-            values = {name: _prior_variable(name, priors[name]) for name in part}
+            values = {name: prior_variable(name, priors[name]) for name in part}
             names += list(values)
             offsets = {}
             if f"{word}_control_sd" in part:
@@ -416,7 +416,7 @@ def _log_prior(names: list[str], priors: Mapping[str, Prior]) -> Callable[[np.nd
     import pytensor
     import pytensor.tensor as pt
 
-    from bayes_clv.inference.models import _unnamed
+    from bayes_clv.inference.models import unnamed
 
     x = pt.dmatrix("x")
     total: Any = 0.0
@@ -428,7 +428,7 @@ def _log_prior(names: list[str], priors: Mapping[str, Prior]) -> Callable[[np.nd
             value, jacobian = pt.sigmoid(line), pt.log(pt.sigmoid(line)) + pt.log(pt.sigmoid(-line))
         else:
             value, jacobian = pt.exp(line), line
-        total = total + pm.logp(_unnamed(name, priors[name]), value) + jacobian
+        total = total + pm.logp(unnamed(name, priors[name]), value) + jacobian
     # Interpreted: it is called some hundred times on long vectors, and compiling takes seconds.
     compiled: Callable[[np.ndarray], np.ndarray] = pytensor.function([x], total, mode="FAST_COMPILE")
     return compiled
