@@ -40,7 +40,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -96,7 +96,7 @@ class Effort:
 
 # A double integral of every history: 10 to 20 us a customer and evaluation, where Pareto/NBD's has 3.
 SMALL = Effort(customers=200, chains=1, tune=300, thin=4, laplace=1000)
-EFFORT = {"pareto_abe": SMALL, "pareto_ggg": SMALL}
+EFFORT = {"pareto_abe": SMALL, "pareto_ggg": replace(SMALL, laplace=400)}
 
 # Posterior draws (RANKED) of every name, what the method says of itself.
 type Draws = dict[str, np.ndarray]
