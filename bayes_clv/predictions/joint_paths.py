@@ -15,8 +15,18 @@ continuous
     (1 + d / s0)^-k (1 + d / b0)^-(a + 1), where s0 = scale - silence and b0 = b - silence; then the rate is
     Gamma(k, rate s0 + d) and the dropout rate Gamma(a + 1, rate b0 + d).
 
-Rejected: the engine's way, rates integrated out. It is no slower to draw them where most futures end at the first
-comparison, and a rate drawn afterwards, given the path, would depend on the horizon.
+**The first wait comes before the rate.** With the rate integrated out, the wait w of one who is alive is Lomax,
+P(w > t) = (s / (s + t))^k, s the rate's scale; given w the rate is Gamma(k + 1, rate s + w). So the uniform number that
+decides who is alive says by one comparison whether there is a purchase within the horizon, as in ``engine``, and where
+there is none and no rate is asked for, none is drawn. The pair does not depend on the horizon. With phases the rate
+comes first.
+
+**So do the first tosses before the dropout.** Whether a customer leaves after each of its next TOSSES purchases is a
+Pólya urn of a and B, and given those tosses the dropout is a Beta again. Few futures have more purchases, and the two
+Gammas of the Beta are spared. The tosses have a stream of their own, and are made where the dropout is asked for too.
+
+Rejected: drawing the whole path with the rate integrated out and the rate given the path, which then depends on the
+horizon.
 """
 
 import math
@@ -31,6 +41,11 @@ from bayes_clv.predictions.streams import GOLDEN, LIFETIME, MONEY, mix, standard
 RATE = np.uint64(0xA24BAED4963EE407)
 DROPOUT = np.uint64(0x9FB21C651E98DF25)
 LEFT = np.uint64(0xE7037ED1A0B428DB)
+
+SHARE = np.uint64(0x8EBC6AF09C88C6E3)
+# Tosses after purchases that are made before the dropout itself is drawn.
+TOSSES = 8
+BELOW_ONE = 1.0 - 2.0**-53
 
 # How the kernel is told the law (``distributions.lifetimes``).
 AFTER_PURCHASE, CONTINUOUS, AFTER_KTH_PHASE, INDIVIDUAL = 0, 1, 2, 3
@@ -53,6 +68,19 @@ def _beta(a, b, state, increment):  # type: ignore[no-untyped-def]
         return first / (first + second)
     # Shapes so small that both round to 0: what is left of the Beta are its ends.
     return 1.0 if unit(mix(state + increment)) * (a + b) < a else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _dropout(here, a, b, tosses, increment):  # type: ignore[no-untyped-def]
+    """Return a customer's dropout: given the first TOSSES tosses of its future where it is here, else given one."""
+    share = mix(tosses ^ SHARE)
+    if not here:
+        return _beta(a + 1.0, b - 1.0, share, increment)
+    for j in range(TOSSES):
+        tosses += increment
+        if unit(mix(tosses)) * (a + b + j) < a:
+            return _beta(a + 1.0, b + j, share, increment)
+    return _beta(a, b + TOSSES, share, increment)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -123,10 +151,10 @@ def draw_joint(  # type: ignore[no-untyped-def]
     out_spend,
     out_value,
 ):
-    """Write what is asked for, each (customer, draw); what is not has a length of 0. Futures must hold zeros.
+    """Write what is asked for, each (customer, draw); what is not has a length of 0.
 
     ``row`` (customer) indexes the states (row, draw) and ``silence`` (row), the time since the last purchase; those of
-    spend are (customer, draw), ``occasion`` perhaps of one row. ``phases`` and ``z`` are read by the law of k phases
+    spend (customer, draw), ``occasion`` perhaps of one row. ``phases`` and ``z`` are read by the law of k phases
     alone. An individual state is drawn already: first wait, wait shape, wait rate and lifetime in place of ``alive``,
     ``shape``, ``scale`` and ``a``.
     """
@@ -135,104 +163,126 @@ def draw_joint(  # type: ignore[no-untyped-def]
     want_spend, want_value = out_spend.shape[0] > 0, out_value.shape[0] > 0
     paid = want_spend or want_value
     future = paid or out_purchases.shape[0] > 0
+    # P(u below) = P(alive and a first purchase within the horizon); of k phases, P(alive).
+    threshold = np.zeros(shape.shape[1])
+    prepared = -1
     for i in range(row.size):
         c = row[i]
+        if future and c != prepared and law != INDIVIDUAL:
+            for s in range(shape.shape[1]):
+                if law == AFTER_KTH_PHASE:
+                    threshold[s] = alive[c, s]
+                else:
+                    growth = math.log1p(horizon / scale[c, s])
+                    threshold[s] = -alive[c, s] * math.expm1(-shape[c, s] * growth)
+            prepared = c
         o = i if occasion.shape[0] > 1 else 0
         increment = keys[i, 1]
         for s in range(shape.shape[1]):
             start = mix(keys[i, 0] + np.uint64(s) * GOLDEN)
-            purse = mix(start ^ MONEY)
+            purse = start
             level = 0.0
             if want_level:
+                purse = mix(start ^ MONEY)
                 level, purse = _level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
                 mean = math.exp(0.5 * occasion[o, s] ** 2) if lognormal else occasion[o, s]
                 out_level[i, s] = level * mean
-            leaving = -1.0
+            state = start
             wait_shape = 1.0
+            left = 0.0
+            speed = 0.0
+            position = math.inf
             if law == INDIVIDUAL:
                 here = a[c, s] > 0.0
                 wait_shape = shape[c, s]
                 speed = scale[c, s]
-                purchase_rate = speed / wait_shape
                 position = alive[c, s]
-                state = start
+                buys = future and position <= min(horizon, a[c, s])
             else:
                 u = unit(start)
                 here = u < alive[c, s]
-                needed = want_rate or (future and here)
-                left = 0.0
-                if not here and law == CONTINUOUS and (want_rate or want_leaving):
-                    left = _left_after(
-                        shape[c, s],
-                        a[c, s] + 1.0,
-                        scale[c, s] - silence[c],
-                        b[c, s] - silence[c],
-                        silence[c],
-                        mix(start ^ LEFT),
-                        increment,
-                    )
-                passed = 0
+                buys = u < threshold[s]
                 if law == AFTER_KTH_PHASE:
                     wait_shape = phases[c, s]
-                    if needed and here:
-                        passed = _passed(u / alive[c, s], int(wait_shape), shape[c, s], z[c, s])
-                speed = purchase_rate = 0.0
-                if needed:
-                    speed, _ = standard_gamma(shape[c, s] + passed, mix(start ^ RATE), increment)
-                    speed /= scale[c, s] if here else scale[c, s] - silence[c] + left
-                    purchase_rate = speed / wait_shape
-                position = math.inf
-                state = start
-                if future and here:
-                    if wait_shape - passed == 1.0:
-                        state += increment
-                        position = -math.log(unit(mix(state))) / speed
+                if not here:
+                    if law == CONTINUOUS and (want_rate or want_leaving):
+                        left = _left_after(
+                            shape[c, s],
+                            a[c, s] + 1.0,
+                            scale[c, s] - silence[c],
+                            b[c, s] - silence[c],
+                            silence[c],
+                            mix(start ^ LEFT),
+                            increment,
+                        )
+                    if want_rate:
+                        speed, _ = standard_gamma(shape[c, s], mix(start ^ RATE), increment)
+                        speed /= scale[c, s] - silence[c] + left
+                elif want_rate or buys:
+                    v = min(u / alive[c, s], BELOW_ONE)
+                    if law == AFTER_KTH_PHASE:
+                        passed = _passed(v, int(wait_shape), shape[c, s], z[c, s])
+                        speed, _ = standard_gamma(shape[c, s] + passed, mix(start ^ RATE), increment)
+                        speed /= scale[c, s]
+                        if future:
+                            wait, state = standard_gamma(wait_shape - passed, state, increment)
+                            position = wait / speed
+                            buys = position <= horizon
                     else:
-                        wait, state = standard_gamma(wait_shape - passed, state, increment)
-                        position = wait / speed
-                if want_leaving or (position <= horizon and law != INDIVIDUAL):
-                    if law == CONTINUOUS:
-                        one_more = 0.0 if here else 1.0
-                        since = 0.0 if here else left - silence[c]
-                        leaving, _ = standard_gamma(a[c, s] + one_more, mix(start ^ DROPOUT), increment)
-                        leaving /= b[c, s] + since
-                    elif here:
-                        leaving = _beta(a[c, s], b[c, s], mix(start ^ DROPOUT), increment)
-                    else:
-                        leaving = _beta(a[c, s] + 1.0, b[c, s] - 1.0, mix(start ^ DROPOUT), increment)
+                        growth = -math.log(1.0 - v) / shape[c, s]
+                        # The faster function where it loses no more than two digits.
+                        position = math.expm1(growth) if growth < 0.01 else math.exp(growth) - 1.0
+                        position *= scale[c, s]
+                        speed, _ = standard_gamma(shape[c, s] + 1.0, mix(start ^ RATE), increment)
+                        speed /= scale[c, s] + position
+            leaving = 0.0
+            tosses = share = start
+            if want_leaving or buys:
+                tosses = mix(start ^ DROPOUT)
+                share = mix(tosses ^ SHARE)
+            if law == CONTINUOUS and (want_leaving or buys):
+                one_more, since = (0.0, 0.0) if here else (1.0, left - silence[c])
+                leaving, _ = standard_gamma(a[c, s] + one_more, tosses, increment)
+                leaving /= b[c, s] + since
+            elif want_leaving and law != INDIVIDUAL:
+                leaving = _dropout(here, a[c, s], b[c, s], tosses, increment)
             if out_alive.shape[0] > 0:
                 out_alive[i, s] = 1.0 if here else 0.0
             if want_rate:
-                out_rate[i, s] = purchase_rate
+                out_rate[i, s] = speed / wait_shape
             if want_leaving:
                 out_leaving[i, s] = leaving
-            if not (future and here) or position > horizon:
-                continue
             last = horizon
             if law == INDIVIDUAL:
                 last = min(horizon, a[c, s])
-            elif law == CONTINUOUS:
+            elif law == CONTINUOUS and buys:
                 last = min(horizon, -math.log(unit(mix(start ^ LIFETIME))) / leaving)
-            if position > last:
-                continue
-            tossed = law in (AFTER_PURCHASE, AFTER_KTH_PHASE)
-            if paid and not want_level:
-                level, purse = _level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
-            n = 0.0
+            n = 0
             spend = 0.0
             value = 0.0
-            while position <= last:
-                n += 1.0
+            tossed = law in (AFTER_PURCHASE, AFTER_KTH_PHASE)
+            if buys and paid and not want_level:
+                purse = mix(start ^ MONEY)
+                level, purse = _level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
+            while buys and position <= last:
                 if paid:
                     amount, purse = _paid(lognormal, occasion[o, s], level, purse, increment)
                     spend += amount
                     if discount != 0.0:
                         amount *= math.exp(-discount * position)
                     value += amount
+                n += 1
                 if tossed:
-                    state += increment
-                    if unit(mix(state)) < leaving:
-                        break
+                    tosses += increment
+                    u = unit(mix(tosses))
+                    if n <= TOSSES:
+                        if u * (a[c, s] + b[c, s] + (n - 1)) < a[c, s]:
+                            break
+                    else:
+                        if n == TOSSES + 1:
+                            leaving = _beta(a[c, s], b[c, s] + TOSSES, share, increment)
+                        if u < leaving:
+                            break
                 if wait_shape == 1.0:
                     state += increment
                     position -= math.log(unit(mix(state))) / speed

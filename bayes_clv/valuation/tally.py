@@ -16,21 +16,29 @@ def add_axis(amount, thresholds, cells, flat):  # type: ignore[no-untyped-def]
     even an interval, odd a threshold itself.
     """
     many, moving = amount.shape[1] > 1, thresholds.shape[1] > 1
-    cuts = thresholds.shape[0]
+    draws = flat.shape[1]
+    places = np.zeros(draws, dtype=np.int32)
+    width = draws if many or moving else 1
     for i in range(flat.shape[0]):
-        place = 0
-        for s in range(flat.shape[1]):
-            if s == 0 or many or moving:
-                each = amount[i, s if many else 0]
-                if np.isnan(each):
-                    return i
-                place = 0
-                for j in range(cuts):
-                    threshold = thresholds[j, s if moving else 0]
-                    if each < threshold:
-                        break
-                    place += 2 if each > threshold else 1
-            flat[i, s] = flat[i, s] * cells + place
+        # Sums of comparisons and no jumps: loops that the compiler turns into vectors.
+        missing = 0
+        for s in range(amount.shape[1]):
+            missing += np.isnan(amount[i, s])
+        if missing > 0:
+            return i
+        places[:width] = 0
+        for j in range(thresholds.shape[0]):
+            if many and moving:
+                for s in range(draws):
+                    places[s] += np.int32(amount[i, s] >= thresholds[j, s]) + np.int32(
+                        amount[i, s] > thresholds[j, s]
+                    )
+            else:
+                for s in range(width):
+                    each, threshold = amount[i, s if many else 0], thresholds[j, s if moving else 0]
+                    places[s] += np.int32(each >= threshold) + np.int32(each > threshold)
+        for s in range(draws):
+            flat[i, s] = flat[i, s] * cells + places[s if width > 1 else 0]
     return -1
 
 
