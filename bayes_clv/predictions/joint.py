@@ -5,36 +5,40 @@ must come from one draw. Here each posterior draw gives each customer one set of
 customer's own rates given its history (*latent*), then one future given those rates (*outcome*). The law is that of
 ``clv.predict``, whose engine integrates the rates out; tests hold the two against each other.
 
-``customer_draws`` is a recipe and computes nothing. ``blocks`` walks over the customers, BLOCK at a time, and gives
-arrays (customer, draw) of the quantities that were asked for; memory does not grow with the customers. A customer's
-future comes from random streams of its id, and its latent numbers from one generator for each BLOCK of customers in the
-order of their keys: neither order nor threads change anything, but other company does, as it changes the shares of a
-base anyway.
+``customer_draws`` is a recipe and computes nothing. ``blocks`` walks over the customers, some at a time, and gives
+arrays (customer, draw) of the quantities that were asked for; memory does not grow with the customers. All random
+numbers of a customer come from streams of its id and of the draw (``joint_paths``): neither order, company, threads nor
+what else is asked for change anything. Customers of one history stand side by side, and share its probabilities.
 
 What is not asked for is not computed: a rule on rates alone simulates no future.
+
+Where the time goes is measured by studies/segments_scale.py. Rejected: latent numbers from one NumPy generator per
+block of customers (the first form), which made whole arrays of everything, took three to thirty times as long, and let
+a customer's numbers depend on the others.
 """
 
 import math
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numba import njit
 
 from bayes_clv.customers import check_customers
 from bayes_clv.distributions.lifetimes import lifetime_of
-from bayes_clv.predictions.engine import _level, _paid, available_threads
-from bayes_clv.predictions.histories import history_names, purchase_history, spend_history
-from bayes_clv.predictions.individual import drawn_state, is_individual
+from bayes_clv.predictions.engine import available_threads, owned
+from bayes_clv.predictions.histories import distinct_histories, history_names, purchase_history, spend_history
+from bayes_clv.predictions.individual import apart, drawn_state, is_individual
+from bayes_clv.predictions.joint_paths import LAWS, draw_joint
 from bayes_clv.predictions.latent import latent_names
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, shared_time_unit
-from bayes_clv.predictions.streams import GOLDEN, MONEY, customer_keys, mix, standard_gamma, unit
+from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, InputError, discount_rate, duration
 
-# Customers a block. Fixed: a block's latent numbers come from one generator.
-BLOCK = 256
+# Customers × draws a block: a megabyte an array. Half as many cost 6 % more, for the calls of NumPy.
+BLOCK = 131_072
 # A probability from this many draws has a standard error of at most 0.5 / sqrt(400) = 2.5 %.
 DRAWS = 400
 SPEND_LEVEL = "spend_per_purchase"
@@ -53,6 +57,8 @@ class CustomerDraws:
         Quantities that can be asked for.
     size : int
         Draws.
+    order, row
+        The customers by history, and which distinct one each of these has.
     horizon, margin, discount
         In time units; the share of spend that is earned; continuous, per time unit.
     """
@@ -62,6 +68,8 @@ class CustomerDraws:
     customers: xr.Dataset
     columns: dict[str, np.ndarray]
     keys: np.ndarray
+    order: np.ndarray
+    row: np.ndarray
     horizon: float
     margin: float
     discount: float
@@ -75,10 +83,12 @@ class CustomerDraws:
     @property
     def latent(self) -> tuple[str, ...]:
         """Return the names of the customer's own numbers."""
-        rates = (
-            ("purchase_rate",) if is_individual(self.buying.formulas) else latent_names(self.buying.formulas)
-        )
+        rates = self._rates[:1] if is_individual(self.buying.formulas) else self._rates
         return ("alive", *rates, *(() if self.spending is None else (SPEND_LEVEL,)))
+
+    @property
+    def _rates(self) -> tuple[str, ...]:
+        return latent_names(self.buying.formulas)[:2]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,18 +111,40 @@ class CustomerDraws:
         ``places`` are the customers' positions in the dataset; each quantity is (customer, draw), or (customer, 1)
         where it does not vary over draws.
         """
+        yield from self.each(lambda places, quantities: (places, quantities), names, threads)
+
+    def each[Result](
+        self,
+        work: Callable[[np.ndarray, dict[str, np.ndarray]], Result],
+        names: Sequence[str],
+        threads: int | None = None,
+        sample: int | None = None,
+    ) -> Generator[Result]:
+        """Yield ``work(places, quantities)`` of one block after the other; the threads do the work too.
+
+        With a ``sample`` only that many customers are walked over, the first in the order of their random keys.
+        """
         unknown = [name for name in names if name not in self.names]
         if unknown:
             raise InputError(
                 f"The quantity {unknown[0]!r} is not known here. There are {', '.join(self.names)}"
                 f"{'' if self.spending is not None else '; money needs a spending posterior'}."
             )
-        order = np.lexsort((self.keys[:, 1], self.keys[:, 0]))
-        starts = range(0, order.size, BLOCK)
+        order, row = self.order, self.row
+        if sample is not None and sample < order.size:
+            last = np.partition(self.keys[:, 0], sample - 1)[sample - 1]
+            inside = self.keys[order, 0] <= last
+            order, row = order[inside], row[inside]
+        # Once: xarray takes its time to find a column.
+        data = {
+            name: self.customers[name].to_numpy().astype(np.float64) for name in names if name in self.data
+        }
+        step = max(1, BLOCK // self.size)
+        starts = range(0, order.size, step)
 
-        def block(start: int) -> Block:
-            places = order[start : start + BLOCK]
-            return places, self._quantities(places, start, names)
+        def block(start: int) -> Result:
+            part = slice(start, start + step)
+            return work(order[part], self._quantities(order[part], row[part], names, data))
 
         # The first alone: two threads that compile the same function at once wait for each other.
         yield block(0)
@@ -122,160 +154,93 @@ class CustomerDraws:
             return
         with ThreadPoolExecutor(max_workers=workers) as executor:
             # A few blocks ahead and no more, so that what is not yet read does not pile up.
-            waiting = []
-            for start in starts[1:]:
-                waiting.append(executor.submit(block, start))
-                if len(waiting) > 2 * workers:
-                    yield waiting.pop(0).result()
-            for each in waiting:
-                yield each.result()
+            waiting: deque[Future[Result]] = deque()
+            try:
+                for start in starts[1:]:
+                    waiting.append(executor.submit(block, start))
+                    if len(waiting) > 2 * workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for other in waiting:
+                    other.cancel()
 
-    def _quantities(self, places: np.ndarray, start: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def _quantities(
+        self, places: np.ndarray, row: np.ndarray, names: Sequence[str], data: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         columns = {name: column[places] for name, column in self.columns.items()}
-        history = tuple(columns[name][:, None] for name in history_names(self.buying.formulas))
-        found: dict[str, np.ndarray] = {}
-        for name in names:
-            if name in self.data:
-                found[name] = self.customers[name].to_numpy()[places, None].astype(np.float64)
+        found = {name: column[places, None] for name, column in data.items()}
         if "time_since_purchase" in names:
             found["time_since_purchase"] = columns["T"][:, None] - columns["recency"][:, None]
-        values = self.buying.at(columns)
-        if "probability_alive" in names:
+        drawn = set(names) & {*self.latent, *OUTCOMES}
+        if not drawn and "probability_alive" not in names:
+            return found
+        new = np.r_[True, np.diff(row) != 0]
+        local = np.cumsum(new) - 1
+        first = {name: column[new] for name, column in columns.items()}
+        history = tuple(first[name][:, None] for name in history_names(self.buying.formulas))
+        values = self.buying.at(first)
+        shape = (history[0].shape[0], self.size)
+        if not drawn or is_individual(self.buying.formulas):
             alive = self.buying.formulas.probability_alive(*history, **values)
-            found["probability_alive"] = np.broadcast_to(alive, (places.size, self.size))
-        if set(names) & {*self.latent, *OUTCOMES}:
-            rng = np.random.Generator(np.random.PCG64([self.seed, start // BLOCK]))
-            latent, path = self._latent(rng, places, columns)
-            found |= {name: values for name, values in latent.items() if name in names}
-            if set(names) & {*OUTCOMES, SPEND_LEVEL}:
-                found |= self._future(places, columns, path, names)
-        return found
-
-    def _latent(
-        self, rng: np.random.Generator, places: np.ndarray, columns: dict[str, np.ndarray]
-    ) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
-        """Return the customers' own numbers, and what their future needs: see ``_futures``."""
-        shape = (places.size, self.size)
+        else:
+            alive, *state = self.buying.formulas.future_state(*history, **values)
+        if "probability_alive" in names:
+            found["probability_alive"] = np.broadcast_to(alive, shape)[local]
+        if not drawn:
+            return found
         if is_individual(self.buying.formulas):
-            state = drawn_state(self.buying, columns, self.keys[places])(np.arange(places.size))
-            first, wait_shape, wait_rate, lifetime = state
-            latent = {"alive": (lifetime > 0).astype(np.float64), "purchase_rate": wait_rate / wait_shape}
-            return latent, (first, wait_shape, wait_rate, lifetime, np.zeros(shape))
-        history = tuple(
-            np.broadcast_to(columns[name][:, None], shape) for name in ("frequency", "recency", "T")
-        )
-        values = {name: np.broadcast_to(value, shape) for name, value in self.buying.at(columns).items()}
-        alive, rate, leaving = self.buying.formulas.latent_draws(rng, *history, **values)
-        latent = dict(zip(self.latent, (alive.astype(np.float64), rate, leaving), strict=False))
-        first = rng.standard_exponential(shape) / rate
-        ones, zeros = np.ones(shape), np.zeros(shape)
-        if lifetime_of(self.buying.formulas) == "after_kth_phase":
-            k, silence = np.asarray(values["k"]), history[2] - history[1]
-            first = rng.standard_gamma(k - _phases_passed(rng, k, k * rate * silence)) / (k * rate)
-            return latent, (first, k, k * rate, np.where(alive, np.inf, 0.0), leaving)
-        if lifetime_of(self.buying.formulas) == "continuous":
-            lifetime = np.where(alive, rng.standard_exponential(shape) / leaving, 0.0)
-            return latent, (first, ones, rate, lifetime, zeros)
-        return latent, (first, ones, rate, np.where(alive, np.inf, 0.0), leaving)
+            alive, *state = drawn_state(self.buying, columns, self.keys[places])(np.arange(places.size))
+            # Neither a probability after a purchase nor phases; each customer is a row.
+            state.append(np.zeros(()))
+            shape, local = (places.size, self.size), np.arange(places.size)
+        return found | self._drawn(places, columns, local, shape, (alive, *state), names)
 
-    def _future(
+    def _drawn(
         self,
         places: np.ndarray,
         columns: dict[str, np.ndarray],
-        path: tuple[np.ndarray, ...],
+        row: np.ndarray,
+        shape: tuple[int, int],
+        state: tuple[np.ndarray, ...],
         names: Sequence[str],
     ) -> dict[str, np.ndarray]:
-        shape = (places.size, self.size)
-        nothing = np.empty((0, self.size))
-        level: tuple[np.ndarray, ...] = (nothing, nothing)
-        occasion, lognormal = nothing, False
-        if self.spending is not None:
+        """Return those of ``names`` that are drawn; ``row`` (customer) indexes the states, of ``shape``."""
+        whole, nothing = (places.size, self.size), np.empty((0, self.size))
+        level, occasion, lognormal = (nothing, nothing), nothing, False
+        if self.spending is not None and set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
             formulas, values = self.spending.formulas, self.spending.at(columns)
             known = columns["occasions"][:, None], columns["mean_spend"][:, None]
-            level = tuple(_whole(each, shape) for each in formulas.spend_state(*known, **values))
-            occasion = _whole(np.asarray(values[formulas.OCCASION]), shape)
+            first, second = formulas.spend_state(*known, **values)
+            level = owned(first, whole), owned(second, whole)
+            occasion = np.atleast_2d(values[formulas.OCCASION])
+            occasion = owned(occasion, (occasion.shape[0], self.size))
             lognormal = formulas.SPEND_RULE == "lognormal"
-        out = np.zeros((4, *shape))
-        _futures(
+        new = np.r_[True, np.diff(row) != 0]
+        silence = (columns["T"] - columns["recency"])[new]
+        phases, z = (owned(each, shape) for each in state[5:]) if len(state) > 5 else (nothing, nothing)
+        out = {
+            name: np.empty(whole) if name in names else nothing
+            for name in ("alive", *self._rates, SPEND_LEVEL, *OUTCOMES)
+        }
+        draw_joint(
+            row,
             self.keys[places],
-            *(_whole(each, shape) for each in path),
+            LAWS[lifetime_of(self.buying.formulas)],
+            *(owned(each, shape) for each in state[:5]),
+            phases,
+            z,
+            silence,
             self.horizon,
+            lognormal,
             *level,
             occasion,
-            lognormal,
             self.discount,
-            out,
+            self.margin,
+            *out.values(),
         )
-        out[2] *= self.margin
-        if self.spending is not None:
-            # The mean of an occasion given the customer's level.
-            out[3] *= np.exp(occasion**2 / 2) if lognormal else occasion
-        return {name: each for name, each in zip((*OUTCOMES, SPEND_LEVEL), out, strict=True) if name in names}
-
-
-def _phases_passed(rng: np.random.Generator, k: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return how many of k phases a silence has passed, where ``mean`` were to be expected: Poisson, given below k."""
-    most = int(k.max())
-    weights = np.ones((most, *mean.shape))
-    for j in range(1, most):
-        weights[j] = weights[j - 1] * mean / j * (j < k)
-    reached = np.cumsum(weights, axis=0)
-    passed: np.ndarray = (rng.random(mean.shape) * reached[-1] >= reached).sum(axis=0)
-    return passed
-
-
-def _whole(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return a writeable C array of this shape: Numba compiles any other one anew."""
-    return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _futures(  # type: ignore[no-untyped-def]
-    keys,
-    first_wait,
-    wait_shape,
-    wait_rate,
-    lifetime,
-    dropout,
-    horizon,
-    spend_first,
-    spend_second,
-    occasion,
-    lognormal,
-    discount,
-    out,
-):
-    """Write purchases, spend, discounted spend and the spend level, each (customer, draw), into ``out``.
-
-    Purchases happen at ``first_wait`` and, from one to the next, after Gamma(wait_shape) / wait_rate, to the end of
-    ``lifetime`` (0: has left), and end after each with probability ``dropout``.
-    """
-    with_money = spend_first.shape[0] > 0
-    for i in range(keys.shape[0]):
-        increment = keys[i, 1]
-        for s in range(first_wait.shape[1]):
-            state = mix(keys[i, 0] + np.uint64(s) * GOLDEN)
-            purse = mix(state ^ MONEY)
-            level = 0.0
-            if with_money:
-                level, purse = _level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
-                out[3, i, s] = level
-            position, last = first_wait[i, s], min(horizon, lifetime[i, s])
-            while position <= last:
-                out[0, i, s] += 1.0
-                if with_money:
-                    amount, purse = _paid(lognormal, occasion[i, s], level, purse, increment)
-                    out[1, i, s] += amount
-                    out[2, i, s] += amount * math.exp(-discount * position)
-                state += increment
-                if unit(mix(state)) < dropout[i, s]:
-                    break
-                if wait_shape[i, s] == 1.0:
-                    state += increment
-                    position -= math.log(unit(mix(state))) / wait_rate[i, s]
-                else:
-                    wait, state = standard_gamma(wait_shape[i, s], state, increment)
-                    position += wait / wait_rate[i, s]
+        return {name: each for name, each in out.items() if name in names}
 
 
 def customer_draws(
@@ -323,7 +288,7 @@ def customer_draws(
     >>> draws = customer_draws(buying, customers, spending=spending, horizon="52 weeks", margin=0.3, draws=200, seed=1)
     >>> places, block = next(draws.blocks(["alive", "purchases"]))
     >>> block["purchases"].shape
-    (256, 200)
+    (655, 200)
     """
     check_customers(customers)
     if draws < 1:
@@ -332,18 +297,23 @@ def customer_draws(
         raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").repeated().thin(draws).of(customers)
-    columns = purchase_history(customers, posterior.formulas) | posterior.columns
+    past = purchase_history(customers, posterior.formulas)
+    columns = past | posterior.columns
     payments = None
     if spending is not None:
         shared_time_unit(spending, customers)
         payments = paired(parameters(spending, "spending"), posterior.size).of(customers)
         columns |= spend_history(customers, payments.formulas) | payments.columns
+    keys = customer_keys(customers[CUSTOMER].values, seed, purpose="joint")
+    histories = distinct_histories(past | posterior.columns | apart(posterior.formulas, keys), keys)
     return CustomerDraws(
         buying=posterior,
         spending=payments,
         customers=customers,
         columns=columns,
-        keys=customer_keys(customers[CUSTOMER].values, seed, purpose="joint"),
+        keys=keys,
+        order=histories.order,
+        row=histories.row,
         horizon=duration(horizon, time_unit),
         margin=float(margin),
         discount=discount_rate(annual_discount_rate, time_unit),

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import bayes_clv as clv
+from bayes_clv.predictions.joint_paths import LAWS, draw_joint
+from bayes_clv.predictions.streams import customer_keys
 
 MONEY = {"horizon": "26 weeks", "margin": 0.3, "annual_discount_rate": 0.1}
 ALL = (
@@ -101,3 +103,76 @@ def test_what_is_not_there_is_named(few, make_buying):
         clv.customer_draws(make_buying(), few, draws=0, seed=3)
     with pytest.raises(clv.InputError, match="margin must be finite"):
         clv.customer_draws(make_buying(), few, margin=0.0, seed=3)
+
+
+@pytest.mark.parametrize("family", ["bg_nbd", "mbg_nbd", "pareto_nbd", "bg_cnbd_k"])
+def test_the_customers_own_numbers_have_their_exact_means(family, few):
+    buying = posteriors(family, few)
+    draws = clv.customer_draws(buying, few, draws=2000, seed=5)
+    dropout = draws.latent[2]
+    found = gathered(draws, ("alive", "purchase_rate", dropout))
+    history = [few[name].to_numpy()[:, None] for name in ("frequency", "recency", "T")]
+    exact = draws.buying.formulas.latent_means(*history, **draws.buying.values)
+    for name, mean in zip(("purchase_rate", dropout), exact, strict=True):
+        # Each draw differs from its own mean by chance alone; five errors, of some 300 customers and two names.
+        surplus = found[name] - mean
+        error = surplus.std(axis=1) / np.sqrt(draws.size)
+        assert np.abs(surplus.mean(axis=1) / error).max() < 5, name
+    # Together: of one alive the state says the mean rate, k / scale (with phases it depends on those passed).
+    if family != "bg_cnbd_k":
+        chance, k, scale, *_ = draws.buying.formulas.future_state(*history, **draws.buying.values)
+        surplus = found["purchase_rate"] * found["alive"] - chance * k / scale
+        error = surplus.std(axis=1) / np.sqrt(draws.size)
+        assert np.abs(surplus.mean(axis=1) / error).max() < 5
+
+
+def test_a_customers_numbers_are_its_own(few, make_spending):
+    buying, spending = posteriors("mbg_nbd", few), make_spending(draws=500)
+    everything = (*ALL, "dropout")
+    whole = gathered(
+        clv.customer_draws(buying, few, spending=spending, draws=100, seed=3, **MONEY), everything
+    )
+    company = few.isel(customer=slice(0, None, 3))
+    alone = clv.customer_draws(buying, company, spending=spending, draws=100, seed=3, **MONEY)
+    # Neither other customers nor what else is asked for, nor a longer horizon where only the own numbers are.
+    for name in everything:
+        np.testing.assert_array_equal(gathered(alone, (name,))[name], whole[name][::3], err_msg=name)
+    longer = clv.customer_draws(
+        buying, company, spending=spending, draws=100, seed=3, **(MONEY | {"horizon": "52 weeks"})
+    )
+    found = gathered(longer, everything)
+    for name in ("alive", "purchase_rate", "dropout", "spend_per_purchase"):
+        np.testing.assert_array_equal(found[name], whole[name][::3], err_msg=name)
+    assert (found["purchases"] >= whole["purchases"][::3]).all()
+    assert (found["purchases"] > whole["purchases"][::3]).any()
+
+
+def test_the_dropout_is_the_one_that_ends_the_purchases():
+    # One customer alive for sure, a horizon that never ends: purchases are the tosses up to the first drop.
+    size, a, b = 200_000, 2.0, 3.0
+    one = np.ones((1, size))
+    nothing, bought, dropout = np.empty((0, size)), np.empty((1, size)), np.empty((1, size))
+    keys = customer_keys(["a"], 1)
+    draw_joint(
+        np.zeros(1, dtype=np.int64),
+        keys,
+        LAWS["after_purchase"],
+        *(each * one for each in (1.0, 5.0, 10.0, a, b)),
+        nothing,
+        nothing,
+        np.zeros(1),
+        1e12,
+        False,
+        nothing,
+        nothing,
+        nothing,
+        0.0,
+        1.0,
+        *(nothing, nothing, dropout, nothing, bought, nothing, nothing),
+    )
+    # Beta(2, 3), and more than n purchases with probability (1 - p)^n given p: also beyond TOSSES, and p by p.
+    assert dropout.mean() == pytest.approx(0.4, abs=5 * 0.2 / np.sqrt(size))
+    for n in (1, 4, 8, 12):
+        surplus = (bought > n) - (1 - dropout) ** n
+        for each in (surplus, surplus * dropout, surplus * (dropout > 0.3)):
+            assert abs(each.mean()) < 5 * each.std() / np.sqrt(size), n
