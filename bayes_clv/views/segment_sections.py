@@ -142,7 +142,7 @@ def _alarms_text(alarms: xr.Dataset) -> list[str]:
     raised, never = int(alarms["alarmed"].sum()), int(np.isinf(alarms["alarm_in"]).sum())
     text = [
         f"A customer's alarm is the silence at which its probability of being alive falls to {threshold:g}. It has "
-        f"passed for {raised:,} of {size:,} customers and is still to come for {size - raised - never:,}"
+        f"passed for {raised:,} of {size:,} customers and is still ahead of {size - raised - never:,}"
         + (f"; {never:,} have none in sight." if never else ".")
     ]
     if "value_at_risk" in alarms:
@@ -169,13 +169,13 @@ def _alarms_table(urgent: xr.Dataset, alarms: xr.Dataset) -> tables.Table:
     ]
     cells = [
         [tables.cell(str(each)) for each in urgent[CUSTOMER].to_numpy()],
-        [tables.cell("passed" if each else "to come") for each in urgent["alarmed"].to_numpy()],
+        [tables.cell("passed" if each else "ahead") for each in urgent["alarmed"].to_numpy()],
         *(tables.column(urgent[name].to_numpy()) for name in ("silence", "alarm_in", "probability_alive")),
     ]
     if "alarm_date" in urgent:
-        columns.insert(2, tables.Column("on", number=False, level="expected"))
-        days = urgent["alarm_date"].to_numpy().astype("datetime64[D]").astype(str)
-        cells.insert(2, [tables.cell(day) for day in days])
+        columns.insert(2, tables.Column("on", level="expected"))
+        days = urgent["alarm_date"].to_numpy().astype("datetime64[D]")
+        cells.insert(2, [tables.cell(float(day.astype(int)), str(day)) for day in days])
     by_risk = "value_at_risk" in urgent
     if by_risk:
         columns.append(tables.Column("value at risk", level="expected", sorted="descending"))
