@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import (
+        alarm_table,
         churn_alarms,
         customer_table,
         expected_value,
@@ -86,6 +87,8 @@ if TYPE_CHECKING:
         predict_uplift,
         predict_value,
         segment,
+        segment_sizes_table,
+        segment_table,
         target,
     )
     from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
@@ -149,6 +152,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "valuation": (
+        "alarm_table",
         "churn_alarms",
         "customer_table",
         "expected_value",
@@ -158,6 +162,8 @@ _HOME = {
         "predict_uplift",
         "predict_value",
         "segment",
+        "segment_sizes_table",
+        "segment_table",
         "target",
     ),
     "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
@@ -170,6 +176,7 @@ __all__ = [
     "InputError",
     "Prior",
     "abc_rule",
+    "alarm_table",
     "check_contracts",
     "check_customers",
     "check_opportunities",
@@ -226,6 +233,8 @@ __all__ = [
     "save",
     "score_holdout",
     "segment",
+    "segment_sizes_table",
+    "segment_table",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",

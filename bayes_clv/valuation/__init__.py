@@ -5,11 +5,13 @@ from bayes_clv.valuation.cohort import predict_cohort
 from bayes_clv.valuation.expected import expected_value
 from bayes_clv.valuation.segments import point_segments, segment
 from bayes_clv.valuation.table import customer_table
+from bayes_clv.valuation.tables import alarm_table, segment_sizes_table, segment_table
 from bayes_clv.valuation.targeting import gain_curve, target
 from bayes_clv.valuation.uplift import predict_uplift
 from bayes_clv.valuation.value import predict_value
 
 __all__ = [
+    "alarm_table",
     "churn_alarms",
     "customer_table",
     "expected_value",
@@ -19,5 +21,7 @@ __all__ = [
     "predict_uplift",
     "predict_value",
     "segment",
+    "segment_sizes_table",
+    "segment_table",
     "target",
 ]
