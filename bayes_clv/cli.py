@@ -231,10 +231,11 @@ def target(
 
     Example: bayes-clv target experiment.csv --cost 1.5 --margin 0.3 --segment segment --budget 5000 --out targets.csv
     """
-    try:
+
+    def chosen() -> list[str]:
         from bayes_clv.targets import Choice, choose
 
-        chosen = Choice(
+        choice = Choice(
             experiment=experiment,
             cost=cost,
             customer_id=customer_id,
@@ -252,12 +253,9 @@ def target(
             seed=seed,
             out=out,
         )
-        lines = choose(chosen, sampler_progress=sys.stderr.isatty())
-    except InputError as error:
-        paragraph = textwrap.fill(f"Error: {in_options(str(error))}", width=100, break_long_words=False)
-        typer.echo(paragraph, err=True)
-        raise typer.Exit(2) from None
-    typer.echo("\n".join(lines))
+        return choose(choice, sampler_progress=sys.stderr.isatty())
+
+    _tell_lines(chosen)
 
 
 @app.command()
@@ -427,8 +425,7 @@ def _tell_lines(work: Callable[[], list[str]]) -> None:
     try:
         lines = work()
     except InputError as error:
-        paragraph = textwrap.fill(f"Error: {in_options(str(error))}", width=100, break_long_words=False)
-        typer.echo(paragraph, err=True)
+        typer.echo(_paragraph(error), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("Stopped; nothing was written.", err=True)
@@ -477,13 +474,18 @@ def _go(settings: Any) -> None:
         chosen = settings()
         record = run_road(chosen, tell=_tell, sampler_progress=sys.stderr.isatty())
     except InputError as error:
-        paragraph = textwrap.fill(f"Error: {in_options(str(error))}", width=100, break_long_words=False)
-        typer.echo(_after_stage() + paragraph, err=True)
+        typer.echo(_after_stage() + _paragraph(error), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo(_after_stage() + "Stopped; nothing was written.", err=True)
         raise typer.Exit(130) from None
     typer.echo(summary(record, chosen.out))
+
+
+def _paragraph(error: InputError) -> str:
+    # An option broken at its hyphen could not be copied.
+    text = f"Error: {in_options(str(error))}"
+    return textwrap.fill(text, width=100, break_long_words=False, break_on_hyphens=False)
 
 
 def in_options(message: str) -> str:
@@ -498,6 +500,7 @@ def in_options(message: str) -> str:
         "name them in the call", "name them with --customer-id, --date and --spend"
     )
     message = message.replace("groups={'purchase': 'channel'}", "--groups purchase=channel")
+    message = message.replace("margin must be", "--margin must be")
     message = message.replace("attached with clv.with_columns", "read with --columns")
     message = message.replace("customers = clv.with_columns(customers, table)", "--columns TABLE")
     message = message.replace("draws with a spending posterior", "a run with amounts")

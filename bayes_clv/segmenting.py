@@ -92,9 +92,9 @@ def segment_run(choice: Segmenting) -> list[str]:
     """
     from bayes_clv.finished import read_record, read_run
 
+    read_record(choice.run)
     out = Path(f"segments-{Path(choice.rule).stem}.csv") if choice.out is None else Path(choice.out)
     _check_out(out, choice.run)
-    read_record(choice.run)
     rule_of = _rule(choice)
     run = read_run(choice.run)
     margin = run.margin if choice.margin is None else choice.margin
@@ -136,8 +136,9 @@ def alarm_run(choice: Alarming) -> list[str]:
     InputError
         For anything that cannot be used; nothing is then written.
     """
-    from bayes_clv.finished import read_run
+    from bayes_clv.finished import read_record, read_run
 
+    read_record(choice.run)
     out = Path(choice.out)
     _check_out(out, choice.run)
     if choice.most is not None and choice.most < 1:
@@ -379,6 +380,11 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     lines += [f"  {names[i]}: {_words(size[i], ' customers')}, {what} {_words(total[i])}" for i in shown]
     if len(shown) < names.size:
         lines.append(f"  and {names.size - len(shown)} more, with less {what} each: see {file}")
+    empty = [f"{name!r}" for name, (*_, high) in zip(names, size, strict=True) if high == 0]
+    if empty and len(shown) == names.size:
+        lines.append(
+            f"  Hardly anybody is in {' and in '.join(empty)}: does the threshold fall where it was meant to?"
+        )
     unsure, sure = int(segments["unsure"].sum()), _percent(segments.attrs["sure"])
     lines += [
         "",
@@ -432,7 +438,7 @@ def _next_alarms(alarms: "xr.Dataset", until: str) -> str:
     dates = dates[~alarms["alarmed"].to_numpy() & ~np.isnat(dates)]
     if dates.size == 0:
         return "No further alarm is to come."
-    ends = [np.datetime64(until, "D") + days for days in AHEAD]
+    ends = [np.datetime64(until, "D") + np.timedelta64(days, "D") for days in AHEAD]
     counts = ", ".join(f"{int((dates <= end).sum()):,} by {end}" for end in ends)
     return f"Next alarms, of customers who do not buy until then: {counts}; the first on {dates.min()}."
 

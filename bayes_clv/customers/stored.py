@@ -53,5 +53,11 @@ def read_customers(path: str | Path) -> xr.Dataset:
             f"The customers {path.name!r} cannot be read: the file is truncated, damaged or no netCDF. "
             "Copy it again from where it was written, or run again."
         ) from error
+    # Text is Python's own here, of any length.
+    texts = {
+        name: each.astype(object) for name, each in customers.variables.items() if each.dtype.kind == "U"
+    }
+    customers = customers.assign_coords({k: v for k, v in texts.items() if k in customers.coords})
+    customers = customers.assign({k: v for k, v in texts.items() if k not in customers.coords})
     check_customers(customers)
     return customers.drop_encoding()
