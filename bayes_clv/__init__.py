@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         predict_cohort,
         predict_uplift,
         predict_value,
+        rank_intervals,
         segment,
         segment_sizes_table,
         segment_table,
@@ -93,7 +94,16 @@ if TYPE_CHECKING:
     )
     from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
     from bayes_clv.valuation.rules import read_rule, rule
-    from bayes_clv.views import plot_gain, plot_prior, report
+    from bayes_clv.views import (
+        plot_alarms,
+        plot_gain,
+        plot_membership,
+        plot_prior,
+        plot_ranking,
+        plot_segment_sizes,
+        plot_value_map,
+        report,
+    )
 
 __version__ = version("bayes_clv")
 
@@ -161,6 +171,7 @@ _HOME = {
         "predict_cohort",
         "predict_uplift",
         "predict_value",
+        "rank_intervals",
         "segment",
         "segment_sizes_table",
         "segment_table",
@@ -168,7 +179,16 @@ _HOME = {
     ),
     "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
     "valuation.rules": ("read_rule", "rule"),
-    "views": ("plot_gain", "plot_prior", "report"),
+    "views": (
+        "plot_alarms",
+        "plot_gain",
+        "plot_membership",
+        "plot_prior",
+        "plot_ranking",
+        "plot_segment_sizes",
+        "plot_value_map",
+        "report",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -209,8 +229,13 @@ __all__ = [
     "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
+    "plot_alarms",
     "plot_gain",
+    "plot_membership",
     "plot_prior",
+    "plot_ranking",
+    "plot_segment_sizes",
+    "plot_value_map",
     "point_segments",
     "predict",
     "predict_cohort",
@@ -223,6 +248,7 @@ __all__ = [
     "probability_alive",
     "purchase_dates",
     "purchases_pmf",
+    "rank_intervals",
     "read_rule",
     "renewal_curve",
     "report",

@@ -3,6 +3,7 @@
 from bayes_clv.valuation.alarms import churn_alarms
 from bayes_clv.valuation.cohort import predict_cohort
 from bayes_clv.valuation.expected import expected_value
+from bayes_clv.valuation.ranking import quantity_points, rank_intervals
 from bayes_clv.valuation.segments import point_segments, segment
 from bayes_clv.valuation.table import customer_table
 from bayes_clv.valuation.tables import alarm_table, segment_sizes_table, segment_table
@@ -20,6 +21,8 @@ __all__ = [
     "predict_cohort",
     "predict_uplift",
     "predict_value",
+    "quantity_points",
+    "rank_intervals",
     "segment",
     "segment_sizes_table",
     "segment_table",

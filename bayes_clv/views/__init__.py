@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_clv.views.alarms import plot_alarms
     from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
     from bayes_clv.views.effects import effects_table, groups_table, plot_groups
     from bayes_clv.views.evaluation import plot_evaluation
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from bayes_clv.views.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
     from bayes_clv.views.priors import plot_prior
     from bayes_clv.views.rename import for_arviz
+    from bayes_clv.views.segments import plot_membership, plot_ranking, plot_segment_sizes, plot_value_map
 
 __all__ = [
     "effects_table",
     "for_arviz",
     "groups_table",
+    "plot_alarms",
     "plot_alive_history",
     "plot_alive_matrix",
     "plot_calibration",
@@ -37,11 +40,15 @@ __all__ = [
     "plot_expected_purchases_matrix",
     "plot_gain",
     "plot_groups",
+    "plot_membership",
     "plot_parameters",
     "plot_prior",
     "plot_prior_posterior",
+    "plot_ranking",
+    "plot_segment_sizes",
     "plot_tracking",
     "plot_value_distribution",
+    "plot_value_map",
     "report",
 ]
 
@@ -49,6 +56,7 @@ _HOME = {
     "effects_table": "effects",
     "for_arviz": "rename",
     "groups_table": "effects",
+    "plot_alarms": "alarms",
     "plot_alive_history": "histories",
     "plot_alive_matrix": "histories",
     "plot_calibration": "holdout",
@@ -59,11 +67,15 @@ _HOME = {
     "plot_expected_purchases_matrix": "histories",
     "plot_gain": "gains",
     "plot_groups": "effects",
+    "plot_membership": "segments",
     "plot_parameters": "parameters",
     "plot_prior": "priors",
     "plot_prior_posterior": "parameters",
+    "plot_ranking": "segments",
+    "plot_segment_sizes": "segments",
     "plot_tracking": "holdout",
     "plot_value_distribution": "amounts",
+    "plot_value_map": "segments",
     "report": "page",
 }
 

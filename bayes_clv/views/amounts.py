@@ -234,7 +234,7 @@ def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = Non
             f"The prediction has no {stem}_{missing[0]}, so {stem!r} cannot be shown with intervals."
         )
     best = top_customers(value, n, quantity=stem)
-    ids = [_short(str(i)) for i in best[CUSTOMER].to_numpy()]
+    ids = [style.short(str(i)) for i in best[CUSTOMER].to_numpy()]
     rows = np.arange(len(ids))
     with style.styled():
         figure = style.drawing(1.1 + 0.19 * len(ids))
@@ -265,7 +265,3 @@ def top_customers(value: xr.Dataset, n: int, *, quantity: str | None = None) -> 
     order = np.lexsort((ids, -np.nan_to_num(means, nan=-np.inf)))
     per_customer = value.drop_dims([d for d in (CHAIN, DRAW) if d in value.dims])
     return per_customer.isel({CUSTOMER: order[:n]})
-
-
-def _short(text: str, limit: int = 18) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -120,7 +120,7 @@ def _draw_segments(
         label="not contacted",
     )
     labels = decision["segment"].to_numpy()[shown]
-    texts = [str(label) if len(str(label)) <= 18 else f"{str(label)[:17]}…" for label in labels]
+    texts = [style.short(str(label)) for label in labels]
     ax.set_yticks(rows, [f"{text} ({size[s]:,})" for text, s in zip(texts, shown, strict=True)], fontsize=8)
     ax.set_ylim(shown.size - 0.4, -0.6)
     ax.grid(False, axis="y")

@@ -15,7 +15,8 @@ import xarray as xr
 
 from bayes_clv.distributions import family as find_family
 from bayes_clv.schema import CUSTOMER, InputError
-from bayes_clv.views import amounts, checks, sections, tables
+from bayes_clv.views import amounts, checks, fit_sections, sections, tables
+from bayes_clv.views.gallery import Gallery
 
 LEVELS = {
     "expected": "only the population parameters vary: the spread of an average.",
@@ -88,7 +89,7 @@ def report(
 
     if evaluation is not None and score is None:
         raise InputError("The evaluation is shown beside the score: give score=clv.score_holdout(...) too.")
-    gallery = sections.Gallery(Path(figures) if figures is not None else None)
+    gallery = Gallery(Path(figures) if figures is not None else None)
     page = _page(gallery, buying, spending, customers, value, score, tracking, dict(history or {}))
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page |= {"title": title, "levels": LEVELS, "run_table": sections.run_table(run)}
@@ -105,7 +106,7 @@ def report(
 
 
 def _page(
-    gallery: sections.Gallery,
+    gallery: Gallery,
     buying: xr.DataTree,
     spending: xr.DataTree | None,
     customers: xr.Dataset,
@@ -140,7 +141,7 @@ def _page(
             "thick one every other time. Lines that overlap much cannot be ranked with confidence.",
             "outcome",
         ),
-        "fits": [sections.fit_section(gallery, what, tree, customers) for what, tree in fits],
+        "fits": [fit_sections.fit_section(gallery, what, tree, customers) for what, tree in fits],
         "audit": sections.audit_table(customers),
         "data_text": sections.data_text(customers),
     }

@@ -11,8 +11,10 @@ has to be closed. The figures that ArviZ draws do go through pyplot; `release` c
 
 import io
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from bayes_clv.views import fonts
+
+# The font families of a text in matplotlib's SVG.
+FAMILIES = r"'DejaVu Sans'[^;\"]*"
 
 WIDTH = 7.0  # inches; 672 px at the browser's 96 px an inch
 
@@ -84,6 +91,14 @@ class Drawing(Figure):
     def _repr_svg_(self) -> str:
         return svg_text(self)
 
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure, its texts in fonts that have their characters (see ``fonts``)."""
+        left = fonts.cover(self)
+        with fonts.quiet():
+            super().draw(renderer)
+        if left and self.canvas.get_default_filetype() != "svg":
+            fonts.warn(left)
+
     # A plain PNG of a transparent figure is unreadable on a dark page, so files are opaque by default.
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Save the figure; the background is white unless ``facecolor`` or ``transparent`` says otherwise."""
@@ -134,6 +149,19 @@ def thousands(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
 
 
+def short(text: str, limit: int = 18) -> str:
+    """Return a name cut to so many columns of text; Chinese characters and their like take two.
+
+    >>> short("customer 12", 8), short("忠诚的老客户", 8)
+    ('custome…', '忠诚的…')
+    """
+    wide = [1 + (unicodedata.east_asian_width(character) in "WF") for character in text]
+    if sum(wide) <= limit:
+        return text
+    kept = sum(1 for width in accumulate(wide) if width < limit)
+    return f"{text[:kept]}…"
+
+
 def dates(axis: Any) -> None:
     """Label a date axis concisely."""
     from matplotlib import dates as calendar
@@ -172,7 +200,8 @@ def svg_text(view: Any) -> str:
             facecolor="none",
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
-    return buffer.getvalue()
+    # Whatever fonts this machine has, so that equal input gives equal documents.
+    return re.sub(FAMILIES, fonts.CSS, buffer.getvalue())
 
 
 def inline_svg(text: str, name: str) -> str:
@@ -191,7 +220,7 @@ def inline_svg(text: str, name: str) -> str:
     for colour, code in COLOURS.items():
         text = text.replace(code, f"var(--fig-{colour}, {code})")
     # matplotlib leaves text black by omission; give it the page's ink.
-    text = re.sub(r"font: ([^;\"]*?) ?'DejaVu Sans'[^;\"]*", r"font: \1 var(--fig-font, sans-serif)", text)
+    text = re.sub(FAMILIES, "var(--fig-font, sans-serif)", text)
     text = re.sub(r'<svg ([^>]*?)width="[^"]*" ?', r"<svg \1", text, count=1)
     text = re.sub(r'<svg ([^>]*?)height="[^"]*" ?', r"<svg \1", text, count=1)
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)

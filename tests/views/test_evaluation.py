@@ -11,7 +11,7 @@ mpl.use("Agg")
 
 from bayes_clv import views
 from bayes_clv.schema import InputError
-from bayes_clv.views import sections, style
+from bayes_clv.views import gallery, style
 from bayes_clv.views.evaluation import relative_errors
 
 NAMES = ["model", "past_rate", "pareto_rule"]
@@ -114,7 +114,7 @@ def test_it_needs_an_evaluation_with_a_baseline(evaluation):
 
 
 def write(tmp_path, make, monkeypatch, **changes):
-    monkeypatch.setattr(sections.Gallery, "add", lambda *_, **__: None)
+    monkeypatch.setattr(gallery.Gallery, "add", lambda *_, **__: None)
     arguments = {
         "buying": make.tree("bg_nbd", prior=False),
         "spending": None,

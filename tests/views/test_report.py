@@ -12,7 +12,7 @@ import xarray as xr
 
 mpl.use("Agg")
 
-from bayes_clv.views import checks, plot_alive_matrix, report, sections, style
+from bayes_clv.views import checks, gallery, plot_alive_matrix, report, style
 from bayes_clv.views.tables import number
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -71,7 +71,7 @@ def full(make, buying, spending, customers, tmp_path_factory):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Leave the figures out, for tests of the text alone."""
-    monkeypatch.setattr(sections.Gallery, "add", lambda *_, **__: None)
+    monkeypatch.setattr(gallery.Gallery, "add", lambda *_, **__: None)
 
 
 def write(tmp_path, make, **changes):
