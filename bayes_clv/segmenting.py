@@ -11,6 +11,7 @@ the machine, and Chinese names come out as noise. pandas, Polars, DuckDB and R's
 import contextlib
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,8 +83,8 @@ class Alarming:
 def segment_run(choice: Segmenting) -> list[str]:
     """Write customers, sizes and figures of a rule's segments; return the summary's lines.
 
-    Written are ``out``, one row a customer; beside it ``-sizes`` of the same kind, one row a segment, and two figures,
-    ``-sizes.png`` and ``-membership.png``.
+    Written are ``out``, one row a customer; beside it ``-sizes`` of the same kind, one row a segment, and three figures,
+    ``-sizes.png``, ``-value.png`` (``-purchases.png`` where there is no money) and ``-membership.png``.
 
     Raises
     ------
@@ -105,13 +106,12 @@ def segment_run(choice: Segmenting) -> list[str]:
 
     totals = ("purchases",) if run.spending is None else ("purchases", "value")
     found = segment(draws, rule, totals=totals, sure=choice.sure)
-    sizes, figures = out.with_stem(f"{out.stem}-sizes"), []
+    sizes = out.with_stem(f"{out.stem}-sizes")
     with _all_or_nothing(out) as work:
         _write(segment_table(found), work / out.name)
         _write(segment_sizes_table(found), work / sizes.name)
-        for end, drawn in _segment_figures(found, totals[-1]).items():
-            figures.append(out.with_name(f"{out.stem}-{end}.png"))
-            drawn.savefig(work / figures[-1].name, dpi=150)
+        drawn = _segment_figures(found, totals[-1])
+        notes = _save({f"{out.stem}-{end}": figure for end, figure in drawn.items()}, work)
     return [
         *segment_summary(
             found,
@@ -122,7 +122,8 @@ def segment_run(choice: Segmenting) -> list[str]:
         "",
         f"Customers: {out}",
         f"Segments: {sizes}",
-        f"Figures: {', '.join(map(str, figures))}",
+        f"Figures: {', '.join(str(out.with_name(f'{out.stem}-{end}.png')) for end in drawn)}",
+        *notes,
     ]
 
 
@@ -152,19 +153,22 @@ def alarm_run(choice: Alarming) -> list[str]:
         run.buying, run.customers, threshold=choice.threshold, longest=choice.longest, value=value
     )
     table = alarm_table(found)
+    shown = found
     if choice.only_alarmed:
         table = table[table["alarmed"]]
+        if found["alarmed"].any():
+            shown = found.isel({CUSTOMER: found["alarmed"].to_numpy()})
     kept = table if choice.most is None else table.head(choice.most)
-    figure = out.with_suffix(".png")
     with _all_or_nothing(out) as work:
         _write(kept, work / out.name)
-        _alarm_figure(found).savefig(work / figure.name, dpi=150)
+        notes = _save({out.stem: _alarm_figure(shown)}, work)
     return [
         *alarm_summary(found, run, longest=choice.longest),
         *_checks(run),
         "",
         f"Customers: {out} ({len(kept):,} rows)",
-        f"Figure: {figure}",
+        f"Figure: {out.with_suffix('.png')}",
+        *notes,
     ]
 
 
@@ -340,11 +344,36 @@ def _write(table: "pd.DataFrame", path: Path) -> None:
         table.to_parquet(path, index=False)
 
 
+def _save(figures: Mapping[str, Any], folder: Path) -> list[str]:
+    """Write figures as PNG, and as SVG too where this machine's fonts lack some of their letters; return what to say.
+
+    SVG keeps letters as letters, which whatever shows them has the fonts for.
+    """
+    lost: list[str] = []
+    for stem, figure in figures.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            figure.savefig(folder / f"{stem}.png", dpi=150)
+        for each in caught:
+            if not str(each.message).startswith("No font of this machine"):
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        if any(str(each.message).startswith("No font of this machine") for each in caught):
+            figure.savefig(folder / f"{stem}.svg")
+            lost.append(f"{stem}.svg")
+    if not lost:
+        return []
+    return [
+        f"No font of this machine has all letters of the figures, which are boxes in PNG. Open {', '.join(lost)} in a "
+        "browser, or install such a font (for Chinese on Debian and Ubuntu: apt-get install fonts-wqy-microhei)."
+    ]
+
+
 def _segment_figures(segments: "xr.Dataset", quantity: str) -> dict[str, Any]:
     from bayes_clv.views.segments import plot_membership, plot_segment_sizes
 
     return {
-        "sizes": plot_segment_sizes(segments, quantity=quantity),
+        "sizes": plot_segment_sizes(segments),
+        quantity: plot_segment_sizes(segments, quantity=quantity),
         "membership": plot_membership(segments),
     }
 

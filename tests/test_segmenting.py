@@ -59,12 +59,13 @@ def no_figures(monkeypatch):
     """Leave out the drawing, which takes most of the time and which tests of views look at."""
 
     class Nothing:
-        def savefig(self, path, dpi):
+        def savefig(self, path, **_options):
             path.write_text("figure")
 
-    monkeypatch.setattr(
-        segmenting, "_segment_figures", lambda *_: {"sizes": Nothing(), "membership": Nothing()}
-    )
+    def drawn(_segments, quantity):
+        return dict.fromkeys(("sizes", quantity, "membership"), Nothing())
+
+    monkeypatch.setattr(segmenting, "_segment_figures", drawn)
     monkeypatch.setattr(segmenting, "_alarm_figure", lambda *_: Nothing())
 
 
@@ -130,7 +131,8 @@ def test_segments_are_those_of_python(finished, python, kinds, tmp_path, no_figu
     assert (
         f"{table['unsure'].sum()} of 300 customers are unsure (most probable segment below 80 %)." in printed
     )
-    written = ("kinds.parquet", "kinds-sizes.parquet", "kinds-sizes.png", "kinds-membership.png")
+    written = ["kinds.parquet", "kinds-sizes.parquet"]
+    written += ["kinds-sizes.png", "kinds-value.png", "kinds-membership.png"]
     assert {item.name for item in tmp_path.iterdir()} == {*written, kinds.name}
     assert all(name in printed for name in written)
 
@@ -262,6 +264,21 @@ def test_a_segment_that_nobody_is_in_is_pointed_at(finished, tmp_path, no_figure
     printed = ran("segment", finished[0], "--rule", rule, "--draws", 20, "--out", tmp_path / "out.csv")
     assert "rich: 0 customers (0 to 0), value 0 (0 to 0)" in printed
     assert "Hardly anybody is in 'rich': does the threshold fall where it was meant to?" in printed
+
+
+def test_figures_and_letters_that_the_machine_has_no_font_for(finished, kinds, tmp_path, monkeypatch):
+    from bayes_clv.views import fonts
+
+    monkeypatch.setattr(fonts, "choose", lambda characters: ((), characters))
+    printed = ran("segment", finished[0], "--rule", kinds, "--draws", 40, "--out", tmp_path / "kinds.csv")
+    for end in ("sizes", "value", "membership"):
+        assert (tmp_path / f"kinds-{end}.png").stat().st_size > 10_000
+        assert "黄金客户" in (tmp_path / f"kinds-{end}.svg").read_text(encoding="utf-8")
+    assert "Open kinds-sizes.svg, kinds-value.svg, kinds-membership.svg in a browser" in printed
+    printed = ran("alarms", finished[0], "--only-alarmed", "--out", tmp_path / "alarms.csv")
+    assert (tmp_path / "alarms.png").stat().st_size > 10_000
+    assert not (tmp_path / "alarms.svg").exists()
+    assert "font" not in printed
 
 
 # Alarms.
