@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import (
+        alarm_table,
         churn_alarms,
         customer_table,
         expected_value,
@@ -87,6 +88,8 @@ if TYPE_CHECKING:
         predict_value,
         rank_intervals,
         segment,
+        segment_sizes_table,
+        segment_table,
         target,
     )
     from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
@@ -159,6 +162,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "valuation": (
+        "alarm_table",
         "churn_alarms",
         "customer_table",
         "expected_value",
@@ -169,6 +173,8 @@ _HOME = {
         "predict_value",
         "rank_intervals",
         "segment",
+        "segment_sizes_table",
+        "segment_table",
         "target",
     ),
     "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
@@ -190,6 +196,7 @@ __all__ = [
     "InputError",
     "Prior",
     "abc_rule",
+    "alarm_table",
     "check_contracts",
     "check_customers",
     "check_opportunities",
@@ -252,6 +259,8 @@ __all__ = [
     "save",
     "score_holdout",
     "segment",
+    "segment_sizes_table",
+    "segment_table",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",

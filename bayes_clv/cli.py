@@ -1,4 +1,4 @@
-"""The road from a shell: ``bayes-clv demo``, ``bayes-clv run`` and ``bayes-clv target``.
+"""The road from a shell: ``bayes-clv demo`` and ``run``, from there ``segment`` and ``alarms``, and ``target``.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2.
 Everything slow is imported by the stage that needs it, so that ``--help`` answers at once.
@@ -7,6 +7,7 @@ Everything slow is imported by the stage that needs it, so that ``--help`` answe
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -230,10 +231,11 @@ def target(
 
     Example: bayes-clv target experiment.csv --cost 1.5 --margin 0.3 --segment segment --budget 5000 --out targets.csv
     """
-    try:
+
+    def chosen() -> list[str]:
         from bayes_clv.targets import Choice, choose
 
-        chosen = Choice(
+        choice = Choice(
             experiment=experiment,
             cost=cost,
             customer_id=customer_id,
@@ -251,11 +253,183 @@ def target(
             seed=seed,
             out=out,
         )
-        lines = choose(chosen, sampler_progress=sys.stderr.isatty())
+        return choose(choice, sampler_progress=sys.stderr.isatty())
+
+    _tell_lines(chosen)
+
+
+@app.command()
+def segment(
+    run_dir: Annotated[
+        Path, typer.Argument(help="Folder that 'bayes-clv run' or 'demo' wrote.", show_default=False)
+    ],
+    rule: Annotated[
+        str,
+        typer.Option(
+            help="A TOML file with a rule of your own, or one of abc, four-kinds, lifecycle, matrix and rfm.",
+            show_default=False,
+        ),
+    ],
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="What a rule known by name is given, like profit_per_purchase=5; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    horizon: Annotated[
+        str | None, typer.Option(help="How far to look ahead, like '52 weeks' [default: the run's].")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Share of spend that is earned: 0.3 means 30 % [default: the run's].")
+    ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with one row per customer, CSV or Parquet: further numbers that the rule reads."
+        ),
+    ] = None,
+    customer_id: Annotated[
+        str, typer.Option(help="Column of that table with the customer's id.")
+    ] = "customer_id",
+    sure: Annotated[
+        float,
+        typer.Option(help="A customer is unsure whose most probable segment has less than this probability."),
+    ] = 0.8,
+    draws: Annotated[
+        int,
+        typer.Option(
+            help="Posterior draws, at most; 2000 where a rule has many segments, as rfm has.", min=1
+        ),
+    ] = 400,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of every random number [default: the run's].", min=0)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the table goes, one row a customer: a .csv or .parquet file [default: segments-RULE.csv]."
+        ),
+    ] = None,
+) -> None:
+    """Sort the customers of a finished run into segments: a row a customer in --out, sizes and figures beside it.
+
+    Each customer gets a probability of each segment, each segment a number of customers and a value with intervals.
+
+    Examples: bayes-clv segment clv-demo --rule lifecycle;
+    bayes-clv segment clv-demo --rule four-kinds --set profit_per_purchase=10;
+    bayes-clv segment clv-demo --rule kinds.toml --out kinds.csv
+
+    \b
+    where kinds.toml is a text like this one, with names in any language:
+      name = "Kinds of customers"
+      [quantities]
+      profit = "0.3 * spend_per_purchase - 2"
+      [[segments]]
+      name = "gold"
+      where = "profit >= 8 and purchases >= 2"
+      [[segments]]
+      name = "silver"
+      where = "profit >= 8 and purchases < 2"
+      [[segments]]
+      name = "the others"
+      otherwise = true
+
+    A quantity is a column of the customers (frequency, recency, T, monetary_value, ...), what the customer is (alive,
+    purchase_rate, spend_per_purchase, ...) or will do over the horizon (purchases, spend, value). A threshold is a
+    number, quantile(0.8) or bringing(0.8). A rule whose segments overlap or leave customers out is refused.
+    """  # noqa: D301
+
+    def sort() -> list[str]:
+        from bayes_clv.segmenting import Segmenting, segment_run
+
+        return segment_run(
+            Segmenting(
+                run=run_dir,
+                rule=rule,
+                given=_given(given or []),
+                out=out,
+                horizon=horizon,
+                margin=margin,
+                columns=columns,
+                customer_id=customer_id,
+                sure=sure,
+                draws=draws,
+                seed=seed,
+            )
+        )
+
+    _tell_lines(sort)
+
+
+@app.command()
+def alarms(
+    run_dir: Annotated[
+        Path, typer.Argument(help="Folder that 'bayes-clv run' or 'demo' wrote.", show_default=False)
+    ],
+    threshold: Annotated[float, typer.Option(help="Warn where P(alive) has fallen to this.")] = 0.5,
+    longest: Annotated[
+        str | None,
+        typer.Option(help="Longest silence to look at, like '5 years' [default: ten times the longest age]."),
+    ] = None,
+    only_alarmed: Annotated[
+        bool, typer.Option("--only-alarmed", help="List only those whose alarm has come.")
+    ] = False,
+    most: Annotated[
+        int | None, typer.Option(help="List at most so many customers.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Where the list goes, one row a customer: a .csv or .parquet file.")
+    ] = Path("alarms.csv"),
+) -> None:
+    """List whose silence is a warning, the most value at risk first, and when each customer's alarm comes.
+
+    Value at risk is (1 - P(alive)) times the mean residual value that the run forecast.
+
+    Example: bayes-clv alarms clv-demo --threshold 0.4 --only-alarmed --most 100 --out alarms.csv
+    """
+
+    def listed() -> list[str]:
+        from bayes_clv.segmenting import Alarming, alarm_run
+
+        return alarm_run(
+            Alarming(
+                run=run_dir,
+                out=out,
+                threshold=threshold,
+                longest=longest,
+                only_alarmed=only_alarmed,
+                most=most,
+            )
+        )
+
+    _tell_lines(listed)
+
+
+def _given(options: list[str]) -> dict[str, str]:
+    """Return the arguments of options like profit_per_purchase=5."""
+    found: dict[str, str] = {}
+    for option in options:
+        name, sign, text = (part.strip() for part in option.partition("="))
+        if not (name and sign and text):
+            raise InputError(f"--set {option!r} does not say what is set. Write it like --set scores=3.")
+        if name in found:
+            raise InputError(f"--set {name} is there twice: {found[name]} and {text}. Leave one out.")
+        found[name] = text
+    return found
+
+
+def _tell_lines(work: Callable[[], list[str]]) -> None:
+    """Print the lines of a command; bad input ends in one paragraph and exit code 2."""
+    try:
+        lines = work()
     except InputError as error:
-        paragraph = textwrap.fill(f"Error: {in_options(str(error))}", width=100, break_long_words=False)
-        typer.echo(paragraph, err=True)
+        typer.echo(_paragraph(error), err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped; nothing was written.", err=True)
+        raise typer.Exit(130) from None
     typer.echo("\n".join(lines))
 
 
@@ -300,13 +474,18 @@ def _go(settings: Any) -> None:
         chosen = settings()
         record = run_road(chosen, tell=_tell, sampler_progress=sys.stderr.isatty())
     except InputError as error:
-        paragraph = textwrap.fill(f"Error: {in_options(str(error))}", width=100, break_long_words=False)
-        typer.echo(_after_stage() + paragraph, err=True)
+        typer.echo(_after_stage() + _paragraph(error), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo(_after_stage() + "Stopped; nothing was written.", err=True)
         raise typer.Exit(130) from None
     typer.echo(summary(record, chosen.out))
+
+
+def _paragraph(error: InputError) -> str:
+    # An option broken at its hyphen could not be copied.
+    text = f"Error: {in_options(str(error))}"
+    return textwrap.fill(text, width=100, break_long_words=False, break_on_hyphens=False)
 
 
 def in_options(message: str) -> str:
@@ -321,15 +500,19 @@ def in_options(message: str) -> str:
         "name them in the call", "name them with --customer-id, --date and --spend"
     )
     message = message.replace("groups={'purchase': 'channel'}", "--groups purchase=channel")
+    message = message.replace("margin must be", "--margin must be")
+    message = message.replace("attached with clv.with_columns", "read with --columns")
+    message = message.replace("customers = clv.with_columns(customers, table)", "--columns TABLE")
+    message = message.replace("draws with a spending posterior", "a run with amounts")
     message = re.sub(r"covariates=\{'purchase': '(\w+)'\}", r"--covariate purchase=\1", message)
     special = {"on_bad_rows": "--bad-rows", "covariates": "--covariate"}
     plain = (
         *("holdout_until", "until", "time_unit", "family", "method", "seed", "groups", "columns"),
-        *("budget", "risk", "scale", "test", "segment"),
+        *("budget", "risk", "scale", "test", "segment", "sure", "draws", "threshold"),
     )
     for name in (*special, *plain):
         option = special.get(name, f"--{name.replace('_', '-')}")
-        message = re.sub(rf"\b{name}=", f"{option} ", message)
+        message = re.sub(rf"\b(?<!--set ){name}=(?!=)", f"{option} ", message)
     for name in ("holdout_until", "acquisition_cost", "annual_discount_rate"):
         message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)
     return message

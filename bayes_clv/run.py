@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 DEFAULT_HORIZON = "52 weeks"
 CHAINS = 4
 # All that a run writes. A folder with anything else in it is never replaced, hidden notes of a file manager aside.
-CONTENTS = ("report.html", "customers.parquet", "buying.nc", "spending.nc", "run.json", "figures")
+CONTENTS = (
+    *("report.html", "customers.parquet", "customers.nc", "buying.nc", "spending.nc"),
+    *("run.json", "figures"),
+)
 UNNOTICED = (".DS_Store",)
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
 
@@ -170,9 +173,12 @@ def _run_into(
     with stages.stage("score the holdout"):
         score, evaluation = _scores(customers, held_out, buying, tracking)
     with stages.stage("write the table of customers"):
+        from bayes_clv.customers.stored import write_customers
         from bayes_clv.valuation import customer_table
 
         customer_table(value).to_parquet(work / "customers.parquet", index=False)
+        # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
+        write_customers(customers, work / "customers.nc")
     record = _record(settings, customers, buying, spending, value, score, seeds)
     if evaluation is not None:
         from bayes_clv.predictions import evaluation_record

@@ -6,11 +6,13 @@ from bayes_clv.valuation.expected import expected_value
 from bayes_clv.valuation.ranking import quantity_points, rank_intervals
 from bayes_clv.valuation.segments import point_segments, segment
 from bayes_clv.valuation.table import customer_table
+from bayes_clv.valuation.tables import alarm_table, segment_sizes_table, segment_table
 from bayes_clv.valuation.targeting import gain_curve, target
 from bayes_clv.valuation.uplift import predict_uplift
 from bayes_clv.valuation.value import predict_value
 
 __all__ = [
+    "alarm_table",
     "churn_alarms",
     "customer_table",
     "expected_value",
@@ -22,5 +24,7 @@ __all__ = [
     "quantity_points",
     "rank_intervals",
     "segment",
+    "segment_sizes_table",
+    "segment_table",
     "target",
 ]

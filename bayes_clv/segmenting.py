@@ -1,0 +1,502 @@
+"""The commands ``segment`` and ``alarms``: a finished run in, tables, figures and a summary out.
+
+Like ``target``, one road through the stages; whoever wants another road calls them. Results go beside the run and not
+into its folder, which ``run`` replaces as a whole.
+
+CSV files begin with the mark of UTF-8 (three bytes, ``utf-8-sig``). Without it Excel reads a file in the alphabet of
+the machine, and Chinese names come out as noise. pandas, Polars, DuckDB and R's readr skip the mark; base R needs
+``fileEncoding = "UTF-8-BOM"``. Parquet needs none of it and keeps types.
+"""
+
+import contextlib
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_clv.schema import CUSTOMER, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from bayes_clv.finished import Finished
+    from bayes_clv.predictions.joint import CustomerDraws
+    from bayes_clv.valuation.rules import Rule
+
+SUFFIXES = (".csv", ".parquet")
+DRAWS = 400
+# Above it the summary shows the segments that bring most, and counts the others.
+SEGMENTS_SHOWN = 12
+# How far ahead the summary counts alarms, in days.
+AHEAD = (7, 30, 90)
+# Nobody leaves there before a repeat purchase.
+NEVER_LEAVE_FIRST = {"bg_nbd": "mbg_nbd", "bg_cnbd_k": "mbg_cnbd_k"}
+EXAMPLE = (
+    'A rule of your own is a TOML file: a line name = "Buyers", then of each segment the lines [[segments]], '
+    'name = "again" and where = "purchases >= 1", and of the last one otherwise = true in place of where.'
+)
+
+
+@dataclass(frozen=True)
+class Segmenting:
+    """What to sort and by which rule.
+
+    ``rule`` is a TOML file or a name of ``PRESETS``, whose arguments are ``given``. ``out`` is a .csv or .parquet file;
+    None is ``segments-RULE.csv`` in the current folder. ``horizon`` and ``margin`` are the run's where None, and so is
+    ``seed``. ``columns`` is a table of one row a customer with further numbers that the rule reads.
+    """
+
+    run: Path
+    rule: str | Path
+    given: Mapping[str, str] = field(default_factory=dict)
+    out: Path | None = None
+    horizon: str | float | None = None
+    margin: float | None = None
+    columns: Path | None = None
+    customer_id: str = "customer_id"
+    sure: float = 0.8
+    draws: int = DRAWS
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Alarming:
+    """Whose alarms to list; ``threshold`` and ``longest`` as ``churn_alarms`` takes them.
+
+    ``only_alarmed`` leaves out those whose alarm is still to come; ``most`` keeps the first rows.
+    """
+
+    run: Path
+    out: Path = Path("alarms.csv")
+    threshold: float = 0.5
+    longest: str | None = None
+    only_alarmed: bool = False
+    most: int | None = None
+
+
+def segment_run(choice: Segmenting) -> list[str]:
+    """Write customers, sizes and figures of a rule's segments; return the summary's lines.
+
+    Written are ``out``, one row a customer; beside it ``-sizes`` of the same kind, one row a segment, and three figures,
+    ``-sizes.png``, ``-value.png`` (``-purchases.png`` where there is no money) and ``-membership.png``.
+
+    Raises
+    ------
+    InputError
+        For anything that cannot be used; nothing is then written.
+    """
+    from bayes_clv.finished import read_record, read_run
+
+    read_record(choice.run)
+    out = Path(f"segments-{Path(choice.rule).stem}.csv") if choice.out is None else Path(choice.out)
+    _check_out(out, choice.run)
+    rule_of = _rule(choice)
+    run = read_run(choice.run)
+    margin = run.margin if choice.margin is None else choice.margin
+    rule = rule_of(margin)
+    draws = _draws(choice, run, rule, margin)
+
+    from bayes_clv.valuation import segment, segment_sizes_table, segment_table
+
+    totals = ("purchases",) if run.spending is None else ("purchases", "value")
+    found = segment(draws, rule, totals=totals, sure=choice.sure)
+    sizes = out.with_stem(f"{out.stem}-sizes")
+    with _all_or_nothing(out) as work:
+        _write(segment_table(found), work / out.name)
+        _write(segment_sizes_table(found), work / sizes.name)
+        drawn = _segment_figures(found, totals[-1])
+        notes = _save({f"{out.stem}-{end}": figure for end, figure in drawn.items()}, work)
+    return [
+        *segment_summary(
+            found,
+            file=sizes.name,
+            earned=None if run.spending is None else _earned(margin, run.annual_discount_rate),
+        ),
+        *_checks(run),
+        "",
+        f"Customers: {out}",
+        f"Segments: {sizes}",
+        f"Figures: {', '.join(str(out.with_name(f'{out.stem}-{end}.png')) for end in drawn)}",
+        *notes,
+    ]
+
+
+def alarm_run(choice: Alarming) -> list[str]:
+    """Write the list of alarms, the most value at risk first, and its figure (.png); return the summary's lines.
+
+    Value at risk is of the run's own forecast: its horizon, margin and discount.
+
+    Raises
+    ------
+    InputError
+        For anything that cannot be used; nothing is then written.
+    """
+    from bayes_clv.finished import read_record, read_run
+
+    read_record(choice.run)
+    out = Path(choice.out)
+    _check_out(out, choice.run)
+    if choice.most is not None and choice.most < 1:
+        raise InputError(f"--most {choice.most} must be at least 1: the number of rows that the table keeps.")
+    run = read_run(choice.run)
+
+    from bayes_clv.valuation import alarm_table, churn_alarms
+
+    value = run.value()
+    found = churn_alarms(
+        run.buying, run.customers, threshold=choice.threshold, longest=choice.longest, value=value
+    )
+    table = alarm_table(found)
+    shown = found
+    if choice.only_alarmed:
+        table = table[table["alarmed"]]
+        if found["alarmed"].any():
+            shown = found.isel({CUSTOMER: found["alarmed"].to_numpy()})
+    kept = table if choice.most is None else table.head(choice.most)
+    with _all_or_nothing(out) as work:
+        _write(kept, work / out.name)
+        notes = _save({out.stem: _alarm_figure(shown)}, work)
+    return [
+        *alarm_summary(found, run, longest=choice.longest),
+        *_checks(run),
+        "",
+        f"Customers: {out} ({len(kept):,} rows)",
+        f"Figure: {out.with_suffix('.png')}",
+        *notes,
+    ]
+
+
+# Rules.
+
+
+def _number(text: str) -> float:
+    return float(text)
+
+
+def _number_or_words(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _shares(text: str) -> tuple[float, float]:
+    first, both = text.split(",")
+    return float(first), float(both)
+
+
+# What each preset can be given on the command line, how it is read, and what it must be given.
+type Readers = dict[str, Callable[[str], Any]]
+PRESETS: dict[str, tuple[str, Readers, tuple[str, ...]]] = {
+    "abc": ("abc_rule", {"quantity": str, "shares": _shares}, ()),
+    "four-kinds": (
+        "four_kinds_rule",
+        {"profit_per_purchase": _number, "purchases": _number, "cost_to_serve": _number_or_words},
+        ("profit_per_purchase=5",),
+    ),
+    "lifecycle": ("lifecycle_rule", {"loyal": _number, "late": _number, "long_silence": _number}, ()),
+    "matrix": (
+        "matrix_rule",
+        {"x": str, "y": str, "x_cut": _number_or_words, "y_cut": _number_or_words},
+        ("x=probability_alive", "y=value"),
+    ),
+    "rfm": ("rfm_rule", {"scores": int, "recency": str, "frequency": str, "monetary": str}, ()),
+}
+
+
+def _rule(choice: Segmenting) -> Callable[[float], "Rule"]:
+    """Return what makes the rule, given the margin; a file is read, and a preset's arguments are checked, at once."""
+    name = str(choice.rule)
+    if name in PRESETS:
+        arguments = _arguments(name, choice.given)
+        return lambda margin: _preset(name, arguments, margin)
+    path = Path(choice.rule)
+    if choice.given:
+        raise InputError(
+            f"--set is for {', '.join(PRESETS)}. What a rule of your own says stands in its file."
+        )
+    if not path.is_file():
+        raise InputError(
+            f"There is no file {name!r}, and no rule of that name: --rule is a TOML file or one of "
+            f"{', '.join(PRESETS)}. {EXAMPLE}"
+        )
+    from bayes_clv.valuation.rules import read_rule
+
+    rule = read_rule(path)
+    return lambda _margin: rule
+
+
+def _arguments(name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    _, readers, needed = PRESETS[name]
+    arguments = {}
+    for key, text in given.items():
+        if key not in readers:
+            raise InputError(f"--set {key} is not known of {name}. It takes {', '.join(readers)}.")
+        try:
+            arguments[key] = readers[key](text.strip())
+        except ValueError:
+            what = {int: "a whole number", _shares: "two shares such as 0.8,0.95"}
+            raise InputError(f"--set {key}={text} is not {what.get(readers[key], 'a number')}.") from None
+    missing = [each for each in needed if each.partition("=")[0] not in arguments]
+    if missing:
+        raise InputError(
+            f"--rule {name} needs {' and '.join(each.partition('=')[0] for each in missing)}. Write it like "
+            f"{' '.join(f'--set {each}' for each in needed)}."
+        )
+    return arguments
+
+
+def _preset(name: str, arguments: dict[str, Any], margin: float) -> "Rule":
+    from bayes_clv.valuation import presets
+
+    make = getattr(presets, PRESETS[name][0])
+    try:
+        rule: Rule = make(**arguments, **({"margin": margin} if name == "four-kinds" else {}))
+    except InputError as error:
+        # An argument's name, in the words of the command line.
+        raise InputError(re.sub(r"^(\w+)=", r"--set \1=", str(error))) from None
+    return rule
+
+
+def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> "CustomerDraws":
+    """Return the joint draws of the run's customers, with the further columns that the rule reads."""
+    from bayes_clv.predictions import customer_draws
+
+    def of(customers: "xr.Dataset") -> "CustomerDraws":
+        return customer_draws(
+            run.buying,
+            customers,
+            spending=run.spending,
+            horizon=run.horizon if choice.horizon is None else choice.horizon,
+            margin=margin,
+            annual_discount_rate=run.annual_discount_rate if run.spending is not None else 0.0,
+            draws=choice.draws,
+            seed=run.seed if choice.seed is None else choice.seed,
+        )
+
+    draws = of(run.customers)
+    if choice.columns is None:
+        return draws
+    wanted = [name for name in rule.names() if name not in draws.names]
+    if not wanted:
+        raise InputError(
+            f"The rule {rule.name!r} reads no column of --columns: all of {', '.join(rule.names())} are known without. "
+            "Leave it out."
+        )
+    return of(_with_numbers(run.customers, choice, wanted))
+
+
+def _with_numbers(customers: "xr.Dataset", choice: Segmenting, wanted: list[str]) -> "xr.Dataset":
+    from bayes_clv.customers import with_columns
+    from bayes_clv.customers.experiments import read_table
+    from bayes_clv.customers.tables import _numbers
+
+    assert choice.columns is not None
+    frame = read_table(choice.columns, [choice.customer_id, *wanted])
+    numbers = {name: _numbers(frame[name], name) for name in wanted}
+    table = frame[[choice.customer_id]].rename(columns={choice.customer_id: "customer_id"}).assign(**numbers)
+    return with_columns(customers, table, wanted)
+
+
+# Files.
+
+
+def _check_out(out: Path, run: Path) -> None:
+    if out.suffix not in SUFFIXES:
+        raise InputError(f"--out {out.name!r} must end in .csv or .parquet.")
+    if out.is_dir():
+        raise InputError(
+            f"--out {str(out)!r} is a folder. Name a file in it, such as {str(out / 'table.csv')!r}."
+        )
+    if out.resolve().parent == Path(run).resolve():
+        raise InputError(
+            f"--out {str(out)!r} lies in the run's own folder, which 'bayes-clv run' replaces as a whole. Name a file "
+            "beside it."
+        )
+
+
+@contextlib.contextmanager
+def _all_or_nothing(out: Path) -> Iterator[Path]:
+    """Give a hidden folder beside ``out``; what is in it at the end takes its place, file by file."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        hidden = tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent)
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be written to {str(out.parent)!r}: {error.strerror}. Name another place with --out."
+        ) from None
+    with hidden as work:
+        yield Path(work)
+        for file in sorted(Path(work).iterdir()):
+            file.replace(out.parent / file.name)
+
+
+def _write(table: "pd.DataFrame", path: Path) -> None:
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False, encoding="utf-8-sig")
+    else:
+        table.to_parquet(path, index=False)
+
+
+def _save(figures: Mapping[str, Any], folder: Path) -> list[str]:
+    """Write figures as PNG, and as SVG too where this machine's fonts lack some of their letters; return what to say.
+
+    SVG keeps letters as letters, which whatever shows them has the fonts for.
+    """
+    lost: list[str] = []
+    for stem, figure in figures.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            figure.savefig(folder / f"{stem}.png", dpi=150)
+        for each in caught:
+            if not str(each.message).startswith("No font of this machine"):
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        if any(str(each.message).startswith("No font of this machine") for each in caught):
+            figure.savefig(folder / f"{stem}.svg")
+            lost.append(f"{stem}.svg")
+    if not lost:
+        return []
+    return [
+        f"No font of this machine has all letters of the figures, which are boxes in PNG. Open {', '.join(lost)} in a "
+        "browser, or install such a font (for Chinese on Debian and Ubuntu: apt-get install fonts-wqy-microhei)."
+    ]
+
+
+def _segment_figures(segments: "xr.Dataset", quantity: str) -> dict[str, Any]:
+    from bayes_clv.views.segments import plot_membership, plot_segment_sizes
+
+    return {
+        "sizes": plot_segment_sizes(segments),
+        quantity: plot_segment_sizes(segments, quantity=quantity),
+        "membership": plot_membership(segments),
+    }
+
+
+def _alarm_figure(alarms: "xr.Dataset") -> Any:
+    from bayes_clv.views.alarms import plot_alarms
+
+    return plot_alarms(alarms)
+
+
+# Words.
+
+
+def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) -> list[str]:
+    """Return what a person wants to know of segments.
+
+    ``file`` is where those stand that are too many to show; ``earned`` says what value is, None where there is no
+    money.
+    """
+    people, unit = segments.sizes[CUSTOMER], segments.attrs["time_unit"]
+    names = segments["segment"].to_numpy()
+    what = "purchases" if earned is None else "value"
+    size, total = _interval(segments, "size"), _interval(segments, f"{what}_total")
+    lines = [
+        f"{segments.attrs['rule']}: {people:,} customers in {names.size} segments, over "
+        f"{segments.attrs['horizon']:g} {unit}s{'' if earned is None else f'; {earned}'}.",
+        f"Customers of each segment and their {what}: mean and 90 % interval (outcome level).",
+        "",
+    ]
+    shown = list(range(names.size))
+    if names.size > SEGMENTS_SHOWN:
+        shown = sorted(shown, key=lambda i: -total[i][0])[:SEGMENTS_SHOWN]
+    lines += [f"  {names[i]}: {_words(size[i], ' customers')}, {what} {_words(total[i])}" for i in shown]
+    if len(shown) < names.size:
+        lines.append(f"  and {names.size - len(shown)} more, with less {what} each: see {file}")
+    empty = [f"{name!r}" for name, (*_, high) in zip(names, size, strict=True) if high == 0]
+    if empty and len(shown) == names.size:
+        lines.append(
+            f"  Hardly anybody is in {' and in '.join(empty)}: does the threshold fall where it was meant to?"
+        )
+    unsure, sure = int(segments["unsure"].sum()), _percent(segments.attrs["sure"])
+    lines += [
+        "",
+        f"{unsure:,} of {people:,} customers are unsure (most probable segment below {sure}).",
+    ]
+    return lines
+
+
+def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None) -> list[str]:
+    """Return what a person wants to know of alarms: how many, what is at risk, who first, and when the next come."""
+    people, unit = alarms.sizes[CUSTOMER], alarms.attrs["time_unit"]
+    alarmed = alarms["alarmed"].to_numpy()
+    lines = [
+        f"{int(alarmed.sum()):,} of {people:,} customers are alarmed: P(alive) is "
+        f"{_percent(alarms.attrs['threshold'])} or less (expected level)."
+    ]
+    if "value_at_risk" in alarms:
+        risk, value = alarms["value_at_risk"].to_numpy(), run.table["value_mean"].to_numpy()
+        lines.append(
+            f"Value at risk, (1 - P(alive)) × mean residual value over {run.horizon:g} {unit}s: "
+            f"{_plain(np.nansum(risk[alarmed]))} of the alarmed, {_plain(np.nansum(risk))} of all, whose residual "
+            f"value is {_plain(np.nansum(value))}."
+        )
+        # Never NaN alone: a customer without a mean comes last.
+        first = int(np.nanargmax(np.where(alarmed, risk, -1.0))) if alarmed.any() else None
+        if first is not None:
+            lines.append(
+                f"Most at risk of the alarmed: customer {str(alarms[CUSTOMER][first].item())!r}, silent for "
+                f"{_plain(float(alarms['silence'][first]))} {unit}s, P(alive) "
+                f"{_percent(float(alarms['probability_alive'][first]))}, value at risk {_plain(risk[first])}."
+            )
+    if "alarm_date" in alarms:
+        lines.append(_next_alarms(alarms, run.customers.attrs["until"]))
+    never = int(np.isinf(alarms["alarm_silence"].to_numpy()).sum())
+    if never:
+        end = f"{10 * float(run.customers['T'].max()):.0f} {unit}s" if longest is None else longest
+        family = run.buying.attrs["family"]
+        hint = ""
+        if family in NEVER_LEAVE_FIRST:
+            hint = (
+                f" In {family} nobody leaves before a repeat purchase; to be warned of such customers, run with "
+                f"--family {NEVER_LEAVE_FIRST[family]}."
+            )
+        lines.append(f"{never:,} customers have no alarm within a silence of {end}.{hint}")
+    return lines
+
+
+def _next_alarms(alarms: "xr.Dataset", until: str) -> str:
+    """Return when the alarms come of those who are not alarmed yet."""
+    dates = alarms["alarm_date"].to_numpy().astype("datetime64[D]")
+    dates = dates[~alarms["alarmed"].to_numpy() & ~np.isnat(dates)]
+    if dates.size == 0:
+        return "No further alarm is to come."
+    ends = [np.datetime64(until, "D") + np.timedelta64(days, "D") for days in AHEAD]
+    counts = ", ".join(f"{int((dates <= end).sum()):,} by {end}" for end in ends)
+    return f"Next alarms, of customers who do not buy until then: {counts}; the first on {dates.min()}."
+
+
+def _interval(segments: "xr.Dataset", name: str) -> list[tuple[float, float, float]]:
+    columns = [segments[f"{name}_{each}"].to_numpy().tolist() for each in ("mean", "q05", "q95")]
+    return list(zip(*columns, strict=True))
+
+
+def _words(interval: tuple[float, float, float], noun: str = "") -> str:
+    mean, low, high = map(_plain, interval)
+    return f"{mean}{noun} ({low} to {high})"
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 10 or number == round(number) else f"{number:,.1f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _earned(margin: float, annual_discount_rate: float) -> str:
+    """Return what value is, in words."""
+    discount = (
+        f"discounted by {_percent(annual_discount_rate)} a year" if annual_discount_rate else "undiscounted"
+    )
+    return f"value is {_percent(margin)} of spend, {discount}"
+
+
+def _checks(run: "Finished") -> list[str]:
+    return ["", *(run.problems or ["All convergence checks of the run passed."])]
