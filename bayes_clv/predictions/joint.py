@@ -39,6 +39,7 @@ BLOCK = 256
 DRAWS = 400
 SPEND_LEVEL = "spend_per_purchase"
 OUTCOMES = ("purchases", "spend", "value")
+ACTIVE_TIME = "active_time"
 
 type Block = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -84,7 +85,7 @@ class CustomerDraws:
     def names(self) -> tuple[str, ...]:
         """Return what can be asked for: the customers' own numbers, the latent ones, and the future's."""
         future = OUTCOMES if self.spending is not None else OUTCOMES[:1]
-        return (*self.data, "time_since_purchase", "probability_alive", *self.latent, *future)
+        return (*self.data, "time_since_purchase", "probability_alive", *self.latent, *future, ACTIVE_TIME)
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -143,11 +144,11 @@ class CustomerDraws:
         if "probability_alive" in names:
             alive = self.buying.formulas.probability_alive(*history, **values)
             found["probability_alive"] = np.broadcast_to(alive, (places.size, self.size))
-        if set(names) & {*self.latent, *OUTCOMES}:
+        if set(names) & {*self.latent, *OUTCOMES, ACTIVE_TIME}:
             rng = np.random.Generator(np.random.PCG64([self.seed, start // BLOCK]))
             latent, path = self._latent(rng, places, columns)
             found |= {name: values for name, values in latent.items() if name in names}
-            if set(names) & {*OUTCOMES, SPEND_LEVEL}:
+            if set(names) & {*OUTCOMES, ACTIVE_TIME, SPEND_LEVEL}:
                 found |= self._future(places, columns, path, names)
         return found
 
@@ -195,7 +196,7 @@ class CustomerDraws:
             level = tuple(_whole(each, shape) for each in formulas.spend_state(*known, **values))
             occasion = _whole(np.asarray(values[formulas.OCCASION]), shape)
             lognormal = formulas.SPEND_RULE == "lognormal"
-        out = np.zeros((4, *shape))
+        out = np.zeros((5, *shape))
         _futures(
             self.keys[places],
             *(_whole(each, shape) for each in path),
@@ -210,7 +211,8 @@ class CustomerDraws:
         if self.spending is not None:
             # The mean of an occasion given the customer's level.
             out[3] *= np.exp(occasion**2 / 2) if lognormal else occasion
-        return {name: each for name, each in zip((*OUTCOMES, SPEND_LEVEL), out, strict=True) if name in names}
+        found = zip((*OUTCOMES, SPEND_LEVEL, ACTIVE_TIME), out, strict=True)
+        return {name: each for name, each in found if name in names}
 
 
 def _phases_passed(rng: np.random.Generator, k: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -245,7 +247,7 @@ def _futures(  # type: ignore[no-untyped-def]
     discount,
     out,
 ):
-    """Write purchases, spend, discounted spend and the spend level, each (customer, draw), into ``out``.
+    """Write purchases, spend, discounted spend, spend level and active time, each (customer, draw), into ``out``.
 
     Purchases happen at ``first_wait`` and, from one to the next, after Gamma(wait_shape) / wait_rate, to the end of
     ``lifetime`` (0: has left), and end after each with probability ``dropout``.
@@ -261,6 +263,7 @@ def _futures(  # type: ignore[no-untyped-def]
                 level, purse = _level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
                 out[3, i, s] = level
             position, last = first_wait[i, s], min(horizon, lifetime[i, s])
+            out[4, i, s] = last
             while position <= last:
                 out[0, i, s] += 1.0
                 if with_money:
@@ -269,6 +272,7 @@ def _futures(  # type: ignore[no-untyped-def]
                     out[2, i, s] += amount * math.exp(-discount * position)
                 state += increment
                 if unit(mix(state)) < dropout[i, s]:
+                    out[4, i, s] = position
                     break
                 if wait_shape[i, s] == 1.0:
                     state += increment
@@ -311,7 +315,8 @@ def customer_draws(
         - ``probability_alive`` (expected level);
         - the customer's own (latent level): ``alive`` (0 or 1), ``purchase_rate`` (1 / time unit, while alive),
           ``dropout`` or ``dropout_rate``, and ``spend_per_purchase`` (money, the mean of an occasion);
-        - the future over the horizon (outcome level): ``purchases``, ``spend``, ``value`` (margin × discounted spend).
+        - the future over the horizon (outcome level): ``purchases``, ``spend``, ``value`` (margin × discounted spend),
+          and ``active_time`` (time units), for how much of the horizon the customer has not left yet.
 
     Raises
     ------
