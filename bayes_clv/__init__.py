@@ -78,19 +78,22 @@ if TYPE_CHECKING:
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import (
         churn_alarms,
+        contributions,
         customer_table,
         expected_value,
         gain_curve,
+        parts_table,
         point_segments,
         predict_cohort,
         predict_uplift,
         predict_value,
         segment,
         target,
+        value_parts,
     )
     from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
     from bayes_clv.valuation.rules import read_rule, rule
-    from bayes_clv.views import plot_gain, plot_prior, report
+    from bayes_clv.views import plot_contributions, plot_gain, plot_prior, plot_value_parts, report
 
 __version__ = version("bayes_clv")
 
@@ -150,19 +153,22 @@ _HOME = {
     "schema": ("InputError",),
     "valuation": (
         "churn_alarms",
+        "contributions",
         "customer_table",
         "expected_value",
         "gain_curve",
+        "parts_table",
         "point_segments",
         "predict_cohort",
         "predict_uplift",
         "predict_value",
         "segment",
         "target",
+        "value_parts",
     ),
     "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
     "valuation.rules": ("read_rule", "rule"),
-    "views": ("plot_gain", "plot_prior", "report"),
+    "views": ("plot_contributions", "plot_gain", "plot_prior", "plot_value_parts", "report"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -178,6 +184,7 @@ __all__ = [
     "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
+    "contributions",
     "customer_draws",
     "customer_table",
     "customers_from_table",
@@ -202,8 +209,11 @@ __all__ = [
     "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
+    "parts_table",
+    "plot_contributions",
     "plot_gain",
     "plot_prior",
+    "plot_value_parts",
     "point_segments",
     "predict",
     "predict_cohort",
@@ -232,6 +242,7 @@ __all__ = [
     "summarize",
     "survival",
     "target",
+    "value_parts",
     "with_columns",
 ]
 
