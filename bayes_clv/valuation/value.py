@@ -101,11 +101,13 @@ def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) ->
     spending = spending.of(customers)
     known = spend_history(customers, spending.formulas)["occasions"]
     histories = distinct_histories({"occasions": known} | spending.columns)
+    # Not spending.size: draws that were paired with another posterior's are more or fewer.
+    draws = next(iter(spending.values.values())).size
 
     def lacking(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         (occasions,) = history
         without = spending.formulas.lacks_moment(moment, occasions, **values)
-        return (np.broadcast_to(without, (occasions.size, spending.size)).sum(axis=1),)
+        return (np.broadcast_to(without, (occasions.size, draws)).sum(axis=1),)
 
     counts = histories.spread(over_tiles(histories, spending, lacking)[0], of_rows=True)
     return counts > 0, int(counts.max())
