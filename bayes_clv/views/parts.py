@@ -17,6 +17,8 @@ from bayes_clv.views import style
 SEGMENTS_SHOWN = 15
 DIFFERENCES_SHOWN = 8
 LINE = 118
+# An en space, which tells headers from other labels.
+HEADER = "\u2002"
 _POTENTIAL = (style.ORANGE, style.AMBER, style.PURPLE, style.GREEN)
 _FACTORS = {
     "customers": style.MUTED,
@@ -40,9 +42,9 @@ def plot_value_parts(parts: xr.Dataset) -> style.Drawing:
     -------
     matplotlib.figure.Figure
         One bar a segment: mean of historical (grey), current (blue) and each assumed part (other colours), totals of
-        its customers in money. Lines are 90 % intervals (outcome level): the lower of historical and current together,
-        the upper of all parts together. Acquisition costs are not in it. The assumptions stand below. Medians are drawn
-        where means do not exist.
+        its customers in money. The lines below are 90 % intervals (outcome level) of historical and current together
+        (blue) and of all parts together (black). Acquisition costs are not in it. The assumptions stand at the foot.
+        Medians are drawn where means do not exist.
 
     Raises
     ------
@@ -100,10 +102,10 @@ def _draw_parts(ax: Any, names: list[str], middle: np.ndarray, total: np.ndarray
         width = middle[:, i]
         start = np.where(width >= 0, right, left)
         ax.barh(
-            rows,
+            rows - 0.1,
             width,
             left=start,
-            height=0.5,
+            height=0.4,
             color=colour,
             alpha=0.8,
             label=name.replace("_", " "),
@@ -113,19 +115,23 @@ def _draw_parts(ax: Any, names: list[str], middle: np.ndarray, total: np.ndarray
         )
         right, left = right + np.maximum(width, 0), left + np.minimum(width, 0)
     certain = [i for i, name in enumerate(names) if name in (HISTORICAL, CURRENT)]
-    spans = [(total[:, :, certain].sum(axis=2), 0.13, style.BLUE, " and ".join(names[i] for i in certain))]
+    spans = [(total[:, :, certain].sum(axis=2), 0.18, style.BLUE, " and ".join(names[i] for i in certain))]
     if len(certain) < len(names):
-        spans.append((total.sum(axis=2), -0.13, style.INK, "all parts"))
+        spans.append((total.sum(axis=2), 0.3, style.INK, "all parts"))
     for draws, shift, colour, words in spans:
         low, high = np.quantile(draws, (0.05, 0.95), axis=0, method="inverted_cdf")
-        ax.hlines(rows + shift, low, high, color="white", linewidth=4.5, zorder=3)
-        ax.hlines(rows + shift, low, high, color=colour, linewidth=2, zorder=4, label=f"90 %: {words}")
+        ax.hlines(rows + shift, low, high, color=colour, linewidth=2, label=f"90 %: {words}")
     ax.axvline(0, color=style.MUTED, linewidth=1)
     ax.set_ylim(rows.size - 0.4, -0.6)
     ax.grid(False, axis="y")
     ax.set_xlabel("money")
     style.thousands(ax.xaxis)
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    handles, labels = ax.get_legend_handles_labels()
+    # Bars first.
+    order = sorted(range(len(labels)), key=lambda i: labels[i].startswith("90 %"))
+    ax.legend(
+        [handles[i] for i in order], [labels[i] for i in order], loc="center left", bbox_to_anchor=(1.01, 0.5)
+    )
 
 
 def _segment_labels(ax: Any, parts: xr.Dataset, shown: np.ndarray) -> None:
@@ -161,8 +167,8 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
     -------
     matplotlib.figure.Figure
         For each segment one bar a factor, mean and 90 % interval (outcome level), in money; beside its name the
-        factor's median ratio to the baseline's. The diamond is the whole difference, of which the bars are the parts.
-        Medians are drawn where means do not exist.
+        factor's median ratio to the baseline's, and beside the segment's both values (medians). The diamond is the
+        whole difference, of which the bars are the parts. Medians are drawn where means do not exist.
 
     Raises
     ------
@@ -201,7 +207,7 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
             for j, name in enumerate(factors):
                 row = top + 1 + j
                 ticks.append(row)
-                labels.append(f"{name}  ×{float(found['ratio_q50'][i, j]):.2f}")
+                labels.append(f"{name}  {_ratio_words(float(found['ratio_q50'][i, j]))}")
                 _bar(ax, row, split.to_numpy()[:, i, j], center, _FACTORS[name])
             row = top + 1 + len(factors)
             ticks.append(row)
@@ -210,7 +216,7 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
         ax.axvline(0, color=style.MUTED, linewidth=1)
         ax.set_yticks(ticks, labels, fontsize=8.5)
         for tick, label in zip(ax.get_yticklabels(), labels, strict=True):
-            if "\u2002" in label:
+            if HEADER in label:
                 tick.set_fontweight("bold")
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(max(ticks) + 0.8, -0.8)
@@ -235,8 +241,16 @@ def _header(found: xr.Dataset, segment: int) -> str:
         np.nanmedian(found[name].transpose(DRAW, SEGMENT).to_numpy()[:, segment])
         for name in ("value", "baseline_value")
     )
-    # An en space marks the line as a header.
-    return f"{_short(str(found[SEGMENT].to_numpy()[segment]))}\u2002{value:,.4g} : {base:,.4g}"
+    label = _short(str(found[SEGMENT].to_numpy()[segment]))
+    return f"{label}:{HEADER}{_money(value)} against {_money(base)}"
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.0f}" if abs(amount) >= 1000 else f"{amount:.3g}"
+
+
+def _ratio_words(ratio: float) -> str:
+    return f"×{ratio:.2f}" if ratio >= 0.1 or ratio == 0 else f"×{ratio:.1g}"
 
 
 def _bar(ax: Any, row: float, draws: np.ndarray, center: str, colour: str) -> None:

@@ -99,6 +99,8 @@ def test_contributions_are_bars_that_add_up_to_the_diamond(draws):
     labels = [tick.get_text() for tick in ax.get_yticklabels()]
     assert labels[1] == f"cycle  ×{float(found['ratio_q50'][0, 0]):.2f}"
     assert labels[4] == "difference"
+    value, base = float(found["value"][:, 0].median()), float(found["baseline_value"][:, 0].median())
+    assert labels[0] == f"once:\u2002{value:.3g} against {base:.3g}"
     said = words(figure)
     assert "Why value differs from all customers" in said
     assert "mean and 90 % intervals, outcome level, over 26 weeks" in said
