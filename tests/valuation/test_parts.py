@@ -136,6 +136,23 @@ def test_take_up_reaches_the_stated_share_of_each_customer(draws, current):
     assert abs((ours - chance * current.mean(axis=1)).sum()) < 4 * np.sqrt((error**2).sum())
 
 
+def test_who_takes_part_in_one_does_not_say_who_takes_part_in_another(customers, make_buying, make_spending):
+    who = pd.Series(np.arange(300), index=customers["customer"].values, name="who")
+    draws = clv.customer_draws(
+        make_buying(draws=10),
+        clv.with_columns(customers, who),
+        spending=make_spending(draws=10),
+        draws=20,
+        seed=3,
+    )
+    offer = {"kind": "up_sell", "amount": 0.1, "take_up": 0.5}
+    # A segment of each customer, so that every draw of it is seen.
+    total = clv.value_parts(draws, {"first": offer, "second": offer}, segments="who")["value_total"]
+    buys = total.sel(part="current") > 0
+    both = ((total.sel(part="first") > 0) & (total.sel(part="second") > 0)).to_numpy()[buys.to_numpy()]
+    assert both.mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / both.size))
+
+
 def test_referrals_are_counts_of_new_customers(draws):
     parts = clv.value_parts(draws, {"referral": {"amount": 0.2, "value": 10.0}})
     total = parts["value_total"].sel(part="referral")[:, 0].to_numpy()
