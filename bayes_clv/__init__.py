@@ -79,9 +79,11 @@ if TYPE_CHECKING:
     from bayes_clv.valuation import (
         alarm_table,
         churn_alarms,
+        contributions,
         customer_table,
         expected_value,
         gain_curve,
+        parts_table,
         point_segments,
         predict_cohort,
         predict_uplift,
@@ -91,17 +93,20 @@ if TYPE_CHECKING:
         segment_sizes_table,
         segment_table,
         target,
+        value_parts,
     )
     from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
     from bayes_clv.valuation.rules import read_rule, rule
     from bayes_clv.views import (
         plot_alarms,
+        plot_contributions,
         plot_gain,
         plot_membership,
         plot_prior,
         plot_ranking,
         plot_segment_sizes,
         plot_value_map,
+        plot_value_parts,
         report,
     )
 
@@ -164,9 +169,11 @@ _HOME = {
     "valuation": (
         "alarm_table",
         "churn_alarms",
+        "contributions",
         "customer_table",
         "expected_value",
         "gain_curve",
+        "parts_table",
         "point_segments",
         "predict_cohort",
         "predict_uplift",
@@ -176,17 +183,20 @@ _HOME = {
         "segment_sizes_table",
         "segment_table",
         "target",
+        "value_parts",
     ),
     "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
     "valuation.rules": ("read_rule", "rule"),
     "views": (
         "plot_alarms",
+        "plot_contributions",
         "plot_gain",
         "plot_membership",
         "plot_prior",
         "plot_ranking",
         "plot_segment_sizes",
         "plot_value_map",
+        "plot_value_parts",
         "report",
     ),
 }
@@ -205,6 +215,7 @@ __all__ = [
     "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
+    "contributions",
     "customer_draws",
     "customer_table",
     "customers_from_table",
@@ -229,13 +240,16 @@ __all__ = [
     "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
+    "parts_table",
     "plot_alarms",
+    "plot_contributions",
     "plot_gain",
     "plot_membership",
     "plot_prior",
     "plot_ranking",
     "plot_segment_sizes",
     "plot_value_map",
+    "plot_value_parts",
     "point_segments",
     "predict",
     "predict_cohort",
@@ -267,6 +281,7 @@ __all__ = [
     "summarize",
     "survival",
     "target",
+    "value_parts",
     "with_columns",
 ]
 

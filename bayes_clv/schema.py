@@ -122,6 +122,7 @@ VARIABLES = {
     ),
     "survivors": Variable("customers under contract after the renewal", "count", "outcome"),
     "purchases": Variable("purchase occasions over the horizon", "count", "outcome"),
+    "active_time": Variable("part of the horizon before the customer leaves", "time", "outcome"),
     "spend": Variable("spend over the horizon", "money", "outcome"),
     "value": Variable("residual value over the horizon, after margin and discount", "money", "outcome"),
     "historical_value": Variable("margin already earned", "money"),

@@ -43,6 +43,7 @@ BLOCK = 131_072
 DRAWS = 400
 SPEND_LEVEL = "spend_per_purchase"
 OUTCOMES = ("purchases", "spend", "value")
+ACTIVE_TIME = "active_time"
 
 type Block = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -94,7 +95,7 @@ class CustomerDraws:
     def names(self) -> tuple[str, ...]:
         """Return what can be asked for: the customers' own numbers, the latent ones, and the future's."""
         future = OUTCOMES if self.spending is not None else OUTCOMES[:1]
-        return (*self.data, "time_since_purchase", "probability_alive", *self.latent, *future)
+        return (*self.data, "time_since_purchase", "probability_alive", *self.latent, *future, ACTIVE_TIME)
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -173,7 +174,7 @@ class CustomerDraws:
         found = {name: column[places, None] for name, column in data.items()}
         if "time_since_purchase" in names:
             found["time_since_purchase"] = columns["T"][:, None] - columns["recency"][:, None]
-        drawn = set(names) & {*self.latent, *OUTCOMES}
+        drawn = set(names) & {*self.latent, *OUTCOMES, ACTIVE_TIME}
         if not drawn and "probability_alive" not in names:
             return found
         new = np.r_[True, np.diff(row) != 0]
@@ -222,7 +223,7 @@ class CustomerDraws:
         phases, z = (owned(each, shape) for each in state[5:]) if len(state) > 5 else (nothing, nothing)
         out = {
             name: np.empty(whole) if name in names else nothing
-            for name in ("alive", *self._rates, SPEND_LEVEL, *OUTCOMES)
+            for name in ("alive", *self._rates, SPEND_LEVEL, *OUTCOMES, ACTIVE_TIME)
         }
         draw_joint(
             row,
@@ -276,7 +277,8 @@ def customer_draws(
         - ``probability_alive`` (expected level);
         - the customer's own (latent level): ``alive`` (0 or 1), ``purchase_rate`` (1 / time unit, while alive),
           ``dropout`` or ``dropout_rate``, and ``spend_per_purchase`` (money, the mean of an occasion);
-        - the future over the horizon (outcome level): ``purchases``, ``spend``, ``value`` (margin × discounted spend).
+        - the future over the horizon (outcome level): ``purchases``, ``spend``, ``value`` (margin × discounted spend),
+          and ``active_time`` (time units), for how much of the horizon the customer has not left yet.
 
     Raises
     ------

@@ -150,6 +150,7 @@ def draw_joint(  # type: ignore[no-untyped-def]
     out_purchases,
     out_spend,
     out_value,
+    out_time,
 ):
     """Write what is asked for, each (customer, draw); what is not has a length of 0.
 
@@ -161,8 +162,9 @@ def draw_joint(  # type: ignore[no-untyped-def]
     want_rate, want_leaving = out_rate.shape[0] > 0, out_leaving.shape[0] > 0
     want_level = out_level.shape[0] > 0
     want_spend, want_value = out_spend.shape[0] > 0, out_value.shape[0] > 0
+    want_time = out_time.shape[0] > 0
     paid = want_spend or want_value
-    future = paid or out_purchases.shape[0] > 0
+    future = paid or want_time or out_purchases.shape[0] > 0
     # P(u below) = P(alive and a first purchase within the horizon); of k phases, P(alive).
     threshold = np.zeros(shape.shape[1])
     prepared = -1
@@ -237,10 +239,12 @@ def draw_joint(  # type: ignore[no-untyped-def]
                         speed /= scale[c, s] + position
             leaving = 0.0
             tosses = share = start
-            if want_leaving or buys:
+            # Who leaves at any time may do so without a purchase.
+            ends = buys or (want_time and here)
+            if want_leaving or ends:
                 tosses = mix(start ^ DROPOUT)
                 share = mix(tosses ^ SHARE)
-            if law == CONTINUOUS and (want_leaving or buys):
+            if law == CONTINUOUS and (want_leaving or ends):
                 one_more, since = (0.0, 0.0) if here else (1.0, left - silence[c])
                 leaving, _ = standard_gamma(a[c, s] + one_more, tosses, increment)
                 leaving /= b[c, s] + since
@@ -255,8 +259,9 @@ def draw_joint(  # type: ignore[no-untyped-def]
             last = horizon
             if law == INDIVIDUAL:
                 last = min(horizon, a[c, s])
-            elif law == CONTINUOUS and buys:
+            elif law == CONTINUOUS and ends:
                 last = min(horizon, -math.log(unit(mix(start ^ LIFETIME))) / leaving)
+            active = last if here else 0.0
             n = 0
             spend = 0.0
             value = 0.0
@@ -277,11 +282,13 @@ def draw_joint(  # type: ignore[no-untyped-def]
                     u = unit(mix(tosses))
                     if n <= TOSSES:
                         if u * (a[c, s] + b[c, s] + (n - 1)) < a[c, s]:
+                            active = position
                             break
                     else:
                         if n == TOSSES + 1:
                             leaving = _beta(a[c, s], b[c, s] + TOSSES, share, increment)
                         if u < leaving:
+                            active = position
                             break
                 if wait_shape == 1.0:
                     state += increment
@@ -295,3 +302,5 @@ def draw_joint(  # type: ignore[no-untyped-def]
                 out_spend[i, s] = spend
             if want_value:
                 out_value[i, s] = margin * value
+            if want_time:
+                out_time[i, s] = active

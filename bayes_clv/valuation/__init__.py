@@ -1,8 +1,10 @@
-"""Futures in, money and decisions out: ``predict_value``, cohorts, segments, alarms, whom to contact, the table."""
+"""Futures in, money and decisions out: values, their parts, cohorts, segments, alarms, whom to contact, tables."""
 
 from bayes_clv.valuation.alarms import churn_alarms
 from bayes_clv.valuation.cohort import predict_cohort
+from bayes_clv.valuation.contribution import contributions
 from bayes_clv.valuation.expected import expected_value
+from bayes_clv.valuation.parts import parts_table, value_parts
 from bayes_clv.valuation.ranking import quantity_points, rank_intervals
 from bayes_clv.valuation.segments import point_segments, segment
 from bayes_clv.valuation.table import customer_table
@@ -14,9 +16,11 @@ from bayes_clv.valuation.value import predict_value
 __all__ = [
     "alarm_table",
     "churn_alarms",
+    "contributions",
     "customer_table",
     "expected_value",
     "gain_curve",
+    "parts_table",
     "point_segments",
     "predict_cohort",
     "predict_uplift",
@@ -27,4 +31,5 @@ __all__ = [
     "segment_sizes_table",
     "segment_table",
     "target",
+    "value_parts",
 ]

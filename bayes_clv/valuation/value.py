@@ -101,14 +101,24 @@ def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) ->
     spending = spending.of(customers)
     known = spend_history(customers, spending.formulas)["occasions"]
     histories = distinct_histories({"occasions": known} | spending.columns)
+    # Not spending.size: draws that were paired with another posterior's are more or fewer.
+    draws = next(iter(spending.values.values())).size
 
     def lacking(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         (occasions,) = history
         without = spending.formulas.lacks_moment(moment, occasions, **values)
-        return (np.broadcast_to(without, (occasions.size, spending.size)).sum(axis=1),)
+        return (np.broadcast_to(without, (occasions.size, draws)).sum(axis=1),)
 
     counts = histories.spread(over_tiles(histories, spending, lacking)[0], of_rows=True)
     return counts > 0, int(counts.max())
+
+
+def historical_value(customers: xr.Dataset, margin: float) -> tuple[np.ndarray, str | None]:
+    """Return margin × spend to date of each customer, first occasion included; NaN with the reason if not known."""
+    if "historical_spend" in customers:
+        return margin * customers["historical_spend"].to_numpy().astype(float), None
+    unknown = np.full(customers.sizes[CUSTOMER], np.nan)
+    return unknown, ("the customers have no historical_spend. Build them from orders with clv.summarize.")
 
 
 def predict_value(
@@ -209,14 +219,10 @@ def predict_value(
         if name in value:
             value[name] = share * value[name].assign_attrs(value[name].attrs)
     reasons = _remove_missing_moments(value, parameters(spending, "spending"), customers)
-    if "historical_spend" in customers:
-        value["historical_value"] = (CUSTOMER, share * customers["historical_spend"].values.astype(float))
-    else:
-        value["historical_value"] = (CUSTOMER, np.full(customers.sizes[CUSTOMER], np.nan))
-        reasons.append(
-            "historical_value and lifetime_value_mean are NaN: the customers have no historical_spend. "
-            "Build them from orders with clv.summarize."
-        )
+    earned, why = historical_value(customers, share)
+    value["historical_value"] = (CUSTOMER, earned)
+    if why is not None:
+        reasons.append(f"historical_value and lifetime_value_mean are NaN: {why}")
     value["acquisition_cost"] = (CUSTOMER, cost.values)
     value["lifetime_value_mean"] = value["historical_value"] + value["value_mean"] - value["acquisition_cost"]
     return describe(value).assign_attrs(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayes_clv.views.holdout import plot_calibration, plot_tracking
     from bayes_clv.views.page import report
     from bayes_clv.views.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
+    from bayes_clv.views.parts import plot_contributions, plot_value_parts
     from bayes_clv.views.priors import plot_prior
     from bayes_clv.views.rename import for_arviz
     from bayes_clv.views.segments import plot_membership, plot_ranking, plot_segment_sizes, plot_value_map
@@ -34,6 +35,7 @@ __all__ = [
     "plot_alive_matrix",
     "plot_calibration",
     "plot_concentration",
+    "plot_contributions",
     "plot_customers",
     "plot_diagnostics",
     "plot_evaluation",
@@ -49,6 +51,7 @@ __all__ = [
     "plot_tracking",
     "plot_value_distribution",
     "plot_value_map",
+    "plot_value_parts",
     "report",
 ]
 
@@ -61,6 +64,7 @@ _HOME = {
     "plot_alive_matrix": "histories",
     "plot_calibration": "holdout",
     "plot_concentration": "amounts",
+    "plot_contributions": "parts",
     "plot_customers": "amounts",
     "plot_diagnostics": "parameters",
     "plot_evaluation": "evaluation",
@@ -76,6 +80,7 @@ _HOME = {
     "plot_tracking": "holdout",
     "plot_value_distribution": "amounts",
     "plot_value_map": "segments",
+    "plot_value_parts": "parts",
     "report": "page",
 }
 

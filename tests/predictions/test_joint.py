@@ -81,6 +81,35 @@ def test_numbers_of_one_draw_belong_together(few, make_spending):
     assert found["purchases"][alive & fast].mean() > 1.5 * found["purchases"][alive & ~fast].mean()
 
 
+@pytest.mark.parametrize("family", ["bg_nbd", "pareto_nbd", "bg_cnbd_k", "pareto_abe"])
+def test_active_time_is_the_horizon_until_the_customer_leaves(family, few, make_spending):
+    draws = clv.customer_draws(
+        posteriors(family, few), few, spending=make_spending(draws=500), draws=500, seed=1, **MONEY
+    )
+    wanted = ("alive", "active_time", "purchases", "spend", "value", "purchase_rate")
+    found = gathered(draws, wanted)
+    time, alive = found["active_time"], found["alive"] == 1
+    assert (time[~alive] == 0).all()
+    assert (time[alive] > 0).all()
+    assert time.max() == 26.0
+    # Who has left by the end has bought then (by a purchase alone), or at any time.
+    left = alive & (time < 26.0)
+    if family in ("bg_nbd", "bg_cnbd_k"):
+        assert (found["purchases"][left] >= 1).all()
+    else:
+        assert (found["purchases"][left] == 0).any()
+    # Of a Poisson process, purchases less rate × time until a stopping time is a martingale: its mean is 0. Its
+    # variance is the mean of rate × time; regular purchases have less, and the wait now running is not a new one.
+    if family != "bg_cnbd_k":
+        surplus = found["purchases"] - found["purchase_rate"] * time
+        error = np.sqrt((found["purchase_rate"] * time).sum())
+        assert abs(surplus.sum()) < 5 * error
+    # Asking for it changes nothing else.
+    alone = gathered(draws, tuple(name for name in wanted if name != "active_time"))
+    for name, each in alone.items():
+        np.testing.assert_array_equal(each, found[name])
+
+
 def test_neither_order_nor_threads_change_anything(few, make_buying, make_spending):
     buying, spending = make_buying(), make_spending()
     one = gathered(clv.customer_draws(buying, few, spending=spending, draws=50, seed=3), ALL, threads=1)

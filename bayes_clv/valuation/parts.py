@@ -1,0 +1,416 @@
+"""What a customer's value is made of: earned already, to come if nothing changes, and what could come on top.
+
+historical
+    Margin already earned, known (``value.historical_value``).
+current
+    Residual value over the horizon under unchanged behaviour, in each draw.
+potential
+    What could come on top if something were done, by assumptions that are stated (``assumptions``):
+
+    - up-sell: each purchase is dearer by a share u; u × current.
+    - cross-sell: spend in other categories, a share c of current spend, at its own margin where one is given:
+      c × current × (other margin / margin).
+    - referral: N new customers, N ~ Poisson(amount), times the value of a new customer.
+    - share of wallet: spend here is a share s of the customer's wallet, and t could be reached: current × (t / s - 1),
+      nothing where t < s.
+
+**Nothing twice.** The parts are increments, each on current value alone, and add up: potential is their sum, and all
+parts together are the whole. So the order does not matter and what each would bring by itself can be read off; that
+up-sold customers may also be cross-sold at the higher price (u × c × current) is left out, and with shares of 10 % that
+is 1 % of current. The one overlap that is no small product is share of wallet, since up-sell and cross-sell are ways
+to a larger share of it: of the gap current × (t / s - 1) only what the customer's up-sell and cross-sell in that draw
+leave is counted. Stated alone it is the whole gap. Cross-sell at another margin counts against the gap by its spend.
+
+Rejected: multiplying all of them, (1 + u)(1 + c) t / s: its parts depend on the order, and a share of the wallet that
+includes cross-sell would be raised by cross-sell once more.
+
+Assumptions are drawn once per draw for all customers; who takes part (``take_up``) and how many new customers come are
+drawn for each customer, from streams of its id, so that an assumption added or another company changes none of the
+others.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+from numba import njit
+
+from bayes_clv.predictions.joint import CustomerDraws
+from bayes_clv.predictions.streams import GOLDEN, customer_keys, mix, unit
+from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.valuation.assumptions import REFERRAL, WALLET, Assumption, read_assumptions, salt
+from bayes_clv.valuation.grouping import groups, sum_by
+from bayes_clv.valuation.rules import Rule
+from bayes_clv.valuation.segments import SEGMENT
+from bayes_clv.valuation.value import checked_cost, historical_value, without_moments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PART = "part"
+HISTORICAL, CURRENT = "historical", "current"
+# Sums over parts.
+SUMS = {
+    "potential": "potential value, the sum of what is assumed",
+    "lifetime_value": "historical plus current value, net of acquisition cost",
+    "possible_value": "historical, current and potential value, net of acquisition cost",
+}
+
+
+def value_parts(
+    draws: CustomerDraws,
+    assumptions: Mapping[str, Any] | None = None,
+    *,
+    rule: Rule | None = None,
+    segments: str | xr.Dataset | None = None,
+    acquisition_cost: Any = 0.0,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Return historical, current and potential value of each customer and of each segment.
+
+    Parameters
+    ----------
+    draws
+        Of ``clv.customer_draws`` with a spending posterior; its horizon, margin and discount rate hold.
+    assumptions
+        What could come on top, by name: ``up_sell``, ``cross_sell``, ``referral``, ``share_of_wallet``, or any name
+        with ``"kind"`` saying which of these it is. Each is a mapping of
+
+        - up_sell: ``amount``, the increase of spend per purchase as a share of it;
+        - cross_sell: ``amount``, spend in other categories as a share of current spend, and perhaps its ``margin``;
+        - referral: ``amount``, the mean number of new customers that a customer brings over the horizon, and ``value``,
+          that of a new customer: money, or the result of ``clv.predict_cohort`` (its lifetime_value_expected);
+        - share_of_wallet: ``share``, the share of the customer's wallet spent here now, and ``target``;
+
+        and of each perhaps ``take_up``, the probability that a customer takes part (drawn for each customer), and
+        ``where``, whom it applies to: a condition as in ``clv.rule``, or a column of true and false. Every number is a
+        number, a ``clv.Prior`` (drawn once per draw for all customers) or the name of a column (one a customer).
+        ``{"up_sell": prior}`` is short for ``{"up_sell": {"amount": prior}}``.
+    rule, segments
+        Segments to add up over, one of the two: a rule, whose memberships are found in every draw, or fixed labels, the
+        name of a column or what ``clv.segment`` returned (its most probable ones). Without either, all customers.
+    acquisition_cost
+        As in ``clv.predict_value``.
+    threads
+        Threads; they change the speed only.
+
+    Returns
+    -------
+    xarray.Dataset
+        Money, outcome level. ``part`` is historical, current and the assumptions in the order given, and parts add up.
+
+        - (customer, part): ``value_mean``, ``value_q05``, ``value_q95``; (customer): the same of ``potential`` (sum of
+          the assumptions), ``lifetime_value`` (historical + current - acquisition cost) and ``possible_value``
+          (lifetime_value + potential); ``acquisition_cost``.
+        - (segment, part): ``value_total_mean``, ``_q05``, ``_q95``, and ``value_total`` (draw, segment, part) behind
+          them; (segment): the same of the three sums, such as ``potential_total_mean``; ``size`` (draw, segment) and
+          ``size_mean``, the number of customers.
+
+        ``kind`` and ``assumption`` (part) say what each part stands on; ``attrs["assumptions"]`` has the same as JSON,
+        and ``attrs["reasons"]`` says why something is NaN.
+
+    Raises
+    ------
+    InputError
+        Draws without money; an assumption of an unknown kind, with a field missing, or with values that cannot be;
+        a rule as in ``clv.segment``.
+
+    Notes
+    -----
+    The value of a referred customer is the mean of new customers in that draw: the chance in how many come is in, the
+    chance in what each of them buys is not. It is counted as of today, over the cohort's own horizon.
+
+    Where the mean of spend does not exist (``clv.predict_value``), means are NaN; quantiles exist.
+
+    Examples
+    --------
+    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
+    >>> parts = value_parts(draws, {"up_sell": {"amount": clv.Prior("Beta", alpha=4, beta=36), "take_up": 0.3}})
+    >>> parts["part"].values.tolist()
+    ['historical', 'current', 'up_sell']
+    """
+    if draws.spending is None:
+        raise InputError(
+            "value_parts needs money: make the draws with clv.customer_draws(..., spending=spending)."
+        )
+    stated = read_assumptions(draws, assumptions or {}, threads)
+    grouping = groups(draws, rule, segments, threads)
+    cost = checked_cost(acquisition_cost, draws.customers).to_numpy()
+    earned, why = historical_value(draws.customers, draws.margin)
+    names = (HISTORICAL, CURRENT, *(each.name for each in stated))
+    rows = (*names, *SUMS)
+    ids, size, count = draws.customers[CUSTOMER].to_numpy(), draws.size, len(grouping.names)
+    keys = customer_keys(ids, draws.seed, purpose="value parts")
+
+    own = np.empty((3, ids.size, len(rows)))
+    totals = np.zeros((size, count, len(rows)))
+    members = np.zeros((size, count))
+    belongs = np.zeros((ids.size, count), dtype=bool)
+    needed = list(dict.fromkeys(["value", *grouping.needed, *(n for each in stated for n in each.needed)]))
+    for places, block in draws.blocks(needed, threads):
+        parts = _parts(draws, stated, places, block, keys[places])
+        past = earned[places, None]
+        potential = sum(parts.values(), np.zeros_like(block["value"]))
+        lifetime = past + block["value"] - cost[places, None]
+        amounts = (past, block["value"], *parts.values(), potential, lifetime, lifetime + potential)
+        found = grouping.members(places, block)
+        members += sum_by(found, np.ones((1, 1)), count, size)
+        belongs[np.broadcast_to(places[:, None], found.shape), found] = True
+        for i, amount in enumerate(amounts):
+            own[:, places, i] = _summary(amount)
+            totals[:, :, i] += sum_by(found, amount, count, size)
+    low, high = np.quantile(totals, (0.05, 0.95), axis=0, method="inverted_cdf")
+    of_segments = np.stack([totals.mean(axis=0), low, high])
+    reasons = [] if why is None else [f"historical, lifetime_value and possible_value are NaN: {why}"]
+    lacking, times = without_moments(draws.spending, draws.customers, 1)
+    if lacking.any():
+        uncertain = [
+            i for i, name in enumerate(rows) if name != HISTORICAL and not _is_referral(name, stated)
+        ]
+        own[0][np.ix_(lacking, uncertain)] = np.nan
+        of_segments[0][np.ix_(belongs[lacking].any(axis=0), uncertain)] = np.nan
+        reasons.append(
+            f"means are NaN for {int(lacking.sum()):,} of {lacking.size:,} customers and for the segments they may "
+            f"belong to, because expected spend is infinite in up to {times} of {size} draws. Use the quantiles, or a "
+            "stronger prior on q."
+        )
+    found_all = _dataset(names, own, totals, of_segments)
+    coords = {
+        CUSTOMER: ids,
+        SEGMENT: np.array(grouping.names, dtype=object),
+        DRAW: np.arange(size),
+        PART: np.array(names, dtype=object),
+        "kind": (PART, np.array([HISTORICAL, CURRENT, *(each.kind for each in stated)], dtype=object)),
+        "assumption": (PART, np.array(_texts(draws, stated), dtype=object)),
+    }
+    found_all |= {
+        "acquisition_cost": (
+            CUSTOMER,
+            cost,
+            {"long_name": "cost of acquiring the customer", "units": "money"},
+        ),
+        "size": ((DRAW, SEGMENT), members, {"long_name": "customers in the segment", "units": "count"}),
+        "size_mean": (
+            SEGMENT,
+            members.mean(axis=0),
+            {"long_name": "customers in the segment (mean)", "units": "count"},
+        ),
+    }
+    return xr.Dataset(found_all, coords=coords, attrs=_attrs(draws, grouping.title, stated, reasons))
+
+
+def parts_table(parts: xr.Dataset, by: Literal["segment", "customer"] = "segment") -> "pd.DataFrame":
+    """Return value parts as a pandas table, with the assumption that each part stands on.
+
+    Parameters
+    ----------
+    parts
+        Of ``clv.value_parts``.
+    by
+        ``"segment"``: one row a segment and part; ``"customer"``: one row a customer.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By segment: segment, customers (mean number), part, mean, q05, q95 (money, totals of the segment) and
+        assumption; below the parts come potential, lifetime_value and possible_value. By customer: customer_id and,
+        of every part and sum, {name}_mean, _q05 and _q95. ``.attrs["assumptions"]`` lists what was assumed.
+
+    Raises
+    ------
+    InputError
+        When it is no result of ``value_parts``.
+
+    Examples
+    --------
+    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
+    >>> table = parts_table(value_parts(draws, {"up_sell": clv.Prior("Beta", mu=0.1, sigma=0.03)}))
+    >>> table.loc[2, "assumption"]
+    'spend per purchase × (1 + Beta(mu=0.1, sigma=0.03))'
+    """
+    import pandas as pd
+
+    check_parts(parts)
+    if by not in ("segment", "customer"):
+        raise InputError(f"by={by!r} must be 'segment' or 'customer'.")
+    stem = "value" if by == "customer" else "value_total"
+    tail = "" if by == "customer" else "_total"
+    statistics = ("mean", "q05", "q95")
+    names = [*parts[PART].to_numpy().tolist(), *SUMS]
+    columns = {
+        (name, each): parts[f"{name}{tail}_{each}"].to_numpy()
+        if name in SUMS
+        else parts[f"{stem}_{each}"].sel({PART: name}).to_numpy()
+        for name in names
+        for each in statistics
+    }
+    if by == "customer":
+        table = pd.DataFrame(
+            {"customer_id": parts[CUSTOMER].to_numpy()}
+            | {f"{name}_{each}": values for (name, each), values in columns.items()}
+        )
+    else:
+        said = dict(zip(names, [*parts["assumption"].to_numpy().tolist(), *SUMS.values()], strict=True))
+        table = pd.DataFrame(
+            [
+                {SEGMENT: segment, "customers": float(parts["size_mean"][i]), PART: name}
+                | {each: float(columns[name, each][i]) for each in statistics}
+                | {"assumption": said[name]}
+                for i, segment in enumerate(parts[SEGMENT].to_numpy().tolist())
+                for name in names
+            ]
+        )
+    table.attrs = dict(parts.attrs)
+    return table
+
+
+def check_parts(parts: xr.Dataset) -> None:
+    """Refuse what ``value_parts`` did not return."""
+    if not isinstance(parts, xr.Dataset) or not {"value_total", "possible_value_total"} <= set(
+        parts.data_vars
+    ):
+        raise InputError("This needs what clv.value_parts returned, with all its variables.")
+
+
+def _parts(
+    draws: CustomerDraws,
+    stated: list[Assumption],
+    places: np.ndarray,
+    block: Mapping[str, np.ndarray],
+    keys: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return the value (customer, draw) that each assumption brings, in the order stated."""
+    current = block["value"]
+    found: dict[str, np.ndarray] = {}
+    used = np.zeros_like(current)
+    for each in sorted(stated, key=lambda one: one.kind == WALLET):
+        value = {name: of(places) for name, of in each.fields.items()}
+        acts = each.scope(places, block) & _takes_part(draws, each.name, value["take_up"], keys)
+        if each.kind == REFERRAL:
+            mean = np.where(acts, value["amount"], 0.0)
+            found[each.name] = _counts(draws, each.name, mean, keys) * value["value"]
+            continue
+        if each.kind == WALLET:
+            gap = np.maximum(value["target"] / value["share"] - 1, 0.0) * current
+            grown = np.where(acts, np.maximum(gap - used, 0.0), 0.0)
+            spent = grown
+        else:
+            spent = np.where(acts, value["amount"], 0.0) * current
+            grown = spent * (value["margin"] / draws.margin) if "margin" in value else spent
+        used = used + spent
+        found[each.name] = grown
+    return {each.name: found[each.name] for each in stated}
+
+
+def _takes_part(draws: CustomerDraws, name: str, chance: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return who takes part, (customer, draw), drawn for each customer; (1, 1) where everybody does."""
+    if (chance == 1).all():
+        return np.ones((1, 1), dtype=bool)
+    return np.asarray(_uniform(draws, name, "take_up", keys) < chance)
+
+
+def _counts(draws: CustomerDraws, name: str, mean: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return Poisson counts with these means."""
+    chance = _uniform(draws, name, "referred", keys)
+    counts: np.ndarray = _poisson(chance, np.ascontiguousarray(np.broadcast_to(mean, chance.shape)))
+    return counts
+
+
+def _uniform(draws: CustomerDraws, name: str, what: str, keys: np.ndarray) -> np.ndarray:
+    out = np.empty((keys.shape[0], draws.size))
+    _fill(np.ascontiguousarray(keys), np.uint64(salt(draws.seed, name, what)), out)
+    return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fill(keys, salted, out):  # type: ignore[no-untyped-def]
+    """Write a uniform number of each customer and draw, from streams of the customer's key."""
+    for i in range(out.shape[0]):
+        for s in range(out.shape[1]):
+            state = mix((keys[i, 0] ^ salted) + np.uint64(s) * GOLDEN)
+            out[i, s] = unit(mix(state + keys[i, 1]))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _poisson(chance, mean):  # type: ignore[no-untyped-def]
+    """Return the Poisson quantile at ``chance``, of means up to a few hundred."""
+    out = np.empty(mean.shape)
+    for i in range(mean.shape[0]):
+        for s in range(mean.shape[1]):
+            count, term = 0.0, np.exp(-mean[i, s])
+            reached = term
+            # The second condition ends the sum where rounding keeps it below 1.
+            while chance[i, s] > reached and term > 0.0:
+                count += 1.0
+                term *= mean[i, s] / count
+                reached += term
+            out[i, s] = count
+    return out
+
+
+def _summary(amount: np.ndarray) -> np.ndarray:
+    """Return mean, 5 % and 95 % over draws, (3, customer)."""
+    if amount.shape[1] == 1:
+        return np.broadcast_to(amount[:, 0], (3, amount.shape[0]))
+    low, high = np.quantile(amount, (0.05, 0.95), axis=1, method="inverted_cdf")
+    return np.stack([amount.mean(axis=1), low, high])
+
+
+def _is_referral(name: str, stated: list[Assumption]) -> bool:
+    return any(each.name == name and each.kind == REFERRAL for each in stated)
+
+
+def _texts(draws: CustomerDraws, stated: list[Assumption]) -> list[str]:
+    unit_of_time = str(draws.customers.attrs.get("time_unit", ""))
+    over = f"residual value over {draws.horizon:g} {unit_of_time}s, behaviour unchanged"
+    return ["margin already earned", over, *(each.text for each in stated)]
+
+
+def _dataset(
+    names: tuple[str, ...], own: np.ndarray, totals: np.ndarray, of_segments: np.ndarray
+) -> dict[str, Any]:
+    """Return the variables of parts, and of their sums."""
+    data: dict[str, Any] = {}
+    described = {"units": "money", "level": "outcome"}
+    last = len(names)
+    pieces: tuple[tuple[str, Any, str], ...] = (
+        ("value", slice(0, last), "value of the part"),
+        *((name, last + i, what) for i, (name, what) in enumerate(SUMS.items())),
+    )
+    for name, where, what in pieces:
+        axes = (PART,) if isinstance(where, slice) else ()
+        data[f"{name}_total"] = (
+            (DRAW, SEGMENT, *axes),
+            totals[:, :, where],
+            {"long_name": f"{what}, of the segment's customers", **described},
+        )
+        for i, each in enumerate(("mean", "q05", "q95")):
+            data[f"{name}_{each}"] = (
+                (CUSTOMER, *axes),
+                own[i][:, where],
+                {"long_name": f"{what} ({each})", **described},
+            )
+            data[f"{name}_total_{each}"] = (
+                (SEGMENT, *axes),
+                of_segments[i][:, where],
+                {"long_name": f"{what}, of the segment's customers ({each})", **described},
+            )
+    return data
+
+
+def _attrs(draws: CustomerDraws, title: str, stated: list[Assumption], reasons: list[str]) -> dict[str, Any]:
+    said = [{"name": each.name, "kind": each.kind, "text": each.text, **each.stated} for each in stated]
+    return {
+        "segments": title,
+        "horizon": draws.horizon,
+        "time_unit": str(draws.customers.attrs.get("time_unit", "")),
+        "margin": draws.margin,
+        "discount_rate": draws.discount,
+        "seed": draws.seed,
+        "draws": draws.size,
+        "level": "outcome",
+        "assumptions": json.dumps(said, ensure_ascii=False),
+        "reasons": json.dumps(reasons),
+    }
