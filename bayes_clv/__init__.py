@@ -86,11 +86,12 @@ if TYPE_CHECKING:
         predict_uplift,
         predict_value,
         segment,
+        segment_flow,
         target,
     )
     from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
     from bayes_clv.valuation.rules import read_rule, rule
-    from bayes_clv.views import plot_gain, plot_prior, report
+    from bayes_clv.views import plot_flow, plot_gain, plot_prior, report
 
 __version__ = version("bayes_clv")
 
@@ -158,11 +159,12 @@ _HOME = {
         "predict_uplift",
         "predict_value",
         "segment",
+        "segment_flow",
         "target",
     ),
     "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
     "valuation.rules": ("read_rule", "rule"),
-    "views": ("plot_gain", "plot_prior", "report"),
+    "views": ("plot_flow", "plot_gain", "plot_prior", "report"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -202,6 +204,7 @@ __all__ = [
     "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
+    "plot_flow",
     "plot_gain",
     "plot_prior",
     "point_segments",
@@ -226,6 +229,7 @@ __all__ = [
     "save",
     "score_holdout",
     "segment",
+    "segment_flow",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",

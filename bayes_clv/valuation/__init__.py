@@ -3,6 +3,7 @@
 from bayes_clv.valuation.alarms import churn_alarms
 from bayes_clv.valuation.cohort import predict_cohort
 from bayes_clv.valuation.expected import expected_value
+from bayes_clv.valuation.flow import segment_flow
 from bayes_clv.valuation.segments import point_segments, segment
 from bayes_clv.valuation.table import customer_table
 from bayes_clv.valuation.targeting import gain_curve, target
@@ -19,5 +20,6 @@ __all__ = [
     "predict_uplift",
     "predict_value",
     "segment",
+    "segment_flow",
     "target",
 ]
