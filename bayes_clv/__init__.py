@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from bayes_clv.schema import InputError
     from bayes_clv.valuation import (
         churn_alarms,
+        cluster,
         customer_table,
         expected_value,
         gain_curve,
@@ -151,6 +152,7 @@ _HOME = {
     "schema": ("InputError",),
     "valuation": (
         "churn_alarms",
+        "cluster",
         "customer_table",
         "expected_value",
         "gain_curve",
@@ -176,6 +178,7 @@ __all__ = [
     "check_customers",
     "check_opportunities",
     "churn_alarms",
+    "cluster",
     "compare",
     "compare_holdout",
     "contracts_from_survivors",

@@ -1,6 +1,7 @@
 """Futures in, money and decisions out: ``predict_value``, cohorts, segments, alarms, whom to contact, the table."""
 
 from bayes_clv.valuation.alarms import churn_alarms
+from bayes_clv.valuation.clusters import cluster
 from bayes_clv.valuation.cohort import predict_cohort
 from bayes_clv.valuation.expected import expected_value
 from bayes_clv.valuation.flow import segment_flow
@@ -12,6 +13,7 @@ from bayes_clv.valuation.value import predict_value
 
 __all__ = [
     "churn_alarms",
+    "cluster",
     "customer_table",
     "expected_value",
     "gain_curve",

@@ -173,8 +173,8 @@ def _apart(middles: np.ndarray, least: float, whole: float) -> np.ndarray:
             first, number = pools[-1]
             pools[-1] = [(first * number + value * count) / (number + count), number + count]
     flat = np.concatenate([np.full(int(count), value) for value, count in pools])
-    heights: np.ndarray = flat + shift
-    heights -= max(heights[-1] - whole, 0.0)
+    # Inside the axes: what lies beyond an end is moved up to it, in order all the same.
+    heights: np.ndarray = np.clip(flat, 0.0, whole - shift[-1]) + shift
     return heights
 
 
