@@ -1,9 +1,11 @@
 """Futures in, money and decisions out: values, their parts, cohorts, segments, alarms, whom to contact, tables."""
 
 from bayes_clv.valuation.alarms import churn_alarms
+from bayes_clv.valuation.clusters import cluster
 from bayes_clv.valuation.cohort import predict_cohort
 from bayes_clv.valuation.contribution import contributions
 from bayes_clv.valuation.expected import expected_value
+from bayes_clv.valuation.flow import segment_flow
 from bayes_clv.valuation.parts import parts_table, value_parts
 from bayes_clv.valuation.ranking import quantity_points, rank_intervals
 from bayes_clv.valuation.segments import point_segments, segment
@@ -16,6 +18,7 @@ from bayes_clv.valuation.value import predict_value
 __all__ = [
     "alarm_table",
     "churn_alarms",
+    "cluster",
     "contributions",
     "customer_table",
     "expected_value",
@@ -28,6 +31,7 @@ __all__ = [
     "quantity_points",
     "rank_intervals",
     "segment",
+    "segment_flow",
     "segment_sizes_table",
     "segment_table",
     "target",

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from bayes_clv.schema import InputError
 from bayes_clv.valuation.rules import Rule, rule
 
+# Segments of ``lifecycle_rule``: who comes from the first, bought and is now in the second is won back
+# (``clv.segment_flow``).
+WON_BACK = (("lapsed",), ("repeat", "loyal"))
+
 
 def rfm_rule(
     recency: str = "time_since_purchase",
@@ -188,7 +192,8 @@ def lifecycle_rule(loyal: float = 4, late: float = 2.0, long_silence: float = 4.
 
     Notes
     -----
-    Prospects have bought nothing and are in no order log; "won back" compares two dates.
+    Prospects have bought nothing and are in no order log; "won back" compares two dates. Both are in the result of
+    ``clv.segment_flow``.
 
     Examples
     --------

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
     from bayes_clv.views.effects import effects_table, groups_table, plot_groups
     from bayes_clv.views.evaluation import plot_evaluation
+    from bayes_clv.views.flow import plot_flow
     from bayes_clv.views.gains import plot_gain
     from bayes_clv.views.histories import (
         plot_alive_history,
@@ -40,6 +41,7 @@ __all__ = [
     "plot_diagnostics",
     "plot_evaluation",
     "plot_expected_purchases_matrix",
+    "plot_flow",
     "plot_gain",
     "plot_groups",
     "plot_membership",
@@ -69,6 +71,7 @@ _HOME = {
     "plot_diagnostics": "parameters",
     "plot_evaluation": "evaluation",
     "plot_expected_purchases_matrix": "histories",
+    "plot_flow": "flow",
     "plot_gain": "gains",
     "plot_groups": "effects",
     "plot_membership": "segments",
