@@ -43,7 +43,7 @@ of a minute, NUTS of an hour. P(alive) and individual means cost the same per cu
 about 0.5 ms, a simulated future about 5 us. Ask for fewer draws (``fit(..., draws=...)``) of a large base.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -332,8 +332,22 @@ def survival(
 
     P(alive at T) times ((beta + T) / (beta + T + t))^s: of those alive, timing says nothing of the lifetime to come.
     """
-    t, T, s, beta = float_arrays(t, T, params["s"], params["beta"])
-    return probability_alive(x, t_x, T, log_intervals, **params) * np.exp(-s * np.log1p(t / (beta + T)))
+    return survivals([t], x, t_x, T, log_intervals, **params)[0]
+
+
+def survivals(
+    times: Iterable[ArrayLike],
+    /,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    log_intervals: ArrayLike,
+    **params: ArrayLike,
+) -> list[Array]:
+    """Return ``survival`` at several times, for the price of one."""
+    T, s, beta = float_arrays(T, params["s"], params["beta"])
+    alive = probability_alive(x, t_x, T, log_intervals, **params)
+    return [alive * np.exp(-s * np.log1p(np.asarray(t, dtype=float) / (beta + T))) for t in times]
 
 
 def _ordered(shared: tuple[ArrayLike, ...], params: Mapping[str, ArrayLike]) -> tuple[ArrayLike, ...]:
