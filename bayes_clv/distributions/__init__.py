@@ -10,7 +10,7 @@ purchase family has ``simulate_purchase_times``,
 ``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, which is read by the
 law of leaving that it names in ``LIFETIME`` (``lifetimes``; under the law "individual" ``future_draws`` and
 ``discounted_purchases`` stand in its place). ``HISTORY`` names the columns that its forecasts take where they are not
-the usual three, ``EXPECTED_DRAWS`` how many draws a summary averages where closed forms are dear, and
+the usual three, ``EXPECTED_DRAWS`` of how many draws closed forms are computed where those are dear, and
 ``purchases_pmfs`` and ``survivals``, where there are any, give several counts or times for about the price of one;
 ``LATENT_MEANS`` names the results of ``latent_means`` where dropout is no probability after a purchase. A spend family
 offers ``SPEND_RULE``, ``OCCASION`` and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``), ``DENSITY`` (of
