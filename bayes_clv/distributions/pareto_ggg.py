@@ -64,8 +64,8 @@ OBSERVED = HISTORY
 # What latent_means are called in a dataset.
 LATENT_MEANS = ("purchase_rate_mean", "dropout_rate_mean", "regularity_mean")
 
-# Posterior draws that closed forms are computed of where no number is asked for: each costs some 0.3 ms a customer here.
-# The mean of 50 draws has a standard error of a seventh of the posterior standard deviation.
+# Posterior draws that closed forms are computed of where no number is asked for: each costs some 0.3 ms a customer. The
+# mean of 50 draws has a standard error of a seventh of the posterior standard deviation.
 EXPECTED_DRAWS = 50
 
 NAME = "Pareto/GGG"
