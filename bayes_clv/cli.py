@@ -101,7 +101,8 @@ def run(
     family: Annotated[
         str,
         typer.Option(
-            help="Purchase family, such as bg_nbd, mbg_nbd (leaving after the first order too) or nbd (no leaving)."
+            help="Purchase family, such as bg_nbd, mbg_nbd (leaving after the first order too), pareto_nbd (leaving at "
+            "any time) or nbd (no leaving)."
         ),
     ] = "bg_nbd",
     method: MethodOption = "nuts",

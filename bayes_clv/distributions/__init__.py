@@ -10,12 +10,12 @@ purchase family has ``simulate_purchase_times``,
 ``purchases_at_least``, ``discounted_residual_transactions``, ``survival`` and ``future_state``, which is read by the
 law of leaving that it names in ``LIFETIME`` (``lifetimes``; under the law "individual" ``future_draws`` and
 ``discounted_purchases`` stand in its place). ``HISTORY`` names the columns that its forecasts take where they are not
-the usual three, ``EXPECTED_DRAWS`` how many draws a summary averages where closed forms are dear, and
-``purchases_pmfs``, where there is one, gives several counts for the price of one; ``LATENT_MEANS`` names the results of
-``latent_means`` where dropout is no probability after a purchase. A spend family offers ``SPEND_RULE``, ``OCCASION``
-and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``), ``DENSITY`` (of what its likelihood is the density),
-``simulate_spend``, ``latent_draws``, ``spend_state``, ``expected_spend``, ``population_mean_spend`` and
-``lacks_moment``.
+the usual three, ``EXPECTED_DRAWS`` of how many draws closed forms are computed where those are dear, and
+``purchases_pmfs`` and ``survivals``, where there are any, give several counts or times for about the price of one;
+``LATENT_MEANS`` names the results of ``latent_means`` where dropout is no probability after a purchase. A spend family
+offers ``SPEND_RULE``, ``OCCASION`` and ``LEVEL`` (how the engine pays, ``predictions.engine.Money``), ``DENSITY`` (of
+what its likelihood is the density), ``simulate_spend``, ``latent_draws``, ``spend_state``, ``expected_spend``,
+``population_mean_spend`` and ``lacks_moment``.
 To add a family, copy its simplest neighbour and add a line to ``FAMILIES``.
 """
 

@@ -12,6 +12,10 @@ an exposure of T + t), plus the probability that they come and it then leaves be
 
 P the regularised incomplete gamma function; ``reached`` is the probability that the n-th comes in time, and in a
 lifetime, (lambda / (lambda + mu))^n P(n, (lambda + mu) t).
+
+Where several counts are wanted, ``count_probabilities`` sums them over one lattice: given both rates the next count
+costs a few products, and P is what is left of a Poisson distribution's mass. Its nodes lie where the living are, so
+that it is the absolute error, and not that of each digit, which is small (MASS_CUT).
 """
 
 import math
@@ -27,12 +31,18 @@ from bayes_clv.distributions.lognormal_rates import (
     LARGEST_SD,
     NODES,
     SAFE,
+    TINY,
     log_share,
     peak,
     steps,
 )
 
 REACHED, LEFT_AFTER = 0, 1
+
+# What several counts at once leave out of each: exp(-36) = 2e-16 of the living, before constants.
+MASS_CUT = 36.0
+# exp(-s) is no double's much beyond.
+LARGEST_EXPOSURE = 690.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -84,6 +94,7 @@ def log_integral(
     start = round(z * s1 / h)
     # By products of a normal density and a table while none of the two can overflow.
     by_logs = longest + 0.5 * w * w - (top + 0.5 * (z * z + w * w) - x * (m1 + s1 * z)) > SAFE
+    log_exposure = math.log(max(exposure, TINY))
     low, high, offset = 1, 0, 0
     table = np.empty(0)
     total = 0.0
@@ -108,7 +119,7 @@ def log_integral(
             below, above = max(below, -math.sqrt(2 * room)), min(above, math.sqrt(2 * room))
             first, last = math.ceil(centre + below / kappa), math.floor(centre + above / kappa)
             if exposure > 0:
-                last = min(last, math.ceil((math.log(room / exposure) - m2) / k))
+                last = min(last, math.ceil((math.log(room) - log_exposure - m2) / k))
             i += direction
             if last < first:
                 continue
@@ -222,6 +233,7 @@ def log_count_integral(
             top, start = value, i
     if not math.isfinite(top):
         return -math.inf
+    log_age = math.log(max(T, TINY))
     total = 0.0
     for direction in (1, -1):
         i = start if direction == 1 else start - 1
@@ -240,7 +252,7 @@ def log_count_integral(
             most = math.sqrt(2 * room) / kappa
             first, last = math.ceil(centre - most), math.floor(centre + most)
             if T > 0:
-                last = min(last, math.ceil((math.log(room / T) - m2) / k))
+                last = min(last, math.ceil((math.log(room) - log_age - m2) / k))
             w = (first - centre) * kappa
             for j in range(first, last + 1):
                 leaving = math.exp(min(m2 + j * k, LARGEST_LOG))
@@ -250,6 +262,114 @@ def log_count_integral(
                 w += kappa
             i += direction
     return top + math.log(total * h * kappa / (2 * math.pi * s1))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _add_counts(weight: float, rate: float, leaving: float, t: float, none: float, out: np.ndarray) -> None:
+    """Add ``weight`` times one customer's probabilities of 0, 1, ... purchases within t; ``none`` is e^(-both t)."""
+    both = rate + leaving
+    s = both * t
+    stay, gone = rate / both, leaving / both
+    # Far beyond all counts wanted every term is 0, and the customer leaves after n purchases.
+    by_logs = s > LARGEST_EXPOSURE and out.size > 0.25 * s
+    term, mass, power = none, none, weight
+    for n in range(out.size):
+        if by_logs:
+            term = math.exp(n * math.log(s) - s - math.lgamma(n + 1.0))
+            mass = term if n == 0 else mass + term
+        elif n > 0:
+            term *= s / n
+            mass += term
+        out[n] += power * (term + gone * max(1.0 - mass, 0.0))
+        power *= stay
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _of_living(
+    t: float,
+    x: float,
+    T: float,
+    m1: float,
+    s1: float,
+    m2: float,
+    s2: float,
+    concordance: float,
+    out: np.ndarray,
+) -> None:
+    """Write the probabilities of 0, 1, ... purchases within t of a customer who is alive at T."""
+    if not _usable(x, T, m1, s1, m2, s2, concordance) or not 0 <= t < math.inf:
+        out[:] = math.nan
+        return
+    rho, r = -math.cos(math.pi * concordance), math.sin(math.pi * concordance)
+    # The sharpest of what is summed: the living now, those who buy nothing until the horizon, and who buys most.
+    bought = left = 0.0
+    for count, exposure in ((out.size - 1.0, T + t), (0.0, T + t), (0.0, T)):
+        z, w, log_l, _, _ = peak(ALIVE, x + count, exposure, exposure, 0.0, m1, s1, m2, s2, rho, r)
+        bought = max(bought, math.exp(min(m1 + s1 * z, LARGEST_LOG)) * exposure)
+        left = max(left, math.exp(min(m2 + s2 * (rho * z + r * w), LARGEST_LOG)) * exposure)
+    top = log_l - 0.5 * (z * z + w * w)
+    if not math.isfinite(top):
+        out[:] = math.nan
+        return
+    h, k = steps(x + out.size - 1.0, s1, s2, rho, r, bought, left)
+    kappa = k / (s2 * r)
+    start, log_age = round(z * s1 / h), math.log(max(T, TINY))
+    low, high = 1, 0
+    table = np.empty((0, 3))
+    total = 0.0
+    out[:] = 0.0
+    for direction in (1, -1):
+        i = start if direction == 1 else start - 1
+        while True:
+            eta = m1 + i * h
+            z = i * h / s1
+            rate = math.exp(min(eta, LARGEST_LOG))
+            base = x * eta - rate * T - 0.5 * z * z - top
+            room = base + MASS_CUT
+            if not room > 0:
+                break
+            centre = rho * s2 * z / k
+            most = math.sqrt(2 * room) / kappa
+            first, last = math.ceil(centre - most), math.floor(centre + most)
+            if T > 0:
+                last = min(last, math.ceil((math.log(room) - log_age - m2) / k))
+            i += direction
+            if last < first:
+                continue
+            if first < low or last > high:
+                # What depends on zeta alone, for these nodes and some around them.
+                low, high = (
+                    (first - 40, last + 40) if low > high else (min(low, first - 40), max(high, last + 40))
+                )
+                table = np.empty((high - low + 1, 3))
+                for j in range(low, high + 1):
+                    mu = math.exp(min(m2 + j * k, LARGEST_LOG))
+                    table[j - low, 0], table[j - low, 1] = mu, math.exp(-mu * T)
+                    table[j - low, 2] = math.exp(-mu * t)
+            none = math.exp(-rate * t)
+            w = (first - centre) * kappa
+            for j in range(first - low, last - low + 1):
+                weight = math.exp(base - 0.5 * w * w) * table[j, 1]
+                total += weight
+                _add_counts(weight, rate, table[j, 0], t, none * table[j, 2], out)
+                w += kappa
+    if not total > 0:
+        out[:] = math.nan
+        return
+    out /= total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def count_probabilities(columns: np.ndarray, counts: int) -> np.ndarray:
+    """Return P(n purchases within t) of the living, n = 0, ..., counts - 1, of each row of ``columns`` (row, 8).
+
+    Columns: t, x, T, m1, s1, m2, s2 and the concordance.
+    """
+    found = np.empty((columns.shape[0], counts))
+    for i in range(columns.shape[0]):
+        t, x, T, m1, s1, m2, s2, concordance = columns[i]
+        _of_living(t, x, T, m1, s1, m2, s2, concordance, found[i])
+    return found
 
 
 @numba.vectorize(cache=True)  # type: ignore[untyped-decorator]

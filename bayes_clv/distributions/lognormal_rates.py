@@ -48,6 +48,7 @@ SAFE = 300.0
 LARGEST_LOG = 690.0
 # Rates seven standard deviations out are then e^700, and no double holds them.
 LARGEST_SD = 100.0
+TINY = 1e-300
 # Of the sum over nodes, in units of the peak: below it no node is near, and 1 / sum may overflow.
 NEAR = 1e-250
 
@@ -186,7 +187,7 @@ def _bound_peak(x: float, t_x: float, m1: float, s1: float) -> float:
     eta = m1 + x * s1 * s1
     if t_x == 0:
         return eta
-    eta = min(eta, max(m1, math.log(x / t_x))) if x > 0 else m1
+    eta = min(eta, max(m1, math.log(x) - math.log(t_x))) if x > 0 else m1
     for _ in range(100):
         rate = math.exp(min(eta, LARGEST_LOG)) * t_x
         step = (x - rate - (eta - m1) * precision) / (rate + precision)
@@ -261,6 +262,8 @@ def moments(
     k = max(k, 2 * reach * s2 * r / NODES)
     kappa = k / (s2 * r)
     fall = math.exp(-kappa * kappa)
+    # No quotient: a compiler may divide by 0 before it asks whether t_x is above it.
+    log_t_x = math.log(max(t_x, TINY))
     # What depends on zeta alone, filled as the columns come to it.
     start = round((middle - m1) / h)
     extent = math.ceil((abs(middle - m1) / s1 + reach) * s2 * abs(rho) / k + reach / kappa) + 2
@@ -287,7 +290,7 @@ def moments(
             most = math.sqrt(2 * room) / kappa
             first, last = math.ceil(centre - most), math.floor(centre + most)
             if t_x > 0:
-                last = min(last, math.ceil((math.log(room / t_x) - m2) / k))
+                last = min(last, math.ceil((math.log(room) - log_t_x - m2) / k))
             if not by_logs:
                 first, last = max(first, -extent), min(last, extent)
             w = (first - centre) * kappa

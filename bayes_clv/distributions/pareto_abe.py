@@ -50,7 +50,13 @@ from scipy.special import gammaln, xlogy
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.lognormal_draws import draws_of_rows
-from bayes_clv.distributions.lognormal_forecasts import log_alive, log_buying, log_left_after, log_reached
+from bayes_clv.distributions.lognormal_forecasts import (
+    count_probabilities,
+    log_alive,
+    log_buying,
+    log_left_after,
+    log_reached,
+)
 from bayes_clv.distributions.lognormal_rates import log_mean_likelihood
 from bayes_clv.distributions.quantities import Prior, Quantity
 from bayes_clv.distributions.terms import Term, double_tensors
@@ -332,6 +338,35 @@ def purchases_pmf(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: Arr
     exactly = np.exp(staying - living) + np.exp(leaving - living)
     pmf: Array = alive * exactly + np.where(n > 0, 0.0, 1 - alive)
     return np.where(n < 0, 0.0, pmf)
+
+
+def purchases_pmfs(counts: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> list[Array]:
+    """Return ``purchases_pmf`` of several whole numbers, for little more than the price of one.
+
+    From one sum over both rates (``count_probabilities``): the absolute error is about 1e-14, where ``purchases_pmf``
+    keeps the digits of a probability however small.
+
+    Examples
+    --------
+    >>> some = purchases_pmfs([0, 1, 2], 39.0, 2, 30.43, 38.86, 0.029, 1.16, 0.0276, 1.62, 0.53)
+    >>> [round(float(each), 3) for each in some]
+    [0.45, 0.23, 0.145]
+    """
+    x, _, T, logs = _split(*history, **params)
+    wanted = np.asarray(counts, dtype=np.int64)
+    (t,) = float_arrays(t)
+    args = np.broadcast_arrays(t, x, T, *logs)
+    rows = np.stack([np.ravel(each) for each in args], axis=1)
+    living = count_probabilities(rows, int(wanted.max(initial=0)) + 1)
+    alive = np.broadcast_to(probability_alive(*history, **params), args[0].shape)
+    found = []
+    for n in wanted:
+        if n < 0:
+            found.append(np.zeros(args[0].shape))
+            continue
+        bought = alive * living[:, n].reshape(args[0].shape)
+        found.append(bought + (1 - alive) if n == 0 else bought)
+    return found
 
 
 @_QUIET

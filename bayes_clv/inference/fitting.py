@@ -49,9 +49,10 @@ def fit(
     ----------
     family : str
         Purchases at any time: ``"bg_nbd"``, ``"mbg_nbd"`` (a customer may leave after the first purchase too),
-        ``"pareto_nbd"`` (and at any time) or ``"nbd"`` (nobody leaves: the baseline); ``"bg_cnbd_k"`` and
-        ``"mbg_cnbd_k"``, in which times between purchases are as even as k says, of customers with ``log_intervals``
-        (``summarize(..., regularity=True)``). Spend per occasion, of customers
+        ``"pareto_nbd"`` (and at any time), ``"pareto_abe"`` (and its rates may be correlated) or ``"nbd"`` (nobody
+        leaves: the baseline); of customers with ``log_intervals`` (``summarize(..., regularity=True)``) ``"bg_cnbd_k"``
+        and ``"mbg_cnbd_k"``, in which times between purchases are as even as k says, and ``"pareto_ggg"``, in which
+        each customer is as regular as it is. Spend per occasion, of customers
         with at least one repeat occasion and a positive mean spend: ``"gamma_gamma"``, or ``"lognormal_spend"``
         where every repeat occasion was paid. Purchases at discrete opportunities: ``"bg_bb"``. Contracts:
         ``"shifted_beta_geometric"`` or ``"beta_discrete_weibull"``.

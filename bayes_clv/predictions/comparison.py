@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from bayes_clv.predictions.evaluate import CLOSED_FORM_DRAWS, evaluated
+from bayes_clv.predictions.evaluate import evaluated
 from bayes_clv.predictions.future import simulate
 from bayes_clv.schema import InputError
 
@@ -22,7 +22,7 @@ def compare_holdout(
     *,
     seed: int,
     baselines: Sequence[str] = (),
-    draws: int = CLOSED_FORM_DRAWS,
+    draws: int | None = None,
     threads: int | None = None,
 ) -> xr.Dataset:
     """Return how several models forecast the holdout, in the measures of :func:`evaluate`.
@@ -39,7 +39,7 @@ def compare_holdout(
     baselines
         Simple rules to put beside them, as in :func:`evaluate`.
     draws
-        Posterior draws that the closed form of purchases is averaged over.
+        Posterior draws that the closed form of purchases is averaged over, as in :func:`evaluate`.
     threads
         Threads; they change the speed only.
 

@@ -12,9 +12,9 @@ import xarray as xr
 
 from bayes_clv.customers import check_customers
 from bayes_clv.predictions.expected import (
-    EXPECTED_DRAWS,
     MAX_MEMORY,
     Streamed,
+    closed_form_draws,
     mean_over_draws,
     refuse_too_large,
 )
@@ -31,7 +31,7 @@ def purchases_pmf(
     horizon: str | float,
     *,
     max_count: int = 10,
-    draws: int = EXPECTED_DRAWS,
+    draws: int | None = None,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
 ) -> xr.DataArray:
@@ -49,7 +49,8 @@ def purchases_pmf(
     max_count
         The last class: this many purchases or more.
     draws
-        Posterior draws to average over, evenly spaced within the chains.
+        Posterior draws to average over, evenly spaced within the chains: by default 500, fewer of a family whose closed
+        forms are slow (Pareto/GGG: its EXPECTED_DRAWS). ``attrs["draws"]`` says how many.
     threads
         Threads; by default the processors this process may use. They change the speed only.
     max_memory
@@ -81,13 +82,7 @@ def purchases_pmf(
 
     def quantities(known: Parameters, length: float) -> Streamed:
         def classes(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-            together = getattr(known.formulas, "purchases_pmfs", None)
-            if together is not None:
-                yield from together(range(last), length, *history, **values)
-                yield known.formulas.purchases_at_least(last, length, *history, **values)
-                return
-            for n in range(last):
-                yield known.formulas.purchases_pmf(n, length, *history, **values)
+            yield from _pmfs(known, range(last), length, history, values)
             yield known.formulas.purchases_at_least(last, length, *history, **values)
 
         return classes
@@ -109,7 +104,7 @@ def probability_active(
     *,
     at_least: int = 1,
     at_most: int | None = None,
-    draws: int = EXPECTED_DRAWS,
+    draws: int | None = None,
     threads: int | None = None,
 ) -> xr.DataArray:
     """Return the probability of buying within the horizon, of buying so often, or between a and b times.
@@ -143,9 +138,7 @@ def probability_active(
         def between(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
             if high is not None and high - low < 20:
                 # Few terms, all positive: no digit is lost where both tails are close.
-                each = (
-                    known.formulas.purchases_pmf(n, length, *history, **values) for n in range(low, high + 1)
-                )
+                each = _pmfs(known, range(low, high + 1), length, history, values)
                 return (sum(each, start=np.zeros(1)),)
             reached = known.formulas.purchases_at_least(low, length, *history, **values)
             if high is None:
@@ -170,11 +163,11 @@ def _averaged(
     customers: xr.Dataset,
     horizon: str | float,
     quantities: Callable[[Parameters, float], Streamed],
-    draws: int,
+    draws: int | None,
     threads: int | None,
 ) -> tuple[list[np.ndarray], dict[str, object]]:
     """Return means over draws of each quantity, per customer, and the attributes they share."""
-    posterior = parameters(buying, "buying").thin(draws)
+    posterior = closed_form_draws(parameters(buying, "buying"), draws)
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
@@ -188,6 +181,22 @@ def _averaged(
         "time_unit": time_unit,
         "draws": posterior.size,
     }
+
+
+def _pmfs(
+    known: Parameters,
+    counts: range,
+    length: float,
+    history: tuple[np.ndarray, ...],
+    values: dict[str, np.ndarray],
+) -> Iterator[np.ndarray]:
+    """Yield P(n purchases) of each count, together where the family has them so."""
+    together = getattr(known.formulas, "purchases_pmfs", None)
+    if together is not None:
+        yield from together(counts, length, *history, **values)
+        return
+    for n in counts:
+        yield known.formulas.purchases_pmf(n, length, *history, **values)
 
 
 def _whole(number: int, name: str, smallest: int) -> int:

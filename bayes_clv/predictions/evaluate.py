@@ -20,7 +20,7 @@ from scipy import stats
 
 from bayes_clv.predictions.baselines import BASELINES, baseline
 from bayes_clv.predictions.evaluation import SHARES, evaluation_dataset
-from bayes_clv.predictions.expected import for_expected, mean_over_draws
+from bayes_clv.predictions.expected import closed_form_draws, mean_over_draws
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.measures import (
     LEVELS,
@@ -83,7 +83,7 @@ def evaluate(
     baselines: Sequence[str] = tuple(BASELINES),
     tracking: xr.Dataset | None = None,
     hiatus: str | float | None = None,
-    draws: int = CLOSED_FORM_DRAWS,
+    draws: int | None = None,
     threads: int | None = None,
 ) -> xr.Dataset:
     """Return how the forecast of the holdout did beside simple rules, never on the data of the fit.
@@ -106,7 +106,8 @@ def evaluate(
     hiatus
         Silence after which recency_rule gives a customer up; by default taken from the calibration.
     draws
-        Posterior draws that the closed form is averaged over, evenly spaced.
+        Posterior draws that the closed form is averaged over, evenly spaced: by default 100, fewer of a family whose
+        closed forms are slow (Pareto/GGG: its EXPECTED_DRAWS).
     threads
         Threads of the closed form.
 
@@ -157,7 +158,7 @@ def evaluated(
     baselines: Sequence[str],
     tracking: xr.Dataset | None = None,
     hiatus: str | float | None = None,
-    draws: int = CLOSED_FORM_DRAWS,
+    draws: int | None = None,
     threads: int | None = None,
 ) -> xr.Dataset:
     """Return what :func:`evaluate` does, of several models by name; the first is the one others are held against.
@@ -288,14 +289,14 @@ def _add_baselines(
 
 
 def _closed_form_scores(
-    buying: xr.DataTree, matched: xr.Dataset, future: xr.Dataset, *, draws: int, threads: int | None
+    buying: xr.DataTree, matched: xr.Dataset, future: xr.Dataset, *, draws: int | None, threads: int | None
 ) -> CountScores:
     """Return the scores of P(Y = n) averaged over draws, on the distinct histories."""
     known = parameters(buying, "buying")
     shared_time_unit(buying, matched)
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
-    thinned = known.thin(draws).of(matched)
+    thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched)
     histories = distinct_histories(purchase_history(matched, known.formulas) | thinned.columns)
     row = histories.spread(histories.row)
 
@@ -318,7 +319,7 @@ def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.D
     """Refuse a posterior that does not give the future's purchases_expected of its first customers."""
     first = matched.isel({CUSTOMER: slice(5)})
     some = [column[:, None] for column in purchase_history(first, known.formulas).values()]
-    thinned = for_expected(known).of(first)
+    thinned = closed_form_draws(known).of(first)
     values = thinned.at(thinned.columns)
     expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some, **values)
     if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):

@@ -99,11 +99,12 @@ def _per_draw(
     max_memory: float,
     draws: int | None = None,
     threads: int | None = None,
+    most: int | None = None,
 ) -> xr.DataArray:
     """Return a closed form as (chain, draw, customer), computed on distinct rows."""
-    posterior = parameters(buying, "buying")
-    if draws is not None:
-        posterior = posterior.thin(draws)
+    every = parameters(buying, "buying")
+    posterior = closed_form_draws(every, draws, most)
+    reasons = [] if most is not None else thinned_reasons(every, posterior, draws)
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
@@ -129,12 +130,16 @@ def _per_draw(
         attrs={"time_unit": time_unit},
     )
     described = describe(dataset)[name]
-    described.attrs["time_unit"] = time_unit
+    described.attrs |= {"time_unit": time_unit, "draws": posterior.size, "reasons": json.dumps(reasons)}
     return described
 
 
 def probability_alive(
-    buying: xr.DataTree, customers: xr.Dataset, *, max_memory: float = MAX_MEMORY
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    *,
+    draws: int | None = None,
+    max_memory: float = MAX_MEMORY,
 ) -> xr.DataArray:
     """Return the probability of being alive at the end of observation, for each posterior draw.
 
@@ -144,6 +149,9 @@ def probability_alive(
         A buying posterior (``clv.fit("bg_nbd", ...)``).
     customers
         Customers in the posterior's time unit.
+    draws
+        Posterior draws to use, evenly spaced within the chains. By default all of them; of a family whose closed forms
+        are slow (Pareto/GGG: its EXPECTED_DRAWS) fewer, which ``attrs["reasons"]`` then says.
     max_memory
         Bytes above which the result is refused (a 64-bit number per draw and customer).
 
@@ -162,12 +170,22 @@ def probability_alive(
     >>> alive = probability_alive(buying, customers).mean(("chain", "draw"))
     """
     return _per_draw(
-        buying, customers, "probability_alive", lambda known: known.formulas.probability_alive, max_memory
+        buying,
+        customers,
+        "probability_alive",
+        lambda known: known.formulas.probability_alive,
+        max_memory,
+        draws,
     )
 
 
 def expected_purchases(
-    buying: xr.DataTree, customers: xr.Dataset, horizon: str | float, *, max_memory: float = MAX_MEMORY
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    horizon: str | float,
+    *,
+    draws: int | None = None,
+    max_memory: float = MAX_MEMORY,
 ) -> xr.DataArray:
     """Return the expected purchase occasions over the horizon, for each posterior draw.
 
@@ -176,7 +194,7 @@ def expected_purchases(
 
     Parameters
     ----------
-    buying, customers, max_memory
+    buying, customers, draws, max_memory
         As in :func:`probability_alive`.
     horizon
         ``"52 weeks"``, or a bare number in the data's time unit.
@@ -195,11 +213,18 @@ def expected_purchases(
     --------
     >>> purchases = expected_purchases(buying, customers, "52 weeks")
     """
-    return _over_horizon(buying, customers, horizon, "purchases_expected", "expected_purchases", max_memory)
+    return _over_horizon(
+        buying, customers, horizon, "purchases_expected", "expected_purchases", max_memory, draws
+    )
 
 
 def survival(
-    buying: xr.DataTree, customers: xr.Dataset, horizon: str | float, *, max_memory: float = MAX_MEMORY
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    horizon: str | float,
+    *,
+    draws: int | None = None,
+    max_memory: float = MAX_MEMORY,
 ) -> xr.DataArray:
     """Return the probability of being alive at the end of the horizon, for each posterior draw.
 
@@ -214,7 +239,7 @@ def survival(
     --------
     >>> alive = survival(buying, customers, "1 year")
     """
-    result = _over_horizon(buying, customers, horizon, "survival", "survival", max_memory)
+    result = _over_horizon(buying, customers, horizon, "survival", "survival", max_memory, draws)
     result.attrs |= {
         "long_name": "probability of being alive at the end of the horizon",
         "units": "probability",
@@ -228,7 +253,7 @@ def expected_residual_transactions(
     customers: xr.Dataset,
     annual_discount_rate: float,
     *,
-    draws: int = EXPECTED_DRAWS,
+    draws: int | None = None,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
 ) -> xr.DataArray:
@@ -247,7 +272,8 @@ def expected_residual_transactions(
         0.10 means 10 % a year. 0 is allowed, and DERT is then infinite in each draw with a <= 1 (Pareto/NBD: s <= 1),
         and always in a family without dropout.
     draws
-        Posterior draws to use, evenly spaced within the chains: one number costs about 20 µs.
+        Posterior draws to use, evenly spaced within the chains: by default 500 (one number costs about 20 µs), fewer
+        of a family whose closed forms are slower (Pareto/GGG: its EXPECTED_DRAWS).
     threads
         Threads; by default the processors this process may use. They change the speed only.
 
@@ -278,7 +304,9 @@ def expected_residual_transactions(
         closed_form: Callable[..., np.ndarray] = posterior.formulas.discounted_residual_transactions
         return partial(closed_form, rate)
 
-    result = _per_draw(buying, customers, "residual_transactions", formula, max_memory, draws, threads)
+    result = _per_draw(
+        buying, customers, "residual_transactions", formula, max_memory, draws, threads, EXPECTED_DRAWS
+    )
     infinite = np.isinf(result.values).any(axis=-1)
     reasons = []
     if infinite.any():
@@ -305,6 +333,7 @@ def _over_horizon(
     name: str,
     function: str,
     max_memory: float,
+    draws: int | None,
 ) -> xr.DataArray:
     length = duration(horizon, shared_time_unit(buying, customers))
 
@@ -316,14 +345,35 @@ def _over_horizon(
 
         return at_horizon
 
-    result = _per_draw(buying, customers, name, formula, max_memory)
+    result = _per_draw(buying, customers, name, formula, max_memory, draws)
     result.attrs["horizon"] = length
     return result
 
 
-def for_expected(posterior: Parameters) -> Parameters:
-    """Return the draws that a summary's averages use: EXPECTED_DRAWS, or as many as the family says."""
-    return posterior.thin(getattr(posterior.formulas, "EXPECTED_DRAWS", EXPECTED_DRAWS))
+def closed_form_draws(
+    posterior: Parameters, draws: int | None = None, most: int | None = EXPECTED_DRAWS
+) -> Parameters:
+    """Return the draws that closed forms are computed of: ``draws``, evenly spaced, where they are asked for.
+
+    Else ``most`` (None: all), and no more than the family's own EXPECTED_DRAWS where its closed forms are dear: without
+    that a question about a base of ordinary size takes hours.
+    """
+    if draws is None:
+        limits = (most, getattr(posterior.formulas, "EXPECTED_DRAWS", None))
+        draws = min([limit for limit in limits if limit is not None], default=posterior.size)
+    elif draws < 1:
+        raise InputError(f"draws={draws} must be at least 1.")
+    return posterior.thin(draws)
+
+
+def thinned_reasons(posterior: Parameters, used: Parameters, draws: int | None) -> list[str]:
+    """Return the sentence which says that fewer draws were used than there are, where nobody asked for fewer."""
+    if draws is not None or used.size == posterior.size:
+        return []
+    return [
+        f"Computed of {used.size:,} of {posterior.size:,} posterior draws, because the closed forms of "
+        f"{posterior.formulas.NAME} are slow; draws={posterior.size} uses them all."
+    ]
 
 
 def expected_summary(
@@ -341,5 +391,5 @@ def expected_summary(
 
     latent = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
     names = ("probability_alive", *latent, "purchases_expected")
-    means = mean_over_draws(histories, for_expected(posterior), quantities, threads=threads)
+    means = mean_over_draws(histories, closed_form_draws(posterior), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

@@ -25,7 +25,7 @@ from bayes_clv.predictions.engine import (
     Progress,
     simulate_futures,
 )
-from bayes_clv.predictions.expected import MAX_MEMORY, expected_summary, for_expected, refuse_too_large
+from bayes_clv.predictions.expected import MAX_MEMORY, closed_form_draws, expected_summary, refuse_too_large
 from bayes_clv.predictions.histories import (
     Histories,
     distinct_histories,
@@ -296,7 +296,7 @@ def simulate(
         horizon=length,
         seed=int(seed),
         draws=posterior.size,
-        expected_draws=for_expected(posterior).size,
+        expected_draws=closed_form_draws(posterior).size,
         family=posterior.family,
         fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",

@@ -4,15 +4,16 @@ Given population parameters and histories the expected share alive is a mean of 
 over draws is the uncertainty of an average: level *expected*. How many will in fact be alive varies more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.customers import check_customers
-from bayes_clv.predictions.expected import EXPECTED_DRAWS, MAX_MEMORY, refuse_too_large, tiles
+from bayes_clv.predictions.expected import MAX_MEMORY, closed_form_draws, refuse_too_large, tiles
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.labels import labels_of
 from bayes_clv.predictions.posterior import parameters, shared_time_unit
@@ -28,7 +29,7 @@ def retention_curve(
     times: Sequence[str | float],
     *,
     by: Any = None,
-    draws: int = EXPECTED_DRAWS,
+    draws: int | None = None,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
 ) -> xr.Dataset:
@@ -47,7 +48,8 @@ def retention_curve(
         A label for each customer, matched by id: a DataArray over ``customer``, a pandas Series, a mapping, or
         the name of a variable of ``customers``.
     draws
-        Posterior draws to use, evenly spaced within the chains.
+        Posterior draws to use, evenly spaced within the chains: by default 500, fewer of a family whose closed forms
+        are slow (Pareto/GGG: its EXPECTED_DRAWS). ``attrs["draws"]`` says how many.
     threads, max_memory
         As in ``clv.purchases_pmf``.
 
@@ -73,7 +75,7 @@ def retention_curve(
     --------
     >>> curve = retention_curve(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])
     """
-    posterior = parameters(buying, "buying").thin(draws)
+    posterior = closed_form_draws(parameters(buying, "buying"), draws)
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     time = _checked_times(times, time_unit)
@@ -96,8 +98,8 @@ def retention_curve(
         shape = (index.shape[0], posterior.size)
         means = np.empty((index.shape[0], time.size))
         alive = np.empty((time.size, names.size, posterior.size))
-        for i, t in enumerate(time):
-            each = np.broadcast_to(posterior.formulas.survival(t, *history_only, **values), shape)
+        for i, reached in enumerate(_survivals(posterior.formulas, time, tuple(history_only), values)):
+            each = np.broadcast_to(reached, shape)
             means[:, i] = each.mean(axis=1)
             alive[i] = count[index[:, 0].astype(np.int64)].T @ each
         return means, alive
@@ -135,6 +137,17 @@ def retention_curve(
         curve["segment_size"].attrs = {"long_name": "customers of the segment", "units": "count"}
     curve[TIME].attrs = {"long_name": "time from the end of observation", "units": time_unit}
     return curve
+
+
+def _survivals(
+    formulas: ModuleType, time: np.ndarray, history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]
+) -> Iterable[np.ndarray]:
+    """Return P(alive) at each time, together where the family has them so."""
+    together = getattr(formulas, "survivals", None)
+    if together is not None:
+        found: list[np.ndarray] = together(time, *history, **values)
+        return found
+    return (formulas.survival(t, *history, **values) for t in time)
 
 
 def _checked_times(times: Sequence[str | float], time_unit: str) -> np.ndarray:

@@ -23,7 +23,7 @@ import xarray as xr
 from bayes_clv.customers import check_customers
 from bayes_clv.distributions.lifetimes import LIFETIMES, lifetime_of
 from bayes_clv.predictions.engine import TILE, available_threads, owned
-from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
+from bayes_clv.predictions.expected import MAX_MEMORY, closed_form_draws, refuse_too_large, thinned_reasons
 from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
 from bayes_clv.predictions.posterior import paired, parameters, problems, shared_time_unit
 from bayes_clv.schema import CUSTOMER, discount_rate, duration
@@ -70,6 +70,7 @@ def expected_value(
     horizon: str | float = "52 weeks",
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
+    draws: int | None = None,
     keep_draws: bool = False,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
@@ -85,6 +86,9 @@ def expected_value(
     ----------
     buying, spending, customers, horizon, margin, annual_discount_rate, threads
         As in ``clv.predict_value``.
+    draws
+        Posterior draws to use, evenly spaced within the chains. By default all of them; of a family whose closed forms
+        are slow (Pareto/GGG: its EXPECTED_DRAWS) fewer, which ``reasons`` then says.
     keep_draws
         Return ``value_expected`` for each draw, refused when larger than ``max_memory`` bytes.
     max_memory
@@ -97,7 +101,8 @@ def expected_value(
     xarray.Dataset
         ``value_expected`` in money, expected level: the posterior mean over ``customer``, or with
         ``keep_draws`` (chain, draw, customer). ``value_expected_total`` (chain, draw): the sum over customers.
-        Where the mean spend does not exist in some draw it is NaN, and the attribute ``reasons`` says so.
+        Where the mean spend does not exist in some draw it is NaN, and the attribute ``reasons`` says so; ``draws``
+        is how many draws were used.
 
     Raises
     ------
@@ -108,23 +113,25 @@ def expected_value(
     --------
     >>> mean = expected_value(buying, spending, customers, horizon="1 year", margin=0.3)
     """
-    posterior, spend = parameters(buying, "buying"), parameters(spending, "spending")
+    every, spend = parameters(buying, "buying"), parameters(spending, "spending")
+    posterior = closed_form_draws(every, draws, most=None)
+    reasons = thinned_reasons(every, posterior, draws)
     check_customers(customers)
     share = checked_margin(margin)
     time_unit = shared_time_unit(buying, customers)
     rate = discount_rate(annual_discount_rate, shared_time_unit(spending, customers))
     length = duration(horizon, time_unit)
     law = LIFETIMES.get(lifetime_of(posterior.formulas))
-    draws = posterior.size
+    size = posterior.size
     if keep_draws:
         refuse_too_large(
-            draws * customers.sizes[CUSTOMER],
+            size * customers.sizes[CUSTOMER],
             max_memory,
-            what=f"{draws:,} draws of {customers.sizes[CUSTOMER]:,} customers",
+            what=f"{size:,} draws of {customers.sizes[CUSTOMER]:,} customers",
             instead="Leave keep_draws=False: means and totals per draw need no such array.",
         )
     past = purchase_history(customers, posterior.formulas)
-    posterior, payments = posterior.of(customers), paired(spend.of(customers), draws)
+    posterior, payments = posterior.of(customers), paired(spend.of(customers), size)
     # Sorted so that equal (profile, frequency, T) are neighbours, and within them equal recency.
     columns = posterior.columns | {name: past[name] for name in ("frequency", "T", "recency")} | past
     histories = distinct_histories(columns | spend_history(customers, spend.formulas) | payments.columns)
@@ -133,9 +140,9 @@ def expected_value(
     count = np.bincount(histories.row).astype(float)
     rows = count.size
     mean = np.empty(rows)
-    kept = np.empty((rows if keep_draws else 0, draws))
+    kept = np.empty((rows if keep_draws else 0, size))
     bounds = _tile_bounds(
-        histories.columns["T"], histories.columns["frequency"], alike, step=max(1, TILE // draws)
+        histories.columns["T"], histories.columns["frequency"], alike, step=max(1, TILE // size)
     )
 
     def tile(index: int) -> np.ndarray:
@@ -151,23 +158,23 @@ def expected_value(
             # No factor of its own for being alive: the family has both together.
             alive, to_discounted = np.ones((1, 1)), to_alive
             each = posterior.formulas.discounted_purchases(length, rate, *history, **values)
-            discounted = owned(each, (alive_at.size, draws))
+            discounted = owned(each, (alive_at.size, size))
         else:
             alive, *states = posterior.formulas.future_state(*history, **values)
             # What a customer who is alive will buy does not depend on recency, but for a law that says so.
             first, to_discounted = _starts(kind, frequency, age, *([own[1]] if law.of_recency else []))
             pick = to_alive[first]
-            shape = (pick.size, draws)
+            shape = (pick.size, size)
             states = [owned(x[pick] if np.ndim(x) == 2 else x, shape) for x in states]
             same_shape = np.r_[False, (np.diff(frequency[first]) == 0) & (np.diff(kind[first]) == 0)]
             discounted = law.discounted_purchases(*states, length, rate, same_shape)
         spend_values = payments.at(histories.columns, part)
         expected_spend = spend.formulas.expected_spend(occasions[:, None], spent[:, None], **spend_values)
-        total = np.zeros(draws)
+        total = np.zeros(size)
         _combine(
             discounted,
-            owned(alive, (alive_at.size, draws)),
-            owned(expected_spend, (occasions.size, draws)),
+            owned(alive, (alive_at.size, size)),
+            owned(expected_spend, (occasions.size, size)),
             to_discounted[: occasions.size],
             to_alive,
             count[part],
@@ -179,7 +186,7 @@ def expected_value(
 
     tiles = range(len(bounds) - 1)
     workers = min(available_threads(threads), len(tiles))
-    total = np.zeros(draws)
+    total = np.zeros(size)
     with ThreadPoolExecutor(max_workers=workers) as executor:
         rest = executor.map(tile, tiles[1:]) if workers > 1 else map(tile, tiles[1:])
         # The first alone: two threads that compile the same function at once wait for each other, or warn.
@@ -198,7 +205,6 @@ def expected_value(
     else:
         dims, spread = (CUSTOMER,), histories.spread(mean, of_rows=True)
     lacking, without = without_moments(spend, customers, 1)
-    reasons = []
     if lacking.any():
         reasons.append(
             f"value_expected: NaN for {int(lacking.sum())} of {lacking.size} customers, because expected spend is "
@@ -222,6 +228,7 @@ def expected_value(
             "annual_discount_rate": float(annual_discount_rate),
             "discount_rate": rate,
             "level": "expected",
+            "draws": size,
             "problems": json.dumps(problems(buying, spending)),
             "reasons": json.dumps(reasons),
         },

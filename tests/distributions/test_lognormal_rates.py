@@ -145,6 +145,34 @@ def test_counts_are_those_of_a_dense_sum_of_the_individual_formulas(n):
         )
 
 
+@pytest.mark.parametrize(
+    "population", [(0.029, 1.16, 0.0276, 1.62, 0.53), (1.0, 2.0, 0.3, 3.0, 0.9), (20.0, 0.3, 0.004, 1.0, 0.2)]
+)
+def test_several_counts_at_once_are_those_of_one_at_a_time(population):
+    """The last population buys 800 times within the horizon, beyond what exp(-s) can hold."""
+    counts = [0, 1, 2, 7, 60, 700]
+    columns = np.array([(2.0, 30.43, 38.86), (0.0, 0.0, 38.0), (40.0, 38.0, 38.9), (0.0, 0.0, 0.0)]).T
+    together = pareto_abe.purchases_pmfs([-1, *counts], 40.0, *columns, *population)
+    assert (together[0] == 0).all()
+    for n, found in zip(counts, together[1:], strict=True):
+        alone = pareto_abe.purchases_pmf(n, 40.0, *columns, *population)
+        # Of both: aliasing of about e^-24 = 4e-11, before constants, of each; and rounding of 1 - P.
+        assert found == pytest.approx(alone, rel=1e-9, abs=1e-11)
+    several = pareto_abe.purchases_pmfs(range(30), 40.0, *columns, *population)
+    more = pareto_abe.purchases_at_least(30, 40.0, *columns, *population)
+    assert np.sum(several, axis=0) + more == pytest.approx(1.0, abs=1e-9)
+    # Draws of the parameters meet customers as anywhere else, and the history may be named.
+    drawn = dict(zip(pareto_abe.PARAMETERS, np.array([population, population]).T, strict=True))
+    x, t_x, age = columns[:, :, None]
+    wide = pareto_abe.purchases_pmfs([2], 40.0, x=x, t_x=t_x, T=age, **drawn)[0]
+    assert wide == pytest.approx(np.repeat(together[3][:, None], 2, axis=1), rel=1e-12)
+
+
+def test_several_counts_of_what_is_no_history_are_nan():
+    bad = pareto_abe.purchases_pmfs([0, 1], 4.0, 1.0, 3.0, 2.0, 0.03, -1.0, 0.03, 1.0, 0.5)
+    assert np.isnan(bad).all()
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 40, 1000])
 def test_the_incomplete_gamma_function_keeps_its_digits_at_both_ends(n):
     for s in (1e-6, 0.3, 1.0, n - 0.5, n + 0.9, n + 1.1, 2.0 * n, 5.0 * n + 100):

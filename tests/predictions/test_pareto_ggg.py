@@ -54,7 +54,8 @@ def customers():
 
 def test_the_simulated_future_has_the_closed_forms_mean_and_distribution(buying, customers):
     future = clv.predict(buying, customers, HORIZON, seed=1, keep_draws=True)
-    expected = clv.expected_purchases(buying, customers, HORIZON)
+    expected = clv.expected_purchases(buying, customers, HORIZON, draws=DRAWS)
+    assert expected.sizes["draw"] == DRAWS // 2
     assert_mean(future["purchases_total"] - expected.sum("customer"))
     pmf = clv.purchases_pmf(buying, customers, HORIZON, max_count=2, draws=100).mean("customer")
     # The pmf is of every other draw: their spread of 0.1 in the logarithms moves it by less than the error here.
@@ -65,10 +66,39 @@ def test_the_simulated_future_has_the_closed_forms_mean_and_distribution(buying,
     for name in ("probability_alive", "purchase_rate_mean", "dropout_rate_mean", "regularity_mean"):
         assert np.isfinite(future[name]).all()
     assert future["regularity_mean"].attrs["level"] == "latent"
+    # Both of the family's EXPECTED_DRAWS.
     alive = clv.probability_alive(buying, customers)
-    np.testing.assert_allclose(
-        future["probability_alive"], alive.thin(draw=2).mean(("chain", "draw")), rtol=0.05
-    )
+    np.testing.assert_allclose(future["probability_alive"], alive.mean(("chain", "draw")), rtol=1e-12)
+
+
+def test_slow_closed_forms_are_of_fewer_draws_and_say_so(buying, spending, customers):
+    some = customers.isel(customer=slice(3))
+    every = clv.probability_alive(buying, some, draws=DRAWS)
+    assert json.loads(every.attrs["reasons"]) == []
+    few = clv.probability_alive(buying, some)
+    assert few.attrs["draws"] == few.sizes["chain"] * few.sizes["draw"] == pareto_ggg.EXPECTED_DRAWS
+    assert json.loads(few.attrs["reasons"]) == [
+        "Computed of 50 of 200 posterior draws, because the closed forms of Pareto/GGG are slow; draws=200 uses them "
+        "all."
+    ]
+    # The draws kept are those of the whole, by label.
+    xr.testing.assert_allclose(few.drop_attrs(), every.sel(draw=few["draw"]).drop_attrs(), rtol=1e-12)
+    given = {"horizon": HORIZON, "annual_discount_rate": 0.5, "margin": 0.3}
+    value = clv.expected_value(buying, spending, some, **given)
+    assert value["value_expected_total"].size == value.attrs["draws"] == 50
+    assert "of 50 of 200 posterior draws" in json.loads(value.attrs["reasons"])[0]
+    whole = clv.expected_value(buying, spending, some, draws=DRAWS, **given)
+    assert whole.attrs["draws"] == DRAWS
+    assert json.loads(whole.attrs["reasons"]) == []
+    np.testing.assert_allclose(value["value_expected"], whole["value_expected"], rtol=0.1)
+    for found in (
+        clv.purchases_pmf(buying, some, HORIZON, max_count=2),
+        clv.retention_curve(buying, some, [HORIZON]),
+        clv.expected_residual_transactions(buying, some, 5.0),
+    ):
+        assert found.attrs["draws"] == 50
+    with pytest.raises(clv.InputError, match="draws=0 must be at least 1"):
+        clv.probability_alive(buying, some, draws=0)
 
 
 def test_threads_and_company_change_nothing(buying, customers):
@@ -81,7 +111,7 @@ def test_value_simulated_and_expected(buying, spending, customers):
     some = customers.isel(customer=slice(8))
     given = {"horizon": HORIZON, "annual_discount_rate": 0.5, "margin": 0.3}
     simulated = clv.predict_value(buying, spending, some, seed=2, **given)
-    expected = clv.expected_value(buying, spending, some, **given)
+    expected = clv.expected_value(buying, spending, some, draws=DRAWS, **given)
     assert_mean(simulated["value_total"] - expected["value_expected_total"])
 
 
@@ -96,7 +126,7 @@ def test_a_cohort_from_its_first_order(buying, spending):
 def test_survival_and_the_wait(buying, customers):
     some = customers.isel(customer=slice(6))
     curve = clv.retention_curve(buying, some, [HORIZON, 10 * HORIZON], draws=DRAWS)
-    now = clv.probability_alive(buying, some)
+    now = clv.probability_alive(buying, some, draws=DRAWS)
     np.testing.assert_allclose(curve["alive_mean"].isel(time=0), now.mean(("chain", "draw")), rtol=1e-12)
     assert (curve["alive_mean"].diff("time") < 0).all()
     waiting = clv.next_purchase(buying, some, quantiles=[0.1, 0.5], draws=DRAWS)
