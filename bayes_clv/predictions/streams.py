@@ -142,3 +142,18 @@ def standard_gamma(shape, state, increment):  # type: ignore[no-untyped-def]
         if math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
             break
     return boost * d * v, state
+
+
+def uniforms(keys: np.ndarray, word: int, draws: int) -> np.ndarray:
+    """Return a uniform number of each customer and draw, (customer, draw); another ``word`` gives independent ones."""
+    out = np.empty((keys.shape[0], draws))
+    _fill(np.ascontiguousarray(keys), np.uint64(word), out)
+    return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fill(keys, word, out):  # type: ignore[no-untyped-def]
+    for i in range(out.shape[0]):
+        for s in range(out.shape[1]):
+            state = mix((keys[i, 0] ^ word) + np.uint64(s) * GOLDEN)
+            out[i, s] = unit(mix(state + keys[i, 1]))

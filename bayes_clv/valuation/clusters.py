@@ -36,7 +36,7 @@ from scipy.optimize import linear_sum_assignment
 from bayes_clv.predictions.joint import SPEND_LEVEL, CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
 from bayes_clv.valuation.rules import RANGES, Rule, Segment
-from bayes_clv.valuation.segments import SEGMENT, SURE, _dataset
+from bayes_clv.valuation.segments import SEGMENT, SURE, segments_dataset
 
 type Method = Literal["kmeans", "mixture"]
 
@@ -222,14 +222,11 @@ def _checked(
 
 def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> np.ndarray:
     """Return (customer, draw, quantity) of the customers that clusterings are fitted to."""
-    parts: list[np.ndarray] = []
-    blocks = draws.blocks(names, threads)
-    for places, values in blocks:
-        parts.append(_whole(draws, names, places, values))
-        if sum(map(len, parts)) >= FIT_CUSTOMERS:
-            break
-    blocks.close()
-    return np.concatenate(parts)
+
+    def work(places: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
+        return _whole(draws, names, places, values)
+
+    return np.concatenate(list(draws.each(work, names, threads, sample=FIT_CUSTOMERS)))
 
 
 def _whole(
@@ -446,7 +443,7 @@ def _assigned(
     segments = tuple(Segment(f"cluster {k + 1}", "", "") for k in range(count))
     # To who reads the result a clustering is a rule without conditions.
     rule = Rule(f"{count} clusters ({method})", segments, (), np.zeros(()))
-    dataset = _dataset(ids, rule, membership, members, sums, sure, draws)
+    dataset = segments_dataset(ids, rule, membership, members, sums, sure, draws)
     labels = dataset[SEGMENT].values[likely]
     dataset["reference"] = (CUSTOMER, labels, {"long_name": "cluster by posterior means"})
     return dataset, table.reshape(size, count, count)

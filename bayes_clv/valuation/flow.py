@@ -34,12 +34,14 @@ from scipy.special import gammainc, gammaincc
 from bayes_clv.distributions.lifetimes import lifetime_of
 from bayes_clv.predictions.histories import history_names
 from bayes_clv.predictions.individual import is_individual
-from bayes_clv.predictions.joint import BLOCK, OUTCOMES, CustomerDraws
+from bayes_clv.predictions.joint import OUTCOMES, CustomerDraws
 from bayes_clv.predictions.latent import latent_names
+from bayes_clv.predictions.streams import uniforms
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
 from bayes_clv.valuation.presets import WON_BACK
 from bayes_clv.valuation.rules import Rule
-from bayes_clv.valuation.segments import CUT_CUSTOMERS, _amounts, _check_names, _cut, _thresholds, segment
+from bayes_clv.valuation.segments import segment
+from bayes_clv.valuation.thresholds import CUT_CUSTOMERS, amounts_of, check_names, cut, thresholds_of
 
 FROM, TO = "from_segment", "to_segment"
 PROSPECT, BACK = "prospect", "won back"
@@ -270,13 +272,13 @@ def _stages_then(
 ) -> Generator[Stages]:
     """Yield the label of the first date, the same in every draw, and the stage at the second."""
     del bought
-    _check_names(after, rule, ())
+    check_names(after, rule, ())
     called = segment(before, rule, threads=threads)
     # Argmax takes the first of equal ones, as most_likely does.
     label = np.append(called["membership"].to_numpy().argmax(axis=1), -1)[place]
-    thresholds = _thresholds(after, rule, threads)
+    thresholds = thresholds_of(after, rule, threads)
     for places, values in after.blocks(rule.names(), threads):
-        second = rule.assign(_amounts(after, rule, places, values), thresholds)
+        second = rule.assign(amounts_of(after, rule, places, values), thresholds)
         shape = (places.size, after.size)
         yield places, np.broadcast_to(label[places, None], shape), np.broadcast_to(second, shape)
 
@@ -296,14 +298,14 @@ def _stages_now(
         shape = (places.size, after.size)
         there = place[places] >= 0
         first = np.full(shape, -1, dtype=np.int64)
-        amounts = _amounts(before, rule, place[places[there]], earlier)
+        amounts = amounts_of(before, rule, place[places[there]], earlier)
         first[there] = np.broadcast_to(rule.assign(amounts, thresholds[0]), (int(there.sum()), after.size))
-        second = rule.assign(_amounts(after, rule, places, later), thresholds[1])
+        second = rule.assign(amounts_of(after, rule, places, later), thresholds[1])
         yield places, first, np.broadcast_to(second, shape)
 
 
 def _check_readable(before: CustomerDraws, after: CustomerDraws, rule: Rule) -> None:
-    _check_names(after, rule, ())
+    check_names(after, rule, ())
     both = (*before.data, "time_since_purchase", *after.latent)
     for axis in rule.axes:
         for name in axis.quantity.names():
@@ -329,10 +331,11 @@ def _numbers(
     place: np.ndarray,
     bought: np.ndarray,
     threads: int | None,
+    sample: int | None = None,
 ) -> Generator[tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]]:
     """Yield places, the quantities at the first date (of those who were customers) and at the second.
 
-    The customers' own numbers are the same at both dates, but for ``alive``.
+    The customers' own numbers are the same at both dates, but for ``alive``. ``sample`` as in ``CustomerDraws.each``.
     """
     formulas = after.buying.formulas
     # A family that draws each customer's future keeps the rate of leaving to itself there; its latent draws tell it.
@@ -340,11 +343,9 @@ def _numbers(
     own = latent_names(formulas)
     from_blocks = [name for name in names if not (apart and name in ("alive", *own))]
     needed = [] if apart else ["alive", *own]
-    for number, (places, values) in enumerate(
-        after.blocks(list(dict.fromkeys([*from_blocks, *needed])), threads)
-    ):
-        rng = np.random.Generator(np.random.PCG64([STREAM, after.seed, number]))
-        later = values | (_own_numbers(rng, after, places) if apart else {})
+    walk = after.each(_as_it_is, list(dict.fromkeys([*from_blocks, *needed])), threads, sample)
+    for number, (places, values) in enumerate(walk):
+        later = values | (_own_numbers(number, after, places) if apart else {})
         there = place[places] >= 0
         then = place[places[there]]
         earlier = {name: each[there] for name, each in later.items()}
@@ -356,13 +357,19 @@ def _numbers(
         earlier["time_since_purchase"] = since[:, None]
         if lifetime_of(formulas) in ("continuous", "individual"):
             silent = ~bought[places[there], None] & (earlier["alive"] == 0)
-            earlier["alive"] = _was_alive(rng, earlier, since[:, None], now[:, None], silent)
+            u = uniforms(after.keys[places[there]], STREAM, after.size)
+            earlier["alive"] = _was_alive(u, earlier, since[:, None], now[:, None], silent)
         else:
             earlier["alive"] = np.where(bought[places[there], None], 1.0, earlier["alive"])
         yield places, earlier, later
 
 
-def _own_numbers(rng: np.random.Generator, after: CustomerDraws, places: np.ndarray) -> dict[str, np.ndarray]:
+def _as_it_is(places: np.ndarray, values: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    return places, values
+
+
+def _own_numbers(number: int, after: CustomerDraws, places: np.ndarray) -> dict[str, np.ndarray]:
+    rng = np.random.Generator(np.random.PCG64([STREAM, after.seed, number]))
     formulas, shape = after.buying.formulas, (places.size, after.size)
     columns = {name: column[places] for name, column in after.columns.items()}
     history = [np.broadcast_to(columns[name][:, None], shape) for name in history_names(formulas)]
@@ -372,7 +379,7 @@ def _own_numbers(rng: np.random.Generator, after: CustomerDraws, places: np.ndar
 
 
 def _was_alive(
-    rng: np.random.Generator,
+    u: np.ndarray,
     own: dict[str, np.ndarray],
     since: np.ndarray,
     now: np.ndarray,
@@ -380,7 +387,7 @@ def _was_alive(
 ) -> np.ndarray:
     """Return 1 where the customer was alive at the first date, else 0; leaving may happen at any time.
 
-    ``silent`` are those who have left and bought nothing between the dates; ``since`` and ``now`` are the silences at
+    ``u`` are uniform numbers; ``silent`` are those who have left and bought nothing between the dates; ``since`` and ``now`` are the silences at
     the two dates. Given the customer's rates, it left d after its last purchase with density proportional to
     mu exp(-mu d) P(no purchase within d), d < now: it was alive at the first date if d > since. With Gamma waits of
     shape k and rate kappa (k = 1: exponential ones, kappa = lambda) the integral up to d is, by parts,
@@ -390,7 +397,7 @@ def _was_alive(
     shape = silent.shape
     rate, mu = (np.broadcast_to(own[name], shape)[silent] for name in ("purchase_rate", "dropout_rate"))
     since, now = (np.broadcast_to(each, shape)[silent] for each in (since, now))
-    u = rng.random(shape)[silent]
+    u = u[silent]
     if "regularity" in own:
         k = np.broadcast_to(own["regularity"], shape)[silent]
         left_by, left_now = (_left_by(d, k, k * rate, mu) for d in (since, now))
@@ -421,28 +428,26 @@ def _thresholds_now(
     bought: np.ndarray,
     threads: int | None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return each axis' thresholds at the first and at the second date, as ``segments._thresholds`` does of one."""
+    """Return each axis' thresholds at the first and at the second date, as ``thresholds_of`` does of one."""
     of_base = [i for i, axis in enumerate(rule.axes) if axis.scale != "number"]
     found = tuple([np.array(axis.levels) for axis in rule.axes] for _ in range(2))
     if not of_base:
         return found[0], found[1]
     only = Rule(rule.name, rule.segments, tuple(rule.axes[i] for i in of_base), rule.table)
     parts: tuple[list[list[np.ndarray]], ...] = ([[] for _ in of_base], [[] for _ in of_base])
-    walk = _numbers(before, after, only.names(), place, bought, threads)
-    for number, (places, earlier, later) in enumerate(walk, 1):
+    for places, earlier, later in _numbers(
+        before, after, only.names(), place, bought, threads, CUT_CUSTOMERS
+    ):
         then = place[places][place[places] >= 0]
         for part, amounts, rows in (
-            (parts[0], _amounts(before, only, then, earlier), then.size),
-            (parts[1], _amounts(after, only, places, later), places.size),
+            (parts[0], amounts_of(before, only, then, earlier), then.size),
+            (parts[1], amounts_of(after, only, places, later), places.size),
         ):
             for each, amount in zip(part, amounts, strict=True):
                 each.append(np.broadcast_to(amount, (rows, amount.shape[1])))
-        if number * BLOCK >= CUT_CUSTOMERS:
-            break
-    walk.close()
     for thresholds, part in zip(found, parts, strict=True):
         for i, each in zip(of_base, part, strict=True):
-            thresholds[i] = _cut(rule.axes[i], np.concatenate(each))[:, None, :]
+            thresholds[i] = cut(rule.axes[i], np.concatenate(each).T)
     return found[0], found[1]
 
 

@@ -14,7 +14,7 @@ from bayes_clv.customers.columns import as_labels, column_values
 from bayes_clv.predictions.joint import CustomerDraws
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.valuation.rules import Rule
-from bayes_clv.valuation.segments import _amounts, _check_names, _thresholds
+from bayes_clv.valuation.thresholds import amounts_of, check_names, thresholds_of
 
 ALL = "all customers"
 
@@ -64,11 +64,11 @@ def groups(
 
 
 def _by_rule(draws: CustomerDraws, rule: Rule, threads: int | None) -> Groups:
-    _check_names(draws, rule, ())
-    thresholds = _thresholds(draws, rule, threads)
+    check_names(draws, rule, ())
+    thresholds = thresholds_of(draws, rule, threads)
 
     def members(places: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.asarray(rule.assign(_amounts(draws, rule, places, values), thresholds))
+        return np.asarray(rule.assign(amounts_of(draws, rule, places, values), thresholds))
 
     return Groups(rule.name, tuple(each.name for each in rule.segments), tuple(rule.names()), members)
 

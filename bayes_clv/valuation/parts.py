@@ -38,7 +38,7 @@ import xarray as xr
 from numba import njit
 
 from bayes_clv.predictions.joint import CustomerDraws
-from bayes_clv.predictions.streams import GOLDEN, customer_keys, mix, unit
+from bayes_clv.predictions.streams import customer_keys, uniforms
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
 from bayes_clv.valuation.assumptions import REFERRAL, WALLET, Assumption, read_assumptions, salt
 from bayes_clv.valuation.grouping import groups, sum_by
@@ -319,18 +319,7 @@ def _counts(draws: CustomerDraws, name: str, mean: np.ndarray, keys: np.ndarray)
 
 
 def _uniform(draws: CustomerDraws, name: str, what: str, keys: np.ndarray) -> np.ndarray:
-    out = np.empty((keys.shape[0], draws.size))
-    _fill(np.ascontiguousarray(keys), np.uint64(salt(draws.seed, name, what)), out)
-    return out
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _fill(keys, salted, out):  # type: ignore[no-untyped-def]
-    """Write a uniform number of each customer and draw, from streams of the customer's key."""
-    for i in range(out.shape[0]):
-        for s in range(out.shape[1]):
-            state = mix((keys[i, 0] ^ salted) + np.uint64(s) * GOLDEN)
-            out[i, s] = unit(mix(state + keys[i, 1]))
+    return uniforms(keys, salt(draws.seed, name, what), draws.size)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -5,8 +5,8 @@ belong together; ranking each customer's interval instead would ignore that only
 over ``CustomerDraws.blocks``: the first gathers each draw's distribution over the base, the second finds each
 customer's place in it. Ties share their average place: of a thousand customers that buy nothing none is the better.
 
-Memory: the distribution is that of at most CUT_CUSTOMERS customers, those with the lowest random keys; above that, ranks
-are the sample's shares times the size of the base, and a rank has a standard error of at most 0.5 / sqrt(50,000)
+Memory: the distribution is that of at most CUT_CUSTOMERS customers, those with the lowest random keys; above that,
+ranks are the sample's shares times the size of the base, and a rank has a standard error of at most 0.5 / sqrt(50,000)
 = 0.2 % of the base.
 """
 
@@ -15,7 +15,7 @@ import xarray as xr
 
 from bayes_clv.predictions.joint import CustomerDraws
 from bayes_clv.schema import CUSTOMER, VARIABLES, InputError
-from bayes_clv.valuation.segments import CUT_CUSTOMERS
+from bayes_clv.valuation.thresholds import CUT_CUSTOMERS
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -159,13 +159,13 @@ def _known(draws: CustomerDraws, names: tuple[str, ...]) -> None:
 
 def _base(draws: CustomerDraws, quantity: str, threads: int | None) -> np.ndarray:
     """Return each draw's amounts over the base, or a random sample of it, rising: (draw, customer)."""
-    keys = draws.keys[:, 0]
-    among = min(keys.size, CUT_CUSTOMERS)
-    inside = np.zeros(keys.size, dtype=bool)
-    inside[np.argpartition(keys, among - 1)[:among]] = True
+    among = min(draws.keys.shape[0], CUT_CUSTOMERS)
     base, filled = np.empty((draws.size, among)), 0
-    for places, values in draws.blocks([quantity], threads):
-        part = _whole(draws, quantity, places, values[quantity])[inside[places]]
+
+    def work(places: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
+        return _whole(draws, quantity, places, values[quantity])
+
+    for part in draws.each(work, [quantity], threads, sample=among):
         base[:, filled : filled + part.shape[0]] = part.T
         filled += part.shape[0]
     base.sort(axis=1)

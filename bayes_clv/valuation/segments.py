@@ -3,28 +3,24 @@
 A rule (``rules``) is applied to every draw of every customer's own numbers and future (``predictions.joint``), where
 each customer is in one segment, and the share of draws is the probability of membership. Thresholds that belong to the
 base (``quantile``, ``bringing``) are found anew in every draw, so that their uncertainty counts too. Draws are walked
-over in blocks of customers and never kept together.
-
-Thresholds of the base come from at most CUT_CUSTOMERS customers, the first in the order of their random keys and so a
-random sample: a quantile's rank then has a standard error of at most 0.5 / sqrt(50,000) = 0.2 % of the base. That
-sample is the one thing that is kept: 160 MB a quantity at 400 draws.
+over in blocks of customers and never kept together; thresholds of the base come from a sample of it (``thresholds``).
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.predictions.engine import available_threads, owned
+from bayes_clv.predictions.engine import owned
 from bayes_clv.predictions.joint import CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
-from bayes_clv.valuation.rules import Axis, Rule
+from bayes_clv.valuation.rules import Rule
 from bayes_clv.valuation.tally import add_axis, add_up, count_segments
+from bayes_clv.valuation.thresholds import check_names, cut, missing_amount, thresholds_of
 
 SEGMENT = "segment"
-CUT_CUSTOMERS = 50_000
 # A label is called unsure where its membership is less probable than this.
 SURE = 0.8
 
@@ -81,9 +77,9 @@ def segment(
     """
     if not 0 < sure <= 1:
         raise InputError(f"sure={sure!r} must be a probability above 0, such as 0.8.")
-    _check_names(draws, rule, totals)
+    check_names(draws, rule, totals)
     names = list(dict.fromkeys([*rule.names(), *totals]))
-    thresholds = _thresholds(draws, rule, threads)
+    thresholds = thresholds_of(draws, rule, threads)
     count, size = len(rule.segments), draws.size
     ids = draws.customers[CUSTOMER].values
     membership = np.zeros((ids.size, count), dtype=np.float32)
@@ -98,7 +94,7 @@ def segment(
         members += part.members
         for name in totals:
             sums[name] += part.sums[name]
-    return _dataset(ids, rule, membership, members, sums, sure, draws)
+    return segments_dataset(ids, rule, membership, members, sums, sure, draws)
 
 
 def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
@@ -140,27 +136,12 @@ def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) ->
                 f"{int(np.isnan(amount).sum()):,} of {amount.size:,} customers."
             )
     thresholds = [
-        np.array(axis.levels) if axis.scale == "number" else _cut(axis, amount[None])[:, 0]
+        np.array(axis.levels) if axis.scale == "number" else cut(axis, amount[None])[:, 0]
         for axis, amount in zip(rule.axes, amounts, strict=True)
     ]
     names = np.array([each.name for each in rule.segments], dtype=object)
     found: np.ndarray = names[rule.assign(amounts, thresholds)]
     return found
-
-
-def _check_names(draws: CustomerDraws, rule: Rule, totals: Sequence[str]) -> None:
-    known = draws.names
-    for axis in rule.axes:
-        for name in axis.quantity.names():
-            if name not in known:
-                raise InputError(
-                    f"{axis.quantity.place}: the quantity {name!r} is not known. There are {', '.join(known)}. "
-                    f"{'' if draws.spending is not None else 'Money needs draws with a spending posterior. '}"
-                    "Further columns are attached with clv.with_columns."
-                )
-    for name in totals:
-        if name not in known:
-            raise InputError(f"The quantity {name!r} of totals is not known. There are {', '.join(known)}.")
 
 
 @dataclass(frozen=True)
@@ -183,11 +164,11 @@ def _count(
 ) -> _Counts:
     size, count = draws.size, len(rule.segments)
     flat = np.zeros((places.size, size), dtype=np.int32)
-    for axis, amount, cut in zip(rule.axes, rule.amounts(values), thresholds, strict=True):
+    for axis, amount, levels in zip(rule.axes, rule.amounts(values), thresholds, strict=True):
         of_draw = np.atleast_2d(amount)
-        row = add_axis(owned(of_draw, (places.size, of_draw.shape[1])), cut, axis.cells, flat)
+        row = add_axis(owned(of_draw, (places.size, of_draw.shape[1])), levels, axis.cells, flat)
         if row >= 0:
-            raise _missing(draws, axis, places[row])
+            raise missing_amount(draws, axis, places[row])
     membership = np.zeros((places.size, count), dtype=np.int32)
     members = np.zeros((size, count), dtype=np.int64)
     count_segments(flat, rule.table.ravel(), membership, members)
@@ -197,67 +178,7 @@ def _count(
     return _Counts(places, membership, members, sums)
 
 
-def _missing(draws: CustomerDraws, axis: Axis, place: int) -> InputError:
-    customer = draws.customers[CUSTOMER].values[place]
-    return InputError(
-        f"{axis.quantity.place}: {axis.quantity.text!r} is missing (NaN), for customer {customer!r} among "
-        "others, so that no segment could be told. Fill the column, leave such customers out, or use a "
-        "quantity that everybody has (spend_per_purchase instead of monetary_value)."
-    )
-
-
-def _thresholds(draws: CustomerDraws, rule: Rule, threads: int | None) -> list[np.ndarray]:
-    """Return each axis' thresholds, (cut, 1) numbers or (cut, draw) found in each draw's base."""
-    found = [np.array(axis.levels)[:, None] for axis in rule.axes]
-    of_base = [axis for axis in rule.axes if axis.scale != "number"]
-    if not of_base:
-        return found
-    names = list(dict.fromkeys(name for axis in of_base for name in axis.quantity.names()))
-    size = min(CUT_CUSTOMERS, draws.order.size)
-    # Draws first, so that each draw's base lies together; one row where the quantity does not vary over draws.
-    kept: dict[int, np.ndarray] = {}
-
-    def work(places: np.ndarray, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        amounts = [np.atleast_2d(np.asarray(axis.quantity(values), dtype=np.float64)) for axis in of_base]
-        for axis, amount in zip(of_base, amounts, strict=True):
-            missing = np.isnan(amount).any(axis=1)
-            if missing.any():
-                raise _missing(draws, axis, places[missing.argmax()])
-        return amounts
-
-    done = 0
-    for amounts in draws.each(work, names, threads, sample=size):
-        for i, amount in enumerate(amounts):
-            if done == 0:
-                kept[i] = np.empty((amount.shape[1], size))
-            kept[i][:, done : done + amount.shape[0]] = amount.T
-        done += amounts[0].shape[0]
-    cuts = iter([_cut(axis, kept.pop(i), threads) for i, axis in enumerate(of_base)])
-    return [
-        each if axis.scale == "number" else next(cuts) for axis, each in zip(rule.axes, found, strict=True)
-    ]
-
-
-def _cut(axis: Axis, amounts: np.ndarray, threads: int | None = 1) -> np.ndarray:
-    """Return (cut, draw) of the amounts (draw, customer): the quantiles, or from where the best bring their share."""
-
-    def of_draw(amount: np.ndarray) -> np.ndarray:
-        if axis.scale == "quantile":
-            return np.asarray(np.quantile(amount, axis.levels, method="inverted_cdf"))
-        falling = -np.sort(-amount)
-        reached = np.cumsum(falling)
-        if not reached[-1] > 0:
-            raise InputError(
-                f"{axis.quantity.place}: the customers' {axis.quantity.text!r} add up to {reached[-1]:.6g} in some "
-                "draw, so that nobody brings a share of it. bringing(...) needs a positive sum."
-            )
-        return falling[[np.argmax(reached / reached[-1] >= level - 1e-12) for level in axis.levels]]
-
-    with ThreadPoolExecutor(max_workers=available_threads(threads)) as executor:
-        return np.stack(list(executor.map(of_draw, amounts)), axis=1)
-
-
-def _dataset(
+def segments_dataset(
     ids: np.ndarray,
     rule: Rule,
     membership: np.ndarray,
@@ -266,6 +187,7 @@ def _dataset(
     sure: float,
     draws: CustomerDraws,
 ) -> xr.Dataset:
+    """Return what ``segment`` returns; ``membership`` is (customer, segment), ``members`` and ``sums`` (draw, segment)."""
     names = np.array([each.name for each in rule.segments], dtype=object)
     best = membership.argmax(axis=1)
     highest = membership[np.arange(ids.size), best]
@@ -303,6 +225,7 @@ def _dataset(
         coords={CUSTOMER: ids, SEGMENT: names, DRAW: np.arange(draws.size)},
         attrs={
             "rule": rule.name,
+            "conditions": json.dumps({each.name: each.where for each in rule.segments}, ensure_ascii=False),
             "horizon": draws.horizon,
             "time_unit": str(draws.customers.attrs.get("time_unit", "")),
             "seed": draws.seed,
