@@ -387,10 +387,10 @@ def _was_alive(
 ) -> np.ndarray:
     """Return 1 where the customer was alive at the first date, else 0; leaving may happen at any time.
 
-    ``u`` are uniform numbers; ``silent`` are those who have left and bought nothing between the dates; ``since`` and ``now`` are the silences at
-    the two dates. Given the customer's rates, it left d after its last purchase with density proportional to
-    mu exp(-mu d) P(no purchase within d), d < now: it was alive at the first date if d > since. With Gamma waits of
-    shape k and rate kappa (k = 1: exponential ones, kappa = lambda) the integral up to d is, by parts,
+    ``u`` are uniform numbers; ``silent`` are those who have left and bought nothing between the dates; ``since`` and
+    ``now`` are the silences at the two dates. Given the customer's rates, it left d after its last purchase with density
+    proportional to mu exp(-mu d) P(no purchase within d), d < now: it was alive at the first date if d > since. With
+    Gamma waits of shape k and rate kappa (k = 1: exponential ones, kappa = lambda) the integral up to d is, by parts,
 
         F(d) = 1 - exp(-mu d) Q(k, kappa d) - (kappa / (kappa + mu))^k P(k, (kappa + mu) d).
     """

@@ -187,7 +187,7 @@ def segments_dataset(
     sure: float,
     draws: CustomerDraws,
 ) -> xr.Dataset:
-    """Return what ``segment`` returns; ``membership`` is (customer, segment), ``members`` and ``sums`` (draw, segment)."""
+    """Return what ``segment`` returns; ``membership`` is (customer, segment), the other two (draw, segment)."""
     names = np.array([each.name for each in rule.segments], dtype=object)
     best = membership.argmax(axis=1)
     highest = membership[np.arange(ids.size), best]
