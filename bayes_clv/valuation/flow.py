@@ -388,7 +388,7 @@ def _was_alive(
     """Return 1 where the customer was alive at the first date, else 0; leaving may happen at any time.
 
     ``u`` are uniform numbers; ``silent`` are those who have left and bought nothing between the dates; ``since`` and
-    ``now`` are the silences at the two dates. Given the customer's rates, it left d after its last purchase with density
+    ``now`` are the silences at the two dates. Given its rates, the customer left d after its last purchase with density
     proportional to mu exp(-mu d) P(no purchase within d), d < now: it was alive at the first date if d > since. With
     Gamma waits of shape k and rate kappa (k = 1: exponential ones, kappa = lambda) the integral up to d is, by parts,
 

@@ -38,10 +38,13 @@ class Given:
         return xr.Dataset(coords={"customer": np.array(ids, dtype=object)}, attrs={"time_unit": "week"})
 
     def blocks(self, names, threads=None):
-        places = np.random.default_rng(0).permutation(len(self.customers["customer"]))
+        yield from self.each(lambda places, values: (places, values), names, threads)
+
+    def each(self, work, names, threads=None, sample=None):
+        places = np.random.default_rng(0).permutation(len(self.customers["customer"]))[:sample]
         for start in range(0, places.size, 256):
             part = places[start : start + 256]
-            yield part, {name: self.values[name][part] for name in names}
+            yield work(part, {name: self.values[name][part] for name in names})
 
 
 CENTRES = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 9.0]])
