@@ -80,6 +80,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
             "purchase_rate",
             "dropout_rate",
             "spend_per_purchase",
+            "active_time",
         ),
         (0.0, math.inf, False),
     ),
