@@ -121,9 +121,16 @@ def test_then_is_the_label_that_was_given(draws):
     for name in NAMES:
         np.testing.assert_allclose(mean.loc[name], now.loc[called.index[called == name]].sum(), atol=1e-3)
     # Who was called lapsed for no reason but silence, and bought since, is won back.
-    back = clv.segment_flow(*draws, STAGES, known="then")["flow_mean"].sel(to_segment="won back")
-    assert back.sel(from_segment="lapsed") > 0
-    assert back.sum() == back.sel(from_segment="lapsed")
+    kept = clv.segment_flow(*draws, STAGES, known="then", keep_pairs=True)
+    back = kept["pair"].sel(to_segment="won back")
+    assert (back.sum("customer") > 0).values.tolist() == [False] * 5 + [True]
+    frequency = [each.customers["frequency"].to_series() for each in draws]
+    bought = (frequency[1] > frequency[0].reindex(frequency[1].index)).to_numpy()
+    came, asleep = (back.sel(from_segment="lapsed").to_numpy()[which] for which in (bought, ~bought))
+    assert came.max() > 0.5
+    assert (asleep == 0).all()
+    # Some of those who were called lapsed and did not buy are thought alive now, and repeat: not won back.
+    assert (kept["pair"].sel(from_segment="lapsed", to_segment="repeat").to_numpy()[~bought] > 0).any()
 
 
 def test_thresholds_of_the_base_are_those_of_each_date(draws):
