@@ -5,9 +5,9 @@ belong together; ranking each customer's interval instead would ignore that only
 over ``CustomerDraws.blocks``: the first gathers each draw's distribution over the base, the second finds each
 customer's place in it. Ties share their average place: of a thousand customers that buy nothing none is the better.
 
-Memory: the distribution is that of at most CUT_CUSTOMERS customers, those with the lowest random keys; above that,
-ranks are the sample's shares times the size of the base, and a rank has a standard error of at most 0.5 / sqrt(50,000)
-= 0.2 % of the base.
+Memory: the distribution is that of at most CUT_CUSTOMERS customers, those with the lowest random keys; above that, a
+rank is the sample's share times the size of the base, with a standard error of at most 0.5 / sqrt(50,000) = 0.2 % of
+the base.
 """
 
 import numpy as np

@@ -56,18 +56,16 @@ def cover(figure: Figure) -> str:
 
     Only texts with characters that DejaVu Sans lacks are touched.
     """
+    for axes in figure.axes:
+        # A tick has no text before it is asked for.
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_ticklabels()
     texts = [text for text in figure.findobj(Text) if _lacking(text.get_text())]
-    axes = [(axis, _lacking(_labels(axis))) for each in figure.axes for axis in (each.xaxis, each.yaxis)]
-    needed = frozenset().union(*(_lacking(text.get_text()) for text in texts), *(chars for _, chars in axes))
-    if not needed:
+    if not texts:
         return ""
-    families, left = choose(needed)
+    families, left = choose(frozenset().union(*(_lacking(text.get_text()) for text in texts)))
     for text in texts:
         text.set_fontfamily([BASE, *families])
-    for axis, characters in axes:
-        # A tick made anew while drawing would forget what its label was told.
-        if characters:
-            axis.set_tick_params(labelfontfamily=[BASE, *families])
     return "".join(sorted(left))
 
 
@@ -125,10 +123,6 @@ def _lacking(text: str) -> frozenset[str]:
 def _base_has(character: str) -> bool:
     path = font_manager.findfont(font_manager.FontProperties(family=[BASE]))
     return bool(font_manager.get_font(path).get_char_index(ord(character)))
-
-
-def _labels(axis: Any) -> str:
-    return "".join(label.get_text() for label in axis.get_ticklabels())
 
 
 @cache

@@ -53,8 +53,13 @@ def han(bare, tmp_path):
 
 
 def test_chinese_names_are_drawn_without_a_word_where_a_font_has_them(han, make, tmp_path):
-    figure = clv.plot_segment_sizes(make.segments(names=NAMES))
-    figure.savefig(tmp_path / "sizes.png")  # any warning would fail
+    named = make.segments(names=NAMES).assign_attrs(rule="沉睡客户")
+    strips = clv.plot_membership(named, most=5)
+    strips.savefig(tmp_path / "strips.png")  # any warning would fail
+    assert strips.axes[0].title.get_fontfamily() == ["DejaVu Sans"]
+    assert strips.axes[0]._left_title.get_fontfamily() == ["DejaVu Sans", "Test Han"]
+    figure = clv.plot_segment_sizes(named)
+    figure.savefig(tmp_path / "sizes.png")
     labels = [t for t in figure.axes[0].get_yticklabels() if t.get_text() in NAMES]
     assert len(labels) == 3
     for label in labels:
@@ -62,6 +67,17 @@ def test_chinese_names_are_drawn_without_a_word_where_a_font_has_them(han, make,
     # Others keep the font that they had.
     assert figure.axes[0].xaxis.label.get_fontfamily() == ["DejaVu Sans"]
     assert fonts.cover(figure) == ""
+
+
+def test_labels_that_ticks_get_only_when_drawn_have_them_too(han):
+    with style.styled():
+        figure = style.drawing(2)
+        axes = figure.subplots()
+        axes.bar(["忠诚客户", "a"], [1, 2])
+    assert fonts.cover(figure) == ""
+    first, second = axes.get_xticklabels()
+    assert first.get_fontfamily() == ["DejaVu Sans", "Test Han"]
+    assert second.get_fontfamily() == ["DejaVu Sans"]
 
 
 def test_where_no_font_has_them_pixels_are_warned_of_once_and_svg_is_whole(bare, make, tmp_path):
