@@ -83,7 +83,7 @@ class Alarming:
 def segment_run(choice: Segmenting) -> list[str]:
     """Write customers, sizes and figures of a rule's segments; return the summary's lines.
 
-    Written are ``out``, one row a customer; beside it ``-sizes`` of the same kind, one row a segment, and three figures,
+    Written are ``out``, one row a customer; beside it ``-sizes`` of the same kind, one row a segment, and the figures
     ``-sizes.png``, ``-value.png`` (``-purchases.png`` where there is no money) and ``-membership.png``.
 
     Raises
