@@ -159,17 +159,22 @@ def _not_of_weight(record: logging.LogRecord) -> bool:
 
 
 def warn(characters: str) -> None:
-    """Say that a file of pixels shows boxes, and what helps."""
-    # Without the characters: the same words are shown once, however many figures lack them.
+    """Say, once in a session, that a file of pixels shows boxes, and what helps."""
     scripts = sorted({unicodedata.name(c, "unknown").split()[0].lower() for c in characters})
     east = {"cjk", "hiragana", "katakana", "hangul", "bopomofo"}
     kinds = ["Chinese, Japanese or Korean"] * bool(east & set(scripts)) + [
         s for s in scripts if s not in east
     ]
+    _say(" and ".join(kinds))
+
+
+# Python's own memory of what was warned of is emptied whenever filters change, as `quiet` does at every drawing.
+@cache
+def _say(kinds: str) -> None:
     warnings.warn(
-        f"No font of this machine has the {' and '.join(kinds)} characters of a figure: they are boxes in PNG and PDF "
-        "files. Install a font that has them (for Chinese on Debian and Ubuntu: apt-get install fonts-wqy-microhei), "
-        "or name a font file: matplotlib.font_manager.fontManager.addfont(path). SVG files and the report keep the "
-        "characters, and the reader's browser draws them.",
-        stacklevel=2,
+        f"No font of this machine has the {kinds} characters of a figure: they are boxes in PNG and PDF files. "
+        "Install a font that has them (for Chinese on Debian and Ubuntu: apt-get install fonts-wqy-microhei), or name "
+        "a font file: matplotlib.font_manager.fontManager.addfont(path). SVG files and the report keep the characters, "
+        "and the reader's browser draws them.",
+        stacklevel=3,
     )

@@ -15,7 +15,7 @@ import xarray as xr
 
 from bayes_clv.distributions import family as find_family
 from bayes_clv.schema import CUSTOMER, InputError
-from bayes_clv.views import amounts, checks, fit_sections, sections, tables
+from bayes_clv.views import amounts, checks, fit_sections, sections, segment_sections, tables
 from bayes_clv.views.gallery import Gallery
 
 LEVELS = {
@@ -36,6 +36,8 @@ def report(
     evaluation: xr.Dataset | None = None,
     tracking: xr.Dataset | None = None,
     history: Mapping[str, Iterable[Any]] | None = None,
+    segments: xr.Dataset | None = None,
+    alarms: xr.Dataset | None = None,
     figures: str | Path | None = None,
     title: str = "Customer lifetime value",
     run: Mapping[str, Any] | None = None,
@@ -62,6 +64,10 @@ def report(
         The result of ``simulate_tracking``.
     history : mapping, optional
         Customer id to the dates of all its purchases (``purchase_dates``): a figure each.
+    segments : xarray.Dataset, optional
+        The result of ``segment``: what the rule says, the segments' sizes and totals, how many labels are unsure.
+    alarms : xarray.Dataset, optional
+        The result of ``churn_alarms``: the alarm list over time.
     figures : str or Path, optional
         Folder in which every figure is saved too, as SVG and PNG.
     title : str
@@ -92,6 +98,10 @@ def report(
     gallery = Gallery(Path(figures) if figures is not None else None)
     page = _page(gallery, buying, spending, customers, value, score, tracking, dict(history or {}))
     page["against_rules"] = sections.against_rules(gallery, evaluation)
+    page["segments"] = segment_sections.segments_section(gallery, segments)
+    page["alarms"] = segment_sections.alarms_section(gallery, alarms)
+    page["method"] = sections.method_text(buying, spending, value, gallery.skipped)
+    page["sections"] = _contents(page)
     page |= {"title": title, "levels": LEVELS, "run_table": sections.run_table(run)}
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -145,20 +155,24 @@ def _page(
         "audit": sections.audit_table(customers),
         "data_text": sections.data_text(customers),
     }
-    page["method"] = sections.method_text(buying, spending, value, gallery.skipped)
-    page["sections"] = [
+    return page
+
+
+def _contents(page: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
         ("checks", "Checks"),
         *([("holdout", "Holdout")] if page["holdout"] else []),
         *([("tracking", "Tracking")] if page["tracking"] else []),
         ("value", "Value" if page["has_money"] else "Purchases"),
         ("customers", "Customers"),
+        *([("segments", "Segments")] if page["segments"] else []),
+        *([("alarms", "Alarms")] if page["alarms"] else []),
         ("parameters", "Parameters"),
         ("priors", "Priors"),
         ("diagnostics", "Diagnostics"),
         ("audit", "Data audit"),
         ("method", "Method"),
     ]
-    return page
 
 
 def _summary(

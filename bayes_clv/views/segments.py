@@ -29,7 +29,7 @@ def check_segments(segments: xr.Dataset) -> None:
     """Refuse what is no result of ``clv.segment``."""
     missing = [
         name
-        for name in ("membership", "most_likely", "most_likely_probability", "size_mean")
+        for name in ("membership", "most_likely", "most_likely_probability", "unsure", "size_mean")
         if name not in segments
     ]
     if missing:
@@ -75,12 +75,12 @@ def plot_membership(
     ids = segments[CUSTOMER].to_numpy()[rows]
     labels = segments["most_likely"].to_numpy()[rows]
     sure = float(segments.attrs.get("sure", 0.8))
-    unsure = segments["most_likely_probability"].to_numpy()[rows] < sure
+    unsure = segments["unsure"].to_numpy()[rows]
     title = f"Who belongs where? {segments.attrs.get('rule', '')}"
     shown = f"{rows.size:,} customers" if rows.size == of else f"{rows.size:,} of {of:,} customers"
     spread = "" if customers is not None or rows.size == of else ", evenly spaced in this order"
     with style.styled():
-        figure = style.drawing(1.7 + 0.16 * rows.size, width=max(4.2, min(7.0, 2.6 + 0.75 * len(names))))
+        figure = style.drawing(1.7 + 0.16 * rows.size, width=max(5.8, min(7.0, 2.6 + 0.75 * len(names))))
         axes = figure.subplots()
         image = axes.pcolormesh(
             np.arange(len(names) + 1) - 0.5,
@@ -399,7 +399,8 @@ def _scale(axis: Any, set_scale: Any, amounts: np.ndarray, name: str) -> None:
 
     set_scale("asinh", linear_width=width)
     decades = 10.0 ** np.arange(np.floor(np.log10(width)), np.ceil(np.log10(amounts.max())) + 2)
-    axis.set_major_locator(FixedLocator([0.0, *decades]))
+    steps = np.outer(decades, (1.0, 3.0)).ravel() if decades.size <= 5 else decades
+    axis.set_major_locator(FixedLocator([0.0, *steps]))
     axis.set_minor_locator(NullLocator())
     style.thousands(axis)
 
@@ -516,7 +517,7 @@ def plot_ranking(ranking: xr.Dataset, most: int = 40) -> style.Drawing:
     best = order[:most]
     mean, low, high = (ranking[f"rank_{what}"].to_numpy() for what in ("mean", "q05", "q95"))
     rows = np.arange(best.size)
-    note = f"{_level(quantity)}; mean and 90 %; equal amounts share their average place"
+    note = f"{_level(quantity)}; mean and 90 %; ties share a place"
     with style.styled():
         figure = style.drawing(max(3.4, 1.3 + 0.17 * best.size), width=9.0)
         left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))

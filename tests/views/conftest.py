@@ -160,6 +160,65 @@ def make_tracking() -> xr.Dataset:
     )
 
 
+def make_segments(
+    customers: int = CUSTOMERS, names: tuple[str, ...] = ("gold", "stream", "rest")
+) -> xr.Dataset:
+    """Memberships as shares of draws; sizes and totals that follow from the same draws."""
+    rng = np.random.default_rng(9)
+    chances = rng.dirichlet(np.full(len(names), 0.6), customers)
+    drawn = np.array([rng.choice(len(names), DRAWS, p=row) for row in chances])
+    value = rng.gamma(1.0, 30.0, drawn.shape)
+    inside = drawn[:, :, None] == np.arange(len(names))
+    membership = inside.mean(axis=1).astype(np.float32)
+    best = membership.argmax(axis=1)
+    highest = membership.max(axis=1)
+    data: dict = {
+        "membership": (("customer", "segment"), membership),
+        "most_likely": ("customer", np.array(names, dtype=object)[best]),
+        "most_likely_probability": ("customer", highest),
+        "unsure": ("customer", highest < 0.8),
+    }
+    sums = {"size": inside.sum(axis=0), "value_total": (inside * value[:, :, None]).sum(axis=0)}
+    for name, each in sums.items():
+        data[name] = (("draw", "segment"), each)
+        data[f"{name}_mean"] = ("segment", each.mean(axis=0))
+        for q in (5, 95):
+            data[f"{name}_q{q:02d}"] = ("segment", np.quantile(each, q / 100, axis=0, method="inverted_cdf"))
+    labels = (
+        ids() if customers == CUSTOMERS else np.array([f"C{i:04d}" for i in range(customers)], dtype=object)
+    )
+    return xr.Dataset(
+        data,
+        coords={"customer": labels, "segment": np.array(names, dtype=object), "draw": range(DRAWS)},
+        attrs={"rule": "Kinds <of>", "sure": 0.8, "draws": DRAWS, "time_unit": "week"},
+    )
+
+
+def make_alarms(dates: bool = True, risk: bool = True) -> xr.Dataset:
+    """Every tenth customer has no alarm; the others' lie before and after the end of observation, 1997-09-30."""
+    rng = np.random.default_rng(10)
+    silence = np.ceil(rng.uniform(1, 30, CUSTOMERS) * 7) / 7
+    alarm = np.where(np.arange(CUSTOMERS) % 10 == 0, np.inf, rng.uniform(2, 40, CUSTOMERS))
+    found = xr.Dataset(
+        {
+            "silence": ("customer", silence),
+            "probability_alive": ("customer", rng.uniform(0.1, 1, CUSTOMERS)),
+            "alarm_silence": ("customer", alarm),
+            "alarm_in": ("customer", alarm - silence),
+            "alarmed": ("customer", alarm <= silence),
+        },
+        coords={"customer": ids()},
+        attrs={"time_unit": "week", "threshold": 0.5, "level": "expected"},
+    )
+    if dates:
+        days = np.ceil(np.where(np.isfinite(alarm), alarm - silence, 0) * 7 - 1e-6).astype("timedelta64[D]")
+        date = np.where(np.isfinite(alarm), np.datetime64("1997-09-30") + days, np.datetime64("NaT", "D"))
+        found["alarm_date"] = ("customer", date.astype("datetime64[s]"))
+    if risk:
+        found["value_at_risk"] = ("customer", rng.gamma(1.0, 20.0, CUSTOMERS))
+    return found
+
+
 @pytest.fixture(autouse=True)
 def no_figure_left_open():
     yield
@@ -194,5 +253,7 @@ def make():
         value=make_value,
         score=make_score,
         tracking=make_tracking,
+        segments=make_segments,
+        alarms=make_alarms,
         passed=PASSED,
     )

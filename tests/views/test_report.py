@@ -261,6 +261,53 @@ def test_the_same_input_gives_the_same_page(make, tmp_path, no_figures):
     assert first == second
 
 
+def test_segments_and_alarms_have_sections_of_their_own(make, tmp_path):
+    segments = make.segments(names=("gold", "stream", "<b>rest</b>"))
+    segments.attrs["conditions"] = (
+        '{"gold": "value > 10 and purchases >= 2", "stream": "value <= 10", "<b>rest</b>": ""}'
+    )
+    alarms = make.alarms()
+    text = write(tmp_path, make, segments=segments, alarms=alarms)
+    found = Page(text)
+    order = ["customers", "segments", "alarms", "parameters"]
+    assert [i for i in found.ids if i in order] == order
+    assert len(found.ids) == len(set(found.ids))
+    assert 'href="#segments"' in text
+    assert 'href="#alarms"' in text
+    assert "Segments: Kinds &lt;of&gt;" in text
+    assert "<b>rest" not in text
+    assert "value &gt; 10 and purchases &gt;= 2" in text
+    unsure = int(segments["unsure"].sum())
+    assert f"{unsure} customers ({100 * unsure / 120:.1f} %) are unsure" in text
+    wrong = float((1 - segments["most_likely_probability"].astype(float)).sum())
+    assert f"would be wrong for about {round(wrong)} of them" in text
+    table = re.search(r'id="segment-table">.*?</table>', text, re.DOTALL)[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)[1:]
+    for position, row in enumerate(rows):
+        cells = re.findall(r">([^<]*)</t[hd]>", row)
+        each = segments.isel(segment=position)
+        assert cells[2:5] == [
+            f"{float(each['size_mean']):,.0f}",
+            f"{int(each['size_q05'])} to {int(each['size_q95'])}",
+            str(int((segments["most_likely"] == each["segment"]).sum())),
+        ]
+    listed = re.search(r'id="alarm-table">.*?</table>', text, re.DOTALL)[0]
+    risks = [float(v) for v in re.findall(r'data-v="([0-9.]+)">[^<]*</td></tr>', listed)]
+    finite = alarms["value_at_risk"].to_numpy()[np.isfinite(alarms["alarm_in"])]
+    assert risks == pytest.approx(sorted(finite, reverse=True)[:20])
+    assert "12 have none in sight" in text
+    assert text.count('id="figure-segment-sizes"') == text.count('id="figure-membership"') == 1
+    assert text.count('id="figure-alarms"') == 1
+
+
+def test_alarms_without_value_or_dates_and_segments_without_conditions(make, tmp_path, no_figures):
+    text = write(tmp_path, make, segments=make.segments(), alarms=make.alarms(dates=False, risk=False))
+    assert "The 20 alarms nearest to now." in text
+    assert "value at risk" not in text
+    assert "all others" not in text
+    assert 'id="segments"' not in write(tmp_path, make)
+
+
 def test_importing_views_does_not_import_matplotlib():
     code = "import sys, bayes_clv.views; assert not {'matplotlib', 'arviz', 'jinja2'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
