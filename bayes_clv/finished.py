@@ -75,7 +75,7 @@ def read_run(folder: str | Path) -> Finished:
 
     Examples
     --------
-    >>> read_run("no such run")
+    >>> read_run("no such run")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     bayes_clv.schema.InputError: There is no folder 'no such run'. Name the folder of a finished run, ...

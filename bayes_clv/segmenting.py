@@ -83,8 +83,8 @@ class Alarming:
 def segment_run(choice: Segmenting) -> list[str]:
     """Write customers, sizes and figures of a rule's segments; return the summary's lines.
 
-    Written are ``out``, one row a customer; beside it ``-sizes`` of the same kind, one row a segment, and three
-    figures, ``-sizes.png``, ``-value.png`` (``-purchases.png`` where there is no money) and ``-membership.png``.
+    Written are ``out``, one row a customer; beside it ``-sizes`` of the same kind, one row a segment, and the figures
+    ``-sizes.png``, ``-value.png`` (``-purchases.png`` where there is no money) and ``-membership.png``.
 
     Raises
     ------
@@ -96,6 +96,10 @@ def segment_run(choice: Segmenting) -> list[str]:
     read_record(choice.run)
     out = Path(f"segments-{Path(choice.rule).stem}.csv") if choice.out is None else Path(choice.out)
     _check_out(out, choice.run)
+    if choice.columns is not None and out.resolve() == Path(choice.columns).resolve():
+        raise InputError(
+            f"--out {str(out)!r} is the table of --columns, which would be lost. Name another file."
+        )
     rule_of = _rule(choice)
     run = read_run(choice.run)
     margin = run.margin if choice.margin is None else choice.margin

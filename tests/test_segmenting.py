@@ -212,6 +212,8 @@ def test_a_column_of_ones_own(finished, python, tmp_path, no_figures):
     costs.assign(cost="dear").to_csv(tmp_path / "words.csv", index=False)
     said = refusal(*four, "--columns", tmp_path / "words.csv", "--customer-id", "client", watched=tmp_path)
     assert "'cost' has 301 of 301 values that are not numbers, for example 'dear'" in said
+    out = ["--columns", tmp_path / "costs.csv", "--out", tmp_path / "costs.csv"]
+    assert "is the table of --columns, which would be lost" in refusal(*four[:4], *out, watched=tmp_path)
     abc = [*four[:3], "abc", "--columns", tmp_path / "costs.csv"]
     assert "reads no column of --columns" in refusal(*abc, watched=tmp_path)
 
