@@ -42,10 +42,11 @@ class Settings:
     """What to run. Durations and dates as ``summarize`` and ``predict_value`` take them.
 
     ``orders`` is a path or a table. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
-    holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an
-    earlier run whose posteriors are used in place of a fit. ``columns`` is a table of one row per customer (a file, or
-    a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes them: a name of the mappings is
-    given to the fit that has it, "spend" to that of spend; groups without mapping to both.
+    holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an earlier run
+    whose posteriors are used in place of a fit, and with them their ``family``. ``columns`` is a table of one row
+    per customer (a file, or a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes
+    them: a name of the mappings is given to the fit that has it, "spend" to that of spend; groups without mapping
+    to both.
     """
 
     orders: Any
@@ -127,6 +128,7 @@ def run(
     # Resolved, so that a link stays and what it points to is replaced.
     out = Path(settings.out).resolve()
     _refuse_foreign_folder(out, shown=str(settings.out))
+    settings = _of_their_family(settings)
     _check_arguments(settings)
     started = time.perf_counter()
     with _hidden_folder_beside(out, shown=str(settings.out)) as work:
@@ -460,6 +462,16 @@ def _interval(total: np.ndarray) -> dict[str, Any]:
         "sd": float(total.std(ddof=1)) if total.size > 1 else None,
         **{name: float(quantile) for name, quantile in zip(names, quantiles, strict=True)},
     }
+
+
+def _of_their_family(settings: Settings) -> Settings:
+    """Return the settings with the family of the posteriors that are used in place of a fit, where there are any."""
+    path = None if settings.posteriors is None else settings.posteriors / "buying.nc"
+    if path is None or not path.is_file():
+        return settings
+    from bayes_clv.inference import load
+
+    return dataclasses.replace(settings, family=str(load(path).attrs["family"]))
 
 
 def _check_arguments(settings: Settings) -> None:

@@ -16,6 +16,7 @@ import bayes_clv.run as road
 from bayes_clv.cli import app
 from bayes_clv.distributions import families
 from bayes_clv.distributions import family as module_of
+from bayes_clv.inference.posterior import FORMAT
 from bayes_clv.run import CONTENTS, Settings, run, strict
 
 COMMAND = Path(sys.executable).with_name("bayes-clv")
@@ -150,6 +151,23 @@ def test_no_path_of_the_machine_is_written(finished):
 
 
 # What decides the result.
+
+
+def test_posteriors_say_which_family_the_run_is_of(shop, tmp_path, no_report, make_posterior):
+    """Pareto/GGG reads what others do not (log_intervals); nobody has to name the family again."""
+    _, orders = shop
+    names = sorted(orders["customer_id"].unique())[:15]
+    orders[orders["customer_id"].isin(names)].to_parquet(tmp_path / "orders.parquet")
+    values = dict(zip(module_of("pareto_ggg").PARAMETERS, (3.0, 2.0, 0.8, 6.0, 1.2, 12.0), strict=True))
+    fitted = make_posterior("pareto_ggg", values, sd=0.1, chains=2, draws=5)
+    passed = json.dumps({"passed": True, "problems": []})
+    fitted.attrs |= {"format": FORMAT, "method": "laplace", "diagnostics": passed, "seed": 1}
+    (tmp_path / "before").mkdir()
+    clv.save(fitted, tmp_path / "before" / "buying.nc")
+    settings = {"orders": tmp_path / "orders.parquet", "spend": None, "until": "2025-09-30"}
+    record = run(Settings(out=tmp_path / "out", posteriors=tmp_path / "before", **settings))
+    assert record["arguments"]["family"] == "pareto_ggg"
+    assert np.isfinite(table(tmp_path / "out")["regularity_mean"]).all()
 
 
 def test_another_process_and_another_form_of_the_log_give_the_same_bytes(finished, shop, tmp_path):
