@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         predict_cohort,
         predict_uplift,
         predict_value,
+        score_alarms,
         segment,
         target,
     )
@@ -157,6 +158,7 @@ _HOME = {
         "predict_cohort",
         "predict_uplift",
         "predict_value",
+        "score_alarms",
         "segment",
         "target",
     ),
@@ -224,6 +226,7 @@ __all__ = [
     "rfm_rule",
     "rule",
     "save",
+    "score_alarms",
     "score_holdout",
     "segment",
     "simulate_orders",

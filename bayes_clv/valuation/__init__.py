@@ -1,5 +1,6 @@
 """Futures in, money and decisions out: ``predict_value``, cohorts, segments, alarms, whom to contact, the table."""
 
+from bayes_clv.valuation.alarm_scores import score_alarms
 from bayes_clv.valuation.alarms import churn_alarms
 from bayes_clv.valuation.cohort import predict_cohort
 from bayes_clv.valuation.expected import expected_value
@@ -18,6 +19,7 @@ __all__ = [
     "predict_cohort",
     "predict_uplift",
     "predict_value",
+    "score_alarms",
     "segment",
     "target",
 ]
