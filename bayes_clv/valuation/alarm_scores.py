@@ -91,7 +91,8 @@ def score_alarms(
     given |= dict(scores or {})
     ranked = {name: _aligned(name, each, ids) for name, each in given.items()}
     size = gone.size
-    wanted = [max(1, round(share * size)) for share in LENGTHS] if lengths is None else list(lengths)
+    shares = dict.fromkeys(max(1, round(share * size)) for share in LENGTHS)
+    wanted = list(shares if lengths is None else lengths)
     wrong = [each for each in wanted if isinstance(each, bool) or each != int(each) or not 1 <= each <= size]
     if wrong:
         raise InputError(
