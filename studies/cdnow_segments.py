@@ -7,15 +7,19 @@ Questions and pass rules, stated before the run (that alarms do not beat plain s
        of MBG/NBD brings no less than the best other, up to two bootstrap errors of the paired difference.
     2. Unsure labels. ABC by value and the value matrix (alive × value): how many customers are unsure (their most
        probable segment has less than 0.8), and which share of the expected value and of the holdout's real spend is
-       theirs? Calibration: the A-customers' promised share of the spend, 80 %, is that of the future as it comes; no
-       pass rule, it reports.
+       theirs? No pass rule, it reports.
     3. Alarms. Precision and recall at equal length beside "silent for N days"; the time from the last purchase to the
        warning of those who indeed buy no more; and the predicted probability of no purchase in the holdout beside the
        real share, by tenth. Pass for calibration: of the tenths of MBG/NBD and Pareto/NBD at most one in ten lies
        beyond two binomial errors. Alarms "beat" silence where the gain exceeds two errors at every length.
 
-Fits by laplace, 1,000 draws. A better score than P(alive), if there is one: P(no purchase in the holdout) is tried
-beside it, and the same weighted with value at risk, judged by the past spend of those it loses.
+Fits by laplace, 1,000 draws. Two scores are tried beside P(alive): P(no purchase in the holdout), which is what the list
+is judged by; and value at risk, which puts the dearest first and is not meant to be right more often.
+
+Found: 1 passes, by a hair's breadth of all models over one another and four points over RFM. 3 fails: both families say
+"no purchase" too often, most of all of the customers they are in two minds about, and no alarm beats plain silence;
+P(no purchase) comes nearest. At P(alive) = 0.5 the alarms of MBG/NBD and Pareto/NBD are as often right as silence and
+come sooner after the last purchase.
 
 Run with ``uv run python -m studies.cdnow_segments`` (a minute); it writes studies/cdnow_segments_results.csv and
 figures/cdnow_segments.png.
@@ -262,7 +266,7 @@ def _stakes(ax: Any, rows: list[Row]) -> None:
     ax.set_ylim(0, 118)
     ax.set_ylabel("% with an unsure label")
     ax.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=2)
-    ax.set_title("At stake where the likeliest segment has less than 0.8", loc="left", fontsize=10)
+    ax.set_title("At stake where no segment is 80 % probable", loc="left", fontsize=10)
 
 
 def _gains(ax: Any, scored: Mapping[str, xr.Dataset]) -> None:
@@ -280,7 +284,8 @@ def _gains(ax: Any, scored: Mapping[str, xr.Dataset]) -> None:
     ax.axhline(0, color="#222222", lw=1)
     ax.set_xlabel("customers on the list")
     ax.set_ylabel("points of precision above the longest silent")
-    ax.legend(frameon=False, fontsize=7.5)
+    ax.set_ylim(-58, 4)
+    ax.legend(frameon=False, fontsize=7.5, loc="lower left", ncols=2)
     ax.set_title("Alarm lists of equal length (band: ± 2 standard errors)", loc="left", fontsize=10)
 
 
@@ -298,8 +303,8 @@ def _tenths(ax: Any, scored: Mapping[str, xr.Dataset]) -> None:
             label=FAMILIES[family],
         )
     ax.axline((50, 50), slope=1, color="#999999", lw=0.8)
-    ax.set_xlabel("predicted probability of no purchase in 39 weeks, %, by tenth")
-    ax.set_ylabel("% who bought nothing")
+    ax.set_xlabel("predicted, % (tenths of the customers)")
+    ax.set_ylabel("% who bought nothing in 39 weeks")
     ax.legend(frameon=False, fontsize=8.5)
     ax.set_title("Calibration of P(no purchase) (± 2 binomial errors)", loc="left", fontsize=10)
 
