@@ -13,8 +13,8 @@ Questions and pass rules, stated before the run (that alarms do not beat plain s
        real share, by tenth. Pass for calibration: of the tenths of MBG/NBD and Pareto/NBD at most one in ten lies
        beyond two binomial errors. Alarms "beat" silence where the gain exceeds two errors at every length.
 
-Fits by laplace, 1,000 draws. Two scores are tried beside P(alive): P(no purchase in the holdout), which is what the list
-is judged by; and value at risk, which puts the dearest first and is not meant to be right more often.
+Fits by laplace, 1,000 draws. Two scores are tried beside P(alive): P(no purchase in the holdout), which is what the
+list is judged by; and value at risk, which puts the dearest first and is not meant to be right more often.
 
 Found: 1 passes, by a hair's breadth of all models over one another and four points over RFM. 3 fails: both families say
 "no purchase" too often, most of all of the customers they are in two minds about, and no alarm beats plain silence;
