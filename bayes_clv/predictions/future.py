@@ -17,7 +17,6 @@ import xarray as xr
 from bayes_clv.customers import check_customers
 from bayes_clv.distributions.lifetimes import lifetime_of
 from bayes_clv.predictions.engine import (
-    COLUMNS,
     Calendar,
     Money,
     Outcomes,
@@ -34,6 +33,7 @@ from bayes_clv.predictions.histories import (
     spend_history,
 )
 from bayes_clv.predictions.individual import WHO, apart, drawn_state, is_individual
+from bayes_clv.predictions.kernels import COLUMNS
 from bayes_clv.predictions.posterior import Parameters, paired, parameters, problems, shared_time_unit
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, describe, duration

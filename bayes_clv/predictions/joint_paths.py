@@ -35,7 +35,7 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.erlang_phases import phase_sum
-from bayes_clv.predictions.engine import _level, _paid
+from bayes_clv.predictions.kernels import occasion_paid, spend_level
 from bayes_clv.predictions.streams import GOLDEN, LIFETIME, MONEY, mix, standard_gamma, unit
 
 RATE = np.uint64(0xA24BAED4963EE407)
@@ -186,7 +186,7 @@ def draw_joint(  # type: ignore[no-untyped-def]
             level = 0.0
             if want_level:
                 purse = mix(start ^ MONEY)
-                level, purse = _level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
+                level, purse = spend_level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
                 mean = math.exp(0.5 * occasion[o, s] ** 2) if lognormal else occasion[o, s]
                 out_level[i, s] = level * mean
             state = start
@@ -268,10 +268,10 @@ def draw_joint(  # type: ignore[no-untyped-def]
             tossed = law in (AFTER_PURCHASE, AFTER_KTH_PHASE)
             if buys and paid and not want_level:
                 purse = mix(start ^ MONEY)
-                level, purse = _level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
+                level, purse = spend_level(lognormal, spend_first[i, s], spend_second[i, s], purse, increment)
             while buys and position <= last:
                 if paid:
-                    amount, purse = _paid(lognormal, occasion[o, s], level, purse, increment)
+                    amount, purse = occasion_paid(lognormal, occasion[o, s], level, purse, increment)
                     spend += amount
                     if discount != 0.0:
                         amount *= math.exp(-discount * position)

@@ -1,5 +1,6 @@
 """Futures in, money and decisions out: values, their parts, cohorts, segments, alarms, whom to contact, tables."""
 
+from bayes_clv.valuation.alarm_scores import score_alarms
 from bayes_clv.valuation.alarms import churn_alarms
 from bayes_clv.valuation.clusters import cluster
 from bayes_clv.valuation.cohort import predict_cohort
@@ -30,6 +31,7 @@ __all__ = [
     "predict_value",
     "quantity_points",
     "rank_intervals",
+    "score_alarms",
     "segment",
     "segment_flow",
     "segment_sizes_table",

@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from bayes_clv.distributions import bg_nbd, gamma_gamma
 from bayes_clv.predictions import engine
 from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
+from bayes_clv.predictions.kernels import simulate_tile
 from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import QUANTILES
 
@@ -238,7 +239,7 @@ def test_threads_and_tiles_change_no_bit(cdnow, spend):
         np.testing.assert_array_equal(other.kept["value"], reference.kept["value"])
     # One compiled form for all of these, and for purchases alone.
     simulate_futures(plan_of(HISTORIES[:1], cdnow, 52.0, draws=50))
-    assert len(engine._simulate.signatures) == 1
+    assert len(simulate_tile.signatures) == 1
 
 
 def test_a_shorter_horizon_is_the_beginning_of_a_longer_one(cdnow, spend):

@@ -197,7 +197,7 @@ def test_the_dropout_is_the_one_that_ends_the_purchases():
         nothing,
         0.0,
         1.0,
-        *(nothing, nothing, dropout, nothing, bought, nothing, nothing),
+        *(nothing, nothing, dropout, nothing, bought, nothing, nothing, nothing),
     )
     # Beta(2, 3), and more than n purchases with probability (1 - p)^n given p: also beyond TOSSES, and p by p.
     assert dropout.mean() == pytest.approx(0.4, abs=5 * 0.2 / np.sqrt(size))
