@@ -1,6 +1,7 @@
 """Whom to act on, on CDNOW's holdout: value in the top tenth, value in unsure labels, and churn alarms.
 
-Questions and pass rules, stated before the run (that alarms do not beat plain silence was known: studies/alarms.py)
+Questions and pass rules, stated before the run (that alarms do not beat plain silence was known from an
+earlier study, which this one replaces)
     1. Top tenth. Customers are ranked on 39 weeks; which share of the spend of the next 39 weeks do the first tenth
        bring? Ranked by the posterior mean value (MBG/NBD, BG/NBD, Pareto/NBD with Gamma-Gamma), the point BG/NBD and
        Gamma-Gamma expected value (maximum likelihood), the RFM score, past spend, and recency. Pass: the posterior mean
