@@ -353,15 +353,15 @@ def _save(figures: Mapping[str, Any], folder: Path) -> list[str]:
 
     SVG keeps letters as letters, which whatever shows them has the fonts for.
     """
+    from bayes_clv.views import fonts
+
     lost: list[str] = []
     for stem, figure in figures.items():
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        # Said below, of each figure and in the words of the command line.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="No font of this machine")
             figure.savefig(folder / f"{stem}.png", dpi=150)
-        for each in caught:
-            if not str(each.message).startswith("No font of this machine"):
-                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-        if any(str(each.message).startswith("No font of this machine") for each in caught):
+        if fonts.cover(figure):
             figure.savefig(folder / f"{stem}.svg")
             lost.append(f"{stem}.svg")
     if not lost:

@@ -59,6 +59,11 @@ def no_figures(monkeypatch):
     """Leave out the drawing, which takes most of the time and which tests of views look at."""
 
     class Nothing:
+        axes = ()
+
+        def findobj(self, _kind):
+            return []
+
         def savefig(self, path, **_options):
             path.write_text("figure")
 
