@@ -469,9 +469,12 @@ def _of_their_family(settings: Settings) -> Settings:
     path = None if settings.posteriors is None else settings.posteriors / "buying.nc"
     if path is None or not path.is_file():
         return settings
+    from bayes_clv.distributions import families
     from bayes_clv.inference import load
 
-    return dataclasses.replace(settings, family=str(load(path).attrs["family"]))
+    family = str(load(path).attrs["family"])
+    # Who reads the posterior refuses one of another kind, and says which file it is.
+    return dataclasses.replace(settings, family=family) if family in families("purchases") else settings
 
 
 def _check_arguments(settings: Settings) -> None:
