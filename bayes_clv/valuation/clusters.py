@@ -31,12 +31,15 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numba import njit
 from scipy.optimize import linear_sum_assignment
 
+from bayes_clv.predictions.engine import owned
 from bayes_clv.predictions.joint import SPEND_LEVEL, CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
 from bayes_clv.valuation.rules import RANGES, Rule, Segment
 from bayes_clv.valuation.segments import SEGMENT, SURE, segments_dataset
+from bayes_clv.valuation.tally import add_up, count_segments
 
 type Method = Literal["kmeans", "mixture"]
 
@@ -246,6 +249,27 @@ def _whole(
     return found
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _nearest(z, centre, root, weight):  # type: ignore[no-untyped-def]
+    """Return the most probable cluster (customer, draw); ``centre`` and the others are of one draw or of each."""
+    found = np.zeros(z.shape[:2], dtype=np.int32)
+    for i in range(z.shape[0]):
+        for s in range(z.shape[1]):
+            own = s if centre.shape[0] > 1 else 0
+            best = -np.inf
+            for k in range(centre.shape[1]):
+                fit = weight[own, k]
+                for q in range(z.shape[2]):
+                    away = 0.0
+                    for p in range(z.shape[2]):
+                        away += (z[i, s, p] - centre[own, k, p]) * root[own, k, p, q]
+                    fit -= 0.5 * away * away
+                if fit > best:
+                    best = fit
+                    found[i, s] = k
+    return found
+
+
 @dataclass(frozen=True)
 class _Scale:
     """How a quantity is made comparable: perhaps log(1 + x / typical), then less its mean over its deviation."""
@@ -312,11 +336,7 @@ class _Mixture:
             each if each.ndim == whole else each[None]
             for each, whole in ((self.centre, 3), (self.root, 4), (self.weight, 2))
         )
-        fit = np.empty((*z.shape[:2], centre.shape[1]))
-        for k in range(centre.shape[1]):
-            away = np.einsum("nsp,spq->nsq", z - centre[:, k], root[:, k])
-            fit[:, :, k] = weight[:, k] - 0.5 * (away**2).sum(axis=2)
-        found: np.ndarray = fit.argmax(axis=2)
+        found: np.ndarray = _nearest(*(np.ascontiguousarray(each) for each in (z, centre, root, weight)))
         return found
 
     def ordered(self, order: np.ndarray) -> "_Mixture":
@@ -427,19 +447,29 @@ def _assigned(
     sums = {name: np.zeros((size, count)) for name in totals}
     table = np.zeros(size * count * count, dtype=np.int64)
     likely = np.zeros(ids.size, dtype=np.int64)
-    for places, values in draws.blocks(list(dict.fromkeys([*names, *totals])), threads):
+    unchanged = np.arange(count, dtype=np.int32)
+
+    def work(places: np.ndarray, values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         whole = _whole(draws, names, places, values)
         z = np.stack([scale.apply(whole[:, :, i]) for i, scale in enumerate(scales)], axis=2)
         found = fits.labels(z)
-        likely[places] = reference.labels(z.mean(axis=1)[:, None])[:, 0]
-        code = (np.arange(size) * count + likely[places, None]) * count + found
-        table += np.bincount(code.ravel(), minlength=table.size)
-        for number in range(count):
-            inside = found == number
-            membership[places, number] = inside.mean(axis=1)
-            members[:, number] += inside.sum(axis=0)
-            for name in totals:
-                sums[name][:, number] += np.where(inside, values[name], 0.0).sum(axis=0)
+        own = reference.labels(z.mean(axis=1)[:, None])[:, 0]
+        code = (np.arange(size) * count + own[:, None]) * count + found
+        of_customer = np.zeros((places.size, count), dtype=np.int32)
+        of_draw = np.zeros((size, count), dtype=np.int64)
+        count_segments(found, unchanged, of_customer, of_draw)
+        amounts = np.zeros((len(totals), size, count))
+        for total, name in zip(amounts, totals, strict=True):
+            add_up(found, owned(values[name], values[name].shape), total)
+        return places, own, of_customer, of_draw, np.bincount(code.ravel(), minlength=table.size), amounts
+
+    needed = list(dict.fromkeys([*names, *totals]))
+    for places, own, of_customer, of_draw, pairs, amounts in draws.each(work, needed, threads):
+        likely[places], membership[places] = own, of_customer / size
+        members += of_draw
+        table += pairs
+        for name, amount in zip(totals, amounts, strict=True):
+            sums[name] += amount
     segments = tuple(Segment(f"cluster {k + 1}", "", "") for k in range(count))
     # To who reads the result a clustering is a rule without conditions.
     rule = Rule(f"{count} clusters ({method})", segments, (), np.zeros(()))

@@ -90,7 +90,7 @@ def segment(
         return _count(draws, rule, thresholds, totals, places, values)
 
     for part in draws.each(work, names, threads):
-        membership[part.places] = part.membership / size
+        membership[part.places] = part.membership
         members += part.members
         for name in totals:
             sums[name] += part.sums[name]
@@ -146,7 +146,7 @@ def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) ->
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of one block: ``membership`` (customer, segment) in draws, ``members`` and ``sums`` (draw, segment)."""
+    """Of one block: ``membership`` (customer, segment), ``members`` and ``sums`` (draw, segment)."""
 
     places: np.ndarray
     membership: np.ndarray
@@ -175,7 +175,7 @@ def _count(
     sums = {name: np.zeros((size, count)) for name in totals}
     for name, each in sums.items():
         add_up(flat, owned(values[name], values[name].shape), each)
-    return _Counts(places, membership, members, sums)
+    return _Counts(places, np.divide(membership, size, dtype=np.float32), members, sums)
 
 
 def segments_dataset(
