@@ -244,9 +244,7 @@ def plot_segment_sizes(segments: xr.Dataset, quantity: str | None = None) -> sty
         left_out = f"; the {shown.size} largest of {len(names)}" if shown.size < len(names) else ""
         style.heading(
             axes,
-            "How many customers?"
-            if quantity is None
-            else f"What are the segments' {quantity.replace('_', ' ')}?",
+            "How many customers?" if quantity is None else f"How much {quantity.replace('_', ' ')}?",
             f"mean and 90 % of {segments.sizes[DRAW]:,} draws; level: as the rule's quantities{left_out}",
         )
     return figure
