@@ -16,10 +16,11 @@ in an order log. Posteriors by laplace on 5,000 of them. Each case runs in a pro
 file; a run on 2,000 of its customers comes first, so that the compiler's time, once per installation, is not
 counted.
 
-Found: four of the five segmentations keep the 30 seconds of wall time, and RFM with its 125 cells misses them by three:
-32 s (33 s when run again), half of its 60 CPU seconds being 29.9. Where it goes: 107 ns a customer and draw for the own
-rate and spend level, two Gamma variates, 15 for the states that they are drawn from, 15 for counting, and 2.6 s that
-one thread has to itself. Memory passes everywhere.
+Found: four of the five segmentations keep the 30 seconds of wall time, and RFM with its 125 cells misses them: 32.5 s
+here, 38 s in another minute of the same machine. (``verdict`` takes only a load above two for a shared machine since
+these numbers were seen; before, RFM had passed by half of its 60 CPU seconds, 29.9.) Where it goes, profiled at 100,000:
+107 ns a customer and draw for the own rate and spend level, two Gamma variates, 15 for the states that they are drawn
+from, 15 for counting; and at 1,000,000 some 2 s that one thread has to itself. Memory passes everywhere.
 
 Run with ``uv run python -m studies.segments_scale`` (a quarter of an hour on two free processors); it writes
 studies/segments_scale_results.csv and figures/segments_scale.png.

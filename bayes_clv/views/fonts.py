@@ -132,6 +132,7 @@ def _look_again() -> None:
         try:
             font_manager.fontManager.addfont(path)
         except (OSError, RuntimeError, NotImplementedError):
+            # A file that matplotlib cannot read as a font; the others may do.
             continue
 
 
