@@ -18,7 +18,7 @@ counted.
 
 Found: four of the five segmentations keep the 30 seconds of wall time, and RFM with its 125 cells misses them: 32.5 s
 here, 38 s in another minute of the same machine. (``verdict`` takes only a load above two for a shared machine since
-these numbers were seen; before, RFM had passed by half of its 60 CPU seconds, 29.9.) Where it goes, profiled at 100,000:
+these numbers were seen; before, RFM had passed by half of its 60 CPU seconds, 29.9.) Where it goes (100,000):
 107 ns a customer and draw for the own rate and spend level, two Gamma variates, 15 for the states that they are drawn
 from, 15 for counting; and at 1,000,000 some 2 s that one thread has to itself. Memory passes everywhere.
 
