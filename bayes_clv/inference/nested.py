@@ -10,8 +10,8 @@ approximations (Rue, Martino & Chopin 2009, JRSS B 71):
 1. the population quantities' density, each segment integrated out by its own mode and curvature;
 2. proposals of the population quantities around the mode of that density (Student t), and then, given each, of every
    segment's two numbers (Student t around theirs);
-3. importance weights against the exact joint density, smoothed (PSIS) and resampled as in ``methods.laplace``, so that
-   both approximations are only proposals, and the Pareto k says whether they serve.
+3. importance weights against the exact joint density, smoothed, resampled and where needed adapted as in
+   ``importance``, so that both approximations are only proposals, and the Pareto k says whether they serve.
 """
 
 import math
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_clv.inference.methods import STUDENT_DEGREES_OF_FREEDOM, find_peak, resampled
+from bayes_clv.inference.importance import Source, importance_draws
+from bayes_clv.inference.methods import find_peak
 
 # A proposal costs microseconds here, against an evaluation of the graph in ``methods.laplace``.
 PROPOSALS_PER_DRAW = 4
@@ -81,32 +82,36 @@ def nested_laplace(
         return float(found[0]), (up - down) / (2 * DIFFERENCE)
 
     peak = find_peak(density, model.start)
-    proposed, dimension = size * PROPOSALS_PER_DRAW, peak.position.size
     root = np.linalg.inv(np.linalg.cholesky(peak.negative_hessian)).T
-    standard, log_proposal = _student(rng, (proposed, dimension), STUDENT_DEGREES_OF_FREEDOM)
-    population = peak.position + WIDER * standard @ root.T
-    both, log_segments = _student(rng, (proposed, model.segments, 2), SEGMENT_DEGREES_OF_FREEDOM)
-    # Far out a standard deviation may overflow; such a proposal is not finite and has no weight.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        segments = _modes(model, population)
-        determinant = segments.determinant
-        _, mixed, own = segments.curvature
-        # The root of the inverse of the 2 × 2 curvature, in closed form.
-        level = segments.level + np.sqrt(own / determinant) * both[..., 0]
-        effect = (
-            segments.effect - mixed / np.sqrt(determinant * own) * both[..., 0] + both[..., 1] / np.sqrt(own)
-        )
-        log_proposal = log_proposal + (log_segments + 0.5 * np.log(determinant)).sum(axis=1)
-        log_target = model.log_prior(population) + _joint(model, population, level, effect).sum(axis=1)
-        log_ratio = log_target - log_proposal
-    picked, _, report = resampled(rng, np.where(np.isnan(log_ratio), -np.inf, log_ratio), size)
-    return population[picked], level[picked], effect[picked], report
+
+    def evaluate(population: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        both, log_segments = _student(rng, (len(population), model.segments, 2), SEGMENT_DEGREES_OF_FREEDOM)
+        # Far out a standard deviation may overflow; such a proposal is not finite and has no weight.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            segments = _modes(model, population)
+            determinant = segments.determinant
+            _, mixed, own = segments.curvature
+            # The root of the inverse of the 2 × 2 curvature, in closed form.
+            level = segments.level + np.sqrt(own / determinant) * both[..., 0]
+            effect = (
+                segments.effect
+                - mixed / np.sqrt(determinant * own) * both[..., 0]
+                + both[..., 1] / np.sqrt(own)
+            )
+            log_segments = (log_segments + 0.5 * np.log(determinant)).sum(axis=1)
+            log_target = model.log_prior(population) + _joint(model, population, level, effect).sum(axis=1)
+            return log_target - log_segments, np.stack([level, effect], axis=1)
+
+    found = importance_draws(
+        rng, Source(peak.position, WIDER * root), evaluate, proposals=size * PROPOSALS_PER_DRAW, size=size
+    )
+    return found.positions, found.companions[:, 0], found.companions[:, 1], found.report
 
 
 def _student(
     rng: np.random.Generator, shape: tuple[int, ...], freedom: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return spherical Student t vectors along the last axis, and their log density but for a constant."""
+    """Return spherical Student t vectors along the last axis, and their log densities but for a constant."""
     normal = rng.standard_normal(shape)
     radius = rng.chisquare(freedom, shape[:-1]) / freedom
     standard = normal / np.sqrt(radius)[..., None]
