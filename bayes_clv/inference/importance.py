@@ -79,12 +79,19 @@ class Draws:
 
 
 def importance_draws(
-    rng: np.random.Generator, source: Source, evaluate: Evaluate, *, proposals: int, size: int
+    rng: np.random.Generator,
+    source: Source,
+    evaluate: Evaluate,
+    *,
+    proposals: int,
+    size: int,
+    enough: float = ENOUGH,
 ) -> Draws:
     """Return ``size`` draws from ``proposals`` of the source, and as many again for each adaptation.
 
     The log target may be relative to any constant, the same in every call; where it is not finite it is outside the
-    support. ``report`` holds ``pareto_k``, its threshold, ``effective_draws`` and ``importance_efficiency``.
+    support. With an importance efficiency above ``enough`` a low k ends it. ``report`` holds ``pareto_k``, its
+    threshold, ``effective_draws`` and ``importance_efficiency``.
     """
     from scipy.special import logsumexp
 
@@ -98,7 +105,7 @@ def importance_draws(
         picked, weight, report = resampled(rng, log_ratio, size)
         helped = report["importance_efficiency"] > HELPED * before
         before = report["importance_efficiency"]
-        serves = report["pareto_k"] < report["pareto_k_threshold"] and (before > ENOUGH or not helped)
+        serves = report["pareto_k"] < report["pareto_k_threshold"] and (before > enough or not helped)
         if serves or len(sources) > ADAPTATIONS:
             return Draws(positions[picked], companions[picked], weight[picked], report)
         sources.append(sources[-1].moved(positions, weight))
