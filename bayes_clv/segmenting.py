@@ -2,10 +2,6 @@
 
 Like ``target``, one road through the stages; whoever wants another road calls them. Results go beside the run and not
 into its folder, which ``run`` replaces as a whole.
-
-CSV files begin with the mark of UTF-8 (three bytes, ``utf-8-sig``). Without it Excel reads a file in the alphabet of
-the machine, and Chinese names come out as noise. pandas, Polars, DuckDB and R's readr skip the mark; base R needs
-``fileEncoding = "UTF-8-BOM"``. Parquet needs none of it and keeps types.
 """
 
 import contextlib
@@ -22,7 +18,6 @@ import numpy as np
 from bayes_clv.schema import CUSTOMER, InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
     from bayes_clv.finished import Finished
@@ -107,13 +102,14 @@ def segment_run(choice: Segmenting) -> list[str]:
     draws = _draws(choice, run, rule, margin)
 
     from bayes_clv.valuation import segment, segment_sizes_table, segment_table
+    from bayes_clv.views.files import write_table
 
     totals = ("purchases",) if run.spending is None else ("purchases", "value")
     found = segment(draws, rule, totals=totals, sure=choice.sure)
     sizes = out.with_stem(f"{out.stem}-sizes")
     with _all_or_nothing(out) as work:
-        _write(segment_table(found), work / out.name)
-        _write(segment_sizes_table(found), work / sizes.name)
+        write_table(segment_table(found), work / out.name)
+        write_table(segment_sizes_table(found), work / sizes.name)
         drawn = _segment_figures(found, totals[-1])
         notes = _save({f"{out.stem}-{end}": figure for end, figure in drawn.items()}, work)
     return [
@@ -151,6 +147,7 @@ def alarm_run(choice: Alarming) -> list[str]:
     run = read_run(choice.run)
 
     from bayes_clv.valuation import alarm_table, churn_alarms
+    from bayes_clv.views.files import write_table
 
     value = run.value()
     found = churn_alarms(
@@ -164,7 +161,7 @@ def alarm_run(choice: Alarming) -> list[str]:
             shown = found.isel({CUSTOMER: found["alarmed"].to_numpy()})
     kept = table if choice.most is None else table.head(choice.most)
     with _all_or_nothing(out) as work:
-        _write(kept, work / out.name)
+        write_table(kept, work / out.name)
         notes = _save({out.stem: _alarm_figure(shown)}, work)
     return [
         *alarm_summary(found, run, longest=choice.longest),
@@ -339,13 +336,6 @@ def _all_or_nothing(out: Path) -> Iterator[Path]:
         yield Path(work)
         for file in sorted(Path(work).iterdir()):
             file.replace(out.parent / file.name)
-
-
-def _write(table: "pd.DataFrame", path: Path) -> None:
-    if path.suffix == ".csv":
-        table.to_csv(path, index=False, encoding="utf-8-sig")
-    else:
-        table.to_parquet(path, index=False)
 
 
 def _save(figures: Mapping[str, Any], folder: Path) -> list[str]:

@@ -64,6 +64,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     from bayes_clv.inference import fit_response
     from bayes_clv.valuation import predict_uplift, target
     from bayes_clv.views import plot_gain
+    from bayes_clv.views.files import write_table
 
     out = Path(choice.out)
     if out.suffix not in (".csv", ".parquet"):
@@ -92,10 +93,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     )
     table = target_table(decision)
     figure = out.with_suffix(".png")
-    if out.suffix == ".csv":
-        table.to_csv(out, index=False)
-    else:
-        table.to_parquet(out, index=False)
+    write_table(table, out)
     plot_gain(decision).savefig(figure, dpi=150)
     return [*summary(decision, experiment), "", f"Table: {out}", f"Figure: {figure}"]
 

@@ -62,6 +62,8 @@ def test_a_table_a_figure_and_a_summary(folder):
     out = folder / "targets.csv"
     result = ran(folder, "--out", out, "--budget", 400, "--test", 500)
     assert result.exit_code == 0, result.stderr
+    # The mark of UTF-8, by which Excel knows names in any alphabet.
+    assert out.read_bytes().startswith(b"\xef\xbb\xbfcustomer_id,")
     table = pd.read_csv(out, dtype={"customer_id": str})
     assert len(table) == 1500
     assert table["customer_id"].str.len().eq(5).all()

@@ -109,7 +109,8 @@ def matrix_rule(
     x, y : str
         Two quantities or expressions of them, such as ``"probability_alive"`` and ``"value"``.
     x_cut, y_cut : str or float
-        Where high begins: a number, or a share of the base such as ``"quantile(0.8)"``.
+        Where high begins: a number, or a share of the base such as ``"quantile(0.8)"``. What equals a number is high,
+        what equals a quantile low: where most bring nothing the median is 0, and nobody is high for bringing nothing.
     names : mapping, optional
         Names of ("high", "low") and the other three pairs, (x, y).
 
@@ -118,13 +119,18 @@ def matrix_rule(
     >>> [segment.name for segment in matrix_rule("probability_alive", "value", x_cut=0.5).segments][:2]
     ['high probability_alive, high value', 'high probability_alive, low value']
     """
-    conditions = {"high": ">=", "low": "<"}
     segments: dict[str, str | None] = {}
-    for left, sign in conditions.items():
-        for right, other in conditions.items():
+    for left in ("high", "low"):
+        for right in ("high", "low"):
             name = (names or {}).get((left, right), f"{left} {x}, {right} {y}")
-            segments[name] = f"({x}) {sign} {x_cut} and ({y}) {other} {y_cut}"
+            segments[name] = f"({x}) {_sign(left, x_cut)} {x_cut} and ({y}) {_sign(right, y_cut)} {y_cut}"
     return rule(f"{x} × {y}", segments)
+
+
+def _sign(side: str, cut: str | float) -> str:
+    """Return the comparison of what is "high" or "low" with a cut."""
+    above, below = (">", "<=") if str(cut).lstrip().startswith("quantile") else (">=", "<")
+    return above if side == "high" else below
 
 
 def four_kinds_rule(

@@ -37,6 +37,7 @@ fall into them; and a first-match order of segments, in which a condition means 
 """
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -262,7 +263,7 @@ def read_rule(source: str | Path) -> Rule:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path.name} is not TOML: {error}.") from error
+        raise InputError(_not_toml(path.name, text, str(error))) from error
     return _from_toml(table, _Lines(path.name, text))
 
 
@@ -286,6 +287,21 @@ class _Lines:
 
     def place(self, line: int) -> str:
         return f"{self.file}, line {line}"
+
+
+def _not_toml(file: str, text: str, reason: str) -> str:
+    """Return what to say of a text that is no TOML; names without their quotes are the usual cause."""
+    place = re.search(r" \(at line (\d+), column \d+\)", reason)
+    if place is None:
+        return f"{file} is not TOML: {reason}."
+    number = int(place[1])
+    found = f"{file}, line {number}: this is not TOML: {reason.replace(place[0], '')}."
+    key, equals, value = (part.strip() for part in text.splitlines()[number - 1].partition("="))
+    if equals and not re.fullmatch(r"[A-Za-z0-9_.-]*|\"[^\"]*\"|'[^']*'", key):
+        return f'{found} A name of other letters than a to z, or of several words, stands in quotes: "{key}" = {value}'
+    if equals and re.match(r"[^\W\d]", value):
+        return f'{found} Text stands in quotes: {key} = "{value}"'
+    return found
 
 
 def _from_toml(table: Mapping[str, Any], lines: _Lines) -> Rule:

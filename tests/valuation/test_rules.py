@@ -137,7 +137,9 @@ REFUSED = {
     "key": (FOUR + 'colour = "red"\n', "line 18: 'colour' is not known"),
     "top key": ('when = "x"\n' + FOUR, "line 1: 'when' is not known"),
     "no segments": ('name = "x"\n', r"has no \[\[segments\]\]"),
-    "not toml": ("name = \n", "is not TOML"),
+    "not toml": ("name = \n", "line 1.*is not TOML"),
+    "bare name": ('[quantities]\n利润 = "value"\n', 'line 2.*in quotes.*"利润" = '),
+    "bare value": ("[[segments]]\nname = 黄金\n", 'line 2.*in quotes.*"黄金"'),
 }
 
 

@@ -142,3 +142,15 @@ def test_the_lifecycle_reads_the_customers_own_rhythm(draws):
     )
     lapsed = (alive == 0) | (rate * silence >= 4)
     np.testing.assert_allclose(found["membership"].sel(segment="lapsed"), lapsed.mean(axis=1), atol=1e-6)
+
+
+def test_a_matrix_calls_nobody_high_at_a_quantile_that_most_share():
+    """Most buy nothing: the median of value is 0, and high is above it."""
+    value = np.array([0.0, 0.0, 0.0, 5.0, 9.0])
+    alive = np.array([0.2, 0.9, 0.6, 0.4, 0.8])
+    found = clv.point_segments(
+        {"probability_alive": alive, "value": value}, clv.matrix_rule("probability_alive", "value", x_cut=0.6)
+    )
+    assert [each.split(", ")[1].split()[0] for each in found] == ["low", "low", "low", "high", "high"]
+    # A number is where high begins.
+    assert [each.split()[0] for each in found] == ["low", "high", "high", "low", "high"]
