@@ -19,7 +19,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from bayes_clv.distributions.lognormal_rates import ALIVE, GONE, log_branch, peak
+from bayes_clv.distributions.lognormal_rates import ALIVE, GONE, correlation, log_branch, peak
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -45,7 +45,7 @@ def draws_of_rows(
         if not math.isfinite(x[i] + t_x[i] + T[i] + m1[i] + s1[i] + m2[i] + s2[i] + concordance[i]):
             rate[i] = leaving[i] = math.nan
             continue
-        rho, r = -math.cos(math.pi * concordance[i]), math.sin(math.pi * concordance[i])
+        rho, r = correlation(concordance[i])
         a, b = rho * s2[i], r * s2[i]
         z0, w0, log_l0, gz0, gw0 = peak(ALIVE, x[i], T[i], T[i], 0.0, m1[i], s1[i], m2[i], s2[i], rho, r)
         mass0 = log_l0 - gz0 * z0 - gw0 * w0 + 0.5 * (gz0 * gz0 + gw0 * gw0)

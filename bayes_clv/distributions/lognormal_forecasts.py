@@ -32,9 +32,11 @@ from bayes_clv.distributions.lognormal_rates import (
     NODES,
     SAFE,
     TINY,
+    correlation,
     log_share,
     peak,
     steps,
+    whole_numbers,
 )
 
 REACHED, LEFT_AFTER = 0, 1
@@ -70,7 +72,7 @@ def log_integral(
     """
     if not _usable(x, T, m1, s1, m2, s2, concordance) or math.isnan(other) or math.isnan(delta):
         return math.nan
-    rho, r = -math.cos(math.pi * concordance), math.sin(math.pi * concordance)
+    rho, r = correlation(concordance)
     z, w, log_l, _, _ = peak(branch, x, other, T, delta, m1, s1, m2, s2, rho, r)
     top = log_l - 0.5 * (z * z + w * w)
     if not math.isfinite(top):
@@ -117,9 +119,8 @@ def log_integral(
             if not room > 0:
                 break
             below, above = max(below, -math.sqrt(2 * room)), min(above, math.sqrt(2 * room))
-            first, last = math.ceil(centre + below / kappa), math.floor(centre + above / kappa)
-            if exposure > 0:
-                last = min(last, math.ceil((math.log(room) - log_exposure - m2) / k))
+            end = np.ceil((math.log(room) - log_exposure - m2) / k) if exposure > 0 else math.inf
+            first, last = whole_numbers(centre + below / kappa, min(centre + above / kappa, end))
             i += direction
             if last < first:
                 continue
@@ -212,7 +213,7 @@ def log_count_integral(
         return math.nan
     if t == 0:
         return -math.inf
-    rho, r = -math.cos(math.pi * concordance), math.sin(math.pi * concordance)
+    rho, r = correlation(concordance)
     z, w, _, _, _ = peak(ALIVE, x, T, T, 0.0, m1, s1, m2, s2, rho, r)
     left = math.exp(min(m2 + s2 * (rho * z + r * w), LARGEST_LOG)) * T
     h, k = steps(x + n, s1, s2, rho, r, 0.0, left)
@@ -250,9 +251,8 @@ def log_count_integral(
                 break
             centre = rho * s2 * z / k
             most = math.sqrt(2 * room) / kappa
-            first, last = math.ceil(centre - most), math.floor(centre + most)
-            if T > 0:
-                last = min(last, math.ceil((math.log(room) - log_age - m2) / k))
+            end = np.ceil((math.log(room) - log_age - m2) / k) if T > 0 else math.inf
+            first, last = whole_numbers(centre - most, min(centre + most, end))
             w = (first - centre) * kappa
             for j in range(first, last + 1):
                 leaving = math.exp(min(m2 + j * k, LARGEST_LOG))
@@ -300,7 +300,7 @@ def _of_living(
     if not _usable(x, T, m1, s1, m2, s2, concordance) or not 0 <= t < math.inf:
         out[:] = math.nan
         return
-    rho, r = -math.cos(math.pi * concordance), math.sin(math.pi * concordance)
+    rho, r = correlation(concordance)
     # The sharpest of what is summed: the living now, those who buy nothing until the horizon, and who buys most.
     bought = left = 0.0
     for count, exposure in ((out.size - 1.0, T + t), (0.0, T + t), (0.0, T)):
@@ -330,9 +330,8 @@ def _of_living(
                 break
             centre = rho * s2 * z / k
             most = math.sqrt(2 * room) / kappa
-            first, last = math.ceil(centre - most), math.floor(centre + most)
-            if T > 0:
-                last = min(last, math.ceil((math.log(room) - log_age - m2) / k))
+            end = np.ceil((math.log(room) - log_age - m2) / k) if T > 0 else math.inf
+            first, last = whole_numbers(centre - most, min(centre + most, end))
             i += direction
             if last < first:
                 continue

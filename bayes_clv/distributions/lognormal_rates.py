@@ -48,7 +48,15 @@ SAFE = 300.0
 LARGEST_LOG = 690.0
 # Rates seven standard deviations out are then e^700, and no double holds them.
 LARGEST_SD = 100.0
+# Logarithms of what no double holds.
+LARGEST_MEAN = 750.0
 TINY = 1e-300
+# sqrt(1 - rho^2) is at least this, so that slopes are not divided by nothing: the mean likelihood moves by its square.
+SMALLEST_R = 1e-5
+# The lattice's numbers beyond which doubles are no longer whole; and how far below its bound the integrand's peak may
+# lie, in logs, for NODES nodes an axis to find it.
+EXACT = 2.0**52
+FAR = 1e4
 # Of the sum over nodes, in units of the peak: below it no node is near, and 1 / sum may overflow.
 NEAR = 1e-250
 
@@ -57,6 +65,20 @@ NEAR = 1e-250
 def frequency_needed(powers: float, strip: float) -> float:
     """Return the angular frequency that the lattice must resolve, given the integrand's curvature and strip."""
     return 1.08 * math.sqrt((2 * ALIASING / math.pi / strip) ** 2 + 2 * ALIASING * powers)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def correlation(concordance: float) -> tuple[float, float]:
+    """Return rho = -cos(pi c) and r = sqrt(1 - rho^2), at least SMALLEST_R."""
+    return -math.cos(math.pi * concordance), max(math.sin(math.pi * concordance), SMALLEST_R)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def whole_numbers(low: float, high: float) -> tuple[int, int]:
+    """Return the first and last whole number from low to high; 1 and 0 where there is none that a double can hold."""
+    if not (-EXACT < low <= high < EXACT):
+        return 1, 0
+    return math.ceil(low), math.floor(high)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -229,13 +251,15 @@ def moments(
         0 < s1 < LARGEST_SD
         and 0 < s2 < LARGEST_SD
         and 0 < concordance < 1
+        and abs(m1) < LARGEST_MEAN
+        and abs(m2) < LARGEST_MEAN
         and x >= 0
         and t_x >= 0
         and t_x <= T
     )
-    if not whole or not math.isfinite(x + T + m1 + m2 + s1 + s2):
+    if not whole or not math.isfinite(x + T):
         return nothing
-    rho, r = -math.cos(math.pi * concordance), math.sin(math.pi * concordance)
+    rho, r = correlation(concordance)
     silence = T - t_x
     z, w, log_l, _, _ = peak(ALIVE, x, T, T, 0.0, m1, s1, m2, s2, rho, r)
     top = log_l - 0.5 * (z * z + w * w)
@@ -252,6 +276,8 @@ def moments(
     h, k = steps(x, s1, s2, rho, r, bought, left)
     middle = _bound_peak(x, t_x, m1, s1)
     at_middle = x * middle - math.exp(min(middle, LARGEST_LOG)) * t_x - 0.5 * ((middle - m1) / s1) ** 2
+    if at_middle - top > FAR:
+        return top, peak_z, peak_w, peak_z * peak_z, peak_z * peak_w, peak_w * peak_w
     excess = at_middle - top + CUT
     reach = math.sqrt(2 * max(excess, 1.0))
     if 2 * reach * s1 > NODES * h:
@@ -288,9 +314,8 @@ def moments(
                 continue
             centre = rho * s2 * z / k
             most = math.sqrt(2 * room) / kappa
-            first, last = math.ceil(centre - most), math.floor(centre + most)
-            if t_x > 0:
-                last = min(last, math.ceil((math.log(room) - log_t_x - m2) / k))
+            end = np.ceil((math.log(room) - log_t_x - m2) / k) if t_x > 0 else math.inf
+            first, last = whole_numbers(centre - most, min(centre + most, end))
             if not by_logs:
                 first, last = max(first, -extent), min(last, extent)
             w = (first - centre) * kappa
@@ -361,7 +386,7 @@ def slopes_of_rows(
     d_m2, d_s2, d_c = np.empty(rows), np.empty(rows), np.empty(rows)
     for i in range(rows):
         c = concordance[i]
-        rho, r = -math.cos(math.pi * c), math.sin(math.pi * c)
+        rho, r = correlation(c)
         log_mean[i], z, w, zz, zw, ww = moments(x[i], t_x[i], T[i], m1[i], s1[i], m2[i], s2[i], c)
         d_m1[i] = (z - rho / r * w) / s1[i]
         d_s1[i] = zz - rho / r * zw - 1.0

@@ -1,6 +1,8 @@
 """The integral over two lognormal rates, its forecasts and draws, beside computations that share nothing with them."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from scipy import integrate, special
 
 from bayes_clv.distributions import lognormal_forecasts, pareto_abe
 from bayes_clv.distributions.lognormal_draws import draws_of_rows
-from bayes_clv.distributions.lognormal_rates import log_mean_likelihood, moments
+from bayes_clv.distributions.lognormal_rates import log_mean_likelihood, moments, slopes_of_rows
 
 # Abe (2009), CDNOW: about his posterior means.
 CDNOW = (math.log(0.029), 1.16, math.log(0.0276), 1.62, 0.53)
@@ -102,6 +104,69 @@ def test_what_is_no_history_is_nan():
     assert np.isnan(log_mean_likelihood(1.0, 3.0, 2.0, *CDNOW))
     assert np.isnan(log_mean_likelihood(1.0, 1.0, 2.0, 0.0, -1.0, 0.0, 1.0, 0.5))
     assert np.isnan(log_mean_likelihood(1.0, 1.0, 2.0, 0.0, 1.0, 0.0, 1_000.0, 0.5))
+    assert np.isnan(log_mean_likelihood(1.0, 1.0, 2.0, 1e9, 1.0, 0.0, 1.0, 0.5))
+
+
+# Where a sampler's first steps may land. The first two would count lattice nodes beyond the largest integer, and so for
+# ever; of the others a customer took a quarter of a second.
+FAR_OUT = (
+    ((6.0, 69.69, 74.0), (-0.94, 4.4e-5, -9.7, 2e-4, 1.4e-18)),
+    ((2.0, 23.79, 26.0), (-0.81, 1.2e-6, -0.96, 7.6e-6, 1 - 1.6e-15)),
+    ((6.0, 69.69, 74.0), (26.3, 38.0, 72.1, 2.4e-3, 0.099)),
+    ((0.0, 0.0, 74.0), (-300.0, 1e-9, 700.0, 1e-9, 0.5)),
+    ((230.0, 73.0, 74.0), (700.0, 50.0, -700.0, 50.0, 0.5)),
+)
+
+
+def test_a_step_far_out_ends_and_gives_a_finite_number():
+    """In a process of its own: one that does not end is ended. A customer each, 50 times."""
+    program = (
+        "from bayes_clv.distributions.lognormal_rates import moments\n"
+        f"for history, population in {FAR_OUT!r}:\n"
+        "    for _ in range(50):\n"
+        "        found = moments(*history, *population)\n"
+        "    print(*found)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    found = np.array([[float(each) for each in line.split()] for line in done.stdout.splitlines()])
+    assert found.shape == (len(FAR_OUT), 6)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("concordance", [0.0, 1.0])
+@pytest.mark.parametrize("near", [1e-15, 1e-9, 1e-6])
+def test_rates_that_go_together_entirely_are_one(concordance, near):
+    """One integral along z in place of two; across it zeta has a deviation of s2 r = 1.6e-5.
+
+    What that adds is half its square times squared slopes and curvatures in zeta, below 500 here: 7e-8.
+    """
+    m1, s1, m2, s2, _ = CDNOW
+    rho = 2 * concordance - 1
+    c = near if concordance == 0 else 1 - near
+    for history in ((0.0, 0.0, 38.0), (2.0, 30.43, 38.86), (29.0, 38.0, 38.9)):
+        z = np.linspace(-12, 12, 20_001)
+        g = log_likelihood(*history, m1 + s1 * z, m2 + rho * s2 * z) - 0.5 * z**2
+        expected = g.max() + math.log(np.exp(g - g.max()).sum() * (z[1] - z[0]) / math.sqrt(2 * math.pi))
+        assert log_mean_likelihood(*history, m1, s1, m2, s2, c) == pytest.approx(expected, abs=7e-8)
+        slopes = [
+            float(each[0]) for each in slopes_of_rows(*(np.array([v]) for v in (*history, m1, s1, m2, s2, c)))
+        ]
+        step = 1e-5
+        for place, slope, per in (
+            (0, slopes[1], 1.0),
+            (1, slopes[2], s1),
+            (2, slopes[3], 1.0),
+            (3, slopes[4], s2),
+        ):
+            ends = []
+            for side in (step, -step):
+                at = [m1, s1, m2, s2, c]
+                at[place] += side * per
+                ends.append(log_mean_likelihood(*history, *at))
+            assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=2e-4)
+        assert abs(slopes[5]) < 1e3
 
 
 @pytest.mark.parametrize("horizon", [0.5, 52.0, math.inf])
