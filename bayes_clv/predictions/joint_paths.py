@@ -15,6 +15,15 @@ continuous
     (1 + d / s0)^-k (1 + d / b0)^-(a + 1), where s0 = scale - silence and b0 = b - silence; then the rate is
     Gamma(k, rate s0 + d) and the dropout rate Gamma(a + 1, rate b0 + d).
 
+**Who has left at any time is decided without P(alive)**, an integral that took two fifths of the time. The weights are
+(1 + silence / s0)^-k (1 + silence / b0)^-a of being here, and a / b0 times that density of having left at d. With
+s0 <= b0 and ratio = s0 / b0, Bernoulli's inequality 1 + d / b0 >= (1 + d / s0)^ratio gives the density an envelope,
+(1 + d / s0)^-(k + (a + 1) ratio), whose mass is known and which is inverted; with s0 > b0 the other way round. A trial
+is of one who is here, or of one who left by the envelope and is accepted where the density says so, else it is made
+again. Near CDNOW's population, ages to 78 weeks, 78 to 90 % of leavings are accepted of one who never bought again and
+more than 95 % of others; only silences far beyond both scales need many. Rejected: the envelope of one factor alone,
+accepted by the other: 63 to 93 %, and it lacks what decides who is here.
+
 **The first wait comes before the rate.** With the rate integrated out, the wait w of one who is alive is Lomax,
 P(w > t) = (s / (s + t))^k, s the rate's scale; given w the rate is Gamma(k + 1, rate s + w). So the uniform number that
 decides who is alive says by one comparison whether there is a purchase within the horizon, as in ``engine``, and where
@@ -24,6 +33,9 @@ comes first.
 **So do the first tosses before the dropout.** Whether a customer leaves after each of its next TOSSES purchases is a
 Pólya urn of a and B, and given those tosses the dropout is a Beta again. Few futures have more purchases, and the two
 Gammas of the Beta are spared. The tosses have a stream of their own, and are made where the dropout is asked for too.
+
+**A customer's draws are made together, a step at a time**: all hashes, all Gammas (``streams.cubes``), in loops that
+the compiler turns into vectors; what few draws need, the purchases, one by one.
 
 Rejected: drawing the whole path with the rate integrated out and the rate given the path, which then depends on the
 horizon.
@@ -84,16 +96,28 @@ def _dropout(here, a, b, tosses, increment):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _log1p(x):  # type: ignore[no-untyped-def]
+    """Return log(1 + x), by the faster function where it loses no more than two digits."""
+    return math.log(1.0 + x) if abs(x) > 0.01 else math.log1p(x)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _expm1(x):  # type: ignore[no-untyped-def]
+    """Return exp(x) - 1, by the faster function where it loses no more than two digits."""
+    return math.exp(x) - 1.0 if abs(x) > 0.01 else math.expm1(x)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _leaving(k, s, a, b, silence):  # type: ignore[no-untyped-def]
     """Return P(a trial of ``_left_after`` is of one who is here), and the power less 1 and the mass of its envelope.
 
     ``a`` and ``b`` are the rates' scales at the last purchase. The mass is that per size and power.
     """
-    growth_a, growth_b = math.log1p(silence / a), math.log1p(silence / b)
+    growth_a, growth_b = _log1p(silence / a), _log1p(silence / b)
     power = k + (s + 1.0) * (a / b) if a <= b else s + 1.0 + k * (b / a)
     # Of a power of exactly 1 the mass is a logarithm; a flatter envelope is one, too.
     power = power - 1.0 if power != 1.0 else -1e-9
-    mass = -math.expm1(-power * (growth_a if a <= b else growth_b))
+    mass = -_expm1(-power * (growth_a if a <= b else growth_b))
     odds = s / b * min(a, b) * (mass / power) * math.exp(k * growth_a + s * growth_b)
     return 1.0 / (1.0 + odds), power, mass
 
@@ -108,14 +132,14 @@ def _left_after(chance, power, mass, k, s, a, b, silence, state, increment):  # 
     size, ratio, other = (a, a / b, s + 1.0) if a <= b else (b, b / a, k)
     while True:
         state += increment
-        growth = -math.log1p(-unit(mix(state)) * mass) / power
+        growth = -_log1p(-unit(mix(state)) * mass) / power
         since = size * (math.exp(growth) - 1.0)
         state += increment
         u = unit(mix(state))
         # exp(-excess) of it is accepted, and Hoeffding's lemma says excess <= other growth² / 8.
         if u < 1.0 - 0.125 * other * growth * growth:
             return False, 1.0, min(since, silence)
-        if u < math.exp(-other * (math.log1p(since / size * ratio) - ratio * growth)):
+        if u < math.exp(-other * (_log1p(since / size * ratio) - ratio * growth)):
             return False, 1.0, min(since, silence)
         state += increment
         u = unit(mix(state))

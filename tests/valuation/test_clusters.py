@@ -153,6 +153,27 @@ def test_assignment_is_scikit_learns():
     assert module._bic(fit, z) == pytest.approx(other.bic(z))
 
 
+def test_draws_are_assigned_together_as_each_alone():
+    rng = np.random.default_rng(9)
+    z = rng.standard_normal((12, 300, 2))
+    learn = module._scikit()
+    fits = [module._fitted(learn, each, 3, "mixture", s, 3)[0] for s, each in enumerate(z)]
+    found = np.empty((300, 12), dtype=np.int32)
+    module._nearest(np.ascontiguousarray(z.transpose(2, 1, 0)), *module._Mixture.stacked(fits).last(), found)
+    alone = np.stack([fit.labels(each) for fit, each in zip(fits, z, strict=True)], axis=1)
+    np.testing.assert_array_equal(found, alone)
+    assert len(np.unique(found)) == 3
+
+
+def test_fits_that_do_not_converge_are_counted_and_no_warning():
+    rng = np.random.default_rng(10)
+    # Two places for three clusters in half of the draws: k-means finds two there. Elsewhere there are three.
+    few = np.repeat([0.0, 10.0], 100)[:, None] * np.ones((200, 6))
+    many = rng.permutation(np.repeat([0.0, 5.0, 10.0, 10.0], 50))[:, None] * np.ones((200, 6))
+    found = clv.cluster(Given({"x": np.concatenate([few, many], axis=1)}), ("x",), clusters=3)
+    assert found.attrs["draws_not_converged"] == 6
+
+
 def test_more_customers_than_clusterings_are_fitted_to(monkeypatch):
     monkeypatch.setattr(module, "FIT_CUSTOMERS", 250)
     truth, draws = grouped()
