@@ -165,13 +165,14 @@ def test_draws_are_assigned_together_as_each_alone():
     assert len(np.unique(found)) == 3
 
 
-def test_fits_that_do_not_converge_are_counted_and_no_warning():
+def test_fits_that_do_not_converge_are_counted_and_no_warning(recwarn):
     rng = np.random.default_rng(10)
     # Two places for three clusters in half of the draws: k-means finds two there. Elsewhere there are three.
     few = np.repeat([0.0, 10.0], 100)[:, None] * np.ones((200, 6))
     many = rng.permutation(np.repeat([0.0, 5.0, 10.0, 10.0], 50))[:, None] * np.ones((200, 6))
     found = clv.cluster(Given({"x": np.concatenate([few, many], axis=1)}), ("x",), clusters=3)
     assert found.attrs["draws_not_converged"] == 6
+    assert not recwarn.list
 
 
 def test_more_customers_than_clusterings_are_fitted_to(monkeypatch):
