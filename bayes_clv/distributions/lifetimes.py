@@ -7,7 +7,7 @@ after_purchase
     A customer leaves only by a purchase, with the same probability p after each, p ~ Beta(a, b); a = 0 is never.
 continuous
     A customer leaves at any time, at a rate of its own, mu ~ Gamma(a, rate b): the remaining lifetime D has
-    P(D > t) = (b / (b + t))^a.
+    P(D > t) = (b / (b + t))^a. P(alive) is an integral: ``state_while_alive`` is the rest of the state without it.
 after_kth_phase
     As after_purchase, but a purchase comes with every n-th phase only, and the Gamma is of the phases' rate. Two more
     numbers: n, the same in every draw, and z, the silence since the last purchase over the scale, by which the phases

@@ -438,5 +438,12 @@ def future_state(
     Gamma of dropout rates), the rates in time units and the last four given that the customer is alive. Each
     keeps the shape of its own arguments.
     """
-    x, t_x, T, r, alpha, s, beta = float_arrays(x, t_x, T, r, alpha, s, beta)
-    return probability_alive(x, t_x, T, r, alpha, s, beta), r + x, alpha + T, s, beta + T
+    return probability_alive(x, t_x, T, r, alpha, s, beta), *state_while_alive(x, t_x, T, r, alpha, s, beta)
+
+
+def state_while_alive(
+    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, r: ArrayLike, alpha: ArrayLike, s: ArrayLike, beta: ArrayLike
+) -> tuple[Array, Array, Array, Array]:
+    """Return the last four of ``future_state``, without the integral of the probability alive."""
+    x, T, r, alpha, s, beta = float_arrays(x, T, r, alpha, s, beta)
+    return r + x, alpha + T, s, beta + T

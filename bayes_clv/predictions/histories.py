@@ -46,13 +46,15 @@ class Histories:
 
 def distinct_histories(columns: dict[str, np.ndarray], keys: np.ndarray | None = None) -> Histories:
     """Return the distinct rows of equally long columns; ``keys`` (customer, 2) order equal histories."""
-    names = list(columns)
     ties = [] if keys is None else [keys[:, 1], keys[:, 0]]
-    order = np.lexsort([*ties, *(columns[name] for name in reversed(names))])
-    table = np.stack([np.asarray(columns[name], dtype=float)[order] for name in names])
-    new = np.r_[True, (np.diff(table, axis=1) != 0).any(axis=0)]
+    order = np.lexsort([*ties, *reversed(columns.values())])
+    table = {name: np.asarray(column, dtype=float)[order] for name, column in columns.items()}
+    new = np.ones(order.size, dtype=bool)
+    new[1:] = False
+    for column in table.values():
+        new[1:] |= column[1:] != column[:-1]
     return Histories(
-        columns={name: table[i, new] for i, name in enumerate(names)}, order=order, row=np.cumsum(new) - 1
+        columns={name: column[new] for name, column in table.items()}, order=order, row=np.cumsum(new) - 1
     )
 
 

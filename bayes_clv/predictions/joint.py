@@ -27,7 +27,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers import check_customers
-from bayes_clv.distributions.lifetimes import lifetime_of
+from bayes_clv.distributions.lifetimes import INDIVIDUAL, lifetime_of
 from bayes_clv.predictions.engine import available_threads, owned
 from bayes_clv.predictions.histories import distinct_histories, history_names, purchase_history, spend_history
 from bayes_clv.predictions.individual import apart, drawn_state, is_individual
@@ -58,6 +58,8 @@ class CustomerDraws:
         Quantities that can be asked for.
     size : int
         Draws.
+    columns, purse
+        What the families read of each customer, and which of these spend is read from.
     order, row
         The customers by history, and which distinct one each of these has.
     horizon, margin, discount
@@ -68,6 +70,7 @@ class CustomerDraws:
     spending: Parameters | None
     customers: xr.Dataset
     columns: dict[str, np.ndarray]
+    purse: tuple[str, ...]
     keys: np.ndarray
     order: np.ndarray
     row: np.ndarray
@@ -177,21 +180,24 @@ class CustomerDraws:
         drawn = set(names) & {*self.latent, *OUTCOMES, ACTIVE_TIME}
         if not drawn and "probability_alive" not in names:
             return found
-        new = np.r_[True, np.diff(row) != 0]
-        local = np.cumsum(new) - 1
+        new, local = _stretches([row])
         first = {name: column[new] for name, column in columns.items()}
         history = tuple(first[name][:, None] for name in history_names(self.buying.formulas))
         values = self.buying.at(first)
         shape = (history[0].shape[0], self.size)
-        if not drawn or is_individual(self.buying.formulas):
-            alive = self.buying.formulas.probability_alive(*history, **values)
-        else:
-            alive, *state = self.buying.formulas.future_state(*history, **values)
         if "probability_alive" in names:
+            alive = self.buying.formulas.probability_alive(*history, **values)
             found["probability_alive"] = np.broadcast_to(alive, shape)[local]
         if not drawn:
             return found
-        if is_individual(self.buying.formulas):
+        law = lifetime_of(self.buying.formulas)
+        if law == "continuous":
+            # Its P(alive) is an integral, which the kernel does without.
+            alive = np.zeros(())
+            state = list(self.buying.formulas.state_while_alive(*history, **values))
+        elif law != INDIVIDUAL:
+            alive, *state = self.buying.formulas.future_state(*history, **values)
+        else:
             alive, *state = drawn_state(self.buying, columns, self.keys[places])(np.arange(places.size))
             # Neither a probability after a purchase nor phases; each customer is a row.
             state.append(np.zeros(()))
@@ -210,15 +216,18 @@ class CustomerDraws:
         """Return those of ``names`` that are drawn; ``row`` (customer) indexes the states, of ``shape``."""
         whole, nothing = (places.size, self.size), np.empty((0, self.size))
         level, occasion, lognormal = (nothing, nothing), nothing, False
+        purse_row = np.zeros(places.size, dtype=np.int64)
         if self.spending is not None and set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
-            formulas, values = self.spending.formulas, self.spending.at(columns)
-            known = columns["occasions"][:, None], columns["mean_spend"][:, None]
+            new, purse_row = _stretches([columns[name] for name in self.purse])
+            paid = {name: column[new] for name, column in columns.items()}
+            formulas, values = self.spending.formulas, self.spending.at(paid)
+            known = paid["occasions"][:, None], paid["mean_spend"][:, None]
             first, second = formulas.spend_state(*known, **values)
-            level = owned(first, whole), owned(second, whole)
+            level = owned(first, (new.sum(), self.size)), owned(second, (new.sum(), self.size))
             occasion = np.atleast_2d(values[formulas.OCCASION])
             occasion = owned(occasion, (occasion.shape[0], self.size))
             lognormal = formulas.SPEND_RULE == "lognormal"
-        new = np.r_[True, np.diff(row) != 0]
+        new, _ = _stretches([row])
         silence = (columns["T"] - columns["recency"])[new]
         phases, z = (owned(each, shape) for each in state[5:]) if len(state) > 5 else (nothing, nothing)
         out = {
@@ -227,6 +236,7 @@ class CustomerDraws:
         }
         draw_joint(
             row,
+            purse_row,
             self.keys[places],
             LAWS[lifetime_of(self.buying.formulas)],
             *(owned(each, shape) for each in state[:5]),
@@ -242,6 +252,13 @@ class CustomerDraws:
             *out.values(),
         )
         return {name: each for name, each in out.items() if name in names}
+
+
+def _stretches(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where neighbours differ in some column, the first included, and which stretch of likes each is in."""
+    new = np.ones(columns[0].size, dtype=bool)
+    new[1:] = np.logical_or.reduce([each[1:] != each[:-1] for each in columns])
+    return new, np.cumsum(new) - 1
 
 
 def customer_draws(
@@ -301,11 +318,12 @@ def customer_draws(
     posterior = parameters(buying, "buying").repeated().thin(draws).of(customers)
     past = purchase_history(customers, posterior.formulas)
     columns = past | posterior.columns
-    payments = None
+    payments, spent = None, {}
     if spending is not None:
         shared_time_unit(spending, customers)
         payments = paired(parameters(spending, "spending"), posterior.size).of(customers)
-        columns |= spend_history(customers, payments.formulas) | payments.columns
+        spent = spend_history(customers, payments.formulas) | payments.columns
+        columns |= spent
     keys = customer_keys(customers[CUSTOMER].values, seed, purpose="joint")
     histories = distinct_histories(past | posterior.columns | apart(posterior.formulas, keys), keys)
     return CustomerDraws(
@@ -313,6 +331,7 @@ def customer_draws(
         spending=payments,
         customers=customers,
         columns=columns,
+        purse=tuple(spent),
         keys=keys,
         order=histories.order,
         row=histories.row,

@@ -20,12 +20,15 @@ the posterior means, and so counts less in the reference, as it should.
 
 **Size.** Clusterings are fitted to at most FIT_CUSTOMERS customers (the first in the order of their random keys, and so
 a random sample), the same in every draw, and then all customers are assigned in blocks, so that memory does not grow
-with them but for the result. Measured for 1,000,000 customers and three quantities with k-means, the making of the
-draws included: 19 s of two processors for 100 draws and 62 s for 400, a third of it the fits; 1.3 GB in all.
+with them but for the result. For 1,000,000 customers and three quantities with k-means
+27 s of processor time for 400 draws, the making of the draws included, a quarter of it the fits; measured by
+studies/segments_scale.py.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,12 +37,12 @@ import xarray as xr
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 
-from bayes_clv.predictions.engine import owned
+from bayes_clv.predictions.engine import available_threads, owned
 from bayes_clv.predictions.joint import SPEND_LEVEL, CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
 from bayes_clv.valuation.rules import RANGES, Rule, Segment
 from bayes_clv.valuation.segments import SEGMENT, SURE, segments_dataset
-from bayes_clv.valuation.tally import add_up, count_segments
+from bayes_clv.valuation.tally import add_up
 
 type Method = Literal["kmeans", "mixture"]
 
@@ -128,10 +131,12 @@ def cluster(
     learn = _scikit()
     names = _checked(draws, quantities, clusters, method, totals, sure)
     sample = _sample(draws, names, threads)
-    scales = [_Scale.of(name, sample[:, :, i], draws) for i, name in enumerate(names)]
-    z = np.stack([scale.apply(sample[:, :, i]) for i, scale in enumerate(scales)], axis=2)
-    with learn.limits(limits=1):
-        means = z.mean(axis=1)
+    scales = [_Scale.of(name, each, draws) for name, each in zip(names, sample, strict=True)]
+    # Draws first: each is fitted by itself.
+    z = np.stack([scale.apply(each).T for scale, each in zip(scales, sample, strict=True)], axis=2)
+    del sample
+    with learn.limits(limits=1), learn.quiet():
+        means = z.mean(axis=0)
         most = _distinct(means)
         if most < (3 if clusters == "auto" else clusters):
             raise InputError(
@@ -141,15 +146,18 @@ def cluster(
         scores = _scores(learn, means, method, draws, most)
         count = _chosen(scores, method) if clusters == "auto" else clusters
         reference, _ = _fitted(learn, means, count, method, _seed(draws, count, 0), REFERENCE_STARTS)
-        labels = reference.labels(means[:, None])[:, 0]
+        labels = reference.labels(means)
         # The largest first.
         reference = reference.ordered(np.argsort(-np.bincount(labels, minlength=count), kind="stable"))
-        labels = reference.labels(means[:, None])[:, 0]
-        fits, failed = [], 0
-        for s in range(draws.size):
-            each, converged = _fitted(learn, z[:, s], count, method, _seed(draws, count, s + 1), DRAW_STARTS)
-            fits.append(each.ordered(_matching(labels, each.labels(z[:, s, None])[:, 0], count)))
-            failed += not converged
+        labels = reference.labels(means)
+
+        def of_draw(s: int) -> tuple[_Mixture, bool]:
+            fit, converged = _fitted(learn, z[s], count, method, _seed(draws, count, s + 1), DRAW_STARTS)
+            return fit.ordered(_matching(labels, fit.labels(z[s]), count)), converged
+
+        # OpenMP's limit is each thread's own.
+        with ThreadPoolExecutor(available_threads(threads), initializer=learn.limits, initargs=(1,)) as pool:
+            fits, converged = zip(*pool.map(of_draw, range(draws.size)), strict=True)
     found, table = _assigned(
         draws, names, scales, reference, _Mixture.stacked(fits), totals, sure, method, threads
     )
@@ -163,8 +171,8 @@ def cluster(
         "quantities": names,
         "transforms": [scale.words() for scale in scales],
         "number_chosen_by": kind if clusters == "auto" else "the caller",
-        "fitted_customers": int(z.shape[0]),
-        "draws_not_converged": failed,
+        "fitted_customers": int(z.shape[1]),
+        "draws_not_converged": draws.size - sum(converged),
     }
     return found
 
@@ -177,11 +185,23 @@ class _Scikit:
     mixture: Any
     silhouette: Any
     limits: Any
+    failure: type[Warning]
+
+    @contextmanager
+    def quiet(self) -> Generator[None]:
+        """Leave out the warnings of fits that did not converge: they are counted.
+
+        Around all fits and not each, as the filter of warnings is shared by the threads.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", self.failure)
+            yield
 
 
 def _scikit() -> _Scikit:
     try:
         from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.metrics import silhouette_score
         from sklearn.mixture import GaussianMixture
         from threadpoolctl import threadpool_limits
@@ -190,7 +210,7 @@ def _scikit() -> _Scikit:
             "clv.cluster needs scikit-learn, which is not installed: pip install 'bayes_clv[clusters]'."
         ) from error
     # One thread: the order in which several add up would show in the last digits.
-    return _Scikit(KMeans, GaussianMixture, silhouette_score, threadpool_limits)
+    return _Scikit(KMeans, GaussianMixture, silhouette_score, threadpool_limits, ConvergenceWarning)
 
 
 def _checked(
@@ -224,50 +244,70 @@ def _checked(
 
 
 def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> np.ndarray:
-    """Return (customer, draw, quantity) of the customers that clusterings are fitted to."""
+    """Return (quantity, customer, draw) of the customers that clusterings are fitted to."""
 
     def work(places: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
         return _whole(draws, names, places, values)
 
-    return np.concatenate(list(draws.each(work, names, threads, sample=FIT_CUSTOMERS)))
+    return np.concatenate(list(draws.each(work, names, threads, sample=FIT_CUSTOMERS)), axis=1)
 
 
 def _whole(
     draws: CustomerDraws, names: Sequence[str], places: np.ndarray, values: dict[str, np.ndarray]
 ) -> np.ndarray:
-    shape = (places.size, draws.size)
-    found = np.stack([np.broadcast_to(values[name], shape) for name in names], axis=2).astype(np.float32)
-    missing = np.isnan(found)
-    if missing.any():
-        row, _, which = np.argwhere(missing)[0]
-        customer = draws.customers[CUSTOMER].values[places[row]]
-        raise InputError(
-            f"The quantity {names[which]!r} is missing (NaN), for customer {customer!r} among others, who could be in "
-            "no cluster. Fill the column, leave such customers out, or use a quantity that everybody has "
-            "(spend_per_purchase instead of monetary_value)."
-        )
+    found = np.empty((len(names), places.size, draws.size), dtype=np.float32)
+    for each, name in zip(found, names, strict=True):
+        each[:] = values[name]
+        # The sum is NaN where one of them is, and quicker to look at.
+        if np.isnan(each.sum()) and np.isnan(each).any():
+            customer = draws.customers[CUSTOMER].values[places[np.isnan(each).any(axis=1).argmax()]]
+            raise InputError(
+                f"The quantity {name!r} is missing (NaN), for customer {customer!r} among others, who could be in "
+                "no cluster. Fill the column, leave such customers out, or use a quantity that everybody has "
+                "(spend_per_purchase instead of monetary_value)."
+            )
     return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _nearest(z, centre, root, weight):  # type: ignore[no-untyped-def]
-    """Return the most probable cluster (customer, draw); ``centre`` and the others are of one draw or of each."""
-    found = np.zeros(z.shape[:2], dtype=np.int32)
-    for i in range(z.shape[0]):
-        for s in range(z.shape[1]):
-            own = s if centre.shape[0] > 1 else 0
-            best = -np.inf
-            for k in range(centre.shape[1]):
-                fit = weight[own, k]
-                for q in range(z.shape[2]):
-                    away = 0.0
-                    for p in range(z.shape[2]):
-                        away += (z[i, s, p] - centre[own, k, p]) * root[own, k, p, q]
-                    fit -= 0.5 * away * away
-                if fit > best:
-                    best = fit
-                    found[i, s] = k
-    return found
+def _nearest(z, centre, root, weight, found):  # type: ignore[no-untyped-def]
+    """Write the most probable cluster (customer, draw) of z (quantity, customer, draw).
+
+    The clusters' numbers are those of ``_Mixture.last``, with an axis of draws or of one. The innermost loop is over
+    draws, so that the compiler makes vectors of them.
+    """
+    quantities, customers, draws = z.shape
+    many = weight.shape[1] > 1
+    best, fit, away = np.empty(draws), np.empty(draws), np.empty(draws)
+    for i in range(customers):
+        best[:] = -np.inf
+        found[i] = 0
+        for k in range(weight.shape[0]):
+            for s in range(draws):
+                fit[s] = weight[k, s if many else 0]
+            for q in range(quantities):
+                away[:] = 0.0
+                for p in range(quantities):
+                    if many:
+                        for s in range(draws):
+                            away[s] += (z[p, i, s] - centre[k, p, s]) * root[k, p, q, s]
+                    else:
+                        for s in range(draws):
+                            away[s] += (z[p, i, s] - centre[k, p, 0]) * root[k, p, q, 0]
+                for s in range(draws):
+                    fit[s] -= 0.5 * away[s] * away[s]
+            for s in range(draws):
+                found[i, s] = k if fit[s] > best[s] else found[i, s]
+                best[s] = max(fit[s], best[s])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _count(found, own, membership, table):  # type: ignore[no-untyped-def]
+    """Count draws in ``membership`` (customer, cluster), customers in (draw, their own cluster, the draw's)."""
+    for i in range(found.shape[0]):
+        for s in range(found.shape[1]):
+            membership[i, found[i, s]] += 1
+            table[s, own[i], found[i, s]] += 1
 
 
 @dataclass(frozen=True)
@@ -302,9 +342,12 @@ class _Scale:
         return cls(name, typical, logs, float(bare.mean()), sd)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        values = values.astype(np.float64)
-        bare = np.log1p(values / self.typical) if self.logs else values
-        found: np.ndarray = (bare - self.mean) / self.sd
+        found: np.ndarray = values.astype(np.float64)
+        if self.logs:
+            found /= self.typical
+            np.log1p(found, out=found)
+        found -= self.mean
+        found /= self.sd
         return found
 
     def back(self, z: np.ndarray) -> np.ndarray:
@@ -331,13 +374,17 @@ class _Mixture:
     weight: np.ndarray
 
     def labels(self, z: np.ndarray) -> np.ndarray:
-        """Return the most probable cluster (customer, draw) of z (customer, draw, quantity)."""
-        centre, root, weight = (
-            each if each.ndim == whole else each[None]
-            for each, whole in ((self.centre, 3), (self.root, 4), (self.weight, 2))
-        )
-        found: np.ndarray = _nearest(*(np.ascontiguousarray(each) for each in (z, centre, root, weight)))
-        return found
+        """Return the most probable cluster (customer) of z (customer, quantity)."""
+        found = np.empty((1, len(z)), dtype=np.int32)
+        last = (each[..., None] for each in (self.centre, self.root, self.weight))
+        _nearest(np.ascontiguousarray(z.T[:, None]), *last, found)
+        own: np.ndarray = found[0]
+        return own
+
+    def last(self) -> tuple[np.ndarray, ...]:
+        """Return centre, root and weight of several draws with the draws as the last axis."""
+        whole = (self.centre, self.root, self.weight)
+        return tuple(np.ascontiguousarray(np.moveaxis(each, 0, -1)) for each in whole)
 
     def ordered(self, order: np.ndarray) -> "_Mixture":
         """Return the same clusters in another order."""
@@ -358,26 +405,16 @@ def _fitted(
 ) -> tuple[_Mixture, bool]:
     """Return the clusters of z (customer, quantity), and whether the fit converged."""
     quantities = z.shape[1]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        if method == "kmeans":
-            fit = learn.kmeans(clusters, n_init=starts, random_state=seed).fit(z)
-            roots = np.broadcast_to(np.eye(quantities), (clusters, quantities, quantities))
-            found = _Mixture(fit.cluster_centers_, roots, np.zeros(clusters))
-        else:
-            # Each start is a k-means of its own; the mixture's own iterations are the dear ones.
-            fit = learn.mixture(clusters, n_init=max(starts // 3, 1), random_state=seed, reg_covar=1e-4).fit(
-                z
-            )
-            roots = fit.precisions_cholesky_
-            size = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
-            with np.errstate(divide="ignore"):
-                found = _Mixture(fit.means_, roots, size + np.log(fit.weights_))
-    failed = [each for each in caught if each.category.__name__ == "ConvergenceWarning"]
-    for each in caught:
-        if each not in failed:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    return found, not failed
+    if method == "kmeans":
+        fit = learn.kmeans(clusters, n_init=starts, random_state=seed).fit(z)
+        roots = np.broadcast_to(np.eye(quantities), (clusters, quantities, quantities))
+        return _Mixture(fit.cluster_centers_, roots, np.zeros(clusters)), len(set(fit.labels_)) == clusters
+    # Each start is a k-means of its own; the mixture's own iterations are the dear ones.
+    fit = learn.mixture(clusters, n_init=max(starts // 3, 1), random_state=seed, reg_covar=1e-4).fit(z)
+    roots = fit.precisions_cholesky_
+    size = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        return _Mixture(fit.means_, roots, size + np.log(fit.weights_)), bool(fit.converged_)
 
 
 def _distinct(means: np.ndarray) -> int:
@@ -394,7 +431,7 @@ def _scores(
         fit, _ = _fitted(learn, means, count, method, _seed(draws, count, 0), REFERENCE_STARTS)
         if method == "kmeans":
             few = means[:SILHOUETTE_CUSTOMERS]
-            labels = fit.labels(few[:, None])[:, 0]
+            labels = fit.labels(few)
             apart = np.unique(labels).size
             scores[count] = float(learn.silhouette(few, labels)) if 1 < apart < len(few) else np.nan
         else:
@@ -441,42 +478,42 @@ def _assigned(
     threads: int | None,
 ) -> tuple[xr.Dataset, np.ndarray]:
     """Return the dataset of memberships, and (draw, reference's cluster, draw's cluster) customers."""
-    ids, size, count = draws.customers[CUSTOMER].values, draws.size, len(reference.weight)
-    membership = np.zeros((ids.size, count), dtype=np.float32)
-    members = np.zeros((size, count), dtype=np.int64)
+    people, size, count = draws.customers.sizes[CUSTOMER], draws.size, len(reference.weight)
+    membership = np.zeros((people, count), dtype=np.float32)
     sums = {name: np.zeros((size, count)) for name in totals}
-    table = np.zeros(size * count * count, dtype=np.int64)
-    likely = np.zeros(ids.size, dtype=np.int64)
-    unchanged = np.arange(count, dtype=np.int32)
+    table = np.zeros((size, count, count), dtype=np.int64)
+    likely = np.zeros(people, dtype=np.int64)
+    last = fits.last()
 
-    def work(places: np.ndarray, values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    def work(places: np.ndarray, values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         whole = _whole(draws, names, places, values)
-        z = np.stack([scale.apply(whole[:, :, i]) for i, scale in enumerate(scales)], axis=2)
-        found = fits.labels(z)
-        own = reference.labels(z.mean(axis=1)[:, None])[:, 0]
-        code = (np.arange(size) * count + own[:, None]) * count + found
+        z = np.stack([scale.apply(each) for scale, each in zip(scales, whole, strict=True)])
+        found = np.empty((places.size, size), dtype=np.int32)
+        _nearest(z, *last, found)
+        own = reference.labels(z.mean(axis=2).T)
         of_customer = np.zeros((places.size, count), dtype=np.int32)
-        of_draw = np.zeros((size, count), dtype=np.int64)
-        count_segments(found, unchanged, of_customer, of_draw)
+        pairs = np.zeros((size, count, count), dtype=np.int64)
+        _count(found, own, of_customer, pairs)
+        # By the thread that counted: each customer is in one block.
+        likely[places], membership[places] = own, of_customer / size
         amounts = np.zeros((len(totals), size, count))
         for total, name in zip(amounts, totals, strict=True):
             add_up(found, owned(values[name], values[name].shape), total)
-        return places, own, of_customer, of_draw, np.bincount(code.ravel(), minlength=table.size), amounts
+        return pairs, amounts
 
     needed = list(dict.fromkeys([*names, *totals]))
-    for places, own, of_customer, of_draw, pairs, amounts in draws.each(work, needed, threads):
-        likely[places], membership[places] = own, of_customer / size
-        members += of_draw
+    for pairs, amounts in draws.each(work, needed, threads):
         table += pairs
         for name, amount in zip(totals, amounts, strict=True):
             sums[name] += amount
+    members = table.sum(axis=1)
     segments = tuple(Segment(f"cluster {k + 1}", "", "") for k in range(count))
     # To who reads the result a clustering is a rule without conditions.
     rule = Rule(f"{count} clusters ({method})", segments, (), np.zeros(()))
-    dataset = segments_dataset(ids, rule, membership, members, sums, sure, draws)
+    dataset = segments_dataset(rule, membership, members, sums, sure, draws)
     labels = dataset[SEGMENT].values[likely]
     dataset["reference"] = (CUSTOMER, labels, {"long_name": "cluster by posterior means"})
-    return dataset, table.reshape(size, count, count)
+    return dataset, table
 
 
 def _add_stability(found: xr.Dataset, table: np.ndarray) -> None:

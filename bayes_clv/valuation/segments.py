@@ -81,20 +81,21 @@ def segment(
     names = list(dict.fromkeys([*rule.names(), *totals]))
     thresholds = thresholds_of(draws, rule, threads)
     count, size = len(rule.segments), draws.size
-    ids = draws.customers[CUSTOMER].values
-    membership = np.zeros((ids.size, count), dtype=np.float32)
+    membership = np.zeros((draws.order.size, count), dtype=np.float32)
     members = np.zeros((size, count), dtype=np.int64)
     sums = {name: np.zeros((size, count)) for name in totals}
 
     def work(places: np.ndarray, values: Mapping[str, np.ndarray]) -> _Counts:
-        return _count(draws, rule, thresholds, totals, places, values)
+        found = _count(draws, rule, thresholds, totals, places, values)
+        # By the thread that counted: each customer is in one block.
+        membership[places] = np.divide(found.membership, size, dtype=np.float32)
+        return found
 
     for part in draws.each(work, names, threads):
-        membership[part.places] = part.membership
         members += part.members
         for name in totals:
             sums[name] += part.sums[name]
-    return segments_dataset(ids, rule, membership, members, sums, sure, draws)
+    return segments_dataset(rule, membership, members, sums, sure, draws)
 
 
 def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
@@ -146,9 +147,8 @@ def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) ->
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of one block: ``membership`` (customer, segment), ``members`` and ``sums`` (draw, segment)."""
+    """Draws of one block: ``membership`` (customer, segment), ``members`` and ``sums`` (draw, segment)."""
 
-    places: np.ndarray
     membership: np.ndarray
     members: np.ndarray
     sums: dict[str, np.ndarray]
@@ -175,11 +175,10 @@ def _count(
     sums = {name: np.zeros((size, count)) for name in totals}
     for name, each in sums.items():
         add_up(flat, owned(values[name], values[name].shape), each)
-    return _Counts(places, np.divide(membership, size, dtype=np.float32), members, sums)
+    return _Counts(membership, members, sums)
 
 
 def segments_dataset(
-    ids: np.ndarray,
     rule: Rule,
     membership: np.ndarray,
     members: np.ndarray,
@@ -190,7 +189,7 @@ def segments_dataset(
     """Return what ``segment`` returns; ``membership`` is (customer, segment), the other two (draw, segment)."""
     names = np.array([each.name for each in rule.segments], dtype=object)
     best = membership.argmax(axis=1)
-    highest = membership[np.arange(ids.size), best]
+    highest = membership[np.arange(best.size), best]
     data: dict[str, object] = {
         "membership": (
             (CUSTOMER, SEGMENT),
@@ -222,7 +221,8 @@ def segments_dataset(
         data[f"{name}_q95"] = (SEGMENT, high, {"long_name": f"{what} (q95)", "units": unit})
     return xr.Dataset(
         data,
-        coords={CUSTOMER: ids, SEGMENT: names, DRAW: np.arange(draws.size)},
+        # The index and not its values: pandas would read a million texts again.
+        coords={CUSTOMER: draws.customers.indexes[CUSTOMER], SEGMENT: names, DRAW: np.arange(draws.size)},
         attrs={
             "rule": rule.name,
             "conditions": json.dumps({each.name: each.where for each in rule.segments}, ensure_ascii=False),

@@ -88,12 +88,19 @@ def thresholds_of(draws: CustomerDraws, rule: Rule, threads: int | None) -> list
     ]
 
 
+def _quantiles(amount: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Return NumPy's quantiles of the method "inverted_cdf"; to sort takes a quarter of the time of its partition."""
+    place = np.ceil(amount.size * np.asarray(levels) - 1).astype(np.int64)
+    found: np.ndarray = np.sort(amount)[np.maximum(place, 0)]
+    return found
+
+
 def cut(axis: Axis, amounts: np.ndarray, threads: int | None = 1) -> np.ndarray:
     """Return (cut, draw) of the amounts (draw, customer): the quantiles, or from where the best bring their share."""
 
     def of_draw(amount: np.ndarray) -> np.ndarray:
         if axis.scale == "quantile":
-            return np.asarray(np.quantile(amount, axis.levels, method="inverted_cdf"))
+            return _quantiles(amount, axis.levels)
         falling = -np.sort(-amount)
         reached = np.cumsum(falling)
         if not reached[-1] > 0:

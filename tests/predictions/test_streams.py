@@ -6,7 +6,7 @@ from numba import njit
 from scipy import stats
 
 from bayes_clv.predictions import streams
-from bayes_clv.predictions.streams import customer_keys, standard_gamma, standard_normal, unit
+from bayes_clv.predictions.streams import cubes, customer_keys, standard_gamma, standard_normal, unit
 from bayes_clv.schema import InputError
 
 # Kolmogorov's 99.99 % point: P(sqrt(n) D > 2.23) = 2 exp(-2 · 2.23²) = 1e-4.
@@ -69,3 +69,15 @@ def test_gammas_follow_their_law(shape):
     key = customer_keys([f"gamma {shape}"], 3)[0]
     values = _gammas(SIZE, shape, *key)
     assert stats.kstest(values, "gamma", args=(shape,)).statistic < KOLMOGOROV / math.sqrt(SIZE)
+
+
+@pytest.mark.parametrize("shape", [1.0, 1.7, 6.25, 400.0])
+def test_many_gammas_at_once_are_those_one_by_one(shape):
+    increment = customer_keys(["many"], 3)[0, 1]
+    states = customer_keys(range(20_000), 3)[:, 0].copy()
+    began, v = states.copy(), np.empty(states.size)
+    d = np.full(states.size, shape - 1.0 / 3.0)
+    cubes(d, 1.0 / np.sqrt(9.0 * d), states, increment, v)
+    alone = [standard_gamma(shape, state, increment) for state in began]
+    np.testing.assert_array_equal(d * v, [each for each, _ in alone])
+    np.testing.assert_array_equal(states, np.array([state for _, state in alone], dtype=np.uint64))

@@ -146,11 +146,33 @@ def test_assignment_is_scikit_learns():
     fit, converged = module._fitted(learn, z, 4, "kmeans", 11, 3)
     assert converged
     other = KMeans(4, n_init=3, random_state=11).fit(z)
-    np.testing.assert_array_equal(fit.labels(z[:, None])[:, 0], other.predict(z))
+    np.testing.assert_array_equal(fit.labels(z), other.predict(z))
     fit, _ = module._fitted(learn, z, 3, "mixture", 11, 3)
     other = GaussianMixture(3, n_init=1, random_state=11, reg_covar=1e-4).fit(z)
-    np.testing.assert_array_equal(fit.labels(z[:, None])[:, 0], other.predict(z))
+    np.testing.assert_array_equal(fit.labels(z), other.predict(z))
     assert module._bic(fit, z) == pytest.approx(other.bic(z))
+
+
+def test_draws_are_assigned_together_as_each_alone():
+    rng = np.random.default_rng(9)
+    z = rng.standard_normal((12, 300, 2))
+    learn = module._scikit()
+    fits = [module._fitted(learn, each, 3, "mixture", s, 3)[0] for s, each in enumerate(z)]
+    found = np.empty((300, 12), dtype=np.int32)
+    module._nearest(np.ascontiguousarray(z.transpose(2, 1, 0)), *module._Mixture.stacked(fits).last(), found)
+    alone = np.stack([fit.labels(each) for fit, each in zip(fits, z, strict=True)], axis=1)
+    np.testing.assert_array_equal(found, alone)
+    assert len(np.unique(found)) == 3
+
+
+def test_fits_that_do_not_converge_are_counted_and_no_warning(recwarn):
+    rng = np.random.default_rng(10)
+    # Two places for three clusters in half of the draws: k-means finds two there. Elsewhere there are three.
+    few = np.repeat([0.0, 10.0], 100)[:, None] * np.ones((200, 6))
+    many = rng.permutation(np.repeat([0.0, 5.0, 10.0, 10.0], 50))[:, None] * np.ones((200, 6))
+    found = clv.cluster(Given({"x": np.concatenate([few, many], axis=1)}), ("x",), clusters=3)
+    assert found.attrs["draws_not_converged"] == 6
+    assert not recwarn.list
 
 
 def test_more_customers_than_clusterings_are_fitted_to(monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bayes_clv as clv
+from bayes_clv.valuation.thresholds import _quantiles
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +155,13 @@ def test_a_matrix_calls_nobody_high_at_a_quantile_that_most_share():
     assert [each.split(", ")[1].split()[0] for each in found] == ["low", "low", "low", "high", "high"]
     # A number is where high begins.
     assert [each.split()[0] for each in found] == ["low", "high", "high", "low", "high"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 10, 50_000])
+def test_quantiles_are_numpys(size):
+    # With ties, and levels that fall on a customer and beside one.
+    amount = np.random.default_rng(1).integers(0, max(size // 3, 2), size).astype(float)
+    levels = (0.0, 1e-9, 0.1, 0.2, 1 / 3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    np.testing.assert_array_equal(
+        _quantiles(amount, levels), np.quantile(amount, levels, method="inverted_cdf")
+    )
