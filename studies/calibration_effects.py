@@ -111,9 +111,9 @@ class Setting:
     profiles: Profiles
 
 
-def setting(family: str) -> Setting:
+def setting(family: str, case: Case) -> Setting:
     """Return a case's customers, its effects as ``fit`` learns them, and the customers' profiles."""
-    module, case = find_family(family), CASES[family]
+    module = find_family(family)
     channel = np.repeat(np.array(list(case.sizes), dtype=object), list(case.sizes.values()))
     # Each channel has customers of all ages of the base and of the covariate.
     rng = np.random.default_rng(1)
@@ -192,37 +192,43 @@ def sampled(of: Setting, name: str) -> bool:
     return name.split("[")[0] in of.effects.dims() or name in of.module.QUANTITIES
 
 
-@cache
-def prepared(family: str, method: str) -> tuple[Setting, Any, Sampler]:
-    """Return a case, the graph that its truth is drawn from, and the compiled method."""
+def prepared(of: Setting, method: str) -> tuple[Any, Sampler]:
+    """Return the graph that a case's truth is drawn from, and the compiled method: of a base what is ranked."""
     from bayes_clv.inference.methods import TARGET_ACCEPT
-
-    of = setting(family)
-    stated, model, names = models(of)
-    if method == "laplace":
-        return of, stated, laplace_sampler(model, names, of.case.effort)
-    return of, stated, nuts_sampler(model, names, of.case.effort, target_accept=TARGET_ACCEPT)
-
-
-def loop(family: str, method: str, simulations: int, seed: list[int]) -> Loop:
-    """Return the loop of a case and a method."""
     from bayes_clv.inference.models import rows_of_terms
 
-    of, stated, draw = prepared(family, method)
-    names = [*of.module.QUANTITIES, *of.module.PARAMETERS, *of.effects.dims()]
-
-    def simulator(*, seed: int, **values: Any) -> Columns:
-        return simulated_base(of, np.random.default_rng(seed), values)
+    stated, model, names = models(of)
+    if method == "laplace":
+        draw = laplace_sampler(model, names, of.case.effort)
+    else:
+        draw = nuts_sampler(model, names, of.case.effort, target_accept=TARGET_ACCEPT)
 
     def sampler(base: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
         draws, report = draw(rows_of_terms(of.module, base | {"profile": of.profiles.index}), seed)
         return ranked(of, draws), report
 
+    return stated, sampler
+
+
+def loop(of: Setting, stated: Any, sampler: Sampler, simulations: int, seed: list[int]) -> Loop:
+    """Return the loop of a case: truth from the ``stated`` graph, posterior draws from the sampler."""
+    names = dict.fromkeys([*of.module.QUANTITIES, *of.module.PARAMETERS, *of.effects.dims()])
+
+    def simulator(*, seed: int, **values: Any) -> Columns:
+        return simulated_base(of, np.random.default_rng(seed), values)
+
     def truth(drawn: Mapping[str, Any]) -> dict[str, float]:
-        found = ranked(of, {name: np.asarray(drawn[name])[None] for name in dict.fromkeys(names)})
+        found = ranked(of, {name: np.asarray(drawn[name])[None] for name in names})
         return {name: float(value[0]) for name, value in found.items()}
 
     return Loop(stated, simulator, sampler, truth, simulations, seed)
+
+
+@cache
+def ready(family: str, method: str) -> tuple[Setting, Any, Sampler]:
+    """Return a case of the study, prepared once."""
+    of = setting(family, CASES[family])
+    return of, *prepared(of, method)
 
 
 def records(family: str, method: str, simulations: int, folder: Path = RECORDS) -> Found:
@@ -230,7 +236,8 @@ def records(family: str, method: str, simulations: int, folder: Path = RECORDS) 
 
     # Methods share their seeds, so that both see the same bases.
     def batch(start: int, size: int) -> Found:
-        return loop(family, method, size, [zlib.crc32(f"{family} with effects".encode()), start]).batch()
+        seed = [zlib.crc32(f"{family} with effects".encode()), start]
+        return loop(*ready(family, method), size, seed).batch()
 
     return kept(f"{family}-{method}", simulations, folder, batch)
 
@@ -242,7 +249,7 @@ def covered(rank: np.ndarray) -> float:
 
 def judge(family: str, method: str, found: Found) -> list[Row]:
     """Return a row of everything that is ranked."""
-    of = setting(family)
+    of = setting(family, CASES[family])
     names = [name.removesuffix(" biased") for name in found if name.endswith(" biased")]
     rows = judged(family, method, found, {name: sampled(of, name) for name in names})
     given = found["refused"] == 0
