@@ -96,7 +96,7 @@ class Case:
 CASES = {
     "bg_nbd": Case("T", {"purchase": "age", "dropout": "age"}),
     "gamma_gamma": Case("frequency", {"spend": "age"}),
-    "shifted_beta_geometric": Case("periods", simulations=300),
+    "shifted_beta_geometric": Case("periods"),
 }
 
 

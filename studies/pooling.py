@@ -257,10 +257,17 @@ def table(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                         "root_mean_squared_error": f"{np.sqrt((error[:, of] ** 2).mean()):.4f}",
                         "bias": f"{error[:, of].mean():+.4f}",
                         "covered_by_90_percent_interval": f"{covered[:, of].mean():.2f}",
+                        "standard_error_of_coverage": f"{over_bases(covered[:, of]):.3f}",
                         "mean_interval_width": f"{(high - low)[:, of].mean():.3f}",
                     }
                 )
     return rows
+
+
+def over_bases(covered: np.ndarray) -> float:
+    """Return the standard error of the share of True over bases: channels of one base share their average."""
+    share = covered.reshape(covered.shape[0], -1).mean(axis=1)
+    return float(share.std(ddof=1) / np.sqrt(share.size))
 
 
 def write(rows: list[dict[str, Any]]) -> None:

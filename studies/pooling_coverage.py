@@ -7,7 +7,8 @@ Question
     HalfNormal(0.5)), or an error of the model?
 Pass rule, stated before the run
     The same model (BG/NBD, channels on purchase and dropout) is fitted by NUTS to bases of two kinds. ``prior``: every
-    unknown drawn from its prior, 100 bases. ``pooling``: the study's own simulator with further seeds, 21 to 220.
+    unknown drawn from its prior, 50 bases (``studies.calibration_effects`` has 200
+    of another design). ``pooling``: the study's own simulator with further seeds, 21 to 120.
     Intervals are those between the 5th and 95th of 100 draws, which by right hold 91 / 101 = 0.901. Channels of one
     base share the average channel, so that standard errors are over bases and not over intervals.
 
@@ -15,7 +16,7 @@ Pass rule, stated before the run
        quantities: the model and its sampler are right.
     2. Luck suffices as an explanation of the 20 bases if, of sets of 20 drawn from the further ones, at least 5 % have
        a quantity that is covered in 78 % or fewer. If not, something else is needed, and the coverage of ``pooling``
-       over 200 bases must show it.
+       over 100 bases must show it.
 Reported beside the rule: coverage by channel, and by how far a channel's truth lies from the average channel's.
 
 Run with ``uv run python -m studies.pooling_coverage``. The model is compiled once, as in
@@ -48,7 +49,7 @@ CASE = Case(
     ranked=tuple(pooling.SIZES),
     effort=Effort(tune=300, thin=5),
 )
-BASES = {"pooling": 200, "prior": 100}
+BASES = {"pooling": 100, "prior": 50}
 # Of the further bases the first comes after those of the pooling study.
 AFTER = max(pooling.SEEDS)
 RIGHT = (INSIDE[1] - INSIDE[0] + 1) / (RANKED + 1)
@@ -251,5 +252,5 @@ def main(bases: int, folder: Path = RECORDS) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Coverage of the intervals of pooled channels.")
-    parser.add_argument("--bases", type=int, default=0, help="of each kind, instead of 200 and 100")
+    parser.add_argument("--bases", type=int, default=0, help="of each kind, instead of 100 and 50")
     main(parser.parse_args().bases)
