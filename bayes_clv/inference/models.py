@@ -172,7 +172,7 @@ def rows_of_terms(family: ModuleType, rows: Columns, count: np.ndarray | None = 
     The first term's are ``frequency_0``, say, ``profile_0`` where the rows have one, and ``count_0``.
     """
     further = ["profile"] if "profile" in rows else []
-    found = {}
+    found: Columns = {}
     for place, term in enumerate(family.likelihood_terms):
         columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
         found |= {f"{name}_{place}": column for name, column in columns.items()}
