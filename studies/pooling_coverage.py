@@ -17,7 +17,28 @@ Pass rule, stated before the run
     2. Luck suffices as an explanation of the 20 bases if, of sets of 20 drawn from the further ones, at least 5 % have
        a quantity that is covered in 78 % or fewer. If not, something else is needed, and the coverage of ``pooling``
        over 100 bases must show it.
-Reported beside the rule: coverage by channel, and by how far a channel's truth lies from the average channel's.
+Reported beside the rule: coverage by channel, by how far a channel's truth lies from the average channel's, and, of the
+200 bases of ``studies.calibration_effects`` (BG/NBD, NUTS), that of the channel of 10 customers by the true standard
+deviation of channels.
+
+What was found
+    The model is right and 1 is met: of ``prior`` 93, 90 and 88 % are covered (standard errors 2 %), and of the 35
+    quantities that ``studies.calibration_effects`` ranks in 200 other bases each lies between 87 and 95 %.
+    Of ``pooling``, 100 further bases, 92 % of purchase rates, 86 % of dropouts and 88 % of expected purchases (1.2, 1.6
+    and 1.4 %). Two things are left of the 84, 86 and 78 %:
+
+    - Truths that are not drawn from the priors. A particular spread of channels, 0.4 and 0.5, is above what the prior
+      holds most likely (median 0.34), and five channels say little against it, so that small channels are drawn in too
+      far: the dropout is covered in 90 % of the channels within one standard deviation of the average, in 81 % of those
+      one to two away and in 71 % beyond. Of truths from the priors, the channel of 10 customers is covered in 100 and
+      96 % (rate, dropout) where the true standard deviation is below 0.2, and in 79 and 85 % above 0.7; on average in
+      90. That is what an interval of a partially pooled channel promises, and no more: right on average over channels
+      and spreads as the priors have them, too narrow for a channel far from the others. Of dropout it costs 4 points.
+    - These 20 bases. Fitted here once more, with 100 draws, they are covered in 82, 84 and 79 %, so that it is no
+      matter of how the study fits or counts; 13 of the 22 expected purchases that it misses are missed by separate fits
+      too. By 2, of sets of 20 of the further bases 2 % have a quantity at 78 % or below, where 5 % were asked for: luck
+      does not suffice by the rule, and yet the further bases show no shortfall that would make the 78 % likely (88 %).
+      No other difference between the 20 seeds and the next 100 is known, the simulator being the same.
 
 Run with ``uv run python -m studies.pooling_coverage``. The model is compiled once, as in
 ``studies.calibration_effects``; its prior of the purchase rate is about 0.1 a week, where ``fit`` places it about each
@@ -27,7 +48,7 @@ out/pooling_coverage. It writes studies/pooling_coverage_results.csv and figures
 
 import argparse
 import csv
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +58,8 @@ from bayes_clv.distributions import bg_nbd
 from bayes_clv.inference.reduction import Columns
 from studies import pooling
 from studies.calibration_effects import INSIDE, Case, Setting, loop, prepared, setting
-from studies.ranks import RANKED, ROOT, Draws, Effort, Found, Row, Sampler, arrays, kept, record
+from studies.calibration_effects import RECORDS as CALIBRATION
+from studies.ranks import RANKED, ROOT, Draws, Effort, Found, Row, Sampler, arrays, at_hand, kept, record
 
 RECORDS = ROOT / "out" / "pooling_coverage"
 RESULTS = ROOT / "studies" / "pooling_coverage_results.csv"
@@ -53,6 +75,8 @@ BASES = {"pooling": 100, "prior": 50}
 # Of the further bases the first comes after those of the pooling study.
 AFTER = max(pooling.SEEDS)
 RIGHT = (INSIDE[1] - INSIDE[0] + 1) / (RANKED + 1)
+# The pooling study's own bases, fitted here: a check that this is its model.
+OWN = "pooling_own_20"
 # What the study's least covered quantity held, and from where on luck is no explanation.
 HELD, LUCK = 0.78, 0.05
 
@@ -93,10 +117,10 @@ def from_prior(start: int, size: int) -> Found:
     return made.batch()
 
 
-def from_pooling(start: int, size: int) -> Found:
+def from_pooling(start: int, size: int, after: int = AFTER) -> Found:
     """Return the records of bases that the pooling study's simulator makes, after its own."""
     found = []
-    for seed in range(AFTER + 1 + start, AFTER + 1 + start + size):
+    for seed in range(after + 1 + start, after + 1 + start + size):
         customers, truth = pooling.simulated(seed)
         base = {name: customers[name].to_numpy().astype(float) for name in bg_nbd.OBSERVED}
         named = {
@@ -154,6 +178,27 @@ def table(found: dict[str, Found]) -> list[Row]:
                         "standard_error": round(float(error), 3),
                     }
                 )
+    return rows
+
+
+def by_spread() -> list[Row]:
+    """Return the coverage of the smallest channel of ``calibration_effects`` by the true spread of channels."""
+    found = at_hand("bg_nbd-nuts", CALIBRATION)
+    rows = []
+    for process, quantity in () if found is None else bg_nbd.PROCESSES.items():
+        rank, spread = found[f"{quantity}[podcast]"], found[f"{process}_channel_sd truth"]
+        for low, high in ((0, 0.2), (0.2, 0.4), (0.4, 0.7), (0.7, np.inf)):
+            held = ((rank >= INSIDE[0]) & (rank <= INSIDE[1]))[(spread >= low) & (spread < high)]
+            rows.append(
+                {
+                    "truth": "prior, calibration_effects",
+                    "quantity": quantity,
+                    "channels": f"10 customers; true sd {low:g} to {high:g}",
+                    "intervals": held.size,
+                    "covered": round(float(held.mean()), 3),
+                    "standard_error": round(float(held.std(ddof=1) / np.sqrt(held.size)), 3),
+                }
+            )
     return rows
 
 
@@ -231,7 +276,9 @@ def main(bases: int, folder: Path = RECORDS) -> None:
     """Make the records that are missing; with all of them judge, draw, and exit with 1 where the rule fails."""
     makers = {"pooling": from_pooling, "prior": from_prior}
     found = {kind: kept(kind, bases or BASES[kind], folder, maker) for kind, maker in makers.items()}
-    rows = table(found)
+    if not bases:
+        found[OWN] = kept(OWN, AFTER, folder, partial(from_pooling, after=0))
+    rows = table(found) + by_spread()
     for row in rows:
         print(*row.values(), sep="  ")
     for kind, records in found.items():

@@ -28,6 +28,8 @@ RANKED = 100
 BATCH = 50
 # Simulations below which flagged or unflagged ones are not judged by themselves.
 ENOUGH = 20
+# Lines of a panel that are named where they leave the band; of more there is room for their number.
+NAMED = 3
 BIAS = 1.05
 BAND = 0.95
 
@@ -374,16 +376,16 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                 size = int(given.sum())
                 ax.fill_between(POINTS, *band(size, level), color=GRID, lw=0, alpha=0.6)
                 ax.fill_between(POINTS, *band(size, 1 - BAND), color=MUTED, alpha=0.22, lw=0)
-                for row in rows:
-                    if (row["family"], row["method"]) != (family, method):
-                        continue
+                own = [row for row in rows if (row["family"], row["method"]) == (family, method)]
+                beyond = sum(not row["in_95_band"] for row in own)
+                for row in own:
                     rank = records[row["quantity"]][given]
                     out = not row["in_95_band"]
                     line = below(rank) / size - POINTS
                     ax.plot(
                         POINTS, line, color=ORANGE if out else BLUE, lw=1.3 if out else 0.8, zorder=3 + out
                     )
-                    if out:
+                    if out and beyond <= NAMED:
                         at = int(np.abs(line).argmax())
                         ax.annotate(
                             row["quantity"].replace("_", " "),
@@ -394,6 +396,9 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                             color=ORANGE,
                             fontsize=8,
                         )
+                if beyond > NAMED:
+                    text = f"{beyond} of {len(own)} outside"
+                    ax.text(0.02, 0.04, text, transform=ax.transAxes, color=ORANGE, fontsize=8)
                 ax.text(0.98, 0.04, f"{size}", transform=ax.transAxes, ha="right", fontsize=8, color=MUTED)
         lowest = [*panels[-1], *(panels[-2, len(METHODS) :] if len(families) % 2 and lines > 1 else [])]
         for ax in lowest:
