@@ -40,16 +40,17 @@ def test_ranks_of_the_truth_are_uniform(contracts):
 
 
 @pytest.mark.parametrize(
-    ("lost", "seen"), [("_offset", "dropout_channel_sd"), ("_coefficient", "dropout_coefficient[age]")]
+    ("lost", "seen", "simulations"),
+    [("_offset", "dropout_channel_sd", 40), ("_coefficient", "dropout_coefficient[age]", 15)],
 )
-def test_customers_simulated_without_an_effect_are_caught(contracts, monkeypatch, lost, seen):
+def test_customers_simulated_without_an_effect_are_caught(contracts, monkeypatch, lost, seen, simulations):
     right = calibration_effects.simulated_base
 
     def broken(of, rng, values):
         return right(of, rng, {name: 0 * v if name.endswith(lost) else v for name, v in values.items()})
 
     monkeypatch.setattr(calibration_effects, "simulated_base", broken)
-    found = loop(*contracts, 40, [1, 2]).batch()
+    found = loop(*contracts, simulations, [1, 2]).batch()
     assert ranks.chance(found[seen]) < ALARM
 
 
