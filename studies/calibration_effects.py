@@ -19,6 +19,15 @@ Pass rule, stated before the run
     Reported beside the rule: ``covered``, the share of truths between the 5th and the 95th of 100 draws, of which a
     right method has 91 / 101 = 0.901.
 
+What was found
+    The rule is met. By NUTS none of 78 rows is below the bound (the lowest p is 0.047) and one lies outside its own
+    95 % band, where four were to be expected; ``covered`` is 0.85 to 0.95, 0.905 in the middle; draws 5 % too large
+    are caught in every case. Of laplace 98, 99 and 84 % of the fits are flagged (BG/NBD, Gamma-Gamma,
+    shifted-beta-geometric; 2, 1 and 16 are not, too few to judge), and its 4,000 draws are worth 17, 21 and 60 in the
+    middle fit: a standard deviation of groups is wrong in each case, and of BG/NBD 30 of 35 rows leave their own band.
+    The flag is worth heeding: groups are for NUTS. Of laplace there are 100 simulations and not 200, since the machine
+    was busy; they say it as well.
+
 The model is the one ``fit`` builds (``build_model``, groups anchored), compiled once, with the rows of each simulation
 put in; the truth is drawn from the same graph as stated, as ``include=["prior"]`` does. The design is fixed: 500
 customers in five channels of 300, 120, 50, 20 and 10, and five levels of the covariate, which are 25 profiles. NUTS

@@ -29,7 +29,7 @@ BATCH = 50
 # Simulations below which flagged or unflagged ones are not judged by themselves.
 ENOUGH = 20
 # Lines of a panel that are named where they leave the band; of more there is room for their number.
-NAMED = 3
+NAMED = 2
 BIAS = 1.05
 BAND = 0.95
 
@@ -392,7 +392,7 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                             (POINTS[at], line[at]),
                             xytext=(0, 3 if line[at] > 0 else -10),
                             textcoords="offset points",
-                            ha="center",
+                            ha="left" if at < RANKED / 3 else "right" if at > 2 * RANKED / 3 else "center",
                             color=ORANGE,
                             fontsize=8,
                         )
