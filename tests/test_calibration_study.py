@@ -7,7 +7,7 @@ import pytest
 
 from bayes_clv.distributions import FAMILIES, bg_nbd
 from bayes_clv.distributions import family as find_family
-from studies import calibration
+from studies import calibration, ranks
 
 QUICK = 10
 # PyTensor simplifies their graphs for 10 s.
@@ -19,9 +19,7 @@ ALARM = 1e-4
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Fewer draws than ``fit`` makes: enough to rank among."""
-    quicker = {
-        name: replace(calibration.EFFORT.get(name, calibration.Effort()), laplace=200) for name in FAMILIES
-    }
+    quicker = {name: replace(calibration.EFFORT.get(name, ranks.Effort()), laplace=200) for name in FAMILIES}
     monkeypatch.setattr(calibration, "EFFORT", quicker)
 
 
@@ -34,7 +32,7 @@ def test_ranks_of_the_truth_are_uniform(family, tmp_path):
     assert given.sum() >= QUICK - 1
     for name in find_family(family).QUANTITIES:
         if name in found:  # k is fixed
-            assert calibration.chance(found[name][given]) > ALARM, name
+            assert ranks.chance(found[name][given]) > ALARM, name
 
 
 def test_a_biased_sampler_is_caught(tmp_path, monkeypatch):
@@ -48,7 +46,7 @@ def test_a_biased_sampler_is_caught(tmp_path, monkeypatch):
     found = calibration.records("nbd", "laplace", 100, tmp_path)
     rows = calibration.judge("nbd", "laplace", found)
     assert min(row["p"] for row in rows) < 5e-4
-    assert any("nbd, laplace" in line for line in calibration.verdict(rows))
+    assert any("nbd, laplace" in line for line in ranks.verdict(rows))
     # The next call goes on from the records.
     monkeypatch.setattr(calibration, "prepared", None)
     assert calibration.records("nbd", "laplace", 100, tmp_path).keys() == found.keys()
@@ -56,13 +54,13 @@ def test_a_biased_sampler_is_caught(tmp_path, monkeypatch):
 
 def test_p_is_uniform_and_the_band_says_the_same():
     rng = np.random.default_rng(2)
-    size, cells = 60, calibration.RANKED + 1
-    low, high = calibration.band(size, 0.05)
+    size, cells = 60, ranks.RANKED + 1
+    low, high = ranks.band(size, 0.05)
     p = []
     for _ in range(2_000):
         rank = rng.integers(0, cells, size)
-        p.append(calibration.chance(rank))
-        difference = calibration.below(rank) / size - calibration.POINTS
+        p.append(ranks.chance(rank))
+        difference = ranks.below(rank) / size - ranks.POINTS
         within = (difference > low - 1e-12).all() and (difference < high + 1e-12).all()
         assert within == (p[-1] >= 0.05)
     # Binomial: sd 0.0049. It may be a little below, since p takes steps.
@@ -72,11 +70,11 @@ def test_p_is_uniform_and_the_band_says_the_same():
 def test_the_band_is_that_of_arviz():
     from arviz_stats.ecdf_utils import get_pointwise_confidence_band, simulate_confidence_bands
 
-    size, points = 100, calibration.POINTS
+    size, points = 100, ranks.POINTS
     pointwise = simulate_confidence_bands(size, 1, points, 0.95, 4_000, np.random.default_rng(1))
     low, high = get_pointwise_confidence_band(pointwise, size, points)
     # Within one count: the pointwise chance is simulated on both sides.
-    for ours, theirs in zip(calibration.band(size, 0.05), (low - points, high - points), strict=True):
+    for ours, theirs in zip(ranks.band(size, 0.05), (low - points, high - points), strict=True):
         assert np.abs(ours - theirs).max() < 1.5 / size
 
 
@@ -85,19 +83,18 @@ def test_ranks_are_those_of_simuk(monkeypatch):
     import simuk
     import xarray as xr
 
-    study = calibration.Calibration("nbd", "laplace", 3, [1, 2])
+    study = calibration.loop("nbd", "laplace", 3, [1, 2])
     posteriors = []
 
     def kept(replicated):
-        posteriors.append(calibration.Calibration._get_posterior_samples(study, replicated))
+        posteriors.append(ranks.Loop._get_posterior_samples(study, replicated))
         return posteriors[-1]
 
     monkeypatch.setattr(study, "_get_posterior_samples", kept)
     study.run_simulations()
-    ours = {name: [found[name] for found in study.found] for name in study.names}
-    assert ours == {
-        name: study.simulations["prior_sbc"][name].to_numpy().ravel().tolist() for name in study.names
-    }
+    names = calibration.prepared("nbd", "laplace")[1]
+    ours = {name: [found[name] for found in study.found] for name in names}
+    assert ours == {name: study.simulations["prior_sbc"][name].to_numpy().ravel().tolist() for name in names}
 
     study.simulations = {name: [] for name in study.var_names}
     for place, (draws, _) in enumerate(posteriors):

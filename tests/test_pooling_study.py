@@ -58,6 +58,8 @@ def test_the_table_counts_what_intervals_hold():
     truth = np.array([each["truth"]["log_rate"] for each in records])
     assert float(exact["covered_by_90_percent_interval"]) == round(((truth > -2) & (truth < 0)).mean(), 2)
     assert float(exact["mean_interval_width"]) == 2
+    # Of two bases with 5 and 3 of 5: a mean of 0.8, and a standard deviation of 0.283 over the square root of 2.
+    assert pooling.over_bases(np.arange(10).reshape(2, 5) < 8) == pytest.approx(0.2)
 
 
 def test_a_base_has_the_truth_it_states():

@@ -238,6 +238,18 @@ class Effects:
         design, place : mappings
             As in ``Profiles``, of the rows wanted; no place below 0.
         """
+        found = family.parameters(self.quantities_of(xp, family, values, design, place))
+        return {name: found[name] for name in family.PARAMETERS}
+
+    def quantities_of(
+        self,
+        xp: Any,
+        family: ModuleType,
+        values: Mapping[str, Any],
+        design: Mapping[str, np.ndarray],
+        place: Mapping[str, np.ndarray],
+    ) -> dict[str, Any]:
+        """Return the family's quantities of each row, from which ``parameters`` follow."""
         quantities = {name: values[name] for name in family.QUANTITIES}
         for effect in self.each:
             shift = linear_predictor(
@@ -247,8 +259,7 @@ class Effects:
             )
             upper = family.QUANTITIES[effect.quantity].upper
             quantities[effect.quantity] = shifted(xp, quantities[effect.quantity], shift, upper)
-        found = family.parameters(quantities)
-        return {name: found[name] for name in family.PARAMETERS}
+        return quantities
 
     def drawn(self, family: ModuleType, posterior: xr.Dataset) -> dict[str, np.ndarray]:
         """Return quantities (draw,), coefficients and offsets (label, draw): chains one after the other.

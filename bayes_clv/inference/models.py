@@ -55,6 +55,7 @@ def build_model(
     *,
     as_stated: bool = False,
     values: Mapping[str, Any] | None = None,
+    changing: bool = False,
 ) -> Built:
     """Return the PyMC model of the distinct rows.
 
@@ -65,6 +66,9 @@ def build_model(
     Some quantities are sampled through another variable (``_anchored``, ``_straightened``). The posterior does not
     depend on that, but with ``as_stated`` every quantity is a random variable of the model: only then can it be drawn
     from forwards, and its peak be that of the quantities' own density.
+
+    With ``changing`` the ``rows_of_terms`` are data by their names, so that a model that is compiled once can be given
+    other rows of the same profiles: calibration by simulation fits hundreds of bases.
     """
     with pm.Model(coords=None if effects is None else effects.coords()) as model:
         acting = {} if effects is None else _effect_variables(effects, priors)
@@ -83,7 +87,10 @@ def build_model(
 
             parameters = effects.parameters(pt, family, population | acting, profiles.design, profiles.place)
             kept += effects.dims()
-        pm.Potential("reduced_log_likelihood", reduced_log_likelihood(family, parameters, rows, count))
+        data: Mapping[str, Any] = rows_of_terms(family, rows, count)
+        if changing:
+            data = {name: pm.Data(name, column) for name, column in data.items()}
+        pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data))
     return Built(model, kept, constants)
 
 
@@ -156,12 +163,29 @@ def reduced_log_likelihood(
 
     Where the rows have a column ``profile``, parameters that are vectors are those of the profiles.
     """
+    return _log_likelihood(family, parameters, rows_of_terms(family, rows, count))
+
+
+def rows_of_terms(family: ModuleType, rows: Columns, count: np.ndarray | None = None) -> Columns:
+    """Return of each term of the likelihood, 0, 1, ..., the distinct rows of its columns, and their counts.
+
+    The first term's are ``frequency_0``, say, ``profile_0`` where the rows have one, and ``count_0``.
+    """
     further = ["profile"] if "profile" in rows else []
-    total: Any = 0.0
-    for term in family.likelihood_terms:
+    found: Columns = {}
+    for place, term in enumerate(family.likelihood_terms):
         columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
-        own = of_rows(parameters, columns.pop("profile", None))
-        total = total + (weight.astype(float) * term.function(own, *columns.values())).sum()
+        found |= {f"{name}_{place}": column for name, column in columns.items()}
+        found[f"count_{place}"] = weight.astype(float)
+    return found
+
+
+def _log_likelihood(family: ModuleType, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    total: Any = 0.0
+    for place, term in enumerate(family.likelihood_terms):
+        own = of_rows(parameters, data.get(f"profile_{place}"))
+        columns = [data[f"{name}_{place}"] for name in term.columns]
+        total = total + (data[f"count_{place}"] * term.function(own, *columns)).sum()
     return total
 
 

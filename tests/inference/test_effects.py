@@ -13,7 +13,7 @@ from bayes_clv.distributions import bg_nbd, family, gamma_gamma
 from bayes_clv.distributions.effects import linear_predictor, shifted
 from bayes_clv.distributions.quantities import resolve, starting_point
 from bayes_clv.inference.effects import Effects, learn_effects
-from bayes_clv.inference.models import build_model, reduced_log_likelihood
+from bayes_clv.inference.models import build_model, reduced_log_likelihood, rows_of_terms
 from bayes_clv.inference.reduction import distinct_rows
 
 AGE, GENDER_PURCHASE, GENDER_DROPOUT, AGE_SPEND = 0.4, -0.5, 0.8, 0.3
@@ -279,6 +279,37 @@ def test_the_prior_of_groups_is_drawn_forwards(pooled):
     offset = pooled[1]["prior"]["purchase_channel_offset"]
     assert offset.dims == ("chain", "draw", "channel")
     assert abs(float(offset.std()) / 0.7 - 1) < 4 * 0.063
+
+
+def test_a_graph_with_changing_rows_is_that_of_the_rows_it_is_given():
+    """Built on one base and given another of the same profiles, it has the other's log density."""
+    from pytensor import config
+
+    first, second = (simulated(100, seed, channels=True) for seed in (5, 6))
+    second = second.assign({name: first[name] for name in ("age", "gender", "channel")})
+    effects = learn_effects(bg_nbd, first, COVARIATES, GROUPS)
+    profiles = effects.profiles(first)
+    priors = resolve(bg_nbd.QUANTITIES | effects.quantities(), None, 0.1)
+    start = starting_point(bg_nbd.QUANTITIES, 0.1)
+    rows = [
+        distinct_rows(
+            {name: base[name].values.astype(float) for name in bg_nbd.OBSERVED} | {"profile": profiles.index}
+        )
+        for base in (first, second)
+    ]
+    with config.change_flags(mode="FAST_COMPILE"):
+        changing = build_model(bg_nbd, *rows[0], priors, start, effects, profiles, changing=True).graph
+        log_changing = changing.compile_logp()
+        log_fixed = [
+            build_model(bg_nbd, *each, priors, start, effects, profiles).graph.compile_logp() for each in rows
+        ]
+    point = changing.initial_point()
+    values = [log_changing(point)]
+    for name, column in rows_of_terms(bg_nbd, *rows[1]).items():
+        changing.set_data(name, column)
+    values.append(log_changing(point))
+    assert_allclose(values, [log(point) for log in log_fixed], rtol=1e-12)
+    assert abs(values[0] - values[1]) > 1
 
 
 def test_sampling_the_groups_average_leaves_the_posterior_alone():
