@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayes_clv.distributions import gamma_lifetime
+from bayes_clv.distributions import gamma_lifetime, gamma_poisson
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.quantities import Prior, Quantity
 from bayes_clv.distributions.silence import log_integral, mean_share
@@ -111,10 +111,7 @@ def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: A
 
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
-    import pytensor.tensor as pt
-
-    (r,) = double_tensors(params, "r")
-    return pt.gammaln(r + x) - pt.gammaln(r)
+    return gamma_poisson.rate_term(params, x)
 
 
 def exposure_term(params: Mapping[str, Any], x: Any, T: Any) -> Any:

@@ -195,3 +195,25 @@ def test_python_numbers_are_doubles():
     value = gamma_gamma.log_likelihood(params, *columns).eval()[0]
     expected = -special.betaln(7.5, 5) - 7.5 * np.log1p(20 / 60) - 5 * np.log1p(60 / 20) - np.log(20)
     assert value == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("n", [0.0, 1.0, 7.0, 1000.0])
+def test_rising_factorials_keep_their_digits_however_large(n):
+    """Against mpmath from 1e-3 to 1e18; lnGamma(1e18) is 4e19, and a plain difference of two is off by thousands."""
+    import mpmath
+    import pytensor
+    import pytensor.tensor as pt
+
+    from bayes_clv.distributions.gamma_poisson import log_rising
+
+    z = pt.dvector()
+    value = log_rising(z, n)
+    both = pytensor.function([z], [value, pt.grad(value.sum(), z)])
+    at = np.array([1e-3, 0.7, 30.0, 9.9e4, 1.1e5, 1e7, 1e10, 1e14, 1e18])
+    found, slope = both(at)
+    with mpmath.workdps(60):
+        exact = [float(mpmath.loggamma(mpmath.mpf(v) + n) - mpmath.loggamma(v)) for v in at]
+        slopes = [float(mpmath.digamma(mpmath.mpf(v) + n) - mpmath.digamma(v)) for v in at]
+    # lnGamma(1e5) is 1e6, of which a double has 1e-10.
+    np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(slope, slopes, rtol=1e-7, atol=1e-12)
