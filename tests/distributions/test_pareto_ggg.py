@@ -202,6 +202,45 @@ def future_of(rng, draws, horizon):
     return count
 
 
+def scores(params, customers, seed):
+    """Return the sum of the log-likelihood's slopes in the logs of the parameters, at the truth, over its error."""
+    T = 26.0 + 4.0 * (np.arange(customers) % 14)
+    frequency, recency, log_intervals = pareto_ggg.simulate(np.random.default_rng(seed), T, **params)
+    history = (frequency.astype(float), recency, T, log_intervals)
+    found = []
+    for name in params:
+        ends = []
+        for factor in (np.exp(1e-4), np.exp(-1e-4)):
+            at = [
+                np.full(customers, value * (factor if each == name else 1)) for each, value in params.items()
+            ]
+            ends.append(gamma_waits.moments_of_rows(*history, *at)[0])
+        slope = (ends[0] - ends[1]) / 2e-4
+        found.append(slope.sum() / np.sqrt((slope**2).sum()))
+    return np.array(found)
+
+
+@both
+def test_the_slopes_of_the_likelihood_have_mean_zero_at_the_simulated_truth(params):
+    """True where simulator and likelihood are of one model, and sharp: a parameter off by one error moves it by one."""
+    assert (np.abs(scores(params, 6_000, seed=3)) < SIGMAS).all()
+
+
+@pytest.mark.full
+def test_the_slopes_have_mean_zero_all_over_the_prior():
+    """20 points of 12,000 customers: each slope alone, and the mean of each parameter's, sqrt(20) times as sharp."""
+    rng = np.random.default_rng(5)
+    found = []
+    for seed in range(20):
+        shape, regularity = np.exp(1 + 0.8 * rng.normal()), np.exp(0.5 + 0.8 * rng.normal())
+        r, s = np.exp(0.8 * rng.normal() - 0.3), np.exp(0.6 * rng.normal() - 0.2)
+        rate, lifetime = 0.1 * np.exp(1.2 * rng.normal()), 52 * np.exp(rng.normal())
+        point = (shape, shape / regularity, r, r / rate, s, lifetime / (2 ** (1 / s) - 1))
+        found.append(scores(dict(zip(pareto_ggg.PARAMETERS, point, strict=True)), 12_000, seed))
+    assert (np.abs(found) < SIGMAS).all()
+    assert (np.abs(np.mean(found, axis=0)) * np.sqrt(20) < SIGMAS).all()
+
+
 @both
 @pytest.mark.parametrize("history", HISTORIES)
 def test_draws_have_the_integrated_means_and_the_forecast_future(history, params):
