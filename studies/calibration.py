@@ -30,8 +30,9 @@ correlated (``effective``: of the 100 draws, median over simulations of the wors
 ``Effort`` has what the slowest two make do with.
 
 Run all with ``uv run python -m studies.calibration`` (two hours on half a core), or ``--only bg_nbd --methods laplace
---simulations 100``. Records are kept in out/calibration as they come, and a second call goes on;
-``--judge`` uses what is there. It writes studies/calibration_results.csv and figures/calibration.png.
+--simulations 100``. Records are kept in out/calibration as they come, and a second call goes on; ``--judge`` simulates
+nothing and takes what is there, else the ranks of studies/calibration_ranks.npz, which the whole study writes beside
+studies/calibration_results.csv and figures/calibration.png.
 """
 
 import zlib

@@ -38,8 +38,9 @@ What this cannot show: the link is one function (``Effects.quantities_of``) for 
 error in it would cancel; ``tests/inference/test_effects.py`` holds it against the formula written out.
 
 Run all with ``uv run python -m studies.calibration_effects``, or ``--only bg_nbd --methods laplace --simulations 100``.
-Records are kept in out/calibration_effects as they come, and a second call goes on; ``--judge`` uses what is there. It
-writes studies/calibration_effects_results.csv and figures/calibration_effects.png.
+Records are kept in out/calibration_effects as they come, and a second call goes on; ``--judge`` simulates nothing and
+takes what is there, else the ranks of studies/calibration_effects_ranks.npz, which the whole study writes beside
+studies/calibration_effects_results.csv and figures/calibration_effects.png.
 """
 
 import zlib

@@ -1,5 +1,6 @@
 """Quick simulation-based calibration: the study's own machinery, at a size that shows a gross error."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -113,3 +114,41 @@ def test_regular_histories_are_those_of_the_simulator():
     np.testing.assert_allclose(waits["log_intervals"], [0, np.log(2 * 1 * 4), 0, np.log(5)])
     nothing = calibration.regular(2, np.array([], dtype=int), np.array([]))
     assert nothing["log_intervals"].tolist() == [0, 0]
+
+
+def test_a_verdict_from_saved_ranks_is_the_same(tmp_path):
+    """Ranks, flags and seconds come back, without truths; of a simulation that gave no draws a rank is no number."""
+    rng = np.random.default_rng(1)
+    names = [*bg_nbd.QUANTITIES, *bg_nbd.PARAMETERS]
+    found = {name: rng.integers(0, 101, 40).astype(float) for name in names}
+    found |= {f"{name} biased": rng.integers(0, 101, 40).astype(float) for name in names}
+    found |= {f"{name} truth": rng.random(40) for name in names}
+    found |= {
+        "flagged": rng.random(40) < 0.6,
+        "effective": rng.random(40) * 100,
+        "seconds": np.full(40, 0.37),
+    }
+    found["refused"] = np.arange(40) == 3
+    found[names[0]][3] = np.nan
+    ranks.save({("bg_nbd", "nuts"): found}, tmp_path / "ranks.npz")
+    again = ranks.saved(tmp_path / "ranks.npz")
+    assert calibration.judge("bg_nbd", "nuts", again["bg_nbd", "nuts"]) == calibration.judge(
+        "bg_nbd", "nuts", found
+    )
+    assert not any(name.endswith(" truth") for name in again["bg_nbd", "nuts"])
+    assert ranks.saved(tmp_path / "nothing.npz") == {}
+
+
+def test_the_committed_ranks_give_the_committed_table():
+    """studies/calibration_results.csv is what ``--judge`` makes of studies/calibration_ranks.npz, row by row."""
+    found = ranks.saved(ranks.ROOT / "studies" / "calibration_ranks.npz")
+    with (ranks.ROOT / "studies" / "calibration_results.csv").open(newline="", encoding="utf-8") as file:
+        table = {(row["family"], row["method"], row["quantity"]): row for row in csv.DictReader(file)}
+    assert (
+        {key[:2] for key in table}
+        == set(found)
+        == {(family, method) for family in FAMILIES for method in ranks.METHODS}
+    )
+    for family, method in (("bg_nbd", "laplace"), ("pareto_ggg", "nuts")):
+        for row in calibration.judge(family, method, found[family, method]):
+            assert float(table[family, method, row["quantity"]]["p"]) == row["p"]
