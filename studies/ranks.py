@@ -401,6 +401,8 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                 ax.fill_between(POINTS, *band(size, 1 - BAND), color=MUTED, alpha=0.22, lw=0)
                 own = [row for row in rows if (row["family"], row["method"]) == (family, method)]
                 beyond = sum(not row["in_95_band"] for row in own)
+                # By where a line is furthest out, and on which side: names at one place make one text.
+                named: dict[tuple[int, bool], list[tuple[str, np.ndarray]]] = {}
                 for row in own:
                     rank = records[row["quantity"]][given]
                     out = not row["in_95_band"]
@@ -408,17 +410,19 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                     ax.plot(
                         POINTS, line, color=ORANGE if out else BLUE, lw=1.3 if out else 0.8, zorder=3 + out
                     )
-                    if out and beyond <= NAMED:
-                        at = int(np.abs(line).argmax())
-                        ax.annotate(
-                            row["quantity"].replace("_", " "),
-                            (POINTS[at], line[at]),
-                            xytext=(0, 3 if line[at] > 0 else -10),
-                            textcoords="offset points",
-                            ha="left" if at < RANKED / 3 else "right" if at > 2 * RANKED / 3 else "center",
-                            color=ORANGE,
-                            fontsize=8,
-                        )
+                    if out:
+                        furthest = int(np.abs(line).argmax())
+                        named.setdefault((furthest, line[furthest] > 0), []).append((row["quantity"], line))
+                for (at, above), names in named.items() if beyond <= NAMED else ():
+                    ax.annotate(
+                        ", ".join(name for name, _ in names).replace("_", " "),
+                        (POINTS[at], names[0][1][at]),
+                        xytext=(0, 3 if above else -10),
+                        textcoords="offset points",
+                        ha="left" if at < RANKED / 3 else "right" if at > 2 * RANKED / 3 else "center",
+                        color=ORANGE,
+                        fontsize=8,
+                    )
                 if beyond > NAMED:
                     text = f"{beyond} of {len(own)} outside"
                     ax.text(0.02, 0.04, text, transform=ax.transAxes, color=ORANGE, fontsize=8)
