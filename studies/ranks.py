@@ -30,6 +30,8 @@ BATCH = 50
 ENOUGH = 20
 # Lines of a panel that are named where they leave the band; of more there is room for their number.
 NAMED = 2
+# Names as far apart along the ranks as this do not overlap.
+NEAR = 15
 BIAS = 1.05
 BAND = 0.95
 
@@ -401,7 +403,7 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                 ax.fill_between(POINTS, *band(size, 1 - BAND), color=MUTED, alpha=0.22, lw=0)
                 own = [row for row in rows if (row["family"], row["method"]) == (family, method)]
                 beyond = sum(not row["in_95_band"] for row in own)
-                # By where a line is furthest out, and on which side: names at one place make one text.
+                # By where a line is furthest out, about, and on which side: names at one place make one text.
                 named: dict[tuple[int, bool], list[tuple[str, np.ndarray]]] = {}
                 for row in own:
                     rank = records[row["quantity"]][given]
@@ -412,7 +414,9 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                     )
                     if out:
                         furthest = int(np.abs(line).argmax())
-                        named.setdefault((furthest, line[furthest] > 0), []).append((row["quantity"], line))
+                        above = bool(line[furthest] > 0)
+                        near = (each for each in named if each[1] == above and abs(each[0] - furthest) < NEAR)
+                        named.setdefault(next(near, (furthest, above)), []).append((row["quantity"], line))
                 for (at, above), names in named.items() if beyond <= NAMED else ():
                     ax.annotate(
                         ", ".join(name for name, _ in names).replace("_", " "),
