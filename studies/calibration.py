@@ -29,10 +29,20 @@ a band of a twentieth. Of NUTS these are every tenth draw of two chains of 500 a
 correlated (``effective``: of the 100 draws, median over simulations of the worst quantity). Laplace makes its 4,000.
 ``Effort`` has what the slowest two make do with.
 
-Run all with ``uv run python -m studies.calibration`` (two hours on half a core), or ``--only bg_nbd --methods laplace
---simulations 100``. Records are kept in out/calibration as they come, and a second call goes on; ``--judge`` simulates
-nothing and takes what is there, else the ranks of studies/calibration_ranks.npz, which the whole study writes beside
-studies/calibration_results.csv and figures/calibration.png.
+What was found
+    The rule is met: of 154 rows none is below the bound (the lowest p is 0.0035), 148 lie within their own 95 % band,
+    where 146 were to be expected, and draws 5 % too large are caught throughout. Pareto/GGG's population purchase rate
+    is outside its own by both methods (0.0035, 0.017), which see the same bases and agree on them (ranks correlate by
+    0.98): the slopes of its likelihood have mean zero over 240,000 simulated customers
+    (``tests/distributions/test_pareto_ggg.py``), where an error of this size would stand out at six standard errors.
+    Before laplace made proposals again where the first did not serve, it flagged 18 to 28 % of four families' fits, and
+    the flagged ones of two were wrong; now it flags at most 6 %.
+
+Run all with ``uv run python -m studies.calibration`` (two and a half hours of one core, one of them Pareto/GGG by
+NUTS), or ``--only bg_nbd --methods laplace --simulations 100``. Records are kept in out/calibration as they come, and a
+second call goes on; ``--judge`` simulates nothing and takes what is there, else the ranks of
+studies/calibration_ranks.npz, which the whole study writes beside studies/calibration_results.csv and
+figures/calibration.png.
 """
 
 import zlib
