@@ -38,6 +38,8 @@ TRIES = 60
 # By how much, in logarithms, the density of k may exceed the exponential through two neighbouring nodes.
 EXCESS = 0.3
 LOG_LEFT_OUT = -20.0
+# The age of purchases that come sooner than a double can say: of a small k most waits are below e^-745.
+SOONEST = 1e-300
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -302,8 +304,8 @@ def _live(
         else:
             log_wait = math.log(rng.standard_gamma(k))
         log_wait -= math.log(k * purchase)
-        later = clock + math.exp(min(log_wait, 700.0))
-        if not later <= end or later == 0.0:
+        later = max(clock + math.exp(min(log_wait, 700.0)), SOONEST)
+        if not later <= end:
             break
         if count < age.size:
             age[count] = later
