@@ -12,7 +12,8 @@ from bayes_clv.distributions import bg_cnbd_k, bg_nbd, mbg_cnbd_k
 from bayes_clv.distributions.quantities import Prior, resolve, starting_point
 from bayes_clv.inference.checks import with_choice
 from bayes_clv.inference.choice import Choice, choose, settled
-from bayes_clv.inference.methods import STUDENT_DEGREES_OF_FREEDOM, compiled, find_peak
+from bayes_clv.inference.importance import STUDENT_DEGREES_OF_FREEDOM
+from bayes_clv.inference.methods import compiled, find_peak
 from bayes_clv.inference.models import build_model
 from bayes_clv.inference.reduction import distinct_rows
 from bayes_clv.schema import InputError
