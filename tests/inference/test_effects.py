@@ -387,12 +387,9 @@ def test_arviz_takes_it(pooled):
 
 
 @pytest.mark.full
-def test_laplace_on_channels_says_that_it_failed_or_agrees_with_nuts():
+def test_laplace_on_channels_agrees_with_nuts_where_it_says_that_it_serves():
     """Means within 4 errors, sd × sqrt(1/effective + 1/ess); of 20 unknowns one is beyond by chance in 0.1 %."""
     customers = simulated(200, 12, channels=True)
-    few = clv.fit("bg_nbd", customers, groups="channel", method="laplace", draws=25, seed=1)
-    assert not clv.diagnostics(few)["passed"]
-    assert "method='nuts'" in clv.diagnostics(few)["problems"][0]
     fast = clv.fit("bg_nbd", customers, groups="channel", method="laplace", seed=1)
     slow = clv.fit("bg_nbd", customers, groups="channel", seed=1, progress=False)
     assert clv.diagnostics(fast)["passed"]
