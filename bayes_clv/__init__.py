@@ -2,9 +2,7 @@
 
 The pipeline, one stage a folder, each importing only from earlier ones::
 
-    orders --customers--> customers --inference--> posterior --predictions--> future --valuation--> value
-                                        |                                                     |
-                                  distributions                                             views
+    customers > inference > predictions > scoring, segments > targeting, valuation > views > workflows
 
 Examples
 --------
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
         summarize,
         with_columns,
     )
-    from bayes_clv.distributions.quantities import Prior
+    from bayes_clv.families.quantities import Prior
     from bayes_clv.inference import (
         compare,
         diagnostics,
@@ -51,11 +49,7 @@ if TYPE_CHECKING:
         spend_independence,
     )
     from bayes_clv.predictions import (
-        compare_holdout,
         customer_draws,
-        evaluate,
-        evaluation_record,
-        evaluation_table,
         expected_opportunities,
         expected_purchases,
         expected_residual_transactions,
@@ -70,37 +64,44 @@ if TYPE_CHECKING:
         renewal_curve,
         residual_lifetime,
         retention_curve,
-        score_holdout,
         simulate_orders,
-        simulate_tracking,
         survival,
     )
     from bayes_clv.schema import InputError
-    from bayes_clv.valuation import (
-        alarm_table,
-        churn_alarms,
+    from bayes_clv.scoring import (
+        compare_holdout,
+        evaluate,
+        evaluation_record,
+        evaluation_table,
+        score_holdout,
+        simulate_tracking,
+    )
+    from bayes_clv.segments import (
+        abc_rule,
         cluster,
-        contributions,
-        customer_table,
-        expected_value,
-        gain_curve,
-        parts_table,
+        four_kinds_rule,
+        lifecycle_rule,
+        matrix_rule,
         point_segments,
-        predict_cohort,
-        predict_uplift,
-        predict_value,
         rank_intervals,
-        score_alarms,
+        read_rule,
+        rfm_rule,
+        rule,
         segment,
         segment_flow,
-        segment_sizes_table,
-        segment_table,
-        target,
+    )
+    from bayes_clv.targeting import churn_alarms, gain_curve, predict_uplift, score_alarms, target
+    from bayes_clv.valuation import (
+        contributions,
+        expected_value,
+        parts_table,
+        predict_cohort,
+        predict_value,
         value_parts,
     )
-    from bayes_clv.valuation.presets import abc_rule, four_kinds_rule, lifecycle_rule, matrix_rule, rfm_rule
-    from bayes_clv.valuation.rules import read_rule, rule
     from bayes_clv.views import (
+        alarm_table,
+        customer_table,
         plot_alarms,
         plot_contributions,
         plot_flow,
@@ -112,7 +113,10 @@ if TYPE_CHECKING:
         plot_value_map,
         plot_value_parts,
         report,
+        segment_sizes_table,
+        segment_table,
     )
+
 
 __version__ = version("bayes_clv")
 
@@ -132,7 +136,7 @@ _HOME = {
         "summarize",
         "with_columns",
     ),
-    "distributions.quantities": ("Prior",),
+    "families.quantities": ("Prior",),
     "inference": (
         "compare",
         "diagnostics",
@@ -145,11 +149,7 @@ _HOME = {
         "spend_independence",
     ),
     "predictions": (
-        "compare_holdout",
         "customer_draws",
-        "evaluate",
-        "evaluation_record",
-        "evaluation_table",
         "expected_opportunities",
         "expected_purchases",
         "expected_residual_transactions",
@@ -164,37 +164,46 @@ _HOME = {
         "renewal_curve",
         "residual_lifetime",
         "retention_curve",
-        "score_holdout",
         "simulate_orders",
-        "simulate_tracking",
         "survival",
     ),
     "schema": ("InputError",),
-    "valuation": (
-        "alarm_table",
-        "churn_alarms",
+    "scoring": (
+        "compare_holdout",
+        "evaluate",
+        "evaluation_record",
+        "evaluation_table",
+        "score_holdout",
+        "simulate_tracking",
+    ),
+    "segments": (
+        "abc_rule",
         "cluster",
-        "contributions",
-        "customer_table",
-        "expected_value",
-        "gain_curve",
-        "parts_table",
+        "four_kinds_rule",
+        "lifecycle_rule",
+        "matrix_rule",
         "point_segments",
-        "predict_cohort",
-        "predict_uplift",
-        "predict_value",
         "rank_intervals",
-        "score_alarms",
+        "read_rule",
+        "rfm_rule",
+        "rule",
         "segment",
         "segment_flow",
-        "segment_sizes_table",
-        "segment_table",
-        "target",
+    ),
+    "targeting": ("churn_alarms", "gain_curve", "predict_uplift", "score_alarms", "target"),
+    "valuation": (
+        "contributions",
+        "expected_value",
+        "parts_table",
+        "predict_cohort",
+        "predict_value",
         "value_parts",
     ),
-    "valuation.presets": ("abc_rule", "four_kinds_rule", "lifecycle_rule", "matrix_rule", "rfm_rule"),
-    "valuation.rules": ("read_rule", "rule"),
     "views": (
+        "alarm_table",
+        "customer_table",
+        "segment_sizes_table",
+        "segment_table",
         "plot_alarms",
         "plot_contributions",
         "plot_flow",

@@ -50,7 +50,7 @@ def demo(
     seed: Seed = 1,
 ) -> None:
     """Run on CDNOW: 2,357 customers, 39 weeks to learn from, 39 weeks held out to check the forecast."""
-    from bayes_clv.run import Settings
+    from bayes_clv.workflows.settings import Settings
 
     _go(
         lambda: Settings(
@@ -146,7 +146,7 @@ def run(
     Example: bayes-clv run orders.csv --customer-id client --date day --spend amount
     --until 2025-12-31 --horizon "52 weeks" --margin 0.3 --annual-discount-rate 0.10 --out results
     """
-    from bayes_clv.run import Settings
+    from bayes_clv.workflows.settings import Settings
 
     _go(
         lambda: Settings(
@@ -234,7 +234,7 @@ def target(
     """
 
     def chosen() -> list[str]:
-        from bayes_clv.targets import Choice, choose
+        from bayes_clv.workflows.target import Choice, choose
 
         choice = Choice(
             experiment=experiment,
@@ -343,7 +343,7 @@ def segment(
     """  # noqa: D301
 
     def sort() -> list[str]:
-        from bayes_clv.segmenting import Segmenting, segment_run
+        from bayes_clv.workflows.segment import Segmenting, segment_run
 
         return segment_run(
             Segmenting(
@@ -392,7 +392,7 @@ def alarms(
     """
 
     def listed() -> list[str]:
-        from bayes_clv.segmenting import Alarming, alarm_run
+        from bayes_clv.workflows.alarms import Alarming, alarm_run
 
         return alarm_run(
             Alarming(
@@ -435,7 +435,7 @@ def _tell_lines(work: Callable[[], list[str]]) -> None:
 
 
 def _cdnow() -> Any:
-    from bayes_clv.customers import load_cdnow
+    from bayes_clv.customers.cdnow import load_cdnow
 
     return load_cdnow()
 
@@ -469,7 +469,7 @@ def _grouping(options: list[str]) -> dict[str, list[str]] | list[str]:
 
 def _go(settings: Any) -> None:
     """Run, with stages on stderr; bad input ends in one paragraph and exit code 2."""
-    from bayes_clv.run import run as run_road
+    from bayes_clv.workflows.run import run as run_road
 
     try:
         chosen = settings()

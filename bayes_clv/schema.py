@@ -12,7 +12,6 @@ leaves its level unsaid:
     What will actually be bought and spent: everything above and the chance in each purchase.
 """
 
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,29 +19,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    # It imports pandas, and `bayes-clv --help` waits for this module.
     import xarray as xr
 
+
 CUSTOMER = "customer"
+
+
 CHAIN = "chain"
+
+
 DRAW = "draw"
+
+
 PERIOD = "period"
+
+
 # The unit of what can happen only at numbered occasions.
 OPPORTUNITY = "opportunity"
 
+
 LEVELS = ("expected", "latent", "outcome")
+
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 
-# A year of the Gregorian calendar has 365.2425 days; a month is a twelfth of it.
-DAYS_PER_YEAR = 365.2425
-TIME_UNITS = {
-    "hour": 1 / 24,
-    "day": 1.0,
-    "week": 7.0,
-    "month": DAYS_PER_YEAR / 12,
-    "year": DAYS_PER_YEAR,
-}
+
 UNSTATED = "unstated"
 
 
@@ -156,59 +157,6 @@ def describe(dataset: "xr.Dataset") -> "xr.Dataset":
             attrs["level"] = variable.level
         described[name].attrs = {**described[name].attrs, **attrs}
     return described
-
-
-def days_per(time_unit: str) -> float:
-    """Return the length of a time unit in days; an unknown unit is refused."""
-    singular = time_unit.strip().lower().removesuffix("s")
-    if singular not in TIME_UNITS:
-        raise InputError(f"Time unit {time_unit!r} is not known. Use one of {', '.join(TIME_UNITS)}.")
-    return TIME_UNITS[singular]
-
-
-def duration(value: str | float, time_unit: str) -> float:
-    """Return a duration in ``time_unit``: ``"52 weeks"`` is converted, a bare number is taken as it is.
-
-    Raises InputError for text without a known unit, a negative or non-finite number, or a duration
-    with a unit when the data's own unit is not stated.
-    """
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]+)?\s*", value)
-        if match is None:
-            raise InputError(f"Duration {value!r} cannot be read. Write it like '52 weeks' or '90 days'.")
-        number = float(match.group(1))
-        if match.group(2) is not None:
-            if time_unit == UNSTATED:
-                raise InputError(
-                    f"Duration {value!r} has a unit, but the customers' time unit is not stated. "
-                    "Give a bare number in the data's own unit, or state time_unit."
-                )
-            # Divide last: whole days and weeks then give exactly the number a person expects.
-            number = number * days_per(match.group(2)) / days_per(time_unit)
-    else:
-        number = float(value)
-    if not math.isfinite(number) or number <= 0:
-        raise InputError(f"Duration {value!r} must be positive and finite.")
-    return number
-
-
-def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
-    """Return the continuous discount rate per ``time_unit`` that equals an annual rate.
-
-    A cash flow at time t is worth exp(-rate * t) today, which is (1 + annual)^(-t) with t in years.
-    """
-    if not (math.isfinite(annual_discount_rate) and annual_discount_rate > -1):
-        raise InputError(
-            f"Annual discount rate {annual_discount_rate!r} must be a finite number above -1; 0.10 means 10 % a year."
-        )
-    if annual_discount_rate == 0:
-        return 0.0
-    if time_unit == UNSTATED:
-        raise InputError(
-            "An annual discount rate needs the customers' time unit, which is not stated. "
-            "Build the customers with summarize(..., time_unit=...) or pass time_unit."
-        )
-    return math.log1p(annual_discount_rate) * days_per(time_unit) / DAYS_PER_YEAR
 
 
 def example(values: Any, bad: np.ndarray) -> str:

@@ -58,10 +58,10 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.distributions import FAMILIES
-from bayes_clv.distributions import family as find_family
-from bayes_clv.distributions.quantities import Prior, resolve, starting_point
-from bayes_clv.inference.reduction import Columns
+from bayes_clv.families.quantities import Prior, resolve, starting_point
+from bayes_clv.families.registry import FAMILIES
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.data import Columns
 from studies.ranks import (
     ROOT,
     Draws,
@@ -168,7 +168,7 @@ def build(family: str, given: Design) -> tuple[Any, list[str]]:
     """Return the family's PyMC model, its rows and their counts as data, and the names of what is ranked."""
     import pymc as pm
 
-    from bayes_clv.inference.models import population_variables, recorded_parameters
+    from bayes_clv.inference.graph import population_variables, recorded_parameters
 
     module = find_family(family)
     with pm.Model() as model:
@@ -200,7 +200,7 @@ def prepared(family: str, method: str) -> tuple[Any, list[str], Sampler]:
 
 def loop(family: str, method: str, simulations: int, seed: list[int]) -> Loop:
     """Return the loop of a family and a method."""
-    from bayes_clv.inference.models import rows_of_terms
+    from bayes_clv.inference.graph import rows_of_terms
 
     module, given = find_family(family), design(family)
     model, names, draw = prepared(family, method)

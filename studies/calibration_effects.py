@@ -55,10 +55,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.distributions import family as find_family
-from bayes_clv.distributions.quantities import resolve, starting_point
+from bayes_clv.families.quantities import resolve, starting_point
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.data import Columns
 from bayes_clv.inference.effects import Effects, Profiles, learn_effects
-from bayes_clv.inference.reduction import Columns
 from studies.calibration import SCALE, simulated
 from studies.ranks import (
     BAND,
@@ -157,7 +157,7 @@ def simulated_base(of: Setting, rng: np.random.Generator, values: Mapping[str, A
 
 def models(of: Setting) -> tuple[Any, Any, list[str]]:
     """Return the graph that the truth is drawn from, that of ``fit`` with rows as data, and its variables."""
-    from bayes_clv.inference.models import build_model
+    from bayes_clv.inference.graph import build_model
 
     module = of.module
     priors = resolve(module.QUANTITIES | of.effects.quantities(), None, SCALE)
@@ -207,8 +207,8 @@ def sampled(of: Setting, name: str) -> bool:
 
 def prepared(of: Setting, method: str) -> tuple[Any, Sampler]:
     """Return the graph that a case's truth is drawn from, and the compiled method: of a base what is ranked."""
-    from bayes_clv.inference.methods import TARGET_ACCEPT
-    from bayes_clv.inference.models import rows_of_terms
+    from bayes_clv.inference.graph import rows_of_terms
+    from bayes_clv.inference.sampling.laplace import TARGET_ACCEPT
 
     stated, model, names = models(of)
     if method == "laplace":

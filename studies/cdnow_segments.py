@@ -35,7 +35,7 @@ import numpy as np
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.predictions.measures import captured
+from bayes_clv.scoring.rankings import captured
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "studies" / "cdnow_segments_results.csv"

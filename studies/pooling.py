@@ -51,7 +51,7 @@ import numpy as np
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd
+from bayes_clv.families.purchases import bg_nbd
 
 ROOT = Path(__file__).parents[1]
 FIGURE = ROOT / "figures" / "pooling.png"
@@ -112,7 +112,7 @@ def estimates(
     posterior: xr.DataTree, columns: dict[str, Any] | None = None
 ) -> dict[str, tuple[float, float, float]]:
     """Return mean, 5 and 95 % of each quantity's draws, for new customers of these columns."""
-    from bayes_clv.predictions.posterior import parameters
+    from bayes_clv.predictions.parameters import parameters
 
     known = parameters(posterior, "buying")
     if columns is not None:

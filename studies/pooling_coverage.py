@@ -54,8 +54,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.distributions import bg_nbd
-from bayes_clv.inference.reduction import Columns
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.inference.data import Columns
 from studies import pooling
 from studies.calibration_effects import INSIDE, Case, Setting, loop, prepared, setting
 from studies.calibration_effects import RECORDS as CALIBRATION

@@ -20,8 +20,8 @@ import pandas as pd
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.distributions import FAMILIES, family
-from bayes_clv.views.priors import Implied, draw_implied, draw_replicated, implied_by_prior
+from bayes_clv.families.registry import FAMILIES, family
+from bayes_clv.views.plots.priors import Implied, draw_implied, draw_replicated, implied_by_prior
 from bayes_clv.views.style import styled
 
 ROOT = Path(__file__).parents[1]

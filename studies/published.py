@@ -30,7 +30,10 @@ import pandas as pd
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_bb, bg_nbd, family, gamma_gamma, pareto_nbd
+from bayes_clv.families.discrete import bg_bb
+from bayes_clv.families.purchases import bg_nbd, pareto_nbd
+from bayes_clv.families.registry import family
+from bayes_clv.families.spend import gamma_gamma
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "tests" / "reference"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import simuk
 
-from bayes_clv.distributions import family as find_family
-from bayes_clv.inference.reduction import Columns
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.data import Columns
 from bayes_clv.schema import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,7 @@ type Row = dict[str, Any]
 
 def laplace_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
     """Return ``fit``'s laplace on the model compiled once."""
-    from bayes_clv.inference.methods import compiled, laplace_draws
+    from bayes_clv.inference.sampling.laplace import compiled, laplace_draws
 
     ready = compiled(model, names, jacobian=True)
 
@@ -88,7 +88,7 @@ def nuts_sampler(model: Any, names: list[str], effort: Effort, **options: float)
     from arviz_stats.base import array_stats
     from pytensor import config
 
-    from bayes_clv.inference.methods import FAST_MATHS
+    from bayes_clv.inference.sampling.laplace import FAST_MATHS
 
     with config.change_flags(numba__fastmath=FAST_MATHS):
         ready = nutpie.compile_pymc_model(model, var_names=names)

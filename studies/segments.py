@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 import bayes_clv as clv
-from bayes_clv.valuation.rules import Rule
+from bayes_clv.segments.rules import Rule
 
 ROOT = Path(__file__).parents[1]
 BASES, CUSTOMERS, DRAWS = 20, 2_000, 2_000

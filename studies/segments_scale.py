@@ -43,7 +43,7 @@ import numpy as np
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.valuation.rules import Rule
+from bayes_clv.segments.rules import Rule
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "studies" / "segments_scale_results.csv"

@@ -158,7 +158,7 @@ def plan(sizes: Sizes, inputs: Path) -> list[Measurement]:
         (
             "all that a fit imports",
             OURS,
-            "import pymc, nutpie, arviz, bayes_clv as c; import bayes_clv.inference.models; "
+            "import pymc, nutpie, arviz, bayes_clv as c; import bayes_clv.inference.graph; "
             "[getattr(c, name) for name in c.__all__]",
         ),
         ("import pymc_marketing.clv", THEIRS, "import pymc_marketing.clv"),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.distributions import family as module_of
+from bayes_clv.families.registry import family as module_of
 
 NEWEST = ("pareto_abe", "pareto_ggg")
 HORIZON = "39 weeks"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.orders import check_columns
-from bayes_clv.customers.tables import customer_ids
+from bayes_clv.customers.checks import customer_ids
+from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, VARIABLES, InputError
 
 if TYPE_CHECKING:

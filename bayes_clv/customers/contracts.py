@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.checks import check_count, check_ids, check_numbers, refuse_rows
 from bayes_clv.customers.columns import with_columns
-from bayes_clv.customers.orders import check_columns
-from bayes_clv.customers.tables import (
-    _check_numbers,
-    _refuse,
-    check_count,
-    check_ids,
-    read_columns,
-)
+from bayes_clv.customers.orders.log import check_columns
+from bayes_clv.customers.tables import read_columns
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, describe
 
 if TYPE_CHECKING:
@@ -152,10 +147,10 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
         if name in dataset
     }
     for name, numbers in value.items():
-        _check_numbers(ids, name, numbers)
-        _refuse(ids, numbers != np.floor(numbers), name, numbers, "not whole", "It is a whole number.")
+        check_numbers(ids, name, numbers)
+        refuse_rows(ids, numbers != np.floor(numbers), name, numbers, "not whole", "It is a whole number.")
     renewals, active = value["renewals"], value["active"]
-    _refuse(
+    refuse_rows(
         ids,
         active > 1,
         "active",
@@ -165,7 +160,7 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
     )
     if "periods" in value:
         periods = value["periods"]
-        _refuse(
+        refuse_rows(
             ids,
             (active == 1) & (renewals != periods),
             "renewals",
@@ -174,7 +169,7 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
             "Who is still under contract has made every renewal that was due: periods counts those, made or not.",
             beside=("periods", periods),
         )
-        _refuse(
+        refuse_rows(
             ids,
             (active == 0) & (renewals >= periods),
             "renewals",

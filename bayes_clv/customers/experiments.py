@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.checks import as_numbers, check_ids, check_numbers, customer_ids, refuse_rows
 from bayes_clv.customers.columns import as_labels, check_name, plain_values
-from bayes_clv.customers.orders import check_columns
-from bayes_clv.customers.tables import _check_numbers, _numbers, _refuse, check_ids, customer_ids
+from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.schema import CUSTOMER, InputError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def experiment_from_table(
     ids = customer_ids(frame[customer_id])
     order = np.argsort(ids, kind="stable")
     arm = _arm(frame[treated], treated, ids)
-    money = _numbers(frame[outcome], outcome)
+    money = as_numbers(frame[outcome], outcome)
     if segment is None:
         labels = np.full(ids.size, EVERYBODY, dtype=object)
     else:
@@ -108,7 +108,7 @@ def experiment_from_table(
     )
     check_experiment(dataset)
     dataset["treated"] = dataset["treated"].astype(np.int64)
-    known = {name: _numbers(frame[name], name)[order] for name in balance}
+    known = {name: as_numbers(frame[name], name)[order] for name in balance}
     dataset.attrs["audit"] = json.dumps(_audit(dataset, known), ensure_ascii=False)
     for name, (text, units) in _MEANINGS.items():
         dataset[name].attrs = {"long_name": text, "units": units}
@@ -132,7 +132,7 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
     )
     arm = np.asarray(dataset["treated"].to_numpy(), dtype=float)
     money = np.asarray(dataset["outcome"].to_numpy(), dtype=float)
-    _refuse(
+    refuse_rows(
         ids,
         ~np.isin(arm, (0, 1)),
         "treated",
@@ -141,7 +141,7 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
         "It is 1 for who was drawn to be contacted and 0 for the controls. Of several treatments compare one at a time "
         "with the controls.",
     )
-    _check_numbers(
+    check_numbers(
         ids,
         "outcome",
         money,
@@ -196,7 +196,7 @@ def read_table(table: Any, wanted: Sequence[str]) -> "pd.DataFrame":
         import duckdb
         import ibis
 
-        from bayes_clv.customers import files
+        from bayes_clv.customers.orders import files
 
         path = Path(table).expanduser()
         opened = files.open_file(ibis.duckdb.connect(), path, wanted)

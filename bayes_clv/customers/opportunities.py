@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.checks import check_count, check_ids, check_numbers, refuse_rows
 from bayes_clv.customers.columns import with_columns
-from bayes_clv.customers.orders import check_columns
-from bayes_clv.customers.tables import (
-    _check_numbers,
-    _refuse,
-    check_count,
-    check_ids,
-    read_columns,
-)
+from bayes_clv.customers.orders.log import check_columns
+from bayes_clv.customers.tables import read_columns
 from bayes_clv.schema import OPPORTUNITY, describe
 
 if TYPE_CHECKING:
@@ -91,13 +86,13 @@ def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:
     check_columns([str(name) for name in dataset.data_vars], COLUMNS, "the customers dataset")
     value = {name: np.asarray(dataset[name].to_numpy(), dtype=float) for name in COLUMNS}
     for name, numbers in value.items():
-        _check_numbers(ids, name, numbers)
-        _refuse(ids, numbers != np.floor(numbers), name, numbers, "not whole", "It counts opportunities.")
+        check_numbers(ids, name, numbers)
+        refuse_rows(ids, numbers != np.floor(numbers), name, numbers, "not whole", "It counts opportunities.")
     frequency, recency, seen = value.values()
     once = frequency == 0
     odd = once & (recency > 0)
     silence = np.mean(recency[odd] == seen[odd]) > 0.5 if odd.any() else False
-    _refuse(
+    refuse_rows(
         ids,
         odd,
         "recency",
@@ -108,7 +103,7 @@ def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:
         if silence
         else "Without a purchase after the first there is no opportunity of the last one: recency must be 0.",
     )
-    _refuse(
+    refuse_rows(
         ids,
         recency > seen,
         "recency",
@@ -117,7 +112,7 @@ def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:
         "The last purchase cannot come after the last opportunity observed. Count both from the same one.",
         beside=("opportunities", seen),
     )
-    _refuse(
+    refuse_rows(
         ids,
         ~once & (recency == 0),
         "recency",
@@ -126,7 +121,7 @@ def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:
         "The first purchase is opportunity 0 and not counted. If frequency counts it too, subtract 1.",
         beside=("frequency", frequency),
     )
-    _refuse(
+    refuse_rows(
         ids,
         frequency > recency,
         "frequency",

@@ -15,8 +15,13 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.orders import PROBLEMS, Columns, OrderLog, advice, open_orders, show_problem
-from bayes_clv.schema import CUSTOMER, PERIOD, InputError, days_per, describe
+from bayes_clv.customers.orders.audit import account, usable_rows
+from bayes_clv.customers.orders.log import open_orders
+from bayes_clv.customers.orders.occasions import customer_rows, purchase_occasions
+from bayes_clv.customers.orders.parsing import Columns
+from bayes_clv.customers.periods import add_periods, period_rows
+from bayes_clv.schema import CUSTOMER, InputError, describe
+from bayes_clv.units import days_per
 
 type Day = str | dt.date | np.datetime64
 
@@ -90,7 +95,7 @@ def summarize(
 
     Examples
     --------
-    >>> from bayes_clv.customers import load_cdnow
+    >>> from bayes_clv.customers.cdnow import load_cdnow
     >>> customers = summarize(load_cdnow(), until="1997-09-30", time_unit="week")
     >>> customers.sizes["customer"], int(customers["frequency"].sum())
     (2357, 2457)
@@ -106,21 +111,21 @@ def summarize(
     last_calibration = last_order if last_calibration is None else last_calibration
     _check_split(last_calibration, end, first_order, last_order)
     end = last_calibration if end is None else end
-    occasions = _occasions(rows, with_spend=spend is not None)
+    occasions = purchase_occasions(rows, with_spend=spend is not None)
     if log_spend and spend is None:
         raise InputError("log_spend=True needs amounts: name the spend column, or leave log_spend out.")
-    rows_wanted = _customer_rows(occasions, last_calibration, end, log_spend=log_spend, regularity=regularity)
+    rows_wanted = customer_rows(occasions, last_calibration, end, log_spend=log_spend, regularity=regularity)
     table = log.fetch(rows_wanted).sort_by("customer_id")
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
     ids = table["customer_id"].to_numpy().astype(object)
     in_base = column["first_order"] <= np.datetime64(last_calibration)
-    audit += _account(ids, column, in_base, last_calibration, end, last_order)
+    audit += account(ids, column, in_base, last_calibration, end, last_order)
     ids, column = ids[in_base], {name: values[in_base] for name, values in column.items()}
 
     dataset = _dataset(ids, column, last_calibration, unit_days, has_holdout=holdout_until is not None)
     start = column["first_order"].min().item()
-    counts = log.fetch(_period_rows(occasions, start, last_calibration, end, period_days))
-    _add_periods(dataset, counts, start, end, period_days)
+    counts = log.fetch(period_rows(occasions, start, last_calibration, end, period_days))
+    add_periods(dataset, counts, start, end, period_days)
     dataset.attrs = {
         "time_unit": time_unit.strip().lower().removesuffix("s"),
         "until": last_calibration.isoformat(),
@@ -156,7 +161,7 @@ def purchase_dates(
 
     Examples
     --------
-    >>> from bayes_clv.customers import load_cdnow
+    >>> from bayes_clv.customers.cdnow import load_cdnow
     >>> purchase_dates(load_cdnow(), "0001").astype(str).tolist()
     ['1997-01-01', '1997-01-18', '1997-08-02', '1997-12-12']
     """
@@ -192,37 +197,6 @@ def read_day(value: Day, name: str) -> dt.date:
     raise InputError(f"{name}={value!r} is not a day. Write it like {name}='1997-09-30'.")
 
 
-def usable_rows(log: OrderLog, on_bad_rows: str) -> tuple[Any, list[dict[str, Any]], dt.date, dt.date]:
-    """Return the rows without a problem, the audit so far, and the first and last day of the log."""
-    if on_bad_rows not in ("refuse", "drop"):
-        raise InputError(f"on_bad_rows={on_bad_rows!r} is not known. Use 'refuse' or 'drop'.")
-    by_problem = log.rows.group_by("problem").agg(
-        count=log.rows.count(), first=log.rows.date.min(), last=log.rows.date.max()
-    )
-    found = {row["problem"]: row for row in log.fetch(by_problem).to_pylist()}
-    total = sum(row["count"] for row in found.values())
-    if total == 0:
-        raise InputError(
-            f"{log.name[:1].upper()}{log.name[1:]} has columns but no rows. There is nothing to summarise."
-        )
-    audit = [_line("read", f"Orders read from {log.name}.", total)]
-    refusals = []
-    for number in sorted(set(found) - {0}):
-        count, shown = found[number]["count"], show_problem(log, number)
-        column = getattr(log.columns, PROBLEMS[number].role)
-        what = f"Column {column!r}: {_count(count, 'row')} of {total:,} with {PROBLEMS[number].what}"
-        refusals.append(f"{what}, for example {shown}. {advice(number, shown)}")
-        audit.append(_line("dropped", f"{what}: dropped.", count, shown))
-    if refusals and on_bad_rows == "refuse":
-        raise InputError(
-            " ".join(refusals) + " Or pass on_bad_rows='drop' to leave such rows out, counted in the audit."
-        )
-    if 0 not in found:
-        raise InputError("No row is left after dropping. " + " ".join(refusals))
-    rows = log.rows.filter(log.rows.problem == 0).drop("problem")
-    return rows, audit, found[0]["first"], found[0]["last"]
-
-
 def _check_split(until: dt.date, end: dt.date | None, first_order: dt.date, last_order: dt.date) -> None:
     if until < first_order:
         raise InputError(
@@ -234,96 +208,6 @@ def _check_split(until: dt.date, end: dt.date | None, first_order: dt.date, last
             f"holdout_until={end.isoformat()!r} is not after until={until.isoformat()!r}. The holdout is "
             "what comes after the calibration; leave holdout_until out for no holdout."
         )
-
-
-def _occasions(rows: Any, *, with_spend: bool) -> Any:
-    """Return one row per customer and day with an order."""
-    amounts = {"spend": rows.spend.sum(), "free_orders": (rows.spend == 0).sum()} if with_spend else {}
-    return rows.group_by("customer_id", "date").agg(orders=rows.count(), **amounts)
-
-
-def _customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: bool, regularity: bool) -> Any:
-    """Return one row per customer, also for those who come after ``until``, who are counted only."""
-    import ibis
-
-    if regularity:
-        occasions = occasions.mutate(log_days=_log_days(occasions))
-    calibration = occasions.date <= ibis.literal(until)
-    seen = occasions.date <= ibis.literal(end)
-    holdout = ~calibration & seen
-    sums = {
-        "first_order": occasions.date.min(),
-        "last_purchase": occasions.date.max(where=calibration),
-        "occasions": calibration.sum(),
-        "holdout_purchases": holdout.sum(),
-        "all_orders": occasions.orders.sum(),
-        "orders": _total(occasions.orders, calibration),
-        "holdout_orders": _total(occasions.orders, holdout),
-    }
-    if "spend" in occasions.columns:
-        sums["first_spend"] = occasions.spend.argmin(occasions.date).cast("float64")
-        sums["historical_spend"] = _total(occasions.spend, calibration).cast("float64")
-        # Taken from the exact sums: a difference of two floats would leave a trace of the first spend.
-        repeat = _total(occasions.spend, calibration) - occasions.spend.argmin(occasions.date)
-        sums["repeat_spend"] = repeat.cast("float64")
-        sums["holdout_spend"] = _total(occasions.spend, holdout).cast("float64")
-        sums["free_orders"] = _total(occasions.free_orders, seen)
-    if log_spend:
-        sums |= _log_sums(occasions, calibration)
-    if regularity:
-        sums["log_days"] = _total(occasions.log_days, calibration).cast("float64")
-    return occasions.group_by("customer_id").agg(**sums)
-
-
-def _log_days(occasions: Any) -> Any:
-    """Return the logarithm of the days since the customer's previous occasion, null at the first.
-
-    A decimal, so that the sum depends neither on the order in which an engine adds nor on that of the intervals.
-    """
-    import ibis
-
-    before = occasions.date.lag().over(ibis.window(group_by="customer_id", order_by="date"))
-    return occasions.date.delta(before, unit="day").cast("float64").ln().cast("decimal(24,12)")
-
-
-def _log_sums(occasions: Any, calibration: Any) -> dict[str, Any]:
-    """Return number of zeros, sum and sum of squares of the logarithm of the repeat occasions' spend.
-
-    In decimals, so that the sums do not depend on the order in which an engine adds; first occasions are taken from
-    the exact sums, as in ``_customer_rows``.
-    """
-
-    def logarithm(spend: Any) -> Any:
-        return spend.cast("float64").nullif(0.0).ln().cast("decimal(18,6)")
-
-    def square(logarithms: Any) -> Any:
-        return (logarithms * logarithms).cast("decimal(24,12)")
-
-    first_spend = occasions.spend.argmin(occasions.date)
-    first = logarithm(first_spend)
-    each = logarithm(occasions.spend)
-    return {
-        "zero_repeats": (calibration & (occasions.spend == 0)).sum() - (first_spend == 0).cast("int64"),
-        "log_sum": (_total(each, calibration) - first.fill_null(0)).cast("float64"),
-        "log_squares": (_total(square(each), calibration) - square(first).fill_null(0)).cast("float64"),
-    }
-
-
-def _total(column: Any, where: Any) -> Any:
-    return column.sum(where=where).fill_null(0)
-
-
-def _period_rows(occasions: Any, start: dt.date, until: dt.date, end: dt.date, period_days: int) -> Any:
-    """Return the occasions in each period, of customers whose first order is not after ``until``."""
-    import ibis
-
-    seen = occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(end))
-    if end > until:
-        seen = seen.semi_join(
-            seen.filter(seen.date <= ibis.literal(until)).select("customer_id"), "customer_id"
-        )
-    period = seen.date.delta(ibis.literal(start), unit="day") // int(period_days)
-    return seen.mutate(period=period).group_by("period").agg(occasions=lambda table: table.count())
 
 
 def _dataset(
@@ -367,20 +251,6 @@ def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str
     }
 
 
-def _add_periods(dataset: xr.Dataset, counts: Any, start: dt.date, end: dt.date, period_days: int) -> None:
-    periods = (end - start).days // period_days + 1
-    firsts = (
-        (dataset["first_order"].to_numpy() - np.datetime64(start)).astype("timedelta64[D]").astype(np.int64)
-    )
-    purchases = np.zeros(periods, np.int64)
-    purchases[counts["period"].to_numpy().astype(np.int64)] = counts["occasions"].to_numpy()
-    purchases -= np.bincount(firsts // period_days, minlength=periods)
-    starts = np.datetime64(start) + period_days * np.arange(periods)
-    dataset.coords[PERIOD] = np.arange(periods)
-    dataset["period_start"] = (PERIOD, starts.astype("datetime64[s]"))
-    dataset["period_purchases"] = (PERIOD, purchases)
-
-
 def _described(dataset: xr.Dataset) -> xr.Dataset:
     described = describe(dataset)
     described["period_start"].attrs = {
@@ -391,66 +261,3 @@ def _described(dataset: xr.Dataset) -> xr.Dataset:
         "units": "count",
     }
     return described
-
-
-def _account(
-    ids: np.ndarray,
-    column: dict[str, np.ndarray],
-    in_base: np.ndarray,
-    until: dt.date,
-    end: dt.date,
-    last_order: dt.date,
-) -> list[dict[str, Any]]:
-    """Return the audit of usable rows: left out, kept, and what there is to say about those kept."""
-    calibration, holdout = column["orders"][in_base], column["holdout_orders"][in_base]
-    kept = calibration + holdout
-    base_ids, audit = ids[in_base], []
-    if not in_base.all():
-        newcomers = ids[~in_base]
-        what = (
-            f"{_count(len(newcomers), 'customer')} first ordered after {until}: not among the customers, "
-            "all their orders left out."
-        )
-        audit.append(_line("left out", what, column["all_orders"][~in_base].sum(), newcomers[0]))
-    later = column["all_orders"][in_base] - kept
-    if later.any():
-        audit.append(
-            _line(
-                "left out",
-                f"Orders after {end}, the end of the data used.",
-                later.sum(),
-                base_ids[later > 0][0],
-            )
-        )
-    split = f" ({calibration.sum():,} to {until}, {holdout.sum():,} after it to {end})" if end > until else ""
-    audit.append(_line("kept", f"Orders of {_count(len(base_ids), 'customer')}{split}.", kept.sum()))
-    merged = kept - column["occasions"][in_base] - column["holdout_purchases"][in_base]
-    if merged.any():
-        what = (
-            "Orders on a day on which their customer had ordered already: merged into one purchase occasion, "
-            "spend added up."
-        )
-        audit.append(_line("note", what, merged.sum(), base_ids[merged > 0][0]))
-    free = column["free_orders"][in_base] if "free_orders" in column else np.zeros(0, np.int64)
-    if free.any():
-        what = (
-            "Orders with zero spend: kept as purchases, which they are to the purchase models; they lower "
-            "the mean spend."
-        )
-        audit.append(_line("note", what, free.sum(), base_ids[free > 0][0]))
-    if end > last_order:
-        what = (
-            f"The last order is of {last_order} and the data used ends {(end - last_order).days} days later, "
-            f"on {end}: these count as days on which nobody bought. Choose an earlier end if the log simply "
-            "stops."
-        )
-        audit.append(_line("note", what, 0))
-    return audit
-
-
-def _line(action: str, what: str, rows: Any, example: str = "") -> dict[str, Any]:
-    return {"action": action, "what": what, "rows": int(rows), "example": str(example)}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -10,17 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.orders import EXACT_FLOAT, MISSING_WORDS, check_columns
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, days_per, describe
+from bayes_clv.customers.checks import as_numbers, check_ids, check_numbers, customer_ids, refuse_rows
+from bayes_clv.customers.orders.log import check_columns
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, describe
+from bayes_clv.units import days_per
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
 HISTORY = ("frequency", "recency", "T")
+
+
 LOG_INTERVALS = "log_intervals"
+
+
 LOG_SPEND = ("log_spend_mean", "log_spend_sd")
+
+
 # Days since the last purchase equal T for one-time customers, give or take how the end of data is counted.
 RFM_TOLERANCE = 0.05
+
+
 # How far a sum of logarithms may lie from what its recency allows, per interval: 0.14 for a seventh is 0.02 off.
 ROUNDING = 0.05
 
@@ -100,7 +111,7 @@ def read_columns(table: Any, required: Sequence[str], optional: Sequence[str], t
         raise InputError("The table has an index of several levels. Put the ids in a column 'customer_id'.")
     ids = customer_ids(table["customer_id"] if "customer_id" in names else table.index)
     order = np.argsort(ids, kind="stable")
-    values = {name: _numbers(table[name], name)[order] for name in wanted}
+    values = {name: as_numbers(table[name], name)[order] for name in wanted}
     return xr.Dataset(
         {name: (CUSTOMER, array) for name, array in values.items()},
         {CUSTOMER: ids[order]},
@@ -137,10 +148,10 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
         if name in dataset.data_vars
     }
     for name in value.keys() & set(HISTORY):
-        _check_numbers(ids, name, value[name])
+        check_numbers(ids, name, value[name])
     if "frequency" in value:
         fraction = value["frequency"] != np.floor(value["frequency"])
-        _refuse(
+        refuse_rows(
             ids,
             fraction,
             "frequency",
@@ -152,7 +163,7 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
         _check_history(ids, value["frequency"], value["recency"], value["T"])
     if "monetary_value" in value and "frequency" in value:
         repeat = value["frequency"] > 0
-        _check_numbers(
+        check_numbers(
             ids,
             "monetary_value",
             value["monetary_value"],
@@ -167,48 +178,12 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     return dataset
 
 
-def check_ids(dataset: xr.Dataset, made_with: str) -> np.ndarray:
-    """Return the customers' ids after refusing a dataset without them, without rows or with an id twice."""
-    if CUSTOMER not in dataset.dims or CUSTOMER not in dataset.coords:
-        raise InputError(
-            f"The customers have no dimension {CUSTOMER!r} with ids. Make them with {made_with}."
-        )
-    if dataset.sizes[CUSTOMER] == 0:
-        raise InputError("There are no customers: the dataset has no rows. Check how it was selected.")
-    ids = dataset[CUSTOMER].to_numpy()
-    repeated = dataset.indexes[CUSTOMER].duplicated()
-    if repeated.any():
-        count = int(repeated.sum())
-        raise InputError(
-            f"{count:,} row{' has' if count == 1 else 's have'} the id of an earlier one, for example "
-            f"{str(ids[repeated][0])!r}. "
-            "Each customer has one row: keep one, or summarise the orders anew."
-        )
-    return np.asarray(ids)
-
-
-def check_count(dataset: xr.Dataset, ids: np.ndarray) -> None:
-    """Refuse a ``count``, the customers who share a row, that is not a whole number from 1."""
-    if "count" not in dataset:
-        return
-    count = np.asarray(dataset["count"].to_numpy(), dtype=float)
-    _check_numbers(ids, "count", count)
-    _refuse(
-        ids,
-        (count != np.floor(count)) | (count == 0),
-        "count",
-        count,
-        "no whole number from 1",
-        "It is how many customers share the row: leave out rows without customers.",
-    )
-
-
 def _check_log_intervals(
     ids: np.ndarray, intervals: np.ndarray, frequency: np.ndarray, recency: np.ndarray
 ) -> None:
     """Refuse a sum of logarithms that no intervals have whose sum is the recency."""
     what = "It is the sum of the natural logarithms of the times between purchase occasions, in the time unit"
-    _refuse(
+    refuse_rows(
         ids,
         ~np.isfinite(intervals),
         LOG_INTERVALS,
@@ -216,7 +191,7 @@ def _check_log_intervals(
         "missing or infinite",
         f"{what}: 0 for a customer without repeat purchase. Correct or leave out these customers.",
     )
-    _refuse(
+    refuse_rows(
         ids,
         (frequency == 0) & (intervals != 0),
         LOG_INTERVALS,
@@ -228,7 +203,7 @@ def _check_log_intervals(
     most = frequency * np.log(np.where(frequency > 0, recency, 1) / np.where(frequency > 0, frequency, 1))
     slack = ROUNDING * np.maximum(frequency, 1)
     impossible = (intervals > most + slack) | ((frequency == 1) & (intervals < most - slack))
-    _refuse(
+    refuse_rows(
         ids,
         impossible,
         LOG_INTERVALS,
@@ -242,13 +217,13 @@ def _check_log_intervals(
 def _check_log_spend(ids: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> None:
     """Refuse infinite or negative spreads; both are missing where there is no repeat spend to take a logarithm of."""
     why = "It is the standard deviation of log spend over the repeat occasions, 0 where there is one."
-    _refuse(
+    refuse_rows(
         ids, np.isinf(mean), "log_spend_mean", mean, "infinite", "A spend of zero has no logarithm: use NaN."
     )
-    _refuse(ids, np.isinf(sd), "log_spend_sd", sd, "infinite", why)
-    _refuse(ids, sd < 0, "log_spend_sd", sd, "negative", why)
+    refuse_rows(ids, np.isinf(sd), "log_spend_sd", sd, "infinite", why)
+    refuse_rows(ids, sd < 0, "log_spend_sd", sd, "negative", why)
     alone = np.isnan(mean) != np.isnan(sd)
-    _refuse(ids, alone, "log_spend_sd", sd, "there without log_spend_mean, or the other way round", why)
+    refuse_rows(ids, alone, "log_spend_sd", sd, "there without log_spend_mean, or the other way round", why)
 
 
 def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray) -> None:
@@ -257,7 +232,7 @@ def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, 
     if odd.any():
         like_age = np.abs(recency - age) <= RFM_TOLERANCE * age
         if np.mean(like_age[odd]) > 0.5:
-            _refuse(
+            refuse_rows(
                 ids,
                 odd,
                 "recency",
@@ -266,7 +241,7 @@ def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, 
                 "This looks like the recency of RFM tables, the time since the last purchase. Here recency is "
                 "the age at the last purchase: convert it with recency = T - recency.",
             )
-        _refuse(
+        refuse_rows(
             ids,
             odd,
             "recency",
@@ -275,7 +250,7 @@ def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, 
             "Without a repeat purchase the last purchase is the first, at age 0: recency must be 0. If "
             "frequency leaves out repeats, count each day with a purchase after the first.",
         )
-    _refuse(
+    refuse_rows(
         ids,
         recency > age,
         "recency",
@@ -285,7 +260,7 @@ def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, 
         "the same day, in the same unit.",
         beside=("T", age),
     )
-    _refuse(
+    refuse_rows(
         ids,
         ~once & (recency == 0),
         "recency",
@@ -295,70 +270,3 @@ def _check_history(ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, 
         "purchase too, subtract 1 from it; purchases on the day of the first one are not repeats.",
         beside=("frequency", frequency),
     )
-
-
-def _check_numbers(
-    ids: np.ndarray, name: str, values: np.ndarray, where: np.ndarray | bool = True, why: str = ""
-) -> None:
-    advice = (why + " Correct or leave out these customers.").strip()
-    _refuse(ids, where & np.isnan(values), name, values, "missing (NaN)", advice)
-    _refuse(ids, where & np.isinf(values), name, values, "infinite", advice)
-    _refuse(ids, where & (values < 0), name, values, "negative", advice)
-
-
-def _refuse(
-    ids: np.ndarray,
-    bad: np.ndarray,
-    name: str,
-    values: np.ndarray,
-    what: str,
-    advice: str,
-    beside: tuple[str, np.ndarray] | None = None,
-) -> None:
-    """Raise InputError if any row is bad."""
-    if not bad.any():
-        return
-    row = np.flatnonzero(bad)[0]
-    shown = f"customer {str(ids[row])!r} with {name} {values[row]:g}"
-    if beside is not None:
-        shown += f" and {beside[0]} {beside[1][row]:g}"
-    count = int(bad.sum())
-    raise InputError(
-        f"{name!r} is {what} for {count:,} of {len(ids):,} customers, for example {shown}. {advice}"
-    )
-
-
-def _numbers(column: Any, name: str) -> np.ndarray:
-    import pandas as pd
-
-    try:
-        if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
-            raise TypeError
-        values: np.ndarray = column.to_numpy(dtype=float, na_value=np.nan)
-        return values
-    except (ValueError, TypeError):
-        number = pd.to_numeric(column, errors="coerce")
-        bad = column[np.asarray(number.isna() & column.notna())]
-        bad = bad if len(bad) else column
-        raise InputError(
-            f"Column {name!r} has {len(bad):,} of {len(column):,} values that are not numbers, for example "
-            f"{str(bad.iloc[0])!r}. Convert the column; durations are numbers in one unit."
-        ) from None
-
-
-def customer_ids(column: Any) -> np.ndarray:
-    """Return ids as text: whole numbers without a decimal point, missing ones refused."""
-    texts = []
-    missing = 0
-    for value in column.tolist():
-        if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
-            value = int(value)
-        text = str(value).strip()
-        missing += text.lower() in MISSING_WORDS
-        texts.append(text)
-    if missing:
-        raise InputError(
-            f"{missing:,} of {len(texts):,} customers have no id. Give each an id, or leave out the column "
-            "'customer_id' to use the index."
-        )
-    return np.array(texts, dtype=object)

@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.distributions.quantities import FIXED, FLAT, Prior, fixed_values
-from bayes_clv.inference.reduction import Columns
+from bayes_clv.families.quantities import FIXED, FLAT, Prior, fixed_values
+from bayes_clv.inference.data import Columns
 
 # A value this far below the best has a probability of 1 in 20,000 beside it.
 STOP = 10.0
@@ -123,8 +123,8 @@ def _choice(
 ) -> Choice:
     from pytensor import shared
 
-    from bayes_clv.inference.methods import compiled, find_peak
-    from bayes_clv.inference.models import build_model
+    from bayes_clv.inference.graph import build_model
+    from bayes_clv.inference.sampling.laplace import compiled, find_peak
 
     ends = dict(priors[name].arguments)
     first, last = int(ends.get("lower", 1)), int(ends["upper"])

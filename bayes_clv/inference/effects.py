@@ -2,7 +2,7 @@
 
 **Choice.** A fit with covariates or groups remembers ``Effects`` (columns, encodings, group labels) as JSON in the
 posterior's attributes. The model and every prediction pass through ``Effects.parameters``, which joins the
-formulas of ``distributions.effects`` with the family's own ``parameters``; it takes tensors and NumPy arrays.
+formulas of ``families.link`` with the family's own ``parameters``; it takes tensors and NumPy arrays.
 The alternative, to swap the data in the PyMC graph and read a deterministic back (style.md), was not taken: a
 posterior is a plain DataTree that knows no graph, is predicted from in a new process, and must not wait there for a
 compiler. What that alternative guards against, a second copy of a formula, does not exist here either.
@@ -31,8 +31,8 @@ import xarray as xr
 from bayes_clv.customers.columns import as_labels, check_name, column_values
 from bayes_clv.customers.encoding import Encoding, Interaction, encoding_from_json, learn, named_columns
 from bayes_clv.customers.formula import is_formula
-from bayes_clv.distributions.effects import linear_predictor, shifted
-from bayes_clv.distributions.quantities import FLAT, Prior, Quantity
+from bayes_clv.families.link import linear_predictor, shifted
+from bayes_clv.families.quantities import FLAT, Prior, Quantity
 from bayes_clv.schema import CHAIN, DRAW, InputError
 
 # A priori a covariate moves its quantity (or its odds) by more than a factor of e for one standard deviation, or one

@@ -1,7 +1,7 @@
 """``fit``: one family, the customers, one posterior.
 
 The likelihood is evaluated on distinct histories with counts, exactly (``reduction``), on unit-free
-priors (``distributions.quantities``). Predictive groups are simulated from the family's own simulator
+priors (``families.quantities``). Predictive groups are simulated from the family's own simulator
 rather than from the PyMC graph, so that one simulator is checked and used everywhere.
 """
 
@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.distributions import family as find_family
-from bayes_clv.distributions.quantities import Prior, resolve, starting_point
-from bayes_clv.inference import checks, methods, predictive
+from bayes_clv.families.quantities import Prior, resolve, starting_point
+from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.choice import choose, settled
+from bayes_clv.inference.criticism import diagnostics as checks
+from bayes_clv.inference.criticism import predictive
+from bayes_clv.inference.data import checkable, checked_customers, distinct_rows, observed
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
-from bayes_clv.inference.observed import checkable, checked_customers, observed
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
-from bayes_clv.inference.reduction import distinct_rows
+from bayes_clv.inference.sampling import laplace as methods
+from bayes_clv.inference.sampling import nuts
 from bayes_clv.schema import UNSTATED, InputError
 
 METHODS = ("nuts", "laplace", "mode")
@@ -150,7 +152,7 @@ def fit(
     if effects is not None:
         check_flat(effects, resolved, method)
 
-    from bayes_clv.inference.models import build_model, log_prior, pointwise_log_likelihood
+    from bayes_clv.inference.graph import build_model, log_prior, pointwise_log_likelihood
 
     start = starting_point(module.QUANTITIES, scale)
     choices = choose(module, rows, count, resolved, start, likelihood=method == "mode")
@@ -159,7 +161,7 @@ def fit(
     model, names = built.graph, built.names
     report: dict[str, Any]
     if method == "nuts":
-        posterior, stats = methods.nuts(
+        posterior, stats = nuts.nuts(
             model,
             names,
             draws=draws,

@@ -12,12 +12,17 @@ from typing import Any
 
 import xarray as xr
 
+from bayes_clv.customers.tables import check_customers
 from bayes_clv.inference.effects import Effects
 from bayes_clv.schema import InputError
 
 FORMAT = "bayes_clv posterior 1"
+
+
 # What stands in place of a family in a posterior of ``fit_response``.
 RESPONSE = "response"
+
+
 RESPONSE_NEEDS = ("conversion_control", "conversion_effect")
 
 
@@ -79,7 +84,7 @@ def load(path: str | Path) -> xr.DataTree:
 
 
 def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
-    from bayes_clv.distributions import family
+    from bayes_clv.families.registry import family
 
     if tree.attrs.get("format") != FORMAT or "posterior" not in tree.children:
         raise InputError(
@@ -118,3 +123,53 @@ def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
     True
     """
     return dict(json.loads(tree.attrs["diagnostics"]))
+
+
+def write_customers(customers: xr.Dataset, path: str | Path) -> Path:
+    """Write customers to one netCDF file (``.nc``).
+
+    Examples
+    --------
+    >>> write_customers(customers, "customers.nc").name
+    'customers.nc'
+    """
+    path = Path(path)
+    customers.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def read_customers(path: str | Path) -> xr.Dataset:
+    """Return the customers of a file of ``write_customers``, equal in every value, type and attribute.
+
+    Raises
+    ------
+    InputError
+        For a missing or damaged file, and one that holds no customers.
+
+    Examples
+    --------
+    >>> again = read_customers(write_customers(customers, "customers.nc"))
+    >>> again.identical(customers)
+    True
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path.name!r} with the customers of a run.")
+    try:
+        # Seconds, as `summarize` has them; durations are numbers in a unit of ours.
+        times = xr.coders.CFDatetimeCoder(time_unit="s")
+        with xr.open_dataset(path, engine="h5netcdf", decode_times=times, decode_timedelta=False) as opened:
+            customers = opened.load()
+    except Exception as error:
+        raise InputError(
+            f"The customers {path.name!r} cannot be read: the file is truncated, damaged or no netCDF. "
+            "Copy it again from where it was written, or run again."
+        ) from error
+    # Text is Python's own here, of any length.
+    texts = {
+        name: each.astype(object) for name, each in customers.variables.items() if each.dtype.kind == "U"
+    }
+    customers = customers.assign_coords({k: v for k, v in texts.items() if k in customers.coords})
+    customers = customers.assign({k: v for k, v in texts.items() if k not in customers.coords})
+    check_customers(customers)
+    return customers.drop_encoding()

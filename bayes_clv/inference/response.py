@@ -31,11 +31,13 @@ import xarray as xr
 from scipy.special import expit, gammaln
 
 from bayes_clv.customers.experiments import ARMS, check_experiment
-from bayes_clv.distributions.quantities import FLAT, Prior, Quantity, resolve
-from bayes_clv.inference import checks, methods
-from bayes_clv.inference.nested import Hierarchy, nested_laplace
+from bayes_clv.families.quantities import FLAT, Prior, Quantity, resolve
+from bayes_clv.inference.criticism import diagnostics as checks
 from bayes_clv.inference.posterior import FORMAT, RESPONSE
 from bayes_clv.inference.priors import plain_priors
+from bayes_clv.inference.sampling import laplace as methods
+from bayes_clv.inference.sampling import nuts
+from bayes_clv.inference.sampling.nested import Hierarchy, nested_laplace
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
 
 METHODS = ("nuts", "laplace")
@@ -94,7 +96,8 @@ def fit_response(
     experiment : xarray.Dataset
         What ``experiment_from_table`` returned.
     method : {"nuts", "laplace"}
-        NUTS; or nested Laplace proposals, importance-corrected, in seconds, with their Pareto k (``inference.nested``).
+        NUTS; or nested Laplace proposals, importance-corrected, in seconds, with their Pareto k
+        (``inference.sampling.nested``).
     priors : mapping of str to Prior, optional
         In place of the defaults (``inference.response.CONVERSION`` and ``SPEND``): ``conversion_control`` Beta(1, 1),
         ``conversion_effect`` Normal(0, 0.5), ``conversion_control_sd`` and ``conversion_effect_sd`` HalfNormal(1) and
@@ -150,7 +153,7 @@ def fit_response(
     report: dict[str, Any]
     if method == "nuts":
         model, names = _graph(parts, cells, resolved, scale)
-        posterior, stats = methods.nuts(
+        posterior, stats = nuts.nuts(
             model,
             names,
             draws=draws,
@@ -293,7 +296,7 @@ def _graph(
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayes_clv.inference.models import prior_variable
+    from bayes_clv.inference.graph import prior_variable
 
     known = _arrays(cells)
     names = []
@@ -416,7 +419,7 @@ def _log_prior(names: list[str], priors: Mapping[str, Prior]) -> Callable[[np.nd
     import pytensor
     import pytensor.tensor as pt
 
-    from bayes_clv.inference.models import unnamed
+    from bayes_clv.inference.graph import unnamed
 
     x = pt.dmatrix("x")
     total: Any = 0.0

@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers import check_customers
-from bayes_clv.predictions.expected import (
+from bayes_clv.customers.tables import check_customers
+from bayes_clv.predictions.histories import distinct_histories, purchase_history
+from bayes_clv.predictions.inputs import shared_time_unit
+from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.tiles import (
     MAX_MEMORY,
     Streamed,
     closed_form_draws,
     mean_over_draws,
     refuse_too_large,
 )
-from bayes_clv.predictions.histories import distinct_histories, purchase_history
-from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
-from bayes_clv.schema import CUSTOMER, InputError, duration
+from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.units import duration
 
 COUNT = "count"
 

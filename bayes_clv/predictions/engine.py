@@ -46,10 +46,8 @@ comparison); vectorised NumPy over customers × draws (memory, and 440 ns a futu
 on 2,357 customers with CDNOW's parameters over 52 weeks, states included).
 """
 
-import os
 import queue
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -57,18 +55,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bayes_clv.distributions.lifetimes import INDIVIDUAL, LIFETIMES
+from bayes_clv.families.lifetimes import INDIVIDUAL, LIFETIMES
 from bayes_clv.predictions.kernels import COLUMNS, simulate_tile
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, Cutoff, cutoff, places
-
-# Customers per block. Fixed: totals of money are sums of block sums, so its size fixes the rounding.
-BLOCK = 256
-# Distinct histories × draws per tile of states: 512 kB an array keeps a tile in the L2 cache.
-TILE = 65_536
+from bayes_clv.predictions.tiles import BLOCK, TILE, Progress, available_threads, in_order, owned
 
 PurchaseState = Callable[[np.ndarray], tuple[np.ndarray, ...]]
+
+
 SpendState = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -160,29 +155,12 @@ class Outcomes:
     by_customer: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def available_threads(threads: int | None) -> int:
-    """Return the number of threads: as asked, else the processors this process may use."""
-    if threads is not None:
-        return max(1, int(threads))
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _tiles(row: np.ndarray, draws: int, tile: int) -> Generator[tuple[int, int]]:
     """Yield [start, stop) of customers whose distinct histories fit one tile of states."""
     rows_per_tile = max(1, tile // draws)
     starts = np.flatnonzero(np.diff(row, prepend=row[0] - 1))
     bounds = [*starts[::rows_per_tile].tolist(), row.size]
     yield from pairwise(bounds)
-
-
-def owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return a writeable C array of this shape, itself where it is one: Numba compiles a read-only one anew."""
-    whole = array.shape == shape and array.dtype == np.float64
-    if whole and array.flags.c_contiguous and array.flags.writeable:
-        return array
-    return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
 
 def _alike(plan: Plan, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -345,26 +323,12 @@ def _boundary(
         finally:
             free.put(tally)
 
-    with closing(_in_order(block, customers, len(tallies))) as blocks:
+    with closing(in_order(block, customers, len(tallies))) as blocks:
         for index, _ in enumerate(blocks):
             progress(min((index + 1) * BLOCK, customers))
     for other in tallies[1:]:
         tallies[0] += other
     return cutoff(tallies[0], customers, places(plan.top_share, customers))
-
-
-def _in_order[Result](block: Callable[[int], Result], customers: int, workers: int) -> Generator[Result]:
-    """Yield block(start) for each block of customers, in their order; close it to cancel the rest."""
-    starts = range(0, customers, BLOCK)
-    if workers == 1:
-        yield from map(block, starts)
-        return
-    with ThreadPoolExecutor(max_workers=workers) as executor:
-        try:
-            yield from executor.map(block, starts)
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def simulate_futures(
@@ -400,7 +364,7 @@ def simulate_futures(
         return _simulate_block(plan, start, min(start + BLOCK, customers), tile, arrays, boundary)
 
     totals: dict[str, np.ndarray] = {}
-    with closing(_in_order(block, customers, workers)) as blocks:
+    with closing(in_order(block, customers, workers)) as blocks:
         for index, part in enumerate(blocks):
             for name, values in part.items():
                 if index == 0:

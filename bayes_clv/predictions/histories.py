@@ -19,7 +19,7 @@ def history_names(formulas: ModuleType) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from bayes_clv.distributions import family
+    >>> from bayes_clv.families.registry import family
     >>> history_names(family("bg_nbd"))
     ('frequency', 'recency', 'T')
     """

@@ -1,6 +1,6 @@
 """Families that draw each customer's future: what the engine, and who else needs a future, ask of them.
 
-Such a family (``LIFETIME`` "individual", ``distributions.lifetimes``) has no state that customers of one history share:
+Such a family (``LIFETIME`` "individual", ``families.lifetimes``) has no state that customers of one history share:
 the customer's own rates are drawn, given the history, for each draw of the population. A customer's numbers come
 from a generator of its own, seeded by its key (``streams.customer_keys``), so that neither tiles nor threads nor the
 other customers change them, and a shorter horizon is the beginning of a longer one.
@@ -10,10 +10,10 @@ from types import ModuleType
 
 import numpy as np
 
-from bayes_clv.distributions.lifetimes import INDIVIDUAL, lifetime_of
+from bayes_clv.families.lifetimes import INDIVIDUAL, lifetime_of
 from bayes_clv.predictions.engine import PurchaseState
 from bayes_clv.predictions.histories import history_names
-from bayes_clv.predictions.posterior import Parameters
+from bayes_clv.predictions.parameters import Parameters
 
 # The column of the histories that tells customers apart.
 WHO = "customer"
@@ -24,7 +24,7 @@ def is_individual(formulas: ModuleType) -> bool:
 
     Examples
     --------
-    >>> from bayes_clv.distributions import family
+    >>> from bayes_clv.families.registry import family
     >>> is_individual(family("bg_nbd"))
     False
     """

@@ -5,7 +5,7 @@ who has left only where the rate is asked for, the dropout only of one whose fir
 Alive, rate, dropout, lifetime, waits and money come from streams of their own, begun at the customer's and draw's word
 (``streams``), so that what is asked for changes no number: one rule's quantities are those of another.
 
-``state`` is what ``distributions.lifetimes`` says of those alive. Of one who has left, the same law says:
+``state`` is what ``families.lifetimes`` says of those alive. Of one who has left, the same law says:
 
 after_purchase, after_kth_phase
     It left at its last purchase: the silence told nothing of its rate, Gamma(k, rate scale - silence), and of its
@@ -46,9 +46,9 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.erlang_phases import phase_sum
+from bayes_clv.distributions.regular.erlang_phases import phase_sum
+from bayes_clv.distributions.streams import GOLDEN, LIFETIME, MONEY, cubes, mix, standard_gamma, unit
 from bayes_clv.predictions.kernels import occasion_paid, spend_level
-from bayes_clv.predictions.streams import GOLDEN, LIFETIME, MONEY, cubes, mix, standard_gamma, unit
 
 RATE = np.uint64(0xA24BAED4963EE407)
 DROPOUT = np.uint64(0x9FB21C651E98DF25)
@@ -59,7 +59,7 @@ SHARE = np.uint64(0x8EBC6AF09C88C6E3)
 TOSSES = 8
 BELOW_ONE = 1.0 - 2.0**-53
 
-# How the kernel is told the law (``distributions.lifetimes``).
+# How the kernel is told the law (``families.lifetimes``).
 AFTER_PURCHASE, CONTINUOUS, AFTER_KTH_PHASE, INDIVIDUAL = 0, 1, 2, 3
 LAWS = {
     "after_purchase": AFTER_PURCHASE,

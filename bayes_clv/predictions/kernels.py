@@ -9,9 +9,17 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.erlang_phases import phase_sum
+from bayes_clv.distributions.regular.erlang_phases import phase_sum
+from bayes_clv.distributions.streams import (
+    GOLDEN,
+    LIFETIME,
+    MONEY,
+    mix,
+    standard_gamma,
+    standard_normal,
+    unit,
+)
 from bayes_clv.predictions.ranks import bin_of
-from bayes_clv.predictions.streams import GOLDEN, LIFETIME, MONEY, mix, standard_gamma, standard_normal, unit
 from bayes_clv.schema import QUANTILES
 
 COLUMNS = (

@@ -12,20 +12,21 @@ and the id: those of two customers are independent given the population, and may
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers import check_customers
-from bayes_clv.predictions.engine import available_threads
-from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
+from bayes_clv.customers.tables import check_customers
+from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.predictions.histories import distinct_histories, history_names, purchase_history
-from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
-from bayes_clv.predictions.streams import customer_keys
+from bayes_clv.predictions.inputs import shared_time_unit
+from bayes_clv.predictions.parameters import Parameters, latent_names, parameters
+from bayes_clv.predictions.tiles import MAX_MEMORY, available_threads, refuse_too_large
 from bayes_clv.schema import CUSTOMER, QUANTILES, describe
 
 STATISTICS = ("mean", "sd", *(f"q{round(100 * q):02d}" for q in QUANTILES))
+
+
 # Rows a task: enough work for a thread to be worth its start.
 ROWS = 64
 
@@ -113,12 +114,6 @@ def latent_posterior(
             attrs={"time_unit": time_unit, "seed": int(seed), "draws": posterior.size, "level": "latent"},
         )
     )
-
-
-def latent_names(formulas: ModuleType) -> tuple[str, ...]:
-    """Return what a family's ``latent_draws`` gives beside alive: purchase_rate, and dropout or dropout_rate."""
-    means = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
-    return tuple(name.removesuffix("_mean") for name in means)
 
 
 def _stream(seed: int, history: tuple[float, ...], values: dict[str, np.ndarray]) -> bytes:

@@ -1,7 +1,8 @@
 """What customers will do at the next opportunities: closed forms per draw, and the exact simulation summarised.
 
 As elsewhere a future depends on the seed, the customer's id, the history and the posterior draw, and on nothing else
-(predictions.streams): the first opportunities of a longer future are the shorter one. A future is a chance to be alive,
+(distributions.streams): the first opportunities of a longer future are the shorter one.
+A future is a chance to be alive,
 the customer's own purchase and dropout probability, and one toss an opportunity; counts are small whole numbers, so
 that a histogram per customer holds the whole distribution and no draw is stored. A row that stands for several
 customers (``count``) has as many futures of its own in the totals.
@@ -16,13 +17,19 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from bayes_clv.customers import check_opportunities
-from bayes_clv.predictions.engine import available_threads
-from bayes_clv.predictions.expected import MAX_MEMORY, mean_over_draws, over_tiles, refuse_too_large
-from bayes_clv.predictions.future import describe_outcomes
+from bayes_clv.customers.opportunities import check_opportunities
+from bayes_clv.distributions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
+from bayes_clv.predictions.forecasts import describe_outcomes
 from bayes_clv.predictions.histories import Histories, distinct_histories
-from bayes_clv.predictions.posterior import Parameters, parameters, problems, shared_time_unit
-from bayes_clv.predictions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
+from bayes_clv.predictions.inputs import problems, shared_time_unit
+from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.tiles import (
+    MAX_MEMORY,
+    available_threads,
+    mean_over_draws,
+    over_tiles,
+    refuse_too_large,
+)
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
 
 # Separates the streams of customers who share a row; odd, and unlike the streams' other increments.

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers import check_customers
-from bayes_clv.predictions.expected import MAX_MEMORY, closed_form_draws, refuse_too_large, tiles
+from bayes_clv.customers.tables import check_customers
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
-from bayes_clv.predictions.labels import labels_of
-from bayes_clv.predictions.posterior import parameters, shared_time_unit
-from bayes_clv.schema import CUSTOMER, InputError, duration
+from bayes_clv.predictions.inputs import labels_of, shared_time_unit
+from bayes_clv.predictions.parameters import parameters
+from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large, tiles
+from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.units import duration
 
 TIME = "time"
 SEGMENT = "segment"

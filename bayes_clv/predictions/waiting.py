@@ -13,7 +13,8 @@ Where a purchase comes every n phases (BG/CNBD-k) it is certain again, and with 
 
     P(wait > t) = 1 - P(alive) (1 - w^k S(k, 1 - (1 - z) w) / S(k, z)),    S(k, z) = sum of (k)_j / j! z^j over j < n,
 
-where k is the phases' shape (``distributions.erlang_phases``). All are averaged over posterior draws. Level: outcome
+where k is the phases' shape (``distributions.regular.erlang_phases``). All are averaged over posterior draws.
+Level: outcome
 (parameters, the customer's own rate, and chance). A family that draws each customer's future ("individual") is asked
 for FUTURES of them, and the wait is theirs: P(ever) is a share, with a standard error of at most
 0.5 / sqrt(FUTURES) = 0.4 %, and a quantile one of the futures.
@@ -33,14 +34,14 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from bayes_clv.customers import check_customers
-from bayes_clv.distributions.erlang_phases import phase_sum
-from bayes_clv.distributions.lifetimes import lifetime_of
-from bayes_clv.predictions.engine import available_threads, owned
-from bayes_clv.predictions.expected import EXPECTED_DRAWS, over_tiles
+from bayes_clv.customers.tables import check_customers
+from bayes_clv.distributions.regular.erlang_phases import phase_sum
+from bayes_clv.families.lifetimes import lifetime_of
 from bayes_clv.predictions.histories import Histories, distinct_histories, history_names, purchase_history
 from bayes_clv.predictions.individual import is_individual
-from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
+from bayes_clv.predictions.inputs import shared_time_unit
+from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.tiles import EXPECTED_DRAWS, available_threads, over_tiles, owned
 from bayes_clv.schema import CUSTOMER, QUANTILES, InputError
 
 QUANTILE = "quantile"

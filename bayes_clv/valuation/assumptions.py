@@ -21,12 +21,12 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.columns import column_values
-from bayes_clv.distributions.quantities import Prior
+from bayes_clv.families.quantities import Prior
 from bayes_clv.inference.priors import plain_priors
-from bayes_clv.predictions.joint import CustomerDraws
+from bayes_clv.predictions.simulation import CustomerDraws
 from bayes_clv.schema import CHAIN, DRAW, InputError
-from bayes_clv.valuation.grouping import groups
-from bayes_clv.valuation.rules import rule
+from bayes_clv.segments.membership import groups
+from bayes_clv.segments.rules import rule
 
 UP_SELL, CROSS_SELL, REFERRAL, WALLET = "up_sell", "cross_sell", "referral", "share_of_wallet"
 # More customers than this nobody brings on average; the counts are found by adding up probabilities.

@@ -23,16 +23,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.distributions.lifetimes import LIFETIMES, lifetime_of
+from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.lifetimes import LIFETIMES, lifetime_of
 from bayes_clv.predictions.engine import Money, Plan, simulate_futures
-from bayes_clv.predictions.expected import MAX_MEMORY, refuse_too_large
-from bayes_clv.predictions.future import checked_periods, equal_periods, with_periods
+from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
 from bayes_clv.predictions.histories import history_names
 from bayes_clv.predictions.individual import drawn_state, is_individual
-from bayes_clv.predictions.posterior import Parameters, new_customers, paired, parameters, problems
-from bayes_clv.predictions.streams import customer_keys
-from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError, discount_rate, duration
-from bayes_clv.valuation.value import checked_margin
+from bayes_clv.predictions.inputs import problems
+from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
+from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
+from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError
+from bayes_clv.units import checked_margin, discount_rate, duration
 
 # Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
 POOLED = 1_000_000

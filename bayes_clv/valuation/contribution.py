@@ -33,11 +33,11 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bayes_clv.predictions.joint import ACTIVE_TIME, CustomerDraws
+from bayes_clv.predictions.simulation import ACTIVE_TIME, CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
-from bayes_clv.valuation.grouping import Groups, groups, sum_by
-from bayes_clv.valuation.rules import Rule
-from bayes_clv.valuation.segments import SEGMENT
+from bayes_clv.segments.membership import Groups, groups, sum_by
+from bayes_clv.segments.rules import Rule
+from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.value import without_moments
 
 FACTOR = "factor"

@@ -2,7 +2,7 @@
 
 The value of a draw is margin * P(alive) * D * E[spend of an occasion]: D are the purchases to the horizon of a
 customer alive now, each discounted continuously from the time it occurs, as the family's law of leaving has them
-(``distributions.lifetimes``). Buying and spending are independent.
+(``families.lifetimes``). Buying and spending are independent.
 
 A family without such a state ("individual") gives P(alive) * D as one number of the whole history.
 
@@ -20,14 +20,23 @@ import numba
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers import check_customers
-from bayes_clv.distributions.lifetimes import LIFETIMES, lifetime_of
-from bayes_clv.predictions.engine import TILE, available_threads, owned
-from bayes_clv.predictions.expected import MAX_MEMORY, closed_form_draws, refuse_too_large, thinned_reasons
+from bayes_clv.customers.tables import check_customers
+from bayes_clv.families.lifetimes import LIFETIMES, lifetime_of
 from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
-from bayes_clv.predictions.posterior import paired, parameters, problems, shared_time_unit
-from bayes_clv.schema import CUSTOMER, discount_rate, duration
-from bayes_clv.valuation.value import checked_margin, without_moments
+from bayes_clv.predictions.inputs import problems, shared_time_unit
+from bayes_clv.predictions.parameters import paired, parameters
+from bayes_clv.predictions.tiles import (
+    MAX_MEMORY,
+    TILE,
+    available_threads,
+    closed_form_draws,
+    owned,
+    refuse_too_large,
+    thinned_reasons,
+)
+from bayes_clv.schema import CUSTOMER
+from bayes_clv.units import checked_margin, discount_rate, duration
+from bayes_clv.valuation.value import without_moments
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

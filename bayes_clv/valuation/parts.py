@@ -37,14 +37,15 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from bayes_clv.predictions.joint import CustomerDraws
-from bayes_clv.predictions.streams import customer_keys, uniforms
+from bayes_clv.distributions.streams import customer_keys, uniforms
+from bayes_clv.predictions.simulation import CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.segments.membership import groups, sum_by
+from bayes_clv.segments.rules import Rule
+from bayes_clv.segments.segmenting import SEGMENT
+from bayes_clv.units import checked_cost
 from bayes_clv.valuation.assumptions import REFERRAL, WALLET, Assumption, read_assumptions, salt
-from bayes_clv.valuation.grouping import groups, sum_by
-from bayes_clv.valuation.rules import Rule
-from bayes_clv.valuation.segments import SEGMENT
-from bayes_clv.valuation.value import checked_cost, historical_value, without_moments
+from bayes_clv.valuation.value import historical_value, without_moments
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,19 +15,20 @@ discounted, and no decision waits for ever. State the horizon.
 """
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers import check_customers
-from bayes_clv.predictions.expected import MAX_MEMORY, over_tiles
-from bayes_clv.predictions.future import THRESHOLD, checked_thresholds, simulate
+from bayes_clv.customers.tables import check_customers
+from bayes_clv.predictions.forecasts import THRESHOLD, checked_thresholds, simulate
 from bayes_clv.predictions.histories import distinct_histories, spend_history
-from bayes_clv.predictions.posterior import Parameters, parameters, shared_time_unit
-from bayes_clv.schema import CUSTOMER, InputError, describe, discount_rate, example
+from bayes_clv.predictions.inputs import shared_time_unit
+from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.tiles import MAX_MEMORY, over_tiles
+from bayes_clv.schema import CUSTOMER, describe
+from bayes_clv.units import checked_cost, checked_margin, discount_rate
 
 SCALED = (
     "value_mean",
@@ -42,54 +43,6 @@ SCALED = (
     "value_period_mean",
     "value_period_total",
 )
-
-
-def checked_margin(margin: float) -> float:
-    """Return the margin, a finite positive share of spend."""
-    if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)):
-        raise InputError(f"margin must be a number such as 0.3 (30 % of spend); it is {margin!r}.")
-    if not (math.isfinite(margin) and margin > 0):
-        raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
-    return float(margin)
-
-
-def checked_cost(cost: Any, customers: xr.Dataset, name: str = "acquisition_cost") -> xr.DataArray:
-    """Return the cost (``name`` in messages) of each customer, aligned by customer id.
-
-    ``cost`` is one number for all, or a DataArray over ``customer``, a pandas Series indexed by customer
-    id, or a mapping of ids. Every customer needs one; ids that are not customers are refused.
-    """
-    ids = customers[CUSTOMER]
-    if isinstance(cost, (int, float, np.number)) and not isinstance(cost, bool):
-        aligned = xr.DataArray(np.full(ids.size, float(cost)), coords={CUSTOMER: ids.values}, dims=CUSTOMER)
-    else:
-        if isinstance(cost, xr.DataArray) and cost.dims == (CUSTOMER,) and CUSTOMER in cost.coords:
-            pairs = zip(cost[CUSTOMER].values.tolist(), cost.values.tolist(), strict=True)
-        elif hasattr(cost, "items") and not isinstance(cost, (xr.DataArray, xr.Dataset)):
-            pairs = cost.items()
-        else:
-            raise InputError(
-                f"{name} must be one number, or one per customer by id: a DataArray over "
-                f"'customer', a pandas Series indexed by customer id or a mapping; got {type(cost).__name__}."
-            )
-        table = {str(key): float(value) for key, value in pairs}
-        known = [str(key) for key in ids.values]
-        missing = [key for key in known if key not in table]
-        unknown = sorted(set(table) - set(known))
-        if missing or unknown:
-            raise InputError(
-                f"{name} is matched by customer id: {len(missing)} customers have none"
-                f"{f', such as {missing[0]!r}' if missing else ''}, and {len(unknown)} of its ids are no "
-                f"customers{f', such as {unknown[0]!r}' if unknown else ''}. Give one cost to each customer."
-            )
-        aligned = xr.DataArray([table[key] for key in known], coords={CUSTOMER: ids.values}, dims=CUSTOMER)
-    bad = ~np.isfinite(aligned.values) | (aligned.values < 0)
-    if bad.any():
-        raise InputError(
-            f"{name} must be finite and not negative; {int(bad.sum())} of {bad.size} are not, "
-            f"such as {example(aligned.values, bad)}."
-        )
-    return aligned
 
 
 def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) -> tuple[np.ndarray, int]:

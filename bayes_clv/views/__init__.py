@@ -8,26 +8,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayes_clv.views.alarms import plot_alarms
-    from bayes_clv.views.amounts import plot_concentration, plot_customers, plot_value_distribution
-    from bayes_clv.views.effects import effects_table, groups_table, plot_groups
-    from bayes_clv.views.evaluation import plot_evaluation
-    from bayes_clv.views.flow import plot_flow
-    from bayes_clv.views.gains import plot_gain
-    from bayes_clv.views.histories import (
+    from bayes_clv.views.frames import alarm_table, customer_table, segment_sizes_table, segment_table
+    from bayes_clv.views.names import for_arviz
+    from bayes_clv.views.plots.alarms import plot_alarms
+    from bayes_clv.views.plots.amounts import plot_concentration, plot_customers, plot_value_distribution
+    from bayes_clv.views.plots.effects import effects_table, groups_table, plot_groups
+    from bayes_clv.views.plots.evaluation import plot_evaluation
+    from bayes_clv.views.plots.flow import plot_flow
+    from bayes_clv.views.plots.gains import plot_gain
+    from bayes_clv.views.plots.histories import (
         plot_alive_history,
         plot_alive_matrix,
         plot_expected_purchases_matrix,
     )
-    from bayes_clv.views.holdout import plot_calibration, plot_tracking
-    from bayes_clv.views.page import report
-    from bayes_clv.views.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
-    from bayes_clv.views.parts import plot_contributions, plot_value_parts
-    from bayes_clv.views.priors import plot_prior
-    from bayes_clv.views.rename import for_arviz
-    from bayes_clv.views.segments import plot_membership, plot_ranking, plot_segment_sizes, plot_value_map
+    from bayes_clv.views.plots.holdout import plot_calibration, plot_tracking
+    from bayes_clv.views.plots.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
+    from bayes_clv.views.plots.parts import plot_contributions, plot_value_parts
+    from bayes_clv.views.plots.priors import plot_prior
+    from bayes_clv.views.plots.ranking import plot_ranking
+    from bayes_clv.views.plots.segments import plot_membership, plot_segment_sizes, plot_value_map
+    from bayes_clv.views.reporting.page import report
 
 __all__ = [
+    "alarm_table",
+    "customer_table",
     "effects_table",
     "for_arviz",
     "groups_table",
@@ -55,36 +59,42 @@ __all__ = [
     "plot_value_map",
     "plot_value_parts",
     "report",
+    "segment_sizes_table",
+    "segment_table",
 ]
 
 _HOME = {
-    "effects_table": "effects",
-    "for_arviz": "rename",
-    "groups_table": "effects",
-    "plot_alarms": "alarms",
-    "plot_alive_history": "histories",
-    "plot_alive_matrix": "histories",
-    "plot_calibration": "holdout",
-    "plot_concentration": "amounts",
-    "plot_contributions": "parts",
-    "plot_customers": "amounts",
-    "plot_diagnostics": "parameters",
-    "plot_evaluation": "evaluation",
-    "plot_expected_purchases_matrix": "histories",
-    "plot_flow": "flow",
-    "plot_gain": "gains",
-    "plot_groups": "effects",
-    "plot_membership": "segments",
-    "plot_parameters": "parameters",
-    "plot_prior": "priors",
-    "plot_prior_posterior": "parameters",
-    "plot_ranking": "segments",
-    "plot_segment_sizes": "segments",
-    "plot_tracking": "holdout",
-    "plot_value_distribution": "amounts",
-    "plot_value_map": "segments",
-    "plot_value_parts": "parts",
-    "report": "page",
+    "alarm_table": "frames",
+    "customer_table": "frames",
+    "segment_sizes_table": "frames",
+    "segment_table": "frames",
+    "effects_table": "plots.effects",
+    "for_arviz": "names",
+    "groups_table": "plots.effects",
+    "plot_alarms": "plots.alarms",
+    "plot_alive_history": "plots.histories",
+    "plot_alive_matrix": "plots.histories",
+    "plot_calibration": "plots.holdout",
+    "plot_concentration": "plots.amounts",
+    "plot_contributions": "plots.parts",
+    "plot_customers": "plots.amounts",
+    "plot_diagnostics": "plots.parameters",
+    "plot_evaluation": "plots.evaluation",
+    "plot_expected_purchases_matrix": "plots.histories",
+    "plot_flow": "plots.flow",
+    "plot_gain": "plots.gains",
+    "plot_groups": "plots.effects",
+    "plot_membership": "plots.segments",
+    "plot_parameters": "plots.parameters",
+    "plot_prior": "plots.priors",
+    "plot_prior_posterior": "plots.parameters",
+    "plot_ranking": "plots.ranking",
+    "plot_segment_sizes": "plots.segments",
+    "plot_tracking": "plots.holdout",
+    "plot_value_distribution": "plots.amounts",
+    "plot_value_map": "plots.segments",
+    "plot_value_parts": "plots.parts",
+    "report": "reporting.page",
 }
 
 

@@ -9,6 +9,8 @@ from importlib.metadata import version
 import numpy as np
 from measure import run, stopwatch, timed
 
+from bayes_clv.predictions import tiles
+
 PARAMETERS = ("r", "alpha", "a", "b")
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 BUYING = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
@@ -20,7 +22,8 @@ SPREAD = 0.05
 def inputs(source, path, customers=0):
     """Write the customers that all packages are given: of CDNOW, of an order log, or simulated."""
     import bayes_clv as clv
-    from bayes_clv.distributions import bg_nbd, gamma_gamma
+    from bayes_clv.families.purchases import bg_nbd
+    from bayes_clv.families.spend import gamma_gamma
 
     start = time.perf_counter()
     if source == "simulated":
@@ -88,8 +91,8 @@ def fit(customers, method, draws, tune):
     import arviz as az
     import nutpie
 
-    import bayes_clv.inference.models
-    from bayes_clv.inference import methods
+    import bayes_clv.inference.graph
+    from bayes_clv.inference.sampling import laplace as methods
 
     stopwatch(nutpie, "sample", inside, "sampling")
     stopwatch(methods, "_density", inside, "compiling")
@@ -125,9 +128,9 @@ def fit(customers, method, draws, tune):
 def expected(customers, draws_path, draws, horizon, size, repeats, streamed):
     """Expected purchases, or with horizon 0 P(alive): for each draw, or the mean over draws, streamed."""
     import bayes_clv as clv
-    from bayes_clv.predictions.expected import mean_over_draws
     from bayes_clv.predictions.histories import distinct_histories, purchase_history
-    from bayes_clv.predictions.posterior import parameters
+    from bayes_clv.predictions.parameters import parameters
+    from bayes_clv.predictions.tiles import mean_over_draws
 
     known = _customers(customers, size)
     buying, _ = _posteriors(draws_path, draws)
@@ -180,7 +183,7 @@ def value(customers, draws_path, draws, months, monthly_rate, size, repeats, lev
 def outcome(customers, draws_path, draws, horizon, size, threads, tile=None):
     """Simulated purchases, spend and discounted value of known customers, with a hash of all results."""
     import bayes_clv as clv
-    from bayes_clv.predictions import future
+    from bayes_clv.predictions import forecasts as future
 
     known = _customers(customers, size)
     buying, spending = _posteriors(draws_path, draws)
@@ -205,9 +208,10 @@ def outcome(customers, draws_path, draws, horizon, size, threads, tile=None):
 def parts(customers, draws_path, draws, horizon, part):
     """Where the engine's time goes, on one thread: its states alone, with purchases, with money, discounted."""
     import bayes_clv as clv
-    from bayes_clv.predictions import engine, future
+    from bayes_clv.predictions import engine
+    from bayes_clv.predictions import forecasts as future
     from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
-    from bayes_clv.predictions.posterior import parameters
+    from bayes_clv.predictions.parameters import parameters
 
     known = _customers(customers)
     buying, spending = _posteriors(draws_path, draws)
@@ -222,9 +226,9 @@ def parts(customers, draws_path, draws, horizon, part):
 
         def work():
             # In the engine's own tiles, so that the states are computed as often and as large.
-            for start in range(0, plan.row.size, engine.BLOCK):
-                row = plan.row[start : start + engine.BLOCK]
-                for low, high in engine._tiles(row, plan.draws, engine.TILE):
+            for start in range(0, plan.row.size, tiles.BLOCK):
+                row = plan.row[start : start + tiles.BLOCK]
+                for low, high in engine._tiles(row, plan.draws, tiles.TILE):
                     plan.purchase_state(np.unique(row[low:high]))
 
         work()
@@ -246,7 +250,7 @@ def bound(customers, draws, threads):
     """The least a simulation can do: one hash and one comparison a customer × draw; and a copy of memory."""
     from numba import njit
 
-    from bayes_clv.predictions.streams import GOLDEN, mix, unit
+    from bayes_clv.distributions.streams import GOLDEN, mix, unit
 
     @njit(nogil=True)
     def bare(first, last, count):

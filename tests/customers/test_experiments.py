@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.customers import check_experiment
+from bayes_clv.customers.experiments import check_experiment
 from bayes_clv.schema import InputError
 
 

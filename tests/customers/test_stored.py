@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.customers.stored import read_customers, write_customers
+from bayes_clv.inference.posterior import read_customers, write_customers
 
 
 @pytest.fixture(scope="module")

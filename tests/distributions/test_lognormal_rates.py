@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from bayes_clv.distributions import lognormal_forecasts, pareto_abe
-from bayes_clv.distributions.lognormal_draws import draws_of_rows
-from bayes_clv.distributions.lognormal_rates import log_mean_likelihood, moments, slopes_of_rows
+from bayes_clv.distributions.lognormal import forecasts as lognormal_forecasts
+from bayes_clv.distributions.lognormal.draws import draws_of_rows
+from bayes_clv.distributions.lognormal.rates import log_mean_likelihood, moments, slopes_of_rows
+from bayes_clv.families.purchases import pareto_abe
 
 # Abe (2009), CDNOW: about his posterior means.
 CDNOW = (math.log(0.029), 1.16, math.log(0.0276), 1.62, 0.53)
@@ -121,7 +122,7 @@ FAR_OUT = (
 def test_a_step_far_out_ends_and_gives_a_finite_number():
     """In a process of its own: one that does not end is ended. A customer each, 50 times."""
     program = (
-        "from bayes_clv.distributions.lognormal_rates import moments\n"
+        "from bayes_clv.distributions.lognormal.rates import moments\n"
         f"for history, population in {FAR_OUT!r}:\n"
         "    for _ in range(50):\n"
         "        found = moments(*history, *population)\n"

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.inference import comparison
+from bayes_clv.inference.criticism import comparison
 
 WITHOUT_DROPOUT = {"population_dropout": clv.Prior("Beta", alpha=1, beta=20_000)}
 

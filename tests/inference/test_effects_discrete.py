@@ -7,10 +7,11 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.distributions import beta_discrete_weibull, bg_bb, family, shifted_beta_geometric
+from bayes_clv.families.discrete import beta_discrete_weibull, bg_bb, shifted_beta_geometric
+from bayes_clv.families.registry import family
+from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.effects import learn_effects
-from bayes_clv.inference.models import reduced_log_likelihood
-from bayes_clv.inference.reduction import distinct_rows
+from bayes_clv.inference.graph import reduced_log_likelihood
 
 SIZE = 900
 BUYING, LEAVING = 0.45, 0.15

@@ -8,8 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd, family, gamma_gamma
-from bayes_clv.inference.checks import diagnose_laplace, diagnose_nuts
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.families.registry import family
+from bayes_clv.families.spend import gamma_gamma
+from bayes_clv.inference.criticism.diagnostics import diagnose_laplace, diagnose_nuts
 
 
 def laplace(name, customers, **arguments):

@@ -10,9 +10,10 @@ from pytensor import config
 from scipy import special
 
 import bayes_clv as clv
-from bayes_clv.distributions import beta_discrete_weibull, family
-from bayes_clv.distributions.quantities import Prior, resolve, starting_point
-from bayes_clv.inference.models import build_model
+from bayes_clv.families.discrete import beta_discrete_weibull
+from bayes_clv.families.quantities import Prior, resolve, starting_point
+from bayes_clv.families.registry import family
+from bayes_clv.inference.graph import build_model
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_likelihood")

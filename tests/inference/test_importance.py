@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import digamma, polygamma
 
-from bayes_clv.inference import importance
-from bayes_clv.inference.importance import ADAPTATIONS, ENOUGH, Source, importance_draws
+from bayes_clv.inference.sampling import importance
+from bayes_clv.inference.sampling.importance import ADAPTATIONS, ENOUGH, Source, importance_draws
 
 SIZE, PROPOSALS = 4000, 6000
 # The logarithm of a Gamma variate has a tail to the left that its curvature at the mode, one over the shape, misses.

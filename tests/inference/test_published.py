@@ -8,7 +8,8 @@ import pytest
 from scipy import optimize, special, stats
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd, family, nbd, pareto_nbd
+from bayes_clv.families.purchases import bg_nbd, nbd, pareto_nbd
+from bayes_clv.families.registry import family
 from studies.published import (
     compared,
     computed,

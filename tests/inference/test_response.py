@@ -10,7 +10,7 @@ from scipy.special import expit, gammaln
 
 import bayes_clv as clv
 from bayes_clv.inference import response as module
-from bayes_clv.inference.nested import Hierarchy, nested_laplace
+from bayes_clv.inference.sampling.nested import Hierarchy, nested_laplace
 from bayes_clv.schema import InputError
 
 ALL = ("chain", "draw")

@@ -6,9 +6,10 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd, gamma_gamma
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.effects import learn_effects
-from bayes_clv.predictions.posterior import parameters
+from bayes_clv.predictions.parameters import parameters
 
 BUYING = {
     "population_purchase_rate": 0.06,

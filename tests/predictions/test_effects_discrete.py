@@ -10,10 +10,10 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_bb, shifted_beta_geometric
+from bayes_clv.families.discrete import bg_bb, shifted_beta_geometric
 from bayes_clv.inference.effects import learn_effects
 from bayes_clv.inference.posterior import FORMAT
-from bayes_clv.predictions.posterior import parameters
+from bayes_clv.predictions.parameters import parameters
 
 DRAWS = 60
 GIVING = {

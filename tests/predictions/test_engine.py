@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from bayes_clv.distributions import bg_nbd, gamma_gamma
-from bayes_clv.predictions import engine
+from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.families.spend import gamma_gamma
+from bayes_clv.predictions import tiles
 from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
 from bayes_clv.predictions.kernels import simulate_tile
-from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.schema import QUANTILES
 
 DRAWS = 40_000
@@ -220,7 +221,7 @@ def test_scores_are_those_of_the_kept_draws(cdnow):
 
 def test_threads_and_tiles_change_no_bit(cdnow, spend):
     rng = np.random.default_rng(2)
-    size = 3 * engine.BLOCK + 17
+    size = 3 * tiles.BLOCK + 17
     age = rng.uniform(10, 40, size)
     frequency, recency = bg_nbd.simulate(rng, age, **cdnow)
     histories = list(zip(frequency, recency, age, strict=True))
@@ -282,8 +283,8 @@ def test_no_horizon_no_purchases(cdnow):
 
 def test_progress_reports_every_block(cdnow):
     seen = []
-    histories = HISTORIES[:1] * (engine.BLOCK + 1)
+    histories = HISTORIES[:1] * (tiles.BLOCK + 1)
     simulate_futures(
         plan_of(histories, cdnow, 1.0, draws=10), progress=lambda done, all_: seen.append((done, all_))
     )
-    assert seen == [(engine.BLOCK, engine.BLOCK + 1), (engine.BLOCK + 1, engine.BLOCK + 1)]
+    assert seen == [(tiles.BLOCK, tiles.BLOCK + 1), (tiles.BLOCK + 1, tiles.BLOCK + 1)]

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.distributions import families, family
-from bayes_clv.distributions.quantities import starting_point
-from bayes_clv.predictions import simulate_orders, simulate_tracking
-from bayes_clv.predictions.latent import latent_names
+from bayes_clv.families.quantities import starting_point
+from bayes_clv.families.registry import families, family
+from bayes_clv.predictions.parameters import latent_names
+from bayes_clv.predictions.synthetic import simulate_orders
 from bayes_clv.predictions.waiting import FUTURES
-from bayes_clv.schema import discount_rate
+from bayes_clv.scoring.tracking import simulate_tracking
+from bayes_clv.units import discount_rate
 
 SIGMAS = 4.5
 DRAWS = 800

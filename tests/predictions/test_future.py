@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.distributions import bg_nbd
-from bayes_clv.predictions import expected_purchases, predict, probability_alive, survival
-from bayes_clv.predictions.future import CARRIED
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.predictions.expected import expected_purchases, probability_alive, survival
+from bayes_clv.predictions.forecasts import CARRIED, predict
 from bayes_clv.schema import QUANTILES, InputError
 
 SIZE = 400

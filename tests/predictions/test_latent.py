@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_nbd
-from bayes_clv.predictions.latent import latent_names
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.predictions.parameters import latent_names
 
 NAMES = latent_names(bg_nbd)
 

@@ -10,13 +10,15 @@ import xarray as xr
 from scipy import integrate, stats
 
 import bayes_clv as clv
-from bayes_clv.distributions import gamma_gamma, pareto_nbd
-from bayes_clv.distributions.lifetimes import LIFETIMES
+from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.lifetimes import LIFETIMES
+from bayes_clv.families.purchases import pareto_nbd
+from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import waiting
 from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
-from bayes_clv.predictions.posterior import parameters
-from bayes_clv.predictions.streams import customer_keys
-from bayes_clv.schema import InputError, discount_rate
+from bayes_clv.predictions.parameters import parameters
+from bayes_clv.schema import InputError
+from bayes_clv.units import discount_rate
 from bayes_clv.valuation.cohort import expected_new_customer
 
 DRAWS = 40_000

@@ -8,8 +8,11 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.distributions import pareto_ggg
-from bayes_clv.predictions import evaluate, score_holdout, simulate_orders, simulate_tracking
+from bayes_clv.families.purchases import pareto_ggg
+from bayes_clv.predictions.synthetic import simulate_orders
+from bayes_clv.scoring.evaluation import evaluate
+from bayes_clv.scoring.holdout import score_holdout
+from bayes_clv.scoring.tracking import simulate_tracking
 
 SIGMAS = 4.5
 DRAWS = 200

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.predictions.posterior import check_posterior, paired, parameters, shared_time_unit
+from bayes_clv.predictions.inputs import shared_time_unit
+from bayes_clv.predictions.parameters import check_posterior, paired, parameters
 from bayes_clv.schema import InputError
 
 

@@ -9,19 +9,18 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from bayes_clv.distributions import bg_nbd
-from bayes_clv.predictions import (
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.predictions.counts import probability_active, purchases_pmf
+from bayes_clv.predictions.expected import (
     expected_purchases,
     expected_residual_transactions,
-    next_purchase,
-    predict,
-    probability_active,
     probability_alive,
-    purchases_pmf,
-    retention_curve,
     survival,
 )
-from bayes_clv.predictions.engine import TILE
+from bayes_clv.predictions.forecasts import predict
+from bayes_clv.predictions.retention import retention_curve
+from bayes_clv.predictions.tiles import TILE
+from bayes_clv.predictions.waiting import next_purchase
 from bayes_clv.schema import InputError
 
 SIZE = 400

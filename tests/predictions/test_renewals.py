@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.distributions import family
+from bayes_clv.families.registry import family
 
 SHAPES = {
     "shifted_beta_geometric": {"alpha": 0.668, "beta": 3.806},

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.distributions import bg_nbd
-from bayes_clv.predictions import expected_purchases, predict
-from bayes_clv.predictions.future import simulate
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.predictions.expected import expected_purchases
+from bayes_clv.predictions.forecasts import predict, simulate
 from bayes_clv.predictions.ranks import BINS, BINS_PER_OCTAVE, bin_of, cutoff, places
 from bayes_clv.schema import InputError
 

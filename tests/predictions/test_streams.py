@@ -5,8 +5,8 @@ import pytest
 from numba import njit
 from scipy import stats
 
-from bayes_clv.predictions import streams
-from bayes_clv.predictions.streams import cubes, customer_keys, standard_gamma, standard_normal, unit
+from bayes_clv.distributions import streams
+from bayes_clv.distributions.streams import cubes, customer_keys, standard_gamma, standard_normal, unit
 from bayes_clv.schema import InputError
 
 # Kolmogorov's 99.99 % point: P(sqrt(n) D > 2.23) = 2 exp(-2 · 2.23²) = 1e-4.

@@ -6,12 +6,12 @@ import pytest
 import xarray as xr
 from scipy import integrate
 
-from bayes_clv.distributions import bg_nbd, gamma_gamma
-from bayes_clv.predictions import expected_purchases
-from bayes_clv.predictions.posterior import parameters
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.families.spend import gamma_gamma
+from bayes_clv.predictions.expected import expected_purchases
+from bayes_clv.predictions.parameters import parameters
 from bayes_clv.schema import InputError
-from bayes_clv.valuation import predict_cohort
-from bayes_clv.valuation.cohort import expected_new_customer
+from bayes_clv.valuation.cohort import expected_new_customer, predict_cohort
 
 SIZE = 500
 DRAWS = 500

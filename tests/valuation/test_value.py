@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayes_clv.distributions import gamma_gamma
-from bayes_clv.predictions import predict
+from bayes_clv.families.spend import gamma_gamma
+from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
-from bayes_clv.valuation import customer_table, predict_value
+from bayes_clv.valuation.value import predict_value
+from bayes_clv.views.frames import customer_table
 
 SIZE = 300
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.distributions import family as find_family
+from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.posterior import described
 
 CHAINS, DRAWS, CUSTOMERS = 2, 60, 120

@@ -9,7 +9,7 @@ mpl.use("Agg")
 from matplotlib.dates import date2num
 
 import bayes_clv as clv
-from bayes_clv.views import alarms as timeline
+from bayes_clv.views.plots import alarms as timeline
 
 
 def marks(axes, label):

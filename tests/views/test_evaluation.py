@@ -11,8 +11,9 @@ mpl.use("Agg")
 
 from bayes_clv import views
 from bayes_clv.schema import InputError
-from bayes_clv.views import gallery, style
-from bayes_clv.views.evaluation import relative_errors
+from bayes_clv.views import style
+from bayes_clv.views.plots.evaluation import relative_errors
+from bayes_clv.views.reporting import gallery
 
 NAMES = ["model", "past_rate", "pareto_rule"]
 

@@ -8,9 +8,11 @@ import xarray as xr
 mpl.use("Agg")
 
 from bayes_clv import views
-from bayes_clv.distributions import bg_nbd
+from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.schema import InputError
-from bayes_clv.views import amounts, histories, holdout, rename, style
+from bayes_clv.views import names as rename
+from bayes_clv.views import style
+from bayes_clv.views.plots import amounts, histories, holdout
 
 
 def words(figure) -> str:

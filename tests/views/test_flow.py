@@ -6,8 +6,8 @@ import xarray as xr
 from matplotlib.collections import PolyCollection
 
 import bayes_clv as clv
-from bayes_clv.valuation.flow import _dataset
-from bayes_clv.views.flow import _apart
+from bayes_clv.segments.flows import _dataset
+from bayes_clv.views.plots.flow import _apart
 
 STAGES = ["first purchase", "repeat", "loyal", "at risk", "lapsed"]
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.valuation.targeting import gain_curve
+from bayes_clv.targeting.gain import gain_curve
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.views import parts as views
+from bayes_clv.views.plots import parts as views
 
 RULE = clv.rule("History", {"once": "frequency == 0", "again": "frequency > 0"})
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.distributions import bg_bb, bg_nbd, shifted_beta_geometric
-from bayes_clv.views.priors import implied_by_prior
+from bayes_clv.families.discrete import bg_bb, shifted_beta_geometric
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.views.plots.priors import implied_by_prior
 
 GROUPS = ("prior", "prior_predictive")
 

@@ -12,8 +12,12 @@ import xarray as xr
 
 mpl.use("Agg")
 
-from bayes_clv.views import checks, gallery, plot_alive_matrix, report, style
-from bayes_clv.views.tables import number
+from bayes_clv.views import style
+from bayes_clv.views.numbers import number
+from bayes_clv.views.plots.histories import plot_alive_matrix
+from bayes_clv.views.reporting import gallery
+from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting.page import report
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 

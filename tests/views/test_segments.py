@@ -8,9 +8,9 @@ import xarray as xr
 mpl.use("Agg")
 
 import bayes_clv as clv
-from bayes_clv.valuation.ranking import quantity_points
-from bayes_clv.views import segments as drawn
+from bayes_clv.segments.ranking import quantity_points
 from bayes_clv.views import style
+from bayes_clv.views.plots import segments as drawn
 
 
 def note(axes):

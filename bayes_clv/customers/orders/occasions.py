@@ -1,0 +1,81 @@
+"""From usable rows to one row a customer and day, then one a customer: expressions that any engine can run."""
+
+import datetime as dt
+from typing import Any
+
+
+def purchase_occasions(rows: Any, *, with_spend: bool) -> Any:
+    """Return one row per customer and day with an order."""
+    amounts = {"spend": rows.spend.sum(), "free_orders": (rows.spend == 0).sum()} if with_spend else {}
+    return rows.group_by("customer_id", "date").agg(orders=rows.count(), **amounts)
+
+
+def customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: bool, regularity: bool) -> Any:
+    """Return one row per customer, also for those who come after ``until``, who are counted only."""
+    import ibis
+
+    if regularity:
+        occasions = occasions.mutate(log_days=_log_days(occasions))
+    calibration = occasions.date <= ibis.literal(until)
+    seen = occasions.date <= ibis.literal(end)
+    holdout = ~calibration & seen
+    sums = {
+        "first_order": occasions.date.min(),
+        "last_purchase": occasions.date.max(where=calibration),
+        "occasions": calibration.sum(),
+        "holdout_purchases": holdout.sum(),
+        "all_orders": occasions.orders.sum(),
+        "orders": _total(occasions.orders, calibration),
+        "holdout_orders": _total(occasions.orders, holdout),
+    }
+    if "spend" in occasions.columns:
+        sums["first_spend"] = occasions.spend.argmin(occasions.date).cast("float64")
+        sums["historical_spend"] = _total(occasions.spend, calibration).cast("float64")
+        # Taken from the exact sums: a difference of two floats would leave a trace of the first spend.
+        repeat = _total(occasions.spend, calibration) - occasions.spend.argmin(occasions.date)
+        sums["repeat_spend"] = repeat.cast("float64")
+        sums["holdout_spend"] = _total(occasions.spend, holdout).cast("float64")
+        sums["free_orders"] = _total(occasions.free_orders, seen)
+    if log_spend:
+        sums |= _log_sums(occasions, calibration)
+    if regularity:
+        sums["log_days"] = _total(occasions.log_days, calibration).cast("float64")
+    return occasions.group_by("customer_id").agg(**sums)
+
+
+def _log_days(occasions: Any) -> Any:
+    """Return the logarithm of the days since the customer's previous occasion, null at the first.
+
+    A decimal, so that the sum depends neither on the order in which an engine adds nor on that of the intervals.
+    """
+    import ibis
+
+    before = occasions.date.lag().over(ibis.window(group_by="customer_id", order_by="date"))
+    return occasions.date.delta(before, unit="day").cast("float64").ln().cast("decimal(24,12)")
+
+
+def _log_sums(occasions: Any, calibration: Any) -> dict[str, Any]:
+    """Return number of zeros, sum and sum of squares of the logarithm of the repeat occasions' spend.
+
+    In decimals, so that the sums do not depend on the order in which an engine adds; first occasions are taken from
+    the exact sums, as in ``customer_rows``.
+    """
+
+    def logarithm(spend: Any) -> Any:
+        return spend.cast("float64").nullif(0.0).ln().cast("decimal(18,6)")
+
+    def square(logarithms: Any) -> Any:
+        return (logarithms * logarithms).cast("decimal(24,12)")
+
+    first_spend = occasions.spend.argmin(occasions.date)
+    first = logarithm(first_spend)
+    each = logarithm(occasions.spend)
+    return {
+        "zero_repeats": (calibration & (occasions.spend == 0)).sum() - (first_spend == 0).cast("int64"),
+        "log_sum": (_total(each, calibration) - first.fill_null(0)).cast("float64"),
+        "log_squares": (_total(square(each), calibration) - square(first).fill_null(0)).cast("float64"),
+    }
+
+
+def _total(column: Any, where: Any) -> Any:
+    return column.sum(where=where).fill_null(0)

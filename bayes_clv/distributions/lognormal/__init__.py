@@ -1,0 +1,1 @@
+"""Correlated lognormal rates of purchase and leaving."""

@@ -1,0 +1,1 @@
+"""Purchases at random, at rates that vary over customers as a Gamma."""

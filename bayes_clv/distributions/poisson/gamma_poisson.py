@@ -1,0 +1,64 @@
+"""Poisson purchases at a rate that varies over customers as a Gamma: what the purchase families share.
+
+While alive a customer buys at the rate lambda ~ Gamma(r, rate alpha), so that N purchases of a horizon t are
+negative binomial: with k = r + x and s = alpha + T after x purchases in T, and tau = t / s,
+
+    P(N = n) = Gamma(k + n) / (Gamma(k) n!) z^n (1 - z)^k,    z = tau / (1 + tau).
+
+How customers leave is the family's own (``beta_geometric`` is one way).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from bayes_clv.distributions.arrays import Array, float_arrays
+
+
+def simulate_counts(rng: np.random.Generator, T: Array, r: Array, alpha: Array) -> NDArray[np.int64]:
+    """Return how often each customer would buy in T units if it never left."""
+    counts: NDArray[np.int64] = rng.poisson(rng.gamma(r, 1 / alpha) * T)
+    return counts
+
+
+def simulate_recency(
+    rng: np.random.Generator, T: Array, counts: NDArray[np.int64], frequency: NDArray[np.int64]
+) -> Array:
+    """Return the time of the ``frequency``-th of ``counts`` purchases, uniform on (0, T); 0 for none.
+
+    The x-th of N uniform times is T * Beta(x, N - x + 1).
+    """
+    position = rng.beta(np.maximum(frequency, 1), counts - frequency + 1)
+    return np.where(frequency > 0, T * position, 0.0)
+
+
+def simulate_times(
+    rng: np.random.Generator, frequency: NDArray[np.int64], recency: Array
+) -> tuple[NDArray[np.int64], Array]:
+    """Return purchases of simulated histories as flat arrays (customer index, age at the purchase).
+
+    Given x and t_x the earlier x - 1 purchases are uniform on (0, t_x).
+    """
+    customer = np.repeat(np.arange(frequency.size), frequency)
+    age = recency[customer] * rng.random(customer.size)
+    last = np.cumsum(frequency)[frequency > 0] - 1
+    age[last] = recency[frequency > 0]
+    return customer, age[np.lexsort((age, customer))]
+
+
+def count_pmf(n: ArrayLike, k: ArrayLike, tau: ArrayLike) -> Array:
+    """Return P(N = n), N the purchases of a horizon without dropout."""
+    n, k, tau = float_arrays(n, k, tau)
+    some = np.maximum(n, 1.0)
+    with np.errstate(divide="ignore"):
+        log_z = -np.log1p(1 / tau)
+    log_none = -k * np.log1p(tau)
+    positive = np.exp(-special.betaln(k, some) - np.log(some) + some * log_z + log_none)
+    return np.where(n > 0, positive, np.exp(log_none))
+
+
+def count_at_least(n: ArrayLike, k: ArrayLike, tau: ArrayLike) -> Array:
+    """Return P(N >= n), N the purchases of a horizon without dropout; 1 where n <= 0."""
+    n, k, tau = float_arrays(n, k, tau)
+    reached: Array = special.betainc(np.maximum(n, 1.0), k, tau / (1 + tau))
+    return np.where(n > 0, reached, 1.0)

@@ -1,0 +1,1 @@
+"""Purchases at more even times than chance: phases, and Gamma waits."""

@@ -1,0 +1,79 @@
+"""When a customer may leave: the laws a family names in ``LIFETIME``, and what each gives to those who ask.
+
+``future_state`` of a purchase family is (probability alive, k, scale, a, b) and whatever else its law asks for: given
+alive at T the purchase rate is Gamma(k, rate scale), independent of the rest. What a and b say is the law:
+
+after_purchase
+    A customer leaves only by a purchase, with the same probability p after each, p ~ Beta(a, b); a = 0 is never.
+continuous
+    A customer leaves at any time, at a rate of its own, mu ~ Gamma(a, rate b): the remaining lifetime D has
+    P(D > t) = (b / (b + t))^a. P(alive) is an integral: ``state_while_alive`` is the rest of the state without it.
+after_kth_phase
+    As after_purchase, but a purchase comes with every n-th phase only, and the Gamma is of the phases' rate. Two more
+    numbers: n, the same in every draw, and z, the silence since the last purchase over the scale, by which the phases
+    since then are weighted (``erlang_phases``).
+individual
+    There is no such state: rates of a population that is no Gamma or Beta, or waits that are no exponentials. The
+    family draws instead, ``future_draws(rng, *history, **params)`` -> (first_wait, wait_shape, wait_rate, lifetime),
+    each (draw,), for one customer whose parameters are (draw,): the time from T to the next purchase if the customer
+    does not leave, given the silence so far; shape and rate of the Gamma of each further wait; the lifetime after T, 0
+    of one who has left. They are drawn jointly given each draw of the population, and the next purchase happens where
+    first_wait <= lifetime. In place of ``future_state`` it offers ``discounted_purchases(t, discount_rate, *history,
+    **params)``, the expected purchases in (T, T + t], each discounted from the time it occurs.
+
+Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
+history (expected purchases, counts, survival) it says itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.poisson import discounted, gamma_lifetime
+from bayes_clv.distributions.regular import erlang_residual
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """What a law of leaving gives, as functions of the state (k, scale, a, b) of customers alive now.
+
+    Attributes
+    ----------
+    discounted_purchases : callable
+        ``(k, scale, a, b, ..., horizon, discount, same_shape)``: expected purchases to the horizon, each discounted
+        from the time it occurs, for arrays of one shape (row, draw); ``same_shape`` as in ``discounted``.
+    shortest_time : callable
+        ``(k, scale, a, b, ...)``: the time on which expected purchases first bend.
+    of_recency : bool
+        Whether the state of a customer alive depends on recency, and not on frequency and T alone.
+    """
+
+    discounted_purchases: Callable[..., Array]
+    shortest_time: Callable[..., Array]
+    of_recency: bool = False
+
+
+# The law of families that draw each customer's future; it reads no state, and is not among LIFETIMES.
+INDIVIDUAL = "individual"
+
+
+LIFETIMES = {
+    "after_purchase": Lifetime(discounted.discounted_purchases, lambda k, scale, a, b: scale),
+    "continuous": Lifetime(gamma_lifetime.discounted_purchases, lambda k, scale, a, b: b),
+    "after_kth_phase": Lifetime(
+        erlang_residual.discounted_purchases, lambda k, scale, a, b, n, z: scale / 2, of_recency=True
+    ),
+}
+
+
+def lifetime_of(family: ModuleType) -> str:
+    """Return the law a family states; "after_purchase" where it states none.
+
+    Examples
+    --------
+    >>> from bayes_clv.families.registry import family
+    >>> lifetime_of(family("bg_nbd"))
+    'after_purchase'
+    """
+    return str(getattr(family, "LIFETIME", "after_purchase"))

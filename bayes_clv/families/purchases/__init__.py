@@ -1,0 +1,1 @@
+"""Families of purchases at any time."""

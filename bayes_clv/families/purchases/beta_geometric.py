@@ -1,0 +1,254 @@
+"""A coin after each purchase, Beta dropout: what BG/NBD and MBG/NBD share.
+
+After a purchase a customer drops out for ever with its own probability p ~ Beta(a, b). The families differ in
+one thing: whether the coin is tossed after the first purchase too. With x repeat purchases there were
+
+    c = x + first,    first = 0 (BG/NBD: after repeat purchases only) or 1 (MBG/NBD: after the first as well)
+
+tosses, and everything follows, with k = r + x:
+
+- alive at T: lambda ~ Gamma(k, alpha + T), p ~ Beta(a, B) with B = b + c;
+- dropped out, at t_x: lambda ~ Gamma(k, alpha + t_x), p ~ Beta(a + 1, B - 1);
+- the odds of the second are a / (B - 1) * ((alpha + T) / (alpha + t_x))^k, and 0 where c = 0.
+
+The forecasts are averages over the first pair (``beta_dropout``, ``residual``), in a form that has no singularity
+at a = 1, where the papers' have one. They take the ``State`` that a family's ``future_state`` returns.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.poisson import gamma_poisson
+from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
+from bayes_clv.distributions.poisson.residual import residual_while_alive
+from bayes_clv.distributions.special import double_tensors, log_rising
+from bayes_clv.families.purchases import gamma_rates
+from bayes_clv.families.quantities import Prior, Quantity
+
+PARAMETERS = ("r", "alpha", "a", "b")
+
+# P(alive), shape k and rate s of the purchase rate, shapes a and B of dropout, the last four given alive.
+type State = tuple[Array, Array, Array, Array, Array]
+
+QUANTITIES = gamma_rates.QUANTITIES | {
+    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "dropout_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
+}
+
+
+def meanings(when: str) -> dict[str, tuple[str, str]]:
+    """Return what each variable of the posterior means; ``when`` says after which purchase a customer may leave."""
+    return gamma_rates.MEANINGS | {
+        "a": ("first shape of the dropout probabilities across customers", "none"),
+        "b": ("second shape of the dropout probabilities; their mean is a / (a + b)", "none"),
+        "population_dropout": (f"mean probability of leaving after {when}, a / (a + b)", "probability"),
+        "dropout_concentration": ("a + b; small where customers differ much in dropout", "none"),
+    }
+
+
+def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
+    """Return r, alpha, a, b from the population quantities, tensors or arrays."""
+    dropout, concentration = population["population_dropout"], population["dropout_concentration"]
+    shapes = {"a": dropout * concentration, "b": (1 - dropout) * concentration}
+    return gamma_rates.parameters(population) | shapes
+
+
+def dropout_log_odds(
+    xp: Any, first: int, x: Any, t_x: Any, T: Any, r: Any, alpha: Any, a: Any, b: Any
+) -> Any:
+    """Return the log odds of having dropped out by T, where c > 0; ``xp`` is numpy or pytensor.tensor.
+
+    Finite, and of no meaning, where c = 0. Its absolute error is the odds' relative one, so that a plain
+    logarithm will do for (alpha + T) / (alpha + t_x) near 1; log1p takes twice the time.
+    """
+    since_purchase = xp.log((alpha + T) / (alpha + t_x))
+    # B - 1 with c - 1 first: b may be tiny.
+    return xp.log(a / (b + (xp.maximum(x + first, 1) - 1))) + (r + x) * since_purchase
+
+
+def survived_term(params: Mapping[str, Any], first: int, x: Any) -> Any:
+    """Return ln (b)_c / (a + b)_c, the tosses survived so far, of the log-likelihood; a PyTensor vector."""
+    a, b = double_tensors(params, "a", "b")
+    return log_rising(b, x + first) - log_rising(a + b, x + first)
+
+
+def silence_term(params: Mapping[str, Any], first: int, x: Any, t_x: Any, T: Any) -> Any:
+    """Return the part of the log-likelihood that depends on (x, t_x, T), as a PyTensor vector.
+
+    The two ways to have been silent since t_x, alive or dropped out, enter as a softplus of the log odds:
+    no overflow for x in the thousands and no NaN gradient at x = 0.
+    """
+    import pytensor.tensor as pt
+
+    log_odds = dropout_log_odds(pt, first, x, t_x, T, *double_tensors(params, *PARAMETERS))
+    return pt.switch(pt.gt(x + first, 0), pt.softplus(log_odds), 0.0)
+
+
+def simulate(
+    rng: np.random.Generator,
+    first: int,
+    T: ArrayLike,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+) -> tuple[NDArray[np.int64], Array]:
+    """Return simulated histories (frequency, recency) of customers observed to age T.
+
+    Exact and without a loop over purchases: N ~ Poisson(lambda T) repeat purchases would happen, the
+    G-th toss ends it, G ~ Geometric(p), and x = min(N, G - first).
+    """
+    T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(T, r, alpha, a, b))
+    counts = gamma_poisson.simulate_counts(rng, T, r, alpha)
+    frequency = np.minimum(counts, last_toss(rng, a, b) - first).astype(np.int64)
+    return frequency, gamma_poisson.simulate_recency(rng, T, counts, frequency)
+
+
+def last_toss(rng: np.random.Generator, a: Array, b: Array) -> Array:
+    """Return which toss of its coin ends each customer: geometric from 1, its probability Beta(a, b)."""
+    dropout = rng.beta(a, b)
+    # The geometric by inversion, because dropout may round to 0 (no end) or to 1 (the first toss).
+    with np.errstate(divide="ignore", over="ignore"):
+        toss: Array = np.ceil(rng.standard_exponential(a.shape) / -np.log1p(-dropout))
+    return np.maximum(toss, 1.0)
+
+
+def probability_alive(
+    first: int,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+) -> Array:
+    """Return the probability of being alive at T given the history; 1 where nothing has been tossed.
+
+    Through the log odds, which stay finite where ((alpha + T) / (alpha + t_x))^(r + x) overflows.
+    """
+    x, t_x, T, r, alpha, a, b = float_arrays(x, t_x, T, r, alpha, a, b)
+    alive = special.expit(-dropout_log_odds(np, first, x, t_x, T, r, alpha, a, b))
+    return np.where(x + first > 0, alive, 1.0)
+
+
+def future_state(
+    first: int,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+) -> State:
+    """Return P(alive), then r + x and alpha + T, a and B given alive; each keeps the shape of its arguments."""
+    x, t_x, T, r, alpha, a, b = float_arrays(x, t_x, T, r, alpha, a, b)
+    return probability_alive(first, x, t_x, T, r, alpha, a, b), r + x, alpha + T, a, b + (x + first)
+
+
+def latent_draws(
+    rng: np.random.Generator,
+    first: int,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+) -> tuple[NDArray[np.bool_], Array, Array]:
+    """Return one draw each of (alive at T, purchase rate, dropout) given the history, drawn jointly."""
+    x, t_x, T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(x, t_x, T, r, alpha, a, b))
+    alive = rng.random(x.shape) < probability_alive(first, x, t_x, T, r, alpha, a, b)
+    purchase_rate = rng.gamma(r + x, 1 / (alpha + np.where(alive, T, t_x)))
+    tosses = x + first
+    dropout = rng.beta(np.where(alive, a, a + 1), np.where(alive, b + tosses, b + (tosses - 1)))
+    return alive, purchase_rate, dropout
+
+
+def latent_means(
+    first: int,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+) -> tuple[Array, Array]:
+    """Return the means of (purchase rate, dropout) given the history: those of ``latent_draws``."""
+    x, t_x, T, r, alpha, a, b = float_arrays(x, t_x, T, r, alpha, a, b)
+    alive = probability_alive(first, x, t_x, T, r, alpha, a, b)
+    purchase_rate = (r + x) * (alive / (alpha + T) + (1 - alive) / (alpha + t_x))
+    return purchase_rate, (a + 1 - alive) / (a + b + (x + first))
+
+
+def expected_purchases(t: ArrayLike, state: State) -> Array:
+    """Return P(alive) E[purchases in (T, T + t] | alive].
+
+    Guards a = 1 (ordinary here), t = 0 (gives 0), t = infinity (infinite unless a > 1), tiny and very long
+    horizons and x in the thousands; see ``beta_dropout``.
+    """
+    alive, k, scale, a, big_b = state
+    mean: Array = purchases_while_alive(k, np.asarray(t, dtype=np.float64) / scale, a, big_b)
+    return alive * mean
+
+
+def survival(t: ArrayLike, state: State) -> Array:
+    """Return P(alive at T + t) = P(alive) E[(1 + p tau)^-k]; t = 0 gives P(alive)."""
+    alive, k, scale, a, big_b = state
+    share: Array = survival_while_alive(k, np.asarray(t, dtype=np.float64) / scale, a, big_b)
+    return alive * share
+
+
+def purchases_pmf(n: ArrayLike, t: ArrayLike, state: State) -> Array:
+    """Return P(n purchases in (T, T + t]).
+
+    For n >= 1 the n purchases happen because n is what chance gave, or because the n-th ended it:
+    P(alive) * S_{n-1} * (P(N = n) + P(N > n) a / (a + B + n - 1)), S_n = (B)_n / (a + B)_n, N ~ NegBin. All terms
+    are positive, so that nothing cancels. At n = 0 the dropped out are added.
+    """
+    n, t = float_arrays(n, t)
+    alive, k, scale, a, big_b = state
+    tau = t / scale
+    some = np.maximum(n, 1.0)
+    ended = gamma_poisson.count_at_least(some + 1, k, tau) * a / (a + big_b + (some - 1))
+    positive = survived(some - 1, a, big_b) * (gamma_poisson.count_pmf(some, k, tau) + ended)
+    none = gamma_poisson.count_pmf(0.0, k, tau)
+    return np.where(n > 0, alive * positive, alive * none + (1 - alive))
+
+
+def purchases_at_least(n: ArrayLike, t: ArrayLike, state: State) -> Array:
+    """Return P(at least n purchases in (T, T + t]); 1 where n <= 0.
+
+    P(alive) P(N >= n) (B)_{n-1} / (a + B)_{n-1} with N ~ NegBin: the n-th would happen, and the customer
+    survived n - 1. One product, so that a small probability keeps its digits.
+    """
+    n, t = float_arrays(n, t)
+    alive, k, scale, a, big_b = state
+    some = np.maximum(n, 1.0)
+    reached = gamma_poisson.count_at_least(some, k, t / scale)
+    return np.where(n > 0, alive * survived(some - 1, a, big_b) * reached, 1.0)
+
+
+def discounted_residual_transactions(discount_rate: ArrayLike, state: State) -> Array:
+    """Return P(alive) E[lambda / (delta + lambda p)], delta the continuous ``discount_rate`` per time unit.
+
+    Purchases happen at rate lambda and end at rate lambda p. At delta = 0 it is P(alive) (a + B - 1) / (a - 1),
+    infinite unless a > 1; NaN for delta < 0. See ``residual``.
+    """
+    alive, k, scale, a, big_b = state
+    while_alive: Array = residual_while_alive(k, np.asarray(discount_rate, np.float64) * scale, a, big_b)
+    return alive * while_alive
+
+
+def survived(tosses: Array, a: Array, big_b: Array) -> Array:
+    """Return (B)_n / (a + B)_n, the probability of surviving n tosses to come."""
+    share: Array = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
+    return share

@@ -1,0 +1,182 @@
+"""Gamma-Gamma: spend per purchase occasion (Fader & Hardie 2013).
+
+The Gamma-Gamma Model of Monetary Value, brucehardie.com note 025.
+
+Each occasion of a customer is worth Gamma(p, rate nu); nu varies over customers as Gamma(q, rate v).
+Spend is taken to be independent of how often a customer buys.
+
+=========  =======================================================  ==================
+symbol     meaning                                                  unit
+=========  =======================================================  ==================
+p          shape of the spend of one occasion                       none
+q          shape of the Gamma of nu                                 none
+v          rate of the Gamma of nu                                  money
+nu         a customer's own rate: mean spend p / nu                 1 / money
+x          frequency: repeat purchase occasions                     count
+zbar       monetary_value: mean spend of those occasions            money
+p v/(q-1)  mean spend over the population, where q > 1              money
+=========  =======================================================  ==================
+
+Default priors: p v / (q-1) is LogNormal about the data's mean spend with 1 on the log scale, a factor of 5 either side
+at 90 %; p LogNormal(1, 1.25), q - 1 LogNormal(1, 1). ``plot_prior`` draws what they imply.
+
+Every function broadcasts its arguments. Where x = 0 nothing is known of a customer's spend and ``zbar`` is
+ignored; it may be NaN. Likelihood and ``simulate`` are for x > 0 and zbar > 0.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
+from bayes_clv.families.likelihood import Term
+from bayes_clv.families.quantities import Prior, Quantity
+
+KIND = "spend"
+PROCESSES = {"spend": "population_spend"}
+DENSITY = "a customer's mean spend"
+# How the engine pays: the state is shape and rate of nu, and an occasion is Gamma with shape p and rate nu.
+SPEND_RULE = "gamma"
+OCCASION = "p"
+# The customers' column that informs nu.
+LEVEL = "monetary_value"
+
+PARAMETERS = ("p", "q", "v")
+OBSERVED = ("frequency", "monetary_value")
+
+NAME = "Gamma-Gamma"
+SUMMARY = (
+    "Spend per purchase follows Gamma-Gamma (Fader & Hardie 2013): each customer's spends vary about its own mean, "
+    "which does not depend on how often it buys."
+)
+CAUTION = ""
+
+# Of every variable in the posterior: what it means, and its unit.
+MEANINGS = {
+    "p": ("shape of one occasion's spend; large where a customer's occasions are alike", "none"),
+    "q": ("shape of the spend levels across customers; small where customers differ much", "none"),
+    "v": ("scale of the spend levels across customers", "money"),
+    "population_spend": ("mean spend per occasion across customers, p v / (q - 1)", "money"),
+    "q_above_one": ("q - 1; the mean spend exists only where it is positive", "none"),
+}
+
+# q = 1 + q_above_one: below q = 1 the population has no mean spend, and so no customer value.
+QUANTITIES = {
+    "population_spend": Quantity(Prior("LogNormal", mu=0, sigma=1), relative=True),
+    "p": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
+    "q_above_one": Quantity(Prior("LogNormal", mu=1, sigma=1)),
+}
+
+
+def data_scale(columns: Mapping[str, Array], count: Array) -> float:
+    """Return the mean over customers of their mean spend, money."""
+    return float(count @ columns["monetary_value"] / count.sum())
+
+
+def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
+    """Return p, q, v from the population quantities, tensors or arrays."""
+    p, q_above_one = population["p"], population["q_above_one"]
+    return {"p": p, "q": 1 + q_above_one, "v": population["population_spend"] * q_above_one / p}
+
+
+# The observed variable that predictive checks replicate.
+CHECKED = "monetary_value"
+
+
+def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
+    """Return replicated mean spends (money) of new customers with these frequencies."""
+    return simulate(rng, columns["frequency"], *params)
+
+
+def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
+    """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
+    import pytensor.tensor as pt
+
+    p, q = double_tensors(params, "p", "q")
+    return log_gamma_ratio(p * x, q) - pt.gammaln(q)
+
+
+def spend_term(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:
+    """Return the part of the log-likelihood that depends on (x, zbar), as a PyTensor vector.
+
+    The powers of v, x zbar and v + x zbar are joined in two logarithms of one plus a ratio: apart they are
+    of the size of p x and cancel.
+    """
+    import pytensor.tensor as pt
+
+    p, q, v = double_tensors(params, *PARAMETERS)
+    total = x * zbar
+    return -p * x * pt.log1p(v / total) - q * pt.log1p(total / v) - pt.log(zbar)
+
+
+likelihood_terms = (Term(("frequency",), frequency_term), Term(OBSERVED, spend_term))
+
+
+def log_likelihood(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:
+    """Return the log density of zbar given x for each customer, eq. 1a of the note, as a PyTensor vector.
+
+    For x > 0 and zbar > 0; ``params`` maps PARAMETERS to tensors.
+    """
+    return frequency_term(params, x) + spend_term(params, x, zbar)
+
+
+def simulate(rng: np.random.Generator, x: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
+    """Return a simulated mean spend (money) of x occasions for each customer; NaN where x = 0."""
+    x, p, q, v = np.broadcast_arrays(*float_arrays(x, p, q, v))
+    total = simulate_spend(rng, x, rng.gamma(q, 1 / v), p)
+    return np.where(x > 0, total / np.maximum(x, 1.0), np.nan)
+
+
+def simulate_spend(rng: np.random.Generator, n: ArrayLike, nu: ArrayLike, p: ArrayLike) -> Array:
+    """Return a simulated total spend (money) of n occasions of a customer whose own rate is nu.
+
+    A sum of n Gamma(p, nu) is one Gamma(p n, nu); no occasion, no spend.
+    """
+    n, nu, p = np.broadcast_arrays(*float_arrays(n, nu, p))
+    total: Array = rng.standard_gamma(p * n) / nu
+    return total
+
+
+def latent_draws(
+    rng: np.random.Generator, x: ArrayLike, zbar: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike
+) -> Array:
+    """Return one draw of nu (1 / money) given the history; the customer's own mean spend is p / nu."""
+    shape, rate = spend_state(x, zbar, p, q, v)
+    return rng.gamma(shape, 1 / rate)
+
+
+def spend_state(
+    x: ArrayLike, zbar: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike
+) -> tuple[Array, Array]:
+    """Return shape p x + q and rate v + x zbar (money) of the Gamma of nu given the history."""
+    x, zbar, p, q, v = float_arrays(x, zbar, p, q, v)
+    return p * x + q, v + np.where(x > 0, x * zbar, 0.0)
+
+
+def expected_spend(x: ArrayLike, zbar: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
+    """Return the expected spend per occasion (money) given the history, eq. 5 of the note.
+
+    p (v + x zbar) / (p x + q - 1). NaN where p x + q <= 1: E[1 / nu] is then infinite, and no mean exists.
+
+    Examples
+    --------
+    >>> round(float(expected_spend(2, 22.35, 6.25, 3.74, 15.44)), 2)
+    24.66
+    """
+    shape, rate = spend_state(x, zbar, p, q, v)
+    above = np.where(shape > 1, shape - 1, np.nan)
+    return np.asarray(p, dtype=np.float64) * rate / above
+
+
+def population_mean_spend(p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
+    """Return the mean spend per occasion (money) over the population, p v / (q - 1); NaN for q <= 1."""
+    return expected_spend(0, np.nan, p, q, v)
+
+
+def lacks_moment(moment: int, x: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
+    """Return whether this moment of spend is infinite given x occasions: 1 / nu has it where p x + q is above it."""
+    x, p, q, v = np.broadcast_arrays(*float_arrays(x, p, q, v))
+    return np.asarray(p * x + q <= moment)

@@ -1,0 +1,96 @@
+"""Prior draws and replicated data, for ArviZ's predictive checks.
+
+A replicated base is kept as the number of customers in each class of the checked variable (frequency,
+renewals, or mean spend), not as one column a customer: it stays small for a million customers, and is what a
+predictive check looks at.
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.inference.effects import Effects, Profiles, parameter_points
+from bayes_clv.inference.sampling.laplace import labelled
+from bayes_clv.schema import InputError
+
+# Enough for a smooth density estimate of the prior and a 90 % band of each class.
+PREDICTIVE_DRAWS = 500
+LAST_COUNT_CLASS = 10
+SPEND_CLASSES = 20
+# PyMC's distributions that cannot be drawn from.
+FLAT = ("FlatRV", "HalfFlatRV")
+
+
+def prior_draws(model: Any, names: list[str], rng: np.random.Generator) -> xr.Dataset:
+    """Return draws (1 chain) of the named variables from their priors; flat priors are refused."""
+    import pymc as pm
+
+    flat = [variable.name for variable in model.free_RVs if type(variable.owner.op).__name__ in FLAT]
+    if flat:
+        raise InputError(
+            f"A flat prior cannot be drawn from (of {', '.join(flat)}). Leave 'prior' and 'prior_predictive' out of "
+            "include, or give a proper prior."
+        )
+    # Interpreted: compiling for a few hundred draws takes longer than drawing them.
+    values = pm.draw([model[name] for name in names], PREDICTIVE_DRAWS, random_seed=rng, mode="FAST_COMPILE")
+    drawn = {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+    return labelled(model, drawn, np.zeros(1, dtype=np.int64), np.arange(PREDICTIVE_DRAWS))
+
+
+def thin(posterior: xr.Dataset) -> xr.Dataset:
+    """Return about PREDICTIVE_DRAWS evenly spaced draws of the posterior, chains kept."""
+    step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // PREDICTIVE_DRAWS)
+    return posterior.isel(draw=slice(None, None, step))
+
+
+def observed_classes(checked: str, values: np.ndarray) -> xr.Dataset:
+    """Return the number of customers in each class of the checked variable.
+
+    Counts (frequency, renewals) 0 to 9 and "10 or more"; mean spends in 20 classes that hold equally many customers.
+    The coordinate is the lower edge of each class.
+    """
+    if checked == "monetary_value":
+        edges = np.unique(np.quantile(values, np.arange(SPEND_CLASSES) / SPEND_CLASSES))
+        edges[0] = 0.0
+    elif checked in ("frequency", "renewals"):
+        edges = np.arange(LAST_COUNT_CLASS + 1, dtype=float)
+    else:
+        edges = np.unique(np.quantile(values, np.arange(SPEND_CLASSES) / SPEND_CLASSES))
+    name = f"customers_by_{checked}"
+    return xr.Dataset({name: (f"{checked}_class", _count(values, edges))}, coords={f"{checked}_class": edges})
+
+
+def replicate(
+    module: ModuleType,
+    draws: xr.Dataset,
+    columns: Mapping[str, np.ndarray],
+    classes: xr.Dataset,
+    rng: np.random.Generator,
+    effects: Effects | None = None,
+    profiles: Profiles | None = None,
+) -> xr.Dataset:
+    """Return, for each draw of the parameters, the classes counted in one replicated base.
+
+    With ``effects`` the columns hold each customer's ``profile``.
+    """
+    name = f"customers_by_{module.CHECKED}"
+    dimension = f"{module.CHECKED}_class"
+    edges = classes[dimension].to_numpy()
+    counts = []
+    for point in parameter_points(module, draws, effects, profiles):
+        params = [value[columns["profile"]] if np.ndim(value) else value for value in point.values()]
+        counts.append(_count(module.replicate(rng, columns, *params), edges))
+    shape = (draws.sizes["chain"], draws.sizes["draw"], edges.size)
+    return xr.Dataset(
+        {name: (("chain", "draw", dimension), np.array(counts).reshape(shape))},
+        coords={"chain": draws["chain"], "draw": draws["draw"], dimension: edges},
+    )
+
+
+def _count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    # A logarithm has no lowest class of its own: what lies below the first edge belongs to the first class.
+    place = np.maximum(np.searchsorted(edges, values, side="right") - 1, 0)
+    return np.bincount(place, minlength=edges.size)

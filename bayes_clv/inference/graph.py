@@ -1,0 +1,345 @@
+"""The PyMC graph of a family: population quantities, their priors, and the reduced likelihood.
+
+The graph is built once per fit from the family's own terms. The likelihood enters as one potential:
+the weighted sum over distinct rows. Pointwise log-likelihoods, one per distinct history, are
+evaluated from the same terms afterwards, on request.
+
+With covariates or groups the rows have a column ``profile`` too, and each term is evaluated on the distinct rows
+of its own columns and the profile, with the parameters of the profile (``effects``).
+
+What is fixed (a plain number in ``priors=``, a whole number that the data chose) is a number in the graph and no
+variable of the model: a sampler's checks know only what varies. ``Built.constants`` goes into the posterior afterwards.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+
+from bayes_clv.families.quantities import Prior, Quantity, fixed_values
+from bayes_clv.inference.data import Columns, distinct_rows, select
+from bayes_clv.inference.effects import Effects, Profiles, parameter_points
+from bayes_clv.schema import InputError
+
+
+@dataclass(frozen=True)
+class Built:
+    """A PyMC model, the names of its variables to keep, and what is constant: equal in every draw."""
+
+    graph: pm.Model
+    names: list[str]
+    constants: dict[str, float]
+
+    def with_constants(self, draws: xr.Dataset) -> xr.Dataset:
+        """Return the draws with the constants as variables of the same dimensions."""
+        shape = (draws.sizes["chain"], draws.sizes["draw"])
+        return draws.assign(
+            {name: (("chain", "draw"), np.full(shape, value)) for name, value in self.constants.items()}
+        )
+
+
+def build_model(
+    family: ModuleType,
+    rows: Columns,
+    count: np.ndarray,
+    priors: Mapping[str, Prior],
+    start: Mapping[str, float],
+    effects: Effects | None = None,
+    profiles: Profiles | None = None,
+    *,
+    as_stated: bool = False,
+    values: Mapping[str, Any] | None = None,
+    changing: bool = False,
+) -> Built:
+    """Return the PyMC model of the distinct rows.
+
+    ``start`` gives a value of each quantity on the data's scale, where a flat prior has none of its own. With
+    ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts. ``values`` are tensors of
+    quantities that are no random variables.
+
+    Some quantities are sampled through another variable (``_anchored``, ``_straightened``). The posterior does not
+    depend on that, but with ``as_stated`` every quantity is a random variable of the model: only then can it be drawn
+    from forwards, and its peak be that of the quantities' own density.
+
+    With ``changing`` the ``rows_of_terms`` are data by their names, so that a model that is compiled once can be given
+    other rows of the same profiles: calibration by simulation fits hundreds of bases.
+    """
+    with pm.Model(coords=None if effects is None else effects.coords()) as model:
+        acting = {} if effects is None else _effect_variables(effects, priors)
+        offsets = {} if effects is None or as_stated else effects.offsets(acting)
+        population = population_variables(family, priors, start, offsets, None if as_stated else rows, values)
+        parameters = recorded_parameters(family, population)
+        found = {name: parameters[name] for name in family.PARAMETERS} | population
+        if all(_is_number(value) for value in population.values()):
+            raise InputError(
+                "Every quantity is fixed, so that there is nothing to fit. Leave one to the data."
+            )
+        constants = {name: float(value) for name, value in found.items() if _is_number(value)}
+        kept = [name for name in found if name not in constants and name not in (values or {})]
+        if effects is not None and profiles is not None:
+            import pytensor.tensor as pt
+
+            parameters = effects.parameters(pt, family, population | acting, profiles.design, profiles.place)
+            kept += effects.dims()
+        data: Mapping[str, Any] = rows_of_terms(family, rows, count)
+        if changing:
+            data = {name: pm.Data(name, column) for name, column in data.items()}
+        pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data))
+    return Built(model, kept, constants)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | np.floating)
+
+
+def population_variables(
+    family: ModuleType,
+    priors: Mapping[str, Prior],
+    start: Mapping[str, float],
+    offsets: Mapping[str, Any] | None = None,
+    rows: Columns | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Put the population quantities into the model in context.
+
+    Those with ``offsets`` are anchored to them; with ``rows`` that of a family's STRAIGHTENED is sampled through its
+    ``straightened``. A fixed one is a number, and one of ``values`` what it is there.
+    """
+    offsets = offsets or {}
+    known = {name: np.float64(value) for name, value in fixed_values(priors).items()} | dict(values or {})
+    bent = getattr(family, "STRAIGHTENED", None)
+    if rows is None or bent in offsets or bent in known:
+        bent = None
+    if bent is not None and priors[bent].distribution not in _OF_EVERY_SIZE:
+        bent = None
+    found = {
+        name: known[name]
+        if name in known
+        else _anchored(name, priors[name], quantity, start[name], offsets[name])
+        if name in offsets
+        else _variable(name, priors[name], quantity, start[name])
+        for name, quantity in family.QUANTITIES.items()
+        if name != bent
+    }
+    if bent is not None and rows is not None:
+        found[bent] = _straightened(family, bent, priors[bent], found, rows)
+    return {name: found[name] for name in family.QUANTITIES}
+
+
+def recorded_parameters(family: ModuleType, population: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the family's parameters, as deterministics of the model in context where they are not quantities."""
+    parameters: dict[str, Any] = family.parameters(population)
+    for name in family.PARAMETERS:
+        if name not in population and not _is_number(parameters[name]):
+            parameters[name] = pm.Deterministic(name, parameters[name])
+    return parameters
+
+
+def _effect_variables(effects: Effects, priors: Mapping[str, Prior]) -> dict[str, Any]:
+    """Return the coefficients and the groups' offsets, standard deviation × Normal(0, 1)."""
+    found = {}
+    for effect in effects.each:
+        if effect.encodings:
+            name = effect.coefficient
+            found[name] = prior_variable(name, priors[name], dims=effect.dimension)
+        for column in effect.groups:
+            sd = prior_variable(effect.sd(column), priors[effect.sd(column)])
+            dimension = effects.dimension(column)
+            z = pm.Normal(f"{effect.offset(column)}_z", dims=dimension)
+            found[effect.offset(column)] = pm.Deterministic(effect.offset(column), sd * z, dims=dimension)
+    return found
+
+
+def reduced_log_likelihood(
+    family: ModuleType, parameters: Mapping[str, Any], rows: Columns, count: np.ndarray
+) -> Any:
+    """Return the log-likelihood of all customers as a scalar tensor, each term on its distinct rows.
+
+    Where the rows have a column ``profile``, parameters that are vectors are those of the profiles.
+    """
+    return _log_likelihood(family, parameters, rows_of_terms(family, rows, count))
+
+
+def rows_of_terms(family: ModuleType, rows: Columns, count: np.ndarray | None = None) -> Columns:
+    """Return of each term of the likelihood, 0, 1, ..., the distinct rows of its columns, and their counts.
+
+    The first term's are ``frequency_0``, say, ``profile_0`` where the rows have one, and ``count_0``.
+    """
+    further = ["profile"] if "profile" in rows else []
+    found: Columns = {}
+    for place, term in enumerate(family.likelihood_terms):
+        columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
+        found |= {f"{name}_{place}": column for name, column in columns.items()}
+        found[f"count_{place}"] = weight.astype(float)
+    return found
+
+
+def _log_likelihood(family: ModuleType, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    total: Any = 0.0
+    for place, term in enumerate(family.likelihood_terms):
+        own = of_rows(parameters, data.get(f"profile_{place}"))
+        columns = [data[f"{name}_{place}"] for name in term.columns]
+        total = total + (data[f"count_{place}"] * term.function(own, *columns)).sum()
+    return total
+
+
+def of_rows(parameters: Mapping[str, Any], profile: np.ndarray | None) -> Mapping[str, Any]:
+    """Return the parameters of each row: those of its profile, where they differ by profile."""
+    if profile is None:
+        return parameters
+    return {name: value[profile] if value.ndim else value for name, value in parameters.items()}
+
+
+def _variable(name: str, prior: Prior, quantity: Quantity, start: float) -> Any:
+    if quantity.whole:
+        raise ValueError(f"{name} is a whole number: it is fixed or chosen before the model is built.")
+    if prior.distribution == "Flat":
+        if np.isinf(quantity.upper):
+            return pm.HalfFlat(name, initval=start)
+        return pm.Uniform(name, 0.0, quantity.upper)
+    return prior_variable(name, prior)
+
+
+def _anchored(name: str, prior: Prior, quantity: Quantity, start: float, offsets: list[Any]) -> Any:
+    """Return a quantity that groups act on, sampled as its average over the groups that there are.
+
+    The data know that average well and the average of all possible groups, which the quantity is, far less: it
+    lies along a curved ridge with the offsets. So the former is what is sampled, on the link scale,
+
+        link(quantity) = anchor - sum over grouping columns of the mean offset,
+
+    and the quantity's prior is a potential, with the link's Jacobian.
+    """
+    bounded = not np.isinf(quantity.upper)
+    anchor = pm.Flat(f"{name}_anchor", initval=np.log(start / (1 - start)) if bounded else np.log(start))
+    linked = anchor - sum(offset.mean() for offset in offsets)
+    value = pm.Deterministic(name, pm.math.invlogit(linked) if bounded else pm.math.exp(linked))
+    density = pm.math.log(value) + (pm.math.log1p(-value) if bounded else 0.0)
+    if prior.distribution != "Flat":
+        density = density + pm.logp(unnamed(name, prior), value)
+    pm.Potential(f"{name}_prior", density)
+    return value
+
+
+# Priors with a density at every number above 0. Another prior's quantity is sampled as itself, within its bounds.
+_OF_EVERY_SIZE = (
+    "Flat",
+    "LogNormal",
+    "Gamma",
+    "InverseGamma",
+    "Exponential",
+    "HalfNormal",
+    "HalfCauchy",
+    "HalfStudentT",
+)
+
+
+def _straightened(
+    family: ModuleType, name: str, prior: Prior, others: Mapping[str, Any], rows: Columns
+) -> Any:
+    """Return a quantity that is sampled through the family's coordinate, its prior a potential."""
+    coordinate = pm.Flat(f"{name}_coordinate", initval=0.0)
+    quantity, log_derivative = family.straightened(coordinate, others, rows)
+    value = pm.Deterministic(name, quantity)
+    density = log_derivative
+    if prior.distribution != "Flat":
+        density = density + pm.logp(unnamed(name, prior), value)
+    pm.Potential(f"{name}_prior", density)
+    return value
+
+
+def prior_variable(name: str, prior: Prior, dims: str | None = None) -> Any:
+    """Return a variable, or a vector of independent ones, with this prior; one that cannot be built is refused."""
+    distribution, arguments = _checked(name, prior)
+    try:
+        return distribution(name, **arguments, dims=dims)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
+
+
+def unnamed(name: str, prior: Prior) -> Any:
+    """Return the prior as a distribution, to take a density of."""
+    distribution, arguments = _checked(name, prior)
+    try:
+        return distribution.dist(**arguments)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: {error}") from error
+
+
+def _checked(name: str, prior: Prior) -> tuple[Any, dict[str, float]]:
+    """Return the prior's PyMC distribution and its arguments."""
+    distribution = getattr(pm, prior.distribution, None)
+    if distribution is None:
+        raise InputError(f"PyMC has no distribution {prior.distribution!r} (prior of {name!r}).")
+    known = list(inspect.signature(distribution.dist).parameters)
+    unknown = sorted({argument for argument, _ in prior.arguments} - set(known))
+    if unknown:
+        # PyMC would ignore it, and the prior would be another one than was asked for.
+        raise InputError(f"The prior of {name!r}, {prior!r}, cannot be built: it takes no {unknown[0]!r}.")
+    return distribution, dict(prior.arguments)
+
+
+def log_prior(priors: Mapping[str, Prior], posterior: xr.Dataset) -> xr.Dataset:
+    """Return the log prior density (chain, draw, ...) of each quantity with a prior at the posterior's draws.
+
+    Of the groups it is that of their standard deviations alone: how the groups spread given it belongs to the model,
+    and a prior made weaker should not mean groups further apart.
+    """
+    found = {}
+    for name, prior in priors.items():
+        if prior.distribution == "Fixed":
+            continue
+        drawn = posterior[name]
+        density = np.zeros(drawn.shape)
+        if prior.distribution != "Flat":
+            density = pm.logp(unnamed(name, prior), drawn.to_numpy()).eval()
+        found[name] = (drawn.dims, np.asarray(density, dtype=float))
+    return xr.Dataset(found, posterior.coords).drop_attrs()
+
+
+def pointwise_log_likelihood(
+    family: ModuleType,
+    posterior: xr.Dataset,
+    rows: Columns,
+    effects: Effects | None = None,
+    profiles: Profiles | None = None,
+    max_bytes: float = 2e9,
+) -> xr.Dataset:
+    """Return the log-likelihood (chain, draw, row) of one customer of each distinct history and profile.
+
+    Raises InputError, naming the size, when the array would be larger than ``max_bytes``.
+    """
+    import pytensor.tensor as pt
+    from pymc.pytensorf import compile as compile_graph
+
+    size = rows[family.OBSERVED[0]].size
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], size)
+    if np.prod(shape) * 8.0 > max_bytes:
+        raise InputError(
+            f"The pointwise log-likelihood of {size:,} distinct histories and {shape[0] * shape[1]:,} draws takes "
+            f"{np.prod(shape) * 8 / 1e9:.1f} GB. Fit with fewer draws, or leave 'log_likelihood' out of include."
+        )
+    points = parameter_points(family, posterior, effects, profiles)
+    first = next(points)
+    symbols = {
+        name: pt.dvector(name) if np.ndim(value) else pt.dscalar(name) for name, value in first.items()
+    }
+    compiled = compile_graph(
+        list(symbols.values()),
+        family.log_likelihood(
+            of_rows(symbols, rows.get("profile")), *(rows[name] for name in family.OBSERVED)
+        ),
+    )
+    values = np.empty((shape[0] * shape[1], size))
+    for i, point in enumerate(chain([first], points)):
+        values[i] = compiled(*point.values())
+    return xr.Dataset(
+        {family.CHECKED: (("chain", "draw", "row"), values.reshape(shape))},
+        coords={"chain": posterior["chain"], "draw": posterior["draw"], "row": np.arange(size)},
+    )

@@ -1,0 +1,1 @@
+"""From a log density to draws: NUTS, corrected Laplace, adaptive importance sampling."""

@@ -1,0 +1,324 @@
+"""Reading a posterior: which family it is, in which unit, and its draws as plain arrays.
+
+A posterior is the DataTree of ``clv.fit``. Only its root attributes and the family's own parameters in
+its ``posterior`` group are used, so one saved, reloaded or built by hand serves as well.
+
+With covariates or groups each customer has parameters of its own, by profile: ``Parameters.of(customers)`` reads
+the columns that the fit remembers, ``columns`` joins the profile to the histories, and ``at`` gives the parameters of
+the rows of one tile, so that memory does not grow with the customers. Without effects all three change nothing.
+A group that the fit has not seen is drawn from the fitted distribution of groups: sd × z, where z belongs to the
+posterior's seed, the effect, the group's label and the draw, so that all customers of a new group share it, in
+every call.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.families.registry import families
+from bayes_clv.families.registry import family as family_formulas
+from bayes_clv.inference.effects import Effect, Effects, Profiles
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+
+Kind = Literal["buying", "spending", "opportunities", "contracts"]
+
+
+# Futures simulated from a posterior of one draw (method="mode"): enough for its 5 and 95 % quantiles.
+POINT_FUTURES = 1000
+
+
+# The column of the histories that holds the customers' profile.
+_PROFILE = {
+    "buying": "profile",
+    "spending": "spend_profile",
+    "opportunities": "profile",
+    "contracts": "profile",
+}
+
+
+PROFILES = ("profile", "spend_profile")
+
+
+# What a family must be fitted to (its KIND) to serve a purpose, and the verbs that forecast from each.
+_SERVES = {
+    "buying": "purchases",
+    "spending": "spend",
+    "opportunities": "opportunities",
+    "contracts": "contracts",
+}
+
+
+_VERBS = {
+    "purchases": "clv.predict and clv.expected_purchases",
+    "spend": "clv.predict_value",
+    "opportunities": "clv.predict_opportunities and clv.expected_opportunities",
+    "contracts": "clv.predict_renewals, clv.renewal_curve and clv.residual_lifetime",
+}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The draws of one posterior: ``values`` maps each parameter to (chain × draw,) in that order.
+
+    With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
+    the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
+    """
+
+    family: str
+    formulas: ModuleType
+    values: dict[str, np.ndarray]
+    chains: np.ndarray
+    draws: np.ndarray
+    profile: str = "profile"
+    effects: Effects | None = None
+    drawn: dict[str, np.ndarray] = field(default_factory=dict)
+    place: np.ndarray | None = None
+    total: int = 0
+    seed: str = ""
+    profiles: Profiles | None = None
+
+    @property
+    def size(self) -> int:
+        """Return the number of draws of all chains."""
+        return self.chains.size * self.draws.size
+
+    def thin(self, draws: int) -> "Parameters":
+        """Return at most about ``draws`` draws, evenly spaced within each chain, at least one a chain."""
+        length = self.draws.size
+        kept = max(1, draws // self.chains.size)
+        if kept >= length:
+            return self
+        index = np.arange(kept) * length // kept
+        flat = (np.arange(self.chains.size)[:, None] * length + index).ravel()
+        return replace(self.take(flat), draws=self.draws[index])
+
+    def repeated(self) -> "Parameters":
+        """Return a point as POINT_FUTURES equal draws, so that a customer's futures still differ by chance."""
+        if self.size > 1:
+            return self
+        repeated = self.take(np.zeros(POINT_FUTURES, dtype=np.int64))
+        draws = np.arange(POINT_FUTURES)
+        return replace(repeated, draws=draws, place=draws, total=POINT_FUTURES)
+
+    def take(self, index: np.ndarray) -> "Parameters":
+        """Return these draws of all chains; the labels of chain and draw are left as they are."""
+        return replace(
+            self,
+            values={name: value[index] for name, value in self.values.items()},
+            drawn={name: value[..., index] for name, value in self.drawn.items()},
+            place=None if self.place is None else self.place[index],
+        )
+
+    def of(self, customers: xr.Dataset) -> "Parameters":
+        """Return them for these customers, whose columns are read and checked; the same without effects."""
+        if self.effects is None:
+            return self
+        return replace(self, profiles=self.effects.profiles(customers))
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return what a history needs beside the past: the customers' profile, or nothing without effects."""
+        if self.effects is None:
+            return {}
+        if self.profiles is None:
+            raise RuntimeError("Parameters with effects need customers: call of(customers) first.")
+        return {self.profile: self.profiles.index}
+
+    def at(
+        self, columns: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)
+    ) -> dict[str, np.ndarray]:
+        """Return the parameters of these rows of the histories' ``columns``.
+
+        Each is (draw,), or (row, draw) where an effect acts on it; without effects they are ``values``.
+        """
+        if self.effects is None:
+            return self.values
+        if self.profiles is None:
+            raise RuntimeError("Parameters with effects need customers: call of(customers) first.")
+        profile = columns[self.profile][rows].astype(np.int64)
+        drawn, place = dict(self.drawn), {}
+        for column in self.effects.labels:
+            place[column] = self.profiles.place[column][profile]
+            new = np.unique(place[column][place[column] < 0])
+            if new.size:
+                known = len(self.effects.labels[column])
+                place[column] = np.where(
+                    place[column] < 0, known + np.searchsorted(new, place[column]), place[column]
+                )
+                for effect in self.effects.each:
+                    if column in effect.groups:
+                        name = effect.offset(column)
+                        offsets = [self._new_offset(effect, column, -1 - int(j)) for j in new]
+                        drawn[name] = np.vstack([drawn[name], *offsets])
+        design = {name: each[profile] for name, each in self.profiles.design.items()}
+        return self.effects.parameters(np, self.formulas, drawn, design, place)
+
+    def of_profile(self, profile: int) -> dict[str, np.ndarray]:
+        """Return the parameters (draw,) of customers of one profile, by its index; ``values`` without effects."""
+        own = self.at({self.profile: np.array([profile])})
+        return {name: value[0] if value.ndim == 2 else value for name, value in own.items()}
+
+    def all_alike(self) -> "Parameters":
+        """Return the parameters of customers of one profile, in place of the average customer's, without effects."""
+        if self.effects is None:
+            return self
+        return replace(self, values=self.of_profile(0), effects=None, drawn={}, profiles=None)
+
+    def _new_offset(self, effect: Effect, column: str, unseen: int) -> np.ndarray:
+        """Return the offset of a group that the fit has not seen, per draw."""
+        assert self.profiles is not None
+        label = self.profiles.unseen[column][unseen]
+        z = new_group(self.seed, effect.name, column, label, self.total)
+        offset: np.ndarray = self.drawn[effect.sd(column)] * z[self.place]
+        return offset
+
+    def unstack(self, per_draw: np.ndarray, *dims: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """Return an array whose first axis is the draws as (chain, draw, ...) with its dimensions."""
+        shape = (self.chains.size, self.draws.size, *per_draw.shape[1:])
+        return (CHAIN, DRAW, *dims), per_draw.reshape(shape)
+
+    def coords(self) -> dict[str, np.ndarray]:
+        """Return the chain and draw labels."""
+        return {CHAIN: self.chains, DRAW: self.draws}
+
+
+def new_group(seed: str, effect: str, column: str, label: str, size: int) -> np.ndarray:
+    """Return a standard Normal number for each draw that belongs to a group which the fit has not seen."""
+    words = json.dumps([seed, effect, column, label])
+    key = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=16).digest(), "little")
+    return np.random.default_rng(key).standard_normal(size)
+
+
+def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
+    """Return the formulas of the posterior's family, after checking that it serves ``kind``.
+
+    Parameters
+    ----------
+    tree
+        A posterior as ``clv.fit`` returns it.
+    kind
+        ``"buying"`` (purchases and dropout), ``"spending"`` (spend of an occasion), ``"opportunities"`` (purchases
+        at discrete opportunities) or ``"contracts"``.
+
+    Raises
+    ------
+    InputError
+        Not a posterior, an unknown family, a family of the other kind, or parameters missing.
+    """
+    family = getattr(tree, "attrs", {}).get("family")
+    if not isinstance(tree, xr.DataTree) or not isinstance(family, str) or "posterior" not in tree.children:
+        raise InputError(
+            f"The {kind} posterior must be a DataTree with a 'posterior' group and the attribute 'family', "
+            f"as clv.fit returns it; got {type(tree).__name__}."
+        )
+    formulas = family_formulas(family)
+    fitted, wanted = formulas.KIND, _SERVES[kind]
+    if fitted != wanted and not {fitted, wanted} <= {"purchases", "spend"}:
+        raise InputError(
+            f"The {kind} posterior is of family {family!r}, which is fitted to {fitted}: forecast from it with "
+            f"{_VERBS[fitted]}."
+        )
+    if fitted != wanted:
+        fitting = ", ".join(families(wanted))
+        raise InputError(
+            f"The {kind} posterior is of family {family!r}, which models {formulas.KIND}; one of {fitting} is needed. "
+            "Were the buying posterior and the spending posterior exchanged?"
+        )
+    missing = [p for p in formulas.PARAMETERS if p not in tree["posterior"].data_vars]
+    if missing:
+        raise InputError(f"The {family} posterior lacks {', '.join(missing)}; it was not written by clv.fit.")
+    return formulas
+
+
+def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
+    """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused."""
+    formulas = check_posterior(tree, kind)
+    family = str(tree.attrs["family"])
+    group = tree["posterior"].dataset
+    values = {}
+    for name in formulas.PARAMETERS:
+        drawn = group[name]
+        if set(drawn.dims) != {CHAIN, DRAW}:
+            raise InputError(
+                f"{name} of the {family} posterior has dimensions {drawn.dims}; a population parameter has the "
+                "dimensions chain and draw, and covariates and groups are variables beside it."
+            )
+        flat = np.asarray(drawn.transpose(CHAIN, DRAW).values, dtype=float).ravel()
+        bad = ~(np.isfinite(flat) & (flat > 0))
+        if bad.any():
+            raise InputError(
+                f"{name} of the {family} posterior has {bad.sum()} of {flat.size} draws that are not "
+                f"positive and finite, such as {flat[bad][0]!r}. Check the fit's diagnostics."
+            )
+        values[name] = flat
+    labels = {
+        dim: np.asarray(group[dim].values) if dim in group.coords else np.arange(group.sizes[dim])
+        for dim in (CHAIN, DRAW)
+    }
+    found = Parameters(family, formulas, values, labels[CHAIN], labels[DRAW], _PROFILE[kind])
+    if "effects" not in tree.attrs:
+        return found
+    effects = Effects.from_json(str(tree.attrs["effects"]))
+    drawn = effects.drawn(formulas, group)
+    bad_names = [name for name, value in drawn.items() if not np.isfinite(value).all()]
+    if bad_names:
+        raise InputError(
+            f"{bad_names[0]} of the {family} posterior has draws that are not finite. Check the fit's diagnostics."
+        )
+    size = found.size
+    return replace(
+        found,
+        effects=effects,
+        drawn=drawn,
+        place=np.arange(size),
+        total=size,
+        seed=str(tree.attrs.get("seed", "")),
+    )
+
+
+def new_customers(columns: Mapping[str, Any], *fits: Parameters) -> tuple[Parameters, ...]:
+    """Return the parameters of customers who all have these columns, as if they were the population's.
+
+    Raises InputError for a column that the fits need and ``columns`` lacks, or that none of them used.
+    """
+    used = list(dict.fromkeys(name for each in fits if each.effects for name in each.effects.columns))
+    unknown = [name for name in columns if name not in used]
+    missing = [name for name in used if name not in columns]
+    they, nobody = ("The fits", "neither fit") if len(fits) > 1 else ("The fit", "it has not")
+    if unknown:
+        raise InputError(
+            f"columns has {unknown[0]!r}, which {nobody} used. {they} used {', '.join(used) or 'none'}."
+        )
+    if missing:
+        raise InputError(
+            f"{they} used the columns {', '.join(used)}, and columns lacks {missing[0]!r}. Say what the new "
+            f"customers are: columns={{{missing[0]!r}: ...}}."
+        )
+    one = xr.Dataset(
+        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in columns.items()},
+        coords={CUSTOMER: ["new"]},
+    )
+    return tuple(each.of(one).all_alike() for each in fits)
+
+
+def paired(spending: Parameters, draws: int) -> Parameters:
+    """Return the spending parameters of each of ``draws`` buying draws.
+
+    The two posteriors are independent, so that any pairing is a draw of both. Equal numbers are paired
+    in order; more spending draws are thinned evenly, fewer are repeated in turn.
+    """
+    order = np.arange(draws)
+    index = order * spending.size // draws if spending.size >= draws else order % spending.size
+    return spending.take(index)
+
+
+def latent_names(formulas: ModuleType) -> tuple[str, ...]:
+    """Return what a family's ``latent_draws`` gives beside alive: purchase_rate, and dropout or dropout_rate."""
+    means = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
+    return tuple(name.removesuffix("_mean") for name in means)

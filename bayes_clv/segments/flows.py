@@ -1,0 +1,486 @@
+"""Who moved where: the flow of customers between a rule's segments from one date to another.
+
+Two questions look alike. The flow can be asked with what is known *now*, or as a check of what was said *then*:
+
+now
+    How many customers moved from one segment to another? Both stages are judged with all that is known at the second
+    date, and belong to one draw: one set of the customer's own rates serves both dates, and whether it was alive at the
+    first follows from what it did since. Who bought between the dates was alive at the first, for certain. Who did not,
+    and is alive now, was alive then too; one who has left had left before the first date or between the two (only
+    where the family lets customers leave at any time; in the others they leave with a purchase), in the proportion that
+    its own rates give (``_was_alive``). This is the posterior of the true table: its intervals hold the true counts.
+then
+    What became of those whom we called loyal, at risk or lapsed? The stage at the first date is the label that its own
+    posterior gave with the data of that time, the most probable segment: a fact, right or wrong. Only the stage at the
+    second date is uncertain.
+
+Rejected: draws of the first date's posterior beside independent ones of the second's. Each is right about its own
+date, but the pairs are not: a customer who was alive with probability one half at both dates, and silent in between,
+would come back from the dead in a quarter of them, which the models exclude. Such a table overstates every flow.
+
+**Won back.** By the model nobody comes back who has left. A customer is won back if the rule called it lapsed at
+the first date (*then*: by its label, and so by mistake where it was thought to have left; *now*: because its silence
+was long for its own rhythm, as one who bought later had not left), has bought between the dates, and is active at the
+second. ``presets.WON_BACK`` says which segments these are.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from scipy.special import gammainc, gammaincc
+
+from bayes_clv.distributions.streams import uniforms
+from bayes_clv.families.lifetimes import lifetime_of
+from bayes_clv.predictions.histories import history_names
+from bayes_clv.predictions.individual import is_individual
+from bayes_clv.predictions.parameters import latent_names
+from bayes_clv.predictions.simulation import OUTCOMES, CustomerDraws
+from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.segments.presets import WON_BACK
+from bayes_clv.segments.rules import Rule
+from bayes_clv.segments.segmenting import segment
+from bayes_clv.segments.thresholds import CUT_CUSTOMERS, amounts_of, check_names, cut, thresholds_of
+
+FROM, TO = "from_segment", "to_segment"
+PROSPECT, BACK = "prospect", "won back"
+# Keeps the draws of who was alive at the first date apart from those of the customers' own numbers.
+STREAM = 0x666C6F77
+# Days are whole; a table's ages may be rounded. As a share of the longest age.
+ROUNDED = 1e-6
+
+# Places in ``after``, and the numbers of the segments at the two dates, -1 where the customer was none yet.
+type Stages = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def segment_flow(
+    before: CustomerDraws,
+    after: CustomerDraws,
+    rule: Rule,
+    *,
+    known: Literal["now", "then"] = "now",
+    won_back: tuple[Sequence[str], Sequence[str]] | None = None,
+    keep_pairs: bool = False,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Return how many customers moved from each segment to each other between two dates, with intervals.
+
+    Parameters
+    ----------
+    before, after
+        Of ``clv.customer_draws``, of one log summarised to two dates (``summarize(orders, until=...)``). With
+        ``known="now"`` only the *customers* of ``before`` are read, so that the posterior of the second date serves for
+        both and one fit is enough. With ``known="then"`` fit ``before`` to its own customers: a posterior of the second
+        date would know what came later.
+    rule
+        Of ``clv.rule`` or ``clv.read_rule``; ``clv.lifecycle_rule()`` is meant for this.
+    known
+        ``"now"``: both stages judged with all data, the posterior of the true flow. ``"then"``: the stage at the first
+        date is the label given then. See the module's text.
+    won_back
+        (Lost segments, active segments): who comes from the first, bought between the dates and is in the second, is
+        counted as "won back". By default ``(("lapsed",), ("repeat", "loyal"))`` where the rule has these segments, and
+        nobody otherwise; ``((), ())`` counts nobody.
+    keep_pairs
+        Also return ``pair`` (customer, from_segment, to_segment), the probability of each pair: 4 bytes × customers ×
+        pairs of segments.
+    threads
+        Threads; they change the speed only.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``from_segment`` ("prospect" first: customers whose first order came between the dates) and ``to_segment``:
+
+        - ``flow`` (draw, from_segment, to_segment) customers, and ``flow_mean``, ``flow_q05``, ``flow_q95``;
+        - ``share_mean``, ``share_q05``, ``share_q95``: of the segment's customers at the first date, those who went
+          there, over the draws in which it had any (NaN where it never had);
+        - ``from_size_mean``, ``_q05``, ``_q95`` and ``to_size_mean``, ``_q05``, ``_q95``.
+
+        Over ``customer``, all of ``after``: ``most_likely_from``, ``most_likely_to``, the most probable pair;
+        ``most_likely_probability``; ``moved``, the probability of another segment than at the first date (1 for those
+        who come from "prospect"). ``attrs["known"]`` says what was known.
+
+    Raises
+    ------
+    InputError
+        Customers of ``before`` who are missing in ``after``, or the other way round though they were customers at the
+        first date; histories that do not continue; different time units; with ``known="now"`` a rule that reads the
+        future or ``probability_alive``, whose meaning depends on the date on which it is read; segments of ``won_back``
+        that the rule lacks.
+
+    Notes
+    -----
+    Level: latent; outcome for the second stage where ``known="then"`` and the rule reads the future. The expected
+    numbers are conditional on the family: where it is wrong about leaving, so is the flow into "lapsed".
+
+    Examples
+    --------
+    >>> earlier = clv.summarize(orders, until="1997-06-30")
+    >>> few = {"draws": 50, "seed": 1}
+    >>> before, after = clv.customer_draws(buying, earlier, **few), clv.customer_draws(buying, customers, **few)
+    >>> flow = clv.segment_flow(before, after, clv.lifecycle_rule())
+    >>> flow["flow"].sum(("from_segment", "to_segment")).values[:3].tolist()
+    [2357, 2357, 2357]
+    """
+    if known not in ("now", "then"):
+        raise InputError(f"known={known!r} is not known. Use 'now' or 'then'.")
+    names = [each.name for each in rule.segments]
+    lost, active = _won_back(rule, names, won_back)
+    place, bought = _continued(before, after)
+    walk = _stages_now if known == "now" else _stages_then
+    sources = [PROSPECT, *names]
+    targets = [*names, BACK] if lost.any() else names
+    pairs = len(sources) * len(targets)
+    size, people = after.size, place.size
+    counts = np.zeros(size * pairs, dtype=np.int64)
+    ids = after.customers[CUSTOMER].values
+    best, chance = np.zeros(people, dtype=np.int64), np.zeros(people)
+    stayed = np.zeros(people)
+    kept = np.zeros((people if keep_pairs else 0, pairs), dtype=np.float32)
+    for places, first, second in walk(before, after, rule, place, bought, threads):
+        back = bought[places, None] & lost[first] & (first >= 0) & active[second]
+        to = np.where(back, len(names), second)
+        stayed[places] = (first == to).mean(axis=1)
+        code = (first + 1) * len(targets) + to
+        counts += np.bincount((np.arange(size) * pairs + code).ravel(), minlength=size * pairs)
+        rows = np.arange(places.size)[:, None] * pairs + code
+        share = np.bincount(rows.ravel(), minlength=places.size * pairs).reshape(-1, pairs) / size
+        best[places], chance[places] = share.argmax(axis=1), share.max(axis=1)
+        if keep_pairs:
+            kept[places] = share
+    flow = counts.reshape(size, len(sources), len(targets))
+    found = _dataset(flow, sources, targets)
+    found = found.assign_coords({CUSTOMER: ids})
+    likely_from, likely_to = np.divmod(best, len(targets))
+    each: dict[str, tuple[np.ndarray, str]] = {
+        "most_likely_from": (np.array(sources, dtype=object)[likely_from], "segment at the first date"),
+        "most_likely_to": (np.array(targets, dtype=object)[likely_to], "segment at the second date"),
+        "most_likely_probability": (chance, "probability of this pair"),
+        "moved": (1 - stayed, "probability of another segment than at the first date"),
+    }
+    for name, (values, what) in each.items():
+        unit = {"units": "probability"} if values.dtype.kind == "f" else {}
+        found[name] = (CUSTOMER, values, {"long_name": what, **unit})
+    if keep_pairs:
+        whole = kept.reshape(people, len(sources), len(targets))
+        attrs = {"long_name": "probability of the pair", "units": "probability"}
+        found["pair"] = ((CUSTOMER, FROM, TO), whole, attrs)
+    found.attrs = {
+        "rule": rule.name,
+        "known": known,
+        "level": "outcome" if set(rule.names()) & set(OUTCOMES) else "latent",
+        "from_date": str(before.customers.attrs.get("until", "")),
+        "to_date": str(after.customers.attrs.get("until", "")),
+        "time_unit": str(after.customers.attrs.get("time_unit", "")),
+        "seed": after.seed,
+        "draws": size,
+    }
+    return found
+
+
+def _won_back(
+    rule: Rule, names: list[str], given: tuple[Sequence[str], Sequence[str]] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which segments are lost and which are active, one flag a segment."""
+    taken = [name for name in (PROSPECT, BACK) if name in names]
+    if taken:
+        raise InputError(
+            f"Rule {rule.name!r} has a segment {taken[0]!r}, a name that the flow itself gives. Rename it."
+        )
+    lost: tuple[str, ...]
+    active: tuple[str, ...]
+    if given is None:
+        lost, active = WON_BACK if set(names) >= {*WON_BACK[0], *WON_BACK[1]} else ((), ())
+    else:
+        lost, active = (tuple(each) for each in given)
+    unknown = [name for name in (*lost, *active) if name not in names]
+    if unknown:
+        raise InputError(
+            f"won_back names the segment {unknown[0]!r}; rule {rule.name!r} has {', '.join(names)}."
+        )
+    both = set(lost) & set(active)
+    if both:
+        raise InputError(f"won_back names {both.pop()!r} as lost and as active; it can be one of them.")
+    return np.isin(names, lost), np.isin(names, active)
+
+
+def _continued(before: CustomerDraws, after: CustomerDraws) -> tuple[np.ndarray, np.ndarray]:
+    """Return each later customer's place among the earlier ones (-1: none), and who bought between the dates.
+
+    Histories that cannot be those of one log at two dates are refused.
+    """
+    units = [str(each.customers.attrs.get("time_unit", "")) for each in (before, after)]
+    if units[0] != units[1]:
+        raise InputError(
+            f"The earlier customers are in units of {units[0]!r}, the later in {units[1]!r}. Use one time_unit."
+        )
+    ids, earlier = (each.customers[CUSTOMER].values for each in (after, before))
+    at = {key: row for row, key in enumerate(earlier)}
+    place = np.array([at.get(key, -1) for key in ids], dtype=np.int64)
+    if np.count_nonzero(place >= 0) < earlier.size:
+        gone = ~np.isin(np.arange(earlier.size), place)
+        raise InputError(
+            f"{gone.sum():,} of {earlier.size:,} customers of the first date are missing at the second, such as "
+            f"{earlier[gone][0]!r}. Customers do not vanish from a log: summarise the same orders to both dates."
+        )
+    there = place >= 0
+    old = {name: each[place[there]] for name, each in before.columns.items() if name in _HISTORY}
+    new = {name: each[there] for name, each in after.columns.items() if name in _HISTORY}
+    slack = ROUNDED * float(after.columns["T"].max())
+    passed = new["T"] - old["T"]
+    more = new["frequency"] - old["frequency"]
+    later = new["recency"] > old["recency"] + slack
+    for wrong, what in (
+        (passed <= slack, "are not older at the second date"),
+        (more < 0, "have fewer purchases at the second date"),
+        (later != (more > 0), "have a later last purchase without a further one, or a further one without"),
+        (
+            (more > 0) & (new["recency"] < old["T"] - slack),
+            "have a further purchase whose date is before the first date",
+        ),
+    ):
+        if wrong.any():
+            raise InputError(
+                f"{wrong.sum():,} of {wrong.size:,} customers {what}, such as {ids[there][wrong][0]!r}. The "
+                "first argument is the earlier date, and both are summaries of the same orders."
+            )
+    if not there.any():
+        raise InputError("No customer is in both datasets. Summarise the same orders to both dates.")
+    unseen = ~there & (after.columns["T"] > passed.max() + slack)
+    if unseen.any():
+        raise InputError(
+            f"{unseen.sum():,} customers first bought before the first date, such as {ids[unseen][0]!r}, and are "
+            "missing there. Summarise the same orders to both dates, and leave nobody out at the first."
+        )
+    bought = np.zeros(ids.size, dtype=bool)
+    bought[there] = more > 0
+    return place, bought
+
+
+_HISTORY = ("frequency", "recency", "T")
+
+
+def _stages_then(
+    before: CustomerDraws,
+    after: CustomerDraws,
+    rule: Rule,
+    place: np.ndarray,
+    bought: np.ndarray,
+    threads: int | None,
+) -> Generator[Stages]:
+    """Yield the label of the first date, the same in every draw, and the stage at the second."""
+    del bought
+    check_names(after, rule, ())
+    called = segment(before, rule, threads=threads)
+    # Argmax takes the first of equal ones, as most_likely does.
+    label = np.append(called["membership"].to_numpy().argmax(axis=1), -1)[place]
+    thresholds = thresholds_of(after, rule, threads)
+    for places, values in after.blocks(rule.names(), threads):
+        second = rule.assign(amounts_of(after, rule, places, values), thresholds)
+        shape = (places.size, after.size)
+        yield places, np.broadcast_to(label[places, None], shape), np.broadcast_to(second, shape)
+
+
+def _stages_now(
+    before: CustomerDraws,
+    after: CustomerDraws,
+    rule: Rule,
+    place: np.ndarray,
+    bought: np.ndarray,
+    threads: int | None,
+) -> Generator[Stages]:
+    """Yield the stages at both dates, of one draw each."""
+    _check_readable(before, after, rule)
+    thresholds = _thresholds_now(before, after, rule, place, bought, threads)
+    for places, earlier, later in _numbers(before, after, rule.names(), place, bought, threads):
+        shape = (places.size, after.size)
+        there = place[places] >= 0
+        first = np.full(shape, -1, dtype=np.int64)
+        amounts = amounts_of(before, rule, place[places[there]], earlier)
+        first[there] = np.broadcast_to(rule.assign(amounts, thresholds[0]), (int(there.sum()), after.size))
+        second = rule.assign(amounts_of(after, rule, places, later), thresholds[1])
+        yield places, first, np.broadcast_to(second, shape)
+
+
+def _check_readable(before: CustomerDraws, after: CustomerDraws, rule: Rule) -> None:
+    check_names(after, rule, ())
+    both = (*before.data, "time_since_purchase", *after.latent)
+    for axis in rule.axes:
+        for name in axis.quantity.names():
+            where = f"{axis.quantity.place}: {name!r}"
+            if name in OUTCOMES:
+                raise InputError(
+                    f"{where} is the future as seen from a date, and of the first date's a part has happened since. "
+                    "Use known='then', or a rule on the customers' own numbers (alive, purchase_rate, ...)."
+                )
+            if name == "probability_alive":
+                raise InputError(
+                    f"{where} is what is known at a date, and differs between them even where nothing happened. Use "
+                    "known='then', or write alive == 1 and leave the probability to the result."
+                )
+            if name not in both:
+                raise InputError(f"{where} is not a column of the customers of the first date.")
+
+
+def _numbers(
+    before: CustomerDraws,
+    after: CustomerDraws,
+    names: Sequence[str],
+    place: np.ndarray,
+    bought: np.ndarray,
+    threads: int | None,
+    sample: int | None = None,
+) -> Generator[tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Yield places, the quantities at the first date (of those who were customers) and at the second.
+
+    The customers' own numbers are the same at both dates, but for ``alive``. ``sample`` as in ``CustomerDraws.each``.
+    """
+    formulas = after.buying.formulas
+    # A family that draws each customer's future keeps the rate of leaving to itself there; its latent draws tell it.
+    apart = is_individual(formulas)
+    own = latent_names(formulas)
+    from_blocks = [name for name in names if not (apart and name in ("alive", *own))]
+    needed = [] if apart else ["alive", *own]
+    walk = after.each(_as_it_is, list(dict.fromkeys([*from_blocks, *needed])), threads, sample)
+    for number, (places, values) in enumerate(walk):
+        later = values | (_own_numbers(number, after, places) if apart else {})
+        there = place[places] >= 0
+        then = place[places[there]]
+        earlier = {name: each[there] for name, each in later.items()}
+        for name in names:
+            if name in before.data:
+                earlier[name] = before.customers[name].to_numpy()[then, None].astype(np.float64)
+        since = before.columns["T"][then] - before.columns["recency"][then]
+        now = (after.columns["T"] - after.columns["recency"])[places[there]]
+        earlier["time_since_purchase"] = since[:, None]
+        if lifetime_of(formulas) in ("continuous", "individual"):
+            silent = ~bought[places[there], None] & (earlier["alive"] == 0)
+            u = uniforms(after.keys[places[there]], STREAM, after.size)
+            earlier["alive"] = _was_alive(u, earlier, since[:, None], now[:, None], silent)
+        else:
+            earlier["alive"] = np.where(bought[places[there], None], 1.0, earlier["alive"])
+        yield places, earlier, later
+
+
+def _as_it_is(places: np.ndarray, values: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    return places, values
+
+
+def _own_numbers(number: int, after: CustomerDraws, places: np.ndarray) -> dict[str, np.ndarray]:
+    rng = np.random.Generator(np.random.PCG64([STREAM, after.seed, number]))
+    formulas, shape = after.buying.formulas, (places.size, after.size)
+    columns = {name: column[places] for name, column in after.columns.items()}
+    history = [np.broadcast_to(columns[name][:, None], shape) for name in history_names(formulas)]
+    values = {name: np.broadcast_to(value, shape) for name, value in after.buying.at(columns).items()}
+    alive, *rest = formulas.latent_draws(rng, *history, **values)
+    return {"alive": alive.astype(np.float64)} | dict(zip(latent_names(formulas), rest, strict=True))
+
+
+def _was_alive(
+    u: np.ndarray,
+    own: dict[str, np.ndarray],
+    since: np.ndarray,
+    now: np.ndarray,
+    silent: np.ndarray,
+) -> np.ndarray:
+    """Return 1 where the customer was alive at the first date, else 0; leaving may happen at any time.
+
+    ``u`` are uniform numbers; ``silent`` are those who have left and bought nothing between the dates; ``since`` and
+    ``now`` are the silences at the two dates. Given its rates, the customer left d after its last purchase with density
+    proportional to mu exp(-mu d) P(no purchase within d), d < now: it was alive at the first date if d > since. With
+    Gamma waits of shape k and rate kappa (k = 1: exponential ones, kappa = lambda) the integral up to d is, by parts,
+
+        F(d) = 1 - exp(-mu d) Q(k, kappa d) - (kappa / (kappa + mu))^k P(k, (kappa + mu) d).
+    """
+    shape = silent.shape
+    rate, mu = (np.broadcast_to(own[name], shape)[silent] for name in ("purchase_rate", "dropout_rate"))
+    since, now = (np.broadcast_to(each, shape)[silent] for each in (since, now))
+    u = u[silent]
+    if "regularity" in own:
+        k = np.broadcast_to(own["regularity"], shape)[silent]
+        left_by, left_now = (_left_by(d, k, k * rate, mu) for d in (since, now))
+        # Where leaving was so improbable that F(now) rounds to 0, the density is flat over the silence.
+        known = left_now > 1e-13
+        chance = 1 - np.where(known, left_by / np.where(known, left_now, 1.0), since / now)
+    else:
+        # The exponential truncated to (0, now): what lies beyond ``since``.
+        both = rate + mu
+        chance = np.exp(-both * since) * np.expm1(-both * (now - since)) / np.expm1(-both * now)
+    alive = np.ones(shape)
+    alive[silent] = u < chance
+    return alive
+
+
+def _left_by(d: np.ndarray, k: np.ndarray, kappa: np.ndarray, mu: np.ndarray) -> np.ndarray:
+    still = np.exp(-mu * d) * gammaincc(k, kappa * d)
+    met = np.exp(-k * np.log1p(mu / kappa)) * gammainc(k, (kappa + mu) * d)
+    left: np.ndarray = np.maximum(1 - still - met, 0.0)
+    return left
+
+
+def _thresholds_now(
+    before: CustomerDraws,
+    after: CustomerDraws,
+    rule: Rule,
+    place: np.ndarray,
+    bought: np.ndarray,
+    threads: int | None,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return each axis' thresholds at the first and at the second date, as ``thresholds_of`` does of one."""
+    of_base = [i for i, axis in enumerate(rule.axes) if axis.scale != "number"]
+    found = tuple([np.array(axis.levels) for axis in rule.axes] for _ in range(2))
+    if not of_base:
+        return found[0], found[1]
+    only = Rule(rule.name, rule.segments, tuple(rule.axes[i] for i in of_base), rule.table)
+    parts: tuple[list[list[np.ndarray]], ...] = ([[] for _ in of_base], [[] for _ in of_base])
+    for places, earlier, later in _numbers(
+        before, after, only.names(), place, bought, threads, CUT_CUSTOMERS
+    ):
+        then = place[places][place[places] >= 0]
+        for part, amounts, rows in (
+            (parts[0], amounts_of(before, only, then, earlier), then.size),
+            (parts[1], amounts_of(after, only, places, later), places.size),
+        ):
+            for each, amount in zip(part, amounts, strict=True):
+                each.append(np.broadcast_to(amount, (rows, amount.shape[1])))
+    for thresholds, part in zip(found, parts, strict=True):
+        for i, each in zip(of_base, part, strict=True):
+            thresholds[i] = cut(rule.axes[i], np.concatenate(each).T)
+    return found[0], found[1]
+
+
+def _dataset(flow: np.ndarray, sources: list[str], targets: list[str]) -> xr.Dataset:
+    data: dict[str, object] = {}
+
+    def summarised(name: str, each: np.ndarray, dims: tuple[str, ...], what: str, unit: str) -> None:
+        low, high = (_quantile(each, q) for q in (0.05, 0.95))
+        empty = np.isnan(each).all(axis=0)
+        mean = np.full(empty.shape, np.nan)
+        mean[~empty] = np.nanmean(each[:, ~empty], axis=0)
+        for statistic, values in (("mean", mean), ("q05", low), ("q95", high)):
+            attrs = {"long_name": f"{what} ({statistic})", "units": unit}
+            data[f"{name}_{statistic}"] = (dims, values, attrs)
+
+    data["flow"] = ((DRAW, FROM, TO), flow, {"long_name": "customers who moved so", "units": "count"})
+    counts = flow.astype(np.float64)
+    summarised("flow", counts, (FROM, TO), "customers who moved so", "count")
+    left = counts.sum(axis=2, keepdims=True)
+    share = np.divide(counts, left, out=np.full(counts.shape, np.nan), where=left > 0)
+    summarised("share", share, (FROM, TO), "share of the segment's customers who moved so", "probability")
+    summarised("from_size", left[:, :, 0], (FROM,), "customers in the segment at the first date", "count")
+    summarised("to_size", counts.sum(axis=1), (TO,), "customers in the segment at the second date", "count")
+    coords = {FROM: sources, TO: targets, DRAW: np.arange(flow.shape[0])}
+    return xr.Dataset(
+        data, coords={k: np.array(v, dtype=object) if k != DRAW else v for k, v in coords.items()}
+    )
+
+
+def _quantile(each: np.ndarray, q: float) -> np.ndarray:
+    """Return the quantile over draws, one of the values seen; NaN are left out."""
+    ordered = np.sort(each, axis=0)
+    seen = (~np.isnan(each)).sum(axis=0)
+    at = np.maximum(np.ceil(q * seen).astype(np.int64) - 1, 0)
+    found: np.ndarray = np.take_along_axis(ordered, at[None], axis=0)[0]
+    return found

@@ -1,0 +1,222 @@
+"""The segmentations that the field knows by name, each written as a rule.
+
+They are rules like any other (``rules``): print one's segments to see what it says, and write your own in the same
+words.
+"""
+
+from collections.abc import Mapping
+
+from bayes_clv.schema import InputError
+from bayes_clv.segments.rules import Rule, rule
+
+# Segments of ``lifecycle_rule``: who comes from the first, bought and is now in the second is won back
+# (``clv.segment_flow``).
+WON_BACK = (("lapsed",), ("repeat", "loyal"))
+
+
+def rfm_rule(
+    recency: str = "time_since_purchase",
+    frequency: str = "purchase_rate",
+    monetary: str = "spend_per_purchase",
+    scores: int = 5,
+) -> Rule:
+    """Return RFM scores: recency, frequency and monetary value each cut into equal parts of the base in every draw.
+
+    Parameters
+    ----------
+    recency : str
+        Time since the last purchase; less of it scores higher.
+    frequency, monetary : str
+        More of it scores higher. By default the customer's own rate and spend level, of which the observed frequency
+        and mean spend are noisy measurements.
+    scores : int
+        Parts of each, from 2 to 9.
+
+    Returns
+    -------
+    Rule
+        One segment a cell, named by its three digits: ``"555"`` bought recently, often and dearly.
+
+    Examples
+    --------
+    >>> len(rfm_rule(scores=3).segments)
+    27
+    """
+    if not 2 <= scores <= 9:
+        raise InputError(f"scores={scores!r} must be a whole number from 2 to 9.")
+    segments: dict[str, str | None] = {}
+    for r in range(scores, 0, -1):
+        for f in range(scores, 0, -1):
+            for m in range(scores, 0, -1):
+                parts = [
+                    _part(recency, scores + 1 - r, scores),
+                    _part(frequency, f, scores),
+                    _part(monetary, m, scores),
+                ]
+                segments[f"{r}{f}{m}"] = " and ".join(parts)
+    return rule("RFM", segments)
+
+
+def _part(quantity: str, number: int, parts: int) -> str:
+    """Return the condition of the ``number``-th of equal parts of the base, 1 the lowest."""
+    bounds = []
+    if number > 1:
+        bounds.append(f"{quantity} > quantile({(number - 1) / parts:.6g})")
+    if number < parts:
+        bounds.append(f"{quantity} <= quantile({number / parts:.6g})")
+    return " and ".join(bounds)
+
+
+def abc_rule(quantity: str = "value", shares: tuple[float, float] = (0.8, 0.95)) -> Rule:
+    """Return the ABC analysis: A, the best customers, together bring 80 % of the quantity, A and B 95 %, C the rest.
+
+    Parameters
+    ----------
+    quantity : str
+        What is added up, such as value or spend over the horizon.
+    shares : tuple of float
+        What A, and A and B together, bring.
+
+    Examples
+    --------
+    >>> [segment.name for segment in abc_rule().segments]
+    ['A', 'B', 'C']
+    """
+    first, both = shares
+    if not 0 < first < both < 1:
+        raise InputError(f"shares={shares!r} must rise and lie between 0 and 1, such as (0.8, 0.95).")
+    return rule(
+        "ABC",
+        {
+            "A": f"{quantity} >= bringing({first:.12g})",
+            "B": f"bringing({both:.12g}) <= {quantity} and {quantity} < bringing({first:.12g})",
+            "C": f"{quantity} < bringing({both:.12g})",
+        },
+    )
+
+
+def matrix_rule(
+    x: str,
+    y: str,
+    x_cut: str | float = "quantile(0.5)",
+    y_cut: str | float = "quantile(0.5)",
+    names: Mapping[tuple[str, str], str] | None = None,
+) -> Rule:
+    """Return a value matrix: two quantities, each low or high, make four segments.
+
+    Parameters
+    ----------
+    x, y : str
+        Two quantities or expressions of them, such as ``"probability_alive"`` and ``"value"``.
+    x_cut, y_cut : str or float
+        Where high begins: a number, or a share of the base such as ``"quantile(0.8)"``. What equals a number is high,
+        what equals a quantile low: where most bring nothing the median is 0, and nobody is high for bringing nothing.
+    names : mapping, optional
+        Names of ("high", "low") and the other three pairs, (x, y).
+
+    Examples
+    --------
+    >>> [segment.name for segment in matrix_rule("probability_alive", "value", x_cut=0.5).segments][:2]
+    ['high probability_alive, high value', 'high probability_alive, low value']
+    """
+    segments: dict[str, str | None] = {}
+    for left in ("high", "low"):
+        for right in ("high", "low"):
+            name = (names or {}).get((left, right), f"{left} {x}, {right} {y}")
+            segments[name] = f"({x}) {_sign(left, x_cut)} {x_cut} and ({y}) {_sign(right, y_cut)} {y_cut}"
+    return rule(f"{x} × {y}", segments)
+
+
+def _sign(side: str, cut: str | float) -> str:
+    """Return the comparison of what is "high" or "low" with a cut."""
+    above, below = (">", "<=") if str(cut).lstrip().startswith("quantile") else (">=", "<")
+    return above if side == "high" else below
+
+
+def four_kinds_rule(
+    profit_per_purchase: float,
+    purchases: float = 2,
+    *,
+    margin: float = 1.0,
+    cost_to_serve: str | float = 0.0,
+) -> Rule:
+    """Return the four kinds of customers by profit per transaction and number of future transactions.
+
+    Gold brings much profit a purchase, many times; a meteor much, but not for long; a stream little, but for long; the
+    rest is a burden, and so is everybody who costs more to serve than a purchase brings.
+
+    Parameters
+    ----------
+    profit_per_purchase : float
+        Profit of a purchase from which it is much, in money, net of the cost to serve; above 0.
+    purchases : float
+        Purchases over the horizon from which there are many.
+    margin : float
+        Share of spend that is earned.
+    cost_to_serve : str or float
+        Cost of serving a customer, per purchase: one amount, or the name of a column.
+
+    Examples
+    --------
+    >>> [segment.name for segment in four_kinds_rule(5.0, margin=0.3).segments]
+    ['gold', 'meteor', 'stream', 'burden']
+    """
+    if not profit_per_purchase > 0:
+        raise InputError(
+            f"profit_per_purchase={profit_per_purchase!r} must be above 0: a purchase that earns nothing is a burden."
+        )
+    much = f"profit >= {profit_per_purchase:.12g}"
+    little = f"profit > 0 and profit < {profit_per_purchase:.12g}"
+    return rule(
+        "Four kinds",
+        {
+            "gold": f"{much} and purchases >= {purchases:.12g}",
+            "meteor": f"{much} and purchases < {purchases:.12g}",
+            "stream": f"{little} and purchases >= {purchases:.12g}",
+            "burden": None,
+        },
+        {"profit": f"{margin:.12g} * spend_per_purchase - {cost_to_serve}"},
+    )
+
+
+def lifecycle_rule(loyal: float = 4, late: float = 2.0, long_silence: float = 4.0) -> Rule:
+    """Return the stage of the lifecycle: from the first purchase to lapsed, by the customer's own rhythm.
+
+    Parameters
+    ----------
+    loyal : float
+        Repeat purchases from which an active customer is loyal.
+    late, long_silence : float
+        Silence since the last purchase, in the customer's own mean intervals between purchases (1 / purchase rate):
+        from ``late`` on a customer who is still alive is at risk. One who has left is lapsed, whatever the silence.
+
+    Returns
+    -------
+    Rule
+        "first purchase", "repeat", "loyal" (alive and within its rhythm), "at risk" (alive and late), "lapsed" (has
+        left, or is silent for ``long_silence`` intervals).
+
+    Notes
+    -----
+    Prospects have bought nothing and are in no order log; "won back" compares two dates. Both are in the result of
+    ``clv.segment_flow``.
+
+    Examples
+    --------
+    >>> [segment.name for segment in lifecycle_rule().segments]
+    ['first purchase', 'repeat', 'loyal', 'at risk', 'lapsed']
+    """
+    if not 0 < late < long_silence:
+        raise InputError(f"late={late!r} must be above 0 and below long_silence={long_silence!r}.")
+    here = f"alive == 1 and silence < {late:.12g}"
+    return rule(
+        "Lifecycle",
+        {
+            "first purchase": f"{here} and frequency <= 0",
+            "repeat": f"{here} and frequency > 0 and frequency < {loyal:.12g}",
+            "loyal": f"{here} and frequency >= {loyal:.12g}",
+            "at risk": f"alive == 1 and silence >= {late:.12g} and silence < {long_silence:.12g}",
+            "lapsed": None,
+        },
+        {"silence": "time_since_purchase * purchase_rate"},
+    )

@@ -1,0 +1,79 @@
+"""What contacting the first n of a list brings."""
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.inference.response import SEGMENT
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+from bayes_clv.targeting.contacts import flat_draws, rank_chosen
+
+
+def gain_curve(decision: xr.Dataset, by: str = "rank", points: int = 100) -> xr.Dataset:
+    """Return the net gain of contacting the first n customers of an order, on every draw.
+
+    Parameters
+    ----------
+    decision
+        The result of ``clv.target``.
+    by
+        ``"rank"``, expected net gain per cost whatever the budget or the risk; ``"value"``, the mean outcome without
+        contact, highest first; or ``"random"``, the mean over random orders.
+    points
+        Numbers of contacts, from nobody to everybody.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``net_gain`` (chain, draw, contacts), money, level: expected; ``spent`` (contacts).
+
+    Raises
+    ------
+    InputError
+        No result of ``target``, or an unknown order.
+
+    Examples
+    --------
+    >>> curve = gain_curve(decision, points=10)
+    >>> curve["contacts"].to_numpy()[[0, -1]].tolist()
+    [0, 2000]
+    """
+    if not isinstance(decision, xr.Dataset) or "contacted" not in decision or "uplift" not in decision:
+        raise InputError("Give the result of clv.target(...): it has 'contacted' and 'uplift'.")
+    size = decision.sizes[CUSTOMER]
+    costs, scale = decision["cost"].to_numpy(), decision["scale"].to_numpy()
+    labels = decision[SEGMENT].to_numpy().astype(str)
+    index = np.searchsorted(labels, decision["customer_segment"].to_numpy().astype(str))
+    margin = float(decision.attrs["margin"])
+    worth = margin * flat_draws(decision["uplift"])
+    if by == "rank":
+        order = np.argsort(
+            rank_chosen(np.zeros(size, dtype=bool), decision["net_gain_mean"].to_numpy(), costs)
+        )
+    elif by == "value":
+        value = scale * decision["outcome_control"].mean((CHAIN, DRAW)).to_numpy()[index]
+        order = np.argsort(-value, kind="stable")
+    elif by == "random":
+        order = np.arange(size)
+    else:
+        raise InputError(f"Order {by!r} is not known. Use 'rank', 'value' or 'random'.")
+    at = np.unique(np.linspace(0, size, min(points, size) + 1).astype(int))
+    weight = np.empty((at.size, labels.size))
+    for s in range(labels.size):
+        own = np.concatenate([[0.0], np.cumsum(np.where(index[order] == s, scale[order], 0.0))])
+        weight[:, s] = own[at] if by != "random" else own[-1] * at / size
+    spent = np.concatenate([[0.0], np.cumsum(costs[order])])[at]
+    if by == "random":
+        spent = costs.sum() * at / size
+    gain = worth @ weight.T - spent
+    shape = (decision.sizes[CHAIN], decision.sizes[DRAW], at.size)
+    return xr.Dataset(
+        {
+            "net_gain": (
+                (CHAIN, DRAW, "contacts"),
+                gain.reshape(shape),
+                {"long_name": "net gain of the first contacts", "units": "money", "level": "expected"},
+            ),
+            "spent": ("contacts", spent, {"long_name": "cost of the first contacts", "units": "money"}),
+        },
+        coords={"contacts": at, CHAIN: decision[CHAIN], DRAW: decision[DRAW]},
+    )

@@ -1,0 +1,62 @@
+"""How a number is written."""
+
+import math
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.schema import UNSTATED
+
+
+def number(amount: Any) -> str:
+    """Return a number as people read it: thousands separated, three figures below a thousand.
+
+    >>> number(1234567.8), number(12.345), number(0.00012), number(float("nan"))
+    ('1,234,568', '12.3', '0.00012', '–')
+    """
+    if amount is None or not math.isfinite(float(amount)):
+        return "–"
+    amount = float(amount)
+    if abs(amount) >= 1000 or amount == int(amount):
+        return f"{amount:,.0f}"
+    return f"{amount:#.3g}".rstrip(".") if abs(amount) >= 0.001 else f"{amount:.2g}"
+
+
+def decimals(values: Any) -> int:
+    """Return the decimals that suit the largest number of a column."""
+    column = np.asarray(values, dtype=float)
+    finite = column[np.isfinite(column)]
+    if (finite == np.round(finite)).all():
+        return 0
+    largest = float(np.abs(finite).max(initial=0.0))
+    return 0 if largest >= 1000 else 1 if largest >= 20 else 2 if largest >= 0.2 else 3
+
+
+def fixed(amount: float, decimals: int) -> str:
+    """Return a number with so many decimals; a dash for what is not finite."""
+    return f"{amount:,.{decimals}f}" if math.isfinite(amount) else "–"
+
+
+def share(part: float) -> str:
+    """Return a share of one as a percentage."""
+    return f"{100 * part:.1f} %"
+
+
+def interval(draws: Any) -> tuple[float, float, float]:
+    """Return mean, 5 % and 95 % quantile of the draws."""
+    values = np.asarray(draws, dtype=float).ravel()
+    low, high = np.quantile(values, (0.05, 0.95), method="inverted_cdf")
+    return float(values.mean()), float(low), float(high)
+
+
+def plural(amount: float, unit: str) -> str:
+    """Return a duration in words."""
+    return f"{number(amount)} {unit}s" if unit != UNSTATED else f"{number(amount)} time units"
+
+
+def horizon(value: xr.Dataset) -> str:
+    """Return the horizon of a prediction in words."""
+    if "horizon" not in value.attrs:
+        return "the horizon"
+    return plural(float(value.attrs["horizon"]), str(value.attrs.get("time_unit", UNSTATED)))

@@ -1,0 +1,386 @@
+"""What covariates and groups do, in words, tables and one figure.
+
+A coefficient is shown as what it multiplies by, exp(coefficient): the quantity itself, or its odds where it is a
+probability. A group is shown by its own population quantity beside the average of the groups that there are, and by how
+much of it is pooled. ArviZ's forest has one axis for all variables, on which purchase rates and dropout probabilities
+cannot both be read (``parameters`` met the same), so that the panels are drawn here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers.columns import as_labels, column_values
+from bayes_clv.customers.encoding import Encoding, Interaction
+from bayes_clv.families.link import shifted
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.effects import Effect, Effects
+from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.views import numbers, style
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# More groups of one column than this are summarised in the figure by the ends of their order.
+MOST = 40
+# Names of more letters leave no room for two panels in a line.
+LONG = 14
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """What one coefficient multiplies by: draws of exp(coefficient), and the sentence that says it."""
+
+    effect: str
+    label: str
+    draws: np.ndarray
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One quantity in each group of one column: draws (group, draw), of their average, and how much is pooled.
+
+    ``pooled`` (group) is the variance of a group's distance from the average, given the data, divided by what it is
+    between groups: near 0 a group's own data decide, at 1 they say nothing and the group is what the others are.
+    """
+
+    quantity: str
+    meaning: str
+    unit: str
+    column: str
+    labels: tuple[str, ...]
+    draws: np.ndarray
+    average: np.ndarray
+    pooled: np.ndarray
+
+
+def effects_of(posterior: xr.DataTree) -> Effects | None:
+    """Return the effects that a posterior remembers, or None."""
+    saved = posterior.attrs.get("effects")
+    return None if saved is None else Effects.from_json(str(saved))
+
+
+def multipliers(posterior: xr.DataTree) -> list[Multiplier]:
+    """Return every coefficient of a posterior as what it multiplies by."""
+    effects = effects_of(posterior)
+    found = []
+    for effect in () if effects is None else effects.each:
+        if not effect.encodings:
+            continue
+        drawn = np.exp(_flat(posterior, effect.coefficient))
+        what = _acted_on(posterior, effect)
+        phrases = [phrase for encoding in effect.encodings for phrase in _phrases(encoding)]
+        for label, phrase, draws in zip(effect.labels, phrases, drawn, strict=True):
+            low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
+            numbers = f"{median:.2f} ({low:.2f} to {high:.2f})"
+            found.append(Multiplier(effect.name, label, draws, f"{phrase.format(what=what)} by {numbers}."))
+    return found
+
+
+def effects_table(posterior: xr.DataTree) -> "pd.DataFrame":
+    """Return what each covariate multiplies a population quantity, or its odds, by.
+
+    Parameters
+    ----------
+    posterior : xarray.DataTree
+        Of ``fit(..., covariates=...)``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a coefficient: ``effect`` (the process or quantity), ``label``, ``median``, ``q05`` and ``q95`` of
+        exp(coefficient), without unit, at the expected level; ``probability_above_one``; and ``sentence``.
+
+    Raises
+    ------
+    InputError
+        For a posterior without covariates.
+
+    Examples
+    --------
+    >>> table = effects_table(by_channel)
+    >>> table["label"].tolist()
+    ['age']
+    """
+    import pandas as pd
+
+    rows = multipliers(posterior)
+    if not rows:
+        raise InputError(
+            "The fit had no covariates. Fit with covariates={'purchase': 'age'} to learn what they do."
+        )
+    return pd.DataFrame(
+        [
+            {
+                "effect": row.effect,
+                "label": row.label,
+                **dict(zip(("q05", "median", "q95"), np.quantile(row.draws, (0.05, 0.5, 0.95)), strict=True)),
+                "probability_above_one": float((row.draws > 1).mean()),
+                "sentence": row.sentence,
+            }
+            for row in rows
+        ]
+    )
+
+
+def groups_of(posterior: xr.DataTree) -> list[Groups]:
+    """Return every quantity that groups act on, in each group, for the average customer.
+
+    Where several columns have groups, those of the other columns are at their average.
+    """
+    effects = effects_of(posterior)
+    found = []
+    for effect in () if effects is None else effects.each:
+        if not effect.groups:
+            continue
+        formulas = find_family(str(posterior.attrs["family"]))
+        upper = formulas.QUANTITIES[effect.quantity].upper
+        offsets = {column: _flat(posterior, effect.offset(column)) for column in effect.groups}
+        means = {column: offset.mean(axis=0) for column, offset in offsets.items()}
+        population = _flat(posterior, effect.quantity)
+        average = shifted(np, population, sum(means.values()), upper)
+        for column, offset in offsets.items():
+            away = offset - means[column]
+            sd = _flat(posterior, effect.sd(column))
+            between = (sd**2).mean() * (1 - 1 / len(away))
+            assert effects is not None
+            found.append(
+                Groups(
+                    effect.quantity,
+                    formulas.MEANINGS[effect.quantity][0],
+                    str(posterior["posterior"][effect.quantity].attrs.get("units", "")),
+                    column,
+                    effects.labels[column],
+                    shifted(np, population, sum(means.values()) + away, upper),
+                    average,
+                    np.minimum(away.var(axis=1) / between, 1.0),
+                )
+            )
+    return found
+
+
+def groups_table(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> "pd.DataFrame":
+    """Return each group's own population quantities beside the average of the groups, and how much is pooled.
+
+    Parameters
+    ----------
+    posterior : xarray.DataTree
+        Of ``fit(..., groups=...)``.
+    customers : xarray.Dataset, optional
+        Of the fit: adds ``customers``, how many are of the group.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a quantity and group: ``quantity``, ``column``, ``group``, ``median``, ``q05``, ``q95`` (in ``unit``,
+        expected level) of the average customer of the group; ``average``, the median of the average of the groups;
+        ``probability_above``, that the group lies above it; ``pooled``, from 0 (its own data decide) to 1 (it is what
+        the others are).
+
+    Raises
+    ------
+    InputError
+        For a posterior without groups.
+
+    Examples
+    --------
+    >>> table = groups_table(by_channel)
+    >>> table["group"].tolist()
+    ['search', 'shop', 'social']
+    """
+    import pandas as pd
+
+    rows = []
+    for one in _some(groups_of(posterior)):
+        sizes = _sizes(customers, one)
+        for i, label in enumerate(one.labels):
+            low, median, high = np.quantile(one.draws[i], (0.05, 0.5, 0.95))
+            rows.append(
+                {
+                    "quantity": one.quantity,
+                    "column": one.column,
+                    "group": label,
+                    "q05": low,
+                    "median": median,
+                    "q95": high,
+                    "unit": one.unit,
+                    "average": float(np.median(one.average)),
+                    "probability_above": float((one.draws[i] > one.average).mean()),
+                    "pooled": float(one.pooled[i]),
+                }
+                | ({} if sizes is None else {"customers": sizes[i]})
+            )
+    return pd.DataFrame(rows)
+
+
+def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> style.Drawing:
+    """Plot each group's own population quantities with their intervals, beside the average of the groups.
+
+    Parameters
+    ----------
+    posterior : xarray.DataTree
+        Of ``fit(..., groups=...)``.
+    customers : xarray.Dataset, optional
+        Of the fit: writes how many customers are of each group.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each quantity and column, at the expected level. The vertical line is the average of the groups;
+        the paler a dot, the more of the group is pooled.
+
+    Raises
+    ------
+    InputError
+        For a posterior without groups.
+
+    Examples
+    --------
+    >>> figure = plot_groups(by_channel)
+    """
+    found = _some(groups_of(posterior))
+    # Side by side where the names leave room for it.
+    longest = max(len(label) for one in found for label in one.labels)
+    columns = min(2, len(found)) if longest <= LONG else 1
+    heights = [0.9 + 0.24 * min(len(one.labels), MOST) for one in found]
+    lines = [heights[i : i + columns] for i in range(0, len(heights), columns)]
+    with style.styled():
+        figure = style.drawing(0.7 + sum(max(line) for line in lines))
+        panels = figure.subplots(
+            len(lines), columns, squeeze=False, height_ratios=[max(line) for line in lines]
+        ).ravel()
+        for axes, one in zip(panels, found, strict=False):
+            _panel(axes, one, _sizes(customers, one))
+        for axes in panels[len(found) :]:
+            axes.set_visible(False)
+        marks, names = panels[0].get_legend_handles_labels()
+        figure.legend(marks, names, loc="outside lower left", ncols=len(names))
+    return figure
+
+
+def _panel(axes: Any, one: Groups, sizes: list[int] | None) -> None:
+    median = np.median(one.draws, axis=1)
+    order = np.argsort(median, kind="stable")[::-1]
+    if order.size > MOST:
+        order = np.r_[order[: MOST // 2], order[-(MOST // 2) :]]
+    rows = np.arange(order.size)
+    low, lower, upper, high = np.quantile(one.draws[order], (0.05, 0.25, 0.75, 0.95), axis=1)
+    left, centre, right = np.quantile(one.average, (0.05, 0.5, 0.95))
+    axes.axvspan(left, right, color=style.GRID, alpha=0.6, linewidth=0)
+    axes.axvline(centre, color=style.MUTED, linewidth=1.2, label="average of groups, 90 %")
+    axes.hlines(rows, low, high, color=style.SKY, linewidth=1.6, label="90 %")
+    axes.hlines(rows, lower, upper, color=style.BLUE, linewidth=4.2, label="50 %")
+    # White where all of the group is pooled.
+    ring = {"markersize": 5.5, "markeredgecolor": style.ORANGE, "color": "white"}
+    axes.plot(median[order], rows, "o", label="median, the paler the more pooled", zorder=3, **ring)
+    for row, value, pooled in zip(rows, median[order], one.pooled[order], strict=True):
+        axes.plot(
+            value, row, "o", markersize=5.5, markeredgewidth=0, color=style.ORANGE, alpha=1 - pooled, zorder=4
+        )
+    names = [_short(one.labels[i]) + (f" ({sizes[i]:,})" if sizes is not None else "") for i in order]
+    axes.set_yticks(rows, names, fontsize=8.5)
+    axes.set_ylim(order.size - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_ylabel(one.column)
+    words = one.quantity.removeprefix("population_").replace("_", " ")
+    axes.set_xlabel(f"{words} ({one.unit})" if one.unit else words)
+    style.heading(axes, f"{words[:1].upper() if len(words) > 2 else words[:1]}{words[1:]}", "expected level")
+
+
+def pooling_words(found: list[Groups]) -> str:
+    """Return what the groups share, said of the most and the least pooled group."""
+    one = max(found, key=lambda each: float(np.ptp(each.pooled)))
+    most, least = int(np.argmax(one.pooled)), int(np.argmin(one.pooled))
+    text = (
+        "Groups are partially pooled: each is drawn towards the average as far as its own data leave it open. So a "
+        "small group does not stand out by chance alone, and one that the fit has not seen is forecast from how the "
+        "others differ. "
+    )
+    if most == least:
+        return text
+    return text + (
+        f"Of the {one.quantity.replace('_', ' ')}, {one.column} {one.labels[most]} is pooled most "
+        f"({numbers.share(float(one.pooled[most]))} of how groups differ is still open for it) and {one.labels[least]} "
+        f"least ({numbers.share(float(one.pooled[least]))})."
+    )
+
+
+def _some(found: list[Groups]) -> list[Groups]:
+    if not found:
+        raise InputError("The fit had no groups. Fit with groups='channel' to learn how they differ.")
+    return found
+
+
+def _sizes(customers: xr.Dataset | None, one: Groups) -> list[int] | None:
+    """Return how many customers each group has; None where the customers do not hold the column."""
+    if customers is None or one.column not in customers:
+        return None
+    own = as_labels(column_values(customers, one.column))
+    count = customers["count"].to_numpy() if "count" in customers else np.ones(customers.sizes[CUSTOMER])
+    return [int(count[own == label].sum()) for label in one.labels]
+
+
+def _flat(posterior: xr.DataTree, name: str) -> np.ndarray:
+    """Return the draws (..., draw) of a variable."""
+    drawn = posterior["posterior"][name].transpose(..., "chain", "draw").to_numpy()
+    return np.asarray(drawn.reshape(*drawn.shape[:-2], -1), dtype=float)
+
+
+def _acted_on(posterior: xr.DataTree, effect: Effect) -> str:
+    """Return in words what a coefficient multiplies: the quantity, or the odds where it is a probability."""
+    formulas = find_family(str(posterior.attrs["family"]))
+    meaning = str(formulas.MEANINGS[effect.quantity][0])
+    # The meaning ends in the papers' symbols.
+    words = meaning.partition(";")[0].rpartition(", ")[0] or meaning.partition(";")[0]
+    if np.isinf(formulas.QUANTITIES[effect.quantity].upper):
+        return f"the {words}"
+    return f"the odds of {words.removeprefix('mean probability of ')}"
+
+
+def _phrases(encoding: Encoding | Interaction) -> Iterator[str]:
+    """Yield, for each design column, the sentence up to the number, with ``{what}`` to fill in."""
+    if isinstance(encoding, Encoding):
+        for step in _steps(encoding):
+            yield f"{step} multiplies {{what}}"
+        return
+    for label, steps in zip(encoding.labels, _together(encoding), strict=True):
+        if len(steps) == 2:
+            first = _braces(label.partition(":")[0])
+            yield f"{steps[1]} multiplies the factor of {first} on {{what}}"
+        else:
+            yield f"{_braces(label)}, all of them together, multiplies {{what}}"
+
+
+def _steps(encoding: Encoding) -> list[str]:
+    """Return what a step of one is in each design column, as the beginning of a sentence."""
+    name = _braces(encoding.column)
+    if encoding.powers:
+        return [
+            f"One standard deviation more of {_braces(label)}, a part of a curve in {name} to be read as a whole,"
+            for label in encoding.labels
+        ]
+    if encoding.levels:
+        first = _braces(encoding.levels[0])
+        return [f"{name} {_braces(level)}, against {first}," for level in encoding.levels[1:]]
+    return [f"One standard deviation ({numbers.number(encoding.scale)}) more {name}"]
+
+
+def _together(interaction: Interaction) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [()]
+    for part in interaction.parts:
+        found = [(*steps, step) for steps in found for step in _steps(part)]
+    return found
+
+
+def _braces(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _short(text: str, limit: int = 22) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,131 @@
+"""What contacting gains: the total against the number contacted, and each segment's gain with its interval."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.schema import CHAIN, DRAW
+from bayes_clv.targeting.gain import gain_curve
+from bayes_clv.views import style
+
+# Above it segments are too many to read; those with the most customers are shown.
+SEGMENTS_SHOWN = 20
+
+
+def plot_gain(decision: xr.Dataset) -> style.Drawing:
+    """Plot the net gain against the number of customers contacted, and each segment's gain per contact.
+
+    Parameters
+    ----------
+    decision : xarray.Dataset
+        The result of ``clv.target``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: cumulative net gain, best customers first (blue, mean and band of 90 % of draws, level: expected), beside
+        the order by value without contact (orange) and a random one (dashed); nobody is the line at 0. The dot is what
+        was decided: it lies on the blue line where customers were chosen by their mean gain, and elsewhere where risk
+        counts too. Right: net gain per contact of each segment, mean and 90 % interval, customers of mean scale and
+        cost; filled where somebody of the segment is contacted.
+
+    Raises
+    ------
+    InputError
+        When it is no result of ``target``.
+
+    Examples
+    --------
+    >>> figure = plot_gain(target(predict_uplift(response, experiment), cost=1.5, margin=0.3))
+    """
+    curves = {by: gain_curve(decision, by=by) for by in ("rank", "value", "random")}
+    means, low, high = _segments(decision)
+    with style.styled():
+        figure = style.drawing(max(3.6, 1.2 + 0.19 * min(len(means), SEGMENTS_SHOWN)), width=9.0)
+        axes = figure.subplots(1, 2, width_ratios=(1.35, 1))
+        _draw_curves(axes[0], decision, curves)
+        _draw_segments(axes[1], decision, means, low, high)
+    return figure
+
+
+def _draw_curves(ax: Any, decision: xr.Dataset, curves: dict[str, xr.Dataset]) -> None:
+    at = curves["rank"]["contacts"].to_numpy()
+    drawn = curves["rank"]["net_gain"].transpose(CHAIN, DRAW, "contacts").to_numpy().reshape(-1, at.size)
+    low, high = np.quantile(drawn, (0.05, 0.95), axis=0)
+    ax.axhline(0, color=style.MUTED, linewidth=1)
+    ax.fill_between(at, low, high, color=style.BLUE, alpha=0.2, linewidth=0)
+    ax.plot(at, drawn.mean(axis=0), color=style.BLUE, label="by expected gain, 90 % band")
+    for by, colour, line, words in (
+        ("value", style.ORANGE, "-", "by value without contact"),
+        ("random", style.MUTED, "--", "at random"),
+    ):
+        mean = curves[by]["net_gain"].mean((CHAIN, DRAW)).to_numpy()
+        ax.plot(curves[by]["contacts"], mean, color=colour, linestyle=line, label=words)
+    contacted = int(decision["contacted"].sum())
+    total = float(decision["net_gain_total"].mean())
+    ax.plot(
+        contacted,
+        total,
+        "o",
+        color=style.INK,
+        markersize=6,
+        label=f"decided: {contacted:,} contacts",
+        zorder=3,
+    )
+    ax.set_xlabel("customers contacted")
+    ax.set_ylabel("net gain (money)")
+    for axis in (ax.xaxis, ax.yaxis):
+        style.thousands(axis)
+    ax.xaxis.get_major_locator().set_params(nbins=5)
+    ax.legend(loc="best")
+    budget = decision.attrs["budget"]
+    limit = "no budget" if budget == "none" else f"budget {float(budget):,.0f}"
+    style.heading(
+        ax, "What contacting gains", f"level: expected; {limit}, chosen by {decision.attrs['risk']}"
+    )
+
+
+def _segments(decision: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, 5 % and 95 % of each segment's net gain per contact, at its mean cost and scale."""
+    labels = decision["segment"].to_numpy().astype(str)
+    index = np.searchsorted(labels, decision["customer_segment"].to_numpy().astype(str))
+    people = np.maximum(np.bincount(index, minlength=labels.size), 1)
+    cost = np.bincount(index, weights=decision["cost"].to_numpy(), minlength=labels.size) / people
+    scale = np.bincount(index, weights=decision["scale"].to_numpy(), minlength=labels.size) / people
+    worth = float(decision.attrs["margin"]) * decision["uplift"].transpose(CHAIN, DRAW, "segment").to_numpy()
+    gain = worth.reshape(-1, labels.size) * scale - cost
+    low, high = np.quantile(gain, (0.05, 0.95), axis=0)
+    return gain.mean(axis=0), low, high
+
+
+def _draw_segments(
+    ax: Any, decision: xr.Dataset, means: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    size = decision["segment_customers"].to_numpy()
+    shown = np.argsort(-size, kind="stable")[:SEGMENTS_SHOWN]
+    shown = shown[np.argsort(-means[shown], kind="stable")]
+    rows = np.arange(shown.size)
+    ax.axvline(0, color=style.MUTED, linewidth=1)
+    ax.hlines(rows, low[shown], high[shown], color=style.SKY, linewidth=3)
+    some = decision["segment_contacted"].to_numpy()[shown] > 0
+    ax.plot(means[shown][some], rows[some], "o", color=style.BLUE, markersize=5, label="contacted")
+    ax.plot(
+        means[shown][~some],
+        rows[~some],
+        "o",
+        color=style.BLUE,
+        markersize=5,
+        markerfacecolor="white",
+        label="not contacted",
+    )
+    labels = decision["segment"].to_numpy()[shown]
+    texts = [style.short(str(label)) for label in labels]
+    ax.set_yticks(rows, [f"{text} ({size[s]:,})" for text, s in zip(texts, shown, strict=True)], fontsize=8)
+    ax.set_ylim(shown.size - 0.4, -0.6)
+    ax.grid(False, axis="y")
+    ax.set_xlabel("net gain per contact (money)")
+    if some.any() and not some.all():
+        ax.legend(loc="best")
+    left_out = f"; the {shown.size} largest" if shown.size < size.size else ""
+    style.heading(ax, "By segment (customers)", f"level: expected, mean and 90 %{left_out}")

@@ -1,0 +1,335 @@
+"""What a history says: probability of being alive and expected purchases, over histories and over time.
+
+All at the *expected* level: only the population parameters vary, as in the literature. Draws are thinned
+evenly to at most ``draws``, which is plenty for a mean and a 90 % band.
+"""
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import digamma
+
+from bayes_clv.families.registry import family
+from bayes_clv.predictions.histories import history_names
+from bayes_clv.predictions.parameters import parameters
+from bayes_clv.schema import UNSTATED, InputError
+from bayes_clv.units import days_per, duration
+from bayes_clv.views import style
+
+BAND = (0.05, 0.95)
+
+type Array = NDArray[np.float64]
+
+
+def thinned_parameters(buying: xr.DataTree, draws: int) -> dict[str, Array]:
+    """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw, 1).
+
+    Fewer of a family whose closed forms are dear (its ``EXPECTED_DRAWS``).
+    """
+    known = parameters(buying, "buying")
+    most = min(draws, getattr(known.formulas, "EXPECTED_DRAWS", draws))
+    return {name: value[:, None] for name, value in known.thin(most).values.items()}
+
+
+def _history(formulas: ModuleType, x: Array, t_x: Array, age: Array | float) -> dict[str, Array | float]:
+    """Return the history that the family asks for, as its functions name it; timing where it is not given: as chance.
+
+    The expected logarithm of one of x intervals that purchases at random cut t_x into is log t_x + psi(1) - psi(x).
+    """
+    history: dict[str, Array | float] = {"x": x, "t_x": t_x, "T": age}
+    if "log_intervals" in history_names(formulas):
+        some = np.maximum(x, 1.0)
+        each = np.log(np.where(x > 0, t_x, 1.0)) + digamma(1.0) - digamma(some)
+        history["log_intervals"] = np.where(x > 0, x * each, 0.0)
+    return history
+
+
+def _oldest_age(customers: xr.Dataset | float) -> float:
+    age = float(customers["T"].max()) if isinstance(customers, xr.Dataset) else float(customers)
+    if not np.isfinite(age) or age <= 0:
+        raise InputError(f"The age of the oldest customer is {age!r}; it must be positive and finite.")
+    return age
+
+
+def _largest_frequency(customers: xr.Dataset | float, age: float, given: int | None) -> int:
+    if given is not None:
+        return given
+    return int(customers["frequency"].max()) if isinstance(customers, xr.Dataset) else max(1, int(age // 2))
+
+
+def _matrix_histories(age: float, top: int, days: float | None) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return frequency (row), recency (column) and which pairs are possible.
+
+    Purchase occasions are days, so x of them need a recency of at least x days; none needs recency 0.
+    """
+    frequency = np.arange(top + 1.0)
+    recency = np.linspace(0, age, 61)
+    # The half column width lets the cell that holds the smallest possible recency be drawn.
+    reach = recency + age / 120
+    least = frequency[:, None] / days if days else np.zeros((top + 1, 1))
+    possible = np.where(frequency[:, None] == 0, recency[None, :] == 0, (reach >= least) & (recency > 0))
+    return frequency, recency, possible
+
+
+def _matrix(
+    buying: xr.DataTree,
+    customers: xr.Dataset | float,
+    quantity: Any,
+    *,
+    draws: int,
+    max_frequency: int | None,
+    title: str,
+    note: str,
+    label: str,
+    limits: tuple[float | None, float | None],
+) -> style.Drawing:
+    unit = str(buying.attrs.get("time_unit", UNSTATED))
+    age = _oldest_age(customers)
+    top = _largest_frequency(customers, age, max_frequency)
+    days = None if unit == UNSTATED else days_per(unit)
+    frequency, recency, possible = _matrix_histories(age, top, days)
+    rows, columns = np.nonzero(possible)
+    parameters = thinned_parameters(buying, draws)
+    cells = np.full(possible.shape, np.nan)
+    cells[possible] = quantity(frequency[rows], recency[columns], age, parameters).mean(axis=0)
+    used = next(iter(parameters.values())).shape[0]
+
+    with style.styled():
+        from matplotlib.ticker import MaxNLocator
+
+        figure = style.drawing(3.6)
+        axes = figure.subplots()
+        half = age / 120
+        image = axes.imshow(
+            cells,
+            origin="lower",
+            aspect="auto",
+            interpolation="none",
+            cmap=style.SEQUENTIAL,
+            extent=(-half, age + half, -0.5, top + 0.5),
+            vmin=limits[0],
+            vmax=limits[1],
+        )
+        axes.grid(False)
+        axes.set_xlabel(
+            f"recency: age at the last purchase ({unit}s)"
+            if unit != UNSTATED
+            else "recency (data's time unit)"
+        )
+        axes.set_ylabel("frequency (repeat purchases)")
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        bar = figure.colorbar(image, ax=axes, pad=0.02)
+        bar.set_label(label)
+        bar.outline.set_visible(False)
+        style.heading(axes, title, note.format(age=age, unit=unit, draws=used))
+    return figure
+
+
+def plot_alive_matrix(
+    buying: xr.DataTree, customers: xr.Dataset | float, *, draws: int = 300, max_frequency: int | None = None
+) -> style.Drawing:
+    """Plot the probability of being alive over frequency and recency, at the age of the oldest customer.
+
+    Parameters
+    ----------
+    buying : xarray.DataTree
+        Posterior of a purchase family.
+    customers : xarray.Dataset or float
+        The base, whose largest T and frequency set the axes; or that age, in the posterior's time unit.
+    draws : int
+        Posterior draws averaged over.
+    max_frequency : int, optional
+        Top of the frequency axis, in repeat purchases.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Posterior mean of the probability (expected level). Impossible histories are blank: recency 0 with
+        a repeat purchase, recency without one, more purchase days than days. Where the family reads the times between
+        purchases (``log_intervals``) they are as uneven as chance makes them.
+    """
+
+    def alive(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
+        formulas = family(str(buying.attrs["family"]))
+        return np.asarray(formulas.probability_alive(**_history(formulas, x, t_x, age), **parameters))
+
+    return _matrix(
+        buying,
+        customers,
+        alive,
+        draws=draws,
+        max_frequency=max_frequency,
+        limits=(0, 1),
+        title="Who is still a customer?",
+        note="P(alive) at age {age:.3g} {unit}s; expected level, mean of {draws} posterior draws",
+        label="probability of being alive",
+    )
+
+
+def plot_expected_purchases_matrix(
+    buying: xr.DataTree,
+    customers: xr.Dataset | float,
+    horizon: str | float = "52 weeks",
+    *,
+    draws: int = 100,
+    max_frequency: int | None = None,
+) -> style.Drawing:
+    """Plot the expected purchases over a horizon by frequency and recency, at the oldest customer's age.
+
+    Parameters
+    ----------
+    buying : xarray.DataTree
+        Posterior of a purchase family.
+    customers : xarray.Dataset or float
+        As in `plot_alive_matrix`.
+    horizon : str or float
+        Length of the future: ``"52 weeks"``, or a number in the posterior's time unit.
+    draws, max_frequency
+        As in `plot_alive_matrix`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Posterior mean of the expected number of purchases (expected level).
+    """
+    unit = str(buying.attrs.get("time_unit", UNSTATED))
+    length = duration(horizon, unit)
+
+    def purchases(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
+        formulas = family(str(buying.attrs["family"]))
+        return np.asarray(
+            formulas.expected_purchases(length, **_history(formulas, x, t_x, age), **parameters)
+        )
+
+    return _matrix(
+        buying,
+        customers,
+        purchases,
+        draws=draws,
+        max_frequency=max_frequency,
+        limits=(0, None),
+        title=f"What will they buy in the next {length:.3g} {unit}s?",
+        note="Expected purchases at age {age:.3g} {unit}s; expected level, mean of {draws} posterior draws",
+        label="expected purchases",
+    )
+
+
+def alive_over_time(
+    buying: xr.DataTree, purchase_dates: Iterable[Any], until: Any, *, draws: int = 500, points: int = 240
+) -> xr.Dataset:
+    """Return P(alive) of one customer as seen from each day of the history (level: expected).
+
+    Parameters
+    ----------
+    buying : xarray.DataTree
+        Posterior of a purchase family with a stated time unit.
+    purchase_dates : iterable of dates
+        The days on which the customer bought, the first included; more than one a day count once.
+    until : date
+        The last day shown, not before the first purchase.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``mean``, ``q05`` and ``q95`` over ``date``. What is known at a date is used, not what came later;
+        each purchase has two entries, just before and at the purchase.
+
+    Raises
+    ------
+    InputError
+        For no dates, dates after ``until``, or a posterior whose time unit is not stated.
+    """
+    unit = str(buying.attrs.get("time_unit", UNSTATED))
+    if unit == UNSTATED:
+        raise InputError(
+            "The posterior's time unit is not stated, so dates cannot be turned into ages. Fit with it."
+        )
+    days = np.unique(np.asarray(list(purchase_dates), dtype="datetime64[D]"))
+    last = np.datetime64(until, "D")
+    if days.size == 0:
+        raise InputError("There are no purchase dates. Give all of them, the first included.")
+    later = days[days > last]
+    if later.size:
+        raise InputError(
+            f"{later.size} of {days.size} purchase dates are after until={last} (for example {later[0]}). "
+            "Leave them out, or give a later until."
+        )
+    ages = (days - days[0]).astype(float) / days_per(unit)
+    end = float((last - days[0]).astype(float)) / days_per(unit)
+    grid = np.unique(np.concatenate([np.linspace(0, end, points), ages]))
+    at = np.concatenate([grid, ages[1:]])
+    # Just before a purchase the history lacks it; at the purchase it has it.
+    known = np.concatenate([np.searchsorted(ages, grid, side="right"), np.arange(1, ages.size)])
+    order = np.lexsort((known, at))
+    at, known = at[order], known[order]
+    formulas = family(str(buying.attrs["family"]))
+    history = _history(formulas, known - 1.0, ages[known - 1], at)
+    if "log_intervals" in history:
+        history["log_intervals"] = np.r_[0.0, np.cumsum(np.log(np.diff(ages)))][known - 1]
+    alive = formulas.probability_alive(**history, **thinned_parameters(buying, draws))
+    low, high = np.quantile(alive, BAND, axis=0)
+    seconds = np.round(at * days_per(unit) * 86_400).astype("timedelta64[s]")
+    return xr.Dataset(
+        {"mean": ("date", alive.mean(axis=0)), "q05": ("date", low), "q95": ("date", high)},
+        coords={"date": days[0].astype("datetime64[s]") + seconds},
+        attrs={"level": "expected"},
+    )
+
+
+def plot_alive_history(
+    buying: xr.DataTree,
+    purchase_dates: Iterable[Any],
+    until: Any,
+    *,
+    customer: str | None = None,
+    draws: int = 500,
+) -> style.Drawing:
+    """Plot P(alive) of one customer over time, with its 90 % band and a tick at every purchase.
+
+    Parameters
+    ----------
+    buying, purchase_dates, until, draws
+        As in `alive_over_time`.
+    customer : str, optional
+        Named in the title.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Mean (line) and central 90 % (band) over posterior draws, at the expected level: the band is about
+        the population parameters, not about the customer.
+    """
+    dates = list(purchase_dates)
+    path = alive_over_time(buying, dates, until, draws=draws)
+    with style.styled():
+        figure = style.drawing(2.6)
+        axes = figure.subplots()
+        when = path["date"].to_numpy()
+        axes.fill_between(when, path["q05"], path["q95"], color=style.BLUE, alpha=0.2, linewidth=0)
+        axes.plot(when, path["mean"], color=style.BLUE)
+        bought = np.unique(np.asarray(dates, dtype="datetime64[D]")).astype("datetime64[s]")
+        axes.plot(
+            bought,
+            np.full(bought.size, -0.06),
+            "|",
+            color=style.ORANGE,
+            markersize=9,
+            markeredgewidth=1.8,
+            clip_on=False,
+            label="purchase",
+        )
+        axes.set_ylim(-0.1, 1.04)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+        axes.set_ylabel("probability of being alive")
+        axes.set_xlabel("date")
+        style.dates(axes.xaxis)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
+        name = "Is the customer still there?" if customer is None else f"Is customer {customer} still there?"
+        style.heading(
+            axes, name, "P(alive) given what was known at each date; expected level, mean and 90 % band"
+        )
+    return figure

@@ -1,0 +1,231 @@
+"""Population parameters: did the chains agree, what was learned, and what the prior said.
+
+ArviZ draws these; here the tree is prepared (`rename.for_arviz`), the labels become symbols with units,
+and the figures get the package's style. Each function returns ArviZ's PlotCollection.
+
+A forest (one axis for all parameters) was tried and rejected: it puts weeks, probabilities and pure
+numbers on one scale, where the narrow ones shrink to a dot.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.schema import InputError
+from bayes_clv.views import names as rename
+from bayes_clv.views import style
+
+INTERVAL = 0.9
+
+
+def _names(posterior: xr.DataTree) -> list[str]:
+    """Return the population parameters under the names ArviZ is given; one draw cannot be drawn."""
+    if "posterior" not in posterior.children:
+        raise InputError("The tree has no group 'posterior'. Give the result of fit.")
+    group = posterior["posterior"].to_dataset()
+    if group.sizes["draw"] < 4:
+        raise InputError(
+            f"The posterior has {group.sizes['draw']} draw(s) a chain: a point, which has no distribution to plot. "
+            "Fit with method='nuts' or method='laplace'."
+        )
+    names = [
+        str(n)
+        for n, v in group.data_vars.items()
+        if set(v.dims) == {"chain", "draw"} and not rename.is_constant(v)
+    ]
+    return [rename.safe_name(name) for name in names if name not in rename.AUXILIARY]
+
+
+def _label(posterior: xr.DataTree, safe: str) -> str:
+    name = rename.plain_name(safe)
+    unit = str(posterior["posterior"][name].attrs.get("units", ""))
+    shown = rename.symbol(name)
+    gap = "\n" if len(shown) > 8 else " "
+    return f"{shown}{gap}({unit})" if unit else shown
+
+
+def _figure(columns: int, panels: int, row_height: float) -> dict[str, Any]:
+    height = 0.6 + row_height * int(np.ceil(panels / columns))
+    return {"figsize": (style.WIDTH, height), "layout": "constrained"}
+
+
+def _columns(names: list[str]) -> int:
+    return 4 if len(names) == 4 else 3
+
+
+def _log_scale(name: str) -> bool:
+    return name != "population_dropout"
+
+
+def plot_diagnostics(posterior: xr.DataTree) -> Any:
+    """Plot each chain's density of every population parameter beside its fractional ranks.
+
+    When the chains agree, the densities of a row lie on one another, and the rank lines (difference between
+    the ECDF of a chain's ranks and the uniform) wander about zero without a trend; p is the probability of
+    lines at least so far from zero if the chains agree (ArviZ's ``plot_rank_dist``).
+
+    Parameters
+    ----------
+    posterior : xarray.DataTree
+        The result of ``fit``.
+
+    Returns
+    -------
+    arviz_plots.PlotCollection
+        One row a parameter, one colour a chain.
+
+    Raises
+    ------
+    InputError
+        When the tree has no posterior, or a single point (``method="mode"``).
+
+    Examples
+    --------
+    >>> collection = plot_diagnostics(buying)
+    """
+    import arviz as az
+
+    names = _names(posterior)
+    ink = {"color": style.INK}
+    with style.styled(arviz=True):
+        collection = az.plot_rank_dist(
+            rename.for_arviz(posterior),
+            var_names=names,
+            compact=False,
+            backend="matplotlib",
+            visuals={"label": ink, "xlabel_rank": ink, "ticklabels": ink},
+            figure_kwargs=_figure(1, len(names), 1.3),
+        )
+        for name in names:
+            panels = collection.viz["plot"][name]
+            density, ranks = panels.sel(column="dist").item(), panels.sel(column="rank").item()
+            density.set_xlabel(_label(posterior, name))
+            ranks.set_xlabel(f"fractional rank of {rename.symbol(name)}")
+            ranks.set_ylabel("")
+            for line in ranks.lines:
+                line.set(rasterized=True, marker="", linestyle="-", linewidth=1.2)
+            for text in ranks.texts:  # "p=0.14(α=0.01) " reads as a parameter called alpha
+                text.set(text=text.get_text().split("(")[0].replace("p=", "p = "), color=style.MUTED)
+    return collection
+
+
+def plot_prior_posterior(posterior: xr.DataTree) -> Any:
+    """Plot the prior and the posterior density of every population parameter.
+
+    Parameters
+    ----------
+    posterior : xarray.DataTree
+        The result of ``fit`` with a group ``prior`` (``fit(..., include=("prior",))``).
+
+    Returns
+    -------
+    arviz_plots.PlotCollection
+        One panel a parameter. Positive parameters are on a log scale, and their densities are per unit of
+        log10: a prior that spans orders of magnitude and a narrow posterior can then both be seen.
+
+    Raises
+    ------
+    InputError
+        When the tree has no prior group.
+    """
+    import arviz as az
+
+    if "prior" not in posterior.children:
+        raise InputError(
+            "The posterior has no group 'prior', so there is nothing to compare with. "
+            'Fit with include=("prior",).'
+        )
+    tree = rename.for_arviz(posterior)
+    prior = tree["prior"].to_dataset()
+    names = [name for name in _names(posterior) if name in prior.data_vars]
+    logged = xr.DataTree.from_dict(
+        {
+            group: xr.Dataset(
+                {
+                    n: np.log10(v) if _log_scale(str(n)) else v
+                    for n, v in tree[group].to_dataset()[names].items()
+                }
+            )
+            for group in ("prior", "posterior")
+        }
+    )
+    with style.styled(arviz=True):
+        collection = az.plot_prior_posterior(
+            logged,
+            var_names=names,
+            kind="kde",
+            backend="matplotlib",
+            col_wrap=_columns(names),
+            visuals={"title": False},
+            color=[style.AMBER, style.BLUE],
+            figure_kwargs=_figure(_columns(names), len(names), 1.9),
+        )
+        for name in names:
+            axes = collection.viz["plot"][name].item()
+            axes.set_xlabel(_label(posterior, name))
+            if _log_scale(name):
+                _power_ticks(axes)
+        collection.viz["legend"]["group"].item().remove()  # it covers the first panel
+        first = collection.viz["dist"][names[0]]
+        style.figure_of(collection).legend(
+            [first.sel(group="prior").item(), first.sel(group="posterior").item()],
+            ["prior", "posterior"],
+            loc="outside upper right",
+            ncols=2,
+        )
+    return collection
+
+
+def _power_ticks(axes: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda power, _: f"{10.0**power:,g}"))
+
+
+def plot_parameters(posterior: xr.DataTree) -> Any:
+    """Plot the posterior density of every population parameter with its median and 90 % interval.
+
+    The interval holds the central 90 % of the draws, all chains together (level: expected).
+
+    Parameters
+    ----------
+    posterior : xarray.DataTree
+        The result of ``fit``.
+
+    Returns
+    -------
+    arviz_plots.PlotCollection
+        One panel a parameter, each on its own axis with its unit.
+    """
+    import arviz as az
+
+    names = _names(posterior)
+    with style.styled(arviz=True):
+        collection = az.plot_dist(
+            rename.for_arviz(posterior),
+            var_names=names,
+            kind="kde",
+            ci_kind="eti",
+            ci_prob=INTERVAL,
+            point_estimate="median",
+            backend="matplotlib",
+            visuals={
+                "title": False,
+                "dist": {"color": style.BLUE},
+                "credible_interval": {"color": style.INK},
+                "point_estimate": {"color": style.INK},
+                "point_estimate_text": False,
+            },
+            col_wrap=_columns(names),
+            figure_kwargs=_figure(_columns(names), len(names), 1.9),
+        )
+        for name in names:
+            axes = collection.viz["plot"][name].item()
+            low, median, high = np.quantile(
+                posterior["posterior"][rename.plain_name(name)], (0.05, 0.5, 0.95)
+            )
+            axes.set_title(f"{median:#.3g}  [{low:#.3g}, {high:#.3g}]", fontsize=9, color=style.MUTED)
+            axes.set_xlabel(_label(posterior, name))
+    return collection

@@ -1,0 +1,51 @@
+"""Tables and numbers of the report: what a cell shows, what it is sorted by, how a number is written."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from bayes_clv.views.numbers import decimals, fixed, number
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell: what is shown, and the key it is sorted by (empty: last)."""
+
+    text: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table column."""
+
+    label: str
+    number: bool = True
+    level: str | None = None
+    sorted: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page."""
+
+    name: str
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    sortable: bool = False
+    wide: bool = False
+
+
+def cell(amount: Any, text: str | None = None) -> Cell:
+    """Return the cell of a number or a text; what is not finite is shown as a dash and sorted last."""
+    if isinstance(amount, str):
+        return Cell(text or amount, amount)
+    finite = amount is not None and math.isfinite(float(amount))
+    return Cell(text if text is not None else number(amount), repr(float(amount)) if finite else "")
+
+
+def column(values: Any) -> list[Cell]:
+    """Return the cells of a numeric column, all with the same decimals."""
+    places = decimals(values)
+    return [cell(float(v), fixed(float(v), places)) for v in values]

@@ -1,0 +1,267 @@
+"""The sections of the report on the fits: parameters, effects, priors and diagnostics."""
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
+from bayes_clv.views import names as rename
+from bayes_clv.views import numbers
+from bayes_clv.views.plots import effects, parameters
+from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting.gallery import Gallery
+
+
+def effects_section(
+    gallery: Gallery, key: str, tree: xr.DataTree, customers: xr.Dataset
+) -> dict[str, Any] | None:
+    """Return what covariates and groups do; None for a fit without."""
+    multipliers, groups = effects.multipliers(tree), effects.groups_of(tree)
+    if not multipliers and not groups:
+        return None
+    section: dict[str, Any] = {
+        "sentences": [each.sentence for each in multipliers],
+        "groups_text": effects.pooling_words(groups) if groups else None,
+        "table": None,
+        "figure": None,
+    }
+    if not groups:
+        return section
+    found = effects.groups_table(tree, customers)
+    columns = [
+        tables.Column("quantity", number=False),
+        tables.Column("column", number=False),
+        tables.Column("group", number=False),
+        *([tables.Column("customers")] if "customers" in found else []),
+        tables.Column("5 %", level="expected"),
+        tables.Column("median", level="expected"),
+        tables.Column("95 %", level="expected"),
+        tables.Column("average of groups"),
+        tables.Column("probability above it"),
+        tables.Column("pooled"),
+    ]
+    names = ["quantity", "column", "group", *(["customers"] if "customers" in found else [])]
+    cells = [
+        [
+            tables.cell(value.replace("_", " ") if isinstance(value, str) else value)
+            for value in found[name].tolist()
+        ]
+        for name in names
+    ]
+    cells += [
+        [tables.cell(value) for value in found[name].tolist()] for name in ("q05", "median", "q95", "average")
+    ]
+    cells += [
+        [tables.cell(value, numbers.share(value)) for value in found[name].tolist()]
+        for name in ("probability_above", "pooled")
+    ]
+    section["table"] = tables.Table(
+        f"{key}-groups",
+        "The population of each group, its average customer: median and 90 % interval, and the average of the groups.",
+        columns,
+        [list(row) for row in zip(*cells, strict=True)],
+        wide=True,
+    )
+    section["figure"] = gallery.add(
+        f"{key}-group-forest",
+        lambda: effects.plot_groups(tree, customers),
+        "One line a group, with its number of customers; the grey line is the average of the groups. The paler a dot, "
+        "the more the group is pooled: a wide line with a pale dot near the average is a group that has said little.",
+        "expected",
+    )
+    return section
+
+
+def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Dataset) -> dict[str, Any]:
+    """Return what one fit has to show: parameters, effects, priors, diagnostics."""
+    family, key = str(tree.attrs.get("family", "unknown")), what.lower()
+    chains = tree["posterior"].sizes.get("chain", 1)
+    rank_figure = None
+    if tree.attrs.get("method", "nuts") == "nuts" and chains > 1:
+        rank_figure = gallery.add(
+            f"{key}-ranks",
+            lambda: parameters.plot_diagnostics(tree),
+            "One colour a chain. Left, the densities should lie on one another; right, the lines "
+            "should wander about zero "
+            "without a trend (p is the probability of lines so far from zero if the chains agree).",
+        )
+    has_prior = "prior" in tree.children
+    prior_figure = (
+        gallery.add(
+            f"{key}-prior-posterior",
+            lambda: parameters.plot_prior_posterior(tree),
+            "Where the posterior is much narrower than the prior, the data have spoken; where the "
+            "two coincide, the number "
+            "is the prior's. Positive parameters on a log scale.",
+            "expected",
+        )
+        if has_prior
+        else None
+    )
+    return {
+        "heading": f"{what} ({find_family(family).NAME})",
+        "summary": _parameter_summary(tree, key),
+        "effects": effects_section(gallery, key, tree, customers),
+        "parameters": gallery.add(
+            f"{key}-parameters",
+            lambda: parameters.plot_parameters(tree),
+            "Posterior density of each parameter; dot and line, and the figures above, are median and 90 % interval.",
+            "expected",
+        ),
+        "priors": _priors(tree, key),
+        "sensitivity": _sensitivity(tree, key),
+        "no_sensitivity": "What each number owes to its prior: fit(..., include=('log_prior', 'log_likelihood')), by "
+        "nuts or laplace, adds a table.",
+        "prior_figure": prior_figure,
+        "no_prior": 'The fit holds no draws of the prior; fit(..., include=("prior",)) adds them.'
+        if not has_prior
+        else "The prior could not be drawn.",
+        "diagnostics": _diagnostics(tree, key),
+        "rank_figure": rank_figure,
+        "no_rank": "Ranks compare the chains of a sampler; this fit has none to compare.",
+    }
+
+
+def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
+    import arviz as az
+
+    group = tree["posterior"].to_dataset()
+    names = [str(n) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
+    columns = [
+        tables.Column("symbol", number=False),
+        tables.Column("meaning", number=False),
+        tables.Column("unit", number=False),
+        tables.Column("mean"),
+        tables.Column("sd"),
+        tables.Column("5 %"),
+        tables.Column("median"),
+        tables.Column("95 %"),
+    ]
+    sampled = tree.attrs.get("method", "nuts") == "nuts" and group.sizes["draw"] >= 4
+    found = None
+    if sampled:
+        found = az.summary(
+            rename.for_arviz(tree),
+            var_names=[rename.safe_name(n) for n in names if not rename.is_constant(group[n])],
+            kind="diagnostics",
+            round_to="none",
+        )
+        columns += [tables.Column("effective draws (bulk)"), tables.Column("(tail)"), tables.Column("R-hat")]
+    rows = []
+    for name in names:
+        draws = group[name].to_numpy().ravel().astype(float)
+        described = group[name].attrs
+        low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
+        spread = draws.std(ddof=1) if draws.size > 1 else float("nan")
+        row = [
+            tables.cell(rename.symbol(name)),
+            tables.cell(str(described.get("long_name", ""))),
+            tables.cell(str(described.get("units", ""))),
+        ]
+        row += [tables.cell(float(v)) for v in (draws.mean(), spread, low, median, high)]
+        if found is not None and rename.is_constant(group[name]):
+            row += [tables.cell("fixed"), tables.cell(""), tables.cell("")]
+        elif found is not None:
+            line = found.loc[rename.safe_name(name)]
+            row += [
+                tables.cell(float(line["ess_bulk"])),
+                tables.cell(float(line["ess_tail"])),
+                tables.cell(float(line["r_hat"]), f"{float(line['r_hat']):.3f}"),
+            ]
+        rows.append(row)
+    return tables.Table(f"{key}-summary", "Posterior of the population parameters.", columns, rows, wide=True)
+
+
+def _priors(tree: xr.DataTree, key: str) -> tables.Table | None:
+    try:
+        stated = json.loads(str(tree.attrs["priors"]))
+    except (KeyError, json.JSONDecodeError):
+        return None
+    rows = []
+    for name, prior in stated.items():
+        if isinstance(prior, list) and len(prior) == 2 and isinstance(prior[1], dict):
+            text = f"{prior[0]}({', '.join(f'{k}={v:.4g}' for k, v in prior[1].items())})"
+        else:
+            text = str(prior)
+        rows.append([tables.cell(rename.symbol(str(name))), tables.cell(text)])
+    return tables.Table(
+        f"{key}-priors",
+        "Priors that were used.",
+        [tables.Column("quantity", number=False), tables.Column("prior", number=False)],
+        rows,
+    )
+
+
+def _sensitivity(tree: xr.DataTree, key: str) -> tables.Table | None:
+    """Return what each quantity owes to its prior, of a posterior that carries the groups for it."""
+    carried = {"log_prior", "log_likelihood", "observed_data"} <= set(tree.children)
+    if not carried or tree["posterior"].sizes["draw"] < 4:
+        return None
+    rows = [
+        [
+            tables.cell(rename.symbol(str(name))),
+            tables.cell(str(row["meaning"])),
+            tables.cell(float(row["prior"]), f"{float(row['prior']):.3f}"),
+            tables.cell(float(row["likelihood"]), f"{float(row['likelihood']):.3f}"),
+            tables.cell("none" if row["diagnosis"] == "✓" else str(row["diagnosis"])),
+        ]
+        for name, row in prior_sensitivity(tree).iterrows()
+    ]
+    return tables.Table(
+        f"{key}-sensitivity",
+        "What each number owes to its prior and to the data: how far its posterior moves per doubling of the power of "
+        "either. Below 0.05 the prior hardly matters; above it, compare the prior with the data before trusting both.",
+        [
+            tables.Column("quantity", number=False),
+            tables.Column("meaning", number=False),
+            tables.Column("prior"),
+            tables.Column("data"),
+            tables.Column("finding", number=False),
+        ],
+        rows,
+        wide=True,
+    )
+
+
+_DIAGNOSTICS = {
+    "rhat_max": "largest R-hat (below 1.01: the chains agree)",
+    "ess_bulk_min": "smallest effective sample size, centre",
+    "ess_tail_min": "smallest effective sample size, tails",
+    "ess_min": "smallest effective sample size (100 a chain are needed)",
+    "divergences": "divergent transitions (0 is right)",
+    "max_treedepth_reached": "transitions at the maximum tree depth",
+    "bfmi_min": "smallest BFMI (above 0.3: the tails are explored)",
+    "k_tried": "phases k that were tried",
+    "k_log_evidence": "log evidence of each k",
+    "k_log_likelihood": "log likelihood of each k",
+    "k_probability": "posterior probability of the k chosen (above 0.95)",
+    "pareto_k": "Pareto k (below its threshold: the approximation holds)",
+    "pareto_k_threshold": "threshold of Pareto k",
+}
+
+
+def _diagnostics(tree: xr.DataTree, key: str) -> tables.Table:
+    found = checks.fit_diagnostics(tree) or {}
+    rows = [[tables.cell("passed"), tables.cell("yes" if found.get("passed") is True else "no")]]
+    for name, amount in found.items():
+        if name in ("passed", "problems"):
+            continue
+        text = (
+            numbers.number(amount)
+            if isinstance(amount, int | float) and not isinstance(amount, bool)
+            else str(amount)
+        )
+        if name == "rhat_max" and isinstance(amount, float):
+            text = f"{amount:.4f}"
+        rows.append([tables.cell(_DIAGNOSTICS.get(name, name.replace("_", " "))), tables.cell(text)])
+    rows += [[tables.cell("problem"), tables.cell(str(problem))] for problem in found.get("problems", [])]
+    return tables.Table(
+        f"{key}-diagnostics",
+        "Diagnostics attached to the fit.",
+        [tables.Column("check", number=False), tables.Column("found", number=False)],
+        rows,
+    )

@@ -1,0 +1,277 @@
+"""The report: one HTML page that holds everything it shows, opens from a file and loads nothing.
+
+What failed comes first; every number carries its level; every figure, one sentence on how to read it.
+Here the numbers are chosen and put into words and rows; ``report.html.j2`` lays them out. All text from
+the data passes Jinja's escaping; only figures made by this package are trusted as markup.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.views import numbers
+from bayes_clv.views.plots import amounts
+from bayes_clv.views.reporting import decisions as segment_sections
+from bayes_clv.views.reporting import fits as fit_sections
+from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting import sections
+from bayes_clv.views.reporting.gallery import Gallery
+
+LEVELS = {
+    "expected": "only the population parameters vary: the spread of an average.",
+    "latent": "a customer's own purchase rate and dropout vary too.",
+    "outcome": "what will actually be bought and spent, with the chance in each purchase.",
+}
+
+
+def report(
+    path: str | Path,
+    *,
+    buying: xr.DataTree,
+    spending: xr.DataTree | None,
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    score: Mapping[str, Any] | None = None,
+    evaluation: xr.Dataset | None = None,
+    tracking: xr.Dataset | None = None,
+    history: Mapping[str, Iterable[Any]] | None = None,
+    segments: xr.Dataset | None = None,
+    alarms: xr.Dataset | None = None,
+    figures: str | Path | None = None,
+    title: str = "Customer lifetime value",
+    run: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the report of a run as one self-contained HTML page and return its path.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write; its folder is made, and a file there is replaced once the page is complete.
+    buying : xarray.DataTree
+        Posterior of a purchase family.
+    spending : xarray.DataTree or None
+        Posterior of ``gamma_gamma``; None for orders without amounts.
+    customers : xarray.Dataset
+        The base, from ``summarize`` or a table.
+    value : xarray.Dataset
+        The result of ``predict_value``, or of ``predict`` without amounts.
+    score : mapping, optional
+        The result of ``score_holdout``.
+    evaluation : xarray.Dataset, optional
+        The result of ``evaluate``, shown beside the score: the model against simple rules.
+    tracking : xarray.Dataset, optional
+        The result of ``simulate_tracking``.
+    history : mapping, optional
+        Customer id to the dates of all its purchases (``purchase_dates``): a figure each.
+    segments : xarray.Dataset, optional
+        The result of ``segment``: what the rule says, the segments' sizes and totals, how many labels are unsure.
+    alarms : xarray.Dataset, optional
+        The result of ``churn_alarms``: the alarm list over time.
+    figures : str or Path, optional
+        Folder in which every figure is saved too, as SVG and PNG.
+    title : str
+        Title of the page.
+    run : mapping, optional
+        What was run, as name and text: shown under method (a command, times, a commit).
+
+    Returns
+    -------
+    Path
+
+    Notes
+    -----
+    Failed checks cannot be turned off: they are read from the posteriors, the prediction, the audit and
+    the score.
+
+    Examples
+    --------
+    >>> page = clv.report("report.html", buying=buying, spending=spending,
+    ...                   customers=customers, value=value)
+    """
+    from importlib.resources import files
+
+    from jinja2 import Environment, StrictUndefined
+
+    if evaluation is not None and score is None:
+        raise InputError("The evaluation is shown beside the score: give score=clv.score_holdout(...) too.")
+    gallery = Gallery(Path(figures) if figures is not None else None)
+    page = _page(gallery, buying, spending, customers, value, score, tracking, dict(history or {}))
+    page["against_rules"] = sections.against_rules(gallery, evaluation)
+    page["segments"] = segment_sections.segments_section(gallery, segments)
+    page["alarms"] = segment_sections.alarms_section(gallery, alarms)
+    page["method"] = sections.method_text(buying, spending, value, gallery.skipped)
+    page["sections"] = _contents(page)
+    page |= {"title": title, "levels": LEVELS, "run_table": sections.run_table(run)}
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("bayes_clv.views.reporting").joinpath("report.html.j2").read_text(encoding="utf-8")
+    text = environment.from_string(source).render(page)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    return partial.replace(target)
+
+
+def _page(
+    gallery: Gallery,
+    buying: xr.DataTree,
+    spending: xr.DataTree | None,
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    score: Mapping[str, Any] | None,
+    tracking: xr.Dataset | None,
+    history: dict[str, Iterable[Any]],
+) -> dict[str, Any]:
+    stem = amounts.choose_quantity(value, None)
+    fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
+    failed = [check for what, tree in fits for check in checks.fit_checks(tree, what)]
+    failed += checks.score_checks(score) if score is not None else []
+    failed += checks.data_checks(customers) + checks.prediction_checks(value)
+    page: dict[str, Any] = {
+        "has_money": stem == "value",
+        "summary": _summary(buying, customers, value, score, len(failed)),
+        "key_numbers": _key_numbers(customers, value, score),
+        "checks": failed,
+        "passed": _passed(fits, score, customers),
+        "notes": _notes(fits),
+        "holdout": sections.holdout_section(gallery, score),
+        "tracking": sections.tracking_section(gallery, tracking),
+        "value_text": sections.value_text(value, stem),
+        "value_figures": sections.value_figures(gallery, buying, customers, value, stem),
+        "history_figures": sections.history_figures(gallery, buying, customers, history),
+        "deciles": sections.deciles(value, stem),
+        "customer_table": sections.customer_rows(value, customers, stem),
+        "customers_figure": gallery.add(
+            "customers",
+            lambda: amounts.plot_customers(value, 25, quantity=stem),
+            "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the "
+            "thick one every other time. Lines that overlap much cannot be ranked with confidence.",
+            "outcome",
+        ),
+        "fits": [fit_sections.fit_section(gallery, what, tree, customers) for what, tree in fits],
+        "audit": sections.audit_table(customers),
+        "data_text": sections.data_text(customers),
+    }
+    return page
+
+
+def _contents(page: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("checks", "Checks"),
+        *([("holdout", "Holdout")] if page["holdout"] else []),
+        *([("tracking", "Tracking")] if page["tracking"] else []),
+        ("value", "Value" if page["has_money"] else "Purchases"),
+        ("customers", "Customers"),
+        *([("segments", "Segments")] if page["segments"] else []),
+        *([("alarms", "Alarms")] if page["alarms"] else []),
+        ("parameters", "Parameters"),
+        ("priors", "Priors"),
+        ("diagnostics", "Diagnostics"),
+        ("audit", "Data audit"),
+        ("method", "Method"),
+    ]
+
+
+def _summary(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    score: Mapping[str, Any] | None,
+    failed: int,
+) -> str:
+    n = customers.sizes[CUSTOMER]
+    sentences = []
+    until = customers.attrs.get("until")
+    seen = f", observed until {until}," if until else ""
+    if "purchases_total" in value:
+        mean, low, high = (numbers.number(x) for x in numbers.interval(value["purchases_total"]))
+        text = (
+            f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
+            f"{numbers.horizon(value)}; nine times in ten it will be between {low} and {high}"
+        )
+        if "value_total" in value:
+            mean, low, high = (numbers.number(x) for x in _total(value, "value"))
+            text += f", worth {mean} (between {low} and {high}) after margin and discount"
+        sentences.append(f"{text}.")
+    else:
+        sentences.append(f"The base has {n:,} customers{seen.rstrip(',')}.")
+    if score is not None:
+        inside = score["coverage"]["90"]
+        sentences.append(
+            f"On the holdout, {numbers.share(inside['covered'])} of customers bought a number inside their own 90 % "
+            f"interval, where the forecast promised {numbers.share(inside['promised'])}."
+        )
+    sentences.append(
+        f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
+        if failed
+        else "All checks passed."
+    )
+    return " ".join(sentences)
+
+
+def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
+    """Return mean and 90 % interval of a total; the mean is NaN where a customer's mean does not exist."""
+    mean, low, high = numbers.interval(value[f"{stem}_total"])
+    exists = f"{stem}_mean" not in value or bool(np.isfinite(value[f"{stem}_mean"]).all())
+    return (mean if exists else float("nan")), low, high
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One of the numbers at the head of the page."""
+
+    label: str
+    number: str
+    level: str | None = None
+    note: str | None = None
+
+
+def _key_numbers(
+    customers: xr.Dataset, value: xr.Dataset, score: Mapping[str, Any] | None
+) -> list[KeyNumber]:
+    repeaters = int((customers["frequency"] > 0).sum())
+    keys = [
+        KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
+    ]
+    for stem, label in (("purchases", "purchases"), ("value", "residual value")):
+        if f"{stem}_total" in value:
+            mean, low, high = _total(value, stem)
+            note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
+            keys.append(
+                KeyNumber(f"{label}, {numbers.horizon(value)}", numbers.number(mean), "outcome", note)
+            )
+    if "probability_alive" in value:
+        keys.append(
+            KeyNumber(
+                "alive now, on average", numbers.share(float(value["probability_alive"].mean())), "expected"
+            )
+        )
+    if score is not None:
+        inside = score["coverage"]["90"]
+        note = f"promised {numbers.share(inside['promised'])}"
+        keys.append(
+            KeyNumber("holdout inside 90 % intervals", numbers.share(inside["covered"]), "outcome", note)
+        )
+    return keys
+
+
+def _passed(fits: list[tuple[str, xr.DataTree]], score: Any, customers: xr.Dataset) -> list[str]:
+    names = [f"{what.lower()} fit" for what, _ in fits]
+    if score is not None:
+        names += ["holdout total and intervals"]
+    if checks.spend_correlation(customers) is not None:
+        names += ["spend does not depend on frequency"]
+    return [*names, "data audit"]
+
+
+def _notes(fits: list[tuple[str, xr.DataTree]]) -> list[tuple[str, str]]:
+    families = [find_family(str(tree.attrs["family"])) for _, tree in fits]
+    return [(f"A known flaw of {family.NAME}.", family.CAUTION) for family in families if family.CAUTION]

@@ -1,0 +1,1 @@
+"""What a shell or a notebook starts: orders or a finished run in, a folder or a table out."""

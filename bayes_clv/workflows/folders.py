@@ -1,0 +1,292 @@
+"""A finished run, read back from its folder: what the commands after ``run`` start from.
+
+``customers.nc`` and the posteriors are the run's own, to the last digit; how far and at which margin it looked is taken
+from the attributes of ``customers.parquet``, since ``run.json`` rounds a horizon for people.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_clv.schema import CUSTOMER, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run: its customers and posteriors, its table of customers, and what ``run.json`` holds.
+
+    ``spending`` is None for a run on purchases alone.
+    """
+
+    customers: "xr.Dataset"
+    buying: "xr.DataTree"
+    spending: "xr.DataTree | None"
+    table: "pd.DataFrame"
+    record: dict[str, Any]
+
+    @property
+    def horizon(self) -> float:
+        """Return how far it forecast, in the customers' time unit."""
+        return float(self.table.attrs["horizon"])
+
+    @property
+    def margin(self) -> float:
+        """Return the share of spend that is earned."""
+        return float(self.table.attrs.get("margin", 1.0))
+
+    @property
+    def annual_discount_rate(self) -> float:
+        """Return the discount rate a year."""
+        return float(self.table.attrs.get("annual_discount_rate", 0.0))
+
+    @property
+    def seed(self) -> int:
+        """Return the seed that the run was given."""
+        return int(self.record["arguments"]["seed"])
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what its convergence checks found, a sentence each."""
+        found = self.record["diagnostics"].values()
+        return [f"{each['family']}: {problem}" for each in found for problem in each["problems"]]
+
+    def value(self) -> "xr.Dataset | None":
+        """Return ``value_mean`` over its customers, or None without spend."""
+        import xarray as xr
+
+        if "value_mean" not in self.table:
+            return None
+        ids = self.table["customer_id"].to_numpy(dtype=object)
+        return xr.Dataset({"value_mean": (CUSTOMER, self.table["value_mean"].to_numpy())}, {CUSTOMER: ids})
+
+
+def read_run(folder: str | Path) -> Finished:
+    """Return the run in a folder that ``run`` or ``demo`` wrote.
+
+    Raises
+    ------
+    InputError
+        For a folder that holds no finished run, a run of a version that did not keep its customers, and damaged files.
+
+    Examples
+    --------
+    >>> read_run("no such run")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    bayes_clv.schema.InputError: There is no folder 'no such run'. Name the folder of a finished run, ...
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    missing = [name for name in ("customers.parquet", "buying.nc") if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"The run in {str(folder)!r} lacks {missing[0]!r}. Copy the folder as a whole, or run again."
+        )
+    if not (folder / "customers.nc").is_file():
+        raise InputError(
+            f"The run in {str(folder)!r} has no 'customers.nc': bayes_clv {_version(record)} did not write one then. "
+            f"Run again with --posteriors {folder} and the options of that run; nothing is then fitted anew."
+        )
+    from bayes_clv.inference.posterior import load, read_customers
+
+    table = _table(folder / "customers.parquet")
+    with_spend = record["arguments"].get("spend") is not None
+    return Finished(
+        customers=read_customers(folder / "customers.nc"),
+        buying=load(folder / "buying.nc"),
+        spending=load(folder / "spending.nc") if with_spend else None,
+        table=table,
+        record=record,
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return what ``run.json`` of a run's folder holds; a folder without one is refused."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else ""
+        where = f"{str(folder)!r} {what}" if what else f"There is no folder {str(folder)!r}"
+        raise InputError(
+            f"{where}. Name the folder of a finished run, such as 'clv-demo', which 'bayes-clv demo' writes."
+        )
+    path = folder / "run.json"
+    if not path.is_file():
+        raise InputError(
+            f"{str(folder)!r} is no finished run: it has no 'run.json'. Name the folder that was --out of "
+            "'bayes-clv run'."
+        )
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        arguments, diagnostics = record["arguments"], record["diagnostics"]
+        known = "seed" in arguments and isinstance(diagnostics, dict)
+    except (ValueError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise InputError(
+            f"'run.json' in {str(folder)!r} is not what a run writes: it is damaged, or something else. Run again."
+        )
+    return record
+
+
+def _table(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path)
+    except Exception as error:
+        raise InputError(
+            f"{path.name!r} cannot be read: the file is truncated, damaged or no Parquet. Copy it again, or run again."
+        ) from error
+    if "horizon" not in table.attrs or "customer_id" not in table:
+        raise InputError(
+            f"{path.name!r} is not the table that a run writes: it does not say its horizon. Run again."
+        )
+    return table
+
+
+def _version(record: dict[str, Any]) -> str:
+    return str(record.get("versions", {}).get("bayes_clv", "of an earlier day"))
+
+
+# All that a run writes. A folder with anything else in it is never replaced, hidden notes of a file manager aside.
+CONTENTS = (
+    *("report.html", "customers.parquet", "customers.nc", "buying.nc", "spending.nc"),
+    *("run.json", "figures"),
+)
+
+
+UNNOTICED = (".DS_Store",)
+
+
+def refuse_foreign_folder(out: Path, shown: str) -> None:
+    """Refuse to write over anything but an earlier run: a folder is replaced as a whole."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{shown!r} is a file. Name a folder for the results with --out.")
+    if not out.is_dir():
+        return
+    if Path.cwd().is_relative_to(out):
+        raise InputError(
+            f"{shown!r} is the folder you are in, and a run replaces its folder as a whole. Name another folder "
+            "with --out."
+        )
+    found = {item.name for item in out.iterdir()} - set(UNNOTICED)
+    foreign = sorted(found - set(CONTENTS)) if "run.json" in found else sorted(found)
+    if foreign:
+        raise InputError(
+            f"The folder {shown!r} holds what is no earlier run, such as {foreign[0]!r}, and a run replaces its "
+            "folder as a whole. Name a new folder with --out, or move your files."
+        )
+
+
+@contextlib.contextmanager
+def hidden_folder_beside(out: Path, shown: str) -> Iterator[Path]:
+    """Give a folder to work in; it goes at the end, and with it the parents made for it if they are empty."""
+    made = [folder for folder in out.parents if not folder.exists()]
+    try:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        except OSError as error:
+            raise InputError(
+                f"No folder can be made at {shown!r}: {error.strerror}. Name another with --out."
+            ) from None
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        # The deepest first; rmdir leaves alone what is not empty.
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+def take_place(work: Path, out: Path) -> None:
+    """Give the finished folder its name; an earlier run there goes once the new one stands."""
+    if not out.exists():
+        work.replace(out)
+        return
+    aside = work.with_name(f"{work.name}-old")
+    out.replace(aside)
+    try:
+        work.replace(out)
+    except OSError:
+        aside.replace(out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+SUFFIXES = (".csv", ".parquet")
+
+
+# Files.
+def check_out(out: Path, run: Path) -> None:
+    """Refuse a file that cannot be written, or one within the run."""
+    if out.suffix not in SUFFIXES:
+        raise InputError(f"--out {out.name!r} must end in .csv or .parquet.")
+    if out.is_dir():
+        raise InputError(
+            f"--out {str(out)!r} is a folder. Name a file in it, such as {str(out / 'table.csv')!r}."
+        )
+    if out.resolve().parent == Path(run).resolve():
+        raise InputError(
+            f"--out {str(out)!r} lies in the run's own folder, which 'bayes-clv run' replaces as a whole. Name a file "
+            "beside it."
+        )
+
+
+@contextlib.contextmanager
+def all_or_nothing(out: Path) -> Iterator[Path]:
+    """Give a hidden folder beside ``out``; what is in it at the end takes its place, file by file."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        hidden = tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent)
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be written to {str(out.parent)!r}: {error.strerror}. Name another place with --out."
+        ) from None
+    with hidden as work:
+        yield Path(work)
+        for file in sorted(Path(work).iterdir()):
+            file.replace(out.parent / file.name)
+
+
+def save_figures(figures: Mapping[str, Any], folder: Path) -> list[str]:
+    """Write figures as PNG, and as SVG too where this machine's fonts lack some of their letters; return what to say.
+
+    SVG keeps letters as letters, which whatever shows them has the fonts for.
+    """
+    from bayes_clv.views import fonts
+
+    lost: list[str] = []
+    for stem, figure in figures.items():
+        # Said below, of each figure and in the words of the command line.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="No font of this machine")
+            figure.savefig(folder / f"{stem}.png", dpi=150)
+        if fonts.cover(figure):
+            figure.savefig(folder / f"{stem}.svg")
+            lost.append(f"{stem}.svg")
+    if not lost:
+        return []
+    return [
+        f"No font of this machine has all letters of the figures, which are boxes in PNG. Open {', '.join(lost)} in a "
+        "browser, or install such a font (for Chinese on Debian and Ubuntu: apt-get install fonts-wqy-microhei)."
+    ]
+
+
+def write_table(table: "pd.DataFrame", path: Path) -> None:
+    """Write a table as CSV or Parquet, by the path's ending."""
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False, encoding="utf-8-sig")
+    else:
+        table.to_parquet(path, index=False)

@@ -1,0 +1,399 @@
+"""One run of the whole road: orders in, a folder with report, table, posteriors and figures out.
+
+The commands ``demo`` and ``run`` are this function with different arguments; whoever wants another road
+calls the stages. A folder is written whole or not at all: everything goes to a hidden folder beside it,
+which takes its name when the last file is there.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_clv.schema import QUANTILES, InputError
+from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
+from bayes_clv.workflows.settings import (
+    DEFAULT_HORIZON,
+    Settings,
+    acting_on,
+    check_settings,
+    families_of,
+    fields_of,
+    named_by,
+    plain,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+CHAINS = 4
+
+
+PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
+
+
+@dataclass
+class Stages:
+    """The stages as they end: name and seconds, handed to ``tell`` one by one."""
+
+    tell: Callable[[str, float | None], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the body as one stage."""
+        self.tell(name, None)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+        self.tell(name, self.seconds[name])
+
+
+def run(
+    settings: Settings,
+    *,
+    tell: Callable[[str, float | None], None] = lambda _name, _seconds: None,
+    sampler_progress: bool = False,
+) -> dict[str, Any]:
+    """Run the road from orders to report and return what ``run.json`` holds.
+
+    Parameters
+    ----------
+    settings
+        What to run.
+    tell
+        Called with each stage's name as it starts (seconds None) and as it ends.
+    sampler_progress
+        Show the sampler's progress bar.
+
+    Returns
+    -------
+    dict
+        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores and totals
+        with intervals, the content of ``run.json`` in the folder.
+
+    Raises
+    ------
+    InputError
+        For anything that cannot be used; the folder is then as it was before.
+
+    Examples
+    --------
+    >>> settings = Settings(orders, Path("results"), until="1997-09-30", method="laplace", draws=50)
+    >>> record = run(settings)
+    >>> record["customers"]
+    2357
+    """
+    # Resolved, so that a link stays and what it points to is replaced.
+    out = Path(settings.out).resolve()
+    refuse_foreign_folder(out, shown=str(settings.out))
+    settings = _of_their_family(settings)
+    check_settings(settings)
+    started = time.perf_counter()
+    with hidden_folder_beside(out, shown=str(settings.out)) as work:
+        record = _run_into(work, settings, Stages(tell), sampler_progress, started)
+        work.chmod(0o755)
+        take_place(work, out)
+    return record
+
+
+def _run_into(
+    work: Path, settings: Settings, stages: Stages, sampler_progress: bool, started: float
+) -> dict[str, Any]:
+    seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
+    with stages.stage("read orders, one row per customer"):
+        from bayes_clv.customers.summaries import summarize
+        from bayes_clv.families.registry import family as find_family
+        from bayes_clv.units import checked_cost
+
+        customers = summarize(
+            settings.orders,
+            until=settings.until,
+            holdout_until=settings.holdout_until,
+            time_unit=settings.time_unit,
+            customer_id=settings.customer_id,
+            date=settings.date,
+            spend=settings.spend,
+            regularity="log_intervals" in find_family(settings.family).OBSERVED,
+            on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+        )
+        horizon = settings.horizon
+        if horizon is None:
+            horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
+        checked_cost(settings.acquisition_cost, customers)
+        customers = _with_columns(settings, customers)
+    buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
+    with stages.stage("write the posteriors"):
+        from bayes_clv.inference.posterior import save
+
+        save(buying, work / "buying.nc")
+        if spending is not None:
+            save(spending, work / "spending.nc")
+    with stages.stage("simulate every customer's future"):
+        value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
+    with stages.stage("score the holdout"):
+        score, evaluation = _scores(customers, held_out, buying, tracking)
+    with stages.stage("write the table of customers"):
+        from bayes_clv.inference.posterior import write_customers
+        from bayes_clv.views.frames import customer_table
+
+        customer_table(value).to_parquet(work / "customers.parquet", index=False)
+        # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
+        write_customers(customers, work / "customers.nc")
+    record = _record(settings, customers, buying, spending, value, score, seeds)
+    if evaluation is not None:
+        from bayes_clv.scoring.measures import evaluation_record
+
+        record["evaluation"] = evaluation_record(evaluation)
+    with stages.stage("draw figures and report"):
+        from bayes_clv.views.reporting.page import report
+
+        shown = {"arguments": json.dumps(record["arguments"], ensure_ascii=False)}
+        shown |= {f"seconds: {name}": f"{seconds:.1f}" for name, seconds in stages.seconds.items()}
+        report(
+            work / "report.html",
+            buying=buying,
+            spending=spending,
+            customers=customers,
+            value=value,
+            score=score,
+            evaluation=evaluation,
+            tracking=tracking,
+            history=_example_histories(settings, customers),
+            figures=work / "figures",
+            title=settings.title,
+            run=shown,
+        )
+    record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
+    record["seconds"] = round(time.perf_counter() - started, 3)
+    finished: dict[str, Any] = strict(record)
+    text = json.dumps(finished, indent=2, ensure_ascii=False, allow_nan=False)
+    (work / "run.json").write_text(text + "\n", encoding="utf-8")
+    return finished
+
+
+def strict(record: Any) -> Any:
+    """Return the record with None for each number that is not finite: JSON has no NaN and no infinity."""
+    if isinstance(record, dict):
+        return {name: strict(value) for name, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [strict(value) for value in record]
+    return None if isinstance(record, float) and not math.isfinite(record) else record
+
+
+def _posteriors(
+    settings: Settings,
+    customers: "xr.Dataset",
+    seeds: dict[str, int],
+    stages: Stages,
+    sampler_progress: bool,
+) -> tuple["xr.DataTree", "xr.DataTree | None"]:
+    if settings.posteriors is not None:
+        with stages.stage("read the posteriors"):
+            from bayes_clv.inference.posterior import load
+
+            buying = load(settings.posteriors / "buying.nc")
+            spending = load(settings.posteriors / "spending.nc") if settings.spend is not None else None
+        return buying, spending
+    fits: dict[str, Any] = {}
+    families = families_of(settings)
+    given = acting_on(settings)
+    from bayes_clv.families.registry import family as find_family
+    from bayes_clv.inference.data import observed
+    from bayes_clv.inference.effects import learn_effects
+
+    # Refuses before the first fit what would fail after it.
+    for role, family in families.items():
+        used = customers.isel(customer=observed(family, customers).usable)
+        learn_effects(find_family(family), used, given[role].get("covariates"), given[role].get("groups"))
+    for role, family in families.items():
+        with stages.stage(f"fit {family} ({settings.method})"):
+            from bayes_clv.inference.fitting import fit
+
+            fits[role] = fit(
+                family,
+                customers,
+                method=settings.method,
+                draws=settings.draws,
+                chains=CHAINS,
+                seed=seeds[role],
+                progress=sampler_progress,
+                include=("prior", "posterior_predictive"),
+                **given[role],
+            )
+    return fits["buying"], fits.get("spending")
+
+
+def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
+    """Return the customers with the columns of their table."""
+    if settings.columns is None:
+        return customers
+    import pandas as pd
+
+    from bayes_clv.customers.columns import with_columns
+
+    table = settings.columns
+    if isinstance(table, str | Path):
+        path = Path(table)
+        kind = path.suffix.lower()
+        if not path.is_file() or kind not in (".csv", ".parquet"):
+            what = (
+                "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
+            )
+            raise InputError(f"{what} {path.name!r}. Name the table of customers' columns with columns=.")
+        # Ids as text: 0017 is another customer than 17.
+        table = (
+            pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
+        )
+    if settings.customer_id in table.columns:
+        table = table.rename(columns={settings.customer_id: "customer_id"})
+    if "customer_id" not in table.columns and not isinstance(settings.columns, pd.DataFrame):
+        raise InputError(
+            f"The table of customers' columns has no column {settings.customer_id!r}, only "
+            f"{', '.join(map(str, table.columns))}. Each row needs the id that the orders have."
+        )
+    wanted = named_by(settings) if settings.posteriors is None else _used(settings.posteriors)
+    return with_columns(customers, table, wanted) if wanted else customers
+
+
+def _used(folder: Path) -> list[str]:
+    """Return the columns that the posteriors of an earlier run read."""
+    from bayes_clv.inference.effects import Effects
+    from bayes_clv.inference.posterior import load
+
+    found = [load(path).attrs.get("effects") for path in sorted(folder.glob("*ing.nc"))]
+    return list(dict.fromkeys(name for saved in found if saved for name in Effects.from_json(saved).columns))
+
+
+def _futures(
+    settings: Settings,
+    customers: "xr.Dataset",
+    buying: "xr.DataTree",
+    spending: "xr.DataTree | None",
+    horizon: str | float,
+    seeds: dict[str, int],
+) -> tuple["xr.Dataset", "xr.Dataset | None", "xr.Dataset"]:
+    """Return the value, the future over the holdout where there is one, and the tracking."""
+    from bayes_clv.predictions.forecasts import predict
+    from bayes_clv.scoring.tracking import simulate_tracking
+    from bayes_clv.units import duration
+    from bayes_clv.valuation.value import predict_value
+
+    if spending is None:
+        value = predict(buying, customers, horizon, seed=seeds["future"])
+    else:
+        value = predict_value(
+            buying,
+            spending,
+            customers,
+            horizon=horizon,
+            margin=settings.margin,
+            annual_discount_rate=settings.annual_discount_rate,
+            acquisition_cost=settings.acquisition_cost,
+            seed=seeds["future"],
+        )
+    length = customers.attrs.get("holdout_duration")
+    held_out = None
+    if length is not None:
+        same = math.isclose(duration(horizon, customers.attrs["time_unit"]), length, rel_tol=1e-9)
+        held_out = value if same else predict(buying, customers, length, seed=seeds["future"])
+    return value, held_out, simulate_tracking(buying, customers, seed=seeds["tracking"])
+
+
+def _scores(
+    customers: "xr.Dataset", held_out: "xr.Dataset | None", buying: "xr.DataTree", tracking: "xr.Dataset"
+) -> tuple[dict[str, Any] | None, "xr.Dataset | None"]:
+    """Return the model's own scores on the holdout, and those beside simple rules."""
+    if held_out is None:
+        return None, None
+    from bayes_clv.scoring.evaluation import evaluate
+    from bayes_clv.scoring.holdout import score_holdout
+
+    score = score_holdout(customers, held_out)
+    return score, evaluate(customers, held_out, buying=buying, tracking=tracking)
+
+
+def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:
+    """Return the purchase dates, to ``until``, of the customer with the most repeat occasions."""
+    from bayes_clv.customers.summaries import purchase_dates
+
+    busiest = str(customers["customer"].to_numpy()[np.argmax(customers["frequency"].to_numpy())])
+    days = purchase_dates(
+        settings.orders,
+        busiest,
+        customer_id=settings.customer_id,
+        date=settings.date,
+        spend=settings.spend,
+        on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+    )
+    return {busiest: days[days <= np.datetime64(customers.attrs["until"])]}
+
+
+def _record(
+    settings: Settings,
+    customers: "xr.Dataset",
+    buying: "xr.DataTree",
+    spending: "xr.DataTree | None",
+    value: "xr.Dataset",
+    score: dict[str, Any] | None,
+    seeds: dict[str, int],
+) -> dict[str, Any]:
+    from bayes_clv.inference.posterior import diagnostics
+
+    arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
+    arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
+    totals = {
+        name: _interval(np.asarray(value[f"{name}_total"]).ravel())
+        for name in ("purchases", "spend", "value")
+        if f"{name}_total" in value
+    }
+    if "historical_value" in value:
+        totals["historical_value"] = {"sum": float(value["historical_value"].sum())}
+    return {
+        "arguments": arguments,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "seeds": seeds,
+        "customers": customers.sizes["customer"],
+        "audit": json.loads(customers.attrs["audit"]),
+        "diagnostics": {
+            name: {"family": tree.attrs["family"], "method": tree.attrs["method"], **diagnostics(tree)}
+            for name, tree in (("buying", buying), ("spending", spending))
+            if tree is not None
+        },
+        "holdout": score,
+        "totals": totals,
+    }
+
+
+def _interval(total: np.ndarray) -> dict[str, Any]:
+    quantiles = np.quantile(total, QUANTILES, method="inverted_cdf")
+    names = [f"q{round(100 * q):02d}" for q in QUANTILES]
+    return {
+        "level": "outcome",
+        "mean": float(total.mean()),
+        "sd": float(total.std(ddof=1)) if total.size > 1 else None,
+        **{name: float(quantile) for name, quantile in zip(names, quantiles, strict=True)},
+    }
+
+
+def _of_their_family(settings: Settings) -> Settings:
+    """Return the settings with the family of the posteriors that are used in place of a fit, where there are any."""
+    path = None if settings.posteriors is None else settings.posteriors / "buying.nc"
+    if path is None or not path.is_file():
+        return settings
+    from bayes_clv.families.registry import families
+    from bayes_clv.inference.posterior import load
+
+    family = str(load(path).attrs["family"])
+    # Who reads the posterior refuses one of another kind, and says which file it is.
+    return dataclasses.replace(settings, family=family) if family in families("purchases") else settings
