@@ -7,6 +7,9 @@ Pass rule, stated before the run
     Every row is computed, and every published figure is a rounding of ours: no further from it than half a unit of
     its last digit.
 
+Not every figure is a paper's: where the source says "recomputed", the paper prints fewer digits (BG/NBD's table 2
+three) or none (MBG/NBD on CDNOW), and the row holds us to earlier computations only.
+
 Some figures carry their authors' arithmetic, named in published.csv, and are reproduced with it. The worksheet
 sums 2F1 to j = 150, which at 78 weeks (z = 0.946) leaves out 0.0003 purchases: exactly it is 1.8580. The
 Gamma-Gamma note prints mean spend to the cent before it uses it: customer 1's 22.345 is 22.35 there. BTYD's walkthrough
