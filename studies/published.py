@@ -99,7 +99,7 @@ def survivors(cohort: str, renewals: int) -> xr.Dataset:
 def maximum_likelihood(name: str, data: xr.Dataset) -> dict[str, float]:
     """Return the estimates of a family and the log-likelihood there."""
     fitted = clv.fit(name, data, method="mode", priors="flat", seed=1)
-    return point(fitted, family(name).PARAMETERS) | {"log_likelihood": fitted["sample_stats"]["lp"].item()}
+    return point(fitted, family(name).parameters) | {"log_likelihood": fitted["sample_stats"]["lp"].item()}
 
 
 def of_contracts(name: str) -> dict[str, Figure]:
@@ -133,7 +133,7 @@ def cdnow(regularity: bool = False) -> xr.Dataset:
 
 def of_cdnow(name: str) -> dict[str, Figure]:
     """Return a family's estimates on CDNOW and the log-likelihood there."""
-    return dict(maximum_likelihood(name, cdnow("log_intervals" in family(name).OBSERVED)))
+    return dict(maximum_likelihood(name, cdnow("log_intervals" in family(name).observed)))
 
 
 def of_bg_nbd(name: str) -> dict[str, Figure]:
@@ -269,7 +269,7 @@ def draw(found: list[dict[str, Any]]) -> None:
                     own[which].clip(-2.4, 2.4), place + jitter[which], mark, ms=5, color=colour, alpha=0.8
                 )
             axes.text(2.62, place, f"{passed.sum()} of {own.size} agree", va="center", fontsize=9)
-        axes.set_yticks(range(len(families)), [family(name).NAME for name in families])
+        axes.set_yticks(range(len(families)), [family(name).words.title for name in families])
         axes.set_ylim(len(families) - 0.5, -0.6)
         axes.set_xlim(-2.5, 2.5)
         axes.grid(visible=False, axis="y")

@@ -70,7 +70,7 @@ def posterior(
     family: str, values: dict, *, sd: float, chains: int, draws: int, time_unit: str = "week"
 ) -> xr.DataTree:
     rng = np.random.default_rng(20)
-    whole = {name for name, quantity in formulas(family).QUANTITIES.items() if quantity.whole}
+    whole = {name for name, quantity in formulas(family).quantities.items() if quantity.whole}
     drawn = {
         name: (
             ("chain", "draw"),

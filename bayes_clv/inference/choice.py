@@ -22,11 +22,11 @@ is.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import FIXED, FLAT, Prior, fixed_values
 from bayes_clv.inference.data import Columns
 
@@ -86,7 +86,7 @@ class Choice:
 
 
 def choose(
-    module: ModuleType,
+    family: Family,
     rows: Columns,
     count: np.ndarray,
     priors: Mapping[str, Prior],
@@ -100,8 +100,8 @@ def choose(
     """
     fixed = fixed_values(priors)
     return {
-        name: _choice(module, name, rows, count, priors, start, likelihood=likelihood)
-        for name, quantity in module.QUANTITIES.items()
+        name: _choice(family, name, rows, count, priors, start, likelihood=likelihood)
+        for name, quantity in family.quantities.items()
         if quantity.whole and name not in fixed
     }
 
@@ -112,7 +112,7 @@ def settled(priors: Mapping[str, Prior], choices: Mapping[str, Choice]) -> dict[
 
 
 def _choice(
-    module: ModuleType,
+    family: Family,
     name: str,
     rows: Columns,
     count: np.ndarray,
@@ -129,7 +129,7 @@ def _choice(
     ends = dict(priors[name].arguments)
     first, last = int(ends.get("lower", 1)), int(ends["upper"])
     number = shared(float(first), name=name)
-    built = build_model(module, rows, count, priors, start, values={name: number})
+    built = build_model(family, rows, count, priors, start, values={name: number})
     flat = all(prior == FLAT for each, prior in priors.items() if each != name)
     by_likelihood = likelihood and flat
     ready = compiled(built.graph, built.names, jacobian=not by_likelihood)

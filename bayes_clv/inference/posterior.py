@@ -7,12 +7,12 @@ process predicts the same numbers.
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
+from bayes_clv.families.contract import Family
 from bayes_clv.inference.effects import Effects
 from bayes_clv.schema import InputError
 
@@ -84,7 +84,7 @@ def load(path: str | Path) -> xr.DataTree:
 
 
 def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
-    from bayes_clv.families.registry import family
+    from bayes_clv.families.registry import family as find_family
 
     if tree.attrs.get("format") != FORMAT or "posterior" not in tree.children:
         raise InputError(
@@ -93,7 +93,7 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
         )
     values = tree["posterior"].data_vars
     of_response = tree.attrs["family"] == RESPONSE
-    needed = RESPONSE_NEEDS if of_response else family(str(tree.attrs["family"])).PARAMETERS
+    needed = RESPONSE_NEEDS if of_response else find_family(str(tree.attrs["family"])).parameters
     for parameter in needed:
         if parameter not in values:
             raise InputError(f"The posterior {name!r} lacks the draws of {parameter!r}. Fit again.")
@@ -101,15 +101,15 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
 
 
 def described(
-    posterior: xr.Dataset, module: ModuleType, time_unit: str, effects: Effects | None = None
+    posterior: xr.Dataset, family: Family, time_unit: str, effects: Effects | None = None
 ) -> xr.Dataset:
     """Return the draws with each variable's meaning and unit attached, in the family's words."""
     words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
-    meanings = dict(module.MEANINGS)
+    meanings = dict(family.words.meanings)
     if effects is not None:
-        meanings |= {name: (text, "none") for name, text in effects.meanings(module).items()}
+        meanings |= {name: (text, "none") for name, text in effects.meanings(family).items()}
     for name in posterior.data_vars:
-        meaning, unit = meanings[name]
+        meaning, unit = meanings[str(name)]
         posterior[name].attrs = {"long_name": meaning, "units": words.get(unit, unit)}
     return posterior
 

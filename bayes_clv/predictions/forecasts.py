@@ -16,14 +16,14 @@ import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.lifetimes import lifetime_of
+from bayes_clv.families.contract import new_customer
 from bayes_clv.predictions.engine import Calendar, Money, Outcomes, Plan, simulate_futures
 from bayes_clv.predictions.expected import expected_summary
 from bayes_clv.predictions.histories import (
     Histories,
     distinct_histories,
-    history_names,
     purchase_history,
+    purchase_state,
     spend_history,
 )
 from bayes_clv.predictions.individual import WHO, apart, drawn_state, is_individual
@@ -117,8 +117,9 @@ def equal_periods(horizon: float, count: int, rows: int) -> Calendar:
 
 def typical_spend(spending: Parameters) -> float:
     """Return log2 of a typical spend: p × rate / shape of ν, or the median; the geometric mean over draws."""
-    first, second = spending.formulas.spend_state(0.0, np.nan, **spending.values)
-    if spending.formulas.SPEND_RULE == "lognormal":
+    nothing = new_customer(("occasions", "mean_spend"))
+    first, second = spending.level.state(nothing, spending.values)
+    if spending.level.pays == "lognormal":
         return float(np.mean(first) / np.log(2))
     return float(np.mean(np.log2(spending.values["p"] * second / first)))
 
@@ -133,25 +134,25 @@ def purchase_plan(
 
     Where the family draws each customer's future the histories are to hold the column of ``individual.apart``.
     """
-    known = tuple(histories.columns[name] for name in history_names(posterior.formulas))
+    known = {name: histories.columns[name] for name in posterior.forecast.history}
     ordered = keys[histories.order]
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         at = rows[:, None]
-        history = (column[at] for column in known)
-        values = posterior.at(histories.columns, rows)
-        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **values)
-        return result
+        history = {name: column[at] for name, column in known.items()}
+        return purchase_state(posterior.forecast, history, posterior.at(histories.columns, rows))
 
     return Plan(
         purchase_state=drawn_state(posterior, histories.columns, ordered)
-        if is_individual(posterior.formulas)
+        if is_individual(posterior.family)
         else state,
         row=histories.row,
         keys=ordered,
-        horizon=np.broadcast_to(np.asarray(horizon, dtype=float), known[0].shape).copy(),
+        horizon=np.broadcast_to(
+            np.asarray(horizon, dtype=float), histories.columns[posterior.forecast.history[0]].shape
+        ).copy(),
         draws=posterior.size,
-        lifetime=lifetime_of(posterior.formulas),
+        lifetime=posterior.forecast.law,
     )
 
 
@@ -163,17 +164,15 @@ def spend_money(spending: Parameters, histories: Histories, draws: int, discount
     def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = rows[:, None]
         values = payments.at(histories.columns, rows)
-        spend_state = payments.formulas.spend_state
-        result: tuple[np.ndarray, np.ndarray] = spend_state(occasions[at], mean_spend[at], **values)
-        return result
+        return payments.level.state({"occasions": occasions[at], "mean_spend": mean_spend[at]}, values)
 
-    formulas = spending.formulas
+    level = spending.level
 
     def occasion_shape(rows: np.ndarray) -> np.ndarray:
-        shape: np.ndarray = payments.at(histories.columns, rows)[formulas.OCCASION]
+        shape: np.ndarray = payments.at(histories.columns, rows)[level.occasion]
         return shape
 
-    return Money(state=state, occasion_shape=occasion_shape, discount=discount, rule=formulas.SPEND_RULE)
+    return Money(state=state, occasion_shape=occasion_shape, discount=discount, rule=level.pays)
 
 
 def _alike(histories: Histories, names: Sequence[str]) -> np.ndarray:
@@ -221,12 +220,12 @@ def simulate(
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
     posterior = posterior.of(customers)
-    columns = purchase_history(customers, posterior.formulas) | posterior.columns
+    columns = purchase_history(customers, posterior.family) | posterior.columns
     payments = None
     if spending is not None:
         shared_time_unit(spending, customers)
         payments = parameters(spending, "spending").of(customers)
-        columns |= spend_history(customers, payments.formulas) | payments.columns
+        columns |= spend_history(customers, payments.family) | payments.columns
     if keep_draws:
         per_future = 0.5 if spending is None else 2.5
         refuse_too_large(
@@ -246,7 +245,7 @@ def simulate(
             instead="Ask for fewer periods, or predict fewer customers at a time.",
         )
     keys = customer_keys(customers[CUSTOMER].values, seed)
-    histories = distinct_histories(columns | apart(posterior.formulas, keys), keys)
+    histories = distinct_histories(columns | apart(posterior.family, keys), keys)
     plan = purchase_plan(posterior, histories, keys, length)
     observed = holdout_counts(customers, length)
     money, log2_reference = None, 0.0
@@ -255,7 +254,7 @@ def simulate(
         log2_reference = typical_spend(payments)
     plan = replace(
         plan,
-        alike=_alike(histories, (*history_names(posterior.formulas), posterior.profile, WHO)),
+        alike=_alike(histories, (*posterior.forecast.history, posterior.profile, WHO)),
         money=money,
         observed=None if observed is None else observed[histories.order],
         keep=keep_draws,
@@ -267,7 +266,7 @@ def simulate(
     )
     outcomes = simulate_futures(plan, threads=threads, progress=progress)
 
-    bought = {key: columns[key] for key in (*history_names(posterior.formulas), *posterior.columns)}
+    bought = {key: columns[key] for key in (*posterior.forecast.history, *posterior.columns)}
     variables = expected_summary(posterior, distinct_histories(bought), length, threads=threads)
     for name, values in outcomes.summary.items():
         absent = (name in _MONEY and spending is None) or (name in SCORES and observed is None)

@@ -18,9 +18,9 @@ import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.predictions.histories import distinct_histories, history_names, purchase_history
+from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import shared_time_unit
-from bayes_clv.predictions.parameters import Parameters, latent_names, parameters
+from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, available_threads, refuse_too_large
 from bayes_clv.schema import CUSTOMER, QUANTILES, describe
 
@@ -81,7 +81,7 @@ def latent_posterior(
     posterior = parameters(buying, "buying").of(customers).repeated()
     time_unit = shared_time_unit(buying, customers)
     size = customers.sizes[CUSTOMER]
-    names = latent_names(posterior.formulas)
+    names = posterior.forecast.latent
     if keep_draws:
         refuse_too_large(
             len(names) * posterior.size * size,
@@ -89,7 +89,7 @@ def latent_posterior(
             what=f"{posterior.size:,} draws of {' and '.join(names)} of {size:,} customers",
             instead="Leave keep_draws=False: the summary needs no such array.",
         )
-    columns = purchase_history(customers, posterior.formulas) | posterior.columns
+    columns = purchase_history(customers, posterior.family) | posterior.columns
     histories = distinct_histories(columns)
     streams = None
     if keep_draws:
@@ -133,17 +133,21 @@ def _summaries(
     threads: int | None,
 ) -> np.ndarray:
     """Return (name, statistic, row), and write the draws where ``kept`` has room."""
-    history = tuple(columns[name] for name in history_names(posterior.formulas))
-    size = history[0].size
+    history = {name: columns[name] for name in posterior.forecast.history}
+    size = next(iter(history.values())).size
     summary = np.empty((kept.shape[0], len(STATISTICS), size))
 
     def task(start: int) -> None:
         for row in range(start, min(start + ROWS, size)):
-            at = tuple(float(column[row]) for column in history)
+            at = {name: np.asarray(column[row], dtype=float) for name, column in history.items()}
             values = posterior.at(columns, slice(row, row + 1))
-            key = _stream(seed, at, values) if streams is None else streams[row]
+            key = (
+                _stream(seed, tuple(float(each) for each in at.values()), values)
+                if streams is None
+                else streams[row]
+            )
             rng = np.random.Generator(np.random.PCG64(int.from_bytes(key, "little")))
-            _, *latent = posterior.formulas.latent_draws(rng, *at, **values)
+            _, *latent = posterior.forecast.latent_draws(rng, at, values)
             for i, drawn in enumerate(latent):
                 summary[i, :, row] = _statistics(np.ravel(drawn))
                 if kept.shape[1]:

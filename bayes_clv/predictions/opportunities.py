@@ -10,7 +10,6 @@ customers (``count``) has as many futures of its own in the totals.
 
 import json
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,11 +19,12 @@ from numba import njit
 from bayes_clv.customers.opportunities import check_opportunities
 from bayes_clv.distributions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
 from bayes_clv.predictions.forecasts import describe_outcomes
-from bayes_clv.predictions.histories import Histories, distinct_histories
+from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_state
 from bayes_clv.predictions.inputs import problems, shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.tiles import (
     MAX_MEMORY,
+    PerDraw,
     available_threads,
     mean_over_draws,
     over_tiles,
@@ -198,7 +198,7 @@ def _prepared(
     posterior = parameters(buying, "opportunities")
     check_opportunities(customers)
     shared_time_unit(buying, customers)
-    columns = {name: np.asarray(customers[name].values, dtype=float) for name in posterior.formulas.OBSERVED}
+    columns = {name: np.asarray(customers[name].values, dtype=float) for name in posterior.forecast.history}
     ahead = whole_number(opportunities, "opportunities")
     posterior = posterior.of(customers)
     return posterior, ahead, distinct_histories(columns | posterior.columns)
@@ -220,20 +220,18 @@ def _checked_rate(rate: float) -> float:
     return float(rate)
 
 
-def _closed_forms(
-    posterior: Parameters, ahead: int, rate: float | None
-) -> Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], tuple[np.ndarray, ...]]:
-    formulas = posterior.formulas
+def _closed_forms(posterior: Parameters, ahead: int, rate: float | None) -> PerDraw:
+    forecast = posterior.forecast
 
-    def forms(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    def forms(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         found = (
-            formulas.probability_alive(*history, **values),
-            formulas.survival(ahead, *history, **values),
-            formulas.expected_purchases(ahead, *history, **values),
+            forecast.alive(history, values),
+            forecast.survival(ahead, history, values),
+            forecast.purchases(ahead, history, values),
         )
         if rate is None:
             return found
-        return (*found, formulas.discounted_residual_transactions(rate, *history, **values))
+        return (*found, forecast.discounted(math.inf, rate, history, values))
 
     return forms
 
@@ -245,7 +243,7 @@ def _attributes(
         "time_unit": customers.attrs.get("time_unit"),
         "horizon": ahead,
         "draws": posterior.size,
-        "family": posterior.family,
+        "family": posterior.family.name,
         "problems": json.dumps(problems(buying)),
     }
 
@@ -278,16 +276,16 @@ def _simulated(
     size, draws = histories.order.size, posterior.size
     seen = np.zeros((size, ahead + 1), dtype=np.int64)
     kept = np.zeros((size if keep else 0, draws), dtype=np.int32)
-    columns = [histories.columns[name] for name in posterior.formulas.OBSERVED]
+    columns = {name: histories.columns[name] for name in posterior.forecast.history}
     keys, share = keys[histories.order], share[histories.order]
     step = max(1, TILE // (5 * draws))
 
     def chunk(start: int) -> np.ndarray:
         stop = min(start + step, size)
         first, last = histories.row[start], histories.row[stop - 1]
-        history = [column[first : last + 1, None] for column in columns]
+        history = {name: column[first : last + 1, None] for name, column in columns.items()}
         values = posterior.at(histories.columns, slice(first, last + 1))
-        states = posterior.formulas.opportunity_state(*history, **values)
+        states = purchase_state(posterior.forecast, history, values)
         shape = (last + 1 - first, draws)
         state = [np.ascontiguousarray(np.broadcast_to(part, shape)) for part in states]
         totals = np.zeros((draws, ahead), dtype=np.int64)

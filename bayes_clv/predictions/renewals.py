@@ -78,15 +78,16 @@ def renewal_curve(
     )
     step = np.arange(1, ahead + 1)
     values = {name: value[:, None, None] for name, value in drawn.values.items()}
-    survival = drawn.formulas.survival(step, made[:, None], 1, **values)
-    rate = drawn.formulas.retention_rate(made[:, None] + step, **values)
+    history = _about_to_renew(made[:, None])
+    survival = np.moveaxis(drawn.renewals.survival(step, history, values), 0, -1)
+    rate = drawn.renewals.retention(made[:, None] + step, drawn.values)
     dataset = xr.Dataset(
         {
             "survival": drawn.unstack(survival, TENURE, PERIOD),
             "retention_rate": drawn.unstack(rate, TENURE, PERIOD),
         },
         {**drawn.coords(), TENURE: made, PERIOD: step},
-        {"time_unit": PERIOD, "family": drawn.family, "problems": json.dumps(problems(posterior))},
+        {"time_unit": PERIOD, "family": drawn.family.name, "problems": json.dumps(problems(posterior))},
     )
     described = _described(dataset)
     described["survival"].attrs["long_name"] = "probability of making all renewals up to this one"
@@ -138,7 +139,7 @@ def residual_lifetime(
         )
     made = _checked_tenures(tenure)
     values = {name: value[:, None] for name, value in drawn.values.items()}
-    found = drawn.formulas.discounted_residual_lifetime(float(discount_rate), made, 1, **values)
+    found = drawn.renewals.discounted(float(discount_rate), _about_to_renew(made), values)
     dataset = xr.Dataset(
         {"residual_lifetime": drawn.unstack(found, TENURE)},
         {**drawn.coords(), TENURE: made},
@@ -155,7 +156,7 @@ def residual_lifetime(
         )
     result.attrs |= {
         "discount_rate": float(discount_rate),
-        "family": drawn.family,
+        "family": drawn.family.name,
         "reasons": json.dumps(reasons),
         "problems": json.dumps(problems(posterior)),
     }
@@ -258,7 +259,7 @@ def predict_renewals(
         "seed": int(seed),
         "draws": drawn.size,
         "contracts": sum(count for *_, count in groups),
-        "family": drawn.family,
+        "family": drawn.family.name,
         "level": "outcome",
         "problems": json.dumps(problems(posterior)),
     }
@@ -310,10 +311,15 @@ def _survivors(
         if profile not in found:
             found[profile] = drawn.of_profile(profile)
         for k in range(ahead):
-            rate = drawn.formulas.retention_rate(tenure + k + 1, **found[profile])
+            rate = drawn.renewals.retention(tenure + k + 1, found[profile])
             here = rng.binomial(here, np.clip(rate, 0.0, 1.0))
             left[:, segment, k] += here
     return left
+
+
+def _about_to_renew(made: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the history of customers under contract who have made so many renewals."""
+    return {"renewals": made.astype(float), "active": np.ones(made.shape)}
 
 
 def _checked_tenures(tenure: int | Sequence[int]) -> np.ndarray:

@@ -28,12 +28,18 @@ import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.lifetimes import INDIVIDUAL, lifetime_of
-from bayes_clv.predictions.histories import distinct_histories, history_names, purchase_history, spend_history
+from bayes_clv.families.lifetimes import INDIVIDUAL
+from bayes_clv.predictions.histories import (
+    distinct_histories,
+    purchase_history,
+    purchase_state,
+    spend_history,
+    state_while_alive,
+)
 from bayes_clv.predictions.individual import apart, drawn_state, is_individual
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.joint_paths import LAWS, draw_joint
-from bayes_clv.predictions.parameters import Parameters, latent_names, paired, parameters
+from bayes_clv.predictions.parameters import Parameters, paired, parameters
 from bayes_clv.predictions.tiles import available_threads, owned
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.units import discount_rate, duration
@@ -88,12 +94,12 @@ class CustomerDraws:
     @property
     def latent(self) -> tuple[str, ...]:
         """Return the names of the customer's own numbers."""
-        rates = self._rates[:1] if is_individual(self.buying.formulas) else self._rates
+        rates = self._rates[:1] if is_individual(self.buying.family) else self._rates
         return ("alive", *rates, *(() if self.spending is None else (SPEND_LEVEL,)))
 
     @property
     def _rates(self) -> tuple[str, ...]:
-        return latent_names(self.buying.formulas)[:2]
+        return self.buying.forecast.latent[:2]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -183,21 +189,21 @@ class CustomerDraws:
             return found
         new, local = _stretches([row])
         first = {name: column[new] for name, column in columns.items()}
-        history = tuple(first[name][:, None] for name in history_names(self.buying.formulas))
+        history = {name: first[name][:, None] for name in self.buying.forecast.history}
         values = self.buying.at(first)
-        shape = (history[0].shape[0], self.size)
+        shape = (int(new.sum()), self.size)
         if "probability_alive" in names:
-            alive = self.buying.formulas.probability_alive(*history, **values)
+            alive = self.buying.forecast.alive(history, values)
             found["probability_alive"] = np.broadcast_to(alive, shape)[local]
         if not drawn:
             return found
-        law = lifetime_of(self.buying.formulas)
+        law = self.buying.forecast.law
         if law == "continuous":
             # Its P(alive) is an integral, which the kernel does without.
             alive = np.zeros(())
-            state = list(self.buying.formulas.state_while_alive(*history, **values))
+            state = list(state_while_alive(self.buying.forecast, history, values))
         elif law != INDIVIDUAL:
-            alive, *state = self.buying.formulas.future_state(*history, **values)
+            alive, *state = purchase_state(self.buying.forecast, history, values)
         else:
             alive, *state = drawn_state(self.buying, columns, self.keys[places])(np.arange(places.size))
             # Neither a probability after a purchase nor phases; each customer is a row.
@@ -221,13 +227,13 @@ class CustomerDraws:
         if self.spending is not None and set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
             new, purse_row = _stretches([columns[name] for name in self.purse])
             paid = {name: column[new] for name, column in columns.items()}
-            formulas, values = self.spending.formulas, self.spending.at(paid)
-            known = paid["occasions"][:, None], paid["mean_spend"][:, None]
-            first, second = formulas.spend_state(*known, **values)
+            money, values = self.spending.level, self.spending.at(paid)
+            known = {name: paid[name][:, None] for name in ("occasions", "mean_spend")}
+            first, second = money.state(known, values)
             level = owned(first, (new.sum(), self.size)), owned(second, (new.sum(), self.size))
-            occasion = np.atleast_2d(values[formulas.OCCASION])
+            occasion = np.atleast_2d(values[money.occasion])
             occasion = owned(occasion, (occasion.shape[0], self.size))
-            lognormal = formulas.SPEND_RULE == "lognormal"
+            lognormal = money.pays == "lognormal"
         new, _ = _stretches([row])
         silence = (columns["T"] - columns["recency"])[new]
         phases, z = (owned(each, shape) for each in state[5:]) if len(state) > 5 else (nothing, nothing)
@@ -239,7 +245,7 @@ class CustomerDraws:
             row,
             purse_row,
             self.keys[places],
-            LAWS[lifetime_of(self.buying.formulas)],
+            LAWS[self.buying.forecast.law],
             *(owned(each, shape) for each in state[:5]),
             phases,
             z,
@@ -317,16 +323,16 @@ def customer_draws(
         raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").repeated().thin(draws).of(customers)
-    past = purchase_history(customers, posterior.formulas)
+    past = purchase_history(customers, posterior.family)
     columns = past | posterior.columns
     payments, spent = None, {}
     if spending is not None:
         shared_time_unit(spending, customers)
         payments = paired(parameters(spending, "spending"), posterior.size).of(customers)
-        spent = spend_history(customers, payments.formulas) | payments.columns
+        spent = spend_history(customers, payments.family) | payments.columns
         columns |= spent
     keys = customer_keys(customers[CUSTOMER].values, seed, purpose="joint")
-    histories = distinct_histories(past | posterior.columns | apart(posterior.formulas, keys), keys)
+    histories = distinct_histories(past | posterior.columns | apart(posterior.family, keys), keys)
     return CustomerDraws(
         buying=posterior,
         spending=payments,

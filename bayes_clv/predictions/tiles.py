@@ -59,10 +59,10 @@ EXPECTED_DRAWS = 500
 
 
 # Of history columns (row, 1) and parameters (draw,) or (row, draw): arrays that broadcast to (row, draw).
-PerDraw = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], tuple[np.ndarray, ...]]
+PerDraw = Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], tuple[np.ndarray, ...]]
 
 
-Streamed = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], Iterable[np.ndarray]]
+Streamed = Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], Iterable[np.ndarray]]
 
 
 def refuse_too_large(values: int, max_memory: float, *, what: str, instead: str) -> None:
@@ -82,20 +82,25 @@ def tiles(
     A tile has about TILE rows × draws, so that memory does not grow with the customers. The quantity is given the
     histories' columns but for the profile, whose parameters it is given instead.
     """
-    columns = tuple(column for name, column in histories.columns.items() if name not in PROFILES)
+    columns = {name: column for name, column in histories.columns.items() if name not in PROFILES}
     step = max(1, TILE // posterior.size)
 
     def tile(start: int) -> tuple[np.ndarray, ...]:
         rows = slice(start, start + step)
-        history = tuple(column[rows, None] for column in columns)
+        history = {name: column[rows, None] for name, column in columns.items()}
         return quantity(history, posterior.at(histories.columns, rows))
 
-    starts = range(0, columns[0].size, step)
+    starts = range(0, next(iter(columns.values())).size, step)
     workers = min(available_threads(threads), len(starts))
     # The first alone: two threads that compile the same function at once wait for each other.
     yield tile(0)
     with ThreadPoolExecutor(max_workers=workers) as executor:
         yield from executor.map(tile, starts[1:]) if workers > 1 else map(tile, starts[1:])
+
+
+def rows_of(history: dict[str, np.ndarray]) -> int:
+    """Return how many rows a tile's history has."""
+    return len(next(iter(history.values())))
 
 
 def over_tiles(
@@ -114,8 +119,8 @@ def mean_over_draws(
     A quantity that yields its arrays one by one needs the memory of one.
     """
 
-    def means(history: tuple[np.ndarray, ...], drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        shape = (history[0].shape[0], posterior.size)
+    def means(history: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        shape = (rows_of(history), posterior.size)
         return tuple(np.broadcast_to(x, shape).mean(axis=1) for x in quantity(history, drawn))
 
     return over_tiles(histories, posterior, means, threads=threads)
@@ -126,11 +131,11 @@ def closed_form_draws(
 ) -> Parameters:
     """Return the draws that closed forms are computed of: ``draws``, evenly spaced, where they are asked for.
 
-    Else ``most`` (None: all), and no more than the family's own EXPECTED_DRAWS where its closed forms are dear: without
-    that a question about a base of ordinary size takes hours.
+    Else ``most`` (None: all), and no more than the family's own ``closed_form_draws`` where its closed forms are dear:
+    without that a question about a base of ordinary size takes hours.
     """
     if draws is None:
-        limits = (most, getattr(posterior.formulas, "EXPECTED_DRAWS", None))
+        limits = (most, posterior.forecast.closed_form_draws)
         draws = min([limit for limit in limits if limit is not None], default=posterior.size)
     elif draws < 1:
         raise InputError(f"draws={draws} must be at least 1.")
@@ -143,5 +148,5 @@ def thinned_reasons(posterior: Parameters, used: Parameters, draws: int | None) 
         return []
     return [
         f"Computed of {used.size:,} of {posterior.size:,} posterior draws, because the closed forms of "
-        f"{posterior.formulas.NAME} are slow; draws={posterior.size} uses them all."
+        f"{posterior.family.words.title} are slow; draws={posterior.size} uses them all."
     ]

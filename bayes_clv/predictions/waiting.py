@@ -36,12 +36,11 @@ from numba import njit
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.regular.erlang_phases import phase_sum
-from bayes_clv.families.lifetimes import lifetime_of
-from bayes_clv.predictions.histories import Histories, distinct_histories, history_names, purchase_history
+from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_history, purchase_state
 from bayes_clv.predictions.individual import is_individual
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
-from bayes_clv.predictions.tiles import EXPECTED_DRAWS, available_threads, over_tiles, owned
+from bayes_clv.predictions.tiles import EXPECTED_DRAWS, available_threads, over_tiles, owned, rows_of
 from bayes_clv.schema import CUSTOMER, QUANTILES, InputError
 
 QUANTILE = "quantile"
@@ -271,18 +270,21 @@ def _drawn(
 
     A history's numbers come from a generator seeded by its columns alone.
     """
-    names = history_names(posterior.formulas)
+    names, futures = posterior.forecast.history, posterior.forecast.futures
+    assert futures is not None
     rows = histories.columns[names[0]].size
     repeats = math.ceil(FUTURES / posterior.size)
     ever, waits = np.empty(rows), np.empty((rows, levels.size))
 
     def one(row: int) -> None:
-        history = [float(histories.columns[name][row]) for name in names]
+        history = {name: np.asarray(histories.columns[name][row], dtype=float) for name in names}
         each = posterior.at(histories.columns, np.array([row]))
         values = {name: np.tile(np.ravel(value), repeats) for name, value in each.items()}
-        seed = hashlib.blake2b(np.array(history, dtype="<f8").tobytes(), digest_size=16).digest()
+        seed = hashlib.blake2b(
+            np.array(list(history.values()), dtype="<f8").tobytes(), digest_size=16
+        ).digest()
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "little")))
-        first, _, _, lifetime = posterior.formulas.future_draws(rng, *history, **values)
+        first, _, _, lifetime = futures(rng, history, values)
         wait = np.where(first <= lifetime, first, np.inf)
         ever[row] = np.isfinite(wait).mean()
         waits[row] = np.quantile(wait, levels, method="inverted_cdf")
@@ -351,15 +353,15 @@ def next_purchase(
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.family) | posterior.columns)
 
-    def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        shape = (history[0].shape[0], posterior.size)
-        state = posterior.formulas.future_state(*history, **values)
-        waits_of = _BY_LIFETIME[lifetime_of(posterior.formulas)]
+    def tile(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        shape = (rows_of(history), posterior.size)
+        state = purchase_state(posterior.forecast, history, values)
+        waits_of = _BY_LIFETIME[posterior.forecast.law]
         return waits_of(levels, *(owned(x, shape) for x in state))
 
-    if is_individual(posterior.formulas):
+    if is_individual(posterior.family):
         ever, waits = _drawn(levels, posterior, histories, threads)
     else:
         ever, waits = over_tiles(histories, posterior, tile, threads=threads)

@@ -292,18 +292,14 @@ def _closed_form_scores(
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
     thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched)
-    histories = distinct_histories(purchase_history(matched, known.formulas) | thinned.columns)
+    histories = distinct_histories(purchase_history(matched, known.family) | thinned.columns)
     row = histories.spread(histories.row)
 
     def probabilities(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         part = replace(histories, columns={name: column[rows] for name, column in histories.columns.items()})
 
-        def at_counts(history: tuple[np.ndarray, ...], each: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-            together = getattr(known.formulas, "purchases_pmfs", None)
-            if together is not None:
-                return tuple(together(counts, horizon, *history, **each))
-            pmf = known.formulas.purchases_pmf
-            return tuple(pmf(float(n), horizon, *history, **each) for n in counts)
+        def at_counts(history: dict[str, np.ndarray], each: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+            return tuple(known.forecast.pmf(counts, horizon, history, each))
 
         return np.stack(mean_over_draws(part, thinned, at_counts, threads=threads), axis=1)
 
@@ -313,10 +309,10 @@ def _closed_form_scores(
 def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.Dataset) -> None:
     """Refuse a posterior that does not give the future's purchases_expected of its first customers."""
     first = matched.isel({CUSTOMER: slice(5)})
-    some = [column[:, None] for column in purchase_history(first, known.formulas).values()]
+    some = {name: column[:, None] for name, column in purchase_history(first, known.family).items()}
     thinned = closed_form_draws(known).of(first)
     values = thinned.at(thinned.columns)
-    expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some, **values)
+    expected = known.forecast.purchases(float(future.attrs["horizon"]), some, values)
     if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):
         raise InputError(
             "The future was not simulated from this posterior: its purchases_expected differ. Give the buying "

@@ -15,7 +15,7 @@ from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.predictions.engine import Calendar, simulate_futures
 from bayes_clv.predictions.forecasts import purchase_plan
-from bayes_clv.predictions.histories import Histories, distinct_histories, history_names, purchase_history
+from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_history
 from bayes_clv.predictions.individual import apart
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
@@ -81,18 +81,18 @@ def simulate_tracking(
     keys = customer_keys(customers[CUSTOMER].values, seed, purpose="replicate")
     posterior = posterior.of(customers)
     age = np.asarray(customers["T"].values, dtype=float)
-    own = apart(posterior.formulas, keys)
+    own = apart(posterior.family, keys)
     births = distinct_histories({"T": age, "birth": birth} | posterior.columns | own, keys)
-    nothing = dict.fromkeys(history_names(posterior.formulas), 0 * births.columns["T"])
+    nothing = dict.fromkeys(posterior.forecast.history, 0 * births.columns["T"])
     newborn = replace(births, columns=births.columns | nothing)
     calendar = Calendar(births.columns["birth"] + one_day, width, count)
     total = _period_totals(posterior, newborn, keys, births.columns["T"], calendar, threads)
 
     if "holdout_duration" in customers.attrs:
         keys = customer_keys(customers[CUSTOMER].values, seed)
-        own = apart(posterior.formulas, keys)
+        own = apart(posterior.family, keys)
         histories = distinct_histories(
-            purchase_history(customers, posterior.formulas) | posterior.columns | own, keys
+            purchase_history(customers, posterior.family) | posterior.columns | own, keys
         )
         offset = np.full(histories.columns["T"].size, float(end) + one_day)
         horizon = float(customers.attrs["holdout_duration"])

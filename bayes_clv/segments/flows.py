@@ -32,10 +32,7 @@ import xarray as xr
 from scipy.special import gammainc, gammaincc
 
 from bayes_clv.distributions.streams import uniforms
-from bayes_clv.families.lifetimes import lifetime_of
-from bayes_clv.predictions.histories import history_names
 from bayes_clv.predictions.individual import is_individual
-from bayes_clv.predictions.parameters import latent_names
 from bayes_clv.predictions.simulation import OUTCOMES, CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
 from bayes_clv.segments.presets import WON_BACK
@@ -337,10 +334,10 @@ def _numbers(
 
     The customers' own numbers are the same at both dates, but for ``alive``. ``sample`` as in ``CustomerDraws.each``.
     """
-    formulas = after.buying.formulas
+    forecast = after.buying.forecast
     # A family that draws each customer's future keeps the rate of leaving to itself there; its latent draws tell it.
-    apart = is_individual(formulas)
-    own = latent_names(formulas)
+    apart = is_individual(after.buying.family)
+    own = forecast.latent
     from_blocks = [name for name in names if not (apart and name in ("alive", *own))]
     needed = [] if apart else ["alive", *own]
     walk = after.each(_as_it_is, list(dict.fromkeys([*from_blocks, *needed])), threads, sample)
@@ -355,7 +352,7 @@ def _numbers(
         since = before.columns["T"][then] - before.columns["recency"][then]
         now = (after.columns["T"] - after.columns["recency"])[places[there]]
         earlier["time_since_purchase"] = since[:, None]
-        if lifetime_of(formulas) in ("continuous", "individual"):
+        if forecast.law in ("continuous", "individual"):
             silent = ~bought[places[there], None] & (earlier["alive"] == 0)
             u = uniforms(after.keys[places[there]], STREAM, after.size)
             earlier["alive"] = _was_alive(u, earlier, since[:, None], now[:, None], silent)
@@ -370,12 +367,12 @@ def _as_it_is(places: np.ndarray, values: dict[str, np.ndarray]) -> tuple[np.nda
 
 def _own_numbers(number: int, after: CustomerDraws, places: np.ndarray) -> dict[str, np.ndarray]:
     rng = np.random.Generator(np.random.PCG64([STREAM, after.seed, number]))
-    formulas, shape = after.buying.formulas, (places.size, after.size)
+    forecast, shape = after.buying.forecast, (places.size, after.size)
     columns = {name: column[places] for name, column in after.columns.items()}
-    history = [np.broadcast_to(columns[name][:, None], shape) for name in history_names(formulas)]
+    history = {name: np.broadcast_to(columns[name][:, None], shape) for name in forecast.history}
     values = {name: np.broadcast_to(value, shape) for name, value in after.buying.at(columns).items()}
-    alive, *rest = formulas.latent_draws(rng, *history, **values)
-    return {"alive": alive.astype(np.float64)} | dict(zip(latent_names(formulas), rest, strict=True))
+    alive, *rest = forecast.latent_draws(rng, history, values)
+    return {"alive": alive.astype(np.float64)} | dict(zip(forecast.latent, rest, strict=True))
 
 
 def _was_alive(

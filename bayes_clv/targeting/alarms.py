@@ -17,7 +17,7 @@ from bayes_clv.customers.tables import check_customers
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import parameters
-from bayes_clv.predictions.tiles import over_tiles
+from bayes_clv.predictions.tiles import over_tiles, rows_of
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
 from bayes_clv.units import days_per, duration
 
@@ -78,22 +78,21 @@ def churn_alarms(
         raise InputError(f"threshold={threshold!r} must be a probability between 0 and 1, such as 0.5.")
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").thin(ALARM_DRAWS).of(customers)
-    columns = purchase_history(customers, posterior.formulas)
+    columns = purchase_history(customers, posterior.family)
     end = 10 * float(columns["T"].max()) if longest is None else duration(longest, time_unit)
     now = columns["T"] - columns["recency"]
     alive_now = distinct_histories(columns | posterior.columns)
     until = distinct_histories({**columns, "T": columns["recency"]} | posterior.columns)
 
-    def alive(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        return (_mean_alive(posterior.formulas.probability_alive, history, values),)
+    def alive(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        return (_mean_alive(posterior.forecast.alive, history, values),)
 
-    def alarm(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        low, high = np.zeros(history[0].shape), np.full(history[0].shape, end)
+    def alarm(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        low, high = np.zeros((rows_of(history), 1)), np.full((rows_of(history), 1), end)
 
         def after(silence: np.ndarray) -> np.ndarray:
-            ages = history[1] + silence
-            whole = (history[0], history[1], ages, *history[3:])
-            column: np.ndarray = _mean_alive(posterior.formulas.probability_alive, whole, values)[:, None]
+            whole = history | {"T": history["recency"] + silence}
+            column: np.ndarray = _mean_alive(posterior.forecast.alive, whole, values)[:, None]
             return column
 
         never = after(high) > threshold
@@ -132,11 +131,11 @@ def churn_alarms(
 
 
 def _mean_alive(
-    formula: Callable[..., np.ndarray], history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]
+    formula: Callable[..., np.ndarray], history: dict[str, np.ndarray], values: dict[str, np.ndarray]
 ) -> np.ndarray:
     """Return P(alive) of each row, averaged over draws."""
-    chances = formula(*history, **values)
-    mean: np.ndarray = np.broadcast_to(chances, (history[0].shape[0], chances.shape[-1])).mean(axis=1)
+    chances = formula(history, values)
+    mean: np.ndarray = np.broadcast_to(chances, (rows_of(history), chances.shape[-1])).mean(axis=1)
     return mean
 
 

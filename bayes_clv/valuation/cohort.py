@@ -24,10 +24,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.lifetimes import LIFETIMES, lifetime_of
+from bayes_clv.families.contract import new_customer
 from bayes_clv.predictions.engine import Money, Plan, simulate_futures
 from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
-from bayes_clv.predictions.histories import history_names
+from bayes_clv.predictions.histories import purchase_state
 from bayes_clv.predictions.individual import drawn_state, is_individual
 from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
@@ -206,31 +206,14 @@ def expected_new_customer(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return expected purchases and discounted spend of a new customer per draw, first order included.
 
-    The discounted repeat purchases are exp(-delta H) M(H) + delta times the integral of exp(-delta t) M(t), by parts,
-    M(t) the family's expected purchases of a new customer; infinite where expected spend is.
+    Infinite where expected spend is.
     """
-    values = posterior.values
-    formulas = posterior.formulas
-    newborn = (0.0,) * len(history_names(formulas))
-    repeats = formulas.expected_purchases(horizon, *newborn, **values)
+    newborn = new_customer(posterior.forecast.history)
+    repeats = posterior.forecast.purchases(horizon, newborn, posterior.values)
     discounted = repeats
-    if discount != 0.0 and is_individual(formulas):
-        discounted = formulas.discounted_purchases(horizon, discount, *newborn, **values)
-    elif discount != 0.0:
-        # M bends on this time scale of a new customer and on no shorter one.
-        _, *state = formulas.future_state(*newborn, **values)
-        bend = LIFETIMES[lifetime_of(formulas)].shortest_time(*state)
-        scale = np.broadcast_to(bend, posterior.size)[:, None]
-        point, weight = np.polynomial.legendre.leggauss(NODES)
-        half = np.log1p(horizon / scale) / 2
-        growth = half * (1 + point)
-        time = scale * np.expm1(growth)
-        each = formulas.expected_purchases(
-            time, *newborn, **{name: value[:, None] for name, value in values.items()}
-        )
-        inner = half * weight * (scale + time) * np.exp(-discount * time) * each
-        discounted = math.exp(-discount * horizon) * repeats + discount * inner.sum(axis=1)
-    each = payments.formulas.population_mean_spend(**paired(payments, posterior.size).values)
+    if discount != 0.0:
+        discounted = posterior.forecast.discounted(horizon, discount, newborn, posterior.values)
+    each = payments.level.population_mean(paired(payments, posterior.size).values)
     return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
 
 
@@ -238,21 +221,19 @@ def _plan(
     posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
 ) -> Plan:
     """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws."""
-    names = history_names(posterior.formulas)
+    names = posterior.forecast.history
     keys = customer_keys(range(size), seed, purpose="cohort")
-    single = is_individual(posterior.formulas)
+    single = is_individual(posterior.family)
     nobody = dict.fromkeys(names, np.zeros(size))
     values = paired(payments, posterior.size).values
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        nothing = (np.zeros((rows.size, 1)),) * len(names)
-        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*nothing, **posterior.values)
-        return result
+        nothing = dict.fromkeys(names, np.zeros((rows.size, 1)))
+        return purchase_state(posterior.forecast, nothing, posterior.values)
 
     def spend_state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         nothing = np.zeros((rows.size, 1))
-        result: tuple[np.ndarray, np.ndarray] = payments.formulas.spend_state(nothing, nothing, **values)
-        return result
+        return payments.level.state({"occasions": nothing, "mean_spend": nothing}, values)
 
     return Plan(
         purchase_state=drawn_state(posterior, nobody, keys) if single else state,
@@ -260,12 +241,12 @@ def _plan(
         keys=keys,
         horizon=np.full(size if single else 1, horizon),
         draws=posterior.size,
-        lifetime=lifetime_of(posterior.formulas),
+        lifetime=posterior.forecast.law,
         money=Money(
             state=spend_state,
-            occasion_shape=values[payments.formulas.OCCASION],
+            occasion_shape=values[payments.level.occasion],
             discount=discount,
-            rule=payments.formulas.SPEND_RULE,
+            rule=payments.level.pays,
         ),
         first_order=True,
     )
@@ -273,12 +254,12 @@ def _plan(
 
 def _existing_moments(mean: float, sd: float, payments: Parameters) -> tuple[float, float, list[str]]:
     """Return mean and standard deviation, NaN where a draw has none, and the reasons."""
-    reasons = []
+    reasons, nobody = [], new_customer(("occasions",))
     for moment, what in (
         (1, "expected spend of a new customer is infinite"),
         (2, "its variance is infinite"),
     ):
-        lacking = int(payments.formulas.lacks_moment(moment, 0.0, **payments.values).sum())
+        lacking = int(payments.level.lacks_moment(moment, nobody, payments.values).sum())
         if not lacking:
             continue
         name = "value_mean, lifetime_value_mean" if moment == 1 else "value_sd"

@@ -21,8 +21,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
-from bayes_clv.families.lifetimes import LIFETIMES, lifetime_of
-from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
+from bayes_clv.families.lifetimes import LIFETIMES
+from bayes_clv.predictions.histories import (
+    distinct_histories,
+    purchase_history,
+    purchase_state,
+    spend_history,
+)
 from bayes_clv.predictions.inputs import problems, shared_time_unit
 from bayes_clv.predictions.parameters import paired, parameters
 from bayes_clv.predictions.tiles import (
@@ -130,7 +135,7 @@ def expected_value(
     time_unit = shared_time_unit(buying, customers)
     rate = discount_rate(annual_discount_rate, shared_time_unit(spending, customers))
     length = duration(horizon, time_unit)
-    law = LIFETIMES.get(lifetime_of(posterior.formulas))
+    law = LIFETIMES.get(posterior.forecast.law)
     size = posterior.size
     if keep_draws:
         refuse_too_large(
@@ -139,11 +144,11 @@ def expected_value(
             what=f"{size:,} draws of {customers.sizes[CUSTOMER]:,} customers",
             instead="Leave keep_draws=False: means and totals per draw need no such array.",
         )
-    past = purchase_history(customers, posterior.formulas)
+    past = purchase_history(customers, posterior.family)
     posterior, payments = posterior.of(customers), paired(spend.of(customers), size)
     # Sorted so that equal (profile, frequency, T) are neighbours, and within them equal recency.
     columns = posterior.columns | {name: past[name] for name in ("frequency", "T", "recency")} | past
-    histories = distinct_histories(columns | spend_history(customers, spend.formulas) | payments.columns)
+    histories = distinct_histories(columns | spend_history(customers, spend.family) | payments.columns)
     alike = np.zeros_like(histories.columns["T"])
     alike = histories.columns.get(posterior.profile, alike)
     count = np.bincount(histories.row).astype(float)
@@ -161,15 +166,15 @@ def expected_value(
         kind = alike[part]
         own = [histories.columns[name][part] for name in past]
         alive_at, to_alive = _starts(kind, frequency, age, *own[1:])
-        history = (x[alive_at, None] for x in own)
+        history = {name: x[alive_at, None] for name, x in zip(past, own, strict=True)}
         values = posterior.at(histories.columns, bounds[index] + alive_at)
         if law is None:
             # No factor of its own for being alive: the family has both together.
             alive, to_discounted = np.ones((1, 1)), to_alive
-            each = posterior.formulas.discounted_purchases(length, rate, *history, **values)
+            each = posterior.forecast.discounted(length, rate, history, values)
             discounted = owned(each, (alive_at.size, size))
         else:
-            alive, *states = posterior.formulas.future_state(*history, **values)
+            alive, *states = purchase_state(posterior.forecast, history, values)
             # What a customer who is alive will buy does not depend on recency, but for a law that says so.
             first, to_discounted = _starts(kind, frequency, age, *([own[1]] if law.of_recency else []))
             pick = to_alive[first]
@@ -178,7 +183,8 @@ def expected_value(
             same_shape = np.r_[False, (np.diff(frequency[first]) == 0) & (np.diff(kind[first]) == 0)]
             discounted = law.discounted_purchases(*states, length, rate, same_shape)
         spend_values = payments.at(histories.columns, part)
-        expected_spend = spend.formulas.expected_spend(occasions[:, None], spent[:, None], **spend_values)
+        paid = {"occasions": occasions[:, None], "mean_spend": spent[:, None]}
+        expected_spend = spend.level.expected(paid, spend_values)
         total = np.zeros(size)
         _combine(
             discounted,

@@ -26,7 +26,7 @@ from bayes_clv.predictions.forecasts import THRESHOLD, checked_thresholds, simul
 from bayes_clv.predictions.histories import distinct_histories, spend_history
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
-from bayes_clv.predictions.tiles import MAX_MEMORY, over_tiles
+from bayes_clv.predictions.tiles import MAX_MEMORY, over_tiles, rows_of
 from bayes_clv.schema import CUSTOMER, describe
 from bayes_clv.units import checked_cost, checked_margin, discount_rate
 
@@ -52,15 +52,14 @@ def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) ->
     shape > 2.
     """
     spending = spending.of(customers)
-    known = spend_history(customers, spending.formulas)["occasions"]
+    known = spend_history(customers, spending.family)["occasions"]
     histories = distinct_histories({"occasions": known} | spending.columns)
     # Not spending.size: draws that were paired with another posterior's are more or fewer.
     draws = next(iter(spending.values.values())).size
 
-    def lacking(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        (occasions,) = history
-        without = spending.formulas.lacks_moment(moment, occasions, **values)
-        return (np.broadcast_to(without, (occasions.size, draws)).sum(axis=1),)
+    def lacking(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        without = spending.level.lacks_moment(moment, history, values)
+        return (np.broadcast_to(without, (rows_of(history), draws)).sum(axis=1),)
 
     counts = histories.spread(over_tiles(histories, spending, lacking)[0], of_rows=True)
     return counts > 0, int(counts.max())

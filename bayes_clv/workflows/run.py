@@ -124,7 +124,7 @@ def _run_into(
             customer_id=settings.customer_id,
             date=settings.date,
             spend=settings.spend,
-            regularity="log_intervals" in find_family(settings.family).OBSERVED,
+            regularity="log_intervals" in find_family(settings.family).observed,
             on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
         )
         horizon = settings.horizon
@@ -214,7 +214,7 @@ def _posteriors(
 
     # Refuses before the first fit what would fail after it.
     for role, family in families.items():
-        used = customers.isel(customer=observed(family, customers).usable)
+        used = customers.isel(customer=observed(find_family(family), customers).usable)
         learn_effects(find_family(family), used, given[role].get("covariates"), given[role].get("groups"))
     for role, family in families.items():
         with stages.stage(f"fit {family} ({settings.method})"):

@@ -55,18 +55,18 @@ def acting_on(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the covariates and groups of each fit; a process or quantity that no fit has is refused."""
     from bayes_clv.families.registry import family as find_family
 
-    modules = {role: find_family(name) for role, name in families_of(settings).items()}
-    given: dict[str, dict[str, Any]] = {role: {} for role in modules}
+    records = {role: find_family(name) for role, name in families_of(settings).items()}
+    given: dict[str, dict[str, Any]] = {role: {} for role in records}
     for kind, value in (("covariates", settings.covariates), ("groups", settings.groups)):
         if not isinstance(value, dict):
             for arguments in given.values():
                 arguments[kind] = value
             continue
         for target, columns in value.items():
-            roles = [role for role, each in modules.items() if target in (*each.PROCESSES, *each.QUANTITIES)]
+            roles = [role for role, each in records.items() if target in (*each.processes, *each.quantities)]
             if not roles:
                 known = dict.fromkeys(
-                    name for each in modules.values() for name in (*each.PROCESSES, *each.QUANTITIES)
+                    name for each in records.values() for name in (*each.processes, *each.quantities)
                 )
                 raise InputError(
                     f"{target!r} is nothing that a column can act on. Use one of {', '.join(known)}."

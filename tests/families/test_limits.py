@@ -25,8 +25,8 @@ HISTORY = {
 
 def test_every_registered_family_is_importable_and_an_unknown_one_names_the_known():
     for name in families.FAMILIES:
-        assert family(name).PARAMETERS
-        assert family(name).OBSERVED
+        assert family(name).parameters
+        assert family(name).observed
     with pytest.raises(InputError, match=r"'pareto'.*bg_nbd.*gamma_gamma"):
         family("pareto")
 

@@ -10,8 +10,8 @@ import pytensor.tensor as pt
 import pytest
 
 from bayes_clv.families.purchases import bg_nbd, mbg_nbd, nbd
-from bayes_clv.families.registry import family
 from bayes_clv.families.spend import gamma_gamma
+from tests.symbols import paper
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 # Maximum likelihood on CDNOW, recomputed: Fader, Hardie & Lee 2005, table 2, prints three digits.
@@ -33,7 +33,7 @@ def table(name):
 def test_forecasts_agree_with_mpmath_at_ordinary_and_extreme_histories(module, least, name):
     reference = table(f"{module}_forecasts.csv")
     expected = reference[name]
-    value = getattr(family(module), name)(*(reference[column] for column in COLUMNS))
+    value = getattr(paper(module), name)(*(reference[column] for column in COLUMNS))
     held = expected > SMALLEST
     assert held.sum() > least
     np.testing.assert_allclose(value[held], expected[held], rtol=RELATIVE)
@@ -45,7 +45,7 @@ def test_pmf_agrees_with_mpmath_at_ordinary_and_extreme_histories(module):
     reference = table(f"{module}_pmf.csv")
     expected = reference.pop("pmf")
     assert expected.size > 50
-    np.testing.assert_allclose(family(module).purchases_pmf(**reference), expected, rtol=RELATIVE)
+    np.testing.assert_allclose(paper(module).purchases_pmf(**reference), expected, rtol=RELATIVE)
 
 
 def test_mbg_nbd_agrees_with_the_2f1_of_its_paper():

@@ -79,10 +79,10 @@ def test_the_evidence_is_that_of_importance_sampling(regular):
     scale = mbg_cnbd_k.data_scale(rows, count)
     start = starting_point(mbg_cnbd_k.QUANTITIES, scale)
     priors = resolve(mbg_cnbd_k.QUANTITIES, {"k": Prior("DiscreteUniform", lower=2, upper=3)}, scale)
-    (choice,) = choose(mbg_cnbd_k, rows, count, priors, start, likelihood=False).values()
+    (choice,) = choose(mbg_cnbd_k.FAMILY, rows, count, priors, start, likelihood=False).values()
     assert choice.values == (2, 3)
     rng, dof = np.random.default_rng(3), STUDENT_DEGREES_OF_FREEDOM
-    built = build_model(mbg_cnbd_k, rows, count, settled(priors, {"k": choice}), start)
+    built = build_model(mbg_cnbd_k.FAMILY, rows, count, settled(priors, {"k": choice}), start)
     assert built.constants == {"k": 3.0}
     ready = compiled(built.graph, built.names, jacobian=True)
     peak = find_peak(ready.density, ready.start)
@@ -247,7 +247,7 @@ def test_one_phase_has_the_very_futures_of_the_simple_family(make_posterior, mak
         for name, given in (("bg_nbd", values), ("bg_cnbd_k", values | {"k": 1.0}))
     ]
     np.testing.assert_array_equal(futures[0]["purchases"], futures[1]["purchases"])
-    assert bg_cnbd_k.LIFETIME == "after_kth_phase"
+    assert bg_cnbd_k.FAMILY.forecast.law == "after_kth_phase"
 
 
 def test_a_regular_future_is_the_beginning_of_a_longer_one(make_posterior, make_customers):

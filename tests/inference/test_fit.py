@@ -42,7 +42,7 @@ def test_laplace_agrees_with_nuts(request, cdnow, name):
     assert found["passed"], found["problems"]
     assert found["pareto_k"] < found["pareto_k_threshold"]
     assert clv.diagnostics(nuts)["ess_bulk_min"] > 1_500
-    for variable in family(name).QUANTITIES:
+    for variable in family(name).quantities:
         exact, quick = (np.log(tree["posterior"][variable].values).ravel() for tree in (nuts, fast))
         difference = (
             np.quantile(quick, [0.05, 0.5, 0.95]) - np.quantile(exact, [0.05, 0.5, 0.95])

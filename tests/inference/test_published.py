@@ -132,6 +132,6 @@ def test_nuts_converges_on_donors_and_contracts(name, data):
     assert found["divergences"] == 0
     assert min(found["ess_bulk_min"], found["ess_tail_min"]) >= 400
     best = maximum_likelihood(name, data())
-    for key in family(name).PARAMETERS:
+    for key in family(name).parameters:
         low, high = np.quantile(posterior["posterior"][key].values, [0.005, 0.995])
         assert low < best[key] < high, key

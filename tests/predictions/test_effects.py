@@ -62,9 +62,12 @@ def tree(module, name, population, effects, *, zero=False, seed=3):
 def trees(customers, *, zero=False):
     """Return buying and spending posteriors with covariates and groups, also on the shapes r and p."""
     on_buying = learn_effects(
-        bg_nbd, customers, {"purchase": "age", "dropout": "gender"}, {"purchase": "channel", "r": "channel"}
+        bg_nbd.FAMILY,
+        customers,
+        {"purchase": "age", "dropout": "gender"},
+        {"purchase": "channel", "r": "channel"},
     )
-    on_spending = learn_effects(gamma_gamma, customers, {"spend": "gender"}, "channel")
+    on_spending = learn_effects(gamma_gamma.FAMILY, customers, {"spend": "gender"}, "channel")
     return (
         tree(bg_nbd, "bg_nbd", BUYING, on_buying, zero=zero),
         tree(gamma_gamma, "gamma_gamma", SPENDING, on_spending, zero=zero),
@@ -246,7 +249,7 @@ def test_an_unseen_group_is_forecast_wider_than_a_seen_one(customers):
     Of customers who have just come the log of expected purchases moves nearly with that of the rate, 0.6 against
     sqrt(3) × 0.05; of others the history says more and the group less, but on average the spread grows as well.
     """
-    effects = learn_effects(bg_nbd, customers, None, {"purchase": "channel"})
+    effects = learn_effects(bg_nbd.FAMILY, customers, None, {"purchase": "channel"})
     known = tree(bg_nbd, "bg_nbd", BUYING, effects)
     drawn = known["posterior"].to_dataset()
     rng = np.random.default_rng(9)
@@ -336,7 +339,7 @@ def test_tracking_and_scores_go_by_profile():
     whole = clv.summarize(clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30")
     some = whole.isel(customer=slice(0, 150))
     some = some.assign(channel=("customer", np.array(["a", "b", "c"] * 50, dtype=object)))
-    effects = learn_effects(bg_nbd, some, None, "channel")
+    effects = learn_effects(bg_nbd.FAMILY, some, None, "channel")
     zero, real = (tree(bg_nbd, "bg_nbd", BUYING, effects, zero=zero) for zero in (True, False))
     plain = plain_of(zero, parameters(zero, "buying").values)
     tracked = [clv.simulate_tracking(each, some, seed=1)["purchases"] for each in (plain, zero, real)]

@@ -6,9 +6,8 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.families.purchases import bg_nbd
-from bayes_clv.predictions.parameters import latent_names
 
-NAMES = latent_names(bg_nbd)
+NAMES = bg_nbd.FAMILY.forecast.latent
 
 
 @pytest.fixture(scope="module")

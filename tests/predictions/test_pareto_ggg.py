@@ -69,7 +69,7 @@ def test_the_simulated_future_has_the_closed_forms_mean_and_distribution(buying,
     for name in ("probability_alive", "purchase_rate_mean", "dropout_rate_mean", "regularity_mean"):
         assert np.isfinite(future[name]).all()
     assert future["regularity_mean"].attrs["level"] == "latent"
-    # Both of the family's EXPECTED_DRAWS.
+    # Both of the family's closed_form_draws.
     alive = clv.probability_alive(buying, customers)
     np.testing.assert_allclose(future["probability_alive"], alive.mean(("chain", "draw")), rtol=1e-12)
 
@@ -79,7 +79,11 @@ def test_slow_closed_forms_are_of_fewer_draws_and_say_so(buying, spending, custo
     every = clv.probability_alive(buying, some, draws=DRAWS)
     assert json.loads(every.attrs["reasons"]) == []
     few = clv.probability_alive(buying, some)
-    assert few.attrs["draws"] == few.sizes["chain"] * few.sizes["draw"] == pareto_ggg.EXPECTED_DRAWS
+    assert (
+        few.attrs["draws"]
+        == few.sizes["chain"] * few.sizes["draw"]
+        == pareto_ggg.FAMILY.forecast.closed_form_draws
+    )
     assert json.loads(few.attrs["reasons"]) == [
         "Computed of 50 of 200 posterior draws, because the closed forms of Pareto/GGG are slow; draws=200 uses them "
         "all."

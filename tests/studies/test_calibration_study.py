@@ -32,7 +32,7 @@ def test_ranks_of_the_truth_are_uniform(family, tmp_path):
     found = calibration.records(family, "laplace", QUICK, tmp_path)
     given = found["refused"] == 0
     assert given.sum() >= QUICK - 1
-    for name in find_family(family).QUANTITIES:
+    for name in find_family(family).quantities:
         if name in found:  # k is fixed
             assert ranks.chance(found[name][given]) > ALARM, name
 

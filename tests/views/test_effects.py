@@ -37,7 +37,7 @@ def fitted(make, people):
     """Return a posterior made by hand: email known well, social hardly, groups 0.5 apart."""
     plain = make.tree("bg_nbd")
     effects = learn_effects(
-        bg_nbd,
+        bg_nbd.FAMILY,
         people,
         {"purchase": "age * gender + np.log(age) + poly(age, 2)", "dropout": "gender"},
         {"purchase": ["channel", "country"], "dropout": "channel"},
@@ -59,7 +59,7 @@ def fitted(make, people):
             value = np.log(1.12) + 0.05 * rng.standard_normal((*shape, *size))
         drawn[name] = (("chain", "draw", *dims), value)
     drawn = drawn.assign_coords({dim: list(values) for dim, values in labels.items()})
-    found = xr.DataTree.from_dict({"posterior": described(drawn, bg_nbd, "week", effects)})
+    found = xr.DataTree.from_dict({"posterior": described(drawn, bg_nbd.FAMILY, "week", effects)})
     found.attrs = plain.attrs | {"effects": effects.to_json()}
     return found
 

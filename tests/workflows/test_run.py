@@ -160,7 +160,7 @@ def test_posteriors_say_which_family_the_run_is_of(shop, tmp_path, no_report, ma
     _, orders = shop
     names = sorted(orders["customer_id"].unique())[:15]
     orders[orders["customer_id"].isin(names)].to_parquet(tmp_path / "orders.parquet")
-    values = dict(zip(module_of("pareto_ggg").PARAMETERS, (3.0, 2.0, 0.8, 6.0, 1.2, 12.0), strict=True))
+    values = dict(zip(module_of("pareto_ggg").parameters, (3.0, 2.0, 0.8, 6.0, 1.2, 12.0), strict=True))
     fitted = make_posterior("pareto_ggg", values, sd=0.1, chains=2, draws=5)
     passed = json.dumps({"passed": True, "problems": []})
     fitted.attrs |= {"format": FORMAT, "method": "laplace", "diagnostics": passed, "seed": 1}
@@ -385,5 +385,5 @@ def test_every_purchase_family_goes_the_whole_road(shop, tmp_path, family):
     customers = table(tmp_path / "out")
     assert np.isfinite(customers[["probability_alive", "purchases_mean", "value_mean"]]).all(axis=None)
     text = (tmp_path / "out" / "report.html").read_text()
-    assert html.escape(module_of(family).SUMMARY) in text
+    assert html.escape(module_of(family).words.summary) in text
     assert "not be drawn" not in text

@@ -36,7 +36,7 @@ PARAMETERS = ("r", "alpha", "a", "b")
 type State = tuple[Array, Array, Array, Array, Array]
 
 QUANTITIES = gamma_rates.QUANTITIES | {
-    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0, process="dropout"),
     "dropout_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
 }
 

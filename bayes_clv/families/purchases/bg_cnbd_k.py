@@ -44,44 +44,42 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
+from bayes_clv.families.lifetimes import discounted_by_law
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import beta_erlang
 
-KIND = "purchases"
-LIFETIME = "after_kth_phase"
-PROCESSES = {"purchase": "population_purchase_rate", "dropout": "population_dropout"}
 PARAMETERS = beta_erlang.PARAMETERS
 OBSERVED = beta_erlang.OBSERVED
 HISTORY = beta_erlang.HISTORY
 
-NAME = "BG/CNBD-k"
-SUMMARY = (
-    "Purchases follow BG/CNBD-k (Reutterer, Platzer & Schröder 2021): while alive a customer buys at its own rate, at "
-    "times as even as k says (1 is random), and after each repeat purchase may leave for ever with its own probability."
-)
-CAUTION = (
-    "A customer can leave only after a repeat purchase, so a customer without one is alive with probability 1, "
-    "however long the silence. Do not read that as loyalty. Fit mbg_cnbd_k (MBG/CNBD-k) instead, in which a customer "
-    "may leave after the first purchase too; or rank such customers by their expected purchases, which do fall with "
-    "silence."
-)
 
 # Of every variable in the posterior: what it means, and its unit ("time" is the data's time unit).
 MEANINGS = beta_erlang.meanings("a repeat purchase")
+
+WORDS = Words(
+    title="BG/CNBD-k",
+    summary=(
+        "Purchases follow BG/CNBD-k (Reutterer, Platzer & Schröder 2021): while alive a customer buys at its own "
+        "rate, at times as even as k says (1 is random), and after each repeat purchase may leave for ever with its "
+        "own probability."
+    ),
+    caution=(
+        "A customer can leave only after a repeat purchase, so a customer without one is alive with probability 1, "
+        "however long the silence. Do not read that as loyalty. Fit mbg_cnbd_k (MBG/CNBD-k) instead, in which a "
+        "customer may leave after the first purchase too; or rank such customers by their expected purchases, which "
+        "do fall with silence."
+    ),
+    meanings=MEANINGS,
+    references=("platzer2008", "reutterer2021", "platzer2016", "chatfield1973"),
+)
 QUANTITIES = beta_erlang.QUANTITIES
 data_scale = beta_erlang.data_scale
 parameters = beta_erlang.parameters
 
 # Tosses of the coin before the first repeat purchase.
 FIRST = 0
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
 
 
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
@@ -228,3 +226,45 @@ def future_state(*history: ArrayLike, **params: ArrayLike) -> beta_erlang.State:
     that the customer is alive. Each keeps the shape of its own arguments.
     """
     return beta_erlang.future_state(FIRST, *history, **params)
+
+
+def state_while_alive(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, ...]:
+    """Return what ``future_state`` does, without the probability of being alive."""
+    return future_state(*history, **params)[1:]
+
+
+discounted = discounted_by_law(
+    "after_kth_phase", probability_alive, state_while_alive, discounted_residual_transactions
+)
+
+
+FAMILY = Family(
+    name="bg_cnbd_k",
+    kind="purchases",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=HISTORY,
+        parameters=PARAMETERS,
+        latent=("purchase_rate", "dropout"),
+        law="after_kth_phase",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=discounted,
+        state=state_while_alive,
+        times=simulate_purchase_times,
+    ),
+)

@@ -39,43 +39,40 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.poisson import gamma_poisson
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
+from bayes_clv.families.lifetimes import discounted_by_law
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import beta_geometric, gamma_rates
 
-KIND = "purchases"
-LIFETIME = "after_purchase"
-PROCESSES = {"purchase": "population_purchase_rate", "dropout": "population_dropout"}
 PARAMETERS = beta_geometric.PARAMETERS
 OBSERVED = gamma_rates.OBSERVED
 
-NAME = "BG/NBD"
-SUMMARY = (
-    "Purchases follow BG/NBD (Fader, Hardie & Lee 2005): while alive a customer buys at random at its own rate, "
-    "and after each repeat purchase may leave for ever with its own probability."
-)
-CAUTION = (
-    "A customer can leave only after a repeat purchase, so a customer without one is alive with probability 1, "
-    "however long the silence. Do not read that as loyalty. Fit mbg_nbd (MBG/NBD) instead, in which a customer may "
-    "leave after the first purchase too; or rank such customers by their expected purchases, which do fall with "
-    "silence."
-)
 
 # Of every variable in the posterior: what it means, and its unit ("time" is the data's time unit).
 MEANINGS = beta_geometric.meanings("a repeat purchase")
+
+WORDS = Words(
+    title="BG/NBD",
+    summary=(
+        "Purchases follow BG/NBD (Fader, Hardie & Lee 2005): while alive a customer buys at random at its own rate, "
+        "and after each repeat purchase may leave for ever with its own probability."
+    ),
+    caution=(
+        "A customer can leave only after a repeat purchase, so a customer without one is alive with probability 1, "
+        "however long the silence. Do not read that as loyalty. Fit mbg_nbd (MBG/NBD) instead, in which a customer "
+        "may leave after the first purchase too; or rank such customers by their expected purchases, which do fall "
+        "with silence."
+    ),
+    meanings=MEANINGS,
+    references=("fader2005counting", "fader2008palive", "fader2005rfm"),
+)
 QUANTITIES = beta_geometric.QUANTITIES
 data_scale = gamma_rates.data_scale
 parameters = beta_geometric.parameters
 
 # Tosses of the coin before the first repeat purchase.
 FIRST = 0
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
 
 
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
@@ -221,3 +218,45 @@ def future_state(
     keeps the shape of its own arguments.
     """
     return beta_geometric.future_state(FIRST, x, t_x, T, r, alpha, a, b)
+
+
+def state_while_alive(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, ...]:
+    """Return what ``future_state`` does, without the probability of being alive."""
+    return future_state(*history, **params)[1:]
+
+
+discounted = discounted_by_law(
+    "after_purchase", probability_alive, state_while_alive, discounted_residual_transactions
+)
+
+
+FAMILY = Family(
+    name="bg_nbd",
+    kind="purchases",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=OBSERVED,
+        parameters=PARAMETERS,
+        latent=("purchase_rate", "dropout"),
+        law="after_purchase",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=discounted,
+        state=state_while_alive,
+        times=simulate_purchase_times,
+    ),
+)

@@ -34,37 +34,34 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.poisson import gamma_poisson
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
+from bayes_clv.families.lifetimes import discounted_by_law
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
 
-KIND = "purchases"
-LIFETIME = "after_purchase"
-PROCESSES = {"purchase": "population_purchase_rate"}
 PARAMETERS = ("r", "alpha")
 OBSERVED = gamma_rates.OBSERVED
 
-NAME = "NBD"
-SUMMARY = (
-    "Purchases follow NBD (Ehrenberg 1959): every customer buys at random at its own rate, for ever. It is the "
-    "baseline that a family with dropout should beat."
-)
-CAUTION = (
-    "Nobody ever leaves: every customer is alive with probability 1, and one who has been silent for years is forecast "
-    "to go on buying. Fit mbg_nbd (MBG/NBD) where customers leave, and keep NBD as its baseline."
-)
 
 MEANINGS = gamma_rates.MEANINGS
+
+WORDS = Words(
+    title="NBD",
+    summary=(
+        "Purchases follow NBD (Ehrenberg 1959): every customer buys at random at its own rate, for ever. It is the "
+        "baseline that a family with dropout should beat."
+    ),
+    caution=(
+        "Nobody ever leaves: every customer is alive with probability 1, and one who has been silent for years is "
+        "forecast to go on buying. Fit mbg_nbd (MBG/NBD) where customers leave, and keep NBD as its baseline."
+    ),
+    meanings=MEANINGS,
+    references=("ehrenberg1959",),
+)
 QUANTITIES = gamma_rates.QUANTITIES
 data_scale = gamma_rates.data_scale
 parameters = gamma_rates.parameters
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
 
 
 frequency_term = gamma_rates.rate_term
@@ -190,3 +187,45 @@ def future_state(
     """
     x, t_x, T, r, alpha = float_arrays(x, t_x, T, r, alpha)
     return np.ones(t_x.shape), r + x, alpha + T, np.zeros(()), np.ones(())
+
+
+def state_while_alive(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, ...]:
+    """Return what ``future_state`` does, without the probability of being alive."""
+    return future_state(*history, **params)[1:]
+
+
+discounted = discounted_by_law(
+    "after_purchase", probability_alive, state_while_alive, discounted_residual_transactions
+)
+
+
+FAMILY = Family(
+    name="nbd",
+    kind="purchases",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=OBSERVED,
+        parameters=PARAMETERS,
+        latent=("purchase_rate", "dropout"),
+        law="after_purchase",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=discounted,
+        state=state_while_alive,
+        times=simulate_purchase_times,
+    ),
+)

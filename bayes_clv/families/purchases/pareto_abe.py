@@ -59,11 +59,11 @@ from bayes_clv.distributions.lognormal.forecasts import (
 )
 from bayes_clv.distributions.lognormal.rates import log_mean_likelihood
 from bayes_clv.distributions.special import double_tensors
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Prior, Quantity
 
-KIND = "purchases"
-LIFETIME = "individual"
 PARAMETERS = (
     "population_purchase_rate",
     "log_rate_sd",
@@ -72,19 +72,7 @@ PARAMETERS = (
     "concordance",
 )
 OBSERVED = ("frequency", "recency", "T")
-LATENT_MEANS = ("purchase_rate_mean", "dropout_rate_mean")
 
-NAME = "Pareto/NBD (Abe)"
-SUMMARY = (
-    "Purchases follow Pareto/NBD (Abe), the lognormal form of Abe (2009): while a customer is alive it buys at random "
-    "at its own rate, and it may leave for ever at any time, at its own rate; both rates are lognormal over customers, "
-    "and may be correlated."
-)
-CAUTION = (
-    "The lifetimes of those who have not left yet are extrapolated along a lognormal tail, and the correlation of "
-    "buying and leaving is learned mostly from customers with several purchases: with few of them read its interval, "
-    "and give long horizons a discount rate."
-)
 
 MEANINGS = {
     "population_purchase_rate": ("median purchase rate of new customers", "1/time"),
@@ -97,16 +85,34 @@ MEANINGS = {
     ),
 }
 
+WORDS = Words(
+    title="Pareto/NBD (Abe)",
+    summary=(
+        "Purchases follow Pareto/NBD (Abe), the lognormal form of Abe (2009): while a customer is alive it buys at "
+        "random at its own rate, and it may leave for ever at any time, at its own rate; both rates are lognormal "
+        "over customers, and may be correlated."
+    ),
+    caution=(
+        "The lifetimes of those who have not left yet are extrapolated along a lognormal tail, and the correlation of"
+        " buying and leaving is learned mostly from customers with several purchases: with few of them read its "
+        "interval, and give long horizons a discount rate."
+    ),
+    meanings=MEANINGS,
+    references=("abe2009",),
+)
+
 QUANTITIES = {
-    "population_purchase_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "population_purchase_rate": Quantity(
+        Prior("LogNormal", mu=0, sigma=1.5), relative=True, process="purchase"
+    ),
     "log_rate_sd": Quantity(Prior("LogNormal", mu=0, sigma=0.4)),
-    "population_dropout_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "population_dropout_rate": Quantity(
+        Prior("LogNormal", mu=0, sigma=1.5), relative=True, process="dropout"
+    ),
     "log_dropout_sd": Quantity(Prior("LogNormal", mu=0, sigma=0.6)),
     "concordance": Quantity(Prior("Beta", alpha=2, beta=2), upper=1.0),
 }
 
-# The quantity on which a covariate of a process acts: Abe's regressions of log lambda and log mu.
-PROCESSES = {"purchase": "population_purchase_rate", "dropout": "population_dropout_rate"}
 
 # No double counts further; a rate this high is met at absurd parameters alone.
 MOST_PURCHASES = 1e15
@@ -124,15 +130,6 @@ def data_scale(columns: Mapping[str, Array], count: Array) -> dict[str, float]:
 def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters, which are the population quantities themselves."""
     return {name: population[name] for name in PARAMETERS}
-
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
 
 
 def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
@@ -387,3 +384,36 @@ def survival(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
     longer = np.exp(log_alive(x, T, T + t, *logs) - log_alive(x, T, T, *logs))
     staying: Array = probability_alive(*history, **params) * longer
     return staying
+
+
+FAMILY = Family(
+    name="pareto_abe",
+    kind="purchases",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=OBSERVED,
+        parameters=PARAMETERS,
+        latent=("purchase_rate", "dropout_rate"),
+        law="individual",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=discounted_purchases,
+        futures=future_draws,
+        times=simulate_purchase_times,
+        pmfs=purchases_pmfs,
+    ),
+)

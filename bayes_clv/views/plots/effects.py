@@ -137,8 +137,8 @@ def groups_of(posterior: xr.DataTree) -> list[Groups]:
     for effect in () if effects is None else effects.each:
         if not effect.groups:
             continue
-        formulas = find_family(str(posterior.attrs["family"]))
-        upper = formulas.QUANTITIES[effect.quantity].upper
+        family = find_family(str(posterior.attrs["family"]))
+        upper = family.quantities[effect.quantity].upper
         offsets = {column: _flat(posterior, effect.offset(column)) for column in effect.groups}
         means = {column: offset.mean(axis=0) for column, offset in offsets.items()}
         population = _flat(posterior, effect.quantity)
@@ -151,7 +151,7 @@ def groups_of(posterior: xr.DataTree) -> list[Groups]:
             found.append(
                 Groups(
                     effect.quantity,
-                    formulas.MEANINGS[effect.quantity][0],
+                    family.words.meanings[effect.quantity][0],
                     str(posterior["posterior"][effect.quantity].attrs.get("units", "")),
                     column,
                     effects.labels[column],
@@ -334,11 +334,11 @@ def _flat(posterior: xr.DataTree, name: str) -> np.ndarray:
 
 def _acted_on(posterior: xr.DataTree, effect: Effect) -> str:
     """Return in words what a coefficient multiplies: the quantity, or the odds where it is a probability."""
-    formulas = find_family(str(posterior.attrs["family"]))
-    meaning = str(formulas.MEANINGS[effect.quantity][0])
+    family = find_family(str(posterior.attrs["family"]))
+    meaning = str(family.words.meanings[effect.quantity][0])
     # The meaning ends in the papers' symbols.
     words = meaning.partition(";")[0].rpartition(", ")[0] or meaning.partition(";")[0]
-    if np.isinf(formulas.QUANTITIES[effect.quantity].upper):
+    if np.isinf(family.quantities[effect.quantity].upper):
         return f"the {words}"
     return f"the odds of {words.removeprefix('mean probability of ')}"
 

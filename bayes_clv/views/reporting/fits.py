@@ -103,7 +103,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         else None
     )
     return {
-        "heading": f"{what} ({find_family(family).NAME})",
+        "heading": f"{what} ({find_family(family).words.title})",
         "summary": _parameter_summary(tree, key),
         "effects": effects_section(gallery, key, tree, customers),
         "parameters": gallery.add(

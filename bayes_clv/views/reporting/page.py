@@ -274,4 +274,8 @@ def _passed(fits: list[tuple[str, xr.DataTree]], score: Any, customers: xr.Datas
 
 def _notes(fits: list[tuple[str, xr.DataTree]]) -> list[tuple[str, str]]:
     families = [find_family(str(tree.attrs["family"])) for _, tree in fits]
-    return [(f"A known flaw of {family.NAME}.", family.CAUTION) for family in families if family.CAUTION]
+    return [
+        (f"A known flaw of {family.words.title}.", family.words.caution)
+        for family in families
+        if family.words.caution
+    ]

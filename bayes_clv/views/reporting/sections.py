@@ -409,7 +409,7 @@ def method_text(
 ) -> list[str]:
     """Return how the numbers were made: families, methods, versions, seeds."""
     trees = [buying] if spending is None else [buying, spending]
-    text = [find_family(str(tree.attrs["family"])).SUMMARY for tree in trees]
+    text = [find_family(str(tree.attrs["family"])).words.summary for tree in trees]
     for tree in trees:
         sizes = tree["posterior"].sizes
         text.append(
