@@ -18,8 +18,17 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.paths import Own, Paths, Purse, Room, State, Who, futures, nothing_asked, own_levels, room
+from bayes_clv.distributions.paths import (
+    Paths,
+    Room,
+    State,
+    Who,
+    futures,
+    nothing_asked,
+    room,
+)
 from bayes_clv.distributions.paths.clock import Clock
+from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.predictions.engine import Calendar, Outcomes, Progress, available_threads, owned
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, bin_of, cutoff, places
 from bayes_clv.schema import QUANTILES
@@ -212,28 +221,38 @@ def add_up(buyers, paid, found, first_orders, purchases, spend, value):  # type:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def add_periods(  # type: ignore[no-untyped-def]
-    buyers, batch, filled, offset, width, purchases_total, value_total, purchases, value
-):
-    """Add a batch of purchases to the periods they fall into: of all (draw, period), and of each (customer, period).
+def add_periods(buyers, batch, filled, offset, width, total, worth, purchases):  # type: ignore[no-untyped-def]
+    """Add a batch of purchases to the periods they fall into, and their value to ``worth`` (buyer, period).
 
-    ``offset`` (customer) is the time from the start of period 0 to the start of the future. What is not wanted has no
-    rows.
+    ``total`` (draw, period) and ``purchases`` (customer, period) count them; ``offset`` (customer) is the time from the
+    start of period 0 to the start of the future. What is not wanted has no rows.
     """
-    periods = purchases_total.shape[1]
-    money, each = value_total.shape[1] > 0, purchases.shape[0] > 0
+    periods = total.shape[1]
+    money, each = worth.shape[0] > 0, purchases.shape[0] > 0
     for p in range(filled):
         n = batch.buyer[p]
         i, s = buyers.customer[n], buyers.draw[n]
         number = np.int64(math.ceil((offset[i] + batch.time[p]) / width)) - 1
         period = min(max(number, np.int64(0)), np.int64(periods - 1))
-        purchases_total[s, period] += 1
+        total[s, period] += 1
         if money:
-            value_total[s, period] += batch.amount[p]
+            worth[n, period] += batch.amount[p]
         if each:
             purchases[i, period] += 1.0
-            if money:
-                value[i, period] += batch.amount[p]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_worth(buyers, found, worth, total, value):  # type: ignore[no-untyped-def]
+    """Add the buyers' value by period to ``total`` (draw, period) and ``value`` (customer, period), one by one.
+
+    Purchases come in another order, that of their numbers, which depends on who is in the tile; sums round by order.
+    """
+    for n in range(found):
+        for period in range(total.shape[1]):
+            total[buyers.draw[n], period] += worth[n, period]
+            if value.shape[0] > 0:
+                value[buyers.customer[n], period] += worth[n, period]
+            worth[n, period] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -434,7 +453,13 @@ def _results(plan: Plan) -> _Results:
 
 
 def _block(
-    plan: Plan, start: int, stop: int, room: Room, results: _Results, boundary: tuple[np.ndarray, np.ndarray] | None, tile: int
+    plan: Plan,
+    start: int,
+    stop: int,
+    room: Room,
+    results: _Results,
+    boundary: tuple[np.ndarray, np.ndarray] | None,
+    tile: int,
 ) -> dict[str, np.ndarray]:
     """Simulate customers [start, stop), write their results and return the block's totals."""
     draws, money = plan.draws, plan.money is not None
@@ -447,9 +472,10 @@ def _block(
         "value_period": np.zeros((draws, periods if money else 0)),
     }
     nobody = np.empty((0, periods))
+    worth = np.zeros((room.batch.buyer.size if money and periods else 0, periods))
     buyers, batch, paid = room.buyers, room.batch, room.paid
     if not money:
-        paid = type(paid)(*(np.empty(0) for _ in paid))
+        paid = type(paid)(*(each[:0] for each in paid))
 
     def by_period(part: slice, filled: int) -> None:
         assert plan.calendar is not None
@@ -461,9 +487,8 @@ def _block(
             plan.calendar.offset[plan.row[part]],
             plan.calendar.width,
             totals["period"],
-            totals["value_period"],
+            worth,
             asked["purchases_period"][part] if "purchases_period" in asked else nobody,
-            asked["value_period"][part] if "value_period" in asked else nobody,
         )
 
     more = int(plan.first_order)
@@ -481,11 +506,16 @@ def _block(
             plan.observed[part] if plan.observed is not None else np.full(size, -1),
             plan.value_above if plan.value_above is not None and money else none,
             results.summary[part],
-            results.asked["value_above"][part] if "value_above" in results.asked and money else np.empty((size, 0)),
+            results.asked["value_above"][part]
+            if "value_above" in results.asked and money
+            else np.empty((size, 0)),
         )
         add_up(buyers, paid, done.found, more, totals["purchases"], totals["spend"], totals["value"])
+        if worth.size:
+            each = results.asked["value_period"][part] if "value_period" in results.asked else nobody
+            add_worth(buyers, done.found, worth, totals["value_period"], each)
         for name, kept in results.kept.items():
-            given = buyers.count + more if name == "purchases" else getattr(paid, name)
+            given = buyers.count[: done.found] + more if name == "purchases" else getattr(paid, name)
             spread(buyers, given, done.found, kept[part])
         if boundary is not None:
             amount, extra = (paid.value, 0) if money else (buyers.count, more)

@@ -33,7 +33,7 @@ from numba import njit
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import coin, discrete, drawn, lifetime
 from bayes_clv.distributions.paths.clock import Clock, same, turn
-from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, own_levels, pay
+from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
 
 
 class Who(NamedTuple):
@@ -48,7 +48,7 @@ class Who(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a law reads of each history and draw, each (row, draw); ``silence`` (row) is the time since the last purchase.
+    """What a law reads of each history and draw, (row, draw); ``silence`` (row) is the time since the last purchase.
 
     ``horizon`` is (row, 1), or (row, draw) where it differs between draws. A number that a law does not read has no
     rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``.
@@ -85,8 +85,8 @@ class Buyers(NamedTuple):
 
     ``time`` of the next purchase, ``last`` after which there is none, ``speed`` and ``wait`` rate and shape of the
     Gamma of the waits, ``a`` and ``both`` the shape of leaving and the two shapes together where a coin is
-    tossed, ``chance`` what had to be drawn of it, ``count`` purchases so far; ``word``, ``step`` their stream, ``stream`` and ``coins`` where
-    those of waits and tosses are. ``active`` lists those with a purchase to come.
+    tossed, ``chance`` what had to be drawn of it, ``count`` purchases so far; ``word``, ``step`` their stream,
+    ``stream`` and ``coins`` where those of waits and tosses are. ``active`` lists those with a purchase to come.
     """
 
     begin: Any
@@ -108,7 +108,7 @@ class Buyers(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Purchases: whose (place in ``Buyers``), its number for this buyer from 1 (0 is a first order), when, what it is worth."""
+    """Purchases: whose (place in ``Buyers``), the how-many-th from 1 (0: a first order), when, and what it is worth."""
 
     buyer: Any
     number: Any
@@ -187,7 +187,7 @@ class Room:
 
 
 def room(customers: int, draws: int) -> Room:
-    """Return room for so many customers and draws: at most some 150 bytes a future, touched where there are purchases."""
+    """Return room for so many customers and draws: some 150 bytes a future, touched where there are purchases."""
     most = customers * draws
 
     def empty(dtype: type, count: int) -> list[np.ndarray]:
@@ -220,7 +220,13 @@ def _first_orders(buyers, found, batch):  # type: ignore[no-untyped-def]
 
 
 def futures(
-    law: Paths, state: State, who: Who, own: Own, room: Room, purse: Purse | None = None, clock: Clock | None = None
+    law: Paths,
+    state: State,
+    who: Who,
+    own: Own,
+    room: Room,
+    purse: Purse | None = None,
+    clock: Clock | None = None,
 ) -> Generator[int]:
     """Yield the futures of a tile of customers, a batch of purchases after the other: how many ``room.batch`` holds.
 

@@ -12,8 +12,8 @@ scale - silence), and of its tosses the last was the leaving: Beta(a + 1, b - 1)
 
     P(wait > t) = w^shape S(shape, 1 - (1 - z) w) / S(shape, z),
 
-S = 1 where k = 1. Its inverse is closed there, and a few Newton steps elsewhere; whatever phases the silence has passed,
-k of them took silence + wait, so that given the wait the rate is Gamma(shape + k, rate scale + wait).
+S = 1 where k = 1. Its inverse is closed there, and a few Newton steps elsewhere; whatever phases the silence has
+passed, k of them took silence + wait, so that given the wait the rate is Gamma(shape + k, rate scale + wait).
 
 **So do the first tosses before the dropout.** Whether a customer leaves after each of its next TOSSES purchases is a
 Pólya urn of a and b, and given those tosses the dropout is a Beta again. Few futures have more purchases, and the two

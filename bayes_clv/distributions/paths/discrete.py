@@ -1,8 +1,8 @@
 """Numbered opportunities, at each of which a customer who is still here buys or not.
 
-Before each opportunity the customer may leave, with its own probability theta ~ Beta(a, b), and at each it buys with its
-own probability p ~ Beta(shape, scale). ``State``: P(alive) at the last opportunity observed and these four numbers given
-that it was; ``silence`` are the opportunities since the last purchase, and ``horizon`` those to come. Times are
+Before each opportunity the customer may leave, with its own probability theta ~ Beta(a, b), and at each it buys with
+its own probability p ~ Beta(shape, scale). ``State``: P(alive) at the last opportunity observed and these four numbers
+given that it was; ``silence`` are the opportunities since the last purchase, and ``horizon`` those to come. Times are
 opportunities from 1.
 
 Of one who has left, the law says at which of the silent opportunities it was last here, j of them ago: then p is

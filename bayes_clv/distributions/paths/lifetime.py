@@ -17,8 +17,8 @@ more than 95 % of others; only silences far beyond both scales need many. Reject
 accepted by the other: 63 to 93 %, and it lacks what decides who is here.
 
 **The lifetime comes before the rate of leaving**, as the first wait before the purchase rate: with mu integrated out it
-is Lomax, P(D > t) = (b / (b + t))^a, and given D the rate of leaving is Gamma(a + 1, rate b + D): one more in the shape,
-as of one who has left.
+is Lomax, P(D > t) = (b / (b + t))^a, and given D the rate of leaving is Gamma(a + 1, rate b + D): one more in the
+shape, as of one who has left.
 """
 
 import math
@@ -178,8 +178,8 @@ def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
-    """Write the first wait, infinite of one who has left, when it leaves, and the rate of waits, where they are needed."""
+def _rates(state, row, step, needed, lives, work):  # type: ignore[no-untyped-def]
+    """Write the first wait, infinite of one who has left, when it leaves (where ``lives``), and the rate of waits."""
     silence = state.silence[row]
     at, shape, scale, wait, life = work.at, work.shape, work.scale, work.wait, work.life
     for m in range(needed):
@@ -191,11 +191,12 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
         scale[m] = state.scale[row, s]
         life[m] = state.a[row, s]
         wait[m] = unit(mix(work.word[s] ^ LIFETIME))
-    for m in range(needed):
-        # Lomax by inversion, over its scale.
-        life[m] = -log(wait[m]) / life[m]
-    for m in range(needed):
-        life[m] = expm1(life[m])
+    if lives:
+        for m in range(needed):
+            # Lomax by inversion, over its scale.
+            life[m] = -log(wait[m]) / life[m]
+        for m in range(needed):
+            life[m] = expm1(life[m])
     for m in range(needed):
         growth = -log1p(-max(at[m], 0.0)) / shape[m]
         wait[m] = scale[m] * expm1(growth)
@@ -216,7 +217,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
-    """Write what is asked for of a customer's own numbers; beside ``alive`` they are known of every draw where they are."""
+    """Write what is asked for of a customer's own numbers."""
     draws = work.u.size
     if own.alive.shape[0] > 0:
         for s in range(draws):
@@ -256,6 +257,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     everyone = (
         own.rate.shape[0] > 0 or own.first.shape[0] > 0 or own.leaving.shape[0] > 0 or own.left.shape[0] > 0
     )
+    # Who asks for the purchase rate alone needs no lifetimes.
+    lives = own.first.size + own.leaving.size + own.left.size > 0 or state.horizon.max() > 0.0
     work = _work(draws)
     prepared = -1
     found = active = 0
@@ -270,7 +273,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         for s in range(draws):
             work.which[needed] = s
             needed += everyone | ((work.u[s] >= 0.0) & (work.u[s] < work.buying[s]))
-        _rates(state, row, step, needed, work)
+        _rates(state, row, step, needed, lives, work)
         _tell(state, i, row, step, own, work)
         buyers.begin[i] = found
         if who.first_order:

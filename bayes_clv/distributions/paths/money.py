@@ -19,7 +19,7 @@ ONE = np.uint64(1)
 
 
 class Purse(NamedTuple):
-    """``row`` (customer) of the levels' state each has; ``first``, ``second`` (row, draw), ``occasion`` (row or 1, draw).
+    """``row`` (customer) of the level each has; ``first``, ``second`` (row, draw), ``occasion`` (row or 1, draw).
 
     ``discount`` is the continuous rate per time unit of the calendar.
     """

@@ -50,7 +50,7 @@ def log(x):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def exp(x):  # type: ignore[no-untyped-def]
-    """Return exp(x) to the last digit but one, between the smallest and the largest double; without jumps, as ``log``."""
+    """Return exp(x) to the last digit but one, within the doubles; without jumps, as ``log``."""
     x = min(max(x, -708.0), 709.0)
     k = math.floor(x * 1.4426950408889634 + 0.5)
     high, low = x - k * _LOG2_HIGH, k * _LOG2_LOW
@@ -61,7 +61,11 @@ def exp(x):  # type: ignore[no-untyped-def]
         + t
         * (
             -2.77777777770155933842e-03
-            + t * (6.61375632143793436117e-05 + t * (-1.65339022054652515390e-06 + t * 4.13813679705723846039e-08))
+            + t
+            * (
+                6.61375632143793436117e-05
+                + t * (-1.65339022054652515390e-06 + t * 4.13813679705723846039e-08)
+            )
         )
     )
     y = 1.0 - ((low - (r * c) / (2.0 - c)) - high)
@@ -79,7 +83,7 @@ def log1p(x):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def expm1(x):  # type: ignore[no-untyped-def]
     """Return exp(x) - 1; where x is small by its series, else two digits may be lost."""
-    small = x * (1.0 + x / 2 * (1.0 + x / 3 * (1.0 + x / 4 * (1.0 + x / 5))))
+    small = x * (1.0 + x / 2 * (1.0 + x / 3 * (1.0 + x / 4 * (1.0 + x / 5 * (1.0 + x / 6)))))
     return small if abs(x) < 0.01 else exp(x) - 1.0
 
 
