@@ -29,8 +29,9 @@ from bayes_clv.distributions.paths import (
 )
 from bayes_clv.distributions.paths.clock import Clock
 from bayes_clv.distributions.paths.money import Purse, own_levels
-from bayes_clv.predictions.engine import Calendar, Outcomes, Progress, available_threads, owned
+from bayes_clv.predictions.engine import Calendar, Outcomes
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, bin_of, cutoff, places
+from bayes_clv.predictions.tiles import Progress, available_threads, owned
 from bayes_clv.schema import QUANTILES
 
 # Customers per block. Fixed: totals of money are sums of block sums, so its size fixes the rounding.

@@ -26,9 +26,7 @@ KINDS = ("purchases", "spend", "opportunities", "contracts")
 SPEND = families("spend")
 # A family whose forecasts take more columns than these tests give makes the claims of a purchase family in tests of
 # its own, within the errors of its quadrature (test_pareto_ggg).
-PURCHASES = [
-    name for name in families("purchases") if "log_intervals" not in paper(name).HISTORY
-]
+PURCHASES = [name for name in families("purchases") if "log_intervals" not in paper(name).HISTORY]
 EVERY = ("data_scale", "parameters", "log_likelihood", "simulate")
 OF_A_PURCHASE_FAMILY = (
     "simulate_purchase_times",

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayes_clv.distributions import bg_nbd, gamma_gamma, pareto_nbd
 from bayes_clv.distributions.paths import COIN, LIFETIME
+from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.purchases import bg_nbd, pareto_nbd
+from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import summaries
 from bayes_clv.predictions.engine import Calendar
-from bayes_clv.predictions.streams import customer_keys
 from bayes_clv.predictions.summaries import Money, Plan, simulate_futures, summarise
 from bayes_clv.schema import QUANTILES
 

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.erlang_phases import phase_sum
 from bayes_clv.distributions.paths.variates import (
     BELOW_ONE,
     DROPOUT,
@@ -39,7 +38,8 @@ from bayes_clv.distributions.paths.variates import (
     log,
     log1p,
 )
-from bayes_clv.predictions.streams import GOLDEN, mix, unit
+from bayes_clv.distributions.regular.erlang_phases import phase_sum
+from bayes_clv.distributions.streams import GOLDEN, mix, unit
 
 # Tosses after purchases that are made before the dropout itself is drawn.
 TOSSES = 8

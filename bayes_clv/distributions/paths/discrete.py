@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.paths.variates import DROPOUT, LEFT, RATE, beta
-from bayes_clv.predictions.streams import GOLDEN, LIFETIME, mix, unit
+from bayes_clv.distributions.streams import GOLDEN, LIFETIME, mix, unit
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

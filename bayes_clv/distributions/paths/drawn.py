@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.predictions.streams import GOLDEN, mix
+from bayes_clv.distributions.streams import GOLDEN, mix
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -38,7 +38,7 @@ from bayes_clv.distributions.paths.variates import (
     log,
     log1p,
 )
-from bayes_clv.predictions.streams import GOLDEN, LIFETIME, mix, unit
+from bayes_clv.distributions.streams import GOLDEN, LIFETIME, mix, unit
 
 
 class Work(NamedTuple):

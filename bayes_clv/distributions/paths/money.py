@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.paths.variates import exp, gammas
-from bayes_clv.predictions.streams import GOLDEN, MONEY, mix, standard_normal
+from bayes_clv.distributions.streams import GOLDEN, MONEY, mix, standard_normal
 
 # Purchases paid at a time, so that what is in work stays in the processor's first cache.
 CHUNK = 1024

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.predictions.streams import _X, mix, standard_gamma, unit
+from bayes_clv.distributions.streams import EDGES, mix, standard_gamma, unit
 
 # What a stream is for, beside LIFETIME and MONEY of ``streams``.
 RATE = np.uint64(0xA24BAED4963EE407)
@@ -119,8 +119,8 @@ def gammas(shape, states, steps, room, out):  # type: ignore[no-untyped-def]
     for m in range(out.size):
         word = mix(states[m] + steps[m])
         layer = np.int64(word & np.uint64(255))
-        x = unit(word) * _X[layer]
-        inside = x < _X[layer + 1]
+        x = unit(word) * EDGES[layer]
+        inside = x < EDGES[layer + 1]
         v = 1.0 + c[m] * (x * (np.float64((word >> np.uint64(7)) & np.uint64(2)) - 1.0))
         u = unit(mix(states[m] + steps[m] + steps[m]))
         accepted = inside & (v > 0.0) & (u < 1.0 - 0.0331 * (x * x) * (x * x))

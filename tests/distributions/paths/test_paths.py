@@ -7,8 +7,6 @@ chance of 6e-7 a number.
 import numpy as np
 import pytest
 
-from bayes_clv.distributions import bg_nbd, family, gamma_gamma, lognormal_spend
-from bayes_clv.distributions.discounted import discounted_purchases
 from bayes_clv.distributions.paths import (
     COIN,
     DRAWN,
@@ -23,7 +21,11 @@ from bayes_clv.distributions.paths import (
 )
 from bayes_clv.distributions.paths.clock import Clock
 from bayes_clv.distributions.paths.money import Purse, own_levels
-from bayes_clv.predictions.streams import customer_keys
+from bayes_clv.distributions.poisson.discounted import discounted_purchases
+from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.families.registry import family
+from bayes_clv.families.spend import gamma_gamma, lognormal_spend
 
 NAMES = ("alive", "shape", "scale", "a", "b", "phases", "z")
 # Family, law, population, and histories: one who never bought again, a regular one, one silent for long, a new one.
