@@ -30,13 +30,14 @@ from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.lifetimes import INDIVIDUAL
 from bayes_clv.predictions.histories import (
+    apart,
     distinct_histories,
     purchase_history,
     purchase_state,
     spend_history,
     state_while_alive,
 )
-from bayes_clv.predictions.individual import apart, drawn_state, is_individual
+from bayes_clv.predictions.individual import drawn_state, is_individual
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.joint_paths import LAWS, draw_joint
 from bayes_clv.predictions.parameters import Parameters, paired, parameters

@@ -8,7 +8,6 @@ it buys; in all others its purchases, spend and value are 0, and no zero is stor
 
 import math
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,6 +17,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import (
     Paths,
     Room,
@@ -31,11 +31,9 @@ from bayes_clv.distributions.paths.clock import Clock
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.predictions.engine import Calendar, Outcomes
 from bayes_clv.predictions.ranks import BINS, HISTOGRAM_MEMORY, bin_of, cutoff, places
-from bayes_clv.predictions.tiles import Progress, available_threads, owned
+from bayes_clv.predictions.tiles import BLOCK, Progress, available_threads, in_order, owned
 from bayes_clv.schema import QUANTILES
 
-# Customers per block. Fixed: totals of money are sums of block sums, so its size fixes the rounding.
-BLOCK = 256
 # Futures per tile: what the law lists of the buyers among them stays in a processor's second cache.
 TILE = 32_768
 
@@ -403,8 +401,8 @@ def tiles(
         rows, local = np.unique(row[low:high], return_inverse=True)
         first, buying = rows, np.arange(rows.size)
         if plan.alike is not None:
-            new = np.r_[True, np.diff(plan.alike[rows]) != 0]
-            first, buying = rows[new], np.cumsum(new) - 1
+            new, buying = stretches([plan.alike[rows]])
+            first = rows[new]
         state = _states(plan, first)
         at = buying[local]
         purse = None if plan.money is None else _purse(plan.money, rows, local, draws)
@@ -551,27 +549,13 @@ def _boundary(
             free.put(counts)
             rooms.put(mine)
 
-    with closing(_in_order(block, customers, len(tallies))) as blocks:
+    with closing(in_order(block, range(0, customers, BLOCK), threads=len(tallies))) as blocks:
         for index, _ in enumerate(blocks):
             progress(min((index + 1) * BLOCK, customers))
     for other in tallies[1:]:
         tallies[0] += other
     found = cutoff(tallies[0], customers, places(plan.top_share, customers))
     return found.bin, found.share
-
-
-def _in_order[Result](block: Callable[[int], Result], customers: int, workers: int) -> Generator[Result]:
-    """Yield block(start) for each block of customers, in their order; close it to cancel the rest."""
-    starts = range(0, customers, BLOCK)
-    if workers == 1:
-        yield from map(block, starts)
-        return
-    with ThreadPoolExecutor(max_workers=workers) as executor:
-        try:
-            yield from executor.map(block, starts)
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def simulate_futures(
@@ -610,7 +594,7 @@ def simulate_futures(
             rooms.put(mine)
 
     totals: dict[str, np.ndarray] = {}
-    with closing(_in_order(block, customers, workers)) as blocks:
+    with closing(in_order(block, range(0, customers, BLOCK), threads=workers)) as blocks:
         for index, part in enumerate(blocks):
             for name, values in part.items():
                 if index == 0:
