@@ -323,7 +323,7 @@ def _boundary(
         finally:
             free.put(tally)
 
-    with closing(in_order(block, customers, len(tallies))) as blocks:
+    with closing(in_order(block, range(0, customers, BLOCK), threads=len(tallies))) as blocks:
         for index, _ in enumerate(blocks):
             progress(min((index + 1) * BLOCK, customers))
     for other in tallies[1:]:
@@ -364,7 +364,7 @@ def simulate_futures(
         return _simulate_block(plan, start, min(start + BLOCK, customers), tile, arrays, boundary)
 
     totals: dict[str, np.ndarray] = {}
-    with closing(in_order(block, customers, workers)) as blocks:
+    with closing(in_order(block, range(0, customers, BLOCK), threads=workers)) as blocks:
         for index, part in enumerate(blocks):
             for name, values in part.items():
                 if index == 0:

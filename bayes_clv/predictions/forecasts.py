@@ -15,18 +15,21 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
+from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.contract import new_customer
 from bayes_clv.predictions.engine import Calendar, Money, Outcomes, Plan, simulate_futures
 from bayes_clv.predictions.expected import expected_summary
 from bayes_clv.predictions.histories import (
+    WHO,
     Histories,
+    apart,
     distinct_histories,
     purchase_history,
     purchase_state,
     spend_history,
 )
-from bayes_clv.predictions.individual import WHO, apart, drawn_state, is_individual
+from bayes_clv.predictions.individual import drawn_state, is_individual
 from bayes_clv.predictions.inputs import problems, shared_time_unit
 from bayes_clv.predictions.kernels import COLUMNS
 from bayes_clv.predictions.parameters import Parameters, paired, parameters
@@ -177,10 +180,7 @@ def spend_money(spending: Parameters, histories: Histories, draws: int, discount
 
 def _alike(histories: Histories, names: Sequence[str]) -> np.ndarray:
     """Return a number of each row that neighbours share when these columns are equal."""
-    columns = [histories.columns[name] for name in names if name in histories.columns]
-    changed = np.any([np.diff(column) != 0 for column in columns], axis=0)
-    number: np.ndarray = np.r_[0, np.cumsum(changed)]
-    return number
+    return stretches(histories.columns[name] for name in names if name in histories.columns)[1]
 
 
 def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:

@@ -13,9 +13,6 @@ from bayes_clv.families.lifetimes import INDIVIDUAL
 from bayes_clv.predictions.engine import PurchaseState
 from bayes_clv.predictions.parameters import Parameters
 
-# The column of the histories that tells customers apart.
-WHO = "customer"
-
 
 def is_individual(family: Family) -> bool:
     """Return whether the family draws each customer's future.
@@ -27,18 +24,6 @@ def is_individual(family: Family) -> bool:
     False
     """
     return need(family, Forecast).law == INDIVIDUAL
-
-
-def apart(family: Family, keys: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the column that makes each customer a history of its own where the family needs that, else none.
-
-    It is the rank of the customer's key (``keys`` (customer, 2)), which does not depend on the order of arrival.
-    """
-    if not is_individual(family):
-        return {}
-    rank = np.empty(keys.shape[0])
-    rank[np.lexsort((keys[:, 1], keys[:, 0]))] = np.arange(keys.shape[0])
-    return {WHO: rank}
 
 
 def drawn_state(posterior: Parameters, columns: dict[str, np.ndarray], keys: np.ndarray) -> PurchaseState:

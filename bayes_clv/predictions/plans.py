@@ -4,13 +4,14 @@ A future depends on the seed, the customer's id, the history and the posterior d
 (``distributions.streams``): whoever asks for whatever of it reads the same one.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
+from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import (
     COIN,
     DRAWN,
@@ -26,7 +27,7 @@ from bayes_clv.distributions.paths import (
 )
 from bayes_clv.distributions.paths.clock import Clock
 from bayes_clv.distributions.paths.money import Purse, own_levels
-from bayes_clv.families.contract import Family, Forecast, need
+from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters, paired
 from bayes_clv.predictions.tiles import owned
@@ -172,8 +173,8 @@ def tiles(
         rows, local = np.unique(row[low:high], return_inverse=True)
         first, buying = rows, np.arange(rows.size)
         if plan.alike is not None:
-            new = np.r_[True, np.diff(plan.alike[rows]) != 0]
-            first, buying = rows[new], np.cumsum(new) - 1
+            new, buying = stretches([plan.alike[rows]])
+            first = rows[new]
         state = _states(plan, first)
         at = buying[local]
         purse = None if plan.money is None else _purse(plan.money, rows, local, draws)
@@ -192,28 +193,12 @@ def tiles(
             yield Tile(part, int(room.buyers.begin[end - begin]), room)
 
 
-# The column of the histories that tells customers apart.
-WHO = "customer"
-
-
-def apart(family: Family, keys: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the column that makes each customer a history of its own where the family draws its numbers, else none.
-
-    It is the rank of the customer's key (``keys`` (customer, 2)), which does not depend on the order of arrival.
-    """
-    if law_of(need(family, Forecast)) is not DRAWN:
-        return {}
-    rank = np.empty(keys.shape[0])
-    rank[np.lexsort((keys[:, 1], keys[:, 0]))] = np.arange(keys.shape[0])
-    return {WHO: rank}
-
-
 def purchase_plan(
     posterior: Parameters, histories: Histories, keys: np.ndarray, horizon: np.ndarray | float
 ) -> Plan:
     """Return the plan that simulates purchases alone; ``horizon`` is one for all, or (row).
 
-    Where the family draws each customer's numbers the histories hold the column of ``apart``.
+    Where the family draws each customer's numbers the histories hold the column of ``histories.apart``.
     """
     forecast, columns = posterior.forecast, histories.columns
     law, known = law_of(forecast), {name: columns[name] for name in forecast.history}
@@ -273,11 +258,3 @@ def spend_money(spending: Parameters, histories: Histories, draws: int, discount
         return found
 
     return Money(state=state, occasion=occasion, discount=discount, rule=level.pays)
-
-
-def alike(histories: Histories, names: Sequence[str]) -> np.ndarray:
-    """Return a number of each row that neighbours share when these columns are equal."""
-    columns = [histories.columns[name] for name in names if name in histories.columns]
-    changed = np.any([np.diff(column) != 0 for column in columns], axis=0)
-    number: np.ndarray = np.r_[0, np.cumsum(changed)]
-    return number

@@ -25,7 +25,6 @@ k-means, the making of the draws included, and 1.0 GB (studies/segments_scale.py
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -34,7 +33,7 @@ from numba import njit
 from scipy.optimize import linear_sum_assignment
 
 from bayes_clv.predictions.simulation import SPEND_LEVEL, CustomerDraws
-from bayes_clv.predictions.tiles import available_threads, owned
+from bayes_clv.predictions.tiles import in_order, owned
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
 from bayes_clv.segments.mixtures import (
     Mixture,
@@ -173,8 +172,10 @@ def cluster(
             return fit.ordered(_matching(labels, fit.labels(z[s]), count)), converged
 
         # OpenMP's limit is each thread's own.
-        with ThreadPoolExecutor(available_threads(threads), initializer=learn.limits, initargs=(1,)) as pool:
-            fits, converged = zip(*pool.map(of_draw, range(draws.size)), strict=True)
+        walk = in_order(
+            of_draw, range(draws.size), threads=threads, initializer=lambda: learn.limits(limits=1)
+        )
+        fits, converged = zip(*walk, strict=True)
     found, table = _assigned(
         draws, names, scales, reference, Mixture.stacked(fits), totals, sure, method, threads
     )

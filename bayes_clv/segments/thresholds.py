@@ -6,12 +6,11 @@ sample is the one thing that is kept: 160 MB a quantity at 400 draws.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.predictions.tiles import available_threads
+from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.segments.rules import Axis, Rule
 
@@ -98,7 +97,8 @@ def _quantiles(amount: np.ndarray, levels: Sequence[float]) -> np.ndarray:
 def cut(axis: Axis, amounts: np.ndarray, threads: int | None = 1) -> np.ndarray:
     """Return (cut, draw) of the amounts (draw, customer): the quantiles, or from where the best bring their share."""
 
-    def of_draw(amount: np.ndarray) -> np.ndarray:
+    def of_draw(draw: int) -> np.ndarray:
+        amount = amounts[draw]
         if axis.scale == "quantile":
             return _quantiles(amount, axis.levels)
         falling = -np.sort(-amount)
@@ -108,7 +108,9 @@ def cut(axis: Axis, amounts: np.ndarray, threads: int | None = 1) -> np.ndarray:
                 f"{axis.quantity.place}: the customers' {axis.quantity.text!r} add up to {reached[-1]:.6g} in some "
                 "draw, so that nobody brings a share of it. bringing(...) needs a positive sum."
             )
-        return falling[[np.argmax(reached / reached[-1] >= level - 1e-12) for level in axis.levels]]
+        first: np.ndarray = falling[
+            [np.argmax(reached / reached[-1] >= level - 1e-12) for level in axis.levels]
+        ]
+        return first
 
-    with ThreadPoolExecutor(max_workers=available_threads(threads)) as executor:
-        return np.stack(list(executor.map(of_draw, amounts)), axis=1)
+    return np.stack(list(in_order(of_draw, range(amounts.shape[0]), threads=threads)), axis=1)
