@@ -119,7 +119,14 @@ class Simulation:
     def own(self) -> dict[str, str]:
         """Return as what the paths know those of the customer's own numbers that they are asked for (``Own``)."""
         rates = dict(zip(self.buying.forecast.latent, ("rate", "leaving", "regularity"), strict=False))
-        return {"alive": "alive", **rates, SPEND_LEVEL: "level", NEXT: "first", SINCE: "left", ACTIVE_TIME: "left"}
+        return {
+            "alive": "alive",
+            **rates,
+            SPEND_LEVEL: "level",
+            NEXT: "first",
+            SINCE: "left",
+            ACTIVE_TIME: "left",
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -198,9 +205,7 @@ class Simulation:
             found |= self._drawn(at, names, rooms)
         return found
 
-    def _drawn(
-        self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]
-    ) -> dict[str, np.ndarray]:
+    def _drawn(self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]) -> dict[str, np.ndarray]:
         plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at])
         if not set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
             plan = replace(plan, money=None)

@@ -221,8 +221,6 @@ def simulate_futures(
         raise ValueError("There are no customers to simulate.")
     if np.any(np.diff(plan.row) < 0):
         raise ValueError("Customers must be sorted by row.")
-    # Alone: two threads that compile the same function at once wait for each other, or warn.
-    plan.state(plan.row[:1])
     results = _results(plan)
     workers = min(available_threads(threads), len(range(0, customers, BLOCK)))
     rooms: SimpleQueue[Room] = SimpleQueue()

@@ -32,7 +32,7 @@ import xarray as xr
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 
-from bayes_clv.predictions.simulation import SPEND_LEVEL, CustomerDraws
+from bayes_clv.predictions.simulation import SPEND_LEVEL, Simulation
 from bayes_clv.predictions.tiles import in_order, owned
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
 from bayes_clv.segments.mixtures import (
@@ -73,7 +73,7 @@ TRIED = "clusters_tried"
 
 
 def cluster(
-    draws: CustomerDraws,
+    draws: Simulation,
     quantities: Sequence[str] | None = None,
     *,
     clusters: int | Literal["auto"] = 4,
@@ -196,7 +196,7 @@ def cluster(
 
 
 def _checked(
-    draws: CustomerDraws,
+    draws: Simulation,
     quantities: Sequence[str] | None,
     clusters: int | str,
     method: str,
@@ -225,7 +225,7 @@ def _checked(
     return names
 
 
-def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> np.ndarray:
+def _sample(draws: Simulation, names: Sequence[str], threads: int | None) -> np.ndarray:
     """Return (quantity, customer, draw) of the customers that clusterings are fitted to."""
 
     def work(places: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
@@ -235,7 +235,7 @@ def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> 
 
 
 def _whole(
-    draws: CustomerDraws, names: Sequence[str], places: np.ndarray, values: dict[str, np.ndarray]
+    draws: Simulation, names: Sequence[str], places: np.ndarray, values: dict[str, np.ndarray]
 ) -> np.ndarray:
     found = np.empty((len(names), places.size, draws.size), dtype=np.float32)
     for each, name in zip(found, names, strict=True):
@@ -260,7 +260,7 @@ def _count(found, own, membership, table):  # type: ignore[no-untyped-def]
             table[s, own[i], found[i, s]] += 1
 
 
-def _seed(draws: CustomerDraws, clusters: int, number: int) -> int:
+def _seed(draws: Simulation, clusters: int, number: int) -> int:
     return int(np.random.SeedSequence([STREAM, draws.seed, clusters, number]).generate_state(1)[0])
 
 
@@ -269,9 +269,7 @@ def _distinct(means: np.ndarray) -> int:
     return int(np.unique(means.astype(np.float32), axis=0).shape[0])
 
 
-def _scores(
-    learn: Scikit, means: np.ndarray, method: str, draws: CustomerDraws, most: int
-) -> dict[int, float]:
+def _scores(learn: Scikit, means: np.ndarray, method: str, draws: Simulation, most: int) -> dict[int, float]:
     """Return the silhouette or the BIC of each number of clusters."""
     scores: dict[int, float] = {}
     for count in range(2 if method == "kmeans" else 1, min(MOST_TRIED, most - 1) + 1):
@@ -303,7 +301,7 @@ def _matching(reference: np.ndarray, labels: np.ndarray, count: int) -> np.ndarr
 
 
 def _assigned(
-    draws: CustomerDraws,
+    draws: Simulation,
     names: list[str],
     scales: list[Scale],
     reference: Mixture,

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.columns import as_labels, column_values
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.thresholds import amounts_of, check_names, thresholds_of
@@ -41,7 +41,7 @@ class Groups:
 
 
 def groups(
-    draws: CustomerDraws, rule: Rule | None, segments: str | xr.Dataset | None, threads: int | None
+    draws: Simulation, rule: Rule | None, segments: str | xr.Dataset | None, threads: int | None
 ) -> Groups:
     """Return the segments of a rule, or of labels: a column's name, or what ``clv.segment`` returned.
 
@@ -63,7 +63,7 @@ def groups(
     return Groups(title, tuple(names.tolist()), (), lambda places, values: index[places, None])
 
 
-def _by_rule(draws: CustomerDraws, rule: Rule, threads: int | None) -> Groups:
+def _by_rule(draws: Simulation, rule: Rule, threads: int | None) -> Groups:
     check_names(draws, rule, ())
     thresholds = thresholds_of(draws, rule, threads)
 
@@ -73,7 +73,7 @@ def _by_rule(draws: CustomerDraws, rule: Rule, threads: int | None) -> Groups:
     return Groups(rule.name, tuple(each.name for each in rule.segments), tuple(rule.names()), members)
 
 
-def _labels(draws: CustomerDraws, segments: str | xr.Dataset) -> tuple[np.ndarray, str]:
+def _labels(draws: Simulation, segments: str | xr.Dataset) -> tuple[np.ndarray, str]:
     """Return the label of each customer, and what the labels are called."""
     if isinstance(segments, str):
         return as_labels(column_values(draws.customers, segments)).astype(str), segments

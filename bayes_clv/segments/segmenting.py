@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.predictions.tiles import owned
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
 from bayes_clv.segments.rules import Rule
@@ -29,7 +29,7 @@ SURE = 0.8
 
 
 def segment(
-    draws: CustomerDraws,
+    draws: Simulation,
     rule: Rule,
     *,
     totals: Sequence[str] = (),
@@ -158,7 +158,7 @@ class _Counts:
 
 
 def _count(
-    draws: CustomerDraws,
+    draws: Simulation,
     rule: Rule,
     thresholds: Sequence[np.ndarray],
     totals: Sequence[str],
@@ -187,7 +187,7 @@ def segments_dataset(
     members: np.ndarray,
     sums: Mapping[str, np.ndarray],
     sure: float,
-    draws: CustomerDraws,
+    draws: Simulation,
 ) -> xr.Dataset:
     """Return what ``segment`` returns; ``membership`` is (customer, segment), the other two (draw, segment)."""
     names = np.array([each.name for each in rule.segments], dtype=object)

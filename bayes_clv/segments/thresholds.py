@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.segments.rules import Axis, Rule
@@ -17,7 +17,7 @@ from bayes_clv.segments.rules import Axis, Rule
 CUT_CUSTOMERS = 50_000
 
 
-def check_names(draws: CustomerDraws, rule: Rule, totals: Sequence[str]) -> None:
+def check_names(draws: Simulation, rule: Rule, totals: Sequence[str]) -> None:
     """Refuse a rule or totals that read a quantity which the draws do not have."""
     known = draws.names
     for axis in rule.axes:
@@ -34,7 +34,7 @@ def check_names(draws: CustomerDraws, rule: Rule, totals: Sequence[str]) -> None
 
 
 def amounts_of(
-    draws: CustomerDraws, rule: Rule, places: np.ndarray, values: Mapping[str, np.ndarray]
+    draws: Simulation, rule: Rule, places: np.ndarray, values: Mapping[str, np.ndarray]
 ) -> list[np.ndarray]:
     """Return the amount of each axis of a rule, (customer, draw or 1); refuse a missing one."""
     amounts = rule.amounts(values)
@@ -45,7 +45,7 @@ def amounts_of(
     return amounts
 
 
-def missing_amount(draws: CustomerDraws, axis: Axis, place: int) -> InputError:
+def missing_amount(draws: Simulation, axis: Axis, place: int) -> InputError:
     """Return what to say where the customer at ``place`` lacks an axis' quantity."""
     customer = draws.customers[CUSTOMER].values[place]
     return InputError(
@@ -55,7 +55,7 @@ def missing_amount(draws: CustomerDraws, axis: Axis, place: int) -> InputError:
     )
 
 
-def thresholds_of(draws: CustomerDraws, rule: Rule, threads: int | None) -> list[np.ndarray]:
+def thresholds_of(draws: Simulation, rule: Rule, threads: int | None) -> list[np.ndarray]:
     """Return each axis' thresholds, (cut, 1) numbers or (cut, draw) found in each draw's base."""
     found = [np.array(axis.levels)[:, None] for axis in rule.axes]
     of_base = [axis for axis in rule.axes if axis.scale != "number"]

@@ -184,7 +184,9 @@ def test_alive_first_purchase_and_leaving_have_their_closed_forms(name, place):
 @pytest.mark.parametrize(("name", "place"), EACH)
 def test_own_numbers_have_their_exact_means_and_belong_to_the_future(name, place):
     horizon = horizon_of(name)
-    found, formulas, history, population = one(name, place, horizon, ("rate", "leaving", "regularity", "left"))
+    found, formulas, history, population = one(
+        name, place, horizon, ("rate", "leaving", "regularity", "left")
+    )
     means = formulas.latent_means(*history, **population)
     for each, mean in zip(("rate", "leaving", "regularity"), means, strict=False):
         own = found[each][0]
