@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from bayes_clv.predictions.forecasts import simulate
+from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
 from bayes_clv.scoring.evaluation import evaluated
 
@@ -79,7 +79,7 @@ def compare_holdout(
     for name, model in models.items():
         bought, spent = model if isinstance(model, tuple) else (model, None)
         buying[name] = bought
-        futures[name] = simulate(bought, customers, float(length), seed=seed, spending=spent, threads=threads)
+        futures[name] = predict(bought, customers, float(length), spending=spent, seed=seed, threads=threads)
     evaluation = evaluated(customers, futures, buying, baselines=baselines, draws=draws, threads=threads)
     if "crps_worse" in evaluation:
         evaluation["crps_worse"].attrs["long_name"] = f"CRPS less that of {next(iter(models))}"

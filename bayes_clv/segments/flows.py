@@ -6,8 +6,9 @@ now
     How many customers moved from one segment to another? Both stages are judged with all that is known at the second
     date, and belong to one draw: one set of the customer's own rates serves both dates, and whether it was alive at the
     first follows from what it did since. Who bought between the dates was alive at the first, for certain. Who did not,
-    and is alive now, was alive then too; of one who has left the simulation says when: before the first date, or between
-    the two (only where the family lets customers leave at any time; in the others they leave with a purchase). This is the posterior of the true table: its intervals hold the true counts.
+    and is alive now, was alive then too. Of one who has left the simulation says when: before the first date, or
+    between the two (only where the family lets customers leave at any time; in the others they leave with a purchase).
+    This is the posterior of the true table: its intervals hold the true counts.
 then
     What became of those whom we called loyal, at risk or lapsed? The stage at the first date is the label that its own
     posterior gave with the data of that time, the most probable segment: a fact, right or wrong. Only the stage at the

@@ -84,7 +84,7 @@ def segment(
     names = list(dict.fromkeys([*rule.names(), *totals]))
     thresholds = thresholds_of(draws, rule, threads)
     count, size = len(rule.segments), draws.size
-    membership = np.zeros((draws.order.size, count), dtype=np.float32)
+    membership = np.zeros((draws.inputs.size, count), dtype=np.float32)
     members = np.zeros((size, count), dtype=np.int64)
     sums = {name: np.zeros((size, count)) for name in totals}
 

@@ -62,7 +62,7 @@ def thresholds_of(draws: Simulation, rule: Rule, threads: int | None) -> list[np
     if not of_base:
         return found
     names = list(dict.fromkeys(name for axis in of_base for name in axis.quantity.names()))
-    size = min(CUT_CUSTOMERS, draws.order.size)
+    size = min(CUT_CUSTOMERS, draws.inputs.size)
     # Draws first, so that each draw's base lies together; one row where the quantity does not vary over draws.
     kept: dict[int, np.ndarray] = {}
 
