@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
 from bayes_clv.scoring.holdout import score_holdout
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 3000
 
