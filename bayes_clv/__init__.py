@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     )
     from bayes_clv.predictions import (
         customer_draws,
-        expected_opportunities,
         expected_purchases,
         expected_residual_transactions,
+        expected_value,
         next_purchase,
         predict,
         predict_opportunities,
@@ -92,7 +92,6 @@ if TYPE_CHECKING:
     from bayes_clv.targeting import churn_alarms, gain_curve, predict_uplift, score_alarms, target
     from bayes_clv.valuation import (
         contributions,
-        expected_value,
         parts_table,
         predict_cohort,
         predict_value,
@@ -149,9 +148,9 @@ _HOME = {
     ),
     "predictions": (
         "customer_draws",
-        "expected_opportunities",
         "expected_purchases",
         "expected_residual_transactions",
+        "expected_value",
         "next_purchase",
         "predict",
         "predict_opportunities",
@@ -191,7 +190,6 @@ _HOME = {
     "targeting": ("churn_alarms", "gain_curve", "predict_uplift", "score_alarms", "target"),
     "valuation": (
         "contributions",
-        "expected_value",
         "parts_table",
         "predict_cohort",
         "predict_value",
@@ -239,7 +237,6 @@ __all__ = [
     "evaluate",
     "evaluation_record",
     "evaluation_table",
-    "expected_opportunities",
     "expected_purchases",
     "expected_residual_transactions",
     "expected_value",

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from bayes_clv.predictions.counts import probability_active, purchases_pmf
+from bayes_clv.predictions.expected import probability_active, purchases_pmf
 from bayes_clv.predictions.expected import (
     expected_purchases,
     expected_residual_transactions,
@@ -17,7 +17,7 @@ from bayes_clv.predictions.expected import (
     survival,
 )
 from bayes_clv.predictions.forecasts import predict
-from bayes_clv.predictions.retention import retention_curve
+from bayes_clv.predictions.expected import retention_curve
 from bayes_clv.predictions.tiles import TILE
 from bayes_clv.predictions.waiting import next_purchase
 from bayes_clv.schema import InputError

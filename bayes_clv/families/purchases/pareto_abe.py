@@ -58,6 +58,7 @@ from bayes_clv.distributions.lognormal.forecasts import (
     log_reached,
 )
 from bayes_clv.distributions.lognormal.rates import log_mean_likelihood
+from bayes_clv.distributions.paths import DRAWN
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families import positional
 from bayes_clv.families.contract import Family, Words
@@ -410,7 +411,7 @@ FAMILY = Family(
         history=OBSERVED,
         parameters=PARAMETERS,
         latent=("purchase_rate", "dropout_rate"),
-        law="individual",
+        paths=DRAWN,
         alive=probability_alive,
         latent_means=latent_means,
         latent_draws=latent_draws,

@@ -52,6 +52,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.paths import DRAWN
 from bayes_clv.distributions.regular import gamma_waits, gamma_waits_draws, gamma_waits_forecasts
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families import positional
@@ -395,7 +396,7 @@ FAMILY = Family(
         history=OBSERVED,
         parameters=PARAMETERS,
         latent=("purchase_rate", "dropout_rate", "regularity"),
-        law="individual",
+        paths=DRAWN,
         alive=probability_alive,
         latent_means=latent_means,
         latent_draws=latent_draws,
