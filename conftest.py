@@ -20,7 +20,7 @@ def example_road():
     }
     value = clv.predict_value(*fits.values(), customers, horizon="39 weeks", seed=1)
     future = clv.predict(fits["buying"], customers, "39 weeks", seed=1)
-    evaluation = clv.evaluate(customers, future, buying=fits["buying"], draws=20)
+    evaluation = clv.evaluate(future, customers, buying=fits["buying"], draws=20)
     return {
         "clv": clv,
         "orders": orders,

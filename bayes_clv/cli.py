@@ -558,18 +558,19 @@ def summary(record: dict[str, Any], out: Path) -> str:
 
 
 def _holdout_lines(score: dict[str, Any]) -> list[str]:
-    total, ninety = score["total"], score["coverage"]["90"]
-    missed = "inside" if total["covered"] else "OUTSIDE"
+    model, observed = score["measures"]["model"], score["observed"]["total_observed"]
+    ninety = score["intervals"].index(90)
+    missed = "inside" if model["total_covered"] else "OUTSIDE"
     lines = [
         f"Holdout of {score['horizon']:g} {score['time_unit']}s:",
-        f"  {ninety['covered']:.1%} of customers' real counts lie in their 90 % interval, which holds "
-        f"{ninety['promised']:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
-        f"  Real total {total['observed']:,}; forecast {total['mean']:,.0f}, 90 % interval {total['q05']:,} to "
-        f"{total['q95']:,}: the real total is {missed}.",
+        f"  {model['covered'][ninety]:.1%} of customers' real counts lie in their 90 % interval, which holds "
+        f"{model['promised'][ninety]:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
+        f"  Real total {observed:,}; forecast {model['total_mean']:,.0f}, 90 % interval {model['total_q05']:,.0f} to "
+        f"{model['total_q95']:,.0f}: the real total is {missed}.",
     ]
-    if not total["covered"]:
-        direction = "under" if total["bias"] < 0 else "over"
-        share = f" by {abs(total['bias_relative']):.0%}" if total["bias_relative"] is not None else ""
+    if not model["total_covered"]:
+        direction = "under" if model["total_mean"] < observed else "over"
+        share = f" by {abs(model['total_error']):.0%}" if model["total_error"] is not None else ""
         lines.append(
             f"  The model {direction}-predicts the total{share}: rely on rankings and shares rather than on sums."
         )

@@ -296,14 +296,21 @@ def test_messages_name_options():
 
 @pytest.mark.parametrize(("observed", "said"), [(90, "inside"), (150, "OUTSIDE")])
 def test_the_summary_says_whether_the_total_was_forecast(observed, said):
-    total = {"mean": 100.0, "q05": 80, "q95": 120, "observed": observed, "covered": observed <= 120}
-    bias = {"bias": 100.0 - observed, "bias_relative": (100.0 - observed) / observed}
-    score = {"horizon": 4.0, "time_unit": "week", "coverage": {"90": {"covered": 0.9, "promised": 0.93}}}
+    total = {"mean": 100.0, "q05": 80.0, "q95": 120.0}
+    model = {f"total_{name}": value for name, value in total.items()}
+    model |= {"total_covered": float(observed <= 120), "total_error": (100.0 - observed) / observed}
+    score = {
+        "horizon": 4.0,
+        "time_unit": "week",
+        "intervals": [50, 90],
+        "observed": {"total_observed": observed},
+        "measures": {"model": {**model, "covered": [0.5, 0.9], "promised": [0.5, 0.93]}},
+    }
     record = {
         "customers": 1,
         "arguments": {"horizon": "4 weeks"},
         "totals": {"purchases": total},
-        "holdout": {**score, "total": {**total, **bias}},
+        "holdout": score,
         "diagnostics": {"buying": {"family": "bg_nbd", "problems": ["Too few draws."]}},
         "seconds": 1.0,
     }

@@ -287,6 +287,7 @@ def simulate(
             "share": share,
         }
     return dataset.assign_attrs(
+        result="prediction",
         time_unit=time_unit,
         horizon=length,
         seed=int(seed),
@@ -407,7 +408,7 @@ def predict(
         state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
         diagnostics of the fit found wrong (a JSON list of sentences).
         When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
-        mass_90, for :func:`score_holdout`.
+        mass_90, for ``clv.evaluate``.
 
     Raises
     ------

@@ -118,7 +118,7 @@ def simulate_tracking(
         "level": "outcome",
     }
     tracking["observed"].attrs = {"long_name": "repeat purchase occasions in the period", "units": "count"}
-    return tracking.assign_attrs(seed=int(seed), draws=posterior.size)
+    return tracking.assign_attrs(result="tracking", seed=int(seed), draws=posterior.size)
 
 
 def _days(duration: np.ndarray) -> np.ndarray:

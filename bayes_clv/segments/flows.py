@@ -165,6 +165,7 @@ def segment_flow(
         attrs = {"long_name": "probability of the pair", "units": "probability"}
         found["pair"] = ((CUSTOMER, FROM, TO), whole, attrs)
     found.attrs = {
+        "result": "flow",
         "rule": rule.name,
         "known": known,
         "level": "outcome" if set(rule.names()) & set(OUTCOMES) else "latent",

@@ -94,7 +94,8 @@ def rank_intervals(
     return xr.Dataset(
         data,
         coords={CUSTOMER: draws.customers[CUSTOMER].values},
-        attrs={"quantity": quantity, "customers": customers, "ranked_among": among} | _made(draws),
+        attrs={"result": "ranking", "quantity": quantity, "customers": customers, "ranked_among": among}
+        | _made(draws),
     )
 
 

@@ -227,6 +227,7 @@ def segments_dataset(
         # The index and not its values: pandas would read a million texts again.
         coords={CUSTOMER: draws.customers.indexes[CUSTOMER], SEGMENT: names, DRAW: np.arange(draws.size)},
         attrs={
+            "result": "segments",
             "rule": rule.name,
             "conditions": json.dumps({each.name: each.where for each in rule.segments}, ensure_ascii=False),
             "horizon": draws.horizon,

@@ -121,7 +121,12 @@ def churn_alarms(
             "alarmed": (CUSTOMER, silence <= now, {"long_name": f"P(alive) has fallen to {threshold:g}"}),
         },
         coords={CUSTOMER: customers[CUSTOMER].values},
-        attrs={"time_unit": time_unit, "threshold": float(threshold), "level": "expected"},
+        attrs={
+            "result": "alarms",
+            "time_unit": time_unit,
+            "threshold": float(threshold),
+            "level": "expected",
+        },
     )
     if "first_order" in customers and time_unit != UNSTATED:
         found["alarm_date"] = (CUSTOMER, _dates(customers, columns["recency"] + silence, time_unit))

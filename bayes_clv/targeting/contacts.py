@@ -189,6 +189,7 @@ def target(
             text, units, of = _MEANINGS[name]
         decision[name].attrs = {"long_name": text, "units": units} | ({"level": of} if of else {})
     decision.attrs = {
+        "result": "decision",
         "margin": share,
         "budget": "none" if limit is None else limit,
         "risk": "mean" if risk is None else risk,

@@ -117,6 +117,7 @@ def predict_uplift(
         attrs = {"long_name": f"{text} ({name})", "units": units, "level": "expected"}
         dataset[f"uplift_{name}"] = (CUSTOMER, factor * value[index], attrs)
     dataset.attrs = {
+        "result": "uplift",
         "level": "expected",
         "scale": "" if scale is None else str(scale),
         "problems": json.dumps(problems(response)),

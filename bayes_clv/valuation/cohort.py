@@ -187,6 +187,7 @@ def predict_cohort(
     if count is not None:
         cohort = with_periods(cohort, length, count)
     return _described(cohort).assign_attrs(
+        result="cohort",
         size=people,
         horizon=length,
         margin=share,

@@ -391,6 +391,7 @@ def _dataset(
             "unit": (FACTOR, np.array(units, dtype=object)),
         },
         attrs={
+            "result": "contributions",
             **said,
             "horizon": draws.horizon,
             "time_unit": str(draws.customers.attrs.get("time_unit", "")),

@@ -31,7 +31,7 @@ others.
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -48,7 +48,7 @@ from bayes_clv.valuation.assumptions import REFERRAL, WALLET, Assumption, read_a
 from bayes_clv.valuation.value import historical_value, without_moments
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 PART = "part"
 HISTORICAL, CURRENT = "historical", "current"
@@ -202,71 +202,6 @@ def value_parts(
     return xr.Dataset(found_all, coords=coords, attrs=_attrs(draws, grouping.title, stated, reasons))
 
 
-def parts_table(parts: xr.Dataset, by: Literal["segment", "customer"] = "segment") -> "pd.DataFrame":
-    """Return value parts as a pandas table, with the assumption that each part stands on.
-
-    Parameters
-    ----------
-    parts
-        Of ``clv.value_parts``.
-    by
-        ``"segment"``: one row a segment and part; ``"customer"``: one row a customer.
-
-    Returns
-    -------
-    pandas.DataFrame
-        By segment: segment, customers (mean number), part, mean, q05, q95 (money, totals of the segment) and
-        assumption; below the parts come potential, lifetime_value and possible_value. By customer: customer_id and,
-        of every part and sum, {name}_mean, _q05 and _q95. ``.attrs["assumptions"]`` lists what was assumed.
-
-    Raises
-    ------
-    InputError
-        When it is no result of ``value_parts``.
-
-    Examples
-    --------
-    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
-    >>> table = parts_table(value_parts(draws, {"up_sell": clv.Prior("Beta", mu=0.1, sigma=0.03)}))
-    >>> table.loc[2, "assumption"]
-    'spend per purchase × (1 + Beta(mu=0.1, sigma=0.03))'
-    """
-    import pandas as pd
-
-    check_parts(parts)
-    if by not in ("segment", "customer"):
-        raise InputError(f"by={by!r} must be 'segment' or 'customer'.")
-    stem = "value" if by == "customer" else "value_total"
-    tail = "" if by == "customer" else "_total"
-    statistics = ("mean", "q05", "q95")
-    names = [*parts[PART].to_numpy().tolist(), *SUMS]
-    columns = {
-        (name, each): parts[f"{name}{tail}_{each}"].to_numpy()
-        if name in SUMS
-        else parts[f"{stem}_{each}"].sel({PART: name}).to_numpy()
-        for name in names
-        for each in statistics
-    }
-    if by == "customer":
-        table = pd.DataFrame(
-            {"customer_id": parts[CUSTOMER].to_numpy()}
-            | {f"{name}_{each}": values for (name, each), values in columns.items()}
-        )
-    else:
-        said = dict(zip(names, [*parts["assumption"].to_numpy().tolist(), *SUMS.values()], strict=True))
-        table = pd.DataFrame(
-            [
-                {SEGMENT: segment, "customers": float(parts["size_mean"][i]), PART: name}
-                | {each: float(columns[name, each][i]) for each in statistics}
-                | {"assumption": said[name]}
-                for i, segment in enumerate(parts[SEGMENT].to_numpy().tolist())
-                for name in names
-            ]
-        )
-    table.attrs = dict(parts.attrs)
-    return table
-
-
 def check_parts(parts: xr.Dataset) -> None:
     """Refuse what ``value_parts`` did not return."""
     if not isinstance(parts, xr.Dataset) or not {"value_total", "possible_value_total"} <= set(
@@ -393,6 +328,7 @@ def _dataset(
 def _attrs(draws: CustomerDraws, title: str, stated: list[Assumption], reasons: list[str]) -> dict[str, Any]:
     said = [{"name": each.name, "kind": each.kind, "text": each.text, **each.stated} for each in stated]
     return {
+        "result": "value parts",
         "segments": title,
         "horizon": draws.horizon,
         "time_unit": str(draws.customers.attrs.get("time_unit", "")),

@@ -55,14 +55,14 @@ def alarm_run(choice: Alarming) -> list[str]:
     run = read_run(choice.run)
 
     from bayes_clv.targeting.alarms import churn_alarms
-    from bayes_clv.views.frames import alarm_table
+    from bayes_clv.views.frames import table as as_table
     from bayes_clv.workflows.folders import write_table
 
     value = run.value()
     found = churn_alarms(
         run.buying, run.customers, threshold=choice.threshold, longest=choice.longest, value=value
     )
-    table = alarm_table(found)
+    table = as_table(found)
     shown = found
     if choice.only_alarmed:
         table = table[table["alarmed"]]

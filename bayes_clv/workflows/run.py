@@ -142,19 +142,19 @@ def _run_into(
     with stages.stage("simulate every customer's future"):
         value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
     with stages.stage("score the holdout"):
-        score, evaluation = _scores(customers, held_out, buying, tracking)
+        evaluation = None
+        if held_out is not None:
+            from bayes_clv.scoring import evaluate
+
+            evaluation = evaluate(held_out, customers, buying=buying, tracking=tracking)
     with stages.stage("write the table of customers"):
         from bayes_clv.inference.posterior import write_customers
-        from bayes_clv.views.frames import customer_table
+        from bayes_clv.views.frames import table
 
-        customer_table(value).to_parquet(work / "customers.parquet", index=False)
+        table(value).to_parquet(work / "customers.parquet", index=False)
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
-    record = _record(settings, customers, buying, spending, value, score, seeds)
-    if evaluation is not None:
-        from bayes_clv.scoring.measures import evaluation_record
-
-        record["evaluation"] = evaluation_record(evaluation)
+    record = _record(settings, customers, buying, spending, value, evaluation, seeds)
     with stages.stage("draw figures and report"):
         from bayes_clv.views.reporting.page import report
 
@@ -166,7 +166,6 @@ def _run_into(
             spending=spending,
             customers=customers,
             value=value,
-            score=score,
             evaluation=evaluation,
             tracking=tracking,
             history=_example_histories(settings, customers),
@@ -310,19 +309,6 @@ def _futures(
     return value, held_out, simulate_tracking(buying, customers, seed=seeds["tracking"])
 
 
-def _scores(
-    customers: "xr.Dataset", held_out: "xr.Dataset | None", buying: "xr.DataTree", tracking: "xr.Dataset"
-) -> tuple[dict[str, Any] | None, "xr.Dataset | None"]:
-    """Return the model's own scores on the holdout, and those beside simple rules."""
-    if held_out is None:
-        return None, None
-    from bayes_clv.scoring.evaluation import evaluate
-    from bayes_clv.scoring.holdout import score_holdout
-
-    score = score_holdout(customers, held_out)
-    return score, evaluate(customers, held_out, buying=buying, tracking=tracking)
-
-
 def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:
     """Return the purchase dates, to ``until``, of the customer with the most repeat occasions."""
     from bayes_clv.customers.summaries import purchase_dates
@@ -345,10 +331,11 @@ def _record(
     buying: "xr.DataTree",
     spending: "xr.DataTree | None",
     value: "xr.Dataset",
-    score: dict[str, Any] | None,
+    evaluation: "xr.Dataset | None",
     seeds: dict[str, int],
 ) -> dict[str, Any]:
     from bayes_clv.inference.posterior import diagnostics
+    from bayes_clv.scoring import record
 
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
     arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
@@ -370,7 +357,7 @@ def _record(
             for name, tree in (("buying", buying), ("spending", spending))
             if tree is not None
         },
-        "holdout": score,
+        "holdout": None if evaluation is None else record(evaluation),
         "totals": totals,
     }
 

@@ -87,15 +87,15 @@ def segment_run(choice: Segmenting) -> list[str]:
     draws = _draws(choice, run, rule, margin)
 
     from bayes_clv.segments.segmenting import segment
-    from bayes_clv.views.frames import segment_sizes_table, segment_table
+    from bayes_clv.views.frames import table
     from bayes_clv.workflows.folders import write_table
 
     totals = ("purchases",) if run.spending is None else ("purchases", "value")
     found = segment(draws, rule, totals=totals, sure=choice.sure)
     sizes = out.with_stem(f"{out.stem}-sizes")
     with all_or_nothing(out) as work:
-        write_table(segment_table(found), work / out.name)
-        write_table(segment_sizes_table(found), work / sizes.name)
+        write_table(table(found, by="customer"), work / out.name)
+        write_table(table(found, by="segment"), work / sizes.name)
         drawn = _segment_figures(found, totals[-1])
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in drawn.items()}, work)
     return [

@@ -6,25 +6,14 @@ Like ``run``, one road through the stages; whoever wants another road calls them
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
-
-COLUMNS = (
-    "contacted",
-    "rank",
-    "cost",
-    "net_gain_mean",
-    "net_gain_q05",
-    "net_gain_q95",
-    "probability_pays",
-)
 
 
 @dataclass(frozen=True)
@@ -64,6 +53,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     from bayes_clv.inference.response import fit_response
     from bayes_clv.targeting.contacts import target
     from bayes_clv.targeting.uplift import predict_uplift
+    from bayes_clv.views.frames import table
     from bayes_clv.views.plots.gains import plot_gain
     from bayes_clv.workflows.folders import write_table
 
@@ -92,9 +82,8 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
         test=choice.test,
         seed=choice.seed,
     )
-    table = target_table(decision)
     figure = out.with_suffix(".png")
-    write_table(table, out)
+    write_table(table(decision), out)
     plot_gain(decision).savefig(figure, dpi=150)
     return [*summary(decision, experiment), "", f"Table: {out}", f"Figure: {figure}"]
 
@@ -119,18 +108,6 @@ def _population(choice: Choice, experiment: "xr.Dataset") -> "xr.Dataset":
         people[choice.scale] = (CUSTOMER, as_numbers(frame[choice.scale], choice.scale)[order])
     check_ids(people, "a file with one row per customer")
     return people
-
-
-def target_table(decision: "xr.Dataset") -> "pd.DataFrame":
-    """Return one row a customer, best first: id, segment, contacted, rank, cost and net gain if contacted."""
-    import pandas as pd
-
-    columns: dict[str, Any] = {
-        "customer_id": decision[CUSTOMER].to_numpy(),
-        "segment": decision["customer_segment"].to_numpy(),
-    }
-    columns |= {name: decision[name].to_numpy() for name in COLUMNS}
-    return pd.DataFrame(columns).sort_values("rank", kind="stable", ignore_index=True)
 
 
 def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:

@@ -220,21 +220,21 @@ def test_regular_customers_are_recovered_and_forecast_better():
             draws = tree["posterior"][name].to_numpy().ravel()
             assert abs(np.log(draws).mean() - math.log(value)) < 4.5 * np.log(draws).std()
         simple = clv.fit("mbg_nbd", data, method="laplace", draws=250, seed=seed)
-        scores = [
-            clv.score_holdout(data, clv.predict(each, data, 20.0, seed=seed)) for each in (tree, simple)
-        ]
-        better.append(scores[1]["crps"] - scores[0]["crps"])
+        futures = [clv.predict(each, data, 20.0, seed=seed) for each in (tree, simple)]
+        both = clv.evaluate({"regular": futures[0], "simple": futures[1]}, data, baselines=())
+        better.append(float(both["crps_worse"].sel(forecast="simple")))
     better = np.array(better)
     assert better.mean() > 4.5 * better.std(ddof=1) / math.sqrt(better.size)
 
 
 def test_in_one_regular_base_the_forecast_is_better(regular, fitted):
     simple = clv.fit("mbg_nbd", regular, method="laplace", draws=250, seed=1)
-    crps = [
-        clv.score_holdout(regular, clv.predict(each, regular, 20.0, seed=1))["crps"]
-        for each in (fitted, simple)
-    ]
-    assert crps[0] < crps[1]
+    futures = {
+        name: clv.predict(each, regular, 20.0, seed=1)
+        for name, each in (("regular", fitted), ("simple", simple))
+    }
+    both = clv.evaluate(futures, regular, baselines=())
+    assert both["crps_worse"].sel(forecast="simple") > 0
 
 
 def test_one_phase_has_the_very_futures_of_the_simple_family(make_posterior, make_customers):

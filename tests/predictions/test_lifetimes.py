@@ -246,7 +246,7 @@ def test_predict_gives_the_expected_purchases_and_names_the_dropout_rate(buying,
     assert abs(gap.mean()) < 4.5 * gap.std() / math.sqrt(500)
     assert future["dropout_rate_mean"].attrs["units"] == "1/week"
     assert "dropout_mean" not in future
-    assert "dropout_rate_mean" in clv.customer_table(future)
+    assert "dropout_rate_mean" in clv.table(future)
 
 
 def test_the_next_purchase_is_the_inverse_of_the_probability_of_one(buying, customers):

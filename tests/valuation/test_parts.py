@@ -271,7 +271,7 @@ def test_the_table_says_what_was_assumed(draws):
         },
         segments="channel",
     )
-    table = clv.parts_table(parts)
+    table = clv.table(parts)
     assert table["part"].tolist()[:4] == ["historical", "current", "up_sell", "share_of_wallet"]
     assert table["part"].tolist()[4:7] == ["potential", "lifetime_value", "possible_value"]
     row = table[(table["segment"] == "shop") & (table["part"] == "up_sell")].iloc[0]
@@ -282,11 +282,11 @@ def test_the_table_says_what_was_assumed(draws):
     assert row["customers"] == 150
     said = json.loads(table.attrs["assumptions"])
     assert said[1]["text"] == "share of wallet from column 'wallet' to 0.9"
-    one = clv.parts_table(parts, by="customer")
+    one = clv.table(parts, by="customer")
     assert len(one) == 300
     np.testing.assert_array_equal(one["possible_value_q95"], parts["possible_value_q95"])
     with pytest.raises(clv.InputError, match="what clv.value_parts returned"):
-        clv.parts_table(parts.drop_vars("value_total"))
+        clv.table(parts.drop_vars("value_total"))
 
 
 def test_what_is_not_known_is_nan_with_its_reason(customers, draws, make_buying, make_spending):

@@ -7,6 +7,7 @@ import xarray as xr
 
 mpl.use("Agg")
 
+import bayes_clv as clv
 from bayes_clv import views
 from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.inference.effects import learn_effects
@@ -69,7 +70,7 @@ def words(figure) -> str:
 
 
 def test_each_coefficient_is_a_sentence_with_its_factor(fitted, people):
-    table = views.effects_table(fitted)
+    table = clv.table(fitted, by="effect")
     assert table["label"].tolist()[:4] == ["age", "gender[m]", "log(age)", "poly(age, 2)[1]"]
     age = np.exp(fitted["posterior"]["purchase_coefficient"].sel(purchase_effect="age").values)
     low, median, high = np.quantile(age, (0.05, 0.5, 0.95))
@@ -93,7 +94,7 @@ def test_each_coefficient_is_a_sentence_with_its_factor(fitted, people):
 
 
 def test_each_group_has_its_own_quantity_and_what_is_pooled(fitted, people):
-    table = views.groups_table(fitted, people).set_index(["quantity", "column", "group"])
+    table = clv.table(fitted, by="group", customers=people).set_index(["quantity", "column", "group"])
     drawn = fitted["posterior"]
     offset = drawn["purchase_channel_offset"].values
     country = drawn["purchase_country_offset"].values.mean(axis=-1)
@@ -125,7 +126,7 @@ def test_the_figure_shows_the_table(fitted, people):
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 3
     axes = shown[0]
-    table = views.groups_table(fitted)
+    table = clv.table(fitted, by="group")
     rates = table[(table["column"] == "channel") & (table["quantity"] == "population_purchase_rate")]
     best_first = rates.sort_values("median", ascending=False)
     sizes = (people["channel"].values == "email").sum()
@@ -154,7 +155,7 @@ def test_the_report_says_and_shows_effects(fitted, people, make, tmp_path):
 
 def test_a_fit_without_effects_says_so(buying):
     with pytest.raises(InputError, match="had no covariates. Fit with"):
-        views.effects_table(buying)
-    for ask in (views.groups_table, views.plot_groups):
+        clv.table(buying, by="effect")
+    for ask in (lambda tree: clv.table(tree, by="group"), views.plot_groups):
         with pytest.raises(InputError, match="had no groups. Fit with"):
             ask(buying)

@@ -41,7 +41,7 @@ def test_every_axis_is_labelled_and_every_prediction_states_its_level(make, buyi
         ],
         "outcome": [
             views.plot_tracking(make.tracking()),
-            views.plot_calibration(make.score()),
+            views.plot_calibration(make.evaluation()),
             views.plot_value_distribution(value),
             views.plot_concentration(value),
             views.plot_customers(value, 10),
@@ -115,22 +115,6 @@ def test_tracking_bands_are_quantiles_and_the_forecast_total_starts_from_what_wa
     assert edges[1] == pytest.approx(bands["incremental"].sel(quantile=0.95).to_numpy()[:6])
     observed = next(line for line in upper.lines if line.get_label() == "observed")
     assert observed.get_ydata() == pytest.approx(tracking["observed"].to_numpy())
-
-
-def test_calibration_shows_the_histogram_and_binomial_error_bars(make):
-    score = make.score()
-    left, right = views.plot_calibration(score).axes
-    heights = [p.get_height() for p in left.containers[0]]
-    assert heights == pytest.approx(score["pit"]["histogram"])
-    covered = next(c for c in right.containers if isinstance(c, mpl.container.ErrorbarContainer))
-    assert covered[0].get_ydata() == pytest.approx([0.957, 0.95, 1.0])
-    low, high = holdout.coverage_errors(np.array([0.9]), np.array([20.0]))
-    # 18 of 20 (Clopper-Pearson, 90 %): P(X >= 18 | low) = P(X <= 18 | high) = 0.05.
-    from scipy.stats import binom
-
-    assert binom.sf(17, 20, low[0]) == pytest.approx(0.05)
-    assert binom.cdf(18, 20, high[0]) == pytest.approx(0.05)
-    assert holdout.coverage_errors(np.array([1.0]), np.array([5.0]))[1][0] == 1.0
 
 
 def test_concentration_takes_the_curve_of_each_draw_when_draws_are_kept(make):

@@ -62,7 +62,7 @@ def full(make, buying, spending, customers, tmp_path_factory):
         spending=spending,
         customers=customers,
         value=make.value(),
-        score=make.score(),
+        evaluation=make.evaluation(),
         tracking=make.tracking(),
         history={"<i>0001</i>": ["1997-01-01", "1997-02-03"]},
         figures=folder / "figures",
@@ -168,7 +168,10 @@ def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path, no_f
         "rhat_max": 1.2,
     }
     text = write(
-        tmp_path, make, buying=make.tree("bg_nbd", diagnostics=wrong, prior=False), score=make.score(False)
+        tmp_path,
+        make,
+        buying=make.tree("bg_nbd", diagnostics=wrong, prior=False),
+        evaluation=make.evaluation(False),
     )
     headings = Page(text).headings
     assert headings[0] == "2 failed checks"
@@ -248,13 +251,13 @@ def test_what_numbers_owe_to_their_priors_is_a_table_where_the_posterior_carries
 
 
 def test_coverage_is_judged_against_what_was_promised_within_chance(make):
-    score = make.score()
-    assert checks.score_checks(score) == []
+    evaluation = make.evaluation()
+    assert checks.score_checks(evaluation) == []
     # 120 customers, promised 0.96: 99 % of chance is 2.576 * sqrt(0.96 * 0.04 / 120) = 0.046.
-    score["coverage"]["90"]["covered"] = 0.96 - 0.045
-    assert checks.score_checks(score) == []
-    score["coverage"]["90"]["covered"] = 0.96 - 0.047
-    assert [c.title for c in checks.score_checks(score)] == ["Holdout: the 90 % intervals hold too few"]
+    evaluation["covered"].loc[{"interval": 90}] = 0.96 - 0.045
+    assert checks.score_checks(evaluation) == []
+    evaluation["covered"].loc[{"interval": 90}] = 0.96 - 0.047
+    assert [c.title for c in checks.score_checks(evaluation)] == ["Holdout: the 90 % intervals hold too few"]
 
 
 def test_the_same_input_gives_the_same_page(make, tmp_path, no_figures):

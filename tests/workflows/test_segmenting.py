@@ -119,9 +119,9 @@ def test_segments_are_those_of_python(finished, python, kinds, tmp_path, no_figu
     )
     found = clv.segment(draws, clv.read_rule(kinds), totals=("purchases", "value"))
     table = pd.read_parquet(tmp_path / "kinds.parquet")
-    pd.testing.assert_frame_equal(table, clv.segment_table(found), check_exact=True)
+    pd.testing.assert_frame_equal(table, clv.table(found, by="customer"), check_exact=True)
     sizes = pd.read_parquet(tmp_path / "kinds-sizes.parquet")
-    pd.testing.assert_frame_equal(sizes, clv.segment_sizes_table(found), check_exact=True)
+    pd.testing.assert_frame_equal(sizes, clv.table(found, by="segment"), check_exact=True)
     assert set(sizes["segment"]) == {"黄金客户", "流星客户", "其他"}
     assert sizes["customers_mean"].gt(5).all(), "a segment that hardly anybody is in shows little"
 
@@ -158,8 +158,8 @@ def test_options_replace_what_the_run_was_given(finished, python, tmp_path, no_f
     )
     found = clv.segment(draws, clv.abc_rule(), totals=("purchases", "value"), sure=0.6)
     written = pd.read_parquet(tmp_path / "abc.parquet"), pd.read_parquet(tmp_path / "abc-sizes.parquet")
-    pd.testing.assert_frame_equal(written[0], clv.segment_table(found), check_exact=True)
-    pd.testing.assert_frame_equal(written[1], clv.segment_sizes_table(found), check_exact=True)
+    pd.testing.assert_frame_equal(written[0], clv.table(found, by="customer"), check_exact=True)
+    pd.testing.assert_frame_equal(written[1], clv.table(found, by="segment"), check_exact=True)
 
 
 def test_a_csv_that_spreadsheets_read(finished, kinds, tmp_path, monkeypatch, no_figures):
@@ -205,7 +205,7 @@ def test_a_column_of_ones_own(finished, python, tmp_path, no_figures):
         seed=1,
     )
     rule = clv.four_kinds_rule(4.0, margin=0.3, cost_to_serve="cost")
-    expected = clv.segment_table(clv.segment(draws, rule))
+    expected = clv.table(clv.segment(draws, rule), by="customer")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "four.parquet"), expected, check_exact=True)
 
     said = refusal(*four, watched=tmp_path)
@@ -300,7 +300,7 @@ def test_alarms_are_those_of_python(finished, python, tmp_path, no_figures):
         seed=json.loads((finished[0] / "run.json").read_text())["seeds"]["future"],
     )  # fmt: skip
     found = clv.churn_alarms(buying, customers, threshold=0.6, longest="1 year", value=value)
-    table, expected = pd.read_parquet(out), clv.alarm_table(found)
+    table, expected = pd.read_parquet(out), clv.table(found)
     pd.testing.assert_frame_equal(table, expected, check_exact=True)
     assert {item.name for item in tmp_path.iterdir()} == {"alarms.parquet", "alarms.png"}
 

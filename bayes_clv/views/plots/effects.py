@@ -8,7 +8,7 @@ cannot both be read (``parameters`` met the same), so that the panels are drawn 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,9 +20,6 @@ from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.effects import Effect, Effects
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.views import numbers, style
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # More groups of one column than this are summarised in the figure by the ends of their order.
 MOST = 40
@@ -81,50 +78,23 @@ def multipliers(posterior: xr.DataTree) -> list[Multiplier]:
     return found
 
 
-def effects_table(posterior: xr.DataTree) -> "pd.DataFrame":
-    """Return what each covariate multiplies a population quantity, or its odds, by.
-
-    Parameters
-    ----------
-    posterior : xarray.DataTree
-        Of ``fit(..., covariates=...)``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a coefficient: ``effect`` (the process or quantity), ``label``, ``median``, ``q05`` and ``q95`` of
-        exp(coefficient), without unit, at the expected level; ``probability_above_one``; and ``sentence``.
-
-    Raises
-    ------
-    InputError
-        For a posterior without covariates.
-
-    Examples
-    --------
-    >>> table = effects_table(by_channel)
-    >>> table["label"].tolist()
-    ['age']
-    """
-    import pandas as pd
-
+def effect_rows(posterior: xr.DataTree) -> list[dict[str, Any]]:
+    """Return a row a coefficient: what it multiplies by, in numbers and in a sentence."""
     rows = multipliers(posterior)
     if not rows:
         raise InputError(
             "The fit had no covariates. Fit with covariates={'purchase': 'age'} to learn what they do."
         )
-    return pd.DataFrame(
-        [
-            {
-                "effect": row.effect,
-                "label": row.label,
-                **dict(zip(("q05", "median", "q95"), np.quantile(row.draws, (0.05, 0.5, 0.95)), strict=True)),
-                "probability_above_one": float((row.draws > 1).mean()),
-                "sentence": row.sentence,
-            }
-            for row in rows
-        ]
-    )
+    return [
+        {
+            "effect": row.effect,
+            "label": row.label,
+            **dict(zip(("q05", "median", "q95"), np.quantile(row.draws, (0.05, 0.5, 0.95)), strict=True)),
+            "probability_above_one": float((row.draws > 1).mean()),
+            "sentence": row.sentence,
+        }
+        for row in rows
+    ]
 
 
 def groups_of(posterior: xr.DataTree) -> list[Groups]:
@@ -163,37 +133,8 @@ def groups_of(posterior: xr.DataTree) -> list[Groups]:
     return found
 
 
-def groups_table(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> "pd.DataFrame":
-    """Return each group's own population quantities beside the average of the groups, and how much is pooled.
-
-    Parameters
-    ----------
-    posterior : xarray.DataTree
-        Of ``fit(..., groups=...)``.
-    customers : xarray.Dataset, optional
-        Of the fit: adds ``customers``, how many are of the group.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a quantity and group: ``quantity``, ``column``, ``group``, ``median``, ``q05``, ``q95`` (in ``unit``,
-        expected level) of the average customer of the group; ``average``, the median of the average of the groups;
-        ``probability_above``, that the group lies above it; ``pooled``, from 0 (its own data decide) to 1 (it is what
-        the others are).
-
-    Raises
-    ------
-    InputError
-        For a posterior without groups.
-
-    Examples
-    --------
-    >>> table = groups_table(by_channel)
-    >>> table["group"].tolist()
-    ['search', 'shop', 'social']
-    """
-    import pandas as pd
-
+def group_rows(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> list[dict[str, Any]]:
+    """Return a row a quantity and group: its own population beside the average of the groups, and what is pooled."""
     rows = []
     for one in _some(groups_of(posterior)):
         sizes = _sizes(customers, one)
@@ -214,7 +155,7 @@ def groups_table(posterior: xr.DataTree, customers: xr.Dataset | None = None) ->
                 }
                 | ({} if sizes is None else {"customers": sizes[i]})
             )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> style.Drawing:

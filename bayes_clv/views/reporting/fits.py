@@ -10,6 +10,7 @@ from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
 from bayes_clv.views import names as rename
 from bayes_clv.views import numbers
+from bayes_clv.views.frames import table
 from bayes_clv.views.plots import effects, parameters
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting import remedies as checks
@@ -31,7 +32,7 @@ def effects_section(
     }
     if not groups:
         return section
-    found = effects.groups_table(tree, customers)
+    found = table(tree, by="group", customers=customers)
     columns = [
         tables.Column("quantity", number=False),
         tables.Column("column", number=False),

@@ -218,21 +218,22 @@ def prediction_checks(value: xr.Dataset) -> list[Check]:
     ]
 
 
-def score_checks(score: Mapping[str, Any]) -> list[Check]:
-    """Return where the forecast of the holdout missed: the total, or the customers' intervals.
+def score_checks(evaluation: xr.Dataset) -> list[Check]:
+    """Return where the first model's forecast of the holdout missed: the total, or the customers' intervals.
 
     Intervals miss when the share covered differs from the share the forecast promised by more than 99 %
     of binomial chance for so many customers.
     """
     failed = []
-    total = score["total"]
-    if not total["covered"]:
-        direction = "fewer" if total["observed"] > total["q95"] else "more"
+    model, customers = evaluation.isel(forecast=0), int(evaluation.attrs["customers"])
+    observed, low, high = (int(model[f"total_{name}"]) for name in ("observed", "q05", "q95"))
+    if not model["total_covered"]:
+        direction = "fewer" if observed > high else "more"
         failed.append(
             Check(
                 "Holdout: the total is outside its interval",
-                f"{total['observed']:,} purchases were made in the holdout; the forecast's 90 % interval is "
-                f"{total['q05']:,} to {total['q95']:,} (mean {total['mean']:,.0f}).",
+                f"{observed:,} purchases were made in the holdout; the forecast's 90 % interval is "
+                f"{low:,} to {high:,} (mean {float(model['total_mean']):,.0f}).",
                 f"The model foresaw {direction} purchases than were made. One interval in ten misses by chance; "
                 "otherwise something that moves all customers alike (season, promotion, a change of the range, "
                 "cohorts that differ) is not in the model, and totals of the future carry the same error.",
@@ -245,14 +246,14 @@ def score_checks(score: Mapping[str, Any]) -> list[Check]:
             )
         )
     chance = float(stats.norm.ppf((1 + LEVEL) / 2))
-    for level, found in score["coverage"].items():
-        covered, promised = found["covered"], found["promised"]
-        error = chance * float(np.sqrt(promised * (1 - promised) / score["customers"]))
+    for level in (50, 90):
+        covered, promised = (float(model[name].sel(interval=level)) for name in ("covered", "promised"))
+        error = chance * float(np.sqrt(promised * (1 - promised) / customers))
         if abs(covered - promised) > error:
             failed.append(
                 Check(
                     f"Holdout: the {level} % intervals hold too {'few' if covered < promised else 'many'}",
-                    f"{100 * covered:.1f} % of {score['customers']:,} customers lie inside their {level} % "
+                    f"{100 * covered:.1f} % of {customers:,} customers lie inside their {level} % "
                     "interval; the "
                     f"forecast promised {100 * promised:.1f} ± {100 * error:.1f} % (99 % of chance).",
                     "Customers' own forecasts are too narrow."

@@ -15,7 +15,6 @@ from bayes_clv.families.registry import family as find_family
 from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, histories, holdout
-from bayes_clv.views.plots.evaluation import MODEL, plot_evaluation
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting import remedies as checks
 from bayes_clv.views.reporting.gallery import Gallery
@@ -24,24 +23,23 @@ TOP_CUSTOMERS = 50
 MATRIX_DRAWS = 60
 
 
-def holdout_section(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the holdout: scores by frequency, calibration, and the model against simple rules."""
-    if score is None:
+def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
+    """Return the first model on the holdout: scores by frequency, and calibration."""
+    if evaluation is None:
         return None
-    total, unit = score["total"], str(score.get("time_unit", UNSTATED))
-    classes = score["coverage_by_frequency"]
+    model, unit = evaluation.isel(forecast=0), str(evaluation.attrs.get("time_unit", UNSTATED))
     cells = [
-        [tables.cell(row["frequency"]) for row in classes],
+        [tables.cell(str(name)) for name in model["frequency"].to_numpy()],
         *(
-            tables.column([row[name] for row in classes])
-            for name in ("customers", "observed_mean", "predicted_mean")
+            tables.column(model[f"{name}_by_frequency"].to_numpy().tolist())
+            for name in ("customers", "observed", "predicted")
         ),
         *(
             [
-                tables.cell(row["coverage"][level][key], numbers.share(row["coverage"][level][key]))
-                for row in classes
+                tables.cell(each, numbers.share(each))
+                for each in model[f"{key}_by_frequency"].sel(interval=level).to_numpy().tolist()
             ]
-            for level in ("50", "90")
+            for level in (50, 90)
             for key in ("covered", "promised")
         ),
     ]
@@ -58,17 +56,19 @@ def holdout_section(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[s
     ]
     return {
         "text": (
-            f"In the {numbers.plural(score['horizon'], unit)} after calibration the customers made "
-            f"{total['observed']:,} purchases; the forecast was {numbers.number(total['mean'])}, with 90 % between "
-            f"{total['q05']:,} and {total['q95']:,} (outcome level), so the total is "
-            f"{'inside' if total['covered'] else 'outside'} its interval. Per customer, the mean absolute error of "
-            f"the mean is {numbers.number(score['mae'])} purchases and the CRPS {numbers.number(score['crps'])} "
+            f"In the {numbers.plural(evaluation.attrs['horizon'], unit)} after calibration the customers made "
+            f"{int(model['total_observed']):,} purchases; the forecast was "
+            f"{numbers.number(float(model['total_mean']))}, with 90 % between {int(model['total_q05']):,} and "
+            f"{int(model['total_q95']):,} (outcome level), so the total is "
+            f"{'inside' if model['total_covered'] else 'outside'} its interval. Per customer, the mean absolute error "
+            f"of the mean is {numbers.number(float(model['mae']))} purchases and the CRPS "
+            f"{numbers.number(float(model['crps']))} "
             "(smaller is better)."
         ),
         "table": tables.Table("holdout-table", "Holdout by repeat purchases in calibration.", columns, rows),
         "figure": gallery.add(
             "calibration",
-            lambda: holdout.plot_calibration(score),
+            lambda: holdout.plot_calibration(evaluation),
             "Left: bars that end in the amber band mean that outcomes fall anywhere in their "
             "forecasts equally often; high "
             "ends would mean forecasts too narrow. Right: dots should lie at the dashes, the share that the forecast "
@@ -80,7 +80,7 @@ def holdout_section(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[s
 
 def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
     """Return the model beside simple rules on the holdout."""
-    if evaluation is None:
+    if evaluation is None or not (evaluation["kind"] == "rule").any():
         return None
     measures = ("crps", "log_score", "mae", "rmse", "total_error", "concordance")
     absent = np.full(evaluation.sizes["forecast"], np.nan)
@@ -109,7 +109,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
     )
     return {
         "text": _verdict(evaluation),
-        "reasons": json.loads(str(evaluation.attrs.get("reasons", "[]"))),
+        "reasons": evaluation.attrs["reasons"],
         "table": tables.Table(
             "against-rules-table",
             "Model and simple rules on the holdout (outcome level): of the first four the smaller is better, of the "
@@ -123,7 +123,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
         ),
         "figure": gallery.add(
             "evaluation",
-            lambda: plot_evaluation(evaluation),
+            lambda: holdout.plot_evaluation(evaluation),
             "Left: a blue dot left of the dashed line is a measure on which the model beats every simple rule. Right: "
             "the higher a line, the more of what was really bought belongs to the customers it ranks first.",
             "outcome",
@@ -133,7 +133,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
 
 def _verdict(evaluation: xr.Dataset) -> str:
     """Return whether a rule's forecasts were better than the model's, by CRPS and beyond chance."""
-    rules = [name for name in evaluation["forecast"].to_numpy() if name != MODEL]
+    rules = evaluation["forecast"].to_numpy()[evaluation["kind"].to_numpy() == "rule"]
     judged = []
     for name in rules:
         if "crps_worse" not in evaluation:
