@@ -45,8 +45,8 @@ def retention_curve(
         Times from the end of observation in rising order, ``["4 weeks", "26 weeks"]`` or numbers in the data's
         time unit. Now, 0, always comes first.
     by
-        A label for each customer, matched by id: a DataArray over ``customer``, a pandas Series, a mapping, or
-        the name of a variable of ``customers``.
+        Each customer's segment: the name of a column of ``customers``, labels by customer id (a DataArray over
+        ``customer``, a pandas Series, a mapping), or what ``clv.segment`` returned.
     draws
         Posterior draws to use, evenly spaced within the chains: by default 500, fewer of a family whose closed forms
         are slow (Pareto/GGG: its EXPECTED_DRAWS). ``attrs["draws"]`` says how many.

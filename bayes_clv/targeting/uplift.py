@@ -17,11 +17,11 @@ import xarray as xr
 from scipy.special import expit
 
 from bayes_clv.customers.checks import check_ids
-from bayes_clv.customers.columns import as_labels, column_values
+from bayes_clv.customers.columns import column_values
 from bayes_clv.customers.experiments import EVERYBODY
 from bayes_clv.inference.posterior import RESPONSE
 from bayes_clv.inference.response import SEGMENT, links
-from bayes_clv.predictions.inputs import problems
+from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError
 
@@ -38,7 +38,7 @@ _DESCRIPTIONS = {
 
 
 def predict_uplift(
-    response: xr.DataTree, customers: xr.Dataset, *, segment: str = "segment", scale: Any = None
+    response: xr.DataTree, customers: xr.Dataset, *, by: Any = "segment", scale: Any = None
 ) -> xr.Dataset:
     """Return what contacting each customer adds to its outcome, on draws.
 
@@ -49,8 +49,9 @@ def predict_uplift(
     customers
         The experiment's customers, or any others with a column of segments (``clv.with_columns``). Not read where the
         experiment had one segment.
-    segment
-        The customers' column of segments; labels that the experiment did not have are allowed.
+    by
+        The customers' segments: the name of a column, labels by customer id, or what ``clv.segment`` returned; labels
+        that the experiment did not have are allowed.
     scale
         A column of the customers, not negative, to which a customer's outcome in either arm is taken to be
         proportional within its segment: with the expected value as ``scale``, a customer of twice its segment's mean
@@ -86,7 +87,7 @@ def predict_uplift(
         )
     check_ids(customers, "experiment_from_table(table), or summarize(orders, ...) and with_columns")
     known = response["observed_data"][SEGMENT].to_numpy().astype(str).tolist()
-    own = _segments(customers, segment, known)
+    own = _segments(customers, by, known)
     labels, index = np.unique(own, return_inverse=True)
     draws = _by_segment(response, labels.tolist(), known)
     factor = _scale(customers, scale, index, labels)
@@ -125,10 +126,10 @@ def predict_uplift(
     return dataset
 
 
-def _segments(customers: xr.Dataset, column: str, known: list[str]) -> np.ndarray:
+def _segments(customers: xr.Dataset, by: Any, known: list[str]) -> np.ndarray:
     if known == [EVERYBODY]:
         return np.full(customers.sizes[CUSTOMER], EVERYBODY)
-    own = as_labels(column_values(customers, column)).astype(str)
+    own = labels_of(customers, by).astype(str)
     new = sorted(set(own.tolist()) - set(known))
     if new and len(known) == 1:
         raise InputError(

@@ -36,7 +36,6 @@ import xarray as xr
 from bayes_clv.predictions.simulation import ACTIVE_TIME, CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
 from bayes_clv.segments.membership import Groups, groups, sum_by
-from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.value import without_moments
 
@@ -56,8 +55,7 @@ _SUMMED = (ACTIVE_TIME, "purchases", "spend", "value")
 def contributions(
     draws: CustomerDraws,
     *,
-    rule: Rule | None = None,
-    segments: str | xr.Dataset | None = None,
+    by: Any = None,
     baseline: str | CustomerDraws = BASE,
     per: Literal["customer", "segment"] = "customer",
     threads: int | None = None,
@@ -68,9 +66,10 @@ def contributions(
     ----------
     draws
         Of ``clv.customer_draws`` with a spending posterior.
-    rule, segments
-        Who belongs to which segment: a rule, or labels (the name of a column, or what ``clv.segment`` returned).
-        Without either, all customers are one segment, which needs other draws as the baseline.
+    by
+        Who belongs to which segment: a rule, found in every draw; or fixed labels, the name of a column, labels by
+        customer id, or what ``clv.segment`` returned. Without it all customers are one segment, which needs other
+        draws as the baseline.
     baseline
         With what each segment is compared: ``"base"``, all customers together; the name of a segment; or other draws
         with the same horizon (of another date, or under another scenario), where it is compared with itself.
@@ -112,7 +111,7 @@ def contributions(
     --------
     >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> kinds = clv.rule("History", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
-    >>> found = contributions(draws, rule=kinds)
+    >>> found = contributions(draws, by=kinds)
     >>> found["factor"].values.tolist()
     ['cycle', 'frequency', 'amount']
     """
@@ -123,7 +122,7 @@ def contributions(
             raise InputError(
                 "contributions needs money: make the draws with clv.customer_draws(..., spending=spending)."
             )
-    grouping = groups(draws, rule, segments, threads)
+    grouping = groups(draws, by, threads)
     sums = _sums(draws, grouping, threads)
     names = np.array(grouping.names, dtype=object)
     other, lacking = draws, _lacking_mean(draws)
@@ -131,13 +130,13 @@ def contributions(
         _check_same_question(draws, baseline)
         other, lacking = baseline, lacking or _lacking_mean(baseline)
         against, said = (
-            _of_other(baseline, rule, segments, grouping, threads),
+            _of_other(baseline, by, grouping, threads),
             "the same segment of the baseline",
         )
     elif baseline == BASE and baseline not in grouping.names:
         if len(grouping.names) == 1:
             raise InputError(
-                "All customers are one segment, which is the base itself. Give rule= or segments=, or other draws as "
+                "All customers are one segment, which is the base itself. Give by=, or other draws as "
                 "baseline=."
             )
         against, said = (
@@ -220,13 +219,12 @@ def _sums(draws: CustomerDraws, grouping: Groups, threads: int | None) -> dict[s
 
 def _of_other(
     other: CustomerDraws,
-    rule: Rule | None,
-    segments: str | xr.Dataset | None,
+    by: Any,
     grouping: Groups,
     threads: int | None,
 ) -> dict[str, np.ndarray]:
     """Return the sums of the other draws' segments, in the order of these; one that is not there is empty."""
-    theirs = groups(other, rule, segments, threads)
+    theirs = groups(other, by, threads)
     sums = _sums(other, theirs, threads)
     place = [theirs.names.index(name) if name in theirs.names else -1 for name in grouping.names]
     empty = {name: np.concatenate([each, np.zeros((other.size, 1))], axis=1) for name, each in sums.items()}

@@ -31,7 +31,7 @@ others.
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -41,14 +41,10 @@ from bayes_clv.distributions.streams import customer_keys, uniforms
 from bayes_clv.predictions.simulation import CustomerDraws
 from bayes_clv.schema import CUSTOMER, DRAW, InputError
 from bayes_clv.segments.membership import groups, sum_by
-from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.units import checked_cost
 from bayes_clv.valuation.assumptions import REFERRAL, WALLET, Assumption, read_assumptions, salt
 from bayes_clv.valuation.value import historical_value, without_moments
-
-if TYPE_CHECKING:
-    pass
 
 PART = "part"
 HISTORICAL, CURRENT = "historical", "current"
@@ -64,8 +60,7 @@ def value_parts(
     draws: CustomerDraws,
     assumptions: Mapping[str, Any] | None = None,
     *,
-    rule: Rule | None = None,
-    segments: str | xr.Dataset | None = None,
+    by: Any = None,
     acquisition_cost: Any = 0.0,
     threads: int | None = None,
 ) -> xr.Dataset:
@@ -89,9 +84,10 @@ def value_parts(
         ``where``, whom it applies to: a condition as in ``clv.rule``, or a column of true and false. Every number is a
         number, a ``clv.Prior`` (drawn once per draw for all customers) or the name of a column (one a customer).
         ``{"up_sell": prior}`` is short for ``{"up_sell": {"amount": prior}}``.
-    rule, segments
-        Segments to add up over, one of the two: a rule, whose memberships are found in every draw, or fixed labels, the
-        name of a column or what ``clv.segment`` returned (its most probable ones). Without either, all customers.
+    by
+        Segments to add up over: a rule, whose memberships are found in every draw; or fixed labels, the name of a
+        column, labels by customer id, or what ``clv.segment`` returned (its most probable ones). Without it, all
+        customers.
     acquisition_cost
         As in ``clv.predict_value``.
     threads
@@ -137,7 +133,7 @@ def value_parts(
             "value_parts needs money: make the draws with clv.customer_draws(..., spending=spending)."
         )
     stated = read_assumptions(draws, assumptions or {}, threads)
-    grouping = groups(draws, rule, segments, threads)
+    grouping = groups(draws, by, threads)
     cost = checked_cost(acquisition_cost, draws.customers).to_numpy()
     earned, why = historical_value(draws.customers, draws.margin)
     names = (HISTORICAL, CURRENT, *(each.name for each in stated))

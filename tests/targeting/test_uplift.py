@@ -118,7 +118,7 @@ def test_what_is_refused(make_buying):
     with pytest.raises(InputError, match="of family 'bg_nbd'"):
         clv.predict_uplift(make_buying(), people(["a"]))
     with pytest.raises(InputError, match="no column 'kind'"):
-        clv.predict_uplift(response(), people(["a"]), segment="kind")
+        clv.predict_uplift(response(), people(["a"]), by="kind")
     twice = people(["a", "b"]).assign_coords(customer=["c", "c"])
     with pytest.raises(InputError, match="has the id of an earlier one"):
         clv.predict_uplift(response(), twice)

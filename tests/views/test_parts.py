@@ -29,7 +29,7 @@ def parts(draws):
     return clv.value_parts(
         draws,
         {"up_sell": clv.Prior("Beta", mu=0.2, sigma=0.05), "referral": {"amount": 0.2, "value": 15.0}},
-        rule=RULE,
+        by=RULE,
     )
 
 
@@ -81,7 +81,7 @@ def test_many_segments_are_cut_to_the_largest_and_costs_go_left(draws):
         f"{i:02d}": f"T > quantile({i / 20:g}) and T <= quantile({(i + 1) / 20:g})" for i in range(1, 19)
     }
     many = clv.rule("Ages", {**names, "rest": None})
-    found = clv.value_parts(draws, {"cross_sell": -0.2, "up_sell": 0.1}, rule=many)
+    found = clv.value_parts(draws, {"cross_sell": -0.2, "up_sell": 0.1}, by=many)
     figure = clv.plot_value_parts(found)
     assert f"the {views.SEGMENTS_SHOWN} of 19 with the most" in words(figure)
     bars = figure.axes[0].containers[2]
@@ -89,7 +89,7 @@ def test_many_segments_are_cut_to_the_largest_and_costs_go_left(draws):
 
 
 def test_contributions_are_bars_that_add_up_to_the_diamond(draws):
-    found = clv.contributions(draws, rule=RULE)
+    found = clv.contributions(draws, by=RULE)
     figure = clv.plot_contributions(found)
     (ax,) = figure.axes
     bars = widths(ax)[:, 0].reshape(2, 3)

@@ -39,7 +39,7 @@ def plot_gain(decision: xr.Dataset) -> style.Drawing:
     --------
     >>> figure = plot_gain(target(predict_uplift(response, experiment), cost=1.5, margin=0.3))
     """
-    curves = {by: gain_curve(decision, by=by) for by in ("rank", "value", "random")}
+    curves = {along: gain_curve(decision, along=along) for along in ("rank", "value", "random")}
     means, low, high = _segments(decision)
     with style.styled():
         figure = style.drawing(max(3.6, 1.2 + 0.19 * min(len(means), SEGMENTS_SHOWN)), width=9.0)

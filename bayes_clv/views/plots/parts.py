@@ -179,7 +179,7 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
     --------
     >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> kinds = clv.rule("History", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
-    >>> figure = plot_contributions(clv.contributions(draws, rule=kinds))
+    >>> figure = plot_contributions(clv.contributions(draws, by=kinds))
     """
     if not isinstance(found, xr.Dataset) or not {"contribution", "difference", "ratio_q50"} <= set(
         found.data_vars
