@@ -13,6 +13,7 @@ leaves its level unsaid:
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,15 @@ def describe(dataset: "xr.Dataset") -> "xr.Dataset":
             attrs["level"] = variable.level
         described[name].attrs = {**described[name].attrs, **attrs}
     return described
+
+
+def listed(attrs: Mapping[Any, Any], name: str) -> list[str]:
+    """Return a list among a result's attributes, ``problems`` or ``reasons``; empty where it has none.
+
+    A file keeps no list of text as it was: netCDF gives one back as a text, and none as an empty array of numbers.
+    """
+    found = attrs.get(name, [])
+    return [found] if isinstance(found, str) else [str(each) for each in found]
 
 
 def example(values: Any, bad: np.ndarray) -> str:

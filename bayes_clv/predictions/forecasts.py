@@ -7,7 +7,6 @@ level. A future depends on the seed, the customer's id, the history and the post
 customer and draw by draw.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -296,7 +295,7 @@ def simulate(
         family=posterior.family,
         fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",
-        problems=json.dumps(problems(buying) if spending is None else problems(buying, spending)),
+        problems=problems(buying) if spending is None else problems(buying, spending),
     )
 
 
@@ -406,7 +405,7 @@ def predict(
         purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
         F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total. Attributes
         state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
-        diagnostics of the fit found wrong (a JSON list of sentences).
+        diagnostics of the fit found wrong (a list of sentences).
         When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
         mass_90, for ``clv.evaluate``.
 

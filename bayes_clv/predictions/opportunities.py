@@ -8,7 +8,6 @@ that a histogram per customer holds the whole distribution and no draw is stored
 customers (``count``) has as many futures of its own in the totals.
 """
 
-import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -73,7 +72,7 @@ def expected_opportunities(
     xarray.Dataset
         Over (chain, draw, customer), at the expected level: ``probability_alive`` (at the last opportunity observed;
         the paper's is one later), ``survival`` (alive at the last one ahead), ``purchases_expected`` and, on request,
-        ``residual_transactions``, whose ``attrs["reasons"]``, a JSON list, says where it is infinite. Of one customer
+        ``residual_transactions``, whose ``attrs["reasons"]``, a list, says where it is infinite. Of one customer
         where a row stands for several.
 
     Raises
@@ -244,7 +243,7 @@ def _attributes(
         "horizon": ahead,
         "draws": posterior.size,
         "family": posterior.family.name,
-        "problems": json.dumps(problems(buying)),
+        "problems": problems(buying),
     }
 
 
@@ -259,7 +258,7 @@ def _with_reasons(dataset: xr.Dataset, rate: float | None) -> xr.Dataset:
             f"Infinite in {infinite} of {residual.size} places: without discount the purchases still to come have no "
             "finite mean unless gamma > 1. Give a discount rate, or read purchases_expected of a horizon."
         )
-    residual.attrs |= {"discount_rate": rate, "reasons": json.dumps(reasons)}
+    residual.attrs |= {"discount_rate": rate, "reasons": reasons}
     return dataset
 
 

@@ -5,7 +5,6 @@ Curves and residual lifetimes are closed forms per posterior draw: their spread 
 of one tenure are alike and independent, so those who make each renewal are Binomial out of those who came to it.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -87,7 +86,7 @@ def renewal_curve(
             "retention_rate": drawn.unstack(rate, TENURE, PERIOD),
         },
         {**drawn.coords(), TENURE: made, PERIOD: step},
-        {"time_unit": PERIOD, "family": drawn.family.name, "problems": json.dumps(problems(posterior))},
+        {"time_unit": PERIOD, "family": drawn.family.name, "problems": problems(posterior)},
     )
     described = _described(dataset)
     described["survival"].attrs["long_name"] = "probability of making all renewals up to this one"
@@ -119,7 +118,7 @@ def residual_lifetime(
     -------
     xarray.DataArray
         ``residual_lifetime`` (chain, draw, tenure), a count of renewals at the expected level; ``attrs["reasons"]``, a
-        JSON list of sentences, says where and why it is infinite.
+        list of sentences, says where and why it is infinite.
 
     Raises
     ------
@@ -157,8 +156,8 @@ def residual_lifetime(
     result.attrs |= {
         "discount_rate": float(discount_rate),
         "family": drawn.family.name,
-        "reasons": json.dumps(reasons),
-        "problems": json.dumps(problems(posterior)),
+        "reasons": reasons,
+        "problems": problems(posterior),
     }
     return result
 
@@ -261,7 +260,7 @@ def predict_renewals(
         "contracts": sum(count for *_, count in groups),
         "family": drawn.family.name,
         "level": "outcome",
-        "problems": json.dumps(problems(posterior)),
+        "problems": problems(posterior),
     }
     described = _described(xr.Dataset(data, coords, attributes))
     for name in ("survivors_total", "survivors_by"):

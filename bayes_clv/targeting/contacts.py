@@ -21,7 +21,6 @@ followed: an estimate of a lower bound of the value of the test, with a Monte Ca
 draws, the exact alternative, leave a handful of draws once the test has a few hundred customers.
 """
 
-import json
 import math
 import re
 from typing import Any
@@ -30,7 +29,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.response import SEGMENT
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError, listed
 from bayes_clv.targeting.allocation import best_totals, choose, choose_by_quantile, orders
 from bayes_clv.targeting.trial import simulated_arm, value_of_test
 from bayes_clv.units import checked_cost, checked_margin
@@ -197,8 +196,8 @@ def target(
         "contacted": int(chosen.sum()),
         "seed": int(seed),
         "scale": str(uplift.attrs.get("scale", "")),
-        "problems": str(uplift.attrs.get("problems", "[]")),
-        "reasons": json.dumps(reasons),
+        "problems": listed(uplift.attrs, "problems"),
+        "reasons": reasons,
     }
     if risk_bound is not None and level is not None:
         decision.attrs["risk_value"] = float(np.quantile(total, level, method="inverted_cdf"))

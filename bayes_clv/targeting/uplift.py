@@ -9,7 +9,6 @@ A segment that the experiment did not have is drawn from the fitted distribution
 customers: offset = sd × z, z belonging to the posterior's seed, the quantity, the label and the draw.
 """
 
-import json
 from typing import Any
 
 import numpy as np
@@ -121,7 +120,7 @@ def predict_uplift(
         "result": "uplift",
         "level": "expected",
         "scale": "" if scale is None else str(scale),
-        "problems": json.dumps(problems(response)),
+        "problems": problems(response),
     }
     return dataset
 

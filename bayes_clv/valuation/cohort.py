@@ -14,7 +14,6 @@ outcome
     cohort the relative spread falls with its size down to that of the expected level, and no further.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -197,8 +196,8 @@ def predict_cohort(
         seed=int(seed),
         draws=posterior.size,
         pooled_futures=int(values.size),
-        problems=json.dumps(problems(buying, spending)),
-        reasons=json.dumps(reasons),
+        problems=problems(buying, spending),
+        reasons=reasons,
     )
 
 

@@ -27,7 +27,6 @@ over the orders in which factors change, n! terms whose interactions it shares o
 and those of LMDI differ little. And changing one factor at a time, which leaves a residual or depends on the order.
 """
 
-import json
 from typing import Any, Literal
 
 import numpy as np
@@ -397,6 +396,6 @@ def _dataset(
             "seed": draws.seed,
             "draws": ratio.shape[0],
             "level": "outcome",
-            "reasons": json.dumps([reason] if reason else []),
+            "reasons": [reason] if reason else [],
         },
     )

@@ -11,7 +11,6 @@ frequency and mean spend, so each is computed on the distinct rows of its own co
 of the first).
 """
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -244,7 +243,7 @@ def expected_value(
             "discount_rate": rate,
             "level": "expected",
             "draws": size,
-            "problems": json.dumps(problems(buying, spending)),
-            "reasons": json.dumps(reasons),
+            "problems": problems(buying, spending),
+            "reasons": reasons,
         },
     )

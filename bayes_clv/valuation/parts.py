@@ -334,5 +334,5 @@ def _attrs(draws: CustomerDraws, title: str, stated: list[Assumption], reasons: 
         "draws": draws.size,
         "level": "outcome",
         "assumptions": json.dumps(said, ensure_ascii=False),
-        "reasons": json.dumps(reasons),
+        "reasons": reasons,
     }

@@ -14,7 +14,6 @@ An infinite horizon is not offered: the expected residual value is infinite unle
 discounted, and no decision waits for ever. State the horizon.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -126,7 +125,7 @@ def predict_value(
         spend_mean, historical_value, value_mean, _sd, _q05, _q25, _q50, _q75, _q95 (residual value) and
         lifetime_value_mean; the customers' own columns are carried along. Over (chain, draw):
         purchases_total, spend_total, value_total. Attributes state horizon, margin, rates and seed, and in
-        ``reasons`` (a JSON list of sentences) why something is NaN.
+        ``reasons`` (a list of sentences) why something is NaN.
 
     Raises
     ------
@@ -182,7 +181,7 @@ def predict_value(
         annual_discount_rate=float(annual_discount_rate),
         discount_rate=rate,
         spending_family=str(spending.attrs["family"]),
-        reasons=json.dumps(reasons),
+        reasons=reasons,
     )
 
 

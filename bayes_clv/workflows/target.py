@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, listed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -139,6 +139,6 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
             f"{float(decision['value_of_test']):,.0f} (Monte Carlo error "
             f"{float(decision['value_of_test_error']):,.0f}), its own cost not counted."
         )
-    problems = json.loads(str(decision.attrs["problems"]))
+    problems = listed(decision.attrs, "problems")
     lines += ["", *(problems or ["All convergence checks passed."])]
     return lines

@@ -1,13 +1,12 @@
 """What value is made of, and what makes the difference between two values: each segment's, with intervals."""
 
-import json
 import textwrap
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import DRAW, InputError
+from bayes_clv.schema import DRAW, InputError, listed
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.contribution import FACTOR
 from bayes_clv.valuation.parts import CURRENT, HISTORICAL, PART, check_parts
@@ -150,7 +149,7 @@ def _assumed(parts: xr.Dataset, named: list[str]) -> list[str]:
         if name in named:
             said = f"{name.replace('_', ' ')}: {text}"
             lines += textwrap.wrap(said, LINE, subsequent_indent="    ")
-    for reason in json.loads(str(parts.attrs["reasons"])):
+    for reason in listed(parts.attrs, "reasons"):
         lines += textwrap.wrap(reason, LINE, subsequent_indent="    ")
     return lines
 

@@ -15,7 +15,7 @@ import xarray as xr
 from scipy import stats
 
 from bayes_clv.inference.criticism.independence import spend_independence
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, listed
 
 # Chance alone puts a check outside these limits once in a hundred runs.
 LEVEL = 0.99
@@ -200,13 +200,6 @@ def data_checks(customers: xr.Dataset) -> list[Check]:
 
 def prediction_checks(value: xr.Dataset) -> list[Check]:
     """Return what could not be predicted, from the prediction's own ``reasons``."""
-    reasons = value.attrs.get("reasons", [])
-    if isinstance(reasons, str):
-        # A file keeps lists as JSON text.
-        try:
-            reasons = json.loads(reasons)
-        except json.JSONDecodeError:
-            reasons = [reasons]
     return [
         Check(
             "Value: some numbers do not exist",
@@ -214,7 +207,7 @@ def prediction_checks(value: xr.Dataset) -> list[Check]:
             "A number that does not exist is left empty instead of being given a plausible value.",
             ("Use the quantiles, which exist.", "Give a stronger prior on q, or more repeat customers."),
         )
-        for reason in reasons
+        for reason in listed(value.attrs, "reasons")
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.schema import CUSTOMER, UNSTATED
+from bayes_clv.schema import CUSTOMER, UNSTATED, listed
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, histories, holdout
 from bayes_clv.views.reporting import cells as tables
@@ -109,7 +109,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
     )
     return {
         "text": _verdict(evaluation),
-        "reasons": evaluation.attrs["reasons"],
+        "reasons": listed(evaluation.attrs, "reasons"),
         "table": tables.Table(
             "against-rules-table",
             "Model and simple rules on the holdout (outcome level): of the first four the smaller is better, of the "
