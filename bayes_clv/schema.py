@@ -13,7 +13,7 @@ leaves its level unsaid:
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +158,26 @@ def describe(dataset: "xr.Dataset") -> "xr.Dataset":
             attrs["level"] = variable.level
         described[name].attrs = {**described[name].attrs, **attrs}
     return described
+
+
+def quantiles(draws: Any, at: Sequence[float] = QUANTILES, axis: int | None = None) -> np.ndarray:
+    """Return quantiles of draws, leading: the smallest draw that at least this share of the draws does not exceed.
+
+    Draws themselves, never a number between two (the inverse of their distribution function), so that counts stay
+    counts and what is read off a table is what some future brought.
+    """
+    return np.asarray(np.quantile(draws, at, axis=axis, method="inverted_cdf"))
+
+
+def interval(draws: Any, axis: int | None = None) -> np.ndarray:
+    """Return the ends of the central 90 % interval of draws, leading."""
+    return quantiles(draws, (QUANTILES[0], QUANTILES[-1]), axis)
+
+
+def named_quantiles(draws: Any, axis: int | None = None) -> dict[str, np.ndarray]:
+    """Return the quantiles of draws by their names in results: q05, q25, q50, q75, q95."""
+    names = [f"q{round(100 * q):02d}" for q in QUANTILES]
+    return dict(zip(names, quantiles(draws, axis=axis), strict=True))
 
 
 def listed(attrs: Mapping[Any, Any], name: str) -> list[str]:

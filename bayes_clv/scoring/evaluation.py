@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, InputError, interval
 from bayes_clv.scoring import counts
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.counts import LEVELS
@@ -278,7 +278,7 @@ def _counts_measured(forecast: Scored, bought: np.ndarray, model: Scored) -> dic
 
 def _total_measured(simulated: np.ndarray, observed: float) -> dict[str, float]:
     """Return where the real total lies among the simulated ones."""
-    low, high = np.quantile(simulated, [0.05, 0.95], method="inverted_cdf")
+    low, high = interval(simulated)
     return {
         "total_mean": float(simulated.mean()),
         "total_q05": float(low),

@@ -35,7 +35,7 @@ from scipy.optimize import linear_sum_assignment
 
 from bayes_clv.predictions.simulation import SPEND_LEVEL, CustomerDraws
 from bayes_clv.predictions.tiles import available_threads, owned
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, interval
 from bayes_clv.segments.mixtures import (
     Mixture,
     Scale,
@@ -355,7 +355,7 @@ def _add_stability(found: xr.Dataset, table: np.ndarray) -> None:
     index = rand_index(table)
     what = "adjusted Rand index of the draw's clustering with the reference"
     found["rand_index"] = (DRAW, index, {"long_name": what, "units": "none"})
-    low, high = np.quantile(index, (0.05, 0.95), method="inverted_cdf")
+    low, high = interval(index)
     for statistic, value in (("mean", index.mean()), ("q05", low), ("q95", high)):
         attrs = {"long_name": f"{what} ({statistic})", "units": "none"}
         found[f"rand_index_{statistic}"] = ((), float(value), attrs)
@@ -378,7 +378,7 @@ def _add_centres(
         unit = "" if known is None else known.unit
         unit = {"time": time_unit, "1/time": f"1/{time_unit}"}.get(unit, unit)
         drawn = scale.back(np.stack([fit.centre[:, i] for fit in fits]))
-        low, high = np.quantile(drawn, (0.05, 0.95), axis=0, method="inverted_cdf")
+        low, high = interval(drawn, axis=0)
         for suffix, values in (("", scale.back(reference.centre[:, i])), ("_q05", low), ("_q95", high)):
             attrs = {
                 "long_name": f"centre of the cluster, {scale.name}{suffix and f' ({suffix[1:]})'}",

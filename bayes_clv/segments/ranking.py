@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.schema import CUSTOMER, VARIABLES, InputError
+from bayes_clv.schema import CUSTOMER, VARIABLES, InputError, named_quantiles, quantiles
 from bayes_clv.segments.thresholds import CUT_CUSTOMERS
 
-QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+STATISTICS = ("mean", "q05", "q25", "q50", "q75", "q95")
 
 
 def rank_intervals(
@@ -81,7 +81,7 @@ def rank_intervals(
             rank = np.clip((rank - 0.5) * customers / among + 0.5, 1, customers)
         ranks[0, places] = rank.mean(axis=1)
         # As many draws as any: the smallest rank that a share of them does not exceed.
-        ranks[1:, places] = np.quantile(rank, (0.05, 0.5, 0.95), axis=1, method="inverted_cdf")
+        ranks[1:, places] = quantiles(rank, (0.05, 0.5, 0.95), axis=1)
     data = {
         f"rank_{name}": (
             CUSTOMER,
@@ -131,13 +131,12 @@ def quantity_points(draws: CustomerDraws, *names: str, threads: int | None = Non
     """
     _known(draws, names)
     size = draws.customers.sizes[CUSTOMER]
-    found = {(name, what): np.empty(size) for name in names for what in ("mean", *QUANTILES)}
+    found = {(name, what): np.empty(size) for name in names for what in STATISTICS}
     for places, values in draws.blocks(names, threads):
         for name in names:
             amounts = _whole(draws, name, places, values[name])
             found[name, "mean"][places] = amounts.mean(axis=1)
-            quantiles = np.quantile(amounts, list(QUANTILES.values()), axis=1, method="inverted_cdf")
-            for what, column in zip(QUANTILES, quantiles, strict=True):
+            for what, column in named_quantiles(amounts, axis=1).items():
                 found[name, what][places] = column
     return xr.Dataset(
         {

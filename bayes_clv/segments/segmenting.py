@@ -17,7 +17,7 @@ from numba import njit
 
 from bayes_clv.predictions.simulation import CustomerDraws
 from bayes_clv.predictions.tiles import owned
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, interval
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.thresholds import check_names, cut, missing_amount, thresholds_of
 
@@ -217,7 +217,7 @@ def segments_dataset(
             if name == "size"
             else f"{name.removesuffix('_total')} of the segment's customers"
         )
-        low, high = np.quantile(each, (0.05, 0.95), axis=0, method="inverted_cdf")
+        low, high = interval(each, axis=0)
         data[name] = ((DRAW, SEGMENT), each, {"long_name": what, "units": unit})
         data[f"{name}_mean"] = (SEGMENT, each.mean(axis=0), {"long_name": f"{what} (mean)", "units": unit})
         data[f"{name}_q05"] = (SEGMENT, low, {"long_name": f"{what} (q05)", "units": unit})

@@ -29,7 +29,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.response import SEGMENT
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError, listed
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, listed, named_quantiles, quantiles
 from bayes_clv.targeting.allocation import best_totals, choose, choose_by_quantile, orders
 from bayes_clv.targeting.trial import simulated_arm, value_of_test
 from bayes_clv.units import checked_cost, checked_margin
@@ -200,7 +200,7 @@ def target(
         "reasons": reasons,
     }
     if risk_bound is not None and level is not None:
-        decision.attrs["risk_value"] = float(np.quantile(total, level, method="inverted_cdf"))
+        decision.attrs["risk_value"] = float(quantiles(total, [level])[0])
         decision.attrs["risk_bound"] = risk_bound
     if people is not None:
         decision.attrs["test"] = people
@@ -251,8 +251,7 @@ def _each(
         "mean": worth.mean(axis=0),
         "sd": worth.std(axis=0, ddof=1) if one else np.zeros(worth.shape[1]),
     }
-    for q, value in zip(QUANTILES, np.quantile(worth, QUANTILES, axis=0, method="inverted_cdf"), strict=True):
-        statistics[f"q{round(100 * q):02d}"] = value
+    statistics |= named_quantiles(worth, axis=0)
     found = {
         f"net_gain_{name}": scale * value[index] - (0.0 if name == "sd" else costs)
         for name, value in statistics.items()

@@ -22,7 +22,7 @@ from bayes_clv.inference.posterior import RESPONSE
 from bayes_clv.inference.response import SEGMENT, links
 from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, named_quantiles
 
 _DESCRIPTIONS = {
     "uplift": ("mean outcome if contacted less if not", "money"),
@@ -110,8 +110,7 @@ def predict_uplift(
         "mean": flat.mean(axis=1),
         "sd": flat.std(axis=1, ddof=1) if flat.shape[1] > 1 else flat[:, 0] * 0,
     }
-    for q, value in zip(QUANTILES, np.quantile(flat, QUANTILES, axis=1, method="inverted_cdf"), strict=True):
-        statistics[f"q{round(100 * q):02d}"] = value
+    statistics |= named_quantiles(flat, axis=1)
     text, units = _DESCRIPTIONS["uplift"]
     for name, value in statistics.items():
         attrs = {"long_name": f"{text} ({name})", "units": units, "level": "expected"}

@@ -31,7 +31,7 @@ from bayes_clv.predictions.individual import drawn_state, is_individual
 from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
-from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError
+from bayes_clv.schema import PERIOD, UNSTATED, InputError, named_quantiles
 from bayes_clv.units import checked_margin, discount_rate, duration
 
 # Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
@@ -179,9 +179,9 @@ def predict_cohort(
     sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
     mean, sd, reasons = _existing_moments(mean, sd, payments)
     data |= {"value_mean": ((), mean), "value_sd": ((), sd), "lifetime_value_mean": ((), mean - cost)}
-    for q, quantile in zip(QUANTILES, np.quantile(values, QUANTILES, method="inverted_cdf"), strict=True):
-        data[f"value_q{round(100 * q):02d}"] = ((), float(quantile))
-        data[f"lifetime_value_q{round(100 * q):02d}"] = ((), float(quantile) - cost)
+    for name, quantile in named_quantiles(values).items():
+        data[f"value_{name}"] = ((), float(quantile))
+        data[f"lifetime_value_{name}"] = ((), float(quantile) - cost)
     cohort = xr.Dataset(data, coords=posterior.coords(), attrs={"time_unit": time_unit})
     if count is not None:
         cohort = with_periods(cohort, length, count)

@@ -33,7 +33,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import ACTIVE_TIME, CustomerDraws
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, quantiles
 from bayes_clv.segments.membership import Groups, groups, sum_by
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.value import without_moments
@@ -320,7 +320,7 @@ def _quantiles(values: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     for i in range(flat.shape[1]):
         known = flat[~np.isnan(flat[:, i]), i]
         if known.size:
-            found[:, i] = np.quantile(known, levels, method="inverted_cdf")
+            found[:, i] = quantiles(known, levels)
     return found.reshape(len(levels), *values.shape[1:])
 
 

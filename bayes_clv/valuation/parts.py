@@ -39,7 +39,7 @@ from numba import njit
 
 from bayes_clv.distributions.streams import customer_keys, uniforms
 from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, interval
 from bayes_clv.segments.membership import groups, sum_by
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.units import checked_cost
@@ -158,7 +158,7 @@ def value_parts(
         for i, amount in enumerate(amounts):
             own[:, places, i] = _summary(amount)
             totals[:, :, i] += sum_by(found, amount, count, size)
-    low, high = np.quantile(totals, (0.05, 0.95), axis=0, method="inverted_cdf")
+    low, high = interval(totals, axis=0)
     of_segments = np.stack([totals.mean(axis=0), low, high])
     reasons = [] if why is None else [f"historical, lifetime_value and possible_value are NaN: {why}"]
     lacking, times = without_moments(draws.spending, draws.customers, 1)
@@ -275,7 +275,7 @@ def _summary(amount: np.ndarray) -> np.ndarray:
     """Return mean, 5 % and 95 % over draws, (3, customer)."""
     if amount.shape[1] == 1:
         return np.broadcast_to(amount[:, 0], (3, amount.shape[0]))
-    low, high = np.quantile(amount, (0.05, 0.95), axis=1, method="inverted_cdf")
+    low, high = interval(amount, axis=1)
     return np.stack([amount.mean(axis=1), low, high])
 
 

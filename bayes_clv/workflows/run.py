@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import QUANTILES, InputError
+from bayes_clv.schema import InputError, named_quantiles
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
@@ -363,13 +363,11 @@ def _record(
 
 
 def _interval(total: np.ndarray) -> dict[str, Any]:
-    quantiles = np.quantile(total, QUANTILES, method="inverted_cdf")
-    names = [f"q{round(100 * q):02d}" for q in QUANTILES]
     return {
         "level": "outcome",
         "mean": float(total.mean()),
         "sd": float(total.std(ddof=1)) if total.size > 1 else None,
-        **{name: float(quantile) for name, quantile in zip(names, quantiles, strict=True)},
+        **{name: float(quantile) for name, quantile in named_quantiles(total).items()},
     }
 
 

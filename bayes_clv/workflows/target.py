@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, listed
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, interval, listed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -124,7 +124,7 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
         ("net_gain_outcome_total", "as it turns out"),
     ):
         drawn = decision[name].transpose(CHAIN, DRAW).to_numpy()
-        low, high = np.quantile(drawn, (0.05, 0.95), method="inverted_cdf")
+        low, high = interval(drawn)
         lines.append(
             f"Net gain {level} ({decision[name].attrs['level']} level): mean {drawn.mean():,.0f}, 90 % interval "
             f"{low:,.0f} to {high:,.0f}."

@@ -18,7 +18,7 @@ from bayes_clv.customers.encoding import Encoding, Interaction
 from bayes_clv.families.link import shifted
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.effects import Effect, Effects
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, quantiles
 from bayes_clv.views import numbers, style
 
 # More groups of one column than this are summarised in the figure by the ends of their order.
@@ -72,7 +72,7 @@ def multipliers(posterior: xr.DataTree) -> list[Multiplier]:
         what = _acted_on(posterior, effect)
         phrases = [phrase for encoding in effect.encodings for phrase in _phrases(encoding)]
         for label, phrase, draws in zip(effect.labels, phrases, drawn, strict=True):
-            low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
+            low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
             numbers = f"{median:.2f} ({low:.2f} to {high:.2f})"
             found.append(Multiplier(effect.name, label, draws, f"{phrase.format(what=what)} by {numbers}."))
     return found
@@ -89,7 +89,7 @@ def effect_rows(posterior: xr.DataTree) -> list[dict[str, Any]]:
         {
             "effect": row.effect,
             "label": row.label,
-            **dict(zip(("q05", "median", "q95"), np.quantile(row.draws, (0.05, 0.5, 0.95)), strict=True)),
+            **dict(zip(("q05", "median", "q95"), quantiles(row.draws, (0.05, 0.5, 0.95)), strict=True)),
             "probability_above_one": float((row.draws > 1).mean()),
             "sentence": row.sentence,
         }
@@ -139,7 +139,7 @@ def group_rows(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> l
     for one in _some(groups_of(posterior)):
         sizes = _sizes(customers, one)
         for i, label in enumerate(one.labels):
-            low, median, high = np.quantile(one.draws[i], (0.05, 0.5, 0.95))
+            low, median, high = quantiles(one.draws[i], (0.05, 0.5, 0.95))
             rows.append(
                 {
                     "quantity": one.quantity,
@@ -149,7 +149,7 @@ def group_rows(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> l
                     "median": median,
                     "q95": high,
                     "unit": one.unit,
-                    "average": float(np.median(one.average)),
+                    "average": float(quantiles(one.average, [0.5])[0]),
                     "probability_above": float((one.draws[i] > one.average).mean()),
                     "pooled": float(one.pooled[i]),
                 }
@@ -204,13 +204,13 @@ def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> 
 
 
 def _panel(axes: Any, one: Groups, sizes: list[int] | None) -> None:
-    median = np.median(one.draws, axis=1)
+    median = quantiles(one.draws, [0.5], axis=1)[0]
     order = np.argsort(median, kind="stable")[::-1]
     if order.size > MOST:
         order = np.r_[order[: MOST // 2], order[-(MOST // 2) :]]
     rows = np.arange(order.size)
-    low, lower, upper, high = np.quantile(one.draws[order], (0.05, 0.25, 0.75, 0.95), axis=1)
-    left, centre, right = np.quantile(one.average, (0.05, 0.5, 0.95))
+    low, lower, upper, high = quantiles(one.draws[order], (0.05, 0.25, 0.75, 0.95), axis=1)
+    left, centre, right = quantiles(one.average, (0.05, 0.5, 0.95))
     axes.axvspan(left, right, color=style.GRID, alpha=0.6, linewidth=0)
     axes.axvline(centre, color=style.MUTED, linewidth=1.2, label="average of groups, 90 %")
     axes.hlines(rows, low, high, color=style.SKY, linewidth=1.6, label="90 %")

@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayes_clv.schema import CHAIN, DRAW, PERIOD, QUANTILES, InputError
+from bayes_clv.schema import CHAIN, DRAW, PERIOD, QUANTILES, InputError, quantiles
 from bayes_clv.views import style
 
 TOP = 0.1
@@ -57,11 +57,11 @@ def tracking_bands(tracking: xr.Dataset) -> xr.Dataset:
         {
             "incremental": (
                 ("quantile", PERIOD),
-                np.quantile(draws, QUANTILES, axis=0, method="inverted_cdf"),
+                quantiles(draws, axis=0),
             ),
             "cumulative": (
                 ("quantile", PERIOD),
-                np.quantile(running, QUANTILES, axis=0, method="inverted_cdf"),
+                quantiles(running, axis=0),
             ),
             "observed": (PERIOD, observed),
             "observed_cumulative": (PERIOD, np.cumsum(observed)),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, quantiles
 from bayes_clv.views import names as rename
 from bayes_clv.views import style
 
@@ -223,9 +223,7 @@ def plot_parameters(posterior: xr.DataTree) -> Any:
         )
         for name in names:
             axes = collection.viz["plot"][name].item()
-            low, median, high = np.quantile(
-                posterior["posterior"][rename.plain_name(name)], (0.05, 0.5, 0.95)
-            )
+            low, median, high = quantiles(posterior["posterior"][rename.plain_name(name)], (0.05, 0.5, 0.95))
             axes.set_title(f"{median:#.3g}  [{low:#.3g}, {high:#.3g}]", fontsize=9, color=style.MUTED)
             axes.set_xlabel(_label(posterior, name))
     return collection

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
+from bayes_clv.schema import quantiles
 from bayes_clv.views import names as rename
 from bayes_clv.views import numbers
 from bayes_clv.views.frames import table
@@ -156,7 +156,7 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
     for name in names:
         draws = group[name].to_numpy().ravel().astype(float)
         described = group[name].attrs
-        low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
+        low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
         spread = draws.std(ddof=1) if draws.size > 1 else float("nan")
         row = [
             tables.cell(rename.symbol(name)),

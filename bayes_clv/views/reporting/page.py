@@ -187,7 +187,7 @@ def _summary(
     until = customers.attrs.get("until")
     seen = f", observed until {until}," if until else ""
     if "purchases_total" in value:
-        mean, low, high = (numbers.number(x) for x in numbers.interval(value["purchases_total"]))
+        mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
         text = (
             f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
             f"{numbers.horizon(value)}; nine times in ten it will be between {low} and {high}"
@@ -214,7 +214,7 @@ def _summary(
 
 def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
     """Return mean and 90 % interval of a total; the mean is NaN where a customer's mean does not exist."""
-    mean, low, high = numbers.interval(value[f"{stem}_total"])
+    mean, low, high = numbers.mean_interval(value[f"{stem}_total"])
     exists = f"{stem}_mean" not in value or bool(np.isfinite(value[f"{stem}_mean"]).all())
     return (mean if exists else float("nan")), low, high
 
