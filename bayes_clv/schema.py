@@ -57,7 +57,7 @@ class Variable:
     """What a variable of a dataset means: one line, its unit and, for predictions, its level.
 
     ``unit`` is ``"time"`` (the dataset's time unit), ``"1/time"``, ``"money"`` (the unit of the
-    spend column), ``"count"``, ``"probability"``, ``"date"`` or ``"id"``.
+    spend column), ``"count"``, ``"probability"``, ``"date"``, ``"id"`` or what it is in words.
     """
 
     long_name: str
@@ -132,25 +132,108 @@ VARIABLES = {
     "lifetime_value": Variable(
         "historical value plus residual value, net of acquisition cost", "money", "outcome"
     ),
+    "value_expected": Variable(
+        "expected residual value over the horizon, after margin and discount", "money", "expected"
+    ),
+    # What could come on top.
+    "potential": Variable("potential value, the sum of what is assumed", "money", "outcome"),
+    "possible_value": Variable(
+        "historical, current and potential value, net of acquisition cost", "money", "outcome"
+    ),
+    # Calendar periods.
+    "period_start": Variable("first day of the period", "date"),
+    "period_purchases": Variable("repeat purchase occasions in the period", "count"),
+    "observed": Variable("repeat purchase occasions in the period", "count"),
+    # Segments.
+    "membership": Variable("probability of membership", "probability"),
+    "most_likely": Variable("most probable segment", "id"),
+    "most_likely_probability": Variable("probability of what is most probable", "probability"),
+    "unsure": Variable("the most probable segment is less probable than is sure", "true or false"),
+    "size": Variable("customers in the segment", "count"),
+    "flow": Variable("customers who moved so", "count"),
+    "from_size": Variable("customers in the segment at the first date", "count"),
+    "to_size": Variable("customers in the segment at the second date", "count"),
+    "most_likely_from": Variable("segment at the first date, of the most probable pair", "id"),
+    "most_likely_to": Variable("segment at the second date, of the most probable pair", "id"),
+    "moved": Variable("probability of another segment than at the first date", "probability"),
+    "pair": Variable("probability of the pair", "probability"),
+    "reference": Variable("cluster by posterior means", "id"),
+    "rand_index": Variable("adjusted Rand index of the draw's clustering with the reference", "none"),
+    "jaccard": Variable("Jaccard index with the draw's cluster most like it, mean over draws", "none"),
+    "silhouette": Variable("silhouette of the posterior means", "none"),
+    "bic": Variable("Bayesian information criterion of the posterior means", "none"),
+    # Whom to act on.
+    "silence": Variable("time since the last purchase", "time"),
+    "alarm_silence": Variable("silence at which P(alive) falls to the threshold", "time", "expected"),
+    "alarm_in": Variable("time to the alarm", "time", "expected"),
+    "alarm_date": Variable("day of the alarm", "date"),
+    "alarmed": Variable("P(alive) has fallen to the threshold", "true or false", "expected"),
+    "value_at_risk": Variable("(1 - P(alive)) × mean residual value", "money", "expected"),
+    "uplift": Variable("mean outcome if contacted less if not", "money", "expected"),
+    "outcome_control": Variable("mean outcome if not contacted", "money", "expected"),
+    "outcome_treated": Variable("mean outcome if contacted", "money", "expected"),
+    "conversion_control": Variable("probability of buying if not contacted", "probability", "expected"),
+    "conversion_treated": Variable("probability of buying if contacted", "probability", "expected"),
+    "spend_control": Variable("mean spend of who buys, if not contacted", "money", "expected"),
+    "spend_treated": Variable("mean spend of who buys, if contacted", "money", "expected"),
+    "spend_shape": Variable(
+        "shape of the Gamma distribution of spend; infinite where all spend alike", "none", "expected"
+    ),
+    "in_experiment": Variable("the segment was in the experiment", "true or false"),
+    "customer_segment": Variable("segment of the customer", "id"),
+    "contacted": Variable("1 where the customer is to be contacted", "0 or 1"),
+    "cost": Variable("cost of contacting", "money"),
+    "spent": Variable("cost of the first contacts", "money"),
+    "net_gain": Variable("net gain if contacted", "money", "expected"),
+    "net_gain_total": Variable("net gain of all contacts", "money", "expected"),
+    "net_gain_outcome_total": Variable("net gain of all contacts", "money", "outcome"),
+    "probability_pays": Variable(
+        "probability that contacting gains more than it costs", "probability", "expected"
+    ),
+    "regret_total": Variable(
+        "best net gain, were the response known, less that of the contacts", "money", "expected"
+    ),
+    "regret": Variable("mean of what is lost against knowing the response", "money", "expected"),
+    "value_of_perfect_information": Variable(
+        "best net gain, were the response known, less the best mean", "money", "expected"
+    ),
+    "value_of_test": Variable(
+        "mean gain from deciding after the test, its own cost not counted", "money", "expected"
+    ),
+    "value_of_test_error": Variable("Monte Carlo standard error of value_of_test", "money", "expected"),
+    "budget_bound": Variable(
+        "most that another set within the budget can gain more on average", "money", "expected"
+    ),
+    "segment_customers": Variable("customers of the segment", "count"),
+    "segment_contacted": Variable("customers of the segment to be contacted", "count"),
 }
 
 
-def describe(dataset: "xr.Dataset") -> "xr.Dataset":
+_STATISTIC = re.compile(r"_(mean|sd|q\d\d)$")
+
+
+def describe(dataset: "xr.Dataset", own: Mapping[str, Variable] | None = None) -> "xr.Dataset":
     """Return the dataset with ``long_name``, ``units`` and ``level`` attached to known variables.
 
-    A summary such as ``purchases_q05`` or ``value_mean`` is described by its stem.
+    A summary such as ``purchases_q05`` or ``value_mean`` is described by its stem, and so is a total, such as
+    ``value_total_mean``. ``own`` are variables that mean something else, or are known, in this dataset only.
     """
     described = dataset.copy()
     time_unit = dataset.attrs.get("time_unit", UNSTATED)
+    known = VARIABLES | dict(own or {})
     for name in [*described.data_vars, *described.coords]:
         key = str(name)
-        stem = re.sub(r"_(mean|sd|q\d\d)$", "", key)
-        variable = VARIABLES.get(key) or VARIABLES.get(stem)
+        stem = key if key in known else _STATISTIC.sub("", key)
+        whose = ""
+        if stem not in known and stem.endswith("_total"):
+            stem = stem.removesuffix("_total")
+            whose = f", of {"the segment's" if 'segment' in described[name].dims else 'all'} customers"
+        variable = known.get(stem)
         if variable is None:
             continue
         unit = {"time": time_unit, "1/time": f"1/{time_unit}"}.get(variable.unit, variable.unit)
-        statistic = key[len(stem) + 1 :] if key not in VARIABLES else ""
-        attrs = {"long_name": f"{variable.long_name} ({statistic})" if statistic else variable.long_name}
+        statistic = "" if key in known else _STATISTIC.search(key)
+        attrs = {"long_name": variable.long_name + whose + (f" ({statistic[1]})" if statistic else "")}
         # On a date, netCDF keeps "units" for its own encoding.
         if variable.unit != "date":
             attrs["units"] = unit

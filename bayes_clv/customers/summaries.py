@@ -137,7 +137,7 @@ def summarize(
     if holdout_until is not None:
         dataset.attrs["holdout_until"] = end.isoformat()
         dataset.attrs["holdout_duration"] = (end - last_calibration).days / unit_days
-    return _described(dataset)
+    return describe(dataset)
 
 
 def purchase_dates(
@@ -249,15 +249,3 @@ def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str
         "log_spend_mean": np.where(paid, column["log_sum"] / number, np.nan),
         "log_spend_sd": np.where(paid, np.sqrt(squares / number), np.nan),
     }
-
-
-def _described(dataset: xr.Dataset) -> xr.Dataset:
-    described = describe(dataset)
-    described["period_start"].attrs = {
-        "long_name": f"first day of a period of {dataset.attrs['period_days']} days"
-    }
-    described["period_purchases"].attrs = {
-        "long_name": "repeat purchase occasions in the period",
-        "units": "count",
-    }
-    return described

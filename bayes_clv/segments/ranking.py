@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.schema import CUSTOMER, VARIABLES, InputError, named_quantiles, quantiles
+from bayes_clv.schema import CUSTOMER, VARIABLES, InputError, Variable, describe, named_quantiles, quantiles
 from bayes_clv.segments.thresholds import CUT_CUSTOMERS
 
 STATISTICS = ("mean", "q05", "q25", "q50", "q75", "q95")
@@ -82,21 +82,16 @@ def rank_intervals(
         ranks[0, places] = rank.mean(axis=1)
         # As many draws as any: the smallest rank that a share of them does not exceed.
         ranks[1:, places] = quantiles(rank, (0.05, 0.5, 0.95), axis=1)
-    data = {
-        f"rank_{name}": (
-            CUSTOMER,
-            column,
-            {"long_name": f"rank by {quantity}, 1 the best ({name})", "units": "count"},
-        )
-        for name, column in zip(names, ranks, strict=True)
-    }
-    data[f"{quantity}_mean"] = (CUSTOMER, means, {"long_name": f"{_words(quantity)} (mean)"})
-    return xr.Dataset(
+    data = {f"rank_{name}": (CUSTOMER, column) for name, column in zip(names, ranks, strict=True)}
+    data[f"{quantity}_mean"] = (CUSTOMER, means)
+    own = {"rank": Variable(f"rank by {quantity}, 1 the best", "count")} | _own(quantity)
+    found = xr.Dataset(
         data,
         coords={CUSTOMER: draws.customers[CUSTOMER].values},
         attrs={"result": "ranking", "quantity": quantity, "customers": customers, "ranked_among": among}
         | _made(draws),
     )
+    return describe(found, own)
 
 
 def quantity_points(draws: CustomerDraws, *names: str, threads: int | None = None) -> xr.Dataset:
@@ -138,14 +133,12 @@ def quantity_points(draws: CustomerDraws, *names: str, threads: int | None = Non
             found[name, "mean"][places] = amounts.mean(axis=1)
             for what, column in named_quantiles(amounts, axis=1).items():
                 found[name, what][places] = column
-    return xr.Dataset(
-        {
-            f"{name}_{what}": (CUSTOMER, column, {"long_name": f"{_words(name)} ({what})"})
-            for (name, what), column in found.items()
-        },
+    points = xr.Dataset(
+        {f"{name}_{what}": (CUSTOMER, column) for (name, what), column in found.items()},
         coords={CUSTOMER: draws.customers[CUSTOMER].values},
         attrs=_made(draws),
     )
+    return describe(points, _own(*names))
 
 
 def _known(draws: CustomerDraws, names: tuple[str, ...]) -> None:
@@ -184,8 +177,9 @@ def _whole(draws: CustomerDraws, name: str, places: np.ndarray, amounts: np.ndar
     return np.broadcast_to(amounts, (places.size, draws.size))
 
 
-def _words(quantity: str) -> str:
-    return VARIABLES[quantity].long_name if quantity in VARIABLES else quantity.replace("_", " ")
+def _own(*quantities: str) -> dict[str, Variable]:
+    """Return what quantities are that the vocabulary does not know: columns."""
+    return {name: Variable(name.replace("_", " "), "") for name in quantities if name not in VARIABLES}
 
 
 def _made(draws: CustomerDraws) -> dict[str, object]:

@@ -17,7 +17,7 @@ from numba import njit
 
 from bayes_clv.predictions.simulation import CustomerDraws
 from bayes_clv.predictions.tiles import owned
-from bayes_clv.schema import CUSTOMER, DRAW, InputError, interval
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.thresholds import check_names, cut, missing_amount, thresholds_of
 
@@ -194,35 +194,21 @@ def segments_dataset(
     best = membership.argmax(axis=1)
     highest = membership[np.arange(best.size), best]
     data: dict[str, object] = {
-        "membership": (
-            (CUSTOMER, SEGMENT),
-            membership,
-            {"long_name": "probability of membership", "units": "probability"},
-        ),
-        "most_likely": (CUSTOMER, names[best], {"long_name": "most probable segment"}),
-        "most_likely_probability": (
-            CUSTOMER,
-            highest,
-            {"long_name": "its probability", "units": "probability"},
-        ),
-        "unsure": (
-            CUSTOMER,
-            highest < sure,
-            {"long_name": f"most probable segment less probable than {sure:g}"},
-        ),
+        "membership": ((CUSTOMER, SEGMENT), membership),
+        "most_likely": (CUSTOMER, names[best]),
+        "most_likely_probability": (CUSTOMER, highest),
+        "unsure": (CUSTOMER, highest < sure),
     }
-    for name, each, unit in (("size", members, "count"), *((f"{k}_total", v, "") for k, v in sums.items())):
-        what = (
-            "customers in the segment"
-            if name == "size"
-            else f"{name.removesuffix('_total')} of the segment's customers"
-        )
+    own = {name: Variable(name.replace("_", " "), "") for name in sums if name not in VARIABLES}
+    for name, each in (("size", members), *((f"{total}_total", each) for total, each in sums.items())):
         low, high = interval(each, axis=0)
-        data[name] = ((DRAW, SEGMENT), each, {"long_name": what, "units": unit})
-        data[f"{name}_mean"] = (SEGMENT, each.mean(axis=0), {"long_name": f"{what} (mean)", "units": unit})
-        data[f"{name}_q05"] = (SEGMENT, low, {"long_name": f"{what} (q05)", "units": unit})
-        data[f"{name}_q95"] = (SEGMENT, high, {"long_name": f"{what} (q95)", "units": unit})
-    return xr.Dataset(
+        data[name] = ((DRAW, SEGMENT), each)
+        data |= {
+            f"{name}_mean": (SEGMENT, each.mean(axis=0)),
+            f"{name}_q05": (SEGMENT, low),
+            f"{name}_q95": (SEGMENT, high),
+        }
+    found = xr.Dataset(
         data,
         # The index and not its values: pandas would read a million texts again.
         coords={CUSTOMER: draws.customers.indexes[CUSTOMER], SEGMENT: names, DRAW: np.arange(draws.size)},
@@ -237,6 +223,7 @@ def segments_dataset(
             "sure": sure,
         },
     )
+    return describe(found, own)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -18,7 +18,7 @@ from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.tiles import over_tiles, rows_of
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, describe
 from bayes_clv.units import days_per, duration
 
 # Draws behind an alarm: the mean of 200 has a standard error of 7 % of the posterior standard deviation of P(alive).
@@ -106,19 +106,11 @@ def churn_alarms(
     now_alive = alive_now.spread(over_tiles(alive_now, posterior, alive, threads=threads)[0], of_rows=True)
     found = xr.Dataset(
         {
-            "silence": (CUSTOMER, now, {"long_name": "time since the last purchase", "units": time_unit}),
-            "probability_alive": (
-                CUSTOMER,
-                now_alive,
-                {"long_name": "probability of being alive now", "units": "probability", "level": "expected"},
-            ),
-            "alarm_silence": (
-                CUSTOMER,
-                silence,
-                {"long_name": f"silence at which P(alive) is {threshold:g}", "units": time_unit},
-            ),
-            "alarm_in": (CUSTOMER, silence - now, {"long_name": "time to the alarm", "units": time_unit}),
-            "alarmed": (CUSTOMER, silence <= now, {"long_name": f"P(alive) has fallen to {threshold:g}"}),
+            "silence": (CUSTOMER, now),
+            "probability_alive": (CUSTOMER, now_alive),
+            "alarm_silence": (CUSTOMER, silence),
+            "alarm_in": (CUSTOMER, silence - now),
+            "alarmed": (CUSTOMER, silence <= now),
         },
         coords={CUSTOMER: customers[CUSTOMER].values},
         attrs={
@@ -132,7 +124,7 @@ def churn_alarms(
         found["alarm_date"] = (CUSTOMER, _dates(customers, columns["recency"] + silence, time_unit))
     if value is not None:
         found["value_at_risk"] = _at_risk(found, value)
-    return found
+    return describe(found)
 
 
 def _mean_alive(
@@ -157,7 +149,4 @@ def _at_risk(found: xr.Dataset, value: xr.Dataset) -> xr.DataArray:
             "value must be what clv.predict_value returned for these customers, with value_mean of each of them."
         )
     mean = value["value_mean"].sel({CUSTOMER: found[CUSTOMER]})
-    risk = (1 - found["probability_alive"]) * mean
-    return risk.assign_attrs(
-        long_name="(1 - P(alive)) × mean residual value", units="money", level="expected"
-    )
+    return ((1 - found["probability_alive"]) * mean).drop_attrs()

@@ -29,7 +29,17 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.response import SEGMENT
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, listed, named_quantiles, quantiles
+from bayes_clv.schema import (
+    CHAIN,
+    CUSTOMER,
+    DRAW,
+    InputError,
+    Variable,
+    describe,
+    listed,
+    named_quantiles,
+    quantiles,
+)
 from bayes_clv.targeting.allocation import best_totals, choose, choose_by_quantile, orders
 from bayes_clv.targeting.trial import simulated_arm, value_of_test
 from bayes_clv.units import checked_cost, checked_margin
@@ -43,23 +53,7 @@ _NEEDED = (
     "spend_shape",
 )
 
-
-_MEANINGS: dict[str, tuple[str, str, str | None]] = {
-    "contacted": ("1 where the customer is to be contacted", "0 or 1", None),
-    "rank": ("place in the order of expected net gain per cost, 1 first, those contacted first", "count", None),
-    "cost": ("cost of contacting", "money", None),
-    "probability_pays": ("probability that contacting gains more than it costs", "probability", "expected"),
-    "net_gain_total": ("net gain of all contacts", "money", "expected"),
-    "net_gain_outcome_total": ("net gain of all contacts", "money", "outcome"),
-    "regret_total": ("best net gain, were the response known, less that of the contacts", "money", "expected"),
-    "regret": ("mean of what is lost against knowing the response", "money", "expected"),
-    "value_of_perfect_information": ("best net gain, were the response known, less the best mean", "money", "expected"),
-    "value_of_test": ("mean gain from deciding after the test, its own cost not counted", "money", "expected"),
-    "value_of_test_error": ("Monte Carlo standard error of value_of_test", "money", "expected"),
-    "budget_bound": ("most that another set within the budget can gain more on average", "money", "expected"),
-    "segment_customers": ("customers", "count", None),
-    "segment_contacted": ("customers to be contacted", "count", None),
-}  # fmt: skip
+_RANK = Variable("place in the order of expected net gain per cost, 1 first, those contacted first", "count")
 
 
 def target(
@@ -179,14 +173,6 @@ def target(
     }
     kept = uplift[["uplift", "outcome_control", "scale", "customer_segment"]]
     decision = kept.assign(data)
-    for name in data:
-        stem, _, statistic = name.rpartition("_")
-        of: str | None
-        if stem == "net_gain" and name not in _MEANINGS:
-            text, units, of = f"net gain if contacted ({statistic})", "money", "expected"
-        else:
-            text, units, of = _MEANINGS[name]
-        decision[name].attrs = {"long_name": text, "units": units} | ({"level": of} if of else {})
     decision.attrs = {
         "result": "decision",
         "margin": share,
@@ -204,7 +190,7 @@ def target(
         decision.attrs["risk_bound"] = risk_bound
     if people is not None:
         decision.attrs["test"] = people
-    return decision
+    return describe(decision, {"rank": _RANK})
 
 
 def flat_draws(array: xr.DataArray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.response import SEGMENT
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, describe
 from bayes_clv.targeting.contacts import flat_draws, rank_chosen
 
 
@@ -66,14 +66,9 @@ def gain_curve(decision: xr.Dataset, along: str = "rank", points: int = 100) -> 
         spent = costs.sum() * at / size
     gain = worth @ weight.T - spent
     shape = (decision.sizes[CHAIN], decision.sizes[DRAW], at.size)
-    return xr.Dataset(
-        {
-            "net_gain": (
-                (CHAIN, DRAW, "contacts"),
-                gain.reshape(shape),
-                {"long_name": "net gain of the first contacts", "units": "money", "level": "expected"},
-            ),
-            "spent": ("contacts", spent, {"long_name": "cost of the first contacts", "units": "money"}),
-        },
+    curve = xr.Dataset(
+        {"net_gain": ((CHAIN, DRAW, "contacts"), gain.reshape(shape)), "spent": ("contacts", spent)},
         coords={"contacts": at, CHAIN: decision[CHAIN], DRAW: decision[DRAW]},
+        attrs={"result": "gain curve", "along": along},
     )
+    return describe(curve, {"net_gain": Variable("net gain of the first contacts", "money", "expected")})

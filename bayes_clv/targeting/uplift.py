@@ -22,18 +22,7 @@ from bayes_clv.inference.posterior import RESPONSE
 from bayes_clv.inference.response import SEGMENT, links
 from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, named_quantiles
-
-_DESCRIPTIONS = {
-    "uplift": ("mean outcome if contacted less if not", "money"),
-    "outcome_control": ("mean outcome if not contacted", "money"),
-    "outcome_treated": ("mean outcome if contacted", "money"),
-    "conversion_control": ("probability of buying if not contacted", "probability"),
-    "conversion_treated": ("probability of buying if contacted", "probability"),
-    "spend_control": ("mean spend of who buys, if not contacted", "money"),
-    "spend_treated": ("mean spend of who buys, if contacted", "money"),
-    "spend_shape": ("shape of the Gamma distribution of spend; infinite where all spend alike", "no unit"),
-}
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, describe, named_quantiles
 
 
 def predict_uplift(
@@ -93,35 +82,29 @@ def predict_uplift(
 
     data: dict[str, Any] = {CUSTOMER: customers[CUSTOMER].to_numpy()}
     dataset = draws.assign_coords(data)
-    dataset["in_experiment"] = (
-        SEGMENT,
-        np.isin(labels, known),
-        {"long_name": "segment was in the experiment"},
-    )
-    dataset["customer_segment"] = (CUSTOMER, own.astype(object), {"long_name": "segment", "units": "id"})
+    dataset["in_experiment"] = (SEGMENT, np.isin(labels, known))
+    dataset["customer_segment"] = (CUSTOMER, own.astype(object))
     what = (
         "outcome relative to the segment's mean"
         if scale is None
         else f"{scale!r} relative to its segment's mean"
     )
-    dataset["scale"] = (CUSTOMER, factor, {"long_name": what, "units": "no unit"})
+    dataset["scale"] = (CUSTOMER, factor)
     flat = draws["uplift"].transpose(SEGMENT, CHAIN, DRAW).to_numpy().reshape(labels.size, -1)
     statistics = {
         "mean": flat.mean(axis=1),
         "sd": flat.std(axis=1, ddof=1) if flat.shape[1] > 1 else flat[:, 0] * 0,
     }
     statistics |= named_quantiles(flat, axis=1)
-    text, units = _DESCRIPTIONS["uplift"]
     for name, value in statistics.items():
-        attrs = {"long_name": f"{text} ({name})", "units": units, "level": "expected"}
-        dataset[f"uplift_{name}"] = (CUSTOMER, factor * value[index], attrs)
+        dataset[f"uplift_{name}"] = (CUSTOMER, factor * value[index])
     dataset.attrs = {
         "result": "uplift",
         "level": "expected",
         "scale": "" if scale is None else str(scale),
         "problems": problems(response),
     }
-    return dataset
+    return describe(dataset, {"scale": Variable(what, "none")})
 
 
 def _segments(customers: xr.Dataset, by: Any, known: list[str]) -> np.ndarray:
@@ -162,9 +145,8 @@ def _by_segment(response: xr.DataTree, labels: list[str], known: list[str]) -> x
     found["uplift"] = found["outcome_treated"] - found["outcome_control"]
     shape = posterior.get("spend_shape")
     found["spend_shape"] = xr.full_like(posterior["conversion_control"], np.inf) if shape is None else shape
-    for name, array in found.items():
-        text, units = _DESCRIPTIONS[name]
-        array.attrs = {"long_name": text, "units": units, "level": "expected"}
+    for array in found.values():
+        array.attrs = {}
     return xr.Dataset(found)
 
 

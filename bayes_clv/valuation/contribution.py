@@ -33,7 +33,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import ACTIVE_TIME, CustomerDraws
-from bayes_clv.schema import CUSTOMER, DRAW, InputError, quantiles
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, quantiles
 from bayes_clv.segments.membership import Groups, groups, sum_by
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.value import without_moments
@@ -345,41 +345,35 @@ def _dataset(
     names, factors, units = labels
     reason = said.pop("without_means")
     whose = "value of a customer" if said["per"] == "customer" else "value of the segment"
-    meanings = {
+    money = {
         "value": f"mean {whose}" if said["per"] == "customer" else whose,
         "baseline_value": f"{whose} in the baseline",
         "difference": f"{whose} less the baseline's",
         "contribution": "what the factor contributes to the difference",
     }
+    own = {name: Variable(text, "money", "outcome") for name, text in money.items()} | {
+        "ratio": Variable("factor over the baseline's", "none", "outcome"),
+        "level": Variable("the factor, median", "as in unit", "outcome"),
+        "baseline_level": Variable("the baseline's factor, median", "as in unit", "outcome"),
+        "compared": Variable("share of draws with both", "share"),
+    }
     data: dict[str, Any] = {}
     for name, each in (*values.items(), ("contribution", split)):
         dims = (SEGMENT, FACTOR) if name == "contribution" else (SEGMENT,)
-        attrs = {"units": "money", "level": "outcome"}
-        data[name] = ((DRAW, *dims), each, {"long_name": meanings[name], **attrs})
+        data[name] = ((DRAW, *dims), each)
         low, high = _quantiles(each, (0.05, 0.95))
         mean = np.full(each.shape[1:], np.nan) if reason else _mean(each)
         for statistic, number in (("mean", mean), ("q05", low), ("q95", high)):
-            described = {"long_name": f"{meanings[name]} ({statistic})", **attrs}
-            data[f"{name}_{statistic}"] = (dims, number, described)
-    data["ratio"] = (
-        (DRAW, SEGMENT, FACTOR),
-        ratio,
-        {"long_name": "factor over the baseline's", "level": "outcome"},
-    )
+            data[f"{name}_{statistic}"] = (dims, number)
+    data["ratio"] = ((DRAW, SEGMENT, FACTOR), ratio)
     for statistic, number in zip(("q05", "q50", "q95"), _quantiles(ratio, (0.05, 0.5, 0.95)), strict=True):
-        described = {"long_name": f"factor over the baseline's ({statistic})", "level": "outcome"}
-        data[f"ratio_{statistic}"] = ((SEGMENT, FACTOR), number, described)
+        data[f"ratio_{statistic}"] = ((SEGMENT, FACTOR), number)
     for name, each in zip(("level", "baseline_level"), levels, strict=True):
         whole = np.broadcast_to(each, ratio.shape)
-        described = {"long_name": f"{name.replace('_', ' ')} of the factor (median)", "level": "outcome"}
-        data[name] = ((SEGMENT, FACTOR), _quantiles(whole, (0.5,))[0], described)
+        data[name] = ((SEGMENT, FACTOR), _quantiles(whole, (0.5,))[0])
     exists = ~np.isnan(values["difference"])
-    data["compared"] = (
-        SEGMENT,
-        exists.mean(axis=0),
-        {"long_name": "share of draws with both", "units": "share"},
-    )
-    return xr.Dataset(
+    data["compared"] = (SEGMENT, exists.mean(axis=0))
+    found = xr.Dataset(
         data,
         coords={
             SEGMENT: names,
@@ -399,3 +393,4 @@ def _dataset(
             "reasons": [reason] if reason else [],
         },
     )
+    return describe(found, own)

@@ -39,7 +39,7 @@ from numba import njit
 
 from bayes_clv.distributions.streams import customer_keys, uniforms
 from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.schema import CUSTOMER, DRAW, InputError, interval
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
 from bayes_clv.segments.membership import groups, sum_by
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.units import checked_cost
@@ -50,9 +50,13 @@ PART = "part"
 HISTORICAL, CURRENT = "historical", "current"
 # Sums over parts.
 SUMS = {
-    "potential": "potential value, the sum of what is assumed",
+    "potential": VARIABLES["potential"].long_name,
     "lifetime_value": "historical plus current value, net of acquisition cost",
-    "possible_value": "historical, current and potential value, net of acquisition cost",
+    "possible_value": VARIABLES["possible_value"].long_name,
+}
+_OWN = {
+    "value": Variable("value of the part", "money", "outcome"),
+    "lifetime_value": Variable(SUMS["lifetime_value"], "money", "outcome"),
 }
 
 
@@ -183,19 +187,12 @@ def value_parts(
         "assumption": (PART, np.array(_texts(draws, stated), dtype=object)),
     }
     found_all |= {
-        "acquisition_cost": (
-            CUSTOMER,
-            cost,
-            {"long_name": "cost of acquiring the customer", "units": "money"},
-        ),
-        "size": ((DRAW, SEGMENT), members, {"long_name": "customers in the segment", "units": "count"}),
-        "size_mean": (
-            SEGMENT,
-            members.mean(axis=0),
-            {"long_name": "customers in the segment (mean)", "units": "count"},
-        ),
+        "acquisition_cost": (CUSTOMER, cost),
+        "size": ((DRAW, SEGMENT), members),
+        "size_mean": (SEGMENT, members.mean(axis=0)),
     }
-    return xr.Dataset(found_all, coords=coords, attrs=_attrs(draws, grouping.title, stated, reasons))
+    dataset = xr.Dataset(found_all, coords=coords, attrs=_attrs(draws, grouping.title, stated, reasons))
+    return describe(dataset, _OWN)
 
 
 def check_parts(parts: xr.Dataset) -> None:
@@ -294,30 +291,17 @@ def _dataset(
 ) -> dict[str, Any]:
     """Return the variables of parts, and of their sums."""
     data: dict[str, Any] = {}
-    described = {"units": "money", "level": "outcome"}
     last = len(names)
-    pieces: tuple[tuple[str, Any, str], ...] = (
-        ("value", slice(0, last), "value of the part"),
-        *((name, last + i, what) for i, (name, what) in enumerate(SUMS.items())),
-    )
-    for name, where, what in pieces:
+    pieces: list[tuple[str, Any]] = [
+        ("value", slice(0, last)),
+        *((name, last + i) for i, name in enumerate(SUMS)),
+    ]
+    for name, where in pieces:
         axes = (PART,) if isinstance(where, slice) else ()
-        data[f"{name}_total"] = (
-            (DRAW, SEGMENT, *axes),
-            totals[:, :, where],
-            {"long_name": f"{what}, of the segment's customers", **described},
-        )
+        data[f"{name}_total"] = ((DRAW, SEGMENT, *axes), totals[:, :, where])
         for i, each in enumerate(("mean", "q05", "q95")):
-            data[f"{name}_{each}"] = (
-                (CUSTOMER, *axes),
-                own[i][:, where],
-                {"long_name": f"{what} ({each})", **described},
-            )
-            data[f"{name}_total_{each}"] = (
-                (SEGMENT, *axes),
-                of_segments[i][:, where],
-                {"long_name": f"{what}, of the segment's customers ({each})", **described},
-            )
+            data[f"{name}_{each}"] = ((CUSTOMER, *axes), own[i][:, where])
+            data[f"{name}_total_{each}"] = ((SEGMENT, *axes), of_segments[i][:, where])
     return data
 
 
