@@ -113,6 +113,12 @@ VARIABLES = {
     "purchase_rate": Variable("the customer's own purchase rate while alive", "1/time", "latent"),
     "dropout": Variable("the customer's own dropout probability after a purchase", "probability", "latent"),
     "dropout_rate": Variable("the customer's own rate of leaving while alive", "1/time", "latent"),
+    "alive_mean": Variable("probability of being alive at the time", "probability", "expected"),
+    "alive_share": Variable("expected share of the customers alive at the time", "probability", "expected"),
+    "alive_share_by": Variable(
+        "expected share of the segment's customers alive at the time", "probability", "expected"
+    ),
+    "segment_size": Variable("customers of the segment", "count"),
     "purchases_expected": Variable("expected purchase occasions over the horizon", "count", "expected"),
     "survival": Variable("probability of being alive at the end of the horizon", "probability", "expected"),
     "residual_transactions": Variable(

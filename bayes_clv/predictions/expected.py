@@ -189,15 +189,9 @@ def survival(
     --------
     >>> alive = survival(buying, customers, "1 year")
     """
-    result = _over_horizon(
+    return _over_horizon(
         buying, customers, horizon, "survival", lambda known: known.forecast.survival, max_memory, draws
     )
-    result.attrs |= {
-        "long_name": "probability of being alive at the end of the horizon",
-        "units": "probability",
-        "level": "expected",
-    }
-    return result
 
 
 def expected_residual_transactions(
@@ -267,9 +261,6 @@ def expected_residual_transactions(
             "NBD). Give a discount rate, or a horizon with clv.expected_purchases."
         )
     result.attrs |= {
-        "long_name": "discounted purchase occasions still to come, without horizon",
-        "units": "count",
-        "level": "expected",
         "annual_discount_rate": float(annual_discount_rate),
         "discount_rate": rate,
         "reasons": reasons,
