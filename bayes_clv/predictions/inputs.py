@@ -31,8 +31,8 @@ def labels_of(customers: xr.Dataset, by: Any) -> np.ndarray:
     else:
         raise InputError(
             "by must be the name of a column of the customers, labels by customer id (a DataArray over 'customer', a "
-            "pandas Series indexed by customer id, a mapping) or what clv.segment returned; got "
-            f"{type(by).__name__}."
+            "pandas Series indexed by customer id, a mapping) or what clv.segment returned (a rule itself only where "
+            f"customers' draws are added up, as in clv.value_parts); got {type(by).__name__}."
         )
     table = {str(key): label for key, label in pairs}
     ids = [str(key) for key in customers[CUSTOMER].values]
