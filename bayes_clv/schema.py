@@ -124,6 +124,19 @@ VARIABLES = {
     "residual_transactions": Variable(
         "discounted purchase occasions still to come, without horizon", "count", "expected"
     ),
+    "probability_active": Variable("probability of any purchase over the horizon", "probability", "outcome"),
+    "value_above": Variable(
+        "probability that the value over the horizon exceeds the threshold", "probability", "outcome"
+    ),
+    "purchases_period": Variable("purchase occasions in the period", "count", "outcome"),
+    "value_period": Variable("residual value of the period", "money", "outcome"),
+    "period_end": Variable("end of the period, from the start of the horizon", "time"),
+    # At the holdout.
+    "draws_below": Variable("draws with fewer purchases than the holdout", "count", "outcome"),
+    "draws_equal": Variable("draws with as many purchases as the holdout", "count", "outcome"),
+    "crps": Variable("continuous ranked probability score of the holdout purchases", "count", "outcome"),
+    "mass_50": Variable("probability of the closed interval from q25 to q75", "probability", "outcome"),
+    "mass_90": Variable("probability of the closed interval from q05 to q95", "probability", "outcome"),
     "retention_rate": Variable("share of those before the renewal who make it", "probability", "expected"),
     "residual_lifetime": Variable(
         "discounted renewals still to come, the one now due undiscounted", "count", "expected"

@@ -37,26 +37,6 @@ from bayes_clv.units import duration
 CARRIED = ("frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_spend")
 SCORES = ("draws_below", "draws_equal", "crps", "mass_50", "mass_90")
 _MONEY = tuple(name for name in COLUMNS if name.startswith(("spend_", "value_")))
-_DESCRIPTIONS = {
-    "probability_active": ("probability of any purchase over the horizon", "probability"),
-    "purchases_total": ("purchase occasions of all customers over the horizon", "count"),
-    "spend_total": ("spend of all customers over the horizon", "money"),
-    "value_total": ("residual value of all customers over the horizon", "money"),
-    "draws_below": ("draws with fewer purchases than the holdout", "count"),
-    "draws_equal": ("draws with as many purchases as the holdout", "count"),
-    "crps": ("continuous ranked probability score of the holdout purchases", "count"),
-    "mass_50": ("probability of the closed interval from q25 to q75", "probability"),
-    "mass_90": ("probability of the closed interval from q05 to q95", "probability"),
-    "value_above": ("probability that the value over the horizon exceeds the threshold", "probability"),
-    "purchases_period_mean": ("purchase occasions in the period (mean)", "count"),
-    "value_period_mean": ("residual value of the period (mean)", "money"),
-    "purchases_period_total": ("purchase occasions of all customers in the period", "count"),
-    "value_period_total": ("residual value of all customers in the period", "money"),
-    "purchases": ("purchase occasions over the horizon", "count"),
-    "spend": ("spend over the horizon", "money"),
-    "value": ("residual value over the horizon, after margin and discount", "money"),
-}
-
 
 THRESHOLD = "threshold"
 # The engine's name of what was asked for -> the dataset's variable and its dimensions after customer.
@@ -292,7 +272,7 @@ def simulate(
         seed=int(seed),
         draws=posterior.size,
         expected_draws=closed_form_draws(posterior).size,
-        family=posterior.family,
+        family=posterior.family.name,
         fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",
         problems=problems(buying) if spending is None else problems(buying, spending),
@@ -303,20 +283,7 @@ def with_periods(dataset: xr.Dataset, horizon: float, count: int) -> xr.Dataset:
     """Return the dataset with the coordinates of its periods: number, and end in time units."""
     ends = horizon * np.arange(1, count + 1) / count
     dataset = dataset.assign_coords({PERIOD: np.arange(count), "period_end": (PERIOD, ends)})
-    dataset["period_end"].attrs = {
-        "long_name": "end of the period, from the start of the horizon",
-        "units": dataset.attrs.get("time_unit", ""),
-    }
-    return dataset
-
-
-def describe_outcomes(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the dataset with name, unit and level of what the engine gives."""
-    described = describe(dataset)
-    for name, (text, units) in _DESCRIPTIONS.items():
-        if name in described:
-            described[name].attrs |= {"long_name": text, "units": units, "level": "outcome"}
-    return described
+    return describe(dataset)
 
 
 def _dataset(
@@ -345,7 +312,7 @@ def _dataset(
         in_order = np.empty_like(kept)
         in_order[histories.order] = kept
         data[name] = posterior.unstack(in_order.T, CUSTOMER)
-    return describe_outcomes(
+    return describe(
         xr.Dataset(
             data,
             coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},

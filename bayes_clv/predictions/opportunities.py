@@ -17,7 +17,6 @@ from numba import njit
 
 from bayes_clv.customers.opportunities import check_opportunities
 from bayes_clv.distributions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
-from bayes_clv.predictions.forecasts import describe_outcomes
 from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_state
 from bayes_clv.predictions.inputs import problems, shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
@@ -29,7 +28,7 @@ from bayes_clv.predictions.tiles import (
     over_tiles,
     refuse_too_large,
 )
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, describe
 
 # Separates the streams of customers who share a row; odd, and unlike the streams' other increments.
 COPY = np.uint64(0x8CB92BA72F3D8DD7)
@@ -187,8 +186,9 @@ def predict_opportunities(
         _attributes(buying, posterior, customers, ahead)
         | {"seed": int(seed), "level": "outcome, except where a variable states its own"},
     )
-    dataset[PERIOD].attrs = {"long_name": "opportunity from the end of observation", "units": "opportunity"}
-    return _with_reasons(describe_outcomes(dataset), rate)
+    return _with_reasons(
+        describe(dataset, {PERIOD: Variable("opportunity from the end of observation", "opportunity")}), rate
+    )
 
 
 def _prepared(

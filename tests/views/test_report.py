@@ -214,7 +214,7 @@ def test_a_point_estimate_gets_a_page_and_is_called_by_its_name(make, tmp_path):
 def test_reasons_dropped_rows_and_dependent_spend_are_failed_checks(make):
     value = make.value().assign_attrs(reasons=["value_mean: NaN for 3 of 120 customers"])
     assert [c.found for c in checks.prediction_checks(value)] == ["value_mean: NaN for 3 of 120 customers"]
-    assert checks.prediction_checks(make.value().assign_attrs(reasons="[]")) == []
+    assert checks.prediction_checks(make.value().assign_attrs(reasons=[])) == []
     customers = make.customers()
     assert checks.data_checks(customers) == []
     dropped = customers.assign_attrs(
