@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.families.likelihood import Term
@@ -115,7 +116,7 @@ class Forecast:
     law: str
     alive: Callable[[Columns, Params], Array]
     latent_means: Callable[[Columns, Params], tuple[Array, ...]]
-    latent_draws: Callable[[np.random.Generator, Columns, Params], tuple[Array, ...]]
+    latent_draws: Callable[[np.random.Generator, Columns, Params], tuple[NDArray[Any], ...]]
     purchases: Callable[[Any, Columns, Params], Array]
     survival: Callable[[Any, Columns, Params], Array]
     pmf: Callable[[Any, float, Columns, Params], Array]

@@ -24,9 +24,8 @@ Whoever needs the future given the state looks up the law here. What a family ca
 history (expected purchases, counts, survival) it says itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -68,26 +67,10 @@ LIFETIMES = {
 }
 
 
-def discounted_by_law(
-    law: str,
-    alive: Callable[..., Array],
-    state: Callable[..., tuple[Array, ...]],
-    residual: Callable[..., Array],
-) -> Callable[..., Array]:
-    """Return expected purchases to a horizon, discounted, as a function of (horizon, rate, *history, **params).
-
-    Of an infinite horizon it is ``residual(rate, *history, **params)``; else ``alive`` times what the law says of
-    the ``state``, on axes (row, draw).
-    """
-    while_alive = LIFETIMES[law].discounted_purchases
-
-    def discounted(horizon: float, rate: float, *history: Any, **params: Any) -> Array:
-        if np.isinf(horizon):
-            return residual(rate, *history, **params)
-        each = np.broadcast_arrays(*state(*history, **params), *history)[: -len(history)]
-        rows = [np.array(np.atleast_2d(part)) for part in each]
-        alone = np.zeros(rows[0].shape[0], dtype=bool)
-        worth = while_alive(*rows, float(horizon), float(rate), alone)
-        return alive(*history, **params) * worth.reshape(each[0].shape)
-
-    return discounted
+def to_horizon(
+    law: str, state: Sequence[Array], shape: tuple[int, ...], horizon: float, rate: float
+) -> Array:
+    """Return expected purchases to the horizon, discounted, of customers who are alive; the states have a ``shape``."""
+    rows = [np.array(np.atleast_2d(np.broadcast_to(each, shape))) for each in state]
+    alone = np.zeros(rows[0].shape[0], dtype=bool)
+    return LIFETIMES[law].discounted_purchases(*rows, float(horizon), float(rate), alone).reshape(shape)

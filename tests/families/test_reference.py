@@ -9,9 +9,12 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from bayes_clv.families.purchases import bg_nbd, mbg_nbd, nbd
 from bayes_clv.families.spend import gamma_gamma
 from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
+mbg_nbd = paper("mbg_nbd")
+nbd = paper("nbd")
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 # Maximum likelihood on CDNOW, recomputed: Fader, Hardie & Lee 2005, table 2, prints three digits.

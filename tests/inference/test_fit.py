@@ -8,10 +8,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.registry import family
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.criticism.diagnostics import diagnose_laplace, diagnose_nuts
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 
 def laplace(name, customers, **arguments):

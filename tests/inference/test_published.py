@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, special, stats
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd, nbd, pareto_nbd
+from bayes_clv.families.purchases import pareto_nbd
 from bayes_clv.families.registry import family
 from studies.published import (
     compared,
@@ -20,6 +20,10 @@ from studies.published import (
     survivors,
     worksheet_purchases,
 )
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
+nbd = paper("nbd")
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row['family']}-{row['quantity']}")

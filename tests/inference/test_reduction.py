@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.registry import family
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import reduced_log_likelihood
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 
 def test_distinct_rows_keep_every_customer():

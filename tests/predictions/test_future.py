@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.expected import expected_purchases, probability_alive, survival
 from bayes_clv.predictions.forecasts import CARRIED, predict
 from bayes_clv.schema import QUANTILES, InputError
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 400
 

@@ -5,7 +5,9 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 NAMES = bg_nbd.FAMILY.forecast.latent
 

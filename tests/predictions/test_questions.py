@@ -8,7 +8,6 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.counts import probability_active, purchases_pmf
 from bayes_clv.predictions.expected import (
     expected_purchases,
@@ -21,6 +20,9 @@ from bayes_clv.predictions.retention import retention_curve
 from bayes_clv.predictions.tiles import TILE
 from bayes_clv.predictions.waiting import next_purchase
 from bayes_clv.schema import InputError
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 400
 DRAWS = 500

@@ -10,7 +10,6 @@ import xarray as xr
 from scipy import stats
 
 from bayes_clv.customers.summaries import summarize
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.synthetic import simulate_orders
 from bayes_clv.schema import InputError
@@ -21,6 +20,9 @@ from bayes_clv.scoring.rankings import captured, concordance
 from bayes_clv.scoring.scored import closed_form_scores
 from bayes_clv.scoring.tracking import simulate_tracking
 from bayes_clv.valuation.value import predict_value
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 MEANS = np.array([0.0, 0.3, 2.0, 40.0])
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.registry import FAMILIES
 from bayes_clv.families.registry import family as find_family
 from studies import calibration, ranks
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 QUICK = 10
 # PyTensor simplifies their graphs for 10 s.

@@ -5,12 +5,14 @@ import pytest
 import xarray as xr
 from scipy import integrate
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions.expected import expected_purchases
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.schema import InputError
 from bayes_clv.valuation.cohort import expected_new_customer, predict_cohort
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 500
 DRAWS = 500

@@ -9,13 +9,15 @@ mpl.use("Agg")
 
 import bayes_clv as clv
 from bayes_clv import views
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.inference.effects import learn_effects
 from bayes_clv.inference.posterior import described
 from bayes_clv.schema import InputError
 from bayes_clv.views import style
 from bayes_clv.views.plots.effects import groups_of, pooling_words
 from bayes_clv.views.reporting.page import report
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 CHANNELS = ("email", "search", "social")
 

@@ -8,11 +8,13 @@ import xarray as xr
 mpl.use("Agg")
 
 from bayes_clv import views
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.schema import InputError
 from bayes_clv.views import names as rename
 from bayes_clv.views import style
 from bayes_clv.views.plots import amounts, histories, holdout
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 
 def words(figure) -> str:

@@ -46,7 +46,6 @@ from bayes_clv.distributions.poisson.silence import log_integral, mean_share
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families import positional
 from bayes_clv.families.contract import Family, Words
-from bayes_clv.families.lifetimes import discounted_by_law
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
@@ -133,7 +132,7 @@ def silence_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    from bayes_clv.distributions.poisson.silence_operator import log_integral as log_j
+    from bayes_clv.distributions.operators import log_integral as log_j
 
     r, alpha, s, beta = double_tensors(params, *PARAMETERS)
     since = T - t_x
@@ -442,9 +441,13 @@ def state_while_alive(
     return r + x, alpha + T, s, beta + T
 
 
-discounted = discounted_by_law(
-    "continuous", probability_alive, state_while_alive, discounted_residual_transactions
-)
+def discounted_purchases(
+    t: ArrayLike, discount_rate: ArrayLike, *history: ArrayLike, **params: ArrayLike
+) -> Array:
+    """Return the expected purchases in (T, T + t], each worth e^(-delta u) if it comes at T + u, given the history."""
+    t, delta = float_arrays(t, discount_rate)
+    worth = gamma_lifetime.discounted_purchases(*state_while_alive(*history, **params), t, delta)
+    return probability_alive(*history, **params) * worth
 
 
 FAMILY = Family(
@@ -472,7 +475,7 @@ FAMILY = Family(
         survival=survival,
         pmf=purchases_pmf,
         at_least=purchases_at_least,
-        discounted=discounted,
+        discounted=discounted_purchases,
         state=state_while_alive,
         times=simulate_purchase_times,
     ),
