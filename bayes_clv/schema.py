@@ -13,7 +13,8 @@ leaves its level unsaid:
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,28 @@ UNSTATED = "unstated"
 
 class InputError(ValueError):
     """Input that cannot be used; the message names it, counts it, shows one and says what to do."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a check found: its code (of ``bayes_clv.problems``), the sentence, and the numbers in it.
+
+    ``found`` states the number and its threshold in words; ``subject`` is what it is of, such as a family.
+    """
+
+    code: str
+    found: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "code": self.code,
+            "found": self.found,
+            "numbers": dict(self.numbers),
+            **({"subject": self.subject} if self.subject else {}),
+        }
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Labels of customers, matched by id."""
 
+import dataclasses
 import json
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.problems import read_problem
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
 
 
@@ -57,10 +59,14 @@ def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
     return observed
 
 
-def problems(*trees: xr.DataTree) -> list[str]:
-    """Return what the diagnostics of the fits found wrong, each sentence with its family."""
+def problems(*trees: xr.DataTree) -> list[dict[str, Any]]:
+    """Return what the diagnostics of the fits found wrong, as records, each with its family as ``subject``."""
     found = []
     for tree in trees:
         diagnostics = json.loads(str(tree.attrs.get("diagnostics", "{}")))
-        found += [f"{tree.attrs['family']}: {problem}" for problem in diagnostics.get("problems", [])]
+        family = str(tree.attrs["family"])
+        found += [
+            dataclasses.replace(read_problem(each), subject=family).record()
+            for each in diagnostics.get("problems", [])
+        ]
     return found

@@ -153,7 +153,8 @@ def test_the_problems_of_the_fit_are_passed_on(make_buying, customers, future):
     tree = make_buying(draws=5)
     tree.attrs["diagnostics"] = json.dumps({"passed": False, "problems": ["R-hat of r is 1.2."]})
     forecast = predict(tree, customers.isel(customer=[0]), 39, seed=1)
-    assert json.loads(forecast.attrs["problems"]) == ["bg_nbd: R-hat of r is 1.2."]
+    (problem,) = json.loads(forecast.attrs["problems"])
+    assert (problem["subject"], problem["found"]) == ("bg_nbd", "R-hat of r is 1.2.")
     assert json.loads(future.attrs["problems"]) == []
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.problems import cards
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
+from bayes_clv.views.reporting import checks, sections
 from bayes_clv.views.reporting import decisions as segment_sections
 from bayes_clv.views.reporting import fits as fit_sections
-from bayes_clv.views.reporting import remedies as checks
-from bayes_clv.views.reporting import sections
 from bayes_clv.views.reporting.gallery import Gallery
 
 LEVELS = {
@@ -132,9 +132,7 @@ def _page(
 ) -> dict[str, Any]:
     stem = amounts.choose_quantity(value, None)
     fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
-    failed = [check for what, tree in fits for check in checks.fit_checks(tree, what)]
-    failed += checks.score_checks(score) if score is not None else []
-    failed += checks.data_checks(customers) + checks.prediction_checks(value)
+    failed = cards(checks.failures(buying, spending, customers, value, score))
     page: dict[str, Any] = {
         "has_money": stem == "value",
         "summary": _summary(buying, customers, value, score, len(failed)),

@@ -17,7 +17,7 @@ from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, histories, holdout
 from bayes_clv.views.plots.evaluation import MODEL, plot_evaluation
 from bayes_clv.views.reporting import cells as tables
-from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting import checks
 from bayes_clv.views.reporting.gallery import Gallery
 
 TOP_CUSTOMERS = 50
