@@ -224,7 +224,8 @@ KINDS: dict[str, Kind] = {
     "spend_rises": Kind(
         "mean spend depends on frequency",
         _SPEND_FOUND,
-        _SPEND_MEANS + "Here frequent customers spend more, and those who buy rarely are expected to spend like them: "
+        _SPEND_MEANS
+        + "Here frequent customers spend more, and those who buy rarely are expected to spend like them: "
         "the base's total is overstated, in a simulated base like CDNOW by 5 % at 0.25 and 8 % at 0.45.",
         _SPLIT,
         threshold=CORRELATION_MAX,
@@ -232,7 +233,8 @@ KINDS: dict[str, Kind] = {
     "spend_falls": Kind(
         "mean spend depends on frequency",
         _SPEND_FOUND,
-        _SPEND_MEANS + "Here frequent customers spend less: the value of the best ones is overstated, in a simulated "
+        _SPEND_MEANS
+        + "Here frequent customers spend less: the value of the best ones is overstated, in a simulated "
         "base like CDNOW by 7 % at -0.28 and 10 % at -0.55 for the best tenth; the base's total is nearly right.",
         _SPLIT,
         threshold=CORRELATION_MAX,

@@ -1,4 +1,4 @@
-"""What can be wrong, in one table: codes, sentences with their numbers, cards of one cause, files of earlier versions."""
+"""What can be wrong, in one table: codes, sentences with their numbers, cards of one cause, earlier versions."""
 
 import json
 import string
@@ -38,18 +38,26 @@ def test_every_kind_says_its_number_its_threshold_and_what_to_do(code):
     assert card.found == (made.found,)
     assert card.meaning.endswith(".")
     assert card.remedies
-    slots = {name for text in (kind.title, kind.found, kind.meaning) for _, name, *_ in string.Formatter().parse(text)}
+    slots = {
+        name
+        for text in (kind.title, kind.found, kind.meaning)
+        for _, name, *_ in string.Formatter().parse(text)
+    }
     assert slots - {None, "threshold"} <= set(NUMBERS.get(code, {}))
     # Through a file and back, nothing is lost; and a number that JSON has none for (None) breaks no page.
     saved = json.loads(json.dumps(made.record()))
     assert read_problem(saved) == made
-    assert cards([read_problem(saved | {"numbers": dict.fromkeys(saved["numbers"])})])[0].found == (made.found,)
+    assert cards([read_problem(saved | {"numbers": dict.fromkeys(saved["numbers"])})])[0].found == (
+        made.found,
+    )
 
 
 def test_one_card_a_cause_the_worst_first():
     few = [problem("ess", "Purchases", **NUMBERS["ess"]), problem("rhat", "Purchases", **NUMBERS["rhat"])]
     modes = [problem("mode", "Purchases"), problem("mode", "Spend")]
-    levels = [problem("holdout_narrow", "Holdout", **NUMBERS["holdout_narrow"] | {"level": n}) for n in ("50", "90")]
+    levels = [
+        problem("holdout_narrow", "Holdout", **NUMBERS["holdout_narrow"] | {"level": n}) for n in ("50", "90")
+    ]
     found = cards([problem("rows_dropped", "Data", **NUMBERS["rows_dropped"]), *levels, *modes, *few])
     assert [card.title for card in found] == [
         "Purchases: R-hat is 1.200",

@@ -7,8 +7,8 @@ quantities' posterior has a peak, and Laplace's approximation there gives the lo
     log p(data | k) = log p(data, peak) + d / 2 log(2 pi) - 1 / 2 log det(curvature),
 
 d quantities on the unconstrained scale. Equal weights a priori make probabilities of the evidence. The fit then is that
-of the most probable value, and says how probable it is: below CHOICE_ENOUGH its forecasts leave out an uncertainty, and a
-problem says so. With flat priors and ``method="mode"`` the highest likelihood decides, as in Reutterer, Platzer &
+of the most probable value, and says how probable it is: below CHOICE_ENOUGH its forecasts leave out an uncertainty, and
+a problem says so. With flat priors and ``method="mode"`` the highest likelihood decides, as in Reutterer, Platzer &
 Schröder (2021).
 
 **Choice.** One graph is compiled, with the number as a shared variable, so that a further value costs a peak and no

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.problems import read_problem
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
 
 
 def labels_of(customers: xr.Dataset, by: Any) -> np.ndarray:
@@ -53,7 +53,7 @@ def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
     if fitted != observed:
         raise InputError(
             f"The posterior's time unit is {fitted!r} and the customers' is {observed!r}: rates would be "
-            f"read in the wrong unit. Summarise the orders with time_unit={fitted!r}, or fit on "
+            f"read in the wrong unit. Summarise the orders with {argument('time_unit', fitted)}, or fit on "
             "these customers."
         )
     return observed

@@ -30,7 +30,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.response import SEGMENT
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError, argument
 from bayes_clv.targeting.allocation import best_totals, choose, choose_by_quantile, orders
 from bayes_clv.targeting.trial import simulated_arm, value_of_test
 from bayes_clv.units import checked_cost, checked_margin
@@ -285,7 +285,8 @@ def _risk(risk: Any) -> float | None:
     match = re.fullmatch(r"q(\d\d)", risk) if isinstance(risk, str) else None
     if match is None or not 1 <= int(match.group(1)) <= 50:
         raise InputError(
-            f"risk={risk!r} is not known. Use a lower quantile, 'q01' to 'q50', such as 'q10', or None for the mean."
+            f"{argument('risk', risk)} is not known. Use a lower quantile, 'q01' to 'q50', such as 'q10', or None "
+            f"for the mean."
         )
     return int(match.group(1)) / 100
 
@@ -295,7 +296,9 @@ def _budget(budget: Any) -> float | None:
         return None
     number = isinstance(budget, (int, float, np.number)) and not isinstance(budget, bool)
     if not number or not (math.isfinite(budget) and budget >= 0):
-        raise InputError(f"budget={budget!r} must be one amount of money, finite and not negative.")
+        raise InputError(
+            f"{argument('budget', budget)} must be one amount of money, finite and not negative."
+        )
     return float(budget)
 
 
@@ -304,6 +307,6 @@ def _test(test: Any) -> int | None:
         return None
     if isinstance(test, bool) or not isinstance(test, (int, np.integer)) or test < 2:
         raise InputError(
-            f"test={test!r} must be a whole number of customers, 2 or more: half of them are contacted."
+            f"{argument('test', test)} must be a whole number of customers, 2 or more: half of them are contacted."
         )
     return int(test)

@@ -12,11 +12,11 @@ from bayes_clv.families.purchases import bg_cnbd_k, bg_nbd, mbg_cnbd_k
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.inference.choice import Choice, choose, settled
 from bayes_clv.inference.criticism.diagnostics import with_choice
-from bayes_clv.problems import problem
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import build_model
 from bayes_clv.inference.sampling.importance import STUDENT_DEGREES_OF_FREEDOM
 from bayes_clv.inference.sampling.laplace import compiled, find_peak
+from bayes_clv.problems import problem
 from bayes_clv.schema import InputError
 
 TRUTH = {"r": 1.2, "alpha": 1.0, "a": 0.8, "b": 4.0, "k": 3}

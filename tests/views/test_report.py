@@ -12,12 +12,11 @@ import xarray as xr
 
 mpl.use("Agg")
 
+from bayes_clv.problems import cards, problem
 from bayes_clv.views import style
 from bayes_clv.views.numbers import number
 from bayes_clv.views.plots.histories import plot_alive_matrix
-from bayes_clv.views.reporting import gallery
-from bayes_clv.problems import cards, problem
-from bayes_clv.views.reporting import checks
+from bayes_clv.views.reporting import checks, gallery
 from bayes_clv.views.reporting.page import report
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -256,7 +255,9 @@ def test_coverage_is_judged_against_what_was_promised_within_chance(make):
     score["coverage"]["90"]["covered"] = 0.96 - 0.045
     assert checks.score_problems(score) == []
     score["coverage"]["90"]["covered"] = 0.96 - 0.047
-    assert [c.title for c in cards(checks.score_problems(score))] == ["Holdout: customers' intervals hold too few"]
+    assert [c.title for c in cards(checks.score_problems(score))] == [
+        "Holdout: customers' intervals hold too few"
+    ]
 
 
 def test_the_same_input_gives_the_same_page(make, tmp_path, no_figures):

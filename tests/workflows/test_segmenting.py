@@ -16,7 +16,7 @@ import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.predictions.simulation import DRAWS
 from bayes_clv.segments import presets
-from bayes_clv.workflows import segment as segmenting
+from bayes_clv.workflows import alarming, segmenting
 from bayes_clv.workflows.folders import read_run
 
 KINDS = """

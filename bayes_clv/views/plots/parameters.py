@@ -17,6 +17,8 @@ from bayes_clv.views import names as rename
 from bayes_clv.views import style
 
 INTERVAL = 0.9
+# Enough to see chains that differ, and for the test behind p, whose time grows with the square of them.
+RANK_DRAWS = 250
 
 
 def _names(posterior: xr.DataTree) -> list[str]:
@@ -58,12 +60,22 @@ def _log_scale(name: str) -> bool:
     return name != "population_dropout"
 
 
+def _thinned(posterior: xr.DataTree) -> xr.DataTree:
+    """Return the draws with at most RANK_DRAWS of each chain, evenly spaced."""
+    draws = posterior["posterior"].to_dataset()
+    kept = np.unique(np.linspace(0, draws.sizes["draw"] - 1, RANK_DRAWS).round().astype(int))
+    thin = xr.DataTree.from_dict({"posterior": draws.isel(draw=kept)})
+    thin.attrs = posterior.attrs
+    return thin
+
+
 def plot_diagnostics(posterior: xr.DataTree) -> Any:
     """Plot each chain's density of every population parameter beside its fractional ranks.
 
     When the chains agree, the densities of a row lie on one another, and the rank lines (difference between
     the ECDF of a chain's ranks and the uniform) wander about zero without a trend; p is the probability of
-    lines at least so far from zero if the chains agree (ArviZ's ``plot_rank_dist``).
+    lines at least so far from zero if the chains agree (ArviZ's ``plot_rank_dist``). Of longer chains 250 draws are
+    shown, evenly taken.
 
     Parameters
     ----------
@@ -90,7 +102,7 @@ def plot_diagnostics(posterior: xr.DataTree) -> Any:
     ink = {"color": style.INK}
     with style.styled(arviz=True):
         collection = az.plot_rank_dist(
-            rename.for_arviz(posterior),
+            rename.for_arviz(_thinned(posterior)),
             var_names=names,
             compact=False,
             backend="matplotlib",

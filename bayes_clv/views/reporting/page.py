@@ -44,6 +44,7 @@ def report(
     segments: xr.Dataset | None = None,
     alarms: xr.Dataset | None = None,
     figures: str | Path | None = None,
+    png: bool = False,
     title: str = "Customer lifetime value",
     run: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -74,7 +75,9 @@ def report(
     alarms : xarray.Dataset, optional
         The result of ``churn_alarms``: the alarm list over time.
     figures : str or Path, optional
-        Folder in which every figure is saved too, as SVG and PNG.
+        Folder in which every figure is saved too, as SVG.
+    png : bool
+        Save the figures as PNG there too; it takes as long again as the page.
     title : str
         Title of the page.
     run : mapping, optional
@@ -100,7 +103,7 @@ def report(
 
     if evaluation is not None and score is None:
         raise InputError("The evaluation is shown beside the score: give score=clv.score_holdout(...) too.")
-    gallery = Gallery(Path(figures) if figures is not None else None)
+    gallery = Gallery(Path(figures) if figures is not None else None, png)
     page = _page(gallery, buying, spending, customers, value, score, tracking, dict(history or {}))
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
@@ -197,7 +200,7 @@ def _summary(
         )
         if "value_total" in value:
             mean, low, high = (numbers.number(x) for x in _total(value, "value"))
-            text += f", worth {mean} (between {low} and {high}) after margin and discount"
+            text += f", worth {mean} (between {low} and {high}) {_after(value)}"
         sentences.append(f"{text}.")
     else:
         sentences.append(f"The base has {n:,} customers{seen.rstrip(',')}.")
@@ -213,6 +216,16 @@ def _summary(
         else "All checks passed."
     )
     return " ".join(sentences)
+
+
+def _after(value: xr.Dataset) -> str:
+    """Return what the total is after: revenue where no margin was given."""
+    kept = [
+        *(["margin"] if float(value.attrs.get("margin", 0.0)) != 1 else []),
+        *(["discount"] if float(value.attrs.get("annual_discount_rate", 1.0)) != 0 else []),
+    ]
+    after = f" after {' and '.join(kept)}" if kept else ""
+    return after.strip() if "margin" in kept else f"of revenue{after}"
 
 
 def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
@@ -239,7 +252,8 @@ def _key_numbers(
     keys = [
         KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
     ]
-    for stem, label in (("purchases", "purchases"), ("value", "residual value")):
+    worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
+    for stem, label in (("purchases", "purchases"), ("value", worth)):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
             note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
