@@ -31,7 +31,7 @@ CDNOW_HOLDOUT_UNTIL = "1998-06-30"
 
 
 def command(
-    record: type, *, only: tuple[str, ...] | None = None, **defaults: Any
+    record: type, *, only: tuple[str, ...] | None = None, into: typer.Typer = app, **defaults: Any
 ) -> Callable[[Callable[..., list[str]]], Callable[..., list[str]]]:
     """Make a command of a function of what was given; its options are the record's fields, or ``only`` some.
 
@@ -52,7 +52,7 @@ def command(
         parameters = _parameters(record, options, defaults)
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {each.name: each.annotation for each in parameters}
-        app.command(work.__name__, help=inspect.getdoc(work))(called)
+        into.command(work.__name__, help=inspect.getdoc(work))(called)
         return work
 
     return made
