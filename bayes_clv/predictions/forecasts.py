@@ -292,7 +292,7 @@ def simulate(
         seed=int(seed),
         draws=posterior.size,
         expected_draws=closed_form_draws(posterior).size,
-        family=posterior.family,
+        family=posterior.family.name,
         fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",
         problems=json.dumps(problems(buying) if spending is None else problems(buying, spending)),
