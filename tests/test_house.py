@@ -1,4 +1,4 @@
-"""The house: no file with the name of a public name of its folder, no guess at a family, no folder outside the order."""
+"""The house: no file named as a public name of its folder, no guess at a family, no folder outside the order."""
 
 import ast
 import tomllib
@@ -29,7 +29,9 @@ def exported(folder):
 @pytest.mark.parametrize("folder", FOLDERS, ids=relative)
 def test_no_file_has_the_name_of_a_public_name_of_its_folder(folder):
     """``folder.name`` would be the function or the file, by who imported first."""
-    files = {item.stem for item in folder.iterdir() if item.suffix == ".py" or (item / "__init__.py").exists()}
+    files = {
+        item.stem for item in folder.iterdir() if item.suffix == ".py" or (item / "__init__.py").exists()
+    }
     assert not files & exported(folder)
 
 

@@ -241,35 +241,32 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     money.
     """
     people, unit = segments.sizes[CUSTOMER], segments.attrs["time_unit"]
-    names = segments["segment"].to_numpy()
+    names = segments["segment"].to_numpy().tolist()
     what = "purchases" if earned is None else "value"
     size, total = _interval(segments, "size"), _interval(segments, f"{what}_total")
     lines = [
-        f"{segments.attrs['rule']}: {people:,} customers in {names.size} segments, over "
+        f"{segments.attrs['rule']}: {people:,} customers in {len(names)} segments, over "
         f"{segments.attrs['horizon']:g} {unit}s{'' if earned is None else f'; {earned}'}.",
         f"Customers of each segment and their {what}: mean and 90 % interval (outcome level).",
         "",
     ]
-    shown = list(range(names.size))
-    if names.size > SEGMENTS_SHOWN:
+    shown = list(range(len(names)))
+    if len(names) > SEGMENTS_SHOWN:
         shown = sorted(shown, key=lambda i: -total[i][0])[:SEGMENTS_SHOWN]
     lines += [f"  {names[i]}: {_words(size[i], ' customers')}, {what} {_words(total[i])}" for i in shown]
-    if len(shown) < names.size:
-        lines.append(f"  and {names.size - len(shown)} more, with less {what} each: see {file}")
+    if len(shown) < len(names):
+        lines.append(f"  and {len(names) - len(shown)} more, with less {what} each: see {file}")
     empty = [f"{name!r}" for name, (*_, high) in zip(names, size, strict=True) if high == 0]
-    if empty and len(shown) == names.size:
+    if empty and len(shown) == len(names):
         lines.append(
             f"  Hardly anybody is in {' and in '.join(empty)}: does the threshold fall where it was meant to?"
         )
-    nobodys = [
-        (names[i], size[i])
-        for i in range(names.size)
-        if size[i][0] >= 1 and not (segments["most_likely"].to_numpy() == names[i]).any()
-    ]
+    carried = set(segments["most_likely"].to_numpy().tolist())
+    nobodys = [i for i in shown if size[i][0] >= 1 and names[i] not in carried]
     lines += [
-        f"  {name!r} is nobody's most probable segment, though about {plain_number(mean)} customers are in it. To list "
-        f"them, sort by probability_{name}."
-        for name, (mean, _, _) in nobodys
+        f"  {names[i]!r} is nobody's most probable segment, though about {plain_number(size[i][0])} customers are in "
+        f"it: sort by probability_{names[i]} to list them."
+        for i in nobodys
     ]
     unsure, sure = int(segments["unsure"].sum()), percent(segments.attrs["sure"])
     lines += [

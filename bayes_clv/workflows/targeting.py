@@ -157,11 +157,8 @@ def _open_question(decision: "xr.Dataset", choice: Choice) -> list[str]:
     if not OPEN[0] < pays < OPEN[1]:
         return [f"Contacting them pays with a probability of {percent(pays)}."]
     worth = f"{float(decision['value_of_perfect_information']):,.0f}"
-    how = (
-        ""
-        if choice.test is not None
-        else f"; --test {decision.sizes[CUSTOMER] // 10} says what one of that size is"
-    )
+    further = max(2, decision.sizes[CUSTOMER] // 10)
+    how = "" if choice.test is not None else f"; --test {further} says what one of that size is"
     return [
         f"Contacting them pays with a probability of {percent(pays)}: the experiment does not settle it. A further "
         f"test is worth {worth} at most{how}."

@@ -20,6 +20,7 @@ from bayes_clv.workflows import alarming, segmenting
 from bayes_clv.workflows.folders import read_run
 from bayes_clv.workflows.settings import Segmenting
 
+ENDS = ("mean", "q05", "q95")
 KINDS = """
 name = "客户分类"
 
@@ -272,6 +273,27 @@ def test_a_segment_that_nobody_is_in_is_pointed_at(finished, tmp_path, no_figure
     printed = ran("segment", finished[0], "--rule", rule, "--draws", 20, "--out", tmp_path / "out.csv")
     assert "rich: 0 customers (0 to 0), value 0 (0 to 0)" in printed
     assert "Hardly anybody is in 'rich': does the threshold fall where it was meant to?" in printed
+
+
+def test_a_label_that_nobody_carries_is_pointed_at():
+    """By hand: everybody is "late" with a probability of 0.4, and something else with more."""
+    names, chance = ["early", "late", "gone"], np.array([[0.6, 0.4, 0.0], [0.0, 0.4, 0.6]] * 10)
+    size = chance.sum(axis=0).round()
+    found = xr.Dataset(
+        {
+            "most_likely": ("customer", np.array(names, dtype=object)[chance.argmax(axis=1)]),
+            "unsure": ("customer", np.ones(20, dtype=bool)),
+            **{f"{what}_{end}": ("segment", size) for what in ("size", "purchases_total") for end in ENDS},
+        },
+        {"segment": names},
+        {"rule": "By hand", "time_unit": "week", "horizon": 4.0, "sure": 0.8},
+    )
+    said = "\n".join(segmenting.segment_summary(found, file="sizes.csv", earned=None))
+    assert "'late' is nobody's most probable segment, though about 8 customers are in it" in said
+    assert "sort by probability_late" in said
+    assert "'early' is nobody's" not in said
+    assert "20 of 20 customers are unsure" in said
+    assert "take the customers with the highest probability" in said
 
 
 def test_figures_and_letters_that_the_machine_has_no_font_for(finished, kinds, tmp_path, monkeypatch):
