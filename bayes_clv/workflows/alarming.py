@@ -141,6 +141,11 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
             )
     if "alarm_date" in alarms:
         lines.append(_next_alarms(alarms, run.customers.attrs["until"]))
+    if alarmed.any():
+        lines.append(
+            "Who is likeliest to leave is not who is best kept by a contact (Ascarza 2018): 'bayes-clv target' chooses "
+            "those, after an experiment."
+        )
     never = int(np.isinf(alarms["alarm_silence"].to_numpy()).sum())
     if never:
         end = f"{10 * float(run.customers['T'].max()):.0f} {unit}s" if longest is None else longest

@@ -86,9 +86,8 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         rank_figure = gallery.add(
             f"{key}-ranks",
             lambda: parameters.plot_diagnostics(tree),
-            "One colour a chain. Left, the densities should lie on one another; right, the lines "
-            "should wander about zero "
-            "without a trend (p is the probability of lines so far from zero if the chains agree).",
+            "One colour a chain: the lines should wander about zero without a trend (p is the probability of lines so "
+            "far from zero if the chains agree).",
         )
     has_prior = "prior" in tree.children
     prior_figure = (
