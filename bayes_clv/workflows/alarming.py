@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
-from bayes_clv.units import days_per
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
 from bayes_clv.workflows.settings import Alarming
 from bayes_clv.workflows.words import check_lines, percent, plain_number
@@ -87,6 +86,8 @@ def alarm_list(table: "pd.DataFrame", run: "Finished") -> "pd.DataFrame":
 
     ``value`` is the mean residual value of the run's forecast; ``last_order`` stands where the customers carry dates.
     """
+    from bayes_clv.units import days_per
+
     unit = run.customers.attrs["time_unit"]
     customers = run.customers.sel({CUSTOMER: table["customer_id"].to_numpy()})
     beside: dict[str, Any] = {"frequency": customers["frequency"].to_numpy()}

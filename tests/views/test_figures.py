@@ -185,7 +185,7 @@ def test_arviz_gets_names_it_can_take_and_readers_get_symbols_with_units(buying)
     for draw in (views.plot_parameters, views.plot_prior_posterior, views.plot_diagnostics):
         collection = draw(buying)
         text = words(collection)
-        assert "α (week)" in text
+        assert ("rank of α" if draw is views.plot_diagnostics else "α (week)") in text
         assert "alpha_" not in text
         assert all(axes.lines for axes in style.figure_of(collection).axes)
 
