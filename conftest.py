@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from _pytest.doctest import DoctestItem
+from _pytest.doctest import DoctestItem  # noqa: PLC2701
 
 import bayes_clv as clv
 

@@ -13,8 +13,8 @@ leaves its level unsaid:
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,8 +48,79 @@ QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 UNSTATED = "unstated"
 
 
+# Around an argument's mention in a message: where it opens, what divides its parts, where it closes. Private use
+# characters, which no message holds otherwise.
+_OPEN, _PART, _CLOSE = "\ue000", "\ue001", "\ue002"
+_MENTION = re.compile(f"{_OPEN}([^{_PART}]*){_PART}([^{_PART}]*){_PART}([^{_CLOSE}]*){_CLOSE}")
+
+
 class InputError(ValueError):
-    """Input that cannot be used; the message names it, counts it, shows one and says what to do."""
+    """Input that cannot be used; the message names it, counts it, shows one and says what to do.
+
+    Arguments are mentioned with `argument`, so that whoever shows the message names them as its reader does: as
+    ``until='soon'`` in Python (``str``), as ``--until 'soon'`` at a command line (`told`).
+
+    Examples
+    --------
+    >>> error = InputError(f"{argument('until', 'soon')} is not a day.")
+    >>> str(error)
+    "until='soon' is not a day."
+    >>> error.told(lambda name, value: f"--{name} {value}")
+    "--until 'soon' is not a day."
+    """
+
+    def __str__(self) -> str:
+        """Return the message as Python says it."""
+        return _MENTION.sub(r"\2", super().__str__())
+
+    def told(self, option: Callable[[str, str], str | None]) -> str:
+        """Return the message with each argument as ``option(name, value)`` names it, as Python does where None."""
+
+        def said(found: re.Match[str]) -> str:
+            name, python, value = found.groups()
+            return value if not name else option(name, value) or python
+
+        return _MENTION.sub(said, super().__str__())
+
+
+_NOTHING: Any = object()
+
+
+def argument(name: str, value: Any = _NOTHING) -> str:
+    """Return the mention of an argument in a message, alone or with a value."""
+    if value is _NOTHING:
+        return f"{_OPEN}{name}{_PART}{name}{_PART}{_CLOSE}"
+    shown = (
+        " ".join(f"{key}={each}" for key, each in value.items()) if isinstance(value, dict) else repr(value)
+    )
+    return f"{_OPEN}{name}{_PART}{name}={value!r}{_PART}{shown}{_CLOSE}"
+
+
+def either(python: str, shell: str) -> str:
+    """Return words of a message where the advice is another in Python than at a command line."""
+    return f"{_OPEN}{_PART}{python}{_PART}{shell}{_CLOSE}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a check found: its code (of ``bayes_clv.problems``), the sentence, and the numbers in it.
+
+    ``found`` states the number and its threshold in words; ``subject`` is what it is of, such as a family.
+    """
+
+    code: str
+    found: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "code": self.code,
+            "found": self.found,
+            "numbers": dict(self.numbers),
+            **({"subject": self.subject} if self.subject else {}),
+        }
 
 
 @dataclass(frozen=True)

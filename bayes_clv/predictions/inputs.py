@@ -1,5 +1,6 @@
 """Labels of customers, matched by id."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.columns import as_labels, column_values
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
+from bayes_clv.problems import read_problem
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
 
 
 def labels_of(customers: xr.Dataset, by: Any) -> np.ndarray:
@@ -66,16 +68,20 @@ def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
     if fitted != observed:
         raise InputError(
             f"The posterior's time unit is {fitted!r} and the customers' is {observed!r}: rates would be "
-            f"read in the wrong unit. Summarise the orders with time_unit={fitted!r}, or fit on "
+            f"read in the wrong unit. Summarise the orders with {argument('time_unit', fitted)}, or fit on "
             "these customers."
         )
     return observed
 
 
 def problems(*trees: xr.DataTree) -> list[str]:
-    """Return what the diagnostics of the fits found wrong, each sentence with its family."""
+    """Return what the diagnostics of the fits found wrong: records as JSON, each with its family."""
     found = []
     for tree in trees:
         diagnostics = json.loads(str(tree.attrs.get("diagnostics", "{}")))
-        found += [f"{tree.attrs['family']}: {problem}" for problem in diagnostics.get("problems", [])]
+        family = str(tree.attrs["family"])
+        found += [
+            json.dumps(dataclasses.replace(read_problem(each), subject=family).record())
+            for each in diagnostics.get("problems", [])
+        ]
     return found

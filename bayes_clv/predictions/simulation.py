@@ -41,7 +41,7 @@ from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.joint_paths import LAWS, draw_joint
 from bayes_clv.predictions.parameters import Parameters, paired, parameters
 from bayes_clv.predictions.tiles import available_threads, owned
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, argument
 from bayes_clv.units import discount_rate, duration
 
 # Customers × draws a block: a megabyte an array. Half as many cost 6 % more, for the calls of NumPy.
@@ -318,9 +318,11 @@ def customer_draws(
     """
     check_customers(customers)
     if draws < 1:
-        raise InputError(f"draws={draws} must be at least 1.")
+        raise InputError(f"{argument('draws', draws)} must be at least 1.")
     if not (math.isfinite(margin) and margin > 0):
-        raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
+        raise InputError(
+            f"{argument('margin')} must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}."
+        )
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").repeated().thin(draws).of(customers)
     past = purchase_history(customers, posterior.family)

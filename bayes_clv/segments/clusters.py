@@ -35,7 +35,7 @@ from scipy.optimize import linear_sum_assignment
 
 from bayes_clv.predictions.simulation import SPEND_LEVEL, CustomerDraws
 from bayes_clv.predictions.tiles import available_threads, owned
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, either, interval
 from bayes_clv.segments.mixtures import (
     Mixture,
     Scale,
@@ -219,7 +219,7 @@ def _checked(
         if name not in draws.names:
             raise InputError(
                 f"The quantity {name!r} is not known. There are {', '.join(draws.names)}. Further columns are "
-                "attached with clv.with_columns."
+                f"{either('attached with clv.with_columns', 'read with --columns')}."
             )
     return names
 

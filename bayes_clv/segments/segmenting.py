@@ -17,7 +17,7 @@ from numba import njit
 
 from bayes_clv.predictions.simulation import CustomerDraws
 from bayes_clv.predictions.tiles import owned
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, argument, describe, interval
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.thresholds import check_names, cut, missing_amount, thresholds_of
 
@@ -79,7 +79,7 @@ def segment(
     (('customer', 'segment'), 2357)
     """
     if not 0 < sure <= 1:
-        raise InputError(f"sure={sure!r} must be a probability above 0, such as 0.8.")
+        raise InputError(f"{argument('sure', sure)} must be a probability above 0, such as 0.8.")
     check_names(draws, rule, totals)
     names = list(dict.fromkeys([*rule.names(), *totals]))
     thresholds = thresholds_of(draws, rule, threads)

@@ -18,7 +18,7 @@ from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.tiles import over_tiles, rows_of
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, describe
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, describe
 from bayes_clv.units import days_per, duration
 
 # Draws behind an alarm: the mean of 200 has a standard error of 7 % of the posterior standard deviation of P(alive).
@@ -75,7 +75,9 @@ def churn_alarms(
     """
     check_customers(customers)
     if isinstance(threshold, bool) or not 0 < threshold < 1:
-        raise InputError(f"threshold={threshold!r} must be a probability between 0 and 1, such as 0.5.")
+        raise InputError(
+            f"{argument('threshold', threshold)} must be a probability between 0 and 1, such as 0.5."
+        )
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").thin(ALARM_DRAWS).of(customers)
     columns = purchase_history(customers, posterior.family)

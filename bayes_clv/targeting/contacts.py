@@ -35,6 +35,7 @@ from bayes_clv.schema import (
     DRAW,
     InputError,
     Variable,
+    argument,
     describe,
     listed,
     named_quantiles,
@@ -270,7 +271,8 @@ def _risk(risk: Any) -> float | None:
     match = re.fullmatch(r"q(\d\d)", risk) if isinstance(risk, str) else None
     if match is None or not 1 <= int(match.group(1)) <= 50:
         raise InputError(
-            f"risk={risk!r} is not known. Use a lower quantile, 'q01' to 'q50', such as 'q10', or None for the mean."
+            f"{argument('risk', risk)} is not known. Use a lower quantile, 'q01' to 'q50', such as 'q10', or None "
+            f"for the mean."
         )
     return int(match.group(1)) / 100
 
@@ -280,7 +282,9 @@ def _budget(budget: Any) -> float | None:
         return None
     number = isinstance(budget, (int, float, np.number)) and not isinstance(budget, bool)
     if not number or not (math.isfinite(budget) and budget >= 0):
-        raise InputError(f"budget={budget!r} must be one amount of money, finite and not negative.")
+        raise InputError(
+            f"{argument('budget', budget)} must be one amount of money, finite and not negative."
+        )
     return float(budget)
 
 
@@ -289,6 +293,6 @@ def _test(test: Any) -> int | None:
         return None
     if isinstance(test, bool) or not isinstance(test, (int, np.integer)) or test < 2:
         raise InputError(
-            f"test={test!r} must be a whole number of customers, 2 or more: half of them are contacted."
+            f"{argument('test', test)} must be a whole number of customers, 2 or more: half of them are contacted."
         )
     return int(test)

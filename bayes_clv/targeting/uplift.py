@@ -22,7 +22,7 @@ from bayes_clv.inference.posterior import RESPONSE
 from bayes_clv.inference.response import SEGMENT, links
 from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, describe, named_quantiles
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, argument, describe, named_quantiles
 
 
 def predict_uplift(
@@ -114,9 +114,9 @@ def _segments(customers: xr.Dataset, by: Any, known: list[str]) -> np.ndarray:
     new = sorted(set(own.tolist()) - set(known))
     if new and len(known) == 1:
         raise InputError(
-            f"The experiment had one segment, {known[0]!r}, so that how segments differ was not learned; the customers "
-            f"have {len(new)} other{'s' * (len(new) > 1)}, such as {new[0]!r}. Fit with segment=None if the response "
-            "is to hold for everybody."
+            f"The experiment had one segment, {known[0]!r}, so that how segments differ was not learned; the "
+            f"customers have {len(new)} other{'s' * (len(new) > 1)}, such as {new[0]!r}. Fit with "
+            f"{argument('segment', None)} if the response is to hold for everybody."
         )
     return np.asarray(own)
 
@@ -177,19 +177,19 @@ def _scale(customers: xr.Dataset, column: Any, index: np.ndarray, labels: np.nda
     values = column_values(customers, column)
     if values.dtype == object:
         raise InputError(
-            f"scale={column!r} is a column of text. Name one of numbers, such as an expected value."
+            f"{argument('scale', column)} is a column of text. Name one of numbers, such as an expected value."
         )
     negative = values < 0
     if negative.any():
         shown = str(customers[CUSTOMER].to_numpy()[np.flatnonzero(negative)[0]])
         raise InputError(
-            f"scale={column!r} is negative for {int(negative.sum()):,} of {values.size:,} customers, for example "
-            f"customer {shown!r}. An outcome cannot be proportional to it: use an expected value, 0 at least."
+            f"{argument('scale', column)} is negative for {int(negative.sum()):,} of {values.size:,} customers, for "
+            f"example customer {shown!r}. An outcome cannot be proportional to it: use an expected value, 0 at least."
         )
     mean = np.bincount(index, weights=values) / np.bincount(index)
     if (mean == 0).any():
         raise InputError(
-            f"scale={column!r} is 0 for all customers of the segment {str(labels[np.argmin(mean)])!r}, so that it says "
-            "nothing of how they differ. Leave scale out, or these customers."
+            f"{argument('scale', column)} is 0 for all customers of the segment {str(labels[np.argmin(mean)])!r}, so "
+            f"that it says nothing of how they differ. Leave {argument('scale')} out, or these customers."
         )
     return np.asarray(values / mean[index])

@@ -171,7 +171,7 @@ def test_arviz_gets_names_it_can_take_and_readers_get_symbols_with_units(buying)
     for draw in (views.plot_parameters, views.plot_prior_posterior, views.plot_diagnostics):
         collection = draw(buying)
         text = words(collection)
-        assert "α (week)" in text
+        assert ("rank of α" if draw is views.plot_diagnostics else "α (week)") in text
         assert "alpha_" not in text
         assert all(axes.lines for axes in style.figure_of(collection).axes)
 
@@ -183,9 +183,8 @@ def test_parameters_state_the_median_and_the_interval_of_the_draws(buying):
 
 def test_diagnostics_draw_one_line_a_chain_and_refuse_a_point(buying, make):
     collection = views.plot_diagnostics(buying)
-    assert (
-        len(collection.viz["plot"]["r"].sel(column="dist").item().lines) == buying["posterior"].sizes["chain"]
-    )
+    assert len(collection.viz["ecdf_lines"]["r"].chain) == buying["posterior"].sizes["chain"]
+    assert any(text.get_text().startswith("p = ") for text in collection.viz["plot"]["r"].item().texts)
     with pytest.raises(InputError, match="a point"):
         views.plot_diagnostics(make.tree("bg_nbd", draws=1))
     with pytest.raises(InputError, match="no group 'prior'"):

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_clv as clv
-import bayes_clv.workflows.run as road
+import bayes_clv.workflows.running as road
 from bayes_clv.cli import app
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as module_of
 from bayes_clv.inference.posterior import FORMAT
 from bayes_clv.workflows.folders import CONTENTS
-from bayes_clv.workflows.run import run, strict
+from bayes_clv.workflows.running import run, strict
 from bayes_clv.workflows.settings import Settings
 
 COMMAND = Path(sys.executable).with_name("bayes-clv")
@@ -56,9 +56,9 @@ def read_strictly(path):
 @pytest.fixture
 def no_report(monkeypatch):
     """Leave out the drawing, which takes most of a run's time and writes nothing the table depends on."""
-    import bayes_clv.views
+    from bayes_clv.views.reporting import page
 
-    monkeypatch.setattr(bayes_clv.views, "report", lambda path, **_given: path.write_text("report"))
+    monkeypatch.setattr(page, "report", lambda path, **_given: path.write_text("report"))
 
 
 # What is written.

@@ -7,13 +7,14 @@ import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
+from bayes_clv.problems import read_problem
 from bayes_clv.schema import quantiles
 from bayes_clv.views import names as rename
 from bayes_clv.views import numbers
 from bayes_clv.views.frames import table
 from bayes_clv.views.plots import effects, parameters
 from bayes_clv.views.reporting import cells as tables
-from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting import checks
 from bayes_clv.views.reporting.gallery import Gallery
 
 
@@ -86,9 +87,8 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         rank_figure = gallery.add(
             f"{key}-ranks",
             lambda: parameters.plot_diagnostics(tree),
-            "One colour a chain. Left, the densities should lie on one another; right, the lines "
-            "should wander about zero "
-            "without a trend (p is the probability of lines so far from zero if the chains agree).",
+            "One colour a chain: the lines should wander about zero without a trend (p is the probability of lines so "
+            "far from zero if the chains agree).",
         )
     has_prior = "prior" in tree.children
     prior_figure = (
@@ -259,7 +259,9 @@ def _diagnostics(tree: xr.DataTree, key: str) -> tables.Table:
         if name == "rhat_max" and isinstance(amount, float):
             text = f"{amount:.4f}"
         rows.append([tables.cell(_DIAGNOSTICS.get(name, name.replace("_", " "))), tables.cell(text)])
-    rows += [[tables.cell("problem"), tables.cell(str(problem))] for problem in found.get("problems", [])]
+    rows += [
+        [tables.cell("problem"), tables.cell(read_problem(each).found)] for each in found.get("problems", [])
+    ]
     return tables.Table(
         f"{key}-diagnostics",
         "Diagnostics attached to the fit.",

@@ -14,13 +14,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.problems import cards
 from bayes_clv.schema import CUSTOMER
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
+from bayes_clv.views.reporting import checks, sections
 from bayes_clv.views.reporting import decisions as segment_sections
 from bayes_clv.views.reporting import fits as fit_sections
-from bayes_clv.views.reporting import remedies as checks
-from bayes_clv.views.reporting import sections
 from bayes_clv.views.reporting.gallery import Gallery
 
 LEVELS = {
@@ -43,6 +43,7 @@ def report(
     segments: xr.Dataset | None = None,
     alarms: xr.Dataset | None = None,
     figures: str | Path | None = None,
+    png: bool = False,
     title: str = "Customer lifetime value",
     run: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -71,7 +72,9 @@ def report(
     alarms : xarray.Dataset, optional
         The result of ``churn_alarms``: the alarm list over time.
     figures : str or Path, optional
-        Folder in which every figure is saved too, as SVG and PNG.
+        Folder in which every figure is saved too, as SVG.
+    png : bool
+        Save the figures as PNG there too; it takes as long again as the page.
     title : str
         Title of the page.
     run : mapping, optional
@@ -95,7 +98,7 @@ def report(
 
     from jinja2 import Environment, StrictUndefined
 
-    gallery = Gallery(Path(figures) if figures is not None else None)
+    gallery = Gallery(Path(figures) if figures is not None else None, png)
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
@@ -127,9 +130,7 @@ def _page(
 ) -> dict[str, Any]:
     stem = amounts.choose_quantity(value, None)
     fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
-    failed = [check for what, tree in fits for check in checks.fit_checks(tree, what)]
-    failed += checks.score_checks(evaluation) if evaluation is not None else []
-    failed += checks.data_checks(customers) + checks.prediction_checks(value)
+    failed = cards(checks.failures(buying, spending, customers, value, evaluation))
     page: dict[str, Any] = {
         "has_money": stem == "value",
         "summary": _summary(buying, customers, value, evaluation, len(failed)),
@@ -194,7 +195,7 @@ def _summary(
         )
         if "value_total" in value:
             mean, low, high = (numbers.number(x) for x in _total(value, "value"))
-            text += f", worth {mean} (between {low} and {high}) after margin and discount"
+            text += f", worth {mean} (between {low} and {high}) {_after(value)}"
         sentences.append(f"{text}.")
     else:
         sentences.append(f"The base has {n:,} customers{seen.rstrip(',')}.")
@@ -210,6 +211,16 @@ def _summary(
         else "All checks passed."
     )
     return " ".join(sentences)
+
+
+def _after(value: xr.Dataset) -> str:
+    """Return what the total is after: revenue where no margin was given."""
+    kept = [
+        *(["margin"] if float(value.attrs.get("margin", 0.0)) != 1 else []),
+        *(["discount"] if float(value.attrs.get("annual_discount_rate", 1.0)) != 0 else []),
+    ]
+    after = f" after {' and '.join(kept)}" if kept else ""
+    return after.strip() if "margin" in kept else f"of revenue{after}"
 
 
 def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
@@ -234,7 +245,8 @@ def _key_numbers(customers: xr.Dataset, value: xr.Dataset, evaluation: xr.Datase
     keys = [
         KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
     ]
-    for stem, label in (("purchases", "purchases"), ("value", "residual value")):
+    worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
+    for stem, label in (("purchases", "purchases"), ("value", worth)):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
             note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"

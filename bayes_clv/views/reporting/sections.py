@@ -16,7 +16,7 @@ from bayes_clv.schema import CUSTOMER, UNSTATED, listed
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, histories, holdout
 from bayes_clv.views.reporting import cells as tables
-from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting import checks
 from bayes_clv.views.reporting.gallery import Gallery
 
 TOP_CUSTOMERS = 50
@@ -179,19 +179,21 @@ def value_text(value: xr.Dataset, stem: str) -> str:
     if stem == "value":
         margin, rate = value.attrs.get("margin"), value.attrs.get("annual_discount_rate")
         terms = []
-        if margin is not None:
+        revenue = margin is not None and float(margin) == 1
+        if margin is not None and not revenue:
             terms.append(f"a margin of {numbers.share(float(margin))}")
         if rate is not None:
             terms.append(f"an annual discount rate of {numbers.share(float(rate))}")
         after = f", with {' and '.join(terms)}" if terms else ""
         parts.append(
-            f"Residual value is the margin on purchases of the next {numbers.horizon(value)}, each "
-            "discounted from the time it "
-            f"occurs{after}. Amounts are in the unit of the spend column."
+            f"Residual value is {'the revenue' if revenue else 'the margin on purchases'} of the next "
+            f"{numbers.horizon(value)}, each discounted from the time it occurs{after}. Amounts are in the unit of "
+            "the spend column."
         )
         if "historical_value" in value and np.isfinite(value["historical_value"]).all():
             parts.append(
-                f"Margin already earned from these customers: {numbers.number(float(value['historical_value'].sum()))}."
+                f"{'Revenue so far' if revenue else 'Margin already earned'} from these customers: "
+                f"{numbers.number(float(value['historical_value'].sum()))}."
             )
     else:
         parts.append(
@@ -229,9 +231,9 @@ def value_figures(
         gallery.add(
             "alive-matrix",
             lambda: histories.plot_alive_matrix(buying, customers, draws=MATRIX_DRAWS),
-            "Find a customer by repeat purchases (up) and age at the last one (right): dark is "
-            "surely still there, pale "
-            "surely gone. Of two customers silent equally long, the more frequent one is the more likely gone. Blank "
+            "Find a customer by repeat purchases (up) and age at the last one (right): dark is surely still there, "
+            "pale surely gone. Of two customers silent equally long, the more frequent one is the more likely gone. "
+            "Blank "
             "cells are impossible.",
             "expected",
         ),
@@ -369,9 +371,8 @@ def data_text(customers: xr.Dataset) -> str:
     n = customers.sizes[CUSTOMER]
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     parts = [
-        f"{n:,} customers, {int((customers['frequency'] == 0).sum()):,} of them without a repeat "
-        "purchase; the oldest is "
-        f"{numbers.plural(float(customers['T'].max()), unit)} old."
+        f"{n:,} customers, {int((customers['frequency'] == 0).sum()):,} of them without a repeat purchase; the oldest "
+        f"is {numbers.plural(float(customers['T'].max()), unit)} old."
     ]
     found = checks.spend_correlation(customers)
     if found is not None:
@@ -419,9 +420,8 @@ def method_text(
             f"{tree.attrs.get('time_unit', UNSTATED)}; versions: {_versions(tree)}."
         )
     text.append(
-        "Every posterior draw is carried to the end: the future of each customer is simulated "
-        "from its own history, and "
-        f"intervals are quantiles over these futures (seed {value.attrs.get('seed', 'not stated')})."
+        "Every posterior draw is carried to the end: the future of each customer is simulated from its own history, "
+        f"and intervals are quantiles over these futures (seed {value.attrs.get('seed', 'not stated')})."
     )
     text += [f"Figure not drawn – {reason}" for reason in skipped]
     return text

@@ -12,14 +12,14 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import InputError, named_quantiles
+from bayes_clv.schema import InputError, argument, named_quantiles
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
@@ -79,8 +79,9 @@ def run(
     Returns
     -------
     dict
-        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores and totals
-        with intervals, the content of ``run.json`` in the folder.
+        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores, failed checks (as
+        the report's cards: title, found, meaning, remedies, codes) and totals with intervals, the content of
+        ``run.json`` in the folder.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def run(
 
     Examples
     --------
-    >>> settings = Settings(orders, Path("results"), until="1997-09-30", method="laplace", draws=50)
+    >>> settings = Settings(orders, out=Path("results"), until="1997-09-30", method="laplace", draws=50)
     >>> record = run(settings)
     >>> record["customers"]
     2357
@@ -125,7 +126,7 @@ def _run_into(
             date=settings.date,
             spend=settings.spend,
             regularity="log_intervals" in find_family(settings.family).observed,
-            on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+            on_bad_rows=settings.on_bad_rows,
         )
         horizon = settings.horizon
         if horizon is None:
@@ -170,6 +171,7 @@ def _run_into(
             tracking=tracking,
             history=_example_histories(settings, customers),
             figures=work / "figures",
+            png=settings.png,
             title=settings.title,
             run=shown,
         )
@@ -249,7 +251,9 @@ def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
             what = (
                 "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
             )
-            raise InputError(f"{what} {path.name!r}. Name the table of customers' columns with columns=.")
+            raise InputError(
+                f"{what} {path.name!r}. Name the table of customers' columns with {argument('columns')}."
+            )
         # Ids as text: 0017 is another customer than 17.
         table = (
             pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
@@ -320,7 +324,7 @@ def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str,
         customer_id=settings.customer_id,
         date=settings.date,
         spend=settings.spend,
-        on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+        on_bad_rows=settings.on_bad_rows,
     )
     return {busiest: days[days <= np.datetime64(customers.attrs["until"])]}
 
@@ -335,7 +339,9 @@ def _record(
     seeds: dict[str, int],
 ) -> dict[str, Any]:
     from bayes_clv.inference.posterior import diagnostics
+    from bayes_clv.problems import cards
     from bayes_clv.scoring import record
+    from bayes_clv.views.reporting.checks import failures
 
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
     arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
@@ -353,13 +359,22 @@ def _record(
         "customers": customers.sizes["customer"],
         "audit": json.loads(customers.attrs["audit"]),
         "diagnostics": {
-            name: {"family": tree.attrs["family"], "method": tree.attrs["method"], **diagnostics(tree)}
+            name: {
+                "family": tree.attrs["family"],
+                "method": tree.attrs["method"],
+                **_plain(diagnostics(tree)),
+            }
             for name, tree in (("buying", buying), ("spending", spending))
             if tree is not None
         },
         "holdout": None if evaluation is None else record(evaluation),
+        "checks": [asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation))],
         "totals": totals,
     }
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    return found | {"problems": [each.record() for each in found["problems"]]}
 
 
 def _interval(total: np.ndarray) -> dict[str, Any]:

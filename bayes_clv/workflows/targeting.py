@@ -4,41 +4,21 @@ Like ``run``, one road through the stages; whoever wants another road calls them
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, interval, listed
+from bayes_clv.problems import cards, read_problem
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, argument, interval, listed
+from bayes_clv.workflows.settings import Choice
+from bayes_clv.workflows.words import check_lines, percent, titles_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-
-@dataclass(frozen=True)
-class Choice:
-    """What to choose from and for; as ``experiment_from_table``, ``predict_uplift`` and ``target`` take them.
-
-    ``customers=None`` chooses among the experiment's own. ``out`` is a .csv or .parquet file.
-    """
-
-    experiment: Path
-    cost: float
-    out: Path
-    customer_id: str = "customer_id"
-    treated: str = "treated"
-    outcome: str = "outcome"
-    segment: str | None = None
-    customers: Path | None = None
-    scale: str | None = None
-    margin: float = 1.0
-    budget: float | None = None
-    risk: str | None = None
-    test: int | None = None
-    method: str = "nuts"
-    draws: int = 1000
-    seed: int = 1
+# Between these the experiment leaves open whether contacting pays.
+OPEN = (0.1, 0.9)
 
 
 def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
@@ -59,7 +39,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
 
     out = Path(choice.out)
     if out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"--out {out.name!r} must end in .csv or .parquet.")
+        raise InputError(f"{argument('out', out.name)} must end in .csv or .parquet.")
     if not out.parent.is_dir():
         raise InputError(f"There is no folder {str(out.parent)!r} to write {out.name!r} to. Make it first.")
     experiment = experiment_from_table(
@@ -85,7 +65,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     figure = out.with_suffix(".png")
     write_table(table(decision), out)
     plot_gain(decision).savefig(figure, dpi=150)
-    return [*summary(decision, experiment), "", f"Table: {out}", f"Figure: {figure}"]
+    return [*summary(decision, experiment, choice), "", f"Table: {out}", f"Figure: {figure}"]
 
 
 def _population(choice: Choice, experiment: "xr.Dataset") -> "xr.Dataset":
@@ -110,7 +90,7 @@ def _population(choice: Choice, experiment: "xr.Dataset") -> "xr.Dataset":
     return people
 
 
-def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
+def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) -> list[str]:
     """Return what a person wants to know before contacting anybody."""
     size, contacted = decision.sizes[CUSTOMER], int(decision["contacted"].sum())
     lines = [
@@ -129,6 +109,9 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
             f"Net gain {level} ({decision[name].attrs['level']} level): mean {drawn.mean():,.0f}, 90 % interval "
             f"{low:,.0f} to {high:,.0f}."
         )
+    if choice.margin == 1:
+        lines.append("The margin is 1: a gain is revenue less the cost of contacts.")
+    lines += _open_question(decision, choice)
     lines.append(
         f"Regret against knowing the response: {float(decision['regret']):,.0f}; knowing it would be worth "
         f"{float(decision['value_of_perfect_information']):,.0f}."
@@ -139,6 +122,21 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
             f"{float(decision['value_of_test']):,.0f} (Monte Carlo error "
             f"{float(decision['value_of_test_error']):,.0f}), its own cost not counted."
         )
-    problems = listed(decision.attrs, "problems")
-    lines += ["", *(problems or ["All convergence checks passed."])]
-    return lines
+    found = [read_problem(each) for each in listed(decision.attrs, "problems")]
+    return [*lines, "", *check_lines(titles_of(cards(found)), passed="All convergence checks passed.")]
+
+
+def _open_question(decision: "xr.Dataset", choice: Choice) -> list[str]:
+    """Return what to do where the experiment does not settle whether contacting pays."""
+    if not decision["contacted"].any():
+        return []
+    pays = float((decision["net_gain_total"] > 0).mean())
+    if not OPEN[0] < pays < OPEN[1]:
+        return [f"Contacting them pays with a probability of {percent(pays)}."]
+    worth = f"{float(decision['value_of_perfect_information']):,.0f}"
+    further = max(2, decision.sizes[CUSTOMER] // 10)
+    how = "" if choice.test is not None else f"; --test {further} says what one of that size is"
+    return [
+        f"Contacting them pays with a probability of {percent(pays)}: the experiment does not settle it. A further "
+        f"test is worth {worth} at most{how}."
+    ]
