@@ -103,8 +103,8 @@ class Forecast:
         What the simulation reads of a customer who is alive, given the history; what it means says the law. None where
         ``futures`` stands in its place.
     futures : callable, or None
-        ``(rng, columns, params)`` of one customer: (first wait, shape and rate of further waits, lifetime left), each
-        (draw,), where the family draws each customer's future.
+        ``(rng, columns, params)`` of one customer: (first wait, shape and rate of further waits, when it leaves,
+        negative of one who has left, rate of leaving), each (draw,), where the family draws each customer's future.
     times : callable, or None
         ``(rng, columns, params)``: repeat purchases of new customers as (customer index, age), sorted.
     closed_form_draws : int, or None

@@ -14,11 +14,11 @@ after_kth_phase
     since then are weighted (``erlang_phases``).
 individual
     There is no such state: rates of a population that is no Gamma or Beta, or waits that are no exponentials. The
-    family draws instead, ``futures(rng, columns, params)`` -> (first_wait, wait_shape, wait_rate, lifetime),
+    family draws instead, ``futures(rng, columns, params)`` -> (first_wait, wait_shape, wait_rate, left, leaving),
     each (draw,), for one customer whose parameters are (draw,): the time from T to the next purchase if the customer
-    does not leave, given the silence so far; shape and rate of the Gamma of each further wait; the lifetime after T, 0
-    of one who has left. They are drawn jointly given each draw of the population, and the next purchase happens where
-    first_wait <= lifetime.
+    does not leave, given the silence so far; shape and rate of the Gamma of each further wait; when it leaves, as a
+    time from T, negative of one who has left; its rate of leaving. They are drawn jointly given each draw of the
+    population, and the next purchase happens where first_wait <= left.
 
 Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
 history (expected purchases, counts, survival) it says itself.

@@ -14,6 +14,7 @@ import xarray as xr
 from bayes_clv.customers.contracts import check_contracts, contracts_from_table
 from bayes_clv.customers.opportunities import check_opportunities, opportunities_from_table
 from bayes_clv.customers.tables import check_customers, customers_from_table
+from bayes_clv.distributions.arrays import stretches
 from bayes_clv.families.contract import Family
 from bayes_clv.schema import CUSTOMER, InputError, argument
 
@@ -222,11 +223,7 @@ def distinct_rows(
     weight = np.ones(values[0].shape[0], dtype=np.int64) if count is None else np.asarray(count)
     order = np.lexsort(values[::-1])
     sorted_values = [column[order] for column in values]
-    starts = np.ones(order.size, dtype=bool)
-    starts[1:] = False
-    for column in sorted_values:
-        starts[1:] |= column[1:] != column[:-1]
-    first = np.flatnonzero(starts)
+    first = np.flatnonzero(stretches(sorted_values)[0])
     return (
         {name: column[first] for name, column in zip(columns, sorted_values, strict=True)},
         np.add.reduceat(weight[order], first),

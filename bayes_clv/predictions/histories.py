@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from bayes_clv.distributions.arrays import stretches
 from bayes_clv.families.contract import Family, Forecast, SpendLevel, need
 from bayes_clv.schema import InputError
 
@@ -37,13 +38,8 @@ def distinct_histories(columns: dict[str, np.ndarray], keys: np.ndarray | None =
     ties = [] if keys is None else [keys[:, 1], keys[:, 0]]
     order = np.lexsort([*ties, *reversed(columns.values())])
     table = {name: np.asarray(column, dtype=float)[order] for name, column in columns.items()}
-    new = np.ones(order.size, dtype=bool)
-    new[1:] = False
-    for column in table.values():
-        new[1:] |= column[1:] != column[:-1]
-    return Histories(
-        columns={name: column[new] for name, column in table.items()}, order=order, row=np.cumsum(new) - 1
-    )
+    new, row = stretches(table.values())
+    return Histories(columns={name: column[new] for name, column in table.items()}, order=order, row=row)
 
 
 def purchase_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray]:
@@ -56,6 +52,22 @@ def purchase_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndar
             "the orders with summarize(..., regularity=True), or add the column."
         )
     return {name: np.asarray(customers[name].values, dtype=float) for name in names}
+
+
+# The column that tells customers apart.
+WHO = "customer"
+
+
+def apart(family: Family, keys: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the column that makes each customer a history of its own where the family draws its future, else none.
+
+    It is the rank of the customer's key (``keys`` (customer, 2)), which does not depend on the order of arrival.
+    """
+    if need(family, Forecast).futures is None:
+        return {}
+    rank = np.empty(keys.shape[0])
+    rank[np.lexsort((keys[:, 1], keys[:, 0]))] = np.arange(keys.shape[0])
+    return {WHO: rank}
 
 
 def spend_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray]:

@@ -1,15 +1,143 @@
-"""Labels of customers, matched by id."""
+"""What every forecast is made of: a posterior and customers who fit together, read, checked and matched once."""
 
 import dataclasses
 import json
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.columns import as_labels, column_values
+from bayes_clv.customers.opportunities import check_opportunities
+from bayes_clv.customers.tables import check_customers
+from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.predictions.histories import (
+    Histories,
+    apart,
+    distinct_histories,
+    purchase_history,
+    spend_history,
+)
+from bayes_clv.predictions.parameters import Parameters, paired, parameters
+from bayes_clv.predictions.tiles import EXPECTED_DRAWS, closed_form_draws, thinned_reasons
 from bayes_clv.problems import read_problem
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
+from bayes_clv.units import duration
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a forecast reads; made by :func:`prepare`.
+
+    Attributes
+    ----------
+    posterior : Parameters
+        The draws used, for these customers.
+    customers : xarray.Dataset
+        Checked.
+    time_unit : str
+        That of both.
+    horizon : float
+        In time units (of opportunities their number); infinite where none was given.
+    past, paid : dict of str to array
+        Columns (customer) that the purchase family reads, and those that the spend family reads; each with the profile
+        where there are effects.
+    histories : Histories
+        The distinct rows of ``past``, then ``paid``: equal (profile, frequency, T) are neighbours.
+    spending : Parameters, or None
+        One draw for each of ``posterior``.
+    keys : array, or None
+        (customer, 2): the customers' random streams, where there was a seed.
+    reasons : list of str
+        That fewer draws are used than there are, where nobody asked for fewer.
+    """
+
+    posterior: Parameters
+    customers: xr.Dataset
+    time_unit: str
+    horizon: float
+    past: dict[str, np.ndarray]
+    paid: dict[str, np.ndarray]
+    histories: Histories
+    spending: Parameters | None
+    keys: np.ndarray | None
+    reasons: list[str]
+
+    @property
+    def size(self) -> int:
+        """Return the number of customers."""
+        return int(self.customers.sizes[CUSTOMER])
+
+
+def prepare(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    horizon: str | float | None = None,
+    *,
+    spending: xr.DataTree | None = None,
+    draws: int | None = None,
+    most: int | None = EXPECTED_DRAWS,
+    seed: int | None = None,
+    purpose: str = "future",
+    opportunities: bool = False,
+) -> Inputs:
+    """Return posterior and customers ready for a forecast: checked, in one time unit, as distinct histories.
+
+    Parameters
+    ----------
+    buying, customers
+        A posterior of a family of purchases, and customers; with ``opportunities`` it may be one of opportunities.
+    horizon
+        A duration, or a number in the data's time unit; a whole number of opportunities.
+    spending
+        A posterior of a family of spend.
+    draws, most
+        Draws that are asked for, evenly spaced; else, of closed forms, at most so many (None: all), and of a family
+        whose closed forms are slow no more than its own limit. Without ``draws`` a simulation uses all.
+    seed, purpose
+        Where chance is needed: of each customer's random streams (``streams.customer_keys``). A posterior of one draw
+        is then repeated, and each customer is a history of its own where the family draws its future.
+    """
+    name = getattr(buying, "attrs", {}).get("family")
+    discrete = opportunities and isinstance(name, str) and find_family(name).kind == "opportunities"
+    every = parameters(buying, "opportunities" if discrete else "buying")
+    if draws is not None and draws < 1:
+        raise InputError(f"draws={draws} must be at least 1.")
+    if seed is None:
+        posterior = closed_form_draws(every, draws, most)
+        reasons = thinned_reasons(every, posterior, draws) if most is None else []
+    else:
+        posterior = every.repeated() if draws is None else every.repeated().thin(draws)
+        reasons = []
+    check = check_opportunities if discrete else check_customers
+    check(customers)
+    time_unit = shared_time_unit(buying, customers)
+    length = math.inf
+    if horizon is not None:
+        length = whole_number(horizon, "opportunities") if discrete else duration(horizon, time_unit)
+    posterior = posterior.of(customers)
+    read = purchase_history(customers, posterior.family)
+    # Recency last: purchases to come do not depend on it in most families, and those alike are neighbours.
+    past = posterior.columns | {name: read[name] for name in sorted(read, key=lambda each: each == "recency")}
+    payments, paid = None, {}
+    if spending is not None:
+        shared_time_unit(spending, customers)
+        payments = paired(parameters(spending, "spending"), posterior.size).of(customers)
+        paid = payments.columns | spend_history(customers, payments.family)
+    keys = None if seed is None else customer_keys(customers[CUSTOMER].values, seed, purpose=purpose)
+    own = {} if keys is None else apart(posterior.family, keys)
+    histories = distinct_histories(past | own | paid, keys)
+    return Inputs(posterior, customers, time_unit, length, past, paid, histories, payments, keys, reasons)
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Return a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} must be a whole number from 1, such as 5; it is {value!r}.")
+    return int(value)
 
 
 def labels_of(customers: xr.Dataset, by: Any) -> np.ndarray:

@@ -18,7 +18,7 @@ from numba import njit
 from bayes_clv.customers.opportunities import check_opportunities
 from bayes_clv.distributions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
 from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_state
-from bayes_clv.predictions.inputs import problems, shared_time_unit
+from bayes_clv.predictions.inputs import problems, shared_time_unit, whole_number
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.tiles import (
     MAX_MEMORY,
@@ -201,13 +201,6 @@ def _prepared(
     ahead = whole_number(opportunities, "opportunities")
     posterior = posterior.of(customers)
     return posterior, ahead, distinct_histories(columns | posterior.columns)
-
-
-def whole_number(value: int, name: str) -> int:
-    """Return a whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} must be a whole number from 1, such as 5; it is {value!r}.")
-    return int(value)
 
 
 def _checked_rate(rate: float) -> float:

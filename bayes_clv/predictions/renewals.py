@@ -13,8 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.contracts import check_contracts
-from bayes_clv.predictions.inputs import labels_of, problems, shared_time_unit
-from bayes_clv.predictions.opportunities import whole_number
+from bayes_clv.predictions.inputs import labels_of, problems, shared_time_unit, whole_number
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, VARIABLES, InputError, Variable, describe

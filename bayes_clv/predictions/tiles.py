@@ -1,8 +1,9 @@
 """The one pool of threads, and draws within a bound of memory."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -38,18 +39,60 @@ def owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
 
-def in_order[Result](block: Callable[[int], Result], customers: int, workers: int) -> Generator[Result]:
-    """Yield block(start) for each block of customers, in their order; close it to cancel the rest."""
-    starts = range(0, customers, BLOCK)
-    if workers == 1:
-        yield from map(block, starts)
+def in_order[Result](
+    block: Callable[[int], Result],
+    starts: range,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    initializer: Callable[[], object] | None = None,
+) -> Generator[Result]:
+    """Yield ``block(start)`` of each start, in their order, computed by threads; what is not read does not pile up.
+
+    Parameters
+    ----------
+    block
+        What to compute; it may run in any thread.
+    starts
+        ``range(0, count, step)``: where the blocks begin.
+    threads
+        Threads; by default the processors this process may use.
+    progress
+        Called with (done, count) after each block.
+    initializer
+        What a thread does before its first block. The first block is computed by the caller's own thread.
+    """
+    workers = min(available_threads(threads), len(starts) - 1)
+    # The first alone: two threads that compile the same function at once wait for each other, or warn.
+    for start in starts[:1]:
+        yield block(start)
+        _report(progress, start, starts)
+    if workers <= 1:
+        for start in starts[1:]:
+            yield block(start)
+            _report(progress, start, starts)
         return
-    with ThreadPoolExecutor(max_workers=workers) as executor:
+    ahead: deque[tuple[int, Future[Result]]] = deque()
+    with ThreadPoolExecutor(max_workers=workers, initializer=initializer) as executor:
         try:
-            yield from executor.map(block, starts)
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+            for start in starts[1:]:
+                ahead.append((start, executor.submit(block, start)))
+                if len(ahead) > 2 * workers:
+                    first, result = ahead.popleft()
+                    yield result.result()
+                    _report(progress, first, starts)
+            while ahead:
+                first, result = ahead.popleft()
+                yield result.result()
+                _report(progress, first, starts)
+        finally:
+            for _, result in ahead:
+                result.cancel()
+
+
+def _report(progress: Progress | None, start: int, starts: range) -> None:
+    if progress is not None:
+        progress(min(start + starts.step, starts.stop), starts.stop)
 
 
 MAX_MEMORY = 2e9
@@ -91,11 +134,7 @@ def tiles(
         return quantity(history, posterior.at(histories.columns, rows))
 
     starts = range(0, next(iter(columns.values())).size, step)
-    workers = min(available_threads(threads), len(starts))
-    # The first alone: two threads that compile the same function at once wait for each other.
-    yield tile(0)
-    with ThreadPoolExecutor(max_workers=workers) as executor:
-        yield from executor.map(tile, starts[1:]) if workers > 1 else map(tile, starts[1:])
+    yield from in_order(tile, starts, threads=threads)
 
 
 def rows_of(history: dict[str, np.ndarray]) -> int:

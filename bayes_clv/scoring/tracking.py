@@ -13,12 +13,11 @@ import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.predictions.engine import Calendar, simulate_futures
-from bayes_clv.predictions.forecasts import purchase_plan
-from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_history
-from bayes_clv.predictions.individual import apart
+from bayes_clv.predictions.histories import Histories, apart, distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.plans import Calendar, purchase_plan
+from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, Variable, describe
 from bayes_clv.units import days_per
 

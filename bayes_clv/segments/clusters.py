@@ -25,7 +25,6 @@ k-means, the making of the draws included, and 1.0 GB (studies/segments_scale.py
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -33,8 +32,8 @@ import xarray as xr
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 
-from bayes_clv.predictions.simulation import SPEND_LEVEL, CustomerDraws
-from bayes_clv.predictions.tiles import available_threads, owned
+from bayes_clv.predictions.simulation import SPEND_LEVEL, Simulation
+from bayes_clv.predictions.tiles import in_order, owned
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, either, interval
 from bayes_clv.segments.mixtures import (
     Mixture,
@@ -74,7 +73,7 @@ TRIED = "clusters_tried"
 
 
 def cluster(
-    draws: CustomerDraws,
+    draws: Simulation,
     quantities: Sequence[str] | None = None,
     *,
     clusters: int | Literal["auto"] = 4,
@@ -173,8 +172,10 @@ def cluster(
             return fit.ordered(_matching(labels, fit.labels(z[s]), count)), converged
 
         # OpenMP's limit is each thread's own.
-        with ThreadPoolExecutor(available_threads(threads), initializer=learn.limits, initargs=(1,)) as pool:
-            fits, converged = zip(*pool.map(of_draw, range(draws.size)), strict=True)
+        walk = in_order(
+            of_draw, range(draws.size), threads=threads, initializer=lambda: learn.limits(limits=1)
+        )
+        fits, converged = zip(*walk, strict=True)
     found, table = _assigned(
         draws, names, scales, reference, Mixture.stacked(fits), totals, sure, method, threads
     )
@@ -195,7 +196,7 @@ def cluster(
 
 
 def _checked(
-    draws: CustomerDraws,
+    draws: Simulation,
     quantities: Sequence[str] | None,
     clusters: int | str,
     method: str,
@@ -224,7 +225,7 @@ def _checked(
     return names
 
 
-def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> np.ndarray:
+def _sample(draws: Simulation, names: Sequence[str], threads: int | None) -> np.ndarray:
     """Return (quantity, customer, draw) of the customers that clusterings are fitted to."""
 
     def work(places: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
@@ -234,7 +235,7 @@ def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> 
 
 
 def _whole(
-    draws: CustomerDraws, names: Sequence[str], places: np.ndarray, values: dict[str, np.ndarray]
+    draws: Simulation, names: Sequence[str], places: np.ndarray, values: dict[str, np.ndarray]
 ) -> np.ndarray:
     found = np.empty((len(names), places.size, draws.size), dtype=np.float32)
     for each, name in zip(found, names, strict=True):
@@ -259,7 +260,7 @@ def _count(found, own, membership, table):  # type: ignore[no-untyped-def]
             table[s, own[i], found[i, s]] += 1
 
 
-def _seed(draws: CustomerDraws, clusters: int, number: int) -> int:
+def _seed(draws: Simulation, clusters: int, number: int) -> int:
     return int(np.random.SeedSequence([STREAM, draws.seed, clusters, number]).generate_state(1)[0])
 
 
@@ -268,9 +269,7 @@ def _distinct(means: np.ndarray) -> int:
     return int(np.unique(means.astype(np.float32), axis=0).shape[0])
 
 
-def _scores(
-    learn: Scikit, means: np.ndarray, method: str, draws: CustomerDraws, most: int
-) -> dict[int, float]:
+def _scores(learn: Scikit, means: np.ndarray, method: str, draws: Simulation, most: int) -> dict[int, float]:
     """Return the silhouette or the BIC of each number of clusters."""
     scores: dict[int, float] = {}
     for count in range(2 if method == "kmeans" else 1, min(MOST_TRIED, most - 1) + 1):
@@ -302,7 +301,7 @@ def _matching(reference: np.ndarray, labels: np.ndarray, count: int) -> np.ndarr
 
 
 def _assigned(
-    draws: CustomerDraws,
+    draws: Simulation,
     names: list[str],
     scales: list[Scale],
     reference: Mixture,

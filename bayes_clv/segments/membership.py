@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bayes_clv.predictions.inputs import labels_of, name_of
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.thresholds import amounts_of, check_names, thresholds_of
 
@@ -39,7 +39,7 @@ class Groups:
     members: Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
 
 
-def groups(draws: CustomerDraws, by: Any, threads: int | None = None) -> Groups:
+def groups(draws: Simulation, by: Any, threads: int | None = None) -> Groups:
     """Return who belongs to which segment.
 
     ``by`` is a rule, whose memberships are found in every draw; or fixed labels: the name of a column, labels by
@@ -55,7 +55,7 @@ def groups(draws: CustomerDraws, by: Any, threads: int | None = None) -> Groups:
     return Groups(name_of(by), tuple(names.tolist()), (), lambda places, values: index[places, None])
 
 
-def _by_rule(draws: CustomerDraws, rule: Rule, threads: int | None) -> Groups:
+def _by_rule(draws: Simulation, rule: Rule, threads: int | None) -> Groups:
     check_names(draws, rule, ())
     thresholds = thresholds_of(draws, rule, threads)
 

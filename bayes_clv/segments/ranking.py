@@ -2,7 +2,7 @@
 
 A place is a statement about everybody at once, so ranks are taken within each draw, in which all customers' numbers
 belong together; ranking each customer's interval instead would ignore that only one customer can be the best. Two walks
-over ``CustomerDraws.blocks``: the first gathers each draw's distribution over the base, the second finds each
+over ``Simulation.blocks``: the first gathers each draw's distribution over the base, the second finds each
 customer's place in it. Ties share their average place: of a thousand customers that buy nothing none is the better.
 
 Memory: the distribution is that of at most CUT_CUSTOMERS customers, those with the lowest random keys; above that, a
@@ -13,16 +13,14 @@ the base.
 import numpy as np
 import xarray as xr
 
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, VARIABLES, InputError, Variable, describe, named_quantiles, quantiles
 from bayes_clv.segments.thresholds import CUT_CUSTOMERS
 
 STATISTICS = ("mean", "q05", "q25", "q50", "q75", "q95")
 
 
-def rank_intervals(
-    draws: CustomerDraws, quantity: str = "value", *, threads: int | None = None
-) -> xr.Dataset:
+def rank_intervals(draws: Simulation, quantity: str = "value", *, threads: int | None = None) -> xr.Dataset:
     """Return each customer's rank by a quantity, 1 the best, with the uncertainty of that rank.
 
     Parameters
@@ -94,7 +92,7 @@ def rank_intervals(
     return describe(found, own)
 
 
-def quantity_points(draws: CustomerDraws, *names: str, threads: int | None = None) -> xr.Dataset:
+def quantity_points(draws: Simulation, *names: str, threads: int | None = None) -> xr.Dataset:
     """Return mean and quantiles over draws of each customer's quantities, without holding the draws.
 
     Parameters
@@ -141,7 +139,7 @@ def quantity_points(draws: CustomerDraws, *names: str, threads: int | None = Non
     return describe(points, _own(*names))
 
 
-def _known(draws: CustomerDraws, names: tuple[str, ...]) -> None:
+def _known(draws: Simulation, names: tuple[str, ...]) -> None:
     for name in names:
         if name not in draws.names:
             raise InputError(
@@ -150,7 +148,7 @@ def _known(draws: CustomerDraws, names: tuple[str, ...]) -> None:
             )
 
 
-def _base(draws: CustomerDraws, quantity: str, threads: int | None) -> np.ndarray:
+def _base(draws: Simulation, quantity: str, threads: int | None) -> np.ndarray:
     """Return each draw's amounts over the base, or a random sample of it, rising: (draw, customer)."""
     among = min(draws.keys.shape[0], CUT_CUSTOMERS)
     base, filled = np.empty((draws.size, among)), 0
@@ -165,7 +163,7 @@ def _base(draws: CustomerDraws, quantity: str, threads: int | None) -> np.ndarra
     return base
 
 
-def _whole(draws: CustomerDraws, name: str, places: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+def _whole(draws: Simulation, name: str, places: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     """Return the amounts of a block as (customer, draw); refuse missing ones."""
     missing = np.isnan(amounts).any(axis=1)
     if missing.any():
@@ -182,7 +180,7 @@ def _own(*quantities: str) -> dict[str, Variable]:
     return {name: Variable(name.replace("_", " "), "") for name in quantities if name not in VARIABLES}
 
 
-def _made(draws: CustomerDraws) -> dict[str, object]:
+def _made(draws: Simulation) -> dict[str, object]:
     return {
         "horizon": draws.horizon,
         "time_unit": str(draws.customers.attrs.get("time_unit", "")),

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.predictions.tiles import owned
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, argument, describe, interval
 from bayes_clv.segments.rules import Rule
@@ -29,7 +29,7 @@ SURE = 0.8
 
 
 def segment(
-    draws: CustomerDraws,
+    draws: Simulation,
     rule: Rule,
     *,
     totals: Sequence[str] = (),
@@ -84,7 +84,7 @@ def segment(
     names = list(dict.fromkeys([*rule.names(), *totals]))
     thresholds = thresholds_of(draws, rule, threads)
     count, size = len(rule.segments), draws.size
-    membership = np.zeros((draws.order.size, count), dtype=np.float32)
+    membership = np.zeros((draws.inputs.size, count), dtype=np.float32)
     members = np.zeros((size, count), dtype=np.int64)
     sums = {name: np.zeros((size, count)) for name in totals}
 
@@ -158,7 +158,7 @@ class _Counts:
 
 
 def _count(
-    draws: CustomerDraws,
+    draws: Simulation,
     rule: Rule,
     thresholds: Sequence[np.ndarray],
     totals: Sequence[str],
@@ -187,7 +187,7 @@ def segments_dataset(
     members: np.ndarray,
     sums: Mapping[str, np.ndarray],
     sure: float,
-    draws: CustomerDraws,
+    draws: Simulation,
 ) -> xr.Dataset:
     """Return what ``segment`` returns; ``membership`` is (customer, segment), the other two (draw, segment)."""
     names = np.array([each.name for each in rule.segments], dtype=object)

@@ -15,7 +15,7 @@ outcome
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,12 +24,13 @@ import xarray as xr
 
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.contract import new_customer
-from bayes_clv.predictions.engine import Money, Plan, simulate_futures
 from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
-from bayes_clv.predictions.histories import purchase_state
-from bayes_clv.predictions.individual import drawn_state, is_individual
+from bayes_clv.predictions.histories import Histories, apart
 from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
+from bayes_clv.predictions.plans import Plan, purchase_plan, spend_money
+from bayes_clv.predictions.progress import progress_bar
+from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
 from bayes_clv.schema import PERIOD, UNSTATED, InputError, Variable, describe, named_quantiles
 from bayes_clv.units import checked_margin, discount_rate, duration
@@ -86,7 +87,7 @@ def predict_cohort(
     seed: int,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool = False,
 ) -> xr.Dataset:
     """Return what ``size`` customers who order for the first time today will bring over the horizon.
 
@@ -156,8 +157,9 @@ def predict_cohort(
         )
     plan = _plan(posterior, payments, people, length, rate, seed)
     if count is not None:
-        plan = replace(plan, calendar=equal_periods(length, count, plan.horizon.size))
-    totals = simulate_futures(plan, threads=threads, progress=progress)
+        plan = replace(plan, calendar=equal_periods(length, count, int(plan.row[-1]) + 1))
+    with progress_bar(progress, "futures") as report:
+        totals = simulate_futures(plan, threads=threads, progress=report)
     assert totals.spend_total is not None
     assert totals.value_total is not None
     some = min(people, math.ceil(POOLED / posterior.size))
@@ -227,35 +229,15 @@ def _plan(
     posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
 ) -> Plan:
     """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws."""
-    names = posterior.forecast.history
     keys = customer_keys(range(size), seed, purpose="cohort")
-    single = is_individual(posterior.family)
-    nobody = dict.fromkeys(names, np.zeros(size))
-    values = paired(payments, posterior.size).values
-
-    def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        nothing = dict.fromkeys(names, np.zeros((rows.size, 1)))
-        return purchase_state(posterior.forecast, nothing, posterior.values)
-
-    def spend_state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        nothing = np.zeros((rows.size, 1))
-        return payments.level.state({"occasions": nothing, "mean_spend": nothing}, values)
-
-    return Plan(
-        purchase_state=drawn_state(posterior, nobody, keys) if single else state,
-        row=np.arange(size) if single else np.zeros(size, dtype=np.int64),
-        keys=keys,
-        horizon=np.full(size if single else 1, horizon),
-        draws=posterior.size,
-        lifetime=posterior.forecast.law,
-        money=Money(
-            state=spend_state,
-            occasion_shape=values[payments.level.occasion],
-            discount=discount,
-            rule=payments.level.pays,
-        ),
-        first_order=True,
-    )
+    alone = bool(apart(posterior.family, keys))
+    nothing = np.zeros(size if alone else 1)
+    columns = dict.fromkeys((*posterior.forecast.history, "occasions", "mean_spend"), nothing)
+    everyone = np.arange(size)
+    histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
+    plan = purchase_plan(posterior, histories, keys, horizon)
+    money = spend_money(payments, histories, posterior.size, discount)
+    return replace(plan, money=money, first_order=True)
 
 
 def _existing_moments(mean: float, sd: float, payments: Parameters) -> tuple[float, float, list[str]]:

@@ -32,11 +32,11 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bayes_clv.predictions.simulation import ACTIVE_TIME, CustomerDraws
+from bayes_clv.predictions.money import without_moments
+from bayes_clv.predictions.simulation import ACTIVE_TIME, Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, quantiles
 from bayes_clv.segments.membership import Groups, groups, sum_by
 from bayes_clv.segments.segmenting import SEGMENT
-from bayes_clv.valuation.value import without_moments
 
 FACTOR = "factor"
 BASE = "base"
@@ -52,10 +52,10 @@ _SUMMED = (ACTIVE_TIME, "purchases", "spend", "value")
 
 
 def contributions(
-    draws: CustomerDraws,
+    draws: Simulation,
     *,
     by: Any = None,
-    baseline: str | CustomerDraws = BASE,
+    baseline: str | Simulation = BASE,
     per: Literal["customer", "segment"] = "customer",
     threads: int | None = None,
 ) -> xr.Dataset:
@@ -117,7 +117,7 @@ def contributions(
     if per not in ("customer", "segment"):
         raise InputError(f"per={per!r} must be 'customer' or 'segment'.")
     for each in (draws, baseline):
-        if isinstance(each, CustomerDraws) and each.spending is None:
+        if isinstance(each, Simulation) and each.spending is None:
             raise InputError(
                 "contributions needs money: make the draws with clv.customer_draws(..., spending=spending)."
             )
@@ -125,7 +125,7 @@ def contributions(
     sums = _sums(draws, grouping, threads)
     names = np.array(grouping.names, dtype=object)
     other, lacking = draws, _lacking_mean(draws)
-    if isinstance(baseline, CustomerDraws):
+    if isinstance(baseline, Simulation):
         _check_same_question(draws, baseline)
         other, lacking = baseline, lacking or _lacking_mean(baseline)
         against, said = (
@@ -203,7 +203,7 @@ def log_mean_shares(value: np.ndarray, baseline: np.ndarray, ratio: np.ndarray) 
     return np.where(one[..., None], np.where(first, (value - baseline)[..., None], 0.0), split)
 
 
-def _sums(draws: CustomerDraws, grouping: Groups, threads: int | None) -> dict[str, np.ndarray]:
+def _sums(draws: Simulation, grouping: Groups, threads: int | None) -> dict[str, np.ndarray]:
     """Return (draw, segment): number of customers, and the sums of what they do."""
     size, count = draws.size, len(grouping.names)
     found = {name: np.zeros((size, count)) for name in (CUSTOMERS, *_SUMMED)}
@@ -217,7 +217,7 @@ def _sums(draws: CustomerDraws, grouping: Groups, threads: int | None) -> dict[s
 
 
 def _of_other(
-    other: CustomerDraws,
+    other: Simulation,
     by: Any,
     grouping: Groups,
     threads: int | None,
@@ -230,7 +230,7 @@ def _of_other(
     return {name: each[:, place] for name, each in empty.items()}
 
 
-def _check_same_question(draws: CustomerDraws, other: CustomerDraws) -> None:
+def _check_same_question(draws: Simulation, other: Simulation) -> None:
     units = [str(each.customers.attrs.get("time_unit", "")) for each in (draws, other)]
     if units[0] != units[1]:
         raise InputError(
@@ -256,7 +256,7 @@ def _paired(
     )
 
 
-def _factors(draws: CustomerDraws, other: CustomerDraws, per: str) -> tuple[list[str], list[str]]:
+def _factors(draws: Simulation, other: Simulation, per: str) -> tuple[list[str], list[str]]:
     time = str(draws.customers.attrs.get("time_unit", "time"))
     found = {CYCLE: time, FREQUENCY: f"1/{time}", AMOUNT: "money"}
     if per == "segment":
@@ -301,7 +301,7 @@ def _ratio(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return ratio
 
 
-def _lacking_mean(draws: CustomerDraws) -> str:
+def _lacking_mean(draws: Simulation) -> str:
     """Return why the mean of money does not exist, or nothing."""
     assert draws.spending is not None
     lacking, times = without_moments(draws.spending, draws.customers, 1)
@@ -334,7 +334,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _dataset(
-    draws: CustomerDraws,
+    draws: Simulation,
     labels: tuple[np.ndarray, list[str], list[str]],
     values: dict[str, np.ndarray],
     split: np.ndarray,

@@ -28,6 +28,7 @@ from bayes_clv.predictions.histories import (
     spend_history,
 )
 from bayes_clv.predictions.inputs import problems, shared_time_unit
+from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.parameters import paired, parameters
 from bayes_clv.predictions.tiles import (
     MAX_MEMORY,
@@ -40,7 +41,6 @@ from bayes_clv.predictions.tiles import (
 )
 from bayes_clv.schema import CUSTOMER, describe
 from bayes_clv.units import checked_margin, discount_rate, duration
-from bayes_clv.valuation.value import without_moments
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -38,13 +38,13 @@ import xarray as xr
 from numba import njit
 
 from bayes_clv.distributions.streams import customer_keys, uniforms
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.money import historical_value, without_moments
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
 from bayes_clv.segments.membership import groups, sum_by
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.units import checked_cost
 from bayes_clv.valuation.assumptions import REFERRAL, WALLET, Assumption, read_assumptions, salt
-from bayes_clv.valuation.value import historical_value, without_moments
 
 PART = "part"
 HISTORICAL, CURRENT = "historical", "current"
@@ -61,7 +61,7 @@ _OWN = {
 
 
 def value_parts(
-    draws: CustomerDraws,
+    draws: Simulation,
     assumptions: Mapping[str, Any] | None = None,
     *,
     by: Any = None,
@@ -204,7 +204,7 @@ def check_parts(parts: xr.Dataset) -> None:
 
 
 def _parts(
-    draws: CustomerDraws,
+    draws: Simulation,
     stated: list[Assumption],
     places: np.ndarray,
     block: Mapping[str, np.ndarray],
@@ -233,21 +233,21 @@ def _parts(
     return {each.name: found[each.name] for each in stated}
 
 
-def _takes_part(draws: CustomerDraws, name: str, chance: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def _takes_part(draws: Simulation, name: str, chance: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Return who takes part, (customer, draw), drawn for each customer; (1, 1) where everybody does."""
     if (chance == 1).all():
         return np.ones((1, 1), dtype=bool)
     return np.asarray(_uniform(draws, name, "take_up", keys) < chance)
 
 
-def _counts(draws: CustomerDraws, name: str, mean: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def _counts(draws: Simulation, name: str, mean: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Return Poisson counts with these means."""
     chance = _uniform(draws, name, "referred", keys)
     counts: np.ndarray = _poisson(chance, np.ascontiguousarray(np.broadcast_to(mean, chance.shape)))
     return counts
 
 
-def _uniform(draws: CustomerDraws, name: str, what: str, keys: np.ndarray) -> np.ndarray:
+def _uniform(draws: Simulation, name: str, what: str, keys: np.ndarray) -> np.ndarray:
     return uniforms(keys, salt(draws.seed, name, what), draws.size)
 
 
@@ -280,7 +280,7 @@ def _is_referral(name: str, stated: list[Assumption]) -> bool:
     return any(each.name == name and each.kind == REFERRAL for each in stated)
 
 
-def _texts(draws: CustomerDraws, stated: list[Assumption]) -> list[str]:
+def _texts(draws: Simulation, stated: list[Assumption]) -> list[str]:
     unit_of_time = str(draws.customers.attrs.get("time_unit", ""))
     over = f"residual value over {draws.horizon:g} {unit_of_time}s, behaviour unchanged"
     return ["margin already earned", over, *(each.text for each in stated)]
@@ -305,7 +305,7 @@ def _dataset(
     return data
 
 
-def _attrs(draws: CustomerDraws, title: str, stated: list[Assumption], reasons: list[str]) -> dict[str, Any]:
+def _attrs(draws: Simulation, title: str, stated: list[Assumption], reasons: list[str]) -> dict[str, Any]:
     said = [{"name": each.name, "kind": each.kind, "text": each.text, **each.stated} for each in stated]
     return {
         "result": "value parts",

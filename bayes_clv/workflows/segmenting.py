@@ -16,7 +16,7 @@ from bayes_clv.workflows.words import check_lines, earned, percent, plain_number
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayes_clv.predictions.simulation import CustomerDraws
+    from bayes_clv.predictions.simulation import Simulation
     from bayes_clv.segments.rules import Rule
     from bayes_clv.workflows.folders import Finished
 
@@ -183,11 +183,11 @@ def _preset(name: str, arguments: dict[str, Any], margin: float) -> "Rule":
     return rule
 
 
-def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> "CustomerDraws":
+def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> "Simulation":
     """Return the joint draws of the run's customers, with the further columns that the rule reads."""
     from bayes_clv.predictions.simulation import customer_draws
 
-    def of(customers: "xr.Dataset") -> "CustomerDraws":
+    def of(customers: "xr.Dataset") -> "Simulation":
         return customer_draws(
             run.buying,
             customers,

@@ -365,8 +365,8 @@ def test_drawn_futures_are_the_forecast(name, point, history):
     module, params = paper(name), parameters(name, point)
     rng, draws = np.random.default_rng(14), 100_000
     each = {key: np.full(draws, value) for key, value in params.items()}
-    wait, shape, rate, lifetime = module.future_draws(rng, *history, **each)
-    assert all(part.shape == (draws,) for part in (wait, shape, rate, lifetime))
+    wait, shape, rate, lifetime, leaving = module.future_draws(rng, *history, **each)
+    assert all(part.shape == (draws,) for part in (wait, shape, rate, lifetime, leaving))
     assert_mean(lifetime > 0, module.probability_alive(*history, **params))
     until, time, bought = np.minimum(lifetime, HORIZON), wait.copy(), np.zeros(draws, dtype=int)
     worth = np.zeros(draws)

@@ -10,8 +10,9 @@ from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.purchases import bg_nbd, pareto_nbd
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import summaries
-from bayes_clv.predictions.engine import Calendar
-from bayes_clv.predictions.summaries import Money, Plan, simulate_futures, summarise
+from bayes_clv.predictions.plans import Calendar, Money, Plan
+from bayes_clv.predictions.statistics import summarise
+from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.schema import QUANTILES
 
 HISTORIES = [(0, 0.0, 30.0), (1, 10.0, 30.0), (3, 25.0, 38.0), (12, 36.0, 37.0), (29, 38.0, 38.9)]

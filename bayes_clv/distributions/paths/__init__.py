@@ -68,14 +68,16 @@ class State(NamedTuple):
 class Own(NamedTuple):
     """A customer's own numbers, (customer, draw) where asked for, else (0, draw).
 
-    ``alive`` is 1 or 0 now; ``rate`` of purchases, and ``leaving``, the dropout probability or rate; ``left`` when it
-    leaves, as a time from now: negative of one who has left, infinite where the law only tells it by a purchase within
-    the horizon and there is none; ``first`` the next purchase, however late, infinite of one who never buys again.
+    ``alive`` is 1 or 0 now; ``rate`` of purchases, and ``leaving``, the dropout probability or rate; ``regularity`` the
+    shape of the Gamma of its waits (no number of opportunities); ``left`` when it leaves, as a time from now: not above
+    0 of one who has left, infinite where the law only tells it by a purchase within the horizon and there is none;
+    ``first`` the next purchase, however late, infinite of one who never buys again.
     """
 
     alive: Any
     rate: Any
     leaving: Any
+    regularity: Any
     left: Any
     first: Any
 

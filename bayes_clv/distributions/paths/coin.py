@@ -207,6 +207,9 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
     if own.rate.shape[0] > 0:
         for s in range(draws):
             own.rate[i, s] = work.speed[s] / (state.phases[row, s] if phased else 1.0)
+    if own.regularity.shape[0] > 0:
+        for s in range(draws):
+            own.regularity[i, s] = state.phases[row, s] if phased else 1.0
     if own.first.shape[0] > 0:
         for s in range(draws):
             own.first[i, s] = work.wait[s]

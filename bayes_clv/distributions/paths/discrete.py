@@ -79,6 +79,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 own.rate[i, s] = chance
             if own.leaving.shape[0] > 0:
                 own.leaving[i, s] = leaving
+            if own.regularity.shape[0] > 0:
+                own.regularity[i, s] = math.nan
             if own.left.shape[0] > 0:
                 own.left[i, s] = left
             if own.first.shape[0] > 0:

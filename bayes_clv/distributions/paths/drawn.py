@@ -3,8 +3,8 @@
 Such a family has no state that customers of one history share: rates of a population that is no Gamma or Beta, or
 waits that are no exponentials. Each customer is a row. ``State``: ``shape`` and ``scale`` the shape and rate of the
 Gamma of each wait, ``alive`` the time to the next purchase if the customer does not leave, given the silence so far,
-``b`` when it leaves as a time from now (negative of one who has left), ``a`` its rate of leaving, which only who asks
-for it needs (else no rows). They are drawn jointly, and the purchases that follow as in every law.
+``b`` when it leaves as a time from now (negative of one who has left), ``a`` its rate of leaving. They are drawn
+jointly, and the purchases that follow as in every law.
 """
 
 import math
@@ -33,6 +33,9 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         if own.leaving.shape[0] > 0:
             for s in range(draws):
                 own.leaving[i, s] = state.a[row, s]
+        if own.regularity.shape[0] > 0:
+            for s in range(draws):
+                own.regularity[i, s] = state.shape[row, s]
         if own.left.shape[0] > 0:
             for s in range(draws):
                 own.left[i, s] = state.b[row, s]

@@ -225,6 +225,8 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
     if own.rate.shape[0] > 0:
         for s in range(draws):
             own.rate[i, s] = work.speed[s]
+    if own.regularity.shape[0] > 0:
+        own.regularity[i] = 1.0
     if own.first.shape[0] > 0:
         for s in range(draws):
             own.first[i, s] = work.wait[s] if work.wait[s] <= work.life[s] else math.inf

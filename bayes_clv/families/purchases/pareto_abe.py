@@ -116,6 +116,8 @@ QUANTITIES = {
 
 # No double counts further; a rate this high is met at absurd parameters alone.
 MOST_PURCHASES = 1e15
+# The least time that parts before from after, where rounding would leave none.
+SOONEST = 1e-300
 
 
 def data_scale(columns: Mapping[str, Array], count: Array) -> dict[str, float]:
@@ -236,17 +238,22 @@ def latent_draws(
 
 def future_draws(
     rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
-) -> tuple[Array, Array, Array, Array]:
-    """Return draws of (first_wait, wait_shape, wait_rate, lifetime) after T, as ``lifetimes`` asks of "individual".
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return draws of (first_wait, wait_shape, wait_rate, left, leaving), as ``lifetimes`` asks of "individual".
 
-    Waits are exponential (a shape of 1) at the customer's own rate; the lifetime left is exponential at its own rate of
-    leaving, 0 of one who has left. All in time units but the shape.
+    Waits are exponential (a shape of 1) at the customer's own rate, and so is the lifetime left, at its own rate of
+    leaving. Of one who has left the time since its last purchase is the sooner of both, and fell within the silence.
+    All in time units but the shape.
     """
     alive, rate, leaving = latent_draws(rng, *history, **params)
-    with np.errstate(over="ignore", divide="ignore"):
+    _, t_x, T, _ = _split(*history, **params)
+    with np.errstate(all="ignore"):
         first_wait = rng.standard_exponential(rate.shape) / rate
-        lifetime = np.where(alive, rng.standard_exponential(rate.shape) / leaving, 0.0)
-    return first_wait, np.ones(rate.shape), rate, lifetime
+        to_come = rng.standard_exponential(rate.shape) / leaving
+        both, silence = rate + leaving, T - t_x
+        stayed = -np.log1p(rng.random(rate.shape) * np.expm1(-both * silence)) / both
+        left = np.where(alive, to_come, np.minimum(stayed - silence, -SOONEST))
+    return first_wait, np.ones(rate.shape), rate, left, leaving
 
 
 @_QUIET

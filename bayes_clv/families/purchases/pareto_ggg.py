@@ -185,15 +185,16 @@ def latent_draws(
 
 def future_draws(
     rng: np.random.Generator, x: float, t_x: float, T: float, log_intervals: float, **params: ArrayLike
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array, Array]:
     """Return draws of one customer's future, one of each draw of the parameters (draw,).
 
     (Wait from T to the next purchase, infinite for one who has left; shape and rate of the Gamma of each further
-    wait; lifetime after T, 0 for one who has left), drawn jointly given the history (``lifetimes``, "individual").
+    wait; when it leaves, after T, negative for one who has left; its dropout rate), drawn jointly given the history
+    (``lifetimes``, "individual").
     """
     args = np.broadcast_arrays(*np.atleast_1d(*float_arrays(x, t_x, T, log_intervals, *_ordered((), params))))
-    _, k, rate, _, wait, lifetime = gamma_waits_draws.draw_rows(rng, _columns(*args))
-    return wait, k, k * rate, lifetime
+    _, k, rate, leaving, wait, left = gamma_waits_draws.draw_rows(rng, _columns(*args))
+    return wait, k, k * rate, left, leaving
 
 
 def latent_means(

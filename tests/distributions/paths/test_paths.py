@@ -5,6 +5,7 @@ chance of 6e-7 a number.
 """
 
 import numpy as np
+import pytensor.tensor as pt
 import pytest
 
 from bayes_clv.distributions.paths import (
@@ -24,8 +25,8 @@ from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.purchases import bg_nbd
-from bayes_clv.families.registry import family
 from bayes_clv.families.spend import gamma_gamma, lognormal_spend
+from tests.symbols import paper
 
 NAMES = ("alive", "shape", "scale", "a", "b", "phases", "z")
 # Family, law, population, and histories: one who never bought again, a regular one, one silent for long, a new one.
@@ -67,16 +68,16 @@ def values_of(name, draws):
 
 def state_of(name, histories, horizon, draws, key=0, values=None):
     """Return the state of these histories, one row each."""
-    law, formulas = CASES[name][0], family(name)
+    law, formulas = CASES[name][0], paper(name)
     values = values_of(name, draws) if values is None else values
     columns = [np.array(column)[:, None] for column in zip(*histories, strict=True)]
     shape, none = (len(histories), draws), np.empty((0, draws))
     if law is DRAWN:
         rng = np.random.default_rng(key)
-        wait, k, rate, life = (np.empty(shape) for _ in range(4))
+        numbers = np.empty((5, *shape))
         for i, history in enumerate(histories):
-            wait[i], k[i], rate[i], life[i] = formulas.future_draws(rng, *history, **values)
-        given = {"alive": wait, "shape": k, "scale": rate, "a": np.zeros(shape), "b": life}
+            numbers[:, i] = formulas.future_draws(rng, *history, **values)
+        given = dict(zip(("alive", "shape", "scale", "b", "a"), numbers, strict=True))
     elif law is LIFETIME:
         given = dict(zip(NAMES[1:], formulas.state_while_alive(*columns, **values), strict=False))
     elif law is OPPORTUNITIES:
@@ -135,7 +136,7 @@ def one(name, place, horizon=HORIZON, asked=(), draws=MANY):
     law, population, histories = CASES[name]
     history = histories[place]
     state = state_of(name, [history], horizon, draws)
-    return drawn(law, state, keys_of(1), asked), family(name), history, population
+    return drawn(law, state, keys_of(1), asked), paper(name), history, population
 
 
 def horizon_of(name):
@@ -180,23 +181,25 @@ def test_alive_first_purchase_and_leaving_have_their_closed_forms(name, place):
     np.testing.assert_array_equal(first[within], found["first"][0][within])
 
 
-@pytest.mark.parametrize(("name", "place"), [each for each in EACH if CASES[each[0]][0] is not DRAWN])
+@pytest.mark.parametrize(("name", "place"), EACH)
 def test_own_numbers_have_their_exact_means_and_belong_to_the_future(name, place):
     horizon = horizon_of(name)
-    found, formulas, history, population = one(name, place, horizon, ("alive", "rate", "leaving", "left"))
+    found, formulas, history, population = one(
+        name, place, horizon, ("rate", "leaving", "regularity", "left")
+    )
     means = formulas.latent_means(*history, **population)
-    for each, mean in zip(("rate", "leaving"), means, strict=True):
+    for each, mean in zip(("rate", "leaving", "regularity"), means, strict=False):
         own = found[each][0]
         assert abs(own.mean() - float(mean)) < 5 * own.std() / np.sqrt(own.size) + 1e-12, each
     rate, count = found["rate"][0], found["purchases"][0]
     time = np.clip(found["left"][0], 0.0, horizon)
-    if name in ("bg_nbd", "mbg_nbd", "nbd", "pareto_nbd"):
+    if name in ("bg_nbd", "mbg_nbd", "nbd", "pareto_nbd", "pareto_abe"):
         # Purchases less rate × time until a stopping time is a martingale, of variance the mean of rate × time.
         surplus, variance = count - rate * time, (rate * time).mean()
         assert abs(surplus.mean()) < 5 * np.sqrt(variance / count.size)
     if name == "bg_bb":
         # Of the opportunities at which it is here it buys at its own share.
-        here = np.clip(found["left"][0] - 1, 0, horizon) * found["alive"][0]
+        here = np.clip(found["left"][0] - 1, 0, horizon) * (found["left"][0] > 0)
         surplus = count - rate * here
         assert abs(surplus.mean()) <= 5 * surplus.std() / np.sqrt(count.size)
     if name in ("bg_nbd", "mbg_nbd", "bg_cnbd_k"):
@@ -206,20 +209,27 @@ def test_own_numbers_have_their_exact_means_and_belong_to_the_future(name, place
         assert abs(surplus.mean()) <= 5 * surplus.std() / np.sqrt(count.size)
 
 
-def test_when_one_has_left_is_told_of_those_who_have():
-    # Pareto/NBD: alive at a time d before now, given the history up to now, by the state of the last purchase.
-    name, history = "pareto_nbd", (2.0, 12.0, 50.0)
-    law, population, _ = CASES[name]
-    found = drawn(law, state_of(name, [history], HORIZON, MANY), keys_of(1), ("left",))
-    gone = -found["left"][0][found["left"][0] <= 0]
-    x, t_x, age = history
-    r, alpha, s, beta = population.values()
-    d = np.linspace(0, age - t_x, 20_001)
-    density = (alpha + t_x + d) ** -(r + x) * (beta + t_x + d) ** -(s + 1)
-    cumulative = np.cumsum(density) / density.sum()
-    for share in (0.1, 0.5, 0.9):
-        stayed = d[np.searchsorted(cumulative, share)]
-        assert_share(age - t_x - gone <= stayed, share)
+def log_gone(name, history):
+    """Return the log-likelihood of a history by one who has left at its end."""
+    formulas, population = paper(name), CASES[name][1]
+    columns = dict(zip(formulas.HISTORY, (pt.as_tensor(np.array([each])) for each in history), strict=True))
+    params = {key: pt.as_tensor(value) for key, value in population.items()}
+    whole = float(formulas.record.log_likelihood(params, columns).eval()[0])
+    return whole + np.log1p(-float(np.squeeze(formulas.probability_alive(*history, **population))))
+
+
+@pytest.mark.parametrize("name", ["pareto_nbd", "pareto_abe", "pareto_ggg"])
+def test_when_one_has_left_is_told_of_those_who_have(name):
+    # By a time d after the last purchase it had left, as one whose history ended there would have.
+    law, _, histories = CASES[name]
+    x, t_x, age, *more = history = histories[-1] if name == "pareto_ggg" else histories[2]
+    found = drawn(law, state_of(name, [history], HORIZON, MANY), keys_of(1), ("alive", "left"))
+    gone = found["left"][0][found["alive"][0] == 0]
+    assert (gone <= 0).all()
+    for d in (0.05, 0.2, 0.5, 0.8):
+        d *= age - t_x
+        share = np.exp(log_gone(name, (x, t_x, t_x + d, *more)) - log_gone(name, history))
+        assert_share(age - t_x + gone <= d, share)
 
 
 @pytest.mark.parametrize("name", ["bg_nbd", "bg_cnbd_k", "pareto_nbd", "bg_bb"])
