@@ -68,11 +68,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.scoring import (
-        compare_holdout,
         evaluate,
-        evaluation_record,
-        evaluation_table,
-        score_holdout,
         simulate_tracking,
     )
     from bayes_clv.segments import (
@@ -92,14 +88,11 @@ if TYPE_CHECKING:
     from bayes_clv.targeting import churn_alarms, gain_curve, predict_uplift, score_alarms, target
     from bayes_clv.valuation import (
         contributions,
-        parts_table,
         predict_cohort,
         predict_value,
         value_parts,
     )
     from bayes_clv.views import (
-        alarm_table,
-        customer_table,
         plot_alarms,
         plot_contributions,
         plot_flow,
@@ -111,8 +104,7 @@ if TYPE_CHECKING:
         plot_value_map,
         plot_value_parts,
         report,
-        segment_sizes_table,
-        segment_table,
+        table,
     )
 
 
@@ -166,11 +158,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "scoring": (
-        "compare_holdout",
         "evaluate",
-        "evaluation_record",
-        "evaluation_table",
-        "score_holdout",
         "simulate_tracking",
     ),
     "segments": (
@@ -190,16 +178,11 @@ _HOME = {
     "targeting": ("churn_alarms", "gain_curve", "predict_uplift", "score_alarms", "target"),
     "valuation": (
         "contributions",
-        "parts_table",
         "predict_cohort",
         "predict_value",
         "value_parts",
     ),
     "views": (
-        "alarm_table",
-        "customer_table",
-        "segment_sizes_table",
-        "segment_table",
         "plot_alarms",
         "plot_contributions",
         "plot_flow",
@@ -211,6 +194,7 @@ _HOME = {
         "plot_value_map",
         "plot_value_parts",
         "report",
+        "table",
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -219,24 +203,19 @@ __all__ = [
     "InputError",
     "Prior",
     "abc_rule",
-    "alarm_table",
     "check_contracts",
     "check_customers",
     "check_opportunities",
     "churn_alarms",
     "cluster",
     "compare",
-    "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
     "contributions",
     "customer_draws",
-    "customer_table",
     "customers_from_table",
     "diagnostics",
     "evaluate",
-    "evaluation_record",
-    "evaluation_table",
     "expected_purchases",
     "expected_residual_transactions",
     "expected_value",
@@ -252,7 +231,6 @@ __all__ = [
     "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
-    "parts_table",
     "plot_alarms",
     "plot_contributions",
     "plot_flow",
@@ -285,16 +263,14 @@ __all__ = [
     "rule",
     "save",
     "score_alarms",
-    "score_holdout",
     "segment",
     "segment_flow",
-    "segment_sizes_table",
-    "segment_table",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",
     "summarize",
     "survival",
+    "table",
     "target",
     "value_parts",
     "with_columns",

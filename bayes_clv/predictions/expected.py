@@ -14,7 +14,6 @@ million is one. Given population parameters and histories the share alive is a m
 draws is the uncertainty of an average, and how many will in fact be alive varies more.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -45,7 +44,7 @@ from bayes_clv.predictions.tiles import (
     rows_of,
     tiles,
 )
-from bayes_clv.schema import CUSTOMER, OPPORTUNITY, InputError, describe
+from bayes_clv.schema import CUSTOMER, OPPORTUNITY, InputError, Variable, describe
 from bayes_clv.units import checked_margin, discount_rate, duration
 
 COUNT = "count"
@@ -84,7 +83,7 @@ def _per_draw(
     described.attrs |= {
         "time_unit": known.time_unit,
         "draws": posterior.size,
-        "reasons": json.dumps(known.reasons),
+        "reasons": known.reasons,
     }
     if math.isfinite(known.horizon):
         described.attrs["horizon"] = known.horizon
@@ -231,7 +230,7 @@ def expected_residual_transactions(
     -------
     xarray.DataArray
         ``residual_transactions`` (chain, draw, customer), a count at the expected level; ``attrs["reasons"]``, a
-        JSON list of sentences, says where and why it is infinite. Infinite and not NaN, so that a mean over
+        list of sentences, says where and why it is infinite. Infinite and not NaN, so that a mean over
         draws cannot pass over it.
 
     Raises
@@ -258,7 +257,7 @@ def expected_residual_transactions(
     result.attrs |= {
         "annual_discount_rate": float(annual_discount_rate),
         "discount_rate": rate,
-        "reasons": json.dumps(reasons),
+        "reasons": reasons,
     }
     return result
 
@@ -371,16 +370,8 @@ def expected_value(
             f"infinite in up to {without} of {spend.size} posterior draws. Use clv.predict_value's quantiles, or a "
             "stronger prior on q."
         )
-    about = {"units": "money", "level": "expected"}
-    what = "expected residual value over the horizon, after margin and discount"
-    return xr.Dataset(
-        {
-            "value_expected": (dims, spread, about | {"long_name": what}),
-            "value_expected_total": (
-                *posterior.unstack(share * total),
-                about | {"long_name": f"{what}, of all customers"},
-            ),
-        },
+    found = xr.Dataset(
+        {"value_expected": (dims, spread), "value_expected_total": posterior.unstack(share * total)},
         coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
         attrs={
             "time_unit": known.time_unit,
@@ -390,10 +381,11 @@ def expected_value(
             "discount_rate": rate,
             "level": "expected",
             "draws": posterior.size,
-            "problems": json.dumps(problems(buying, spending)),
-            "reasons": json.dumps(reasons),
+            "problems": problems(buying, spending),
+            "reasons": reasons,
         },
     )
+    return describe(found)
 
 
 def _value(
@@ -461,8 +453,8 @@ def retention_curve(
         Times from the end of observation in rising order, ``["4 weeks", "26 weeks"]`` or numbers in the data's
         time unit. Now, 0, always comes first.
     by
-        A label for each customer, matched by id: a DataArray over ``customer``, a pandas Series, a mapping, or
-        the name of a variable of ``customers``.
+        Each customer's segment: the name of a column of ``customers``, labels by customer id (a DataArray over
+        ``customer``, a pandas Series, a mapping), or what ``clv.segment`` returned.
     draws
         Posterior draws to use, evenly spaced within the chains: by default 500, fewer of a family whose closed forms
         are slow (Pareto/GGG: its ``closed_form_draws``). ``attrs["draws"]`` says how many.
@@ -540,17 +532,7 @@ def retention_curve(
         data["segment_size"] = (SEGMENT, size.astype(np.int64))
         coords[SEGMENT] = names
     curve = xr.Dataset(data, coords=coords, attrs={"time_unit": time_unit, "draws": posterior.size})
-    for name, text in (
-        ("alive_mean", "probability of being alive at the time"),
-        ("alive_share", "expected share of the customers alive at the time"),
-        ("alive_share_by", "expected share of the segment's customers alive at the time"),
-    ):
-        if name in curve:
-            curve[name].attrs = {"long_name": text, "units": "probability", "level": "expected"}
-    if by is not None:
-        curve["segment_size"].attrs = {"long_name": "customers of the segment", "units": "count"}
-    curve[TIME].attrs = {"long_name": "time from the end of observation", "units": time_unit}
-    return curve
+    return describe(curve, {TIME: Variable("time from the end of observation", "time")})
 
 
 def _checked_times(times: Sequence[str | float], time_unit: str) -> np.ndarray:

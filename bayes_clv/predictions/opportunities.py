@@ -5,7 +5,6 @@ holds the whole distribution and no draw is stored. A row that stands for severa
 futures of its own, all of them in its histogram and in the totals.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,12 +13,11 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.paths import room
-from bayes_clv.predictions.forecasts import describe_outcomes
 from bayes_clv.predictions.inputs import Inputs, prepare, problems
 from bayes_clv.predictions.plans import TILE as FUTURES
 from bayes_clv.predictions.plans import purchase_plan, tiles
 from bayes_clv.predictions.tiles import BLOCK, MAX_MEMORY, in_order, mean_over_draws, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, describe
 
 # Separates the streams of customers who share a row; odd, and unlike the streams' other increments.
 COPY = np.uint64(0x8CB92BA72F3D8DD7)
@@ -49,7 +47,7 @@ def predict_opportunities(
         How many opportunities ahead, a whole number from 1.
     discount_rate
         Rate per opportunity, 0.10 for 10 %: also return ``residual_transactions`` (DERT, eq. 14 of Fader, Hardie &
-        Shang 2010), whose ``attrs["reasons"]``, a JSON list, says where it is infinite.
+        Shang 2010), whose ``attrs["reasons"]``, a list, says where it is infinite.
     threads
         Threads; by default the processors this process may use. They change the speed only.
     max_memory
@@ -107,13 +105,13 @@ def predict_opportunities(
             "horizon": ahead,
             "draws": posterior.size,
             "family": posterior.family.name,
-            "problems": json.dumps(problems(buying)),
+            "problems": problems(buying),
             "seed": int(seed),
             "level": "outcome, except where a variable states its own",
         },
     )
-    dataset[PERIOD].attrs = {"long_name": "opportunity from the end of observation", "units": "opportunity"}
-    return _with_reasons(describe_outcomes(dataset), rate)
+    own = {PERIOD: Variable("opportunity from the end of observation", "opportunity")}
+    return _with_reasons(describe(dataset, own), rate)
 
 
 def _checked_rate(rate: float) -> float:
@@ -154,7 +152,7 @@ def _with_reasons(dataset: xr.Dataset, rate: float | None) -> xr.Dataset:
             f"Infinite in {infinite} of {residual.size} places: without discount the purchases still to come have no "
             "finite mean unless gamma > 1. Give a discount rate, or read purchases_expected of a horizon."
         )
-    residual.attrs |= {"discount_rate": rate, "reasons": json.dumps(reasons)}
+    residual.attrs |= {"discount_rate": rate, "reasons": reasons}
     return dataset
 
 
