@@ -114,7 +114,7 @@ def test_survival_and_the_wait(name, buying, customers):
     assert reached.size > 20
     # By the quantile the next purchase has come with its probability, by the family's own distribution; drawn futures
     # have the error of a share of FUTURES.
-    drawn = module.forecast.law == "individual"
+    drawn = module.forecast.paths is DRAWN
     error = SIGMAS * math.sqrt(0.05 * 0.95 / FUTURES) if drawn else 0.0
     for i in reached[:5]:
         by_then = clv.purchases_pmf(buying, customers.isel(customer=[i]), float(wait[i]), max_count=1)

@@ -240,7 +240,7 @@ def latent_draws(
 def future_draws(
     rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Return draws of (first_wait, wait_shape, wait_rate, left, leaving), as ``lifetimes`` asks of "individual".
+    """Return draws of (first_wait, wait_shape, wait_rate, left, leaving), as ``paths.drawn`` takes them.
 
     Waits are exponential (a shape of 1) at the customer's own rate, and so is the lifetime left, at its own rate of
     leaving. Of one who has left the time since its last purchase is the sooner of both, and fell within the silence.

@@ -191,7 +191,7 @@ def future_draws(
 
     (Wait from T to the next purchase, infinite for one who has left; shape and rate of the Gamma of each further
     wait; when it leaves, after T, negative for one who has left; its dropout rate), drawn jointly given the history
-    (``lifetimes``, "individual").
+    (``paths.drawn``).
     """
     args = np.broadcast_arrays(*np.atleast_1d(*float_arrays(x, t_x, T, log_intervals, *_ordered((), params))))
     _, k, rate, leaving, wait, left = gamma_waits_draws.draw_rows(rng, _columns(*args))
