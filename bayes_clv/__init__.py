@@ -68,11 +68,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.scoring import (
-        compare_holdout,
         evaluate,
-        evaluation_record,
-        evaluation_table,
-        score_holdout,
         simulate_tracking,
     )
     from bayes_clv.segments import (
@@ -93,14 +89,11 @@ if TYPE_CHECKING:
     from bayes_clv.valuation import (
         contributions,
         expected_value,
-        parts_table,
         predict_cohort,
         predict_value,
         value_parts,
     )
     from bayes_clv.views import (
-        alarm_table,
-        customer_table,
         plot_alarms,
         plot_contributions,
         plot_flow,
@@ -112,8 +105,7 @@ if TYPE_CHECKING:
         plot_value_map,
         plot_value_parts,
         report,
-        segment_sizes_table,
-        segment_table,
+        table,
     )
 
 
@@ -167,11 +159,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "scoring": (
-        "compare_holdout",
         "evaluate",
-        "evaluation_record",
-        "evaluation_table",
-        "score_holdout",
         "simulate_tracking",
     ),
     "segments": (
@@ -192,16 +180,11 @@ _HOME = {
     "valuation": (
         "contributions",
         "expected_value",
-        "parts_table",
         "predict_cohort",
         "predict_value",
         "value_parts",
     ),
     "views": (
-        "alarm_table",
-        "customer_table",
-        "segment_sizes_table",
-        "segment_table",
         "plot_alarms",
         "plot_contributions",
         "plot_flow",
@@ -213,6 +196,7 @@ _HOME = {
         "plot_value_map",
         "plot_value_parts",
         "report",
+        "table",
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -221,24 +205,19 @@ __all__ = [
     "InputError",
     "Prior",
     "abc_rule",
-    "alarm_table",
     "check_contracts",
     "check_customers",
     "check_opportunities",
     "churn_alarms",
     "cluster",
     "compare",
-    "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
     "contributions",
     "customer_draws",
-    "customer_table",
     "customers_from_table",
     "diagnostics",
     "evaluate",
-    "evaluation_record",
-    "evaluation_table",
     "expected_opportunities",
     "expected_purchases",
     "expected_residual_transactions",
@@ -255,7 +234,6 @@ __all__ = [
     "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
-    "parts_table",
     "plot_alarms",
     "plot_contributions",
     "plot_flow",
@@ -288,16 +266,14 @@ __all__ = [
     "rule",
     "save",
     "score_alarms",
-    "score_holdout",
     "segment",
     "segment_flow",
-    "segment_sizes_table",
-    "segment_table",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",
     "summarize",
     "survival",
+    "table",
     "target",
     "value_parts",
     "with_columns",

@@ -68,7 +68,8 @@ class Paper:
     def simulate(self, rng, *given, **named):
         """Return what is not in the design of simulated customers: an array, or a tuple of them."""
         found = self.record.simulate(rng, *self._named(self.record.design, given, named))
-        names = [name for name in self.record.observed if name in found and name not in self.record.design]
+        history = getattr(self.record.forecast, "history", self.record.observed)
+        names = [name for name in history if name not in self.record.design]
         drawn = tuple(found[name] for name in names)
         return drawn if len(drawn) > 1 else drawn[0]
 
@@ -87,6 +88,9 @@ class Paper:
         return self._named(self.record.forecast.history, given, named)
 
     def _forecast(self, function, leads, given, named):
+        if "t" in named:
+            given = (*(named[key] for key in ("n", "t")[-leads:]), *given)
+            named = {key: each for key, each in named.items() if key not in ("n", "t")}
         first, (history, params) = given[:leads], self._history(given[leads:], named)
         if all(np.ndim(each) == 0 for each in first):
             return function(*(float(each) for each in first), history, params)

@@ -76,11 +76,12 @@ def test_a_posterior_by_nuts_answers_every_question(name, some, tmp_path):
     assert np.isfinite(sensitivity[["prior", "likelihood"]].to_numpy()).all()
 
     held_out = clv.predict(buying, customers, float(customers.attrs["holdout_duration"]), seed=4)
-    score = clv.score_holdout(customers, held_out)
     tracking = clv.simulate_tracking(buying, customers, seed=5)
-    evaluation = clv.evaluate(customers, held_out, buying=buying, tracking=tracking)
+    evaluation = clv.evaluate(held_out, customers, buying=buying, tracking=tracking)
     assert np.isfinite(evaluation["log_score"].sel(forecast="model"))
-    both = clv.compare_holdout(customers, {name: (buying, spending), "pareto_nbd": simpler}, seed=4)
+    length = float(customers.attrs["holdout_duration"])
+    futures = {name: held_out, "pareto_nbd": clv.predict(simpler, customers, length, seed=4)}
+    both = clv.evaluate(futures, customers, buying={name: buying, "pareto_nbd": simpler})
     # Alike to a tenth: the data say little of what tells them apart.
     assert float(both["crps"].sel(forecast=name)) == pytest.approx(
         float(both["crps"].sel(forecast="pareto_nbd")), rel=0.1
@@ -101,7 +102,6 @@ def test_a_posterior_by_nuts_answers_every_question(name, some, tmp_path):
         spending=spending,
         customers=customers,
         value=value,
-        score=score,
         evaluation=evaluation,
         tracking=tracking,
         history={"busiest": days[days <= np.datetime64("1997-09-30")]},

@@ -16,7 +16,7 @@ from bayes_clv.customers.opportunities import check_opportunities, opportunities
 from bayes_clv.customers.tables import check_customers, customers_from_table
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.families.contract import Family
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, argument
 
 type Columns = dict[str, np.ndarray]
 
@@ -66,7 +66,7 @@ def _spend(family: Family, columns: Columns, count: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{int(count[usable].sum())} of {int(count.sum())} customers have a repeat occasion with a positive mean "
             f"spend; at least {MIN_CUSTOMERS} are needed to learn how spend differs. Check the spend column, or "
-            "forecast purchases alone (spend=None)."
+            f"forecast purchases alone ({argument('spend', None)})."
         )
     return np.asarray(usable)
 

@@ -33,7 +33,7 @@ from bayes_clv.customers.formula import is_formula
 from bayes_clv.families.contract import Family
 from bayes_clv.families.link import linear_predictor, shifted
 from bayes_clv.families.quantities import FLAT, Prior, Quantity
-from bayes_clv.schema import CHAIN, DRAW, InputError
+from bayes_clv.schema import CHAIN, DRAW, InputError, argument
 
 # A priori a covariate moves its quantity (or its odds) by more than a factor of e for one standard deviation, or one
 # level, in one base of three; groups lie apart by a factor of up to 1.6 in two of three and of up to 2.7 in 19 of 20.
@@ -313,7 +313,8 @@ def needed_columns(
     """
     if covariates is not None and not isinstance(covariates, Mapping):
         raise InputError(
-            f"covariates={covariates!r} must say what the columns act on: covariates={{'purchase': ['age', 'gender']}}."
+            f"{argument('covariates', covariates)} must say what the columns act on: "
+            f"{argument('covariates', {'purchase': ['age', 'gender']})}."
         )
     named = [name for text in _listed((covariates or {}).values()) for name in named_columns(text)]
     grouping = _listed(groups.values() if isinstance(groups, Mapping) else [groups or []])
@@ -321,7 +322,7 @@ def needed_columns(
         if isinstance(name, str) and is_formula(name):
             raise InputError(
                 f"groups has the formula {name!r}; it takes names of columns, each with offsets of its own: "
-                "groups=['channel', 'country']. For every combination, add a column that joins the two."
+                f"{argument('groups', ['channel', 'country'])}. For every combination, add a column that joins the two."
             )
     found = list(dict.fromkeys([*named, *grouping]))
     for name in found:
@@ -441,8 +442,9 @@ def check_flat(effects: Effects, priors: Mapping[str, Prior], method: str) -> No
         )
     if sds and method == "mode":
         raise InputError(
-            "method='mode' does not serve groups: the peak of a hierarchical posterior lies where offsets and their "
-            "standard deviation fit each other, not where the mass is. Use method='nuts'."
+            f"{argument('method', 'mode')} does not serve groups: the peak of a hierarchical posterior lies where "
+            "offsets and their standard deviation fit each other, not where the mass is. Use "
+            f"{argument('method', 'nuts')}."
         )
 
 

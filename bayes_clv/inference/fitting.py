@@ -230,6 +230,6 @@ def fit(
         "priors": json.dumps({name: [p.distribution, dict(p.arguments)] for name, p in resolved.items()}),
         "seed": seed,
         "versions": json.dumps(methods.versions()),
-        "diagnostics": json.dumps(report),
+        "diagnostics": checks.as_json(report),
     } | ({} if effects is None else {"effects": effects.to_json()})
     return tree

@@ -14,6 +14,7 @@ import xarray as xr
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.families.contract import Family
 from bayes_clv.inference.effects import Effects
+from bayes_clv.problems import read_problem
 from bayes_clv.schema import InputError
 
 FORMAT = "bayes_clv posterior 1"
@@ -115,14 +116,18 @@ def described(
 
 
 def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
-    """Return the diagnostics attached by ``fit``: ``passed``, ``problems`` (sentences) and their numbers.
+    """Return the diagnostics attached by ``fit``: ``passed``, the numbers, and ``problems``.
+
+    A problem is a record: its ``code``, ``found`` (a sentence with the number and its threshold) and the ``numbers``.
+    Sentences of posteriors that an earlier version saved are ``found`` of the code ``"sentence"``.
 
     Examples
     --------
     >>> diagnostics(buying)["passed"]
     True
     """
-    return dict(json.loads(tree.attrs["diagnostics"]))
+    found = dict(json.loads(tree.attrs["diagnostics"]))
+    return found | {"problems": [read_problem(each) for each in found.get("problems", [])]}
 
 
 def write_customers(customers: xr.Dataset, path: str | Path) -> Path:

@@ -8,7 +8,6 @@ four simulated futures (360 ns), and the mean of 500 draws has a standard error 
 posterior standard deviation, far below the simulation error of the outcome's own mean beside it.
 """
 
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -75,7 +74,7 @@ def _per_draw(
         attrs={"time_unit": time_unit},
     )
     described = describe(dataset)[name]
-    described.attrs |= {"time_unit": time_unit, "draws": posterior.size, "reasons": json.dumps(reasons)}
+    described.attrs |= {"time_unit": time_unit, "draws": posterior.size, "reasons": reasons}
     return described
 
 
@@ -190,15 +189,9 @@ def survival(
     --------
     >>> alive = survival(buying, customers, "1 year")
     """
-    result = _over_horizon(
+    return _over_horizon(
         buying, customers, horizon, "survival", lambda known: known.forecast.survival, max_memory, draws
     )
-    result.attrs |= {
-        "long_name": "probability of being alive at the end of the horizon",
-        "units": "probability",
-        "level": "expected",
-    }
-    return result
 
 
 def expected_residual_transactions(
@@ -234,7 +227,7 @@ def expected_residual_transactions(
     -------
     xarray.DataArray
         ``residual_transactions`` (chain, draw, customer), a count at the expected level; ``attrs["reasons"]``, a
-        JSON list of sentences, says where and why it is infinite. Infinite and not NaN, so that a mean over
+        list of sentences, says where and why it is infinite. Infinite and not NaN, so that a mean over
         draws cannot pass over it.
 
     Raises
@@ -268,12 +261,9 @@ def expected_residual_transactions(
             "NBD). Give a discount rate, or a horizon with clv.expected_purchases."
         )
     result.attrs |= {
-        "long_name": "discounted purchase occasions still to come, without horizon",
-        "units": "count",
-        "level": "expected",
         "annual_discount_rate": float(annual_discount_rate),
         "discount_rate": rate,
-        "reasons": json.dumps(reasons),
+        "reasons": reasons,
     }
     return result
 

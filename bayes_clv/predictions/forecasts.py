@@ -20,7 +20,6 @@ An infinite horizon is not offered: the expected residual value is infinite unle
 discounted, and no decision waits for ever. State the horizon.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,7 +40,7 @@ from bayes_clv.predictions.simulation import NEXT, Simulation, simulation_of
 from bayes_clv.predictions.statistics import COLUMNS, OWN
 from bayes_clv.predictions.summaries import Outcomes, simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, argument, describe
 from bayes_clv.units import checked_cost
 
 # Of the customers, beside their forecasts.
@@ -56,26 +55,6 @@ SCALED = (
     "value_period_total",
 )
 _MONEY = tuple(name for name in COLUMNS if name.startswith(("spend_", "value_")))
-_DESCRIPTIONS = {
-    "probability_active": ("probability of any purchase over the horizon", "probability"),
-    "purchases_total": ("purchase occasions of all customers over the horizon", "count"),
-    "spend_total": ("spend of all customers over the horizon", "money"),
-    "value_total": ("residual value of all customers over the horizon", "money"),
-    "draws_below": ("draws with fewer purchases than the holdout", "count"),
-    "draws_equal": ("draws with as many purchases as the holdout", "count"),
-    "crps": ("continuous ranked probability score of the holdout purchases", "count"),
-    "mass_50": ("probability of the closed interval from q25 to q75", "probability"),
-    "mass_90": ("probability of the closed interval from q05 to q95", "probability"),
-    "value_above": ("probability that the value over the horizon exceeds the threshold", "probability"),
-    "purchases_period_mean": ("purchase occasions in the period (mean)", "count"),
-    "value_period_mean": ("residual value of the period (mean)", "money"),
-    "purchases_period_total": ("purchase occasions of all customers in the period", "count"),
-    "value_period_total": ("residual value of all customers in the period", "money"),
-    "purchases": ("purchase occasions over the horizon", "count"),
-    "spend": ("spend over the horizon", "money"),
-    "value": ("residual value over the horizon, after margin and discount", "money"),
-}
-
 
 THRESHOLD = "threshold"
 QUANTILE = "quantile"
@@ -157,20 +136,7 @@ def with_periods(dataset: xr.Dataset, horizon: float, count: int) -> xr.Dataset:
     """Return the dataset with the coordinates of its periods: number, and end in time units."""
     ends = horizon * np.arange(1, count + 1) / count
     dataset = dataset.assign_coords({PERIOD: np.arange(count), "period_end": (PERIOD, ends)})
-    dataset["period_end"].attrs = {
-        "long_name": "end of the period, from the start of the horizon",
-        "units": dataset.attrs.get("time_unit", ""),
-    }
-    return dataset
-
-
-def describe_outcomes(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the dataset with name, unit and level of what is simulated."""
-    described = describe(dataset)
-    for name, (text, units) in _DESCRIPTIONS.items():
-        if name in described:
-            described[name].attrs |= {"long_name": text, "units": units, "level": "outcome"}
-    return described
+    return describe(dataset)
 
 
 def predict(
@@ -249,13 +215,13 @@ def predict(
         purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
         F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total. Attributes
         state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
-        diagnostics of the fit found wrong (a JSON list of sentences).
+        diagnostics of the fit found wrong (a list of sentences).
         When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
-        mass_90, for :func:`score_holdout`.
+        mass_90, for ``clv.evaluate``.
 
         With ``spending`` also, over ``customer``, in money: spend_mean, historical_value, value_mean, _sd, _q05, _q25,
         _q50, _q75, _q95 (residual value) and lifetime_value_mean; over (chain, draw): spend_total, value_total.
-        Attributes state margin and rates, and in ``reasons`` (a JSON list of sentences) why something is NaN.
+        Attributes state margin and rates, and in ``reasons`` (a list of sentences) why something is NaN.
 
     Raises
     ------
@@ -319,6 +285,7 @@ def predict(
             "share": share,
         }
     dataset = dataset.assign_attrs(
+        result="prediction",
         time_unit=simulation.inputs.time_unit,
         horizon=length,
         seed=int(seed),
@@ -327,7 +294,7 @@ def predict(
         family=simulation.buying.family.name,
         fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",
-        problems=json.dumps(problems(buying) if spending is None else problems(buying, spending)),
+        problems=problems(buying) if spending is None else problems(buying, spending),
     )
     if spending is None:
         return dataset
@@ -423,7 +390,7 @@ def _dataset(
         in_order = np.empty_like(kept)
         in_order[histories.order] = kept
         data[names.get(name, name)] = posterior.unstack(in_order.T, CUSTOMER)
-    return describe_outcomes(
+    return describe(
         xr.Dataset(
             data,
             coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
@@ -447,7 +414,7 @@ def _in_money(
         reasons.append(f"historical_value and lifetime_value_mean are NaN: {why}")
     value["acquisition_cost"] = (CUSTOMER, cost.values)
     value["lifetime_value_mean"] = value["historical_value"] + value["value_mean"] - value["acquisition_cost"]
-    return describe(value).assign_attrs(reasons=json.dumps(reasons))
+    return describe(value).assign_attrs(reasons=reasons)
 
 
 def next_purchase(
@@ -501,7 +468,9 @@ def next_purchase(
     levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
     rising = levels.ndim == 1 and levels.size > 0 and (np.diff(levels) > 0).all()
     if not (rising and levels[0] > 0 and levels[-1] < 1):
-        raise InputError(f"quantiles must lie between 0 and 1 in rising order; got {quantiles!r}.")
+        raise InputError(
+            f"{argument('quantiles')} must lie between 0 and 1 in rising order; got {quantiles!r}."
+        )
     # The first purchase is that of every horizon.
     simulation = simulation_of(buying, customers, 1.0, draws=draws, seed=seed)
     size = simulation.size
@@ -516,7 +485,7 @@ def next_purchase(
 
     for _ in simulation.each(work, [NEXT], threads):
         pass
-    result = xr.Dataset(
+    found = xr.Dataset(
         {"probability_ever": (CUSTOMER, ever), "wait": ((CUSTOMER, QUANTILE), waits)},
         coords={CUSTOMER: customers[CUSTOMER].values, QUANTILE: levels},
         attrs={
@@ -526,14 +495,10 @@ def next_purchase(
             "monte_carlo_error": 0.5 / math.sqrt(size),
         },
     )
-    result["probability_ever"].attrs = {
-        "long_name": "probability of any further purchase, however late",
-        "units": "probability",
-        "level": "outcome",
+    own = {
+        "probability_ever": Variable(
+            "probability of any further purchase, however late", "probability", "outcome"
+        ),
+        "wait": Variable("time to the next purchase (quantile)", "time", "outcome"),
     }
-    result["wait"].attrs = {
-        "long_name": "time to the next purchase (quantile)",
-        "units": simulation.inputs.time_unit,
-        "level": "outcome",
-    }
-    return result
+    return describe(found, own)

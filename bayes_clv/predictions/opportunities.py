@@ -8,7 +8,6 @@ that a histogram per customer holds the whole distribution and no draw is stored
 customers (``count``) has as many futures of its own in the totals.
 """
 
-import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +17,6 @@ from numba import njit
 
 from bayes_clv.customers.opportunities import check_opportunities
 from bayes_clv.distributions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
-from bayes_clv.predictions.forecasts import describe_outcomes
 from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_state
 from bayes_clv.predictions.inputs import problems, shared_time_unit, whole_number
 from bayes_clv.predictions.parameters import Parameters, parameters
@@ -30,7 +28,7 @@ from bayes_clv.predictions.tiles import (
     over_tiles,
     refuse_too_large,
 )
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, describe
 
 # Separates the streams of customers who share a row; odd, and unlike the streams' other increments.
 COPY = np.uint64(0x8CB92BA72F3D8DD7)
@@ -73,7 +71,7 @@ def expected_opportunities(
     xarray.Dataset
         Over (chain, draw, customer), at the expected level: ``probability_alive`` (at the last opportunity observed;
         the paper's is one later), ``survival`` (alive at the last one ahead), ``purchases_expected`` and, on request,
-        ``residual_transactions``, whose ``attrs["reasons"]``, a JSON list, says where it is infinite. Of one customer
+        ``residual_transactions``, whose ``attrs["reasons"]``, a list, says where it is infinite. Of one customer
         where a row stands for several.
 
     Raises
@@ -188,8 +186,9 @@ def predict_opportunities(
         _attributes(buying, posterior, customers, ahead)
         | {"seed": int(seed), "level": "outcome, except where a variable states its own"},
     )
-    dataset[PERIOD].attrs = {"long_name": "opportunity from the end of observation", "units": "opportunity"}
-    return _with_reasons(describe_outcomes(dataset), rate)
+    return _with_reasons(
+        describe(dataset, {PERIOD: Variable("opportunity from the end of observation", "opportunity")}), rate
+    )
 
 
 def _prepared(
@@ -237,7 +236,7 @@ def _attributes(
         "horizon": ahead,
         "draws": posterior.size,
         "family": posterior.family.name,
-        "problems": json.dumps(problems(buying)),
+        "problems": problems(buying),
     }
 
 
@@ -252,7 +251,7 @@ def _with_reasons(dataset: xr.Dataset, rate: float | None) -> xr.Dataset:
             f"Infinite in {infinite} of {residual.size} places: without discount the purchases still to come have no "
             "finite mean unless gamma > 1. Give a discount rate, or read purchases_expected of a horizon."
         )
-    residual.attrs |= {"discount_rate": rate, "reasons": json.dumps(reasons)}
+    residual.attrs |= {"discount_rate": rate, "reasons": reasons}
     return dataset
 
 

@@ -5,7 +5,6 @@ Curves and residual lifetimes are closed forms per posterior draw: their spread 
 of one tenure are alike and independent, so those who make each renewal are Binomial out of those who came to it.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +16,17 @@ from bayes_clv.customers.contracts import check_contracts
 from bayes_clv.predictions.inputs import labels_of, problems, shared_time_unit, whole_number
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, VARIABLES, InputError, Variable, describe
 
 TENURE = "tenure"
 SEGMENT = "segment"
+_OWN = {
+    "survival": Variable("probability of making all renewals up to this one", "probability", "expected"),
+    "survivors_total": VARIABLES["survivors"],
+    "survivors_by": VARIABLES["survivors"],
+    PERIOD: Variable("renewal ahead, from 1", PERIOD),
+    TENURE: Variable("renewals already made", "count"),
+}
 
 
 def renewal_curve(
@@ -86,11 +92,9 @@ def renewal_curve(
             "retention_rate": drawn.unstack(rate, TENURE, PERIOD),
         },
         {**drawn.coords(), TENURE: made, PERIOD: step},
-        {"time_unit": PERIOD, "family": drawn.family.name, "problems": json.dumps(problems(posterior))},
+        {"time_unit": PERIOD, "family": drawn.family.name, "problems": problems(posterior)},
     )
-    described = _described(dataset)
-    described["survival"].attrs["long_name"] = "probability of making all renewals up to this one"
-    return described
+    return describe(dataset, _OWN)
 
 
 def residual_lifetime(
@@ -118,7 +122,7 @@ def residual_lifetime(
     -------
     xarray.DataArray
         ``residual_lifetime`` (chain, draw, tenure), a count of renewals at the expected level; ``attrs["reasons"]``, a
-        JSON list of sentences, says where and why it is infinite.
+        list of sentences, says where and why it is infinite.
 
     Raises
     ------
@@ -144,7 +148,7 @@ def residual_lifetime(
         {**drawn.coords(), TENURE: made},
         {"time_unit": PERIOD},
     )
-    result = _described(dataset)["residual_lifetime"]
+    result = describe(dataset, _OWN)["residual_lifetime"]
     infinite = int(np.isinf(found).any(axis=1).sum())
     reasons = []
     if infinite:
@@ -156,8 +160,8 @@ def residual_lifetime(
     result.attrs |= {
         "discount_rate": float(discount_rate),
         "family": drawn.family.name,
-        "reasons": json.dumps(reasons),
-        "problems": json.dumps(problems(posterior)),
+        "reasons": reasons,
+        "problems": problems(posterior),
     }
     return result
 
@@ -260,15 +264,9 @@ def predict_renewals(
         "contracts": sum(count for *_, count in groups),
         "family": drawn.family.name,
         "level": "outcome",
-        "problems": json.dumps(problems(posterior)),
+        "problems": problems(posterior),
     }
-    described = _described(xr.Dataset(data, coords, attributes))
-    for name in ("survivors_total", "survivors_by"):
-        if name in described:
-            described[name].attrs = dict(described["survivors_mean"].attrs) | {
-                "long_name": "customers under contract after the renewal"
-            }
-    return described
+    return describe(xr.Dataset(data, coords, attributes), _OWN)
 
 
 # Customers who are alike: their segment, profile and tenure, and how many they are.
@@ -328,12 +326,3 @@ def _checked_tenures(tenure: int | Sequence[int]) -> np.ndarray:
             f"tenure counts renewals already made, whole numbers from 0, such as 0 or [0, 1, 5]; it is {tenure!r}."
         )
     return made.astype(np.int64)
-
-
-def _described(dataset: xr.Dataset) -> xr.Dataset:
-    described = describe(dataset)
-    if PERIOD in described.coords:
-        described[PERIOD].attrs = {"long_name": "renewal ahead, from 1", "units": PERIOD}
-    if TENURE in described.coords:
-        described[TENURE].attrs = {"long_name": "renewals already made", "units": "count"}
-    return described

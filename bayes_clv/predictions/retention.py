@@ -16,7 +16,7 @@ from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import labels_of, shared_time_unit
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large, tiles
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, Variable, describe
 from bayes_clv.units import duration
 
 TIME = "time"
@@ -45,8 +45,8 @@ def retention_curve(
         Times from the end of observation in rising order, ``["4 weeks", "26 weeks"]`` or numbers in the data's
         time unit. Now, 0, always comes first.
     by
-        A label for each customer, matched by id: a DataArray over ``customer``, a pandas Series, a mapping, or
-        the name of a variable of ``customers``.
+        Each customer's segment: the name of a column of ``customers``, labels by customer id (a DataArray over
+        ``customer``, a pandas Series, a mapping), or what ``clv.segment`` returned.
     draws
         Posterior draws to use, evenly spaced within the chains: by default 500, fewer of a family whose closed forms
         are slow (Pareto/GGG: its EXPECTED_DRAWS). ``attrs["draws"]`` says how many.
@@ -127,17 +127,7 @@ def retention_curve(
         data["segment_size"] = (SEGMENT, size.astype(np.int64))
         coords[SEGMENT] = names
     curve = xr.Dataset(data, coords=coords, attrs={"time_unit": time_unit, "draws": posterior.size})
-    for name, text in (
-        ("alive_mean", "probability of being alive at the time"),
-        ("alive_share", "expected share of the customers alive at the time"),
-        ("alive_share_by", "expected share of the segment's customers alive at the time"),
-    ):
-        if name in curve:
-            curve[name].attrs = {"long_name": text, "units": "probability", "level": "expected"}
-    if by is not None:
-        curve["segment_size"].attrs = {"long_name": "customers of the segment", "units": "count"}
-    curve[TIME].attrs = {"long_name": "time from the end of observation", "units": time_unit}
-    return curve
+    return describe(curve, {TIME: Variable("time from the end of observation", "time")})
 
 
 def _checked_times(times: Sequence[str | float], time_unit: str) -> np.ndarray:

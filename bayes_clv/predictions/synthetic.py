@@ -105,14 +105,14 @@ def simulate_orders(
         ],
         "date": (np.datetime64(first_day) + day).astype("datetime64[s]"),
     }
-    truth: dict[Any, object] = dict(known)
+    truth: dict[Any, object] = {name: float(value) for name, value in known.items()}
     truth.update(family=family, time_unit=time_unit, seed=seed)
     if spending is not None:
         payer, spend_known = _family(spending_family, spending)
         money, nothing = need(payer, SpendLevel), np.zeros(customers)
         level = money.level_draws(rng, {"occasions": nothing, "mean_spend": nothing}, spend_known)
         columns["spend"] = money.spend(rng, np.ones(buyer.size), level[buyer], spend_known[money.occasion])
-        truth.update(spend_known)
+        truth.update({name: float(value) for name, value in spend_known.items()})
         truth["spending_family"] = spending_family
     order = np.lexsort((buyer, day))
     log = pd.DataFrame({name: values[order] for name, values in columns.items()})
@@ -127,12 +127,12 @@ def _family(name: str, given: Mapping[str, float]) -> tuple[Family, dict[str, np
     wrong = sorted(set(family.parameters) ^ set(given))
     if wrong:
         raise InputError(
-            f"{family} has the parameters {', '.join(family.parameters)}; given were {', '.join(given)}."
+            f"{family.name} has the parameters {', '.join(family.parameters)}; given were {', '.join(given)}."
         )
     known = {name: float(given[name]) for name in family.parameters}
     bad = [name for name, value in known.items() if not (np.isfinite(value) and value > 0)]
     if bad:
-        raise InputError(f"{family}'s {bad[0]} must be positive and finite; it is {known[bad[0]]!r}.")
+        raise InputError(f"{family.name}'s {bad[0]} must be positive and finite; it is {known[bad[0]]!r}.")
     return family, {name: np.asarray(value) for name, value in known.items()}
 
 

@@ -18,7 +18,7 @@ from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.plans import Calendar, purchase_plan
 from bayes_clv.predictions.summaries import simulate_futures
-from bayes_clv.schema import CUSTOMER, PERIOD, InputError
+from bayes_clv.schema import CUSTOMER, PERIOD, InputError, Variable, describe
 from bayes_clv.units import days_per
 
 
@@ -111,13 +111,10 @@ def simulate_tracking(
             if name in customers.attrs
         },
     )
-    tracking["purchases"].attrs = {
-        "long_name": "simulated repeat purchase occasions in the period",
-        "units": "count",
-        "level": "outcome",
-    }
-    tracking["observed"].attrs = {"long_name": "repeat purchase occasions in the period", "units": "count"}
-    return tracking.assign_attrs(seed=int(seed), draws=posterior.size)
+    simulated = Variable("simulated repeat purchase occasions in the period", "count", "outcome")
+    return describe(tracking, {"purchases": simulated}).assign_attrs(
+        result="tracking", seed=int(seed), draws=posterior.size
+    )
 
 
 def _days(duration: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from scipy.optimize import linear_sum_assignment
 
 from bayes_clv.predictions.simulation import SPEND_LEVEL, Simulation
 from bayes_clv.predictions.tiles import in_order, owned
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, either, interval
 from bayes_clv.segments.mixtures import (
     Mixture,
     Scale,
@@ -180,9 +180,9 @@ def cluster(
         draws, names, scales, reference, Mixture.stacked(fits), totals, sure, method, threads
     )
     _add_stability(found, table)
-    _add_centres(found, scales, reference, fits)
+    own = _add_centres(found, scales, reference, fits)
     kind = "silhouette" if method == "kmeans" else "bic"
-    found[kind] = (TRIED, np.array(list(scores.values())), {"long_name": f"{kind} of the posterior means"})
+    found[kind] = (TRIED, np.array(list(scores.values())))
     found = found.assign_coords({TRIED: np.array(list(scores), dtype=np.int64)})
     found.attrs |= {
         "method": method,
@@ -192,7 +192,7 @@ def cluster(
         "fitted_customers": int(z.shape[1]),
         "draws_not_converged": draws.size - sum(converged),
     }
-    return found
+    return describe(found, own)
 
 
 def _checked(
@@ -220,7 +220,7 @@ def _checked(
         if name not in draws.names:
             raise InputError(
                 f"The quantity {name!r} is not known. There are {', '.join(draws.names)}. Further columns are "
-                "attached with clv.with_columns."
+                f"{either('attached with clv.with_columns', 'read with --columns')}."
             )
     return names
 
@@ -346,41 +346,31 @@ def _assigned(
     rule = Rule(f"{count} clusters ({method})", segments, (), np.zeros(()))
     dataset = segments_dataset(rule, membership, members, sums, sure, draws)
     labels = dataset[SEGMENT].values[likely]
-    dataset["reference"] = (CUSTOMER, labels, {"long_name": "cluster by posterior means"})
+    dataset["reference"] = (CUSTOMER, labels)
     return dataset, table
 
 
 def _add_stability(found: xr.Dataset, table: np.ndarray) -> None:
     index = rand_index(table)
-    what = "adjusted Rand index of the draw's clustering with the reference"
-    found["rand_index"] = (DRAW, index, {"long_name": what, "units": "none"})
-    low, high = np.quantile(index, (0.05, 0.95), method="inverted_cdf")
+    found["rand_index"] = (DRAW, index)
+    low, high = interval(index)
     for statistic, value in (("mean", index.mean()), ("q05", low), ("q95", high)):
-        attrs = {"long_name": f"{what} ({statistic})", "units": "none"}
-        found[f"rand_index_{statistic}"] = ((), float(value), attrs)
+        found[f"rand_index_{statistic}"] = ((), float(value))
     shared = table.astype(np.float64)
     either = shared.sum(axis=2, keepdims=True) + shared.sum(axis=1, keepdims=True) - shared
     jaccard = np.divide(shared, either, out=np.zeros_like(shared), where=either > 0).max(axis=2)
-    attrs = {
-        "long_name": "Jaccard index with the draw's cluster most like it, mean over draws",
-        "units": "none",
-    }
-    found["jaccard"] = (SEGMENT, jaccard.mean(axis=0), attrs)
+    found["jaccard"] = (SEGMENT, jaccard.mean(axis=0))
 
 
 def _add_centres(
     found: xr.Dataset, scales: Sequence[Scale], reference: Mixture, fits: Sequence[Mixture]
-) -> None:
-    time_unit = str(found.attrs["time_unit"])
+) -> dict[str, Variable]:
+    own = {}
     for i, scale in enumerate(scales):
-        known = VARIABLES.get(scale.name)
-        unit = "" if known is None else known.unit
-        unit = {"time": time_unit, "1/time": f"1/{time_unit}"}.get(unit, unit)
+        unit = VARIABLES[scale.name].unit if scale.name in VARIABLES else ""
+        own[f"{scale.name}_centre"] = Variable(f"centre of the cluster, {scale.name}", unit)
         drawn = scale.back(np.stack([fit.centre[:, i] for fit in fits]))
-        low, high = np.quantile(drawn, (0.05, 0.95), axis=0, method="inverted_cdf")
+        low, high = interval(drawn, axis=0)
         for suffix, values in (("", scale.back(reference.centre[:, i])), ("_q05", low), ("_q95", high)):
-            attrs = {
-                "long_name": f"centre of the cluster, {scale.name}{suffix and f' ({suffix[1:]})'}",
-                "units": unit,
-            }
-            found[f"{scale.name}_centre{suffix}"] = (SEGMENT, values, attrs)
+            found[f"{scale.name}_centre{suffix}"] = (SEGMENT, values)
+    return own

@@ -31,7 +31,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import OUTCOMES, SINCE, Simulation
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe
 from bayes_clv.segments.presets import WON_BACK
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.segmenting import segment
@@ -146,20 +146,17 @@ def segment_flow(
     found = _dataset(flow, sources, targets)
     found = found.assign_coords({CUSTOMER: ids})
     likely_from, likely_to = np.divmod(best, len(targets))
-    each: dict[str, tuple[np.ndarray, str]] = {
-        "most_likely_from": (np.array(sources, dtype=object)[likely_from], "segment at the first date"),
-        "most_likely_to": (np.array(targets, dtype=object)[likely_to], "segment at the second date"),
-        "most_likely_probability": (chance, "probability of this pair"),
-        "moved": (1 - stayed, "probability of another segment than at the first date"),
+    each = {
+        "most_likely_from": np.array(sources, dtype=object)[likely_from],
+        "most_likely_to": np.array(targets, dtype=object)[likely_to],
+        "most_likely_probability": chance,
+        "moved": 1 - stayed,
     }
-    for name, (values, what) in each.items():
-        unit = {"units": "probability"} if values.dtype.kind == "f" else {}
-        found[name] = (CUSTOMER, values, {"long_name": what, **unit})
+    found = found.assign({name: (CUSTOMER, values) for name, values in each.items()})
     if keep_pairs:
-        whole = kept.reshape(people, len(sources), len(targets))
-        attrs = {"long_name": "probability of the pair", "units": "probability"}
-        found["pair"] = ((CUSTOMER, FROM, TO), whole, attrs)
+        found["pair"] = ((CUSTOMER, FROM, TO), kept.reshape(people, len(sources), len(targets)))
     found.attrs = {
+        "result": "flow",
         "rule": rule.name,
         "known": known,
         "level": "outcome" if set(rule.names()) & set(OUTCOMES) else "latent",
@@ -169,7 +166,9 @@ def segment_flow(
         "seed": after.seed,
         "draws": size,
     }
-    return found
+    return describe(
+        found, {"share": Variable("share of the segment's customers who moved so", "probability")}
+    )
 
 
 def _won_back(
@@ -382,23 +381,22 @@ def _thresholds_now(
 def _dataset(flow: np.ndarray, sources: list[str], targets: list[str]) -> xr.Dataset:
     data: dict[str, object] = {}
 
-    def summarised(name: str, each: np.ndarray, dims: tuple[str, ...], what: str, unit: str) -> None:
+    def summarised(name: str, each: np.ndarray, dims: tuple[str, ...]) -> None:
         low, high = (_quantile(each, q) for q in (0.05, 0.95))
         empty = np.isnan(each).all(axis=0)
         mean = np.full(empty.shape, np.nan)
         mean[~empty] = np.nanmean(each[:, ~empty], axis=0)
         for statistic, values in (("mean", mean), ("q05", low), ("q95", high)):
-            attrs = {"long_name": f"{what} ({statistic})", "units": unit}
-            data[f"{name}_{statistic}"] = (dims, values, attrs)
+            data[f"{name}_{statistic}"] = (dims, values)
 
-    data["flow"] = ((DRAW, FROM, TO), flow, {"long_name": "customers who moved so", "units": "count"})
+    data["flow"] = ((DRAW, FROM, TO), flow)
     counts = flow.astype(np.float64)
-    summarised("flow", counts, (FROM, TO), "customers who moved so", "count")
+    summarised("flow", counts, (FROM, TO))
     left = counts.sum(axis=2, keepdims=True)
     share = np.divide(counts, left, out=np.full(counts.shape, np.nan), where=left > 0)
-    summarised("share", share, (FROM, TO), "share of the segment's customers who moved so", "probability")
-    summarised("from_size", left[:, :, 0], (FROM,), "customers in the segment at the first date", "count")
-    summarised("to_size", counts.sum(axis=1), (TO,), "customers in the segment at the second date", "count")
+    summarised("share", share, (FROM, TO))
+    summarised("from_size", left[:, :, 0], (FROM,))
+    summarised("to_size", counts.sum(axis=1), (TO,))
     coords = {FROM: sources, TO: targets, DRAW: np.arange(flow.shape[0])}
     return xr.Dataset(
         data, coords={k: np.array(v, dtype=object) if k != DRAW else v for k, v in coords.items()}

@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CUSTOMER, VARIABLES, InputError
+from bayes_clv.schema import CUSTOMER, VARIABLES, InputError, Variable, describe, named_quantiles, quantiles
 from bayes_clv.segments.thresholds import CUT_CUSTOMERS
 
-QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+STATISTICS = ("mean", "q05", "q25", "q50", "q75", "q95")
 
 
 def rank_intervals(draws: Simulation, quantity: str = "value", *, threads: int | None = None) -> xr.Dataset:
@@ -79,21 +79,17 @@ def rank_intervals(draws: Simulation, quantity: str = "value", *, threads: int |
             rank = np.clip((rank - 0.5) * customers / among + 0.5, 1, customers)
         ranks[0, places] = rank.mean(axis=1)
         # As many draws as any: the smallest rank that a share of them does not exceed.
-        ranks[1:, places] = np.quantile(rank, (0.05, 0.5, 0.95), axis=1, method="inverted_cdf")
-    data = {
-        f"rank_{name}": (
-            CUSTOMER,
-            column,
-            {"long_name": f"rank by {quantity}, 1 the best ({name})", "units": "count"},
-        )
-        for name, column in zip(names, ranks, strict=True)
-    }
-    data[f"{quantity}_mean"] = (CUSTOMER, means, {"long_name": f"{_words(quantity)} (mean)"})
-    return xr.Dataset(
+        ranks[1:, places] = quantiles(rank, (0.05, 0.5, 0.95), axis=1)
+    data = {f"rank_{name}": (CUSTOMER, column) for name, column in zip(names, ranks, strict=True)}
+    data[f"{quantity}_mean"] = (CUSTOMER, means)
+    own = {"rank": Variable(f"rank by {quantity}, 1 the best", "count")} | _own(quantity)
+    found = xr.Dataset(
         data,
         coords={CUSTOMER: draws.customers[CUSTOMER].values},
-        attrs={"quantity": quantity, "customers": customers, "ranked_among": among} | _made(draws),
+        attrs={"result": "ranking", "quantity": quantity, "customers": customers, "ranked_among": among}
+        | _made(draws),
     )
+    return describe(found, own)
 
 
 def quantity_points(draws: Simulation, *names: str, threads: int | None = None) -> xr.Dataset:
@@ -128,22 +124,19 @@ def quantity_points(draws: Simulation, *names: str, threads: int | None = None) 
     """
     _known(draws, names)
     size = draws.customers.sizes[CUSTOMER]
-    found = {(name, what): np.empty(size) for name in names for what in ("mean", *QUANTILES)}
+    found = {(name, what): np.empty(size) for name in names for what in STATISTICS}
     for places, values in draws.blocks(names, threads):
         for name in names:
             amounts = _whole(draws, name, places, values[name])
             found[name, "mean"][places] = amounts.mean(axis=1)
-            quantiles = np.quantile(amounts, list(QUANTILES.values()), axis=1, method="inverted_cdf")
-            for what, column in zip(QUANTILES, quantiles, strict=True):
+            for what, column in named_quantiles(amounts, axis=1).items():
                 found[name, what][places] = column
-    return xr.Dataset(
-        {
-            f"{name}_{what}": (CUSTOMER, column, {"long_name": f"{_words(name)} ({what})"})
-            for (name, what), column in found.items()
-        },
+    points = xr.Dataset(
+        {f"{name}_{what}": (CUSTOMER, column) for (name, what), column in found.items()},
         coords={CUSTOMER: draws.customers[CUSTOMER].values},
         attrs=_made(draws),
     )
+    return describe(points, _own(*names))
 
 
 def _known(draws: Simulation, names: tuple[str, ...]) -> None:
@@ -182,8 +175,9 @@ def _whole(draws: Simulation, name: str, places: np.ndarray, amounts: np.ndarray
     return np.broadcast_to(amounts, (places.size, draws.size))
 
 
-def _words(quantity: str) -> str:
-    return VARIABLES[quantity].long_name if quantity in VARIABLES else quantity.replace("_", " ")
+def _own(*quantities: str) -> dict[str, Variable]:
+    """Return what quantities are that the vocabulary does not know: columns."""
+    return {name: Variable(name.replace("_", " "), "") for name in quantities if name not in VARIABLES}
 
 
 def _made(draws: Simulation) -> dict[str, object]:

@@ -11,10 +11,12 @@ import numpy as np
 
 from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.predictions.tiles import in_order
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, either
 from bayes_clv.segments.rules import Axis, Rule
 
 CUT_CUSTOMERS = 50_000
+
+MONEY = f"Money needs {either('draws with a spending posterior', 'a run with amounts')}. "
 
 
 def check_names(draws: Simulation, rule: Rule, totals: Sequence[str]) -> None:
@@ -25,8 +27,8 @@ def check_names(draws: Simulation, rule: Rule, totals: Sequence[str]) -> None:
             if name not in known:
                 raise InputError(
                     f"{axis.quantity.place}: the quantity {name!r} is not known. There are {', '.join(known)}. "
-                    f"{'' if draws.spending is not None else 'Money needs draws with a spending posterior. '}"
-                    "Further columns are attached with clv.with_columns."
+                    f"{'' if draws.spending is not None else MONEY}Further columns are "
+                    f"{either('attached with clv.with_columns', 'read with --columns')}."
                 )
     for name in totals:
         if name not in known:

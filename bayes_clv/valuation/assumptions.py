@@ -374,5 +374,5 @@ def _scope(
             )
         inside = column.astype(bool)
         return lambda places, values: inside[places, None], ()
-    chosen = groups(draws, rule(f"assumption {name!r}", {"where": where, "rest": None}), None, threads)
+    chosen = groups(draws, rule(f"assumption {name!r}", {"where": where, "rest": None}), threads)
     return lambda places, values: chosen.members(places, values) == 0, chosen.needed

@@ -14,7 +14,6 @@ outcome
     cohort the relative spread falls with its size down to that of the expected level, and no further.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +32,7 @@ from bayes_clv.predictions.plans import Plan, purchase_plan, spend_money
 from bayes_clv.predictions.progress import progress_bar
 from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
-from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError
+from bayes_clv.schema import PERIOD, UNSTATED, InputError, Variable, describe, named_quantiles
 from bayes_clv.units import checked_margin, discount_rate, duration
 
 # Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
@@ -41,26 +40,32 @@ POOLED = 1_000_000
 # Gauss-Legendre nodes of the discounted purchases, in log(1 + t / time scale).
 NODES = 48
 
-_DESCRIPTIONS = {
-    "purchases_total": ("purchase occasions of the cohort, first orders included", "count", "outcome"),
-    "spend_total": ("spend of the cohort, first orders included", "money", "outcome"),
-    "value_total": ("value of the cohort after margin and discount", "money", "outcome"),
-    "lifetime_value_total": ("value of the cohort net of its acquisition", "money", "outcome"),
-    "purchases_period_total": ("purchase occasions of the cohort in the period", "count", "outcome"),
-    "value_period_total": ("value of the cohort in the period", "money", "outcome"),
-    "value_expected": ("expected value of a new customer after margin and discount", "money", "expected"),
-    "lifetime_value_expected": (
+_OWN = {
+    "value": Variable("value of one new customer", "money", "outcome"),
+    "lifetime_value": Variable("value of one new customer net of acquisition", "money", "outcome"),
+    "purchases_total": Variable(
+        "purchase occasions of the cohort, first orders included", "count", "outcome"
+    ),
+    "spend_total": Variable("spend of the cohort, first orders included", "money", "outcome"),
+    "value_total": Variable("value of the cohort after margin and discount", "money", "outcome"),
+    "lifetime_value_total": Variable("value of the cohort net of its acquisition", "money", "outcome"),
+    "purchases_period_total": Variable("purchase occasions of the cohort in the period", "count", "outcome"),
+    "value_period_total": Variable("value of the cohort in the period", "money", "outcome"),
+    "value_expected": Variable(
+        "expected value of a new customer after margin and discount", "money", "expected"
+    ),
+    "lifetime_value_expected": Variable(
         "expected value of a new customer net of acquisition",
         "money",
         "expected",
     ),
-    "purchases_expected": (
+    "purchases_expected": Variable(
         "expected purchase occasions of a new customer, first order included",
         "count",
         "expected",
     ),
-    "probability_repeat": ("probability that a new customer buys again", "probability", "outcome"),
-    "probability_profit": (
+    "probability_repeat": Variable("probability that a new customer buys again", "probability", "outcome"),
+    "probability_profit": Variable(
         "probability that a new customer is worth more than its acquisition",
         "probability",
         "outcome",
@@ -182,13 +187,14 @@ def predict_cohort(
     sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
     mean, sd, reasons = _existing_moments(mean, sd, payments)
     data |= {"value_mean": ((), mean), "value_sd": ((), sd), "lifetime_value_mean": ((), mean - cost)}
-    for q, quantile in zip(QUANTILES, np.quantile(values, QUANTILES, method="inverted_cdf"), strict=True):
-        data[f"value_q{round(100 * q):02d}"] = ((), float(quantile))
-        data[f"lifetime_value_q{round(100 * q):02d}"] = ((), float(quantile) - cost)
+    for name, quantile in named_quantiles(values).items():
+        data[f"value_{name}"] = ((), float(quantile))
+        data[f"lifetime_value_{name}"] = ((), float(quantile) - cost)
     cohort = xr.Dataset(data, coords=posterior.coords(), attrs={"time_unit": time_unit})
     if count is not None:
         cohort = with_periods(cohort, length, count)
-    return _described(cohort).assign_attrs(
+    return describe(cohort, _OWN).assign_attrs(
+        result="cohort",
         size=people,
         horizon=length,
         margin=share,
@@ -198,8 +204,8 @@ def predict_cohort(
         seed=int(seed),
         draws=posterior.size,
         pooled_futures=int(values.size),
-        problems=json.dumps(problems(buying, spending)),
-        reasons=json.dumps(reasons),
+        problems=problems(buying, spending),
+        reasons=reasons,
     )
 
 
@@ -253,19 +259,6 @@ def _existing_moments(mean: float, sd: float, payments: Parameters) -> tuple[flo
         if moment == 1:
             mean = math.nan
     return mean, sd, reasons
-
-
-def _described(cohort: xr.Dataset) -> xr.Dataset:
-    for name in cohort.data_vars:
-        key = str(name)
-        if key in _DESCRIPTIONS:
-            text, units, level = _DESCRIPTIONS[key]
-        else:
-            stem, _, statistic = key.rpartition("_")
-            net = " net of acquisition" if stem == "lifetime_value" else ""
-            text, units, level = f"value of one new customer{net} ({statistic})", "money", "outcome"
-        cohort[name].attrs = {"long_name": text, "units": units, "level": level}
-    return cohort
 
 
 def _one_time_unit(buying: xr.DataTree, spending: xr.DataTree) -> str:

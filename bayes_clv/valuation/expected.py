@@ -11,7 +11,6 @@ frequency and mean spend, so each is computed on the distinct rows of its own co
 of the first).
 """
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -40,7 +39,7 @@ from bayes_clv.predictions.tiles import (
     refuse_too_large,
     thinned_reasons,
 )
-from bayes_clv.schema import CUSTOMER
+from bayes_clv.schema import CUSTOMER, describe
 from bayes_clv.units import checked_margin, discount_rate, duration
 
 
@@ -212,7 +211,6 @@ def expected_value(
     for amounts in (mean, total, kept):
         amounts *= share
 
-    about = {"units": "money", "level": "expected"}
     if keep_draws:
         dims, spread = posterior.unstack(
             histories.spread(np.ascontiguousarray(kept.T), of_rows=True), CUSTOMER
@@ -226,15 +224,8 @@ def expected_value(
             f"infinite in up to {without} of {spend.size} posterior draws. Use clv.predict_value's quantiles, or a "
             "stronger prior on q."
         )
-    what = "expected residual value over the horizon, after margin and discount"
-    return xr.Dataset(
-        {
-            "value_expected": (dims, spread, about | {"long_name": what}),
-            "value_expected_total": (
-                *posterior.unstack(total),
-                about | {"long_name": f"{what}, of all customers"},
-            ),
-        },
+    found = xr.Dataset(
+        {"value_expected": (dims, spread), "value_expected_total": posterior.unstack(total)},
         coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
         attrs={
             "time_unit": time_unit,
@@ -244,7 +235,8 @@ def expected_value(
             "discount_rate": rate,
             "level": "expected",
             "draws": size,
-            "problems": json.dumps(problems(buying, spending)),
-            "reasons": json.dumps(reasons),
+            "problems": problems(buying, spending),
+            "reasons": reasons,
         },
     )
+    return describe(found)

@@ -349,10 +349,10 @@ def test_tracking_and_scores_go_by_profile():
     assert not np.array_equal(tracked[2], tracked[0])
     horizon = some.attrs["holdout_duration"]
     scores = [
-        clv.evaluate(some, clv.predict(each, some, horizon, seed=1), buying=each, draws=20)["log_score"]
+        clv.evaluate(clv.predict(each, some, horizon, seed=1), some, buying=each, draws=20)["log_score"]
         for each in (plain, zero, real)
     ]
     assert_allclose(scores[1], scores[0], rtol=1e-8)
     assert float(scores[2][0]) != float(scores[0][0])
     with pytest.raises(clv.InputError, match="not simulated from this posterior"):
-        clv.evaluate(some, clv.predict(plain, some, horizon, seed=1), buying=real)
+        clv.evaluate(clv.predict(plain, some, horizon, seed=1), some, buying=real)

@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -170,7 +169,7 @@ def test_a_mean_that_does_not_exist_says_so(buying, make_spending):
     assert float(endless["value_q95"]) > 0
     assert (
         "NaN, because expected spend of a new customer is infinite in 500 of 500"
-        in (json.loads(endless.attrs["reasons"])[0])
+        in (endless.attrs["reasons"][0])
     )
     wild = predict_cohort(buying, make_spending(sd=0.0, q=1.5), 20, seed=1)
     assert math.isnan(wild["value_sd"])

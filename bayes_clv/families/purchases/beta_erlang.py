@@ -84,7 +84,7 @@ def silence_term(first: int, params: Mapping[str, Any], x: Any, t_x: Any, T: Any
     """Return the part of the log-likelihood that depends on (x, t_x, T): silent alive in any phase, or gone."""
     import pytensor.tensor as pt
 
-    from bayes_clv.distributions.regular.phases_operator import log_phase_sum
+    from bayes_clv.distributions.operators import log_phase_sum
 
     r, alpha, a, b, k = double_tensors(params, *PARAMETERS)
     log_s = log_phase_sum(k, r + k * x, (T - t_x) / (alpha + T))
@@ -103,8 +103,10 @@ def _symbols(columns: Columns, params: Params) -> tuple[Array, ...]:
     return float_arrays(*(columns[name] for name in HISTORY), *(params[name] for name in PARAMETERS))
 
 
-def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
-    """Return histories of new customers observed to age T, without the times between purchases.
+def _histories(
+    first: int, rng: np.random.Generator, columns: Columns, params: Params
+) -> tuple[NDArray[np.int64], Array, Array]:
+    """Return frequency and recency of new customers, and T as broadcast.
 
     Exact and without a loop over purchases: of N ~ Poisson(lambda T) phases every k-th is a purchase, the G-th toss
     ends it, x = min(floor(N / k), G - first), and the k x-th of N uniform times is t_x.
@@ -113,8 +115,20 @@ def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Par
     phases = k.astype(np.int64)
     counts = gamma_poisson.simulate_counts(rng, T, r, alpha)
     frequency = np.minimum(counts // phases, beta_geometric.last_toss(rng, a, b) - first).astype(np.int64)
-    recency = gamma_poisson.simulate_recency(rng, T, counts, phases * frequency)
-    return {"frequency": frequency.astype(np.float64), "recency": recency, "T": T}
+    return frequency, gamma_poisson.simulate_recency(rng, T, counts, phases * frequency), T
+
+
+def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return histories of new customers observed to age T, with the logarithms of their times between purchases."""
+    frequency, recency, T = _histories(first, rng, columns, params)
+    k = np.broadcast_to(params["k"], T.shape)
+    customer, age = simulate_times(rng, frequency.ravel(), recency.ravel(), k.ravel())
+    interval = np.diff(age, prepend=0.0)
+    new = np.r_[True, customer[1:] != customer[:-1]][: customer.size]
+    interval[new] = age[new]
+    log_intervals = np.bincount(customer, np.log(interval), T.size).reshape(T.shape)
+    found = {"frequency": frequency.astype(np.float64), "recency": recency}
+    return found | {"T": T, "log_intervals": log_intervals}
 
 
 def times(
@@ -124,8 +138,8 @@ def times(
 
     The histories are those that ``simulate`` gives for a generator in the same state.
     """
-    found = simulate(first, rng, {"T": np.atleast_1d(columns["T"])}, params)
-    return simulate_times(rng, found["frequency"].astype(np.int64), found["recency"], params["k"])
+    frequency, recency, _ = _histories(first, rng, {"T": np.atleast_1d(columns["T"])}, params)
+    return simulate_times(rng, frequency, recency, params["k"])
 
 
 def simulate_times(

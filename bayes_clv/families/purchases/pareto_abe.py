@@ -142,7 +142,7 @@ def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    from bayes_clv.distributions.lognormal.operator import log_mean_likelihood as mean_likelihood
+    from bayes_clv.distributions.operators import log_mean_likelihood as mean_likelihood
 
     rate, s1, leaving, s2, c = double_tensors(params, *PARAMETERS)
     return mean_likelihood(x, t_x, T, pt.log(rate), s1, pt.log(leaving), s2, c)

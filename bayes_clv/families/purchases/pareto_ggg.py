@@ -122,9 +122,9 @@ def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any, log_inte
     The log density of the purchase times, as in the other families, with k, lambda and mu integrated out. Error
     relative to the likelihood below 1e-6 (``gamma_waits``). Times in any unit; ``params`` maps PARAMETERS to tensors.
     """
-    from bayes_clv.distributions.regular.gamma_waits_operator import log_likelihood as integral
+    from bayes_clv.distributions.operators import log_gamma_waits
 
-    return integral((x, t_x, T, log_intervals), tuple(double_tensors(params, *PARAMETERS)))
+    return log_gamma_waits((x, t_x, T, log_intervals), tuple(double_tensors(params, *PARAMETERS)))
 
 
 likelihood_terms = (Term(OBSERVED, log_likelihood),)

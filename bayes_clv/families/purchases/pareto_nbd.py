@@ -132,7 +132,7 @@ def silence_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    from bayes_clv.distributions.poisson.silence_operator import log_integral as log_j
+    from bayes_clv.distributions.operators import log_integral as log_j
 
     r, alpha, s, beta = double_tensors(params, *PARAMETERS)
     since = T - t_x

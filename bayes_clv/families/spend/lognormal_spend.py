@@ -24,7 +24,7 @@ every single occasion. A customer with a repeat occasion of zero spend has no su
 Rejected: matching the lognormal to the mean spend's first two moments, an approximation whose error grows with sigma.
 
 It is the density of every occasion's spend, in money to the power -x, and Gamma-Gamma's is that of the mean spend:
-elpd of the two must not be compared. A holdout can be (``compare_holdout``).
+elpd of the two must not be compared. A holdout can be (``clv.evaluate``).
 
 Default priors: the mean spend is LogNormal about the customers' geometric mean with 1 on the log scale, tau and sigma
 LogNormal about 0.5 with 1. ``plot_prior`` draws what they imply.

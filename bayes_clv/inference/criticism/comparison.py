@@ -167,7 +167,7 @@ def _refuse_other_data(posteriors: Mapping[str, xr.DataTree]) -> None:
             raise InputError(
                 f"The likelihood of {first} is the density of {of[0] or 'its own data'}, that of {name} of "
                 f"{of[1] or 'its own data'}: the difference of their logarithms says nothing. Compare their forecasts "
-                "of a holdout: compare_holdout(...)."
+                "of a holdout: clv.evaluate({...}, ...)."
             )
         units = [str(posteriors[each].attrs.get("time_unit", UNSTATED)) for each in (first, name)]
         if units[0] != units[1]:
@@ -294,5 +294,5 @@ def _advice(rows: _Rows) -> str:
         f"Pareto k is above {rows.good_k:.2f} for {customers:,} of {int(rows.count.sum()):,} customers (largest "
         f"{rows.pareto_k[worst]:.2f}, of {history}): leaving them out moves the posterior too far for elpd to be "
         "trusted there, and it may be too high. Look at these customers first; take more draws with method='nuts'; or "
-        "compare on a holdout (compare_holdout)."
+        "compare on a holdout (clv.evaluate)."
     )

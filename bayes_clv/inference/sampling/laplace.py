@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.sampling.importance import Source, importance_draws
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 
 # Fast maths reorders sums as it compiles: a seed would give other draws on a cold and a warm compile cache.
 FAST_MATHS = False
@@ -163,7 +163,7 @@ def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
     if eigenvalues[0] <= 0 or not np.isfinite(negative(x)[0]):
         raise InputError(
             "The posterior has no single peak inside the parameters' range, so it cannot be summarised by "
-            "a mode and a curvature. Use method='nuts', or priors that are not flat; very few repeat "
+            f"a mode and a curvature. Use {argument('method', 'nuts')}, or priors that are not flat; very few repeat "
             "customers, or identical ones, are the usual cause."
         )
     value, gradient = negative(x)

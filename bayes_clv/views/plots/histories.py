@@ -15,11 +15,9 @@ from scipy.special import digamma
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family
 from bayes_clv.predictions.parameters import parameters
-from bayes_clv.schema import UNSTATED, InputError
+from bayes_clv.schema import UNSTATED, InputError, interval
 from bayes_clv.units import days_per, duration
 from bayes_clv.views import style
-
-BAND = (0.05, 0.95)
 
 type Array = NDArray[np.float64]
 
@@ -269,7 +267,7 @@ def alive_over_time(
     if "log_intervals" in history:
         history["log_intervals"] = np.r_[0.0, np.cumsum(np.log(np.diff(ages)))][known - 1]
     alive = forecast.alive(history, thinned_parameters(buying, draws))
-    low, high = np.quantile(alive, BAND, axis=0)
+    low, high = interval(alive, axis=0)
     seconds = np.round(at * days_per(unit) * 86_400).astype("timedelta64[s]")
     return xr.Dataset(
         {"mean": ("date", alive.mean(axis=0)), "q05": ("date", low), "q95": ("date", high)},

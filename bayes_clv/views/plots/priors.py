@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayes_clv.families.contract import Family, Forecast, Renewals, SpendLevel, need, new_customer
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.schema import UNSTATED, InputError
+from bayes_clv.schema import UNSTATED, InputError, quantiles
 from bayes_clv.units import DAYS_PER_YEAR, days_per
 from bayes_clv.views import style
 
@@ -253,7 +253,7 @@ def draw_implied(ax: Any, panel: Implied) -> None:
     ax.stairs(100 * counts / panel.draws.size, edges, fill=True, color=style.AMBER)
     if panel.observed is not None:
         ax.axvline(panel.observed, color=style.BLUE)
-    low, median, high = np.quantile(finite, (0.05, 0.5, 0.95))
+    low, median, high = quantiles(finite, (0.05, 0.5, 0.95))
     style.heading(ax, panel.title, f"90 % of the prior: {low:.3g} to {high:.3g}, median {median:.3g}")
     ax.set_xlabel(panel.axis)
     ax.set_ylabel("% of prior draws")
@@ -269,7 +269,7 @@ def draw_replicated(ax: Any, posterior: xr.DataTree) -> None:
     real = posterior["observed_data"][name].to_numpy()
     real = 100 * real / real.sum()
     place = np.arange(real.size)
-    q05, q25, q50, q75, q95 = np.quantile(shares, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
+    q05, q25, q50, q75, q95 = quantiles(shares, axis=0)
     ax.vlines(place, q05, q95, color=style.AMBER, lw=2)
     ax.vlines(place, q25, q75, color=style.AMBER, lw=6)
     ax.plot(place, q50, "_", color=style.INK, ms=7)
