@@ -109,7 +109,7 @@ def prepare(
         discrete = isinstance(name, str) and find_family(name).kind == "opportunities"
     every = parameters(buying, "opportunities" if discrete else "buying")
     if draws is not None and draws < 1:
-        raise InputError(f"draws={draws} must be at least 1.")
+        raise InputError(f"{argument('draws', draws)} must be at least 1.")
     if seed is None:
         posterior = closed_form_draws(every, draws, most)
         reasons = thinned_reasons(every, posterior, draws) if most is None else []

@@ -23,7 +23,7 @@ from bayes_clv.distributions.paths import (
 from bayes_clv.distributions.paths.clock import Clock
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.predictions.histories import Histories
-from bayes_clv.predictions.parameters import Parameters, paired
+from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.tiles import owned
 
 # Futures a tile: what the law lists of the buyers among them stays in a processor's second cache.
@@ -223,9 +223,9 @@ def _drawn(
     return dict(zip(("alive", "shape", "scale", "b", "a"), drawn, strict=True))
 
 
-def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
-    """Return how occasions are paid: the posterior of each level on the distinct histories, paired with the draws."""
-    payments, level = paired(spending, draws), spending.level
+def spend_money(payments: Parameters, histories: Histories, discount: float) -> Money:
+    """Return how occasions are paid, by one draw of ``payments`` each: the levels of the distinct histories."""
+    level = payments.level
     occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

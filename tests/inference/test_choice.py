@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
+from bayes_clv.distributions.paths import PHASES
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.inference.choice import Choice, choose, settled
 from bayes_clv.inference.criticism.diagnostics import with_choice
