@@ -24,7 +24,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from bayes_clv.distributions.special import log_gamma_ratio
+from bayes_clv.distributions import special
+from bayes_clv.distributions.gamma_ratio import log_gamma_ratio
 
 NODES = 20
 FIRST = 32
@@ -52,24 +53,6 @@ def _block_rules() -> tuple[np.ndarray, np.ndarray]:
 _POSITION, _WEIGHT = _block_rules()
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
-def _stirling(z: float) -> float:
-    """Return what Stirling's lnGamma(z) lacks, z >= 10."""
-    s = 1 / (z * z)
-    return (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))) / z
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _log_gamma_ratio(z: float, q: float) -> float:
-    """Return lnGamma(z + q) - lnGamma(z), q >= 0: its error is relative to q log(z + q)."""
-    below = 0.0
-    while z < 10.0:
-        below += math.log1p(q / z)
-        z += 1.0
-    series = (z - 0.5) * math.log1p(q / z) + q * (math.log(z + q) - 1.0)
-    return float(series + _stirling(z + q) - _stirling(z) - below)
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _power(t: float, c: float) -> float:
     return math.exp(min(c * math.log(t), LARGEST_EXPONENT)) if t > 0 else 0.0
@@ -86,7 +69,7 @@ def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
         # The difference of two powers that may be close.
         step = start * math.expm1(growth) if growth < 1.0 else _power(t + k, c) - start
     z, small, large = b + start, min(a, step), max(a, step)
-    return float(_log_gamma_ratio(z, small) - _log_gamma_ratio(z + large, small))
+    return float(log_gamma_ratio(z, small) - log_gamma_ratio(z + large, small))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -195,16 +178,7 @@ def log_survival_ratio(a: Any, z: Any, step: Any) -> Any:
     # By switch: where a equals step, minimum and maximum would both pass it their gradient.
     first = pt.lt(a, step)
     small, large = pt.switch(first, a, step), pt.switch(first, step, a)
-    return _precise_log_gamma_ratio(z, small) - _precise_log_gamma_ratio(z + large, small)
-
-
-def _precise_log_gamma_ratio(z: Any, q: Any) -> Any:
-    """Return lnGamma(z + q) - lnGamma(z), exact relative to q: z is first raised to 10 or more."""
-    import pytensor.tensor as pt
-
-    low = pt.lt(z, 10.0)
-    below = sum(pt.log1p(q / (z + i)) for i in range(10))
-    return log_gamma_ratio(pt.switch(low, z + 10.0, z), q) - pt.switch(low, below, 0.0)
+    return special.log_gamma_ratio(z, small) - special.log_gamma_ratio(z + large, small)
 
 
 def power(t: Any, c: Any) -> Any:

@@ -184,37 +184,35 @@ def _start(model: Any) -> np.ndarray:
 
 
 def _density(model: Any, *, jacobian: bool) -> LogDensity:
-    import pytensor.tensor as pt
-    from pymc.pytensorf import compile as compile_graph
-    from pymc.pytensorf import join_nonshared_inputs
-    from pytensor import config
+    from bayes_clv.inference.density import compiled_density
 
-    (log_density,), flat = join_nonshared_inputs(
-        model.initial_point(), [model.logp(jacobian=jacobian)], model.value_vars
-    )
-    outputs = [log_density, pt.grad(log_density, flat)]
-    with config.change_flags(numba__fastmath=FAST_MATHS):
-        both = compile_graph([flat], outputs, mode="NUMBA")
-        both(_start(model))
-
-    def density(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = both(x)
-        return float(value), gradient
-
-    return density
+    start = model.initial_point()
+    shapes = [np.shape(start[variable.name]) for variable in model.value_vars]
+    found = compiled_density(model.logp(jacobian=jacobian), model.value_vars, shapes)
+    found(_start(model))
+    return found
 
 
 def _constrain(model: Any, names: list[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    from pymc.pytensorf import compile as compile_graph
-    from pymc.pytensorf import join_nonshared_inputs
+    import pytensor
+    import pytensor.tensor as pt
+    from pytensor.graph.replace import vectorize_graph
 
+    start = model.initial_point()
     outputs = model.replace_rvs_by_values([model[name] for name in names])
-    outputs, flat = join_nonshared_inputs(model.initial_point(), outputs, model.value_vars)
-    values_at = compile_graph([flat], outputs, mode="NUMBA")
+    many = {each: pt.tensor(shape=(None, *np.shape(start[each.name]))) for each in model.value_vars}
+    # Interpreted: all draws go through each operation at once.
+    values_at = pytensor.function(
+        list(many.values()), vectorize_graph(outputs, many), mode="FAST_COMPILE", on_unused_input="ignore"
+    )
 
     def constrain(positions: np.ndarray) -> dict[str, np.ndarray]:
-        rows = [values_at(position) for position in positions]
-        return {name: np.array([row[i] for row in rows], dtype=float) for i, name in enumerate(names)}
+        shapes = [np.shape(start[variable.name]) for variable in model.value_vars]
+        parts = np.split(positions, np.cumsum([math.prod(shape) for shape in shapes])[:-1], axis=1)
+        values = values_at(
+            *(part.reshape(len(part), *shape) for part, shape in zip(parts, shapes, strict=True))
+        )
+        return dict(zip(names, map(np.asarray, values), strict=True))
 
     return constrain
 
