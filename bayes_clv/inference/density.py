@@ -27,9 +27,11 @@ import numpy as np
 import pytensor.tensor as pt
 from numba import njit
 from pytensor import config
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
+from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import toposort
+from pytensor.graph.traversal import graph_inputs, toposort
 from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
 from pytensor.raise_op import CheckAndRaise
@@ -38,7 +40,8 @@ from pytensor.scalar.math import GammaLn, Psi, Sigmoid
 from pytensor.tensor.basic import Alloc
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Sum
-from pytensor.tensor.subtensor import AdvancedIncSubtensor, AdvancedSubtensor
+from pytensor.tensor.shape import SpecifyShape
+from pytensor.tensor.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
 from bayes_clv.distributions.gamma_ratio import digamma
 
 # Numbers written with at most as many characters belong to the formula and are part of the source.
@@ -97,13 +100,29 @@ class Density:
         return self.function(x, gradient, *self.data), gradient
 
 
+def of_model(model: Any, *, jacobian: bool = True) -> Density:
+    """Return the log density of a PyMC model's value variables, with or without Jacobian."""
+    start = model.initial_point()
+    shapes = [np.shape(start[variable.name]) for variable in model.value_vars]
+    return compiled_density(model.logp(jacobian=jacobian), model.value_vars, shapes)
+
+
 def compiled_density(log_density: Any, variables: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> Density:
     """Return a scalar tensor of the variables (scalars and vectors, one after the other) as a ``Density``."""
+    known = [pt.tensor(shape=shape, dtype=each.type.dtype) for each, shape in zip(variables, shapes, strict=True)]
+    # Lengths of dimensions are shared variables of a PyMC model.
+    lengths = {
+        each: pt.constant(each.get_value())
+        for each in graph_inputs([log_density])
+        if isinstance(each, SharedVariable) and each.type.dtype.startswith("int")
+    }
+    given = dict(zip(variables, known, strict=True)) | lengths
+    log_density = clone_replace(log_density, given, rebuild_strict=False)
     log_density = rewrite_graph(log_density, include=("canonicalize", "stabilize"))
-    gradients = pt.grad(log_density, list(variables), disconnected_inputs="ignore")
+    gradients = pt.grad(log_density, known, disconnected_inputs="ignore")
     writer = _Writer()
     place = 0
-    for variable, shape in zip(variables, shapes, strict=True):
+    for variable, shape in zip(known, shapes, strict=True):
         writer.read(variable, place, shape)
         place += int(np.prod(shape, dtype=int))
     with config.change_flags(numba__fastmath=FAST_MATHS):
@@ -165,7 +184,7 @@ class _Writer:
     def read(self, variable: Any, place: int, shape: tuple[int, ...]) -> None:
         """Read a variable from the point, from its place on."""
         name = self.name()
-        if not shape:
+        if shape in ((), (1,)):
             self.statement(0, f"{name} = x[{place}]")
             self.values[variable] = _Value(name)
         else:
@@ -209,6 +228,9 @@ class _Writer:
     def as_array(self, variable: Any) -> tuple[str, int]:
         """Return the text of a whole array, and the stage from which it can be used."""
         data = self.constant(variable)
+        if isinstance(variable.type, scalar.ScalarType):
+            value = self.value(variable)
+            return value.text, value.stage
         if data is not None:
             return self.argument(data).text, 0
         value = self.value(variable)
@@ -259,27 +281,32 @@ class _Writer:
             }
             return
         op, (out, *_) = node.op, node.outputs
-        flat = sum(size != 1 for size in out.type.shape) <= 1 and out.type.ndim <= 1
-        if isinstance(op, Elemwise) and flat:
-            self.values[out] = self.elementwise(op.scalar_op, node)
-        elif isinstance(op, DimShuffle) and self.value(node.inputs[0]).kind == "number" and self.value(node.inputs[0]).rows is None:
-            self.values[out] = self.value(node.inputs[0])
-        elif isinstance(op, DimShuffle) and flat and self.value(node.inputs[0]).rows is not None:
-            self.values[out] = self.value(node.inputs[0])
-        elif isinstance(op, Alloc) and flat and self.value(node.inputs[0]).kind == "number":
-            value = self.value(node.inputs[0])
-            rows = None if out.type.shape in ((), (1,)) else out.type.shape[0]
-            self.values[out] = _Value(value.text, value.stage, rows)
-        elif isinstance(op, Sum) and node.inputs[0].type.ndim <= 1:
-            self.values[out] = self.sum(self.value(node.inputs[0]))
-        elif isinstance(op, CheckAndRaise):
-            self.values[out] = self.checked(node)
-        elif isinstance(op, AdvancedSubtensor) and len(node.inputs) == 2 and flat and node.inputs[1].type.ndim == 1:
-            self.values[out] = self.gathered(node)
-        elif isinstance(op, AdvancedIncSubtensor) and len(node.inputs) == 3 and flat and node.inputs[2].type.ndim == 1 and not op.set_instead_of_inc:
-            self.values[out] = self.scattered(node)
-        else:
-            self.call(node)
+        first = node.inputs[0]
+        plain = out.type.ndim == 0 or (out.type.ndim == 1 and None not in out.type.shape)
+        if not plain:
+            return self.call(node)
+        match op:
+            case Elemwise():
+                self.values[out] = self.elementwise(op.scalar_op, node)
+            case DimShuffle() | SpecifyShape() if first.type.ndim <= 1:
+                self.values[out] = self.value(first)
+            case Alloc() if first.type.ndim == 0:
+                rows = None if out.type.shape in ((), (1,)) else out.type.shape[0]
+                self.values[out] = replace(self.value(first), rows=rows)
+            case Sum() if first.type.ndim <= 1:
+                self.values[out] = self.sum(self.value(first))
+            case CheckAndRaise() if first.type.ndim == 0:
+                self.values[out] = self.checked(node)
+            case AdvancedSubtensor(idx_list=(0,)) if first.type.ndim == node.inputs[1].type.ndim == 1:
+                self.values[out] = self.gathered(node)
+            case AdvancedIncSubtensor(idx_list=(0,)) if first.type.ndim == node.inputs[2].type.ndim == 1:
+                self.values[out] = self.scattered(node)
+            case Subtensor(idx_list=(0,)) if first.type.ndim == 1:
+                self.values[out] = self.picked(node)
+            case IncSubtensor(idx_list=(0,)) if first.type.ndim == 1:
+                self.values[out] = self.placed(node)
+            case _:
+                self.call(node)
 
     def elementwise(self, op: Any, node: Any) -> _Value:
         values = [self.value(each) for each in node.inputs]
@@ -365,6 +392,21 @@ class _Writer:
         self.in_loop(index.rows, stage, f"{name}[{index.text}[i]] += {self.element(added, stage)}")
         return _Value(name, stage + 1, target.rows, "array")
 
+    def picked(self, node: Any) -> _Value:
+        array, stage = self.as_array(node.inputs[0])
+        name = self.name()
+        self.statement(stage, f"{name} = {array}[{int(self.constant(node.inputs[1]))}]")
+        return _Value(name, stage)
+
+    def placed(self, node: Any) -> _Value:
+        added = self.value(node.inputs[1])
+        array, stage = self.as_array(node.inputs[0])
+        stage = max(stage, added.stage)
+        name = self.name()
+        self.statement(stage, f"{name} = {array}.copy()")
+        self.statement(stage, f"{name}[{int(self.constant(node.inputs[2]))}] {'' if node.op.set_instead_of_inc else '+'}= {added.text}")
+        return _Value(name, stage, node.outputs[0].type.shape[0], "array")
+
     def call(self, node: Any) -> None:
         """Write an operation as a call of the function that PyTensor has for it."""
         arrays = [self.as_array(each) for each in node.inputs]
@@ -403,7 +445,7 @@ class _Writer:
         place = 0
         for gradient, shape in zip(gradients, shapes, strict=True):
             value = self.value(gradient)
-            if not shape:
+            if shape in ((), (1,)):
                 self.statement(value.stage, f"gradient[{place}] = {value.text}")
                 place += 1
                 continue

@@ -21,10 +21,6 @@ import xarray as xr
 from bayes_clv.inference.sampling.importance import Source, importance_draws
 from bayes_clv.schema import InputError, argument
 
-# Fast maths reorders sums as it compiles: a seed would give other draws on a cold and a warm compile cache.
-FAST_MATHS = False
-
-
 # With groups. In four fits of pooled channels (4 × 150 customers, and 1,000 down to 20) steps at nutpie's 0.8 left
 # 1, 4, 2 and 10 divergent transitions of 2,000, and those at 0.95 none, at about the same cost.
 TARGET_ACCEPT = 0.95
@@ -79,7 +75,9 @@ class Compiled:
 
 def compiled(model: Any, names: list[str], *, jacobian: bool) -> Compiled:
     """Compile a PyMC model: its log density, with or without Jacobian, and the variables to keep."""
-    return Compiled(model, _density(model, jacobian=jacobian), _constrain(model, names), _start(model))
+    from bayes_clv.inference.density import of_model
+
+    return Compiled(model, of_model(model, jacobian=jacobian), _constrain(model, names), _start(model))
 
 
 def laplace(
@@ -181,16 +179,6 @@ def _hessian(negative: LogDensity, x: np.ndarray) -> np.ndarray:
 def _start(model: Any) -> np.ndarray:
     point = model.initial_point()
     return np.concatenate([np.ravel(point[variable.name]) for variable in model.value_vars]).astype(float)
-
-
-def _density(model: Any, *, jacobian: bool) -> LogDensity:
-    from bayes_clv.inference.density import compiled_density
-
-    start = model.initial_point()
-    shapes = [np.shape(start[variable.name]) for variable in model.value_vars]
-    found = compiled_density(model.logp(jacobian=jacobian), model.value_vars, shapes)
-    found(_start(model))
-    return found
 
 
 def _constrain(model: Any, names: list[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
