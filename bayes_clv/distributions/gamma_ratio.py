@@ -1,8 +1,8 @@
 """lnGamma(z + q) - lnGamma(z) and its slopes, of positive z and q >= 0: errors are relative to q log(z + q).
 
-A plain difference of two lnGamma is of the size of their rounding where z is large: lnGamma(1e18) = 4e19 leaves an error
-of thousands, and so false peaks to where no data reach, which a sampler's wide steps do. Here z is raised to 10 or more
-by the recurrence, factor by factor, and the rest is the difference of two Stirling series, term by term.
+A plain difference of two lnGamma is off by their rounding where z is large: lnGamma(1e18) = 4e19 leaves an error of
+thousands, and so false peaks to where no data reach, which a sampler's wide steps do. Here z is raised to 10 or more by
+the recurrence, factor by factor, and the rest is the difference of two Stirling series, term by term.
 """
 
 import math
@@ -24,7 +24,9 @@ def _stirling(z: float) -> float:
 def _digamma_series(z: float) -> float:
     """Return log(z) - digamma(z), z >= 10."""
     s = 1 / (z * z)
-    return 0.5 / z + s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s * (1 / 132 - s * 691 / 32760)))))
+    return 0.5 / z + s * (
+        1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s * (1 / 132 - s * 691 / 32760))))
+    )
 
 
 @_compiled  # type: ignore[untyped-decorator]

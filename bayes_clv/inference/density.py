@@ -42,6 +42,7 @@ from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
+
 from bayes_clv.distributions.gamma_ratio import digamma
 
 # Numbers written with at most as many characters belong to the formula and are part of the source.
@@ -87,17 +88,24 @@ _CAST = {"float64": "float({})", "int64": "int({})", "bool": "bool({})"}
 
 @dataclass(frozen=True)
 class Density:
-    """A compiled log density on the unconstrained scale: ``function(x, gradient, *data)`` returns it."""
+    """A compiled log density on the unconstrained scale: ``function(x, gradient, numbers, *arrays)`` returns it.
+
+    Of the numbers some may be shared variables of the graph: another value is another density, without compiling.
+    """
 
     function: Callable[..., float]
-    data: tuple[Any, ...]
+    numbers: np.ndarray
+    arrays: tuple[np.ndarray, ...]
+    shared: tuple[tuple[int, Any], ...]
     dimension: int
     source: str
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the log density and its gradient."""
+        """Return the log density and its gradient; NaN where a slope is not finite."""
+        for place, variable in self.shared:
+            self.numbers[place] = variable.get_value(borrow=True)
         gradient = np.empty(self.dimension)
-        return self.function(x, gradient, *self.data), gradient
+        return self.function(x, gradient, self.numbers, *self.arrays), gradient
 
 
 def of_model(model: Any, *, jacobian: bool = True) -> Density:
@@ -107,9 +115,13 @@ def of_model(model: Any, *, jacobian: bool = True) -> Density:
     return compiled_density(model.logp(jacobian=jacobian), model.value_vars, shapes)
 
 
-def compiled_density(log_density: Any, variables: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> Density:
+def compiled_density(
+    log_density: Any, variables: Sequence[Any], shapes: Sequence[tuple[int, ...]]
+) -> Density:
     """Return a scalar tensor of the variables (scalars and vectors, one after the other) as a ``Density``."""
-    known = [pt.tensor(shape=shape, dtype=each.type.dtype) for each, shape in zip(variables, shapes, strict=True)]
+    known = [
+        pt.tensor(shape=shape, dtype=each.type.dtype) for each, shape in zip(variables, shapes, strict=True)
+    ]
     # Lengths of dimensions are shared variables of a PyMC model.
     lengths = {
         each: pt.constant(each.get_value())
@@ -127,7 +139,7 @@ def compiled_density(log_density: Any, variables: Sequence[Any], shapes: Sequenc
         place += int(np.prod(shape, dtype=int))
     with config.change_flags(numba__fastmath=FAST_MATHS):
         writer.write(log_density, list(gradients), list(shapes))
-    source, data = writer.finished()
+    source, numbers, arrays = writer.finished()
     key = hashlib.sha256(f"{source}{writer.keys}".encode()).hexdigest()
     kept = None not in writer.keys
     if key not in _COMPILED:
@@ -135,7 +147,9 @@ def compiled_density(log_density: Any, variables: Sequence[Any], shapes: Sequenc
             source, "density", writer.environment, cache_key=key if kept else None
         )
         _COMPILED[key] = njit(cache=kept, nogil=True, error_model="numpy")(plain)
-    return Density(_COMPILED[key], data, place, source)
+    shared = tuple((i, each) for i, each in enumerate(numbers) if isinstance(each, SharedVariable))
+    known_numbers = np.array([np.nan if isinstance(each, SharedVariable) else each for each in numbers])
+    return Density(_COMPILED[key], known_numbers, tuple(arrays), shared, place, source)
 
 
 @dataclass(frozen=True)
@@ -143,13 +157,13 @@ class _Value:
     """A value of the written function, by what its text stands for.
 
     A number; an array; or, with ``loop``, the element of a vector in the loop over its rows. ``rows`` is the length of
-    a vector, None for a number; a number with rows is a vector of equal elements. Stages are written one after the
+    a vector, 0 for a number; a number with rows is a vector of equal elements. Stages are written one after the
     other, each with its statements first and its loops second; ``stage`` is the first in which the text has its value.
     """
 
     text: str
     stage: int = 0
-    rows: int | None = None
+    rows: int = 0
     kind: str = "number"
 
 
@@ -164,7 +178,7 @@ class _Writer:
         self.environment: dict[str, Any] = {"__name__": __name__, "math": math, "np": np, "digamma": digamma}
         self.keys: list[str | None] = []
         self.data: dict[Any, tuple[str, np.ndarray]] = {}
-        self.numbers: dict[float, str] = {}
+        self.numbers: dict[Any, str] = {}
         self.straight: dict[int, list[str]] = {}
         self.loops: dict[tuple[int, int], list[str]] = {}
         self.lengths: dict[int, str] = {}
@@ -199,12 +213,19 @@ class _Writer:
             return np.asarray(variable.data)
         return self.constants.get(variable)
 
+    def fixed(self, variable: Any) -> np.ndarray:
+        """Return the value of a constant, such as an index."""
+        data = self.constant(variable)
+        if data is None:
+            raise NotImplementedError(f"{variable} is no constant.")
+        return data
+
     def value(self, variable: Any) -> _Value:
         """Return the value of a variable whose node has been written, or of a constant."""
+        if variable not in self.values and isinstance(variable, SharedVariable):
+            self.values[variable] = _Value(self.numbers.setdefault(variable, f"c{len(self.numbers)}"))
         if variable not in self.values:
-            data = self.constant(variable)
-            if data is None:
-                raise NotImplementedError(f"{variable} is no constant and has not been written.")
+            data = self.fixed(variable)
             self.values[variable] = self.number(data) if data.size == 1 else self.argument(data)
         return self.values[variable]
 
@@ -223,7 +244,7 @@ class _Writer:
         if data.ndim == 1:
             self.lengths.setdefault(data.size, f"{name}.size")
             return _Value(name, 0, data.size, "array")
-        return _Value(name, 0, None, "array")
+        return _Value(name, 0, 0, "array")
 
     def as_array(self, variable: Any) -> tuple[str, int]:
         """Return the text of a whole array, and the stage from which it can be used."""
@@ -238,18 +259,22 @@ class _Writer:
             return value.text, value.stage
         if value.kind == "loop":
             return self.keep(value), value.stage + 1
-        shape = "()" if variable.type.ndim == 0 else f"({', '.join(self.length(n) for n in self.shape(variable))},)"
+        shape = (
+            "()"
+            if variable.type.ndim == 0
+            else f"({', '.join(self.length(n) for n in self.shape(variable))},)"
+        )
         name = self.name()
         self.statement(value.stage, f"{name} = np.full({shape}, {value.text})")
         return name, value.stage
 
     def shape(self, variable: Any) -> tuple[int, ...]:
         found = tuple(variable.type.shape)
-        if variable in self.values and self.values[variable].rows is not None:
+        if variable in self.values and self.values[variable].rows:
             return (self.values[variable].rows,)
         if None in found:
             raise NotImplementedError(f"The shape of {variable} is not known.")
-        return found
+        return tuple(size for size in found if size is not None)
 
     def length(self, rows: int) -> str:
         return self.lengths.get(rows, str(rows))
@@ -284,14 +309,15 @@ class _Writer:
         first = node.inputs[0]
         plain = out.type.ndim == 0 or (out.type.ndim == 1 and None not in out.type.shape)
         if not plain:
-            return self.call(node)
+            self.call(node)
+            return
         match op:
             case Elemwise():
                 self.values[out] = self.elementwise(op.scalar_op, node)
             case DimShuffle() | SpecifyShape() if first.type.ndim <= 1:
                 self.values[out] = self.value(first)
             case Alloc() if first.type.ndim == 0:
-                rows = None if out.type.shape in ((), (1,)) else out.type.shape[0]
+                rows = 0 if out.type.shape in ((), (1,)) else out.type.shape[0]
                 self.values[out] = replace(self.value(first), rows=rows)
             case Sum() if first.type.ndim <= 1:
                 self.values[out] = self.sum(self.value(first))
@@ -311,10 +337,10 @@ class _Writer:
     def elementwise(self, op: Any, node: Any) -> _Value:
         values = [self.value(each) for each in node.inputs]
         if isinstance(op, scalar.Second):
-            rows = next((each.rows for each in values if each.rows is not None), None)
+            rows = next((each.rows for each in values if each.rows), 0)
             return values[1] if values[1].rows == rows else replace(values[1], rows=rows)
         neutral = {scalar.Mul: ("1", "1.0"), scalar.Add: ("0", "0.0")}.get(type(op))
-        rows = next((each.rows for each in values if each.rows is not None), None)
+        rows = next((each.rows for each in values if each.rows), 0)
         if neutral:
             left = [each for each in values if each.kind != "number" or each.text not in neutral]
             if len(left) == 1 and node.outputs[0].type.dtype == "float64":
@@ -323,7 +349,7 @@ class _Writer:
         stage = max(each.stage for each in values)
         loop = any(each.kind != "number" for each in values)
         texts = [self.element(each, stage) if loop else each.text for each in values]
-        key = (type(op), node.outputs[0].type.dtype, tuple(texts), rows if loop else None, stage)
+        key = (type(op), node.outputs[0].type.dtype, tuple(texts), rows if loop else 0, stage)
         if key not in self.known:
             name = self.name()
             text = f"{name} = {self.expression(op, texts, node)}"
@@ -331,7 +357,7 @@ class _Writer:
                 self.in_loop(rows, stage, text)
             else:
                 self.statement(stage, text)
-            self.known[key] = _Value(name, stage, rows if loop else None, "loop" if loop else "number")
+            self.known[key] = _Value(name, stage, rows if loop else 0, "loop" if loop else "number")
         found = self.known[key]
         return found if found.rows == rows else replace(found, rows=rows)
 
@@ -352,7 +378,7 @@ class _Writer:
         return f"{self.functions[op, types]}({', '.join(texts)})"
 
     def sum(self, value: _Value) -> _Value:
-        if value.rows is None:
+        if not value.rows:
             return value
         name = self.name()
         if value.kind == "number":
@@ -369,12 +395,14 @@ class _Writer:
             return value
         stage = max(each.stage for each in (value, *conditions))
         name = self.name()
-        self.statement(stage, f"{name} = {value.text} if {' and '.join(c.text for c in conditions)} else -np.inf")
+        self.statement(
+            stage, f"{name} = {value.text} if {' and '.join(c.text for c in conditions)} else -np.inf"
+        )
         return _Value(name, stage)
 
     def gathered(self, node: Any) -> _Value:
         source, stage = self.as_array(node.inputs[0])
-        index = self.argument(self.constant(node.inputs[1]))
+        index = self.argument(self.fixed(node.inputs[1]))
         key = ("gather", source, index.text, stage)
         if key not in self.known:
             name = self.name()
@@ -385,7 +413,7 @@ class _Writer:
     def scattered(self, node: Any) -> _Value:
         target, added = self.value(node.inputs[0]), self.value(node.inputs[1])
         text, stage = self.as_array(node.inputs[0])
-        index = self.argument(self.constant(node.inputs[2]))
+        index = self.argument(self.fixed(node.inputs[2]))
         stage = max(stage, added.stage)
         name = self.name()
         self.statement(stage, f"{name} = {text}.copy()")
@@ -395,7 +423,7 @@ class _Writer:
     def picked(self, node: Any) -> _Value:
         array, stage = self.as_array(node.inputs[0])
         name = self.name()
-        self.statement(stage, f"{name} = {array}[{int(self.constant(node.inputs[1]))}]")
+        self.statement(stage, f"{name} = {array}[{int(self.fixed(node.inputs[1]))}]")
         return _Value(name, stage)
 
     def placed(self, node: Any) -> _Value:
@@ -404,7 +432,10 @@ class _Writer:
         stage = max(stage, added.stage)
         name = self.name()
         self.statement(stage, f"{name} = {array}.copy()")
-        self.statement(stage, f"{name}[{int(self.constant(node.inputs[2]))}] {'' if node.op.set_instead_of_inc else '+'}= {added.text}")
+        self.statement(
+            stage,
+            f"{name}[{int(self.fixed(node.inputs[2]))}] {'' if node.op.set_instead_of_inc else '+'}= {added.text}",
+        )
         return _Value(name, stage, node.outputs[0].type.shape[0], "array")
 
     def call(self, node: Any) -> None:
@@ -423,10 +454,10 @@ class _Writer:
                 self.statement(stage, f"{number} = {each}.item()")
                 self.values[out] = _Value(number, stage)
             else:
-                rows = out.type.shape[0] if out.type.ndim == 1 else None
-                if rows is None and out.type.ndim == 1:
-                    rows = next(r for r in (self.value(i).rows for i in node.inputs) if r is not None)
-                if rows is not None:
+                rows = (out.type.shape[0] or 0) if out.type.ndim == 1 else 0
+                if not rows and out.type.ndim == 1:
+                    rows = next(filter(None, (self.value(each).rows for each in node.inputs)))
+                if rows:
                     self.lengths.setdefault(rows, f"{each}.size")
                 self.values[out] = _Value(each, stage, rows, "array")
 
@@ -453,8 +484,8 @@ class _Writer:
             self.in_loop(rows, value.stage, f"gradient[{place} + i] = {self.element(value, value.stage)}")
             place += rows
 
-    def finished(self) -> tuple[str, tuple[Any, ...]]:
-        """Return the source and its data."""
+    def finished(self) -> tuple[str, list[Any], list[np.ndarray]]:
+        """Return the source, the numbers (some may be shared variables) and the arrays that it takes."""
         arrays = [name for name, _ in self.data.values()]
         lines = [f"def density(x, gradient, {', '.join(['numbers', *arrays])}):"]
         lines += [f"    {name} = numbers[{i}]" for i, name in enumerate(self.numbers.values())]
@@ -470,5 +501,4 @@ class _Writer:
         lines.append("        if not math.isfinite(gradient[i]):")
         lines.append("            return np.nan")
         lines.append(f"    return {self.result.text}")
-        data = (np.array(list(self.numbers)), *(array for _, array in self.data.values()))
-        return "\n".join(lines) + "\n", data
+        return "\n".join(lines) + "\n", list(self.numbers), [array for _, array in self.data.values()]

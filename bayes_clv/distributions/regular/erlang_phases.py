@@ -32,13 +32,13 @@ import numpy as np
 from scipy import special
 
 from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.gamma_ratio import log_gamma_ratio
 from bayes_clv.distributions.survival import (
     _POSITION,
     _WEIGHT,
     LARGEST_BLOCK,
     SMALLEST_BLOCK,
 )
-from bayes_clv.distributions.gamma_ratio import log_gamma_ratio
 
 TERMS = 20_000
 TOLERANCE = 1e-14

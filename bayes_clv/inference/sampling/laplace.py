@@ -1,7 +1,7 @@
 """Three ways from a PyMC model to draws: NUTS, a corrected Laplace approximation, the mode.
 
 ``nuts``
-    nutpie, with the data frozen into the graph: it compiles in half the time (10 s cold, 5 s warm).
+    nutpie, on the same compiled density as the others (``density``).
 ``laplace``
     Mode and curvature on the unconstrained scale, heavy-tailed proposals around them, and smoothed importance weights
     (``importance``). Its Pareto k says whether the result can be trusted.
@@ -11,7 +11,9 @@
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +97,9 @@ def laplace_draws(
     size = draws * chains
 
     def evaluate(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        log_target = np.array([model.density(each)[0] for each in positions])
+        # The compiled function lets other threads run beside it.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            log_target = np.array([value for value, _ in pool.map(model.density, positions)])
         return log_target - peak.log_density, np.empty((len(positions), 0))
 
     found = importance_draws(

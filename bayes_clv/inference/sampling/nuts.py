@@ -60,5 +60,7 @@ def nuts(
     stats = stats.rename({"maxdepth_reached": "reached_max_treedepth"})
     kept = ["diverging", "energy", "depth", "n_steps", "step_size", "reached_max_treedepth"]
     positions = trace["posterior"]["x"].to_numpy().reshape(-1, size)
-    posterior = labelled(model, ready.constrain(positions), stats["chain"].to_numpy(), stats["draw"].to_numpy())
+    posterior = labelled(
+        model, ready.constrain(positions), stats["chain"].to_numpy(), stats["draw"].to_numpy()
+    )
     return posterior, stats[kept].drop_attrs()
