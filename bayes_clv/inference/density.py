@@ -90,7 +90,7 @@ _CAST = {"float64": "float({})", "int64": "int({})", "bool": "bool({})"}
 class Density:
     """A compiled log density on the unconstrained scale: ``function(x, gradient, numbers, *arrays)`` returns it.
 
-    Of the numbers some may be shared variables of the graph: another value is another density, without compiling.
+    Of the numbers some may be shared scalars of the graph: another value is another density, without compiling.
     """
 
     function: Callable[..., float]
@@ -122,13 +122,13 @@ def compiled_density(
     known = [
         pt.tensor(shape=shape, dtype=each.type.dtype) for each, shape in zip(variables, shapes, strict=True)
     ]
-    # Lengths of dimensions are shared variables of a PyMC model.
-    lengths = {
+    # Data and lengths of dimensions are shared variables of a PyMC model: what they are now.
+    current = {
         each: pt.constant(each.get_value())
         for each in graph_inputs([log_density])
-        if isinstance(each, SharedVariable) and each.type.dtype.startswith("int")
+        if isinstance(each, SharedVariable) and (each.type.ndim or each.type.dtype.startswith("int"))
     }
-    given = dict(zip(variables, known, strict=True)) | lengths
+    given = dict(zip(variables, known, strict=True)) | current
     log_density = clone_replace(log_density, given, rebuild_strict=False)
     log_density = rewrite_graph(log_density, include=("canonicalize", "stabilize"))
     gradients = pt.grad(log_density, known, disconnected_inputs="ignore")

@@ -99,7 +99,10 @@ def laplace_draws(
     def evaluate(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The compiled function lets other threads run beside it.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            log_target = np.array([value for value, _ in pool.map(model.density, positions)])
+            parts = pool.map(
+                lambda part: [model.density(each)[0] for each in part], np.array_split(positions, 64)
+            )
+            log_target = np.concatenate(list(parts))
         return log_target - peak.log_density, np.empty((len(positions), 0))
 
     found = importance_draws(
