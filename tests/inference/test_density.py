@@ -62,26 +62,26 @@ def base(kind, seed=1, size=120):
 
 def model_of(name, acting="none", seed=1, priors=None):
     """Return the PyMC model of a family on a base."""
-    module = family(name)
+    record = family(name)
     covariates, groups = ACTING[acting]
-    customers = checked_customers(name, base(module.KIND, seed), ("age", "channel"))
-    data = observed(name, customers)
+    customers = checked_customers(record, base(record.kind, seed), ("age", "channel"))
+    data = observed(record, customers)
     columns = dict(data.columns)
     effects = profiles = None
     if acting != "none":
         used = customers.isel(customer=data.usable)
         effects = learn_effects(
-            module, used, covariates and dict.fromkeys(module.PROCESSES, covariates), groups
+            record, used, covariates and dict.fromkeys(record.processes, covariates), groups
         )
         profiles = effects.profiles(used)
         columns["profile"] = profiles.index
     rows, count = distinct_rows(columns, data.count)
-    scale = module.data_scale(rows, count)
-    quantities = module.QUANTITIES | ({} if effects is None else effects.quantities())
+    scale = record.scale(rows, count)
+    quantities = dict(record.quantities) | ({} if effects is None else effects.quantities())
     resolved = resolve(quantities, priors, scale)
-    whole = {key: Prior("Fixed", value=2) for key, each in module.QUANTITIES.items() if each.whole}
+    whole = {key: Prior("Fixed", value=2) for key, each in record.quantities.items() if each.whole}
     return build_model(
-        module, rows, count, resolved | whole, starting_point(module.QUANTITIES, scale), effects, profiles
+        record, rows, count, resolved | whole, starting_point(record.quantities, scale), effects, profiles
     ).graph
 
 
