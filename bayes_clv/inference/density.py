@@ -1,10 +1,9 @@
 """A log density and its gradient as one compiled function, written out from its PyTensor graph.
 
 PyTensor's own Numba backend compiles a function for every group of elementwise operations, and those again for every
-operation in them: BG/NBD's 37 groups take 8 s to compile, and 3 s more where nutpie wraps them. Here the graph becomes
-the source of one function: a loop over the rows of each term in which every number is a local variable, and plain
-statements between the loops. It compiles in about a second and runs twice as fast, because value and gradient share
-what they have in common and no array is written in between.
+operation in them: 37 groups for BG/NBD. Here the graph becomes the source of one function: a loop over the rows of each
+term in which every number is a local variable, and plain statements between the loops, so that value and gradient
+share what they have in common and no array is written in between.
 
 **Data are arguments.** Arrays in the graph, and numbers of many digits (means of the data, arguments of priors that
 follow from them), are handed over at each call, so that another base of the same family and priors has the same source.
