@@ -19,7 +19,7 @@ once); a gradient by hand for each family (thirteen derivations to keep right).
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,16 @@ from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
 from pytensor.raise_op import CheckAndRaise
 from pytensor.scalar import basic as scalar
-from pytensor.scalar.math import GammaLn, Psi, Sigmoid
+from pytensor.scalar.math import GammaLn, Psi, Sigmoid, Softplus
 from pytensor.tensor.basic import Alloc
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
 
-from bayes_clv.distributions.gamma_ratio import digamma
+from bayes_clv.distributions.elementary import exp, expm1, log, log1p, log1p_positive
+from bayes_clv.distributions.gamma_ratio import digamma, digamma_ratio, log_gamma_ratio
+from bayes_clv.distributions.gamma_ratio_operator import DigammaRatio, LogGammaRatio
 
 # Numbers written with at most as many characters belong to the formula and are part of the source.
 SHORT = 5
@@ -50,13 +52,15 @@ SHORT = 5
 # Fast maths reorders sums as it compiles: a seed would give other draws on a cold and a warm compile cache.
 FAST_MATHS = False
 
+# Rows that a loop takes at a time, so that what it reads and sums stays in the processor's first cache.
+BLOCK = 64
+
 _COMPILED: dict[str, Any] = {}
 
 _INFIX: dict[type, str] = {
     scalar.Add: "+",
     scalar.Mul: "*",
     scalar.Sub: "-",
-    scalar.TrueDiv: "/",
     scalar.GT: ">",
     scalar.LT: "<",
     scalar.GE: ">=",
@@ -67,20 +71,20 @@ _INFIX: dict[type, str] = {
     scalar.OR: "|",
 }
 _CALL: dict[type, str] = {
-    scalar.Exp: "math.exp({})",
-    scalar.Log: "math.log({})",
-    scalar.Log1p: "math.log1p({})",
-    scalar.Expm1: "math.expm1({})",
+    scalar.Exp: "exp({})",
+    scalar.Log: "log({})",
+    scalar.Log1p: "log1p({})",
+    scalar.Expm1: "expm1({})",
     scalar.Sqrt: "math.sqrt({})",
     scalar.Neg: "(-{})",
     scalar.Sqr: "({0} * {0})",
     scalar.Switch: "({1} if {0} else {2})",
     scalar.Second: "{1}",
     scalar.Identity: "{}",
-    scalar.Reciprocal: "(1.0 / {})",
-    Sigmoid: "(1.0 / (1.0 + math.exp(-{})))",
     GammaLn: "math.lgamma({})",
     Psi: "digamma({})",
+    LogGammaRatio: "log_gamma_ratio({}, {})",
+    DigammaRatio: "digamma_ratio({}, {})",
 }
 _CAST = {"float64": "float({})", "int64": "int({})", "bool": "bool({})"}
 
@@ -164,6 +168,112 @@ class _Value:
     stage: int = 0
     rows: int = 0
     kind: str = "number"
+    cast: str = "{}"
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """A loop over rows: names and what reads them; lines; names and what writes them; sums and what is summed."""
+
+    reads: dict[str, tuple[str, str]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    writes: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)
+
+    def written(self, rows: str) -> list[str]:
+        """Return the source: reading, computing and writing are loops of their own in a block.
+
+        What is computed reads and writes ``room`` alone, at distances that are known, and sums into BLOCK places, so
+        that a compiler that may not reorder sums takes several rows at a time. It is done of all BLOCK rows, also
+        where the last block has fewer.
+        """
+        place = {name: i * BLOCK for i, name in enumerate([*self.reads, *self.writes, *self.sums])}
+        found = [f"    clear(room, {place[name]})" for name in self.sums]
+        found += [
+            f"    for first in range(0, {rows}, {BLOCK}):",
+            f"        size = min({BLOCK}, {rows} - first)",
+        ]
+        found += [f"        {call.format(place[name])}" for name, (call, _) in self.reads.items()]
+        found += [f"        for i in range({BLOCK}):"]
+        found += [
+            f"            {name} = {cast.format(f'room[{place[name]} + i]')}"
+            for name, (_, cast) in self.reads.items()
+        ]
+        found += [f"            {line}" for line in self.lines]
+        found += [f"            room[{place[name]} + i] = {name}" for name in self.writes]
+        found += [
+            f"            room[{place[name]} + i] += {text} if i < size else 0.0"
+            for name, text in self.sums.items()
+        ]
+        found += [f"        {call.format(place[name])}" for name, call in self.writes.items()]
+        return found + [f"    {name} = total(room, {place[name]})" for name in self.sums]
+
+    @property
+    def slots(self) -> int:
+        return len(self.reads) + len(self.writes) + len(self.sums)
+
+
+_part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+@_part  # type: ignore[untyped-decorator]
+def _clear(room, place):  # type: ignore[no-untyped-def]
+    for i in range(BLOCK):
+        room[place + i] = 0.0
+
+
+@_part  # type: ignore[untyped-decorator]
+def _take(room, place, size, array, first):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        room[place + i] = array[first + i]
+    for i in range(size, BLOCK):
+        room[place + i] = array[first]
+
+
+@_part  # type: ignore[untyped-decorator]
+def _gather(room, place, size, array, index, first):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        room[place + i] = array[index[first + i]]
+    for i in range(size, BLOCK):
+        room[place + i] = array[index[first]]
+
+
+@_part  # type: ignore[untyped-decorator]
+def _store(room, place, size, array, first):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        array[first + i] = room[place + i]
+
+
+@_part  # type: ignore[untyped-decorator]
+def _scatter(room, place, size, array, index, first):  # type: ignore[no-untyped-def]
+    for i in range(size):
+        array[index[first + i]] += room[place + i]
+
+
+@_part  # type: ignore[untyped-decorator]
+def _total(room, place):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(BLOCK):
+        total += room[place + i]
+    return total
+
+
+_FUNCTIONS = {
+    "exp": exp,
+    "expm1": expm1,
+    "log": log,
+    "log1p": log1p,
+    "log1p_positive": log1p_positive,
+    "digamma": digamma,
+    "log_gamma_ratio": log_gamma_ratio,
+    "digamma_ratio": digamma_ratio,
+    "clear": _clear,
+    "take": _take,
+    "gather": _gather,
+    "store": _store,
+    "scatter": _scatter,
+    "total": _total,
+}
 
 
 class _Writer:
@@ -172,14 +282,16 @@ class _Writer:
     def __init__(self) -> None:
         self.values: dict[Any, _Value] = {}
         self.constants: dict[Any, np.ndarray] = {}
-        self.known: dict[Any, _Value] = {}
+        self.known: dict[tuple[str, int, int], _Value] = {}
+        self.squares: dict[str, str] = {}
+        self.quotients: dict[str, tuple[str, str]] = {}
         self.functions: dict[Any, str] = {}
-        self.environment: dict[str, Any] = {"__name__": __name__, "math": math, "np": np, "digamma": digamma}
+        self.environment: dict[str, Any] = {"__name__": __name__, "math": math, "np": np} | _FUNCTIONS
         self.keys: list[str | None] = []
         self.data: dict[Any, tuple[str, np.ndarray]] = {}
         self.numbers: dict[Any, str] = {}
         self.straight: dict[int, list[str]] = {}
-        self.loops: dict[tuple[int, int], list[str]] = {}
+        self.loops: dict[tuple[int, int], _Loop] = {}
         self.lengths: dict[int, str] = {}
         self.kept: dict[str, str] = {}
         self.count = 0
@@ -191,8 +303,35 @@ class _Writer:
     def statement(self, stage: int, text: str) -> None:
         self.straight.setdefault(stage, []).append(text)
 
-    def in_loop(self, rows: int, stage: int, text: str) -> None:
-        self.loops.setdefault((stage, rows), []).append(text)
+    def loop(self, rows: int, stage: int) -> _Loop:
+        return self.loops.setdefault((stage, rows), _Loop())
+
+    def read_in(self, rows: int, stage: int, call: str, cast: str = "{}") -> str:
+        """Return the name in a loop of what a call reads."""
+        key = (call, stage, rows)
+        if key not in self.known:
+            name = self.name()
+            self.loop(rows, stage).reads[name] = (call, cast)
+            self.known[key] = _Value(name, stage, rows, "loop")
+        return self.known[key].text
+
+    def written_in(self, rows: int, stage: int, text: str, call: str) -> None:
+        """Write a text's value by a call after a loop; it may be written more than once."""
+        name = self.name()
+        self.loop(rows, stage).lines.append(f"{name} = {text}")
+        self.loop(rows, stage).writes[name] = call
+
+    def named(self, text: str, stage: int, rows: int) -> _Value:
+        """Return the value of an expression: a number, or with rows one in a loop."""
+        key = (text, stage, rows)
+        if key not in self.known:
+            name = self.name()
+            if rows:
+                self.loop(rows, stage).lines.append(f"{name} = {text}")
+            else:
+                self.statement(stage, f"{name} = {text}")
+            self.known[key] = _Value(name, stage, rows, "loop" if rows else "number")
+        return self.known[key]
 
     def read(self, variable: Any, place: int, shape: tuple[int, ...]) -> None:
         """Read a variable from the point, from its place on."""
@@ -242,7 +381,8 @@ class _Writer:
         name, _ = self.data.setdefault(key, (f"a{len(self.data)}", np.array(data, order="C")))
         if data.ndim == 1:
             self.lengths.setdefault(data.size, f"{name}.size")
-            return _Value(name, 0, data.size, "array")
+            cast = {"b": "({} != 0.0)", "i": "int({})"}.get(data.dtype.kind, "{}")
+            return _Value(name, 0, data.size, "array", cast)
         return _Value(name, 0, 0, "array")
 
     def as_array(self, variable: Any) -> tuple[str, int]:
@@ -283,16 +423,15 @@ class _Writer:
         if value.text not in self.kept:
             name = self.kept[value.text] = self.name()
             self.statement(value.stage, f"{name} = np.empty({self.length(value.rows)})")
-            self.in_loop(value.rows, value.stage, f"{name}[i] = {value.text}")
+            self.written_in(value.rows, value.stage, value.text, f"store(room, {{}}, size, {name}, first)")
         return self.kept[value.text]
 
     def element(self, value: _Value, stage: int) -> str:
         """Return the text of a value in a loop of a stage."""
-        if value.kind == "array":
-            return f"{value.text}[i]"
-        if value.kind == "loop" and value.stage < stage:
-            return f"{self.keep(value)}[i]"
-        return value.text
+        if value.kind == "number" or (value.kind == "loop" and value.stage == stage):
+            return value.text
+        array = value.text if value.kind == "array" else self.keep(value)
+        return self.read_in(value.rows, stage, f"take(room, {{}}, size, {array}, first)", value.cast)
 
     def node(self, node: Any) -> None:
         """Write one operation."""
@@ -348,19 +487,13 @@ class _Writer:
         stage = max(each.stage for each in values)
         loop = any(each.kind != "number" for each in values)
         texts = [self.element(each, stage) if loop else each.text for each in values]
-        key = (type(op), node.outputs[0].type.dtype, tuple(texts), rows if loop else 0, stage)
-        if key not in self.known:
-            name = self.name()
-            text = f"{name} = {self.expression(op, texts, node)}"
-            if loop:
-                self.in_loop(rows, stage, text)
-            else:
-                self.statement(stage, text)
-            self.known[key] = _Value(name, stage, rows if loop else 0, "loop" if loop else "number")
-        found = self.known[key]
+        text = self.expression(op, texts, node, stage, rows if loop else 0)
+        found = self.named(text, stage, rows if loop else 0)
+        if isinstance(op, scalar.Sqr) and loop:
+            self.squares[found.text] = texts[0]
         return found if found.rows == rows else replace(found, rows=rows)
 
-    def expression(self, op: Any, texts: list[str], node: Any) -> str:
+    def expression(self, op: Any, texts: list[str], node: Any, stage: int, rows: int) -> str:
         kind = type(op)
         if kind in _INFIX:
             return f" {_INFIX[kind]} ".join(texts)
@@ -368,6 +501,17 @@ class _Writer:
             return _CALL[kind].format(*texts)
         if kind is scalar.Pow:
             return f"{texts[0]} ** {texts[1]}"
+        if kind is scalar.TrueDiv:
+            return f"{texts[0]} * {self.inverse(texts[1], stage, rows)}"
+        if kind is scalar.Reciprocal:
+            return self.inverse(texts[0], stage, rows)
+        if kind in (Sigmoid, Softplus):
+            # What both need: exp(-|x|) and the inverse of one more.
+            small = self.named(f"exp(-abs({texts[0]}))", stage, rows).text
+            inverse = self.inverse(self.named(f"1.0 + {small}", stage, rows).text, stage, rows)
+            if kind is Sigmoid:
+                return f"(1.0 if {texts[0]} >= 0.0 else {small}) * {inverse}"
+            return f"({texts[0]} if {texts[0]} > 0.0 else 0.0) + log1p_positive({small}, {inverse})"
         if kind is scalar.Cast and node.outputs[0].type.dtype in _CAST:
             return _CAST[node.outputs[0].type.dtype].format(*texts)
         types = tuple(each.type.dtype for each in node.inputs)
@@ -376,6 +520,16 @@ class _Writer:
             self.functions[op, types] = self.function(op, apply)
         return f"{self.functions[op, types]}({', '.join(texts)})"
 
+    def inverse(self, text: str, stage: int, rows: int) -> str:
+        """Return the name of 1 / text; each is computed once, as divisions cost more than all the rest."""
+        if text in self.squares:
+            root = self.inverse(self.squares[text], stage, rows)
+            return self.named(f"{root} * {root}", stage, rows).text
+        if text in self.quotients:
+            above, below = self.quotients[text]
+            return self.named(f"{below} * {self.inverse(above, stage, rows)}", stage, rows).text
+        return self.named(f"1.0 / {text}", stage, rows).text
+
     def sum(self, value: _Value) -> _Value:
         if not value.rows:
             return value
@@ -383,8 +537,7 @@ class _Writer:
         if value.kind == "number":
             self.statement(value.stage, f"{name} = {self.length(value.rows)} * {value.text}")
             return _Value(name, value.stage)
-        self.statement(value.stage, f"{name} = 0.0")
-        self.in_loop(value.rows, value.stage, f"{name} += {self.element(value, value.stage)}")
+        self.loop(value.rows, value.stage).sums[name] = self.element(value, value.stage)
         return _Value(name, value.stage + 1)
 
     def checked(self, node: Any) -> _Value:
@@ -402,12 +555,8 @@ class _Writer:
     def gathered(self, node: Any) -> _Value:
         source, stage = self.as_array(node.inputs[0])
         index = self.argument(self.fixed(node.inputs[1]))
-        key = ("gather", source, index.text, stage)
-        if key not in self.known:
-            name = self.name()
-            self.in_loop(index.rows, stage, f"{name} = {source}[{index.text}[i]]")
-            self.known[key] = _Value(name, stage, index.rows, "loop")
-        return self.known[key]
+        call = f"gather(room, {{}}, size, {source}, {index.text}, first)"
+        return _Value(self.read_in(index.rows, stage, call), stage, index.rows, "loop")
 
     def scattered(self, node: Any) -> _Value:
         target, added = self.value(node.inputs[0]), self.value(node.inputs[1])
@@ -416,7 +565,8 @@ class _Writer:
         stage = max(stage, added.stage)
         name = self.name()
         self.statement(stage, f"{name} = {text}.copy()")
-        self.in_loop(index.rows, stage, f"{name}[{index.text}[i]] += {self.element(added, stage)}")
+        call = f"scatter(room, {{}}, size, {name}, {index.text}, first)"
+        self.written_in(index.rows, stage, self.element(added, stage), call)
         return _Value(name, stage + 1, target.rows, "array")
 
     def picked(self, node: Any) -> _Value:
@@ -480,7 +630,8 @@ class _Writer:
                 place += 1
                 continue
             (rows,) = shape
-            self.in_loop(rows, value.stage, f"gradient[{place} + i] = {self.element(value, value.stage)}")
+            call = f"store(room, {{}}, size, gradient, {place} + first)"
+            self.written_in(rows, value.stage, self.element(value, value.stage), call)
             place += rows
 
     def finished(self) -> tuple[str, list[Any], list[np.ndarray]]:
@@ -488,13 +639,15 @@ class _Writer:
         arrays = [name for name, _ in self.data.values()]
         lines = [f"def density(x, gradient, {', '.join(['numbers', *arrays])}):"]
         lines += [f"    {name} = numbers[{i}]" for i, name in enumerate(self.numbers.values())]
+        lines.append(
+            f"    room = np.empty({BLOCK * max([1, *(each.slots for each in self.loops.values())])})"
+        )
         last = max([self.result.stage, *self.straight, *(stage for stage, _ in self.loops)])
         for stage in range(last + 1):
             lines += [f"    {text}" for text in self.straight.get(stage, [])]
-            for (own, rows), texts in self.loops.items():
+            for (own, rows), loop in self.loops.items():
                 if own == stage:
-                    lines.append(f"    for i in range({self.length(rows)}):")
-                    lines += [f"        {text}" for text in texts]
+                    lines += loop.written(self.length(rows))
         # A slope that is not finite makes the point one that a sampler turns back from.
         lines.append("    for i in range(gradient.size):")
         lines.append("        if not math.isfinite(gradient[i]):")
