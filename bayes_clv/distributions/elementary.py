@@ -26,7 +26,7 @@ def _inlined(function):  # type: ignore[no-untyped-def]
     return njit(nogil=True, cache=True, error_model="numpy", forceinline=True)(function)
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def log(x):  # type: ignore[no-untyped-def]
     """Return log(x): x = 2^e m, m within a root of 2 about 1, and the logarithm of m by s = (m - 1) / (m + 1)."""
     small = x < _SMALLEST
@@ -49,7 +49,7 @@ def log(x):  # type: ignore[no-untyped-def]
     return y if x > 0.0 else (-np.inf if x == 0.0 else np.nan)
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def exp(x):  # type: ignore[no-untyped-def]
     """Return exp(x) = 2^k exp(r), |r| at most half of log 2."""
     rounded = x * 1.4426950408889634 + _ROUND
@@ -78,7 +78,7 @@ def exp(x):  # type: ignore[no-untyped-def]
     return y if x == x else x
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def log1p(x):  # type: ignore[no-untyped-def]
     """Return log(1 + x): what 1 + x has lost in rounding is added to first order."""
     u = 1.0 + x
@@ -86,14 +86,14 @@ def log1p(x):  # type: ignore[no-untyped-def]
     return y if (x < np.inf) & (x > -1.0) else log(u)
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def expm1(x):  # type: ignore[no-untyped-def]
     """Return exp(x) - 1; where x is small by its series, else two digits may be lost."""
     small = x * (1.0 + x / 2 * (1.0 + x / 3 * (1.0 + x / 4 * (1.0 + x / 5 * (1.0 + x / 6)))))
     return small if abs(x) < 0.01 else exp(x) - 1.0
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def log1p_positive(x, inverse):  # type: ignore[no-untyped-def]
     """Return log(1 + x) of 0 <= x <= 1, given 1 / (1 + x)."""
     u = 1.0 + x

@@ -216,13 +216,13 @@ class _Loop:
 _part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
-@_part  # type: ignore[untyped-decorator]
+@_part
 def _clear(room, place):  # type: ignore[no-untyped-def]
     for i in range(BLOCK):
         room[place + i] = 0.0
 
 
-@_part  # type: ignore[untyped-decorator]
+@_part
 def _take(room, place, size, array, first):  # type: ignore[no-untyped-def]
     for i in range(size):
         room[place + i] = array[first + i]
@@ -230,7 +230,7 @@ def _take(room, place, size, array, first):  # type: ignore[no-untyped-def]
         room[place + i] = array[first]
 
 
-@_part  # type: ignore[untyped-decorator]
+@_part
 def _gather(room, place, size, array, index, first):  # type: ignore[no-untyped-def]
     for i in range(size):
         room[place + i] = array[index[first + i]]
@@ -238,19 +238,19 @@ def _gather(room, place, size, array, index, first):  # type: ignore[no-untyped-
         room[place + i] = array[index[first]]
 
 
-@_part  # type: ignore[untyped-decorator]
+@_part
 def _store(room, place, size, array, first):  # type: ignore[no-untyped-def]
     for i in range(size):
         array[first + i] = room[place + i]
 
 
-@_part  # type: ignore[untyped-decorator]
+@_part
 def _scatter(room, place, size, array, index, first):  # type: ignore[no-untyped-def]
     for i in range(size):
         array[index[first + i]] += room[place + i]
 
 
-@_part  # type: ignore[untyped-decorator]
+@_part
 def _total(room, place):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(BLOCK):
