@@ -32,12 +32,12 @@ import numpy as np
 from scipy import special
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.gamma_ratio import log_gamma_ratio
 from bayes_clv.distributions.survival import (
     _POSITION,
     _WEIGHT,
     LARGEST_BLOCK,
     SMALLEST_BLOCK,
+    _log_gamma_ratio,
 )
 
 TERMS = 20_000
@@ -168,10 +168,10 @@ def _mean(phases: float, c: float, z: float, tau: float, a: float, big_b: float,
 def _log_choose(c: float, m: float) -> float:
     """Return log (c)_m / m!, by the smaller of the two steps: lnGamma(1e6) to rounding is 2e-9."""
     if c > m:
-        return float(log_gamma_ratio(c, m) - math.lgamma(m + 1.0))
+        return float(_log_gamma_ratio(c, m) - math.lgamma(m + 1.0))
     if c < 1.0:
-        return float(-log_gamma_ratio(m + c, 1.0 - c) - math.lgamma(c))
-    return float(log_gamma_ratio(m + 1.0, c - 1.0) - math.lgamma(c))
+        return float(-_log_gamma_ratio(m + c, 1.0 - c) - math.lgamma(c))
+    return float(_log_gamma_ratio(m + 1.0, c - 1.0) - math.lgamma(c))
 
 
 @numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
