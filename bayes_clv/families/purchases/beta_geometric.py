@@ -30,7 +30,7 @@ from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.poisson.residual import residual_while_alive
-from bayes_clv.distributions.special import double_tensors, log_rising
+from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.positional import lead
@@ -79,7 +79,7 @@ def dropout_log_odds(
 def survived_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
     """Return ln (b)_c / (a + b)_c, the tosses survived so far, of the log-likelihood; a PyTensor vector."""
     a, b = double_tensors(params, "a", "b")
-    return log_rising(b, x + first) - log_rising(a + b, x + first)
+    return log_gamma_ratio(b, x + first) - log_gamma_ratio(a + b, x + first)
 
 
 def frequency_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
