@@ -75,13 +75,14 @@ def check(record: Family, *, customers: int = 4_000, seed: int = 1) -> None:
         params = _check_quantities(record)
         rng = np.random.default_rng(seed)
         simulated = _check_simulator(record, params, rng, customers)
-        _check_likelihood(record, params, simulated)
         if isinstance(record.forecast, Forecast):
             _check_forecast(record, record.forecast, params, simulated, rng)
         elif isinstance(record.forecast, SpendLevel):
             _check_level(record, record.forecast, params, rng)
         else:
             _check_renewals(record.forecast, params, simulated, rng)
+        # Last, because it takes the longest.
+        _check_likelihood(record, params, simulated)
     except _Wrong as wrong:
         raise InputError(f"Family {record.name!r}: {wrong}") from wrong.__cause__
 
