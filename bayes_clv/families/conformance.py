@@ -370,14 +370,17 @@ def _check_calibration(
     interval = np.diff(age, prepend=0.0)
     new = np.r_[True, customer[1:] != customer[:-1]][: customer.size]
     interval[new] = age[new]
-    logs = np.bincount(customer[before], np.log(interval[before]), size)
+    # Two purchases at one moment, to a double's digits, have no logarithm to forecast from.
+    at_once = np.bincount(customer[before], interval[before] == 0, size) > 0
+    logs = np.bincount(customer[before], np.log(np.where(interval > 0, interval, 1.0)[before]), size)
     known = {"frequency": x, "recency": recency, "T": np.full(size, watched), "log_intervals": logs}
     past = {name: known[name] for name in forecast.history}
     later = np.bincount(customer[~before], minlength=size)
+    usable = ~at_once if "log_intervals" in forecast.history else np.ones(size, dtype=bool)
     among = {
-        "all": np.ones(size),
-        "those who bought twice": x >= 2,
-        "the lately silent": recency < watched / 2,
+        "all": usable,
+        "those who bought twice": usable & (x >= 2),
+        "the silent": usable & (recency < watched / 2),
     }
     for n in (0.0, 1.0):
         chance = np.broadcast_to(forecast.pmf(n, AHEAD, past, params), (size,))
