@@ -339,9 +339,15 @@ def _check_latent(forecast: Forecast, some: Columns, params: Params, rng: np.ran
     if forecast.futures is not None:
         row = {name: column[0, 0] for name, column in some.items()}
         found = _ask("forecast.futures", forecast.futures, rng, row, drawn)
-        first, _, _, left = (_array("forecast.futures", part, (draws,), 0) for part in found)
+        if len(found) != 5:
+            raise _Wrong(
+                f"forecast.futures gives {len(found)} arrays; it should give the first wait, shape and rate of further "
+                "waits, when the customer leaves and its rate of leaving."
+            )
+        first, *_ = (_array("forecast.futures", part, (draws,), 0) for part in (*found[:3], found[4]))
+        left = _array("forecast.futures (when it leaves)", found[3], (draws,))
         alive = float(np.ravel(forecast.alive(row, params))[0])
-        _zero_mean("forecast.futures (lifetime left)", (left > 0) - alive, "forecast.alive")
+        _zero_mean("forecast.futures (when it leaves)", (left > 0) - alive, "forecast.alive")
         none = float(np.ravel(forecast.pmf(0, AHEAD, row, params))[0])
         _zero_mean("forecast.futures (first wait)", (first > np.minimum(left, AHEAD)) - none, "forecast.pmf")
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from bayes_clv.predictions.engine import Money, Plan, simulate_futures
 from scipy import integrate, stats
 
 import bayes_clv as clv
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.spend import lognormal_spend
-from bayes_clv.predictions.engine import Money, Plan, simulate_futures
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")

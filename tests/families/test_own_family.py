@@ -87,9 +87,10 @@ def discounted(time, rate, columns, params):
 
 def futures(rng, columns, params):
     """Draw each customer's future: a wait at its own rate, and the rest of its membership."""
-    k, scale, left = _of(columns, params)
-    rate = rng.gamma(k, 1 / scale)
-    return rng.standard_exponential(k.shape) / rate, np.ones(k.shape), rate, left
+    k, scale, _ = _of(columns, params)
+    rate, left = rng.gamma(k, 1 / scale), MEMBERSHIP - columns["T"] + np.zeros(k.shape)
+    wait = np.where(left > 0, rng.standard_exponential(k.shape) / rate, np.inf)
+    return wait, np.ones(k.shape), rate, left, np.full(k.shape, 1 / MEMBERSHIP)
 
 
 MEMBERS = families.Family(

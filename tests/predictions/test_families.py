@@ -9,12 +9,12 @@ import math
 
 import numpy as np
 import pytest
+from bayes_clv.predictions.waiting import FUTURES
 
 import bayes_clv as clv
 from bayes_clv.families.quantities import starting_point
 from bayes_clv.families.registry import families, family
 from bayes_clv.predictions.synthetic import simulate_orders
-from bayes_clv.predictions.waiting import FUTURES
 from bayes_clv.scoring.tracking import simulate_tracking
 from bayes_clv.units import discount_rate
 from tests.symbols import paper

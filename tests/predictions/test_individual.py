@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
 
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.purchases import pareto_ggg, pareto_nbd
 from bayes_clv.predictions import individual
-from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
 
 DRAWS = 20_000
 VALUES = {"r": 0.553, "alpha": 10.58, "s": 0.606, "beta": 11.67}

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from bayes_clv.predictions.joint_paths import LAWS, _leaving, _left_after, draw_joint
 from numba import njit
 
 import bayes_clv as clv
 from bayes_clv.distributions.poisson.silence import log_integral
 from bayes_clv.distributions.streams import customer_keys, uniforms
-from bayes_clv.predictions.joint_paths import LAWS, _leaving, _left_after, draw_joint
 
 MONEY = {"horizon": "26 weeks", "margin": 0.3, "annual_discount_rate": 0.1}
 ALL = (

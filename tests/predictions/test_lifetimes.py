@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
 from scipy import integrate, stats
 
 import bayes_clv as clv
@@ -14,7 +15,6 @@ from bayes_clv.families.lifetimes import LIFETIMES
 from bayes_clv.families.purchases import pareto_nbd
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import waiting
-from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.schema import InputError
 from bayes_clv.units import discount_rate

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from bayes_clv.predictions.waiting import next_purchase
 from scipy import stats
 
 from bayes_clv.predictions.counts import probability_active, purchases_pmf
@@ -18,7 +19,6 @@ from bayes_clv.predictions.expected import (
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.retention import retention_curve
 from bayes_clv.predictions.tiles import TILE
-from bayes_clv.predictions.waiting import next_purchase
 from bayes_clv.schema import InputError
 from tests.symbols import paper
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
+from bayes_clv.predictions.ranks import BINS, BINS_PER_OCTAVE, bin_of, cutoff, places
 
 from bayes_clv.predictions.expected import expected_purchases
 from bayes_clv.predictions.forecasts import predict, simulate
-from bayes_clv.predictions.ranks import BINS, BINS_PER_OCTAVE, bin_of, cutoff, places
 from bayes_clv.schema import InputError
 from tests.symbols import paper
 
