@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.families.contract import (
@@ -120,7 +121,7 @@ def _array(
     return array
 
 
-def _zero_mean(member: str, sample: Array, what: str) -> None:
+def _zero_mean(member: str, sample: NDArray[Any], what: str) -> None:
     """Refuse numbers whose mean is not zero within SIGMAS standard errors."""
     error = sample.std() / math.sqrt(sample.size) + 1e-12
     off = abs(float(sample.mean())) / error
@@ -379,22 +380,22 @@ def _check_calibration(
     # Two purchases at one moment, to a double's digits, have no logarithm to forecast from.
     at_once = np.bincount(customer[before], interval[before] == 0, size) > 0
     logs = np.bincount(customer[before], np.log(np.where(interval > 0, interval, 1.0)[before]), size)
-    known = {"frequency": x, "recency": recency, "T": np.full(size, watched), "log_intervals": logs}
-    past = {name: known[name] for name in forecast.history}
-    later = np.bincount(customer[~before], minlength=size)
     usable = ~at_once if "log_intervals" in forecast.history else np.ones(size, dtype=bool)
+    known = {"frequency": x, "recency": recency, "T": np.full(size, watched), "log_intervals": logs}
+    past = {name: known[name][usable] for name in forecast.history}
+    later = np.bincount(customer[~before], minlength=size)[usable]
     among = {
-        "all": usable,
-        "those who bought twice": usable & (x >= 2),
-        "the silent": usable & (recency < watched / 2),
+        "all": np.ones(later.size),
+        "those who bought twice": x[usable] >= 2,
+        "the silent": recency[usable] < watched / 2,
     }
     for n in (0.0, 1.0):
-        chance = np.broadcast_to(forecast.pmf(n, AHEAD, past, params), (size,))
+        chances = np.broadcast_to(forecast.pmf(n, AHEAD, past, params), later.shape)
         for who, weight in among.items():
             _zero_mean(
-                f"forecast.pmf of {n:g} (among {who})", weight * ((later == n) - chance), "forecast.times"
+                f"forecast.pmf of {n:g} (among {who})", weight * ((later == n) - chances), "forecast.times"
             )
-    expected = np.broadcast_to(forecast.purchases(AHEAD, past, params), (size,))
+    expected = np.broadcast_to(forecast.purchases(AHEAD, past, params), later.shape)
     for who, weight in among.items():
         _zero_mean(f"forecast.purchases (among {who})", weight * (later - expected), "forecast.times")
 
