@@ -43,14 +43,11 @@ class Lifetime:
     discounted_purchases : callable
         ``(k, scale, a, b, ..., horizon, discount, same_shape)``: expected purchases to the horizon, each discounted
         from the time it occurs, for arrays of one shape (row, draw); ``same_shape`` as in ``discounted``.
-    shortest_time : callable
-        ``(k, scale, a, b, ...)``: the time on which expected purchases first bend.
     of_recency : bool
         Whether the state of a customer alive depends on recency, and not on frequency and T alone.
     """
 
     discounted_purchases: Callable[..., Array]
-    shortest_time: Callable[..., Array]
     of_recency: bool = False
 
 
@@ -59,11 +56,9 @@ INDIVIDUAL = "individual"
 
 
 LIFETIMES = {
-    "after_purchase": Lifetime(discounted.discounted_purchases, lambda k, scale, a, b: scale),
-    "continuous": Lifetime(gamma_lifetime.discounted_purchases, lambda k, scale, a, b: b),
-    "after_kth_phase": Lifetime(
-        erlang_residual.discounted_purchases, lambda k, scale, a, b, n, z: scale / 2, of_recency=True
-    ),
+    "after_purchase": Lifetime(discounted.discounted_purchases),
+    "continuous": Lifetime(gamma_lifetime.discounted_purchases),
+    "after_kth_phase": Lifetime(erlang_residual.discounted_purchases, of_recency=True),
 }
 
 

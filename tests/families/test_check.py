@@ -1,6 +1,8 @@
 """``check`` passes every family of the package, and names the member of a record that is missing or wrong."""
 
+import re
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -122,3 +124,10 @@ def test_a_record_with_a_member_missing_or_wrong_is_refused_by_its_name(member, 
 def test_what_is_no_record_is_told_so():
     with pytest.raises(InputError, match="takes a clv.families.Family; given was dict"):
         check({"name": "nbd"})
+
+
+def test_every_paper_that_a_family_names_is_in_the_bibliography():
+    entries = (files("bayes_clv.families") / "references.bib").read_text(encoding="utf-8")
+    known = set(re.findall(r"^@\w+\{(\w+),", entries, flags=re.MULTILINE))
+    named = {key for name in FAMILIES for key in family(name).words.references}
+    assert named == known
