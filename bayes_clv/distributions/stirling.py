@@ -26,6 +26,8 @@ import numba
 
 # lnGamma(1500) is 9e3: a plain difference is right to 1e-12.
 LARGE = 1_500.0
+# Shapes of a Gamma rate beyond which counts are Poisson in every digit.
+POISSON = 1e100
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -87,8 +89,8 @@ def log_gamma_weight(s: float, k: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _rest_fallen(z: float, q: float) -> float:
-    """Return R(z) - R(z + q), all digits where q is small."""
+def rest_fallen(z: float, q: float) -> float:
+    """Return R(z) - R(z + q), z >= 100, all digits where q is small. ``rest_fallen.py_func`` takes tensors."""
     u, v = 1.0 / z, 1.0 / (z + q)
     # u^n - v^n has the factor u - v = q u v.
     u2, v2, both = u * u, v * v, u * v
@@ -106,20 +108,14 @@ def log_beta_rise_large(a: float, z: float, step: float) -> float:
     top = (q / z) * (w / (z + w + q))
     top = (z - 0.5) * math.log1p(top) if top > 1e-20 else q * (w / (z + w + q)) * (1.0 - 0.5 / z)
     total = top - q * math.log1p(w / (z + q)) - w * math.log1p(q / (z + w))
-    return total + _rest_fallen(z + w, q) - _rest_fallen(z, q)
+    return total + rest_fallen(z + w, q) - rest_fallen(z, q)
 
 
-@numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
-def beta_rise(a: float, z: float, step: float) -> float:
-    """Return B(a, z + step) / B(a, z), z >= 100; a NumPy ufunc of float64."""
-    return math.exp(log_beta_rise_large(a, max(z, 100.0), step))
-
-
-@numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def negative_binomial(n: float, k: float, tau: float) -> float:
-    """Return Gamma(k + n) / (Gamma(k) n!) z^n (1 - z)^k, z = tau / (1 + tau), n >= 1; a NumPy ufunc of float64."""
-    if not (n >= 1 and k > 0 and tau > 0):
-        return 0.0 if tau == 0 else math.nan
+    """Return Gamma(k + n) / (Gamma(k) n!) z^n (1 - z)^k, z = tau / (1 + tau); n need not be whole."""
+    if tau == 0 or n == 0:
+        return math.exp(-k * math.log1p(tau)) if n == 0 else 0.0
     # The expected count less n, over n and over k.
     above = (k * tau - n) / (1.0 + tau)
     up, down = above / n, -above / k
@@ -127,5 +123,12 @@ def negative_binomial(n: float, k: float, tau: float) -> float:
     log_down = math.log1p(down) if abs(down) < 0.5 else math.log((1.0 + n / k) / (1.0 + tau))
     log_pmf = -n * excess(up, log_up) - k * excess(down, log_down)
     rest = stirling_rest(k + n) - stirling_rest(k) - stirling_rest(n)
-    share = k / (k + n)
-    return math.exp(log_pmf + rest - HALF_LOG_TWO_PI) * math.sqrt(share / n)
+    return math.exp(log_pmf + rest - HALF_LOG_TWO_PI) * math.sqrt(k / (k + n) / n)
+
+
+@numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
+def count_chance(n: float, k: float, tau: float) -> float:
+    """Return ``negative_binomial`` of n >= 0 and k > 0; a NumPy ufunc of float64."""
+    if not (n >= 0 and k > 0 and tau >= 0):
+        return math.nan
+    return negative_binomial(n, k, tau)

@@ -15,7 +15,8 @@ an error below 1e-12 for c up to 10 or so, and a sum to infinity costs some hund
 Rejected: Euler-Maclaurin, which needs derivatives, and quadrature over theta, which has a Beta peak to find.
 
 A ratio of Gamma functions is computed as one logarithm with small absolute error, log Gamma(z + q) / Gamma(z) with q
-the smaller of the two steps that S(t + k) / S(t) takes: differences of log Gamma lose 9 digits at 1e6.
+the smaller of the two steps that S(t + k) / S(t) takes: differences of log Gamma lose 9 digits at 1e6. Above ``LARGE`` the two logarithms are taken together (``stirling``):
+what leaves is small beside what stays, and would be their difference.
 """
 
 import math
@@ -24,7 +25,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from bayes_clv.distributions.special import log_gamma_ratio
+from bayes_clv.distributions.special import log_beta_rise, log_gamma_ratio
+from bayes_clv.distributions.stirling import LARGE, log_beta_rise_large, stirling
 
 NODES = 20
 FIRST = 32
@@ -52,13 +54,6 @@ def _block_rules() -> tuple[np.ndarray, np.ndarray]:
 _POSITION, _WEIGHT = _block_rules()
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
-def _stirling(z: float) -> float:
-    """Return what Stirling's lnGamma(z) lacks, z >= 10."""
-    s = 1 / (z * z)
-    return (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))) / z
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _log_gamma_ratio(z: float, q: float) -> float:
     """Return lnGamma(z + q) - lnGamma(z), q >= 0: its error is relative to q log(z + q)."""
@@ -67,7 +62,7 @@ def _log_gamma_ratio(z: float, q: float) -> float:
         below += math.log1p(q / z)
         z += 1.0
     series = (z - 0.5) * math.log1p(q / z) + q * (math.log(z + q) - 1.0)
-    return float(series + _stirling(z + q) - _stirling(z) - below)
+    return float(series + stirling(z + q) - stirling(z) - below)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -86,6 +81,8 @@ def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
         # The difference of two powers that may be close.
         step = start * math.expm1(growth) if growth < 1.0 else _power(t + k, c) - start
     z, small, large = b + start, min(a, step), max(a, step)
+    if z > LARGE:
+        return float(log_beta_rise_large(a, z, step))
     return float(_log_gamma_ratio(z, small) - _log_gamma_ratio(z + large, small))
 
 
@@ -195,7 +192,8 @@ def log_survival_ratio(a: Any, z: Any, step: Any) -> Any:
     # By switch: where a equals step, minimum and maximum would both pass it their gradient.
     first = pt.lt(a, step)
     small, large = pt.switch(first, a, step), pt.switch(first, step, a)
-    return _precise_log_gamma_ratio(z, small) - _precise_log_gamma_ratio(z + large, small)
+    ratio = _precise_log_gamma_ratio(z, small) - _precise_log_gamma_ratio(z + large, small)
+    return pt.switch(pt.gt(z, LARGE), log_beta_rise(a, z, step), ratio)
 
 
 def _precise_log_gamma_ratio(z: Any, q: Any) -> Any:

@@ -192,7 +192,7 @@ def main():
     spec = importlib.util.spec_from_file_location("test_frozen", HERE.parent / "test_frozen.py")
     test = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(test)
-    from bayes_clv.distributions.quantities import starting_point
+    from bayes_clv.families.quantities import starting_point
 
     found = {"about": np.array(json.dumps(test.fingerprint()))}
 

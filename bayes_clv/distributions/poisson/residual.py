@@ -116,13 +116,13 @@ def _average_over_p_about(
             p, q = p0 * math.exp(log_p), q0 * math.exp(log_q)
             value = math.exp(log_weight) * _mean_over_g(weight, stay, leave, count, p)
             total += value
+            # a q - B p, which would be a difference of nearly equal numbers.
+            slope = a * q * abs(math.expm1(d))
             if side == 0:
                 # What is left of p is at most its weight, p^a / a or a geometric sum, times the mean at p = 0.
-                slope = a * q - big_b * p
                 if slope > 0 and log_weight + most - math.log(slope) < math.log(total * step) - REACH:
                     break
             else:
-                slope = big_b * p - a * q
                 if slope > 0 and value * (1.0 / -math.expm1(-slope * step) - 1.0) < total * 1e-16:
                     break
             d += direction * step

@@ -163,8 +163,11 @@ def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
     if eigenvalues[0] <= 0 or not np.isfinite(negative(x)[0]):
         raise InputError(
             "The posterior has no single peak inside the parameters' range, so it cannot be summarised by "
-            "a mode and a curvature. Use method='nuts', or priors that are not flat; very few repeat "
-            "customers, or identical ones, are the usual cause."
+            "a mode and a curvature. Give priors that are not flat first: leave priors to their defaults, or narrow "
+            "those of the concentrations and shapes. Under flat ones method='nuts' wanders off as well. The data then "
+            "do not end the likelihood in some direction: customers who hardly differ in dropout or rate (a + b or r "
+            "grows without bound) or of whom nobody seems to leave, a short observation, repeat customers who are few "
+            "or identical, or spends all alike. Or take a family without what the data do not show (nbd has no dropout)."
         )
     value, gradient = negative(x)
     return Peak(x, -value, hessian, float(np.abs(gradient).max()))
