@@ -198,8 +198,8 @@ def joint_log_density(name: str, quantities: Arrays) -> dict[str, np.ndarray]:
     """
     import bayes_clv as clv
     from bayes_clv.families.quantities import resolve, starting_point
-    from bayes_clv.inference.graph import build_model
     from bayes_clv.inference.data import distinct_rows, observed
+    from bayes_clv.inference.graph import build_model
 
     module = _module(name)
     customers = clv.summarize(clv.load_cdnow(), until="1997-09-30")

@@ -62,7 +62,7 @@ def excess(r: float, log1p_r: float) -> float:
 def log_beta_peak(a: float, b: float) -> float:
     """Return log (p0^a q0^b / B(a, b)), the density of the logit of p at its peak p0 = a / (a + b)."""
     height = 0.5 * math.log(min(a, b) * (max(a, b) / (a + b))) - HALF_LOG_TWO_PI
-    return height - stirling_rest(a) - stirling_rest(b) + stirling_rest(a + b)
+    return float(height - stirling_rest(a) - stirling_rest(b) + stirling_rest(a + b))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -85,7 +85,7 @@ def beta_at(d: float, a: float, b: float) -> tuple[float, float, float]:
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def log_gamma_weight(s: float, k: float) -> float:
     """Return the log of g^k e^-g / Gamma(k), the density of log g of a Gamma of shape k, at g = k e^s."""
-    return 0.5 * math.log(k) - HALF_LOG_TWO_PI - stirling_rest(k) - k * excess(math.expm1(s), s)
+    return float(0.5 * math.log(k) - HALF_LOG_TWO_PI - stirling_rest(k) - k * excess(math.expm1(s), s))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -108,7 +108,7 @@ def log_beta_rise_large(a: float, z: float, step: float) -> float:
     top = (q / z) * (w / (z + w + q))
     top = (z - 0.5) * math.log1p(top) if top > 1e-20 else q * (w / (z + w + q)) * (1.0 - 0.5 / z)
     total = top - q * math.log1p(w / (z + q)) - w * math.log1p(q / (z + w))
-    return total + rest_fallen(z + w, q) - rest_fallen(z, q)
+    return float(total + rest_fallen(z + w, q) - rest_fallen(z, q))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -131,4 +131,4 @@ def count_chance(n: float, k: float, tau: float) -> float:
     """Return ``negative_binomial`` of n >= 0 and k > 0; a NumPy ufunc of float64."""
     if not (n >= 0 and k > 0 and tau >= 0):
         return math.nan
-    return negative_binomial(n, k, tau)
+    return float(negative_binomial(n, k, tau))

@@ -15,8 +15,9 @@ an error below 1e-12 for c up to 10 or so, and a sum to infinity costs some hund
 Rejected: Euler-Maclaurin, which needs derivatives, and quadrature over theta, which has a Beta peak to find.
 
 A ratio of Gamma functions is computed as one logarithm with small absolute error, log Gamma(z + q) / Gamma(z) with q
-the smaller of the two steps that S(t + k) / S(t) takes: differences of log Gamma lose 9 digits at 1e6. Above ``LARGE`` the two logarithms are taken together (``stirling``):
-what leaves is small beside what stays, and would be their difference.
+the smaller of the two steps that S(t + k) / S(t) takes: differences of log Gamma lose 9 digits at 1e6. Above ``LARGE``
+the two logarithms are taken together (``stirling``): who leaves are few beside those who stay, and would be their
+difference.
 """
 
 import math

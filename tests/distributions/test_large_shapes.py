@@ -5,9 +5,9 @@ Where customers hardly differ, a sampler under flat priors goes to a + b = 1e300
 """
 
 import numpy as np
-import pytest
 import pytensor
 import pytensor.tensor as pt
+import pytest
 from mpmath import mp
 from numpy.testing import assert_allclose
 

@@ -174,7 +174,7 @@ def _quadrature_about(k: float, tau: float, a: float, big_b: float, purchases: b
     middle = math.log(a) - math.log(big_b)
     left_end = -40.0 - math.log1p(k * tau) - math.log1p(big_b + a) - middle
     right_end = 40.0 + math.log1p(k + big_b + a) - middle
-    # The rest of the integrand falls with p, so that the peak is left of p0; no peak is narrower than 1 / sqrt(a + B + k).
+    # The rest of the integrand falls with p, so that the peak is left of p0. None is narrower than 1 / sqrt(a + B + k).
     narrow = 0.01 / math.sqrt(a + big_b + k)
     low, high = left_end, 0.0
     for _ in range(1_100):
@@ -209,7 +209,7 @@ def _quadrature_about(k: float, tau: float, a: float, big_b: float, purchases: b
             total += value
             if value * reach <= TOLERANCE * total * step:
                 break
-    return total * (step * math.exp(log_beta_peak(a, big_b)))
+    return float(total * (step * math.exp(log_beta_peak(a, big_b))))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -59,7 +59,8 @@ def _gamma_nodes(k: float, discount: float) -> tuple[np.ndarray, np.ndarray, int
     """Return g, weight * g and their number: nodes of Gamma(k, 1), equal steps in log g."""
     step = min(STEP_G, STEP_PER_SD / math.sqrt(k))
     if k > LARGE:
-        return _gamma_nodes_about(k, step)
+        about: tuple[np.ndarray, np.ndarray, int] = _gamma_nodes_about(k, step)
+        return about
     # Below, g / (discount + g p) is at most g / discount and what is left out at most exp(-REACH) of E.
     lowest = min(0.0, math.log(discount)) - REACH
     peak = math.log(k)
@@ -126,7 +127,7 @@ def _average_over_p_about(
                 if slope > 0 and value * (1.0 / -math.expm1(-slope * step) - 1.0) < total * 1e-16:
                     break
             d += direction * step
-    return total * (step * math.exp(log_beta_peak(a, big_b)))
+    return float(total * (step * math.exp(log_beta_peak(a, big_b))))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -146,7 +147,7 @@ def average_over_p(
     ``stay`` is at least ``leave * discount / g``, and the sum at p = 0 at most ``k / discount``.
     """
     if a + big_b > LARGE:
-        return _average_over_p_about(weight, stay, leave, count, k, discount, a, big_b)
+        return float(_average_over_p_about(weight, stay, leave, count, k, discount, a, big_b))
     highest = 0.0
     for j in range(count):
         highest = max(highest, g[j])

@@ -68,7 +68,7 @@ def _average_about(
 def _average(phases: int, c: float, z: float, discount: float, a: float, big_b: float) -> float:
     step = min(STEP_G, STEP_PER_SD / math.sqrt(c + phases))
     if c > LARGE:
-        return _average_about(phases, c, z, discount, a, big_b, step)
+        return float(_average_about(phases, c, z, discount, a, big_b, step))
     peak = math.log(c + phases)
     # Below the discount the weight falls like g^(c + 1) at least.
     lowest = min(peak, math.log(discount)) - REACH

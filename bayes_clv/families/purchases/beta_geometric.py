@@ -260,4 +260,5 @@ def discounted_residual_transactions(discount_rate: ArrayLike, state: State) -> 
 def survived(tosses: Array, a: Array, big_b: Array) -> Array:
     """Return (B)_n / (a + B)_n, the probability of surviving n tosses to come."""
     share = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
-    return np.where(a + big_b > LARGE, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
+    chance: Array = np.where(a + big_b > LARGE, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
+    return chance

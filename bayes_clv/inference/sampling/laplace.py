@@ -167,7 +167,7 @@ def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
             "those of the concentrations and shapes. Under flat ones method='nuts' wanders off as well. The data then "
             "do not end the likelihood in some direction: customers who hardly differ in dropout or rate (a + b or r "
             "grows without bound) or of whom nobody seems to leave, a short observation, repeat customers who are few "
-            "or identical, or spends all alike. Or take a family without what the data do not show (nbd has no dropout)."
+            "or identical, or spends all alike. Or take a family without what the data do not show (nbd: no dropout)."
         )
     value, gradient = negative(x)
     return Peak(x, -value, hessian, float(np.abs(gradient).max()))

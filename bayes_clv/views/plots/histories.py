@@ -146,7 +146,8 @@ def plot_alive_matrix(
     buying : xarray.DataTree
         Posterior of a purchase family.
     customers : xarray.Dataset or float
-        The base, whose largest T and the frequency that 99 % of it do not exceed set the axes; or that age, in the posterior's time unit.
+        The base: its largest T and the frequency that 99 % of it do not exceed set the axes. Or that age, in the
+        posterior's time unit.
     draws : int
         Posterior draws averaged over.
     max_frequency : int, optional
