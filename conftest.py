@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from _pytest.doctest import DoctestItem
+from _pytest.doctest import DoctestItem  # noqa: PLC2701
 
 import bayes_clv as clv
 
@@ -20,7 +20,7 @@ def example_road():
     }
     value = clv.predict_value(*fits.values(), customers, horizon="39 weeks", seed=1)
     future = clv.predict(fits["buying"], customers, "39 weeks", seed=1)
-    evaluation = clv.evaluate(customers, future, buying=fits["buying"], draws=20)
+    evaluation = clv.evaluate(future, customers, buying=fits["buying"], draws=20)
     return {
         "clv": clv,
         "orders": orders,

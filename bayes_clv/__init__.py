@@ -53,7 +53,6 @@ if TYPE_CHECKING:
         expected_opportunities,
         expected_purchases,
         expected_residual_transactions,
-        latent_posterior,
         next_purchase,
         predict,
         predict_opportunities,
@@ -69,11 +68,7 @@ if TYPE_CHECKING:
     )
     from bayes_clv.schema import InputError
     from bayes_clv.scoring import (
-        compare_holdout,
         evaluate,
-        evaluation_record,
-        evaluation_table,
-        score_holdout,
         simulate_tracking,
     )
     from bayes_clv.segments import (
@@ -94,14 +89,11 @@ if TYPE_CHECKING:
     from bayes_clv.valuation import (
         contributions,
         expected_value,
-        parts_table,
         predict_cohort,
         predict_value,
         value_parts,
     )
     from bayes_clv.views import (
-        alarm_table,
-        customer_table,
         plot_alarms,
         plot_contributions,
         plot_flow,
@@ -113,8 +105,7 @@ if TYPE_CHECKING:
         plot_value_map,
         plot_value_parts,
         report,
-        segment_sizes_table,
-        segment_table,
+        table,
     )
 
 
@@ -153,7 +144,6 @@ _HOME = {
         "expected_opportunities",
         "expected_purchases",
         "expected_residual_transactions",
-        "latent_posterior",
         "next_purchase",
         "predict",
         "predict_opportunities",
@@ -169,11 +159,7 @@ _HOME = {
     ),
     "schema": ("InputError",),
     "scoring": (
-        "compare_holdout",
         "evaluate",
-        "evaluation_record",
-        "evaluation_table",
-        "score_holdout",
         "simulate_tracking",
     ),
     "segments": (
@@ -194,16 +180,11 @@ _HOME = {
     "valuation": (
         "contributions",
         "expected_value",
-        "parts_table",
         "predict_cohort",
         "predict_value",
         "value_parts",
     ),
     "views": (
-        "alarm_table",
-        "customer_table",
-        "segment_sizes_table",
-        "segment_table",
         "plot_alarms",
         "plot_contributions",
         "plot_flow",
@@ -215,6 +196,7 @@ _HOME = {
         "plot_value_map",
         "plot_value_parts",
         "report",
+        "table",
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -223,24 +205,19 @@ __all__ = [
     "InputError",
     "Prior",
     "abc_rule",
-    "alarm_table",
     "check_contracts",
     "check_customers",
     "check_opportunities",
     "churn_alarms",
     "cluster",
     "compare",
-    "compare_holdout",
     "contracts_from_survivors",
     "contracts_from_table",
     "contributions",
     "customer_draws",
-    "customer_table",
     "customers_from_table",
     "diagnostics",
     "evaluate",
-    "evaluation_record",
-    "evaluation_table",
     "expected_opportunities",
     "expected_purchases",
     "expected_residual_transactions",
@@ -250,7 +227,6 @@ __all__ = [
     "fit_response",
     "four_kinds_rule",
     "gain_curve",
-    "latent_posterior",
     "lifecycle_rule",
     "load",
     "load_cdnow",
@@ -258,7 +234,6 @@ __all__ = [
     "matrix_rule",
     "next_purchase",
     "opportunities_from_table",
-    "parts_table",
     "plot_alarms",
     "plot_contributions",
     "plot_flow",
@@ -291,16 +266,14 @@ __all__ = [
     "rule",
     "save",
     "score_alarms",
-    "score_holdout",
     "segment",
     "segment_flow",
-    "segment_sizes_table",
-    "segment_table",
     "simulate_orders",
     "simulate_tracking",
     "spend_independence",
     "summarize",
     "survival",
+    "table",
     "target",
     "value_parts",
     "with_columns",

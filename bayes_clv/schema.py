@@ -13,7 +13,8 @@ leaves its level unsaid:
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,8 +48,79 @@ QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 UNSTATED = "unstated"
 
 
+# Around an argument's mention in a message: where it opens, what divides its parts, where it closes. Private use
+# characters, which no message holds otherwise.
+_OPEN, _PART, _CLOSE = "\ue000", "\ue001", "\ue002"
+_MENTION = re.compile(f"{_OPEN}([^{_PART}]*){_PART}([^{_PART}]*){_PART}([^{_CLOSE}]*){_CLOSE}")
+
+
 class InputError(ValueError):
-    """Input that cannot be used; the message names it, counts it, shows one and says what to do."""
+    """Input that cannot be used; the message names it, counts it, shows one and says what to do.
+
+    Arguments are mentioned with `argument`, so that whoever shows the message names them as its reader does: as
+    ``until='soon'`` in Python (``str``), as ``--until 'soon'`` at a command line (`told`).
+
+    Examples
+    --------
+    >>> error = InputError(f"{argument('until', 'soon')} is not a day.")
+    >>> str(error)
+    "until='soon' is not a day."
+    >>> error.told(lambda name, value: f"--{name} {value}")
+    "--until 'soon' is not a day."
+    """
+
+    def __str__(self) -> str:
+        """Return the message as Python says it."""
+        return _MENTION.sub(r"\2", super().__str__())
+
+    def told(self, option: Callable[[str, str], str | None]) -> str:
+        """Return the message with each argument as ``option(name, value)`` names it, as Python does where None."""
+
+        def said(found: re.Match[str]) -> str:
+            name, python, value = found.groups()
+            return value if not name else option(name, value) or python
+
+        return _MENTION.sub(said, super().__str__())
+
+
+_NOTHING: Any = object()
+
+
+def argument(name: str, value: Any = _NOTHING) -> str:
+    """Return the mention of an argument in a message, alone or with a value."""
+    if value is _NOTHING:
+        return f"{_OPEN}{name}{_PART}{name}{_PART}{_CLOSE}"
+    shown = (
+        " ".join(f"{key}={each}" for key, each in value.items()) if isinstance(value, dict) else repr(value)
+    )
+    return f"{_OPEN}{name}{_PART}{name}={value!r}{_PART}{shown}{_CLOSE}"
+
+
+def either(python: str, shell: str) -> str:
+    """Return words of a message where the advice is another in Python than at a command line."""
+    return f"{_OPEN}{_PART}{python}{_PART}{shell}{_CLOSE}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a check found: its code (of ``bayes_clv.problems``), the sentence, and the numbers in it.
+
+    ``found`` states the number and its threshold in words; ``subject`` is what it is of, such as a family.
+    """
+
+    code: str
+    found: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "code": self.code,
+            "found": self.found,
+            "numbers": dict(self.numbers),
+            **({"subject": self.subject} if self.subject else {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -56,7 +128,7 @@ class Variable:
     """What a variable of a dataset means: one line, its unit and, for predictions, its level.
 
     ``unit`` is ``"time"`` (the dataset's time unit), ``"1/time"``, ``"money"`` (the unit of the
-    spend column), ``"count"``, ``"probability"``, ``"date"`` or ``"id"``.
+    spend column), ``"count"``, ``"probability"``, ``"date"``, ``"id"`` or what it is in words.
     """
 
     long_name: str
@@ -112,11 +184,30 @@ VARIABLES = {
     "purchase_rate": Variable("the customer's own purchase rate while alive", "1/time", "latent"),
     "dropout": Variable("the customer's own dropout probability after a purchase", "probability", "latent"),
     "dropout_rate": Variable("the customer's own rate of leaving while alive", "1/time", "latent"),
+    "alive_mean": Variable("probability of being alive at the time", "probability", "expected"),
+    "alive_share": Variable("expected share of the customers alive at the time", "probability", "expected"),
+    "alive_share_by": Variable(
+        "expected share of the segment's customers alive at the time", "probability", "expected"
+    ),
+    "segment_size": Variable("customers of the segment", "count"),
     "purchases_expected": Variable("expected purchase occasions over the horizon", "count", "expected"),
     "survival": Variable("probability of being alive at the end of the horizon", "probability", "expected"),
     "residual_transactions": Variable(
         "discounted purchase occasions still to come, without horizon", "count", "expected"
     ),
+    "probability_active": Variable("probability of any purchase over the horizon", "probability", "outcome"),
+    "value_above": Variable(
+        "probability that the value over the horizon exceeds the threshold", "probability", "outcome"
+    ),
+    "purchases_period": Variable("purchase occasions in the period", "count", "outcome"),
+    "value_period": Variable("residual value of the period", "money", "outcome"),
+    "period_end": Variable("end of the period, from the start of the horizon", "time"),
+    # At the holdout.
+    "draws_below": Variable("draws with fewer purchases than the holdout", "count", "outcome"),
+    "draws_equal": Variable("draws with as many purchases as the holdout", "count", "outcome"),
+    "crps": Variable("continuous ranked probability score of the holdout purchases", "count", "outcome"),
+    "mass_50": Variable("probability of the closed interval from q25 to q75", "probability", "outcome"),
+    "mass_90": Variable("probability of the closed interval from q05 to q95", "probability", "outcome"),
     "retention_rate": Variable("share of those before the renewal who make it", "probability", "expected"),
     "residual_lifetime": Variable(
         "discounted renewals still to come, the one now due undiscounted", "count", "expected"
@@ -131,25 +222,108 @@ VARIABLES = {
     "lifetime_value": Variable(
         "historical value plus residual value, net of acquisition cost", "money", "outcome"
     ),
+    "value_expected": Variable(
+        "expected residual value over the horizon, after margin and discount", "money", "expected"
+    ),
+    # What could come on top.
+    "potential": Variable("potential value, the sum of what is assumed", "money", "outcome"),
+    "possible_value": Variable(
+        "historical, current and potential value, net of acquisition cost", "money", "outcome"
+    ),
+    # Calendar periods.
+    "period_start": Variable("first day of the period", "date"),
+    "period_purchases": Variable("repeat purchase occasions in the period", "count"),
+    "observed": Variable("repeat purchase occasions in the period", "count"),
+    # Segments.
+    "membership": Variable("probability of membership", "probability"),
+    "most_likely": Variable("most probable segment", "id"),
+    "most_likely_probability": Variable("probability of what is most probable", "probability"),
+    "unsure": Variable("the most probable segment is less probable than is sure", "true or false"),
+    "size": Variable("customers in the segment", "count"),
+    "flow": Variable("customers who moved so", "count"),
+    "from_size": Variable("customers in the segment at the first date", "count"),
+    "to_size": Variable("customers in the segment at the second date", "count"),
+    "most_likely_from": Variable("segment at the first date, of the most probable pair", "id"),
+    "most_likely_to": Variable("segment at the second date, of the most probable pair", "id"),
+    "moved": Variable("probability of another segment than at the first date", "probability"),
+    "pair": Variable("probability of the pair", "probability"),
+    "reference": Variable("cluster by posterior means", "id"),
+    "rand_index": Variable("adjusted Rand index of the draw's clustering with the reference", "none"),
+    "jaccard": Variable("Jaccard index with the draw's cluster most like it, mean over draws", "none"),
+    "silhouette": Variable("silhouette of the posterior means", "none"),
+    "bic": Variable("Bayesian information criterion of the posterior means", "none"),
+    # Whom to act on.
+    "silence": Variable("time since the last purchase", "time"),
+    "alarm_silence": Variable("silence at which P(alive) falls to the threshold", "time", "expected"),
+    "alarm_in": Variable("time to the alarm", "time", "expected"),
+    "alarm_date": Variable("day of the alarm", "date"),
+    "alarmed": Variable("P(alive) has fallen to the threshold", "true or false", "expected"),
+    "value_at_risk": Variable("(1 - P(alive)) × mean residual value", "money", "expected"),
+    "uplift": Variable("mean outcome if contacted less if not", "money", "expected"),
+    "outcome_control": Variable("mean outcome if not contacted", "money", "expected"),
+    "outcome_treated": Variable("mean outcome if contacted", "money", "expected"),
+    "conversion_control": Variable("probability of buying if not contacted", "probability", "expected"),
+    "conversion_treated": Variable("probability of buying if contacted", "probability", "expected"),
+    "spend_control": Variable("mean spend of who buys, if not contacted", "money", "expected"),
+    "spend_treated": Variable("mean spend of who buys, if contacted", "money", "expected"),
+    "spend_shape": Variable(
+        "shape of the Gamma distribution of spend; infinite where all spend alike", "none", "expected"
+    ),
+    "in_experiment": Variable("the segment was in the experiment", "true or false"),
+    "customer_segment": Variable("segment of the customer", "id"),
+    "contacted": Variable("1 where the customer is to be contacted", "0 or 1"),
+    "cost": Variable("cost of contacting", "money"),
+    "spent": Variable("cost of the first contacts", "money"),
+    "net_gain": Variable("net gain if contacted", "money", "expected"),
+    "net_gain_total": Variable("net gain of all contacts", "money", "expected"),
+    "net_gain_outcome_total": Variable("net gain of all contacts", "money", "outcome"),
+    "probability_pays": Variable(
+        "probability that contacting gains more than it costs", "probability", "expected"
+    ),
+    "regret_total": Variable(
+        "best net gain, were the response known, less that of the contacts", "money", "expected"
+    ),
+    "regret": Variable("mean of what is lost against knowing the response", "money", "expected"),
+    "value_of_perfect_information": Variable(
+        "best net gain, were the response known, less the best mean", "money", "expected"
+    ),
+    "value_of_test": Variable(
+        "mean gain from deciding after the test, its own cost not counted", "money", "expected"
+    ),
+    "value_of_test_error": Variable("Monte Carlo standard error of value_of_test", "money", "expected"),
+    "budget_bound": Variable(
+        "most that another set within the budget can gain more on average", "money", "expected"
+    ),
+    "segment_customers": Variable("customers of the segment", "count"),
+    "segment_contacted": Variable("customers of the segment to be contacted", "count"),
 }
 
 
-def describe(dataset: "xr.Dataset") -> "xr.Dataset":
+_STATISTIC = re.compile(r"_(mean|sd|q\d\d)$")
+
+
+def describe(dataset: "xr.Dataset", own: Mapping[str, Variable] | None = None) -> "xr.Dataset":
     """Return the dataset with ``long_name``, ``units`` and ``level`` attached to known variables.
 
-    A summary such as ``purchases_q05`` or ``value_mean`` is described by its stem.
+    A summary such as ``purchases_q05`` or ``value_mean`` is described by its stem, and so is a total, such as
+    ``value_total_mean``. ``own`` are variables that mean something else, or are known, in this dataset only.
     """
     described = dataset.copy()
     time_unit = dataset.attrs.get("time_unit", UNSTATED)
+    known = VARIABLES | dict(own or {})
     for name in [*described.data_vars, *described.coords]:
         key = str(name)
-        stem = re.sub(r"_(mean|sd|q\d\d)$", "", key)
-        variable = VARIABLES.get(key) or VARIABLES.get(stem)
+        stem = key if key in known else _STATISTIC.sub("", key)
+        whose = ""
+        if stem not in known and stem.endswith("_total"):
+            stem = stem.removesuffix("_total")
+            whose = f", of {"the segment's" if 'segment' in described[name].dims else 'all'} customers"
+        variable = known.get(stem)
         if variable is None:
             continue
         unit = {"time": time_unit, "1/time": f"1/{time_unit}"}.get(variable.unit, variable.unit)
-        statistic = key[len(stem) + 1 :] if key not in VARIABLES else ""
-        attrs = {"long_name": f"{variable.long_name} ({statistic})" if statistic else variable.long_name}
+        statistic = "" if key in known else _STATISTIC.search(key)
+        attrs = {"long_name": variable.long_name + whose + (f" ({statistic[1]})" if statistic else "")}
         # On a date, netCDF keeps "units" for its own encoding.
         if variable.unit != "date":
             attrs["units"] = unit
@@ -157,6 +331,35 @@ def describe(dataset: "xr.Dataset") -> "xr.Dataset":
             attrs["level"] = variable.level
         described[name].attrs = {**described[name].attrs, **attrs}
     return described
+
+
+def quantiles(draws: Any, at: Sequence[float] = QUANTILES, axis: int | None = None) -> np.ndarray:
+    """Return quantiles of draws, leading: the smallest draw that at least this share of the draws does not exceed.
+
+    Draws themselves, never a number between two (the inverse of their distribution function), so that counts stay
+    counts and what is read off a table is what some future brought.
+    """
+    return np.asarray(np.quantile(draws, at, axis=axis, method="inverted_cdf"))
+
+
+def interval(draws: Any, axis: int | None = None) -> np.ndarray:
+    """Return the ends of the central 90 % interval of draws, leading."""
+    return quantiles(draws, (QUANTILES[0], QUANTILES[-1]), axis)
+
+
+def named_quantiles(draws: Any, axis: int | None = None) -> dict[str, np.ndarray]:
+    """Return the quantiles of draws by their names in results: q05, q25, q50, q75, q95."""
+    names = [f"q{round(100 * q):02d}" for q in QUANTILES]
+    return dict(zip(names, quantiles(draws, axis=axis), strict=True))
+
+
+def listed(attrs: Mapping[Any, Any], name: str) -> list[str]:
+    """Return a list among a result's attributes, ``problems`` or ``reasons``; empty where it has none.
+
+    A file keeps no list of text as it was: netCDF gives one back as a text, and none as an empty array of numbers.
+    """
+    found = attrs.get(name, [])
+    return [found] if isinstance(found, str) else [str(each) for each in found]
 
 
 def example(values: Any, bad: np.ndarray) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, example
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, example
 
 # A year of the Gregorian calendar has 365.2425 days; a month is a twelfth of it.
 DAYS_PER_YEAR = 365.2425
@@ -78,9 +78,13 @@ def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
 def checked_margin(margin: float) -> float:
     """Return the margin, a finite positive share of spend."""
     if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)):
-        raise InputError(f"margin must be a number such as 0.3 (30 % of spend); it is {margin!r}.")
+        raise InputError(
+            f"{argument('margin')} must be a number such as 0.3 (30 % of spend); it is {margin!r}."
+        )
     if not (math.isfinite(margin) and margin > 0):
-        raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
+        raise InputError(
+            f"{argument('margin')} must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}."
+        )
     return float(margin)
 
 
@@ -100,7 +104,7 @@ def checked_cost(cost: Any, customers: xr.Dataset, name: str = "acquisition_cost
             pairs = cost.items()
         else:
             raise InputError(
-                f"{name} must be one number, or one per customer by id: a DataArray over "
+                f"{argument(name)} must be one number, or one per customer by id: a DataArray over "
                 f"'customer', a pandas Series indexed by customer id or a mapping; got {type(cost).__name__}."
             )
         table = {str(key): float(value) for key, value in pairs}
@@ -109,7 +113,7 @@ def checked_cost(cost: Any, customers: xr.Dataset, name: str = "acquisition_cost
         unknown = sorted(set(table) - set(known))
         if missing or unknown:
             raise InputError(
-                f"{name} is matched by customer id: {len(missing)} customers have none"
+                f"{argument(name)} is matched by customer id: {len(missing)} customers have none"
                 f"{f', such as {missing[0]!r}' if missing else ''}, and {len(unknown)} of its ids are no "
                 f"customers{f', such as {unknown[0]!r}' if unknown else ''}. Give one cost to each customer."
             )
@@ -117,7 +121,7 @@ def checked_cost(cost: Any, customers: xr.Dataset, name: str = "acquisition_cost
     bad = ~np.isfinite(aligned.values) | (aligned.values < 0)
     if bad.any():
         raise InputError(
-            f"{name} must be finite and not negative; {int(bad.sum())} of {bad.size} are not, "
+            f"{argument(name)} must be finite and not negative; {int(bad.sum())} of {bad.size} are not, "
             f"such as {example(aligned.values, bad)}."
         )
     return aligned

@@ -129,7 +129,7 @@ def design(family: str) -> Design:
         "spend": {"frequency": np.ceil(np.log(1 - place) / np.log(0.7))},
         "opportunities": {"opportunities": 4 + 4 * np.floor(3 * place)},
         "contracts": {"periods": np.ceil(4 + 8 * place)},
-    }[find_family(family).KIND]
+    }[find_family(family).kind]
     return Design(columns, PRIORS.get(family, {}), SLOW.get(family, SIMULATIONS), effort)
 
 

@@ -30,15 +30,15 @@ def main() -> None:
     future = clv.predict(buying, customers, "39 weeks", seed=3)
     expected = clv.expected_purchases(buying, customers, "39 weeks")
     bought = customers["holdout_purchases"].to_numpy()
-    score = clv.score_holdout(customers, future)
+    scored = clv.evaluate(future, customers, baselines=()).isel(forecast=0)
 
     low, high = expected.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
     expected_share = float(((low <= bought) & (bought <= high)).mean())
-    outcome_share = score["coverage"]["90"]["covered"]
-    total = score["total"]
+    outcome_share = float(scored["covered"].sel(interval=90))
+    real, total_low, total_high = (int(scored[f"total_{name}"]) for name in ("observed", "q05", "q95"))
     print(f"real count inside the 90 % interval, outcome level:  {outcome_share:.1%}")
     print(f"real count inside the 90 % interval, expected level: {expected_share:.1%}")
-    print(f"total: real {total['observed']:,}, forecast {total['q05']:,} to {total['q95']:,} (90 %)")
+    print(f"total: real {real:,}, forecast {total_low:,} to {total_high:,} (90 %)")
     _draw(bought, (low, high), future, expected_share, outcome_share)
     passed = LOW <= outcome_share <= HIGH
     print(f"pass rule ({LOW} to {HIGH} at the outcome level): {'passed' if passed else 'FAILED'}")

@@ -177,8 +177,7 @@ def one_base(seed: int, sizes: dict[str, int] = SIZES) -> dict[str, Any]:
 
 def problems(posterior: xr.DataTree) -> list[str]:
     """Return what a fit's checks found."""
-    found: list[str] = clv.diagnostics(posterior)["problems"]
-    return found
+    return [each.found for each in clv.diagnostics(posterior)["problems"]]
 
 
 def errors(records: list[dict[str, Any]], form: str, quantity: str) -> np.ndarray:

@@ -58,7 +58,7 @@ def verdicts(name: str, panels: list[Implied]) -> list[tuple[str, bool]]:
         if panel.observed is not None:
             passed = bool(low <= panel.observed <= high)
             data = f"; data {panel.observed:.3g}"
-        kind = family(name).KIND
+        kind = family(name).kind
         if i == 0 and kind == "purchases":
             passed &= bool((finite > PER_WEEK).mean() < 1 - CENTRAL)
         if i == 0 and kind == "spend" and panel.observed is not None:
@@ -75,7 +75,7 @@ def draw_figure(trees: dict[str, xr.DataTree], path: Path) -> None:
         figure = Figure(figsize=(15.5, 0.6 + 2.35 * len(trees)), layout="constrained")
         rows = figure.subfigures(len(trees), 1)
         for part, (name, tree) in zip(np.atleast_1d(rows), trees.items(), strict=True):
-            part.suptitle(family(name).NAME, x=0.01, ha="left", fontsize=11, fontweight="bold")
+            part.suptitle(family(name).words.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
             axes = part.subplots(1, 4)
             panels = implied_by_prior(tree)
             for ax, panel in zip(axes, panels, strict=False):
@@ -90,10 +90,10 @@ def main() -> None:
     """Draw from the priors, judge, draw; exit with 1 where the pass rule fails."""
     customers = {kind: customers_of(kind) for kind in ("purchases", "opportunities", "contracts")}
     customers["spend"] = customers["purchases"]
-    trees = {name: prior_of(name, customers[family(name).KIND]) for name in FAMILIES}
+    trees = {name: prior_of(name, customers[family(name).kind]) for name in FAMILIES}
     failed = 0
     for name, tree in trees.items():
-        print(family(name).NAME)
+        print(family(name).words.title)
         for words, passed in verdicts(name, implied_by_prior(tree)):
             failed += not passed
             print(f"  {'' if passed else 'FAILED: '}{words}")

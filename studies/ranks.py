@@ -392,7 +392,7 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
         for place, family in enumerate(families):
             for column, method in enumerate(METHODS):
                 ax = panels[place // 2, 2 * (place % 2) + column]
-                ax.set_title(f"{find_family(family).NAME}, {method}", fontsize=9)
+                ax.set_title(f"{find_family(family).words.title}, {method}", fontsize=9)
                 if (family, method) not in found:
                     ax.text(0.5, 0, "not run", ha="center", color=MUTED)
                     continue

@@ -30,7 +30,7 @@ What was found
 
     At rho = 0 both are within 1.3 standard errors of one base. From there, the total is moved by 5 % at a measured
     0.29 and the best tenth at about -0.26; 10 % is passed only by the best tenth, at -0.55. So the report warns beyond
-    0.25 (``views.reporting.remedies.CORRELATION_MAX``; until now 0.32, a tenth of the
+    0.25 (``problems.CORRELATION_MAX``; until now 0.32, a tenth of the
     variance, which was no statement on value).
     Lognormal spend does the same (total +5.3 and best tenth -0.6 % at 0.6, -2.4 and +6.1 % at -0.6): it is as
     independent of the rate as Gamma-Gamma, and no remedy. What is overstated with a positive correlation is the value
@@ -54,7 +54,7 @@ from matplotlib.figure import Figure
 from scipy import special, stats
 
 import bayes_clv as clv
-from bayes_clv.views.reporting.remedies import CORRELATION_MAX
+from bayes_clv.problems import CORRELATION_MAX
 from bayes_clv.views.style import AMBER, BLUE, MUTED, ORANGE, styled
 
 ROOT = Path(__file__).parents[1]

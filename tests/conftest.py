@@ -11,8 +11,10 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.registry import family as formulas
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 CDNOW = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
 SPEND = {"p": 6.25, "q": 3.74, "v": 15.44}
@@ -70,7 +72,7 @@ def posterior(
     family: str, values: dict, *, sd: float, chains: int, draws: int, time_unit: str = "week"
 ) -> xr.DataTree:
     rng = np.random.default_rng(20)
-    whole = {name for name, quantity in formulas(family).QUANTITIES.items() if quantity.whole}
+    whole = {name for name, quantity in formulas(family).quantities.items() if quantity.whole}
     drawn = {
         name: (
             ("chain", "draw"),

@@ -6,13 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from bayes_clv.cli import app, in_options, summary
+from bayes_clv.cli import app, command, paragraph
+from bayes_clv.problems import cards, problem
+from bayes_clv.schema import InputError, argument
+from bayes_clv.workflows.settings import Settings, option, options_of, place
+from bayes_clv.workflows.words import run_summary
 
 COMMAND = Path(sys.executable).with_name("bayes-clv")
 # Names of Python arguments and of engines do not help at a shell.
@@ -50,10 +56,10 @@ def refusal(*arguments, out, watched):
     assert snapshot(watched) == before
     # Refused before, not after, minutes of sampling.
     assert not re.search(r"fit \w+ \(nuts\) +[0-9]", result.stderr)
-    return paragraph(result.stderr)
+    return only_paragraph(result.stderr)
 
 
-def paragraph(stderr):
+def only_paragraph(stderr):
     """Return the only paragraph, as one line, below the lines of the stages."""
     lines = stderr.splitlines()
     while lines and lines[0].startswith("  "):
@@ -285,34 +291,84 @@ def test_posteriors_that_cannot_be_used(tmp_path, shop, finished):
 # The words.
 
 
-def test_messages_name_options():
-    said = "holdout_until='x' is not after until='y'. Or pass on_bad_rows='drop'; leave holdout_until out."
-    assert in_options(said) == (
-        "--holdout-until 'x' is not after --until 'y'. Or pass --bad-rows 'drop'; leave --holdout-until out."
+def test_arguments_are_named_as_their_reader_names_them():
+    error = InputError(
+        f"{argument('holdout_until', 'x')} is not after {argument('until', 'y')}. Or pass "
+        f"{argument('on_bad_rows', 'drop')}, {argument('covariates', {'purchase': 'age'})} or "
+        f"{argument('spend', None)}; "
+        f"leave {argument('groups')} out. {argument('risk', 'q99')} is of another command."
     )
-    # A column of that name is no option.
-    assert in_options("Column 'until': 1 row of 2") == "Column 'until': 1 row of 2"
+    assert str(error) == (
+        "holdout_until='x' is not after until='y'. Or pass on_bad_rows='drop', covariates={'purchase': 'age'} or "
+        "spend=None; leave groups out. risk='q99' is of another command."
+    )
+    assert " ".join(paragraph(error, options_of(Settings)).split()) == (
+        "Error: --holdout-until 'x' is not after --until 'y'. Or pass --bad-rows 'drop', --covariate purchase=age or "
+        "--purchases-only; leave --groups out. risk='q99' is of another command."
+    )
+
+
+def test_a_new_option_is_one_line_in_one_place():
+    @dataclass(frozen=True)
+    class Wanted:
+        name: str = place("Whom to greet.")
+        times: int = option("How often.", 1, least=1)
+        shouting: bool = option("In capitals.", False)
+        without: str | None = option("A word.", "dear", absent=("--no-word", "No word."))
+
+    told = typer.Typer()
+    command(Wanted, into=told)(lambda wanted: [f"{wanted.without} {wanted.name}" * wanted.times])
+    run = CliRunner().invoke
+    assert run(told, ["Ada", "--times", "2"]).stdout == "dear Adadear Ada\n"
+    assert run(told, ["Ada", "--no-word"]).stdout == "None Ada\n"
+    assert "Invalid value for '--times'" in run(told, ["Ada", "--times", "0"]).stderr
+    assert "How often." in run(told, ["--help"]).stdout
+
+
+RECORD = {"customers": 1, "arguments": {"horizon": "4 weeks", "margin": 0.3}, "holdout": None, "seconds": 1.0}
+TOTAL = {"mean": 100.0, "q05": 80, "q95": 120}
 
 
 @pytest.mark.parametrize(("observed", "said"), [(90, "inside"), (150, "OUTSIDE")])
 def test_the_summary_says_whether_the_total_was_forecast(observed, said):
-    total = {"mean": 100.0, "q05": 80, "q95": 120, "observed": observed, "covered": observed <= 120}
-    bias = {"bias": 100.0 - observed, "bias_relative": (100.0 - observed) / observed}
-    score = {"horizon": 4.0, "time_unit": "week", "coverage": {"90": {"covered": 0.9, "promised": 0.93}}}
-    record = {
-        "customers": 1,
-        "arguments": {"horizon": "4 weeks"},
-        "totals": {"purchases": total},
-        "holdout": {**score, "total": {**total, **bias}},
-        "diagnostics": {"buying": {"family": "bg_nbd", "problems": ["Too few draws."]}},
-        "seconds": 1.0,
+    model = {f"total_{name}": value for name, value in TOTAL.items()}
+    model |= {"total_covered": float(observed <= 120), "total_error": (100.0 - observed) / observed}
+    score = {
+        "horizon": 4.0,
+        "time_unit": "week",
+        "intervals": [50, 90],
+        "observed": {"total_observed": observed},
+        "measures": {"model": {**model, "covered": [0.5, 0.9], "promised": [0.5, 0.93]}},
     }
-    text = summary(record, Path("out"))
+    record = RECORD | {
+        "totals": {"purchases": TOTAL},
+        "holdout": score,
+        "checks": [],
+    }
+    text = "\n".join(run_summary(record, Path("out")))
     assert text.startswith("1 customer; forecast over 4 weeks")
     assert f"the real total is {said}" in text
     assert ("under-predicts the total by 33%" in text) == (said == "OUTSIDE")
-    assert "bg_nbd: Too few draws." in text
-    assert "All convergence checks passed" not in text
+    assert "All checks passed." in text
+
+
+def test_the_summary_names_the_failed_checks_by_the_titles_of_the_report():
+    failed = [
+        problem("rows_dropped", "Data", rows=6624, what="No date."),
+        problem("ess", "Purchases", ess=40.0, needed=400),
+    ]
+    record = RECORD | {"totals": {"value": TOTAL}, "checks": [asdict(card) for card in cards(failed)]}
+    lines = run_summary(record, Path("out"))
+    assert [line for line in lines if line.startswith("  ")] == [
+        "  Purchases: the smallest effective sample size is 40",
+        "  Data: 6,624 rows were dropped",
+    ]
+    assert any(line.startswith("2 checks failed; the report says") for line in lines)
+    assert "passed" not in "".join(lines)
+    assert any("Residual value of all customers" in line for line in lines)
+    # Without a margin it is revenue.
+    record["arguments"] = {"horizon": "4 weeks", "margin": 1.0}
+    assert any("Residual revenue of all customers" in line for line in run_summary(record, Path("out")))
 
 
 # The real command.
@@ -326,7 +382,7 @@ def test_the_command_in_a_process_of_its_own(tmp_path):
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "1 row of 12 with a negative spend" in paragraph(done.stderr)
+    assert "1 row of 12 with a negative spend" in only_paragraph(done.stderr)
     assert snapshot(tmp_path) == before
 
 
@@ -348,12 +404,12 @@ def test_on_a_terminal_the_message_has_a_line_of_its_own(tmp_path):
 
 
 def test_interruption_leaves_nothing(tmp_path, monkeypatch):
-    import bayes_clv.customers
+    from bayes_clv.customers import summaries
 
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bayes_clv.customers, "summarize", interrupted)
+    monkeypatch.setattr(summaries, "summarize", interrupted)
     orders = write(tmp_path / "orders.csv")
     before = snapshot(tmp_path)
     result = CliRunner().invoke(app, ["run", str(orders), "--out", str(tmp_path / "out")])
@@ -368,5 +424,5 @@ def test_demo_refuses_as_run_does(tmp_path):
     (out / "mine.txt").write_text("mine")
     result = CliRunner().invoke(app, ["demo", "--out", str(out)], catch_exceptions=False)
     assert result.exit_code == 2
-    assert "such as 'mine.txt'" in paragraph(result.stderr)
+    assert "such as 'mine.txt'" in only_paragraph(result.stderr)
     assert np.array_equal([item.name for item in out.iterdir()], ["mine.txt"])

@@ -35,110 +35,78 @@ type Arrays = Mapping[str, np.ndarray]
 # The adapter: the one part that knows how the package is called. Times and counts lead: (time, row, draw).
 
 
-def _module(name: str):
+def _family(name: str):
     from bayes_clv.families import family
 
     return family(name)
 
 
-def _history(module, columns: Arrays) -> list[np.ndarray]:
-    """Return the columns that forecasts take, (row, 1)."""
-    names = getattr(module, "HISTORY", module.OBSERVED)
-    return [columns[name][:, None] for name in names]
+def _rows(columns: Arrays) -> dict[str, np.ndarray]:
+    return {name: column[:, None] for name, column in columns.items()}
 
 
 def of_purchases(name: str, columns: Arrays, params: Arrays, grid: Arrays) -> dict[str, np.ndarray]:
-    from bayes_clv.families.lifetimes import LIFETIMES
+    return _forecast(name, columns, params, grid, np.inf)
 
-    module = _module(name)
-    history = _history(module, columns)
-    shape = (columns["T"].size, next(iter(params.values())).size)
+
+def of_opportunities(name: str, columns: Arrays, params: Arrays, grid: Arrays) -> dict[str, np.ndarray]:
+    found = _forecast(name, columns, params, grid, np.inf)
+    # Nothing of these two was frozen.
+    return {key: value for key, value in found.items() if not key.startswith(("discounted", "at_least"))}
+
+
+def _forecast(
+    name: str, columns: Arrays, params: Arrays, grid: Arrays, without_end: float
+) -> dict[str, np.ndarray]:
+    forecast, rows = _family(name).forecast, _rows(columns)
     times, counts, rates, spans = grid["t"], grid["count"], grid["rate"], grid["horizon"]
+
+    def discounted(span: float) -> np.ndarray:
+        return np.stack([forecast.discounted(float(span), float(rate), rows, params) for rate in rates])
+
     found = {
-        "alive": module.probability_alive(*history, **params),
-        "purchases": np.stack([module.expected_purchases(t, *history, **params) for t in times]),
-        "survival": np.stack([module.survival(t, *history, **params) for t in times]),
-        "residual": np.stack(
-            [module.discounted_residual_transactions(rate, *history, **params) for rate in rates]
-        ),
+        "alive": forecast.alive(rows, params),
+        "purchases": np.stack([forecast.purchases(t, rows, params) for t in times]),
+        "survival": np.stack([forecast.survival(t, rows, params) for t in times]),
+        "residual": discounted(without_end),
     }
     for span in spans:
-        each = [module.purchases_pmf(n, span, *history, **params) for n in counts]
-        found[f"pmf_{span:g}"] = np.stack(each)
-        each = [module.purchases_at_least(n, span, *history, **params) for n in counts]
-        found[f"at_least_{span:g}"] = np.stack(each)
-    for place, mean in enumerate(module.latent_means(*history, **params)):
+        found[f"pmf_{span:g}"] = np.stack([forecast.pmf(n, span, rows, params) for n in counts])
+        found[f"at_least_{span:g}"] = np.stack([forecast.at_least(n, span, rows, params) for n in counts])
+        found[f"discounted_{span:g}"] = discounted(span)
+    for place, mean in enumerate(forecast.latent_means(rows, params)):
         found[f"latent_mean_{place}"] = mean
-    if module.LIFETIME == "individual":
-
-        def discounted(span: float, rate: float) -> np.ndarray:
-            return module.discounted_purchases(span, rate, *history, **params)
-    else:
-        alive, *state = module.future_state(*history, **params)
-        for place, part in enumerate((alive, *state)):
+    if forecast.state is not None:
+        for place, part in enumerate((found["alive"], *forecast.state(rows, params))):
             found[f"state_{place}"] = part
-        full = [np.array(np.broadcast_to(part, shape)) for part in state]
-
-        def discounted(span: float, rate: float) -> np.ndarray:
-            alone = np.zeros(shape[0], dtype=bool)
-            law = LIFETIMES[module.LIFETIME]
-            return alive * law.discounted_purchases(*full, float(span), float(rate), alone)
-
-    for span in spans:
-        found[f"discounted_{span:g}"] = np.stack([discounted(span, rate) for rate in rates])
     return found
 
 
 def of_spend(name: str, columns: Arrays, params: Arrays, grid: Arrays) -> dict[str, np.ndarray]:
-    module = _module(name)
-    occasions, level = columns["frequency"][:, None], columns[module.LEVEL][:, None]
+    forecast = _family(name).forecast
+    rows = {"occasions": columns["frequency"][:, None], "mean_spend": columns[forecast.level][:, None]}
     found = {
-        "expected": module.expected_spend(occasions, level, **params),
-        "population_mean": module.population_mean_spend(**params),
+        "expected": forecast.expected(rows, params),
+        "population_mean": forecast.population_mean(params),
     }
-    for place, part in enumerate(module.spend_state(occasions, level, **params)):
+    for place, part in enumerate(forecast.state(rows, params)):
         found[f"state_{place}"] = part
     for moment in (1, 2):
-        found[f"lacks_moment_{moment}"] = module.lacks_moment(moment, occasions, **params)
-    return found
-
-
-def of_opportunities(name: str, columns: Arrays, params: Arrays, grid: Arrays) -> dict[str, np.ndarray]:
-    module = _module(name)
-    history = _history(module, columns)
-    found = {
-        "alive": module.probability_alive(*history, **params),
-        "purchases": np.stack([module.expected_purchases(m, *history, **params) for m in grid["t"]]),
-        "survival": np.stack([module.survival(m, *history, **params) for m in grid["t"]]),
-        "residual": np.stack(
-            [module.discounted_residual_transactions(rate, *history, **params) for rate in grid["rate"]]
-        ),
-    }
-    for span in grid["horizon"]:
-        each = [module.purchases_pmf(n, span, *history, **params) for n in grid["count"]]
-        found[f"pmf_{span:g}"] = np.stack(each)
-    for place, mean in enumerate(module.latent_means(*history, **params)):
-        found[f"latent_mean_{place}"] = mean
-    for place, part in enumerate(module.opportunity_state(*history, **params)):
-        found[f"state_{place}"] = part
+        found[f"lacks_moment_{moment}"] = forecast.lacks_moment(moment, rows, params)
     return found
 
 
 def of_contracts(name: str, columns: Arrays, params: Arrays, grid: Arrays) -> dict[str, np.ndarray]:
-    module = _module(name)
-    history = _history(module, columns)
+    forecast, rows = _family(name).forecast, _rows(columns)
     found = {
-        "retention": np.stack([module.retention_rate(t, **params) for t in grid["period"]]),
-        "survival": np.stack([module.survival(t, *history, **params) for t in grid["t"]]),
-        "renewals": np.stack([module.expected_renewals(t, *history, **params) for t in (*grid["t"], np.inf)]),
-        "residual": np.stack(
-            [module.discounted_residual_lifetime(rate, *history, **params) for rate in grid["rate"]]
-        ),
-        "latent_mean_0": module.latent_means(*history, **params),
+        "retention": np.stack([forecast.retention(t, params) for t in grid["period"]]),
+        "survival": np.stack([forecast.survival(t, rows, params) for t in grid["t"]]),
+        "renewals": np.stack([forecast.expected(t, rows, params) for t in (*grid["t"], np.inf)]),
+        "residual": np.stack([forecast.discounted(rate, rows, params) for rate in grid["rate"]]),
+        "latent_mean_0": forecast.latent_means(rows, params),
     }
     for span in grid["horizon"]:
-        each = [module.renewals_pmf(n, span, *history, **params) for n in grid["count"]]
-        found[f"pmf_{span:g}"] = np.stack(each)
+        found[f"pmf_{span:g}"] = np.stack([forecast.pmf(n, span, rows, params) for n in grid["count"]])
     return found
 
 
@@ -147,17 +115,17 @@ def log_likelihood(name: str, columns: Arrays, params: Arrays) -> np.ndarray:
     import pytensor
     import pytensor.tensor as pt
 
-    module = _module(name)
-    symbols = {key: pt.dvector(key) for key in module.PARAMETERS}
-    observed = [pt.dvector(key) for key in module.OBSERVED]
-    value = module.log_likelihood(symbols, *observed)
-    compiled = pytensor.function([*symbols.values(), *observed], value, on_unused_input="ignore")
-    rows, draws = columns[module.OBSERVED[0]].size, params[module.PARAMETERS[0]].size
+    family = _family(name)
+    symbols = {key: pt.dvector(key) for key in family.parameters}
+    observed = {key: pt.dvector(key) for key in family.observed}
+    value = sum(term.function(symbols, *(observed[c] for c in term.columns)) for term in family.likelihood)
+    compiled = pytensor.function([*symbols.values(), *observed.values()], value, on_unused_input="ignore")
+    rows, draws = columns[family.observed[0]].size, params[family.parameters[0]].size
     seen = np.ones(rows, dtype=bool)
-    if module.KIND == "spend":
+    if family.kind == "spend":
         seen = columns["frequency"] > 0
-    given = [np.tile(params[key], seen.sum()) for key in module.PARAMETERS]
-    values = compiled(*given, *(np.repeat(columns[key][seen], draws) for key in module.OBSERVED))
+    given = [np.tile(params[key], seen.sum()) for key in family.parameters]
+    values = compiled(*given, *(np.repeat(columns[key][seen], draws) for key in family.observed))
     found = np.full((rows, draws), np.nan)
     found[seen] = values.reshape(-1, draws)
     return found
@@ -173,21 +141,21 @@ OF_KIND: dict[str, Callable[..., dict[str, np.ndarray]]] = {
 
 def closed_forms(name: str, columns: Arrays, params: Arrays, grid: Arrays) -> dict[str, np.ndarray]:
     """Return every closed form that the family offers of these rows in these draws, by name."""
-    return OF_KIND[_module(name).KIND](name, columns, params, grid)
+    return OF_KIND[_family(name).kind](name, columns, params, grid)
 
 
 def from_quantities(name: str, quantities: Arrays) -> dict[str, np.ndarray]:
     """Return the paper's parameters of what is sampled."""
-    module = _module(name)
-    return {key: module.parameters(quantities)[key] for key in module.PARAMETERS}
+    family = _family(name)
+    return {key: family.from_quantities(quantities)[key] for key in family.parameters}
 
 
 def data_scale(name: str, columns: Arrays) -> np.ndarray:
     """Return the data's own scales, the numbers alone, of the rows that a fit would read."""
-    module = _module(name)
-    seen = columns["frequency"] > 0 if module.KIND == "spend" else np.ones(len(next(iter(columns.values()))))
+    family = _family(name)
+    seen = columns["frequency"] > 0 if family.kind == "spend" else np.ones(len(next(iter(columns.values()))))
     kept = {key: column[seen > 0] for key, column in columns.items()}
-    scale = module.data_scale(kept, np.arange(1.0, 1 + seen.sum()))
+    scale = family.scale(kept, np.arange(1.0, 1 + seen.sum()))
     return np.array([*scale.values()] if isinstance(scale, Mapping) else [scale])
 
 
@@ -201,13 +169,13 @@ def joint_log_density(name: str, quantities: Arrays) -> dict[str, np.ndarray]:
     from bayes_clv.inference.data import distinct_rows, observed
     from bayes_clv.inference.graph import build_model
 
-    module = _module(name)
+    family = _family(name)
     customers = clv.summarize(clv.load_cdnow(), until="1997-09-30")
-    data = observed(name, customers)
+    data = observed(family, customers)
     rows, count = distinct_rows(dict(data.columns), data.count)
-    scale = module.data_scale(rows, count)
-    priors = resolve(module.QUANTITIES, None, scale)
-    model = build_model(module, rows, count, priors, starting_point(module.QUANTITIES, scale)).graph
+    scale = family.scale(rows, count)
+    priors = resolve(family.quantities, None, scale)
+    model = build_model(family, rows, count, priors, starting_point(family.quantities, scale)).graph
     values = {}
     for variable in model.free_RVs:
         transform, value = model.rvs_to_transforms[variable], quantities[variable.name]
@@ -255,6 +223,8 @@ def assert_unchanged(found: Arrays, expected: Arrays, **within: float) -> None:
     assert set(found) == set(expected)
     exact = json.loads(str(frozen()["about"])) == fingerprint()
     for key, value in expected.items():
+        # What does not vary over draws may be one number for all of them.
+        value = np.broadcast_to(value, found[key].shape) if value.shape[1:] == (1,) else value
         if within:
             np.testing.assert_allclose(found[key], value, equal_nan=True, err_msg=key, **within)
         elif exact:

@@ -10,6 +10,7 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.families.registry import family as module_of
+from tests.symbols import paper
 
 NEWEST = ("pareto_abe", "pareto_ggg")
 HORIZON = "39 weeks"
@@ -36,7 +37,7 @@ def some():
 
 @pytest.fixture(scope="module")
 def known(name, make_posterior):
-    values = dict(zip(module_of(name).PARAMETERS, VALUES[name], strict=True))
+    values = dict(zip(module_of(name).parameters, VALUES[name], strict=True))
     return make_posterior(name, values, sd=0.1, chains=2, draws=10)
 
 
@@ -71,15 +72,16 @@ def test_a_posterior_by_nuts_answers_every_question(name, some, tmp_path):
     # Nearly the same model of a hundred customers: no difference of more than a few nats is possible.
     assert table["elpd_diff"].abs().max() < 10
     sensitivity = clv.prior_sensitivity(buying)
-    assert set(module_of(name).QUANTITIES) <= set(sensitivity.index)
+    assert set(module_of(name).quantities) <= set(sensitivity.index)
     assert np.isfinite(sensitivity[["prior", "likelihood"]].to_numpy()).all()
 
     held_out = clv.predict(buying, customers, float(customers.attrs["holdout_duration"]), seed=4)
-    score = clv.score_holdout(customers, held_out)
     tracking = clv.simulate_tracking(buying, customers, seed=5)
-    evaluation = clv.evaluate(customers, held_out, buying=buying, tracking=tracking)
+    evaluation = clv.evaluate(held_out, customers, buying=buying, tracking=tracking)
     assert np.isfinite(evaluation["log_score"].sel(forecast="model"))
-    both = clv.compare_holdout(customers, {name: (buying, spending), "pareto_nbd": simpler}, seed=4)
+    length = float(customers.attrs["holdout_duration"])
+    futures = {name: held_out, "pareto_nbd": clv.predict(simpler, customers, length, seed=4)}
+    both = clv.evaluate(futures, customers, buying={name: buying, "pareto_nbd": simpler})
     # Alike to a tenth: the data say little of what tells them apart.
     assert float(both["crps"].sel(forecast=name)) == pytest.approx(
         float(both["crps"].sel(forecast="pareto_nbd")), rel=0.1
@@ -100,7 +102,6 @@ def test_a_posterior_by_nuts_answers_every_question(name, some, tmp_path):
         spending=spending,
         customers=customers,
         value=value,
-        score=score,
         evaluation=evaluation,
         tracking=tracking,
         history={"busiest": days[days <= np.datetime64("1997-09-30")]},
@@ -132,7 +133,7 @@ SLOPE, SOCIAL = 0.6, -1.0
 
 def with_columns(name, size=200):
     """Return customers who buy exp(0.6) times as fast a unit of x, and exp(-1) times in one of three channels."""
-    module, rng = module_of(name), np.random.default_rng(1)
+    module, rng = paper(name), np.random.default_rng(1)
     x, channel = rng.normal(size=size), rng.choice(["search", "shop", "social"], size)
     rate = 0.15 * np.exp(SLOPE * x + SOCIAL * (channel == "social"))
     parameters = module.parameters(POPULATION[name] | {"population_purchase_rate": rate})

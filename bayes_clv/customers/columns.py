@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayes_clv.customers.checks import customer_ids
 from bayes_clv.customers.orders.log import check_columns
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, VARIABLES, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, VARIABLES, InputError, either
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ def column_values(customers: xr.Dataset, name: str) -> np.ndarray:
         raise InputError(
             f"The customers have no column {name!r}"
             f"{f'; beside their history they have {", ".join(have)}' if have else ''}. Attach it by customer id: "
-            "customers = clv.with_columns(customers, table)."
+            f"{either('customers = clv.with_columns(customers, table)', '--columns TABLE')}."
         )
     values = customers[name].to_numpy()
     if values.dtype.kind in "mM":

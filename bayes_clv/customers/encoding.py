@@ -20,7 +20,7 @@ import xarray as xr
 
 from bayes_clv.customers.columns import as_labels, column_values
 from bayes_clv.customers.formula import Factor, evaluate, is_formula, read_formula, shown
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, argument
 
 # More levels than this are a grouping, whose effects should be pooled, or an id.
 MAX_LEVELS = 50
@@ -95,7 +95,7 @@ class Encoding:
                 f"Column {self.column!r} has a level that the fit has not seen for {int(unknown.sum()):,} of "
                 f"{unknown.size:,} customers, for example {labels[first]!r} of customer "
                 f"{str(customers[CUSTOMER].values[first])!r}. Seen were {', '.join(self.levels)}. Correct it, or fit "
-                "with customers who have it; a grouping column (groups=...) may have new labels."
+                f"with customers who have it; a grouping column ({argument('groups')}) may have new labels."
             )
 
     def _numbers(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -222,7 +222,7 @@ def _learn_levels(column: str, labels: np.ndarray, weight: np.ndarray) -> Encodi
         raise InputError(
             f"Column {column!r} has {levels.size:,} levels among {size:,} customers, for example {levels[0]!r}; a "
             f"covariate may have {MAX_LEVELS}. Convert it if it holds numbers as text, join rare levels, or pool "
-            f"them: groups={{..., {column!r}}}."
+            f"them with {argument('groups')}."
         )
     counts = np.bincount(place, weights=weight)
     shares = tuple(float(share) / size for share in counts[1:])

@@ -14,12 +14,16 @@ from bayes_clv.customers.checks import check_count, check_ids, check_numbers, re
 from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.tables import read_columns
-from bayes_clv.schema import OPPORTUNITY, describe
+from bayes_clv.schema import OPPORTUNITY, Variable, describe
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("frequency", "recency", "opportunities")
+_OWN = {
+    "frequency": Variable("opportunities with a purchase", "count"),
+    "recency": Variable("number of the opportunity of the last purchase", "time"),
+}
 
 
 def opportunities_from_table(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
@@ -57,10 +61,7 @@ def opportunities_from_table(table: "pd.DataFrame", columns: str | Sequence[str]
     dataset = read_columns(table, COLUMNS, ("count",), OPPORTUNITY)
     check_opportunities(dataset)
     dataset = dataset.astype(np.int64)
-    described = describe(with_columns(dataset, table, columns) if columns else dataset)
-    described["frequency"].attrs["long_name"] = "opportunities with a purchase"
-    described["recency"].attrs["long_name"] = "number of the opportunity of the last purchase"
-    return described
+    return describe(with_columns(dataset, table, columns) if columns else dataset, _OWN)
 
 
 def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:

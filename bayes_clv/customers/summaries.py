@@ -20,7 +20,7 @@ from bayes_clv.customers.orders.log import open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, purchase_occasions
 from bayes_clv.customers.orders.parsing import Columns
 from bayes_clv.customers.periods import add_periods, period_rows
-from bayes_clv.schema import CUSTOMER, InputError, describe
+from bayes_clv.schema import CUSTOMER, InputError, argument, describe
 from bayes_clv.units import days_per
 
 type Day = str | dt.date | np.datetime64
@@ -137,7 +137,7 @@ def summarize(
     if holdout_until is not None:
         dataset.attrs["holdout_until"] = end.isoformat()
         dataset.attrs["holdout_duration"] = (end - last_calibration).days / unit_days
-    return _described(dataset)
+    return describe(dataset)
 
 
 def purchase_dates(
@@ -194,19 +194,19 @@ def read_day(value: Day, name: str) -> dt.date:
             return value
     except ValueError:
         pass
-    raise InputError(f"{name}={value!r} is not a day. Write it like {name}='1997-09-30'.")
+    raise InputError(f"{argument(name, value)} is not a day. Write it like {argument(name, '1997-09-30')}.")
 
 
 def _check_split(until: dt.date, end: dt.date | None, first_order: dt.date, last_order: dt.date) -> None:
     if until < first_order:
         raise InputError(
-            f"until={until.isoformat()!r} is before the first order ({first_order}), so there is no customer "
-            f"to summarise. The orders run from {first_order} to {last_order}; choose a day among them."
+            f"{argument('until', until.isoformat())} is before the first order ({first_order}), so there is no "
+            f"customer to summarise. The orders run from {first_order} to {last_order}; choose a day among them."
         )
     if end is not None and end <= until:
         raise InputError(
-            f"holdout_until={end.isoformat()!r} is not after until={until.isoformat()!r}. The holdout is "
-            "what comes after the calibration; leave holdout_until out for no holdout."
+            f"{argument('holdout_until', end.isoformat())} is not after {argument('until', until.isoformat())}. The "
+            f"holdout is what comes after the calibration; leave {argument('holdout_until')} out for no holdout."
         )
 
 
@@ -249,15 +249,3 @@ def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str
         "log_spend_mean": np.where(paid, column["log_sum"] / number, np.nan),
         "log_spend_sd": np.where(paid, np.sqrt(squares / number), np.nan),
     }
-
-
-def _described(dataset: xr.Dataset) -> xr.Dataset:
-    described = describe(dataset)
-    described["period_start"].attrs = {
-        "long_name": f"first day of a period of {dataset.attrs['period_days']} days"
-    }
-    described["period_purchases"].attrs = {
-        "long_name": "repeat purchase occasions in the period",
-        "units": "count",
-    }
-    return described

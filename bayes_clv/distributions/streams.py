@@ -83,7 +83,7 @@ def _ziggurat(layers: int = 256, tail: float = 3.6541528853610088) -> tuple[np.n
     return x, np.exp(-0.5 * x * x)
 
 
-_X, _HEIGHT = _ziggurat()
+EDGES, _HEIGHT = _ziggurat()
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -96,17 +96,17 @@ def standard_normal(state, increment):  # type: ignore[no-untyped-def]
         state += increment
         word = mix(state)
         layer = np.int64(word & np.uint64(255))
-        x = unit(word) * _X[layer]
-        if x >= _X[layer + 1]:
+        x = unit(word) * EDGES[layer]
+        if x >= EDGES[layer + 1]:
             if layer == 0:
                 # Beyond the tail's start, by Marsaglia (1964).
                 while True:
                     state += increment
-                    x = -math.log(unit(mix(state))) / _X[1]
+                    x = -math.log(unit(mix(state))) / EDGES[1]
                     state += increment
                     if -2.0 * math.log(unit(mix(state))) > x * x:
                         break
-                x += _X[1]
+                x += EDGES[1]
             else:
                 state += increment
                 height = _HEIGHT[layer] + unit(mix(state)) * (_HEIGHT[layer + 1] - _HEIGHT[layer])
@@ -161,8 +161,8 @@ def cubes(d, c, states, increment, out):  # type: ignore[no-untyped-def]
     for m in range(out.size):
         word = mix(states[m] + increment)
         layer = np.int64(word & np.uint64(255))
-        x = unit(word) * _X[layer]
-        inside = x < _X[layer + 1]
+        x = unit(word) * EDGES[layer]
+        inside = x < EDGES[layer + 1]
         v = 1.0 + c[m] * (x * (np.float64((word >> np.uint64(7)) & np.uint64(2)) - 1.0))
         u = unit(mix(states[m] + increment + increment))
         accepted = inside & (v > 0.0) & (u < 1.0 - 0.0331 * (x * x) * (x * x))

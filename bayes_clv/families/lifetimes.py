@@ -1,33 +1,33 @@
-"""When a customer may leave: the laws a family names in ``LIFETIME``, and what each gives to those who ask.
+"""When a customer may leave: the laws a family names in its forecast, and what each gives to those who ask.
 
-``future_state`` of a purchase family is (probability alive, k, scale, a, b) and whatever else its law asks for: given
-alive at T the purchase rate is Gamma(k, rate scale), independent of the rest. What a and b say is the law:
+``state`` of a purchase family is (k, scale, a, b) and whatever else its law asks for: given alive at T the purchase
+rate is Gamma(k, rate scale), independent of the rest. What a and b say is the law:
 
 after_purchase
     A customer leaves only by a purchase, with the same probability p after each, p ~ Beta(a, b); a = 0 is never.
 continuous
     A customer leaves at any time, at a rate of its own, mu ~ Gamma(a, rate b): the remaining lifetime D has
-    P(D > t) = (b / (b + t))^a. P(alive) is an integral: ``state_while_alive`` is the rest of the state without it.
+    P(D > t) = (b / (b + t))^a.
 after_kth_phase
     As after_purchase, but a purchase comes with every n-th phase only, and the Gamma is of the phases' rate. Two more
     numbers: n, the same in every draw, and z, the silence since the last purchase over the scale, by which the phases
     since then are weighted (``erlang_phases``).
 individual
     There is no such state: rates of a population that is no Gamma or Beta, or waits that are no exponentials. The
-    family draws instead, ``future_draws(rng, *history, **params)`` -> (first_wait, wait_shape, wait_rate, lifetime),
+    family draws instead, ``futures(rng, columns, params)`` -> (first_wait, wait_shape, wait_rate, left, leaving),
     each (draw,), for one customer whose parameters are (draw,): the time from T to the next purchase if the customer
-    does not leave, given the silence so far; shape and rate of the Gamma of each further wait; the lifetime after T, 0
-    of one who has left. They are drawn jointly given each draw of the population, and the next purchase happens where
-    first_wait <= lifetime. In place of ``future_state`` it offers ``discounted_purchases(t, discount_rate, *history,
-    **params)``, the expected purchases in (T, T + t], each discounted from the time it occurs.
+    does not leave, given the silence so far; shape and rate of the Gamma of each further wait; when it leaves, as a
+    time from T, negative of one who has left; its rate of leaving. They are drawn jointly given each draw of the
+    population, and the next purchase happens where first_wait <= left.
 
 Whoever needs the future given the state looks up the law here. What a family can say in closed form about one
 history (expected purchases, counts, survival) it says itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
+
+import numpy as np
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.poisson import discounted, gamma_lifetime
@@ -67,13 +67,10 @@ LIFETIMES = {
 }
 
 
-def lifetime_of(family: ModuleType) -> str:
-    """Return the law a family states; "after_purchase" where it states none.
-
-    Examples
-    --------
-    >>> from bayes_clv.families.registry import family
-    >>> lifetime_of(family("bg_nbd"))
-    'after_purchase'
-    """
-    return str(getattr(family, "LIFETIME", "after_purchase"))
+def to_horizon(
+    law: str, state: Sequence[Array], shape: tuple[int, ...], horizon: float, rate: float
+) -> Array:
+    """Return expected purchases to the horizon, discounted, of customers who are alive; the states have a ``shape``."""
+    rows = [np.array(np.atleast_2d(np.broadcast_to(each, shape))) for each in state]
+    alone = np.zeros(rows[0].shape[0], dtype=bool)
+    return LIFETIMES[law].discounted_purchases(*rows, float(horizon), float(rate), alone).reshape(shape)

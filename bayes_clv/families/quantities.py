@@ -60,7 +60,7 @@ MOST_PHASES = 50
 
 @dataclass(frozen=True)
 class Quantity:
-    """A sampled population quantity; the family's ``MEANINGS`` say what it is.
+    """A sampled population quantity; the family's words say what it is.
 
     Attributes
     ----------
@@ -73,12 +73,15 @@ class Quantity:
     whole : bool
         Whether it is a whole number from 1, which is not sampled: it is fixed, or chosen by the data among those
         of its prior, a DiscreteUniform (``inference.choice``).
+    process : str, or None
+        The process, "purchase", "dropout" or "spend", whose covariates act on it.
     """
 
     prior: Prior
     relative: bool = False
     upper: float = math.inf
     whole: bool = False
+    process: str | None = None
 
 
 # One number, or one of each relative quantity where these differ in unit.

@@ -1,8 +1,9 @@
-"""The families by name; each is imported on first use."""
+"""The families by name; those of the package are imported on first use, others are registered."""
 
 from importlib import import_module
-from types import ModuleType
+from typing import get_args
 
+from bayes_clv.families.contract import Family, Kind
 from bayes_clv.schema import InputError
 
 FAMILIES = {
@@ -21,28 +22,57 @@ FAMILIES = {
     "beta_discrete_weibull": "bayes_clv.families.discrete.beta_discrete_weibull",
 }
 
+_registered: dict[str, Family] = {}
 
-def family(name: str) -> ModuleType:
-    """Return the module of a family; it is imported on first use.
 
-    Raises InputError for a name that is not in ``FAMILIES``.
+def family(name: str) -> Family:
+    """Return a family by its name; it is imported on first use.
+
+    Raises InputError for a name that is neither in ``FAMILIES`` nor registered.
 
     Examples
     --------
-    >>> family("bg_nbd").PARAMETERS
+    >>> family("bg_nbd").parameters
     ('r', 'alpha', 'a', 'b')
     """
+    if name in _registered:
+        return _registered[name]
     if name not in FAMILIES:
-        raise InputError(f"Family {name!r} is not known. Use one of {', '.join(FAMILIES)}.")
-    return import_module(FAMILIES[name])
+        raise InputError(
+            f"Family {name!r} is not known. Use one of {', '.join([*FAMILIES, *_registered])}, or register your own: "
+            "clv.families.register(record)."
+        )
+    found: Family = import_module(FAMILIES[name]).FAMILY
+    return found
 
 
-def families(kind: str) -> list[str]:
-    """Return the names of the families of a kind, in the order of ``FAMILIES``; all are imported.
+def families(kind: Kind) -> list[str]:
+    """Return the names of the families of a kind, in the order of ``FAMILIES``, then as registered; all are imported.
 
     Examples
     --------
     >>> "bg_nbd" in families("purchases")
     True
     """
-    return [name for name in FAMILIES if kind == family(name).KIND]
+    if kind not in get_args(Kind.__value__):
+        raise InputError(
+            f"There is no kind {kind!r} of family. Use one of {', '.join(get_args(Kind.__value__))}."
+        )
+    return [name for name in [*FAMILIES, *_registered] if kind == family(name).kind]
+
+
+def register(record: Family) -> Family:
+    """Make a family of your own known by its name, to ``clv.fit`` and all that follows, and return it.
+
+    It lasts as long as the process. A name that was registered before is replaced; one of the package's is refused.
+    ``clv.families.check(record)`` says beforehand what is missing or wrong.
+    """
+    if not isinstance(record, Family):
+        raise InputError(
+            f"register takes a clv.families.Family; given was {type(record).__name__}. Build the record with its "
+            "fields by name: Family(name=..., kind=..., ...)."
+        )
+    if record.name in FAMILIES:
+        raise InputError(f"{record.name!r} is a family of the package. Give yours a name of its own.")
+    _registered[record.name] = record
+    return record

@@ -7,8 +7,8 @@ quantities' posterior has a peak, and Laplace's approximation there gives the lo
     log p(data | k) = log p(data, peak) + d / 2 log(2 pi) - 1 / 2 log det(curvature),
 
 d quantities on the unconstrained scale. Equal weights a priori make probabilities of the evidence. The fit then is that
-of the most probable value, and says how probable it is: below ENOUGH its forecasts leave out an uncertainty, and a
-sentence says so. With flat priors and ``method="mode"`` the highest likelihood decides, as in Reutterer, Platzer &
+of the most probable value, and says how probable it is: below CHOICE_ENOUGH its forecasts leave out an uncertainty, and
+a problem says so. With flat priors and ``method="mode"`` the highest likelihood decides, as in Reutterer, Platzer &
 Schröder (2021).
 
 **Choice.** One graph is compiled, with the number as a shared variable, so that a further value costs a peak and no
@@ -22,17 +22,18 @@ is.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import FIXED, FLAT, Prior, fixed_values
 from bayes_clv.inference.data import Columns
+from bayes_clv.problems import CHOICE_ENOUGH, problem
+from bayes_clv.schema import Problem
 
 # A value this far below the best has a probability of 1 in 20,000 beside it.
 STOP = 10.0
-ENOUGH = 0.95
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Choice:
             f"{self.name}_probability": max(self.probability),
         }
 
-    def problems(self, largest: int) -> list[str]:
+    def problems(self, largest: int) -> list[Problem]:
         """Return what is doubtful about the choice; ``largest`` is the end of the values allowed."""
         found = []
         table = ", ".join(
@@ -71,22 +72,23 @@ class Choice:
             for value, p in zip(self.values, self.probability, strict=True)
             if p > 1e-3
         )
-        if max(self.probability) < ENOUGH:
+        if max(self.probability) < CHOICE_ENOUGH:
             found.append(
-                f"{self.name} = {self.chosen} was chosen with a posterior probability of {max(self.probability):.2f} "
-                f"(should be above {ENOUGH}; {table}): forecasts hold for this {self.name} alone. Compare them with "
-                f"those of the runner-up, fixed by priors={{{self.name!r}: ...}}, or observe longer."
+                problem(
+                    "choice_unsure",
+                    name=self.name,
+                    chosen=self.chosen,
+                    probability=max(self.probability),
+                    table=table,
+                )
             )
         if self.chosen == self.values[-1] == largest > 1:
-            found.append(
-                f"{self.name} = {largest} is the largest that was tried, and the best: purchases may be more regular "
-                f"still. Give priors={{{self.name!r}: Prior('DiscreteUniform', lower=1, upper=...)}} with a larger end."
-            )
+            found.append(problem("choice_at_end", name=self.name, largest=largest))
         return found
 
 
 def choose(
-    module: ModuleType,
+    family: Family,
     rows: Columns,
     count: np.ndarray,
     priors: Mapping[str, Prior],
@@ -100,8 +102,8 @@ def choose(
     """
     fixed = fixed_values(priors)
     return {
-        name: _choice(module, name, rows, count, priors, start, likelihood=likelihood)
-        for name, quantity in module.QUANTITIES.items()
+        name: _choice(family, name, rows, count, priors, start, likelihood=likelihood)
+        for name, quantity in family.quantities.items()
         if quantity.whole and name not in fixed
     }
 
@@ -112,7 +114,7 @@ def settled(priors: Mapping[str, Prior], choices: Mapping[str, Choice]) -> dict[
 
 
 def _choice(
-    module: ModuleType,
+    family: Family,
     name: str,
     rows: Columns,
     count: np.ndarray,
@@ -129,7 +131,7 @@ def _choice(
     ends = dict(priors[name].arguments)
     first, last = int(ends.get("lower", 1)), int(ends["upper"])
     number = shared(float(first), name=name)
-    built = build_model(module, rows, count, priors, start, values={name: number})
+    built = build_model(family, rows, count, priors, start, values={name: number})
     flat = all(prior == FLAT for each, prior in priors.items() if each != name)
     by_likelihood = likelihood and flat
     ready = compiled(built.graph, built.names, jacobian=not by_likelihood)

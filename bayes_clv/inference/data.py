@@ -6,7 +6,6 @@ histories that are possible but from which the family can learn nothing.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ import xarray as xr
 from bayes_clv.customers.contracts import check_contracts, contracts_from_table
 from bayes_clv.customers.opportunities import check_opportunities, opportunities_from_table
 from bayes_clv.customers.tables import check_customers, customers_from_table
-from bayes_clv.families.registry import family as find_family
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.distributions.arrays import stretches
+from bayes_clv.families.contract import Family
+from bayes_clv.schema import CUSTOMER, InputError, argument
 
 type Columns = dict[str, np.ndarray]
 
@@ -38,8 +38,8 @@ class Observed:
     replicated: Columns | None
 
 
-# Of a family's name, columns, counts and the number of customers: which rows can be used.
-Usable = Callable[[str, Columns, np.ndarray], np.ndarray]
+# Of a family, columns, counts and the number of customers: which rows can be used.
+Usable = Callable[[Family, Columns, np.ndarray], np.ndarray]
 
 
 def _repeat_needed(columns: Columns, count: np.ndarray) -> None:
@@ -51,12 +51,12 @@ def _repeat_needed(columns: Columns, count: np.ndarray) -> None:
         )
 
 
-def _purchases(family: str, columns: Columns, count: np.ndarray) -> np.ndarray:
+def _purchases(family: Family, columns: Columns, count: np.ndarray) -> np.ndarray:
     _repeat_needed(columns, count)
     return np.ones(count.size, dtype=bool)
 
 
-def _spend(family: str, columns: Columns, count: np.ndarray) -> np.ndarray:
+def _spend(family: Family, columns: Columns, count: np.ndarray) -> np.ndarray:
     _repeat_needed(columns, count)
     if "log_spend_mean" in columns:
         usable = (columns["frequency"] > 0) & np.isfinite(columns["log_spend_mean"])
@@ -66,12 +66,12 @@ def _spend(family: str, columns: Columns, count: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{int(count[usable].sum())} of {int(count.sum())} customers have a repeat occasion with a positive mean "
             f"spend; at least {MIN_CUSTOMERS} are needed to learn how spend differs. Check the spend column, or "
-            "forecast purchases alone (spend=None)."
+            f"forecast purchases alone ({argument('spend', None)})."
         )
     return np.asarray(usable)
 
 
-def _opportunities(family: str, columns: Columns, count: np.ndarray) -> np.ndarray:
+def _opportunities(family: Family, columns: Columns, count: np.ndarray) -> np.ndarray:
     bought = columns["frequency"] > 0
     if not bought.any():
         raise InputError(
@@ -87,7 +87,7 @@ def _opportunities(family: str, columns: Columns, count: np.ndarray) -> np.ndarr
     return np.ones(count.size, dtype=bool)
 
 
-def _contracts(family: str, columns: Columns, count: np.ndarray) -> np.ndarray:
+def _contracts(family: Family, columns: Columns, count: np.ndarray) -> np.ndarray:
     lost = columns["active"] == 0
     if not lost.any():
         raise InputError(
@@ -133,29 +133,27 @@ DOORS = {
 }
 
 
-def checked_customers(family: str, customers: Any, further: Sequence[str] = ()) -> xr.Dataset:
+def checked_customers(family: Family, customers: Any, further: Sequence[str] = ()) -> xr.Dataset:
     """Return the customers as the Dataset of the family's kind, after its checks.
 
     ``further`` columns, for covariates and groups, are kept of a table.
     """
-    module = find_family(family)
-    door = DOORS[module.KIND]
+    door = DOORS[family.kind]
     if not isinstance(customers, xr.Dataset):
         return door.from_table(customers, columns=further) if further else door.from_table(customers)
-    if module.KIND in ("opportunities", "contracts"):
-        _require(module, family, customers)
+    if family.kind in ("opportunities", "contracts"):
+        _require(family, customers)
     return door.check(customers)
 
 
-def observed(family: str, dataset: xr.Dataset) -> Observed:
+def observed(family: Family, dataset: xr.Dataset) -> Observed:
     """Return what the family is fitted to.
 
     Raises InputError where columns are missing or nothing can be learned from them.
     """
-    module = find_family(family)
-    _require(module, family, dataset)
-    columns = {name: dataset[name].to_numpy().astype(float) for name in module.OBSERVED}
-    aggregated = module.KIND in ("opportunities", "contracts") and "count" in dataset
+    _require(family, dataset)
+    columns = {name: dataset[name].to_numpy().astype(float) for name in family.observed}
+    aggregated = family.kind in ("opportunities", "contracts") and "count" in dataset
     rows = dataset.sizes[CUSTOMER]
     count = dataset["count"].to_numpy().astype(np.int64) if aggregated else np.ones(rows, dtype=np.int64)
     total = int(count.sum())
@@ -164,9 +162,9 @@ def observed(family: str, dataset: xr.Dataset) -> Observed:
             f"There is {total} customer. How customers differ cannot be learned from fewer than {MIN_CUSTOMERS}; "
             "some hundreds are a sensible start. Is the customer id column the right one?"
         )
-    usable = DOORS[module.KIND].usable(family, columns, count)
+    usable = DOORS[family.kind].usable(family, columns, count)
     columns = {name: column[usable] for name, column in columns.items()}
-    needed = getattr(module, "REPLICATE_NEEDS", ())
+    needed = family.design
     replicated = None
     if all(name in dataset for name in needed):
         read = columns | {name: dataset[name].to_numpy().astype(float)[usable] for name in needed}
@@ -174,33 +172,32 @@ def observed(family: str, dataset: xr.Dataset) -> Observed:
     return Observed(columns, count[usable], total - int(count[usable].sum()), usable, replicated)
 
 
-def checkable(family: str, data: Observed) -> Columns:
+def checkable(family: Family, data: Observed) -> Columns:
     """Return the columns that predictive checks read; a missing one is refused."""
     if data.replicated is None:
-        module = find_family(family)
         raise InputError(
-            f"Predictive checks of {family} need {', '.join(module.REPLICATE_NEEDS)}: what a lost customer could have "
+            f"Predictive checks of {family.name} need {', '.join(family.design)}: what a lost customer could have "
             "done by the end of observation. Add the column, or leave the predictive groups out of include."
         )
     return data.replicated
 
 
-def _require(module: ModuleType, family: str, dataset: xr.Dataset) -> None:
-    missing = [name for name in module.OBSERVED if name not in dataset]
+def _require(family: Family, dataset: xr.Dataset) -> None:
+    missing = [name for name in family.observed if name not in dataset]
     if missing and missing[0].startswith("log_spend"):
         raise InputError(
-            f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. Summarize the orders "
-            "with summarize(..., log_spend=True), or add the columns."
+            f"{family.name} needs {', '.join(family.observed)}, and the customers lack {missing[0]!r}. Summarize the "
+            "orders with summarize(..., log_spend=True), or add the columns."
         )
     if "log_intervals" in missing[:1]:
         raise InputError(
-            f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack 'log_intervals'. Summarize the "
+            f"{family.name} needs {', '.join(family.observed)}, and the customers lack 'log_intervals'. Summarize the "
             "orders with summarize(..., regularity=True), or add the column."
         )
     if missing:
         raise InputError(
-            f"{family} needs {', '.join(module.OBSERVED)}, and the customers lack {missing[0]!r}. "
-            f"{DOORS[module.KIND].advice}"
+            f"{family.name} needs {', '.join(family.observed)}, and the customers lack {missing[0]!r}. "
+            f"{DOORS[family.kind].advice}"
         )
 
 
@@ -226,11 +223,7 @@ def distinct_rows(
     weight = np.ones(values[0].shape[0], dtype=np.int64) if count is None else np.asarray(count)
     order = np.lexsort(values[::-1])
     sorted_values = [column[order] for column in values]
-    starts = np.ones(order.size, dtype=bool)
-    starts[1:] = False
-    for column in sorted_values:
-        starts[1:] |= column[1:] != column[:-1]
-    first = np.flatnonzero(starts)
+    first = np.flatnonzero(stretches(sorted_values)[0])
     return (
         {name: column[first] for name, column in zip(columns, sorted_values, strict=True)},
         np.add.reduceat(weight[order], first),

@@ -2,7 +2,7 @@
 
 **Choice.** A fit with covariates or groups remembers ``Effects`` (columns, encodings, group labels) as JSON in the
 posterior's attributes. The model and every prediction pass through ``Effects.parameters``, which joins the
-formulas of ``families.link`` with the family's own ``parameters``; it takes tensors and NumPy arrays.
+formulas of ``families.link`` with the family's own ``from_quantities``; it takes tensors and NumPy arrays.
 The alternative, to swap the data in the PyMC graph and read a deterministic back (style.md), was not taken: a
 posterior is a plain DataTree that knows no graph, is predicted from in a new process, and must not wait there for a
 compiler. What that alternative guards against, a second copy of a formula, does not exist here either.
@@ -22,7 +22,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -31,9 +30,10 @@ import xarray as xr
 from bayes_clv.customers.columns import as_labels, check_name, column_values
 from bayes_clv.customers.encoding import Encoding, Interaction, encoding_from_json, learn, named_columns
 from bayes_clv.customers.formula import is_formula
+from bayes_clv.families.contract import Family
 from bayes_clv.families.link import linear_predictor, shifted
 from bayes_clv.families.quantities import FLAT, Prior, Quantity
-from bayes_clv.schema import CHAIN, DRAW, InputError
+from bayes_clv.schema import CHAIN, DRAW, InputError, argument
 
 # A priori a covariate moves its quantity (or its odds) by more than a factor of e for one standard deviation, or one
 # level, in one base of three; groups lie apart by a factor of up to 1.6 in two of three and of up to 2.7 in 19 of 20.
@@ -169,11 +169,11 @@ class Effects:
             if effect.groups
         }
 
-    def meanings(self, family: ModuleType) -> dict[str, str]:
+    def meanings(self, family: Family) -> dict[str, str]:
         """Return what each posterior variable of the effects means, in one line."""
         found = {}
         for effect in self.each:
-            link = "log" if np.isinf(family.QUANTITIES[effect.quantity].upper) else "log odds"
+            link = "log" if np.isinf(family.quantities[effect.quantity].upper) else "log odds"
             what = f"{link} of {effect.quantity}"
             if effect.encodings:
                 found[effect.coefficient] = (
@@ -220,7 +220,7 @@ class Effects:
     def parameters(
         self,
         xp: Any,
-        family: ModuleType,
+        family: Family,
         values: Mapping[str, Any],
         design: Mapping[str, np.ndarray],
         place: Mapping[str, np.ndarray],
@@ -231,42 +231,42 @@ class Effects:
         ----------
         xp : module
             numpy or pytensor.tensor, whichever ``values`` are made of.
-        family : module
-            The family, for its ``QUANTITIES`` and ``parameters``.
+        family : Family
+            For its ``quantities`` and ``from_quantities``.
         values : mapping
             The population quantities, coefficients (effect, ...) and offsets (group, ...).
         design, place : mappings
             As in ``Profiles``, of the rows wanted; no place below 0.
         """
-        found = family.parameters(self.quantities_of(xp, family, values, design, place))
-        return {name: found[name] for name in family.PARAMETERS}
+        found = family.from_quantities(self.quantities_of(xp, family, values, design, place))
+        return {name: found[name] for name in family.parameters}
 
     def quantities_of(
         self,
         xp: Any,
-        family: ModuleType,
+        family: Family,
         values: Mapping[str, Any],
         design: Mapping[str, np.ndarray],
         place: Mapping[str, np.ndarray],
     ) -> dict[str, Any]:
         """Return the family's quantities of each row, from which ``parameters`` follow."""
-        quantities = {name: values[name] for name in family.QUANTITIES}
+        quantities = {name: values[name] for name in family.quantities}
         for effect in self.each:
             shift = linear_predictor(
                 design.get(effect.name),
                 values.get(effect.coefficient),
                 [values[effect.offset(column)][place[column]] for column in effect.groups],
             )
-            upper = family.QUANTITIES[effect.quantity].upper
+            upper = family.quantities[effect.quantity].upper
             quantities[effect.quantity] = shifted(xp, quantities[effect.quantity], shift, upper)
         return quantities
 
-    def drawn(self, family: ModuleType, posterior: xr.Dataset) -> dict[str, np.ndarray]:
+    def drawn(self, family: Family, posterior: xr.Dataset) -> dict[str, np.ndarray]:
         """Return quantities (draw,), coefficients and offsets (label, draw): chains one after the other.
 
         Raises InputError when the posterior lacks one of them.
         """
-        dims = dict.fromkeys(family.QUANTITIES, ()) | self.dims()
+        dims = dict.fromkeys(family.quantities, ()) | self.dims()
         missing = [name for name in dims if name not in posterior]
         if missing:
             raise InputError(
@@ -313,7 +313,8 @@ def needed_columns(
     """
     if covariates is not None and not isinstance(covariates, Mapping):
         raise InputError(
-            f"covariates={covariates!r} must say what the columns act on: covariates={{'purchase': ['age', 'gender']}}."
+            f"{argument('covariates', covariates)} must say what the columns act on: "
+            f"{argument('covariates', {'purchase': ['age', 'gender']})}."
         )
     named = [name for text in _listed((covariates or {}).values()) for name in named_columns(text)]
     grouping = _listed(groups.values() if isinstance(groups, Mapping) else [groups or []])
@@ -321,7 +322,7 @@ def needed_columns(
         if isinstance(name, str) and is_formula(name):
             raise InputError(
                 f"groups has the formula {name!r}; it takes names of columns, each with offsets of its own: "
-                "groups=['channel', 'country']. For every combination, add a column that joins the two."
+                f"{argument('groups', ['channel', 'country'])}. For every combination, add a column that joins the two."
             )
     found = list(dict.fromkeys([*named, *grouping]))
     for name in found:
@@ -334,7 +335,7 @@ def _listed(many: Iterable[Any]) -> list[Any]:
 
 
 def learn_effects(
-    family: ModuleType,
+    family: Family,
     customers: xr.Dataset,
     covariates: Mapping[str, Columns] | None,
     groups: Mapping[str, Columns] | Columns | None,
@@ -343,7 +344,7 @@ def learn_effects(
 
     Raises InputError for a process or quantity that the family does not have, and for columns that cannot be used.
     """
-    varying = [name for name, quantity in family.QUANTITIES.items() if not quantity.whole]
+    varying = [name for name, quantity in family.quantities.items() if not quantity.whole]
     grouping = groups if isinstance(groups, Mapping) else dict.fromkeys(varying, groups or [])
     acting: dict[str, tuple[list[str], list[str]]] = {}
     for place, given in ((0, covariates or {}), (1, grouping)):
@@ -356,9 +357,9 @@ def learn_effects(
                     f"{target!r} and another name given stand for one quantity, {quantity!r}. Give its columns once."
                 )
             both[place].extend(names)
-    own_name = {quantity: process for process, quantity in family.PROCESSES.items()}
+    own_name = {quantity: process for process, quantity in family.processes.items()}
     count = None
-    if family.KIND in AGGREGATED and "count" in customers:
+    if family.kind in AGGREGATED and "count" in customers:
         count = customers["count"].to_numpy()
     encodings = {text: learn(customers, text, count) for text in _ordered(acting, 0)}
     labels = {name: _learnt_labels(customers, name, count) for name in _ordered(acting, 1)}
@@ -381,16 +382,16 @@ def learn_effects(
     return Effects(each, labels) if each else None
 
 
-def _quantity(family: ModuleType, target: str) -> str:
-    quantity = family.PROCESSES.get(target, target)
-    if quantity in family.QUANTITIES and family.QUANTITIES[quantity].whole:
+def _quantity(family: Family, target: str) -> str:
+    quantity = family.processes.get(target, target)
+    if quantity in family.quantities and family.quantities[quantity].whole:
         raise InputError(f"{quantity!r} is one whole number for all customers: no column can act on it.")
-    if quantity not in family.QUANTITIES:
-        processes = ", ".join(f"{name!r} ({what})" for name, what in family.PROCESSES.items())
-        others = ", ".join(repr(name) for name, each in family.QUANTITIES.items() if not each.whole)
+    if quantity not in family.quantities:
+        processes = ", ".join(f"{name!r} ({what})" for name, what in family.processes.items())
+        others = ", ".join(repr(name) for name, each in family.quantities.items() if not each.whole)
         raise InputError(
-            f"{family.NAME} has nothing called {target!r} for a column to act on. Name a process, {processes}, or a "
-            f"quantity: {others}."
+            f"{family.words.title} has nothing called {target!r} for a column to act on. Name a process, "
+            f"{processes}, or a quantity: {others}."
         )
     return str(quantity)
 
@@ -416,13 +417,13 @@ def _learnt_labels(customers: xr.Dataset, column: str, count: np.ndarray | None)
 
 
 def parameter_points(
-    family: ModuleType, posterior: xr.Dataset, effects: Effects | None, profiles: Profiles | None
+    family: Family, posterior: xr.Dataset, effects: Effects | None, profiles: Profiles | None
 ) -> Iterator[dict[str, Any]]:
     """Yield the paper's parameters of one draw after the other: numbers, or (profile,) where an effect acts."""
     if effects is None or profiles is None:
-        draws = [posterior[name].to_numpy().reshape(-1) for name in family.PARAMETERS]
+        draws = [posterior[name].to_numpy().reshape(-1) for name in family.parameters]
         for point in zip(*draws, strict=True):
-            yield dict(zip(family.PARAMETERS, point, strict=True))
+            yield dict(zip(family.parameters, point, strict=True))
         return
     values = effects.drawn(family, posterior)
     for s in range(posterior.sizes[CHAIN] * posterior.sizes[DRAW]):
@@ -441,8 +442,9 @@ def check_flat(effects: Effects, priors: Mapping[str, Prior], method: str) -> No
         )
     if sds and method == "mode":
         raise InputError(
-            "method='mode' does not serve groups: the peak of a hierarchical posterior lies where offsets and their "
-            "standard deviation fit each other, not where the mass is. Use method='nuts'."
+            f"{argument('method', 'mode')} does not serve groups: the peak of a hierarchical posterior lies where "
+            "offsets and their standard deviation fit each other, not where the mass is. Use "
+            f"{argument('method', 'nuts')}."
         )
 
 

@@ -133,31 +133,31 @@ def fit(
     for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):
         if value < 1:
             raise InputError(f"{name}={value} must be at least 1.")
-    module = find_family(family)
+    record = find_family(family)
     needed = needed_columns(covariates, groups)
-    dataset = checked_customers(family, customers, needed)
-    data = observed(family, dataset)
+    dataset = checked_customers(record, customers, needed)
+    data = observed(record, dataset)
     columns = dict(data.columns)
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
-        effects = learn_effects(module, used, covariates, groups)
+        effects = learn_effects(record, used, covariates, groups)
     if effects is not None:
         profiles = effects.profiles(used)
         columns["profile"] = profiles.index
     rows, count = distinct_rows(columns, data.count)
-    scale = module.data_scale(rows, count)
-    quantities = module.QUANTITIES | ({} if effects is None else effects.quantities())
+    scale = record.scale(rows, count)
+    quantities = dict(record.quantities) | ({} if effects is None else effects.quantities())
     resolved = resolve(quantities, plain_priors(priors), scale)
     if effects is not None:
         check_flat(effects, resolved, method)
 
     from bayes_clv.inference.graph import build_model, log_prior, pointwise_log_likelihood
 
-    start = starting_point(module.QUANTITIES, scale)
-    choices = choose(module, rows, count, resolved, start, likelihood=method == "mode")
+    start = starting_point(record.quantities, scale)
+    choices = choose(record, rows, count, resolved, start, likelihood=method == "mode")
     fixed = settled(resolved, choices)
-    built = build_model(module, rows, count, fixed, start, effects, profiles, as_stated=method == "mode")
+    built = build_model(record, rows, count, fixed, start, effects, profiles, as_stated=method == "mode")
     model, names = built.graph, built.names
     report: dict[str, Any]
     if method == "nuts":
@@ -176,7 +176,7 @@ def fit(
     else:
         posterior, stats, report = methods.mode(model, names)
     posterior = described(
-        built.with_constants(posterior), module, dataset.attrs.get("time_unit", UNSTATED), effects
+        built.with_constants(posterior), record, dataset.attrs.get("time_unit", UNSTATED), effects
     )
 
     row = np.arange(count.size)
@@ -196,26 +196,26 @@ def fit(
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     if {"prior", "prior_predictive"} & set(include):
-        stated = build_model(module, rows, count, fixed, start, effects, profiles, as_stated=True).graph
+        stated = build_model(record, rows, count, fixed, start, effects, profiles, as_stated=True).graph
         included["prior"] = built.with_constants(predictive.prior_draws(stated, names, prior_rng))
     if {"prior_predictive", "posterior_predictive"} & set(include):
-        columns = checkable(family, data)
-        classes = predictive.observed_classes(module.CHECKED, columns[module.CHECKED])
+        columns = checkable(record, data)
+        classes = predictive.observed_classes(record.checked, columns[record.checked])
         if profiles is not None:
             columns = columns | {"profile": np.repeat(profiles.index, data.count)}
         included["observed_data"] = xr.merge([seen, classes])
         if "prior_predictive" in include:
             included["prior_predictive"] = predictive.replicate(
-                module, included["prior"], columns, classes, prior_rng, effects, profiles
+                record, included["prior"], columns, classes, prior_rng, effects, profiles
             )
         if "posterior_predictive" in include:
             included["posterior_predictive"] = predictive.replicate(
-                module, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
+                record, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
             )
     if "log_prior" in include:
         included["log_prior"] = log_prior(fixed, posterior)
     if "log_likelihood" in include:
-        included["log_likelihood"] = pointwise_log_likelihood(module, posterior, rows, effects, profiles)
+        included["log_likelihood"] = pointwise_log_likelihood(record, posterior, rows, effects, profiles)
     tree = xr.DataTree.from_dict(included)
     tree.attrs = {
         "format": FORMAT,
@@ -230,6 +230,6 @@ def fit(
         "priors": json.dumps({name: [p.distribution, dict(p.arguments)] for name, p in resolved.items()}),
         "seed": seed,
         "versions": json.dumps(methods.versions()),
-        "diagnostics": json.dumps(report),
+        "diagnostics": checks.as_json(report),
     } | ({} if effects is None else {"effects": effects.to_json()})
     return tree

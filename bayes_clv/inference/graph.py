@@ -15,13 +15,13 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pymc as pm
 import xarray as xr
 
+from bayes_clv.families.contract import Coordinate, Family
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
 from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
@@ -45,7 +45,7 @@ class Built:
 
 
 def build_model(
-    family: ModuleType,
+    family: Family,
     rows: Columns,
     count: np.ndarray,
     priors: Mapping[str, Prior],
@@ -75,7 +75,7 @@ def build_model(
         offsets = {} if effects is None or as_stated else effects.offsets(acting)
         population = population_variables(family, priors, start, offsets, None if as_stated else rows, values)
         parameters = recorded_parameters(family, population)
-        found = {name: parameters[name] for name in family.PARAMETERS} | population
+        found = {name: parameters[name] for name in family.parameters} | population
         if all(_is_number(value) for value in population.values()):
             raise InputError(
                 "Every quantity is fixed, so that there is nothing to fit. Leave one to the data."
@@ -99,7 +99,7 @@ def _is_number(value: Any) -> bool:
 
 
 def population_variables(
-    family: ModuleType,
+    family: Family,
     priors: Mapping[str, Prior],
     start: Mapping[str, float],
     offsets: Mapping[str, Any] | None = None,
@@ -108,12 +108,12 @@ def population_variables(
 ) -> dict[str, Any]:
     """Put the population quantities into the model in context.
 
-    Those with ``offsets`` are anchored to them; with ``rows`` that of a family's STRAIGHTENED is sampled through its
-    ``straightened``. A fixed one is a number, and one of ``values`` what it is there.
+    Those with ``offsets`` are anchored to them; with ``rows`` that of a family's ``coordinate`` is sampled through it.
+    A fixed one is a number, and one of ``values`` what it is there.
     """
     offsets = offsets or {}
     known = {name: np.float64(value) for name, value in fixed_values(priors).items()} | dict(values or {})
-    bent = getattr(family, "STRAIGHTENED", None)
+    bent = None if family.coordinate is None else family.coordinate.quantity
     if rows is None or bent in offsets or bent in known:
         bent = None
     if bent is not None and priors[bent].distribution not in _OF_EVERY_SIZE:
@@ -124,18 +124,18 @@ def population_variables(
         else _anchored(name, priors[name], quantity, start[name], offsets[name])
         if name in offsets
         else _variable(name, priors[name], quantity, start[name])
-        for name, quantity in family.QUANTITIES.items()
+        for name, quantity in family.quantities.items()
         if name != bent
     }
-    if bent is not None and rows is not None:
-        found[bent] = _straightened(family, bent, priors[bent], found, rows)
-    return {name: found[name] for name in family.QUANTITIES}
+    if bent is not None and rows is not None and family.coordinate is not None:
+        found[bent] = _straightened(family.coordinate, priors[bent], found, rows)
+    return {name: found[name] for name in family.quantities}
 
 
-def recorded_parameters(family: ModuleType, population: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_parameters(family: Family, population: Mapping[str, Any]) -> dict[str, Any]:
     """Return the family's parameters, as deterministics of the model in context where they are not quantities."""
-    parameters: dict[str, Any] = family.parameters(population)
-    for name in family.PARAMETERS:
+    parameters: dict[str, Any] = family.from_quantities(population)
+    for name in family.parameters:
         if name not in population and not _is_number(parameters[name]):
             parameters[name] = pm.Deterministic(name, parameters[name])
     return parameters
@@ -157,7 +157,7 @@ def _effect_variables(effects: Effects, priors: Mapping[str, Prior]) -> dict[str
 
 
 def reduced_log_likelihood(
-    family: ModuleType, parameters: Mapping[str, Any], rows: Columns, count: np.ndarray
+    family: Family, parameters: Mapping[str, Any], rows: Columns, count: np.ndarray
 ) -> Any:
     """Return the log-likelihood of all customers as a scalar tensor, each term on its distinct rows.
 
@@ -166,23 +166,23 @@ def reduced_log_likelihood(
     return _log_likelihood(family, parameters, rows_of_terms(family, rows, count))
 
 
-def rows_of_terms(family: ModuleType, rows: Columns, count: np.ndarray | None = None) -> Columns:
+def rows_of_terms(family: Family, rows: Columns, count: np.ndarray | None = None) -> Columns:
     """Return of each term of the likelihood, 0, 1, ..., the distinct rows of its columns, and their counts.
 
     The first term's are ``frequency_0``, say, ``profile_0`` where the rows have one, and ``count_0``.
     """
     further = ["profile"] if "profile" in rows else []
     found: Columns = {}
-    for place, term in enumerate(family.likelihood_terms):
+    for place, term in enumerate(family.likelihood):
         columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
         found |= {f"{name}_{place}": column for name, column in columns.items()}
         found[f"count_{place}"] = weight.astype(float)
     return found
 
 
-def _log_likelihood(family: ModuleType, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+def _log_likelihood(family: Family, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
     total: Any = 0.0
-    for place, term in enumerate(family.likelihood_terms):
+    for place, term in enumerate(family.likelihood):
         own = of_rows(parameters, data.get(f"profile_{place}"))
         columns = [data[f"{name}_{place}"] for name in term.columns]
         total = total + (data[f"count_{place}"] * term.function(own, *columns)).sum()
@@ -240,12 +240,10 @@ _OF_EVERY_SIZE = (
 )
 
 
-def _straightened(
-    family: ModuleType, name: str, prior: Prior, others: Mapping[str, Any], rows: Columns
-) -> Any:
+def _straightened(coordinate: Coordinate, prior: Prior, others: Mapping[str, Any], rows: Columns) -> Any:
     """Return a quantity that is sampled through the family's coordinate, its prior a potential."""
-    coordinate = pm.Flat(f"{name}_coordinate", initval=0.0)
-    quantity, log_derivative = family.straightened(coordinate, others, rows)
+    name = coordinate.quantity
+    quantity, log_derivative = coordinate.value(pm.Flat(f"{name}_coordinate", initval=0.0), others, rows)
     value = pm.Deterministic(name, quantity)
     density = log_derivative
     if prior.distribution != "Flat":
@@ -304,7 +302,7 @@ def log_prior(priors: Mapping[str, Prior], posterior: xr.Dataset) -> xr.Dataset:
 
 
 def pointwise_log_likelihood(
-    family: ModuleType,
+    family: Family,
     posterior: xr.Dataset,
     rows: Columns,
     effects: Effects | None = None,
@@ -318,7 +316,7 @@ def pointwise_log_likelihood(
     import pytensor.tensor as pt
     from pymc.pytensorf import compile as compile_graph
 
-    size = rows[family.OBSERVED[0]].size
+    size = rows[family.observed[0]].size
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], size)
     if np.prod(shape) * 8.0 > max_bytes:
         raise InputError(
@@ -332,14 +330,12 @@ def pointwise_log_likelihood(
     }
     compiled = compile_graph(
         list(symbols.values()),
-        family.log_likelihood(
-            of_rows(symbols, rows.get("profile")), *(rows[name] for name in family.OBSERVED)
-        ),
+        family.log_likelihood(of_rows(symbols, rows.get("profile")), rows),
     )
     values = np.empty((shape[0] * shape[1], size))
     for i, point in enumerate(chain([first], points)):
         values[i] = compiled(*point.values())
     return xr.Dataset(
-        {family.CHECKED: (("chain", "draw", "row"), values.reshape(shape))},
+        {family.checked: (("chain", "draw", "row"), values.reshape(shape))},
         coords={"chain": posterior["chain"], "draw": posterior["draw"], "row": np.arange(size)},
     )

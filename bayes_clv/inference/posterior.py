@@ -7,13 +7,14 @@ process predicts the same numbers.
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
+from bayes_clv.families.contract import Family
 from bayes_clv.inference.effects import Effects
+from bayes_clv.problems import read_problem
 from bayes_clv.schema import InputError
 
 FORMAT = "bayes_clv posterior 1"
@@ -84,7 +85,7 @@ def load(path: str | Path) -> xr.DataTree:
 
 
 def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
-    from bayes_clv.families.registry import family
+    from bayes_clv.families.registry import family as find_family
 
     if tree.attrs.get("format") != FORMAT or "posterior" not in tree.children:
         raise InputError(
@@ -93,7 +94,7 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
         )
     values = tree["posterior"].data_vars
     of_response = tree.attrs["family"] == RESPONSE
-    needed = RESPONSE_NEEDS if of_response else family(str(tree.attrs["family"])).PARAMETERS
+    needed = RESPONSE_NEEDS if of_response else find_family(str(tree.attrs["family"])).parameters
     for parameter in needed:
         if parameter not in values:
             raise InputError(f"The posterior {name!r} lacks the draws of {parameter!r}. Fit again.")
@@ -101,28 +102,32 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
 
 
 def described(
-    posterior: xr.Dataset, module: ModuleType, time_unit: str, effects: Effects | None = None
+    posterior: xr.Dataset, family: Family, time_unit: str, effects: Effects | None = None
 ) -> xr.Dataset:
     """Return the draws with each variable's meaning and unit attached, in the family's words."""
     words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
-    meanings = dict(module.MEANINGS)
+    meanings = dict(family.words.meanings)
     if effects is not None:
-        meanings |= {name: (text, "none") for name, text in effects.meanings(module).items()}
+        meanings |= {name: (text, "none") for name, text in effects.meanings(family).items()}
     for name in posterior.data_vars:
-        meaning, unit = meanings[name]
+        meaning, unit = meanings[str(name)]
         posterior[name].attrs = {"long_name": meaning, "units": words.get(unit, unit)}
     return posterior
 
 
 def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
-    """Return the diagnostics attached by ``fit``: ``passed``, ``problems`` (sentences) and their numbers.
+    """Return the diagnostics attached by ``fit``: ``passed``, the numbers, and ``problems``.
+
+    A problem is a record: its ``code``, ``found`` (a sentence with the number and its threshold) and the ``numbers``.
+    Sentences of posteriors that an earlier version saved are ``found`` of the code ``"sentence"``.
 
     Examples
     --------
     >>> diagnostics(buying)["passed"]
     True
     """
-    return dict(json.loads(tree.attrs["diagnostics"]))
+    found = dict(json.loads(tree.attrs["diagnostics"]))
+    return found | {"problems": [read_problem(each) for each in found.get("problems", [])]}
 
 
 def write_customers(customers: xr.Dataset, path: str | Path) -> Path:

@@ -197,7 +197,7 @@ def fit_response(
         "priors": json.dumps({name: [p.distribution, dict(p.arguments)] for name, p in resolved.items()}),
         "seed": seed,
         "versions": json.dumps(methods.versions()),
-        "diagnostics": json.dumps(report),
+        "diagnostics": checks.as_json(report),
         "audit": str(experiment.attrs.get("audit", "[]")),
     } | ({} if amount is None else {"amount": amount})
     return tree

@@ -7,15 +7,13 @@ from bayes_clv.predictions.expected import (
     probability_alive,
     survival,
 )
-from bayes_clv.predictions.forecasts import predict
-from bayes_clv.predictions.latent import latent_posterior
+from bayes_clv.predictions.forecasts import next_purchase, predict
 from bayes_clv.predictions.opportunities import expected_opportunities, predict_opportunities
 from bayes_clv.predictions.parameters import check_posterior
 from bayes_clv.predictions.renewals import predict_renewals, renewal_curve, residual_lifetime
 from bayes_clv.predictions.retention import retention_curve
 from bayes_clv.predictions.simulation import customer_draws
 from bayes_clv.predictions.synthetic import simulate_orders
-from bayes_clv.predictions.waiting import next_purchase
 
 __all__ = [
     "check_posterior",
@@ -23,7 +21,6 @@ __all__ = [
     "expected_opportunities",
     "expected_purchases",
     "expected_residual_transactions",
-    "latent_posterior",
     "next_purchase",
     "predict",
     "predict_opportunities",

@@ -83,9 +83,9 @@ def purchases_pmf(
     )
 
     def quantities(known: Parameters, length: float) -> Streamed:
-        def classes(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-            yield from _pmfs(known, range(last), length, history, values)
-            yield known.formulas.purchases_at_least(last, length, *history, **values)
+        def classes(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+            yield from known.forecast.pmf(np.arange(last), length, history, values)
+            yield known.forecast.at_least(last, length, history, values)
 
         return classes
 
@@ -137,15 +137,15 @@ def probability_active(
     high = None if at_most is None else _whole(at_most, "at_most", low)
 
     def quantities(known: Parameters, length: float) -> Streamed:
-        def between(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        def between(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
             if high is not None and high - low < 20:
                 # Few terms, all positive: no digit is lost where both tails are close.
-                each = _pmfs(known, range(low, high + 1), length, history, values)
-                return (sum(each, start=np.zeros(1)),)
-            reached = known.formulas.purchases_at_least(low, length, *history, **values)
+                counts = np.arange(low, high + 1)
+                return (known.forecast.pmf(counts, length, history, values).sum(axis=0),)
+            reached = known.forecast.at_least(low, length, history, values)
             if high is None:
                 return (reached,)
-            return (reached - known.formulas.purchases_at_least(high + 1, length, *history, **values),)
+            return (reached - known.forecast.at_least(high + 1, length, history, values),)
 
         return between
 
@@ -174,7 +174,7 @@ def _averaged(
     time_unit = shared_time_unit(buying, customers)
     length = duration(horizon, time_unit)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.family) | posterior.columns)
     means = mean_over_draws(histories, posterior, quantities(posterior, length), threads=threads)
     return [histories.spread(mean, of_rows=True) for mean in means], {
         "units": "probability",
@@ -183,22 +183,6 @@ def _averaged(
         "time_unit": time_unit,
         "draws": posterior.size,
     }
-
-
-def _pmfs(
-    known: Parameters,
-    counts: range,
-    length: float,
-    history: tuple[np.ndarray, ...],
-    values: dict[str, np.ndarray],
-) -> Iterator[np.ndarray]:
-    """Yield P(n purchases) of each count, together where the family has them so."""
-    together = getattr(known.formulas, "purchases_pmfs", None)
-    if together is not None:
-        yield from together(counts, length, *history, **values)
-        return
-    for n in counts:
-        yield known.formulas.purchases_pmf(n, length, *history, **values)
 
 
 def _whole(number: int, name: str, smallest: int) -> int:

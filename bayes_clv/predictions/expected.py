@@ -8,10 +8,9 @@ four simulated futures (360 ns), and the mean of 500 draws has a standard error 
 posterior standard deviation, far below the simulation error of the outcome's own mean beside it.
 """
 
-import json
+import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -27,17 +26,20 @@ from bayes_clv.predictions.tiles import (
     mean_over_draws,
     over_tiles,
     refuse_too_large,
+    rows_of,
     thinned_reasons,
 )
 from bayes_clv.schema import CUSTOMER, InputError, describe
 from bayes_clv.units import discount_rate, duration
+
+Closed = Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], np.ndarray]
 
 
 def _per_draw(
     buying: xr.DataTree,
     customers: xr.Dataset,
     name: str,
-    formula: Callable[[Parameters], Callable[..., np.ndarray]],
+    formula: Callable[[Parameters], Closed],
     max_memory: float,
     draws: int | None = None,
     threads: int | None = None,
@@ -50,7 +52,7 @@ def _per_draw(
     check_customers(customers)
     time_unit = shared_time_unit(buying, customers)
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.family) | posterior.columns)
     refuse_too_large(
         posterior.size * customers.sizes[CUSTOMER],
         max_memory,
@@ -59,9 +61,9 @@ def _per_draw(
     )
     function = formula(posterior)
 
-    def each(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        shape = (history[0].shape[0], posterior.size)
-        return (np.broadcast_to(function(*history, **values), shape),)
+    def each(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        shape = (rows_of(history), posterior.size)
+        return (np.broadcast_to(function(history, values), shape),)
 
     (result,) = over_tiles(histories, posterior, each, threads=threads)
     result = result.T
@@ -72,7 +74,7 @@ def _per_draw(
         attrs={"time_unit": time_unit},
     )
     described = describe(dataset)[name]
-    described.attrs |= {"time_unit": time_unit, "draws": posterior.size, "reasons": json.dumps(reasons)}
+    described.attrs |= {"time_unit": time_unit, "draws": posterior.size, "reasons": reasons}
     return described
 
 
@@ -93,7 +95,7 @@ def probability_alive(
         Customers in the posterior's time unit.
     draws
         Posterior draws to use, evenly spaced within the chains. By default all of them; of a family whose closed forms
-        are slow (Pareto/GGG: its EXPECTED_DRAWS) fewer, which ``attrs["reasons"]`` then says.
+        are slow (Pareto/GGG: its ``closed_form_draws``) fewer, which ``attrs["reasons"]`` then says.
     max_memory
         Bytes above which the result is refused (a 64-bit number per draw and customer).
 
@@ -115,7 +117,7 @@ def probability_alive(
         buying,
         customers,
         "probability_alive",
-        lambda known: known.formulas.probability_alive,
+        lambda known: known.forecast.alive,
         max_memory,
         draws,
     )
@@ -156,7 +158,13 @@ def expected_purchases(
     >>> purchases = expected_purchases(buying, customers, "52 weeks")
     """
     return _over_horizon(
-        buying, customers, horizon, "purchases_expected", "expected_purchases", max_memory, draws
+        buying,
+        customers,
+        horizon,
+        "purchases_expected",
+        lambda known: known.forecast.purchases,
+        max_memory,
+        draws,
     )
 
 
@@ -181,13 +189,9 @@ def survival(
     --------
     >>> alive = survival(buying, customers, "1 year")
     """
-    result = _over_horizon(buying, customers, horizon, "survival", "survival", max_memory, draws)
-    result.attrs |= {
-        "long_name": "probability of being alive at the end of the horizon",
-        "units": "probability",
-        "level": "expected",
-    }
-    return result
+    return _over_horizon(
+        buying, customers, horizon, "survival", lambda known: known.forecast.survival, max_memory, draws
+    )
 
 
 def expected_residual_transactions(
@@ -215,7 +219,7 @@ def expected_residual_transactions(
         and always in a family without dropout.
     draws
         Posterior draws to use, evenly spaced within the chains: by default 500 (one number costs about 20 µs), fewer
-        of a family whose closed forms are slower (Pareto/GGG: its EXPECTED_DRAWS).
+        of a family whose closed forms are slower (Pareto/GGG: its ``closed_form_draws``).
     threads
         Threads; by default the processors this process may use. They change the speed only.
 
@@ -223,7 +227,7 @@ def expected_residual_transactions(
     -------
     xarray.DataArray
         ``residual_transactions`` (chain, draw, customer), a count at the expected level; ``attrs["reasons"]``, a
-        JSON list of sentences, says where and why it is infinite. Infinite and not NaN, so that a mean over
+        list of sentences, says where and why it is infinite. Infinite and not NaN, so that a mean over
         draws cannot pass over it.
 
     Raises
@@ -242,9 +246,8 @@ def expected_residual_transactions(
             f"they come, without end. It is {annual_discount_rate!r}. State a horizon, with clv.predict_value."
         )
 
-    def formula(posterior: Parameters) -> Callable[..., np.ndarray]:
-        closed_form: Callable[..., np.ndarray] = posterior.formulas.discounted_residual_transactions
-        return partial(closed_form, rate)
+    def formula(posterior: Parameters) -> Closed:
+        return partial(posterior.forecast.discounted, math.inf, rate)
 
     result = _per_draw(
         buying, customers, "residual_transactions", formula, max_memory, draws, threads, EXPECTED_DRAWS
@@ -258,12 +261,9 @@ def expected_residual_transactions(
             "NBD). Give a discount rate, or a horizon with clv.expected_purchases."
         )
     result.attrs |= {
-        "long_name": "discounted purchase occasions still to come, without horizon",
-        "units": "count",
-        "level": "expected",
         "annual_discount_rate": float(annual_discount_rate),
         "discount_rate": rate,
-        "reasons": json.dumps(reasons),
+        "reasons": reasons,
     }
     return result
 
@@ -273,21 +273,15 @@ def _over_horizon(
     customers: xr.Dataset,
     horizon: str | float,
     name: str,
-    function: str,
+    function: Callable[[Parameters], Callable[..., np.ndarray]],
     max_memory: float,
     draws: int | None,
 ) -> xr.DataArray:
     length = duration(horizon, shared_time_unit(buying, customers))
 
-    def formula(posterior: Parameters) -> Callable[..., np.ndarray]:
-        closed_form: Callable[..., np.ndarray] = getattr(posterior.formulas, function)
-
-        def at_horizon(*history: np.ndarray, **values: Any) -> np.ndarray:
-            return closed_form(length, *history, **values)
-
-        return at_horizon
-
-    result = _per_draw(buying, customers, name, formula, max_memory, draws)
+    result = _per_draw(
+        buying, customers, name, lambda known: partial(function(known), length), max_memory, draws
+    )
     result.attrs["horizon"] = length
     return result
 
@@ -296,16 +290,16 @@ def expected_summary(
     posterior: Parameters, histories: Histories, horizon: float, *, threads: int | None = None
 ) -> dict[str, np.ndarray]:
     """Return posterior means per customer of P(alive), the latent means and E[Y], streamed over draws."""
-    formulas = posterior.formulas
+    forecast = posterior.forecast
 
-    def quantities(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    def quantities(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         return (
-            formulas.probability_alive(*history, **values),
-            *formulas.latent_means(*history, **values),
-            formulas.expected_purchases(horizon, *history, **values),
+            forecast.alive(history, values),
+            *forecast.latent_means(history, values),
+            forecast.purchases(horizon, history, values),
         )
 
-    latent = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
+    latent = [f"{name}_mean" for name in forecast.latent]
     names = ("probability_alive", *latent, "purchases_expected")
     means = mean_over_draws(histories, closed_form_draws(posterior), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

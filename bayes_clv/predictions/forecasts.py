@@ -2,65 +2,63 @@
 
 Each posterior draw gives each customer one future. The summary is over draws, so that its spread holds
 parameter uncertainty, the customer's own rate and dropout, and the chance in each purchase: the *outcome*
-level. A future depends on the seed, the customer's id, the history and the posterior, and on nothing else
-(distributions.streams). Two scenarios with one seed share their random numbers; subtract them customer by
-customer and draw by draw.
+level. It is a summary of the simulation that ``clv.customer_draws`` gives draw by draw (``predictions.simulation``): a
+future depends on the seed, the customer's id, the history and the posterior, and on nothing else. Two scenarios with
+one seed share their random numbers; subtract them customer by customer and draw by draw.
+
+With a spending posterior there is money too. Three amounts, defined once:
+
+historical value
+    margin × spend to date, already earned, not discounted.
+residual value
+    margin × the spend of every occasion in the horizon, each discounted continuously from the time it
+    occurs to the end of observation.
+lifetime value
+    their sum, less the acquisition cost where one is given.
+
+An infinite horizon is not offered: the expected residual value is infinite unless a > 1 or money is
+discounted, and no decision waits for ever. State the horizon.
 """
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.tables import check_customers
-from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.lifetimes import lifetime_of
-from bayes_clv.predictions.engine import Calendar, Money, Outcomes, Plan, simulate_futures
+from bayes_clv.families.contract import new_customer
 from bayes_clv.predictions.expected import expected_summary
-from bayes_clv.predictions.histories import (
-    Histories,
-    distinct_histories,
-    history_names,
-    purchase_history,
-    spend_history,
-)
-from bayes_clv.predictions.individual import WHO, apart, drawn_state, is_individual
-from bayes_clv.predictions.inputs import problems, shared_time_unit
-from bayes_clv.predictions.kernels import COLUMNS
-from bayes_clv.predictions.parameters import Parameters, paired, parameters
-from bayes_clv.predictions.tiles import MAX_MEMORY, Progress, closed_form_draws, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, InputError, describe
-from bayes_clv.units import duration
+from bayes_clv.predictions.histories import Histories, distinct_histories
+from bayes_clv.predictions.inputs import problems
+from bayes_clv.predictions.money import historical_value, remove_missing_moments
+from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.plans import Calendar
+from bayes_clv.predictions.progress import progress_bar
+from bayes_clv.predictions.simulation import NEXT, Simulation, simulation_of
+from bayes_clv.predictions.statistics import COLUMNS, OWN
+from bayes_clv.predictions.summaries import Outcomes, simulate_futures
+from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.units import checked_cost
 
 # Of the customers, beside their forecasts.
 CARRIED = ("frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_spend")
 SCORES = ("draws_below", "draws_equal", "crps", "mass_50", "mass_90")
+# What a margin scales.
+SCALED = (
+    *(name for name in COLUMNS if name.startswith("value_")),
+    "value_total",
+    "value",
+    "value_period_mean",
+    "value_period_total",
+)
 _MONEY = tuple(name for name in COLUMNS if name.startswith(("spend_", "value_")))
-_DESCRIPTIONS = {
-    "probability_active": ("probability of any purchase over the horizon", "probability"),
-    "purchases_total": ("purchase occasions of all customers over the horizon", "count"),
-    "spend_total": ("spend of all customers over the horizon", "money"),
-    "value_total": ("residual value of all customers over the horizon", "money"),
-    "draws_below": ("draws with fewer purchases than the holdout", "count"),
-    "draws_equal": ("draws with as many purchases as the holdout", "count"),
-    "crps": ("continuous ranked probability score of the holdout purchases", "count"),
-    "mass_50": ("probability of the closed interval from q25 to q75", "probability"),
-    "mass_90": ("probability of the closed interval from q05 to q95", "probability"),
-    "value_above": ("probability that the value over the horizon exceeds the threshold", "probability"),
-    "purchases_period_mean": ("purchase occasions in the period (mean)", "count"),
-    "value_period_mean": ("residual value of the period (mean)", "money"),
-    "purchases_period_total": ("purchase occasions of all customers in the period", "count"),
-    "value_period_total": ("residual value of all customers in the period", "money"),
-    "purchases": ("purchase occasions over the horizon", "count"),
-    "spend": ("spend over the horizon", "money"),
-    "value": ("residual value over the horizon, after margin and discount", "money"),
-}
-
 
 THRESHOLD = "threshold"
-# The engine's name of what was asked for -> the dataset's variable and its dimensions after customer.
+QUANTILE = "quantile"
+# The summaries' name of what was asked for -> the dataset's variable and its dimensions after customer.
 _ASKED: dict[str, tuple[str, tuple[str, ...]]] = {
     "value_above": ("value_above", (THRESHOLD,)),
     "purchases_period": ("purchases_period_mean", (PERIOD,)),
@@ -117,71 +115,11 @@ def equal_periods(horizon: float, count: int, rows: int) -> Calendar:
 
 def typical_spend(spending: Parameters) -> float:
     """Return log2 of a typical spend: p × rate / shape of ν, or the median; the geometric mean over draws."""
-    first, second = spending.formulas.spend_state(0.0, np.nan, **spending.values)
-    if spending.formulas.SPEND_RULE == "lognormal":
+    nothing = new_customer(("occasions", "mean_spend"))
+    first, second = spending.level.state(nothing, spending.values)
+    if spending.level.pays == "lognormal":
         return float(np.mean(first) / np.log(2))
     return float(np.mean(np.log2(spending.values["p"] * second / first)))
-
-
-def purchase_plan(
-    posterior: Parameters,
-    histories: Histories,
-    keys: np.ndarray,
-    horizon: np.ndarray | float,
-) -> Plan:
-    """Return the plan that simulates purchases alone.
-
-    Where the family draws each customer's future the histories are to hold the column of ``individual.apart``.
-    """
-    known = tuple(histories.columns[name] for name in history_names(posterior.formulas))
-    ordered = keys[histories.order]
-
-    def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        at = rows[:, None]
-        history = (column[at] for column in known)
-        values = posterior.at(histories.columns, rows)
-        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*history, **values)
-        return result
-
-    return Plan(
-        purchase_state=drawn_state(posterior, histories.columns, ordered)
-        if is_individual(posterior.formulas)
-        else state,
-        row=histories.row,
-        keys=ordered,
-        horizon=np.broadcast_to(np.asarray(horizon, dtype=float), known[0].shape).copy(),
-        draws=posterior.size,
-        lifetime=lifetime_of(posterior.formulas),
-    )
-
-
-def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
-    """Return how the engine pays occasions: the posterior of each level on the distinct histories."""
-    payments = paired(spending, draws)
-    occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
-
-    def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = rows[:, None]
-        values = payments.at(histories.columns, rows)
-        spend_state = payments.formulas.spend_state
-        result: tuple[np.ndarray, np.ndarray] = spend_state(occasions[at], mean_spend[at], **values)
-        return result
-
-    formulas = spending.formulas
-
-    def occasion_shape(rows: np.ndarray) -> np.ndarray:
-        shape: np.ndarray = payments.at(histories.columns, rows)[formulas.OCCASION]
-        return shape
-
-    return Money(state=state, occasion_shape=occasion_shape, discount=discount, rule=formulas.SPEND_RULE)
-
-
-def _alike(histories: Histories, names: Sequence[str]) -> np.ndarray:
-    """Return a number of each row that neighbours share when these columns are equal."""
-    columns = [histories.columns[name] for name in names if name in histories.columns]
-    changed = np.any([np.diff(column) != 0 for column in columns], axis=0)
-    number: np.ndarray = np.r_[0, np.cumsum(changed)]
-    return number
 
 
 def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
@@ -194,89 +132,148 @@ def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
     return np.asarray(customers["holdout_purchases"].values, dtype=np.int64)
 
 
-def simulate(
+def with_periods(dataset: xr.Dataset, horizon: float, count: int) -> xr.Dataset:
+    """Return the dataset with the coordinates of its periods: number, and end in time units."""
+    ends = horizon * np.arange(1, count + 1) / count
+    dataset = dataset.assign_coords({PERIOD: np.arange(count), "period_end": (PERIOD, ends)})
+    return describe(dataset)
+
+
+def predict(
     buying: xr.DataTree,
     customers: xr.Dataset,
-    horizon: str | float,
+    horizon: str | float = "52 weeks",
     *,
-    seed: int,
     spending: xr.DataTree | None = None,
-    discount: float = 0.0,
-    keep_draws: bool = False,
-    value_above: np.ndarray | None = None,
+    margin: float = 1.0,
+    annual_discount_rate: float = 0.0,
+    acquisition_cost: Any = 0.0,
+    value_above: Sequence[float] | None = None,
     periods: int | None = None,
     top_share: float | None = None,
+    own: bool = False,
+    keep_draws: bool = False,
+    seed: int,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
-    progress: Progress | None = None,
+    progress: bool = False,
 ) -> xr.Dataset:
-    """Return the summary behind :func:`predict` and ``valuation.predict_value``.
+    """Return what each customer will buy, and be worth, over the horizon, as predictive distributions.
 
-    ``discount`` is the continuous rate per time unit; ``value_above`` are amounts before
-    any margin. With ``spending`` the summary has spend_mean and the
-    summaries of value, the spend of each occasion discounted from the time it occurs.
+    Parameters
+    ----------
+    buying
+        A buying posterior, as ``clv.fit("bg_nbd", customers, ...)`` returns it or a file restores it.
+    customers
+        Customers in the posterior's time unit; they need not be those of the fit. Where it had covariates or
+        groups they need its columns (``clv.with_columns``); a group that it has not seen is allowed.
+    horizon
+        ``"52 weeks"``, or a bare number in the data's time unit, from the end of observation.
+    spending
+        A posterior of ``clv.fit("gamma_gamma", ...)``, for money; customers with spend. The two are independent;
+        when their numbers of draws differ, spending's are thinned evenly or repeated in turn.
+    margin
+        Share of spend that is earned: 0.3 means 30 %.
+    annual_discount_rate
+        0.10 means 10 % a year, (1 + 0.10)^-t for money t years after the end of observation.
+    acquisition_cost
+        Money per customer: one number, or one per customer id (DataArray, pandas Series, mapping).
+    value_above
+        Also return ``value_above`` (customer, threshold): the probability that the residual value exceeds
+        each of these amounts of money, in rising order, such as ``(10.0, 50.0)``.
+    periods
+        Also return purchases by equal parts of the horizon, this many: ``purchases_period_mean`` (customer,
+        period) and ``purchases_period_total`` (chain, draw, period), and of money the same of value; over periods they
+        add up to the totals.
+    top_share
+        Also return ``probability_top`` (customer): the probability of being among this share of the
+        customers by value, or without money by purchases, 0.1 for the top tenth. In each draw the top are the smallest
+        number of customers that is at least the share; ties share the places left equally, and values less than 1.1 %
+        apart may tie (``predictions.statistics``). It costs a second pass.
+    own
+        Also return the posterior of the customers' own numbers (latent level): of purchase_rate, of dropout or
+        dropout_rate, of Pareto/GGG's regularity and with money of spend_per_purchase ``_sd``, ``_q05``, ``_q25``,
+        ``_q50``, ``_q75``, ``_q95``. The purchase rate holds while the customer is alive, and also of one who has left
+        it says how fast it bought.
+    keep_draws
+        Also return the draws, ``purchases``, with money ``spend`` and ``value``, with ``own`` the customers' own
+        numbers, each (chain, draw, customer); refused when larger than ``max_memory`` bytes.
+    seed
+        Seed of the futures. With one seed a customer's random numbers are the same in every scenario, and
+        a shorter horizon is the beginning of a longer one.
+    threads
+        Threads; by default the processors this process may use. They change the speed only.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``customer``: probability_alive and purchases_expected (expected level), purchase_rate_mean and
+        dropout_mean (latent; dropout_rate_mean where a customer may leave at any time), all four posterior means of
+        closed forms over ``expected_draws`` draws; and of the outcome
+        purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
+        F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total. Attributes
+        state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
+        diagnostics of the fit found wrong (a list of sentences).
+        When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
+        mass_90, for ``clv.evaluate``.
+
+        With ``spending`` also, over ``customer``, in money: spend_mean, historical_value, value_mean, _sd, _q05, _q25,
+        _q50, _q75, _q95 (residual value) and lifetime_value_mean; over (chain, draw): spend_total, value_total.
+        Attributes state margin and rates, and in ``reasons`` (a list of sentences) why something is NaN.
+
+    Raises
+    ------
+    InputError
+        Mismatched time units, an impossible history, repeated ids, a bad horizon, draws that do not fit; a bad margin,
+        rate or cost, or customers without spend; money without ``spending``.
+
+    Notes
+    -----
+    Customers without repeat spend have the population's spend. A mean that does not exist (shape <= 1 in
+    some draw, so that expected spend is infinite) is NaN, and so is a standard deviation whose variance
+    does not exist (shape <= 2); the quantiles exist and are given.
+
+    Examples
+    --------
+    >>> future = predict(buying, customers, "52 weeks", seed=1)
+    >>> value = predict(
+    ...     buying, customers, "52 weeks", spending=spending, margin=0.3, annual_discount_rate=0.10, seed=1
+    ... )
     """
-    posterior = parameters(buying, "buying").repeated()
-    check_customers(customers)
-    time_unit = shared_time_unit(buying, customers)
-    length = duration(horizon, time_unit)
-    posterior = posterior.of(customers)
-    columns = purchase_history(customers, posterior.formulas) | posterior.columns
-    payments = None
-    if spending is not None:
-        shared_time_unit(spending, customers)
-        payments = parameters(spending, "spending").of(customers)
-        columns |= spend_history(customers, payments.formulas) | payments.columns
-    if keep_draws:
-        per_future = 0.5 if spending is None else 2.5
-        refuse_too_large(
-            int(per_future * posterior.size * customers.sizes[CUSTOMER]),
-            max_memory,
-            what=f"{posterior.size:,} draws of {customers.sizes[CUSTOMER]:,} customers",
-            instead="Leave keep_draws=False (the summary and the totals per draw need no such array), "
-            "or predict fewer customers at a time; the random numbers are the same.",
-        )
+    thresholds = checked_thresholds(value_above)
     count, share = checked_periods(periods), checked_share(top_share)
-    if count is not None:
-        kinds = 1 if spending is None else 2
-        refuse_too_large(
-            kinds * count * (customers.sizes[CUSTOMER] + posterior.size),
-            max_memory,
-            what=f"{count:,} periods of {customers.sizes[CUSTOMER]:,} customers and {posterior.size:,} draws",
-            instead="Ask for fewer periods, or predict fewer customers at a time.",
-        )
-    keys = customer_keys(customers[CUSTOMER].values, seed)
-    histories = distinct_histories(columns | apart(posterior.formulas, keys), keys)
-    plan = purchase_plan(posterior, histories, keys, length)
+    simulation = simulation_of(
+        buying,
+        customers,
+        horizon,
+        spending=spending,
+        margin=margin,
+        annual_discount_rate=annual_discount_rate,
+        seed=seed,
+    )
+    cost = checked_cost(acquisition_cost, customers)
+    if spending is None:
+        _refuse_money(margin, annual_discount_rate, cost, thresholds)
+    asked = tuple(name for name in simulation.latent if name != "alive") if own else ()
+    _refuse_draws(simulation, keep_draws, asked, count, max_memory)
+    histories, length = simulation.inputs.histories, simulation.horizon
     observed = holdout_counts(customers, length)
-    money, log2_reference = None, 0.0
-    if payments is not None:
-        money = spend_money(payments, histories, plan.draws, discount)
-        log2_reference = typical_spend(payments)
     plan = replace(
-        plan,
-        alike=_alike(histories, (*history_names(posterior.formulas), posterior.profile, WHO)),
-        money=money,
+        simulation.plan,
         observed=None if observed is None else observed[histories.order],
         keep=keep_draws,
-        value_above=value_above,
-        calendar=None if count is None else equal_periods(length, count, plan.horizon.size),
+        own=tuple(simulation.own[name] for name in asked),
+        value_above=None if thresholds is None else thresholds / simulation.margin,
+        calendar=None if count is None else equal_periods(length, count, _rows(histories)),
         by_customer=count is not None,
         top_share=share,
-        log2_reference=log2_reference,
+        log2_reference=0.0 if simulation.spending is None else typical_spend(simulation.spending),
     )
-    outcomes = simulate_futures(plan, threads=threads, progress=progress)
-
-    bought = {key: columns[key] for key in (*history_names(posterior.formulas), *posterior.columns)}
-    variables = expected_summary(posterior, distinct_histories(bought), length, threads=threads)
-    for name, values in outcomes.summary.items():
-        absent = (name in _MONEY and spending is None) or (name in SCORES and observed is None)
-        if not absent:
-            variables[name] = histories.spread(values)
-    carried = {name: customers[name].to_numpy() for name in CARRIED if name in customers}
-    dataset = _dataset(carried | variables, outcomes, histories, posterior, customers)
-    if value_above is not None:
-        dataset = dataset.assign_coords({THRESHOLD: value_above})
+    with progress_bar(progress, "futures") as report:
+        outcomes = simulate_futures(plan, threads=threads, progress=report)
+    dataset = _dataset(simulation, outcomes, asked, threads)
     if count is not None:
         dataset = with_periods(dataset, length, count)
     if share is not None:
@@ -287,48 +284,94 @@ def simulate(
             "level": "outcome",
             "share": share,
         }
-    return dataset.assign_attrs(
-        time_unit=time_unit,
+    dataset = dataset.assign_attrs(
+        result="prediction",
+        time_unit=simulation.inputs.time_unit,
         horizon=length,
         seed=int(seed),
-        draws=posterior.size,
-        expected_draws=closed_form_draws(posterior).size,
-        family=posterior.family,
+        draws=simulation.size,
+        expected_draws=closed_form_draws(simulation.buying).size,
+        family=simulation.buying.family.name,
         fitted_until=str(buying.attrs.get("until", "")),
         level="outcome, except where a variable states its own",
-        problems=json.dumps(problems(buying) if spending is None else problems(buying, spending)),
+        problems=problems(buying) if spending is None else problems(buying, spending),
+    )
+    if spending is None:
+        return dataset
+    if thresholds is not None:
+        dataset = dataset.assign_coords({THRESHOLD: (THRESHOLD, thresholds, {"units": "money"})})
+    return _in_money(dataset, simulation, parameters(spending, "spending"), cost).assign_attrs(
+        margin=simulation.margin,
+        annual_discount_rate=float(annual_discount_rate),
+        discount_rate=simulation.discount,
+        spending_family=str(spending.attrs["family"]),
     )
 
 
-def with_periods(dataset: xr.Dataset, horizon: float, count: int) -> xr.Dataset:
-    """Return the dataset with the coordinates of its periods: number, and end in time units."""
-    ends = horizon * np.arange(1, count + 1) / count
-    dataset = dataset.assign_coords({PERIOD: np.arange(count), "period_end": (PERIOD, ends)})
-    dataset["period_end"].attrs = {
-        "long_name": "end of the period, from the start of the horizon",
-        "units": dataset.attrs.get("time_unit", ""),
+def _refuse_money(margin: float, rate: float, cost: xr.DataArray, thresholds: np.ndarray | None) -> None:
+    """Refuse what is of money where no spending posterior is given."""
+    given = {
+        "margin": margin != 1,
+        "annual_discount_rate": rate != 0,
+        "acquisition_cost": bool((cost != 0).any()),
+        "value_above": thresholds is not None,
     }
-    return dataset
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise InputError(
+            f"{', '.join(names)}: money needs a spending posterior. Give predict(..., spending=...), of "
+            "clv.fit('gamma_gamma', customers, ...) or another family of spend, or leave it out for purchases alone."
+        )
 
 
-def describe_outcomes(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the dataset with name, unit and level of what the engine gives."""
-    described = describe(dataset)
-    for name, (text, units) in _DESCRIPTIONS.items():
-        if name in described:
-            described[name].attrs |= {"long_name": text, "units": units, "level": "outcome"}
-    return described
+def _refuse_draws(
+    simulation: Simulation, keep: bool, own: Sequence[str], periods: int | None, max_memory: float
+) -> None:
+    """Refuse arrays that do not fit into ``max_memory`` bytes."""
+    draws, size, money = simulation.size, simulation.inputs.size, simulation.spending is not None
+    if keep:
+        # Purchases are stored in 4 bytes.
+        per_future = (2.5 if money else 0.5) + len(own)
+        refuse_too_large(
+            int(per_future * draws * size),
+            max_memory,
+            what=f"{draws:,} draws of {size:,} customers",
+            instead="Leave keep_draws=False (the summary and the totals per draw need no such array), "
+            "or predict fewer customers at a time; the random numbers are the same.",
+        )
+    if periods is not None:
+        refuse_too_large(
+            (2 if money else 1) * periods * (size + draws),
+            max_memory,
+            what=f"{periods:,} periods of {size:,} customers and {draws:,} draws",
+            instead="Ask for fewer periods, or predict fewer customers at a time.",
+        )
+
+
+def _rows(histories: Histories) -> int:
+    return int(histories.row[-1]) + 1
 
 
 def _dataset(
-    variables: dict[str, np.ndarray],
-    outcomes: Outcomes,
-    histories: Histories,
-    posterior: Parameters,
-    customers: xr.Dataset,
+    simulation: Simulation, outcomes: Outcomes, own: Sequence[str], threads: int | None
 ) -> xr.Dataset:
     """Return summaries (customer), totals (chain, draw) and kept draws (chain, draw, customer), described."""
-    data: dict[str, object] = {name: ((CUSTOMER,), values) for name, values in variables.items()}
+    inputs, posterior = simulation.inputs, simulation.buying
+    histories, customers = inputs.histories, inputs.customers
+    closed = expected_summary(posterior, distinct_histories(inputs.past), inputs.horizon, threads=threads)
+    data: dict[str, object] = {
+        name: (CUSTOMER, customers[name].to_numpy()) for name in CARRIED if name in customers
+    }
+    data |= {name: (CUSTOMER, values) for name, values in closed.items()}
+    for name, values in outcomes.summary.items():
+        absent = (name in _MONEY and inputs.spending is None) or (name in SCORES and np.isnan(values).all())
+        if not absent:
+            data[name] = (CUSTOMER, histories.spread(values))
+    for name in own:
+        of_all = histories.spread(outcomes.own[simulation.own[name]].T)
+        for statistic, values in zip(OWN, of_all, strict=True):
+            # The mean is there in closed form already.
+            data.setdefault(f"{name}_{statistic}", (CUSTOMER, values))
     for name in ("purchases_total", "spend_total", "value_total"):
         total = getattr(outcomes, name)
         if total is not None:
@@ -342,92 +385,122 @@ def _dataset(
     for name, values in outcomes.by_customer.items():
         variable, dims = _ASKED[name]
         data[variable] = ((CUSTOMER, *dims), np.moveaxis(histories.spread(np.moveaxis(values, 0, -1)), -1, 0))
+    names = {field: name for name, field in simulation.own.items() if name in own}
     for name, kept in outcomes.kept.items():
         in_order = np.empty_like(kept)
         in_order[histories.order] = kept
-        data[name] = posterior.unstack(in_order.T, CUSTOMER)
-    return describe_outcomes(
+        data[names.get(name, name)] = posterior.unstack(in_order.T, CUSTOMER)
+    return describe(
         xr.Dataset(
             data,
             coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
-            attrs={"time_unit": customers.attrs.get("time_unit")},
+            attrs={"time_unit": inputs.time_unit},
         )
     )
 
 
-def predict(
+def _in_money(
+    value: xr.Dataset, simulation: Simulation, spending: Parameters, cost: xr.DataArray
+) -> xr.Dataset:
+    """Return the dataset with money earned: margin, past, cost; and NaN with reasons where no mean exists."""
+    customers, margin = simulation.customers, simulation.margin
+    for name in SCALED:
+        if name in value:
+            value[name] = margin * value[name].assign_attrs(value[name].attrs)
+    reasons = remove_missing_moments(value, spending, customers)
+    earned, why = historical_value(customers, margin)
+    value["historical_value"] = (CUSTOMER, earned)
+    if why is not None:
+        reasons.append(f"historical_value and lifetime_value_mean are NaN: {why}")
+    value["acquisition_cost"] = (CUSTOMER, cost.values)
+    value["lifetime_value_mean"] = value["historical_value"] + value["value_mean"] - value["acquisition_cost"]
+    return describe(value).assign_attrs(reasons=reasons)
+
+
+def next_purchase(
     buying: xr.DataTree,
     customers: xr.Dataset,
-    horizon: str | float = "52 weeks",
     *,
+    quantiles: Sequence[float] = QUANTILES,
+    draws: int | None = None,
     seed: int,
-    keep_draws: bool = False,
-    periods: int | None = None,
-    top_share: float | None = None,
     threads: int | None = None,
-    max_memory: float = MAX_MEMORY,
-    progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Return what each customer will buy over the horizon, as a predictive distribution.
+    """Return when each customer's next purchase comes: the probability of ever, and quantiles of the wait.
 
     Parameters
     ----------
-    buying
-        A buying posterior, as ``clv.fit("bg_nbd", customers, ...)`` returns it or a file restores it.
-    customers
-        Customers in the posterior's time unit; they need not be those of the fit. Where it had covariates or
-        groups they need its columns (``clv.with_columns``); a group that it has not seen is allowed.
-    horizon
-        ``"52 weeks"``, or a bare number in the data's time unit, from the end of observation.
+    buying, customers
+        A buying posterior and customers in its time unit.
+    quantiles
+        Probabilities between 0 and 1 in rising order.
+    draws
+        Posterior draws, evenly spaced within the chains; by default all.
     seed
-        Seed of the futures. With one seed a customer's random numbers are the same in every scenario, and
-        a shorter horizon is the beginning of a longer one.
-    keep_draws
-        Also return ``purchases`` (chain, draw, customer), refused when larger than ``max_memory`` bytes.
-    periods
-        Also return purchases by equal parts of the horizon, this many: ``purchases_period_mean`` (customer,
-        period) and ``purchases_period_total`` (chain, draw, period); over periods they add up to the totals.
-    top_share
-        Also return ``probability_top`` (customer): the probability of being among this share of the
-        customers by purchases, 0.1 for the top tenth. In each draw the top are the smallest number of
-        customers that is at least the share; ties share the places left equally (predictions.ranks).
-        It costs a second pass.
+        Seed of the futures, of which these are the first purchases: those of ``clv.predict`` with this seed.
     threads
         Threads; by default the processors this process may use. They change the speed only.
-    progress
-        Called with (customers done, customers), both doubled by ``top_share``.
 
     Returns
     -------
     xarray.Dataset
-        Over ``customer``: probability_alive and purchases_expected (expected level), purchase_rate_mean and
-        dropout_mean (latent; dropout_rate_mean where a customer may leave at any time), all four posterior means of
-        closed forms over ``expected_draws`` draws; and of the outcome
-        purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
-        F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total. Attributes
-        state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
-        diagnostics of the fit found wrong (a JSON list of sentences).
-        When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
-        mass_90, for :func:`score_holdout`.
+        ``probability_ever`` (customer), the probability of any further purchase however late, and ``wait``
+        (customer, quantile), the time from the end of observation by which the next purchase has come with that
+        probability, in the data's time unit: infinite where ``probability_ever`` is no larger. Outcome level.
+        ``attrs["monte_carlo_error"]`` is the standard error of a probability at most, 0.5 / sqrt(draws).
 
     Raises
     ------
     InputError
-        Mismatched time units, an impossible history, repeated ids, a bad horizon, draws that do not fit.
+        As in ``clv.predict``, or quantiles that are not between 0 and 1 in rising order.
+
+    Notes
+    -----
+    The mean wait is infinite for every customer who may have left, and for k <= 1; use quantiles. A quantile q is
+    that of the draws: what it is off, as a probability, has a standard error of sqrt(q (1 - q) / draws). Long waits
+    of customers who bought rarely are extrapolations beyond any data: ask ``clv.probability_active`` for the
+    horizon that matters.
 
     Examples
     --------
-    >>> future = predict(buying, customers, "52 weeks", seed=1)
+    >>> median_wait = next_purchase(buying, customers, seed=1)["wait"].sel(quantile=0.5)
     """
-    return simulate(
-        buying,
-        customers,
-        horizon,
-        seed=seed,
-        keep_draws=keep_draws,
-        periods=periods,
-        top_share=top_share,
-        threads=threads,
-        max_memory=max_memory,
-        progress=progress,
+    levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
+    rising = levels.ndim == 1 and levels.size > 0 and (np.diff(levels) > 0).all()
+    if not (rising and levels[0] > 0 and levels[-1] < 1):
+        raise InputError(f"quantiles must lie between 0 and 1 in rising order; got {quantiles!r}.")
+    # The first purchase is that of every horizon.
+    simulation = simulation_of(buying, customers, 1.0, draws=draws, seed=seed)
+    size = simulation.size
+    rank = np.maximum(np.ceil(levels * size - 1e-9).astype(np.int64) - 1, 0)
+    ever = np.empty(simulation.inputs.size)
+    waits = np.empty((ever.size, levels.size))
+
+    def work(places: np.ndarray, drawn: dict[str, np.ndarray]) -> None:
+        first = drawn[NEXT]
+        ever[places] = np.isfinite(first).mean(axis=1)
+        waits[places] = np.partition(first, np.unique(rank), axis=1)[:, rank]
+
+    for _ in simulation.each(work, [NEXT], threads):
+        pass
+    result = xr.Dataset(
+        {"probability_ever": (CUSTOMER, ever), "wait": ((CUSTOMER, QUANTILE), waits)},
+        coords={CUSTOMER: customers[CUSTOMER].values, QUANTILE: levels},
+        attrs={
+            "time_unit": simulation.inputs.time_unit,
+            "draws": size,
+            "seed": int(seed),
+            "monte_carlo_error": 0.5 / math.sqrt(size),
+        },
     )
+    result["probability_ever"].attrs = {
+        "long_name": "probability of any further purchase, however late",
+        "units": "probability",
+        "level": "outcome",
+    }
+    result["wait"].attrs = {
+        "long_name": "time to the next purchase (quantile)",
+        "units": simulation.inputs.time_unit,
+        "level": "outcome",
+    }
+    return result

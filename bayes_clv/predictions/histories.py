@@ -6,24 +6,13 @@ the order in which customers arrive.
 """
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.distributions.arrays import stretches
+from bayes_clv.families.contract import Family, Forecast, SpendLevel, need
 from bayes_clv.schema import InputError
-
-
-def history_names(formulas: ModuleType) -> tuple[str, ...]:
-    """Return the customers' columns that the family's forecasts take: its ``HISTORY``, else the usual three.
-
-    Examples
-    --------
-    >>> from bayes_clv.families.registry import family
-    >>> history_names(family("bg_nbd"))
-    ('frequency', 'recency', 'T')
-    """
-    return tuple(getattr(formulas, "HISTORY", ("frequency", "recency", "T")))
 
 
 @dataclass(frozen=True)
@@ -49,34 +38,45 @@ def distinct_histories(columns: dict[str, np.ndarray], keys: np.ndarray | None =
     ties = [] if keys is None else [keys[:, 1], keys[:, 0]]
     order = np.lexsort([*ties, *reversed(columns.values())])
     table = {name: np.asarray(column, dtype=float)[order] for name, column in columns.items()}
-    new = np.ones(order.size, dtype=bool)
-    new[1:] = False
-    for column in table.values():
-        new[1:] |= column[1:] != column[:-1]
-    return Histories(
-        columns={name: column[new] for name, column in table.items()}, order=order, row=np.cumsum(new) - 1
-    )
+    new, row = stretches(table.values())
+    return Histories(columns={name: column[new] for name, column in table.items()}, order=order, row=row)
 
 
-def purchase_history(customers: xr.Dataset, formulas: ModuleType) -> dict[str, np.ndarray]:
+def purchase_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray]:
     """Return the columns that the family's forecasts take, as float arrays over customers."""
-    names = history_names(formulas)
+    names = need(family, Forecast).history
     missing = [name for name in names if name not in customers]
     if missing:
         raise InputError(
-            f"{formulas.NAME} forecasts from {', '.join(names)}, and the customers lack {missing[0]!r}. Summarise the "
-            "orders with summarize(..., regularity=True), or add the column."
+            f"{family.words.title} forecasts from {', '.join(names)}, and the customers lack {missing[0]!r}. Summarise "
+            "the orders with summarize(..., regularity=True), or add the column."
         )
     return {name: np.asarray(customers[name].values, dtype=float) for name in names}
 
 
-def spend_history(customers: xr.Dataset, formulas: ModuleType) -> dict[str, np.ndarray]:
-    """Return the number of repeat occasions that inform spend, and their mean, as the family reads it (``LEVEL``).
+# The column that tells customers apart.
+WHO = "customer"
+
+
+def apart(family: Family, keys: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the column that makes each customer a history of its own where the family draws its future, else none.
+
+    It is the rank of the customer's key (``keys`` (customer, 2)), which does not depend on the order of arrival.
+    """
+    if need(family, Forecast).futures is None:
+        return {}
+    rank = np.empty(keys.shape[0])
+    rank[np.lexsort((keys[:, 1], keys[:, 0]))] = np.arange(keys.shape[0])
+    return {WHO: rank}
+
+
+def spend_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray]:
+    """Return the number of repeat occasions that inform spend, and their mean, as the family reads it (``level``).
 
     Both are 0 where there is no repeat spend (frequency 0, or a mean that is not positive, or no mean log spend):
     such a customer has the population's spend posterior.
     """
-    if formulas.LEVEL == "log_spend_mean":
+    if need(family, SpendLevel).level == "log_spend_mean":
         return _log_spend_history(customers)
     if "monetary_value" not in customers:
         raise InputError(
@@ -105,3 +105,19 @@ def _log_spend_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
         "occasions": np.where(informed, customers["frequency"].values, 0).astype(float),
         "mean_spend": np.where(informed, mean, 0.0),
     }
+
+
+def state_while_alive(
+    forecast: Forecast, history: dict[str, np.ndarray], values: dict[str, np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    """Return what the simulation of the future reads of customers who are alive."""
+    if forecast.state is None:
+        raise ValueError(f"The law {forecast.law!r} has no state: the family draws each customer's future.")
+    return forecast.state(history, values)
+
+
+def purchase_state(
+    forecast: Forecast, history: dict[str, np.ndarray], values: dict[str, np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    """Return the probability of being alive, then ``state_while_alive``."""
+    return forecast.alive(history, values), *state_while_alive(forecast, history, values)

@@ -1,36 +1,168 @@
-"""Labels of customers, matched by id."""
+"""What every forecast is made of: a posterior and customers who fit together, read, checked and matched once."""
 
+import dataclasses
 import json
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
+from bayes_clv.customers.columns import as_labels, column_values
+from bayes_clv.customers.opportunities import check_opportunities
+from bayes_clv.customers.tables import check_customers
+from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.predictions.histories import (
+    Histories,
+    apart,
+    distinct_histories,
+    purchase_history,
+    spend_history,
+)
+from bayes_clv.predictions.parameters import Parameters, paired, parameters
+from bayes_clv.predictions.tiles import EXPECTED_DRAWS, closed_form_draws, thinned_reasons
+from bayes_clv.problems import read_problem
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
+from bayes_clv.units import duration
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a forecast reads; made by :func:`prepare`.
+
+    Attributes
+    ----------
+    posterior : Parameters
+        The draws used, for these customers.
+    customers : xarray.Dataset
+        Checked.
+    time_unit : str
+        That of both.
+    horizon : float
+        In time units (of opportunities their number); infinite where none was given.
+    past, paid : dict of str to array
+        Columns (customer) that the purchase family reads, and those that the spend family reads; each with the profile
+        where there are effects.
+    histories : Histories
+        The distinct rows of ``past``, then ``paid``: equal (profile, frequency, T) are neighbours.
+    spending : Parameters, or None
+        One draw for each of ``posterior``.
+    keys : array, or None
+        (customer, 2): the customers' random streams, where there was a seed.
+    reasons : list of str
+        That fewer draws are used than there are, where nobody asked for fewer.
+    """
+
+    posterior: Parameters
+    customers: xr.Dataset
+    time_unit: str
+    horizon: float
+    past: dict[str, np.ndarray]
+    paid: dict[str, np.ndarray]
+    histories: Histories
+    spending: Parameters | None
+    keys: np.ndarray | None
+    reasons: list[str]
+
+    @property
+    def size(self) -> int:
+        """Return the number of customers."""
+        return int(self.customers.sizes[CUSTOMER])
+
+
+def prepare(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    horizon: str | float | None = None,
+    *,
+    spending: xr.DataTree | None = None,
+    draws: int | None = None,
+    most: int | None = EXPECTED_DRAWS,
+    seed: int | None = None,
+    purpose: str = "future",
+    opportunities: bool = False,
+) -> Inputs:
+    """Return posterior and customers ready for a forecast: checked, in one time unit, as distinct histories.
+
+    Parameters
+    ----------
+    buying, customers
+        A posterior of a family of purchases, and customers; with ``opportunities`` it may be one of opportunities.
+    horizon
+        A duration, or a number in the data's time unit; a whole number of opportunities.
+    spending
+        A posterior of a family of spend.
+    draws, most
+        Draws that are asked for, evenly spaced; else, of closed forms, at most so many (None: all), and of a family
+        whose closed forms are slow no more than its own limit. Without ``draws`` a simulation uses all.
+    seed, purpose
+        Where chance is needed: of each customer's random streams (``streams.customer_keys``). A posterior of one draw
+        is then repeated, and each customer is a history of its own where the family draws its future.
+    """
+    name = getattr(buying, "attrs", {}).get("family")
+    discrete = opportunities and isinstance(name, str) and find_family(name).kind == "opportunities"
+    every = parameters(buying, "opportunities" if discrete else "buying")
+    if draws is not None and draws < 1:
+        raise InputError(f"draws={draws} must be at least 1.")
+    if seed is None:
+        posterior = closed_form_draws(every, draws, most)
+        reasons = thinned_reasons(every, posterior, draws) if most is None else []
+    else:
+        posterior = every.repeated() if draws is None else every.repeated().thin(draws)
+        reasons = []
+    check = check_opportunities if discrete else check_customers
+    check(customers)
+    time_unit = shared_time_unit(buying, customers)
+    length = math.inf
+    if horizon is not None:
+        length = whole_number(horizon, "opportunities") if discrete else duration(horizon, time_unit)
+    posterior = posterior.of(customers)
+    read = purchase_history(customers, posterior.family)
+    # Recency last: purchases to come do not depend on it in most families, and those alike are neighbours.
+    past = posterior.columns | {name: read[name] for name in sorted(read, key=lambda each: each == "recency")}
+    payments, paid = None, {}
+    if spending is not None:
+        shared_time_unit(spending, customers)
+        payments = paired(parameters(spending, "spending"), posterior.size).of(customers)
+        paid = payments.columns | spend_history(customers, payments.family)
+    keys = None if seed is None else customer_keys(customers[CUSTOMER].values, seed, purpose=purpose)
+    own = {} if keys is None else apart(posterior.family, keys)
+    histories = distinct_histories(past | own | paid, keys)
+    return Inputs(posterior, customers, time_unit, length, past, paid, histories, payments, keys, reasons)
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Return a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} must be a whole number from 1, such as 5; it is {value!r}.")
+    return int(value)
 
 
 def labels_of(customers: xr.Dataset, by: Any) -> np.ndarray:
     """Return each customer's label as text, in the customers' order.
 
-    ``by`` is a DataArray over ``customer``, a pandas Series indexed by customer id, a mapping of ids, or the name
-    of a variable of the customers. Every customer needs a label; labels of other ids are left aside, since the
-    labelled base may be larger than the customers asked about.
+    ``by`` is the name of a column of the customers, or labels by customer id: a DataArray over ``customer``, a pandas
+    Series indexed by customer id, a mapping, or what ``clv.segment`` returned (its most probable segments). Every
+    customer needs a label; labels of other ids are left aside, since the labelled base may be larger than the customers
+    asked about.
+
+    Raises InputError for a column that is not there, a customer without label, and anything else.
     """
     if isinstance(by, str):
-        if by not in customers or customers[by].dims != (CUSTOMER,):
-            raise InputError(
-                f"customers has no column {by!r} to segment by. Give a label for each customer id: a DataArray over "
-                "'customer', a pandas Series indexed by customer id or a mapping."
-            )
-        by = customers[by]
+        return as_labels(column_values(customers, by))
+    if isinstance(by, xr.Dataset) and "most_likely" in by:
+        by = by["most_likely"]
     if isinstance(by, xr.DataArray) and by.dims == (CUSTOMER,) and CUSTOMER in by.coords:
         pairs = zip(by[CUSTOMER].values.tolist(), by.values.tolist(), strict=True)
     elif hasattr(by, "items") and not isinstance(by, (xr.DataArray, xr.Dataset)):
         pairs = by.items()
     else:
         raise InputError(
-            "by must give a label for each customer id: a DataArray over 'customer', a pandas Series indexed by "
-            f"customer id, a mapping, or the name of a variable of customers; got {type(by).__name__}."
+            "by must be the name of a column of the customers, labels by customer id (a DataArray over 'customer', a "
+            "pandas Series indexed by customer id, a mapping) or what clv.segment returned (a rule itself only where "
+            f"customers' draws are added up, as in clv.value_parts); got {type(by).__name__}."
         )
     table = {str(key): label for key, label in pairs}
     ids = [str(key) for key in customers[CUSTOMER].values]
@@ -38,10 +170,23 @@ def labels_of(customers: xr.Dataset, by: Any) -> np.ndarray:
     missing = [key for key in ids if table.get(key) is None or table[key] != table[key]]
     if missing:
         raise InputError(
-            f"by is matched by customer id, and {len(missing)} of {len(ids)} customers have no label, such as "
+            f"by is matched by customer id, and {len(missing):,} of {len(ids):,} customers have no label, such as "
             f"{missing[0]!r}. Label them, or leave them out of customers."
         )
-    return np.array([str(table[key]) for key in ids], dtype=object)
+    labels = [table[key] for key in ids]
+    if all(isinstance(label, int | float | np.number) and not isinstance(label, bool) for label in labels):
+        return as_labels(np.array(labels, dtype=float))
+    return np.array([str(label) for label in labels], dtype=object)
+
+
+def name_of(by: Any) -> str:
+    """Return what labels are called: a column's name, a rule's, or "segment"."""
+    if isinstance(by, str):
+        return by
+    if isinstance(by, xr.Dataset):
+        return str(by.attrs.get("rule", "segment"))
+    name = getattr(by, "name", None)
+    return "segment" if name is None else str(name)
 
 
 def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
@@ -51,16 +196,20 @@ def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
     if fitted != observed:
         raise InputError(
             f"The posterior's time unit is {fitted!r} and the customers' is {observed!r}: rates would be "
-            f"read in the wrong unit. Summarise the orders with time_unit={fitted!r}, or fit on "
+            f"read in the wrong unit. Summarise the orders with {argument('time_unit', fitted)}, or fit on "
             "these customers."
         )
     return observed
 
 
 def problems(*trees: xr.DataTree) -> list[str]:
-    """Return what the diagnostics of the fits found wrong, each sentence with its family."""
+    """Return what the diagnostics of the fits found wrong: records as JSON, each with its family."""
     found = []
     for tree in trees:
         diagnostics = json.loads(str(tree.attrs.get("diagnostics", "{}")))
-        found += [f"{tree.attrs['family']}: {problem}" for problem in diagnostics.get("problems", [])]
+        family = str(tree.attrs["family"])
+        found += [
+            json.dumps(dataclasses.replace(read_problem(each), subject=family).record())
+            for each in diagnostics.get("problems", [])
+        ]
     return found

@@ -8,9 +8,7 @@ that a histogram per customer holds the whole distribution and no draw is stored
 customers (``count``) has as many futures of its own in the totals.
 """
 
-import json
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,18 +17,18 @@ from numba import njit
 
 from bayes_clv.customers.opportunities import check_opportunities
 from bayes_clv.distributions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
-from bayes_clv.predictions.forecasts import describe_outcomes
-from bayes_clv.predictions.histories import Histories, distinct_histories
-from bayes_clv.predictions.inputs import problems, shared_time_unit
+from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_state
+from bayes_clv.predictions.inputs import problems, shared_time_unit, whole_number
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.tiles import (
     MAX_MEMORY,
+    PerDraw,
     available_threads,
     mean_over_draws,
     over_tiles,
     refuse_too_large,
 )
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, describe
 
 # Separates the streams of customers who share a row; odd, and unlike the streams' other increments.
 COPY = np.uint64(0x8CB92BA72F3D8DD7)
@@ -73,7 +71,7 @@ def expected_opportunities(
     xarray.Dataset
         Over (chain, draw, customer), at the expected level: ``probability_alive`` (at the last opportunity observed;
         the paper's is one later), ``survival`` (alive at the last one ahead), ``purchases_expected`` and, on request,
-        ``residual_transactions``, whose ``attrs["reasons"]``, a JSON list, says where it is infinite. Of one customer
+        ``residual_transactions``, whose ``attrs["reasons"]``, a list, says where it is infinite. Of one customer
         where a row stands for several.
 
     Raises
@@ -188,8 +186,9 @@ def predict_opportunities(
         _attributes(buying, posterior, customers, ahead)
         | {"seed": int(seed), "level": "outcome, except where a variable states its own"},
     )
-    dataset[PERIOD].attrs = {"long_name": "opportunity from the end of observation", "units": "opportunity"}
-    return _with_reasons(describe_outcomes(dataset), rate)
+    return _with_reasons(
+        describe(dataset, {PERIOD: Variable("opportunity from the end of observation", "opportunity")}), rate
+    )
 
 
 def _prepared(
@@ -198,17 +197,10 @@ def _prepared(
     posterior = parameters(buying, "opportunities")
     check_opportunities(customers)
     shared_time_unit(buying, customers)
-    columns = {name: np.asarray(customers[name].values, dtype=float) for name in posterior.formulas.OBSERVED}
+    columns = {name: np.asarray(customers[name].values, dtype=float) for name in posterior.forecast.history}
     ahead = whole_number(opportunities, "opportunities")
     posterior = posterior.of(customers)
     return posterior, ahead, distinct_histories(columns | posterior.columns)
-
-
-def whole_number(value: int, name: str) -> int:
-    """Return a whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} must be a whole number from 1, such as 5; it is {value!r}.")
-    return int(value)
 
 
 def _checked_rate(rate: float) -> float:
@@ -220,20 +212,18 @@ def _checked_rate(rate: float) -> float:
     return float(rate)
 
 
-def _closed_forms(
-    posterior: Parameters, ahead: int, rate: float | None
-) -> Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], tuple[np.ndarray, ...]]:
-    formulas = posterior.formulas
+def _closed_forms(posterior: Parameters, ahead: int, rate: float | None) -> PerDraw:
+    forecast = posterior.forecast
 
-    def forms(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    def forms(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         found = (
-            formulas.probability_alive(*history, **values),
-            formulas.survival(ahead, *history, **values),
-            formulas.expected_purchases(ahead, *history, **values),
+            forecast.alive(history, values),
+            forecast.survival(ahead, history, values),
+            forecast.purchases(ahead, history, values),
         )
         if rate is None:
             return found
-        return (*found, formulas.discounted_residual_transactions(rate, *history, **values))
+        return (*found, forecast.discounted(math.inf, rate, history, values))
 
     return forms
 
@@ -245,8 +235,8 @@ def _attributes(
         "time_unit": customers.attrs.get("time_unit"),
         "horizon": ahead,
         "draws": posterior.size,
-        "family": posterior.family,
-        "problems": json.dumps(problems(buying)),
+        "family": posterior.family.name,
+        "problems": problems(buying),
     }
 
 
@@ -261,7 +251,7 @@ def _with_reasons(dataset: xr.Dataset, rate: float | None) -> xr.Dataset:
             f"Infinite in {infinite} of {residual.size} places: without discount the purchases still to come have no "
             "finite mean unless gamma > 1. Give a discount rate, or read purchases_expected of a horizon."
         )
-    residual.attrs |= {"discount_rate": rate, "reasons": json.dumps(reasons)}
+    residual.attrs |= {"discount_rate": rate, "reasons": reasons}
     return dataset
 
 
@@ -278,16 +268,16 @@ def _simulated(
     size, draws = histories.order.size, posterior.size
     seen = np.zeros((size, ahead + 1), dtype=np.int64)
     kept = np.zeros((size if keep else 0, draws), dtype=np.int32)
-    columns = [histories.columns[name] for name in posterior.formulas.OBSERVED]
+    columns = {name: histories.columns[name] for name in posterior.forecast.history}
     keys, share = keys[histories.order], share[histories.order]
     step = max(1, TILE // (5 * draws))
 
     def chunk(start: int) -> np.ndarray:
         stop = min(start + step, size)
         first, last = histories.row[start], histories.row[stop - 1]
-        history = [column[first : last + 1, None] for column in columns]
+        history = {name: column[first : last + 1, None] for name, column in columns.items()}
         values = posterior.at(histories.columns, slice(first, last + 1))
-        states = posterior.formulas.opportunity_state(*history, **values)
+        states = purchase_state(posterior.forecast, history, values)
         shape = (last + 1 - first, draws)
         state = [np.ascontiguousarray(np.broadcast_to(part, shape)) for part in states]
         totals = np.zeros((draws, ahead), dtype=np.int64)

@@ -15,14 +15,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Family, Forecast, Renewals, SpendLevel, need
+from bayes_clv.families.contract import Kind as FamilyKind
 from bayes_clv.families.registry import families
-from bayes_clv.families.registry import family as family_formulas
+from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 
@@ -46,7 +47,7 @@ PROFILES = ("profile", "spend_profile")
 
 
 # What a family must be fitted to (its KIND) to serve a purpose, and the verbs that forecast from each.
-_SERVES = {
+_SERVES: dict[str, FamilyKind] = {
     "buying": "purchases",
     "spending": "spend",
     "opportunities": "opportunities",
@@ -70,8 +71,7 @@ class Parameters:
     the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
     """
 
-    family: str
-    formulas: ModuleType
+    family: Family
     values: dict[str, np.ndarray]
     chains: np.ndarray
     draws: np.ndarray
@@ -82,6 +82,21 @@ class Parameters:
     total: int = 0
     seed: str = ""
     profiles: Profiles | None = None
+
+    @property
+    def forecast(self) -> Forecast:
+        """Return what customers will do: purchases, or what they do at opportunities."""
+        return need(self.family, Forecast)
+
+    @property
+    def level(self) -> SpendLevel:
+        """Return what an occasion brings."""
+        return need(self.family, SpendLevel)
+
+    @property
+    def renewals(self) -> Renewals:
+        """Return whether contracts are renewed."""
+        return need(self.family, Renewals)
 
     @property
     def size(self) -> int:
@@ -157,7 +172,7 @@ class Parameters:
                         offsets = [self._new_offset(effect, column, -1 - int(j)) for j in new]
                         drawn[name] = np.vstack([drawn[name], *offsets])
         design = {name: each[profile] for name, each in self.profiles.design.items()}
-        return self.effects.parameters(np, self.formulas, drawn, design, place)
+        return self.effects.parameters(np, self.family, drawn, design, place)
 
     def of_profile(self, profile: int) -> dict[str, np.ndarray]:
         """Return the parameters (draw,) of customers of one profile, by its index; ``values`` without effects."""
@@ -195,8 +210,8 @@ def new_group(seed: str, effect: str, column: str, label: str, size: int) -> np.
     return np.random.default_rng(key).standard_normal(size)
 
 
-def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
-    """Return the formulas of the posterior's family, after checking that it serves ``kind``.
+def check_posterior(tree: xr.DataTree, kind: Kind) -> Family:
+    """Return the posterior's family, after checking that it serves ``kind``.
 
     Parameters
     ----------
@@ -211,49 +226,48 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> ModuleType:
     InputError
         Not a posterior, an unknown family, a family of the other kind, or parameters missing.
     """
-    family = getattr(tree, "attrs", {}).get("family")
-    if not isinstance(tree, xr.DataTree) or not isinstance(family, str) or "posterior" not in tree.children:
+    name = getattr(tree, "attrs", {}).get("family")
+    if not isinstance(tree, xr.DataTree) or not isinstance(name, str) or "posterior" not in tree.children:
         raise InputError(
             f"The {kind} posterior must be a DataTree with a 'posterior' group and the attribute 'family', "
             f"as clv.fit returns it; got {type(tree).__name__}."
         )
-    formulas = family_formulas(family)
-    fitted, wanted = formulas.KIND, _SERVES[kind]
+    family = find_family(name)
+    fitted, wanted = family.kind, _SERVES[kind]
     if fitted != wanted and not {fitted, wanted} <= {"purchases", "spend"}:
         raise InputError(
-            f"The {kind} posterior is of family {family!r}, which is fitted to {fitted}: forecast from it with "
+            f"The {kind} posterior is of family {name!r}, which is fitted to {fitted}: forecast from it with "
             f"{_VERBS[fitted]}."
         )
     if fitted != wanted:
         fitting = ", ".join(families(wanted))
         raise InputError(
-            f"The {kind} posterior is of family {family!r}, which models {formulas.KIND}; one of {fitting} is needed. "
+            f"The {kind} posterior is of family {name!r}, which models {family.kind}; one of {fitting} is needed. "
             "Were the buying posterior and the spending posterior exchanged?"
         )
-    missing = [p for p in formulas.PARAMETERS if p not in tree["posterior"].data_vars]
+    missing = [each for each in family.parameters if each not in tree["posterior"].data_vars]
     if missing:
-        raise InputError(f"The {family} posterior lacks {', '.join(missing)}; it was not written by clv.fit.")
-    return formulas
+        raise InputError(f"The {name} posterior lacks {', '.join(missing)}; it was not written by clv.fit.")
+    return family
 
 
 def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
     """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused."""
-    formulas = check_posterior(tree, kind)
-    family = str(tree.attrs["family"])
+    family = check_posterior(tree, kind)
     group = tree["posterior"].dataset
     values = {}
-    for name in formulas.PARAMETERS:
+    for name in family.parameters:
         drawn = group[name]
         if set(drawn.dims) != {CHAIN, DRAW}:
             raise InputError(
-                f"{name} of the {family} posterior has dimensions {drawn.dims}; a population parameter has the "
+                f"{name} of the {family.name} posterior has dimensions {drawn.dims}; a population parameter has the "
                 "dimensions chain and draw, and covariates and groups are variables beside it."
             )
         flat = np.asarray(drawn.transpose(CHAIN, DRAW).values, dtype=float).ravel()
         bad = ~(np.isfinite(flat) & (flat > 0))
         if bad.any():
             raise InputError(
-                f"{name} of the {family} posterior has {bad.sum()} of {flat.size} draws that are not "
+                f"{name} of the {family.name} posterior has {bad.sum()} of {flat.size} draws that are not "
                 f"positive and finite, such as {flat[bad][0]!r}. Check the fit's diagnostics."
             )
         values[name] = flat
@@ -261,15 +275,15 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
         dim: np.asarray(group[dim].values) if dim in group.coords else np.arange(group.sizes[dim])
         for dim in (CHAIN, DRAW)
     }
-    found = Parameters(family, formulas, values, labels[CHAIN], labels[DRAW], _PROFILE[kind])
+    found = Parameters(family, values, labels[CHAIN], labels[DRAW], _PROFILE[kind])
     if "effects" not in tree.attrs:
         return found
     effects = Effects.from_json(str(tree.attrs["effects"]))
-    drawn = effects.drawn(formulas, group)
+    drawn = effects.drawn(family, group)
     bad_names = [name for name, value in drawn.items() if not np.isfinite(value).all()]
     if bad_names:
         raise InputError(
-            f"{bad_names[0]} of the {family} posterior has draws that are not finite. Check the fit's diagnostics."
+            f"{bad_names[0]} of the {family.name} posterior has draws that are not finite. Check the fit's diagnostics."
         )
     size = found.size
     return replace(
@@ -316,9 +330,3 @@ def paired(spending: Parameters, draws: int) -> Parameters:
     order = np.arange(draws)
     index = order * spending.size // draws if spending.size >= draws else order % spending.size
     return spending.take(index)
-
-
-def latent_names(formulas: ModuleType) -> tuple[str, ...]:
-    """Return what a family's ``latent_draws`` gives beside alive: purchase_rate, and dropout or dropout_rate."""
-    means = getattr(formulas, "LATENT_MEANS", ("purchase_rate_mean", "dropout_mean"))
-    return tuple(name.removesuffix("_mean") for name in means)

@@ -5,7 +5,6 @@ Curves and residual lifetimes are closed forms per posterior draw: their spread 
 of one tenure are alike and independent, so those who make each renewal are Binomial out of those who came to it.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,14 +13,20 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.contracts import check_contracts
-from bayes_clv.predictions.inputs import labels_of, problems, shared_time_unit
-from bayes_clv.predictions.opportunities import whole_number
+from bayes_clv.predictions.inputs import labels_of, problems, shared_time_unit, whole_number
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, VARIABLES, InputError, Variable, describe
 
 TENURE = "tenure"
 SEGMENT = "segment"
+_OWN = {
+    "survival": Variable("probability of making all renewals up to this one", "probability", "expected"),
+    "survivors_total": VARIABLES["survivors"],
+    "survivors_by": VARIABLES["survivors"],
+    PERIOD: Variable("renewal ahead, from 1", PERIOD),
+    TENURE: Variable("renewals already made", "count"),
+}
 
 
 def renewal_curve(
@@ -77,20 +82,19 @@ def renewal_curve(
         instead="Ask for fewer renewals or tenures.",
     )
     step = np.arange(1, ahead + 1)
-    values = {name: value[:, None, None] for name, value in drawn.values.items()}
-    survival = drawn.formulas.survival(step, made[:, None], 1, **values)
-    rate = drawn.formulas.retention_rate(made[:, None] + step, **values)
+    values = {name: value[:, None] for name, value in drawn.values.items()}
+    history = _about_to_renew(made)
+    survival = np.moveaxis(drawn.renewals.survival(step, history, values), 0, -1)
+    rate = np.moveaxis(drawn.renewals.retention(made[:, None] + step, drawn.values), -1, 0)
     dataset = xr.Dataset(
         {
             "survival": drawn.unstack(survival, TENURE, PERIOD),
             "retention_rate": drawn.unstack(rate, TENURE, PERIOD),
         },
         {**drawn.coords(), TENURE: made, PERIOD: step},
-        {"time_unit": PERIOD, "family": drawn.family, "problems": json.dumps(problems(posterior))},
+        {"time_unit": PERIOD, "family": drawn.family.name, "problems": problems(posterior)},
     )
-    described = _described(dataset)
-    described["survival"].attrs["long_name"] = "probability of making all renewals up to this one"
-    return described
+    return describe(dataset, _OWN)
 
 
 def residual_lifetime(
@@ -118,7 +122,7 @@ def residual_lifetime(
     -------
     xarray.DataArray
         ``residual_lifetime`` (chain, draw, tenure), a count of renewals at the expected level; ``attrs["reasons"]``, a
-        JSON list of sentences, says where and why it is infinite.
+        list of sentences, says where and why it is infinite.
 
     Raises
     ------
@@ -138,13 +142,13 @@ def residual_lifetime(
         )
     made = _checked_tenures(tenure)
     values = {name: value[:, None] for name, value in drawn.values.items()}
-    found = drawn.formulas.discounted_residual_lifetime(float(discount_rate), made, 1, **values)
+    found = drawn.renewals.discounted(float(discount_rate), _about_to_renew(made), values)
     dataset = xr.Dataset(
         {"residual_lifetime": drawn.unstack(found, TENURE)},
         {**drawn.coords(), TENURE: made},
         {"time_unit": PERIOD},
     )
-    result = _described(dataset)["residual_lifetime"]
+    result = describe(dataset, _OWN)["residual_lifetime"]
     infinite = int(np.isinf(found).any(axis=1).sum())
     reasons = []
     if infinite:
@@ -155,9 +159,9 @@ def residual_lifetime(
         )
     result.attrs |= {
         "discount_rate": float(discount_rate),
-        "family": drawn.family,
-        "reasons": json.dumps(reasons),
-        "problems": json.dumps(problems(posterior)),
+        "family": drawn.family.name,
+        "reasons": reasons,
+        "problems": problems(posterior),
     }
     return result
 
@@ -258,17 +262,11 @@ def predict_renewals(
         "seed": int(seed),
         "draws": drawn.size,
         "contracts": sum(count for *_, count in groups),
-        "family": drawn.family,
+        "family": drawn.family.name,
         "level": "outcome",
-        "problems": json.dumps(problems(posterior)),
+        "problems": problems(posterior),
     }
-    described = _described(xr.Dataset(data, coords, attributes))
-    for name in ("survivors_total", "survivors_by"):
-        if name in described:
-            described[name].attrs = dict(described["survivors_mean"].attrs) | {
-                "long_name": "customers under contract after the renewal"
-            }
-    return described
+    return describe(xr.Dataset(data, coords, attributes), _OWN)
 
 
 # Customers who are alike: their segment, profile and tenure, and how many they are.
@@ -310,10 +308,15 @@ def _survivors(
         if profile not in found:
             found[profile] = drawn.of_profile(profile)
         for k in range(ahead):
-            rate = drawn.formulas.retention_rate(tenure + k + 1, **found[profile])
+            rate = drawn.renewals.retention(tenure + k + 1, found[profile])
             here = rng.binomial(here, np.clip(rate, 0.0, 1.0))
             left[:, segment, k] += here
     return left
+
+
+def _about_to_renew(made: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the history of customers under contract who have made so many renewals."""
+    return {"renewals": made.astype(float), "active": np.ones(made.shape)}
 
 
 def _checked_tenures(tenure: int | Sequence[int]) -> np.ndarray:
@@ -323,12 +326,3 @@ def _checked_tenures(tenure: int | Sequence[int]) -> np.ndarray:
             f"tenure counts renewals already made, whole numbers from 0, such as 0 or [0, 1, 5]; it is {tenure!r}."
         )
     return made.astype(np.int64)
-
-
-def _described(dataset: xr.Dataset) -> xr.Dataset:
-    described = describe(dataset)
-    if PERIOD in described.coords:
-        described[PERIOD].attrs = {"long_name": "renewal ahead, from 1", "units": PERIOD}
-    if TENURE in described.coords:
-        described[TENURE].attrs = {"long_name": "renewals already made", "units": "count"}
-    return described

@@ -4,9 +4,8 @@ Given population parameters and histories the expected share alive is a mean of 
 over draws is the uncertainty of an average: level *expected*. How many will in fact be alive varies more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import labels_of, shared_time_unit
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large, tiles
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, Variable, describe
 from bayes_clv.units import duration
 
 TIME = "time"
@@ -46,8 +45,8 @@ def retention_curve(
         Times from the end of observation in rising order, ``["4 weeks", "26 weeks"]`` or numbers in the data's
         time unit. Now, 0, always comes first.
     by
-        A label for each customer, matched by id: a DataArray over ``customer``, a pandas Series, a mapping, or
-        the name of a variable of ``customers``.
+        Each customer's segment: the name of a column of ``customers``, labels by customer id (a DataArray over
+        ``customer``, a pandas Series, a mapping), or what ``clv.segment`` returned.
     draws
         Posterior draws to use, evenly spaced within the chains: by default 500, fewer of a family whose closed forms
         are slow (Pareto/GGG: its EXPECTED_DRAWS). ``attrs["draws"]`` says how many.
@@ -89,18 +88,19 @@ def retention_curve(
         instead="Ask for fewer times or segments, or for fewer customers at a time.",
     )
     posterior = posterior.of(customers)
-    histories = distinct_histories(purchase_history(customers, posterior.formulas) | posterior.columns)
+    histories = distinct_histories(purchase_history(customers, posterior.family) | posterior.columns)
     count = np.zeros((histories.row[-1] + 1, names.size))
     np.add.at(count, (histories.row, segment[histories.order]), 1.0)
     columns = histories.columns | {"index": np.arange(count.shape[0])}
 
-    def tile(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        *history_only, index = history
+    def tile(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        index = history["index"]
         shape = (index.shape[0], posterior.size)
         means = np.empty((index.shape[0], time.size))
         alive = np.empty((time.size, names.size, posterior.size))
-        for i, reached in enumerate(_survivals(posterior.formulas, time, tuple(history_only), values)):
-            each = np.broadcast_to(reached, shape)
+        reached = posterior.forecast.survival(time, history, values)
+        for i in range(time.size):
+            each = np.broadcast_to(reached[i], shape)
             means[:, i] = each.mean(axis=1)
             alive[i] = count[index[:, 0].astype(np.int64)].T @ each
         return means, alive
@@ -127,28 +127,7 @@ def retention_curve(
         data["segment_size"] = (SEGMENT, size.astype(np.int64))
         coords[SEGMENT] = names
     curve = xr.Dataset(data, coords=coords, attrs={"time_unit": time_unit, "draws": posterior.size})
-    for name, text in (
-        ("alive_mean", "probability of being alive at the time"),
-        ("alive_share", "expected share of the customers alive at the time"),
-        ("alive_share_by", "expected share of the segment's customers alive at the time"),
-    ):
-        if name in curve:
-            curve[name].attrs = {"long_name": text, "units": "probability", "level": "expected"}
-    if by is not None:
-        curve["segment_size"].attrs = {"long_name": "customers of the segment", "units": "count"}
-    curve[TIME].attrs = {"long_name": "time from the end of observation", "units": time_unit}
-    return curve
-
-
-def _survivals(
-    formulas: ModuleType, time: np.ndarray, history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]
-) -> Iterable[np.ndarray]:
-    """Return P(alive) at each time, together where the family has them so."""
-    together = getattr(formulas, "survivals", None)
-    if together is not None:
-        found: list[np.ndarray] = together(time, *history, **values)
-        return found
-    return (formulas.survival(t, *history, **values) for t in time)
+    return describe(curve, {TIME: Variable("time from the end of observation", "time")})
 
 
 def _checked_times(times: Sequence[str | float], time_unit: str) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 A summary per customer cannot say who is in the top fifth by value *and* buys rarely, and the parts of such a condition
 must come from one draw. Here each posterior draw gives each customer one set of numbers that belong together: first the
-customer's own rates given its history (*latent*), then one future given those rates (*outcome*). The law is that of
-``clv.predict``, whose engine integrates the rates out; tests hold the two against each other.
+customer's own rates given its history (*latent*), then one future given those rates (*outcome*). ``clv.predict`` is a
+summary of the same simulation: with one seed, draw by draw, its totals are the sums of what is here.
 
 ``customer_draws`` is a recipe and computes nothing. ``blocks`` walks over the customers, some at a time, and gives
 arrays (customer, draw) of the quantities that were asked for; memory does not grow with the customers. All random
-numbers of a customer come from streams of its id and of the draw (``joint_paths``): neither order, company, threads nor
-what else is asked for change anything. Customers of one history stand side by side, and share its probabilities.
+numbers of a customer come from streams of its id and of the draw (``distributions.paths``): neither order, company,
+threads nor what else is asked for change anything. Customers of one history stand side by side, and share its
+probabilities.
 
 What is not asked for is not computed: a rule on rates alone simulates no future.
 
@@ -17,26 +18,25 @@ block of customers (the first form), which made whole arrays of everything, took
 a customer's numbers depend on the others.
 """
 
-import math
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.tables import check_customers
-from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.lifetimes import INDIVIDUAL, lifetime_of
-from bayes_clv.predictions.histories import distinct_histories, history_names, purchase_history, spend_history
-from bayes_clv.predictions.individual import apart, drawn_state, is_individual
-from bayes_clv.predictions.inputs import shared_time_unit
-from bayes_clv.predictions.joint_paths import LAWS, draw_joint
-from bayes_clv.predictions.parameters import Parameters, latent_names, paired, parameters
-from bayes_clv.predictions.tiles import available_threads, owned
+from bayes_clv.distributions.arrays import stretches
+from bayes_clv.distributions.paths import Room, room
+from bayes_clv.predictions.histories import (
+    WHO,
+)
+from bayes_clv.predictions.inputs import Inputs, prepare
+from bayes_clv.predictions.parameters import Parameters
+from bayes_clv.predictions.plans import TILE, Plan, purchase_plan, spend_money, tiles
+from bayes_clv.predictions.statistics import spread
+from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import CUSTOMER, InputError
-from bayes_clv.units import discount_rate, duration
+from bayes_clv.units import checked_margin, discount_rate
 
 # Customers × draws a block: a megabyte an array. Half as many cost 6 % more, for the calls of NumPy.
 BLOCK = 131_072
@@ -45,12 +45,14 @@ DRAWS = 400
 SPEND_LEVEL = "spend_per_purchase"
 OUTCOMES = ("purchases", "spend", "value")
 ACTIVE_TIME = "active_time"
+NEXT = "time_to_purchase"
+SINCE = "time_since_leaving"
 
 type Block = tuple[np.ndarray, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class CustomerDraws:
+class Simulation:
     """A recipe of joint draws; made by ``customer_draws``.
 
     Attributes
@@ -59,23 +61,16 @@ class CustomerDraws:
         Quantities that can be asked for.
     size : int
         Draws.
-    columns, purse
-        What the families read of each customer, and which of these spend is read from.
-    order, row
-        The customers by history, and which distinct one each of these has.
-    horizon, margin, discount
-        In time units; the share of spend that is earned; continuous, per time unit.
+    inputs : Inputs
+        Posteriors and customers, checked and matched.
+    plan : Plan
+        What is simulated, of the customers sorted by history.
+    margin, seed
+        The share of spend that is earned; of the random numbers.
     """
 
-    buying: Parameters
-    spending: Parameters | None
-    customers: xr.Dataset
-    columns: dict[str, np.ndarray]
-    purse: tuple[str, ...]
-    keys: np.ndarray
-    order: np.ndarray
-    row: np.ndarray
-    horizon: float
+    inputs: Inputs
+    plan: Plan
     margin: float
     discount: float
     seed: int
@@ -86,20 +81,61 @@ class CustomerDraws:
         return self.buying.size
 
     @property
-    def latent(self) -> tuple[str, ...]:
-        """Return the names of the customer's own numbers."""
-        rates = self._rates[:1] if is_individual(self.buying.formulas) else self._rates
-        return ("alive", *rates, *(() if self.spending is None else (SPEND_LEVEL,)))
+    def customers(self) -> xr.Dataset:
+        """Return the customers."""
+        return self.inputs.customers
 
     @property
-    def _rates(self) -> tuple[str, ...]:
-        return latent_names(self.buying.formulas)[:2]
+    def buying(self) -> Parameters:
+        """Return the draws of the buying posterior."""
+        return self.inputs.posterior
+
+    @property
+    def spending(self) -> Parameters | None:
+        """Return those of the spending posterior, one for each."""
+        return self.inputs.spending
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return what the families read of each customer."""
+        return self.inputs.past | self.inputs.paid
+
+    @property
+    def keys(self) -> np.ndarray:
+        """Return the customers' random streams."""
+        assert self.inputs.keys is not None
+        return self.inputs.keys
+
+    @property
+    def horizon(self) -> float:
+        """Return the horizon in time units."""
+        return self.inputs.horizon
+
+    @property
+    def latent(self) -> tuple[str, ...]:
+        """Return the names of the customer's own numbers."""
+        level = () if self.spending is None else (SPEND_LEVEL,)
+        return ("alive", *self.buying.forecast.latent, *level)
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Return as what the paths know those of the customer's own numbers that they are asked for (``Own``)."""
+        rates = dict(zip(self.buying.forecast.latent, ("rate", "leaving", "regularity"), strict=False))
+        return {
+            "alive": "alive",
+            **rates,
+            SPEND_LEVEL: "level",
+            NEXT: "first",
+            SINCE: "left",
+            ACTIVE_TIME: "left",
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return what can be asked for: the customers' own numbers, the latent ones, and the future's."""
         future = OUTCOMES if self.spending is not None else OUTCOMES[:1]
-        return (*self.data, "time_since_purchase", "probability_alive", *self.latent, *future, ACTIVE_TIME)
+        past = ("time_since_purchase", "probability_alive")
+        return (*self.data, *past, *self.latent, SINCE, *future, ACTIVE_TIME, NEXT)
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -135,131 +171,101 @@ class CustomerDraws:
                 f"The quantity {unknown[0]!r} is not known here. There are {', '.join(self.names)}"
                 f"{'' if self.spending is not None else '; money needs a spending posterior'}."
             )
-        order, row = self.order, self.row
+        order = self.inputs.histories.order
+        chosen = np.arange(order.size)
         if sample is not None and sample < order.size:
             last = np.partition(self.keys[:, 0], sample - 1)[sample - 1]
-            inside = self.keys[order, 0] <= last
-            order, row = order[inside], row[inside]
+            chosen = np.flatnonzero(self.keys[order, 0] <= last)
         # Once: xarray takes its time to find a column.
         data = {
             name: self.customers[name].to_numpy().astype(np.float64) for name in names if name in self.data
         }
         step = max(1, BLOCK // self.size)
-        starts = range(0, order.size, step)
+        rooms: SimpleQueue[Room] = SimpleQueue()
 
         def block(start: int) -> Result:
-            part = slice(start, start + step)
-            return work(order[part], self._quantities(order[part], row[part], names, data))
+            at = chosen[start : start + step]
+            found = {name: column[order[at], None] for name, column in data.items()}
+            return work(order[at], found | self._quantities(at, names, rooms))
 
-        # The first alone: two threads that compile the same function at once wait for each other.
-        yield block(0)
-        workers = min(available_threads(threads), len(starts))
-        if workers == 1:
-            yield from map(block, starts[1:])
-            return
-        with ThreadPoolExecutor(max_workers=workers) as executor:
-            # A few blocks ahead and no more, so that what is not yet read does not pile up.
-            waiting: deque[Future[Result]] = deque()
-            try:
-                for start in starts[1:]:
-                    waiting.append(executor.submit(block, start))
-                    if len(waiting) > 2 * workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for other in waiting:
-                    other.cancel()
+        yield from in_order(block, range(0, chosen.size, step), threads=threads)
 
     def _quantities(
-        self, places: np.ndarray, row: np.ndarray, names: Sequence[str], data: dict[str, np.ndarray]
+        self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]
     ) -> dict[str, np.ndarray]:
-        columns = {name: column[places] for name, column in self.columns.items()}
-        found = {name: column[places, None] for name, column in data.items()}
+        """Return what is not a column of the customers, who are ``at`` these places of the plan."""
+        found, columns, rows = {}, self.inputs.histories.columns, self.plan.row[at]
         if "time_since_purchase" in names:
-            found["time_since_purchase"] = columns["T"][:, None] - columns["recency"][:, None]
-        drawn = set(names) & {*self.latent, *OUTCOMES, ACTIVE_TIME}
-        if not drawn and "probability_alive" not in names:
-            return found
-        new, local = _stretches([row])
-        first = {name: column[new] for name, column in columns.items()}
-        history = tuple(first[name][:, None] for name in history_names(self.buying.formulas))
-        values = self.buying.at(first)
-        shape = (history[0].shape[0], self.size)
+            found["time_since_purchase"] = (columns["T"] - columns["recency"])[rows, None]
         if "probability_alive" in names:
-            alive = self.buying.formulas.probability_alive(*history, **values)
-            found["probability_alive"] = np.broadcast_to(alive, shape)[local]
-        if not drawn:
-            return found
-        law = lifetime_of(self.buying.formulas)
-        if law == "continuous":
-            # Its P(alive) is an integral, which the kernel does without.
-            alive = np.zeros(())
-            state = list(self.buying.formulas.state_while_alive(*history, **values))
-        elif law != INDIVIDUAL:
-            alive, *state = self.buying.formulas.future_state(*history, **values)
-        else:
-            alive, *state = drawn_state(self.buying, columns, self.keys[places])(np.arange(places.size))
-            # Neither a probability after a purchase nor phases; each customer is a row.
-            state.append(np.zeros(()))
-            shape, local = (places.size, self.size), np.arange(places.size)
-        return found | self._drawn(places, columns, local, shape, (alive, *state), names)
+            assert self.plan.alike is not None
+            new, local = stretches([self.plan.alike[rows]])
+            history = {name: columns[name][rows[new], None] for name in self.buying.forecast.history}
+            alive = self.buying.forecast.alive(history, self.buying.at(columns, rows[new]))
+            found["probability_alive"] = np.broadcast_to(alive, (int(new.sum()), self.size))[local]
+        if set(names) & {*self.own, *OUTCOMES}:
+            found |= self._drawn(at, names, rooms)
+        return found
 
-    def _drawn(
-        self,
-        places: np.ndarray,
-        columns: dict[str, np.ndarray],
-        row: np.ndarray,
-        shape: tuple[int, int],
-        state: tuple[np.ndarray, ...],
-        names: Sequence[str],
-    ) -> dict[str, np.ndarray]:
-        """Return those of ``names`` that are drawn; ``row`` (customer) indexes the states, of ``shape``."""
-        whole, nothing = (places.size, self.size), np.empty((0, self.size))
-        level, occasion, lognormal = (nothing, nothing), nothing, False
-        purse_row = np.zeros(places.size, dtype=np.int64)
-        if self.spending is not None and set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
-            new, purse_row = _stretches([columns[name] for name in self.purse])
-            paid = {name: column[new] for name, column in columns.items()}
-            formulas, values = self.spending.formulas, self.spending.at(paid)
-            known = paid["occasions"][:, None], paid["mean_spend"][:, None]
-            first, second = formulas.spend_state(*known, **values)
-            level = owned(first, (new.sum(), self.size)), owned(second, (new.sum(), self.size))
-            occasion = np.atleast_2d(values[formulas.OCCASION])
-            occasion = owned(occasion, (occasion.shape[0], self.size))
-            lognormal = formulas.SPEND_RULE == "lognormal"
-        new, _ = _stretches([row])
-        silence = (columns["T"] - columns["recency"])[new]
-        phases, z = (owned(each, shape) for each in state[5:]) if len(state) > 5 else (nothing, nothing)
-        out = {
-            name: np.empty(whole) if name in names else nothing
-            for name in ("alive", *self._rates, SPEND_LEVEL, *OUTCOMES, ACTIVE_TIME)
-        }
-        draw_joint(
-            row,
-            purse_row,
-            self.keys[places],
-            LAWS[lifetime_of(self.buying.formulas)],
-            *(owned(each, shape) for each in state[:5]),
-            phases,
-            z,
-            silence,
-            self.horizon,
-            lognormal,
-            *level,
-            occasion,
-            self.discount,
-            self.margin,
-            *out.values(),
-        )
-        return {name: each for name, each in out.items() if name in names}
+    def _drawn(self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]) -> dict[str, np.ndarray]:
+        plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at])
+        if not set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
+            plan = replace(plan, money=None)
+        if not set(names) & {*OUTCOMES, ACTIVE_TIME}:
+            plan = _without_future(plan)
+        shape = (at.size, self.size)
+        own = {self.own[name]: np.empty(shape) for name in names if name in self.own}
+        bought = {name: np.zeros(shape) for name in names if name in OUTCOMES}
+        try:
+            mine = rooms.get_nowait()
+        except Empty:
+            mine = room(max(1, TILE // self.size), self.size)
+        for done in tiles(plan, 0, at.size, mine, own=own):
+            for name, of_all in bought.items():
+                given = mine.buyers.count if name == "purchases" else getattr(mine.paid, name)
+                spread(mine.buyers, given, done.found, of_all[done.part])
+        rooms.put(mine)
+        if "value" in bought:
+            bought["value"] *= self.margin
+        drawn = {name: own[self.own[name]] for name in names if name in self.own}
+        if ACTIVE_TIME in drawn:
+            drawn[ACTIVE_TIME] = np.clip(drawn[ACTIVE_TIME], 0.0, self.horizon)
+        if SINCE in drawn:
+            drawn[SINCE] = np.maximum(-drawn[SINCE], 0.0)
+        return drawn | bought
 
 
-def _stretches(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where neighbours differ in some column, the first included, and which stretch of likes each is in."""
-    new = np.ones(columns[0].size, dtype=bool)
-    new[1:] = np.logical_or.reduce([each[1:] != each[:-1] for each in columns])
-    return new, np.cumsum(new) - 1
+def _without_future(plan: Plan) -> Plan:
+    """Return the plan to no horizon: only the customers' own numbers are drawn."""
+
+    def state(rows: np.ndarray) -> dict[str, np.ndarray]:
+        return plan.state(rows) | {"horizon": np.zeros((rows.size, 1))}
+
+    return replace(plan, state=state)
+
+
+def simulation_of(
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    horizon: str | float,
+    *,
+    spending: xr.DataTree | None = None,
+    margin: float = 1.0,
+    annual_discount_rate: float = 0.0,
+    draws: int | None = None,
+    seed: int,
+) -> Simulation:
+    """Return the recipe with ``draws`` draws of the posterior, or with all of them."""
+    inputs = prepare(buying, customers, horizon, spending=spending, draws=draws, seed=seed)
+    assert inputs.keys is not None
+    share, discount = checked_margin(margin), discount_rate(annual_discount_rate, inputs.time_unit)
+    histories = inputs.histories
+    plan = purchase_plan(inputs.posterior, histories, inputs.keys, inputs.horizon)
+    past = [histories.columns[name] for name in (*inputs.past, WHO) if name in histories.columns]
+    plan = replace(plan, alike=stretches(past)[1])
+    if inputs.spending is not None:
+        plan = replace(plan, money=spend_money(inputs.spending, histories, plan.draws, discount))
+    return Simulation(inputs, plan, share, discount, int(seed))
 
 
 def customer_draws(
@@ -272,36 +278,40 @@ def customer_draws(
     annual_discount_rate: float = 0.0,
     draws: int = DRAWS,
     seed: int,
-) -> CustomerDraws:
+) -> Simulation:
     """Return a recipe of each customer's own numbers and future, draw by draw, for ``clv.segment`` and its like.
 
     Parameters
     ----------
     buying, customers, spending, horizon, margin, annual_discount_rate
-        As in ``clv.predict_value``. Without ``spending`` there is no money.
+        As in ``clv.predict``. Without ``spending`` there is no money.
     draws
         At most about this many posterior draws, evenly spaced. A probability has a standard error of at most
         0.5 / sqrt(draws).
     seed
-        Seed of all random numbers.
+        Seed of all random numbers. With the same seed and all draws, sums over customers are the totals of
+        ``clv.predict``, draw by draw.
 
     Returns
     -------
-    CustomerDraws
+    Simulation
         Nothing is computed yet. ``names`` lists its quantities:
 
         - the customers' columns of numbers (frequency, recency, T, monetary_value, those of ``with_columns``, ...) and
           ``time_since_purchase``, T - recency;
         - ``probability_alive`` (expected level);
         - the customer's own (latent level): ``alive`` (0 or 1), ``purchase_rate`` (1 / time unit, while alive),
-          ``dropout`` or ``dropout_rate``, and ``spend_per_purchase`` (money, the mean of an occasion);
+          ``dropout`` or ``dropout_rate``, of Pareto/GGG ``regularity``, ``spend_per_purchase`` (money, the mean of an
+          occasion), and ``time_since_leaving`` (time units, 0 of one who is here);
         - the future over the horizon (outcome level): ``purchases``, ``spend``, ``value`` (margin × discounted spend),
-          and ``active_time`` (time units), for how much of the horizon the customer has not left yet.
+          and ``active_time`` (time units), for how much of the horizon the customer has not left yet;
+        - ``time_to_purchase`` (time units, outcome level), the wait for the next purchase, however late: infinite where
+          there is none.
 
     Raises
     ------
     InputError
-        As in ``clv.predict_value``; fewer than one draw.
+        As in ``clv.predict``; fewer than one draw.
 
     Examples
     --------
@@ -310,34 +320,13 @@ def customer_draws(
     >>> block["purchases"].shape
     (655, 200)
     """
-    check_customers(customers)
-    if draws < 1:
-        raise InputError(f"draws={draws} must be at least 1.")
-    if not (math.isfinite(margin) and margin > 0):
-        raise InputError(f"margin must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}.")
-    time_unit = shared_time_unit(buying, customers)
-    posterior = parameters(buying, "buying").repeated().thin(draws).of(customers)
-    past = purchase_history(customers, posterior.formulas)
-    columns = past | posterior.columns
-    payments, spent = None, {}
-    if spending is not None:
-        shared_time_unit(spending, customers)
-        payments = paired(parameters(spending, "spending"), posterior.size).of(customers)
-        spent = spend_history(customers, payments.formulas) | payments.columns
-        columns |= spent
-    keys = customer_keys(customers[CUSTOMER].values, seed, purpose="joint")
-    histories = distinct_histories(past | posterior.columns | apart(posterior.formulas, keys), keys)
-    return CustomerDraws(
-        buying=posterior,
-        spending=payments,
-        customers=customers,
-        columns=columns,
-        purse=tuple(spent),
-        keys=keys,
-        order=histories.order,
-        row=histories.row,
-        horizon=duration(horizon, time_unit),
-        margin=float(margin),
-        discount=discount_rate(annual_discount_rate, time_unit),
-        seed=int(seed),
+    return simulation_of(
+        buying,
+        customers,
+        horizon,
+        spending=spending,
+        margin=margin,
+        annual_discount_rate=annual_discount_rate,
+        draws=draws,
+        seed=seed,
     )

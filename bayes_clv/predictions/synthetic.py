@@ -6,12 +6,12 @@ distributions never meet.
 
 import datetime as dt
 from collections.abc import Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.families.registry import family as family_formulas
+from bayes_clv.families.contract import Family, Forecast, SpendLevel, need
+from bayes_clv.families.registry import family as find_family
 from bayes_clv.schema import InputError
 from bayes_clv.units import days_per, duration
 
@@ -76,7 +76,10 @@ def simulate_orders(
     """
     import pandas as pd
 
-    purchases, known = _formulas(family, buying)
+    record, known = _family(family, buying)
+    times = need(record, Forecast).times
+    if times is None:
+        raise InputError(f"{record.words.title} does not simulate the times of purchases.")
     if isinstance(customers, bool) or not isinstance(customers, int) or customers < 1:
         raise InputError(f"customers must be a whole number of at least 1; it is {customers!r}.")
     unit_days = days_per(time_unit)
@@ -91,7 +94,7 @@ def simulate_orders(
     rng = np.random.default_rng(seed)
     birth = rng.integers(0, window, customers)
     age = (length - birth) / unit_days
-    index, repeat_age = purchases.simulate_purchase_times(rng, age, **known)
+    index, repeat_age = times(rng, {"T": age}, known)
     # Ages are below T, a whole number of days; the bounds undo the rounding of the unit's conversion.
     repeat_days = np.clip(np.ceil(repeat_age * unit_days), 1, (length - birth)[index]).astype(np.int64)
     buyer = np.r_[np.arange(customers), index]
@@ -102,16 +105,14 @@ def simulate_orders(
         ],
         "date": (np.datetime64(first_day) + day).astype("datetime64[s]"),
     }
-    truth: dict[Any, object] = dict(known)
+    truth: dict[Any, object] = {name: float(value) for name, value in known.items()}
     truth.update(family=family, time_unit=time_unit, seed=seed)
     if spending is not None:
-        money, spend_known = _formulas(spending_family, spending)
-        nothing = np.zeros(customers)
-        level = money.latent_draws(rng, nothing, nothing, **spend_known)
-        columns["spend"] = money.simulate_spend(
-            rng, np.ones(buyer.size), level[buyer], spend_known[money.OCCASION]
-        )
-        truth.update(spend_known)
+        payer, spend_known = _family(spending_family, spending)
+        money, nothing = need(payer, SpendLevel), np.zeros(customers)
+        level = money.level_draws(rng, {"occasions": nothing, "mean_spend": nothing}, spend_known)
+        columns["spend"] = money.spend(rng, np.ones(buyer.size), level[buyer], spend_known[money.occasion])
+        truth.update({name: float(value) for name, value in spend_known.items()})
         truth["spending_family"] = spending_family
     order = np.lexsort((buyer, day))
     log = pd.DataFrame({name: values[order] for name, values in columns.items()})
@@ -120,19 +121,19 @@ def simulate_orders(
     return log
 
 
-def _formulas(family: str, given: Mapping[str, float]) -> tuple[ModuleType, dict[str, float]]:
-    """Return the family's module and its parameters as checked floats."""
-    formulas = family_formulas(family)
-    wrong = sorted(set(formulas.PARAMETERS) ^ set(given))
+def _family(name: str, given: Mapping[str, float]) -> tuple[Family, dict[str, np.ndarray]]:
+    """Return the family and its parameters, checked."""
+    family = find_family(name)
+    wrong = sorted(set(family.parameters) ^ set(given))
     if wrong:
         raise InputError(
-            f"{family} has the parameters {', '.join(formulas.PARAMETERS)}; given were {', '.join(given)}."
+            f"{family.name} has the parameters {', '.join(family.parameters)}; given were {', '.join(given)}."
         )
-    known = {name: float(given[name]) for name in formulas.PARAMETERS}
+    known = {name: float(given[name]) for name in family.parameters}
     bad = [name for name, value in known.items() if not (np.isfinite(value) and value > 0)]
     if bad:
-        raise InputError(f"{family}'s {bad[0]} must be positive and finite; it is {known[bad[0]]!r}.")
-    return formulas, known
+        raise InputError(f"{family.name}'s {bad[0]} must be positive and finite; it is {known[bad[0]]!r}.")
+    return family, {name: np.asarray(value) for name, value in known.items()}
 
 
 def _day(text: str, name: str) -> dt.date:

@@ -1,8 +1,9 @@
 """The one pool of threads, and draws within a bound of memory."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -38,18 +39,60 @@ def owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
 
 
-def in_order[Result](block: Callable[[int], Result], customers: int, workers: int) -> Generator[Result]:
-    """Yield block(start) for each block of customers, in their order; close it to cancel the rest."""
-    starts = range(0, customers, BLOCK)
-    if workers == 1:
-        yield from map(block, starts)
+def in_order[Result](
+    block: Callable[[int], Result],
+    starts: range,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    initializer: Callable[[], object] | None = None,
+) -> Generator[Result]:
+    """Yield ``block(start)`` of each start, in their order, computed by threads; what is not read does not pile up.
+
+    Parameters
+    ----------
+    block
+        What to compute; it may run in any thread.
+    starts
+        ``range(0, count, step)``: where the blocks begin.
+    threads
+        Threads; by default the processors this process may use.
+    progress
+        Called with (done, count) after each block.
+    initializer
+        What a thread does before its first block. The first block is computed by the caller's own thread.
+    """
+    workers = min(available_threads(threads), len(starts) - 1)
+    # The first alone: two threads that compile the same function at once wait for each other, or warn.
+    for start in starts[:1]:
+        yield block(start)
+        _report(progress, start, starts)
+    if workers <= 1:
+        for start in starts[1:]:
+            yield block(start)
+            _report(progress, start, starts)
         return
-    with ThreadPoolExecutor(max_workers=workers) as executor:
+    ahead: deque[tuple[int, Future[Result]]] = deque()
+    with ThreadPoolExecutor(max_workers=workers, initializer=initializer) as executor:
         try:
-            yield from executor.map(block, starts)
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+            for start in starts[1:]:
+                ahead.append((start, executor.submit(block, start)))
+                if len(ahead) > 2 * workers:
+                    first, result = ahead.popleft()
+                    yield result.result()
+                    _report(progress, first, starts)
+            while ahead:
+                first, result = ahead.popleft()
+                yield result.result()
+                _report(progress, first, starts)
+        finally:
+            for _, result in ahead:
+                result.cancel()
+
+
+def _report(progress: Progress | None, start: int, starts: range) -> None:
+    if progress is not None:
+        progress(min(start + starts.step, starts.stop), starts.stop)
 
 
 MAX_MEMORY = 2e9
@@ -59,10 +102,10 @@ EXPECTED_DRAWS = 500
 
 
 # Of history columns (row, 1) and parameters (draw,) or (row, draw): arrays that broadcast to (row, draw).
-PerDraw = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], tuple[np.ndarray, ...]]
+PerDraw = Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], tuple[np.ndarray, ...]]
 
 
-Streamed = Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], Iterable[np.ndarray]]
+Streamed = Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], Iterable[np.ndarray]]
 
 
 def refuse_too_large(values: int, max_memory: float, *, what: str, instead: str) -> None:
@@ -82,20 +125,21 @@ def tiles(
     A tile has about TILE rows × draws, so that memory does not grow with the customers. The quantity is given the
     histories' columns but for the profile, whose parameters it is given instead.
     """
-    columns = tuple(column for name, column in histories.columns.items() if name not in PROFILES)
+    columns = {name: column for name, column in histories.columns.items() if name not in PROFILES}
     step = max(1, TILE // posterior.size)
 
     def tile(start: int) -> tuple[np.ndarray, ...]:
         rows = slice(start, start + step)
-        history = tuple(column[rows, None] for column in columns)
+        history = {name: column[rows, None] for name, column in columns.items()}
         return quantity(history, posterior.at(histories.columns, rows))
 
-    starts = range(0, columns[0].size, step)
-    workers = min(available_threads(threads), len(starts))
-    # The first alone: two threads that compile the same function at once wait for each other.
-    yield tile(0)
-    with ThreadPoolExecutor(max_workers=workers) as executor:
-        yield from executor.map(tile, starts[1:]) if workers > 1 else map(tile, starts[1:])
+    starts = range(0, next(iter(columns.values())).size, step)
+    yield from in_order(tile, starts, threads=threads)
+
+
+def rows_of(history: dict[str, np.ndarray]) -> int:
+    """Return how many rows a tile's history has."""
+    return len(next(iter(history.values())))
 
 
 def over_tiles(
@@ -114,8 +158,8 @@ def mean_over_draws(
     A quantity that yields its arrays one by one needs the memory of one.
     """
 
-    def means(history: tuple[np.ndarray, ...], drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        shape = (history[0].shape[0], posterior.size)
+    def means(history: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        shape = (rows_of(history), posterior.size)
         return tuple(np.broadcast_to(x, shape).mean(axis=1) for x in quantity(history, drawn))
 
     return over_tiles(histories, posterior, means, threads=threads)
@@ -126,11 +170,11 @@ def closed_form_draws(
 ) -> Parameters:
     """Return the draws that closed forms are computed of: ``draws``, evenly spaced, where they are asked for.
 
-    Else ``most`` (None: all), and no more than the family's own EXPECTED_DRAWS where its closed forms are dear: without
-    that a question about a base of ordinary size takes hours.
+    Else ``most`` (None: all), and no more than the family's own ``closed_form_draws`` where its closed forms are dear:
+    without that a question about a base of ordinary size takes hours.
     """
     if draws is None:
-        limits = (most, getattr(posterior.formulas, "EXPECTED_DRAWS", None))
+        limits = (most, posterior.forecast.closed_form_draws)
         draws = min([limit for limit in limits if limit is not None], default=posterior.size)
     elif draws < 1:
         raise InputError(f"draws={draws} must be at least 1.")
@@ -143,5 +187,5 @@ def thinned_reasons(posterior: Parameters, used: Parameters, draws: int | None) 
         return []
     return [
         f"Computed of {used.size:,} of {posterior.size:,} posterior draws, because the closed forms of "
-        f"{posterior.formulas.NAME} are slow; draws={posterior.size} uses them all."
+        f"{posterior.family.words.title} are slow; draws={posterior.size} uses them all."
     ]

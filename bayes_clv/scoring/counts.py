@@ -16,17 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_clv.scoring.holdout import pit_shares
-
 LEVELS = (50, 80, 90, 95)
-
-
+BINS = 10
 PLACES = np.linspace(0.05, 0.95, 19)
-
-
 REFERENCE_DRAWS = 20_000
-
-
 # Distinct rows a table, the tail that a table may leave out (CRPS then misses its square, a column), and what
 # rounding may add to a cumulative sum.
 ROWS, TAIL, SLACK = 512, 1e-6, 1e-12
@@ -129,6 +122,36 @@ def _score_chunk(
     used = weight > 0
     deviation = pit_shares(cumulative[:, :-1][used], table[used], PLACES) - PLACES
     scores.covariance[...] += (deviation * weight[used][:, None]).T @ deviation
+
+
+def pit_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return how much of the transform, spread evenly over [P(Y < y), P(Y <= y)], lies below each place.
+
+    ``below`` and ``equal`` are P(Y < y) and P(Y = y) of what happened, of any shape; the places come last
+    in the result. Where ``equal`` is 0 the transform is a single point. Its mean over customers is the
+    place itself when the forecasts are calibrated (Czado, Gneiting & Held 2009).
+    """
+    below, equal = below[..., None], equal[..., None]
+    point = np.clip(below, 0, 1 - 1e-12)
+    width = np.where(equal > 0, equal, 1.0)
+    reached: np.ndarray = np.where(equal > 0, np.clip((places - below) / width, 0, 1), places > point)
+    return reached
+
+
+def pit_histogram(below: np.ndarray, equal: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Return the share of customers in each equal part of their own forecast; even when calibrated."""
+    return np.diff(pit_shares(below, equal, np.linspace(0, 1, bins + 1)).mean(axis=0))
+
+
+def pit_mean(below: np.ndarray, equal: np.ndarray) -> float:
+    """Return the mean place of what happened in the forecasts; 1/2 when calibrated."""
+    return float((below + equal / 2).mean())
+
+
+def log_score(equal: np.ndarray) -> float:
+    """Return the mean of -log P(Y = y) over customers; infinite where a forecast held impossible what happened."""
+    never = equal <= 0
+    return float("inf") if never.any() else float(-np.log(np.where(never, 1.0, equal)).mean())
 
 
 def pit_distance(below: np.ndarray, equal: np.ndarray) -> float:

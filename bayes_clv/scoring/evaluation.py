@@ -1,103 +1,80 @@
-"""The model beside simple rules, on the holdout, to see what it adds to what a manager would do without it.
+"""A model, or several, beside simple rules, on the holdout: what they add to what a manager would do without them.
 
-Every forecast is scored by the same lines (scoring.counts). Of the model, means and CRPS are those of
-the simulated future; with ``buying`` its distribution is the family's closed form, P(Y = n) averaged over posterior
-draws, so that a count which no draw reached has its probability still. Rejected for the log score: the
-simulated shares with something added, since the amount added would decide the score of the rarest counts.
-A baseline's distribution is a Poisson around its mean (scoring.baselines).
+Every forecast is scored by the same lines (scoring.counts). Of a model, everything that its customers' table shows
+(means, medians, the 50 and 90 % intervals, the places in the forecasts, the total) is scored as it was simulated; its
+posterior adds what simulations cannot give: P(Y = n) in closed form, averaged over posterior draws, for the log score
+(a count which no draw reached has its probability still), the 80 and 95 % intervals and the reference of the places.
+Rejected for the log score: the simulated shares with something added, since the amount added would decide the score of
+the rarest counts. A baseline's distribution is a Poisson around its mean (scoring.baselines).
+
+Counts have no interval of exactly 90 %: the closed interval [q05, q95] of a customer who buys 0 with probability 0.97
+is [0, 0] and holds 97 %. The share covered is therefore given beside what the forecast itself promises, the mean
+probability of its own intervals; a calibrated forecast agrees with that.
+
+PSIS-LOO (``clv.compare``) is the complement: it asks about customers left out, in log densities that must be of the
+same data; a holdout asks about time left out, and only needs forecasts of the same thing, so that families of different
+kinds of observation may be compared.
 
 A measure that does not exist is NaN, with its reason in ``attrs["reasons"]``.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
-from bayes_clv.predictions.histories import distinct_histories, purchase_history
-from bayes_clv.predictions.inputs import shared_time_unit
-from bayes_clv.predictions.parameters import Parameters, parameters
-from bayes_clv.predictions.tiles import closed_form_draws, mean_over_draws
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, InputError
-from bayes_clv.scoring.baselines import BASELINES, baseline
-from bayes_clv.scoring.counts import LEVELS, CountScores, count_scores, pit_distance, pit_reference
-from bayes_clv.scoring.holdout import matched_holdout, pit_shares, point_errors, score_holdout
-from bayes_clv.scoring.measures import SHARES, evaluation_dataset
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, InputError, interval
+from bayes_clv.scoring import counts
+from bayes_clv.scoring.baselines import BASELINES
+from bayes_clv.scoring.counts import LEVELS
+from bayes_clv.scoring.holdout import by_model, matched_holdout
+from bayes_clv.scoring.measures import (
+    FREQUENCY,
+    SHARES,
+    frequency_classes,
+    mean_absolute_error,
+    mean_relative_error,
+    measured,
+    relative_error,
+    root_mean_square_error,
+)
 from bayes_clv.scoring.rankings import captured, concordance
+from bayes_clv.scoring.scored import Scored, add_baselines, closed_form_scores, model_scored
 from bayes_clv.units import days_per, duration
 
 MODEL = "model"
-# Draws of the closed form: on CDNOW the mean log score then differs from that of 500 draws by 0.0001.
-CLOSED_FORM_DRAWS = 100
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A forecast to be scored: what it says of customers, and its distribution at what happened.
-
-    ``below``, ``equal``, ``crps`` and ``median`` are per customer, ``intervals`` maps a level to covered and
-    promised; None or absent where the forecast has none.
-    """
-
-    long_name: str
-    rank_purchases: np.ndarray
-    purchases: np.ndarray | None = None
-    spend: np.ndarray | None = None
-    rank_spend: np.ndarray | None = None
-    below: np.ndarray | None = None
-    equal: np.ndarray | None = None
-    crps: np.ndarray | None = None
-    median: np.ndarray | None = None
-    closed_form: bool = True
-    covariance: np.ndarray | None = None
-    intervals: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-
-    def with_counts(self, scores: CountScores) -> "Scored":
-        """Return it with the scores of its distribution; a CRPS or median it has already is kept."""
-        return replace(
-            self,
-            below=scores.below,
-            equal=scores.equal,
-            crps=scores.crps if self.crps is None else self.crps,
-            median=scores.median if self.median is None else self.median,
-            covariance=scores.covariance,
-            closed_form=True,
-            intervals={level: (scores.covered[i], scores.promised[i]) for i, level in enumerate(LEVELS)},
-        )
 
 
 def evaluate(
+    value: xr.Dataset | Mapping[str, xr.Dataset],
     customers: xr.Dataset,
-    future: xr.Dataset,
     *,
-    buying: xr.DataTree | None = None,
+    buying: xr.DataTree | Mapping[str, xr.DataTree] | None = None,
     baselines: Sequence[str] = tuple(BASELINES),
-    tracking: xr.Dataset | None = None,
+    tracking: xr.Dataset | Mapping[str, xr.Dataset] | None = None,
     hiatus: str | float | None = None,
     draws: int | None = None,
     threads: int | None = None,
 ) -> xr.Dataset:
-    """Return how the forecast of the holdout did beside simple rules, never on the data of the fit.
+    """Return how a forecast of the holdout, or several, did beside simple rules, never on the data of the fit.
 
     Parameters
     ----------
+    value
+        Of a posterior that was fitted to the calibration alone: ``clv.predict`` or, for money, ``clv.predict_value``
+        of these customers over a horizon equal to ``customers.attrs["holdout_duration"]``. Or several models by name,
+        predicted with one seed, so that a customer's random numbers are the same; the others are held against the
+        first.
     customers
         Customers with a holdout (``clv.summarize(..., holdout_until=...)``).
-    future
-        Of a posterior that was fitted to the calibration alone (no result can show that it was not):
-        ``clv.predict`` or, for money, ``clv.predict_value`` of these customers over a horizon equal to
-        ``customers.attrs["holdout_duration"]``.
     buying
-        The posterior behind the future. It gives the model's log score, its 80 and 95 % intervals and the
-        reference of ``pit_distance``; without it these are NaN.
+        The posterior behind the forecast, or several by the same names. It gives the log score, the 80 and 95 %
+        intervals and the reference of ``pit_distance``; without it these are NaN.
     baselines
         Names of ``scoring.baselines.BASELINES``: past_rate, recency_rule, period_mean, pareto_rule.
     tracking
-        ``clv.simulate_tracking`` of these customers, for the two tracking measures.
+        ``clv.simulate_tracking`` of these customers, for the two tracking measures; or several by the same names.
     hiatus
         Silence after which recency_rule gives a customer up; by default taken from the calibration.
     draws
@@ -109,18 +86,24 @@ def evaluate(
     Returns
     -------
     xarray.Dataset
-        Over ``forecast`` ("model", then the baselines) the measures of ``evaluation.MEASURES``, each with
-        ``units`` and ``better`` among its attributes; ``covered`` and ``promised`` also over ``interval``
-        (50, 80, 90, 95 %), ``pit_histogram`` over ``bin``, ``captured`` and ``spend_captured`` over ``share`` of
-        customers, beside ``captured_best``, the ranking known afterwards. Outcome level throughout.
-        ``attrs["reasons"]`` is a JSON list of what does not exist and why, ``attrs["notes"]`` says how each
-        baseline was made.
+        Over ``forecast`` ("model" or the models' names, then the baselines) the measures of
+        ``scoring.measures.MEASURES``, each with ``units`` and ``better`` among its attributes: errors, CRPS, log score,
+        ``covered`` and ``promised`` (``interval``: 50, 80, 90, 95 %), ``captured`` and ``spend_captured`` (``share`` of
+        customers), the total's mean, 90 % interval and the real total's rank (models only). ``crps_worse`` is a
+        forecast's CRPS less that of the first model, customer by customer, and ``crps_worse_se`` its standard error:
+        positive means worse. ``pit_histogram`` (``bin``) is that of the non-randomised probability integral transform
+        (Czado, Gneiting & Held 2009; even when calibrated). Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
+        ``predicted_``, ``covered_`` and ``promised_by_frequency``.
+
+        What happened has no ``forecast``: ``total_observed``, ``customers_by_frequency``, ``observed_by_frequency``,
+        and ``captured_best``, the ranking known afterwards. Coordinates ``kind`` ("model" or "rule"), ``label`` and
+        ``note``, how a rule was made. Outcome level throughout. ``attrs["reasons"]`` lists what does not exist and why.
 
     Raises
     ------
     InputError
         No holdout, a horizon that is not the holdout's duration, a future, posterior or tracking of
-        something else, or an unknown baseline.
+        something else, no model, a name that is also a baseline's, or an unknown baseline.
 
     Notes
     -----
@@ -131,205 +114,126 @@ def evaluate(
 
     Examples
     --------
-    >>> evaluation = evaluate(customers, future, buying=buying)
+    >>> evaluation = evaluate(future, customers, buying=buying)
+    >>> both = evaluate({"purchases": future, "with spend": value}, customers)
     """
-    return evaluated(
-        customers,
-        {MODEL: future},
-        {} if buying is None else {MODEL: buying},
-        baselines=baselines,
-        tracking=tracking,
-        hiatus=hiatus,
-        draws=draws,
-        threads=threads,
-    )
-
-
-def evaluated(
-    customers: xr.Dataset,
-    futures: Mapping[str, xr.Dataset],
-    buying: Mapping[str, xr.DataTree],
-    *,
-    baselines: Sequence[str],
-    tracking: xr.Dataset | None = None,
-    hiatus: str | float | None = None,
-    draws: int | None = None,
-    threads: int | None = None,
-) -> xr.Dataset:
-    """Return what :func:`evaluate` does, of several models by name; the first is the one others are held against.
-
-    ``buying`` maps the same names to their posteriors, where they are known.
-    """
-    unknown = [name for name in baselines if name not in BASELINES]
-    if unknown:
-        raise InputError(f"Baseline {unknown[0]!r} is not known. Use any of {', '.join(BASELINES)}.")
-    scores = {name: score_holdout(customers, future) for name, future in futures.items()}
-    first, future = next(iter(futures.items()))
+    futures = {MODEL: value} if isinstance(value, xr.Dataset) else dict(value)
+    models = list(futures)
+    _check_names(models, baselines)
+    first = models[0]
+    matched = matched_holdout(customers, futures[first])
+    ids = matched[CUSTOMER].to_numpy()
+    futures = {name: _aligned(each, customers, ids) for name, each in futures.items()}
+    future = futures[first]
     if hiatus is not None:
         duration(hiatus, str(future.attrs["time_unit"]))
-    matched = matched_holdout(customers, future)
-    horizon = float(future.attrs["horizon"])
-    bought = np.asarray(matched["holdout_purchases"].values)
-    priced = any("spend_mean" in each for each in futures.values())
-    with_money = priced and "holdout_spend" in matched
+    posteriors: dict[str, xr.DataTree] = by_model(buying, models, "buying")
+    tracked: dict[str, xr.Dataset] = by_model(tracking, models, "tracking")
     reasons: list[str] = []
-    if not with_money:
-        missing = "the customers have no holdout_spend" if priced else "the future has no spend"
-        reasons.append(f"Money is not scored: {missing}.")
-
+    bought = np.asarray(matched["holdout_purchases"].values)
     if not bought.any():
         reasons.append("Nobody bought in the holdout: total_error, concordance and captured do not exist.")
 
-    forecasts = {}
+    forecasts: dict[str, Scored] = {}
     for name, each in futures.items():
-        forecasts[name] = _model(each, matched)
-        if name not in buying:
+        forecasts[name] = model_scored(each, matched)
+        if name not in posteriors:
             reasons.append(
                 f"{name}: log_score, the 80 and 95 % intervals and pit_reference need the posterior (buying=...)."
             )
         else:
-            closed = _closed_form_scores(buying[name], matched, each, draws=draws, threads=threads)
+            closed = closed_form_scores(posteriors[name], matched, each, draws=draws, threads=threads)
             forecasts[name] = forecasts[name].with_counts(closed)
-    notes = _add_baselines(forecasts, baselines, matched, horizon=horizon, hiatus=hiatus, reasons=reasons)
-    rows = [_counts_measured(forecast, bought, forecasts[first]) for forecast in forecasts.values()]
-    for row, score in zip(rows, scores.values(), strict=False):
-        row |= {name: score[name] for name in ("mae", "rmse", "crps")}
-    if with_money:
+    horizon = float(future.attrs["horizon"])
+    notes = add_baselines(forecasts, baselines, matched, horizon=horizon, hiatus=hiatus, reasons=reasons)
+
+    classes, place = frequency_classes(np.asarray(matched["frequency"].values))
+    rows = {
+        name: _counts_measured(forecast, bought, forecasts[first])
+        | _by_frequency(forecast, place, len(classes))
+        for name, forecast in forecasts.items()
+    }
+    best: dict[str, Any] = {"captured_best": ("share", captured(bought, bought, SHARES))}
+    priced = any("spend_mean" in each for each in futures.values())
+    if priced and "holdout_spend" in matched:
         spent = np.asarray(matched["holdout_spend"].values, dtype=float)
-        for (name, forecast), row in zip(forecasts.items(), rows, strict=True):
-            row |= _money_measured(name, forecast, spent, reasons)
-    if tracking is not None:
-        _add_tracking(rows, forecasts, tracking, matched, reasons)
-    for name, row in zip(forecasts, rows, strict=True):
+        for name, forecast in forecasts.items():
+            rows[name] |= _money_measured(name, forecast, spent, reasons)
+        best["spend_captured_best"] = ("share", captured(spent, spent, SHARES))
+    else:
+        missing = "the customers have no holdout_spend" if priced else "the future has no spend"
+        reasons.insert(0, f"Money is not scored: {missing}.")
+    if tracked:
+        _add_tracking(rows, forecasts, tracked, matched, reasons)
+    for name, row in rows.items():
         if row["impossible"] > 0:
             reasons.append(
                 f"{name}: log_score is infinite, because {int(row['impossible'])} customers did what it held "
                 "impossible."
             )
-    evaluation = evaluation_dataset({name: one.long_name for name, one in forecasts.items()}, rows)
-    evaluation["captured_best"] = ("share", captured(bought, bought, SHARES))
-    if with_money:
-        evaluation["spend_captured_best"] = ("share", captured(spent, spent, SHARES))
-    return evaluation.assign_attrs(
-        customers=int(bought.size),
-        horizon=horizon,
-        time_unit=str(future.attrs["time_unit"]),
-        family=", ".join(str(each.attrs.get("family", "")) for each in futures.values()),
-        draws=scores[first]["draws"],
-        level="outcome",
-        reasons=json.dumps(reasons),
-        notes=json.dumps(notes),
+    evaluation = measured(
+        {name: one.long_name for name, one in forecasts.items()}, list(rows.values()), classes
     )
-
-
-# Forecasts ------------------------------------------------------------------------------------------
-
-
-def _model(future: xr.Dataset, matched: xr.Dataset) -> Scored:
-    """Return the simulated future as a forecast to be scored."""
-    size = future.sizes[CHAIN] * future.sizes[DRAW]
-    column = {
-        str(name): np.asarray(future[name].values) for name in future if future[name].dims == (CUSTOMER,)
-    }
-    bought = np.asarray(matched["holdout_purchases"].values)
-    intervals = {}
-    for level, low, high in ((50, "q25", "q75"), (90, "q05", "q95")):
-        inside = (column[f"purchases_{low}"] <= bought) & (bought <= column[f"purchases_{high}"])
-        intervals[level] = inside, column[f"mass_{level}"]
-    spend = column.get("spend_mean")
-    return Scored(
-        f"{future.attrs.get('family', MODEL)}, simulated futures",
-        rank_purchases=column["purchases_mean"],
-        purchases=column["purchases_mean"],
-        spend=spend,
-        rank_spend=spend,
-        below=column["draws_below"] / size,
-        equal=column["draws_equal"] / size,
-        crps=column["crps"],
-        median=column["purchases_q50"],
-        closed_form=False,
-        intervals=intervals,
-    )
-
-
-def _add_baselines(
-    forecasts: dict[str, Scored],
-    names: Sequence[str],
-    matched: xr.Dataset,
-    *,
-    horizon: float,
-    hiatus: str | float | None,
-    reasons: list[str],
-) -> dict[str, str]:
-    """Add the baselines that can be computed to the forecasts, reasons for the others, and return their notes."""
-    notes = {}
-    bought = np.asarray(matched["holdout_purchases"].values)
-    for name in dict.fromkeys(names):
-        try:
-            rule = baseline(name, matched, horizon=horizon, hiatus=hiatus)
-        except InputError as error:
-            reasons.append(f"{name}: {error}")
-            continue
-        notes[name] = rule.note
-        forecasts[name] = Scored(
-            BASELINES[name].long_name, rule.rank_purchases, rule.purchases, rule.spend, rule.rank_spend
+    if first != MODEL:
+        for name, words in (
+            ("crps_worse", f"CRPS less that of {first}"),
+            ("crps_worse_se", "standard error of that difference, over customers"),
+        ):
+            if name in evaluation:
+                evaluation[name].attrs["long_name"] = words
+    sizes = np.bincount(place)
+    kinds = ["model" if name in futures else "rule" for name in forecasts]
+    return (
+        evaluation.assign(
+            total_observed=(
+                (),
+                int(bought.sum()),
+                {"long_name": "purchases of all customers", "units": "purchases"},
+            ),
+            customers_by_frequency=(FREQUENCY, sizes, {"long_name": "customers", "units": "count"}),
+            observed_by_frequency=(
+                FREQUENCY,
+                np.bincount(place, weights=bought) / sizes,
+                {"long_name": "mean purchases in the holdout", "units": "purchases"},
+            ),
+            **best,
         )
-        if rule.purchases is None:
-            reasons.append(
-                f"{name} ranks customers and forecasts nothing, so that only its ranking is scored."
-            )
-        else:
-            forecasts[name] = forecasts[name].with_counts(_poisson_scores(rule.purchases, bought))
-    return notes
+        .assign_coords(
+            kind=("forecast", np.array(kinds, dtype=object)),
+            note=("forecast", np.array([notes.get(name, "") for name in forecasts], dtype=object)),
+        )
+        .assign_attrs(
+            result="evaluation",
+            customers=int(bought.size),
+            horizon=horizon,
+            time_unit=str(future.attrs["time_unit"]),
+            family=", ".join(str(each.attrs.get("family", "")) for each in futures.values()),
+            draws=int(future.sizes[CHAIN] * future.sizes[DRAW]),
+            level="outcome",
+            reasons=reasons,
+        )
+    )
 
 
-def _closed_form_scores(
-    buying: xr.DataTree, matched: xr.Dataset, future: xr.Dataset, *, draws: int | None, threads: int | None
-) -> CountScores:
-    """Return the scores of P(Y = n) averaged over draws, on the distinct histories."""
-    known = parameters(buying, "buying")
-    shared_time_unit(buying, matched)
-    horizon = float(future.attrs["horizon"])
-    _refuse_other_posterior(known, matched, future)
-    thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched)
-    histories = distinct_histories(purchase_history(matched, known.formulas) | thinned.columns)
-    row = histories.spread(histories.row)
-
-    def probabilities(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        part = replace(histories, columns={name: column[rows] for name, column in histories.columns.items()})
-
-        def at_counts(history: tuple[np.ndarray, ...], each: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-            together = getattr(known.formulas, "purchases_pmfs", None)
-            if together is not None:
-                return tuple(together(counts, horizon, *history, **each))
-            pmf = known.formulas.purchases_pmf
-            return tuple(pmf(float(n), horizon, *history, **each) for n in counts)
-
-        return np.stack(mean_over_draws(part, thinned, at_counts, threads=threads), axis=1)
-
-    return count_scores(probabilities, row, np.asarray(matched["holdout_purchases"].values))
-
-
-def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.Dataset) -> None:
-    """Refuse a posterior that does not give the future's purchases_expected of its first customers."""
-    first = matched.isel({CUSTOMER: slice(5)})
-    some = [column[:, None] for column in purchase_history(first, known.formulas).values()]
-    thinned = closed_form_draws(known).of(first)
-    values = thinned.at(thinned.columns)
-    expected = known.formulas.expected_purchases(float(future.attrs["horizon"]), *some, **values)
-    if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):
+def _check_names(models: Sequence[str], baselines: Sequence[str]) -> None:
+    if not models:
         raise InputError(
-            "The future was not simulated from this posterior: its purchases_expected differ. Give the buying "
-            "posterior that clv.predict was given."
+            "There is no model to evaluate. Give what clv.predict returned, or {'name': that, ...}."
+        )
+    unknown = [name for name in baselines if name not in BASELINES]
+    if unknown:
+        raise InputError(f"Baseline {unknown[0]!r} is not known. Use any of {', '.join(BASELINES)}.")
+    twice = sorted(set(models) & set(baselines))
+    if twice:
+        raise InputError(
+            f"{twice[0]!r} is the name of a model and of a simple rule. Give the model another one."
         )
 
 
-def _poisson_scores(mean: np.ndarray, bought: np.ndarray) -> CountScores:
-    distinct, row = np.unique(mean, return_inverse=True)
-    return count_scores(lambda rows, counts: stats.poisson.pmf(counts, distinct[rows, None]), row, bought)
-
-
-# Measures -------------------------------------------------------------------------------------------
+def _aligned(future: xr.Dataset, customers: xr.Dataset, ids: np.ndarray) -> xr.Dataset:
+    """Return a checked future in the order of ``ids``."""
+    matched_holdout(customers, future)
+    return future if np.array_equal(future[CUSTOMER].to_numpy(), ids) else future.sel({CUSTOMER: ids})
 
 
 def _counts_measured(forecast: Scored, bought: np.ndarray, model: Scored) -> dict[str, Any]:
@@ -340,10 +244,11 @@ def _counts_measured(forecast: Scored, bought: np.ndarray, model: Scored) -> dic
         "impossible": 0.0,
     }
     if forecast.purchases is not None:
-        found |= point_errors(forecast.purchases, bought)
-        found["total_error"] = _relative(forecast.purchases.sum(), bought.sum())
+        found["mae"] = mean_absolute_error(forecast.purchases, bought)
+        found["rmse"] = root_mean_square_error(forecast.purchases, bought)
+        found["total_error"] = relative_error(forecast.purchases.sum(), bought.sum())
     if forecast.median is not None:
-        found["mae_median"] = point_errors(forecast.median, bought)["mae"]
+        found["mae_median"] = mean_absolute_error(forecast.median, bought)
     if forecast.crps is not None:
         found["crps"] = float(forecast.crps.mean())
         if forecast is not model and model.crps is not None:
@@ -352,16 +257,18 @@ def _counts_measured(forecast: Scored, bought: np.ndarray, model: Scored) -> dic
             if worse.size > 1:
                 found["crps_worse_se"] = float(worse.std(ddof=1) / np.sqrt(worse.size))
     if forecast.below is not None and forecast.equal is not None:
-        found["pit_distance"] = pit_distance(forecast.below, forecast.equal)
-        edges = np.linspace(0, 1, 11)
-        found["pit_histogram"] = np.diff(pit_shares(forecast.below, forecast.equal, edges).mean(axis=0))
-        if forecast.closed_form:
-            never = forecast.equal <= 0
-            found["impossible"] = float(never.sum())
-            some = np.where(never, 1.0, forecast.equal)
-            found["log_score"] = float("inf") if never.any() else float(-np.log(some).mean())
+        found["pit_mean"] = counts.pit_mean(forecast.below, forecast.equal)
+        found["pit_distance"] = counts.pit_distance(forecast.below, forecast.equal)
+        found["pit_histogram"] = counts.pit_histogram(forecast.below, forecast.equal)
+    if forecast.probability is not None:
+        found["impossible"] = float((forecast.probability <= 0).sum())
+        found["log_score"] = counts.log_score(forecast.probability)
     if forecast.covariance is not None:
-        found["pit_reference"] = pit_reference(forecast.covariance)
+        found["pit_reference"] = counts.pit_reference(forecast.covariance)
+    if forecast.total is not None:
+        found |= _total_measured(forecast.total, float(bought.sum()))
+        assert forecast.equal is not None
+        found["unreached"] = float((forecast.equal == 0).sum())
     absent = (np.array([np.nan]), np.array([np.nan]))
     pairs = [forecast.intervals.get(level, absent) for level in LEVELS]
     found["covered"] = np.array([inside.mean() for inside, _ in pairs])
@@ -369,8 +276,32 @@ def _counts_measured(forecast: Scored, bought: np.ndarray, model: Scored) -> dic
     return found
 
 
-def _relative(forecast: float, observed: float) -> float:
-    return float((forecast - observed) / observed) if observed > 0 else float("nan")
+def _total_measured(simulated: np.ndarray, observed: float) -> dict[str, float]:
+    """Return where the real total lies among the simulated ones."""
+    low, high = interval(simulated)
+    return {
+        "total_mean": float(simulated.mean()),
+        "total_q05": float(low),
+        "total_q95": float(high),
+        "total_covered": float(low <= observed <= high),
+        "total_rank": float(((simulated < observed).mean() + (simulated <= observed).mean()) / 2),
+    }
+
+
+def _by_frequency(forecast: Scored, place: np.ndarray, classes: int) -> dict[str, Any]:
+    """Return means of the forecast in each class of calibration frequency."""
+    among = [place == i for i in range(classes)]
+    found: dict[str, Any] = {}
+    if forecast.purchases is not None:
+        found["predicted_by_frequency"] = np.array([forecast.purchases[each].mean() for each in among])
+    if forecast.intervals:
+        absent = np.full(place.size, np.nan)
+        pairs = [forecast.intervals.get(level, (absent, absent)) for level in LEVELS]
+        for i, name in enumerate(("covered", "promised")):
+            found[f"{name}_by_frequency"] = np.array(
+                [[pair[i][each].mean() for pair in pairs] for each in among]
+            )
+    return found
 
 
 def _money_measured(name: str, forecast: Scored, spent: np.ndarray, reasons: list[str]) -> dict[str, Any]:
@@ -387,36 +318,37 @@ def _money_measured(name: str, forecast: Scored, spent: np.ndarray, reasons: lis
         "spend_captured": captured(forecast.rank_spend, spent, SHARES),
     }
     if forecast.spend is not None:
-        errors = point_errors(forecast.spend, spent)
-        found |= {f"spend_{key}": error for key, error in errors.items()}
-        found["spend_total_error"] = _relative(forecast.spend.sum(), spent.sum())
+        found["spend_mae"] = mean_absolute_error(forecast.spend, spent)
+        found["spend_rmse"] = root_mean_square_error(forecast.spend, spent)
+        found["spend_total_error"] = relative_error(forecast.spend.sum(), spent.sum())
     return found
 
 
 def _add_tracking(
-    rows: list[dict[str, Any]],
+    rows: dict[str, dict[str, Any]],
     forecasts: dict[str, Scored],
-    tracking: xr.Dataset,
+    tracked: Mapping[str, xr.Dataset],
     matched: xr.Dataset,
     reasons: list[str],
 ) -> None:
     """Add the mean relative errors per period and of the running total, over whole periods of the holdout.
 
-    A baseline's total is spread evenly over the days of the holdout.
+    A total without a tracking of its own is spread evenly over the days of the holdout.
     """
-    if "period_purchases" not in matched or not np.array_equal(
-        tracking["observed"].values, matched["period_purchases"].values
-    ):
-        raise InputError(
-            "The tracking is not of these customers: the observed purchases per period differ. Give "
-            "clv.simulate_tracking of the customers that carry the holdout."
-        )
-    later = tracking["period_start"].values > np.datetime64(str(matched.attrs["until"]))
-    days = np.full(tracking.sizes[PERIOD], float(matched.attrs["period_days"]))
+    for tracking in tracked.values():
+        if "period_purchases" not in matched or not np.array_equal(
+            tracking["observed"].values, matched["period_purchases"].values
+        ):
+            raise InputError(
+                "The tracking is not of these customers: the observed purchases per period differ. Give "
+                "clv.simulate_tracking of the customers that carry the holdout."
+            )
+    later = matched["period_start"].values > np.datetime64(str(matched.attrs["until"]))
+    days = np.full(matched.sizes[PERIOD], float(matched.attrs["period_days"]))
     days[-1] = float(matched.attrs.get("last_period_days", days[-1]))
     unit_days = days_per(str(matched.attrs["time_unit"]))
     share = days[later] / (float(matched.attrs["holdout_duration"]) * unit_days)
-    observed = tracking["observed"].values[later]
+    observed = matched["period_purchases"].values[later]
     if not later.any():
         reasons.append("No whole period lies in the holdout, so that there is nothing to track.")
         return
@@ -424,16 +356,11 @@ def _add_tracking(
         reasons.append(
             f"tracking: {int((observed == 0).sum())} periods without a purchase have no relative error."
         )
-    for forecast, row in zip(forecasts.values(), rows, strict=True):
+    for name, forecast in forecasts.items():
         if forecast.purchases is None:
             continue
         series = forecast.purchases.sum() * share
-        if forecast is forecasts[MODEL]:
-            series = np.asarray(tracking["purchases"].mean((CHAIN, DRAW)).values)[later]
-        row["tracking_incremental"] = _mape(series, observed)
-        row["tracking_cumulative"] = _mape(np.cumsum(series), np.cumsum(observed))
-
-
-def _mape(forecast: np.ndarray, observed: np.ndarray) -> float:
-    real = observed > 0
-    return float(np.abs(forecast[real] / observed[real] - 1).mean()) if real.any() else float("nan")
+        if name in tracked:
+            series = np.asarray(tracked[name]["purchases"].mean((CHAIN, DRAW)).values)[later]
+        rows[name]["tracking_incremental"] = mean_relative_error(series, observed)
+        rows[name]["tracking_cumulative"] = mean_relative_error(np.cumsum(series), np.cumsum(observed))

@@ -13,13 +13,12 @@ import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.predictions.engine import Calendar, simulate_futures
-from bayes_clv.predictions.forecasts import purchase_plan
-from bayes_clv.predictions.histories import Histories, distinct_histories, history_names, purchase_history
-from bayes_clv.predictions.individual import apart
+from bayes_clv.predictions.histories import Histories, apart, distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
-from bayes_clv.schema import CUSTOMER, PERIOD, InputError
+from bayes_clv.predictions.plans import Calendar, purchase_plan
+from bayes_clv.predictions.summaries import simulate_futures
+from bayes_clv.schema import CUSTOMER, PERIOD, InputError, Variable, describe
 from bayes_clv.units import days_per
 
 
@@ -81,18 +80,18 @@ def simulate_tracking(
     keys = customer_keys(customers[CUSTOMER].values, seed, purpose="replicate")
     posterior = posterior.of(customers)
     age = np.asarray(customers["T"].values, dtype=float)
-    own = apart(posterior.formulas, keys)
+    own = apart(posterior.family, keys)
     births = distinct_histories({"T": age, "birth": birth} | posterior.columns | own, keys)
-    nothing = dict.fromkeys(history_names(posterior.formulas), 0 * births.columns["T"])
+    nothing = dict.fromkeys(posterior.forecast.history, 0 * births.columns["T"])
     newborn = replace(births, columns=births.columns | nothing)
     calendar = Calendar(births.columns["birth"] + one_day, width, count)
     total = _period_totals(posterior, newborn, keys, births.columns["T"], calendar, threads)
 
     if "holdout_duration" in customers.attrs:
         keys = customer_keys(customers[CUSTOMER].values, seed)
-        own = apart(posterior.formulas, keys)
+        own = apart(posterior.family, keys)
         histories = distinct_histories(
-            purchase_history(customers, posterior.formulas) | posterior.columns | own, keys
+            purchase_history(customers, posterior.family) | posterior.columns | own, keys
         )
         offset = np.full(histories.columns["T"].size, float(end) + one_day)
         horizon = float(customers.attrs["holdout_duration"])
@@ -112,13 +111,10 @@ def simulate_tracking(
             if name in customers.attrs
         },
     )
-    tracking["purchases"].attrs = {
-        "long_name": "simulated repeat purchase occasions in the period",
-        "units": "count",
-        "level": "outcome",
-    }
-    tracking["observed"].attrs = {"long_name": "repeat purchase occasions in the period", "units": "count"}
-    return tracking.assign_attrs(seed=int(seed), draws=posterior.size)
+    simulated = Variable("simulated repeat purchase occasions in the period", "count", "outcome")
+    return describe(tracking, {"purchases": simulated}).assign_attrs(
+        result="tracking", seed=int(seed), draws=posterior.size
+    )
 
 
 def _days(duration: np.ndarray) -> np.ndarray:

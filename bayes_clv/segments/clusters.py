@@ -25,7 +25,6 @@ k-means, the making of the draws included, and 1.0 GB (studies/segments_scale.py
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -33,9 +32,9 @@ import xarray as xr
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 
-from bayes_clv.predictions.simulation import SPEND_LEVEL, CustomerDraws
-from bayes_clv.predictions.tiles import available_threads, owned
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
+from bayes_clv.predictions.simulation import SPEND_LEVEL, Simulation
+from bayes_clv.predictions.tiles import in_order, owned
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, either, interval
 from bayes_clv.segments.mixtures import (
     Mixture,
     Scale,
@@ -74,7 +73,7 @@ TRIED = "clusters_tried"
 
 
 def cluster(
-    draws: CustomerDraws,
+    draws: Simulation,
     quantities: Sequence[str] | None = None,
     *,
     clusters: int | Literal["auto"] = 4,
@@ -173,15 +172,17 @@ def cluster(
             return fit.ordered(_matching(labels, fit.labels(z[s]), count)), converged
 
         # OpenMP's limit is each thread's own.
-        with ThreadPoolExecutor(available_threads(threads), initializer=learn.limits, initargs=(1,)) as pool:
-            fits, converged = zip(*pool.map(of_draw, range(draws.size)), strict=True)
+        walk = in_order(
+            of_draw, range(draws.size), threads=threads, initializer=lambda: learn.limits(limits=1)
+        )
+        fits, converged = zip(*walk, strict=True)
     found, table = _assigned(
         draws, names, scales, reference, Mixture.stacked(fits), totals, sure, method, threads
     )
     _add_stability(found, table)
-    _add_centres(found, scales, reference, fits)
+    own = _add_centres(found, scales, reference, fits)
     kind = "silhouette" if method == "kmeans" else "bic"
-    found[kind] = (TRIED, np.array(list(scores.values())), {"long_name": f"{kind} of the posterior means"})
+    found[kind] = (TRIED, np.array(list(scores.values())))
     found = found.assign_coords({TRIED: np.array(list(scores), dtype=np.int64)})
     found.attrs |= {
         "method": method,
@@ -191,11 +192,11 @@ def cluster(
         "fitted_customers": int(z.shape[1]),
         "draws_not_converged": draws.size - sum(converged),
     }
-    return found
+    return describe(found, own)
 
 
 def _checked(
-    draws: CustomerDraws,
+    draws: Simulation,
     quantities: Sequence[str] | None,
     clusters: int | str,
     method: str,
@@ -219,12 +220,12 @@ def _checked(
         if name not in draws.names:
             raise InputError(
                 f"The quantity {name!r} is not known. There are {', '.join(draws.names)}. Further columns are "
-                "attached with clv.with_columns."
+                f"{either('attached with clv.with_columns', 'read with --columns')}."
             )
     return names
 
 
-def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> np.ndarray:
+def _sample(draws: Simulation, names: Sequence[str], threads: int | None) -> np.ndarray:
     """Return (quantity, customer, draw) of the customers that clusterings are fitted to."""
 
     def work(places: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
@@ -234,7 +235,7 @@ def _sample(draws: CustomerDraws, names: Sequence[str], threads: int | None) -> 
 
 
 def _whole(
-    draws: CustomerDraws, names: Sequence[str], places: np.ndarray, values: dict[str, np.ndarray]
+    draws: Simulation, names: Sequence[str], places: np.ndarray, values: dict[str, np.ndarray]
 ) -> np.ndarray:
     found = np.empty((len(names), places.size, draws.size), dtype=np.float32)
     for each, name in zip(found, names, strict=True):
@@ -259,7 +260,7 @@ def _count(found, own, membership, table):  # type: ignore[no-untyped-def]
             table[s, own[i], found[i, s]] += 1
 
 
-def _seed(draws: CustomerDraws, clusters: int, number: int) -> int:
+def _seed(draws: Simulation, clusters: int, number: int) -> int:
     return int(np.random.SeedSequence([STREAM, draws.seed, clusters, number]).generate_state(1)[0])
 
 
@@ -268,9 +269,7 @@ def _distinct(means: np.ndarray) -> int:
     return int(np.unique(means.astype(np.float32), axis=0).shape[0])
 
 
-def _scores(
-    learn: Scikit, means: np.ndarray, method: str, draws: CustomerDraws, most: int
-) -> dict[int, float]:
+def _scores(learn: Scikit, means: np.ndarray, method: str, draws: Simulation, most: int) -> dict[int, float]:
     """Return the silhouette or the BIC of each number of clusters."""
     scores: dict[int, float] = {}
     for count in range(2 if method == "kmeans" else 1, min(MOST_TRIED, most - 1) + 1):
@@ -302,7 +301,7 @@ def _matching(reference: np.ndarray, labels: np.ndarray, count: int) -> np.ndarr
 
 
 def _assigned(
-    draws: CustomerDraws,
+    draws: Simulation,
     names: list[str],
     scales: list[Scale],
     reference: Mixture,
@@ -347,41 +346,31 @@ def _assigned(
     rule = Rule(f"{count} clusters ({method})", segments, (), np.zeros(()))
     dataset = segments_dataset(rule, membership, members, sums, sure, draws)
     labels = dataset[SEGMENT].values[likely]
-    dataset["reference"] = (CUSTOMER, labels, {"long_name": "cluster by posterior means"})
+    dataset["reference"] = (CUSTOMER, labels)
     return dataset, table
 
 
 def _add_stability(found: xr.Dataset, table: np.ndarray) -> None:
     index = rand_index(table)
-    what = "adjusted Rand index of the draw's clustering with the reference"
-    found["rand_index"] = (DRAW, index, {"long_name": what, "units": "none"})
-    low, high = np.quantile(index, (0.05, 0.95), method="inverted_cdf")
+    found["rand_index"] = (DRAW, index)
+    low, high = interval(index)
     for statistic, value in (("mean", index.mean()), ("q05", low), ("q95", high)):
-        attrs = {"long_name": f"{what} ({statistic})", "units": "none"}
-        found[f"rand_index_{statistic}"] = ((), float(value), attrs)
+        found[f"rand_index_{statistic}"] = ((), float(value))
     shared = table.astype(np.float64)
     either = shared.sum(axis=2, keepdims=True) + shared.sum(axis=1, keepdims=True) - shared
     jaccard = np.divide(shared, either, out=np.zeros_like(shared), where=either > 0).max(axis=2)
-    attrs = {
-        "long_name": "Jaccard index with the draw's cluster most like it, mean over draws",
-        "units": "none",
-    }
-    found["jaccard"] = (SEGMENT, jaccard.mean(axis=0), attrs)
+    found["jaccard"] = (SEGMENT, jaccard.mean(axis=0))
 
 
 def _add_centres(
     found: xr.Dataset, scales: Sequence[Scale], reference: Mixture, fits: Sequence[Mixture]
-) -> None:
-    time_unit = str(found.attrs["time_unit"])
+) -> dict[str, Variable]:
+    own = {}
     for i, scale in enumerate(scales):
-        known = VARIABLES.get(scale.name)
-        unit = "" if known is None else known.unit
-        unit = {"time": time_unit, "1/time": f"1/{time_unit}"}.get(unit, unit)
+        unit = VARIABLES[scale.name].unit if scale.name in VARIABLES else ""
+        own[f"{scale.name}_centre"] = Variable(f"centre of the cluster, {scale.name}", unit)
         drawn = scale.back(np.stack([fit.centre[:, i] for fit in fits]))
-        low, high = np.quantile(drawn, (0.05, 0.95), axis=0, method="inverted_cdf")
+        low, high = interval(drawn, axis=0)
         for suffix, values in (("", scale.back(reference.centre[:, i])), ("_q05", low), ("_q95", high)):
-            attrs = {
-                "long_name": f"centre of the cluster, {scale.name}{suffix and f' ({suffix[1:]})'}",
-                "units": unit,
-            }
-            found[f"{scale.name}_centre{suffix}"] = (SEGMENT, values, attrs)
+            found[f"{scale.name}_centre{suffix}"] = (SEGMENT, values)
+    return own

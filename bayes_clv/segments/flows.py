@@ -6,9 +6,9 @@ now
     How many customers moved from one segment to another? Both stages are judged with all that is known at the second
     date, and belong to one draw: one set of the customer's own rates serves both dates, and whether it was alive at the
     first follows from what it did since. Who bought between the dates was alive at the first, for certain. Who did not,
-    and is alive now, was alive then too; one who has left had left before the first date or between the two (only
-    where the family lets customers leave at any time; in the others they leave with a purchase), in the proportion that
-    its own rates give (``_was_alive``). This is the posterior of the true table: its intervals hold the true counts.
+    and is alive now, was alive then too. Of one who has left the simulation says when: before the first date, or
+    between the two (only where the family lets customers leave at any time; in the others they leave with a purchase).
+    This is the posterior of the true table: its intervals hold the true counts.
 then
     What became of those whom we called loyal, at risk or lapsed? The stage at the first date is the label that its own
     posterior gave with the data of that time, the most probable segment: a fact, right or wrong. Only the stage at the
@@ -29,15 +29,9 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from scipy.special import gammainc, gammaincc
 
-from bayes_clv.distributions.streams import uniforms
-from bayes_clv.families.lifetimes import lifetime_of
-from bayes_clv.predictions.histories import history_names
-from bayes_clv.predictions.individual import is_individual
-from bayes_clv.predictions.parameters import latent_names
-from bayes_clv.predictions.simulation import OUTCOMES, CustomerDraws
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.predictions.simulation import OUTCOMES, SINCE, Simulation
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe
 from bayes_clv.segments.presets import WON_BACK
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.segmenting import segment
@@ -45,8 +39,6 @@ from bayes_clv.segments.thresholds import CUT_CUSTOMERS, amounts_of, check_names
 
 FROM, TO = "from_segment", "to_segment"
 PROSPECT, BACK = "prospect", "won back"
-# Keeps the draws of who was alive at the first date apart from those of the customers' own numbers.
-STREAM = 0x666C6F77
 # Days are whole; a table's ages may be rounded. As a share of the longest age.
 ROUNDED = 1e-6
 
@@ -55,8 +47,8 @@ type Stages = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def segment_flow(
-    before: CustomerDraws,
-    after: CustomerDraws,
+    before: Simulation,
+    after: Simulation,
     rule: Rule,
     *,
     known: Literal["now", "then"] = "now",
@@ -154,20 +146,17 @@ def segment_flow(
     found = _dataset(flow, sources, targets)
     found = found.assign_coords({CUSTOMER: ids})
     likely_from, likely_to = np.divmod(best, len(targets))
-    each: dict[str, tuple[np.ndarray, str]] = {
-        "most_likely_from": (np.array(sources, dtype=object)[likely_from], "segment at the first date"),
-        "most_likely_to": (np.array(targets, dtype=object)[likely_to], "segment at the second date"),
-        "most_likely_probability": (chance, "probability of this pair"),
-        "moved": (1 - stayed, "probability of another segment than at the first date"),
+    each = {
+        "most_likely_from": np.array(sources, dtype=object)[likely_from],
+        "most_likely_to": np.array(targets, dtype=object)[likely_to],
+        "most_likely_probability": chance,
+        "moved": 1 - stayed,
     }
-    for name, (values, what) in each.items():
-        unit = {"units": "probability"} if values.dtype.kind == "f" else {}
-        found[name] = (CUSTOMER, values, {"long_name": what, **unit})
+    found = found.assign({name: (CUSTOMER, values) for name, values in each.items()})
     if keep_pairs:
-        whole = kept.reshape(people, len(sources), len(targets))
-        attrs = {"long_name": "probability of the pair", "units": "probability"}
-        found["pair"] = ((CUSTOMER, FROM, TO), whole, attrs)
+        found["pair"] = ((CUSTOMER, FROM, TO), kept.reshape(people, len(sources), len(targets)))
     found.attrs = {
+        "result": "flow",
         "rule": rule.name,
         "known": known,
         "level": "outcome" if set(rule.names()) & set(OUTCOMES) else "latent",
@@ -177,7 +166,9 @@ def segment_flow(
         "seed": after.seed,
         "draws": size,
     }
-    return found
+    return describe(
+        found, {"share": Variable("share of the segment's customers who moved so", "probability")}
+    )
 
 
 def _won_back(
@@ -206,7 +197,7 @@ def _won_back(
     return np.isin(names, lost), np.isin(names, active)
 
 
-def _continued(before: CustomerDraws, after: CustomerDraws) -> tuple[np.ndarray, np.ndarray]:
+def _continued(before: Simulation, after: Simulation) -> tuple[np.ndarray, np.ndarray]:
     """Return each later customer's place among the earlier ones (-1: none), and who bought between the dates.
 
     Histories that cannot be those of one log at two dates are refused.
@@ -263,8 +254,8 @@ _HISTORY = ("frequency", "recency", "T")
 
 
 def _stages_then(
-    before: CustomerDraws,
-    after: CustomerDraws,
+    before: Simulation,
+    after: Simulation,
     rule: Rule,
     place: np.ndarray,
     bought: np.ndarray,
@@ -284,8 +275,8 @@ def _stages_then(
 
 
 def _stages_now(
-    before: CustomerDraws,
-    after: CustomerDraws,
+    before: Simulation,
+    after: Simulation,
     rule: Rule,
     place: np.ndarray,
     bought: np.ndarray,
@@ -304,7 +295,7 @@ def _stages_now(
         yield places, first, np.broadcast_to(second, shape)
 
 
-def _check_readable(before: CustomerDraws, after: CustomerDraws, rule: Rule) -> None:
+def _check_readable(before: Simulation, after: Simulation, rule: Rule) -> None:
     check_names(after, rule, ())
     both = (*before.data, "time_since_purchase", *after.latent)
     for axis in rule.axes:
@@ -325,8 +316,8 @@ def _check_readable(before: CustomerDraws, after: CustomerDraws, rule: Rule) -> 
 
 
 def _numbers(
-    before: CustomerDraws,
-    after: CustomerDraws,
+    before: Simulation,
+    after: Simulation,
     names: Sequence[str],
     place: np.ndarray,
     bought: np.ndarray,
@@ -335,32 +326,20 @@ def _numbers(
 ) -> Generator[tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]]:
     """Yield places, the quantities at the first date (of those who were customers) and at the second.
 
-    The customers' own numbers are the same at both dates, but for ``alive``. ``sample`` as in ``CustomerDraws.each``.
+    The customers' own numbers are the same at both dates, but for ``alive``. ``sample`` as in ``Simulation.each``.
     """
-    formulas = after.buying.formulas
-    # A family that draws each customer's future keeps the rate of leaving to itself there; its latent draws tell it.
-    apart = is_individual(formulas)
-    own = latent_names(formulas)
-    from_blocks = [name for name in names if not (apart and name in ("alive", *own))]
-    needed = [] if apart else ["alive", *own]
-    walk = after.each(_as_it_is, list(dict.fromkeys([*from_blocks, *needed])), threads, sample)
-    for number, (places, values) in enumerate(walk):
-        later = values | (_own_numbers(number, after, places) if apart else {})
+    slack = ROUNDED * float(after.columns["T"].max())
+    for places, later in after.each(_as_it_is, [*names, SINCE], threads, sample):
         there = place[places] >= 0
         then = place[places[there]]
         earlier = {name: each[there] for name, each in later.items()}
         for name in names:
             if name in before.data:
                 earlier[name] = before.customers[name].to_numpy()[then, None].astype(np.float64)
-        since = before.columns["T"][then] - before.columns["recency"][then]
-        now = (after.columns["T"] - after.columns["recency"])[places[there]]
-        earlier["time_since_purchase"] = since[:, None]
-        if lifetime_of(formulas) in ("continuous", "individual"):
-            silent = ~bought[places[there], None] & (earlier["alive"] == 0)
-            u = uniforms(after.keys[places[there]], STREAM, after.size)
-            earlier["alive"] = _was_alive(u, earlier, since[:, None], now[:, None], silent)
-        else:
-            earlier["alive"] = np.where(bought[places[there], None], 1.0, earlier["alive"])
+        earlier["time_since_purchase"] = (before.columns["T"] - before.columns["recency"])[then, None]
+        passed = after.columns["T"][places[there]] - before.columns["T"][then]
+        was_here = bought[places[there], None] | (later[SINCE][there] < passed[:, None] - slack)
+        earlier["alive"] = was_here.astype(np.float64)
         yield places, earlier, later
 
 
@@ -368,61 +347,9 @@ def _as_it_is(places: np.ndarray, values: dict[str, np.ndarray]) -> tuple[np.nda
     return places, values
 
 
-def _own_numbers(number: int, after: CustomerDraws, places: np.ndarray) -> dict[str, np.ndarray]:
-    rng = np.random.Generator(np.random.PCG64([STREAM, after.seed, number]))
-    formulas, shape = after.buying.formulas, (places.size, after.size)
-    columns = {name: column[places] for name, column in after.columns.items()}
-    history = [np.broadcast_to(columns[name][:, None], shape) for name in history_names(formulas)]
-    values = {name: np.broadcast_to(value, shape) for name, value in after.buying.at(columns).items()}
-    alive, *rest = formulas.latent_draws(rng, *history, **values)
-    return {"alive": alive.astype(np.float64)} | dict(zip(latent_names(formulas), rest, strict=True))
-
-
-def _was_alive(
-    u: np.ndarray,
-    own: dict[str, np.ndarray],
-    since: np.ndarray,
-    now: np.ndarray,
-    silent: np.ndarray,
-) -> np.ndarray:
-    """Return 1 where the customer was alive at the first date, else 0; leaving may happen at any time.
-
-    ``u`` are uniform numbers; ``silent`` are those who have left and bought nothing between the dates; ``since`` and
-    ``now`` are the silences at the two dates. Given its rates, the customer left d after its last purchase with density
-    proportional to mu exp(-mu d) P(no purchase within d), d < now: it was alive at the first date if d > since. With
-    Gamma waits of shape k and rate kappa (k = 1: exponential ones, kappa = lambda) the integral up to d is, by parts,
-
-        F(d) = 1 - exp(-mu d) Q(k, kappa d) - (kappa / (kappa + mu))^k P(k, (kappa + mu) d).
-    """
-    shape = silent.shape
-    rate, mu = (np.broadcast_to(own[name], shape)[silent] for name in ("purchase_rate", "dropout_rate"))
-    since, now = (np.broadcast_to(each, shape)[silent] for each in (since, now))
-    u = u[silent]
-    if "regularity" in own:
-        k = np.broadcast_to(own["regularity"], shape)[silent]
-        left_by, left_now = (_left_by(d, k, k * rate, mu) for d in (since, now))
-        # Where leaving was so improbable that F(now) rounds to 0, the density is flat over the silence.
-        known = left_now > 1e-13
-        chance = 1 - np.where(known, left_by / np.where(known, left_now, 1.0), since / now)
-    else:
-        # The exponential truncated to (0, now): what lies beyond ``since``.
-        both = rate + mu
-        chance = np.exp(-both * since) * np.expm1(-both * (now - since)) / np.expm1(-both * now)
-    alive = np.ones(shape)
-    alive[silent] = u < chance
-    return alive
-
-
-def _left_by(d: np.ndarray, k: np.ndarray, kappa: np.ndarray, mu: np.ndarray) -> np.ndarray:
-    still = np.exp(-mu * d) * gammaincc(k, kappa * d)
-    met = np.exp(-k * np.log1p(mu / kappa)) * gammainc(k, (kappa + mu) * d)
-    left: np.ndarray = np.maximum(1 - still - met, 0.0)
-    return left
-
-
 def _thresholds_now(
-    before: CustomerDraws,
-    after: CustomerDraws,
+    before: Simulation,
+    after: Simulation,
     rule: Rule,
     place: np.ndarray,
     bought: np.ndarray,
@@ -454,23 +381,22 @@ def _thresholds_now(
 def _dataset(flow: np.ndarray, sources: list[str], targets: list[str]) -> xr.Dataset:
     data: dict[str, object] = {}
 
-    def summarised(name: str, each: np.ndarray, dims: tuple[str, ...], what: str, unit: str) -> None:
+    def summarised(name: str, each: np.ndarray, dims: tuple[str, ...]) -> None:
         low, high = (_quantile(each, q) for q in (0.05, 0.95))
         empty = np.isnan(each).all(axis=0)
         mean = np.full(empty.shape, np.nan)
         mean[~empty] = np.nanmean(each[:, ~empty], axis=0)
         for statistic, values in (("mean", mean), ("q05", low), ("q95", high)):
-            attrs = {"long_name": f"{what} ({statistic})", "units": unit}
-            data[f"{name}_{statistic}"] = (dims, values, attrs)
+            data[f"{name}_{statistic}"] = (dims, values)
 
-    data["flow"] = ((DRAW, FROM, TO), flow, {"long_name": "customers who moved so", "units": "count"})
+    data["flow"] = ((DRAW, FROM, TO), flow)
     counts = flow.astype(np.float64)
-    summarised("flow", counts, (FROM, TO), "customers who moved so", "count")
+    summarised("flow", counts, (FROM, TO))
     left = counts.sum(axis=2, keepdims=True)
     share = np.divide(counts, left, out=np.full(counts.shape, np.nan), where=left > 0)
-    summarised("share", share, (FROM, TO), "share of the segment's customers who moved so", "probability")
-    summarised("from_size", left[:, :, 0], (FROM,), "customers in the segment at the first date", "count")
-    summarised("to_size", counts.sum(axis=1), (TO,), "customers in the segment at the second date", "count")
+    summarised("share", share, (FROM, TO))
+    summarised("from_size", left[:, :, 0], (FROM,))
+    summarised("to_size", counts.sum(axis=1), (TO,))
     coords = {FROM: sources, TO: targets, DRAW: np.arange(flow.shape[0])}
     return xr.Dataset(
         data, coords={k: np.array(v, dtype=object) if k != DRAW else v for k, v in coords.items()}

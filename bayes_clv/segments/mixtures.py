@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import InputError
 from bayes_clv.segments.rules import RANGES
 
@@ -96,7 +96,7 @@ class Scale:
     sd: float
 
     @classmethod
-    def of(cls, name: str, sample: np.ndarray, draws: CustomerDraws) -> "Scale":
+    def of(cls, name: str, sample: np.ndarray, draws: Simulation) -> "Scale":
         """Return the scale of a quantity, learned from a sample (customer, draw)."""
         sample = sample.astype(np.float64)
         means = sample.mean(axis=1)

@@ -6,7 +6,7 @@ words.
 
 from collections.abc import Mapping
 
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 from bayes_clv.segments.rules import Rule, rule
 
 # Segments of ``lifecycle_rule``: who comes from the first, bought and is now in the second is won back
@@ -43,7 +43,7 @@ def rfm_rule(
     27
     """
     if not 2 <= scores <= 9:
-        raise InputError(f"scores={scores!r} must be a whole number from 2 to 9.")
+        raise InputError(f"{argument('scores', scores)} must be a whole number from 2 to 9.")
     segments: dict[str, str | None] = {}
     for r in range(scores, 0, -1):
         for f in range(scores, 0, -1):
@@ -84,7 +84,9 @@ def abc_rule(quantity: str = "value", shares: tuple[float, float] = (0.8, 0.95))
     """
     first, both = shares
     if not 0 < first < both < 1:
-        raise InputError(f"shares={shares!r} must rise and lie between 0 and 1, such as (0.8, 0.95).")
+        raise InputError(
+            f"{argument('shares', shares)} must rise and lie between 0 and 1, such as (0.8, 0.95)."
+        )
     return rule(
         "ABC",
         {
@@ -163,7 +165,8 @@ def four_kinds_rule(
     """
     if not profit_per_purchase > 0:
         raise InputError(
-            f"profit_per_purchase={profit_per_purchase!r} must be above 0: a purchase that earns nothing is a burden."
+            f"{argument('profit_per_purchase', profit_per_purchase)} must be above 0: a purchase that earns nothing "
+            f"is a burden."
         )
     much = f"profit >= {profit_per_purchase:.12g}"
     little = f"profit > 0 and profit < {profit_per_purchase:.12g}"
@@ -207,7 +210,9 @@ def lifecycle_rule(loyal: float = 4, late: float = 2.0, long_silence: float = 4.
     ['first purchase', 'repeat', 'loyal', 'at risk', 'lapsed']
     """
     if not 0 < late < long_silence:
-        raise InputError(f"late={late!r} must be above 0 and below long_silence={long_silence!r}.")
+        raise InputError(
+            f"{argument('late', late)} must be above 0 and below {argument('long_silence', long_silence)}."
+        )
     here = f"alive == 1 and silence < {late:.12g}"
     return rule(
         "Lifecycle",

@@ -2,7 +2,7 @@
 
 A place is a statement about everybody at once, so ranks are taken within each draw, in which all customers' numbers
 belong together; ranking each customer's interval instead would ignore that only one customer can be the best. Two walks
-over ``CustomerDraws.blocks``: the first gathers each draw's distribution over the base, the second finds each
+over ``Simulation.blocks``: the first gathers each draw's distribution over the base, the second finds each
 customer's place in it. Ties share their average place: of a thousand customers that buy nothing none is the better.
 
 Memory: the distribution is that of at most CUT_CUSTOMERS customers, those with the lowest random keys; above that, a
@@ -13,16 +13,14 @@ the base.
 import numpy as np
 import xarray as xr
 
-from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.schema import CUSTOMER, VARIABLES, InputError
+from bayes_clv.predictions.simulation import Simulation
+from bayes_clv.schema import CUSTOMER, VARIABLES, InputError, Variable, describe, named_quantiles, quantiles
 from bayes_clv.segments.thresholds import CUT_CUSTOMERS
 
-QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+STATISTICS = ("mean", "q05", "q25", "q50", "q75", "q95")
 
 
-def rank_intervals(
-    draws: CustomerDraws, quantity: str = "value", *, threads: int | None = None
-) -> xr.Dataset:
+def rank_intervals(draws: Simulation, quantity: str = "value", *, threads: int | None = None) -> xr.Dataset:
     """Return each customer's rank by a quantity, 1 the best, with the uncertainty of that rank.
 
     Parameters
@@ -81,24 +79,20 @@ def rank_intervals(
             rank = np.clip((rank - 0.5) * customers / among + 0.5, 1, customers)
         ranks[0, places] = rank.mean(axis=1)
         # As many draws as any: the smallest rank that a share of them does not exceed.
-        ranks[1:, places] = np.quantile(rank, (0.05, 0.5, 0.95), axis=1, method="inverted_cdf")
-    data = {
-        f"rank_{name}": (
-            CUSTOMER,
-            column,
-            {"long_name": f"rank by {quantity}, 1 the best ({name})", "units": "count"},
-        )
-        for name, column in zip(names, ranks, strict=True)
-    }
-    data[f"{quantity}_mean"] = (CUSTOMER, means, {"long_name": f"{_words(quantity)} (mean)"})
-    return xr.Dataset(
+        ranks[1:, places] = quantiles(rank, (0.05, 0.5, 0.95), axis=1)
+    data = {f"rank_{name}": (CUSTOMER, column) for name, column in zip(names, ranks, strict=True)}
+    data[f"{quantity}_mean"] = (CUSTOMER, means)
+    own = {"rank": Variable(f"rank by {quantity}, 1 the best", "count")} | _own(quantity)
+    found = xr.Dataset(
         data,
         coords={CUSTOMER: draws.customers[CUSTOMER].values},
-        attrs={"quantity": quantity, "customers": customers, "ranked_among": among} | _made(draws),
+        attrs={"result": "ranking", "quantity": quantity, "customers": customers, "ranked_among": among}
+        | _made(draws),
     )
+    return describe(found, own)
 
 
-def quantity_points(draws: CustomerDraws, *names: str, threads: int | None = None) -> xr.Dataset:
+def quantity_points(draws: Simulation, *names: str, threads: int | None = None) -> xr.Dataset:
     """Return mean and quantiles over draws of each customer's quantities, without holding the draws.
 
     Parameters
@@ -130,25 +124,22 @@ def quantity_points(draws: CustomerDraws, *names: str, threads: int | None = Non
     """
     _known(draws, names)
     size = draws.customers.sizes[CUSTOMER]
-    found = {(name, what): np.empty(size) for name in names for what in ("mean", *QUANTILES)}
+    found = {(name, what): np.empty(size) for name in names for what in STATISTICS}
     for places, values in draws.blocks(names, threads):
         for name in names:
             amounts = _whole(draws, name, places, values[name])
             found[name, "mean"][places] = amounts.mean(axis=1)
-            quantiles = np.quantile(amounts, list(QUANTILES.values()), axis=1, method="inverted_cdf")
-            for what, column in zip(QUANTILES, quantiles, strict=True):
+            for what, column in named_quantiles(amounts, axis=1).items():
                 found[name, what][places] = column
-    return xr.Dataset(
-        {
-            f"{name}_{what}": (CUSTOMER, column, {"long_name": f"{_words(name)} ({what})"})
-            for (name, what), column in found.items()
-        },
+    points = xr.Dataset(
+        {f"{name}_{what}": (CUSTOMER, column) for (name, what), column in found.items()},
         coords={CUSTOMER: draws.customers[CUSTOMER].values},
         attrs=_made(draws),
     )
+    return describe(points, _own(*names))
 
 
-def _known(draws: CustomerDraws, names: tuple[str, ...]) -> None:
+def _known(draws: Simulation, names: tuple[str, ...]) -> None:
     for name in names:
         if name not in draws.names:
             raise InputError(
@@ -157,7 +148,7 @@ def _known(draws: CustomerDraws, names: tuple[str, ...]) -> None:
             )
 
 
-def _base(draws: CustomerDraws, quantity: str, threads: int | None) -> np.ndarray:
+def _base(draws: Simulation, quantity: str, threads: int | None) -> np.ndarray:
     """Return each draw's amounts over the base, or a random sample of it, rising: (draw, customer)."""
     among = min(draws.keys.shape[0], CUT_CUSTOMERS)
     base, filled = np.empty((draws.size, among)), 0
@@ -172,7 +163,7 @@ def _base(draws: CustomerDraws, quantity: str, threads: int | None) -> np.ndarra
     return base
 
 
-def _whole(draws: CustomerDraws, name: str, places: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+def _whole(draws: Simulation, name: str, places: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     """Return the amounts of a block as (customer, draw); refuse missing ones."""
     missing = np.isnan(amounts).any(axis=1)
     if missing.any():
@@ -184,11 +175,12 @@ def _whole(draws: CustomerDraws, name: str, places: np.ndarray, amounts: np.ndar
     return np.broadcast_to(amounts, (places.size, draws.size))
 
 
-def _words(quantity: str) -> str:
-    return VARIABLES[quantity].long_name if quantity in VARIABLES else quantity.replace("_", " ")
+def _own(*quantities: str) -> dict[str, Variable]:
+    """Return what quantities are that the vocabulary does not know: columns."""
+    return {name: Variable(name.replace("_", " "), "") for name in quantities if name not in VARIABLES}
 
 
-def _made(draws: CustomerDraws) -> dict[str, object]:
+def _made(draws: Simulation) -> dict[str, object]:
     return {
         "horizon": draws.horizon,
         "time_unit": str(draws.customers.attrs.get("time_unit", "")),

@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.predictions.tiles import owned
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, argument, describe, interval
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.thresholds import check_names, cut, missing_amount, thresholds_of
 
@@ -29,7 +29,7 @@ SURE = 0.8
 
 
 def segment(
-    draws: CustomerDraws,
+    draws: Simulation,
     rule: Rule,
     *,
     totals: Sequence[str] = (),
@@ -79,12 +79,12 @@ def segment(
     (('customer', 'segment'), 2357)
     """
     if not 0 < sure <= 1:
-        raise InputError(f"sure={sure!r} must be a probability above 0, such as 0.8.")
+        raise InputError(f"{argument('sure', sure)} must be a probability above 0, such as 0.8.")
     check_names(draws, rule, totals)
     names = list(dict.fromkeys([*rule.names(), *totals]))
     thresholds = thresholds_of(draws, rule, threads)
     count, size = len(rule.segments), draws.size
-    membership = np.zeros((draws.order.size, count), dtype=np.float32)
+    membership = np.zeros((draws.inputs.size, count), dtype=np.float32)
     members = np.zeros((size, count), dtype=np.int64)
     sums = {name: np.zeros((size, count)) for name in totals}
 
@@ -158,7 +158,7 @@ class _Counts:
 
 
 def _count(
-    draws: CustomerDraws,
+    draws: Simulation,
     rule: Rule,
     thresholds: Sequence[np.ndarray],
     totals: Sequence[str],
@@ -187,46 +187,33 @@ def segments_dataset(
     members: np.ndarray,
     sums: Mapping[str, np.ndarray],
     sure: float,
-    draws: CustomerDraws,
+    draws: Simulation,
 ) -> xr.Dataset:
     """Return what ``segment`` returns; ``membership`` is (customer, segment), the other two (draw, segment)."""
     names = np.array([each.name for each in rule.segments], dtype=object)
     best = membership.argmax(axis=1)
     highest = membership[np.arange(best.size), best]
     data: dict[str, object] = {
-        "membership": (
-            (CUSTOMER, SEGMENT),
-            membership,
-            {"long_name": "probability of membership", "units": "probability"},
-        ),
-        "most_likely": (CUSTOMER, names[best], {"long_name": "most probable segment"}),
-        "most_likely_probability": (
-            CUSTOMER,
-            highest,
-            {"long_name": "its probability", "units": "probability"},
-        ),
-        "unsure": (
-            CUSTOMER,
-            highest < sure,
-            {"long_name": f"most probable segment less probable than {sure:g}"},
-        ),
+        "membership": ((CUSTOMER, SEGMENT), membership),
+        "most_likely": (CUSTOMER, names[best]),
+        "most_likely_probability": (CUSTOMER, highest),
+        "unsure": (CUSTOMER, highest < sure),
     }
-    for name, each, unit in (("size", members, "count"), *((f"{k}_total", v, "") for k, v in sums.items())):
-        what = (
-            "customers in the segment"
-            if name == "size"
-            else f"{name.removesuffix('_total')} of the segment's customers"
-        )
-        low, high = np.quantile(each, (0.05, 0.95), axis=0, method="inverted_cdf")
-        data[name] = ((DRAW, SEGMENT), each, {"long_name": what, "units": unit})
-        data[f"{name}_mean"] = (SEGMENT, each.mean(axis=0), {"long_name": f"{what} (mean)", "units": unit})
-        data[f"{name}_q05"] = (SEGMENT, low, {"long_name": f"{what} (q05)", "units": unit})
-        data[f"{name}_q95"] = (SEGMENT, high, {"long_name": f"{what} (q95)", "units": unit})
-    return xr.Dataset(
+    own = {name: Variable(name.replace("_", " "), "") for name in sums if name not in VARIABLES}
+    for name, each in (("size", members), *((f"{total}_total", each) for total, each in sums.items())):
+        low, high = interval(each, axis=0)
+        data[name] = ((DRAW, SEGMENT), each)
+        data |= {
+            f"{name}_mean": (SEGMENT, each.mean(axis=0)),
+            f"{name}_q05": (SEGMENT, low),
+            f"{name}_q95": (SEGMENT, high),
+        }
+    found = xr.Dataset(
         data,
         # The index and not its values: pandas would read a million texts again.
         coords={CUSTOMER: draws.customers.indexes[CUSTOMER], SEGMENT: names, DRAW: np.arange(draws.size)},
         attrs={
+            "result": "segments",
             "rule": rule.name,
             "conditions": json.dumps({each.name: each.where for each in rule.segments}, ensure_ascii=False),
             "horizon": draws.horizon,
@@ -236,6 +223,7 @@ def segments_dataset(
             "sure": sure,
         },
     )
+    return describe(found, own)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

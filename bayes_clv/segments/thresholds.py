@@ -6,19 +6,20 @@ sample is the one thing that is kept: 160 MB a quantity at 400 draws.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.predictions.tiles import available_threads
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.predictions.simulation import Simulation
+from bayes_clv.predictions.tiles import in_order
+from bayes_clv.schema import CUSTOMER, InputError, either
 from bayes_clv.segments.rules import Axis, Rule
 
 CUT_CUSTOMERS = 50_000
 
+MONEY = f"Money needs {either('draws with a spending posterior', 'a run with amounts')}. "
 
-def check_names(draws: CustomerDraws, rule: Rule, totals: Sequence[str]) -> None:
+
+def check_names(draws: Simulation, rule: Rule, totals: Sequence[str]) -> None:
     """Refuse a rule or totals that read a quantity which the draws do not have."""
     known = draws.names
     for axis in rule.axes:
@@ -26,8 +27,8 @@ def check_names(draws: CustomerDraws, rule: Rule, totals: Sequence[str]) -> None
             if name not in known:
                 raise InputError(
                     f"{axis.quantity.place}: the quantity {name!r} is not known. There are {', '.join(known)}. "
-                    f"{'' if draws.spending is not None else 'Money needs draws with a spending posterior. '}"
-                    "Further columns are attached with clv.with_columns."
+                    f"{'' if draws.spending is not None else MONEY}Further columns are "
+                    f"{either('attached with clv.with_columns', 'read with --columns')}."
                 )
     for name in totals:
         if name not in known:
@@ -35,7 +36,7 @@ def check_names(draws: CustomerDraws, rule: Rule, totals: Sequence[str]) -> None
 
 
 def amounts_of(
-    draws: CustomerDraws, rule: Rule, places: np.ndarray, values: Mapping[str, np.ndarray]
+    draws: Simulation, rule: Rule, places: np.ndarray, values: Mapping[str, np.ndarray]
 ) -> list[np.ndarray]:
     """Return the amount of each axis of a rule, (customer, draw or 1); refuse a missing one."""
     amounts = rule.amounts(values)
@@ -46,7 +47,7 @@ def amounts_of(
     return amounts
 
 
-def missing_amount(draws: CustomerDraws, axis: Axis, place: int) -> InputError:
+def missing_amount(draws: Simulation, axis: Axis, place: int) -> InputError:
     """Return what to say where the customer at ``place`` lacks an axis' quantity."""
     customer = draws.customers[CUSTOMER].values[place]
     return InputError(
@@ -56,14 +57,14 @@ def missing_amount(draws: CustomerDraws, axis: Axis, place: int) -> InputError:
     )
 
 
-def thresholds_of(draws: CustomerDraws, rule: Rule, threads: int | None) -> list[np.ndarray]:
+def thresholds_of(draws: Simulation, rule: Rule, threads: int | None) -> list[np.ndarray]:
     """Return each axis' thresholds, (cut, 1) numbers or (cut, draw) found in each draw's base."""
     found = [np.array(axis.levels)[:, None] for axis in rule.axes]
     of_base = [axis for axis in rule.axes if axis.scale != "number"]
     if not of_base:
         return found
     names = list(dict.fromkeys(name for axis in of_base for name in axis.quantity.names()))
-    size = min(CUT_CUSTOMERS, draws.order.size)
+    size = min(CUT_CUSTOMERS, draws.inputs.size)
     # Draws first, so that each draw's base lies together; one row where the quantity does not vary over draws.
     kept: dict[int, np.ndarray] = {}
 
@@ -98,7 +99,8 @@ def _quantiles(amount: np.ndarray, levels: Sequence[float]) -> np.ndarray:
 def cut(axis: Axis, amounts: np.ndarray, threads: int | None = 1) -> np.ndarray:
     """Return (cut, draw) of the amounts (draw, customer): the quantiles, or from where the best bring their share."""
 
-    def of_draw(amount: np.ndarray) -> np.ndarray:
+    def of_draw(draw: int) -> np.ndarray:
+        amount = amounts[draw]
         if axis.scale == "quantile":
             return _quantiles(amount, axis.levels)
         falling = -np.sort(-amount)
@@ -108,7 +110,9 @@ def cut(axis: Axis, amounts: np.ndarray, threads: int | None = 1) -> np.ndarray:
                 f"{axis.quantity.place}: the customers' {axis.quantity.text!r} add up to {reached[-1]:.6g} in some "
                 "draw, so that nobody brings a share of it. bringing(...) needs a positive sum."
             )
-        return falling[[np.argmax(reached / reached[-1] >= level - 1e-12) for level in axis.levels]]
+        first: np.ndarray = falling[
+            [np.argmax(reached / reached[-1] >= level - 1e-12) for level in axis.levels]
+        ]
+        return first
 
-    with ThreadPoolExecutor(max_workers=available_threads(threads)) as executor:
-        return np.stack(list(executor.map(of_draw, amounts)), axis=1)
+    return np.stack(list(in_order(of_draw, range(amounts.shape[0]), threads=threads)), axis=1)

@@ -114,6 +114,7 @@ def score_alarms(
         {name: ((SCORE, LENGTH), np.stack(each), {"units": "share"}) for name, each in rows.items()},
         coords={SCORE: np.array(list(ranked), dtype=object), LENGTH: np.array(wanted, dtype=np.int64)},
         attrs={
+            "result": "alarm scores",
             "customers": size,
             "gone": float(gone.mean()),
             "time_unit": str(alarms.attrs.get("time_unit", "")),

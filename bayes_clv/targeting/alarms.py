@@ -17,8 +17,8 @@ from bayes_clv.customers.tables import check_customers
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import shared_time_unit
 from bayes_clv.predictions.parameters import parameters
-from bayes_clv.predictions.tiles import over_tiles
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
+from bayes_clv.predictions.tiles import over_tiles, rows_of
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, describe
 from bayes_clv.units import days_per, duration
 
 # Draws behind an alarm: the mean of 200 has a standard error of 7 % of the posterior standard deviation of P(alive).
@@ -75,25 +75,26 @@ def churn_alarms(
     """
     check_customers(customers)
     if isinstance(threshold, bool) or not 0 < threshold < 1:
-        raise InputError(f"threshold={threshold!r} must be a probability between 0 and 1, such as 0.5.")
+        raise InputError(
+            f"{argument('threshold', threshold)} must be a probability between 0 and 1, such as 0.5."
+        )
     time_unit = shared_time_unit(buying, customers)
     posterior = parameters(buying, "buying").thin(ALARM_DRAWS).of(customers)
-    columns = purchase_history(customers, posterior.formulas)
+    columns = purchase_history(customers, posterior.family)
     end = 10 * float(columns["T"].max()) if longest is None else duration(longest, time_unit)
     now = columns["T"] - columns["recency"]
     alive_now = distinct_histories(columns | posterior.columns)
     until = distinct_histories({**columns, "T": columns["recency"]} | posterior.columns)
 
-    def alive(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        return (_mean_alive(posterior.formulas.probability_alive, history, values),)
+    def alive(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        return (_mean_alive(posterior.forecast.alive, history, values),)
 
-    def alarm(history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        low, high = np.zeros(history[0].shape), np.full(history[0].shape, end)
+    def alarm(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        low, high = np.zeros((rows_of(history), 1)), np.full((rows_of(history), 1), end)
 
         def after(silence: np.ndarray) -> np.ndarray:
-            ages = history[1] + silence
-            whole = (history[0], history[1], ages, *history[3:])
-            column: np.ndarray = _mean_alive(posterior.formulas.probability_alive, whole, values)[:, None]
+            whole = history | {"T": history["recency"] + silence}
+            column: np.ndarray = _mean_alive(posterior.forecast.alive, whole, values)[:, None]
             return column
 
         never = after(high) > threshold
@@ -107,36 +108,33 @@ def churn_alarms(
     now_alive = alive_now.spread(over_tiles(alive_now, posterior, alive, threads=threads)[0], of_rows=True)
     found = xr.Dataset(
         {
-            "silence": (CUSTOMER, now, {"long_name": "time since the last purchase", "units": time_unit}),
-            "probability_alive": (
-                CUSTOMER,
-                now_alive,
-                {"long_name": "probability of being alive now", "units": "probability", "level": "expected"},
-            ),
-            "alarm_silence": (
-                CUSTOMER,
-                silence,
-                {"long_name": f"silence at which P(alive) is {threshold:g}", "units": time_unit},
-            ),
-            "alarm_in": (CUSTOMER, silence - now, {"long_name": "time to the alarm", "units": time_unit}),
-            "alarmed": (CUSTOMER, silence <= now, {"long_name": f"P(alive) has fallen to {threshold:g}"}),
+            "silence": (CUSTOMER, now),
+            "probability_alive": (CUSTOMER, now_alive),
+            "alarm_silence": (CUSTOMER, silence),
+            "alarm_in": (CUSTOMER, silence - now),
+            "alarmed": (CUSTOMER, silence <= now),
         },
         coords={CUSTOMER: customers[CUSTOMER].values},
-        attrs={"time_unit": time_unit, "threshold": float(threshold), "level": "expected"},
+        attrs={
+            "result": "alarms",
+            "time_unit": time_unit,
+            "threshold": float(threshold),
+            "level": "expected",
+        },
     )
     if "first_order" in customers and time_unit != UNSTATED:
         found["alarm_date"] = (CUSTOMER, _dates(customers, columns["recency"] + silence, time_unit))
     if value is not None:
         found["value_at_risk"] = _at_risk(found, value)
-    return found
+    return describe(found)
 
 
 def _mean_alive(
-    formula: Callable[..., np.ndarray], history: tuple[np.ndarray, ...], values: dict[str, np.ndarray]
+    formula: Callable[..., np.ndarray], history: dict[str, np.ndarray], values: dict[str, np.ndarray]
 ) -> np.ndarray:
     """Return P(alive) of each row, averaged over draws."""
-    chances = formula(*history, **values)
-    mean: np.ndarray = np.broadcast_to(chances, (history[0].shape[0], chances.shape[-1])).mean(axis=1)
+    chances = formula(history, values)
+    mean: np.ndarray = np.broadcast_to(chances, (rows_of(history), chances.shape[-1])).mean(axis=1)
     return mean
 
 
@@ -153,7 +151,4 @@ def _at_risk(found: xr.Dataset, value: xr.Dataset) -> xr.DataArray:
             "value must be what clv.predict_value returned for these customers, with value_mean of each of them."
         )
     mean = value["value_mean"].sel({CUSTOMER: found[CUSTOMER]})
-    risk = (1 - found["probability_alive"]) * mean
-    return risk.assign_attrs(
-        long_name="(1 - P(alive)) × mean residual value", units="money", level="expected"
-    )
+    return ((1 - found["probability_alive"]) * mean).drop_attrs()

@@ -15,6 +15,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from bayes_clv.schema import quantiles
+
 # Halvings of the range of the least gain per cost: to the last digits of a double.
 HALVINGS = 60
 # Passes over customers who no longer fit whole, in search of ones who do.
@@ -171,7 +173,7 @@ def choose_by_quantile(
             weight[s] += population[s].weight[reached] - population[s].weight[a]
             spent += population[s].cost[reached] - population[s].cost[a]
         total = np.sort(worth @ weight - spent)
-        value = float(np.quantile(total, level, method="inverted_cdf"))
+        value = float(quantiles(total, [level])[0])
         worst = float(total[: max(1, int(np.ceil(level * total.size)))].mean())
         bound = max(bound, worst)
         if value > best_value:

@@ -21,7 +21,6 @@ followed: an estimate of a lower bound of the value of the test, with a Monte Ca
 draws, the exact alternative, leave a handful of draws once the test has a few hundred customers.
 """
 
-import json
 import math
 import re
 from typing import Any
@@ -30,7 +29,18 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.response import SEGMENT
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError
+from bayes_clv.schema import (
+    CHAIN,
+    CUSTOMER,
+    DRAW,
+    InputError,
+    Variable,
+    argument,
+    describe,
+    listed,
+    named_quantiles,
+    quantiles,
+)
 from bayes_clv.targeting.allocation import best_totals, choose, choose_by_quantile, orders
 from bayes_clv.targeting.trial import simulated_arm, value_of_test
 from bayes_clv.units import checked_cost, checked_margin
@@ -44,23 +54,7 @@ _NEEDED = (
     "spend_shape",
 )
 
-
-_MEANINGS: dict[str, tuple[str, str, str | None]] = {
-    "contacted": ("1 where the customer is to be contacted", "0 or 1", None),
-    "rank": ("place in the order of expected net gain per cost, 1 first, those contacted first", "count", None),
-    "cost": ("cost of contacting", "money", None),
-    "probability_pays": ("probability that contacting gains more than it costs", "probability", "expected"),
-    "net_gain_total": ("net gain of all contacts", "money", "expected"),
-    "net_gain_outcome_total": ("net gain of all contacts", "money", "outcome"),
-    "regret_total": ("best net gain, were the response known, less that of the contacts", "money", "expected"),
-    "regret": ("mean of what is lost against knowing the response", "money", "expected"),
-    "value_of_perfect_information": ("best net gain, were the response known, less the best mean", "money", "expected"),
-    "value_of_test": ("mean gain from deciding after the test, its own cost not counted", "money", "expected"),
-    "value_of_test_error": ("Monte Carlo standard error of value_of_test", "money", "expected"),
-    "budget_bound": ("most that another set within the budget can gain more on average", "money", "expected"),
-    "segment_customers": ("customers", "count", None),
-    "segment_contacted": ("customers to be contacted", "count", None),
-}  # fmt: skip
+_RANK = Variable("place in the order of expected net gain per cost, 1 first, those contacted first", "count")
 
 
 def target(
@@ -180,15 +174,8 @@ def target(
     }
     kept = uplift[["uplift", "outcome_control", "scale", "customer_segment"]]
     decision = kept.assign(data)
-    for name in data:
-        stem, _, statistic = name.rpartition("_")
-        of: str | None
-        if stem == "net_gain" and name not in _MEANINGS:
-            text, units, of = f"net gain if contacted ({statistic})", "money", "expected"
-        else:
-            text, units, of = _MEANINGS[name]
-        decision[name].attrs = {"long_name": text, "units": units} | ({"level": of} if of else {})
     decision.attrs = {
+        "result": "decision",
         "margin": share,
         "budget": "none" if limit is None else limit,
         "risk": "mean" if risk is None else risk,
@@ -196,15 +183,15 @@ def target(
         "contacted": int(chosen.sum()),
         "seed": int(seed),
         "scale": str(uplift.attrs.get("scale", "")),
-        "problems": str(uplift.attrs.get("problems", "[]")),
-        "reasons": json.dumps(reasons),
+        "problems": listed(uplift.attrs, "problems"),
+        "reasons": reasons,
     }
     if risk_bound is not None and level is not None:
-        decision.attrs["risk_value"] = float(np.quantile(total, level, method="inverted_cdf"))
+        decision.attrs["risk_value"] = float(quantiles(total, [level])[0])
         decision.attrs["risk_bound"] = risk_bound
     if people is not None:
         decision.attrs["test"] = people
-    return decision
+    return describe(decision, {"rank": _RANK})
 
 
 def flat_draws(array: xr.DataArray) -> np.ndarray:
@@ -251,8 +238,7 @@ def _each(
         "mean": worth.mean(axis=0),
         "sd": worth.std(axis=0, ddof=1) if one else np.zeros(worth.shape[1]),
     }
-    for q, value in zip(QUANTILES, np.quantile(worth, QUANTILES, axis=0, method="inverted_cdf"), strict=True):
-        statistics[f"q{round(100 * q):02d}"] = value
+    statistics |= named_quantiles(worth, axis=0)
     found = {
         f"net_gain_{name}": scale * value[index] - (0.0 if name == "sd" else costs)
         for name, value in statistics.items()
@@ -285,7 +271,8 @@ def _risk(risk: Any) -> float | None:
     match = re.fullmatch(r"q(\d\d)", risk) if isinstance(risk, str) else None
     if match is None or not 1 <= int(match.group(1)) <= 50:
         raise InputError(
-            f"risk={risk!r} is not known. Use a lower quantile, 'q01' to 'q50', such as 'q10', or None for the mean."
+            f"{argument('risk', risk)} is not known. Use a lower quantile, 'q01' to 'q50', such as 'q10', or None "
+            f"for the mean."
         )
     return int(match.group(1)) / 100
 
@@ -295,7 +282,9 @@ def _budget(budget: Any) -> float | None:
         return None
     number = isinstance(budget, (int, float, np.number)) and not isinstance(budget, bool)
     if not number or not (math.isfinite(budget) and budget >= 0):
-        raise InputError(f"budget={budget!r} must be one amount of money, finite and not negative.")
+        raise InputError(
+            f"{argument('budget', budget)} must be one amount of money, finite and not negative."
+        )
     return float(budget)
 
 
@@ -304,6 +293,6 @@ def _test(test: Any) -> int | None:
         return None
     if isinstance(test, bool) or not isinstance(test, (int, np.integer)) or test < 2:
         raise InputError(
-            f"test={test!r} must be a whole number of customers, 2 or more: half of them are contacted."
+            f"{argument('test', test)} must be a whole number of customers, 2 or more: half of them are contacted."
         )
     return int(test)

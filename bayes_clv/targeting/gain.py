@@ -4,18 +4,18 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.response import SEGMENT
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, describe
 from bayes_clv.targeting.contacts import flat_draws, rank_chosen
 
 
-def gain_curve(decision: xr.Dataset, by: str = "rank", points: int = 100) -> xr.Dataset:
+def gain_curve(decision: xr.Dataset, along: str = "rank", points: int = 100) -> xr.Dataset:
     """Return the net gain of contacting the first n customers of an order, on every draw.
 
     Parameters
     ----------
     decision
         The result of ``clv.target``.
-    by
+    along
         ``"rank"``, expected net gain per cost whatever the budget or the risk; ``"value"``, the mean outcome without
         contact, highest first; or ``"random"``, the mean over random orders.
     points
@@ -45,35 +45,30 @@ def gain_curve(decision: xr.Dataset, by: str = "rank", points: int = 100) -> xr.
     index = np.searchsorted(labels, decision["customer_segment"].to_numpy().astype(str))
     margin = float(decision.attrs["margin"])
     worth = margin * flat_draws(decision["uplift"])
-    if by == "rank":
+    if along == "rank":
         order = np.argsort(
             rank_chosen(np.zeros(size, dtype=bool), decision["net_gain_mean"].to_numpy(), costs)
         )
-    elif by == "value":
+    elif along == "value":
         value = scale * decision["outcome_control"].mean((CHAIN, DRAW)).to_numpy()[index]
         order = np.argsort(-value, kind="stable")
-    elif by == "random":
+    elif along == "random":
         order = np.arange(size)
     else:
-        raise InputError(f"Order {by!r} is not known. Use 'rank', 'value' or 'random'.")
+        raise InputError(f"Order {along!r} is not known. Use 'rank', 'value' or 'random'.")
     at = np.unique(np.linspace(0, size, min(points, size) + 1).astype(int))
     weight = np.empty((at.size, labels.size))
     for s in range(labels.size):
         own = np.concatenate([[0.0], np.cumsum(np.where(index[order] == s, scale[order], 0.0))])
-        weight[:, s] = own[at] if by != "random" else own[-1] * at / size
+        weight[:, s] = own[at] if along != "random" else own[-1] * at / size
     spent = np.concatenate([[0.0], np.cumsum(costs[order])])[at]
-    if by == "random":
+    if along == "random":
         spent = costs.sum() * at / size
     gain = worth @ weight.T - spent
     shape = (decision.sizes[CHAIN], decision.sizes[DRAW], at.size)
-    return xr.Dataset(
-        {
-            "net_gain": (
-                (CHAIN, DRAW, "contacts"),
-                gain.reshape(shape),
-                {"long_name": "net gain of the first contacts", "units": "money", "level": "expected"},
-            ),
-            "spent": ("contacts", spent, {"long_name": "cost of the first contacts", "units": "money"}),
-        },
+    curve = xr.Dataset(
+        {"net_gain": ((CHAIN, DRAW, "contacts"), gain.reshape(shape)), "spent": ("contacts", spent)},
         coords={"contacts": at, CHAIN: decision[CHAIN], DRAW: decision[DRAW]},
+        attrs={"result": "gain curve", "along": along},
     )
+    return describe(curve, {"net_gain": Variable("net gain of the first contacts", "money", "expected")})

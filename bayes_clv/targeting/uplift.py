@@ -9,7 +9,6 @@ A segment that the experiment did not have is drawn from the fitted distribution
 customers: offset = sd × z, z belonging to the posterior's seed, the quantity, the label and the draw.
 """
 
-import json
 from typing import Any
 
 import numpy as np
@@ -17,28 +16,17 @@ import xarray as xr
 from scipy.special import expit
 
 from bayes_clv.customers.checks import check_ids
-from bayes_clv.customers.columns import as_labels, column_values
+from bayes_clv.customers.columns import column_values
 from bayes_clv.customers.experiments import EVERYBODY
 from bayes_clv.inference.posterior import RESPONSE
 from bayes_clv.inference.response import SEGMENT, links
-from bayes_clv.predictions.inputs import problems
+from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, InputError
-
-_DESCRIPTIONS = {
-    "uplift": ("mean outcome if contacted less if not", "money"),
-    "outcome_control": ("mean outcome if not contacted", "money"),
-    "outcome_treated": ("mean outcome if contacted", "money"),
-    "conversion_control": ("probability of buying if not contacted", "probability"),
-    "conversion_treated": ("probability of buying if contacted", "probability"),
-    "spend_control": ("mean spend of who buys, if not contacted", "money"),
-    "spend_treated": ("mean spend of who buys, if contacted", "money"),
-    "spend_shape": ("shape of the Gamma distribution of spend; infinite where all spend alike", "no unit"),
-}
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, argument, describe, named_quantiles
 
 
 def predict_uplift(
-    response: xr.DataTree, customers: xr.Dataset, *, segment: str = "segment", scale: Any = None
+    response: xr.DataTree, customers: xr.Dataset, *, by: Any = "segment", scale: Any = None
 ) -> xr.Dataset:
     """Return what contacting each customer adds to its outcome, on draws.
 
@@ -49,8 +37,9 @@ def predict_uplift(
     customers
         The experiment's customers, or any others with a column of segments (``clv.with_columns``). Not read where the
         experiment had one segment.
-    segment
-        The customers' column of segments; labels that the experiment did not have are allowed.
+    by
+        The customers' segments: the name of a column, labels by customer id, or what ``clv.segment`` returned; labels
+        that the experiment did not have are allowed.
     scale
         A column of the customers, not negative, to which a customer's outcome in either arm is taken to be
         proportional within its segment: with the expected value as ``scale``, a customer of twice its segment's mean
@@ -86,54 +75,48 @@ def predict_uplift(
         )
     check_ids(customers, "experiment_from_table(table), or summarize(orders, ...) and with_columns")
     known = response["observed_data"][SEGMENT].to_numpy().astype(str).tolist()
-    own = _segments(customers, segment, known)
+    own = _segments(customers, by, known)
     labels, index = np.unique(own, return_inverse=True)
     draws = _by_segment(response, labels.tolist(), known)
     factor = _scale(customers, scale, index, labels)
 
     data: dict[str, Any] = {CUSTOMER: customers[CUSTOMER].to_numpy()}
     dataset = draws.assign_coords(data)
-    dataset["in_experiment"] = (
-        SEGMENT,
-        np.isin(labels, known),
-        {"long_name": "segment was in the experiment"},
-    )
-    dataset["customer_segment"] = (CUSTOMER, own.astype(object), {"long_name": "segment", "units": "id"})
+    dataset["in_experiment"] = (SEGMENT, np.isin(labels, known))
+    dataset["customer_segment"] = (CUSTOMER, own.astype(object))
     what = (
         "outcome relative to the segment's mean"
         if scale is None
         else f"{scale!r} relative to its segment's mean"
     )
-    dataset["scale"] = (CUSTOMER, factor, {"long_name": what, "units": "no unit"})
+    dataset["scale"] = (CUSTOMER, factor)
     flat = draws["uplift"].transpose(SEGMENT, CHAIN, DRAW).to_numpy().reshape(labels.size, -1)
     statistics = {
         "mean": flat.mean(axis=1),
         "sd": flat.std(axis=1, ddof=1) if flat.shape[1] > 1 else flat[:, 0] * 0,
     }
-    for q, value in zip(QUANTILES, np.quantile(flat, QUANTILES, axis=1, method="inverted_cdf"), strict=True):
-        statistics[f"q{round(100 * q):02d}"] = value
-    text, units = _DESCRIPTIONS["uplift"]
+    statistics |= named_quantiles(flat, axis=1)
     for name, value in statistics.items():
-        attrs = {"long_name": f"{text} ({name})", "units": units, "level": "expected"}
-        dataset[f"uplift_{name}"] = (CUSTOMER, factor * value[index], attrs)
+        dataset[f"uplift_{name}"] = (CUSTOMER, factor * value[index])
     dataset.attrs = {
+        "result": "uplift",
         "level": "expected",
         "scale": "" if scale is None else str(scale),
-        "problems": json.dumps(problems(response)),
+        "problems": problems(response),
     }
-    return dataset
+    return describe(dataset, {"scale": Variable(what, "none")})
 
 
-def _segments(customers: xr.Dataset, column: str, known: list[str]) -> np.ndarray:
+def _segments(customers: xr.Dataset, by: Any, known: list[str]) -> np.ndarray:
     if known == [EVERYBODY]:
         return np.full(customers.sizes[CUSTOMER], EVERYBODY)
-    own = as_labels(column_values(customers, column)).astype(str)
+    own = labels_of(customers, by).astype(str)
     new = sorted(set(own.tolist()) - set(known))
     if new and len(known) == 1:
         raise InputError(
-            f"The experiment had one segment, {known[0]!r}, so that how segments differ was not learned; the customers "
-            f"have {len(new)} other{'s' * (len(new) > 1)}, such as {new[0]!r}. Fit with segment=None if the response "
-            "is to hold for everybody."
+            f"The experiment had one segment, {known[0]!r}, so that how segments differ was not learned; the "
+            f"customers have {len(new)} other{'s' * (len(new) > 1)}, such as {new[0]!r}. Fit with "
+            f"{argument('segment', None)} if the response is to hold for everybody."
         )
     return np.asarray(own)
 
@@ -162,9 +145,8 @@ def _by_segment(response: xr.DataTree, labels: list[str], known: list[str]) -> x
     found["uplift"] = found["outcome_treated"] - found["outcome_control"]
     shape = posterior.get("spend_shape")
     found["spend_shape"] = xr.full_like(posterior["conversion_control"], np.inf) if shape is None else shape
-    for name, array in found.items():
-        text, units = _DESCRIPTIONS[name]
-        array.attrs = {"long_name": text, "units": units, "level": "expected"}
+    for array in found.values():
+        array.attrs = {}
     return xr.Dataset(found)
 
 
@@ -195,19 +177,19 @@ def _scale(customers: xr.Dataset, column: Any, index: np.ndarray, labels: np.nda
     values = column_values(customers, column)
     if values.dtype == object:
         raise InputError(
-            f"scale={column!r} is a column of text. Name one of numbers, such as an expected value."
+            f"{argument('scale', column)} is a column of text. Name one of numbers, such as an expected value."
         )
     negative = values < 0
     if negative.any():
         shown = str(customers[CUSTOMER].to_numpy()[np.flatnonzero(negative)[0]])
         raise InputError(
-            f"scale={column!r} is negative for {int(negative.sum()):,} of {values.size:,} customers, for example "
-            f"customer {shown!r}. An outcome cannot be proportional to it: use an expected value, 0 at least."
+            f"{argument('scale', column)} is negative for {int(negative.sum()):,} of {values.size:,} customers, for "
+            f"example customer {shown!r}. An outcome cannot be proportional to it: use an expected value, 0 at least."
         )
     mean = np.bincount(index, weights=values) / np.bincount(index)
     if (mean == 0).any():
         raise InputError(
-            f"scale={column!r} is 0 for all customers of the segment {str(labels[np.argmin(mean)])!r}, so that it says "
-            "nothing of how they differ. Leave scale out, or these customers."
+            f"{argument('scale', column)} is 0 for all customers of the segment {str(labels[np.argmin(mean)])!r}, so "
+            f"that it says nothing of how they differ. Leave {argument('scale')} out, or these customers."
         )
     return np.asarray(values / mean[index])

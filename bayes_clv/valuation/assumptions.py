@@ -23,7 +23,7 @@ import xarray as xr
 from bayes_clv.customers.columns import column_values
 from bayes_clv.families.quantities import Prior
 from bayes_clv.inference.priors import plain_priors
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CHAIN, DRAW, InputError
 from bayes_clv.segments.membership import groups
 from bayes_clv.segments.rules import rule
@@ -229,7 +229,7 @@ class Assumption:
         return words
 
 
-def read_assumptions(draws: CustomerDraws, given: Mapping[str, Any], threads: int | None) -> list[Assumption]:
+def read_assumptions(draws: Simulation, given: Mapping[str, Any], threads: int | None) -> list[Assumption]:
     """Return the assumptions that were stated, each checked; see ``value_parts`` for how they are written."""
     if not isinstance(given, Mapping):
         raise InputError(
@@ -239,7 +239,7 @@ def read_assumptions(draws: CustomerDraws, given: Mapping[str, Any], threads: in
     return [_read(draws, str(name), each, threads) for name, each in given.items()]
 
 
-def _read(draws: CustomerDraws, name: str, given: Any, threads: int | None) -> Assumption:
+def _read(draws: Simulation, name: str, given: Any, threads: int | None) -> Assumption:
     table = dict(given) if isinstance(given, Mapping) else {"amount": given}
     if name in ("historical", "current", "potential") or not name:
         raise InputError(f"An assumption cannot be called {name!r}, which is another part of value.")
@@ -270,7 +270,7 @@ def _read(draws: CustomerDraws, name: str, given: Any, threads: int | None) -> A
     return Assumption(name, kind, values, scope, needed, stated)
 
 
-def _values(draws: CustomerDraws, name: str, key: str, field: Field, given: Any) -> tuple[Values, str]:
+def _values(draws: Simulation, name: str, key: str, field: Field, given: Any) -> tuple[Values, str]:
     """Return a field's values, and how it was stated."""
     given = plain_priors({name: given})[name]
     place = f"Assumption {name!r}, {key} ({field.meaning})"
@@ -324,7 +324,7 @@ def salt(seed: int, *words: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _of_cohort(draws: CustomerDraws, place: str, cohort: xr.Dataset) -> np.ndarray:
+def _of_cohort(draws: Simulation, place: str, cohort: xr.Dataset) -> np.ndarray:
     """Return the expected value of a new customer, net of acquisition, in each draw.
 
     Draws of one posterior are matched by their labels, so that what is not known of the population is the same for
@@ -350,7 +350,7 @@ def _of_cohort(draws: CustomerDraws, place: str, cohort: xr.Dataset) -> np.ndarr
 
 
 def _scope(
-    draws: CustomerDraws, name: str, where: Any, threads: int | None
+    draws: Simulation, name: str, where: Any, threads: int | None
 ) -> tuple[Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray], tuple[str, ...]]:
     """Return whom an assumption applies to, and the quantities needed to tell."""
     if where is None:
@@ -374,5 +374,5 @@ def _scope(
             )
         inside = column.astype(bool)
         return lambda places, values: inside[places, None], ()
-    chosen = groups(draws, rule(f"assumption {name!r}", {"where": where, "rest": None}), None, threads)
+    chosen = groups(draws, rule(f"assumption {name!r}", {"where": where, "rest": None}), threads)
     return lambda places, values: chosen.members(places, values) == 0, chosen.needed

@@ -14,9 +14,8 @@ outcome
     cohort the relative spread falls with its size down to that of the expected level, and no further.
 """
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,15 +23,16 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.lifetimes import LIFETIMES, lifetime_of
-from bayes_clv.predictions.engine import Money, Plan, simulate_futures
+from bayes_clv.families.contract import new_customer
 from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
-from bayes_clv.predictions.histories import history_names
-from bayes_clv.predictions.individual import drawn_state, is_individual
+from bayes_clv.predictions.histories import Histories, apart
 from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
+from bayes_clv.predictions.plans import Plan, purchase_plan, spend_money
+from bayes_clv.predictions.progress import progress_bar
+from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
-from bayes_clv.schema import PERIOD, QUANTILES, UNSTATED, InputError
+from bayes_clv.schema import PERIOD, UNSTATED, InputError, Variable, describe, named_quantiles
 from bayes_clv.units import checked_margin, discount_rate, duration
 
 # Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
@@ -40,26 +40,32 @@ POOLED = 1_000_000
 # Gauss-Legendre nodes of the discounted purchases, in log(1 + t / time scale).
 NODES = 48
 
-_DESCRIPTIONS = {
-    "purchases_total": ("purchase occasions of the cohort, first orders included", "count", "outcome"),
-    "spend_total": ("spend of the cohort, first orders included", "money", "outcome"),
-    "value_total": ("value of the cohort after margin and discount", "money", "outcome"),
-    "lifetime_value_total": ("value of the cohort net of its acquisition", "money", "outcome"),
-    "purchases_period_total": ("purchase occasions of the cohort in the period", "count", "outcome"),
-    "value_period_total": ("value of the cohort in the period", "money", "outcome"),
-    "value_expected": ("expected value of a new customer after margin and discount", "money", "expected"),
-    "lifetime_value_expected": (
+_OWN = {
+    "value": Variable("value of one new customer", "money", "outcome"),
+    "lifetime_value": Variable("value of one new customer net of acquisition", "money", "outcome"),
+    "purchases_total": Variable(
+        "purchase occasions of the cohort, first orders included", "count", "outcome"
+    ),
+    "spend_total": Variable("spend of the cohort, first orders included", "money", "outcome"),
+    "value_total": Variable("value of the cohort after margin and discount", "money", "outcome"),
+    "lifetime_value_total": Variable("value of the cohort net of its acquisition", "money", "outcome"),
+    "purchases_period_total": Variable("purchase occasions of the cohort in the period", "count", "outcome"),
+    "value_period_total": Variable("value of the cohort in the period", "money", "outcome"),
+    "value_expected": Variable(
+        "expected value of a new customer after margin and discount", "money", "expected"
+    ),
+    "lifetime_value_expected": Variable(
         "expected value of a new customer net of acquisition",
         "money",
         "expected",
     ),
-    "purchases_expected": (
+    "purchases_expected": Variable(
         "expected purchase occasions of a new customer, first order included",
         "count",
         "expected",
     ),
-    "probability_repeat": ("probability that a new customer buys again", "probability", "outcome"),
-    "probability_profit": (
+    "probability_repeat": Variable("probability that a new customer buys again", "probability", "outcome"),
+    "probability_profit": Variable(
         "probability that a new customer is worth more than its acquisition",
         "probability",
         "outcome",
@@ -81,7 +87,7 @@ def predict_cohort(
     seed: int,
     threads: int | None = None,
     max_memory: float = MAX_MEMORY,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool = False,
 ) -> xr.Dataset:
     """Return what ``size`` customers who order for the first time today will bring over the horizon.
 
@@ -151,8 +157,9 @@ def predict_cohort(
         )
     plan = _plan(posterior, payments, people, length, rate, seed)
     if count is not None:
-        plan = replace(plan, calendar=equal_periods(length, count, plan.horizon.size))
-    totals = simulate_futures(plan, threads=threads, progress=progress)
+        plan = replace(plan, calendar=equal_periods(length, count, int(plan.row[-1]) + 1))
+    with progress_bar(progress, "futures") as report:
+        totals = simulate_futures(plan, threads=threads, progress=report)
     assert totals.spend_total is not None
     assert totals.value_total is not None
     some = min(people, math.ceil(POOLED / posterior.size))
@@ -180,13 +187,14 @@ def predict_cohort(
     sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
     mean, sd, reasons = _existing_moments(mean, sd, payments)
     data |= {"value_mean": ((), mean), "value_sd": ((), sd), "lifetime_value_mean": ((), mean - cost)}
-    for q, quantile in zip(QUANTILES, np.quantile(values, QUANTILES, method="inverted_cdf"), strict=True):
-        data[f"value_q{round(100 * q):02d}"] = ((), float(quantile))
-        data[f"lifetime_value_q{round(100 * q):02d}"] = ((), float(quantile) - cost)
+    for name, quantile in named_quantiles(values).items():
+        data[f"value_{name}"] = ((), float(quantile))
+        data[f"lifetime_value_{name}"] = ((), float(quantile) - cost)
     cohort = xr.Dataset(data, coords=posterior.coords(), attrs={"time_unit": time_unit})
     if count is not None:
         cohort = with_periods(cohort, length, count)
-    return _described(cohort).assign_attrs(
+    return describe(cohort, _OWN).assign_attrs(
+        result="cohort",
         size=people,
         horizon=length,
         margin=share,
@@ -196,8 +204,8 @@ def predict_cohort(
         seed=int(seed),
         draws=posterior.size,
         pooled_futures=int(values.size),
-        problems=json.dumps(problems(buying, spending)),
-        reasons=json.dumps(reasons),
+        problems=problems(buying, spending),
+        reasons=reasons,
     )
 
 
@@ -206,31 +214,14 @@ def expected_new_customer(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return expected purchases and discounted spend of a new customer per draw, first order included.
 
-    The discounted repeat purchases are exp(-delta H) M(H) + delta times the integral of exp(-delta t) M(t), by parts,
-    M(t) the family's expected purchases of a new customer; infinite where expected spend is.
+    Infinite where expected spend is.
     """
-    values = posterior.values
-    formulas = posterior.formulas
-    newborn = (0.0,) * len(history_names(formulas))
-    repeats = formulas.expected_purchases(horizon, *newborn, **values)
+    newborn = new_customer(posterior.forecast.history)
+    repeats = posterior.forecast.purchases(horizon, newborn, posterior.values)
     discounted = repeats
-    if discount != 0.0 and is_individual(formulas):
-        discounted = formulas.discounted_purchases(horizon, discount, *newborn, **values)
-    elif discount != 0.0:
-        # M bends on this time scale of a new customer and on no shorter one.
-        _, *state = formulas.future_state(*newborn, **values)
-        bend = LIFETIMES[lifetime_of(formulas)].shortest_time(*state)
-        scale = np.broadcast_to(bend, posterior.size)[:, None]
-        point, weight = np.polynomial.legendre.leggauss(NODES)
-        half = np.log1p(horizon / scale) / 2
-        growth = half * (1 + point)
-        time = scale * np.expm1(growth)
-        each = formulas.expected_purchases(
-            time, *newborn, **{name: value[:, None] for name, value in values.items()}
-        )
-        inner = half * weight * (scale + time) * np.exp(-discount * time) * each
-        discounted = math.exp(-discount * horizon) * repeats + discount * inner.sum(axis=1)
-    each = payments.formulas.population_mean_spend(**paired(payments, posterior.size).values)
+    if discount != 0.0:
+        discounted = posterior.forecast.discounted(horizon, discount, newborn, posterior.values)
+    each = payments.level.population_mean(paired(payments, posterior.size).values)
     return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
 
 
@@ -238,47 +229,25 @@ def _plan(
     posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
 ) -> Plan:
     """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws."""
-    names = history_names(posterior.formulas)
     keys = customer_keys(range(size), seed, purpose="cohort")
-    single = is_individual(posterior.formulas)
-    nobody = dict.fromkeys(names, np.zeros(size))
-    values = paired(payments, posterior.size).values
-
-    def state(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        nothing = (np.zeros((rows.size, 1)),) * len(names)
-        result: tuple[np.ndarray, ...] = posterior.formulas.future_state(*nothing, **posterior.values)
-        return result
-
-    def spend_state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        nothing = np.zeros((rows.size, 1))
-        result: tuple[np.ndarray, np.ndarray] = payments.formulas.spend_state(nothing, nothing, **values)
-        return result
-
-    return Plan(
-        purchase_state=drawn_state(posterior, nobody, keys) if single else state,
-        row=np.arange(size) if single else np.zeros(size, dtype=np.int64),
-        keys=keys,
-        horizon=np.full(size if single else 1, horizon),
-        draws=posterior.size,
-        lifetime=lifetime_of(posterior.formulas),
-        money=Money(
-            state=spend_state,
-            occasion_shape=values[payments.formulas.OCCASION],
-            discount=discount,
-            rule=payments.formulas.SPEND_RULE,
-        ),
-        first_order=True,
-    )
+    alone = bool(apart(posterior.family, keys))
+    nothing = np.zeros(size if alone else 1)
+    columns = dict.fromkeys((*posterior.forecast.history, "occasions", "mean_spend"), nothing)
+    everyone = np.arange(size)
+    histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
+    plan = purchase_plan(posterior, histories, keys, horizon)
+    money = spend_money(payments, histories, posterior.size, discount)
+    return replace(plan, money=money, first_order=True)
 
 
 def _existing_moments(mean: float, sd: float, payments: Parameters) -> tuple[float, float, list[str]]:
     """Return mean and standard deviation, NaN where a draw has none, and the reasons."""
-    reasons = []
+    reasons, nobody = [], new_customer(("occasions",))
     for moment, what in (
         (1, "expected spend of a new customer is infinite"),
         (2, "its variance is infinite"),
     ):
-        lacking = int(payments.formulas.lacks_moment(moment, 0.0, **payments.values).sum())
+        lacking = int(payments.level.lacks_moment(moment, nobody, payments.values).sum())
         if not lacking:
             continue
         name = "value_mean, lifetime_value_mean" if moment == 1 else "value_sd"
@@ -290,19 +259,6 @@ def _existing_moments(mean: float, sd: float, payments: Parameters) -> tuple[flo
         if moment == 1:
             mean = math.nan
     return mean, sd, reasons
-
-
-def _described(cohort: xr.Dataset) -> xr.Dataset:
-    for name in cohort.data_vars:
-        key = str(name)
-        if key in _DESCRIPTIONS:
-            text, units, level = _DESCRIPTIONS[key]
-        else:
-            stem, _, statistic = key.rpartition("_")
-            net = " net of acquisition" if stem == "lifetime_value" else ""
-            text, units, level = f"value of one new customer{net} ({statistic})", "money", "outcome"
-        cohort[name].attrs = {"long_name": text, "units": units, "level": level}
-    return cohort
 
 
 def _one_time_unit(buying: xr.DataTree, spending: xr.DataTree) -> str:

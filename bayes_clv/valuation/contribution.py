@@ -27,18 +27,16 @@ over the orders in which factors change, n! terms whose interactions it shares o
 and those of LMDI differ little. And changing one factor at a time, which leaves a residual or depends on the order.
 """
 
-import json
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.predictions.simulation import ACTIVE_TIME, CustomerDraws
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.predictions.money import without_moments
+from bayes_clv.predictions.simulation import ACTIVE_TIME, Simulation
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, quantiles
 from bayes_clv.segments.membership import Groups, groups, sum_by
-from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.segmenting import SEGMENT
-from bayes_clv.valuation.value import without_moments
 
 FACTOR = "factor"
 BASE = "base"
@@ -54,11 +52,10 @@ _SUMMED = (ACTIVE_TIME, "purchases", "spend", "value")
 
 
 def contributions(
-    draws: CustomerDraws,
+    draws: Simulation,
     *,
-    rule: Rule | None = None,
-    segments: str | xr.Dataset | None = None,
-    baseline: str | CustomerDraws = BASE,
+    by: Any = None,
+    baseline: str | Simulation = BASE,
     per: Literal["customer", "segment"] = "customer",
     threads: int | None = None,
 ) -> xr.Dataset:
@@ -68,9 +65,10 @@ def contributions(
     ----------
     draws
         Of ``clv.customer_draws`` with a spending posterior.
-    rule, segments
-        Who belongs to which segment: a rule, or labels (the name of a column, or what ``clv.segment`` returned).
-        Without either, all customers are one segment, which needs other draws as the baseline.
+    by
+        Who belongs to which segment: a rule, found in every draw; or fixed labels, the name of a column, labels by
+        customer id, or what ``clv.segment`` returned. Without it all customers are one segment, which needs other
+        draws as the baseline.
     baseline
         With what each segment is compared: ``"base"``, all customers together; the name of a segment; or other draws
         with the same horizon (of another date, or under another scenario), where it is compared with itself.
@@ -112,32 +110,32 @@ def contributions(
     --------
     >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> kinds = clv.rule("History", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
-    >>> found = contributions(draws, rule=kinds)
+    >>> found = contributions(draws, by=kinds)
     >>> found["factor"].values.tolist()
     ['cycle', 'frequency', 'amount']
     """
     if per not in ("customer", "segment"):
         raise InputError(f"per={per!r} must be 'customer' or 'segment'.")
     for each in (draws, baseline):
-        if isinstance(each, CustomerDraws) and each.spending is None:
+        if isinstance(each, Simulation) and each.spending is None:
             raise InputError(
                 "contributions needs money: make the draws with clv.customer_draws(..., spending=spending)."
             )
-    grouping = groups(draws, rule, segments, threads)
+    grouping = groups(draws, by, threads)
     sums = _sums(draws, grouping, threads)
     names = np.array(grouping.names, dtype=object)
     other, lacking = draws, _lacking_mean(draws)
-    if isinstance(baseline, CustomerDraws):
+    if isinstance(baseline, Simulation):
         _check_same_question(draws, baseline)
         other, lacking = baseline, lacking or _lacking_mean(baseline)
         against, said = (
-            _of_other(baseline, rule, segments, grouping, threads),
+            _of_other(baseline, by, grouping, threads),
             "the same segment of the baseline",
         )
     elif baseline == BASE and baseline not in grouping.names:
         if len(grouping.names) == 1:
             raise InputError(
-                "All customers are one segment, which is the base itself. Give rule= or segments=, or other draws as "
+                "All customers are one segment, which is the base itself. Give by=, or other draws as "
                 "baseline=."
             )
         against, said = (
@@ -205,7 +203,7 @@ def log_mean_shares(value: np.ndarray, baseline: np.ndarray, ratio: np.ndarray) 
     return np.where(one[..., None], np.where(first, (value - baseline)[..., None], 0.0), split)
 
 
-def _sums(draws: CustomerDraws, grouping: Groups, threads: int | None) -> dict[str, np.ndarray]:
+def _sums(draws: Simulation, grouping: Groups, threads: int | None) -> dict[str, np.ndarray]:
     """Return (draw, segment): number of customers, and the sums of what they do."""
     size, count = draws.size, len(grouping.names)
     found = {name: np.zeros((size, count)) for name in (CUSTOMERS, *_SUMMED)}
@@ -219,21 +217,20 @@ def _sums(draws: CustomerDraws, grouping: Groups, threads: int | None) -> dict[s
 
 
 def _of_other(
-    other: CustomerDraws,
-    rule: Rule | None,
-    segments: str | xr.Dataset | None,
+    other: Simulation,
+    by: Any,
     grouping: Groups,
     threads: int | None,
 ) -> dict[str, np.ndarray]:
     """Return the sums of the other draws' segments, in the order of these; one that is not there is empty."""
-    theirs = groups(other, rule, segments, threads)
+    theirs = groups(other, by, threads)
     sums = _sums(other, theirs, threads)
     place = [theirs.names.index(name) if name in theirs.names else -1 for name in grouping.names]
     empty = {name: np.concatenate([each, np.zeros((other.size, 1))], axis=1) for name, each in sums.items()}
     return {name: each[:, place] for name, each in empty.items()}
 
 
-def _check_same_question(draws: CustomerDraws, other: CustomerDraws) -> None:
+def _check_same_question(draws: Simulation, other: Simulation) -> None:
     units = [str(each.customers.attrs.get("time_unit", "")) for each in (draws, other)]
     if units[0] != units[1]:
         raise InputError(
@@ -259,7 +256,7 @@ def _paired(
     )
 
 
-def _factors(draws: CustomerDraws, other: CustomerDraws, per: str) -> tuple[list[str], list[str]]:
+def _factors(draws: Simulation, other: Simulation, per: str) -> tuple[list[str], list[str]]:
     time = str(draws.customers.attrs.get("time_unit", "time"))
     found = {CYCLE: time, FREQUENCY: f"1/{time}", AMOUNT: "money"}
     if per == "segment":
@@ -304,7 +301,7 @@ def _ratio(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return ratio
 
 
-def _lacking_mean(draws: CustomerDraws) -> str:
+def _lacking_mean(draws: Simulation) -> str:
     """Return why the mean of money does not exist, or nothing."""
     assert draws.spending is not None
     lacking, times = without_moments(draws.spending, draws.customers, 1)
@@ -323,7 +320,7 @@ def _quantiles(values: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     for i in range(flat.shape[1]):
         known = flat[~np.isnan(flat[:, i]), i]
         if known.size:
-            found[:, i] = np.quantile(known, levels, method="inverted_cdf")
+            found[:, i] = quantiles(known, levels)
     return found.reshape(len(levels), *values.shape[1:])
 
 
@@ -337,7 +334,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _dataset(
-    draws: CustomerDraws,
+    draws: Simulation,
     labels: tuple[np.ndarray, list[str], list[str]],
     values: dict[str, np.ndarray],
     split: np.ndarray,
@@ -348,41 +345,35 @@ def _dataset(
     names, factors, units = labels
     reason = said.pop("without_means")
     whose = "value of a customer" if said["per"] == "customer" else "value of the segment"
-    meanings = {
+    money = {
         "value": f"mean {whose}" if said["per"] == "customer" else whose,
         "baseline_value": f"{whose} in the baseline",
         "difference": f"{whose} less the baseline's",
         "contribution": "what the factor contributes to the difference",
     }
+    own = {name: Variable(text, "money", "outcome") for name, text in money.items()} | {
+        "ratio": Variable("factor over the baseline's", "none", "outcome"),
+        "level": Variable("the factor, median", "as in unit", "outcome"),
+        "baseline_level": Variable("the baseline's factor, median", "as in unit", "outcome"),
+        "compared": Variable("share of draws with both", "share"),
+    }
     data: dict[str, Any] = {}
     for name, each in (*values.items(), ("contribution", split)):
         dims = (SEGMENT, FACTOR) if name == "contribution" else (SEGMENT,)
-        attrs = {"units": "money", "level": "outcome"}
-        data[name] = ((DRAW, *dims), each, {"long_name": meanings[name], **attrs})
+        data[name] = ((DRAW, *dims), each)
         low, high = _quantiles(each, (0.05, 0.95))
         mean = np.full(each.shape[1:], np.nan) if reason else _mean(each)
         for statistic, number in (("mean", mean), ("q05", low), ("q95", high)):
-            described = {"long_name": f"{meanings[name]} ({statistic})", **attrs}
-            data[f"{name}_{statistic}"] = (dims, number, described)
-    data["ratio"] = (
-        (DRAW, SEGMENT, FACTOR),
-        ratio,
-        {"long_name": "factor over the baseline's", "level": "outcome"},
-    )
+            data[f"{name}_{statistic}"] = (dims, number)
+    data["ratio"] = ((DRAW, SEGMENT, FACTOR), ratio)
     for statistic, number in zip(("q05", "q50", "q95"), _quantiles(ratio, (0.05, 0.5, 0.95)), strict=True):
-        described = {"long_name": f"factor over the baseline's ({statistic})", "level": "outcome"}
-        data[f"ratio_{statistic}"] = ((SEGMENT, FACTOR), number, described)
+        data[f"ratio_{statistic}"] = ((SEGMENT, FACTOR), number)
     for name, each in zip(("level", "baseline_level"), levels, strict=True):
         whole = np.broadcast_to(each, ratio.shape)
-        described = {"long_name": f"{name.replace('_', ' ')} of the factor (median)", "level": "outcome"}
-        data[name] = ((SEGMENT, FACTOR), _quantiles(whole, (0.5,))[0], described)
+        data[name] = ((SEGMENT, FACTOR), _quantiles(whole, (0.5,))[0])
     exists = ~np.isnan(values["difference"])
-    data["compared"] = (
-        SEGMENT,
-        exists.mean(axis=0),
-        {"long_name": "share of draws with both", "units": "share"},
-    )
-    return xr.Dataset(
+    data["compared"] = (SEGMENT, exists.mean(axis=0))
+    found = xr.Dataset(
         data,
         coords={
             SEGMENT: names,
@@ -391,6 +382,7 @@ def _dataset(
             "unit": (FACTOR, np.array(units, dtype=object)),
         },
         attrs={
+            "result": "contributions",
             **said,
             "horizon": draws.horizon,
             "time_unit": str(draws.customers.attrs.get("time_unit", "")),
@@ -398,6 +390,7 @@ def _dataset(
             "seed": draws.seed,
             "draws": ratio.shape[0],
             "level": "outcome",
-            "reasons": json.dumps([reason] if reason else []),
+            "reasons": [reason] if reason else [],
         },
     )
+    return describe(found, own)

@@ -11,7 +11,6 @@ frequency and mean spend, so each is computed on the distinct rows of its own co
 of the first).
 """
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -21,9 +20,15 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
-from bayes_clv.families.lifetimes import LIFETIMES, lifetime_of
-from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
+from bayes_clv.families.lifetimes import LIFETIMES
+from bayes_clv.predictions.histories import (
+    distinct_histories,
+    purchase_history,
+    purchase_state,
+    spend_history,
+)
 from bayes_clv.predictions.inputs import problems, shared_time_unit
+from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.parameters import paired, parameters
 from bayes_clv.predictions.tiles import (
     MAX_MEMORY,
@@ -34,9 +39,8 @@ from bayes_clv.predictions.tiles import (
     refuse_too_large,
     thinned_reasons,
 )
-from bayes_clv.schema import CUSTOMER
+from bayes_clv.schema import CUSTOMER, describe
 from bayes_clv.units import checked_margin, discount_rate, duration
-from bayes_clv.valuation.value import without_moments
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -130,7 +134,7 @@ def expected_value(
     time_unit = shared_time_unit(buying, customers)
     rate = discount_rate(annual_discount_rate, shared_time_unit(spending, customers))
     length = duration(horizon, time_unit)
-    law = LIFETIMES.get(lifetime_of(posterior.formulas))
+    law = LIFETIMES.get(posterior.forecast.law)
     size = posterior.size
     if keep_draws:
         refuse_too_large(
@@ -139,11 +143,11 @@ def expected_value(
             what=f"{size:,} draws of {customers.sizes[CUSTOMER]:,} customers",
             instead="Leave keep_draws=False: means and totals per draw need no such array.",
         )
-    past = purchase_history(customers, posterior.formulas)
+    past = purchase_history(customers, posterior.family)
     posterior, payments = posterior.of(customers), paired(spend.of(customers), size)
     # Sorted so that equal (profile, frequency, T) are neighbours, and within them equal recency.
     columns = posterior.columns | {name: past[name] for name in ("frequency", "T", "recency")} | past
-    histories = distinct_histories(columns | spend_history(customers, spend.formulas) | payments.columns)
+    histories = distinct_histories(columns | spend_history(customers, spend.family) | payments.columns)
     alike = np.zeros_like(histories.columns["T"])
     alike = histories.columns.get(posterior.profile, alike)
     count = np.bincount(histories.row).astype(float)
@@ -161,15 +165,15 @@ def expected_value(
         kind = alike[part]
         own = [histories.columns[name][part] for name in past]
         alive_at, to_alive = _starts(kind, frequency, age, *own[1:])
-        history = (x[alive_at, None] for x in own)
+        history = {name: x[alive_at, None] for name, x in zip(past, own, strict=True)}
         values = posterior.at(histories.columns, bounds[index] + alive_at)
         if law is None:
             # No factor of its own for being alive: the family has both together.
             alive, to_discounted = np.ones((1, 1)), to_alive
-            each = posterior.formulas.discounted_purchases(length, rate, *history, **values)
+            each = posterior.forecast.discounted(length, rate, history, values)
             discounted = owned(each, (alive_at.size, size))
         else:
-            alive, *states = posterior.formulas.future_state(*history, **values)
+            alive, *states = purchase_state(posterior.forecast, history, values)
             # What a customer who is alive will buy does not depend on recency, but for a law that says so.
             first, to_discounted = _starts(kind, frequency, age, *([own[1]] if law.of_recency else []))
             pick = to_alive[first]
@@ -178,7 +182,8 @@ def expected_value(
             same_shape = np.r_[False, (np.diff(frequency[first]) == 0) & (np.diff(kind[first]) == 0)]
             discounted = law.discounted_purchases(*states, length, rate, same_shape)
         spend_values = payments.at(histories.columns, part)
-        expected_spend = spend.formulas.expected_spend(occasions[:, None], spent[:, None], **spend_values)
+        paid = {"occasions": occasions[:, None], "mean_spend": spent[:, None]}
+        expected_spend = spend.level.expected(paid, spend_values)
         total = np.zeros(size)
         _combine(
             discounted,
@@ -206,7 +211,6 @@ def expected_value(
     for amounts in (mean, total, kept):
         amounts *= share
 
-    about = {"units": "money", "level": "expected"}
     if keep_draws:
         dims, spread = posterior.unstack(
             histories.spread(np.ascontiguousarray(kept.T), of_rows=True), CUSTOMER
@@ -220,15 +224,8 @@ def expected_value(
             f"infinite in up to {without} of {spend.size} posterior draws. Use clv.predict_value's quantiles, or a "
             "stronger prior on q."
         )
-    what = "expected residual value over the horizon, after margin and discount"
-    return xr.Dataset(
-        {
-            "value_expected": (dims, spread, about | {"long_name": what}),
-            "value_expected_total": (
-                *posterior.unstack(total),
-                about | {"long_name": f"{what}, of all customers"},
-            ),
-        },
+    found = xr.Dataset(
+        {"value_expected": (dims, spread), "value_expected_total": posterior.unstack(total)},
         coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
         attrs={
             "time_unit": time_unit,
@@ -238,7 +235,8 @@ def expected_value(
             "discount_rate": rate,
             "level": "expected",
             "draws": size,
-            "problems": json.dumps(problems(buying, spending)),
-            "reasons": json.dumps(reasons),
+            "problems": problems(buying, spending),
+            "reasons": reasons,
         },
     )
+    return describe(found)

@@ -31,41 +31,40 @@ others.
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numba import njit
 
 from bayes_clv.distributions.streams import customer_keys, uniforms
-from bayes_clv.predictions.simulation import CustomerDraws
-from bayes_clv.schema import CUSTOMER, DRAW, InputError
+from bayes_clv.predictions.money import historical_value, without_moments
+from bayes_clv.predictions.simulation import Simulation
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
 from bayes_clv.segments.membership import groups, sum_by
-from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.units import checked_cost
 from bayes_clv.valuation.assumptions import REFERRAL, WALLET, Assumption, read_assumptions, salt
-from bayes_clv.valuation.value import historical_value, without_moments
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PART = "part"
 HISTORICAL, CURRENT = "historical", "current"
 # Sums over parts.
 SUMS = {
-    "potential": "potential value, the sum of what is assumed",
+    "potential": VARIABLES["potential"].long_name,
     "lifetime_value": "historical plus current value, net of acquisition cost",
-    "possible_value": "historical, current and potential value, net of acquisition cost",
+    "possible_value": VARIABLES["possible_value"].long_name,
+}
+_OWN = {
+    "value": Variable("value of the part", "money", "outcome"),
+    "lifetime_value": Variable(SUMS["lifetime_value"], "money", "outcome"),
 }
 
 
 def value_parts(
-    draws: CustomerDraws,
+    draws: Simulation,
     assumptions: Mapping[str, Any] | None = None,
     *,
-    rule: Rule | None = None,
-    segments: str | xr.Dataset | None = None,
+    by: Any = None,
     acquisition_cost: Any = 0.0,
     threads: int | None = None,
 ) -> xr.Dataset:
@@ -89,9 +88,10 @@ def value_parts(
         ``where``, whom it applies to: a condition as in ``clv.rule``, or a column of true and false. Every number is a
         number, a ``clv.Prior`` (drawn once per draw for all customers) or the name of a column (one a customer).
         ``{"up_sell": prior}`` is short for ``{"up_sell": {"amount": prior}}``.
-    rule, segments
-        Segments to add up over, one of the two: a rule, whose memberships are found in every draw, or fixed labels, the
-        name of a column or what ``clv.segment`` returned (its most probable ones). Without either, all customers.
+    by
+        Segments to add up over: a rule, whose memberships are found in every draw; or fixed labels, the name of a
+        column, labels by customer id, or what ``clv.segment`` returned (its most probable ones). Without it, all
+        customers.
     acquisition_cost
         As in ``clv.predict_value``.
     threads
@@ -137,7 +137,7 @@ def value_parts(
             "value_parts needs money: make the draws with clv.customer_draws(..., spending=spending)."
         )
     stated = read_assumptions(draws, assumptions or {}, threads)
-    grouping = groups(draws, rule, segments, threads)
+    grouping = groups(draws, by, threads)
     cost = checked_cost(acquisition_cost, draws.customers).to_numpy()
     earned, why = historical_value(draws.customers, draws.margin)
     names = (HISTORICAL, CURRENT, *(each.name for each in stated))
@@ -162,7 +162,7 @@ def value_parts(
         for i, amount in enumerate(amounts):
             own[:, places, i] = _summary(amount)
             totals[:, :, i] += sum_by(found, amount, count, size)
-    low, high = np.quantile(totals, (0.05, 0.95), axis=0, method="inverted_cdf")
+    low, high = interval(totals, axis=0)
     of_segments = np.stack([totals.mean(axis=0), low, high])
     reasons = [] if why is None else [f"historical, lifetime_value and possible_value are NaN: {why}"]
     lacking, times = without_moments(draws.spending, draws.customers, 1)
@@ -187,84 +187,12 @@ def value_parts(
         "assumption": (PART, np.array(_texts(draws, stated), dtype=object)),
     }
     found_all |= {
-        "acquisition_cost": (
-            CUSTOMER,
-            cost,
-            {"long_name": "cost of acquiring the customer", "units": "money"},
-        ),
-        "size": ((DRAW, SEGMENT), members, {"long_name": "customers in the segment", "units": "count"}),
-        "size_mean": (
-            SEGMENT,
-            members.mean(axis=0),
-            {"long_name": "customers in the segment (mean)", "units": "count"},
-        ),
+        "acquisition_cost": (CUSTOMER, cost),
+        "size": ((DRAW, SEGMENT), members),
+        "size_mean": (SEGMENT, members.mean(axis=0)),
     }
-    return xr.Dataset(found_all, coords=coords, attrs=_attrs(draws, grouping.title, stated, reasons))
-
-
-def parts_table(parts: xr.Dataset, by: Literal["segment", "customer"] = "segment") -> "pd.DataFrame":
-    """Return value parts as a pandas table, with the assumption that each part stands on.
-
-    Parameters
-    ----------
-    parts
-        Of ``clv.value_parts``.
-    by
-        ``"segment"``: one row a segment and part; ``"customer"``: one row a customer.
-
-    Returns
-    -------
-    pandas.DataFrame
-        By segment: segment, customers (mean number), part, mean, q05, q95 (money, totals of the segment) and
-        assumption; below the parts come potential, lifetime_value and possible_value. By customer: customer_id and,
-        of every part and sum, {name}_mean, _q05 and _q95. ``.attrs["assumptions"]`` lists what was assumed.
-
-    Raises
-    ------
-    InputError
-        When it is no result of ``value_parts``.
-
-    Examples
-    --------
-    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
-    >>> table = parts_table(value_parts(draws, {"up_sell": clv.Prior("Beta", mu=0.1, sigma=0.03)}))
-    >>> table.loc[2, "assumption"]
-    'spend per purchase × (1 + Beta(mu=0.1, sigma=0.03))'
-    """
-    import pandas as pd
-
-    check_parts(parts)
-    if by not in ("segment", "customer"):
-        raise InputError(f"by={by!r} must be 'segment' or 'customer'.")
-    stem = "value" if by == "customer" else "value_total"
-    tail = "" if by == "customer" else "_total"
-    statistics = ("mean", "q05", "q95")
-    names = [*parts[PART].to_numpy().tolist(), *SUMS]
-    columns = {
-        (name, each): parts[f"{name}{tail}_{each}"].to_numpy()
-        if name in SUMS
-        else parts[f"{stem}_{each}"].sel({PART: name}).to_numpy()
-        for name in names
-        for each in statistics
-    }
-    if by == "customer":
-        table = pd.DataFrame(
-            {"customer_id": parts[CUSTOMER].to_numpy()}
-            | {f"{name}_{each}": values for (name, each), values in columns.items()}
-        )
-    else:
-        said = dict(zip(names, [*parts["assumption"].to_numpy().tolist(), *SUMS.values()], strict=True))
-        table = pd.DataFrame(
-            [
-                {SEGMENT: segment, "customers": float(parts["size_mean"][i]), PART: name}
-                | {each: float(columns[name, each][i]) for each in statistics}
-                | {"assumption": said[name]}
-                for i, segment in enumerate(parts[SEGMENT].to_numpy().tolist())
-                for name in names
-            ]
-        )
-    table.attrs = dict(parts.attrs)
-    return table
+    dataset = xr.Dataset(found_all, coords=coords, attrs=_attrs(draws, grouping.title, stated, reasons))
+    return describe(dataset, _OWN)
 
 
 def check_parts(parts: xr.Dataset) -> None:
@@ -276,7 +204,7 @@ def check_parts(parts: xr.Dataset) -> None:
 
 
 def _parts(
-    draws: CustomerDraws,
+    draws: Simulation,
     stated: list[Assumption],
     places: np.ndarray,
     block: Mapping[str, np.ndarray],
@@ -305,21 +233,21 @@ def _parts(
     return {each.name: found[each.name] for each in stated}
 
 
-def _takes_part(draws: CustomerDraws, name: str, chance: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def _takes_part(draws: Simulation, name: str, chance: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Return who takes part, (customer, draw), drawn for each customer; (1, 1) where everybody does."""
     if (chance == 1).all():
         return np.ones((1, 1), dtype=bool)
     return np.asarray(_uniform(draws, name, "take_up", keys) < chance)
 
 
-def _counts(draws: CustomerDraws, name: str, mean: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def _counts(draws: Simulation, name: str, mean: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Return Poisson counts with these means."""
     chance = _uniform(draws, name, "referred", keys)
     counts: np.ndarray = _poisson(chance, np.ascontiguousarray(np.broadcast_to(mean, chance.shape)))
     return counts
 
 
-def _uniform(draws: CustomerDraws, name: str, what: str, keys: np.ndarray) -> np.ndarray:
+def _uniform(draws: Simulation, name: str, what: str, keys: np.ndarray) -> np.ndarray:
     return uniforms(keys, salt(draws.seed, name, what), draws.size)
 
 
@@ -344,7 +272,7 @@ def _summary(amount: np.ndarray) -> np.ndarray:
     """Return mean, 5 % and 95 % over draws, (3, customer)."""
     if amount.shape[1] == 1:
         return np.broadcast_to(amount[:, 0], (3, amount.shape[0]))
-    low, high = np.quantile(amount, (0.05, 0.95), axis=1, method="inverted_cdf")
+    low, high = interval(amount, axis=1)
     return np.stack([amount.mean(axis=1), low, high])
 
 
@@ -352,7 +280,7 @@ def _is_referral(name: str, stated: list[Assumption]) -> bool:
     return any(each.name == name and each.kind == REFERRAL for each in stated)
 
 
-def _texts(draws: CustomerDraws, stated: list[Assumption]) -> list[str]:
+def _texts(draws: Simulation, stated: list[Assumption]) -> list[str]:
     unit_of_time = str(draws.customers.attrs.get("time_unit", ""))
     over = f"residual value over {draws.horizon:g} {unit_of_time}s, behaviour unchanged"
     return ["margin already earned", over, *(each.text for each in stated)]
@@ -363,36 +291,24 @@ def _dataset(
 ) -> dict[str, Any]:
     """Return the variables of parts, and of their sums."""
     data: dict[str, Any] = {}
-    described = {"units": "money", "level": "outcome"}
     last = len(names)
-    pieces: tuple[tuple[str, Any, str], ...] = (
-        ("value", slice(0, last), "value of the part"),
-        *((name, last + i, what) for i, (name, what) in enumerate(SUMS.items())),
-    )
-    for name, where, what in pieces:
+    pieces: list[tuple[str, Any]] = [
+        ("value", slice(0, last)),
+        *((name, last + i) for i, name in enumerate(SUMS)),
+    ]
+    for name, where in pieces:
         axes = (PART,) if isinstance(where, slice) else ()
-        data[f"{name}_total"] = (
-            (DRAW, SEGMENT, *axes),
-            totals[:, :, where],
-            {"long_name": f"{what}, of the segment's customers", **described},
-        )
+        data[f"{name}_total"] = ((DRAW, SEGMENT, *axes), totals[:, :, where])
         for i, each in enumerate(("mean", "q05", "q95")):
-            data[f"{name}_{each}"] = (
-                (CUSTOMER, *axes),
-                own[i][:, where],
-                {"long_name": f"{what} ({each})", **described},
-            )
-            data[f"{name}_total_{each}"] = (
-                (SEGMENT, *axes),
-                of_segments[i][:, where],
-                {"long_name": f"{what}, of the segment's customers ({each})", **described},
-            )
+            data[f"{name}_{each}"] = ((CUSTOMER, *axes), own[i][:, where])
+            data[f"{name}_total_{each}"] = ((SEGMENT, *axes), of_segments[i][:, where])
     return data
 
 
-def _attrs(draws: CustomerDraws, title: str, stated: list[Assumption], reasons: list[str]) -> dict[str, Any]:
+def _attrs(draws: Simulation, title: str, stated: list[Assumption], reasons: list[str]) -> dict[str, Any]:
     said = [{"name": each.name, "kind": each.kind, "text": each.text, **each.stated} for each in stated]
     return {
+        "result": "value parts",
         "segments": title,
         "horizon": draws.horizon,
         "time_unit": str(draws.customers.attrs.get("time_unit", "")),
@@ -402,5 +318,5 @@ def _attrs(draws: CustomerDraws, title: str, stated: list[Assumption], reasons: 
         "draws": draws.size,
         "level": "outcome",
         "assumptions": json.dumps(said, ensure_ascii=False),
-        "reasons": json.dumps(reasons),
+        "reasons": reasons,
     }

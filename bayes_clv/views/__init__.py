@@ -8,12 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayes_clv.views.frames import alarm_table, customer_table, segment_sizes_table, segment_table
+    from bayes_clv.views.frames import table
     from bayes_clv.views.names import for_arviz
     from bayes_clv.views.plots.alarms import plot_alarms
     from bayes_clv.views.plots.amounts import plot_concentration, plot_customers, plot_value_distribution
-    from bayes_clv.views.plots.effects import effects_table, groups_table, plot_groups
-    from bayes_clv.views.plots.evaluation import plot_evaluation
+    from bayes_clv.views.plots.effects import plot_groups
     from bayes_clv.views.plots.flow import plot_flow
     from bayes_clv.views.plots.gains import plot_gain
     from bayes_clv.views.plots.histories import (
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
         plot_alive_matrix,
         plot_expected_purchases_matrix,
     )
-    from bayes_clv.views.plots.holdout import plot_calibration, plot_tracking
+    from bayes_clv.views.plots.holdout import plot_calibration, plot_evaluation, plot_tracking
     from bayes_clv.views.plots.parameters import plot_diagnostics, plot_parameters, plot_prior_posterior
     from bayes_clv.views.plots.parts import plot_contributions, plot_value_parts
     from bayes_clv.views.plots.priors import plot_prior
@@ -30,11 +29,7 @@ if TYPE_CHECKING:
     from bayes_clv.views.reporting.page import report
 
 __all__ = [
-    "alarm_table",
-    "customer_table",
-    "effects_table",
     "for_arviz",
-    "groups_table",
     "plot_alarms",
     "plot_alive_history",
     "plot_alive_matrix",
@@ -59,18 +54,11 @@ __all__ = [
     "plot_value_map",
     "plot_value_parts",
     "report",
-    "segment_sizes_table",
-    "segment_table",
+    "table",
 ]
 
 _HOME = {
-    "alarm_table": "frames",
-    "customer_table": "frames",
-    "segment_sizes_table": "frames",
-    "segment_table": "frames",
-    "effects_table": "plots.effects",
     "for_arviz": "names",
-    "groups_table": "plots.effects",
     "plot_alarms": "plots.alarms",
     "plot_alive_history": "plots.histories",
     "plot_alive_matrix": "plots.histories",
@@ -79,7 +67,7 @@ _HOME = {
     "plot_contributions": "plots.parts",
     "plot_customers": "plots.amounts",
     "plot_diagnostics": "plots.parameters",
-    "plot_evaluation": "plots.evaluation",
+    "plot_evaluation": "plots.holdout",
     "plot_expected_purchases_matrix": "plots.histories",
     "plot_flow": "plots.flow",
     "plot_gain": "plots.gains",
@@ -95,6 +83,7 @@ _HOME = {
     "plot_value_map": "plots.segments",
     "plot_value_parts": "plots.parts",
     "report": "reporting.page",
+    "table": "frames",
 }
 
 

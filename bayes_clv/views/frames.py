@@ -1,53 +1,179 @@
-"""Segments and alarms as tables that people open in a spreadsheet: one row a customer, or one a segment."""
+"""One door to pandas: any result as a table that people open in a spreadsheet.
 
+Each result says in ``attrs["result"]`` what it is, and :func:`table` knows which rows that has.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.scoring.counts import LEVELS
+from bayes_clv.scoring.measures import FORECAST, MEASURES
 from bayes_clv.segments.segmenting import SEGMENT
+from bayes_clv.valuation.parts import PART, SUMS, check_parts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 TOTAL = "_total"
-
-
 STATISTICS = ("mean", "q05", "q95")
+# Shares of the customers whose captured purchases are a row.
+TOP = (0.1, 0.2)
+
+_SUMMARIES = ("mean", "sd", "q05", "q25", "q50", "q75", "q95")
+_HISTORY = ("frequency", "recency", "T")
+_MONEY = ("monetary_value", "historical_value")
+_FORECAST = ("probability_alive", "purchase_rate_mean", "dropout_mean", "purchases_expected")
+_PURCHASES = tuple(f"purchases_{name}" for name in _SUMMARIES)
+PURCHASE_COLUMNS = (*_HISTORY, *_FORECAST, *_PURCHASES)
+COLUMNS = (
+    *(*_HISTORY, *_MONEY, *_FORECAST, *_PURCHASES),
+    *(f"value_{name}" for name in _SUMMARIES),
+    "lifetime_value_mean",
+)
+# In families in which a customer may leave at any time dropout is a rate.
+INSTEAD = {"dropout_mean": "dropout_rate_mean"}
+HOLDOUT_COLUMNS = ("holdout_purchases", "holdout_spend")
+DECISION_COLUMNS = (
+    "contacted",
+    "rank",
+    "cost",
+    "net_gain_mean",
+    "net_gain_q05",
+    "net_gain_q95",
+    "probability_pays",
+)
 
 
-def segment_table(segments: xr.Dataset) -> "pd.DataFrame":
-    """Return each customer's segment and how sure it is, one row a customer in the order of ``segments``.
+def table(
+    result: xr.Dataset | xr.DataTree, by: str | None = None, *, customers: xr.Dataset | None = None
+) -> "pd.DataFrame":
+    """Return a result as a pandas table.
 
     Parameters
     ----------
-    segments
-        Of ``clv.segment``.
+    result
+        What a verb of this package returned, see below.
+    by
+        What a row is; by default the first of those below.
+    customers
+        Of a posterior's fit: by group, adds ``customers``, how many are of the group.
 
     Returns
     -------
     pandas.DataFrame
-        ``customer_id``; ``segment``, the most probable one; ``probability``, its own; ``unsure``; and
-        ``probability_{segment}`` of each segment, which add up to 1. Level: that of the rule's quantities, see
-        ``clv.segment``.
+        Units and levels are those of the result's variables; q05 and q95 are the ends of 90 % intervals.
+
+        - ``predict``, ``predict_value``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
+          in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for dropout_mean where dropout is a
+          rate) and, when the customers have a holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
+          result's.
+        - ``segment``, ``cluster``: by ``"segment"``: segment; mean, q05 and q95 of customers and of each total, such as
+          ``value_mean``; ``labelled``, how many customers' most probable segment it is, and ``unsure``, those of them
+          who are unsure; in the order of the rule. By ``"customer"``: customer_id; the most probable ``segment`` and
+          its ``probability``; ``unsure``; and ``probability_{segment}`` of each, which add up to 1.
+        - ``churn_alarms``: by ``"customer"``, the most value at risk first (without value, the least probably alive):
+          customer_id, alarmed, value_at_risk, probability_alive, silence, alarm_silence, alarm_in (times in the
+          customers' unit) and, where the customers carry dates, ``alarm_date``, a ``datetime.date``; the last three
+          are missing where there is no alarm within the longest silence looked at. ``.attrs`` holds threshold and
+          time unit.
+        - ``value_parts``: by ``"segment"``, a row a segment and part: segment, customers (mean number), part, mean,
+          q05, q95 (money, totals of the segment) and assumption; below the parts come the three sums. By
+          ``"customer"``: customer_id and, of every part and sum, {name}_mean, _q05 and _q95.
+          ``.attrs["assumptions"]`` lists what was assumed.
+        - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
+          and the probability that it pays.
+        - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
+          "nearer promised" or nothing), a column for each forecast, and for the captured shares ``possible``, what the
+          best ranking captures.
+        - ``fit``: by ``"effect"``, a row a coefficient: effect (the process or quantity), label, q05, median and q95 of
+          exp(coefficient), what it multiplies the quantity or its odds by; probability_above_one; and sentence. By
+          ``"group"``, a row a quantity and group: quantity, column, group, q05, median and q95 (in ``unit``) of the
+          average customer of the group; average, the median of the average of the groups; probability_above, that the
+          group lies above it; pooled, from 0 (its own data decide) to 1 (it is what the others are). Expected level.
 
     Raises
     ------
     InputError
-        When it is no result of ``clv.segment``.
+        For a result of which there is no table, rows that it does not have, and a result that lacks a column.
 
     Examples
     --------
+    >>> table(value).to_parquet("customers.parquet")
+    >>> table(evaluation).loc[0, "meaning"]
+    'mean absolute error of the mean'
+    >>> table(by_channel, by="group")["group"].tolist()
+    ['search', 'shop', 'social']
     >>> draws = clv.customer_draws(buying, customers, draws=50, seed=1)
     >>> found = clv.segment(draws, clv.rule("Buyers", {"none": "purchases == 0", "some": "purchases > 0"}))
-    >>> segment_table(found).columns.tolist()
+    >>> table(found, by="segment").columns.tolist()[:3]
+    ['segment', 'customers_mean', 'customers_q05']
+    >>> table(found, by="customer").columns.tolist()
     ['customer_id', 'segment', 'probability', 'unsure', 'probability_none', 'probability_some']
     """
+    what = _result_of(result)
+    tables = TABLES[what]
+    rows = next(iter(tables)) if by is None else by
+    if rows not in tables:
+        known = " or ".join(repr(each) for each in tables)
+        raise InputError(f"There is no table of {what} by={by!r}. Give by={known}.")
+    if customers is not None and (what, rows) != ("posterior", "group"):
+        raise InputError(
+            f"customers= counts those of each group of a posterior; a table of {what} by {rows} needs "
+            "none. Leave it out."
+        )
+    if isinstance(result, xr.DataTree) and customers is not None:
+        return _groups(result, customers)
+    return tables[rows](result)
+
+
+def _result_of(result: Any) -> str:
+    """Return what a result is, of which there is a table."""
+    if isinstance(result, xr.DataTree):
+        what = str(result.attrs.get("result", "posterior"))
+    elif isinstance(result, xr.Dataset):
+        what = str(result.attrs.get("result", ""))
+    else:
+        raise InputError(
+            f"A table is made of what a verb of bayes_clv returned, not of a {type(result).__name__}."
+        )
+    if what not in TABLES:
+        said = f"of what attrs['result'] says, {what!r}" if what else "of a dataset without attrs['result']"
+        raise InputError(f"There is no table {said}. There are tables of {', '.join(TABLES)}.")
+    return what
+
+
+def _frame(
+    columns: Mapping[str, Any] | list[dict[str, Any]], attrs: Mapping[str, Any] | None = None
+) -> "pd.DataFrame":
     import pandas as pd
 
-    _check_segments(segments)
+    frame = pd.DataFrame(columns)
+    frame.attrs.update(attrs or {})
+    return frame
+
+
+def _lacking(result: xr.Dataset, names: list[str], what: str) -> None:
+    missing = [name for name in names if name not in result]
+    if missing:
+        raise InputError(f"The {what} lack {', '.join(missing)}. Give the result as it was returned.")
+
+
+def _customers(value: xr.Dataset) -> "pd.DataFrame":
+    wanted = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
+    columns = [INSTEAD[name] if INSTEAD.get(name) in value else name for name in wanted]
+    _lacking(value, columns, "predictions")
+    names = [*columns, *(name for name in HOLDOUT_COLUMNS if name in value)]
+    ids = np.asarray(value[CUSTOMER])
+    return _frame({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}}, value.attrs)
+
+
+def _memberships(segments: xr.Dataset) -> "pd.DataFrame":
+    _lacking(segments, ["membership", "most_likely"], "segments")
     membership = segments["membership"].transpose(CUSTOMER, SEGMENT).to_numpy()
     columns: dict[str, Any] = {
         "customer_id": segments[CUSTOMER].to_numpy(),
@@ -55,42 +181,19 @@ def segment_table(segments: xr.Dataset) -> "pd.DataFrame":
         "probability": segments["most_likely_probability"].to_numpy(),
         "unsure": segments["unsure"].to_numpy(),
     }
-    columns |= {
-        f"probability_{name}": membership[:, i] for i, name in enumerate(segments[SEGMENT].to_numpy())
-    }
-    return pd.DataFrame(columns)
+    return _frame(
+        columns
+        | {f"probability_{name}": membership[:, i] for i, name in enumerate(segments[SEGMENT].to_numpy())}
+    )
 
 
-def segment_sizes_table(segments: xr.Dataset) -> "pd.DataFrame":
-    """Return each segment's number of customers and totals with their 90 % intervals, one row a segment.
+def totals_of(segments: xr.Dataset) -> list[str]:
+    """Return the quantities that were added up, in their order."""
+    return [str(name).removesuffix(TOTAL) for name in segments.data_vars if str(name).endswith(TOTAL)]
 
-    Parameters
-    ----------
-    segments
-        Of ``clv.segment``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``segment``; ``customers_mean``, ``_q05`` and ``_q95``; ``labelled``, the number of customers whose most
-        probable segment it is, and ``unsure``, those of them who are unsure; then mean, q05 and q95 of each total,
-        such as ``value_mean``. Rows are in the order of the rule.
-
-    Raises
-    ------
-    InputError
-        When it is no result of ``clv.segment``.
-
-    Examples
-    --------
-    >>> draws = clv.customer_draws(buying, customers, draws=50, seed=1)
-    >>> found = clv.segment(draws, clv.rule("Buyers", {"none": "purchases == 0", "some": "purchases > 0"}))
-    >>> int(segment_sizes_table(found)["labelled"].sum())
-    2357
-    """
-    import pandas as pd
-
-    _check_segments(segments)
+def _sizes(segments: xr.Dataset) -> "pd.DataFrame":
+    _lacking(segments, ["membership", "most_likely"], "segments")
     names = segments[SEGMENT].to_numpy()
     labels, unsure = segments["most_likely"].to_numpy(), segments["unsure"].to_numpy()
     columns: dict[str, Any] = {SEGMENT: names}
@@ -99,40 +202,10 @@ def segment_sizes_table(segments: xr.Dataset) -> "pd.DataFrame":
     columns["unsure"] = [int(((labels == name) & unsure).sum()) for name in names]
     for total in totals_of(segments):
         columns |= {f"{total}_{each}": segments[f"{total}{TOTAL}_{each}"].to_numpy() for each in STATISTICS}
-    return pd.DataFrame(columns)
+    return _frame(columns)
 
 
-def alarm_table(alarms: xr.Dataset) -> "pd.DataFrame":
-    """Return whom to look after, one row a customer, the most value at risk first.
-
-    Parameters
-    ----------
-    alarms
-        Of ``clv.churn_alarms``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``customer_id``, ``alarmed``, ``value_at_risk`` where the alarms have it, ``probability_alive``, ``silence``,
-        ``alarm_silence``, ``alarm_in`` (times in the customers' unit) and, where the customers carry dates,
-        ``alarm_date``, a ``datetime.date``. The last three are missing where there is no alarm within the longest
-        silence looked at. Without value the least probably alive come first. ``.attrs`` holds threshold and time unit.
-
-    Raises
-    ------
-    InputError
-        When it is no result of ``clv.churn_alarms``.
-
-    Examples
-    --------
-    >>> table = alarm_table(clv.churn_alarms(buying, customers, value=value))
-    >>> bool(table["value_at_risk"].is_monotonic_decreasing)
-    True
-    """
-    import pandas as pd
-
-    if "alarm_silence" not in alarms:
-        raise InputError("These are no alarms: give what clv.churn_alarms returned.")
+def _alarms(alarms: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {
         "customer_id": alarms[CUSTOMER].to_numpy(),
         "alarmed": alarms["alarmed"].to_numpy(),
@@ -148,95 +221,98 @@ def alarm_table(alarms: xr.Dataset) -> "pd.DataFrame":
         # NaT becomes None: no alarm, no date.
         columns["alarm_date"] = alarms["alarm_date"].to_numpy().astype("datetime64[D]").astype(object)
     by, rising = ("value_at_risk", False) if "value_at_risk" in alarms else ("probability_alive", True)
-    table = pd.DataFrame(columns).sort_values(by, ascending=rising, kind="stable", ignore_index=True)
-    table.attrs = {name: alarms.attrs[name] for name in ("threshold", "time_unit") if name in alarms.attrs}
-    return table
+    frame = _frame(columns).sort_values(by, ascending=rising, kind="stable", ignore_index=True)
+    frame.attrs = {name: alarms.attrs[name] for name in ("threshold", "time_unit") if name in alarms.attrs}
+    return frame
 
 
-def totals_of(segments: xr.Dataset) -> list[str]:
-    """Return the quantities that were added up, in their order."""
-    return [str(name).removesuffix(TOTAL) for name in segments.data_vars if str(name).endswith(TOTAL)]
+def _part_columns(parts: xr.Dataset, stem: str, tail: str) -> dict[tuple[str, str], np.ndarray]:
+    """Return every part and sum's statistics, in the order of the parts."""
+    check_parts(parts)
+    return {
+        (name, each): parts[f"{name}{tail}_{each}"].to_numpy()
+        if name in SUMS
+        else parts[f"{stem}_{each}"].sel({PART: name}).to_numpy()
+        for name in [*parts[PART].to_numpy().tolist(), *SUMS]
+        for each in STATISTICS
+    }
 
 
-def _check_segments(segments: xr.Dataset) -> None:
-    if "membership" not in segments:
-        raise InputError("These are no segments: give what clv.segment returned.")
+def _customer_parts(parts: xr.Dataset) -> "pd.DataFrame":
+    columns = _part_columns(parts, "value", "")
+    ids = {"customer_id": parts[CUSTOMER].to_numpy()}
+    return _frame(ids | {f"{name}_{each}": values for (name, each), values in columns.items()}, parts.attrs)
 
 
-_SUMMARIES = ("mean", "sd", "q05", "q25", "q50", "q75", "q95")
+def _segment_parts(parts: xr.Dataset) -> "pd.DataFrame":
+    columns = _part_columns(parts, "value_total", "_total")
+    assumptions = [*parts["assumption"].to_numpy().tolist(), *SUMS.values()]
+    said = dict(zip([*parts[PART].to_numpy().tolist(), *SUMS], assumptions, strict=True))
+    rows = [
+        {SEGMENT: segment, "customers": float(parts["size_mean"][i]), PART: name}
+        | {each: float(columns[name, each][i]) for each in STATISTICS}
+        | {"assumption": assumption}
+        for i, segment in enumerate(parts[SEGMENT].to_numpy().tolist())
+        for name, assumption in said.items()
+    ]
+    return _frame(rows, parts.attrs)
 
 
-PURCHASE_COLUMNS = (
-    "frequency",
-    "recency",
-    "T",
-    "probability_alive",
-    "purchase_rate_mean",
-    "dropout_mean",
-    "purchases_expected",
-    *(f"purchases_{name}" for name in _SUMMARIES),
-)
+def _decision(decision: xr.Dataset) -> "pd.DataFrame":
+    columns: dict[str, Any] = {
+        "customer_id": decision[CUSTOMER].to_numpy(),
+        "segment": decision["customer_segment"].to_numpy(),
+    }
+    columns |= {name: decision[name].to_numpy() for name in DECISION_COLUMNS}
+    return _frame(columns).sort_values("rank", kind="stable", ignore_index=True)
 
 
-COLUMNS = (
-    "frequency",
-    "recency",
-    "T",
-    "monetary_value",
-    "historical_value",
-    "probability_alive",
-    "purchase_rate_mean",
-    "dropout_mean",
-    "purchases_expected",
-    *(f"purchases_{name}" for name in _SUMMARIES),
-    *(f"value_{name}" for name in _SUMMARIES),
-    "lifetime_value_mean",
-)
+def _measures(evaluation: xr.Dataset) -> "pd.DataFrame":
+    names = [str(name) for name in evaluation[FORECAST].to_numpy()]
+    rows = []
+    for name, measure in MEASURES.items():
+        if name not in evaluation:
+            continue
+        values = evaluation[name]
+        cuts: list[tuple[str, str, dict[str, Any]]] = [("", "", {})]
+        if "interval" in values.dims:
+            cuts = [(f"_{level}", f", {level} %", {"interval": level}) for level in LEVELS]
+        elif "share" in values.dims:
+            cuts = [(f"_{round(100 * top)}", f" {top:.0%}", {"share": top}) for top in TOP]
+        for suffix, words, where in cuts:
+            at = values.sel(where, method="nearest") if where else values
+            row = {
+                "measure": name + suffix,
+                "meaning": str(values.attrs.get("long_name", measure.long_name)) + words,
+                "unit": measure.unit,
+                "better": measure.better,
+                **dict(zip(names, at.to_numpy().tolist(), strict=True)),
+            }
+            if "share" in where:
+                row["possible"] = float(evaluation[f"{name}_best"].sel(where, method="nearest"))
+            rows.append(row)
+    return _frame(rows)
 
 
-# In families in which a customer may leave at any time dropout is a rate.
-INSTEAD = {"dropout_mean": "dropout_rate_mean"}
+def _effects(posterior: xr.DataTree) -> "pd.DataFrame":
+    from bayes_clv.views.plots.effects import effect_rows
+
+    return _frame(effect_rows(posterior))
 
 
-HOLDOUT_COLUMNS = ("holdout_purchases", "holdout_spend")
+def _groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> "pd.DataFrame":
+    from bayes_clv.views.plots.effects import group_rows
+
+    return _frame(group_rows(posterior, customers))
 
 
-def customer_table(value: xr.Dataset) -> "pd.DataFrame":
-    """Return the value of each customer as a pandas table, the columns of ``customers.parquet``.
-
-    Parameters
-    ----------
-    value
-        The result of ``clv.predict_value``, or of ``clv.predict`` for purchases alone.
-
-    Returns
-    -------
-    pandas.DataFrame
-        customer_id, then COLUMNS in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for
-        dropout_mean where dropout is a rate) and, when the customers
-        have a holdout, holdout_purchases and holdout_spend. Units and levels are those of
-        ``bayes_clv.schema.VARIABLES``. ``.attrs`` holds the dataset's attributes.
-
-    Raises
-    ------
-    InputError
-        When a column is missing.
-
-    Examples
-    --------
-    >>> customer_table(value).to_parquet("customers.parquet")
-    """
-    import pandas as pd
-
-    wanted = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
-    columns = [INSTEAD[name] if INSTEAD.get(name) in value else name for name in wanted]
-    missing = [name for name in columns if name not in value]
-    if missing:
-        raise InputError(
-            f"The dataset lacks {', '.join(missing)}; give the result of clv.predict_value or clv.predict."
-        )
-    names = [*columns, *(name for name in HOLDOUT_COLUMNS if name in value)]
-    ids = np.asarray(value[CUSTOMER])
-    table = pd.DataFrame({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}})
-    table.attrs = dict(value.attrs)
-    return table
+# What a result is, and the rows it has; the first is taken where nothing is said.
+TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
+    "prediction": {"customer": _customers},
+    "segments": {"segment": _sizes, "customer": _memberships},
+    "alarms": {"customer": _alarms},
+    "value parts": {"segment": _segment_parts, "customer": _customer_parts},
+    "decision": {"customer": _decision},
+    "evaluation": {"measure": _measures},
+    "posterior": {"effect": _effects, "group": _groups},
+}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import UNSTATED
+from bayes_clv.schema import UNSTATED, interval
 
 
 def number(amount: Any) -> str:
@@ -43,10 +43,10 @@ def share(part: float) -> str:
     return f"{100 * part:.1f} %"
 
 
-def interval(draws: Any) -> tuple[float, float, float]:
+def mean_interval(draws: Any) -> tuple[float, float, float]:
     """Return mean, 5 % and 95 % quantile of the draws."""
     values = np.asarray(draws, dtype=float).ravel()
-    low, high = np.quantile(values, (0.05, 0.95), method="inverted_cdf")
+    low, high = interval(values)
     return float(values.mean()), float(low), float(high)
 
 

@@ -226,16 +226,24 @@ def inline_svg(text: str, name: str) -> str:
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 
-def save(view: Any, svg: str, folder: Path, name: str) -> list[Path]:
-    """Save a figure and its SVG document as ``name.svg`` and ``name.png`` in a folder; return the paths.
+def save_svg(svg: str, folder: Path, name: str) -> Path:
+    """Save a figure's SVG document as ``name.svg`` in a folder; return the path.
 
-    The files have a white background: a transparent figure is unreadable on a dark page.
+    Files have a white background: a transparent figure is unreadable on a dark page.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    vector, pixels = folder / f"{name}.svg", folder / f"{name}.png"
-    vector.write_text(
+    path = folder / f"{name}.svg"
+    path.write_text(
         svg.replace("<defs>", '<rect width="100%" height="100%" fill="white"/>\n <defs>', 1), encoding="utf-8"
     )
+    return path
+
+
+def save_png(view: Any, folder: Path, name: str) -> Path:
+    """Save a figure that was drawn before as ``name.png`` in a folder, on white; return the path."""
+    path = folder / f"{name}.png"
+    # The layout is settled; solving it again takes longer than drawing.
+    figure_of(view).set_layout_engine("none")
     with styled():
-        Figure.savefig(figure_of(view), pixels, facecolor="white", dpi=150)
-    return [vector, pixels]
+        Figure.savefig(figure_of(view), path, facecolor="white", dpi=150)
+    return path

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.problems import cards, read_problem
+from bayes_clv.schema import CUSTOMER, InputError, argument, either
+from bayes_clv.workflows.words import titles_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,10 +57,15 @@ class Finished:
         return int(self.record["arguments"]["seed"])
 
     @property
-    def problems(self) -> list[str]:
-        """Return what its convergence checks found, a sentence each."""
+    def failed(self) -> list[str]:
+        """Return the titles of its failed checks, as its report has them."""
+        if "checks" in self.record:
+            return [str(card["title"]) for card in self.record["checks"]]
+        # A run of an earlier version: what its fits found.
         found = self.record["diagnostics"].values()
-        return [f"{each['family']}: {problem}" for each in found for problem in each["problems"]]
+        return titles_of(
+            cards(read_problem(problem, each["family"]) for each in found for problem in each["problems"])
+        )
 
     def value(self) -> "xr.Dataset | None":
         """Return ``value_mean`` over its customers, or None without spend."""
@@ -95,7 +102,8 @@ def read_run(folder: str | Path) -> Finished:
     if not (folder / "customers.nc").is_file():
         raise InputError(
             f"The run in {str(folder)!r} has no 'customers.nc': bayes_clv {_version(record)} did not write one then. "
-            f"Run again with --posteriors {folder} and the options of that run; nothing is then fitted anew."
+            f"Run again with {either(f'posteriors={str(folder)!r}', f'--posteriors {folder}')} and the options of "
+            f"that run; nothing is then fitted anew."
         )
     from bayes_clv.inference.posterior import load, read_customers
 
@@ -121,7 +129,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
         raise InputError(
-            f"{str(folder)!r} is no finished run: it has no 'run.json'. Name the folder that was --out of "
+            f"{str(folder)!r} is no finished run: it has no 'run.json'. Name the folder that was {argument('out')} of "
             "'bayes-clv run'."
         )
     try:
@@ -170,20 +178,20 @@ UNNOTICED = (".DS_Store",)
 def refuse_foreign_folder(out: Path, shown: str) -> None:
     """Refuse to write over anything but an earlier run: a folder is replaced as a whole."""
     if out.exists() and not out.is_dir():
-        raise InputError(f"{shown!r} is a file. Name a folder for the results with --out.")
+        raise InputError(f"{shown!r} is a file. Name a folder for the results with {argument('out')}.")
     if not out.is_dir():
         return
     if Path.cwd().is_relative_to(out):
         raise InputError(
             f"{shown!r} is the folder you are in, and a run replaces its folder as a whole. Name another folder "
-            "with --out."
+            f"with {argument('out')}."
         )
     found = {item.name for item in out.iterdir()} - set(UNNOTICED)
     foreign = sorted(found - set(CONTENTS)) if "run.json" in found else sorted(found)
     if foreign:
         raise InputError(
             f"The folder {shown!r} holds what is no earlier run, such as {foreign[0]!r}, and a run replaces its "
-            "folder as a whole. Name a new folder with --out, or move your files."
+            f"folder as a whole. Name a new folder with {argument('out')}, or move your files."
         )
 
 
@@ -197,7 +205,7 @@ def hidden_folder_beside(out: Path, shown: str) -> Iterator[Path]:
             work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         except OSError as error:
             raise InputError(
-                f"No folder can be made at {shown!r}: {error.strerror}. Name another with --out."
+                f"No folder can be made at {shown!r}: {error.strerror}. Name another with {argument('out')}."
             ) from None
         try:
             yield work
@@ -232,15 +240,15 @@ SUFFIXES = (".csv", ".parquet")
 def check_out(out: Path, run: Path) -> None:
     """Refuse a file that cannot be written, or one within the run."""
     if out.suffix not in SUFFIXES:
-        raise InputError(f"--out {out.name!r} must end in .csv or .parquet.")
+        raise InputError(f"{argument('out', out.name)} must end in .csv or .parquet.")
     if out.is_dir():
         raise InputError(
-            f"--out {str(out)!r} is a folder. Name a file in it, such as {str(out / 'table.csv')!r}."
+            f"{argument('out', str(out))} is a folder. Name a file in it, such as {str(out / 'table.csv')!r}."
         )
     if out.resolve().parent == Path(run).resolve():
         raise InputError(
-            f"--out {str(out)!r} lies in the run's own folder, which 'bayes-clv run' replaces as a whole. Name a file "
-            "beside it."
+            f"{argument('out', str(out))} lies in the run's own folder, which 'bayes-clv run' replaces as a whole. "
+            "Name a file beside it."
         )
 
 
@@ -252,7 +260,8 @@ def all_or_nothing(out: Path) -> Iterator[Path]:
         hidden = tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent)
     except OSError as error:
         raise InputError(
-            f"Nothing can be written to {str(out.parent)!r}: {error.strerror}. Name another place with --out."
+            f"Nothing can be written to {str(out.parent)!r}: {error.strerror}. Name another place with "
+            f"{argument('out')}."
         ) from None
     with hidden as work:
         yield Path(work)

@@ -1,13 +1,119 @@
-"""What the command ``run`` is told: one record, its checks, and how it is written down."""
+"""What each command is told: one record a command, read by Python and by the command line alike.
+
+An option is one line: the field's type, its default and its help. ``cli`` makes the command's options of the fields
+(`option`, `place`); whoever starts a workflow from Python makes the record. Fields without help are for Python alone.
+
+typer is kept to read the words of a shell. Looked at in November 2026: cyclopts reads a dataclass as it stands, but the
+few fields whose option is another thing than the field (a repeated ``--covariate``, ``--purchases-only`` for
+``spend=None``) need converters of ours there too, and to give typer a signature made of the fields takes twenty lines.
+"""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 
 DEFAULT_HORIZON = "52 weeks"
+
+TimeUnit = Literal["hour", "day", "week", "month", "year"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is given at a command line.
+
+    ``name`` where the option is called other than the field; ``kind`` where what is typed is other than the field, made
+    into it by ``read``; ``least`` bounds a number; ``place`` is an argument without a name. ``absent`` is a flag that
+    gives None, with its help.
+    """
+
+    help: str
+    name: str | None = None
+    kind: Any = None
+    read: Callable[[Any], Any] | None = None
+    least: int | None = None
+    place: bool = False
+    absent: tuple[str, str] | None = None
+
+    def called(self, field_name: str) -> str:
+        """Return the option's name with its dashes."""
+        return self.name or f"--{field_name.replace('_', '-')}"
+
+
+def option(help: str, default: Any = dataclasses.MISSING, **further: Any) -> Any:  # noqa: A002
+    """Return a field of a command's record; without ``default`` it must be given."""
+    metadata = {"option": Option(help, **further)}
+    if isinstance(default, dict | list):
+        return field(default_factory=type(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def place(help: str, kind: Any = None) -> Any:  # noqa: A002
+    """Return a field that a command line gives by its place."""
+    return option(help, place=True, kind=kind)
+
+
+def options_of(record: type) -> dict[str, Option]:
+    """Return the fields of a record that a command line gives, in their order."""
+    return {
+        each.name: each.metadata["option"] for each in dataclasses.fields(record) if "option" in each.metadata
+    }
+
+
+def acting(options: list[str] | None, name: str = "covariates") -> dict[str, list[str]]:
+    """Return what acts on what, of options like purchase=age."""
+    found: dict[str, list[str]] = {}
+    for each in options or []:
+        target, sign, column = (part.strip() for part in each.partition("="))
+        if not (target and sign and column):
+            raise InputError(
+                f"{argument(name)} {each!r} does not say what acts on what. Write it like "
+                f"{argument(name, {'purchase': 'age'})}."
+            )
+        found.setdefault(target, []).append(column)
+    return found
+
+
+def grouping(options: list[str] | None) -> dict[str, list[str]] | list[str]:
+    """Return the grouping columns: for every quantity, or by process."""
+    placed = [each for each in options or [] if "=" in each]
+    if not placed:
+        return options or []
+    alone = [each for each in options or [] if "=" not in each]
+    if alone:
+        raise InputError(
+            f"{argument('groups')} {alone[0]!r} is for every quantity and {argument('groups')} {placed[0]!r} for one. "
+            f"Write all of them like {argument('groups', {'purchase': alone[0]})}."
+        )
+    return acting(placed, "groups")
+
+
+def given_to_rule(options: list[str] | None) -> dict[str, str]:
+    """Return the arguments of options like profit_per_purchase=5."""
+    found: dict[str, str] = {}
+    for each in options or []:
+        name, sign, text = (part.strip() for part in each.partition("="))
+        if not (name and sign and text):
+            raise InputError(
+                f"{argument('given')} {each!r} does not say what is set. Write it like "
+                f"{argument('given', {'scores': '3'})}."
+            )
+        if name in found:
+            raise InputError(
+                f"{argument('given')} {name} is there twice: {found[name]} and {text}. Leave one out."
+            )
+        found[name] = text
+    return found
+
+
+REPEATED = list[str] | None
+SEED = "Seed of every random number: the same seed repeats the run."
+DRAWS = "Posterior draws per chain (4 chains)."
+MARGIN = "Share of spend that is earned: 0.3 means 30 %."
+ID = "Column with the customer's id."
 
 
 @dataclass(frozen=True)
@@ -22,28 +128,165 @@ class Settings:
     to both.
     """
 
-    orders: Any
-    out: Path
-    customer_id: str = "customer_id"
-    date: str = "date"
-    spend: str | None = "spend"
-    until: str | None = None
-    holdout_until: str | None = None
-    time_unit: str = "week"
-    horizon: str | None = None
-    margin: float = 1.0
-    annual_discount_rate: float = 0.0
-    acquisition_cost: float = 0.0
-    family: str = "bg_nbd"
-    method: str = "nuts"
-    draws: int = 1000
-    seed: int = 1
-    on_bad_rows: str = "refuse"
-    posteriors: Path | None = None
-    columns: Any = None
-    covariates: dict[str, list[str]] = field(default_factory=dict)
-    groups: dict[str, list[str]] | list[str] = field(default_factory=list)
+    orders: Any = place("Order log: a CSV or Parquet file, one row an order.", kind=Path)
+    customer_id: str = option(ID, "customer_id")
+    date: str = option("Column with the date of the order.", "date")
+    spend: str | None = option(
+        "Column with the amount of the order.",
+        "spend",
+        absent=("--purchases-only", "There is no amount: forecast purchases without value."),
+    )
+    until: str | None = option(
+        "Last day to learn from, like 1997-09-30 [default: the last order's day].", None
+    )
+    holdout_until: str | None = option(
+        "Last day of a holdout after --until; the forecast is scored on it.", None
+    )
+    time_unit: TimeUnit = option("Unit of all durations and rates.", "week")
+    horizon: str | None = option(
+        "How far to forecast, like '52 weeks' [default: the holdout's length, else 52 weeks].", None
+    )
+    margin: float = option(MARGIN, 1.0)
+    annual_discount_rate: float = option("Discount rate a year: 0.10 means 10 %.", 0.0)
+    acquisition_cost: float = option("What one customer cost to acquire, in money.", 0.0)
+    family: str = option(
+        "Purchase family, such as bg_nbd, mbg_nbd (leaving after the first order too), pareto_nbd (leaving at any "
+        "time) or nbd (no leaving).",
+        "bg_nbd",
+    )
+    method: Literal["nuts", "laplace", "mode"] = option(
+        "nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers.", "nuts"
+    )
+    draws: int = option(DRAWS, 1000, least=1)
+    seed: int = option(SEED, 1, least=0)
+    on_bad_rows: Literal["refuse", "drop"] = option(
+        "Rows without id, date or amount, or with a negative one: refuse, or drop and say so.",
+        "refuse",
+        name="--bad-rows",
+    )
+    columns: Any = option(
+        "Table with one row per customer, CSV or Parquet: what --covariate and --groups name.",
+        None,
+        kind=Path | None,
+    )
+    covariates: dict[str, list[str]] = option(
+        "What a column acts on, like purchase=age or 'dropout=age * C(channel)'; may be repeated.",
+        {},
+        name="--covariate",
+        kind=REPEATED,
+        read=acting,
+    )
+    groups: dict[str, list[str]] | list[str] = option(
+        "Column of pooled groups, like channel (on everything) or purchase=channel; may be repeated.",
+        [],
+        kind=REPEATED,
+        read=grouping,
+    )
+    posteriors: Path | None = option("Folder of an earlier run: use its posteriors, do not fit again.", None)
+    png: bool = option("Save every figure as PNG too; SVG is always there.", False)
+    out: Path = option("Folder for the results; an earlier run there is replaced.", Path("clv-run"))
     title: str = "Customer lifetime value"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to choose from and for; as ``experiment_from_table``, ``predict_uplift`` and ``target`` take them.
+
+    ``customers=None`` chooses among the experiment's own. ``out`` is a .csv or .parquet file. With
+    ``margin=1`` the outcome itself counts as earned.
+    """
+
+    experiment: Path = place("Experiment: a CSV or Parquet file, one row a customer.")
+    cost: float = option("What one contact costs, in money.")
+    customer_id: str = option(ID, "customer_id")
+    treated: str = option("Column with 1 for who was drawn to be contacted, 0 for controls.", "treated")
+    outcome: str = option("Column with the money brought since, 0 where nothing was bought.", "outcome")
+    segment: str | None = option(
+        "Column of segments over which the response may differ [default: none].", None
+    )
+    customers: Path | None = option(
+        "Customers to choose from: a file with their ids and segments [default: the experiment's].", None
+    )
+    scale: str | None = option(
+        "Column of the customers to which the response is taken to be proportional, such as an expected value.",
+        None,
+    )
+    margin: float = option("Share of the outcome that is earned: 0.3 means 30 %.", 1.0)
+    budget: float | None = option("The most that all contacts may cost [default: no limit].", None)
+    risk: str | None = option(
+        "Choose for a high lower quantile of the total, like q10 [default: for its mean].", None
+    )
+    test: int | None = option(
+        "Also say what a test of so many customers would be worth before deciding.", None
+    )
+    method: Literal["nuts", "laplace"] = option(
+        "nuts: the default; laplace: faster, checked by Pareto k.", "nuts"
+    )
+    draws: int = option(DRAWS, 1000, least=1)
+    seed: int = option(SEED, 1, least=0)
+    out: Path = option(
+        "Where the table goes, one row a customer: a .csv or .parquet file.", Path("targets.csv")
+    )
+
+
+@dataclass(frozen=True)
+class Segmenting:
+    """What to sort and by which rule.
+
+    ``rule`` is a TOML file or a name of ``PRESETS``, whose arguments are ``given``. ``out`` is a .csv or .parquet file;
+    None is ``segments-RULE.csv`` in the current folder. ``horizon`` and ``margin`` are the run's where None, and so is
+    ``seed``. ``columns`` is a table of one row a customer with further numbers that the rule reads.
+    """
+
+    run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
+    rule: str | Path = option(
+        "A TOML file with a rule of your own, or one of abc, four-kinds, lifecycle, matrix and rfm.", kind=str
+    )
+    given: Mapping[str, str] = option(
+        "What a rule known by name is given, like profit_per_purchase=5; may be repeated.",
+        {},
+        name="--set",
+        kind=REPEATED,
+        read=given_to_rule,
+    )
+    horizon: str | float | None = option(
+        "How far to look ahead, like '52 weeks' [default: the run's].", None, kind=str | None
+    )
+    margin: float | None = option(f"{MARGIN[:-1]} [default: the run's].", None)
+    columns: Path | None = option(
+        "Table with one row per customer, CSV or Parquet: further numbers that the rule reads.", None
+    )
+    customer_id: str = option("Column of that table with the customer's id.", "customer_id")
+    sure: float = option(
+        "A customer is unsure whose most probable segment has less than this probability.", 0.8
+    )
+    draws: int = option(
+        "Posterior draws, at most; 2000 where a rule has many segments, as rfm has.", 400, least=1
+    )
+    seed: int | None = option("Seed of every random number [default: the run's].", None, least=0)
+    out: Path | None = option(
+        "Where the table goes, one row a customer: a .csv or .parquet file [default: segments-RULE.csv].",
+        None,
+    )
+
+
+@dataclass(frozen=True)
+class Alarming:
+    """Whose alarms to list; ``threshold`` and ``longest`` as ``churn_alarms`` takes them.
+
+    ``only_alarmed`` leaves out those whose alarm is still to come; ``most`` keeps the first rows.
+    """
+
+    run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
+    threshold: float = option("Warn where P(alive) has fallen to this.", 0.5)
+    longest: str | None = option(
+        "Longest silence to look at, like '5 years' [default: ten times the longest age].", None
+    )
+    only_alarmed: bool = option("List only those whose alarm has come.", False)
+    most: int | None = option("List at most so many customers.", None)
+    out: Path = option(
+        "Where the list goes, one row a customer: a .csv or .parquet file.", Path("alarms.csv")
+    )
 
 
 def families_of(settings: Settings) -> dict[str, str]:
@@ -55,18 +298,18 @@ def acting_on(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the covariates and groups of each fit; a process or quantity that no fit has is refused."""
     from bayes_clv.families.registry import family as find_family
 
-    modules = {role: find_family(name) for role, name in families_of(settings).items()}
-    given: dict[str, dict[str, Any]] = {role: {} for role in modules}
+    records = {role: find_family(name) for role, name in families_of(settings).items()}
+    given: dict[str, dict[str, Any]] = {role: {} for role in records}
     for kind, value in (("covariates", settings.covariates), ("groups", settings.groups)):
         if not isinstance(value, dict):
             for arguments in given.values():
                 arguments[kind] = value
             continue
         for target, columns in value.items():
-            roles = [role for role, each in modules.items() if target in (*each.PROCESSES, *each.QUANTITIES)]
+            roles = [role for role, each in records.items() if target in (*each.processes, *each.quantities)]
             if not roles:
                 known = dict.fromkeys(
-                    name for each in modules.values() for name in (*each.PROCESSES, *each.QUANTITIES)
+                    name for each in records.values() for name in (*each.processes, *each.quantities)
                 )
                 raise InputError(
                     f"{target!r} is nothing that a column can act on. Use one of {', '.join(known)}."
@@ -103,9 +346,11 @@ def check_settings(settings: Settings) -> None:
 
     known = families("purchases")
     if settings.family not in known:
-        raise InputError(f"family={settings.family!r} forecasts no purchases. Use one of {', '.join(known)}.")
+        raise InputError(
+            f"{argument('family', settings.family)} forecasts no purchases. Use one of {', '.join(known)}."
+        )
     if not 0 <= settings.seed < 2**31:
-        raise InputError(f"seed={settings.seed} must be from 0 to 2147483647.")
+        raise InputError(f"{argument('seed', settings.seed)} must be from 0 to 2147483647.")
     if settings.horizon is not None:
         duration(settings.horizon, settings.time_unit)
     discount_rate(settings.annual_discount_rate, settings.time_unit)
@@ -114,20 +359,23 @@ def check_settings(settings: Settings) -> None:
     if (settings.covariates or settings.groups) and settings.columns is None:
         raise InputError(
             f"Where are {', '.join(map(repr, named_by(settings)))}? "
-            f"Name the table of one row per customer with columns=."
+            f"Name the table of one row per customer with {argument('columns')}."
         )
     if (
         settings.columns is not None
         and settings.posteriors is None
         and not (settings.covariates or settings.groups)
     ):
-        raise InputError("The table of columns= serves nothing without covariates= or groups=.")
+        raise InputError(
+            f"The table of {argument('columns')} serves nothing without {argument('covariates')} or "
+            f"{argument('groups')}."
+        )
     if settings.posteriors is not None:
         needed = ("buying.nc",) if settings.spend is None else ("buying.nc", "spending.nc")
         missing = [name for name in needed if not (settings.posteriors / name).is_file()]
         if missing:
             raise InputError(
                 f"There is no file {' and no file '.join(map(repr, missing))} in {str(settings.posteriors)!r}. "
-                "Name the folder of an earlier run with --posteriors; a run with --purchases-only writes no "
-                "'spending.nc'."
+                f"Name the folder of an earlier run with {argument('posteriors')}; a run with "
+                f"{argument('spend', None)} writes no 'spending.nc'."
             )

@@ -1,15 +1,14 @@
-"""bayes_clv, measured: run by studies.speed in this project's environment, one process a measurement."""
+"""bayes_clv, measured: run by studies.speed in this project's environment, one process a measurement.
 
-import functools
+Every call into the package is in the first part; the tasks below time them.
+"""
+
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 
 import numpy as np
 from measure import run, stopwatch, timed
-
-from bayes_clv.predictions import tiles
 
 PARAMETERS = ("r", "alpha", "a", "b")
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
@@ -17,29 +16,117 @@ BUYING = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
 SPENDING = {"p": 6.25, "q": 3.74, "v": 15.44}
 # Relative spread of the hand-made draws, about that of CDNOW's posterior.
 SPREAD = 0.05
+# PyMC-Marketing's month.
+WEEKS_PER_MONTH = 4.345
+
+
+def summary(orders):
+    """Return CDNOW's customers (None: the sample; else an order log) as columns by name."""
+    import bayes_clv as clv
+
+    known = clv.summarize(clv.load_cdnow() if orders is None else orders, until="1997-09-30")
+    return {name: known[name].to_numpy() for name in ("frequency", "recency", "T", "monetary_value")}
+
+
+def customers_of(table):
+    """Return customers given as frequency, recency, T and mean spend, in weeks."""
+    import bayes_clv as clv
+
+    return clv.customers_from_table(table, time_unit="week")
+
+
+def fitted(customers, seed, **how):
+    """Return BG/NBD's posterior and its checks: Pareto k with its threshold, effective draws."""
+    import bayes_clv as clv
+
+    posterior = clv.fit("bg_nbd", customers, seed=seed, progress=False, **how)
+    return posterior, clv.diagnostics
+
+
+def watch_fit(inside):
+    """Time NUTS's sampling, and the compiling of the other methods, whose rest then counts as sampling."""
+    import nutpie
+
+    import bayes_clv.inference.graph  # noqa: F401
+    from bayes_clv.inference.sampling import laplace
+
+    stopwatch(nutpie, "sample", inside, "sampling")
+    stopwatch(laplace, "_density", inside, "compiling")
+
+
+def purchases(buying, customers, horizon):
+    """Return expected purchases of each draw."""
+    import bayes_clv as clv
+
+    return clv.expected_purchases(buying, customers, horizon)
+
+
+def alive(buying, customers):
+    """Return P(alive) of each draw."""
+    import bayes_clv as clv
+
+    return clv.probability_alive(buying, customers)
+
+
+def expected_value(buying, spending, customers, horizon, annual_discount_rate, *, kept):
+    """Return expected discounted value: the mean streamed, or of each draw."""
+    import bayes_clv as clv
+
+    terms = {"horizon": horizon, "annual_discount_rate": annual_discount_rate}
+    return clv.expected_value(buying, spending, customers, keep_draws=kept, **terms)["value_expected"]
+
+
+def outcomes(buying, spending, customers, horizon, annual_discount_rate, threads=None):
+    """Return the summary of simulated purchases, spend and discounted value."""
+    import bayes_clv as clv
+
+    terms = {"horizon": horizon, "annual_discount_rate": annual_discount_rate, "threads": threads}
+    return clv.predict_value(buying, spending, customers, seed=1, **terms)
+
+
+def bare_stream():
+    """Return the engine's hash, its step and its uniform number."""
+    from bayes_clv.distributions.streams import GOLDEN, mix, unit
+
+    return GOLDEN, mix, unit
+
+
+# The tasks.
+
+
+def simulated(rng, age):
+    """Return BG/NBD customers of these ages, who spend by Gamma-Gamma: frequency, recency, mean spend."""
+    size = age.size
+    rate = rng.gamma(BUYING["r"], 1 / BUYING["alpha"], size)
+    dropout = rng.beta(BUYING["a"], BUYING["b"], size)
+    frequency, recency, active = np.zeros(size), np.zeros(size), np.arange(size)
+    while active.size:
+        # Rates of exactly zero wait for ever.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            next_purchase = recency[active] + rng.standard_exponential(active.size) / rate[active]
+        active, next_purchase = (x[next_purchase <= age[active]] for x in (active, next_purchase))
+        frequency[active] += 1
+        recency[active] = next_purchase
+        active = active[rng.random(active.size) >= dropout[active]]
+    bought = frequency > 0
+    scale = rng.gamma(SPENDING["q"], 1 / SPENDING["v"], size)[bought]
+    spend = np.full(size, np.nan)
+    spend[bought] = rng.gamma(SPENDING["p"] * frequency[bought]) / (scale * frequency[bought])
+    return frequency, recency, spend
 
 
 def inputs(source, path, customers=0):
     """Write the customers that all packages are given: of CDNOW, of an order log, or simulated."""
-    import bayes_clv as clv
-    from bayes_clv.families.purchases import bg_nbd
-    from bayes_clv.families.spend import gamma_gamma
-
     start = time.perf_counter()
     if source == "simulated":
         rng = np.random.default_rng(customers)
         # Acquired over 84 days, observed to day 273, as CDNOW's; purchases are dated by the day.
         age = (273 - rng.integers(0, 84, customers)) / 7
-        frequency, recency = bg_nbd.simulate(rng, age, **BUYING)
+        frequency, recency, spend = simulated(rng, age)
         recency = np.where(frequency > 0, np.minimum(np.ceil(recency * 7) / 7, age), 0.0)
-        spend = np.full(customers, np.nan)
-        bought = frequency > 0
-        spend[bought] = np.round(gamma_gamma.simulate(rng, frequency[bought], **SPENDING), 2)
-        columns = {"frequency": frequency, "recency": recency, "T": age, "monetary_value": spend}
+        columns = {"frequency": frequency, "recency": recency, "T": age, "monetary_value": np.round(spend, 2)}
     else:
-        orders = clv.load_cdnow() if source == "sample" else source
-        known = clv.summarize(orders, until="1997-09-30")
-        columns = {name: known[name].to_numpy() for name in ("frequency", "recency", "T", "monetary_value")}
+        columns = summary(None if source == "sample" else source)
     np.savez(path, **columns)
     return {"seconds": time.perf_counter() - start, "customers": int(columns["T"].size)}
 
@@ -57,11 +144,8 @@ def draws(path):
 def _customers(path, size=None):
     import pandas as pd
 
-    import bayes_clv as clv
-
     columns = np.load(path)
-    table = pd.DataFrame({name: columns[name][:size] for name in columns.files})
-    return clv.customers_from_table(table, time_unit="week")
+    return customers_of(pd.DataFrame({name: columns[name][:size] for name in columns.files}))
 
 
 def _posteriors(path, count):
@@ -77,34 +161,25 @@ def _posteriors(path, count):
     return trees
 
 
-def fit(customers, method, draws, tune):
+def fit(customers, method, **how):
     """BG/NBD: effective draws, wall time of the sampling alone and of the whole, quantiles."""
-    import bayes_clv as clv
+    import arviz as az
 
     known = _customers(customers)
     inside = {}
-
-    def work():
-        # Heavy imports are part of no package's fit here; they are measured on their own.
-        return clv.fit("bg_nbd", known, method=method, draws=draws, tune=tune, seed=1, progress=False)
-
-    import arviz as az
-    import nutpie
-
-    import bayes_clv.inference.graph
-    from bayes_clv.inference.sampling import laplace as methods
-
-    stopwatch(nutpie, "sample", inside, "sampling")
-    stopwatch(methods, "_density", inside, "compiling")
-    posterior, cost = timed(work)
-    sampling = inside.get("sampling", cost["seconds"] - inside.get("compiling", 0.0))
+    # Heavy imports are no package's fit.
+    watch_fit(inside)
+    (posterior, diagnostics), cost = timed(lambda: fitted(known, 1, method=method, **how))
     values = posterior["posterior"].to_dataset()[list(PARAMETERS)]
-    checks = clv.diagnostics(posterior)
+    if method == "mode":
+        return cost | {"medians": {name: float(values[name].mean()) for name in PARAMETERS}}
+    checks = diagnostics(posterior)
+    sampling = inside.get("sampling", cost["seconds"] - inside.get("compiling", 0.0))
     bulk = float(az.ess(values, method="bulk").to_array().min())
     total = values.sizes["chain"] * values.sizes["draw"]
     # Repeated importance draws look independent to the autocorrelation: Kish's size bounds them.
-    effective = min(bulk, float(checks.get("effective_draws", np.inf)))
-    inflation = np.sqrt(total / checks["effective_draws"]) if "effective_draws" in checks else 1.0
+    kish = float(checks.get("effective_draws", np.inf))
+    inflation = max(1.0, np.sqrt(total / kish))
     quantiles, errors = {}, {}
     for name in PARAMETERS:
         quantiles[name] = [float(values[name].quantile(q)) for q in QUANTILES]
@@ -114,8 +189,7 @@ def fit(customers, method, draws, tune):
         ]
     return cost | {
         "sampling": float(sampling),
-        "ess": effective,
-        "rhat": float(checks.get("rhat_max", np.nan)),
+        "ess": min(bulk, kish),
         "pareto_k": float(checks.get("pareto_k", np.nan)),
         "pareto_k_threshold": float(checks.get("pareto_k_threshold", np.nan)),
         "passed": bool(checks["passed"]),
@@ -125,132 +199,55 @@ def fit(customers, method, draws, tune):
     }
 
 
-def expected(customers, draws_path, draws, horizon, size, repeats, streamed):
-    """Expected purchases, or with horizon 0 P(alive): for each draw, or the mean over draws, streamed."""
-    import bayes_clv as clv
-    from bayes_clv.predictions.histories import distinct_histories, purchase_history
-    from bayes_clv.predictions.parameters import parameters
-    from bayes_clv.predictions.tiles import mean_over_draws
-
+def expected(customers, draws_path, draws, horizon, size):
+    """Expected purchases, and P(alive), of each draw."""
     known = _customers(customers, size)
     buying, _ = _posteriors(draws_path, draws)
-
-    def mean(of):
-        posterior = parameters(buying, "buying")
-        formulas = posterior.formulas
-
-        def quantity(history, values):
-            if horizon == 0:
-                return (formulas.probability_alive(*history, **values),)
-            return (formulas.expected_purchases(horizon, *history, **values),)
-
-        histories = distinct_histories(purchase_history(of))
-        return histories.spread(mean_over_draws(histories, posterior, quantity)[0], of_rows=True)
-
-    def each_draw(of):
-        if horizon == 0:
-            return clv.probability_alive(buying, of)
-        return clv.expected_purchases(buying, of, horizon)
-
-    work = mean if streamed else each_draw
-    work(known.isel(customer=slice(0, 20)))
-    result, cost = timed(lambda: work(known), repeats)
-    total = result.sum() if streamed else result.mean(("chain", "draw")).sum()
-    return cost | {"total": float(total)}
+    few = known.isel(customer=slice(0, 20))
+    purchases(buying, few, horizon), alive(buying, few)
+    _, of_alive = timed(lambda: alive(buying, known), 3)
+    result, cost = timed(lambda: purchases(buying, known, horizon), 3)
+    return cost | {
+        "alive_seconds": of_alive["seconds"],
+        "total": float(result.mean(("chain", "draw")).sum()),
+    }
 
 
 def value(customers, draws_path, draws, months, monthly_rate, size, repeats, level):
-    """Discounted value over so many months, closed form (mean, or each draw kept) or simulated."""
-    import bayes_clv as clv
-    from bayes_clv.valuation.expected import expected_value
-
+    """Discounted value over so many months: expected (the mean streamed, or each draw kept) or simulated."""
     known = _customers(customers, size)
     buying, spending = _posteriors(draws_path, draws)
-    # PyMC-Marketing's month is 4.345 weeks.
-    terms = {"horizon": months * 4.345, "annual_discount_rate": (1 + monthly_rate) ** 12 - 1}
+    terms = buying, spending
 
     def work(of):
-        if level == "outcome":
-            return clv.predict_value(buying, spending, of, seed=1, **terms)["value_mean"]
-        kept = level == "expected, each draw"
-        return expected_value(buying, spending, of, keep_draws=kept, **terms)["value_expected"]
+        horizon, rate = months * WEEKS_PER_MONTH, (1 + monthly_rate) ** 12 - 1
+        if level == "outcomes":
+            return outcomes(*terms, of, horizon, rate)["value_mean"]
+        return expected_value(*terms, of, horizon, rate, kept=level == "each draw kept")
 
     work(known.isel(customer=slice(0, 20)))
     result, cost = timed(lambda: work(known), repeats)
     return cost | {"total": float(result.sum() if result.ndim == 1 else result.mean(("chain", "draw")).sum())}
 
 
-def outcome(customers, draws_path, draws, horizon, size, threads, tile=None):
-    """Simulated purchases, spend and discounted value of known customers, with a hash of all results."""
-    import bayes_clv as clv
-    from bayes_clv.predictions import forecasts as future
-
-    known = _customers(customers, size)
-    buying, spending = _posteriors(draws_path, draws)
-    inside = {}
-    if tile is not None:
-        future.simulate_futures = functools.partial(future.simulate_futures, tile=tile)
-    terms = {"horizon": horizon, "annual_discount_rate": 0.10, "seed": 1, "threads": threads}
-    clv.predict_value(buying, spending, known.isel(customer=slice(0, 300)), **terms)
-    stopwatch(future, "simulate_futures", inside, "engine")
-    result, cost = timed(lambda: clv.predict_value(buying, spending, known, **terms))
+def outcome(customers, draws_path, draws, threads):
+    """52 weeks of purchases, spend and discounted value of known customers, with a hash of all results."""
+    known = _customers(customers)
+    terms = _posteriors(draws_path, draws)
+    outcomes(*terms, known.isel(customer=slice(0, 300)), "52 weeks", 0.10, threads)
+    result, cost = timed(lambda: outcomes(*terms, known, "52 weeks", 0.10, threads))
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(map(str, result.data_vars)):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(result[name].to_numpy()).tobytes())
-    return cost | {
-        "engine": inside["engine"],
-        "hash": digest.hexdigest(),
-        "total": float(result["value_total"].mean()),
-    }
-
-
-def parts(customers, draws_path, draws, horizon, part):
-    """Where the engine's time goes, on one thread: its states alone, with purchases, with money, discounted."""
-    import bayes_clv as clv
-    from bayes_clv.predictions import engine
-    from bayes_clv.predictions import forecasts as future
-    from bayes_clv.predictions.histories import distinct_histories, purchase_history, spend_history
-    from bayes_clv.predictions.parameters import parameters
-
-    known = _customers(customers)
-    buying, spending = _posteriors(draws_path, draws)
-    terms = {"horizon": horizon, "seed": 1, "threads": 1}
-    inside = {}
-    if part == "states":
-        columns = purchase_history(known) | spend_history(known, parameters(spending, "spending").formulas)
-        keys = np.zeros((known.sizes["customer"], 2), dtype=np.uint64)
-        plan = future.purchase_plan(
-            parameters(buying, "buying"), distinct_histories(columns, keys), keys, 52.0
-        )
-
-        def work():
-            # In the engine's own tiles, so that the states are computed as often and as large.
-            for start in range(0, plan.row.size, tiles.BLOCK):
-                row = plan.row[start : start + tiles.BLOCK]
-                for low, high in engine._tiles(row, plan.draws, tiles.TILE):
-                    plan.purchase_state(np.unique(row[low:high]))
-
-        work()
-        _, cost = timed(work)
-        return cost
-    some = known.isel(customer=slice(0, 300))
-    if part == "purchases":
-        work = functools.partial(clv.predict, buying)
-    else:
-        terms["annual_discount_rate"] = 0.10 if "discounted" in part else 0.0
-        work = functools.partial(clv.predict_value, buying, spending)
-    work(some, **terms)
-    stopwatch(future, "simulate_futures", inside, "engine")
-    _, cost = timed(lambda: work(known, **terms))
-    return cost | {"seconds": inside["engine"]}
+    return cost | {"hash": digest.hexdigest()}
 
 
 def bound(customers, draws, threads):
-    """The least a simulation can do: one hash and one comparison a customer × draw; and a copy of memory."""
+    """The least a simulation can do: one hash and one comparison a customer × draw."""
     from numba import njit
 
-    from bayes_clv.distributions.streams import GOLDEN, mix, unit
+    GOLDEN, mix, unit = bare_stream()
 
     @njit(nogil=True)
     def bare(first, last, count):
@@ -273,37 +270,6 @@ def bound(customers, draws, threads):
     return cost | {"share": hits / (customers * draws)}
 
 
-def bandwidth(megabytes):
-    """A NumPy copy: bytes read and written a second."""
-    source = np.ones(int(megabytes * 1e6 / 8))
-    target = np.empty_like(source)
-    target[:] = source
-
-    def work():
-        target[:] = source
-
-    _, cost = timed(work, 5)
-    return cost | {"gigabytes_per_second": 2 * source.nbytes / cost["seconds"] / 1e9}
-
-
-def versions():
-    """Return what was installed."""
-    names = ("bayes_clv", "pymc", "pytensor", "nutpie", "arviz", "numba", "numpy", "scipy", "pandas")
-    return {"seconds": 0.0, "versions": {name: version(name) for name in names}}
-
-
 if __name__ == "__main__":
-    run(
-        {
-            "inputs": inputs,
-            "draws": draws,
-            "fit": fit,
-            "expected": expected,
-            "value": value,
-            "outcome": outcome,
-            "parts": parts,
-            "bound": bound,
-            "bandwidth": bandwidth,
-            "versions": versions,
-        }
-    )
+    tasks = (inputs, draws, fit, expected, value, outcome, bound)
+    run({task.__name__: task for task in tasks})

@@ -1,6 +1,5 @@
 """lifetimes, measured: run by studies.speed in an environment of its own. It has point estimates only."""
 
-from importlib.metadata import version
 from importlib.resources import as_file, files
 
 import numpy as np
@@ -46,20 +45,6 @@ def _fitted(draws_path):
     return buying, spending
 
 
-def expected(customers, draws_path, horizon, size, repeats):
-    """Expected purchases, or with horizon 0 the probability of being alive, at one point."""
-    frequency, recency, age, _ = _columns(customers, size)
-    buying, _ = _fitted(draws_path)
-
-    def work():
-        if horizon == 0:
-            return buying.conditional_probability_alive(frequency, recency, age)
-        return buying.conditional_expected_number_of_purchases_up_to_time(horizon, frequency, recency, age)
-
-    result, cost = timed(work, repeats)
-    return cost | {"total": float(np.sum(result))}
-
-
 def value(customers, draws_path, months, monthly_rate, size, repeats):
     """Discounted value over so many months, at one point."""
     import pandas as pd
@@ -78,19 +63,5 @@ def value(customers, draws_path, months, monthly_rate, size, repeats):
     return cost | {"total": float(result.sum())}
 
 
-def versions():
-    """Return what was installed."""
-    names = ("lifetimes", "numpy", "scipy", "pandas", "autograd")
-    return {"seconds": 0.0, "versions": {name: version(name) for name in names}}
-
-
 if __name__ == "__main__":
-    run(
-        {
-            "export_master": export_master,
-            "fit": fit,
-            "expected": expected,
-            "value": value,
-            "versions": versions,
-        }
-    )
+    run({task.__name__: task for task in (export_master, fit, value)})

@@ -8,7 +8,9 @@ import pytest
 from scipy import integrate
 
 from bayes_clv.distributions.poisson.residual import residual_while_alive
-from bayes_clv.families.purchases import bg_nbd
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 CDNOW = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
 HISTORY = (2, 30.43, 38.86)

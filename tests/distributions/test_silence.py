@@ -6,8 +6,8 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
+from bayes_clv.distributions.operators import log_integral
 from bayes_clv.distributions.poisson import silence
-from bayes_clv.distributions.poisson.silence_operator import log_integral
 
 
 def many(size, seed=1):

@@ -6,8 +6,11 @@ Each Monte Carlo mean is held to 4.5 standard errors, one false alarm in 150,000
 import numpy as np
 import pytest
 
-from bayes_clv.families.purchases import bg_nbd, mbg_nbd
 from bayes_clv.families.spend import gamma_gamma
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
+mbg_nbd = paper("mbg_nbd")
 
 SIGMAS = 4.5
 BUYING = {"r": 1.5, "alpha": 3.0, "a": 1.0, "b": 2.0}

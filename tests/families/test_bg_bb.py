@@ -340,7 +340,7 @@ def test_parameters_are_means_and_concentrations():
     expected = dict(zip(bg_bb.PARAMETERS, (1.2, 0.8, 1.0, 4.0), strict=True))
     assert bg_bb.parameters(quantities) == pytest.approx(expected)
     assert set(bg_bb.MEANINGS) == {*bg_bb.PARAMETERS, *bg_bb.QUANTITIES}
-    assert set(bg_bb.PROCESSES.values()) <= set(bg_bb.QUANTITIES)
+    assert set(bg_bb.FAMILY.processes.values()) <= set(bg_bb.QUANTITIES)
 
 
 def test_simulated_histories_are_possible_at_extreme_shapes():

@@ -4,7 +4,6 @@ Parameters come from the family's own quantities, so that nothing here knows the
 to SIGMAS standard errors, quadratures and sums to what their truncation leaves.
 """
 
-import inspect
 from functools import cache
 from itertools import product
 from math import lgamma
@@ -16,7 +15,8 @@ import pytest
 from scipy import integrate
 
 from bayes_clv.families.quantities import starting_point
-from bayes_clv.families.registry import FAMILIES, families, family
+from bayes_clv.families.registry import FAMILIES, families
+from tests.symbols import paper
 
 # One false alarm in 150,000 comparisons; a family has about two hundred.
 SIGMAS = 4.5
@@ -25,28 +25,8 @@ KINDS = ("purchases", "spend", "opportunities", "contracts")
 SPEND = families("spend")
 # A family whose forecasts take more columns than these tests give makes the claims of a purchase family in tests of
 # its own, within the errors of its quadrature (test_pareto_ggg).
-PURCHASES = [
-    name for name in families("purchases") if "log_intervals" not in getattr(family(name), "HISTORY", ())
-]
-EVERY = ("data_scale", "parameters", "log_likelihood", "simulate", "replicate")
-OF_A_PURCHASE_FAMILY = (
-    "simulate_purchase_times",
-    "latent_draws",
-    "latent_means",
-    "probability_alive",
-    "expected_purchases",
-    "purchases_pmf",
-    "purchases_at_least",
-    "discounted_residual_transactions",
-    "survival",
-)
-# What the engine asks of a law of leaving.
-OF_ITS_LAW = {
-    "after_purchase": ("future_state",),
-    "continuous": ("future_state",),
-    "after_kth_phase": ("future_state",),
-    "individual": ("future_draws", "discounted_purchases"),
-}
+PURCHASES = [name for name in families("purchases") if "log_intervals" not in paper(name).HISTORY]
+LAWS = ("after_purchase", "continuous", "after_kth_phase", "individual")
 
 T, HORIZON = 4.0, 6.0
 HISTORIES = [(0, 0.0, T), (1, 0.5, T), (3, 3.5, T), (8, 4.0, T)]
@@ -68,7 +48,7 @@ COLUMNS = {
 
 def whole(name):
     """Return the quantities that are whole numbers; they have no slope."""
-    return [key for key, quantity in family(name).QUANTITIES.items() if quantity.whole]
+    return [key for key, quantity in paper(name).QUANTITIES.items() if quantity.whole]
 
 
 def parameters(name, point=0):
@@ -76,7 +56,7 @@ def parameters(name, point=0):
 
     A whole number is 2, or 3 at the other point: at 1 a family of regular timing is another family.
     """
-    module = family(name)
+    module = paper(name)
     start = starting_point(module.QUANTITIES, SCALE[module.KIND])
     moved = {
         quantity: value * ((0.7, 1.6)[i % 2] if point else 1)
@@ -88,18 +68,18 @@ def parameters(name, point=0):
 points = pytest.mark.parametrize("point", [0, 1])
 purchases = pytest.mark.parametrize("name", PURCHASES)
 # Families whose customers' rates are Gamma given the history, and those that draw each customer's future.
-DRAWN = [name for name in PURCHASES if family(name).LIFETIME == "individual"]
+DRAWN = [name for name in PURCHASES if paper(name).LIFETIME == "individual"]
 with_state = pytest.mark.parametrize("name", [name for name in PURCHASES if name not in DRAWN])
 drawn = pytest.mark.parametrize("name", DRAWN)
 # Families of the mean spend; the others' own tests say the same of what they observe.
-MEAN_SPEND = [name for name in SPEND if family(name).LEVEL == "monetary_value"]
+MEAN_SPEND = [name for name in SPEND if paper(name).LEVEL == "monetary_value"]
 spend = pytest.mark.parametrize("name", MEAN_SPEND)
 
 
 @cache
 def graph(name):
     """Return a function of one row each of parameters and columns: log-likelihoods, then gradients of each."""
-    module = family(name)
+    module = paper(name)
     params = {key: pt.dvector(key) for key in module.PARAMETERS}
     columns = [pt.dvector(key) for key in module.OBSERVED]
     value = module.log_likelihood(params, *columns)
@@ -113,7 +93,7 @@ def by_row(name, params, *columns):
 
     Of purchases frequency, recency and T are enough: the times between them are then even.
     """
-    if "log_intervals" in family(name).OBSERVED and len(columns) == 3:
+    if "log_intervals" in paper(name).OBSERVED and len(columns) == 3:
         columns = (*columns, even_intervals(*columns[:2]))
     rows = np.broadcast_arrays(*params.values(), *(np.asarray(column, dtype=float) for column in columns))
     return graph(name)(*(np.array(row, dtype=float) for row in rows))
@@ -146,11 +126,14 @@ def assert_share(sample, expected):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_says_what_it_is(name):
-    module = family(name)
+    module = paper(name)
     assert module.KIND in KINDS
-    assert all(isinstance(text, str) for text in (module.NAME, module.SUMMARY, module.CAUTION))
-    assert module.NAME.lower() in module.SUMMARY.lower()
-    assert module.__doc__
+    assert all(
+        isinstance(text, str)
+        for text in (module.record.words.title, module.record.words.summary, module.record.words.caution)
+    )
+    assert module.record.words.title.lower() in module.record.words.summary.lower()
+    assert module.module.__doc__
     assert set(module.MEANINGS) == {*module.PARAMETERS, *module.QUANTITIES}
     for meaning, unit in module.MEANINGS.values():
         assert meaning
@@ -163,23 +146,20 @@ def test_a_family_says_what_it_is(name):
         # Only a LogNormal can be moved to the data's scale.
         assert not quantity.relative or quantity.prior.distribution == "LogNormal"
     if module.KIND == "purchases":
-        assert module.LIFETIME in OF_ITS_LAW
-    own = (*OF_A_PURCHASE_FAMILY, *OF_ITS_LAW[module.LIFETIME]) if module.KIND == "purchases" else ()
-    for function in (*EVERY, *own):
-        assert inspect.getdoc(getattr(module, function))
+        assert module.LIFETIME in LAWS
 
 
 @pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
 @points
 def test_quantities_give_the_papers_parameters(name, point):
     params = parameters(name, point)
-    assert set(params) == set(family(name).PARAMETERS)
+    assert set(params) == set(paper(name).PARAMETERS)
     assert all(np.isfinite(value) and value > 0 for value in params.values())
 
 
 @pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
 def test_likelihood_terms_add_up_and_read_their_own_columns_only(name):
-    module, params = family(name), parameters(name)
+    module, params = paper(name), parameters(name)
     columns = COLUMNS[module.OBSERVED]
     tensors = {key: pt.constant(value) for key, value in params.items()}
     given = dict(zip(module.OBSERVED, (pt.constant(np.array(column)) for column in columns), strict=True))
@@ -193,7 +173,7 @@ def test_likelihood_terms_add_up_and_read_their_own_columns_only(name):
 @pytest.mark.parametrize("name", [*PURCHASES, *SPEND])
 def test_gradient_is_the_slope_of_the_log_likelihood(name):
     params = parameters(name, 1)
-    columns = COLUMNS[family(name).OBSERVED]
+    columns = COLUMNS[paper(name).OBSERVED]
     _, *gradients = by_row(name, params, *columns)
     for key, gradient in zip([key for key in params if key not in whole(name)], gradients, strict=True):
         step = 1e-5 * params[key]
@@ -207,7 +187,7 @@ def extreme_parameters(name):
 
     Of a logarithm's standard deviation 10 is a corner: at 1,000 rates are e^1000, which no double holds.
     """
-    module = family(name)
+    module = paper(name)
     start = starting_point(module.QUANTITIES, SCALE[module.KIND])
     ends = {
         key: (1.0, 3.0, 12.0)
@@ -229,7 +209,7 @@ def extreme_parameters(name):
 
 def assert_finite_at_extremes(name, *columns):
     corners = {key: np.asarray(value)[:, None] for key, value in extreme_parameters(name).items()}
-    if "log_intervals" in family(name).OBSERVED:
+    if "log_intervals" in paper(name).OBSERVED:
         columns = (*columns, even_intervals(*columns[:2]))
     rows = np.broadcast_arrays(*corners.values(), *columns)
     for part in graph(name)(*(np.array(row, dtype=float).ravel() for row in rows)):
@@ -268,7 +248,7 @@ def density_of_x_and_recency(name, params, largest=120, nodes=80):
 @purchases
 @points
 def test_likelihood_sums_to_one_and_the_simulator_follows_it(name, point):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     x, t_x, weight, density = density_of_x_and_recency(name, params)
     never = np.exp(log_likelihood(name, params, [0.0], [0.0], T))[0]
     # Of Gamma rates P(N > 120) is below z^120 times a power of 120, z = T / (alpha + T) <= 2/3: 1e-19.
@@ -288,18 +268,8 @@ def test_likelihood_sums_to_one_and_the_simulator_follows_it(name, point):
 
 
 @purchases
-@points
-def test_predictive_replicates_are_simulated_frequencies(name, point):
-    module, params = family(name), parameters(name, point)
-    ages = np.full(100_000, T)
-    replicated = module.replicate(np.random.default_rng(2), {"T": ages}, *params.values())
-    for n in (0, 1, 3):
-        assert_mean(replicated == n, float(module.purchases_pmf(n, T, 0, 0, 0, **params)))
-
-
-@purchases
 def test_purchase_times_have_the_simulated_histories_and_the_forecast_count_at_every_age(name):
-    module, params = family(name), parameters(name, 1)
+    module, params = paper(name), parameters(name, 1)
     ages = np.full(200_000, T)
     ages[::2] = 2.0
     frequency, recency = module.simulate(np.random.default_rng(3), ages, **params)
@@ -319,7 +289,7 @@ def test_purchase_times_have_the_simulated_histories_and_the_forecast_count_at_e
 @purchases
 @points
 def test_forecasts_given_the_history_are_right_on_average_over_simulated_futures(name, point):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     # A history of a drawn family is a quadrature of its own.
     customers, enough = (20_000, 400) if name in DRAWN else (400_000, 1_000)
     customer, age = module.simulate_purchase_times(
@@ -375,7 +345,7 @@ def assert_future(module, history, params, bought, staying):
 @points
 @pytest.mark.parametrize("history", HISTORIES)
 def test_latent_draws_have_the_closed_form_means_and_the_forecast_future(name, point, history):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     rng, draws = np.random.default_rng(5), 100_000
     alive, rate, leaving = module.latent_draws(rng, *(np.full(draws, h) for h in history), **params)
     assert alive.dtype == bool
@@ -392,11 +362,11 @@ def test_latent_draws_have_the_closed_form_means_and_the_forecast_future(name, p
 @points
 @pytest.mark.parametrize("history", HISTORIES)
 def test_drawn_futures_are_the_forecast(name, point, history):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     rng, draws = np.random.default_rng(14), 100_000
     each = {key: np.full(draws, value) for key, value in params.items()}
-    wait, shape, rate, lifetime = module.future_draws(rng, *history, **each)
-    assert all(part.shape == (draws,) for part in (wait, shape, rate, lifetime))
+    wait, shape, rate, lifetime, leaving = module.future_draws(rng, *history, **each)
+    assert all(part.shape == (draws,) for part in (wait, shape, rate, lifetime, leaving))
     assert_mean(lifetime > 0, module.probability_alive(*history, **params))
     until, time, bought = np.minimum(lifetime, HORIZON), wait.copy(), np.zeros(draws, dtype=int)
     worth = np.zeros(draws)
@@ -413,7 +383,7 @@ def test_drawn_futures_are_the_forecast(name, point, history):
 @points
 @pytest.mark.parametrize("history", HISTORIES)
 def test_future_state_gives_the_forecast_by_hand(name, point, history):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     probability, shape, scale, a, b, *more = (float(x) for x in module.future_state(*history, **params))
     rng, draws = np.random.default_rng(7), 100_000
     alive = rng.random(draws) < probability
@@ -435,7 +405,7 @@ def test_future_state_gives_the_forecast_by_hand(name, point, history):
 @pytest.mark.parametrize("history", HISTORIES)
 @pytest.mark.parametrize("horizon", [0.01, 6.0, 60.0])
 def test_pmf_sums_to_one_with_the_expected_mean_and_the_tails(name, point, history, horizon):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     # N has z <= 60 / 66: z^3000 times a power is below 1e-100. Drawn: alive at T = 4 after 8 purchases the rate has
     # a density below that of Gamma(9, 4), and 15 a unit or more a probability of e^-60 60^8 / 8! = 4e-17.
     n = np.arange(3_000 if name not in DRAWN else 300 if horizon < 60 else 1_000)
@@ -457,7 +427,7 @@ def test_pmf_sums_to_one_with_the_expected_mean_and_the_tails(name, point, histo
 @purchases
 @points
 def test_survival_starts_at_probability_alive_and_never_rises(name, point):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     alive = module.probability_alive(**MANY, **params)
     assert ((alive >= 0) & (alive <= 1)).all()
     times = np.array([0.0, 1e-6, 0.1, 1, 39, 1e3, 1e6])[:, None]
@@ -470,7 +440,7 @@ def test_survival_starts_at_probability_alive_and_never_rises(name, point):
 @purchases
 @points
 def test_no_time_no_purchases_and_a_short_time_at_the_rate_of_the_living(name, point):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     np.testing.assert_array_equal(module.expected_purchases(0.0, **MANY, **params), 0)
     np.testing.assert_array_equal(module.purchases_pmf(0, 0.0, **MANY, **params), 1)
     np.testing.assert_array_equal(module.purchases_pmf(3, 0.0, **MANY, **params), 0)
@@ -497,7 +467,7 @@ def test_no_time_no_purchases_and_a_short_time_at_the_rate_of_the_living(name, p
 @purchases
 def test_forecasts_do_not_depend_on_the_time_unit(name):
     """Days for weeks: the data's scale moves with the unit, and every parameter with its own meaning."""
-    module, weekly = family(name), parameters(name, 1)
+    module, weekly = paper(name), parameters(name, 1)
     factor = {"time": 7.0, "1/time": 1 / 7.0}
     daily = {key: value * factor.get(module.MEANINGS[key][1], 1.0) for key, value in weekly.items()}
     days = {"x": MANY["x"], "t_x": MANY["t_x"] * 7, "T": MANY["T"] * 7}
@@ -524,7 +494,7 @@ def test_forecasts_do_not_depend_on_the_time_unit(name):
 
 @purchases
 def test_quantities_know_the_time_unit_through_the_datas_scale_alone(name):
-    module = family(name)
+    module = paper(name)
     columns = {"frequency": np.array([0.0, 3]), "recency": np.array([0, 2.0]), "T": np.array([4.0, 4])}
     in_days = columns | {key: 7 * columns[key] for key in ("recency", "T")}
     weekly, daily = (
@@ -538,7 +508,7 @@ def test_quantities_know_the_time_unit_through_the_datas_scale_alone(name):
 
 @purchases
 def test_draws_by_customers_is_every_pair_by_itself(name):
-    module, params = family(name), parameters(name, 1)
+    module, params = paper(name), parameters(name, 1)
     rng = np.random.default_rng(12)
     spread = {key: 1.0 if key in whole(name) else rng.uniform(0.5, 2, (5, 1)) for key in params}
     draws = {key: value * spread[key] * np.ones((5, 1)) for key, value in params.items()}
@@ -567,7 +537,7 @@ def test_draws_by_customers_is_every_pair_by_itself(name):
 
 @purchases
 def test_a_missing_value_passes_through(name):
-    module, params = family(name), parameters(name)
+    module, params = paper(name), parameters(name)
     assert np.isnan(module.expected_purchases(np.nan, 1, 1.0, 2.0, **params))
     for key in params:
         assert np.isnan(module.expected_purchases(39.0, 1, 1.0, 2.0, **(params | {key: np.nan})))
@@ -575,7 +545,7 @@ def test_a_missing_value_passes_through(name):
 
 @purchases
 def test_simulated_histories_are_possible_at_extreme_parameters(name):
-    module, rng = family(name), np.random.default_rng(13)
+    module, rng = paper(name), np.random.default_rng(13)
     ages = np.tile([0.0, 0.01, 39, 10_000], 50)
     corners = extreme_parameters(name)
     for i in range(next(iter(corners.values())).size):
@@ -590,7 +560,7 @@ def test_simulated_histories_are_possible_at_extreme_parameters(name):
 @purchases
 @pytest.mark.parametrize("history", [(2, 30.43, 38.86), (0, 0.0, 20.0)])
 def test_residual_transactions_are_the_integral_of_discounted_purchases(name, history):
-    module, params = family(name), parameters(name, 1)
+    module, params = paper(name), parameters(name, 1)
     delta = 0.01
 
     def integrand(u):
@@ -608,7 +578,7 @@ def test_residual_transactions_are_the_integral_of_discounted_purchases(name, hi
 @purchases
 @points
 def test_residual_transactions_fall_with_the_discount(name, point):
-    module, params = family(name), parameters(name, point)
+    module, params = paper(name), parameters(name, point)
     rates = np.logspace(-12, 6, 40)
     worth = module.discounted_residual_transactions(rates, 2, 30.43, 38.86, **params)
     assert np.isfinite(worth).all()
@@ -631,7 +601,7 @@ def test_spend_likelihood_integrates_to_one_and_the_simulator_follows_it(name, p
     mass = np.exp(log_likelihood(name, params, x, np.exp(s)) + s) * step
     # Beyond the ends e^(-40 p x) and e^(-40 q') are left, p >= 0.7 and q' >= 1: 1e-12.
     assert mass.sum() == pytest.approx(1, abs=1e-10)
-    zbar = family(name).simulate(np.random.default_rng(8), np.full(200_000, x), **params)
+    zbar = paper(name).simulate(np.random.default_rng(8), np.full(200_000, x), **params)
     # Bounded functions of zbar, so that every error bar is finite.
     for scale in (2.0, 10.0, 40.0):
         assert_mean(np.exp(-zbar / scale), mass @ np.exp(-np.exp(s) / scale))
@@ -639,7 +609,7 @@ def test_spend_likelihood_integrates_to_one_and_the_simulator_follows_it(name, p
 
 @spend
 def test_spend_moves_with_the_currency(name):
-    module, dollars = family(name), parameters(name, 1)
+    module, dollars = paper(name), parameters(name, 1)
     factor = {"money": 100.0}
     cents = {key: value * factor.get(module.MEANINGS[key][1], 1.0) for key, value in dollars.items()}
     x, zbar = np.array([1.0, 3, 40]), np.array([5.0, 20, 80])

@@ -291,7 +291,7 @@ def test_draws_by_customers_is_every_pair_by_itself(module):
     assert module.latent_means(renewals, active, *draws).shape == (3, 4)
     assert module.simulate(rng, renewals, *draws)[0].shape == (3, 4)
     assert set(module.MEANINGS) == {*module.PARAMETERS, *module.QUANTITIES}
-    assert set(module.PROCESSES.values()) <= set(module.QUANTITIES)
+    assert set(module.FAMILY.processes.values()) <= set(module.QUANTITIES)
     quantities = {"population_churn": 0.2, "churn_concentration": 5.0, "c": 1.3}
     expected = dict(zip(module.PARAMETERS, (1.0, 4.0, 1.3), strict=False))
     assert module.parameters(quantities) == pytest.approx(expected)

@@ -10,10 +10,14 @@ from scipy import special, stats
 from bayes_clv import families
 from bayes_clv.distributions.poisson import beta_dropout
 from bayes_clv.distributions.poisson.residual import residual_while_alive
-from bayes_clv.families.purchases import bg_nbd, mbg_nbd, nbd
 from bayes_clv.families.registry import family
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.schema import InputError
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
+mbg_nbd = paper("mbg_nbd")
+nbd = paper("nbd")
 
 CDNOW = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
 HISTORY = {
@@ -25,8 +29,8 @@ HISTORY = {
 
 def test_every_registered_family_is_importable_and_an_unknown_one_names_the_known():
     for name in families.FAMILIES:
-        assert family(name).PARAMETERS
-        assert family(name).OBSERVED
+        assert family(name).parameters
+        assert family(name).observed
     with pytest.raises(InputError, match=r"'pareto'.*bg_nbd.*gamma_gamma"):
         family("pareto")
 

@@ -185,7 +185,7 @@ def test_likelihood_is_that_of_the_simulated_histories(params):
 
 def future_of(rng, draws, horizon):
     """Return purchases within the horizon of ``future_draws``."""
-    wait, shape, rate, lifetime = draws
+    wait, shape, rate, lifetime, _ = draws
     end = np.minimum(lifetime, horizon)
     count = np.zeros(wait.size)
     clock = wait.copy()

@@ -9,9 +9,14 @@ from scipy import integrate, special, stats
 
 from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.regular import erlang_phases, erlang_residual
-from bayes_clv.families.purchases import bg_cnbd_k, bg_nbd, mbg_cnbd_k, mbg_nbd
 from bayes_clv.families.quantities import Prior, resolve
 from bayes_clv.schema import InputError
+from tests.symbols import paper
+
+bg_cnbd_k = paper("bg_cnbd_k")
+bg_nbd = paper("bg_nbd")
+mbg_cnbd_k = paper("mbg_cnbd_k")
+mbg_nbd = paper("mbg_nbd")
 
 VALUES = {"r": 0.8, "alpha": 2.5, "a": 0.7, "b": 2.1}
 PAIRS = [(bg_cnbd_k, bg_nbd), (mbg_cnbd_k, mbg_nbd)]

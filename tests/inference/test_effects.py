@@ -10,13 +10,15 @@ from numpy.testing import assert_allclose
 
 import bayes_clv as clv
 from bayes_clv.families.link import linear_predictor, shifted
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.quantities import resolve, starting_point
 from bayes_clv.families.registry import family
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.effects import Effects, learn_effects
 from bayes_clv.inference.graph import build_model, reduced_log_likelihood, rows_of_terms
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 AGE, GENDER_PURCHASE, GENDER_DROPOUT, AGE_SPEND = 0.4, -0.5, 0.8, 0.3
 CHANNELS = {"email": -0.4, "search": 0.0, "social": 0.5}
@@ -78,15 +80,15 @@ def reduced(customers, effects, values):
     profiles = effects.profiles(customers)
     columns = {name: customers[name].values.astype(float) for name in bg_nbd.OBSERVED}
     rows, count = distinct_rows(columns | {"profile": profiles.index})
-    parameters = effects.parameters(np, bg_nbd, values, profiles.design, profiles.place)
+    parameters = effects.parameters(np, bg_nbd.FAMILY, values, profiles.design, profiles.place)
     parameters = {name: np.asarray(value) for name, value in parameters.items()}
-    return float(reduced_log_likelihood(bg_nbd, parameters, rows, count).eval())
+    return float(reduced_log_likelihood(bg_nbd.FAMILY, parameters, rows, count).eval())
 
 
 def test_the_likelihood_is_the_plain_one_with_each_customers_parameters():
     """Parameters of each customer by formulas written anew here; the sum of 300 terms agrees to 1e-12."""
     customers = simulated(300, 1)
-    effects = learn_effects(bg_nbd, customers, COVARIATES, GROUPS)
+    effects = learn_effects(bg_nbd.FAMILY, customers, COVARIATES, GROUPS)
     age, gender = customers["age"].values, customers["gender"].values == "m"
     place = np.searchsorted(sorted(CHANNELS), customers["channel"].values.astype(str))
     z, m = (age - age.mean()) / age.std(), gender - gender.mean()
@@ -105,7 +107,7 @@ def test_effects_of_zero_leave_the_plain_likelihood(name):
     customers = simulated(200, 2)
     with_covariate = name == "purchase_coefficient"
     effects = learn_effects(
-        bg_nbd,
+        bg_nbd.FAMILY,
         customers,
         {"purchase": "age"} if with_covariate else None,
         None if with_covariate else "channel",
@@ -126,7 +128,7 @@ def test_a_formula_acts_as_its_columns_do():
     """Interaction, logarithm and level by hand, as above; what a list of names says, a formula says too."""
     customers = simulated(300, 1)
     formula = {"purchase": "age * gender + np.log(age)"}
-    effects = learn_effects(bg_nbd, customers, formula, None)
+    effects = learn_effects(bg_nbd.FAMILY, customers, formula, None)
     assert effects.coords() == {"purchase_effect": ("age", "gender[m]", "log(age)", "age:gender[m]")}
     age, gender = customers["age"].values, (customers["gender"].values == "m") * 1.0
     z, m, log = (
@@ -139,8 +141,8 @@ def test_a_formula_acts_as_its_columns_do():
     history = (customers[name].values.astype(float) for name in bg_nbd.OBSERVED)
     whole = bg_nbd.log_likelihood(params, *history).eval().sum()
     assert_allclose(reduced(customers, effects, values | {"purchase_coefficient": beta}), whole, rtol=1e-12)
-    listed = learn_effects(bg_nbd, customers, {"purchase": ["age", "gender"]}, None)
-    assert listed == learn_effects(bg_nbd, customers, {"purchase": "age + C(gender)"}, None)
+    listed = learn_effects(bg_nbd.FAMILY, customers, {"purchase": ["age", "gender"]}, None)
+    assert listed == learn_effects(bg_nbd.FAMILY, customers, {"purchase": "age + C(gender)"}, None)
 
 
 def test_the_links():
@@ -163,7 +165,7 @@ def test_the_predictor_has_draws_last():
 
 
 def test_effects_survive_json():
-    effects = learn_effects(bg_nbd, simulated(50, 4), COVARIATES, "channel")
+    effects = learn_effects(bg_nbd.FAMILY, simulated(50, 4), COVARIATES, "channel")
     assert Effects.from_json(effects.to_json()) == effects
     assert effects.columns == ("age", "gender", "channel")
 
@@ -289,7 +291,7 @@ def test_a_graph_with_changing_rows_is_that_of_the_rows_it_is_given():
 
     first, second = (simulated(100, seed, channels=True) for seed in (5, 6))
     second = second.assign({name: first[name] for name in ("age", "gender", "channel")})
-    effects = learn_effects(bg_nbd, first, COVARIATES, GROUPS)
+    effects = learn_effects(bg_nbd.FAMILY, first, COVARIATES, GROUPS)
     profiles = effects.profiles(first)
     priors = resolve(bg_nbd.QUANTITIES | effects.quantities(), None, 0.1)
     start = starting_point(bg_nbd.QUANTITIES, 0.1)
@@ -300,10 +302,11 @@ def test_a_graph_with_changing_rows_is_that_of_the_rows_it_is_given():
         for base in (first, second)
     ]
     with config.change_flags(mode="FAST_COMPILE"):
-        changing = build_model(bg_nbd, *rows[0], priors, start, effects, profiles, changing=True).graph
+        changing = build_model(bg_nbd.FAMILY, *rows[0], priors, start, effects, profiles, changing=True).graph
         log_changing = changing.compile_logp()
         log_fixed = [
-            build_model(bg_nbd, *each, priors, start, effects, profiles).graph.compile_logp() for each in rows
+            build_model(bg_nbd.FAMILY, *each, priors, start, effects, profiles).graph.compile_logp()
+            for each in rows
         ]
     point = changing.initial_point()
     values = [log_changing(point)]
@@ -319,7 +322,7 @@ def test_sampling_the_groups_average_leaves_the_posterior_alone():
     from pytensor import config
 
     customers = simulated(100, 5, channels=True)
-    effects = learn_effects(bg_nbd, customers, None, {"purchase": "channel", "dropout": "channel"})
+    effects = learn_effects(bg_nbd.FAMILY, customers, None, {"purchase": "channel", "dropout": "channel"})
     profiles = effects.profiles(customers)
     columns = {name: customers[name].values.astype(float) for name in bg_nbd.OBSERVED}
     rows, count = distinct_rows(columns | {"profile": profiles.index})
@@ -327,7 +330,7 @@ def test_sampling_the_groups_average_leaves_the_posterior_alone():
     start = starting_point(bg_nbd.QUANTITIES, 0.1)
     with config.change_flags(mode="FAST_COMPILE"):
         plain, anchored = (
-            build_model(bg_nbd, rows, count, priors, start, effects, profiles, as_stated=each).graph
+            build_model(bg_nbd.FAMILY, rows, count, priors, start, effects, profiles, as_stated=each).graph
             for each in (True, False)
         )
         log_plain, log_anchored = plain.compile_logp(), anchored.compile_logp()
@@ -345,7 +348,7 @@ def test_sampling_the_groups_average_leaves_the_posterior_alone():
 
 
 def test_shapes_are_held_closer_together_than_means():
-    found = learn_effects(bg_nbd, simulated(50, 4), None, "channel").quantities()
+    found = learn_effects(bg_nbd.FAMILY, simulated(50, 4), None, "channel").quantities()
     assert found["purchase_channel_sd"].prior == clv.Prior("HalfNormal", sigma=0.5)
     assert found["r_channel_sd"].prior == found["dropout_concentration_channel_sd"].prior
     assert found["r_channel_sd"].prior == clv.Prior("HalfNormal", sigma=0.2)
@@ -514,4 +517,4 @@ def test_a_bad_request_is_explained(base, change, message):
 @pytest.mark.parametrize("name", ["bg_nbd", "gamma_gamma"])
 def test_processes_are_quantities(name):
     module = family(name)
-    assert set(module.PROCESSES.values()) <= set(module.QUANTITIES)
+    assert set(module.processes.values()) <= set(module.quantities)

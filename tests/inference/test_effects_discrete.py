@@ -70,7 +70,7 @@ def data_of(name, size=300):
 
 def reduced(module, dataset, effects, values):
     profiles = effects.profiles(dataset)
-    columns = {name: dataset[name].values.astype(float) for name in module.OBSERVED}
+    columns = {name: dataset[name].values.astype(float) for name in module.observed}
     rows, count = distinct_rows(columns | {"profile": profiles.index})
     parameters = effects.parameters(np, module, values, profiles.design, profiles.place)
     parameters = {name: np.asarray(value) for name, value in parameters.items()}
@@ -81,7 +81,7 @@ def reduced(module, dataset, effects, values):
 def test_the_likelihood_is_the_plain_one_with_each_customers_parameters(name):
     """Parameters by formulas written anew; the groups act on the first quantity and on a shape."""
     module, dataset = family(name), data_of(name)
-    (process, quantity), shape = next(iter(module.PROCESSES.items())), list(module.QUANTITIES)[1]
+    (process, quantity), shape = next(iter(module.processes.items())), list(module.quantities)[1]
     effects = learn_effects(module, dataset, {process: "age"}, {process: "cohort", shape: "cohort"})
     first, second = np.array([-0.2, 0.1, 0.4]), np.array([0.3, 0.0, -0.3])
     values = VALUES[name] | {
@@ -96,14 +96,14 @@ def test_the_likelihood_is_the_plain_one_with_each_customers_parameters(name):
         quantity: odds_times(VALUES[name][quantity], np.exp(shift)),
         shape: VALUES[name][shape] * np.exp(second[place]),
     }
-    history = [dataset[column].values.astype(float) for column in module.OBSERVED]
-    whole = module.log_likelihood(module.parameters(own), *history).eval().sum()
+    history = {column: dataset[column].values.astype(float) for column in module.observed}
+    whole = module.log_likelihood(module.from_quantities(own), history).eval().sum()
     total, rows = reduced(module, dataset, effects, values)
     assert_allclose(total, whole, rtol=1e-12)
     assert rows < dataset.sizes["customer"]
     # At zero it is the plain family, to 1e-8 as claimed, and here to 1e-12.
     zero = {key: value * 0 if key not in VALUES[name] else value for key, value in values.items()}
-    plain = module.log_likelihood(module.parameters(VALUES[name]), *history).eval().sum()
+    plain = module.log_likelihood(module.from_quantities(VALUES[name]), history).eval().sum()
     assert_allclose(reduced(module, dataset, effects, zero)[0], plain, rtol=1e-12)
     assert abs(whole - plain) > 1
 
@@ -237,5 +237,5 @@ def test_a_cohort_of_one_row_each_is_a_group():
     with pytest.raises(clv.InputError, match="Every customer is of its own 'cohort'"):
         clv.fit("shifted_beta_geometric", table, groups="cohort", seed=1)
     dataset = clv.contracts_from_table(table.assign(count=5), columns="cohort")
-    effects = learn_effects(shifted_beta_geometric, dataset, None, "cohort")
+    effects = learn_effects(shifted_beta_geometric.FAMILY, dataset, None, "cohort")
     assert effects.labels == {"cohort": ("a", "b", "c", "d")}

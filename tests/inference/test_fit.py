@@ -8,10 +8,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.registry import family
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.criticism.diagnostics import diagnose_laplace, diagnose_nuts
+from bayes_clv.problems import KINDS
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 
 def laplace(name, customers, **arguments):
@@ -42,7 +45,7 @@ def test_laplace_agrees_with_nuts(request, cdnow, name):
     assert found["passed"], found["problems"]
     assert found["pareto_k"] < found["pareto_k_threshold"]
     assert clv.diagnostics(nuts)["ess_bulk_min"] > 1_500
-    for variable in family(name).QUANTITIES:
+    for variable in family(name).quantities:
         exact, quick = (np.log(tree["posterior"][variable].values).ravel() for tree in (nuts, fast))
         difference = (
             np.quantile(quick, [0.05, 0.5, 0.95]) - np.quantile(exact, [0.05, 0.5, 0.95])
@@ -54,7 +57,7 @@ def test_mode_says_that_it_is_a_point(small):
     posterior = clv.fit("bg_nbd", small, method="mode", seed=1)
     found = clv.diagnostics(posterior)
     assert not found["passed"]
-    assert "one point" in found["problems"][0]
+    assert [each.code for each in found["problems"]] == ["mode"]
     assert posterior["posterior"].sizes == {"chain": 1, "draw": 1}
 
 
@@ -172,9 +175,7 @@ def test_too_few_draws_are_reported(buying):
     )
     found = diagnose_nuts(short, list(bg_nbd.PARAMETERS))
     assert not found["passed"]
-    assert any(
-        "effective sample size" in problem and "more draws" in problem for problem in found["problems"]
-    )
+    assert "ess" in [each.code for each in found["problems"]]
 
 
 def test_chains_that_disagree_are_reported(buying):
@@ -184,7 +185,7 @@ def test_chains_that_disagree_are_reported(buying):
     apart["posterior"]["r"] = shift
     found = diagnose_nuts(apart, list(bg_nbd.PARAMETERS))
     assert found["rhat_max"] > 1.01
-    assert any("chains disagree" in problem for problem in found["problems"])
+    assert "rhat" in [each.code for each in found["problems"]]
 
 
 def test_divergences_are_reported(buying):
@@ -192,14 +193,17 @@ def test_divergences_are_reported(buying):
     flags = diverged["sample_stats"]["diverging"].copy()
     flags[0, :3] = True
     diverged["sample_stats"]["diverging"] = flags
-    assert any("3 of 4000 transitions diverged" in p for p in diagnose_nuts(diverged, ["r"])["problems"])
+    (found,) = [each for each in diagnose_nuts(diverged, ["r"])["problems"] if each.code == "divergences"]
+    assert found.found.startswith("3 of 4,000 transitions diverged")
+    assert found.numbers == {"divergences": 3, "transitions": 4000}
 
 
 def test_a_high_pareto_k_names_nuts():
     found = diagnose_laplace({"pareto_k": 0.91, "pareto_k_threshold": 0.7})
     assert not found["passed"]
-    assert "0.91" in found["problems"][0]
-    assert "method='nuts'" in found["problems"][0]
+    (problem,) = found["problems"]
+    assert "0.91 (should be below 0.70)" in problem.found
+    assert "method='nuts'" in KINDS[problem.code].remedies[0]
 
 
 # Refusals --------------------------------------------------------------------------------------------

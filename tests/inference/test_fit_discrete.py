@@ -76,10 +76,10 @@ def test_predictive_groups_replicate_the_whole_base(request, fitted, checked):
 @pytest.mark.parametrize(("fitted", "name"), [("giving", "bg_bb"), ("renewing", "beta_discrete_weibull")])
 def test_pointwise_log_likelihood_is_that_of_the_family(request, fitted, name):
     tree, module = request.getfixturevalue(fitted), family(name)
-    pointwise = tree["log_likelihood"][module.CHECKED].isel(chain=1, draw=7)
-    draw = {key: tree["posterior"][key].values[1, 7] for key in module.PARAMETERS}
-    columns = [tree["observed_data"][key].values for key in module.OBSERVED]
-    assert_allclose(pointwise, module.log_likelihood(draw, *columns).eval(), rtol=1e-9)
+    pointwise = tree["log_likelihood"][module.checked].isel(chain=1, draw=7)
+    draw = {key: tree["posterior"][key].values[1, 7] for key in module.parameters}
+    columns = {key: tree["observed_data"][key].values for key in module.observed}
+    assert_allclose(pointwise, module.log_likelihood(draw, columns).eval(), rtol=1e-9)
 
 
 def test_a_posterior_comes_back_from_its_file(giving, tmp_path):
@@ -153,7 +153,7 @@ def _regular_model(prior_of_c, **options):
     count = np.append(-np.diff(REGULAR), REGULAR.iloc[-1])
     priors = resolve(beta_discrete_weibull.QUANTITIES, {"c": prior_of_c}, 1.0)
     start = starting_point(beta_discrete_weibull.QUANTITIES, 1.0)
-    return build_model(beta_discrete_weibull, rows, count, priors, start, **options).graph
+    return build_model(beta_discrete_weibull.FAMILY, rows, count, priors, start, **options).graph
 
 
 @pytest.mark.parametrize("prior_of_c", [Prior("LogNormal", mu=0, sigma=0.5), Prior("Flat")])

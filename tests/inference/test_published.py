@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, special, stats
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd, nbd, pareto_nbd
+from bayes_clv.families.purchases import pareto_nbd
 from bayes_clv.families.registry import family
 from studies.published import (
     compared,
@@ -20,6 +20,10 @@ from studies.published import (
     survivors,
     worksheet_purchases,
 )
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
+nbd = paper("nbd")
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row['family']}-{row['quantity']}")
@@ -132,6 +136,6 @@ def test_nuts_converges_on_donors_and_contracts(name, data):
     assert found["divergences"] == 0
     assert min(found["ess_bulk_min"], found["ess_tail_min"]) >= 400
     best = maximum_likelihood(name, data())
-    for key in family(name).PARAMETERS:
+    for key in family(name).parameters:
         low, high = np.quantile(posterior["posterior"][key].values, [0.005, 0.995])
         assert low < best[key] < high, key

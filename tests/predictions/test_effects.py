@@ -6,10 +6,12 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.effects import learn_effects
 from bayes_clv.predictions.parameters import parameters
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 BUYING = {
     "population_purchase_rate": 0.06,
@@ -62,9 +64,12 @@ def tree(module, name, population, effects, *, zero=False, seed=3):
 def trees(customers, *, zero=False):
     """Return buying and spending posteriors with covariates and groups, also on the shapes r and p."""
     on_buying = learn_effects(
-        bg_nbd, customers, {"purchase": "age", "dropout": "gender"}, {"purchase": "channel", "r": "channel"}
+        bg_nbd.FAMILY,
+        customers,
+        {"purchase": "age", "dropout": "gender"},
+        {"purchase": "channel", "r": "channel"},
     )
-    on_spending = learn_effects(gamma_gamma, customers, {"spend": "gender"}, "channel")
+    on_spending = learn_effects(gamma_gamma.FAMILY, customers, {"spend": "gender"}, "channel")
     return (
         tree(bg_nbd, "bg_nbd", BUYING, on_buying, zero=zero),
         tree(gamma_gamma, "gamma_gamma", SPENDING, on_spending, zero=zero),
@@ -246,7 +251,7 @@ def test_an_unseen_group_is_forecast_wider_than_a_seen_one(customers):
     Of customers who have just come the log of expected purchases moves nearly with that of the rate, 0.6 against
     sqrt(3) × 0.05; of others the history says more and the group less, but on average the spread grows as well.
     """
-    effects = learn_effects(bg_nbd, customers, None, {"purchase": "channel"})
+    effects = learn_effects(bg_nbd.FAMILY, customers, None, {"purchase": "channel"})
     known = tree(bg_nbd, "bg_nbd", BUYING, effects)
     drawn = known["posterior"].to_dataset()
     rng = np.random.default_rng(9)
@@ -336,7 +341,7 @@ def test_tracking_and_scores_go_by_profile():
     whole = clv.summarize(clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30")
     some = whole.isel(customer=slice(0, 150))
     some = some.assign(channel=("customer", np.array(["a", "b", "c"] * 50, dtype=object)))
-    effects = learn_effects(bg_nbd, some, None, "channel")
+    effects = learn_effects(bg_nbd.FAMILY, some, None, "channel")
     zero, real = (tree(bg_nbd, "bg_nbd", BUYING, effects, zero=zero) for zero in (True, False))
     plain = plain_of(zero, parameters(zero, "buying").values)
     tracked = [clv.simulate_tracking(each, some, seed=1)["purchases"] for each in (plain, zero, real)]
@@ -344,10 +349,10 @@ def test_tracking_and_scores_go_by_profile():
     assert not np.array_equal(tracked[2], tracked[0])
     horizon = some.attrs["holdout_duration"]
     scores = [
-        clv.evaluate(some, clv.predict(each, some, horizon, seed=1), buying=each, draws=20)["log_score"]
+        clv.evaluate(clv.predict(each, some, horizon, seed=1), some, buying=each, draws=20)["log_score"]
         for each in (plain, zero, real)
     ]
     assert_allclose(scores[1], scores[0], rtol=1e-8)
     assert float(scores[2][0]) != float(scores[0][0])
     with pytest.raises(clv.InputError, match="not simulated from this posterior"):
-        clv.evaluate(some, clv.predict(plain, some, horizon, seed=1), buying=real)
+        clv.evaluate(clv.predict(plain, some, horizon, seed=1), some, buying=real)

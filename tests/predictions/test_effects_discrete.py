@@ -84,7 +84,10 @@ def donors():
 
 def giving_of(donors, *, zero=False):
     effects = learn_effects(
-        bg_bb, donors, {"purchase": "poly(age, 2)"}, {"dropout": "cohort", "purchase_concentration": "cohort"}
+        bg_bb.FAMILY,
+        donors,
+        {"purchase": "poly(age, 2)"},
+        {"dropout": "cohort", "purchase_concentration": "cohort"},
     )
     return tree(bg_bb, "bg_bb", GIVING, effects, "opportunity", zero=zero)
 
@@ -173,7 +176,7 @@ def contracts():
 
 
 def renewing_of(contracts, *, zero=False):
-    effects = learn_effects(shifted_beta_geometric, contracts, {"dropout": "plan"}, "cohort")
+    effects = learn_effects(shifted_beta_geometric.FAMILY, contracts, {"dropout": "plan"}, "cohort")
     return tree(shifted_beta_geometric, "shifted_beta_geometric", RENEWING, effects, "period", zero=zero)
 
 

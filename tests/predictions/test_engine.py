@@ -7,12 +7,14 @@ import pytest
 from scipy import integrate, stats
 
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import tiles
 from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
 from bayes_clv.predictions.kernels import simulate_tile
 from bayes_clv.schema import QUANTILES
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 DRAWS = 40_000
 

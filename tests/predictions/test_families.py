@@ -5,7 +5,6 @@ differences of the totals have mean 0, and their own spread gives the standard e
 in 150,000 comparisons.
 """
 
-import json
 import math
 
 import numpy as np
@@ -14,11 +13,11 @@ import pytest
 import bayes_clv as clv
 from bayes_clv.families.quantities import starting_point
 from bayes_clv.families.registry import families, family
-from bayes_clv.predictions.parameters import latent_names
 from bayes_clv.predictions.synthetic import simulate_orders
 from bayes_clv.predictions.waiting import FUTURES
 from bayes_clv.scoring.tracking import simulate_tracking
 from bayes_clv.units import discount_rate
+from tests.symbols import paper
 
 SIGMAS = 4.5
 DRAWS = 800
@@ -31,9 +30,7 @@ def assert_mean(sample, expected=0.0):
 
 
 # A family whose forecasts take more columns answers the same questions in tests of its own (test_pareto_ggg).
-USUAL = [
-    each for each in families("purchases") if "log_intervals" not in getattr(family(each), "HISTORY", ())
-]
+USUAL = [each for each in families("purchases") if "log_intervals" not in family(each).forecast.history]
 
 
 @pytest.fixture(scope="module", params=USUAL)
@@ -45,9 +42,9 @@ def name(request):
 def params(name):
     """The paper's parameters at the start of the family's quantities, a purchase in ten weeks, a whole number at 3."""
     module = family(name)
-    whole = [key for key, quantity in module.QUANTITIES.items() if quantity.whole]
-    values = module.parameters(starting_point(module.QUANTITIES, 0.1) | dict.fromkeys(whole, 3.0))
-    return {key: float(values[key]) for key in module.PARAMETERS}
+    whole = [key for key, quantity in module.quantities.items() if quantity.whole]
+    values = module.from_quantities(starting_point(module.quantities, 0.1) | dict.fromkeys(whole, 3.0))
+    return {key: float(values[key]) for key in module.parameters}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +71,7 @@ def test_the_future_has_the_closed_forms_mean_and_distribution(buying, customers
         assert_mean((future["purchases"] == n).mean("customer"), float(pmf.sel(count=n)))
     active = clv.probability_active(buying, customers, HORIZON, draws=DRAWS)
     assert_mean((future["purchases"] > 0).mean("customer"), float(active.mean()))
-    latent = [f"{each}_mean" for each in latent_names(family(buying.attrs["family"]))]
+    latent = [f"{each}_mean" for each in family(buying.attrs["family"]).forecast.latent]
     for column in ("probability_alive", *latent, "purchases_expected"):
         assert np.isfinite(future[column]).all()
 
@@ -98,8 +95,8 @@ def test_a_cohort_from_its_first_order(name, buying, spending):
     # The first orders belong to the first period, whoever leaves after them.
     assert (cohort["purchases_period_total"].isel(period=0) >= size).all()
     module = family(name)
-    draws = {key: buying["posterior"][key].to_numpy().ravel() for key in module.PARAMETERS}
-    repeat = module.purchases_at_least(1, HORIZON, 0, 0, 0, **draws).mean()
+    draws = {key: buying["posterior"][key].to_numpy().ravel() for key in module.parameters}
+    repeat = paper(name).purchases_at_least(1, HORIZON, 0, 0, 0, **draws).mean()
     error = math.sqrt(repeat * (1 - repeat) / cohort.attrs["pooled_futures"])
     assert abs(cohort["probability_repeat"].item() - repeat) < SIGMAS * error
 
@@ -117,12 +114,12 @@ def test_survival_and_the_wait(name, buying, customers):
     assert reached.size > 20
     # By the quantile the next purchase has come with its probability, by the family's own distribution; drawn futures
     # have the error of a share of FUTURES.
-    drawn = module.LIFETIME == "individual"
+    drawn = module.forecast.law == "individual"
     error = SIGMAS * math.sqrt(0.05 * 0.95 / FUTURES) if drawn else 0.0
     for i in reached[:5]:
         by_then = clv.purchases_pmf(buying, customers.isel(customer=[i]), float(wait[i]), max_count=1)
         assert by_then.sel(count=1).item() == pytest.approx(0.05, rel=1e-9, abs=error)
-    if "dropout" not in module.PROCESSES:
+    if "dropout" not in module.processes:
         assert (curve["alive_mean"] == 1).all()
         assert (waiting["probability_ever"] == 1).all()
 
@@ -131,9 +128,9 @@ def test_residual_transactions_without_horizon(name, buying, customers):
     worth = clv.expected_residual_transactions(buying, customers, 0.15)
     assert np.isfinite(worth).all()
     undiscounted = clv.expected_residual_transactions(buying, customers, 0.0)
-    if "dropout" not in family(name).PROCESSES:
+    if "dropout" not in family(name).processes:
         assert np.isinf(undiscounted).all()
-    assert bool(np.isinf(undiscounted).any()) == bool(json.loads(undiscounted.attrs["reasons"]))
+    assert bool(np.isinf(undiscounted).any()) == bool(undiscounted.attrs["reasons"])
     assert (undiscounted > worth).all()
 
 
@@ -146,12 +143,12 @@ def test_simulated_orders_and_their_tracking(name, params, buying):
     age = customers["T"].to_numpy()
     module = family(name)
     # A repeat purchase is never merged with the first, so nobody loses the last of its repeat purchases.
-    none = module.purchases_pmf(0, age, 0, 0, 0, **params)
+    none = paper(name).purchases_pmf(0, age, 0, 0, 0, **params)
     assert_mean((customers["frequency"] == 0).to_numpy() - none)
     some = customers.isel(customer=slice(300))
     tracking = simulate_tracking(buying, some, seed=5)
-    draws = {key: buying["posterior"][key].to_numpy().ravel()[:, None] for key in module.PARAMETERS}
-    expected = module.expected_purchases(some["T"].to_numpy(), 0, 0, 0, **draws).sum(axis=1)
+    draws = {key: buying["posterior"][key].to_numpy().ravel()[:, None] for key in module.parameters}
+    expected = paper(name).expected_purchases(some["T"].to_numpy(), 0, 0, 0, **draws).sum(axis=1)
     assert_mean(tracking["purchases"].sum("period").to_numpy().ravel() - expected)
 
 

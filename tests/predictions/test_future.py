@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.expected import expected_purchases, probability_alive, survival
 from bayes_clv.predictions.forecasts import CARRIED, predict
+from bayes_clv.problems import read_problem
 from bayes_clv.schema import QUANTILES, InputError
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 400
 
@@ -153,8 +156,9 @@ def test_the_problems_of_the_fit_are_passed_on(make_buying, customers, future):
     tree = make_buying(draws=5)
     tree.attrs["diagnostics"] = json.dumps({"passed": False, "problems": ["R-hat of r is 1.2."]})
     forecast = predict(tree, customers.isel(customer=[0]), 39, seed=1)
-    assert json.loads(forecast.attrs["problems"]) == ["bg_nbd: R-hat of r is 1.2."]
-    assert json.loads(future.attrs["problems"]) == []
+    (problem,) = (read_problem(each) for each in forecast.attrs["problems"])
+    assert (problem.subject, problem.found) == ("bg_nbd", "R-hat of r is 1.2.")
+    assert future.attrs["problems"] == []
 
 
 def test_the_posterior_survives_a_file(buying, customers, future, tmp_path):

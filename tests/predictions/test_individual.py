@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.purchases import pareto_nbd
+from bayes_clv.families.purchases import pareto_ggg, pareto_nbd
 from bayes_clv.predictions import individual
 from bayes_clv.predictions.engine import Calendar, Money, Plan, simulate_futures
 
@@ -133,20 +133,20 @@ def test_neither_threads_nor_tiles_nor_a_longer_horizon_change_a_purchase():
 def test_the_state_of_a_row_is_drawn_by_its_own_key_and_parameters():
     calls = []
 
-    def future_draws(rng, *history, **params):
-        calls.append((history, params["rate"].copy()))
+    def futures(rng, columns, params):
+        calls.append((columns, params["rate"].copy()))
         wait = rng.exponential(1 / params["rate"])
         return wait, np.ones(wait.size), params["rate"], np.full(wait.size, np.inf)
 
-    formulas = SimpleNamespace(LIFETIME="individual", HISTORY=("frequency", "T"), future_draws=future_draws)
+    forecast = SimpleNamespace(history=("frequency", "T"), futures=futures)
     posterior = SimpleNamespace(
-        formulas=formulas, size=5, at=lambda columns, rows: {"rate": np.arange(1.0, 6.0)}
+        forecast=forecast, size=5, at=lambda columns, rows: {"rate": np.arange(1.0, 6.0)}
     )
     columns = {"frequency": np.array([2.0, 2.0]), "recency": np.array([1.0, 1.0]), "T": np.array([3.0, 3.0])}
     keys = customer_keys(["a", "b"], 1)
     state = individual.drawn_state(posterior, columns, keys)
     both, alone = state(np.array([0, 1])), state(np.array([1]))
-    assert calls[0][0] == (2.0, 3.0)
+    assert calls[0][0] == {"frequency": 2.0, "T": 3.0}
     np.testing.assert_array_equal(both[0][1], alone[0][0])
     assert (both[0][0] != both[0][1]).all()
     np.testing.assert_array_equal(both[2][0], np.arange(1.0, 6.0))
@@ -154,8 +154,8 @@ def test_the_state_of_a_row_is_drawn_by_its_own_key_and_parameters():
 
 def test_only_families_that_draw_tell_customers_apart():
     keys = customer_keys(["a", "b", "c"], 1)
-    assert individual.apart(pareto_nbd, keys) == {}
-    rank = individual.apart(SimpleNamespace(LIFETIME="individual"), keys)["customer"]
+    assert individual.apart(pareto_nbd.FAMILY, keys) == {}
+    rank = individual.apart(pareto_ggg.FAMILY, keys)["customer"]
     assert sorted(rank) == [0, 1, 2]
-    moved = individual.apart(SimpleNamespace(LIFETIME="individual"), keys[::-1])["customer"]
+    moved = individual.apart(pareto_ggg.FAMILY, keys[::-1])["customer"]
     np.testing.assert_array_equal(moved[::-1], rank)

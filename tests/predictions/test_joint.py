@@ -142,8 +142,9 @@ def test_the_customers_own_numbers_have_their_exact_means(family, few):
     draws = clv.customer_draws(buying, few, draws=2000, seed=5)
     dropout = draws.latent[2]
     found = gathered(draws, ("alive", "purchase_rate", dropout))
-    history = [few[name].to_numpy()[:, None] for name in ("frequency", "recency", "T")]
-    exact = draws.buying.formulas.latent_means(*history, **draws.buying.values)
+    forecast = draws.buying.forecast
+    history = {name: few[name].to_numpy()[:, None] for name in ("frequency", "recency", "T")}
+    exact = forecast.latent_means(history, draws.buying.values)
     for name, mean in zip(("purchase_rate", dropout), exact, strict=True):
         # Each draw differs from its own mean by chance alone; five errors, of some 300 customers and two names.
         surplus = found[name] - mean
@@ -151,7 +152,8 @@ def test_the_customers_own_numbers_have_their_exact_means(family, few):
         assert np.abs(surplus.mean(axis=1) / error).max() < 5, name
     # Together: of one alive the state says the mean rate, k / scale (with phases it depends on those passed).
     if family != "bg_cnbd_k":
-        chance, k, scale, *_ = draws.buying.formulas.future_state(*history, **draws.buying.values)
+        chance = forecast.alive(history, draws.buying.values)
+        k, scale, *_ = forecast.state(history, draws.buying.values)
         surplus = found["purchase_rate"] * found["alive"] - chance * k / scale
         error = surplus.std(axis=1) / np.sqrt(draws.size)
         assert np.abs(surplus.mean(axis=1) / error).max() < 5

@@ -5,10 +5,11 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
-from bayes_clv.predictions.parameters import latent_names
+from tests.symbols import paper
 
-NAMES = latent_names(bg_nbd)
+bg_nbd = paper("bg_nbd")
+
+NAMES = bg_nbd.FAMILY.forecast.latent
 
 
 @pytest.fixture(scope="module")

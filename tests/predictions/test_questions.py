@@ -1,6 +1,5 @@
 """Counts, retention, the next purchase and DERT: beside their formulas, the simulation, and each other."""
 
-import json
 import math
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.counts import probability_active, purchases_pmf
 from bayes_clv.predictions.expected import (
     expected_purchases,
@@ -22,6 +20,9 @@ from bayes_clv.predictions.retention import retention_curve
 from bayes_clv.predictions.tiles import TILE
 from bayes_clv.predictions.waiting import next_purchase
 from bayes_clv.schema import InputError
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 400
 DRAWS = 500
@@ -136,6 +137,17 @@ def test_retention_of_segments_is_matched_by_id(buying, customers):
     )
     by_column = retention_curve(buying, customers.assign(kind=("customer", label)), [20], by="kind")
     xr.testing.assert_identical(by_column, curve)
+    segments = xr.Dataset({"most_likely": shuffled.to_xarray().rename(index="customer")})
+    xr.testing.assert_identical(retention_curve(buying, customers, [20], by=segments), curve)
+
+
+def test_whole_numbers_are_the_same_labels_in_a_column_and_in_a_mapping(buying, customers):
+    place = np.arange(SIZE) % 2
+    column = customers.assign(kind=("customer", place.astype(float)))
+    curve = retention_curve(buying, column, [20], by="kind")
+    assert curve["segment"].to_numpy().tolist() == ["0", "1"]
+    mapping = dict(zip(customers["customer"].to_numpy(), place.tolist(), strict=True))
+    xr.testing.assert_identical(retention_curve(buying, customers, [20], by=mapping), curve)
 
 
 def test_tiles_threads_and_order_keep_retention(buying, customers):
@@ -247,7 +259,7 @@ def test_dert_is_per_draw_and_the_limit_of_discounted_purchases(buying, customer
     long = expected_purchases(buying, few, 21 / rate)
     assert (dert < long).all()
     assert dert.attrs["level"] == "expected"
-    assert json.loads(dert.attrs["reasons"]) == []
+    assert dert.attrs["reasons"] == []
 
 
 def test_dert_without_discount_says_where_it_is_infinite(make_buying, customers):
@@ -257,7 +269,7 @@ def test_dert_without_discount_says_where_it_is_infinite(make_buying, customers)
     endless = (buying["posterior"]["a"] <= 1).to_numpy()
     assert 100 < endless.sum() < 400
     np.testing.assert_array_equal(np.isinf(dert).all("customer"), endless)
-    assert f"Infinite in {endless.sum()} of 500 draws" in json.loads(dert.attrs["reasons"])[0]
+    assert f"Infinite in {endless.sum()} of 500 draws" in dert.attrs["reasons"][0]
 
 
 def test_draws_are_thinned_evenly(buying, customers):
@@ -315,10 +327,10 @@ def test_a_median_wait_is_a_known_one():
         (lambda b, c: retention_curve(b, c, []), r"times must rise, such as \['4 weeks'"),
         (lambda b, c: retention_curve(b, c, [4, 4]), "times must rise"),
         (lambda b, c: retention_curve(b, c, [4], by={"c00000": "x"}), "399 of 400 customers have no label"),
-        (lambda b, c: retention_curve(b, c, [4], by="kind"), "no column 'kind' to segment by"),
+        (lambda b, c: retention_curve(b, c, [4], by="kind"), "no column 'kind'"),
         (
             lambda b, c: retention_curve(b, c, [4], by=["x"] * 400),
-            "by must give a label for each customer id",
+            "by must be the name of a column of the customers, labels by customer id",
         ),
         (lambda b, c: retention_curve(b, c, range(1, 10**6)), "999,999 times|1,000,000 times of 400"),
         (lambda b, c: next_purchase(b, c, quantiles=[0.5, 0.5]), "between 0 and 1 in rising order"),

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.expected import expected_purchases
 from bayes_clv.predictions.forecasts import predict, simulate
 from bayes_clv.predictions.ranks import BINS, BINS_PER_OCTAVE, bin_of, cutoff, places
 from bayes_clv.schema import InputError
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 600
 PERIODS = 4

@@ -1,7 +1,8 @@
 """Write frozen.npz: inputs, and every closed form and likelihood of them, as this version gives them.
 
 Run once, with the version to compare with (commit 492f47e), in its folder:
-``uv run python PATH/tests/reference/make_frozen.py``. The functions are those of ``tests/test_frozen.py``.
+``uv run python PATH/tests/reference/make_frozen.py``. The functions are those of
+``tests/test_frozen.py`` as it was with this file's first version, written for the modules of that commit.
 """
 
 import importlib.util

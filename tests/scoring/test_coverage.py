@@ -13,7 +13,9 @@ import xarray as xr
 from scipy import stats
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 BASES = 50

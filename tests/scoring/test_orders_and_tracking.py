@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 
 from bayes_clv.customers.summaries import summarize
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.synthetic import simulate_orders
 from bayes_clv.schema import InputError
 from bayes_clv.scoring.tracking import simulate_tracking
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 SIZE = 3000
 DATES = {"start": "1997-01-01", "until": "1998-06-30", "acquisition": "12 weeks"}

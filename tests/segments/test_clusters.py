@@ -17,7 +17,7 @@ from bayes_clv.segments import mixtures
 
 @dataclass
 class Given:
-    """Draws with given numbers, in the shape of CustomerDraws."""
+    """Draws with given numbers, in the shape of Simulation."""
 
     values: dict[str, np.ndarray]
     seed: int = 1

@@ -6,7 +6,6 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.families.registry import family as formulas
-from bayes_clv.predictions.histories import history_names
 from bayes_clv.segments.flows import _left_by
 
 MBG = {"r": 0.8, "alpha": 6.0, "a": 0.8, "b": 2.4}
@@ -192,13 +191,13 @@ def test_who_was_alive_at_the_first_date(family, values, make_posterior):
     draws = [clv.customer_draws(posterior, each, draws=size, seed=2) for each in both]
     kinds = clv.rule("alive", {"here": "alive == 1", "gone": "alive == 0"})
     flow = clv.segment_flow(*draws, kinds, keep_pairs=True)
-    family = formulas(family)
-    history = [early[name].to_numpy(dtype=float)[:, None] for name in history_names(family)]
+    forecast = formulas(family).forecast
+    history = {name: early[name].to_numpy(dtype=float)[:, None] for name in forecast.history}
     known = {name: np.array([value]) for name, value in values.items()}
-    alive = family.probability_alive(*history, **known)
-    silent = family.purchases_pmf(0, gap, *history, **known)
+    alive = forecast.alive(history, known)
+    silent = forecast.pmf(0, gap, history, known)
     expected = 1 - (1 - alive) / silent
-    now = family.probability_alive(*history[:2], history[2] + gap, *history[3:], **known)
+    now = forecast.alive(history | {"T": history["T"] + gap}, known)
     here = flow["pair"].sum("to_segment").sel(from_segment="here").to_numpy()
     # 15 numbers, 4.5 standard errors of a share of ``size`` draws: one chance in 10,000 of a false alarm.
     error = 4.5 * np.sqrt(np.maximum(expected * (1 - expected), 1e-3) / size)[:, 0]

@@ -80,7 +80,7 @@ def test_points_are_quantiles_of_the_draws(draws):
     found = ranking.quantity_points(draws, "value", "frequency")
     value = gathered(draws, "value")
     np.testing.assert_allclose(found["value_mean"], value.mean(axis=1))
-    for name, level in ranking.QUANTILES.items():
+    for name, level in zip(ranking.STATISTICS[1:], (0.05, 0.25, 0.5, 0.75, 0.95), strict=True):
         np.testing.assert_array_equal(
             found[f"value_{name}"], np.quantile(value, level, axis=1, method="inverted_cdf")
         )

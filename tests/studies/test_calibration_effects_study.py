@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from bayes_clv.families.purchases import bg_nbd
 from studies import calibration_effects, ranks
 from studies.calibration_effects import Case, loop, prepared, ranked, setting
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 QUICK = 12
 # Of 26 quantities and the whole test, one false alarm in 400 runs.

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.families.registry import FAMILIES
 from bayes_clv.families.registry import family as find_family
 from studies import calibration, ranks
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 QUICK = 10
 # PyTensor simplifies their graphs for 10 s.
@@ -32,7 +34,7 @@ def test_ranks_of_the_truth_are_uniform(family, tmp_path):
     found = calibration.records(family, "laplace", QUICK, tmp_path)
     given = found["refused"] == 0
     assert given.sum() >= QUICK - 1
-    for name in find_family(family).QUANTITIES:
+    for name in find_family(family).quantities:
         if name in found:  # k is fixed
             assert ranks.chance(found[name][given]) > ALARM, name
 

@@ -5,8 +5,10 @@ import copy
 import numpy as np
 import pytest
 
-from bayes_clv.families.purchases import bg_nbd
 from studies import pooling
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 
 def record(seed, noise):

@@ -5,6 +5,7 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.families.registry import family
+from tests.symbols import paper
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +18,11 @@ def few():
 def test_at_the_alarm_the_probability_is_the_threshold(name, few):
     buying = clv.fit(name, few, method="laplace", draws=50, seed=1)
     found = clv.churn_alarms(buying, few, threshold=0.4)
-    draws = {each: buying["posterior"][each].to_numpy().ravel() for each in family(name).PARAMETERS}
+    draws = {each: buying["posterior"][each].to_numpy().ravel() for each in family(name).parameters}
 
     def alive(row, silence):
         x, t_x = float(few["frequency"][row]), float(few["recency"][row])
-        return float(np.mean(family(name).probability_alive(x, t_x, t_x + silence, **draws)))
+        return float(np.mean(paper(name).probability_alive(x, t_x, t_x + silence, **draws)))
 
     never = np.isinf(found["alarm_silence"].to_numpy())
     assert (never == (few["frequency"] == 0).to_numpy()).all() if name == "bg_nbd" else not never.any()

@@ -281,12 +281,12 @@ def test_the_gain_curve():
     best = curve["net_gain"].mean(("chain", "draw")).to_numpy()
     assert float(best.max()) == pytest.approx(float(decision["net_gain_total"].mean()))
     assert int(curve["contacts"][int(best.argmax())]) == decision.attrs["contacted"]
-    random = gain_curve(decision, by="random", points=60)["net_gain"].mean(("chain", "draw")).to_numpy()
+    random = gain_curve(decision, along="random", points=60)["net_gain"].mean(("chain", "draw")).to_numpy()
     np.testing.assert_allclose(random, gain.sum(axis=1).mean() * np.arange(61) / 60, atol=1e-9)
-    by_value = gain_curve(decision, by="value", points=60)["net_gain"].to_numpy()[0]
+    by_value = gain_curve(decision, along="value", points=60)["net_gain"].to_numpy()[0]
     np.testing.assert_allclose(by_value[:, 1], gain[:, np.argmax(scale)], rtol=1e-9)
     with pytest.raises(InputError, match="Order 'name' is not known"):
-        gain_curve(decision, by="name")
+        gain_curve(decision, along="name")
     with pytest.raises(InputError, match="result of clv.target"):
         gain_curve(decision.drop_vars("contacted"))
 

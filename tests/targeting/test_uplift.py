@@ -1,5 +1,7 @@
 """Uplift on draws: the formulas, customers of other tables, segments never seen, and scale."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -64,7 +66,8 @@ def test_the_uplift_is_the_difference_of_mean_outcomes():
     assert float(found["uplift_mean"][0]) == pytest.approx(draws.mean(), rel=1e-12)
     assert float(found["uplift_q05"][2]) == np.sort(draws)[int(np.ceil(0.05 * draws.size)) - 1]
     assert found["uplift"].attrs["level"] == "expected"
-    assert "response: odd chains" in found.attrs["problems"]
+    (problem,) = json.loads(found.attrs["problems"])
+    assert (problem["subject"], problem["found"]) == ("response", "odd chains")
 
 
 def test_a_segment_never_seen_is_one_draw_of_the_segments():
@@ -118,7 +121,7 @@ def test_what_is_refused(make_buying):
     with pytest.raises(InputError, match="of family 'bg_nbd'"):
         clv.predict_uplift(make_buying(), people(["a"]))
     with pytest.raises(InputError, match="no column 'kind'"):
-        clv.predict_uplift(response(), people(["a"]), segment="kind")
+        clv.predict_uplift(response(), people(["a"]), by="kind")
     twice = people(["a", "b"]).assign_coords(customer=["c", "c"])
     with pytest.raises(InputError, match="has the id of an earlier one"):
         clv.predict_uplift(response(), twice)

@@ -117,31 +117,49 @@ def make_value(spend: bool = True, keep: bool = False) -> xr.Dataset:
     return xr.Dataset(
         data,
         coords={"customer": ids(), "chain": range(CHAINS), "draw": range(DRAWS)},
-        attrs={"time_unit": "week", "horizon": 52.0, "seed": 3, "reasons": []}
+        attrs={"result": "prediction", "time_unit": "week", "horizon": 52.0, "seed": 3, "reasons": []}
         | ({"margin": 0.3, "annual_discount_rate": 0.1} if spend else {}),
     )
 
 
-def make_score(total_covered: bool = True) -> dict:
-    rows = [
-        {"frequency": name, "customers": n, "observed_mean": 0.5, "predicted_mean": 0.4,
-         "coverage": {"50": {"covered": 0.8, "promised": 0.8}, "90": {"covered": covered, "promised": 0.96}}}
-        for name, n, covered in (("0", 70, 0.957), ("1", 40, 0.95), ("7+", 10, 1.0))
-    ]  # fmt: skip
-    return {
-        "customers": CUSTOMERS,
-        "horizon": 39.0,
-        "time_unit": "week",
-        "draws": CHAINS * DRAWS,
-        "coverage": {"50": {"covered": 0.8, "promised": 0.81}, "90": {"covered": 0.958, "promised": 0.96}},
-        "coverage_by_frequency": rows,
-        "pit": {"mean": 0.5, "histogram": [0.08, 0.12] * 5, "outside": 0},
-        "mae": 0.7,
-        "rmse": 1.1,
-        "crps": 0.5,
-        "total": {"observed": 100 if total_covered else 140, "mean": 98.0, "q05": 80, "q95": 120,
-                  "covered": total_covered, "bias": -2.0, "bias_relative": -0.02, "rank": 0.5},
+def make_evaluation(total_covered: bool = True) -> xr.Dataset:
+    """Return the evaluation of a model alone; its 50 and 90 % intervals, as without its posterior."""
+    observed = 100 if total_covered else 140
+    nan, share = np.nan, np.linspace(0, 1, 11)
+    one = {
+        "mae": 0.7, "rmse": 1.1, "crps": 0.5, "concordance": 0.8, "total_error": 98 / observed - 1,
+        "total_mean": 98.0, "total_q05": 80.0, "total_q95": 120.0, "total_covered": float(total_covered),
+        "total_rank": 0.5, "pit_mean": 0.5, "unreached": 0.0,
     }  # fmt: skip
+    by_frequency = {"covered": [0.957, 0.95, 1.0], "promised": [0.96, 0.96, 0.96]}
+    return xr.Dataset(
+        {name: ("forecast", [value]) for name, value in one.items()}
+        | {
+            f"{name}_by_frequency": (
+                ("forecast", "frequency", "interval"), [[[0.8, nan, ninety, nan] for ninety in values]]
+            )
+            for name, values in by_frequency.items()
+        }
+        | {
+            "covered": (("forecast", "interval"), [[0.8, nan, 0.958, nan]]),
+            "promised": (("forecast", "interval"), [[0.81, nan, 0.96, nan]]),
+            "captured": (("forecast", "share"), [share**0.5]),
+            "captured_best": ("share", share**0.2),
+            "pit_histogram": (("forecast", "bin"), [[0.08, 0.12] * 5]),
+            "predicted_by_frequency": (("forecast", "frequency"), [[0.4, 0.4, 0.4]]),
+            "customers_by_frequency": ("frequency", [70, 40, 10]),
+            "observed_by_frequency": ("frequency", [0.5, 0.5, 0.5]),
+            "total_observed": ((), observed),
+        },
+        coords={
+            "forecast": np.array(["model"], dtype=object),
+            "kind": ("forecast", np.array(["model"], dtype=object)),
+            "frequency": np.array(["0", "1", "7+"], dtype=object),
+            "interval": [50, 80, 90, 95],
+            "share": share,
+        },
+        attrs={"result": "evaluation", "customers": CUSTOMERS, "horizon": 39.0, "time_unit": "week", "reasons": []},
+    )  # fmt: skip
 
 
 def make_tracking() -> xr.Dataset:
@@ -190,7 +208,7 @@ def make_segments(
     return xr.Dataset(
         data,
         coords={"customer": labels, "segment": np.array(names, dtype=object), "draw": range(DRAWS)},
-        attrs={"rule": "Kinds <of>", "sure": 0.8, "draws": DRAWS, "time_unit": "week"},
+        attrs={"result": "segments", "rule": "Kinds <of>", "sure": 0.8, "draws": DRAWS, "time_unit": "week"},
     )
 
 
@@ -208,7 +226,7 @@ def make_alarms(dates: bool = True, risk: bool = True) -> xr.Dataset:
             "alarmed": ("customer", alarm <= silence),
         },
         coords={"customer": ids()},
-        attrs={"time_unit": "week", "threshold": 0.5, "level": "expected"},
+        attrs={"result": "alarms", "time_unit": "week", "threshold": 0.5, "level": "expected"},
     )
     if dates:
         days = np.ceil(np.where(np.isfinite(alarm), alarm - silence, 0) * 7 - 1e-6).astype("timedelta64[D]")
@@ -251,7 +269,7 @@ def make():
         tree=make_tree,
         customers=make_customers,
         value=make_value,
-        score=make_score,
+        evaluation=make_evaluation,
         tracking=make_tracking,
         segments=make_segments,
         alarms=make_alarms,

@@ -6,8 +6,10 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.families.discrete import bg_bb, shifted_beta_geometric
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.views.plots.priors import implied_by_prior
+from tests.symbols import paper
+
+bg_nbd = paper("bg_nbd")
 
 GROUPS = ("prior", "prior_predictive")
 

@@ -12,11 +12,11 @@ import xarray as xr
 
 mpl.use("Agg")
 
+from bayes_clv.problems import cards, problem
 from bayes_clv.views import style
 from bayes_clv.views.numbers import number
 from bayes_clv.views.plots.histories import plot_alive_matrix
-from bayes_clv.views.reporting import gallery
-from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting import checks, gallery
 from bayes_clv.views.reporting.page import report
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -62,7 +62,7 @@ def full(make, buying, spending, customers, tmp_path_factory):
         spending=spending,
         customers=customers,
         value=make.value(),
-        score=make.score(),
+        evaluation=make.evaluation(),
         tracking=make.tracking(),
         history={"<i>0001</i>": ["1997-01-01", "1997-02-03"]},
         figures=folder / "figures",
@@ -157,25 +157,37 @@ def test_the_customer_table_can_be_sorted(full):
 
 def test_figures_are_saved_as_files(full):
     names = {p.name for p in full[2].iterdir()}
-    assert {"tracking.svg", "tracking.png", "calibration.png", "alive_history_1.svg"} <= names
-    assert (full[2] / "tracking.png").read_bytes().startswith(b"\x89PNG")
+    assert {"tracking.svg", "calibration.svg", "alive_history_1.svg"} <= names
+    # Pixels take as long again as the page, and are made where they are asked for.
+    assert not [name for name in names if not name.endswith(".svg")]
+
+
+def test_figures_are_pixels_too_where_asked_for(make, tmp_path):
+    write(tmp_path, make, figures=tmp_path / "figures", png=True)
+    names = {p.stem for p in (tmp_path / "figures").glob("*.svg")}
+    assert names == {p.stem for p in (tmp_path / "figures").glob("*.png")}
+    assert (tmp_path / "figures" / "customers.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path, no_figures):
     wrong = {
         "passed": False,
-        "problems": ["R-hat is 1.200 (should be below 1.01): the chains <disagree>."],
+        "problems": [problem("ess", ess=40.0, needed=400).record(), problem("rhat", rhat=1.2).record()],
         "rhat_max": 1.2,
     }
     text = write(
-        tmp_path, make, buying=make.tree("bg_nbd", diagnostics=wrong, prior=False), score=make.score(False)
+        tmp_path,
+        make,
+        buying=make.tree("bg_nbd", diagnostics=wrong, prior=False),
+        evaluation=make.evaluation(False),
     )
     headings = Page(text).headings
     assert headings[0] == "2 failed checks"
-    assert headings[1].startswith("Purchases: R-hat is 1.200")
+    # Too few draws are one cause, and one card: the worse of its findings gives the title.
+    assert headings[1] == "Purchases: R-hat is 1.200"
+    assert "smallest effective sample size is 40 (should be at least 400)" in text
     assert headings[2] == "Holdout: the total is outside its interval"
     assert text.index("R-hat is 1.200") < text.index('id="holdout"') < text.index('id="diagnostics"')
-    assert "the chains &lt;disagree&gt;" in text
     assert "What it means." in text
     assert "Take more draws" in text
     assert "2 checks failed" in text
@@ -200,8 +212,8 @@ def test_without_spend_holdout_and_tracking_the_rest_stands(make, tmp_path):
 
 
 def test_a_point_estimate_gets_a_page_and_is_called_by_its_name(make, tmp_path):
-    problem = {"passed": False, "problems": ["method='mode' gives one point: the uncertainty is missing."]}
-    tree = make.tree("bg_nbd", diagnostics=problem, draws=1, prior=False)
+    wrong = {"passed": False, "problems": [problem("mode").record()]}
+    tree = make.tree("bg_nbd", diagnostics=wrong, draws=1, prior=False)
     tree.attrs["method"] = "mode"
     text = write(tmp_path, make, buying=tree)
     assert "1 failed check<" in text
@@ -209,21 +221,21 @@ def test_a_point_estimate_gets_a_page_and_is_called_by_its_name(make, tmp_path):
 
 
 def test_reasons_dropped_rows_and_dependent_spend_are_failed_checks(make):
-    value = make.value().assign_attrs(reasons='["value_mean: NaN for 3 of 120 customers"]')
-    assert [c.found for c in checks.prediction_checks(value)] == ["value_mean: NaN for 3 of 120 customers"]
-    assert checks.prediction_checks(make.value().assign_attrs(reasons="[]")) == []
+    value = make.value().assign_attrs(reasons=["value_mean: NaN for 3 of 120 customers"])
+    assert [c.found for c in checks.prediction_problems(value)] == ["value_mean: NaN for 3 of 120 customers"]
+    assert checks.prediction_problems(make.value().assign_attrs(reasons=[])) == []
     customers = make.customers()
-    assert checks.data_checks(customers) == []
+    assert checks.data_problems(customers) == []
     dropped = customers.assign_attrs(
         audit='[{"what": "No date.", "rows": 4, "example": "x", "action": "dropped"}]'
     )
-    assert checks.data_checks(dropped)[0].title == "Data: 4 rows were dropped"
+    assert cards(checks.data_problems(dropped))[0].title == "Data: 4 rows were dropped"
     dependent = customers.assign(monetary_value=customers["monetary_value"] + 200 * customers["frequency"])
-    found = checks.data_checks(dependent)[0]
+    (found,) = cards(checks.data_problems(dependent))
     assert found.title == "Spend: mean spend depends on frequency"
     assert "the base's total is overstated" in found.meaning
     falling = customers.assign(monetary_value=400 / (1 + customers["frequency"]))
-    assert "the value of the best ones is overstated" in checks.data_checks(falling)[0].meaning
+    assert "the value of the best ones is overstated" in cards(checks.data_problems(falling))[0].meaning
 
 
 def test_what_numbers_owe_to_their_priors_is_a_table_where_the_posterior_carries_it(
@@ -248,13 +260,15 @@ def test_what_numbers_owe_to_their_priors_is_a_table_where_the_posterior_carries
 
 
 def test_coverage_is_judged_against_what_was_promised_within_chance(make):
-    score = make.score()
-    assert checks.score_checks(score) == []
+    evaluation = make.evaluation()
+    assert checks.score_problems(evaluation) == []
     # 120 customers, promised 0.96: 99 % of chance is 2.576 * sqrt(0.96 * 0.04 / 120) = 0.046.
-    score["coverage"]["90"]["covered"] = 0.96 - 0.045
-    assert checks.score_checks(score) == []
-    score["coverage"]["90"]["covered"] = 0.96 - 0.047
-    assert [c.title for c in checks.score_checks(score)] == ["Holdout: the 90 % intervals hold too few"]
+    evaluation["covered"].loc[{"interval": 90}] = 0.96 - 0.045
+    assert checks.score_problems(evaluation) == []
+    evaluation["covered"].loc[{"interval": 90}] = 0.96 - 0.047
+    assert [c.title for c in cards(checks.score_problems(evaluation))] == [
+        "Holdout: customers' intervals hold too few"
+    ]
 
 
 def test_the_same_input_gives_the_same_page(make, tmp_path, no_figures):

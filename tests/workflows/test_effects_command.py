@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_clv as clv
-from bayes_clv.cli import _grouping, app
+from bayes_clv.cli import app
+from bayes_clv.workflows.settings import grouping
 
 
 def command(*arguments):
@@ -57,16 +58,16 @@ def test_a_run_with_covariates_and_groups(done):
     assert "more age multiplies the mean spend per occasion across customers by" in text
     assert html.escape("<b>social</b>") in text
     assert "<b>social" not in text
-    assert (done / "figures" / "purchases_group_forest.png").exists()
+    assert (done / "figures" / "purchases_group_forest.svg").exists()
     arguments = json.loads((done / "run.json").read_text(encoding="utf-8"))["arguments"]
     assert arguments["covariates"] == {"purchase": ["np.log(age)"], "spend": ["age"]}
     assert arguments["columns"] == "columns.csv"
 
 
 def test_its_posteriors_serve_again_with_their_columns(done, base, tmp_path, monkeypatch):
-    import bayes_clv.views
+    from bayes_clv.views.reporting import page
 
-    monkeypatch.setattr(bayes_clv.views, "report", lambda path, **_given: path.write_text("report"))
+    monkeypatch.setattr(page, "report", lambda path, **_given: path.write_text("report"))
     orders, columns = base
     again = ("--until", "2025-09-30", "--posteriors", done, "--out", tmp_path / "again")
     result = command(orders, "--columns", columns, *again)
@@ -107,8 +108,8 @@ def test_bad_options_are_explained_before_anything_is_fitted(base, tmp_path, opt
 
 
 def test_groups_go_everywhere_or_to_processes():
-    assert _grouping(["channel", "country"]) == ["channel", "country"]
-    assert _grouping(["purchase=channel", "dropout=channel", "purchase=country"]) == {
+    assert grouping(["channel", "country"]) == ["channel", "country"]
+    assert grouping(["purchase=channel", "dropout=channel", "purchase=country"]) == {
         "purchase": ["channel", "country"],
         "dropout": ["channel"],
     }

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_clv as clv
-import bayes_clv.workflows.run as road
+import bayes_clv.workflows.running as road
 from bayes_clv.cli import app
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as module_of
 from bayes_clv.inference.posterior import FORMAT
 from bayes_clv.workflows.folders import CONTENTS
-from bayes_clv.workflows.run import run, strict
+from bayes_clv.workflows.running import run, strict
 from bayes_clv.workflows.settings import Settings
 
 COMMAND = Path(sys.executable).with_name("bayes-clv")
@@ -56,9 +56,9 @@ def read_strictly(path):
 @pytest.fixture
 def no_report(monkeypatch):
     """Leave out the drawing, which takes most of a run's time and writes nothing the table depends on."""
-    import bayes_clv.views
+    from bayes_clv.views.reporting import page
 
-    monkeypatch.setattr(bayes_clv.views, "report", lambda path, **_given: path.write_text("report"))
+    monkeypatch.setattr(page, "report", lambda path, **_given: path.write_text("report"))
 
 
 # What is written.
@@ -115,7 +115,7 @@ def test_the_record(finished, shop):
     assert len(set(record["seeds"].values())) == 4
     assert record["customers"] == 300
     assert len(record["stages"]) == 8
-    assert record["evaluation"]
+    assert set(record["holdout"]["measures"]) >= {"model", "past_rate"}
     assert 0 < sum(record["stages"].values()) <= record["seconds"] + 0.01
     assert [line["rows"] for line in record["audit"] if line["action"] == "read"] == [len(shop[1])]
     for name, family in (("buying", "bg_nbd"), ("spending", "gamma_gamma")):
@@ -138,9 +138,10 @@ def test_a_holdout_of_another_length_than_the_horizon_is_scored(finished):
     folder, printed = finished
     score = read_strictly(folder / "run.json")["holdout"]
     assert score["horizon"] == pytest.approx(92 / 7, rel=1e-12)
-    assert score["total"]["observed"] == table(folder)["holdout_purchases"].sum()
-    assert sum(line["customers"] for line in score["coverage_by_frequency"]) == 300
-    assert f"Real total {score['total']['observed']:,}" in printed
+    observed = score["observed"]["total_observed"]
+    assert observed == table(folder)["holdout_purchases"].sum()
+    assert sum(score["observed"]["customers_by_frequency"]) == 300
+    assert f"Real total {observed:,}" in printed
     assert table(folder).attrs["horizon"] == 20.0
 
 
@@ -160,7 +161,7 @@ def test_posteriors_say_which_family_the_run_is_of(shop, tmp_path, no_report, ma
     _, orders = shop
     names = sorted(orders["customer_id"].unique())[:15]
     orders[orders["customer_id"].isin(names)].to_parquet(tmp_path / "orders.parquet")
-    values = dict(zip(module_of("pareto_ggg").PARAMETERS, (3.0, 2.0, 0.8, 6.0, 1.2, 12.0), strict=True))
+    values = dict(zip(module_of("pareto_ggg").parameters, (3.0, 2.0, 0.8, 6.0, 1.2, 12.0), strict=True))
     fitted = make_posterior("pareto_ggg", values, sd=0.1, chains=2, draws=5)
     passed = json.dumps({"passed": True, "problems": []})
     fitted.attrs |= {"format": FORMAT, "method": "laplace", "diagnostics": passed, "seed": 1}
@@ -253,7 +254,9 @@ def test_purchases_alone_in_hours(finished, shop, tmp_path):
     assert record == read_strictly(out / "run.json")
     assert set(record["totals"]) == {"purchases"}
     assert set(record["diagnostics"]) == {"buying"}
-    assert record["holdout"]["total"] == read_strictly(folder / "run.json")["holdout"]["total"]
+    scores = [each["holdout"]["measures"]["model"] for each in (record, read_strictly(folder / "run.json"))]
+    for name in ("total_mean", "total_q05", "total_q95", "total_rank", "covered_by_frequency"):
+        assert scores[0][name] == scores[1][name]
     base, other = table(folder), table(out)
     assert list(other.columns) == [*HISTORY, *FORECAST, "holdout_purchases"]
     factor = {"recency": 168, "T": 168, "purchase_rate_mean": 1 / 168}
@@ -385,5 +388,5 @@ def test_every_purchase_family_goes_the_whole_road(shop, tmp_path, family):
     customers = table(tmp_path / "out")
     assert np.isfinite(customers[["probability_alive", "purchases_mean", "value_mean"]]).all(axis=None)
     text = (tmp_path / "out" / "report.html").read_text()
-    assert html.escape(module_of(family).SUMMARY) in text
+    assert html.escape(module_of(family).words.summary) in text
     assert "not be drawn" not in text

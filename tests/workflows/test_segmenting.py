@@ -16,9 +16,11 @@ import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.predictions.simulation import DRAWS
 from bayes_clv.segments import presets
-from bayes_clv.workflows import segment as segmenting
+from bayes_clv.workflows import alarming, segmenting
 from bayes_clv.workflows.folders import read_run
+from bayes_clv.workflows.settings import Segmenting
 
+ENDS = ("mean", "q05", "q95")
 KINDS = """
 name = "客户分类"
 
@@ -71,7 +73,7 @@ def no_figures(monkeypatch):
         return dict.fromkeys(("sizes", quantity, "membership"), Nothing())
 
     monkeypatch.setattr(segmenting, "_segment_figures", drawn)
-    monkeypatch.setattr(segmenting, "_alarm_figure", lambda *_: Nothing())
+    monkeypatch.setattr(alarming, "_alarm_figure", lambda *_: Nothing())
 
 
 def command(*words):
@@ -119,9 +121,9 @@ def test_segments_are_those_of_python(finished, python, kinds, tmp_path, no_figu
     )
     found = clv.segment(draws, clv.read_rule(kinds), totals=("purchases", "value"))
     table = pd.read_parquet(tmp_path / "kinds.parquet")
-    pd.testing.assert_frame_equal(table, clv.segment_table(found), check_exact=True)
+    pd.testing.assert_frame_equal(table, clv.table(found, by="customer"), check_exact=True)
     sizes = pd.read_parquet(tmp_path / "kinds-sizes.parquet")
-    pd.testing.assert_frame_equal(sizes, clv.segment_sizes_table(found), check_exact=True)
+    pd.testing.assert_frame_equal(sizes, clv.table(found, by="segment"), check_exact=True)
     assert set(sizes["segment"]) == {"黄金客户", "流星客户", "其他"}
     assert sizes["customers_mean"].gt(5).all(), "a segment that hardly anybody is in shows little"
 
@@ -158,8 +160,8 @@ def test_options_replace_what_the_run_was_given(finished, python, tmp_path, no_f
     )
     found = clv.segment(draws, clv.abc_rule(), totals=("purchases", "value"), sure=0.6)
     written = pd.read_parquet(tmp_path / "abc.parquet"), pd.read_parquet(tmp_path / "abc-sizes.parquet")
-    pd.testing.assert_frame_equal(written[0], clv.segment_table(found), check_exact=True)
-    pd.testing.assert_frame_equal(written[1], clv.segment_sizes_table(found), check_exact=True)
+    pd.testing.assert_frame_equal(written[0], clv.table(found, by="customer"), check_exact=True)
+    pd.testing.assert_frame_equal(written[1], clv.table(found, by="segment"), check_exact=True)
 
 
 def test_a_csv_that_spreadsheets_read(finished, kinds, tmp_path, monkeypatch, no_figures):
@@ -205,7 +207,7 @@ def test_a_column_of_ones_own(finished, python, tmp_path, no_figures):
         seed=1,
     )
     rule = clv.four_kinds_rule(4.0, margin=0.3, cost_to_serve="cost")
-    expected = clv.segment_table(clv.segment(draws, rule))
+    expected = clv.table(clv.segment(draws, rule), by="customer")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "four.parquet"), expected, check_exact=True)
 
     said = refusal(*four, watched=tmp_path)
@@ -260,7 +262,7 @@ def test_presets_are_given_all_that_their_functions_take(name):
 
 
 def test_draws_are_as_many_as_python_takes():
-    assert DRAWS == segmenting.DRAWS == segmenting.Segmenting(run=".", rule="abc").draws
+    assert Segmenting(run=".", rule="abc").draws == DRAWS
 
 
 def test_a_segment_that_nobody_is_in_is_pointed_at(finished, tmp_path, no_figures):
@@ -271,6 +273,27 @@ def test_a_segment_that_nobody_is_in_is_pointed_at(finished, tmp_path, no_figure
     printed = ran("segment", finished[0], "--rule", rule, "--draws", 20, "--out", tmp_path / "out.csv")
     assert "rich: 0 customers (0 to 0), value 0 (0 to 0)" in printed
     assert "Hardly anybody is in 'rich': does the threshold fall where it was meant to?" in printed
+
+
+def test_a_label_that_nobody_carries_is_pointed_at():
+    """By hand: everybody is "late" with a probability of 0.4, and something else with more."""
+    names, chance = ["early", "late", "gone"], np.array([[0.6, 0.4, 0.0], [0.0, 0.4, 0.6]] * 10)
+    size = chance.sum(axis=0).round()
+    found = xr.Dataset(
+        {
+            "most_likely": ("customer", np.array(names, dtype=object)[chance.argmax(axis=1)]),
+            "unsure": ("customer", np.ones(20, dtype=bool)),
+            **{f"{what}_{end}": ("segment", size) for what in ("size", "purchases_total") for end in ENDS},
+        },
+        {"segment": names},
+        {"rule": "By hand", "time_unit": "week", "horizon": 4.0, "sure": 0.8},
+    )
+    said = "\n".join(segmenting.segment_summary(found, file="sizes.csv", earned=None))
+    assert "'late' is nobody's most probable segment, though about 8 customers are in it" in said
+    assert "sort by probability_late" in said
+    assert "'early' is nobody's" not in said
+    assert "20 of 20 customers are unsure" in said
+    assert "take the customers with the highest probability" in said
 
 
 def test_figures_and_letters_that_the_machine_has_no_font_for(finished, kinds, tmp_path, monkeypatch):
@@ -300,8 +323,19 @@ def test_alarms_are_those_of_python(finished, python, tmp_path, no_figures):
         seed=json.loads((finished[0] / "run.json").read_text())["seeds"]["future"],
     )  # fmt: skip
     found = clv.churn_alarms(buying, customers, threshold=0.6, longest="1 year", value=value)
-    table, expected = pd.read_parquet(out), clv.alarm_table(found)
-    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    table, expected = pd.read_parquet(out), clv.table(found)
+    units = {name: f"{name}_weeks" for name in ("silence", "alarm_silence", "alarm_in")}
+    pd.testing.assert_frame_equal(
+        table[[*expected.rename(columns=units)]], expected.rename(columns=units), check_exact=True
+    )
+    # Beside it what a caller asks first, by id.
+    own = customers.sel(customer=table["customer_id"].to_numpy())
+    assert table["frequency"].tolist() == own["frequency"].to_numpy().tolist()
+    np.testing.assert_array_equal(table["value"], value["value_mean"].sel(customer=own["customer"]))
+    days = own["first_order"].to_numpy().astype("datetime64[D]") + np.rint(
+        7 * own["recency"].to_numpy()
+    ).astype(int)
+    assert table["last_order"].tolist() == days.tolist()
     assert {item.name for item in tmp_path.iterdir()} == {"alarms.parquet", "alarms.png"}
 
     # What is printed, from the table.
@@ -331,6 +365,9 @@ def test_a_shorter_list(finished, tmp_path, no_figures):
     text = pd.read_csv(some, dtype={"customer_id": str})
     assert text["customer_id"].tolist() == first["customer_id"].tolist()
     assert text["alarm_date"].tolist() == first["alarm_date"].astype(str).tolist()
+    # As many digits as mean something.
+    assert text["silence_weeks"].tolist() == first["silence_weeks"].round(1).tolist()
+    assert text["value_at_risk"].tolist() == first["value_at_risk"].round(2).tolist()
     # The summary is of everybody, whatever is listed.
     assert f"{table['alarmed'].sum()} of 300 customers are alarmed" in printed
     assert "some.csv (4 rows)" in printed
@@ -342,7 +379,9 @@ def test_a_run_on_purchases_alone(finished, tmp_path, no_figures):
     (run / "spending.nc").unlink()
     record = json.loads((run / "run.json").read_text())
     record["arguments"]["spend"] = None
+    # As earlier versions wrote it: sentences, and no cards.
     record["diagnostics"]["buying"]["problems"] = ["Pareto k is 0.9."]
+    del record["checks"]
     (run / "run.json").write_text(json.dumps(record))
     table = pd.read_parquet(run / "customers.parquet")
     table = table[[name for name in table if not name.startswith("value_")]]
@@ -354,7 +393,7 @@ def test_a_run_on_purchases_alone(finished, tmp_path, no_figures):
     assert "purchases" in printed
     assert "value" not in printed
     # What the run's checks found follows its results.
-    assert "bg_nbd: Pareto k is 0.9." in printed
+    assert "1 check failed in the run:\n  bg_nbd: the fit did not pass" in printed
     sizes = pd.read_parquet(tmp_path / "out-sizes.parquet")
     assert "purchases_mean" in sizes
     assert "value_mean" not in sizes

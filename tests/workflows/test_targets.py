@@ -1,11 +1,18 @@
 """``bayes-clv target``: a table, a figure and a summary, or one paragraph that says what is wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from typer.testing import CliRunner
 
 from bayes_clv.cli import app
+from bayes_clv.workflows.settings import Choice
+from bayes_clv.workflows.targeting import summary
+
+GAINS = ("net_gain_total", "net_gain_outcome_total")
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +88,28 @@ def test_a_table_a_figure_and_a_summary(folder):
         "one coin for all",
     ):
         assert words in result.stdout, result.stdout
+
+
+@pytest.mark.parametrize(("settled", "test"), [(True, None), (False, None), (False, 50)])
+def test_the_summary_says_whether_the_experiment_settles_it(settled, test):
+    """By hand: a net gain above zero in 54 of 100 draws, or in all."""
+    gain = np.where(np.arange(100) < (100 if settled else 54), 10.0, -10.0)[None]
+    decision = xr.Dataset(
+        {
+            "contacted": ("customer", np.ones(400, dtype=int)),
+            **{name: (("chain", "draw"), gain, {"level": "expected"}) for name in GAINS},
+            "regret": 4.0,
+            "value_of_perfect_information": 4.6,
+        },
+        attrs={"spent": 400.0, "problems": "[]"},
+    )
+    for margin in (1.0, 0.3):
+        choice = Choice(experiment=Path("e.csv"), cost=1.0, margin=margin, test=test)
+        said = "\n".join(summary(decision, xr.Dataset(), choice))
+        assert ("a gain is revenue less the cost" in said) == (margin == 1)
+        assert f"pays with a probability of {100 if settled else 54} %" in said
+        assert ("does not settle it. A further test is worth 5 at most" in said) == (not settled)
+        assert ("--test 40 says" in said) == (not settled and test is None)
 
 
 def test_other_customers_and_a_scale(folder):

@@ -7,13 +7,13 @@ import numpy as np
 
 from bayes_clv.customers.orders.log import OrderLog, show_problem
 from bayes_clv.customers.orders.parsing import PROBLEMS, advice
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 
 
 def usable_rows(log: OrderLog, on_bad_rows: str) -> tuple[Any, list[dict[str, Any]], dt.date, dt.date]:
     """Return the rows without a problem, the audit so far, and the first and last day of the log."""
     if on_bad_rows not in ("refuse", "drop"):
-        raise InputError(f"on_bad_rows={on_bad_rows!r} is not known. Use 'refuse' or 'drop'.")
+        raise InputError(f"{argument('on_bad_rows', on_bad_rows)} is not known. Use 'refuse' or 'drop'.")
     by_problem = log.rows.group_by("problem").agg(
         count=log.rows.count(), first=log.rows.date.min(), last=log.rows.date.max()
     )
@@ -33,7 +33,8 @@ def usable_rows(log: OrderLog, on_bad_rows: str) -> tuple[Any, list[dict[str, An
         audit.append(_line("dropped", f"{what}: dropped.", count, shown))
     if refusals and on_bad_rows == "refuse":
         raise InputError(
-            " ".join(refusals) + " Or pass on_bad_rows='drop' to leave such rows out, counted in the audit."
+            f"{' '.join(refusals)} Or pass {argument('on_bad_rows', 'drop')} to leave such rows out, counted in the "
+            "audit."
         )
     if 0 not in found:
         raise InputError("No row is left after dropping. " + " ".join(refusals))

@@ -24,7 +24,7 @@ from typing import Any
 
 from bayes_clv.customers.orders import files
 from bayes_clv.customers.orders.parsing import Columns, as_text, named_columns, parse
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,14 @@ def check_columns(
         if close:
             hints.append(f"Is {lowered[close[0]]!r} what is called {column!r} here?")
     if can_omit is not None and can_omit in missing:
-        hints.append("A log without amounts is summarised with spend=None.")
+        hints.append(f"A log without amounts is summarised with {argument('spend', None)}.")
     if shown and all(re.search(r"^\s*[-+]?[0-9]", column) for column in shown):
         hints.append("The first line seems to hold values: add a line with the names of the columns.")
     raise InputError(
         f"{name[:1].upper()}{name[1:]} has no column {' and no column '.join(map(repr, missing))}. "
         f"It has: {', '.join(shown[:20])}{', …' if len(shown) > 20 else ''}. "
-        "Rename its columns or name them in the call. " + " ".join(hints)
+        f"Rename its columns or name them with {argument('customer_id')}, {argument('date')} and {argument('spend')}. "
+        + " ".join(hints)
     )
 
 

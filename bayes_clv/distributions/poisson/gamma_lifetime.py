@@ -97,7 +97,7 @@ def discounted_purchases(
     a: Array,
     b: Array,
     horizon: float | Array,
-    discount: float,
+    discount: float | Array,
     same_shape: Array | None = None,
 ) -> Array:
     """Return the expected purchases to the horizon of customers alive now, each discounted from its own time.

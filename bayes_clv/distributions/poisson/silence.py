@@ -18,7 +18,7 @@ w to 300; tests/distributions/test_silence.py). There is no branch, so that alph
 cancellation, all terms being positive.
 
 One pass over the nodes gives J and its slopes in k, w, A and B, for NumPy and for the PyTensor graph alike
-(``silence_operator``). The same rule written with PyTensor's own operations took two and a half times as long (1.9 ms
+(``operators``). The same rule written with PyTensor's own operations took two and a half times as long (1.9 ms
 instead of 0.76 for CDNOW's 1,016 distinct histories), because a rule must be wide enough for the worst row of many
 and the slopes are passes of their own.
 

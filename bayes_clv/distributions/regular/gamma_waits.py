@@ -19,7 +19,7 @@ the population is narrower than their spacing (a large r, s or shape of k) the s
 million customers are 40 GB.
 
 One pass gives the logarithm of the likelihood and what its slopes are made of, the individual posterior means: a slope
-in a rate is minus a mean, one in a shape the mean of a logarithm (``gamma_waits_operator``).
+in a rate is minus a mean, one in a shape the mean of a logarithm (``operators``).
 """
 
 import math

@@ -215,7 +215,7 @@ def _composed(
     out[2] = rng.standard_gamma(q + k) / (scale + k * wait)
     out[3] = rng.standard_gamma(s + 1.0) / (b + life)
     out[4] = max(wait - since, 0.0) if alive else math.inf
-    out[5] = max(life - since, 0.0) if alive else 0.0
+    out[5] = max(life - since, SOONEST) if alive else min(life - since, -SOONEST)
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -234,9 +234,9 @@ def draw(
     table: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Write (alive 1 or 0, k, lambda, mu, wait for the next purchase after T, lifetime after T) into ``out`` (6).
+    """Write (alive 1 or 0, k, lambda, mu, wait for the next purchase, leaving, both after T) into ``out`` (6).
 
-    The wait is infinite, and the lifetime 0, of one who has left.
+    Of one who has left the wait is infinite, and leaving negative: it lies before T.
     """
     out[:] = math.nan
     if not usable(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta):
@@ -259,7 +259,7 @@ def draw(
             out[0] = 1.0 if alive else 0.0
             out[1], out[2], out[3] = k, purchase, dropout
             out[4] = wait - since if alive else math.inf
-            out[5] = life - since if alive else 0.0
+            out[5] = life - since if alive else min(life - since, -SOONEST)
             return
     _composed(rng, x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table, out)
 

@@ -31,25 +31,16 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.distributions.survival import log_survival_ratio, loss_ratio, power, survival_ratio
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Coordinate, Family, Renewals, Words
 from bayes_clv.families.discrete import beta_retention as contracts
 from bayes_clv.families.likelihood import Term
+from bayes_clv.families.positional import by_name, lead
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("alpha", "beta", "c")
 OBSERVED = ("renewals", "active")
-KIND = "contracts"
-# The quantity that a covariate of each process acts on.
-PROCESSES = {"dropout": "population_churn"}
 
-NAME = "Beta-discrete-Weibull"
-SUMMARY = (
-    "Contracts follow the beta-discrete-Weibull (Fader, Hardie, Liu, Davin & Steenburgh 2018): each customer has its "
-    "own probability of leaving at the first renewal, and for all it rises or falls with tenure alike."
-)
-CAUTION = (
-    "How much customers differ and how much each changes with tenure look alike in a short series: read the posterior "
-    "of c with its interval, and prefer shifted_beta_geometric where c = 1 lies well inside it."
-)
 
 MEANINGS = {
     "alpha": ("first shape of the churn probabilities of the first renewal", "none"),
@@ -62,19 +53,26 @@ MEANINGS = {
     "churn_concentration": ("alpha + beta; small where customers differ much in churn", "none"),
 }
 
+WORDS = Words(
+    title="Beta-discrete-Weibull",
+    summary=(
+        "Contracts follow the beta-discrete-Weibull (Fader, Hardie, Liu, Davin & Steenburgh 2018): each customer has "
+        "its own probability of leaving at the first renewal, and for all it rises or falls with tenure alike."
+    ),
+    caution=(
+        "How much customers differ and how much each changes with tenure look alike in a short series: read the "
+        "posterior of c with its interval, and prefer shifted_beta_geometric where c = 1 lies well inside it."
+    ),
+    meanings=MEANINGS,
+    references=("fader2018",),
+)
+
 QUANTITIES = {
-    "population_churn": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "population_churn": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0, process="dropout"),
     "churn_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
     # From 0.37 to 2.7 with 95 %, and no dependence in the middle.
     "c": Quantity(Prior("LogNormal", mu=0, sigma=0.5)),
 }
-
-# The quantity that the sampler moves through ``straightened``, in place of itself.
-STRAIGHTENED = "c"
-
-# What predictive checks replicate, and the column beside OBSERVED that they need.
-CHECKED = "renewals"
-REPLICATE_NEEDS = ("periods",)
 
 
 def data_scale(columns: Mapping[str, Array], count: Array) -> float:
@@ -114,11 +112,6 @@ def straightened(
     rise = pt.exp(log_rise)
     log_power = pt.softplus(pt.log1p(beta) + rise + pt.log(-pt.expm1(-rise)))
     return log_power / longest, pt.log1p(beta) + rise + log_rise - log_power - np.log(longest)
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated renewals of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["periods"], *params)[0].astype(float)
 
 
 def renewal_term(params: Mapping[str, Any], renewals: Any) -> Any:
@@ -285,3 +278,31 @@ def discounted_residual_lifetime(
     8.32
     """
     return contracts.discounted_residual_lifetime(discount_rate, renewals, active, alpha, beta, c)
+
+
+FAMILY = Family(
+    name="beta_discrete_weibull",
+    kind="contracts",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("periods",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("periods",), OBSERVED, PARAMETERS),
+    checked="renewals",
+    forecast=Renewals(
+        retention=lambda renewal, params: retention_rate(
+            lead(renewal, *params.values()), **{name: params[name] for name in PARAMETERS}
+        ),
+        survival=by_name(survival, OBSERVED, PARAMETERS, leads=True),
+        pmf=by_name(renewals_pmf, OBSERVED, PARAMETERS, leads=True),
+        expected=by_name(expected_renewals, OBSERVED, PARAMETERS, leads=True),
+        discounted=by_name(discounted_residual_lifetime, OBSERVED, PARAMETERS),
+        latent_means=by_name(latent_means, OBSERVED, PARAMETERS),
+        latent_draws=by_name(latent_draws, OBSERVED, PARAMETERS),
+    ),
+    coordinate=Coordinate(quantity="c", value=straightened),
+)

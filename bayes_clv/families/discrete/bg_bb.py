@@ -42,24 +42,14 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
 from bayes_clv.distributions.survival import discounted_survival, log_survival_ratio, survival_ratio
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("alpha", "beta", "gamma", "delta")
 OBSERVED = ("frequency", "recency", "opportunities")
-KIND = "opportunities"
-# The quantity that a covariate of each process acts on.
-PROCESSES = {"purchase": "population_purchase_probability", "dropout": "population_dropout"}
 
-NAME = "BG/BB"
-SUMMARY = (
-    "Purchases follow BG/BB (Fader, Hardie & Shang 2010): at each opportunity a customer first may leave for ever with "
-    "its own probability, and one who stays buys with its own probability."
-)
-CAUTION = (
-    "At most one purchase is counted at each opportunity, and all opportunities are alike: a customer who could buy "
-    "several times between two of them, or only in some seasons, is described by another family."
-)
 
 MEANINGS = {
     "alpha": ("first shape of the purchase probabilities across customers", "none"),
@@ -78,10 +68,26 @@ MEANINGS = {
     "dropout_concentration": ("gamma + delta; small where customers differ much in dropout", "none"),
 }
 
+WORDS = Words(
+    title="BG/BB",
+    summary=(
+        "Purchases follow BG/BB (Fader, Hardie & Shang 2010): at each opportunity a customer first may leave for ever"
+        " with its own probability, and one who stays buys with its own probability."
+    ),
+    caution=(
+        "At most one purchase is counted at each opportunity, and all opportunities are alike: a customer who could "
+        "buy several times between two of them, or only in some seasons, is described by another family."
+    ),
+    meanings=MEANINGS,
+    references=("fader2010",),
+)
+
 QUANTITIES = {
-    "population_purchase_probability": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "population_purchase_probability": Quantity(
+        Prior("Beta", alpha=1, beta=1), upper=1.0, process="purchase"
+    ),
     "purchase_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
-    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0, process="dropout"),
     "dropout_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
 }
 
@@ -101,15 +107,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
         "gamma": leaving * dropout,
         "delta": (1 - leaving) * dropout,
     }
-
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers with as many opportunities, for predictive checks."""
-    return simulate(rng, columns["opportunities"], *params)[0].astype(float)
 
 
 # The likelihood ------------------------------------------------------------------------------------------
@@ -464,3 +461,46 @@ def opportunity_state(
     x, t_x, n, alpha, beta, gamma, delta = float_arrays(x, t_x, n, alpha, beta, gamma, delta)
     alive = probability_alive(x, t_x, n, alpha, beta, gamma, delta)
     return alive, alpha + x, beta + (n - x), gamma + 0 * n, delta + n
+
+
+def purchases_at_least(y: ArrayLike, m: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
+    """Return P(at least y purchases at the next m opportunities) given the history; whole m; 1 where y <= 0."""
+    y, m = float_arrays(y, m)
+    each = [np.where(y <= n, purchases_pmf(n, m, *history, **params), 0.0) for n in np.arange(m.max() + 1)]
+    return np.where(y > 0, np.sum(each, axis=0), 1.0)
+
+
+def state_while_alive(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, ...]:
+    """Return what ``opportunity_state`` does, without the probability of being alive."""
+    return opportunity_state(*history, **params)[1:]
+
+
+FAMILY = Family(
+    name="bg_bb",
+    kind="opportunities",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("opportunities",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("opportunities",), ("frequency", "recency"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=OBSERVED,
+        parameters=PARAMETERS,
+        latent=("purchase", "dropout"),
+        law="opportunity",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=_purchases,
+        state=state_while_alive,
+    ),
+)

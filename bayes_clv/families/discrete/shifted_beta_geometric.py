@@ -31,25 +31,16 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.distributions.survival import log_survival_ratio
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Renewals, Words
 from bayes_clv.families.discrete import beta_retention as contracts
 from bayes_clv.families.likelihood import Term
+from bayes_clv.families.positional import by_name, lead
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("alpha", "beta")
 OBSERVED = ("renewals", "active")
-KIND = "contracts"
-# The quantity that a covariate of each process acts on.
-PROCESSES = {"dropout": "population_churn"}
 
-NAME = "Shifted-beta-geometric"
-SUMMARY = (
-    "Contracts follow the shifted-beta-geometric (Fader & Hardie 2007): at each renewal a customer leaves with its own "
-    "probability, the same every time."
-)
-CAUTION = (
-    "A customer's own probability of leaving never changes: where contracts are long at first, or habits form, compare "
-    "with beta_discrete_weibull."
-)
 
 MEANINGS = {
     "alpha": ("first shape of the churn probabilities across customers", "none"),
@@ -61,14 +52,24 @@ MEANINGS = {
     "churn_concentration": ("alpha + beta; small where customers differ much in churn", "none"),
 }
 
+WORDS = Words(
+    title="Shifted-beta-geometric",
+    summary=(
+        "Contracts follow the shifted-beta-geometric (Fader & Hardie 2007): at each renewal a customer leaves with "
+        "its own probability, the same every time."
+    ),
+    caution=(
+        "A customer's own probability of leaving never changes: where contracts are long at first, or habits form, "
+        "compare with beta_discrete_weibull."
+    ),
+    meanings=MEANINGS,
+    references=("fader2007", "fader2010retention"),
+)
+
 QUANTITIES = {
-    "population_churn": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "population_churn": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0, process="dropout"),
     "churn_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
 }
-
-# What predictive checks replicate, and the column beside OBSERVED that they need.
-CHECKED = "renewals"
-REPLICATE_NEEDS = ("periods",)
 
 
 def data_scale(columns: Mapping[str, Array], count: Array) -> float:
@@ -80,11 +81,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     """Return alpha and beta from the population quantities, tensors or arrays."""
     churn, concentration = population["population_churn"], population["churn_concentration"]
     return {"alpha": churn * concentration, "beta": (1 - churn) * concentration}
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated renewals of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["periods"], *params)[0].astype(float)
 
 
 def renewal_term(params: Mapping[str, Any], renewals: Any) -> Any:
@@ -209,3 +205,30 @@ def discounted_residual_lifetime(
     7.53
     """
     return contracts.discounted_residual_lifetime(discount_rate, renewals, active, alpha, beta, 1.0)
+
+
+FAMILY = Family(
+    name="shifted_beta_geometric",
+    kind="contracts",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("periods",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("periods",), OBSERVED, PARAMETERS),
+    checked="renewals",
+    forecast=Renewals(
+        retention=lambda renewal, params: retention_rate(
+            lead(renewal, *params.values()), **{name: params[name] for name in PARAMETERS}
+        ),
+        survival=by_name(survival, OBSERVED, PARAMETERS, leads=True),
+        pmf=by_name(renewals_pmf, OBSERVED, PARAMETERS, leads=True),
+        expected=by_name(expected_renewals, OBSERVED, PARAMETERS, leads=True),
+        discounted=by_name(discounted_residual_lifetime, OBSERVED, PARAMETERS),
+        latent_means=by_name(latent_means, OBSERVED, PARAMETERS),
+        latent_draws=by_name(latent_draws, OBSERVED, PARAMETERS),
+    ),
+)

@@ -14,6 +14,7 @@ that its prior means what it does in the other families.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.regular import erlang_phases
 from bayes_clv.distributions.regular.erlang_residual import mean_purchase_rate, residual_while_alive
 from bayes_clv.distributions.special import double_tensors
+from bayes_clv.families.contract import Columns, Forecast, Params
+from bayes_clv.families.lifetimes import to_horizon
+from bayes_clv.families.likelihood import Term
+from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import beta_geometric, gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
 
@@ -32,13 +37,9 @@ PARAMETERS = ("r", "alpha", "a", "b", "k")
 OBSERVED = ("frequency", "recency", "T", "log_intervals")
 HISTORY = ("frequency", "recency", "T")
 
-# P(alive); shape c and rate s of the phases' rate, shapes a and B of dropout, all given alive; then k and z.
-type State = tuple[Array, Array, Array, Array, Array, Array, Array]
-
 QUANTITIES = beta_geometric.QUANTITIES | {
     "k": Quantity(Prior("DiscreteUniform", lower=1, upper=12), whole=True),
 }
-data_scale = gamma_rates.data_scale
 
 
 def meanings(when: str) -> dict[str, tuple[str, str]]:
@@ -64,12 +65,12 @@ def _phase_log_odds(
     return beta_geometric.dropout_log_odds(xp, first, x, t_x, T, r + (k - 1) * x, alpha, a, b)
 
 
-def frequency_term(params: Mapping[str, Any], first: int, x: Any) -> Any:
+def frequency_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of the log-likelihood that depends on x alone: ln (r)_kx, the tosses survived, 1 / (k-1)!^x."""
     import pytensor.tensor as pt
 
     (k,) = double_tensors(params, "k")
-    survived = beta_geometric.survived_term(params, first, x)
+    survived = beta_geometric.survived_term(first, params, x)
     return gamma_rates.rate_term(params, k * x) + survived - x * pt.gammaln(k)
 
 
@@ -79,11 +80,11 @@ def exposure_term(params: Mapping[str, Any], x: Any, T: Any) -> Any:
     return gamma_rates.exposure_term(params, k * x, T)
 
 
-def silence_term(params: Mapping[str, Any], first: int, x: Any, t_x: Any, T: Any) -> Any:
+def silence_term(first: int, params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """Return the part of the log-likelihood that depends on (x, t_x, T): silent alive in any phase, or gone."""
     import pytensor.tensor as pt
 
-    from bayes_clv.distributions.regular.phases_operator import log_phase_sum
+    from bayes_clv.distributions.operators import log_phase_sum
 
     r, alpha, a, b, k = double_tensors(params, *PARAMETERS)
     log_s = log_phase_sum(k, r + k * x, (T - t_x) / (alpha + T))
@@ -97,26 +98,48 @@ def interval_term(params: Mapping[str, Any], log_intervals: Any) -> Any:
     return (k - 1) * log_intervals
 
 
-def simulate(
-    rng: np.random.Generator,
-    first: int,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    k: ArrayLike,
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated histories (frequency, recency) of customers observed to age T.
+def _symbols(columns: Columns, params: Params) -> tuple[Array, ...]:
+    """Return x, t_x, T, r, alpha, a, b, k."""
+    return float_arrays(*(columns[name] for name in HISTORY), *(params[name] for name in PARAMETERS))
+
+
+def _histories(
+    first: int, rng: np.random.Generator, columns: Columns, params: Params
+) -> tuple[NDArray[np.int64], Array, Array]:
+    """Return frequency and recency of new customers, and T as broadcast.
 
     Exact and without a loop over purchases: of N ~ Poisson(lambda T) phases every k-th is a purchase, the G-th toss
     ends it, x = min(floor(N / k), G - first), and the k x-th of N uniform times is t_x.
     """
-    T, r, alpha, a, b, k = np.broadcast_arrays(*float_arrays(T, r, alpha, a, b, k))
+    T, r, alpha, a, b, k = np.broadcast_arrays(*float_arrays(columns["T"], *(params[n] for n in PARAMETERS)))
     phases = k.astype(np.int64)
     counts = gamma_poisson.simulate_counts(rng, T, r, alpha)
     frequency = np.minimum(counts // phases, beta_geometric.last_toss(rng, a, b) - first).astype(np.int64)
-    return frequency, gamma_poisson.simulate_recency(rng, T, counts, phases * frequency)
+    return frequency, gamma_poisson.simulate_recency(rng, T, counts, phases * frequency), T
+
+
+def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return histories of new customers observed to age T, with the logarithms of their times between purchases."""
+    frequency, recency, T = _histories(first, rng, columns, params)
+    k = np.broadcast_to(params["k"], T.shape)
+    customer, age = simulate_times(rng, frequency.ravel(), recency.ravel(), k.ravel())
+    interval = np.diff(age, prepend=0.0)
+    new = np.r_[True, customer[1:] != customer[:-1]][: customer.size]
+    interval[new] = age[new]
+    log_intervals = np.bincount(customer, np.log(interval), T.size).reshape(T.shape)
+    found = {"frequency": frequency.astype(np.float64), "recency": recency}
+    return found | {"T": T, "log_intervals": log_intervals}
+
+
+def times(
+    first: int, rng: np.random.Generator, columns: Columns, params: Params
+) -> tuple[NDArray[np.int64], Array]:
+    """Return repeat purchases of new customers as flat arrays (customer index, age at the purchase), sorted.
+
+    The histories are those that ``simulate`` gives for a generator in the same state.
+    """
+    frequency, recency, _ = _histories(first, rng, {"T": np.atleast_1d(columns["T"])}, params)
+    return simulate_times(rng, frequency, recency, params["k"])
 
 
 def simulate_times(
@@ -133,126 +156,125 @@ def simulate_times(
     return customer[bought], age[bought]
 
 
-def probability_alive(
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    k: ArrayLike,
-) -> Array:
+def alive(first: int, columns: Columns, params: Params) -> Array:
     """Return the probability of being alive at T given the history; 1 where nothing has been tossed."""
-    x, t_x, T, r, alpha, a, b, k = float_arrays(x, t_x, T, r, alpha, a, b, k)
+    x, t_x, T, r, alpha, a, b, k = _symbols(columns, params)
     log_s = erlang_phases.log_phase_sum(k, r + k * x, (T - t_x) / (alpha + T))
-    alive = special.expit(log_s - _phase_log_odds(np, first, x, t_x, T, r, alpha, a, b, k))
-    return np.where(x + first > 0, alive, 1.0)
+    chance = special.expit(log_s - _phase_log_odds(np, first, x, t_x, T, r, alpha, a, b, k))
+    return np.where(x + first > 0, chance, 1.0)
 
 
-def future_state(
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    k: ArrayLike,
-) -> State:
-    """Return P(alive), r + k x and alpha + T, a and B given alive, k and z; each keeps the shape of its arguments."""
-    x, t_x, T, r, alpha, a, b, k = float_arrays(x, t_x, T, r, alpha, a, b, k)
-    alive = probability_alive(first, x, t_x, T, r, alpha, a, b, k)
-    return alive, r + k * x, alpha + T, a, b + (x + first), k, (T - t_x) / (alpha + T)
+def state(first: int, columns: Columns, params: Params) -> tuple[Array, ...]:
+    """Return c = r + k x and alpha + T of the phases' rate, a and B of dropout, k and z, all given alive."""
+    x, t_x, T, r, alpha, a, b, k = _symbols(columns, params)
+    return r + k * x, alpha + T, a, b + (x + first), k, (T - t_x) / (alpha + T)
 
 
 def latent_draws(
-    rng: np.random.Generator,
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    k: ArrayLike,
+    first: int, rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[NDArray[np.bool_], Array, Array]:
     """Return one draw each of (alive at T, purchase rate, dropout) given the history, drawn jointly."""
-    state = future_state(first, x, t_x, T, r, alpha, a, b, k)
-    since_purchase = np.asarray(alpha, np.float64) + np.asarray(t_x, np.float64)
-    probability, c, scale, a, big_b, k, z, since_purchase = np.broadcast_arrays(*state, since_purchase)
-    alive = rng.random(c.shape) < probability
-    passed = np.where(alive, erlang_phases.draw_phases(rng, k, c, z), 0.0)
-    phase_rate = rng.gamma(c + passed, 1 / np.where(alive, scale, since_purchase))
-    dropout = rng.beta(np.where(alive, a, a + 1), np.where(alive, big_b, big_b - 1))
-    return alive, phase_rate / k, dropout
+    since = float_arrays(params["alpha"])[0] + float_arrays(columns["recency"])[0]
+    chance, c, scale, a, big_b, k, z, since_purchase = np.broadcast_arrays(
+        alive(first, columns, params), *state(first, columns, params), since
+    )
+    living = rng.random(c.shape) < chance
+    passed = np.where(living, erlang_phases.draw_phases(rng, k, c, z), 0.0)
+    phase_rate = rng.gamma(c + passed, 1 / np.where(living, scale, since_purchase))
+    dropout = rng.beta(np.where(living, a, a + 1), np.where(living, big_b, big_b - 1))
+    return living, phase_rate / k, dropout
 
 
-def latent_means(
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    k: ArrayLike,
-) -> tuple[Array, Array]:
+def latent_means(first: int, columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase rate, dropout) given the history: those of ``latent_draws``."""
-    alive, c, scale, a, big_b, k, z = future_state(first, x, t_x, T, r, alpha, a, b, k)
-    gone = c / (k * (np.asarray(alpha, np.float64) + np.asarray(t_x, np.float64)))
-    purchase_rate = alive * mean_purchase_rate(k, c, z, scale) + (1 - alive) * gone
-    return purchase_rate, (a + 1 - alive) / (a + big_b)
+    chance, (c, scale, a, big_b, k, z) = alive(first, columns, params), state(first, columns, params)
+    _, t_x, _, _, alpha, *_ = _symbols(columns, params)
+    gone = c / (k * (alpha + t_x))
+    purchase_rate = chance * mean_purchase_rate(k, c, z, scale) + (1 - chance) * gone
+    return purchase_rate, (a + 1 - chance) / (a + big_b)
 
 
-def expected_purchases(t: ArrayLike, state: State) -> Array:
+def purchases(first: int, time: Any, columns: Columns, params: Params) -> Array:
     """Return P(alive) E[purchases in (T, T + t] | alive]; guards as in ``erlang_phases``."""
-    alive, c, scale, a, big_b, k, z = state
-    return alive * erlang_phases.purchases_while_alive(k, c, z, np.asarray(t, np.float64) / scale, a, big_b)
+    chance, (c, scale, a, big_b, k, z) = alive(first, columns, params), state(first, columns, params)
+    return chance * erlang_phases.purchases_while_alive(k, c, z, lead(time, chance) / scale, a, big_b)
 
 
-def survival(t: ArrayLike, state: State) -> Array:
+def survival(first: int, time: Any, columns: Columns, params: Params) -> Array:
     """Return P(alive at T + t); t = 0 gives P(alive)."""
-    alive, c, scale, a, big_b, k, z = state
-    return alive * erlang_phases.survival_while_alive(k, c, z, np.asarray(t, np.float64) / scale, a, big_b)
+    chance, (c, scale, a, big_b, k, z) = alive(first, columns, params), state(first, columns, params)
+    return chance * erlang_phases.survival_while_alive(k, c, z, lead(time, chance) / scale, a, big_b)
 
 
-def purchases_pmf(n: ArrayLike, t: ArrayLike, state: State) -> Array:
+def pmf(first: int, counts: Any, time: float, columns: Columns, params: Params) -> Array:
     """Return P(n purchases in (T, T + t]): as in ``beta_geometric``, with purchases every k phases.
 
     All terms are positive, so that nothing cancels. At n = 0 the dropped out are added.
     """
-    n, t = float_arrays(n, t)
-    alive, c, scale, a, big_b, k, z = state
-    tau = t / scale
+    chance, (c, scale, a, big_b, k, z) = alive(first, columns, params), state(first, columns, params)
+    n, tau = lead(counts, chance), time / scale
     some = np.maximum(n, 1.0)
     ended = erlang_phases.count_at_least(some + 1, k, c, z, tau) * a / (a + big_b + (some - 1))
     exactly = erlang_phases.count_pmf(some, k, c, z, tau) + ended
     positive = beta_geometric.survived(some - 1, a, big_b) * exactly
     none = erlang_phases.count_pmf(0.0, k, c, z, tau)
-    chance: Array = np.where(n > 0, alive * positive, alive * none + (1 - alive))
-    return chance
+    found: Array = np.where(n > 0, chance * positive, chance * none + (1 - chance))
+    return found
 
 
-def purchases_at_least(n: ArrayLike, t: ArrayLike, state: State) -> Array:
+def at_least(first: int, counts: Any, time: float, columns: Columns, params: Params) -> Array:
     """Return P(at least n purchases in (T, T + t]); 1 where n <= 0: survived n - 1 tosses, and k n - j phases came."""
-    n, t = float_arrays(n, t)
-    alive, c, scale, a, big_b, k, z = state
+    chance, (c, scale, a, big_b, k, z) = alive(first, columns, params), state(first, columns, params)
+    n = lead(counts, chance)
     some = np.maximum(n, 1.0)
-    reached = erlang_phases.count_at_least(some, k, c, z, t / scale)
-    return np.where(n > 0, alive * beta_geometric.survived(some - 1, a, big_b) * reached, 1.0)
+    reached = erlang_phases.count_at_least(some, k, c, z, time / scale)
+    return np.where(n > 0, chance * beta_geometric.survived(some - 1, a, big_b) * reached, 1.0)
 
 
-def discounted_residual_transactions(discount_rate: ArrayLike, state: State) -> Array:
-    """Return all purchases after T worth their time, delta the continuous ``discount_rate`` per time unit.
+def discounted(first: int, time: float, rate: float, columns: Columns, params: Params) -> Array:
+    """Return expected purchases to the horizon, each worth e^(-delta t), delta the continuous ``rate`` per time unit.
 
-    At delta = 0 it is P(alive) (a + B - 1) / (a - 1), infinite unless a > 1; NaN for delta < 0.
+    Without horizon and at delta = 0 it is P(alive) (a + B - 1) / (a - 1) and what the phases passed say, infinite
+    unless a > 1; NaN for delta < 0.
     """
-    alive, c, scale, a, big_b, k, z = state
-    discount = np.asarray(discount_rate, np.float64) * scale
-    while_alive: Array = residual_while_alive(k, c, z, discount, a, big_b)
-    return alive * while_alive
+    chance, (c, scale, a, big_b, k, z) = alive(first, columns, params), state(first, columns, params)
+    if np.isinf(time):
+        while_alive: Array = residual_while_alive(k, c, z, rate * scale, a, big_b)
+        return chance * while_alive
+    return chance * to_horizon("after_kth_phase", (c, scale, a, big_b, k, z), chance.shape, time, rate)
+
+
+def model(first: int) -> dict[str, Any]:
+    """Return what a family with this ``first`` is, but for its name, words and forecast."""
+    return beta_geometric.model(first) | {
+        "parameters": PARAMETERS,
+        "quantities": QUANTITIES,
+        "observed": OBSERVED,
+        "from_quantities": parameters,
+        "likelihood": (
+            Term(("frequency",), partial(frequency_term, first)),
+            Term(("frequency", "T"), exposure_term),
+            Term(HISTORY, partial(silence_term, first)),
+            Term(("log_intervals",), interval_term),
+        ),
+        "simulate": partial(simulate, first),
+    }
+
+
+def forecast(first: int) -> Forecast:
+    """Return what a family with this ``first`` predicts."""
+    return Forecast(
+        history=HISTORY,
+        latent=("purchase_rate", "dropout"),
+        law="after_kth_phase",
+        alive=partial(alive, first),
+        latent_means=partial(latent_means, first),
+        latent_draws=partial(latent_draws, first),
+        purchases=partial(purchases, first),
+        survival=partial(survival, first),
+        pmf=partial(pmf, first),
+        at_least=partial(at_least, first),
+        discounted=partial(discounted, first),
+        state=partial(state, first),
+        times=partial(times, first),
+    )

@@ -12,14 +12,16 @@ tosses, and everything follows, with k = r + x:
 - the odds of the second are a / (B - 1) * ((alpha + T) / (alpha + t_x))^k, and 0 where c = 0.
 
 The forecasts are averages over the first pair (``beta_dropout``, ``residual``), in a form that has no singularity
-at a = 1, where the papers' have one. They take the ``State`` that a family's ``future_state`` returns.
+at a = 1, where the papers' have one. A history and parameters come by name, and ``first`` before
+them; ``model`` and ``forecast`` are the records without it.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import special
 
 from bayes_clv.distributions.arrays import Array, float_arrays
@@ -29,16 +31,18 @@ from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_rising
 from bayes_clv.distributions.stirling import LARGE
 from bayes_clv.distributions.survival import survival_ratio
+from bayes_clv.families.contract import Columns, Forecast, Params
+from bayes_clv.families.lifetimes import to_horizon
+from bayes_clv.families.likelihood import Term
+from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "a", "b")
-
-# P(alive), shape k and rate s of the purchase rate, shapes a and B of dropout, the last four given alive.
-type State = tuple[Array, Array, Array, Array, Array]
+OBSERVED = gamma_rates.OBSERVED
 
 QUANTITIES = gamma_rates.QUANTITIES | {
-    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0),
+    "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0, process="dropout"),
     "dropout_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
 }
 
@@ -76,7 +80,7 @@ def dropout_log_odds(
     return xp.log(a / (b + (xp.maximum(x + first, 1) - 1))) + (r + x) * since_purchase
 
 
-def survived_term(params: Mapping[str, Any], first: int, x: Any) -> Any:
+def survived_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
     """Return ln (b)_c / (a + b)_c, the tosses survived so far, of the log-likelihood; a PyTensor vector."""
     a, b = double_tensors(params, "a", "b")
     import pytensor.tensor as pt
@@ -86,7 +90,12 @@ def survived_term(params: Mapping[str, Any], first: int, x: Any) -> Any:
     return pt.switch(pt.gt(b, LARGE), log_beta_rise(a, b, x + first), plain)
 
 
-def silence_term(params: Mapping[str, Any], first: int, x: Any, t_x: Any, T: Any) -> Any:
+def frequency_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
+    """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
+    return gamma_rates.rate_term(params, x) + survived_term(first, params, x)
+
+
+def silence_term(first: int, params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """Return the part of the log-likelihood that depends on (x, t_x, T), as a PyTensor vector.
 
     The two ways to have been silent since t_x, alive or dropped out, enter as a softplus of the log odds:
@@ -98,24 +107,33 @@ def silence_term(params: Mapping[str, Any], first: int, x: Any, t_x: Any, T: Any
     return pt.switch(pt.gt(x + first, 0), pt.softplus(log_odds), 0.0)
 
 
-def simulate(
-    rng: np.random.Generator,
-    first: int,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated histories (frequency, recency) of customers observed to age T.
+def _symbols(columns: Columns, params: Params) -> tuple[Array, ...]:
+    """Return x, t_x, T, r, alpha, a, b."""
+    return float_arrays(*(columns[name] for name in OBSERVED), *(params[name] for name in PARAMETERS))
 
-    Exact and without a loop over purchases: N ~ Poisson(lambda T) repeat purchases would happen, the
-    G-th toss ends it, G ~ Geometric(p), and x = min(N, G - first).
+
+def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return histories of new customers observed to age T, exactly and without a loop over purchases.
+
+    N ~ Poisson(lambda T) repeat purchases would happen, the G-th toss ends it, G ~ Geometric(p), and
+    x = min(N, G - first).
     """
-    T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(T, r, alpha, a, b))
+    T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(columns["T"], *(params[n] for n in PARAMETERS)))
     counts = gamma_poisson.simulate_counts(rng, T, r, alpha)
     frequency = np.minimum(counts, last_toss(rng, a, b) - first).astype(np.int64)
-    return frequency, gamma_poisson.simulate_recency(rng, T, counts, frequency)
+    recency = gamma_poisson.simulate_recency(rng, T, counts, frequency)
+    return {"frequency": frequency.astype(np.float64), "recency": recency, "T": T}
+
+
+def times(
+    first: int, rng: np.random.Generator, columns: Columns, params: Params
+) -> tuple[NDArray[np.int64], Array]:
+    """Return repeat purchases of new customers as flat arrays (customer index, age at the purchase), sorted.
+
+    The histories are those that ``simulate`` gives for a generator in the same state.
+    """
+    found = simulate(first, rng, {"T": np.atleast_1d(columns["T"])}, params)
+    return gamma_poisson.simulate_times(rng, found["frequency"].astype(np.int64), found["recency"])
 
 
 def last_toss(rng: np.random.Generator, a: Array, b: Array) -> Array:
@@ -127,134 +145,101 @@ def last_toss(rng: np.random.Generator, a: Array, b: Array) -> Array:
     return np.maximum(toss, 1.0)
 
 
-def probability_alive(
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-) -> Array:
+def alive(first: int, columns: Columns, params: Params) -> Array:
     """Return the probability of being alive at T given the history; 1 where nothing has been tossed.
 
     Through the log odds, which stay finite where ((alpha + T) / (alpha + t_x))^(r + x) overflows.
     """
-    x, t_x, T, r, alpha, a, b = float_arrays(x, t_x, T, r, alpha, a, b)
-    alive = special.expit(-dropout_log_odds(np, first, x, t_x, T, r, alpha, a, b))
-    return np.where(x + first > 0, alive, 1.0)
+    x, t_x, T, r, alpha, a, b = _symbols(columns, params)
+    chance = special.expit(-dropout_log_odds(np, first, x, t_x, T, r, alpha, a, b))
+    return np.where(x + first > 0, chance, 1.0)
 
 
-def future_state(
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-) -> State:
-    """Return P(alive), then r + x and alpha + T, a and B given alive; each keeps the shape of its arguments."""
-    x, t_x, T, r, alpha, a, b = float_arrays(x, t_x, T, r, alpha, a, b)
-    return probability_alive(first, x, t_x, T, r, alpha, a, b), r + x, alpha + T, a, b + (x + first)
+def state(first: int, columns: Columns, params: Params) -> tuple[Array, Array, Array, Array]:
+    """Return k = r + x and alpha + T of the purchase rate, a and B of dropout, all given alive."""
+    x, _, T, r, alpha, a, b = _symbols(columns, params)
+    return r + x, alpha + T, a, b + (x + first)
 
 
 def latent_draws(
-    rng: np.random.Generator,
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
+    first: int, rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[NDArray[np.bool_], Array, Array]:
     """Return one draw each of (alive at T, purchase rate, dropout) given the history, drawn jointly."""
-    x, t_x, T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(x, t_x, T, r, alpha, a, b))
-    alive = rng.random(x.shape) < probability_alive(first, x, t_x, T, r, alpha, a, b)
-    purchase_rate = rng.gamma(r + x, 1 / (alpha + np.where(alive, T, t_x)))
+    x, t_x, T, r, alpha, a, b = np.broadcast_arrays(*_symbols(columns, params))
+    living = rng.random(x.shape) < alive(first, columns, params)
+    purchase_rate = rng.gamma(r + x, 1 / (alpha + np.where(living, T, t_x)))
     tosses = x + first
-    dropout = rng.beta(np.where(alive, a, a + 1), np.where(alive, b + tosses, b + (tosses - 1)))
-    return alive, purchase_rate, dropout
+    dropout = rng.beta(np.where(living, a, a + 1), np.where(living, b + tosses, b + (tosses - 1)))
+    return living, purchase_rate, dropout
 
 
-def latent_means(
-    first: int,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    T: ArrayLike,
-    r: ArrayLike,
-    alpha: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-) -> tuple[Array, Array]:
+def latent_means(first: int, columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase rate, dropout) given the history: those of ``latent_draws``."""
-    x, t_x, T, r, alpha, a, b = float_arrays(x, t_x, T, r, alpha, a, b)
-    alive = probability_alive(first, x, t_x, T, r, alpha, a, b)
-    purchase_rate = (r + x) * (alive / (alpha + T) + (1 - alive) / (alpha + t_x))
-    return purchase_rate, (a + 1 - alive) / (a + b + (x + first))
+    x, t_x, T, r, alpha, a, b = _symbols(columns, params)
+    chance = alive(first, columns, params)
+    purchase_rate = (r + x) * (chance / (alpha + T) + (1 - chance) / (alpha + t_x))
+    return purchase_rate, (a + 1 - chance) / (a + b + (x + first))
 
 
-def expected_purchases(t: ArrayLike, state: State) -> Array:
+def purchases(first: int, time: Any, columns: Columns, params: Params) -> Array:
     """Return P(alive) E[purchases in (T, T + t] | alive].
 
     Guards a = 1 (ordinary here), t = 0 (gives 0), t = infinity (infinite unless a > 1), tiny and very long
     horizons and x in the thousands; see ``beta_dropout``.
     """
-    alive, k, scale, a, big_b = state
-    mean: Array = purchases_while_alive(k, np.asarray(t, dtype=np.float64) / scale, a, big_b)
-    return alive * mean
+    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
+    mean: Array = purchases_while_alive(k, lead(time, chance) / scale, a, big_b)
+    return chance * mean
 
 
-def survival(t: ArrayLike, state: State) -> Array:
+def survival(first: int, time: Any, columns: Columns, params: Params) -> Array:
     """Return P(alive at T + t) = P(alive) E[(1 + p tau)^-k]; t = 0 gives P(alive)."""
-    alive, k, scale, a, big_b = state
-    share: Array = survival_while_alive(k, np.asarray(t, dtype=np.float64) / scale, a, big_b)
-    return alive * share
+    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
+    share: Array = survival_while_alive(k, lead(time, chance) / scale, a, big_b)
+    return chance * share
 
 
-def purchases_pmf(n: ArrayLike, t: ArrayLike, state: State) -> Array:
+def pmf(first: int, counts: Any, time: float, columns: Columns, params: Params) -> Array:
     """Return P(n purchases in (T, T + t]).
 
     For n >= 1 the n purchases happen because n is what chance gave, or because the n-th ended it:
     P(alive) * S_{n-1} * (P(N = n) + P(N > n) a / (a + B + n - 1)), S_n = (B)_n / (a + B)_n, N ~ NegBin. All terms
     are positive, so that nothing cancels. At n = 0 the dropped out are added.
     """
-    n, t = float_arrays(n, t)
-    alive, k, scale, a, big_b = state
-    tau = t / scale
+    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
+    n, tau = lead(counts, chance), time / scale
     some = np.maximum(n, 1.0)
     ended = gamma_poisson.count_at_least(some + 1, k, tau) * a / (a + big_b + (some - 1))
     positive = survived(some - 1, a, big_b) * (gamma_poisson.count_pmf(some, k, tau) + ended)
     none = gamma_poisson.count_pmf(0.0, k, tau)
-    return np.where(n > 0, alive * positive, alive * none + (1 - alive))
+    return np.where(n > 0, chance * positive, chance * none + (1 - chance))
 
 
-def purchases_at_least(n: ArrayLike, t: ArrayLike, state: State) -> Array:
+def at_least(first: int, counts: Any, time: float, columns: Columns, params: Params) -> Array:
     """Return P(at least n purchases in (T, T + t]); 1 where n <= 0.
 
     P(alive) P(N >= n) (B)_{n-1} / (a + B)_{n-1} with N ~ NegBin: the n-th would happen, and the customer
     survived n - 1. One product, so that a small probability keeps its digits.
     """
-    n, t = float_arrays(n, t)
-    alive, k, scale, a, big_b = state
+    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
+    n = lead(counts, chance)
     some = np.maximum(n, 1.0)
-    reached = gamma_poisson.count_at_least(some, k, t / scale)
-    return np.where(n > 0, alive * survived(some - 1, a, big_b) * reached, 1.0)
+    reached = gamma_poisson.count_at_least(some, k, time / scale)
+    return np.where(n > 0, chance * survived(some - 1, a, big_b) * reached, 1.0)
 
 
-def discounted_residual_transactions(discount_rate: ArrayLike, state: State) -> Array:
-    """Return P(alive) E[lambda / (delta + lambda p)], delta the continuous ``discount_rate`` per time unit.
+def discounted(first: int, time: float, rate: float, columns: Columns, params: Params) -> Array:
+    """Return expected purchases to the horizon, each worth e^(-delta t), delta the continuous ``rate`` per time unit.
 
-    Purchases happen at rate lambda and end at rate lambda p. At delta = 0 it is P(alive) (a + B - 1) / (a - 1),
-    infinite unless a > 1; NaN for delta < 0. See ``residual``.
+    Without horizon P(alive) E[lambda / (delta + lambda p)], the idea of Fader, Hardie & Lee (2005), "RFM and CLV":
+    purchases happen at rate lambda and end at rate lambda p. At delta = 0 that is P(alive) (a + B - 1) / (a - 1),
+    infinite unless a > 1; NaN for delta < 0. See ``residual`` and, to a horizon, ``discounted``.
     """
-    alive, k, scale, a, big_b = state
-    while_alive: Array = residual_while_alive(k, np.asarray(discount_rate, np.float64) * scale, a, big_b)
-    return alive * while_alive
+    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
+    if np.isinf(time):
+        while_alive: Array = residual_while_alive(k, rate * scale, a, big_b)
+        return chance * while_alive
+    return chance * to_horizon("after_purchase", (k, scale, a, big_b), chance.shape, time, rate)
 
 
 def survived(tosses: Array, a: Array, big_b: Array) -> Array:
@@ -262,3 +247,46 @@ def survived(tosses: Array, a: Array, big_b: Array) -> Array:
     share = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
     chance: Array = np.where(a + big_b > LARGE, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
     return chance
+
+
+def likelihood(first: int) -> tuple[Term, ...]:
+    """Return the terms of the log-likelihood: the log density of the ordered purchase times."""
+    return (
+        Term(("frequency",), partial(frequency_term, first)),
+        Term(("frequency", "T"), gamma_rates.exposure_term),
+        Term(OBSERVED, partial(silence_term, first)),
+    )
+
+
+def model(first: int) -> dict[str, Any]:
+    """Return what a family with this ``first`` is, but for its name, words and forecast."""
+    return {
+        "parameters": PARAMETERS,
+        "quantities": QUANTITIES,
+        "observed": OBSERVED,
+        "design": ("T",),
+        "scale": gamma_rates.data_scale,
+        "from_quantities": parameters,
+        "likelihood": likelihood(first),
+        "simulate": partial(simulate, first),
+        "checked": "frequency",
+    }
+
+
+def forecast(first: int) -> Forecast:
+    """Return what a family with this ``first`` predicts."""
+    return Forecast(
+        history=OBSERVED,
+        latent=("purchase_rate", "dropout"),
+        law="after_purchase",
+        alive=partial(alive, first),
+        latent_means=partial(latent_means, first),
+        latent_draws=partial(latent_draws, first),
+        purchases=partial(purchases, first),
+        survival=partial(survival, first),
+        pmf=partial(pmf, first),
+        at_least=partial(at_least, first),
+        discounted=partial(discounted, first),
+        state=partial(state, first),
+        times=partial(times, first),
+    )

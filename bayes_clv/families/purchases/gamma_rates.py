@@ -18,7 +18,9 @@ MEANINGS = {
 
 
 QUANTITIES = {
-    "population_purchase_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "population_purchase_rate": Quantity(
+        Prior("LogNormal", mu=0, sigma=1.5), relative=True, process="purchase"
+    ),
     "r": Quantity(Prior("LogNormal", mu=0, sigma=1.5)),
 }
 

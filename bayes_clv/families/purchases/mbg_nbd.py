@@ -22,197 +22,47 @@ r / alpha   mean purchase rate of a new customer                         1 / tim
 a / (a+b)   mean probability of dropping out after a purchase            probability
 ==========  ===========================================================  ==================
 
-All durations share one unit, and any unit will do. Every function broadcasts its arguments, so draws of
-shape (draw, 1) meet customers of shape (customer,).
-
-What it shares with BG/NBD is in ``beta_geometric``: here the tosses are x + 1. A function of ``*history`` and
-``**params`` takes x, t_x, T and r, alpha, a, b, as ``future_state`` does.
-"""
-
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.poisson import gamma_poisson
-from bayes_clv.families.likelihood import Term
-from bayes_clv.families.purchases import beta_geometric, gamma_rates
-
-KIND = "purchases"
-LIFETIME = "after_purchase"
-PROCESSES = {"purchase": "population_purchase_rate", "dropout": "population_dropout"}
-PARAMETERS = beta_geometric.PARAMETERS
-OBSERVED = gamma_rates.OBSERVED
-
-NAME = "MBG/NBD"
-SUMMARY = (
-    "Purchases follow MBG/NBD (Batislam, Denizel & Filiztekin 2007): while alive a customer buys at random at its own "
-    "rate, and after each purchase, the first included, may leave for ever with its own probability."
-)
-CAUTION = ""
-
-# Of every variable in the posterior: what it means, and its unit ("time" is the data's time unit).
-MEANINGS = beta_geometric.meanings("a purchase, the first included")
-QUANTITIES = beta_geometric.QUANTITIES
-data_scale = gamma_rates.data_scale
-parameters = beta_geometric.parameters
-
-# Tosses of the coin before the first repeat purchase.
-FIRST = 1
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
-
-
-def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
-    """Return the part of the log-likelihood that depends on x alone, as a PyTensor vector."""
-    return gamma_rates.rate_term(params, x) + beta_geometric.survived_term(params, FIRST, x)
-
-
-def silence_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
-    """Return the part of the log-likelihood that depends on (x, t_x, T), as a PyTensor vector."""
-    return beta_geometric.silence_term(params, FIRST, x, t_x, T)
-
-
-exposure_term = gamma_rates.exposure_term
-likelihood_terms = (
-    Term(("frequency",), frequency_term),
-    Term(("frequency", "T"), exposure_term),
-    Term(OBSERVED, silence_term),
-)
-
-
-def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
-    """Return the log-likelihood of each customer, as a PyTensor vector.
+The likelihood is
 
     Gamma(r + x) alpha^r / Gamma(r) [B(a, b + x + 1) / B(a, b) (alpha + T)^-(r + x)
-    + B(a + 1, b + x) / B(a, b) (alpha + t_x)^-(r + x)], the log density of the ordered purchase times;
-    t_x^(x-1) / (x-1)! more, a factor of the data only, makes it the density of (x, t_x). Times in any unit;
-    ``params`` maps PARAMETERS to tensors.
-    """
-    return frequency_term(params, x) + exposure_term(params, x, T) + silence_term(params, x, t_x, T)
+    + B(a + 1, b + x) / B(a, b) (alpha + t_x)^-(r + x)],
 
+the density of the ordered purchase times; t_x^(x-1) / (x-1)! more, a factor of the data only, makes it the density of
+(x, t_x). P(alive) is 1 / (1 + a / (b + x) ((alpha + T) / (alpha + t_x))^(r + x)).
 
-def simulate(
-    rng: np.random.Generator, T: ArrayLike, r: ArrayLike, alpha: ArrayLike, a: ArrayLike, b: ArrayLike
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated histories (frequency, recency) of customers observed to age T.
+All durations share one unit, and any unit will do. What it shares with BG/NBD is in ``beta_geometric``: here the tosses
+are x + 1.
 
-    Exact and without a loop over purchases; the shape is that of the arguments broadcast together.
+Examples
+--------
+>>> from bayes_clv.families import Forecast, need
+>>> forecast, seen = need(FAMILY, Forecast), {"frequency": 2, "recency": 30.43, "T": 38.86}
+>>> cdnow = {"r": 0.5248, "alpha": 6.183, "a": 0.8914, "b": 1.614}
+>>> round(float(forecast.purchases(39, seen, cdnow)), 3)
+1.263
+>>> round(float(forecast.discounted(float("inf"), 0.0027, seen, cdnow)), 2)
+4.91
+>>> round(float(forecast.alive({"frequency": 0, "recency": 0, "T": 39}, cdnow)), 4)
+0.3893
+"""
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> frequency, recency = simulate(np.random.default_rng(1), np.full(3, 39.0), 0.24, 4.4, 0.79, 2.4)
-    >>> frequency.shape
-    (3,)
-    """
-    return beta_geometric.simulate(rng, FIRST, T, r, alpha, a, b)
+from bayes_clv.families.contract import Family, Words
+from bayes_clv.families.purchases import beta_geometric
 
-
-def simulate_purchase_times(
-    rng: np.random.Generator, T: ArrayLike, *params: ArrayLike, **named: ArrayLike
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated repeat purchases as flat arrays (customer index, age at the purchase).
-
-    Sorted by customer, then age; a customer without repeat purchases does not appear. The histories are
-    those that ``simulate`` gives for a generator in the same state. The arguments broadcast to one dimension,
-    the customers.
-    """
-    return gamma_poisson.simulate_times(rng, *simulate(rng, np.atleast_1d(T), *params, **named))
-
-
-def latent_draws(
-    rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
-) -> tuple[NDArray[np.bool_], Array, Array]:
-    """Return one draw each of (alive at T, purchase rate, dropout) given the history.
-
-    ``alive`` is a bool, the purchase rate is per time unit and the dropout a probability after each
-    purchase; the three are drawn jointly from the individual posterior, a mixture of two Gamma-Beta pairs.
-    """
-    return beta_geometric.latent_draws(rng, FIRST, *history, **params)
-
-
-def latent_means(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, Array]:
-    """Return the means of (purchase rate, dropout) given the history: those of ``latent_draws``.
-
-    The purchase rate is per time unit, the dropout a probability after each purchase.
-    """
-    return beta_geometric.latent_means(FIRST, *history, **params)
-
-
-def probability_alive(*history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return the probability of being alive at T given the history; b / (a + b) of a new customer.
-
-    1 / (1 + a / (b + x) ((alpha + T) / (alpha + t_x))^(r + x)).
-
-    Examples
-    --------
-    >>> round(float(probability_alive(0, 0, 39, 0.5248, 6.183, 0.8914, 1.614)), 4)
-    0.3893
-    """
-    return beta_geometric.probability_alive(FIRST, *history, **params)
-
-
-def expected_purchases(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return the expected purchase occasions in (T, T + t] given the history.
-
-    Of a new customer (x = t_x = T = 0) it counts what follows the first purchase.
-
-    Examples
-    --------
-    >>> round(float(expected_purchases(39, 2, 30.43, 38.86, 0.5248, 6.183, 0.8914, 1.614)), 3)
-    1.263
-    """
-    return beta_geometric.expected_purchases(t, future_state(*history, **params))
-
-
-def purchases_pmf(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return P(n purchase occasions in (T, T + t]) given the history."""
-    return beta_geometric.purchases_pmf(n, t, future_state(*history, **params))
-
-
-def purchases_at_least(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return P(at least n purchase occasions in (T, T + t]) given the history; 1 where n <= 0."""
-    return beta_geometric.purchases_at_least(n, t, future_state(*history, **params))
-
-
-def discounted_residual_transactions(
-    discount_rate: ArrayLike, *history: ArrayLike, **params: ArrayLike
-) -> Array:
-    """Return the discounted expected residual transactions (DERT): all purchases after T, worth their time.
-
-    ``discount_rate`` is continuous, per time unit. The idea is that of Fader, Hardie & Lee (2005), "RFM and CLV:
-    Using Iso-Value Curves for Customer Base Analysis", J. Marketing Research 42(4), for Pareto/NBD. Infinite
-    without discount unless a > 1; NaN for a negative one.
-
-    Examples
-    --------
-    >>> round(float(discounted_residual_transactions(0.0027, 2, 30.43, 38.86, 0.5248, 6.183, 0.8914, 1.614)), 3)
-    4.91
-    """
-    return beta_geometric.discounted_residual_transactions(discount_rate, future_state(*history, **params))
-
-
-def survival(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return the probability of being alive at T + t given the history; t = 0 gives ``probability_alive``."""
-    return beta_geometric.survival(t, future_state(*history, **params))
-
-
-def future_state(
-    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, r: ArrayLike, alpha: ArrayLike, a: ArrayLike, b: ArrayLike
-) -> beta_geometric.State:
-    """Return what the simulation of the future needs to know of a customer at T.
-
-    (probability alive; shape r + x and rate alpha + T of the Gamma of purchase rates, the latter in time
-    units; shapes a and b + x + 1 of the Beta of dropout), the last four given that the customer is alive. Each
-    keeps the shape of its own arguments.
-    """
-    return beta_geometric.future_state(FIRST, x, t_x, T, r, alpha, a, b)
+FAMILY = Family(
+    name="mbg_nbd",
+    kind="purchases",
+    words=Words(
+        title="MBG/NBD",
+        summary=(
+            "Purchases follow MBG/NBD (Batislam, Denizel & Filiztekin 2007): while alive a customer buys at random "
+            "at its own rate, and after each purchase, the first included, may leave for ever with its own "
+            "probability."
+        ),
+        caution="",
+        meanings=beta_geometric.meanings("a purchase, the first included"),
+        references=("batislam2007", "fader2005rfm"),
+    ),
+    forecast=beta_geometric.forecast(first=1),
+    **beta_geometric.model(first=1),
+)

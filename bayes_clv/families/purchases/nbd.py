@@ -18,175 +18,160 @@ t           a horizon after T                                            time
 r / alpha   mean purchase rate of a new customer                         1 / time
 ==========  ===========================================================  ==================
 
-All durations share one unit, and any unit will do. Every function broadcasts its arguments, so draws of
-shape (draw, 1) meet customers of shape (customer,). A new customer is x = t_x = T = 0. A function of ``*history``
-and ``**params`` takes x, t_x, T and r, alpha, as ``future_state`` does.
+The likelihood is Gamma(r + x) / Gamma(r) alpha^r (alpha + T)^-(r + x), the density of the ordered purchase times; T^x /
+x! more, a factor of the data only, makes it the negative binomial probability of x.
+
+All durations share one unit, and any unit will do. A new customer is x = t_x = T = 0.
 
 The recency is observed all the same: the likelihood is the density of the ordered purchase times, as in the other
 families, and a distinct history is the same row in each, so that they can be compared row by row.
+
+Examples
+--------
+>>> seen = {"frequency": 2, "recency": 30.43, "T": 39}
+>>> round(float(purchases(39, seen, {"r": 0.39, "alpha": 12.1})), 3)
+1.824
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.poisson import gamma_poisson
+from bayes_clv.families.contract import Columns, Family, Forecast, Params, Words
+from bayes_clv.families.lifetimes import to_horizon
 from bayes_clv.families.likelihood import Term
+from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import gamma_rates
 
-KIND = "purchases"
-LIFETIME = "after_purchase"
-PROCESSES = {"purchase": "population_purchase_rate"}
 PARAMETERS = ("r", "alpha")
 OBSERVED = gamma_rates.OBSERVED
 
-NAME = "NBD"
-SUMMARY = (
-    "Purchases follow NBD (Ehrenberg 1959): every customer buys at random at its own rate, for ever. It is the "
-    "baseline that a family with dropout should beat."
-)
-CAUTION = (
-    "Nobody ever leaves: every customer is alive with probability 1, and one who has been silent for years is forecast "
-    "to go on buying. Fit mbg_nbd (MBG/NBD) where customers leave, and keep NBD as its baseline."
-)
 
-MEANINGS = gamma_rates.MEANINGS
-QUANTITIES = gamma_rates.QUANTITIES
-data_scale = gamma_rates.data_scale
-parameters = gamma_rates.parameters
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
-
-
-frequency_term = gamma_rates.rate_term
-exposure_term = gamma_rates.exposure_term
-likelihood_terms = (Term(("frequency",), frequency_term), Term(("frequency", "T"), exposure_term))
-
-
-def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
-    """Return the log-likelihood of each customer, as a PyTensor vector.
-
-    Gamma(r + x) / Gamma(r) alpha^r (alpha + T)^-(r + x), the log density of the ordered purchase times; T^x / x!
-    more, a factor of the data only, makes it the negative binomial probability of x.
-    """
-    return frequency_term(params, x) + exposure_term(params, x, T)
-
-
-def simulate(
-    rng: np.random.Generator, T: ArrayLike, r: ArrayLike, alpha: ArrayLike
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated histories (frequency, recency) of customers observed to age T.
-
-    The shape is that of the arguments broadcast together.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> frequency, recency = simulate(np.random.default_rng(1), np.full(3, 39.0), 0.39, 12.1)
-    >>> frequency.shape
-    (3,)
-    """
-    T, r, alpha = np.broadcast_arrays(*float_arrays(T, r, alpha))
+def simulate(rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return histories of new customers observed to age T."""
+    T, r, alpha = np.broadcast_arrays(*float_arrays(columns["T"], params["r"], params["alpha"]))
     frequency = gamma_poisson.simulate_counts(rng, T, r, alpha)
-    return frequency, gamma_poisson.simulate_recency(rng, T, frequency, frequency)
+    recency = gamma_poisson.simulate_recency(rng, T, frequency, frequency)
+    return {"frequency": frequency.astype(np.float64), "recency": recency, "T": T}
 
 
-def simulate_purchase_times(
-    rng: np.random.Generator, T: ArrayLike, *params: ArrayLike, **named: ArrayLike
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated repeat purchases as flat arrays (customer index, age at the purchase).
+def times(rng: np.random.Generator, columns: Columns, params: Params) -> tuple[NDArray[np.int64], Array]:
+    """Return repeat purchases of new customers as flat arrays (customer index, age at the purchase), sorted.
 
-    Sorted by customer, then age; a customer without repeat purchases does not appear. The histories are
-    those that ``simulate`` gives for a generator in the same state. The arguments broadcast to one dimension,
-    the customers.
+    The histories are those that ``simulate`` gives for a generator in the same state.
     """
-    return gamma_poisson.simulate_times(rng, *simulate(rng, np.atleast_1d(T), *params, **named))
+    found = simulate(rng, {"T": np.atleast_1d(columns["T"])}, params)
+    return gamma_poisson.simulate_times(rng, found["frequency"].astype(np.int64), found["recency"])
+
+
+def state(columns: Columns, params: Params) -> tuple[Array, Array, Array, Array]:
+    """Return r + x and alpha + T of the Gamma of the purchase rate; 0 and 1, of a dropout that never happens."""
+    x, T, r, alpha = float_arrays(columns["frequency"], columns["T"], params["r"], params["alpha"])
+    return r + x, alpha + T, np.zeros(()), np.ones(())
+
+
+def alive(columns: Columns, params: Params) -> Array:
+    """Return the probability of being alive: 1."""
+    read = (*(columns[name] for name in OBSERVED), *(params[name] for name in PARAMETERS))
+    return np.ones(np.broadcast_shapes(*(np.shape(each) for each in read)))
 
 
 def latent_draws(
-    rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
+    rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[NDArray[np.bool_], Array, Array]:
     """Return one draw each of (alive at T: always; purchase rate per time unit; dropout: 0) given the history."""
-    alive, k, scale, _, _ = np.broadcast_arrays(*future_state(*history, **params))
-    return alive > 0, rng.gamma(k, 1 / scale), np.zeros(alive.shape)
+    certain, k, scale, _, _ = np.broadcast_arrays(alive(columns, params), *state(columns, params))
+    return certain > 0, rng.gamma(k, 1 / scale), np.zeros(certain.shape)
 
 
-def latent_means(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, Array]:
+def latent_means(columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase rate per time unit, dropout) given the history; dropout is 0."""
-    alive, k, scale, _, _ = np.broadcast_arrays(*future_state(*history, **params))
-    return k / scale, np.zeros(alive.shape)
+    certain, k, scale, _, _ = np.broadcast_arrays(alive(columns, params), *state(columns, params))
+    return k / scale, np.zeros(certain.shape)
 
 
-def probability_alive(*history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return the probability of being alive at T given the history: 1."""
-    return np.ones(np.broadcast_shapes(*(np.shape(x) for x in future_state(*history, **params))))
+def purchases(time: Any, columns: Columns, params: Params) -> Array:
+    """Return the expected purchase occasions in (T, T + t] given the history: t (r + x) / (alpha + T)."""
+    certain, (k, scale, _, _) = alive(columns, params), state(columns, params)
+    return certain * k * (lead(time, certain) / scale)
 
 
-def _rate(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, Array]:
-    """Return shape and rate of the Gamma of the purchase rate; the recency lends its shape alone."""
-    alive, k, scale, _, _ = future_state(*history, **params)
-    return alive * k, scale
-
-
-def expected_purchases(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return the expected purchase occasions in (T, T + t] given the history: t (r + x) / (alpha + T).
-
-    Examples
-    --------
-    >>> round(float(expected_purchases(39, 2, 30.43, 39, 0.39, 12.1)), 3)
-    1.824
-    """
-    k, scale = _rate(*history, **params)
-    return k * (np.asarray(t, dtype=np.float64) / scale)
-
-
-def purchases_pmf(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return P(n purchase occasions in (T, T + t]) given the history: negative binomial."""
-    k, scale = _rate(*history, **params)
-    return gamma_poisson.count_pmf(n, k, np.asarray(t, dtype=np.float64) / scale)
-
-
-def purchases_at_least(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return P(at least n purchase occasions in (T, T + t]) given the history; 1 where n <= 0."""
-    k, scale = _rate(*history, **params)
-    return gamma_poisson.count_at_least(n, k, np.asarray(t, dtype=np.float64) / scale)
-
-
-def discounted_residual_transactions(
-    discount_rate: ArrayLike, *history: ArrayLike, **params: ArrayLike
-) -> Array:
-    """Return the discounted expected residual transactions (DERT): E[lambda] / delta given the history.
-
-    delta is the continuous ``discount_rate`` per time unit. Infinite without discount, NaN for a negative one.
-    """
-    k, scale = _rate(*history, **params)
-    (delta,) = float_arrays(discount_rate)
-    with np.errstate(divide="ignore"):
-        return np.where(delta >= 0, k / (np.abs(delta) * scale), np.nan)
-
-
-def survival(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
+def survival(time: Any, columns: Columns, params: Params) -> Array:
     """Return the probability of being alive at T + t given the history: 1."""
-    alive = probability_alive(*history, **params)
-    return np.ones(np.broadcast_shapes(np.shape(t), alive.shape))
+    certain = alive(columns, params)
+    return np.ones(np.broadcast_shapes(np.shape(lead(time, certain)), certain.shape))
 
 
-def future_state(
-    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, r: ArrayLike, alpha: ArrayLike
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Return what the simulation of the future needs to know of a customer at T.
+def pmf(counts: Any, time: float, columns: Columns, params: Params) -> Array:
+    """Return P(n purchase occasions in (T, T + t]) given the history: negative binomial."""
+    certain, (k, scale, _, _) = alive(columns, params), state(columns, params)
+    return gamma_poisson.count_pmf(lead(counts, certain), certain * k, time / scale)
 
-    (probability alive, 1; shape r + x and rate alpha + T of the Gamma of purchase rates, the latter in time
-    units; 0 and 1, the shapes of a dropout that never happens). Each keeps the shape of its own arguments.
+
+def at_least(counts: Any, time: float, columns: Columns, params: Params) -> Array:
+    """Return P(at least n purchase occasions in (T, T + t]) given the history; 1 where n <= 0."""
+    certain, (k, scale, _, _) = alive(columns, params), state(columns, params)
+    return gamma_poisson.count_at_least(lead(counts, certain), certain * k, time / scale)
+
+
+def discounted(time: float, rate: float, columns: Columns, params: Params) -> Array:
+    """Return expected purchases to the horizon, each worth e^(-delta t), delta the continuous ``rate`` per time unit.
+
+    Without horizon E[lambda] / delta: infinite without discount, NaN for a negative one.
     """
-    x, t_x, T, r, alpha = float_arrays(x, t_x, T, r, alpha)
-    return np.ones(t_x.shape), r + x, alpha + T, np.zeros(()), np.ones(())
+    certain, (k, scale, a, b) = alive(columns, params), state(columns, params)
+    if np.isinf(time):
+        (delta,) = float_arrays(rate)
+        with np.errstate(divide="ignore"):
+            return np.where(delta >= 0, certain * k / (np.abs(delta) * scale), np.nan)
+    return to_horizon("after_purchase", (k, scale, a, b), certain.shape, time, rate)
+
+
+FAMILY = Family(
+    name="nbd",
+    kind="purchases",
+    words=Words(
+        title="NBD",
+        summary=(
+            "Purchases follow NBD (Ehrenberg 1959): every customer buys at random at its own rate, for ever. It is "
+            "the baseline that a family with dropout should beat."
+        ),
+        caution=(
+            "Nobody ever leaves: every customer is alive with probability 1, and one who has been silent for years "
+            "is forecast to go on buying. Fit mbg_nbd (MBG/NBD) where customers leave, and keep NBD as its "
+            "baseline."
+        ),
+        meanings=gamma_rates.MEANINGS,
+        references=("ehrenberg1959",),
+    ),
+    parameters=PARAMETERS,
+    quantities=gamma_rates.QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=gamma_rates.data_scale,
+    from_quantities=gamma_rates.parameters,
+    likelihood=(
+        Term(("frequency",), gamma_rates.rate_term),
+        Term(("frequency", "T"), gamma_rates.exposure_term),
+    ),
+    simulate=simulate,
+    checked="frequency",
+    forecast=Forecast(
+        history=OBSERVED,
+        latent=("purchase_rate", "dropout"),
+        law="after_purchase",
+        alive=alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=purchases,
+        survival=survival,
+        pmf=pmf,
+        at_least=at_least,
+        discounted=discounted,
+        state=state,
+        times=times,
+    ),
+)

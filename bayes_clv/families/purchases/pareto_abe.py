@@ -59,11 +59,11 @@ from bayes_clv.distributions.lognormal.forecasts import (
 )
 from bayes_clv.distributions.lognormal.rates import log_mean_likelihood
 from bayes_clv.distributions.special import double_tensors
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Prior, Quantity
 
-KIND = "purchases"
-LIFETIME = "individual"
 PARAMETERS = (
     "population_purchase_rate",
     "log_rate_sd",
@@ -72,19 +72,7 @@ PARAMETERS = (
     "concordance",
 )
 OBSERVED = ("frequency", "recency", "T")
-LATENT_MEANS = ("purchase_rate_mean", "dropout_rate_mean")
 
-NAME = "Pareto/NBD (Abe)"
-SUMMARY = (
-    "Purchases follow Pareto/NBD (Abe), the lognormal form of Abe (2009): while a customer is alive it buys at random "
-    "at its own rate, and it may leave for ever at any time, at its own rate; both rates are lognormal over customers, "
-    "and may be correlated."
-)
-CAUTION = (
-    "The lifetimes of those who have not left yet are extrapolated along a lognormal tail, and the correlation of "
-    "buying and leaving is learned mostly from customers with several purchases: with few of them read its interval, "
-    "and give long horizons a discount rate."
-)
 
 MEANINGS = {
     "population_purchase_rate": ("median purchase rate of new customers", "1/time"),
@@ -97,19 +85,39 @@ MEANINGS = {
     ),
 }
 
+WORDS = Words(
+    title="Pareto/NBD (Abe)",
+    summary=(
+        "Purchases follow Pareto/NBD (Abe), the lognormal form of Abe (2009): while a customer is alive it buys at "
+        "random at its own rate, and it may leave for ever at any time, at its own rate; both rates are lognormal "
+        "over customers, and may be correlated."
+    ),
+    caution=(
+        "The lifetimes of those who have not left yet are extrapolated along a lognormal tail, and the correlation of"
+        " buying and leaving is learned mostly from customers with several purchases: with few of them read its "
+        "interval, and give long horizons a discount rate."
+    ),
+    meanings=MEANINGS,
+    references=("abe2009",),
+)
+
 QUANTITIES = {
-    "population_purchase_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "population_purchase_rate": Quantity(
+        Prior("LogNormal", mu=0, sigma=1.5), relative=True, process="purchase"
+    ),
     "log_rate_sd": Quantity(Prior("LogNormal", mu=0, sigma=0.4)),
-    "population_dropout_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "population_dropout_rate": Quantity(
+        Prior("LogNormal", mu=0, sigma=1.5), relative=True, process="dropout"
+    ),
     "log_dropout_sd": Quantity(Prior("LogNormal", mu=0, sigma=0.6)),
     "concordance": Quantity(Prior("Beta", alpha=2, beta=2), upper=1.0),
 }
 
-# The quantity on which a covariate of a process acts: Abe's regressions of log lambda and log mu.
-PROCESSES = {"purchase": "population_purchase_rate", "dropout": "population_dropout_rate"}
 
 # No double counts further; a rate this high is met at absurd parameters alone.
 MOST_PURCHASES = 1e15
+# The least time that parts before from after, where rounding would leave none.
+SOONEST = 1e-300
 
 
 def data_scale(columns: Mapping[str, Array], count: Array) -> dict[str, float]:
@@ -126,15 +134,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     return {name: population[name] for name in PARAMETERS}
 
 
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
-
-
 def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """Return the log-likelihood of each customer as a PyTensor vector: Abe (2009), eq. 1, its mean over both rates.
 
@@ -143,7 +142,7 @@ def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    from bayes_clv.distributions.lognormal.operator import log_mean_likelihood as mean_likelihood
+    from bayes_clv.distributions.operators import log_mean_likelihood as mean_likelihood
 
     rate, s1, leaving, s2, c = double_tensors(params, *PARAMETERS)
     return mean_likelihood(x, t_x, T, pt.log(rate), s1, pt.log(leaving), s2, c)
@@ -239,17 +238,22 @@ def latent_draws(
 
 def future_draws(
     rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
-) -> tuple[Array, Array, Array, Array]:
-    """Return draws of (first_wait, wait_shape, wait_rate, lifetime) after T, as ``lifetimes`` asks of "individual".
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return draws of (first_wait, wait_shape, wait_rate, left, leaving), as ``lifetimes`` asks of "individual".
 
-    Waits are exponential (a shape of 1) at the customer's own rate; the lifetime left is exponential at its own rate of
-    leaving, 0 of one who has left. All in time units but the shape.
+    Waits are exponential (a shape of 1) at the customer's own rate, and so is the lifetime left, at its own rate of
+    leaving. Of one who has left the time since its last purchase is the sooner of both, and fell within the silence.
+    All in time units but the shape.
     """
     alive, rate, leaving = latent_draws(rng, *history, **params)
-    with np.errstate(over="ignore", divide="ignore"):
+    _, t_x, T, _ = _split(*history, **params)
+    with np.errstate(all="ignore"):
         first_wait = rng.standard_exponential(rate.shape) / rate
-        lifetime = np.where(alive, rng.standard_exponential(rate.shape) / leaving, 0.0)
-    return first_wait, np.ones(rate.shape), rate, lifetime
+        to_come = rng.standard_exponential(rate.shape) / leaving
+        both, silence = rate + leaving, T - t_x
+        stayed = -np.log1p(rng.random(rate.shape) * np.expm1(-both * silence)) / both
+        left = np.where(alive, to_come, np.minimum(stayed - silence, -SOONEST))
+    return first_wait, np.ones(rate.shape), rate, left, leaving
 
 
 @_QUIET
@@ -387,3 +391,36 @@ def survival(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
     longer = np.exp(log_alive(x, T, T + t, *logs) - log_alive(x, T, T, *logs))
     staying: Array = probability_alive(*history, **params) * longer
     return staying
+
+
+FAMILY = Family(
+    name="pareto_abe",
+    kind="purchases",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=OBSERVED,
+        parameters=PARAMETERS,
+        latent=("purchase_rate", "dropout_rate"),
+        law="individual",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=discounted_purchases,
+        futures=future_draws,
+        times=simulate_purchase_times,
+        pmfs=purchases_pmfs,
+    ),
+)

@@ -54,33 +54,16 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.regular import gamma_waits, gamma_waits_draws, gamma_waits_forecasts
 from bayes_clv.distributions.special import double_tensors
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import pareto_nbd
 from bayes_clv.families.quantities import Prior, Quantity
 
-KIND = "purchases"
-LIFETIME = "individual"
 PARAMETERS = ("regularity_shape", "regularity_rate", "r", "alpha", "s", "beta")
 HISTORY = ("frequency", "recency", "T", "log_intervals")
 OBSERVED = HISTORY
-# What latent_means are called in a dataset.
-LATENT_MEANS = ("purchase_rate_mean", "dropout_rate_mean", "regularity_mean")
 
-# Posterior draws that closed forms are computed of where no number is asked for: each costs some 0.3 ms a customer. The
-# mean of 50 draws has a standard error of a seventh of the posterior standard deviation.
-EXPECTED_DRAWS = 50
-
-NAME = "Pareto/GGG"
-SUMMARY = (
-    "Purchases follow Pareto/GGG (Platzer & Reutterer 2016): while a customer is alive it buys at its own rate and "
-    "with its own regularity, from clumps over chance to clockwork, and it may leave for ever at any time, at its own "
-    "rate."
-)
-CAUTION = (
-    "The lifetimes of those who have not left yet are extrapolated: with a shape s of at most 1 the mean lifetime "
-    "of a new customer is infinite, so over long horizons give a discount rate and read medians. Customers with fewer "
-    "than two repeat purchases say little of their own regularity."
-)
 
 # Of every variable in the posterior: what it means, and its unit ("time" is the data's time unit).
 MEANINGS = {
@@ -96,6 +79,22 @@ MEANINGS = {
     **pareto_nbd.MEANINGS,
 }
 
+WORDS = Words(
+    title="Pareto/GGG",
+    summary=(
+        "Purchases follow Pareto/GGG (Platzer & Reutterer 2016): while a customer is alive it buys at its own rate "
+        "and with its own regularity, from clumps over chance to clockwork, and it may leave for ever at any time, at"
+        " its own rate."
+    ),
+    caution=(
+        "The lifetimes of those who have not left yet are extrapolated: with a shape s of at most 1 the mean lifetime"
+        " of a new customer is infinite, so over long horizons give a discount rate and read medians. Customers with "
+        "fewer than two repeat purchases say little of their own regularity."
+    ),
+    meanings=MEANINGS,
+    references=("platzer2016",),
+)
+
 # A mean regularity from 0.4 to 6 (clumps to nearly clockwork), and a shape of at least 0.5 in 49 of 50: below, the
 # population would have customers who make thousands of purchases at one moment.
 QUANTITIES = {
@@ -104,7 +103,6 @@ QUANTITIES = {
     "regularity_shape": Quantity(Prior("LogNormal", mu=1.0, sigma=0.8)),
 }
 
-PROCESSES = pareto_nbd.PROCESSES
 data_scale = pareto_nbd.data_scale
 
 # More purchases than anyone makes: a simulated history ends there (a customer of k = 1e-5 makes them at one moment).
@@ -118,24 +116,15 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     return regularity | pareto_nbd.parameters(population)
 
 
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
-
-
 def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any, log_intervals: Any) -> Any:
     """Return the log-likelihood of each customer as a PyTensor vector.
 
     The log density of the purchase times, as in the other families, with k, lambda and mu integrated out. Error
     relative to the likelihood below 1e-6 (``gamma_waits``). Times in any unit; ``params`` maps PARAMETERS to tensors.
     """
-    from bayes_clv.distributions.regular.gamma_waits_operator import log_likelihood as integral
+    from bayes_clv.distributions.operators import log_gamma_waits
 
-    return integral((x, t_x, T, log_intervals), tuple(double_tensors(params, *PARAMETERS)))
+    return log_gamma_waits((x, t_x, T, log_intervals), tuple(double_tensors(params, *PARAMETERS)))
 
 
 likelihood_terms = (Term(OBSERVED, log_likelihood),)
@@ -196,15 +185,16 @@ def latent_draws(
 
 def future_draws(
     rng: np.random.Generator, x: float, t_x: float, T: float, log_intervals: float, **params: ArrayLike
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array, Array]:
     """Return draws of one customer's future, one of each draw of the parameters (draw,).
 
     (Wait from T to the next purchase, infinite for one who has left; shape and rate of the Gamma of each further
-    wait; lifetime after T, 0 for one who has left), drawn jointly given the history (``lifetimes``, "individual").
+    wait; when it leaves, after T, negative for one who has left; its dropout rate), drawn jointly given the history
+    (``lifetimes``, "individual").
     """
     args = np.broadcast_arrays(*np.atleast_1d(*float_arrays(x, t_x, T, log_intervals, *_ordered((), params))))
-    _, k, rate, _, wait, lifetime = gamma_waits_draws.draw_rows(rng, _columns(*args))
-    return wait, k, k * rate, lifetime
+    _, k, rate, leaving, wait, left = gamma_waits_draws.draw_rows(rng, _columns(*args))
+    return wait, k, k * rate, left, leaving
 
 
 def latent_means(
@@ -386,3 +376,39 @@ def _forecast(
     found = np.empty(columns.shape[0])
     found[order], _ = gamma_waits_forecasts.of_rows(columns[order], 0)
     return found.reshape(args[0].shape)
+
+
+FAMILY = Family(
+    name="pareto_ggg",
+    kind="purchases",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency", "log_intervals"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=OBSERVED,
+        parameters=PARAMETERS,
+        latent=("purchase_rate", "dropout_rate", "regularity"),
+        law="individual",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=discounted_purchases,
+        futures=future_draws,
+        times=simulate_purchase_times,
+        pmfs=purchases_pmfs,
+        # Each costs some 0.3 ms a customer, and the mean of 50 draws has a standard error of a seventh of the posterior
+        # standard deviation.
+        closed_form_draws=50,
+    ),
+)

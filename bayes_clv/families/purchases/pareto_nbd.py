@@ -44,26 +44,15 @@ from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.poisson import gamma_lifetime
 from bayes_clv.distributions.poisson.silence import log_integral, mean_share
 from bayes_clv.distributions.special import double_tensors
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, Words
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
 
-KIND = "purchases"
-LIFETIME = "continuous"
 PARAMETERS = ("r", "alpha", "s", "beta")
 OBSERVED = ("frequency", "recency", "T")
-# What latent_means are called in a dataset: the second is a rate here, no probability.
-LATENT_MEANS = ("purchase_rate_mean", "dropout_rate_mean")
 
-NAME = "Pareto/NBD"
-SUMMARY = (
-    "Purchases follow Pareto/NBD (Schmittlein, Morrison & Colombo 1987): while a customer is alive it buys at random "
-    "at its own rate, and it may leave for ever at any time, at its own rate."
-)
-CAUTION = (
-    "The lifetimes of those who have not left yet are extrapolated: with a shape s of at most 1 the mean lifetime "
-    "of a new customer is infinite, so over long horizons give a discount rate and read medians."
-)
 
 # Of every variable in the posterior: what it means, and its unit ("time" is the data's time unit).
 MEANINGS = {
@@ -75,15 +64,28 @@ MEANINGS = {
     "population_lifetime": ("median lifetime of a new customer, beta (2^(1/s) - 1)", "time"),
 }
 
+WORDS = Words(
+    title="Pareto/NBD",
+    summary=(
+        "Purchases follow Pareto/NBD (Schmittlein, Morrison & Colombo 1987): while a customer is alive it buys at "
+        "random at its own rate, and it may leave for ever at any time, at its own rate."
+    ),
+    caution=(
+        "The lifetimes of those who have not left yet are extrapolated: with a shape s of at most 1 the mean lifetime"
+        " of a new customer is infinite, so over long horizons give a discount rate and read medians."
+    ),
+    meanings=MEANINGS,
+    references=("schmittlein1987", "fader2005rfm"),
+)
+
 QUANTITIES = {
-    "population_purchase_rate": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "population_purchase_rate": Quantity(
+        Prior("LogNormal", mu=0, sigma=1.5), relative=True, process="purchase"
+    ),
     "r": Quantity(Prior("LogNormal", mu=0, sigma=1.5)),
-    "population_lifetime": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True),
+    "population_lifetime": Quantity(Prior("LogNormal", mu=0, sigma=1.5), relative=True, process="dropout"),
     "s": Quantity(Prior("LogNormal", mu=0, sigma=1)),
 }
-
-# The quantity on which a covariate of a process acts.
-PROCESSES = {"purchase": "population_purchase_rate", "dropout": "population_lifetime"}
 
 
 def data_scale(columns: Mapping[str, Array], count: Array) -> dict[str, float]:
@@ -100,15 +102,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     rate, r = population["population_purchase_rate"], population["r"]
     lifetime, s = population["population_lifetime"], population["s"]
     return {"r": r, "alpha": r / rate, "s": s, "beta": lifetime / (2 ** (1 / s) - 1)}
-
-
-# The observed variable that predictive checks replicate.
-CHECKED = "frequency"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated frequencies of new customers observed as long as these, for predictive checks."""
-    return simulate(rng, columns["T"], *params)[0].astype(float)
 
 
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
@@ -139,7 +132,7 @@ def silence_term(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    from bayes_clv.distributions.poisson.silence_operator import log_integral as log_j
+    from bayes_clv.distributions.operators import log_integral as log_j
 
     r, alpha, s, beta = double_tensors(params, *PARAMETERS)
     since = T - t_x
@@ -446,3 +439,44 @@ def state_while_alive(
     """Return the last four of ``future_state``, without the integral of the probability alive."""
     x, T, r, alpha, s, beta = float_arrays(x, T, r, alpha, s, beta)
     return r + x, alpha + T, s, beta + T
+
+
+def discounted_purchases(
+    t: ArrayLike, discount_rate: ArrayLike, *history: ArrayLike, **params: ArrayLike
+) -> Array:
+    """Return the expected purchases in (T, T + t], each worth e^(-delta u) if it comes at T + u, given the history."""
+    t, delta = float_arrays(t, discount_rate)
+    worth = gamma_lifetime.discounted_purchases(*state_while_alive(*history, **params), t, delta)
+    return probability_alive(*history, **params) * worth
+
+
+FAMILY = Family(
+    name="pareto_nbd",
+    kind="purchases",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("T",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency"), PARAMETERS),
+    checked="frequency",
+    forecast=positional.forecast(
+        history=OBSERVED,
+        parameters=PARAMETERS,
+        latent=("purchase_rate", "dropout_rate"),
+        law="continuous",
+        alive=probability_alive,
+        latent_means=latent_means,
+        latent_draws=latent_draws,
+        purchases=expected_purchases,
+        survival=survival,
+        pmf=purchases_pmf,
+        at_least=purchases_at_least,
+        discounted=discounted_purchases,
+        state=state_while_alive,
+        times=simulate_purchase_times,
+    ),
+)

@@ -33,27 +33,15 @@ from numpy.typing import ArrayLike
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
 from bayes_clv.distributions.stirling import LARGE
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, SpendLevel, Words
 from bayes_clv.families.likelihood import Term
+from bayes_clv.families.positional import by_name
 from bayes_clv.families.quantities import Prior, Quantity
-
-KIND = "spend"
-PROCESSES = {"spend": "population_spend"}
-DENSITY = "a customer's mean spend"
-# How the engine pays: the state is shape and rate of nu, and an occasion is Gamma with shape p and rate nu.
-SPEND_RULE = "gamma"
-OCCASION = "p"
-# The customers' column that informs nu.
-LEVEL = "monetary_value"
 
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
 
-NAME = "Gamma-Gamma"
-SUMMARY = (
-    "Spend per purchase follows Gamma-Gamma (Fader & Hardie 2013): each customer's spends vary about its own mean, "
-    "which does not depend on how often it buys."
-)
-CAUTION = ""
 
 # Of every variable in the posterior: what it means, and its unit.
 MEANINGS = {
@@ -64,9 +52,23 @@ MEANINGS = {
     "q_above_one": ("q - 1; the mean spend exists only where it is positive", "none"),
 }
 
+# What informs a level: the repeat occasions, and their mean.
+LEVEL = ("occasions", "mean_spend")
+
+WORDS = Words(
+    title="Gamma-Gamma",
+    summary=(
+        "Spend per purchase follows Gamma-Gamma (Fader & Hardie 2013): each customer's spends vary about its own "
+        "mean, which does not depend on how often it buys."
+    ),
+    caution="",
+    meanings=MEANINGS,
+    references=("fader2005rfm", "fader2013gamma"),
+)
+
 # q = 1 + q_above_one: below q = 1 the population has no mean spend, and so no customer value.
 QUANTITIES = {
-    "population_spend": Quantity(Prior("LogNormal", mu=0, sigma=1), relative=True),
+    "population_spend": Quantity(Prior("LogNormal", mu=0, sigma=1), relative=True, process="spend"),
     "p": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
     "q_above_one": Quantity(Prior("LogNormal", mu=1, sigma=1)),
 }
@@ -81,15 +83,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     """Return p, q, v from the population quantities, tensors or arrays."""
     p, q_above_one = population["p"], population["q_above_one"]
     return {"p": p, "q": 1 + q_above_one, "v": population["population_spend"] * q_above_one / p}
-
-
-# The observed variable that predictive checks replicate.
-CHECKED = "monetary_value"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated mean spends (money) of new customers with these frequencies."""
-    return simulate(rng, columns["frequency"], *params)
 
 
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
@@ -183,3 +176,31 @@ def lacks_moment(moment: int, x: ArrayLike, p: ArrayLike, q: ArrayLike, v: Array
     """Return whether this moment of spend is infinite given x occasions: 1 / nu has it where p x + q is above it."""
     x, p, q, v = np.broadcast_arrays(*float_arrays(x, p, q, v))
     return np.asarray(p * x + q <= moment)
+
+
+FAMILY = Family(
+    name="gamma_gamma",
+    kind="spend",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("frequency",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("frequency",), ("monetary_value",), PARAMETERS),
+    checked="monetary_value",
+    forecast=SpendLevel(
+        density="a customer's mean spend",
+        level="monetary_value",
+        occasion="p",
+        pays="gamma",
+        state=by_name(spend_state, LEVEL, PARAMETERS),
+        expected=by_name(expected_spend, LEVEL, PARAMETERS),
+        population_mean=lambda params: population_mean_spend(**params),
+        lacks_moment=by_name(lacks_moment, ("occasions",), PARAMETERS),
+        level_draws=by_name(latent_draws, LEVEL, PARAMETERS),
+        spend=simulate_spend,
+    ),
+)

@@ -24,7 +24,7 @@ every single occasion. A customer with a repeat occasion of zero spend has no su
 Rejected: matching the lognormal to the mean spend's first two moments, an approximation whose error grows with sigma.
 
 It is the density of every occasion's spend, in money to the power -x, and Gamma-Gamma's is that of the mean spend:
-elpd of the two must not be compared. A holdout can be (``compare_holdout``).
+elpd of the two must not be compared. A holdout can be (``clv.evaluate``).
 
 Default priors: the mean spend is LogNormal about the customers' geometric mean with 1 on the log scale, tau and sigma
 LogNormal about 0.5 with 1. ``plot_prior`` draws what they imply.
@@ -40,27 +40,15 @@ from numpy.typing import ArrayLike
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors
+from bayes_clv.families import positional
+from bayes_clv.families.contract import Family, SpendLevel, Words
 from bayes_clv.families.likelihood import Term
+from bayes_clv.families.positional import by_name
 from bayes_clv.families.quantities import Prior, Quantity
-
-KIND = "spend"
-PROCESSES = {"spend": "population_spend"}
-DENSITY = "every occasion's spend"
-# How the engine pays: state and occasion parameter are mean and sd of the log level, and the sd of an occasion.
-SPEND_RULE = "lognormal"
-OCCASION = "sigma"
-# The customers' column that informs a level.
-LEVEL = "log_spend_mean"
 
 PARAMETERS = ("m", "tau", "sigma")
 OBSERVED = ("frequency", "log_spend_mean", "log_spend_sd")
 
-NAME = "Lognormal spend"
-SUMMARY = (
-    "Lognormal spend per purchase: each customer's spends vary about its own level, and levels vary over customers, "
-    "both on the log scale. A customer's level does not depend on how often it buys."
-)
-CAUTION = ""
 
 MEANINGS = {
     "m": ("median over customers of their own median spend", "money"),
@@ -72,9 +60,23 @@ MEANINGS = {
     ),
 }
 
+# What informs a level: the repeat occasions, and their mean.
+LEVEL = ("occasions", "mean_spend")
+
+WORDS = Words(
+    title="Lognormal spend",
+    summary=(
+        "Lognormal spend per purchase: each customer's spends vary about its own level, and levels vary over "
+        "customers, both on the log scale. A customer's level does not depend on how often it buys."
+    ),
+    caution="",
+    meanings=MEANINGS,
+    references=("gelman2013",),
+)
+
 # A tau of 0.5, the prior median, puts half of the customers within a factor of exp(0.67 · 0.5) = 1.4 of the median one.
 QUANTITIES = {
-    "population_spend": Quantity(Prior("LogNormal", mu=0, sigma=1), relative=True),
+    "population_spend": Quantity(Prior("LogNormal", mu=0, sigma=1), relative=True, process="spend"),
     "tau": Quantity(Prior("LogNormal", mu=-0.7, sigma=1)),
     "sigma": Quantity(Prior("LogNormal", mu=-0.7, sigma=1)),
 }
@@ -94,15 +96,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
         "tau": tau,
         "sigma": sigma,
     }
-
-
-# The observed variable that predictive checks replicate.
-CHECKED = "log_spend_mean"
-
-
-def replicate(rng: np.random.Generator, columns: Mapping[str, Array], *params: ArrayLike) -> Array:
-    """Return replicated mean log spends (log money) of new customers with these frequencies."""
-    return simulate(rng, columns["frequency"], *params)[0]
 
 
 def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
@@ -202,3 +195,31 @@ def lacks_moment(moment: int, x: ArrayLike, m: ArrayLike, tau: ArrayLike, sigma:
     """Return whether this moment of spend does not exist given x occasions: all of them do."""
     x, m, tau, sigma = np.broadcast_arrays(*float_arrays(x, m, tau, sigma))
     return np.zeros(x.shape, dtype=bool)
+
+
+FAMILY = Family(
+    name="lognormal_spend",
+    kind="spend",
+    words=WORDS,
+    parameters=PARAMETERS,
+    quantities=QUANTITIES,
+    observed=OBSERVED,
+    design=("frequency",),
+    scale=data_scale,
+    from_quantities=parameters,
+    likelihood=likelihood_terms,
+    simulate=positional.simulated(simulate, ("frequency",), ("log_spend_mean", "log_spend_sd"), PARAMETERS),
+    checked="log_spend_mean",
+    forecast=SpendLevel(
+        density="every occasion's spend",
+        level="log_spend_mean",
+        occasion="sigma",
+        pays="lognormal",
+        state=by_name(spend_state, LEVEL, PARAMETERS),
+        expected=by_name(expected_spend, LEVEL, PARAMETERS),
+        population_mean=lambda params: population_mean_spend(**params),
+        lacks_moment=by_name(lacks_moment, ("occasions",), PARAMETERS),
+        level_draws=by_name(latent_draws, LEVEL, PARAMETERS),
+        spend=simulate_spend,
+    ),
+)

@@ -17,12 +17,12 @@ its standard error are those of the customers themselves.
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Family, SpendLevel
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
 
@@ -160,29 +160,29 @@ def _verdicts(difference: np.ndarray, error: np.ndarray) -> list[str]:
     return [first, *("worse" if each else UNDECIDED for each in worse)]
 
 
-def kind(module: ModuleType) -> str:
-    """Return what a family observes: ``KINDS``; a family that does not say buys if it has a future."""
-    return str(getattr(module, "KIND", "purchases" if hasattr(module, "future_state") else "spend"))
+def _density(family: Family) -> str:
+    """Return of what a spend family's likelihood is the density; of other families' it is clear from their kind."""
+    return family.forecast.density if isinstance(family.forecast, SpendLevel) else ""
 
 
 def _refuse_other_data(posteriors: Mapping[str, xr.DataTree]) -> None:
     """Refuse posteriors whose log densities are not of one kind of data in one unit."""
-    modules = {name: find_family(str(tree.attrs["family"])) for name, tree in posteriors.items()}
-    first, *others = modules
+    records = {name: find_family(str(tree.attrs["family"])) for name, tree in posteriors.items()}
+    first, *others = records
     for name in others:
-        kinds = kind(modules[first]), kind(modules[name])
+        kinds = records[first].kind, records[name].kind
         if kinds[0] != kinds[1]:
             raise InputError(
                 f"{first} is a model of {KINDS.get(kinds[0], kinds[0])} and {name} of {KINDS.get(kinds[1], kinds[1])}: "
                 "their log densities are of different data, and the difference of two such numbers says nothing "
                 "about either model. Compare models of one kind with one another."
             )
-        of = [str(getattr(modules[each], "DENSITY", "")) for each in (first, name)]
+        of = [_density(records[each]) for each in (first, name)]
         if of[0] != of[1]:
             raise InputError(
                 f"The likelihood of {first} is the density of {of[0] or 'its own data'}, that of {name} of "
                 f"{of[1] or 'its own data'}: the difference of their logarithms says nothing. Compare their forecasts "
-                "of a holdout: compare_holdout(...)."
+                "of a holdout: clv.evaluate({...}, ...)."
             )
         units = [str(posteriors[each].attrs.get("time_unit", UNSTATED)) for each in (first, name)]
         if units[0] != units[1]:
@@ -309,5 +309,5 @@ def _advice(rows: _Rows) -> str:
         f"Pareto k is above {rows.good_k:.2f} for {customers:,} of {int(rows.count.sum()):,} customers (largest "
         f"{rows.pareto_k[worst]:.2f}, of {history}): leaving them out moves the posterior too far for elpd to be "
         "trusted there, and it may be too high. Look at these customers first; take more draws with method='nuts'; or "
-        "compare on a holdout (compare_holdout)."
+        "compare on a holdout (clv.evaluate)."
     )

@@ -1,19 +1,18 @@
 """Checks of a fit, attached to it so that no report can omit them.
 
-ArviZ computes them (``az.diagnose``, ``az.rhat``, ``az.ess``, ``az.bfmi``, PSIS); here each becomes a
-number, a threshold and, where it fails, a sentence with the remedies in order of preference.
+ArviZ computes them (``az.diagnose``, ``az.rhat``, ``az.ess``, ``az.bfmi``, PSIS); here each becomes a number and,
+where it fails, a `Problem` with its code. Thresholds, sentences and remedies stand in ``bayes_clv.problems``.
 """
 
+import json
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.choice import Choice
-
-RHAT_MAX = 1.01
-ESS_PER_CHAIN = 100
-BFMI_MIN = 0.3
+from bayes_clv.problems import BFMI_MIN, ESS_PER_CHAIN, RHAT_MAX, problem
+from bayes_clv.schema import Problem
 
 
 def diagnose_nuts(tree: xr.DataTree, names: list[str]) -> dict[str, Any]:
@@ -44,33 +43,22 @@ def diagnose_nuts(tree: xr.DataTree, names: list[str]) -> dict[str, Any]:
     deep = int(tree["sample_stats"]["reached_max_treedepth"].sum())
     bfmi = float(np.min(found["bfmi"]["bfmi_values"]))
     needed = ESS_PER_CHAIN * chains
-    problems = []
+    transitions = posterior.sizes["draw"] * chains
+    problems: list[Problem] = []
     if divergences:
-        problems.append(
-            f"{divergences} of {posterior.sizes['draw'] * chains} transitions diverged: part of the posterior may "
-            "be missing. Give priors that are less wide, check for odd customers, or sample longer."
-        )
+        problems.append(problem("divergences", divergences=divergences, transitions=transitions))
     if single:
-        problems.append("One chain only: agreement between chains (R-hat) cannot be checked. Use chains=4.")
+        problems.append(problem("one_chain"))
     elif rhat >= RHAT_MAX:
-        problems.append(
-            f"R-hat is {rhat:.3f} (should be below {RHAT_MAX}): the chains disagree. Take more draws first, then "
-            "look at the rank plots and the priors."
-        )
+        problems.append(problem("rhat", rhat=rhat))
     if min(bulk, tail) < needed:
-        problems.append(
-            f"The smallest effective sample size is {min(bulk, tail):.0f} (should be at least {needed}): "
-            "quantiles are unsure. Take more draws."
-        )
+        problems.append(problem("ess", ess=min(bulk, tail), needed=needed))
     if deep:
-        problems.append(f"{deep} transitions reached the maximum tree depth: sampling is slow, not wrong.")
+        problems.append(problem("tree_depth", transitions=deep))
     if bfmi < BFMI_MIN:
-        problems.append(
-            f"BFMI is {bfmi:.2f} (should be above {BFMI_MIN}): the tails are explored poorly. Sample longer or "
-            "give less wide priors."
-        )
+        problems.append(problem("bfmi", bfmi=bfmi))
     if failed and not problems:
-        problems.append(f"az.diagnose reports a failed check: {sorted(found)}.")
+        problems.append(problem("diagnose", checks=", ".join(sorted(found))))
     return {
         "passed": not problems,
         "problems": problems,
@@ -89,12 +77,8 @@ def diagnose_laplace(report: dict[str, float]) -> dict[str, Any]:
     Above min(1 - 1 / log10(proposals), 0.7) the importance weights have too heavy a tail for their
     averages to be trusted (Vehtari et al. 2024).
     """
-    problems = []
-    if not report["pareto_k"] < report["pareto_k_threshold"]:
-        problems.append(
-            f"Pareto k is {report['pareto_k']:.2f} (should be below {report['pareto_k_threshold']:.2f}): the "
-            "posterior is not close enough to its Laplace approximation. Use method='nuts'."
-        )
+    k, limit = report["pareto_k"], report["pareto_k_threshold"]
+    problems = [] if k < limit else [problem("pareto_k", k=k, limit=limit)]
     return {"passed": not problems, "problems": problems, **report}
 
 
@@ -106,11 +90,9 @@ def with_choice(report: dict[str, Any], choice: Choice, largest: int) -> dict[st
 
 def diagnose_mode(report: dict[str, float]) -> dict[str, Any]:
     """Return what is known of a mode: it is a point, and its intervals lack parameter uncertainty."""
-    return {
-        "passed": False,
-        "problems": [
-            "method='mode' gives one point: the uncertainty of the population parameters is missing from "
-            "every interval. Use method='nuts' or 'laplace' for anything but reproducing a paper."
-        ],
-        **report,
-    }
+    return {"passed": False, "problems": [problem("mode")], **report}
+
+
+def as_json(report: dict[str, Any]) -> str:
+    """Return a report as the text that a posterior's attribute ``diagnostics`` holds."""
+    return json.dumps(report | {"problems": [each.record() for each in report["problems"]]})

@@ -6,12 +6,12 @@ predictive check looks at.
 """
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Family
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.inference.sampling.laplace import labelled
 from bayes_clv.schema import InputError
@@ -64,7 +64,7 @@ def observed_classes(checked: str, values: np.ndarray) -> xr.Dataset:
 
 
 def replicate(
-    module: ModuleType,
+    family: Family,
     draws: xr.Dataset,
     columns: Mapping[str, np.ndarray],
     classes: xr.Dataset,
@@ -76,13 +76,15 @@ def replicate(
 
     With ``effects`` the columns hold each customer's ``profile``.
     """
-    name = f"customers_by_{module.CHECKED}"
-    dimension = f"{module.CHECKED}_class"
+    name = f"customers_by_{family.checked}"
+    dimension = f"{family.checked}_class"
     edges = classes[dimension].to_numpy()
     counts = []
-    for point in parameter_points(module, draws, effects, profiles):
-        params = [value[columns["profile"]] if np.ndim(value) else value for value in point.values()]
-        counts.append(_count(module.replicate(rng, columns, *params), edges))
+    for point in parameter_points(family, draws, effects, profiles):
+        params = {
+            name: value[columns["profile"]] if np.ndim(value) else value for name, value in point.items()
+        }
+        counts.append(_count(family.simulate(rng, columns, params)[family.checked], edges))
     shape = (draws.sizes["chain"], draws.sizes["draw"], edges.size)
     return xr.Dataset(
         {name: (("chain", "draw", dimension), np.array(counts).reshape(shape))},

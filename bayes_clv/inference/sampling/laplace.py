@@ -164,7 +164,7 @@ def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
         raise InputError(
             "The posterior has no single peak inside the parameters' range, so it cannot be summarised by "
             "a mode and a curvature. Give priors that are not flat first: leave priors to their defaults, or narrow "
-            "those of the concentrations and shapes. Under flat ones method='nuts' wanders off as well. The data then "
+            "those of the concentrations and shapes. Under flat ones NUTS wanders off as well. The data then "
             "do not end the likelihood in some direction: customers who hardly differ in dropout or rate (a + b or r "
             "grows without bound) or of whom nobody seems to leave, a short observation, repeat customers who are few "
             "or identical, or spends all alike. Or take a family without what the data do not show (nbd: no dropout)."

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, VARIABLES, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, VARIABLES, InputError, quantiles
 from bayes_clv.views import style
 
 QUANTITIES = ("value", "spend", "purchases")
@@ -105,7 +105,7 @@ def _plain_log_ticks(axis: Any, ratio: float) -> None:
 
 
 def _draw_total(axes: Any, totals: Array, stem: str) -> None:
-    low, median, high = np.quantile(totals, (0.05, 0.5, 0.95), method="inverted_cdf")
+    low, median, high = quantiles(totals, (0.05, 0.5, 0.95))
     axes.hist(totals, bins=40, color=style.GRID)
     axes.hist(
         totals[(totals >= low) & (totals <= high)], bins=np.histogram_bin_edges(totals, 40), color=style.BLUE
@@ -182,7 +182,7 @@ def plot_concentration(
     share = np.linspace(0, 1, curves.shape[1])
     # A thousand customers or more draw the same line at 300 points.
     shown = np.unique(np.linspace(0, share.size - 1, 300).astype(int))
-    low, middle, high = np.quantile(curves, (0.05, 0.5, 0.95), axis=0)
+    low, middle, high = quantiles(curves, (0.05, 0.5, 0.95), axis=0)
     fifth = float(np.interp(0.2, share, middle))
     level = (
         f"customers as they turn out; outcome level, median and 90 % band of {len(curves)} draws"

@@ -8,7 +8,7 @@ cannot both be read (``parameters`` met the same), so that the panels are drawn 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,11 +18,8 @@ from bayes_clv.customers.encoding import Encoding, Interaction
 from bayes_clv.families.link import shifted
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.effects import Effect, Effects
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, quantiles
 from bayes_clv.views import numbers, style
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # More groups of one column than this are summarised in the figure by the ends of their order.
 MOST = 40
@@ -75,56 +72,29 @@ def multipliers(posterior: xr.DataTree) -> list[Multiplier]:
         what = _acted_on(posterior, effect)
         phrases = [phrase for encoding in effect.encodings for phrase in _phrases(encoding)]
         for label, phrase, draws in zip(effect.labels, phrases, drawn, strict=True):
-            low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
+            low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
             numbers = f"{median:.2f} ({low:.2f} to {high:.2f})"
             found.append(Multiplier(effect.name, label, draws, f"{phrase.format(what=what)} by {numbers}."))
     return found
 
 
-def effects_table(posterior: xr.DataTree) -> "pd.DataFrame":
-    """Return what each covariate multiplies a population quantity, or its odds, by.
-
-    Parameters
-    ----------
-    posterior : xarray.DataTree
-        Of ``fit(..., covariates=...)``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a coefficient: ``effect`` (the process or quantity), ``label``, ``median``, ``q05`` and ``q95`` of
-        exp(coefficient), without unit, at the expected level; ``probability_above_one``; and ``sentence``.
-
-    Raises
-    ------
-    InputError
-        For a posterior without covariates.
-
-    Examples
-    --------
-    >>> table = effects_table(by_channel)
-    >>> table["label"].tolist()
-    ['age']
-    """
-    import pandas as pd
-
+def effect_rows(posterior: xr.DataTree) -> list[dict[str, Any]]:
+    """Return a row a coefficient: what it multiplies by, in numbers and in a sentence."""
     rows = multipliers(posterior)
     if not rows:
         raise InputError(
             "The fit had no covariates. Fit with covariates={'purchase': 'age'} to learn what they do."
         )
-    return pd.DataFrame(
-        [
-            {
-                "effect": row.effect,
-                "label": row.label,
-                **dict(zip(("q05", "median", "q95"), np.quantile(row.draws, (0.05, 0.5, 0.95)), strict=True)),
-                "probability_above_one": float((row.draws > 1).mean()),
-                "sentence": row.sentence,
-            }
-            for row in rows
-        ]
-    )
+    return [
+        {
+            "effect": row.effect,
+            "label": row.label,
+            **dict(zip(("q05", "median", "q95"), quantiles(row.draws, (0.05, 0.5, 0.95)), strict=True)),
+            "probability_above_one": float((row.draws > 1).mean()),
+            "sentence": row.sentence,
+        }
+        for row in rows
+    ]
 
 
 def groups_of(posterior: xr.DataTree) -> list[Groups]:
@@ -137,8 +107,8 @@ def groups_of(posterior: xr.DataTree) -> list[Groups]:
     for effect in () if effects is None else effects.each:
         if not effect.groups:
             continue
-        formulas = find_family(str(posterior.attrs["family"]))
-        upper = formulas.QUANTITIES[effect.quantity].upper
+        family = find_family(str(posterior.attrs["family"]))
+        upper = family.quantities[effect.quantity].upper
         offsets = {column: _flat(posterior, effect.offset(column)) for column in effect.groups}
         means = {column: offset.mean(axis=0) for column, offset in offsets.items()}
         population = _flat(posterior, effect.quantity)
@@ -151,7 +121,7 @@ def groups_of(posterior: xr.DataTree) -> list[Groups]:
             found.append(
                 Groups(
                     effect.quantity,
-                    formulas.MEANINGS[effect.quantity][0],
+                    family.words.meanings[effect.quantity][0],
                     str(posterior["posterior"][effect.quantity].attrs.get("units", "")),
                     column,
                     effects.labels[column],
@@ -163,42 +133,13 @@ def groups_of(posterior: xr.DataTree) -> list[Groups]:
     return found
 
 
-def groups_table(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> "pd.DataFrame":
-    """Return each group's own population quantities beside the average of the groups, and how much is pooled.
-
-    Parameters
-    ----------
-    posterior : xarray.DataTree
-        Of ``fit(..., groups=...)``.
-    customers : xarray.Dataset, optional
-        Of the fit: adds ``customers``, how many are of the group.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a quantity and group: ``quantity``, ``column``, ``group``, ``median``, ``q05``, ``q95`` (in ``unit``,
-        expected level) of the average customer of the group; ``average``, the median of the average of the groups;
-        ``probability_above``, that the group lies above it; ``pooled``, from 0 (its own data decide) to 1 (it is what
-        the others are).
-
-    Raises
-    ------
-    InputError
-        For a posterior without groups.
-
-    Examples
-    --------
-    >>> table = groups_table(by_channel)
-    >>> table["group"].tolist()
-    ['search', 'shop', 'social']
-    """
-    import pandas as pd
-
+def group_rows(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> list[dict[str, Any]]:
+    """Return a row a quantity and group: its own population beside the average of the groups, and what is pooled."""
     rows = []
     for one in _some(groups_of(posterior)):
         sizes = _sizes(customers, one)
         for i, label in enumerate(one.labels):
-            low, median, high = np.quantile(one.draws[i], (0.05, 0.5, 0.95))
+            low, median, high = quantiles(one.draws[i], (0.05, 0.5, 0.95))
             rows.append(
                 {
                     "quantity": one.quantity,
@@ -208,13 +149,13 @@ def groups_table(posterior: xr.DataTree, customers: xr.Dataset | None = None) ->
                     "median": median,
                     "q95": high,
                     "unit": one.unit,
-                    "average": float(np.median(one.average)),
+                    "average": float(quantiles(one.average, [0.5])[0]),
                     "probability_above": float((one.draws[i] > one.average).mean()),
                     "pooled": float(one.pooled[i]),
                 }
                 | ({} if sizes is None else {"customers": sizes[i]})
             )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> style.Drawing:
@@ -263,13 +204,13 @@ def plot_groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> 
 
 
 def _panel(axes: Any, one: Groups, sizes: list[int] | None) -> None:
-    median = np.median(one.draws, axis=1)
+    median = quantiles(one.draws, [0.5], axis=1)[0]
     order = np.argsort(median, kind="stable")[::-1]
     if order.size > MOST:
         order = np.r_[order[: MOST // 2], order[-(MOST // 2) :]]
     rows = np.arange(order.size)
-    low, lower, upper, high = np.quantile(one.draws[order], (0.05, 0.25, 0.75, 0.95), axis=1)
-    left, centre, right = np.quantile(one.average, (0.05, 0.5, 0.95))
+    low, lower, upper, high = quantiles(one.draws[order], (0.05, 0.25, 0.75, 0.95), axis=1)
+    left, centre, right = quantiles(one.average, (0.05, 0.5, 0.95))
     axes.axvspan(left, right, color=style.GRID, alpha=0.6, linewidth=0)
     axes.axvline(centre, color=style.MUTED, linewidth=1.2, label="average of groups, 90 %")
     axes.hlines(rows, low, high, color=style.SKY, linewidth=1.6, label="90 %")
@@ -334,11 +275,11 @@ def _flat(posterior: xr.DataTree, name: str) -> np.ndarray:
 
 def _acted_on(posterior: xr.DataTree, effect: Effect) -> str:
     """Return in words what a coefficient multiplies: the quantity, or the odds where it is a probability."""
-    formulas = find_family(str(posterior.attrs["family"]))
-    meaning = str(formulas.MEANINGS[effect.quantity][0])
+    family = find_family(str(posterior.attrs["family"]))
+    meaning = str(family.words.meanings[effect.quantity][0])
     # The meaning ends in the papers' symbols.
     words = meaning.partition(";")[0].rpartition(", ")[0] or meaning.partition(";")[0]
-    if np.isinf(formulas.QUANTITIES[effect.quantity].upper):
+    if np.isinf(family.quantities[effect.quantity].upper):
         return f"the {words}"
     return f"the odds of {words.removeprefix('mean probability of ')}"
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CHAIN, DRAW
+from bayes_clv.schema import CHAIN, DRAW, interval
 from bayes_clv.targeting.gain import gain_curve
 from bayes_clv.views import style
 
@@ -39,7 +39,7 @@ def plot_gain(decision: xr.Dataset) -> style.Drawing:
     --------
     >>> figure = plot_gain(target(predict_uplift(response, experiment), cost=1.5, margin=0.3))
     """
-    curves = {by: gain_curve(decision, by=by) for by in ("rank", "value", "random")}
+    curves = {along: gain_curve(decision, along=along) for along in ("rank", "value", "random")}
     means, low, high = _segments(decision)
     with style.styled():
         figure = style.drawing(max(3.6, 1.2 + 0.19 * min(len(means), SEGMENTS_SHOWN)), width=9.0)
@@ -52,7 +52,7 @@ def plot_gain(decision: xr.Dataset) -> style.Drawing:
 def _draw_curves(ax: Any, decision: xr.Dataset, curves: dict[str, xr.Dataset]) -> None:
     at = curves["rank"]["contacts"].to_numpy()
     drawn = curves["rank"]["net_gain"].transpose(CHAIN, DRAW, "contacts").to_numpy().reshape(-1, at.size)
-    low, high = np.quantile(drawn, (0.05, 0.95), axis=0)
+    low, high = interval(drawn, axis=0)
     ax.axhline(0, color=style.MUTED, linewidth=1)
     ax.fill_between(at, low, high, color=style.BLUE, alpha=0.2, linewidth=0)
     ax.plot(at, drawn.mean(axis=0), color=style.BLUE, label="by expected gain, 90 % band")
@@ -95,7 +95,7 @@ def _segments(decision: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     scale = np.bincount(index, weights=decision["scale"].to_numpy(), minlength=labels.size) / people
     worth = float(decision.attrs["margin"]) * decision["uplift"].transpose(CHAIN, DRAW, "segment").to_numpy()
     gain = worth.reshape(-1, labels.size) * scale - cost
-    low, high = np.quantile(gain, (0.05, 0.95), axis=0)
+    low, high = interval(gain, axis=0)
     return gain.mean(axis=0), low, high
 
 

@@ -5,7 +5,6 @@ evenly to at most ``draws``, which is plenty for a mean and a 90 % band.
 """
 
 from collections.abc import Iterable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import digamma
 
+from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family
-from bayes_clv.predictions.histories import history_names
 from bayes_clv.predictions.parameters import parameters
-from bayes_clv.schema import UNSTATED, InputError
+from bayes_clv.schema import UNSTATED, InputError, interval
 from bayes_clv.units import days_per, duration
 from bayes_clv.views import style
-
-BAND = (0.05, 0.95)
 
 type Array = NDArray[np.float64]
 
@@ -31,20 +28,21 @@ SHOWN = 0.99
 def thinned_parameters(buying: xr.DataTree, draws: int) -> dict[str, Array]:
     """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw, 1).
 
-    Fewer of a family whose closed forms are dear (its ``EXPECTED_DRAWS``).
+    Fewer of a family whose closed forms are dear (its ``closed_form_draws``).
     """
     known = parameters(buying, "buying")
-    most = min(draws, getattr(known.formulas, "EXPECTED_DRAWS", draws))
-    return {name: value[:, None] for name, value in known.thin(most).values.items()}
+    most = known.forecast.closed_form_draws
+    thinned = known.thin(draws if most is None else min(draws, most))
+    return {name: value[:, None] for name, value in thinned.values.items()}
 
 
-def _history(formulas: ModuleType, x: Array, t_x: Array, age: Array | float) -> dict[str, Array | float]:
-    """Return the history that the family asks for, as its functions name it; timing where it is not given: as chance.
+def _history(forecast: Forecast, x: Array, t_x: Array, age: Array | float) -> dict[str, Array]:
+    """Return the columns that the family asks for; timing where it is not given: as chance.
 
     The expected logarithm of one of x intervals that purchases at random cut t_x into is log t_x + psi(1) - psi(x).
     """
-    history: dict[str, Array | float] = {"x": x, "t_x": t_x, "T": age}
-    if "log_intervals" in history_names(formulas):
+    history = {"frequency": x, "recency": t_x, "T": np.asarray(age, dtype=np.float64)}
+    if "log_intervals" in forecast.history:
         some = np.maximum(x, 1.0)
         each = np.log(np.where(x > 0, t_x, 1.0)) + digamma(1.0) - digamma(some)
         history["log_intervals"] = np.where(x > 0, x * each, 0.0)
@@ -162,8 +160,8 @@ def plot_alive_matrix(
     """
 
     def alive(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
-        formulas = family(str(buying.attrs["family"]))
-        return np.asarray(formulas.probability_alive(**_history(formulas, x, t_x, age), **parameters))
+        forecast = need(family(str(buying.attrs["family"])), Forecast)
+        return forecast.alive(_history(forecast, x, t_x, age), parameters)
 
     return _matrix(
         buying,
@@ -208,10 +206,8 @@ def plot_expected_purchases_matrix(
     length = duration(horizon, unit)
 
     def purchases(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
-        formulas = family(str(buying.attrs["family"]))
-        return np.asarray(
-            formulas.expected_purchases(length, **_history(formulas, x, t_x, age), **parameters)
-        )
+        forecast = need(family(str(buying.attrs["family"])), Forecast)
+        return forecast.purchases(length, _history(forecast, x, t_x, age), parameters)
 
     return _matrix(
         buying,
@@ -274,12 +270,12 @@ def alive_over_time(
     known = np.concatenate([np.searchsorted(ages, grid, side="right"), np.arange(1, ages.size)])
     order = np.lexsort((known, at))
     at, known = at[order], known[order]
-    formulas = family(str(buying.attrs["family"]))
-    history = _history(formulas, known - 1.0, ages[known - 1], at)
+    forecast = need(family(str(buying.attrs["family"])), Forecast)
+    history = _history(forecast, known - 1.0, ages[known - 1], at)
     if "log_intervals" in history:
         history["log_intervals"] = np.r_[0.0, np.cumsum(np.log(np.diff(ages)))][known - 1]
-    alive = formulas.probability_alive(**history, **thinned_parameters(buying, draws))
-    low, high = np.quantile(alive, BAND, axis=0)
+    alive = forecast.alive(history, thinned_parameters(buying, draws))
+    low, high = interval(alive, axis=0)
     seconds = np.round(at * days_per(unit) * 86_400).astype("timedelta64[s]")
     return xr.Dataset(
         {"mean": ("date", alive.mean(axis=0)), "q05": ("date", low), "q95": ("date", high)},

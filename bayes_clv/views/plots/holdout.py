@@ -1,17 +1,26 @@
-"""Forecast against what happened: purchases over time, and the calibration of customers' intervals."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Forecast against what happened: purchases over time, customers' intervals, and the model beside simple rules."""
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayes_clv.schema import CHAIN, DRAW, PERIOD, InputError
+from bayes_clv.schema import CHAIN, DRAW, PERIOD, QUANTILES, InputError, quantiles
 from bayes_clv.views import style
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+TOP = 0.1
+# Read from above: what matters most first. Of a measure where higher is better, what is missed is drawn.
+ERRORS = {
+    "crps": "CRPS",
+    "log_score": "log score",
+    "rmse": "root mean square",
+    "mae": "mean absolute",
+    "tracking_incremental": "each period",
+    "tracking_cumulative": "running total",
+    "concordance": "pairs ranked wrong",
+    "captured": "purchases missed*",
+    "spend_captured": "spend missed*",
+}
 
 type Array = NDArray[np.float64]
 
@@ -48,11 +57,11 @@ def tracking_bands(tracking: xr.Dataset) -> xr.Dataset:
         {
             "incremental": (
                 ("quantile", PERIOD),
-                np.quantile(draws, QUANTILES, axis=0, method="inverted_cdf"),
+                quantiles(draws, axis=0),
             ),
             "cumulative": (
                 ("quantile", PERIOD),
-                np.quantile(running, QUANTILES, axis=0, method="inverted_cdf"),
+                quantiles(running, axis=0),
             ),
             "observed": (PERIOD, observed),
             "observed_cumulative": (PERIOD, np.cumsum(observed)),
@@ -147,20 +156,20 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
 
 def coverage_errors(share: Array, count: Array, level: float = 0.9) -> tuple[Array, Array]:
     """Return the ends of the interval of each share from ``count`` customers (Clopper & Pearson 1934)."""
-    inside = np.round(np.asarray(share) * count)
-    tail = (1 - level) / 2
-    low = np.where(inside == 0, 0.0, stats.beta.ppf(tail, np.maximum(inside, 1), count - inside + 1))
-    high = np.where(inside == count, 1.0, stats.beta.ppf(1 - tail, inside + 1, np.maximum(count - inside, 1)))
-    return low, high
+    ends = [
+        stats.binomtest(round(each * size), int(size)).proportion_ci(level, "exact")
+        for each, size in zip(share, count, strict=True)
+    ]
+    return np.array([end.low for end in ends]), np.array([end.high for end in ends])
 
 
-def plot_calibration(score: Mapping[str, Any]) -> style.Drawing:
+def plot_calibration(evaluation: xr.Dataset) -> style.Drawing:
     """Plot the probability integral transform of the holdout and the coverage of 90 % intervals.
 
     Parameters
     ----------
-    score : mapping
-        The result of ``score_holdout``.
+    evaluation : xarray.Dataset
+        The result of ``evaluate``; its first model is drawn.
 
     Returns
     -------
@@ -172,12 +181,10 @@ def plot_calibration(score: Mapping[str, Any]) -> style.Drawing:
         90 % binomial error bars, beside what the forecast promised; a whole number of purchases cannot be
         held with exactly 90 %. Outcome level.
     """
-    try:
-        shares = np.asarray(score["pit"]["histogram"], dtype=float)
-        rows = list(score["coverage_by_frequency"])
-        customers = int(score["customers"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"The score has no {error}. Give the result of score_holdout.") from error
+    _check(evaluation, "pit_histogram", "covered_by_frequency")
+    model = evaluation.isel(forecast=0)
+    shares = model["pit_histogram"].to_numpy()
+    customers = int(evaluation.attrs["customers"])
     with style.styled():
         from matplotlib.ticker import MultipleLocator, PercentFormatter
 
@@ -196,11 +203,10 @@ def plot_calibration(score: Mapping[str, Any]) -> style.Drawing:
         left.yaxis.set_major_locator(MultipleLocator(0.05))
         style.heading(left, "Place in the forecast", "outcome level; 90 % binomial band")
 
-        count = np.array([row["customers"] for row in rows], dtype=float)
-        covered = np.array([row["coverage"]["90"]["covered"] for row in rows])
-        promised = np.array([row["coverage"]["90"]["promised"] for row in rows])
-        bottom, top = coverage_errors(covered, count)
-        at = np.arange(len(rows))
+        ninety = model.sel(interval=90)
+        covered, promised = (ninety[f"{name}_by_frequency"].to_numpy() for name in ("covered", "promised"))
+        bottom, top = coverage_errors(covered, model["customers_by_frequency"].to_numpy())
+        at = np.arange(covered.size)
         right.plot(at, promised, "_", color=style.INK, markersize=15, markeredgewidth=1.6, label="promised")
         right.errorbar(
             at,
@@ -213,11 +219,147 @@ def plot_calibration(score: Mapping[str, Any]) -> style.Drawing:
             label="covered",
         )
         right.axhline(0.9, color=style.MUTED, linewidth=1, linestyle="--")
-        right.set_xticks(at, [row["frequency"] for row in rows])
+        right.set_xticks(at, model["frequency"].to_numpy())
         right.set_xlabel("frequency (repeat purchases before)")
         right.set_ylabel("customers inside (%)")
         right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
         right.set_ylim(min(0.75, float(bottom.min()) - 0.03), 1.02)
         right.legend(loc="lower left", ncols=2)
         style.heading(right, "Inside the 90 % interval", "outcome level; 90 % binomial error bars")
+    return figure
+
+
+def relative_errors(evaluation: xr.Dataset) -> dict[str, dict[str, float]]:
+    """Return, for each measure, every forecast's error over that of the best baseline; below 1 beats them all.
+
+    Parameters
+    ----------
+    evaluation : xarray.Dataset
+        The result of ``evaluate``.
+
+    Returns
+    -------
+    dict
+        Label of the measure to forecast to ratio, infinity where the forecast held impossible what happened.
+        Measures without a positive finite error of some baseline are left out.
+    """
+    _check(evaluation, "captured", "captured_best", "crps")
+    names, models = _names(evaluation)
+    found = {}
+    for measure, label in ERRORS.items():
+        if measure not in evaluation:
+            continue
+        values = evaluation[measure]
+        if "share" in values.dims:
+            values = 1 - values.sel(share=TOP, method="nearest")
+        elif measure == "concordance":
+            values = 1 - values
+        errors = dict(zip(names, values.to_numpy().tolist(), strict=True))
+        rivals = [error for name, error in errors.items() if name not in models and 0 < error < np.inf]
+        if rivals:
+            found[label] = {n: error / min(rivals) for n, error in errors.items() if not np.isnan(error)}
+    return found
+
+
+def _names(evaluation: xr.Dataset) -> tuple[list[str], list[str]]:
+    """Return the names of all forecasts, and of the models among them."""
+    names = [str(name) for name in evaluation["forecast"].to_numpy()]
+    return names, [n for n, kind in zip(names, evaluation["kind"].to_numpy(), strict=True) if kind == "model"]
+
+
+def _check(evaluation: xr.Dataset, *needed: str) -> None:
+    missing = [name for name in needed if name not in evaluation]
+    if missing or "forecast" not in evaluation.dims:
+        raise InputError(
+            f"The evaluation has no {(missing or ['forecast'])[0]!r}. Give the result of clv.evaluate."
+        )
+
+
+def plot_evaluation(evaluation: xr.Dataset) -> style.Drawing:
+    """Plot the model's errors relative to the best simple rule, and what each ranking captures.
+
+    Parameters
+    ----------
+    evaluation : xarray.Dataset
+        The result of ``evaluate``, with at least one baseline.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: each measure's error over that of the best baseline, on a log scale; the model is better than all
+        where its dot is left of 1. Missed* is what does not belong to the 10 % ranked best. An arrow at the
+        edge is an infinite log score: the rule held impossible what a customer did. Right: share of the
+        holdout's spend (of its purchases, without amounts) that belongs to each share of customers, the best
+        ranked first, beside the ranking known only afterwards and a random one. Outcome level.
+    """
+    ratios = relative_errors(evaluation)
+    names, models = _names(evaluation)
+    if not ratios:
+        raise InputError("The evaluation holds no baseline to compare with. Evaluate with baselines.")
+    colours = dict(
+        zip(
+            names, [style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.AMBER, style.SKY], strict=False
+        )
+    )
+    markers = dict(zip(names, "osD^vP", strict=False))
+    with style.styled():
+        from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+        figure = style.drawing(4.3)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+        finite = [r for row in ratios.values() for r in row.values() if 0 < r < np.inf]
+        edge = max(1.6, 1.25 * max(finite))
+        at = -np.arange(len(ratios))
+        left.axvline(1, color=style.INK, linewidth=1, linestyle="--")
+        # One below the other, or equal errors would hide each other.
+        shift = dict(zip(names, np.linspace(0.26, -0.26, len(names)), strict=True))
+        for name in reversed(names):
+            drawn = [
+                (y, row[name]) for y, row in zip(at, ratios.values(), strict=True) if row.get(name, 0) > 0
+            ]
+            for y, ratio in drawn:
+                beyond = not np.isfinite(ratio)
+                left.plot(
+                    [edge if beyond else ratio],
+                    [y + shift[name]],
+                    ">" if beyond else markers[name],
+                    color=colours[name],
+                    markersize=7 if name in models else 4.5,
+                    clip_on=False,
+                    zorder=3 if name in models else 2,
+                )
+        left.set_xscale("log")
+        left.set_xlim(min(0.5, 0.8 * min(finite)), edge)
+        left.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4, 8]))
+        left.xaxis.set_minor_locator(NullLocator())
+        left.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+        left.set_yticks(at, list(ratios))
+        left.set_ylim(at[-1] - 0.6, 0.6)
+        left.grid(visible=False, axis="y")
+        for y in at[:-1]:
+            left.axhline(y - 0.5, color=style.GRID, linewidth=0.7)
+        left.set_xlabel("error, best baseline = 1 (left is better)\n* by the 10 % ranked best")
+        left.set_ylabel("measure")
+        style.heading(left, "Against simple rules", "outcome level; holdout")
+
+        stem = "spend_captured" if "spend_captured" in evaluation else "captured"
+        share = evaluation["share"].to_numpy()
+        right.plot(
+            share, evaluation[f"{stem}_best"], color=style.INK, linestyle="--", label="known afterwards"
+        )
+        right.plot(share, share, color=style.MUTED, linestyle=":", label="random order")
+        for name in reversed(names):
+            gain = evaluation[stem].sel(forecast=name).to_numpy()
+            right.plot(share, gain, color=colours[name], linewidth=2.2 if name in models else 1.3)
+        for axis in (right.xaxis, right.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+        right.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="customers, best ranked first (%)")
+        right.set_ylabel(f"{'spend' if stem == 'spend_captured' else 'purchases'} of the holdout (%)")
+        right.legend(loc="lower right")
+        style.heading(right, "What rankings capture", "outcome level; holdout")
+        handles = [
+            left.plot([], [], markers[name], color=colours[name], label=name.replace("_", " "))[0]
+            for name in names
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(names))
     return figure

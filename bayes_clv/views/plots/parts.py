@@ -1,13 +1,12 @@
 """What value is made of, and what makes the difference between two values: each segment's, with intervals."""
 
-import json
 import textwrap
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import DRAW, InputError
+from bayes_clv.schema import DRAW, InputError, interval, listed, quantiles
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.contribution import FACTOR
 from bayes_clv.valuation.parts import CURRENT, HISTORICAL, PART, check_parts
@@ -64,7 +63,7 @@ def plot_value_parts(parts: xr.Dataset) -> style.Drawing:
     middle = parts["value_total_mean"].sel({PART: named}).transpose(SEGMENT, PART).to_numpy()
     center = "mean"
     if np.isnan(middle).any():
-        middle, center = np.median(total, axis=0), "median"
+        middle, center = quantiles(total, [0.5], axis=0)[0], "median"
     shown = _largest(total.sum(axis=2).mean(axis=0), SEGMENTS_SHOWN)
     said = _assumed(parts, named)
     with style.styled():
@@ -119,7 +118,7 @@ def _draw_parts(ax: Any, names: list[str], middle: np.ndarray, total: np.ndarray
     if len(certain) < len(names):
         spans.append((total.sum(axis=2), 0.3, style.INK, "all parts"))
     for draws, shift, colour, words in spans:
-        low, high = np.quantile(draws, (0.05, 0.95), axis=0, method="inverted_cdf")
+        low, high = interval(draws, axis=0)
         ax.hlines(rows + shift, low, high, color=colour, linewidth=2, label=f"90 %: {words}")
     ax.axvline(0, color=style.MUTED, linewidth=1)
     ax.set_ylim(rows.size - 0.4, -0.6)
@@ -150,7 +149,7 @@ def _assumed(parts: xr.Dataset, named: list[str]) -> list[str]:
         if name in named:
             said = f"{name.replace('_', ' ')}: {text}"
             lines += textwrap.wrap(said, LINE, subsequent_indent="    ")
-    for reason in json.loads(str(parts.attrs["reasons"])):
+    for reason in listed(parts.attrs, "reasons"):
         lines += textwrap.wrap(reason, LINE, subsequent_indent="    ")
     return lines
 
@@ -179,7 +178,7 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
     --------
     >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> kinds = clv.rule("History", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
-    >>> figure = plot_contributions(clv.contributions(draws, rule=kinds))
+    >>> figure = plot_contributions(clv.contributions(draws, by=kinds))
     """
     if not isinstance(found, xr.Dataset) or not {"contribution", "difference", "ratio_q50"} <= set(
         found.data_vars
@@ -267,8 +266,8 @@ def _diamond(ax: Any, row: float, draws: np.ndarray, center: str) -> None:
 
 def _three(draws: np.ndarray, center: str) -> tuple[float, float, float]:
     known = draws[~np.isnan(draws)]
-    low, high = np.quantile(known, (0.05, 0.95), method="inverted_cdf")
-    return float(known.mean() if center == "mean" else np.median(known)), float(low), float(high)
+    low, high = interval(known)
+    return float(known.mean() if center == "mean" else quantiles(known, [0.5])[0]), float(low), float(high)
 
 
 def _largest(amount: np.ndarray, most: int) -> np.ndarray:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Family, Forecast, Renewals, SpendLevel, need, new_customer
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.predictions.histories import history_names
-from bayes_clv.schema import UNSTATED, InputError
+from bayes_clv.schema import UNSTATED, InputError, quantiles
 from bayes_clv.units import DAYS_PER_YEAR, days_per
 from bayes_clv.views import style
 
@@ -87,35 +87,36 @@ def plot_prior(posterior: xr.DataTree) -> style.Drawing:
         draw_replicated(axes[len(panels)], posterior)
         for ax in axes[len(panels) + 1 :]:
             ax.remove()
-        name = find_family(str(posterior.attrs["family"])).NAME
+        name = find_family(str(posterior.attrs["family"])).words.title
         figure.suptitle(f"{name}: what the priors say (level: expected; last panel: outcome)")
     return figure
 
 
 def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
     """Return the plain quantities that the prior's draws imply, with the data's own value."""
-    module = find_family(str(posterior.attrs["family"]))
+    family = find_family(str(posterior.attrs["family"]))
     prior = posterior["prior"].dataset
-    draws = {name: prior[name].to_numpy().ravel() for name in module.PARAMETERS}
+    draws = {name: prior[name].to_numpy().ravel() for name in family.parameters}
     observed = posterior["observed_data"].dataset
     column = {
         str(name): variable.to_numpy().astype(float)
         for name, variable in observed.data_vars.items()
         if variable.dims == ("row",)
     }
-    if module.KIND == "purchases":
-        return _of_purchases(module, draws, column, str(posterior.attrs.get("time_unit", UNSTATED)))
-    if module.KIND == "opportunities":
-        return _of_opportunities(module, draws, column)
-    if module.KIND == "contracts":
-        return _of_contracts(module, draws, column)
-    level = column["monetary_value"] if "monetary_value" in column else np.exp(column[module.LEVEL])
+    if family.kind == "purchases":
+        return _of_purchases(family, draws, column, str(posterior.attrs.get("time_unit", UNSTATED)))
+    if family.kind == "opportunities":
+        return _of_opportunities(family, draws, column)
+    if family.kind == "contracts":
+        return _of_contracts(family, draws, column)
+    spend = need(family, SpendLevel)
+    level = column["monetary_value"] if "monetary_value" in column else np.exp(column[spend.level])
     what = "mean" if "monetary_value" in column else "geometric mean"
     return [
         Implied(
             "Mean spend of an occasion",
             f"money; line: customers' {what}",
-            np.asarray(module.population_mean_spend(**draws), dtype=float),
+            np.asarray(spend.population_mean(draws), dtype=float),
             float(
                 np.average(level, weights=column["count"])
                 if what == "mean"
@@ -126,7 +127,7 @@ def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
 
 
 def _of_purchases(
-    module: Any, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray], unit: str
+    family: Family, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray], unit: str
 ) -> list[Implied]:
     if unit == UNSTATED:
         year, words = float(column["T"].max()), f"{column['T'].max():.4g} time units"
@@ -134,54 +135,57 @@ def _of_purchases(
         year, words = DAYS_PER_YEAR / days_per(unit), "a year"
     exposure, bought = column["count"] @ column["T"], column["count"] @ column["frequency"]
     crude = float(bought / exposure)
-    newborn = (0.0,) * len(history_names(module))
+    forecast = need(family, Forecast)
+    newborn = new_customer(forecast.history)
     return [
         Implied(
             "Purchase rate, mean of new customers",
             f"purchases per {unit if unit != UNSTATED else 'time unit'}; line: the data's own",
-            np.asarray(module.latent_means(*newborn, **draws)[0], dtype=float),
+            np.asarray(forecast.latent_means(newborn, draws)[0], dtype=float),
             crude,
         ),
         Implied(
             f"Still alive after {words}",
             "share of new customers; the data do not say",
-            np.asarray(module.survival(year, *newborn, **draws), dtype=float),
+            np.asarray(forecast.survival(year, newborn, draws), dtype=float),
             None,
             upper=1.0,
         ),
         Implied(
             f"Purchases of a new customer in {words}",
             "mean purchases; line: the data's rate",
-            np.asarray(module.expected_purchases(year, *newborn, **draws), dtype=float),
+            np.asarray(forecast.purchases(year, newborn, draws), dtype=float),
             crude * year,
         ),
     ]
 
 
 def _of_opportunities(
-    module: Any, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray]
+    family: Family, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray]
 ) -> list[Implied]:
+    forecast = need(family, Forecast)
+    newborn = new_customer(forecast.history)
     most = float(column["opportunities"].max())
     crude = float(column["count"] @ column["frequency"] / (column["count"] @ column["opportunities"]))
     return [
         Implied(
             "Buying at an opportunity",
             "mean probability, new customers; line: the data",
-            np.asarray(module.latent_means(0.0, 0.0, 0.0, **draws)[0], dtype=float),
+            np.asarray(forecast.latent_means(newborn, draws)[0], dtype=float),
             crude,
             upper=1.0,
         ),
         Implied(
             f"Still alive at opportunity {most:g}",
             "share of new customers; the data do not say",
-            np.asarray(module.survival(most, 0.0, 0.0, 0.0, **draws), dtype=float),
+            np.asarray(forecast.survival(most, newborn, draws), dtype=float),
             None,
             upper=1.0,
         ),
         Implied(
             f"Purchases at {most:g} opportunities",
             "mean of a new customer; line: the data",
-            np.asarray(module.expected_purchases(most, 0.0, 0.0, 0.0, **draws), dtype=float),
+            np.asarray(forecast.purchases(most, newborn, draws), dtype=float),
             crude * most,
             upper=most,
         ),
@@ -189,8 +193,10 @@ def _of_opportunities(
 
 
 def _of_contracts(
-    module: Any, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray]
+    family: Family, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray]
 ) -> list[Implied]:
+    forecast = need(family, Renewals)
+    signed = {"renewals": np.zeros(()), "active": np.ones(())}
     renewed = _shares_renewed(column)
     most = renewed.size
     kept = np.cumprod(renewed)
@@ -198,21 +204,21 @@ def _of_contracts(
         Implied(
             "Leaving at the first renewal",
             "share of new customers; line: the data's own",
-            np.asarray(1 - module.retention_rate(1.0, **draws), dtype=float),
+            np.asarray(1 - forecast.retention(1.0, draws), dtype=float),
             float(1 - renewed[0]),
             upper=1.0,
         ),
         Implied(
             f"Still under contract after {most} renewals",
             "share of new customers; line: the data's own",
-            np.asarray(module.survival(float(most), 0.0, 1.0, **draws), dtype=float),
+            np.asarray(forecast.survival(float(most), signed, draws), dtype=float),
             float(kept[-1]),
             upper=1.0,
         ),
         Implied(
             f"Renewals, of {most} possible",
             "mean of a new customer; line: the data",
-            np.asarray(module.expected_renewals(float(most), 0.0, 1.0, **draws), dtype=float),
+            np.asarray(forecast.expected(float(most), signed, draws), dtype=float),
             float(kept.sum()),
             upper=float(most),
         ),
@@ -247,7 +253,7 @@ def draw_implied(ax: Any, panel: Implied) -> None:
     ax.stairs(100 * counts / panel.draws.size, edges, fill=True, color=style.AMBER)
     if panel.observed is not None:
         ax.axvline(panel.observed, color=style.BLUE)
-    low, median, high = np.quantile(finite, (0.05, 0.5, 0.95))
+    low, median, high = quantiles(finite, (0.05, 0.5, 0.95))
     style.heading(ax, panel.title, f"90 % of the prior: {low:.3g} to {high:.3g}, median {median:.3g}")
     ax.set_xlabel(panel.axis)
     ax.set_ylabel("% of prior draws")
@@ -256,26 +262,26 @@ def draw_implied(ax: Any, panel: Implied) -> None:
 
 def draw_replicated(ax: Any, posterior: xr.DataTree) -> None:
     """Draw the share of customers in each class: bands of the replicated bases, and the data."""
-    module = find_family(str(posterior.attrs["family"]))
-    name = f"customers_by_{module.CHECKED}"
+    family = find_family(str(posterior.attrs["family"]))
+    name = f"customers_by_{family.checked}"
     counts = posterior["prior_predictive"][name].transpose("chain", "draw", ...).to_numpy()
     shares = 100 * counts.reshape(-1, counts.shape[-1]) / counts[0, 0].sum()
     real = posterior["observed_data"][name].to_numpy()
     real = 100 * real / real.sum()
     place = np.arange(real.size)
-    q05, q25, q50, q75, q95 = np.quantile(shares, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
+    q05, q25, q50, q75, q95 = quantiles(shares, axis=0)
     ax.vlines(place, q05, q95, color=style.AMBER, lw=2)
     ax.vlines(place, q25, q75, color=style.AMBER, lw=6)
     ax.plot(place, q50, "_", color=style.INK, ms=7)
     ax.plot(place, real, "o", color=style.BLUE, ms=4)
     ax.set_ylim(bottom=0)
-    edges = posterior["observed_data"][f"{module.CHECKED}_class"].to_numpy()
+    edges = posterior["observed_data"][f"{family.checked}_class"].to_numpy()
     counted = {"frequency": "repeat purchases", "renewals": "renewals"}
-    if module.CHECKED in counted:
+    if family.checked in counted:
         ax.set_xticks(place, [*(f"{edge:g}" for edge in edges[:-1]), f"{edges[-1]:g}+"])
-        ax.set_xlabel(f"{counted[module.CHECKED]}; dots: the data")
+        ax.set_xlabel(f"{counted[family.checked]}; dots: the data")
     else:
         ax.set_xticks(place[::4], [f"{edge:.3g}" for edge in edges[::4]])
-        ax.set_xlabel(f"{module.CHECKED.replace('_', ' ')}, lower ends; dots: the data")
+        ax.set_xlabel(f"{family.checked.replace('_', ' ')}, lower ends; dots: the data")
     ax.set_ylabel("% of customers")
     style.heading(ax, "A base drawn from the prior", "50 and 90 % of such bases, dash: median")

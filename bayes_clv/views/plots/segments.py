@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.predictions.simulation import CustomerDraws
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
 from bayes_clv.segments.ranking import quantity_points
 from bayes_clv.segments.segmenting import SEGMENT
@@ -283,7 +283,7 @@ def words(quantity: str) -> str:
 
 
 def plot_value_map(
-    draws: CustomerDraws | xr.Dataset,
+    draws: Simulation | xr.Dataset,
     segments: xr.Dataset | None = None,
     x: str = "probability_alive",
     y: str = "value",
@@ -293,7 +293,7 @@ def plot_value_map(
 
     Parameters
     ----------
-    draws : CustomerDraws or xarray.Dataset
+    draws : Simulation or xarray.Dataset
         Of ``clv.customer_draws``, walked over once, a block of customers after the other; or what
         ``segments.ranking.quantity_points`` returned for both quantities.
     segments : xarray.Dataset, optional

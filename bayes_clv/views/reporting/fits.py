@@ -3,16 +3,18 @@
 import json
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
+from bayes_clv.problems import read_problem
+from bayes_clv.schema import quantiles
 from bayes_clv.views import names as rename
 from bayes_clv.views import numbers
+from bayes_clv.views.frames import table
 from bayes_clv.views.plots import effects, parameters
 from bayes_clv.views.reporting import cells as tables
-from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting import checks
 from bayes_clv.views.reporting.gallery import Gallery
 
 
@@ -31,7 +33,7 @@ def effects_section(
     }
     if not groups:
         return section
-    found = effects.groups_table(tree, customers)
+    found = table(tree, by="group", customers=customers)
     columns = [
         tables.Column("quantity", number=False),
         tables.Column("column", number=False),
@@ -85,9 +87,8 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         rank_figure = gallery.add(
             f"{key}-ranks",
             lambda: parameters.plot_diagnostics(tree),
-            "One colour a chain. Left, the densities should lie on one another; right, the lines "
-            "should wander about zero "
-            "without a trend (p is the probability of lines so far from zero if the chains agree).",
+            "One colour a chain: the lines should wander about zero without a trend (p is the probability of lines so "
+            "far from zero if the chains agree).",
         )
     has_prior = "prior" in tree.children
     prior_figure = (
@@ -103,7 +104,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         else None
     )
     return {
-        "heading": f"{what} ({find_family(family).NAME})",
+        "heading": f"{what} ({find_family(family).words.title})",
         "summary": _parameter_summary(tree, key),
         "effects": effects_section(gallery, key, tree, customers),
         "parameters": gallery.add(
@@ -155,7 +156,7 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
     for name in names:
         draws = group[name].to_numpy().ravel().astype(float)
         described = group[name].attrs
-        low, median, high = np.quantile(draws, (0.05, 0.5, 0.95))
+        low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
         spread = draws.std(ddof=1) if draws.size > 1 else float("nan")
         row = [
             tables.cell(rename.symbol(name)),
@@ -258,7 +259,9 @@ def _diagnostics(tree: xr.DataTree, key: str) -> tables.Table:
         if name == "rhat_max" and isinstance(amount, float):
             text = f"{amount:.4f}"
         rows.append([tables.cell(_DIAGNOSTICS.get(name, name.replace("_", " "))), tables.cell(text)])
-    rows += [[tables.cell("problem"), tables.cell(str(problem))] for problem in found.get("problems", [])]
+    rows += [
+        [tables.cell("problem"), tables.cell(read_problem(each).found)] for each in found.get("problems", [])
+    ]
     return tables.Table(
         f"{key}-diagnostics",
         "Diagnostics attached to the fit.",

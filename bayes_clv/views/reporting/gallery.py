@@ -12,6 +12,7 @@ class Gallery:
     """Draws figures, keeps them as markup, and saves them to files where a folder is given."""
 
     folder: Path | None
+    png: bool = False
     skipped: list[str] = field(default_factory=list)
 
     def add(self, name: str, draw: Any, caption: str, level: str | None = None) -> dict[str, Any] | None:
@@ -25,9 +26,9 @@ class Gallery:
             return None
         svg = style.svg_text(view)
         if self.folder is not None:
-            # The layout is settled; solving it again takes longer than drawing.
-            style.figure_of(view).set_layout_engine("none")
-            style.save(view, svg, self.folder, name.replace("-", "_"))
+            style.save_svg(svg, self.folder, name.replace("-", "_"))
+            if self.png:
+                style.save_png(view, self.folder, name.replace("-", "_"))
         style.release(view)
         return {
             "name": name,

@@ -14,13 +14,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.problems import cards
+from bayes_clv.schema import CUSTOMER
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
+from bayes_clv.views.reporting import checks, sections
 from bayes_clv.views.reporting import decisions as segment_sections
 from bayes_clv.views.reporting import fits as fit_sections
-from bayes_clv.views.reporting import remedies as checks
-from bayes_clv.views.reporting import sections
 from bayes_clv.views.reporting.gallery import Gallery
 
 LEVELS = {
@@ -37,13 +37,13 @@ def report(
     spending: xr.DataTree | None,
     customers: xr.Dataset,
     value: xr.Dataset,
-    score: Mapping[str, Any] | None = None,
     evaluation: xr.Dataset | None = None,
     tracking: xr.Dataset | None = None,
     history: Mapping[str, Iterable[Any]] | None = None,
     segments: xr.Dataset | None = None,
     alarms: xr.Dataset | None = None,
     figures: str | Path | None = None,
+    png: bool = False,
     title: str = "Customer lifetime value",
     run: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -61,10 +61,8 @@ def report(
         The base, from ``summarize`` or a table.
     value : xarray.Dataset
         The result of ``predict_value``, or of ``predict`` without amounts.
-    score : mapping, optional
-        The result of ``score_holdout``.
     evaluation : xarray.Dataset, optional
-        The result of ``evaluate``, shown beside the score: the model against simple rules.
+        The result of ``evaluate``: the first model on the holdout, and against simple rules.
     tracking : xarray.Dataset, optional
         The result of ``simulate_tracking``.
     history : mapping, optional
@@ -74,7 +72,9 @@ def report(
     alarms : xarray.Dataset, optional
         The result of ``churn_alarms``: the alarm list over time.
     figures : str or Path, optional
-        Folder in which every figure is saved too, as SVG and PNG.
+        Folder in which every figure is saved too, as SVG.
+    png : bool
+        Save the figures as PNG there too; it takes as long again as the page.
     title : str
         Title of the page.
     run : mapping, optional
@@ -87,7 +87,7 @@ def report(
     Notes
     -----
     Failed checks cannot be turned off: they are read from the posteriors, the prediction, the audit and
-    the score.
+    the evaluation.
 
     Examples
     --------
@@ -98,10 +98,8 @@ def report(
 
     from jinja2 import Environment, StrictUndefined
 
-    if evaluation is not None and score is None:
-        raise InputError("The evaluation is shown beside the score: give score=clv.score_holdout(...) too.")
-    gallery = Gallery(Path(figures) if figures is not None else None)
-    page = _page(gallery, buying, spending, customers, value, score, tracking, dict(history or {}))
+    gallery = Gallery(Path(figures) if figures is not None else None, png)
+    page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
     page["alarms"] = segment_sections.alarms_section(gallery, alarms)
@@ -126,23 +124,21 @@ def _page(
     spending: xr.DataTree | None,
     customers: xr.Dataset,
     value: xr.Dataset,
-    score: Mapping[str, Any] | None,
+    evaluation: xr.Dataset | None,
     tracking: xr.Dataset | None,
     history: dict[str, Iterable[Any]],
 ) -> dict[str, Any]:
     stem = amounts.choose_quantity(value, None)
     fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
-    failed = [check for what, tree in fits for check in checks.fit_checks(tree, what)]
-    failed += checks.score_checks(score) if score is not None else []
-    failed += checks.data_checks(customers) + checks.prediction_checks(value)
+    failed = cards(checks.failures(buying, spending, customers, value, evaluation))
     page: dict[str, Any] = {
         "has_money": stem == "value",
-        "summary": _summary(buying, customers, value, score, len(failed)),
-        "key_numbers": _key_numbers(customers, value, score),
+        "summary": _summary(buying, customers, value, evaluation, len(failed)),
+        "key_numbers": _key_numbers(customers, value, evaluation),
         "checks": failed,
-        "passed": _passed(fits, score, customers),
+        "passed": _passed(fits, evaluation, customers),
         "notes": _notes(fits),
-        "holdout": sections.holdout_section(gallery, score),
+        "holdout": sections.holdout_section(gallery, evaluation),
         "tracking": sections.tracking_section(gallery, tracking),
         "value_text": sections.value_text(value, stem),
         "value_figures": sections.value_figures(gallery, buying, customers, value, stem),
@@ -184,7 +180,7 @@ def _summary(
     buying: xr.DataTree,
     customers: xr.Dataset,
     value: xr.Dataset,
-    score: Mapping[str, Any] | None,
+    evaluation: xr.Dataset | None,
     failed: int,
 ) -> str:
     n = customers.sizes[CUSTOMER]
@@ -192,22 +188,22 @@ def _summary(
     until = customers.attrs.get("until")
     seen = f", observed until {until}," if until else ""
     if "purchases_total" in value:
-        mean, low, high = (numbers.number(x) for x in numbers.interval(value["purchases_total"]))
+        mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
         text = (
             f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
             f"{numbers.horizon(value)}; nine times in ten it will be between {low} and {high}"
         )
         if "value_total" in value:
             mean, low, high = (numbers.number(x) for x in _total(value, "value"))
-            text += f", worth {mean} (between {low} and {high}) after margin and discount"
+            text += f", worth {mean} (between {low} and {high}) {_after(value)}"
         sentences.append(f"{text}.")
     else:
         sentences.append(f"The base has {n:,} customers{seen.rstrip(',')}.")
-    if score is not None:
-        inside = score["coverage"]["90"]
+    if evaluation is not None:
+        inside = evaluation.isel(forecast=0).sel(interval=90)
         sentences.append(
-            f"On the holdout, {numbers.share(inside['covered'])} of customers bought a number inside their own 90 % "
-            f"interval, where the forecast promised {numbers.share(inside['promised'])}."
+            f"On the holdout, {numbers.share(float(inside['covered']))} of customers bought a number inside their own "
+            f"90 % interval, where the forecast promised {numbers.share(float(inside['promised']))}."
         )
     sentences.append(
         f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
@@ -217,9 +213,19 @@ def _summary(
     return " ".join(sentences)
 
 
+def _after(value: xr.Dataset) -> str:
+    """Return what the total is after: revenue where no margin was given."""
+    kept = [
+        *(["margin"] if float(value.attrs.get("margin", 0.0)) != 1 else []),
+        *(["discount"] if float(value.attrs.get("annual_discount_rate", 1.0)) != 0 else []),
+    ]
+    after = f" after {' and '.join(kept)}" if kept else ""
+    return after.strip() if "margin" in kept else f"of revenue{after}"
+
+
 def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
     """Return mean and 90 % interval of a total; the mean is NaN where a customer's mean does not exist."""
-    mean, low, high = numbers.interval(value[f"{stem}_total"])
+    mean, low, high = numbers.mean_interval(value[f"{stem}_total"])
     exists = f"{stem}_mean" not in value or bool(np.isfinite(value[f"{stem}_mean"]).all())
     return (mean if exists else float("nan")), low, high
 
@@ -234,14 +240,13 @@ class KeyNumber:
     note: str | None = None
 
 
-def _key_numbers(
-    customers: xr.Dataset, value: xr.Dataset, score: Mapping[str, Any] | None
-) -> list[KeyNumber]:
+def _key_numbers(customers: xr.Dataset, value: xr.Dataset, evaluation: xr.Dataset | None) -> list[KeyNumber]:
     repeaters = int((customers["frequency"] > 0).sum())
     keys = [
         KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
     ]
-    for stem, label in (("purchases", "purchases"), ("value", "residual value")):
+    worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
+    for stem, label in (("purchases", "purchases"), ("value", worth)):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
             note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
@@ -254,18 +259,22 @@ def _key_numbers(
                 "alive now, on average", numbers.share(float(value["probability_alive"].mean())), "expected"
             )
         )
-    if score is not None:
-        inside = score["coverage"]["90"]
-        note = f"promised {numbers.share(inside['promised'])}"
+    if evaluation is not None:
+        inside = evaluation.isel(forecast=0).sel(interval=90)
+        note = f"promised {numbers.share(float(inside['promised']))}"
         keys.append(
-            KeyNumber("holdout inside 90 % intervals", numbers.share(inside["covered"]), "outcome", note)
+            KeyNumber(
+                "holdout inside 90 % intervals", numbers.share(float(inside["covered"])), "outcome", note
+            )
         )
     return keys
 
 
-def _passed(fits: list[tuple[str, xr.DataTree]], score: Any, customers: xr.Dataset) -> list[str]:
+def _passed(
+    fits: list[tuple[str, xr.DataTree]], evaluation: xr.Dataset | None, customers: xr.Dataset
+) -> list[str]:
     names = [f"{what.lower()} fit" for what, _ in fits]
-    if score is not None:
+    if evaluation is not None:
         names += ["holdout total and intervals"]
     if checks.spend_correlation(customers) is not None:
         names += ["spend does not depend on frequency"]
@@ -274,4 +283,8 @@ def _passed(fits: list[tuple[str, xr.DataTree]], score: Any, customers: xr.Datas
 
 def _notes(fits: list[tuple[str, xr.DataTree]]) -> list[tuple[str, str]]:
     families = [find_family(str(tree.attrs["family"])) for _, tree in fits]
-    return [(f"A known flaw of {family.NAME}.", family.CAUTION) for family in families if family.CAUTION]
+    return [
+        (f"A known flaw of {family.words.title}.", family.words.caution)
+        for family in families
+        if family.words.caution
+    ]

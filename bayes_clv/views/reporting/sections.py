@@ -12,36 +12,34 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.schema import CUSTOMER, UNSTATED
+from bayes_clv.schema import CUSTOMER, UNSTATED, listed
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, histories, holdout
-from bayes_clv.views.plots.evaluation import MODEL, plot_evaluation
 from bayes_clv.views.reporting import cells as tables
-from bayes_clv.views.reporting import remedies as checks
+from bayes_clv.views.reporting import checks
 from bayes_clv.views.reporting.gallery import Gallery
 
 TOP_CUSTOMERS = 50
 MATRIX_DRAWS = 60
 
 
-def holdout_section(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the holdout: scores by frequency, calibration, and the model against simple rules."""
-    if score is None:
+def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
+    """Return the first model on the holdout: scores by frequency, and calibration."""
+    if evaluation is None:
         return None
-    total, unit = score["total"], str(score.get("time_unit", UNSTATED))
-    classes = score["coverage_by_frequency"]
+    model, unit = evaluation.isel(forecast=0), str(evaluation.attrs.get("time_unit", UNSTATED))
     cells = [
-        [tables.cell(row["frequency"]) for row in classes],
+        [tables.cell(str(name)) for name in model["frequency"].to_numpy()],
         *(
-            tables.column([row[name] for row in classes])
-            for name in ("customers", "observed_mean", "predicted_mean")
+            tables.column(model[f"{name}_by_frequency"].to_numpy().tolist())
+            for name in ("customers", "observed", "predicted")
         ),
         *(
             [
-                tables.cell(row["coverage"][level][key], numbers.share(row["coverage"][level][key]))
-                for row in classes
+                tables.cell(each, numbers.share(each))
+                for each in model[f"{key}_by_frequency"].sel(interval=level).to_numpy().tolist()
             ]
-            for level in ("50", "90")
+            for level in (50, 90)
             for key in ("covered", "promised")
         ),
     ]
@@ -58,17 +56,19 @@ def holdout_section(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[s
     ]
     return {
         "text": (
-            f"In the {numbers.plural(score['horizon'], unit)} after calibration the customers made "
-            f"{total['observed']:,} purchases; the forecast was {numbers.number(total['mean'])}, with 90 % between "
-            f"{total['q05']:,} and {total['q95']:,} (outcome level), so the total is "
-            f"{'inside' if total['covered'] else 'outside'} its interval. Per customer, the mean absolute error of "
-            f"the mean is {numbers.number(score['mae'])} purchases and the CRPS {numbers.number(score['crps'])} "
+            f"In the {numbers.plural(evaluation.attrs['horizon'], unit)} after calibration the customers made "
+            f"{int(model['total_observed']):,} purchases; the forecast was "
+            f"{numbers.number(float(model['total_mean']))}, with 90 % between {int(model['total_q05']):,} and "
+            f"{int(model['total_q95']):,} (outcome level), so the total is "
+            f"{'inside' if model['total_covered'] else 'outside'} its interval. Per customer, the mean absolute error "
+            f"of the mean is {numbers.number(float(model['mae']))} purchases and the CRPS "
+            f"{numbers.number(float(model['crps']))} "
             "(smaller is better)."
         ),
         "table": tables.Table("holdout-table", "Holdout by repeat purchases in calibration.", columns, rows),
         "figure": gallery.add(
             "calibration",
-            lambda: holdout.plot_calibration(score),
+            lambda: holdout.plot_calibration(evaluation),
             "Left: bars that end in the amber band mean that outcomes fall anywhere in their "
             "forecasts equally often; high "
             "ends would mean forecasts too narrow. Right: dots should lie at the dashes, the share that the forecast "
@@ -80,7 +80,7 @@ def holdout_section(gallery: Gallery, score: Mapping[str, Any] | None) -> dict[s
 
 def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
     """Return the model beside simple rules on the holdout."""
-    if evaluation is None:
+    if evaluation is None or not (evaluation["kind"] == "rule").any():
         return None
     measures = ("crps", "log_score", "mae", "rmse", "total_error", "concordance")
     absent = np.full(evaluation.sizes["forecast"], np.nan)
@@ -109,7 +109,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
     )
     return {
         "text": _verdict(evaluation),
-        "reasons": json.loads(str(evaluation.attrs.get("reasons", "[]"))),
+        "reasons": listed(evaluation.attrs, "reasons"),
         "table": tables.Table(
             "against-rules-table",
             "Model and simple rules on the holdout (outcome level): of the first four the smaller is better, of the "
@@ -123,7 +123,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
         ),
         "figure": gallery.add(
             "evaluation",
-            lambda: plot_evaluation(evaluation),
+            lambda: holdout.plot_evaluation(evaluation),
             "Left: a blue dot left of the dashed line is a measure on which the model beats every simple rule. Right: "
             "the higher a line, the more of what was really bought belongs to the customers it ranks first.",
             "outcome",
@@ -133,7 +133,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
 
 def _verdict(evaluation: xr.Dataset) -> str:
     """Return whether a rule's forecasts were better than the model's, by CRPS and beyond chance."""
-    rules = [name for name in evaluation["forecast"].to_numpy() if name != MODEL]
+    rules = evaluation["forecast"].to_numpy()[evaluation["kind"].to_numpy() == "rule"]
     judged = []
     for name in rules:
         if "crps_worse" not in evaluation:
@@ -179,19 +179,21 @@ def value_text(value: xr.Dataset, stem: str) -> str:
     if stem == "value":
         margin, rate = value.attrs.get("margin"), value.attrs.get("annual_discount_rate")
         terms = []
-        if margin is not None:
+        revenue = margin is not None and float(margin) == 1
+        if margin is not None and not revenue:
             terms.append(f"a margin of {numbers.share(float(margin))}")
         if rate is not None:
             terms.append(f"an annual discount rate of {numbers.share(float(rate))}")
         after = f", with {' and '.join(terms)}" if terms else ""
         parts.append(
-            f"Residual value is the margin on purchases of the next {numbers.horizon(value)}, each "
-            "discounted from the time it "
-            f"occurs{after}. Amounts are in the unit of the spend column."
+            f"Residual value is {'the revenue' if revenue else 'the margin on purchases'} of the next "
+            f"{numbers.horizon(value)}, each discounted from the time it occurs{after}. Amounts are in the unit of "
+            "the spend column."
         )
         if "historical_value" in value and np.isfinite(value["historical_value"]).all():
             parts.append(
-                f"Margin already earned from these customers: {numbers.number(float(value['historical_value'].sum()))}."
+                f"{'Revenue so far' if revenue else 'Margin already earned'} from these customers: "
+                f"{numbers.number(float(value['historical_value'].sum()))}."
             )
     else:
         parts.append(
@@ -370,9 +372,8 @@ def data_text(customers: xr.Dataset) -> str:
     n = customers.sizes[CUSTOMER]
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     parts = [
-        f"{n:,} customers, {int((customers['frequency'] == 0).sum()):,} of them without a repeat "
-        "purchase; the oldest is "
-        f"{numbers.plural(float(customers['T'].max()), unit)} old."
+        f"{n:,} customers, {int((customers['frequency'] == 0).sum()):,} of them without a repeat purchase; the oldest "
+        f"is {numbers.plural(float(customers['T'].max()), unit)} old."
     ]
     found = checks.spend_correlation(customers)
     if found is not None:
@@ -410,7 +411,7 @@ def method_text(
 ) -> list[str]:
     """Return how the numbers were made: families, methods, versions, seeds."""
     trees = [buying] if spending is None else [buying, spending]
-    text = [find_family(str(tree.attrs["family"])).SUMMARY for tree in trees]
+    text = [find_family(str(tree.attrs["family"])).words.summary for tree in trees]
     for tree in trees:
         sizes = tree["posterior"].sizes
         text.append(
@@ -420,9 +421,8 @@ def method_text(
             f"{tree.attrs.get('time_unit', UNSTATED)}; versions: {_versions(tree)}."
         )
     text.append(
-        "Every posterior draw is carried to the end: the future of each customer is simulated "
-        "from its own history, and "
-        f"intervals are quantiles over these futures (seed {value.attrs.get('seed', 'not stated')})."
+        "Every posterior draw is carried to the end: the future of each customer is simulated from its own history, "
+        f"and intervals are quantiles over these futures (seed {value.attrs.get('seed', 'not stated')})."
     )
     text += [f"Figure not drawn – {reason}" for reason in skipped]
     return text

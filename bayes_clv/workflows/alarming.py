@@ -1,38 +1,32 @@
 """The command ``alarms``: silences after which a customer of a finished run is probably gone."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.segment import NEVER_LEAVE_FIRST, checks_of, percent, plain_number
+from bayes_clv.workflows.settings import Alarming
+from bayes_clv.workflows.words import check_lines, percent, plain_number
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from bayes_clv.workflows.folders import Finished
 
 
+# Columns of times, which the list names with their unit.
+TIMES = ("silence", "alarm_silence", "alarm_in")
+
+
+# Nobody leaves there before a repeat purchase.
+NEVER_LEAVE_FIRST = {"bg_nbd": "mbg_nbd", "bg_cnbd_k": "mbg_cnbd_k"}
+
+
 # How far ahead the summary counts alarms, in days.
 AHEAD = (7, 30, 90)
-
-
-@dataclass(frozen=True)
-class Alarming:
-    """Whose alarms to list; ``threshold`` and ``longest`` as ``churn_alarms`` takes them.
-
-    ``only_alarmed`` leaves out those whose alarm is still to come; ``most`` keeps the first rows.
-    """
-
-    run: Path
-    out: Path = Path("alarms.csv")
-    threshold: float = 0.5
-    longest: str | None = None
-    only_alarmed: bool = False
-    most: int | None = None
 
 
 def alarm_run(choice: Alarming) -> list[str]:
@@ -51,35 +45,68 @@ def alarm_run(choice: Alarming) -> list[str]:
     out = Path(choice.out)
     check_out(out, choice.run)
     if choice.most is not None and choice.most < 1:
-        raise InputError(f"--most {choice.most} must be at least 1: the number of rows that the table keeps.")
+        raise InputError(
+            f"{argument('most', choice.most)} must be at least 1: the number of rows that the table keeps."
+        )
     run = read_run(choice.run)
 
     from bayes_clv.targeting.alarms import churn_alarms
-    from bayes_clv.views.frames import alarm_table
+    from bayes_clv.views.frames import table as as_table
     from bayes_clv.workflows.folders import write_table
 
     value = run.value()
     found = churn_alarms(
         run.buying, run.customers, threshold=choice.threshold, longest=choice.longest, value=value
     )
-    table = alarm_table(found)
+    table = alarm_list(as_table(found), run)
     shown = found
     if choice.only_alarmed:
         table = table[table["alarmed"]]
         if found["alarmed"].any():
             shown = found.isel({CUSTOMER: found["alarmed"].to_numpy()})
     kept = table if choice.most is None else table.head(choice.most)
+    if out.suffix == ".csv":
+        kept = kept.round(_digits(kept))
     with all_or_nothing(out) as work:
         write_table(kept, work / out.name)
         notes = save_figures({out.stem: _alarm_figure(shown)}, work)
     return [
         *alarm_summary(found, run, longest=choice.longest),
-        *checks_of(run),
+        "",
+        *check_lines(run.failed, where=" in the run"),
         "",
         f"Customers: {out} ({len(kept):,} rows)",
         f"Figure: {out.with_suffix('.png')}",
         *notes,
     ]
+
+
+def alarm_list(table: "pd.DataFrame", run: "Finished") -> "pd.DataFrame":
+    """Return the alarms with what a caller asks first beside them: frequency, last order, value; times say their unit.
+
+    ``value`` is the mean residual value of the run's forecast; ``last_order`` stands where the customers carry dates.
+    """
+    from bayes_clv.units import days_per
+
+    unit = run.customers.attrs["time_unit"]
+    customers = run.customers.sel({CUSTOMER: table["customer_id"].to_numpy()})
+    beside: dict[str, Any] = {"frequency": customers["frequency"].to_numpy()}
+    if "first_order" in customers and unit != UNSTATED:
+        days = np.rint(customers["recency"].to_numpy() * days_per(unit)).astype("timedelta64[D]")
+        last = customers["first_order"].to_numpy().astype("datetime64[D]") + days
+        beside["last_order"] = last.astype(object)
+    value = run.value()
+    if value is not None:
+        found = value["value_mean"].sel({CUSTOMER: table["customer_id"].to_numpy()})
+        beside["value"] = found.to_numpy()
+    times = {name: f"{name}_{unit}s" for name in TIMES} if unit != UNSTATED else {}
+    return table.assign(**beside).rename(columns=times)
+
+
+def _digits(table: "pd.DataFrame") -> dict[str, int]:
+    """Return the decimals that a spreadsheet is given: money to the hundredth, P(alive) to the thousandth."""
+    times = {str(name): 1 for name in table if str(name).startswith(TIMES)}
+    return {**times, "value_at_risk": 2, "value": 2, "probability_alive": 3}
 
 
 def _alarm_figure(alarms: "xr.Dataset") -> Any:
@@ -97,12 +124,13 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
         f"{percent(alarms.attrs['threshold'])} or less (expected level)."
     ]
     if "value_at_risk" in alarms:
+        what = "revenue" if run.margin == 1 else "value"
         risk, value = alarms["value_at_risk"].to_numpy(), run.table["value_mean"].to_numpy()
         lines.append(
-            f"Value at risk, (1 - P(alive)) × mean residual value over {run.horizon:g} {unit}s: "
+            f"Value at risk, (1 - P(alive)) × mean residual {what} over {run.horizon:g} {unit}s: "
             f"{plain_number(np.nansum(risk[alarmed]))} of the alarmed, "
             f"{plain_number(np.nansum(risk))} of all, whose residual "
-            f"value is {plain_number(np.nansum(value))}."
+            f"{what} is {plain_number(np.nansum(value))}."
         )
         # Never NaN alone: a customer without a mean comes last.
         first = int(np.nanargmax(np.where(alarmed, risk, -1.0))) if alarmed.any() else None
@@ -114,6 +142,11 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
             )
     if "alarm_date" in alarms:
         lines.append(_next_alarms(alarms, run.customers.attrs["until"]))
+    if alarmed.any():
+        lines.append(
+            "Who is likeliest to leave is not who is best kept by a contact (Ascarza 2018): 'bayes-clv target' chooses "
+            "those, after an experiment."
+        )
     never = int(np.isinf(alarms["alarm_silence"].to_numpy()).sum())
     if never:
         end = f"{10 * float(run.customers['T'].max()):.0f} {unit}s" if longest is None else longest

@@ -1,6 +1,4 @@
-"""The model beside simple rules: the figure shows the numbers it was given, and so does the report."""
-
-import json
+"""The holdout: the figures show the numbers they were given, and so does the report."""
 
 import matplotlib as mpl
 import numpy as np
@@ -12,19 +10,21 @@ mpl.use("Agg")
 from bayes_clv import views
 from bayes_clv.schema import InputError
 from bayes_clv.views import style
-from bayes_clv.views.plots.evaluation import relative_errors
+from bayes_clv.views.plots import holdout
+from bayes_clv.views.plots.holdout import relative_errors
 from bayes_clv.views.reporting import gallery
 
 NAMES = ["model", "past_rate", "pareto_rule"]
 
 
 @pytest.fixture
-def evaluation() -> xr.Dataset:
+def evaluation(make) -> xr.Dataset:
     """Return a small evaluation: the model wins by CRPS and loses by what the top tenth holds."""
+    alone = make.evaluation()
     share = np.linspace(0, 1, 11)
     gain = np.array([share**0.5, share**0.4, share**0.7])
     nan = np.nan
-    return xr.Dataset(
+    beside = xr.Dataset(
         {
             "crps": ("forecast", [0.4, 0.5, nan]),
             "crps_worse": ("forecast", [nan, 0.1, nan]),
@@ -37,8 +37,18 @@ def evaluation() -> xr.Dataset:
             "captured": (("forecast", "share"), gain),
             "captured_best": ("share", share**0.2),
         },
-        coords={"forecast": np.array(NAMES, dtype=object), "share": share},
-        attrs={"reasons": json.dumps(["past_rate: 3 customers did what it held <impossible>."])},
+        coords={
+            "forecast": np.array(NAMES, dtype=object),
+            "share": share,
+            "kind": ("forecast", np.array(["model", "rule", "rule"], dtype=object)),
+        },
+    )
+    of_model = alone.drop_vars(
+        ["kind", "share", "captured", "captured_best", *beside.data_vars], errors="ignore"
+    )
+    together = xr.merge([beside, of_model.reindex(forecast=NAMES)], join="exact", compat="no_conflicts")
+    return together.assign_attrs(
+        alone.attrs | {"reasons": ["past_rate: 3 customers did what it held <impossible>."]}
     )
 
 
@@ -121,7 +131,7 @@ def write(tmp_path, make, monkeypatch, **changes):
         "spending": None,
         "customers": make.customers(spend=False),
         "value": make.value(spend=False),
-        "score": make.score(),
+        "evaluation": make.evaluation(),
     } | changes
     return views.report(tmp_path / "report.html", **arguments).read_text(encoding="utf-8")
 
@@ -149,6 +159,17 @@ def test_the_verdict_goes_both_ways(evaluation, make, tmp_path, monkeypatch):
     assert "only rankings can be compared" in write(tmp_path, make, monkeypatch, evaluation=ranks)
 
 
-def test_an_evaluation_needs_the_score_beside_it(evaluation, make, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="give score="):
-        write(tmp_path, make, monkeypatch, evaluation=evaluation, score=None)
+def test_calibration_shows_the_histogram_and_binomial_error_bars(make):
+    evaluation = make.evaluation()
+    left, right = views.plot_calibration(evaluation).axes
+    heights = [p.get_height() for p in left.containers[0]]
+    assert heights == pytest.approx(evaluation["pit_histogram"].values[0])
+    covered = next(c for c in right.containers if isinstance(c, mpl.container.ErrorbarContainer))
+    assert covered[0].get_ydata() == pytest.approx([0.957, 0.95, 1.0])
+    low, high = holdout.coverage_errors(np.array([0.9]), np.array([20.0]))
+    # 18 of 20 (Clopper-Pearson, 90 %): P(X >= 18 | low) = P(X <= 18 | high) = 0.05.
+    from scipy.stats import binom
+
+    assert binom.sf(17, 20, low[0]) == pytest.approx(0.05)
+    assert binom.cdf(18, 20, high[0]) == pytest.approx(0.05)
+    assert holdout.coverage_errors(np.array([1.0]), np.array([5.0]))[1][0] == 1.0

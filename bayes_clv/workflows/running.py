@@ -12,14 +12,14 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import QUANTILES, InputError
+from bayes_clv.schema import InputError, argument, named_quantiles
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
@@ -79,8 +79,9 @@ def run(
     Returns
     -------
     dict
-        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores and totals
-        with intervals, the content of ``run.json`` in the folder.
+        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores, failed checks (as
+        the report's cards: title, found, meaning, remedies, codes) and totals with intervals, the content of
+        ``run.json`` in the folder.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def run(
 
     Examples
     --------
-    >>> settings = Settings(orders, Path("results"), until="1997-09-30", method="laplace", draws=50)
+    >>> settings = Settings(orders, out=Path("results"), until="1997-09-30", method="laplace", draws=50)
     >>> record = run(settings)
     >>> record["customers"]
     2357
@@ -124,8 +125,8 @@ def _run_into(
             customer_id=settings.customer_id,
             date=settings.date,
             spend=settings.spend,
-            regularity="log_intervals" in find_family(settings.family).OBSERVED,
-            on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+            regularity="log_intervals" in find_family(settings.family).observed,
+            on_bad_rows=settings.on_bad_rows,
         )
         horizon = settings.horizon
         if horizon is None:
@@ -142,19 +143,19 @@ def _run_into(
     with stages.stage("simulate every customer's future"):
         value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
     with stages.stage("score the holdout"):
-        score, evaluation = _scores(customers, held_out, buying, tracking)
+        evaluation = None
+        if held_out is not None:
+            from bayes_clv.scoring import evaluate
+
+            evaluation = evaluate(held_out, customers, buying=buying, tracking=tracking)
     with stages.stage("write the table of customers"):
         from bayes_clv.inference.posterior import write_customers
-        from bayes_clv.views.frames import customer_table
+        from bayes_clv.views.frames import table
 
-        customer_table(value).to_parquet(work / "customers.parquet", index=False)
+        table(value).to_parquet(work / "customers.parquet", index=False)
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
-    record = _record(settings, customers, buying, spending, value, score, seeds)
-    if evaluation is not None:
-        from bayes_clv.scoring.measures import evaluation_record
-
-        record["evaluation"] = evaluation_record(evaluation)
+    record = _record(settings, customers, buying, spending, value, evaluation, seeds)
     with stages.stage("draw figures and report"):
         from bayes_clv.views.reporting.page import report
 
@@ -166,11 +167,11 @@ def _run_into(
             spending=spending,
             customers=customers,
             value=value,
-            score=score,
             evaluation=evaluation,
             tracking=tracking,
             history=_example_histories(settings, customers),
             figures=work / "figures",
+            png=settings.png,
             title=settings.title,
             run=shown,
         )
@@ -214,7 +215,7 @@ def _posteriors(
 
     # Refuses before the first fit what would fail after it.
     for role, family in families.items():
-        used = customers.isel(customer=observed(family, customers).usable)
+        used = customers.isel(customer=observed(find_family(family), customers).usable)
         learn_effects(find_family(family), used, given[role].get("covariates"), given[role].get("groups"))
     for role, family in families.items():
         with stages.stage(f"fit {family} ({settings.method})"):
@@ -250,7 +251,9 @@ def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
             what = (
                 "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
             )
-            raise InputError(f"{what} {path.name!r}. Name the table of customers' columns with columns=.")
+            raise InputError(
+                f"{what} {path.name!r}. Name the table of customers' columns with {argument('columns')}."
+            )
         # Ids as text: 0017 is another customer than 17.
         table = (
             pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
@@ -310,19 +313,6 @@ def _futures(
     return value, held_out, simulate_tracking(buying, customers, seed=seeds["tracking"])
 
 
-def _scores(
-    customers: "xr.Dataset", held_out: "xr.Dataset | None", buying: "xr.DataTree", tracking: "xr.Dataset"
-) -> tuple[dict[str, Any] | None, "xr.Dataset | None"]:
-    """Return the model's own scores on the holdout, and those beside simple rules."""
-    if held_out is None:
-        return None, None
-    from bayes_clv.scoring.evaluation import evaluate
-    from bayes_clv.scoring.holdout import score_holdout
-
-    score = score_holdout(customers, held_out)
-    return score, evaluate(customers, held_out, buying=buying, tracking=tracking)
-
-
 def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:
     """Return the purchase dates, to ``until``, of the customer with the most repeat occasions."""
     from bayes_clv.customers.summaries import purchase_dates
@@ -334,7 +324,7 @@ def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str,
         customer_id=settings.customer_id,
         date=settings.date,
         spend=settings.spend,
-        on_bad_rows=settings.on_bad_rows,  # type: ignore[arg-type]
+        on_bad_rows=settings.on_bad_rows,
     )
     return {busiest: days[days <= np.datetime64(customers.attrs["until"])]}
 
@@ -345,10 +335,13 @@ def _record(
     buying: "xr.DataTree",
     spending: "xr.DataTree | None",
     value: "xr.Dataset",
-    score: dict[str, Any] | None,
+    evaluation: "xr.Dataset | None",
     seeds: dict[str, int],
 ) -> dict[str, Any]:
     from bayes_clv.inference.posterior import diagnostics
+    from bayes_clv.problems import cards
+    from bayes_clv.scoring import record
+    from bayes_clv.views.reporting.checks import failures
 
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
     arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
@@ -366,23 +359,30 @@ def _record(
         "customers": customers.sizes["customer"],
         "audit": json.loads(customers.attrs["audit"]),
         "diagnostics": {
-            name: {"family": tree.attrs["family"], "method": tree.attrs["method"], **diagnostics(tree)}
+            name: {
+                "family": tree.attrs["family"],
+                "method": tree.attrs["method"],
+                **_plain(diagnostics(tree)),
+            }
             for name, tree in (("buying", buying), ("spending", spending))
             if tree is not None
         },
-        "holdout": score,
+        "holdout": None if evaluation is None else record(evaluation),
+        "checks": [asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation))],
         "totals": totals,
     }
 
 
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    return found | {"problems": [each.record() for each in found["problems"]]}
+
+
 def _interval(total: np.ndarray) -> dict[str, Any]:
-    quantiles = np.quantile(total, QUANTILES, method="inverted_cdf")
-    names = [f"q{round(100 * q):02d}" for q in QUANTILES]
     return {
         "level": "outcome",
         "mean": float(total.mean()),
         "sd": float(total.std(ddof=1)) if total.size > 1 else None,
-        **{name: float(quantile) for name, quantile in zip(names, quantiles, strict=True)},
+        **{name: float(quantile) for name, quantile in named_quantiles(total).items()},
     }
 
 

@@ -4,52 +4,21 @@ Like ``run``, one road through the stages; whoever wants another road calls them
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+from bayes_clv.problems import cards, read_problem
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, argument, interval, listed
+from bayes_clv.workflows.settings import Choice
+from bayes_clv.workflows.words import check_lines, percent, titles_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
-COLUMNS = (
-    "contacted",
-    "rank",
-    "cost",
-    "net_gain_mean",
-    "net_gain_q05",
-    "net_gain_q95",
-    "probability_pays",
-)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What to choose from and for; as ``experiment_from_table``, ``predict_uplift`` and ``target`` take them.
-
-    ``customers=None`` chooses among the experiment's own. ``out`` is a .csv or .parquet file.
-    """
-
-    experiment: Path
-    cost: float
-    out: Path
-    customer_id: str = "customer_id"
-    treated: str = "treated"
-    outcome: str = "outcome"
-    segment: str | None = None
-    customers: Path | None = None
-    scale: str | None = None
-    margin: float = 1.0
-    budget: float | None = None
-    risk: str | None = None
-    test: int | None = None
-    method: str = "nuts"
-    draws: int = 1000
-    seed: int = 1
+# Between these the experiment leaves open whether contacting pays.
+OPEN = (0.1, 0.9)
 
 
 def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
@@ -64,12 +33,13 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     from bayes_clv.inference.response import fit_response
     from bayes_clv.targeting.contacts import target
     from bayes_clv.targeting.uplift import predict_uplift
+    from bayes_clv.views.frames import table
     from bayes_clv.views.plots.gains import plot_gain
     from bayes_clv.workflows.folders import write_table
 
     out = Path(choice.out)
     if out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"--out {out.name!r} must end in .csv or .parquet.")
+        raise InputError(f"{argument('out', out.name)} must end in .csv or .parquet.")
     if not out.parent.is_dir():
         raise InputError(f"There is no folder {str(out.parent)!r} to write {out.name!r} to. Make it first.")
     experiment = experiment_from_table(
@@ -92,11 +62,10 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
         test=choice.test,
         seed=choice.seed,
     )
-    table = target_table(decision)
     figure = out.with_suffix(".png")
-    write_table(table, out)
+    write_table(table(decision), out)
     plot_gain(decision).savefig(figure, dpi=150)
-    return [*summary(decision, experiment), "", f"Table: {out}", f"Figure: {figure}"]
+    return [*summary(decision, experiment, choice), "", f"Table: {out}", f"Figure: {figure}"]
 
 
 def _population(choice: Choice, experiment: "xr.Dataset") -> "xr.Dataset":
@@ -121,19 +90,7 @@ def _population(choice: Choice, experiment: "xr.Dataset") -> "xr.Dataset":
     return people
 
 
-def target_table(decision: "xr.Dataset") -> "pd.DataFrame":
-    """Return one row a customer, best first: id, segment, contacted, rank, cost and net gain if contacted."""
-    import pandas as pd
-
-    columns: dict[str, Any] = {
-        "customer_id": decision[CUSTOMER].to_numpy(),
-        "segment": decision["customer_segment"].to_numpy(),
-    }
-    columns |= {name: decision[name].to_numpy() for name in COLUMNS}
-    return pd.DataFrame(columns).sort_values("rank", kind="stable", ignore_index=True)
-
-
-def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
+def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) -> list[str]:
     """Return what a person wants to know before contacting anybody."""
     size, contacted = decision.sizes[CUSTOMER], int(decision["contacted"].sum())
     lines = [
@@ -147,11 +104,14 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
         ("net_gain_outcome_total", "as it turns out"),
     ):
         drawn = decision[name].transpose(CHAIN, DRAW).to_numpy()
-        low, high = np.quantile(drawn, (0.05, 0.95), method="inverted_cdf")
+        low, high = interval(drawn)
         lines.append(
             f"Net gain {level} ({decision[name].attrs['level']} level): mean {drawn.mean():,.0f}, 90 % interval "
             f"{low:,.0f} to {high:,.0f}."
         )
+    if choice.margin == 1:
+        lines.append("The margin is 1: a gain is revenue less the cost of contacts.")
+    lines += _open_question(decision, choice)
     lines.append(
         f"Regret against knowing the response: {float(decision['regret']):,.0f}; knowing it would be worth "
         f"{float(decision['value_of_perfect_information']):,.0f}."
@@ -162,6 +122,21 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
             f"{float(decision['value_of_test']):,.0f} (Monte Carlo error "
             f"{float(decision['value_of_test_error']):,.0f}), its own cost not counted."
         )
-    problems = json.loads(str(decision.attrs["problems"]))
-    lines += ["", *(problems or ["All convergence checks passed."])]
-    return lines
+    found = [read_problem(each) for each in listed(decision.attrs, "problems")]
+    return [*lines, "", *check_lines(titles_of(cards(found)), passed="All convergence checks passed.")]
+
+
+def _open_question(decision: "xr.Dataset", choice: Choice) -> list[str]:
+    """Return what to do where the experiment does not settle whether contacting pays."""
+    if not decision["contacted"].any():
+        return []
+    pays = float((decision["net_gain_total"] > 0).mean())
+    if not OPEN[0] < pays < OPEN[1]:
+        return [f"Contacting them pays with a probability of {percent(pays)}."]
+    worth = f"{float(decision['value_of_perfect_information']):,.0f}"
+    further = max(2, decision.sizes[CUSTOMER] // 10)
+    how = "" if choice.test is not None else f"; --test {further} says what one of that size is"
+    return [
+        f"Contacting them pays with a probability of {percent(pays)}: the experiment does not settle it. A further "
+        f"test is worth {worth} at most{how}."
+    ]

@@ -1,63 +1,34 @@
-"""The commands ``segment`` and ``alarms``: a finished run in, tables, figures and a summary out.
+"""The command ``segment``: a finished run and a rule in, tables, figures and a summary out.
 
 Like ``target``, one road through the stages; whoever wants another road calls them. Results go beside the run and not
 into its folder, which ``run`` replaces as a whole.
 """
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, argument, either
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
+from bayes_clv.workflows.settings import Segmenting
+from bayes_clv.workflows.words import check_lines, earned, percent, plain_number
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayes_clv.predictions.simulation import CustomerDraws
+    from bayes_clv.predictions.simulation import Simulation
     from bayes_clv.segments.rules import Rule
     from bayes_clv.workflows.folders import Finished
-
-
-DRAWS = 400
 
 
 # Above it the summary shows the segments that bring most, and counts the others.
 SEGMENTS_SHOWN = 12
 
 
-# Nobody leaves there before a repeat purchase.
-NEVER_LEAVE_FIRST = {"bg_nbd": "mbg_nbd", "bg_cnbd_k": "mbg_cnbd_k"}
-
-
 EXAMPLE = (
     'A rule of your own is a TOML file: a line name = "Buyers", then of each segment the lines [[segments]], '
     'name = "again" and where = "purchases >= 1", and of the last one otherwise = true in place of where.'
 )
-
-
-@dataclass(frozen=True)
-class Segmenting:
-    """What to sort and by which rule.
-
-    ``rule`` is a TOML file or a name of ``PRESETS``, whose arguments are ``given``. ``out`` is a .csv or .parquet file;
-    None is ``segments-RULE.csv`` in the current folder. ``horizon`` and ``margin`` are the run's where None, and so is
-    ``seed``. ``columns`` is a table of one row a customer with further numbers that the rule reads.
-    """
-
-    run: Path
-    rule: str | Path
-    given: Mapping[str, str] = field(default_factory=dict)
-    out: Path | None = None
-    horizon: str | float | None = None
-    margin: float | None = None
-    columns: Path | None = None
-    customer_id: str = "customer_id"
-    sure: float = 0.8
-    draws: int = DRAWS
-    seed: int | None = None
 
 
 def segment_run(choice: Segmenting) -> list[str]:
@@ -78,7 +49,8 @@ def segment_run(choice: Segmenting) -> list[str]:
     check_out(out, choice.run)
     if choice.columns is not None and out.resolve() == Path(choice.columns).resolve():
         raise InputError(
-            f"--out {str(out)!r} is the table of --columns, which would be lost. Name another file."
+            f"{argument('out', str(out))} is the table of {argument('columns')}, which would be lost. Name another "
+            f"file."
         )
     rule_of = _rule(choice)
     run = read_run(choice.run)
@@ -87,24 +59,25 @@ def segment_run(choice: Segmenting) -> list[str]:
     draws = _draws(choice, run, rule, margin)
 
     from bayes_clv.segments.segmenting import segment
-    from bayes_clv.views.frames import segment_sizes_table, segment_table
+    from bayes_clv.views.frames import table
     from bayes_clv.workflows.folders import write_table
 
     totals = ("purchases",) if run.spending is None else ("purchases", "value")
     found = segment(draws, rule, totals=totals, sure=choice.sure)
     sizes = out.with_stem(f"{out.stem}-sizes")
     with all_or_nothing(out) as work:
-        write_table(segment_table(found), work / out.name)
-        write_table(segment_sizes_table(found), work / sizes.name)
+        write_table(table(found, by="customer"), work / out.name)
+        write_table(table(found, by="segment"), work / sizes.name)
         drawn = _segment_figures(found, totals[-1])
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in drawn.items()}, work)
     return [
         *segment_summary(
             found,
             file=sizes.name,
-            earned=None if run.spending is None else _earned(margin, run.annual_discount_rate),
+            earned=None if run.spending is None else earned(margin, run.annual_discount_rate),
         ),
-        *checks_of(run),
+        "",
+        *check_lines(run.failed, where=" in the run"),
         "",
         f"Customers: {out}",
         f"Segments: {sizes}",
@@ -160,11 +133,11 @@ def _rule(choice: Segmenting) -> Callable[[float], "Rule"]:
     path = Path(choice.rule)
     if choice.given:
         raise InputError(
-            f"--set is for {', '.join(PRESETS)}. What a rule of your own says stands in its file."
+            f"{argument('given')} is for {', '.join(PRESETS)}. What a rule of your own says stands in its file."
         )
     if not path.is_file():
         raise InputError(
-            f"There is no file {name!r}, and no rule of that name: --rule is a TOML file or one of "
+            f"There is no file {name!r}, and no rule of that name: {argument('rule')} is a TOML file or one of "
             f"{', '.join(PRESETS)}. {EXAMPLE}"
         )
     from bayes_clv.segments.rule_files import read_rule
@@ -178,17 +151,22 @@ def _arguments(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     arguments = {}
     for key, text in given.items():
         if key not in readers:
-            raise InputError(f"--set {key} is not known of {name}. It takes {', '.join(readers)}.")
+            raise InputError(
+                f"{argument('given')} {key} is not known of {name}. It takes {', '.join(readers)}."
+            )
         try:
             arguments[key] = readers[key](text.strip())
         except ValueError:
             what = {int: "a whole number", _shares: "two shares such as 0.8,0.95"}
-            raise InputError(f"--set {key}={text} is not {what.get(readers[key], 'a number')}.") from None
+            raise InputError(
+                f"{argument('given', {key: text})} is not {what.get(readers[key], 'a number')}."
+            ) from None
     missing = [each for each in needed if each.partition("=")[0] not in arguments]
     if missing:
         raise InputError(
-            f"--rule {name} needs {' and '.join(each.partition('=')[0] for each in missing)}. Write it like "
-            f"{' '.join(f'--set {each}' for each in needed)}."
+            f"{either(f'rule={name!r}', f'--rule {name}')} needs "
+            f"{' and '.join(each.partition('=')[0] for each in missing)}. Write it like "
+            f"{' '.join(argument('given', dict([each.split('=')])) for each in needed)}."
         )
     return arguments
 
@@ -201,15 +179,15 @@ def _preset(name: str, arguments: dict[str, Any], margin: float) -> "Rule":
         rule: Rule = make(**arguments, **({"margin": margin} if name == "four-kinds" else {}))
     except InputError as error:
         # An argument's name, in the words of the command line.
-        raise InputError(re.sub(r"^(\w+)=", r"--set \1=", str(error))) from None
+        raise InputError(error.told(lambda key, value: argument("given", {key: value}))) from None
     return rule
 
 
-def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> "CustomerDraws":
+def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> "Simulation":
     """Return the joint draws of the run's customers, with the further columns that the rule reads."""
     from bayes_clv.predictions.simulation import customer_draws
 
-    def of(customers: "xr.Dataset") -> "CustomerDraws":
+    def of(customers: "xr.Dataset") -> "Simulation":
         return customer_draws(
             run.buying,
             customers,
@@ -227,8 +205,8 @@ def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> 
     wanted = [name for name in rule.names() if name not in draws.names]
     if not wanted:
         raise InputError(
-            f"The rule {rule.name!r} reads no column of --columns: all of {', '.join(rule.names())} are known without. "
-            "Leave it out."
+            f"The rule {rule.name!r} reads no column of {argument('columns')}: all of {', '.join(rule.names())} are "
+            "known without. Leave it out."
         )
     return of(_with_numbers(run.customers, choice, wanted))
 
@@ -263,31 +241,43 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     money.
     """
     people, unit = segments.sizes[CUSTOMER], segments.attrs["time_unit"]
-    names = segments["segment"].to_numpy()
+    names = segments["segment"].to_numpy().tolist()
     what = "purchases" if earned is None else "value"
     size, total = _interval(segments, "size"), _interval(segments, f"{what}_total")
     lines = [
-        f"{segments.attrs['rule']}: {people:,} customers in {names.size} segments, over "
+        f"{segments.attrs['rule']}: {people:,} customers in {len(names)} segments, over "
         f"{segments.attrs['horizon']:g} {unit}s{'' if earned is None else f'; {earned}'}.",
         f"Customers of each segment and their {what}: mean and 90 % interval (outcome level).",
         "",
     ]
-    shown = list(range(names.size))
-    if names.size > SEGMENTS_SHOWN:
+    shown = list(range(len(names)))
+    if len(names) > SEGMENTS_SHOWN:
         shown = sorted(shown, key=lambda i: -total[i][0])[:SEGMENTS_SHOWN]
     lines += [f"  {names[i]}: {_words(size[i], ' customers')}, {what} {_words(total[i])}" for i in shown]
-    if len(shown) < names.size:
-        lines.append(f"  and {names.size - len(shown)} more, with less {what} each: see {file}")
+    if len(shown) < len(names):
+        lines.append(f"  and {len(names) - len(shown)} more, with less {what} each: see {file}")
     empty = [f"{name!r}" for name, (*_, high) in zip(names, size, strict=True) if high == 0]
-    if empty and len(shown) == names.size:
+    if empty and len(shown) == len(names):
         lines.append(
             f"  Hardly anybody is in {' and in '.join(empty)}: does the threshold fall where it was meant to?"
         )
+    carried = set(segments["most_likely"].to_numpy().tolist())
+    nobodys = [i for i in shown if size[i][0] >= 1 and names[i] not in carried]
+    lines += [
+        f"  {names[i]!r} is nobody's most probable segment, though about {plain_number(size[i][0])} customers are in "
+        f"it: sort by probability_{names[i]} to list them."
+        for i in nobodys
+    ]
     unsure, sure = int(segments["unsure"].sum()), percent(segments.attrs["sure"])
     lines += [
         "",
         f"{unsure:,} of {people:,} customers are unsure (most probable segment below {sure}).",
     ]
+    if unsure:
+        lines.append(
+            "Totals count each customer with its probability, so they are right all the same; to act on a segment, "
+            "take the customers with the highest probability of it, not its label."
+        )
     return lines
 
 
@@ -299,26 +289,3 @@ def _interval(segments: "xr.Dataset", name: str) -> list[tuple[float, float, flo
 def _words(interval: tuple[float, float, float], noun: str = "") -> str:
     mean, low, high = map(plain_number, interval)
     return f"{mean}{noun} ({low} to {high})"
-
-
-def plain_number(number: float) -> str:
-    """Return a number as a sentence has it."""
-    return f"{number:,.0f}" if abs(number) >= 10 or number == round(number) else f"{number:,.1f}"
-
-
-def percent(share: float) -> str:
-    """Return a share in per cent."""
-    return f"{100 * share:.3g} %"
-
-
-def _earned(margin: float, annual_discount_rate: float) -> str:
-    """Return what value is, in words."""
-    discount = (
-        f"discounted by {percent(annual_discount_rate)} a year" if annual_discount_rate else "undiscounted"
-    )
-    return f"value is {percent(margin)} of spend, {discount}"
-
-
-def checks_of(run: "Finished") -> list[str]:
-    """Return what the run's own checks said."""
-    return ["", *(run.problems or ["All convergence checks of the run passed."])]

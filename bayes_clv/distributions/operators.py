@@ -1,0 +1,135 @@
+"""Integrals that a compiled function gives row by row, with their slopes, as operations of a PyTensor graph.
+
+A module of its own, because it needs PyTensor as it is imported; it is imported where a graph is built. Each operation
+is one function of rows and one of slopes; the number of phases of ``log_phase_sum`` may be a constant or a shared
+variable, so that one compiled graph serves every number.
+"""
+
+import inspect
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
+
+from bayes_clv.distributions.lognormal import rates
+from bayes_clv.distributions.poisson import silence
+from bayes_clv.distributions.regular import erlang_phases, gamma_waits
+
+
+class RowIntegral(Op):  # type: ignore[misc]
+    """Vectors of one length -> the vectors that ``function`` gives of each row; the first of them has a gradient.
+
+    Parameters
+    ----------
+    function : callable
+        A compiled function of the vectors that returns a tuple of ``outputs`` vectors.
+    outputs : int
+        How many.
+    slopes : callable
+        ``slopes(inputs, outputs)``: the slope of the first output in each input after the first ``data``, which have
+        none; tensors.
+    """
+
+    __props__ = ("name",)
+
+    def __init__(
+        self, function: Any, outputs: int, slopes: Callable[..., Sequence[Any]], data: int = 0
+    ) -> None:
+        self.name = f"{function.__module__}.{function.__name__}"
+        self.function, self.outputs, self.slopes, self.data = function, outputs, slopes, data
+        # PyTensor's compile cache outlives the source: another source, another key.
+        self.version = zlib.crc32(inspect.getsource(sys.modules[function.__module__]).encode())
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Return the node of the vectors."""
+        vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
+        return Apply(self, vectors, [pt.dvector() for _ in range(self.outputs)])
+
+    def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute the node outside of a compiled graph."""
+        for storage, values in zip(output_storage, self.function(*inputs), strict=True):
+            storage[0] = values
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Return that the data have no slope."""
+        return [[place >= self.data] * self.outputs for place in range(len(node.inputs))]
+
+    def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
+        """Return the gradient of the first output; the others have none."""
+        if not all(isinstance(each.type, DisconnectedType) for each in cotangents[1:]):
+            raise NotImplementedError(f"Only the first output of {self.name} has a gradient.")
+        none = [DisconnectedType()() for _ in range(self.data)]
+        return [*none, *(cotangents[0] * slope for slope in self.slopes(inputs, outputs))]
+
+    def of(self, rows: Any, *inputs: Any) -> Any:
+        """Return the first output; inputs that are scalars are those of all ``rows``, a vector."""
+        zeros = pt.zeros_like(pt.as_tensor(rows), dtype="float64")
+        return self(*(each + zeros for each in inputs))[0]
+
+
+@register_funcify_default_op_cache_key(RowIntegral)  # type: ignore[untyped-decorator]
+def _compiled(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return op.function, op.version
+
+
+def _silence_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    k, w, a, b, length = inputs
+    log_j, log_a, log_b, share_a, share_b = outputs
+    at_end = pt.exp(-k * pt.log1p(length / a) - w * pt.log1p(length / b) - log_j)
+    return [-log_a, -log_b, k / a * share_a, w / b * share_b, at_end]
+
+
+def _phase_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    return list(outputs[1:])
+
+
+def _lognormal_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    s1, s2 = inputs[4], inputs[6]
+    _, d_m1, d_s1, d_m2, d_s2, d_c = outputs
+    return [d_m1, d_s1 / s1, d_m2, d_s2 / s2, d_c]
+
+
+def _gamma_waits_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    shape, rate, r, alpha, s, beta = inputs[4:]
+    _, _, k, purchase, dropout, log_k, log_purchase, log_dropout = outputs
+    slopes = []
+    for a, b, mean, log_mean in (
+        (shape, rate, k, log_k),
+        (r, alpha, purchase, log_purchase),
+        (s, beta, dropout, log_dropout),
+    ):
+        # Of E[log Gamma(a, rate b) density of the latent quantity | history].
+        slopes += [pt.log(b) - pt.digamma(a) + log_mean, a / b - mean]
+    return slopes
+
+
+_SILENCE = RowIntegral(silence.moments_of_rows, 5, _silence_slopes)
+_PHASES = RowIntegral(erlang_phases.moments_of_rows, 3, _phase_slopes, data=1)
+_LOGNORMAL = RowIntegral(rates.slopes_of_rows, 6, _lognormal_slopes, data=3)
+_GAMMA_WAITS = RowIntegral(gamma_waits.moments_of_rows, 8, _gamma_waits_slopes, data=4)
+
+
+def log_integral(k: Any, w: Any, a: Any, b: Any, length: Any) -> Any:
+    """Return log J (``poisson.silence``) of each silence of positive ``length``; the others may be scalars."""
+    return _SILENCE.of(length, k, w, a, b, length)
+
+
+def log_phase_sum(phases: Any, c: Any, z: Any) -> Any:
+    """Return log S(c, z) (``regular.erlang_phases``) of each row of ``z``; the others may be scalars."""
+    return _PHASES.of(z, phases, c, z)
+
+
+def log_mean_likelihood(x: Any, t_x: Any, T: Any, *parameters: Any) -> Any:
+    """Return the log of the mean likelihood (``lognormal.rates``) of each row; parameters may be scalars."""
+    return _LOGNORMAL.of(T, x, t_x, T, *parameters)
+
+
+def log_gamma_waits(data: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
+    """Return the log-likelihood of waits that are Gamma (``regular.gamma_waits``); parameters may be scalars."""
+    return _GAMMA_WAITS.of(data[0], *data, *parameters)

@@ -1,0 +1,133 @@
+"""What purchases bring: a customer's own level of spend, and the amount of each purchase, discounted at its time.
+
+Two rules, the families' own. "gamma": an occasion is Gamma(occasion, 1) times the level second / Gamma(first, 1);
+"lognormal": it is level e^(occasion z), the level e^(first + second z'). The purchases of a customer in a draw have
+streams numbered by purchase, so that no purchase waits for another.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from bayes_clv.distributions.paths.variates import exp, gammas
+from bayes_clv.distributions.streams import GOLDEN, MONEY, mix, standard_normal
+
+# Purchases paid at a time, so that what is in work stays in the processor's first cache.
+CHUNK = 1024
+ONE = np.uint64(1)
+
+
+class Purse(NamedTuple):
+    """``row`` (customer) of the level each has; ``first``, ``second`` (row, draw), ``occasion`` (row or 1, draw).
+
+    ``discount`` is the continuous rate per time unit of the calendar.
+    """
+
+    row: Any
+    first: Any
+    second: Any
+    occasion: Any
+    lognormal: bool
+    discount: float
+
+
+class Paid(NamedTuple):
+    """Of each buyer: where its stream of money begins, the level of spend, and sums over purchases of spend and value.
+
+    The value of a purchase is its spend, discounted.
+    """
+
+    stream: Any
+    level: Any
+    spend: Any
+    value: Any
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _levels(lognormal, first, second, states, steps, room, level):  # type: ignore[no-untyped-def]
+    if lognormal:
+        for m in range(level.size):
+            z, _ = standard_normal(states[m], steps[m])
+            level[m] = exp(first[m] + second[m] * z)
+        return
+    gammas(first, states, steps, room, level)
+    for m in range(level.size):
+        level[m] = second[m] / level[m]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def open_purses(purse, buyers, found, paid):  # type: ignore[no-untyped-def]
+    """Write the level of each of the buyers ``found``, who have bought nothing yet."""
+    first, second = np.empty(CHUNK), np.empty(CHUNK)
+    states, steps = np.empty(CHUNK, dtype=np.uint64), np.empty(CHUNK, dtype=np.uint64)
+    room = np.empty((2, CHUNK))
+    for start in range(0, found, CHUNK):
+        size = min(CHUNK, found - start)
+        for m in range(size):
+            n = start + m
+            row, s = purse.row[buyers.customer[n]], buyers.draw[n]
+            first[m], second[m] = purse.first[row, s], purse.second[row, s]
+            paid.stream[n] = mix(buyers.word[n] ^ MONEY)
+            states[m], steps[m] = paid.stream[n], buyers.step[n]
+            paid.spend[n] = 0.0
+            paid.value[n] = 0.0
+        level = paid.level[start : start + size]
+        _levels(purse.lognormal, first[:size], second[:size], states, steps, room, level)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def own_levels(purse, keys, out):  # type: ignore[no-untyped-def]
+    """Write the mean spend of an occasion at each customer's level, (customer, draw)."""
+    draws = out.shape[1]
+    states, steps = np.empty(draws, dtype=np.uint64), np.empty(draws, dtype=np.uint64)
+    room = np.empty((2, draws))
+    single = purse.occasion.shape[0] == 1
+    for i in range(out.shape[0]):
+        for s in range(draws):
+            states[s] = mix(mix(keys[i, 0] + np.uint64(s) * GOLDEN) ^ MONEY)
+            steps[s] = keys[i, 1]
+        row = purse.row[i]
+        _levels(purse.lognormal, purse.first[row], purse.second[row], states, steps, room, out[i])
+        o = 0 if single else row
+        for s in range(draws):
+            occasion = purse.occasion[o, s]
+            out[i, s] *= exp(0.5 * occasion * occasion) if purse.lognormal else occasion
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def pay(purse, buyers, batch, filled, paid):  # type: ignore[no-untyped-def]
+    """Add the spend of a batch of purchases to their buyers', and write each one's discounted amount."""
+    single = purse.occasion.shape[0] == 1
+    shape, amount, worth = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
+    states, steps = np.empty(CHUNK, dtype=np.uint64), np.empty(CHUNK, dtype=np.uint64)
+    room = np.empty((2, CHUNK))
+    for start in range(0, filled, CHUNK):
+        size = min(CHUNK, filled - start)
+        if single:
+            for m in range(size):
+                shape[m] = purse.occasion[0, buyers.draw[batch.buyer[start + m]]]
+        else:
+            for m in range(size):
+                n = batch.buyer[start + m]
+                shape[m] = purse.occasion[purse.row[buyers.customer[n]], buyers.draw[n]]
+        for m in range(size):
+            n = batch.buyer[start + m]
+            states[m] = paid.stream[n] + (np.uint64(batch.number[start + m]) + ONE) * GOLDEN
+            steps[m] = buyers.step[n]
+        if purse.lognormal:
+            for m in range(size):
+                z, _ = standard_normal(states[m], steps[m])
+                amount[m] = exp(shape[m] * z)
+        else:
+            gammas(shape[:size], states, steps, room, amount[:size])
+        time = batch.time[start : start + size]
+        for m in range(size):
+            worth[m] = exp(-purse.discount * time[m])
+        for m in range(size):
+            n = batch.buyer[start + m]
+            amount[m] *= paid.level[n]
+            worth[m] *= amount[m]
+            paid.spend[n] += amount[m]
+            paid.value[n] += worth[m]
+            batch.amount[start + m] = worth[m]

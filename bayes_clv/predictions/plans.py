@@ -1,0 +1,260 @@
+"""What to simulate: whose futures, by which law, paid how; and the walk over them, a tile of customers at a time.
+
+A future depends on the seed, the customer's id, the history and the posterior draw, and on nothing else
+(``distributions.streams``): whoever asks for whatever of it reads the same one.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from bayes_clv.distributions.arrays import stretches
+from bayes_clv.distributions.paths import (
+    COIN,
+    DRAWN,
+    LIFETIME,
+    OPPORTUNITIES,
+    PHASES,
+    Paths,
+    Room,
+    State,
+    Who,
+    futures,
+    nothing_asked,
+)
+from bayes_clv.distributions.paths.clock import Clock
+from bayes_clv.distributions.paths.money import Purse, own_levels
+from bayes_clv.families.contract import Forecast
+from bayes_clv.predictions.histories import Histories
+from bayes_clv.predictions.parameters import Parameters, paired
+from bayes_clv.predictions.tiles import owned
+
+# Futures a tile: what the law lists of the buyers among them stays in a processor's second cache.
+TILE = 32_768
+# Distinct histories × draws whose numbers are computed at a time, in tiles.
+TILES_OF_STATES = 2
+
+# The laws by the names that families give them.
+LAWS = {
+    "after_purchase": COIN,
+    "after_kth_phase": PHASES,
+    "continuous": LIFETIME,
+    "individual": DRAWN,
+    "opportunity": OPPORTUNITIES,
+}
+
+
+def law_of(forecast: Forecast) -> Paths:
+    """Return the family's law of leaving."""
+    return LAWS[forecast.law]
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Equal calendar periods: period = ceil((offset + elapsed) / width) - 1, kept within [0, count).
+
+    ``offset`` (row) is the time from the start of period 0 to the start of the row's future. Periods
+    are closed at their end, since a purchase of day d happens at an elapsed time in (d - 1, d].
+    """
+
+    offset: np.ndarray
+    width: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Money:
+    """How occasions are paid: ``state(rows)`` are two numbers of a customer's level, each of (row, draw).
+
+    ``occasion(rows)`` is a parameter of one occasion, (draw) or (row, draw). ``discount`` is the continuous rate per
+    time unit. The rule is the family's: "gamma", an occasion is Gamma(occasion, rate nu), the state shape and rate of
+    the Gamma of nu; "lognormal", its logarithm is Normal(theta, occasion²), the state mean and standard deviation of
+    theta.
+    """
+
+    state: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    occasion: Callable[[np.ndarray], np.ndarray]
+    discount: float = 0.0
+    rule: Literal["gamma", "lognormal"] = "gamma"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
+
+    ``state(rows)`` returns the numbers that ``law`` reads, by name (row, draw), with ``silence`` (row) and ``horizon``
+    (row, 1) or (row, draw) among them; ``keys`` are of the customers (see streams.customer_keys). ``alike`` (row),
+    where given, marks neighbouring rows with the same state by one number: their histories differ in spend alone, and
+    the state is computed once.
+
+    On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
+    calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
+    middle of the bins (see statistics); ``own``, of the customers' own numbers (the fields of ``Own``, "level" for the
+    mean spend of an occasion) the statistics; ``keep``, the draws of all that is asked for. ``first_order``: a purchase
+    at time 0, counted and paid as any other, and certain. ``clock`` leads from the law's time to the calendar's.
+    """
+
+    law: Paths
+    state: Callable[[np.ndarray], dict[str, np.ndarray]]
+    row: np.ndarray
+    keys: np.ndarray
+    draws: int
+    alike: np.ndarray | None = None
+    money: Money | None = None
+    calendar: Calendar | None = None
+    observed: np.ndarray | None = None
+    keep: bool = False
+    own: tuple[str, ...] = ()
+    value_above: np.ndarray | None = None
+    by_customer: bool = False
+    top_share: float | None = None
+    log2_reference: float = 0.0
+    first_order: bool = False
+    clock: Clock | None = None
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Futures of some customers, complete: ``part`` of all, the ``found`` buyers among their draws, and their money."""
+
+    part: slice
+    found: int
+    room: Room
+
+
+def _states(plan: Plan, rows: np.ndarray) -> State:
+    """Return what the law reads of these rows, as the compiled functions take it."""
+    given = plan.state(rows)
+    shape, none = (rows.size, plan.draws), np.empty((0, plan.draws))
+    numbers = {
+        name: owned(given[name], shape) if name in plan.law.needs else none
+        for name in State._fields
+        if name not in ("silence", "horizon")
+    }
+    horizon = np.asarray(given["horizon"], dtype=np.float64)
+    horizon = np.array(np.broadcast_to(horizon, (rows.size, horizon.shape[-1])))
+    return State(**numbers, silence=np.array(given["silence"], dtype=np.float64), horizon=horizon)
+
+
+def _purse(money: Money, rows: np.ndarray, row: np.ndarray, draws: int) -> Purse:
+    first, second = (owned(each, (rows.size, draws)) for each in money.state(rows))
+    occasion = np.atleast_2d(money.occasion(rows))
+    occasion = owned(occasion, (occasion.shape[0], draws))
+    return Purse(row, first, second, occasion, money.rule == "lognormal", float(money.discount))
+
+
+def tiles(
+    plan: Plan,
+    start: int,
+    stop: int,
+    room: Room,
+    *,
+    own: dict[str, np.ndarray] | None = None,
+    each: Callable[[slice, int], None] | None = None,
+    tile: int = TILE,
+) -> Generator[Tile]:
+    """Yield the futures of customers [start, stop), a tile after the other, in ``room``, which the next one overwrites.
+
+    ``own`` are arrays (customer, draw) of these customers to write their own numbers into. ``each(part, filled)`` is
+    called with every batch of purchases.
+    """
+    draws = plan.draws
+    step = max(1, tile // draws)
+    own = {} if own is None else dict(own)
+    level = own.pop("level", None)
+    row = plan.row[start:stop]
+    starts = np.flatnonzero(np.diff(row, prepend=row[0] - 1))
+    bounds = [*starts[:: TILES_OF_STATES * step].tolist(), row.size]
+    nothing = nothing_asked(draws)
+    for low, high in pairwise(bounds):
+        rows, local = np.unique(row[low:high], return_inverse=True)
+        first, buying = rows, np.arange(rows.size)
+        if plan.alike is not None:
+            new, buying = stretches([plan.alike[rows]])
+            first = rows[new]
+        state = _states(plan, first)
+        at = buying[local]
+        purse = None if plan.money is None else _purse(plan.money, rows, local, draws)
+        for begin in range(0, high - low, step):
+            end = min(begin + step, high - low)
+            here = slice(low + begin, low + end)
+            part = slice(start + here.start, start + here.stop)
+            who = Who(at[begin:end].astype(np.uint32), plan.keys[part], plan.first_order)
+            asked = nothing._replace(**{name: array[here] for name, array in own.items()})
+            paying = None if purse is None else purse._replace(row=local[begin:end].astype(np.uint32))
+            if paying is not None and level is not None:
+                own_levels(paying, who.keys, level[here])
+            for filled in futures(plan.law, state, who, asked, room, paying, plan.clock):
+                if each is not None:
+                    each(part, filled)
+            yield Tile(part, int(room.buyers.begin[end - begin]), room)
+
+
+def purchase_plan(
+    posterior: Parameters, histories: Histories, keys: np.ndarray, horizon: np.ndarray | float
+) -> Plan:
+    """Return the plan that simulates purchases alone; ``horizon`` is one for all, or (row).
+
+    Where the family draws each customer's numbers the histories hold the column of ``histories.apart``.
+    """
+    forecast, columns = posterior.forecast, histories.columns
+    law, known = law_of(forecast), {name: columns[name] for name in forecast.history}
+    _, recency, age = (columns[name] for name in forecast.history[:3])
+    silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
+    ordered = keys[histories.order]
+
+    def state(rows: np.ndarray) -> dict[str, np.ndarray]:
+        found = {"silence": silence[rows], "horizon": ends[rows, None]}
+        if law is DRAWN:
+            return found | _drawn(posterior, columns, ordered, rows)
+        history = {name: column[rows, None] for name, column in known.items()}
+        values = posterior.at(columns, rows)
+        if "alive" in law.needs:
+            found["alive"] = forecast.alive(history, values)
+        if forecast.state is None:
+            raise ValueError(f"{posterior.family.words.title} has no state.")
+        numbers = forecast.state(history, values)
+        return found | dict(zip(("shape", "scale", "a", "b", "phases", "z"), numbers, strict=False))
+
+    return Plan(law=law, state=state, row=histories.row, keys=ordered, draws=posterior.size)
+
+
+def _drawn(
+    posterior: Parameters, columns: dict[str, np.ndarray], keys: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the numbers that the family draws of rows that are single customers, whose ``keys`` (row, 2) these are.
+
+    They come from a generator of the customer's own, seeded by its key.
+    """
+    futures_of, names = posterior.forecast.futures, posterior.forecast.history
+    if futures_of is None:
+        raise ValueError(f"{posterior.family.words.title} draws no futures of its own.")
+    drawn = np.empty((5, rows.size, posterior.size))
+    for i, row in enumerate(rows):
+        history = {name: np.asarray(columns[name][row], dtype=float) for name in names}
+        each = posterior.at(columns, np.array([row]))
+        values = {name: np.ravel(value) for name, value in each.items()}
+        rng = np.random.Generator(np.random.PCG64(int.from_bytes(keys[row].tobytes(), "little")))
+        for part, numbers in zip(drawn, futures_of(rng, history, values), strict=True):
+            part[i] = numbers
+    return dict(zip(("alive", "shape", "scale", "b", "a"), drawn, strict=True))
+
+
+def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
+    """Return how occasions are paid: the posterior of each level on the distinct histories, paired with the draws."""
+    payments, level = paired(spending, draws), spending.level
+    occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
+
+    def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = rows[:, None]
+        values = payments.at(histories.columns, rows)
+        return level.state({"occasions": occasions[at], "mean_spend": mean_spend[at]}, values)
+
+    def occasion(rows: np.ndarray) -> np.ndarray:
+        found: np.ndarray = payments.at(histories.columns, rows)[level.occasion]
+        return found
+
+    return Money(state=state, occasion=occasion, discount=discount, rule=level.pays)

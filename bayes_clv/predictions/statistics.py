@@ -1,0 +1,342 @@
+"""Statistics of simulated futures, compiled: of a customer's counts and values, and of its place among the others.
+
+``buyers`` are those draws of a customer in which it buys; in all others its purchases, spend and value are 0, and no
+zero is stored or sorted.
+
+**The top share, draw by draw, without keeping the draws.** A first pass over the futures counts, for each draw, how
+many customers fall into each of BINS logarithmic bins; a second pass over the same futures (they are random streams
+of their own, so the same) knows each draw's boundary bin and counts. The histogram is (draw, bin) however many
+customers there are. There are BINS_PER_OCTAVE = 64 bins to each doubling, so that a bin is 1.1 % wide, over 2^-20 to
+2^20 times a reference (a typical spend, or one purchase); what is beyond falls into the outermost bins. Bin 0 is no
+purchase. Counts of up to 91 purchases have a bin each. Customers of the boundary bin share the places that are left
+equally, as exact ties would: the probabilities of all customers add up to the number of places. In a draw with fewer
+buyers than places, the customers without purchases share the rest.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from bayes_clv.schema import QUANTILES
+
+BINS_PER_OCTAVE = 64
+OCTAVES = 40
+BINS = BINS_PER_OCTAVE * OCTAVES + 1
+
+COLUMNS = (
+    "purchases_mean",
+    "purchases_sd",
+    *(f"purchases_q{round(100 * q):02d}" for q in QUANTILES),
+    "probability_active",
+    "spend_mean",
+    "value_mean",
+    "value_sd",
+    *(f"value_q{round(100 * q):02d}" for q in QUANTILES),
+    "draws_below",
+    "draws_equal",
+    "crps",
+    "mass_50",
+    "mass_90",
+)
+# Of each of the customers' own numbers.
+OWN = ("mean", "sd", *(f"q{round(100 * q):02d}" for q in QUANTILES))
+_PROBABILITIES = np.array(QUANTILES)
+_N_QUANTILES = len(QUANTILES)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _count_summary(counts, active, draws, observed, histogram, out):  # type: ignore[no-untyped-def]
+    """Write the summary of one customer's counts; zeros are the draws that are not in ``counts``."""
+    total = 0
+    squares = 0.0
+    top = 0
+    for m in range(active):
+        n = counts[m]
+        total += n
+        squares += np.float64(n) * n
+        top = max(top, n)
+    mean = total / draws
+    out[0] = mean
+    out[1] = math.sqrt(max(squares - total * mean, 0.0) / (draws - 1)) if draws > 1 else 0.0
+    if top >= histogram.size:
+        histogram = np.zeros(2 * top, dtype=np.int64)
+    histogram[: top + 1] = 0
+    histogram[0] = draws - active
+    for m in range(active):
+        histogram[counts[m]] += 1
+    out[2 + _N_QUANTILES] = (draws - histogram[0]) / draws
+    # Inverse CDF: the smallest n with F(n) >= q. The slack undoes the rounding of q * draws.
+    n = 0
+    cumulative = histogram[0]
+    for k in range(_N_QUANTILES):
+        while cumulative < _PROBABILITIES[k] * draws - 1e-9:
+            n += 1
+            cumulative += histogram[n]
+        out[2 + k] = n
+    if observed >= 0:
+        _score(histogram, top, draws, observed, out)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _score(histogram, top, draws, observed, out):  # type: ignore[no-untyped-def]
+    """Write draws below and equal, CRPS = sum over n of (F(n) - 1[n >= observed])², interval masses."""
+    first = 2 + _N_QUANTILES + 4 + _N_QUANTILES
+    low90, low50, high50, high90 = out[2], out[3], out[5], out[6]
+    below = 0
+    equal = 0
+    mass50 = 0
+    mass90 = 0
+    cumulative = 0
+    crps = 0.0
+    for n in range(top + 1):
+        h = histogram[n]
+        cumulative += h
+        if n < observed:
+            below += h
+        elif n == observed:
+            equal = h
+        if low50 <= n <= high50:
+            mass50 += h
+        if low90 <= n <= high90:
+            mass90 += h
+        miss = cumulative / draws - (1.0 if n >= observed else 0.0)
+        crps += miss * miss
+    if observed > top:
+        crps += np.float64(observed - top - 1)
+    out[first] = below
+    out[first + 1] = equal
+    out[first + 2] = crps
+    out[first + 3] = mass50 / draws
+    out[first + 4] = mass90 / draws
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _select(values, end, rank):  # type: ignore[no-untyped-def]
+    """Return the rank-th smallest of values[:end], which ends up in its place (Hoare's quickselect)."""
+    low = 0
+    high = end - 1
+    while low < high:
+        middle = (low + high) // 2
+        a, b, c = values[low], values[middle], values[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i = low
+        j = high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            break
+    return values[rank]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-untyped-def]
+    """Write the summary of one customer's values; ``values`` is reordered in place."""
+    first = 2 + _N_QUANTILES + 1
+    total = 0.0
+    for m in range(active):
+        total += values[m]
+    mean = total / draws
+    squares = (draws - active) * mean * mean
+    for m in range(active):
+        squares += (values[m] - mean) ** 2
+    out[first] = spend_sum / draws
+    out[first + 1] = mean
+    out[first + 2] = math.sqrt(squares / (draws - 1)) if draws > 1 else 0.0
+    zeros = draws - active
+    end = active
+    for k in range(_N_QUANTILES - 1, -1, -1):
+        rank = math.ceil(_PROBABILITIES[k] * draws - 1e-9) - 1 - zeros
+        if rank < 0:
+            out[first + 3 + k] = 0.0
+        else:
+            out[first + 3 + k] = _select(values, end, rank)
+            end = rank + 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
+    """Write mean, standard deviation and QUANTILES of each customer's draws (customer, draw) to (customer, OWN)."""
+    draws = drawn.shape[1]
+    values = np.empty(draws)
+    for i in range(drawn.shape[0]):
+        total = 0.0
+        for s in range(draws):
+            values[s] = drawn[i, s]
+            total += values[s]
+        mean = total / draws
+        squares = 0.0
+        for s in range(draws):
+            squares += (values[s] - mean) ** 2
+        out[i, 0] = mean
+        out[i, 1] = math.sqrt(squares / (draws - 1)) if draws > 1 else 0.0
+        end = draws
+        for k in range(_N_QUANTILES - 1, -1, -1):
+            rank = max(math.ceil(_PROBABILITIES[k] * draws - 1e-9) - 1, 0)
+            out[i, 2 + k] = _select(values, end, rank)
+            end = rank + 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def summarise(buyers, paid, first_orders, draws, observed, value_above, out, exceeding):  # type: ignore[no-untyped-def]
+    """Write the summary of each customer (customer, COLUMNS), and P(value above each amount) where there is room.
+
+    ``first_orders`` is 1 where every customer ordered at time 0, in every draw. ``out`` has no money columns to fill
+    where ``paid`` has no rows.
+    """
+    money = paid.value.size > 0
+    counts = np.empty(draws, dtype=np.int64)
+    values = np.empty(draws)
+    histogram = np.zeros(1024, dtype=np.int64)
+    for i in range(out.shape[0]):
+        low, high = buyers.begin[i], buyers.begin[i + 1]
+        active = high - low
+        for m in range(active):
+            counts[m] = buyers.count[low + m] + first_orders
+        _count_summary(counts, active, draws, observed[i], histogram, out[i])
+        if not money:
+            continue
+        spend = 0.0
+        for m in range(active):
+            values[m] = paid.value[low + m]
+            spend += paid.spend[low + m]
+        for j in range(exceeding.shape[1]):
+            exceeded = 0
+            for m in range(active):
+                exceeded += values[m] > value_above[j]
+            exceeding[i, j] = exceeded / draws
+        _value_summary(values, active, draws, spend, out[i])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_up(buyers, paid, found, first_orders, purchases, spend, value):  # type: ignore[no-untyped-def]
+    """Add the buyers' purchases and money to the totals of their draws."""
+    for n in range(found):
+        purchases[buyers.draw[n]] += buyers.count[n] + first_orders
+    if paid.value.size == 0:
+        return
+    for n in range(found):
+        spend[buyers.draw[n]] += paid.spend[n]
+        value[buyers.draw[n]] += paid.value[n]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_periods(buyers, batch, filled, offset, width, total, worth, purchases):  # type: ignore[no-untyped-def]
+    """Add a batch of purchases to the periods they fall into, and their value to ``worth`` (buyer, period).
+
+    ``total`` (draw, period) and ``purchases`` (customer, period) count them; ``offset`` (customer) is the time from the
+    start of period 0 to the start of the future. What is not wanted has no rows.
+    """
+    periods = total.shape[1]
+    money, each = worth.shape[0] > 0, purchases.shape[0] > 0
+    for p in range(filled):
+        n = batch.buyer[p]
+        i, s = buyers.customer[n], buyers.draw[n]
+        number = np.int64(math.ceil((offset[i] + batch.time[p]) / width)) - 1
+        period = min(max(number, np.int64(0)), np.int64(periods - 1))
+        total[s, period] += 1
+        if money:
+            worth[n, period] += batch.amount[p]
+        if each:
+            purchases[i, period] += 1.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_worth(buyers, found, worth, total, value):  # type: ignore[no-untyped-def]
+    """Add the buyers' value by period to ``total`` (draw, period) and ``value`` (customer, period), one by one.
+
+    Purchases come in another order, that of their numbers, which depends on who is in the tile; sums round by order.
+    """
+    for n in range(found):
+        for period in range(total.shape[1]):
+            total[buyers.draw[n], period] += worth[n, period]
+            if value.shape[0] > 0:
+                value[buyers.customer[n], period] += worth[n, period]
+            worth[n, period] = 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def spread(buyers, of_buyer, found, out):  # type: ignore[no-untyped-def]
+    """Write numbers of the buyers as (customer, draw); ``out`` is 0 where nobody buys."""
+    for n in range(found):
+        out[buyers.customer[n], buyers.draw[n]] = of_buyer[n]
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """Per draw: customers above ``bin`` are in, those in it with probability ``share``."""
+
+    bin: np.ndarray
+    share: np.ndarray
+
+
+@njit(nogil=True, cache=True, inline="always")
+def bin_of(amount, log2_reference):  # type: ignore[no-untyped-def]
+    """Return the bin, 1 to BINS - 1, of a positive amount."""
+    position = (math.log2(amount) - log2_reference + OCTAVES // 2) * BINS_PER_OCTAVE + 1.0
+    # The slack puts whole purchases, whose logarithm may round down, at the beginning of their own bin.
+    return np.int64(min(max(math.floor(position + 1e-9), 1.0), BINS - 1.0))
+
+
+def places(share: float, customers: int) -> int:
+    """Return how many customers the top share is: the smallest number that is at least the share."""
+    return max(1, math.ceil(share * customers - 1e-9))
+
+
+def cutoff(histogram: np.ndarray, customers: int, wanted: int) -> Cutoff:
+    """Return the boundary of the top ``wanted`` customers from a (draw, bin) histogram of those who buy."""
+    draws = histogram.shape[0]
+    result = Cutoff(np.zeros(draws, dtype=np.int64), np.zeros(draws))
+    for s in range(draws):
+        counts = histogram[s].astype(np.int64)
+        counts[0] = customers - counts.sum()
+        above = counts[::-1].cumsum()[::-1]  # customers in this bin or above
+        boundary = int(np.flatnonzero(above >= wanted)[-1])
+        result.bin[s] = boundary
+        result.share[s] = (wanted - (above[boundary] - counts[boundary])) / counts[boundary]
+    return result
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def tally(buyers, amount, found, more, log2_reference, counts):  # type: ignore[no-untyped-def]
+    """Count the buyers of each draw by their bin, (draw, bin); ``amount`` and ``more`` add up to what is ranked."""
+    for n in range(found):
+        if amount[n] + more > 0:
+            counts[buyers.draw[n], bin_of(np.float64(amount[n] + more), log2_reference)] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def in_top(buyers, amount, customers, more, log2_reference, cutoff_bin, cutoff_share, top):  # type: ignore[no-untyped-def]
+    """Write each customer's probability of being in the top, of which ``cutoff`` says where it begins."""
+    draws = cutoff_bin.size
+    # In draws with fewer buyers than places, those who buy nothing share the rest.
+    share_of_none = 0.0
+    for s in range(draws):
+        if cutoff_bin[s] == 0:
+            share_of_none += cutoff_share[s]
+    for i in range(customers):
+        inside = share_of_none
+        for n in range(buyers.begin[i], buyers.begin[i + 1]):
+            if not amount[n] + more > 0:
+                continue
+            s = buyers.draw[n]
+            reached = bin_of(np.float64(amount[n] + more), log2_reference)
+            if reached > cutoff_bin[s]:
+                inside += 1.0
+            elif reached == cutoff_bin[s]:
+                inside += cutoff_share[s]
+            if cutoff_bin[s] == 0:
+                inside -= cutoff_share[s]
+        top[i] = inside / draws

@@ -1,0 +1,82 @@
+"""What the commands print: numbers as a sentence has them, a run in some lines, and which of its checks failed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bayes_clv.problems import Card
+
+PASSED = "All checks passed."
+
+
+def plain_number(number: float) -> str:
+    """Return a number as a sentence has it."""
+    return f"{number:,.0f}" if abs(number) >= 10 or number == round(number) else f"{number:,.1f}"
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent."""
+    return f"{100 * share:.3g} %"
+
+
+def earned(margin: float, annual_discount_rate: float) -> str:
+    """Return what value is: revenue where the margin is 1, and a share of spend otherwise."""
+    discount = (
+        f"discounted by {percent(annual_discount_rate)} a year" if annual_discount_rate else "undiscounted"
+    )
+    return f"value is {'revenue' if margin == 1 else f'{percent(margin)} of spend'}, {discount}"
+
+
+def check_lines(titles: Iterable[str], passed: str = PASSED, where: str = "") -> list[str]:
+    """Return the failed checks, a line each, under the titles that the report's cards have."""
+    failed = list(titles)
+    if not failed:
+        return [passed]
+    count = f"{len(failed)} check{'s' if len(failed) > 1 else ''} failed"
+    return [f"{count}{where}:", *(f"  {title}" for title in failed)]
+
+
+def titles_of(cards: Iterable[Card]) -> list[str]:
+    """Return the titles of cards."""
+    return [card.title for card in cards]
+
+
+def run_summary(record: dict[str, Any], out: Path) -> list[str]:
+    """Return what a person wants to know of a run before opening the report."""
+    arguments, totals = record["arguments"], record["totals"]
+    people = f"{record['customers']:,} customer{'' if record['customers'] == 1 else 's'}"
+    lines = [f"{people}; forecast over {arguments['horizon']} (outcome level)."]
+    worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
+    for name, what in (("purchases", "Purchases"), ("value", worth)):
+        if name in totals:
+            total = totals[name]
+            lines.append(
+                f"{what} of all customers: mean {total['mean']:,.0f}, 90 % interval {total['q05']:,.0f} to "
+                f"{total['q95']:,.0f}."
+            )
+    if record["holdout"] is not None:
+        lines += ["", *_holdout_lines(record["holdout"])]
+    report = out / "report.html"
+    titles = [card["title"] for card in record["checks"]]
+    lines += ["", *check_lines(titles, where="; the report says what each means and what to do")]
+    return [*lines, "", f"Report: {report} (in {record['seconds']:.0f} s)"]
+
+
+def _holdout_lines(score: dict[str, Any]) -> list[str]:
+    model, observed = score["measures"]["model"], score["observed"]["total_observed"]
+    ninety = score["intervals"].index(90)
+    missed = "inside" if model["total_covered"] else "OUTSIDE"
+    lines = [
+        f"Holdout of {score['horizon']:g} {score['time_unit']}s:",
+        f"  {model['covered'][ninety]:.1%} of customers' real counts lie in their 90 % interval, which holds "
+        f"{model['promised'][ninety]:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
+        f"  Real total {observed:,}; forecast {model['total_mean']:,.0f}, 90 % interval {model['total_q05']:,.0f} to "
+        f"{model['total_q95']:,.0f}: the real total is {missed}.",
+    ]
+    if not model["total_covered"]:
+        direction = "under" if model["total_mean"] < observed else "over"
+        share = f" by {abs(model['total_error']):.0%}" if model["total_error"] is not None else ""
+        lines.append(
+            f"  The model {direction}-predicts the total{share}: rely on rankings and shares rather than on sums."
+        )
+    return lines

@@ -1,0 +1,71 @@
+"""The house: no file named as a public name of its folder, no guess at a family, no folder outside the order."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import bayes_clv
+
+HOUSE = Path(bayes_clv.__file__).parent
+PROJECT = HOUSE.parent / "pyproject.toml"
+FOLDERS = sorted({file.parent for file in HOUSE.rglob("__init__.py")})
+FILES = sorted(HOUSE.rglob("*.py"))
+
+
+def relative(path):
+    return path.relative_to(HOUSE.parent).as_posix()
+
+
+def exported(folder):
+    """Return the names that a folder's ``__init__`` lists in ``__all__``."""
+    for node in ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == ["__all__"]:
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=relative)
+def test_no_file_has_the_name_of_a_public_name_of_its_folder(folder):
+    """``folder.name`` would be the function or the file, by who imported first."""
+    files = {
+        item.stem for item in folder.iterdir() if item.suffix == ".py" or (item / "__init__.py").exists()
+    }
+    assert not files & exported(folder)
+
+
+def test_commands_have_other_names_than_their_files():
+    """What a shell starts is called by many: no function of the workflows, listed or not, has a file's name."""
+    folder = HOUSE / "workflows"
+    functions = {
+        node.name
+        for file in folder.glob("*.py")
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert not functions & {file.stem for file in folder.glob("*.py")}
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_a_family_is_a_record_and_nobody_guesses_what_it_has(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert "ModuleType" not in names
+    guesses = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "getattr"
+        and ast.unparse(node.args[0]).split(".")[-1] in ("family", "formulas", "module", "forecast", "known")
+    ]
+    assert not guesses
+
+
+def test_every_folder_has_its_place_in_the_order_of_imports():
+    """lint-imports holds the order (CI); a folder that it does not name would stand outside."""
+    contracts = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (order,) = [each["layers"] for each in contracts if each["type"] == "layers"]
+    named = {part.strip().split(".")[1] for layer in order for part in layer.split("|")}
+    found = {item.stem for item in HOUSE.iterdir() if item.suffix == ".py" or (item / "__init__.py").exists()}
+    assert named == found - {"__init__"}

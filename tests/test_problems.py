@@ -1,0 +1,81 @@
+"""What can be wrong, in one table: codes, sentences with their numbers, cards of one cause, earlier versions."""
+
+import json
+import string
+
+import pytest
+
+from bayes_clv.problems import KINDS, cards, problem, read_problem
+
+NUMBERS = {
+    "rhat": {"rhat": 1.2},
+    "ess": {"ess": 40.0, "needed": 400},
+    "divergences": {"divergences": 3, "transitions": 4000},
+    "bfmi": {"bfmi": 0.2},
+    "pareto_k": {"k": 0.91, "limit": 0.7},
+    "diagnose": {"checks": "rhat"},
+    "choice_unsure": {"name": "k", "chosen": 2, "probability": 0.73, "table": "1: 27 %, 2: 73 %"},
+    "choice_at_end": {"name": "k", "largest": 12},
+    "sentence": {"sentence": "R-hat is {1.2}."},
+    "tree_depth": {"transitions": 7},
+    "holdout_total": {"observed": 150, "low": 80, "high": 120, "mean": 100.0, "direction": "fewer"},
+    "holdout_narrow": {"level": "90", "customers": 300, "covered": 80.0, "promised": 93.0, "error": 3.0},
+    "holdout_wide": {"level": "90", "customers": 300, "covered": 99.0, "promised": 93.0, "error": 3.0},
+    "rows_dropped": {"rows": 6624, "what": "No date. x"},
+    "spend_rises": {"words": "0.40 (90 % interval 0.3 to 0.5)", "correlation": 0.4, "doubling": 12.0},
+    "spend_falls": {"words": "-0.40 (90 % interval -0.5 to -0.3)", "correlation": -0.4, "doubling": -12.0},
+    "no_number": {"reason": "value_mean: NaN for 3 of 120 customers"},
+}
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_every_kind_says_its_number_its_threshold_and_what_to_do(code):
+    kind = KINDS[code]
+    made = problem(code, "Purchases", **NUMBERS.get(code, {}))
+    (card,) = cards([made])
+    assert card.codes == (code,)
+    assert card.title.startswith("Purchases: ")
+    assert card.found == (made.found,)
+    assert card.meaning.endswith(".")
+    assert card.remedies
+    slots = {
+        name
+        for text in (kind.title, kind.found, kind.meaning)
+        for _, name, *_ in string.Formatter().parse(text)
+    }
+    assert slots - {None, "threshold"} <= set(NUMBERS.get(code, {}))
+    # Through a file and back, nothing is lost; and a number that JSON has none for (None) breaks no page.
+    saved = json.loads(json.dumps(made.record()))
+    assert read_problem(saved) == made
+    assert cards([read_problem(saved | {"numbers": dict.fromkeys(saved["numbers"])})])[0].found == (
+        made.found,
+    )
+
+
+def test_one_card_a_cause_the_worst_first():
+    few = [problem("ess", "Purchases", **NUMBERS["ess"]), problem("rhat", "Purchases", **NUMBERS["rhat"])]
+    modes = [problem("mode", "Purchases"), problem("mode", "Spend")]
+    levels = [
+        problem("holdout_narrow", "Holdout", **NUMBERS["holdout_narrow"] | {"level": n}) for n in ("50", "90")
+    ]
+    found = cards([problem("rows_dropped", "Data", **NUMBERS["rows_dropped"]), *levels, *modes, *few])
+    assert [card.title for card in found] == [
+        "Purchases: R-hat is 1.200",
+        "Purchases and Spend: method='mode' gives one point",
+        "Holdout: customers' intervals hold too few",
+        "Data: 6,624 rows were dropped",
+    ]
+    assert [len(card.found) for card in found] == [2, 1, 2, 1]
+    # Another fit's chains are another cause.
+    other = problem("rhat", "Spend", rhat=1.3)
+    assert len(cards([*few, other])) == 2
+
+
+def test_sentences_of_earlier_versions_are_shown_with_a_general_remedy():
+    old = [read_problem(each, "Purchases") for each in ("R-hat is 1.2: the chains disagree.", "BFMI is 0.1.")]
+    (card,) = cards(old)
+    assert card.title == "Purchases: the fit did not pass"
+    assert card.found == ("R-hat is 1.2: the chains disagree.", "BFMI is 0.1.")
+    assert "Fit again" in card.remedies[0]
+    # And a code of a later version.
+    assert read_problem({"code": "of tomorrow", "found": "It rained."}).found == "It rained."
