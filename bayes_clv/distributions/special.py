@@ -3,6 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bayes_clv.distributions.stirling import rest_fallen
+
+SQUARES = 1e140
+
+
+def log_beta_rise(a: Any, z: Any, step: Any) -> Any:
+    """Return log B(a, z + step) / B(a, z) of tensors, for z >= 100, below which its value has no meaning.
+
+    A sum of terms of the size of the result, so that a and z of any size leave it its digits (``stirling``).
+    """
+    import pytensor.tensor as pt
+
+    z = pt.maximum(z, 100.0)
+    # PyTensor multiplies the divisors, and z squared may overflow.
+    most = pt.constant(SQUARES, dtype="float64")
+    near = pt.minimum(z, most)
+    some = (near - 0.5) * pt.log1p(a * step / (near * (near + a + step)))
+    top = pt.switch(pt.gt(z, most), a * step / (z + a + step), some)
+    total = top - a * pt.log1p(step / (z + a)) - step * pt.log1p(a / (z + step))
+    fallen = rest_fallen.py_func
+    return total + fallen(z + step, a) - fallen(z, a)
+
 
 def double_tensors(params: Mapping[str, Any], *names: str) -> list[Any]:
     """Return the named parameters as float64 tensors.

@@ -15,7 +15,9 @@ an error below 1e-12 for c up to 10 or so, and a sum to infinity costs some hund
 Rejected: Euler-Maclaurin, which needs derivatives, and quadrature over theta, which has a Beta peak to find.
 
 A ratio of Gamma functions is computed as one logarithm with small absolute error, log Gamma(z + q) / Gamma(z) with q
-the smaller of the two steps that S(t + k) / S(t) takes: differences of log Gamma lose 9 digits at 1e6.
+the smaller of the two steps that S(t + k) / S(t) takes: differences of log Gamma lose 9 digits at 1e6. Above ``LARGE``
+the two logarithms are taken together (``stirling``): who leaves are few beside those who stay, and would be their
+difference.
 """
 
 import math
@@ -25,6 +27,7 @@ import numba
 import numpy as np
 
 from bayes_clv.distributions import special
+from bayes_clv.distributions.stirling import LARGE, log_beta_rise_large, stirling
 
 NODES = 20
 FIRST = 32
@@ -52,13 +55,6 @@ def _block_rules() -> tuple[np.ndarray, np.ndarray]:
 _POSITION, _WEIGHT = _block_rules()
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
-def _stirling(z: float) -> float:
-    """Return what Stirling's lnGamma(z) lacks, z >= 10."""
-    s = 1 / (z * z)
-    return (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))) / z
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _log_gamma_ratio(z: float, q: float) -> float:
     """Return lnGamma(z + q) - lnGamma(z), q >= 0: its error is relative to q log(z + q)."""
@@ -67,7 +63,7 @@ def _log_gamma_ratio(z: float, q: float) -> float:
         below += math.log1p(q / z)
         z += 1.0
     series = (z - 0.5) * math.log1p(q / z) + q * (math.log(z + q) - 1.0)
-    return float(series + _stirling(z + q) - _stirling(z) - below)
+    return float(series + stirling(z + q) - stirling(z) - below)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -86,6 +82,8 @@ def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
         # The difference of two powers that may be close.
         step = start * math.expm1(growth) if growth < 1.0 else _power(t + k, c) - start
     z, small, large = b + start, min(a, step), max(a, step)
+    if z > LARGE:
+        return float(log_beta_rise_large(a, z, step))
     return float(_log_gamma_ratio(z, small) - _log_gamma_ratio(z + large, small))
 
 
@@ -195,7 +193,8 @@ def log_survival_ratio(a: Any, z: Any, step: Any) -> Any:
     # By switch: where a equals step, minimum and maximum would both pass it their gradient.
     first = pt.lt(a, step)
     small, large = pt.switch(first, a, step), pt.switch(first, step, a)
-    return special.log_gamma_ratio(z, small) - special.log_gamma_ratio(z + large, small)
+    ratio = special.log_gamma_ratio(z, small) - special.log_gamma_ratio(z + large, small)
+    return pt.switch(pt.gt(z, LARGE), special.log_beta_rise(a, z, step), ratio)
 
 
 def power(t: Any, c: Any) -> Any:

@@ -73,6 +73,15 @@ def test_the_true_model_wins(fits):
     assert (table["customers"] == 600).all()
     assert (table["high_k_customers"] == 0).all()
     assert (table["advice"] == "").all()
+    assert list(table["verdict"]) == ["best", "worse"]
+
+
+def test_a_difference_within_its_error_is_undecided(base, fits):
+    # The same model at other random numbers: whichever comes first, chance put it there.
+    again = clv.fit("bg_nbd", base, method="laplace", draws=250, seed=5, include=("log_likelihood",))
+    table = clv.compare(fits | {"again": again})
+    assert list(table["verdict"]) == ["undecided", "undecided", "worse"]
+    assert table.index[2] == "without dropout"
 
 
 def test_weights_survive_customers_whose_density_vanishes(fits):

@@ -72,6 +72,15 @@ def test_alive_matrix_holds_the_mean_probability_and_leaves_impossible_cells_bla
     assert not mask[1:, 5:].any()
 
 
+def test_rows_of_the_alive_matrix_are_those_of_ninety_nine_in_a_hundred(buying, customers):
+    frequency = np.arange(customers.sizes["customer"]) % 5
+    frequency[0] = 69
+    few = customers.assign(frequency=("customer", frequency))
+    figure = views.plot_alive_matrix(buying, few, draws=5)
+    # Frequencies 0 to 4; the one customer who bought 69 times has no row.
+    assert figure.axes[0].images[0].get_array().shape[0] == 5
+
+
 def test_alive_history_uses_only_what_was_known_and_its_band_holds_ninety_percent(buying):
     dates = ["1997-01-01", "1997-01-15", "1997-01-15", "1997-05-21"]
     path = histories.alive_over_time(buying, dates, "1997-09-30", draws=10_000)

@@ -17,12 +17,17 @@ Two ways, each where it is exact to rounding:
    for |Im u| < pi and has one peak, so the rule converges exponentially in the step and stops at a bound
    on the rest. A tail e^(a u) or e^(-B u) that is too slow to follow is a geometric series, summed whole.
 
+Where customers hardly differ in dropout (a + B above ``LARGE``) the weight is one about its peak, ``stirling``: apart
+its factors are of the size of a + B and leave no digits at 1e16.
+
 The rejected alternative, 2F1 by scipy, loses all digits near a = 1 and for x in the hundreds.
 """
 
 import math
 
 import numba
+
+from bayes_clv.distributions.stirling import LARGE, beta_at, log_beta_peak
 
 SERIES_TERMS = 1_500
 # exp(-690) is still a normal number with room for the recurrence.
@@ -32,6 +37,8 @@ TOLERANCE = 1e-14
 # that standard deviation: 1e-17 with these steps.
 STEP = 0.25
 STEP_PER_SD = 0.6
+# Shapes beyond it are scaled down to it.
+DEGENERATE = 1e300
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -139,6 +146,73 @@ def _quadrature(k: float, tau: float, a: float, big_b: float, purchases: bool) -
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _integrand_about(d: float, k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
+    """Return the integrand over Beta's density at p0 = a / (a + B), at d = logit p - logit p0."""
+    p0 = a / (a + big_b)
+    log_p, _, log_weight = beta_at(d, a, big_b)
+    decay = -k * math.log1p(p0 * math.exp(log_p) * tau)
+    if purchases:
+        return math.exp(log_weight - log_p) * (-math.expm1(decay) / p0)
+    return math.exp(log_weight + decay)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _slope_about(d: float, k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
+    """Return what ``_slope`` does, at d = logit p - logit p0."""
+    y = a / (a + big_b) * math.exp(beta_at(d, a, big_b)[0]) * tau
+    slope = -a * math.expm1(d)
+    if not purchases:
+        return slope - k * y / (1.0 + y)
+    growth = k * math.log1p(y)
+    elasticity = 0.0 if growth > 700.0 else k * y / ((1.0 + y) * math.expm1(growth))
+    return slope + elasticity - 1.0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _quadrature_about(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
+    """Return what ``_quadrature`` does for a + B of any size."""
+    middle = math.log(a) - math.log(big_b)
+    left_end = -40.0 - math.log1p(k * tau) - math.log1p(big_b + a) - middle
+    right_end = 40.0 + math.log1p(k + big_b + a) - middle
+    # The rest of the integrand falls with p, so that the peak is left of p0. None is narrower than 1 / sqrt(a + B + k).
+    narrow = 0.01 / math.sqrt(a + big_b + k)
+    low, high = left_end, 0.0
+    for _ in range(1_100):
+        if high - low <= max(narrow, -1e-16 * low):
+            break
+        peak = 0.5 * (low + high)
+        if _slope_about(peak, k, tau, a, big_b, purchases) > 0:
+            low = peak
+        else:
+            high = peak
+    peak = 0.5 * (low + high)
+
+    log_p, log_q, _ = beta_at(peak, a, big_b)
+    p, q = a / (a + big_b) * math.exp(log_p), big_b / (a + big_b) * math.exp(log_q)
+    y = p * tau
+    curvature = (a + big_b) * p * q + (0.3 if purchases else k * y * (q / (1.0 + y)) ** 2)
+    step = min(STEP, STEP_PER_SD / math.sqrt(curvature))
+    total = _integrand_about(peak, k, tau, a, big_b, purchases)
+    for side in range(2):
+        direction = -1.0 if side == 0 else 1.0
+        rate = a if side == 0 else big_b
+        end = left_end if side == 0 else right_end
+        reach = right_end - left_end + 1.0 / rate
+        i = 0.0
+        while True:
+            i += 1.0
+            d = peak + direction * i * step
+            value = _integrand_about(d, k, tau, a, big_b, purchases)
+            if (end - d) * direction < 0:
+                total += value / -math.expm1(-rate * step)
+                break
+            total += value
+            if value * reach <= TOLERANCE * total * step:
+                break
+    return float(total * (step * math.exp(log_beta_peak(a, big_b))))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _average(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     if not (k > 0 and tau >= 0 and a >= 0 and big_b > 0) or math.isinf(k + a + big_b):
         return math.nan
@@ -152,8 +226,16 @@ def _average(k: float, tau: float, a: float, big_b: float, purchases: bool) -> f
         if not purchases:
             return 0.0
         return (a + big_b - 1.0) / (a - 1.0) if a > 1 else math.inf
+    if max(a, big_b) > DEGENERATE:
+        # p is a / (a + B) in every digit; the ratios of the series need some room above.
+        scale = DEGENERATE / max(a, big_b)
+        a, big_b = a * scale, big_b * scale
+        if a == 0:
+            return k * tau if purchases else 1.0
     if _series_is_short(k, tau):
         average: float = _series(k, tau, a, big_b, purchases)
+    elif a + big_b > LARGE:
+        average = _quadrature_about(k, tau, a, big_b, purchases)
     else:
         average = _quadrature(k, tau, a, big_b, purchases)
     return average

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.stirling import LARGE, POISSON, count_chance
 
 
 def simulate_counts(rng: np.random.Generator, T: Array, r: Array, alpha: Array) -> NDArray[np.int64]:
@@ -54,11 +55,16 @@ def count_pmf(n: ArrayLike, k: ArrayLike, tau: ArrayLike) -> Array:
         log_z = -np.log1p(1 / tau)
     log_none = -k * np.log1p(tau)
     positive = np.exp(-special.betaln(k, some) - np.log(some) + some * log_z + log_none)
+    # Where rates hardly differ, the two logarithms of k are as large as each other.
+    positive = np.where(k > LARGE, count_chance(some, k, tau), positive)
     return np.where(n > 0, positive, np.exp(log_none))
 
 
 def count_at_least(n: ArrayLike, k: ArrayLike, tau: ArrayLike) -> Array:
     """Return P(N >= n), N the purchases of a horizon without dropout; 1 where n <= 0."""
     n, k, tau = float_arrays(n, k, tau)
-    reached: Array = special.betainc(np.maximum(n, 1.0), k, tau / (1 + tau))
+    some = np.maximum(n, 1.0)
+    reached = special.betainc(some, np.minimum(k, POISSON), tau / (1 + tau))
+    # Beyond it the counts are Poisson in every digit, and betainc has none.
+    reached = np.where(k > POISSON, special.gammainc(some, k * tau), reached)
     return np.where(n > 0, reached, 1.0)

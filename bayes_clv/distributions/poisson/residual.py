@@ -21,6 +21,8 @@ import math
 import numba
 import numpy as np
 
+from bayes_clv.distributions.stirling import LARGE, beta_at, log_beta_peak, log_gamma_weight
+
 # Trapezoidal errors are about exp(-2 pi w / h) for an integrand analytic to w from the real line: w is pi/2 for
 # log g (less what Gamma's peak of that standard deviation asks) and pi for logit p. Both below 1e-12.
 STEP_G = 0.25
@@ -40,9 +42,25 @@ def _mean_over_g(weight: np.ndarray, stay: np.ndarray, leave: np.ndarray, count:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _gamma_nodes_about(k: float, step: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return what ``_gamma_nodes`` does for a large shape, a narrow peak at g = k."""
+    # To both sides of the peak: REACH is 8.1 standard deviations.
+    half = int(10.0 / STEP_PER_SD) + 1
+    g, weight_g = np.empty(2 * half + 1), np.empty(2 * half + 1)
+    for i in range(-half, half + 1):
+        each = k * math.exp(i * step)
+        g[i + half] = each
+        weight_g[i + half] = step * each * math.exp(log_gamma_weight(i * step, k))
+    return g, weight_g, g.size
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _gamma_nodes(k: float, discount: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Return g, weight * g and their number: nodes of Gamma(k, 1), equal steps in log g."""
     step = min(STEP_G, STEP_PER_SD / math.sqrt(k))
+    if k > LARGE:
+        about: tuple[np.ndarray, np.ndarray, int] = _gamma_nodes_about(k, step)
+        return about
     # Below, g / (discount + g p) is at most g / discount and what is left out at most exp(-REACH) of E.
     lowest = min(0.0, math.log(discount)) - REACH
     peak = math.log(k)
@@ -75,6 +93,44 @@ def _average(k: float, discount: float, a: float, big_b: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _average_over_p_about(
+    weight: np.ndarray,
+    stay: np.ndarray,
+    leave: np.ndarray,
+    count: int,
+    k: float,
+    discount: float,
+    a: float,
+    big_b: float,
+) -> float:
+    """Return what ``average_over_p`` does for a + B of any size, at d = logit p - logit p0, p0 = a / (a + B)."""
+    p0, q0 = a / (a + big_b), big_b / (a + big_b)
+    step = min(STEP_P, STEP_PER_SD * math.sqrt(1.0 / a + 1.0 / big_b))
+    # The sum over g falls with p, and p times it rises: the logarithm's slope lies between a q - B p and 1 less.
+    most = math.log(k) - math.log(discount)
+    total = 0.0
+    for side in range(2):
+        direction = -1.0 if side == 0 else 1.0
+        d = 0.0 if side == 0 else step
+        while True:
+            log_p, log_q, log_weight = beta_at(d, a, big_b)
+            p, q = p0 * math.exp(log_p), q0 * math.exp(log_q)
+            value = math.exp(log_weight) * _mean_over_g(weight, stay, leave, count, p)
+            total += value
+            # a q - B p, which would be a difference of nearly equal numbers.
+            slope = a * q * abs(math.expm1(d))
+            if side == 0:
+                # What is left of p is at most its weight, p^a / a or a geometric sum, times the mean at p = 0.
+                if slope > 0 and log_weight + most - math.log(slope) < math.log(total * step) - REACH:
+                    break
+            else:
+                if slope > 0 and value * (1.0 / -math.expm1(-slope * step) - 1.0) < total * 1e-16:
+                    break
+            d += direction * step
+    return float(total * (step * math.exp(log_beta_peak(a, big_b))))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def average_over_p(
     weight: np.ndarray,
     stay: np.ndarray,
@@ -90,6 +146,8 @@ def average_over_p(
 
     ``stay`` is at least ``leave * discount / g``, and the sum at p = 0 at most ``k / discount``.
     """
+    if a + big_b > LARGE:
+        return float(_average_over_p_about(weight, stay, leave, count, k, discount, a, big_b))
     highest = 0.0
     for j in range(count):
         highest = max(highest, g[j])

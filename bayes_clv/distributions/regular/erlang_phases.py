@@ -32,12 +32,15 @@ import numpy as np
 from scipy import special
 
 from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.stirling import LARGE as LARGE_SHAPE
+from bayes_clv.distributions.stirling import POISSON, negative_binomial
 from bayes_clv.distributions.survival import (
     _POSITION,
     _WEIGHT,
     LARGEST_BLOCK,
     SMALLEST_BLOCK,
     _log_gamma_ratio,
+    survival_ratio,
 )
 
 TERMS = 20_000
@@ -192,6 +195,16 @@ def count_pmf(n: float, phases: float, c: float, z: float, tau: float) -> float:
     for i in range(most):
         m = phases * n + i
         # (c)_m / (j! (m - j)!), first at j = 0.
+        if c > LARGE_SHAPE:
+            # The same in another order, in which c is not raised to a power and taken back.
+            chance = negative_binomial(m, c, tau)
+            for j in range(most):
+                if j > m + 0.5:
+                    break
+                if j > 0:
+                    chance *= (m - j + 1.0) / j * (z / tau)
+                total += chance
+            continue
         log_choose = _log_choose(c, m)
         for j in range(most):
             if j > m + 0.5:
@@ -202,7 +215,7 @@ def count_pmf(n: float, phases: float, c: float, z: float, tau: float) -> float:
                 log_choose += math.log((m - j + 1.0) / j)
             silent = j * log_stay if j > 0 else 0.0
             total += math.exp(log_base + log_choose + silent + (m - j) * log_move)
-    return total
+    return total / phase_sum(most, c, z) if c > LARGE_SHAPE else total
 
 
 def count_at_least(n: Array, phases: Array, c: Array, z: Array, tau: Array) -> Array:
@@ -213,7 +226,9 @@ def count_at_least(n: Array, phases: Array, c: Array, z: Array, tau: Array) -> A
     total: Array = np.zeros(())
     for j in range(int(np.max(phases))):
         inside = j < phases
-        reached = special.betainc(np.where(inside, phases * some - j, 1.0), c + j, w)
+        wanted = np.where(inside, phases * some - j, 1.0)
+        reached = special.betainc(wanted, np.minimum(c, POISSON) + j, w)
+        reached = np.where(c > POISSON, special.gammainc(wanted, c * tau), reached)
         total = total + np.where(inside, weight * reached, 0.0)
         weight = weight * (c + j) / (j + 1.0) * z
     return np.where(n > 0, total, 1.0)
@@ -233,6 +248,15 @@ def _blocks(last: float, width: float) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(points), np.concatenate(weights)
 
 
+def _survived(n: np.ndarray, a: float, big_b: float) -> Array:
+    """Return S_n, the chance to survive n tosses, which need not be whole."""
+    if a + big_b > LARGE_SHAPE:
+        share: Array = survival_ratio(n, 0.0, a, big_b, 1.0)
+    else:
+        share = np.exp(special.betaln(a, big_b + n) - special.betaln(a, big_b))
+    return share
+
+
 def _long(phases: float, c: float, z: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return expected purchases or survival of one customer, by blocks of purchases."""
     # Beyond it the chance of so many phases is below 1e-18: of the Gamma, and of a Poisson about it.
@@ -241,12 +265,11 @@ def _long(phases: float, c: float, z: float, tau: float, a: float, big_b: float,
     mean = (c * tau) / phases
     width = BLOCK_SDS * (mean / math.sqrt(c) + math.sqrt(mean / phases))
     n, weight = _blocks(last, width)
-    log_beta = special.betaln(a, big_b)
     state = (np.asarray(phases), np.asarray(c), np.asarray(z), np.asarray(tau))
     if purchases:
-        survived = np.exp(special.betaln(a, big_b + (n - 1)) - log_beta)
+        survived = _survived(n - 1, a, big_b)
         return float(weight @ (survived * count_at_least(n, *state)))
-    survived = np.exp(special.betaln(a, big_b + n) - log_beta)
+    survived = _survived(n, a, big_b)
     return float(weight @ (survived * count_pmf(n, *state)) + count_pmf(0.0, *state))
 
 

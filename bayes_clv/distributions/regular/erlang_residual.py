@@ -25,6 +25,7 @@ from bayes_clv.distributions.arrays import Array, on_distinct_rows
 from bayes_clv.distributions.poisson.discounted import nodes
 from bayes_clv.distributions.poisson.residual import REACH, STEP_G, STEP_PER_SD, average_over_p
 from bayes_clv.distributions.regular.erlang_phases import mean_phases, phase_sum, purchases_while_alive
+from bayes_clv.distributions.stirling import LARGE, log_gamma_weight
 
 # On either side of the peak, in steps; Gamma's right end is within a fraction of it.
 RIGHT_NODES = 600
@@ -43,8 +44,32 @@ def _log_weight(log_g: float, phases: int, c: float, z: float, discount: float) 
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _average_about(
+    phases: int, c: float, z: float, discount: float, a: float, big_b: float, step: float
+) -> float:
+    """Return what ``_average`` does for a large shape, a narrow peak at g = c."""
+    half = int(10.0 / STEP_PER_SD) + 1
+    g, weight = np.empty(2 * half + 1), np.empty(2 * half + 1)
+    stay, leave = np.empty(g.size), np.empty(g.size)
+    silent = phase_sum(phases, c, z)
+    for i in range(g.size):
+        s = (i - half) * step
+        g[i] = c * math.exp(s)
+        log_theta_k = -phases * math.log1p(discount / g[i])
+        term = total = 1.0
+        for j in range(phases - 1):
+            term *= z * (g[i] + discount) / (j + 1.0)
+            total += term
+        weight[i] = step * math.exp(log_gamma_weight(s, c) + log_theta_k) * (total / silent)
+        stay[i], leave[i] = -math.expm1(log_theta_k), math.exp(log_theta_k)
+    return float(average_over_p(weight, stay, leave, g, g.size, c + phases, discount, a, big_b))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _average(phases: int, c: float, z: float, discount: float, a: float, big_b: float) -> float:
     step = min(STEP_G, STEP_PER_SD / math.sqrt(c + phases))
+    if c > LARGE:
+        return float(_average_about(phases, c, z, discount, a, big_b, step))
     peak = math.log(c + phases)
     # Below the discount the weight falls like g^(c + 1) at least.
     lowest = min(peak, math.log(discount)) - REACH

@@ -221,7 +221,9 @@ FAMILY = Family(
     simulate=positional.simulated(simulate, ("periods",), OBSERVED, PARAMETERS),
     checked="renewals",
     forecast=Renewals(
-        retention=lambda renewal, params: retention_rate(lead(renewal, *params.values()), **params),
+        retention=lambda renewal, params: retention_rate(
+            lead(renewal, *params.values()), **{name: params[name] for name in PARAMETERS}
+        ),
         survival=by_name(survival, OBSERVED, PARAMETERS, leads=True),
         pmf=by_name(renewals_pmf, OBSERVED, PARAMETERS, leads=True),
         expected=by_name(expected_renewals, OBSERVED, PARAMETERS, leads=True),

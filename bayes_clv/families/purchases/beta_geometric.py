@@ -30,7 +30,9 @@ from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.poisson.residual import residual_while_alive
-from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
+from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_gamma_ratio
+from bayes_clv.distributions.stirling import LARGE
+from bayes_clv.distributions.survival import survival_ratio
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.positional import lead
@@ -69,17 +71,24 @@ def dropout_log_odds(
     """Return the log odds of having dropped out by T, where c > 0; ``xp`` is numpy or pytensor.tensor.
 
     Finite, and of no meaning, where c = 0. Its absolute error is the odds' relative one, so that a plain
-    logarithm will do for (alpha + T) / (alpha + t_x) near 1; log1p takes twice the time.
+    logarithm will do for (alpha + T) / (alpha + t_x) near 1; log1p takes twice the time. Where the power is large, what
+    the ratio lost when it was rounded is added.
     """
-    since_purchase = xp.log((alpha + T) / (alpha + t_x))
+    ratio = (alpha + T) / (alpha + t_x)
+    lost = ((T - t_x) / (alpha + t_x) - (ratio - 1)) / ratio
+    since_purchase = xp.log(ratio) + xp.where(r + x > LARGE, lost, 0.0)
     # B - 1 with c - 1 first: b may be tiny.
     return xp.log(a / (b + (xp.maximum(x + first, 1) - 1))) + (r + x) * since_purchase
 
 
 def survived_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
     """Return ln (b)_c / (a + b)_c, the tosses survived so far, of the log-likelihood; a PyTensor vector."""
+    import pytensor.tensor as pt
+
     a, b = double_tensors(params, "a", "b")
-    return log_gamma_ratio(b, x + first) - log_gamma_ratio(a + b, x + first)
+    plain = log_gamma_ratio(b, x + first) - log_gamma_ratio(a + b, x + first)
+    # Two large numbers that are alike, where dropout hardly differs.
+    return pt.switch(pt.gt(b, LARGE), log_beta_rise(a, b, x + first), plain)
 
 
 def frequency_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
@@ -236,8 +245,9 @@ def discounted(first: int, time: float, rate: float, columns: Columns, params: P
 
 def survived(tosses: Array, a: Array, big_b: Array) -> Array:
     """Return (B)_n / (a + B)_n, the probability of surviving n tosses to come."""
-    share: Array = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
-    return share
+    share = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
+    chance: Array = np.where(a + big_b > LARGE, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
+    return chance
 
 
 def likelihood(first: int) -> tuple[Term, ...]:

@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
+from bayes_clv.distributions.stirling import LARGE
 from bayes_clv.families import positional
 from bayes_clv.families.contract import Family, SpendLevel, Words
 from bayes_clv.families.likelihood import Term
@@ -89,7 +90,9 @@ def frequency_term(params: Mapping[str, Any], x: Any) -> Any:
     import pytensor.tensor as pt
 
     p, q = double_tensors(params, "p", "q")
-    return log_gamma_ratio(p * x, q) - pt.gammaln(q)
+    plain = log_gamma_ratio(p * x, q) - pt.gammaln(q)
+    # lnGamma(1e16) = 4e17 has an error of 32 of its own, and makes false peaks where levels hardly differ.
+    return pt.switch(pt.gt(q, pt.maximum(p * x, LARGE)), log_gamma_ratio(q, p * x) - pt.gammaln(p * x), plain)
 
 
 def spend_term(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:

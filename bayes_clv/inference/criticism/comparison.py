@@ -37,6 +37,12 @@ KINDS = {
 }
 
 
+# Below the first the standard error itself cannot be trusted (Sivula, Magnusson & Vehtari 2020), below the second the
+# order may be chance.
+LEAST_NATS, LEAST_ERRORS = 4.0, 2.0
+UNDECIDED = "undecided"
+
+
 @dataclass(frozen=True)
 class _Rows:
     """What one posterior says of its distinct histories; arrays over ``row``."""
@@ -102,8 +108,9 @@ def compare(posteriors: Mapping[str, xr.DataTree], *, method: str = "stacking") 
         ArviZ's table, best first: ``rank``, ``elpd_diff`` to the best (nats) with its standard error ``dse`` over
         customers, ``p_worse``, ``diag_diff``, ``diag_elpd``, ``p``, ``elpd``, ``se``, ``weight``. Beside it
         ``customers``, ``high_k_customers`` (customers whose Pareto k is above its threshold) and ``advice``, a
-        sentence where there are any. A difference of less than 4 nats, or of less than about two ``dse``, decides
-        nothing.
+        sentence where there are any. ``verdict`` says what the rank is worth: "worse" of a model whose difference to
+        the first is at least 4 nats and at least two ``dse``, else "undecided"; the first is "best" where all others
+        are worse, and else "undecided" too.
 
     Raises
     ------
@@ -142,7 +149,15 @@ def compare(posteriors: Mapping[str, xr.DataTree], *, method: str = "stacking") 
     table["customers"] = int(rows[finest].count.sum())
     table["high_k_customers"] = [counts[str(name)] for name in table.index]
     table["advice"] = [_advice(rows[str(name)]) for name in table.index]
+    table["verdict"] = _verdicts(table["elpd_diff"].to_numpy(), table["dse"].to_numpy())
     return table
+
+
+def _verdicts(difference: np.ndarray, error: np.ndarray) -> list[str]:
+    """Return what each place in the table, best first, is worth."""
+    worse = np.abs(difference[1:]) >= np.maximum(LEAST_NATS, LEAST_ERRORS * error[1:])
+    first = "best" if worse.all() else UNDECIDED
+    return [first, *("worse" if each else UNDECIDED for each in worse)]
 
 
 def _density(family: Family) -> str:

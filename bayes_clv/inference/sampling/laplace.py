@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.sampling.importance import Source, importance_draws
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError
 
 # With groups. In four fits of pooled channels (4 × 150 customers, and 1,000 down to 20) steps at nutpie's 0.8 left
 # 1, 4, 2 and 10 divergent transitions of 2,000, and those at 0.95 none, at about the same cost.
@@ -168,8 +168,11 @@ def find_peak(density: LogDensity, start: np.ndarray) -> Peak:
     if eigenvalues[0] <= 0 or not np.isfinite(negative(x)[0]):
         raise InputError(
             "The posterior has no single peak inside the parameters' range, so it cannot be summarised by "
-            f"a mode and a curvature. Use {argument('method', 'nuts')}, or priors that are not flat; very few repeat "
-            "customers, or identical ones, are the usual cause."
+            "a mode and a curvature. Give priors that are not flat first: leave priors to their defaults, or narrow "
+            "those of the concentrations and shapes. Under flat ones NUTS wanders off as well. The data then "
+            "do not end the likelihood in some direction: customers who hardly differ in dropout or rate (a + b or r "
+            "grows without bound) or of whom nobody seems to leave, a short observation, repeat customers who are few "
+            "or identical, or spends all alike. Or take a family without what the data do not show (nbd: no dropout)."
         )
     value, gradient = negative(x)
     return Peak(x, -value, hessian, float(np.abs(gradient).max()))

@@ -21,6 +21,9 @@ from bayes_clv.views import style
 
 type Array = NDArray[np.float64]
 
+# Share of the customers whose frequencies a matrix has a row for.
+SHOWN = 0.99
+
 
 def thinned_parameters(buying: xr.DataTree, draws: int) -> dict[str, Array]:
     """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw, 1).
@@ -56,7 +59,11 @@ def _oldest_age(customers: xr.Dataset | float) -> float:
 def _largest_frequency(customers: xr.Dataset | float, age: float, given: int | None) -> int:
     if given is not None:
         return given
-    return int(customers["frequency"].max()) if isinstance(customers, xr.Dataset) else max(1, int(age // 2))
+    if not isinstance(customers, xr.Dataset):
+        return max(1, int(age // 2))
+    # One who bought seventy times would leave the many at the bottom a few rows.
+    top = np.quantile(customers["frequency"], SHOWN, method="inverted_cdf")
+    return max(1, int(top))
 
 
 def _matrix_histories(age: float, top: int, days: float | None) -> tuple[Array, Array, NDArray[np.bool_]]:
@@ -137,7 +144,8 @@ def plot_alive_matrix(
     buying : xarray.DataTree
         Posterior of a purchase family.
     customers : xarray.Dataset or float
-        The base, whose largest T and frequency set the axes; or that age, in the posterior's time unit.
+        The base: its largest T and the frequency that 99 % of it do not exceed set the axes. Or that age, in the
+        posterior's time unit.
     draws : int
         Posterior draws averaged over.
     max_frequency : int, optional
