@@ -11,7 +11,7 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv import families
-from bayes_clv.distributions.paths import DRAWN
+from bayes_clv.distributions import paths
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import gamma_rates
@@ -118,7 +118,7 @@ MEMBERS = families.Family(
     forecast=families.Forecast(
         history=HISTORY,
         latent=("purchase_rate",),
-        paths=DRAWN,
+        paths=paths.DRAWN,
         alive=alive,
         latent_means=latent_means,
         latent_draws=latent_draws,
