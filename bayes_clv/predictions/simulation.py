@@ -27,7 +27,9 @@ import xarray as xr
 
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import Room, room
-from bayes_clv.predictions.histories import WHO
+from bayes_clv.predictions.histories import (
+    WHO,
+)
 from bayes_clv.predictions.inputs import Inputs, prepare
 from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.plans import TILE, Plan, purchase_plan, spend_money, tiles
