@@ -24,7 +24,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from bayes_clv.distributions.special import log_gamma_ratio
+from bayes_clv.distributions import special
 
 NODES = 20
 FIRST = 32
@@ -195,16 +195,7 @@ def log_survival_ratio(a: Any, z: Any, step: Any) -> Any:
     # By switch: where a equals step, minimum and maximum would both pass it their gradient.
     first = pt.lt(a, step)
     small, large = pt.switch(first, a, step), pt.switch(first, step, a)
-    return _precise_log_gamma_ratio(z, small) - _precise_log_gamma_ratio(z + large, small)
-
-
-def _precise_log_gamma_ratio(z: Any, q: Any) -> Any:
-    """Return lnGamma(z + q) - lnGamma(z), exact relative to q: z is first raised to 10 or more."""
-    import pytensor.tensor as pt
-
-    low = pt.lt(z, 10.0)
-    below = sum(pt.log1p(q / (z + i)) for i in range(10))
-    return log_gamma_ratio(pt.switch(low, z + 10.0, z), q) - pt.switch(low, below, 0.0)
+    return special.log_gamma_ratio(z, small) - special.log_gamma_ratio(z + large, small)
 
 
 def power(t: Any, c: Any) -> Any:

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayes_clv.predictions.counts import probability_active, purchases_pmf
 from bayes_clv.predictions.expected import (
     expected_purchases,
     expected_residual_transactions,
+    probability_active,
     probability_alive,
+    purchases_pmf,
+    retention_curve,
     survival,
 )
 from bayes_clv.predictions.forecasts import next_purchase, predict
-from bayes_clv.predictions.retention import retention_curve
 from bayes_clv.predictions.tiles import TILE
 from bayes_clv.schema import InputError
 from tests.symbols import paper

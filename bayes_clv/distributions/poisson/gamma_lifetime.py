@@ -98,12 +98,11 @@ def discounted_purchases(
     b: Array,
     horizon: float | Array,
     discount: float | Array,
-    same_shape: Array | None = None,
 ) -> Array:
     """Return the expected purchases to the horizon of customers alive now, each discounted from its own time.
 
     ``k`` is the shape and ``scale`` the rate of the Gamma of purchase rates, ``a`` and ``b`` those of the Gamma of
-    dropout rates; they broadcast. ``same_shape`` is of use to other laws only.
+    dropout rates; they broadcast.
     """
     result: Array = k / scale * time_alive(a, b, discount, horizon)
     return result

@@ -35,7 +35,7 @@ from bayes_clv.families import positional
 from bayes_clv.families.contract import Family, Renewals, Words
 from bayes_clv.families.discrete import beta_retention as contracts
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.positional import by_name
+from bayes_clv.families.positional import by_name, lead
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("alpha", "beta")
@@ -221,7 +221,7 @@ FAMILY = Family(
     simulate=positional.simulated(simulate, ("periods",), OBSERVED, PARAMETERS),
     checked="renewals",
     forecast=Renewals(
-        retention=by_name(retention_rate, (), PARAMETERS, leads=True),
+        retention=lambda renewal, params: retention_rate(lead(renewal, *params.values()), **params),
         survival=by_name(survival, OBSERVED, PARAMETERS, leads=True),
         pmf=by_name(renewals_pmf, OBSERVED, PARAMETERS, leads=True),
         expected=by_name(expected_renewals, OBSERVED, PARAMETERS, leads=True),

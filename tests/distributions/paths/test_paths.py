@@ -494,7 +494,6 @@ def test_spend_and_value_have_the_means_of_the_formulas(rule):
         *(np.array([[each[0, 0]]]) for each in (state.shape, state.scale, state.a, state.b)),
         YEAR,
         DELTA,
-        np.zeros(1, dtype=bool),
     )
     worth = float(state.alive[0, 0] * worth[0, 0])
     for name, mean in (("spend", bought), ("value", worth)):
