@@ -18,7 +18,7 @@ def example_road():
         role: clv.fit(family, customers, method="laplace", draws=50, seed=1, include=groups)
         for role, family in (("buying", "bg_nbd"), ("spending", "gamma_gamma"))
     }
-    value = clv.predict_value(*fits.values(), customers, horizon="39 weeks", seed=1)
+    value = clv.predict(fits["buying"], customers, "39 weeks", spending=fits["spending"], seed=1)
     future = clv.predict(fits["buying"], customers, "39 weeks", seed=1)
     evaluation = clv.evaluate(future, customers, buying=fits["buying"], draws=20)
     return {
@@ -36,8 +36,8 @@ def example_road():
 def discrete_road():
     """Return the names of examples at opportunities and of contracts."""
     table = {"frequency": [0, 1, 4], "recency": [0, 2, 6], "opportunities": 6, "count": [70, 20, 30]}
-    donors = clv.opportunities_from_table(pd.DataFrame(table))
-    contracts = clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
+    donors = clv.customers.from_opportunities(pd.DataFrame(table))
+    contracts = clv.customers.from_survivors([1000, 869, 743, 653, 593, 551, 517, 491])
     return {
         "donors": donors,
         "contracts": contracts,
@@ -81,15 +81,15 @@ def target_road():
             "segment": np.array(["new", "loyal", "asleep", "lost"])[place],
         }
     )
-    experiment = clv.experiment_from_table(table, segment="segment")
-    response = clv.fit_response(experiment, method="laplace", draws=250, seed=1)
-    uplift = clv.predict_uplift(response, experiment)
+    experiment = clv.customers.from_experiment(table, segment="segment")
+    response = clv.targeting.fit_response(experiment, method="laplace", draws=250, seed=1)
+    uplift = clv.targeting.predict_uplift(response, experiment)
     return {
         "experiment": experiment,
         "response": response,
         "decision": clv.target(uplift, cost=1.5, margin=0.3),
-        "fit_response": clv.fit_response,
-        "predict_uplift": clv.predict_uplift,
+        "fit_response": clv.targeting.fit_response,
+        "predict_uplift": clv.targeting.predict_uplift,
         "target": clv.target,
     }
 

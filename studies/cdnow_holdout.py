@@ -28,7 +28,7 @@ def main() -> None:
     customers = clv.summarize(clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30")
     buying = clv.fit("bg_nbd", customers, seed=1, progress=False)
     future = clv.predict(buying, customers, "39 weeks", seed=3)
-    expected = clv.expected_purchases(buying, customers, "39 weeks")
+    expected = clv.expected.purchases(buying, customers, "39 weeks")
     bought = customers["holdout_purchases"].to_numpy()
     scored = clv.evaluate(future, customers, baselines=()).isel(forecast=0)
 

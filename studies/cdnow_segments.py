@@ -64,7 +64,7 @@ def rankings(customers: xr.Dataset, values: Mapping[str, xr.Dataset]) -> dict[st
         name: clv.fit(name, customers, method="mode", priors="flat", seed=1)
         for name in ("bg_nbd", "gamma_gamma")
     }
-    expected = clv.expected_value(point["bg_nbd"], point["gamma_gamma"], customers, horizon=HORIZON)
+    expected = clv.expected.value(point["bg_nbd"], point["gamma_gamma"], customers, horizon=HORIZON)
     found = {
         f"posterior mean value, {FAMILIES[name]}": value["value_mean"].to_numpy()
         for name, value in values.items()
@@ -109,8 +109,8 @@ def unsure(draws: Any, value: xr.Dataset, spent: np.ndarray) -> list[Row]:
     """Return how many customers are unsure, and what is at stake with them."""
     mean = value["value_mean"].to_numpy()
     rules = {
-        "ABC of value": clv.abc_rule(),
-        "value matrix": clv.matrix_rule("alive", "value", x_cut=0.5, y_cut="quantile(0.8)"),
+        "ABC of value": clv.segments.abc(),
+        "value matrix": clv.segments.matrix("alive", "value", x_cut=0.5, y_cut="quantile(0.8)"),
     }
     rows = []
     for name, rule in rules.items():
@@ -139,7 +139,7 @@ def alarms(
         warned = clv.churn_alarms(buying, customers, value=values[name])
         none = 1 - values[name]["probability_active"]
         risk = {"value at risk": warned["value_at_risk"]}
-        found[name] = clv.score_alarms(warned, customers, no_purchase=none, scores=risk)
+        found[name] = clv.targeting.score_alarms(warned, customers, no_purchase=none, scores=risk)
     return found
 
 
@@ -316,12 +316,11 @@ def main() -> None:
     spending = clv.fit("gamma_gamma", customers, method="laplace", draws=DRAWS, seed=2)
     fits = {name: clv.fit(name, customers, method="laplace", draws=DRAWS, seed=1) for name in FAMILIES}
     values = {
-        name: clv.predict_value(each, spending, customers, horizon=HORIZON, seed=1)
-        for name, each in fits.items()
+        name: clv.predict(each, customers, HORIZON, spending=spending, seed=1) for name, each in fits.items()
     }
     spent = customers["holdout_spend"].to_numpy()
     rows = top_tenth(rankings(customers, values), spent)
-    draws = clv.customer_draws(fits["mbg_nbd"], customers, spending=spending, horizon=HORIZON, seed=1)
+    draws = clv.simulate(fits["mbg_nbd"], customers, spending=spending, horizon=HORIZON, seed=1)
     rows += unsure(draws, values["mbg_nbd"], spent)
     scored = alarms(fits, values, customers)
     rows += alarm_rows(scored)

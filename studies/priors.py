@@ -34,11 +34,18 @@ PER_WEEK, TIMES_THE_DATA = 7.0, 1_000.0
 def customers_of(kind: str) -> xr.Dataset:
     """Return the data that a family of this kind is placed on."""
     if kind == "opportunities":
-        return clv.opportunities_from_table(pd.read_csv(REFERENCE / "donors.csv", comment="#"))
+        return clv.customers.from_opportunities(pd.read_csv(REFERENCE / "donors.csv", comment="#"))
     if kind == "contracts":
         survivors = pd.read_csv(REFERENCE / "renewals.csv", comment="#")["high_end"]
-        return clv.contracts_from_survivors(survivors[:8].to_numpy())
-    return clv.summarize(clv.load_cdnow(), until="1997-09-30", log_spend=True, regularity=True)
+        return clv.customers.from_survivors(survivors[:8].to_numpy())
+    return clv.summarize(
+        clv.load_cdnow(),
+        until="1997-09-30",
+        also=(
+            "log_spend",
+            "log_intervals",
+        ),
+    )
 
 
 def prior_of(name: str, customers: xr.Dataset) -> xr.DataTree:

@@ -86,12 +86,12 @@ def over_rounding(
 
 def donors() -> xr.Dataset:
     """Return the donors of Fader, Hardie & Shang (2010), 22 histories with counts."""
-    return clv.opportunities_from_table(pd.read_csv(REFERENCE / "donors.csv", comment="#"))
+    return clv.customers.from_opportunities(pd.read_csv(REFERENCE / "donors.csv", comment="#"))
 
 
 def survivors(cohort: str, renewals: int) -> xr.Dataset:
     """Return the contracts of one of the two cohorts, followed over so many renewals."""
-    return clv.contracts_from_survivors(
+    return clv.customers.from_survivors(
         pd.read_csv(REFERENCE / "renewals.csv", comment="#")[cohort][: renewals + 1]
     )
 

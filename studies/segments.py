@@ -47,11 +47,11 @@ TENTHS = np.linspace(0, 1, 11)
 def rules() -> dict[str, Rule]:
     """Return the segmentations of the study."""
     return {
-        "RFM, 3 scores": clv.rfm_rule(scores=3),
-        "ABC of value": clv.abc_rule(),
-        "value matrix": clv.matrix_rule("alive", "value", x_cut=0.5, y_cut="quantile(0.8)"),
-        "four kinds": clv.four_kinds_rule(10.0, margin=MARGIN),
-        "lifecycle": clv.lifecycle_rule(),
+        "RFM, 3 scores": clv.segments.rfm(scores=3),
+        "ABC of value": clv.segments.abc(),
+        "value matrix": clv.segments.matrix("alive", "value", x_cut=0.5, y_cut="quantile(0.8)"),
+        "four kinds": clv.segments.four_kinds(10.0, margin=MARGIN),
+        "lifecycle": clv.segments.lifecycle(),
     }
 
 
@@ -121,10 +121,10 @@ def one_base(seed: int) -> dict[str, dict[str, Any]]:
     seen, truth = base(rng, population(rng))
     # Ids of equal length keep their order as text.
     table = pd.DataFrame({"customer_id": [f"c{i:05d}" for i in range(CUSTOMERS)], **seen})
-    customers = clv.customers_from_table(table, time_unit="week")
+    customers = clv.customers.from_table(table, time_unit="week")
     buying = clv.fit("mbg_nbd", customers, method="laplace", draws=500, seed=seed)
     spending = clv.fit("gamma_gamma", customers, method="laplace", draws=500, seed=seed + 1)
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         buying,
         customers,
         spending=spending,
@@ -138,12 +138,12 @@ def one_base(seed: int) -> dict[str, dict[str, Any]]:
     found = {}
     for name, rule in rules().items():
         segments = clv.segment(draws, rule)
-        real = clv.point_segments(truth, rule)
+        real = clv.segments.points(truth, rule)
         names = [segment.name for segment in rule.segments]
         found[name] = {
             "probability": segments["membership"].to_numpy(),
             "belongs": real[:, None] == np.array(names, dtype=object),
-            "point_wrong": float((clv.point_segments(points, rule) != real).mean()),
+            "point_wrong": float((clv.segments.points(points, rule) != real).mean()),
             "likely_wrong": float((segments["most_likely"].to_numpy() != real).mean()),
             "promised_wrong": float(1 - segments["most_likely_probability"].mean()),
             "unsure": float(segments["unsure"].mean()),

@@ -1,14 +1,14 @@
 """Segments of a million customers: seconds and memory of every segmentation and of clusters, from the posterior on.
 
 Question
-    How long do ``clv.segment`` and ``clv.cluster`` take on 100,000 and 1,000,000 customers with the default 400 draws,
-    joint draws made on the way, and how much memory do they need?
+    How long do ``clv.segment`` and ``clv.segments.cluster`` take on 100,000 and 1,000,000 customers with the default
+    400 draws, joint draws made on the way, and how much memory do they need?
 Pass rule, stated before the run
     At 1,000,000 customers, for each of the five segmentations with MBG/NBD, for RFM and ABC with Pareto/NBD, and for
     k-means clusters with MBG/NBD in every draw: at most 30 seconds of wall time on two processors, counted from the
-    posteriors and the customers (``clv.customer_draws`` and ``clv.segment`` or ``clv.cluster``); and a peak of memory
-    below 3.2 GB, which one quantity's draws alone would need. Where other processes share the processors, wall time
-    says more of them than of this: then CPU seconds / 2 is held against the 30, and the study says that it did so.
+    posteriors and the customers (``clv.simulate`` and ``clv.segment`` or ``clv.segments.cluster``); and a peak of
+    memory below 3.2 GB, which one quantity's draws alone would need. Where other processes share the processors, wall
+    time says more of them than of this: then CPU seconds / 2 is held against the 30, and the study says that it did so.
     100,000 customers are timed beside, and not judged.
 
 The base: CUSTOMERS of MBG/NBD and Gamma-Gamma, near CDNOW's population, aged 26 to 78 weeks, all times in whole days as
@@ -61,11 +61,11 @@ POPULATION = {"r": 0.53, "alpha": 6.2, "a": 0.89, "b": 1.6, "p": 6.25, "q": 3.74
 def rules() -> dict[str, Rule]:
     """Return the segmentations of the study."""
     return {
-        "RFM, 5 scores": clv.rfm_rule(),
-        "ABC of value": clv.abc_rule(),
-        "value matrix": clv.matrix_rule("alive", "value", x_cut=0.5, y_cut="quantile(0.8)"),
-        "four kinds": clv.four_kinds_rule(10.0, margin=MARGIN),
-        "lifecycle": clv.lifecycle_rule(),
+        "RFM, 5 scores": clv.segments.rfm(),
+        "ABC of value": clv.segments.abc(),
+        "value matrix": clv.segments.matrix("alive", "value", x_cut=0.5, y_cut="quantile(0.8)"),
+        "four kinds": clv.segments.four_kinds(10.0, margin=MARGIN),
+        "lifecycle": clv.segments.lifecycle(),
     }
 
 
@@ -97,7 +97,7 @@ def customers_of(table: dict[str, np.ndarray], size: int) -> xr.Dataset:
 
     ids = np.char.add("c", np.char.zfill(np.arange(size).astype(str), 7))
     frame = pd.DataFrame({"customer_id": ids, **{name: each[:size] for name, each in table.items()}})
-    return clv.customers_from_table(frame, time_unit="week")
+    return clv.customers.from_table(frame, time_unit="week")
 
 
 def peak() -> float:
@@ -113,7 +113,7 @@ def measure(where: Path, family: str, name: str, size: int) -> dict[str, Any]:
         xr.open_datatree(where / f"{each}.nc", engine="h5netcdf").load() for each in (family, "gamma_gamma")
     )
     before, started, used = peak(), time.perf_counter(), time.process_time()
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         buying,
         customers,
         spending=spending,
@@ -124,7 +124,7 @@ def measure(where: Path, family: str, name: str, size: int) -> dict[str, Any]:
         seed=1,
     )
     prepared = time.process_time() - used
-    found = clv.cluster(draws) if name == CLUSTERS else clv.segment(draws, rules()[name])
+    found = clv.segments.cluster(draws) if name == CLUSTERS else clv.segment(draws, rules()[name])
     return {
         "family": family,
         "rule": name,

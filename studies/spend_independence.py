@@ -85,7 +85,7 @@ def main() -> None:
             {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
             for row in rows
         )
-    cdnow = clv.spend_independence(clv.summarize(clv.load_cdnow(), until="1997-09-30"))
+    cdnow = clv.inference.spend_independence(clv.summarize(clv.load_cdnow(), until="1997-09-30"))
     print(f"CDNOW: correlation {cdnow['correlation']}, doubling {cdnow['doubling']}")
     for family in SPEND_FAMILIES:
         for name in ("total", "best"):
@@ -170,14 +170,14 @@ def misstated(rho: float, seed: int) -> list[dict[str, Any]]:
         coords={"customer": np.arange(CUSTOMERS).astype(str).astype(object)},
         attrs={"time_unit": "week"},
     )
-    found = clv.spend_independence(customers)["correlation"]
+    found = clv.inference.spend_independence(customers)["correlation"]
     repeat = frequency > 0
     spearman = float(stats.spearmanr(frequency[repeat], spend[repeat]).statistic)
     buying = clv.fit("bg_nbd", customers, method="mode", priors="flat", seed=1)
     rows = []
     for family in SPEND_FAMILIES:
         spending = clv.fit(family, customers, method="mode", priors="flat", seed=1)
-        value = clv.expected_value(buying, spending, customers, horizon=HORIZON)["value_expected"].to_numpy()
+        value = clv.expected.value(buying, spending, customers, horizon=HORIZON)["value_expected"].to_numpy()
         top = np.argsort(-value)[: CUSTOMERS // 10]
         rows.append(
             {

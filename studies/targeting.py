@@ -84,7 +84,7 @@ def experiment(truth: dict[str, np.ndarray], seed: int, size: int = TESTED) -> x
     money = np.where(bought, rng.gamma(SHAPE, truth["spend"][place, arm] / SHAPE), 0.0)
     table = pd.DataFrame({"treated": arm, "outcome": money, "segment": names(place)})
     table["customer_id"] = [f"t{i:05d}" for i in range(size)]
-    return clv.experiment_from_table(table, segment="segment")
+    return clv.customers.from_experiment(table, segment="segment")
 
 
 def happened(truth: dict[str, np.ndarray], contacted: np.ndarray, seed: int) -> float:
@@ -129,14 +129,14 @@ def one_world(seed: int) -> list[dict[str, Any]]:
     """Return a record of each case."""
     truth = world(seed)
     tested = experiment(truth, seed)
-    response = clv.fit_response(tested, method="laplace", seed=seed)
+    response = clv.targeting.fit_response(tested, method="laplace", seed=seed)
     size = np.floor(PEOPLE * truth["share"]).astype(int)
     place = np.repeat(np.arange(size.size), size)
     customers = xr.Dataset(
         {"segment": ("customer", names(place))},
         coords={"customer": np.array([f"c{i:06d}" for i in range(place.size)], dtype=object)},
     )
-    added = clv.predict_uplift(response, customers)
+    added = clv.targeting.predict_uplift(response, customers)
     gain = MARGIN * np.diff(truth["conversion"] * truth["spend"], axis=1)[:, 0] - COST
     diagnostics = json.loads(response.attrs["diagnostics"])
     records = []

@@ -39,7 +39,7 @@ def spending(cdnow):
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """A simulated log of 300 customers with whole-number ids, and the folder with it as orders.csv."""
-    log = clv.simulate_orders(
+    log = clv.synthetic.simulate_orders(
         {"r": 0.8, "alpha": 6.0, "a": 0.8, "b": 2.4}, {"p": 6.0, "q": 4.0, "v": 15.0}, customers=300, seed=3
     )
     log["customer_id"] = log["customer_id"].str[1:].astype(int)

@@ -31,7 +31,7 @@ def name(request):
 def some():
     """The first customers of CDNOW, with what regular timing needs."""
     orders = clv.load_cdnow()
-    customers = clv.summarize(orders, until="1997-09-30", holdout_until="1998-06-30", regularity=True)
+    customers = clv.summarize(orders, until="1997-09-30", holdout_until="1998-06-30", also=("log_intervals",))
     return orders, customers.isel(customer=slice(100))
 
 
@@ -44,12 +44,12 @@ def known(name, make_posterior):
 def test_segments_and_alarms(known, some, make_spending):
     customers = some[1].isel(customer=slice(12))
     spending = make_spending(draws=10)
-    draws = clv.customer_draws(known, customers, spending=spending, seed=1, draws=20, **MONEY)
-    for rule in (clv.abc_rule("value"), clv.lifecycle_rule(), clv.rfm_rule(scores=2)):
+    draws = clv.simulate(known, customers, spending=spending, seed=1, draws=20, **MONEY)
+    for rule in (clv.segments.abc("value"), clv.segments.lifecycle(), clv.segments.rfm(scores=2)):
         segments = clv.segment(draws, rule, totals=("purchases", "value"))
         np.testing.assert_allclose(segments["membership"].sum("segment"), 1.0)
         assert np.isfinite(segments["value_total"]).all()
-    value = clv.predict_value(known, spending, customers, seed=2, **MONEY)
+    value = clv.predict(known, customers, spending=spending, seed=2, **MONEY)
     warned = clv.churn_alarms(known, customers, value=value)
     assert (warned["alarmed"] == (warned["probability_alive"] <= warned.attrs["threshold"])).all()
     assert np.isfinite(warned["value_at_risk"]).all()
@@ -66,17 +66,17 @@ def test_a_posterior_by_nuts_answers_every_question(name, some, tmp_path):
     assert found["divergences"] == 0
     # Draws enough to compare families by, not to report of.
     assert found["rhat_max"] < 1.1
-    left_out = clv.loo(buying)
+    left_out = clv.inference.loo(buying)
     assert not left_out.warning
     table = clv.compare({name: buying, "pareto_nbd": simpler})
     # Nearly the same model of a hundred customers: no difference of more than a few nats is possible.
     assert table["elpd_diff"].abs().max() < 10
-    sensitivity = clv.prior_sensitivity(buying)
+    sensitivity = clv.inference.prior_sensitivity(buying)
     assert set(module_of(name).quantities) <= set(sensitivity.index)
     assert np.isfinite(sensitivity[["prior", "likelihood"]].to_numpy()).all()
 
     held_out = clv.predict(buying, customers, float(customers.attrs["holdout_duration"]), seed=4)
-    tracking = clv.simulate_tracking(buying, customers, seed=5)
+    tracking = clv.scoring.simulate_tracking(buying, customers, seed=5)
     evaluation = clv.evaluate(held_out, customers, buying=buying, tracking=tracking)
     assert np.isfinite(evaluation["log_score"].sel(forecast="model"))
     length = float(customers.attrs["holdout_duration"])
@@ -88,12 +88,12 @@ def test_a_posterior_by_nuts_answers_every_question(name, some, tmp_path):
     )
     clv.save(buying, tmp_path / "buying.nc")
     again = clv.load(tmp_path / "buying.nc")
-    value = clv.predict_value(again, spending, customers, seed=6, **MONEY)
-    expected = clv.expected_value(again, spending, customers.isel(customer=slice(20)), **MONEY)
+    value = clv.predict(again, customers, spending=spending, seed=6, **MONEY)
+    expected = clv.expected.value(again, spending, customers.isel(customer=slice(20)), **MONEY)
     assert np.isfinite(expected["value_expected"]).all()
     two = customers.isel(customer=slice(2))
-    assert np.isfinite(clv.expected_residual_transactions(again, two, 0.5, draws=20)).all()
-    days = clv.purchase_dates(
+    assert np.isfinite(clv.expected.residual(again, two, 0.5, draws=20)).all()
+    days = clv.customers.purchase_dates(
         orders, str(customers["customer"].values[np.argmax(customers["frequency"].values)])
     )
     clv.report(
@@ -119,7 +119,7 @@ def test_a_posterior_by_nuts_answers_every_question(name, some, tmp_path):
         "diagnostics",
     ):
         assert f'id="{part}"' in page, part
-    clv.plot_prior(again)
+    clv.views.plot_prior(again)
 
 
 POPULATION = {
@@ -147,7 +147,7 @@ def with_columns(name, size=200):
 @pytest.mark.full
 def test_a_covariate_and_groups_from_fit_to_report(name, tmp_path, make_spending):
     table = with_columns(name)
-    read = clv.customers_from_table(table, time_unit="week", columns=["x", "channel"])
+    read = clv.customers.from_table(table, time_unit="week", columns=["x", "channel"])
     fitted = clv.fit(
         name, read, covariates={"purchase": "x"}, groups={"purchase": "channel"},
         draws=125, tune=200, chains=2, seed=1, progress=False, include=("log_prior", "log_likelihood", "prior"),
@@ -161,14 +161,14 @@ def test_a_covariate_and_groups_from_fit_to_report(name, tmp_path, make_spending
     gap = offset.sel(channel="social") - offset.sel(channel="search")
     assert abs(float(gap.mean()) - SOCIAL) < 3.3 * float(gap.std())
     assert clv.diagnostics(fitted)["divergences"] <= 2
-    assert clv.loo(fitted).n_data_points == len(table)
+    assert clv.inference.loo(fitted).n_data_points == len(table)
 
     # New customers, alike but for what is known of them; the last channel is one that the fit has not seen.
     new = pd.DataFrame(
         {"frequency": 0.0, "recency": 0.0, "T": 0.01, "log_intervals": 0.0, "x": [0.0, 1.0, 0.0, 0.0],
          "channel": ["search", "search", "social", "radio"], "customer_id": list("abcd")}
     )  # fmt: skip
-    new = clv.customers_from_table(new, time_unit="week", columns=["x", "channel"])
+    new = clv.customers.from_table(new, time_unit="week", columns=["x", "channel"])
     future = clv.predict(fitted, new, 39.0, seed=2)
     first, faster, slower, unseen = future["purchases_expected"].values
     assert slower < first < faster
@@ -176,18 +176,18 @@ def test_a_covariate_and_groups_from_fit_to_report(name, tmp_path, make_spending
     own = future["purchase_rate_mean"].values
     assert own[2] < own[0] < own[1]
     # A channel of its own may be any: of all it is the least known.
-    shares = clv.expected_purchases(fitted, new, 39.0)
+    shares = clv.expected.purchases(fitted, new, 39.0)
     spread = np.log(shares).std(("chain", "draw")).values
     assert spread[3] > spread[0]
 
     spending = make_spending(draws=20)
     some = read.isel(customer=slice(30))
-    value = clv.predict_value(fitted, spending, some, horizon=39.0, seed=4)
+    value = clv.predict(fitted, some, 39.0, spending=spending, seed=4)
     cohort = clv.predict_cohort(
         fitted, spending, 50, columns={"x": 0.0, "channel": "radio"}, horizon=39.0, seed=5
     )
     assert np.isfinite(cohort["purchases_total"]).all()
-    segments = clv.segment(clv.customer_draws(fitted, some, seed=6, draws=40), clv.lifecycle_rule())
+    segments = clv.segment(clv.simulate(fitted, some, seed=6, draws=40), clv.segments.lifecycle())
     np.testing.assert_allclose(segments["membership"].sum("segment"), 1.0)
     clv.report(tmp_path / "report.html", buying=fitted, spending=spending, customers=some, value=value)
     page = (tmp_path / "report.html").read_text()

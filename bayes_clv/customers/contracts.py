@@ -24,7 +24,7 @@ COLUMNS = ("renewals", "active")
 ONE_COHORT = ""
 
 
-def contracts_from_table(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
+def from_contracts(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
     """Return the contracts Dataset for a table with one row per customer, or per history and its count.
 
     Parameters
@@ -52,7 +52,7 @@ def contracts_from_table(table: "pd.DataFrame", columns: str | Sequence[str] = (
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"renewals": [0, 3, 7], "active": [False, False, True]})
-    >>> contracts_from_table(table)["active"].to_numpy().tolist()
+    >>> from_contracts(table)["active"].to_numpy().tolist()
     [0, 0, 1]
     """
     dataset = read_columns(table, COLUMNS, ("periods", "count"), PERIOD)
@@ -61,7 +61,7 @@ def contracts_from_table(table: "pd.DataFrame", columns: str | Sequence[str] = (
     return describe(with_columns(dataset, table, columns) if columns else dataset)
 
 
-def contracts_from_survivors(
+def from_survivors(
     survivors: "Sequence[float] | Mapping[Any, Sequence[float]] | pd.DataFrame",
 ) -> xr.Dataset:
     """Return the contracts Dataset for cohorts of which only the numbers of survivors are known.
@@ -76,8 +76,8 @@ def contracts_from_survivors(
     Returns
     -------
     xarray.Dataset
-        As from ``contracts_from_table``: a row for those lost at each renewal and one for those still active, with
-        ``count``, ``periods`` and, for several cohorts, the text ``cohort``.
+        As from ``clv.customers.from_contracts``: a row for those lost at each renewal and one for those still active,
+        with ``count``, ``periods`` and, for several cohorts, the text ``cohort``.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def contracts_from_survivors(
 
     Examples
     --------
-    >>> contracts = contracts_from_survivors([1000, 869, 743])
+    >>> contracts = from_survivors([1000, 869, 743])
     >>> contracts["count"].to_numpy().tolist(), contracts["renewals"].to_numpy().tolist()
     ([743, 131, 126], [2, 0, 1])
     """
@@ -136,7 +136,7 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
 
     Examples
     --------
-    >>> check_contracts(contracts_from_survivors([1000, 869, 743])).sizes["customer"]
+    >>> check_contracts(from_survivors([1000, 869, 743])).sizes["customer"]
     3
     """
     ids = check_ids(dataset, "contracts_from_table(table) or contracts_from_survivors(counts)")

@@ -39,7 +39,7 @@ _MEANINGS = {
 _TREATED_WORDS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 
 
-def experiment_from_table(
+def from_experiment(
     table: "pd.DataFrame | str | Path",
     *,
     customer_id: str = "customer_id",
@@ -81,7 +81,7 @@ def experiment_from_table(
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"customer_id": ["a", "b", "c", "d"], "treated": [1, 1, 0, 0], "outcome": [20, 0, 0, 15]})
-    >>> experiment_from_table(table)["treated"].to_numpy().tolist()
+    >>> from_experiment(table)["treated"].to_numpy().tolist()
     [1, 1, 0, 0]
     """
     columns = [customer_id, treated, outcome, *([] if segment is None else [segment]), *balance]

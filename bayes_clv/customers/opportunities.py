@@ -26,7 +26,7 @@ _OWN = {
 }
 
 
-def opportunities_from_table(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
+def from_opportunities(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
     """Return the customers Dataset for purchases at discrete opportunities, such as yearly appeals.
 
     Parameters
@@ -54,7 +54,7 @@ def opportunities_from_table(table: "pd.DataFrame", columns: str | Sequence[str]
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"frequency": [0, 4], "recency": [0, 6], "opportunities": [6, 6], "count": [3464, 512]})
-    >>> donors = opportunities_from_table(table)
+    >>> donors = from_opportunities(table)
     >>> int(donors["count"].sum())
     3976
     """
@@ -80,7 +80,7 @@ def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"frequency": [0, 4], "recency": [0, 6], "opportunities": [6, 6]})
-    >>> check_opportunities(opportunities_from_table(table)).sizes["customer"]
+    >>> check_opportunities(from_opportunities(table)).sizes["customer"]
     2
     """
     ids = check_ids(dataset, "opportunities_from_table(table)")

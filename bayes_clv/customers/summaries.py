@@ -10,6 +10,7 @@ periods are counted as all occasions less the first ones, which spares a second 
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,9 @@ from bayes_clv.units import days_per
 
 type Day = str | dt.date | np.datetime64
 
+# What `summarize` computes on request.
+ALSO = ("log_spend", "log_intervals")
+
 
 def summarize(
     orders: Any,
@@ -36,8 +40,7 @@ def summarize(
     date: str = "date",
     spend: str | None = "spend",
     period_days: int = 7,
-    log_spend: bool = False,
-    regularity: bool = False,
+    also: Sequence[str] = (),
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
 ) -> xr.Dataset:
     """Return one row per customer: frequency, recency, T and mean spend, from a log of orders.
@@ -62,11 +65,9 @@ def summarize(
         Names of the columns. ``spend=None`` for a log without amounts. Amounts are rounded to four decimals.
     period_days
         Length in days of the periods in which all repeat occasions are counted.
-    log_spend
-        Also return ``log_spend_mean`` and ``log_spend_sd``, what the lognormal spend model is fitted to.
-    regularity
-        Also return ``log_intervals``, by which the models of regular timing (``bg_cnbd_k``) know how even the times
-        between purchases are.
+    also
+        What else to compute of each customer: ``"log_spend"``, for ``clv.fit("lognormal_spend", ...)``, and
+        ``"log_intervals"``, for families that read how regular purchases are.
     on_bad_rows
         ``"refuse"`` raises InputError for rows that cannot be used (missing id, unreadable date, missing or
         negative spend); ``"drop"`` leaves them out, with a line in the audit.
@@ -77,11 +78,11 @@ def summarize(
         Dimension ``customer`` (ids as text, sorted): ``frequency`` (repeat occasions), ``recency`` and
         ``T`` (in ``time_unit``), ``monetary_value`` (mean spend of the repeat occasions, NaN without),
         ``first_order``, ``first_spend``, ``historical_spend`` (all occasions to ``until``) and, with a
-        holdout, ``holdout_purchases`` and ``holdout_spend``. With ``log_spend``, mean and standard deviation (sum of
-        squares divided by frequency; 0 for one occasion) of the natural logarithm of the repeat occasions' spend,
-        rounded to six decimals an occasion; NaN without a repeat, or with one of zero spend. With ``regularity``,
-        ``log_intervals``: the natural logarithm of the time since the previous occasion, in ``time_unit``, summed over
-        the repeat occasions; 0 without one.
+        holdout, ``holdout_purchases`` and ``holdout_spend``. With ``also=("log_spend",)``, mean and standard
+        deviation (sum of squares divided by frequency; 0 for one occasion) of the natural logarithm of the repeat
+        occasions' spend, rounded to six decimals an occasion; NaN without a repeat, or with one of zero spend. With
+        ``"log_intervals"``, ``log_intervals``: the natural logarithm of the time since the previous occasion, in
+        ``time_unit``, summed over the repeat occasions; 0 without one.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
@@ -112,9 +113,14 @@ def summarize(
     _check_split(last_calibration, end, first_order, last_order)
     end = last_calibration if end is None else end
     occasions = purchase_occasions(rows, with_spend=spend is not None)
-    if log_spend and spend is None:
-        raise InputError("log_spend=True needs amounts: name the spend column, or leave log_spend out.")
-    rows_wanted = customer_rows(occasions, last_calibration, end, log_spend=log_spend, regularity=regularity)
+    unknown = [name for name in also if name not in ALSO]
+    if isinstance(also, str) or unknown:
+        raise InputError(f"also must be a tuple with some of {', '.join(map(repr, ALSO))}; it is {also!r}.")
+    if "log_spend" in also and spend is None:
+        raise InputError("also=('log_spend',) needs amounts: name the spend column, or leave it out.")
+    rows_wanted = customer_rows(
+        occasions, last_calibration, end, log_spend="log_spend" in also, regularity="log_intervals" in also
+    )
     table = log.fetch(rows_wanted).sort_by("customer_id")
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
     ids = table["customer_id"].to_numpy().astype(object)

@@ -36,7 +36,7 @@ RFM_TOLERANCE = 0.05
 ROUNDING = 0.05
 
 
-def customers_from_table(
+def from_table(
     table: "pd.DataFrame", time_unit: str = UNSTATED, columns: str | Sequence[str] = ()
 ) -> xr.Dataset:
     """Return the customers Dataset for a table that already has one row per customer.
@@ -70,7 +70,7 @@ def customers_from_table(
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"frequency": [2, 0], "recency": [30.43, 0.0], "T": [38.86, 38.86]})
-    >>> customers_from_table(table, time_unit="week")["frequency"].to_numpy().tolist()
+    >>> from_table(table, time_unit="week")["frequency"].to_numpy().tolist()
     [2, 0]
     """
     unit = time_unit.strip().lower().removesuffix("s") if isinstance(time_unit, str) else str(time_unit)
@@ -137,7 +137,7 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"frequency": [2, 0], "recency": [30.43, 0.0], "T": [38.86, 38.86]})
-    >>> check_customers(customers_from_table(table)).sizes["customer"]
+    >>> check_customers(from_table(table)).sizes["customer"]
     2
     """
     ids = check_ids(dataset, "summarize(orders, ...) or customers_from_table(table)")

@@ -8,40 +8,6 @@ makes another known, and ``need(family, Forecast)`` returns its forecast, or say
 To add a family to the package, copy its simplest neighbour and add a line to ``registry.FAMILIES``.
 """
 
-from bayes_clv.families.conformance import check
-from bayes_clv.families.contract import (
-    Columns,
-    Coordinate,
-    Family,
-    Forecast,
-    Kind,
-    Params,
-    Renewals,
-    SpendLevel,
-    Words,
-    need,
-)
-from bayes_clv.families.likelihood import Term
-from bayes_clv.families.quantities import Prior, Quantity
-from bayes_clv.families.registry import FAMILIES, families, family, register
+import lazy_loader
 
-__all__ = [
-    "FAMILIES",
-    "Columns",
-    "Coordinate",
-    "Family",
-    "Forecast",
-    "Kind",
-    "Params",
-    "Prior",
-    "Quantity",
-    "Renewals",
-    "SpendLevel",
-    "Term",
-    "Words",
-    "check",
-    "families",
-    "family",
-    "need",
-    "register",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

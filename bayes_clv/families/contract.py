@@ -274,7 +274,7 @@ def new_customer(history: Sequence[str]) -> dict[str, Array]:
 # What each kind of family forecasts, the sentence that says who offers it, and the verbs that ask for it.
 _OFFERED: dict[type, tuple[str, tuple[Kind, ...], str]] = {
     Forecast: ("purchases to come", ("purchases", "opportunities"), "clv.predict"),
-    SpendLevel: ("the spend of an occasion", ("spend",), "clv.predict_value, as its spending posterior"),
+    SpendLevel: ("the spend of an occasion", ("spend",), "clv.predict, as its spending posterior"),
     Renewals: ("renewals", ("contracts",), "clv.predict_renewals"),
 }
 

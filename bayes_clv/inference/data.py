@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.contracts import check_contracts, contracts_from_table
-from bayes_clv.customers.opportunities import check_opportunities, opportunities_from_table
-from bayes_clv.customers.tables import check_customers, customers_from_table
+from bayes_clv.customers.contracts import check_contracts, from_contracts
+from bayes_clv.customers.opportunities import check_opportunities, from_opportunities
+from bayes_clv.customers.tables import check_customers, from_table
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.families.contract import Family
 from bayes_clv.schema import CUSTOMER, InputError, argument
@@ -116,17 +116,17 @@ _SPEND_COLUMN = "Summarize orders that have a spend column, or add the column."
 
 
 DOORS = {
-    "purchases": Door(check_customers, customers_from_table, _purchases, _SPEND_COLUMN),
-    "spend": Door(check_customers, customers_from_table, _spend, _SPEND_COLUMN),
+    "purchases": Door(check_customers, from_table, _purchases, _SPEND_COLUMN),
+    "spend": Door(check_customers, from_table, _spend, _SPEND_COLUMN),
     "opportunities": Door(
         check_opportunities,
-        opportunities_from_table,
+        from_opportunities,
         _opportunities,
         "Build them with opportunities_from_table(table); purchases at any time are for a family such as bg_nbd.",
     ),
     "contracts": Door(
         check_contracts,
-        contracts_from_table,
+        from_contracts,
         _contracts,
         "Build them with contracts_from_table(table) or contracts_from_survivors(counts).",
     ),
@@ -187,12 +187,12 @@ def _require(family: Family, dataset: xr.Dataset) -> None:
     if missing and missing[0].startswith("log_spend"):
         raise InputError(
             f"{family.name} needs {', '.join(family.observed)}, and the customers lack {missing[0]!r}. Summarize the "
-            "orders with summarize(..., log_spend=True), or add the columns."
+            "orders with summarize(..., also=('log_spend',)), or add the columns."
         )
     if "log_intervals" in missing[:1]:
         raise InputError(
             f"{family.name} needs {', '.join(family.observed)}, and the customers lack 'log_intervals'. Summarize the "
-            "orders with summarize(..., regularity=True), or add the column."
+            "orders with summarize(..., also=('log_intervals',)), or add the column."
         )
     if missing:
         raise InputError(

@@ -52,16 +52,16 @@ def fit(
     family : str
         Purchases at any time: ``"bg_nbd"``, ``"mbg_nbd"`` (a customer may leave after the first purchase too),
         ``"pareto_nbd"`` (and at any time), ``"pareto_abe"`` (and its rates may be correlated) or ``"nbd"`` (nobody
-        leaves: the baseline); of customers with ``log_intervals`` (``summarize(..., regularity=True)``) ``"bg_cnbd_k"``
-        and ``"mbg_cnbd_k"``, in which times between purchases are as even as k says, and ``"pareto_ggg"``, in which
-        each customer is as regular as it is. Spend per occasion, of customers
+        leaves: the baseline); of customers with ``log_intervals`` (``summarize(..., also=('log_intervals',))``)
+        ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, in which times between purchases are as even as k says, and
+        ``"pareto_ggg"``, in which each customer is as regular as it is. Spend per occasion, of customers
         with at least one repeat occasion and a positive mean spend: ``"gamma_gamma"``, or ``"lognormal_spend"``
         where every repeat occasion was paid. Purchases at discrete opportunities: ``"bg_bb"``. Contracts:
         ``"shifted_beta_geometric"`` or ``"beta_discrete_weibull"``.
     customers : xarray.Dataset or pandas.DataFrame
-        What ``summarize``, ``opportunities_from_table``, ``contracts_from_table`` or ``contracts_from_survivors``
-        returned, or the table of such a door, for example with ``frequency, recency, T``. Rows with a ``count``, at
-        opportunities and of contracts, stand for that many customers.
+        What ``summarize``, ``clv.customers.from_opportunities``, ``clv.customers.from_contracts`` or
+        ``clv.customers.from_survivors`` returned, or the table of such a door, for example with ``frequency, recency,
+        T``. Rows with a ``count``, at opportunities and of contracts, stand for that many customers.
     method : {"nuts", "laplace", "mode"}
         NUTS; an importance-corrected Laplace approximation, many times faster, with its Pareto k; or the
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
@@ -94,7 +94,7 @@ def fit(
         predictive ones replicate the whole base and count its customers by class of frequency or mean
         spend, beside the same counts in ``observed_data``) and ``"log_likelihood"`` (pointwise, one column a
         distinct history, which all customers who share it have: ``count`` in ``observed_data``), for ``compare``;
-        with ``"log_prior"`` (of each sampled quantity) for ``prior_sensitivity``.
+        with ``"log_prior"`` (of each sampled quantity) for ``clv.inference.prior_sensitivity``.
 
     Returns
     -------

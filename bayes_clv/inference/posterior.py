@@ -20,7 +20,7 @@ from bayes_clv.schema import InputError
 FORMAT = "bayes_clv posterior 1"
 
 
-# What stands in place of a family in a posterior of ``fit_response``.
+# What stands in place of a family in a posterior of ``clv.targeting.fit_response``.
 RESPONSE = "response"
 
 

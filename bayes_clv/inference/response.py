@@ -1,4 +1,4 @@
-"""``fit_response``: what contacting changes, by segment, from an experiment.
+"""``clv.targeting.fit_response``: what contacting changes, by segment, from an experiment.
 
 Of a customer of segment s in arm a (control 0, treated 1)::
 
@@ -94,7 +94,7 @@ def fit_response(
     Parameters
     ----------
     experiment : xarray.Dataset
-        What ``experiment_from_table`` returned.
+        What ``clv.customers.from_experiment`` returned.
     method : {"nuts", "laplace"}
         NUTS; or nested Laplace proposals, importance-corrected, in seconds, with their Pareto k
         (``inference.sampling.nested``).
@@ -119,7 +119,8 @@ def fit_response(
     Raises
     ------
     InputError
-        For an experiment as in ``experiment_from_table``, in which nobody bought, or an unknown method or prior.
+        For an experiment as in ``clv.customers.from_experiment``, in which nobody bought, or an unknown method or
+        prior.
 
     Notes
     -----

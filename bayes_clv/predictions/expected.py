@@ -30,6 +30,8 @@ from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.inputs import Inputs, labels_of, prepare, problems
 from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.renewing import renewals as renewals
+from bayes_clv.predictions.renewing import residual_renewals as residual_renewals
 from bayes_clv.predictions.tiles import (
     MAX_MEMORY,
     TILE,
@@ -90,7 +92,7 @@ def _per_draw(
     return described
 
 
-def probability_alive(
+def alive(
     buying: xr.DataTree,
     customers: xr.Dataset,
     *,
@@ -104,8 +106,8 @@ def probability_alive(
     buying
         A posterior of a family of purchases or of opportunities (``clv.fit("bg_nbd" | "bg_bb" | ..., ...)``).
     customers
-        Customers in the posterior's time unit; of opportunities, histories as ``clv.opportunities_from_table`` returns
-        them. They need not be those of the fit.
+        Customers in the posterior's time unit; of opportunities, histories as ``clv.customers.from_opportunities``
+        returns them. They need not be those of the fit.
     draws
         Posterior draws to use, evenly spaced within the chains. By default all of them; of a family whose closed forms
         are slow (Pareto/GGG: its ``closed_form_draws``) fewer, which ``attrs["reasons"]`` then says.
@@ -125,13 +127,13 @@ def probability_alive(
 
     Examples
     --------
-    >>> alive = probability_alive(buying, customers).mean(("chain", "draw"))
+    >>> alive = alive(buying, customers).mean(("chain", "draw"))
     """
     known = prepare(buying, customers, draws=draws, most=None, kind="either")
     return _per_draw(known, "probability_alive", known.posterior.forecast.alive, max_memory)
 
 
-def expected_purchases(
+def purchases(
     buying: xr.DataTree,
     customers: xr.Dataset,
     horizon: str | float,
@@ -147,7 +149,7 @@ def expected_purchases(
     Parameters
     ----------
     buying, customers, draws, max_memory
-        As in :func:`probability_alive`.
+        As in :func:`alive`.
     horizon
         ``"52 weeks"``, or a bare number in the data's time unit; of opportunities how many are ahead, a whole number.
 
@@ -159,11 +161,11 @@ def expected_purchases(
     Raises
     ------
     InputError
-        As in :func:`probability_alive`, or a horizon that is not positive and finite.
+        As in :func:`alive`, or a horizon that is not positive and finite.
 
     Examples
     --------
-    >>> purchases = expected_purchases(buying, customers, "52 weeks")
+    >>> purchases = purchases(buying, customers, "52 weeks")
     """
     known = prepare(buying, customers, horizon, draws=draws, most=None, kind="either")
     function = partial(known.posterior.forecast.purchases, known.horizon)
@@ -180,7 +182,7 @@ def survival(
 ) -> xr.DataArray:
     """Return the probability of being alive at the end of the horizon, for each posterior draw.
 
-    Parameters, errors and level as in :func:`expected_purchases`.
+    Parameters, errors and level as in :func:`purchases`.
 
     Returns
     -------
@@ -196,7 +198,7 @@ def survival(
     return _per_draw(known, "survival", function, max_memory)
 
 
-def expected_residual_transactions(
+def residual(
     buying: xr.DataTree,
     customers: xr.Dataset,
     annual_discount_rate: float,
@@ -215,7 +217,7 @@ def expected_residual_transactions(
     Parameters
     ----------
     buying, customers, max_memory
-        As in :func:`probability_alive`.
+        As in :func:`alive`.
     annual_discount_rate
         0.10 means 10 % a year; of opportunities, from one to the next. 0 is allowed, and DERT is then infinite in each
         draw with a <= 1 (Pareto/NBD: s <= 1; BG/BB: gamma <= 1),
@@ -236,11 +238,11 @@ def expected_residual_transactions(
     Raises
     ------
     InputError
-        As in :func:`probability_alive`, or a rate that is negative.
+        As in :func:`alive`, or a rate that is negative.
 
     Examples
     --------
-    >>> dert = expected_residual_transactions(buying, customers, 0.15).mean(("chain", "draw"))
+    >>> dert = residual(buying, customers, 0.15).mean(("chain", "draw"))
     """
     known = prepare(buying, customers, draws=draws, kind="either")
     rate = _residual_rate(annual_discount_rate, known.time_unit)
@@ -268,7 +270,7 @@ def _residual_rate(annual: float, time_unit: str) -> float:
     if number and annual < 0:
         raise InputError(
             f"annual_discount_rate must not be negative: all purchases to come would be worth more the later "
-            f"they come, without end. It is {annual!r}. State a horizon, with clv.predict_value."
+            f"they come, without end. It is {annual!r}. State a horizon, with clv.predict."
         )
     if time_unit != OPPORTUNITY:
         return discount_rate(annual, time_unit)
@@ -294,7 +296,7 @@ def _add_values(bought, spend, to_bought, customers, sums, total, kept):  # type
                 kept[c, s] = value
 
 
-def expected_value(
+def value(
     buying: xr.DataTree,
     spending: xr.DataTree,
     customers: xr.Dataset,
@@ -312,12 +314,12 @@ def expected_value(
 
     margin * P(alive) * discounted expected purchases * expected spend, for each posterior draw. Its spread
     over draws is the uncertainty of an average, not of what a customer will bring: use
-    ``clv.predict_value`` for that.
+    ``clv.predict`` for that.
 
     Parameters
     ----------
     buying, spending, customers, horizon, margin, annual_discount_rate, threads
-        As in ``clv.predict_value``.
+        As in ``clv.predict``.
     draws
         Posterior draws to use, evenly spaced within the chains. By default all of them; of a family whose closed forms
         are slow (Pareto/GGG: its ``closed_form_draws``) fewer, which ``reasons`` then says.
@@ -339,11 +341,11 @@ def expected_value(
     Raises
     ------
     InputError
-        As in ``clv.predict_value``.
+        As in ``clv.predict``.
 
     Examples
     --------
-    >>> mean = expected_value(buying, spending, customers, horizon="1 year", margin=0.3)
+    >>> mean = value(buying, spending, customers, horizon="1 year", margin=0.3)
     """
     share = checked_margin(margin)
     known = prepare(buying, customers, horizon, spending=spending, draws=draws, most=None)
@@ -367,7 +369,7 @@ def expected_value(
     if lacking.any():
         reasons.append(
             f"value_expected: NaN for {int(lacking.sum())} of {lacking.size} customers, because expected spend is "
-            f"infinite in up to {without} of {spend.size} posterior draws. Use clv.predict_value's quantiles, or a "
+            f"infinite in up to {without} of {spend.size} posterior draws. Use clv.predict's quantiles, or a "
             "stronger prior on q."
         )
     found = xr.Dataset(
@@ -431,7 +433,7 @@ def _value(
     return sum(walk, np.zeros(size)), mean / size, kept
 
 
-def retention_curve(
+def retention(
     buying: xr.DataTree,
     customers: xr.Dataset,
     times: Sequence[str | float],
@@ -459,7 +461,7 @@ def retention_curve(
         Posterior draws to use, evenly spaced within the chains: by default 500, fewer of a family whose closed forms
         are slow (Pareto/GGG: its ``closed_form_draws``). ``attrs["draws"]`` says how many.
     threads, max_memory
-        As in ``clv.purchases_pmf``.
+        As in ``clv.expected.pmf``.
 
     Returns
     -------
@@ -481,7 +483,7 @@ def retention_curve(
 
     Examples
     --------
-    >>> curve = retention_curve(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])
+    >>> curve = retention(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])
     """
     known = prepare(buying, customers, draws=draws)
     posterior, histories, time_unit = known.posterior, known.histories, known.time_unit
@@ -548,7 +550,7 @@ def _checked_times(times: Sequence[str | float], time_unit: str) -> np.ndarray:
     return result
 
 
-def purchases_pmf(
+def pmf(
     buying: xr.DataTree,
     customers: xr.Dataset,
     horizon: str | float,
@@ -582,7 +584,7 @@ def purchases_pmf(
     Returns
     -------
     xarray.DataArray
-        ``purchases_pmf`` (customer, count), count from 0 to ``max_count``, the last meaning "or more": each
+        ``clv.expected.pmf`` (customer, count), count from 0 to ``max_count``, the last meaning "or more": each
         row adds up to 1. A probability at the outcome level.
 
     Raises
@@ -592,7 +594,7 @@ def purchases_pmf(
 
     Examples
     --------
-    >>> pmf = purchases_pmf(buying, customers, "4 weeks", max_count=3)
+    >>> pmf = pmf(buying, customers, "4 weeks", max_count=3)
     """
     last = _whole(max_count, "max_count", 1)
     known = prepare(buying, customers, horizon, draws=draws)
@@ -619,7 +621,7 @@ def purchases_pmf(
     )
 
 
-def probability_active(
+def active(
     buying: xr.DataTree,
     customers: xr.Dataset,
     horizon: str | float,
@@ -634,7 +636,7 @@ def probability_active(
     Parameters
     ----------
     buying, customers, horizon, draws, threads
-        As in :func:`purchases_pmf`. ``"4 weeks"`` answers: will they buy in the next four weeks?
+        As in :func:`pmf`. ``"4 weeks"`` answers: will they buy in the next four weeks?
     at_least, at_most
         The purchases that count, both ends included; without ``at_most`` there is no upper end.
 
@@ -650,8 +652,8 @@ def probability_active(
 
     Examples
     --------
-    >>> any_purchase = probability_active(buying, customers, "4 weeks")
-    >>> two_to_five = probability_active(buying, customers, "1 year", at_least=2, at_most=5)
+    >>> any_purchase = active(buying, customers, "4 weeks")
+    >>> two_to_five = active(buying, customers, "1 year", at_least=2, at_most=5)
     """
     low = _whole(at_least, "at_least", 0)
     high = None if at_most is None else _whole(at_most, "at_most", low)

@@ -2,7 +2,7 @@
 
 Each posterior draw gives each customer one future. The summary is over draws, so that its spread holds
 parameter uncertainty, the customer's own rate and dropout, and the chance in each purchase: the *outcome*
-level. It is a summary of the simulation that ``clv.customer_draws`` gives draw by draw (``predictions.simulation``): a
+level. It is a summary of the simulation that ``clv.simulate`` gives draw by draw (``predictions.simulation``): a
 future depends on the seed, the customer's id, the history and the posterior, and on nothing else. Two scenarios with
 one seed share their random numbers; subtract them customer by customer and draw by draw.
 
@@ -29,9 +29,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.contract import new_customer
+from bayes_clv.families.registry import families
 from bayes_clv.predictions.expected import expected_summary
 from bayes_clv.predictions.histories import Histories, distinct_histories
-from bayes_clv.predictions.inputs import problems
+from bayes_clv.predictions.inputs import problems, whole_number
 from bayes_clv.predictions.money import historical_value, remove_missing_moments
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.plans import Calendar
@@ -168,7 +169,8 @@ def predict(
         Customers in the posterior's time unit; they need not be those of the fit. Where it had covariates or
         groups they need its columns (``clv.with_columns``); a group that it has not seen is allowed.
     horizon
-        ``"52 weeks"``, or a bare number in the data's time unit, from the end of observation.
+        ``"52 weeks"``, or a bare number in the data's time unit, from the end of observation; of a posterior of
+        opportunities (``clv.fit("bg_bb", ...)``) their number.
     spending
         A posterior of ``clv.fit("gamma_gamma", ...)``, for money; customers with spend. The two are independent;
         when their numbers of draws differ, spending's are thinned evenly or repeated in turn.
@@ -242,6 +244,33 @@ def predict(
     ...     buying, customers, "52 weeks", spending=spending, margin=0.3, annual_discount_rate=0.10, seed=1
     ... )
     """
+    if getattr(buying, "attrs", {}).get("family") in families("opportunities"):
+        given = (
+            spending,
+            margin,
+            annual_discount_rate,
+            acquisition_cost,
+            value_above,
+            periods,
+            top_share,
+            own,
+        )
+        if given != (None, 1.0, 0.0, 0.0, None, None, None, False):
+            raise InputError(
+                "At opportunities there are purchases and no money: give predict a horizon (how many opportunities), "
+                "seed, keep_draws, threads and max_memory, and nothing else."
+            )
+        from bayes_clv.predictions.opportunities import predict_opportunities
+
+        return predict_opportunities(
+            buying,
+            customers,
+            whole_number(horizon, "horizon"),
+            seed=seed,
+            keep_draws=keep_draws,
+            threads=threads,
+            max_memory=max_memory,
+        )
     thresholds = checked_thresholds(value_above)
     count, share = checked_periods(periods), checked_share(top_share)
     simulation = simulation_of(
@@ -458,7 +487,7 @@ def next_purchase(
     -----
     The mean wait is infinite for every customer who may have left, and for k <= 1; use quantiles. A quantile q is
     that of the draws: what it is off, as a probability, has a standard error of sqrt(q (1 - q) / draws). Long waits
-    of customers who bought rarely are extrapolations beyond any data: ask ``clv.probability_active`` for the
+    of customers who bought rarely are extrapolations beyond any data: ask ``clv.expected.active`` for the
     horizon that matters.
 
     Examples

@@ -49,7 +49,7 @@ def purchase_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndar
     if missing:
         raise InputError(
             f"{family.words.title} forecasts from {', '.join(names)}, and the customers lack {missing[0]!r}. Summarise "
-            "the orders with summarize(..., regularity=True), or add the column."
+            "the orders with summarize(..., also=('log_intervals',)), or add the column."
         )
     return {name: np.asarray(customers[name].values, dtype=float) for name in names}
 
@@ -97,7 +97,7 @@ def _log_spend_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
     if "log_spend_mean" not in customers:
         raise InputError(
             "customers has no log_spend_mean, which the lognormal spend model predicts from. Summarise the orders "
-            "with summarize(..., log_spend=True)."
+            "with summarize(..., also=('log_spend',))."
         )
     mean = np.asarray(customers["log_spend_mean"].values, dtype=float)
     informed = (np.asarray(customers["frequency"].values) > 0) & np.isfinite(mean)

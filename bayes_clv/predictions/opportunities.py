@@ -41,7 +41,7 @@ def predict_opportunities(
     buying
         A posterior of ``clv.fit("bg_bb", ...)``.
     customers
-        Histories as ``clv.opportunities_from_table`` returns them; they need not be those of the fit. Where it had
+        Histories as ``clv.customers.from_opportunities`` returns them; they need not be those of the fit. Where it had
         covariates or groups they have the same columns (``clv.with_columns``); a new group is allowed.
     opportunities
         How many opportunities ahead, a whole number from 1.

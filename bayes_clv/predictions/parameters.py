@@ -56,10 +56,10 @@ _SERVES: dict[str, FamilyKind] = {
 
 
 _VERBS = {
-    "purchases": "clv.predict and clv.expected_purchases",
-    "spend": "clv.predict_value",
-    "opportunities": "clv.predict_opportunities and clv.expected_purchases",
-    "contracts": "clv.predict_renewals, clv.renewal_curve and clv.residual_lifetime",
+    "purchases": "clv.predict and clv.expected.purchases",
+    "spend": "clv.predict",
+    "opportunities": "clv.predict and clv.expected.purchases",
+    "contracts": "clv.predict_renewals, clv.expected.renewals and clv.expected.residual_renewals",
 }
 
 

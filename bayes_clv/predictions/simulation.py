@@ -5,7 +5,7 @@ must come from one draw. Here each posterior draw gives each customer one set of
 customer's own rates given its history (*latent*), then one future given those rates (*outcome*). ``clv.predict`` is a
 summary of the same simulation: with one seed, draw by draw, its totals are the sums of what is here.
 
-``customer_draws`` is a recipe and computes nothing. ``blocks`` walks over the customers, some at a time, and gives
+``clv.simulate`` is a recipe and computes nothing. ``blocks`` walks over the customers, some at a time, and gives
 arrays (customer, draw) of the quantities that were asked for; memory does not grow with the customers. All random
 numbers of a customer come from streams of its id and of the draw (``distributions.paths``): neither order, company,
 threads nor what else is asked for change anything. Customers of one history stand side by side, and share its
@@ -53,7 +53,7 @@ type Block = tuple[np.ndarray, dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Simulation:
-    """A recipe of joint draws; made by ``customer_draws``.
+    """A recipe of joint draws; made by ``clv.simulate``.
 
     Attributes
     ----------
@@ -268,7 +268,7 @@ def simulation_of(
     return Simulation(inputs, plan, share, discount, int(seed))
 
 
-def customer_draws(
+def simulate(
     buying: xr.DataTree,
     customers: xr.Dataset,
     *,
@@ -315,7 +315,7 @@ def customer_draws(
 
     Examples
     --------
-    >>> draws = customer_draws(buying, customers, spending=spending, horizon="52 weeks", margin=0.3, draws=200, seed=1)
+    >>> draws = simulate(buying, customers, spending=spending, horizon="52 weeks", margin=0.3, draws=200, seed=1)
     >>> places, block = next(draws.blocks(["alive", "purchases"]))
     >>> block["purchases"].shape
     (655, 200)

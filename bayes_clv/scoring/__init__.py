@@ -1,7 +1,5 @@
 """Forecast and holdout in, scores out, beside simple rules."""
 
-from bayes_clv.scoring.evaluation import evaluate
-from bayes_clv.scoring.measures import record
-from bayes_clv.scoring.tracking import simulate_tracking
+import lazy_loader
 
-__all__ = ["evaluate", "record", "simulate_tracking"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

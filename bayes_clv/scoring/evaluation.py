@@ -62,7 +62,7 @@ def evaluate(
     Parameters
     ----------
     value
-        Of a posterior that was fitted to the calibration alone: ``clv.predict`` or, for money, ``clv.predict_value``
+        Of a posterior that was fitted to the calibration alone: ``clv.predict`` or, for money, ``clv.predict``
         of these customers over a horizon equal to ``customers.attrs["holdout_duration"]``. Or several models by name,
         predicted with one seed, so that a customer's random numbers are the same; the others are held against the
         first.
@@ -74,7 +74,8 @@ def evaluate(
     baselines
         Names of ``scoring.baselines.BASELINES``: past_rate, recency_rule, period_mean, pareto_rule.
     tracking
-        ``clv.simulate_tracking`` of these customers, for the two tracking measures; or several by the same names.
+        ``clv.scoring.simulate_tracking`` of these customers, for the two tracking measures; or several by the same
+        names.
     hiatus
         Silence after which recency_rule gives a customer up; by default taken from the calibration.
     draws
@@ -341,7 +342,7 @@ def _add_tracking(
         ):
             raise InputError(
                 "The tracking is not of these customers: the observed purchases per period differ. Give "
-                "clv.simulate_tracking of the customers that carry the holdout."
+                "clv.scoring.simulate_tracking of the customers that carry the holdout."
             )
     later = matched["period_start"].values > np.datetime64(str(matched.attrs["until"]))
     days = np.full(matched.sizes[PERIOD], float(matched.attrs["period_days"]))

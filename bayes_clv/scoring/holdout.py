@@ -16,7 +16,7 @@ def matched_holdout(customers: xr.Dataset, future: xr.Dataset) -> xr.Dataset:
     """
     if "horizon" not in future.attrs or "purchases_mean" not in future:
         raise InputError(
-            "value is no forecast of purchases. Give what clv.predict or clv.predict_value returned, and the "
+            "value is no forecast of purchases. Give what clv.predict or clv.predict returned, and the "
             "customers after it: evaluate(value, customers)."
         )
     length = customers.attrs.get("holdout_duration")

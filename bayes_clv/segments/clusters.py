@@ -87,7 +87,7 @@ def cluster(
     Parameters
     ----------
     draws
-        Of ``clv.customer_draws``. Every draw is clustered: 50 to 100 are enough for the stability, and quicker.
+        Of ``clv.simulate``. Every draw is clustered: 50 to 100 are enough for the stability, and quicker.
     quantities
         What the customers are compared by, any of ``draws.names``. By default ``probability_alive``, ``purchase_rate``
         and, with a spending posterior, ``spend_per_purchase``.
@@ -135,8 +135,8 @@ def cluster(
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, draws=20, seed=1)
-    >>> found = clv.cluster(draws, ("probability_alive", "purchase_rate"), clusters=3)
+    >>> draws = clv.simulate(buying, customers, draws=20, seed=1)
+    >>> found = clv.segments.cluster(draws, ("probability_alive", "purchase_rate"), clusters=3)
     >>> found["segment"].values.tolist(), found["membership"].dims
     (['cluster 1', 'cluster 2', 'cluster 3'], ('customer', 'segment'))
     >>> bool(found["rand_index_mean"] > 0.3)

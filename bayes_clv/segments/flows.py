@@ -46,7 +46,7 @@ ROUNDED = 1e-6
 type Stages = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def segment_flow(
+def flow(
     before: Simulation,
     after: Simulation,
     rule: Rule,
@@ -61,12 +61,12 @@ def segment_flow(
     Parameters
     ----------
     before, after
-        Of ``clv.customer_draws``, of one log summarised to two dates (``summarize(orders, until=...)``). With
+        Of ``clv.simulate``, of one log summarised to two dates (``summarize(orders, until=...)``). With
         ``known="now"`` only the *customers* of ``before`` are read, so that the posterior of the second date serves for
         both and one fit is enough. With ``known="then"`` fit ``before`` to its own customers: a posterior of the second
         date would know what came later.
     rule
-        Of ``clv.rule`` or ``clv.read_rule``; ``clv.lifecycle_rule()`` is meant for this.
+        Of ``clv.rule`` or ``clv.read_rule``; ``clv.segments.lifecycle()`` is meant for this.
     known
         ``"now"``: both stages judged with all data, the posterior of the true flow. ``"then"``: the stage at the first
         date is the label given then. See the module's text.
@@ -111,8 +111,8 @@ def segment_flow(
     --------
     >>> earlier = clv.summarize(orders, until="1997-06-30")
     >>> few = {"draws": 50, "seed": 1}
-    >>> before, after = clv.customer_draws(buying, earlier, **few), clv.customer_draws(buying, customers, **few)
-    >>> flow = clv.segment_flow(before, after, clv.lifecycle_rule())
+    >>> before, after = clv.simulate(buying, earlier, **few), clv.simulate(buying, customers, **few)
+    >>> flow = clv.segments.flow(before, after, clv.segments.lifecycle())
     >>> flow["flow"].sum(("from_segment", "to_segment")).values[:3].tolist()
     [2357, 2357, 2357]
     """

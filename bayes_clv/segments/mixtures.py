@@ -47,7 +47,7 @@ def scikit() -> Scikit:
         from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise InputError(
-            "clv.cluster needs scikit-learn, which is not installed: pip install 'bayes_clv[clusters]'."
+            "clv.segments.cluster needs scikit-learn, which is not installed: pip install 'bayes_clv[clusters]'."
         ) from error
     # One thread: the order in which several add up would show in the last digits.
     return Scikit(KMeans, GaussianMixture, silhouette_score, threadpool_limits, ConvergenceWarning)

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from bayes_clv.schema import InputError, argument
 from bayes_clv.segments.rules import Rule, rule
 
-# Segments of ``lifecycle_rule``: who comes from the first, bought and is now in the second is won back
-# (``clv.segment_flow``).
+# Segments of ``clv.segments.lifecycle``: who comes from the first, bought and is now in the second is won back
+# (``clv.segments.flow``).
 WON_BACK = (("lapsed",), ("repeat", "loyal"))
 
 
-def rfm_rule(
+def rfm(
     recency: str = "time_since_purchase",
     frequency: str = "purchase_rate",
     monetary: str = "spend_per_purchase",
@@ -39,7 +39,7 @@ def rfm_rule(
 
     Examples
     --------
-    >>> len(rfm_rule(scores=3).segments)
+    >>> len(rfm(scores=3).segments)
     27
     """
     if not 2 <= scores <= 9:
@@ -67,7 +67,7 @@ def _part(quantity: str, number: int, parts: int) -> str:
     return " and ".join(bounds)
 
 
-def abc_rule(quantity: str = "value", shares: tuple[float, float] = (0.8, 0.95)) -> Rule:
+def abc(quantity: str = "value", shares: tuple[float, float] = (0.8, 0.95)) -> Rule:
     """Return the ABC analysis: A, the best customers, together bring 80 % of the quantity, A and B 95 %, C the rest.
 
     Parameters
@@ -79,7 +79,7 @@ def abc_rule(quantity: str = "value", shares: tuple[float, float] = (0.8, 0.95))
 
     Examples
     --------
-    >>> [segment.name for segment in abc_rule().segments]
+    >>> [segment.name for segment in abc().segments]
     ['A', 'B', 'C']
     """
     first, both = shares
@@ -97,7 +97,7 @@ def abc_rule(quantity: str = "value", shares: tuple[float, float] = (0.8, 0.95))
     )
 
 
-def matrix_rule(
+def matrix(
     x: str,
     y: str,
     x_cut: str | float = "quantile(0.5)",
@@ -118,7 +118,7 @@ def matrix_rule(
 
     Examples
     --------
-    >>> [segment.name for segment in matrix_rule("probability_alive", "value", x_cut=0.5).segments][:2]
+    >>> [segment.name for segment in matrix("probability_alive", "value", x_cut=0.5).segments][:2]
     ['high probability_alive, high value', 'high probability_alive, low value']
     """
     segments: dict[str, str | None] = {}
@@ -135,7 +135,7 @@ def _sign(side: str, cut: str | float) -> str:
     return above if side == "high" else below
 
 
-def four_kinds_rule(
+def four_kinds(
     profit_per_purchase: float,
     purchases: float = 2,
     *,
@@ -160,7 +160,7 @@ def four_kinds_rule(
 
     Examples
     --------
-    >>> [segment.name for segment in four_kinds_rule(5.0, margin=0.3).segments]
+    >>> [segment.name for segment in four_kinds(5.0, margin=0.3).segments]
     ['gold', 'meteor', 'stream', 'burden']
     """
     if not profit_per_purchase > 0:
@@ -182,7 +182,7 @@ def four_kinds_rule(
     )
 
 
-def lifecycle_rule(loyal: float = 4, late: float = 2.0, long_silence: float = 4.0) -> Rule:
+def lifecycle(loyal: float = 4, late: float = 2.0, long_silence: float = 4.0) -> Rule:
     """Return the stage of the lifecycle: from the first purchase to lapsed, by the customer's own rhythm.
 
     Parameters
@@ -202,11 +202,11 @@ def lifecycle_rule(loyal: float = 4, late: float = 2.0, long_silence: float = 4.
     Notes
     -----
     Prospects have bought nothing and are in no order log; "won back" compares two dates. Both are in the result of
-    ``clv.segment_flow``.
+    ``clv.segments.flow``.
 
     Examples
     --------
-    >>> [segment.name for segment in lifecycle_rule().segments]
+    >>> [segment.name for segment in lifecycle().segments]
     ['first purchase', 'repeat', 'loyal', 'at risk', 'lapsed']
     """
     if not 0 < late < long_silence:

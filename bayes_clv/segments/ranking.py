@@ -20,13 +20,13 @@ from bayes_clv.segments.thresholds import CUT_CUSTOMERS
 STATISTICS = ("mean", "q05", "q25", "q50", "q75", "q95")
 
 
-def rank_intervals(draws: Simulation, quantity: str = "value", *, threads: int | None = None) -> xr.Dataset:
+def rank(draws: Simulation, quantity: str = "value", *, threads: int | None = None) -> xr.Dataset:
     """Return each customer's rank by a quantity, 1 the best, with the uncertainty of that rank.
 
     Parameters
     ----------
     draws
-        Of ``clv.customer_draws``.
+        Of ``clv.simulate``.
     quantity
         One of ``draws.names``, for example ``"value"`` or ``"purchases"``.
     threads
@@ -53,8 +53,8 @@ def rank_intervals(draws: Simulation, quantity: str = "value", *, threads: int |
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, horizon="52 weeks", draws=100, seed=1)
-    >>> places = rank_intervals(draws, "purchases")
+    >>> draws = clv.simulate(buying, customers, horizon="52 weeks", draws=100, seed=1)
+    >>> places = rank(draws, "purchases")
     >>> best = places["purchases_mean"].argmax("customer")
     >>> float(places["rank_q05"][best]) < 30 < float(places["rank_q95"][best])
     True
@@ -98,7 +98,7 @@ def quantity_points(draws: Simulation, *names: str, threads: int | None = None) 
     Parameters
     ----------
     draws
-        Of ``clv.customer_draws``.
+        Of ``clv.simulate``.
     names
         Among ``draws.names``.
     threads
@@ -117,7 +117,7 @@ def quantity_points(draws: Simulation, *names: str, threads: int | None = None) 
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, horizon="52 weeks", draws=100, seed=1)
+    >>> draws = clv.simulate(buying, customers, horizon="52 weeks", draws=100, seed=1)
     >>> found = quantity_points(draws, "purchase_rate", "purchases")
     >>> found["purchases_q95"].dims
     ('customer',)

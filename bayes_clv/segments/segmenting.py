@@ -41,7 +41,7 @@ def segment(
     Parameters
     ----------
     draws
-        Of ``clv.customer_draws``.
+        Of ``clv.simulate``.
     rule
         Of ``clv.rule`` or ``clv.read_rule``.
     totals
@@ -72,7 +72,7 @@ def segment(
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, horizon="52 weeks", draws=100, seed=1)
+    >>> draws = clv.simulate(buying, customers, horizon="52 weeks", draws=100, seed=1)
     >>> kinds = clv.rule("Buyers", {"none": "purchases == 0", "once": "purchases == 1", "again": "purchases > 1"})
     >>> found = segment(draws, kinds)
     >>> found["membership"].dims, round(float(found["size_mean"].sum()))
@@ -101,7 +101,7 @@ def segment(
     return segments_dataset(rule, membership, members, sums, sure, draws)
 
 
-def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
+def points(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndarray:
     """Return one label a customer, from one number a customer: the classic rule, which is never unsure.
 
     Parameters
@@ -124,7 +124,7 @@ def point_segments(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) ->
     Examples
     --------
     >>> kinds = clv.rule("Buyers", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
-    >>> int((point_segments(customers, kinds) == "repeat").sum())
+    >>> int((points(customers, kinds) == "repeat").sum())
     946
     """
     for axis in rule.axes:

@@ -45,7 +45,7 @@ def churn_alarms(
     threshold
         The alarm is where P(alive) falls to this probability.
     value
-        Of ``clv.predict_value`` for these customers: adds ``value_at_risk``.
+        Of ``clv.predict`` for these customers: adds ``value_at_risk``.
     longest
         The longest silence looked at: ``"5 years"``, or a number of time units; by default ten times the longest age.
 
@@ -148,7 +148,7 @@ def _dates(customers: xr.Dataset, age: np.ndarray, time_unit: str) -> np.ndarray
 def _at_risk(found: xr.Dataset, value: xr.Dataset) -> xr.DataArray:
     if "value_mean" not in value or not set(found[CUSTOMER].values) <= set(value[CUSTOMER].values):
         raise InputError(
-            "value must be what clv.predict_value returned for these customers, with value_mean of each of them."
+            "value must be what clv.predict returned for these customers, with value_mean of each of them."
         )
     mean = value["value_mean"].sel({CUSTOMER: found[CUSTOMER]})
     return ((1 - found["probability_alive"]) * mean).drop_attrs()

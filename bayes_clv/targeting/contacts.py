@@ -72,7 +72,7 @@ def target(
     Parameters
     ----------
     uplift
-        The result of ``clv.predict_uplift``.
+        The result of ``clv.targeting.predict_uplift``.
     cost
         Money per contact: one number, or one per customer by id (a DataArray over ``customer``, a pandas Series or a
         mapping).
@@ -103,7 +103,7 @@ def target(
     Raises
     ------
     InputError
-        No result of ``predict_uplift``; a cost, margin, budget, risk or test that cannot be.
+        No result of ``clv.targeting.predict_uplift``; a cost, margin, budget, risk or test that cannot be.
 
     Notes
     -----
@@ -121,7 +121,7 @@ def target(
     missing = [name for name in _NEEDED if not isinstance(uplift, xr.Dataset) or name not in uplift]
     if missing:
         raise InputError(
-            f"There is no {missing[0]!r}: give the result of clv.predict_uplift(response, customers)."
+            f"There is no {missing[0]!r}: give the result of clv.targeting.predict_uplift(response, customers)."
         )
     share, level, limit, people = checked_margin(margin), _risk(risk), _budget(budget), _test(test)
     costs = checked_cost(cost, uplift, "cost").to_numpy().astype(float)

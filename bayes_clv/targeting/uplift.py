@@ -1,4 +1,4 @@
-"""``predict_uplift``: what contacting a customer adds, on every draw.
+"""``clv.targeting.predict_uplift``: what contacting a customer adds, on every draw.
 
 The uplift of a customer is the mean outcome if contacted less the mean outcome if not, in money before margin and cost.
 It is a number of the customer's segment (level: expected), so that the draws are kept by segment, (chain, draw,
@@ -20,6 +20,7 @@ from bayes_clv.customers.columns import column_values
 from bayes_clv.customers.experiments import EVERYBODY
 from bayes_clv.inference.posterior import RESPONSE
 from bayes_clv.inference.response import SEGMENT, links
+from bayes_clv.inference.response import fit_response as fit_response
 from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, argument, describe, named_quantiles
@@ -33,7 +34,7 @@ def predict_uplift(
     Parameters
     ----------
     response
-        Posterior of ``clv.fit_response``.
+        Posterior of ``clv.targeting.fit_response``.
     customers
         The experiment's customers, or any others with a column of segments (``clv.with_columns``). Not read where the
         experiment had one segment.
@@ -59,8 +60,8 @@ def predict_uplift(
     Raises
     ------
     InputError
-        No posterior of ``fit_response``; a missing column or value; segments that the experiment did not have where it
-        had only one; a ``scale`` that is negative or 0 for a whole segment.
+        No posterior of ``clv.targeting.fit_response``; a missing column or value; segments that the experiment did
+        not have where it had only one; a ``scale`` that is negative or 0 for a whole segment.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def predict_uplift(
     """
     if not isinstance(response, xr.DataTree) or response.attrs.get("family") != RESPONSE:
         raise InputError(
-            "The response must be a posterior of clv.fit_response(experiment, ...); got "
+            "The response must be a posterior of clv.targeting.fit_response(experiment, ...); got "
             f"{type(response).__name__} of family {getattr(response, 'attrs', {}).get('family')!r}."
         )
     check_ids(customers, "experiment_from_table(table), or summarize(orders, ...) and with_columns")

@@ -101,7 +101,7 @@ def predict_cohort(
     horizon
         ``"52 weeks"`` from the first order, or a bare number in the data's time unit.
     margin, annual_discount_rate
-        As in ``clv.predict_value``. The first order, at time 0, is not discounted.
+        As in ``clv.predict``. The first order, at time 0, is not discounted.
     acquisition_cost
         Money per customer.
     columns
@@ -126,7 +126,7 @@ def predict_cohort(
     Raises
     ------
     InputError
-        As in ``clv.predict_value``, a size or cost that cannot be, or columns that are missing or not used.
+        As in ``clv.predict``, a size or cost that cannot be, or columns that are missing or not used.
 
     Notes
     -----

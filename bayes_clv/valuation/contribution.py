@@ -64,7 +64,7 @@ def contributions(
     Parameters
     ----------
     draws
-        Of ``clv.customer_draws`` with a spending posterior.
+        Of ``clv.simulate`` with a spending posterior.
     by
         Who belongs to which segment: a rule, found in every draw; or fixed labels, the name of a column, labels by
         customer id, or what ``clv.segment`` returned. Without it all customers are one segment, which needs other
@@ -108,7 +108,7 @@ def contributions(
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
+    >>> draws = clv.simulate(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> kinds = clv.rule("History", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
     >>> found = contributions(draws, by=kinds)
     >>> found["factor"].values.tolist()
@@ -119,7 +119,7 @@ def contributions(
     for each in (draws, baseline):
         if isinstance(each, Simulation) and each.spending is None:
             raise InputError(
-                "contributions needs money: make the draws with clv.customer_draws(..., spending=spending)."
+                "contributions needs money: make the draws with clv.simulate(..., spending=spending)."
             )
     grouping = groups(draws, by, threads)
     sums = _sums(draws, grouping, threads)

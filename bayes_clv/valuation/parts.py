@@ -73,7 +73,7 @@ def value_parts(
     Parameters
     ----------
     draws
-        Of ``clv.customer_draws`` with a spending posterior; its horizon, margin and discount rate hold.
+        Of ``clv.simulate`` with a spending posterior; its horizon, margin and discount rate hold.
     assumptions
         What could come on top, by name: ``up_sell``, ``cross_sell``, ``referral``, ``share_of_wallet``, or any name
         with ``"kind"`` saying which of these it is. Each is a mapping of
@@ -93,7 +93,7 @@ def value_parts(
         column, labels by customer id, or what ``clv.segment`` returned (its most probable ones). Without it, all
         customers.
     acquisition_cost
-        As in ``clv.predict_value``.
+        As in ``clv.predict``.
     threads
         Threads; they change the speed only.
 
@@ -123,19 +123,17 @@ def value_parts(
     The value of a referred customer is the mean of new customers in that draw: the chance in how many come is in, the
     chance in what each of them buys is not. It is counted as of today, over the cohort's own horizon.
 
-    Where the mean of spend does not exist (``clv.predict_value``), means are NaN; quantiles exist.
+    Where the mean of spend does not exist (``clv.predict``), means are NaN; quantiles exist.
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
+    >>> draws = clv.simulate(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> parts = value_parts(draws, {"up_sell": {"amount": clv.Prior("Beta", alpha=4, beta=36), "take_up": 0.3}})
     >>> parts["part"].values.tolist()
     ['historical', 'current', 'up_sell']
     """
     if draws.spending is None:
-        raise InputError(
-            "value_parts needs money: make the draws with clv.customer_draws(..., spending=spending)."
-        )
+        raise InputError("value_parts needs money: make the draws with clv.simulate(..., spending=spending).")
     stated = read_assumptions(draws, assumptions or {}, threads)
     grouping = groups(draws, by, threads)
     cost = checked_cost(acquisition_cost, draws.customers).to_numpy()

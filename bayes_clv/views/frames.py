@@ -68,7 +68,7 @@ def table(
     pandas.DataFrame
         Units and levels are those of the result's variables; q05 and q95 are the ends of 90 % intervals.
 
-        - ``predict``, ``predict_value``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
+        - ``predict``, ``predict``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
           in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for dropout_mean where dropout is a
           rate) and, when the customers have a holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
           result's.
@@ -108,7 +108,7 @@ def table(
     'mean absolute error of the mean'
     >>> table(by_channel, by="group")["group"].tolist()
     ['search', 'shop', 'social']
-    >>> draws = clv.customer_draws(buying, customers, draws=50, seed=1)
+    >>> draws = clv.simulate(buying, customers, draws=50, seed=1)
     >>> found = clv.segment(draws, clv.rule("Buyers", {"none": "purchases == 0", "some": "purchases > 0"}))
     >>> table(found, by="segment").columns.tolist()[:3]
     ['segment', 'customers_mean', 'customers_q05']

@@ -125,7 +125,7 @@ def _run_into(
             customer_id=settings.customer_id,
             date=settings.date,
             spend=settings.spend,
-            regularity="log_intervals" in find_family(settings.family).observed,
+            also=tuple({"log_intervals"} & set(find_family(settings.family).observed)),
             on_bad_rows=settings.on_bad_rows,
         )
         horizon = settings.horizon
@@ -290,16 +290,15 @@ def _futures(
     from bayes_clv.predictions.forecasts import predict
     from bayes_clv.scoring.tracking import simulate_tracking
     from bayes_clv.units import duration
-    from bayes_clv.valuation.value import predict_value
 
     if spending is None:
         value = predict(buying, customers, horizon, seed=seeds["future"])
     else:
-        value = predict_value(
+        value = predict(
             buying,
-            spending,
             customers,
-            horizon=horizon,
+            horizon,
+            spending=spending,
             margin=settings.margin,
             annual_discount_rate=settings.annual_discount_rate,
             acquisition_cost=settings.acquisition_cost,

@@ -185,10 +185,10 @@ def _preset(name: str, arguments: dict[str, Any], margin: float) -> "Rule":
 
 def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> "Simulation":
     """Return the joint draws of the run's customers, with the further columns that the rule reads."""
-    from bayes_clv.predictions.simulation import customer_draws
+    from bayes_clv.predictions.simulation import simulate
 
     def of(customers: "xr.Dataset") -> "Simulation":
-        return customer_draws(
+        return simulate(
             run.buying,
             customers,
             spending=run.spending,

@@ -118,7 +118,7 @@ ID = "Column with the customer's id."
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run. Durations and dates as ``summarize`` and ``predict_value`` take them.
+    """What to run. Durations and dates as ``summarize`` and ``predict`` take them.
 
     ``orders`` is a path or a table. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
     holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an earlier run
@@ -190,7 +190,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Choice:
-    """What to choose from and for; as ``experiment_from_table``, ``predict_uplift`` and ``target`` take them.
+    """What to choose from and for; as an experiment, its uplift and ``clv.target`` take it.
 
     ``customers=None`` chooses among the experiment's own. ``out`` is a .csv or .parquet file. With
     ``margin=1`` the outcome itself counts as earned.

@@ -29,7 +29,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     InputError
         For anything that cannot be used; nothing is then written.
     """
-    from bayes_clv.customers.experiments import experiment_from_table
+    from bayes_clv.customers.experiments import from_experiment
     from bayes_clv.inference.response import fit_response
     from bayes_clv.targeting.contacts import target
     from bayes_clv.targeting.uplift import predict_uplift
@@ -42,7 +42,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
         raise InputError(f"{argument('out', out.name)} must end in .csv or .parquet.")
     if not out.parent.is_dir():
         raise InputError(f"There is no folder {str(out.parent)!r} to write {out.name!r} to. Make it first.")
-    experiment = experiment_from_table(
+    experiment = from_experiment(
         choice.experiment,
         customer_id=choice.customer_id,
         treated=choice.treated,

@@ -32,7 +32,7 @@ def customers_of(table):
     """Return customers given as frequency, recency, T and mean spend, in weeks."""
     import bayes_clv as clv
 
-    return clv.customers_from_table(table, time_unit="week")
+    return clv.customers.from_table(table, time_unit="week")
 
 
 def fitted(customers, seed, **how):
@@ -58,14 +58,14 @@ def purchases(buying, customers, horizon):
     """Return expected purchases of each draw."""
     import bayes_clv as clv
 
-    return clv.expected_purchases(buying, customers, horizon)
+    return clv.expected.purchases(buying, customers, horizon)
 
 
 def alive(buying, customers):
     """Return P(alive) of each draw."""
     import bayes_clv as clv
 
-    return clv.probability_alive(buying, customers)
+    return clv.expected.alive(buying, customers)
 
 
 def expected_value(buying, spending, customers, horizon, annual_discount_rate, *, kept):
@@ -73,7 +73,7 @@ def expected_value(buying, spending, customers, horizon, annual_discount_rate, *
     import bayes_clv as clv
 
     terms = {"horizon": horizon, "annual_discount_rate": annual_discount_rate}
-    return clv.expected_value(buying, spending, customers, keep_draws=kept, **terms)["value_expected"]
+    return clv.expected.value(buying, spending, customers, keep_draws=kept, **terms)["value_expected"]
 
 
 def outcomes(buying, spending, customers, horizon, annual_discount_rate, threads=None):
@@ -81,7 +81,7 @@ def outcomes(buying, spending, customers, horizon, annual_discount_rate, threads
     import bayes_clv as clv
 
     terms = {"horizon": horizon, "annual_discount_rate": annual_discount_rate, "threads": threads}
-    return clv.predict_value(buying, spending, customers, seed=1, **terms)
+    return clv.predict(buying, customers, spending=spending, seed=1, **terms)
 
 
 def bare_stream():

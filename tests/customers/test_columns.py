@@ -17,7 +17,7 @@ def three():
     table = pd.DataFrame(
         {"frequency": [1, 0, 2], "recency": [3.0, 0, 9.0], "T": [9.0, 9.0, 9.5]}, index=list("bca")
     )
-    return clv.customers_from_table(table, time_unit="week")
+    return clv.customers.from_table(table, time_unit="week")
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_table_of_customers_keeps_the_columns_asked_for(table):
     history = pd.DataFrame(
         {"frequency": [1, 0, 2, 0], "recency": [3.0, 0, 9.0, 0], "T": [9.0, 9.0, 9.5, 9.0]}
     )
-    known = clv.customers_from_table(pd.concat([history, table], axis=1), columns=["age"])
+    known = clv.customers.from_table(pd.concat([history, table], axis=1), columns=["age"])
     assert "channel" not in known
     assert dict(zip(known["customer"].values, known["age"].values, strict=True)) == {
         "x": 90,

@@ -23,20 +23,20 @@ def table(**changes):
 
 def refusal(frame, **arguments):
     with pytest.raises(InputError) as caught:
-        clv.experiment_from_table(frame, **({"segment": "kind"} | arguments))
+        clv.customers.from_experiment(frame, **({"segment": "kind"} | arguments))
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
 def test_what_an_experiment_is():
-    found = clv.experiment_from_table(table(), segment="kind")
+    found = clv.customers.from_experiment(table(), segment="kind")
     assert found["customer"].to_numpy().tolist() == ["a", "b", "c", "d"]
     assert found["treated"].to_numpy().tolist() == [0, 1, 0, 1]
     assert found["outcome"].to_numpy().tolist() == [15.5, 20.0, 0.0, 0.0]
     assert found["segment"].to_numpy().tolist() == ["old", "new", "new", "old"]
     assert found["outcome"].attrs["units"] == "money"
-    alone = clv.experiment_from_table(table())
+    alone = clv.customers.from_experiment(table())
     assert set(alone["segment"].to_numpy()) == {"all"}
 
 
@@ -44,7 +44,7 @@ def test_what_an_experiment_is():
     "treated", [[True, False, False, True], ["1", "0", "false", " True "], [1.0, 0.0, 0.0, 1.0]]
 )
 def test_ways_to_say_treated(treated):
-    found = clv.experiment_from_table(table(treated=treated))
+    found = clv.customers.from_experiment(table(treated=treated))
     assert found["treated"].to_numpy().tolist() == [0, 1, 0, 1]
 
 
@@ -77,12 +77,12 @@ def test_columns_are_named():
     assert "named for two purposes" in refusal(table(), segment="outcome")
     assert "no rows" in refusal(table().iloc[:0])
     renamed = table().rename(columns={"treated": "mailed", "outcome": "spent", "customer_id": "id"})
-    found = clv.experiment_from_table(renamed, customer_id="id", treated="mailed", outcome="spent")
-    assert found.equals(clv.experiment_from_table(table()))
+    found = clv.customers.from_experiment(renamed, customer_id="id", treated="mailed", outcome="spent")
+    assert found.equals(clv.customers.from_experiment(table()))
 
 
 def test_an_edited_experiment_is_checked_again():
-    found = clv.experiment_from_table(table(), segment="kind").copy(deep=True)
+    found = clv.customers.from_experiment(table(), segment="kind").copy(deep=True)
     found["outcome"][0] = -1
     with pytest.raises(InputError, match="negative for 1 of 4"):
         check_experiment(found)
@@ -91,7 +91,7 @@ def test_an_edited_experiment_is_checked_again():
 def test_a_file_is_read_as_it_stands(tmp_path):
     frame = table(customer_id=["002", "003", "001", "004"])
     frame.to_csv(tmp_path / "experiment.csv", index=False)
-    found = clv.experiment_from_table(tmp_path / "experiment.csv", segment="kind")
+    found = clv.customers.from_experiment(tmp_path / "experiment.csv", segment="kind")
     assert found["customer"].to_numpy().tolist() == ["001", "002", "003", "004"]
     assert found["outcome"].to_numpy().tolist() == [15.5, 20.0, 0.0, 0.0]
 
@@ -118,15 +118,15 @@ def notes(found):
 
 def test_the_audit_says_how_the_arms_compare():
     frame = drawn(3000)
-    fair = notes(clv.experiment_from_table(frame, segment="kind", balance=["before"]))
+    fair = notes(clv.customers.from_experiment(frame, segment="kind", balance=["before"]))
     assert len(fair) == 2
     assert not any("Find out why" in note or "find out why" in note for note in fair)
     # A coin that favours one segment: 0.7 against 0.5 of 1,000 customers is 0.7 - 0.567 = 0.13, 8 standard errors.
-    skew = notes(clv.experiment_from_table(drawn(3000, share=[0.5, 0.5, 0.7]), segment="kind"))
+    skew = notes(clv.customers.from_experiment(drawn(3000, share=[0.5, 0.5, 0.7]), segment="kind"))
     assert "find out why before using the result" in skew[0]
     # The treated had spent half a standard deviation more before: 14 standard errors of 2 / sqrt(3000).
     unfair = frame.assign(before=frame["before"] + 2.0 * frame["treated"])
-    note = notes(clv.experiment_from_table(unfair, segment="kind", balance=["before"]))[1]
+    note = notes(clv.customers.from_experiment(unfair, segment="kind", balance=["before"]))[1]
     assert "may not have been drawn by chance" in note
     difference = float(note.split("treated less controls ")[1].split(" ")[0])
     # The truth is 0.5; the error of 3,000 customers is 2 / sqrt(3000) = 0.037.
@@ -139,7 +139,7 @@ def test_the_balance_test_has_its_level():
         "ind out why" in note
         for seed in range(200)
         for note in notes(
-            clv.experiment_from_table(drawn(300, seed=seed), segment="kind", balance=["before"])
+            clv.customers.from_experiment(drawn(300, seed=seed), segment="kind", balance=["before"])
         )[1:]
     )
     assert called <= 8

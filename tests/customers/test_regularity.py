@@ -19,7 +19,7 @@ def orders():
 
 @pytest.fixture(scope="module")
 def customers(orders):
-    return door.summarize(orders, regularity=True, **CUTS)
+    return door.summarize(orders, **CUTS, also=("log_intervals",))
 
 
 def by_pandas(orders, until, unit_days):
@@ -54,15 +54,15 @@ def test_it_is_there_on_request_and_changes_nothing_else(orders, customers):
 def test_by_hand_without_spend_and_with_several_orders_a_day():
     days = ["2024-01-01", "2024-01-03", "2024-01-03", "2024-01-08", "2024-03-08", "2024-01-01"]
     log = pd.DataFrame({"customer_id": ["a"] * 5 + ["b"], "date": days})
-    seen = door.summarize(log, spend=None, until="2024-02-01", time_unit="day", regularity=True)
+    seen = door.summarize(log, spend=None, until="2024-02-01", time_unit="day", also=("log_intervals",))
     np.testing.assert_allclose(seen["log_intervals"], [np.log(2 * 5), 0], rtol=0, atol=2e-12)
-    later = door.summarize(log, spend=None, until="2024-04-01", time_unit="day", regularity=True)
+    later = door.summarize(log, spend=None, until="2024-04-01", time_unit="day", also=("log_intervals",))
     np.testing.assert_allclose(later["log_intervals"], [np.log(2 * 5 * 60), 0], rtol=0, atol=3e-12)
 
 
 def test_another_unit_moves_it_by_frequency_times_the_logarithm_of_the_factor(orders, customers):
     for unit, factor in (("day", 7.0), ("hour", 168.0)):
-        other = door.summarize(orders, time_unit=unit, regularity=True, **CUTS)
+        other = door.summarize(orders, time_unit=unit, **CUTS, also=("log_intervals",))
         moved = customers["log_intervals"] + customers["frequency"] * np.log(factor)
         # Sums of at most 30 logarithms of at most 9.
         np.testing.assert_allclose(other["log_intervals"], moved, rtol=0, atol=30 * 9 * 1e-15)
@@ -78,7 +78,7 @@ def test_rows_in_any_order_from_any_table_give_the_same_bits(tmp_path, orders, c
         tmp_path / "orders.parquet",
         connection.read_parquet(tmp_path / "orders.parquet"),
     ):
-        again = door.summarize(table, regularity=True, **CUTS)
+        again = door.summarize(table, **CUTS, also=("log_intervals",))
         xr.testing.assert_identical(again["log_intervals"], customers["log_intervals"])
 
 

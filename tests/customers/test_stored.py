@@ -12,7 +12,13 @@ from bayes_clv.inference.posterior import read_customers, write_customers
 @pytest.fixture(scope="module")
 def customers():
     found = clv.summarize(
-        clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30", log_spend=True, regularity=True
+        clv.load_cdnow(),
+        until="1997-09-30",
+        holdout_until="1998-06-30",
+        also=(
+            "log_spend",
+            "log_intervals",
+        ),
     ).isel(customer=slice(0, 200))
     size = found.sizes["customer"]
     table = pd.DataFrame(

@@ -173,14 +173,14 @@ def test_discounted_value_is_the_integral_of_discounted_purchases():
 @pytest.fixture(scope="module")
 def shop():
     """1,500 customers who buy often, with lognormal spend."""
-    log = clv.simulate_orders(
+    log = clv.synthetic.simulate_orders(
         {"r": 1.5, "alpha": 6.0, "a": 0.8, "b": 4.0},
         VALUES,
         customers=1500,
         seed=5,
         spending_family="lognormal_spend",
     )
-    customers = clv.summarize(log, until="2025-12-31", log_spend=True)
+    customers = clv.summarize(log, until="2025-12-31", also=("log_spend",))
     return log, customers, clv.fit("lognormal_spend", customers, method="laplace", draws=250, seed=6)
 
 
@@ -205,10 +205,10 @@ def test_value_from_lognormal_spend_agrees_with_its_expected_value(shop, make_bu
     _, customers, spending = shop
     buying = make_buying(sd=0.02, draws=500, chains=2, r=1.5, alpha=6.0, a=0.8, b=4.0)
     some = customers.isel(customer=slice(300))
-    value = clv.predict_value(
-        buying, spending, some, horizon="52 weeks", margin=0.3, annual_discount_rate=0.1, seed=1
+    value = clv.predict(
+        buying, some, "52 weeks", spending=spending, margin=0.3, annual_discount_rate=0.1, seed=1
     )
-    expected = clv.expected_value(
+    expected = clv.expected.value(
         buying, spending, some, horizon="52 weeks", margin=0.3, annual_discount_rate=0.1
     )
     # 300 customers' means of 1,000 futures each: the total's error is the root of the sum of their variances.
@@ -237,9 +237,9 @@ def test_a_log_without_amounts_or_logarithms_is_refused_with_what_to_do(shop, ma
     with pytest.raises(clv.InputError, match=r"summarize\(\.\.\., log_spend=True\)"):
         clv.fit("lognormal_spend", make_customers(50), seed=1)
     with pytest.raises(clv.InputError, match="name the spend column"):
-        clv.summarize(shop[0], spend=None, log_spend=True)
+        clv.summarize(shop[0], spend=None, also=("log_spend",))
     with pytest.raises(clv.InputError, match=r"summarize\(\.\.\., log_spend=True\)"):
-        clv.predict_value(make_buying(), shop[2], make_customers(50), horizon=5.0, seed=1)
+        clv.predict(make_buying(), make_customers(50), 5.0, spending=shop[2], seed=1)
     with pytest.raises(clv.InputError, match="density of every occasion's spend"):
         clv.compare({"lognormal": shop[2], "gamma": _gamma()})
 
@@ -262,7 +262,7 @@ def test_zero_spend_has_no_logarithm():
             "spend": [0.0, 5.0, 5.0, 7.0, 0.0, 2.0, 1.0, 20.0, 20.0],
         }
     )
-    found = clv.summarize(log, log_spend=True)
+    found = clv.summarize(log, also=("log_spend",))
     # a: only the first was free; b: a repeat was.
     np.testing.assert_allclose(found["log_spend_mean"], [math.log(5), np.nan, math.log(20)], atol=1e-6)
     np.testing.assert_array_equal(found["log_spend_sd"], [0, np.nan, 0])

@@ -149,7 +149,7 @@ def customers():
     }
     import pandas as pd
 
-    return clv.customers_from_table(pd.DataFrame(table), time_unit="week")
+    return clv.customers.from_table(pd.DataFrame(table), time_unit="week")
 
 
 @pytest.fixture(scope="module")
@@ -181,10 +181,10 @@ def test_it_is_fitted(method, customers):
 def test_its_forecasts_know_the_end_of_the_membership(buying, customers):
     age = customers["T"].to_numpy()
     future = clv.predict(buying, customers, "10 weeks", seed=2)
-    expected = clv.expected_purchases(buying, customers, "10 weeks").mean(("chain", "draw")).to_numpy()
+    expected = clv.expected.purchases(buying, customers, "10 weeks").mean(("chain", "draw")).to_numpy()
     assert (expected[age == 70.0] == 0).all()
     assert (future["purchases_mean"].to_numpy()[age == 70.0] == 0).all()
-    assert (clv.probability_alive(buying, customers).to_numpy()[..., age == 50.0] == 1).all()
+    assert (clv.expected.alive(buying, customers).to_numpy()[..., age == 50.0] == 1).all()
     total = float(future["purchases_mean"].sum())
     # 200 draws of some hundred purchases: half a percent each, and the posterior's own spread is in both.
     assert total == pytest.approx(float(expected.sum()), rel=0.05)
@@ -196,7 +196,7 @@ def test_need_names_the_families_that_serve():
 
 
 def test_it_is_segmented_and_reported(buying, customers, tmp_path):
-    draws = clv.customer_draws(buying, customers, horizon="10 weeks", draws=50, seed=3)
+    draws = clv.simulate(buying, customers, horizon="10 weeks", draws=50, seed=3)
     rule = clv.rule("buys", {"buys": "purchases > 0", "pauses": None})
     segments = clv.segment(draws, rule, totals=("purchases",))
     assert float(segments["size_mean"].sum()) == pytest.approx(customers.sizes["customer"])

@@ -151,7 +151,7 @@ def test_a_number_fixes_a_quantity(regular):
         assert again["posterior"][name].item() == pytest.approx(free["posterior"][name].item(), rel=1e-5)
     assert json.loads(again.attrs["priors"])["r"][0] == "Fixed"
     np.testing.assert_allclose(
-        clv.probability_alive(again, regular), clv.probability_alive(free, regular), rtol=1e-4
+        clv.expected.alive(again, regular), clv.expected.alive(free, regular), rtol=1e-4
     )
 
 
@@ -197,7 +197,7 @@ def test_sampled_with_a_covariate_and_a_group_and_compared(regular):
     assert clv.diagnostics(tree)["divergences"] == 0
     assert "purchase_coefficient" in tree["posterior"]
     total = clv.predict(tree, data, 20.0, seed=1)["purchases_total"]
-    expected = clv.expected_purchases(tree, data, 20.0).sum("customer")
+    expected = clv.expected.purchases(tree, data, 20.0).sum("customer")
     difference = (total - expected).to_numpy().ravel()
     assert abs(difference.mean()) < 4.5 * difference.std() / math.sqrt(difference.size)
     random = clv.fit(

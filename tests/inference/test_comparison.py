@@ -45,7 +45,7 @@ def expanded(tree):
 def test_elpd_is_that_of_every_customer_on_its_own(fits):
     tree = fits["true"]
     assert tree["observed_data"]["count"].max() > 5
-    ours, theirs = clv.loo(tree), az.loo(expanded(tree), pointwise=True)
+    ours, theirs = clv.inference.loo(tree), az.loo(expanded(tree), pointwise=True)
     assert ours.n_data_points == theirs.n_data_points == 600
     for name in ("elpd", "se", "p", "good_k", "n_samples"):
         assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9, err_msg=name)
@@ -118,7 +118,7 @@ def test_rows_are_matched_by_the_columns_that_both_have(fits):
         xr.Dataset({"frequency": (("chain", "draw", "row"), values)}, coords=tree["posterior"].coords)
     )
     table = clv.compare({"coarse": coarse, "fine": tree})
-    own = clv.loo(coarse)
+    own = clv.inference.loo(coarse)
     assert table.loc["coarse", "elpd"] == pytest.approx(own.elpd, rel=1e-10)
     # Customer by customer, without the package's matching.
     of_kind = comparison._rows(coarse, "coarse").elpd[np.argsort(shuffled)]
@@ -174,6 +174,6 @@ def test_points_and_fits_without_log_likelihood_say_how_to_get_one(base, make_bu
     with pytest.raises(clv.InputError, match=r"include=\('log_likelihood',\)"):
         clv.compare({"a": fits["true"], "b": make_buying()})
     with pytest.raises(clv.InputError, match="is a point"):
-        clv.loo(make_buying(chains=1, draws=1))
+        clv.inference.loo(make_buying(chains=1, draws=1))
     with pytest.raises(clv.InputError, match="two posteriors or more"):
         clv.compare({"a": fits["true"]})

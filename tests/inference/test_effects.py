@@ -373,7 +373,7 @@ def test_the_log_prior_of_effects_is_the_density_of_the_stated_priors(pooled):
 
 
 def test_what_effects_owe_to_their_priors(pooled):
-    table = clv.prior_sensitivity(pooled[1])
+    table = clv.inference.prior_sensitivity(pooled[1])
     assert "standard deviation over channel" in table.loc["purchase_channel_sd", "meaning"]
     # Three channels say little about how channels differ; 450 customers much about how they buy.
     assert (

@@ -64,7 +64,7 @@ def contracts(rng, size, periods=7):
 def data_of(name, size=300):
     if name != "bg_bb":
         return contracts(np.random.default_rng(3), size)
-    dataset = clv.opportunities_from_table(donors(3, size), columns=["age", "member"])
+    dataset = clv.customers.from_opportunities(donors(3, size), columns=["age", "member"])
     return dataset.assign(cohort=("customer", np.array(["2022", "2023", "2024"] * (size // 3), dtype=object)))
 
 
@@ -172,7 +172,7 @@ def renewing():
     for cohort, churn in CHURN.items():
         renewals, _ = shifted_beta_geometric.simulate(rng, np.full(600, 6), 4 * churn, 4 * (1 - churn))
         survivors[cohort] = [int((renewals >= t).sum()) for t in range(7)]
-    return clv.contracts_from_survivors(survivors)
+    return clv.customers.from_survivors(survivors)
 
 
 def test_a_fit_to_cohorts_of_survivors(renewing):
@@ -236,6 +236,6 @@ def test_a_cohort_of_one_row_each_is_a_group():
     )
     with pytest.raises(clv.InputError, match="Every customer is of its own 'cohort'"):
         clv.fit("shifted_beta_geometric", table, groups="cohort", seed=1)
-    dataset = clv.contracts_from_table(table.assign(count=5), columns="cohort")
+    dataset = clv.customers.from_contracts(table.assign(count=5), columns="cohort")
     effects = learn_effects(shifted_beta_geometric.FAMILY, dataset, None, "cohort")
     assert effects.labels == {"cohort": ("a", "b", "c", "d")}

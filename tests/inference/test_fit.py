@@ -267,7 +267,7 @@ def test_a_peak_far_from_the_start_is_found():
     table = pd.DataFrame({"frequency": frequency, "recency": 10.0, "T": 20.0, "monetary_value": spend})
     posterior = clv.fit(
         "gamma_gamma",
-        clv.customers_from_table(table, time_unit="week"),
+        clv.customers.from_table(table, time_unit="week"),
         method="laplace",
         priors={"population_spend": clv.Prior("LogNormal", mu=np.log(30), sigma=1)},
         draws=100,

@@ -30,7 +30,7 @@ def donors():
 @pytest.fixture(scope="module")
 def giving(donors):
     return clv.fit(
-        "bg_bb", clv.opportunities_from_table(donors), method="laplace", draws=250, seed=5, include=GROUPS
+        "bg_bb", clv.customers.from_opportunities(donors), method="laplace", draws=250, seed=5, include=GROUPS
     )
 
 
@@ -38,7 +38,7 @@ def giving(donors):
 def renewing():
     return clv.fit(
         "beta_discrete_weibull",
-        clv.contracts_from_survivors([1000, 869, 743, 653, 593, 551, 517, 491]),
+        clv.customers.from_survivors([1000, 869, 743, 653, 593, 551, 517, 491]),
         method="laplace",
         draws=250,
         seed=5,
@@ -127,7 +127,7 @@ def test_what_nothing_can_be_learned_from_is_refused(name, table, message):
 
 
 def test_data_of_another_kind_are_refused(cdnow, donors):
-    buyers = clv.opportunities_from_table(donors)
+    buyers = clv.customers.from_opportunities(donors)
     with pytest.raises(clv.InputError, match="bg_bb needs .*lack 'opportunities'.*opportunities_from_table"):
         clv.fit("bg_bb", cdnow, seed=1)
     with pytest.raises(
@@ -214,7 +214,7 @@ def test_the_regular_cohort_is_sampled_as_it_is_summed(method):
     The cohort whose posterior had divergences: c and the concentration correlate by -0.95 and lie on a curve.
     """
     posterior = clv.fit(
-        "beta_discrete_weibull", clv.contracts_from_survivors(REGULAR), method=method, seed=3, progress=False
+        "beta_discrete_weibull", clv.customers.from_survivors(REGULAR), method=method, seed=3, progress=False
     )
     found = clv.diagnostics(posterior)
     assert found["passed"], found["problems"]

@@ -23,7 +23,9 @@ def base(rng, size, rho, *, shape=4.0, spread=0.5):
 def test_intervals_hold_the_truth_as_often_as_they_say(shape, size, rho):
     # 40 bases: a 90 % interval holds 36 with a standard deviation of 1.9; 4 of them allow 28.
     rng = np.random.default_rng(1)
-    found = [clv.spend_independence(base(rng, size, rho, shape=shape))["correlation"] for _ in range(40)]
+    found = [
+        clv.inference.spend_independence(base(rng, size, rho, shape=shape))["correlation"] for _ in range(40)
+    ]
     assert sum(each["q05"] <= rho <= each["q95"] for each in found) >= 28
     means = np.array([each["mean"] for each in found])
     assert (
@@ -35,16 +37,16 @@ def test_noise_of_few_occasions_makes_no_correlation_up():
     """Exponential occasions: the plain correlation of the logarithms is far from 0, and this one is not."""
     customers = base(np.random.default_rng(2), 20_000, 0.0, shape=1.0, spread=0.1)
     plain = stats.pearsonr(np.log(customers["frequency"]), np.log(customers["monetary_value"])).statistic
-    found = clv.spend_independence(customers)
+    found = clv.inference.spend_independence(customers)
     assert plain > 0.15
     assert found["correlation"]["q05"] < 0 < found["correlation"]["q95"]
 
 
 def test_the_unit_of_money_and_the_order_do_not_matter():
     customers = base(np.random.default_rng(3), 200, 0.3)
-    found = clv.spend_independence(customers)
+    found = clv.inference.spend_independence(customers)
     shuffled = customers.isel(customer=np.random.default_rng(4).permutation(200))
-    cents = clv.spend_independence(shuffled.assign(monetary_value=100 * shuffled["monetary_value"]))
+    cents = clv.inference.spend_independence(shuffled.assign(monetary_value=100 * shuffled["monetary_value"]))
     for name in ("correlation", "doubling"):
         assert cents[name] == pytest.approx(found[name], rel=1e-4, abs=1e-6)
     assert json.loads(json.dumps(found)) == found
@@ -55,7 +57,7 @@ def test_doubling_is_what_the_base_was_made_with():
     rng = np.random.default_rng(5)
     customers = base(rng, 3_000, 0.0)
     grown = customers.assign(monetary_value=customers["monetary_value"] * customers["frequency"] ** 0.3)
-    found = clv.spend_independence(grown)
+    found = clv.inference.spend_independence(grown)
     assert abs(found["doubling"]["mean"] - (2**0.3 - 1)) < 4 * found["doubling"]["sd"]
     assert found["probability_positive"] > 0.999
 
@@ -82,7 +84,7 @@ def test_a_sampler_on_the_stated_model_agrees():
     mean = float(weight @ rho[:, 0])
     sd = float(np.sqrt(weight @ (rho[:, 0] - mean) ** 2))
     effective = 1 / (weight**2).sum()
-    found = clv.spend_independence(customers)["correlation"]
+    found = clv.inference.spend_independence(customers)["correlation"]
     # 4 standard errors of the sampler, and 1 % of a standard deviation for the grid.
     assert abs(found["mean"] - mean) < (4 / np.sqrt(effective) + 0.01) * sd
     assert found["sd"] == pytest.approx(sd, rel=4 / np.sqrt(2 * effective) + 0.01)
@@ -91,8 +93,8 @@ def test_a_sampler_on_the_stated_model_agrees():
 def test_refusals(make_customers):
     customers = base(np.random.default_rng(8), 30, 0.0)
     with pytest.raises(clv.InputError, match="no monetary_value"):
-        clv.spend_independence(customers.drop_vars("monetary_value"))
+        clv.inference.spend_independence(customers.drop_vars("monetary_value"))
     with pytest.raises(clv.InputError, match="9 customers have a repeat purchase"):
-        clv.spend_independence(customers.isel(customer=slice(9)))
+        clv.inference.spend_independence(customers.isel(customer=slice(9)))
     with pytest.raises(clv.InputError, match="one frequency, or one mean spend"):
-        clv.spend_independence(customers.assign(frequency=customers["frequency"] * 0 + 2))
+        clv.inference.spend_independence(customers.assign(frequency=customers["frequency"] * 0 + 2))

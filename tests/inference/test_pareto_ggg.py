@@ -113,7 +113,7 @@ def test_loo_prefers_the_family_that_made_the_data():
 def test_with_everyone_at_random_cdnow_has_pareto_nbds_published_log_likelihood():
     """Fader, Hardie & Lee (2005): -9594.98 at r .553, alpha 10.58, s .606, beta 11.66 (Pareto/NBD is k = 1)."""
     customers = clv.summarize(
-        clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30", regularity=True
+        clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30", also=("log_intervals",)
     )
     history = columns_of(customers, pareto_ggg.HISTORY)
     values = (1e5, 1e5, 0.5534, 10.5758, 0.6061, 11.6618)

@@ -24,7 +24,7 @@ def test_a_new_process_predicts_the_same_numbers(tmp_path, cdnow, buying, spendi
     files = [clv.save(tree, tmp_path / f"{name}{suffix}") for name, tree in (("b", buying), ("s", spending))]
     table = tmp_path / "table.parquet"
     subprocess.run([sys.executable, "-W", "error", "-c", PREDICT, *map(str, files), str(table)], check=True)
-    here = clv.predict_value(buying, spending, cdnow.isel(customer=slice(200)), horizon="39 weeks", seed=8)
+    here = clv.predict(buying, cdnow.isel(customer=slice(200)), "39 weeks", spending=spending, seed=8)
     pd.testing.assert_frame_equal(clv.table(here), pd.read_parquet(table), check_exact=True)
 
 

@@ -54,7 +54,7 @@ def default(cdnow):
 
 
 def test_the_default_priors_of_cdnow_are_not_in_conflict(default):
-    table = clv.prior_sensitivity(default)
+    table = clv.inference.prior_sensitivity(default)
     assert set(table.index) == set(default["posterior"].data_vars)
     assert (table["diagnosis"] == "✓").all(), table
     assert (table["likelihood"] > 0.05).all()
@@ -70,7 +70,7 @@ def test_a_strong_wrong_prior_is_a_conflict(cdnow):
         "Beta",
         {"alpha": 350.0, "beta": 117.0},
     ]
-    table = clv.prior_sensitivity(posterior)
+    table = clv.inference.prior_sensitivity(posterior)
     assert table.loc["population_dropout", "diagnosis"] == CONFLICT
 
 
@@ -89,7 +89,9 @@ def test_the_likelihood_is_that_of_all_customers(default):
         )
         return az.psense_summary(tree)
 
-    ours = clv.prior_sensitivity(default)  # of the likelihood here: the prior's scale does not enter
+    ours = clv.inference.prior_sensitivity(
+        default
+    )  # of the likelihood here: the prior's scale does not enter
     # Sums of 2,357 terms in another order differ by rounding, the table by its three decimals.
     np.testing.assert_allclose(
         ours["likelihood"],
@@ -111,14 +113,14 @@ def test_a_prior_so_wide_that_it_says_nothing_owns_nothing(cdnow):
     # Its pull on the log scale is (log x) / 9 times a posterior sd of 0.3: a third of the default's.
     wide = {"dropout_concentration": clv.Prior("LogNormal", mu=0, sigma=3)}
     posterior = clv.fit("bg_nbd", cdnow, method="laplace", seed=2, priors=wide, include=GROUPS)
-    assert (clv.prior_sensitivity(posterior)["prior"] < 0.02).all()
+    assert (clv.inference.prior_sensitivity(posterior)["prior"] < 0.02).all()
 
 
 def test_refusals(make_buying, default):
     with pytest.raises(clv.InputError, match="no group 'log_prior'"):
-        clv.prior_sensitivity(make_buying())
+        clv.inference.prior_sensitivity(make_buying())
     with pytest.raises(clv.InputError, match="is a point"):
-        clv.prior_sensitivity(make_buying(chains=1, draws=1))
+        clv.inference.prior_sensitivity(make_buying(chains=1, draws=1))
 
 
 def _distance(base, moved, low, high):
@@ -182,7 +184,7 @@ def test_sensitivities_are_those_of_a_case_by_hand(prior):
         }
     )
     tree.attrs = {"family": "bg_nbd", "priors": json.dumps({name: [prior, arguments]})}
-    found = clv.prior_sensitivity(tree).loc[name]
+    found = clv.inference.prior_sensitivity(tree).loc[name]
     for what, powers in (("prior", lambda k: (k, 1)), ("likelihood", lambda k: (1, k))):
         by_hand = np.mean(
             [

@@ -35,12 +35,12 @@ def simulated(seed=1, size=6000, segments=4, effect=0.3, effect_sd=0.3, shape=1.
 
 @pytest.fixture(scope="module")
 def experiment():
-    return clv.experiment_from_table(simulated(), segment="segment")
+    return clv.customers.from_experiment(simulated(), segment="segment")
 
 
 @pytest.fixture(scope="module")
 def quick(experiment):
-    return clv.fit_response(experiment, method="laplace", seed=1)
+    return clv.targeting.fit_response(experiment, method="laplace", seed=1)
 
 
 def test_four_sums_are_the_likelihood_of_every_customer(experiment):
@@ -140,9 +140,9 @@ def test_draws_of_few_customers_against_a_grid():
 @pytest.mark.parametrize("seed", [1, 2])
 def test_laplace_agrees_with_nuts(seed):
     """Mean of every quantity within 4 errors: sd × sqrt(1/ess + 1/ess), the smallest of each fit."""
-    experiment = clv.experiment_from_table(simulated(seed, effect_sd=0.2 * seed), segment="segment")
-    fast = clv.fit_response(experiment, method="laplace", seed=seed)
-    slow = clv.fit_response(experiment, draws=500, tune=600, seed=seed, progress=False)
+    experiment = clv.customers.from_experiment(simulated(seed, effect_sd=0.2 * seed), segment="segment")
+    fast = clv.targeting.fit_response(experiment, method="laplace", seed=seed)
+    slow = clv.targeting.fit_response(experiment, draws=500, tune=600, seed=seed, progress=False)
     fast_size = clv.diagnostics(fast)["effective_draws"]
     slow_size = clv.diagnostics(slow)["ess_bulk_min"]
     assert clv.diagnostics(fast)["passed"]
@@ -179,8 +179,10 @@ def test_small_segments_are_pulled_towards_the_others(quick):
 
 def test_the_order_of_customers_and_the_unit_of_money_do_not_matter(experiment, quick):
     shuffled = experiment.isel(customer=np.random.default_rng(1).permutation(6000))
-    again = clv.fit_response(shuffled, method="laplace", seed=1)
-    cents = clv.fit_response(experiment.assign(outcome=100 * experiment["outcome"]), method="laplace", seed=1)
+    again = clv.targeting.fit_response(shuffled, method="laplace", seed=1)
+    cents = clv.targeting.fit_response(
+        experiment.assign(outcome=100 * experiment["outcome"]), method="laplace", seed=1
+    )
     for name, factor in (
         ("conversion_effect", 1),
         ("spend_control", 100),
@@ -196,15 +198,17 @@ def test_the_order_of_customers_and_the_unit_of_money_do_not_matter(experiment, 
 
 
 def test_one_amount_needs_no_spend():
-    found = clv.fit_response(
-        clv.experiment_from_table(simulated(amount=1.0), segment="segment"),
+    found = clv.targeting.fit_response(
+        clv.customers.from_experiment(simulated(amount=1.0), segment="segment"),
         method="laplace",
         draws=100,
         seed=1,
     )
     assert found.attrs["amount"] == 1.0
     assert not any(str(name).startswith("spend") for name in found["posterior"].data_vars)
-    added = clv.predict_uplift(found, clv.experiment_from_table(simulated(amount=1.0), segment="segment"))
+    added = clv.targeting.predict_uplift(
+        found, clv.customers.from_experiment(simulated(amount=1.0), segment="segment")
+    )
     np.testing.assert_allclose(
         added["uplift"], added["conversion_treated"] - added["conversion_control"], atol=1e-15
     )
@@ -214,7 +218,9 @@ def test_without_segments_there_is_nothing_to_pool():
     """Uniform prior, many customers: the posterior of the log odds ratio is Normal(estimate, Woolf's error)."""
     frame = simulated(size=8000)
     priors = {"conversion_effect": clv.Prior("Normal", mu=0, sigma=100)}
-    found = clv.fit_response(clv.experiment_from_table(frame), method="laplace", priors=priors, seed=1)
+    found = clv.targeting.fit_response(
+        clv.customers.from_experiment(frame), method="laplace", priors=priors, seed=1
+    )
     assert not any(str(name).endswith(("_sd", "_offset")) for name in found["posterior"].data_vars)
     bought = frame["outcome"] > 0
     counts = np.array(
@@ -230,7 +236,7 @@ def test_without_segments_there_is_nothing_to_pool():
 
 def test_saved_and_loaded(quick, experiment, tmp_path):
     again = clv.load(clv.save(quick, tmp_path / "response.nc"))
-    one, other = (clv.predict_uplift(tree, experiment) for tree in (quick, again))
+    one, other = (clv.targeting.predict_uplift(tree, experiment) for tree in (quick, again))
     assert one.equals(other)
     broken = quick.copy()
     broken["posterior"] = quick["posterior"].to_dataset().drop_vars("conversion_effect")
@@ -240,14 +246,16 @@ def test_saved_and_loaded(quick, experiment, tmp_path):
 
 def test_what_is_refused(experiment):
     with pytest.raises(InputError, match="'mode' is not known"):
-        clv.fit_response(experiment, method="mode", seed=1)
+        clv.targeting.fit_response(experiment, method="mode", seed=1)
     with pytest.raises(InputError, match="Nobody of the 6,000 customers bought"):
-        clv.fit_response(experiment.assign(outcome=0 * experiment["outcome"]), method="laplace", seed=1)
+        clv.targeting.fit_response(
+            experiment.assign(outcome=0 * experiment["outcome"]), method="laplace", seed=1
+        )
     with pytest.raises(InputError, match="no population quantity 'effect'"):
-        clv.fit_response(
+        clv.targeting.fit_response(
             experiment, method="laplace", priors={"effect": clv.Prior("Normal", mu=0, sigma=1)}, seed=1
         )
     with pytest.raises(InputError, match="needs a prior"):
-        clv.fit_response(experiment, method="laplace", priors="flat", seed=1)
+        clv.targeting.fit_response(experiment, method="laplace", priors="flat", seed=1)
     with pytest.raises(InputError, match="draws=0"):
-        clv.fit_response(experiment, draws=0, seed=1)
+        clv.targeting.fit_response(experiment, draws=0, seed=1)

@@ -121,26 +121,26 @@ def by_hand(both, customers, i):
 
 
 QUESTIONS = {
-    "predict_value": lambda b, s, c: clv.predict_value(
+    "predict_value": lambda b, s, c: clv.predict(
         b,
-        s,
         c,
-        horizon="26 weeks",
+        "26 weeks",
+        spending=s,
         margin=0.3,
         annual_discount_rate=0.1,
         seed=5,
         value_above=[10.0],
         periods=2,
     ),
-    "expected_value": lambda b, s, c: clv.expected_value(b, s, c, annual_discount_rate=0.1, keep_draws=True),
-    "expected_purchases": lambda b, s, c: clv.expected_purchases(b, c, "26 weeks").to_dataset(),
-    "probability_alive": lambda b, s, c: clv.probability_alive(b, c).to_dataset(),
-    "survival": lambda b, s, c: clv.survival(b, c, "26 weeks").to_dataset(name="survival"),
-    "residual": lambda b, s, c: clv.expected_residual_transactions(b, c, 0.15).to_dataset(),
-    "pmf": lambda b, s, c: clv.purchases_pmf(b, c, "26 weeks", max_count=4).to_dataset(),
-    "active": lambda b, s, c: clv.probability_active(b, c, "4 weeks").to_dataset(),
+    "expected_value": lambda b, s, c: clv.expected.value(b, s, c, annual_discount_rate=0.1, keep_draws=True),
+    "expected_purchases": lambda b, s, c: clv.expected.purchases(b, c, "26 weeks").to_dataset(),
+    "probability_alive": lambda b, s, c: clv.expected.alive(b, c).to_dataset(),
+    "survival": lambda b, s, c: clv.expected.survival(b, c, "26 weeks").to_dataset(name="survival"),
+    "residual": lambda b, s, c: clv.expected.residual(b, c, 0.15).to_dataset(),
+    "pmf": lambda b, s, c: clv.expected.pmf(b, c, "26 weeks", max_count=4).to_dataset(),
+    "active": lambda b, s, c: clv.expected.active(b, c, "4 weeks").to_dataset(),
     "wait": lambda b, s, c: clv.next_purchase(b, c, seed=6),
-    "retention": lambda b, s, c: clv.retention_curve(b, c, ["4 weeks", "26 weeks"]),
+    "retention": lambda b, s, c: clv.expected.retention(b, c, ["4 weeks", "26 weeks"]),
 }
 
 
@@ -180,18 +180,20 @@ KINDS = ("buying", "spending")
 
 def test_order_names_threads_and_company_change_no_forecast(both, customers):
     """To the last bit: a customer's forecast is that of the customer alone."""
-    whole = clv.predict_value(*both, customers, horizon="26 weeks", seed=5)
+    whole = clv.predict(both[0], customers, "26 weeks", spending=both[1], seed=5)
     order = np.random.default_rng(8).permutation(60)
-    shuffled = clv.predict_value(*both, customers.isel(customer=order), horizon="26 weeks", seed=5, threads=3)
-    some = clv.predict_value(*both, customers.isel(customer=slice(10, 17)), horizon="26 weeks", seed=5)
+    shuffled = clv.predict(
+        both[0], customers.isel(customer=order), "26 weeks", spending=both[1], seed=5, threads=3
+    )
+    some = clv.predict(both[0], customers.isel(customer=slice(10, 17)), "26 weeks", spending=both[1], seed=5)
     for name in whole.data_vars:
         if whole[name].dims == ("customer",) and whole[name].dtype.kind == "f":
             assert_array_equal(shuffled[name].sel(customer=whole["customer"]), whole[name])
             assert_array_equal(some[name], whole[name].isel(customer=slice(10, 17)))
     renamed = customers.assign_coords(customer=[f"other {i}" for i in range(60)])
     assert_array_equal(
-        clv.expected_purchases(both[0], renamed, "26 weeks"),
-        clv.expected_purchases(both[0], customers, "26 weeks"),
+        clv.expected.purchases(both[0], renamed, "26 weeks"),
+        clv.expected.purchases(both[0], customers, "26 weeks"),
     )
 
 
@@ -206,8 +208,8 @@ def test_forecasts_do_not_know_the_time_unit(both, customers):
         time_unit="day"
     )
     assert_allclose(
-        clv.expected_purchases(in_days, days, "182 days"),
-        clv.expected_purchases(both[0], customers, "26 weeks"),
+        clv.expected.purchases(in_days, days, "182 days"),
+        clv.expected.purchases(both[0], customers, "26 weeks"),
         rtol=1e-10,
     )
 
@@ -216,7 +218,7 @@ def test_a_saved_posterior_predicts_the_same(both, customers, tmp_path):
     for suffix in (".nc", ".zarr"):
         again = [clv.load(clv.save(each, tmp_path / f"{i}{suffix}")) for i, each in enumerate(ready(both))]
         here, there = (
-            clv.predict_value(*each, customers, horizon="26 weeks", seed=5) for each in (both, again)
+            clv.predict(each[0], customers, "26 weeks", spending=each[1], seed=5) for each in (both, again)
         )
         assert there.drop_attrs().equals(here.drop_attrs())
 
@@ -242,7 +244,7 @@ def newcomers(customers, label="podcast"):
 
 def log_spread(buying, customers):
     """Return the standard deviation over draws of each customer's log expected purchases."""
-    return np.log(clv.expected_purchases(buying, customers, "26 weeks")).std(("chain", "draw"))
+    return np.log(clv.expected.purchases(buying, customers, "26 weeks")).std(("chain", "draw"))
 
 
 def test_an_unseen_group_is_forecast_wider_than_a_seen_one(customers):
@@ -275,12 +277,12 @@ def test_an_unseen_group_is_forecast_wider_than_a_seen_one(customers):
 
 
 def test_a_new_group_has_the_same_draws_everywhere(both, customers):
-    first = clv.expected_purchases(both[0], newcomers(customers), "26 weeks")
+    first = clv.expected.purchases(both[0], newcomers(customers), "26 weeks")
     few = newcomers(customers).isel(customer=[3, 4])
     labels = ["podcast", "podcast", "radio", customers["channel"].values[6]]
     mixed = customers.isel(customer=[3, 4, 5, 6])
     mixed = mixed.assign(channel=("customer", np.array(labels, dtype=object)))
-    again = clv.expected_purchases(both[0], mixed, "26 weeks")
+    again = clv.expected.purchases(both[0], mixed, "26 weeks")
     assert_array_equal(again.isel(customer=slice(2)), first.isel(customer=[3, 4]))
     radio = again.isel(customer=2) / first.isel(customer=5)
     assert float(radio.std()) > 0.02
@@ -344,7 +346,7 @@ def test_tracking_and_scores_go_by_profile():
     effects = learn_effects(bg_nbd.FAMILY, some, None, "channel")
     zero, real = (tree(bg_nbd, "bg_nbd", BUYING, effects, zero=zero) for zero in (True, False))
     plain = plain_of(zero, parameters(zero, "buying").values)
-    tracked = [clv.simulate_tracking(each, some, seed=1)["purchases"] for each in (plain, zero, real)]
+    tracked = [clv.scoring.simulate_tracking(each, some, seed=1)["purchases"] for each in (plain, zero, real)]
     assert_array_equal(tracked[1], tracked[0])
     assert not np.array_equal(tracked[2], tracked[0])
     horizon = some.attrs["holdout_duration"]

@@ -79,7 +79,7 @@ def donors():
         },
         index=[f"d{i:02d}" for i in range(60)],
     )  # fmt: skip
-    return clv.opportunities_from_table(table, columns=["age", "cohort"])
+    return clv.customers.from_opportunities(table, columns=["age", "cohort"])
 
 
 def giving_of(donors, *, zero=False):
@@ -122,22 +122,22 @@ def own_parameters(giving, donors, i):
 
 def closed_forms(giving, donors):
     return (
-        clv.probability_alive(giving, donors),
-        clv.survival(giving, donors, 5),
-        clv.expected_purchases(giving, donors, 5),
-        clv.expected_residual_transactions(giving, donors, 0.1),
+        clv.expected.alive(giving, donors),
+        clv.expected.survival(giving, donors, 5),
+        clv.expected.purchases(giving, donors, 5),
+        clv.expected.residual(giving, donors, 0.1),
     )
 
 
 def test_each_donors_forecast_is_the_plain_one_with_its_parameters(giving, donors):
     """Simulated futures too: the random numbers are the customer's own, and parameters agree to 1e-13."""
     expected = closed_forms(giving, donors)
-    future = clv.predict_opportunities(giving, donors, 5, seed=2, keep_draws=True)
+    future = clv.predict(giving, donors, 5, seed=2, keep_draws=True)
     for i in (0, 13, 41):
         alone, one = plain(giving, own_parameters(giving, donors, i)), donors.isel(customer=[i])
         for ours, theirs in zip(expected, closed_forms(alone, one), strict=True):
             assert_allclose(ours.isel(customer=i), theirs.isel(customer=0), rtol=1e-9)
-        drawn = clv.predict_opportunities(alone, one, 5, seed=2, keep_draws=True)
+        drawn = clv.predict(alone, one, 5, seed=2, keep_draws=True)
         assert_array_equal(future["purchases"].isel(customer=i), drawn["purchases"].isel(customer=0))
         assert_allclose(future["survival"][i], drawn["survival"][0], rtol=1e-9)
 
@@ -145,16 +145,16 @@ def test_each_donors_forecast_is_the_plain_one_with_its_parameters(giving, donor
 def test_effects_of_zero_leave_the_plain_forecast(donors):
     zero = giving_of(donors, zero=True)
     without = plain(zero, parameters(zero, "opportunities").values)
-    ours, plainly = (clv.predict_opportunities(each, donors, 5, seed=2) for each in (zero, without))
+    ours, plainly = (clv.predict(each, donors, 5, seed=2) for each in (zero, without))
     for name in plainly.data_vars:
         assert_allclose(ours[name], plainly[name], rtol=1e-8, err_msg=str(name))
 
 
 def test_order_and_company_change_no_donors_forecast(giving, donors):
-    whole = clv.predict_opportunities(giving, donors, 5, seed=2)
+    whole = clv.predict(giving, donors, 5, seed=2)
     order = np.random.default_rng(8).permutation(60)
-    shuffled = clv.predict_opportunities(giving, donors.isel(customer=order), 5, seed=2, threads=3)
-    some = clv.predict_opportunities(giving, donors.isel(customer=slice(10, 17)), 5, seed=2)
+    shuffled = clv.predict(giving, donors.isel(customer=order), 5, seed=2, threads=3)
+    some = clv.predict(giving, donors.isel(customer=slice(10, 17)), 5, seed=2)
     assert_array_equal(shuffled["purchases_total"], whole["purchases_total"])
     for name in ("purchases_mean", "purchases_expected"):
         assert_array_equal(shuffled[name].sel(customer=whole["customer"]), whole[name])
@@ -163,10 +163,10 @@ def test_order_and_company_change_no_donors_forecast(giving, donors):
 
 def test_a_new_cohort_is_taken_and_a_new_level_refused(giving, donors):
     new = donors.assign(cohort=("customer", np.array(["2025"] * 60, dtype=object)))
-    spread = clv.expected_purchases(giving, new, 5).std(("chain", "draw"))
+    spread = clv.expected.purchases(giving, new, 5).std(("chain", "draw"))
     assert np.isfinite(spread).all()
     with pytest.raises(clv.InputError, match="no column 'cohort'"):
-        clv.predict_opportunities(giving, donors.drop_vars("cohort"), 5, seed=1)
+        clv.predict(giving, donors.drop_vars("cohort"), 5, seed=1)
 
 
 # Contracts -------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def test_a_new_cohort_is_taken_and_a_new_level_refused(giving, donors):
 @pytest.fixture(scope="module")
 def contracts():
     survivors = {"2022": [400, 330, 290, 250], "2023": [500, 380, 310], "2024": [300, 270]}
-    base = clv.contracts_from_survivors(survivors)
+    base = clv.customers.from_survivors(survivors)
     rng = np.random.default_rng(2)
     plan = pd.Series(
         rng.choice(["a", "b"], base.sizes["customer"]), index=base["customer"].values, name="plan"
@@ -210,8 +210,8 @@ def test_curves_and_lifetimes_are_those_of_the_columns(renewing, contracts):
     columns = {"plan": "b", "cohort": "2023"}
     alone = own_contract(renewing, contracts, **columns)
     for verb in (
-        lambda tree, **more: clv.renewal_curve(tree, 8, tenure=[0, 3], **more).to_array(),
-        lambda tree, **more: clv.residual_lifetime(tree, 0.1, tenure=[0, 3], **more),
+        lambda tree, **more: clv.expected.renewals(tree, 8, tenure=[0, 3], **more).to_array(),
+        lambda tree, **more: clv.expected.residual_renewals(tree, 0.1, tenure=[0, 3], **more),
         lambda tree, **more: clv.predict_renewals(tree, 500, 5, seed=1, **more)["survivors_total"],
     ):
         assert_allclose(verb(renewing, columns=columns), verb(alone), rtol=1e-10)
@@ -229,7 +229,7 @@ def test_survivors_of_each_cohort_are_those_of_its_contracts(renewing, contracts
         rows = np.flatnonzero((contracts["cohort"].values == cohort) & (contracts["active"].values == 1))
         for row in rows:
             alone = own_contract(renewing, contracts, str(contracts["plan"].values[row]), cohort)
-            curve = clv.renewal_curve(alone, 4, tenure=int(contracts["renewals"].values[row]))
+            curve = clv.expected.renewals(alone, 4, tenure=int(contracts["renewals"].values[row]))
             size = int(contracts["count"].values[row])
             total = total + size * curve["survival"].isel(tenure=0).mean(("chain", "draw")).values
             count += size
@@ -242,8 +242,8 @@ def test_effects_of_zero_leave_the_plain_contracts(contracts):
     without = plain(zero, parameters(zero, "contracts").values)
     columns = {"plan": "a", "cohort": "2024"}
     assert_allclose(
-        clv.renewal_curve(zero, 6, columns=columns)["survival"],
-        clv.renewal_curve(without, 6)["survival"],
+        clv.expected.renewals(zero, 6, columns=columns)["survival"],
+        clv.expected.renewals(without, 6)["survival"],
         rtol=1e-8,
     )
     assert_array_equal(
@@ -255,13 +255,13 @@ def test_effects_of_zero_leave_the_plain_contracts(contracts):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda t, c: clv.renewal_curve(t, 3), "The fit used the columns plan, cohort, and columns lacks 'plan'"),
-        (lambda t, c: clv.residual_lifetime(t, 0.1, columns={"plan": "a"}), "lacks 'cohort'"),
-        (lambda t, c: clv.renewal_curve(t, 3, columns={"plan": "z", "cohort": "2024"}), "the fit has not seen"),
+        (lambda t, c: clv.expected.renewals(t, 3), "The fit used the columns plan, cohort, and columns lacks 'plan'"),
+        (lambda t, c: clv.expected.residual_renewals(t, 0.1, columns={"plan": "a"}), "lacks 'cohort'"),
+        (lambda t, c: clv.expected.renewals(t, 3, columns={"plan": "z", "cohort": "2024"}), "the fit has not seen"),
         (lambda t, c: clv.predict_renewals(t, c, 3, seed=1, columns={"plan": "a"}), "columns of their own"),
         (lambda t, c: clv.predict_renewals(t, c.drop_vars("plan"), 3, seed=1), "no column 'plan'"),
         (
-            lambda t, c: clv.renewal_curve(plain(t, parameters(t, "contracts").values), 3, columns={"plan": "a"}),
+            lambda t, c: clv.expected.renewals(plain(t, parameters(t, "contracts").values), 3, columns={"plan": "a"}),
             "'plan', which it has not used. The fit used none",
         ),
     ],
@@ -278,7 +278,7 @@ import sys
 import numpy as np, xarray as xr
 import bayes_clv as clv
 donors = xr.load_dataset(sys.argv[2], engine="h5netcdf")
-found = clv.expected_purchases(clv.load(sys.argv[1]), donors, 5)
+found = clv.expected.purchases(clv.load(sys.argv[1]), donors, 5)
 assert "formulaic" not in sys.modules and "pymc" not in sys.modules
 np.save(sys.argv[3], found.values)
 """
@@ -290,5 +290,5 @@ def test_a_formulas_encoding_serves_in_a_new_process_without_a_formula(giving, d
     donors.to_netcdf(tmp_path / "donors.nc", engine="h5netcdf")
     files = [str(saved), str(tmp_path / "donors.nc"), str(tmp_path / "found.npy")]
     subprocess.run([sys.executable, "-W", "error", "-c", PREDICT, *files], check=True)
-    here = clv.expected_purchases(giving, donors, 5)
+    here = clv.expected.purchases(giving, donors, 5)
     assert_array_equal(np.load(files[2]), here.values)

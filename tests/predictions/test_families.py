@@ -63,12 +63,12 @@ def customers(make_customers):
 
 def test_the_future_has_the_closed_forms_mean_and_distribution(buying, customers):
     future = clv.predict(buying, customers, HORIZON, seed=1, keep_draws=True)
-    expected = clv.expected_purchases(buying, customers, HORIZON)
+    expected = clv.expected.purchases(buying, customers, HORIZON)
     assert_mean(future["purchases_total"] - expected.sum("customer"))
-    pmf = clv.purchases_pmf(buying, customers, HORIZON, max_count=4, draws=DRAWS).mean("customer")
+    pmf = clv.expected.pmf(buying, customers, HORIZON, max_count=4, draws=DRAWS).mean("customer")
     for n in range(4):
         assert_mean((future["purchases"] == n).mean("customer"), float(pmf.sel(count=n)))
-    active = clv.probability_active(buying, customers, HORIZON, draws=DRAWS)
+    active = clv.expected.active(buying, customers, HORIZON, draws=DRAWS)
     assert_mean((future["purchases"] > 0).mean("customer"), float(active.mean()))
     latent = [f"{each}_mean" for each in family(buying.attrs["family"]).forecast.latent]
     for column in ("probability_alive", *latent, "purchases_expected"):
@@ -78,8 +78,8 @@ def test_the_future_has_the_closed_forms_mean_and_distribution(buying, customers
 @pytest.mark.parametrize("annual", [0.0, 0.15, 3.0])
 def test_value_simulated_and_in_closed_form(buying, spending, customers, annual):
     given = {"horizon": HORIZON, "annual_discount_rate": annual, "margin": 0.3}
-    simulated = clv.predict_value(buying, spending, customers, seed=2, **given)
-    expected = clv.expected_value(buying, spending, customers, **given)
+    simulated = clv.predict(buying, customers, spending=spending, seed=2, **given)
+    expected = clv.expected.value(buying, spending, customers, **given)
     assert_mean(simulated["value_total"] - expected["value_expected_total"])
 
 
@@ -102,8 +102,8 @@ def test_a_cohort_from_its_first_order(name, buying, spending):
 
 def test_survival_and_the_wait(name, buying, customers):
     module = family(name)
-    curve = clv.retention_curve(buying, customers, [HORIZON, 10 * HORIZON], draws=DRAWS)
-    now = clv.probability_alive(buying, customers)
+    curve = clv.expected.retention(buying, customers, [HORIZON, 10 * HORIZON], draws=DRAWS)
+    now = clv.expected.alive(buying, customers)
     np.testing.assert_allclose(curve["alive_mean"].isel(time=0), now.mean(("chain", "draw")), rtol=1e-12)
     assert (curve["alive_mean"].diff("time") <= 1e-13).all()
     waiting = clv.next_purchase(buying, customers, seed=7)
@@ -116,7 +116,7 @@ def test_survival_and_the_wait(name, buying, customers):
     error = SIGMAS * math.sqrt(0.05 * 0.95 / DRAWS) + 1 / DRAWS
     for i in reached[:5]:
         some = customers.isel(customer=[i])
-        by_then = clv.purchases_pmf(buying, some, float(wait[i]), max_count=1, draws=DRAWS)
+        by_then = clv.expected.pmf(buying, some, float(wait[i]), max_count=1, draws=DRAWS)
         assert by_then.sel(count=1).item() == pytest.approx(0.05, abs=error)
     if "dropout" not in module.processes:
         assert (curve["alive_mean"] == 1).all()
@@ -124,9 +124,9 @@ def test_survival_and_the_wait(name, buying, customers):
 
 
 def test_residual_transactions_without_horizon(name, buying, customers):
-    worth = clv.expected_residual_transactions(buying, customers, 0.15)
+    worth = clv.expected.residual(buying, customers, 0.15)
     assert np.isfinite(worth).all()
-    undiscounted = clv.expected_residual_transactions(buying, customers, 0.0)
+    undiscounted = clv.expected.residual(buying, customers, 0.0)
     if "dropout" not in family(name).processes:
         assert np.isinf(undiscounted).all()
     assert bool(np.isinf(undiscounted).any()) == bool(undiscounted.attrs["reasons"])
@@ -158,13 +158,13 @@ def test_without_dropout_value_is_a_formula_and_nobody_leaves_in_a_long_future(
     buying = make_posterior("nbd", rates, sd=0.1, chains=2, draws=DRAWS // 2)
     # In 5,000 weeks a dropout of 1 in 1,000 would halve the purchases of many.
     future = clv.predict(buying, customers, 5_000.0, seed=6)
-    expected = clv.expected_purchases(buying, customers, 5_000.0).sum("customer")
+    expected = clv.expected.purchases(buying, customers, 5_000.0).sum("customer")
     assert_mean(future["purchases_total"] - expected)
     assert (future["dropout_mean"] == 0).all()
-    value = clv.expected_value(
+    value = clv.expected.value(
         buying, spending, customers, horizon=520.0, annual_discount_rate=0.1, keep_draws=True
     )
-    undiscounted = clv.expected_value(buying, spending, customers, horizon=520.0, keep_draws=True)
+    undiscounted = clv.expected.value(buying, spending, customers, horizon=520.0, keep_draws=True)
     delta = discount_rate(0.1, "week")
     # lambda and spend drop out of the ratio: (1 - e^(-delta H)) / (delta H). Lobatto's own bound is 1e-6.
     ratio = (value["value_expected"] / undiscounted["value_expected"]).to_numpy()

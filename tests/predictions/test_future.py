@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.predictions.expected import expected_purchases, probability_alive, survival
+from bayes_clv.predictions import expected
 from bayes_clv.predictions.forecasts import CARRIED, predict
 from bayes_clv.problems import read_problem
 from bayes_clv.schema import QUANTILES, InputError
@@ -111,9 +111,9 @@ def test_closed_forms_are_per_draw_and_per_customer(buying, customers):
     for i in range(2):
         history = [float(one[name][i]) for name in ("frequency", "recency", "T")]
         for got, want in (
-            (probability_alive(buying, one), bg_nbd.probability_alive(*history, **draw)),
-            (expected_purchases(buying, one, "26 weeks"), bg_nbd.expected_purchases(26, *history, **draw)),
-            (survival(buying, one, "26 weeks"), bg_nbd.survival(26, *history, **draw)),
+            (expected.alive(buying, one), bg_nbd.probability_alive(*history, **draw)),
+            (expected.purchases(buying, one, "26 weeks"), bg_nbd.expected_purchases(26, *history, **draw)),
+            (expected.survival(buying, one, "26 weeks"), bg_nbd.survival(26, *history, **draw)),
         ):
             assert got.dims == ("chain", "draw", "customer")
             assert got.attrs["level"] == "expected"
@@ -122,11 +122,11 @@ def test_closed_forms_are_per_draw_and_per_customer(buying, customers):
 
 def test_averages_are_taken_over_draws_and_not_of_parameters(buying, customers, future):
     np.testing.assert_allclose(
-        future["probability_alive"], probability_alive(buying, customers).mean(("chain", "draw")), rtol=1e-12
+        future["probability_alive"], expected.alive(buying, customers).mean(("chain", "draw")), rtol=1e-12
     )
     np.testing.assert_allclose(
         future["purchases_expected"],
-        expected_purchases(buying, customers, 39).mean(("chain", "draw")),
+        expected.purchases(buying, customers, 39).mean(("chain", "draw")),
         rtol=1e-12,
     )
 
@@ -138,7 +138,7 @@ def test_draws_that_do_not_fit_are_refused_with_their_size(buying, customers):
     ):
         predict(buying, customers, 39, seed=1, keep_draws=True, max_memory=5e5)
     with pytest.raises(InputError, match=r"need 0\.0016 GB"):
-        probability_alive(buying, customers, max_memory=5e5)
+        expected.alive(buying, customers, max_memory=5e5)
 
 
 def test_mismatched_units_and_repeated_customers_are_refused(make_buying, buying, customers):

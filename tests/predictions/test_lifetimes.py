@@ -80,17 +80,17 @@ def test_the_next_purchase_comes_with_its_probability(buying, customers):
 
 def test_retention_activity_and_dert_are_the_familys(buying, customers):
     history, draws = history_of(customers), draws_of(buying)
-    curve = clv.retention_curve(buying, customers, [13.0, 52.0])
+    curve = clv.expected.retention(buying, customers, [13.0, 52.0])
     for i, t in enumerate((0.0, 13.0, 52.0)):
         expected = pareto_nbd.survival(t, *history, **draws).mean(axis=1)
         np.testing.assert_allclose(curve["alive_mean"][:, i], expected, rtol=1e-12)
-    active = clv.probability_active(buying, customers, 26.0)
+    active = clv.expected.active(buying, customers, 26.0)
     np.testing.assert_allclose(
         active, pareto_nbd.purchases_at_least(1, 26.0, *history, **draws).mean(axis=1), rtol=1e-12
     )
-    pmf = clv.purchases_pmf(buying, customers, 26.0, max_count=6)
+    pmf = clv.expected.pmf(buying, customers, 26.0, max_count=6)
     np.testing.assert_allclose(pmf.sum("count"), 1, rtol=1e-8)
-    dert = clv.expected_residual_transactions(buying, customers, 0.0)
+    dert = clv.expected.residual(buying, customers, 0.0)
     assert np.isinf(dert.to_numpy()).any()
     assert "s <= 1" in dert.attrs["reasons"][0]
 
@@ -98,7 +98,7 @@ def test_retention_activity_and_dert_are_the_familys(buying, customers):
 def test_expected_value_is_the_discounted_integral(buying, make_spending, customers):
     spending = make_spending()
     terms = {"horizon": 104.0, "margin": 0.3, "annual_discount_rate": 0.2}
-    value = clv.expected_value(buying, spending, customers, keep_draws=True, **terms)
+    value = clv.expected.value(buying, spending, customers, keep_draws=True, **terms)
     rate = discount_rate(0.2, "week")
     alive, k, scale, a, b = pareto_nbd.future_state(*history_of(customers), **draws_of(buying))
     position, weight = np.polynomial.legendre.leggauss(60)
@@ -110,10 +110,10 @@ def test_expected_value_is_the_discounted_integral(buying, make_spending, custom
     expected = 0.3 * alive * k / scale * inner * spend
     found = value["value_expected"].to_numpy().reshape(500, 200).T
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    streamed = clv.expected_value(buying, spending, customers, threads=2, **terms)
+    streamed = clv.expected.value(buying, spending, customers, threads=2, **terms)
     np.testing.assert_allclose(streamed["value_expected"], expected.mean(axis=1), rtol=1e-9)
-    simulated = clv.predict_value(buying, make_spending(q=8.0), customers, seed=1, **terms)
-    closed = clv.expected_value(buying, make_spending(q=8.0), customers, **terms)
+    simulated = clv.predict(buying, customers, spending=make_spending(q=8.0), seed=1, **terms)
+    closed = clv.expected.value(buying, make_spending(q=8.0), customers, **terms)
     gap = simulated["value_total"].to_numpy() - closed["value_expected_total"].to_numpy()
     assert abs(gap.mean()) < 4 * gap.std(ddof=1) / math.sqrt(gap.size)
 
@@ -146,9 +146,9 @@ def test_a_cohort_and_its_periods_have_the_expected_purchases(buying, make_spend
 
 
 def test_tracking_replicates_what_the_family_simulates(buying):
-    log = clv.simulate_orders(VALUES, customers=400, seed=2, family="pareto_nbd")
+    log = clv.synthetic.simulate_orders(VALUES, customers=400, seed=2, family="pareto_nbd")
     customers = clv.summarize(log, spend=None, until="2025-09-30", holdout_until="2025-12-31")
-    tracking = clv.simulate_tracking(buying, customers, seed=1)
+    tracking = clv.scoring.simulate_tracking(buying, customers, seed=1)
     draws = draws_of(buying)
     age = customers["T"].to_numpy()[:, None]
     expected = pareto_nbd.expected_purchases(age, 0, 0, 0, **draws).sum(axis=0)
@@ -161,6 +161,6 @@ def test_tracking_replicates_what_the_family_simulates(buying):
 
 def test_simulated_orders_want_the_familys_own_parameters():
     with pytest.raises(InputError, match="r, alpha, s, beta"):
-        clv.simulate_orders(
+        clv.synthetic.simulate_orders(
             {"r": 1.0, "alpha": 1.0, "a": 1.0, "b": 1.0}, customers=2, seed=1, family="pareto_nbd"
         )

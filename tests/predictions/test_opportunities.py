@@ -37,7 +37,7 @@ def giving():
 def donors():
     """120 donors after 6 opportunities, one row each."""
     x, t_x = bg_bb.simulate(np.random.default_rng(1), np.full(120, 6), **DONORS)
-    return clv.opportunities_from_table(
+    return clv.customers.from_opportunities(
         pd.DataFrame(
             {"frequency": x, "recency": t_x, "opportunities": 6}, index=[f"d{i:03d}" for i in range(120)]
         )
@@ -54,10 +54,10 @@ def draws_of(tree):
 
 def closed_forms(giving, donors):
     return {
-        "probability_alive": clv.probability_alive(giving, donors),
-        "survival": clv.survival(giving, donors, AHEAD),
-        "purchases_expected": clv.expected_purchases(giving, donors, AHEAD),
-        "residual_transactions": clv.expected_residual_transactions(giving, donors, 0.1),
+        "probability_alive": clv.expected.alive(giving, donors),
+        "survival": clv.expected.survival(giving, donors, AHEAD),
+        "purchases_expected": clv.expected.purchases(giving, donors, AHEAD),
+        "residual_transactions": clv.expected.residual(giving, donors, 0.1),
     }
 
 
@@ -80,10 +80,10 @@ def test_closed_forms_are_the_familys_of_each_draw_and_customer(giving, donors):
 
 
 def test_an_infinite_sum_is_infinite_and_says_so(giving, donors):
-    found = clv.expected_residual_transactions(giving, donors, 0)
+    found = clv.expected.residual(giving, donors, 0)
     assert np.isinf(found).all()
     assert "gamma <= 1" in found.attrs["reasons"][0]
-    future = clv.predict_opportunities(giving, donors, AHEAD, seed=1, discount_rate=0)
+    future = clv.predictions.predict_opportunities(giving, donors, AHEAD, seed=1, discount_rate=0)
     assert "unless gamma > 1" in future["residual_transactions"].attrs["reasons"][0]
 
 
@@ -93,7 +93,7 @@ def test_the_simulation_has_the_distribution_of_the_closed_forms(donors):
     Futures are independent given the point: a sum of indicators has variance sum p (1 - p), 120,000 of them.
     """
     point = posterior(sd=0.0, chains=1, draws=1)
-    kept = clv.predict_opportunities(point, donors, AHEAD, seed=3, keep_draws=True)
+    kept = clv.predict(point, donors, AHEAD, seed=3, keep_draws=True)
     purchases = kept["purchases"].to_numpy().reshape(-1, 120)
     assert purchases.shape == (1000, 120)
     history, shapes = columns(donors), list(DONORS.values())
@@ -110,7 +110,9 @@ def test_the_simulation_has_the_distribution_of_the_closed_forms(donors):
 
 
 def test_the_summary_is_that_of_the_kept_draws(giving, donors):
-    future = clv.predict_opportunities(giving, donors, AHEAD, seed=3, keep_draws=True, discount_rate=0.1)
+    future = clv.predictions.predict_opportunities(
+        giving, donors, AHEAD, seed=3, keep_draws=True, discount_rate=0.1
+    )
     purchases = future["purchases"].to_numpy().reshape(-1, 120)
     np.testing.assert_allclose(future["purchases_mean"], purchases.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(future["purchases_sd"], purchases.std(axis=0), rtol=1e-9, atol=1e-12)
@@ -126,20 +128,20 @@ def test_the_summary_is_that_of_the_kept_draws(giving, donors):
 
 
 def test_order_threads_chunks_and_company_change_nothing(giving, donors, monkeypatch):
-    future = clv.predict_opportunities(giving, donors, AHEAD, seed=3, threads=1)
+    future = clv.predict(giving, donors, AHEAD, seed=3, threads=1)
     # Blocks of 10 customers in place of one of 120.
     monkeypatch.setattr(opportunities, "BLOCK", 10)
     order = np.random.default_rng(1).permutation(120)
-    shuffled = clv.predict_opportunities(giving, donors.isel(customer=order), AHEAD, seed=3, threads=2)
+    shuffled = clv.predict(giving, donors.isel(customer=order), AHEAD, seed=3, threads=2)
     xr.testing.assert_identical(shuffled.sel(customer=future["customer"]), future)
-    few = clv.predict_opportunities(giving, donors.isel(customer=[5, 80]), AHEAD, seed=3)
+    few = clv.predict(giving, donors.isel(customer=[5, 80]), AHEAD, seed=3)
     xr.testing.assert_equal(few["purchases_mean"], future["purchases_mean"].isel(customer=[5, 80]))
-    other = clv.predict_opportunities(giving, donors, AHEAD, seed=4)
+    other = clv.predict(giving, donors, AHEAD, seed=4)
     assert (other["purchases_total"] != future["purchases_total"]).any()
 
 
 def test_a_shorter_future_is_the_beginning_of_a_longer_one(giving, donors):
-    short, long = (clv.predict_opportunities(giving, donors, m, seed=3) for m in (2, 7))
+    short, long = (clv.predict(giving, donors, m, seed=3) for m in (2, 7))
     xr.testing.assert_equal(
         short["purchases_period_total"], long["purchases_period_total"].sel(period=[1, 2])
     )
@@ -149,7 +151,7 @@ def test_a_row_of_many_customers_is_one_of_them_and_all_in_the_totals(giving):
     """30 customers on one row: independent in the totals, whose variance given a point is that of 30 customers."""
     table = pd.DataFrame({"frequency": [3], "recency": [4], "opportunities": [6], "count": [30]})
     point = posterior(sd=0.0, chains=1, draws=1)
-    future = clv.predict_opportunities(point, clv.opportunities_from_table(table), AHEAD, seed=3)
+    future = clv.predict(point, clv.customers.from_opportunities(table), AHEAD, seed=3)
     pmf = bg_bb.purchases_pmf(np.arange(6), AHEAD, 3, 4, 6, **DONORS)
     mean = np.arange(6) @ pmf
     variance = np.arange(6) ** 2 @ pmf - mean**2
@@ -176,23 +178,23 @@ def test_a_row_of_many_customers_is_one_of_them_and_all_in_the_totals(giving):
 def test_bad_arguments_are_refused(giving, donors, change, message):
     arguments = {"opportunities": AHEAD, "seed": 1} | change
     with pytest.raises(clv.InputError, match=message):
-        clv.predict_opportunities(giving, donors, arguments.pop("opportunities"), **arguments)
+        clv.predictions.predict_opportunities(giving, donors, arguments.pop("opportunities"), **arguments)
 
 
 def test_data_and_posteriors_of_another_kind_are_refused(giving, donors, make_buying, make_customers):
     with pytest.raises(clv.InputError, match="fitted to purchases: forecast from it with clv.predict"):
-        clv.predict_opportunities(make_buying(), donors, AHEAD, seed=1)
+        clv.predict(make_buying(), donors, AHEAD, seed=1)
     with pytest.raises(clv.InputError, match="fitted to opportunities.*clv.predict_opportunities"):
         clv.predict(giving, make_customers(3), "5 weeks", seed=1)
     with pytest.raises(clv.InputError, match="no column 'opportunities'"):
-        clv.expected_purchases(giving, make_customers(3), AHEAD)
+        clv.expected.purchases(giving, make_customers(3), AHEAD)
     edited = donors.copy(deep=True)
     edited["recency"][0] = 99
     with pytest.raises(clv.InputError, match="'recency' is above opportunities"):
-        clv.expected_purchases(giving, edited, AHEAD)
+        clv.expected.purchases(giving, edited, AHEAD)
     for bad in (0, 2.5, "5 weeks"):
         with pytest.raises(clv.InputError, match="opportunities must be a whole number from 1"):
-            clv.expected_purchases(giving, donors, bad)
+            clv.expected.purchases(giving, donors, bad)
     for bad in (-0.1, math.inf, True):
         with pytest.raises(clv.InputError, match="annual_discount_rate must"):
-            clv.expected_residual_transactions(giving, donors, bad)
+            clv.expected.residual(giving, donors, bad)

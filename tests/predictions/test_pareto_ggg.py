@@ -55,28 +55,28 @@ def customers():
 
 def test_the_simulated_future_has_the_closed_forms_mean_and_distribution(buying, customers):
     future = clv.predict(buying, customers, HORIZON, seed=1, keep_draws=True)
-    expected = clv.expected_purchases(buying, customers, HORIZON, draws=DRAWS)
+    expected = clv.expected.purchases(buying, customers, HORIZON, draws=DRAWS)
     assert expected.sizes["draw"] == DRAWS // 2
     assert_mean(future["purchases_total"] - expected.sum("customer"))
-    pmf = clv.purchases_pmf(buying, customers, HORIZON, max_count=2, draws=100).mean("customer")
+    pmf = clv.expected.pmf(buying, customers, HORIZON, max_count=2, draws=100).mean("customer")
     # The pmf is of every other draw: their spread of 0.1 in the logarithms moves it by less than the error here.
     for n in range(2):
         assert_mean((future["purchases"] == n).mean("customer"), float(pmf.sel(count=n)))
-    active = clv.probability_active(buying, customers, HORIZON, draws=100)
+    active = clv.expected.active(buying, customers, HORIZON, draws=100)
     np.testing.assert_allclose(active.mean(), 1 - pmf.sel(count=0), rtol=1e-9)
     for name in ("probability_alive", "purchase_rate_mean", "dropout_rate_mean", "regularity_mean"):
         assert np.isfinite(future[name]).all()
     assert future["regularity_mean"].attrs["level"] == "latent"
     # Both of the family's closed_form_draws.
-    alive = clv.probability_alive(buying, customers)
+    alive = clv.expected.alive(buying, customers)
     np.testing.assert_allclose(future["probability_alive"], alive.mean(("chain", "draw")), rtol=1e-12)
 
 
 def test_slow_closed_forms_are_of_fewer_draws_and_say_so(buying, spending, customers):
     some = customers.isel(customer=slice(3))
-    every = clv.probability_alive(buying, some, draws=DRAWS)
+    every = clv.expected.alive(buying, some, draws=DRAWS)
     assert every.attrs["reasons"] == []
-    few = clv.probability_alive(buying, some)
+    few = clv.expected.alive(buying, some)
     assert (
         few.attrs["draws"]
         == few.sizes["chain"] * few.sizes["draw"]
@@ -89,21 +89,21 @@ def test_slow_closed_forms_are_of_fewer_draws_and_say_so(buying, spending, custo
     # The draws kept are those of the whole, by label.
     xr.testing.assert_allclose(few.drop_attrs(), every.sel(draw=few["draw"]).drop_attrs(), rtol=1e-12)
     given = {"horizon": HORIZON, "annual_discount_rate": 0.5, "margin": 0.3}
-    value = clv.expected_value(buying, spending, some, **given)
+    value = clv.expected.value(buying, spending, some, **given)
     assert value["value_expected_total"].size == value.attrs["draws"] == 50
     assert "of 50 of 200 posterior draws" in value.attrs["reasons"][0]
-    whole = clv.expected_value(buying, spending, some, draws=DRAWS, **given)
+    whole = clv.expected.value(buying, spending, some, draws=DRAWS, **given)
     assert whole.attrs["draws"] == DRAWS
     assert whole.attrs["reasons"] == []
     np.testing.assert_allclose(value["value_expected"], whole["value_expected"], rtol=0.1)
     for found in (
-        clv.purchases_pmf(buying, some, HORIZON, max_count=2),
-        clv.retention_curve(buying, some, [HORIZON]),
-        clv.expected_residual_transactions(buying, some, 5.0),
+        clv.expected.pmf(buying, some, HORIZON, max_count=2),
+        clv.expected.retention(buying, some, [HORIZON]),
+        clv.expected.residual(buying, some, 5.0),
     ):
         assert found.attrs["draws"] == 50
     with pytest.raises(clv.InputError, match="draws=0 must be at least 1"):
-        clv.probability_alive(buying, some, draws=0)
+        clv.expected.alive(buying, some, draws=0)
 
 
 def test_threads_and_company_change_nothing(buying, customers):
@@ -115,8 +115,8 @@ def test_threads_and_company_change_nothing(buying, customers):
 def test_value_simulated_and_expected(buying, spending, customers):
     some = customers.isel(customer=slice(8))
     given = {"horizon": HORIZON, "annual_discount_rate": 0.5, "margin": 0.3}
-    simulated = clv.predict_value(buying, spending, some, seed=2, **given)
-    expected = clv.expected_value(buying, spending, some, draws=DRAWS, **given)
+    simulated = clv.predict(buying, some, spending=spending, seed=2, **given)
+    expected = clv.expected.value(buying, spending, some, draws=DRAWS, **given)
     assert_mean(simulated["value_total"] - expected["value_expected_total"])
 
 
@@ -130,15 +130,15 @@ def test_a_cohort_from_its_first_order(buying, spending):
 
 def test_survival_and_the_wait(buying, customers):
     some = customers.isel(customer=slice(6))
-    curve = clv.retention_curve(buying, some, [HORIZON, 10 * HORIZON], draws=DRAWS)
-    now = clv.probability_alive(buying, some, draws=DRAWS)
+    curve = clv.expected.retention(buying, some, [HORIZON, 10 * HORIZON], draws=DRAWS)
+    now = clv.expected.alive(buying, some, draws=DRAWS)
     np.testing.assert_allclose(curve["alive_mean"].isel(time=0), now.mean(("chain", "draw")), rtol=1e-12)
     assert (curve["alive_mean"].diff("time") < 0).all()
     waiting = clv.next_purchase(buying, some, quantiles=[0.1, 0.5], seed=3)
     assert ((waiting["probability_ever"] >= 0) & (waiting["probability_ever"] <= 1)).all()
     wait = waiting["wait"].sel(quantile=0.1)
     for i in np.flatnonzero(np.isfinite(wait))[:2]:
-        by_then = clv.probability_active(buying, some.isel(customer=[i]), float(wait[i]), draws=DRAWS).item()
+        by_then = clv.expected.active(buying, some.isel(customer=[i]), float(wait[i]), draws=DRAWS).item()
         # A quantile of draws, one of them.
         assert by_then == pytest.approx(0.1, abs=SIGMAS * 0.3 / math.sqrt(DRAWS) + 1 / DRAWS)
 
@@ -146,9 +146,9 @@ def test_survival_and_the_wait(buying, customers):
 def test_residual_transactions_and_their_reason(make_posterior, customers):
     some = customers.isel(customer=slice(3))
     heavy = make_posterior("pareto_ggg", VALUES | {"s": 0.9}, sd=0.0, chains=1, draws=2)
-    worth = clv.expected_residual_transactions(heavy, some, 0.15)
+    worth = clv.expected.residual(heavy, some, 0.15)
     assert np.isfinite(worth).all()
-    undiscounted = clv.expected_residual_transactions(heavy, some, 0.0)
+    undiscounted = clv.expected.residual(heavy, some, 0.0)
     assert np.isinf(undiscounted).all()
     assert undiscounted.attrs["reasons"]
 
@@ -170,7 +170,7 @@ def test_orders_their_summary_and_tracking(buying):
         VALUES, customers=60, seed=5, family="pareto_ggg", start="2024-01-01", until="2024-12-29"
     )
     customers = clv.summarize(
-        orders, until="2024-09-29", holdout_until="2024-12-29", spend=None, regularity=True
+        orders, until="2024-09-29", holdout_until="2024-12-29", spend=None, also=("log_intervals",)
     )
     tracking = simulate_tracking(buying, customers, seed=6, draws=100)
     assert tracking["purchases"].sizes["draw"] == 50
@@ -184,7 +184,7 @@ def test_without_log_intervals_the_column_and_its_source_are_named(buying, custo
     lacking = customers.drop_vars("log_intervals")
     for ask in (
         lambda: clv.predict(buying, lacking, HORIZON, seed=1),
-        lambda: clv.expected_purchases(buying, lacking, HORIZON),
+        lambda: clv.expected.purchases(buying, lacking, HORIZON),
         lambda: clv.next_purchase(buying, lacking, seed=1),
         lambda: clv.fit("pareto_ggg", lacking, method="laplace", seed=1),
     ):

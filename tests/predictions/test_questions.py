@@ -7,15 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayes_clv.predictions.expected import (
-    expected_purchases,
-    expected_residual_transactions,
-    probability_active,
-    probability_alive,
-    purchases_pmf,
-    retention_curve,
-    survival,
-)
+from bayes_clv.predictions import expected as closed
 from bayes_clv.predictions.forecasts import next_purchase, predict
 from bayes_clv.predictions.tiles import TILE
 from bayes_clv.schema import InputError
@@ -49,7 +41,7 @@ def histories(customers):
 
 
 def test_the_pmf_is_the_mean_of_the_familys_over_draws(buying, customers):
-    pmf = purchases_pmf(buying, customers, "26 weeks", max_count=5)
+    pmf = closed.pmf(buying, customers, "26 weeks", max_count=5)
     assert pmf.dims == ("customer", "count")
     draws = each_draw(buying)
     for i in (0, 7, 99):
@@ -62,7 +54,7 @@ def test_the_pmf_is_the_mean_of_the_familys_over_draws(buying, customers):
 
 
 def test_the_pmf_is_that_of_the_simulation(buying, customers):
-    pmf = purchases_pmf(buying, customers, "26 weeks", max_count=3)
+    pmf = closed.pmf(buying, customers, "26 weeks", max_count=3)
     kept = predict(buying, customers, "26 weeks", seed=1, keep_draws=True)["purchases"]
     # Given the draws the futures are independent over draws and customers: the expected number of customers in a
     # class has a variance below its own size, and 500 draws average it.
@@ -74,22 +66,22 @@ def test_the_pmf_is_that_of_the_simulation(buying, customers):
 
 
 def test_activity_is_any_purchase_and_ranges_add_up(buying, customers):
-    pmf = purchases_pmf(buying, customers, "4 weeks", max_count=40)
-    active = probability_active(buying, customers, "4 weeks")
+    pmf = closed.pmf(buying, customers, "4 weeks", max_count=40)
+    active = closed.active(buying, customers, "4 weeks")
     np.testing.assert_allclose(active, 1 - pmf.sel(count=0), rtol=1e-10)
-    between = probability_active(buying, customers, "4 weeks", at_least=2, at_most=5)
+    between = closed.active(buying, customers, "4 weeks", at_least=2, at_most=5)
     np.testing.assert_allclose(between, pmf.sel(count=slice(2, 5)).sum("count"), rtol=1e-12)
     # The other way of computing a range, by two tails.
-    wide = probability_active(buying, customers, "520 weeks", at_least=0, at_most=20)
-    long = purchases_pmf(buying, customers, "520 weeks", max_count=21)
+    wide = closed.active(buying, customers, "520 weeks", at_least=0, at_most=20)
+    long = closed.pmf(buying, customers, "520 weeks", max_count=21)
     np.testing.assert_allclose(wide, 1 - long.sel(count=21), rtol=1e-10)
     np.testing.assert_allclose(wide, long.sel(count=slice(0, 20)).sum("count"), rtol=1e-10)
-    assert (probability_active(buying, customers, 4, at_least=0) == 1).all()
+    assert (closed.active(buying, customers, 4, at_least=0) == 1).all()
     assert between.attrs["long_name"] == "probability of 2 to 5 purchases over the horizon"
 
 
 def test_activity_is_that_of_the_simulation(buying, customers):
-    active = probability_active(buying, customers, "52 weeks")
+    active = closed.active(buying, customers, "52 weeks")
     seen = predict(buying, customers, "52 weeks", seed=2)["probability_active"]
     error = math.sqrt(float((active * (1 - active)).sum()) / DRAWS)
     assert abs(float((seen - active).sum())) < 4 * error
@@ -99,14 +91,14 @@ def test_activity_is_that_of_the_simulation(buying, customers):
 
 
 def test_retention_is_survival(buying, customers):
-    curve = retention_curve(buying, customers, ["13 weeks", "1 year"])
+    curve = closed.retention(buying, customers, ["13 weeks", "1 year"])
     assert curve["alive_mean"].dims == ("customer", "time")
     np.testing.assert_allclose(curve["time"], [0, 13, 52.1775])
     for i, per_draw in enumerate(
         (
-            probability_alive(buying, customers),
-            survival(buying, customers, 13),
-            survival(buying, customers, "1 year"),
+            closed.alive(buying, customers),
+            closed.survival(buying, customers, 13),
+            closed.survival(buying, customers, "1 year"),
         )
     ):
         np.testing.assert_allclose(curve["alive_mean"][:, i], per_draw.mean(("chain", "draw")), rtol=1e-12)
@@ -118,13 +110,13 @@ def test_retention_is_survival(buying, customers):
 def test_retention_of_segments_is_matched_by_id(buying, customers):
     ids = customers["customer"].to_numpy()
     label = pd.Series(np.where(np.arange(SIZE) % 3 == 0, "third", "others"), index=ids)
-    per_draw = survival(buying, customers, 20)
+    per_draw = closed.survival(buying, customers, 20)
     expected = [
         per_draw[..., (label == name).to_numpy()].mean("customer").to_numpy() for name in ("others", "third")
     ]
     shuffled = label.sample(frac=1, random_state=1)
     for by in (shuffled, shuffled.to_dict(), shuffled.to_xarray().rename(index="customer")):
-        curve = retention_curve(buying, customers, [20], by=by)
+        curve = closed.retention(buying, customers, [20], by=by)
         assert list(curve["segment"].to_numpy()) == ["others", "third"]
         assert curve["alive_share_by"].dims == ("chain", "draw", "segment", "time")
         for i in range(2):
@@ -134,28 +126,28 @@ def test_retention_of_segments_is_matched_by_id(buying, customers):
     np.testing.assert_allclose(
         (curve["alive_share_by"] * weights).sum("segment"), curve["alive_share"], rtol=1e-12
     )
-    by_column = retention_curve(buying, customers.assign(kind=("customer", label)), [20], by="kind")
+    by_column = closed.retention(buying, customers.assign(kind=("customer", label)), [20], by="kind")
     xr.testing.assert_identical(by_column, curve)
     segments = xr.Dataset({"most_likely": shuffled.to_xarray().rename(index="customer")})
-    xr.testing.assert_identical(retention_curve(buying, customers, [20], by=segments), curve)
+    xr.testing.assert_identical(closed.retention(buying, customers, [20], by=segments), curve)
 
 
 def test_whole_numbers_are_the_same_labels_in_a_column_and_in_a_mapping(buying, customers):
     place = np.arange(SIZE) % 2
     column = customers.assign(kind=("customer", place.astype(float)))
-    curve = retention_curve(buying, column, [20], by="kind")
+    curve = closed.retention(buying, column, [20], by="kind")
     assert curve["segment"].to_numpy().tolist() == ["0", "1"]
     mapping = dict(zip(customers["customer"].to_numpy(), place.tolist(), strict=True))
-    xr.testing.assert_identical(retention_curve(buying, customers, [20], by=mapping), curve)
+    xr.testing.assert_identical(closed.retention(buying, customers, [20], by=mapping), curve)
 
 
 def test_tiles_threads_and_order_keep_retention(buying, customers):
     # Several tiles, so that sums over tiles are at work.
     assert SIZE * DRAWS > 2 * TILE
-    curve = retention_curve(buying, customers, [5, 50], threads=1)
-    xr.testing.assert_identical(retention_curve(buying, customers, [5, 50], threads=2), curve)
+    curve = closed.retention(buying, customers, [5, 50], threads=1)
+    xr.testing.assert_identical(closed.retention(buying, customers, [5, 50], threads=2), curve)
     order = np.random.default_rng(1).permutation(SIZE)
-    shuffled = retention_curve(buying, customers.isel(customer=order), [5, 50])
+    shuffled = closed.retention(buying, customers.isel(customer=order), [5, 50])
     xr.testing.assert_identical(shuffled.sel(customer=curve["customer"]), curve)
 
 
@@ -229,7 +221,7 @@ def test_waits_agree_with_activity(buying, customers):
     # P(wait <= t) is P(any purchase within t).
     median = next_purchase(buying, customers, quantiles=[0.3], seed=1)["wait"][:, 0]
     i = int(np.flatnonzero(np.isfinite(median.to_numpy()))[3])
-    active = probability_active(buying, customers.isel(customer=[i]), float(median[i]))
+    active = closed.active(buying, customers.isel(customer=[i]), float(median[i]))
     assert abs(float(active[0]) - 0.3) < error_of(0.3)
 
 
@@ -238,7 +230,7 @@ def test_waits_agree_with_activity(buying, customers):
 
 def test_dert_is_per_draw_and_the_limit_of_discounted_purchases(buying, customers):
     few = customers.isel(customer=[3, 5, 8])
-    dert = expected_residual_transactions(buying, few, 0.15)
+    dert = closed.residual(buying, few, 0.15)
     assert dert.dims == ("chain", "draw", "customer")
     rate = math.log(1.15) * 7 / 365.2425
     assert dert.attrs["discount_rate"] == pytest.approx(rate)
@@ -247,7 +239,7 @@ def test_dert_is_per_draw_and_the_limit_of_discounted_purchases(buying, customer
     expected = bg_nbd.discounted_residual_transactions(rate, *history, **draw)
     assert float(dert[1, 17, 1]) == pytest.approx(float(expected), rel=1e-12)
     # Discounted purchases are fewer than those of a horizon beyond which a purchase is worth 1e-9.
-    long = expected_purchases(buying, few, 21 / rate)
+    long = closed.purchases(buying, few, 21 / rate)
     assert (dert < long).all()
     assert dert.attrs["level"] == "expected"
     assert dert.attrs["reasons"] == []
@@ -256,7 +248,7 @@ def test_dert_is_per_draw_and_the_limit_of_discounted_purchases(buying, customer
 def test_dert_without_discount_says_where_it_is_infinite(make_buying, customers):
     buying = make_buying(a=1.0)
     few = customers.isel(customer=[3, 5])
-    dert = expected_residual_transactions(buying, few, 0.0)
+    dert = closed.residual(buying, few, 0.0)
     endless = (buying["posterior"]["a"] <= 1).to_numpy()
     assert 100 < endless.sum() < 400
     np.testing.assert_array_equal(np.isinf(dert).all("customer"), endless)
@@ -265,9 +257,9 @@ def test_dert_without_discount_says_where_it_is_infinite(make_buying, customers)
 
 def test_draws_are_thinned_evenly(buying, customers):
     few = customers.isel(customer=[3])
-    dert = expected_residual_transactions(buying, few, 0.1, draws=50)
+    dert = closed.residual(buying, few, 0.1, draws=50)
     assert dict(dert.sizes) == {"chain": 2, "draw": 25, "customer": 1}
-    every = expected_residual_transactions(buying, few, 0.1)
+    every = closed.residual(buying, few, 0.1)
     xr.testing.assert_equal(dert, every.sel(draw=dert["draw"]))
 
 
@@ -280,10 +272,10 @@ def test_the_unit_of_time_changes_no_answer(make_buying, buying, customers):
     tree = make_buying(time_unit="day")
     tree["posterior"]["alpha"] = 7 * tree["posterior"]["alpha"]
     for question in (
-        lambda b, c: purchases_pmf(b, c, "4 weeks"),
-        lambda b, c: probability_active(b, c, "4 weeks", at_least=2),
-        lambda b, c: retention_curve(b, c, ["4 weeks", "52 weeks"])["alive_share"].drop_vars("time"),
-        lambda b, c: expected_residual_transactions(b, c.isel(customer=slice(9)), 0.1),
+        lambda b, c: closed.pmf(b, c, "4 weeks"),
+        lambda b, c: closed.active(b, c, "4 weeks", at_least=2),
+        lambda b, c: closed.retention(b, c, ["4 weeks", "52 weeks"])["alive_share"].drop_vars("time"),
+        lambda b, c: closed.residual(b, c.isel(customer=slice(9)), 0.1),
         lambda b, c: next_purchase(b, c, seed=1)["wait"] / (7 if c.attrs["time_unit"] == "day" else 1),
     ):
         np.testing.assert_allclose(question(tree, days), question(buying, customers), rtol=1e-9)
@@ -293,33 +285,33 @@ def test_the_unit_of_time_changes_no_answer(make_buying, buying, customers):
     ("question", "message"),
     [
         (
-            lambda b, c: purchases_pmf(b, c, 4, max_count=0),
+            lambda b, c: closed.pmf(b, c, 4, max_count=0),
             "max_count must be a whole number from 1; it is 0",
         ),
-        (lambda b, c: purchases_pmf(b, c, 4, max_count=10**7), "10,000,001 classes of 400 customers need"),
-        (lambda b, c: purchases_pmf(b, c, -4), "positive and finite"),
-        (lambda b, c: probability_active(b, c, 4, at_least=-1), "at_least must be a whole number from 0"),
+        (lambda b, c: closed.pmf(b, c, 4, max_count=10**7), "10,000,001 classes of 400 customers need"),
+        (lambda b, c: closed.pmf(b, c, -4), "positive and finite"),
+        (lambda b, c: closed.active(b, c, 4, at_least=-1), "at_least must be a whole number from 0"),
         (
-            lambda b, c: probability_active(b, c, 4, at_least=3, at_most=2),
+            lambda b, c: closed.active(b, c, 4, at_least=3, at_most=2),
             "at_most must be a whole number from 3",
         ),
-        (lambda b, c: retention_curve(b, c, []), r"times must rise, such as \['4 weeks'"),
-        (lambda b, c: retention_curve(b, c, [4, 4]), "times must rise"),
-        (lambda b, c: retention_curve(b, c, [4], by={"c00000": "x"}), "399 of 400 customers have no label"),
-        (lambda b, c: retention_curve(b, c, [4], by="kind"), "no column 'kind'"),
+        (lambda b, c: closed.retention(b, c, []), r"times must rise, such as \['4 weeks'"),
+        (lambda b, c: closed.retention(b, c, [4, 4]), "times must rise"),
+        (lambda b, c: closed.retention(b, c, [4], by={"c00000": "x"}), "399 of 400 customers have no label"),
+        (lambda b, c: closed.retention(b, c, [4], by="kind"), "no column 'kind'"),
         (
-            lambda b, c: retention_curve(b, c, [4], by=["x"] * 400),
+            lambda b, c: closed.retention(b, c, [4], by=["x"] * 400),
             "by must be the name of a column of the customers, labels by customer id",
         ),
-        (lambda b, c: retention_curve(b, c, range(1, 10**6)), "999,999 times|1,000,000 times of 400"),
+        (lambda b, c: closed.retention(b, c, range(1, 10**6)), "999,999 times|1,000,000 times of 400"),
         (lambda b, c: next_purchase(b, c, quantiles=[0.5, 0.5], seed=1), "between 0 and 1 in rising order"),
         (lambda b, c: next_purchase(b, c, quantiles=[0, 0.5], seed=1), "between 0 and 1 in rising order"),
         (
-            lambda b, c: expected_residual_transactions(b, c, -0.1),
+            lambda b, c: closed.residual(b, c, -0.1),
             "annual_discount_rate must not be negative",
         ),
         (
-            lambda b, c: expected_residual_transactions(b, c, 0.1, max_memory=1e3),
+            lambda b, c: closed.residual(b, c, 0.1, max_memory=1e3),
             "500 draws of 400 customers need",
         ),
     ],

@@ -34,8 +34,8 @@ def posterior(name, *, sd=0.1, chains=2, draws=200, **changes):
 @each_family
 def test_curves_and_lifetimes_are_the_familys_of_each_draw(name):
     tree, module = posterior(name), paper(name)
-    curve = clv.renewal_curve(tree, 40, tenure=[0, 7])
-    lifetime = clv.residual_lifetime(tree, 0.1, tenure=[0, 7])
+    curve = clv.expected.renewals(tree, 40, tenure=[0, 7])
+    lifetime = clv.expected.residual_renewals(tree, 0.1, tenure=[0, 7])
     assert curve["survival"].dims == ("chain", "draw", "tenure", "period")
     assert lifetime.dims == ("chain", "draw", "tenure")
     draw = [tree["posterior"][key].values[1, 3] for key in module.PARAMETERS]
@@ -52,7 +52,7 @@ def test_curves_and_lifetimes_are_the_familys_of_each_draw(name):
             float(expected), rel=1e-12
         )
     assert curve["survival"].attrs["level"] == lifetime.attrs["level"] == "expected"
-    np.testing.assert_array_equal(clv.renewal_curve(tree, 3)["tenure"], [0])
+    np.testing.assert_array_equal(clv.expected.renewals(tree, 3)["tenure"], [0])
 
 
 @each_family
@@ -85,7 +85,7 @@ def test_the_active_are_followed_from_their_own_tenure(name):
             "kind": list("abab"),
         }
     )
-    contracts = clv.contracts_from_table(table)
+    contracts = clv.customers.from_contracts(table)
     label = dict(zip(contracts["customer"].values, table["kind"], strict=True))
     point = posterior(name, sd=0.0, chains=1, draws=1)
     left = clv.predict_renewals(point, contracts, AHEAD, seed=3, by=label)
@@ -104,17 +104,17 @@ def test_the_active_are_followed_from_their_own_tenure(name):
 
 
 def test_cohorts_are_segments_by_name():
-    contracts = clv.contracts_from_survivors({"2019": [100, 60, 50], "2020": [80, 50]})
+    contracts = clv.customers.from_survivors({"2019": [100, 60, 50], "2020": [80, 50]})
     left = clv.predict_renewals(posterior("shifted_beta_geometric"), contracts, 3, seed=1, by="cohort")
     assert left["segment"].values.tolist() == ["2019", "2020"]
     assert (left["survivors_by"].sel(segment="2019") <= 50).all()
 
 
 def test_an_infinite_lifetime_is_infinite_and_says_so():
-    found = clv.residual_lifetime(posterior("shifted_beta_geometric"), 0.0)
+    found = clv.expected.residual_renewals(posterior("shifted_beta_geometric"), 0.0)
     assert np.isinf(found).all()
     assert "without discount" in found.attrs["reasons"][0]
-    mortal = clv.residual_lifetime(posterior("shifted_beta_geometric", alpha=4.0), 0.0)
+    mortal = clv.expected.residual_renewals(posterior("shifted_beta_geometric", alpha=4.0), 0.0)
     assert np.isfinite(mortal).all()
     assert mortal.attrs["reasons"] == []
 
@@ -133,16 +133,19 @@ def test_uncertain_parameters_widen_what_will_be_left():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda tree: clv.renewal_curve(tree, 0), "periods must be a whole number from 1"),
-        (lambda tree: clv.renewal_curve(tree, 3, tenure=-1), "tenure counts renewals already made"),
-        (lambda tree: clv.renewal_curve(tree, 3, tenure=1.5), "tenure counts renewals already made"),
-        (lambda tree: clv.renewal_curve(tree, 300, max_memory=1000), "more than max_memory"),
-        (lambda tree: clv.residual_lifetime(tree, -0.1), "discount_rate must be a finite number from 0"),
+        (lambda tree: clv.expected.renewals(tree, 0), "periods must be a whole number from 1"),
+        (lambda tree: clv.expected.renewals(tree, 3, tenure=-1), "tenure counts renewals already made"),
+        (lambda tree: clv.expected.renewals(tree, 3, tenure=1.5), "tenure counts renewals already made"),
+        (lambda tree: clv.expected.renewals(tree, 300, max_memory=1000), "more than max_memory"),
+        (
+            lambda tree: clv.expected.residual_renewals(tree, -0.1),
+            "discount_rate must be a finite number from 0",
+        ),
         (lambda tree: clv.predict_renewals(tree, 0, 3, seed=1), "contracts, the size of a new cohort,"),
         (lambda tree: clv.predict_renewals(tree, 10, 3, seed=1, by={}), "leave out 'by'"),
         (
             lambda tree: clv.predict_renewals(
-                tree, clv.contracts_from_table(pd.DataFrame({"renewals": [1], "active": [0]})), 3, seed=1
+                tree, clv.customers.from_contracts(pd.DataFrame({"renewals": [1], "active": [0]})), 3, seed=1
             ),
             "None of the 1 contracts is active",
         ),
@@ -155,6 +158,6 @@ def test_bad_arguments_are_refused(call, message):
 
 def test_posteriors_of_another_kind_are_refused(make_buying, make_customers):
     with pytest.raises(clv.InputError, match="fitted to purchases: forecast from it with clv.predict"):
-        clv.renewal_curve(make_buying(), 3)
+        clv.expected.renewals(make_buying(), 3)
     with pytest.raises(clv.InputError, match="fitted to contracts.*clv.predict_renewals"):
-        clv.probability_alive(posterior("shifted_beta_geometric"), make_customers(3))
+        clv.expected.alive(posterior("shifted_beta_geometric"), make_customers(3))

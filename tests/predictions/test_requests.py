@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.predictions import forecasts, summaries
-from bayes_clv.predictions.expected import expected_purchases
+from bayes_clv.predictions import expected, forecasts, summaries
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.statistics import BINS, BINS_PER_OCTAVE, bin_of, cutoff, places
 from bayes_clv.schema import InputError
@@ -114,7 +113,7 @@ def test_periods_follow_the_closed_form(buying, customers, money):
     draws = money.attrs["draws"]
     earlier = np.zeros(SIZE)
     for i, end in enumerate(money["period_end"].to_numpy()):
-        through = expected_purchases(buying, customers, float(end)).mean(("chain", "draw")).to_numpy()
+        through = expected.purchases(buying, customers, float(end)).mean(("chain", "draw")).to_numpy()
         total = float(money["purchases_period_mean"][:, i].sum())
         # Var(sum over customers) <= the sum of variances of purchases over the whole horizon.
         error = math.sqrt(float((money["purchases_sd"] ** 2).sum()) / draws)

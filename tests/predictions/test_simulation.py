@@ -31,7 +31,7 @@ def gathered(draws, names, threads=None):
 
 @pytest.fixture(scope="module")
 def few():
-    customers = clv.summarize(clv.load_cdnow(), until="1997-09-30", regularity=True)
+    customers = clv.summarize(clv.load_cdnow(), until="1997-09-30", also=("log_intervals",))
     return customers.isel(customer=slice(0, None, 8))
 
 
@@ -45,8 +45,8 @@ def posteriors(family, few):
 def test_predict_is_a_summary_of_the_simulation(family, few, make_spending):
     """With one seed and all draws it is the same future, number by number; totals add up, whatever the segments."""
     buying, spending = posteriors(family, few), make_spending(draws=500)
-    simulation = clv.customer_draws(buying, few, spending=spending, draws=10_000, seed=1, **MONEY)
-    value = clv.predict_value(buying, spending, few, seed=1, own=True, keep_draws=True, **MONEY)
+    simulation = clv.simulate(buying, few, spending=spending, draws=10_000, seed=1, **MONEY)
+    value = clv.predict(buying, few, spending=spending, seed=1, own=True, keep_draws=True, **MONEY)
     assert simulation.size == value.attrs["draws"] == 2000
     own = tuple(name for name in simulation.latent if name != "alive")
     found = gathered(simulation, (*OUTCOMES, *own))
@@ -62,9 +62,9 @@ def test_predict_is_a_summary_of_the_simulation(family, few, make_spending):
 
 def test_totals_of_segments_add_up_to_those_of_predict(few, make_buying, make_spending):
     buying, spending = make_buying(), make_spending()
-    simulation = clv.customer_draws(buying, few, spending=spending, draws=10_000, seed=6, **MONEY)
-    found = clv.segment(simulation, clv.lifecycle_rule(), totals=("purchases", "value"))
-    value = clv.predict_value(buying, spending, few, seed=6, **MONEY)
+    simulation = clv.simulate(buying, few, spending=spending, draws=10_000, seed=6, **MONEY)
+    found = clv.segment(simulation, clv.segments.lifecycle(), totals=("purchases", "value"))
+    value = clv.predict(buying, few, spending=spending, seed=6, **MONEY)
     for name in ("purchases_total", "value_total"):
         np.testing.assert_allclose(
             found[name].sum("segment").to_numpy(), value[name].to_numpy().ravel(), rtol=1e-12
@@ -75,7 +75,7 @@ def test_totals_of_segments_add_up_to_those_of_predict(few, make_buying, make_sp
 def test_the_next_purchase_is_the_first_of_the_future(family, few):
     buying = posteriors(family, few)
     names = ("purchases", "time_to_purchase", "time_since_leaving", "alive")
-    found = gathered(clv.customer_draws(buying, few, horizon=26.0, draws=500, seed=1), names)
+    found = gathered(clv.simulate(buying, few, horizon=26.0, draws=500, seed=1), names)
     np.testing.assert_array_equal(found["purchases"] > 0, found["time_to_purchase"] <= 26.0)
     wait = clv.next_purchase(buying, few, draws=500, seed=1, quantiles=[0.1, 0.5])
     np.testing.assert_array_equal(
@@ -94,7 +94,7 @@ def test_the_next_purchase_is_the_first_of_the_future(family, few):
 
 def test_numbers_of_one_draw_belong_together(few, make_spending):
     buying, spending = posteriors("mbg_nbd", few), make_spending(draws=500)
-    found = gathered(clv.customer_draws(buying, few, spending=spending, draws=2000, seed=1, **MONEY), ALL)
+    found = gathered(clv.simulate(buying, few, spending=spending, draws=2000, seed=1, **MONEY), ALL)
     assert (found["purchases"][found["alive"] == 0] == 0).all()
     assert ((found["spend"] > 0) == (found["purchases"] > 0)).all()
     assert (found["value"] <= 0.3 * found["spend"] + 1e-9).all()
@@ -110,7 +110,7 @@ def test_numbers_of_one_draw_belong_together(few, make_spending):
 
 @pytest.mark.parametrize("family", ["bg_nbd", "pareto_nbd", "bg_cnbd_k", "pareto_abe"])
 def test_active_time_is_the_horizon_until_the_customer_leaves(family, few, make_spending):
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         posteriors(family, few), few, spending=make_spending(draws=500), draws=500, seed=1, **MONEY
     )
     wanted = ("alive", "active_time", "purchases", "spend", "value", "purchase_rate")
@@ -139,32 +139,32 @@ def test_active_time_is_the_horizon_until_the_customer_leaves(family, few, make_
 
 def test_neither_order_nor_threads_change_anything(few, make_buying, make_spending):
     buying, spending = make_buying(), make_spending()
-    one = gathered(clv.customer_draws(buying, few, spending=spending, draws=50, seed=3), ALL, threads=1)
-    two = gathered(clv.customer_draws(buying, few, spending=spending, draws=50, seed=3), ALL, threads=2)
+    one = gathered(clv.simulate(buying, few, spending=spending, draws=50, seed=3), ALL, threads=1)
+    two = gathered(clv.simulate(buying, few, spending=spending, draws=50, seed=3), ALL, threads=2)
     turned = few.isel(customer=slice(None, None, -1))
-    other = gathered(clv.customer_draws(buying, turned, spending=spending, draws=50, seed=3), ALL)
+    other = gathered(clv.simulate(buying, turned, spending=spending, draws=50, seed=3), ALL)
     for name in ALL:
         np.testing.assert_array_equal(one[name], two[name])
         np.testing.assert_array_equal(one[name], other[name][::-1])
-    again = gathered(clv.customer_draws(buying, few, spending=spending, draws=50, seed=4), ALL)
+    again = gathered(clv.simulate(buying, few, spending=spending, draws=50, seed=4), ALL)
     assert (again["purchases"] != one["purchases"]).any()
 
 
 def test_what_is_not_there_is_named(few, make_buying):
-    draws = clv.customer_draws(make_buying(), few, draws=50, seed=3)
+    draws = clv.simulate(make_buying(), few, draws=50, seed=3)
     assert "value" not in draws.names
     with pytest.raises(clv.InputError, match="'value' is not known here.*money needs a spending posterior"):
         next(draws.blocks(["value"]))
     with pytest.raises(clv.InputError, match="draws=0 must be at least 1"):
-        clv.customer_draws(make_buying(), few, draws=0, seed=3)
+        clv.simulate(make_buying(), few, draws=0, seed=3)
     with pytest.raises(clv.InputError, match="margin must be finite"):
-        clv.customer_draws(make_buying(), few, margin=0.0, seed=3)
+        clv.simulate(make_buying(), few, margin=0.0, seed=3)
 
 
 @pytest.mark.parametrize("family", ["bg_nbd", "mbg_nbd", "pareto_nbd", "bg_cnbd_k"])
 def test_the_customers_own_numbers_have_their_exact_means(family, few):
     buying = posteriors(family, few)
-    draws = clv.customer_draws(buying, few, draws=2000, seed=5)
+    draws = clv.simulate(buying, few, draws=2000, seed=5)
     dropout = draws.latent[2]
     found = gathered(draws, ("alive", "purchase_rate", dropout))
     forecast = draws.buying.forecast
@@ -187,15 +187,13 @@ def test_the_customers_own_numbers_have_their_exact_means(family, few):
 def test_a_customers_numbers_are_its_own(few, make_spending):
     buying, spending = posteriors("mbg_nbd", few), make_spending(draws=500)
     everything = (*ALL, "dropout")
-    whole = gathered(
-        clv.customer_draws(buying, few, spending=spending, draws=100, seed=3, **MONEY), everything
-    )
+    whole = gathered(clv.simulate(buying, few, spending=spending, draws=100, seed=3, **MONEY), everything)
     company = few.isel(customer=slice(0, None, 3))
-    alone = clv.customer_draws(buying, company, spending=spending, draws=100, seed=3, **MONEY)
+    alone = clv.simulate(buying, company, spending=spending, draws=100, seed=3, **MONEY)
     # Neither other customers nor what else is asked for, nor a longer horizon where only the own numbers are.
     for name in everything:
         np.testing.assert_array_equal(gathered(alone, (name,))[name], whole[name][::3], err_msg=name)
-    longer = clv.customer_draws(
+    longer = clv.simulate(
         buying, company, spending=spending, draws=100, seed=3, **(MONEY | {"horizon": "52 weeks"})
     )
     found = gathered(longer, everything)
@@ -206,7 +204,7 @@ def test_a_customers_numbers_are_its_own(few, make_spending):
 
 
 def test_the_level_of_spend_is_the_customers_own(few, make_buying, make_spending):
-    draws = clv.customer_draws(make_buying(), few, spending=make_spending(draws=500), draws=2000, seed=5)
+    draws = clv.simulate(make_buying(), few, spending=make_spending(draws=500), draws=2000, seed=5)
     level = gathered(draws, ("spend_per_purchase",))["spend_per_purchase"]
     known = {name: draws.columns[name][:, None] for name in ("occasions", "mean_spend")}
     surplus = level - draws.spending.level.expected(known, draws.spending.values)

@@ -19,7 +19,6 @@ from bayes_clv.scoring.measures import MEASURES, record
 from bayes_clv.scoring.rankings import captured, concordance
 from bayes_clv.scoring.scored import closed_form_scores
 from bayes_clv.scoring.tracking import simulate_tracking
-from bayes_clv.valuation.value import predict_value
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -123,7 +122,7 @@ def buying(make_buying):
 @pytest.fixture(scope="module")
 def future(buying, make_spending, customers):
     horizon = customers.attrs["holdout_duration"]
-    return predict_value(buying, make_spending(), customers, horizon=horizon, seed=5)
+    return predict(buying, customers, horizon, spending=make_spending(), seed=5)
 
 
 @pytest.fixture(scope="module")

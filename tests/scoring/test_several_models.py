@@ -28,7 +28,7 @@ def futures(base, models):
     """Return each model's forecast, all with one seed."""
     return {
         "sharp": clv.predict(models["sharp"], base, 20.0, seed=2),
-        "priced": clv.predict_value(*models["priced"], base, horizon=20.0, seed=2),
+        "priced": clv.predict(models["priced"][0], base, 20.0, spending=models["priced"][1], seed=2),
     }
 
 

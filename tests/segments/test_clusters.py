@@ -65,7 +65,7 @@ def grouped(draws=20, spread=0.7, noise=0.4, seed=2):
 @pytest.mark.parametrize("count", [3, "auto"])
 def test_groups_that_are_there_are_found_in_every_draw(method, count):
     truth, draws = grouped()
-    found = clv.cluster(draws, ("x", "y"), clusters=count, method=method, totals=("x",))
+    found = clv.segments.cluster(draws, ("x", "y"), clusters=count, method=method, totals=("x",))
     # Middles between centres are 3 away, more than 3.7 sd of 0.81: a handful of 600 × 20 labels may differ.
     assert found.sizes["segment"] == 3
     assert found["rand_index"].min() > 0.98
@@ -93,7 +93,7 @@ def test_where_there_is_nothing_the_draws_disagree(method):
     """Customers who are all alike: posterior means differ by chance, and no draw knows of the others' clusters."""
     rng = np.random.default_rng(3)
     draws = Given({name: rng.standard_normal((600, 30)) for name in ("x", "y")})
-    found = clv.cluster(draws, ("x", "y"), clusters=3, method=method)
+    found = clv.segments.cluster(draws, ("x", "y"), clusters=3, method=method)
     # The reference holds a thirtieth of what each draw says, and so agrees with it a little.
     assert found["rand_index_mean"] < 0.1
     assert found["jaccard"].max() < 0.5
@@ -104,7 +104,7 @@ def test_a_continuum_is_less_stable_than_groups():
     rng = np.random.default_rng(4)
     own = 4 * rng.standard_normal((600, 1, 2))
     z = own + 2 * rng.standard_normal((600, 20, 2))
-    found = clv.cluster(Given({"x": z[:, :, 0], "y": z[:, :, 1]}), ("x", "y"), clusters=4)
+    found = clv.segments.cluster(Given({"x": z[:, :, 0], "y": z[:, :, 1]}), ("x", "y"), clusters=4)
     assert found["rand_index_mean"] < 0.7
     assert found["unsure"].mean() > 0.2
 
@@ -173,7 +173,7 @@ def test_fits_that_do_not_converge_are_counted_and_no_warning(recwarn):
     # Two places for three clusters in half of the draws: k-means finds two there. Elsewhere there are three.
     few = np.repeat([0.0, 10.0], 100)[:, None] * np.ones((200, 6))
     many = rng.permutation(np.repeat([0.0, 5.0, 10.0, 10.0], 50))[:, None] * np.ones((200, 6))
-    found = clv.cluster(Given({"x": np.concatenate([few, many], axis=1)}), ("x",), clusters=3)
+    found = clv.segments.cluster(Given({"x": np.concatenate([few, many], axis=1)}), ("x",), clusters=3)
     assert found.attrs["draws_not_converged"] == 6
     assert not recwarn.list
 
@@ -181,7 +181,7 @@ def test_fits_that_do_not_converge_are_counted_and_no_warning(recwarn):
 def test_more_customers_than_clusterings_are_fitted_to(monkeypatch):
     monkeypatch.setattr(module, "FIT_CUSTOMERS", 250)
     truth, draws = grouped()
-    found = clv.cluster(draws, ("x", "y"), clusters=3)
+    found = clv.segments.cluster(draws, ("x", "y"), clusters=3)
     assert found.attrs["fitted_customers"] == 250
     assert found["membership"].to_numpy()[np.arange(600), truth].mean() > 0.99
     # Stability is that of all customers, not of the sample.
@@ -191,14 +191,14 @@ def test_more_customers_than_clusterings_are_fitted_to(monkeypatch):
 def test_the_unit_changes_nothing():
     rng = np.random.default_rng(8)
     rates = rng.gamma(0.7, 0.1, (500, 1)) * rng.lognormal(0, 0.2, (500, 20))
-    weekly = clv.cluster(Given({"purchase_rate": rates, "x": rng.standard_normal((500, 20))}), clusters=3,
+    weekly = clv.segments.cluster(Given({"purchase_rate": rates, "x": rng.standard_normal((500, 20))}), clusters=3,
                          quantities=("purchase_rate", "x"))  # fmt: skip
     assert weekly.attrs["transforms"][0].startswith("(log(1 + purchase_rate / 0.0")
     assert weekly.attrs["transforms"][1].startswith("(x - ")
     assert weekly["purchase_rate_centre"].attrs["units"] == "1/week"
     rng = np.random.default_rng(8)
     rng.gamma(0.7, 0.1, (500, 1)), rng.lognormal(0, 0.2, (500, 20))
-    daily = clv.cluster(Given({"purchase_rate": rates / 7, "x": rng.standard_normal((500, 20))}), clusters=3,
+    daily = clv.segments.cluster(Given({"purchase_rate": rates / 7, "x": rng.standard_normal((500, 20))}), clusters=3,
                         quantities=("purchase_rate", "x"))  # fmt: skip
     assert (weekly["most_likely"] == daily["most_likely"]).mean() > 0.99
     np.testing.assert_allclose(daily["purchase_rate_centre"] * 7, weekly["purchase_rate_centre"], rtol=1e-3)
@@ -217,8 +217,8 @@ def test_the_same_seed_gives_the_same_clusters(few):
     posterior, spending, customers = few
 
     def of(who, seed=1, **options):
-        draws = clv.customer_draws(posterior, who, spending=spending, draws=12, seed=seed)
-        return clv.cluster(draws, clusters=3, **options)
+        draws = clv.simulate(posterior, who, spending=spending, draws=12, seed=seed)
+        return clv.segments.cluster(draws, clusters=3, **options)
 
     first = of(customers)
     assert first.attrs["quantities"] == ["probability_alive", "purchase_rate", "spend_per_purchase"]
@@ -232,7 +232,7 @@ def test_the_same_seed_gives_the_same_clusters(few):
 
 def test_what_cannot_be_clustered_is_refused(few, monkeypatch):
     posterior, _, customers = few
-    draws = clv.customer_draws(posterior, customers, draws=12, seed=1)
+    draws = clv.simulate(posterior, customers, draws=12, seed=1)
     for options, message in (
         ({"clusters": 1}, r"clusters=1 must be a whole number from 2 on, or 'auto'"),
         ({"clusters": True}, "clusters=True must be"),
@@ -245,15 +245,15 @@ def test_what_cannot_be_clustered_is_refused(few, monkeypatch):
         ({"sure": 0}, "sure=0"),
     ):
         with pytest.raises(clv.InputError, match=message):
-            clv.cluster(draws, **options)
+            clv.segments.cluster(draws, **options)
     same = Given({"x": np.ones((50, 10)), "y": np.repeat([[0.0], [1.0]], 25, axis=0) * np.ones((50, 10))})
     with pytest.raises(clv.InputError, match="'x' is the same for all customers"):
-        clv.cluster(same, ("x", "y"))
+        clv.segments.cluster(same, ("x", "y"))
     with pytest.raises(clv.InputError, match=r"2 different posterior means of y, too few for 4"):
-        clv.cluster(same, ("y",), clusters=4)
+        clv.segments.cluster(same, ("y",), clusters=4)
     with pytest.raises(clv.InputError, match=r"2 different posterior means of y, too few for auto"):
-        clv.cluster(same, ("y",), clusters="auto")
-    assert clv.cluster(same, ("y",), clusters=2)["rand_index"].min() == 1
+        clv.segments.cluster(same, ("y",), clusters="auto")
+    assert clv.segments.cluster(same, ("y",), clusters=2)["rand_index"].min() == 1
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     with pytest.raises(clv.InputError, match=r"pip install 'bayes_clv\[clusters\]'"):
-        clv.cluster(draws)
+        clv.segments.cluster(draws)

@@ -17,14 +17,14 @@ ABE = {
     "concordance": 0.6,
 }
 GGG = {"regularity_shape": 4.0, "regularity_rate": 2.0, **PARETO}
-STAGES = clv.lifecycle_rule()
+STAGES = clv.segments.lifecycle()
 NAMES = [segment.name for segment in STAGES.segments]
 
 
 @pytest.fixture(scope="module")
 def log():
     """Acquired over 30 weeks, so that some become customers between the two dates."""
-    return clv.simulate_orders(MBG, customers=300, seed=3, acquisition="30 weeks", family="mbg_nbd")
+    return clv.synthetic.simulate_orders(MBG, customers=300, seed=3, acquisition="30 weeks", family="mbg_nbd")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def dates(log):
 @pytest.fixture(scope="module")
 def draws(dates, make_posterior):
     posterior = make_posterior("mbg_nbd", MBG, sd=0.1, chains=1, draws=80)
-    return [clv.customer_draws(posterior, each, draws=80, seed=1) for each in dates]
+    return [clv.simulate(posterior, each, draws=80, seed=1) for each in dates]
 
 
 def gathered(draws, *names):
@@ -54,7 +54,7 @@ def stage(alive, rate, silence, frequency):
 
 
 def test_each_draw_is_counted_customer_by_customer(dates, draws):
-    flow = clv.segment_flow(*draws, STAGES, keep_pairs=True)
+    flow = clv.segments.flow(*draws, STAGES, keep_pairs=True)
     alive, rate = gathered(draws[1], "alive", "purchase_rate")
     before, after = (each[["frequency", "recency", "T"]].to_dataframe() for each in dates)
     expected = np.zeros(flow["flow"].shape)
@@ -87,7 +87,7 @@ def test_each_draw_is_counted_customer_by_customer(dates, draws):
 
 @pytest.mark.parametrize("known", ["now", "then"])
 def test_every_customer_is_counted_once_in_every_draw(draws, known):
-    flow = clv.segment_flow(*draws, STAGES, known=known)
+    flow = clv.segments.flow(*draws, STAGES, known=known)
     customers = draws[1].customers.sizes["customer"]
     assert (flow["flow"].sum(("from_segment", "to_segment")) == customers).all()
     new = customers - draws[0].customers.sizes["customer"]
@@ -109,7 +109,7 @@ def test_every_customer_is_counted_once_in_every_draw(draws, known):
 
 
 def test_then_is_the_label_that_was_given(draws):
-    flow = clv.segment_flow(*draws, STAGES, known="then", won_back=((), ()))
+    flow = clv.segments.flow(*draws, STAGES, known="then", won_back=((), ()))
     called = clv.segment(draws[0], STAGES)["most_likely"].to_series()
     likely = flow["most_likely_from"].to_series()
     assert (likely[called.index] == called).all()
@@ -119,7 +119,7 @@ def test_then_is_the_label_that_was_given(draws):
     for name in NAMES:
         np.testing.assert_allclose(mean.loc[name], now.loc[called.index[called == name]].sum(), atol=1e-3)
     # Who was called lapsed for no reason but silence, and bought since, is won back.
-    kept = clv.segment_flow(*draws, STAGES, known="then", keep_pairs=True)
+    kept = clv.segments.flow(*draws, STAGES, known="then", keep_pairs=True)
     back = kept["pair"].sel(to_segment="won back")
     assert (back.sum("customer") > 0).values.tolist() == [False] * 5 + [True]
     frequency = [each.customers["frequency"].to_series() for each in draws]
@@ -136,7 +136,7 @@ def test_thresholds_of_the_base_are_those_of_each_date(draws):
     halves = clv.rule(
         "halves", {"fast": "purchase_rate > quantile(0.5)", "slow": "purchase_rate <= quantile(0.5)"}
     )
-    flow = clv.segment_flow(*draws, halves)
+    flow = clv.segments.flow(*draws, halves)
     assert "won back" not in flow["to_segment"]
     for side, base, left_out in (("from", draws[0], "prospect"), ("to", draws[1], None)):
         sizes = flow["flow"].sum("to_segment" if side == "from" else "from_segment")
@@ -148,13 +148,12 @@ def test_thresholds_of_the_base_are_those_of_each_date(draws):
 
 
 def test_neither_order_nor_threads_change_anything(draws, dates, make_posterior):
-    first = clv.segment_flow(*draws, STAGES)
+    first = clv.segments.flow(*draws, STAGES)
     posterior = make_posterior("mbg_nbd", MBG, sd=0.1, chains=1, draws=80)
     turned = [
-        clv.customer_draws(posterior, each.isel(customer=slice(None, None, -1)), draws=80, seed=1)
-        for each in dates
+        clv.simulate(posterior, each.isel(customer=slice(None, None, -1)), draws=80, seed=1) for each in dates
     ]
-    for other in (clv.segment_flow(*turned, STAGES), clv.segment_flow(*draws, STAGES, threads=1)):
+    for other in (clv.segments.flow(*turned, STAGES), clv.segments.flow(*draws, STAGES, threads=1)):
         np.testing.assert_array_equal(first["flow"], other["flow"])
         np.testing.assert_allclose(other["moved"].sel(customer=first["customer"]), first["moved"])
 
@@ -182,14 +181,14 @@ def test_who_was_alive_at_the_first_date(family, values, make_posterior):
     posterior = make_posterior(family, values, sd=0.0, chains=1, draws=size)
     # A duplicate of the family's parameters in every draw: what varies is the customer alone.
     both = [
-        clv.customers_from_table(early.assign(T=early["T"] + more), time_unit="week") for more in (0.0, gap)
+        clv.customers.from_table(early.assign(T=early["T"] + more), time_unit="week") for more in (0.0, gap)
     ]
     for each in both:
         if family == "pareto_ggg":
             each["log_intervals"] = ("customer", early["log_intervals"].to_numpy())
-    draws = [clv.customer_draws(posterior, each, draws=size, seed=2) for each in both]
+    draws = [clv.simulate(posterior, each, draws=size, seed=2) for each in both]
     kinds = clv.rule("alive", {"here": "alive == 1", "gone": "alive == 0"})
-    flow = clv.segment_flow(*draws, kinds, keep_pairs=True)
+    flow = clv.segments.flow(*draws, kinds, keep_pairs=True)
     forecast = formulas(family).forecast
     history = {name: early[name].to_numpy(dtype=float)[:, None] for name in forecast.history}
     known = {name: np.array([value]) for name, value in values.items()}
@@ -237,10 +236,10 @@ def simulated(rng, family, size, first=26.0, gap=20.0):
     tables, truth = [], []
     for side, until in enumerate((age, end)):
         columns = {"customer_id": [f"c{i:04d}" for i in range(size)], **seen[side], "T": until}
-        tables.append(clv.customers_from_table(pd.DataFrame(columns), time_unit="week"))
+        tables.append(clv.customers.from_table(pd.DataFrame(columns), time_unit="week"))
         known = {"alive": alive[side].astype(float), "purchase_rate": rate, "frequency": columns["frequency"]}
         known["time_since_purchase"] = until - columns["recency"]
-        truth.append(clv.point_segments(known, STAGES))
+        truth.append(clv.segments.points(known, STAGES))
     bought = seen[1]["frequency"] > seen[0]["frequency"]
     return tables, truth, bought
 
@@ -285,8 +284,8 @@ def test_the_intervals_hold_the_true_flow(family, known, make_posterior):
     bases = []
     for seed in range(30):
         tables, (first, second), bought = simulated(np.random.default_rng(seed), family, 150)
-        draws = [clv.customer_draws(posterior, each, draws=200, seed=seed) for each in tables]
-        flow = clv.segment_flow(*draws, STAGES, known=known)
+        draws = [clv.simulate(posterior, each, draws=200, seed=seed) for each in tables]
+        flow = clv.segments.flow(*draws, STAGES, known=known)
         if known == "then":
             first = clv.segment(draws[0], STAGES)["most_likely"].to_numpy()
         bases.append(held(flow, real_flow(flow, first, second, bought)))
@@ -302,10 +301,9 @@ def test_the_intervals_hold_the_true_flow_after_a_fit(known):
         tables, (first, second), bought = simulated(np.random.default_rng(100 + seed), "mbg_nbd", 600)
         fits = [clv.fit("mbg_nbd", each, method="laplace", draws=400, seed=seed) for each in tables]
         draws = [
-            clv.customer_draws(fit, each, draws=400, seed=seed)
-            for fit, each in zip(fits, tables, strict=True)
+            clv.simulate(fit, each, draws=400, seed=seed) for fit, each in zip(fits, tables, strict=True)
         ]
-        flow = clv.segment_flow(*draws, STAGES, known=known)
+        flow = clv.segments.flow(*draws, STAGES, known=known)
         if known == "then":
             first = clv.segment(draws[0], STAGES)["most_likely"].to_numpy()
         bases.append(held(flow, real_flow(flow, first, second, bought)))
@@ -318,15 +316,15 @@ def test_independent_draws_of_the_two_dates_would_overstate_the_flow(make_poster
     posterior = make_posterior("mbg_nbd", MBG, sd=0.0, chains=1, draws=400)
     table = {"frequency": np.full(100, 3), "recency": np.full(100, 20.0)}
     both = [
-        clv.customers_from_table(
+        clv.customers.from_table(
             pd.DataFrame({"customer_id": [f"c{i:03d}" for i in range(100)], **table, "T": age}),
             time_unit="week",
         )
         for age in (np.full(100, 30.0), np.full(100, 36.0))
     ]
-    draws = [clv.customer_draws(posterior, each, draws=400, seed=seed) for seed, each in enumerate(both)]
+    draws = [clv.simulate(posterior, each, draws=400, seed=seed) for seed, each in enumerate(both)]
     kinds = clv.rule("alive", {"here": "alive == 1", "gone": "alive == 0"})
-    flow = clv.segment_flow(*draws, kinds)
+    flow = clv.segments.flow(*draws, kinds)
     assert (flow["flow"].sel(from_segment="gone", to_segment="here") == 0).all()
     (first,), (second,) = (gathered(each, "alive") for each in draws)
     assert ((first == 0) & (second == 1)).sum(axis=0).mean() > 10
@@ -336,7 +334,7 @@ def test_what_does_not_continue_is_refused(draws, dates, make_posterior):
     posterior = make_posterior("mbg_nbd", MBG, sd=0.1, chains=1, draws=20)
 
     def of(customers):
-        return clv.customer_draws(posterior, customers, draws=20, seed=1)
+        return clv.simulate(posterior, customers, draws=20, seed=1)
 
     before, after = dates
     five = before["customer"].values[:5]
@@ -346,7 +344,7 @@ def test_what_does_not_continue_is_refused(draws, dates, make_posterior):
     slept = before["customer"].values[(before["T"] - before["recency"] > 1).values]
     slept = after["customer"].isin(slept) & (after["T"] - after["recency"] > 27)
     moved = after.assign(frequency=after["frequency"] + slept, recency=after["recency"] + 0.1 * slept)
-    in_days = clv.customer_draws(
+    in_days = clv.simulate(
         make_posterior("mbg_nbd", MBG, sd=0.1, chains=1, draws=20, time_unit="day"),
         before.assign_attrs(time_unit="day"),
         draws=20,
@@ -365,10 +363,10 @@ def test_what_does_not_continue_is_refused(draws, dates, make_posterior):
         (before, moved, r"further purchase whose date is before the first date"),
     ):
         with pytest.raises(clv.InputError, match=message):
-            clv.segment_flow(of(first), of(second), STAGES)
+            clv.segments.flow(of(first), of(second), STAGES)
     with pytest.raises(clv.InputError, match="earlier customers are in units of 'day', the later in 'week'"):
-        clv.segment_flow(in_days, of(after), STAGES)
-    days = clv.segment_flow
+        clv.segments.flow(in_days, of(after), STAGES)
+    days = clv.segments.flow
     with pytest.raises(clv.InputError, match="known='soon' is not known"):
         days(*draws, STAGES, known="soon")
     with pytest.raises(clv.InputError, match="names the segment 'away'; rule 'Lifecycle' has"):

@@ -12,7 +12,7 @@ from bayes_clv.segments import ranking
 def draws(make_buying, make_spending, make_customers):
     # Three blocks; sorted, so that the first customers are no random sample.
     customers = make_customers(700).sortby("frequency")
-    return clv.customer_draws(
+    return clv.simulate(
         make_buying(draws=60), customers, spending=make_spending(draws=60), margin=0.3, draws=120, seed=1
     )
 
@@ -26,7 +26,7 @@ def gathered(draws, name):
 
 @pytest.mark.parametrize("quantity", ["value", "purchases", "purchase_rate", "frequency"])
 def test_ranks_are_those_of_every_draw(draws, quantity):
-    found = clv.rank_intervals(draws, quantity)
+    found = clv.segments.rank(draws, quantity)
     amounts = gathered(draws, quantity)
     ranks = rankdata(-amounts, method="average", axis=0)
     np.testing.assert_allclose(found["rank_mean"], ranks.mean(axis=1))
@@ -45,7 +45,7 @@ def test_the_level_says_how_sure_a_place_is(draws):
     width = {
         name: float((found["rank_q95"] - found["rank_q05"]).mean())
         for name in ("frequency", "purchase_rate", "value")
-        for found in [clv.rank_intervals(draws, name)]
+        for found in [clv.segments.rank(draws, name)]
     }
     assert width["frequency"] == 0
     assert width["purchase_rate"] > 100
@@ -53,7 +53,7 @@ def test_the_level_says_how_sure_a_place_is(draws):
 
 
 def test_threads_and_order_change_nothing(draws):
-    one, two = (clv.rank_intervals(draws, "value", threads=threads) for threads in (1, 2))
+    one, two = (clv.segments.rank(draws, "value", threads=threads) for threads in (1, 2))
     assert one.identical(two)
 
 
@@ -63,9 +63,9 @@ def test_above_the_limit_a_sample_gives_the_places(draws, monkeypatch):
     A share of a sample of m out of n has a standard error of at most 0.5 / sqrt(m) * sqrt(1 - m / n) of the base: 20.9
     places. The sample is the same in each draw, so that the mean over draws errs as much; five standard errors.
     """
-    whole = clv.rank_intervals(draws, "purchase_rate")
+    whole = clv.segments.rank(draws, "purchase_rate")
     monkeypatch.setattr(ranking, "CUT_CUSTOMERS", 200)
-    part = clv.rank_intervals(draws, "purchase_rate")
+    part = clv.segments.rank(draws, "purchase_rate")
     assert part.attrs["ranked_among"] == 200
     error = 700 * 0.5 / np.sqrt(200) * np.sqrt(1 - 200 / 700)
     for name in ("rank_mean", "rank_q05", "rank_q50", "rank_q95"):
@@ -89,6 +89,6 @@ def test_points_are_quantiles_of_the_draws(draws):
 
 def test_what_cannot_be_ranked_is_refused(draws):
     with pytest.raises(clv.InputError, match="'profit' is not known here. There are .*value"):
-        clv.rank_intervals(draws, "profit")
+        clv.segments.rank(draws, "profit")
     with pytest.raises(clv.InputError, match=r"'monetary_value' is missing \(NaN\), for customer"):
-        clv.rank_intervals(draws, "monetary_value")
+        clv.segments.rank(draws, "monetary_value")

@@ -13,7 +13,7 @@ def draws():
     few = customers.isel(customer=slice(0, None, 5))
     buying = clv.fit("mbg_nbd", few, method="laplace", draws=100, seed=1)
     spending = clv.fit("gamma_gamma", few, method="laplace", draws=100, seed=2)
-    return clv.customer_draws(buying, few, spending=spending, margin=0.3, draws=200, seed=1)
+    return clv.simulate(buying, few, spending=spending, margin=0.3, draws=200, seed=1)
 
 
 def gathered(draws, *names):
@@ -44,7 +44,7 @@ def test_memberships_are_shares_of_draws(draws):
 
 
 def test_abc_is_cut_anew_in_every_draw(draws):
-    found = clv.segment(draws, clv.abc_rule(), totals=("value",))
+    found = clv.segment(draws, clv.segments.abc(), totals=("value",))
     (value,) = gathered(draws, "value")
     share = found["value_total"] / value.sum(axis=0)[:, None]
     # A is the smallest group of best customers that brings 80 %: without its last it would not.
@@ -57,7 +57,7 @@ def test_abc_is_cut_anew_in_every_draw(draws):
 
 
 def test_scores_split_every_draw_into_equal_parts(draws):
-    found = clv.segment(draws, clv.rfm_rule("T", "purchase_rate", "spend_per_purchase", scores=4))
+    found = clv.segment(draws, clv.segments.rfm("T", "purchase_rate", "spend_per_purchase", scores=4))
     customers = draws.customers.sizes["customer"]
     for position in (1, 2):
         for score in "1234":
@@ -72,15 +72,15 @@ def test_point_labels_are_the_rule_on_one_number_each(draws):
     kinds = clv.rule("halves", {"low": "frequency <= quantile(0.5)", "high": "frequency > quantile(0.5)"})
     cut = np.quantile(few["frequency"], 0.5, method="inverted_cdf")
     expected = np.where(few["frequency"] > cut, "high", "low")
-    np.testing.assert_array_equal(clv.point_segments(few, kinds), expected)
+    np.testing.assert_array_equal(clv.segments.points(few, kinds), expected)
     # A rule on what is known for sure is sure.
     found = clv.segment(draws, kinds)
     np.testing.assert_array_equal(found["most_likely"], expected)
     assert not found["unsure"].any()
     with pytest.raises(clv.InputError, match="no 'value' among the values"):
-        clv.point_segments(few, clv.abc_rule())
+        clv.segments.points(few, clv.segments.abc())
     with pytest.raises(clv.InputError, match=r"'monetary_value' is missing \(NaN\) for .* of"):
-        clv.point_segments(few, clv.rule("x", {"a": "monetary_value > 1", "b": None}))
+        clv.segments.points(few, clv.rule("x", {"a": "monetary_value > 1", "b": None}))
 
 
 def test_what_cannot_be_segmented_is_refused_with_its_place(draws):
@@ -99,9 +99,9 @@ def test_what_cannot_be_segmented_is_refused_with_its_place(draws):
         with pytest.raises(clv.InputError, match=message):
             clv.segment(draws, clv.rule("x", segments))
     with pytest.raises(clv.InputError, match="of totals is not known"):
-        clv.segment(draws, clv.abc_rule(), totals=("profit",))
+        clv.segment(draws, clv.segments.abc(), totals=("profit",))
     with pytest.raises(clv.InputError, match="sure=0"):
-        clv.segment(draws, clv.abc_rule(), sure=0)
+        clv.segment(draws, clv.segments.abc(), sure=0)
 
 
 def test_columns_of_the_user_are_quantities(draws):
@@ -110,8 +110,8 @@ def test_columns_of_the_user_are_quantities(draws):
     with_cost = few.assign(cost_to_serve=("customer", cost))
     buying = clv.fit("mbg_nbd", few, method="laplace", draws=100, seed=1)
     spending = clv.fit("gamma_gamma", few, method="laplace", draws=100, seed=2)
-    dear = clv.customer_draws(buying, with_cost, spending=spending, draws=100, seed=1)
-    found = clv.segment(dear, clv.four_kinds_rule(5.0, cost_to_serve="cost_to_serve"))
+    dear = clv.simulate(buying, with_cost, spending=spending, draws=100, seed=1)
+    found = clv.segment(dear, clv.segments.four_kinds(5.0, cost_to_serve="cost_to_serve"))
     burden = found["membership"].sel(segment="burden").to_numpy()
     assert burden[cost > 0].min() > 0.9 > burden[cost == 0].mean()
 
@@ -119,10 +119,10 @@ def test_columns_of_the_user_are_quantities(draws):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: clv.rfm_rule(scores=1),
-        lambda: clv.abc_rule(shares=(0.9, 0.8)),
-        lambda: clv.four_kinds_rule(0.0),
-        lambda: clv.lifecycle_rule(late=4, long_silence=2),
+        lambda: clv.segments.rfm(scores=1),
+        lambda: clv.segments.abc(shares=(0.9, 0.8)),
+        lambda: clv.segments.four_kinds(0.0),
+        lambda: clv.segments.lifecycle(late=4, long_silence=2),
     ],
 )
 def test_presets_refuse_what_makes_no_sense(make):
@@ -131,7 +131,7 @@ def test_presets_refuse_what_makes_no_sense(make):
 
 
 def test_the_lifecycle_reads_the_customers_own_rhythm(draws):
-    found = clv.segment(draws, clv.lifecycle_rule())
+    found = clv.segment(draws, clv.segments.lifecycle())
     alive, rate, silence = gathered(draws, "alive", "purchase_rate", "time_since_purchase")
     here = (alive == 1) & (rate * silence < 2)
     frequency = draws.customers["frequency"].to_numpy()[:, None]
@@ -149,8 +149,9 @@ def test_a_matrix_calls_nobody_high_at_a_quantile_that_most_share():
     """Most buy nothing: the median of value is 0, and high is above it."""
     value = np.array([0.0, 0.0, 0.0, 5.0, 9.0])
     alive = np.array([0.2, 0.9, 0.6, 0.4, 0.8])
-    found = clv.point_segments(
-        {"probability_alive": alive, "value": value}, clv.matrix_rule("probability_alive", "value", x_cut=0.6)
+    found = clv.segments.points(
+        {"probability_alive": alive, "value": value},
+        clv.segments.matrix("probability_alive", "value", x_cut=0.6),
     )
     assert [each.split(", ")[1].split()[0] for each in found] == ["low", "low", "low", "high", "high"]
     # A number is where high begins.

@@ -31,7 +31,7 @@ def made(order=slice(None)):
 
 def test_lists_by_hand():
     alarms, customers = made(slice(None, None, -1))
-    found = clv.score_alarms(alarms, customers, lengths=[1, 2, 4])
+    found = clv.targeting.score_alarms(alarms, customers, lengths=[1, 2, 4])
     assert found["score"].values.tolist() == ["silence", "1 - P(alive)"]
     # The second place of silence is shared by c1, who has gone, and c2, who has not: half a hit of two.
     np.testing.assert_allclose(found["precision"].sel(score="silence"), [0, 0.25, 0.5])
@@ -53,7 +53,7 @@ def test_calibration_by_hand_and_further_scores():
     said = xr.DataArray(
         [0.2, 0.9, 0.2, 0.8, 0.6, 0.2], coords={"customer": customers["customer"]}, dims="customer"
     )
-    found = clv.score_alarms(
+    found = clv.targeting.score_alarms(
         alarms, customers, no_purchase=said, scores={"upside down": -said}, lengths=[3], bins=2
     )
     assert found["score"].values.tolist() == ["silence", "1 - P(alive)", "P(no purchase)", "upside down"]
@@ -68,14 +68,14 @@ def test_calibration_by_hand_and_further_scores():
 def test_what_cannot_be_scored_is_refused():
     alarms, customers = made()
     with pytest.raises(clv.InputError, match="no holdout_purchases"):
-        clv.score_alarms(alarms, customers.drop_vars("holdout_purchases"))
+        clv.targeting.score_alarms(alarms, customers.drop_vars("holdout_purchases"))
     with pytest.raises(clv.InputError, match="silence must be over customer"):
-        clv.score_alarms(alarms.isel(customer=slice(3)), customers)
+        clv.targeting.score_alarms(alarms.isel(customer=slice(3)), customers)
     with pytest.raises(clv.InputError, match="lengths has 7"):
-        clv.score_alarms(alarms, customers, lengths=[7])
+        clv.targeting.score_alarms(alarms, customers, lengths=[7])
     missing = xr.DataArray([np.nan] * 6, coords={"customer": customers["customer"]}, dims="customer")
     with pytest.raises(clv.InputError, match=r"mine is missing \(NaN\) for 6 customers, as for 'c0'"):
-        clv.score_alarms(alarms, customers, scores={"mine": missing})
-    calm = clv.score_alarms(alarms.assign(alarmed=alarms["alarmed"] & False), customers)
+        clv.targeting.score_alarms(alarms, customers, scores={"mine": missing})
+    calm = clv.targeting.score_alarms(alarms.assign(alarmed=alarms["alarmed"] & False), customers)
     assert "lead_mean" not in calm
     assert calm["length"].values.tolist() == [1, 2, 3, 4]

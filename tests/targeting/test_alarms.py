@@ -40,7 +40,7 @@ def test_at_the_alarm_the_probability_is_the_threshold(name, few):
 
 def test_dates_and_what_is_at_risk(few, make_spending):
     buying = clv.fit("mbg_nbd", few, method="laplace", draws=50, seed=1)
-    value = clv.predict_value(buying, make_spending(draws=50), few, seed=1)
+    value = clv.predict(buying, few, spending=make_spending(draws=50), seed=1)
     turned = value.isel(customer=slice(None, None, -1))
     found = clv.churn_alarms(buying, few, value=turned)
     expected = (1 - found["probability_alive"]) * value["value_mean"]
@@ -58,6 +58,6 @@ def test_dates_and_what_is_at_risk(few, make_spending):
 def test_what_cannot_be_is_refused(few, make_buying, make_spending):
     with pytest.raises(clv.InputError, match="threshold=1.5 must be a probability"):
         clv.churn_alarms(make_buying(), few, threshold=1.5)
-    value = clv.predict_value(make_buying(), make_spending(), few.isel(customer=slice(5)), seed=1)
+    value = clv.predict(make_buying(), few.isel(customer=slice(5)), spending=make_spending(), seed=1)
     with pytest.raises(clv.InputError, match="for these customers"):
         clv.churn_alarms(make_buying(), few, value=value)

@@ -51,7 +51,7 @@ def people(labels, **columns):
 
 def test_the_uplift_is_the_difference_of_mean_outcomes():
     tree = response()
-    found = clv.predict_uplift(tree, people(["b", "a", "b"]))
+    found = clv.targeting.predict_uplift(tree, people(["b", "a", "b"]))
     p = tree["posterior"].sel(segment="b", chain=1, draw=3)
     level = float(
         np.log(p["conversion_control"] / (1 - p["conversion_control"])) + p["conversion_control_offset"]
@@ -72,7 +72,7 @@ def test_the_uplift_is_the_difference_of_mean_outcomes():
 
 def test_a_segment_never_seen_is_one_draw_of_the_segments():
     tree = response(draws=5000)
-    found = clv.predict_uplift(tree, people(["new", "a", "new"]))
+    found = clv.targeting.predict_uplift(tree, people(["new", "a", "new"]))
     assert found["in_experiment"].to_numpy().tolist() == [True, False]
     posterior = tree["posterior"].dataset
     odds = np.log(found["conversion_control"] / (1 - found["conversion_control"])).sel(segment="new")
@@ -81,23 +81,23 @@ def test_a_segment_never_seen_is_one_draw_of_the_segments():
     # 10,000 standard Normal numbers: mean within 4 / 100, standard deviation within 4 / sqrt(20000).
     assert abs(z.mean()) < 0.04
     assert abs(z.std() - 1) < 0.03
-    again = clv.predict_uplift(tree, people(["other", "new"]))
+    again = clv.targeting.predict_uplift(tree, people(["other", "new"]))
     assert np.array_equal(again["uplift"].sel(segment="new"), found["uplift"].sel(segment="new"))
     assert not np.array_equal(again["uplift"].sel(segment="other"), found["uplift"].sel(segment="new"))
 
 
 def test_one_segment_is_everybody():
-    found = clv.predict_uplift(response(segments=("all",)), people(["x", "y"]))
+    found = clv.targeting.predict_uplift(response(segments=("all",)), people(["x", "y"]))
     assert found["segment"].to_numpy().tolist() == ["all"]
     with pytest.raises(InputError, match="had one segment, 'only'.*such as 'x'"):
-        clv.predict_uplift(response(segments=("only",)), people(["x", "only"]))
+        clv.targeting.predict_uplift(response(segments=("only",)), people(["x", "only"]))
 
 
 def test_scale_shares_a_segments_uplift_out():
     customers = people(["a", "a", "b", "a"], value=np.array([1.0, 2.0, 7.0, 6.0]))
-    found = clv.predict_uplift(response(), customers, scale="value")
+    found = clv.targeting.predict_uplift(response(), customers, scale="value")
     assert found["scale"].to_numpy().tolist() == [1 / 3, 2 / 3, 1.0, 2.0]
-    plain = clv.predict_uplift(response(), customers)
+    plain = clv.targeting.predict_uplift(response(), customers)
     np.testing.assert_allclose(found["uplift_mean"], plain["uplift_mean"] * found["scale"], rtol=1e-12)
     assert float(found["uplift_mean"].sum()) == pytest.approx(float(plain["uplift_mean"].sum()))
 
@@ -114,14 +114,14 @@ def test_scale_shares_a_segments_uplift_out():
 )
 def test_scales_that_cannot_be(columns, message):
     with pytest.raises(InputError, match=message):
-        clv.predict_uplift(response(), people(["a", "a"], **columns), scale="value")
+        clv.targeting.predict_uplift(response(), people(["a", "a"], **columns), scale="value")
 
 
 def test_what_is_refused(make_buying):
     with pytest.raises(InputError, match="of family 'bg_nbd'"):
-        clv.predict_uplift(make_buying(), people(["a"]))
+        clv.targeting.predict_uplift(make_buying(), people(["a"]))
     with pytest.raises(InputError, match="no column 'kind'"):
-        clv.predict_uplift(response(), people(["a"]), by="kind")
+        clv.targeting.predict_uplift(response(), people(["a"]), by="kind")
     twice = people(["a", "b"]).assign_coords(customer=["c", "c"])
     with pytest.raises(InputError, match="has the id of an earlier one"):
-        clv.predict_uplift(response(), twice)
+        clv.targeting.predict_uplift(response(), twice)

@@ -6,7 +6,7 @@ import xarray as xr
 from scipy import integrate
 
 from bayes_clv.families.spend import gamma_gamma
-from bayes_clv.predictions.expected import expected_purchases
+from bayes_clv.predictions import expected
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.schema import InputError
 from bayes_clv.valuation.cohort import expected_new_customer, predict_cohort
@@ -39,7 +39,7 @@ def test_expected_purchases_are_those_of_a_new_customer(buying, cohort, make_cus
     new = make_customers(1).assign(
         frequency=("customer", [0]), recency=("customer", [0.0]), T=("customer", [1e-9])
     )
-    repeats = expected_purchases(buying, new, "2 years")[..., 0]
+    repeats = expected.purchases(buying, new, "2 years")[..., 0]
     np.testing.assert_allclose(cohort["purchases_expected"], 1 + repeats, rtol=1e-8)
 
 

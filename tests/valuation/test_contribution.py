@@ -27,7 +27,7 @@ def customers(make_customers):
 def make_draws(customers, make_buying, make_spending):
     def make(**changes):
         options = {"spending": make_spending(draws=100), "draws": 200, "seed": 3, **MONEY, **changes}
-        return clv.customer_draws(
+        return clv.simulate(
             options.pop("buying", make_buying(draws=100)), options.pop("customers", customers), **options
         )
 
@@ -81,7 +81,7 @@ def test_nothing_bought_is_the_vanishing_factor_s_doing():
 
 
 def test_contributions_add_up_in_every_draw_and_are_those_of_the_sums(draws, customers):
-    found = clv.contributions(draws, by=HISTORY)
+    found = clv.valuation.contributions(draws, by=HISTORY)
     assert found["factor"].values.tolist() == ["cycle", "frequency", "amount", "discounting"]
     np.testing.assert_allclose(found["contribution"].sum("factor"), found["difference"], rtol=1e-9, atol=1e-9)
     time, bought, spend, value = gathered(draws, "active_time", "purchases", "spend", "value")
@@ -118,33 +118,35 @@ def test_known_changes_are_found_where_they_were_made(make_draws, make_buying, m
         margin=0.6,
         annual_discount_rate=0.0,
     )
-    found = clv.contributions(dear, baseline=before)
+    found = clv.valuation.contributions(dear, baseline=before)
     assert found["factor"].values.tolist() == ["cycle", "frequency", "amount", "margin"]
     np.testing.assert_allclose(found["value"], 4 * found["baseline_value"])
     np.testing.assert_allclose(found["ratio"].sel(factor=["amount", "margin"]), 2)
     share = found["contribution"] / found["difference"]
     np.testing.assert_allclose(share.sel(factor=["amount", "margin"]), 0.5)
     np.testing.assert_allclose(share.sel(factor=["cycle", "frequency"]), 0, atol=1e-12)
-    same = clv.contributions(before, baseline=before, by=HISTORY)
+    same = clv.valuation.contributions(before, baseline=before, by=HISTORY)
     np.testing.assert_allclose(same["contribution"], 0, atol=1e-12)
     assert found.attrs["baseline"] == "the same segment of the baseline"
     # More dropout shortens the cycle, and leaves amount alone.
-    lost = clv.contributions(make_draws(buying=make_buying(draws=100, a=4 * 0.7929)), baseline=make_draws())
+    lost = clv.valuation.contributions(
+        make_draws(buying=make_buying(draws=100, a=4 * 0.7929)), baseline=make_draws()
+    )
     assert float(lost["contribution_q95"].sel(factor="cycle")[0]) < 0
     assert float(lost["ratio_q50"].sel(factor="amount")[0]) == pytest.approx(1, abs=0.1)
 
 
 def test_segments_add_up_to_all_and_signs_turn(draws, make_draws, make_buying):
     other = make_draws(buying=make_buying(draws=100, r=0.5))
-    parts = clv.contributions(draws, by=HISTORY, baseline=other, per="segment")
+    parts = clv.valuation.contributions(draws, by=HISTORY, baseline=other, per="segment")
     assert parts["factor"].values.tolist()[0] == "customers"
-    whole = clv.contributions(draws, baseline=other, per="segment")
+    whole = clv.valuation.contributions(draws, baseline=other, per="segment")
     np.testing.assert_allclose(parts["difference"].sum("segment"), whole["difference"][:, 0])
-    back = clv.contributions(other, by=HISTORY, baseline=draws, per="segment")
+    back = clv.valuation.contributions(other, by=HISTORY, baseline=draws, per="segment")
     np.testing.assert_allclose(back["contribution"], -parts["contribution"], atol=1e-9)
     # Against a segment, which itself is left out.
-    once = clv.contributions(draws, by=HISTORY, baseline="once")
-    again = clv.contributions(draws, by=HISTORY, baseline="again")
+    once = clv.valuation.contributions(draws, by=HISTORY, baseline="once")
+    again = clv.valuation.contributions(draws, by=HISTORY, baseline="again")
     assert once["segment"].values.tolist() == ["again"]
     np.testing.assert_allclose(once["contribution"].to_numpy(), -again["contribution"].to_numpy(), atol=1e-9)
 
@@ -153,7 +155,7 @@ def test_empty_segments_and_nothing_bought(make_draws, customers, make_buying):
     none = make_draws(buying=make_buying(draws=100, alpha=3e4), annual_discount_rate=0.0)
     some = make_draws(annual_discount_rate=0.0)
     # Of ten customers hardly any buys at such low rates: value 0 in most draws, all of it cycle's or frequency's doing.
-    found = clv.contributions(none, by="region", baseline=some)
+    found = clv.valuation.contributions(none, by="region", baseline=some)
     there = found.sel(segment="there")
     nothing = (there["value"] == 0) & (there["baseline_value"] > 0)
     assert int(nothing.sum()) > 50
@@ -165,18 +167,20 @@ def test_empty_segments_and_nothing_bought(make_draws, customers, make_buying):
     # A segment that the other date does not have cannot be compared per customer, and is new in total.
     here = customers.isel(customer=slice(0, 290))
     before = make_draws(customers=here, annual_discount_rate=0.0)
-    found = clv.contributions(some, by="region", baseline=before)
+    found = clv.valuation.contributions(some, by="region", baseline=before)
     assert found["compared"].values.tolist() == [1, 0]
     assert np.isnan(found["contribution"].sel(segment="there")).all()
     assert np.isnan(found["difference_mean"].sel(segment="there"))
-    total = clv.contributions(some, by="region", baseline=before, per="segment").sel(segment="there")
+    total = clv.valuation.contributions(some, by="region", baseline=before, per="segment").sel(
+        segment="there"
+    )
     np.testing.assert_allclose(total["contribution"].sel(factor="customers"), total["value"])
     assert (total["baseline_value"] == 0).all()
 
 
 def test_means_that_do_not_exist_are_nan(make_draws, make_spending):
     heavy = make_draws(spending=make_spending(draws=100, q=0.9))
-    found = clv.contributions(heavy, by=HISTORY)
+    found = clv.valuation.contributions(heavy, by=HISTORY)
     assert np.isnan(found["contribution_mean"]).all()
     assert np.isfinite(found["contribution_q95"]).all()
     assert "expected spend is infinite" in found.attrs["reasons"][0]
@@ -184,12 +188,12 @@ def test_means_that_do_not_exist_are_nan(make_draws, make_spending):
 
 def test_what_cannot_be_compared_is_refused(draws, make_draws, customers, make_buying):
     with pytest.raises(clv.InputError, match="the base itself. Give by="):
-        clv.contributions(draws)
+        clv.valuation.contributions(draws)
     with pytest.raises(clv.InputError, match="baseline='gold' is no segment. There are once, again"):
-        clv.contributions(draws, by=HISTORY, baseline="gold")
+        clv.valuation.contributions(draws, by=HISTORY, baseline="gold")
     with pytest.raises(clv.InputError, match="26 weeks ahead and the baseline 52: a longer"):
-        clv.contributions(draws, baseline=make_draws(horizon="52 weeks"))
+        clv.valuation.contributions(draws, baseline=make_draws(horizon="52 weeks"))
     with pytest.raises(clv.InputError, match="needs money"):
-        clv.contributions(draws, baseline=clv.customer_draws(make_buying(draws=10), customers, seed=1))
+        clv.valuation.contributions(draws, baseline=clv.simulate(make_buying(draws=10), customers, seed=1))
     with pytest.raises(clv.InputError, match="per='draw'"):
-        clv.contributions(draws, by=HISTORY, per="draw")
+        clv.valuation.contributions(draws, by=HISTORY, per="draw")

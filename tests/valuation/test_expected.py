@@ -4,10 +4,10 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.families.spend import gamma_gamma
-from bayes_clv.predictions.expected import expected_value
+from bayes_clv.predictions import expected
+from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
 from bayes_clv.units import discount_rate
-from bayes_clv.valuation.value import predict_value
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -69,7 +69,7 @@ def by_quadrature(buying, spending, customers, horizon, rate, panels=40):
 def test_it_is_the_discounted_integral(make_buying, spending, make_customers, horizon, annual, changes):
     customers = make_customers(30)
     buying = make_buying(draws=5, **changes)
-    value = expected_value(
+    value = expected.value(
         buying, spending, customers, horizon=horizon, annual_discount_rate=annual, keep_draws=True
     )
     thinned = spending["posterior"].isel(draw=np.arange(5) * 10).to_dataset()
@@ -82,8 +82,8 @@ def test_it_is_the_discounted_integral(make_buying, spending, make_customers, ho
 
 
 def test_without_discount_it_is_purchases_times_spend(buying, spending, customers):
-    value = expected_value(buying, spending, customers, horizon="39 weeks", margin=0.3, keep_draws=True)
-    purchases = clv.expected_purchases(buying, customers, "39 weeks")
+    value = expected.value(buying, spending, customers, horizon="39 weeks", margin=0.3, keep_draws=True)
+    purchases = clv.expected.purchases(buying, customers, "39 weeks")
     drawn = [spending["posterior"][name].to_numpy()[..., None] for name in gamma_gamma.PARAMETERS]
     spend = gamma_gamma.expected_spend(
         customers["frequency"].to_numpy(), np.nan_to_num(customers["monetary_value"].to_numpy()), *drawn
@@ -95,8 +95,8 @@ def test_the_mean_is_that_of_the_simulation(buying, make_spending, customers):
     # q = 8: spend has a fourth moment, so that the simulation's error is known.
     spending = make_spending(draws=50, q=8.0)
     terms = {"horizon": "52 weeks", "margin": 0.3, "annual_discount_rate": 0.1}
-    value = expected_value(buying, spending, customers, **terms)
-    simulated = predict_value(buying, spending, customers, seed=1, **terms)
+    value = expected.value(buying, spending, customers, **terms)
+    simulated = predict(buying, customers, spending=spending, seed=1, **terms)
     total = simulated["value_total"].to_numpy()
     difference = total - value["value_expected_total"].to_numpy()
     # Draw by draw, the difference is the chance in each purchase alone.
@@ -105,9 +105,9 @@ def test_the_mean_is_that_of_the_simulation(buying, make_spending, customers):
 
 def test_streamed_and_kept_agree_and_threads_change_nothing(buying, spending, customers):
     terms = {"horizon": "52 weeks", "annual_discount_rate": 0.1}
-    streamed = expected_value(buying, spending, customers, threads=1, **terms)
-    xr.testing.assert_identical(streamed, expected_value(buying, spending, customers, threads=2, **terms))
-    kept = expected_value(buying, spending, customers, keep_draws=True, **terms)
+    streamed = expected.value(buying, spending, customers, threads=1, **terms)
+    xr.testing.assert_identical(streamed, expected.value(buying, spending, customers, threads=2, **terms))
+    kept = expected.value(buying, spending, customers, keep_draws=True, **terms)
     each = kept["value_expected"]
     assert each.dims == ("chain", "draw", "customer")
     np.testing.assert_allclose(each.mean(("chain", "draw")), streamed["value_expected"], rtol=1e-12)
@@ -116,13 +116,13 @@ def test_streamed_and_kept_agree_and_threads_change_nothing(buying, spending, cu
 
 def test_customers_in_another_order_have_the_same_value(buying, spending, customers):
     backwards = customers.isel(customer=slice(None, None, -1))
-    one = expected_value(buying, spending, customers)["value_expected"]
-    other = expected_value(buying, spending, backwards)["value_expected"]
+    one = expected.value(buying, spending, customers)["value_expected"]
+    other = expected.value(buying, spending, backwards)["value_expected"]
     xr.testing.assert_identical(one, other.isel(customer=slice(None, None, -1)))
 
 
 def test_infinite_spend_is_nan_with_its_reason(buying, make_spending, customers):
-    value = expected_value(buying, make_spending(q=0.9, sd=0.0), customers)
+    value = expected.value(buying, make_spending(q=0.9, sd=0.0), customers)
     new = customers["frequency"].to_numpy() == 0
     np.testing.assert_array_equal(np.isnan(value["value_expected"].to_numpy()), new)
     (reason,) = value.attrs["reasons"]
@@ -131,4 +131,4 @@ def test_infinite_spend_is_nan_with_its_reason(buying, make_spending, customers)
 
 def test_draws_that_do_not_fit_are_refused(buying, spending, customers):
     with pytest.raises(InputError, match="max_memory"):
-        expected_value(buying, spending, customers, keep_draws=True, max_memory=1e4)
+        expected.value(buying, spending, customers, keep_draws=True, max_memory=1e4)

@@ -29,7 +29,7 @@ def customers(make_customers):
 
 @pytest.fixture(scope="module")
 def draws(customers, make_buying, make_spending):
-    return clv.customer_draws(
+    return clv.simulate(
         make_buying(draws=100), customers, spending=make_spending(draws=100), draws=200, seed=3, **MONEY
     )
 
@@ -50,7 +50,7 @@ def test_parts_add_up_and_are_the_package_s_own_values(draws, customers, current
             "insurance": {"kind": "cross_sell", "amount": 0.2, "margin": 0.6, "where": "frequency > 0"},
             "referral": {"amount": 0.1, "value": 20.0},
         },
-        by=clv.abc_rule(),
+        by=clv.segments.abc(),
         acquisition_cost=2.0,
     )
     names = ["historical", "current", "up_sell", "insurance", "referral"]
@@ -77,7 +77,7 @@ def test_parts_add_up_and_are_the_package_s_own_values(draws, customers, current
     np.testing.assert_allclose(total.sum("part") - 2.0 * parts["size"], parts["possible_value_total"])
     np.testing.assert_allclose(total.sel(part="current").sum("segment"), current.sum(axis=0))
     np.testing.assert_array_equal(parts["size"].sum("segment"), 300)
-    segments = clv.segment(draws, clv.abc_rule(), totals=("value",))
+    segments = clv.segment(draws, clv.segments.abc(), totals=("value",))
     np.testing.assert_allclose(total.sel(part="current"), segments["value_total"])
     for name in ("value_total", "potential_total", "possible_value_total"):
         low, high = np.quantile(parts[name], (0.05, 0.95), axis=0, method="inverted_cdf")
@@ -87,8 +87,13 @@ def test_parts_add_up_and_are_the_package_s_own_values(draws, customers, current
 
 
 def test_historical_value_is_that_of_predict_value(draws, customers, make_buying, make_spending):
-    value = clv.predict_value(
-        make_buying(draws=5), make_spending(draws=5), customers, seed=1, acquisition_cost=2.0, **MONEY
+    value = clv.predict(
+        make_buying(draws=5),
+        customers,
+        spending=make_spending(draws=5),
+        seed=1,
+        acquisition_cost=2.0,
+        **MONEY,
     )
     parts = clv.value_parts(draws, acquisition_cost=2.0)
     np.testing.assert_array_equal(parts["value_mean"].sel(part="historical"), value["historical_value"])
@@ -138,7 +143,7 @@ def test_take_up_reaches_the_stated_share_of_each_customer(draws, current):
 
 def test_who_takes_part_in_one_does_not_say_who_takes_part_in_another(customers, make_buying, make_spending):
     who = pd.Series(np.arange(300), index=customers["customer"].values, name="who")
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         make_buying(draws=10),
         clv.with_columns(customers, who),
         spending=make_spending(draws=10),
@@ -225,7 +230,7 @@ def test_neither_order_nor_further_assumptions_change_anything(draws, customers,
     np.testing.assert_array_equal(
         one["value_mean"].sel(part="up_sell"), two["value_mean"].sel(part="up_sell")
     )
-    turned = clv.customer_draws(
+    turned = clv.simulate(
         make_buying(draws=100),
         customers.isel(customer=slice(None, None, -1)),
         spending=make_spending(draws=100),
@@ -248,7 +253,7 @@ def test_segments_by_labels_and_scopes(draws, customers, current):
     np.testing.assert_allclose(total.sel(part="current"), current[shop].sum(axis=0))
     np.testing.assert_allclose(total.sel(part="up_sell"), 0.5 * current[shop & asked].sum(axis=0))
     # Labels of a segmentation are its most probable ones, whatever the draw.
-    segments = clv.segment(draws, clv.abc_rule())
+    segments = clv.segment(draws, clv.segments.abc())
     fixed = clv.value_parts(draws, by=segments.isel(customer=slice(None, None, -1)))
     a = (segments["most_likely"] == "A").values
     np.testing.assert_allclose(fixed["size"].sel(segment="A"), a.sum())
@@ -288,7 +293,7 @@ def test_the_table_says_what_was_assumed(draws):
 
 
 def test_what_is_not_known_is_nan_with_its_reason(customers, draws, make_buying, make_spending):
-    without = clv.customer_draws(
+    without = clv.simulate(
         make_buying(draws=20),
         customers.drop_vars("historical_spend"),
         spending=make_spending(draws=20),
@@ -302,12 +307,12 @@ def test_what_is_not_known_is_nan_with_its_reason(customers, draws, make_buying,
     assert "no historical_spend" in parts.attrs["reasons"][0]
     # As many draws of spend as the posterior has, whatever that of buying has.
     for many in (3, 70):
-        other = clv.customer_draws(
+        other = clv.simulate(
             make_buying(draws=20), customers, spending=make_spending(draws=many), draws=40, seed=3
         )
         assert np.isfinite(clv.value_parts(other)["value_total_mean"]).all()
     # q below 1: mean spend is infinite for who has not bought again, so that no mean is given, and quantiles are.
-    heavy = clv.customer_draws(
+    heavy = clv.simulate(
         make_buying(draws=20), customers, spending=make_spending(draws=20, q=0.9), draws=40, seed=3
     )
     parts = clv.value_parts(
@@ -360,14 +365,14 @@ def test_assumptions_that_cannot_be_are_refused(draws, assumptions, message):
 
 def test_what_cannot_be_added_up_is_refused(draws, customers, make_buying, make_spending):
     with pytest.raises(clv.InputError, match="needs money"):
-        clv.value_parts(clv.customer_draws(make_buying(draws=10), customers, seed=1))
+        clv.value_parts(clv.simulate(make_buying(draws=10), customers, seed=1))
     with pytest.raises(clv.InputError, match="no column 'colour'.*Attach it by customer id"):
         clv.value_parts(draws, by="colour")
     with pytest.raises(
         clv.InputError, match="the name of a column of the customers, labels by customer id .*got list"
     ):
         clv.value_parts(draws, by=["a"])
-    few = clv.segment(draws, clv.abc_rule()).isel(customer=slice(3, None))
+    few = clv.segment(draws, clv.segments.abc()).isel(customer=slice(3, None))
     with pytest.raises(clv.InputError, match="3 of 300 customers have no label, such as 'c00000'"):
         clv.value_parts(draws, by=few)
     cohort = clv.predict_cohort(

@@ -8,7 +8,6 @@ import xarray as xr
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
-from bayes_clv.valuation.value import predict_value
 from bayes_clv.views.frames import table as as_table
 
 SIZE = 300
@@ -31,8 +30,8 @@ def spending(make_spending):
 
 @pytest.fixture(scope="module")
 def value(buying, spending, customers):
-    return predict_value(
-        buying, spending, customers, horizon="52 weeks", margin=0.3, annual_discount_rate=0.1, seed=1
+    return predict(
+        buying, customers, "52 weeks", spending=spending, margin=0.3, annual_discount_rate=0.1, seed=1
     )
 
 
@@ -47,25 +46,19 @@ def test_purchases_are_those_of_predict(buying, customers, value):
 
 
 def test_totals_are_the_sums_of_the_customers_draws(buying, spending, customers, value):
-    kept = predict_value(
-        buying,
-        spending,
-        customers,
-        margin=0.3,
-        annual_discount_rate=0.1,
-        seed=1,
-        keep_draws=True,
+    kept = predict(
+        buying, customers, spending=spending, margin=0.3, annual_discount_rate=0.1, seed=1, keep_draws=True
     )
     np.testing.assert_array_equal(kept["purchases"].sum("customer"), value["purchases_total"])
     np.testing.assert_allclose(kept["value"].sum("customer"), value["value_total"], rtol=1e-12)
     np.testing.assert_allclose(kept["spend"].sum("customer"), value["spend_total"], rtol=1e-12)
     np.testing.assert_allclose(kept["value"].mean(("chain", "draw")), value["value_mean"], rtol=1e-12)
     with pytest.raises(InputError, match=r"500 draws of 300 customers need 0\.003 GB"):
-        predict_value(buying, spending, customers, seed=1, keep_draws=True, max_memory=1e6)
+        predict(buying, customers, spending=spending, seed=1, keep_draws=True, max_memory=1e6)
 
 
 def test_mean_spend_is_the_closed_form_times_purchases(buying, spending, customers):
-    value = predict_value(buying, spending, customers, seed=2)
+    value = predict(buying, customers, spending=spending, seed=2)
     draws = {name: spending["posterior"][name].to_numpy().ravel() for name in gamma_gamma.PARAMETERS}
     each = gamma_gamma.expected_spend(
         customers["frequency"].to_numpy()[:, None], customers["monetary_value"].to_numpy()[:, None], **draws
@@ -81,7 +74,7 @@ def test_mean_spend_is_the_closed_form_times_purchases(buying, spending, custome
 
 
 def test_margin_discount_and_cost_act_where_they_are_defined(buying, spending, customers, value):
-    full = predict_value(buying, spending, customers, annual_discount_rate=0.1, acquisition_cost=5, seed=1)
+    full = predict(buying, customers, spending=spending, annual_discount_rate=0.1, acquisition_cost=5, seed=1)
     for name in ("value_mean", "value_sd", "value_q95", "value_total", "historical_value"):
         np.testing.assert_allclose(value[name], 0.3 * full[name], rtol=1e-12)
     np.testing.assert_array_equal(value["spend_mean"], full["spend_mean"])
@@ -89,7 +82,7 @@ def test_margin_discount_and_cost_act_where_they_are_defined(buying, spending, c
     np.testing.assert_allclose(
         full["lifetime_value_mean"], full["historical_value"] + full["value_mean"] - 5, rtol=1e-12
     )
-    undiscounted = predict_value(buying, spending, customers, seed=1)
+    undiscounted = predict(buying, customers, spending=spending, seed=1)
     bought = undiscounted["value_mean"] > 0
     # At most a year of discount, and some.
     ratio = (full["value_mean"] / undiscounted["value_mean"]).to_numpy()[bought.to_numpy()]
@@ -102,8 +95,8 @@ def test_dollars_and_cents_tell_the_same(buying, make_spending, customers, value
     )
     spending = make_spending()
     spending["posterior"]["v"] = spending["posterior"]["v"] * 100
-    other = predict_value(
-        buying, spending, cents, horizon="52 weeks", margin=0.3, annual_discount_rate=0.1, seed=1
+    other = predict(
+        buying, cents, "52 weeks", spending=spending, margin=0.3, annual_discount_rate=0.1, seed=1
     )
     for name in per_customer(value):
         money = value[name].attrs.get("units") == "money" or name == "monetary_value"
@@ -117,11 +110,11 @@ def test_weeks_and_days_tell_the_same(make_buying, make_spending, customers, val
     buying, spending = make_buying(time_unit="day"), make_spending(time_unit="day")
     buying["posterior"]["alpha"] = 7 * buying["posterior"]["alpha"]
     days = customers.assign(T=7 * customers["T"], recency=7 * customers["recency"])
-    other = predict_value(
+    other = predict(
         buying,
-        spending,
         days.assign_attrs(time_unit="day"),
-        horizon="52 weeks",
+        "52 weeks",
+        spending=spending,
         margin=0.3,
         annual_discount_rate=0.1,
         seed=1,
@@ -139,10 +132,10 @@ def test_weeks_and_days_tell_the_same(make_buying, make_spending, customers, val
 
 def test_order_threads_and_repetition_change_no_bit(buying, spending, customers, value):
     order = np.random.default_rng(1).permutation(SIZE)
-    other = predict_value(
+    other = predict(
         buying,
-        spending,
         customers.isel(customer=order),
+        spending=spending,
         margin=0.3,
         annual_discount_rate=0.1,
         seed=1,
@@ -159,16 +152,16 @@ def test_costs_are_matched_by_id(buying, spending, customers):
         xr.DataArray(cost.to_numpy()[::-1], coords={"customer": cost.index[::-1]}, dims="customer"),
     )
     for given in costs:
-        value = predict_value(buying, spending, customers, acquisition_cost=given, seed=1)
+        value = predict(buying, customers, spending=spending, acquisition_cost=given, seed=1)
         np.testing.assert_array_equal(value["acquisition_cost"], np.arange(SIZE))
     with pytest.raises(InputError, match="1 customers have none, such as 'c00003', and 1 of its ids"):
-        predict_value(
-            buying, spending, customers, acquisition_cost=cost.rename({"c00003": "stranger"}), seed=1
+        predict(
+            buying, customers, spending=spending, acquisition_cost=cost.rename({"c00003": "stranger"}), seed=1
         )
     with pytest.raises(InputError, match="by id"):
-        predict_value(buying, spending, customers, acquisition_cost=cost.to_numpy(), seed=1)
+        predict(buying, customers, spending=spending, acquisition_cost=cost.to_numpy(), seed=1)
     with pytest.raises(InputError, match="1 of 300 are not, such as -1"):
-        predict_value(buying, spending, customers, acquisition_cost=cost.replace(7.0, -1.0), seed=1)
+        predict(buying, customers, spending=spending, acquisition_cost=cost.replace(7.0, -1.0), seed=1)
 
 
 def test_no_repeat_spend_means_the_populations_spend(buying, spending, customers):
@@ -176,7 +169,7 @@ def test_no_repeat_spend_means_the_populations_spend(buying, spending, customers
 
     def value_of(**columns):
         changed = one.assign({name: ("customer", [value]) for name, value in columns.items()})
-        return predict_value(buying, spending, changed, seed=1).isel(customer=0)
+        return predict(buying, changed, spending=spending, seed=1).isel(customer=0)
 
     never = value_of(frequency=0, recency=0.0, monetary_value=np.nan)
     free = value_of(frequency=0, recency=0.0, monetary_value=0.0)
@@ -192,7 +185,7 @@ def test_no_repeat_spend_means_the_populations_spend(buying, spending, customers
 
 def test_a_mean_that_does_not_exist_is_nan_with_its_reason(buying, make_spending, customers):
     # q = 0.9: without repeat spend the mean is infinite; from one occasion on p x + q > 2.
-    value = predict_value(buying, make_spending(sd=0.0, q=0.9), customers, seed=1)
+    value = predict(buying, customers, spending=make_spending(sd=0.0, q=0.9), seed=1)
     once = (customers["frequency"] == 0).to_numpy()
     for name in ("spend_mean", "value_mean", "value_sd", "lifetime_value_mean"):
         np.testing.assert_array_equal(np.isnan(value[name]), once, err_msg=name)
@@ -201,14 +194,14 @@ def test_a_mean_that_does_not_exist_is_nan_with_its_reason(buying, make_spending
     assert f"NaN for {once.sum()} of {SIZE} customers" in reasons[0]
     assert "500 of 500 posterior draws" in reasons[0]
     # 1 < q < 2: the mean exists, its variance does not.
-    value = predict_value(buying, make_spending(sd=0.0, q=1.5), customers, seed=1)
+    value = predict(buying, customers, spending=make_spending(sd=0.0, q=1.5), seed=1)
     assert np.isfinite(value["value_mean"]).all()
     np.testing.assert_array_equal(np.isnan(value["value_sd"]), once)
     assert "value_sd: NaN" in value.attrs["reasons"][0]
 
 
 def test_customers_from_elsewhere_have_no_history_of_spend(buying, spending, customers):
-    value = predict_value(buying, spending, customers.drop_vars("historical_spend"), seed=1)
+    value = predict(buying, customers.drop_vars("historical_spend"), spending=spending, seed=1)
     assert np.isnan(value["historical_value"]).all()
     assert np.isfinite(value["value_mean"]).all()
     assert "historical_spend" in value.attrs["reasons"][0]
@@ -228,23 +221,23 @@ def test_customers_from_elsewhere_have_no_history_of_spend(buying, spending, cus
 )
 def test_bad_arguments_are_refused(buying, spending, customers, change, message):
     with pytest.raises(InputError, match=message):
-        predict_value(buying, spending, customers, seed=1, **change)
+        predict(buying, customers, spending=spending, seed=1, **change)
 
 
 def test_swapped_posteriors_other_units_and_missing_spend_are_refused(
     buying, spending, make_spending, customers
 ):
     with pytest.raises(InputError, match="gamma_gamma"):
-        predict_value(spending, buying, customers, seed=1)
+        predict(spending, customers, spending=buying, seed=1)
     with pytest.raises(InputError, match="'month' and the customers' is 'week'"):
-        predict_value(buying, make_spending(time_unit="month"), customers, seed=1)
+        predict(buying, customers, spending=make_spending(time_unit="month"), seed=1)
     with pytest.raises(InputError, match="no monetary_value"):
-        predict_value(buying, spending, customers.drop_vars("monetary_value"), seed=1)
+        predict(buying, customers.drop_vars("monetary_value"), spending=spending, seed=1)
 
 
 def test_unequal_numbers_of_draws_are_paired(buying, make_spending, customers):
-    few = predict_value(buying, make_spending(sd=0.0, draws=30), customers, seed=1)
-    many = predict_value(buying, make_spending(sd=0.0, draws=700), customers, seed=1)
+    few = predict(buying, customers, spending=make_spending(sd=0.0, draws=30), seed=1)
+    many = predict(buying, customers, spending=make_spending(sd=0.0, draws=700), seed=1)
     xr.testing.assert_identical(few, many)
 
 
@@ -278,7 +271,7 @@ def test_the_table_has_its_columns(value, buying, spending, customers):
     bought = ("customer", np.arange(SIZE))
     held = customers.assign(holdout_purchases=bought, holdout_spend=("customer", np.ones(SIZE)))
     held.attrs["holdout_duration"] = 39.0
-    with_holdout = as_table(predict_value(buying, spending, held, seed=1))
+    with_holdout = as_table(predict(buying, held, spending=spending, seed=1))
     assert list(with_holdout.columns) == [*table.columns, "holdout_purchases", "holdout_spend"]
     with pytest.raises(InputError, match="lack value_sd"):
         as_table(value.drop_vars("value_sd"))
@@ -291,10 +284,10 @@ def test_the_table_of_purchases_alone_has_no_money(buying, customers):
 
 
 def test_requests_are_in_money_after_margin(buying, spending, customers, value):
-    asked = predict_value(
+    asked = predict(
         buying,
-        spending,
         customers,
+        spending=spending,
         margin=0.3,
         annual_discount_rate=0.1,
         seed=1,
@@ -315,12 +308,12 @@ def test_requests_are_in_money_after_margin(buying, spending, customers, value):
     assert asked["value_period_mean"].dims == ("customer", "period")
     assert asked["value_period_total"].attrs["units"] == "money"
     # Who is at the top does not depend on the margin, the same for all.
-    full = predict_value(buying, spending, customers, annual_discount_rate=0.1, seed=1, top_share=0.1)
+    full = predict(buying, customers, spending=spending, annual_discount_rate=0.1, seed=1, top_share=0.1)
     np.testing.assert_array_equal(full["probability_top"], asked["probability_top"])
 
 
 def test_the_value_of_a_period_whose_mean_does_not_exist_is_nan(buying, make_spending, customers):
-    value = predict_value(buying, make_spending(sd=0.0, q=0.9), customers, seed=1, periods=2)
+    value = predict(buying, customers, spending=make_spending(sd=0.0, q=0.9), seed=1, periods=2)
     once = (customers["frequency"] == 0).to_numpy()
     np.testing.assert_array_equal(np.isnan(value["value_period_mean"]).any("period"), once)
     assert np.isfinite(value["value_period_total"]).all()
@@ -329,4 +322,4 @@ def test_the_value_of_a_period_whose_mean_does_not_exist_is_nan(buying, make_spe
 @pytest.mark.parametrize("amounts", [(), (-1.0,), (5.0, 5.0), (5.0, 1.0), (math.nan,), "much"])
 def test_bad_thresholds_are_refused(buying, spending, customers, amounts):
     with pytest.raises(InputError, match=r"value_above must be .*amounts of money.*such as \(10.0, 50.0\)"):
-        predict_value(buying, spending, customers, seed=1, value_above=amounts)
+        predict(buying, customers, spending=spending, seed=1, value_above=amounts)

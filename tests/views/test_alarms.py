@@ -20,7 +20,7 @@ def marks(axes, label):
 
 def test_alarms_lie_at_their_dates_and_the_most_at_risk_comes_first(make):
     alarms = make.alarms()
-    figure = clv.plot_alarms(alarms, most=25)
+    figure = clv.views.plot_alarms(alarms, most=25)
     axes, right = figure.axes
     risk = alarms["value_at_risk"].where(np.isfinite(alarms["alarm_in"]), -np.inf).to_numpy()
     order = np.argsort(-risk)[:25]
@@ -50,7 +50,7 @@ def test_alarms_lie_at_their_dates_and_the_most_at_risk_comes_first(make):
 
 def test_without_dates_and_value_the_nearest_come_in_time_units(make):
     alarms = make.alarms(dates=False, risk=False)
-    figure = clv.plot_alarms(alarms, most=12)
+    figure = clv.views.plot_alarms(alarms, most=12)
     (axes,) = figure.axes
     wait = alarms["alarm_in"].to_numpy()
     nearest = np.sort(wait[np.argsort(np.abs(wait))[:12]])
@@ -70,11 +70,11 @@ def test_customers_without_an_alarm_are_left_out(make):
     assert listed.sizes["customer"] == 108
     assert np.isfinite(listed["alarm_in"]).all()
     with pytest.raises(clv.InputError, match="None of 12 customers has an alarm in sight"):
-        clv.plot_alarms(alarms.isel(customer=slice(0, None, 10)))
+        clv.views.plot_alarms(alarms.isel(customer=slice(0, None, 10)))
     with pytest.raises(clv.InputError, match="no alarm_in here. Give the result of clv.churn_alarms"):
-        clv.plot_alarms(alarms.drop_vars("alarm_in"))
+        clv.views.plot_alarms(alarms.drop_vars("alarm_in"))
     with pytest.raises(clv.InputError, match="most=0"):
-        clv.plot_alarms(alarms, most=0)
+        clv.views.plot_alarms(alarms, most=0)
 
 
 def test_the_real_alarms_end_where_observation_ended(make_buying, cdnow):

@@ -42,7 +42,7 @@ def texts(figure):
 @pytest.mark.parametrize("known", ["now", "then"])
 def test_ribbons_are_as_wide_as_the_flow(known):
     flow = made(COUNTS, known)
-    figure = clv.plot_flow(flow)
+    figure = clv.views.plot_flow(flow)
     ax = figure.axes[0]
     mean = flow["flow_mean"].to_numpy()
     ribbons = [each for each in ax.collections if isinstance(each, PolyCollection)]
@@ -72,7 +72,7 @@ def test_labels_do_not_overlap():
     """Of segments nearly empty too: their boxes, as drawn, are apart."""
     counts = np.full((8, 8), 0.4)
     counts[7, 6] = 900
-    figure = clv.plot_flow(made(counts, stages=[f"stage {i}" for i in range(7)]))
+    figure = clv.views.plot_flow(made(counts, stages=[f"stage {i}" for i in range(7)]))
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     labels = [
@@ -86,7 +86,7 @@ def test_labels_do_not_overlap():
 
 def test_the_table_has_every_pair():
     flow = made(COUNTS)
-    figure = clv.plot_flow(flow, kind="table")
+    figure = clv.views.plot_flow(flow, kind="table")
     written = texts(figure)
     for i, j in np.ndindex(COUNTS.shape):
         low, high = (float(flow[f"flow_{q}"][i, j]) for q in ("q05", "q95"))
@@ -95,7 +95,7 @@ def test_the_table_has_every_pair():
     assert written.count("–") == (COUNTS == 0).sum()
     # A row of nobody is left out.
     alone = made(np.vstack([np.zeros(6), COUNTS[1:]]))
-    labels = [text.get_text() for text in clv.plot_flow(alone, kind="table").axes[0].get_yticklabels()]
+    labels = [text.get_text() for text in clv.views.plot_flow(alone, kind="table").axes[0].get_yticklabels()]
     assert labels == STAGES
 
 
@@ -110,7 +110,7 @@ def test_labels_keep_their_order_and_distance():
 
 
 def test_what_is_no_flow_is_refused():
-    with pytest.raises(clv.InputError, match="result of clv.segment_flow"):
-        clv.plot_flow(xr.Dataset())
+    with pytest.raises(clv.InputError, match="result of clv.segments.flow"):
+        clv.views.plot_flow(xr.Dataset())
     with pytest.raises(clv.InputError, match="kind='pie'"):
-        clv.plot_flow(made(COUNTS), kind="pie")
+        clv.views.plot_flow(made(COUNTS), kind="pie")

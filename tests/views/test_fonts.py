@@ -54,11 +54,11 @@ def han(bare, tmp_path):
 
 def test_chinese_names_are_drawn_without_a_word_where_a_font_has_them(han, make, tmp_path):
     named = make.segments(names=NAMES).assign_attrs(rule="沉睡客户")
-    strips = clv.plot_membership(named, most=5)
+    strips = clv.views.plot_membership(named, most=5)
     strips.savefig(tmp_path / "strips.png")  # any warning would fail
     assert strips.axes[0].title.get_fontfamily() == ["DejaVu Sans"]
     assert strips.axes[0]._left_title.get_fontfamily() == ["DejaVu Sans", "Test Han"]
-    figure = clv.plot_segment_sizes(named)
+    figure = clv.views.plot_segment_sizes(named)
     figure.savefig(tmp_path / "sizes.png")
     labels = [t for t in figure.axes[0].get_yticklabels() if t.get_text() in NAMES]
     assert len(labels) == 3
@@ -81,7 +81,7 @@ def test_labels_that_ticks_get_only_when_drawn_have_them_too(han):
 
 
 def test_where_no_font_has_them_pixels_are_warned_of_once_and_svg_is_whole(bare, make, tmp_path):
-    figure = clv.plot_membership(make.segments(names=NAMES), most=10)
+    figure = clv.views.plot_membership(make.segments(names=NAMES), most=10)
     text = style.svg_text(figure)  # no warning: the browser has the font
     assert all(name in text for name in NAMES)
     figure.savefig(tmp_path / "strips.svg")
@@ -110,7 +110,7 @@ def test_latin_greek_and_cyrillic_need_nothing(bare):
 
 
 def test_the_same_document_on_every_machine(bare, make, tmp_path, request):
-    without = style.svg_text(clv.plot_segment_sizes(make.segments(names=NAMES)))
+    without = style.svg_text(clv.views.plot_segment_sizes(make.segments(names=NAMES)))
     assert set(re.findall(style.FAMILIES, without)) == {fonts.CSS}
     inside = style.inline_svg(without, "sizes")
     assert "DejaVu" not in inside

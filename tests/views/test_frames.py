@@ -21,7 +21,7 @@ def base(make_customers, make_buying, make_spending):
 @pytest.fixture(scope="module")
 def segments(base):
     customers, buying, spending = base
-    draws = clv.customer_draws(buying, customers, spending=spending, horizon=20.0, draws=60, seed=1)
+    draws = clv.simulate(buying, customers, spending=spending, horizon=20.0, draws=60, seed=1)
     # The names of the table's own columns are names of segments like any other.
     kinds = clv.rule(
         "Kinds", {"unsure": "purchases == 0", "customer_id": "purchases == 1", "再次": "purchases > 1"}
@@ -59,7 +59,7 @@ def test_a_row_a_segment(segments):
 
 def test_alarms_by_value_at_risk_with_dates_as_dates(base, tmp_path):
     customers, buying, spending = base
-    value = clv.predict_value(buying, spending, customers, horizon=20.0, seed=1)
+    value = clv.predict(buying, customers, 20.0, spending=spending, seed=1)
     alarms = clv.churn_alarms(buying, customers, value=value, longest=60.0)
     table = clv.table(alarms)
     assert len(table) == 120

@@ -33,7 +33,7 @@ def decision():
 
 
 def test_the_lines_are_the_curves(decision):
-    left, right = clv.plot_gain(decision).axes
+    left, right = clv.views.plot_gain(decision).axes
     lines = {line.get_label(): line for line in left.lines}
     curve = gain_curve(decision)
     np.testing.assert_allclose(
@@ -50,4 +50,4 @@ def test_the_lines_are_the_curves(decision):
 
 def test_another_dataset_is_refused(decision):
     with pytest.raises(clv.InputError, match="result of clv.target"):
-        clv.plot_gain(decision.drop_vars("uplift"))
+        clv.views.plot_gain(decision.drop_vars("uplift"))

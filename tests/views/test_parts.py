@@ -13,7 +13,7 @@ RULE = clv.rule("History", {"once": "frequency == 0", "again": "frequency > 0"})
 
 @pytest.fixture(scope="module")
 def draws(make_customers, make_buying, make_spending):
-    return clv.customer_draws(
+    return clv.simulate(
         make_buying(draws=50),
         make_customers(120),
         spending=make_spending(draws=50),
@@ -42,7 +42,7 @@ def widths(ax):
 
 
 def test_bars_are_the_parts_and_lines_their_intervals(parts):
-    figure = clv.plot_value_parts(parts)
+    figure = clv.views.plot_value_parts(parts)
     ax = figure.axes[0]
     mean = parts["value_total_mean"].transpose("part", "segment")
     np.testing.assert_allclose(widths(ax), mean)
@@ -67,7 +67,7 @@ def test_parts_without_a_mean_or_a_past_are_drawn_as_far_as_they_exist(parts):
     for name in ("value_total", "value_total_mean"):
         gone[name] = gone[name].where(gone["part"] != "historical")
     gone["value_total_mean"] = gone["value_total_mean"].where(gone["part"] == "referral")
-    figure = clv.plot_value_parts(gone.assign_attrs(reasons=["no historical_spend"]))
+    figure = clv.views.plot_value_parts(gone.assign_attrs(reasons=["no historical_spend"]))
     drawn = parts["value_total"].sel(part=["current", "up_sell", "referral"])
     median = drawn.quantile(0.5, "draw", method="inverted_cdf")
     np.testing.assert_allclose(widths(figure.axes[0]), median.transpose("part", "segment"))
@@ -83,15 +83,15 @@ def test_many_segments_are_cut_to_the_largest_and_costs_go_left(draws):
     }
     many = clv.rule("Ages", {**names, "rest": None})
     found = clv.value_parts(draws, {"cross_sell": -0.2, "up_sell": 0.1}, by=many)
-    figure = clv.plot_value_parts(found)
+    figure = clv.views.plot_value_parts(found)
     assert f"the {views.SEGMENTS_SHOWN} of 19 with the most" in words(figure)
     bars = figure.axes[0].containers[2]
     assert all(bar.get_width() <= 0 and bar.get_x() == 0 for bar in bars)
 
 
 def test_contributions_are_bars_that_add_up_to_the_diamond(draws):
-    found = clv.contributions(draws, by=RULE)
-    figure = clv.plot_contributions(found)
+    found = clv.valuation.contributions(draws, by=RULE)
+    figure = clv.views.plot_contributions(found)
     (ax,) = figure.axes
     bars = widths(ax)[:, 0].reshape(2, 3)
     np.testing.assert_allclose(bars, found["contribution_mean"])
@@ -110,13 +110,13 @@ def test_contributions_are_bars_that_add_up_to_the_diamond(draws):
     for name in ("contribution", "difference", "value", "baseline_value", "ratio"):
         with_empty[name] = with_empty[name].where(with_empty["segment"] != "nobody")
     with_empty["compared"] = with_empty["compared"].where(with_empty["segment"] != "nobody", 0.0)
-    assert "nobody" not in words(clv.plot_contributions(with_empty))
+    assert "nobody" not in words(clv.views.plot_contributions(with_empty))
     with pytest.raises(clv.InputError, match="nothing can be shown"):
-        clv.plot_contributions(with_empty.isel(segment=[2]))
+        clv.views.plot_contributions(with_empty.isel(segment=[2]))
 
 
 def test_another_dataset_is_refused(parts, draws):
     with pytest.raises(clv.InputError, match=r"what clv\.value_parts returned"):
-        clv.plot_value_parts(parts.drop_vars("value_total"))
+        clv.views.plot_value_parts(parts.drop_vars("value_total"))
     with pytest.raises(clv.InputError, match=r"what clv\.contributions returned"):
-        clv.plot_contributions(parts)
+        clv.views.plot_contributions(parts)

@@ -62,7 +62,7 @@ def test_what_the_prior_of_spend_implies(priors, small):
 
 @pytest.mark.parametrize("family", ["bg_nbd", "gamma_gamma"])
 def test_the_figure_has_a_panel_each_and_the_data_beside_the_replicated_bases(priors, family):
-    figure = clv.plot_prior(priors[family])
+    figure = clv.views.plot_prior(priors[family])
     panels = len(implied_by_prior(priors[family])) + 1
     assert len(figure.axes) == panels
     dots = figure.axes[-1].lines[-1].get_ydata()
@@ -77,7 +77,7 @@ def donors():
     table = pd.DataFrame(
         {"frequency": [4, 2, 0], "recency": [6, 3, 0], "opportunities": 6, "count": [20, 30, 50]}
     )
-    customers = clv.opportunities_from_table(table)
+    customers = clv.customers.from_opportunities(table)
     return clv.fit("bg_bb", customers, method="mode", seed=1, include=GROUPS)
 
 
@@ -90,11 +90,11 @@ def test_what_the_prior_of_opportunities_implies(donors):
     # 20 × 4 + 30 × 2 purchases of 100 customers with 6 opportunities each.
     assert buying.observed == pytest.approx(140 / 600)
     assert bought.observed == pytest.approx(1.4)
-    assert len(clv.plot_prior(donors).axes) == 4
+    assert len(clv.views.plot_prior(donors).axes) == 4
 
 
 def test_what_the_prior_of_contracts_implies():
-    customers = clv.contracts_from_survivors([100, 80, 60])
+    customers = clv.customers.from_survivors([100, 80, 60])
     tree = clv.fit("shifted_beta_geometric", customers, method="mode", seed=1, include=GROUPS)
     leaving, kept, renewals = implied_by_prior(tree)
     draws = {name: tree["prior"][name].to_numpy().ravel() for name in shifted_beta_geometric.PARAMETERS}
@@ -105,9 +105,9 @@ def test_what_the_prior_of_contracts_implies():
     assert kept.observed == pytest.approx(0.6)
     # 0.8 of the first renewal and 0.6 of the second.
     assert renewals.observed == pytest.approx(1.4)
-    assert len(clv.plot_prior(tree).axes) == 4
+    assert len(clv.views.plot_prior(tree).axes) == 4
 
 
 def test_without_a_prior_there_is_nothing_to_show(make_buying):
     with pytest.raises(clv.InputError, match="no group 'prior'"):
-        clv.plot_prior(make_buying())
+        clv.views.plot_prior(make_buying())

@@ -29,7 +29,7 @@ def strips(figure):
 
 def test_strips_are_memberships_sorted_by_label_and_its_probability(make):
     segments = make.segments()
-    figure = clv.plot_membership(segments, most=200)
+    figure = clv.views.plot_membership(segments, most=200)
     axes = figure.axes[0]
     place = {style.short(str(c)): i for i, c in enumerate(segments["customer"].to_numpy())}
     rows = [place[t.get_text()] for t in axes.get_yticklabels()]
@@ -45,7 +45,7 @@ def test_strips_are_memberships_sorted_by_label_and_its_probability(make):
 
 def test_a_large_base_shows_an_evenly_spaced_part_and_says_so(make):
     segments = make.segments(customers=3000)
-    figure = clv.plot_membership(segments, most=40)
+    figure = clv.views.plot_membership(segments, most=40)
     axes = figure.axes[0]
     assert "40 of 3,000 customers, evenly spaced in this order" in note(axes)
     place = {str(c): i for i, c in enumerate(segments["customer"].to_numpy())}
@@ -59,31 +59,31 @@ def test_a_large_base_shows_an_evenly_spaced_part_and_says_so(make):
 
 def test_asked_customers_are_shown_and_unknown_ones_refused(make):
     segments = make.segments()
-    figure = clv.plot_membership(segments, customers=["C0009", "C0001", "C0009"])
+    figure = clv.views.plot_membership(segments, customers=["C0009", "C0001", "C0009"])
     assert sorted(t.get_text() for t in figure.axes[0].get_yticklabels()) == ["C0001", "C0009"]
     with pytest.raises(clv.InputError, match="1 of 2 customers are not among the segments', for example 'X'"):
-        clv.plot_membership(segments, customers=["X", "C0001"])
+        clv.views.plot_membership(segments, customers=["X", "C0001"])
     with pytest.raises(clv.InputError, match="most=0"):
-        clv.plot_membership(segments, most=0)
+        clv.views.plot_membership(segments, most=0)
     with pytest.raises(clv.InputError, match="no membership here"):
-        clv.plot_membership(segments.drop_vars("membership"))
+        clv.views.plot_membership(segments.drop_vars("membership"))
 
 
 def test_many_segments_are_added_up_and_nothing_is_lost(make):
     segments = make.segments(names=tuple(f"s{i:02d}" for i in range(25)))
-    figure = clv.plot_membership(segments)
+    figure = clv.views.plot_membership(segments)
     cells = strips(figure)
     assert cells.shape == (60, 12)
     np.testing.assert_allclose(cells.sum(axis=1), 1, atol=1e-6)
     assert figure.axes[0].get_xticklabels()[-1].get_text() == "all others"
-    sizes = clv.plot_segment_sizes(segments).axes[0]
+    sizes = clv.views.plot_segment_sizes(segments).axes[0]
     assert len(sizes.get_yticks()) == 20
     assert "the 20 largest of 25" in note(sizes)
 
 
 def test_sizes_are_intervals_beside_the_count_of_labels(make):
     segments = make.segments()
-    axes = clv.plot_segment_sizes(segments).axes[0]
+    axes = clv.views.plot_segment_sizes(segments).axes[0]
     lines = ends(axes.collections[0])
     np.testing.assert_allclose(lines[:, 0, 0], segments["size_q05"])
     np.testing.assert_allclose(lines[:, 1, 0], segments["size_q95"])
@@ -92,18 +92,18 @@ def test_sizes_are_intervals_beside_the_count_of_labels(make):
     counts = [(segments["most_likely"] == name).sum() for name in segments["segment"].values]
     np.testing.assert_array_equal(found["customers with this label"], counts)
     assert "mean and 90 % of 60 draws; level" in note(axes)
-    axes = clv.plot_segment_sizes(segments, "value").axes[0]
+    axes = clv.views.plot_segment_sizes(segments, "value").axes[0]
     found = {line.get_label(): line.get_xdata() for line in axes.lines}
     np.testing.assert_allclose(found["mean"], segments["value_total_mean"])
     assert "customers with this label" not in found
     assert axes.get_xlabel() == "total residual value (money)"
     with pytest.raises(clv.InputError, match=r"no total of 'spend' here, but of: value.*totals=\('spend',\)"):
-        clv.plot_segment_sizes(segments, "spend")
+        clv.views.plot_segment_sizes(segments, "spend")
 
 
 @pytest.fixture(scope="module")
 def base(make_buying, make_spending, make_customers):
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         make_buying(draws=40),
         make_customers(300),
         spending=make_spending(draws=40),
@@ -120,7 +120,7 @@ def base(make_buying, make_spending, make_customers):
 def test_the_map_shows_means_and_the_crosses_their_quantiles(base):
     draws, segments = base
     points = quantity_points(draws, "probability_alive", "value")
-    axes = clv.plot_value_map(draws, segments, most=15).axes[0]
+    axes = clv.views.plot_customer_map(draws, segments, most=15).axes[0]
     dots = axes.collections[0]
     np.testing.assert_allclose(
         dots.get_offsets(), np.column_stack([points["probability_alive_mean"], points["value_mean"]])
@@ -158,18 +158,19 @@ def test_the_map_aligns_segments_by_customer_and_takes_points(base):
     turned = segments.isel(customer=slice(None, None, -1))
     asked = {"x": "purchase_rate", "y": "purchases"}
     straight, aligned = (
-        clv.plot_value_map(points, each, **asked).axes[0].collections[0] for each in (segments, turned)
+        clv.views.plot_customer_map(points, each, **asked).axes[0].collections[0]
+        for each in (segments, turned)
     )
     np.testing.assert_array_equal(straight.get_facecolors(), aligned.get_facecolors())
     with pytest.raises(
         clv.InputError, match="segments must be what clv.segment returned for these customers"
     ):
-        clv.plot_value_map(points, segments.isel(customer=slice(5)), **asked)
+        clv.views.plot_customer_map(points, segments.isel(customer=slice(5)), **asked)
     with pytest.raises(clv.InputError, match="no value_mean with quantiles"):
-        clv.plot_value_map(points, x="purchase_rate")
+        clv.views.plot_customer_map(points, x="purchase_rate")
     with pytest.raises(clv.InputError, match="'profit' is not known here"):
-        clv.plot_value_map(draws, y="profit")
-    assert not clv.plot_value_map(points, **asked).legends
+        clv.views.plot_customer_map(draws, y="profit")
+    assert not clv.views.plot_customer_map(points, **asked).legends
 
 
 def test_crosses_lie_apart(base):
@@ -185,8 +186,8 @@ def test_crosses_lie_apart(base):
 
 
 def test_the_ranking_is_in_the_order_of_the_means(base):
-    places = clv.rank_intervals(base[0], "value")
-    left, right = clv.plot_ranking(places, most=12).axes
+    places = clv.segments.rank(base[0], "value")
+    left, right = clv.views.plot_ranking(places, most=12).axes
     best = places["value_mean"].to_numpy().argsort()[::-1][:12]
     assert [t.get_text() for t in left.get_yticklabels()] == places["customer"].to_numpy()[best].tolist()
     lines = ends(left.collections[0])
@@ -194,5 +195,5 @@ def test_the_ranking_is_in_the_order_of_the_means(base):
     np.testing.assert_allclose(lines[:, 1, 0], places["rank_q95"].to_numpy()[best])
     assert len(right.collections[0].get_segments()) == 200
     assert "outcome level; mean and 90 %" in note(left)
-    with pytest.raises(clv.InputError, match="no rank_mean here. Give the result of clv.rank_intervals"):
-        clv.plot_ranking(xr.Dataset(attrs={"quantity": "value"}))
+    with pytest.raises(clv.InputError, match="no rank_mean here. Give the result of clv.segments.rank"):
+        clv.views.plot_ranking(xr.Dataset(attrs={"quantity": "value"}))

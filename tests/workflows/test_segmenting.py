@@ -116,7 +116,7 @@ def test_a_horizon_that_is_no_round_number_of_weeks_is_not_rounded(finished, tmp
 def test_segments_are_those_of_python(finished, python, kinds, tmp_path, no_figures):
     customers, buying, spending = python
     printed = ran("segment", finished[0], "--rule", kinds, "--out", tmp_path / "kinds.parquet")
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         buying, customers, spending=spending, horizon="20 weeks", margin=0.3, annual_discount_rate=0.1, seed=1
     )
     found = clv.segment(draws, clv.read_rule(kinds), totals=("purchases", "value"))
@@ -148,7 +148,7 @@ def test_options_replace_what_the_run_was_given(finished, python, tmp_path, no_f
     customers, buying, spending = python
     options = ["--horizon", "40 weeks", "--margin", "0.6", "--seed", "7", "--draws", "150", "--sure", "0.6"]
     ran("segment", finished[0], "--rule", "abc", *options, "--out", tmp_path / "abc.parquet")
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         buying,
         customers,
         spending=spending,
@@ -158,7 +158,7 @@ def test_options_replace_what_the_run_was_given(finished, python, tmp_path, no_f
         draws=150,
         seed=7,
     )
-    found = clv.segment(draws, clv.abc_rule(), totals=("purchases", "value"), sure=0.6)
+    found = clv.segment(draws, clv.segments.abc(), totals=("purchases", "value"), sure=0.6)
     written = pd.read_parquet(tmp_path / "abc.parquet"), pd.read_parquet(tmp_path / "abc-sizes.parquet")
     pd.testing.assert_frame_equal(written[0], clv.table(found, by="customer"), check_exact=True)
     pd.testing.assert_frame_equal(written[1], clv.table(found, by="segment"), check_exact=True)
@@ -197,7 +197,7 @@ def test_a_column_of_ones_own(finished, python, tmp_path, no_figures):
     four = ["segment", finished[0], "--rule", "four-kinds", "--set", "profit_per_purchase=4"]
     four += ["--set", "cost_to_serve = cost", "--out", tmp_path / "four.parquet"]
     ran(*four, "--columns", tmp_path / "costs.csv", "--customer-id", "client")
-    draws = clv.customer_draws(
+    draws = clv.simulate(
         buying,
         clv.with_columns(customers, costs.set_index("client"), "cost"),
         spending=spending,
@@ -206,7 +206,7 @@ def test_a_column_of_ones_own(finished, python, tmp_path, no_figures):
         annual_discount_rate=0.1,
         seed=1,
     )
-    rule = clv.four_kinds_rule(4.0, margin=0.3, cost_to_serve="cost")
+    rule = clv.segments.four_kinds(4.0, margin=0.3, cost_to_serve="cost")
     expected = clv.table(clv.segment(draws, rule), by="customer")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "four.parquet"), expected, check_exact=True)
 
@@ -228,12 +228,12 @@ def test_a_column_of_ones_own(finished, python, tmp_path, no_figures):
 @pytest.mark.parametrize(
     ("words", "rule"),
     [
-        (["lifecycle", "--set", "loyal=3"], clv.lifecycle_rule(loyal=3)),
-        (["rfm", "--set", "scores=3", "--set", "monetary=value"], clv.rfm_rule(monetary="value", scores=3)),
-        (["abc", "--set", "shares=0.5, 0.9"], clv.abc_rule(shares=(0.5, 0.9))),
+        (["lifecycle", "--set", "loyal=3"], clv.segments.lifecycle(loyal=3)),
+        (["rfm", "--set", "scores=3", "--set", "monetary=value"], clv.segments.rfm(monetary="value", scores=3)),
+        (["abc", "--set", "shares=0.5, 0.9"], clv.segments.abc(shares=(0.5, 0.9))),
         (
             ["matrix", "--set", "x=probability_alive", "--set", "y=value", "--set", "x_cut=.5", "--set", "y_cut=10"],
-            clv.matrix_rule("probability_alive", "value", 0.5, 10.0),
+            clv.segments.matrix("probability_alive", "value", 0.5, 10.0),
         ),
     ],
 )  # fmt: skip
@@ -318,10 +318,9 @@ def test_alarms_are_those_of_python(finished, python, tmp_path, no_figures):
     customers, buying, spending = python
     out = tmp_path / "alarms.parquet"
     printed = ran("alarms", finished[0], "--threshold", "0.6", "--longest", "1 year", "--out", out)
-    value = clv.predict_value(
-        buying, spending, customers, horizon="20 weeks", margin=0.3, annual_discount_rate=0.1,
-        seed=json.loads((finished[0] / "run.json").read_text())["seeds"]["future"],
-    )  # fmt: skip
+    seed = json.loads((finished[0] / "run.json").read_text())["seeds"]["future"]
+    money = {"spending": spending, "margin": 0.3, "annual_discount_rate": 0.1}
+    value = clv.predict(buying, customers, "20 weeks", **money, seed=seed)
     found = clv.churn_alarms(buying, customers, threshold=0.6, longest="1 year", value=value)
     table, expected = pd.read_parquet(out), clv.table(found)
     units = {name: f"{name}_weeks" for name in ("silence", "alarm_silence", "alarm_in")}

@@ -21,7 +21,7 @@ a / (a+b)   mean probability of dropping out after a repeat purchase     probabi
 
 Default priors: r / alpha is LogNormal about the data's crude rate with 1.5 on the log scale, r LogNormal(0, 1.5),
 a / (a+b) uniform, a + b LogNormal(1, 1.25). For CDNOW they say, 90 %: 0.003 to 0.39 purchases a week, 9 to 98 % of new
-customers alive after a year, 0.1 to 5 purchases in it (``plot_prior`` draws this of any fit).
+customers alive after a year, 0.1 to 5 purchases in it (``clv.views.plot_prior`` draws this of any fit).
 
 The likelihood is eq. 6 of the paper: the log density of the ordered purchase times; t_x^(x-1) / (x-1)! more, a factor
 of the data only, makes it the density of (x, t_x). P(alive) is that of Fader, Hardie & Lee (2008), Computing P(alive)

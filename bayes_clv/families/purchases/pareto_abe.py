@@ -347,10 +347,10 @@ def purchases_pmf(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: Arr
 
 
 def purchases_pmfs(counts: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> list[Array]:
-    """Return ``purchases_pmf`` of several whole numbers, for little more than the price of one.
+    """Return ``clv.expected.pmf`` of several whole numbers, for little more than the price of one.
 
-    From one sum over both rates (``count_probabilities``): the absolute error is about 1e-14, where ``purchases_pmf``
-    keeps the digits of a probability however small.
+    From one sum over both rates (``count_probabilities``): the absolute error is about 1e-14, where
+    ``clv.expected.pmf`` keeps the digits of a probability however small.
 
     Examples
     --------

@@ -310,7 +310,7 @@ def purchases_pmfs(
     log_intervals: ArrayLike,
     **params: ArrayLike,
 ) -> list[Array]:
-    """Return ``purchases_pmf`` of several whole numbers, for little more than the price of one."""
+    """Return ``clv.expected.pmf`` of several whole numbers, for little more than the price of one."""
     wanted = np.asarray(counts, dtype=np.int64)
     args = np.broadcast_arrays(*float_arrays(0.0, t, 0.0, x, t_x, T, log_intervals, *_ordered((), params)))
     columns = _columns(*args)

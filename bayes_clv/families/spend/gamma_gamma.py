@@ -18,7 +18,7 @@ p v/(q-1)  mean spend over the population, where q > 1              money
 =========  =======================================================  ==================
 
 Default priors: p v / (q-1) is LogNormal about the data's mean spend with 1 on the log scale, a factor of 5 either side
-at 90 %; p LogNormal(1, 1.25), q - 1 LogNormal(1, 1). ``plot_prior`` draws what they imply.
+at 90 %; p LogNormal(1, 1.25), q - 1 LogNormal(1, 1). ``clv.views.plot_prior`` draws what they imply.
 
 Every function broadcasts its arguments. Where x = 0 nothing is known of a customer's spend and ``zbar`` is
 ignored; it may be NaN. Likelihood and ``simulate`` are for x > 0 and zbar > 0.

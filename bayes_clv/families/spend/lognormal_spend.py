@@ -19,7 +19,7 @@ m e^((tau²+sigma²)/2)  mean spend over the population; it always exists       
 
 **Which data.** A mean spend does not do: the mean of lognormal amounts has no density in closed form, and the sum of
 squares of the logarithms is what tells sigma from tau. The sufficient statistics of a customer are x, ybar and s, which
-``summarize(..., log_spend=True)`` computes in the database beside the rest; the likelihood is then exactly that of
+``summarize(..., also=('log_spend',))`` computes in the database beside the rest; the likelihood is then exactly that of
 every single occasion. A customer with a repeat occasion of zero spend has no such mean and is left out of the fit.
 Rejected: matching the lognormal to the mean spend's first two moments, an approximation whose error grows with sigma.
 
@@ -27,7 +27,7 @@ It is the density of every occasion's spend, in money to the power -x, and Gamma
 elpd of the two must not be compared. A holdout can be (``clv.evaluate``).
 
 Default priors: the mean spend is LogNormal about the customers' geometric mean with 1 on the log scale, tau and sigma
-LogNormal about 0.5 with 1. ``plot_prior`` draws what they imply.
+LogNormal about 0.5 with 1. ``clv.views.plot_prior`` draws what they imply.
 
 Every function broadcasts its arguments. Where x = 0 nothing is known of a customer and ``ybar`` is ignored.
 """

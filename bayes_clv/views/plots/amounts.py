@@ -45,7 +45,7 @@ def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -
     Parameters
     ----------
     value : xarray.Dataset
-        The result of ``predict_value`` or ``predict``.
+        The result of ``predict`` or ``predict``.
     quantity : {"value", "spend", "purchases"}, optional
         Default: value, or purchases where there is no money.
 
@@ -151,7 +151,7 @@ def plot_concentration(
     Parameters
     ----------
     value : xarray.Dataset
-        The result of ``predict_value`` or ``predict``. With the draws kept (variable ``value`` over chain,
+        The result of ``predict`` or ``predict``. With the draws kept (variable ``value`` over chain,
         draw, customer) the curve of each draw is taken and a 90 % band shown: the customers who turn out
         best (outcome level). Without, the curve is that of the customers' means: those who are expected to
         be best. The first is always the more concentrated of the two; the figure says which it shows.
@@ -215,7 +215,7 @@ def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = Non
     Parameters
     ----------
     value : xarray.Dataset
-        The result of ``predict_value`` or ``predict``.
+        The result of ``predict`` or ``predict``.
     n : int
         How many customers.
     quantity : {"value", "spend", "purchases"}, optional

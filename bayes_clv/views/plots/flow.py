@@ -22,7 +22,7 @@ def plot_flow(flow: xr.Dataset, kind: Literal["ribbons", "table"] = "ribbons") -
     Parameters
     ----------
     flow : xarray.Dataset
-        The result of ``clv.segment_flow``.
+        The result of ``clv.segments.flow``.
     kind : str
         ``"ribbons"``: segments of the first date left, of the second right, between them ribbons as wide as the
         expected number of customers, in the colour of where they come from; the numbers with their 90 % intervals are
@@ -36,17 +36,17 @@ def plot_flow(flow: xr.Dataset, kind: Literal["ribbons", "table"] = "ribbons") -
     Raises
     ------
     InputError
-        When it is no result of ``segment_flow``; another kind.
+        When it is no result of ``clv.segments.flow``; another kind.
 
     Examples
     --------
     >>> earlier = clv.summarize(orders, until="1997-06-30")
     >>> few = {"draws": 50, "seed": 1}
-    >>> before, after = clv.customer_draws(buying, earlier, **few), clv.customer_draws(buying, customers, **few)
-    >>> figure = plot_flow(clv.segment_flow(before, after, clv.lifecycle_rule()))
+    >>> before, after = clv.simulate(buying, earlier, **few), clv.simulate(buying, customers, **few)
+    >>> figure = plot_flow(clv.segments.flow(before, after, clv.segments.lifecycle()))
     """
     if not {"flow_mean", "flow_q05", "flow_q95", "share_mean"} <= set(flow.data_vars):
-        raise InputError("plot_flow draws the result of clv.segment_flow; this dataset has no flow_mean.")
+        raise InputError("plot_flow draws the result of clv.segments.flow; this dataset has no flow_mean.")
     if kind not in ("ribbons", "table"):
         raise InputError(f"kind={kind!r} is not known. Use 'ribbons' or 'table'.")
     with style.styled():

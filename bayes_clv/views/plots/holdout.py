@@ -31,7 +31,7 @@ def tracking_bands(tracking: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     tracking : xarray.Dataset
-        The result of ``simulate_tracking``.
+        The result of ``clv.scoring.simulate_tracking``.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
     Parameters
     ----------
     tracking : xarray.Dataset
-        The result of ``simulate_tracking``.
+        The result of ``clv.scoring.simulate_tracking``.
 
     Returns
     -------

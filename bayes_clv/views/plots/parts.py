@@ -52,7 +52,7 @@ def plot_value_parts(parts: xr.Dataset) -> style.Drawing:
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
+    >>> draws = clv.simulate(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> figure = plot_value_parts(clv.value_parts(draws, {"up_sell": clv.Prior("Beta", mu=0.1, sigma=0.03)}))
     """
     check_parts(parts)
@@ -160,7 +160,7 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
     Parameters
     ----------
     found : xarray.Dataset
-        The result of ``clv.contributions``.
+        The result of ``clv.valuation.contributions``.
 
     Returns
     -------
@@ -176,14 +176,16 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
+    >>> draws = clv.simulate(buying, customers, spending=spending, margin=0.3, draws=100, seed=1)
     >>> kinds = clv.rule("History", {"one-time": "frequency == 0", "repeat": "frequency > 0"})
-    >>> figure = plot_contributions(clv.contributions(draws, by=kinds))
+    >>> figure = plot_contributions(clv.valuation.contributions(draws, by=kinds))
     """
     if not isinstance(found, xr.Dataset) or not {"contribution", "difference", "ratio_q50"} <= set(
         found.data_vars
     ):
-        raise InputError("plot_contributions needs what clv.contributions returned, with all its variables.")
+        raise InputError(
+            "plot_contributions needs what clv.valuation.contributions returned, with all its variables."
+        )
     compared = found["compared"].to_numpy()
     if not (compared > 0).any():
         raise InputError("No segment has a customer on both sides in any draw, so that nothing can be shown.")

@@ -14,7 +14,7 @@ def plot_ranking(ranking: xr.Dataset, most: int = 40) -> style.Drawing:
     Parameters
     ----------
     ranking : xarray.Dataset
-        The result of ``clv.rank_intervals``.
+        The result of ``clv.segments.rank``.
     most : int
         So many of the best, by the mean of the quantity, have a line each.
 
@@ -28,12 +28,12 @@ def plot_ranking(ranking: xr.Dataset, most: int = 40) -> style.Drawing:
     Raises
     ------
     InputError
-        When it is no result of ``rank_intervals``.
+        When it is no result of ``clv.segments.rank``.
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, draws=50, seed=1)
-    >>> figure = plot_ranking(clv.rank_intervals(draws, "purchases"), most=20)
+    >>> draws = clv.simulate(buying, customers, draws=50, seed=1)
+    >>> figure = plot_ranking(clv.segments.rank(draws, "purchases"), most=20)
     """
     quantity = str(ranking.attrs.get("quantity", ""))
     missing = [n for n in ("rank_mean", "rank_q05", "rank_q95", f"{quantity}_mean") if n not in ranking]

@@ -72,7 +72,7 @@ def plot_membership(
     Examples
     --------
     >>> kinds = clv.rule("Buyers", {"none": "purchases == 0", "some": "purchases > 0"})
-    >>> draws = clv.customer_draws(buying, customers, draws=50, seed=1)
+    >>> draws = clv.simulate(buying, customers, draws=50, seed=1)
     >>> figure = plot_membership(clv.segment(draws, kinds), most=30)
     """
     check_segments(segments)
@@ -199,7 +199,7 @@ def plot_segment_sizes(segments: xr.Dataset, quantity: str | None = None) -> sty
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, draws=50, seed=1)
+    >>> draws = clv.simulate(buying, customers, draws=50, seed=1)
     >>> kinds = clv.rule("Buyers", {"none": "purchases == 0", "some": "purchases > 0"})
     >>> figure = plot_segment_sizes(clv.segment(draws, kinds, totals=("purchases",)), "purchases")
     """
@@ -282,7 +282,7 @@ def words(quantity: str) -> str:
     return quantity.replace("_", " ")
 
 
-def plot_value_map(
+def plot_customer_map(
     draws: Simulation | xr.Dataset,
     segments: xr.Dataset | None = None,
     x: str = "probability_alive",
@@ -294,7 +294,7 @@ def plot_value_map(
     Parameters
     ----------
     draws : Simulation or xarray.Dataset
-        Of ``clv.customer_draws``, walked over once, a block of customers after the other; or what
+        Of ``clv.simulate``, walked over once, a block of customers after the other; or what
         ``segments.ranking.quantity_points`` returned for both quantities.
     segments : xarray.Dataset, optional
         The result of ``clv.segment`` for these customers: gives the colours. The six largest segments have one each.
@@ -318,8 +318,8 @@ def plot_value_map(
 
     Examples
     --------
-    >>> draws = clv.customer_draws(buying, customers, draws=50, seed=1)
-    >>> figure = plot_value_map(draws, y="purchases")
+    >>> draws = clv.simulate(buying, customers, draws=50, seed=1)
+    >>> figure = plot_customer_map(draws, y="purchases")
     """
     points = draws if isinstance(draws, xr.Dataset) else quantity_points(draws, *dict.fromkeys((x, y)))
     for name in (x, y):

@@ -53,7 +53,7 @@ def fit_problems(tree: xr.DataTree, what: str) -> list[Problem]:
 
 
 def spend_correlation(customers: xr.Dataset) -> dict[str, Any] | None:
-    """Return ``spend_independence`` of the customers; None where they have too few repeat customers for it."""
+    """Return ``clv.inference.spend_independence``; None where there are too few repeat customers for it."""
     try:
         return spend_independence(customers)
     except InputError:

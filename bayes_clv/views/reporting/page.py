@@ -60,13 +60,13 @@ def report(
     customers : xarray.Dataset
         The base, from ``summarize`` or a table.
     value : xarray.Dataset
-        The result of ``predict_value``, or of ``predict`` without amounts.
+        The result of ``predict``, or of ``predict`` without amounts.
     evaluation : xarray.Dataset, optional
         The result of ``evaluate``: the first model on the holdout, and against simple rules.
     tracking : xarray.Dataset, optional
-        The result of ``simulate_tracking``.
+        The result of ``clv.scoring.simulate_tracking``.
     history : mapping, optional
-        Customer id to the dates of all its purchases (``purchase_dates``): a figure each.
+        Customer id to the dates of all its purchases (``clv.customers.purchase_dates``): a figure each.
     segments : xarray.Dataset, optional
         The result of ``segment``: what the rule says, the segments' sizes and totals, how many labels are unsure.
     alarms : xarray.Dataset, optional

@@ -29,7 +29,7 @@ _OWN = {
 }
 
 
-def renewal_curve(
+def renewals(
     posterior: xr.DataTree,
     periods: int,
     *,
@@ -68,7 +68,7 @@ def renewal_curve(
 
     Examples
     --------
-    >>> curve = renewal_curve(renewing, 12, tenure=[0, 7])
+    >>> curve = renewals(renewing, 12, tenure=[0, 7])
     >>> curve["retention_rate"].dims
     ('chain', 'draw', 'tenure', 'period')
     """
@@ -96,7 +96,7 @@ def renewal_curve(
     return describe(dataset, _OWN)
 
 
-def residual_lifetime(
+def residual_renewals(
     posterior: xr.DataTree,
     discount_rate: float,
     *,
@@ -112,7 +112,7 @@ def residual_lifetime(
     Parameters
     ----------
     posterior, tenure, columns
-        As in :func:`renewal_curve`.
+        As in :func:`renewals`.
     discount_rate
         Rate per period: 0.10 for 10 % where periods are years. 0 is allowed, and DERL is then infinite where churn
         falls too slowly to zero (alpha <= 1 in the shifted-beta-geometric).
@@ -130,7 +130,7 @@ def residual_lifetime(
 
     Examples
     --------
-    >>> lifetime = residual_lifetime(renewing, 0.1, tenure=[0, 7])
+    >>> lifetime = residual_renewals(renewing, 0.1, tenure=[0, 7])
     >>> bool((lifetime.sel(tenure=7) > lifetime.sel(tenure=0)).all())
     True
     """
@@ -179,19 +179,19 @@ def predict_renewals(
     Parameters
     ----------
     posterior
-        As in :func:`renewal_curve`.
+        As in :func:`renewals`.
     contracts
-        Contracts as ``clv.contracts_from_table`` or ``clv.contracts_from_survivors`` returns them, of which the active
-        ones are followed; or a whole number, the size of a new cohort. Where the fit had covariates or groups the
-        contracts have the same columns (``clv.with_columns``); a new group is allowed.
+        Contracts as ``clv.customers.from_contracts`` or ``clv.customers.from_survivors`` returns them, of which the
+        active ones are followed; or a whole number, the size of a new cohort. Where the fit had covariates or groups
+        the contracts have the same columns (``clv.with_columns``); a new group is allowed.
     periods
         How many renewals ahead.
     seed
         Seed of the simulation.
     by
-        A label for each row of ``contracts``, as in ``clv.retention_curve``: ``"cohort"``, or labels by id.
+        A label for each row of ``contracts``, as in ``clv.expected.retention``: ``"cohort"``, or labels by id.
     columns
-        What the customers of a new cohort are, as in :func:`renewal_curve`.
+        What the customers of a new cohort are, as in :func:`renewals`.
     max_memory
         Bytes above which the result is refused.
 

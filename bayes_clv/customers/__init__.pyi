@@ -1,0 +1,23 @@
+from .cdnow import load_cdnow as load_cdnow
+from .columns import with_columns as with_columns
+from .contracts import from_contracts as from_contracts
+from .contracts import from_survivors as from_survivors
+from .experiments import from_experiment as from_experiment
+from .kinds import check as check
+from .opportunities import from_opportunities as from_opportunities
+from .summaries import purchase_dates as purchase_dates
+from .summaries import summarize as summarize
+from .tables import from_table as from_table
+
+__all__ = [
+    "check",
+    "from_contracts",
+    "from_experiment",
+    "from_opportunities",
+    "from_survivors",
+    "from_table",
+    "load_cdnow",
+    "purchase_dates",
+    "summarize",
+    "with_columns",
+]

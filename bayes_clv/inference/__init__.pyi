@@ -1,0 +1,23 @@
+from .citing import cite as cite
+from .criticism.comparison import compare as compare
+from .criticism.comparison import loo as loo
+from .criticism.independence import spend_independence as spend_independence
+from .criticism.sensitivity import prior_sensitivity as prior_sensitivity
+from .fitting import fit as fit
+from .posterior import diagnostics as diagnostics
+from .posterior import load as load
+from .posterior import save as save
+from .response import fit_response as fit_response
+
+__all__ = [
+    "cite",
+    "compare",
+    "diagnostics",
+    "fit",
+    "fit_response",
+    "load",
+    "loo",
+    "prior_sensitivity",
+    "save",
+    "spend_independence",
+]

@@ -1,0 +1,21 @@
+from . import expected as expected
+from . import synthetic as synthetic
+from .forecasts import next_purchase as next_purchase
+from .forecasts import predict as predict
+from .opportunities import predict_opportunities as predict_opportunities
+from .parameters import check_posterior as check_posterior
+from .renewing import predict_renewals as predict_renewals
+from .simulation import simulate as simulate
+from .synthetic import simulate_orders as simulate_orders
+
+__all__ = [
+    "check_posterior",
+    "expected",
+    "next_purchase",
+    "predict",
+    "predict_opportunities",
+    "predict_renewals",
+    "simulate",
+    "simulate_orders",
+    "synthetic",
+]

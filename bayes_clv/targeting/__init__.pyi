@@ -1,0 +1,8 @@
+from .alarm_scores import score_alarms as score_alarms
+from .alarms import churn_alarms as churn_alarms
+from .contacts import target as target
+from .gain import gain_curve as gain_curve
+from .uplift import fit_response as fit_response
+from .uplift import predict_uplift as predict_uplift
+
+__all__ = ["churn_alarms", "fit_response", "gain_curve", "predict_uplift", "score_alarms", "target"]

@@ -1,0 +1,55 @@
+from .frames import table as table
+from .names import for_arviz as for_arviz
+from .plots.alarms import plot_alarms as plot_alarms
+from .plots.amounts import plot_concentration as plot_concentration
+from .plots.amounts import plot_customers as plot_customers
+from .plots.amounts import plot_value_distribution as plot_value_distribution
+from .plots.effects import plot_groups as plot_groups
+from .plots.flow import plot_flow as plot_flow
+from .plots.gains import plot_gain as plot_gain
+from .plots.histories import plot_alive_history as plot_alive_history
+from .plots.histories import plot_alive_matrix as plot_alive_matrix
+from .plots.histories import plot_expected_purchases_matrix as plot_expected_purchases_matrix
+from .plots.holdout import plot_calibration as plot_calibration
+from .plots.holdout import plot_evaluation as plot_evaluation
+from .plots.holdout import plot_tracking as plot_tracking
+from .plots.parameters import plot_diagnostics as plot_diagnostics
+from .plots.parameters import plot_parameters as plot_parameters
+from .plots.parameters import plot_prior_posterior as plot_prior_posterior
+from .plots.parts import plot_contributions as plot_contributions
+from .plots.parts import plot_value_parts as plot_value_parts
+from .plots.priors import plot_prior as plot_prior
+from .plots.ranking import plot_ranking as plot_ranking
+from .plots.segments import plot_customer_map as plot_customer_map
+from .plots.segments import plot_membership as plot_membership
+from .plots.segments import plot_segment_sizes as plot_segment_sizes
+from .reporting.page import report as report
+
+__all__ = [
+    "for_arviz",
+    "plot_alarms",
+    "plot_alive_history",
+    "plot_alive_matrix",
+    "plot_calibration",
+    "plot_concentration",
+    "plot_contributions",
+    "plot_customer_map",
+    "plot_customers",
+    "plot_diagnostics",
+    "plot_evaluation",
+    "plot_expected_purchases_matrix",
+    "plot_flow",
+    "plot_gain",
+    "plot_groups",
+    "plot_membership",
+    "plot_parameters",
+    "plot_prior",
+    "plot_prior_posterior",
+    "plot_ranking",
+    "plot_segment_sizes",
+    "plot_tracking",
+    "plot_value_distribution",
+    "plot_value_parts",
+    "report",
+    "table",
+]
