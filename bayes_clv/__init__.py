@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     )
     from bayes_clv.predictions import (
         customer_draws,
-        expected_opportunities,
         expected_purchases,
         expected_residual_transactions,
+        expected_value,
         next_purchase,
         predict,
         predict_opportunities,
@@ -88,7 +88,6 @@ if TYPE_CHECKING:
     from bayes_clv.targeting import churn_alarms, gain_curve, predict_uplift, score_alarms, target
     from bayes_clv.valuation import (
         contributions,
-        expected_value,
         predict_cohort,
         predict_value,
         value_parts,
@@ -141,9 +140,9 @@ _HOME = {
     ),
     "predictions": (
         "customer_draws",
-        "expected_opportunities",
         "expected_purchases",
         "expected_residual_transactions",
+        "expected_value",
         "next_purchase",
         "predict",
         "predict_opportunities",
@@ -179,7 +178,6 @@ _HOME = {
     "targeting": ("churn_alarms", "gain_curve", "predict_uplift", "score_alarms", "target"),
     "valuation": (
         "contributions",
-        "expected_value",
         "predict_cohort",
         "predict_value",
         "value_parts",
@@ -218,7 +216,6 @@ __all__ = [
     "customers_from_table",
     "diagnostics",
     "evaluate",
-    "expected_opportunities",
     "expected_purchases",
     "expected_residual_transactions",
     "expected_value",

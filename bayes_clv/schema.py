@@ -182,6 +182,7 @@ VARIABLES = {
         "mean of the customer's own rate of leaving while alive", "1/time", "latent"
     ),
     "purchase_rate": Variable("the customer's own purchase rate while alive", "1/time", "latent"),
+    "spend_per_purchase": Variable("mean spend of a purchase at the customer's own level", "money", "latent"),
     "dropout": Variable("the customer's own dropout probability after a purchase", "probability", "latent"),
     "dropout_rate": Variable("the customer's own rate of leaving while alive", "1/time", "latent"),
     "alive_mean": Variable("probability of being alive at the time", "probability", "expected"),

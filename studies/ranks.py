@@ -64,11 +64,11 @@ def laplace_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
     """Return ``fit``'s laplace on the model compiled once."""
     from bayes_clv.inference.sampling.laplace import compiled, laplace_draws
 
-    ready = compiled(model, names, jacobian=True)
-
     def draw(data: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
         for name, value in data.items():
             model.set_data(name, value)
+        # Another base of the same model has the same source: nothing is compiled.
+        ready = compiled(model, names, jacobian=True)
         posterior, _, report = laplace_draws(ready, draws=effort.laplace, chains=1, seed=seed)
         # They are in random order, so that any of them will do.
         kept = {name: posterior[name].to_numpy()[0, :RANKED] for name in names}
@@ -88,7 +88,7 @@ def nuts_sampler(model: Any, names: list[str], effort: Effort, **options: float)
     from arviz_stats.base import array_stats
     from pytensor import config
 
-    from bayes_clv.inference.sampling.laplace import FAST_MATHS
+    from bayes_clv.inference.density import FAST_MATHS
 
     with config.change_flags(numba__fastmath=FAST_MATHS):
         ready = nutpie.compile_pymc_model(model, var_names=names)

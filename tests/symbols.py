@@ -37,7 +37,7 @@ SAID = {
     "CHECKED": lambda record: record.checked,
     "MEANINGS": lambda record: record.words.meanings,
     "LEVEL": lambda record: record.forecast.level,
-    "LIFETIME": lambda record: record.forecast.law,
+    "PATHS": lambda record: record.forecast.paths,
     "parameters": lambda record: record.from_quantities,
     "data_scale": lambda record: record.scale,
     "likelihood_terms": lambda record: record.likelihood,

@@ -1,6 +1,6 @@
 """Plain arrays of float64, the only kind these functions compute with, and where sorted ones change."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -38,3 +38,35 @@ def stretches(columns: Iterable[NDArray[Any]]) -> tuple[NDArray[np.bool_], NDArr
     if new is None:
         raise ValueError("Without a column there are no rows.")
     return new, np.cumsum(new) - 1
+
+
+def on_distinct_rows(function: Callable[..., Array], *states: ArrayLike) -> Array:
+    """Return ``function(*states)`` of states that broadcast to (row, draw), computed once where neighbours are equal.
+
+    The function is given writeable C arrays (row, draw), with one row for a state that is the same in all, and returns
+    one row for each of theirs. Fewer axes than two are those of one row.
+
+    Examples
+    --------
+    >>> rows = []
+    >>> def total(x, y):
+    ...     rows.append(x.shape[0])
+    ...     return x + y
+    >>> on_distinct_rows(total, np.array([[1.0], [1.0], [2.0]]), np.array([5.0, 6.0])).tolist(), rows
+    ([[6.0, 7.0], [6.0, 7.0], [7.0, 8.0]], [2])
+    """
+    given = [np.atleast_2d(np.asarray(state, dtype=np.float64)) for state in states]
+    draws = max(state.shape[1] for state in given)
+    given = [np.require(_wide(state, draws), requirements=("C", "W")) for state in given]
+    shape = np.broadcast_shapes(*(np.shape(state) for state in states))
+    varied = [state for state in given if state.shape[0] > 1]
+    if not varied:
+        return function(*given).reshape(shape)
+    new, row = stretches(varied)
+    if new.all():
+        return function(*given).reshape(shape)
+    return function(*(state if state.shape[0] == 1 else state[new] for state in given))[row].reshape(shape)
+
+
+def _wide(state: Array, draws: int) -> Array:
+    return state if state.shape[1] == draws else np.broadcast_to(state, (state.shape[0], draws)).copy()

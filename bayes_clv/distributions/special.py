@@ -5,7 +5,6 @@ from typing import Any
 
 from bayes_clv.distributions.stirling import rest_fallen
 
-LARGE = 1e5
 SQUARES = 1e140
 
 
@@ -27,18 +26,6 @@ def log_beta_rise(a: Any, z: Any, step: Any) -> Any:
     return total + fallen(z + step, a) - fallen(z, a)
 
 
-def log_rising(z: Any, n: Any) -> Any:
-    """Return ln (z)_n = ln z (z + 1) ... (z + n - 1) of tensors.
-
-    Above LARGE by Stirling's series: lnGamma(1e18) = 4e19 leaves a plain difference an error of thousands, and so
-    false peaks to where no data reach, which a sampler's wide steps do. Below, the plain one is right to 1e-10.
-    """
-    import pytensor.tensor as pt
-
-    plain = pt.gammaln(z + n) - pt.gammaln(z)
-    return pt.switch(pt.ge(z, LARGE), log_gamma_ratio(pt.maximum(z, LARGE), n), plain)
-
-
 def double_tensors(params: Mapping[str, Any], *names: str) -> list[Any]:
     """Return the named parameters as float64 tensors.
 
@@ -50,24 +37,7 @@ def double_tensors(params: Mapping[str, Any], *names: str) -> list[Any]:
 
 
 def log_gamma_ratio(z: Any, q: Any) -> Any:
-    """Return lnGamma(z + q) - lnGamma(z), as a PyTensor vector.
+    """Return lnGamma(z + q) - lnGamma(z) of tensors, z > 0 and q >= 0 (``gamma_ratio``)."""
+    from bayes_clv.distributions.gamma_ratio_operator import log_gamma_ratio
 
-    For z >= 10 by the difference of the two Stirling series, because lnGamma(1e6) = 1e7 leaves a plain
-    difference an error of 1e-9.
-    """
-    import pytensor.tensor as pt
-
-    def stirling(y: Any) -> Any:
-        s = 1 / (y * y)
-        return (
-            1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))
-        ) / y
-
-    large = pt.maximum(z, 10.0)
-    series = (
-        (large - 0.5) * pt.log1p(q / large)
-        + q * (pt.log(large + q) - 1)
-        + stirling(large + q)
-        - stirling(large)
-    )
-    return pt.switch(pt.ge(z, 10.0), series, pt.gammaln(z + q) - pt.gammaln(z))
+    return log_gamma_ratio(z, q)

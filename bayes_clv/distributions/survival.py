@@ -26,7 +26,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from bayes_clv.distributions.special import log_beta_rise, log_gamma_ratio
+from bayes_clv.distributions import special
 from bayes_clv.distributions.stirling import LARGE, log_beta_rise_large, stirling
 
 NODES = 20
@@ -55,7 +55,7 @@ def _block_rules() -> tuple[np.ndarray, np.ndarray]:
 _POSITION, _WEIGHT = _block_rules()
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_gamma_ratio(z: float, q: float) -> float:
     """Return lnGamma(z + q) - lnGamma(z), q >= 0: its error is relative to q log(z + q)."""
     below = 0.0
@@ -66,12 +66,12 @@ def _log_gamma_ratio(z: float, q: float) -> float:
     return float(series + stirling(z + q) - stirling(z) - below)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _power(t: float, c: float) -> float:
     return math.exp(min(c * math.log(t), LARGEST_EXPONENT)) if t > 0 else 0.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
     """Return log S(t + k) / S(t), which is at most 0."""
     if c == 1.0:
@@ -87,7 +87,7 @@ def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
     return float(_log_gamma_ratio(z, small) - _log_gamma_ratio(z + large, small))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _first_terms(
     a: float, b: float, c: float, t: float, last: float, log_discount: float
 ) -> tuple[float, float]:
@@ -102,7 +102,7 @@ def _first_terms(
     return total, term
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _sum(a: float, b: float, c: float, t: float, m: float, log_discount: float) -> float:
     total, term = _first_terms(a, b, c, t, min(m, float(FIRST)), log_discount)
     done, block = float(FIRST), SMALLEST_BLOCK
@@ -193,17 +193,8 @@ def log_survival_ratio(a: Any, z: Any, step: Any) -> Any:
     # By switch: where a equals step, minimum and maximum would both pass it their gradient.
     first = pt.lt(a, step)
     small, large = pt.switch(first, a, step), pt.switch(first, step, a)
-    ratio = _precise_log_gamma_ratio(z, small) - _precise_log_gamma_ratio(z + large, small)
-    return pt.switch(pt.gt(z, LARGE), log_beta_rise(a, z, step), ratio)
-
-
-def _precise_log_gamma_ratio(z: Any, q: Any) -> Any:
-    """Return lnGamma(z + q) - lnGamma(z), exact relative to q: z is first raised to 10 or more."""
-    import pytensor.tensor as pt
-
-    low = pt.lt(z, 10.0)
-    below = sum(pt.log1p(q / (z + i)) for i in range(10))
-    return log_gamma_ratio(pt.switch(low, z + 10.0, z), q) - pt.switch(low, below, 0.0)
+    ratio = special.log_gamma_ratio(z, small) - special.log_gamma_ratio(z + large, small)
+    return pt.switch(pt.gt(z, LARGE), special.log_beta_rise(a, z, step), ratio)
 
 
 def power(t: Any, c: Any) -> Any:

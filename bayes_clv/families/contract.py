@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.paths import Paths
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Quantity, Scale
 from bayes_clv.schema import InputError
@@ -79,8 +80,8 @@ class Forecast:
         The columns that every function here reads.
     latent : tuple of str
         The customer's own numbers beside being alive: ("purchase_rate", "dropout").
-    law : str
-        When a customer may leave, a law of ``families.lifetimes``; "opportunity" where it is before each of them.
+    paths : Paths
+        When a customer may leave, and so how its future is simulated: a law of ``distributions.paths``.
     alive : callable
         P(alive at T).
     latent_means : callable
@@ -113,7 +114,7 @@ class Forecast:
 
     history: tuple[str, ...]
     latent: tuple[str, ...]
-    law: str
+    paths: Paths
     alive: Callable[[Columns, Params], Array]
     latent_means: Callable[[Columns, Params], tuple[Array, ...]]
     latent_draws: Callable[[np.random.Generator, Columns, Params], tuple[NDArray[Any], ...]]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.paths import Paths
 from bayes_clv.families.contract import Columns, Forecast, Params
 
 
@@ -60,7 +61,7 @@ def forecast(
     history: tuple[str, ...],
     parameters: tuple[str, ...],
     latent: tuple[str, ...],
-    law: str,
+    paths: Paths,
     alive: Callable[..., Any],
     latent_means: Callable[..., Any],
     latent_draws: Callable[..., Any],
@@ -92,7 +93,7 @@ def forecast(
     return Forecast(
         history=history,
         latent=latent,
-        law=law,
+        paths=paths,
         alive=named(alive),
         latent_means=named(latent_means),
         latent_draws=named(latent_draws),

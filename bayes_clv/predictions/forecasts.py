@@ -40,7 +40,7 @@ from bayes_clv.predictions.simulation import NEXT, Simulation, simulation_of
 from bayes_clv.predictions.statistics import COLUMNS, OWN
 from bayes_clv.predictions.summaries import Outcomes, simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, argument, describe
 from bayes_clv.units import checked_cost
 
 # Of the customers, beside their forecasts.
@@ -468,7 +468,9 @@ def next_purchase(
     levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
     rising = levels.ndim == 1 and levels.size > 0 and (np.diff(levels) > 0).all()
     if not (rising and levels[0] > 0 and levels[-1] < 1):
-        raise InputError(f"quantiles must lie between 0 and 1 in rising order; got {quantiles!r}.")
+        raise InputError(
+            f"{argument('quantiles')} must lie between 0 and 1 in rising order; got {quantiles!r}."
+        )
     # The first purchase is that of every horizon.
     simulation = simulation_of(buying, customers, 1.0, draws=draws, seed=seed)
     size = simulation.size
@@ -483,7 +485,7 @@ def next_purchase(
 
     for _ in simulation.each(work, [NEXT], threads):
         pass
-    result = xr.Dataset(
+    found = xr.Dataset(
         {"probability_ever": (CUSTOMER, ever), "wait": ((CUSTOMER, QUANTILE), waits)},
         coords={CUSTOMER: customers[CUSTOMER].values, QUANTILE: levels},
         attrs={
@@ -493,14 +495,10 @@ def next_purchase(
             "monte_carlo_error": 0.5 / math.sqrt(size),
         },
     )
-    result["probability_ever"].attrs = {
-        "long_name": "probability of any further purchase, however late",
-        "units": "probability",
-        "level": "outcome",
+    own = {
+        "probability_ever": Variable(
+            "probability of any further purchase, however late", "probability", "outcome"
+        ),
+        "wait": Variable("time to the next purchase (quantile)", "time", "outcome"),
     }
-    result["wait"].attrs = {
-        "long_name": "time to the next purchase (quantile)",
-        "units": simulation.inputs.time_unit,
-        "level": "outcome",
-    }
-    return result
+    return describe(found, own)

@@ -105,19 +105,3 @@ def _log_spend_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
         "occasions": np.where(informed, customers["frequency"].values, 0).astype(float),
         "mean_spend": np.where(informed, mean, 0.0),
     }
-
-
-def state_while_alive(
-    forecast: Forecast, history: dict[str, np.ndarray], values: dict[str, np.ndarray]
-) -> tuple[np.ndarray, ...]:
-    """Return what the simulation of the future reads of customers who are alive."""
-    if forecast.state is None:
-        raise ValueError(f"The law {forecast.law!r} has no state: the family draws each customer's future.")
-    return forecast.state(history, values)
-
-
-def purchase_state(
-    forecast: Forecast, history: dict[str, np.ndarray], values: dict[str, np.ndarray]
-) -> tuple[np.ndarray, ...]:
-    """Return the probability of being alive, then ``state_while_alive``."""
-    return forecast.alive(history, values), *state_while_alive(forecast, history, values)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -82,14 +82,14 @@ def prepare(
     most: int | None = EXPECTED_DRAWS,
     seed: int | None = None,
     purpose: str = "future",
-    opportunities: bool = False,
+    kind: Literal["buying", "opportunities", "either"] = "buying",
 ) -> Inputs:
     """Return posterior and customers ready for a forecast: checked, in one time unit, as distinct histories.
 
     Parameters
     ----------
     buying, customers
-        A posterior of a family of purchases, and customers; with ``opportunities`` it may be one of opportunities.
+        A posterior, and customers of its kind.
     horizon
         A duration, or a number in the data's time unit; a whole number of opportunities.
     spending
@@ -100,12 +100,16 @@ def prepare(
     seed, purpose
         Where chance is needed: of each customer's random streams (``streams.customer_keys``). A posterior of one draw
         is then repeated, and each customer is a history of its own where the family draws its future.
+    kind
+        What the posterior is to be of: purchases at any time ("buying"), or at opportunities.
     """
     name = getattr(buying, "attrs", {}).get("family")
-    discrete = opportunities and isinstance(name, str) and find_family(name).kind == "opportunities"
+    discrete = kind == "opportunities"
+    if kind == "either":
+        discrete = isinstance(name, str) and find_family(name).kind == "opportunities"
     every = parameters(buying, "opportunities" if discrete else "buying")
     if draws is not None and draws < 1:
-        raise InputError(f"draws={draws} must be at least 1.")
+        raise InputError(f"{argument('draws', draws)} must be at least 1.")
     if seed is None:
         posterior = closed_form_draws(every, draws, most)
         reasons = thinned_reasons(every, posterior, draws) if most is None else []

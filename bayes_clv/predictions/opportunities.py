@@ -1,110 +1,26 @@
-"""What customers will do at the next opportunities: closed forms per draw, and the exact simulation summarised.
+"""What customers will do at the next opportunities, as a predictive distribution.
 
-As elsewhere a future depends on the seed, the customer's id, the history and the posterior draw, and on nothing else
-(distributions.streams): the first opportunities of a longer future are the shorter one.
-A future is a chance to be alive,
-the customer's own purchase and dropout probability, and one toss an opportunity; counts are small whole numbers, so
-that a histogram per customer holds the whole distribution and no draw is stored. A row that stands for several
-customers (``count``) has as many futures of its own in the totals.
+The simulation is that of every family (``plans``); counts are small whole numbers, so that a histogram per customer
+holds the whole distribution and no draw is stored. A row that stands for several customers (``count``) has as many
+futures of its own, all of them in its histogram and in the totals.
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from numba import njit
 
-from bayes_clv.customers.opportunities import check_opportunities
-from bayes_clv.distributions.streams import GOLDEN, customer_keys, mix, standard_gamma, unit
-from bayes_clv.predictions.histories import Histories, distinct_histories, purchase_state
-from bayes_clv.predictions.inputs import problems, shared_time_unit, whole_number
-from bayes_clv.predictions.parameters import Parameters, parameters
-from bayes_clv.predictions.tiles import (
-    MAX_MEMORY,
-    PerDraw,
-    available_threads,
-    mean_over_draws,
-    over_tiles,
-    refuse_too_large,
-)
+from bayes_clv.distributions.paths import room
+from bayes_clv.predictions.inputs import Inputs, prepare, problems
+from bayes_clv.predictions.plans import TILE as FUTURES
+from bayes_clv.predictions.plans import purchase_plan, tiles
+from bayes_clv.predictions.tiles import BLOCK, MAX_MEMORY, in_order, mean_over_draws, refuse_too_large
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, describe
 
 # Separates the streams of customers who share a row; odd, and unlike the streams' other increments.
 COPY = np.uint64(0x8CB92BA72F3D8DD7)
-# Rows x draws of states held at a time, as in the closed forms.
-TILE = 1_000_000
-
-
-def expected_opportunities(
-    buying: xr.DataTree,
-    customers: xr.Dataset,
-    opportunities: int,
-    *,
-    discount_rate: float | None = None,
-    threads: int | None = None,
-    max_memory: float = MAX_MEMORY,
-) -> xr.Dataset:
-    """Return the closed-form forecasts at the next opportunities, for each posterior draw.
-
-    BG/BB's formulas (Fader, Hardie & Shang 2010). Their spread over draws is the uncertainty of an average, not of what
-    a customer will do: use :func:`predict_opportunities` for that.
-
-    Parameters
-    ----------
-    buying
-        A posterior of ``clv.fit("bg_bb", ...)``.
-    customers
-        Histories as ``clv.opportunities_from_table`` returns them; they need not be those of the fit. Where it had
-        covariates or groups they have the same columns (``clv.with_columns``); a new group is allowed.
-    opportunities
-        How many opportunities ahead, a whole number from 1.
-    discount_rate
-        Rate per opportunity, 0.10 for 10 %: also return ``residual_transactions`` (DERT, eq. 14 of the paper).
-    threads
-        Threads; by default the processors this process may use. They change the speed only.
-    max_memory
-        Bytes above which the result is refused.
-
-    Returns
-    -------
-    xarray.Dataset
-        Over (chain, draw, customer), at the expected level: ``probability_alive`` (at the last opportunity observed;
-        the paper's is one later), ``survival`` (alive at the last one ahead), ``purchases_expected`` and, on request,
-        ``residual_transactions``, whose ``attrs["reasons"]``, a list, says where it is infinite. Of one customer
-        where a row stands for several.
-
-    Raises
-    ------
-    InputError
-        A posterior of another kind, an impossible history, a bad number, or a result that does not fit.
-
-    Examples
-    --------
-    >>> expected_opportunities(giving, donors, 5)["purchases_expected"].dims
-    ('chain', 'draw', 'customer')
-    """
-    posterior, ahead, histories = _prepared(buying, customers, opportunities)
-    rate = None if discount_rate is None else _checked_rate(discount_rate)
-    names = ["probability_alive", "survival", "purchases_expected"]
-    names += [] if rate is None else ["residual_transactions"]
-    refuse_too_large(
-        len(names) * posterior.size * customers.sizes[CUSTOMER],
-        max_memory,
-        what=f"{len(names)} forecasts of {posterior.size:,} draws of {customers.sizes[CUSTOMER]:,} customers",
-        instead="Use clv.predict_opportunities, which streams them into a summary, or fewer customers.",
-    )
-    parts = over_tiles(histories, posterior, _closed_forms(posterior, ahead, rate), threads=threads)
-    data = {
-        name: posterior.unstack(histories.spread(part.T, of_rows=True), CUSTOMER)
-        for name, part in zip(names, parts, strict=True)
-    }
-    dataset = xr.Dataset(
-        data,
-        {**posterior.coords(), CUSTOMER: customers[CUSTOMER].values},
-        _attributes(buying, posterior, customers, ahead),
-    )
-    return _with_reasons(describe(dataset), rate)
 
 
 def predict_opportunities(
@@ -122,8 +38,20 @@ def predict_opportunities(
 
     Parameters
     ----------
-    buying, customers, opportunities, discount_rate, threads, max_memory
-        As in :func:`expected_opportunities`.
+    buying
+        A posterior of ``clv.fit("bg_bb", ...)``.
+    customers
+        Histories as ``clv.opportunities_from_table`` returns them; they need not be those of the fit. Where it had
+        covariates or groups they have the same columns (``clv.with_columns``); a new group is allowed.
+    opportunities
+        How many opportunities ahead, a whole number from 1.
+    discount_rate
+        Rate per opportunity, 0.10 for 10 %: also return ``residual_transactions`` (DERT, eq. 14 of Fader, Hardie &
+        Shang 2010), whose ``attrs["reasons"]``, a list, says where it is infinite.
+    threads
+        Threads; by default the processors this process may use. They change the speed only.
+    max_memory
+        Bytes above which the result is refused.
     seed
         Seed of the futures. With one seed a customer's random numbers are the same in every scenario.
     keep_draws
@@ -142,7 +70,7 @@ def predict_opportunities(
     Raises
     ------
     InputError
-        As in :func:`expected_opportunities`.
+        A posterior of another kind, an impossible history, a bad number, or a result that does not fit.
 
     Examples
     --------
@@ -150,57 +78,40 @@ def predict_opportunities(
     >>> bool(future["purchases_q95"].max() <= 5)
     True
     """
-    posterior, ahead, histories = _prepared(buying, customers, opportunities)
     rate = None if discount_rate is None else _checked_rate(discount_rate)
-    known, posterior = posterior, posterior.repeated()
-    size = customers.sizes[CUSTOMER]
+    asked = prepare(buying, customers, opportunities, seed=seed, kind="opportunities")
+    known = prepare(buying, customers, opportunities, most=None, kind="opportunities")
+    posterior, ahead, size = asked.posterior, int(asked.horizon), asked.size
     refuse_too_large(
         (ahead + 1) * size + ahead * posterior.size + (posterior.size * size // 2 if keep_draws else 0),
         max_memory,
         what=f"{ahead:,} opportunities of {size:,} customers and {posterior.size:,} draws",
         instead="Ask for fewer opportunities, leave keep_draws=False, or predict fewer customers at a time.",
     )
-    keys = customer_keys(customers[CUSTOMER].values, seed)
-    share = np.asarray(customers["count"].values if "count" in customers else np.ones(size), dtype=np.int64)
-    seen, totals, kept = _simulated(posterior, histories, keys, share, ahead, keep_draws, threads)
-
-    names = ["probability_alive", "survival", "purchases_expected"]
-    names += [] if rate is None else ["residual_transactions"]
-    means = mean_over_draws(histories, known, _closed_forms(known, ahead, rate), threads=threads)
-    data: dict[str, object] = {
-        name: (CUSTOMER, customers[name].values)
-        for name in ("frequency", "recency", "opportunities", "count")
-        if name in customers
-    }
-    for name, mean in zip(names, means, strict=True):
-        data[name] = (CUSTOMER, histories.spread(mean, of_rows=True))
-    for name, values in _summary(seen).items():
-        data[name] = (CUSTOMER, values)
+    seen, totals, kept = _simulated(asked, keep_draws, threads)
+    carried = ("frequency", "recency", "opportunities", "count")
+    each = {name: customers[name].values for name in carried if name in customers}
+    each |= _closed_forms(known, rate, threads) | _summary(seen)
+    data: dict[str, object] = {name: (CUSTOMER, values) for name, values in each.items()}
     data["purchases_total"] = posterior.unstack(totals.sum(axis=1))
     data["purchases_period_total"] = posterior.unstack(totals, PERIOD)
     if kept is not None:
-        data["purchases"] = posterior.unstack(kept.T, CUSTOMER)
+        data["purchases"] = posterior.unstack(kept, CUSTOMER)
     dataset = xr.Dataset(
         data,
         {**posterior.coords(), CUSTOMER: customers[CUSTOMER].values, PERIOD: np.arange(1, ahead + 1)},
-        _attributes(buying, posterior, customers, ahead)
-        | {"seed": int(seed), "level": "outcome, except where a variable states its own"},
+        {
+            "time_unit": asked.time_unit,
+            "horizon": ahead,
+            "draws": posterior.size,
+            "family": posterior.family.name,
+            "problems": problems(buying),
+            "seed": int(seed),
+            "level": "outcome, except where a variable states its own",
+        },
     )
-    return _with_reasons(
-        describe(dataset, {PERIOD: Variable("opportunity from the end of observation", "opportunity")}), rate
-    )
-
-
-def _prepared(
-    buying: xr.DataTree, customers: xr.Dataset, opportunities: int
-) -> tuple[Parameters, int, Histories]:
-    posterior = parameters(buying, "opportunities")
-    check_opportunities(customers)
-    shared_time_unit(buying, customers)
-    columns = {name: np.asarray(customers[name].values, dtype=float) for name in posterior.forecast.history}
-    ahead = whole_number(opportunities, "opportunities")
-    posterior = posterior.of(customers)
-    return posterior, ahead, distinct_histories(columns | posterior.columns)
+    own = {PERIOD: Variable("opportunity from the end of observation", "opportunity")}
+    return _with_reasons(describe(dataset, own), rate)
 
 
 def _checked_rate(rate: float) -> float:
@@ -212,31 +123,21 @@ def _checked_rate(rate: float) -> float:
     return float(rate)
 
 
-def _closed_forms(posterior: Parameters, ahead: int, rate: float | None) -> PerDraw:
-    forecast = posterior.forecast
+def _closed_forms(known: Inputs, rate: float | None, threads: int | None) -> dict[str, np.ndarray]:
+    """Return posterior means of the expected level, per customer."""
+    forecast, ahead = known.posterior.forecast, known.horizon
 
-    def forms(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        found = (
-            forecast.alive(history, values),
-            forecast.survival(ahead, history, values),
-            forecast.purchases(ahead, history, values),
-        )
-        if rate is None:
-            return found
-        return (*found, forecast.discounted(math.inf, rate, history, values))
+    def forms(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+        yield forecast.alive(history, values)
+        yield forecast.survival(ahead, history, values)
+        yield forecast.purchases(ahead, history, values)
+        if rate is not None:
+            yield forecast.discounted(math.inf, rate, history, values)
 
-    return forms
-
-
-def _attributes(
-    buying: xr.DataTree, posterior: Parameters, customers: xr.Dataset, ahead: int
-) -> dict[str, object]:
+    means = mean_over_draws(known.histories, known.posterior, forms, threads=threads)
+    names = ("probability_alive", "survival", "purchases_expected", "residual_transactions")
     return {
-        "time_unit": customers.attrs.get("time_unit"),
-        "horizon": ahead,
-        "draws": posterior.size,
-        "family": posterior.family.name,
-        "problems": problems(buying),
+        name: known.histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=False)
     }
 
 
@@ -256,97 +157,61 @@ def _with_reasons(dataset: xr.Dataset, rate: float | None) -> xr.Dataset:
 
 
 def _simulated(
-    posterior: Parameters,
-    histories: Histories,
-    keys: np.ndarray,
-    share: np.ndarray,
-    ahead: int,
-    keep: bool,
-    threads: int | None,
+    known: Inputs, keep: bool, threads: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return counts of futures by purchases (customer, 0 to ahead), totals (draw, ahead), and the draws if kept."""
-    size, draws = histories.order.size, posterior.size
-    seen = np.zeros((size, ahead + 1), dtype=np.int64)
-    kept = np.zeros((size if keep else 0, draws), dtype=np.int32)
-    columns = {name: histories.columns[name] for name in posterior.forecast.history}
-    keys, share = keys[histories.order], share[histories.order]
-    step = max(1, TILE // (5 * draws))
+    ahead, draws, histories, customers = (
+        int(known.horizon),
+        known.posterior.size,
+        known.histories,
+        known.customers,
+    )
+    assert known.keys is not None
+    share = np.ones(known.size) if "count" not in customers else np.asarray(customers["count"].values)
+    share = share.astype(np.int64)[histories.order]
+    plan = purchase_plan(known.posterior, histories, known.keys, known.horizon)
+    # Everyone of a row is a customer of its own: the same history, another stream.
+    whose = np.repeat(np.arange(known.size), share)
+    copy = np.arange(whose.size) - np.repeat(np.cumsum(share) - share, share)
+    keys = plan.keys[whose]
+    keys[:, 0] += copy.astype(np.uint64) * COPY
+    plan = replace(plan, row=plan.row[whose], keys=keys)
+    seen = np.zeros((known.size, ahead + 1), dtype=np.int64)
+    kept = np.zeros((known.size if keep else 0, draws), dtype=np.int32)
 
-    def chunk(start: int) -> np.ndarray:
-        stop = min(start + step, size)
-        first, last = histories.row[start], histories.row[stop - 1]
-        history = {name: column[first : last + 1, None] for name, column in columns.items()}
-        values = posterior.at(histories.columns, slice(first, last + 1))
-        states = purchase_state(posterior.forecast, history, values)
-        shape = (last + 1 - first, draws)
-        state = [np.ascontiguousarray(np.broadcast_to(part, shape)) for part in states]
-        totals = np.zeros((draws, ahead), dtype=np.int64)
-        part = kept[start:stop] if keep else kept
-        _futures(
-            histories.row[start:stop] - first,
-            keys[start:stop],
-            share[start:stop],
-            *state,
-            seen[start:stop],
-            totals,
-            part,
-        )
-        return totals
+    def block(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        stop = min(start + BLOCK, whose.size)
+        space = room(min(max(1, FUTURES // draws), stop - start), draws)
+        buyers, batch = space.buyers, space.batch
+        first, last = whose[start], whose[stop - 1]
+        totals = np.zeros(draws * ahead, dtype=np.int64)
+        bought = np.zeros((last + 1 - first) * (ahead + 1), dtype=np.int64)
 
-    starts = range(0, size, step)
-    totals = chunk(0)
-    with ThreadPoolExecutor(max_workers=min(available_threads(threads), max(1, len(starts)))) as executor:
-        for more in executor.map(chunk, starts[1:]):
-            totals += more
-    ordered = np.empty_like(seen)
-    ordered[histories.order] = seen
-    if not keep:
-        return ordered, totals, None
-    in_order = np.empty_like(kept)
-    in_order[histories.order] = kept
-    return ordered, totals, in_order
+        def at_each(part: slice, filled: int) -> None:
+            at = buyers.draw[batch.buyer[:filled]].astype(np.int64) * ahead
+            np.add(
+                totals,
+                np.bincount(at + batch.time[:filled].astype(np.int64) - 1, minlength=totals.size),
+                totals,
+            )
 
+        for done in tiles(plan, start, stop, space, each=at_each):
+            customer = buyers.customer[: done.found].astype(np.int64) + done.part.start
+            count = buyers.count[: done.found]
+            places = (whose[customer] - first) * (ahead + 1) + count
+            np.add(bought, np.bincount(places, minlength=bought.size), bought)
+            if keep:
+                one = copy[customer] == 0
+                kept[whose[customer[one]], buyers.draw[: done.found][one]] = count[one]
+        return np.arange(first, last + 1), bought.reshape(-1, ahead + 1), totals.reshape(draws, ahead)
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _beta(a, b, state, increment):  # type: ignore[no-untyped-def]
-    """Return a Beta(a, b) variate and the stream's new state; shapes near 0 give 0 or 1, as they should."""
-    one, state = standard_gamma(a, state, increment)
-    other, state = standard_gamma(b, state, increment)
-    if one + other > 0.0:
-        return one / (one + other), state
-    state += increment
-    return (1.0 if unit(mix(state)) * (a + b) < a else 0.0), state
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _futures(row, keys, share, alive, a, b, g, d, seen, totals, kept):  # type: ignore[no-untyped-def]
-    """Simulate each customer's futures, one a draw, into counts, totals and, if there is room, the draws."""
-    draws, ahead = totals.shape
-    keep = kept.shape[0] > 0
-    for i in range(row.size):
-        r = row[i]
-        increment = keys[i, 1]
-        for copy in range(share[i]):
-            word = keys[i, 0] + np.uint64(copy) * COPY
-            for s in range(draws):
-                state = mix(word + np.uint64(s) * GOLDEN)
-                state += increment
-                bought = 0
-                if unit(mix(state)) < alive[r, s]:
-                    chance, state = _beta(a[r, s], b[r, s], state, increment)
-                    leaves, state = _beta(g[r, s], d[r, s], state, increment)
-                    state += increment
-                    # Geometric(leaves) by inversion: the opportunities survived are the number before it.
-                    until = np.ceil(-math.log(unit(mix(state))) / -math.log1p(-leaves)) - 1.0
-                    last = ahead if until > ahead else int(max(until, 0.0))
-                    for k in range(last):
-                        state += increment
-                        if unit(mix(state)) < chance:
-                            bought += 1
-                            totals[s, k] += 1
-                seen[i, bought] += 1
-                if keep and copy == 0:
-                    kept[i, s] = bought
+    totals = np.zeros((draws, ahead), dtype=np.int64)
+    for rows, bought, part in in_order(block, range(0, whose.size, BLOCK), threads=threads):
+        seen[rows] += bought
+        totals += part
+    seen[:, 0] = share * draws - seen[:, 1:].sum(axis=1)
+    counts = histories.spread(seen.T).T
+    return counts, totals, histories.spread(kept.T) if keep else None
 
 
 def _summary(seen: np.ndarray) -> dict[str, np.ndarray]:

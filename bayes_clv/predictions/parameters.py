@@ -58,7 +58,7 @@ _SERVES: dict[str, FamilyKind] = {
 _VERBS = {
     "purchases": "clv.predict and clv.expected_purchases",
     "spend": "clv.predict_value",
-    "opportunities": "clv.predict_opportunities and clv.expected_opportunities",
+    "opportunities": "clv.predict_opportunities and clv.expected_purchases",
     "contracts": "clv.predict_renewals, clv.renewal_curve and clv.residual_lifetime",
 }
 

@@ -13,11 +13,6 @@ import numpy as np
 
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import (
-    COIN,
-    DRAWN,
-    LIFETIME,
-    OPPORTUNITIES,
-    PHASES,
     Paths,
     Room,
     State,
@@ -27,29 +22,14 @@ from bayes_clv.distributions.paths import (
 )
 from bayes_clv.distributions.paths.clock import Clock
 from bayes_clv.distributions.paths.money import Purse, own_levels
-from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.histories import Histories
-from bayes_clv.predictions.parameters import Parameters, paired
+from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.tiles import owned
 
 # Futures a tile: what the law lists of the buyers among them stays in a processor's second cache.
 TILE = 32_768
 # Distinct histories × draws whose numbers are computed at a time, in tiles.
 TILES_OF_STATES = 2
-
-# The laws by the names that families give them.
-LAWS = {
-    "after_purchase": COIN,
-    "after_kth_phase": PHASES,
-    "continuous": LIFETIME,
-    "individual": DRAWN,
-    "opportunity": OPPORTUNITIES,
-}
-
-
-def law_of(forecast: Forecast) -> Paths:
-    """Return the family's law of leaving."""
-    return LAWS[forecast.law]
 
 
 @dataclass(frozen=True)
@@ -201,14 +181,14 @@ def purchase_plan(
     Where the family draws each customer's numbers the histories hold the column of ``histories.apart``.
     """
     forecast, columns = posterior.forecast, histories.columns
-    law, known = law_of(forecast), {name: columns[name] for name in forecast.history}
+    law, known = forecast.paths, {name: columns[name] for name in forecast.history}
     _, recency, age = (columns[name] for name in forecast.history[:3])
     silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
     ordered = keys[histories.order]
 
     def state(rows: np.ndarray) -> dict[str, np.ndarray]:
         found = {"silence": silence[rows], "horizon": ends[rows, None]}
-        if law is DRAWN:
+        if forecast.futures is not None:
             return found | _drawn(posterior, columns, ordered, rows)
         history = {name: column[rows, None] for name, column in known.items()}
         values = posterior.at(columns, rows)
@@ -243,9 +223,9 @@ def _drawn(
     return dict(zip(("alive", "shape", "scale", "b", "a"), drawn, strict=True))
 
 
-def spend_money(spending: Parameters, histories: Histories, draws: int, discount: float) -> Money:
-    """Return how occasions are paid: the posterior of each level on the distinct histories, paired with the draws."""
-    payments, level = paired(spending, draws), spending.level
+def spend_money(payments: Parameters, histories: Histories, discount: float) -> Money:
+    """Return how occasions are paid, by one draw of ``payments`` each: the levels of the distinct histories."""
+    level = payments.level
     occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

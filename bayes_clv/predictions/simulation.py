@@ -264,7 +264,7 @@ def simulation_of(
     past = [histories.columns[name] for name in (*inputs.past, WHO) if name in histories.columns]
     plan = replace(plan, alike=stretches(past)[1])
     if inputs.spending is not None:
-        plan = replace(plan, money=spend_money(inputs.spending, histories, plan.draws, discount))
+        plan = replace(plan, money=spend_money(inputs.spending, histories, discount))
     return Simulation(inputs, plan, share, discount, int(seed))
 
 

@@ -2,13 +2,11 @@
 
 from bayes_clv.valuation.cohort import predict_cohort
 from bayes_clv.valuation.contribution import contributions
-from bayes_clv.valuation.expected import expected_value
 from bayes_clv.valuation.parts import value_parts
 from bayes_clv.valuation.value import predict_value
 
 __all__ = [
     "contributions",
-    "expected_value",
     "predict_cohort",
     "predict_value",
     "value_parts",

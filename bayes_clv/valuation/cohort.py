@@ -236,7 +236,7 @@ def _plan(
     everyone = np.arange(size)
     histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
     plan = purchase_plan(posterior, histories, keys, horizon)
-    money = spend_money(payments, histories, posterior.size, discount)
+    money = spend_money(paired(payments, posterior.size), histories, discount)
     return replace(plan, money=money, first_order=True)
 
 

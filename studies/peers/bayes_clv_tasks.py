@@ -51,7 +51,7 @@ def watch_fit(inside):
     from bayes_clv.inference.sampling import laplace
 
     stopwatch(nutpie, "sample", inside, "sampling")
-    stopwatch(laplace, "_density", inside, "compiling")
+    stopwatch(laplace, "compiled", inside, "compiling")
 
 
 def purchases(buying, customers, horizon):

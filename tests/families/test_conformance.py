@@ -14,6 +14,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate
 
+from bayes_clv.distributions import paths
 from bayes_clv.families.quantities import starting_point
 from bayes_clv.families.registry import FAMILIES, families
 from tests.symbols import paper
@@ -26,7 +27,7 @@ SPEND = families("spend")
 # A family whose forecasts take more columns than these tests give makes the claims of a purchase family in tests of
 # its own, within the errors of its quadrature (test_pareto_ggg).
 PURCHASES = [name for name in families("purchases") if "log_intervals" not in paper(name).HISTORY]
-LAWS = ("after_purchase", "continuous", "after_kth_phase", "individual")
+LAWS = (paths.COIN, paths.LIFETIME, paths.PHASES, paths.DRAWN)
 
 T, HORIZON = 4.0, 6.0
 HISTORIES = [(0, 0.0, T), (1, 0.5, T), (3, 3.5, T), (8, 4.0, T)]
@@ -68,7 +69,7 @@ def parameters(name, point=0):
 points = pytest.mark.parametrize("point", [0, 1])
 purchases = pytest.mark.parametrize("name", PURCHASES)
 # Families whose customers' rates are Gamma given the history, and those that draw each customer's future.
-DRAWN = [name for name in PURCHASES if paper(name).LIFETIME == "individual"]
+DRAWN = [name for name in PURCHASES if paper(name).PATHS is paths.DRAWN]
 with_state = pytest.mark.parametrize("name", [name for name in PURCHASES if name not in DRAWN])
 drawn = pytest.mark.parametrize("name", DRAWN)
 # Families of the mean spend; the others' own tests say the same of what they observe.
@@ -146,7 +147,7 @@ def test_a_family_says_what_it_is(name):
         # Only a LogNormal can be moved to the data's scale.
         assert not quantity.relative or quantity.prior.distribution == "LogNormal"
     if module.KIND == "purchases":
-        assert module.LIFETIME in LAWS
+        assert module.PATHS in LAWS
 
 
 @pytest.mark.parametrize("name", [*families("purchases"), *SPEND])
@@ -315,7 +316,7 @@ def simulated_future(rng, module, alive, rate, leaving, behind=0, k=1):
 
     A purchase takes k phases, at k times the rate, of which ``behind`` have passed.
     """
-    if module.LIFETIME in ("continuous", "individual"):
+    if module.PATHS in (paths.LIFETIME, paths.DRAWN):
         lifetime = rng.standard_exponential(rate.size) / leaving
         bought = rng.poisson(rate * np.minimum(lifetime, HORIZON))
         return alive * bought, alive & (lifetime > HORIZON)
@@ -388,12 +389,12 @@ def test_future_state_gives_the_forecast_by_hand(name, point, history):
     rng, draws = np.random.default_rng(7), 100_000
     alive = rng.random(draws) < probability
     k, behind = 1, 0
-    if module.LIFETIME == "after_kth_phase":
+    if module.PATHS is paths.PHASES:
         k, silence = int(more[0]), more[1]
         weights = np.cumprod([1.0, *((shape + j) / (j + 1) * silence for j in range(k - 1))])
         behind = rng.choice(k, draws, p=weights / weights.sum())
     rate = rng.gamma(shape + behind, 1 / scale, draws) / k
-    if module.LIFETIME == "continuous":
+    if module.PATHS is paths.LIFETIME:
         leaving = rng.gamma(a, 1 / b, draws)
     else:
         leaving = rng.beta(a, b, draws) if a > 0 else np.zeros(draws)
@@ -451,7 +452,7 @@ def test_no_time_no_purchases_and_a_short_time_at_the_rate_of_the_living(name, p
     else:
         alive, shape, scale, _, _, *more = module.future_state(**MANY, **params)
         rate = shape / scale
-        if module.LIFETIME == "after_kth_phase":
+        if module.PATHS is paths.PHASES:
             # Only who has all phases but one behind buys at once; without silence nobody has.
             k, silence = int(more[0]), more[1]
             terms = np.cumprod(

@@ -9,9 +9,11 @@ import pytest
 from scipy import integrate, stats
 
 import bayes_clv as clv
+from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.spend import lognormal_spend
-from bayes_clv.predictions.engine import Money, Plan, simulate_futures
+from bayes_clv.predictions.plans import Money, Plan
+from bayes_clv.predictions.summaries import simulate_futures
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -109,18 +111,22 @@ def futures(cdnow, *, discount=0.0, rule="lognormal", draws=100_000):
 
     each = {name: np.full(draws, value) for name, value in cdnow.items()}
     pay = {name: np.full(draws, value) for name, value in VALUES.items()}
+
+    def state(rows):
+        numbers = bg_nbd.future_state(*(np.full((rows.size, 1), v) for v in HISTORY), **each)
+        known = {"silence": np.full(rows.size, HISTORY[2] - HISTORY[1]), "horizon": np.array([[HORIZON]])}
+        return known | dict(zip(COIN.needs, numbers, strict=True))
+
     plan = Plan(
-        purchase_state=lambda rows: bg_nbd.future_state(
-            *(np.full((rows.size, 1), v) for v in HISTORY), **each
-        ),
+        law=COIN,
+        state=state,
         row=np.zeros(1, dtype=int),
         keys=customer_keys(range(1), 1),
-        horizon=np.array([HORIZON]),
         draws=draws,
         keep=True,
         money=Money(
             lambda rows: lognormal_spend.spend_state(3.0, np.full((rows.size, 1), 3.9), **pay),
-            pay["sigma"],
+            lambda rows: pay["sigma"],
             discount,
             rule=rule,
         ),

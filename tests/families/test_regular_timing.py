@@ -148,9 +148,7 @@ def test_discounted_purchases_are_an_integral_of_the_expected_ones(k):
         ours = float(bg_cnbd_k.discounted_residual_transactions(delta, *history, **params))
         # Beyond 700 units e^-35 of a sum is left.
         assert ours == pytest.approx(discounted(700.0), rel=1e-9)
-        part = erlang_residual.discounted_purchases(
-            c, scale, a, big_b, phases, z, 30.0, delta, np.zeros(1, bool)
-        )
+        part = erlang_residual.discounted_purchases(c, scale, a, big_b, phases, z, 30.0, delta)
         # Gauss' eight points a panel.
         assert (alive * part).item() == pytest.approx(discounted(30.0), rel=1e-8)
 

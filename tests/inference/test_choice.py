@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
+from bayes_clv.distributions.paths import PHASES
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.inference.choice import Choice, choose, settled
 from bayes_clv.inference.criticism.diagnostics import with_choice
@@ -253,7 +254,7 @@ def test_one_phase_has_the_very_futures_of_the_simple_family(make_posterior, mak
         for name, given in (("bg_nbd", values), ("bg_cnbd_k", values | {"k": 1.0}))
     ]
     np.testing.assert_array_equal(futures[0]["purchases"], futures[1]["purchases"])
-    assert bg_cnbd_k.FAMILY.forecast.law == "after_kth_phase"
+    assert bg_cnbd_k.FAMILY.forecast.paths is PHASES
 
 
 def test_a_regular_future_is_the_beginning_of_a_longer_one(make_posterior, make_customers):

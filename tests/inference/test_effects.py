@@ -310,7 +310,7 @@ def test_a_graph_with_changing_rows_is_that_of_the_rows_it_is_given():
         ]
     point = changing.initial_point()
     values = [log_changing(point)]
-    for name, column in rows_of_terms(bg_nbd, *rows[1]).items():
+    for name, column in rows_of_terms(bg_nbd.FAMILY, *rows[1]).items():
         changing.set_data(name, column)
     values.append(log_changing(point))
     assert_allclose(values, [log(point) for log in log_fixed], rtol=1e-12)

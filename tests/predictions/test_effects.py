@@ -139,7 +139,7 @@ QUESTIONS = {
     "residual": lambda b, s, c: clv.expected_residual_transactions(b, c, 0.15).to_dataset(),
     "pmf": lambda b, s, c: clv.purchases_pmf(b, c, "26 weeks", max_count=4).to_dataset(),
     "active": lambda b, s, c: clv.probability_active(b, c, "4 weeks").to_dataset(),
-    "wait": lambda b, s, c: clv.next_purchase(b, c),
+    "wait": lambda b, s, c: clv.next_purchase(b, c, seed=6),
     "retention": lambda b, s, c: clv.retention_curve(b, c, ["4 weeks", "26 weeks"]),
 }
 

@@ -120,15 +120,23 @@ def own_parameters(giving, donors, i):
     }  # fmt: skip
 
 
+def closed_forms(giving, donors):
+    return (
+        clv.probability_alive(giving, donors),
+        clv.survival(giving, donors, 5),
+        clv.expected_purchases(giving, donors, 5),
+        clv.expected_residual_transactions(giving, donors, 0.1),
+    )
+
+
 def test_each_donors_forecast_is_the_plain_one_with_its_parameters(giving, donors):
     """Simulated futures too: the random numbers are the customer's own, and parameters agree to 1e-13."""
-    expected = clv.expected_opportunities(giving, donors, 5, discount_rate=0.1)
+    expected = closed_forms(giving, donors)
     future = clv.predict_opportunities(giving, donors, 5, seed=2, keep_draws=True)
     for i in (0, 13, 41):
         alone, one = plain(giving, own_parameters(giving, donors, i)), donors.isel(customer=[i])
-        closed = clv.expected_opportunities(alone, one, 5, discount_rate=0.1)
-        for name in closed.data_vars:
-            assert_allclose(expected[name].isel(customer=i), closed[name].isel(customer=0), rtol=1e-9)
+        for ours, theirs in zip(expected, closed_forms(alone, one), strict=True):
+            assert_allclose(ours.isel(customer=i), theirs.isel(customer=0), rtol=1e-9)
         drawn = clv.predict_opportunities(alone, one, 5, seed=2, keep_draws=True)
         assert_array_equal(future["purchases"].isel(customer=i), drawn["purchases"].isel(customer=0))
         assert_allclose(future["survival"][i], drawn["survival"][0], rtol=1e-9)
@@ -155,7 +163,7 @@ def test_order_and_company_change_no_donors_forecast(giving, donors):
 
 def test_a_new_cohort_is_taken_and_a_new_level_refused(giving, donors):
     new = donors.assign(cohort=("customer", np.array(["2025"] * 60, dtype=object)))
-    spread = clv.expected_opportunities(giving, new, 5)["purchases_expected"].std(("chain", "draw"))
+    spread = clv.expected_purchases(giving, new, 5).std(("chain", "draw"))
     assert np.isfinite(spread).all()
     with pytest.raises(clv.InputError, match="no column 'cohort'"):
         clv.predict_opportunities(giving, donors.drop_vars("cohort"), 5, seed=1)
@@ -270,7 +278,7 @@ import sys
 import numpy as np, xarray as xr
 import bayes_clv as clv
 donors = xr.load_dataset(sys.argv[2], engine="h5netcdf")
-found = clv.expected_opportunities(clv.load(sys.argv[1]), donors, 5)["purchases_expected"]
+found = clv.expected_purchases(clv.load(sys.argv[1]), donors, 5)
 assert "formulaic" not in sys.modules and "pymc" not in sys.modules
 np.save(sys.argv[3], found.values)
 """
@@ -282,5 +290,5 @@ def test_a_formulas_encoding_serves_in_a_new_process_without_a_formula(giving, d
     donors.to_netcdf(tmp_path / "donors.nc", engine="h5netcdf")
     files = [str(saved), str(tmp_path / "donors.nc"), str(tmp_path / "found.npy")]
     subprocess.run([sys.executable, "-W", "error", "-c", PREDICT, *files], check=True)
-    here = clv.expected_opportunities(giving, donors, 5)["purchases_expected"]
+    here = clv.expected_purchases(giving, donors, 5)
     assert_array_equal(np.load(files[2]), here.values)

@@ -14,7 +14,6 @@ import bayes_clv as clv
 from bayes_clv.families.quantities import starting_point
 from bayes_clv.families.registry import families, family
 from bayes_clv.predictions.synthetic import simulate_orders
-from bayes_clv.predictions.waiting import FUTURES
 from bayes_clv.scoring.tracking import simulate_tracking
 from bayes_clv.units import discount_rate
 from tests.symbols import paper
@@ -107,18 +106,18 @@ def test_survival_and_the_wait(name, buying, customers):
     now = clv.probability_alive(buying, customers)
     np.testing.assert_allclose(curve["alive_mean"].isel(time=0), now.mean(("chain", "draw")), rtol=1e-12)
     assert (curve["alive_mean"].diff("time") <= 1e-13).all()
-    waiting = clv.next_purchase(buying, customers)
+    waiting = clv.next_purchase(buying, customers, seed=7)
     # Of Pareto/NBD few customers come back with a probability of a quarter.
     wait = waiting["wait"].sel(quantile=0.05).to_numpy()
     reached = np.flatnonzero(np.isfinite(wait))
     assert reached.size > 20
-    # By the quantile the next purchase has come with its probability, by the family's own distribution; drawn futures
-    # have the error of a share of FUTURES.
-    drawn = module.forecast.law == "individual"
-    error = SIGMAS * math.sqrt(0.05 * 0.95 / FUTURES) if drawn else 0.0
+    # By the quantile the next purchase has come with its probability, by the family's own distribution; a quantile of
+    # draws is one of them.
+    error = SIGMAS * math.sqrt(0.05 * 0.95 / DRAWS) + 1 / DRAWS
     for i in reached[:5]:
-        by_then = clv.purchases_pmf(buying, customers.isel(customer=[i]), float(wait[i]), max_count=1)
-        assert by_then.sel(count=1).item() == pytest.approx(0.05, rel=1e-9, abs=error)
+        some = customers.isel(customer=[i])
+        by_then = clv.purchases_pmf(buying, some, float(wait[i]), max_count=1, draws=DRAWS)
+        assert by_then.sel(count=1).item() == pytest.approx(0.05, abs=error)
     if "dropout" not in module.processes:
         assert (curve["alive_mean"] == 1).all()
         assert (waiting["probability_ever"] == 1).all()

@@ -52,8 +52,17 @@ def draws_of(tree):
     return [tree["posterior"][name].to_numpy().ravel() for name in bg_bb.PARAMETERS]
 
 
+def closed_forms(giving, donors):
+    return {
+        "probability_alive": clv.probability_alive(giving, donors),
+        "survival": clv.survival(giving, donors, AHEAD),
+        "purchases_expected": clv.expected_purchases(giving, donors, AHEAD),
+        "residual_transactions": clv.expected_residual_transactions(giving, donors, 0.1),
+    }
+
+
 def test_closed_forms_are_the_familys_of_each_draw_and_customer(giving, donors):
-    found = clv.expected_opportunities(giving, donors, AHEAD, discount_rate=0.1)
+    found = closed_forms(giving, donors)
     assert found["purchases_expected"].dims == ("chain", "draw", "customer")
     for name, function, arguments in (
         ("probability_alive", bg_bb.probability_alive, ()),
@@ -66,14 +75,16 @@ def test_closed_forms_are_the_familys_of_each_draw_and_customer(giving, donors):
             expected = function(*arguments, *row, *draws_of(giving))
             np.testing.assert_allclose(found[name][:, :, i].to_numpy().ravel(), expected, rtol=1e-12)
         assert found[name].attrs["level"] == "expected"
+        assert found[name].attrs["time_unit"] == "opportunity"
     assert found["residual_transactions"].attrs["reasons"] == []
-    assert "residual_transactions" not in clv.expected_opportunities(giving, donors, AHEAD)
 
 
 def test_an_infinite_sum_is_infinite_and_says_so(giving, donors):
-    found = clv.expected_opportunities(giving, donors, AHEAD, discount_rate=0)["residual_transactions"]
+    found = clv.expected_residual_transactions(giving, donors, 0)
     assert np.isinf(found).all()
-    assert "unless gamma > 1" in found.attrs["reasons"][0]
+    assert "gamma <= 1" in found.attrs["reasons"][0]
+    future = clv.predict_opportunities(giving, donors, AHEAD, seed=1, discount_rate=0)
+    assert "unless gamma > 1" in future["residual_transactions"].attrs["reasons"][0]
 
 
 def test_the_simulation_has_the_distribution_of_the_closed_forms(donors):
@@ -107,9 +118,8 @@ def test_the_summary_is_that_of_the_kept_draws(giving, donors):
     for q in (5, 25, 50, 75, 95):
         expected = np.quantile(purchases, q / 100, axis=0, method="inverted_cdf")
         np.testing.assert_array_equal(future[f"purchases_q{q:02d}"], expected)
-    per_draw = clv.expected_opportunities(giving, donors, AHEAD, discount_rate=0.1)
-    for name in per_draw.data_vars:
-        np.testing.assert_allclose(future[name], per_draw[name].mean(("chain", "draw")), rtol=1e-12)
+    for name, per_draw in closed_forms(giving, donors).items():
+        np.testing.assert_allclose(future[name], per_draw.mean(("chain", "draw")), rtol=1e-12)
     assert future["purchases_mean"].attrs["level"] == "outcome"
     assert future["purchases_total"].attrs["level"] == "outcome"
     assert future.attrs["time_unit"] == "opportunity"
@@ -117,8 +127,8 @@ def test_the_summary_is_that_of_the_kept_draws(giving, donors):
 
 def test_order_threads_chunks_and_company_change_nothing(giving, donors, monkeypatch):
     future = clv.predict_opportunities(giving, donors, AHEAD, seed=3, threads=1)
-    # Chunks of 10 customers in place of one of 120.
-    monkeypatch.setattr(opportunities, "TILE", 5 * 400 * 10)
+    # Blocks of 10 customers in place of one of 120.
+    monkeypatch.setattr(opportunities, "BLOCK", 10)
     order = np.random.default_rng(1).permutation(120)
     shuffled = clv.predict_opportunities(giving, donors.isel(customer=order), AHEAD, seed=3, threads=2)
     xr.testing.assert_identical(shuffled.sel(customer=future["customer"]), future)
@@ -175,8 +185,14 @@ def test_data_and_posteriors_of_another_kind_are_refused(giving, donors, make_bu
     with pytest.raises(clv.InputError, match="fitted to opportunities.*clv.predict_opportunities"):
         clv.predict(giving, make_customers(3), "5 weeks", seed=1)
     with pytest.raises(clv.InputError, match="no column 'opportunities'"):
-        clv.expected_opportunities(giving, make_customers(3), AHEAD)
+        clv.expected_purchases(giving, make_customers(3), AHEAD)
     edited = donors.copy(deep=True)
     edited["recency"][0] = 99
     with pytest.raises(clv.InputError, match="'recency' is above opportunities"):
-        clv.expected_opportunities(giving, edited, AHEAD)
+        clv.expected_purchases(giving, edited, AHEAD)
+    for bad in (0, 2.5, "5 weeks"):
+        with pytest.raises(clv.InputError, match="opportunities must be a whole number from 1"):
+            clv.expected_purchases(giving, donors, bad)
+    for bad in (-0.1, math.inf, True):
+        with pytest.raises(clv.InputError, match="annual_discount_rate must"):
+            clv.expected_residual_transactions(giving, donors, bad)

@@ -1,14 +1,16 @@
 """What the engine gives on request, beside the draws it was made of."""
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_clv.predictions import forecasts, summaries
 from bayes_clv.predictions.expected import expected_purchases
-from bayes_clv.predictions.forecasts import predict, simulate
-from bayes_clv.predictions.ranks import BINS, BINS_PER_OCTAVE, bin_of, cutoff, places
+from bayes_clv.predictions.forecasts import predict
+from bayes_clv.predictions.statistics import BINS, BINS_PER_OCTAVE, bin_of, cutoff, places
 from bayes_clv.schema import InputError
 from tests.symbols import paper
 
@@ -17,6 +19,8 @@ bg_nbd = paper("bg_nbd")
 SIZE = 600
 PERIODS = 4
 SHARE = 0.1
+# 0.002 a week.
+ANNUAL = math.expm1(0.002 * 365.2425 / 7)
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +41,15 @@ def spending(make_spending):
 @pytest.fixture(scope="module")
 def money(buying, spending, customers):
     """Return everything at once, and the draws."""
-    return simulate(
+    return predict(
         buying,
         customers,
         "52 weeks",
         seed=1,
         spending=spending,
-        discount=0.002,
+        annual_discount_rate=ANNUAL,
         keep_draws=True,
-        value_above=np.array([0.0, 10.0, 50.0]),
+        value_above=[0.0, 10.0, 50.0],
         periods=PERIODS,
         top_share=SHARE,
     )
@@ -63,8 +67,8 @@ def shares_of_places(values, wanted, bins):
 
 
 def test_asking_changes_nothing_else(buying, spending, customers, money):
-    plain = simulate(
-        buying, customers, "52 weeks", seed=1, spending=spending, discount=0.002, keep_draws=True
+    plain = predict(
+        buying, customers, "52 weeks", seed=1, spending=spending, annual_discount_rate=ANNUAL, keep_draws=True
     )
     xr.testing.assert_identical(money[list(plain.data_vars)], plain)
     assert not {"value_above", "purchases_period_mean", "probability_top"} & set(plain.data_vars)
@@ -99,7 +103,7 @@ def test_periods_add_up(money):
 
 def test_the_first_period_is_the_shorter_horizon(buying, spending, customers, money):
     # A shorter horizon is the beginning of a longer one, so this holds draw by draw.
-    quarter = simulate(buying, customers, "13 weeks", seed=1, spending=spending, discount=0.002)
+    quarter = predict(buying, customers, "13 weeks", seed=1, spending=spending, annual_discount_rate=ANNUAL)
     np.testing.assert_array_equal(money["purchases_period_total"][..., 0], quarter["purchases_total"])
     np.testing.assert_allclose(money["value_period_total"][..., 0], quarter["value_total"], rtol=1e-12)
     np.testing.assert_allclose(money["purchases_period_mean"][:, 0], quarter["purchases_mean"], rtol=1e-12)
@@ -144,18 +148,16 @@ def test_purchases_rank_where_there_is_no_money(buying, customers, share):
 
 
 def test_order_threads_and_tiles_change_no_bit(buying, spending, customers, money, monkeypatch):
-    from bayes_clv.predictions import engine
-
     def again(chosen, threads):
-        return simulate(
+        return predict(
             buying,
             chosen,
             "52 weeks",
             seed=1,
             spending=spending,
-            discount=0.002,
+            annual_discount_rate=ANNUAL,
             keep_draws=True,
-            value_above=np.array([0.0, 10.0, 50.0]),
+            value_above=[0.0, 10.0, 50.0],
             periods=PERIODS,
             top_share=SHARE,
             threads=threads,
@@ -165,9 +167,9 @@ def test_order_threads_and_tiles_change_no_bit(buying, spending, customers, mone
     shuffled = again(customers.isel(customer=order), 1)
     xr.testing.assert_identical(shuffled.sel(customer=money["customer"]), money)
     # One histogram for two threads.
-    monkeypatch.setattr(engine, "HISTOGRAM_MEMORY", 1.0)
+    monkeypatch.setattr(summaries, "HISTOGRAM_MEMORY", 1.0)
     monkeypatch.setattr(
-        engine.simulate_futures, "__kwdefaults__", {"threads": 2, "progress": None, "tile": 3000}
+        summaries.simulate_futures, "__kwdefaults__", {"threads": 2, "progress": None, "tile": 3000}
     )
     xr.testing.assert_identical(again(customers, 2), money)
 
@@ -176,9 +178,9 @@ def test_a_money_unit_changes_no_rank(buying, make_spending, customers, money):
     cents = make_spending()
     cents["posterior"]["v"] = cents["posterior"]["v"] * 100
     scaled = customers.assign(monetary_value=customers["monetary_value"] * 100)
-    other = simulate(
-        buying, scaled, 52, seed=1, spending=cents, discount=0.002, top_share=SHARE,
-        value_above=np.array([0.0, 1000.0, 5000.0]),
+    other = predict(
+        buying, scaled, 52, seed=1, spending=cents, annual_discount_rate=ANNUAL, top_share=SHARE,
+        value_above=[0.0, 1000.0, 5000.0],
     )  # fmt: skip
     np.testing.assert_array_equal(other["value_above"], money["value_above"])
     # Rounding moves an amount on a bin's edge (1e-14 of 300,000) to its neighbour.
@@ -204,9 +206,17 @@ def test_cutoffs_of_a_histogram_by_hand():
     assert [places(0.1, n) for n in (1, 10, 11, 600)] == [1, 1, 2, 60]
 
 
-def test_progress_counts_both_passes(buying, customers):
+def test_progress_counts_both_passes_and_changes_nothing(buying, customers, monkeypatch):
     seen = []
-    predict(buying, customers, 4, seed=1, top_share=0.5, progress=lambda *done: seen.append(done))
+
+    @contextmanager
+    def watched(shown, what):
+        yield (lambda *done: seen.append(done)) if shown else None
+
+    plain = predict(buying, customers, 4, seed=1, top_share=0.5)
+    xr.testing.assert_identical(predict(buying, customers, 4, seed=1, top_share=0.5, progress=True), plain)
+    monkeypatch.setattr(forecasts, "progress_bar", watched)
+    predict(buying, customers, 4, seed=1, top_share=0.5, progress=True)
     assert seen[-1] == (2 * SIZE, 2 * SIZE)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
@@ -219,6 +229,11 @@ def test_progress_counts_both_passes(buying, customers):
         ({"top_share": 1}, "top_share must lie between 0 and 1: 0.1 is the top tenth"),
         ({"top_share": 0}, "top_share must lie between 0 and 1"),
         ({"periods": 10**6}, "1,000,000 periods of 600 customers and 500 draws need"),
+        ({"margin": 0.3, "value_above": [1.0]}, "margin, value_above: money needs a spending posterior"),
+        (
+            {"annual_discount_rate": 0.1, "acquisition_cost": 2},
+            "annual_discount_rate, acquisition_cost: money",
+        ),
     ],
 )
 def test_bad_requests_are_refused(buying, customers, request_, message):

@@ -58,8 +58,8 @@ def test_normals_follow_their_law_and_their_tail():
     key = customer_keys(["normal"], 3)[0]
     values = _normals(SIZE, *key)
     assert stats.kstest(values, "norm").statistic < KOLMOGOROV / math.sqrt(SIZE)
-    beyond = np.abs(values) > streams._X[1]
-    expected = SIZE * math.erfc(streams._X[1] / math.sqrt(2))
+    beyond = np.abs(values) > streams.EDGES[1]
+    expected = SIZE * math.erfc(streams.EDGES[1] / math.sqrt(2))
     assert abs(beyond.sum() - expected) < 4 * math.sqrt(expected)
     assert abs((values > 0).mean() - 0.5) < 4 * 0.5 / math.sqrt(SIZE)
 

@@ -4,9 +4,9 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.families.spend import gamma_gamma
+from bayes_clv.predictions.expected import expected_value
 from bayes_clv.schema import InputError
 from bayes_clv.units import discount_rate
-from bayes_clv.valuation.expected import expected_value
 from bayes_clv.valuation.value import predict_value
 from tests.symbols import paper
 

@@ -29,6 +29,7 @@ from numba import njit
 from bayes_clv.distributions.paths.variates import (
     BELOW_ONE,
     DROPOUT,
+    FAR,
     RATE,
     SHARE,
     beta,
@@ -178,7 +179,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
             wait[m] = expm1(alive[m])
         for m in range(needed):
             here = alive[m] >= 0.0
-            wait[m] = scale[m] * wait[m] if here else math.inf
+            wait[m] = min(scale[m] * wait[m], FAR) if here else math.inf
             scale[m] += wait[m] if here else -silence
             shape[m] += 1.0 if here else 0.0
     else:
@@ -188,7 +189,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
                 k = state.phases[row, s]
                 at = min(work.wait[m] / work.alive[m], BELOW_ONE)
                 growth = _growth(at, work.shape[m], int(k), state.z[row, s])
-                work.wait[m] = work.scale[m] * expm1(growth)
+                work.wait[m] = min(work.scale[m] * expm1(growth), FAR)
                 work.scale[m] += work.wait[m]
                 work.shape[m] += k
             else:

@@ -30,6 +30,7 @@ from numba import njit
 from bayes_clv.distributions.paths.variates import (
     BELOW_ONE,
     DROPOUT,
+    FAR,
     LEFT,
     RATE,
     exp,
@@ -199,7 +200,7 @@ def _rates(state, row, step, needed, lives, work):  # type: ignore[no-untyped-de
             life[m] = expm1(life[m])
     for m in range(needed):
         growth = -log1p(-max(at[m], 0.0)) / shape[m]
-        wait[m] = scale[m] * expm1(growth)
+        wait[m] = min(scale[m] * expm1(growth), FAR)
     for m in range(needed):
         s = work.which[m]
         if at[m] >= 0.0:

@@ -18,6 +18,8 @@ LEFT = np.uint64(0xE7037ED1A0B428DB)
 SHARE = np.uint64(0x8EBC6AF09C88C6E3)
 BOOST = np.uint64(0xBEA225F9EB34556D)
 BELOW_ONE = 1.0 - 2.0**-53
+# A time later than any other, and not never.
+FAR = 1e308
 
 
 # log 2 in two parts, the first short enough that its small multiples are exact (fdlibm, Sun Microsystems 1993).

@@ -9,16 +9,23 @@ The integral over t is Lobatto's; M at all its nodes and at H is one sum over th
 coefficients nodes and customers of one frequency share. Lobatto's five points a panel need four evaluations, since
 M(0) = 0 and the last is H. Long series leave for ``purchases_while_alive``, node by node.
 
+**What makes it fast.** D depends on (frequency, T) alone, and is computed once where neighbours share them (CDNOW's
+2,357 customers have 464). Coefficients and sums take CHUNK draws a step, in loops that the compiler turns into vectors;
+coefficients, whose divisions are the dearest part, are shared where at least SHARED neighbours have one frequency.
+
 Rejected: monthly differences of the expected purchases, as lifetimes and PyMC-Marketing do. They cost 12
 evaluations of a hypergeometric function and discount each purchase to the end of its month.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.arrays import Array, on_distinct_rows, stretches
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive
 
 # Lobatto's five points on [-1, 1] without the first, and their weights (the first has 1/10 too).
@@ -32,6 +39,10 @@ PANEL_DISCOUNT = 0.5
 SERIES_TERMS = 400
 LOG_OVERFLOW = 600.0
 TOLERANCE = 1e-9
+# Draws a step.
+CHUNK = 64
+# Fewer rows than these have coefficients of their own.
+SHARED = 8
 
 
 def nodes(horizon: float, discount: float, smallest_scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -57,98 +68,199 @@ def nodes(horizon: float, discount: float, smallest_scale: float) -> tuple[np.nd
     return time, weight
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _coefficients(k, a, big_b, z, d):  # type: ignore[no-untyped-def]
-    """Write d[n], n >= 1, with M = (1 - z)^k * sum of d[n]; return how many terms matter.
+class Work(NamedTuple):
+    """Arrays (draw) of one step, and of each node (node, draw); ``d`` (term, draw) are the coefficients."""
 
-    d[n] = (k)_n / n! z^n * sum_{j<n} (B)_j / (a+B)_j, all positive (see ``distributions.poisson.beta_dropout``).
+    d: Any
+    z: Any
+    mass: Any
+    ratio: Any
+    partial: Any
+    total: Any
+    going: Any
+    per_z: Any
+    at: Any
+    left: Any
+    mean: Any
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _coefficients(k, a, big_b, work):  # type: ignore[no-untyped-def]
+    """Write d[n], n >= 1, with M = (1 - z)^k * sum of d[n]; return how many matter in some draw, 0 in the others.
+
+    d[n] = (k)_n / n! z^n * sum_{j<n} (B)_j / (a+B)_j, all positive (see ``distributions.poisson.beta_dropout``). Where
+    ``going`` stays 1 the series is too long. After the last are zeros up to a multiple of LANES.
     """
-    mass = 1.0
-    ratio = 1.0
-    partial = 0.0
-    total = 0.0
+    d, z, mass, ratio, partial, total, going = (
+        work.d,
+        work.z,
+        work.mass,
+        work.ratio,
+        work.partial,
+        work.total,
+        work.going,
+    )
+    draws = k.size
+    for s in range(draws):
+        mass[s], ratio[s], partial[s], total[s] = 1.0, 1.0, 0.0, 0.0
+        going[s] = 1.0 if z[s] > 0.0 else 0.0
     n = 0
-    while n < d.size - 1:
-        mass *= z * (k + n) / (n + 1.0)
-        partial += ratio
-        ratio *= (big_b + n) / (a + big_b + n)
+    while n < SERIES_TERMS:
+        before, after = np.float64(n), n + 1.0
+        terms = d[n + 1]
+        for s in range(draws):
+            mass[s] *= z[s] * (k[s] + before) / after
+            partial[s] += ratio[s]
+            ratio[s] *= (big_b[s] + before) / (a[s] + big_b[s] + before)
+            term = mass[s] * partial[s] if going[s] > 0.0 else 0.0
+            terms[s] = term
+            total[s] += term
+            # From here each term is at most growth / n of the one before.
+            growth = z[s] * (k[s] + after)
+            enough = growth < after and term * growth <= TOLERANCE * total[s] * (after - growth)
+            going[s] = 0.0 if enough else going[s]
         n += 1
-        d[n] = mass * partial
-        total += d[n]
-        # From here each term is at most growth / n of the one before.
-        growth = z * (k + n)
-        if growth < n and d[n] * growth <= TOLERANCE * total * (n - growth):
-            return n
-    return 0
+        left = 0.0
+        for s in range(draws):
+            left = max(left, going[s])
+        if left == 0.0:
+            break
+    whole = (n + LANES - 1) // LANES * LANES
+    d[n + 1 : whole + 1] = 0.0
+    return whole
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _discounted(shape, scale, dropout_a, dropout_b, same_shape, time, weight, out):  # type: ignore[no-untyped-def]
-    """Write D of each (row, draw); ``same_shape`` marks rows that differ from the row before in scale alone.
+def _sums(terms, draws, work):  # type: ignore[no-untyped-def]
+    """Write the sum over n of d[n] at^n, for the LANES nodes."""
+    d = work.d
+    x0, x1, x2, x3 = work.at[0], work.at[1], work.at[2], work.at[3]
+    m0, m1, m2, m3 = work.mean[0], work.mean[1], work.mean[2], work.mean[3]
+    for s in range(draws):
+        m0[s] = m1[s] = m2[s] = m3[s] = 0.0
+    for n in range(terms, 0, -LANES):
+        a, b, c, e = d[n], d[n - 1], d[n - 2], d[n - 3]
+        for s in range(draws):
+            m0[s] = (((m0[s] * x0[s] + a[s]) * x0[s] + b[s]) * x0[s] + c[s]) * x0[s] + e[s]
+            m1[s] = (((m1[s] * x1[s] + a[s]) * x1[s] + b[s]) * x1[s] + c[s]) * x1[s] + e[s]
+            m2[s] = (((m2[s] * x2[s] + a[s]) * x2[s] + b[s]) * x2[s] + c[s]) * x2[s] + e[s]
+            m3[s] = (((m3[s] * x3[s] + a[s]) * x3[s] + b[s]) * x3[s] + c[s]) * x3[s] + e[s]
+    for s in range(draws):
+        m0[s] *= x0[s]
+        m1[s] *= x1[s]
+        m2[s] *= x2[s]
+        m3[s] *= x3[s]
 
-    Within such a run the scale rises: its first row has the largest z, which is in the coefficients.
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _one_by_one(k, size, a, big_b, time, weight):  # type: ignore[no-untyped-def]
+    """Return D of one customer in one draw on one panel, node by node, by the way that has no limit."""
+    total = 0.0
+    for i in range(LANES):
+        if weight[i] != 0.0:
+            tau = time[i] / size
+            total += weight[i] * (k * tau if a == 0.0 else purchases_while_alive(k, tau, a, big_b))
+    return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_panel(k, size, a, big_b, time, weight, terms, long, work, out):  # type: ignore[no-untyped-def]
+    """Add D of one row on one panel; ``long`` is 1 where its series is."""
+    draws = k.size
+    m0, m1, m2, m3 = work.mean[0], work.mean[1], work.mean[2], work.mean[3]
+    q0, q1, q2, q3 = work.left[0], work.left[1], work.left[2], work.left[3]
+    per_z = work.per_z
+    for i in range(LANES):
+        t, at, left = time[i], work.at[i], work.left[i]
+        for s in range(draws):
+            inverse = 1.0 / (size[s] + t)
+            at[s] = t * inverse * per_z[s]
+            left[s] = size[s] * inverse
+    _sums(terms, draws, work)
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
+    for s in range(draws):
+        if long[s] > 0.0:
+            out[s] += _one_by_one(k[s], size[s], a[s], big_b[s], time, weight)
+            continue
+        total, shape = 0.0, k[s]
+        if w0 != 0.0:
+            total = w0 * m0[s] * math.exp(shape * math.log(q0[s]))
+            total += w1 * m1[s] * math.exp(shape * math.log(q1[s]))
+            total += w2 * m2[s] * math.exp(shape * math.log(q2[s]))
+        total += w3 * m3[s] * math.exp(shape * math.log(q3[s]))
+        out[s] += total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _discounted(shape, scale, dropout_a, dropout_b, run, time, weight, work, out):  # type: ignore[no-untyped-def]
+    """Write D of each (row, draw). A state has one row where it is the same in all.
+
+    Rows ``run[i]`` up to ``run[i + 1]`` differ in scale alone, which rises: the first has the largest z, which is in
+    the coefficients.
     """
-    rows, draws = shape.shape
-    d = np.empty(SERIES_TERMS + 1)
+    draws = out.shape[1]
     out[:] = 0.0
     for j in range(time.shape[0]):
-        t0, t1, t2, t3 = time[j, 0], time[j, 1], time[j, 2], time[j, 3]
-        w0, w1, w2, w3 = weight[j, 0], weight[j, 1], weight[j, 2], weight[j, 3]
-        first = 0
-        while first < rows:
-            last = first + 1
-            while last < rows and same_shape[last]:
-                last += 1
-            for s in range(draws):
-                k, a, big_b = shape[first, s], dropout_a[first, s], dropout_b[first, s]
-                tau = t3 / scale[first, s]
-                z = tau / (1.0 + tau)
-                per_z = 1.0 / z
-                terms = 0
-                if k * tau < SERIES_TERMS and k * math.log1p(tau) < LOG_OVERFLOW:
-                    terms = _coefficients(k, a, big_b, z, d)
-                for c in range(first, last):
-                    total = 0.0
-                    size = scale[c, s]
-                    if terms == 0:
-                        # Too long a series: node by node, by the way that has no limit.
-                        for i in range(LANES):
-                            if weight[j, i] != 0.0:
-                                tau_i = time[j, i] / size
-                                mean = k * tau_i if a == 0.0 else purchases_while_alive(k, tau_i, a, big_b)
-                                total += weight[j, i] * mean
-                        out[c, s] += total
-                        continue
-                    # Four scalars stay in registers; an array of four costs three times as much.
-                    i0, i1 = 1.0 / (size + t0), 1.0 / (size + t1)
-                    i2, i3 = 1.0 / (size + t2), 1.0 / (size + t3)
-                    z0, z1, z2, z3 = t0 * i0 * per_z, t1 * i1 * per_z, t2 * i2 * per_z, t3 * i3 * per_z
-                    m0 = m1 = m2 = m3 = d[terms]
-                    for n in range(terms - 1, 0, -1):
-                        m0 = m0 * z0 + d[n]
-                        m1 = m1 * z1 + d[n]
-                        m2 = m2 * z2 + d[n]
-                        m3 = m3 * z3 + d[n]
-                    m0, m1, m2, m3 = m0 * z0, m1 * z1, m2 * z2, m3 * z3
-                    if w0 != 0.0:
-                        total = w0 * m0 * math.exp(k * math.log(size * i0))
-                        total += w1 * m1 * math.exp(k * math.log(size * i1))
-                        total += w2 * m2 * math.exp(k * math.log(size * i2))
-                    total += w3 * m3 * math.exp(k * math.log(size * i3))
-                    out[c, s] += total
-            first = last
+        last = time[j, LANES - 1]
+        for r in range(run.size - 1):
+            first = run[r]
+            for begin in range(0, draws, CHUNK):
+                part = slice(begin, min(begin + CHUNK, draws))
+                k = shape[first if shape.shape[0] > 1 else 0, part]
+                a = dropout_a[first if dropout_a.shape[0] > 1 else 0, part]
+                big_b = dropout_b[first if dropout_b.shape[0] > 1 else 0, part]
+                size = scale[first if scale.shape[0] > 1 else 0, part]
+                for s in range(k.size):
+                    tau = last / size[s]
+                    short = k[s] * tau < SERIES_TERMS and k[s] * math.log1p(tau) < LOG_OVERFLOW
+                    work.z[s] = tau / (1.0 + tau) if short else 0.0
+                terms = _coefficients(k, a, big_b, work)
+                for s in range(k.size):
+                    work.per_z[s] = 1.0 / work.z[s]
+                    if work.z[s] == 0.0:
+                        work.going[s] = 1.0
+                for c in range(first, run[r + 1]):
+                    here = scale[c if scale.shape[0] > 1 else 0, part]
+                    _add_panel(k, here, a, big_b, time[j], weight[j], terms, work.going, work, out[c, part])
+
+
+def _runs(states: Sequence[Array], rows: int) -> NDArray[np.int64]:
+    """Return where rows begin that differ from those before in more than a rising scale, and the number of rows."""
+    k, scale, a, big_b = states
+    new = np.ones(rows, dtype=bool)
+    others = [each for each in (k, a, big_b) if each.shape[0] > 1]
+    if others:
+        new = stretches(others)[0]
+    else:
+        new[1:] = False
+    if scale.shape[0] > 1:
+        new[1:] |= (scale[1:] < scale[:-1]).any(axis=1)
+    starts = np.flatnonzero(new)
+    long = np.repeat(np.diff(starts, append=rows) >= SHARED, np.diff(starts, append=rows))
+    bounds: NDArray[np.int64] = np.r_[np.flatnonzero(new | ~long), rows]
+    return bounds
 
 
 def discounted_purchases(
-    k: Array, scale: Array, a: Array, big_b: Array, horizon: float, discount: float, same_shape: Array
+    k: ArrayLike, scale: ArrayLike, a: ArrayLike, big_b: ArrayLike, horizon: float, discount: float
 ) -> Array:
-    """Return D of each (row, draw) for customers alive now; ``horizon`` and ``1 / discount`` are times.
+    """Return D of customers alive now; ``horizon`` and ``1 / discount`` are times.
 
     ``k`` is the shape and ``scale`` the rate of the Gamma of purchase rates, ``a`` and ``big_b`` the Beta shapes of
-    dropout (a = 0: never), all writeable arrays of one shape (row, draw). ``same_shape`` (row) marks the rows that
-    differ from the row before in scale alone, which rises. Relative error below 1e-7.
+    dropout (a = 0: never); they broadcast to (row, draw). Relative error below 1e-7. It takes less time where equal
+    rows, and rows of one (k, a, B) with rising scales, are neighbours.
     """
-    time, weight = nodes(horizon, discount, float(scale.min()))
-    result = np.empty(k.shape)
-    _discounted(k, scale, a, big_b, same_shape, time, weight, result)
-    return result
+
+    def of_rows(*states: Array) -> Array:
+        time, weight = nodes(horizon, discount, float(states[1].min()))
+        rows, draws = max(each.shape[0] for each in states), states[0].shape[1]
+        work = Work(
+            np.empty((SERIES_TERMS + LANES + 1, CHUNK)),
+            *(np.empty(CHUNK) for _ in range(7)),
+            *(np.empty((LANES, CHUNK)) for _ in range(3)),
+        )
+        result = np.empty((rows, draws))
+        _discounted(*states, _runs(states, rows), time, weight, work, result)
+        return result
+
+    return on_distinct_rows(of_rows, k, scale, a, big_b)

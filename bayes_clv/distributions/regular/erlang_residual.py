@@ -19,8 +19,9 @@ from itertools import pairwise
 
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
-from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.arrays import Array, on_distinct_rows
 from bayes_clv.distributions.poisson.discounted import nodes
 from bayes_clv.distributions.poisson.residual import REACH, STEP_G, STEP_PER_SD, average_over_p
 from bayes_clv.distributions.regular.erlang_phases import mean_phases, phase_sum, purchases_while_alive
@@ -31,7 +32,7 @@ RIGHT_NODES = 600
 _POINT, _WEIGHT = np.polynomial.legendre.leggauss(8)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_weight(log_g: float, phases: int, c: float, z: float, discount: float) -> float:
     """Return the log of g^c e^-g theta^k times the sum of (z (g + D))^j / j! over j < k."""
     g = math.exp(log_g)
@@ -42,7 +43,7 @@ def _log_weight(log_g: float, phases: int, c: float, z: float, discount: float) 
     return c * log_g - g - phases * math.log1p(discount / g) + math.log(total)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _average_about(
     phases: int, c: float, z: float, discount: float, a: float, big_b: float, step: float
 ) -> float:
@@ -64,7 +65,7 @@ def _average_about(
     return float(average_over_p(weight, stay, leave, g, g.size, c + phases, discount, a, big_b))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _average(phases: int, c: float, z: float, discount: float, a: float, big_b: float) -> float:
     step = min(STEP_G, STEP_PER_SD / math.sqrt(c + phases))
     if c > LARGE:
@@ -113,34 +114,36 @@ def residual_while_alive(phases: float, c: float, z: float, discount: float, a: 
 
 
 def discounted_purchases(
-    c: Array,
-    scale: Array,
-    a: Array,
-    big_b: Array,
-    phases: Array,
-    z: Array,
+    c: ArrayLike,
+    scale: ArrayLike,
+    a: ArrayLike,
+    big_b: ArrayLike,
+    phases: ArrayLike,
+    z: ArrayLike,
     horizon: float,
     discount: float,
-    same_shape: Array,
 ) -> Array:
     """Return expected purchases to the horizon, each discounted from the time it occurs, (row, draw), if alive.
 
-    Arguments as in ``discounted.discounted_purchases``, with the phases a purchase and the silence over the scale;
-    ``same_shape`` is of no use here.
+    Arguments as in ``discounted.discounted_purchases``, with the phases a purchase and the silence over the scale.
     """
-    total = purchases_while_alive(phases, c, z, horizon / scale, a, big_b) * math.exp(-discount * horizon)
-    if discount == 0.0:
+
+    def of_rows(c: Array, scale: Array, a: Array, big_b: Array, phases: Array, z: Array) -> Array:
+        total = purchases_while_alive(phases, c, z, horizon / scale, a, big_b) * math.exp(-discount * horizon)
+        if discount == 0.0:
+            return total
+        # The nearest singularity of the mean lies half as far before t = 0 as with one phase, at alpha + T over 2; and
+        # who bought much will buy at nearly known times, so that the mean has steps, one in phases / c of the scale.
+        bend = float(np.min(scale * np.minimum(0.5, 0.5 * phases / c)))
+        ends = nodes(horizon, discount, bend)[0][:, -1]
+        for start, end in pairwise([0.0, *ends.tolist()]):
+            half = (end - start) / 2
+            for t, w in zip(start + half * (1 + _POINT), half * _WEIGHT, strict=True):
+                each = purchases_while_alive(phases, c, z, t / scale, a, big_b)
+                total += discount * w * math.exp(-discount * t) * each
         return total
-    # The nearest singularity of the mean lies half as far before t = 0 as with one phase, at alpha + T over 2; and who
-    # bought much will buy at nearly known times, so that the mean has steps, one in phases / c of the scale.
-    bend = float(np.min(scale * np.minimum(0.5, 0.5 * phases / c)))
-    ends = nodes(horizon, discount, bend)[0][:, -1]
-    for start, end in pairwise([0.0, *ends.tolist()]):
-        half = (end - start) / 2
-        for t, w in zip(start + half * (1 + _POINT), half * _WEIGHT, strict=True):
-            each = purchases_while_alive(phases, c, z, t / scale, a, big_b)
-            total += discount * w * math.exp(-discount * t) * each
-    return total
+
+    return on_distinct_rows(of_rows, c, scale, a, big_b, phases, z)
 
 
 def mean_purchase_rate(phases: Array, c: Array, z: Array, scale: Array) -> Array:

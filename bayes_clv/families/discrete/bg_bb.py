@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.paths import OPPORTUNITIES
 from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
 from bayes_clv.distributions.survival import discounted_survival, log_survival_ratio, survival_ratio
 from bayes_clv.families import positional
@@ -492,7 +493,7 @@ FAMILY = Family(
         history=OBSERVED,
         parameters=PARAMETERS,
         latent=("purchase", "dropout"),
-        law="opportunity",
+        paths=OPPORTUNITIES,
         alive=probability_alive,
         latent_means=latent_means,
         latent_draws=latent_draws,

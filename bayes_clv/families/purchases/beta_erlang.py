@@ -22,12 +22,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.paths import PHASES
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.regular import erlang_phases
-from bayes_clv.distributions.regular.erlang_residual import mean_purchase_rate, residual_while_alive
+from bayes_clv.distributions.regular.erlang_residual import (
+    discounted_purchases,
+    mean_purchase_rate,
+    residual_while_alive,
+)
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families.contract import Columns, Forecast, Params
-from bayes_clv.families.lifetimes import to_horizon
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import beta_geometric, gamma_rates
@@ -241,7 +245,7 @@ def discounted(first: int, time: float, rate: float, columns: Columns, params: P
     if np.isinf(time):
         while_alive: Array = residual_while_alive(k, c, z, rate * scale, a, big_b)
         return chance * while_alive
-    return chance * to_horizon("after_kth_phase", (c, scale, a, big_b, k, z), chance.shape, time, rate)
+    return chance * discounted_purchases(c, scale, a, big_b, k, z, time, rate)
 
 
 def model(first: int) -> dict[str, Any]:
@@ -266,7 +270,7 @@ def forecast(first: int) -> Forecast:
     return Forecast(
         history=HISTORY,
         latent=("purchase_rate", "dropout"),
-        law="after_kth_phase",
+        paths=PHASES,
         alive=partial(alive, first),
         latent_means=partial(latent_means, first),
         latent_draws=partial(latent_draws, first),

@@ -25,14 +25,15 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
+from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.poisson.residual import residual_while_alive
-from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_rising
+from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_gamma_ratio
 from bayes_clv.distributions.stirling import LARGE
 from bayes_clv.distributions.survival import survival_ratio
 from bayes_clv.families.contract import Columns, Forecast, Params
-from bayes_clv.families.lifetimes import to_horizon
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import gamma_rates
@@ -85,7 +86,7 @@ def survived_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
     a, b = double_tensors(params, "a", "b")
     import pytensor.tensor as pt
 
-    plain = log_rising(b, x + first) - log_rising(a + b, x + first)
+    plain = log_gamma_ratio(b, x + first) - log_gamma_ratio(a + b, x + first)
     # Two large numbers that are alike, where dropout hardly differs.
     return pt.switch(pt.gt(b, LARGE), log_beta_rise(a, b, x + first), plain)
 
@@ -239,7 +240,7 @@ def discounted(first: int, time: float, rate: float, columns: Columns, params: P
     if np.isinf(time):
         while_alive: Array = residual_while_alive(k, rate * scale, a, big_b)
         return chance * while_alive
-    return chance * to_horizon("after_purchase", (k, scale, a, big_b), chance.shape, time, rate)
+    return chance * discounted_purchases(k, scale, a, big_b, time, rate)
 
 
 def survived(tosses: Array, a: Array, big_b: Array) -> Array:
@@ -278,7 +279,7 @@ def forecast(first: int) -> Forecast:
     return Forecast(
         history=OBSERVED,
         latent=("purchase_rate", "dropout"),
-        law="after_purchase",
+        paths=COIN,
         alive=partial(alive, first),
         latent_means=partial(latent_means, first),
         latent_draws=partial(latent_draws, first),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.special import double_tensors, log_rising
+from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
 from bayes_clv.families.quantities import Prior, Quantity
 
 OBSERVED = ("frequency", "recency", "T")
@@ -39,7 +39,7 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
 def rate_term(params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of a log-likelihood that the rates' shape and x alone decide: ln (r)_x."""
     (r,) = double_tensors(params, "r")
-    return log_rising(r, x)
+    return log_gamma_ratio(r, x)
 
 
 def exposure_term(params: Mapping[str, Any], x: Any, T: Any) -> Any:

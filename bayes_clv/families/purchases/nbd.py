@@ -39,9 +39,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.poisson import gamma_poisson
+from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, Words
-from bayes_clv.families.lifetimes import to_horizon
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import gamma_rates
@@ -127,7 +128,7 @@ def discounted(time: float, rate: float, columns: Columns, params: Params) -> Ar
         (delta,) = float_arrays(rate)
         with np.errstate(divide="ignore"):
             return np.where(delta >= 0, certain * k / (np.abs(delta) * scale), np.nan)
-    return to_horizon("after_purchase", (k, scale, a, b), certain.shape, time, rate)
+    return certain * discounted_purchases(k, scale, a, b, time, rate)
 
 
 FAMILY = Family(
@@ -162,7 +163,7 @@ FAMILY = Family(
     forecast=Forecast(
         history=OBSERVED,
         latent=("purchase_rate", "dropout"),
-        law="after_purchase",
+        paths=COIN,
         alive=alive,
         latent_means=latent_means,
         latent_draws=latent_draws,

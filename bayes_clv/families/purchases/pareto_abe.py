@@ -58,6 +58,7 @@ from bayes_clv.distributions.lognormal.forecasts import (
     log_reached,
 )
 from bayes_clv.distributions.lognormal.rates import log_mean_likelihood
+from bayes_clv.distributions.paths import DRAWN
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families import positional
 from bayes_clv.families.contract import Family, Words
@@ -239,7 +240,7 @@ def latent_draws(
 def future_draws(
     rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Return draws of (first_wait, wait_shape, wait_rate, left, leaving), as ``lifetimes`` asks of "individual".
+    """Return draws of (first_wait, wait_shape, wait_rate, left, leaving), as ``paths.drawn`` takes them.
 
     Waits are exponential (a shape of 1) at the customer's own rate, and so is the lifetime left, at its own rate of
     leaving. Of one who has left the time since its last purchase is the sooner of both, and fell within the silence.
@@ -410,7 +411,7 @@ FAMILY = Family(
         history=OBSERVED,
         parameters=PARAMETERS,
         latent=("purchase_rate", "dropout_rate"),
-        law="individual",
+        paths=DRAWN,
         alive=probability_alive,
         latent_means=latent_means,
         latent_draws=latent_draws,

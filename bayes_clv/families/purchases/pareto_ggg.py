@@ -52,6 +52,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.paths import DRAWN
 from bayes_clv.distributions.regular import gamma_waits, gamma_waits_draws, gamma_waits_forecasts
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families import positional
@@ -190,7 +191,7 @@ def future_draws(
 
     (Wait from T to the next purchase, infinite for one who has left; shape and rate of the Gamma of each further
     wait; when it leaves, after T, negative for one who has left; its dropout rate), drawn jointly given the history
-    (``lifetimes``, "individual").
+    (``paths.drawn``).
     """
     args = np.broadcast_arrays(*np.atleast_1d(*float_arrays(x, t_x, T, log_intervals, *_ordered((), params))))
     _, k, rate, leaving, wait, left = gamma_waits_draws.draw_rows(rng, _columns(*args))
@@ -395,7 +396,7 @@ FAMILY = Family(
         history=OBSERVED,
         parameters=PARAMETERS,
         latent=("purchase_rate", "dropout_rate", "regularity"),
-        law="individual",
+        paths=DRAWN,
         alive=probability_alive,
         latent_means=latent_means,
         latent_draws=latent_draws,

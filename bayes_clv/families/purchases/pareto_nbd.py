@@ -40,7 +40,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.arrays import Array, float_arrays, on_distinct_rows
+from bayes_clv.distributions.paths import LIFETIME
 from bayes_clv.distributions.poisson import gamma_lifetime
 from bayes_clv.distributions.poisson.silence import log_integral, mean_share
 from bayes_clv.distributions.special import double_tensors
@@ -446,7 +447,10 @@ def discounted_purchases(
 ) -> Array:
     """Return the expected purchases in (T, T + t], each worth e^(-delta u) if it comes at T + u, given the history."""
     t, delta = float_arrays(t, discount_rate)
-    worth = gamma_lifetime.discounted_purchases(*state_while_alive(*history, **params), t, delta)
+    worth = on_distinct_rows(
+        lambda k, scale, s, b: gamma_lifetime.discounted_purchases(k, scale, s, b, t, delta),
+        *state_while_alive(*history, **params),
+    )
     return probability_alive(*history, **params) * worth
 
 
@@ -467,7 +471,7 @@ FAMILY = Family(
         history=OBSERVED,
         parameters=PARAMETERS,
         latent=("purchase_rate", "dropout_rate"),
-        law="continuous",
+        paths=LIFETIME,
         alive=probability_alive,
         latent_means=latent_means,
         latent_draws=latent_draws,

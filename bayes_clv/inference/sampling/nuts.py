@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.sampling.laplace import FAST_MATHS, TARGET_ACCEPT
+from bayes_clv.inference.sampling.laplace import TARGET_ACCEPT, compiled, labelled
 
 
 def nuts(
@@ -24,12 +24,26 @@ def nuts(
     A ``hierarchical`` model is sampled in smaller steps (TARGET_ACCEPT).
     """
     import nutpie
-    from pytensor import config
 
-    with config.change_flags(numba__fastmath=FAST_MATHS):
-        ready = nutpie.compile_pymc_model(model, freeze_model=True, var_names=names)
+    ready = compiled(model, names, jacobian=True)
+    size = ready.start.size
+
+    def initial_point(seed: int) -> np.ndarray:
+        # PyMC's and nutpie's own: within 1 of the model's start on the unconstrained scale.
+        return ready.start + np.random.default_rng(seed).uniform(-1.0, 1.0, size)
+
+    # The draws are kept on the unconstrained scale and turned into the named values all at once.
+    sampled = nutpie.compiled_pyfunc.from_pyfunc(
+        size,
+        make_logp_fn=lambda: ready.density,
+        make_expand_fn=lambda *_: lambda x: {"x": x},
+        expanded_dtypes=[np.dtype("float64")],
+        expanded_shapes=[(size,)],
+        expanded_names=["x"],
+        make_initial_point_fn=initial_point,
+    )
     trace = nutpie.sample(
-        ready,
+        sampled,
         draws=draws,
         tune=tune,
         chains=chains,
@@ -45,9 +59,8 @@ def nuts(
     # az.diagnose looks for this name; under nutpie's own the tree-depth check never runs.
     stats = stats.rename({"maxdepth_reached": "reached_max_treedepth"})
     kept = ["diverging", "energy", "depth", "n_steps", "step_size", "reached_max_treedepth"]
-    posterior = trace["posterior"].to_dataset()[names]
-    # The compiled model has the labels as its own kind of text; the model's are the ones that were given.
-    posterior = posterior.assign_coords(
-        {dim: np.array(model.coords[dim], dtype=object) for dim in model.coords if dim in posterior.dims}
+    positions = trace["posterior"]["x"].to_numpy().reshape(-1, size)
+    posterior = labelled(
+        model, ready.constrain(positions), stats["chain"].to_numpy(), stats["draw"].to_numpy()
     )
-    return posterior.drop_attrs(), stats[kept].drop_attrs()
+    return posterior, stats[kept].drop_attrs()

@@ -1,13 +1,10 @@
-"""Joint draws: the same law as the engine's futures, and each draw's numbers belong together."""
+"""The simulation, draw by draw: of it predict is a summary, and each draw's numbers belong together."""
 
 import numpy as np
 import pytest
-from numba import njit
 
 import bayes_clv as clv
-from bayes_clv.distributions.poisson.silence import log_integral
-from bayes_clv.distributions.streams import customer_keys, uniforms
-from bayes_clv.predictions.joint_paths import LAWS, _leaving, _left_after, draw_joint
+from bayes_clv.predictions.simulation import OUTCOMES
 
 MONEY = {"horizon": "26 weeks", "margin": 0.3, "annual_discount_rate": 0.1}
 ALL = (
@@ -44,27 +41,44 @@ def posteriors(family, few):
     return clv.fit(family, few, method="laplace", draws=500, seed=1, priors=priors)
 
 
-@pytest.mark.parametrize("family", ["bg_nbd", "mbg_nbd", "pareto_nbd", "nbd", "bg_cnbd_k", "pareto_abe"])
-def test_the_future_has_the_law_of_the_engine(family, few, make_spending):
+@pytest.mark.parametrize("family", ["bg_nbd", "pareto_nbd", "bg_cnbd_k", "pareto_abe"])
+def test_predict_is_a_summary_of_the_simulation(family, few, make_spending):
+    """With one seed and all draws it is the same future, number by number; totals add up, whatever the segments."""
     buying, spending = posteriors(family, few), make_spending(draws=500)
-    draws = clv.customer_draws(buying, few, spending=spending, draws=2000, seed=1, **MONEY)
-    assert draws.size == 2000
-    found = gathered(draws, ALL)
-    value = clv.predict_value(buying, spending, few, seed=7, **MONEY)
-    # Totals of two independent simulations of 2,000 draws: the difference of means has a standard error of
-    # sqrt(2 / 2000) sd, and five of them leave one chance in a million.
-    for name in ("purchases", "spend", "value"):
-        total, other = found[name].sum(axis=0), value[f"{name}_total"].to_numpy().ravel()
-        error = np.sqrt(total.var() / total.size + other.var() / other.size)
-        assert abs(total.mean() - other.mean()) < 5 * error, name
-        # The sd of a sample of n has a relative error of about sqrt((kurtosis - 1) / 4 n), 2 % for kurtosis 5.
-        assert total.std() == pytest.approx(other.std(), rel=0.15)
-    active = (found["purchases"] > 0).mean(axis=1)
-    expected = value["probability_active"].to_numpy()
-    error = np.sqrt(np.maximum(expected * (1 - expected), 1 / 2000) * 2 / 2000)
-    assert np.abs((active - expected) / error).max() < 5
-    alive = found["alive"].mean(axis=1) - found["probability_alive"].mean(axis=1)
-    assert np.abs(alive).max() < 5 * 0.5 / np.sqrt(2000)
+    simulation = clv.customer_draws(buying, few, spending=spending, draws=10_000, seed=1, **MONEY)
+    value = clv.predict_value(buying, spending, few, seed=1, own=True, keep_draws=True, **MONEY)
+    assert simulation.size == value.attrs["draws"] == 2000
+    own = tuple(name for name in simulation.latent if name != "alive")
+    found = gathered(simulation, (*OUTCOMES, *own))
+    for name, each in found.items():
+        kept = value[name].transpose("customer", "chain", "draw").to_numpy().reshape(each.shape)
+        np.testing.assert_array_equal(kept, each, err_msg=name)
+    for name in OUTCOMES:
+        total = value[f"{name}_total"].to_numpy().ravel()
+        np.testing.assert_allclose(total, found[name].sum(axis=0), rtol=1e-12)
+    for name in own:
+        np.testing.assert_allclose(value[f"{name}_sd"], found[name].std(axis=1, ddof=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", ["bg_nbd", "pareto_nbd"])
+def test_the_next_purchase_is_the_first_of_the_future(family, few):
+    buying = posteriors(family, few)
+    names = ("purchases", "time_to_purchase", "time_since_leaving", "alive")
+    found = gathered(clv.customer_draws(buying, few, horizon=26.0, draws=500, seed=1), names)
+    np.testing.assert_array_equal(found["purchases"] > 0, found["time_to_purchase"] <= 26.0)
+    wait = clv.next_purchase(buying, few, draws=500, seed=1, quantiles=[0.1, 0.5])
+    np.testing.assert_array_equal(
+        wait["wait"], np.quantile(found["time_to_purchase"], [0.1, 0.5], axis=1, method="inverted_cdf").T
+    )
+    np.testing.assert_array_equal(
+        wait["probability_ever"], np.isfinite(found["time_to_purchase"]).mean(axis=1)
+    )
+    assert wait.attrs["monte_carlo_error"] == pytest.approx(0.5 / np.sqrt(500))
+    since, silence = found["time_since_leaving"], (few["T"] - few["recency"]).to_numpy()[:, None]
+    np.testing.assert_array_equal(since == 0, (found["alive"] == 1) | (silence == 0))
+    assert (since <= silence).all()
+    if family == "bg_nbd":
+        np.testing.assert_array_equal(since, np.where(found["alive"] == 1, 0.0, silence))
 
 
 def test_numbers_of_one_draw_belong_together(few, make_spending):
@@ -180,88 +194,10 @@ def test_a_customers_numbers_are_its_own(few, make_spending):
     assert (found["purchases"] > whole["purchases"][::3]).any()
 
 
-def test_the_dropout_is_the_one_that_ends_the_purchases():
-    # One customer alive for sure, a horizon that never ends: purchases are the tosses up to the first drop.
-    size, a, b = 200_000, 2.0, 3.0
-    one = np.ones((1, size))
-    nothing, bought, dropout = np.empty((0, size)), np.empty((1, size)), np.empty((1, size))
-    keys = customer_keys(["a"], 1)
-    draw_joint(
-        np.zeros(1, dtype=np.int64),
-        np.zeros(1, dtype=np.int64),
-        keys,
-        LAWS["after_purchase"],
-        *(each * one for each in (1.0, 5.0, 10.0, a, b)),
-        nothing,
-        nothing,
-        np.zeros(1),
-        1e12,
-        False,
-        nothing,
-        nothing,
-        nothing,
-        0.0,
-        1.0,
-        *(nothing, nothing, dropout, nothing, bought, nothing, nothing, nothing),
-    )
-    # Beta(2, 3), and more than n purchases with probability (1 - p)^n given p: also beyond TOSSES, and p by p.
-    assert dropout.mean() == pytest.approx(0.4, abs=5 * 0.2 / np.sqrt(size))
-    for n in (1, 4, 8, 12):
-        surplus = (bought > n) - (1 - dropout) ** n
-        for each in (surplus, surplus * dropout, surplus * (dropout > 0.3)):
-            assert abs(each.mean()) < 5 * each.std() / np.sqrt(size), n
-
-
-@njit
-def _leave(u, states, increment, k, s, a, b, silence):
-    """Return of each uniform number whether a customer is here, and how long it stayed else."""
-    chance, power, mass = _leaving(k, s, a, b, silence)
-    here, stayed = np.ones(u.size, dtype=np.bool_), np.zeros(u.size)
-    for i in range(u.size):
-        if u[i] >= chance:
-            here[i], _, stayed[i] = _left_after(
-                chance, power, mass, k, s, a, b, silence, states[i], increment
-            )
-    return here, stayed
-
-
-# One who never bought again, many purchases, scales on either side and the same, an envelope of power 1 and below,
-# a silence far beyond both scales.
-@pytest.mark.parametrize(
-    ("k", "s", "a", "b", "silence"),
-    [
-        (0.5, 0.8, 10.0, 23.0, 78.0),
-        (25.0, 0.6, 40.0, 41.0, 5.0),
-        (3.0, 2.5, 60.0, 15.0, 40.0),
-        (1.5, 0.5, 20.0, 20.0, 20.0),
-        (0.5, 1.0, 1.0, 4.0, 30.0),
-        (0.2, 0.3, 1.0, 9.0, 500.0),
-        (0.4, 0.1, 3.0, 1.0, 300.0),
-    ],
-)
-def test_who_left_at_any_time_left_when_the_integral_says(k, s, a, b, silence):
-    size = 200_000
-    keys = customer_keys(["leaving"], 1)
-    u = uniforms(keys, 1, size)[0]
-    states = (uniforms(keys, 2, size)[0] * 2.0**52).astype(np.uint64) << np.uint64(12)
-    here, stayed = _leave(u, states, keys[0, 1], k, s, a, b, silence)
-    # The weight of being here, and of having left within d: s / b times the integral to d.
-    stays = (1 + silence / a) ** -k * (1 + silence / b) ** -s
-    left = s / b * np.exp(log_integral(k, s + 1, a, b, silence))
-    chance = stays / (stays + left)
-    assert abs(here.mean() - chance) < 5 * np.sqrt(chance * (1 - chance) / size)
-    gone = np.sort(stayed[~here])
-    reached = np.exp(log_integral(k, s + 1, a, b, gone[::100]) - log_integral(k, s + 1, a, b, silence))
-    # Kolmogorov's 99.99 % point, as in test_streams; a hundredth of the places at most 1 / 2,000 short of it.
-    away = np.abs(reached - np.arange(gone.size)[::100] / gone.size).max()
-    assert away < 2.23 / np.sqrt(gone.size)
-    assert gone[-1] <= silence
-
-
 def test_the_level_of_spend_is_the_customers_own(few, make_buying, make_spending):
     draws = clv.customer_draws(make_buying(), few, spending=make_spending(draws=500), draws=2000, seed=5)
     level = gathered(draws, ("spend_per_purchase",))["spend_per_purchase"]
-    known = [draws.columns[name][:, None] for name in ("occasions", "mean_spend")]
-    surplus = level - draws.spending.formulas.expected_spend(*known, **draws.spending.values)
+    known = {name: draws.columns[name][:, None] for name in ("occasions", "mean_spend")}
+    surplus = level - draws.spending.level.expected(known, draws.spending.values)
     error = surplus.std(axis=1) / np.sqrt(draws.size)
     assert np.abs(surplus.mean(axis=1) / error).max() < 5

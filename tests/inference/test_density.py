@@ -1,0 +1,112 @@
+"""The compiled log density and its gradient against PyMC's own, of every family, plain and with effects."""
+
+import operator
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+import pytensor.tensor as pt
+import pytest
+from numpy.testing import assert_allclose
+from pytensor.compile.mode import Mode
+
+from bayes_clv.families.quantities import Prior, resolve, starting_point
+from bayes_clv.families.registry import FAMILIES, family
+from bayes_clv.inference import density
+from bayes_clv.inference.data import checked_customers, distinct_rows, observed
+from bayes_clv.inference.effects import learn_effects
+from bayes_clv.inference.graph import build_model
+
+# The graph as it was built: no rewriting, interpreted.
+PLAIN = Mode("py", None)
+# A covariate and a grouping column of every kind of data.
+ACTING = {
+    "none": (None, None),
+    "covariates": (("age",), None),
+    "groups": (None, ("channel",)),
+    "both": (("age",), ("channel",)),
+}
+
+
+def base(kind, seed=1, size=120):
+    """Return a small base of a kind, with an age and a channel."""
+    rng = np.random.default_rng(seed)
+    columns = {"age": rng.integers(20, 60, size), "channel": rng.choice(["shop", "web", "app"], size)}
+    if kind == "opportunities":
+        n = rng.integers(4, 7, size)
+        t_x = rng.integers(0, n + 1)
+        return pd.DataFrame(
+            {"frequency": rng.integers(t_x > 0, t_x + 1), "recency": t_x, "opportunities": n} | columns
+        )
+    if kind == "contracts":
+        active = rng.integers(0, 2, size)
+        renewals = np.where(active, 5, rng.integers(0, 5, size))
+        return pd.DataFrame({"renewals": renewals, "active": active, "periods": np.full(size, 5)} | columns)
+    age = rng.uniform(20, 39, size)
+    x = np.minimum(rng.geometric(0.3, size) - 1, 12)
+    waits = [rng.dirichlet(np.ones(k + 1)) * T for k, T in zip(x, age, strict=True)]
+    log_spend = [rng.normal(3, 0.4, k) for k in x]
+    return pd.DataFrame(
+        {
+            "frequency": x,
+            "recency": [each[:-1].sum() for each in waits],
+            "T": age,
+            "log_intervals": [np.log(each[:-1]).sum() for each in waits],
+            "monetary_value": [np.exp(each).mean() if each.size else 0.0 for each in log_spend],
+            "log_spend_mean": [each.mean() if each.size else np.nan for each in log_spend],
+            "log_spend_sd": [each.std() if each.size else np.nan for each in log_spend],
+        }
+        | columns
+    )
+
+
+def model_of(name, acting="none", seed=1, priors=None):
+    """Return the PyMC model of a family on a base."""
+    record = family(name)
+    covariates, groups = ACTING[acting]
+    customers = checked_customers(record, base(record.kind, seed), ("age", "channel"))
+    data = observed(record, customers)
+    columns = dict(data.columns)
+    effects = profiles = None
+    if acting != "none":
+        used = customers.isel(customer=data.usable)
+        effects = learn_effects(
+            record, used, covariates and dict.fromkeys(record.processes, covariates), groups
+        )
+        profiles = effects.profiles(used)
+        columns["profile"] = profiles.index
+    rows, count = distinct_rows(columns, data.count)
+    scale = record.scale(rows, count)
+    quantities = dict(record.quantities) | ({} if effects is None else effects.quantities())
+    resolved = resolve(quantities, priors, scale)
+    whole = {key: Prior("Fixed", value=2) for key, each in record.quantities.items() if each.whole}
+    return build_model(
+        record, rows, count, resolved | whole, starting_point(record.quantities, scale), effects, profiles
+    ).graph
+
+
+def points(model, count=4):
+    """Return points around the model's start, as vectors and as PyMC's mappings."""
+    start = model.initial_point()
+    rng = np.random.default_rng(3)
+    for spread in np.linspace(0, 1, count):
+        point = {name: value + spread * rng.normal(size=np.shape(value)) for name, value in start.items()}
+        yield np.concatenate([np.ravel(point[each.name]) for each in model.value_vars]), point
+
+
+@pytest.mark.parametrize("acting", ACTING)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_value_and_gradient_are_those_of_pymc(name, acting):
+    """At four points around the start, Jacobians included."""
+    model = model_of(name, acting)
+    ours = density.of_model(model)
+    # One by one: what is interpreted adds at most 32 at once.
+    whole = reduce(operator.add, [each.sum() for each in model.logp(sum=False)])
+    slopes = pt.grad(whole, model.value_vars, disconnected_inputs="ignore")
+    theirs = model.compile_fn([whole, *slopes], mode=PLAIN, inputs=model.value_vars)
+    for x, point in points(model):
+        found, gradient = ours(x)
+        value, *slope = theirs(point)
+        assert_allclose(found, value, rtol=1e-10)
+        exact = np.concatenate([np.ravel(each) for each in slope])
+        assert_allclose(gradient, exact, rtol=1e-10, atol=1e-10 * np.abs(exact).max())
