@@ -3,12 +3,13 @@
 A plain difference of two lnGamma is off by their rounding where z is large: lnGamma(1e18) = 4e19 leaves an error of
 thousands, and so false peaks to where no data reach, which a sampler's wide steps do. Here z is raised to 10 or more by
 the recurrence, and the rest is the difference of two Stirling series, term by term. The ten steps of the recurrence
-are taken as one fraction, without jumps, so that a loop over an array becomes one over vectors.
+are taken as one fraction, without jumps. The logarithms are the C library's: those of ``elementary`` lose digits where
+PyTensor compiles a graph with fast mathematics.
 """
 
-import numba
+from math import log, log1p
 
-from bayes_clv.distributions.elementary import log, log1p
+import numba
 
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 _inlined = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=True)

@@ -3,6 +3,7 @@
 A module of its own, because it needs PyTensor as it is imported; it is imported where a graph is built.
 """
 
+import inspect
 from typing import Any
 
 import pytensor.scalar as scalar
@@ -10,6 +11,9 @@ from pytensor.link.numba.dispatch.scalar import register_scalar_funcify, scalar_
 from pytensor.tensor.elemwise import Elemwise
 
 from bayes_clv.distributions import gamma_ratio as numerics
+
+# PyTensor keeps compiled functions on disk by this key, and another version's numerics would be taken for these.
+_SOURCE = inspect.getsource(numerics)
 
 
 class LogGammaRatio(scalar.BinaryScalarOp):  # type: ignore[misc]
@@ -35,12 +39,12 @@ class DigammaRatio(scalar.BinaryScalarOp):  # type: ignore[misc]
 
 @register_scalar_funcify(LogGammaRatio)  # type: ignore[untyped-decorator]
 def _value(op: Any, node: Any, **arguments: Any) -> tuple[Any, str]:
-    return numerics.log_gamma_ratio, scalar_op_cache_key(op)
+    return numerics.log_gamma_ratio, scalar_op_cache_key(op, source=_SOURCE)
 
 
 @register_scalar_funcify(DigammaRatio)  # type: ignore[untyped-decorator]
 def _slope(op: Any, node: Any, **arguments: Any) -> tuple[Any, str]:
-    return numerics.digamma_ratio, scalar_op_cache_key(op)
+    return numerics.digamma_ratio, scalar_op_cache_key(op, source=_SOURCE)
 
 
 _digamma_ratio = DigammaRatio(scalar.upgrade_to_float, name="digamma_ratio")

@@ -3,10 +3,12 @@
 A family is a frozen record, ``Family`` (``contract.py`` says what each of its fields is and gives): data and functions
 over named arrays. ``family(name)`` returns one of those there are, ``families(kind)`` their names, ``register(record)``
 makes another known, and ``need(family, Forecast)`` returns its forecast, or says which families have one.
+``check(record)`` says what a record of your own still lacks.
 
 To add a family to the package, copy its simplest neighbour and add a line to ``registry.FAMILIES``.
 """
 
+from bayes_clv.families.conformance import check
 from bayes_clv.families.contract import (
     Columns,
     Coordinate,
@@ -37,6 +39,7 @@ __all__ = [
     "SpendLevel",
     "Term",
     "Words",
+    "check",
     "families",
     "family",
     "need",

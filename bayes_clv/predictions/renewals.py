@@ -82,9 +82,8 @@ def renewal_curve(
         instead="Ask for fewer renewals or tenures.",
     )
     step = np.arange(1, ahead + 1)
-    values = {name: value[:, None] for name, value in drawn.values.items()}
-    history = _about_to_renew(made)
-    survival = np.moveaxis(drawn.renewals.survival(step, history, values), 0, -1)
+    history = _about_to_renew(made[:, None])
+    survival = drawn.renewals.survival(step, history, drawn.values).T
     rate = np.moveaxis(drawn.renewals.retention(made[:, None] + step, drawn.values), -1, 0)
     dataset = xr.Dataset(
         {
@@ -141,8 +140,7 @@ def residual_lifetime(
             f"discount_rate must be a finite number from 0, per period: 0.10 means 10 %. It is {discount_rate!r}."
         )
     made = _checked_tenures(tenure)
-    values = {name: value[:, None] for name, value in drawn.values.items()}
-    found = drawn.renewals.discounted(float(discount_rate), _about_to_renew(made), values)
+    found = drawn.renewals.discounted(float(discount_rate), _about_to_renew(made[:, None]), drawn.values).T
     dataset = xr.Dataset(
         {"residual_lifetime": drawn.unstack(found, TENURE)},
         {**drawn.coords(), TENURE: made},

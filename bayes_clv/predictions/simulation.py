@@ -65,8 +65,8 @@ class Simulation:
         Posteriors and customers, checked and matched.
     plan : Plan
         What is simulated, of the customers sorted by history.
-    margin, seed
-        The share of spend that is earned; of the random numbers.
+    margin, discount, seed
+        The share of spend that is earned; continuous, per time unit; of all random numbers.
     """
 
     inputs: Inputs

@@ -4,7 +4,8 @@ The futures come from ``plans.tiles``, one tile of customers after the other; he
 the processor's cache. Counts are summed as integers, money within fixed blocks of BLOCK customers and the blocks in
 their order, so that neither threads nor tiles change a bit.
 
-Where the nanoseconds go, of one future of 52 weeks: see ``distributions.paths`` for what bounds its speed. The rest of
+A future of 52 weeks with spend, discount and all summaries takes some 65 nanoseconds of a processor (BG/NBD, 5,000 of
+CDNOW's customers × 1,000 draws; Pareto/NBD 85): ``distributions.paths`` says what bounds its speed. Most of the rest of
 a forecast is the closed form of its expectation.
 
 Rejected: vectorised NumPy over customers × draws (memory, and 440 ns a future instead of 85, measured on 2,357

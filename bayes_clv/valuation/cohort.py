@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.distributions.paths import State
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.contract import new_customer
 from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
@@ -214,13 +215,26 @@ def expected_new_customer(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return expected purchases and discounted spend of a new customer per draw, first order included.
 
-    Infinite where expected spend is.
+    The discounted repeat purchases are exp(-delta H) M(H) + delta times the integral of exp(-delta t) M(t), by parts,
+    M(t) the family's expected purchases of a new customer; infinite where expected spend is.
     """
-    newborn = new_customer(posterior.forecast.history)
-    repeats = posterior.forecast.purchases(horizon, newborn, posterior.values)
+    forecast, values = posterior.forecast, posterior.values
+    newborn = new_customer(forecast.history)
+    repeats = forecast.purchases(horizon, newborn, values)
     discounted = repeats
-    if discount != 0.0:
-        discounted = posterior.forecast.discounted(horizon, discount, newborn, posterior.values)
+    if discount != 0.0 and forecast.state is None:
+        discounted = forecast.discounted(horizon, discount, newborn, values)
+    elif discount != 0.0 and forecast.state is not None:
+        # M bends on the time scale of a new customer and on no shorter one; the shortest of all draws serves them all.
+        shape, scale, a, b, *_ = forecast.state(newborn, values)
+        state = State(repeats, shape, scale, a, b, shape, shape, shape, shape)
+        bend = float(np.min(forecast.paths.bend(state)))
+        point, weight = np.polynomial.legendre.leggauss(NODES)
+        half = math.log1p(horizon / bend) / 2
+        time = bend * np.expm1(half * (1 + point))
+        inner = half * weight * (bend + time) * np.exp(-discount * time)
+        each = forecast.purchases(time, newborn, values)
+        discounted = math.exp(-discount * horizon) * repeats + discount * (inner[:, None] * each).sum(axis=0)
     each = payments.level.population_mean(paired(payments, posterior.size).values)
     return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
 

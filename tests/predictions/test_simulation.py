@@ -60,6 +60,17 @@ def test_predict_is_a_summary_of_the_simulation(family, few, make_spending):
         np.testing.assert_allclose(value[f"{name}_sd"], found[name].std(axis=1, ddof=1), rtol=1e-9)
 
 
+def test_totals_of_segments_add_up_to_those_of_predict(few, make_buying, make_spending):
+    buying, spending = make_buying(), make_spending()
+    simulation = clv.customer_draws(buying, few, spending=spending, draws=10_000, seed=6, **MONEY)
+    found = clv.segment(simulation, clv.lifecycle_rule(), totals=("purchases", "value"))
+    value = clv.predict_value(buying, spending, few, seed=6, **MONEY)
+    for name in ("purchases_total", "value_total"):
+        np.testing.assert_allclose(
+            found[name].sum("segment").to_numpy(), value[name].to_numpy().ravel(), rtol=1e-12
+        )
+
+
 @pytest.mark.parametrize("family", ["bg_nbd", "pareto_nbd"])
 def test_the_next_purchase_is_the_first_of_the_future(family, few):
     buying = posteriors(family, few)

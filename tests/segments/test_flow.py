@@ -6,7 +6,6 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.families.registry import family as formulas
-from bayes_clv.segments.flows import _left_by
 
 MBG = {"r": 0.8, "alpha": 6.0, "a": 0.8, "b": 2.4}
 PARETO = {"r": 0.8, "alpha": 6.0, "s": 0.7, "beta": 15.0}
@@ -205,22 +204,6 @@ def test_who_was_alive_at_the_first_date(family, values, make_posterior):
     assert (np.abs(flow["pair"].sum("from_segment").sel(to_segment="here") - now[:, 0]) < error + 0.01).all()
     assert (flow["pair"].sel(from_segment="gone", to_segment="here") == 0).all()
     assert (expected - now > 0.02).any(), "nobody left between the dates: the test shows nothing"
-
-
-def test_the_time_of_leaving_of_regular_customers_is_its_integral():
-    """F(d) by parts against a sum over a fine grid, and k = 1 against the exponential's."""
-    from scipy.special import gammaincc
-
-    d = np.linspace(0, 9, 40_001)
-    for k, kappa, mu in ((0.4, 0.5, 0.2), (1.0, 0.3, 0.05), (6.0, 4.0, 0.3)):
-        density = mu * np.exp(-mu * d) * gammaincc(k, kappa * d)
-        whole = np.sum((density[1:] + density[:-1]) / 2) * (d[1] - d[0])
-        found = _left_by(np.array([9.0]), np.array([k]), np.array([kappa]), np.array([mu]))
-        # The trapezoid's error falls with the square of the step, 2e-4, but like sqrt near 0 where k < 1.
-        assert found[0] == pytest.approx(whole, rel=1e-5)
-    assert _left_by(np.array([9.0]), np.array([1.0]), np.array([0.3]), np.array([0.05]))[0] == pytest.approx(
-        0.05 / 0.35 * -np.expm1(-0.35 * 9)
-    )
 
 
 def simulated(rng, family, size, first=26.0, gap=20.0):

@@ -133,11 +133,12 @@ def _chances(state, row, work):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _trial(chance, power, mass, size, ratio, other, state, step):  # type: ignore[no-untyped-def]
-    """Return u, uniform below ``chance``, of one who is here after all, or -1 and how long it stayed over ``size``.
+def _trial(chance, power, mass, ratio, other, state, step):  # type: ignore[no-untyped-def]
+    """Return u, uniform below ``chance``, of one who is here after all, or -1 and the growth while it stayed.
 
-    Trials until one is accepted, the first of one who is not here. The factor that varies over ``size`` is inverted,
-    and of the other, whose size is larger by 1 / ``ratio`` and whose power is ``other``, as much as the envelope holds.
+    Growth is log(1 + time / the smaller scale). Trials until one is accepted, the first of one who is not here. The
+    factor of the smaller scale is inverted, and of the other, whose scale is larger by 1 / ``ratio`` and whose power is
+    ``other``, as much as the envelope holds.
     """
     while True:
         state += step
@@ -157,9 +158,13 @@ def _trial(chance, power, mass, size, ratio, other, state, step):  # type: ignor
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
-    """Write in each draw who is here, and of those who are not how long they stayed, where ``when`` asks for it."""
+    """Write in each draw who is here, and of those who are not how long they stayed, where ``when`` asks for it.
+
+    The first trial of all who are not here in vectors; what it does not decide at once, one by one.
+    """
     silence = state.silence[row]
-    u, chance = work.u, work.chance
+    u, chance, growth, limit = work.u, work.chance, work.at, work.wait
+    size, other, power = work.scale, work.shape, work.life
     for s in range(u.size):
         work.word[s] = mix(key + np.uint64(s) * GOLDEN)
         u[s] = unit(work.word[s])
@@ -169,13 +174,31 @@ def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
         gone += u[s] >= chance[s]
     for m in range(gone):
         s = work.which[m]
-        k, a = state.shape[row, s], state.a[row, s]
+        trials = mix(work.word[s] ^ LEFT) + step
+        growth[m] = unit(mix(trials)) * work.mass[s]
+        limit[m] = unit(mix(trials + step))
+        power[m] = work.power[s]
         one, two = state.scale[row, s] - silence, state.b[row, s] - silence
-        size, ratio, other = (one, one / two, a + 1.0) if one <= two else (two, two / one, k)
-        trials = mix(work.word[s] ^ LEFT)
-        u[s], growth = _trial(chance[s], work.power[s], work.mass[s], size, ratio, other, trials, step)
-        if when:
-            work.since[s] = min(size * expm1(growth), silence)
+        size[m] = min(one, two)
+        other[m] = state.a[row, s] + 1.0 if one <= two else state.shape[row, s]
+    for m in range(gone):
+        growth[m] = -log1p(-growth[m]) / power[m]
+    for m in range(gone):
+        at_once = limit[m] < 1.0 - 0.125 * other[m] * growth[m] * growth[m]
+        limit[m] = -1.0 if at_once else 1.0
+    for m in range(gone):
+        s = work.which[m]
+        u[s] = -1.0
+        if limit[m] > 0.0:
+            one, two = state.scale[row, s] - silence, state.b[row, s] - silence
+            ratio = one / two if one <= two else two / one
+            trials = mix(work.word[s] ^ LEFT)
+            u[s], growth[m] = _trial(chance[s], power[m], work.mass[s], ratio, other[m], trials, step)
+    if when:
+        for m in range(gone):
+            growth[m] = min(size[m] * expm1(growth[m]), silence)
+        for m in range(gone):
+            work.since[work.which[m]] = growth[m]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -191,8 +214,9 @@ def _rates(state, row, step, needed, lives, work):  # type: ignore[no-untyped-de
         shape[m] = state.shape[row, s]
         scale[m] = state.scale[row, s]
         life[m] = state.a[row, s]
-        wait[m] = unit(mix(work.word[s] ^ LIFETIME))
     if lives:
+        for m in range(needed):
+            wait[m] = unit(mix(work.word[work.which[m]] ^ LIFETIME))
         for m in range(needed):
             # Lomax by inversion, over its scale.
             life[m] = -log(wait[m]) / life[m]

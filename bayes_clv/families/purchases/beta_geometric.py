@@ -83,9 +83,9 @@ def dropout_log_odds(
 
 def survived_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
     """Return ln (b)_c / (a + b)_c, the tosses survived so far, of the log-likelihood; a PyTensor vector."""
-    a, b = double_tensors(params, "a", "b")
     import pytensor.tensor as pt
 
+    a, b = double_tensors(params, "a", "b")
     plain = log_gamma_ratio(b, x + first) - log_gamma_ratio(a + b, x + first)
     # Two large numbers that are alike, where dropout hardly differs.
     return pt.switch(pt.gt(b, LARGE), log_beta_rise(a, b, x + first), plain)

@@ -76,7 +76,7 @@ WORDS = Words(
         " of a new customer is infinite, so over long horizons give a discount rate and read medians."
     ),
     meanings=MEANINGS,
-    references=("schmittlein1987", "fader2005rfm"),
+    references=("schmittlein1987", "fader2005note", "fader2005rfm", "fader2014pmf"),
 )
 
 QUANTITIES = {

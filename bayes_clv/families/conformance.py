@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.families.contract import (
@@ -75,13 +76,14 @@ def check(record: Family, *, customers: int = 4_000, seed: int = 1) -> None:
         params = _check_quantities(record)
         rng = np.random.default_rng(seed)
         simulated = _check_simulator(record, params, rng, customers)
-        _check_likelihood(record, params, simulated)
         if isinstance(record.forecast, Forecast):
             _check_forecast(record, record.forecast, params, simulated, rng)
         elif isinstance(record.forecast, SpendLevel):
             _check_level(record, record.forecast, params, rng)
         else:
             _check_renewals(record.forecast, params, simulated, rng)
+        # Last, because it takes the longest.
+        _check_likelihood(record, params, simulated)
     except _Wrong as wrong:
         raise InputError(f"Family {record.name!r}: {wrong}") from wrong.__cause__
 
@@ -119,7 +121,7 @@ def _array(
     return array
 
 
-def _zero_mean(member: str, sample: Array, what: str) -> None:
+def _zero_mean(member: str, sample: NDArray[Any], what: str) -> None:
     """Refuse numbers whose mean is not zero within SIGMAS standard errors."""
     error = sample.std() / math.sqrt(sample.size) + 1e-12
     off = abs(float(sample.mean())) / error
@@ -338,9 +340,15 @@ def _check_latent(forecast: Forecast, some: Columns, params: Params, rng: np.ran
     if forecast.futures is not None:
         row = {name: column[0, 0] for name, column in some.items()}
         found = _ask("forecast.futures", forecast.futures, rng, row, drawn)
-        first, _, _, left = (_array("forecast.futures", part, (draws,), 0) for part in found)
+        if len(found) != 5:
+            raise _Wrong(
+                f"forecast.futures gives {len(found)} arrays; it should give the first wait, shape and rate of further "
+                "waits, when the customer leaves and its rate of leaving."
+            )
+        first, *_ = (_array("forecast.futures", part, (draws,), 0) for part in (*found[:3], found[4]))
+        left = _array("forecast.futures (when it leaves)", found[3], (draws,))
         alive = float(np.ravel(forecast.alive(row, params))[0])
-        _zero_mean("forecast.futures (lifetime left)", (left > 0) - alive, "forecast.alive")
+        _zero_mean("forecast.futures (when it leaves)", (left > 0) - alive, "forecast.alive")
         none = float(np.ravel(forecast.pmf(0, AHEAD, row, params))[0])
         _zero_mean("forecast.futures (first wait)", (first > np.minimum(left, AHEAD)) - none, "forecast.pmf")
 
@@ -369,22 +377,25 @@ def _check_calibration(
     interval = np.diff(age, prepend=0.0)
     new = np.r_[True, customer[1:] != customer[:-1]][: customer.size]
     interval[new] = age[new]
-    logs = np.bincount(customer[before], np.log(interval[before]), size)
+    # Two purchases at one moment, to a double's digits, have no logarithm to forecast from.
+    at_once = np.bincount(customer[before], interval[before] == 0, size) > 0
+    logs = np.bincount(customer[before], np.log(np.where(interval > 0, interval, 1.0)[before]), size)
+    usable = ~at_once if "log_intervals" in forecast.history else np.ones(size, dtype=bool)
     known = {"frequency": x, "recency": recency, "T": np.full(size, watched), "log_intervals": logs}
-    past = {name: known[name] for name in forecast.history}
-    later = np.bincount(customer[~before], minlength=size)
+    past = {name: known[name][usable] for name in forecast.history}
+    later = np.bincount(customer[~before], minlength=size)[usable]
     among = {
-        "all": np.ones(size),
-        "those who bought twice": x >= 2,
-        "the lately silent": recency < watched / 2,
+        "all": np.ones(later.size),
+        "those who bought twice": x[usable] >= 2,
+        "the silent": recency[usable] < watched / 2,
     }
     for n in (0.0, 1.0):
-        chance = np.broadcast_to(forecast.pmf(n, AHEAD, past, params), (size,))
+        chances = np.broadcast_to(forecast.pmf(n, AHEAD, past, params), later.shape)
         for who, weight in among.items():
             _zero_mean(
-                f"forecast.pmf of {n:g} (among {who})", weight * ((later == n) - chance), "forecast.times"
+                f"forecast.pmf of {n:g} (among {who})", weight * ((later == n) - chances), "forecast.times"
             )
-    expected = np.broadcast_to(forecast.purchases(AHEAD, past, params), (size,))
+    expected = np.broadcast_to(forecast.purchases(AHEAD, past, params), later.shape)
     for who, weight in among.items():
         _zero_mean(f"forecast.purchases (among {who})", weight * (later - expected), "forecast.times")
 
