@@ -151,7 +151,7 @@ def compiled_density(
         plain = compile_numba_function_src(
             source, "density", writer.environment, cache_key=key if kept else None
         )
-        _COMPILED[key] = njit(cache=kept, nogil=True, error_model="numpy")(plain)
+        _COMPILED[key] = njit(cache=kept, nogil=True, error_model="numpy", fastmath=False)(plain)
     shared = tuple((i, each) for i, each in enumerate(numbers) if isinstance(each, SharedVariable))
     known_numbers = np.array([np.nan if isinstance(each, SharedVariable) else each for each in numbers])
     return Density(_COMPILED[key], known_numbers, tuple(arrays), shared, place, source)
@@ -215,7 +215,7 @@ class _Loop:
         return len(self.reads) + len(self.writes) + len(self.sums)
 
 
-_part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+_part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True, fastmath=False)
 
 
 @_part

@@ -282,7 +282,7 @@ def _residual_rate(annual: float, time_unit: str) -> float:
     return float(annual)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 def _add_values(bought, spend, to_bought, customers, sums, total, kept):  # type: ignore[no-untyped-def]
     """Multiply draw by draw; add to the sum of each row, and its customers to the totals."""
     draws = bought.shape[1]
