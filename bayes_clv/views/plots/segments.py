@@ -325,7 +325,7 @@ def plot_customer_map(
     for name in (x, y):
         if f"{name}_mean" not in points or f"{name}_q95" not in points:
             raise InputError(
-                f"There is no {name}_mean with quantiles here. Give the result of clv.customer_draws."
+                f"There is no {name}_mean with quantiles here. Give the result of clv.simulate."
             )
     colours, legend = _hues(points, segments)
     across, up = (points[f"{name}_mean"].to_numpy() for name in (x, y))
