@@ -22,7 +22,9 @@ def exported(folder):
     """Return the names that a folder's ``__all__`` lists, in its stub or itself, without files among them."""
     stub = folder / "__init__.pyi"
     listed, files = set(), set()
-    for node in ast.parse((stub if stub.exists() else folder / "__init__.py").read_text(encoding="utf-8")).body:
+    for node in ast.parse(
+        (stub if stub.exists() else folder / "__init__.py").read_text(encoding="utf-8")
+    ).body:
         if isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == ["__all__"]:
             listed = set(ast.literal_eval(node.value))
         if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is None:
@@ -32,7 +34,9 @@ def exported(folder):
 
 def test_folders_list_their_names():
     """The next test would say nothing of a folder whose names it cannot read."""
-    public = [folder for folder in FOLDERS if "__all__" in (folder / "__init__.py").read_text(encoding="utf-8")]
+    public = [
+        folder for folder in FOLDERS if "__all__" in (folder / "__init__.py").read_text(encoding="utf-8")
+    ]
     assert len(public) >= 11
     assert all(exported(folder) for folder in public)
 

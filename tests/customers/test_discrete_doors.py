@@ -86,9 +86,9 @@ def test_an_edited_dataset_is_checked_again():
     edited["recency"][0] = 9
     with pytest.raises(InputError, match="above opportunities for 1 of 3"):
         door.check_opportunities(edited)
-    with pytest.raises(InputError, match="no dimension 'customer'.*opportunities_from_table"):
+    with pytest.raises(InputError, match=r"no dimension 'customer'.*clv\.customers\.from_opportunities"):
         door.check_opportunities(found.rename(customer="person"))
-    with pytest.raises(InputError, match="no dimension 'customer'.*contracts_from_survivors"):
+    with pytest.raises(InputError, match=r"no dimension 'customer'.*clv\.customers\.from_survivors"):
         door.check_contracts(found.rename(customer="person"))
 
 

@@ -324,9 +324,7 @@ def plot_customer_map(
     points = draws if isinstance(draws, xr.Dataset) else quantity_points(draws, *dict.fromkeys((x, y)))
     for name in (x, y):
         if f"{name}_mean" not in points or f"{name}_q95" not in points:
-            raise InputError(
-                f"There is no {name}_mean with quantiles here. Give the result of clv.simulate."
-            )
+            raise InputError(f"There is no {name}_mean with quantiles here. Give the result of clv.simulate.")
     colours, legend = _hues(points, segments)
     across, up = (points[f"{name}_mean"].to_numpy() for name in (x, y))
     dots = np.unique(np.linspace(0, across.size - 1, min(DOTS_SHOWN, across.size)).astype(int))
