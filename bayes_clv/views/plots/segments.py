@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
+from bayes_clv.schema import CUSTOMER, CUSTOMER_VARIABLES, DRAW, InputError
 from bayes_clv.segments.ranking import quantity_points
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.views import style
@@ -277,8 +277,8 @@ def words(quantity: str) -> str:
     }
     if quantity in known:
         return known[quantity]
-    if quantity in VARIABLES:
-        return f"{VARIABLES[quantity].long_name} ({VARIABLES[quantity].unit})"
+    if quantity in CUSTOMER_VARIABLES:
+        return f"{CUSTOMER_VARIABLES[quantity].long_name} ({CUSTOMER_VARIABLES[quantity].unit})"
     return quantity.replace("_", " ")
 
 
