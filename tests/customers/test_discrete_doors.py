@@ -75,9 +75,7 @@ def test_missing_columns_are_named():
     message = refusal(door.from_opportunities, buyers().rename(columns={"opportunities": "n"}))
     assert "no column 'opportunities'" in message
     assert "not 'list'" in refusal(door.from_opportunities, [1])
-    assert "no column 'active'" in refusal(
-        door.from_contracts, contracts().rename(columns={"active": "on"})
-    )
+    assert "no column 'active'" in refusal(door.from_contracts, contracts().rename(columns={"active": "on"}))
 
 
 def test_an_edited_dataset_is_checked_again():
@@ -86,10 +84,10 @@ def test_an_edited_dataset_is_checked_again():
     edited["recency"][0] = 9
     with pytest.raises(InputError, match="above opportunities for 1 of 3"):
         door.check(edited)
-    with pytest.raises(InputError, match="no dimension 'customer'.*opportunities_from_table"):
+    with pytest.raises(InputError, match=r"no dimension 'customer'.*clv\.customers\.from_opportunities"):
         door.check(found.rename(customer="person"))
-    with pytest.raises(InputError, match="no dimension 'customer'.*contracts_from_survivors"):
-        door.check(found.rename(customer="person"))
+    with pytest.raises(InputError, match=r"no dimension 'customer'.*clv\.customers\.from_survivors"):
+        door.check(door.from_contracts(contracts()).rename(customer="person"))
 
 
 def test_what_contracts_are():

@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv.customers as door
+from bayes_clv.customers.tables import check_customers
 from bayes_clv.schema import InputError
 
 
@@ -162,7 +163,7 @@ def test_an_edited_dataset_is_checked_again():
 def test_required_variables_of_a_dataset():
     customers = door.from_table(table())
     with pytest.raises(InputError, match="The customers dataset has no column 'monetary_value'"):
-        door.check(customers.drop_vars("monetary_value"), required=("frequency", "monetary_value"))
+        check_customers(customers.drop_vars("monetary_value"), required=("frequency", "monetary_value"))
     with pytest.raises(InputError, match="no dimension 'customer'"):
         door.check(customers.rename(customer="person"))
     with pytest.raises(InputError, match="There are no customers"):
