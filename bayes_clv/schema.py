@@ -136,7 +136,8 @@ class Variable:
     level: str | None = None
 
 
-VARIABLES = {
+# What a base, its posterior and its forecasts hold; a further column of the customers cannot have these names.
+CUSTOMER_VARIABLES = {
     # One row per customer, from the order log.
     "customer_id": Variable("customer", "id"),
     "frequency": Variable("repeat purchase occasions (days with a purchase after the first)", "count"),
@@ -226,6 +227,9 @@ VARIABLES = {
     "value_expected": Variable(
         "expected residual value over the horizon, after margin and discount", "money", "expected"
     ),
+}
+# What results of decisions hold beside; a column of one's own may have these names too (cost, size, reference).
+RESULT_VARIABLES = {
     # What could come on top.
     "potential": Variable("potential value, the sum of what is assumed", "money", "outcome"),
     "possible_value": Variable(
@@ -298,6 +302,7 @@ VARIABLES = {
     "segment_customers": Variable("customers of the segment", "count"),
     "segment_contacted": Variable("customers of the segment to be contacted", "count"),
 }
+VARIABLES = CUSTOMER_VARIABLES | RESULT_VARIABLES
 
 
 _STATISTIC = re.compile(r"_(mean|sd|q\d\d)$")

@@ -37,12 +37,25 @@ def imported(program):
     return done.stdout.splitlines()
 
 
+FOLDERS = (
+    "customers",
+    "families",
+    "inference",
+    "predictions",
+    "scoring",
+    "segments",
+    "targeting",
+    "valuation",
+    "views",
+)
+
+
 @pytest.mark.parametrize("name", clv.__all__)
 def test_names_resolve_and_are_explained(name):
     value = getattr(clv, name)
     doc = inspect.getdoc(value)
     assert doc
-    if inspect.isclass(value):
+    if inspect.isclass(value) or inspect.ismodule(value):
         return
     assert callable(value)
     examples = doc.partition("\nExamples\n--------\n")[2]
@@ -55,8 +68,23 @@ def test_names_are_listed_once_and_sorted():
     assert clv.__version__
 
 
+def test_names_are_few():
+    assert set(FOLDERS) <= set(clv.__all__)
+    assert len(set(clv.__all__) - set(FOLDERS)) <= 27
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_lists_its_names_and_no_others(name):
+    """What completion offers, before and after the names are used, is what the stub tells editors."""
+    folder = getattr(clv, name)
+    assert dir(folder) == sorted(folder.__all__)
+    for each in folder.__all__:
+        assert inspect.getdoc(getattr(folder, each)) or each in ("FAMILIES", "Columns", "Params", "Kind")
+    assert dir(folder) == sorted(folder.__all__)
+
+
 def test_an_unknown_name():
-    with pytest.raises(AttributeError, match="has no attribute 'predcit'"):
+    with pytest.raises(AttributeError, match="No bayes_clv attribute predcit"):
         clv.predcit  # noqa: B018
 
 

@@ -139,7 +139,7 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
     >>> check_contracts(from_survivors([1000, 869, 743])).sizes["customer"]
     3
     """
-    ids = check_ids(dataset, "contracts_from_table(table) or contracts_from_survivors(counts)")
+    ids = check_ids(dataset, "clv.customers.from_contracts(table) or clv.customers.from_survivors(counts)")
     check_columns([str(name) for name in dataset.data_vars], COLUMNS, "the contracts dataset")
     value = {
         name: np.asarray(dataset[name].to_numpy(), dtype=float)

@@ -126,7 +126,7 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
     InputError
         Naming the variable, the number of customers or segments, one of them, and what to do.
     """
-    ids = check_ids(dataset, "experiment_from_table(table)")
+    ids = check_ids(dataset, "clv.customers.from_experiment(table)")
     check_columns(
         [str(name) for name in dataset.data_vars], ("treated", "outcome", "segment"), "the experiment"
     )

@@ -83,7 +83,7 @@ def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:
     >>> check_opportunities(from_opportunities(table)).sizes["customer"]
     2
     """
-    ids = check_ids(dataset, "opportunities_from_table(table)")
+    ids = check_ids(dataset, "clv.customers.from_opportunities(table)")
     check_columns([str(name) for name in dataset.data_vars], COLUMNS, "the customers dataset")
     value = {name: np.asarray(dataset[name].to_numpy(), dtype=float) for name in COLUMNS}
     for name, numbers in value.items():

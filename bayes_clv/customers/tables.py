@@ -140,7 +140,7 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     >>> check_customers(from_table(table)).sizes["customer"]
     2
     """
-    ids = check_ids(dataset, "summarize(orders, ...) or customers_from_table(table)")
+    ids = check_ids(dataset, "clv.summarize(orders, ...) or clv.customers.from_table(table)")
     check_columns([str(name) for name in dataset.data_vars], required, "the customers dataset")
     value = {
         name: np.asarray(dataset[name].to_numpy(), dtype=float)

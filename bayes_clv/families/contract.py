@@ -43,7 +43,7 @@ class Words:
         Of every parameter and quantity: what it means, and its unit: "none", "time", "1/time", "money", "log money",
         "probability" or "count".
     references : tuple of str
-        The papers, as keys of ``references.bib``.
+        The papers, as keys of ``references.bib``; of a family of your own, the entries themselves.
     """
 
     title: str

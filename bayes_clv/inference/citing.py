@@ -14,7 +14,12 @@ def cite(*posteriors: xr.DataTree) -> str:
     Parameters
     ----------
     posteriors
-        Posteriors of ``clv.fit``.
+        Posteriors of ``clv.fit``. What a family of your own names as its references stands as you wrote it.
+
+    Returns
+    -------
+    str
+        One entry a paper, each once; "" where the families name none.
 
     Raises
     ------
@@ -36,4 +41,4 @@ def cite(*posteriors: xr.DataTree) -> str:
         if not isinstance(name, str):
             raise InputError(f"cite needs posteriors of clv.fit; got {type(tree).__name__}.")
         keys += [key for key in find_family(name).words.references if key not in keys]
-    return "\n\n".join(entries[key] for key in keys)
+    return "\n\n".join(entries.get(key, key) for key in keys)

@@ -122,13 +122,14 @@ DOORS = {
         check_opportunities,
         from_opportunities,
         _opportunities,
-        "Build them with opportunities_from_table(table); purchases at any time are for a family such as bg_nbd.",
+        "Build them with clv.customers.from_opportunities(table); purchases at any time are for a family such as "
+        "bg_nbd.",
     ),
     "contracts": Door(
         check_contracts,
         from_contracts,
         _contracts,
-        "Build them with contracts_from_table(table) or contracts_from_survivors(counts).",
+        "Build them with clv.customers.from_contracts(table) or clv.customers.from_survivors(counts).",
     ),
 }
 

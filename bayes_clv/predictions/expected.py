@@ -254,7 +254,7 @@ def residual(
         reasons.append(
             f"Infinite in {int(infinite.sum())} of {infinite.size} draws: without discount the purchases still to "
             "come have no finite mean where many customers hardly ever leave (a <= 1; in Pareto/NBD s <= 1; in BG/BB "
-            "gamma <= 1; always in NBD). Give a discount rate, or a horizon with clv.expected_purchases."
+            "gamma <= 1; always in NBD). Give a discount rate, or a horizon with clv.expected.purchases."
         )
     result.attrs |= {
         "annual_discount_rate": float(annual_discount_rate),

@@ -153,7 +153,7 @@ def residual_renewals(
         reasons.append(
             f"Infinite in {infinite} of {drawn.size} draws: without discount the renewals still to come have no finite "
             "mean where some customers hardly ever leave. Give a discount rate, or a number of periods with "
-            "clv.renewal_curve."
+            "clv.expected.renewals."
         )
     result.attrs |= {
         "discount_rate": float(discount_rate),

@@ -34,7 +34,16 @@ from scipy.optimize import linear_sum_assignment
 
 from bayes_clv.predictions.simulation import SPEND_LEVEL, Simulation
 from bayes_clv.predictions.tiles import in_order, owned
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, either, interval
+from bayes_clv.schema import (
+    CUSTOMER,
+    CUSTOMER_VARIABLES,
+    DRAW,
+    InputError,
+    Variable,
+    describe,
+    either,
+    interval,
+)
 from bayes_clv.segments.mixtures import (
     Mixture,
     Scale,
@@ -367,7 +376,7 @@ def _add_centres(
 ) -> dict[str, Variable]:
     own = {}
     for i, scale in enumerate(scales):
-        unit = VARIABLES[scale.name].unit if scale.name in VARIABLES else ""
+        unit = CUSTOMER_VARIABLES[scale.name].unit if scale.name in CUSTOMER_VARIABLES else ""
         own[f"{scale.name}_centre"] = Variable(f"centre of the cluster, {scale.name}", unit)
         drawn = scale.back(np.stack([fit.centre[:, i] for fit in fits]))
         low, high = interval(drawn, axis=0)

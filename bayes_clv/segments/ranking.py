@@ -14,7 +14,15 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CUSTOMER, VARIABLES, InputError, Variable, describe, named_quantiles, quantiles
+from bayes_clv.schema import (
+    CUSTOMER,
+    CUSTOMER_VARIABLES,
+    InputError,
+    Variable,
+    describe,
+    named_quantiles,
+    quantiles,
+)
 from bayes_clv.segments.thresholds import CUT_CUSTOMERS
 
 STATISTICS = ("mean", "q05", "q25", "q50", "q75", "q95")
@@ -177,7 +185,9 @@ def _whole(draws: Simulation, name: str, places: np.ndarray, amounts: np.ndarray
 
 def _own(*quantities: str) -> dict[str, Variable]:
     """Return what quantities are that the vocabulary does not know: columns."""
-    return {name: Variable(name.replace("_", " "), "") for name in quantities if name not in VARIABLES}
+    return {
+        name: Variable(name.replace("_", " "), "") for name in quantities if name not in CUSTOMER_VARIABLES
+    }
 
 
 def _made(draws: Simulation) -> dict[str, object]:

@@ -17,7 +17,16 @@ from numba import njit
 
 from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.predictions.tiles import owned
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, argument, describe, interval
+from bayes_clv.schema import (
+    CUSTOMER,
+    CUSTOMER_VARIABLES,
+    DRAW,
+    InputError,
+    Variable,
+    argument,
+    describe,
+    interval,
+)
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.thresholds import check_names, cut, missing_amount, thresholds_of
 
@@ -199,7 +208,7 @@ def segments_dataset(
         "most_likely_probability": (CUSTOMER, highest),
         "unsure": (CUSTOMER, highest < sure),
     }
-    own = {name: Variable(name.replace("_", " "), "") for name in sums if name not in VARIABLES}
+    own = {name: Variable(name.replace("_", " "), "") for name in sums if name not in CUSTOMER_VARIABLES}
     for name, each in (("size", members), *((f"{total}_total", each) for total, each in sums.items())):
         low, high = interval(each, axis=0)
         data[name] = ((DRAW, SEGMENT), each)

@@ -74,7 +74,9 @@ def predict_uplift(
             "The response must be a posterior of clv.targeting.fit_response(experiment, ...); got "
             f"{type(response).__name__} of family {getattr(response, 'attrs', {}).get('family')!r}."
         )
-    check_ids(customers, "experiment_from_table(table), or summarize(orders, ...) and with_columns")
+    check_ids(
+        customers, "clv.customers.from_experiment(table), or clv.summarize(orders, ...) and clv.with_columns"
+    )
     known = response["observed_data"][SEGMENT].to_numpy().astype(str).tolist()
     own = _segments(customers, by, known)
     labels, index = np.unique(own, return_inverse=True)

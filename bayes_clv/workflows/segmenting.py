@@ -108,19 +108,19 @@ type Readers = dict[str, Callable[[str], Any]]
 
 
 PRESETS: dict[str, tuple[str, Readers, tuple[str, ...]]] = {
-    "abc": ("abc_rule", {"quantity": str, "shares": _shares}, ()),
+    "abc": ("abc", {"quantity": str, "shares": _shares}, ()),
     "four-kinds": (
-        "four_kinds_rule",
+        "four_kinds",
         {"profit_per_purchase": _number, "purchases": _number, "cost_to_serve": _number_or_words},
         ("profit_per_purchase=5",),
     ),
-    "lifecycle": ("lifecycle_rule", {"loyal": _number, "late": _number, "long_silence": _number}, ()),
+    "lifecycle": ("lifecycle", {"loyal": _number, "late": _number, "long_silence": _number}, ()),
     "matrix": (
-        "matrix_rule",
+        "matrix",
         {"x": str, "y": str, "x_cut": _number_or_words, "y_cut": _number_or_words},
         ("x=probability_alive", "y=value"),
     ),
-    "rfm": ("rfm_rule", {"scores": int, "recency": str, "frequency": str, "monetary": str}, ()),
+    "rfm": ("rfm", {"scores": int, "recency": str, "frequency": str, "monetary": str}, ()),
 }
 
 

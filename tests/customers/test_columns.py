@@ -80,6 +80,12 @@ def test_a_bad_table_is_explained(three, table, change, message):
         clv.with_columns(three, change(table))
 
 
+@pytest.mark.parametrize("name", ["cost", "size", "reference", "observed", "cohort"])
+def test_a_column_may_have_a_name_that_only_results_give_a_meaning(three, table, name):
+    """What each customer costs to serve is a column that shops have; ``clv.target`` calls so what a contact costs."""
+    assert name in clv.with_columns(three, table.rename(columns={"age": name}))
+
+
 def test_a_name_the_customers_have_is_refused(three, table):
     with pytest.raises(clv.InputError, match="have a column 'age' already"):
         clv.with_columns(clv.with_columns(three, table), table)

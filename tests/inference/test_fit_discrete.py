@@ -128,10 +128,12 @@ def test_what_nothing_can_be_learned_from_is_refused(name, table, message):
 
 def test_data_of_another_kind_are_refused(cdnow, donors):
     buyers = clv.customers.from_opportunities(donors)
-    with pytest.raises(clv.InputError, match="bg_bb needs .*lack 'opportunities'.*opportunities_from_table"):
+    with pytest.raises(
+        clv.InputError, match="bg_bb needs .*lack 'opportunities'.*clv.customers.from_opportunities"
+    ):
         clv.fit("bg_bb", cdnow, seed=1)
     with pytest.raises(
-        clv.InputError, match="needs renewals, active.*lack 'renewals'.*contracts_from_survivors"
+        clv.InputError, match="needs renewals, active.*lack 'renewals'.*clv.customers.from_survivors"
     ):
         clv.fit("shifted_beta_geometric", buyers, seed=1)
     with pytest.raises(clv.InputError, match="no column 'T'"):

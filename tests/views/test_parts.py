@@ -118,5 +118,5 @@ def test_contributions_are_bars_that_add_up_to_the_diamond(draws):
 def test_another_dataset_is_refused(parts, draws):
     with pytest.raises(clv.InputError, match=r"what clv\.value_parts returned"):
         clv.views.plot_value_parts(parts.drop_vars("value_total"))
-    with pytest.raises(clv.InputError, match=r"what clv\.contributions returned"):
+    with pytest.raises(clv.InputError, match=r"what clv\.valuation\.contributions returned"):
         clv.views.plot_contributions(parts)

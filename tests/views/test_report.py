@@ -1,5 +1,6 @@
 """The page holds everything, hides nothing, trusts no text from the data and works with less."""
 
+import html
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import xarray as xr
 
 mpl.use("Agg")
 
+import bayes_clv as clv
 from bayes_clv.problems import cards, problem
 from bayes_clv.views import style
 from bayes_clv.views.numbers import number
@@ -329,6 +331,15 @@ def test_alarms_without_value_or_dates_and_segments_without_conditions(make, tmp
 def test_importing_views_does_not_import_matplotlib():
     code = "import sys, bayes_clv.views; assert not {'matplotlib', 'arviz', 'jinja2'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_papers_behind_the_fits_stand_in_the_method(full, buying, spending, make, tmp_path, no_figures):
+    method = full[1][full[1].index('id="method"') :]
+    assert clv.cite(buying, spending).count("@") == 4  # fader2005rfm is behind both, and is named once.
+    assert clv.cite(buying, spending) in html.unescape(method)
+    alone = write(tmp_path, make)
+    assert "@article{fader2005counting" in alone
+    assert "fader2013gamma" not in alone
 
 
 def test_a_known_flaw_comes_with_its_remedy(tmp_path, make, no_figures):

@@ -38,7 +38,7 @@ def plot_ranking(ranking: xr.Dataset, most: int = 40) -> style.Drawing:
     quantity = str(ranking.attrs.get("quantity", ""))
     missing = [n for n in ("rank_mean", "rank_q05", "rank_q95", f"{quantity}_mean") if n not in ranking]
     if missing:
-        raise InputError(f"There is no {missing[0]} here. Give the result of clv.rank_intervals.")
+        raise InputError(f"There is no {missing[0]} here. Give the result of clv.segments.rank.")
     ids = ranking[CUSTOMER].to_numpy().astype(str)
     order = np.lexsort((ids, -ranking[f"{quantity}_mean"].to_numpy()))
     best = order[:most]

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError
+from bayes_clv.schema import CUSTOMER, CUSTOMER_VARIABLES, DRAW, InputError
 from bayes_clv.segments.ranking import quantity_points
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.views import style
@@ -277,8 +277,8 @@ def words(quantity: str) -> str:
     }
     if quantity in known:
         return known[quantity]
-    if quantity in VARIABLES:
-        return f"{VARIABLES[quantity].long_name} ({VARIABLES[quantity].unit})"
+    if quantity in CUSTOMER_VARIABLES:
+        return f"{CUSTOMER_VARIABLES[quantity].long_name} ({CUSTOMER_VARIABLES[quantity].unit})"
     return quantity.replace("_", " ")
 
 
@@ -324,9 +324,7 @@ def plot_customer_map(
     points = draws if isinstance(draws, xr.Dataset) else quantity_points(draws, *dict.fromkeys((x, y)))
     for name in (x, y):
         if f"{name}_mean" not in points or f"{name}_q95" not in points:
-            raise InputError(
-                f"There is no {name}_mean with quantiles here. Give the result of clv.customer_draws."
-            )
+            raise InputError(f"There is no {name}_mean with quantiles here. Give the result of clv.simulate.")
     colours, legend = _hues(points, segments)
     across, up = (points[f"{name}_mean"].to_numpy() for name in (x, y))
     dots = np.unique(np.linspace(0, across.size - 1, min(DOTS_SHOWN, across.size)).astype(int))

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.citing import cite
 from bayes_clv.problems import cards
 from bayes_clv.schema import CUSTOMER
 from bayes_clv.views import numbers
@@ -104,6 +105,7 @@ def report(
     page["segments"] = segment_sections.segments_section(gallery, segments)
     page["alarms"] = segment_sections.alarms_section(gallery, alarms)
     page["method"] = sections.method_text(buying, spending, value, gallery.skipped)
+    page["papers"] = cite(*([buying] if spending is None else [buying, spending]))
     page["sections"] = _contents(page)
     page |= {"title": title, "levels": LEVELS, "run_table": sections.run_table(run)}
     environment = Environment(
