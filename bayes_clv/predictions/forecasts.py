@@ -32,7 +32,7 @@ from bayes_clv.families.contract import new_customer
 from bayes_clv.families.registry import families
 from bayes_clv.predictions.expected import expected_summary
 from bayes_clv.predictions.histories import Histories, distinct_histories
-from bayes_clv.predictions.inputs import problems, whole_number
+from bayes_clv.predictions.inputs import problems, refuse_another_kind, whole_number
 from bayes_clv.predictions.money import historical_value, remove_missing_moments
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.plans import Calendar
@@ -260,6 +260,7 @@ def predict(
                 "At opportunities there are purchases and no money: give predict a horizon (how many opportunities), "
                 "seed, keep_draws, threads and max_memory, and nothing else."
             )
+        refuse_another_kind(str(buying.attrs["family"]), customers, discrete=True)
         from bayes_clv.predictions.opportunities import predict_opportunities
 
         return predict_opportunities(

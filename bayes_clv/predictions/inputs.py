@@ -116,6 +116,7 @@ def prepare(
     else:
         posterior = every.repeated() if draws is None else every.repeated().thin(draws)
         reasons = []
+    refuse_another_kind(posterior.family.name, customers, discrete=discrete)
     check = check_opportunities if discrete else check_customers
     check(customers)
     time_unit = shared_time_unit(buying, customers)
@@ -135,6 +136,22 @@ def prepare(
     own = {} if keys is None else apart(posterior.family, keys)
     histories = distinct_histories(past | own | paid, keys)
     return Inputs(posterior, customers, time_unit, length, past, paid, histories, payments, keys, reasons)
+
+
+def refuse_another_kind(family: str, customers: Any, *, discrete: bool) -> None:
+    """Refuse customers of opportunities for a posterior of purchases at any time, and the other way round."""
+    kinds = {
+        "T": ("purchases at any time", "clv.summarize"),
+        "opportunities": ("opportunities", "clv.customers.from_opportunities"),
+    }
+    needed, other = ("opportunities", "T") if discrete else ("T", "opportunities")
+    columns = getattr(customers, "data_vars", ())
+    if needed not in columns and other in columns:
+        raise InputError(
+            f"The posterior is of family {family!r}, which is fitted to {kinds[needed][0]}, and the customers are of "
+            f"{kinds[other][0]}: they have no column {needed!r} but {other!r}. Make them with {kinds[needed][1]}, or "
+            "forecast from a posterior that is fitted to customers such as these."
+        )
 
 
 def whole_number(value: Any, name: str) -> int:

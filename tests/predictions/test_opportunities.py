@@ -182,12 +182,16 @@ def test_bad_arguments_are_refused(giving, donors, change, message):
 
 
 def test_data_and_posteriors_of_another_kind_are_refused(giving, donors, make_buying, make_customers):
-    with pytest.raises(clv.InputError, match="fitted to purchases: forecast from it with clv.predict"):
+    with pytest.raises(
+        clv.InputError, match="fitted to purchases at any time.*customers are of opportunities"
+    ):
         clv.predict(make_buying(), donors, AHEAD, seed=1)
-    with pytest.raises(clv.InputError, match="fitted to opportunities.*clv.predict_opportunities"):
+    with pytest.raises(clv.InputError, match="fitted to opportunities.*customers are of purchases"):
         clv.predict(giving, make_customers(3), "5 weeks", seed=1)
     with pytest.raises(clv.InputError, match="no column 'opportunities'"):
         clv.expected.purchases(giving, make_customers(3), AHEAD)
+    with pytest.raises(clv.InputError, match="horizon must be a whole number from 1"):
+        clv.predict(giving, donors, "5 weeks", seed=1)
     edited = donors.copy(deep=True)
     edited["recency"][0] = 99
     with pytest.raises(clv.InputError, match="'recency' is above opportunities"):

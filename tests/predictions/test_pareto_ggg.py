@@ -188,5 +188,5 @@ def test_without_log_intervals_the_column_and_its_source_are_named(buying, custo
         lambda: clv.next_purchase(buying, lacking, seed=1),
         lambda: clv.fit("pareto_ggg", lacking, method="laplace", seed=1),
     ):
-        with pytest.raises(clv.InputError, match=r"'log_intervals'.*regularity=True"):
+        with pytest.raises(clv.InputError, match=r"'log_intervals'.*also=\('log_intervals',\)"):
             ask()

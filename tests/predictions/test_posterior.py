@@ -8,8 +8,8 @@ from bayes_clv.schema import InputError
 
 
 def test_the_family_is_found_from_the_attributes(make_buying, make_spending):
-    assert check_posterior(make_buying(), "buying").PARAMETERS == ("r", "alpha", "a", "b")
-    assert check_posterior(make_spending(), "spending").PARAMETERS == ("p", "q", "v")
+    assert check_posterior(make_buying(), "buying").parameters == ("r", "alpha", "a", "b")
+    assert check_posterior(make_spending(), "spending").parameters == ("p", "q", "v")
 
 
 def test_the_wrong_posterior_is_refused(make_buying, make_spending):
