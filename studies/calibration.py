@@ -53,11 +53,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import FAMILIES
 from bayes_clv.families.registry import family as find_family
@@ -104,7 +104,7 @@ class Design:
     Attributes
     ----------
     columns : mapping of str to array
-        Columns of the customers that are given, in the order in which ``simulate`` takes them.
+        The family's design: columns of the customers that ``simulate`` is given.
     priors : mapping of str to Prior or float
         In place of the defaults; a number fixes a quantity, which then has no rank.
     simulations : int
@@ -133,32 +133,10 @@ def design(family: str) -> Design:
     return Design(columns, PRIORS.get(family, {}), SLOW.get(family, SIMULATIONS), effort)
 
 
-def simulated(module: ModuleType, rng: np.random.Generator, fixed: Columns, at: list[float]) -> Columns:
+def simulated(of: Family, rng: np.random.Generator, fixed: Columns, params: Mapping[str, Any]) -> Columns:
     """Return what the family observes of a base that it simulates at these parameters."""
-    drawn = module.simulate(rng, *fixed.values(), *at)
-    drawn = drawn if isinstance(drawn, tuple) else (drawn,)
-    named = [name for name in module.OBSERVED if name not in fixed]
-    if "log_intervals" in named and len(drawn) < len(named):
-        found = regular(fixed["T"].size, *module.simulate_purchase_times(rng, *fixed.values(), *at))
-    else:
-        found = dict(zip(named, drawn, strict=True))
-    return {name: np.asarray((found | fixed)[name], dtype=float) for name in module.OBSERVED}
-
-
-def regular(size: int, customer: np.ndarray, age: np.ndarray) -> Columns:
-    """Return frequency, recency and the sum of the log times between purchases of ``size`` customers.
-
-    ``customer`` (a number from 0) and ``age`` are those of each repeat purchase, sorted.
-    """
-    first = np.r_[True, customer[1:] != customer[:-1]][: customer.size]
-    wait = np.where(first, age, age - np.r_[0.0, age[:-1]][: age.size])
-    recency = np.zeros(size)
-    np.maximum.at(recency, customer, age)
-    return {
-        "frequency": np.bincount(customer, minlength=size),
-        "recency": recency,
-        "log_intervals": np.bincount(customer, np.log(wait), minlength=size),
-    }
+    drawn = of.simulate(rng, fixed, params)
+    return {name: np.asarray(drawn[name], dtype=float) for name in of.observed}
 
 
 # The model, with data that change ------------------------------------------------------------------------
@@ -170,16 +148,16 @@ def build(family: str, given: Design) -> tuple[Any, list[str]]:
 
     from bayes_clv.inference.graph import population_variables, recorded_parameters
 
-    module = find_family(family)
+    of = find_family(family)
     with pm.Model() as model:
-        priors = resolve(module.QUANTITIES, given.priors, SCALE)
-        population = population_variables(module, priors, starting_point(module.QUANTITIES, SCALE))
-        parameters = recorded_parameters(module, population)
-        for place, term in enumerate(module.likelihood_terms):
+        priors = resolve(of.quantities, given.priors, SCALE)
+        population = population_variables(of, priors, starting_point(of.quantities, SCALE))
+        parameters = recorded_parameters(of, population)
+        for place, term in enumerate(of.likelihood):
             columns = [pm.Data(f"{name}_{place}", np.ones(2)) for name in term.columns]
             count = pm.Data(f"count_{place}", np.ones(2))
             pm.Potential(f"log_likelihood_{place}", (count * term.function(parameters, *columns)).sum())
-    names = dict.fromkeys([*population, *module.PARAMETERS])
+    names = dict.fromkeys([*population, *of.parameters])
     return model, [name for name in names if name in model.named_vars]
 
 
@@ -202,17 +180,17 @@ def loop(family: str, method: str, simulations: int, seed: list[int]) -> Loop:
     """Return the loop of a family and a method."""
     from bayes_clv.inference.graph import rows_of_terms
 
-    module, given = find_family(family), design(family)
+    of, given = find_family(family), design(family)
     model, names, draw = prepared(family, method)
 
     def simulator(*, seed: int, **values: Any) -> Columns:
-        population = {name: float((given.priors | values)[name]) for name in module.QUANTITIES}
-        parameters = module.parameters(population)
-        at = [float(parameters[name]) for name in module.PARAMETERS]
-        return simulated(module, np.random.default_rng(seed), given.columns, at)
+        population = {name: float((given.priors | values)[name]) for name in of.quantities}
+        parameters = of.from_quantities(population)
+        params = {name: np.float64(parameters[name]) for name in of.parameters}
+        return simulated(of, np.random.default_rng(seed), given.columns, params)
 
     def sampler(base: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
-        return draw(rows_of_terms(module, base), seed)
+        return draw(rows_of_terms(of, base), seed)
 
     def truth(drawn: Mapping[str, Any]) -> dict[str, float]:
         return {name: float(drawn[name]) for name in names}
@@ -232,9 +210,9 @@ def records(family: str, method: str, simulations: int, folder: Path = RECORDS) 
 
 def judge(family: str, method: str, found: Found) -> list[Row]:
     """Return a row of each quantity and parameter that is not fixed."""
-    module = find_family(family)
-    names = dict.fromkeys([*module.QUANTITIES, *module.PARAMETERS])
-    sampled = {name: name in module.QUANTITIES for name in names if name in found}
+    of = find_family(family)
+    names = dict.fromkeys([*of.quantities, *of.parameters])
+    sampled = {name: name in of.quantities for name in names if name in found}
     return judged(family, method, found, sampled)
 
 

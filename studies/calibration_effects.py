@@ -49,12 +49,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import resolve, starting_point
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.data import Columns
@@ -117,7 +117,7 @@ CASES = {
 class Setting:
     """What is fixed in the simulations of a case."""
 
-    module: ModuleType
+    family: Family
     case: Case
     columns: Columns
     effects: Effects
@@ -126,7 +126,7 @@ class Setting:
 
 def setting(family: str, case: Case) -> Setting:
     """Return a case's customers, its effects as ``fit`` learns them, and the customers' profiles."""
-    module = find_family(family)
+    chosen = find_family(family)
     channel = np.repeat(np.array(list(case.sizes), dtype=object), list(case.sizes.values()))
     # Each channel has customers of all ages of the base and of the covariate.
     rng = np.random.default_rng(1)
@@ -141,27 +141,26 @@ def setting(family: str, case: Case) -> Setting:
         {name: ("customer", column) for name, column in described.items()},
         coords={"customer": np.arange(channel.size).astype(str).astype(object)},
     )
-    effects = learn_effects(module, customers, case.covariates, case.groups)
+    effects = learn_effects(chosen, customers, case.covariates, case.groups)
     assert effects is not None
-    return Setting(module, case, columns, effects, effects.profiles(customers))
+    return Setting(chosen, case, columns, effects, effects.profiles(customers))
 
 
 def simulated_base(of: Setting, rng: np.random.Generator, values: Mapping[str, Any]) -> Columns:
     """Return what is observed of a base, each customer simulated at its own parameters."""
     profiles = of.profiles
-    found = of.effects.parameters(np, of.module, values, profiles.design, profiles.place)
+    found = of.effects.parameters(np, of.family, values, profiles.design, profiles.place)
     # A parameter that nothing acts on is one number.
-    at = [np.resize(each, profiles.index.max() + 1)[profiles.index] for each in found.values()]
-    return simulated(of.module, rng, of.columns, at)
+    params = {name: np.resize(each, profiles.index.max() + 1)[profiles.index] for name, each in found.items()}
+    return simulated(of.family, rng, of.columns, params)
 
 
 def models(of: Setting) -> tuple[Any, Any, list[str]]:
     """Return the graph that the truth is drawn from, that of ``fit`` with rows as data, and its variables."""
     from bayes_clv.inference.graph import build_model
 
-    module = of.module
-    priors = resolve(module.QUANTITIES | of.effects.quantities(), None, SCALE)
-    start = starting_point(module.QUANTITIES, SCALE)
+    priors = resolve(of.family.quantities | of.effects.quantities(), None, SCALE)
+    start = starting_point(of.family.quantities, SCALE)
     # Any base of these customers serves to build it.
     average = {name: np.float64(value) for name, value in start.items()} | {
         name: np.zeros([len(of.effects.coords()[dim]) for dim in dims])
@@ -171,7 +170,7 @@ def models(of: Setting) -> tuple[Any, Any, list[str]]:
     count = np.ones(of.profiles.index.size, dtype=np.int64)
     stated, built = (
         build_model(
-            module, rows, count, priors, start, of.effects, of.profiles, as_stated=each, changing=not each
+            of.family, rows, count, priors, start, of.effects, of.profiles, as_stated=each, changing=not each
         )
         for each in (True, False)
     )
@@ -194,15 +193,15 @@ def ranked(of: Setting, values: Mapping[str, np.ndarray]) -> Draws:
             for effect in of.effects.each
             if effect.groups
         }
-        found |= of.effects.quantities_of(np, of.module, last, {}, place)
-        found |= of.effects.parameters(np, of.module, last, {}, place)
+        found |= of.effects.quantities_of(np, of.family, last, {}, place)
+        found |= of.effects.parameters(np, of.family, last, {}, place)
         named |= {f"{name}[{channel}]": value.reshape(-1) for name, value in found.items()}
     return named
 
 
 def sampled(of: Setting, name: str) -> bool:
     """Return whether the prior is stated on this: an offset's is, given its standard deviation."""
-    return name.split("[")[0] in of.effects.dims() or name in of.module.QUANTITIES
+    return name.split("[")[0] in of.effects.dims() or name in of.family.quantities
 
 
 def prepared(of: Setting, method: str) -> tuple[Any, Sampler]:
@@ -217,7 +216,7 @@ def prepared(of: Setting, method: str) -> tuple[Any, Sampler]:
         draw = nuts_sampler(model, names, of.case.effort, target_accept=TARGET_ACCEPT)
 
     def sampler(base: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
-        draws, report = draw(rows_of_terms(of.module, base | {"profile": of.profiles.index}), seed)
+        draws, report = draw(rows_of_terms(of.family, base | {"profile": of.profiles.index}), seed)
         return ranked(of, draws), report
 
     return stated, sampler
@@ -225,7 +224,7 @@ def prepared(of: Setting, method: str) -> tuple[Any, Sampler]:
 
 def loop(of: Setting, stated: Any, sampler: Sampler, simulations: int, seed: list[int]) -> Loop:
     """Return the loop of a case: truth from the ``stated`` graph, posterior draws from the sampler."""
-    names = dict.fromkeys([*of.module.QUANTITIES, *of.module.PARAMETERS, *of.effects.dims()])
+    names = dict.fromkeys([*of.family.quantities, *of.family.parameters, *of.effects.dims()])
 
     def simulator(*, seed: int, **values: Any) -> Columns:
         return simulated_base(of, np.random.default_rng(seed), values)

@@ -51,7 +51,8 @@ import numpy as np
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.families.contract import Forecast, need, new_customer
+from bayes_clv.families.registry import family
 
 ROOT = Path(__file__).parents[1]
 FIGURE = ROOT / "figures" / "pooling.png"
@@ -83,11 +84,9 @@ def simulated(seed: int, sizes: dict[str, int] = SIZES) -> tuple[xr.Dataset, dic
     }
     place = np.repeat(np.arange(len(names)), list(sizes.values()))
     age = rng.integers(26, 40, place.size).astype(float)
-    frequency, recency = bg_nbd.simulate(rng, age, *(value[place] for value in params.values()))
+    own = {name: value[place] for name, value in params.items()}
     columns = {
-        "frequency": frequency,
-        "recency": recency,
-        "T": age,
+        **family("bg_nbd").simulate(rng, {"T": age}, own),
         "channel": np.array(names, dtype=object)[place],
     }
     customers = xr.Dataset(
@@ -100,7 +99,9 @@ def simulated(seed: int, sizes: dict[str, int] = SIZES) -> tuple[xr.Dataset, dic
 
 def quantities(r: Any, alpha: Any, a: Any, b: Any) -> dict[str, np.ndarray]:
     """Return the three quantities from the paper's parameters."""
-    purchases = bg_nbd.expected_purchases(HORIZON, 0, 0, 0, r, alpha, a, b)
+    forecast = need(family("bg_nbd"), Forecast)
+    params = {"r": r, "alpha": alpha, "a": a, "b": b}
+    purchases = forecast.purchases(HORIZON, new_customer(forecast.history), params)
     return {
         "log_rate": np.log(np.asarray(r) / alpha),
         "logit_dropout": np.log(np.asarray(a) / b),

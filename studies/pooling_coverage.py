@@ -54,7 +54,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.families.purchases import bg_nbd
+from bayes_clv.families.registry import family
 from bayes_clv.inference.data import Columns
 from studies import pooling
 from studies.calibration_effects import INSIDE, Case, Setting, loop, prepared, setting
@@ -94,7 +94,7 @@ def of_channels(values: Draws) -> Draws:
         f"{quantity}[{channel}]": np.asarray(value)
         for channel in CASE.ranked
         for quantity, value in pooling.quantities(
-            **{name: values[f"{name}[{channel}]"] for name in bg_nbd.PARAMETERS}
+            **{name: values[f"{name}[{channel}]"] for name in family("bg_nbd").parameters}
         ).items()
     }
 
@@ -122,7 +122,7 @@ def from_pooling(start: int, size: int, after: int = AFTER) -> Found:
     found = []
     for seed in range(after + 1 + start, after + 1 + start + size):
         customers, truth = pooling.simulated(seed)
-        base = {name: customers[name].to_numpy().astype(float) for name in bg_nbd.OBSERVED}
+        base = {name: customers[name].to_numpy().astype(float) for name in family("bg_nbd").observed}
         named = {
             f"{quantity}[{channel}]": truth[quantity][place]
             for place, channel in enumerate(CASE.ranked)
@@ -185,7 +185,7 @@ def by_spread() -> list[Row]:
     """Return the coverage of the smallest channel of ``calibration_effects`` by the true spread of channels."""
     found = at_hand("bg_nbd-nuts", CALIBRATION)
     rows = []
-    for process, quantity in () if found is None else bg_nbd.PROCESSES.items():
+    for process, quantity in () if found is None else family("bg_nbd").processes.items():
         rank, spread = found[f"{quantity}[podcast]"], found[f"{process}_channel_sd truth"]
         for low, high in ((0, 0.2), (0.2, 0.4), (0.4, 0.7), (0.7, np.inf)):
             held = ((rank >= INSIDE[0]) & (rank <= INSIDE[1]))[(spread >= low) & (spread < high)]

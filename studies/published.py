@@ -33,10 +33,8 @@ import pandas as pd
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.discrete import bg_bb
-from bayes_clv.families.purchases import bg_nbd, pareto_nbd
+from bayes_clv.families.contract import Forecast, SpendLevel, need
 from bayes_clv.families.registry import family
-from bayes_clv.families.spend import gamma_gamma
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "tests" / "reference"
@@ -102,6 +100,21 @@ def maximum_likelihood(name: str, data: xr.Dataset) -> dict[str, float]:
     return point(fitted, family(name).parameters) | {"log_likelihood": fitted["sample_stats"]["lp"].item()}
 
 
+def forecast(name: str) -> Forecast:
+    """Return the forecast of a family of purchases or opportunities."""
+    return need(family(name), Forecast)
+
+
+def history(name: str, *seen: float) -> dict[str, np.ndarray]:
+    """Return a customer's history by name, from its numbers in the order of the family's columns."""
+    return dict(zip(forecast(name).history, map(np.asarray, seen), strict=True))
+
+
+def estimates(name: str, found: dict[str, Figure]) -> dict[str, np.ndarray]:
+    """Return the family's parameters among the figures."""
+    return {key: np.asarray(found[key], dtype=float) for key in family(name).parameters}
+
+
 def of_contracts(name: str) -> dict[str, Figure]:
     """Return the estimates from both cohorts, 7 renewals, and the polarization of the high end from 4."""
     found: dict[str, Figure] = {
@@ -116,19 +129,20 @@ def of_contracts(name: str) -> dict[str, Figure]:
 def of_donors(name: str) -> dict[str, Figure]:
     """Return the estimates from the donors, and BTYD's two forecasts at them."""
     rate = maximum_likelihood(name, donors())
-    shapes = [rate[key] for key in bg_bb.PARAMETERS]
+    shapes = estimates(name, dict(rate))
+    purchases = forecast(name).purchases
     return rate | {
         "customers": int(donors()["count"].sum()),
-        "expected_purchases_10_of_x_0": float(bg_bb.expected_purchases(10, 0, 0, 6, *shapes)),
-        "expected_purchases_10_of_x_4": float(bg_bb.expected_purchases(10, 4, 5, 6, *shapes)),
+        "expected_purchases_10_of_x_0": float(purchases(10, history(name, 0, 0, 6), shapes)),
+        "expected_purchases_10_of_x_4": float(purchases(10, history(name, 4, 5, 6), shapes)),
     }
 
 
 @cache
 def cdnow(regularity: bool = False) -> xr.Dataset:
     """Return CDNOW's customers at the end of September 1997."""
-    further = {"regularity": True} if regularity else {}
-    return clv.summarize(clv.load_cdnow(), until="1997-09-30", time_unit="week", **further)
+    also = ("log_intervals",) if regularity else ()
+    return clv.summarize(clv.load_cdnow(), until="1997-09-30", time_unit="week", also=also)
 
 
 def of_cdnow(name: str) -> dict[str, Figure]:
@@ -139,41 +153,45 @@ def of_cdnow(name: str) -> dict[str, Figure]:
 def of_bg_nbd(name: str) -> dict[str, Figure]:
     """Return the paper's forecasts of customer 1 and the worksheet's of a new customer beside the estimates."""
     found = of_cdnow(name)
-    rate = {key: float(found[key]) for key in bg_nbd.PARAMETERS}  # type: ignore[arg-type]
+    rate = estimates(name, found)
     first = cdnow().isel(customer=0)
-    history = (first["frequency"].item(), first["recency"].item(), first["T"].item())
+    seen = history(name, first["frequency"].item(), first["recency"].item(), first["T"].item())
     horizons = {"1_day": 1 / 7, "1_week": 1, "3_weeks": 3, "32_weeks": 32}
     return found | {
-        "expected_purchases_39_of_customer_1": float(bg_nbd.expected_purchases(39, *history, **rate)),
-        "probability_alive_of_customer_1": float(bg_nbd.probability_alive(*history, **rate)),
+        "expected_purchases_39_of_customer_1": float(forecast(name).purchases(39, seen, rate)),
+        "probability_alive_of_customer_1": float(forecast(name).alive(seen, rate)),
         **{
-            f"new_customer_purchases_{words}": float(bg_nbd.expected_purchases(t, 0, 0, 0, **rate))
+            f"new_customer_purchases_{words}": float(
+                forecast(name).purchases(t, history(name, 0, 0, 0), rate)
+            )
             for words, t in horizons.items()
         },
-        "new_customer_purchases_78_weeks": worksheet_purchases(78, **rate),
+        "new_customer_purchases_78_weeks": worksheet_purchases(78, *map(float, rate.values())),
     }
 
 
 def of_pareto_nbd(name: str) -> dict[str, Figure]:
     """Return BTYD's forecasts beside the estimates."""
     found = of_cdnow(name)
-    pareto = {key: float(found[key]) for key in pareto_nbd.PARAMETERS}  # type: ignore[arg-type]
+    pareto = estimates(name, found)
     # Ages are whole days: 216 of 7 a week are printed as 30.86.
     active = (26, 216 / 7, 31)
-    for words, history in (
+    for words, seen in (
         ("26_30.86_31", active),
         ("7_35_39", (7, 35, 39)),
         ("2_30.43_38.86", (2, 213 / 7, 272 / 7)),
     ):
         found[f"residual_transactions_{words}"] = over_rounding(
-            lambda p, history=history: pareto_nbd.discounted_residual_transactions(0.0027, *history, **p),
+            lambda p, seen=seen: forecast(name).discounted(np.inf, 0.0027, history(name, *seen), p),
             BTYD,
         )
     return found | {
         "expected_purchases_52_of_an_active_customer": float(
-            pareto_nbd.expected_purchases(52, *active, **pareto)
+            forecast(name).purchases(52, history(name, *active), pareto)
         ),
-        "probability_alive_of_an_active_customer": float(pareto_nbd.probability_alive(*active, **pareto)),
+        "probability_alive_of_an_active_customer": float(
+            forecast(name).alive(history(name, *active), pareto)
+        ),
     }
 
 
@@ -181,11 +199,11 @@ def of_gamma_gamma(name: str) -> dict[str, Figure]:
     """Return the number of repeaters and the expected spend of the first five customers beside the estimates."""
     found = of_cdnow(name)
     five = cdnow().isel(customer=slice(5))
-    expected = gamma_gamma.expected_spend(
-        five["frequency"].values,
-        to_the_cent(five["monetary_value"].fillna(0).values),
-        *(found[key] for key in gamma_gamma.PARAMETERS),
-    )
+    seen = {
+        "occasions": five["frequency"].to_numpy(),
+        "mean_spend": to_the_cent(five["monetary_value"].fillna(0).to_numpy()),
+    }
+    expected = need(family(name), SpendLevel).expected(seen, estimates(name, found))
     repeaters = (cdnow()["frequency"] > 0) & (cdnow()["monetary_value"] > 0)
     return found | {
         "customers": float(repeaters.sum()),

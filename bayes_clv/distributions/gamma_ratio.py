@@ -11,8 +11,8 @@ from math import log, log1p
 
 import numba
 
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
-_inlined = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
+_inlined = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=True)
 
 
 @_inlined  # type: ignore[untyped-decorator]

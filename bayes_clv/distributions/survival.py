@@ -55,7 +55,7 @@ def _block_rules() -> tuple[np.ndarray, np.ndarray]:
 _POSITION, _WEIGHT = _block_rules()
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_gamma_ratio(z: float, q: float) -> float:
     """Return lnGamma(z + q) - lnGamma(z), q >= 0: its error is relative to q log(z + q)."""
     below = 0.0
@@ -66,12 +66,12 @@ def _log_gamma_ratio(z: float, q: float) -> float:
     return float(series + stirling(z + q) - stirling(z) - below)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _power(t: float, c: float) -> float:
     return math.exp(min(c * math.log(t), LARGEST_EXPONENT)) if t > 0 else 0.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
     """Return log S(t + k) / S(t), which is at most 0."""
     if c == 1.0:
@@ -87,7 +87,7 @@ def _log_ratio(a: float, b: float, c: float, t: float, k: float) -> float:
     return float(_log_gamma_ratio(z, small) - _log_gamma_ratio(z + large, small))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _first_terms(
     a: float, b: float, c: float, t: float, last: float, log_discount: float
 ) -> tuple[float, float]:
@@ -102,7 +102,7 @@ def _first_terms(
     return total, term
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _sum(a: float, b: float, c: float, t: float, m: float, log_discount: float) -> float:
     total, term = _first_terms(a, b, c, t, min(m, float(FIRST)), log_discount)
     done, block = float(FIRST), SMALLEST_BLOCK

@@ -19,7 +19,9 @@ once); a gradient by hand for each family (thirteen derivations to keep right).
 """
 
 import hashlib
+import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,6 +46,7 @@ from pytensor.tensor.math import Sum
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
 
+from bayes_clv.distributions import elementary, gamma_ratio
 from bayes_clv.distributions.elementary import exp, expm1, log, log1p, log1p_positive
 from bayes_clv.distributions.gamma_ratio import digamma, digamma_ratio, log_gamma_ratio
 from bayes_clv.distributions.gamma_ratio_operator import DigammaRatio, LogGammaRatio
@@ -56,6 +59,9 @@ FAST_MATHS = False
 
 # Rows that a loop takes at a time, so that what it reads and sums stays in the processor's first cache.
 BLOCK = 64
+
+# What a written source calls is part of what is kept: another version's numerics would be taken for these.
+_CALLED = "".join(map(inspect.getsource, (elementary, gamma_ratio, sys.modules[__name__])))
 
 _COMPILED: dict[str, Any] = {}
 
@@ -145,13 +151,13 @@ def compiled_density(
     with config.change_flags(numba__fastmath=FAST_MATHS):
         writer.write(log_density, list(gradients), list(shapes))
     source, numbers, arrays = writer.finished()
-    key = hashlib.sha256(f"{source}{writer.keys}".encode()).hexdigest()
+    key = hashlib.sha256(f"{source}{_CALLED}{writer.keys}".encode()).hexdigest()
     kept = None not in writer.keys
     if key not in _COMPILED:
         plain = compile_numba_function_src(
             source, "density", writer.environment, cache_key=key if kept else None
         )
-        _COMPILED[key] = njit(cache=kept, nogil=True, error_model="numpy")(plain)
+        _COMPILED[key] = njit(cache=kept, nogil=True, error_model="numpy", fastmath=False)(plain)
     shared = tuple((i, each) for i, each in enumerate(numbers) if isinstance(each, SharedVariable))
     known_numbers = np.array([np.nan if isinstance(each, SharedVariable) else each for each in numbers])
     return Density(_COMPILED[key], known_numbers, tuple(arrays), shared, place, source)
@@ -215,7 +221,7 @@ class _Loop:
         return len(self.reads) + len(self.writes) + len(self.sums)
 
 
-_part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+_part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True, fastmath=False)
 
 
 @_part

@@ -127,7 +127,7 @@ def alive(
 
     Examples
     --------
-    >>> alive = alive(buying, customers).mean(("chain", "draw"))
+    >>> alive = clv.expected.alive(buying, customers).mean(("chain", "draw"))
     """
     known = prepare(buying, customers, draws=draws, most=None, kind="either")
     return _per_draw(known, "probability_alive", known.posterior.forecast.alive, max_memory)
@@ -165,7 +165,7 @@ def purchases(
 
     Examples
     --------
-    >>> purchases = purchases(buying, customers, "52 weeks")
+    >>> purchases = clv.expected.purchases(buying, customers, "52 weeks")
     """
     known = prepare(buying, customers, horizon, draws=draws, most=None, kind="either")
     function = partial(known.posterior.forecast.purchases, known.horizon)
@@ -191,7 +191,7 @@ def survival(
 
     Examples
     --------
-    >>> alive = survival(buying, customers, "1 year")
+    >>> alive = clv.expected.survival(buying, customers, "1 year")
     """
     known = prepare(buying, customers, horizon, draws=draws, most=None, kind="either")
     function = partial(known.posterior.forecast.survival, known.horizon)
@@ -242,7 +242,7 @@ def residual(
 
     Examples
     --------
-    >>> dert = residual(buying, customers, 0.15).mean(("chain", "draw"))
+    >>> dert = clv.expected.residual(buying, customers, 0.15).mean(("chain", "draw"))
     """
     known = prepare(buying, customers, draws=draws, kind="either")
     rate = _residual_rate(annual_discount_rate, known.time_unit)
@@ -282,7 +282,7 @@ def _residual_rate(annual: float, time_unit: str) -> float:
     return float(annual)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 def _add_values(bought, spend, to_bought, customers, sums, total, kept):  # type: ignore[no-untyped-def]
     """Multiply draw by draw; add to the sum of each row, and its customers to the totals."""
     draws = bought.shape[1]
@@ -345,7 +345,7 @@ def value(
 
     Examples
     --------
-    >>> mean = value(buying, spending, customers, horizon="1 year", margin=0.3)
+    >>> mean = clv.expected.value(buying, spending, customers, horizon="1 year", margin=0.3)
     """
     share = checked_margin(margin)
     known = prepare(buying, customers, horizon, spending=spending, draws=draws, most=None)
@@ -483,7 +483,7 @@ def retention(
 
     Examples
     --------
-    >>> curve = retention(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])
+    >>> curve = clv.expected.retention(buying, customers, [f"{w} weeks" for w in (4, 13, 26, 52)])
     """
     known = prepare(buying, customers, draws=draws)
     posterior, histories, time_unit = known.posterior, known.histories, known.time_unit
@@ -594,7 +594,7 @@ def pmf(
 
     Examples
     --------
-    >>> pmf = pmf(buying, customers, "4 weeks", max_count=3)
+    >>> pmf = clv.expected.pmf(buying, customers, "4 weeks", max_count=3)
     """
     last = _whole(max_count, "max_count", 1)
     known = prepare(buying, customers, horizon, draws=draws)
@@ -652,8 +652,8 @@ def active(
 
     Examples
     --------
-    >>> any_purchase = active(buying, customers, "4 weeks")
-    >>> two_to_five = active(buying, customers, "1 year", at_least=2, at_most=5)
+    >>> any_purchase = clv.expected.active(buying, customers, "4 weeks")
+    >>> two_to_five = clv.expected.active(buying, customers, "1 year", at_least=2, at_most=5)
     """
     low = _whole(at_least, "at_least", 0)
     high = None if at_most is None else _whole(at_most, "at_most", low)

@@ -46,7 +46,7 @@ _PROBABILITIES = np.array(QUANTILES)
 _N_QUANTILES = len(QUANTILES)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _count_summary(counts, active, draws, observed, histogram, out):  # type: ignore[no-untyped-def]
     """Write the summary of one customer's counts; zeros are the draws that are not in ``counts``."""
     total = 0
@@ -79,7 +79,7 @@ def _count_summary(counts, active, draws, observed, histogram, out):  # type: ig
         _score(histogram, top, draws, observed, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _score(histogram, top, draws, observed, out):  # type: ignore[no-untyped-def]
     """Write draws below and equal, CRPS = sum over n of (F(n) - 1[n >= observed])², interval masses."""
     first = 2 + _N_QUANTILES + 4 + _N_QUANTILES
@@ -112,7 +112,7 @@ def _score(histogram, top, draws, observed, out):  # type: ignore[no-untyped-def
     out[first + 4] = mass90 / draws
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _select(values, end, rank):  # type: ignore[no-untyped-def]
     """Return the rank-th smallest of values[:end], which ends up in its place (Hoare's quickselect)."""
     low = 0
@@ -141,7 +141,7 @@ def _select(values, end, rank):  # type: ignore[no-untyped-def]
     return values[rank]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-untyped-def]
     """Write the summary of one customer's values; ``values`` is reordered in place."""
     first = 2 + _N_QUANTILES + 1
@@ -166,7 +166,7 @@ def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-un
             end = rank + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
     """Write mean, standard deviation and QUANTILES of each customer's draws (customer, draw) to (customer, OWN)."""
     draws = drawn.shape[1]
@@ -189,7 +189,7 @@ def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
             end = rank + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def summarise(buyers, paid, first_orders, draws, observed, value_above, out, exceeding):  # type: ignore[no-untyped-def]
     """Write the summary of each customer (customer, COLUMNS), and P(value above each amount) where there is room.
 
@@ -220,7 +220,7 @@ def summarise(buyers, paid, first_orders, draws, observed, value_above, out, exc
         _value_summary(values, active, draws, spend, out[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def add_up(buyers, paid, found, first_orders, purchases, spend, value):  # type: ignore[no-untyped-def]
     """Add the buyers' purchases and money to the totals of their draws."""
     for n in range(found):
@@ -232,7 +232,7 @@ def add_up(buyers, paid, found, first_orders, purchases, spend, value):  # type:
         value[buyers.draw[n]] += paid.value[n]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def add_periods(buyers, batch, filled, offset, width, total, worth, purchases):  # type: ignore[no-untyped-def]
     """Add a batch of purchases to the periods they fall into, and their value to ``worth`` (buyer, period).
 
@@ -253,7 +253,7 @@ def add_periods(buyers, batch, filled, offset, width, total, worth, purchases): 
             purchases[i, period] += 1.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def add_worth(buyers, found, worth, total, value):  # type: ignore[no-untyped-def]
     """Add the buyers' value by period to ``total`` (draw, period) and ``value`` (customer, period), one by one.
 
@@ -267,7 +267,7 @@ def add_worth(buyers, found, worth, total, value):  # type: ignore[no-untyped-de
             worth[n, period] = 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def spread(buyers, of_buyer, found, out):  # type: ignore[no-untyped-def]
     """Write numbers of the buyers as (customer, draw); ``out`` is 0 where nobody buys."""
     for n in range(found):
@@ -309,7 +309,7 @@ def cutoff(histogram: np.ndarray, customers: int, wanted: int) -> Cutoff:
     return result
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def tally(buyers, amount, found, more, log2_reference, counts):  # type: ignore[no-untyped-def]
     """Count the buyers of each draw by their bin, (draw, bin); ``amount`` and ``more`` add up to what is ranked."""
     for n in range(found):
@@ -317,7 +317,7 @@ def tally(buyers, amount, found, more, log2_reference, counts):  # type: ignore[
             counts[buyers.draw[n], bin_of(np.float64(amount[n] + more), log2_reference)] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def in_top(buyers, amount, customers, more, log2_reference, cutoff_bin, cutoff_share, top):  # type: ignore[no-untyped-def]
     """Write each customer's probability of being in the top, of which ``cutoff`` says where it begins."""
     draws = cutoff_bin.size

@@ -260,7 +260,7 @@ def _whole(
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _count(found, own, membership, table):  # type: ignore[no-untyped-def]
     """Count draws in ``membership`` (customer, cluster), customers in (draw, their own cluster, the draw's)."""
     for i in range(found.shape[0]):

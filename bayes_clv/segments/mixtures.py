@@ -53,7 +53,7 @@ def scikit() -> Scikit:
     return Scikit(KMeans, GaussianMixture, silhouette_score, threadpool_limits, ConvergenceWarning)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def nearest(z, centre, root, weight, found):  # type: ignore[no-untyped-def]
     """Write the most probable cluster (customer, draw) of z (quantity, customer, draw).
 

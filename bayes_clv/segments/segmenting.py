@@ -235,7 +235,7 @@ def segments_dataset(
     return describe(found, own)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def add_axis(amount, thresholds, cells, flat):  # type: ignore[no-untyped-def]
     """Replace ``flat`` (customer, draw) by flat × cells + the cell on this axis; return the first row with NaN, or -1.
 
@@ -269,7 +269,7 @@ def add_axis(amount, thresholds, cells, flat):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def count_segments(flat, table, membership, members):  # type: ignore[no-untyped-def]
     """Replace cells by segments, and count them in ``membership`` (customer, segment) and ``members`` (draw, segment).
 
@@ -285,7 +285,7 @@ def count_segments(flat, table, membership, members):  # type: ignore[no-untyped
             members[s, segment] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def add_up(found, amount, sums):  # type: ignore[no-untyped-def]
     """Add each amount, (customer, 1 or draw), to the sum of its segment, (draw, segment)."""
     many = amount.shape[1] > 1

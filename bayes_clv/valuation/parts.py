@@ -249,7 +249,7 @@ def _uniform(draws: Simulation, name: str, what: str, keys: np.ndarray) -> np.nd
     return uniforms(keys, salt(draws.seed, name, what), draws.size)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _poisson(chance, mean):  # type: ignore[no-untyped-def]
     """Return the Poisson quantile at ``chance``, of means up to a few hundred."""
     out = np.empty(mean.shape)

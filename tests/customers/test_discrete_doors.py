@@ -27,16 +27,16 @@ def refusal(function, argument):
 
 
 def test_what_opportunities_are():
-    found = door.opportunities_from_table(buyers(customer_id=["b", "c", "a"], count=[5, 1, 2]))
+    found = door.from_opportunities(buyers(customer_id=["b", "c", "a"], count=[5, 1, 2]))
     assert found["customer"].to_numpy().tolist() == ["a", "b", "c"]
     assert found["frequency"].to_numpy().tolist() == [0, 2, 1]
     assert found["count"].to_numpy().tolist() == [2, 5, 1]
     assert {str(found[name].dtype) for name in found} == {"int64"}
     assert found["recency"].attrs["units"] == "opportunity"
     assert found.attrs["time_unit"] == "opportunity"
-    assert door.check_opportunities(found) is found
+    assert door.check(found) is found
     # One who has just come has had no opportunity, and is possible.
-    door.opportunities_from_table(buyers(opportunities=[6, 6, 0]))
+    door.from_opportunities(buyers(opportunities=[6, 6, 0]))
 
 
 @pytest.mark.parametrize(
@@ -66,39 +66,37 @@ def test_what_opportunities_are():
     ],
 )
 def test_opportunities_that_cannot_be(changes, parts):
-    message = refusal(door.opportunities_from_table, buyers(**changes))
+    message = refusal(door.from_opportunities, buyers(**changes))
     for part in parts:
         assert part in message, message
 
 
 def test_missing_columns_are_named():
-    message = refusal(door.opportunities_from_table, buyers().rename(columns={"opportunities": "n"}))
+    message = refusal(door.from_opportunities, buyers().rename(columns={"opportunities": "n"}))
     assert "no column 'opportunities'" in message
-    assert "not 'list'" in refusal(door.opportunities_from_table, [1])
-    assert "no column 'active'" in refusal(
-        door.contracts_from_table, contracts().rename(columns={"active": "on"})
-    )
+    assert "not 'list'" in refusal(door.from_opportunities, [1])
+    assert "no column 'active'" in refusal(door.from_contracts, contracts().rename(columns={"active": "on"}))
 
 
 def test_an_edited_dataset_is_checked_again():
-    found = door.opportunities_from_table(buyers())
+    found = door.from_opportunities(buyers())
     edited = found.copy(deep=True)
     edited["recency"][0] = 9
     with pytest.raises(InputError, match="above opportunities for 1 of 3"):
-        door.check_opportunities(edited)
+        door.check(edited)
     with pytest.raises(InputError, match=r"no dimension 'customer'.*clv\.customers\.from_opportunities"):
-        door.check_opportunities(found.rename(customer="person"))
+        door.check(found.rename(customer="person"))
     with pytest.raises(InputError, match=r"no dimension 'customer'.*clv\.customers\.from_survivors"):
-        door.check_contracts(found.rename(customer="person"))
+        door.check(door.from_contracts(contracts()).rename(customer="person"))
 
 
 def test_what_contracts_are():
-    found = door.contracts_from_table(contracts(active=[False, False, True], periods=[7, 7, 7]))
+    found = door.from_contracts(contracts(active=[False, False, True], periods=[7, 7, 7]))
     assert found["active"].to_numpy().tolist() == [0, 0, 1]
     assert found["renewals"].to_numpy().tolist() == [0, 3, 7]
     assert found["periods"].to_numpy().tolist() == [7, 7, 7]
     assert found.attrs["time_unit"] == "period"
-    assert "periods" not in door.contracts_from_table(contracts())
+    assert "periods" not in door.from_contracts(contracts())
 
 
 @pytest.mark.parametrize(
@@ -120,13 +118,13 @@ def test_what_contracts_are():
     ],
 )
 def test_contracts_that_cannot_be(changes, parts):
-    message = refusal(door.contracts_from_table, contracts(**changes))
+    message = refusal(door.from_contracts, contracts(**changes))
     for part in parts:
         assert part in message, message
 
 
 def test_survivors_are_losses_and_those_who_are_left():
-    found = door.contracts_from_survivors([1000, 869, 743, 743])
+    found = door.from_survivors([1000, 869, 743, 743])
     table = found.to_dataframe()
     assert table.loc["lost at 1", ["renewals", "active", "count"]].tolist() == [0, 0, 131]
     assert table.loc["lost at 2", ["renewals", "active", "count"]].tolist() == [1, 0, 126]
@@ -140,12 +138,12 @@ def test_survivors_are_losses_and_those_who_are_left():
 
 def test_cohorts_keep_their_names_and_lengths():
     frame = pd.DataFrame({2019: [10, 5, 4], 2020: [7, 3, np.nan]})
-    found = door.contracts_from_survivors(frame)
-    xr.testing.assert_identical(found, door.contracts_from_survivors({"2019": [10, 5, 4], "2020": [7, 3]}))
+    found = door.from_survivors(frame)
+    xr.testing.assert_identical(found, door.from_survivors({"2019": [10, 5, 4], "2020": [7, 3]}))
     sums = found["count"].groupby(found["cohort"]).sum()
     assert sums.to_series().to_dict() == {"2019": 10, "2020": 7}
     assert found["periods"].sel(customer="2020: active").item() == 1
-    long = door.contracts_from_survivors(range(12, 0, -1))
+    long = door.from_survivors(range(12, 0, -1))
     assert long["renewals"].to_numpy().tolist() == [11, *range(11)]
 
 
@@ -168,6 +166,6 @@ def test_cohorts_keep_their_names_and_lengths():
     ],
 )
 def test_survivors_that_cannot_be(survivors, parts):
-    message = refusal(door.contracts_from_survivors, survivors)
+    message = refusal(door.from_survivors, survivors)
     for part in parts:
         assert part in message, message

@@ -84,7 +84,7 @@ def test_rows_in_any_order_from_any_table_give_the_same_bits(tmp_path, orders, c
 
 def test_a_summary_comes_back_from_its_table(customers):
     names = ["frequency", "recency", "T", "log_intervals", "monetary_value"]
-    again = door.customers_from_table(customers[names].to_dataframe(), time_unit="week")
+    again = door.from_table(customers[names].to_dataframe(), time_unit="week")
     xr.testing.assert_equal(again, customers[names])
     assert list(again) == names
 
@@ -105,8 +105,8 @@ def test_sums_that_cannot_be_are_refused(intervals, words):
     table = pd.DataFrame(
         {"frequency": [2, 1, 0], "recency": [30.43, 1.71, 0.0], "T": 38.86, "log_intervals": [5.4, 0.54, 0.0]}
     )
-    assert door.customers_from_table(table)["log_intervals"].to_numpy().tolist() == [5.4, 0.54, 0.0]
+    assert door.from_table(table)["log_intervals"].to_numpy().tolist() == [5.4, 0.54, 0.0]
     with pytest.raises(InputError) as caught:
-        door.customers_from_table(table.assign(log_intervals=intervals))
+        door.from_table(table.assign(log_intervals=intervals))
     assert "'log_intervals' is" in str(caught.value)
     assert words in str(caught.value)

@@ -14,7 +14,7 @@ PREDICT = """
 import sys
 import bayes_clv as clv
 customers = clv.summarize(clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30").isel(customer=slice(200))
-value = clv.predict_value(clv.load(sys.argv[1]), clv.load(sys.argv[2]), customers, horizon="39 weeks", seed=8)
+value = clv.predict(clv.load(sys.argv[1]), customers, "39 weeks", spending=clv.load(sys.argv[2]), seed=8)
 clv.table(value).to_parquet(sys.argv[3])
 """
 

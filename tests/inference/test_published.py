@@ -8,7 +8,6 @@ import pytest
 from scipy import optimize, special, stats
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import pareto_nbd
 from bayes_clv.families.registry import family
 from studies.published import (
     compared,
@@ -100,7 +99,7 @@ def test_pareto_nbd_by_laplace_passes_its_check_and_agrees_with_the_published_fi
     assert found["passed"], found["problems"]
     assert found["pareto_k"] < found["pareto_k_threshold"]
     published = {row["quantity"]: float(row["published"]) for row in rows() if row["family"] == "pareto_nbd"}
-    for name in pareto_nbd.PARAMETERS:
+    for name in family("pareto_nbd").parameters:
         low, high = np.quantile(fitted["posterior"][name], [0.025, 0.975])
         assert low < published[name] < high
 

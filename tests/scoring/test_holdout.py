@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_clv.families.purchases import bg_nbd
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
 from bayes_clv.scoring import evaluate, record
+from tests.symbols import paper
 
 SIZE = 3000
 
@@ -21,7 +21,7 @@ def customers(make_customers, cdnow):
     made = make_customers(SIZE, seed=5)
     rng = np.random.default_rng(6)
     history = (made[name].values for name in ("frequency", "recency", "T"))
-    alive, rate, dropout = bg_nbd.latent_draws(rng, *history, **cdnow)
+    alive, rate, dropout = paper("bg_nbd").latent_draws(rng, *history, **cdnow)
     bought = alive * np.minimum(rng.poisson(rate * 39.0), rng.geometric(dropout))
     made["holdout_purchases"] = ("customer", bought.astype(np.int64))
     return made.assign_attrs(holdout_duration=39.0, holdout_until="1998-06-30")

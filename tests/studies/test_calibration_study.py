@@ -107,16 +107,18 @@ def test_ranks_are_those_of_simuk(monkeypatch):
     assert {name: [int(rank) for rank in study.simulations[name]] for name in ours} == ours
 
 
-def test_regular_histories_are_those_of_the_simulator():
-    T, params = np.full(300, 40.0), (0.8, 4.0, 0.8, 2.4)
-    frequency, recency = bg_nbd.simulate(np.random.default_rng(1), T, *params)
-    found = calibration.regular(300, *bg_nbd.simulate_purchase_times(np.random.default_rng(1), T, *params))
-    np.testing.assert_array_equal(found["frequency"], frequency)
-    np.testing.assert_allclose(found["recency"], recency)
-    waits = calibration.regular(4, np.array([1, 1, 1, 3]), np.array([2.0, 3.0, 7.0, 5.0]))
-    np.testing.assert_allclose(waits["log_intervals"], [0, np.log(2 * 1 * 4), 0, np.log(5)])
-    nothing = calibration.regular(2, np.array([], dtype=int), np.array([]))
-    assert nothing["log_intervals"].tolist() == [0, 0]
+def test_regular_histories_are_those_of_the_simulated_purchases():
+    """The sum of log times between purchases, purchase by purchase, of the family's own times from the same state."""
+    chosen, fixed = find_family("mbg_cnbd_k"), {"T": np.full(300, 40.0)}
+    params = {"r": 0.8, "alpha": 4.0, "a": 0.8, "b": 2.4, "k": 3.0}
+    found = calibration.simulated(chosen, np.random.default_rng(1), fixed, params)
+    waits = [[0.0] for _ in range(300)]
+    for customer, age in zip(*chosen.forecast.times(np.random.default_rng(1), fixed, params), strict=True):
+        waits[customer].append(age)
+    assert max(map(len, waits)) > 3
+    np.testing.assert_array_equal(found["frequency"], [len(ages) - 1 for ages in waits])
+    np.testing.assert_allclose(found["recency"], [ages[-1] for ages in waits])
+    np.testing.assert_allclose(found["log_intervals"], [np.log(np.diff(ages)).sum() for ages in waits])
 
 
 def test_a_verdict_from_saved_ranks_is_the_same(tmp_path):

@@ -1,13 +1,12 @@
 """Uplift on draws: the formulas, customers of other tables, segments never seen, and scale."""
 
-import json
-
 import numpy as np
 import pytest
 import xarray as xr
 from scipy.special import expit
 
 import bayes_clv as clv
+from bayes_clv.problems import read_problem
 from bayes_clv.schema import InputError
 
 
@@ -66,8 +65,8 @@ def test_the_uplift_is_the_difference_of_mean_outcomes():
     assert float(found["uplift_mean"][0]) == pytest.approx(draws.mean(), rel=1e-12)
     assert float(found["uplift_q05"][2]) == np.sort(draws)[int(np.ceil(0.05 * draws.size)) - 1]
     assert found["uplift"].attrs["level"] == "expected"
-    (problem,) = json.loads(found.attrs["problems"])
-    assert (problem["subject"], problem["found"]) == ("response", "odd chains")
+    (problem,) = (read_problem(each) for each in found.attrs["problems"])
+    assert (problem.subject, problem.found) == ("response", "odd chains")
 
 
 def test_a_segment_never_seen_is_one_draw_of_the_segments():

@@ -22,7 +22,7 @@ import numpy as np
 from bayes_clv.distributions.lognormal.rates import ALIVE, GONE, correlation, log_branch, peak
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def draws_of_rows(
     rng: Any,
     x: np.ndarray,

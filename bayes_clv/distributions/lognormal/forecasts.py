@@ -47,13 +47,13 @@ MASS_CUT = 36.0
 LARGEST_EXPOSURE = 690.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _usable(x: float, T: float, m1: float, s1: float, m2: float, s2: float, concordance: float) -> bool:
     whole = 0 < s1 < LARGEST_SD and 0 < s2 < LARGEST_SD and 0 < concordance < 1 and x >= 0 and T >= 0
     return whole and math.isfinite(x + T + m1 + m2 + s1 + s2)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def log_integral(
     branch: int,
     x: float,
@@ -158,7 +158,7 @@ def log_integral(
     return float(top + math.log(total * h * kappa / (2 * math.pi * s1)))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def log_lower_gamma(n: float, s: float, log_factorial: float) -> float:
     """Return log P(n, s), the regularised incomplete gamma function of a whole n from 1; the log of n! is given."""
     if s <= 0:
@@ -184,7 +184,7 @@ def log_lower_gamma(n: float, s: float, log_factorial: float) -> float:
     return math.log1p(-math.exp((n - 1.0) * math.log(s) - s - log_factorial + math.log(n) + math.log(total)))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_count(kind: int, n: float, t: float, rate: float, leaving: float, log_factorial: float) -> float:
     """Return the log of one customer's probability: that of REACHED n, or of LEFT_AFTER n, within t."""
     both = rate + leaving
@@ -195,7 +195,7 @@ def _log_count(kind: int, n: float, t: float, rate: float, leaving: float, log_f
     return float(own + log_lower_gamma(n + 1.0, both * t, log_factorial + math.log(n + 1.0)))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def log_count_integral(
     kind: int,
     n: float,
@@ -264,7 +264,7 @@ def log_count_integral(
     return top + math.log(total * h * kappa / (2 * math.pi * s1))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _add_counts(weight: float, rate: float, leaving: float, t: float, none: float, out: np.ndarray) -> None:
     """Add ``weight`` times one customer's probabilities of 0, 1, ... purchases within t; ``none`` is e^(-both t)."""
     both = rate + leaving
@@ -284,7 +284,7 @@ def _add_counts(weight: float, rate: float, leaving: float, t: float, none: floa
         power *= stay
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _of_living(
     t: float,
     x: float,
@@ -358,7 +358,7 @@ def _of_living(
     out /= total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def count_probabilities(columns: np.ndarray, counts: int) -> np.ndarray:
     """Return P(n purchases within t) of the living, n = 0, ..., counts - 1, of each row of ``columns`` (row, 8).
 

@@ -61,19 +61,19 @@ FAR = 1e4
 NEAR = 1e-250
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def frequency_needed(powers: float, strip: float) -> float:
     """Return the angular frequency that the lattice must resolve, given the integrand's curvature and strip."""
     return 1.08 * math.sqrt((2 * ALIASING / math.pi / strip) ** 2 + 2 * ALIASING * powers)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def correlation(concordance: float) -> tuple[float, float]:
     """Return rho = -cos(pi c) and r = sqrt(1 - rho^2), at least SMALLEST_R."""
     return -math.cos(math.pi * concordance), max(math.sin(math.pi * concordance), SMALLEST_R)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def whole_numbers(low: float, high: float) -> tuple[int, int]:
     """Return the first and last whole number from low to high; 1 and 0 where there is none that a double can hold."""
     if not (-EXACT < low <= high < EXACT):
@@ -81,7 +81,7 @@ def whole_numbers(low: float, high: float) -> tuple[int, int]:
     return math.ceil(low), math.floor(high)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def steps(
     x: float, s1: float, s2: float, rho: float, r: float, bought: float, left: float
 ) -> tuple[float, float]:
@@ -98,7 +98,7 @@ def steps(
     return 2 * math.pi / first, 2 * math.pi / second
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def log_share(s: float) -> tuple[float, float, float]:
     """Return log((1 - e^-s) / s) and its first two derivatives in s."""
     if s < 1e-2:
@@ -112,7 +112,7 @@ def log_share(s: float) -> tuple[float, float, float]:
 ALIVE, GONE, BUYING = 0, 1, 2
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def log_branch(
     branch: int, x: float, t_x: float, T: float, delta: float, eta: float, zeta: float
 ) -> tuple[float, float, float, float, float, float]:
@@ -156,7 +156,7 @@ def log_branch(
     )
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def peak(
     branch: int,
     x: float,
@@ -202,7 +202,7 @@ def peak(
     return z, w, log_l, s1 * d1 + a * d2, b * d2
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _bound_peak(x: float, t_x: float, m1: float, s1: float) -> float:
     """Return the eta at which x eta - e^eta t_x - (eta - m1)^2 / (2 s1^2) is highest."""
     precision = 1.0 / (s1 * s1)
@@ -219,7 +219,7 @@ def _bound_peak(x: float, t_x: float, m1: float, s1: float) -> float:
     return eta
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _crossing(
     x: float, t_x: float, m1: float, s1: float, top: float, height: float, direction: float
 ) -> float:
@@ -237,7 +237,7 @@ def _crossing(
     return high
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def moments(
     x: float, t_x: float, T: float, m1: float, s1: float, m2: float, s2: float, concordance: float
 ) -> tuple[float, float, float, float, float, float]:
@@ -369,7 +369,7 @@ def moments(
     return log_mean, sum_z * per, sum_w * per, sum_zz * per, sum_zw * per, sum_ww * per
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def slopes_of_rows(
     x: np.ndarray,
     t_x: np.ndarray,

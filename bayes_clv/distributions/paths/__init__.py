@@ -213,7 +213,7 @@ def nothing_asked(draws: int) -> Own:
     return Own(*(np.empty((0, draws)) for _ in Own._fields))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _first_orders(buyers, found, batch):  # type: ignore[no-untyped-def]
     for n in range(found):
         batch.buyer[n] = n

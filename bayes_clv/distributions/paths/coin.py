@@ -48,7 +48,7 @@ TOSSES = 8
 STEPS = 100
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _dropout(here, a, b, coins, step):  # type: ignore[no-untyped-def]
     """Return a customer's dropout: given the first TOSSES tosses of its future where it is here, else given one."""
     share = mix(coins ^ SHARE)
@@ -61,7 +61,7 @@ def _dropout(here, a, b, coins, step):  # type: ignore[no-untyped-def]
     return beta(a, b + TOSSES, share, step)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _log_silent(y, c, k, z):  # type: ignore[no-untyped-def]
     """Return log of w^c S(c, 1 - (1 - z) w) at w = e^y, and its slope in y."""
     w = exp(y)
@@ -75,7 +75,7 @@ def _log_silent(y, c, k, z):  # type: ignore[no-untyped-def]
     return c * y + log(total), c - (1.0 - z) * w * slope / total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _growth(u, c, k, z):  # type: ignore[no-untyped-def]
     """Return -log w at which the next purchase has come with probability u, given that the customer is here; k > 1."""
     log_left = log1p(-u)
@@ -98,7 +98,7 @@ def _growth(u, c, k, z):  # type: ignore[no-untyped-def]
     return -y
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _chances(state, row, buying):  # type: ignore[no-untyped-def]
     """Write P(alive and buys within the horizon) of one history in each draw."""
     wide = state.horizon.shape[1] > 1
@@ -138,7 +138,7 @@ class Work(NamedTuple):
     room: Any
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _work(draws):  # type: ignore[no-untyped-def]
     # One place more than draws: the last is written and not kept.
     return Work(
@@ -157,7 +157,7 @@ def _work(draws):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, and the rate of waits in the draws that need them."""
     phased, silence = state.phases.shape[0] > 0, state.silence[row]
@@ -200,7 +200,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
         work.speed[m] /= work.scale[m]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
     """Write what is asked for of a customer's own numbers; its rates are known of every draw where they are."""
     draws = work.u.size
@@ -227,7 +227,7 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
             own.leaving[i, s] = _dropout(here, state.a[row, s], state.b[row, s], coins, step)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _enter(state, i, row, s, step, word, buyers, n):  # type: ignore[no-untyped-def]
     buyers.customer[n], buyers.draw[n] = i, s
     buyers.word[n], buyers.step[n], buyers.stream[n] = word, step, word
@@ -235,7 +235,7 @@ def _enter(state, i, row, s, step, word, buyers, n):  # type: ignore[no-untyped-
     buyers.count[n] = 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
@@ -285,7 +285,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     return found, active
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _toss(buyers, active, number, u):  # type: ignore[no-untyped-def]
     """Write a number of each active buyer that is below 0 where it leaves after this purchase."""
     for m in range(active):
@@ -306,7 +306,7 @@ def _toss(buyers, active, number, u):  # type: ignore[no-untyped-def]
         u[m] -= buyers.chance[n]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-untyped-def]
     """Write purchases until the batch is full or nobody buys on; return how many, who is active, the last number."""
     phased, want_left = state.phases.shape[0] > 0, own.left.shape[0] > 0

@@ -18,7 +18,7 @@ from bayes_clv.distributions.paths.variates import DROPOUT, LEFT, RATE, beta
 from bayes_clv.distributions.streams import GOLDEN, LIFETIME, mix, unit
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _gone(u, shape, scale, a, b, silence):  # type: ignore[no-untyped-def]
     """Return how many opportunities ago a customer who has left was last here, by inversion at u in (0, 1)."""
     total = 0.0
@@ -36,7 +36,7 @@ def _gone(u, shape, scale, a, b, silence):  # type: ignore[no-untyped-def]
     return 1.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _until(u, chance):  # type: ignore[no-untyped-def]
     """Return a Geometric(chance) number from 1 by inversion, because chance may round to 0 (never) or to 1."""
     if chance <= 0.0:
@@ -44,7 +44,7 @@ def _until(u, chance):  # type: ignore[no-untyped-def]
     return max(math.ceil(-math.log(u) / -math.log1p(-chance)), 1.0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
@@ -103,7 +103,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     return n, active
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-untyped-def]
     """Write purchases until the batch is full or nobody buys on; return how many, who is active, the last number."""
     filled = 0

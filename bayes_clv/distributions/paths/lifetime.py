@@ -68,7 +68,7 @@ class Work(NamedTuple):
     room: Any
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _work(draws):  # type: ignore[no-untyped-def]
     # One place more than draws: the last is written and not kept.
     return Work(
@@ -92,7 +92,7 @@ def _work(draws):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _chances(state, row, work):  # type: ignore[no-untyped-def]
     """Write what decides in each draw of one history who is here, and who buys within the horizon if it lives.
 
@@ -132,7 +132,7 @@ def _chances(state, row, work):  # type: ignore[no-untyped-def]
         buying[s] = -chance[s] * expm1(buying[s])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _trial(chance, power, mass, ratio, other, state, step):  # type: ignore[no-untyped-def]
     """Return u, uniform below ``chance``, of one who is here after all, or -1 and the growth while it stayed.
 
@@ -156,7 +156,7 @@ def _trial(chance, power, mass, ratio, other, state, step):  # type: ignore[no-u
             return u, 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
     """Write in each draw who is here, and of those who are not how long they stayed, where ``when`` asks for it.
 
@@ -201,7 +201,7 @@ def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
             work.since[work.which[m]] = growth[m]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _rates(state, row, step, needed, lives, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, when it leaves (where ``lives``), and the rate of waits."""
     silence = state.silence[row]
@@ -240,7 +240,7 @@ def _rates(state, row, step, needed, lives, work):  # type: ignore[no-untyped-de
         work.speed[m] /= scale[m]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
     """Write what is asked for of a customer's own numbers."""
     draws = work.u.size
@@ -268,7 +268,7 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
             own.leaving[i, s] = work.at[s] / (state.b[row, s] + work.life[s])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _enter(i, s, step, word, last, buyers, n):  # type: ignore[no-untyped-def]
     buyers.customer[n], buyers.draw[n] = i, s
     buyers.word[n], buyers.step[n], buyers.stream[n] = word, step, word
@@ -276,7 +276,7 @@ def _enter(i, s, step, word, last, buyers, n):  # type: ignore[no-untyped-def]
     buyers.count[n] = 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
@@ -327,7 +327,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     return found, active
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-untyped-def]
     """Write purchases until the batch is full or nobody buys on; return how many, who is active, the last number."""
     filled = 0

@@ -32,7 +32,7 @@ STEEPEST = 8.0
 POLYNOMIAL = 10.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _undiscounted(a: float, growth: float) -> float:
     """Return the integral of (1 + v)^-a over log(1 + v) from 0 to ``growth``."""
     if math.isinf(growth):
@@ -43,7 +43,7 @@ def _undiscounted(a: float, growth: float) -> float:
     return growth * (-math.expm1(-z) / z)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _time_alive(a: float, b: float, discount: float, horizon: float) -> float:
     if (
         not (a >= 0 and b > 0 and horizon >= 0)
@@ -108,13 +108,13 @@ def discounted_purchases(
     return result
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, inline="always")  # type: ignore[untyped-decorator]
 def _log_integrand(v: float, p: float, q: float, w: float, c: float) -> float:
     each = math.exp(v)
     return p * v - q * math.log1p(each) - w * math.log1p(c * each)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _panel(start: float, end: float, p: float, q: float, w: float, c: float, top: float) -> float:
     total = 0.0
     for j in range(NODES.size):
@@ -122,7 +122,7 @@ def _panel(start: float, end: float, p: float, q: float, w: float, c: float, top
     return total * (end - start)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _count_integral(p: float, q: float, w: float, c: float, tau: float) -> tuple[float, float]:
     """Return (log factor, factor) of the integral of u^(p-1) (1 + u)^-q (1 + c u)^-w over u in (0, tau).
 

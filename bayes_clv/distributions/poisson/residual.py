@@ -41,7 +41,7 @@ def _mean_over_g(weight: np.ndarray, stay: np.ndarray, leave: np.ndarray, count:
     return total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _gamma_nodes_about(k: float, step: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Return what ``_gamma_nodes`` does for a large shape, a narrow peak at g = k."""
     # To both sides of the peak: REACH is 8.1 standard deviations.
@@ -54,7 +54,7 @@ def _gamma_nodes_about(k: float, step: float) -> tuple[np.ndarray, np.ndarray, i
     return g, weight_g, g.size
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _gamma_nodes(k: float, discount: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Return g, weight * g and their number: nodes of Gamma(k, 1), equal steps in log g."""
     step = min(STEP_G, STEP_PER_SD / math.sqrt(k))
@@ -86,13 +86,13 @@ def _gamma_nodes(k: float, discount: float) -> tuple[np.ndarray, np.ndarray, int
     return g, weight_g, count
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _average(k: float, discount: float, a: float, big_b: float) -> float:
     g, weight_g, count = _gamma_nodes(k, discount)
     return float(average_over_p(weight_g, np.full(count, discount), g, g, count, k, discount, a, big_b))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _average_over_p_about(
     weight: np.ndarray,
     stay: np.ndarray,
@@ -130,7 +130,7 @@ def _average_over_p_about(
     return float(total * (step * math.exp(log_beta_peak(a, big_b))))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def average_over_p(
     weight: np.ndarray,
     stay: np.ndarray,

@@ -51,7 +51,7 @@ _COUNTS = np.array([count for _, count in RANGES])
 _NODES, _WEIGHTS = rules([count for _, count in RANGES])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def moments(
     k: float, w: float, a: float, b: float, silence: float
 ) -> tuple[float, float, float, float, float]:
@@ -103,7 +103,7 @@ def mean_share(k: float, w: float, a: float, b: float, silence: float) -> float:
     return float(moments(k, w, a, b, silence)[3])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def moments_of_rows(
     k: np.ndarray, w: np.ndarray, a: np.ndarray, b: np.ndarray, silence: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

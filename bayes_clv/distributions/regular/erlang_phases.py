@@ -51,7 +51,7 @@ FIRST = 64
 BLOCK_SDS = 3.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def phase_sum(phases: int, c: float, z: float) -> float:
     """Return S(c, z), the sum of (c)_j / j! z^j over j < phases; at least 1."""
     term = total = 1.0
@@ -61,7 +61,7 @@ def phase_sum(phases: int, c: float, z: float) -> float:
     return total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def moments(phases: int, c: float, z: float) -> tuple[float, float, float]:
     """Return log S(c, z) and its slopes in c and z."""
     term = total = 1.0
@@ -76,7 +76,7 @@ def moments(phases: int, c: float, z: float) -> tuple[float, float, float]:
     return math.log(total), in_c / total, in_z / total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def moments_of_rows(
     phases: np.ndarray, c: np.ndarray, z: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,7 +104,7 @@ def mean_phases(phases: float, c: float, z: float) -> float:
     return float(z * moments(int(phases), c, z)[2])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _series(phases: int, c: float, z: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return the sum over m, NaN where TERMS are not enough."""
     stay, move = z / (1.0 + tau), tau / (1.0 + tau)
@@ -167,7 +167,7 @@ def _mean(phases: float, c: float, z: float, tau: float, a: float, big_b: float,
     return -1.0 if math.isnan(found) else found
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_choose(c: float, m: float) -> float:
     """Return log (c)_m / m!, by the smaller of the two steps: lnGamma(1e6) to rounding is 2e-9."""
     if c > m:

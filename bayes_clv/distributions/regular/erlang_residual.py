@@ -32,7 +32,7 @@ RIGHT_NODES = 600
 _POINT, _WEIGHT = np.polynomial.legendre.leggauss(8)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _log_weight(log_g: float, phases: int, c: float, z: float, discount: float) -> float:
     """Return the log of g^c e^-g theta^k times the sum of (z (g + D))^j / j! over j < k."""
     g = math.exp(log_g)
@@ -43,7 +43,7 @@ def _log_weight(log_g: float, phases: int, c: float, z: float, discount: float) 
     return c * log_g - g - phases * math.log1p(discount / g) + math.log(total)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _average_about(
     phases: int, c: float, z: float, discount: float, a: float, big_b: float, step: float
 ) -> float:
@@ -65,7 +65,7 @@ def _average_about(
     return float(average_over_p(weight, stay, leave, g, g.size, c + phases, discount, a, big_b))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _average(phases: int, c: float, z: float, discount: float, a: float, big_b: float) -> float:
     step = min(STEP_G, STEP_PER_SD / math.sqrt(c + phases))
     if c > LARGE:

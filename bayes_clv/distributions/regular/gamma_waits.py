@@ -60,7 +60,7 @@ MOMENTS = (
     "mean_log_dropout",
 )
 
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 
 
 @_compiled  # type: ignore[untyped-decorator]
