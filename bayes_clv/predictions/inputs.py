@@ -116,6 +116,7 @@ def prepare(
     else:
         posterior = every.repeated() if draws is None else every.repeated().thin(draws)
         reasons = []
+    _refuse_another_kind(customers, every.family.name, discrete)
     check = check_opportunities if discrete else check_customers
     check(customers)
     time_unit = shared_time_unit(buying, customers)
@@ -217,3 +218,19 @@ def problems(*trees: xr.DataTree) -> list[str]:
             for each in diagnostics.get("problems", [])
         ]
     return found
+
+
+def _refuse_another_kind(customers: xr.Dataset, family: str, discrete: bool) -> None:
+    """Refuse customers seen at opportunities for a family of purchases at any time, and the other way round."""
+    needed, other = ("opportunities", "T") if discrete else ("T", "opportunities")
+    if needed in customers or other not in customers:
+        return
+    fitted, seen, such = (
+        ("opportunities", "at any time", "bg_nbd")
+        if discrete
+        else ("purchases at any time", "at opportunities", "bg_bb")
+    )
+    raise InputError(
+        f"The posterior is of family {family!r}, which is fitted to {fitted}, but these customers were seen {seen}: "
+        f"they have no column {needed!r}. Fit a family such as {such} to them."
+    )

@@ -183,9 +183,13 @@ def test_bad_arguments_are_refused(giving, donors, change, message):
 
 def test_data_and_posteriors_of_another_kind_are_refused(giving, donors, make_buying, make_customers):
     with pytest.raises(clv.InputError, match="fitted to purchases: forecast from it with clv.predict"):
+        clv.predictions.predict_opportunities(make_buying(), donors, AHEAD, seed=1)
+    with pytest.raises(clv.InputError, match="fitted to purchases at any time, but .* seen at opportunities"):
         clv.predict(make_buying(), donors, AHEAD, seed=1)
-    with pytest.raises(clv.InputError, match="fitted to opportunities.*clv.predict_opportunities"):
-        clv.predict(giving, make_customers(3), "5 weeks", seed=1)
+    with pytest.raises(clv.InputError, match="fitted to opportunities, but .* seen at any time"):
+        clv.predict(giving, make_customers(3), AHEAD, seed=1)
+    with pytest.raises(clv.InputError, match="horizon must be a whole number from 1"):
+        clv.predict(giving, donors, "5 weeks", seed=1)
     with pytest.raises(clv.InputError, match="no column 'opportunities'"):
         clv.expected.purchases(giving, make_customers(3), AHEAD)
     edited = donors.copy(deep=True)
