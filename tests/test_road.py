@@ -184,7 +184,7 @@ def test_a_covariate_and_groups_from_fit_to_report(name, tmp_path, make_spending
     some = read.isel(customer=slice(30))
     value = clv.predict(fitted, some, 39.0, spending=spending, seed=4)
     cohort = clv.predict_cohort(
-        fitted, spending, 50, columns={"x": 0.0, "channel": "radio"}, horizon=39.0, seed=5
+        fitted, spending, 50, profile={"x": 0.0, "channel": "radio"}, horizon=39.0, seed=5
     )
     assert np.isfinite(cohort["purchases_total"]).all()
     segments = clv.segment(clv.simulate(fitted, some, seed=6, draws=40), clv.segments.lifecycle())

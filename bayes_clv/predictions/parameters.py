@@ -296,26 +296,26 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
     )
 
 
-def new_customers(columns: Mapping[str, Any], *fits: Parameters) -> tuple[Parameters, ...]:
+def new_customers(profile: Mapping[str, Any], *fits: Parameters) -> tuple[Parameters, ...]:
     """Return the parameters of customers who all have these columns, as if they were the population's.
 
-    Raises InputError for a column that the fits need and ``columns`` lacks, or that none of them used.
+    Raises InputError for a column that the fits need and ``profile`` lacks, or that none of them used.
     """
     used = list(dict.fromkeys(name for each in fits if each.effects for name in each.effects.columns))
-    unknown = [name for name in columns if name not in used]
-    missing = [name for name in used if name not in columns]
+    unknown = [name for name in profile if name not in used]
+    missing = [name for name in used if name not in profile]
     they, nobody = ("The fits", "neither fit") if len(fits) > 1 else ("The fit", "it has not")
     if unknown:
         raise InputError(
-            f"columns has {unknown[0]!r}, which {nobody} used. {they} used {', '.join(used) or 'none'}."
+            f"profile has {unknown[0]!r}, which {nobody} used. {they} used {', '.join(used) or 'none'}."
         )
     if missing:
         raise InputError(
-            f"{they} used the columns {', '.join(used)}, and columns lacks {missing[0]!r}. Say what the new "
-            f"customers are: columns={{{missing[0]!r}: ...}}."
+            f"{they} used the columns {', '.join(used)}, and profile lacks {missing[0]!r}. Say what the new "
+            f"customers are: profile={{{missing[0]!r}: ...}}."
         )
     one = xr.Dataset(
-        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in columns.items()},
+        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in profile.items()},
         coords={CUSTOMER: ["new"]},
     )
     return tuple(each.of(one).all_alike() for each in fits)

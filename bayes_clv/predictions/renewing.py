@@ -34,7 +34,7 @@ def renewals(
     periods: int,
     *,
     tenure: int | Sequence[int] = 0,
-    columns: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
     max_memory: float = MAX_MEMORY,
 ) -> xr.Dataset:
     """Return survival and retention at each of the next renewals, for each posterior draw.
@@ -48,7 +48,7 @@ def renewals(
     tenure
         Renewals already made by a customer still under contract; 0 is a new customer, and so a new cohort.
         Several may be given.
-    columns
+    profile
         What the customers are, where the fit had covariates or groups: a value of every column that it used,
         ``{"cohort": "2024"}``. A group that the fit has not seen is allowed.
     max_memory
@@ -72,7 +72,7 @@ def renewals(
     >>> curve["retention_rate"].dims
     ('chain', 'draw', 'tenure', 'period')
     """
-    (drawn,) = new_customers(columns or {}, parameters(posterior, "contracts"))
+    (drawn,) = new_customers(profile or {}, parameters(posterior, "contracts"))
     ahead = whole_number(periods, "periods")
     made = _checked_tenures(tenure)
     refuse_too_large(
@@ -101,7 +101,7 @@ def residual_renewals(
     discount_rate: float,
     *,
     tenure: int | Sequence[int] = 0,
-    columns: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
     """Return the discounted expected residual lifetime (DERL) of customers about to renew, for each draw.
 
@@ -111,7 +111,7 @@ def residual_renewals(
 
     Parameters
     ----------
-    posterior, tenure, columns
+    posterior, tenure, profile
         As in :func:`renewals`.
     discount_rate
         Rate per period: 0.10 for 10 % where periods are years. 0 is allowed, and DERL is then infinite where churn
@@ -134,7 +134,7 @@ def residual_renewals(
     >>> bool((lifetime.sel(tenure=7) > lifetime.sel(tenure=0)).all())
     True
     """
-    (drawn,) = new_customers(columns or {}, parameters(posterior, "contracts"))
+    (drawn,) = new_customers(profile or {}, parameters(posterior, "contracts"))
     if isinstance(discount_rate, bool) or not 0 <= float(discount_rate) < math.inf:
         raise InputError(
             f"discount_rate must be a finite number from 0, per period: 0.10 means 10 %. It is {discount_rate!r}."
@@ -171,7 +171,7 @@ def predict_renewals(
     *,
     seed: int,
     by: Any = None,
-    columns: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
     max_memory: float = MAX_MEMORY,
 ) -> xr.Dataset:
     """Return how many customers will be left after each of the next renewals, as a predictive distribution.
@@ -190,7 +190,7 @@ def predict_renewals(
         Seed of the simulation.
     by
         A label for each row of ``contracts``, as in ``clv.expected.retention``: ``"cohort"``, or labels by id.
-    columns
+    profile
         What the customers of a new cohort are, as in :func:`renewals`.
     max_memory
         Bytes above which the result is refused.
@@ -218,9 +218,9 @@ def predict_renewals(
     if isinstance(contracts, xr.Dataset):
         check_contracts(contracts)
         shared_time_unit(posterior, contracts)
-        if columns is not None:
+        if profile is not None:
             raise InputError(
-                "These contracts have columns of their own: leave out 'columns', which is for a new cohort."
+                "These contracts have columns of their own: leave out 'profile', which is for a new cohort."
             )
         drawn = drawn.of(contracts)
         names, groups = _active_groups(contracts, by, drawn)
@@ -231,7 +231,7 @@ def predict_renewals(
             np.array([""]),
             [(0, 0, 0, whole_number(contracts, "contracts, the size of a new cohort,"))],
         )
-        (drawn,) = new_customers(columns or {}, drawn)
+        (drawn,) = new_customers(profile or {}, drawn)
     refuse_too_large(
         (names.size + 1) * drawn.size * ahead,
         max_memory,

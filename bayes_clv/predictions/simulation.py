@@ -271,9 +271,9 @@ def simulation_of(
 def simulate(
     buying: xr.DataTree,
     customers: xr.Dataset,
+    horizon: str | float = "52 weeks",
     *,
     spending: xr.DataTree | None = None,
-    horizon: str | float = "52 weeks",
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
     draws: int = DRAWS,
@@ -283,7 +283,7 @@ def simulate(
 
     Parameters
     ----------
-    buying, customers, spending, horizon, margin, annual_discount_rate
+    buying, customers, horizon, spending, margin, annual_discount_rate
         As in ``clv.predict``. Without ``spending`` there is no money.
     draws
         At most about this many posterior draws, evenly spaced. A probability has a standard error of at most

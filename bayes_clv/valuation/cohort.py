@@ -83,7 +83,7 @@ def predict_cohort(
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
     acquisition_cost: float = 0.0,
-    columns: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
     periods: int | None = None,
     seed: int,
     threads: int | None = None,
@@ -104,7 +104,7 @@ def predict_cohort(
         As in ``clv.predict``. The first order, at time 0, is not discounted.
     acquisition_cost
         Money per customer.
-    columns
+    profile
         What the new customers are, where the fits had covariates or groups: a value of every column that either
         fit used, ``{"channel": "search", "age": 35}``. A group that the fits have not seen is allowed.
     periods
@@ -144,7 +144,7 @@ def predict_cohort(
     people = _checked_size(size)
     share, cost = checked_margin(margin), _checked_cost(acquisition_cost)
     posterior, payments = parameters(buying, "buying").repeated(), parameters(spending, "spending")
-    posterior, payments = new_customers(columns or {}, posterior, payments)
+    posterior, payments = new_customers(profile or {}, posterior, payments)
     time_unit = _one_time_unit(buying, spending)
     length = duration(horizon, time_unit)
     rate = discount_rate(annual_discount_rate, time_unit)

@@ -314,11 +314,11 @@ def test_customers_that_cannot_be_placed_are_refused(both, customers, change, me
 def test_a_cohort_of_these_columns_is_the_plain_cohort_with_their_parameters(both, customers):
     own = {name: customers[name].values[7] for name in ("age", "gender", "channel")}
     terms = {"horizon": "26 weeks", "annual_discount_rate": 0.1, "seed": 2}
-    cohort = clv.predict_cohort(*both, 40, columns=own, **terms)
+    cohort = clv.predict_cohort(*both, 40, profile=own, **terms)
     plain = clv.predict_cohort(*by_hand(both, customers, 7), 40, **terms)
     for name in plain.data_vars:
         assert_allclose(cohort[name], plain[name], rtol=1e-9, err_msg=str(name))
-    new = clv.predict_cohort(*both, 40, columns=own | {"channel": "podcast"}, **terms)
+    new = clv.predict_cohort(*both, 40, profile=own | {"channel": "podcast"}, **terms)
     assert np.isfinite(new["value_expected"]).all()
     # NumPy picks no order of draws: the new channel differs draw by draw.
     assert float((new["value_expected"] / cohort["value_expected"]).std()) > 0.1
@@ -327,7 +327,7 @@ def test_a_cohort_of_these_columns_is_the_plain_cohort_with_their_parameters(bot
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (None, "used the columns age, gender, channel, and columns lacks 'age'"),
+        (None, "used the columns age, gender, channel, and profile lacks 'age'"),
         ({"age": 30, "gender": "f"}, "lacks 'channel'"),
         ({"age": 30, "gender": "f", "channel": "email", "chanel": 1}, "'chanel', which neither fit used"),
         ({"age": 30, "gender": "q", "channel": "email"}, "level that the fit has not seen"),
@@ -335,7 +335,7 @@ def test_a_cohort_of_these_columns_is_the_plain_cohort_with_their_parameters(bot
 )
 def test_a_cohort_without_its_columns_is_refused(both, columns, message):
     with pytest.raises(clv.InputError, match=message):
-        clv.predict_cohort(*both, 40, columns=columns, seed=1)
+        clv.predict_cohort(*both, 40, profile=columns, seed=1)
 
 
 def test_tracking_and_scores_go_by_profile():

@@ -214,8 +214,8 @@ def test_curves_and_lifetimes_are_those_of_the_columns(renewing, contracts):
         lambda tree, **more: clv.expected.residual_renewals(tree, 0.1, tenure=[0, 3], **more),
         lambda tree, **more: clv.predict_renewals(tree, 500, 5, seed=1, **more)["survivors_total"],
     ):
-        assert_allclose(verb(renewing, columns=columns), verb(alone), rtol=1e-10)
-        assert np.isfinite(verb(renewing, columns=columns | {"cohort": "2030"})).all()
+        assert_allclose(verb(renewing, profile=columns), verb(alone), rtol=1e-10)
+        assert np.isfinite(verb(renewing, profile=columns | {"cohort": "2030"})).all()
 
 
 def test_survivors_of_each_cohort_are_those_of_its_contracts(renewing, contracts):
@@ -242,12 +242,12 @@ def test_effects_of_zero_leave_the_plain_contracts(contracts):
     without = plain(zero, parameters(zero, "contracts").values)
     columns = {"plan": "a", "cohort": "2024"}
     assert_allclose(
-        clv.expected.renewals(zero, 6, columns=columns)["survival"],
+        clv.expected.renewals(zero, 6, profile=columns)["survival"],
         clv.expected.renewals(without, 6)["survival"],
         rtol=1e-8,
     )
     assert_array_equal(
-        clv.predict_renewals(zero, 500, 4, seed=1, columns=columns)["survivors_total"],
+        clv.predict_renewals(zero, 500, 4, seed=1, profile=columns)["survivors_total"],
         clv.predict_renewals(without, 500, 4, seed=1)["survivors_total"],
     )
 
@@ -255,13 +255,13 @@ def test_effects_of_zero_leave_the_plain_contracts(contracts):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda t, c: clv.expected.renewals(t, 3), "The fit used the columns plan, cohort, and columns lacks 'plan'"),
-        (lambda t, c: clv.expected.residual_renewals(t, 0.1, columns={"plan": "a"}), "lacks 'cohort'"),
-        (lambda t, c: clv.expected.renewals(t, 3, columns={"plan": "z", "cohort": "2024"}), "the fit has not seen"),
-        (lambda t, c: clv.predict_renewals(t, c, 3, seed=1, columns={"plan": "a"}), "columns of their own"),
+        (lambda t, c: clv.expected.renewals(t, 3), "The fit used the columns plan, cohort, and profile lacks 'plan'"),
+        (lambda t, c: clv.expected.residual_renewals(t, 0.1, profile={"plan": "a"}), "lacks 'cohort'"),
+        (lambda t, c: clv.expected.renewals(t, 3, profile={"plan": "z", "cohort": "2024"}), "the fit has not seen"),
+        (lambda t, c: clv.predict_renewals(t, c, 3, seed=1, profile={"plan": "a"}), "columns of their own"),
         (lambda t, c: clv.predict_renewals(t, c.drop_vars("plan"), 3, seed=1), "no column 'plan'"),
         (
-            lambda t, c: clv.expected.renewals(plain(t, parameters(t, "contracts").values), 3, columns={"plan": "a"}),
+            lambda t, c: clv.expected.renewals(plain(t, parameters(t, "contracts").values), 3, profile={"plan": "a"}),
             "'plan', which it has not used. The fit used none",
         ),
     ],
