@@ -182,6 +182,10 @@ def test_bad_arguments_are_refused(giving, donors, change, message):
 
 
 def test_data_and_posteriors_of_another_kind_are_refused(giving, donors, make_buying, make_customers):
+    with pytest.raises(clv.InputError, match="fitted to purchases: forecast from it with clv.predict"):
+        clv.predictions.predict_opportunities(make_buying(), donors, AHEAD, seed=1)
+    with pytest.raises(clv.InputError, match="fitted to opportunities: forecast from it with clv.predict"):
+        clv.next_purchase(giving, donors, seed=1)
     with pytest.raises(
         clv.InputError, match="fitted to purchases at any time.*customers are of opportunities"
     ):
