@@ -156,7 +156,7 @@ def test_a_number_fixes_a_quantity(regular):
 
 
 def test_what_cannot_be_is_refused(regular):
-    with pytest.raises(InputError, match=r"lack 'log_intervals'.*regularity=True"):
+    with pytest.raises(InputError, match=r"lack 'log_intervals'.*also=\('log_intervals'"):
         clv.fit("bg_cnbd_k", regular.drop_vars("log_intervals"), seed=1)
     everything = {
         "population_purchase_rate": 0.1,
