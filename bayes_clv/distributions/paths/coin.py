@@ -309,7 +309,8 @@ def _toss(buyers, active, number, u):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-untyped-def]
     """Write purchases until the batch is full or nobody buys on; return how many, who is active, the last number."""
-    phased, want_left = state.phases.shape[0] > 0, own.left.shape[0] > 0
+    # One phase a purchase is no phase: the waits are exponential, and the very same as without.
+    phased, want_left = state.phases.shape[0] > 0 and state.phases[0, 0] > 1.0, own.left.shape[0] > 0
     filled = 0
     room = np.empty((2, active))
     u, shape = np.empty(active), np.empty(active)
