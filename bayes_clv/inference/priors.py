@@ -1,4 +1,4 @@
-"""Priors given as PyMC distributions, and what the posterior owes to its priors.
+"""Priors given as PyMC distributions.
 
 A prior is kept by the name and arguments of its distribution (``Prior``), so that a posterior read from a file says
 what it was. An unnamed PyMC distribution is read back into that form and taken only if both have the same density.

@@ -1,4 +1,4 @@
-"""Three ways from a PyMC model to draws: NUTS, a corrected Laplace approximation, the mode.
+"""From a log density to draws in seconds: the mode, and a Laplace approximation that is corrected.
 
 ``nuts``
     nutpie, on the same compiled density as the others (``density``).

@@ -1,4 +1,4 @@
-"""Segments for the eye: each customer's membership, the segments' sizes, the map of two quantities, the ranking.
+"""Segments for the eye: each customer's membership, the segments' sizes, the map of two quantities.
 
 Every figure shows what is not known beside what is: a membership is a strip of probabilities, a size has its interval
 beside the count of labels, a customer on the map is a cross, a place in a ranking is a line.

@@ -1,4 +1,4 @@
-"""Tables and numbers of the report: what a cell shows, what it is sorted by, how a number is written."""
+"""Tables and numbers of the report: what a cell shows and what it is sorted by."""
 
 import math
 from dataclasses import dataclass
