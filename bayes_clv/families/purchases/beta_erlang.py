@@ -39,6 +39,8 @@ from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "a", "b", "k")
 OBSERVED = ("frequency", "recency", "T", "log_intervals")
+# Phases of a simulated customer beyond which its purchases are not drawn one by one.
+MOST = 10_000
 HISTORY = ("frequency", "recency", "T")
 
 QUANTITIES = beta_geometric.QUANTITIES | {
@@ -126,13 +128,30 @@ def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Par
     """Return histories of new customers observed to age T, with the logarithms of their times between purchases."""
     frequency, recency, T = _histories(first, rng, columns, params)
     k = np.broadcast_to(params["k"], T.shape)
-    customer, age = simulate_times(rng, frequency.ravel(), recency.ravel(), k.ravel())
+    log_intervals = _log_intervals(rng, frequency.ravel(), recency.ravel(), k.ravel()).reshape(T.shape)
+    found = {"frequency": frequency.astype(np.float64), "recency": recency}
+    return found | {"T": T, "log_intervals": log_intervals}
+
+
+def _log_intervals(rng: np.random.Generator, frequency: NDArray[np.int64], recency: Array, k: Array) -> Array:
+    """Return the sum of the logarithms of each customer's times between purchases.
+
+    Of a customer with more than MOST phases, whose purchases would fill the memory, from the Normal that the sum comes
+    near: given x and t_x the times are t_x times a Dirichlet(k, ..., k); a logarithm's mean is psi(k) - psi(k x), the
+    sum's variance x psi'(k) - x^2 psi'(k x), and its skewness is below 2 / sqrt(x).
+    """
+    many = k * frequency > MOST
+    customer, age = simulate_times(rng, np.where(many, 0, frequency), recency, k)
     interval = np.diff(age, prepend=0.0)
     new = np.r_[True, customer[1:] != customer[:-1]][: customer.size]
     interval[new] = age[new]
-    log_intervals = np.bincount(customer, np.log(interval), T.size).reshape(T.shape)
-    found = {"frequency": frequency.astype(np.float64), "recency": recency}
-    return found | {"T": T, "log_intervals": log_intervals}
+    total: Array = np.bincount(customer, np.log(interval), frequency.size)
+    if many.any():
+        x, shape = frequency[many].astype(np.float64), k[many]
+        mean = x * (np.log(recency[many]) + special.psi(shape) - special.psi(shape * x))
+        variance = x * special.polygamma(1, shape) - x * x * special.polygamma(1, shape * x)
+        total[many] = mean + np.sqrt(np.maximum(variance, 0.0)) * rng.standard_normal(x.size)
+    return total
 
 
 def times(
