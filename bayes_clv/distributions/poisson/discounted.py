@@ -84,7 +84,7 @@ class Work(NamedTuple):
     mean: Any
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _coefficients(k, a, big_b, work):  # type: ignore[no-untyped-def]
     """Write d[n], n >= 1, with M = (1 - z)^k * sum of d[n]; return how many matter in some draw, 0 in the others.
 
@@ -152,7 +152,7 @@ def _sums(terms, draws, work):  # type: ignore[no-untyped-def]
         m3[s] *= x3[s]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _one_by_one(k, size, a, big_b, time, weight):  # type: ignore[no-untyped-def]
     """Return D of one customer in one draw on one panel, node by node, by the way that has no limit."""
     total = 0.0
@@ -191,7 +191,7 @@ def _add_panel(k, size, a, big_b, time, weight, terms, long, work, out):  # type
         out[s] += total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _discounted(shape, scale, dropout_a, dropout_b, run, time, weight, work, out):  # type: ignore[no-untyped-def]
     """Write D of each (row, draw). A state has one row where it is the same in all.
 
