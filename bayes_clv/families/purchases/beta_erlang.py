@@ -138,7 +138,7 @@ def _log_intervals(rng: np.random.Generator, frequency: NDArray[np.int64], recen
 
     Of a customer with more than MOST phases, whose purchases would fill the memory, from the Normal that the sum comes
     near: given x and t_x the times are t_x times a Dirichlet(k, ..., k); a logarithm's mean is psi(k) - psi(k x), the
-    sum's variance x psi'(k) - x^2 psi'(k x), and its skewness is below 2 / sqrt(x).
+    sum's variance x psi'(k) - x^2 psi'(k x), and its skewness is below 3 / sqrt(x) whatever k.
     """
     many = k * frequency > MOST
     customer, age = simulate_times(rng, np.where(many, 0, frequency), recency, k)
