@@ -13,6 +13,7 @@ from .plots.histories import plot_expected_purchases_matrix as plot_expected_pur
 from .plots.holdout import plot_calibration as plot_calibration
 from .plots.holdout import plot_evaluation as plot_evaluation
 from .plots.holdout import plot_tracking as plot_tracking
+from .plots.origins import plot_origins as plot_origins
 from .plots.parameters import plot_diagnostics as plot_diagnostics
 from .plots.parameters import plot_parameters as plot_parameters
 from .plots.parameters import plot_prior_posterior as plot_prior_posterior
@@ -42,6 +43,7 @@ __all__ = [
     "plot_gain",
     "plot_groups",
     "plot_membership",
+    "plot_origins",
     "plot_parameters",
     "plot_prior",
     "plot_prior_posterior",
