@@ -4,6 +4,9 @@ from .plots.alarms import plot_alarms as plot_alarms
 from .plots.amounts import plot_concentration as plot_concentration
 from .plots.amounts import plot_customers as plot_customers
 from .plots.amounts import plot_value_distribution as plot_value_distribution
+from .plots.criticism import plot_conditional_expectation as plot_conditional_expectation
+from .plots.criticism import plot_purchases_per_customer as plot_purchases_per_customer
+from .plots.criticism import plot_retention as plot_retention
 from .plots.effects import plot_groups as plot_groups
 from .plots.flow import plot_flow as plot_flow
 from .plots.gains import plot_gain as plot_gain
@@ -33,6 +36,7 @@ __all__ = [
     "plot_alive_matrix",
     "plot_calibration",
     "plot_concentration",
+    "plot_conditional_expectation",
     "plot_contributions",
     "plot_customer_map",
     "plot_customers",
@@ -47,7 +51,9 @@ __all__ = [
     "plot_parameters",
     "plot_prior",
     "plot_prior_posterior",
+    "plot_purchases_per_customer",
     "plot_ranking",
+    "plot_retention",
     "plot_segment_sizes",
     "plot_tracking",
     "plot_value_distribution",

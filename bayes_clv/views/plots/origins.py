@@ -12,8 +12,8 @@ from bayes_clv.views import style
 TOTALS = {
     "purchases": ("total", "total_observed", "purchases (count)"),
     "retention": ("retention_total", "retention_observed", "customers who buy (count)"),
-    "spend": ("spend_total", "spend_total_observed", "spend (money)"),
-    "value": ("value_total", "value_total_observed", "value (money)"),
+    "spend": ("spend_total", "spend_observed", "spend (money)"),
+    "value": ("value_total", "value_observed", "value (money)"),
 }
 _COLOURS = (style.BLUE, style.GREEN, style.PURPLE, style.AMBER, style.SKY, style.MUTED)
 # Of the space between two origins, what the forecasts of one take.
