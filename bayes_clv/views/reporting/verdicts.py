@@ -1,12 +1,17 @@
-"""What the holdout says of the totals, in the words that the page, the terminal and ``run.json`` share.
+"""What the holdout and the calendar say of the totals, in the words that the page and the terminal share.
 
-All of it is read from the plain record of an evaluation (``clv.scoring.record``), which is what ``run.json`` keeps.
+All of it is read from plain records, which ``run.json`` keeps: that of an evaluation (``clv.scoring.record``) and that of
+the weeks inside the tracking's band (`periods_inside`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
+from bayes_clv.scoring.tracking import tracking_counts
 from bayes_clv.views.numbers import number
 
 # A total, what it is of in front of and behind its number, and what happened under which name in the record.
@@ -54,7 +59,7 @@ class Total:
 
 
 def totals(score: Mapping[str, Any]) -> list[Total]:
-    """Return the totals of the holdout that the first forecast has, purchases first.
+    """Return the totals of the holdout that the first forecast has, purchases first; no value that is a share of spend.
 
     Parameters
     ----------
@@ -80,7 +85,20 @@ def totals(score: Mapping[str, Any]) -> list[Total]:
         found.append(
             Total(name, float(real), mean, float(low), float(high), f"{before}{number(real)}{after}")
         )
-    return found
+    return [each for each in found if _tells_something(each, found)]
+
+
+def _tells_something(each: Total, others: list[Total]) -> bool:
+    """Return whether a total says what no other says: an undiscounted value is a fixed share of spend."""
+    if each.name != "value_total":
+        return True
+    return not any(
+        np.allclose(
+            np.multiply((each.low, each.high), other.observed), np.multiply((other.low, other.high), each.observed)
+        )
+        for other in others
+        if other.name == "spend_total"
+    )
 
 
 def missed(score: Mapping[str, Any] | None) -> list[Total]:
@@ -92,3 +110,72 @@ def missed_words(score: Mapping[str, Any] | None) -> str:
     """Return the sentence on the totals that were missed; empty where none was."""
     failed = missed(score)
     return f"The forecast of the holdout failed: {'; '.join(each.verdict for each in failed)}." if failed else ""
+
+
+def periods_inside(tracking: xr.Dataset) -> list[dict[str, Any]]:
+    """Return how many weeks and months lie inside the tracking's 90 % band, a dict for each part and length of period.
+
+    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month"), ``number`` of periods, ``inside``, ``above``
+    and ``below`` the band, ``expected`` inside and ``lower``, the count that the model itself does not reach in one draw
+    of a hundred (`clv.scoring.tracking_counts`). Parts without periods are left out.
+
+    Examples
+    --------
+    >>> tracking = clv.scoring.simulate_tracking(buying, customers, seed=1, draws=50)
+    >>> [each["part"] for each in periods_inside(tracking) if each["unit"] == "week"]
+    ['calibration', 'holdout']
+    """
+    counts = tracking_counts(tracking)
+    found = []
+    for part in counts["part"].to_numpy().tolist():
+        for unit in counts["periods"].to_numpy().tolist():
+            at = {name: float(each.sel(part=part, periods=unit)) for name, each in counts.items()}
+            if not at["number"] > 0 or not np.isfinite(at["inside"]):
+                continue
+            whole = {name: int(at[name]) for name in ("number", "inside", "above", "lower")}
+            below = whole["number"] - whole["inside"] - whole["above"]
+            found.append({"part": part, "unit": unit, **whole, "below": below, "expected": at["expected"]})
+    return found
+
+
+def too_few(each: Mapping[str, Any]) -> bool:
+    """Return whether fewer periods are inside than the model itself brings in 99 of 100 draws."""
+    return bool(each["inside"] < each["lower"])
+
+
+def inside_words(each: Mapping[str, Any]) -> str:
+    """Return how many periods lie inside the band, and how many the model promises.
+
+    >>> inside_words({"unit": "week", "number": 39, "inside": 32, "expected": 35.2})
+    '32 of 39 weeks inside the 90 % band (promised 35)'
+    """
+    return (
+        f"{each['inside']} of {each['number']} {each['unit']}s inside the 90 % band (promised {each['expected']:.0f})"
+    )
+
+
+def calendar(periods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return where too few periods are inside: of each part the weeks, or the months where the weeks pass."""
+    failed: dict[str, dict[str, Any]] = {}
+    for each in periods:
+        if too_few(each):
+            failed.setdefault(each["part"], each)
+    return list(failed.values())
+
+
+def calendar_words(each: Mapping[str, Any]) -> str:
+    """Return the sentence on a part of the calendar that failed.
+
+    >>> calendar_words({"part": "holdout", "unit": "week", "number": 53, "inside": 20, "expected": 47.7, "lower": 41})
+    'Of the holdout only 20 of 53 weeks inside the 90 % band (promised 48).'
+    """
+    return f"Of the {each['part']} only {inside_words(each)}."
+
+
+def calendar_tile(periods: list[dict[str, Any]]) -> tuple[dict[str, Any], bool] | None:
+    """Return the count to show where there is room for one, and whether it failed: the worst, else the holdout's weeks."""
+    failed = calendar(periods)
+    if failed:
+        return min(failed, key=lambda each: each["inside"] / max(each["expected"], 1)), True
+    weeks = [each for each in periods if each["unit"] != "month"]
+    return (weeks[-1], False) if weeks else None
