@@ -298,12 +298,16 @@ def _futures(
     from bayes_clv.scoring.tracking import simulate_tracking
     from bayes_clv.units import duration
 
-    money = {} if spending is None else {
-        "spending": spending,
-        "margin": settings.margin,
-        "annual_discount_rate": settings.annual_discount_rate,
-        "acquisition_cost": settings.acquisition_cost,
-    }
+    money: dict[str, Any] = (
+        {}
+        if spending is None
+        else {
+            "spending": spending,
+            "margin": settings.margin,
+            "annual_discount_rate": settings.annual_discount_rate,
+            "acquisition_cost": settings.acquisition_cost,
+        }
+    )
 
     def forecast(over: str | float) -> "xr.Dataset":
         return predict(buying, customers, over, seed=seeds["future"], **money)
@@ -376,8 +380,7 @@ def _record(
         "holdout": None if evaluation is None else record(evaluation),
         "tracking": periods_inside(tracking),
         "checks": [
-            asdict(card)
-            for card in cards(failures(buying, spending, customers, value, evaluation, tracking))
+            asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation, tracking))
         ],
         "totals": totals,
     }

@@ -13,7 +13,15 @@ import xarray as xr
 from scipy import stats
 
 from bayes_clv.inference.criticism.independence import spend_independence
-from bayes_clv.problems import CORRELATION_MAX, FREQUENT, HOLDOUT_LEVEL, ONE_SIDED, TENTH_ERRORS, problem, read_problem
+from bayes_clv.problems import (
+    CORRELATION_MAX,
+    FREQUENT,
+    HOLDOUT_LEVEL,
+    ONE_SIDED,
+    TENTH_ERRORS,
+    problem,
+    read_problem,
+)
 from bayes_clv.schema import InputError, Problem, listed
 from bayes_clv.scoring.measures import record
 from bayes_clv.views.reporting import verdicts
@@ -130,7 +138,10 @@ def week_problems(tracking: xr.Dataset) -> list[Problem]:
         one = [side for side, share in sides.items() if share >= ONE_SIDED and few["part"] == "holdout"]
         failed.append(
             problem(
-                "weeks_outside", "Calendar" if not one else "Holdout", **few, direction=one[0] if one else "both"
+                "weeks_outside",
+                "Calendar" if not one else "Holdout",
+                **few,
+                direction=one[0] if one else "both",
             )
         )
     return failed

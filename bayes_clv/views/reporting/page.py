@@ -17,9 +17,9 @@ from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.citing import cite
 from bayes_clv.problems import cards
 from bayes_clv.schema import CUSTOMER
+from bayes_clv.scoring.measures import record
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
-from bayes_clv.scoring.measures import record
 from bayes_clv.views.reporting import checks, sections, verdicts
 from bayes_clv.views.reporting import decisions as segment_sections
 from bayes_clv.views.reporting import fits as fit_sections
@@ -174,6 +174,7 @@ def _contents(page: dict[str, Any]) -> list[tuple[str, str]]:
         ("customers", "Customers"),
         *([("segments", "Segments")] if page["segments"] else []),
         *([("alarms", "Alarms")] if page["alarms"] else []),
+        *([("check", "Model check")] if page["predictive_check"] else []),
         ("parameters", "Parameters"),
         ("priors", "Priors"),
         ("diagnostics", "Diagnostics"),
@@ -220,7 +221,10 @@ def _summary(
             f"On the holdout, {numbers.share(model['covered'][ninety])} of customers bought a number inside their own "
             f"90 % interval, where the forecast promised {numbers.share(model['promised'][ninety])}."
         )
-    said = [verdicts.missed_words(score), *(verdicts.calendar_words(each) for each in verdicts.calendar(periods))]
+    said = [
+        verdicts.missed_words(score),
+        *(verdicts.calendar_words(each) for each in verdicts.calendar(periods)),
+    ]
     said = [each for each in said if each]
     count = f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
     return {
@@ -266,7 +270,10 @@ class KeyNumber:
 def _key_numbers(
     customers: xr.Dataset, value: xr.Dataset, score: dict[str, Any] | None, periods: list[dict[str, Any]]
 ) -> list[KeyNumber]:
-    off = {each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}" for each in verdicts.missed(score)}
+    off = {
+        each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}"
+        for each in verdicts.missed(score)
+    }
     repeaters = int((customers["frequency"] > 0).sum())
     keys = [
         KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
