@@ -169,8 +169,8 @@ def _whole_periods(tracking: xr.Dataset) -> xr.Dataset:
     end = tracking.attrs.get("holdout_until", tracking.attrs.get("until"))
     if end is None or "period_start" not in tracking:
         return tracking
-    width = int(tracking.attrs.get("period_days", 7))
-    last = tracking["period_start"].to_numpy().astype("datetime64[D]") + (width - 1)
+    width = np.timedelta64(int(tracking.attrs.get("period_days", 7)) - 1, "D")
+    last = tracking["period_start"].to_numpy().astype("datetime64[D]") + width
     return tracking.isel({PERIOD: slice(int((last <= np.datetime64(str(end))).sum()))})
 
 
