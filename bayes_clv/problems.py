@@ -256,8 +256,8 @@ KINDS: dict[str, Kind] = {
         cause="moved",
     ),
     "weeks_outside": Kind(
-        "{inside} of {number} {unit}s inside the 90 % band of the {part}",
-        "In the {part} {inside} of {number} {unit}s lie inside the 90 % band of the tracking figure ({above} above it, "
+        "{inside} of {number} {units} inside the 90 % band of the {part}",
+        "In the {part} {inside} of {number} {units} lie inside the 90 % band of the tracking figure ({above} above it, "
         "{below} below); about {expected:.0f} would if the model held, and at least {lower} in 99 of 100 such bases.",
         "Purchases come in seasons or waves. The model's customers buy at rates that do not change with the calendar, "
         "so that sums over parts of a year carry the error, rankings hardly. A longer calibration does not cure it: no "

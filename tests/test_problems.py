@@ -26,7 +26,7 @@ NUMBERS = {
     "holdout_retention": TOTAL | {"customers": 500, "real": 0.3, "predicted": 0.2},
     "weeks_outside": {
         "part": "holdout",
-        "unit": "week",
+        "units": "weeks",
         "number": 53,
         "inside": 20,
         "above": 25,

@@ -7,8 +7,8 @@ from .metrics import Metric as Metric
 from .metrics import Quantity as Quantity
 from .summaries import pairwise as pairwise
 from .summaries import summarise as summarise
+from .tracked import tracking_counts as tracking_counts
 from .tracking import simulate_tracking as simulate_tracking
-from .tracking import tracking_counts as tracking_counts
 
 __all__ = [
     "METRICS",

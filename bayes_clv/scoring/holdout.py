@@ -21,8 +21,8 @@ def check_holdout(customers: xr.Dataset) -> float:
     shared = np.asarray(customers["count"].values) > 1 if "count" in customers else np.zeros(1, dtype=bool)
     if shared.any():
         raise InputError(
-            f"{int(shared.sum()):,} rows stand for several customers (count), who did not all do the same in the holdout. "
-            "Give each customer a row: table.loc[table.index.repeat(table['count'])], with a holdout of its own."
+            f"{int(shared.sum()):,} rows stand for several customers (count), who did not all do the same in the "
+            "holdout. Give each customer a row, table.loc[table.index.repeat(table['count'])], and its own holdout."
         )
     return float(length)
 

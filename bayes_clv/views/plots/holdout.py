@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayes_clv.schema import CHAIN, DRAW, PERIOD, QUANTILES, InputError, quantiles
-from bayes_clv.scoring.tracking import tracking_counts
+from bayes_clv.scoring.tracked import tracking_counts
 from bayes_clv.views import style
 
 TOP = 0.1

@@ -311,7 +311,7 @@ def _key_numbers(
     if weeks is not None:
         shown, few = weeks
         number = f"{shown['inside']} of {shown['number']}"
-        label = f"{shown['unit']}s inside the 90 % band"
+        label = f"{shown['units']} inside the 90 % band"
         note = f"{shown['part']}; promised {shown['expected']:.0f}"
         failed = f"failed: at least {shown['lower']} if the model held" if few else None
         keys.append(KeyNumber(label, number, "outcome", note, failed))

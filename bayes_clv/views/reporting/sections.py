@@ -220,7 +220,7 @@ def tracking_section(
     rows = [
         [
             tables.cell(each["part"]),
-            tables.cell(f"{each['unit']}s"),
+            tables.cell(each["units"]),
             *(tables.cell(each[name]) for name in ("number", "inside", "above", "below")),
             tables.cell(each["expected"], f"{each['expected']:.1f}"),
             tables.cell(each["lower"]),

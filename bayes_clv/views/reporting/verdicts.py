@@ -116,7 +116,7 @@ def missed_words(score: Mapping[str, Any] | None) -> str:
 def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
     """Return how many weeks and months lie inside the tracking's 90 % band, a dict for each part and length of period.
 
-    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month"), ``number`` of periods, ``inside``, ``above``
+    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month") and ``units``, its plural, ``number`` of periods, ``inside``, ``above``
     and ``below`` the band, ``expected`` inside and ``lower``, the count that the model itself does not reach in one
     draw of a hundred (`clv.scoring.tracking_counts`). Parts without periods are left out.
 
@@ -126,7 +126,7 @@ def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
     >>> [each["part"] for each in periods_inside(tracking) if each["unit"] == "week"]
     ['calibration', 'holdout']
     """
-    from bayes_clv.scoring.tracking import tracking_counts
+    from bayes_clv.scoring.tracked import tracking_counts
 
     counts = tracking_counts(tracking)
     found = []
@@ -137,8 +137,12 @@ def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
                 continue
             whole = {name: int(at[name]) for name in ("number", "inside", "above", "lower")}
             below = whole["number"] - whole["inside"] - whole["above"]
-            found.append({"part": part, "unit": unit, **whole, "below": below, "expected": at["expected"]})
+            found.append({"part": part, "unit": unit, "units": _units(unit), **whole, "below": below, "expected": at["expected"]})
     return found
+
+
+def _units(unit: str) -> str:
+    return f"{unit}s" if unit in ("week", "month") else f"periods of {unit}"
 
 
 def too_few(each: Mapping[str, Any]) -> bool:
@@ -149,10 +153,10 @@ def too_few(each: Mapping[str, Any]) -> bool:
 def inside_words(each: Mapping[str, Any]) -> str:
     """Return how many periods lie inside the band, and how many the model promises.
 
-    >>> inside_words({"unit": "week", "number": 39, "inside": 32, "expected": 35.2})
+    >>> inside_words({"units": "weeks", "number": 39, "inside": 32, "expected": 35.2})
     '32 of 39 weeks inside the 90 % band (promised 35)'
     """
-    few = f"{each['inside']} of {each['number']} {each['unit']}s"
+    few = f"{each['inside']} of {each['number']} {each['units']}"
     return f"{few} inside the 90 % band (promised {each['expected']:.0f})"
 
 
@@ -168,10 +172,10 @@ def calendar(periods: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def calendar_words(each: Mapping[str, Any]) -> str:
     """Return the sentence on a part of the calendar that failed.
 
-    >>> calendar_words({"part": "holdout", "unit": "week", "number": 53, "inside": 20, "expected": 47.7, "lower": 41})
+    >>> calendar_words({"part": "holdout", "units": "weeks", "number": 53, "inside": 20, "expected": 47.7, "lower": 41})
     'Only 20 of 53 weeks of the holdout lie inside the 90 % band (promised 48).'
     """
-    few = f"{each['inside']} of {each['number']} {each['unit']}s of the {each['part']}"
+    few = f"{each['inside']} of {each['number']} {each['units']} of the {each['part']}"
     return f"Only {few} lie inside the 90 % band (promised {each['expected']:.0f})."
 
 
