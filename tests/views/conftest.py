@@ -175,7 +175,12 @@ def make_tracking() -> xr.Dataset:
             ),
         },
         coords={"period": range(10)},
-        attrs={"calibration_periods": 6, "period_days": 7, "until": "1997-02-11", "holdout_until": "1997-03-11"},
+        attrs={
+            "calibration_periods": 6,
+            "period_days": 7,
+            "until": "1997-02-11",
+            "holdout_until": "1997-03-11",
+        },
     )
 
 

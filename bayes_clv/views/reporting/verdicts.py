@@ -116,9 +116,9 @@ def missed_words(score: Mapping[str, Any] | None) -> str:
 def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
     """Return how many weeks and months lie inside the tracking's 90 % band, a dict for each part and length of period.
 
-    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month") and ``units``, its plural, ``number`` of periods, ``inside``, ``above``
-    and ``below`` the band, ``expected`` inside and ``lower``, the count that the model itself does not reach in one
-    draw of a hundred (`clv.scoring.tracking_counts`). Parts without periods are left out.
+    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month") and ``units``, its plural, ``number`` of
+    periods, ``inside``, ``above`` and ``below`` the band, ``expected`` inside and ``lower``, the count that the model
+    itself does not reach in one draw of a hundred (`clv.scoring.tracking_counts`). Parts without periods are left out.
 
     Examples
     --------
@@ -137,7 +137,16 @@ def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
                 continue
             whole = {name: int(at[name]) for name in ("number", "inside", "above", "lower")}
             below = whole["number"] - whole["inside"] - whole["above"]
-            found.append({"part": part, "unit": unit, "units": _units(unit), **whole, "below": below, "expected": at["expected"]})
+            found.append(
+                {
+                    "part": part,
+                    "unit": unit,
+                    "units": _units(unit),
+                    **whole,
+                    "below": below,
+                    "expected": at["expected"],
+                }
+            )
     return found
 
 
