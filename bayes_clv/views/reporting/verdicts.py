@@ -5,7 +5,7 @@ of the weeks inside the tracking's band (`periods_inside`).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +51,12 @@ class Total:
 
     @property
     def verdict(self) -> str:
-        """Return what happened beside the forecast.
+        """Return what happened beside the interval.
 
         >>> Total("total", "purchases", 1882.0, 1640.0, 1551.0, 1732.0, "1,882 purchases").verdict
-        '1,882 purchases, above the 90 % interval of 1,551 to 1,732'
+        '1,882 purchases, above 1,551 to 1,732'
         """
-        return f"{self.real}, {self.direction} the 90 % interval of {self.interval}"
+        return f"{self.real}, {self.direction} {self.interval}"
 
 
 def totals(score: Mapping[str, Any]) -> list[Total]:
@@ -106,11 +106,14 @@ def missed(score: Mapping[str, Any] | None) -> list[Total]:
 
 
 def missed_words(score: Mapping[str, Any] | None) -> str:
-    """Return the sentence on the totals that were missed; empty where none was."""
+    """Return the sentence on the totals that were missed; empty where none was.
+
+    A value that missed as spend did is left to its card.
+    """
     failed = missed(score)
-    return (
-        f"The forecast of the holdout failed: {'; '.join(each.verdict for each in failed)}." if failed else ""
-    )
+    spend = {each.direction for each in failed if each.name == "spend_total"}
+    said = [each.verdict for each in failed if each.name != "value_total" or each.direction not in spend]
+    return f"The forecast of the holdout failed (90 % intervals): {'; '.join(said)}." if said else ""
 
 
 def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
@@ -178,14 +181,17 @@ def calendar(periods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(failed.values())
 
 
-def calendar_words(each: Mapping[str, Any]) -> str:
-    """Return the sentence on a part of the calendar that failed.
+def calendar_words(failed: Sequence[Mapping[str, Any]]) -> str:
+    """Return the sentence on the parts of the calendar that failed; empty where none did.
 
-    >>> calendar_words({"part": "holdout", "units": "weeks", "number": 53, "inside": 20, "expected": 47.7, "lower": 41})
-    'Only 20 of 53 weeks of the holdout lie inside the 90 % band (promised 48).'
+    >>> calendar_words([{"part": "holdout", "units": "weeks", "number": 53, "inside": 20, "expected": 47.7}])
+    'Only 20 of 53 weeks of the holdout (promised 48) lie inside the 90 % band.'
     """
-    few = f"{each['inside']} of {each['number']} {each['units']} of the {each['part']}"
-    return f"Only {few} lie inside the 90 % band (promised {each['expected']:.0f})."
+    said = [
+        f"{each['inside']} of {each['number']} {each['units']} of the {each['part']} (promised {each['expected']:.0f})"
+        for each in failed
+    ]
+    return f"Only {' and '.join(said)} lie inside the 90 % band." if said else ""
 
 
 def calendar_tile(periods: list[dict[str, Any]]) -> tuple[dict[str, Any], bool] | None:
