@@ -271,7 +271,7 @@ KINDS: dict[str, Kind] = {
     ),
     "holdout_unlikely": Kind(
         "{bought:,} of {customers:,} customers given up came back",
-        "Of {customers:,} customers whose chance of buying in the holdout was forecast below {threshold:.0%}, "
+        "Of {customers:,} customers whose chance of buying in the holdout was forecast below {threshold:.0f} %, "
         "{bought:,} bought; {expected:.1f} were expected.",
         "Customers whom the family takes to be gone are not: long silences end. Lists of who is lost are wrong about "
         "them, and so is what they are said to be worth.",
@@ -279,13 +279,14 @@ KINDS: dict[str, Kind] = {
             "Compare purchase families over several origins: bayes-clv backtest. They differ most in who has left.",
             "Do not take a customer off a list for a low probability alone.",
         ),
-        threshold=0.03,
+        threshold=3,
         cause="who",
     ),
     "holdout_tenth": Kind(
         "buyers differ from their forecast in {tenths} of 10 tenths",
-        "The worst: of {customers:,} customers whose chance of buying was forecast {predicted:.1f} % on average, "
-        "{real:.1f} % bought ({errors:.1f} standard errors; the check passes up to {threshold:.0f}){after}.",
+        "In {tenths} of 10 tenths of the forecast buyers differ from it. The worst: of {customers:,} customers with a "
+        "chance of {predicted:.1f} % on average, {real:.1f} % bought ({errors:.1f} standard errors; the check passes "
+        "up to {threshold:.0f}){after}.",
         "Who comes back at all is forecast wrongly for such customers, and so are lists of who is lost or at risk.",
         (
             "Look at the retention figure: at the low end, at the high end, or everywhere?",

@@ -25,7 +25,7 @@ FREQUENT = {"r": 4.0, "alpha": 14.0, "a": 0.3, "b": 9.0}
 SPENDING = {"p": 6.0, "q": 4.0, "v": 15.0}
 
 
-def simulated(values: dict, customers: int = 600, seed: int = 1) -> pd.DataFrame:
+def simulated(values: dict, customers: int = 600, seed: int = 101) -> pd.DataFrame:
     return clv.synthetic.simulate_orders(values, SPENDING, customers=customers, seed=seed, until=END)
 
 
@@ -39,8 +39,8 @@ def without(orders: pd.DataFrame, gone: pd.Series) -> pd.DataFrame:
     return orders[first | ~gone].reset_index(drop=True)
 
 
-def good(values: dict = BUYING) -> tuple[dict, pd.DataFrame]:
-    return values, simulated(values)
+def good() -> tuple[dict, pd.DataFrame]:
+    return BUYING, simulated(BUYING)
 
 
 def dearer() -> tuple[dict, pd.DataFrame]:

@@ -272,7 +272,8 @@ def _draw_coverage(axes: Any, ninety: xr.Dataset, prefix: str) -> None:
     axes.set_xlabel("frequency (repeat purchases before)")
     axes.set_ylabel("customers inside (%)")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-    axes.set_ylim(min(0.75, float(bottom.min()) - 0.03), 1.02)
+    # Room below the bars for the legend.
+    axes.set_ylim(min(0.75, float(bottom.min()) - 0.08), 1.02)
     axes.legend(loc="lower left", ncols=2)
 
 

@@ -222,10 +222,7 @@ def _summary(
             f"On the holdout, {numbers.share(model['covered'][ninety])} of customers bought a number inside their own "
             f"90 % interval, where the forecast promised {numbers.share(model['promised'][ninety])}."
         )
-    said = [
-        verdicts.missed_words(score),
-        *(verdicts.calendar_words(each) for each in verdicts.calendar(periods)),
-    ]
+    said = [verdicts.missed_words(score), verdicts.calendar_words(verdicts.calendar(periods))]
     said = [each for each in said if each]
     count = f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
     return {
