@@ -21,7 +21,7 @@ CLASSES = np.arange(11.0)
 
 @pytest.fixture
 def replicated(make) -> xr.DataTree:
-    """A posterior with replicated bases: 0 to 9 and "10 or more", of which the last four are one class of the figure."""
+    """A posterior with replicated bases: 0 to 9 and "10 or more", the last four of which the figure folds."""
     tree = make.tree("bg_nbd")
     rng = np.random.default_rng(1)
     means = np.array([70, 25, 12, 6, 4, 3, 2, 1.5, 1, 1, 2])
@@ -44,11 +44,20 @@ def evaluation(make) -> xr.Dataset:
         f"retention_{name}_by_tenth": (("forecast", "tenth"), [each]) for name, each in tenths.items()
     }
     totals = {
-        "retention_total_mean": 60.0, "retention_total_q05": 52.0, "retention_total_q95": 68.0,
-        "spend_total_mean": 900.0, "spend_total_q05": 800.0, "spend_total_q95": 1000.0,
-        "value_total_mean": 270.0, "value_total_q05": 240.0, "value_total_q95": 300.0,
-        "unlikely_customers": 13.0, "unlikely_expected": 0.3, "unlikely_retained": 1.0,
-        "spend_mae": 5.0, "spend_crps": 3.0,
+        "retention_total_mean": 60.0,
+        "retention_total_q05": 52.0,
+        "retention_total_q95": 68.0,
+        "spend_total_mean": 900.0,
+        "spend_total_q05": 800.0,
+        "spend_total_q95": 1000.0,
+        "value_total_mean": 270.0,
+        "value_total_q05": 240.0,
+        "value_total_q95": 300.0,
+        "unlikely_customers": 13.0,
+        "unlikely_expected": 0.3,
+        "unlikely_retained": 1.0,
+        "spend_mae": 5.0,
+        "spend_crps": 3.0,
     }
     alone = make.evaluation()
     nan = np.nan

@@ -133,7 +133,7 @@ def test_the_sections_come_in_order_and_every_figure_has_its_sentence(full):
         "method",
     ]
     assert [i for i in found.ids if i in order] == order
-    assert full[1].count("<figure") == full[1].count("<figcaption>") == 14
+    assert full[1].count("<figure") == full[1].count("<figcaption>") == 15
     assert all(a.get("aria-label") for _, a in found.found if a.get("role") == "img")
 
 

@@ -87,7 +87,7 @@ def go(tmp_path, monkeypatch, make_posterior):
         passed |= {"diagnostics": json.dumps({"passed": True, "problems": []})}
         (tmp_path / "truth").mkdir(exist_ok=True)
         for name, family, known in (("buying", "bg_nbd", values), ("spending", "gamma_gamma", SPENDING)):
-            tree = make_posterior(family, known, sd=0.0, chains=2, draws=250)
+            tree = make_posterior(family, known, sd=0.0, chains=2, draws=100)
             tree.attrs |= passed
             clv.save(tree, tmp_path / "truth" / f"{name}.nc")
         given = {"until": UNTIL, "holdout_until": END, "posteriors": tmp_path / "truth", "seed": 3} | settings
@@ -115,7 +115,7 @@ def codes(record: dict) -> set[str]:
 
 
 def test_a_base_that_is_as_the_model_says_is_green(go):
-    """Of a hundred such bases 25 are not (scripts in the docstring of bayes_clv.problems): this seed is one of the 75."""
+    """A false alarm is possible (`bayes_clv.problems` says how likely); of this seed there is none."""
     page, printed, record = go(good())
     assert record["checks"] == []
     assert (warning(page), failed_tiles(page)) == ("", [])
@@ -126,18 +126,20 @@ def test_a_base_that_is_as_the_model_says_is_green(go):
 
 
 def test_doubled_spend_is_said_everywhere(go):
-    page, printed, record = go(dearer())
-    model = record["holdout"]["measures"]["model"]
-    assert record["holdout"]["observed"]["spend_observed"] > model["spend_total_q95"]
-    assert {"holdout_spend_total"} <= codes(record)
-    assert "holdout_total" not in codes(record)
+    page, printed, record = go(dearer(), annual_discount_rate=0.2, margin=0.3)
+    model, observed = record["holdout"]["measures"]["model"], record["holdout"]["observed"]
+    assert observed["spend_observed"] > model["spend_total_q95"]
+    assert observed["value_observed"] > model["value_total_q95"]
     (card,) = (card for card in record["checks"] if "holdout_spend_total" in card["codes"])
+    # Spend alone moved, and with it what it is worth.
+    assert card["codes"] == ["holdout_spend_total", "holdout_value_total"]
     assert "what a purchase brings has changed" in card["meaning"]
-    real = f"spend of {record['holdout']['observed']['spend_observed']:,.0f}, above {model['spend_total_q05']:,.0f} to"
-    assert real in warning(page)
-    assert real in printed
-    assert "OUTSIDE, above" in printed
-    assert any("residual revenue" in label for label in failed_tiles(page))
+    said = f"spend of {observed['spend_observed']:,.0f}, above {model['spend_total_q05']:,.0f} to"
+    assert said in warning(page)
+    assert said in printed
+    assert f"value of {observed['value_observed']:,.0f}; forecast" in printed
+    assert printed.count("OUTSIDE, above") == 2
+    assert any("residual value" in label for label in failed_tiles(page))
     assert not any(label.startswith("purchases") for label in failed_tiles(page))
     assert card["title"] in page
     assert card["title"] in printed
@@ -155,7 +157,9 @@ def test_a_base_that_falls_silent_has_one_card_for_all_totals(go):
     assert len(first["found"]) == len(first["codes"])
     assert "the model's 90 % interval, which failed on the holdout" in page
     assert "nine times in ten" not in page[: page.index("</header>")]
-    assert len(failed_tiles(page)) == 4
+    labels = " ".join(failed_tiles(page))
+    for words in ("purchases, 39 weeks", "residual revenue", "buy at all", "weeks inside the 90 % band"):
+        assert words in labels
     said = warning(page)
     assert said.startswith("The forecast of the holdout failed (90 % intervals): ")
     assert said[: said.index(".")] in printed
@@ -164,23 +168,21 @@ def test_a_base_that_falls_silent_has_one_card_for_all_totals(go):
     assert not any("families" in remedy for remedy in first["remedies"])
 
 
-@pytest.mark.parametrize("holdout", [False, True])
-def test_a_season_is_counted_with_and_without_a_holdout(go, holdout):
-    page, printed, record = go(
-        seasonal(), **({} if holdout else {"holdout_until": None, "horizon": "39 weeks"})
-    )
-    (card,) = (card for card in record["checks"] if "weeks_outside" in card["codes"])
-    weeks = next(each for each in record["tracking"] if each["part"] == "calibration")
+def test_a_season_is_counted_without_a_holdout(go):
+    page, printed, record = go(seasonal(), holdout_until=None, horizon="39 weeks")
+    (card,) = record["checks"]
+    assert card["codes"] == ["weeks_outside"]
+    (weeks, _months) = record["tracking"]
     assert weeks["inside"] < weeks["lower"]
     words = f"Only {weeks['inside']} of {weeks['number']} weeks of the calibration (promised "
     assert words in warning(page)
     assert words in printed
+    assert card["title"] in page
     assert card["title"] in printed
     assert any("inside the 90 % band" in label for label in failed_tiles(page))
     # No family has a season, so that neither a longer calibration nor another family is advised.
     assert "A longer calibration does not cure it" in card["meaning"]
     assert not any("famil" in remedy or "longer" in remedy for remedy in card["remedies"])
-    assert ({each["part"] for each in record["tracking"]} == {"calibration", "holdout"}) == holdout
 
 
 def test_frequent_buyers_who_change_are_not_hidden_by_the_others(go):
@@ -192,12 +194,3 @@ def test_frequent_buyers_who_change_are_not_hidden_by_the_others(go):
     assert "Frequent buyers change" in card["meaning"]
     assert not any("families" in remedy for remedy in card["remedies"])
     assert any("inside 90 % intervals" in label for label in failed_tiles(page))
-
-
-def test_value_is_scored_where_money_is_discounted(go):
-    _, printed, record = go(dearer(), annual_discount_rate=0.2, margin=0.3)
-    model, observed = record["holdout"]["measures"]["model"], record["holdout"]["observed"]
-    assert observed["value_observed"] > model["value_total_q95"]
-    (card,) = (card for card in record["checks"] if "holdout_value_total" in card["codes"])
-    assert "holdout_spend_total" in card["codes"]
-    assert f"value of {observed['value_observed']:,.0f}, above" in printed
