@@ -117,7 +117,7 @@ def forecast(
             notes.append(note)
         else:
             columns = _point(array, real[name], money_unit)
-            notes.append(f"{name} a point")
+            notes.append("money a point")
         for key, column in columns.items():
             data[f"{name}_{key}" if key in STATISTICS else prefix + key] = (CUSTOMER, column)
     bought, joint = read["purchases"]
@@ -135,7 +135,7 @@ def forecast(
         horizon=length,
         draws=draws,
         label=label,
-        note="; ".join(notes),
+        note="; ".join(dict.fromkeys(notes)),
         money_unit=money_unit,
         margin=margin,
         annual_discount_rate=rate,

@@ -351,7 +351,8 @@ def test_the_record_says_the_same(evaluation, customers):
     assert found["observed"]["total_observed"] == int(customers["holdout_purchases"].sum())
     by_frequency = found["measures"]["model"]["covered_by_frequency"]
     assert np.shape(by_frequency) == (len(found["frequencies"]), len(found["intervals"]))
-    assert found["notes"]["past_rate"] == "frequency / T × horizon"
+    words = "frequency / T × horizon; purchases Poisson around the mean; money a point"
+    assert found["notes"]["past_rate"] == words
     assert found["reasons"] == evaluation.attrs["reasons"]
 
 
