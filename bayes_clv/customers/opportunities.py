@@ -78,7 +78,9 @@ def from_opportunities(
 
 def _check_holdout(dataset: xr.Dataset, holdout: int) -> None:
     if isinstance(holdout, bool) or not isinstance(holdout, int | np.integer) or holdout < 1:
-        raise InputError(f"{argument('holdout', holdout)} must be a whole number of opportunities, 1 or more.")
+        raise InputError(
+            f"{argument('holdout', holdout)} must be a whole number of opportunities, 1 or more."
+        )
     ids, bought = dataset[CUSTOMER].to_numpy(), np.asarray(dataset[HELD_OUT].to_numpy(), dtype=float)
     check_numbers(ids, HELD_OUT, bought)
     refuse_rows(ids, bought != np.floor(bought), HELD_OUT, bought, "not whole", "It counts opportunities.")

@@ -29,7 +29,7 @@ from bayes_clv.scoring.counts import LEVELS, CountScores, count_scores
 from bayes_clv.scoring.draws import STATISTICS, scored_draws
 from bayes_clv.scoring.holdout import check_holdout, happened
 from bayes_clv.scoring.places import pit_reference
-from bayes_clv.units import checked_margin, discount_rate, duration
+from bayes_clv.units import checked_margin, discount_rate, duration, in_plural
 
 QUANTILE = "quantile"
 
@@ -154,7 +154,7 @@ def _checked_horizon(customers: xr.Dataset, horizon: str | float) -> float:
     )
     if not np.isclose(length, held, rtol=1e-9, atol=0):
         raise InputError(
-            f"The forecast is of {length:g} {unit}s and the holdout has {held:g}. Forecast the holdout: "
+            f"The forecast is of {length:g} {in_plural(unit)} and the holdout has {held:g}. Forecast the holdout: "
             f"{argument('horizon')}=customers.attrs['holdout_duration']."
         )
     return length
