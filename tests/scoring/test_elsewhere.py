@@ -47,7 +47,9 @@ def test_crps_of_draws_is_the_double_sum():
     draws, observed = rng.gamma(0.3, 40.0, (50, 8)), rng.gamma(0.3, 40.0, 8)
     spread = np.abs(draws[:, None] - draws[None]).mean(axis=(0, 1)) / 2
     np.testing.assert_allclose(
-        ensemble_crps(np.sort(draws, axis=0), observed), np.abs(draws - observed).mean(axis=0) - spread, rtol=1e-10
+        ensemble_crps(np.sort(draws, axis=0), observed),
+        np.abs(draws - observed).mean(axis=0) - spread,
+        rtol=1e-10,
     )
     assert (ensemble_crps(np.full((50, 2), 0.1), np.array([0.1, 0.3])) == [0.0, pytest.approx(0.2)]).all()
 
@@ -126,8 +128,10 @@ def test_quantiles_are_draws_of_each_customer_and_no_total(customers):
     # CRPS of a Gamma of scale 1 (Scheuerer & Möller 2015); 400 quantiles miss a part of the tails, beyond 1/800.
     y = customers["holdout_purchases"].values.astype(float)
     below = stats.gamma.cdf(y, shape)
-    exact = y * (2 * below - 1) - shape * (2 * stats.gamma.cdf(y, shape + 1) - 1) - 1 / np.array(
-        [math.exp(math.lgamma(0.5) + math.lgamma(a) - math.lgamma(a + 0.5)) for a in shape]
+    exact = (
+        y * (2 * below - 1)
+        - shape * (2 * stats.gamma.cdf(y, shape + 1) - 1)
+        - 1 / np.array([math.exp(math.lgamma(0.5) + math.lgamma(a) - math.lgamma(a + 0.5)) for a in shape])
     )
     np.testing.assert_allclose(found["crps"], exact, atol=0.01)
     with pytest.raises(clv.InputError, match="must be at .i - 1/2. / 400: 0.00125, 0.00375"):
