@@ -215,8 +215,8 @@ def predict(
         closed forms over ``expected_draws`` draws; and of the outcome
         purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
         F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total and active_total, the
-        customers with any purchase. Attributes state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
-        diagnostics of the fit found wrong (a list of sentences).
+        customers with any purchase. Attributes state horizon, time unit, seed, draws and expected_draws, and
+        ``problems`` carries what the diagnostics of the fit found wrong (a list of sentences).
         When customers have a holdout as long as the horizon, its scores, for ``clv.evaluate``: of purchases
         draws_below, draws_equal, crps, and for 50, 80, 90 and 95 % mass_50 (the share of draws in the closed interval
         between inverse-CDF quantiles) and inside_50 (1 where the holdout lies in it) to mass_95 and inside_95. With
@@ -227,7 +227,8 @@ def predict(
 
         With ``spending`` also, over ``customer``, in money: spend_mean, historical_value, value_mean, _sd, _q05, _q25,
         _q50, _q75, _q95 (residual value) and lifetime_value_mean; over (chain, draw): spend_total, value_total.
-        Attributes state margin and rates, and in ``reasons`` (a list of sentences) why something is NaN.
+        Attributes state margin and rates, and in ``reasons`` (a list of sentences) why something is NaN or not
+        scored.
 
     Raises
     ------
