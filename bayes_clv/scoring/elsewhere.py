@@ -73,7 +73,8 @@ def forecast(
     -------
     xarray.Dataset
         Over ``customer``: purchases_mean, probability_active, draws_below, draws_equal, crps, mass_ and inside_ of 50,
-        80, 90 and 95 %; of draws purchases_sd, _q05 to _q95; of a mean holdout_probability, P(as many as happened).
+        80, 90 and 95 %, purchases_q05 to _q95; of draws purchases_sd, of a mean holdout_probability, P(as many as
+        happened).
         With prefix ``spend_`` and ``value_`` the mean and the scores of money, log_crps among them, on the scale of
         log(1 + amount / ``attrs["money_unit"]``). Over (chain, draw), where there are draws: purchases_total,
         active_total, spend_total, value_total. ``draws_below`` of a mean is P(fewer) times ``attrs["draws"]``.
@@ -282,7 +283,7 @@ def _counts(
         closed = count_scores(lambda rows, n: stats.poisson.pmf(n, distinct[rows, None]), row, bought)
     columns = {
         "mean": mean,
-        "q50": closed.median,
+        **dict(zip(STATISTICS[2:], closed.quantiles, strict=True)),
         "probability_active": 1 - closed.none,
         "draws_below": draws * closed.below,
         "draws_equal": draws * closed.equal,
