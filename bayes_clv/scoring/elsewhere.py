@@ -29,7 +29,7 @@ from bayes_clv.scoring.counts import LEVELS, CountScores, count_scores
 from bayes_clv.scoring.draws import STATISTICS, scored_draws
 from bayes_clv.scoring.holdout import check_holdout, happened
 from bayes_clv.scoring.places import pit_reference
-from bayes_clv.units import checked_margin, discount_rate, duration
+from bayes_clv.units import checked_margin, discount_rate, duration, in_plural
 
 QUANTILE = "quantile"
 
@@ -73,7 +73,8 @@ def forecast(
     -------
     xarray.Dataset
         Over ``customer``: purchases_mean, probability_active, draws_below, draws_equal, crps, mass_ and inside_ of 50,
-        80, 90 and 95 %; of draws purchases_sd, _q05 to _q95; of a mean holdout_probability, P(as many as happened).
+        80, 90 and 95 %, purchases_q05 to _q95; of draws purchases_sd, of a mean holdout_probability, P(as many as
+        happened).
         With prefix ``spend_`` and ``value_`` the mean and the scores of money, log_crps among them, on the scale of
         log(1 + amount / ``attrs["money_unit"]``). Over (chain, draw), where there are draws: purchases_total,
         active_total, spend_total, value_total. ``draws_below`` of a mean is P(fewer) times ``attrs["draws"]``.
@@ -117,7 +118,7 @@ def forecast(
             notes.append(note)
         else:
             columns = _point(array, real[name], money_unit)
-            notes.append(f"{name} a point")
+            notes.append("money a point")
         for key, column in columns.items():
             data[f"{name}_{key}" if key in STATISTICS else prefix + key] = (CUSTOMER, column)
     bought, joint = read["purchases"]
@@ -135,7 +136,7 @@ def forecast(
         horizon=length,
         draws=draws,
         label=label,
-        note="; ".join(notes),
+        note="; ".join(dict.fromkeys(notes)),
         money_unit=money_unit,
         margin=margin,
         annual_discount_rate=rate,
@@ -154,7 +155,7 @@ def _checked_horizon(customers: xr.Dataset, horizon: str | float) -> float:
     )
     if not np.isclose(length, held, rtol=1e-9, atol=0):
         raise InputError(
-            f"The forecast is of {length:g} {unit}s and the holdout has {held:g}. Forecast the holdout: "
+            f"The forecast is of {length:g} {in_plural(unit)} and the holdout has {held:g}. Forecast the holdout: "
             f"{argument('horizon')}=customers.attrs['holdout_duration']."
         )
     return length
@@ -282,7 +283,7 @@ def _counts(
         closed = count_scores(lambda rows, n: stats.poisson.pmf(n, distinct[rows, None]), row, bought)
     columns = {
         "mean": mean,
-        "q50": closed.median,
+        **dict(zip(STATISTICS[2:], closed.quantiles, strict=True)),
         "probability_active": 1 - closed.none,
         "draws_below": draws * closed.below,
         "draws_equal": draws * closed.equal,

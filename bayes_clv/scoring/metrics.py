@@ -34,7 +34,8 @@ class Quantity:
     mean, median : array
         Of the forecast; the mean of retention is its probability.
     quantiles : mapping of float to array
-        By probability, as far as the forecast holds them.
+        By probability: of purchases 0.05, 0.25, 0.5, 0.75, 0.95; of value where draws were given, of spend made
+        elsewhere.
     below, equal : array
         P(less than happened), P(as much as happened): shares of the draws.
     probability : array

@@ -205,7 +205,7 @@ def paired_difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float]
     with np.errstate(invalid="ignore"):
         difference = one - other
         error = difference.std(ddof=1) / np.sqrt(difference.size) if difference.size > 1 else np.nan
-    return float(difference.mean()), float(error)
+        return float(difference.mean()), float(error)
 
 
 def check_scores(scores: xr.Dataset) -> None:
