@@ -16,8 +16,8 @@ check; the total of spend failed in 8, of purchases and of buyers in 7 each, wee
 tenth and those given up in 1 each. Rejected: 99 % for totals too. A page would be green where a sum lies outside the
 interval that it prints.
 
-Posteriors of earlier versions carry plain sentences: they are read as the code ``"sentence"``, shown as they are, with a
-general remedy.
+Posteriors of earlier versions carry plain sentences: they are read as the code ``"sentence"``, shown as they are, with
+a general remedy.
 """
 
 import json

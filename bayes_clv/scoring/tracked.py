@@ -34,9 +34,9 @@ def tracking_counts(tracking: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         Over ``part`` ("calibration", "holdout") and ``periods`` ("week", or "7 days" of another length; "month", the
         weeks that begin in it): ``number`` of periods, ``inside``, those whose observed purchases lie in the closed
-        interval between the 5 and 95 % quantiles of the draws, ``above``, those with more, ``expected``, the draws' mean
-        count inside, and ``lower``: the model itself brings fewer inside in less than 1 % of draws, so that a lower
-        count is a miss. A last period that is cut short, and one in which observation ends, are left out; a part
+        interval between the 5 and 95 % quantiles of the draws, ``above``, those with more, ``expected``, the mean count
+        inside of the draws, and ``lower``: the model itself brings fewer inside in less than 1 % of draws, so that a
+        lower count is a miss. A last period that is cut short, and one in which observation ends, are left out; a part
         without periods has NaN.
 
     Raises
