@@ -34,14 +34,16 @@ from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.cells import as_plain, cell_key, fingerprint, open_cells
 from bayes_clv.scoring.clusters import block_sums, blocks, clustered_difference
 from bayes_clv.scoring.counts import LEVELS
-from bayes_clv.scoring.customer_scores import score
+from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
 from bayes_clv.scoring.elsewhere import forecast
-from bayes_clv.scoring.evaluation import evaluate
+from bayes_clv.scoring.evaluation import evaluation_of
 from bayes_clv.scoring.fits import Fit, Forecaster, checked_fits, key_of
-from bayes_clv.scoring.measures import FORECAST
+from bayes_clv.scoring.forecasts import gathered
+from bayes_clv.scoring.metrics import METRICS
 from bayes_clv.scoring.splits import Durations, checked_origins, horizon_days
+from bayes_clv.scoring.summaries import OTHER
 
-ORIGIN, HORIZON, INTERVAL, OTHER = "origin", "horizon", "interval", "other"
+ORIGIN, HORIZON = "origin", "horizon"
 RESULT = "rolling origins"
 CHAINS = 4
 # Of one customer's forecast, the scores whose differences are held against their errors: proper ones.
@@ -336,14 +338,28 @@ def _rule_cell(name: str, customers: xr.Dataset, priced: bool) -> Cell:
     return _cell(name, anchor, customers, rule=True)
 
 
-def _cell(name: str, future: xr.Dataset, customers: xr.Dataset, rule: bool = False, **given: Any) -> Cell:
+def _cell(
+    name: str,
+    future: xr.Dataset,
+    customers: xr.Dataset,
+    *,
+    buying: xr.DataTree | None = None,
+    rule: bool = False,
+    threads: int | None = None,
+) -> Cell:
     """Return what is kept of a forecast's scores: plain numbers and texts."""
     model = _NOTHING if rule else name
-    models = {model: future}
-    posteriors = {"buying": {model: given["buying"]}} if "buying" in given else {}
-    asked = {**posteriors, "baselines": (name,) if rule else (), "threads": given.get("threads")}
-    found = evaluate(models, customers, **asked)
-    each = score(models, customers, **asked)
+    forecasts = gathered(
+        {model: future},
+        customers,
+        buying={model: buying} if buying is not None else None,
+        baselines=(name,) if rule else (),
+        hiatus=None,
+        draws=None,
+        threads=threads,
+    )
+    each = scores_of(forecasts, METRICS)
+    found = evaluation_of(forecasts, each, {}, [])
     block = blocks(each[CUSTOMER].to_numpy())
     measures, happened, words = {}, {}, {}
     for key, values in found.data_vars.items():
