@@ -30,7 +30,7 @@ from bayes_clv.scoring.holdout import by_model
 from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
 from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
 from bayes_clv.scoring.rankings import captured, concordance, gini
-from bayes_clv.scoring.summaries import TENTH, paired_difference, summarise
+from bayes_clv.scoring.summaries import TENTH, TENTHS, paired_difference, summarise
 from bayes_clv.scoring.totals import totals
 from bayes_clv.scoring.tracking import tracking_counts, tracking_errors
 
@@ -168,7 +168,10 @@ def evaluation_of(
     evaluation = xr.Dataset(
         described(found, {name: scores[name].attrs for name in own}),
         coords={**scores[[FORECAST, INTERVAL, "kind", "label", "note"]].coords, SHARE: SHARES},
-    )
+    ).assign_coords({TENTH: np.arange(1, TENTHS + 1)})
+    if tracked:
+        counts = tracking_counts(next(iter(tracked.values())))
+        evaluation = evaluation.assign_coords({name: counts[name].values for name in counts.dims})
     evaluation[SHARE].attrs = {"long_name": "share of customers, the highest ranked first", "units": "share"}
     first = forecasts.models[0]
     if first != MODEL and "crps_worse" in evaluation:
