@@ -85,7 +85,7 @@ def summarise(scores: xr.Dataset, by: Any = None, *, names: Sequence[str] | None
         else:
             places = [shared]
         mine = [name for name in wanted if scores[name].attrs["quantity"] == quantity]
-        found |= _summary(scores, quantity, mine, places)
+        found |= _summary(scores, quantity, mine, places, apart=shared is None)
     if shared is not None:
         found["customers"] = ((_GROUP,), shared.counts, {"long_name": "customers", "units": "count"})
     result = xr.Dataset(found, coords=scores[[FORECAST, INTERVAL]].coords, attrs={**scores.attrs, "result": "summary"})
@@ -119,14 +119,14 @@ class _Places:
 
 
 def _summary(
-    scores: xr.Dataset, quantity: str, names: list[str], places: list[_Places]
+    scores: xr.Dataset, quantity: str, names: list[str], places: list[_Places], *, apart: bool
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
-    """Return the scores of one quantity by group; ``places`` are those of each forecast, or one for all."""
+    """Return the scores of one quantity by group; ``places`` are those of each forecast (``apart``), or one for all."""
     prefix, real = PREFIXES[quantity], np.asarray(scores[OBSERVED[quantity]].values, dtype=float)
     found: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]] = {}
     size = scores.sizes[FORECAST]
     of_all = (FORECAST, _GROUP)
-    of_each = places * size if len(places) == 1 else places
+    of_each = places if apart else places * size
     for name in names:
         values = scores[name].values
         parts = [_mean(place, values[i]) for i, place in enumerate(of_each)]
@@ -139,24 +139,28 @@ def _summary(
             np.stack([error for _, error in parts]),
             attrs | {"long_name": f"standard error of the mean, over customers: {words}", "better": ""},
         )
-    dims = (_GROUP,) if len(places) == 1 else of_all
+    dims = of_all if apart else (_GROUP,)
     took_place = [place.mean(real) for place in places]
+
+    def joined(parts: list[np.ndarray]) -> np.ndarray:
+        return np.stack(parts) if apart else parts[0]
+
     unit = {"units": UNITS[quantity], "quantity": quantity, "level": "outcome"}
     found |= {
-        f"{prefix}real": (dims, _joined([mean for mean, _ in took_place]), unit | {"long_name": "what happened, mean"}),
+        f"{prefix}real": (dims, joined([mean for mean, _ in took_place]), unit | {"long_name": "what happened, mean"}),
         f"{prefix}real_se": (
             dims,
-            _joined([error for _, error in took_place]),
+            joined([error for _, error in took_place]),
             unit | {"long_name": "standard error of the mean of what happened, over customers"},
         ),
     }
-    if len(places) > 1:
+    if apart:
         counts = np.stack([place.counts for place in places])
         found[f"{prefix}customers"] = of_all, counts, {"long_name": "customers", "units": "count"}
     if quantity in AMOUNTS:
         total = [place.sum(real) for place in places]
         predicted = [place.sum(each) for place, each in zip(of_each, scores[f"{prefix}predicted"].values, strict=True)]
-        found[f"{prefix}real_total"] = dims, _joined(total), unit | {"long_name": "what happened, sum"}
+        found[f"{prefix}real_total"] = dims, joined(total), unit | {"long_name": "what happened, sum"}
         found[f"{prefix}predicted_total"] = of_all, np.stack(predicted), unit | {"long_name": "sum of the means"}
     return found
 
@@ -167,10 +171,6 @@ def _mean(place: _Places, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return place.mean(values)
     parts = [place.mean(column.astype(float)) for column in values.T]
     return np.stack([mean for mean, _ in parts], axis=-1), np.stack([error for _, error in parts], axis=-1)
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return parts[0] if len(parts) == 1 else np.stack(parts)
 
 
 def pairwise(scores: xr.Dataset, metric: str) -> xr.Dataset:
