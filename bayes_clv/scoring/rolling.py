@@ -448,7 +448,7 @@ def _differences(
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
     """Return the differences of each pair of forecasts over the origins that both have, and their errors."""
     size, compared = len(names), {key for cell in found.values() for key in cell["sums"]}
-    data = {}
+    data: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {}
     for key in (each for each in COMPARED if each in compared):
         mean = np.full((horizons, size, size), np.nan)
         error = mean.copy()
