@@ -40,7 +40,7 @@ from bayes_clv.scoring.evaluation import evaluation_of
 from bayes_clv.scoring.fits import Fit, Forecaster, checked_fits, key_of
 from bayes_clv.scoring.forecasts import gathered
 from bayes_clv.scoring.metrics import METRICS
-from bayes_clv.scoring.splits import Durations, checked_origins, horizon_days
+from bayes_clv.scoring.splits import DAY, Durations, checked_origins, horizon_days
 from bayes_clv.scoring.summaries import OTHER
 
 ORIGIN, HORIZON = "origin", "horizon"
@@ -179,7 +179,7 @@ def rolling_origins(
                 customers = summarize(
                     log.table,
                     until=origin,
-                    holdout_until=origin + lengths[length],
+                    holdout_until=origin + lengths[length] * DAY,
                     time_unit=time_unit,
                     spend=None if spend is None else "spend",
                     also=tuple(also),

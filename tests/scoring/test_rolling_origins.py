@@ -1,4 +1,4 @@
-"""Rolling origins: each cell is the road by hand, what is kept is read again by the same call only, bad splits teach."""
+"""Rolling origins: each cell is the road by hand, what is kept is read by the same call only."""
 
 import json
 
@@ -337,7 +337,7 @@ def test_a_function_that_looks_ahead_is_refused(log):
 def test_origins_are_evenly_spaced_and_end_within_the_log(log):
     first, last = (np.datetime64(day, "D") for day in (log["date"].min(), log["date"].max()))
     found = clv.scoring.origins(log, 5, ["4 weeks", "8 weeks"])
-    assert found[-1] == last - 56
+    assert found[-1] == last - np.timedelta64(56, "D")
     gaps = np.diff(found).astype(int)
     assert gaps.max() - gaps.min() <= 1
     learned = (found[-1] - first).astype(int)
@@ -369,7 +369,7 @@ REFUSED = {
     ),
     "too late": (
         {"origins": [*DAYS, "2025-12-01"]},
-        "From the origin 2025-12-01 a horizon of 56 days ends on 2026-01-26.*holdout would be shorter than the horizon. "
+        "From the origin 2025-12-01 a horizon of 56 days ends on 2026-01-26.*would be shorter than the horizon. "
         "The latest origin for this horizon is 2025-11",
     ),
     "no day": ({"origins": ["soon"]}, "origins='soon' is not a day"),
