@@ -28,7 +28,7 @@ from bayes_clv.scoring.forecasts import MODEL, Forecasts, gathered
 from bayes_clv.scoring.groups import TENTH, TENTHS
 from bayes_clv.scoring.holdout import by_model
 from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
-from bayes_clv.scoring.metrics import AMOUNTS, METRICS, PREFIXES, Metric, Quantity, with_own
+from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
 from bayes_clv.scoring.rankings import captured, concordance, gini
 from bayes_clv.scoring.summaries import paired_difference, summarise
 from bayes_clv.scoring.totals import totals
@@ -141,16 +141,21 @@ def evaluate(
         draws=draws,
         threads=threads,
     )
-    table = with_own(metrics)
+    scores = scores_of(forecasts, with_own(metrics))
     tracked: dict[str, xr.Dataset] = by_model(tracking, forecasts.models, "tracking")
-    scores = scores_of(forecasts, table)
+    return evaluation_of(forecasts, scores, tracked, [name for name in metrics or () if name in scores])
+
+
+def evaluation_of(
+    forecasts: Forecasts, scores: xr.Dataset, tracked: Mapping[str, xr.Dataset], own: list[str]
+) -> xr.Dataset:
+    """Return the evaluation of forecasts whose scores are known; ``own`` names those of a user's metrics."""
     reasons: list[str] = list(scores.attrs["reasons"])
     if not forecasts.observed["purchases"].any():
         reasons.append(
             "Nobody bought in the holdout: total_error, concordance, captured and gini do not exist."
         )
     _add_reasons_of_money(forecasts, reasons)
-    own = [name for name in table if name not in METRICS and name in scores]
     found = (
         _averages(scores, own)
         | _in_their_places(forecasts, scores)
