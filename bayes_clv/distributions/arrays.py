@@ -57,15 +57,13 @@ def on_distinct_rows(function: Callable[..., Array], *states: ArrayLike) -> Arra
     """
     given = [np.atleast_2d(np.asarray(state, dtype=np.float64)) for state in states]
     draws = max(state.shape[1] for state in given)
-    given = [np.require(_wide(state, draws), requirements=("C", "W")) for state in given]
     shape = np.broadcast_shapes(*(np.shape(state) for state in states))
     varied = [state for state in given if state.shape[0] > 1]
-    if not varied:
-        return function(*given).reshape(shape)
-    new, row = stretches(varied)
-    if new.all():
-        return function(*given).reshape(shape)
-    return function(*(state if state.shape[0] == 1 else state[new] for state in given))[row].reshape(shape)
+    new, row = stretches(varied) if varied else (np.ones(1, dtype=bool), np.zeros(1, dtype=np.int64))
+    if not new.all():
+        given = [state if state.shape[0] == 1 else state[new] for state in given]
+    found = function(*(np.require(_wide(state, draws), requirements=("C", "W")) for state in given))
+    return (found if new.all() else found[row]).reshape(shape)
 
 
 def _wide(state: Array, draws: int) -> Array:

@@ -53,7 +53,7 @@ COUNT = "count"
 TIME = "time"
 SEGMENT = "segment"
 # Distinct rows whose values are computed at a time, of TILE / VALUE_ROWS draws.
-VALUE_ROWS = 256
+VALUE_ROWS = 64
 
 # Of history columns (row, 1) and parameters (draw,) or (row, draw): an array that broadcasts to (row, draw).
 Closed = Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], np.ndarray]
@@ -284,16 +284,23 @@ def _residual_rate(annual: float, time_unit: str) -> float:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 def _add_values(bought, spend, to_bought, customers, sums, total, kept):  # type: ignore[no-untyped-def]
-    """Multiply draw by draw; add to the sum of each row, and its customers to the totals."""
+    """Multiply draw by draw, in ``spend``; add to the sum of each row, and its customers to the totals."""
     draws = bought.shape[1]
     for c in range(spend.shape[0]):
-        purchases = bought[to_bought[c]]
+        b = to_bought[c]
         for s in range(draws):
-            value = purchases[s] * spend[c, s]
-            sums[c] += value
-            total[s] += customers[c] * value
-            if kept.shape[0] > 0:
-                kept[c, s] = value
+            spend[c, s] *= bought[b, s]
+        for s in range(draws):
+            total[s] += customers[c] * spend[c, s]
+        here = 0.0
+        for s in range(draws):
+            here += spend[c, s]
+        sums[c] += here
+    if kept.shape[0] > 0:
+        # By draw, as the result is.
+        for s in range(draws):
+            for c in range(spend.shape[0]):
+                kept[s, c] = spend[c, s]
 
 
 def value(
@@ -360,8 +367,8 @@ def value(
     total, mean, kept = _value(known, rate, keep_draws, threads, progress)
     posterior, reasons = known.posterior, list(known.reasons)
     if keep_draws:
-        whole = known.histories.spread(np.ascontiguousarray(kept.T), of_rows=True)
-        dims, spread = posterior.unstack(share * whole, CUSTOMER)
+        kept *= share
+        dims, spread = posterior.unstack(known.histories.spread(kept, of_rows=True), CUSTOMER)
     else:
         dims, spread = (CUSTOMER,), known.histories.spread(share * mean, of_rows=True)
     spend = parameters(spending, "spending")
@@ -393,7 +400,7 @@ def value(
 def _value(
     known: Inputs, rate: float, keep: bool, threads: int | None, progress: Progress | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return expected discounted spend: totals per draw, means of the distinct rows, and each draw (row, draw) if kept.
+    """Return expected discounted spend: totals per draw, means of the distinct rows, and each draw (draw, row) if kept.
 
     Discounted purchases and spend are independent, and purchases are computed on the distinct rows of their own
     columns: many rows at a time, in which some are alike, and few draws, so that arrays stay in the processor's cache.
@@ -405,7 +412,7 @@ def _value(
     step = max(1, TILE // VALUE_ROWS)
     places = [np.arange(first, min(first + step, size)) for first in range(0, size, step)]
     parts = [(known.posterior.take(each), spending.take(each), each) for each in places]
-    mean, kept = np.zeros(count.size), np.empty((count.size if keep else 0, size))
+    mean, kept = np.zeros(count.size), np.empty((size if keep else 0, count.size))
 
     def tile(start: int) -> np.ndarray:
         rows = np.arange(start, min(start + VALUE_ROWS, count.size))
@@ -425,7 +432,7 @@ def _value(
                 count[here],
                 mean[here],
                 total[draws],
-                kept[here, draws] if keep else kept[:, draws],
+                kept[draws, here],
             )
         return total
 

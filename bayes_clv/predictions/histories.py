@@ -28,9 +28,9 @@ class Histories:
 
     def spread(self, values: np.ndarray, *, of_rows: bool = False) -> np.ndarray:
         """Return (row) or sorted (customer) values, on the last axis, in the customers' own order."""
-        result = np.empty((*values.shape[:-1], self.order.size), dtype=values.dtype)
-        result[..., self.order] = values[..., self.row] if of_rows else values
-        return result
+        place = np.empty(self.order.size, dtype=np.int64)
+        place[self.order] = self.row if of_rows else np.arange(self.order.size)
+        return np.take(values, place, axis=-1)
 
 
 def distinct_histories(columns: dict[str, np.ndarray], keys: np.ndarray | None = None) -> Histories:

@@ -14,7 +14,7 @@ customers with CDNOW's parameters over 52 weeks, states included).
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
 import numpy as np
@@ -262,8 +262,16 @@ def simulate_futures(
         finally:
             rooms.put(mine)
 
+    def one_customer() -> None:
+        observed = None if plan.observed is None else plan.observed[:1]
+        one = replace(plan, row=plan.row[:1], keys=plan.keys[:1], observed=observed)
+        mine = rooms.get()
+        _block(one, 0, 1, mine, _results(one), boundary, tile)
+        rooms.put(mine)
+
     totals: dict[str, np.ndarray] = {}
-    with closing(in_order(block, range(0, customers, BLOCK), threads=workers)) as blocks:
+    starts = range(0, customers, BLOCK)
+    with closing(in_order(block, starts, threads=workers, least=one_customer)) as blocks:
         for index, part in enumerate(blocks):
             for name, values in part.items():
                 if index == 0:

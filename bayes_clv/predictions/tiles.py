@@ -46,6 +46,7 @@ def in_order[Result](
     threads: int | None = None,
     progress: Progress | None = None,
     initializer: Callable[[], object] | None = None,
+    least: Callable[[], object] | None = None,
 ) -> Generator[Result]:
     """Yield ``block(start)`` of each start, in their order, computed by threads; what is not read does not pile up.
 
@@ -60,22 +61,26 @@ def in_order[Result](
     progress
         Called with (done, count) after each block.
     initializer
-        What a thread does before its first block. The first block is computed by the caller's own thread.
+        What a thread does before its first block. The first block is computed by the caller's own thread, or ``least``.
+    least
+        The least that calls what a block calls; without it that is the first block.
     """
-    workers = min(available_threads(threads), len(starts) - 1)
-    # The first alone: two threads that compile the same function at once wait for each other, or warn.
-    for start in starts[:1]:
+    # Something alone: two threads that compile the same function at once wait for each other, or warn.
+    alone = 1 if least is None else 0
+    workers = min(available_threads(threads), len(starts) - alone)
+    if workers <= 1:
+        alone = len(starts)
+    elif least is not None:
+        least()
+    for start in starts[:alone]:
         yield block(start)
         _report(progress, start, starts)
-    if workers <= 1:
-        for start in starts[1:]:
-            yield block(start)
-            _report(progress, start, starts)
+    if alone == len(starts):
         return
     ahead: deque[tuple[int, Future[Result]]] = deque()
     with ThreadPoolExecutor(max_workers=workers, initializer=initializer) as executor:
         try:
-            for start in starts[1:]:
+            for start in starts[alone:]:
                 ahead.append((start, executor.submit(block, start)))
                 if len(ahead) > 2 * workers:
                     first, result = ahead.popleft()

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array, on_distinct_rows, stretches
+from bayes_clv.distributions.elementary import exp, log
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive
 
 # Lobatto's five points on [-1, 1] without the first, and their weights (the first has 1/10 too).
@@ -42,7 +43,7 @@ TOLERANCE = 1e-9
 # Draws a step.
 CHUNK = 64
 # Fewer rows than these have coefficients of their own.
-SHARED = 8
+SHARED = 5
 
 
 def nodes(horizon: float, discount: float, smallest_scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +70,7 @@ def nodes(horizon: float, discount: float, smallest_scale: float) -> tuple[np.nd
 
 
 class Work(NamedTuple):
-    """Arrays (draw) of one step, and of each node (node, draw); ``d`` (term, draw) are the coefficients."""
+    """Arrays (draw) of one step, two (node × draw), and the coefficients ``d`` (term, draw)."""
 
     d: Any
     z: Any
@@ -79,9 +80,33 @@ class Work(NamedTuple):
     total: Any
     going: Any
     per_z: Any
-    at: Any
     left: Any
+    at: Any
     mean: Any
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_coefficient(n, k, a, big_b, work):  # type: ignore[no-untyped-def]
+    """Write d[n + 1], given n of them, 0 in the draws that need no more, and which draws go on."""
+    d, z, mass, ratio, partial = work.d, work.z, work.mass, work.ratio, work.partial
+    total, going = work.total, work.going
+    before, after = np.float64(n), n + 1.0
+    step = 1.0 / after
+    # Few arrays a loop, or the compiler makes no vectors of it.
+    for s in range(k.size):
+        mass[s] *= z[s] * (k[s] + before) * step
+        partial[s] += ratio[s]
+    for s in range(k.size):
+        ratio[s] *= (big_b[s] + before) / (a[s] + big_b[s] + before)
+    for s in range(k.size):
+        term = mass[s] * partial[s] if going[s] > 0.0 else 0.0
+        total[s] += term
+        d[n + 1, s] = term
+    for s in range(k.size):
+        # From here each term is at most growth / n of the one before.
+        growth = z[s] * (k[s] + after)
+        enough = (growth < after) & (d[n + 1, s] * growth <= TOLERANCE * total[s] * (after - growth))
+        going[s] = 0.0 if enough else going[s]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -89,67 +114,40 @@ def _coefficients(k, a, big_b, work):  # type: ignore[no-untyped-def]
     """Write d[n], n >= 1, with M = (1 - z)^k * sum of d[n]; return how many matter in some draw, 0 in the others.
 
     d[n] = (k)_n / n! z^n * sum_{j<n} (B)_j / (a+B)_j, all positive (see ``distributions.poisson.beta_dropout``). Where
-    ``going`` stays 1 the series is too long. After the last are zeros up to a multiple of LANES.
+    ``going`` stays 1 the series is too long. How many is a multiple of LANES.
     """
-    d, z, mass, ratio, partial, total, going = (
-        work.d,
-        work.z,
-        work.mass,
-        work.ratio,
-        work.partial,
-        work.total,
-        work.going,
-    )
-    draws = k.size
-    for s in range(draws):
-        mass[s], ratio[s], partial[s], total[s] = 1.0, 1.0, 0.0, 0.0
-        going[s] = 1.0 if z[s] > 0.0 else 0.0
+    for s in range(k.size):
+        work.mass[s], work.ratio[s], work.partial[s], work.total[s] = 1.0, 1.0, 0.0, 0.0
+        work.going[s] = 1.0 if work.z[s] > 0.0 else 0.0
     n = 0
-    while n < SERIES_TERMS:
-        before, after = np.float64(n), n + 1.0
-        terms = d[n + 1]
-        for s in range(draws):
-            mass[s] *= z[s] * (k[s] + before) / after
-            partial[s] += ratio[s]
-            ratio[s] *= (big_b[s] + before) / (a[s] + big_b[s] + before)
-            term = mass[s] * partial[s] if going[s] > 0.0 else 0.0
-            terms[s] = term
-            total[s] += term
-            # From here each term is at most growth / n of the one before.
-            growth = z[s] * (k[s] + after)
-            enough = growth < after and term * growth <= TOLERANCE * total[s] * (after - growth)
-            going[s] = 0.0 if enough else going[s]
-        n += 1
+    left = 1.0
+    while left > 0.0 and n < SERIES_TERMS:
+        for _ in range(LANES):
+            _add_coefficient(n, k, a, big_b, work)
+            n += 1
         left = 0.0
-        for s in range(draws):
-            left = max(left, going[s])
-        if left == 0.0:
-            break
-    whole = (n + LANES - 1) // LANES * LANES
-    d[n + 1 : whole + 1] = 0.0
-    return whole
+        for s in range(k.size):
+            left = max(left, work.going[s])
+    return n
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _sums(terms, draws, work):  # type: ignore[no-untyped-def]
-    """Write the sum over n of d[n] at^n, for the LANES nodes."""
-    d = work.d
-    x0, x1, x2, x3 = work.at[0], work.at[1], work.at[2], work.at[3]
-    m0, m1, m2, m3 = work.mean[0], work.mean[1], work.mean[2], work.mean[3]
-    for s in range(draws):
-        m0[s] = m1[s] = m2[s] = m3[s] = 0.0
+def _sums(d, terms, draws, x, m):  # type: ignore[no-untyped-def]
+    """Write the sums over n of d[n] x^n at the LANES nodes, each CHUNK places after the one before.
+
+    In one array: of many the compiler can't tell that they are apart, and makes no vectors.
+    """
+    m[:] = 0.0
     for n in range(terms, 0, -LANES):
-        a, b, c, e = d[n], d[n - 1], d[n - 2], d[n - 3]
         for s in range(draws):
-            m0[s] = (((m0[s] * x0[s] + a[s]) * x0[s] + b[s]) * x0[s] + c[s]) * x0[s] + e[s]
-            m1[s] = (((m1[s] * x1[s] + a[s]) * x1[s] + b[s]) * x1[s] + c[s]) * x1[s] + e[s]
-            m2[s] = (((m2[s] * x2[s] + a[s]) * x2[s] + b[s]) * x2[s] + c[s]) * x2[s] + e[s]
-            m3[s] = (((m3[s] * x3[s] + a[s]) * x3[s] + b[s]) * x3[s] + c[s]) * x3[s] + e[s]
-    for s in range(draws):
-        m0[s] *= x0[s]
-        m1[s] *= x1[s]
-        m2[s] *= x2[s]
-        m3[s] *= x3[s]
+            a, b, c, e = d[n, s], d[n - 1, s], d[n - 2, s], d[n - 3, s]
+            i, j, k = CHUNK + s, 2 * CHUNK + s, 3 * CHUNK + s
+            m[s] = (((m[s] * x[s] + a) * x[s] + b) * x[s] + c) * x[s] + e
+            m[i] = (((m[i] * x[i] + a) * x[i] + b) * x[i] + c) * x[i] + e
+            m[j] = (((m[j] * x[j] + a) * x[j] + b) * x[j] + c) * x[j] + e
+            m[k] = (((m[k] * x[k] + a) * x[k] + b) * x[k] + c) * x[k] + e
+    for s in range(m.size):
+        m[s] *= x[s]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -166,29 +164,28 @@ def _one_by_one(k, size, a, big_b, time, weight):  # type: ignore[no-untyped-def
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _add_panel(k, size, a, big_b, time, weight, terms, long, work, out):  # type: ignore[no-untyped-def]
     """Add D of one row on one panel; ``long`` is 1 where its series is."""
-    draws = k.size
-    m0, m1, m2, m3 = work.mean[0], work.mean[1], work.mean[2], work.mean[3]
-    q0, q1, q2, q3 = work.left[0], work.left[1], work.left[2], work.left[3]
-    per_z = work.per_z
+    x, mean, left, total, per_z = work.at, work.mean, work.left, work.total, work.per_z
     for i in range(LANES):
-        t, at, left = time[i], work.at[i], work.left[i]
-        for s in range(draws):
-            inverse = 1.0 / (size[s] + t)
-            at[s] = t * inverse * per_z[s]
-            left[s] = size[s] * inverse
-    _sums(terms, draws, work)
-    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
-    for s in range(draws):
-        if long[s] > 0.0:
-            out[s] += _one_by_one(k[s], size[s], a[s], big_b[s], time, weight)
+        t = time[i]
+        for s in range(k.size):
+            x[i * CHUNK + s] = t / (size[s] + t) * per_z[s]
+    _sums(work.d, terms, k.size, x, mean)
+    total[:] = 0.0
+    for i in range(LANES):
+        t, w = time[i], weight[i]
+        if w == 0.0:
             continue
-        total, shape = 0.0, k[s]
-        if w0 != 0.0:
-            total = w0 * m0[s] * math.exp(shape * math.log(q0[s]))
-            total += w1 * m1[s] * math.exp(shape * math.log(q1[s]))
-            total += w2 * m2[s] * math.exp(shape * math.log(q2[s]))
-        total += w3 * m3[s] * math.exp(shape * math.log(q3[s]))
-        out[s] += total
+        for s in range(k.size):
+            left[s] = size[s] / (size[s] + t)
+        for s in range(k.size):
+            left[s] = k[s] * log(left[s])
+        for s in range(k.size):
+            total[s] += w * mean[i * CHUNK + s] * exp(left[s])
+    for s in range(k.size):
+        if long[s] > 0.0:
+            total[s] = _one_by_one(k[s], size[s], a[s], big_b[s], time, weight)
+    for s in range(k.size):
+        out[s] += total[s]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -256,8 +253,8 @@ def discounted_purchases(
         rows, draws = max(each.shape[0] for each in states), states[0].shape[1]
         work = Work(
             np.empty((SERIES_TERMS + LANES + 1, CHUNK)),
-            *(np.empty(CHUNK) for _ in range(7)),
-            *(np.empty((LANES, CHUNK)) for _ in range(3)),
+            *(np.zeros(CHUNK) for _ in range(8)),
+            *(np.zeros(LANES * CHUNK) for _ in range(2)),
         )
         result = np.empty((rows, draws))
         _discounted(*states, _runs(states, rows), time, weight, work, result)

@@ -63,14 +63,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"alpha": found["alpha"] / population["k"], "k": population["k"]}
 
 
-def _phase_log_odds(
-    xp: Any, first: int, x: Any, t_x: Any, T: Any, r: Any, alpha: Any, a: Any, b: Any, k: Any
-) -> Any:
-    """Return the log odds of having dropped out by T against alive without a phase since t_x."""
-    # r + k x in place of r + x.
-    return beta_geometric.dropout_log_odds(xp, first, x, t_x, T, r + (k - 1) * x, alpha, a, b)
-
-
 def frequency_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
     """Return the part of the log-likelihood that depends on x alone: ln (r)_kx, the tosses survived, 1 / (k-1)!^x."""
     import pytensor.tensor as pt
@@ -94,7 +86,9 @@ def silence_term(first: int, params: Mapping[str, Any], x: Any, t_x: Any, T: Any
 
     r, alpha, a, b, k = double_tensors(params, *PARAMETERS)
     log_s = log_phase_sum(k, r + k * x, (T - t_x) / (alpha + T))
-    log_odds = _phase_log_odds(pt, first, x, t_x, T, r, alpha, a, b, k) - log_s
+    # Dropped out against alive without a phase since t_x: r + k x in place of r + x.
+    odds = beta_geometric.log_odds_term(r + (k - 1) * x + x, x + first, t_x, T, alpha, a, b)
+    log_odds = odds - log_s
     return log_s + pt.switch(pt.gt(x + first, 0), pt.softplus(log_odds), 0.0)
 
 
@@ -183,8 +177,8 @@ def alive(first: int, columns: Columns, params: Params) -> Array:
     """Return the probability of being alive at T given the history; 1 where nothing has been tossed."""
     x, t_x, T, r, alpha, a, b, k = _symbols(columns, params)
     log_s = erlang_phases.log_phase_sum(k, r + k * x, (T - t_x) / (alpha + T))
-    chance = special.expit(log_s - _phase_log_odds(np, first, x, t_x, T, r, alpha, a, b, k))
-    return np.where(x + first > 0, chance, 1.0)
+    log_odds = beta_geometric.dropout_log_odds(r + (k - 1) * x + x, x + first, t_x, T, alpha, a, b)
+    return np.where(x + first > 0, special.expit(log_s - log_odds), 1.0)
 
 
 def state(first: int, columns: Columns, params: Params) -> tuple[Array, ...]:

@@ -16,15 +16,17 @@ at a = 1, where the papers' have one. A history and parameters come by name, and
 them; ``model`` and ``forecast`` are the records without it.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.arrays import Array, float_arrays, on_distinct_rows
 from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
@@ -40,6 +42,7 @@ from bayes_clv.families.purchases import gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "a", "b")
+LOG_LARGEST = 709.78
 OBSERVED = gamma_rates.OBSERVED
 
 QUANTITIES = gamma_rates.QUANTITIES | {
@@ -65,20 +68,45 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     return gamma_rates.parameters(population) | shapes
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+def _log_odds(k: float, tosses: float, t_x: float, T: float, alpha: float, a: float, b: float) -> float:
+    ratio = (alpha + T) / (alpha + t_x)
+    since_purchase = math.log(ratio)
+    if k > LARGE:
+        since_purchase += ((T - t_x) / (alpha + t_x) - (ratio - 1.0)) / ratio
+    # B - 1 with c - 1 first: b may be tiny.
+    return math.log(a / (b + (max(tosses, 1.0) - 1.0))) + k * since_purchase
+
+
+@numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
 def dropout_log_odds(
-    xp: Any, first: int, x: Any, t_x: Any, T: Any, r: Any, alpha: Any, a: Any, b: Any
-) -> Any:
-    """Return the log odds of having dropped out by T, where c > 0; ``xp`` is numpy or pytensor.tensor.
+    k: float, tosses: float, t_x: float, T: float, alpha: float, a: float, b: float
+) -> float:
+    """Return the log odds of having dropped out by T, k = r + x, c > 0 tosses; a NumPy ufunc of float64.
 
     Finite, and of no meaning, where c = 0. Its absolute error is the odds' relative one, so that a plain
     logarithm will do for (alpha + T) / (alpha + t_x) near 1; log1p takes twice the time. Where the power is large, what
     the ratio lost when it was rounded is added.
     """
+    return float(_log_odds(k, tosses, t_x, T, alpha, a, b))
+
+
+@numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
+def _alive(k: float, tosses: float, t_x: float, T: float, alpha: float, a: float, b: float) -> float:
+    if not tosses > 0.0:
+        return 1.0
+    odds = _log_odds(k, tosses, t_x, T, alpha, a, b)
+    return 1.0 / (1.0 + math.exp(odds)) if odds < LOG_LARGEST else 0.0
+
+
+def log_odds_term(k: Any, tosses: Any, t_x: Any, T: Any, alpha: Any, a: Any, b: Any) -> Any:
+    """Return ``dropout_log_odds`` as a PyTensor vector."""
+    import pytensor.tensor as pt
+
     ratio = (alpha + T) / (alpha + t_x)
     lost = ((T - t_x) / (alpha + t_x) - (ratio - 1)) / ratio
-    since_purchase = xp.log(ratio) + xp.where(r + x > LARGE, lost, 0.0)
-    # B - 1 with c - 1 first: b may be tiny.
-    return xp.log(a / (b + (xp.maximum(x + first, 1) - 1))) + (r + x) * since_purchase
+    since_purchase = pt.log(ratio) + pt.where(k > LARGE, lost, 0.0)
+    return pt.log(a / (b + (pt.maximum(tosses, 1) - 1))) + k * since_purchase
 
 
 def survived_term(first: int, params: Mapping[str, Any], x: Any) -> Any:
@@ -104,7 +132,8 @@ def silence_term(first: int, params: Mapping[str, Any], x: Any, t_x: Any, T: Any
     """
     import pytensor.tensor as pt
 
-    log_odds = dropout_log_odds(pt, first, x, t_x, T, *double_tensors(params, *PARAMETERS))
+    r, alpha, a, b = double_tensors(params, *PARAMETERS)
+    log_odds = log_odds_term(r + x, x + first, t_x, T, alpha, a, b)
     return pt.switch(pt.gt(x + first, 0), pt.softplus(log_odds), 0.0)
 
 
@@ -152,8 +181,8 @@ def alive(first: int, columns: Columns, params: Params) -> Array:
     Through the log odds, which stay finite where ((alpha + T) / (alpha + t_x))^(r + x) overflows.
     """
     x, t_x, T, r, alpha, a, b = _symbols(columns, params)
-    chance = special.expit(-dropout_log_odds(np, first, x, t_x, T, r, alpha, a, b))
-    return np.where(x + first > 0, chance, 1.0)
+    chance: Array = _alive(r + x, x + first, t_x, T, alpha, a, b)
+    return chance
 
 
 def state(first: int, columns: Columns, params: Params) -> tuple[Array, Array, Array, Array]:
@@ -188,7 +217,15 @@ def purchases(first: int, time: Any, columns: Columns, params: Params) -> Array:
     Guards a = 1 (ordinary here), t = 0 (gives 0), t = infinity (infinite unless a > 1), tiny and very long
     horizons and x in the thousands; see ``beta_dropout``.
     """
-    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
+    chance = alive(first, columns, params)
+    if np.ndim(time) == 0:
+        return chance * _while_alive(
+            first,
+            lambda k, scale, a, big_b: purchases_while_alive(k, time / scale, a, big_b),
+            columns,
+            params,
+        )
+    k, scale, a, big_b = state(first, columns, params)
     mean: Array = purchases_while_alive(k, lead(time, chance) / scale, a, big_b)
     return chance * mean
 
@@ -236,11 +273,25 @@ def discounted(first: int, time: float, rate: float, columns: Columns, params: P
     purchases happen at rate lambda and end at rate lambda p. At delta = 0 that is P(alive) (a + B - 1) / (a - 1),
     infinite unless a > 1; NaN for delta < 0. See ``residual`` and, to a horizon, ``discounted``.
     """
-    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
-    if np.isinf(time):
-        while_alive: Array = residual_while_alive(k, rate * scale, a, big_b)
-        return chance * while_alive
-    return chance * discounted_purchases(k, scale, a, big_b, time, rate)
+
+    def worth(k: Array, scale: Array, a: Array, big_b: Array) -> Array:
+        if np.isinf(time):
+            without_end: Array = residual_while_alive(k, rate * scale, a, big_b)
+            return without_end
+        return discounted_purchases(k, scale, a, big_b, time, rate)
+
+    return alive(first, columns, params) * _while_alive(first, worth, columns, params)
+
+
+def _while_alive(first: int, function: Callable[..., Array], columns: Columns, params: Params) -> Array:
+    """Return a function of ``state``, computed once where neighbours differ in recency alone."""
+
+    def of_rows(x: Array, T: Array, *values: Array) -> Array:
+        past = {"frequency": x, "recency": T, "T": T}
+        return function(*state(first, past, dict(zip(PARAMETERS, values, strict=True))))
+
+    x, _, T, *values = _symbols(columns, params)
+    return on_distinct_rows(of_rows, x, T, *values)
 
 
 def survived(tosses: Array, a: Array, big_b: Array) -> Array:
