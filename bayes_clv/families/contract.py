@@ -26,6 +26,9 @@ type Columns = Mapping[str, Array]
 type Params = Mapping[str, Array]
 type Kind = Literal["purchases", "spend", "opportunities", "contracts"]
 
+# What informs a customer's level of spend.
+LEVEL = ("occasions", "mean_spend")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
@@ -133,8 +136,8 @@ class Forecast:
 class SpendLevel:
     """What an occasion brings: each customer has a level of its own, and occasions vary about it.
 
-    Functions read two columns, ``occasions`` and ``mean_spend``: the repeat occasions that inform the level, 0 of a
-    new customer, and their mean, of the kind that ``level`` names.
+    Functions read the columns ``LEVEL``, ``occasions`` and ``mean_spend``: the repeat occasions that inform the level,
+    0 of a new customer, and their mean, of the kind that ``level`` names.
 
     Attributes
     ----------
@@ -168,7 +171,7 @@ class SpendLevel:
     state: Callable[[Columns, Params], tuple[Array, Array]]
     expected: Callable[[Columns, Params], Array]
     population_mean: Callable[[Params], Array]
-    lacks_moment: Callable[[int, Columns, Params], Array]
+    lacks_moment: Callable[[int, Columns, Params], NDArray[np.bool_]]
     level_draws: Callable[[np.random.Generator, Columns, Params], Array]
     spend: Callable[[np.random.Generator, Any, Any, Any], Array]
 

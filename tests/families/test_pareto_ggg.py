@@ -7,7 +7,10 @@ import pytest
 from scipy import special
 
 from bayes_clv.distributions.regular import gamma_waits, gamma_waits_draws, gamma_waits_forecasts
-from bayes_clv.families.purchases import pareto_ggg, pareto_nbd
+from tests.symbols import paper
+
+pareto_ggg = paper("pareto_ggg")
+pareto_nbd = paper("pareto_nbd")
 
 SIGMAS = 4.5
 # Clumped and regular buyers; in the paper's symbols (t, gamma, r, alpha, s, beta).
