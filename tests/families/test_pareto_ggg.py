@@ -271,7 +271,7 @@ def test_draws_by_composition_have_the_same_distribution(history):
     rng, draws = np.random.default_rng(3), 8_000
     table, found = np.empty((gamma_waits.LARGEST, gamma_waits.COLUMNS)), np.empty((draws, 6))
     for i in range(draws):
-        gamma_waits_draws._composed(rng, *history, *REGULAR.values(), table, found[i])
+        gamma_waits_draws._composed(rng, (*history, *REGULAR.values()), table, found[i])
     alive, k, rate, dropout, wait, lifetime = found.T
     means = pareto_ggg.latent_means(*history, **REGULAR)
     assert_mean(alive, pareto_ggg.probability_alive(*history, **REGULAR).item())
