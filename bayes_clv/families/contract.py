@@ -274,11 +274,18 @@ def new_customer(history: Sequence[str]) -> dict[str, Array]:
     return {name: np.zeros(()) for name in history}
 
 
-# What each kind of family forecasts, the sentence that says who offers it, and the verbs that ask for it.
-_OFFERED: dict[type, tuple[str, tuple[Kind, ...], str]] = {
-    Forecast: ("purchases to come", ("purchases", "opportunities"), "clv.predict"),
-    SpendLevel: ("the spend of an occasion", ("spend",), "clv.predict, as its spending posterior"),
-    Renewals: ("renewals", ("contracts",), "clv.predict_renewals"),
+# What each kind of family forecasts, and who offers it.
+_OFFERED: dict[type, tuple[str, tuple[Kind, ...]]] = {
+    Forecast: ("purchases to come", ("purchases", "opportunities")),
+    SpendLevel: ("the spend of an occasion", ("spend",)),
+    Renewals: ("renewals", ("contracts",)),
+}
+# The verbs that forecast from a posterior of each kind.
+VERBS: dict[Kind, str] = {
+    "purchases": "clv.predict and clv.expected.purchases",
+    "spend": "clv.predict, as its spending posterior",
+    "opportunities": "clv.predict and clv.expected.purchases",
+    "contracts": "clv.predict_renewals, clv.expected.renewals and clv.expected.residual_renewals",
 }
 
 
@@ -297,10 +304,10 @@ def need[F: (Forecast, SpendLevel, Renewals)](family: Family, what: type[F]) -> 
         return family.forecast
     from bayes_clv.families.registry import families
 
-    wanted, kinds, _ = _OFFERED[what]
-    given, _, verb = _OFFERED[type(family.forecast)]
+    wanted, kinds = _OFFERED[what]
+    given, _ = _OFFERED[type(family.forecast)]
     offering = [name for kind in kinds for name in families(kind)]
     raise InputError(
         f"{family.words.title} forecasts {given}, and {wanted} are needed here: fit one of {', '.join(offering)}. "
-        f"A {family.name} posterior serves {verb}."
+        f"A {family.name} posterior serves {VERBS[family.kind]}."
     )
