@@ -9,11 +9,12 @@ from importlib import import_module
 
 import numpy as np
 
+from bayes_clv.families.contract import LEVEL
 from bayes_clv.families.registry import FAMILIES, family
 
 SYMBOLS = {"frequency": "x", "recency": "t_x", "opportunities": "n"}
-# Of each function: the record's, and how many times or counts come first.
-FORECASTS = {
+# Of each function of a kind: the record's, and how many times or counts come first.
+PURCHASES = {
     "probability_alive": (lambda f: f.alive, 0),
     "latent_means": (lambda f: f.latent_means, 0),
     "state_while_alive": (lambda f: f.state, 0),
@@ -25,7 +26,25 @@ FORECASTS = {
     "discounted_purchases": (lambda f: f.discounted, 2),
     "discounted_residual_transactions": (lambda f: lambda *given: f.discounted(np.inf, *given), 1),
 }
-DRAWN = {"latent_draws": lambda f: f.latent_draws, "future_draws": lambda f: f.futures}
+FORECASTS = {
+    "purchases": PURCHASES,
+    "opportunities": PURCHASES,
+    "spend": {
+        "expected_spend": (lambda f: f.expected, 0),
+        "spend_state": (lambda f: f.state, 0),
+    },
+    "contracts": {
+        "latent_means": (lambda f: f.latent_means, 0),
+        "survival": (lambda f: f.survival, 1),
+        "renewals_pmf": (lambda f: f.pmf, 2),
+        "expected_renewals": (lambda f: f.expected, 1),
+        "discounted_residual_lifetime": (lambda f: f.discounted, 1),
+    },
+}
+DRAWN = {
+    "latent_draws": lambda f: f.level_draws if hasattr(f, "level_draws") else f.latent_draws,
+    "future_draws": lambda f: f.futures,
+}
 SAID = {
     "FAMILY": lambda record: record,
     "KIND": lambda record: record.kind,
@@ -53,10 +72,10 @@ class Paper:
     def __getattr__(self, key):
         if key in SAID:
             return SAID[key](self.record)
-        if key in FORECASTS and self.record.kind in ("purchases", "opportunities"):
-            function, leads = FORECASTS[key]
+        if key in FORECASTS[self.record.kind]:
+            function, leads = FORECASTS[self.record.kind][key]
             return lambda *given, **named: self._forecast(function(self.record.forecast), leads, given, named)
-        if key in DRAWN and self.record.kind in ("purchases", "opportunities"):
+        if key in DRAWN:
             function = DRAWN[key](self.record.forecast)
             return lambda rng, *given, **named: function(rng, *self._history(given, named))
         return getattr(self.module, key)
@@ -73,6 +92,18 @@ class Paper:
         drawn = tuple(found[name] for name in names)
         return drawn if len(drawn) > 1 else drawn[0]
 
+    def purchases_pmfs(self, counts, t, *given, **named):
+        """Return the probabilities of several counts, asked for together."""
+        return self.record.forecast.pmf(np.asarray(counts), float(t), *self._history(given, named))
+
+    def population_mean_spend(self, *given, **named):
+        """Return the mean spend of an occasion over the population."""
+        return self.record.forecast.population_mean(self._named((), given, named)[1])
+
+    def retention_rate(self, renewal, *given, **named):
+        """Return the share of those there before this renewal who make it."""
+        return self.record.forecast.retention(renewal, self._named((), given, named)[1])
+
     def simulate_purchase_times(self, rng, *given, **named):
         """Return whose purchases, and when."""
         return self.record.forecast.times(rng, *self._named(self.record.design, given, named))
@@ -85,7 +116,8 @@ class Paper:
         return history, dict(zip(self.record.parameters, values[len(columns) :], strict=True))
 
     def _history(self, given, named):
-        return self._named(self.record.forecast.history, given, named)
+        columns = LEVEL if self.record.kind == "spend" else getattr(self.record.forecast, "history", None)
+        return self._named(columns or self.record.observed, given, named)
 
     def _forecast(self, function, leads, given, named):
         if "t" in named:

@@ -26,6 +26,9 @@ type Columns = Mapping[str, Array]
 type Params = Mapping[str, Array]
 type Kind = Literal["purchases", "spend", "opportunities", "contracts"]
 
+# What informs a customer's level of spend.
+LEVEL = ("occasions", "mean_spend")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
@@ -133,8 +136,8 @@ class Forecast:
 class SpendLevel:
     """What an occasion brings: each customer has a level of its own, and occasions vary about it.
 
-    Functions read two columns, ``occasions`` and ``mean_spend``: the repeat occasions that inform the level, 0 of a
-    new customer, and their mean, of the kind that ``level`` names.
+    Functions read the columns ``LEVEL``, ``occasions`` and ``mean_spend``: the repeat occasions that inform the level,
+    0 of a new customer, and their mean, of the kind that ``level`` names.
 
     Attributes
     ----------
@@ -168,7 +171,7 @@ class SpendLevel:
     state: Callable[[Columns, Params], tuple[Array, Array]]
     expected: Callable[[Columns, Params], Array]
     population_mean: Callable[[Params], Array]
-    lacks_moment: Callable[[int, Columns, Params], Array]
+    lacks_moment: Callable[[int, Columns, Params], NDArray[np.bool_]]
     level_draws: Callable[[np.random.Generator, Columns, Params], Array]
     spend: Callable[[np.random.Generator, Any, Any, Any], Array]
 
@@ -271,11 +274,18 @@ def new_customer(history: Sequence[str]) -> dict[str, Array]:
     return {name: np.zeros(()) for name in history}
 
 
-# What each kind of family forecasts, the sentence that says who offers it, and the verbs that ask for it.
-_OFFERED: dict[type, tuple[str, tuple[Kind, ...], str]] = {
-    Forecast: ("purchases to come", ("purchases", "opportunities"), "clv.predict"),
-    SpendLevel: ("the spend of an occasion", ("spend",), "clv.predict, as its spending posterior"),
-    Renewals: ("renewals", ("contracts",), "clv.predict_renewals"),
+# What each kind of family forecasts, and who offers it.
+_OFFERED: dict[type, tuple[str, tuple[Kind, ...]]] = {
+    Forecast: ("purchases to come", ("purchases", "opportunities")),
+    SpendLevel: ("the spend of an occasion", ("spend",)),
+    Renewals: ("renewals", ("contracts",)),
+}
+# The verbs that forecast from a posterior of each kind.
+VERBS: dict[Kind, str] = {
+    "purchases": "clv.predict and clv.expected.purchases",
+    "spend": "clv.predict, as its spending posterior",
+    "opportunities": "clv.predict and clv.expected.purchases",
+    "contracts": "clv.predict_renewals, clv.expected.renewals and clv.expected.residual_renewals",
 }
 
 
@@ -294,10 +304,10 @@ def need[F: (Forecast, SpendLevel, Renewals)](family: Family, what: type[F]) -> 
         return family.forecast
     from bayes_clv.families.registry import families
 
-    wanted, kinds, _ = _OFFERED[what]
-    given, _, verb = _OFFERED[type(family.forecast)]
+    wanted, kinds = _OFFERED[what]
+    given, _ = _OFFERED[type(family.forecast)]
     offering = [name for kind in kinds for name in families(kind)]
     raise InputError(
         f"{family.words.title} forecasts {given}, and {wanted} are needed here: fit one of {', '.join(offering)}. "
-        f"A {family.name} posterior serves {verb}."
+        f"A {family.name} posterior serves {VERBS[family.kind]}."
     )

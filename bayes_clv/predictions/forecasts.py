@@ -30,7 +30,7 @@ import xarray as xr
 
 from bayes_clv.families.contract import new_customer
 from bayes_clv.families.registry import families
-from bayes_clv.predictions.expected import expected_summary
+from bayes_clv.predictions.averages import expected_summary
 from bayes_clv.predictions.histories import Histories, distinct_histories
 from bayes_clv.predictions.inputs import problems, refuse_another_kind, whole_number
 from bayes_clv.predictions.money import historical_value, remove_missing_moments

@@ -154,10 +154,10 @@ def refuse_another_kind(family: str, customers: Any, *, discrete: bool) -> None:
         )
 
 
-def whole_number(value: Any, name: str) -> int:
-    """Return a whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} must be a whole number from 1, such as 5; it is {value!r}.")
+def whole_number(value: Any, name: str, smallest: int = 1) -> int:
+    """Return a whole number from the smallest."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < smallest:
+        raise InputError(f"{name} must be a whole number from {smallest}; it is {value!r}.")
     return int(value)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bayes_clv.families.contract import Family, Forecast, Renewals, SpendLevel, need
+from bayes_clv.families.contract import VERBS, Family, Forecast, Renewals, SpendLevel, need
 from bayes_clv.families.contract import Kind as FamilyKind
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
@@ -34,32 +34,16 @@ Kind = Literal["buying", "spending", "opportunities", "contracts"]
 POINT_FUTURES = 1000
 
 
-# The column of the histories that holds the customers' profile.
-_PROFILE = {
-    "buying": "profile",
-    "spending": "spend_profile",
-    "opportunities": "profile",
-    "contracts": "profile",
-}
-
-
+# The column of the histories that holds the customers' profile: of buying, and of spending.
 PROFILES = ("profile", "spend_profile")
 
 
-# What a family must be fitted to (its KIND) to serve a purpose, and the verbs that forecast from each.
-_SERVES: dict[str, FamilyKind] = {
+# What a family must be fitted to (its kind) to serve a purpose.
+_SERVES: dict[Kind, FamilyKind] = {
     "buying": "purchases",
     "spending": "spend",
     "opportunities": "opportunities",
     "contracts": "contracts",
-}
-
-
-_VERBS = {
-    "purchases": "clv.predict and clv.expected.purchases",
-    "spend": "clv.predict",
-    "opportunities": "clv.predict and clv.expected.purchases",
-    "contracts": "clv.predict_renewals, clv.expected.renewals and clv.expected.residual_renewals",
 }
 
 
@@ -237,7 +221,7 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> Family:
     if fitted != wanted and not {fitted, wanted} <= {"purchases", "spend"}:
         raise InputError(
             f"The {kind} posterior is of family {name!r}, which is fitted to {fitted}: forecast from it with "
-            f"{_VERBS[fitted]}."
+            f"{VERBS[fitted]}."
         )
     if fitted != wanted:
         fitting = ", ".join(families(wanted))
@@ -275,7 +259,7 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
         dim: np.asarray(group[dim].values) if dim in group.coords else np.arange(group.sizes[dim])
         for dim in (CHAIN, DRAW)
     }
-    found = Parameters(family, values, labels[CHAIN], labels[DRAW], _PROFILE[kind])
+    found = Parameters(family, values, labels[CHAIN], labels[DRAW], PROFILES[kind == "spending"])
     if "effects" not in tree.attrs:
         return found
     effects = Effects.from_json(str(tree.attrs["effects"]))

@@ -11,7 +11,9 @@ from scipy import integrate, special
 from bayes_clv.distributions.lognormal import forecasts as lognormal_forecasts
 from bayes_clv.distributions.lognormal.draws import draws_of_rows
 from bayes_clv.distributions.lognormal.rates import log_mean_likelihood, moments, slopes_of_rows
-from bayes_clv.families.purchases import pareto_abe
+from tests.symbols import paper
+
+pareto_abe = paper("pareto_abe")
 
 # Abe (2009), CDNOW: about his posterior means.
 CDNOW = (math.log(0.029), 1.16, math.log(0.0276), 1.62, 0.53)

@@ -6,10 +6,10 @@ Each Monte Carlo mean is held to 4.5 standard errors, one false alarm in 150,000
 import numpy as np
 import pytest
 
-from bayes_clv.families.spend import gamma_gamma
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 mbg_nbd = paper("mbg_nbd")
 
 SIGMAS = 4.5

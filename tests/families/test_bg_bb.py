@@ -9,7 +9,10 @@ import pytensor.tensor as pt
 import pytest
 from scipy import special, stats
 
-from bayes_clv.families.discrete import bg_bb
+from tests.symbols import paper
+
+bg_bb = paper("bg_bb")
+
 
 # As in test_agreement: one false alarm in 150,000 comparisons.
 SIGMAS = 4.5

@@ -10,8 +10,10 @@ import pytest
 from scipy import special
 
 from bayes_clv.distributions import survival as beta_survival
-from bayes_clv.families.discrete import beta_discrete_weibull as bdw
-from bayes_clv.families.discrete import shifted_beta_geometric as sbg
+from tests.symbols import paper
+
+bdw = paper("beta_discrete_weibull")
+sbg = paper("shifted_beta_geometric")
 
 SIGMAS = 4.5
 MEMBERS = 200_000
@@ -22,7 +24,7 @@ POINTS = [
     (bdw, (0.214, 1.427, 1.724)),
     (bdw, (2.0, 3.0, 0.4)),
 ]
-NAMES = [f"{module.__name__.rpartition('.')[2]}-{shapes}" for module, shapes in POINTS]
+NAMES = [f"{module.record.name}-{shapes}" for module, shapes in POINTS]
 each_point = pytest.mark.parametrize(("module", "shapes"), POINTS, ids=NAMES)
 
 

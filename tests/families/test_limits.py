@@ -9,11 +9,11 @@ from bayes_clv import families
 from bayes_clv.distributions.poisson import beta_dropout
 from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.families.registry import family
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.schema import InputError
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 mbg_nbd = paper("mbg_nbd")
 nbd = paper("nbd")
 

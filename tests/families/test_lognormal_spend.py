@@ -11,12 +11,12 @@ from scipy import integrate, stats
 import bayes_clv as clv
 from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.spend import lognormal_spend
 from bayes_clv.predictions.plans import Money, Plan
 from bayes_clv.predictions.summaries import simulate_futures
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+lognormal_spend = paper("lognormal_spend")
 
 # Each Monte Carlo mean is held to 4.5 standard errors: 7e-6 of seeds a comparison, some forty here.
 SIGMAS = 4.5

@@ -13,7 +13,7 @@ import bayes_clv as clv
 from bayes_clv import families
 from bayes_clv.distributions import paths
 from bayes_clv.distributions.poisson import gamma_poisson
-from bayes_clv.families.positional import lead
+from bayes_clv.families.arguments import lead
 from bayes_clv.families.purchases import gamma_rates
 
 MEMBERSHIP = 52.0

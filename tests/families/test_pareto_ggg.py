@@ -7,7 +7,10 @@ import pytest
 from scipy import special
 
 from bayes_clv.distributions.regular import gamma_waits, gamma_waits_draws, gamma_waits_forecasts
-from bayes_clv.families.purchases import pareto_ggg, pareto_nbd
+from tests.symbols import paper
+
+pareto_ggg = paper("pareto_ggg")
+pareto_nbd = paper("pareto_nbd")
 
 SIGMAS = 4.5
 # Clumped and regular buyers; in the paper's symbols (t, gamma, r, alpha, s, beta).
@@ -268,7 +271,7 @@ def test_draws_by_composition_have_the_same_distribution(history):
     rng, draws = np.random.default_rng(3), 8_000
     table, found = np.empty((gamma_waits.LARGEST, gamma_waits.COLUMNS)), np.empty((draws, 6))
     for i in range(draws):
-        gamma_waits_draws._composed(rng, *history, *REGULAR.values(), table, found[i])
+        gamma_waits_draws._composed(rng, (*history, *REGULAR.values()), table, found[i])
     alive, k, rate, dropout, wait, lifetime = found.T
     means = pareto_ggg.latent_means(*history, **REGULAR)
     assert_mean(alive, pareto_ggg.probability_alive(*history, **REGULAR).item())

@@ -11,7 +11,9 @@ import pytest
 from scipy import special, stats
 
 from bayes_clv.distributions.poisson import gamma_lifetime
-from bayes_clv.families.purchases import pareto_nbd
+from tests.symbols import paper
+
+pareto_nbd = paper("pareto_nbd")
 
 # Each Monte Carlo mean is held to 4.5 standard errors: one false alarm in 150,000 comparisons.
 SIGMAS = 4.5
@@ -40,7 +42,7 @@ def assert_mean(sample, expected):
 
 
 def test_examples_in_docstrings_run():
-    assert doctest.testmod(pareto_nbd).failed == 0
+    assert doctest.testmod(pareto_nbd.module).failed == 0
 
 
 # The definition: rates drawn from their Gammas, then a Poisson process that a lifetime ends.

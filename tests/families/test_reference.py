@@ -9,10 +9,10 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from bayes_clv.families.spend import gamma_gamma
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 mbg_nbd = paper("mbg_nbd")
 nbd = paper("nbd")
 
@@ -104,7 +104,7 @@ def mp_density(name, x, t_x, T, r, alpha, a, b):
 
 @pytest.mark.parametrize("module", [nbd, bg_nbd, mbg_nbd])
 def test_likelihood_and_probability_alive_agree_with_mpmath(module):
-    name = module.__name__.rpartition(".")[2]
+    name = module.record.name
     params = {key: pt.dscalar(key) for key in module.PARAMETERS}
     columns = [pt.dvector(key) for key in module.OBSERVED]
     graph = pytensor.function(

@@ -12,13 +12,13 @@ import bayes_clv as clv
 from bayes_clv.families.link import linear_predictor, shifted
 from bayes_clv.families.quantities import resolve, starting_point
 from bayes_clv.families.registry import family
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.effects import Effects, learn_effects
 from bayes_clv.inference.graph import build_model, reduced_log_likelihood, rows_of_terms
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 
 AGE, GENDER_PURCHASE, GENDER_DROPOUT, AGE_SPEND = 0.4, -0.5, 0.8, 0.3
 CHANNELS = {"email": -0.4, "search": 0.0, "social": 0.5}

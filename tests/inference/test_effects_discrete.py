@@ -7,11 +7,15 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.families.discrete import beta_discrete_weibull, bg_bb, shifted_beta_geometric
 from bayes_clv.families.registry import family
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.effects import learn_effects
 from bayes_clv.inference.graph import reduced_log_likelihood
+from tests.symbols import paper
+
+beta_discrete_weibull = paper("beta_discrete_weibull")
+bg_bb = paper("bg_bb")
+shifted_beta_geometric = paper("shifted_beta_geometric")
 
 SIZE = 900
 BUYING, LEAVING = 0.45, 0.15

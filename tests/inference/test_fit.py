@@ -9,12 +9,12 @@ from numpy.testing import assert_allclose
 
 import bayes_clv as clv
 from bayes_clv.families.registry import family
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.criticism.diagnostics import diagnose_laplace, diagnose_nuts
 from bayes_clv.problems import KINDS
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 
 
 def laplace(name, customers, **arguments):

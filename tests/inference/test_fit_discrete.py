@@ -10,10 +10,12 @@ from pytensor import config
 from scipy import special
 
 import bayes_clv as clv
-from bayes_clv.families.discrete import beta_discrete_weibull
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import family
 from bayes_clv.inference.graph import build_model
+from tests.symbols import paper
+
+beta_discrete_weibull = paper("beta_discrete_weibull")
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_likelihood")

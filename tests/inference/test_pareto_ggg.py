@@ -6,7 +6,10 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.distributions.regular import gamma_waits
-from bayes_clv.families.purchases import pareto_ggg, pareto_nbd
+from tests.symbols import paper
+
+pareto_ggg = paper("pareto_ggg")
+pareto_nbd = paper("pareto_nbd")
 
 # Mean regularity 5, one customer in ten below 1.8 and one in ten above 8.9.
 TRUTH = {"shape": 3.0, "mean": 5.0, "r": 2.0, "rate": 0.6, "s": 1.5, "lifetime": 30.0}

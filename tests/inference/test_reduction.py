@@ -5,12 +5,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from bayes_clv.families.registry import family
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import reduced_log_likelihood
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 
 
 def test_distinct_rows_keep_every_customer():

@@ -6,12 +6,12 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bayes_clv as clv
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.inference.effects import learn_effects
 from bayes_clv.predictions.parameters import parameters
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 
 BUYING = {
     "population_purchase_rate": 0.06,

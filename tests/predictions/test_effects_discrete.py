@@ -10,10 +10,13 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bayes_clv as clv
-from bayes_clv.families.discrete import bg_bb, shifted_beta_geometric
 from bayes_clv.inference.effects import learn_effects
 from bayes_clv.inference.posterior import FORMAT
 from bayes_clv.predictions.parameters import parameters
+from tests.symbols import paper
+
+bg_bb = paper("bg_bb")
+shifted_beta_geometric = paper("shifted_beta_geometric")
 
 DRAWS = 60
 GIVING = {

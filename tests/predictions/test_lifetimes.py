@@ -8,12 +8,14 @@ import xarray as xr
 from scipy import integrate
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import pareto_nbd
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.schema import InputError
 from bayes_clv.units import discount_rate
 from bayes_clv.valuation.cohort import expected_new_customer
+from tests.symbols import paper
+
+gamma_gamma = paper("gamma_gamma")
+pareto_nbd = paper("pareto_nbd")
 
 VALUES = {"r": 0.553, "alpha": 10.58, "s": 0.606, "beta": 11.67}
 

@@ -8,10 +8,12 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.discrete import bg_bb
 from bayes_clv.predictions import opportunities
 from bayes_clv.predictions.scores import PURCHASE_SCORES
 from tests.predictions.test_summaries import agree, scores_of
+from tests.symbols import paper
+
+bg_bb = paper("bg_bb")
 
 DONORS = {"alpha": 1.204, "beta": 0.750, "gamma": 0.657, "delta": 2.783}
 AHEAD = 5

@@ -7,10 +7,12 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.purchases import pareto_ggg
 from bayes_clv.predictions.synthetic import simulate_orders
 from bayes_clv.scoring.evaluation import evaluate
 from bayes_clv.scoring.tracking import simulate_tracking
+from tests.symbols import paper
+
+pareto_ggg = paper("pareto_ggg")
 
 SIGMAS = 4.5
 DRAWS = 200

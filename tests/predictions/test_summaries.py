@@ -10,7 +10,6 @@ from scipy import integrate, stats
 
 from bayes_clv.distributions.paths import COIN, LIFETIME
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import tiles
 from bayes_clv.predictions.plans import Calendar, Holdout, Money, Plan
 from bayes_clv.predictions.scores import (
@@ -25,6 +24,8 @@ from bayes_clv.predictions.statistics import summarise
 from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.schema import INTERVALS, QUANTILES
 from tests.symbols import paper
+
+gamma_gamma = paper("gamma_gamma")
 
 bg_nbd, pareto_nbd = paper("bg_nbd"), paper("pareto_nbd")
 

@@ -5,7 +5,6 @@ import pytest
 import xarray as xr
 from scipy import integrate
 
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import expected
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.schema import InputError
@@ -13,6 +12,7 @@ from bayes_clv.valuation.cohort import expected_new_customer, predict_cohort
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 
 SIZE = 500
 DRAWS = 500

@@ -3,7 +3,6 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import expected
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
@@ -11,6 +10,7 @@ from bayes_clv.units import discount_rate
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
 
 SIZE = 200
 

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
 from bayes_clv.views.frames import table as as_table
+from tests.symbols import paper
+
+gamma_gamma = paper("gamma_gamma")
 
 SIZE = 300
 

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.families.discrete import bg_bb, shifted_beta_geometric
 from bayes_clv.views.plots.priors import implied_by_prior
 from tests.symbols import paper
 
+bg_bb = paper("bg_bb")
 bg_nbd = paper("bg_nbd")
+shifted_beta_geometric = paper("shifted_beta_geometric")
 
 GROUPS = ("prior", "prior_predictive")
 

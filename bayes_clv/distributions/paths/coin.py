@@ -21,11 +21,14 @@ Gammas of the Beta are spared. The tosses have a stream of their own, and are ma
 """
 
 import math
-from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.elementary import plain_exp as exp
+from bayes_clv.distributions.elementary import plain_expm1 as expm1
+from bayes_clv.distributions.elementary import plain_log as log
+from bayes_clv.distributions.elementary import plain_log1p as log1p
 from bayes_clv.distributions.paths.variates import (
     BELOW_ONE,
     DROPOUT,
@@ -33,14 +36,11 @@ from bayes_clv.distributions.paths.variates import (
     RATE,
     SHARE,
     beta,
-    exp,
-    expm1,
     gammas,
-    log,
-    log1p,
 )
+from bayes_clv.distributions.paths.work import enter, hashed, new_work
 from bayes_clv.distributions.regular.erlang_phases import phase_sum
-from bayes_clv.distributions.streams import GOLDEN, mix, unit
+from bayes_clv.distributions.streams import mix, unit
 
 # Tosses after purchases that are made before the dropout itself is drawn.
 TOSSES = 8
@@ -121,42 +121,6 @@ def _chances(state, row, buying):  # type: ignore[no-untyped-def]
         buying[s] = -alive[s] * expm1(later - log(phase_sum(k, shape[s], z)))
 
 
-class Work(NamedTuple):
-    """Room for one customer's draws: those whose rate is needed, and what is known of each."""
-
-    which: Any
-    word: Any
-    u: Any
-    buying: Any
-    alive: Any
-    shape: Any
-    scale: Any
-    wait: Any
-    speed: Any
-    states: Any
-    steps: Any
-    room: Any
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _work(draws):  # type: ignore[no-untyped-def]
-    # One place more than draws: the last is written and not kept.
-    return Work(
-        np.empty(draws + 1, dtype=np.uint32),
-        np.empty(draws, dtype=np.uint64),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws, dtype=np.uint64),
-        np.empty(draws, dtype=np.uint64),
-        np.empty((2, draws)),
-    )
-
-
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, and the rate of waits in the draws that need them."""
@@ -165,12 +129,12 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
         s = work.which[m]
         work.states[m] = mix(work.word[s] ^ RATE)
         work.steps[m] = step
-        work.alive[m] = state.alive[row, s]
+        work.chance[m] = state.alive[row, s]
         work.shape[m] = state.shape[row, s]
         work.scale[m] = state.scale[row, s]
         work.wait[m] = work.u[s]
     if not phased:
-        alive, shape, wait, scale = work.alive, work.shape, work.wait, work.scale
+        alive, shape, wait, scale = work.chance, work.shape, work.wait, work.scale
         for m in range(needed):
             # Below 0 of one who has left.
             growth = -log1p(-min(wait[m] / alive[m], BELOW_ONE)) / shape[m]
@@ -185,9 +149,9 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
     else:
         for m in range(needed):
             s = work.which[m]
-            if work.wait[m] < work.alive[m]:
+            if work.wait[m] < work.chance[m]:
                 k = state.phases[row, s]
-                at = min(work.wait[m] / work.alive[m], BELOW_ONE)
+                at = min(work.wait[m] / work.chance[m], BELOW_ONE)
                 growth = _growth(at, work.shape[m], int(k), state.z[row, s])
                 work.wait[m] = min(work.scale[m] * expm1(growth), FAR)
                 work.scale[m] += work.wait[m]
@@ -228,19 +192,12 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _enter(state, i, row, s, step, word, buyers, n):  # type: ignore[no-untyped-def]
-    buyers.customer[n], buyers.draw[n] = i, s
-    buyers.word[n], buyers.step[n], buyers.stream[n] = word, step, word
-    buyers.last[n] = state.horizon[row, s if state.horizon.shape[1] > 1 else 0]
-    buyers.count[n] = 0
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
+    wide = state.horizon.shape[1] > 1
     everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
-    work = _work(draws)
+    work = new_work(draws)
     prepared = -1
     found = active = 0
     for i in range(who.row.size):
@@ -248,10 +205,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         if row != prepared:
             _chances(state, row, work.buying)
             prepared = row
-        key, step = who.keys[i, 0], who.keys[i, 1]
-        for s in range(draws):
-            work.word[s] = mix(key + np.uint64(s) * GOLDEN)
-            work.u[s] = unit(work.word[s])
+        step = who.keys[i, 1]
+        hashed(who.keys[i, 0], work)
         needed = 0
         for s in range(draws):
             work.which[needed] = s
@@ -261,7 +216,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         buyers.begin[i] = found
         if who.first_order:
             for s in range(draws):
-                _enter(state, i, row, s, step, work.word[s], buyers, found + s)
+                last = state.horizon[row, s if wide else 0]
+                enter(i, s, step, work.word[s], last, buyers, found + s)
         n = found
         for m in range(needed):
             s = work.which[m]
@@ -270,7 +226,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
             if who.first_order:
                 n = found + s
             else:
-                _enter(state, i, row, s, step, work.word[s], buyers, n)
+                enter(i, s, step, work.word[s], state.horizon[row, s if wide else 0], buyers, n)
             buyers.coins[n] = mix(work.word[s] ^ DROPOUT)
             buyers.a[n], buyers.both[n] = state.a[row, s], state.a[row, s] + state.b[row, s]
             # The two ways to say that it buys may differ in the last digit.

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.paths.work import enter
 from bayes_clv.distributions.streams import GOLDEN, mix
 
 
@@ -49,11 +50,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
             buys = state.alive[row, s] <= last
             if not (buys or who.first_order):
                 continue
-            buyers.customer[n], buyers.draw[n] = i, s
-            word = mix(key + np.uint64(s) * GOLDEN)
-            buyers.word[n], buyers.step[n], buyers.stream[n] = word, step, word
-            buyers.last[n] = last
-            buyers.count[n] = 0
+            enter(i, s, step, mix(key + np.uint64(s) * GOLDEN), last, buyers, n)
             if buys:
                 buyers.time[n] = state.alive[row, s]
                 buyers.speed[n] = state.scale[row, s]

@@ -22,74 +22,24 @@ shape, as of one who has left.
 """
 
 import math
-from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.elementary import plain_exp as exp
+from bayes_clv.distributions.elementary import plain_expm1 as expm1
+from bayes_clv.distributions.elementary import plain_log as log
+from bayes_clv.distributions.elementary import plain_log1p as log1p
 from bayes_clv.distributions.paths.variates import (
     BELOW_ONE,
     DROPOUT,
     FAR,
     LEFT,
     RATE,
-    exp,
-    expm1,
     gammas,
-    log,
-    log1p,
 )
-from bayes_clv.distributions.streams import GOLDEN, LIFETIME, mix, unit
-
-
-class Work(NamedTuple):
-    """Room for one customer's draws: what decides of it, those whose rate is needed, and what is known of each.
-
-    ``u`` is uniform given that the customer is here, and below 0 of one who has left, ``since`` its last purchase for
-    so long; ``life`` is when it leaves, from now.
-    """
-
-    which: Any
-    word: Any
-    u: Any
-    since: Any
-    chance: Any
-    buying: Any
-    power: Any
-    mass: Any
-    at: Any
-    shape: Any
-    scale: Any
-    wait: Any
-    life: Any
-    speed: Any
-    states: Any
-    steps: Any
-    room: Any
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _work(draws):  # type: ignore[no-untyped-def]
-    # One place more than draws: the last is written and not kept.
-    return Work(
-        np.empty(draws + 1, dtype=np.uint32),
-        np.empty(draws, dtype=np.uint64),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws, dtype=np.uint64),
-        np.empty(draws, dtype=np.uint64),
-        np.empty((2, draws)),
-    )
+from bayes_clv.distributions.paths.work import enter, hashed, new_work
+from bayes_clv.distributions.streams import LIFETIME, mix, unit
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -165,9 +115,7 @@ def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
     silence = state.silence[row]
     u, chance, growth, limit = work.u, work.chance, work.at, work.wait
     size, other, power = work.scale, work.shape, work.life
-    for s in range(u.size):
-        work.word[s] = mix(key + np.uint64(s) * GOLDEN)
-        u[s] = unit(work.word[s])
+    hashed(key, work)
     gone = 0
     for s in range(u.size):
         work.which[gone] = s
@@ -269,14 +217,6 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _enter(i, s, step, word, last, buyers, n):  # type: ignore[no-untyped-def]
-    buyers.customer[n], buyers.draw[n] = i, s
-    buyers.word[n], buyers.step[n], buyers.stream[n] = word, step, word
-    buyers.last[n] = last
-    buyers.count[n] = 0
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
@@ -286,7 +226,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     )
     # Who asks for the purchase rate alone needs no lifetimes.
     lives = own.first.size + own.leaving.size + own.left.size > 0 or state.horizon.max() > 0.0
-    work = _work(draws)
+    work = new_work(draws)
     prepared = -1
     found = active = 0
     for i in range(who.row.size):
@@ -306,7 +246,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         if who.first_order:
             for s in range(draws):
                 last = state.horizon[row, s if wide else 0]
-                _enter(i, s, step, work.word[s], last, buyers, found + s)
+                enter(i, s, step, work.word[s], last, buyers, found + s)
         n = found
         for m in range(needed):
             s = work.which[m]
@@ -315,7 +255,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 continue
             if who.first_order:
                 n = found + s
-            _enter(i, s, step, work.word[s], last, buyers, n)
+            enter(i, s, step, work.word[s], last, buyers, n)
             buyers.time[n] = work.wait[m]
             buyers.speed[n] = work.speed[m]
             buyers.wait[n] = 1.0

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.paths.variates import exp, gammas
+from bayes_clv.distributions.elementary import plain_exp as exp
+from bayes_clv.distributions.paths.variates import gammas
 from bayes_clv.distributions.streams import GOLDEN, MONEY, mix, standard_normal
 
 # Purchases paid at a time, so that what is in work stays in the processor's first cache.

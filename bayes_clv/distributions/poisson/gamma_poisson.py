@@ -33,6 +33,12 @@ def simulate_recency(
     return np.where(frequency > 0, T * position, 0.0)
 
 
+def simulate_latest(rng: np.random.Generator, active: Array, frequency: NDArray[np.int64]) -> Array:
+    """Return the latest of ``frequency`` purchases, uniform on (0, active); 0 for none."""
+    latest = rng.random(active.shape) ** (1 / np.maximum(frequency, 1))
+    return np.where(frequency > 0, active * latest, 0.0)
+
+
 def simulate_times(
     rng: np.random.Generator, frequency: NDArray[np.int64], recency: Array
 ) -> tuple[NDArray[np.int64], Array]:

@@ -60,6 +60,9 @@ MOMENTS = (
     "mean_log_dropout",
 )
 
+# A customer and the population: x, t_x, T, log_intervals, shape and rate of the regularities, r, alpha, s, beta.
+type Row = tuple[float, float, float, float, float, float, float, float, float, float]
+
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 
 
@@ -313,23 +316,12 @@ def first_step(x: float, shape: float) -> float:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def lattice(
-    x: float,
-    t_x: float,
-    T: float,
-    log_intervals: float,
-    shape: float,
-    rate: float,
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
-    table: np.ndarray,
-) -> tuple[int, float]:
-    """Return how many nodes of log k there are, and their step; each is a row of ``table`` (LARGEST, COLUMNS).
+def lattice(row: Row, table: np.ndarray) -> tuple[int, float]:
+    """Return how many nodes of log k there are, and their step; each is a place in ``table`` (LARGEST, COLUMNS).
 
-    A row holds log k, the log integrand, and what ``silence`` returns.
+    One holds log k, the log integrand, and what ``silence`` returns.
     """
+    x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta = row
     since, b = T - t_x, beta + t_x
     middle = start(x, t_x, log_intervals, shape, rate, r, alpha)
     step = first_step(x, shape)
@@ -361,9 +353,9 @@ def lattice(
                 if i <= 1 and not side:
                     kept[:] = guess
                 value = log_intensity(u, x, t_x, log_intervals, shape, rate, r, alpha) + log_c
-                row = table[count]
-                row[0], row[1], row[2], row[3], row[4] = u, value, log_c, alive, by_q
-                row[5], row[6], row[7] = by_scale, by_b, by_s
+                node = table[count]
+                node[0], node[1], node[2], node[3], node[4] = u, value, log_c, alive, by_q
+                node[5], node[6], node[7] = by_scale, by_b, by_s
                 count += 1
                 largest = max(largest, value)
                 if (value < before or side) and value < largest + LOG_NEGLIGIBLE:
@@ -382,26 +374,14 @@ def lattice(
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def moments(
-    x: float,
-    t_x: float,
-    T: float,
-    log_intervals: float,
-    shape: float,
-    rate: float,
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
-    table: np.ndarray,
-    out: np.ndarray,
-) -> None:
+def moments(row: Row, table: np.ndarray, out: np.ndarray) -> None:
     """Write the log-likelihood and MOMENTS, the individual posterior means, of one customer into ``out`` (8)."""
     out[:] = math.nan
-    if not usable(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta):
+    if not usable(row):
         return
+    x, t_x, _, log_intervals, shape, rate, r, alpha, s, beta = row
     b = beta + t_x
-    count, step = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
+    count, step = lattice(row, table)
     largest = table[:count, 1].max()
     out[:] = 0.0
     for i in range(count):
@@ -427,24 +407,21 @@ def moments(
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def usable(
-    x: float,
-    t_x: float,
-    T: float,
-    log_intervals: float,
-    shape: float,
-    rate: float,
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
-) -> bool:
+def usable(row: Row) -> bool:
     """Return whether history and parameters are possible and finite."""
+    x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta = row
     positive = shape > 0 and rate > 0 and r > 0 and alpha > 0 and s > 0 and beta > 0
     possible = x >= 0 and t_x >= 0 and t_x <= T
     return (
         positive and possible and math.isfinite(x + T + log_intervals + shape + rate + r + alpha + s + beta)
     )
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def row_of(columns: np.ndarray) -> Row:
+    """Return ten numbers as a ``Row``."""
+    c = columns
+    return c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9]
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -465,19 +442,7 @@ def moments_of_rows(
     row = np.empty(8)
     table = np.empty((LARGEST, COLUMNS))
     for i in range(x.size):
-        moments(
-            x[i],
-            t_x[i],
-            T[i],
-            log_intervals[i],
-            shape[i],
-            rate[i],
-            r[i],
-            alpha[i],
-            s[i],
-            beta[i],
-            table,
-            row,
-        )
+        own = x[i], t_x[i], T[i], log_intervals[i], shape[i], rate[i], r[i], alpha[i], s[i], beta[i]
+        moments(own, table, row)
         found[:, i] = row
     return found[0], found[1], found[2], found[3], found[4], found[5], found[6], found[7]

@@ -21,6 +21,7 @@ import numpy as np
 from bayes_clv.distributions.regular.gamma_waits import (
     COLUMNS,
     LARGEST,
+    Row,
     _compiled,
     _log_integrand,
     _tail,
@@ -29,6 +30,7 @@ from bayes_clv.distributions.regular.gamma_waits import (
     first_step,
     lattice,
     log_intensity,
+    row_of,
     silence,
     start,
     usable,
@@ -161,24 +163,11 @@ def _truncated(
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _composed(
-    rng: np.random.Generator,
-    x: float,
-    t_x: float,
-    T: float,
-    log_intervals: float,
-    shape: float,
-    rate: float,
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
-    table: np.ndarray,
-    out: np.ndarray,
-) -> None:
+def _composed(rng: np.random.Generator, row: Row, table: np.ndarray, out: np.ndarray) -> None:
     """Write what ``draw`` does, by composition."""
+    x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta = row
     since, b = T - t_x, beta + t_x
-    count, _ = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
+    count, _ = lattice(row, table)
     order = np.argsort(table[:count, 0])
     u, value = table[:count, 0][order], table[:count, 1][order]
     mass = _masses(u, value)
@@ -219,28 +208,15 @@ def _composed(
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def draw(
-    rng: np.random.Generator,
-    x: float,
-    t_x: float,
-    T: float,
-    log_intervals: float,
-    shape: float,
-    rate: float,
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
-    table: np.ndarray,
-    out: np.ndarray,
-) -> None:
+def draw(rng: np.random.Generator, row: Row, table: np.ndarray, out: np.ndarray) -> None:
     """Write (alive 1 or 0, k, lambda, mu, wait for the next purchase, leaving, both after T) into ``out`` (6).
 
     Of one who has left the wait is infinite, and leaving negative: it lies before T.
     """
     out[:] = math.nan
-    if not usable(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta):
+    if not usable(row):
         return
+    x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta = row
     since = T - t_x
     u, value = _before_silence(x, t_x, log_intervals, shape, rate, r, alpha)
     mass = _masses(u, value)
@@ -261,18 +237,17 @@ def draw(
             out[4] = wait - since if alive else math.inf
             out[5] = life - since if alive else min(life - since, -SOONEST)
             return
-    _composed(rng, x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table, out)
+    _composed(rng, row, table, out)
 
 
 @_compiled  # type: ignore[untyped-decorator]
 def draw_rows(rng: np.random.Generator, columns: np.ndarray) -> np.ndarray:
-    """Return ``draw`` of each row of ``columns`` (row, 10), its arguments in their order, as (6, row)."""
+    """Return ``draw`` of each row of ``columns`` (row, 10), as (6, row)."""
     found = np.empty((6, columns.shape[0]))
     table = np.empty((LARGEST, COLUMNS))
     one = np.empty(6)
     for i in range(columns.shape[0]):
-        c = columns[i]
-        draw(rng, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], table, one)
+        draw(rng, row_of(columns[i]), table, one)
         found[:, i] = one
     return found
 

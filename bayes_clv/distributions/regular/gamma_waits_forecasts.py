@@ -21,7 +21,15 @@ import math
 
 import numpy as np
 
-from bayes_clv.distributions.regular.gamma_waits import COLUMNS, LARGEST, _compiled, lattice, usable
+from bayes_clv.distributions.regular.gamma_waits import (
+    COLUMNS,
+    LARGEST,
+    Row,
+    _compiled,
+    lattice,
+    row_of,
+    usable,
+)
 
 # Nodes in time: of the sum over all purchases, which is smooth, and of each, which is as sharp as they are regular.
 OF_ALL, OF_EACH = 65, 129
@@ -101,16 +109,7 @@ def _times(
 def _of_one(
     n: float,
     delta: float,
-    x: float,
-    t_x: float,
-    T: float,
-    log_intervals: float,
-    shape: float,
-    rate: float,
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
+    row: Row,
     table: np.ndarray,
     time: np.ndarray,
     weight: np.ndarray,
@@ -124,8 +123,9 @@ def _of_one(
     """
     points = time.size
     reached[:] = 0.0
+    x, t_x, T, _, _, _, r, alpha, s, beta = row
     since, b = T - t_x, beta + t_x
-    count, _ = lattice(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta, table)
+    count, _ = lattice(row, table)
     largest = table[:count, 1].max()
     log_kept, log_ratio, log_rest = np.empty(points), np.empty(points), np.empty(points)
     ratio, term = np.empty(points), np.empty(points)
@@ -230,9 +230,11 @@ def of_rows(columns: np.ndarray, counts: int) -> tuple[np.ndarray, np.ndarray]:
     used = np.zeros(1, dtype=np.bool_)
     last = np.full(5, math.nan)
     for i in range(columns.shape[0]):
-        n, t, delta, x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta = columns[i]
+        n, t, delta = columns[i, 0], columns[i, 1], columns[i, 2]
+        row = row_of(columns[i, 3:])
+        x, t_x, T, s = row[0], row[1], row[2], row[8]
         found[i] = math.nan
-        if not (usable(x, t_x, T, log_intervals, shape, rate, r, alpha, s, beta) and t >= 0 and delta >= 0):
+        if not (usable(row) and t >= 0 and delta >= 0):
             continue
         if t == 0:
             found[i] = 0.0
@@ -247,24 +249,5 @@ def of_rows(columns: np.ndarray, counts: int) -> tuple[np.ndarray, np.ndarray]:
             if used[0]:
                 shares[:] = math.nan
                 used[0] = False
-        found[i] = _of_one(
-            n,
-            delta,
-            x,
-            t_x,
-            T,
-            log_intervals,
-            shape,
-            rate,
-            r,
-            alpha,
-            s,
-            beta,
-            table,
-            time,
-            weight,
-            shares,
-            used,
-            every[i],
-        )
+        found[i] = _of_one(n, delta, row, table, time, weight, shares, used, every[i])
     return found, every

@@ -18,39 +18,41 @@ t                  renewal opportunities to come                                
 alpha/(alpha+b.)   mean probability of not making the first renewal              probability
 =================  ============================================================  ===========
 
-S(t) = B(alpha, beta + t^c) / B(alpha, beta). Every function broadcasts its arguments; a new customer is renewals = 0,
-active = 1. A few renewals of one cohort say little about c beside beta: the three then lie on a ridge.
+S(t) = B(alpha, beta + t^c) / B(alpha, beta). A new customer is renewals = 0, active = 1. What it shares with the
+shifted-beta-geometric is in ``beta_retention``. A few renewals of one cohort say little about c beside beta: the three
+then lie on a ridge.
+
+Examples
+--------
+>>> from bayes_clv.families import Renewals, need
+>>> forecast, high_end = need(FAMILY, Renewals), {"alpha": 0.214, "beta": 1.427, "c": 1.724}
+>>> new, seventh = {"renewals": 0, "active": 1}, {"renewals": 7, "active": 1}
+>>> round(float(retention(1, high_end)), 3), round(float(forecast.survival(12, new, high_end)), 3)
+(0.87, 0.404)
+>>> round(float(forecast.discounted(0.1, seventh, high_end)), 2)
+8.32
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.distributions.survival import log_survival_ratio, loss_ratio, power, survival_ratio
-from bayes_clv.families import positional
-from bayes_clv.families.contract import Coordinate, Family, Renewals, Words
-from bayes_clv.families.discrete import beta_retention as contracts
+from bayes_clv.families.arguments import lead, symbols
+from bayes_clv.families.contract import Columns, Coordinate, Family, Params, Words
+from bayes_clv.families.discrete import beta_retention
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.positional import by_name, lead
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("alpha", "beta", "c")
-OBSERVED = ("renewals", "active")
+_symbols = partial(symbols, beta_retention.OBSERVED, PARAMETERS)
 
-
-MEANINGS = {
-    "alpha": ("first shape of the churn probabilities of the first renewal", "none"),
-    "beta": ("second shape of the churn probabilities; their mean is alpha / (alpha + beta)", "none"),
+MEANINGS = beta_retention.MEANINGS | {
     "c": ("duration dependence: a customer's own churn rises with tenure above 1, falls below", "none"),
-    "population_churn": (
-        "mean probability of not renewing at the first renewal, alpha / (alpha + beta)",
-        "probability",
-    ),
-    "churn_concentration": ("alpha + beta; small where customers differ much in churn", "none"),
 }
 
 WORDS = Words(
@@ -67,23 +69,15 @@ WORDS = Words(
     references=("fader2018",),
 )
 
-QUANTITIES = {
-    "population_churn": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0, process="dropout"),
-    "churn_concentration": Quantity(Prior("LogNormal", mu=1, sigma=1.25)),
+QUANTITIES = beta_retention.QUANTITIES | {
     # From 0.37 to 2.7 with 95 %, and no dependence in the middle.
     "c": Quantity(Prior("LogNormal", mu=0, sigma=0.5)),
 }
 
 
-def data_scale(columns: Mapping[str, Array], count: Array) -> float:
-    """Return 1: no quantity of this family has a unit."""
-    return 1.0
-
-
 def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     """Return alpha, beta and c from the population quantities, tensors or arrays."""
-    churn, concentration = population["population_churn"], population["churn_concentration"]
-    return {"alpha": churn * concentration, "beta": (1 - churn) * concentration, "c": population["c"]}
+    return beta_retention.parameters(population) | {"c": population["c"]}
 
 
 def straightened(
@@ -141,47 +135,15 @@ def churn_term(params: Mapping[str, Any], renewals: Any, active: Any) -> Any:
 # Below it a logarithm's gradient overflows; no history with a likelihood worth having comes near.
 _TINY = 1e-290
 
-likelihood_terms = (Term(("renewals",), renewal_term), Term(OBSERVED, churn_term))
 
-
-def log_likelihood(params: Mapping[str, Any], renewals: Any, active: Any) -> Any:
-    """Return the log-likelihood of each customer, as a PyTensor vector.
-
-    Of one lost after ``renewals`` it is log P(T = renewals + 1), of one still active log S(renewals).
-    """
-    return renewal_term(params, renewals) + churn_term(params, renewals, active)
-
-
-def simulate(
-    rng: np.random.Generator, periods: ArrayLike, alpha: ArrayLike, beta: ArrayLike, c: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return simulated contracts (renewals, active) of customers with this many renewal opportunities.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> renewals, active = simulate(np.random.default_rng(1), np.full(3, 7), 0.214, 1.427, 1.724)
-    >>> bool(((renewals == 7) == (active == 1)).all())
-    True
-    """
-    return contracts.simulate(rng, periods, alpha, beta, c)
-
-
-def latent_draws(
-    rng: np.random.Generator,
-    renewals: ArrayLike,
-    active: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    c: ArrayLike,
-) -> Array:
+def latent_draws(rng: np.random.Generator, columns: Columns, params: Params) -> Array:
     """Return one draw of each customer's own theta given its history.
 
     Of one still active Beta(alpha, beta + renewals^c). Of one lost the density has a factor 1 - (1 - theta)^q more,
     q = (renewals + 1)^c - renewals^c: drawn by rejection from Beta(alpha, .) or, since that factor is at most
     max(q, 1) theta, from Beta(alpha + 1, .), whichever is accepted more often.
     """
-    renewals, active, alpha, beta, c = np.broadcast_arrays(*float_arrays(renewals, active, alpha, beta, c))
+    renewals, active, alpha, beta, c = np.broadcast_arrays(*_symbols(columns, params))
     stayed = renewals**c
     theta: Array = rng.beta(alpha, beta + stayed)
     q = (renewals + 1) ** c - stayed
@@ -201,108 +163,32 @@ def latent_draws(
     return drawn
 
 
-def latent_means(
-    renewals: ArrayLike, active: ArrayLike, alpha: ArrayLike, beta: ArrayLike, c: ArrayLike
-) -> Array:
+def latent_means(columns: Columns, params: Params) -> Array:
     """Return the mean of each customer's own theta given its history: that of ``latent_draws``."""
-    renewals, active, alpha, beta, c = float_arrays(renewals, active, alpha, beta, c)
+    renewals, active, alpha, beta, c = _symbols(columns, params)
     mean = alpha / (alpha + beta + renewals**c)
     # One more theta in the integral raises alpha by one, in S(renewals) and in the factor of the loss.
     one_more = loss_ratio(1.0, renewals, alpha + 1, beta, c) / loss_ratio(1.0, renewals, alpha, beta, c)
     return np.where(active > 0, mean, mean * one_more)
 
 
-def retention_rate(period: ArrayLike, alpha: ArrayLike, beta: ArrayLike, c: ArrayLike) -> Array:
-    """Return the share of those still there before renewal ``period`` = 1, 2, ... who make it: S(t) / S(t - 1).
-
-    Examples
-    --------
-    >>> round(float(retention_rate(1, 0.214, 1.427, 1.724)), 3)
-    0.87
-    """
-    period, alpha, beta, c = float_arrays(period, alpha, beta, c)
-    rate: Array = survival_ratio(1.0, period - 1, alpha, beta, c)
+def retention(renewal: Any, params: Params) -> Array:
+    """Return the share of those still there before renewal 1, 2, ... who make it: S(t) / S(t - 1)."""
+    shapes = symbols((), PARAMETERS, {}, params)
+    rate: Array = survival_ratio(1.0, lead(renewal, *shapes) - 1, *shapes)
     return rate
-
-
-def survival(
-    t: ArrayLike, renewals: ArrayLike, active: ArrayLike, alpha: ArrayLike, beta: ArrayLike, c: ArrayLike
-) -> Array:
-    """Return the probability of making all of the next t renewals; 0 of one already lost.
-
-    Examples
-    --------
-    >>> round(float(survival(12, 0, 1, 0.214, 1.427, 1.724)), 3)
-    0.404
-    """
-    return contracts.survival(t, renewals, active, alpha, beta, c)
-
-
-def renewals_pmf(
-    n: ArrayLike,
-    t: ArrayLike,
-    renewals: ArrayLike,
-    active: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    c: ArrayLike,
-) -> Array:
-    """Return P(exactly n of the next t renewals are made): the first n, then none; at n = t, all."""
-    return contracts.renewals_pmf(n, t, renewals, active, alpha, beta, c)
-
-
-def expected_renewals(
-    t: ArrayLike, renewals: ArrayLike, active: ArrayLike, alpha: ArrayLike, beta: ArrayLike, c: ArrayLike
-) -> Array:
-    """Return the expected number of renewals among the next t; without end (t = infinity) it needs alpha c > 1."""
-    return contracts.expected_renewals(t, renewals, active, alpha, beta, c)
-
-
-def discounted_residual_lifetime(
-    discount_rate: ArrayLike,
-    renewals: ArrayLike,
-    active: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    c: ArrayLike,
-) -> Array:
-    """Return the discounted expected residual lifetime (DERL) of a customer about to renew.
-
-    As Fader & Hardie (2010) define it for the shifted-beta-geometric: the sum over k = 0, 1, ... of P(the next k + 1
-    renewals are made) / (1 + rate)^k, the rate being one per period. Divide by 1 + rate where the next renewal is
-    a period away. Infinite without discount unless alpha c > 1; NaN for a negative rate.
-
-    Examples
-    --------
-    >>> round(float(discounted_residual_lifetime(0.1, 7, 1, 0.214, 1.427, 1.724)), 2)
-    8.32
-    """
-    return contracts.discounted_residual_lifetime(discount_rate, renewals, active, alpha, beta, c)
 
 
 FAMILY = Family(
     name="beta_discrete_weibull",
-    kind="contracts",
     words=WORDS,
     parameters=PARAMETERS,
     quantities=QUANTITIES,
-    observed=OBSERVED,
-    design=("periods",),
-    scale=data_scale,
     from_quantities=parameters,
-    likelihood=likelihood_terms,
-    simulate=positional.simulated(simulate, ("periods",), OBSERVED, PARAMETERS),
-    checked="renewals",
-    forecast=Renewals(
-        retention=lambda renewal, params: retention_rate(
-            lead(renewal, *params.values()), **{name: params[name] for name in PARAMETERS}
-        ),
-        survival=by_name(survival, OBSERVED, PARAMETERS, leads=True),
-        pmf=by_name(renewals_pmf, OBSERVED, PARAMETERS, leads=True),
-        expected=by_name(expected_renewals, OBSERVED, PARAMETERS, leads=True),
-        discounted=by_name(discounted_residual_lifetime, OBSERVED, PARAMETERS),
-        latent_means=by_name(latent_means, OBSERVED, PARAMETERS),
-        latent_draws=by_name(latent_draws, OBSERVED, PARAMETERS),
+    likelihood=(Term(("renewals",), renewal_term), Term(beta_retention.OBSERVED, churn_term)),
+    forecast=beta_retention.forecast(
+        retention=retention, latent_means=latent_means, latent_draws=latent_draws
     ),
     coordinate=Coordinate(quantity="c", value=straightened),
+    **beta_retention.model(),
 )

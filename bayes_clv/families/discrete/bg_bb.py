@@ -19,38 +19,50 @@ alpha/(a.+b.)    mean probability of buying at an opportunity, while alive      
 gamma/(g.+d.)    mean probability of leaving at the start of an opportunity        probability
 ===============  ================================================================  ===========
 
-The purchase that made somebody a customer is opportunity 0 and not counted. Every function broadcasts its arguments;
-a new customer is x = t_x = n = 0.
+The purchase that made somebody a customer is opportunity 0 and not counted. A new customer is x = t_x = n = 0.
 
 The likelihood in print is a sum of n - t_x + 1 products of Beta functions. Here it is the probability of the history
 up to t_x, one product, times the probability W of the silence after it: with the hazard h_j = gamma / (gamma + delta
 + j) of leaving after j opportunities and the probability (beta + j - x) / (alpha + beta + j) of not buying at the
 next, W_j = h_j + (1 - h_j) (beta + j - x) / (alpha + beta + j) W_{j+1} from W_n = 1 down to j = t_x. All terms are
-positive and at most 1, so that nothing overflows or cancels and gamma = 1 is an ordinary value.
+positive and at most 1, so that nothing overflows or cancels and gamma = 1 is an ordinary value. The likelihood is that
+of the purchases in their order; (t_x - 1)! / ((x - 1)! (t_x - x)!) more, a factor of the data only, makes it that of
+(x, t_x).
 
 Alive here is alive at the last opportunity observed, n: the state in which its purchase could still happen, 1 for a
 customer with t_x = n. The paper and BTYD state it for opportunity n + 1; that is ``survival(1, ...)``.
+
+Examples
+--------
+>>> donors = {"alpha": 1.204, "beta": 0.750, "gamma": 0.657, "delta": 2.783}
+>>> seen = {"frequency": 4, "recency": 5, "opportunities": 6}
+>>> round(float(survival(1, seen, donors)), 2), round(float(purchases(10, seen, donors)), 2)
+(0.54, 3.63)
+>>> round(float(discounted(np.inf, 0.1, dict.fromkeys(seen, 6), donors)), 2)
+5.91
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import OPPORTUNITIES
 from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
 from bayes_clv.distributions.survival import discounted_survival, log_survival_ratio, survival_ratio
-from bayes_clv.families import positional
-from bayes_clv.families.contract import Family, Words
+from bayes_clv.families.arguments import lead, symbols
+from bayes_clv.families.contract import Columns, Family, Forecast, Params, Words
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("alpha", "beta", "gamma", "delta")
 OBSERVED = ("frequency", "recency", "opportunities")
-
+# x, t_x, n, alpha, beta, gamma, delta.
+_symbols = partial(symbols, OBSERVED, PARAMETERS)
 
 MEANINGS = {
     "alpha": ("first shape of the purchase probabilities across customers", "none"),
@@ -110,9 +122,6 @@ def parameters(population: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# The likelihood ------------------------------------------------------------------------------------------
-
-
 def purchase_term(params: Mapping[str, Any], x: Any, t_x: Any) -> Any:
     """Return the part of the log-likelihood that depends on (x, t_x): x of t_x opportunities were taken."""
     alpha, beta = double_tensors(params, "alpha", "beta")
@@ -147,53 +156,20 @@ def silence_term(params: Mapping[str, Any], x: Any, t_x: Any, n: Any) -> Any:
     return pt.log(left + pt.exp(stays_silent.sum(axis=0)))
 
 
-likelihood_terms = (
-    Term(("frequency", "recency"), purchase_term),
-    Term(("recency",), lifetime_term),
-    Term(OBSERVED, silence_term),
-)
+def simulate(rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return histories of new customers with so many opportunities, exactly and without a loop.
 
-
-def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, n: Any) -> Any:
-    """Return the log-likelihood of each customer, the paper's sum over dropout times, as a PyTensor vector.
-
-    It is the log probability of the purchases in their order; (t_x - 1)! / ((x - 1)! (t_x - x)!) more, a factor
-    of the data only, makes it that of (x, t_x). ``params`` maps PARAMETERS to tensors.
+    The customer is alive at the first min(n, G - 1) opportunities, G ~ Geometric(theta); backwards from the last of
+    them the first purchase is another Geometric(p) away, and the earlier opportunities hold Binomial purchases.
     """
-    return purchase_term(params, x, t_x) + lifetime_term(params, t_x) + silence_term(params, x, t_x, n)
-
-
-# Histories and what is latent in them ----------------------------------------------------------------------
-
-
-def simulate(
-    rng: np.random.Generator,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated histories (frequency, recency) of customers with n opportunities.
-
-    Exact and without a loop: the customer is alive at the first min(n, G - 1) opportunities, G ~ Geometric(theta);
-    backwards from the last of them the first purchase is another Geometric(p) away, and the earlier opportunities hold
-    Binomial purchases. The shape is that of the arguments broadcast together.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> frequency, recency = simulate(np.random.default_rng(1), np.full(3, 6), 1.204, 0.750, 0.657, 2.783)
-    >>> frequency.shape
-    (3,)
-    """
-    n, alpha, beta, gamma, delta = np.broadcast_arrays(*float_arrays(n, alpha, beta, gamma, delta))
+    n, *shapes = np.broadcast_arrays(*symbols(("opportunities",), PARAMETERS, columns, params))
+    alpha, beta, gamma, delta = shapes
     p = rng.beta(alpha, beta)
-    alive = np.minimum(n, _geometric(rng, rng.beta(gamma, delta)) - 1)
-    recency = np.maximum(alive + 1 - _geometric(rng, p), 0.0)
+    living = np.minimum(n, _geometric(rng, rng.beta(gamma, delta)) - 1)
+    recency = np.maximum(living + 1 - _geometric(rng, p), 0.0)
     earlier = np.maximum(recency - 1, 0).astype(np.int64)
     frequency = (recency > 0) + rng.binomial(earlier, p)
-    return frequency.astype(np.int64), recency
+    return {"frequency": frequency.astype(np.float64), "recency": recency, "opportunities": n}
 
 
 def _geometric(rng: np.random.Generator, chance: Array) -> Array:
@@ -231,23 +207,14 @@ def _silent_alive(
 
 
 def latent_draws(
-    rng: np.random.Generator,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
+    rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[NDArray[np.bool_], Array, Array]:
     """Return one draw each of (alive at n, purchase probability, dropout probability) given the history.
 
     The three are drawn jointly from the individual posterior: first the last opportunity at which the customer was
     alive, which leaves two independent Betas.
     """
-    x, t_x, n, alpha, beta, gamma, delta = np.broadcast_arrays(
-        *float_arrays(x, t_x, n, alpha, beta, gamma, delta)
-    )
+    x, t_x, n, alpha, beta, gamma, delta = np.broadcast_arrays(*_symbols(columns, params))
     left_to_reach = rng.random(x.shape) * _silence(x, t_x, n, alpha, beta, gamma, delta)
     silent_until, last, gone = np.ones(x.shape), n.copy(), np.zeros(x.shape, dtype=bool)
     for step in range(int((n - t_x).max(initial=0))):
@@ -263,138 +230,61 @@ def latent_draws(
     return ~gone, purchase, dropout
 
 
-def latent_means(
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> tuple[Array, Array]:
+def latent_means(columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase probability, dropout probability) given the history: those of ``latent_draws``.
 
     A factor p more in the likelihood raises alpha by one, and theta raises gamma.
     """
-    x, t_x, n, alpha, beta, gamma, delta = float_arrays(x, t_x, n, alpha, beta, gamma, delta)
+    x, t_x, n, alpha, beta, gamma, delta = _symbols(columns, params)
     silence = _silence(x, t_x, n, alpha, beta, gamma, delta)
     bought = (alpha + x) / (alpha + beta + t_x) * _silence(x, t_x, n, alpha + 1, beta, gamma, delta)
     left = gamma / (gamma + delta + t_x) * _silence(x, t_x, n, alpha, beta, gamma + 1, delta)
     return bought / silence, left / silence
 
 
-def probability_alive(
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> Array:
-    """Return the probability of having been alive at opportunity n given the history; 1 where t_x = n.
-
-    The paper's P(alive) is one opportunity later: ``survival(1, ...)``.
-
-    Examples
-    --------
-    >>> round(float(probability_alive(4, 4, 6, 1.204, 0.750, 0.657, 2.783)), 4)
-    0.2151
-    """
-    history = float_arrays(x, t_x, n, alpha, beta, gamma, delta)
-    alive: Array = _silent_alive(*history) / _silence(*history)
-    return alive
+def alive(columns: Columns, params: Params) -> Array:
+    """Return the probability of having been alive at opportunity n given the history; 1 where t_x = n."""
+    seen = _symbols(columns, params)
+    chance: Array = _silent_alive(*seen) / _silence(*seen)
+    return chance
 
 
-# Forecasts ---------------------------------------------------------------------------------------------------
+def state(columns: Columns, params: Params) -> tuple[Array, Array, Array, Array]:
+    """Return the shapes of the Betas of the purchase probability and of dropout, given alive at n."""
+    x, _, n, alpha, beta, gamma, delta = _symbols(columns, params)
+    return alpha + x, beta + (n - x), gamma + 0 * n, delta + n
 
 
-def survival(
-    m: ArrayLike,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> Array:
-    """Return the probability of being alive at opportunity n + m given the history; the paper's P(alive) is m = 1.
-
-    Examples
-    --------
-    >>> round(float(survival(1, 6, 6, 6, 1.204, 0.750, 0.657, 2.783)), 2)
-    0.93
-    """
-    m, x, t_x, n, alpha, beta, gamma, delta = float_arrays(m, x, t_x, n, alpha, beta, gamma, delta)
-    stays: Array = survival_ratio(m, n, gamma, delta, 1.0)
-    return probability_alive(x, t_x, n, alpha, beta, gamma, delta) * stays
+def survival(ahead: Any, columns: Columns, params: Params) -> Array:
+    """Return the probability of being alive at opportunity n + m given the history; the paper's P(alive) is m = 1."""
+    _, _, n, _, _, gamma, delta = _symbols(columns, params)
+    chance = alive(columns, params)
+    stays: Array = survival_ratio(lead(ahead, chance), n, gamma, delta, 1.0)
+    return chance * stays
 
 
-def expected_purchases(
-    m: ArrayLike,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> Array:
+def purchases(ahead: Any, columns: Columns, params: Params) -> Array:
     """Return the expected purchases at the next m opportunities given the history.
 
-    P(alive) times (alpha + x) / (alpha + beta + n) times the expected
-    number of opportunities at which the customer is still alive, a sum of positive terms: gamma = 1 is ordinary, and so
-    is a thousand opportunities. m = infinity gives infinity unless gamma > 1.
-
-    Examples
-    --------
-    >>> round(float(expected_purchases(10, 4, 5, 6, 1.204, 0.750, 0.657, 2.783)), 2)
-    3.63
+    P(alive) times (alpha + x) / (alpha + beta + n) times the expected number of opportunities at which the customer is
+    still alive, a sum of positive terms: gamma = 1 is ordinary, and so is a thousand opportunities. m = infinity gives
+    infinity unless gamma > 1.
     """
-    return _purchases(m, 0.0, x, t_x, n, alpha, beta, gamma, delta)
+    return discounted(ahead, 0.0, columns, params)
 
 
-def discounted_residual_transactions(
-    discount_rate: ArrayLike,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> Array:
-    """Return the discounted expected residual transactions (DERT), eq. 14 of the paper: all purchases after n.
+def discounted(ahead: Any, rate: float, columns: Columns, params: Params) -> Array:
+    """Return the expected purchases at the next m opportunities, each worth (1 + rate)^-k at opportunity n + k.
 
-    A purchase at opportunity n + k is worth (1 + discount_rate)^-k, the rate being one per opportunity: 0.10 where
-    opportunities are years and money costs 10 % a year. Without discount it is infinite unless gamma > 1; NaN
-    for a negative rate.
-
-    Examples
-    --------
-    >>> round(float(discounted_residual_transactions(0.1, 6, 6, 6, 1.204, 0.750, 0.657, 2.783)), 2)
-    5.91
+    The rate is one per opportunity: 0.10 where opportunities are years and money costs 10 % a year. All to come
+    (m = infinity) are eq. 14 of the paper, the discounted expected residual transactions (DERT): infinite without
+    discount unless gamma > 1; NaN for a negative rate.
     """
-    return _purchases(np.inf, discount_rate, x, t_x, n, alpha, beta, gamma, delta)
-
-
-def _purchases(
-    m: ArrayLike,
-    rate: ArrayLike,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> Array:
-    m, rate, x, t_x, n = float_arrays(m, rate, x, t_x, n)
-    alpha, beta, gamma, delta = float_arrays(alpha, beta, gamma, delta)
-    opportunities: Array = discounted_survival(m, rate, n, gamma, delta, 1.0)
+    x, _, n, alpha, beta, gamma, delta = _symbols(columns, params)
+    chance = alive(columns, params)
+    opportunities: Array = discounted_survival(lead(ahead, chance), rate, n, gamma, delta, 1.0)
     while_alive = (alpha + x) / (alpha + beta + n) * opportunities
-    return probability_alive(x, t_x, n, alpha, beta, gamma, delta) * while_alive
+    return chance * while_alive
 
 
 @numba.vectorize(cache=True)  # type: ignore[untyped-decorator]
@@ -423,57 +313,22 @@ def _pmf_while_alive(y: float, m: float, a: float, b: float, g: float, d: float)
     return total + stays * chance
 
 
-def purchases_pmf(
-    y: ArrayLike,
-    m: ArrayLike,
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> Array:
+def pmf(counts: Any, ahead: float, columns: Columns, params: Params) -> Array:
     """Return P(y purchases at the next m opportunities) given the history.
 
     Whole m; one value takes about m steps.
     """
-    y, m, x, t_x, n = float_arrays(y, m, x, t_x, n)
-    alpha, beta, gamma, delta = float_arrays(alpha, beta, gamma, delta)
-    alive = probability_alive(x, t_x, n, alpha, beta, gamma, delta)
-    bought: Array = _pmf_while_alive(y, m, alpha + x, beta + (n - x), gamma, delta + n)
-    return alive * bought + np.where(y == 0, 1 - alive, 0.0)
+    chance, shapes = alive(columns, params), state(columns, params)
+    y = lead(counts, chance)
+    bought: Array = _pmf_while_alive(y, ahead, *shapes)
+    return chance * bought + np.where(y == 0, 1 - chance, 0.0)
 
 
-def opportunity_state(
-    x: ArrayLike,
-    t_x: ArrayLike,
-    n: ArrayLike,
-    alpha: ArrayLike,
-    beta: ArrayLike,
-    gamma: ArrayLike,
-    delta: ArrayLike,
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Return what the simulation of the future needs to know of a customer at n.
-
-    (probability alive; shapes of the Beta of the purchase probability; shapes of the Beta of dropout), the last four
-    given that the customer is alive. Each keeps the shape of its own arguments.
-    """
-    x, t_x, n, alpha, beta, gamma, delta = float_arrays(x, t_x, n, alpha, beta, gamma, delta)
-    alive = probability_alive(x, t_x, n, alpha, beta, gamma, delta)
-    return alive, alpha + x, beta + (n - x), gamma + 0 * n, delta + n
-
-
-def purchases_at_least(y: ArrayLike, m: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
+def at_least(counts: Any, ahead: float, columns: Columns, params: Params) -> Array:
     """Return P(at least y purchases at the next m opportunities) given the history; whole m; 1 where y <= 0."""
-    y, m = float_arrays(y, m)
-    each = [np.where(y <= n, purchases_pmf(n, m, *history, **params), 0.0) for n in np.arange(m.max() + 1)]
+    y = lead(counts, alive(columns, params))
+    each = [np.where(y <= n, pmf(n, ahead, columns, params), 0.0) for n in np.arange(ahead + 1)]
     return np.where(y > 0, np.sum(each, axis=0), 1.0)
-
-
-def state_while_alive(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, ...]:
-    """Return what ``opportunity_state`` does, without the probability of being alive."""
-    return opportunity_state(*history, **params)[1:]
 
 
 FAMILY = Family(
@@ -486,22 +341,25 @@ FAMILY = Family(
     design=("opportunities",),
     scale=data_scale,
     from_quantities=parameters,
-    likelihood=likelihood_terms,
-    simulate=positional.simulated(simulate, ("opportunities",), ("frequency", "recency"), PARAMETERS),
+    likelihood=(
+        Term(("frequency", "recency"), purchase_term),
+        Term(("recency",), lifetime_term),
+        Term(OBSERVED, silence_term),
+    ),
+    simulate=simulate,
     checked="frequency",
-    forecast=positional.forecast(
+    forecast=Forecast(
         history=OBSERVED,
-        parameters=PARAMETERS,
         latent=("purchase", "dropout"),
         paths=OPPORTUNITIES,
-        alive=probability_alive,
+        alive=alive,
         latent_means=latent_means,
         latent_draws=latent_draws,
-        purchases=expected_purchases,
+        purchases=purchases,
         survival=survival,
-        pmf=purchases_pmf,
-        at_least=purchases_at_least,
-        discounted=_purchases,
-        state=state_while_alive,
+        pmf=pmf,
+        at_least=at_least,
+        discounted=discounted,
+        state=state,
     ),
 )

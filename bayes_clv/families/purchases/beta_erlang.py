@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import PHASES
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.regular import erlang_phases
@@ -31,9 +31,9 @@ from bayes_clv.distributions.regular.erlang_residual import (
     residual_while_alive,
 )
 from bayes_clv.distributions.special import double_tensors
+from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import beta_geometric, gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
 
@@ -42,6 +42,8 @@ OBSERVED = ("frequency", "recency", "T", "log_intervals")
 # Phases of a simulated customer beyond which its purchases are not drawn one by one.
 MOST = 10_000
 HISTORY = ("frequency", "recency", "T")
+# x, t_x, T, r, alpha, a, b, k.
+_symbols = partial(symbols, HISTORY, PARAMETERS)
 
 QUANTITIES = beta_geometric.QUANTITIES | {
     "k": Quantity(Prior("DiscreteUniform", lower=1, upper=12), whole=True),
@@ -98,11 +100,6 @@ def interval_term(params: Mapping[str, Any], log_intervals: Any) -> Any:
     return (k - 1) * log_intervals
 
 
-def _symbols(columns: Columns, params: Params) -> tuple[Array, ...]:
-    """Return x, t_x, T, r, alpha, a, b, k."""
-    return float_arrays(*(columns[name] for name in HISTORY), *(params[name] for name in PARAMETERS))
-
-
 def _histories(
     first: int, rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[NDArray[np.int64], Array, Array]:
@@ -111,7 +108,7 @@ def _histories(
     Exact and without a loop over purchases: of N ~ Poisson(lambda T) phases every k-th is a purchase, the G-th toss
     ends it, x = min(floor(N / k), G - first), and the k x-th of N uniform times is t_x.
     """
-    T, r, alpha, a, b, k = np.broadcast_arrays(*float_arrays(columns["T"], *(params[n] for n in PARAMETERS)))
+    T, r, alpha, a, b, k = np.broadcast_arrays(*symbols(("T",), PARAMETERS, columns, params))
     phases = k.astype(np.int64)
     counts = gamma_poisson.simulate_counts(rng, T, r, alpha)
     frequency = np.minimum(counts // phases, beta_geometric.last_toss(rng, a, b) - first).astype(np.int64)
@@ -191,9 +188,9 @@ def latent_draws(
     first: int, rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[NDArray[np.bool_], Array, Array]:
     """Return one draw each of (alive at T, purchase rate, dropout) given the history, drawn jointly."""
-    since = float_arrays(params["alpha"])[0] + float_arrays(columns["recency"])[0]
+    _, t_x, _, _, alpha, *_ = _symbols(columns, params)
     chance, c, scale, a, big_b, k, z, since_purchase = np.broadcast_arrays(
-        alive(first, columns, params), *state(first, columns, params), since
+        alive(first, columns, params), *state(first, columns, params), alpha + t_x
     )
     living = rng.random(c.shape) < chance
     passed = np.where(living, erlang_phases.draw_phases(rng, k, c, z), 0.0)

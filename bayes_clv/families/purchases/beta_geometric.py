@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayes_clv.distributions.arrays import Array, float_arrays, on_distinct_rows
+from bayes_clv.distributions.arrays import Array, on_distinct_rows
 from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
@@ -35,15 +35,17 @@ from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_gamma_ratio
 from bayes_clv.distributions.stirling import LARGE
 from bayes_clv.distributions.survival import survival_ratio
+from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "a", "b")
 LOG_LARGEST = 709.78
 OBSERVED = gamma_rates.OBSERVED
+# x, t_x, T, r, alpha, a, b.
+_symbols = partial(symbols, OBSERVED, PARAMETERS)
 
 QUANTITIES = gamma_rates.QUANTITIES | {
     "population_dropout": Quantity(Prior("Beta", alpha=1, beta=1), upper=1.0, process="dropout"),
@@ -137,33 +139,17 @@ def silence_term(first: int, params: Mapping[str, Any], x: Any, t_x: Any, T: Any
     return pt.switch(pt.gt(x + first, 0), pt.softplus(log_odds), 0.0)
 
 
-def _symbols(columns: Columns, params: Params) -> tuple[Array, ...]:
-    """Return x, t_x, T, r, alpha, a, b."""
-    return float_arrays(*(columns[name] for name in OBSERVED), *(params[name] for name in PARAMETERS))
-
-
 def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
     """Return histories of new customers observed to age T, exactly and without a loop over purchases.
 
     N ~ Poisson(lambda T) repeat purchases would happen, the G-th toss ends it, G ~ Geometric(p), and
     x = min(N, G - first).
     """
-    T, r, alpha, a, b = np.broadcast_arrays(*float_arrays(columns["T"], *(params[n] for n in PARAMETERS)))
+    T, r, alpha, a, b = np.broadcast_arrays(*symbols(("T",), PARAMETERS, columns, params))
     counts = gamma_poisson.simulate_counts(rng, T, r, alpha)
     frequency = np.minimum(counts, last_toss(rng, a, b) - first).astype(np.int64)
     recency = gamma_poisson.simulate_recency(rng, T, counts, frequency)
     return {"frequency": frequency.astype(np.float64), "recency": recency, "T": T}
-
-
-def times(
-    first: int, rng: np.random.Generator, columns: Columns, params: Params
-) -> tuple[NDArray[np.int64], Array]:
-    """Return repeat purchases of new customers as flat arrays (customer index, age at the purchase), sorted.
-
-    The histories are those that ``simulate`` gives for a generator in the same state.
-    """
-    found = simulate(first, rng, {"T": np.atleast_1d(columns["T"])}, params)
-    return gamma_poisson.simulate_times(rng, found["frequency"].astype(np.int64), found["recency"])
 
 
 def last_toss(rng: np.random.Generator, a: Array, b: Array) -> Array:
@@ -340,5 +326,5 @@ def forecast(first: int) -> Forecast:
         at_least=partial(at_least, first),
         discounted=partial(discounted, first),
         state=partial(state, first),
-        times=partial(times, first),
+        times=partial(gamma_rates.times, partial(simulate, first)),
     )

@@ -1,10 +1,15 @@
-"""Purchase rates that vary over customers as a Gamma: quantities and terms of the likelihood."""
+"""Purchase rates that vary over customers as a Gamma: quantities, terms of the likelihood, times of purchases."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
+from bayes_clv.families.contract import Columns, Params
 from bayes_clv.families.quantities import Prior, Quantity
 
 OBSERVED = ("frequency", "recency", "T")
@@ -48,3 +53,18 @@ def exposure_term(params: Mapping[str, Any], x: Any, T: Any) -> Any:
 
     r, alpha = double_tensors(params, "r", "alpha")
     return -r * pt.log1p(T / alpha) - x * pt.log(alpha + T)
+
+
+def times(
+    simulate: Callable[[np.random.Generator, Columns, Params], dict[str, Array]],
+    rng: np.random.Generator,
+    columns: Columns,
+    params: Params,
+) -> tuple[NDArray[np.int64], Array]:
+    """Return repeat purchases of new customers as flat arrays (customer index, age at the purchase), sorted.
+
+    Of purchases at random, whatever the law of their rates: the histories are those that ``simulate`` gives for a
+    generator in the same state.
+    """
+    found = simulate(rng, {"T": np.atleast_1d(columns["T"])}, params)
+    return gamma_poisson.simulate_times(rng, found["frequency"].astype(np.int64), found["recency"])

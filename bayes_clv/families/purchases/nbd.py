@@ -33,18 +33,19 @@ Examples
 1.824
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
+from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, Words
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.positional import lead
 from bayes_clv.families.purchases import gamma_rates
 
 PARAMETERS = ("r", "alpha")
@@ -53,31 +54,22 @@ OBSERVED = gamma_rates.OBSERVED
 
 def simulate(rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
     """Return histories of new customers observed to age T."""
-    T, r, alpha = np.broadcast_arrays(*float_arrays(columns["T"], params["r"], params["alpha"]))
+    T, r, alpha = np.broadcast_arrays(*symbols(("T",), PARAMETERS, columns, params))
     frequency = gamma_poisson.simulate_counts(rng, T, r, alpha)
     recency = gamma_poisson.simulate_recency(rng, T, frequency, frequency)
     return {"frequency": frequency.astype(np.float64), "recency": recency, "T": T}
 
 
-def times(rng: np.random.Generator, columns: Columns, params: Params) -> tuple[NDArray[np.int64], Array]:
-    """Return repeat purchases of new customers as flat arrays (customer index, age at the purchase), sorted.
-
-    The histories are those that ``simulate`` gives for a generator in the same state.
-    """
-    found = simulate(rng, {"T": np.atleast_1d(columns["T"])}, params)
-    return gamma_poisson.simulate_times(rng, found["frequency"].astype(np.int64), found["recency"])
-
-
 def state(columns: Columns, params: Params) -> tuple[Array, Array, Array, Array]:
     """Return r + x and alpha + T of the Gamma of the purchase rate; 0 and 1, of a dropout that never happens."""
-    x, T, r, alpha = float_arrays(columns["frequency"], columns["T"], params["r"], params["alpha"])
+    x, T, r, alpha = symbols(("frequency", "T"), PARAMETERS, columns, params)
     return r + x, alpha + T, np.zeros(()), np.ones(())
 
 
 def alive(columns: Columns, params: Params) -> Array:
     """Return the probability of being alive: 1."""
-    read = (*(columns[name] for name in OBSERVED), *(params[name] for name in PARAMETERS))
-    return np.ones(np.broadcast_shapes(*(np.shape(each) for each in read)))
+    read = symbols(OBSERVED, PARAMETERS, columns, params)
+    return np.ones(np.broadcast_shapes(*(each.shape for each in read)))
 
 
 def latent_draws(
@@ -125,9 +117,8 @@ def discounted(time: float, rate: float, columns: Columns, params: Params) -> Ar
     """
     certain, (k, scale, a, b) = alive(columns, params), state(columns, params)
     if np.isinf(time):
-        (delta,) = float_arrays(rate)
         with np.errstate(divide="ignore"):
-            return np.where(delta >= 0, certain * k / (np.abs(delta) * scale), np.nan)
+            return np.where(rate >= 0, certain * k / (np.abs(rate) * scale), np.nan)
     return certain * discounted_purchases(k, scale, a, b, time, rate)
 
 
@@ -173,6 +164,6 @@ FAMILY = Family(
         at_least=at_least,
         discounted=discounted,
         state=state,
-        times=times,
+        times=partial(gamma_rates.times, simulate),
     ),
 )

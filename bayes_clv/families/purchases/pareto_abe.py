@@ -21,13 +21,12 @@ rho                        correlation of log lambda and log mu, -cos(pi c)     
 =========================  =============================================================  ===========
 
 Abe's beta_0 are log population_purchase_rate and log population_dropout_rate, his Gamma_0 is made of s1^2,
-rho s1 s2 and s2^2. All durations share one unit, and any unit will do. Every function broadcasts its arguments, so
-draws of shape (draw, 1) meet customers of shape (customer,). A new customer is x = t_x = T = 0.
+rho s1 s2 and s2^2. All durations share one unit, and any unit will do. A new customer is x = t_x = T = 0.
 
 **What is sampled, and how.** Abe draws each customer's lambda and mu along with the population (two unknowns a
-customer, and draws that depend on one another). Here they are integrated out (``lognormal_rates``), so that
+customer, and draws that depend on one another). Here they are integrated out (``lognormal.rates``), so that
 the posterior has five unknowns however many customers there are, equal histories are computed once, and the mode and
-laplace serve. A customer's own rates are drawn afterwards, exactly (``lognormal_draws``).
+laplace serve. A customer's own rates are drawn afterwards, exactly (``lognormal.draws``).
 
 **The correlation** is stated as the concordance: of two customers drawn at random, the probability that the one who
 buys faster also leaves at the higher rate. It is 1/2 for independence, and for normal variables 1/2 + arcsin(rho) / pi
@@ -39,16 +38,26 @@ on the log scale; the s of leaving LogNormal(0, 0.6), which says 0.37 to 2.7 in 
 one purchase a day (studies/priors.py).
 
 Unlike the Gamma families it has a finite mean of everything without discount: all moments of a lognormal exist.
+
+Examples
+--------
+>>> population = dict(zip(PARAMETERS, (0.029, 1.16, 0.0276, 1.62, 0.53), strict=True))
+>>> round(float(alive({"frequency": 26, "recency": 30.86, "T": 31}, population)), 3)
+0.997
+>>> seen = {"frequency": 2, "recency": 30.43, "T": 38.86}
+>>> round(float(purchases(39.0, seen, population)), 2), pmf([0, 1, 2], 39.0, seen, population).round(3).tolist()
+(1.23, [0.45, 0.23, 0.145])
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
-from bayes_clv.distributions.arrays import Array, float_arrays
+from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.lognormal.draws import draws_of_rows
 from bayes_clv.distributions.lognormal.forecasts import (
     count_probabilities,
@@ -59,10 +68,12 @@ from bayes_clv.distributions.lognormal.forecasts import (
 )
 from bayes_clv.distributions.lognormal.rates import log_mean_likelihood
 from bayes_clv.distributions.paths import DRAWN
+from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.special import double_tensors
-from bayes_clv.families import positional
-from bayes_clv.families.contract import Family, Words
+from bayes_clv.families.arguments import lead, symbols
+from bayes_clv.families.contract import Columns, Family, Forecast, Params, Words
 from bayes_clv.families.likelihood import Term
+from bayes_clv.families.purchases import gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = (
@@ -72,8 +83,7 @@ PARAMETERS = (
     "log_dropout_sd",
     "concordance",
 )
-OBSERVED = ("frequency", "recency", "T")
-
+OBSERVED = gamma_rates.OBSERVED
 
 MEANINGS = {
     "population_purchase_rate": ("median purchase rate of new customers", "1/time"),
@@ -149,96 +159,49 @@ def log_likelihood(params: Mapping[str, Any], x: Any, t_x: Any, T: Any) -> Any:
     return mean_likelihood(x, t_x, T, pt.log(rate), s1, pt.log(leaving), s2, c)
 
 
-likelihood_terms = (Term(OBSERVED, log_likelihood),)
-
-
 # Compiled code takes both sides of a branch, and the side not taken may set a flag.
 _QUIET = np.errstate(all="ignore")
 
 
-def _logs(*params: ArrayLike, **named: ArrayLike) -> tuple[Array, ...]:
-    """Return m1, s1, m2, s2 and the concordance from parameters given in order or by name."""
-    rate, s1, leaving, s2, c = float_arrays(*params, *(named[name] for name in PARAMETERS[len(params) :]))
+def _symbols(columns: Columns, params: Params, history: tuple[str, ...] = OBSERVED) -> tuple[Array, ...]:
+    """Return x, t_x, T, m1, s1, m2, s2 and the concordance."""
+    *past, rate, s1, leaving, s2, c = symbols(history, PARAMETERS, columns, params)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(rate), s1, np.log(leaving), s2, c
+        return *past, np.log(rate), s1, np.log(leaving), s2, c
 
 
-def _split(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-    """Return x, t_x, T and what ``_logs`` does; the history may be given by name too."""
-    named = dict(params)
-    past = [*history[:3], *(named.pop(name) for name in ("x", "t_x", "T")[len(history) :])]
-    x, t_x, T = float_arrays(*past)
-    return x, t_x, T, _logs(*history[3:], **named)
+def simulate(rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return histories of new customers observed to age T, exactly and without a loop over purchases.
 
-
-def _rates(rng: np.random.Generator, shape: tuple[int, ...], logs: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Return purchase and dropout rates of new customers."""
-    m1, s1, m2, s2, c = logs
-    z, w = rng.standard_normal(shape), rng.standard_normal(shape)
-    with np.errstate(over="ignore", under="ignore"):
-        rate: Array = np.exp(m1 + s1 * z)
-        leaving: Array = np.exp(m2 + s2 * (np.sin(np.pi * c) * w - np.cos(np.pi * c) * z))
-    return rate, leaving
-
-
-def simulate(
-    rng: np.random.Generator, T: ArrayLike, *params: ArrayLike, **named: ArrayLike
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated histories (frequency, recency) of customers observed to age T.
-
-    Exact and without a loop over purchases: each customer's two rates, its lifetime, a Poisson number x of purchases
-    until it or T, and t_x the latest of x uniform times. The shape is that of the arguments broadcast together.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> frequency, recency = simulate(np.random.default_rng(1), np.full(3, 39.0), 0.03, 1.2, 0.03, 1.6, 0.5)
-    >>> frequency.shape
-    (3,)
+    Each customer's two rates, its lifetime, a Poisson number x of purchases until it or T, and t_x the latest of x
+    uniform times.
     """
-    T, *logs = np.broadcast_arrays(np.asarray(T, dtype=float), *_logs(*params, **named))
-    rate, leaving = _rates(rng, T.shape, tuple(logs))
-    with np.errstate(over="ignore", divide="ignore"):
+    T, m1, s1, m2, s2, c = np.broadcast_arrays(*_symbols(columns, params, ("T",)))
+    z, w = rng.standard_normal(T.shape), rng.standard_normal(T.shape)
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        rate = np.exp(m1 + s1 * z)
+        leaving = np.exp(m2 + s2 * (np.sin(np.pi * c) * w - np.cos(np.pi * c) * z))
         active = np.minimum(rng.standard_exponential(T.shape) / leaving, T)
         frequency = rng.poisson(np.minimum(rate * active, MOST_PURCHASES))
-    latest = rng.random(T.shape) ** (1 / np.maximum(frequency, 1))
-    return frequency.astype(np.int64), np.where(frequency > 0, active * latest, 0.0)
-
-
-def simulate_purchase_times(
-    rng: np.random.Generator, T: ArrayLike, *params: ArrayLike, **named: ArrayLike
-) -> tuple[NDArray[np.int64], Array]:
-    """Return simulated repeat purchases as flat arrays (customer index, age at the purchase).
-
-    Sorted by customer, then age; a customer without repeat purchases does not appear. The histories are
-    those that ``simulate`` gives for a generator in the same state: given x and t_x the earlier x - 1
-    purchases are uniform on (0, t_x). The arguments broadcast to one dimension, the customers.
-    """
-    frequency, recency = simulate(rng, np.atleast_1d(T), *params, **named)
-    customer = np.repeat(np.arange(frequency.size), frequency)
-    age = recency[customer] * rng.random(customer.size)
-    last = np.cumsum(frequency)[frequency > 0] - 1
-    age[last] = recency[frequency > 0]
-    return customer, age[np.lexsort((age, customer))]
+    recency = gamma_poisson.simulate_latest(rng, active, frequency)
+    return {"frequency": frequency.astype(np.float64), "recency": recency, "T": T}
 
 
 def latent_draws(
-    rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
+    rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[NDArray[np.bool_], Array, Array]:
-    """Return one draw each of (alive at T, purchase rate, dropout rate) given the history.
+    """Return one draw each of (alive at T, purchase rate, dropout rate) given the history, per time unit.
 
-    ``alive`` is a bool, both rates are per time unit; the three are drawn jointly and exactly from the individual
-    posterior, by rejection (``lognormal_draws``).
+    Drawn jointly and exactly from the individual posterior, by rejection (``lognormal.draws``).
     """
-    x, t_x, T, logs = _split(*history, **params)
-    rows = np.broadcast_arrays(x, t_x, T, *logs)
+    rows = np.broadcast_arrays(*_symbols(columns, params))
     shape = rows[0].shape
-    alive, rate, leaving, _ = draws_of_rows(rng, *(np.array(row, dtype=float).ravel() for row in rows))
-    return alive.reshape(shape), rate.reshape(shape), leaving.reshape(shape)
+    living, rate, leaving, _ = draws_of_rows(rng, *(np.array(row).ravel() for row in rows))
+    return living.reshape(shape), rate.reshape(shape), leaving.reshape(shape)
 
 
-def future_draws(
-    rng: np.random.Generator, *history: ArrayLike, **params: ArrayLike
+def futures(
+    rng: np.random.Generator, columns: Columns, params: Params
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Return draws of (first_wait, wait_shape, wait_rate, left, leaving), as ``paths.drawn`` takes them.
 
@@ -246,28 +209,27 @@ def future_draws(
     leaving. Of one who has left the time since its last purchase is the sooner of both, and fell within the silence.
     All in time units but the shape.
     """
-    alive, rate, leaving = latent_draws(rng, *history, **params)
-    _, t_x, T, _ = _split(*history, **params)
+    living, rate, leaving = latent_draws(rng, columns, params)
+    _, t_x, T, *_ = _symbols(columns, params)
     with np.errstate(all="ignore"):
         first_wait = rng.standard_exponential(rate.shape) / rate
         to_come = rng.standard_exponential(rate.shape) / leaving
         both, silence = rate + leaving, T - t_x
         stayed = -np.log1p(rng.random(rate.shape) * np.expm1(-both * silence)) / both
-        left = np.where(alive, to_come, np.minimum(stayed - silence, -SOONEST))
+        left = np.where(living, to_come, np.minimum(stayed - silence, -SOONEST))
     return first_wait, np.ones(rate.shape), rate, left, leaving
 
 
 @_QUIET
-def latent_means(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, Array]:
+def latent_means(columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase rate, dropout rate) given the history: those of ``latent_draws``, per time unit.
 
     One purchase more multiplies the likelihood given the rates by lambda, and a lognormal density times mu is one with
     other means: both posterior means are ratios of mean likelihoods.
     """
-    x, t_x, T, logs = _split(*history, **params)
-    m1, s1, m2, s2, c = logs
-    whole = log_mean_likelihood(x, t_x, T, *logs)
-    rate: Array = np.exp(log_mean_likelihood(x + 1, t_x, T, *logs) - whole)
+    x, t_x, T, m1, s1, m2, s2, c = _symbols(columns, params)
+    whole = log_mean_likelihood(x, t_x, T, m1, s1, m2, s2, c)
+    rate: Array = np.exp(log_mean_likelihood(x + 1, t_x, T, m1, s1, m2, s2, c) - whole)
     covariance = -np.cos(np.pi * c) * s1 * s2
     moved = log_mean_likelihood(x, t_x, T, m1 + covariance, s1, m2 + s2 * s2, s2, c)
     leaving: Array = np.exp(moved - whole + m2 + 0.5 * s2 * s2)
@@ -275,123 +237,89 @@ def latent_means(*history: ArrayLike, **params: ArrayLike) -> tuple[Array, Array
 
 
 @_QUIET
-def probability_alive(*history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return the probability of being alive at T given the history: the share of the likelihood with mu T survived.
-
-    Examples
-    --------
-    >>> round(float(probability_alive(26, 30.86, 31, 0.029, 1.16, 0.0276, 1.62, 0.53)), 3)
-    0.997
-    """
-    x, t_x, T, logs = _split(*history, **params)
-    alive = np.exp(log_alive(x, T, T, *logs) - log_mean_likelihood(x, t_x, T, *logs))
+def alive(columns: Columns, params: Params) -> Array:
+    """Return the probability of being alive at T given the history: the share of the likelihood with mu T survived."""
+    x, t_x, T, *logs = _symbols(columns, params)
+    chance = np.exp(log_alive(x, T, T, *logs) - log_mean_likelihood(x, t_x, T, *logs))
     # The two quadratures differ in the eleventh digit; without silence nobody can have left.
-    result: Array = np.where(t_x < T, np.minimum(alive, 1.0), np.where(np.isnan(alive), np.nan, 1.0))
+    result: Array = np.where(t_x < T, np.minimum(chance, 1.0), np.where(np.isnan(chance), np.nan, 1.0))
     return result
 
 
-@_QUIET
-def discounted_purchases(
-    t: ArrayLike, discount_rate: ArrayLike, *history: ArrayLike, **params: ArrayLike
-) -> Array:
-    """Return the expected purchases in (T, T + t], each worth e^(-delta u) if it comes at T + u, given the history.
-
-    P(alive) times the mean over the living of lambda (1 - e^(-(delta + mu) t)) / (delta + mu), with delta the
-    continuous ``discount_rate`` per time unit; t may be infinite. NaN for delta < 0.
-
-    Examples
-    --------
-    >>> round(float(discounted_purchases(39.0, 0.0, 2, 30.43, 38.86, 0.029, 1.16, 0.0276, 1.62, 0.53)), 2)
-    1.23
-    """
-    x, _, T, logs = _split(*history, **params)
-    t, delta = float_arrays(t, discount_rate)
-    ratio = np.exp(log_buying(x + 1, t, T, delta, *logs) - log_alive(x, T, T, *logs))
-    expected: Array = probability_alive(*history, **params) * ratio
-    return expected
-
-
-def expected_purchases(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
+def purchases(time: Any, columns: Columns, params: Params) -> Array:
     """Return the expected purchase occasions in (T, T + t] given the history; finite also for t = infinity."""
-    return discounted_purchases(t, 0.0, *history, **params)
-
-
-def discounted_residual_transactions(
-    discount_rate: ArrayLike, *history: ArrayLike, **params: ArrayLike
-) -> Array:
-    """Return the discounted expected residual transactions (DERT): all purchases after T, worth their time.
-
-    P(alive) E[lambda / (delta + mu)] over the living, the idea of Fader, Hardie & Lee (2005), "RFM and CLV",
-    J. Marketing Research 42(4). Finite without discount; NaN for a negative one.
-    """
-    return discounted_purchases(np.inf, discount_rate, *history, **params)
+    return discounted(time, 0.0, columns, params)
 
 
 @_QUIET
-def purchases_pmf(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
+def survival(time: Any, columns: Columns, params: Params) -> Array:
+    """Return the probability of being alive at T + t given the history; t = 0 gives P(alive)."""
+    x, _, T, *logs = _symbols(columns, params)
+    chance = alive(columns, params)
+    longer = np.exp(log_alive(x, T, T + lead(time, chance), *logs) - log_alive(x, T, T, *logs))
+    staying: Array = chance * longer
+    return staying
+
+
+@_QUIET
+def pmf(counts: Any, time: float, columns: Columns, params: Params) -> Array:
     """Return P(n purchase occasions in (T, T + t]) given the history.
 
     Of the living, those who buy n times and outlive the horizon and those who do so and leave before; at n = 0 those
-    who have left are added.
+    who have left are added. Of an array of counts from one sum over both rates (``count_probabilities``), for little
+    more than the price of one: the absolute error is about 1e-14, where that of a single count keeps the digits of a
+    probability however small.
     """
-    x, _, T, logs = _split(*history, **params)
-    n, t = float_arrays(n, t)
-    alive = probability_alive(*history, **params)
+    x, _, T, *logs = _symbols(columns, params)
+    chance = alive(columns, params)
+    if np.ndim(counts) > 0:
+        return _pmfs(np.asarray(counts, dtype=np.int64), time, chance, x, T, logs)
     living = log_alive(x, T, T, *logs)
-    count = np.maximum(n, 0.0)
-    staying = log_alive(x + count, T + t, T + t, *logs) + xlogy(count, t) - gammaln(count + 1)
-    leaving = log_left_after(count, t, x, T, *logs)
+    n = np.maximum(counts, 0.0)
+    staying = log_alive(x + n, T + time, T + time, *logs) + xlogy(n, time) - gammaln(n + 1)
+    leaving = log_left_after(n, time, x, T, *logs)
     exactly = np.exp(staying - living) + np.exp(leaving - living)
-    pmf: Array = alive * exactly + np.where(n > 0, 0.0, 1 - alive)
-    return np.where(n < 0, 0.0, pmf)
+    found: Array = chance * exactly + np.where(counts > 0, 0.0, 1 - chance)
+    return np.where(counts < 0, 0.0, found)
 
 
-def purchases_pmfs(counts: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> list[Array]:
-    """Return ``clv.expected.pmf`` of several whole numbers, for little more than the price of one.
-
-    From one sum over both rates (``count_probabilities``): the absolute error is about 1e-14, where
-    ``clv.expected.pmf`` keeps the digits of a probability however small.
-
-    Examples
-    --------
-    >>> some = purchases_pmfs([0, 1, 2], 39.0, 2, 30.43, 38.86, 0.029, 1.16, 0.0276, 1.62, 0.53)
-    >>> [round(float(each), 3) for each in some]
-    [0.45, 0.23, 0.145]
-    """
-    x, _, T, logs = _split(*history, **params)
-    wanted = np.asarray(counts, dtype=np.int64)
-    (t,) = float_arrays(t)
-    args = np.broadcast_arrays(t, x, T, *logs)
+def _pmfs(
+    counts: NDArray[np.int64], time: float, chance: Array, x: Array, T: Array, logs: list[Array]
+) -> Array:
+    """Return ``pmf`` of several whole numbers of one who is alive with this chance."""
+    args = np.broadcast_arrays(np.float64(time), x, T, *logs)
     rows = np.stack([np.ravel(each) for each in args], axis=1)
-    living = count_probabilities(rows, int(wanted.max(initial=0)) + 1)
-    alive = np.broadcast_to(probability_alive(*history, **params), args[0].shape)
-    found = []
-    for n in wanted:
-        if n < 0:
-            found.append(np.zeros(args[0].shape))
-            continue
-        bought = alive * living[:, n].reshape(args[0].shape)
-        found.append(bought + (1 - alive) if n == 0 else bought)
+    living = count_probabilities(rows, int(counts.max(initial=0)) + 1)
+    found = np.zeros((counts.size, *chance.shape))
+    for place in np.flatnonzero(counts >= 0):
+        found[place] = chance * living[:, counts[place]].reshape(chance.shape)
+    found[counts == 0] += 1 - chance
     return found
 
 
 @_QUIET
-def purchases_at_least(n: ArrayLike, t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
+def at_least(counts: Any, time: float, columns: Columns, params: Params) -> Array:
     """Return P(at least n purchase occasions in (T, T + t]) given the history; 1 where n <= 0."""
-    x, _, T, logs = _split(*history, **params)
-    n, t = float_arrays(n, t)
-    reached = np.exp(log_reached(np.maximum(n, 1.0), t, x, T, *logs) - log_alive(x, T, T, *logs))
-    return np.where(n > 0, probability_alive(*history, **params) * np.minimum(reached, 1.0), 1.0)
+    x, _, T, *logs = _symbols(columns, params)
+    chance = alive(columns, params)
+    n = lead(counts, chance)
+    reached = np.exp(log_reached(np.maximum(n, 1.0), time, x, T, *logs) - log_alive(x, T, T, *logs))
+    return np.where(n > 0, chance * np.minimum(reached, 1.0), 1.0)
 
 
 @_QUIET
-def survival(t: ArrayLike, *history: ArrayLike, **params: ArrayLike) -> Array:
-    """Return the probability of being alive at T + t given the history; t = 0 gives ``probability_alive``."""
-    x, _, T, logs = _split(*history, **params)
-    (t,) = float_arrays(t)
-    longer = np.exp(log_alive(x, T, T + t, *logs) - log_alive(x, T, T, *logs))
-    staying: Array = probability_alive(*history, **params) * longer
-    return staying
+def discounted(time: Any, rate: float, columns: Columns, params: Params) -> Array:
+    """Return expected purchases to the horizon, each worth e^(-delta t), delta the continuous ``rate`` per time unit.
+
+    P(alive) times the mean over the living of lambda (1 - e^(-(delta + mu) t)) / (delta + mu); finite without horizon
+    and discount too. NaN for delta < 0.
+    """
+    x, _, T, *logs = _symbols(columns, params)
+    chance = alive(columns, params)
+    horizon = lead(time, chance)
+    ratio = np.exp(log_buying(x + 1, horizon, T, np.float64(rate), *logs) - log_alive(x, T, T, *logs))
+    expected: Array = chance * ratio
+    return expected
 
 
 FAMILY = Family(
@@ -404,24 +332,22 @@ FAMILY = Family(
     design=("T",),
     scale=data_scale,
     from_quantities=parameters,
-    likelihood=likelihood_terms,
-    simulate=positional.simulated(simulate, ("T",), ("frequency", "recency"), PARAMETERS),
+    likelihood=(Term(OBSERVED, log_likelihood),),
+    simulate=simulate,
     checked="frequency",
-    forecast=positional.forecast(
+    forecast=Forecast(
         history=OBSERVED,
-        parameters=PARAMETERS,
         latent=("purchase_rate", "dropout_rate"),
         paths=DRAWN,
-        alive=probability_alive,
+        alive=alive,
         latent_means=latent_means,
         latent_draws=latent_draws,
-        purchases=expected_purchases,
+        purchases=purchases,
         survival=survival,
-        pmf=purchases_pmf,
-        at_least=purchases_at_least,
-        discounted=discounted_purchases,
-        futures=future_draws,
-        times=simulate_purchase_times,
-        pmfs=purchases_pmfs,
+        pmf=pmf,
+        at_least=at_least,
+        discounted=discounted,
+        futures=futures,
+        times=partial(gamma_rates.times, simulate),
     ),
 )

@@ -20,27 +20,34 @@ p v/(q-1)  mean spend over the population, where q > 1              money
 Default priors: p v / (q-1) is LogNormal about the data's mean spend with 1 on the log scale, a factor of 5 either side
 at 90 %; p LogNormal(1, 1.25), q - 1 LogNormal(1, 1). ``clv.views.plot_prior`` draws what they imply.
 
-Every function broadcasts its arguments. Where x = 0 nothing is known of a customer's spend and ``zbar`` is
-ignored; it may be NaN. Likelihood and ``simulate`` are for x > 0 and zbar > 0.
+The likelihood is eq. 1a of the note, the log density of zbar given x, for x > 0 and zbar > 0. Where x = 0 nothing is
+known of a customer's spend, and ``zbar`` is ignored; it may be NaN.
+
+Examples
+--------
+>>> seen, cdnow = {"occasions": 2, "mean_spend": 22.35}, {"p": 6.25, "q": 3.74, "v": 15.44}
+>>> round(float(expected(seen, cdnow)), 2)
+24.66
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors, log_gamma_ratio
 from bayes_clv.distributions.stirling import LARGE
-from bayes_clv.families import positional
-from bayes_clv.families.contract import Family, SpendLevel, Words
+from bayes_clv.families.arguments import symbols
+from bayes_clv.families.contract import LEVEL, Columns, Family, Params, SpendLevel, Words, new_customer
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.positional import by_name
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("p", "q", "v")
 OBSERVED = ("frequency", "monetary_value")
+_symbols = partial(symbols, LEVEL, PARAMETERS)
 
 
 # Of every variable in the posterior: what it means, and its unit.
@@ -51,9 +58,6 @@ MEANINGS = {
     "population_spend": ("mean spend per occasion across customers, p v / (q - 1)", "money"),
     "q_above_one": ("q - 1; the mean spend exists only where it is positive", "none"),
 }
-
-# What informs a level: the repeat occasions, and their mean.
-LEVEL = ("occasions", "mean_spend")
 
 WORDS = Words(
     title="Gamma-Gamma",
@@ -108,73 +112,48 @@ def spend_term(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:
     return -p * x * pt.log1p(v / total) - q * pt.log1p(total / v) - pt.log(zbar)
 
 
-likelihood_terms = (Term(("frequency",), frequency_term), Term(OBSERVED, spend_term))
-
-
-def log_likelihood(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:
-    """Return the log density of zbar given x for each customer, eq. 1a of the note, as a PyTensor vector.
-
-    For x > 0 and zbar > 0; ``params`` maps PARAMETERS to tensors.
-    """
-    return frequency_term(params, x) + spend_term(params, x, zbar)
-
-
-def simulate(rng: np.random.Generator, x: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
-    """Return a simulated mean spend (money) of x occasions for each customer; NaN where x = 0."""
-    x, p, q, v = np.broadcast_arrays(*float_arrays(x, p, q, v))
+def simulate(rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return the mean spend (money) of the occasions of new customers; NaN of one without."""
+    x, p, q, v = np.broadcast_arrays(*symbols(("frequency",), PARAMETERS, columns, params))
     total = simulate_spend(rng, x, rng.gamma(q, 1 / v), p)
-    return np.where(x > 0, total / np.maximum(x, 1.0), np.nan)
+    return {"frequency": x, "monetary_value": np.where(x > 0, total / np.maximum(x, 1.0), np.nan)}
 
 
-def simulate_spend(rng: np.random.Generator, n: ArrayLike, nu: ArrayLike, p: ArrayLike) -> Array:
-    """Return a simulated total spend (money) of n occasions of a customer whose own rate is nu.
+def simulate_spend(rng: np.random.Generator, occasions: ArrayLike, level: ArrayLike, p: ArrayLike) -> Array:
+    """Return a total spend (money) of so many occasions of a customer whose own rate nu is ``level``.
 
     A sum of n Gamma(p, nu) is one Gamma(p n, nu); no occasion, no spend.
     """
-    n, nu, p = np.broadcast_arrays(*float_arrays(n, nu, p))
+    n, nu, p = np.broadcast_arrays(*float_arrays(occasions, level, p))
     total: Array = rng.standard_gamma(p * n) / nu
     return total
 
 
-def latent_draws(
-    rng: np.random.Generator, x: ArrayLike, zbar: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike
-) -> Array:
-    """Return one draw of nu (1 / money) given the history; the customer's own mean spend is p / nu."""
-    shape, rate = spend_state(x, zbar, p, q, v)
-    return rng.gamma(shape, 1 / rate)
-
-
-def spend_state(
-    x: ArrayLike, zbar: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike
-) -> tuple[Array, Array]:
+def state(columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return shape p x + q and rate v + x zbar (money) of the Gamma of nu given the history."""
-    x, zbar, p, q, v = float_arrays(x, zbar, p, q, v)
+    x, zbar, p, q, v = _symbols(columns, params)
     return p * x + q, v + np.where(x > 0, x * zbar, 0.0)
 
 
-def expected_spend(x: ArrayLike, zbar: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
+def level_draws(rng: np.random.Generator, columns: Columns, params: Params) -> Array:
+    """Return one draw of nu (1 / money) given the history; the customer's own mean spend is p / nu."""
+    shape, rate = state(columns, params)
+    return rng.gamma(shape, 1 / rate)
+
+
+def expected(columns: Columns, params: Params) -> Array:
     """Return the expected spend per occasion (money) given the history, eq. 5 of the note.
 
     p (v + x zbar) / (p x + q - 1). NaN where p x + q <= 1: E[1 / nu] is then infinite, and no mean exists.
-
-    Examples
-    --------
-    >>> round(float(expected_spend(2, 22.35, 6.25, 3.74, 15.44)), 2)
-    24.66
     """
-    shape, rate = spend_state(x, zbar, p, q, v)
+    shape, rate = state(columns, params)
     above = np.where(shape > 1, shape - 1, np.nan)
-    return np.asarray(p, dtype=np.float64) * rate / above
+    return np.asarray(params["p"], dtype=np.float64) * rate / above
 
 
-def population_mean_spend(p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
-    """Return the mean spend per occasion (money) over the population, p v / (q - 1); NaN for q <= 1."""
-    return expected_spend(0, np.nan, p, q, v)
-
-
-def lacks_moment(moment: int, x: ArrayLike, p: ArrayLike, q: ArrayLike, v: ArrayLike) -> Array:
+def lacks_moment(moment: int, columns: Columns, params: Params) -> NDArray[np.bool_]:
     """Return whether this moment of spend is infinite given x occasions: 1 / nu has it where p x + q is above it."""
-    x, p, q, v = np.broadcast_arrays(*float_arrays(x, p, q, v))
+    x, p, q, _ = np.broadcast_arrays(*symbols(("occasions",), PARAMETERS, columns, params))
     return np.asarray(p * x + q <= moment)
 
 
@@ -188,19 +167,19 @@ FAMILY = Family(
     design=("frequency",),
     scale=data_scale,
     from_quantities=parameters,
-    likelihood=likelihood_terms,
-    simulate=positional.simulated(simulate, ("frequency",), ("monetary_value",), PARAMETERS),
+    likelihood=(Term(("frequency",), frequency_term), Term(OBSERVED, spend_term)),
+    simulate=simulate,
     checked="monetary_value",
     forecast=SpendLevel(
         density="a customer's mean spend",
         level="monetary_value",
         occasion="p",
         pays="gamma",
-        state=by_name(spend_state, LEVEL, PARAMETERS),
-        expected=by_name(expected_spend, LEVEL, PARAMETERS),
-        population_mean=lambda params: population_mean_spend(**params),
-        lacks_moment=by_name(lacks_moment, ("occasions",), PARAMETERS),
-        level_draws=by_name(latent_draws, LEVEL, PARAMETERS),
+        state=state,
+        expected=expected,
+        population_mean=partial(expected, new_customer(LEVEL)),
+        lacks_moment=lacks_moment,
+        level_draws=level_draws,
         spend=simulate_spend,
     ),
 )

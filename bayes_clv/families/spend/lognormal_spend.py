@@ -29,25 +29,33 @@ elpd of the two must not be compared. A holdout can be (``clv.evaluate``).
 Default priors: the mean spend is LogNormal about the customers' geometric mean with 1 on the log scale, tau and sigma
 LogNormal about 0.5 with 1. ``clv.views.plot_prior`` draws what they imply.
 
-Every function broadcasts its arguments. Where x = 0 nothing is known of a customer and ``ybar`` is ignored.
+With theta integrated out the x logarithms are jointly normal with variance sigma² + tau² and covariance tau²; -x ybar
+turns their density into that of the amounts. Where x = 0 nothing is known of a customer and ``ybar`` is ignored.
+
+Examples
+--------
+>>> seen, shapes = {"occasions": 2, "mean_spend": 3.0}, {"m": 30.0, "tau": 0.6, "sigma": 0.5}
+>>> round(float(expected(seen, shapes)), 2)
+26.44
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.special import double_tensors
-from bayes_clv.families import positional
-from bayes_clv.families.contract import Family, SpendLevel, Words
+from bayes_clv.families.arguments import symbols
+from bayes_clv.families.contract import LEVEL, Columns, Family, Params, SpendLevel, Words, new_customer
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.positional import by_name
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("m", "tau", "sigma")
 OBSERVED = ("frequency", "log_spend_mean", "log_spend_sd")
+_symbols = partial(symbols, LEVEL, PARAMETERS)
 
 
 MEANINGS = {
@@ -59,9 +67,6 @@ MEANINGS = {
         "money",
     ),
 }
-
-# What informs a level: the repeat occasions, and their mean.
-LEVEL = ("occasions", "mean_spend")
 
 WORDS = Words(
     title="Lognormal spend",
@@ -116,38 +121,26 @@ def spend_term(params: Mapping[str, Any], x: Any, ybar: Any, s: Any) -> Any:
     return -x * (ybar + (within + between) / 2)
 
 
-likelihood_terms = (Term(("frequency",), frequency_term), Term(OBSERVED, spend_term))
-
-
-def log_likelihood(params: Mapping[str, Any], x: Any, ybar: Any, s: Any) -> Any:
-    """Return the log density of the spends of x occasions for each customer, as a PyTensor vector.
-
-    With theta integrated out: the x logarithms are jointly normal with variance sigma² + tau² and covariance tau²;
-    -x ybar turns the density of the logarithms into that of the amounts. For x > 0; ``params`` maps PARAMETERS to
-    tensors.
-    """
-    return frequency_term(params, x) + spend_term(params, x, ybar, s)
-
-
-def simulate(
-    rng: np.random.Generator, x: ArrayLike, m: ArrayLike, tau: ArrayLike, sigma: ArrayLike
-) -> tuple[Array, Array]:
-    """Return simulated (log_spend_mean, log_spend_sd) of x occasions for each customer; NaN where x = 0."""
-    x, m, tau, sigma = np.broadcast_arrays(*float_arrays(x, m, tau, sigma))
+def simulate(rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
+    """Return mean and standard deviation of the log spends of new customers' occasions; NaN of one without."""
+    x, m, tau, sigma = np.broadcast_arrays(*symbols(("frequency",), PARAMETERS, columns, params))
     some = np.maximum(x, 1.0)
     level = np.log(m) + tau * rng.standard_normal(x.shape)
     mean = level + sigma / np.sqrt(some) * rng.standard_normal(x.shape)
     # The sum of squares about the mean is sigma² times a chi-squared variable of x - 1 degrees of freedom.
     squares = 2 * rng.standard_gamma((some - 1) / 2)
-    return np.where(x > 0, mean, np.nan), np.where(x > 0, sigma * np.sqrt(squares / some), np.nan)
+    drawn = (x, np.where(x > 0, mean, np.nan), np.where(x > 0, sigma * np.sqrt(squares / some), np.nan))
+    return dict(zip(OBSERVED, drawn, strict=True))
 
 
-def simulate_spend(rng: np.random.Generator, n: ArrayLike, level: ArrayLike, sigma: ArrayLike) -> Array:
-    """Return a simulated total spend (money) of n occasions of a customer whose own median spend is ``level``.
+def simulate_spend(
+    rng: np.random.Generator, occasions: ArrayLike, level: ArrayLike, sigma: ArrayLike
+) -> Array:
+    """Return a total spend (money) of so many occasions of a customer whose own median spend is ``level``.
 
     A sum of lognormal amounts has no law of its own: every occasion is drawn.
     """
-    n, level, sigma = np.broadcast_arrays(*float_arrays(n, level, sigma))
+    n, level, sigma = np.broadcast_arrays(*float_arrays(occasions, level, sigma))
     shape, counts = n.shape, n.ravel().astype(np.int64)
     owner = np.repeat(np.arange(counts.size), counts)
     amounts = level.ravel()[owner] * np.exp(sigma.ravel()[owner] * rng.standard_normal(owner.size))
@@ -155,46 +148,31 @@ def simulate_spend(rng: np.random.Generator, n: ArrayLike, level: ArrayLike, sig
     return total
 
 
-def latent_draws(
-    rng: np.random.Generator, x: ArrayLike, ybar: ArrayLike, m: ArrayLike, tau: ArrayLike, sigma: ArrayLike
-) -> Array:
-    """Return one draw of the customer's own median spend exp(theta) (money) given the history."""
-    mean, sd = np.broadcast_arrays(*spend_state(x, ybar, m, tau, sigma))
-    return np.exp(mean + sd * rng.standard_normal(mean.shape))
-
-
-def spend_state(
-    x: ArrayLike, ybar: ArrayLike, m: ArrayLike, tau: ArrayLike, sigma: ArrayLike
-) -> tuple[Array, Array]:
+def state(columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return mean and sd of the Normal of theta (log money) given the history."""
-    x, ybar, m, tau, sigma = float_arrays(x, ybar, m, tau, sigma)
+    x, ybar, m, tau, sigma = _symbols(columns, params)
     # The weight of what was seen: x tau² / (x tau² + sigma²).
     weight = x * tau**2 / (x * tau**2 + sigma**2)
     mean = np.log(m) + weight * np.where(x > 0, np.where(x > 0, ybar, 0.0) - np.log(m), 0.0)
     return mean, tau * sigma / np.sqrt(x * tau**2 + sigma**2)
 
 
-def expected_spend(x: ArrayLike, ybar: ArrayLike, m: ArrayLike, tau: ArrayLike, sigma: ArrayLike) -> Array:
-    """Return the expected spend per occasion (money) given the history: exp(mean + (sd² + sigma²) / 2).
-
-    Examples
-    --------
-    >>> round(float(expected_spend(2, 3.0, 30.0, 0.6, 0.5)), 2)
-    26.44
-    """
-    mean, sd = spend_state(x, ybar, m, tau, sigma)
-    return np.asarray(np.exp(mean + (sd**2 + np.asarray(sigma, dtype=np.float64) ** 2) / 2))
+def level_draws(rng: np.random.Generator, columns: Columns, params: Params) -> Array:
+    """Return one draw of the customer's own median spend exp(theta) (money) given the history."""
+    mean, sd = np.broadcast_arrays(*state(columns, params))
+    return np.exp(mean + sd * rng.standard_normal(mean.shape))
 
 
-def population_mean_spend(m: ArrayLike, tau: ArrayLike, sigma: ArrayLike) -> Array:
-    """Return the mean spend per occasion (money) over the population."""
-    return expected_spend(0, np.nan, m, tau, sigma)
+def expected(columns: Columns, params: Params) -> Array:
+    """Return the expected spend per occasion (money) given the history: exp(mean + (sd² + sigma²) / 2)."""
+    mean, sd = state(columns, params)
+    return np.asarray(np.exp(mean + (sd**2 + np.asarray(params["sigma"], dtype=np.float64) ** 2) / 2))
 
 
-def lacks_moment(moment: int, x: ArrayLike, m: ArrayLike, tau: ArrayLike, sigma: ArrayLike) -> Array:
+def lacks_moment(moment: int, columns: Columns, params: Params) -> NDArray[np.bool_]:
     """Return whether this moment of spend does not exist given x occasions: all of them do."""
-    x, m, tau, sigma = np.broadcast_arrays(*float_arrays(x, m, tau, sigma))
-    return np.zeros(x.shape, dtype=bool)
+    read = symbols(("occasions",), PARAMETERS, columns, params)
+    return np.zeros(np.broadcast_shapes(*(each.shape for each in read)), dtype=bool)
 
 
 FAMILY = Family(
@@ -207,19 +185,19 @@ FAMILY = Family(
     design=("frequency",),
     scale=data_scale,
     from_quantities=parameters,
-    likelihood=likelihood_terms,
-    simulate=positional.simulated(simulate, ("frequency",), ("log_spend_mean", "log_spend_sd"), PARAMETERS),
+    likelihood=(Term(("frequency",), frequency_term), Term(OBSERVED, spend_term)),
+    simulate=simulate,
     checked="log_spend_mean",
     forecast=SpendLevel(
         density="every occasion's spend",
         level="log_spend_mean",
         occasion="sigma",
         pays="lognormal",
-        state=by_name(spend_state, LEVEL, PARAMETERS),
-        expected=by_name(expected_spend, LEVEL, PARAMETERS),
-        population_mean=lambda params: population_mean_spend(**params),
-        lacks_moment=by_name(lacks_moment, ("occasions",), PARAMETERS),
-        level_draws=by_name(latent_draws, LEVEL, PARAMETERS),
+        state=state,
+        expected=expected,
+        population_mean=partial(expected, new_customer(LEVEL)),
+        lacks_moment=lacks_moment,
+        level_draws=level_draws,
         spend=simulate_spend,
     ),
 )

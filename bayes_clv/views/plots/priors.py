@@ -103,10 +103,8 @@ def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
         for name, variable in observed.data_vars.items()
         if variable.dims == ("row",)
     }
-    if family.kind == "purchases":
+    if family.kind in ("purchases", "opportunities"):
         return _of_purchases(family, draws, column, str(posterior.attrs.get("time_unit", UNSTATED)))
-    if family.kind == "opportunities":
-        return _of_opportunities(family, draws, column)
     if family.kind == "contracts":
         return _of_contracts(family, draws, column)
     spend = need(family, SpendLevel)
@@ -116,7 +114,7 @@ def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
         Implied(
             "Mean spend of an occasion",
             f"money; line: customers' {what}",
-            np.asarray(spend.population_mean(draws), dtype=float),
+            spend.population_mean(draws),
             float(
                 np.average(level, weights=column["count"])
                 if what == "mean"
@@ -129,65 +127,40 @@ def implied_by_prior(posterior: xr.DataTree) -> list[Implied]:
 def _of_purchases(
     family: Family, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray], unit: str
 ) -> list[Implied]:
-    if unit == UNSTATED:
-        year, words = float(column["T"].max()), f"{column['T'].max():.4g} time units"
+    forecast = need(family, Forecast)
+    newborn = new_customer(forecast.history)
+    discrete = family.kind == "opportunities"
+    exposure = column["opportunities" if discrete else "T"]
+    crude = float(column["count"] @ column["frequency"] / (column["count"] @ exposure))
+    if discrete:
+        until = float(exposure.max())
+        buying = ("Buying at an opportunity", "mean probability, new customers; line: the data")
+        alive, bought = f"Still alive at opportunity {until:g}", f"Purchases at {until:g} opportunities"
+        line = "mean of a new customer; line: the data"
     else:
-        year, words = DAYS_PER_YEAR / days_per(unit), "a year"
-    exposure, bought = column["count"] @ column["T"], column["count"] @ column["frequency"]
-    crude = float(bought / exposure)
-    forecast = need(family, Forecast)
-    newborn = new_customer(forecast.history)
-    return [
-        Implied(
+        until = float(exposure.max()) if unit == UNSTATED else DAYS_PER_YEAR / days_per(unit)
+        words, per = (f"{until:.4g} time units", "time unit") if unit == UNSTATED else ("a year", unit)
+        buying = (
             "Purchase rate, mean of new customers",
-            f"purchases per {unit if unit != UNSTATED else 'time unit'}; line: the data's own",
-            np.asarray(forecast.latent_means(newborn, draws)[0], dtype=float),
-            crude,
-        ),
-        Implied(
-            f"Still alive after {words}",
-            "share of new customers; the data do not say",
-            np.asarray(forecast.survival(year, newborn, draws), dtype=float),
-            None,
-            upper=1.0,
-        ),
-        Implied(
-            f"Purchases of a new customer in {words}",
-            "mean purchases; line: the data's rate",
-            np.asarray(forecast.purchases(year, newborn, draws), dtype=float),
-            crude * year,
-        ),
-    ]
-
-
-def _of_opportunities(
-    family: Family, draws: Mapping[str, np.ndarray], column: Mapping[str, np.ndarray]
-) -> list[Implied]:
-    forecast = need(family, Forecast)
-    newborn = new_customer(forecast.history)
-    most = float(column["opportunities"].max())
-    crude = float(column["count"] @ column["frequency"] / (column["count"] @ column["opportunities"]))
+            f"purchases per {per}; line: the data's own",
+        )
+        alive, bought = f"Still alive after {words}", f"Purchases of a new customer in {words}"
+        line = "mean purchases; line: the data's rate"
     return [
+        Implied(*buying, forecast.latent_means(newborn, draws)[0], crude, upper=1.0 if discrete else None),
         Implied(
-            "Buying at an opportunity",
-            "mean probability, new customers; line: the data",
-            np.asarray(forecast.latent_means(newborn, draws)[0], dtype=float),
-            crude,
-            upper=1.0,
-        ),
-        Implied(
-            f"Still alive at opportunity {most:g}",
+            alive,
             "share of new customers; the data do not say",
-            np.asarray(forecast.survival(most, newborn, draws), dtype=float),
+            forecast.survival(until, newborn, draws),
             None,
             upper=1.0,
         ),
         Implied(
-            f"Purchases at {most:g} opportunities",
-            "mean of a new customer; line: the data",
-            np.asarray(forecast.purchases(most, newborn, draws), dtype=float),
-            crude * most,
-            upper=most,
+            bought,
+            line,
+            forecast.purchases(until, newborn, draws),
+            crude * until,
+            upper=until if discrete else None,
         ),
     ]
 
@@ -204,21 +177,21 @@ def _of_contracts(
         Implied(
             "Leaving at the first renewal",
             "share of new customers; line: the data's own",
-            np.asarray(1 - forecast.retention(1.0, draws), dtype=float),
+            1 - forecast.retention(1.0, draws),
             float(1 - renewed[0]),
             upper=1.0,
         ),
         Implied(
             f"Still under contract after {most} renewals",
             "share of new customers; line: the data's own",
-            np.asarray(forecast.survival(float(most), signed, draws), dtype=float),
+            forecast.survival(float(most), signed, draws),
             float(kept[-1]),
             upper=1.0,
         ),
         Implied(
             f"Renewals, of {most} possible",
             "mean of a new customer; line: the data",
-            np.asarray(forecast.expected(float(most), signed, draws), dtype=float),
+            forecast.expected(float(most), signed, draws),
             float(kept.sum()),
             upper=float(most),
         ),

@@ -25,10 +25,11 @@ from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.poisson.silence import log_integral
 from bayes_clv.distributions.streams import customer_keys
-from bayes_clv.families.spend import gamma_gamma, lognormal_spend
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
+gamma_gamma = paper("gamma_gamma")
+lognormal_spend = paper("lognormal_spend")
 
 NAMES = ("alive", "shape", "scale", "a", "b", "phases", "z")
 # Family, law, population, and histories: one who never bought again, a regular one, one silent for long, a new one.
