@@ -1,5 +1,10 @@
 """What the examples in docstrings stand on: CDNOW, fitted quickly, and a folder to write to."""
 
+import os
+
+# PyTensor keeps the traceback of every variable that it makes: a third of the time of a fit of a few customers.
+os.environ.setdefault("PYTENSOR_FLAGS", "traceback__limit=0")
+
 import numpy as np
 import pandas as pd
 import pytest

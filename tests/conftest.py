@@ -1,4 +1,4 @@
-"""What several folders of tests share: CDNOW and its fits, a run, posteriors and customers made by hand."""
+"""What several folders of tests share: CDNOW, a run, posteriors and customers made by hand."""
 
 import os
 
@@ -24,16 +24,6 @@ SPEND = {"p": 6.25, "q": 3.74, "v": 15.44}
 def cdnow():
     """CDNOW's 1/10 sample: 39 weeks of calibration, 39 weeks of holdout."""
     return clv.summarize(clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30")
-
-
-@pytest.fixture(scope="session")
-def buying(cdnow):
-    return clv.fit("bg_nbd", cdnow, seed=1, progress=False, include=("prior", "posterior_predictive"))
-
-
-@pytest.fixture(scope="session")
-def spending(cdnow):
-    return clv.fit("gamma_gamma", cdnow, seed=2, progress=False, include=("prior", "posterior_predictive"))
 
 
 @pytest.fixture(scope="session")

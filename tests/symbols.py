@@ -74,7 +74,10 @@ class Paper:
             return SAID[key](self.record)
         if key in FORECASTS[self.record.kind]:
             function, leads = FORECASTS[self.record.kind][key]
-            return lambda *given, **named: self._forecast(function(self.record.forecast), leads, given, named)
+            counts = key in ("purchases_pmf", "purchases_at_least")
+            return lambda *given, **named: self._forecast(
+                function(self.record.forecast), leads, counts, given, named
+            )
         if key in DRAWN:
             function = DRAWN[key](self.record.forecast)
             return lambda rng, *given, **named: function(rng, *self._history(given, named))
@@ -119,13 +122,18 @@ class Paper:
         columns = LEVEL if self.record.kind == "spend" else getattr(self.record.forecast, "history", None)
         return self._named(columns or self.record.observed, given, named)
 
-    def _forecast(self, function, leads, given, named):
+    def _forecast(self, function, leads, counts, given, named):
         if "t" in named:
             given = (*(named[key] for key in ("n", "t")[-leads:]), *given)
             named = {key: each for key, each in named.items() if key not in ("n", "t")}
         first, (history, params) = given[:leads], self._history(given[leads:], named)
         if all(np.ndim(each) == 0 for each in first):
             return function(*(float(each) for each in first), history, params)
+        if counts and not any(np.ndim(each) for each in (first[1], *history.values(), *params.values())):
+            # Of one customer all counts at once.
+            return np.reshape(
+                function(np.ravel(first[0]), float(first[1]), history, params), np.shape(first[0])
+            )
         whole = np.broadcast_arrays(*first, *history.values(), *params.values())
         flat = [np.ravel(each) for each in whole]
         keys, which = np.unique(np.stack(flat[:leads], axis=1), axis=0, return_inverse=True)

@@ -122,7 +122,9 @@ def log_likelihood(name: str, columns: Arrays, params: Arrays) -> np.ndarray:
     symbols = {key: pt.dvector(key) for key in family.parameters}
     observed = {key: pt.dvector(key) for key in family.observed}
     value = sum(term.function(symbols, *(observed[c] for c in term.columns)) for term in family.likelihood)
-    compiled = pytensor.function([*symbols.values(), *observed.values()], value, on_unused_input="ignore")
+    compiled = pytensor.function(
+        [*symbols.values(), *observed.values()], value, on_unused_input="ignore", mode="FAST_COMPILE"
+    )
     rows, draws = columns[family.observed[0]].size, params[family.parameters[0]].size
     seen = np.ones(rows, dtype=bool)
     if family.kind == "spend":
@@ -182,7 +184,11 @@ def joint_log_density(name: str, quantities: Arrays) -> dict[str, np.ndarray]:
     values = {}
     for variable in model.free_RVs:
         transform, value = model.rvs_to_transforms[variable], quantities[variable.name]
-        moved = value if transform is None else transform.forward(value, *variable.owner.inputs).eval()
+        moved = (
+            value
+            if transform is None
+            else transform.forward(value, *variable.owner.inputs).eval(mode="FAST_COMPILE")
+        )
         values[model.rvs_to_values[variable].name] = moved
     points = [{key: moved[i] for key, moved in values.items()} for i in range(value.size)]
     wanted = {

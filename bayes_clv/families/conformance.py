@@ -242,8 +242,9 @@ def _check_likelihood(record: Family, params: Params, columns: Columns) -> None:
     own = {name: pt.dvector(name) for name in record.parameters}
     value = _ask("likelihood", record.log_likelihood, own, vectors)
     slopes = pytensor.grad(value.sum(), [own[name] for name in sloped])
+    # Interpreted: compiling takes longer than a few calls.
     compiled = pytensor.function(
-        [*own.values(), *vectors.values()], [value, *slopes], on_unused_input="ignore"
+        [*own.values(), *vectors.values()], [value, *slopes], on_unused_input="ignore", mode="FAST_COMPILE"
     )
     size = next(iter(columns.values())).size
     given = [np.full(size, float(params[name])) for name in record.parameters]

@@ -296,7 +296,7 @@ def log_prior(priors: Mapping[str, Prior], posterior: xr.Dataset) -> xr.Dataset:
         drawn = posterior[name]
         density = np.zeros(drawn.shape)
         if prior.distribution != "Flat":
-            density = pm.logp(unnamed(name, prior), drawn.to_numpy()).eval()
+            density = pm.logp(unnamed(name, prior), drawn.to_numpy()).eval(mode="FAST_COMPILE")
         found[name] = (drawn.dims, np.asarray(density, dtype=float))
     return xr.Dataset(found, posterior.coords).drop_attrs()
 

@@ -58,13 +58,15 @@ def _plain(name: str, prior: Any) -> Any:
     if distribution is None or prior.ndim:
         raise InputError(refusal)
     try:
-        given = [float(np.asarray(argument.eval())) for argument in op.dist_params(prior.owner)]
+        given = [
+            float(np.asarray(argument.eval(mode="FAST_COMPILE"))) for argument in op.dist_params(prior.owner)
+        ]
         names = [key for key in inspect.signature(distribution.dist).parameters if key != "kwargs"]
         turn: Any = _TURNED.get(distribution.__name__)
         arguments = turn(*given) if turn else dict(zip(names, given, strict=False))
         read = Prior(distribution.__name__, **arguments)
         densities = [
-            np.array([pm.logp(each, place).eval() for place in _PLACES], dtype=float)
+            np.array([pm.logp(each, place).eval(mode="FAST_COMPILE") for place in _PLACES], dtype=float)
             for each in (prior, distribution.dist(**arguments))
         ]
     except Exception as error:

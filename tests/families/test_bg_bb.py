@@ -29,7 +29,7 @@ def graph():
     columns = [pt.dvector(name) for name in bg_bb.OBSERVED]
     value = bg_bb.log_likelihood(params, *columns)
     gradients = pytensor.grad(value.sum(), list(params.values()))
-    return pytensor.function([*params.values(), *columns], [value, *gradients])
+    return pytensor.function([*params.values(), *columns], [value, *gradients], mode="FAST_COMPILE")
 
 
 @pytest.fixture(scope="module")

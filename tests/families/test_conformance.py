@@ -22,7 +22,6 @@ from tests.symbols import paper
 # One false alarm in 150,000 comparisons; a family has about two hundred.
 SIGMAS = 4.5
 
-KINDS = ("purchases", "spend", "opportunities", "contracts")
 SPEND = families("spend")
 # A family whose forecasts take more columns than these tests give makes the claims of a purchase family in tests of
 # its own, within the errors of its quadrature (test_pareto_ggg).
@@ -86,7 +85,9 @@ def graph(name):
     value = module.log_likelihood(params, *columns)
     gradients = pytensor.grad(value.sum(), [params[key] for key in params if key not in whole(name)])
     # The NBD reads no recency.
-    return pytensor.function([*params.values(), *columns], [value, *gradients], on_unused_input="ignore")
+    return pytensor.function(
+        [*params.values(), *columns], [value, *gradients], on_unused_input="ignore", mode="FAST_COMPILE"
+    )
 
 
 def by_row(name, params, *columns):
@@ -127,25 +128,13 @@ def assert_share(sample, expected):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_says_what_it_is(name):
+    """What ``check`` (test_check) asks of no family of one's own."""
     module = paper(name)
-    assert module.KIND in KINDS
-    assert all(
-        isinstance(text, str)
-        for text in (module.record.words.title, module.record.words.summary, module.record.words.caution)
-    )
+    assert isinstance(module.record.words.caution, str)
     assert module.record.words.title.lower() in module.record.words.summary.lower()
     assert module.module.__doc__
     assert set(module.MEANINGS) == {*module.PARAMETERS, *module.QUANTITIES}
-    for meaning, unit in module.MEANINGS.values():
-        assert meaning
-        assert unit in ("none", "time", "1/time", "money", "probability", "count")
     assert module.PROCESSES
-    assert set(module.PROCESSES) <= {"purchase", "dropout", "spend"}
-    assert set(module.PROCESSES.values()) <= set(module.QUANTITIES)
-    assert module.CHECKED in module.OBSERVED
-    for quantity in module.QUANTITIES.values():
-        # Only a LogNormal can be moved to the data's scale.
-        assert not quantity.relative or quantity.prior.distribution == "LogNormal"
     if module.KIND == "purchases":
         assert module.PATHS in LAWS
 
@@ -292,7 +281,7 @@ def test_purchase_times_have_the_simulated_histories_and_the_forecast_count_at_e
 def test_forecasts_given_the_history_are_right_on_average_over_simulated_futures(name, point):
     module, params = paper(name), parameters(name, point)
     # A history of a drawn family is a quadrature of its own.
-    customers, enough = (20_000, 400) if name in DRAWN else (400_000, 1_000)
+    customers, enough = (10_000, 200) if name in DRAWN else (80_000, 200)
     customer, age = module.simulate_purchase_times(
         np.random.default_rng(4), np.full(customers, T + HORIZON), **params
     )

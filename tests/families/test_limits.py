@@ -192,7 +192,7 @@ def test_python_numbers_are_doubles():
     # PyTensor reads 5.0 as a float32; lnGamma of that has 7 digits.
     columns = [pt.constant(np.array(c)) for c in ([3.0], [20.0])]
     params = {"p": 2.5, "q": 5.0, "v": 20.0}
-    value = gamma_gamma.log_likelihood(params, *columns).eval()[0]
+    value = gamma_gamma.log_likelihood(params, *columns).eval(mode="FAST_COMPILE")[0]
     expected = -special.betaln(7.5, 5) - 7.5 * np.log1p(20 / 60) - 5 * np.log1p(60 / 20) - np.log(20)
     assert value == pytest.approx(expected, rel=1e-13)
 
@@ -208,7 +208,7 @@ def test_rising_factorials_keep_their_digits_however_large(n):
 
     z = pt.dvector()
     value = log_gamma_ratio(z, n)
-    both = pytensor.function([z], [value, pt.grad(value.sum(), z)])
+    both = pytensor.function([z], [value, pt.grad(value.sum(), z)], mode="FAST_COMPILE")
     at = np.array([1e-3, 0.7, 30.0, 9.9e4, 1.1e5, 1e7, 1e10, 1e14, 1e18])
     found, slope = both(at)
     with mpmath.workdps(60):

@@ -19,6 +19,17 @@ clv.table(value).to_parquet(sys.argv[3])
 """
 
 
+@pytest.fixture(scope="module")
+def buying(cdnow):
+    groups = ("prior", "posterior_predictive")
+    return clv.fit("bg_nbd", cdnow, method="laplace", draws=250, seed=1, include=groups)
+
+
+@pytest.fixture(scope="module")
+def spending(cdnow):
+    return clv.fit("gamma_gamma", cdnow, method="laplace", draws=250, seed=2)
+
+
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_a_new_process_predicts_the_same_numbers(tmp_path, cdnow, buying, spending, suffix):
     files = [clv.save(tree, tmp_path / f"{name}{suffix}") for name, tree in (("b", buying), ("s", spending))]

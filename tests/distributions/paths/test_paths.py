@@ -217,7 +217,7 @@ def log_gone(name, history):
     formulas, population = paper(name), CASES[name][1]
     columns = dict(zip(formulas.HISTORY, (pt.as_tensor(np.array([each])) for each in history), strict=True))
     params = {key: pt.as_tensor(value) for key, value in population.items()}
-    whole = float(formulas.record.log_likelihood(params, columns).eval()[0])
+    whole = float(formulas.record.log_likelihood(params, columns).eval(mode="FAST_COMPILE")[0])
     return whole + np.log1p(-float(np.squeeze(formulas.probability_alive(*history, **population))))
 
 
