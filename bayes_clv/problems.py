@@ -22,8 +22,15 @@ ESS_PER_CHAIN = 100
 BFMI_MIN = 0.3
 # Below it, the forecasts of the chosen number leave out an uncertainty.
 CHOICE_ENOUGH = 0.95
-# Chance alone puts a check of the holdout outside its limits once in a hundred runs.
+# Chance alone puts a check of customers' intervals, or of weeks, outside its limits once in a hundred runs.
 HOLDOUT_LEVEL = 0.99
+# Buyers of a tenth of the forecast: chance alone is beyond so many standard errors once in 370, in one of a run's eleven
+# groups once in 34 runs.
+TENTH_ERRORS = 3.0
+# Frequent buyers are few, and the many others hide them in the share of all customers who are covered.
+FREQUENT = 5
+# Of the weeks outside the band, what must lie on one side for them to have the cause of a total that missed there.
+ONE_SIDED = 0.8
 # Where the correlation moves a value by 5 %, which is CDNOW's own standard error of a total: at 0.25 that of the whole
 # base, at -0.25 that of the tenth ranked best (studies.spend_independence). CDNOW has 0.17.
 CORRELATION_MAX = 0.25
@@ -34,7 +41,8 @@ class Kind:
     """What a code says: title, finding and meaning with slots for the problem's numbers, and remedies, best first.
 
     ``threshold`` is where the check fails; None where the problem's own numbers hold it, or there is none. Problems of
-    one ``cause`` share a card, and of its kinds the first of the table gives title, meaning and remedies.
+    one ``cause`` share a card, and of its kinds the first of the table gives title, meaning and remedies; where their
+    numbers have a ``direction``, those of another direction have another cause.
     """
 
     title: str
@@ -66,15 +74,28 @@ _SPEND_FOUND = (
     "purchases go with {doubling:+.0f} % spend per purchase."
 )
 _SPEND_MEANS = "The spend models take spend per purchase and purchase rate to be independent. "
-_NARROW = (
+_INTERVALS = (
     "Look at the calibration figure for the frequencies that miss.",
-    "Try another purchase family.",
+    "Compare purchase families over several origins: bayes-clv backtest.",
     "Look for changes between calibration and holdout.",
 )
+_SPEND_INTERVALS = (
+    "Look at the lower panels of the calibration figure: which places, which frequencies?",
+    "Where purchases pass and spend does not, compare spend families (gamma_gamma, lognormal_spend).",
+    "Look for a few extreme orders, and for prices that changed.",
+)
+_TOTALS = (
+    "Look at the tracking figure: at once, or drifting?",
+    "See whether other origins miss to the same side: bayes-clv backtest.",
+    "Fit cohorts apart, or leave out those whose behaviour has ended.",
+    "Use rankings and shares rather than totals.",
+)
+_CHANCE = "One interval in ten misses by chance; otherwise "
 _COVERED = (
     "{covered:.1f} % of {customers:,} customers lie inside their {level} % interval; the forecast promised "
     "{promised:.1f} ± {error:.1f} % (99 % of chance)."
 )
+_SPEND_COVERED = _COVERED.replace("their {level} % interval", "their {level} % interval of spend")
 
 # The worst first: this is the order of cards.
 KINDS: dict[str, Kind] = {
@@ -187,30 +208,129 @@ KINDS: dict[str, Kind] = {
         threshold=0,
     ),
     "holdout_total": Kind(
-        "the total is outside its interval",
+        "{observed:,} purchases, {direction} the forecast's {low:,} to {high:,}",
         "{observed:,} purchases were made in the holdout; the forecast's 90 % interval is {low:,} to {high:,} (mean "
         "{mean:,.0f}).",
-        "The model foresaw {direction} purchases than were made. One interval in ten misses by chance; otherwise "
-        "something that moves all customers alike (season, promotion, a change of the range, cohorts that differ) is "
-        "not in the model, and totals of the future carry the same error.",
+        _CHANCE + "something that moves all customers alike (season, promotion, a change of the range, cohorts that "
+        "differ) is not in the model, and totals of the future carry the same error.",
+        _TOTALS,
+        cause="moved",
+    ),
+    "holdout_retention": Kind(
+        "{observed:,} customers bought, {direction} the forecast's {low:,} to {high:,}",
+        "{observed:,} of {customers:,} customers ({real:.3f}) bought at all in the holdout; the forecast's 90 % interval "
+        "is {low:,} to {high:,} (mean {mean:,.0f}, {predicted:.3f}).",
+        _CHANCE + "more or fewer customers are still there than the family infers from silence, and lists of who is "
+        "lost or at risk are off in the same way.",
         (
-            "Look at the tracking figure: at once, or drifting?",
-            "Fit cohorts apart, or leave out those whose behaviour has ended.",
+            "Look at the retention figure: which customers were given up, or counted on, wrongly?",
+            "Compare purchase families over several origins: bayes-clv backtest. They differ in who has left.",
             "Use rankings and shares rather than totals.",
         ),
+        cause="moved",
+    ),
+    "holdout_spend_total": Kind(
+        "spend of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
+        "{observed:,.0f} was spent in the holdout; the forecast's 90 % interval is {low:,.0f} to {high:,.0f} (mean "
+        "{mean:,.0f}).",
+        _CHANCE + "what a purchase brings has changed (prices, range, a few large orders), or spend depends on what the "
+        "spend model takes it to be independent of; money of the future carries the same error.",
+        (
+            "Compare mean spend per purchase before and in the holdout, with and without the largest orders.",
+            "See whether other origins miss to the same side: bayes-clv backtest.",
+            "Use rankings and shares rather than totals.",
+        ),
+        cause="moved",
+    ),
+    "holdout_value_total": Kind(
+        "value of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
+        "The holdout brought a value of {observed:,.0f} after margin and discount; the forecast's 90 % interval is "
+        "{low:,.0f} to {high:,.0f} (mean {mean:,.0f}).",
+        _CHANCE + "money came at other times or in other amounts than the model foresees; values of the future carry "
+        "the same error.",
+        _TOTALS,
+        cause="moved",
+    ),
+    "weeks_outside": Kind(
+        "{inside} of {periods} {unit}s inside the 90 % band of the {part}",
+        "In the {part} {inside} of {periods} {unit}s lie inside the 90 % band of the tracking figure ({above} above it, "
+        "{below} below); about {expected:.0f} would if the model held, and at least {limit} in 99 of 100 such bases.",
+        "Purchases come in seasons or waves. The model's customers buy at rates that do not change with the calendar, so "
+        "that sums over parts of a year carry the error, rankings hardly. A longer calibration does not cure it: no "
+        "family has a season.",
+        (
+            "Read the tracking figure for when it happens: the same weeks each year are a season.",
+            "Forecast whole years, or add the season by hand from the same weeks of earlier years.",
+            "Use rankings and shares rather than sums over parts of a year.",
+        ),
+        cause="moved",
+    ),
+    "holdout_unlikely": Kind(
+        "{bought:,} of {customers:,} customers given up came back",
+        "Of {customers:,} customers whose chance of buying in the holdout was forecast below {threshold:.0%}, "
+        "{bought:,} bought; {expected:.1f} were expected.",
+        "Customers whom the family takes to be gone are not: long silences end. Lists of who is lost are wrong about "
+        "them, and so is what they are said to be worth.",
+        (
+            "Compare purchase families over several origins: bayes-clv backtest. They differ most in who has left.",
+            "Do not take a customer off a list for a low probability alone.",
+        ),
+        threshold=0.03,
+        cause="who",
+    ),
+    "holdout_tenth": Kind(
+        "buyers differ from their forecast in {tenths} of 10 tenths",
+        "The worst: of {customers:,} customers whose chance of buying was forecast {predicted:.1f} % on average, "
+        "{real:.1f} % bought ({errors:.1f} standard errors; the check passes up to {threshold:.0f}){after}.",
+        "Who comes back at all is forecast wrongly for such customers, and so are lists of who is lost or at risk.",
+        (
+            "Look at the retention figure: at the low end, at the high end, or everywhere?",
+            "Compare purchase families over several origins: bayes-clv backtest. They differ most in who has left.",
+            "Rank customers, and do not act on the probability itself.",
+        ),
+        threshold=TENTH_ERRORS,
+        cause="who",
+    ),
+    "holdout_frequent": Kind(
+        "frequent buyers' intervals hold too few",
+        "{covered:.1f} % of {customers:,} customers with {threshold} or more repeat purchases lie inside their "
+        "{level} % interval; the forecast promised {promised:.1f} %, at least {limit:.1f} % in 99 of 100 such bases.",
+        "Frequent buyers change: they buy more often for a time, or less. In every family here a customer's rate stays "
+        "what it is until the customer leaves. Rare buyers are many and hide it in the share of all customers.",
+        (
+            "Do not read the interval of a single frequent buyer; sums over many lean on it less.",
+            "Fit to a shorter, more recent calibration, in which rates had less time to change.",
+            "Look for what changed with them (contracts, resellers, promotions) and fit such customers apart.",
+        ),
+        threshold=FREQUENT,
+        cause="narrow",
     ),
     "holdout_narrow": Kind(
         "customers' intervals hold too few",
         _COVERED,
         "Customers' own forecasts are too narrow.",
-        _NARROW,
+        _INTERVALS,
+        cause="narrow",
+    ),
+    "holdout_spend_narrow": Kind(
+        "customers' intervals of spend hold too few",
+        _SPEND_COVERED,
+        "Forecasts of what single customers spend are too narrow.",
+        _SPEND_INTERVALS,
         cause="narrow",
     ),
     "holdout_wide": Kind(
         "customers' intervals hold too many",
         _COVERED,
         "Customers' own forecasts are too wide: safe, but less sharp than they could be.",
-        _NARROW,
+        _INTERVALS,
+        cause="wide",
+    ),
+    "holdout_spend_wide": Kind(
+        "customers' intervals of spend hold too many",
+        _SPEND_COVERED,
+        "Forecasts of what single customers spend are too wide: safe, but less sharp than they could be.",
+        _SPEND_INTERVALS,
         cause="wide",
     ),
     "rows_dropped": Kind(
@@ -302,8 +422,9 @@ def cards(problems: Iterable[Problem]) -> list[Card]:
     together: dict[tuple[str, ...], list[Problem]] = {}
     for each in found:
         cause = KINDS[each.code].cause
-        title = _title(each)
-        together.setdefault((each.code, title) if cause is None else (cause, each.subject), []).append(each)
+        direction = str(each.numbers.get("direction"))
+        key = (each.code, _title(each)) if cause is None else (cause, each.subject, direction)
+        together.setdefault(key, []).append(each)
     return [_card(group) for group in together.values()]
 
 

@@ -45,6 +45,10 @@ LEVELS = ("expected", "latent", "outcome")
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 
 
+# Of which forecasts are asked how often what happens lies inside, in %.
+INTERVALS = (50, 80, 90, 95)
+
+
 UNSTATED = "unstated"
 
 
@@ -136,6 +140,30 @@ class Variable:
     level: str | None = None
 
 
+def _scores(prefix: str, what: str, unit: str) -> dict[str, Variable]:
+    """Return what the scores of a forecast of purchases, spend or value mean."""
+    less, much, lies = ("less", "much", "lies") if unit == "money" else ("fewer", "many", "lie")
+    found = {
+        "draws_below": Variable(f"draws with {less} {what} than the holdout", "count", "outcome"),
+        "draws_equal": Variable(f"draws with as {much} {what} as the holdout", "count", "outcome"),
+        "crps": Variable(f"continuous ranked probability score of the holdout {what}", unit, "outcome"),
+    }
+    if unit == "money":
+        found["log_crps"] = Variable(
+            f"continuous ranked probability score of log(1 + {what} / mean spend of a purchase)",
+            "none",
+            "outcome",
+        )
+    for level in INTERVALS:
+        found[f"mass_{level}"] = Variable(
+            f"probability of the closed {level} % interval of {what}", "probability", "outcome"
+        )
+        found[f"inside_{level}"] = Variable(
+            f"1 where the holdout {what} {lies} in the {level} % interval", "0 or 1", "outcome"
+        )
+    return {prefix + name: variable for name, variable in found.items()}
+
+
 # What a base, its posterior and its forecasts hold; a further column of the customers cannot have these names.
 CUSTOMER_VARIABLES = {
     # One row per customer, from the order log.
@@ -156,6 +184,7 @@ CUSTOMER_VARIABLES = {
     "historical_spend": Variable("spend to date, first occasion included", "money"),
     "holdout_purchases": Variable("purchase occasions in the holdout", "count"),
     "holdout_spend": Variable("spend in the holdout", "money"),
+    "holdout_value": Variable("spend in the holdout, discounted to the end of calibration", "money"),
     # One row per customer, or per history, at discrete opportunities and of contracts.
     "opportunities": Variable("opportunities to buy that were observed", "count"),
     "renewals": Variable("renewals made", "count"),
@@ -198,6 +227,7 @@ CUSTOMER_VARIABLES = {
         "discounted purchase occasions still to come, without horizon", "count", "expected"
     ),
     "probability_active": Variable("probability of any purchase over the horizon", "probability", "outcome"),
+    "active_total": Variable("customers with any purchase over the horizon", "count", "outcome"),
     "value_above": Variable(
         "probability that the value over the horizon exceeds the threshold", "probability", "outcome"
     ),
@@ -205,11 +235,9 @@ CUSTOMER_VARIABLES = {
     "value_period": Variable("residual value of the period", "money", "outcome"),
     "period_end": Variable("end of the period, from the start of the horizon", "time"),
     # At the holdout.
-    "draws_below": Variable("draws with fewer purchases than the holdout", "count", "outcome"),
-    "draws_equal": Variable("draws with as many purchases as the holdout", "count", "outcome"),
-    "crps": Variable("continuous ranked probability score of the holdout purchases", "count", "outcome"),
-    "mass_50": Variable("probability of the closed interval from q25 to q75", "probability", "outcome"),
-    "mass_90": Variable("probability of the closed interval from q05 to q95", "probability", "outcome"),
+    **_scores("", "purchases", "count"),
+    **_scores("spend_", "spend", "money"),
+    **_scores("value_", "value", "money"),
     "retention_rate": Variable("share of those before the renewal who make it", "probability", "expected"),
     "residual_lifetime": Variable(
         "discounted renewals still to come, the one now due undiscounted", "count", "expected"

@@ -22,7 +22,7 @@ from bayes_clv.customers.orders.occasions import customer_rows, purchase_occasio
 from bayes_clv.customers.orders.parsing import Columns
 from bayes_clv.customers.periods import add_periods, period_rows
 from bayes_clv.schema import CUSTOMER, InputError, argument, describe
-from bayes_clv.units import days_per
+from bayes_clv.units import days_per, discount_rate
 
 type Day = str | dt.date | np.datetime64
 
@@ -41,6 +41,7 @@ def summarize(
     spend: str | None = "spend",
     period_days: int = 7,
     also: Sequence[str] = (),
+    holdout_discount_rate: float | None = None,
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
 ) -> xr.Dataset:
     """Return one row per customer: frequency, recency, T and mean spend, from a log of orders.
@@ -68,6 +69,9 @@ def summarize(
     also
         What else to compute of each customer: ``"log_spend"``, for ``clv.fit("lognormal_spend", ...)``, and
         ``"log_intervals"``, for families that read how regular purchases are.
+    holdout_discount_rate
+        0.10 for 10 % a year: also compute ``holdout_value``, to score forecasts of value that are discounted at that
+        rate (``clv.predict(..., annual_discount_rate=...)``).
     on_bad_rows
         ``"refuse"`` raises InputError for rows that cannot be used (missing id, unreadable date, missing or
         negative spend); ``"drop"`` leaves them out, with a line in the audit.
@@ -78,10 +82,11 @@ def summarize(
         Dimension ``customer`` (ids as text, sorted): ``frequency`` (repeat occasions), ``recency`` and
         ``T`` (in ``time_unit``), ``monetary_value`` (mean spend of the repeat occasions, NaN without),
         ``first_order``, ``first_spend``, ``historical_spend`` (all occasions to ``until``) and, with a
-        holdout, ``holdout_purchases`` and ``holdout_spend``. With ``also=("log_spend",)``, mean and standard
-        deviation (sum of squares divided by frequency; 0 for one occasion) of the natural logarithm of the repeat
-        occasions' spend, rounded to six decimals an occasion; NaN without a repeat, or with one of zero spend. With
-        ``"log_intervals"``, ``log_intervals``: the natural logarithm of the time since the previous occasion, in
+        holdout, ``holdout_purchases`` and ``holdout_spend``. With a ``holdout_discount_rate``, ``holdout_value``: the
+        holdout's spend, each occasion's times (1 + rate)^-(years from ``until`` to its day). With
+        ``also=("log_spend",)``, mean and standard deviation (sum of squares divided by frequency; 0 for one occasion)
+        of the natural logarithm of the repeat occasions' spend, rounded to six decimals an occasion; NaN without a
+        repeat, or with one of zero spend. With ``"log_intervals"``, ``log_intervals``: the natural logarithm of the time since the previous occasion, in
         ``time_unit``, summed over the repeat occasions; 0 without one.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
@@ -92,7 +97,8 @@ def summarize(
     Raises
     ------
     InputError
-        For a file that is not a table, a missing column, unusable rows, and impossible dates.
+        For a file that is not a table, a missing column, unusable rows, impossible dates, and a discount rate that is
+        no finite number above -1 or has no spend of a holdout to discount.
 
     Examples
     --------
@@ -106,6 +112,7 @@ def summarize(
         raise InputError(f"period_days={period_days!r} must be a whole number of days, 1 or more.")
     last_calibration = None if until is None else read_day(until, "until")
     end = None if holdout_until is None else read_day(holdout_until, "holdout_until")
+    daily_discount = _daily_discount(holdout_discount_rate, holdout=end is not None, spend=spend is not None)
     log = open_orders(orders, Columns(customer_id, date, spend))
     rows, audit, first_order, last_order = usable_rows(log, on_bad_rows)
 
@@ -119,7 +126,12 @@ def summarize(
     if "log_spend" in also and spend is None:
         raise InputError("also=('log_spend',) needs amounts: name the spend column, or leave it out.")
     rows_wanted = customer_rows(
-        occasions, last_calibration, end, log_spend="log_spend" in also, regularity="log_intervals" in also
+        occasions,
+        last_calibration,
+        end,
+        log_spend="log_spend" in also,
+        regularity="log_intervals" in also,
+        daily_discount=daily_discount,
     )
     table = log.fetch(rows_wanted).sort_by("customer_id")
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
@@ -143,6 +155,8 @@ def summarize(
     if holdout_until is not None:
         dataset.attrs["holdout_until"] = end.isoformat()
         dataset.attrs["holdout_duration"] = (end - last_calibration).days / unit_days
+    if holdout_discount_rate is not None:
+        dataset.attrs["holdout_discount_rate"] = float(holdout_discount_rate)
     return describe(dataset)
 
 
@@ -203,6 +217,22 @@ def read_day(value: Day, name: str) -> dt.date:
     raise InputError(f"{argument(name, value)} is not a day. Write it like {argument(name, '1997-09-30')}.")
 
 
+def _daily_discount(rate: float | None, *, holdout: bool, spend: bool) -> float | None:
+    """Return the continuous rate a day that equals ``holdout_discount_rate``, None where there is none."""
+    if rate is None:
+        return None
+    given = argument("holdout_discount_rate", rate)
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number):
+        raise InputError(f"{given} must be a number such as 0.10, for 10 % a year.")
+    if not holdout:
+        raise InputError(
+            f"{given} discounts the holdout's spend, and there is no holdout: give {argument('holdout_until')}."
+        )
+    if not spend:
+        raise InputError(f"{given} discounts the holdout's spend: name the spend column, or leave it out.")
+    return discount_rate(float(rate), "day")
+
+
 def _check_split(until: dt.date, end: dt.date | None, first_order: dt.date, last_order: dt.date) -> None:
     if until < first_order:
         raise InputError(
@@ -242,6 +272,8 @@ def _dataset(
         values["holdout_purchases"] = column["holdout_purchases"].astype(np.int64)
         if with_spend:
             values["holdout_spend"] = column["holdout_spend"]
+        if "holdout_value" in column:
+            values["holdout_value"] = column["holdout_value"]
     return xr.Dataset({name: (CUSTOMER, array) for name, array in values.items()}, {CUSTOMER: ids})
 
 

@@ -34,8 +34,9 @@ from bayes_clv.predictions.expected import expected_summary
 from bayes_clv.predictions.histories import Histories, distinct_histories
 from bayes_clv.predictions.inputs import problems, refuse_another_kind, whole_number
 from bayes_clv.predictions.money import historical_value, remove_missing_moments
+from bayes_clv.predictions.observed import holdout_counts, with_money
 from bayes_clv.predictions.parameters import Parameters, parameters
-from bayes_clv.predictions.plans import Calendar
+from bayes_clv.predictions.plans import Calendar, Holdout
 from bayes_clv.predictions.progress import progress_bar
 from bayes_clv.predictions.simulation import NEXT, Simulation, simulation_of
 from bayes_clv.predictions.statistics import COLUMNS, OWN
@@ -45,11 +46,19 @@ from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, 
 from bayes_clv.units import checked_cost
 
 # Of the customers, beside their forecasts.
-CARRIED = ("frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_spend")
-SCORES = ("draws_below", "draws_equal", "crps", "mass_50", "mass_90")
+CARRIED = (
+    "frequency",
+    "recency",
+    "T",
+    "monetary_value",
+    "holdout_purchases",
+    "holdout_spend",
+    "holdout_value",
+)
 # What a margin scales.
 SCALED = (
     *(name for name in COLUMNS if name.startswith("value_")),
+    "value_crps",
     "value_total",
     "value",
     "value_period_mean",
@@ -121,16 +130,6 @@ def typical_spend(spending: Parameters) -> float:
     if spending.level.pays == "lognormal":
         return float(np.mean(first) / np.log(2))
     return float(np.mean(np.log2(spending.values["p"] * second / first)))
-
-
-def holdout_counts(customers: xr.Dataset, horizon: float) -> np.ndarray | None:
-    """Return the holdout's purchases when the horizon is the holdout's duration, else None."""
-    length = customers.attrs.get("holdout_duration")
-    if "holdout_purchases" not in customers or length is None:
-        return None
-    if not np.isclose(float(length), horizon, rtol=1e-9, atol=0):
-        return None
-    return np.asarray(customers["holdout_purchases"].values, dtype=np.int64)
 
 
 def with_periods(dataset: xr.Dataset, horizon: float, count: int) -> xr.Dataset:
@@ -289,10 +288,10 @@ def predict(
     asked = tuple(name for name in simulation.latent if name != "alive") if own else ()
     _refuse_draws(simulation, keep_draws, asked, count, max_memory)
     histories, length = simulation.inputs.histories, simulation.horizon
-    observed = holdout_counts(customers, length)
+    holdout, unscored = _holdout(simulation, float(annual_discount_rate))
     plan = replace(
         simulation.plan,
-        observed=None if observed is None else observed[histories.order],
+        holdout=None if holdout is None else holdout.at(histories.order),
         keep=keep_draws,
         own=tuple(simulation.own[name] for name in asked),
         value_above=None if thresholds is None else thresholds / simulation.margin,
@@ -326,15 +325,36 @@ def predict(
         level="outcome, except where a variable states its own",
         problems=problems(buying) if spending is None else problems(buying, spending),
     )
+    if "holdout_value" in dataset and "holdout_discount_rate" in customers.attrs:
+        dataset.attrs["holdout_discount_rate"] = float(customers.attrs["holdout_discount_rate"])
     if spending is None:
         return dataset
+    if holdout is not None and holdout.spend.size:
+        dataset.attrs["money_unit"] = holdout.spend_unit
     if thresholds is not None:
         dataset = dataset.assign_coords({THRESHOLD: (THRESHOLD, thresholds, {"units": "money"})})
-    return _in_money(dataset, simulation, parameters(spending, "spending"), cost).assign_attrs(
+    value = _in_money(dataset, simulation, parameters(spending, "spending"), cost)
+    return value.assign_attrs(
+        reasons=[*value.attrs["reasons"], *unscored],
         margin=simulation.margin,
         annual_discount_rate=float(annual_discount_rate),
         discount_rate=simulation.discount,
         spending_family=str(spending.attrs["family"]),
+    )
+
+
+def _holdout(simulation: Simulation, annual_discount_rate: float) -> tuple[Holdout | None, list[str]]:
+    """Return by what the futures are scored, if the customers have a holdout as long, and what is not scored."""
+    counts = holdout_counts(simulation.customers, simulation.horizon)
+    if counts is None:
+        return None, []
+    if simulation.spending is None:
+        return Holdout(counts), []
+    return with_money(
+        Holdout(counts),
+        simulation.customers,
+        annual_discount_rate=annual_discount_rate,
+        margin=simulation.margin,
     )
 
 
@@ -393,16 +413,15 @@ def _dataset(
         name: (CUSTOMER, customers[name].to_numpy()) for name in CARRIED if name in customers
     }
     data |= {name: (CUSTOMER, values) for name, values in closed.items()}
-    for name, values in outcomes.summary.items():
-        absent = (name in _MONEY and inputs.spending is None) or (name in SCORES and np.isnan(values).all())
-        if not absent:
+    for name, values in (outcomes.summary | outcomes.scores).items():
+        if inputs.spending is not None or name not in _MONEY:
             data[name] = (CUSTOMER, histories.spread(values))
     for name in own:
         of_all = histories.spread(outcomes.own[simulation.own[name]].T)
         for statistic, values in zip(OWN, of_all, strict=True):
             # The mean is there in closed form already.
             data.setdefault(f"{name}_{statistic}", (CUSTOMER, values))
-    for name in ("purchases_total", "spend_total", "value_total"):
+    for name in ("purchases_total", "active_total", "spend_total", "value_total"):
         total = getattr(outcomes, name)
         if total is not None:
             data[name] = posterior.unstack(total)

@@ -14,8 +14,10 @@ import xarray as xr
 
 from bayes_clv.distributions.paths import room
 from bayes_clv.predictions.inputs import Inputs, prepare, problems
+from bayes_clv.predictions.observed import holdout_counts
 from bayes_clv.predictions.plans import TILE as FUTURES
 from bayes_clv.predictions.plans import purchase_plan, tiles
+from bayes_clv.predictions.scores import PURCHASE_SCORES, score_histograms
 from bayes_clv.predictions.tiles import BLOCK, MAX_MEMORY, in_order, mean_over_draws, refuse_too_large
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, describe
 
@@ -64,8 +66,11 @@ def predict_opportunities(
         ``residual_transactions``, posterior means of the closed forms (expected level); and of the outcome
         ``purchases_mean``, ``_sd``, ``_q05``, ``_q25``, ``_q50``, ``_q75``, ``_q95`` (inverse CDF: the smallest n with
         F(n) >= q) and ``probability_active``, P(any purchase). Over (chain, draw): ``purchases_total`` of all
-        customers, and with ``period``, the opportunity from 1, ``purchases_period_total``. A row that stands for
-        several customers has the distribution of one of them, and all of them in the totals.
+        customers, ``active_total``, customers with any purchase, and with ``period``, the opportunity from 1,
+        ``purchases_period_total``. A row that stands for several customers has the distribution of one of them, and
+        all of them in the totals. Where the customers
+        carry ``holdout_purchases`` (of one customer of the row) and ``attrs["holdout_duration"]``, the opportunities in
+        which they were made, is this horizon, also the scores of purchases that ``clv.predict`` gives.
 
     Raises
     ------
@@ -88,12 +93,16 @@ def predict_opportunities(
         what=f"{ahead:,} opportunities of {size:,} customers and {posterior.size:,} draws",
         instead="Ask for fewer opportunities, leave keep_draws=False, or predict fewer customers at a time.",
     )
-    seen, totals, kept = _simulated(asked, keep_draws, threads)
-    carried = ("frequency", "recency", "opportunities", "count")
+    observed = holdout_counts(customers, ahead)
+    seen, totals, active, kept = _simulated(asked, keep_draws, threads)
+    carried = ("frequency", "recency", "opportunities", "count", "holdout_purchases")
     each = {name: customers[name].values for name in carried if name in customers}
     each |= _closed_forms(known, rate, threads) | _summary(seen)
+    if observed is not None:
+        each |= _scores(seen, observed, posterior.size)
     data: dict[str, object] = {name: (CUSTOMER, values) for name, values in each.items()}
     data["purchases_total"] = posterior.unstack(totals.sum(axis=1))
+    data["active_total"] = posterior.unstack(active)
     data["purchases_period_total"] = posterior.unstack(totals, PERIOD)
     if kept is not None:
         data["purchases"] = posterior.unstack(kept, CUSTOMER)
@@ -158,8 +167,8 @@ def _with_reasons(dataset: xr.Dataset, rate: float | None) -> xr.Dataset:
 
 def _simulated(
     known: Inputs, keep: bool, threads: int | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return counts of futures by purchases (customer, 0 to ahead), totals (draw, ahead), and the draws if kept."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return counts of futures by purchases (customer, 0 to ahead), totals (draw, ahead), who buys, draws if kept."""
     ahead, draws, histories, customers = (
         int(known.horizon),
         known.posterior.size,
@@ -179,12 +188,13 @@ def _simulated(
     seen = np.zeros((known.size, ahead + 1), dtype=np.int64)
     kept = np.zeros((known.size if keep else 0, draws), dtype=np.int32)
 
-    def block(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def block(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         stop = min(start + BLOCK, whose.size)
         space = room(min(max(1, FUTURES // draws), stop - start), draws)
         buyers, batch = space.buyers, space.batch
         first, last = whose[start], whose[stop - 1]
         totals = np.zeros(draws * ahead, dtype=np.int64)
+        active = np.zeros(draws, dtype=np.int64)
         bought = np.zeros((last + 1 - first) * (ahead + 1), dtype=np.int64)
 
         def at_each(part: slice, filled: int) -> None:
@@ -198,20 +208,32 @@ def _simulated(
         for done in tiles(plan, start, stop, space, each=at_each):
             customer = buyers.customer[: done.found].astype(np.int64) + done.part.start
             count = buyers.count[: done.found]
+            np.add(active, np.bincount(buyers.draw[: done.found][count > 0], minlength=draws), active)
             places = (whose[customer] - first) * (ahead + 1) + count
             np.add(bought, np.bincount(places, minlength=bought.size), bought)
             if keep:
                 one = copy[customer] == 0
                 kept[whose[customer[one]], buyers.draw[: done.found][one]] = count[one]
-        return np.arange(first, last + 1), bought.reshape(-1, ahead + 1), totals.reshape(draws, ahead)
+        return np.arange(first, last + 1), bought.reshape(-1, ahead + 1), totals.reshape(draws, ahead), active
 
-    totals = np.zeros((draws, ahead), dtype=np.int64)
-    for rows, bought, part in in_order(block, range(0, whose.size, BLOCK), threads=threads):
+    totals, active = np.zeros((draws, ahead), dtype=np.int64), np.zeros(draws, dtype=np.int64)
+    for rows, bought, part, some in in_order(block, range(0, whose.size, BLOCK), threads=threads):
         seen[rows] += bought
         totals += part
+        active += some
     seen[:, 0] = share * draws - seen[:, 1:].sum(axis=1)
     counts = histories.spread(seen.T).T
-    return counts, totals, histories.spread(kept.T) if keep else None
+    return counts, totals, active, histories.spread(kept.T) if keep else None
+
+
+def _scores(seen: np.ndarray, observed: np.ndarray, draws: int) -> dict[str, np.ndarray]:
+    """Return the scores of each customer's counted futures; of a row of several customers, of one of them."""
+    scores = np.empty((observed.size, len(PURCHASE_SCORES)))
+    score_histograms(np.ascontiguousarray(seen), observed, scores)
+    found = dict(zip(PURCHASE_SCORES, scores.T, strict=True))
+    for name in ("draws_below", "draws_equal"):
+        found[name] = found[name] * draws / seen.sum(axis=1)
+    return found
 
 
 def _summary(seen: np.ndarray) -> dict[str, np.ndarray]:

@@ -4,10 +4,11 @@ A future depends on the seed, the customer's id, the history and the posterior d
 (``distributions.streams``): whoever asks for whatever of it reads the same one.
 """
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -61,6 +62,25 @@ class Money:
     rule: Literal["gamma", "lognormal"] = "gamma"
 
 
+class Holdout(NamedTuple):
+    """What happened, by customer: ``purchases``, and ``spend`` and ``value`` (of a margin of 1) where they are scored.
+
+    Money that is not scored has no rows; NaN where it is unknown of a customer. Logarithms measure amounts by
+    ``spend_unit`` and ``value_unit`` (see scores).
+    """
+
+    purchases: np.ndarray
+    spend: np.ndarray = np.empty(0)
+    value: np.ndarray = np.empty(0)
+    spend_unit: float = math.nan
+    value_unit: float = math.nan
+
+    def at(self, part: slice | np.ndarray) -> "Holdout":
+        """Return it of some of the customers."""
+        columns = (each[part] if each.size else each for each in self[:3])
+        return Holdout(*columns, *self[3:])
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
@@ -70,9 +90,9 @@ class Plan:
     where given, marks neighbouring rows with the same state by one number: their histories differ in spend alone, and
     the state is computed once.
 
-    On request: ``value_above``, amounts whose probability of being exceeded is wanted; ``by_customer``, the
-    calendar's periods for each customer as well as for all; ``top_share``, with ``log2_reference`` the
-    middle of the bins (see statistics); ``own``, of the customers' own numbers (the fields of ``Own``, "level" for the
+    On request: ``holdout``, by which the futures are scored; ``value_above``, amounts whose probability of being
+    exceeded is wanted; ``by_customer``, the calendar's periods for each customer as well as for all; ``top_share``,
+    with ``log2_reference`` the middle of the bins (see statistics); ``own``, of the customers' own numbers (the fields of ``Own``, "level" for the
     mean spend of an occasion) the statistics; ``keep``, the draws of all that is asked for. ``first_order``: a purchase
     at time 0, counted and paid as any other, and certain. ``clock`` leads from the law's time to the calendar's.
     """
@@ -85,7 +105,7 @@ class Plan:
     alike: np.ndarray | None = None
     money: Money | None = None
     calendar: Calendar | None = None
-    observed: np.ndarray | None = None
+    holdout: Holdout | None = None
     keep: bool = False
     own: tuple[str, ...] = ()
     value_above: np.ndarray | None = None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from bayes_clv.predictions.scores import PURCHASE_SCORES, interval_ends, reaching, score_counts, score_money
 from bayes_clv.schema import QUANTILES
 
 BINS_PER_OCTAVE = 64
@@ -34,21 +35,21 @@ COLUMNS = (
     "value_mean",
     "value_sd",
     *(f"value_q{round(100 * q):02d}" for q in QUANTILES),
-    "draws_below",
-    "draws_equal",
-    "crps",
-    "mass_50",
-    "mass_90",
 )
 # Of each of the customers' own numbers.
 OWN = ("mean", "sd", *(f"q{round(100 * q):02d}" for q in QUANTILES))
 _PROBABILITIES = np.array(QUANTILES)
 _N_QUANTILES = len(QUANTILES)
+_MONEY = COLUMNS.index("spend_mean")
+_PURCHASES = len(PURCHASE_SCORES)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _count_summary(counts, active, draws, observed, histogram, out):  # type: ignore[no-untyped-def]
-    """Write the summary of one customer's counts; zeros are the draws that are not in ``counts``."""
+def _count_summary(counts, active, draws, histogram, out):  # type: ignore[no-untyped-def]
+    """Write the summary of one customer's counts; zeros are the draws that are not in ``counts``.
+
+    Return their histogram, which has no room for more than their largest, and the largest.
+    """
     total = 0
     squares = 0.0
     top = 0
@@ -67,49 +68,15 @@ def _count_summary(counts, active, draws, observed, histogram, out):  # type: ig
     for m in range(active):
         histogram[counts[m]] += 1
     out[2 + _N_QUANTILES] = (draws - histogram[0]) / draws
-    # Inverse CDF: the smallest n with F(n) >= q. The slack undoes the rounding of q * draws.
+    # Inverse CDF: the smallest n with F(n) >= q.
     n = 0
     cumulative = histogram[0]
     for k in range(_N_QUANTILES):
-        while cumulative < _PROBABILITIES[k] * draws - 1e-9:
+        while cumulative < reaching(_PROBABILITIES[k], draws):
             n += 1
             cumulative += histogram[n]
         out[2 + k] = n
-    if observed >= 0:
-        _score(histogram, top, draws, observed, out)
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _score(histogram, top, draws, observed, out):  # type: ignore[no-untyped-def]
-    """Write draws below and equal, CRPS = sum over n of (F(n) - 1[n >= observed])², interval masses."""
-    first = 2 + _N_QUANTILES + 4 + _N_QUANTILES
-    low90, low50, high50, high90 = out[2], out[3], out[5], out[6]
-    below = 0
-    equal = 0
-    mass50 = 0
-    mass90 = 0
-    cumulative = 0
-    crps = 0.0
-    for n in range(top + 1):
-        h = histogram[n]
-        cumulative += h
-        if n < observed:
-            below += h
-        elif n == observed:
-            equal = h
-        if low50 <= n <= high50:
-            mass50 += h
-        if low90 <= n <= high90:
-            mass90 += h
-        miss = cumulative / draws - (1.0 if n >= observed else 0.0)
-        crps += miss * miss
-    if observed > top:
-        crps += np.float64(observed - top - 1)
-    out[first] = below
-    out[first + 1] = equal
-    out[first + 2] = crps
-    out[first + 3] = mass50 / draws
-    out[first + 4] = mass90 / draws
+    return histogram, top
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -142,9 +109,8 @@ def _select(values, end, rank):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-untyped-def]
-    """Write the summary of one customer's values; ``values`` is reordered in place."""
-    first = 2 + _N_QUANTILES + 1
+def _value_moments(values, active, draws, spend_sum, out):  # type: ignore[no-untyped-def]
+    """Write mean spend, and mean and standard deviation of one customer's values."""
     total = 0.0
     for m in range(active):
         total += values[m]
@@ -152,17 +118,24 @@ def _value_summary(values, active, draws, spend_sum, out):  # type: ignore[no-un
     squares = (draws - active) * mean * mean
     for m in range(active):
         squares += (values[m] - mean) ** 2
-    out[first] = spend_sum / draws
-    out[first + 1] = mean
-    out[first + 2] = math.sqrt(squares / (draws - 1)) if draws > 1 else 0.0
+    out[_MONEY] = spend_sum / draws
+    out[_MONEY + 1] = mean
+    out[_MONEY + 2] = math.sqrt(squares / (draws - 1)) if draws > 1 else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def _value_quantiles(values, active, draws, rising, out):  # type: ignore[no-untyped-def]
+    """Write the quantiles of one customer's values, reordered in place where they are not ``rising`` already."""
     zeros = draws - active
     end = active
     for k in range(_N_QUANTILES - 1, -1, -1):
-        rank = math.ceil(_PROBABILITIES[k] * draws - 1e-9) - 1 - zeros
+        rank = reaching(_PROBABILITIES[k], draws) - 1 - zeros
         if rank < 0:
-            out[first + 3 + k] = 0.0
+            out[_MONEY + 3 + k] = 0.0
+        elif rising:
+            out[_MONEY + 3 + k] = values[rank]
         else:
-            out[first + 3 + k] = _select(values, end, rank)
+            out[_MONEY + 3 + k] = _select(values, end, rank)
             end = rank + 1
 
 
@@ -184,47 +157,59 @@ def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
         out[i, 1] = math.sqrt(squares / (draws - 1)) if draws > 1 else 0.0
         end = draws
         for k in range(_N_QUANTILES - 1, -1, -1):
-            rank = max(math.ceil(_PROBABILITIES[k] * draws - 1e-9) - 1, 0)
+            rank = reaching(_PROBABILITIES[k], draws) - 1
             out[i, 2 + k] = _select(values, end, rank)
             end = rank + 1
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def summarise(buyers, paid, first_orders, draws, observed, value_above, out, exceeding):  # type: ignore[no-untyped-def]
-    """Write the summary of each customer (customer, COLUMNS), and P(value above each amount) where there is room.
+def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exceeding, scores):  # type: ignore[no-untyped-def]
+    """Write the summary of each customer (customer, COLUMNS), P(value above each amount) and scores.
 
     ``first_orders`` is 1 where every customer ordered at time 0, in every draw. ``out`` has no money columns to fill
-    where ``paid`` has no rows.
+    where ``paid`` has no rows; ``exceeding`` and ``scores`` (customer, SCORES) are written as far as they have room.
     """
     money = paid.value.size > 0
+    priced = scores.shape[1] > _PURCHASES
     counts = np.empty(draws, dtype=np.int64)
-    values = np.empty(draws)
+    spends, values, logs = np.empty(draws), np.empty(draws), np.empty(draws)
     histogram = np.zeros(1024, dtype=np.int64)
+    ends = interval_ends(draws)
     for i in range(out.shape[0]):
         low, high = buyers.begin[i], buyers.begin[i + 1]
         active = high - low
         for m in range(active):
             counts[m] = buyers.count[low + m] + first_orders
-        _count_summary(counts, active, draws, observed[i], histogram, out[i])
+        seen, top = _count_summary(counts, active, draws, histogram, out[i])
+        if scores.shape[1] > 0:
+            score_counts(seen, top, draws, holdout.purchases[i], ends, scores[i])
         if not money:
             continue
         spend = 0.0
         for m in range(active):
             values[m] = paid.value[low + m]
-            spend += paid.spend[low + m]
+            spends[m] = paid.spend[low + m]
+            spend += spends[m]
         for j in range(exceeding.shape[1]):
             exceeded = 0
             for m in range(active):
                 exceeded += values[m] > value_above[j]
             exceeding[i, j] = exceeded / draws
-        _value_summary(values, active, draws, spend, out[i])
+        _value_moments(values, active, draws, spend, out[i])
+        if priced:
+            spends[:active].sort()
+            values[:active].sort()
+            score_money(spends, values, active, draws, i, holdout, ends, logs, scores[i])
+        _value_quantiles(values, active, draws, priced, out[i])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def add_up(buyers, paid, found, first_orders, purchases, spend, value):  # type: ignore[no-untyped-def]
-    """Add the buyers' purchases and money to the totals of their draws."""
+def add_up(buyers, paid, found, first_orders, purchases, active, spend, value):  # type: ignore[no-untyped-def]
+    """Add the buyers' purchases and money, and who buys at all, to the totals of their draws."""
     for n in range(found):
-        purchases[buyers.draw[n]] += buyers.count[n] + first_orders
+        bought = buyers.count[n] + first_orders
+        purchases[buyers.draw[n]] += bought
+        active[buyers.draw[n]] += bought > 0
     if paid.value.size == 0:
         return
     for n in range(found):

@@ -20,7 +20,8 @@ from queue import SimpleQueue
 import numpy as np
 
 from bayes_clv.distributions.paths import Room, room
-from bayes_clv.predictions.plans import TILE, Plan, tiles
+from bayes_clv.predictions.plans import TILE, Holdout, Plan, tiles
+from bayes_clv.predictions.scores import MONEY_SCORES, PURCHASE_SCORES, SCORES
 from bayes_clv.predictions.statistics import (
     BINS,
     COLUMNS,
@@ -46,6 +47,8 @@ HISTOGRAM_MEMORY = 5e8
 class Outcomes:
     """What was simulated: ``summary`` maps COLUMNS to (customer) arrays; totals are per draw.
 
+    ``scores`` maps those of SCORES that the plan's holdout has to (customer) arrays; ``active_total`` counts the
+    customers who buy at all.
     ``kept`` holds (customer, draw) arrays when asked for; ``own`` maps the customers' own numbers that were asked for
     to (customer, statistic), as ``statistics.OWN`` orders them; ``by_customer`` is what else was asked for of each
     customer: value_above (customer, threshold), purchases_period and value_period (customer, period), top (customer).
@@ -53,6 +56,8 @@ class Outcomes:
 
     summary: dict[str, np.ndarray]
     purchases_total: np.ndarray
+    active_total: np.ndarray
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
     spend_total: np.ndarray | None = None
     value_total: np.ndarray | None = None
     period_total: np.ndarray | None = None
@@ -67,14 +72,26 @@ class _Results:
     """What is written of each customer."""
 
     summary: np.ndarray
+    scores: np.ndarray
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     own: dict[str, np.ndarray] = field(default_factory=dict)
     asked: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+def _scored(plan: Plan) -> tuple[str, ...]:
+    """Return which of SCORES there are, a beginning of them."""
+    if plan.holdout is None:
+        return ()
+    amounts = (plan.holdout.spend, plan.holdout.value) if plan.money is not None else ()
+    of_money = sum(each.size > 0 for each in amounts) * len(MONEY_SCORES)
+    return SCORES[: len(PURCHASE_SCORES) + of_money]
+
+
 def _results(plan: Plan) -> _Results:
     customers, money = plan.row.size, plan.money is not None
-    results = _Results(np.full((customers, len(COLUMNS)), np.nan))
+    results = _Results(
+        np.full((customers, len(COLUMNS)), np.nan), np.full((customers, len(_scored(plan))), np.nan)
+    )
     if plan.keep:
         results.kept["purchases"] = np.zeros((customers, plan.draws), dtype=np.int32)
         if money:
@@ -109,6 +126,7 @@ def _block(
     periods = 0 if plan.calendar is None else plan.calendar.count
     totals = {
         "purchases": np.zeros(draws, dtype=np.int64),
+        "active": np.zeros(draws, dtype=np.int64),
         "spend": np.zeros(draws),
         "value": np.zeros(draws),
         "period": np.zeros((draws, periods), dtype=np.int64),
@@ -139,7 +157,7 @@ def _block(
         for name in plan.own
     }
     more = int(plan.first_order)
-    none = np.empty(0)
+    none, nothing = np.empty(0), Holdout(np.empty(0, dtype=np.int64))
     walk = tiles(
         plan, start, stop, room, own=own, each=None if plan.calendar is None else by_period, tile=tile
     )
@@ -150,14 +168,16 @@ def _block(
             paid,
             more,
             draws,
-            plan.observed[part] if plan.observed is not None else np.full(size, -1),
             plan.value_above if plan.value_above is not None and money else none,
+            nothing if plan.holdout is None else plan.holdout.at(part),
             results.summary[part],
             results.asked["value_above"][part]
             if "value_above" in results.asked and money
             else np.empty((size, 0)),
+            results.scores[part],
         )
-        add_up(buyers, paid, done.found, more, totals["purchases"], totals["spend"], totals["value"])
+        sums = (totals[name] for name in ("purchases", "active", "spend", "value"))
+        add_up(buyers, paid, done.found, more, *sums)
         if worth.size:
             each = results.asked["value_period"][part] if "value_period" in results.asked else nobody
             add_worth(buyers, done.found, worth, totals["value_period"], each)
@@ -255,6 +275,8 @@ def simulate_futures(
     return Outcomes(
         summary={name: results.summary[:, i] for i, name in enumerate(COLUMNS)},
         purchases_total=totals["purchases"],
+        active_total=totals["active"],
+        scores={name: results.scores[:, i] for i, name in enumerate(_scored(plan))},
         spend_total=totals["spend"] if money else None,
         value_total=totals["value"] if money else None,
         period_total=totals["period"] if by_period else None,

@@ -1,5 +1,31 @@
+from .customer_scores import score as score
+from .elsewhere import forecast as forecast
 from .evaluation import evaluate as evaluate
+from .fits import Fit as Fit
 from .measures import record as record
+from .metrics import METRICS as METRICS
+from .metrics import Metric as Metric
+from .metrics import Quantity as Quantity
+from .rolling import rolling_origins as rolling_origins
+from .splits import origins as origins
+from .summaries import pairwise as pairwise
+from .summaries import summarise as summarise
 from .tracking import simulate_tracking as simulate_tracking
+from .tracking import tracking_counts as tracking_counts
 
-__all__ = ["evaluate", "record", "simulate_tracking"]
+__all__ = [
+    "METRICS",
+    "Fit",
+    "Metric",
+    "Quantity",
+    "evaluate",
+    "forecast",
+    "origins",
+    "pairwise",
+    "record",
+    "rolling_origins",
+    "score",
+    "simulate_tracking",
+    "summarise",
+    "tracking_counts",
+]

@@ -211,4 +211,5 @@ def _calibration(customers: xr.Dataset) -> xr.Dataset:
     known = customers.drop_vars([name for name in customers.data_vars if str(name).startswith("holdout_")])
     if PERIOD in known.dims:
         known = known.isel({PERIOD: slice(int(known.attrs["calibration_periods"]))})
-    return known
+    # At opportunities age is their number.
+    return known.assign(T=known["opportunities"]) if "T" not in known else known

@@ -1,15 +1,12 @@
 """A model, or several, beside simple rules, on the holdout: what they add to what a manager would do without them.
 
-Every forecast is scored by the same lines (scoring.counts). Of a model, everything that its customers' table shows
-(means, medians, the 50 and 90 % intervals, the places in the forecasts, the total) is scored as it was simulated; its
-posterior adds what simulations cannot give: P(Y = n) in closed form, averaged over posterior draws, for the log score
-(a count which no draw reached has its probability still), the 80 and 95 % intervals and the reference of the places.
-Rejected for the log score: the simulated shares with something added, since the amount added would decide the score of
-the rarest counts. A baseline's distribution is a Poisson around its mean (scoring.baselines).
+All of it is an aggregation: means over customers of ``clv.scoring.score``, and beside them what belongs to all
+customers together: the totals, the order of the customers, the places in the forecasts, purchases over the calendar.
+Rejected: accuracy of "active" and "inactive", since the best forecast of a rare event says inactive for everybody.
 
 Counts have no interval of exactly 90 %: the closed interval [q05, q95] of a customer who buys 0 with probability 0.97
 is [0, 0] and holds 97 %. The share covered is therefore given beside what the forecast itself promises, the mean
-probability of its own intervals; a calibrated forecast agrees with that.
+probability of its own intervals; a calibrated forecast agrees with that. So it is with spend, which is often 0.
 
 PSIS-LOO (``clv.compare``) is the complement: it asks about customers left out, in log densities that must be of the
 same data; a holdout asks about time left out, and only needs forecasts of the same thing, so that families of different
@@ -18,32 +15,34 @@ kinds of observation may be compared.
 A measure that does not exist is NaN, with its reason in ``attrs["reasons"]``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, PERIOD, InputError, interval
-from bayes_clv.scoring import counts
+from bayes_clv.schema import InputError
+from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
-from bayes_clv.scoring.counts import LEVELS
-from bayes_clv.scoring.holdout import by_model, matched_holdout
-from bayes_clv.scoring.measures import (
-    FREQUENCY,
-    SHARES,
-    frequency_classes,
-    mean_absolute_error,
-    mean_relative_error,
-    measured,
-    relative_error,
-    root_mean_square_error,
-)
-from bayes_clv.scoring.rankings import captured, concordance
-from bayes_clv.scoring.scored import Scored, add_baselines, closed_form_scores, model_scored
-from bayes_clv.units import days_per, duration
+from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
+from bayes_clv.scoring.forecasts import MODEL, Forecasts, gathered
+from bayes_clv.scoring.holdout import by_model
+from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
+from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
+from bayes_clv.scoring.rankings import captured, concordance, gini
+from bayes_clv.scoring.summaries import TENTH, TENTHS, paired_difference, summarise
+from bayes_clv.scoring.totals import totals
+from bayes_clv.scoring.tracking import tracking_counts, tracking_errors
 
-MODEL = "model"
+# Measures that are means over customers, and the scores that they are means of.
+MEANS = {
+    "mae": "absolute_error",
+    "mae_median": "absolute_error_of_median",
+    "rmse": "squared_error",
+    **{name: name for name in ("crps", "log_crps", "log_score", "brier", "covered", "promised")},
+}
+# Whom a forecast gives less than this probability of any purchase should hardly buy at all.
+UNLIKELY = 0.03
 
 
 def evaluate(
@@ -53,6 +52,7 @@ def evaluate(
     buying: xr.DataTree | Mapping[str, xr.DataTree] | None = None,
     baselines: Sequence[str] = tuple(BASELINES),
     tracking: xr.Dataset | Mapping[str, xr.Dataset] | None = None,
+    metrics: Mapping[str, Metric | Callable[[Quantity, np.ndarray], np.ndarray | None]] | None = None,
     hiatus: str | float | None = None,
     draws: int | None = None,
     threads: int | None = None,
@@ -62,20 +62,22 @@ def evaluate(
     Parameters
     ----------
     value
-        Of a posterior that was fitted to the calibration alone: ``clv.predict`` or, for money, ``clv.predict``
-        of these customers over a horizon equal to ``customers.attrs["holdout_duration"]``. Or several models by name,
-        predicted with one seed, so that a customer's random numbers are the same; the others are held against the
-        first.
+        Of a posterior that was fitted to the calibration alone: ``clv.predict`` of these customers, with
+        ``spending=`` for money, over a horizon equal to ``customers.attrs["holdout_duration"]``; or
+        ``clv.scoring.forecast``, what was forecast elsewhere. Or several models by name, predicted with one seed, so that
+        a customer's random numbers are the same; the others are held against the first.
     customers
         Customers with a holdout (``clv.summarize(..., holdout_until=...)``).
     buying
-        The posterior behind the forecast, or several by the same names. It gives the log score, the 80 and 95 %
-        intervals and the reference of ``pit_distance``; without it these are NaN.
+        The posterior behind the forecast, or several by the same names. It gives the log scores and the reference of
+        ``pit_distance``; without it these are NaN, and retention's are of the share of draws.
     baselines
         Names of ``scoring.baselines.BASELINES``: past_rate, recency_rule, period_mean, pareto_rule.
     tracking
-        ``clv.scoring.simulate_tracking`` of these customers, for the two tracking measures; or several by the same
+        ``clv.scoring.simulate_tracking`` of these customers, for the tracking measures; or several by the same
         names.
+    metrics
+        Your own by name, as of ``clv.scoring.score``; their means over customers.
     hiatus
         Silence after which recency_rule gives a customer up; by default taken from the calibration.
     draws
@@ -88,17 +90,29 @@ def evaluate(
     -------
     xarray.Dataset
         Over ``forecast`` ("model" or the models' names, then the baselines) the measures of
-        ``scoring.measures.MEASURES``, each with ``units`` and ``better`` among its attributes: errors, CRPS, log score,
-        ``covered`` and ``promised`` (``interval``: 50, 80, 90, 95 %), ``captured`` and ``spend_captured`` (``share`` of
-        customers), the total's mean, 90 % interval and the real total's rank (models only). ``crps_worse`` is a
-        forecast's CRPS less that of the first model, customer by customer, and ``crps_worse_se`` its standard error:
-        positive means worse. ``pit_histogram`` (``bin``) is that of the non-randomised probability integral transform
-        (Czado, Gneiting & Held 2009; even when calibrated). Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
-        ``predicted_``, ``covered_`` and ``promised_by_frequency``.
+        ``scoring.measures.MEASURES``, each with ``units`` and ``better`` among its attributes.
 
-        What happened has no ``forecast``: ``total_observed``, ``customers_by_frequency``, ``observed_by_frequency``,
-        and ``captured_best``, the ranking known afterwards. Coordinates ``kind`` ("model" or "rule"), ``label`` and
-        ``note``, how a rule was made. Outcome level throughout. ``attrs["reasons"]`` lists what does not exist and why.
+        Customers: errors, ``crps``, ``log_score``, ``covered`` and ``promised`` (``interval``: 50, 80, 90, 95 %),
+        ``pit_mean``, ``pit_distance`` and ``pit_histogram`` (``bin``), of the non-randomised probability integral
+        transform (Czado, Gneiting & Held 2009; even when calibrated). Their order: ``concordance``, ``captured``
+        (``share`` of customers) and ``gini``. Their total: ``total_mean``, its 90 % interval ``total_q05`` to
+        ``total_q95``, ``total_covered``, ``total_rank`` (forecasts with draws only), ``total_error``, and
+        ``total_log_crps``. With ``retention_``, of any purchase: ``brier``, ``log_score`` and the total. With
+        ``spend_`` and ``value_``, of money: all but the log score, and ``log_crps``.
+
+        ``crps_worse`` is a forecast's CRPS less that of the first model, customer by customer, and ``crps_worse_se``
+        its standard error: positive means worse; so for every proper score. By tenth of each forecast's own order
+        (``tenth``, 1 the lowest), with each prefix: ``predicted_``, ``real_`` and ``customers_by_tenth``, a decile chart,
+        and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
+        forecast true. ``unlikely_customers``: whom it gives less than 3 % of any purchase, ``unlikely_expected`` of them
+        to buy, and ``unlikely_retained``, who did. Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
+        ``predicted_``, ``covered_`` and ``promised_by_frequency``. With ``tracking``: ``tracking_incremental`` and
+        ``tracking_cumulative``, and over ``part`` and ``periods`` those of ``clv.scoring.tracking_counts``.
+
+        What happened has no ``forecast``: ``total_observed``, ``retention_observed``, ``spend_observed``,
+        ``value_observed``, ``customers_by_frequency``, ``observed_by_frequency``, and ``captured_best``, the ranking
+        known afterwards. Coordinates ``kind`` ("model" or "rule"), ``label`` and ``note``, how a rule was made. Outcome
+        level throughout. ``attrs["reasons"]`` lists what does not exist and why.
 
     Raises
     ------
@@ -109,259 +123,265 @@ def evaluate(
     Notes
     -----
     The mean absolute error rewards the median, not the mean: where most customers buy nothing, a rule that
-    says 0 does well by it and badly by every other measure. Read CRPS and log score first. The reference of
-    ``pit_distance`` takes customers to be independent given the forecasts; that they share one unknown
-    population widens it a little.
+    says 0 does well by it and badly by every other measure. Read the proper scores first: CRPS, its logarithmic scale
+    for money, log score, Brier. The references of ``pit_distance`` take customers to be independent given the
+    forecasts; that they share one unknown population widens them a little.
 
     Examples
     --------
     >>> evaluation = evaluate(future, customers, buying=buying)
     >>> both = evaluate({"purchases": future, "with spend": value}, customers)
     """
-    futures = {MODEL: value} if isinstance(value, xr.Dataset) else dict(value)
-    models = list(futures)
-    _check_names(models, baselines)
-    first = models[0]
-    matched = matched_holdout(customers, futures[first])
-    ids = matched[CUSTOMER].to_numpy()
-    futures = {name: _aligned(each, customers, ids) for name, each in futures.items()}
-    future = futures[first]
-    if hiatus is not None:
-        duration(hiatus, str(future.attrs["time_unit"]))
-    posteriors: dict[str, xr.DataTree] = by_model(buying, models, "buying")
-    tracked: dict[str, xr.Dataset] = by_model(tracking, models, "tracking")
-    reasons: list[str] = []
-    bought = np.asarray(matched["holdout_purchases"].values)
-    if not bought.any():
-        reasons.append("Nobody bought in the holdout: total_error, concordance and captured do not exist.")
+    forecasts = gathered(
+        value,
+        customers,
+        buying=buying,
+        baselines=baselines,
+        hiatus=hiatus,
+        draws=draws,
+        threads=threads,
+    )
+    scores = scores_of(forecasts, with_own(metrics))
+    tracked: dict[str, xr.Dataset] = by_model(tracking, forecasts.models, "tracking")
+    return evaluation_of(forecasts, scores, tracked, [name for name in metrics or () if name in scores])
 
-    forecasts: dict[str, Scored] = {}
-    for name, each in futures.items():
-        forecasts[name] = model_scored(each, matched)
-        if name not in posteriors:
-            reasons.append(
-                f"{name}: log_score, the 80 and 95 % intervals and pit_reference need the posterior (buying=...)."
-            )
-        else:
-            closed = closed_form_scores(posteriors[name], matched, each, draws=draws, threads=threads)
-            forecasts[name] = forecasts[name].with_counts(closed)
-    horizon = float(future.attrs["horizon"])
-    notes = add_baselines(forecasts, baselines, matched, horizon=horizon, hiatus=hiatus, reasons=reasons)
 
-    classes, place = frequency_classes(np.asarray(matched["frequency"].values))
-    rows = {
-        name: _counts_measured(forecast, bought, forecasts[first])
-        | _by_frequency(forecast, place, len(classes))
-        for name, forecast in forecasts.items()
-    }
-    best: dict[str, Any] = {"captured_best": ("share", captured(bought, bought, SHARES))}
-    priced = any("spend_mean" in each for each in futures.values())
-    if priced and "holdout_spend" in matched:
-        spent = np.asarray(matched["holdout_spend"].values, dtype=float)
-        for name, forecast in forecasts.items():
-            rows[name] |= _money_measured(name, forecast, spent, reasons)
-        best["spend_captured_best"] = ("share", captured(spent, spent, SHARES))
-    else:
-        missing = "the customers have no holdout_spend" if priced else "the future has no spend"
-        reasons.insert(0, f"Money is not scored: {missing}.")
+def evaluation_of(
+    forecasts: Forecasts, scores: xr.Dataset, tracked: Mapping[str, xr.Dataset], own: list[str]
+) -> xr.Dataset:
+    """Return the evaluation of forecasts whose scores are known; ``own`` names those of a user's metrics."""
+    reasons: list[str] = list(scores.attrs["reasons"])
+    if not forecasts.observed["purchases"].any():
+        reasons.append("Nobody bought in the holdout: total_error, concordance, captured and gini do not exist.")
+    _add_reasons_of_money(forecasts, reasons)
+    found = (
+        _averages(scores, own)
+        | _in_their_places(forecasts, scores)
+        | _rankings(forecasts)
+        | _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()])
+        | _worse(scores)
+        | _by_frequency(scores)
+        | _by_tenth(scores)
+        | _tracked(forecasts, tracked, reasons)
+        | _impossible(forecasts, scores, reasons)
+    )
+    evaluation = xr.Dataset(
+        described(found, {name: scores[name].attrs for name in own}),
+        coords={**scores[[FORECAST, INTERVAL, "kind", "label", "note"]].coords, SHARE: SHARES},
+    ).assign_coords({TENTH: np.arange(1, TENTHS + 1)})
     if tracked:
-        _add_tracking(rows, forecasts, tracked, matched, reasons)
-    for name, row in rows.items():
-        if row["impossible"] > 0:
-            reasons.append(
-                f"{name}: log_score is infinite, because {int(row['impossible'])} customers did what it held "
-                "impossible."
-            )
-    evaluation = measured(
-        {name: one.long_name for name, one in forecasts.items()}, list(rows.values()), classes
-    )
-    if first != MODEL:
-        for name, words in (
-            ("crps_worse", f"CRPS less that of {first}"),
-            ("crps_worse_se", "standard error of that difference, over customers"),
-        ):
-            if name in evaluation:
-                evaluation[name].attrs["long_name"] = words
-    sizes = np.bincount(place)
-    kinds = ["model" if name in futures else "rule" for name in forecasts]
-    return (
-        evaluation.assign(
-            total_observed=(
-                (),
-                int(bought.sum()),
-                {"long_name": "purchases of all customers", "units": "purchases"},
-            ),
-            customers_by_frequency=(FREQUENCY, sizes, {"long_name": "customers", "units": "count"}),
-            observed_by_frequency=(
-                FREQUENCY,
-                np.bincount(place, weights=bought) / sizes,
-                {"long_name": "mean purchases in the holdout", "units": "purchases"},
-            ),
-            **best,
-        )
-        .assign_coords(
-            kind=("forecast", np.array(kinds, dtype=object)),
-            note=("forecast", np.array([notes.get(name, "") for name in forecasts], dtype=object)),
-        )
-        .assign_attrs(
-            result="evaluation",
-            customers=int(bought.size),
-            horizon=horizon,
-            time_unit=str(future.attrs["time_unit"]),
-            family=", ".join(str(each.attrs.get("family", "")) for each in futures.values()),
-            draws=int(future.sizes[CHAIN] * future.sizes[DRAW]),
-            level="outcome",
-            reasons=reasons,
-        )
+        counts = tracking_counts(next(iter(tracked.values())))
+        evaluation = evaluation.assign_coords({name: counts[name].values for name in counts.dims})
+    evaluation[SHARE].attrs = {"long_name": "share of customers, the highest ranked first", "units": "share"}
+    first = forecasts.models[0]
+    if first != MODEL and "crps_worse" in evaluation:
+        evaluation["crps_worse"].attrs["long_name"] = f"CRPS less that of {first}"
+        evaluation["crps_worse_se"].attrs["long_name"] = "standard error of that difference, over customers"
+    future = forecasts.first
+    return evaluation.assign(_observed(forecasts, scores)).assign_attrs(
+        result="evaluation",
+        customers=int(scores.attrs["customers"]),
+        horizon=float(future.attrs["horizon"]),
+        time_unit=str(future.attrs["time_unit"]),
+        family=", ".join(str(forecasts.each[name].attrs.get("family", "")) for name in forecasts.models),
+        draws=int(future.attrs["draws"]),
+        level="outcome",
+        reasons=reasons,
     )
 
 
-def _check_names(models: Sequence[str], baselines: Sequence[str]) -> None:
-    if not models:
-        raise InputError(
-            "There is no model to evaluate. Give what clv.predict returned, or {'name': that, ...}."
-        )
-    unknown = [name for name in baselines if name not in BASELINES]
-    if unknown:
-        raise InputError(f"Baseline {unknown[0]!r} is not known. Use any of {', '.join(BASELINES)}.")
-    twice = sorted(set(models) & set(baselines))
-    if twice:
-        raise InputError(
-            f"{twice[0]!r} is the name of a model and of a simple rule. Give the model another one."
-        )
-
-
-def _aligned(future: xr.Dataset, customers: xr.Dataset, ids: np.ndarray) -> xr.Dataset:
-    """Return a checked future in the order of ``ids``."""
-    matched_holdout(customers, future)
-    return future if np.array_equal(future[CUSTOMER].to_numpy(), ids) else future.sel({CUSTOMER: ids})
-
-
-def _counts_measured(forecast: Scored, bought: np.ndarray, model: Scored) -> dict[str, Any]:
-    """Return the measures of purchases that this forecast has."""
-    found: dict[str, Any] = {
-        "concordance": concordance(forecast.rank_purchases, bought),
-        "captured": captured(forecast.rank_purchases, bought, SHARES),
-        "impossible": 0.0,
-    }
-    if forecast.purchases is not None:
-        found["mae"] = mean_absolute_error(forecast.purchases, bought)
-        found["rmse"] = root_mean_square_error(forecast.purchases, bought)
-        found["total_error"] = relative_error(forecast.purchases.sum(), bought.sum())
-    if forecast.median is not None:
-        found["mae_median"] = mean_absolute_error(forecast.median, bought)
-    if forecast.crps is not None:
-        found["crps"] = float(forecast.crps.mean())
-        if forecast is not model and model.crps is not None:
-            worse = forecast.crps - model.crps
-            found["crps_worse"] = float(worse.mean())
-            if worse.size > 1:
-                found["crps_worse_se"] = float(worse.std(ddof=1) / np.sqrt(worse.size))
-    if forecast.below is not None and forecast.equal is not None:
-        found["pit_mean"] = counts.pit_mean(forecast.below, forecast.equal)
-        found["pit_distance"] = counts.pit_distance(forecast.below, forecast.equal)
-        found["pit_histogram"] = counts.pit_histogram(forecast.below, forecast.equal)
-    if forecast.probability is not None:
-        found["impossible"] = float((forecast.probability <= 0).sum())
-        found["log_score"] = counts.log_score(forecast.probability)
-    if forecast.covariance is not None:
-        found["pit_reference"] = counts.pit_reference(forecast.covariance)
-    if forecast.total is not None:
-        found |= _total_measured(forecast.total, float(bought.sum()))
-        assert forecast.equal is not None
-        found["unreached"] = float((forecast.equal == 0).sum())
-    absent = (np.array([np.nan]), np.array([np.nan]))
-    pairs = [forecast.intervals.get(level, absent) for level in LEVELS]
-    found["covered"] = np.array([inside.mean() for inside, _ in pairs])
-    found["promised"] = np.array([promised.mean() for _, promised in pairs])
+def _stacked(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Return each name's values over the forecasts, NaN where a forecast has none."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = {}
+    for name in names:
+        absent = np.full(np.shape(next(row[name] for row in rows if name in row)), np.nan)
+        found[name] = np.array([row.get(name, absent) for row in rows], dtype=float)
     return found
 
 
-def _total_measured(simulated: np.ndarray, observed: float) -> dict[str, float]:
-    """Return where the real total lies among the simulated ones."""
-    low, high = interval(simulated)
-    return {
-        "total_mean": float(simulated.mean()),
-        "total_q05": float(low),
-        "total_q95": float(high),
-        "total_covered": float(low <= observed <= high),
-        "total_rank": float(((simulated < observed).mean() + (simulated <= observed).mean()) / 2),
-    }
-
-
-def _by_frequency(forecast: Scored, place: np.ndarray, classes: int) -> dict[str, Any]:
-    """Return means of the forecast in each class of calibration frequency."""
-    among = [place == i for i in range(classes)]
-    found: dict[str, Any] = {}
-    if forecast.purchases is not None:
-        found["predicted_by_frequency"] = np.array([forecast.purchases[each].mean() for each in among])
-    if forecast.intervals:
-        absent = np.full(place.size, np.nan)
-        pairs = [forecast.intervals.get(level, (absent, absent)) for level in LEVELS]
-        for i, name in enumerate(("covered", "promised")):
-            found[f"{name}_by_frequency"] = np.array(
-                [[pair[i][each].mean() for pair in pairs] for each in among]
-            )
+def _averages(scores: xr.Dataset, own: list[str]) -> dict[str, np.ndarray]:
+    """Return the measures that are means over customers, or of them, and a user's own."""
+    means = summarise(scores)
+    found = {name: means[name].values for name in own}
+    for prefix in PREFIXES.values():
+        for measure, name in MEANS.items():
+            if prefix + name in means:
+                values = means[prefix + name].transpose(FORECAST, ...).values
+                found[prefix + measure] = np.sqrt(values) if measure == "rmse" else values
+        if f"{prefix}real_total" in means:
+            real = float(means[f"{prefix}real_total"])
+            error = means[f"{prefix}predicted_total"].values - real
+            found[f"{prefix}total_error"] = error / real if real > 0 else np.full(error.shape, np.nan)
     return found
 
 
-def _money_measured(name: str, forecast: Scored, spent: np.ndarray, reasons: list[str]) -> dict[str, Any]:
-    """Return the measures of spend that this forecast has."""
-    if forecast.rank_spend is None:
-        reasons.append(f"{name}: no amounts to forecast or rank spend from.")
-        return {}
-    bad = ~np.isfinite(forecast.rank_spend)
-    if bad.any():
-        reasons.append(f"{name}: mean spend does not exist for {int(bad.sum())} of {bad.size} customers.")
-        return {}
-    found: dict[str, Any] = {
-        "spend_concordance": concordance(forecast.rank_spend, spent),
-        "spend_captured": captured(forecast.rank_spend, spent, SHARES),
-    }
-    if forecast.spend is not None:
-        found["spend_mae"] = mean_absolute_error(forecast.spend, spent)
-        found["spend_rmse"] = root_mean_square_error(forecast.spend, spent)
-        found["spend_total_error"] = relative_error(forecast.spend.sum(), spent.sum())
+def _in_their_places(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return how even the places of what happened in the forecasts are, of purchases and of money."""
+    rows: list[dict[str, Any]] = []
+    for i, future in enumerate(forecasts.each.values()):
+        row: dict[str, Any] = {}
+        for quantity in AMOUNTS:
+            prefix = PREFIXES[quantity]
+            if f"{prefix}below" not in scores or np.isnan(scores[f"{prefix}below"].values[i]).any():
+                continue
+            below, equal = (scores[f"{prefix}{name}"].values[i] for name in ("below", "equal"))
+            row[f"{prefix}pit_mean"] = places.pit_mean(below, equal)
+            row[f"{prefix}pit_distance"] = places.pit_distance(below, equal)
+            row[f"{prefix}pit_histogram"] = places.pit_histogram(below, equal)
+            if quantity != "purchases":
+                nothing = 1 - np.asarray(future["probability_active"].values)
+                row[f"{prefix}pit_reference"] = places.pit_reference(places.amount_covariance(nothing))
+            elif "pit_reference" in future.attrs:
+                row["pit_reference"] = float(future.attrs["pit_reference"])
+        rows.append(row)
+    return _stacked(rows)
+
+
+def _rankings(forecasts: Forecasts) -> dict[str, np.ndarray]:
+    """Return how well each forecast orders customers, by its means or what a rule ranks by."""
+    rows: list[dict[str, Any]] = []
+    for future in forecasts.each.values():
+        row: dict[str, Any] = {}
+        for quantity in AMOUNTS:
+            real = forecasts.observed.get(quantity)
+            ranked_by = _rank(future, quantity)
+            if real is None or ranked_by is None or np.isnan(ranked_by).any() or np.isnan(real).any():
+                continue
+            prefix = PREFIXES[quantity]
+            row[f"{prefix}concordance"] = concordance(ranked_by, real)
+            row[f"{prefix}captured"] = captured(ranked_by, real, SHARES)
+            row[f"{prefix}gini"] = gini(ranked_by, real)
+        rows.append(row)
+    return _stacked(rows)
+
+
+def _rank(future: xr.Dataset, quantity: str) -> np.ndarray | None:
+    """Return what a forecast orders customers by; of value a rule's order is that of spend."""
+    for name in (f"{quantity}_rank", f"{quantity}_mean", "spend_rank" if quantity == "value" else ""):
+        if name in future:
+            return np.asarray(future[name].values, dtype=float)
+    return None
+
+
+def _worse(scores: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return how much worse than the first each other forecast is by the proper scores, and the error of that."""
+    found = {}
+    for name in PROPER:
+        if name not in scores:
+            continue
+        values = scores[name].values
+        pairs = [(np.nan, np.nan), *(paired_difference(each, values[0]) for each in values[1:])]
+        found[f"{name}_worse"], found[f"{name}_worse_se"] = np.array(pairs).T
     return found
 
 
-def _add_tracking(
-    rows: dict[str, dict[str, Any]],
-    forecasts: dict[str, Scored],
-    tracked: Mapping[str, xr.Dataset],
-    matched: xr.Dataset,
-    reasons: list[str],
-) -> None:
-    """Add the mean relative errors per period and of the running total, over whole periods of the holdout.
+def _by_frequency(scores: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return means of each forecast in each class of calibration frequency."""
+    names = ["predicted"]
+    names += [f"{PREFIXES[quantity]}{name}" for quantity in AMOUNTS for name in ("covered", "promised")]
+    means = summarise(scores, FREQUENCY, names=[name for name in names if name in scores])
+    return {f"{name}_by_frequency": means[name].values for name in names if name in means}
 
-    A total without a tracking of its own is spread evenly over the days of the holdout.
-    """
+
+def _by_tenth(scores: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return forecast and reality by tenth of the forecast, and of those who should hardly buy."""
+    names = [f"{prefix}predicted" for prefix in PREFIXES.values() if f"{prefix}predicted" in scores]
+    means = summarise(scores, TENTH, names=names)
+    found = {}
+    for name in names:
+        prefix = name.removesuffix("predicted")
+        for each in ("predicted", "real", "customers"):
+            found[f"{prefix}{each}_by_tenth"] = means[prefix + each].values
+    share, size = means["retention_predicted"].values, means["retention_customers"].values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found["retention_real_by_tenth_se"] = np.sqrt(share * (1 - share) / size)
+    predicted, retained = scores["retention_predicted"].values, scores["retained"].values
+    known = ~np.isnan(predicted).any(axis=1)
+    unlikely = predicted < UNLIKELY
+    for name, values in (
+        ("customers", unlikely.sum(axis=1)),
+        ("expected", np.where(unlikely, predicted, 0).sum(axis=1)),
+        ("retained", (unlikely & retained).sum(axis=1)),
+    ):
+        found[f"unlikely_{name}"] = np.where(known, values, np.nan)
+    return found
+
+
+def _tracked(
+    forecasts: Forecasts, tracked: Mapping[str, xr.Dataset], reasons: list[str]
+) -> dict[str, np.ndarray]:
+    """Return what is measured of purchases over the calendar, where a tracking is given."""
+    customers = forecasts.customers
     for tracking in tracked.values():
-        if "period_purchases" not in matched or not np.array_equal(
-            tracking["observed"].values, matched["period_purchases"].values
+        if "period_purchases" not in customers or not np.array_equal(
+            tracking["observed"].values, customers["period_purchases"].values
         ):
             raise InputError(
                 "The tracking is not of these customers: the observed purchases per period differ. Give "
                 "clv.scoring.simulate_tracking of the customers that carry the holdout."
             )
-    later = matched["period_start"].values > np.datetime64(str(matched.attrs["until"]))
-    days = np.full(matched.sizes[PERIOD], float(matched.attrs["period_days"]))
-    days[-1] = float(matched.attrs.get("last_period_days", days[-1]))
-    unit_days = days_per(str(matched.attrs["time_unit"]))
-    share = days[later] / (float(matched.attrs["holdout_duration"]) * unit_days)
-    observed = matched["period_purchases"].values[later]
+    if not tracked:
+        return {}
+    later = customers["period_start"].values > np.datetime64(str(customers.attrs["until"]))
+    empty = int((customers["period_purchases"].values[later] == 0).sum())
     if not later.any():
         reasons.append("No whole period lies in the holdout, so that there is nothing to track.")
-        return
-    if (observed == 0).any():
-        reasons.append(
-            f"tracking: {int((observed == 0).sum())} periods without a purchase have no relative error."
-        )
-    for name, forecast in forecasts.items():
-        if forecast.purchases is None:
-            continue
-        series = forecast.purchases.sum() * share
+    if empty:
+        reasons.append(f"tracking: {empty} periods without a purchase have no relative error.")
+    rows: list[dict[str, Any]] = []
+    for name, future in forecasts.each.items():
+        row: dict[str, Any] = {}
+        if later.any() and "purchases_mean" in future:
+            total = float(future["purchases_mean"].values.sum())
+            row |= tracking_errors(tracked.get(name), customers, total)
         if name in tracked:
-            series = np.asarray(tracked[name]["purchases"].mean((CHAIN, DRAW)).values)[later]
-        rows[name]["tracking_incremental"] = mean_relative_error(series, observed)
-        rows[name]["tracking_cumulative"] = mean_relative_error(np.cumsum(series), np.cumsum(observed))
+            row |= {f"tracking_{key}": each.values for key, each in tracking_counts(tracked[name]).items()}
+        rows.append(row)
+    return _stacked(rows)
+
+
+def _impossible(forecasts: Forecasts, scores: xr.Dataset, reasons: list[str]) -> dict[str, np.ndarray]:
+    """Return how many did what a forecast held impossible, and what no draw reached."""
+    found = {"impossible": np.zeros(len(forecasts.each)), "unreached": np.full(len(forecasts.each), np.nan)}
+    for i, (name, future) in enumerate(forecasts.each.items()):
+        for measure in ("log_score", "retention_log_score"):
+            never = int(np.isinf(scores[measure].values[i]).sum()) if measure in scores else 0
+            if never:
+                reasons.append(
+                    f"{name}: {measure} is infinite, because {never} customers did what it held impossible."
+                )
+            if measure == "log_score":
+                found["impossible"][i] = never
+        if "purchases_total" in future:
+            found["unreached"][i] = (scores["equal"].values[i] == 0).sum()
+    return found
+
+
+def _add_reasons_of_money(forecasts: Forecasts, reasons: list[str]) -> None:
+    if "spend" not in forecasts.observed:
+        priced = any("spend_mean" in each for each in forecasts.each.values())
+        missing = "the customers have no holdout_spend" if priced else "the future has no spend"
+        reasons.insert(0, f"Money is not scored: {missing}.")
+
+
+def _observed(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, Any]:
+    """Return what happened, which has no forecast."""
+    real = forecasts.observed
+    by_frequency = summarise(scores, FREQUENCY, names=[])
+    found: dict[str, Any] = {
+        "total_observed": ((), int(real["purchases"].sum()), {"long_name": "purchases of all customers", "units": "purchases"}),
+        "retention_observed": ((), int(real["retention"].sum()), {"long_name": "customers with any purchase", "units": "customers"}),
+        "customers_by_frequency": by_frequency["customers"],
+        "observed_by_frequency": by_frequency["real"].assign_attrs(
+            long_name="mean purchases in the holdout", units="purchases"
+        ),
+    }
+    for quantity, amounts in real.items():
+        prefix = PREFIXES[quantity]
+        if quantity in ("spend", "value"):
+            attrs = {"long_name": f"{quantity} of all customers", "units": "money"}
+            found[f"{prefix}observed"] = ((), float(amounts.sum()), attrs)
+        if quantity in AMOUNTS:
+            found[f"{prefix}captured_best"] = (SHARE, captured(amounts, amounts, SHARES))
+    return found

@@ -1,39 +1,20 @@
 """What an evaluation holds: the measures, their units and which value is better, as Dataset and as JSON."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.scoring.counts import BINS, LEVELS
+from bayes_clv.scoring.counts import LEVELS
+from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL
+from bayes_clv.scoring.metrics import METRICS, PREFIXES, UNITS
+from bayes_clv.scoring.summaries import TENTH
 
-FORECAST = "forecast"
 FREQUENCY = "frequency"
-# Calibration frequencies from this one on are one class.
-TOP_CLASS = 7
+SHARE = "share"
 SHARES = np.linspace(0, 1, 101)
-
-
-def mean_absolute_error(forecast: np.ndarray, observed: np.ndarray) -> float:
-    """Return the mean absolute error over customers, in the unit of both."""
-    return float(np.abs(forecast - observed).mean())
-
-
-def root_mean_square_error(forecast: np.ndarray, observed: np.ndarray) -> float:
-    """Return the root of the mean squared error over customers, in the unit of both."""
-    return float(np.sqrt(((forecast - observed) ** 2).mean()))
-
-
-def relative_error(forecast: float, observed: float) -> float:
-    """Return the forecast less what was observed, over what was observed; NaN where that is 0."""
-    return float((forecast - observed) / observed) if observed > 0 else float("nan")
-
-
-def mean_relative_error(forecast: np.ndarray, observed: np.ndarray) -> float:
-    """Return the mean absolute relative error of a series, over the periods in which something was observed."""
-    real = observed > 0
-    return float(np.abs(forecast[real] / observed[real] - 1).mean()) if real.any() else float("nan")
 
 
 @dataclass(frozen=True)
@@ -46,83 +27,139 @@ class Measure:
     dims: tuple[str, ...] = ()
 
 
-_EACH = ("interval",)
+_EACH = (INTERVAL,)
 _CLASS = (FREQUENCY,)
-MEASURES = {
-    "mae": Measure("mean absolute error of the mean", "purchases"),
-    "mae_median": Measure("mean absolute error of the median", "purchases"),
-    "rmse": Measure("root of the mean squared error of the mean", "purchases"),
-    "total_error": Measure("forecast total less the real one, over the real one", "share", "nearer 0"),
-    "total_mean": Measure("mean of the forecast total", "purchases", ""),
-    "total_q05": Measure("lower end of the total's 90 % interval", "purchases", ""),
-    "total_q95": Measure("upper end of the total's 90 % interval", "purchases", ""),
-    "total_covered": Measure("1 where the real total lies in its 90 % interval", "0 or 1", "higher"),
-    "total_rank": Measure("place of the real total among the simulated ones", "share", ""),
-    "crps": Measure("continuous ranked probability score", "purchases"),
-    "crps_worse": Measure("CRPS less the model's", "purchases"),
-    "crps_worse_se": Measure("standard error of CRPS less the model's, over customers", "purchases", ""),
-    "log_score": Measure("mean of -log P(what happened)", "nats"),
-    "impossible": Measure("customers who did what the forecast held impossible", "customers"),
-    "unreached": Measure("customers whose purchases no draw reached", "customers"),
+_TENTH = (TENTH,)
+# Of each customer's forecast, and of the order of customers: of purchases, spend and value.
+_AMOUNTS = {
+    "mae": Measure("mean absolute error of the mean", "{unit}"),
+    "rmse": Measure("root of the mean squared error of the mean", "{unit}"),
+    "crps": Measure("continuous ranked probability score", "{unit}"),
     "covered": Measure("customers inside their interval", "share", "nearer promised", _EACH),
     "promised": Measure("mean probability of the customers' intervals", "share", "", _EACH),
     "pit_mean": Measure("mean place in the customers' own forecasts", "share", "nearer 1/2"),
     "pit_distance": Measure("distance of the places in the forecasts from even ones", "share"),
     "pit_reference": Measure("the distance that true forecasts stay within, 95 % of the time", "share", ""),
     "concordance": Measure("pairs of unequal customers ranked right", "share", "higher"),
-    "captured": Measure("share of the real purchases with the best ranked", "share", "higher", ("share",)),
+    "captured": Measure("share of the real {quantity} with the best ranked", "share", "higher", (SHARE,)),
+    "gini": Measure("Gini of the real {quantity} in the forecast's order, over that in their own", "share", "higher"),
+    "total_error": Measure("forecast total less the real one, over the real one", "share", "nearer 0"),
+}
+# Of the sum over customers, of retention too.
+_TOTALS = {
+    "total_mean": Measure("mean of the forecast total", "{unit}", ""),
+    "total_q05": Measure("lower end of the total's 90 % interval", "{unit}", ""),
+    "total_q95": Measure("upper end of the total's 90 % interval", "{unit}", ""),
+    "total_covered": Measure("1 where the real total lies in its 90 % interval", "0 or 1", "higher"),
+    "total_rank": Measure("place of the real total among the simulated ones", "share", ""),
+    "total_log_crps": Measure("continuous ranked probability score of the total's logarithm", "none"),
+}
+_OF_PURCHASES = {
+    "mae_median": Measure("mean absolute error of the median", "purchases"),
+    "log_score": Measure("mean of -log P(what happened)", "nats"),
+    "impossible": Measure("customers who did what the forecast held impossible", "customers"),
+    "unreached": Measure("customers whose purchases no draw reached", "customers"),
     "tracking_incremental": Measure(
         "mean absolute error of a period's purchases, over the real ones", "share"
     ),
     "tracking_cumulative": Measure("the same of the running total of the holdout", "share"),
-    "spend_mae": Measure("mean absolute error of mean spend", "money"),
-    "spend_rmse": Measure("root of the mean squared error of mean spend", "money"),
-    "spend_total_error": Measure("forecast total spend less the real, over the real", "share", "nearer 0"),
-    "spend_concordance": Measure("pairs of unequal spenders ranked right", "share", "higher"),
-    "spend_captured": Measure("share of the real spend with the best ranked", "share", "higher", ("share",)),
 }
-# Beside the measures: the histogram of the places, and what customers did by their repeat purchases before.
+_OF_RETENTION = {
+    "retention_brier": Measure("squared distance of P(any purchase) from 0 or 1", "none"),
+    "retention_log_score": Measure("mean of -log P(any purchase, or none, as happened)", "nats"),
+}
+_OF_MONEY = {"log_crps": Measure("CRPS of log(1 + amount / mean spend of a purchase)", "none")}
+
+
+def _named(quantity: str, measures: Mapping[str, Measure]) -> dict[str, Measure]:
+    """Return the measures as those of a quantity."""
+    unit = "customers" if quantity == "retention" else UNITS[quantity]
+    beside = "" if quantity == "purchases" else f", of {quantity}"
+    return {
+        PREFIXES[quantity] + name: Measure(
+            (one.long_name if "{" in one.long_name else one.long_name + beside).format(quantity=quantity),
+            one.unit.format(unit=unit),
+            one.better,
+            one.dims,
+        )
+        for name, one in measures.items()
+    }
+
+
+# How much worse a forecast is than the first, by each proper score.
+PROPER = tuple(
+    PREFIXES[quantity] + name for name, metric in METRICS.items() if metric.proper for quantity in metric.of
+)
+_CRPS_WORSE = {
+    "crps_worse": Measure("CRPS less the model's", "purchases"),
+    "crps_worse_se": Measure("standard error of CRPS less the model's, over customers", "purchases", ""),
+}
+MEASURES = (
+    _named("purchases", _AMOUNTS | _TOTALS)
+    | _OF_PURCHASES
+    | _CRPS_WORSE
+    | _OF_RETENTION
+    | _named("retention", _TOTALS)
+    | _named("spend", _AMOUNTS | _OF_MONEY | _TOTALS)
+    | _named("value", _AMOUNTS | _OF_MONEY | _TOTALS)
+)
+
+
+def _details(quantity: str) -> dict[str, Measure]:
+    """Return what an evaluation holds of a quantity beside its measures: histogram, by frequency, by tenth."""
+    unit = UNITS[quantity]
+    found = {
+        "predicted_by_tenth": Measure("mean forecast, by tenth of the forecast, lowest first", unit, "", _TENTH),
+        "real_by_tenth": Measure("mean of what happened, by tenth of the forecast", unit, "", _TENTH),
+        "customers_by_tenth": Measure("customers, by tenth of the forecast", "count", "", _TENTH),
+    }
+    if quantity == "retention":
+        found["real_by_tenth_se"] = Measure(
+            "standard error of the real share, were the forecast true", unit, "", _TENTH
+        )
+    else:
+        found |= {
+            "pit_histogram": Measure(
+                "share of customers by their place in their own forecast", "share", "", ("bin",)
+            ),
+            "covered_by_frequency": Measure("customers inside their interval", "share", "", _CLASS + _EACH),
+            "promised_by_frequency": Measure("mean probability of the intervals", "share", "", _CLASS + _EACH),
+        }
+    return {PREFIXES[quantity] + name: measure for name, measure in found.items()}
+
+
 DETAILS = {
-    "pit_histogram": Measure(
-        "share of customers by their place in their own forecast", "share", "", ("bin",)
-    ),
     "predicted_by_frequency": Measure("mean purchases forecast", "purchases", "", _CLASS),
-    "covered_by_frequency": Measure("customers inside their interval", "share", "", _CLASS + _EACH),
-    "promised_by_frequency": Measure("mean probability of the intervals", "share", "", _CLASS + _EACH),
+    **{name: one for quantity in PREFIXES for name, one in _details(quantity).items()},
+    "unlikely_customers": Measure("customers given less than 3 % of any purchase", "customers", ""),
+    "unlikely_expected": Measure("of these, how many the forecast expects to buy", "customers", ""),
+    "unlikely_retained": Measure("of these, how many bought", "customers", ""),
+    **{f"{name}_worse": Measure(f"{name} less the first model's", "", "") for name in PROPER if name != "crps"},
+    **{
+        f"{name}_worse_se": Measure(f"standard error of {name} less the first model's, over customers", "", "")
+        for name in PROPER
+        if name != "crps"
+    },
+    "tracking_number": Measure("whole periods", "count", "", ("part", "periods")),
+    "tracking_inside": Measure("periods inside the 90 % band", "count", "", ("part", "periods")),
+    "tracking_expected": Measure("periods inside that the model expects", "count", "", ("part", "periods")),
+    "tracking_lower": Measure("periods inside, below which is a miss", "count", "", ("part", "periods")),
 }
 
 
-def frequency_classes(frequency: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Return the classes of calibration frequency that occur ("0", "1", …, "7+") and each customer's place in them."""
-    values, place = np.unique(np.minimum(frequency, TOP_CLASS), return_inverse=True)
-    return [f"{int(value)}+" if value == TOP_CLASS else str(int(value)) for value in values], place
+def described(found: Mapping[str, np.ndarray], own: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return measures (forecast, ...) as variables of a Dataset, in the order of the tables, ``own`` last.
 
-
-def measured(labels: dict[str, str], rows: list[dict[str, Any]], classes: list[str]) -> xr.Dataset:
-    """Return the measures of each forecast, a dict a forecast, as a described Dataset; NaN where one is absent."""
-    sizes = {"interval": len(LEVELS), "bin": BINS, "share": SHARES.size, FREQUENCY: len(classes)}
-    data: dict[str, Any] = {}
+    ``own`` are a user's metrics, by name, with the attributes of their scores.
+    """
+    variables: dict[str, Any] = {}
     for name, measure in (MEASURES | DETAILS).items():
-        if not any(name in row for row in rows):
-            continue
-        absent = np.full([sizes[dim] for dim in measure.dims], np.nan)
-        values = np.array([row.get(name, absent) for row in rows], dtype=float)
-        attrs = {"long_name": measure.long_name, "units": measure.unit, "better": measure.better}
-        data[name] = ((FORECAST, *measure.dims), values, attrs | {"level": "outcome"})
-    dataset = xr.Dataset(
-        data,
-        coords={
-            FORECAST: np.array(list(labels), dtype=object),
-            "label": (FORECAST, np.array(list(labels.values()), dtype=object)),
-            "interval": list(LEVELS),
-            "share": SHARES,
-            FREQUENCY: np.array(classes, dtype=object),
-        },
-    )
-    dataset["share"].attrs = {"long_name": "share of customers, the highest ranked first", "units": "share"}
-    dataset["interval"].attrs = {"long_name": "nominal probability of the interval", "units": "percent"}
-    dataset[FREQUENCY].attrs = {"long_name": "repeat purchases in calibration", "units": "count"}
-    return dataset
+        if name in found:
+            attrs = {"long_name": measure.long_name, "units": measure.unit, "better": measure.better}
+            variables[name] = ((FORECAST, *measure.dims), np.asarray(found[name]), attrs | {"level": "outcome"})
+    for name, attrs in own.items():
+        variables[name] = (FORECAST, np.asarray(found[name]), dict(attrs))
+    return variables
 
 
 def record(evaluation: xr.Dataset) -> dict[str, Any]:

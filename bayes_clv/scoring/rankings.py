@@ -35,11 +35,26 @@ def captured(ranked_by: np.ndarray, amount: np.ndarray, shares: np.ndarray) -> n
     Among customers of equal rank the amount is their mean, what a random order gives on average; part
     of a customer counts in part. NaN where there is no amount to capture.
     """
-    total = float(amount.sum())
-    if total <= 0:
+    if float(amount.sum()) <= 0:
         return np.full(shares.shape, np.nan)
+    gain: np.ndarray = np.interp(shares, *_gains(ranked_by, amount))
+    return gain
+
+
+def _gains(ranked_by: np.ndarray, amount: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of customers, the highest ranked first, and of their amounts, at each distinct rank."""
     _, group = np.unique(-ranked_by, return_inverse=True)
     sizes, sums = np.bincount(group), np.bincount(group, weights=amount)
-    customers = np.append(0, np.cumsum(sizes)) / amount.size
-    gain: np.ndarray = np.interp(shares, customers, np.append(0, np.cumsum(sums)) / total)
-    return gain
+    return np.append(0, np.cumsum(sizes)) / amount.size, np.append(0, np.cumsum(sums)) / amount.sum()
+
+
+def gini(ranked_by: np.ndarray, amount: np.ndarray) -> float:
+    """Return the Gini coefficient of the amounts in this order over that in their own; 1 is perfect, 0 chance.
+
+    Twice the area between the captured share and the diagonal, customers of equal rank in a random order. NaN where
+    nobody differs, or the order has no rank of somebody.
+    """
+    if float(amount.sum()) <= 0 or amount.min() == amount.max() or np.isnan(ranked_by).any():
+        return float("nan")
+    areas = [2 * np.trapezoid(share, customers) - 1 for customers, share in (_gains(by, amount) for by in (ranked_by, amount))]
+    return float(areas[0] / areas[1])

@@ -4,6 +4,9 @@ from .plots.alarms import plot_alarms as plot_alarms
 from .plots.amounts import plot_concentration as plot_concentration
 from .plots.amounts import plot_customers as plot_customers
 from .plots.amounts import plot_value_distribution as plot_value_distribution
+from .plots.criticism import plot_conditional_expectation as plot_conditional_expectation
+from .plots.criticism import plot_purchases_per_customer as plot_purchases_per_customer
+from .plots.criticism import plot_retention as plot_retention
 from .plots.effects import plot_groups as plot_groups
 from .plots.flow import plot_flow as plot_flow
 from .plots.gains import plot_gain as plot_gain
@@ -13,6 +16,7 @@ from .plots.histories import plot_expected_purchases_matrix as plot_expected_pur
 from .plots.holdout import plot_calibration as plot_calibration
 from .plots.holdout import plot_evaluation as plot_evaluation
 from .plots.holdout import plot_tracking as plot_tracking
+from .plots.origins import plot_origins as plot_origins
 from .plots.parameters import plot_diagnostics as plot_diagnostics
 from .plots.parameters import plot_parameters as plot_parameters
 from .plots.parameters import plot_prior_posterior as plot_prior_posterior
@@ -32,6 +36,7 @@ __all__ = [
     "plot_alive_matrix",
     "plot_calibration",
     "plot_concentration",
+    "plot_conditional_expectation",
     "plot_contributions",
     "plot_customer_map",
     "plot_customers",
@@ -42,10 +47,13 @@ __all__ = [
     "plot_gain",
     "plot_groups",
     "plot_membership",
+    "plot_origins",
     "plot_parameters",
     "plot_prior",
     "plot_prior_posterior",
+    "plot_purchases_per_customer",
     "plot_ranking",
+    "plot_retention",
     "plot_segment_sizes",
     "plot_tracking",
     "plot_value_distribution",

@@ -11,7 +11,7 @@ from bayes_clv.distributions.paths import COIN, LIFETIME
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import tiles
-from bayes_clv.predictions.plans import Calendar, Money, Plan
+from bayes_clv.predictions.plans import Calendar, Holdout, Money, Plan
 from bayes_clv.predictions.statistics import summarise
 from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.schema import QUANTILES
@@ -224,7 +224,7 @@ def test_summaries_are_those_of_the_kept_draws(cdnow, spend, family, first_order
         spend=spend,
         discount=0.002,
         keep=True,
-        observed=observed,
+        holdout=Holdout(observed),
         value_above=above,
         first_order=first_order,
     )
@@ -266,17 +266,19 @@ def test_quantiles_of_few_draws_are_exact(cdnow, spend):
 
 def test_scores_are_those_of_the_kept_draws(cdnow):
     observed = np.array([0, 2, 1, 30, 400])
-    result = simulate_futures(plan_of(HISTORIES, cdnow, 52.0, draws=501, keep=True, observed=observed))
+    result = simulate_futures(
+        plan_of(HISTORIES, cdnow, 52.0, draws=501, keep=True, holdout=Holdout(observed))
+    )
     for i, y in enumerate(observed):
         draws = result.kept["purchases"][i].astype(float)
         crps = np.abs(draws - y).mean() - np.abs(draws[:, None] - draws).mean() / 2
-        assert result.summary["crps"][i] == pytest.approx(crps, rel=1e-10)
-        assert result.summary["draws_below"][i] == (draws < y).sum()
-        assert result.summary["draws_equal"][i] == (draws == y).sum()
+        assert result.scores["crps"][i] == pytest.approx(crps, rel=1e-10)
+        assert result.scores["draws_below"][i] == (draws < y).sum()
+        assert result.scores["draws_equal"][i] == (draws == y).sum()
         for level, low, high in (("50", "q25", "q75"), ("90", "q05", "q95")):
             ends = result.summary[f"purchases_{low}"][i], result.summary[f"purchases_{high}"][i]
             inside = (draws >= ends[0]) & (draws <= ends[1])
-            assert result.summary[f"mass_{level}"][i] == pytest.approx(inside.mean())
+            assert result.scores[f"mass_{level}"][i] == pytest.approx(inside.mean())
 
 
 def base_of(size, values):

@@ -10,8 +10,19 @@ def purchase_occasions(rows: Any, *, with_spend: bool) -> Any:
     return rows.group_by("customer_id", "date").agg(orders=rows.count(), **amounts)
 
 
-def customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: bool, regularity: bool) -> Any:
-    """Return one row per customer, also for those who come after ``until``, who are counted only."""
+def customer_rows(
+    occasions: Any,
+    until: dt.date,
+    end: dt.date,
+    *,
+    log_spend: bool,
+    regularity: bool,
+    daily_discount: float | None = None,
+) -> Any:
+    """Return one row per customer, also for those who come after ``until``, who are counted only.
+
+    ``daily_discount``, where given, is the continuous rate at which the holdout's spend is discounted to ``until``.
+    """
     import ibis
 
     if regularity:
@@ -35,12 +46,28 @@ def customer_rows(occasions: Any, until: dt.date, end: dt.date, *, log_spend: bo
         repeat = _total(occasions.spend, calibration) - occasions.spend.argmin(occasions.date)
         sums["repeat_spend"] = repeat.cast("float64")
         sums["holdout_spend"] = _total(occasions.spend, holdout).cast("float64")
+        if daily_discount is not None:
+            value = _discounted(occasions, holdout, until, daily_discount)
+            sums["holdout_value"] = _total(value, holdout).cast("float64")
         sums["free_orders"] = _total(occasions.free_orders, seen)
     if log_spend:
         sums |= _log_sums(occasions, calibration)
     if regularity:
         sums["log_days"] = _total(occasions.log_days, calibration).cast("float64")
     return occasions.group_by("customer_id").agg(**sums)
+
+
+def _discounted(occasions: Any, holdout: Any, until: dt.date, daily_discount: float) -> Any:
+    """Return the spend of the holdout's occasions, discounted from their days to ``until``.
+
+    A decimal, so that the sum does not depend on the order in which an engine adds.
+    """
+    import ibis
+
+    # The calibration's days lie before, where discounting would blow amounts up.
+    days = holdout.ifelse(occasions.date.delta(ibis.literal(until), unit="day"), 0)
+    factor = (-daily_discount * days.cast("float64")).exp()
+    return (occasions.spend.cast("float64") * factor).cast("decimal(30,8)")
 
 
 def _log_days(occasions: Any) -> Any:

@@ -13,8 +13,10 @@ import xarray as xr
 from scipy import stats
 
 from bayes_clv.inference.criticism.independence import spend_independence
-from bayes_clv.problems import CORRELATION_MAX, HOLDOUT_LEVEL, problem, read_problem
+from bayes_clv.problems import CORRELATION_MAX, FREQUENT, HOLDOUT_LEVEL, TENTH_ERRORS, problem, read_problem
 from bayes_clv.schema import InputError, Problem, listed
+from bayes_clv.scoring.measures import record
+from bayes_clv.views.reporting import verdicts
 
 
 def failures(
@@ -23,12 +25,14 @@ def failures(
     customers: xr.Dataset,
     value: xr.Dataset,
     evaluation: xr.Dataset | None,
+    tracking: xr.Dataset | None = None,
 ) -> list[Problem]:
     """Return everything that failed in a run; ``bayes_clv.problems.cards`` says it, one card a cause."""
     fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
     return [
         *(each for what, tree in fits for each in fit_problems(tree, what)),
         *(score_problems(evaluation) if evaluation is not None else []),
+        *(week_problems(tracking) if tracking is not None else []),
         *data_problems(customers),
         *prediction_problems(value),
     ]
@@ -102,34 +106,150 @@ def prediction_problems(value: xr.Dataset) -> list[Problem]:
 
 
 def score_problems(evaluation: xr.Dataset) -> list[Problem]:
-    """Return where the first model's forecast of the holdout missed: the total, or the customers' intervals.
+    """Return where the first model's forecast of the holdout missed: totals, buyers, or the customers' intervals."""
+    model, customers = evaluation.isel(forecast=0), int(evaluation.attrs["customers"])
+    found = verdicts.totals(record(evaluation))
+    return [
+        *(_total_problem(each, customers) for each in found if each.direction != "inside"),
+        *_buyer_problems(model, next((each for each in found if each.name == "retention_total"), None)),
+        *_frequent_problems(model),
+        *_interval_problems(model, customers, ""),
+        *_interval_problems(model, customers, "spend_"),
+    ]
 
-    Intervals miss when the share covered differs from the share the forecast promised by more than 99 %
-    of binomial chance for so many customers.
+
+_TOTAL_CODES = {
+    "total": "holdout_total",
+    "retention_total": "holdout_retention",
+    "spend_total": "holdout_spend_total",
+    "value_total": "holdout_value_total",
+}
+
+
+def _total_problem(total: verdicts.Total, customers: int) -> Problem:
+    counted = total.name in ("total", "retention_total")
+    observed, low, high = (
+        int(each) if counted else each for each in (total.observed, total.low, total.high)
+    )
+    more = (
+        {"customers": customers, "real": total.observed / customers, "predicted": total.mean / customers}
+        if total.name == "retention_total"
+        else {}
+    )
+    return problem(
+        _TOTAL_CODES[total.name],
+        "Holdout",
+        observed=observed,
+        low=low,
+        high=high,
+        mean=total.mean,
+        direction=total.direction,
+        **more,
+    )
+
+
+def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Problem]:
+    """Return where buyers differ from their forecast: those given up, and tenths of the forecast.
+
+    Where the number of buyers missed, that has a card of its own; tenths are then judged beside the forecast times the
+    factor by which it missed. Standard errors are those of independent customers with the forecast's mean chance, a
+    little too large; few customers are judged by the binomial tail that is as rare.
     """
     failed = []
-    model, customers = evaluation.isel(forecast=0), int(evaluation.attrs["customers"])
-    observed, low, high = (int(model[f"total_{name}"]) for name in ("observed", "q05", "q95"))
-    if not model["total_covered"]:
+    if "unlikely_customers" in model and np.isfinite(model["unlikely_customers"]):
+        customers, bought = (int(model[f"unlikely_{name}"]) for name in ("customers", "retained"))
+        expected = float(model["unlikely_expected"])
+        if customers and _errors(bought, customers, expected / customers) > TENTH_ERRORS:
+            failed.append(
+                problem("holdout_unlikely", "Holdout", customers=customers, bought=bought, expected=expected)
+            )
+    if "retention_predicted_by_tenth" not in model:
+        return failed
+    off = total is not None and total.direction != "inside" and total.mean > 0
+    factor = total.observed / total.mean if total is not None and off else 1.0
+    real, predicted, sizes = (
+        model[f"retention_{name}_by_tenth"].to_numpy().astype(float)
+        for name in ("real", "predicted", "customers")
+    )
+    known = np.isfinite(real) & np.isfinite(predicted) & (sizes > 0)
+    errors = np.array(
+        [
+            _errors(round(share * size), int(size), min(1.0, chance * factor))
+            for share, chance, size in zip(real[known], predicted[known], sizes[known], strict=True)
+        ]
+    )
+    beyond = np.abs(errors) > TENTH_ERRORS
+    if beyond.any():
+        worst = int(np.argmax(np.abs(errors)))
         failed.append(
             problem(
-                "holdout_total",
+                "holdout_tenth",
                 "Holdout",
-                observed=observed,
-                low=low,
-                high=high,
-                mean=float(model["total_mean"]),
-                direction="fewer" if observed > high else "more",
+                tenths=int(beyond.sum()),
+                customers=int(sizes[known][worst]),
+                predicted=100 * float(predicted[known][worst]),
+                real=100 * float(real[known][worst]),
+                errors=float(errors[worst]),
+                after=", the miss of all together taken out" if off else "",
             )
         )
+    return failed
+
+
+def _errors(bought: int, customers: int, chance: float) -> float:
+    """Return how many standard errors the buyers are from their forecast: by the Normal with the binomial's tail."""
+    if bought > customers * chance:
+        tail = float(stats.binom.sf(bought - 1, customers, chance))
+        return float(stats.norm.isf(max(tail, 1e-300)))
+    tail = float(stats.binom.cdf(bought, customers, chance))
+    return -float(stats.norm.isf(max(tail, 1e-300)))
+
+
+def _frequent_problems(model: xr.Dataset, level: int = 90) -> list[Problem]:
+    """Return whether frequent buyers' intervals hold too few, by the binomial tail of chance alone."""
+    if "frequency" not in model.dims or "covered_by_frequency" not in model:
+        return []
+    least = np.array([int(str(name).rstrip("+")) for name in model["frequency"].to_numpy()])
+    frequent = least >= FREQUENT
+    sizes = model["customers_by_frequency"].to_numpy().astype(float)[frequent]
+    covered, promised = (
+        model[f"{name}_by_frequency"].sel(interval=level).to_numpy()[frequent]
+        for name in ("covered", "promised")
+    )
+    size = int(sizes.sum())
+    if size == 0 or not np.isfinite(covered).all():
+        return []
+    inside, chance = round(float(covered @ sizes)), min(1.0, float(promised @ sizes) / size)
+    if stats.binom.cdf(inside, size, chance) >= 1 - HOLDOUT_LEVEL:
+        return []
+    return [
+        problem(
+            "holdout_frequent",
+            "Holdout",
+            level=level,
+            customers=size,
+            covered=100 * inside / size,
+            promised=100 * chance,
+            limit=100 * float(stats.binom.ppf(1 - HOLDOUT_LEVEL, size, chance)) / size,
+        )
+    ]
+
+
+def _interval_problems(model: xr.Dataset, customers: int, stem: str) -> list[Problem]:
+    """Return where the share covered differs from the share promised by more than 99 % of binomial chance."""
+    if f"{stem}covered" not in model:
+        return []
+    failed = []
     chance = float(stats.norm.ppf((1 + HOLDOUT_LEVEL) / 2))
     for level in (50, 90):
-        covered, promised = (float(model[name].sel(interval=level)) for name in ("covered", "promised"))
+        covered, promised = (
+            float(model[f"{stem}{name}"].sel(interval=level)) for name in ("covered", "promised")
+        )
         error = chance * float(np.sqrt(promised * (1 - promised) / customers))
         if abs(covered - promised) > error:
             failed.append(
                 problem(
-                    "holdout_narrow" if covered < promised else "holdout_wide",
+                    f"holdout_{stem}{'narrow' if covered < promised else 'wide'}",
                     "Holdout",
                     level=level,
                     customers=customers,

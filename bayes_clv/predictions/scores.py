@@ -1,0 +1,159 @@
+"""A customer's simulated futures held against what happened, compiled: its place, CRPS, and intervals.
+
+The continuous ranked probability score is that of the draws' own distribution F, the integral of (F(x) - 1[x >= y])²,
+which is mean|X - y| - mean|X - X'|/2 (Gneiting & Raftery 2007, eq. 20-21), summed up over the steps of F: every part
+is positive, so nothing cancels, and draws that all are what happened score 0. Draws without a purchase are 0 and are
+counted, not stored.
+
+Money has a score on the scale of log(1 + amount / unit) too: few customers spend most of it, and on the natural scale
+they decide the mean score alone. The unit is a typical purchase, so that no currency moves the score.
+
+An interval of 50, 80, 90 or 95 % lies between inverse-CDF quantiles, ends included. Counts, and money with its many
+zeros, have no interval of exactly that probability: what a forecast promises is the share of its draws inside.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from bayes_clv.distributions.elementary import log1p
+from bayes_clv.schema import INTERVALS
+
+_INSIDE = (*(f"mass_{level}" for level in INTERVALS), *(f"inside_{level}" for level in INTERVALS))
+PURCHASE_SCORES = ("draws_below", "draws_equal", "crps", *_INSIDE)
+MONEY_SCORES = ("draws_below", "draws_equal", "crps", "log_crps", *_INSIDE)
+# What is written of each customer, in this order; money where it is known.
+SCORES = (
+    *PURCHASE_SCORES,
+    *(f"spend_{name}" for name in MONEY_SCORES),
+    *(f"value_{name}" for name in MONEY_SCORES),
+)
+_SPEND = len(PURCHASE_SCORES)
+_VALUE = _SPEND + len(MONEY_SCORES)
+_N = len(INTERVALS)
+_PROBABILITIES = np.array([[0.5 - level / 200, 0.5 + level / 200] for level in INTERVALS])
+# Undoes the rounding of a probability times a number of draws; probabilities are multiples of 1/40.
+_SLACK = 1.0 - 1e-12
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def reaching(probability, draws):  # type: ignore[no-untyped-def]
+    """Return how many draws are the smallest number that is at least this share of them."""
+    return np.int64(math.ceil(probability * draws * _SLACK))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def interval_ends(draws):  # type: ignore[no-untyped-def]
+    """Return which draws in rising order, from 1, are the lower and the upper ends of the INTERVALS, (interval, 2)."""
+    ends = np.empty((_N, 2), dtype=np.int64)
+    for k in range(_N):
+        for side in range(2):
+            ends[k, side] = reaching(_PROBABILITIES[k, side], draws)
+    return ends
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def score_counts(histogram, top, draws, observed, ends, out):  # type: ignore[no-untyped-def]
+    """Write PURCHASE_SCORES of counts of which ``histogram`` has the draws with each number, 0 to ``top``."""
+    below = 0
+    equal = 0
+    crps = 0.0
+    before = 0
+    for n in range(top + 1):
+        upto = before + histogram[n]
+        if n < observed:
+            below = upto
+        elif n == observed:
+            equal = histogram[n]
+        miss = upto / draws - (1.0 if n >= observed else 0.0)
+        crps += miss * miss
+        for k in range(_N):
+            if before < ends[k, 0] <= upto:
+                out[3 + k] = -before
+                out[3 + _N + k] = 1.0 if observed >= n else 0.0
+            if before < ends[k, 1] <= upto:
+                out[3 + k] = (out[3 + k] + upto) / draws
+                if observed > n:
+                    out[3 + _N + k] = 0.0
+        before = upto
+    if observed > top:
+        crps += np.float64(observed - top - 1)
+    out[0] = below
+    out[1] = equal
+    out[2] = crps
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def _crps(amounts, below, active, draws, observed):  # type: ignore[no-untyped-def]
+    """Return the CRPS of sorted ``amounts[:active]``, the first ``below`` of them under ``observed``, and zeros."""
+    zeros = draws - active
+    score = 0.0
+    last = 0.0
+    for m in range(below):
+        share = (zeros + m) / draws
+        score += share * share * (amounts[m] - last)
+        last = amounts[m]
+    share = (zeros + below) / draws
+    score += share * share * (observed - last)
+    last = observed
+    for m in range(below, active):
+        share = (active - m) / draws
+        score += share * share * (amounts[m] - last)
+        last = amounts[m]
+    return score
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def _score_amounts(amounts, active, draws, observed, unit, ends, logs, out):  # type: ignore[no-untyped-def]
+    """Write MONEY_SCORES of sorted ``amounts[:active]``, none negative, and of draws - active zeros.
+
+    ``logs`` is room for as many numbers. All are NaN where ``observed`` is.
+    """
+    if not observed >= 0:
+        out[:] = np.nan
+        return
+    zeros = draws - active
+    below = np.searchsorted(amounts[:active], observed)
+    upto = below
+    while upto < active and amounts[upto] == observed:
+        upto += 1
+    out[0] = below + zeros if observed > 0 else 0
+    out[1] = upto - below + (0 if observed > 0 else zeros)
+    out[2] = _crps(amounts, below, active, draws, observed)
+    for m in range(active):
+        logs[m] = log1p(amounts[m] / unit)
+    out[3] = _crps(logs, below, active, draws, log1p(observed / unit))
+    for k in range(_N):
+        first, last = ends[k, 0] - 1 - zeros, ends[k, 1] - 1 - zeros
+        low = amounts[first] if first >= 0 else 0.0
+        high = amounts[last] if last >= 0 else 0.0
+        # Draws that tie with an end belong to the interval.
+        if low == 0:
+            first = -zeros
+        while first > 0 and amounts[first - 1] == low:
+            first -= 1
+        last = max(last, -1)
+        while last + 1 < active and amounts[last + 1] == high:
+            last += 1
+        out[4 + k] = (last + 1 - first) / draws
+        out[4 + _N + k] = 1.0 if low <= observed <= high else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def score_money(spends, values, active, draws, i, holdout, ends, logs, scores):  # type: ignore[no-untyped-def]
+    """Write what ``scores`` (SCORES) has room for of customer ``i``'s spend and value, both sorted."""
+    if scores.size > _SPEND:
+        out = scores[_SPEND:_VALUE]
+        _score_amounts(spends, active, draws, holdout.spend[i], holdout.spend_unit, ends, logs, out)
+    if scores.size > _VALUE:
+        out = scores[_VALUE:]
+        _score_amounts(values, active, draws, holdout.value[i], holdout.value_unit, ends, logs, out)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def score_histograms(seen, observed, out):  # type: ignore[no-untyped-def]
+    """Write PURCHASE_SCORES of each customer whose futures are counted by purchases, (customer, 0 to most)."""
+    for i in range(seen.shape[0]):
+        futures = seen[i].sum()
+        score_counts(seen[i], seen.shape[1] - 1, futures, observed[i], interval_ends(futures), out[i])

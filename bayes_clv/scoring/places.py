@@ -1,0 +1,84 @@
+"""Where what happened lies in the forecasts: the probability integral transform, judged without randomising.
+
+The transform of a customer is spread evenly over [P(Y < y), P(Y <= y)] (Czado, Gneiting & Held 2009), so that no score
+depends on a seed. How even the mean transform is over customers is its largest distance from the diagonal, at PLACES.
+The reference of that distance is its distribution were every customer's outcome drawn from the customer's own forecast:
+a sum of independent parts, so Gaussian with a covariance that is computed exactly and simulated REFERENCE_DRAWS times.
+The Gaussian needs some hundred customers.
+"""
+
+import numpy as np
+
+BINS = 10
+PLACES = np.linspace(0.05, 0.95, 19)
+REFERENCE_DRAWS = 20_000
+# Customers at a time, so that memory holds no array (customer, place).
+CHUNK = 65_536
+
+
+def pit_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return how much of the transform, spread evenly over [P(Y < y), P(Y <= y)], lies below each place.
+
+    ``below`` and ``equal`` are P(Y < y) and P(Y = y) of what happened, of any shape; the places come last
+    in the result. Where ``equal`` is 0 the transform is a single point. Its mean over customers is the
+    place itself when the forecasts are calibrated (Czado, Gneiting & Held 2009).
+    """
+    below, equal = below[..., None], equal[..., None]
+    point = np.clip(below, 0, 1 - 1e-12)
+    width = np.where(equal > 0, equal, 1.0)
+    reached: np.ndarray = np.where(equal > 0, np.clip((places - below) / width, 0, 1), places > point)
+    return reached
+
+
+def mean_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the mean over customers of :func:`pit_shares`, some customers at a time."""
+    total = np.zeros(places.size)
+    for start in range(0, below.size, CHUNK):
+        part = slice(start, start + CHUNK)
+        total += pit_shares(below[part], equal[part], places).sum(axis=0)
+    return total / below.size
+
+
+def pit_histogram(below: np.ndarray, equal: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Return the share of customers in each equal part of their own forecast; even when calibrated."""
+    return np.diff(mean_shares(below, equal, np.linspace(0, 1, bins + 1)))
+
+
+def pit_mean(below: np.ndarray, equal: np.ndarray) -> float:
+    """Return the mean place of what happened in the forecasts; 1/2 when calibrated."""
+    return float((below + equal / 2).mean())
+
+
+def pit_distance(below: np.ndarray, equal: np.ndarray) -> float:
+    """Return the largest distance of the mean transform from the diagonal; 0 is even."""
+    return float(np.abs(mean_shares(below, equal, PLACES) - PLACES).max())
+
+
+def pit_reference(covariance: np.ndarray, level: float = 0.95) -> float:
+    """Return the distance that calibrated forecasts stay within, with probability ``level`` (fixed seed).
+
+    0 where every forecast is certain: the transform is then exactly uniform.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    normal = np.random.default_rng(1).standard_normal((REFERENCE_DRAWS, values.size))
+    simulated = normal * np.sqrt(np.clip(values, 0, None)) @ vectors.T
+    return float(np.quantile(np.abs(simulated).max(axis=1), level))
+
+
+def amount_covariance(nothing: np.ndarray) -> np.ndarray:
+    """Return the covariance (place, place) of the mean transform of amounts that are true forecasts.
+
+    An amount is 0 with the probability ``nothing`` (customer) and continuous otherwise, so that the transform is spread
+    over [0, nothing] or a uniform point above: for places a <= b the mean product is nothing × min(a / nothing, 1) ×
+    min(b / nothing, 1) + max(a - nothing, 0).
+    """
+    total = np.zeros((PLACES.size, PLACES.size))
+    order = np.arange(PLACES.size)
+    lower = np.minimum(order[:, None], order)
+    for start in range(0, nothing.size, CHUNK):
+        p = nothing[start : start + CHUNK, None]
+        reached = np.minimum(PLACES / np.where(p > 0, p, 1.0), 1.0)
+        total += (p * reached).T @ reached
+        total += np.maximum(PLACES - p, 0.0).sum(axis=0)[lower]
+        total -= p.shape[0] * PLACES[:, None] * PLACES
+    return total / nothing.size**2

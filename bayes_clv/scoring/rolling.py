@@ -1,0 +1,487 @@
+"""Rolling origins: the road from orders to scores, over days to forecast from, horizons and fits.
+
+One origin is one season. How a forecast did from several days shows what no error over customers contains: whether its
+totals hold the real ones as often as they promise, and whether its lead over another lasts. At each origin every fit
+learns from what was known there, once, and forecasts all horizons; simple rules come along. The seed is the same at
+every origin, so that a cell's scores depend on nothing but the cell: origins can be added and keep what is there.
+
+Origins nearer to each other than the horizon share what happened, so that twelve totals are fewer than twelve cases.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers.columns import with_columns
+from bayes_clv.customers.orders.parsing import Columns
+from bayes_clv.customers.orders.reading import read_usable
+from bayes_clv.customers.summaries import Day, summarize
+from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.data import observed
+from bayes_clv.inference.effects import learn_effects
+from bayes_clv.inference.fitting import fit
+from bayes_clv.inference.sampling.laplace import versions
+from bayes_clv.predictions.forecasts import predict
+from bayes_clv.predictions.progress import progress_bar
+from bayes_clv.schema import CUSTOMER, PERIOD, InputError, argument, listed
+from bayes_clv.scoring.baselines import BASELINES
+from bayes_clv.scoring.cells import as_plain, cell_key, fingerprint, open_cells
+from bayes_clv.scoring.clusters import block_sums, blocks, clustered_difference
+from bayes_clv.scoring.counts import LEVELS
+from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
+from bayes_clv.scoring.elsewhere import forecast
+from bayes_clv.scoring.evaluation import evaluation_of
+from bayes_clv.scoring.fits import Fit, Forecaster, checked_fits, key_of
+from bayes_clv.scoring.forecasts import gathered
+from bayes_clv.scoring.metrics import METRICS
+from bayes_clv.scoring.splits import Durations, checked_origins, horizon_days
+from bayes_clv.scoring.summaries import OTHER
+
+ORIGIN, HORIZON = "origin", "horizon"
+RESULT = "rolling origins"
+CHAINS = 4
+# Of one customer's forecast, the scores whose differences are held against their errors: proper ones.
+COMPARED = ("crps", "log_score", "retention_log_score", "retention_brier", "spend_log_crps", "spend_crps")
+# The anchor that rules are scored beside.
+_NOTHING = "nothing"
+
+type Cell = dict[str, Any]
+
+
+def rolling_origins(
+    orders: Any,
+    fits: Any,
+    origins: int | Sequence[Day] = 6,
+    horizons: Durations = "13 weeks",
+    *,
+    seed: int,
+    spending: str | None = "gamma_gamma",
+    baselines: Sequence[str] = tuple(BASELINES),
+    draws: int = 250,
+    cache: str | Path | None = None,
+    columns: Any = None,
+    customer_id: str = "customer_id",
+    date: str = "date",
+    spend: str | None = "spend",
+    time_unit: str = "week",
+    on_bad_rows: Literal["refuse", "drop"] = "refuse",
+    threads: int | None = None,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Return how forecasts made at several days did over several horizons, beside simple rules.
+
+    At each origin the customers are those who had ordered by then; a fit is made of them once and forecasts every
+    horizon, and ``clv.evaluate`` scores it on what they did.
+
+    Parameters
+    ----------
+    orders, customer_id, date, spend, time_unit, on_bad_rows
+        As ``clv.summarize`` takes them. ``spend=None`` for a log without amounts.
+    fits
+        What to score by name: the name of a purchase family, a ``clv.scoring.Fit``, or a function of (customers,
+        horizon, seed) that returns what ``clv.scoring.forecast(customers, horizon, ...)`` makes; families alone as a
+        list. The customers of a function carry the holdout, which it must not read: at its first cell it is called
+        again with the holdout of others, and refused if it then says another thing.
+    origins
+        Days, in rising order, or how many evenly spaced ones (``clv.scoring.origins``).
+    horizons
+        How far to forecast, ``"13 weeks"`` or a bare number in ``time_unit``; several as a list. They are rounded to
+        whole days.
+    seed
+        Of every fit and future, the same at each origin.
+    spending
+        The spend family of fits given by the name of their family; None for purchases alone.
+    baselines
+        Names of ``scoring.baselines.BASELINES``.
+    draws
+        Posterior draws per chain of each fit (4 chains).
+    cache
+        A folder that keeps the scores of each cell, so that the same call goes on where it was stopped, and one
+        with further origins or fits makes those alone. A cell is read again only if customers, fit, seed, draws and
+        version are the same. A function is known by its source and the plain values it was made with; one that
+        holds anything else is called again. Fits that failed are tried again.
+    columns
+        A table of one row per customer (DataFrame), from which covariates and groups of fits are taken. Their values
+        must have been known at each origin.
+    threads
+        Threads of simulation and closed forms.
+    progress
+        Show a progress bar over the cells.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``forecast`` (the fits, then the rules), ``origin`` and ``horizon`` (in ``time_unit``) every measure of
+        ``clv.evaluate`` that is one number or one an ``interval``; over origin and horizon what happened
+        (``total_observed``, ...) and ``customers``. Coordinates ``kind`` ("model" or "rule"), ``label``, and
+        ``horizon_days``.
+
+        Over ``horizon``, ``forecast`` and ``other``: ``crps_difference``, the mean over origins of a forecast's mean
+        score less that of another, and ``crps_difference_se``, its standard error over customers, each with all
+        origins (``scoring.clusters``); the same of log_score, retention_log_score, retention_brier, spend_log_crps and
+        spend_crps. Below zero is better, beyond twice its error more than chance among these customers; what the next
+        season changes is not in it.
+
+        NaN where a cell has no score. ``attrs["reasons"]`` says which cells failed and why, and what does not exist;
+        ``cells``, ``cells_failed`` and ``cells_read`` (from the cache) are counts, ``problems`` what the diagnostics of
+        the fits found wrong, ``audit`` and ``versions`` JSON.
+
+    Raises
+    ------
+    InputError
+        Origins that are unsorted, doubled, before the first orders or so late that a horizon passes the end of the log;
+        horizons without an order in them; unknown families, names that are doubled or a rule's; what ``clv.summarize``
+        refuses; and where no cell at all could be scored.
+
+    Examples
+    --------
+    >>> scores = clv.scoring.rolling_origins(
+    ...     orders, ["bg_nbd"], ["1997-06-30", "1997-09-30"], "13 weeks", draws=50, seed=1
+    ... )
+    >>> dict(scores["crps"].sizes)
+    {'forecast': 5, 'origin': 2, 'horizon': 1}
+    """
+    log = read_usable(orders, Columns(customer_id, date, spend), on_bad_rows)
+    lengths = horizon_days(horizons, time_unit)
+    days = checked_origins(origins, log.days, list(lengths.values()))
+    wanted = checked_fits(fits, spending=spending, baselines=baselines, priced=spend is not None)
+    further = sorted({name for each in wanted.values() if isinstance(each, Fit) for name in each.columns})
+    if further and columns is None:
+        raise InputError(
+            f"Where are {', '.join(map(repr, further))}, which the fits read? Give the table of one row per customer: "
+            f"{argument('columns')}."
+        )
+    if draws < 1:
+        raise InputError(f"{argument('draws', draws)} must be at least 1.")
+    also = sorted({name for each in wanted.values() if isinstance(each, Fit) for name in each.also})
+    cells = open_cells(cache)
+    settings = {"seed": int(seed), "draws": int(draws)}
+    keys = {name: key_of(each) for name, each in wanted.items()} | {
+        name: ["rule", name] for name in baselines
+    }
+    names = [*wanted, *dict.fromkeys(baselines)]
+    size = len(names) * days.size * len(lengths)
+    found: dict[tuple[int, int, str], Cell] = {}
+    failed: list[str] = []
+    unproved = {name for name, each in wanted.items() if not isinstance(each, Fit)}
+    read = done = 0
+
+    with progress_bar(progress, "cells") as report:
+        for i, origin in enumerate(days):
+            made = _Made(draws=draws, seed=int(seed), threads=threads)
+            for j, length in enumerate(lengths):
+                customers = summarize(
+                    log.table,
+                    until=origin,
+                    holdout_until=origin + lengths[length],
+                    time_unit=time_unit,
+                    spend=None if spend is None else "spend",
+                    also=tuple(also),
+                )
+                if further:
+                    customers = with_columns(customers, columns, further)
+                if i == j == 0:
+                    _check_effects(wanted, customers)
+                mark = fingerprint(customers)
+                for name in names:
+                    key = cell_key(mark, keys[name], **settings)
+                    cell = cells.read(key)
+                    read += cell is not None
+                    if cell is None:
+                        try:
+                            if name not in wanted:
+                                cell = _rule_cell(name, customers, spend is not None)
+                            else:
+                                cell = _fit_cell(name, wanted[name], customers, made, name in unproved)
+                                unproved.discard(name)
+                        except _LookedAhead as error:
+                            raise InputError(str(error)) from None
+                        except Exception as error:
+                            what = (
+                                str(error)
+                                if isinstance(error, InputError)
+                                else f"{type(error).__name__}: {error}"
+                            )
+                            failed.append(f"{name} at {origin} over {length:g} {time_unit}s: {what}")
+                        else:
+                            cells.write(key, cell)
+                    if cell is not None:
+                        found[i, j, name] = cell
+                    done += 1
+                    if report is not None:
+                        report(done, size)
+    if not any(name in wanted for _, _, name in found):
+        raise InputError(
+            f"No fit could be made or scored. The first of {len(failed)} failed cells: {failed[0]}"
+        )
+    scores = _assembled(found, names, wanted, days, lengths)
+    problems = [sentence for cell in found.values() for sentence in cell["problems"]]
+    return scores.assign_attrs(
+        result=RESULT,
+        time_unit=str(customers.attrs["time_unit"]),
+        level="outcome",
+        reasons=[*failed, *_gathered_reasons(found)],
+        problems=list(dict.fromkeys(problems)),
+        cells=size,
+        cells_failed=len(failed),
+        cells_read=int(read),
+        seed=int(seed),
+        draws=int(draws) * CHAINS,
+        versions=json.dumps(versions()),
+        audit=json.dumps(log.audit, ensure_ascii=False),
+    )
+
+
+class _LookedAhead(Exception):
+    """A function that reads the holdout."""
+
+
+@dataclass
+class _Made:
+    """The fits of one origin, made when a cell needs them; a fit that failed fails again without being tried."""
+
+    draws: int
+    seed: int
+    threads: int | None
+    trees: dict[str, xr.DataTree | Exception] = field(default_factory=dict)
+
+    def tree(self, what: Fit, customers: xr.Dataset, seed: int) -> xr.DataTree:
+        """Return the posterior of a fit of these customers."""
+        known = json.dumps({**what.key, "spending": None, "seed": seed})
+        if known not in self.trees:
+            try:
+                self.trees[known] = fit(
+                    what.family,
+                    customers,
+                    method=what.method,
+                    priors=what.priors,
+                    covariates=what.covariates,
+                    groups=what.groups,
+                    draws=self.draws,
+                    chains=CHAINS,
+                    seed=seed,
+                    progress=False,
+                )
+            except Exception as error:
+                self.trees[known] = error
+        found = self.trees[known]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def _check_effects(wanted: Mapping[str, Fit | Forecaster], customers: xr.Dataset) -> None:
+    """Refuse before the first fit covariates and groups that no fit could take."""
+    for each in wanted.values():
+        for one in (each, each.money) if isinstance(each, Fit) else ():
+            if one is not None and (one.covariates or one.groups):
+                record = find_family(one.family)
+                used = customers.isel({CUSTOMER: observed(record, customers).usable})
+                learn_effects(record, used, one.covariates, one.groups)
+
+
+def _fit_cell(name: str, what: Fit | Forecaster, customers: xr.Dataset, made: _Made, unproved: bool) -> Cell:
+    """Return the scores of a fit, or of a function, over the customers' holdout."""
+    horizon = float(customers.attrs["holdout_duration"])
+    if isinstance(what, Fit):
+        buying = made.tree(what, customers, made.seed)
+        spending = None if what.money is None else made.tree(what.money, customers, made.seed + 1)
+        future = predict(
+            buying, customers, horizon, spending=spending, seed=made.seed + 2, threads=made.threads
+        )
+        return _cell(name, future, customers, buying=buying, threads=made.threads)
+    future = what(customers, horizon, made.seed + 2)
+    if not isinstance(future, xr.Dataset):
+        raise InputError(
+            f"The function returned a {type(future).__name__}; return clv.scoring.forecast(customers, horizon, "
+            "purchases=...)."
+        )
+    if unproved:
+        _refuse_looking_ahead(name, what, customers, future, made.seed + 2)
+    return _cell(name, future, customers)
+
+
+def _refuse_looking_ahead(
+    name: str, function: Forecaster, customers: xr.Dataset, future: xr.Dataset, seed: int
+) -> None:
+    """Refuse a function that forecasts another thing where the holdout is that of other customers."""
+    others = customers.copy()
+    for each in customers.data_vars:
+        if str(each).startswith("holdout_"):
+            others[each] = (CUSTOMER, np.roll(customers[each].to_numpy(), 1))
+    if PERIOD in customers.dims:
+        later = np.arange(customers.sizes[PERIOD]) >= int(customers.attrs["calibration_periods"])
+        others["period_purchases"] = customers["period_purchases"].where(~later, 0)
+    again = function(others, float(customers.attrs["holdout_duration"]), seed)
+    if not np.array_equal(
+        again["purchases_mean"].to_numpy(), future["purchases_mean"].to_numpy(), equal_nan=True
+    ):
+        raise _LookedAhead(
+            f"The function {name!r} forecasts otherwise where the customers' holdout is exchanged, so that it looks "
+            "ahead; or its chance does not come from the seed alone. Use the columns of the calibration only, and "
+            "numpy.random.default_rng(seed)."
+        )
+
+
+def _rule_cell(name: str, customers: xr.Dataset, priced: bool) -> Cell:
+    """Return the scores of a simple rule; what it is scored beside forecasts nothing."""
+    nobody = np.zeros(customers.sizes[CUSTOMER])
+    anchor = forecast(
+        customers, customers.attrs["holdout_duration"], purchases=nobody, spend=nobody if priced else None
+    )
+    return _cell(name, anchor, customers, rule=True)
+
+
+def _cell(
+    name: str,
+    future: xr.Dataset,
+    customers: xr.Dataset,
+    *,
+    buying: xr.DataTree | None = None,
+    rule: bool = False,
+    threads: int | None = None,
+) -> Cell:
+    """Return what is kept of a forecast's scores: plain numbers and texts."""
+    model = _NOTHING if rule else name
+    forecasts = gathered(
+        {model: future},
+        customers,
+        buying={model: buying} if buying is not None else None,
+        baselines=(name,) if rule else (),
+        hiatus=None,
+        draws=None,
+        threads=threads,
+    )
+    each = scores_of(forecasts, METRICS)
+    found = evaluation_of(forecasts, each, {}, [])
+    block = blocks(each[CUSTOMER].to_numpy())
+    measures, happened, words = {}, {}, {}
+    for key, values in found.data_vars.items():
+        shown = str(key)
+        if values.dims in ((FORECAST,), (FORECAST, INTERVAL)):
+            measures[shown] = as_plain(values.sel({FORECAST: name}))
+        elif values.dims == ():
+            happened[shown] = as_plain(values)
+        else:
+            continue
+        words[shown] = {
+            k: str(v) for k, v in values.attrs.items() if k in ("long_name", "units", "better", "level")
+        }
+    own = [text for text in listed(found.attrs, "reasons") if not text.startswith(f"{_NOTHING}:")]
+    return {
+        "measures": measures,
+        "observed": happened,
+        "words": words,
+        "sums": {
+            key: as_plain(block_sums(each[key].sel({FORECAST: name}).to_numpy(), block))
+            for key in COMPARED
+            if key in each
+        },
+        "blocks": block_sums(np.ones(block.size), block).astype(int).tolist(),
+        "customers": int(block.size),
+        "label": str(found["label"].sel({FORECAST: name}).item()),
+        "reasons": own,
+        "problems": [
+            f"{name} at {customers.attrs['until']}: {text}" for text in listed(future.attrs, "problems")
+        ],
+    }
+
+
+def _assembled(
+    found: Mapping[tuple[int, int, str], Cell],
+    names: list[str],
+    wanted: Mapping[str, Any],
+    days: np.ndarray,
+    lengths: Mapping[float, int],
+) -> xr.Dataset:
+    """Return the cells as one Dataset, NaN where one is missing."""
+    at = (ORIGIN, HORIZON)
+    shape = (days.size, len(lengths))
+    data: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {}
+    customers = np.zeros(shape, dtype=np.int64)
+    for (i, j, name), cell in found.items():
+        customers[i, j] = cell["customers"]
+        for key, value in cell["measures"].items():
+            dims = (FORECAST, *at, INTERVAL) if isinstance(value, list) else (FORECAST, *at)
+            sizes = (len(names), *shape, *((len(LEVELS),) if isinstance(value, list) else ()))
+            data.setdefault(key, (dims, np.full(sizes, np.nan), cell["words"][key]))
+            data[key][1][names.index(name), i, j] = value
+        for key, value in cell["observed"].items():
+            data.setdefault(key, (at, np.full(shape, np.nan), cell["words"][key]))[1][i, j] = value
+    labels = {name: cell["label"] for (_, _, name), cell in found.items()}
+    scores = xr.Dataset(
+        data,
+        coords={
+            FORECAST: np.array(names, dtype=object),
+            ORIGIN: days.astype("datetime64[s]"),
+            HORIZON: list(lengths),
+            INTERVAL: list(LEVELS),
+            "horizon_days": (HORIZON, list(lengths.values()), {"units": "days"}),
+            "kind": (
+                FORECAST,
+                np.array(["model" if name in wanted else "rule" for name in names], dtype=object),
+            ),
+            "label": (FORECAST, np.array([labels.get(name, name) for name in names], dtype=object)),
+        },
+    )
+    scores["customers"] = (
+        at,
+        customers,
+        {"long_name": "customers who had ordered by then", "units": "count"},
+    )
+    return scores.assign(_differences(found, names, days.size, len(lengths))).assign_coords(
+        {OTHER: scores[FORECAST].values}
+    )
+
+
+def _differences(
+    found: Mapping[tuple[int, int, str], Cell], names: list[str], origins: int, horizons: int
+) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
+    """Return the differences of each pair of forecasts over the origins that both have, and their errors."""
+    size, compared = len(names), {key for cell in found.values() for key in cell["sums"]}
+    data = {}
+    for key in (each for each in COMPARED if each in compared):
+        mean = np.full((horizons, size, size), np.nan)
+        error = mean.copy()
+        for j in range(horizons):
+            cells = {
+                name: {i: found[i, j, name] for i in range(origins) if (i, j, name) in found}
+                for name in names
+            }
+            for a, one in enumerate(names):
+                for b, other in enumerate(names):
+                    both = [
+                        (cells[one][i], cells[other][i])
+                        for i in cells[one].keys() & cells[other].keys()
+                        if key in cells[one][i]["sums"] and key in cells[other][i]["sums"]
+                    ]
+                    if both and a != b:
+                        mean[j, a, b], error[j, a, b] = clustered_difference(
+                            np.array([left["sums"][key] for left, _ in both]),
+                            np.array([right["sums"][key] for _, right in both]),
+                            np.array([left["blocks"] for left, _ in both]),
+                        )
+        dims = (HORIZON, FORECAST, OTHER)
+        words = f"mean over origins of {key} less that of the other forecast"
+        data[f"{key}_difference"] = dims, mean, {"long_name": words, "better": "lower"}
+        error_words = f"standard error of {key}_difference over customers, each with all origins"
+        data[f"{key}_difference_se"] = dims, error, {"long_name": error_words}
+    return data
+
+
+def _gathered_reasons(found: Mapping[tuple[int, int, str], Cell]) -> list[str]:
+    """Return what does not exist and why, each kind of sentence once: they differ by their numbers only."""
+    kinds: dict[str, list[str]] = {}
+    for cell in found.values():
+        for text in cell["reasons"]:
+            kinds.setdefault(re.sub(r"[\d.,]+", "#", text), []).append(text)
+    return [
+        each[0] if len(each) == 1 else f"{each[0]} (The first of {len(each)} cells of which this is said.)"
+        for each in kinds.values()
+    ]
