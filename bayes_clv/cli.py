@@ -1,4 +1,4 @@
-"""The road from a shell: ``bayes-clv demo`` and ``run``, from there ``segment`` and ``alarms``, and ``target``.
+"""The road from a shell: ``demo`` and ``run``, from there ``segment`` and ``alarms``; ``backtest``, and ``target``.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2. The options of
 a command are the fields of its record in ``workflows.settings``; what is wrong is said in their words.
@@ -16,7 +16,15 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from bayes_clv.schema import InputError
-from bayes_clv.workflows.settings import Alarming, Choice, Option, Segmenting, Settings, options_of
+from bayes_clv.workflows.settings import (
+    Alarming,
+    Backtesting,
+    Choice,
+    Option,
+    Segmenting,
+    Settings,
+    options_of,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -105,8 +113,8 @@ def _tell_lines(work: Callable[[], list[str]], options: dict[str, Option]) -> No
     except InputError as error:
         typer.echo(_after_stage() + paragraph(error, options), err=True)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo(_after_stage() + "Stopped; nothing was written.", err=True)
+    except KeyboardInterrupt as stop:
+        typer.echo(_after_stage() + (str(stop) or "Stopped; nothing was written."), err=True)
         raise typer.Exit(130) from None
     typer.echo("\n".join(lines))
 
@@ -179,6 +187,21 @@ def run(settings: Settings) -> list[str]:
     --until 2025-12-31 --horizon "52 weeks" --margin 0.3 --annual-discount-rate 0.10 --out results
     """
     return _run(settings)
+
+
+@command(Backtesting)
+def backtest(settings: Backtesting) -> list[str]:
+    """Forecast from several days of the past and score each forecast on what came, beside simple rules.
+
+    In --out: scores.csv and .parquet (a row a forecast, day, horizon and measure), origins.png and backtest.json. A
+    start that was stopped goes on with the same command.
+
+    Example: bayes-clv backtest orders.csv --origins 6 --horizons "13 weeks, 26 weeks" --families bg_nbd,mbg_nbd
+    --out backtest
+    """
+    from bayes_clv.workflows.backtesting import run_backtest
+
+    return run_backtest(settings, progress=sys.stderr.isatty())
 
 
 @command(Choice)

@@ -24,8 +24,8 @@ BFMI_MIN = 0.3
 CHOICE_ENOUGH = 0.95
 # Chance alone puts a check of customers' intervals, or of weeks, outside its limits once in a hundred runs.
 HOLDOUT_LEVEL = 0.99
-# Buyers of a tenth of the forecast: chance alone is beyond so many standard errors once in 370, in one of a run's eleven
-# groups once in 34 runs.
+# Buyers of a tenth of the forecast: chance alone is beyond so many standard errors once in 370, in one of a run's
+# eleven groups once in 34 runs.
 TENTH_ERRORS = 3.0
 # Frequent buyers are few, and the many others hide them in the share of all customers who are covered.
 FREQUENT = 5
@@ -211,16 +211,18 @@ KINDS: dict[str, Kind] = {
         "{observed:,} purchases, {direction} the forecast's {low:,} to {high:,}",
         "{observed:,} purchases were made in the holdout; the forecast's 90 % interval is {low:,} to {high:,} (mean "
         "{mean:,.0f}).",
-        _CHANCE + "something that moves all customers alike (season, promotion, a change of the range, cohorts that "
+        _CHANCE
+        + "something that moves all customers alike (season, promotion, a change of the range, cohorts that "
         "differ) is not in the model, and totals of the future carry the same error.",
         _TOTALS,
         cause="moved",
     ),
     "holdout_retention": Kind(
         "{observed:,} customers bought, {direction} the forecast's {low:,} to {high:,}",
-        "{observed:,} of {customers:,} customers ({real:.3f}) bought at all in the holdout; the forecast's 90 % interval "
-        "is {low:,} to {high:,} (mean {mean:,.0f}, {predicted:.3f}).",
-        _CHANCE + "more or fewer customers are still there than the family infers from silence, and lists of who is "
+        "{observed:,} of {customers:,} customers ({real:.3f}) bought at all in the holdout; the forecast's 90 % "
+        "interval is {low:,} to {high:,} (mean {mean:,.0f}, {predicted:.3f}).",
+        _CHANCE
+        + "more or fewer customers are still there than the family infers from silence, and lists of who is "
         "lost or at risk are off in the same way.",
         (
             "Look at the retention figure: which customers were given up, or counted on, wrongly?",
@@ -233,7 +235,8 @@ KINDS: dict[str, Kind] = {
         "spend of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
         "{observed:,.0f} was spent in the holdout; the forecast's 90 % interval is {low:,.0f} to {high:,.0f} (mean "
         "{mean:,.0f}).",
-        _CHANCE + "what a purchase brings has changed (prices, range, a few large orders), or spend depends on what the "
+        _CHANCE
+        + "what a purchase brings has changed (prices, range, a few large orders), or spend depends on what the "
         "spend model takes it to be independent of; money of the future carries the same error.",
         (
             "Compare mean spend per purchase before and in the holdout, with and without the largest orders.",
@@ -246,17 +249,18 @@ KINDS: dict[str, Kind] = {
         "value of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
         "The holdout brought a value of {observed:,.0f} after margin and discount; the forecast's 90 % interval is "
         "{low:,.0f} to {high:,.0f} (mean {mean:,.0f}).",
-        _CHANCE + "money came at other times or in other amounts than the model foresees; values of the future carry "
+        _CHANCE
+        + "money came at other times or in other amounts than the model foresees; values of the future carry "
         "the same error.",
         _TOTALS,
         cause="moved",
     ),
     "weeks_outside": Kind(
-        "{inside} of {periods} {unit}s inside the 90 % band of the {part}",
-        "In the {part} {inside} of {periods} {unit}s lie inside the 90 % band of the tracking figure ({above} above it, "
-        "{below} below); about {expected:.0f} would if the model held, and at least {limit} in 99 of 100 such bases.",
-        "Purchases come in seasons or waves. The model's customers buy at rates that do not change with the calendar, so "
-        "that sums over parts of a year carry the error, rankings hardly. A longer calibration does not cure it: no "
+        "{inside} of {number} {unit}s inside the 90 % band of the {part}",
+        "In the {part} {inside} of {number} {unit}s lie inside the 90 % band of the tracking figure ({above} above it, "
+        "{below} below); about {expected:.0f} would if the model held, and at least {lower} in 99 of 100 such bases.",
+        "Purchases come in seasons or waves. The model's customers buy at rates that do not change with the calendar, "
+        "so that sums over parts of a year carry the error, rankings hardly. A longer calibration does not cure it: no "
         "family has a season.",
         (
             "Read the tracking figure for when it happens: the same weeks each year are a season.",

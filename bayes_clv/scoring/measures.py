@@ -142,6 +142,7 @@ DETAILS = {
     },
     "tracking_number": Measure("whole periods", "count", "", ("part", "periods")),
     "tracking_inside": Measure("periods inside the 90 % band", "count", "", ("part", "periods")),
+    "tracking_above": Measure("periods above the 90 % band", "count", "", ("part", "periods")),
     "tracking_expected": Measure("periods inside that the model expects", "count", "", ("part", "periods")),
     "tracking_lower": Measure("periods inside, below which is a miss", "count", "", ("part", "periods")),
 }

@@ -118,9 +118,9 @@ def rolling_origins(
     -------
     xarray.Dataset
         Over ``forecast`` (the fits, then the rules), ``origin`` and ``horizon`` (in ``time_unit``) every measure of
-        ``clv.evaluate`` that is one number or one an ``interval``; over origin and horizon what happened
-        (``total_observed``, ...) and ``customers``. Coordinates ``kind`` ("model" or "rule"), ``label``, and
-        ``horizon_days``.
+        ``clv.evaluate`` that is one number or one an ``interval``; value is left out, which without margin and discount
+        is spend. Over origin and horizon what happened (``total_observed``, ``retention_observed``, ``spend_observed``)
+        and ``customers``. Coordinates ``kind`` ("model" or "rule"), ``label``, and ``horizon_days``.
 
         Over ``horizon``, ``forecast`` and ``other``: ``crps_difference``, the mean over origins of a forecast's mean
         score less that of another, and ``crps_difference_se``, its standard error over customers, each with all
@@ -364,6 +364,9 @@ def _cell(
     measures, happened, words = {}, {}, {}
     for key, values in found.data_vars.items():
         shown = str(key)
+        # Held against the first of its own cell, which is nothing, and money without margin and discount twice.
+        if "_worse" in shown or shown.startswith("value_"):
+            continue
         if values.dims in ((FORECAST,), (FORECAST, INTERVAL)):
             measures[shown] = as_plain(values.sel({FORECAST: name}))
         elif values.dims == ():

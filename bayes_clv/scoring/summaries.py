@@ -77,7 +77,7 @@ def summarise(scores: xr.Dataset, by: Any = None, *, names: Sequence[str] | None
     size = max(len(labels), 1)
     found: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]] = {}
     for quantity, prefix in PREFIXES.items():
-        if OBSERVED[quantity] not in scores:
+        if f"{prefix}predicted" not in scores:
             continue
         if shared is None:
             predicted = scores[f"{prefix}predicted"].values

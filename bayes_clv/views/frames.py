@@ -90,6 +90,10 @@ def table(
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
           "nearer promised" or nothing), a column for each forecast, and for the captured shares ``possible``, what the
           best ranking captures.
+        - ``rolling_origins``: by ``"cell"``, forecast, kind, origin, horizon (in ``.attrs["time_unit"]``), measure and
+          value, those of what happened as the forecast ``real``; of intervals ``covered_90`` and the like. By
+          ``"forecast"``, a row a forecast and horizon: forecast, kind, horizon, ``origins`` (how many it was scored
+          at) and the mean over these of every measure.
         - ``fit``: by ``"effect"``, a row a coefficient: effect (the process or quantity), label, q05, median and q95 of
           exp(coefficient), what it multiplies the quantity or its odds by; probability_above_one; and sentence. By
           ``"group"``, a row a quantity and group: quantity, column, group, q05, median and q95 (in ``unit``) of the
@@ -294,6 +298,55 @@ def _measures(evaluation: xr.Dataset) -> "pd.DataFrame":
     return _frame(rows)
 
 
+_CELL = ("origin", "horizon")
+
+
+def _of_cells(scores: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return what is known of each cell: measures (forecast, origin, horizon), and what happened (origin, horizon)."""
+    found: dict[str, xr.DataArray] = {}
+    for name, values in scores.data_vars.items():
+        if "interval" in values.dims:
+            found |= {f"{name}_{level}": values.sel(interval=level, drop=True) for level in LEVELS}
+        elif set(_CELL) <= set(values.dims):
+            found[str(name)] = values
+    return found
+
+
+def _cells(scores: xr.Dataset) -> "pd.DataFrame":
+    days = scores["origin"].to_numpy().astype("datetime64[D]").astype(object)
+    lengths = scores["horizon"].to_numpy()
+    named = list(zip(scores[FORECAST].to_numpy(), scores["kind"].to_numpy(), strict=True))
+    columns: dict[str, list[Any]] = {name: [] for name in ("forecast", "kind", *_CELL, "measure", "value")}
+    for measure, values in _of_cells(scores).items():
+        rows = named if FORECAST in values.dims else [("real", "real")]
+        numbers = values.transpose(..., *_CELL).to_numpy().reshape(len(rows), days.size, lengths.size)
+        for place in np.ndindex(numbers.shape):
+            who, day, length = rows[place[0]], days[place[1]], lengths[place[2]]
+            for name, cell in zip(columns, (*who, day, length, measure, numbers[place]), strict=True):
+                columns[name].append(cell)
+    return _frame(columns, {"time_unit": scores.attrs["time_unit"]})
+
+
+def _origin_means(scores: xr.Dataset) -> "pd.DataFrame":
+    known = {name: each for name, each in _of_cells(scores).items() if FORECAST in each.dims}
+    rows = []
+    for i, name in enumerate(scores[FORECAST].to_numpy()):
+        for j, length in enumerate(scores["horizon"].to_numpy()):
+            at = {name: each.isel({FORECAST: i, "horizon": j}).to_numpy() for name, each in known.items()}
+            scored = np.any([~np.isnan(values) for values in at.values()], axis=0)
+            means = {
+                name: np.mean(values[~np.isnan(values)])
+                if scored.any() and not np.isnan(values).all()
+                else np.nan
+                for name, values in at.items()
+            }
+            kind = scores["kind"].to_numpy()[i]
+            rows.append(
+                {"forecast": name, "kind": kind, "horizon": length, "origins": int(scored.sum())} | means
+            )
+    return _frame(rows, {"time_unit": scores.attrs["time_unit"]})
+
+
 def _effects(posterior: xr.DataTree) -> "pd.DataFrame":
     from bayes_clv.views.plots.effects import effect_rows
 
@@ -314,5 +367,6 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "value parts": {"segment": _segment_parts, "customer": _customer_parts},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
+    "rolling origins": {"cell": _cells, "forecast": _origin_means},
     "posterior": {"effect": _effects, "group": _groups},
 }

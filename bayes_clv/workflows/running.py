@@ -79,9 +79,9 @@ def run(
     Returns
     -------
     dict
-        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores, failed checks (as
-        the report's cards: title, found, meaning, remedies, codes) and totals with intervals, the content of
-        ``run.json`` in the folder.
+        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores, weeks and months inside
+        the tracking's band, failed checks (as the report's cards: title, found, meaning, remedies, codes) and totals
+        with intervals, the content of ``run.json`` in the folder.
 
     Raises
     ------
@@ -127,6 +127,7 @@ def _run_into(
             spend=settings.spend,
             also=tuple({"log_intervals"} & set(find_family(settings.family).observed)),
             on_bad_rows=settings.on_bad_rows,
+            holdout_discount_rate=_holdout_discount_rate(settings),
         )
         horizon = settings.horizon
         if horizon is None:
@@ -155,7 +156,7 @@ def _run_into(
         table(value).to_parquet(work / "customers.parquet", index=False)
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
-    record = _record(settings, customers, buying, spending, value, evaluation, seeds)
+    record = _record(settings, customers, buying, spending, value, evaluation, tracking, seeds)
     with stages.stage("draw figures and report"):
         from bayes_clv.views.reporting.page import report
 
@@ -190,6 +191,12 @@ def strict(record: Any) -> Any:
     if isinstance(record, list | tuple):
         return [strict(value) for value in record]
     return None if isinstance(record, float) and not math.isfinite(record) else record
+
+
+def _holdout_discount_rate(settings: Settings) -> float | None:
+    """Return the rate at which what the holdout brings is discounted; None where there is nothing to discount."""
+    with_value = settings.holdout_until is not None and settings.spend is not None
+    return settings.annual_discount_rate if with_value and settings.annual_discount_rate != 0 else None
 
 
 def _posteriors(
@@ -291,24 +298,26 @@ def _futures(
     from bayes_clv.scoring.tracking import simulate_tracking
     from bayes_clv.units import duration
 
-    if spending is None:
-        value = predict(buying, customers, horizon, seed=seeds["future"])
-    else:
-        value = predict(
-            buying,
-            customers,
-            horizon,
-            spending=spending,
-            margin=settings.margin,
-            annual_discount_rate=settings.annual_discount_rate,
-            acquisition_cost=settings.acquisition_cost,
-            seed=seeds["future"],
-        )
+    money: dict[str, Any] = (
+        {}
+        if spending is None
+        else {
+            "spending": spending,
+            "margin": settings.margin,
+            "annual_discount_rate": settings.annual_discount_rate,
+            "acquisition_cost": settings.acquisition_cost,
+        }
+    )
+
+    def forecast(over: str | float) -> "xr.Dataset":
+        return predict(buying, customers, over, seed=seeds["future"], **money)
+
+    value = forecast(horizon)
     length = customers.attrs.get("holdout_duration")
     held_out = None
     if length is not None:
         same = math.isclose(duration(horizon, customers.attrs["time_unit"]), length, rel_tol=1e-9)
-        held_out = value if same else predict(buying, customers, length, seed=seeds["future"])
+        held_out = value if same else forecast(length)
     return value, held_out, simulate_tracking(buying, customers, seed=seeds["tracking"])
 
 
@@ -335,12 +344,14 @@ def _record(
     spending: "xr.DataTree | None",
     value: "xr.Dataset",
     evaluation: "xr.Dataset | None",
+    tracking: "xr.Dataset",
     seeds: dict[str, int],
 ) -> dict[str, Any]:
     from bayes_clv.inference.posterior import diagnostics
     from bayes_clv.problems import cards
     from bayes_clv.scoring import record
     from bayes_clv.views.reporting.checks import failures
+    from bayes_clv.views.reporting.verdicts import periods_inside
 
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
     arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
@@ -367,7 +378,10 @@ def _record(
             if tree is not None
         },
         "holdout": None if evaluation is None else record(evaluation),
-        "checks": [asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation))],
+        "tracking": periods_inside(tracking),
+        "checks": [
+            asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation, tracking))
+        ],
         "totals": totals,
     }
 

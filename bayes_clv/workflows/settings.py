@@ -289,6 +289,48 @@ class Alarming:
     )
 
 
+@dataclass(frozen=True)
+class Backtesting:
+    """From which days to forecast how far with which families, as ``clv.scoring.rolling_origins`` takes them.
+
+    ``origins`` is a number or days; these, ``horizons`` and ``families`` are lists, or texts with commas.
+    """
+
+    orders: Any = place("Order log: a CSV or Parquet file, one row an order.", kind=Path)
+    customer_id: str = option(ID, "customer_id")
+    date: str = option("Column with the date of the order.", "date")
+    spend: str | None = option(
+        "Column with the amount of the order.",
+        "spend",
+        absent=("--purchases-only", "There is no amount: forecast purchases without money."),
+    )
+    origins: Any = option(
+        "Days to forecast from, like '1997-06-30, 1997-09-30', or how many evenly spaced ones.", "6", kind=str
+    )
+    horizons: Any = option("How far to forecast, like '13 weeks, 26 weeks'.", "13 weeks", kind=str)
+    families: Any = option(
+        "Purchase families to hold against each other and against simple rules.",
+        "bg_nbd, mbg_nbd, pareto_nbd",
+        kind=str,
+    )
+    method: Literal["nuts", "laplace", "mode"] = option(
+        "laplace: the default, since every origin needs a fit; nuts: many times slower; mode: a point.",
+        "laplace",
+    )
+    draws: int = option(DRAWS, 250, least=1)
+    seed: int = option(SEED, 1, least=0)
+    time_unit: TimeUnit = option("Unit of all durations and rates.", "week")
+    on_bad_rows: Literal["refuse", "drop"] = option(
+        "Rows without id, date or amount, or with a negative one: refuse, or drop and say so.",
+        "refuse",
+        name="--bad-rows",
+    )
+    out: Path = option(
+        "Folder for the results; scores that an earlier start left there are not made again.",
+        Path("clv-backtest"),
+    )
+
+
 def families_of(settings: Settings) -> dict[str, str]:
     """Return the family of each fit."""
     return {"buying": settings.family} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
@@ -325,7 +367,7 @@ def named_by(settings: Settings) -> list[str]:
     return needed_columns(settings.covariates, settings.groups)
 
 
-def fields_of(settings: Settings) -> dict[str, Any]:
+def fields_of(settings: Settings | Backtesting) -> dict[str, Any]:
     """Return the settings by name."""
     return {item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)}
 

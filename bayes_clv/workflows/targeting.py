@@ -123,7 +123,11 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) ->
             f"{float(decision['value_of_test_error']):,.0f}), its own cost not counted."
         )
     found = [read_problem(each) for each in listed(decision.attrs, "problems")]
-    return [*lines, "", *check_lines(titles_of(cards(found)), passed="All convergence checks passed.")]
+    return [
+        *lines,
+        "",
+        *check_lines(titles_of(cards(found)), passed="All checks of the response's fit passed."),
+    ]
 
 
 def _open_question(decision: "xr.Dataset", choice: Choice) -> list[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bayes_clv.problems import Card
+from bayes_clv.views.numbers import number
+from bayes_clv.views.reporting.verdicts import calendar, calendar_words, inside_words, missed_words, totals
 
 PASSED = "All checks passed."
 
@@ -56,6 +58,7 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
             )
     if record["holdout"] is not None:
         lines += ["", *_holdout_lines(record["holdout"])]
+    lines += _calendar_lines(record.get("tracking", []))
     report = out / "report.html"
     titles = [card["title"] for card in record["checks"]]
     lines += ["", *check_lines(titles, where="; the report says what each means and what to do")]
@@ -63,20 +66,27 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
 
 
 def _holdout_lines(score: dict[str, Any]) -> list[str]:
-    model, observed = score["measures"]["model"], score["observed"]["total_observed"]
+    model = next(iter(score["measures"].values()))
     ninety = score["intervals"].index(90)
-    missed = "inside" if model["total_covered"] else "OUTSIDE"
     lines = [
         f"Holdout of {score['horizon']:g} {score['time_unit']}s:",
         f"  {model['covered'][ninety]:.1%} of customers' real counts lie in their 90 % interval, which holds "
         f"{model['promised'][ninety]:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
-        f"  Real total {observed:,}; forecast {model['total_mean']:,.0f}, 90 % interval {model['total_q05']:,.0f} to "
-        f"{model['total_q95']:,.0f}: the real total is {missed}.",
     ]
-    if not model["total_covered"]:
-        direction = "under" if model["total_mean"] < observed else "over"
-        share = f" by {abs(model['total_error']):.0%}" if model["total_error"] is not None else ""
-        lines.append(
-            f"  The model {direction}-predicts the total{share}: rely on rankings and shares rather than on sums."
-        )
+    for total in totals(score):
+        where = "inside" if total.direction == "inside" else f"OUTSIDE, {total.direction}"
+        forecast = f"forecast {number(total.mean)}, 90 % interval {total.interval}"
+        lines.append(f"  Real: {total.real}; {forecast}: {where}.")
+    failed = missed_words(score)
+    if failed:
+        lines.append(f"  {failed} Rely on rankings and shares rather than on sums.")
     return lines
+
+
+def _calendar_lines(periods: list[dict[str, Any]]) -> list[str]:
+    """Return the weeks inside the tracking's band: where too few are, that; else one line."""
+    failed = calendar(periods)
+    if failed:
+        return ["", *(calendar_words(each) for each in failed)]
+    weeks = [f"{inside_words(each)}, {each['part']}" for each in periods if each["unit"] != "month"]
+    return ["", f"Tracking: {'; '.join(weeks)}."] if weeks else []

@@ -10,10 +10,16 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import InputError, quantiles
-from bayes_clv.scoring.measures import TOP_CLASS
+from bayes_clv.scoring.summaries import TOP_CLASS
 from bayes_clv.views import style
 
 CHECKED = "customers_by_frequency"
+
+
+def has_replicates(buying: xr.DataTree) -> bool:
+    """Return whether a posterior carries replicated purchases beside the real ones."""
+    groups = ("posterior_predictive", "observed_data")
+    return all(group in buying.children and CHECKED in buying[group] for group in groups)
 
 
 def replicated_frequency(buying: xr.DataTree) -> xr.Dataset:
@@ -36,12 +42,11 @@ def replicated_frequency(buying: xr.DataTree) -> xr.Dataset:
         For a posterior without replicated bases.
     """
     dimension = "frequency_class"
-    for group in ("posterior_predictive", "observed_data"):
-        if group not in buying.children or CHECKED not in buying[group]:
-            raise InputError(
-                f"The posterior holds no replicated purchases ({group} with {CHECKED}). Fit with "
-                "include=('posterior_predictive',)."
-            )
+    if not has_replicates(buying):
+        raise InputError(
+            "The posterior holds no replicated purchases (posterior_predictive and observed_data). Fit with "
+            "include=('posterior_predictive',)."
+        )
     classes = buying["observed_data"][dimension].to_numpy()
     top = classes >= TOP_CLASS
 
@@ -102,7 +107,9 @@ def plot_purchases_per_customer(buying: xr.DataTree) -> style.Drawing:
         left.set_ylabel("customers (count)")
         style.thousands(left.yaxis)
         left.legend(loc="upper right")
-        style.heading(left, "Purchases per customer", f"outcome level; median, 90 % of {found.attrs['draws']} bases")
+        style.heading(
+            left, "Purchases per customer", f"outcome level; median, 90 % of {found.attrs['draws']} bases"
+        )
         # A class that the median base has none in has no ratio.
         some = median > 0
         scale = np.where(some, median, 1)
@@ -111,7 +118,11 @@ def plot_purchases_per_customer(buying: xr.DataTree) -> style.Drawing:
         right.plot(at[some], (real / scale)[some], "o", color=style.ORANGE, markersize=5)
         right.plot(at[some & outside], (real / scale)[some & outside], "X", color=style.ORANGE, markersize=8)
         right.set_ylabel("real over the model's median")
-        words = "every class inside" if not outside.any() else f"{int(outside.sum())} of {at.size} classes outside"
+        words = (
+            "every class inside"
+            if not outside.any()
+            else f"{int(outside.sum())} of {at.size} classes outside"
+        )
         style.heading(right, "Beside the model", f"outcome level; 90 %; {words}")
         for axes in (left, right):
             _frequency_axis(axes, found["frequency"].to_numpy())
@@ -159,7 +170,13 @@ def plot_conditional_expectation(evaluation: xr.Dataset) -> style.Drawing:
         figure = style.drawing(3.3)
         axes = figure.subplots()
         axes.plot(
-            at, evaluation["observed_by_frequency"], "o-", color=style.ORANGE, markersize=6, label="real", zorder=3
+            at,
+            evaluation["observed_by_frequency"],
+            "o-",
+            color=style.ORANGE,
+            markersize=6,
+            label="real",
+            zorder=3,
         )
         for i, name in enumerate(models["forecast"].to_numpy()):
             label = "forecast" if models.sizes["forecast"] == 1 else str(name)
@@ -224,7 +241,9 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
         axes.set_xlabel("chance of buying that was forecast, mean of a tenth (%)")
         axes.set_ylabel("customers who bought (%)")
         axes.legend(loc="upper left")
-        style.heading(axes, "Who buys at all?", "outcome level; tenths of the forecast, 90 % of binomial chance")
+        style.heading(
+            axes, "Who buys at all?", "outcome level; tenths of the forecast, 90 % of binomial chance"
+        )
     return figure
 
 

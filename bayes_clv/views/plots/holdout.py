@@ -1,11 +1,14 @@
 """Forecast against what happened: purchases over time, customers' intervals, and the model beside simple rules."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
 from bayes_clv.schema import CHAIN, DRAW, PERIOD, QUANTILES, InputError, quantiles
+from bayes_clv.scoring.tracking import tracking_counts
 from bayes_clv.views import style
 
 TOP = 0.1
@@ -82,8 +85,11 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels; the holdout is shaded. Outcome level. A last period that is cut short is drawn as it is.
+        Two panels; the holdout is shaded, and crosses are periods outside the 90 % band: the line below the title says
+        how many lie inside, and how many of them the model promises (``clv.scoring.tracking_counts``). Outcome level.
+        A last period that is cut short is not drawn.
     """
+    tracking = _whole_periods(tracking)
     bands = tracking_bands(tracking)
     start = tracking["period_start"].to_numpy().astype("datetime64[s]")
     length = np.timedelta64(int(tracking.attrs.get("period_days", 7)) * 86_400, "s")
@@ -129,6 +135,11 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
                 linewidth=1,
                 label="observed",
             )
+            if name == "incremental":
+                out = (bands[seen] < q05) | (bands[seen] > q95)
+                axes.plot(
+                    when[out], bands[seen][out], "X", color=style.ORANGE, markersize=6, label="outside 90 %"
+                )
             if has_holdout:
                 axes.axvspan(start[known], start[-1] + length, color=style.MUTED, alpha=0.09, linewidth=0)
             axes.set_ylim(bottom=0)
@@ -138,7 +149,8 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
         lower.set_ylabel("repeat purchases\nin total")
         lower.set_xlabel("date")
         style.dates(lower.xaxis)
-        lower.legend(loc="upper left", ncols=2)
+        handles, labels = upper.get_legend_handles_labels()
+        lower.legend(handles, labels, loc="upper left", ncols=2)
         if has_holdout:
             upper.annotate(
                 " holdout",
@@ -148,10 +160,32 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
                 color=style.MUTED,
                 fontsize=9,
             )
-        style.heading(
-            upper, "All customers together", "outcome level; median, 50 % and 90 % predictive bands"
-        )
+        style.heading(upper, "All customers together", f"outcome level; {_inside_words(tracking)}")
     return figure
+
+
+def _whole_periods(tracking: xr.Dataset) -> xr.Dataset:
+    """Return the tracking without a last period that goes beyond the end of observation."""
+    end = tracking.attrs.get("holdout_until", tracking.attrs.get("until"))
+    if end is None or "period_start" not in tracking:
+        return tracking
+    width = int(tracking.attrs.get("period_days", 7))
+    last = tracking["period_start"].to_numpy().astype("datetime64[D]") + (width - 1)
+    return tracking.isel({PERIOD: slice(int((last <= np.datetime64(str(end))).sum()))})
+
+
+def _inside_words(tracking: xr.Dataset) -> str:
+    """Return how many periods of each part lie inside the band, and how many are promised."""
+    counts = tracking_counts(tracking).isel(periods=0)
+    said = []
+    for part in counts["part"].to_numpy():
+        each = {name: float(count.sel(part=part)) for name, count in counts.items()}
+        if each["number"] > 0:
+            where = "holdout " if part == "holdout" else ""
+            said.append(
+                f"{where}{each['inside']:.0f} of {each['number']:.0f} (promised {each['expected']:.0f})"
+            )
+    return f"{counts['periods'].item()}s inside 90 %: {', '.join(said)}" if said else "no whole period"
 
 
 def coverage_errors(share: Array, count: Array, level: float = 0.9) -> tuple[Array, Array]:
@@ -174,59 +208,72 @@ def plot_calibration(evaluation: xr.Dataset) -> style.Drawing:
     Returns
     -------
     matplotlib.figure.Figure
-        Left: share of customers in each tenth of their own forecast (non-randomised transform); flat when
-        calibrated, high at both ends when forecasts are too narrow, high in the middle when too wide. The
-        band is that of 90 % of binomial counts, a little wide for a transform that is spread over bins.
-        Right: share of customers whose purchases lie in their own 90 % interval, by frequency, with
-        90 % binomial error bars, beside what the forecast promised; a whole number of purchases cannot be
-        held with exactly 90 %. Outcome level.
+        A row for purchases, and one for spend where it is scored. Left: share of customers in each tenth of their own
+        forecast (non-randomised transform); flat when calibrated, high at both ends when forecasts are too narrow, high
+        in the middle when too wide. The band is that of 90 % of binomial counts, a little wide for a transform that is
+        spread over bins. Right: share of customers who lie in their own 90 % interval, by frequency, with 90 % binomial
+        error bars, beside what the forecast promised; a whole number of purchases cannot be held with exactly 90 %, nor
+        can spend that is 0 for many. Outcome level.
     """
     _check(evaluation, "pit_histogram", "covered_by_frequency")
     model = evaluation.isel(forecast=0)
-    shares = model["pit_histogram"].to_numpy()
     customers = int(evaluation.attrs["customers"])
+    rows = [("purchases", "")]
+    if "spend_pit_histogram" in model and np.isfinite(model["spend_pit_histogram"]).all():
+        rows.append(("spend", "spend_"))
     with style.styled():
-        from matplotlib.ticker import MultipleLocator, PercentFormatter
-
-        figure = style.drawing(3.0)
-        left, right = figure.subplots(1, 2)
-        bins = shares.size
-        low, high = stats.binom.ppf((0.05, 0.95), customers, 1 / bins) / customers
-        # In front of the bars, where a bar ends is where it matters.
-        left.axhspan(low, high, color=style.AMBER, alpha=0.45, linewidth=0, zorder=3)
-        left.axhline(1 / bins, color=style.INK, linewidth=1, linestyle="--", zorder=3)
-        left.bar((np.arange(bins) + 0.5) / bins, shares, width=0.92 / bins, color=style.BLUE)
-        left.set(xlim=(0, 1), xlabel="place in the customer's own forecast\n(probability integral transform)")
-        left.set_ylim(0, max(1.5 / bins, 1.1 * float(shares.max())))
-        left.set_ylabel("share of customers (%)")
-        left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-        left.yaxis.set_major_locator(MultipleLocator(0.05))
-        style.heading(left, "Place in the forecast", "outcome level; 90 % binomial band")
-
-        ninety = model.sel(interval=90)
-        covered, promised = (ninety[f"{name}_by_frequency"].to_numpy() for name in ("covered", "promised"))
-        bottom, top = coverage_errors(covered, model["customers_by_frequency"].to_numpy())
-        at = np.arange(covered.size)
-        right.plot(at, promised, "_", color=style.INK, markersize=15, markeredgewidth=1.6, label="promised")
-        right.errorbar(
-            at,
-            covered,
-            yerr=np.clip([covered - bottom, top - covered], 0, None),
-            fmt="o",
-            color=style.ORANGE,
-            markersize=5,
-            elinewidth=1.4,
-            label="covered",
-        )
-        right.axhline(0.9, color=style.MUTED, linewidth=1, linestyle="--")
-        right.set_xticks(at, model["frequency"].to_numpy())
-        right.set_xlabel("frequency (repeat purchases before)")
-        right.set_ylabel("customers inside (%)")
-        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-        right.set_ylim(min(0.75, float(bottom.min()) - 0.03), 1.02)
-        right.legend(loc="lower left", ncols=2)
-        style.heading(right, "Inside the 90 % interval", "outcome level; 90 % binomial error bars")
+        figure = style.drawing(3.0 * len(rows))
+        panels = figure.subplots(len(rows), 2, squeeze=False)
+        for (left, right), (what, prefix) in zip(panels, rows, strict=True):
+            _draw_places(left, model[f"{prefix}pit_histogram"].to_numpy(), customers)
+            style.heading(left, f"Place in the forecast: {what}", "outcome level; 90 % binomial band")
+            _draw_coverage(right, model.sel(interval=90), prefix)
+            style.heading(right, f"Inside 90 %: {what}", "outcome level; 90 % binomial error bars")
     return figure
+
+
+def _draw_places(axes: Any, shares: Array, customers: int) -> None:
+    from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+    bins = shares.size
+    low, high = stats.binom.ppf((0.05, 0.95), customers, 1 / bins) / customers
+    # In front of the bars, where a bar ends is where it matters.
+    axes.axhspan(low, high, color=style.AMBER, alpha=0.45, linewidth=0, zorder=3)
+    axes.axhline(1 / bins, color=style.INK, linewidth=1, linestyle="--", zorder=3)
+    axes.bar((np.arange(bins) + 0.5) / bins, shares, width=0.92 / bins, color=style.BLUE)
+    axes.set(xlim=(0, 1), xlabel="place in the customer's own forecast\n(probability integral transform)")
+    axes.set_ylim(0, max(1.5 / bins, 1.1 * float(shares.max())))
+    axes.set_ylabel("share of customers (%)")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    axes.yaxis.set_major_locator(MultipleLocator(0.05))
+
+
+def _draw_coverage(axes: Any, ninety: xr.Dataset, prefix: str) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    covered, promised = (
+        ninety[f"{prefix}{name}_by_frequency"].to_numpy() for name in ("covered", "promised")
+    )
+    bottom, top = coverage_errors(covered, ninety["customers_by_frequency"].to_numpy())
+    at = np.arange(covered.size)
+    axes.plot(at, promised, "_", color=style.INK, markersize=15, markeredgewidth=1.6, label="promised")
+    axes.errorbar(
+        at,
+        covered,
+        yerr=np.clip([covered - bottom, top - covered], 0, None),
+        fmt="o",
+        color=style.ORANGE,
+        markersize=5,
+        elinewidth=1.4,
+        label="covered",
+    )
+    axes.axhline(0.9, color=style.MUTED, linewidth=1, linestyle="--")
+    axes.set_xticks(at, ninety["frequency"].to_numpy())
+    axes.set_xlabel("frequency (repeat purchases before)")
+    axes.set_ylabel("customers inside (%)")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    axes.set_ylim(min(0.75, float(bottom.min()) - 0.03), 1.02)
+    axes.legend(loc="lower left", ncols=2)
 
 
 def relative_errors(evaluation: xr.Dataset) -> dict[str, dict[str, float]]:

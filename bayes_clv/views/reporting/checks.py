@@ -13,7 +13,15 @@ import xarray as xr
 from scipy import stats
 
 from bayes_clv.inference.criticism.independence import spend_independence
-from bayes_clv.problems import CORRELATION_MAX, FREQUENT, HOLDOUT_LEVEL, TENTH_ERRORS, problem, read_problem
+from bayes_clv.problems import (
+    CORRELATION_MAX,
+    FREQUENT,
+    HOLDOUT_LEVEL,
+    ONE_SIDED,
+    TENTH_ERRORS,
+    problem,
+    read_problem,
+)
 from bayes_clv.schema import InputError, Problem, listed
 from bayes_clv.scoring.measures import record
 from bayes_clv.views.reporting import verdicts
@@ -118,6 +126,27 @@ def score_problems(evaluation: xr.Dataset) -> list[Problem]:
     ]
 
 
+def week_problems(tracking: xr.Dataset) -> list[Problem]:
+    """Return where too few weeks, or months, of calibration or holdout lie inside the tracking's band.
+
+    Months are looked at where the weeks pass. Weeks of the holdout that miss to one side share the cause of totals that
+    miss there.
+    """
+    failed = []
+    for few in verdicts.calendar(verdicts.periods_inside(tracking)):
+        sides = {side: few[side] / (few["above"] + few["below"]) for side in ("above", "below")}
+        one = [side for side, share in sides.items() if share >= ONE_SIDED and few["part"] == "holdout"]
+        failed.append(
+            problem(
+                "weeks_outside",
+                "Calendar" if not one else "Holdout",
+                **few,
+                direction=one[0] if one else "both",
+            )
+        )
+    return failed
+
+
 _TOTAL_CODES = {
     "total": "holdout_total",
     "retention_total": "holdout_retention",
@@ -128,9 +157,7 @@ _TOTAL_CODES = {
 
 def _total_problem(total: verdicts.Total, customers: int) -> Problem:
     counted = total.name in ("total", "retention_total")
-    observed, low, high = (
-        int(each) if counted else each for each in (total.observed, total.low, total.high)
-    )
+    observed, low, high = (int(each) if counted else each for each in (total.observed, total.low, total.high))
     more = (
         {"customers": customers, "real": total.observed / customers, "predicted": total.mean / customers}
         if total.name == "retention_total"

@@ -17,9 +17,10 @@ from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.citing import cite
 from bayes_clv.problems import cards
 from bayes_clv.schema import CUSTOMER
+from bayes_clv.scoring.measures import record
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
-from bayes_clv.views.reporting import checks, sections
+from bayes_clv.views.reporting import checks, sections, verdicts
 from bayes_clv.views.reporting import decisions as segment_sections
 from bayes_clv.views.reporting import fits as fit_sections
 from bayes_clv.views.reporting.gallery import Gallery
@@ -132,16 +133,19 @@ def _page(
 ) -> dict[str, Any]:
     stem = amounts.choose_quantity(value, None)
     fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
-    failed = cards(checks.failures(buying, spending, customers, value, evaluation))
+    failed = cards(checks.failures(buying, spending, customers, value, evaluation, tracking))
+    score = None if evaluation is None else record(evaluation)
+    periods = [] if tracking is None else verdicts.periods_inside(tracking)
     page: dict[str, Any] = {
         "has_money": stem == "value",
-        "summary": _summary(buying, customers, value, evaluation, len(failed)),
-        "key_numbers": _key_numbers(customers, value, evaluation),
+        "summary": _summary(customers, value, score, periods, len(failed)),
+        "key_numbers": _key_numbers(customers, value, score, periods),
         "checks": failed,
-        "passed": _passed(fits, evaluation, customers),
+        "passed": _passed(fits, score, periods, customers),
         "notes": _notes(fits),
         "holdout": sections.holdout_section(gallery, evaluation),
-        "tracking": sections.tracking_section(gallery, tracking),
+        "tracking": sections.tracking_section(gallery, tracking, periods),
+        "predictive_check": sections.predictive_check(gallery, buying),
         "value_text": sections.value_text(value, stem),
         "value_figures": sections.value_figures(gallery, buying, customers, value, stem),
         "history_figures": sections.history_figures(gallery, buying, customers, history),
@@ -170,6 +174,7 @@ def _contents(page: dict[str, Any]) -> list[tuple[str, str]]:
         ("customers", "Customers"),
         *([("segments", "Segments")] if page["segments"] else []),
         *([("alarms", "Alarms")] if page["alarms"] else []),
+        *([("check", "Model check")] if page["predictive_check"] else []),
         ("parameters", "Parameters"),
         ("priors", "Priors"),
         ("diagnostics", "Diagnostics"),
@@ -179,40 +184,59 @@ def _contents(page: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _summary(
-    buying: xr.DataTree,
     customers: xr.Dataset,
     value: xr.Dataset,
-    evaluation: xr.Dataset | None,
+    score: dict[str, Any] | None,
+    periods: list[dict[str, Any]],
     failed: int,
-) -> str:
+) -> dict[str, str]:
+    """Return what failed, as the first sentences, and what the base will do."""
     n = customers.sizes[CUSTOMER]
-    sentences = []
+    off = {each.name for each in verdicts.missed(score)}
     until = customers.attrs.get("until")
     seen = f", observed until {until}," if until else ""
+    sentences = []
     if "purchases_total" in value:
         mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
+        ends = (
+            "; nine times in ten it will be between {} and {}"
+            if "total" not in off
+            else "; the model's 90 % interval, which failed on the holdout, is {} to {}"
+        )
         text = (
             f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
-            f"{numbers.horizon(value)}; nine times in ten it will be between {low} and {high}"
+            f"{numbers.horizon(value)}{ends.format(low, high)}"
         )
         if "value_total" in value:
             mean, low, high = (numbers.number(x) for x in _total(value, "value"))
-            text += f", worth {mean} (between {low} and {high}) {_after(value)}"
+            failing = ", an interval that failed too" if off & {"spend_total", "value_total"} else ""
+            text += f", worth {mean} (between {low} and {high}{failing}) {_after(value)}"
         sentences.append(f"{text}.")
     else:
         sentences.append(f"The base has {n:,} customers{seen.rstrip(',')}.")
-    if evaluation is not None:
-        inside = evaluation.isel(forecast=0).sel(interval=90)
+    if score is not None:
+        model = _first(score)
+        ninety = score["intervals"].index(90)
         sentences.append(
-            f"On the holdout, {numbers.share(float(inside['covered']))} of customers bought a number inside their own "
-            f"90 % interval, where the forecast promised {numbers.share(float(inside['promised']))}."
+            f"On the holdout, {numbers.share(model['covered'][ninety])} of customers bought a number inside their own "
+            f"90 % interval, where the forecast promised {numbers.share(model['promised'][ninety])}."
         )
-    sentences.append(
-        f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
-        if failed
-        else "All checks passed."
-    )
-    return " ".join(sentences)
+    said = [
+        verdicts.missed_words(score),
+        *(verdicts.calendar_words(each) for each in verdicts.calendar(periods)),
+    ]
+    said = [each for each in said if each]
+    count = f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
+    return {
+        "failed": " ".join([*said, count]) if failed else "",
+        "text": " ".join([*sentences, *([] if failed else ["All checks passed."])]),
+    }
+
+
+def _first(score: dict[str, Any]) -> dict[str, Any]:
+    """Return the measures of the first forecast, which is the run's own."""
+    found: dict[str, Any] = next(iter(score["measures"].values()))
+    return found
 
 
 def _after(value: xr.Dataset) -> str:
@@ -234,50 +258,88 @@ def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """One of the numbers at the head of the page."""
+    """One of the numbers at the head of the page; ``failed`` says where the holdout or the calendar denied it."""
 
     label: str
     number: str
     level: str | None = None
     note: str | None = None
+    failed: str | None = None
 
 
-def _key_numbers(customers: xr.Dataset, value: xr.Dataset, evaluation: xr.Dataset | None) -> list[KeyNumber]:
+def _key_numbers(
+    customers: xr.Dataset, value: xr.Dataset, score: dict[str, Any] | None, periods: list[dict[str, Any]]
+) -> list[KeyNumber]:
+    off = {
+        each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}"
+        for each in verdicts.missed(score)
+    }
     repeaters = int((customers["frequency"] > 0).sum())
     keys = [
         KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
     ]
     worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
-    for stem, label in (("purchases", "purchases"), ("value", worth)):
+    for stem, label, totals in (
+        ("purchases", "purchases", ("total",)),
+        ("value", worth, ("spend_total", "value_total")),
+    ):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
             note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
+            failing = next((off[name] for name in totals if name in off), None)
             keys.append(
-                KeyNumber(f"{label}, {numbers.horizon(value)}", numbers.number(mean), "outcome", note)
+                KeyNumber(
+                    f"{label}, {numbers.horizon(value)}", numbers.number(mean), "outcome", note, failing
+                )
             )
-    if "probability_alive" in value:
+    if "probability_active" in value:
+        active = float(value["probability_active"].mean())
+        note = f"about {numbers.number(round(active * customers.sizes[CUSTOMER]))} customers"
         keys.append(
             KeyNumber(
-                "alive now, on average", numbers.share(float(value["probability_alive"].mean())), "expected"
+                f"buy at all, {numbers.horizon(value)}",
+                numbers.share(active),
+                "outcome",
+                note,
+                off.get("retention_total"),
             )
         )
-    if evaluation is not None:
-        inside = evaluation.isel(forecast=0).sel(interval=90)
-        note = f"promised {numbers.share(float(inside['promised']))}"
+    if score is None and "probability_alive" in value:
+        alive = float(value["probability_alive"].mean())
+        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected"))
+    weeks = verdicts.calendar_tile(periods)
+    if weeks is not None:
+        shown, few = weeks
+        number = f"{shown['inside']} of {shown['number']}"
+        label = f"{shown['unit']}s inside the 90 % band"
+        note = f"{shown['part']}; promised {shown['expected']:.0f}"
+        failed = f"failed: at least {shown['lower']} if the model held" if few else None
+        keys.append(KeyNumber(label, number, "outcome", note, failed))
+    if score is not None:
+        model, ninety = _first(score), score["intervals"].index(90)
+        note = f"promised {numbers.share(model['promised'][ninety])}"
         keys.append(
             KeyNumber(
-                "holdout inside 90 % intervals", numbers.share(float(inside["covered"])), "outcome", note
+                "holdout inside 90 % intervals", numbers.share(model["covered"][ninety]), "outcome", note
             )
         )
     return keys
 
 
 def _passed(
-    fits: list[tuple[str, xr.DataTree]], evaluation: xr.Dataset | None, customers: xr.Dataset
+    fits: list[tuple[str, xr.DataTree]],
+    score: dict[str, Any] | None,
+    periods: list[dict[str, Any]],
+    customers: xr.Dataset,
 ) -> list[str]:
     names = [f"{what.lower()} fit" for what, _ in fits]
-    if evaluation is not None:
-        names += ["holdout total and intervals"]
+    if score is not None:
+        known = {each.name for each in verdicts.totals(score)}
+        money = ", spend" if "spend_total" in known else ""
+        buyers = ", buyers" if "retention_total" in known else ""
+        names += [f"holdout totals (purchases{buyers}{money}) and intervals"]
+    if periods:
+        names += ["weeks and months inside the tracking band"]
     if checks.spend_correlation(customers) is not None:
         names += ["spend does not depend on frequency"]
     return [*names, "data audit"]

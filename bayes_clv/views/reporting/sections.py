@@ -13,10 +13,11 @@ import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.schema import CUSTOMER, UNSTATED, listed
+from bayes_clv.scoring.measures import record
 from bayes_clv.views import numbers
-from bayes_clv.views.plots import amounts, histories, holdout
+from bayes_clv.views.plots import amounts, criticism, histories, holdout
 from bayes_clv.views.reporting import cells as tables
-from bayes_clv.views.reporting import checks
+from bayes_clv.views.reporting import checks, verdicts
 from bayes_clv.views.reporting.gallery import Gallery
 
 TOP_CUSTOMERS = 50
@@ -56,26 +57,77 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
     ]
     return {
         "text": (
-            f"In the {numbers.plural(evaluation.attrs['horizon'], unit)} after calibration the customers made "
-            f"{int(model['total_observed']):,} purchases; the forecast was "
-            f"{numbers.number(float(model['total_mean']))}, with 90 % between {int(model['total_q05']):,} and "
-            f"{int(model['total_q95']):,} (outcome level), so the total is "
-            f"{'inside' if model['total_covered'] else 'outside'} its interval. Per customer, the mean absolute error "
-            f"of the mean is {numbers.number(float(model['mae']))} purchases and the CRPS "
-            f"{numbers.number(float(model['crps']))} "
-            "(smaller is better)."
+            f"In the {numbers.plural(evaluation.attrs['horizon'], unit)} after calibration, with totals of all "
+            f"customers at the outcome level. Per customer, the mean absolute error of the mean is "
+            f"{numbers.number(float(model['mae']))} purchases and the CRPS {numbers.number(float(model['crps']))} "
+            f"(smaller is better){_money_errors(model)}."
         ),
+        "totals": _totals_table(evaluation),
         "table": tables.Table("holdout-table", "Holdout by repeat purchases in calibration.", columns, rows),
-        "figure": gallery.add(
-            "calibration",
-            lambda: holdout.plot_calibration(evaluation),
-            "Left: bars that end in the amber band mean that outcomes fall anywhere in their "
-            "forecasts equally often; high "
-            "ends would mean forecasts too narrow. Right: dots should lie at the dashes, the share that the forecast "
-            "itself promised (whole numbers of purchases cannot give exactly 90 %).",
-            "outcome",
-        ),
+        "figures": [
+            gallery.add(
+                "calibration",
+                lambda: holdout.plot_calibration(evaluation),
+                "Left: bars that end in the amber band mean that outcomes fall anywhere in their "
+                "forecasts equally often; high "
+                "ends would mean forecasts too narrow. Right: dots should lie at the dashes, the share that the "
+                "forecast itself promised (whole numbers of purchases cannot give exactly 90 %).",
+                "outcome",
+            ),
+            gallery.add(
+                "retention",
+                lambda: criticism.plot_retention(evaluation),
+                "Each dot is a tenth of the customers, by the chance of buying that was forecast for them. Dots should "
+                "lie on the blue lines: above them are customers who were given up too early, below them customers who "
+                "were counted on too long.",
+                "outcome",
+            )
+            if "retention_predicted_by_tenth" in evaluation
+            else None,
+            gallery.add(
+                "conditional-expectation",
+                lambda: criticism.plot_conditional_expectation(evaluation),
+                "What customers with as many purchases before bought in the holdout, and what was forecast for them. "
+                "The lines should meet where a class holds many customers (the numbers below the axis).",
+                "outcome",
+            ),
+        ],
     }
+
+
+def _money_errors(model: xr.Dataset) -> str:
+    """Return the same measures of spend, where spend is scored."""
+    if "spend_crps" not in model or not np.isfinite(model["spend_crps"]):
+        return ""
+    return (
+        f"; of spend they are {numbers.number(float(model['spend_mae']))} and "
+        f"{numbers.number(float(model['spend_crps']))}, in the unit of the spend column"
+    )
+
+
+def _totals_table(evaluation: xr.Dataset) -> tables.Table:
+    """Return the totals of the holdout beside their forecast."""
+    found = verdicts.totals(record(evaluation))
+    rows = [
+        [
+            tables.cell(each.what),
+            tables.cell(each.observed),
+            tables.cell(each.mean),
+            tables.cell(each.low, each.interval),
+            tables.cell(
+                each.direction, each.direction if each.direction == "inside" else f"outside: {each.direction}"
+            ),
+        ]
+        for each in found
+    ]
+    columns = [
+        tables.Column("total of all customers", number=False),
+        tables.Column("real"),
+        tables.Column("forecast, mean", level="outcome"),
+        tables.Column("90 % interval", level="outcome"),
+        tables.Column("the real total lies", number=False),
+    ]
+    return tables.Table("holdout-totals", "Totals of the holdout beside their forecast.", columns, rows)
 
 
 def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
@@ -159,16 +211,65 @@ def _verdict(evaluation: xr.Dataset) -> str:
     )
 
 
-def tracking_section(gallery: Gallery, tracking: xr.Dataset | None) -> dict[str, Any] | None:
-    """Return the figure of repeat purchases over calendar time."""
+def tracking_section(
+    gallery: Gallery, tracking: xr.Dataset | None, periods: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return repeat purchases over calendar time, and how many weeks and months lie inside the band."""
     if tracking is None:
         return None
+    rows = [
+        [
+            tables.cell(each["part"]),
+            tables.cell(f"{each['unit']}s"),
+            *(tables.cell(each[name]) for name in ("number", "inside", "above", "below")),
+            tables.cell(each["expected"], f"{each['expected']:.1f}"),
+            tables.cell(each["lower"]),
+            tables.cell("too few" if verdicts.too_few(each) else "as promised"),
+        ]
+        for each in periods
+    ]
+    columns = [
+        tables.Column("part", number=False),
+        tables.Column("periods", number=False),
+        tables.Column("number"),
+        tables.Column("inside 90 %", level="outcome"),
+        tables.Column("above"),
+        tables.Column("below"),
+        tables.Column("promised inside", level="outcome"),
+        tables.Column("at least, in 99 of 100"),
+        tables.Column("found", number=False),
+    ]
+    return {
+        "table": tables.Table(
+            "tracking-table",
+            "Weeks and months whose purchases lie inside the band. What is promised is what the model itself brings: "
+            "its draws, counted against the band of all.",
+            columns,
+            rows,
+        )
+        if rows
+        else None,
+        "figure": gallery.add(
+            "tracking",
+            lambda: holdout.plot_tracking(tracking),
+            "The orange dots should stay inside the light band nine times in ten. Before the shaded holdout the model "
+            "is replayed on the data it was fitted to; inside it the line is a forecast, and its total "
+            "starts from what was known.",
+            "outcome",
+        ),
+    }
+
+
+def predictive_check(gallery: Gallery, buying: xr.DataTree) -> dict[str, Any] | None:
+    """Return purchases per customer beside replicated bases; None for a posterior that carries none."""
+    if not criticism.has_replicates(buying):
+        return None
     return gallery.add(
-        "tracking",
-        lambda: holdout.plot_tracking(tracking),
-        "The orange dots should stay inside the light band nine times in ten. Before the shaded holdout the model is "
-        "replayed on the data it was fitted to; inside it the line is a forecast, and its total "
-        "starts from what was known.",
+        "purchases-per-customer",
+        lambda: criticism.plot_purchases_per_customer(buying),
+        "Left: how many customers bought how often, and how many would in bases that the model makes. Right: the same "
+        "as a ratio; a cross is a class of customers that the model does not make, and what it says of them is to be "
+        "doubted.",
         "outcome",
     )
 

@@ -1,20 +1,25 @@
-"""What the holdout says of the totals, in the words that the page, the terminal and ``run.json`` share.
+"""What the holdout and the calendar say of the totals, in the words that the page and the terminal share.
 
-All of it is read from the plain record of an evaluation (``clv.scoring.record``), which is what ``run.json`` keeps.
+All of it is read from plain records, which ``run.json`` keeps: that of an evaluation (``clv.scoring.record``) and that
+of the weeks inside the tracking's band (`periods_inside`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayes_clv.views.numbers import number
 
-# A total, what it is of in front of and behind its number, and what happened under which name in the record.
+if TYPE_CHECKING:
+    import xarray as xr
+
+# A total, what it is of, alone and with its number, and the name of what happened in the record.
 _TOTALS = {
-    "total": ("", " purchases", "total_observed"),
-    "retention_total": ("", " customers who bought", "retention_observed"),
-    "spend_total": ("spend of ", "", "spend_observed"),
-    "value_total": ("value of ", "", "value_observed"),
+    "total": ("purchases", "{} purchases", "total_observed"),
+    "retention_total": ("customers who bought", "{} customers who bought", "retention_observed"),
+    "spend_total": ("spend", "spend of {}", "spend_observed"),
+    "value_total": ("value", "value of {}", "value_observed"),
 }
 
 
@@ -22,11 +27,12 @@ _TOTALS = {
 class Total:
     """A total of the holdout: what happened, and the forecast's mean and 90 % interval (outcome level).
 
-    ``name`` is that of the measures (``total``, ``retention_total``, ``spend_total``, ``value_total``); ``real`` says
-    what happened, with its unit.
+    ``name`` is that of the measures (``total``, ``retention_total``, ``spend_total``, ``value_total``), ``what`` says
+    of what it is, ``real`` what happened.
     """
 
     name: str
+    what: str
     observed: float
     mean: float
     low: float
@@ -47,14 +53,14 @@ class Total:
     def verdict(self) -> str:
         """Return what happened beside the forecast.
 
-        >>> Total("total", 1882.0, 1640.0, 1551.0, 1732.0, "1,882 purchases").verdict
+        >>> Total("total", "purchases", 1882.0, 1640.0, 1551.0, 1732.0, "1,882 purchases").verdict
         '1,882 purchases, above the 90 % interval of 1,551 to 1,732'
         """
         return f"{self.real}, {self.direction} the 90 % interval of {self.interval}"
 
 
 def totals(score: Mapping[str, Any]) -> list[Total]:
-    """Return the totals of the holdout that the first forecast has, purchases first.
+    """Return the totals of the holdout that the first forecast has, purchases first; no value that is a share of spend.
 
     Parameters
     ----------
@@ -69,7 +75,7 @@ def totals(score: Mapping[str, Any]) -> list[Total]:
     """
     measures, observed = next(iter(score["measures"].values())), score["observed"]
     found = []
-    for name, (before, after, happened) in _TOTALS.items():
+    for name, (what, words, happened) in _TOTALS.items():
         low, high = (measures.get(f"{name}_{end}") for end in ("q05", "q95"))
         real = observed.get(happened)
         if low is None or high is None or real is None:
@@ -78,9 +84,20 @@ def totals(score: Mapping[str, Any]) -> list[Total]:
         mean = measures.get(f"{name}_mean")
         mean = float("nan") if mean is None else float(mean)
         found.append(
-            Total(name, float(real), mean, float(low), float(high), f"{before}{number(real)}{after}")
+            Total(name, what, float(real), mean, float(low), float(high), words.format(number(real)))
         )
-    return found
+    return [each for each in found if _tells_something(each, found)]
+
+
+def _tells_something(each: Total, others: list[Total]) -> bool:
+    """Return whether a total says what no other says: an undiscounted value is a fixed share of spend."""
+    if each.name != "value_total":
+        return True
+    spend = next((other for other in others if other.name == "spend_total"), None)
+    return spend is None or not all(
+        math.isclose(end * spend.observed, of_spend * each.observed, rel_tol=1e-6)
+        for end, of_spend in ((each.low, spend.low), (each.high, spend.high))
+    )
 
 
 def missed(score: Mapping[str, Any] | None) -> list[Total]:
@@ -91,4 +108,77 @@ def missed(score: Mapping[str, Any] | None) -> list[Total]:
 def missed_words(score: Mapping[str, Any] | None) -> str:
     """Return the sentence on the totals that were missed; empty where none was."""
     failed = missed(score)
-    return f"The forecast of the holdout failed: {'; '.join(each.verdict for each in failed)}." if failed else ""
+    return (
+        f"The forecast of the holdout failed: {'; '.join(each.verdict for each in failed)}." if failed else ""
+    )
+
+
+def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
+    """Return how many weeks and months lie inside the tracking's 90 % band, a dict for each part and length of period.
+
+    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month"), ``number`` of periods, ``inside``, ``above``
+    and ``below`` the band, ``expected`` inside and ``lower``, the count that the model itself does not reach in one
+    draw of a hundred (`clv.scoring.tracking_counts`). Parts without periods are left out.
+
+    Examples
+    --------
+    >>> tracking = clv.scoring.simulate_tracking(buying, customers, seed=1, draws=50)
+    >>> [each["part"] for each in periods_inside(tracking) if each["unit"] == "week"]
+    ['calibration', 'holdout']
+    """
+    from bayes_clv.scoring.tracking import tracking_counts
+
+    counts = tracking_counts(tracking)
+    found = []
+    for part in counts["part"].to_numpy().tolist():
+        for unit in counts["periods"].to_numpy().tolist():
+            at = {name: float(each.sel(part=part, periods=unit)) for name, each in counts.items()}
+            if not at["number"] > 0 or not math.isfinite(at["inside"]):
+                continue
+            whole = {name: int(at[name]) for name in ("number", "inside", "above", "lower")}
+            below = whole["number"] - whole["inside"] - whole["above"]
+            found.append({"part": part, "unit": unit, **whole, "below": below, "expected": at["expected"]})
+    return found
+
+
+def too_few(each: Mapping[str, Any]) -> bool:
+    """Return whether fewer periods are inside than the model itself brings in 99 of 100 draws."""
+    return bool(each["inside"] < each["lower"])
+
+
+def inside_words(each: Mapping[str, Any]) -> str:
+    """Return how many periods lie inside the band, and how many the model promises.
+
+    >>> inside_words({"unit": "week", "number": 39, "inside": 32, "expected": 35.2})
+    '32 of 39 weeks inside the 90 % band (promised 35)'
+    """
+    few = f"{each['inside']} of {each['number']} {each['unit']}s"
+    return f"{few} inside the 90 % band (promised {each['expected']:.0f})"
+
+
+def calendar(periods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return where too few periods are inside: of each part the weeks, or the months where the weeks pass."""
+    failed: dict[str, dict[str, Any]] = {}
+    for each in periods:
+        if too_few(each):
+            failed.setdefault(each["part"], each)
+    return list(failed.values())
+
+
+def calendar_words(each: Mapping[str, Any]) -> str:
+    """Return the sentence on a part of the calendar that failed.
+
+    >>> calendar_words({"part": "holdout", "unit": "week", "number": 53, "inside": 20, "expected": 47.7, "lower": 41})
+    'Only 20 of 53 weeks of the holdout lie inside the 90 % band (promised 48).'
+    """
+    few = f"{each['inside']} of {each['number']} {each['unit']}s of the {each['part']}"
+    return f"Only {few} lie inside the 90 % band (promised {each['expected']:.0f})."
+
+
+def calendar_tile(periods: list[dict[str, Any]]) -> tuple[dict[str, Any], bool] | None:
+    """Return the one count to show, and whether it failed: the worst that did, else the last part's weeks."""
+    failed = calendar(periods)
+    if failed:
+        return min(failed, key=lambda each: each["inside"] / max(each["expected"], 1)), True
+    weeks = [each for each in periods if each["unit"] != "month"]
+    return (weeks[-1], False) if weeks else None
