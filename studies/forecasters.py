@@ -1,10 +1,10 @@
 """Forecasts that are not the package's own, as functions of ``(customers, horizon, seed)`` for ``rolling_origins``.
 
-A function of this file takes the base's name (a function of studies/bases.py) and of how many customers one is kept, and
-returns the forecaster. It learns from the orders up to ``customers.attrs["until"]`` and reads nothing of the holdout.
-``gradient_boosting`` is machine learning on the same histories; ``lifetimes`` and ``pymc_marketing`` run in environments
-of their own, which ``python -m studies.speed --prepare`` builds. To enter another model, write a function of its own here
-and name it in ``FORECASTERS``.
+A function of this file takes the base's name (a function of studies/bases.py) and of how many customers one is kept,
+and returns the forecaster. It learns from the orders up to ``customers.attrs["until"]`` and reads nothing of the
+holdout. ``gradient_boosting`` is machine learning on the same histories; ``lifetimes`` and ``pymc_marketing`` run in
+environments of their own, which ``python -m studies.speed --prepare`` builds. To enter another model, write a function
+here and name it in ``FORECASTERS``.
 """
 
 import tempfile
@@ -76,7 +76,9 @@ def features(days: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
     return found
 
 
-def examples(days: pd.DataFrame, until: pd.Timestamp, length: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+def examples(
+    days: pd.DataFrame, until: pd.Timestamp, length: int
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Return features at earlier origins, and the purchases and spend of the ``length`` days after each."""
     start, parts = days["date"].min(), []
     for k in range(EARLIER):
@@ -86,7 +88,11 @@ def examples(days: pd.DataFrame, until: pd.Timestamp, length: int) -> tuple[pd.D
         after = days[(days["date"] > origin) & (days["date"] <= origin + pd.Timedelta(days=length))]
         then = after.groupby("customer_id")["spend"].agg(["size", "sum"])
         known = features(days, origin)
-        parts.append(known.join(then.rename(columns={"size": "bought", "sum": "paid"})).fillna({"bought": 0, "paid": 0}))
+        parts.append(
+            known.join(then.rename(columns={"size": "bought", "sum": "paid"})).fillna(
+                {"bought": 0, "paid": 0}
+            )
+        )
     table = pd.concat(parts)
     return table.drop(columns=["bought", "paid"]), table["bought"].to_numpy(), table["paid"].to_numpy()
 
@@ -118,6 +124,7 @@ def gradient_boosting(base: str, every: int = 1) -> Forecaster:
 
     def forecast(customers: xr.Dataset, horizon: float, seed: int) -> xr.Dataset:
         from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
 
         until = pd.Timestamp(customers.attrs["until"])
         days = by_day(orders_of(base, every), until)
@@ -126,12 +133,14 @@ def gradient_boosting(base: str, every: int = 1) -> Forecaster:
         now = features(days, until).loc[customers["customer"].to_numpy()]
         buyers = bought > 0
         rng = np.random.default_rng([seed, 1])
-        learned = HistGradientBoostingClassifier(random_state=seed, **SIZES).fit(known, buyers)
-        active = learned.predict_proba(now)[:, 1]
         spread = bought[buyers] + rng.random(int(buyers.sum()))
-        numbers = _learned_places(known[buyers], spread, now, seed)
         money = np.log(np.maximum(paid[buyers] / bought[buyers], 0.01))
-        prices = _learned_places(known[buyers], money, now, seed)
+        # On tables this small further threads wait for one another.
+        with threadpool_limits(1, user_api="openmp"):
+            learned = HistGradientBoostingClassifier(random_state=seed, **SIZES).fit(known, buyers)
+            active = learned.predict_proba(now)[:, 1]
+            numbers = _learned_places(known[buyers], spread, now, seed)
+            prices = _learned_places(known[buyers], money, now, seed)
         shape = DRAWS, len(now)
         purchases, spend = np.zeros(shape), np.zeros(shape)
         for _ in range(parts):
@@ -175,8 +184,8 @@ def lifetimes(base: str, every: int = 1) -> Forecaster:
 def pymc_marketing(base: str, every: int = 1) -> Forecaster:
     """Return BG/NBD and Gamma-Gamma of PyMC-Marketing, by nutpie: a mean a customer.
 
-    It gives draws of a customer's expectation, which are no draws of the future: studies/cdnow_holdout.py has what their
-    intervals hold.
+    It gives draws of a customer's expectation, which are no draws of the future: studies/cdnow_holdout.py has what
+    their intervals hold.
     """
     return lambda customers, horizon, seed: _of_package(
         "PyMC-Marketing", customers, horizon, seed=seed, draws=500, tune=500
