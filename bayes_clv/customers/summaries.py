@@ -244,6 +244,12 @@ def _check_split(until: dt.date, end: dt.date | None, first_order: dt.date, last
             f"{argument('holdout_until', end.isoformat())} is not after {argument('until', until.isoformat())}. The "
             f"holdout is what comes after the calibration; leave {argument('holdout_until')} out for no holdout."
         )
+    if end is not None and until >= last_order:
+        raise InputError(
+            f"No order lies in the holdout from {until + dt.timedelta(days=1)} to {end}: the last order is of "
+            f"{last_order}, so that nothing can be scored there. Choose {argument('until')} before the last order, or "
+            f"leave {argument('holdout_until')} out."
+        )
 
 
 def _dataset(

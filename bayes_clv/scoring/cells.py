@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError
 
 FORMAT = "bayes_clv cell 1"
 
@@ -63,7 +63,7 @@ def open_cells(folder: str | Path | None) -> Cells:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"No folder can be made at {str(folder)!r}: {error.strerror}. Name another with {argument('cache')}."
+            f"No folder can be made at {str(folder)!r}: {error.strerror}. Name another one."
         ) from None
     return Cells(path)
 

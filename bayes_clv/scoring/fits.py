@@ -140,14 +140,12 @@ def _checked(name: str, given: Any, spending: str | None, priced: bool) -> Fit |
 
 
 def _check_family(name: str, fit: Fit, kind: Kind) -> None:
-    known = families(kind)
+    known, whose = families(kind), "" if name == fit.family else f" of {name!r}"
     if fit.family not in known:
         what = "forecasts no purchases" if kind == "purchases" else "is no family of spend"
-        raise InputError(f"The family {fit.family!r} of {name!r} {what}. Use one of {', '.join(known)}.")
+        raise InputError(f"The family {fit.family!r}{whose} {what}. Use one of {', '.join(known)}.")
     if fit.method not in METHODS:
-        raise InputError(
-            f"The method {fit.method!r} of {name!r} is not known. Use one of {', '.join(METHODS)}."
-        )
+        raise InputError(f"The method {fit.method!r}{whose} is not known. Use one of {', '.join(METHODS)}.")
 
 
 def key_of(what: Fit | Forecaster) -> Any:

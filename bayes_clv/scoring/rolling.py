@@ -40,7 +40,7 @@ from bayes_clv.scoring.evaluation import evaluation_of
 from bayes_clv.scoring.fits import Fit, Forecaster, checked_fits, key_of
 from bayes_clv.scoring.forecasts import gathered
 from bayes_clv.scoring.metrics import METRICS
-from bayes_clv.scoring.splits import Durations, checked_origins, horizon_days
+from bayes_clv.scoring.splits import DAY, Durations, checked_origins, horizon_days
 from bayes_clv.scoring.summaries import OTHER
 
 ORIGIN, HORIZON = "origin", "horizon"
@@ -179,7 +179,7 @@ def rolling_origins(
                 customers = summarize(
                     log.table,
                     until=origin,
-                    holdout_until=origin + lengths[length],
+                    holdout_until=origin + lengths[length] * DAY,
                     time_unit=time_unit,
                     spend=None if spend is None else "spend",
                     also=tuple(also),
@@ -448,7 +448,7 @@ def _differences(
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
     """Return the differences of each pair of forecasts over the origins that both have, and their errors."""
     size, compared = len(names), {key for cell in found.values() for key in cell["sums"]}
-    data = {}
+    data: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {}
     for key in (each for each in COMPARED if each in compared):
         mean = np.full((horizons, size, size), np.nan)
         error = mean.copy()

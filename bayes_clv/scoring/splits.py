@@ -13,6 +13,8 @@ from bayes_clv.customers.summaries import Day, read_day
 from bayes_clv.schema import InputError, argument
 from bayes_clv.units import days_per, duration
 
+DAY = np.timedelta64(1, "D")
+
 type Durations = str | float | Sequence[str | float]
 
 
@@ -86,22 +88,18 @@ def spaced(days: np.ndarray, count: int, horizon: int) -> np.ndarray:
         raise InputError(
             f"{argument('origins', count)} must be a whole number from 1, or days such as '1997-09-30'."
         )
-    first, last = days[0], days[-1] - horizon
+    first, last = days[0], days[-1] - horizon * DAY
     learned = int((last - first).astype(int))
     start = learned - learned // 2
     if learned < 1 or (count > 1 and (learned - start) < count - 1):
         raise InputError(
             f"The orders run from {first} to {days[-1]}, {(days[-1] - first).astype(int)} days, and a horizon of "
-            f"{horizon} days leaves no room for {_many(count)} to learn from. Take a shorter horizon"
-            f"{' or fewer origins' if count > 1 else ''}."
+            f"{horizon} days leaves no room for {count} origin{'s' if count > 1 else ''} with days to learn from. Take "
+            f"a shorter horizon{' or fewer origins' if count > 1 else ''}."
         )
     steps = np.linspace(start, learned, count).round() if count > 1 else np.array([learned])
-    spread: np.ndarray = first + steps.astype(int) * np.timedelta64(1, "D")
+    spread: np.ndarray = first + steps.astype(int) * DAY
     return spread
-
-
-def _many(count: int) -> str:
-    return "an origin with days" if count == 1 else f"{count} origins with days"
 
 
 def checked_origins(
@@ -131,19 +129,21 @@ def checked_origins(
             f"The orders run from {first} to {last}; choose later origins."
         )
     for horizon in sorted(horizons, reverse=True):
-        late = found[found + horizon > last]
-        if late.size:
+        ends = found + horizon * DAY
+        late = ends > last
+        if late.any():
             raise InputError(
-                f"From the origin {late[0]} a horizon of {horizon} days ends on {late[0] + horizon}, and the last "
+                f"From the origin {found[late][0]} a horizon of {horizon} days ends on {ends[late][0]}, and the last "
                 f"order is of {last}: the holdout would be shorter than the horizon. The latest origin for this "
-                f"horizon is {last - horizon}; choose earlier origins or a shorter horizon."
+                f"horizon is {last - horizon * DAY}; choose earlier origins or a shorter horizon."
             )
-        for origin in found:
-            after = np.searchsorted(days, origin, side="right")
-            if days[after] > origin + horizon:
-                raise InputError(
-                    f"There is no order from {origin + 1} to {origin + horizon}, the {horizon} days after the origin "
-                    f"{origin}, so that nothing can be scored there. Is the log complete? Choose another origin or a "
-                    "longer horizon."
-                )
+        # The first day with an order after each origin.
+        empty = days[np.searchsorted(days, found, side="right")] > ends
+        if empty.any():
+            origin = found[empty][0]
+            raise InputError(
+                f"There is no order from {origin + DAY} to {ends[empty][0]}, the {horizon} days after the origin "
+                f"{origin}, so that nothing can be scored there. Is the log complete? Choose another origin or a "
+                "longer horizon."
+            )
     return found

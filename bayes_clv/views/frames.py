@@ -11,7 +11,8 @@ import xarray as xr
 
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.counts import LEVELS
-from bayes_clv.scoring.measures import FORECAST, MEASURES
+from bayes_clv.scoring.customer_scores import FORECAST
+from bayes_clv.scoring.measures import MEASURES
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
 

@@ -278,8 +278,13 @@ def _of_money(at: "xr.Dataset") -> str:
     sentence = f"Money: {_contest(at, 'spend_log_crps', 'CRPS of spend (logarithmic scale)')}."
     if best is None or "spend_total_error" not in at:
         return sentence
-    error = _mean(at, "spend_total_error", best[0])
-    return f"{sentence} {best[0]} expected {percent(abs(error))} {'more' if error > 0 else 'less'} than was spent."
+    errors = at["spend_total_error"].sel(forecast=best[0]).to_numpy()
+    errors = errors[np.isfinite(errors)]
+    if not errors.size:
+        return sentence
+    low, high = (f"{100 * each:+.0f} %" for each in (errors.min(), errors.max()))
+    off = low if low == high else f"{low} to {high}"
+    return f"{sentence} Its totals of spend were {off} off."
 
 
 def _of_totals(at: "xr.Dataset") -> str:
@@ -292,12 +297,15 @@ def _of_totals(at: "xr.Dataset") -> str:
             inside = at[f"{name}_covered"].sel(forecast=fit[0]).to_numpy()
             known = np.isfinite(inside)
             held.append(f"{words} {int(inside[known].sum())} of {int(known.sum())} times")
-    winner = ""
-    if rule is not None:
-        before = rule[1] < fit[1]
-        winner = f"; {'A SIMPLE RULE is nearer' if before else 'the best simple rule is'} {rule[0]} ({rule[1]:.2g})"
+    nearest = f"nearest to the real purchases is {fit[0]} (CRPS of the logarithm {fit[1]:.2g})"
+    if rule is not None and rule[1] < fit[1]:
+        nearest = (
+            f"a SIMPLE RULE is nearest to the real purchases, {rule[0]} (CRPS of the logarithm {rule[1]:.2g}), before "
+            f"the best fit, {fit[0]} ({fit[1]:.2g})"
+        )
+    elif rule is not None:
+        nearest = f"{nearest}, before the best simple rule, {rule[0]} ({rule[1]:.2g})"
     return (
-        f"Totals: nearest to the real purchases is {'of the fits ' if winner else ''}{fit[0]} (CRPS of the logarithm "
-        f"{fit[1]:.2g}){winner}. Its 90 % intervals hold the real total of {', '.join(held)}, where true ones hold "
-        "nine of ten."
+        f"Totals: {nearest}. The 90 % intervals of {fit[0]} hold the real total of {', '.join(held)}, where true ones "
+        "hold nine of ten."
     )
