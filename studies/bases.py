@@ -64,6 +64,7 @@ def _by_day(customer: pd.Series, time: pd.Series, spend: pd.Series) -> pd.DataFr
     """Return one row a customer and day whose spend is above 0."""
     table = pd.DataFrame({"customer_id": customer.astype(str), "date": time.dt.normalize(), "spend": spend})
     days = table.groupby(["customer_id", "date"], as_index=False)["spend"].sum()
+    days["spend"] = days["spend"].round(2)
     return days[days["spend"] > 0].reset_index(drop=True)
 
 

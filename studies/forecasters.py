@@ -29,7 +29,7 @@ DRAWS = 400
 WEEK = 7
 # Places of the conditional distributions that are learned; between them it is linear, beyond them flat.
 PLACES = np.array([0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99])
-SIZES: dict[str, Any] = {"max_iter": 60, "learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 30}
+SIZES: dict[str, Any] = {"max_iter": 60, "learning_rate": 0.1, "max_leaf_nodes": 6, "min_samples_leaf": 50}
 # Days between the earlier origins that are learned from, and how many there are at most.
 STEP, EARLIER = 28, 4
 
@@ -63,16 +63,14 @@ def features(days: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
             "silence": (until - last).dt.days / WEEK,
             "spend_mean": one["spend"].mean(),
             "spend_last": one["spend"].last(),
-            "spend_first": one["spend"].first(),
-            "spend_sum": one["spend"].sum(),
         }
     )
+    found["rate"] = found["frequency"] / found["T"].clip(lower=1)
     found["gap"] = found["recency"] / found["frequency"].where(found["frequency"] > 0)
     found["silence_in_gaps"] = found["silence"] / found["gap"]
     for weeks in (4, 13, 26):
         late = known[known["date"] > until - pd.Timedelta(weeks=weeks)].groupby("customer_id")["spend"]
         found[f"purchases_{weeks}"] = late.size().reindex(found.index).fillna(0)
-        found[f"spend_{weeks}"] = late.sum().reindex(found.index).fillna(0.0)
     return found
 
 

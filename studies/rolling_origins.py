@@ -250,11 +250,11 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (base, forecast), own in results.groupby(["base", "forecast"], sort=False):
         row = {"base": base, "forecast": forecast, "cells": len(own)}
-        row |= {name: own[name].mean() for name in ("crps", "log_score")}
+        row |= {name: own[name].mean() for name in ("crps", "log_score") if name in own}
         for level in (50, 90):
             row[f"covered_{level}"] = f"{_share(own, 'covered', level)}/{_share(own, 'promised', level)}"
         row["frequent_90"] = f"{_share(own, 'frequent_covered', 90)}/{_share(own, 'frequent_promised', 90)}"
-        row |= {name: own[name].mean() for name in ("retention_brier", "retention_log_score")}
+        row |= {name: own[name].mean() for name in ("retention_brier", "retention_log_score") if name in own}
         row["spend_log_crps"] = own.get("spend_log_crps", pd.Series(np.nan)).mean()
         row["spend_90"] = f"{_share(own, 'spend_covered', 90)}/{_share(own, 'spend_promised', 90)}"
         for total, stem in TOTALS.items():
