@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.problems import FREQUENT
+from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
@@ -163,6 +165,7 @@ def evaluation_of(
         | _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()])
         | _worse(scores)
         | _by_frequency(scores)
+        | _frequent(scores)
         | _by_tenth(scores)
         | _stacked(tracking_measures(forecasts, tracked, reasons))
         | _impossible(forecasts, scores, reasons)
@@ -284,6 +287,15 @@ def _by_frequency(scores: xr.Dataset) -> dict[str, np.ndarray]:
     names += [f"{PREFIXES[quantity]}{name}" for quantity in AMOUNTS for name in ("covered", "promised")]
     means = summarise(scores, FREQUENCY, names=[name for name in names if name in scores])
     return {f"{name}_by_frequency": means[name].values for name in names if name in means}
+
+
+def _frequent(scores: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return means of each forecast over customers with at least FREQUENT repeat purchases, nothing without one."""
+    chosen = scores["frequency"].values >= FREQUENT
+    if not chosen.any():
+        return {}
+    few = scores[["crps", "covered", "promised"]].isel({CUSTOMER: chosen}).mean(CUSTOMER)
+    return {f"frequent_{name}": few[name].values for name in few}
 
 
 def _by_tenth(scores: xr.Dataset) -> dict[str, np.ndarray]:

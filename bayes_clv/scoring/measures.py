@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.problems import FREQUENT
 from bayes_clv.scoring.counts import LEVELS
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL
 from bayes_clv.scoring.groups import TENTH
@@ -59,6 +60,9 @@ _TOTALS = {
 _OF_PURCHASES = {
     "mae_median": Measure("mean absolute error of the median", "purchases"),
     "log_score": Measure("mean of -log P(what happened)", "nats"),
+    "frequent_crps": Measure(f"CRPS of customers with at least {FREQUENT} repeat purchases before", "purchases"),
+    "frequent_covered": Measure("of these, inside their interval", "share", "nearer promised", _EACH),
+    "frequent_promised": Measure("of these, mean probability of their intervals", "share", "", _EACH),
     "impossible": Measure("customers who did what the forecast held impossible", "customers"),
     "unreached": Measure("customers whose purchases no draw reached", "customers"),
     "tracking_incremental": Measure(

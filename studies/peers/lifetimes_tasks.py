@@ -63,5 +63,30 @@ def value(customers, draws_path, months, monthly_rate, size, repeats):
     return cost | {"total": float(result.sum())}
 
 
+def forecast(customers, horizon, path):
+    """Expected purchases and spend over the horizon at the maximum-likelihood estimates, written to ``path``.
+
+    BG/NBD for purchases and, where there is spend, Gamma-Gamma, of the customers who came back.
+    """
+    frequency, recency, age, spend = _columns(customers)
+    fitter = BetaGeoFitter(penalizer_coef=0.0)
+    _, cost = timed(lambda: fitter.fit(frequency, recency, age))
+    found = {
+        "purchases": fitter.conditional_expected_number_of_purchases_up_to_time(
+            horizon, frequency, recency, age
+        )
+    }
+    paid = (frequency > 0) & (np.nan_to_num(spend) > 0)
+    if paid.any():
+        spending = GammaGammaFitter(penalizer_coef=0.0)
+        spending.fit(frequency[paid], spend[paid])
+        paid_each = spending.conditional_expected_average_profit(
+            np.where(paid, frequency, 0), np.where(paid, spend, 0.0)
+        )
+        found["spend"] = found["purchases"] * paid_each
+    np.savez(path, **{name: np.asarray(value, dtype=float) for name, value in found.items()})
+    return cost
+
+
 if __name__ == "__main__":
-    run({task.__name__: task for task in (export_master, fit, value)})
+    run({task.__name__: task for task in (export_master, fit, forecast, value)})

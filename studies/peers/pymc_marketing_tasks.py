@@ -93,6 +93,28 @@ def value(customers, draws_path, draws, months, monthly_rate, size):
     }
 
 
+def forecast(customers, horizon, path, seed, draws, tune):
+    """Expected purchases and spend over the horizon, means over the posterior by nutpie, written to ``path``.
+
+    It has draws of the expectation of a customer's future, not of the future itself.
+    """
+    table = _customers(customers)
+    terms = {"nuts_sampler": "nutpie", "draws": draws, "tune": tune, "chains": 4, "cores": 2}
+    terms |= {"random_seed": seed, "progressbar": False}
+    buying = BetaGeoModel()
+    _, cost = timed(lambda: buying.fit(data=table.drop(columns="monetary_value"), **terms))
+    purchases = buying.expected_purchases(data=table, future_t=horizon)
+    found = {"purchases": purchases.mean(("chain", "draw"))}
+    paid = table[(table["frequency"] > 0) & (table["monetary_value"] > 0)]
+    if len(paid):
+        spending = GammaGammaModel()
+        spending.fit(data=paid[["customer_id", "frequency", "monetary_value"]], **terms)
+        each = spending.expected_customer_spend(data=table).transpose(*purchases.dims)
+        found["spend"] = (purchases.to_numpy() * each.to_numpy()).mean(axis=(0, 1))
+    np.savez(path, **{name: np.asarray(value, dtype=float) for name, value in found.items()})
+    return cost
+
+
 def outcome(customers, draws_path, draws, horizon, size):
     """Simulated purchases. There is no simulation of a known customer's future: these are new customers'."""
     table = _customers(customers, size)
@@ -106,4 +128,4 @@ def outcome(customers, draws_path, draws, horizon, size):
 
 
 if __name__ == "__main__":
-    run({task.__name__: task for task in (fit, expected, value, outcome)})
+    run({task.__name__: task for task in (fit, expected, forecast, value, outcome)})

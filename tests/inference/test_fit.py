@@ -9,7 +9,6 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import bayes_clv as clv
-from bayes_clv.families.registry import family
 from bayes_clv.inference.criticism.diagnostics import diagnose_laplace, diagnose_nuts
 from bayes_clv.problems import KINDS
 from tests.symbols import paper
