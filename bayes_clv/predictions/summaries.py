@@ -263,8 +263,8 @@ def simulate_futures(
             rooms.put(mine)
 
     def one_customer() -> None:
-        observed = None if plan.observed is None else plan.observed[:1]
-        one = replace(plan, row=plan.row[:1], keys=plan.keys[:1], observed=observed)
+        holdout = None if plan.holdout is None else plan.holdout.at(slice(1))
+        one = replace(plan, row=plan.row[:1], keys=plan.keys[:1], holdout=holdout)
         mine = rooms.get()
         _block(one, 0, 1, mine, _results(one), boundary, tile)
         rooms.put(mine)

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.problems import FREQUENT
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
