@@ -27,8 +27,8 @@ class CountScores:
     """Scores of each customer's forecast distribution of counts, at the count that happened.
 
     ``below`` and ``equal`` are P(Y < y) and P(Y = y), ``none`` is P(Y = 0); ``quantiles`` (quantile, customer) are at
-    QUANTILES; ``covered`` and ``promised`` (level, customer) belong to the closed intervals of LEVELS between inverse-CDF
-    quantiles; ``covariance`` is that of the mean transform at PLACES when the forecasts are true.
+    QUANTILES; ``covered`` and ``promised`` (level, customer) belong to the closed intervals of LEVELS between
+    inverse-CDF quantiles; ``covariance`` is that of the mean transform at PLACES when the forecasts are true.
     """
 
     none: np.ndarray

@@ -226,11 +226,15 @@ def _in_their_places(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.n
             row[f"{prefix}pit_mean"] = places.pit_mean(below, equal)
             row[f"{prefix}pit_distance"] = places.pit_distance(below, equal)
             row[f"{prefix}pit_histogram"] = places.pit_histogram(below, equal)
-            if quantity != "purchases":
-                nothing = 1 - np.asarray(future["probability_active"].values)
-                row[f"{prefix}pit_reference"] = places.pit_reference(places.amount_covariance(nothing))
-            elif "pit_reference" in future.attrs:
-                row["pit_reference"] = float(future.attrs["pit_reference"])
+        if "pit_reference" in future.attrs:
+            row["pit_reference"] = float(future.attrs["pit_reference"])
+        if "spend_pit_mean" in row:
+            # Spend and value are nothing together, and so have one reference.
+            nothing = 1 - np.asarray(future["probability_active"].values)
+            reference = places.pit_reference(places.amount_covariance(nothing))
+            row |= {
+                f"{each}pit_reference": reference for each in ("spend_", "value_") if f"{each}pit_mean" in row
+            }
         rows.append(row)
     return _stacked(rows)
 
