@@ -333,7 +333,7 @@ RECORD = {"customers": 1, "arguments": {"horizon": "4 weeks", "margin": 0.3}, "h
 TOTAL = {"mean": 100.0, "q05": 80, "q95": 120}
 
 
-@pytest.mark.parametrize(("observed", "said"), [(90, "inside"), (150, "OUTSIDE")])
+@pytest.mark.parametrize(("observed", "said"), [(90, "inside"), (150, "OUTSIDE, above")])
 def test_the_summary_says_whether_the_total_was_forecast(observed, said):
     model = {f"total_{name}": value for name, value in TOTAL.items()}
     model |= {"total_covered": float(observed <= 120), "total_error": (100.0 - observed) / observed}
@@ -351,8 +351,9 @@ def test_the_summary_says_whether_the_total_was_forecast(observed, said):
     }
     text = "\n".join(run_summary(record, Path("out")))
     assert text.startswith("1 customer; forecast over 4 weeks")
-    assert f"the real total is {said}" in text
-    assert ("under-predicts the total by 33%" in text) == (said == "OUTSIDE")
+    assert f"Real: {observed} purchases; forecast 100, 90 % interval 80 to 120: {said}." in text
+    failed = "The forecast of the holdout failed (90 % intervals): 150 purchases, above 80 to 120."
+    assert (failed in text) == (said != "inside")
     assert "All checks passed." in text
 
 

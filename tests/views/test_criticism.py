@@ -188,13 +188,13 @@ def test_buyers_are_judged_by_their_chance(evaluation):
     # More buyers everywhere are one cause: tenths are then judged beside the forecast times the factor.
     predicted = evaluation["retention_predicted_by_tenth"]
     fewer = evaluation.assign(
-        retention_predicted_by_tenth=predicted / 2,
-        retention_total_mean=("forecast", [30.0]),
-        retention_total_q05=("forecast", [24.0]),
-        retention_total_q95=("forecast", [36.0]),
+        retention_predicted_by_tenth=predicted / 4,
+        retention_total_mean=("forecast", [15.0]),
+        retention_total_q05=("forecast", [10.0]),
+        retention_total_q95=("forecast", [20.0]),
     )
     assert codes(fewer) == ["holdout_retention"]
-    assert checks.score_problems(fewer)[0].numbers["predicted"] == pytest.approx(0.25)
+    assert checks.score_problems(fewer)[0].numbers["predicted"] == pytest.approx(0.125)
 
 
 def test_frequent_buyers_are_not_hidden(evaluation):
