@@ -34,9 +34,10 @@ def tracking_counts(tracking: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         Over ``part`` ("calibration", "holdout") and ``periods`` ("week", or "7 days" of another length; "month", the
         weeks that begin in it): ``number`` of periods, ``inside``, those whose observed purchases lie in the closed
-        interval between the 5 and 95 % quantiles of the draws, ``expected``, the draws' mean count, and ``lower``: the
-        model itself brings fewer inside in less than 1 % of draws, so that a lower count is a miss. A last period that
-        is cut short, and one in which observation ends, are left out; a part without periods has NaN.
+        interval between the 5 and 95 % quantiles of the draws, ``above``, those with more, ``expected``, the mean count
+        inside of the draws, and ``lower``: the model itself brings fewer inside in less than 1 % of draws, so that a
+        lower count is a miss. A last period that is cut short, and one in which observation ends, are left out; a part
+        without periods has NaN.
 
     Raises
     ------
@@ -70,7 +71,8 @@ def tracking_counts(tracking: xr.Dataset) -> xr.Dataset:
     if width < MONTH_DAYS:
         groups["month"] = np.unique(start.astype("datetime64[M]"), return_inverse=True)[1]
     counts = {
-        name: np.full((len(PARTS), len(groups)), np.nan) for name in ("number", "inside", "expected", "lower")
+        name: np.full((len(PARTS), len(groups)), np.nan)
+        for name in ("number", "inside", "above", "expected", "lower")
     }
     for i, part in enumerate(PARTS):
         for j, group in enumerate(groups.values()):
@@ -80,6 +82,7 @@ def tracking_counts(tracking: xr.Dataset) -> xr.Dataset:
     words = {
         "number": "whole periods",
         "inside": "periods inside the 90 % band",
+        "above": "periods above the 90 % band",
         "expected": "periods inside that the model expects",
         "lower": "periods inside below which the model itself has less than 1 % of its draws",
     }
@@ -108,6 +111,7 @@ def _inside(drawn: np.ndarray, observed: np.ndarray, group: np.ndarray) -> dict[
     return {
         "number": firsts.size,
         "inside": int(((low <= real) & (real <= high)).sum()),
+        "above": int((real > high).sum()),
         "expected": float(own.mean()),
         "lower": float(quantiles(own, (RARE,))[0]),
     }
