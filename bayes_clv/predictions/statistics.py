@@ -51,7 +51,7 @@ def _count_summary(counts, active, draws, observed, histogram, out):  # type: ig
     """Write the summary of one customer's counts; zeros are the draws that are not in ``counts``."""
     total = 0
     squares = 0.0
-    top = 0
+    top = np.int64(0)
     for m in range(active):
         n = counts[m]
         total += n

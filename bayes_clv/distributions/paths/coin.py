@@ -242,7 +242,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
     work = _work(draws)
     prepared = -1
-    found = active = 0
+    # A number of a type, not the literal, which every function called with it would be compiled for too.
+    found = active = np.int64(0)
     for i in range(who.row.size):
         row = who.row[i]
         if row != prepared:
@@ -252,7 +253,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         for s in range(draws):
             work.word[s] = mix(key + np.uint64(s) * GOLDEN)
             work.u[s] = unit(work.word[s])
-        needed = 0
+        needed = np.int64(0)
         for s in range(draws):
             work.which[needed] = s
             needed += everyone | (work.u[s] < work.buying[s])
@@ -264,7 +265,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 _enter(state, i, row, s, step, work.word[s], buyers, found + s)
         n = found
         for m in range(needed):
-            s = work.which[m]
+            s = np.int64(work.which[m])
             if not work.u[s] < work.buying[s]:
                 continue
             if who.first_order:
