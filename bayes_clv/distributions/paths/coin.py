@@ -265,7 +265,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 _enter(state, i, row, s, step, work.word[s], buyers, found + s)
         n = found
         for m in range(needed):
-            s = np.int64(work.which[m])
+            s = np.int64(work.which[m])  # type: ignore[assignment]
             if not work.u[s] < work.buying[s]:
                 continue
             if who.first_order:

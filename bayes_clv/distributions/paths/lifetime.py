@@ -309,7 +309,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 _enter(i, s, step, work.word[s], last, buyers, found + s)
         n = found
         for m in range(needed):
-            s = np.int64(work.which[m])
+            s = np.int64(work.which[m])  # type: ignore[assignment]
             last = min(state.horizon[row, s if wide else 0], work.life[m])
             if not (0.0 <= work.u[s] < work.buying[s] and work.wait[m] <= last):
                 continue
