@@ -59,7 +59,7 @@ def _count_summary(counts, active, draws, histogram, out):  # type: ignore[no-un
     """
     total = 0
     squares = 0.0
-    top = 0
+    top = np.int64(0)
     for m in range(active):
         n = counts[m]
         total += n

@@ -48,3 +48,13 @@ def test_what_is_not_read_does_not_pile_up_and_a_closed_walk_computes_no_more():
 
 def test_nothing_to_do_is_no_block():
     assert list(in_order(lambda start: start, range(0), threads=2)) == []
+
+
+@pytest.mark.parametrize(("threads", "before"), [(1, 0), (2, 1)])
+def test_the_least_stands_for_the_first_block_alone(threads, before):
+    done = []
+    found = list(
+        in_order(lambda start: start, range(0, 70, 10), threads=threads, least=lambda: done.append(1))
+    )
+    assert found == list(range(0, 70, 10))
+    assert len(done) == before

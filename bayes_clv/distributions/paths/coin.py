@@ -199,7 +199,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
     work = new_work(draws)
     prepared = -1
-    found = active = 0
+    # A number of a type, not the literal, which every function called with it would be compiled for too.
+    found = active = np.int64(0)
     for i in range(who.row.size):
         row = who.row[i]
         if row != prepared:
@@ -207,7 +208,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
             prepared = row
         step = who.keys[i, 1]
         hashed(who.keys[i, 0], work)
-        needed = 0
+        needed = np.int64(0)
         for s in range(draws):
             work.which[needed] = s
             needed += everyone | (work.u[s] < work.buying[s])
@@ -220,7 +221,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 enter(i, s, step, work.word[s], last, buyers, found + s)
         n = found
         for m in range(needed):
-            s = work.which[m]
+            s = np.int64(work.which[m])  # type: ignore[assignment]
             if not work.u[s] < work.buying[s]:
                 continue
             if who.first_order:

@@ -228,7 +228,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     lives = own.first.size + own.leaving.size + own.left.size > 0 or state.horizon.max() > 0.0
     work = new_work(draws)
     prepared = -1
-    found = active = 0
+    found = active = np.int64(0)
     for i in range(who.row.size):
         row = who.row[i]
         if row != prepared:
@@ -236,7 +236,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
             prepared = row
         step = who.keys[i, 1]
         _decide(state, row, who.keys[i, 0], step, everyone, work)
-        needed = 0
+        needed = np.int64(0)
         for s in range(draws):
             work.which[needed] = s
             needed += everyone | ((work.u[s] >= 0.0) & (work.u[s] < work.buying[s]))
@@ -249,7 +249,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 enter(i, s, step, work.word[s], last, buyers, found + s)
         n = found
         for m in range(needed):
-            s = work.which[m]
+            s = np.int64(work.which[m])  # type: ignore[assignment]
             last = min(state.horizon[row, s if wide else 0], work.life[m])
             if not (0.0 <= work.u[s] < work.buying[s] and work.wait[m] <= last):
                 continue

@@ -119,7 +119,7 @@ def _coefficients(k, a, big_b, work):  # type: ignore[no-untyped-def]
     for s in range(k.size):
         work.mass[s], work.ratio[s], work.partial[s], work.total[s] = 1.0, 1.0, 0.0, 0.0
         work.going[s] = 1.0 if work.z[s] > 0.0 else 0.0
-    n = 0
+    n = np.int64(0)
     left = 1.0
     while left > 0.0 and n < SERIES_TERMS:
         for _ in range(LANES):
