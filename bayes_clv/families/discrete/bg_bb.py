@@ -36,9 +36,10 @@ Examples
 --------
 >>> donors = {"alpha": 1.204, "beta": 0.750, "gamma": 0.657, "delta": 2.783}
 >>> seen = {"frequency": 4, "recency": 5, "opportunities": 6}
->>> round(float(survival(1, seen, donors)), 2), round(float(purchases(10, seen, donors)), 2)
-(0.54, 3.63)
->>> round(float(discounted(np.inf, 0.1, dict.fromkeys(seen, 6), donors)), 2)
+>>> always = dict.fromkeys(seen, 6)
+>>> round(float(survival(1, always, donors)), 2), round(float(purchases(10, seen, donors)), 2)
+(0.93, 3.63)
+>>> round(float(discounted(np.inf, 0.1, always, donors)), 2)
 5.91
 """
 

@@ -260,9 +260,8 @@ def pmf(counts: Any, time: float, columns: Columns, params: Params) -> Array:
     """
     chance, (k, scale, s, b) = alive(columns, params), state(columns, params)
     n = lead(counts, chance)
-    exactly = gamma_lifetime.purchases_exactly(n, k, time / scale, s, scale / b)
-    found: Array = chance * exactly + np.where(n > 0, 0.0, 1 - chance)
-    return found
+    exactly: Array = gamma_lifetime.purchases_exactly(n, k, time / scale, s, scale / b)
+    return chance * exactly + np.where(n > 0, 0.0, 1 - chance)
 
 
 def at_least(counts: Any, time: float, columns: Columns, params: Params) -> Array:
