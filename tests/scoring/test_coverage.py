@@ -58,12 +58,12 @@ def inside(u, level):
     return np.abs(np.asarray(u) - 0.5) < level / 2
 
 
-def test_intervals_cover_with_known_parameters(cdnow, make_buying):
+def test_intervals_cover_with_known_parameters(estimates, make_buying):
     # Certain parameters: customers are independent, and the share covered is binomial.
     rng = np.random.default_rng(1)
     u = []
     for seed in range(4):
-        _, base = simulated_base(cdnow, seed, sd=0.0)
+        _, base = simulated_base(estimates, seed, sd=0.0)
         future = clv.predict(make_buying(sd=0.0, draws=500), base, HORIZON, seed=seed)
         u.append(randomised_pit(future, int(base["holdout_purchases"].sum()), rng)[0])
     u = np.concatenate(u)
@@ -75,11 +75,11 @@ def test_intervals_cover_with_known_parameters(cdnow, make_buying):
 
 
 @pytest.mark.full
-def test_intervals_cover_the_holdout_of_fifty_fitted_bases(cdnow):
+def test_intervals_cover_the_holdout_of_fifty_fitted_bases(estimates):
     rng = np.random.default_rng(2)
     customers, totals = [], []
     for seed in range(BASES):
-        _, base = simulated_base(cdnow, seed, sd=0.3)
+        _, base = simulated_base(estimates, seed, sd=0.3)
         buying = clv.fit("bg_nbd", base, method="laplace", seed=seed, progress=False)
         future = clv.predict(buying, base, HORIZON, seed=seed)
         u, total = randomised_pit(future, int(base["holdout_purchases"].sum()), rng)
