@@ -27,6 +27,18 @@ def cdnow():
 
 
 @pytest.fixture(scope="session")
+def estimates() -> dict[str, float]:
+    """The paper's estimates of BG/NBD on CDNOW."""
+    return CDNOW
+
+
+@pytest.fixture(scope="session")
+def spend() -> dict[str, float]:
+    """The paper's estimates of the Gamma-Gamma on CDNOW."""
+    return SPEND
+
+
+@pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """A simulated log of 300 customers with whole-number ids, and the folder with it as orders.csv."""
     log = clv.synthetic.simulate_orders(

@@ -3,18 +3,17 @@
 import ast
 import dataclasses
 import functools
-import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from typer.testing import CliRunner
 
 import bayes_clv as clv
+from bayes_clv.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -142,11 +141,7 @@ def test_commands_have_these_options(words):
 
 @functools.cache
 def _help(command):
-    program = [sys.executable, "-c", "from bayes_clv.cli import main; main()", command, "--help"]
-    told = subprocess.run(
-        program, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"}
-    )
-    return told.stdout
+    return CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
 
 
 def test_every_field_of_a_family_is_told():

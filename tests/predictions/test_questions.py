@@ -188,14 +188,14 @@ def test_by_a_quantile_of_the_wait_the_purchase_has_come_with_its_probability(bu
     assert np.isinf(waits["wait"][:, 2]).any()
 
 
-def test_the_wait_of_a_certain_customer_has_a_closed_form(make_buying, make_customers, cdnow):
+def test_the_wait_of_a_certain_customer_has_a_closed_form(make_buying, make_customers, estimates):
     one = make_customers(1).assign(
         frequency=("customer", [0]), recency=("customer", [0.0]), T=("customer", [20.0])
     )
     many = make_buying(sd=0.0, draws=20_000)
     waits = next_purchase(many, one, quantiles=[0.1, 0.5, 0.9], seed=1)
     # Alive for certain: P(wait <= t) = 1 - (s / (s + t))^k.
-    k, s = cdnow["r"], cdnow["alpha"] + 20
+    k, s = estimates["r"], estimates["alpha"] + 20
     for wait, q in zip(waits["wait"][0].to_numpy(), (0.1, 0.5, 0.9), strict=True):
         assert abs(-math.expm1(-k * math.log1p(wait / s)) - q) < error_of(q, 40_000)
     assert float(waits["probability_ever"][0]) == 1.0

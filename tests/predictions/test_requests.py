@@ -240,7 +240,7 @@ def test_bad_requests_are_refused(buying, customers, request_, message):
         predict(buying, customers, 52, seed=1, **request_)
 
 
-def test_a_new_customers_first_period_is_no_pile_of_rounding(cdnow, make_buying, make_customers):
+def test_a_new_customers_first_period_is_no_pile_of_rounding(estimates, make_buying, make_customers):
     # As many periods as days: the last must not collect what belongs before it.
     one = make_customers(1).assign(
         frequency=("customer", [0]), recency=("customer", [0.0]), T=("customer", [1e-9])
@@ -248,6 +248,6 @@ def test_a_new_customers_first_period_is_no_pile_of_rounding(cdnow, make_buying,
     certain = make_buying(sd=0.0, chains=1, draws=100_000)
     daily = predict(certain, one, 4, seed=2, periods=28)
     mean = daily["purchases_period_mean"][0].to_numpy()
-    expected = np.diff([0, *bg_nbd.expected_purchases(np.arange(1, 29) / 7, 0, 0, 0, **cdnow)])
+    expected = np.diff([0, *bg_nbd.expected_purchases(np.arange(1, 29) / 7, 0, 0, 0, **estimates)])
     # At most one purchase a day but for 1 in 100: the variance of a rare count is its mean.
     assert (np.abs(mean - expected) < 4.5 * np.sqrt(1.1 * expected / 100_000)).all()

@@ -138,9 +138,9 @@ def test_every_moment_of_two_hundred_pairs_is_that_of_the_closed_form():
 
 
 @pytest.mark.parametrize("law", [COIN, LIFETIME])
-def test_the_joint_law_is_that_of_drawing_rates_and_levels_first(law, cdnow, spend):
+def test_the_joint_law_is_that_of_drawing_rates_and_levels_first(law, estimates, spend):
     history, horizon = (4, 25.0, 30.0), 60.0
-    values = cdnow if law is COIN else PARETO
+    values = estimates if law is COIN else PARETO
     plan = plan_of([history], values, horizon, draws=DRAWS, spend=spend, keep=True)
     kept = simulate_futures(plan).kept
     rng = np.random.default_rng(5)
@@ -165,9 +165,9 @@ def test_the_joint_law_is_that_of_drawing_rates_and_levels_first(law, cdnow, spe
 
 
 @pytest.mark.parametrize(("law", "formulas"), [(COIN, bg_nbd), (LIFETIME, pareto_nbd)])
-def test_discounted_value_and_periods_follow_the_expected_purchases(law, formulas, cdnow, spend):
+def test_discounted_value_and_periods_follow_the_expected_purchases(law, formulas, estimates, spend):
     history, horizon, rate, draws = (2, 30.43, 38.86), 200.0, 0.01, 200_000
-    values = cdnow if law is COIN else PARETO
+    values = estimates if law is COIN else PARETO
     plan = plan_of([history], values, horizon, spend=spend, discount=rate, draws=draws)
     calendar = Calendar(np.zeros(1), horizon / 4, 4)
     result = simulate_futures(replace(plan, calendar=calendar, by_customer=True))
@@ -192,9 +192,9 @@ def test_discounted_value_and_periods_follow_the_expected_purchases(law, formula
 
 
 @pytest.mark.parametrize("values", [None, PARETO])
-def test_a_shorter_horizon_is_the_beginning_of_a_longer_one(cdnow, spend, values):
+def test_a_shorter_horizon_is_the_beginning_of_a_longer_one(estimates, spend, values):
     def kept(horizon):
-        plan = plan_of(HISTORIES, values or cdnow, horizon, draws=2000, spend=spend, keep=True)
+        plan = plan_of(HISTORIES, values or estimates, horizon, draws=2000, spend=spend, keep=True)
         return simulate_futures(plan).kept
 
     short, long = kept(26.0), kept(52.0)
@@ -204,10 +204,10 @@ def test_a_shorter_horizon_is_the_beginning_of_a_longer_one(cdnow, spend, values
     np.testing.assert_array_equal(short["spend"][same], long["spend"][same])
 
 
-def test_statistics_of_own_numbers_are_those_of_the_kept_draws(cdnow, spend):
+def test_statistics_of_own_numbers_are_those_of_the_kept_draws(estimates, spend):
     names = ("rate", "leaving", "level", "first")
     for draws in (1, 7, 1003):
-        plan = plan_of(HISTORIES, cdnow, 52.0, draws=draws, spend=spend, keep=True)
+        plan = plan_of(HISTORIES, estimates, 52.0, draws=draws, spend=spend, keep=True)
         result = simulate_futures(replace(plan, own=names))
         for name in names:
             kept, found = result.kept[name], result.own[name]
@@ -222,10 +222,10 @@ def test_statistics_of_own_numbers_are_those_of_the_kept_draws(cdnow, spend):
 
 @pytest.mark.parametrize("family", ["coin", "lifetime"])
 @pytest.mark.parametrize("first_order", [False, True])
-def test_summaries_are_those_of_the_kept_draws(cdnow, spend, family, first_order):
+def test_summaries_are_those_of_the_kept_draws(estimates, spend, family, first_order):
     observed = np.array([0, 2, 1, 30, 400])
     above = np.array([0.0, 10.0, 100.0])
-    values = cdnow if family == "coin" else PARETO
+    values = estimates if family == "coin" else PARETO
     plan = plan_of(
         HISTORIES,
         values,
@@ -262,10 +262,10 @@ def test_summaries_are_those_of_the_kept_draws(cdnow, spend, family, first_order
         np.testing.assert_allclose(result.by_customer["value_above"][:, j], (values > amount).mean(axis=1))
 
 
-def test_quantiles_of_few_draws_are_exact(cdnow, spend):
+def test_quantiles_of_few_draws_are_exact(estimates, spend):
     # Few draws put ranks on every edge: the last zero, the first purchase, q * draws a whole number.
     for draws in range(1, 61):
-        result = simulate_futures(plan_of(HISTORIES, cdnow, 52.0, draws=draws, spend=spend, keep=True))
+        result = simulate_futures(plan_of(HISTORIES, estimates, 52.0, draws=draws, spend=spend, keep=True))
         for q in QUANTILES:
             for name in ("purchases", "value"):
                 np.testing.assert_array_equal(
@@ -309,9 +309,9 @@ def agree(scores, expected, prefix=""):
 
 @pytest.mark.parametrize("discount", [0.0, 0.003])
 @pytest.mark.parametrize("draws", [1, 2, 501])
-def test_scores_are_those_of_the_kept_draws(cdnow, spend, draws, discount):
+def test_scores_are_those_of_the_kept_draws(estimates, spend, draws, discount):
     observed = np.array([0, 2, 1, 30, 400])
-    plan = plan_of(HISTORIES, cdnow, 52.0, draws=draws, spend=spend, discount=discount, keep=True)
+    plan = plan_of(HISTORIES, estimates, 52.0, draws=draws, spend=spend, discount=discount, keep=True)
     kept = simulate_futures(plan).kept
     # Nothing, beyond all draws, and what one of them brings: a tie with the last of its values.
     spent = np.array([0.0, 41.5, kept["spend"][2].max(), 700.0, 1e6])
@@ -328,8 +328,8 @@ def test_scores_are_those_of_the_kept_draws(cdnow, spend, draws, discount):
         np.testing.assert_array_equal(kept["spend"], kept["value"])
 
 
-def test_being_scored_changes_nothing_else(cdnow, spend):
-    plan = plan_of(HISTORIES, cdnow, 52.0, draws=999, spend=spend, discount=0.002, keep=True)
+def test_being_scored_changes_nothing_else(estimates, spend):
+    plan = plan_of(HISTORIES, estimates, 52.0, draws=999, spend=spend, discount=0.002, keep=True)
     amounts = np.full(len(HISTORIES), 20.0)
     holdout = Holdout(np.ones(len(HISTORIES), dtype=np.int64), amounts, amounts, 1.0, 1.0)
     plain, scored = simulate_futures(plan), simulate_futures(replace(plan, holdout=holdout))
@@ -420,15 +420,17 @@ def base_of(size, values):
 
 
 @pytest.mark.parametrize("values", [None, PARETO])
-def test_threads_and_tiles_change_no_bit(cdnow, spend, values):
-    histories = base_of(3 * tiles.BLOCK + 17, cdnow)
+def test_threads_and_tiles_change_no_bit(estimates, spend, values):
+    histories = base_of(3 * tiles.BLOCK + 17, estimates)
     calendar = Calendar(np.zeros(len(histories)), 4.0, 13)
     rng = np.random.default_rng(3)
     bought = rng.poisson(0.5, len(histories))
     holdout = Holdout(bought, 30.0 * bought, 29.0 * bought, 30.0, 30.0)
 
     def result(**options):
-        plan = plan_of(histories, values or cdnow, 52.0, draws=200, spend=spend, discount=0.002, keep=True)
+        plan = plan_of(
+            histories, values or estimates, 52.0, draws=200, spend=spend, discount=0.002, keep=True
+        )
         wanted = {"own": ("alive", "rate", "leaving", "left", "first", "level"), "top_share": 0.2}
         plan = replace(plan, calendar=calendar, by_customer=True, holdout=holdout, **wanted)
         return simulate_futures(plan, **options)
@@ -443,34 +445,34 @@ def test_threads_and_tiles_change_no_bit(cdnow, spend, values):
         for name in (f"{each}_total" for each in totals):
             np.testing.assert_array_equal(getattr(other, name), getattr(reference, name))
     # One compiled form for all of these, and for purchases alone.
-    simulate_futures(plan_of(HISTORIES[:1], cdnow, 52.0, draws=50))
+    simulate_futures(plan_of(HISTORIES[:1], estimates, 52.0, draws=50))
     assert len(summarise.signatures) == 1
 
 
-def test_asking_for_own_numbers_changes_no_future(cdnow, spend):
-    plan = plan_of(HISTORIES, cdnow, 52.0, spend=spend, discount=0.01, keep=True)
+def test_asking_for_own_numbers_changes_no_future(estimates, spend):
+    plan = plan_of(HISTORIES, estimates, 52.0, spend=spend, discount=0.01, keep=True)
     alone = simulate_futures(plan).kept
     both = simulate_futures(replace(plan, own=("alive", "rate", "leaving", "left", "first", "level"))).kept
     for name, values in alone.items():
         np.testing.assert_array_equal(both[name], values)
-    purchases_alone = simulate_futures(plan_of(HISTORIES, cdnow, 52.0, keep=True)).kept["purchases"]
+    purchases_alone = simulate_futures(plan_of(HISTORIES, estimates, 52.0, keep=True)).kept["purchases"]
     np.testing.assert_array_equal(purchases_alone, alone["purchases"])
     assert (both["purchases"][both["alive"] == 0] == 0).all()
     np.testing.assert_array_equal(both["first"] <= 52.0, both["purchases"] > 0)
 
 
-def test_alike_rows_share_their_state(cdnow, spend):
+def test_alike_rows_share_their_state(estimates, spend):
     histories = [HISTORIES[2]] * 3 + [HISTORIES[3]] * 2
-    plan = plan_of(histories, cdnow, 52.0, spend=spend, keep=True)
+    plan = plan_of(histories, estimates, 52.0, spend=spend, keep=True)
     shared = simulate_futures(replace(plan, alike=np.array([0, 0, 0, 1, 1]))).kept
     apart = simulate_futures(plan).kept
     for name, values in apart.items():
         np.testing.assert_array_equal(shared[name], values)
 
 
-def test_periods_count_every_purchase_once(cdnow, spend):
+def test_periods_count_every_purchase_once(estimates, spend):
     calendar = Calendar(np.full(len(HISTORIES), 1 / 7), 1.0, 53)
-    plan = plan_of(HISTORIES, cdnow, 52.0, draws=4000, spend=spend, discount=0.01, keep=True)
+    plan = plan_of(HISTORIES, estimates, 52.0, draws=4000, spend=spend, discount=0.01, keep=True)
     result = simulate_futures(replace(plan, calendar=calendar, by_customer=True))
     np.testing.assert_array_equal(result.period_total.sum(axis=1), result.purchases_total)
     np.testing.assert_allclose(result.value_period_total.sum(axis=1), result.value_total, rtol=1e-12)
@@ -480,14 +482,14 @@ def test_periods_count_every_purchase_once(cdnow, spend):
     # Purchases of (0, 26] by periods are those of a horizon of 26: offset 0 ends period 25 at 26.
     calendar = Calendar(np.zeros(len(HISTORIES)), 1.0, 52)
     by_period = simulate_futures(replace(plan, calendar=calendar)).period_total
-    half = simulate_futures(plan_of(HISTORIES, cdnow, 26.0, draws=4000)).purchases_total
+    half = simulate_futures(plan_of(HISTORIES, estimates, 26.0, draws=4000)).purchases_total
     np.testing.assert_array_equal(by_period[:, :26].sum(axis=1), half)
 
 
 @pytest.mark.parametrize("first_order", [False, True])
-def test_the_top_share_is_that_of_the_kept_draws(cdnow, spend, first_order):
+def test_the_top_share_is_that_of_the_kept_draws(estimates, spend, first_order):
     size, draws = 400, 300
-    plan = plan_of(base_of(size, cdnow), cdnow, 52.0, draws=draws, spend=spend, keep=True)
+    plan = plan_of(base_of(size, estimates), estimates, 52.0, draws=draws, spend=spend, keep=True)
     plan = replace(plan, top_share=0.1, log2_reference=5.0, first_order=first_order)
     result = simulate_futures(plan)
     top = result.by_customer["top"]
@@ -510,10 +512,10 @@ def test_thousands_of_purchases_are_summarised_exactly():
     assert abs(counts.mean() - mean) < 5 * counts.std() / np.sqrt(counts.size)
 
 
-def test_progress_reports_every_block(cdnow):
+def test_progress_reports_every_block(estimates):
     seen = []
     histories = HISTORIES[:1] * (tiles.BLOCK + 1)
     simulate_futures(
-        plan_of(histories, cdnow, 1.0, draws=10), progress=lambda done, all_: seen.append((done, all_))
+        plan_of(histories, estimates, 1.0, draws=10), progress=lambda done, all_: seen.append((done, all_))
     )
     assert seen == [(tiles.BLOCK, tiles.BLOCK + 1), (tiles.BLOCK + 1, tiles.BLOCK + 1)]

@@ -110,9 +110,9 @@ def test_what_the_top_captures_by_hand():
 
 
 @pytest.fixture(scope="module")
-def customers(cdnow, spend):
+def customers(estimates, spend):
     """Return customers of a simulated log, 26 weeks of calibration and 13 of holdout."""
-    log = simulate_orders(cdnow, spend, customers=600, seed=4, start="2024-01-01", until="2024-09-29")
+    log = simulate_orders(estimates, spend, customers=600, seed=4, start="2024-01-01", until="2024-09-29")
     return summarize(log, until="2024-06-30", holdout_until="2024-09-29", time_unit="week")
 
 

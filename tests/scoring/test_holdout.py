@@ -16,12 +16,12 @@ SIZE = 3000
 
 
 @pytest.fixture(scope="module")
-def customers(make_customers, cdnow):
+def customers(make_customers, estimates):
     """Return customers whose holdout of 39 weeks is drawn from the model, given their histories."""
     made = make_customers(SIZE, seed=5)
     rng = np.random.default_rng(6)
     history = (made[name].values for name in ("frequency", "recency", "T"))
-    alive, rate, dropout = paper("bg_nbd").latent_draws(rng, *history, **cdnow)
+    alive, rate, dropout = paper("bg_nbd").latent_draws(rng, *history, **estimates)
     bought = alive * np.minimum(rng.poisson(rate * 39.0), rng.geometric(dropout))
     made["holdout_purchases"] = ("customer", bought.astype(np.int64))
     return made.assign_attrs(holdout_duration=39.0, holdout_until="1998-06-30")

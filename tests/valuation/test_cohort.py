@@ -46,13 +46,13 @@ def test_expected_purchases_are_those_of_a_new_customer(buying, cohort, make_cus
 @pytest.mark.parametrize(
     ("horizon", "discount"), [(52.0, 0.0), (52.0, 0.002), (1040.0, 0.01), (0.1, 0.05), (520, -0.001)]
 )
-def test_expected_value_is_the_integral(make_buying, make_spending, cdnow, spend, horizon, discount):
+def test_expected_value_is_the_integral(make_buying, make_spending, estimates, spend, horizon, discount):
     known = parameters(make_buying(sd=0.0, draws=1, chains=1), "buying")
     payments = parameters(make_spending(sd=0.0, draws=1, chains=1), "spending")
     bought, value = expected_new_customer(known, payments, horizon, discount)
 
     def expected(t):
-        return float(bg_nbd.expected_purchases(t, 0, 0, 0, **cdnow))
+        return float(bg_nbd.expected_purchases(t, 0, 0, 0, **estimates))
 
     area, _ = integrate.quad(
         lambda t: discount * math.exp(-discount * t) * expected(t), 0, horizon, epsrel=1e-11, limit=300
@@ -82,12 +82,12 @@ def test_repeat_buying_is_that_of_the_closed_form(buying, cohort):
     assert abs(float(cohort["probability_repeat"]) - repeat) < 4 * error
 
 
-def test_one_customer_is_distributed_as_one_drawn_by_hand(make_buying, make_spending, cdnow, spend):
+def test_one_customer_is_distributed_as_one_drawn_by_hand(make_buying, make_spending, estimates, spend):
     buying, spending = make_buying(sd=0.0), make_spending(sd=0.0)
     cohort = predict_cohort(buying, spending, 400, horizon=52, seed=5)
     size = 200_000
     rng = np.random.default_rng(6)
-    repeats, _ = bg_nbd.simulate(rng, np.full(size, 52.0), **cdnow)
+    repeats, _ = bg_nbd.simulate(rng, np.full(size, 52.0), **estimates)
     nu = rng.gamma(spend["q"], 1 / spend["v"], size)
     paid = rng.gamma(spend["p"] * (1 + repeats)) / nu
     # Both samples have 200,000 customers: the share below a quantile of the other has 1.4 binomial errors.
