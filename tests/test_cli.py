@@ -163,6 +163,10 @@ ARGUMENTS = {
         ["--until", "2025-03-01", "--holdout-until", "2025-03-01"],
         "--holdout-until '2025-03-01' is not after --until '2025-03-01'",
     ),
+    "holdout after the log": (
+        ["--until", "2025-04-09", "--holdout-until", "2025-06-30"],
+        "No order lies in the holdout from 2025-04-10 to 2025-06-30: the last order is of 2025-04-09.*Choose --until",
+    ),
     "horizon no duration": (["--horizon", "soon"], "'soon' cannot be read. Write it like '52 weeks'"),
     "horizon zero": (["--horizon", "0 weeks"], "'0 weeks' must be positive"),
     "horizon empty": (["--horizon", ""], "'' cannot be read"),

@@ -94,7 +94,7 @@ def test_import_is_quick():
 
 def test_help_waits_for_nothing():
     program = "from typer.testing import CliRunner\nfrom bayes_clv.cli import app\n"
-    program += "for words in ([], ['run'], ['demo'], ['target'], ['segment'], ['alarms']):\n"
+    program += "for words in ([], ['run'], ['demo'], ['target'], ['segment'], ['alarms'], ['backtest']):\n"
     program += "    words = [*words, '--help']\n"
     program += "    assert CliRunner().invoke(app, words).exit_code == 0"
     assert imported(program) == ["[]"]
