@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, example
+from bayes_clv.schema import CUSTOMER, OPPORTUNITY, UNSTATED, InputError, argument, example
 
 # A year of the Gregorian calendar has 365.2425 days; a month is a twelfth of it.
 DAYS_PER_YEAR = 365.2425
@@ -28,6 +28,13 @@ def days_per(time_unit: str) -> float:
     if singular not in TIME_UNITS:
         raise InputError(f"Time unit {time_unit!r} is not known. Use one of {', '.join(TIME_UNITS)}.")
     return TIME_UNITS[singular]
+
+
+def in_plural(time_unit: str) -> str:
+    """Return the unit as several of it are called: weeks, opportunities; time units where it is not stated."""
+    if time_unit == UNSTATED:
+        return "time units"
+    return "opportunities" if time_unit == OPPORTUNITY else f"{time_unit}s"
 
 
 def duration(value: str | float, time_unit: str) -> float:

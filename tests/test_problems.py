@@ -7,6 +7,8 @@ import pytest
 
 from bayes_clv.problems import KINDS, cards, problem, read_problem
 
+TOTAL = {"observed": 150, "low": 80, "high": 120, "mean": 100.0, "direction": "above"}
+COVERED = {"level": "90", "customers": 300, "covered": 80.0, "promised": 93.0, "error": 3.0}
 NUMBERS = {
     "rhat": {"rhat": 1.2},
     "ess": {"ess": 40.0, "needed": 400},
@@ -18,9 +20,41 @@ NUMBERS = {
     "choice_at_end": {"name": "k", "largest": 12},
     "sentence": {"sentence": "R-hat is {1.2}."},
     "tree_depth": {"transitions": 7},
-    "holdout_total": {"observed": 150, "low": 80, "high": 120, "mean": 100.0, "direction": "fewer"},
-    "holdout_narrow": {"level": "90", "customers": 300, "covered": 80.0, "promised": 93.0, "error": 3.0},
-    "holdout_wide": {"level": "90", "customers": 300, "covered": 99.0, "promised": 93.0, "error": 3.0},
+    "holdout_total": TOTAL,
+    "holdout_spend_total": TOTAL,
+    "holdout_value_total": TOTAL,
+    "holdout_retention": TOTAL | {"customers": 500, "real": 0.3, "predicted": 0.2},
+    "weeks_outside": {
+        "part": "holdout",
+        "units": "weeks",
+        "number": 53,
+        "inside": 20,
+        "above": 25,
+        "below": 8,
+        "expected": 47.6,
+        "lower": 42,
+        "direction": "both",
+    },
+    "holdout_unlikely": {"customers": 13, "bought": 6, "expected": 0.3},
+    "holdout_tenth": {
+        "tenths": 2,
+        "customers": 30,
+        "predicted": 30.0,
+        "real": 60.0,
+        "errors": 3.4,
+        "after": "",
+    },
+    "holdout_frequent": {
+        "level": 90,
+        "customers": 300,
+        "covered": 76.0,
+        "promised": 92.0,
+        "limit": 88.0,
+    },
+    "holdout_narrow": COVERED,
+    "holdout_wide": COVERED,
+    "holdout_spend_narrow": COVERED,
+    "holdout_spend_wide": COVERED,
     "rows_dropped": {"rows": 6624, "what": "No date. x"},
     "spend_rises": {"words": "0.40 (90 % interval 0.3 to 0.5)", "correlation": 0.4, "doubling": 12.0},
     "spend_falls": {"words": "-0.40 (90 % interval -0.5 to -0.3)", "correlation": -0.4, "doubling": -12.0},

@@ -14,19 +14,23 @@ from bayes_clv.customers.checks import check_count, check_ids, check_numbers, re
 from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.tables import read_columns
-from bayes_clv.schema import OPPORTUNITY, Variable, describe
+from bayes_clv.schema import CUSTOMER, OPPORTUNITY, InputError, Variable, argument, describe
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("frequency", "recency", "opportunities")
+HELD_OUT = "holdout_purchases"
 _OWN = {
     "frequency": Variable("opportunities with a purchase", "count"),
     "recency": Variable("number of the opportunity of the last purchase", "time"),
+    HELD_OUT: Variable("opportunities of the holdout with a purchase", "count"),
 }
 
 
-def from_opportunities(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> xr.Dataset:
+def from_opportunities(
+    table: "pd.DataFrame", columns: str | Sequence[str] = (), *, holdout: int | None = None
+) -> xr.Dataset:
     """Return the customers Dataset for purchases at discrete opportunities, such as yearly appeals.
 
     Parameters
@@ -39,11 +43,15 @@ def from_opportunities(table: "pd.DataFrame", columns: str | Sequence[str] = ())
     columns
         Further columns to keep, for ``fit(..., covariates=..., groups=...)``; see ``with_columns``. All customers of a
         row with a ``count`` share them.
+    holdout
+        How many opportunities came after those observed; the table then has ``holdout_purchases``, at how many of them
+        the customer bought, by which ``clv.evaluate`` scores a forecast of as many.
 
     Returns
     -------
     xarray.Dataset
-        Dimension ``customer`` (ids as text, sorted); whole numbers. ``attrs["time_unit"]`` is ``"opportunity"``.
+        Dimension ``customer`` (ids as text, sorted); whole numbers. ``attrs["time_unit"]`` is ``"opportunity"``, and
+        ``attrs["holdout_duration"]`` the holdout, where there is one.
 
     Raises
     ------
@@ -58,10 +66,32 @@ def from_opportunities(table: "pd.DataFrame", columns: str | Sequence[str] = ())
     >>> int(donors["count"].sum())
     3976
     """
-    dataset = read_columns(table, COLUMNS, ("count",), OPPORTUNITY)
+    required = COLUMNS if holdout is None else (*COLUMNS, HELD_OUT)
+    dataset = read_columns(table, required, ("count",), OPPORTUNITY)
     check_opportunities(dataset)
+    if holdout is not None:
+        _check_holdout(dataset, holdout)
+        dataset.attrs["holdout_duration"] = int(holdout)
     dataset = dataset.astype(np.int64)
     return describe(with_columns(dataset, table, columns) if columns else dataset, _OWN)
+
+
+def _check_holdout(dataset: xr.Dataset, holdout: int) -> None:
+    if isinstance(holdout, bool) or not isinstance(holdout, int | np.integer) or holdout < 1:
+        raise InputError(
+            f"{argument('holdout', holdout)} must be a whole number of opportunities, 1 or more."
+        )
+    ids, bought = dataset[CUSTOMER].to_numpy(), np.asarray(dataset[HELD_OUT].to_numpy(), dtype=float)
+    check_numbers(ids, HELD_OUT, bought)
+    refuse_rows(ids, bought != np.floor(bought), HELD_OUT, bought, "not whole", "It counts opportunities.")
+    refuse_rows(
+        ids,
+        bought > holdout,
+        HELD_OUT,
+        bought,
+        f"above the {holdout} opportunities of the holdout",
+        "There is at most one purchase at each opportunity.",
+    )
 
 
 def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:

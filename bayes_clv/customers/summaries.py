@@ -86,8 +86,8 @@ def summarize(
         holdout's spend, each occasion's times (1 + rate)^-(years from ``until`` to its day). With
         ``also=("log_spend",)``, mean and standard deviation (sum of squares divided by frequency; 0 for one occasion)
         of the natural logarithm of the repeat occasions' spend, rounded to six decimals an occasion; NaN without a
-        repeat, or with one of zero spend. With ``"log_intervals"``, ``log_intervals``: the natural logarithm of the time since the previous occasion, in
-        ``time_unit``, summed over the repeat occasions; 0 without one.
+        repeat, or with one of zero spend. With ``"log_intervals"``, ``log_intervals``: the natural logarithm of the
+        time since the previous occasion, in ``time_unit``, summed over the repeat occasions; 0 without one.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of

@@ -214,15 +214,21 @@ def predict(
         dropout_mean (latent; dropout_rate_mean where a customer may leave at any time), all four posterior means of
         closed forms over ``expected_draws`` draws; and of the outcome
         purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
-        F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total. Attributes
-        state horizon, time unit, seed, draws and expected_draws, and ``problems`` carries what the
-        diagnostics of the fit found wrong (a list of sentences).
-        When customers have a holdout as long as the horizon: draws_below, draws_equal, crps, mass_50 and
-        mass_90, for ``clv.evaluate``.
+        F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total and active_total, the
+        customers with any purchase. Attributes state horizon, time unit, seed, draws and expected_draws, and
+        ``problems`` carries what the diagnostics of the fit found wrong (a list of sentences).
+        When customers have a holdout as long as the horizon, its scores, for ``clv.evaluate``: of purchases
+        draws_below, draws_equal, crps, and for 50, 80, 90 and 95 % mass_50 (the share of draws in the closed interval
+        between inverse-CDF quantiles) and inside_50 (1 where the holdout lies in it) to mass_95 and inside_95. With
+        ``spending`` the same of spend (spend_crps, ...) and, where ``holdout_value`` is discounted at the
+        forecast's rate (at no rate it is ``holdout_spend``), of value, with the margin; and spend_log_crps and
+        value_log_crps, the CRPS of log(1 + amount / ``attrs["money_unit"]``), which is the mean spend of a purchase in
+        the calibration (``predictions.scores``).
 
         With ``spending`` also, over ``customer``, in money: spend_mean, historical_value, value_mean, _sd, _q05, _q25,
         _q50, _q75, _q95 (residual value) and lifetime_value_mean; over (chain, draw): spend_total, value_total.
-        Attributes state margin and rates, and in ``reasons`` (a list of sentences) why something is NaN.
+        Attributes state margin and rates, and in ``reasons`` (a list of sentences) why something is NaN or not
+        scored.
 
     Raises
     ------

@@ -77,8 +77,8 @@ class Holdout(NamedTuple):
 
     def at(self, part: slice | np.ndarray) -> "Holdout":
         """Return it of some of the customers."""
-        columns = (each[part] if each.size else each for each in self[:3])
-        return Holdout(*columns, *self[3:])
+        spend, value = (each[part] if each.size else each for each in (self.spend, self.value))
+        return self._replace(purchases=self.purchases[part], spend=spend, value=value)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,10 @@ class Plan:
 
     On request: ``holdout``, by which the futures are scored; ``value_above``, amounts whose probability of being
     exceeded is wanted; ``by_customer``, the calendar's periods for each customer as well as for all; ``top_share``,
-    with ``log2_reference`` the middle of the bins (see statistics); ``own``, of the customers' own numbers (the fields of ``Own``, "level" for the
-    mean spend of an occasion) the statistics; ``keep``, the draws of all that is asked for. ``first_order``: a purchase
-    at time 0, counted and paid as any other, and certain. ``clock`` leads from the law's time to the calendar's.
+    with ``log2_reference`` the middle of the bins (see statistics); ``own``, of the customers' own numbers (the fields
+    of ``Own``, "level" for the mean spend of an occasion) the statistics; ``keep``, the draws of all that is asked for.
+    ``first_order``: a purchase at time 0, counted and paid as any other, and certain. ``clock`` leads from the law's
+    time to the calendar's.
     """
 
     law: Paths

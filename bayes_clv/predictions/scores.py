@@ -33,6 +33,8 @@ _SPEND = len(PURCHASE_SCORES)
 _VALUE = _SPEND + len(MONEY_SCORES)
 _N = len(INTERVALS)
 _PROBABILITIES = np.array([[0.5 - level / 200, 0.5 + level / 200] for level in INTERVALS])
+# Amounts in a bucket from which a common sort is quicker.
+CROWDED = 64
 # Undoes the rounding of a probability times a number of draws; probabilities are multiples of 1/40.
 _SLACK = 1.0 - 1e-12
 
@@ -85,23 +87,66 @@ def score_counts(histogram, top, draws, observed, ends, out):  # type: ignore[no
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def sort_amounts(amounts, starts, out):  # type: ignore[no-untyped-def]
+    """Write the amounts, none negative, to ``out`` in rising order; ``starts`` is room for 2 × their number + 1.
+
+    Their bits, read as whole numbers, rise as they do and nearly as their logarithms: so cut into equal parts they make
+    buckets of few amounts each, and what is left to do is to exchange neighbours. A seventh of a quicksort's time.
+    """
+    size = amounts.size
+    if size == 0:
+        return
+    keys = amounts.view(np.int64)
+    low = high = keys[0]
+    for m in range(size):
+        low = min(low, keys[m])
+        high = max(high, keys[m])
+    shift = 0
+    while (high - low) >> shift >= 2 * size:
+        shift += 1
+    buckets = ((high - low) >> shift) + 1
+    starts[: buckets + 1] = 0
+    for m in range(size):
+        starts[((keys[m] - low) >> shift) + 1] += 1
+    most = 0
+    for j in range(buckets):
+        most = max(most, starts[j + 1])
+        starts[j + 1] += starts[j]
+    for m in range(size):
+        j = (keys[m] - low) >> shift
+        out[starts[j]] = amounts[m]
+        starts[j] += 1
+    if most > CROWDED:
+        out[:size].sort()
+        return
+    for m in range(1, size):
+        amount = out[m]
+        j = m
+        while j > 0 and out[j - 1] > amount:
+            out[j] = out[j - 1]
+            j -= 1
+        out[j] = amount
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _crps(amounts, below, active, draws, observed):  # type: ignore[no-untyped-def]
     """Return the CRPS of sorted ``amounts[:active]``, the first ``below`` of them under ``observed``, and zeros."""
-    zeros = draws - active
     score = 0.0
     last = 0.0
+    # Draws that are less than what lies between two amounts, then, beyond what happened, draws that are more.
+    count = np.float64(draws - active)
     for m in range(below):
-        share = (zeros + m) / draws
-        score += share * share * (amounts[m] - last)
+        score += count * count * (amounts[m] - last)
         last = amounts[m]
-    share = (zeros + below) / draws
-    score += share * share * (observed - last)
+        count += 1.0
+    score += count * count * (observed - last)
     last = observed
+    count = np.float64(active - below)
     for m in range(below, active):
-        share = (active - m) / draws
-        score += share * share * (amounts[m] - last)
+        score += count * count * (amounts[m] - last)
         last = amounts[m]
-    return score
+        count -= 1.0
+    return score / (np.float64(draws) * draws)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)

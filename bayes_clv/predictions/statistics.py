@@ -19,7 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from bayes_clv.predictions.scores import PURCHASE_SCORES, interval_ends, reaching, score_counts, score_money
+from bayes_clv.predictions.scores import (
+    PURCHASE_SCORES,
+    interval_ends,
+    reaching,
+    score_counts,
+    score_money,
+    sort_amounts,
+)
 from bayes_clv.schema import QUANTILES
 
 BINS_PER_OCTAVE = 64
@@ -172,7 +179,8 @@ def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exce
     money = paid.value.size > 0
     priced = scores.shape[1] > _PURCHASES
     counts = np.empty(draws, dtype=np.int64)
-    spends, values, logs = np.empty(draws), np.empty(draws), np.empty(draws)
+    values, room, logs = np.empty(draws), np.empty(draws), np.empty(draws)
+    starts = np.empty(2 * draws + 1, dtype=np.int64)
     histogram = np.zeros(1024, dtype=np.int64)
     ends = interval_ends(draws)
     for i in range(out.shape[0]):
@@ -186,10 +194,11 @@ def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exce
         if not money:
             continue
         spend = 0.0
+        discounted = False
         for m in range(active):
             values[m] = paid.value[low + m]
-            spends[m] = paid.spend[low + m]
-            spend += spends[m]
+            spend += paid.spend[low + m]
+            discounted |= values[m] != paid.spend[low + m]
         for j in range(exceeding.shape[1]):
             exceeded = 0
             for m in range(active):
@@ -197,8 +206,11 @@ def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exce
             exceeding[i, j] = exceeded / draws
         _value_moments(values, active, draws, spend, out[i])
         if priced:
-            spends[:active].sort()
-            values[:active].sort()
+            sort_amounts(paid.value[low:high], starts, values)
+            spends = values
+            if discounted:
+                sort_amounts(paid.spend[low:high], starts, room)
+                spends = room
             score_money(spends, values, active, draws, i, holdout, ends, logs, scores[i])
         _value_quantiles(values, active, draws, priced, out[i])
 

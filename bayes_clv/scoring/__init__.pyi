@@ -10,8 +10,8 @@ from .rolling import rolling_origins as rolling_origins
 from .splits import origins as origins
 from .summaries import pairwise as pairwise
 from .summaries import summarise as summarise
+from .tracked import tracking_counts as tracking_counts
 from .tracking import simulate_tracking as simulate_tracking
-from .tracking import tracking_counts as tracking_counts
 
 __all__ = [
     "METRICS",

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError
-from bayes_clv.units import days_per, duration
+from bayes_clv.units import days_per, duration, in_plural
 
 # Of the gaps between purchases, the share that the default hiatus holds.
 HIATUS_SHARE = 0.9
@@ -106,9 +106,9 @@ def _recency_rule(customers: xr.Dataset, setting: Setting) -> Baseline:
     silence = np.asarray((customers["T"] - customers["recency"]).values, dtype=float)
     purchases = np.where(silence <= hiatus, setting.horizon * past_rate(customers), 0.0)
     chosen = f"{HIATUS_SHARE:.0%} of calibration gaps are shorter" if setting.hiatus is None else "as given"
-    unit = customers.attrs.get("time_unit")
+    unit = str(customers.attrs.get("time_unit"))
     return _with_spend(
-        customers, purchases, f"active after at most {hiatus:.3g} {unit}s of silence ({chosen})"
+        customers, purchases, f"active after at most {hiatus:.3g} {in_plural(unit)} of silence ({chosen})"
     )
 
 

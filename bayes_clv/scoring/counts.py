@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayes_clv.schema import INTERVALS, QUANTILES
 from bayes_clv.scoring.places import PLACES, pit_shares
 
-LEVELS = (50, 80, 90, 95)
+LEVELS = INTERVALS
 # Distinct rows a table, the tail that a table may leave out (CRPS then misses its square, a column), and what
 # rounding may add to a cumulative sum.
 ROWS, TAIL, SLACK = 512, 1e-6, 1e-12
@@ -25,16 +26,16 @@ Probabilities = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class CountScores:
     """Scores of each customer's forecast distribution of counts, at the count that happened.
 
-    ``below`` and ``equal`` are P(Y < y) and P(Y = y), ``none`` is P(Y = 0); ``covered`` and ``promised`` (level,
-    customer) belong to the closed intervals of LEVELS between inverse-CDF quantiles; ``covariance`` is that of the
-    mean transform at PLACES when the forecasts are true.
+    ``below`` and ``equal`` are P(Y < y) and P(Y = y), ``none`` is P(Y = 0); ``quantiles`` (quantile, customer) are at
+    QUANTILES; ``covered`` and ``promised`` (level, customer) belong to the closed intervals of LEVELS between
+    inverse-CDF quantiles; ``covariance`` is that of the mean transform at PLACES when the forecasts are true.
     """
 
     none: np.ndarray
     below: np.ndarray
     equal: np.ndarray
     crps: np.ndarray
-    median: np.ndarray
+    quantiles: np.ndarray
     covered: np.ndarray
     promised: np.ndarray
     covariance: np.ndarray
@@ -65,7 +66,7 @@ def count_scores(probabilities: Probabilities, row: np.ndarray, observed: np.nda
         below=np.empty(size),
         equal=np.empty(size),
         crps=np.empty(size),
-        median=np.empty(size),
+        quantiles=np.empty((len(QUANTILES), size)),
         covered=np.empty((levels, size), dtype=bool),
         promised=np.empty((levels, size)),
         covariance=np.zeros((PLACES.size, PLACES.size)),
@@ -106,7 +107,8 @@ def _score_chunk(
     def quantile(q: float) -> np.ndarray:
         return np.asarray((cumulative[:, 1:] < q - SLACK).sum(axis=1))
 
-    scores.median[among] = quantile(0.5)[local]
+    for i, q in enumerate(QUANTILES):
+        scores.quantiles[i, among] = quantile(q)[local]
     every = np.arange(rows.size)
     for i, level in enumerate(LEVELS):
         tail = (1 - level / 100) / 2

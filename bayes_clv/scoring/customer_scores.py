@@ -62,10 +62,10 @@ def score(
     xarray.Dataset
         Over ``forecast`` and ``customer``, of purchases: ``predicted`` (the mean), ``absolute_error``,
         ``absolute_error_of_median``, ``squared_error``, ``crps``, ``log_score``, ``below`` and ``equal``, P(fewer) and
-        P(as many) as happened, and over ``interval`` (50, 80, 90, 95 %) ``covered`` and ``promised``. With ``retention_``
-        (any purchase): ``predicted``, ``brier``, ``log_score``. With ``spend_`` and ``value_`` as for purchases, but
-        ``log_crps``, CRPS of log(1 + amount / mean spend of a purchase), in place of the log score. Each says in its
-        attributes ``long_name``, ``units``, ``better`` and whether it is ``proper``.
+        P(as many) as happened, and over ``interval`` (50, 80, 90, 95 %) ``covered`` and ``promised``. With
+        ``retention_`` (any purchase): ``predicted``, ``brier``, ``log_score``. With ``spend_`` and ``value_`` as for
+        purchases, but ``log_crps``, CRPS of log(1 + amount / mean spend of a purchase), in place of the log score. Each
+        says in its attributes ``long_name``, ``units``, ``better`` and whether it is ``proper``.
 
         Over ``customer``: what happened (``holdout_purchases``, ``retained``, ``holdout_spend``, and ``holdout_value``
         after margin and discount), and the customers' own columns, to group by. Coordinates ``kind``, ``label`` and
@@ -80,8 +80,8 @@ def score(
     -----
     A simple rule has a mean only: its purchases are scored as a Poisson around it (a mean of 0 then holds impossible
     that somebody buys), its retention as 1 - exp(-mean), its money as a point. Where the mean of spend does not exist
-    (an infinite expectation), neither does CRPS; ``log_crps`` does. Without ``buying`` the probability of any purchase is
-    the share of draws, and its log score infinite where no draw bought and the customer did.
+    (an infinite expectation), neither does CRPS; ``log_crps`` does. Without ``buying`` the probability of any purchase
+    is the share of draws, and its log score infinite where no draw bought and the customer did.
 
     Examples
     --------
@@ -137,9 +137,19 @@ def scores_of(forecasts: Forecasts, metrics: Mapping[str, Metric]) -> xr.Dataset
     )
     each = forecasts.each.values()
     kinds = ["model" if name in forecasts.models else "rule" for name in names]
-    words = {"kind": kinds, "label": [_label(one) for one in each], "note": [one.attrs.get("note", "") for one in each]}
-    scores = describe(known).assign(data).assign_coords({FORECAST: np.array(names, dtype=object), INTERVAL: list(LEVELS)})
-    scores = scores.assign_coords({name: (FORECAST, np.array(each, dtype=object)) for name, each in words.items()})
+    words = {
+        "kind": kinds,
+        "label": [_label(one) for one in each],
+        "note": [one.attrs.get("note", "") for one in each],
+    }
+    scores = (
+        describe(known)
+        .assign(data)
+        .assign_coords({FORECAST: np.array(names, dtype=object), INTERVAL: list(LEVELS)})
+    )
+    scores = scores.assign_coords(
+        {name: (FORECAST, np.array(each, dtype=object)) for name, each in words.items()}
+    )
     scores["retained"].attrs = {"long_name": "any purchase in the holdout", "units": "true or false"}
     scores[INTERVAL].attrs = {"long_name": "nominal probability of the interval", "units": "percent"}
     return scores.assign_attrs(
@@ -188,7 +198,9 @@ def _quantities(
         crps = _column(future, f"{prefix}crps")
         bad = np.isnan(mean)
         if bad.any():
-            reasons.append(f"{name}: mean {what} does not exist for {int(bad.sum())} of {bad.size} customers.")
+            reasons.append(
+                f"{name}: mean {what} does not exist for {int(bad.sum())} of {bad.size} customers."
+            )
             # An expectation of |X - y| that is infinite is in every draw's sample another number.
             crps = None if crps is None else np.where(bad, np.nan, crps)
         below, equal = (_column(future, f"{prefix}draws_{which}") for which in ("below", "equal"))

@@ -25,11 +25,11 @@ from bayes_clv.schema import (
     argument,
     describe,
 )
-from bayes_clv.scoring.counts import CountScores, LEVELS, count_scores
+from bayes_clv.scoring.counts import LEVELS, CountScores, count_scores
 from bayes_clv.scoring.draws import STATISTICS, scored_draws
 from bayes_clv.scoring.holdout import check_holdout, happened
 from bayes_clv.scoring.places import pit_reference
-from bayes_clv.units import checked_margin, discount_rate, duration
+from bayes_clv.units import checked_margin, discount_rate, duration, in_plural
 
 QUANTILE = "quantile"
 
@@ -73,7 +73,8 @@ def forecast(
     -------
     xarray.Dataset
         Over ``customer``: purchases_mean, probability_active, draws_below, draws_equal, crps, mass_ and inside_ of 50,
-        80, 90 and 95 %; of draws purchases_sd, _q05 to _q95; of a mean holdout_probability, P(as many as happened).
+        80, 90 and 95 %, purchases_q05 to _q95; of draws purchases_sd, of a mean holdout_probability, P(as many as
+        happened).
         With prefix ``spend_`` and ``value_`` the mean and the scores of money, log_crps among them, on the scale of
         log(1 + amount / ``attrs["money_unit"]``). Over (chain, draw), where there are draws: purchases_total,
         active_total, spend_total, value_total. ``draws_below`` of a mean is P(fewer) times ``attrs["draws"]``.
@@ -90,7 +91,7 @@ def forecast(
 
     Examples
     --------
-    >>> half = clv.scoring.forecast(customers, "39 weeks", purchases=0.5 * customers["frequency"], label="half as often")
+    >>> half = clv.scoring.forecast(customers, "39 weeks", purchases=0.5 * customers["frequency"], label="half")
     >>> scores = clv.evaluate({"BG/NBD": future, "half": half}, customers)
     """
     length = _checked_horizon(customers, horizon)
@@ -117,7 +118,7 @@ def forecast(
             notes.append(note)
         else:
             columns = _point(array, real[name], money_unit)
-            notes.append(f"{name} a point")
+            notes.append("money a point")
         for key, column in columns.items():
             data[f"{name}_{key}" if key in STATISTICS else prefix + key] = (CUSTOMER, column)
     bought, joint = read["purchases"]
@@ -135,7 +136,7 @@ def forecast(
         horizon=length,
         draws=draws,
         label=label,
-        note="; ".join(notes),
+        note="; ".join(dict.fromkeys(notes)),
         money_unit=money_unit,
         margin=margin,
         annual_discount_rate=rate,
@@ -149,17 +150,19 @@ def _checked_horizon(customers: xr.Dataset, horizon: str | float) -> float:
     """Return the horizon in time units, which must be the holdout's duration."""
     held = check_holdout(customers)
     unit = str(customers.attrs.get("time_unit"))
-    length = float(horizon) if unit == OPPORTUNITY and not isinstance(horizon, str) else duration(horizon, unit)
+    length = (
+        float(horizon) if unit == OPPORTUNITY and not isinstance(horizon, str) else duration(horizon, unit)
+    )
     if not np.isclose(length, held, rtol=1e-9, atol=0):
         raise InputError(
-            f"The forecast is of {length:g} {unit}s and the holdout has {held:g}. Forecast the holdout: "
+            f"The forecast is of {length:g} {in_plural(unit)} and the holdout has {held:g}. Forecast the holdout: "
             f"{argument('horizon')}=customers.attrs['holdout_duration']."
         )
     return length
 
 
 def _read(given: Any, customers: xr.Dataset, name: str) -> tuple[np.ndarray, bool]:
-    """Return numbers (customer) or (draw, customer) in the customers' order, and whether a draw is one future of all."""
+    """Return numbers (customer) or (draw, customer) in the customers' order; and if a draw is one future of all."""
     labelled = _labelled(given)
     joint = True
     if labelled is not None:
@@ -170,18 +173,23 @@ def _read(given: Any, customers: xr.Dataset, name: str) -> tuple[np.ndarray, boo
         others = [dim for dim in labelled.dims if dim != CUSTOMER]
         if others not in ([], [DRAW], [CHAIN, DRAW], [QUANTILE], [DRAW, CHAIN]):
             raise InputError(
-                f"{argument(name)} has the dimensions {', '.join(map(str, labelled.dims))}; give (draw, customer), (chain, "
-                "draw, customer), (quantile, customer) or, of a mean, (customer)."
+                f"{argument(name)} has the dimensions {', '.join(map(str, labelled.dims))}; give (draw, customer), "
+                "(chain, draw, customer), (quantile, customer) or, of a mean, (customer)."
             )
         array = labelled.transpose(*others, CUSTOMER).to_numpy()
         array = array.reshape(-1, array.shape[-1]) if others else array
     else:
         array = np.asarray(given)
     size = customers.sizes[CUSTOMER]
-    if array.dtype.kind not in "iufb" or array.ndim not in (1, 2) or array.shape[-1] != size or not array.size:
+    if (
+        array.dtype.kind not in "iufb"
+        or array.ndim not in (1, 2)
+        or array.shape[-1] != size
+        or not array.size
+    ):
         raise InputError(
-            f"{argument(name)} must be numbers (draw, customer), or a mean (customer), of {size:,} customers; it has the "
-            f"shape {array.shape}."
+            f"{argument(name)} must be numbers (draw, customer), or a mean (customer), of {size:,} customers; it has "
+            f"the shape {array.shape}."
         )
     check_numbers(customers[CUSTOMER].to_numpy(), name, _worst(array))
     return array, joint
@@ -203,7 +211,9 @@ def _labelled(given: Any) -> xr.DataArray | None:
         return None
     ids = given.index if given.ndim == 1 else given.columns
     return xr.DataArray(
-        given.to_numpy(), dims=(CUSTOMER,) if given.ndim == 1 else (DRAW, CUSTOMER), coords={CUSTOMER: ids.to_numpy()}
+        given.to_numpy(),
+        dims=(CUSTOMER,) if given.ndim == 1 else (DRAW, CUSTOMER),
+        coords={CUSTOMER: ids.to_numpy()},
     )
 
 
@@ -228,8 +238,8 @@ def _check_quantiles(labelled: xr.DataArray, name: str) -> None:
     levels = labelled[QUANTILE].to_numpy() if QUANTILE in labelled.coords else np.full(size, np.nan)
     if not np.allclose(levels, wanted, rtol=0, atol=1e-9):
         raise InputError(
-            f"{argument(name)} has quantiles at {', '.join(f'{each:g}' for each in levels[:3])}, …; to be scored as draws "
-            f"they must be at (i - 1/2) / {size}: {', '.join(f'{each:g}' for each in wanted[:3])}, …"
+            f"{argument(name)} has quantiles at {', '.join(f'{each:g}' for each in levels[:3])}, …; to be scored as "
+            f"draws they must be at (i - 1/2) / {size}: {', '.join(f'{each:g}' for each in wanted[:3])}, …"
         )
 
 
@@ -246,7 +256,9 @@ def _probability(active: Any, customers: xr.Dataset) -> np.ndarray:
     array, _ = _read(active, customers, "active")
     ids = customers[CUSTOMER].to_numpy()
     if array.ndim != 1:
-        raise InputError(f"{argument('active')} is one probability a customer; it has the shape {array.shape}.")
+        raise InputError(
+            f"{argument('active')} is one probability a customer; it has the shape {array.shape}."
+        )
     refuse_rows(ids, array > 1, "active", array, "above 1", "It is the probability of any purchase.")
     return array.astype(float)
 
@@ -271,7 +283,7 @@ def _counts(
         closed = count_scores(lambda rows, n: stats.poisson.pmf(n, distinct[rows, None]), row, bought)
     columns = {
         "mean": mean,
-        "q50": closed.median,
+        **dict(zip(STATISTICS[2:], closed.quantiles, strict=True)),
         "probability_active": 1 - closed.none,
         "draws_below": draws * closed.below,
         "draws_equal": draws * closed.equal,

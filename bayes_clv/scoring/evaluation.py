@@ -22,18 +22,19 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.problems import FREQUENT
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
 from bayes_clv.scoring.forecasts import MODEL, Forecasts, gathered
+from bayes_clv.scoring.groups import TENTH, TENTHS
 from bayes_clv.scoring.holdout import by_model
 from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
 from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
 from bayes_clv.scoring.rankings import captured, concordance, gini
-from bayes_clv.scoring.summaries import TENTH, TENTHS, paired_difference, summarise
+from bayes_clv.scoring.summaries import paired_difference, summarise
 from bayes_clv.scoring.totals import totals
-from bayes_clv.scoring.tracking import tracking_counts, tracking_errors
+from bayes_clv.scoring.tracked import tracking_counts, tracking_measures
 
 # Measures that are means over customers, and the scores that they are means of.
 MEANS = {
@@ -65,8 +66,8 @@ def evaluate(
     value
         Of a posterior that was fitted to the calibration alone: ``clv.predict`` of these customers, with
         ``spending=`` for money, over a horizon equal to ``customers.attrs["holdout_duration"]``; or
-        ``clv.scoring.forecast``, what was forecast elsewhere. Or several models by name, predicted with one seed, so that
-        a customer's random numbers are the same; the others are held against the first.
+        ``clv.scoring.forecast``, what was forecast elsewhere. Or several models by name, predicted with one seed, so
+        that a customer's random numbers are the same; the others are held against the first.
     customers
         Customers with a holdout (``clv.summarize(..., holdout_until=...)``).
     buying
@@ -103,12 +104,13 @@ def evaluate(
 
         ``crps_worse`` is a forecast's CRPS less that of the first model, customer by customer, and ``crps_worse_se``
         its standard error: positive means worse; so for every proper score. By tenth of each forecast's own order
-        (``tenth``, 1 the lowest), with each prefix: ``predicted_``, ``real_`` and ``customers_by_tenth``, a decile chart,
-        and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
-        forecast true. ``unlikely_customers``: whom it gives less than 3 % of any purchase, ``unlikely_expected`` of them
-        to buy, and ``unlikely_retained``, who did. Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
-        ``predicted_``, ``covered_`` and ``promised_by_frequency``, and ``frequent_crps``, ``_covered`` and ``_promised`` of
-        the customers with at least five repeat purchases (``problems.FREQUENT``), where there are any. With ``tracking``: ``tracking_incremental`` and
+        (``tenth``, 1 the lowest), with each prefix: ``predicted_``, ``real_`` and ``customers_by_tenth``, a decile
+        chart, and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
+        forecast true. ``unlikely_customers``: whom it gives less than 3 % of any purchase, ``unlikely_expected`` of
+        them to buy, and ``unlikely_retained``, who did. Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
+        ``predicted_``, ``covered_`` and ``promised_by_frequency``, and ``frequent_crps``, ``_covered`` and ``_promised``
+        of the customers with at least five repeat purchases (``problems.FREQUENT``), where there are any. With
+        ``tracking``: ``tracking_incremental`` and
         ``tracking_cumulative``, and over ``part`` and ``periods`` those of ``clv.scoring.tracking_counts``.
 
         What happened has no ``forecast``: ``total_observed``, ``retention_observed``, ``spend_observed``,
@@ -154,7 +156,9 @@ def evaluation_of(
     """Return the evaluation of forecasts whose scores are known; ``own`` names those of a user's metrics."""
     reasons: list[str] = list(scores.attrs["reasons"])
     if not forecasts.observed["purchases"].any():
-        reasons.append("Nobody bought in the holdout: total_error, concordance, captured and gini do not exist.")
+        reasons.append(
+            "Nobody bought in the holdout: total_error, concordance, captured and gini do not exist."
+        )
     _add_reasons_of_money(forecasts, reasons)
     found = (
         _averages(scores, own)
@@ -165,7 +169,7 @@ def evaluation_of(
         | _by_frequency(scores)
         | _frequent(scores)
         | _by_tenth(scores)
-        | _tracked(forecasts, tracked, reasons)
+        | _stacked(tracking_measures(forecasts, tracked, reasons))
         | _impossible(forecasts, scores, reasons)
     )
     evaluation = xr.Dataset(
@@ -232,11 +236,15 @@ def _in_their_places(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.n
             row[f"{prefix}pit_mean"] = places.pit_mean(below, equal)
             row[f"{prefix}pit_distance"] = places.pit_distance(below, equal)
             row[f"{prefix}pit_histogram"] = places.pit_histogram(below, equal)
-            if quantity != "purchases":
-                nothing = 1 - np.asarray(future["probability_active"].values)
-                row[f"{prefix}pit_reference"] = places.pit_reference(places.amount_covariance(nothing))
-            elif "pit_reference" in future.attrs:
-                row["pit_reference"] = float(future.attrs["pit_reference"])
+        if "pit_reference" in future.attrs:
+            row["pit_reference"] = float(future.attrs["pit_reference"])
+        if "spend_pit_mean" in row:
+            # Spend and value are nothing together, and so have one reference.
+            nothing = 1 - np.asarray(future["probability_active"].values)
+            reference = places.pit_reference(places.amount_covariance(nothing))
+            row |= {
+                f"{each}pit_reference": reference for each in ("spend_", "value_") if f"{each}pit_mean" in row
+            }
         rows.append(row)
     return _stacked(rows)
 
@@ -320,39 +328,6 @@ def _by_tenth(scores: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
-def _tracked(
-    forecasts: Forecasts, tracked: Mapping[str, xr.Dataset], reasons: list[str]
-) -> dict[str, np.ndarray]:
-    """Return what is measured of purchases over the calendar, where a tracking is given."""
-    customers = forecasts.customers
-    for tracking in tracked.values():
-        if "period_purchases" not in customers or not np.array_equal(
-            tracking["observed"].values, customers["period_purchases"].values
-        ):
-            raise InputError(
-                "The tracking is not of these customers: the observed purchases per period differ. Give "
-                "clv.scoring.simulate_tracking of the customers that carry the holdout."
-            )
-    if not tracked:
-        return {}
-    later = customers["period_start"].values > np.datetime64(str(customers.attrs["until"]))
-    empty = int((customers["period_purchases"].values[later] == 0).sum())
-    if not later.any():
-        reasons.append("No whole period lies in the holdout, so that there is nothing to track.")
-    if empty:
-        reasons.append(f"tracking: {empty} periods without a purchase have no relative error.")
-    rows: list[dict[str, Any]] = []
-    for name, future in forecasts.each.items():
-        row: dict[str, Any] = {}
-        if later.any() and "purchases_mean" in future:
-            total = float(future["purchases_mean"].values.sum())
-            row |= tracking_errors(tracked.get(name), customers, total)
-        if name in tracked:
-            row |= {f"tracking_{key}": each.values for key, each in tracking_counts(tracked[name]).items()}
-        rows.append(row)
-    return _stacked(rows)
-
-
 def _impossible(forecasts: Forecasts, scores: xr.Dataset, reasons: list[str]) -> dict[str, np.ndarray]:
     """Return how many did what a forecast held impossible, and what no draw reached."""
     found = {"impossible": np.zeros(len(forecasts.each)), "unreached": np.full(len(forecasts.each), np.nan)}
@@ -382,8 +357,16 @@ def _observed(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, Any]:
     real = forecasts.observed
     by_frequency = summarise(scores, FREQUENCY, names=[])
     found: dict[str, Any] = {
-        "total_observed": ((), int(real["purchases"].sum()), {"long_name": "purchases of all customers", "units": "purchases"}),
-        "retention_observed": ((), int(real["retention"].sum()), {"long_name": "customers with any purchase", "units": "customers"}),
+        "total_observed": (
+            (),
+            int(real["purchases"].sum()),
+            {"long_name": "purchases of all customers", "units": "purchases"},
+        ),
+        "retention_observed": (
+            (),
+            int(real["retention"].sum()),
+            {"long_name": "customers with any purchase", "units": "customers"},
+        ),
         "customers_by_frequency": by_frequency["customers"],
         "observed_by_frequency": by_frequency["real"].assign_attrs(
             long_name="mean purchases in the holdout", units="purchases"

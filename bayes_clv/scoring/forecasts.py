@@ -79,7 +79,7 @@ def gathered(
     first = each[models[0]]
     if hiatus is not None:
         duration(hiatus, str(first.attrs["time_unit"]))
-    posteriors = by_model(buying, models, "buying")
+    posteriors: dict[str, xr.DataTree] = by_model(buying, models, "buying")
     reasons: list[str] = []
     for name in models:
         if name in posteriors:
@@ -99,7 +99,9 @@ def gathered(
             reasons.append(f"{name}: {error}")
             continue
         if "purchases_mean" not in each[name]:
-            reasons.append(f"{name} ranks customers and forecasts nothing, so that only its ranking is scored.")
+            reasons.append(
+                f"{name} ranks customers and forecasts nothing, so that only its ranking is scored."
+            )
     return Forecasts(each, models, matched, observed, reasons)
 
 
@@ -130,7 +132,11 @@ def _money(each: dict[str, xr.Dataset], reasons: list[str]) -> tuple[float, floa
     What happened has one value: that of forecasts with another margin or rate is left out of ``each``.
     """
     terms = {
-        name: (float(one.attrs["margin"]), float(one.attrs["annual_discount_rate"]), float(one.attrs["discount_rate"]))
+        name: (
+            float(one.attrs["margin"]),
+            float(one.attrs["annual_discount_rate"]),
+            float(one.attrs["discount_rate"]),
+        )
         for name, one in each.items()
         if "value_mean" in one
     }
@@ -161,7 +167,9 @@ def _rule(
     rule = baseline(name, matched, horizon=length, hiatus=hiatus)
     long_name = BASELINES[name].long_name
     ranks = {"purchases_rank": rule.rank_purchases, "spend_rank": rule.rank_spend}
-    found = xr.Dataset(coords={CUSTOMER: matched[CUSTOMER].values}, attrs={"label": long_name, "note": rule.note})
+    found = xr.Dataset(
+        coords={CUSTOMER: matched[CUSTOMER].values}, attrs={"label": long_name, "note": rule.note}
+    )
     if rule.purchases is not None:
         even = 1.0 if discount == 0 else -np.expm1(-discount * length) / (discount * length)
         found = forecast(

@@ -8,6 +8,7 @@ import xarray as xr
 from bayes_clv.predictions.observed import with_money
 from bayes_clv.predictions.plans import Holdout
 from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.units import in_plural
 
 
 def check_holdout(customers: xr.Dataset) -> float:
@@ -21,8 +22,8 @@ def check_holdout(customers: xr.Dataset) -> float:
     shared = np.asarray(customers["count"].values) > 1 if "count" in customers else np.zeros(1, dtype=bool)
     if shared.any():
         raise InputError(
-            f"{int(shared.sum()):,} rows stand for several customers (count), who did not all do the same in the holdout. "
-            "Give each customer a row: table.loc[table.index.repeat(table['count'])], with a holdout of its own."
+            f"{int(shared.sum()):,} rows stand for several customers (count), who did not all do the same in the "
+            "holdout. Give each customer a row, table.loc[table.index.repeat(table['count'])], and its own holdout."
         )
     return float(length)
 
@@ -63,8 +64,8 @@ def matched_holdout(customers: xr.Dataset, future: xr.Dataset) -> xr.Dataset:
     unit = customers.attrs.get("time_unit")
     if not np.isclose(horizon, length, rtol=1e-9, atol=0) or future.attrs.get("time_unit") != unit:
         raise InputError(
-            f"The future runs {horizon:g} {future.attrs.get('time_unit')}s and the holdout {length:g} "
-            f"{unit}s. Predict over the holdout: horizon=customers.attrs['holdout_duration']."
+            f"The future runs {horizon:g} {in_plural(str(future.attrs.get('time_unit')))} and the holdout {length:g} "
+            f"{in_plural(str(unit))}. Predict over the holdout: horizon=customers.attrs['holdout_duration']."
         )
     seen, start = str(future.attrs.get("fitted_until", "")), str(customers.attrs.get("until", ""))
     if seen and start and seen > start:

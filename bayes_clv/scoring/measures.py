@@ -10,8 +10,8 @@ import xarray as xr
 from bayes_clv.problems import FREQUENT
 from bayes_clv.scoring.counts import LEVELS
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL
+from bayes_clv.scoring.groups import TENTH
 from bayes_clv.scoring.metrics import METRICS, PREFIXES, UNITS
-from bayes_clv.scoring.summaries import TENTH
 
 FREQUENCY = "frequency"
 SHARE = "share"
@@ -43,7 +43,9 @@ _AMOUNTS = {
     "pit_reference": Measure("the distance that true forecasts stay within, 95 % of the time", "share", ""),
     "concordance": Measure("pairs of unequal customers ranked right", "share", "higher"),
     "captured": Measure("share of the real {quantity} with the best ranked", "share", "higher", (SHARE,)),
-    "gini": Measure("Gini of the real {quantity} in the forecast's order, over that in their own", "share", "higher"),
+    "gini": Measure(
+        "Gini of the real {quantity} in the forecast's order, over that in their own", "share", "higher"
+    ),
     "total_error": Measure("forecast total less the real one, over the real one", "share", "nearer 0"),
 }
 # Of the sum over customers, of retention too.
@@ -113,7 +115,9 @@ def _details(quantity: str) -> dict[str, Measure]:
     """Return what an evaluation holds of a quantity beside its measures: histogram, by frequency, by tenth."""
     unit = UNITS[quantity]
     found = {
-        "predicted_by_tenth": Measure("mean forecast, by tenth of the forecast, lowest first", unit, "", _TENTH),
+        "predicted_by_tenth": Measure(
+            "mean forecast, by tenth of the forecast, lowest first", unit, "", _TENTH
+        ),
         "real_by_tenth": Measure("mean of what happened, by tenth of the forecast", unit, "", _TENTH),
         "customers_by_tenth": Measure("customers, by tenth of the forecast", "count", "", _TENTH),
     }
@@ -127,7 +131,9 @@ def _details(quantity: str) -> dict[str, Measure]:
                 "share of customers by their place in their own forecast", "share", "", ("bin",)
             ),
             "covered_by_frequency": Measure("customers inside their interval", "share", "", _CLASS + _EACH),
-            "promised_by_frequency": Measure("mean probability of the intervals", "share", "", _CLASS + _EACH),
+            "promised_by_frequency": Measure(
+                "mean probability of the intervals", "share", "", _CLASS + _EACH
+            ),
         }
     return {PREFIXES[quantity] + name: measure for name, measure in found.items()}
 
@@ -138,9 +144,15 @@ DETAILS = {
     "unlikely_customers": Measure("customers given less than 3 % of any purchase", "customers", ""),
     "unlikely_expected": Measure("of these, how many the forecast expects to buy", "customers", ""),
     "unlikely_retained": Measure("of these, how many bought", "customers", ""),
-    **{f"{name}_worse": Measure(f"{name} less the first model's", "", "") for name in PROPER if name != "crps"},
     **{
-        f"{name}_worse_se": Measure(f"standard error of {name} less the first model's, over customers", "", "")
+        f"{name}_worse": Measure(f"{name} less the first model's", "", "")
+        for name in PROPER
+        if name != "crps"
+    },
+    **{
+        f"{name}_worse_se": Measure(
+            f"standard error of {name} less the first model's, over customers", "", ""
+        )
         for name in PROPER
         if name != "crps"
     },
@@ -161,9 +173,13 @@ def described(found: Mapping[str, np.ndarray], own: Mapping[str, Mapping[str, An
     for name, measure in (MEASURES | DETAILS).items():
         if name in found:
             attrs = {"long_name": measure.long_name, "units": measure.unit, "better": measure.better}
-            variables[name] = ((FORECAST, *measure.dims), np.asarray(found[name]), attrs | {"level": "outcome"})
-    for name, attrs in own.items():
-        variables[name] = (FORECAST, np.asarray(found[name]), dict(attrs))
+            variables[name] = (
+                (FORECAST, *measure.dims),
+                np.asarray(found[name]),
+                attrs | {"level": "outcome"},
+            )
+    for name, words in own.items():
+        variables[name] = (FORECAST, np.asarray(found[name]), dict(words))
     return variables
 
 

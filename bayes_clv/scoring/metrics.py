@@ -34,7 +34,8 @@ class Quantity:
     mean, median : array
         Of the forecast; the mean of retention is its probability.
     quantiles : mapping of float to array
-        By probability, as far as the forecast holds them.
+        By probability: of purchases 0.05, 0.25, 0.5, 0.75, 0.95; of value where draws were given, of spend made
+        elsewhere.
     below, equal : array
         P(less than happened), P(as much as happened): shares of the draws.
     probability : array
@@ -128,7 +129,9 @@ METRICS: dict[str, Metric] = {
     "predicted": Metric(lambda q, _: q.mean, "mean of the forecast", better="", of=(*PREFIXES,)),
     "absolute_error": Metric(absolute_error, "distance of the mean from what happened"),
     "absolute_error_of_median": Metric(absolute_error_of_median, "distance of the median from what happened"),
-    "squared_error": Metric(squared_error, "squared distance of the mean from what happened", "{unit} squared"),
+    "squared_error": Metric(
+        squared_error, "squared distance of the mean from what happened", "{unit} squared"
+    ),
     "crps": Metric(lambda q, _: q.crps, "continuous ranked probability score", proper=True),
     "log_crps": Metric(
         lambda q, _: q.log_crps,
@@ -138,7 +141,11 @@ METRICS: dict[str, Metric] = {
         of=MONEY,
     ),
     "brier": Metric(
-        squared_error, "squared distance of P(any purchase) from 0 or 1", "none", proper=True, of=("retention",)
+        squared_error,
+        "squared distance of P(any purchase) from 0 or 1",
+        "none",
+        proper=True,
+        of=("retention",),
     ),
     "log_score": Metric(
         log_score, "-log P(what happened)", "nats", proper=True, of=("purchases", "retention")
@@ -158,7 +165,9 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def with_own(metrics: Mapping[str, Metric | Callable[[Quantity, np.ndarray], Values]] | None) -> dict[str, Metric]:
+def with_own(
+    metrics: Mapping[str, Metric | Callable[[Quantity, np.ndarray], Values]] | None,
+) -> dict[str, Metric]:
     """Return METRICS and a user's own, by name; InputError for a name that is taken and for what is no metric."""
     found = dict(METRICS)
     for name, metric in (metrics or {}).items():
@@ -170,7 +179,9 @@ def with_own(metrics: Mapping[str, Metric | Callable[[Quantity, np.ndarray], Val
                 f"metrics[{name!r}] must be a function of (quantity, observed) or a clv.scoring.Metric; it is a "
                 f"{type(metric).__name__}."
             )
-        found[name] = metric if isinstance(metric, Metric) else Metric(metric, name, "", "", of=("purchases",))
+        found[name] = (
+            metric if isinstance(metric, Metric) else Metric(metric, name, "", "", of=("purchases",))
+        )
     return found
 
 

@@ -56,5 +56,8 @@ def gini(ranked_by: np.ndarray, amount: np.ndarray) -> float:
     """
     if float(amount.sum()) <= 0 or amount.min() == amount.max() or np.isnan(ranked_by).any():
         return float("nan")
-    areas = [2 * np.trapezoid(share, customers) - 1 for customers, share in (_gains(by, amount) for by in (ranked_by, amount))]
+    areas = [
+        2 * np.trapezoid(share, customers) - 1
+        for customers, share in (_gains(by, amount) for by in (ranked_by, amount))
+    ]
     return float(areas[0] / areas[1])

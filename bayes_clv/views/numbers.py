@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import UNSTATED, interval
+from bayes_clv.units import in_plural
 
 
 def number(amount: Any) -> str:
@@ -52,7 +53,7 @@ def mean_interval(draws: Any) -> tuple[float, float, float]:
 
 def plural(amount: float, unit: str) -> str:
     """Return a duration in words."""
-    return f"{number(amount)} {unit}s" if unit != UNSTATED else f"{number(amount)} time units"
+    return f"{number(amount)} {in_plural(unit)}"
 
 
 def horizon(value: xr.Dataset) -> str:

@@ -189,8 +189,8 @@ def _best(at: "xr.Dataset", measure: str, kind: str) -> tuple[str, float] | None
     return str(names[place]), float(means[place])
 
 
-def _lead(at: "xr.Dataset", measure: str, one: str, other: str) -> str:
-    """Return by how much one leads the other, and whether that is more than its error."""
+def _lead(at: "xr.Dataset", measure: str, one: str, other: str, whom: str = "") -> str:
+    """Return by how much one leads the other, called ``whom``, and whether that is more than its error."""
     where = {"forecast": one, "other": other}
     difference = -float(at[f"{measure}_difference"].sel(where))
     error = float(at[f"{measure}_difference_se"].sel(where))
@@ -198,8 +198,8 @@ def _lead(at: "xr.Dataset", measure: str, one: str, other: str) -> str:
         return "their lead has no error (an infinite score)"
     size = f"{difference:.2g} ± {error:.1g}"
     if difference > ERRORS * error:
-        return f"leads by {size}, more than chance among these customers"
-    return f"leads by {size}, within the error, so that neither is better"
+        return f"leads {whom}by {size}, more than chance among these customers"
+    return f"leads {whom}by {size}, within the error, so that neither is better"
 
 
 def _contest(at: "xr.Dataset", measure: str, words: str) -> str:
@@ -236,7 +236,7 @@ def _among_fits(at: "xr.Dataset", measure: str) -> str:
     second = _best(at.sel(forecast=others), measure, "model")
     if second is None:
         return ""
-    return f" Among the fits {best[0]} {_lead(at, measure, best[0], second[0])} (over {second[0]})."
+    return f" Among the fits {best[0]} {_lead(at, measure, best[0], second[0], f'{second[0]} ')}."
 
 
 def _mean(at: "xr.Dataset", name: str, forecast: str) -> float:
@@ -297,14 +297,14 @@ def _of_totals(at: "xr.Dataset") -> str:
             inside = at[f"{name}_covered"].sel(forecast=fit[0]).to_numpy()
             known = np.isfinite(inside)
             held.append(f"{words} {int(inside[known].sum())} of {int(known.sum())} times")
-    nearest = f"nearest to the real purchases is {fit[0]} (CRPS of the logarithm {fit[1]:.2g})"
+    nearest = f"nearest to the real purchases is {fit[0]} (CRPS of the logarithm {fit[1]:.3g})"
     if rule is not None and rule[1] < fit[1]:
         nearest = (
-            f"a SIMPLE RULE is nearest to the real purchases, {rule[0]} (CRPS of the logarithm {rule[1]:.2g}), before "
-            f"the best fit, {fit[0]} ({fit[1]:.2g})"
+            f"a SIMPLE RULE is nearest to the real purchases, {rule[0]} (CRPS of the logarithm {rule[1]:.3g}), before "
+            f"the best fit, {fit[0]} ({fit[1]:.3g})"
         )
     elif rule is not None:
-        nearest = f"{nearest}, before the best simple rule, {rule[0]} ({rule[1]:.2g})"
+        nearest = f"{nearest}, before the best simple rule, {rule[0]} ({rule[1]:.3g})"
     return (
         f"Totals: {nearest}. The 90 % intervals of {fit[0]} hold the real total of {', '.join(held)}, where true ones "
         "hold nine of ten."

@@ -87,6 +87,6 @@ def _calendar_lines(periods: list[dict[str, Any]]) -> list[str]:
     """Return the weeks inside the tracking's band: where too few are, that; else one line."""
     failed = calendar(periods)
     if failed:
-        return ["", *(calendar_words(each) for each in failed)]
+        return ["", calendar_words(failed)]
     weeks = [f"{inside_words(each)}, {each['part']}" for each in periods if each["unit"] != "month"]
     return ["", f"Tracking: {'; '.join(weeks)}."] if weeks else []

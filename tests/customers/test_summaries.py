@@ -75,6 +75,50 @@ def test_by_hand():
     assert customers.attrs["holdout_duration"] == 16.0
 
 
+def test_the_holdouts_value_is_its_spend_discounted_day_by_day(orders, reference):
+    found = door.summarize(orders, **CUTS, holdout_discount_rate=0.1)
+    plain = found.drop_vars("holdout_value").assign_attrs(reference.attrs)
+    del plain.attrs["holdout_discount_rate"]
+    same(plain, reference)
+    days = (pd.to_datetime(orders["date"]) - pd.Timestamp(CUTS["until"])).dt.days
+    later = (days > 0) & (orders["date"] <= CUTS["holdout_until"])
+    value = orders["spend"] * 1.1 ** (-days / 365.2425)
+    expected = value[later].groupby(orders["customer_id"]).sum()
+    expected = expected.reindex(reference["customer"].to_numpy(), fill_value=0.0)
+    # Each occasion is rounded to 1e-8.
+    rounding = 1e-8 * (1 + reference["holdout_purchases"].to_numpy().max())
+    np.testing.assert_allclose(found["holdout_value"], expected, rtol=1e-12, atol=rounding)
+    assert found["holdout_value"].attrs["units"] == "money"
+    assert found.attrs["holdout_discount_rate"] == 0.1
+    plain = door.summarize(orders, **CUTS, holdout_discount_rate=0.0)
+    np.testing.assert_array_equal(plain["holdout_value"], plain["holdout_spend"])
+    # Money that grows, and so fast that amounts of the calibration would be beyond all bounds.
+    for rate in (-0.5, 1e40):
+        other = door.summarize(orders, **CUTS, holdout_discount_rate=rate)["holdout_value"]
+        assert np.isfinite(other).all()
+        assert ((other > plain["holdout_spend"]) == ((plain["holdout_spend"] > 0) & (rate < 0))).all()
+    connection = ibis.duckdb.connect().create_table(
+        "orders", pa.Table.from_pandas(orders.sample(frac=1, random_state=1))
+    )
+    xr.testing.assert_equal(door.summarize(connection, **CUTS, holdout_discount_rate=0.1), found)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"holdout_until": None}, "holdout_discount_rate=0.1 discounts.*no holdout: give holdout_until"),
+        ({"spend": None}, "holdout_discount_rate=0.1 discounts the holdout's spend: name the spend column"),
+        ({"holdout_discount_rate": "10 %"}, "holdout_discount_rate='10 %' must be a number such as 0.10"),
+        ({"holdout_discount_rate": True}, "must be a number such as 0.10"),
+        ({"holdout_discount_rate": -1.0}, "must be a finite number above -1"),
+        ({"holdout_discount_rate": np.nan}, "must be a finite number above -1"),
+    ],
+)
+def test_a_discount_without_a_sense_is_refused(orders, change, message):
+    with pytest.raises(InputError, match=message):
+        door.summarize(orders, **(CUTS | {"holdout_discount_rate": 0.1} | change))
+
+
 def test_until_itself_is_calibration_also_for_an_order_late_that_day():
     late = log(("a", "2024-01-01 00:00:00", 1.0), ("a", "2024-01-15 23:59:59", 2.0))
     late["date"] = pd.to_datetime(late["date"])

@@ -10,6 +10,8 @@ import xarray as xr
 import bayes_clv as clv
 from bayes_clv.families.discrete import bg_bb
 from bayes_clv.predictions import opportunities
+from bayes_clv.predictions.scores import PURCHASE_SCORES
+from tests.predictions.test_summaries import agree, scores_of
 
 DONORS = {"alpha": 1.204, "beta": 0.750, "gamma": 0.657, "delta": 2.783}
 AHEAD = 5
@@ -162,6 +164,26 @@ def test_a_row_of_many_customers_is_one_of_them_and_all_in_the_totals(giving):
     # 30,000 futures of one customer.
     assert abs(float(future["purchases_mean"][0]) - mean) < 4 * math.sqrt(variance / 30_000)
     assert future["count"].item() == 30
+
+
+def test_donors_are_scored_by_the_names_of_all_customers(giving, donors):
+    bought = np.random.default_rng(2).binomial(AHEAD, 0.4, 120)
+    held = donors.assign(holdout_purchases=("customer", bought)).assign_attrs(holdout_duration=AHEAD)
+    future = clv.predict(giving, held, AHEAD, seed=3, keep_draws=True)
+    drawn = future["purchases"].to_numpy().reshape(-1, 120)
+    for i in range(120):
+        agree({name: future[name].values[i] for name in PURCHASE_SCORES}, scores_of(drawn[:, i], bought[i]))
+        assert future["draws_below"].attrs["units"] == "count"
+    np.testing.assert_array_equal((future["purchases"] > 0).sum("customer"), future["active_total"])
+    np.testing.assert_array_equal(future["holdout_purchases"], bought)
+    assert not set(PURCHASE_SCORES) & set(clv.predict(giving, held, AHEAD + 1, seed=3))
+    # One row of three donors, each of whom bought twice, is scored as one of them, by the futures of all.
+    table = pd.DataFrame({"frequency": [3], "recency": [4], "opportunities": [6], "count": [3]})
+    row = clv.customers.from_opportunities(table).assign(holdout_purchases=("customer", [2]))
+    one = clv.predict(giving, row.assign_attrs(holdout_duration=AHEAD), AHEAD, seed=3)
+    assert float(one["draws_below"][0] + one["draws_equal"][0]) <= one.attrs["draws"]
+    assert float(one["draws_below"][0]) * 3 == round(float(one["draws_below"][0]) * 3)
+    assert int(one["active_total"].max()) > 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,9 +13,17 @@ from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.spend import gamma_gamma
 from bayes_clv.predictions import tiles
 from bayes_clv.predictions.plans import Calendar, Holdout, Money, Plan
+from bayes_clv.predictions.scores import (
+    MONEY_SCORES,
+    PURCHASE_SCORES,
+    SCORES,
+    interval_ends,
+    score_money,
+    sort_amounts,
+)
 from bayes_clv.predictions.statistics import summarise
 from bayes_clv.predictions.summaries import simulate_futures
-from bayes_clv.schema import QUANTILES
+from bayes_clv.schema import INTERVALS, QUANTILES
 from tests.symbols import paper
 
 bg_nbd, pareto_nbd = paper("bg_nbd"), paper("pareto_nbd")
@@ -264,21 +273,142 @@ def test_quantiles_of_few_draws_are_exact(cdnow, spend):
                 )
 
 
-def test_scores_are_those_of_the_kept_draws(cdnow):
+def crps_of(draws, y):
+    """mean|X - y| - mean|X - X'| / 2 over all pairs."""
+    return np.abs(draws - y).mean() - np.abs(draws[:, None] - draws).mean() / 2
+
+
+def scores_of(draws, y, unit=None):
+    """Return by sorting and by all pairs what the engine scores of one customer; of money with the unit of its log."""
+    draws = np.asarray(draws, dtype=float)
+    found = {
+        "draws_below": (draws < y).sum(),
+        "draws_equal": (draws == y).sum(),
+        "crps": crps_of(draws, y),
+    }
+    if unit is not None:
+        found["log_crps"] = crps_of(np.log1p(draws / unit), math.log1p(y / unit))
+    rising = np.sort(draws)
+    for level in INTERVALS:
+        # In exact arithmetic: the ends are multiples of 1/40.
+        low, high = (
+            rising[math.ceil(Fraction(100 + side * level, 200) * draws.size) - 1] for side in (-1, 1)
+        )
+        found[f"mass_{level}"] = ((draws >= low) & (draws <= high)).mean()
+        found[f"inside_{level}"] = float(low <= y <= high)
+    return found
+
+
+def agree(scores, expected, prefix=""):
+    for name, value in expected.items():
+        # CRPS to 1e-10 of the draws' size, all else to the bit.
+        tolerance = {"rel": 1e-10, "abs": 1e-12} if name.endswith("crps") else {"rel": 0, "abs": 0}
+        assert scores[prefix + name] == pytest.approx(value, **tolerance), prefix + name
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.003])
+@pytest.mark.parametrize("draws", [1, 2, 501])
+def test_scores_are_those_of_the_kept_draws(cdnow, spend, draws, discount):
     observed = np.array([0, 2, 1, 30, 400])
-    result = simulate_futures(
-        plan_of(HISTORIES, cdnow, 52.0, draws=501, keep=True, holdout=Holdout(observed))
-    )
-    for i, y in enumerate(observed):
-        draws = result.kept["purchases"][i].astype(float)
-        crps = np.abs(draws - y).mean() - np.abs(draws[:, None] - draws).mean() / 2
-        assert result.scores["crps"][i] == pytest.approx(crps, rel=1e-10)
-        assert result.scores["draws_below"][i] == (draws < y).sum()
-        assert result.scores["draws_equal"][i] == (draws == y).sum()
-        for level, low, high in (("50", "q25", "q75"), ("90", "q05", "q95")):
-            ends = result.summary[f"purchases_{low}"][i], result.summary[f"purchases_{high}"][i]
-            inside = (draws >= ends[0]) & (draws <= ends[1])
-            assert result.scores[f"mass_{level}"][i] == pytest.approx(inside.mean())
+    plan = plan_of(HISTORIES, cdnow, 52.0, draws=draws, spend=spend, discount=discount, keep=True)
+    kept = simulate_futures(plan).kept
+    # Nothing, beyond all draws, and what one of them brings: a tie with the last of its values.
+    spent = np.array([0.0, 41.5, kept["spend"][2].max(), 700.0, 1e6])
+    value = np.array([0.0, 40.1, kept["value"][2].max(), 650.0, 9e5])
+    holdout = Holdout(observed, spent, value, 35.0, 35.0 / 0.3)
+    result = simulate_futures(replace(plan, holdout=holdout))
+    assert tuple(result.scores) == SCORES
+    for i in range(observed.size):
+        found = {name: values[i] for name, values in result.scores.items()}
+        agree(found, scores_of(kept["purchases"][i], observed[i]))
+        agree(found, scores_of(kept["spend"][i], spent[i], 35.0), "spend_")
+        agree(found, scores_of(kept["value"][i], value[i], 35.0 / 0.3), "value_")
+    if discount == 0:
+        np.testing.assert_array_equal(kept["spend"], kept["value"])
+
+
+def test_being_scored_changes_nothing_else(cdnow, spend):
+    plan = plan_of(HISTORIES, cdnow, 52.0, draws=999, spend=spend, discount=0.002, keep=True)
+    amounts = np.full(len(HISTORIES), 20.0)
+    holdout = Holdout(np.ones(len(HISTORIES), dtype=np.int64), amounts, amounts, 1.0, 1.0)
+    plain, scored = simulate_futures(plan), simulate_futures(replace(plan, holdout=holdout))
+    for name, values in plain.summary.items():
+        np.testing.assert_array_equal(scored.summary[name], values, err_msg=name)
+    assert not plain.scores
+    np.testing.assert_array_equal(plain.active_total, (plain.kept["purchases"] > 0).sum(axis=0))
+    # What is not known is not scored.
+    purchases_only = simulate_futures(replace(plan, holdout=Holdout(holdout.purchases)))
+    assert tuple(purchases_only.scores) == PURCHASE_SCORES
+    without_money = simulate_futures(replace(plan, holdout=holdout, money=None))
+    assert tuple(without_money.scores) == PURCHASE_SCORES
+    unknown = amounts.copy()
+    unknown[1] = np.nan
+    some = simulate_futures(replace(plan, holdout=holdout._replace(spend=unknown))).scores
+    for name, values in scored.scores.items():
+        expected = values.copy()
+        if name.startswith("spend_"):
+            expected[1] = np.nan
+        np.testing.assert_array_equal(some[name], expected, err_msg=name)
+
+
+def scored(amounts, zeros, y, unit=2.0):
+    """Return the engine's scores of a customer with these amounts of spend, and draws without any."""
+    amounts = np.asarray(amounts, dtype=float)
+    draws, room = amounts.size + zeros, np.empty(amounts.size)
+    sort_amounts(amounts, np.empty(2 * amounts.size + 1, dtype=np.int64), room)
+    holdout = Holdout(np.zeros(1, dtype=np.int64), np.array([y]), np.empty(0), unit, unit)
+    scores = np.full(len(PURCHASE_SCORES) + len(MONEY_SCORES), np.nan)
+    score_money(room, room, amounts.size, draws, 0, holdout, interval_ends(draws), np.empty(draws), scores)
+    return dict(zip(MONEY_SCORES, scores[len(PURCHASE_SCORES) :], strict=True))
+
+
+def test_money_is_scored_exactly_where_draws_tie():
+    rng = np.random.default_rng(4)
+    for size in (*range(1, 20), 60):
+        for zeros in (0, 1, size, 9 * size):
+            # Whole amounts, some of them 0, on which many draws and what happened fall together.
+            amounts = rng.integers(0, 4, size)
+            for y in (0.0, 1.0, 1.5, 3.0, 9.0):
+                agree(scored(amounts, zeros, y), scores_of(np.r_[np.zeros(zeros), amounts], y, 2.0))
+
+
+def test_of_draws_that_all_are_what_happened_the_score_is_nothing():
+    for amounts, zeros, y in (([7.7] * 40, 0, 7.7), ([], 40, 0.0), ([0.0] * 3, 37, 0.0)):
+        found = scored(amounts, zeros, y)
+        assert (found["draws_below"], found["draws_equal"]) == (0, 40)
+        assert (found["crps"], found["log_crps"]) == (0, 0)
+        assert all(found[f"mass_{level}"] == found[f"inside_{level}"] == 1 for level in INTERVALS)
+
+
+def test_a_currency_moves_the_score_in_money_alone():
+    amounts = np.random.default_rng(4).gamma(2, 30, 300)
+    dollars, cents = scored(amounts, 500, 45.5, 30.0), scored(100 * amounts, 500, 4550.0, 3000.0)
+    assert cents["crps"] == pytest.approx(100 * dollars["crps"], rel=1e-13)
+    for name in MONEY_SCORES:
+        if name != "crps":
+            assert cents[name] == pytest.approx(dollars[name], rel=1e-13), name
+
+
+def test_amounts_are_sorted_whatever_they_are():
+    rng = np.random.default_rng(4)
+    heavy = np.exp(8 * rng.standard_normal(2000))
+    # One that is far from all others puts these into one bucket, and a common sort takes over.
+    apart = np.r_[rng.uniform(1, 1.01, 500), 1e-300]
+    for amounts in (
+        [],
+        [3.0],
+        [5.0, 5.0],
+        [1.0, 0.0],
+        rng.integers(0, 3, 700),
+        heavy,
+        apart,
+        [np.inf, 0.0, 2.0],
+    ):
+        given = np.array(amounts, dtype=float)
+        out, kept = np.empty(given.size), given.copy()
+        sort_amounts(given, np.empty(2 * given.size + 1, dtype=np.int64), out)
+        np.testing.assert_array_equal(out, np.sort(kept))
+        np.testing.assert_array_equal(given, kept)
 
 
 def base_of(size, values):
@@ -292,20 +422,24 @@ def base_of(size, values):
 def test_threads_and_tiles_change_no_bit(cdnow, spend, values):
     histories = base_of(3 * tiles.BLOCK + 17, cdnow)
     calendar = Calendar(np.zeros(len(histories)), 4.0, 13)
+    rng = np.random.default_rng(3)
+    bought = rng.poisson(0.5, len(histories))
+    holdout = Holdout(bought, 30.0 * bought, 29.0 * bought, 30.0, 30.0)
 
     def result(**options):
         plan = plan_of(histories, values or cdnow, 52.0, draws=200, spend=spend, discount=0.002, keep=True)
         wanted = {"own": ("alive", "rate", "leaving", "left", "first", "level"), "top_share": 0.2}
-        plan = replace(plan, calendar=calendar, by_customer=True, **wanted)
+        plan = replace(plan, calendar=calendar, by_customer=True, holdout=holdout, **wanted)
         return simulate_futures(plan, **options)
 
     reference = result(threads=1)
     for options in ({"threads": 2}, {"threads": 1, "tile": 1}, {"threads": 2, "tile": 7000}):
         other = result(**options)
-        for group in ("summary", "kept", "by_customer"):
+        for group in ("summary", "scores", "kept", "by_customer"):
             for name, values_ in getattr(reference, group).items():
                 np.testing.assert_array_equal(getattr(other, group)[name], values_, err_msg=name)
-        for name in ("purchases_total", "spend_total", "value_total", "period_total", "value_period_total"):
+        totals = ("purchases", "active", "spend", "value", "period", "value_period")
+        for name in (f"{each}_total" for each in totals):
             np.testing.assert_array_equal(getattr(other, name), getattr(reference, name))
     # One compiled form for all of these, and for purchases alone.
     simulate_futures(plan_of(HISTORIES[:1], cdnow, 52.0, draws=50))

@@ -12,7 +12,7 @@ from scipy import stats
 from bayes_clv.customers.summaries import summarize
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.synthetic import simulate_orders
-from bayes_clv.schema import InputError
+from bayes_clv.schema import QUANTILES, InputError
 from bayes_clv.scoring.counts import LEVELS, count_scores
 from bayes_clv.scoring.evaluation import evaluate
 from bayes_clv.scoring.forecasts import closed_form_scores
@@ -46,7 +46,8 @@ def test_counts_are_scored_as_their_distributions_say(counts):
     mean = MEANS[row]
     np.testing.assert_allclose(scores.equal, stats.poisson.pmf(y, mean), rtol=1e-12)
     np.testing.assert_allclose(scores.below, stats.poisson.cdf(y - 1, mean), atol=1e-12)
-    np.testing.assert_array_equal(scores.median, stats.poisson.median(mean))
+    for q, quantile in zip(QUANTILES, scores.quantiles, strict=True):
+        np.testing.assert_array_equal(quantile, stats.poisson.ppf(q, mean))
     for i, level in enumerate(LEVELS):
         low, high = (stats.poisson.ppf(q, mean) for q in ((1 - level / 100) / 2, (1 + level / 100) / 2))
         # ppf of a mean of 0 is 0, and its cdf below 0 is 0.
@@ -366,7 +367,8 @@ def test_the_record_says_the_same(evaluation, customers):
     assert found["observed"]["total_observed"] == int(customers["holdout_purchases"].sum())
     by_frequency = found["measures"]["model"]["covered_by_frequency"]
     assert np.shape(by_frequency) == (len(found["frequencies"]), len(found["intervals"]))
-    assert found["notes"]["past_rate"] == "frequency / T × horizon"
+    words = "frequency / T × horizon; purchases Poisson around the mean; money a point"
+    assert found["notes"]["past_rate"] == words
     assert found["reasons"] == evaluation.attrs["reasons"]
 
 

@@ -154,6 +154,7 @@ def make_evaluation(total_covered: bool = True) -> xr.Dataset:
         coords={
             "forecast": np.array(["model"], dtype=object),
             "kind": ("forecast", np.array(["model"], dtype=object)),
+            "note": ("forecast", np.array([""], dtype=object)),
             "frequency": np.array(["0", "1", "7+"], dtype=object),
             "interval": [50, 80, 90, 95],
             "share": share,
@@ -174,7 +175,12 @@ def make_tracking() -> xr.Dataset:
             ),
         },
         coords={"period": range(10)},
-        attrs={"calibration_periods": 6, "period_days": 7},
+        attrs={
+            "calibration_periods": 6,
+            "period_days": 7,
+            "until": "1997-02-11",
+            "holdout_until": "1997-03-11",
+        },
     )
 
 

@@ -133,7 +133,7 @@ def test_the_sections_come_in_order_and_every_figure_has_its_sentence(full):
         "method",
     ]
     assert [i for i in found.ids if i in order] == order
-    assert full[1].count("<figure") == full[1].count("<figcaption>") == 14
+    assert full[1].count("<figure") == full[1].count("<figcaption>") == 15
     assert all(a.get("aria-label") for _, a in found.found if a.get("role") == "img")
 
 
@@ -188,7 +188,7 @@ def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path, no_f
     # Too few draws are one cause, and one card: the worse of its findings gives the title.
     assert headings[1] == "Purchases: R-hat is 1.200"
     assert "smallest effective sample size is 40 (should be at least 400)" in text
-    assert headings[2] == "Holdout: the total is outside its interval"
+    assert headings[2] == "Holdout: 140 purchases, above the forecast's 80 to 120"
     assert text.index("R-hat is 1.200") < text.index('id="holdout"') < text.index('id="diagnostics"')
     assert "What it means." in text
     assert "Take more draws" in text

@@ -141,7 +141,7 @@ def test_a_holdout_of_another_length_than_the_horizon_is_scored(finished):
     observed = score["observed"]["total_observed"]
     assert observed == table(folder)["holdout_purchases"].sum()
     assert sum(score["observed"]["customers_by_frequency"]) == 300
-    assert f"Real total {observed:,}" in printed
+    assert f"Real: {observed:,} purchases; forecast" in printed
     assert table(folder).attrs["horizon"] == 20.0
 
 

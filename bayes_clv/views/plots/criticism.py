@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import InputError, quantiles
-from bayes_clv.scoring.summaries import TOP_CLASS
+from bayes_clv.scoring.groups import TOP_CLASS
 from bayes_clv.views import style
 
 CHECKED = "customers_by_frequency"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayes_clv.schema import CHAIN, DRAW, PERIOD, QUANTILES, InputError, quantiles
-from bayes_clv.scoring.tracking import tracking_counts
+from bayes_clv.scoring.tracked import tracking_counts
 from bayes_clv.views import style
 
 TOP = 0.1
@@ -169,8 +169,8 @@ def _whole_periods(tracking: xr.Dataset) -> xr.Dataset:
     end = tracking.attrs.get("holdout_until", tracking.attrs.get("until"))
     if end is None or "period_start" not in tracking:
         return tracking
-    width = int(tracking.attrs.get("period_days", 7))
-    last = tracking["period_start"].to_numpy().astype("datetime64[D]") + (width - 1)
+    width = np.timedelta64(int(tracking.attrs.get("period_days", 7)) - 1, "D")
+    last = tracking["period_start"].to_numpy().astype("datetime64[D]") + width
     return tracking.isel({PERIOD: slice(int((last <= np.datetime64(str(end))).sum()))})
 
 
@@ -272,7 +272,8 @@ def _draw_coverage(axes: Any, ninety: xr.Dataset, prefix: str) -> None:
     axes.set_xlabel("frequency (repeat purchases before)")
     axes.set_ylabel("customers inside (%)")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-    axes.set_ylim(min(0.75, float(bottom.min()) - 0.03), 1.02)
+    # Room below the bars for the legend.
+    axes.set_ylim(min(0.75, float(bottom.min()) - 0.08), 1.02)
     axes.legend(loc="lower left", ncols=2)
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.citing import cite
 from bayes_clv.problems import cards
-from bayes_clv.schema import CUSTOMER
+from bayes_clv.schema import CUSTOMER, Problem
 from bayes_clv.scoring.measures import record
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
@@ -133,13 +133,14 @@ def _page(
 ) -> dict[str, Any]:
     stem = amounts.choose_quantity(value, None)
     fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
-    failed = cards(checks.failures(buying, spending, customers, value, evaluation, tracking))
+    problems = checks.failures(buying, spending, customers, value, evaluation, tracking)
+    failed = cards(problems)
     score = None if evaluation is None else record(evaluation)
     periods = [] if tracking is None else verdicts.periods_inside(tracking)
     page: dict[str, Any] = {
         "has_money": stem == "value",
         "summary": _summary(customers, value, score, periods, len(failed)),
-        "key_numbers": _key_numbers(customers, value, score, periods),
+        "key_numbers": _key_numbers(customers, value, score, periods, problems),
         "checks": failed,
         "passed": _passed(fits, score, periods, customers),
         "notes": _notes(fits),
@@ -221,10 +222,7 @@ def _summary(
             f"On the holdout, {numbers.share(model['covered'][ninety])} of customers bought a number inside their own "
             f"90 % interval, where the forecast promised {numbers.share(model['promised'][ninety])}."
         )
-    said = [
-        verdicts.missed_words(score),
-        *(verdicts.calendar_words(each) for each in verdicts.calendar(periods)),
-    ]
+    said = [verdicts.missed_words(score), verdicts.calendar_words(verdicts.calendar(periods))]
     said = [each for each in said if each]
     count = f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
     return {
@@ -268,7 +266,11 @@ class KeyNumber:
 
 
 def _key_numbers(
-    customers: xr.Dataset, value: xr.Dataset, score: dict[str, Any] | None, periods: list[dict[str, Any]]
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    score: dict[str, Any] | None,
+    periods: list[dict[str, Any]],
+    problems: list[Problem],
 ) -> list[KeyNumber]:
     off = {
         each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}"
@@ -281,7 +283,7 @@ def _key_numbers(
     worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
     for stem, label, totals in (
         ("purchases", "purchases", ("total",)),
-        ("value", worth, ("spend_total", "value_total")),
+        ("value", worth, ("value_total", "spend_total")),
     ):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
@@ -311,7 +313,7 @@ def _key_numbers(
     if weeks is not None:
         shown, few = weeks
         number = f"{shown['inside']} of {shown['number']}"
-        label = f"{shown['unit']}s inside the 90 % band"
+        label = f"{shown['units']} inside the 90 % band"
         note = f"{shown['part']}; promised {shown['expected']:.0f}"
         failed = f"failed: at least {shown['lower']} if the model held" if few else None
         keys.append(KeyNumber(label, number, "outcome", note, failed))
@@ -320,10 +322,25 @@ def _key_numbers(
         note = f"promised {numbers.share(model['promised'][ninety])}"
         keys.append(
             KeyNumber(
-                "holdout inside 90 % intervals", numbers.share(model["covered"][ninety]), "outcome", note
+                "holdout inside 90 % intervals",
+                numbers.share(model["covered"][ninety]),
+                "outcome",
+                note,
+                next((f"failed: {words}" for words in _off_intervals(problems)), None),
             )
         )
     return keys
+
+
+def _off_intervals(problems: list[Problem]) -> list[str]:
+    """Return how customers' intervals missed: those of all, else of the frequent buyers."""
+    words = {
+        "holdout_narrow": "too few by more than chance",
+        "holdout_wide": "too many by more than chance",
+    }
+    found = [words[each.code] for each in problems if each.code in words and each.numbers["level"] == 90]
+    few = [each for each in problems if each.code == "holdout_frequent"]
+    return found + [f"only {each.numbers['covered']:.1f} % of frequent buyers" for each in few]
 
 
 def _passed(

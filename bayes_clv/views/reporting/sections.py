@@ -57,10 +57,9 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
     ]
     return {
         "text": (
-            f"In the {numbers.plural(evaluation.attrs['horizon'], unit)} after calibration, with totals of all "
-            f"customers at the outcome level. Per customer, the mean absolute error of the mean is "
-            f"{numbers.number(float(model['mae']))} purchases and the CRPS {numbers.number(float(model['crps']))} "
-            f"(smaller is better){_money_errors(model)}."
+            f"The forecast of the {numbers.plural(evaluation.attrs['horizon'], unit)} after calibration, beside what "
+            f"happened. Per customer, the mean absolute error of the mean is {numbers.number(float(model['mae']))} "
+            f"purchases and the CRPS {numbers.number(float(model['crps']))} (smaller is better){_money_errors(model)}."
         ),
         "totals": _totals_table(evaluation),
         "table": tables.Table("holdout-table", "Holdout by repeat purchases in calibration.", columns, rows),
@@ -220,7 +219,7 @@ def tracking_section(
     rows = [
         [
             tables.cell(each["part"]),
-            tables.cell(f"{each['unit']}s"),
+            tables.cell(each["units"]),
             *(tables.cell(each[name]) for name in ("number", "inside", "above", "below")),
             tables.cell(each["expected"], f"{each['expected']:.1f}"),
             tables.cell(each["lower"]),

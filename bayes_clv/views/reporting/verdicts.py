@@ -5,7 +5,7 @@ of the weeks inside the tracking's band (`periods_inside`).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +51,12 @@ class Total:
 
     @property
     def verdict(self) -> str:
-        """Return what happened beside the forecast.
+        """Return what happened beside the interval.
 
         >>> Total("total", "purchases", 1882.0, 1640.0, 1551.0, 1732.0, "1,882 purchases").verdict
-        '1,882 purchases, above the 90 % interval of 1,551 to 1,732'
+        '1,882 purchases, above 1,551 to 1,732'
         """
-        return f"{self.real}, {self.direction} the 90 % interval of {self.interval}"
+        return f"{self.real}, {self.direction} {self.interval}"
 
 
 def totals(score: Mapping[str, Any]) -> list[Total]:
@@ -106,19 +106,22 @@ def missed(score: Mapping[str, Any] | None) -> list[Total]:
 
 
 def missed_words(score: Mapping[str, Any] | None) -> str:
-    """Return the sentence on the totals that were missed; empty where none was."""
+    """Return the sentence on the totals that were missed; empty where none was.
+
+    A value that missed as spend did is left to its card.
+    """
     failed = missed(score)
-    return (
-        f"The forecast of the holdout failed: {'; '.join(each.verdict for each in failed)}." if failed else ""
-    )
+    spend = {each.direction for each in failed if each.name == "spend_total"}
+    said = [each.verdict for each in failed if each.name != "value_total" or each.direction not in spend]
+    return f"The forecast of the holdout failed (90 % intervals): {'; '.join(said)}." if said else ""
 
 
 def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
     """Return how many weeks and months lie inside the tracking's 90 % band, a dict for each part and length of period.
 
-    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month"), ``number`` of periods, ``inside``, ``above``
-    and ``below`` the band, ``expected`` inside and ``lower``, the count that the model itself does not reach in one
-    draw of a hundred (`clv.scoring.tracking_counts`). Parts without periods are left out.
+    Keys: ``part`` ("calibration", "holdout"), ``unit`` ("week", "month") and ``units``, its plural, ``number`` of
+    periods, ``inside``, ``above`` and ``below`` the band, ``expected`` inside and ``lower``, the count that the model
+    itself does not reach in one draw of a hundred (`clv.scoring.tracking_counts`). Parts without periods are left out.
 
     Examples
     --------
@@ -126,7 +129,7 @@ def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
     >>> [each["part"] for each in periods_inside(tracking) if each["unit"] == "week"]
     ['calibration', 'holdout']
     """
-    from bayes_clv.scoring.tracking import tracking_counts
+    from bayes_clv.scoring.tracked import tracking_counts
 
     counts = tracking_counts(tracking)
     found = []
@@ -137,8 +140,21 @@ def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
                 continue
             whole = {name: int(at[name]) for name in ("number", "inside", "above", "lower")}
             below = whole["number"] - whole["inside"] - whole["above"]
-            found.append({"part": part, "unit": unit, **whole, "below": below, "expected": at["expected"]})
+            found.append(
+                {
+                    "part": part,
+                    "unit": unit,
+                    "units": _units(unit),
+                    **whole,
+                    "below": below,
+                    "expected": at["expected"],
+                }
+            )
     return found
+
+
+def _units(unit: str) -> str:
+    return f"{unit}s" if unit in ("week", "month") else f"periods of {unit}"
 
 
 def too_few(each: Mapping[str, Any]) -> bool:
@@ -149,10 +165,10 @@ def too_few(each: Mapping[str, Any]) -> bool:
 def inside_words(each: Mapping[str, Any]) -> str:
     """Return how many periods lie inside the band, and how many the model promises.
 
-    >>> inside_words({"unit": "week", "number": 39, "inside": 32, "expected": 35.2})
+    >>> inside_words({"units": "weeks", "number": 39, "inside": 32, "expected": 35.2})
     '32 of 39 weeks inside the 90 % band (promised 35)'
     """
-    few = f"{each['inside']} of {each['number']} {each['unit']}s"
+    few = f"{each['inside']} of {each['number']} {each['units']}"
     return f"{few} inside the 90 % band (promised {each['expected']:.0f})"
 
 
@@ -165,14 +181,17 @@ def calendar(periods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(failed.values())
 
 
-def calendar_words(each: Mapping[str, Any]) -> str:
-    """Return the sentence on a part of the calendar that failed.
+def calendar_words(failed: Sequence[Mapping[str, Any]]) -> str:
+    """Return the sentence on the parts of the calendar that failed; empty where none did.
 
-    >>> calendar_words({"part": "holdout", "unit": "week", "number": 53, "inside": 20, "expected": 47.7, "lower": 41})
-    'Only 20 of 53 weeks of the holdout lie inside the 90 % band (promised 48).'
+    >>> calendar_words([{"part": "holdout", "units": "weeks", "number": 53, "inside": 20, "expected": 47.7}])
+    'Only 20 of 53 weeks of the holdout (promised 48) lie inside the 90 % band.'
     """
-    few = f"{each['inside']} of {each['number']} {each['unit']}s of the {each['part']}"
-    return f"Only {few} lie inside the 90 % band (promised {each['expected']:.0f})."
+    said = [
+        f"{each['inside']} of {each['number']} {each['units']} of the {each['part']} (promised {each['expected']:.0f})"
+        for each in failed
+    ]
+    return f"Only {' and '.join(said)} lie inside the 90 % band." if said else ""
 
 
 def calendar_tile(periods: list[dict[str, Any]]) -> tuple[dict[str, Any], bool] | None:
