@@ -108,9 +108,9 @@ def evaluate(
         chart, and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
         forecast true. ``unlikely_customers``: whom it gives less than 3 % of any purchase, ``unlikely_expected`` of
         them to buy, and ``unlikely_retained``, who did. Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
-        ``predicted_``, ``covered_`` and ``promised_by_frequency``, and ``frequent_crps``, ``_covered`` and ``_promised``
-        of the customers with at least five repeat purchases (``problems.FREQUENT``), where there are any. With
-        ``tracking``: ``tracking_incremental`` and
+        ``predicted_``, ``covered_`` and ``promised_by_frequency``, and ``frequent_crps``, ``frequent_covered`` and
+        ``frequent_promised`` of customers with at least five repeat purchases (``problems.FREQUENT``), where there are
+        any. With ``tracking``: ``tracking_incremental`` and
         ``tracking_cumulative``, and over ``part`` and ``periods`` those of ``clv.scoring.tracking_counts``.
 
         What happened has no ``forecast``: ``total_observed``, ``retention_observed``, ``spend_observed``,

@@ -60,7 +60,9 @@ _TOTALS = {
 _OF_PURCHASES = {
     "mae_median": Measure("mean absolute error of the median", "purchases"),
     "log_score": Measure("mean of -log P(what happened)", "nats"),
-    "frequent_crps": Measure(f"CRPS of customers with at least {FREQUENT} repeat purchases before", "purchases"),
+    "frequent_crps": Measure(
+        f"CRPS of customers with at least {FREQUENT} repeat purchases before", "purchases"
+    ),
     "frequent_covered": Measure("of these, inside their interval", "share", "nearer promised", _EACH),
     "frequent_promised": Measure("of these, mean probability of their intervals", "share", "", _EACH),
     "impossible": Measure("customers who did what the forecast held impossible", "customers"),
