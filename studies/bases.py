@@ -12,7 +12,6 @@ R that no registry at hand serves. ``at_opportunities`` therefore makes a discre
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -85,16 +84,12 @@ def at_opportunities(orders: pd.DataFrame, until: str, opportunities: int, days:
         later[later["place"] <= 0].groupby("customer_id")["place"].agg(["size", "max"]).reindex(first.index)
     )
     held_out = later[(later["place"] > 0) & (later["place"] <= opportunities)].groupby("customer_id").size()
-    known = clv.customers.from_opportunities(
-        pd.DataFrame(
-            {
-                "frequency": seen["size"].fillna(0).astype(int),
-                "recency": (seen["max"] - first).fillna(0).astype(int),
-                "opportunities": -first,
-            }
-        )
+    table = pd.DataFrame(
+        {
+            "frequency": seen["size"].fillna(0).astype(int),
+            "recency": (seen["max"] - first).fillna(0).astype(int),
+            "opportunities": -first,
+            "holdout_purchases": held_out.reindex(first.index).fillna(0).astype(int),
+        }
     )
-    ids = known["customer"].to_numpy()
-    bought = held_out.reindex(ids).fillna(0).to_numpy(np.int64)
-    known["holdout_purchases"] = ("customer", bought, {"units": "count"})
-    return known.assign_attrs(until=until, holdout_duration=float(opportunities))
+    return clv.customers.from_opportunities(table, holdout=opportunities).assign_attrs(until=until)

@@ -108,7 +108,9 @@ def evaluate(
         chart, and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
         forecast true. ``unlikely_customers``: whom it gives less than 3 % of any purchase, ``unlikely_expected`` of
         them to buy, and ``unlikely_retained``, who did. Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
-        ``predicted_``, ``covered_`` and ``promised_by_frequency``. With ``tracking``: ``tracking_incremental`` and
+        ``predicted_``, ``covered_`` and ``promised_by_frequency``, and ``frequent_crps``, ``frequent_covered`` and
+        ``frequent_promised`` of customers with at least five repeat purchases (``problems.FREQUENT``), where there are
+        any. With ``tracking``: ``tracking_incremental`` and
         ``tracking_cumulative``, and over ``part`` and ``periods`` those of ``clv.scoring.tracking_counts``.
 
         What happened has no ``forecast``: ``total_observed``, ``retention_observed``, ``spend_observed``,
@@ -298,7 +300,7 @@ def _frequent(scores: xr.Dataset) -> dict[str, np.ndarray]:
     chosen = scores["frequency"].values >= FREQUENT
     if not chosen.any():
         return {}
-    few = scores[["crps", "covered", "promised"]].isel({CUSTOMER: chosen}).mean(CUSTOMER)
+    few = scores[["crps", "covered", "promised"]].isel({CUSTOMER: chosen}).astype(float).mean(CUSTOMER)
     return {f"frequent_{name}": few[name].values for name in few}
 
 

@@ -172,6 +172,21 @@ def test_without_the_posterior_what_needs_it_is_absent_and_nothing_else_moves(ev
     np.testing.assert_array_equal(of(alone, "covered_by_frequency"), of(evaluation, "covered_by_frequency"))
 
 
+def test_frequent_buyers_are_those_of_five_repeat_purchases_and_more(evaluation, customers):
+    size = evaluation["customers_by_frequency"]
+    frequent = [name for name in ("5", "6", "7+") if name in size["frequency"].values]
+    assert int(size.sel(frequency=frequent).sum()) == int((customers["frequency"] >= 5).sum()) > 0
+    for name in ("covered", "promised"):
+        mean = (
+            evaluation[f"{name}_by_frequency"]
+            .sel(frequency=frequent)
+            .weighted(size.sel(frequency=frequent))
+            .mean("frequency")
+        )
+        np.testing.assert_allclose(evaluation[f"frequent_{name}"].transpose(*mean.dims), mean, rtol=1e-12)
+    assert (evaluation["frequent_crps"] > evaluation["crps"]).sel(forecast=["model", "past_rate"]).all()
+
+
 def test_baselines_are_scored_by_the_same_rules(evaluation, customers):
     bought = customers["holdout_purchases"].to_numpy()
     rate = 13.0 * (customers["frequency"] / customers["T"]).to_numpy()
