@@ -1,14 +1,16 @@
 """What a shell or a notebook starts: orders or a finished run in, a folder or a table out."""
 
 from bayes_clv.workflows.alarming import alarm_run
+from bayes_clv.workflows.backtesting import run_backtest
 from bayes_clv.workflows.folders import read_run
 from bayes_clv.workflows.running import run
 from bayes_clv.workflows.segmenting import segment_run
-from bayes_clv.workflows.settings import Alarming, Choice, Segmenting, Settings
+from bayes_clv.workflows.settings import Alarming, Backtesting, Choice, Segmenting, Settings
 from bayes_clv.workflows.targeting import choose
 
 __all__ = [
     "Alarming",
+    "Backtesting",
     "Choice",
     "Segmenting",
     "Settings",
@@ -16,5 +18,6 @@ __all__ = [
     "choose",
     "read_run",
     "run",
+    "run_backtest",
     "segment_run",
 ]
