@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from bayes_clv.problems import Card
-from bayes_clv.views.numbers import number
-from bayes_clv.views.reporting.verdicts import calendar, calendar_words, inside_words, missed_words, totals
 
 PASSED = "All checks passed."
 
@@ -66,6 +64,9 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
 
 
 def _holdout_lines(score: dict[str, Any]) -> list[str]:
+    from bayes_clv.views.numbers import number
+    from bayes_clv.views.reporting.verdicts import missed_words, totals
+
     model = next(iter(score["measures"].values()))
     ninety = score["intervals"].index(90)
     lines = [
@@ -85,6 +86,8 @@ def _holdout_lines(score: dict[str, Any]) -> list[str]:
 
 def _calendar_lines(periods: list[dict[str, Any]]) -> list[str]:
     """Return the weeks inside the tracking's band: where too few are, that; else one line."""
+    from bayes_clv.views.reporting.verdicts import calendar, calendar_words, inside_words
+
     failed = calendar(periods)
     if failed:
         return ["", calendar_words(failed)]
