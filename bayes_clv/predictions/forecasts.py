@@ -227,8 +227,8 @@ def predict(
 
         With ``spending`` also, over ``customer``, in money: spend_mean, historical_value, value_mean, _sd, _q05, _q25,
         _q50, _q75, _q95 (residual value) and lifetime_value_mean; over (chain, draw): spend_total, value_total.
-        Attributes state margin and rates, and in ``reasons`` (a list of sentences) why something is NaN or not
-        scored.
+        Attributes state margin and rates, in ``reasons`` (a list of sentences) why something is NaN, and in
+        ``unscored`` what of a holdout is not scored.
 
     Raises
     ------
@@ -341,7 +341,7 @@ def predict(
         dataset = dataset.assign_coords({THRESHOLD: (THRESHOLD, thresholds, {"units": "money"})})
     value = _in_money(dataset, simulation, parameters(spending, "spending"), cost)
     return value.assign_attrs(
-        reasons=[*value.attrs["reasons"], *unscored],
+        unscored=unscored,
         margin=simulation.margin,
         annual_discount_rate=float(annual_discount_rate),
         discount_rate=simulation.discount,

@@ -60,7 +60,7 @@ def test_every_customer_is_scored_by_its_own_holdout_in_money_earned(forecast, c
     np.testing.assert_array_equal((future["purchases"] > 0).sum(CUSTOMER), future["active_total"])
     xr.testing.assert_equal(future["holdout_value"], customers["holdout_value"])
     assert future.attrs["holdout_discount_rate"] == RATE
-    assert future.attrs["reasons"] == []
+    assert future.attrs["unscored"] == []
 
 
 def test_without_discount_value_is_the_margin_of_spend(forecast, customers):
@@ -70,7 +70,7 @@ def test_without_discount_value_is_the_margin_of_spend(forecast, customers):
         for name in (f"mass_{level}", f"inside_{level}"):
             np.testing.assert_array_equal(future[f"value_{name}"], future[f"spend_{name}"])
     assert (future["value_log_crps"] < future["spend_log_crps"]).any()
-    assert future.attrs["reasons"] == []
+    assert future.attrs["unscored"] == []
 
 
 def test_no_currency_moves_the_score_of_logarithms(forecast, make_spending, customers):
@@ -102,7 +102,7 @@ def test_nothing_is_scored_over_another_horizon_and_nothing_else_changes(forecas
 
 def test_what_is_not_scored_is_said(forecast, customers):
     def reason(future, *absent):
-        (said,) = future.attrs["reasons"]
+        (said,) = future.attrs["unscored"]
         missing = {prefix for prefix in ("spend_", "value_") if not set(columns(prefix)) <= set(future)}
         assert missing == set(absent)
         return said
