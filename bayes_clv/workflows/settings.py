@@ -3,9 +3,9 @@
 An option is one line: the field's type, its default and its help. ``cli`` makes the command's options of the fields
 (`option`, `place`); whoever starts a workflow from Python makes the record. Fields without help are for Python alone.
 
-typer is kept to read the words of a shell. Looked at in November 2026: cyclopts reads a dataclass as it stands, but the
-few fields whose option is another thing than the field (a repeated ``--covariate``, ``--purchases-only`` for
-``spend=None``) need converters of ours there too, and to give typer a signature made of the fields takes twenty lines.
+typer reads the words of a shell; to give it a signature made of the fields takes twenty lines. cyclopts, which reads a
+dataclass as it stands, was not tried: the few fields whose option is another thing than the field (a repeated
+``--covariate``, ``--purchases-only`` for ``spend=None``) would need converters there too.
 """
 
 import dataclasses
