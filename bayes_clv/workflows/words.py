@@ -70,7 +70,7 @@ def _holdout_lines(score: dict[str, Any]) -> list[str]:
     model = next(iter(score["measures"].values()))
     ninety = score["intervals"].index(90)
     lines = [
-        f"Holdout of {score['horizon']:g} {score['time_unit']}s:",
+        f"Holdout of {score['horizon']:.4g} {score['time_unit']}s:",
         f"  {model['covered'][ninety]:.1%} of customers' real counts lie in their 90 % interval, which holds "
         f"{model['promised'][ninety]:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
     ]
