@@ -20,8 +20,11 @@ def example_road():
     customers = clv.summarize(orders, until="1997-09-30", holdout_until="1998-06-30")
     groups = ("prior", "prior_predictive", "log_prior", "log_likelihood")
     fits = {
-        role: clv.fit(family, customers, method="laplace", draws=50, seed=1, include=groups)
-        for role, family in (("buying", "bg_nbd"), ("spending", "gamma_gamma"))
+        role: clv.fit(family, customers, method="laplace", draws=50, seed=1, include=(*groups, *more))
+        for role, family, more in (
+            ("buying", "bg_nbd", ("posterior_predictive",)),
+            ("spending", "gamma_gamma", ()),
+        )
     }
     value = clv.predict(fits["buying"], customers, "39 weeks", spending=fits["spending"], seed=1)
     future = clv.predict(fits["buying"], customers, "39 weeks", seed=1)

@@ -120,12 +120,17 @@ def test_a_discount_without_a_sense_is_refused(orders, change, message):
 
 
 def test_until_itself_is_calibration_also_for_an_order_late_that_day():
-    late = log(("a", "2024-01-01 00:00:00", 1.0), ("a", "2024-01-15 23:59:59", 2.0))
+    late = log(
+        ("a", "2024-01-01 00:00:00", 1.0),
+        ("a", "2024-01-15 23:59:59", 2.0),
+        ("b", "2024-01-01 00:00:00", 1.0),
+        ("b", "2024-01-16 00:00:00", 1.0),
+    )
     late["date"] = pd.to_datetime(late["date"])
     customers = door.summarize(late, until="2024-01-15", holdout_until="2024-01-16", time_unit="day")
     assert int(customers["frequency"][0]) == 1
     assert float(customers["recency"][0]) == 14.0
-    assert int(customers["holdout_purchases"][0]) == 0
+    assert customers["holdout_purchases"].values.tolist() == [0, 1]
 
 
 def test_default_until_is_the_last_day_of_the_log():

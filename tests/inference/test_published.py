@@ -144,7 +144,7 @@ def test_pareto_nbd_by_nuts_has_400_effective_draws_of_every_parameter(cdnow):
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("bg_bb", donors),
+        pytest.param("bg_bb", donors, marks=pytest.mark.full),
         pytest.param("shifted_beta_geometric", lambda: survivors("high_end", 7), marks=pytest.mark.full),
         pytest.param("beta_discrete_weibull", lambda: survivors("high_end", 7), marks=pytest.mark.full),
         pytest.param("beta_discrete_weibull", lambda: survivors("regular", 7), marks=pytest.mark.full),

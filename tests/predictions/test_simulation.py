@@ -41,7 +41,11 @@ def posteriors(family, few):
     return clv.fit(family, few, method="laplace", draws=500, seed=1, priors=priors)
 
 
-@pytest.mark.parametrize("family", ["bg_nbd", "pareto_nbd", "bg_cnbd_k", "pareto_abe"])
+# The slow one draws each customer by itself.
+QUICK_AND_FULL = ["bg_nbd", "pareto_nbd", "bg_cnbd_k", pytest.param("pareto_abe", marks=pytest.mark.full)]
+
+
+@pytest.mark.parametrize("family", QUICK_AND_FULL)
 def test_predict_is_a_summary_of_the_simulation(family, few, make_spending):
     """With one seed and all draws it is the same future, number by number; totals add up, whatever the segments."""
     buying, spending = posteriors(family, few), make_spending(draws=500)
@@ -108,7 +112,7 @@ def test_numbers_of_one_draw_belong_together(few, make_spending):
     assert found["purchases"][alive & fast].mean() > 1.5 * found["purchases"][alive & ~fast].mean()
 
 
-@pytest.mark.parametrize("family", ["bg_nbd", "pareto_nbd", "bg_cnbd_k", "pareto_abe"])
+@pytest.mark.parametrize("family", QUICK_AND_FULL)
 def test_active_time_is_the_horizon_until_the_customer_leaves(family, few, make_spending):
     draws = clv.simulate(
         posteriors(family, few), few, spending=make_spending(draws=500), draws=500, seed=1, **MONEY

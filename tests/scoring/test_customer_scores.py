@@ -16,10 +16,10 @@ SIZE = 400
 
 
 @pytest.fixture(scope="module")
-def customers(cdnow, spend):
+def customers(estimates, spend):
     """Return customers of a simulated log, 26 weeks of calibration and 13 of holdout."""
     log = clv.synthetic.simulate_orders(
-        cdnow, spend, customers=SIZE, seed=8, start="2024-01-01", until="2024-09-29"
+        estimates, spend, customers=SIZE, seed=8, start="2024-01-01", until="2024-09-29"
     )
     found = clv.summarize(log, until="2024-06-30", holdout_until="2024-09-29")
     channel = pd.Series(

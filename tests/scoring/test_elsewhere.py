@@ -15,10 +15,10 @@ LEVELS = (50, 80, 90, 95)
 
 
 @pytest.fixture(scope="module")
-def customers(cdnow, spend):
+def customers(estimates, spend):
     """Return 200 customers of a simulated log, 26 weeks of calibration and 13 of holdout, money discounted."""
     log = clv.synthetic.simulate_orders(
-        cdnow, spend, customers=200, seed=4, start="2024-01-01", until="2024-09-29"
+        estimates, spend, customers=200, seed=4, start="2024-01-01", until="2024-09-29"
     )
     return clv.summarize(log, until="2024-06-30", holdout_until="2024-09-29", holdout_discount_rate=0.1)
 

@@ -69,9 +69,9 @@ MONEY = ("spend_crps", "spend_log_crps", "value_crps", "value_log_crps")
 
 
 @pytest.fixture(scope="module")
-def scores(cdnow, spend, make_buying, make_spending):
+def scores(estimates, spend, make_buying, make_spending):
     """Return the scores of the truth and of each distortion on one base of 2,000, with more buyers than CDNOW's."""
-    truth = cdnow | {"r": 0.5}
+    truth = estimates | {"r": 0.5}
     base = simulated_base(2000, 11, truth, spend)
     futures, buying = {}, {}
     for name, (rates, amounts) in ({"truth": ({}, {})} | DISTORTIONS).items():
@@ -126,13 +126,13 @@ def kept_promises(scores, future, rng):
     return found
 
 
-def test_the_truth_keeps_its_promises(cdnow, spend, make_buying, make_spending):
+def test_the_truth_keeps_its_promises(estimates, spend, make_buying, make_spending):
     # Parameters are certain: customers are independent, over bases too.
     rng, size, bases = np.random.default_rng(5), 1000, 5
     buying, spending = make_buying(sd=0.0, draws=250), make_spending(sd=0.0, draws=250)
     rows, reliability = [], []
     for seed in range(bases):
-        base = simulated_base(size, seed, cdnow, spend)
+        base = simulated_base(size, seed, estimates, spend)
         future = clv.predict(buying, base, HORIZON, spending=spending, seed=seed)
         scores = clv.scoring.score(future, base, buying=buying, baselines=(), draws=1)
         rows.append(kept_promises(scores, future, rng))
@@ -159,13 +159,15 @@ def test_the_truth_keeps_its_promises(cdnow, spend, make_buying, make_spending):
 
 
 @pytest.mark.full
-def test_fitted_forecasts_keep_their_promises_over_a_hundred_bases(cdnow, spend):
+def test_fitted_forecasts_keep_their_promises_over_a_hundred_bases(estimates, spend):
     """Each base has a truth of its own, is fitted, forecast and scored: the bases are the independent units."""
     rng, size, bases = np.random.default_rng(6), 1000, 100
     rows = []
     for seed in range(bases):
         noise = np.random.default_rng(seed)
-        buying_truth = {name: value * np.exp(0.3 * noise.standard_normal()) for name, value in cdnow.items()}
+        buying_truth = {
+            name: value * np.exp(0.3 * noise.standard_normal()) for name, value in estimates.items()
+        }
         spend_truth = {name: value * np.exp(0.1 * noise.standard_normal()) for name, value in spend.items()}
         base = simulated_base(size, 1000 + seed, buying_truth, spend_truth)
         fitted = {

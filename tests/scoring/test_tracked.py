@@ -79,10 +79,10 @@ def test_months_are_sums_of_weeks():
 
 
 @pytest.mark.parametrize("season", [False, True])
-def test_a_shop_with_a_christmas_season_fails(make_buying, cdnow, season):
+def test_a_shop_with_a_christmas_season_fails(make_buying, estimates, season):
     """The log of a true model passes; its autumn purchases moved to Christmas, half the weeks are outside."""
     log = clv.synthetic.simulate_orders(
-        cdnow | {"r": 1.0},
+        estimates | {"r": 1.0},
         customers=800,
         seed=2,
         start="2023-01-02",
@@ -109,8 +109,10 @@ def test_a_shop_with_a_christmas_season_fails(make_buying, cdnow, season):
         assert (counts["inside"] >= counts["lower"]).all()
 
 
-def test_an_evaluation_carries_the_counts(make_buying, cdnow):
-    log = clv.synthetic.simulate_orders(cdnow, customers=200, seed=4, start="2024-01-01", until="2024-09-29")
+def test_an_evaluation_carries_the_counts(make_buying, estimates):
+    log = clv.synthetic.simulate_orders(
+        estimates, customers=200, seed=4, start="2024-01-01", until="2024-09-29"
+    )
     customers = clv.summarize(log, until="2024-06-30", holdout_until="2024-09-29", spend=None)
     buying = make_buying(draws=50)
     tracked = clv.scoring.simulate_tracking(buying, customers, seed=6, draws=100)

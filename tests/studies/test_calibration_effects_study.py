@@ -43,7 +43,10 @@ def test_ranks_of_the_truth_are_uniform(contracts):
 
 @pytest.mark.parametrize(
     ("lost", "seen", "simulations"),
-    [("_offset", "dropout_channel_sd", 40), ("_coefficient", "dropout_coefficient[age]", 15)],
+    [
+        pytest.param("_offset", "dropout_channel_sd", 40, marks=pytest.mark.full),
+        ("_coefficient", "dropout_coefficient[age]", 15),
+    ],
 )
 def test_customers_simulated_without_an_effect_are_caught(contracts, monkeypatch, lost, seen, simulations):
     right = calibration_effects.simulated_base
