@@ -116,6 +116,7 @@ def _run_into(
         from bayes_clv.customers.summaries import summarize
         from bayes_clv.families.registry import family as find_family
         from bayes_clv.units import checked_cost
+        from bayes_clv.workflows.compiling import compiling_beside
 
         customers = summarize(
             settings.orders,
@@ -134,15 +135,18 @@ def _run_into(
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         checked_cost(settings.acquisition_cost, customers)
         customers = _with_columns(settings, customers)
-    buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
-    with stages.stage("write the posteriors"):
-        from bayes_clv.inference.posterior import save
+    families = families_of(settings)
+    with compiling_beside(families["buying"], families.get("spending")) as compiled:
+        buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
+        with stages.stage("write the posteriors"):
+            from bayes_clv.inference.posterior import save
 
-        save(buying, work / "buying.nc")
-        if spending is not None:
-            save(spending, work / "spending.nc")
-    with stages.stage("simulate every customer's future"):
-        value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
+            save(buying, work / "buying.nc")
+            if spending is not None:
+                save(spending, work / "spending.nc")
+        with stages.stage("simulate every customer's future"):
+            compiled()
+            value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
     with stages.stage("score the holdout"):
         evaluation = None
         if held_out is not None:

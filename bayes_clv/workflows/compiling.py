@@ -1,0 +1,83 @@
+"""The simulation's functions, compiled in a process of its own beside the fits, where no cache has them yet.
+
+A first run compiles for a quarter of a minute what it simulates with, and a fit's own compiling leaves a processor
+free. The process fills Numba's cache on disk, which the run then reads, and nothing else depends on it: where it fails
+or is late, the run compiles as it would without. From the second run on there is none. Rejected: a thread (Numba
+compiles one function at a time in a process) and a fork (locks of the parent's threads stay locked for ever).
+"""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bayes_clv.families.contract import Forecast, need
+from bayes_clv.families.registry import family as find_family
+
+# Seconds after the fits; compiling takes about as long as they do.
+PATIENCE = 30.0
+_CODE = "import sys; from bayes_clv.workflows.compiling import compile_simulation; compile_simulation(*sys.argv[1:])"
+
+
+def is_compiled(buying: str) -> bool:
+    """Return whether Numba's cache knows the family's law of leaving, or cannot."""
+    begin = need(find_family(buying), Forecast).paths.begin
+    folder = getattr(getattr(begin, "stats", None), "cache_path", None)
+    if folder is None:
+        return True
+    module = begin.__module__.rpartition(".")[2]
+    return any(Path(folder).glob(f"{module}.{begin.__name__}-*.nbi"))
+
+
+@contextlib.contextmanager
+def compiling_beside(buying: str, spending: str | None) -> Iterator[Callable[[], None]]:
+    """Compile the simulation of a family in a process beside the body, which is given what waits for that."""
+    if not sys.executable or is_compiled(buying):
+        yield lambda: None
+        return
+    command = [sys.executable, "-c", _CODE, buying, *([] if spending is None else [spending])]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
+
+        def wait() -> None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+
+        try:
+            yield wait
+        finally:
+            process.kill()
+
+
+def compile_simulation(buying: str, spending: str | None = None) -> None:
+    """Simulate two customers, so that all that is compiled for it is in Numba's cache on disk."""
+    import pandas as pd
+    import xarray as xr
+
+    from bayes_clv.customers.tables import from_table
+    from bayes_clv.families.quantities import starting_point
+    from bayes_clv.predictions.forecasts import predict
+    from bayes_clv.schema import CHAIN, CUSTOMER, DRAW
+
+    table = {"frequency": [0, 3], "recency": [0.0, 20.0], "T": [30.0, 30.0], "monetary_value": [np.nan, 25.0]}
+    customers = from_table(pd.DataFrame(table), time_unit="week").assign(
+        log_intervals=(CUSTOMER, [0.0, 5.0]), log_spend_mean=(CUSTOMER, [np.nan, 3.0])
+    )
+
+    def of_nobody(name: str) -> xr.DataTree:
+        family = find_family(name)
+        columns = {each: customers[each].to_numpy()[1:].astype(float) for each in family.observed}
+        start = starting_point(family.quantities, family.scale(columns, np.ones(1)))
+        values = {
+            each: ((CHAIN, DRAW), np.full((1, 50), value))
+            for each, value in family.from_quantities(start).items()
+        }
+        tree = xr.DataTree.from_dict({"posterior": xr.Dataset(values)})
+        tree.attrs = {"family": name, "time_unit": "week"}
+        return tree
+
+    paid = None if spending is None else of_nobody(spending)
+    predict(of_nobody(buying), customers, 30.0, spending=paid, periods=2, seed=0, threads=1)
