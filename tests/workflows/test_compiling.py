@@ -9,7 +9,14 @@ from bayes_clv.families import families
 from bayes_clv.workflows import compiling
 
 
-@pytest.mark.parametrize("name", families("purchases"))
+# A law that no other test has simulated by then is compiled for half a minute.
+@pytest.mark.parametrize(
+    "name",
+    [
+        each if each == "bg_nbd" else pytest.param(each, marks=pytest.mark.full)
+        for each in families("purchases")
+    ],
+)
 def test_every_family_can_be_compiled_for(name):
     compiling.compile_simulation(name, "gamma_gamma")
     assert compiling.is_compiled(name)
