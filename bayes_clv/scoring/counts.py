@@ -26,12 +26,14 @@ Probabilities = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class CountScores:
     """Scores of each customer's forecast distribution of counts, at the count that happened.
 
-    ``below`` and ``equal`` are P(Y < y) and P(Y = y), ``none`` is P(Y = 0); ``quantiles`` (quantile, customer) are at
-    QUANTILES; ``covered`` and ``promised`` (level, customer) belong to the closed intervals of LEVELS between
-    inverse-CDF quantiles; ``covariance`` is that of the mean transform at PLACES when the forecasts are true.
+    ``below`` and ``equal`` are P(Y < y) and P(Y = y), ``none`` is P(Y = 0) and ``some`` P(Y > 0), each with its own
+    digits; ``quantiles`` (quantile, customer) are at QUANTILES; ``covered`` and ``promised`` (level, customer) belong
+    to the closed intervals of LEVELS between inverse-CDF quantiles; ``covariance`` is that of the mean transform at
+    PLACES when the forecasts are true.
     """
 
     none: np.ndarray
+    some: np.ndarray
     below: np.ndarray
     equal: np.ndarray
     crps: np.ndarray
@@ -63,6 +65,7 @@ def count_scores(probabilities: Probabilities, row: np.ndarray, observed: np.nda
     size, levels = row.size, len(LEVELS)
     scores = CountScores(
         none=np.empty(size),
+        some=np.empty(size),
         below=np.empty(size),
         equal=np.empty(size),
         crps=np.empty(size),
@@ -96,7 +99,10 @@ def _score_chunk(
     table = probability_table(probabilities, rows, largest)
     start = np.zeros((rows.size, 1))
     cumulative = np.minimum(np.hstack([start, np.cumsum(table, axis=1)]), 1.0)  # column n is P(Y < n)
-    scores.none[among] = table[local, 0]
+    none = table[:, 0]
+    scores.none[among] = none[local]
+    # A difference that rounds to nothing is replaced by the first terms of the sum.
+    scores.some[among] = np.where(none < 1 - SLACK, 1 - none, table[:, 1:].sum(axis=1))[local]
     scores.below[among] = cumulative[local, y]
     scores.equal[among] = table[local, y]
     # CRPS = sum of F(n)² over n < y and of (1 - F(n))² over n >= y (F(n) = cumulative n + 1).

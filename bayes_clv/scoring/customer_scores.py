@@ -185,7 +185,9 @@ def _quantities(
     if "probability_active" in future:
         active = np.asarray(future["probability_active"].values)
         real = forecasts.observed["retention"]
-        yield Quantity("retention", mean=active, probability=np.where(real, active, 1 - active))
+        inactive = _column(future, "probability_inactive")
+        chance = np.where(real, active, 1 - active if inactive is None else inactive)
+        yield Quantity("retention", mean=active, probability=chance)
     for what in ("purchases", *MONEY):
         if what not in forecasts.observed:
             continue

@@ -128,6 +128,7 @@ def forecast(
             data["active_total"] = ((CHAIN, DRAW), (bought > 0).sum(axis=1)[None])
     if active is not None:
         data["probability_active"] = (CUSTOMER, _probability(active, customers))
+        data.pop("probability_inactive", None)
     return describe(
         xr.Dataset(data, {CUSTOMER: customers[CUSTOMER].values}, {"time_unit": unit})
     ).assign_attrs(
@@ -284,7 +285,8 @@ def _counts(
     columns = {
         "mean": mean,
         **dict(zip(STATISTICS[2:], closed.quantiles, strict=True)),
-        "probability_active": 1 - closed.none,
+        "probability_active": closed.some,
+        "probability_inactive": closed.none,
         "draws_below": draws * closed.below,
         "draws_equal": draws * closed.equal,
         "crps": closed.crps,

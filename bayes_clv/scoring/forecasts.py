@@ -191,12 +191,14 @@ def with_closed_form(
 ) -> xr.Dataset:
     """Return the forecast with what its posterior says in closed form, averaged over draws.
 
-    ``holdout_probability``, P(as many purchases as happened), ``probability_active``, and the ``pit_reference`` among
-    the attributes.
+    ``holdout_probability``, P(as many purchases as happened), ``probability_active`` and
+    ``probability_inactive``, which keeps its digits where it is small, and the ``pit_reference`` among the attributes.
     """
     closed = closed_form_scores(buying, matched, future, draws=draws, threads=threads)
     return future.assign(
-        holdout_probability=(CUSTOMER, closed.equal), probability_active=(CUSTOMER, 1 - closed.none)
+        holdout_probability=(CUSTOMER, closed.equal),
+        probability_active=(CUSTOMER, closed.some),
+        probability_inactive=(CUSTOMER, closed.none),
     ).assign_attrs(pit_reference=pit_reference(closed.covariance))
 
 

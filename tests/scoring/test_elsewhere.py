@@ -174,3 +174,13 @@ def clv_tree():
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(values, coords={"chain": [0], "draw": [0]})})
     tree.attrs = {"family": "bg_nbd", "time_unit": "week"}
     return tree
+
+
+def test_a_small_probability_of_buying_or_not_keeps_its_digits(customers):
+    few = customers.isel(customer=slice(3)).assign(holdout_purchases=("customer", [0, 1, 0]))
+    mean = np.array([80.0, 1e-20, 1e-20])
+    made = clv.scoring.forecast(few, "13 weeks", purchases=mean)
+    scores = clv.scoring.score(made, few, baselines=())
+    # Poisson: P(0) = exp(-80), P(any) = 1e-20.
+    found = scores["retention_log_score"].sel(forecast="model").values
+    np.testing.assert_allclose(found, [80.0, -np.log(1e-20), 0.0], rtol=1e-6, atol=1e-12)
