@@ -134,6 +134,12 @@ def _frequency_axis(axes: Any, names: np.ndarray) -> None:
     axes.set_xlabel("repeat purchases in calibration")
 
 
+def _refuse_without(evaluation: xr.Dataset, names: tuple[str, ...]) -> None:
+    missing = [name for name in names if name not in evaluation]
+    if missing:
+        raise InputError(f"The evaluation has no {missing[0]!r}. Give the result of clv.evaluate.")
+
+
 def plot_conditional_expectation(evaluation: xr.Dataset) -> style.Drawing:
     """Plot the mean purchases in the holdout by repeat purchases in calibration, real beside forecast.
 
@@ -159,9 +165,7 @@ def plot_conditional_expectation(evaluation: xr.Dataset) -> style.Drawing:
     >>> figure = plot_conditional_expectation(evaluation)
     """
     names = ("observed_by_frequency", "predicted_by_frequency", "customers_by_frequency")
-    missing = [name for name in names if name not in evaluation]
-    if missing:
-        raise InputError(f"The evaluation has no {missing[0]!r}. Give the result of clv.evaluate.")
+    _refuse_without(evaluation, names)
     models = evaluation.isel(forecast=np.flatnonzero(evaluation["kind"].to_numpy() == "model"))
     classes = evaluation["frequency"].to_numpy()
     at = np.arange(classes.size)
@@ -217,9 +221,7 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
     >>> figure = plot_retention(evaluation)
     """
     names = ("retention_predicted_by_tenth", "retention_real_by_tenth", "retention_customers_by_tenth")
-    missing = [name for name in names if name not in evaluation]
-    if missing:
-        raise InputError(f"The evaluation has no {missing[0]!r}. Give the result of clv.evaluate.")
+    _refuse_without(evaluation, names)
     predicted, real, sizes = (evaluation[name].isel(forecast=0).to_numpy() for name in names)
     known = np.isfinite(predicted) & np.isfinite(real)
     predicted, real, sizes = predicted[known], real[known], sizes[known]
