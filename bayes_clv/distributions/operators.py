@@ -18,12 +18,14 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
 from bayes_clv.distributions.lognormal import rates
-from bayes_clv.distributions.poisson import silence
+from bayes_clv.distributions.poisson import drifting, silence
 from bayes_clv.distributions.regular import erlang_phases, gamma_waits
 
 
 class RowIntegral(Op):  # type: ignore[misc]
-    """Vectors of one length -> the vectors that ``function`` gives of each row; the first of them has a gradient.
+    """Vectors -> the vectors that ``function`` gives of each row; the first of them has a gradient.
+
+    The first vector, and those with a gradient, have a length of one a row.
 
     Parameters
     ----------
@@ -33,16 +35,21 @@ class RowIntegral(Op):  # type: ignore[misc]
         How many.
     slopes : callable
         ``slopes(inputs, outputs)``: the slope of the first output in each input after the first ``data``, which have
-        none; tensors.
+        none; tensors. With ``smooth`` above 1 a sequence of them, one for each of the outputs that have a gradient.
     """
 
     __props__ = ("name",)
 
     def __init__(
-        self, function: Any, outputs: int, slopes: Callable[..., Sequence[Any]], data: int = 0
+        self,
+        function: Any,
+        outputs: int,
+        slopes: Callable[..., Sequence[Any]],
+        data: int = 0,
+        smooth: int = 1,
     ) -> None:
         self.name = f"{function.__module__}.{function.__name__}"
-        self.function, self.outputs, self.slopes, self.data = function, outputs, slopes, data
+        self.function, self.outputs, self.slopes, self.data, self.smooth = function, outputs, slopes, data, smooth
         # PyTensor's compile cache outlives the source: another source, another key.
         self.version = zlib.crc32(inspect.getsource(sys.modules[function.__module__]).encode())
 
@@ -61,11 +68,18 @@ class RowIntegral(Op):  # type: ignore[misc]
         return [[place >= self.data] * self.outputs for place in range(len(node.inputs))]
 
     def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
-        """Return the gradient of the first output; the others have none."""
-        if not all(isinstance(each.type, DisconnectedType) for each in cotangents[1:]):
-            raise NotImplementedError(f"Only the first output of {self.name} has a gradient.")
+        """Return the gradient of the smooth outputs; the others have none."""
+        if not all(isinstance(each.type, DisconnectedType) for each in cotangents[self.smooth :]):
+            raise NotImplementedError(f"Only the first outputs of {self.name} have a gradient.")
         none = [DisconnectedType()() for _ in range(self.data)]
-        return [*none, *(cotangents[0] * slope for slope in self.slopes(inputs, outputs))]
+        found = self.slopes(inputs, outputs)
+        each = [found] if self.smooth == 1 else found
+        used = [
+            (cotangent, slopes)
+            for cotangent, slopes in zip(cotangents, each, strict=False)
+            if not isinstance(cotangent.type, DisconnectedType)
+        ]
+        return [*none, *(sum(c * s[i] for c, s in used) for i in range(len(inputs) - self.data))]
 
     def of(self, rows: Any, *inputs: Any) -> Any:
         """Return the first output; inputs that are scalars are those of all ``rows``, a vector."""
@@ -109,10 +123,19 @@ def _gamma_waits_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[A
     return slopes
 
 
+def _drift_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    found = _DRIFT_SLOPES(*inputs)
+    return [found[:3], found[3:]]
+
+
 _SILENCE = RowIntegral(silence.moments_of_rows, 5, _silence_slopes)
 _PHASES = RowIntegral(erlang_phases.moments_of_rows, 3, _phase_slopes, data=1)
 _LOGNORMAL = RowIntegral(rates.slopes_of_rows, 6, _lognormal_slopes, data=3)
 _GAMMA_WAITS = RowIntegral(gamma_waits.moments_of_rows, 8, _gamma_waits_slopes, data=4)
+
+# Apart, so that a density without its gradient does not compute it.
+_DRIFT_SLOPES = RowIntegral(drifting.slopes, 6, lambda inputs, outputs: [], data=4)
+_DRIFT = RowIntegral(drifting.log_likelihoods, 2, _drift_slopes, data=4, smooth=2)
 
 
 def log_integral(k: Any, w: Any, a: Any, b: Any, length: Any) -> Any:
@@ -133,3 +156,10 @@ def log_mean_likelihood(x: Any, t_x: Any, T: Any, *parameters: Any) -> Any:
 def log_gamma_waits(data: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
     """Return the log-likelihood of waits that are Gamma (``regular.gamma_waits``); parameters may be scalars."""
     return _GAMMA_WAITS.of(data[0], *data, *parameters)
+
+
+def log_drift(T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> tuple[Any, Any]:
+    """Return of each row what ``poisson.drifting.log_likelihoods`` does; parameters may be scalars."""
+    zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
+    bought, silent = _DRIFT(T, start, size, times, *(each + zeros for each in parameters))
+    return bought, silent

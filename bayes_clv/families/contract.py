@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
@@ -240,6 +241,9 @@ class Family:
         What it predicts; ask ``need`` for it.
     coordinate : Coordinate, or None
         A quantity that is sampled through another variable.
+    over : callable, or None
+        ``(customers)``: the family as it reads these customers, of one whose functions read more than a number a
+        customer: their purchase times. Unbound it knows new customers only.
     """
 
     name: str
@@ -256,11 +260,16 @@ class Family:
     checked: str
     forecast: Forecast | SpendLevel | Renewals
     coordinate: Coordinate | None = None
+    over: "Callable[[xr.Dataset], Family] | None" = None
 
     @property
     def processes(self) -> dict[str, str]:
         """Return of each process the quantity that a covariate of it acts on."""
         return {each.process: name for name, each in self.quantities.items() if each.process is not None}
+
+    def of(self, customers: xr.Dataset) -> "Family":
+        """Return the family over these customers: itself where it reads numbers alone."""
+        return self if self.over is None else self.over(customers)
 
     def log_likelihood(self, params: Mapping[str, Any], columns: Mapping[str, Any]) -> Any:
         """Return the log-likelihood of each row, the sum of the terms, as a PyTensor vector."""

@@ -22,6 +22,9 @@ FAMILIES = {
     "beta_discrete_weibull": "bayes_clv.families.discrete.beta_discrete_weibull",
 }
 
+# Families that change another one, by what its name ends with, and which families they change.
+DERIVED = {"_drift": ("bayes_clv.families.purchases.drift", "drifting", ("nbd", "bg_nbd", "mbg_nbd"))}
+
 _registered: dict[str, Family] = {}
 
 
@@ -37,6 +40,10 @@ def family(name: str) -> Family:
     """
     if name in _registered:
         return _registered[name]
+    for suffix, (module, change, of) in DERIVED.items():
+        if isinstance(name, str) and name.removesuffix(suffix) in of and name.endswith(suffix):
+            changed: Family = getattr(import_module(module), change)(family(name.removesuffix(suffix)))
+            return changed
     if name not in FAMILIES:
         raise InputError(
             f"Family {name!r} is not known. Use one of {', '.join([*FAMILIES, *_registered])}, or register your own: "

@@ -190,10 +190,11 @@ def _require(family: Family, dataset: xr.Dataset) -> None:
             f"{family.name} needs {', '.join(family.observed)}, and the customers lack {missing[0]!r}. Summarize the "
             "orders with summarize(..., also=('log_spend',)), or add the columns."
         )
-    if "log_intervals" in missing[:1]:
+    asked = {"log_intervals": "log_intervals", "purchase_start": "purchase_times"}
+    if missing and missing[0] in asked:
         raise InputError(
-            f"{family.name} needs {', '.join(family.observed)}, and the customers lack 'log_intervals'. Summarize the "
-            "orders with summarize(..., also=('log_intervals',)), or add the column."
+            f"{family.name} needs {', '.join(family.observed)}, and the customers lack {missing[0]!r}. Summarize the "
+            f"orders with summarize(..., also=({asked[missing[0]]!r},)), or add the column."
         )
     if missing:
         raise InputError(

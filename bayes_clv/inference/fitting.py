@@ -137,6 +137,7 @@ def fit(
     needed = needed_columns(covariates, groups)
     dataset = checked_customers(record, customers, needed)
     data = observed(record, dataset)
+    record = record.of(dataset)
     columns = dict(data.columns)
     effects, profiles = None, None
     if needed:

@@ -115,10 +115,11 @@ class Parameters:
         )
 
     def of(self, customers: xr.Dataset) -> "Parameters":
-        """Return them for these customers, whose columns are read and checked; the same without effects."""
+        """Return them for these customers, whose columns are read and checked, and whose times the family reads."""
+        bound = replace(self, family=self.family.of(customers))
         if self.effects is None:
-            return self
-        return replace(self, profiles=self.effects.profiles(customers))
+            return bound
+        return replace(bound, profiles=self.effects.profiles(customers))
 
     @property
     def columns(self) -> dict[str, np.ndarray]:

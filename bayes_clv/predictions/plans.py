@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class Plan:
     """
 
     law: Paths
-    state: Callable[[np.ndarray], dict[str, np.ndarray]]
+    state: Callable[[np.ndarray], dict[str, Any]]
     row: np.ndarray
     keys: np.ndarray
     draws: int
@@ -133,11 +133,12 @@ def _states(plan: Plan, rows: np.ndarray) -> State:
     numbers = {
         name: owned(given[name], shape) if name in plan.law.needs else none
         for name in State._fields
-        if name not in ("silence", "horizon")
+        if name not in ("silence", "horizon", "further")
     }
     horizon = np.asarray(given["horizon"], dtype=np.float64)
     horizon = np.array(np.broadcast_to(horizon, (rows.size, horizon.shape[-1])))
-    return State(**numbers, silence=np.array(given["silence"], dtype=np.float64), horizon=horizon)
+    silence = np.array(given["silence"], dtype=np.float64)
+    return State(**numbers, silence=silence, horizon=horizon, further=given.get("further", ()))
 
 
 def _purse(money: Money, rows: np.ndarray, row: np.ndarray, draws: int) -> Purse:
@@ -207,8 +208,8 @@ def purchase_plan(
     silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
     ordered = keys[histories.order]
 
-    def state(rows: np.ndarray) -> dict[str, np.ndarray]:
-        found = {"silence": silence[rows], "horizon": ends[rows, None]}
+    def state(rows: np.ndarray) -> dict[str, Any]:
+        found: dict[str, Any] = {"silence": silence[rows], "horizon": ends[rows, None]}
         if forecast.futures is not None:
             return found | _drawn(posterior, columns, ordered, rows)
         history = {name: column[rows, None] for name, column in known.items()}
@@ -218,7 +219,8 @@ def purchase_plan(
         if forecast.state is None:
             raise ValueError(f"{posterior.family.words.title} has no state.")
         numbers = forecast.state(history, values)
-        return found | dict(zip(("shape", "scale", "a", "b", "phases", "z"), numbers, strict=False))
+        names = [name for name in law.needs if name != "alive"]
+        return found | dict(zip(names, numbers, strict=True))
 
     return Plan(law=law, state=state, row=histories.row, keys=ordered, draws=posterior.size)
 

@@ -31,8 +31,9 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.paths import coin, discrete, drawn, lifetime
+from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime
 from bayes_clv.distributions.paths.clock import Clock, same, turn
+from bayes_clv.distributions.paths.drift import Drift
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
 
 
@@ -51,7 +52,8 @@ class State(NamedTuple):
     """What a law reads of each history and draw, (row, draw); ``silence`` (row) is the time since the last purchase.
 
     ``horizon`` is (row, 1), or (row, draw) where it differs between draws. A number that a law does not read has no
-    rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``.
+    rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``. ``further`` is
+    what one law alone reads, a tuple of its own.
     """
 
     alive: Any
@@ -63,6 +65,7 @@ class State(NamedTuple):
     z: Any
     silence: Any
     horizon: Any
+    further: Any = ()
 
 
 class Own(NamedTuple):
@@ -169,6 +172,13 @@ DRAWN = Paths(
     drawn.begin,
     lifetime.walk,
     lambda state: state.b,
+)
+DRIFT = Paths(
+    "a coin after each purchase, at a rate that drifts",
+    ("shape", "scale", "a", "b", "further"),
+    drift.begin,
+    drift.walk,
+    lambda state: state.scale,
 )
 OPPORTUNITIES = Paths(
     "a purchase or none at each opportunity",

@@ -49,7 +49,7 @@ STEPS = 100
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _dropout(here, a, b, coins, step):  # type: ignore[no-untyped-def]
+def dropout(here, a, b, coins, step):  # type: ignore[no-untyped-def]
     """Return a customer's dropout: given the first TOSSES tosses of its future where it is here, else given one."""
     share = mix(coins ^ SHARE)
     if not here:
@@ -188,7 +188,7 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
         for s in range(draws):
             coins = mix(work.word[s] ^ DROPOUT)
             here = work.u[s] < state.alive[row, s]
-            own.leaving[i, s] = _dropout(here, state.a[row, s], state.b[row, s], coins, step)
+            own.leaving[i, s] = dropout(here, state.a[row, s], state.b[row, s], coins, step)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -243,7 +243,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def _toss(buyers, active, number, u):  # type: ignore[no-untyped-def]
+def toss(buyers, active, number, u):  # type: ignore[no-untyped-def]
     """Write a number of each active buyer that is below 0 where it leaves after this purchase."""
     for m in range(active):
         n = buyers.active[m]
@@ -274,7 +274,7 @@ def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-unt
     states, steps = np.empty(active, dtype=np.uint64), np.empty(active, dtype=np.uint64)
     while active > 0 and filled + active <= batch.buyer.size:
         number += 1
-        _toss(buyers, active, number, u)
+        toss(buyers, active, number, u)
         staying = 0
         for m in range(active):
             n = buyers.active[m]
