@@ -35,6 +35,10 @@ DRAW = "draw"
 PERIOD = "period"
 
 
+# All repeat purchases of all customers, one customer after the other.
+REPEAT_PURCHASE = "repeat_purchase"
+
+
 # The unit of what can happen only at numbered occasions.
 OPPORTUNITY = "opportunity"
 
