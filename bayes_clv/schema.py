@@ -35,6 +35,10 @@ DRAW = "draw"
 PERIOD = "period"
 
 
+# All repeat purchases of all customers, one customer after the other.
+REPEAT_PURCHASE = "repeat_purchase"
+
+
 # The unit of what can happen only at numbered occasions.
 OPPORTUNITY = "opportunity"
 
@@ -174,6 +178,8 @@ CUSTOMER_VARIABLES = {
     "log_intervals": Variable(
         "sum of the logarithms of the times between purchase occasions, each in the time unit", "none"
     ),
+    "purchase_times": Variable("ages at the repeat purchase occasions, customer after customer", "time"),
+    "purchase_start": Variable("place of the customer's first repeat purchase in purchase_times", "none"),
     "monetary_value": Variable("mean spend of the repeat occasions", "money"),
     "log_spend_mean": Variable("mean of the logarithm of the repeat occasions' spend", "log money"),
     "log_spend_sd": Variable(
@@ -256,6 +262,10 @@ CUSTOMER_VARIABLES = {
         "expected residual value over the horizon, after margin and discount", "money", "expected"
     ),
 }
+# Columns that say where a customer's data lie: no quantity to segment, group or compare customers by.
+POINTERS = ("purchase_start",)
+
+
 # What results of decisions hold beside; a column of one's own may have these names too (cost, size, reference).
 RESULT_VARIABLES = {
     # What could come on top.

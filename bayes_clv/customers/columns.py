@@ -12,14 +12,24 @@ import xarray as xr
 
 from bayes_clv.customers.checks import customer_ids
 from bayes_clv.customers.orders.log import check_columns
-from bayes_clv.schema import CHAIN, CUSTOMER, CUSTOMER_VARIABLES, DRAW, PERIOD, InputError, either
+from bayes_clv.schema import (
+    CHAIN,
+    CUSTOMER,
+    CUSTOMER_VARIABLES,
+    DRAW,
+    PERIOD,
+    POINTERS,
+    REPEAT_PURCHASE,
+    InputError,
+    either,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Names with a meaning of their own in customers, posteriors and predictions; a cohort is a column like any other.
 RESERVED = (
-    *(CHAIN, DRAW, CUSTOMER, PERIOD, "row", "profile", "spend_profile"),
+    *(CHAIN, DRAW, CUSTOMER, PERIOD, REPEAT_PURCHASE, "row", "profile", "spend_profile"),
     *(name for name in CUSTOMER_VARIABLES if name != "cohort"),
 )
 
@@ -156,7 +166,7 @@ def column_values(customers: xr.Dataset, name: str) -> np.ndarray:
     InputError
         For a missing column, a missing or infinite value (with the count and one customer), and dates.
     """
-    if name not in customers or customers[name].dims != (CUSTOMER,):
+    if name not in customers or customers[name].dims != (CUSTOMER,) or name in POINTERS:
         have = [str(other) for other in customers.data_vars if other not in CUSTOMER_VARIABLES]
         raise InputError(
             f"The customers have no column {name!r}"

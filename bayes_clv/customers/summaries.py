@@ -18,16 +18,17 @@ import xarray as xr
 
 from bayes_clv.customers.orders.audit import account, usable_rows
 from bayes_clv.customers.orders.log import open_orders
-from bayes_clv.customers.orders.occasions import customer_rows, purchase_occasions
+from bayes_clv.customers.orders.occasions import customer_rows, purchase_occasions, repeat_rows
 from bayes_clv.customers.orders.parsing import Columns
 from bayes_clv.customers.periods import add_periods, period_rows
+from bayes_clv.customers.sequences import PURCHASE_TIMES, with_times
 from bayes_clv.schema import CUSTOMER, InputError, argument, describe
 from bayes_clv.units import days_per, discount_rate
 
 type Day = str | dt.date | np.datetime64
 
 # What `summarize` computes on request.
-ALSO = ("log_spend", "log_intervals")
+ALSO = ("log_spend", "log_intervals", PURCHASE_TIMES)
 
 
 def summarize(
@@ -67,8 +68,9 @@ def summarize(
     period_days
         Length in days of the periods in which all repeat occasions are counted.
     also
-        What else to compute of each customer: ``"log_spend"``, for ``clv.fit("lognormal_spend", ...)``, and
-        ``"log_intervals"``, for families that read how regular purchases are.
+        What else to compute of each customer: ``"log_spend"``, for ``clv.fit("lognormal_spend", ...)``,
+        ``"log_intervals"``, for families that read how regular purchases are, and ``"purchase_times"``, for those that
+        read when each purchase was made.
     holdout_discount_rate
         0.10 for 10 % a year: also compute ``holdout_value``, to score forecasts of value that are discounted at that
         rate (``clv.predict(..., annual_discount_rate=...)``).
@@ -88,6 +90,10 @@ def summarize(
         of the natural logarithm of the repeat occasions' spend, rounded to six decimals an occasion; NaN without a
         repeat, or with one of zero spend. With ``"log_intervals"``, ``log_intervals``: the natural logarithm of the
         time since the previous occasion, in ``time_unit``, summed over the repeat occasions; 0 without one.
+        With ``"purchase_times"``, dimension ``repeat_purchase``: ``purchase_times``, the ages (in ``time_unit``) at the
+        repeat occasions to ``until``, one customer's after the other's, each rising to its recency; and over
+        ``customer``, ``purchase_start``: the customer's times are the ``frequency`` ones from that place on, also of
+        customers that were chosen with ``isel``.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
@@ -141,6 +147,9 @@ def summarize(
     ids, column = ids[in_base], {name: values[in_base] for name, values in column.items()}
 
     dataset = _dataset(ids, column, last_calibration, unit_days, has_holdout=holdout_until is not None)
+    if PURCHASE_TIMES in also:
+        days = _repeat_days(ids, log.fetch(repeat_rows(occasions, last_calibration)))
+        dataset = with_times(dataset, days / unit_days, dataset["frequency"].to_numpy())
     start = column["first_order"].min().item()
     counts = log.fetch(period_rows(occasions, start, last_calibration, end, period_days))
     add_periods(dataset, counts, start, end, period_days)
@@ -281,6 +290,22 @@ def _dataset(
         if "holdout_value" in column:
             values["holdout_value"] = column["holdout_value"]
     return xr.Dataset({name: (CUSTOMER, array) for name, array in values.items()}, {CUSTOMER: ids})
+
+
+def _repeat_days(ids: np.ndarray, rows: Any) -> np.ndarray:
+    """Return the days since the first occasion at all repeat occasions, the customers in their order, days rising.
+
+    Sorted here and not by the engine, which may sort ids by the rules of a language.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    owner = pc.index_in(rows["customer_id"].cast(pa.string()), value_set=pa.array(ids, pa.string()))
+    days = rows["days"].to_numpy().astype(np.int64)
+    width = int(days.max(initial=0)) + 1
+    place = owner.to_numpy().astype(np.int64) * width + days
+    place.sort()
+    return place % width
 
 
 def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str, np.ndarray]:

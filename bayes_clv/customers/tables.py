@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayes_clv.customers.checks import as_numbers, check_ids, check_numbers, customer_ids, refuse_rows
 from bayes_clv.customers.orders.log import check_columns
+from bayes_clv.customers.sequences import PURCHASE_TIMES, check_sizes, check_times, read_lists, with_times
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, describe
 from bayes_clv.units import days_per
 
@@ -46,7 +47,8 @@ def from_table(
     table
         Columns ``frequency`` (repeat purchase occasions), ``recency`` (age at the last purchase), ``T`` (age
         at the end of observation) and, optionally, ``monetary_value`` (mean spend of the repeat occasions),
-        ``log_spend_mean`` and ``log_spend_sd``, ``log_intervals`` (see ``summarize``; in the table's time unit) and
+        ``log_spend_mean`` and ``log_spend_sd``, ``log_intervals`` (see ``summarize``; in the table's time unit),
+        ``purchase_times`` (a list or array a customer: the ages at its repeat purchases, rising; empty without) and
         ``customer_id``. Without ``customer_id`` the index holds the ids. Other columns are left out, but for those in
         ``columns``.
     time_unit
@@ -59,7 +61,8 @@ def from_table(
     -------
     xarray.Dataset
         Dimension ``customer`` (ids as text, sorted), as ``summarize`` returns it but for what only orders
-        tell (``first_order`` and the like). ``monetary_value`` is NaN where ``frequency`` is 0.
+        tell (``first_order`` and the like). ``monetary_value`` is NaN where ``frequency`` is 0. ``purchase_times`` lie over
+        ``repeat_purchase``, and ``purchase_start`` says where each customer's begin, as ``summarize`` has them.
 
     Raises
     ------
@@ -78,6 +81,8 @@ def from_table(
         days_per(unit)
     dataset = read_columns(table, HISTORY, (LOG_INTERVALS, "monetary_value", *LOG_SPEND), unit)
     check_customers(dataset)
+    if PURCHASE_TIMES in table:
+        dataset = check_customers(_with_lists(dataset, table))
     dataset["frequency"] = dataset["frequency"].astype(np.int64)
     for name in ("monetary_value", *LOG_SPEND):
         if name in dataset:
@@ -102,14 +107,10 @@ def read_columns(table: Any, required: Sequence[str], optional: Sequence[str], t
     names = list(table.columns)
     check_columns(names, required, "the table of customers")
     wanted = [name for name in (*required, *optional) if name in names]
-    for name in [*wanted, "customer_id"]:
-        if names.count(name) > 1:
-            raise InputError(
-                f"The table has {names.count(name)} columns called {name!r}. Rename all but one."
-            )
+    _refuse_twice(names, [*wanted, "customer_id"])
     if isinstance(table.index, pd.MultiIndex) and "customer_id" not in names:
         raise InputError("The table has an index of several levels. Put the ids in a column 'customer_id'.")
-    ids = customer_ids(table["customer_id"] if "customer_id" in names else table.index)
+    ids = _ids(table)
     order = np.argsort(ids, kind="stable")
     values = {name: as_numbers(table[name], name)[order] for name in wanted}
     return xr.Dataset(
@@ -119,13 +120,36 @@ def read_columns(table: Any, required: Sequence[str], optional: Sequence[str], t
     )
 
 
+def _ids(table: Any) -> np.ndarray:
+    return customer_ids(table["customer_id"] if "customer_id" in table else table.index)
+
+
+def _refuse_twice(names: list[Any], wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if names.count(name) > 1:
+            raise InputError(
+                f"The table has {names.count(name)} columns called {name!r}. Rename all but one."
+            )
+
+
+def _with_lists(dataset: xr.Dataset, table: Any) -> xr.Dataset:
+    """Return the customers of the table with the purchase times that it lists, in the customers' order."""
+    _refuse_twice(list(table.columns), [PURCHASE_TIMES])
+    column = table[PURCHASE_TIMES].iloc[np.argsort(_ids(table), kind="stable")]
+    ids = dataset[CUSTOMER].to_numpy()
+    times, size = read_lists(column, ids)
+    check_sizes(ids, size, dataset["frequency"].to_numpy())
+    return with_times(dataset, times, size)
+
+
 def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> xr.Dataset:
     """Return the dataset if every history in it is possible; raise InputError otherwise.
 
     Checked are the variables in ``required``, which must be there, and those of ``frequency``, ``recency``,
     ``T`` and ``monetary_value`` that are: whole, finite and non-negative numbers; recency at most T; recency
-    0 exactly where frequency is 0; ``log_intervals``, where it is there, one that the recency allows; a mean spend
-    where there is a repeat purchase; one row per customer.
+    0 exactly where frequency is 0; ``log_intervals``, where it is there, one that the recency allows; ``purchase_times`` of
+    each customer, where they are there, positive, rising, as many as ``frequency`` and the last at ``recency``; a mean
+    spend where there is a repeat purchase; one row per customer.
     A mean spend of zero passes, since zero orders are possible; the Gamma-Gamma model cannot use it.
 
     Raises
@@ -173,6 +197,8 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     if LOG_INTERVALS in dataset.data_vars and value.keys() >= set(HISTORY):
         intervals = np.asarray(dataset[LOG_INTERVALS].to_numpy(), dtype=float)
         _check_log_intervals(ids, intervals, value["frequency"], value["recency"])
+    if value.keys() >= set(HISTORY):
+        check_times(dataset, ids, *(value[name] for name in HISTORY))
     if "log_spend_sd" in dataset.data_vars:
         _check_log_spend(ids, *(np.asarray(dataset[name].to_numpy(), dtype=float) for name in LOG_SPEND))
     return dataset

@@ -35,7 +35,7 @@ from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.plans import TILE, Plan, purchase_plan, spend_money, tiles
 from bayes_clv.predictions.statistics import spread
 from bayes_clv.predictions.tiles import in_order
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, POINTERS, InputError
 from bayes_clv.units import checked_margin, discount_rate
 
 # Customers × draws a block: a megabyte an array. Half as many cost 6 % more, for the calls of NumPy.
@@ -143,7 +143,7 @@ class Simulation:
         return tuple(
             str(name)
             for name, column in self.customers.data_vars.items()
-            if column.dims == (CUSTOMER,) and column.dtype.kind in "iufb"
+            if column.dims == (CUSTOMER,) and column.dtype.kind in "iufb" and name not in POINTERS
         )
 
     def blocks(self, names: Sequence[str], threads: int | None = None) -> Generator[Block]:

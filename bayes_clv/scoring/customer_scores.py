@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, QUANTILES, describe
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, POINTERS, QUANTILES, describe
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.counts import LEVELS
 from bayes_clv.scoring.forecasts import Forecasts, gathered
@@ -125,7 +125,7 @@ def scores_of(forecasts: Forecasts, metrics: Mapping[str, Metric]) -> xr.Dataset
     columns = {
         str(name): (CUSTOMER, column.values)
         for name, column in forecasts.customers.data_vars.items()
-        if column.dims == (CUSTOMER,)
+        if column.dims == (CUSTOMER,) and name not in POINTERS
     }
     hidden = sorted(columns.keys() & data.keys())
     if hidden:

@@ -57,6 +57,16 @@ def customer_rows(
     return occasions.group_by("customer_id").agg(**sums)
 
 
+def repeat_rows(occasions: Any, until: dt.date) -> Any:
+    """Return one row per repeat occasion to ``until``: customer_id, and the days since the customer's first occasion."""
+    import ibis
+
+    seen = occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(until))
+    first = seen.date.min().over(ibis.window(group_by="customer_id"))
+    rows = seen.select("customer_id", days=seen.date.delta(first, unit="day"))
+    return rows.filter(rows.days > 0)
+
+
 def _discounted(occasions: Any, holdout: Any, until: dt.date, daily_discount: float) -> Any:
     """Return the spend of the holdout's occasions, discounted from their days to ``until``.
 

@@ -1,0 +1,227 @@
+"""Each customer's purchase times, ragged: one flat array of all customers' ages, and where each customer's begin.
+
+``purchase_times`` (repeat_purchase) holds the ages at all repeat purchase occasions, customer after customer, and
+``purchase_start`` (customer) the place of each customer's first: the customer's own are
+``purchase_times[start : start + frequency]``. Customers can so be chosen and ordered by ``isel`` while the times stay
+where they are. Rejected: a rectangle filled up with NaN, which one customer with a thousand purchases makes a thousand
+wide for everyone; and offsets one longer than the customers, which no choice of customers survives.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers.checks import refuse_rows
+from bayes_clv.schema import CUSTOMER, REPEAT_PURCHASE, InputError
+
+PURCHASE_TIMES = "purchase_times"
+
+
+PURCHASE_START = "purchase_start"
+
+
+# How far the last time may lie from recency, relatively, in tables from elsewhere: a rounding of the last digits.
+AGREEMENT = 1e-9
+
+
+_WHAT = "They are the ages at the repeat purchases, in the time unit"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The distinct sequences of purchase times of some customers, and which one each customer has.
+
+    ``times`` (time) are ages in the customers' time unit, sequence after sequence, each rising; sequence s is
+    ``times[start[s] : start[s] + size[s]]``. ``which`` (customer) is the number of the customer's sequence, a whole
+    number as float64, so that it can stand among a family's columns.
+    """
+
+    times: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+    which: np.ndarray
+
+
+def sequences(dataset: xr.Dataset) -> Sequences:
+    """Return the distinct sequences of purchase times of customers that ``check_customers`` has passed.
+
+    Sequence 0 is the empty one, of all customers without a repeat purchase. Customers with one repeat purchase share
+    theirs where it was made at the same age. Each customer with two or more has a sequence of its own: equal ones are
+    too rare to be worth a search.
+
+    Raises
+    ------
+    InputError
+        Where the customers carry no purchase times.
+
+    Examples
+    --------
+    >>> columns = {"frequency": ("customer", [2, 0, 1]), "purchase_start": ("customer", [0, 2, 2])}
+    >>> base = xr.Dataset({**columns, "purchase_times": ("repeat_purchase", [1.0, 2.5, 4.0])})
+    >>> found = sequences(base)
+    >>> found.which.tolist(), found.size.tolist(), found.times.tolist()
+    ([2.0, 0.0, 1.0], [0, 1, 2], [4.0, 1.0, 2.5])
+    """
+    for name in (PURCHASE_TIMES, PURCHASE_START):
+        if name not in dataset:
+            raise InputError(
+                f"Each customer's purchase times are needed, and the customers lack {name!r}. Summarize the orders "
+                "with summarize(..., also=('purchase_times',)), or add the column."
+            )
+    times = np.asarray(dataset[PURCHASE_TIMES].to_numpy(), dtype=np.float64)
+    first = dataset[PURCHASE_START].to_numpy().astype(np.int64)
+    frequency = dataset["frequency"].to_numpy().astype(np.int64)
+    one, many = frequency == 1, frequency > 1
+    alone, shared = np.unique(times[first[one]], return_inverse=True)
+    which = np.zeros(frequency.size)
+    which[one] = 1 + shared
+    which[many] = 1 + alone.size + np.arange(many.sum())
+    size = np.concatenate([[0], np.ones(alone.size, dtype=np.int64), frequency[many]])
+    return Sequences(
+        times=np.concatenate([alone, times[places(first[many], frequency[many])]]),
+        start=np.cumsum(size) - size,
+        size=size,
+        which=which,
+    )
+
+
+def places(start: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return start[0], start[0] + 1, ..., ``size[0]`` of them, then those of the next: where ragged rows lie."""
+    before = np.cumsum(size) - size
+    return np.repeat(start - before, size) + np.arange(size.sum())
+
+
+def with_times(dataset: xr.Dataset, times: np.ndarray, size: np.ndarray) -> xr.Dataset:
+    """Return the customers with their purchase times, of which each customer has ``size``, in the customers' order."""
+    return dataset.assign(
+        {PURCHASE_TIMES: (REPEAT_PURCHASE, times), PURCHASE_START: (CUSTOMER, np.cumsum(size) - size)}
+    )
+
+
+def read_lists(column: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times in a pandas column of lists, one list after the other, and how many each list has."""
+    import pyarrow as pa
+
+    try:
+        lists = pa.array(column.tolist(), pa.large_list(pa.float64()), from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        lists = None
+    if lists is None:
+        raise InputError(
+            f"Column {PURCHASE_TIMES!r} holds something else than lists of numbers, for example "
+            f"{column.iloc[0]!r}. {_WHAT}, one list or array of numbers a customer, empty where frequency is 0."
+        )
+    absent = np.asarray(lists.is_null())
+    if absent.any():
+        raise InputError(
+            f"{PURCHASE_TIMES!r} is missing for {int(absent.sum()):,} of {ids.size:,} customers, for example customer "
+            f"{str(ids[absent][0])!r}. A customer without a repeat purchase has an empty list."
+        )
+    return lists.flatten().to_numpy(zero_copy_only=False), np.diff(lists.offsets.to_numpy())
+
+
+def check_sizes(ids: np.ndarray, size: np.ndarray, frequency: np.ndarray) -> None:
+    """Refuse lists of more or fewer times than there are repeat purchases."""
+    refuse_rows(
+        ids,
+        size != frequency,
+        PURCHASE_TIMES,
+        size,
+        "of another number than frequency",
+        "Shown is the number of times. There is one for each repeat purchase, and none for the first purchase.",
+        beside=("frequency", frequency),
+    )
+
+
+def check_times(
+    dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+) -> None:
+    """Refuse purchase times, where customers carry any, that their histories cannot have."""
+    start = _starts(dataset, ids, frequency)
+    repeat = frequency > 0
+    if start is None or not repeat.any():
+        return
+    size = frequency[repeat].astype(np.int64)
+    own = np.asarray(dataset[PURCHASE_TIMES].to_numpy(), dtype=np.float64)[places(start[repeat], size)]
+    begin = np.cumsum(size) - size
+
+    def refuse(bad: np.ndarray, what: str, advice: str, beside: tuple[str, np.ndarray] | None = None) -> None:
+        if not bad.any():
+            return
+        place = np.minimum.reduceat(np.where(bad, np.arange(bad.size), bad.size), begin)
+        wrong, shown = np.zeros(ids.size, dtype=bool), np.full(ids.size, np.nan)
+        wrong[repeat], shown[repeat] = place < bad.size, own[np.minimum(place, bad.size - 1)]
+        refuse_rows(ids, wrong, PURCHASE_TIMES, shown, what, advice, beside)
+
+    refuse(
+        ~np.isfinite(own), "missing or infinite", f"{_WHAT}. Correct them, or leave out these customers."
+    )
+    refuse(
+        own <= 0,
+        "0 or negative",
+        f"{_WHAT}, which come after the first purchase: leave the first itself, at age 0, out of the times.",
+    )
+    step = np.diff(own, prepend=0.0)
+    step[begin] = own[begin]
+    refuse(
+        step < 0,
+        "unsorted",
+        "Each customer's times rise. Sort them: table['purchase_times'].map(sorted).",
+    )
+    refuse(
+        step == 0,
+        "twice the same",
+        "Orders of one day are one purchase occasion: keep one time, and count it once in frequency.",
+    )
+    refuse(
+        own > np.repeat(age[repeat], size) * (1 + AGREEMENT),
+        "above T",
+        "Leave out purchases after the end of observation, and give times, recency and T in one unit.",
+        beside=("T", age),
+    )
+    last = np.full(ids.size, np.nan)
+    last[repeat] = own[begin + size - 1]
+    refuse_rows(
+        ids,
+        np.abs(last - recency) > AGREEMENT * recency,
+        PURCHASE_TIMES,
+        last,
+        "not the recency at the last purchase",
+        "Recency is the age at the last purchase: compute both from the same days, in one unit and in double precision.",
+        beside=("recency", recency),
+    )
+
+
+def _starts(dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray) -> np.ndarray | None:
+    """Return where each customer's times begin; None where customers carry none."""
+    dims = {PURCHASE_TIMES: REPEAT_PURCHASE, PURCHASE_START: CUSTOMER}
+    there = [name for name in dims if name in dataset.data_vars]
+    if not there:
+        return None
+    remedy = (
+        "Both are of summarize(..., also=('purchase_times',)), or of clv.customers.from_table: take them from there, "
+        f"or leave the times out: customers.drop_vars({there!r})."
+    )
+    if len(there) < len(dims):
+        (lacking,) = dims.keys() - set(there)
+        raise InputError(
+            f"The customers have {there[0]!r} and lack {lacking!r}, so that nobody knows which times are whose. {remedy}"
+        )
+    for name, dim in dims.items():
+        if dataset[name].dims != (dim,):
+            shown = ", ".join(map(str, dataset[name].dims))
+            raise InputError(f"{name!r} has the dimensions ({shown}) where it has ({dim}). {remedy}")
+    start = np.asarray(dataset[PURCHASE_START].to_numpy(), dtype=np.float64)
+    room = dataset.sizes[REPEAT_PURCHASE]
+    refuse_rows(
+        ids,
+        ~((start >= 0) & (start + frequency <= room) & (start == np.floor(start))),
+        PURCHASE_START,
+        start,
+        f"no place among the {room:,} purchase times from which there are as many as frequency",
+        remedy,
+        beside=("frequency", frequency),
+    )
+    return start.astype(np.int64)
