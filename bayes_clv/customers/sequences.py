@@ -94,10 +94,16 @@ def places(start: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def with_times(dataset: xr.Dataset, times: np.ndarray, size: np.ndarray) -> xr.Dataset:
-    """Return the customers with their purchase times, of which each customer has ``size``, in the customers' order."""
-    return dataset.assign(
-        {PURCHASE_TIMES: (REPEAT_PURCHASE, times), PURCHASE_START: (CUSTOMER, np.cumsum(size) - size)}
-    )
+    """Return the customers with their purchase times, of which each customer has ``size``, in the customers' order.
+
+    Customers without a repeat purchase begin at 0, and those with one where the first such one of that age is, so that
+    equal histories are equal numbers.
+    """
+    start = np.where(size > 0, np.cumsum(size) - size, 0)
+    one = size == 1
+    _, first, shared = np.unique(times[start[one]], return_index=True, return_inverse=True)
+    start[one] = start[one][first[shared]]
+    return dataset.assign({PURCHASE_TIMES: (REPEAT_PURCHASE, times), PURCHASE_START: (CUSTOMER, start)})
 
 
 def read_lists(column: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import get_args
 
 from bayes_clv.families.contract import Family, Kind
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 
 FAMILIES = {
     "bg_nbd": "bayes_clv.families.purchases.bg_nbd",
@@ -51,6 +51,23 @@ def family(name: str) -> Family:
         )
     found: Family = import_module(FAMILIES[name]).FAMILY
     return found
+
+
+def changing(name: str, suffix: str = "_drift") -> str:
+    """Return the name of a family whose customers change; InputError for one that has no such form.
+
+    Examples
+    --------
+    >>> changing("bg_nbd")
+    'bg_nbd_drift'
+    """
+    *_, of = DERIVED[suffix]
+    if name not in of:
+        raise InputError(
+            f"{family(name).words.title} has no form with {suffix[1:]}: it is there of {', '.join(of)}. Fit one of "
+            f"these, or leave {argument(suffix[1:], True)} out."
+        )
+    return f"{name}{suffix}"
 
 
 def families(kind: Kind) -> list[str]:

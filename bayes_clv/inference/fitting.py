@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.quantities import Prior, resolve, starting_point
+from bayes_clv.families.registry import changing
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
@@ -35,6 +36,7 @@ def fit(
     customers: Any,
     *,
     method: str = "nuts",
+    drift: bool = False,
     covariates: Mapping[str, ColumnNames] | None = None,
     groups: Mapping[str, ColumnNames] | ColumnNames | None = None,
     priors: Mapping[str, Prior | float] | str | None = None,
@@ -65,6 +67,10 @@ def fit(
     method : {"nuts", "laplace", "mode"}
         NUTS; an importance-corrected Laplace approximation, many times faster, with its Pareto k; or the
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
+    drift : bool
+        Whether a customer's purchase rate drifts, with a half-life that is learned, instead of being one for ever: of
+        ``"nbd"``, ``"bg_nbd"`` and ``"mbg_nbd"``, and of customers with their purchase times
+        (``summarize(..., also=("purchase_times",))``). The posterior is of the family ``"bg_nbd_drift"``, and so on.
     covariates : mapping of str to column name(s) or formula(s), optional
         Columns of the customers (``clv.with_columns``) and what they act on: a process of the family
         (``PROCESSES``: "purchase", "dropout"; "spend") or one of its quantities by name, on the log scale, or that of
@@ -133,7 +139,7 @@ def fit(
     for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):
         if value < 1:
             raise InputError(f"{name}={value} must be at least 1.")
-    record = find_family(family)
+    record = find_family(changing(family) if drift else family)
     needed = needed_columns(covariates, groups)
     dataset = checked_customers(record, customers, needed)
     data = observed(record, dataset)
@@ -220,7 +226,7 @@ def fit(
     tree = xr.DataTree.from_dict(included)
     tree.attrs = {
         "format": FORMAT,
-        "family": family,
+        "family": record.name,
         "method": method,
         "time_unit": dataset.attrs.get("time_unit", UNSTATED),
         # The last day that the fit has seen, so that no forecast of days before it is scored as one.
