@@ -16,7 +16,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,11 @@ from pytensor import config
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import graph_inputs
+from pytensor.graph.traversal import graph_inputs, toposort
 from pytensor.link.numba.cache import compile_numba_function_src
 
 from bayes_clv.distributions import elementary, gamma_ratio
+from bayes_clv.distributions.operators import RowIntegral
 from bayes_clv.inference import source
 from bayes_clv.inference.source import written
 
@@ -55,6 +56,11 @@ class Density:
     shared: tuple[tuple[int, Any], ...]
     dimension: int
     source: str
+    alone: "Density | None" = None
+
+    def value(self, x: np.ndarray) -> float:
+        """Return the log density without its gradient, where that is computed apart and costs more; else with it."""
+        return (self if self.alone is None else self.alone)(x)[0]
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the log density and its gradient; NaN where a slope is not finite."""
@@ -88,6 +94,24 @@ def compiled_density(
     log_density = clone_replace(log_density, given, rebuild_strict=False)
     log_density = rewrite_graph(log_density, include=("canonicalize", "stabilize"))
     gradients = pt.grad(log_density, known, disconnected_inputs="ignore")
+    alone = None
+    if _dear_slopes(log_density, gradients):
+        alone = _compiled(log_density, [], known, shapes)
+    return replace(_compiled(log_density, gradients, known, shapes), alone=alone)
+
+
+def _dear_slopes(log_density: Any, gradients: Sequence[Any]) -> bool:
+    """Return whether the slopes of an integral are another function than its value, and so more than twice as dear."""
+    value, all_of_it = (
+        {node.op for node in toposort(outputs) if isinstance(node.op, RowIntegral)}
+        for outputs in ([log_density], [log_density, *gradients])
+    )
+    return bool(all_of_it - value)
+
+
+def _compiled(
+    log_density: Any, gradients: Sequence[Any], known: Sequence[Any], shapes: Sequence[tuple[int, ...]]
+) -> Density:
     with config.change_flags(numba__fastmath=FAST_MATHS):
         found = written(log_density, gradients, known, shapes)
     key = hashlib.sha256(f"{found.text}{_CALLED}{found.keys}".encode()).hexdigest()

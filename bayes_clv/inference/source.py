@@ -539,7 +539,7 @@ class _Writer:
             self.node(node)
         self.result = self.value(density)
         place = 0
-        for gradient, shape in zip(gradients, shapes, strict=True):
+        for gradient, shape in zip(gradients, shapes if gradients else (), strict=True):
             value = self.value(gradient)
             if shape in ((), (1,)):
                 self.statement(value.stage, f"gradient[{place}] = {value.text}")
@@ -550,7 +550,7 @@ class _Writer:
             self.written_in(rows, value.stage, self.element(value, value.stage), call)
             place += rows
 
-    def finished(self) -> tuple[str, list[Any], list[np.ndarray]]:
+    def finished(self, *, sloped: bool) -> tuple[str, list[Any], list[np.ndarray]]:
         """Return the source, the numbers (some may be shared variables) and the arrays that it takes."""
         arrays = [name for name, _ in self.data.values()]
         lines = [f"def density(x, gradient, {', '.join(['numbers', *arrays])}):"]
@@ -565,9 +565,10 @@ class _Writer:
                 if own == stage:
                     lines += loop.written(self.length(rows))
         # A slope that is not finite makes the point one that a sampler turns back from.
-        lines.append("    for i in range(gradient.size):")
-        lines.append("        if not math.isfinite(gradient[i]):")
-        lines.append("            return np.nan")
+        if sloped:
+            lines.append("    for i in range(gradient.size):")
+            lines.append("        if not math.isfinite(gradient[i]):")
+            lines.append("            return np.nan")
         lines.append(f"    return {self.result.text}")
         return "\n".join(lines) + "\n", list(self.numbers), [array for _, array in self.data.values()]
 
@@ -590,11 +591,14 @@ class Source(NamedTuple):
 def written(
     density: Any, gradients: Sequence[Any], variables: Sequence[Any], shapes: Sequence[tuple[int, ...]]
 ) -> Source:
-    """Return the source of a log density and its gradients in variables of these shapes, one after the other in x."""
+    """Return the source of a log density and its gradients in variables of these shapes, one after the other in x.
+
+    Without gradients the function leaves the array for them as it is.
+    """
     writer = _Writer()
     place = 0
     for variable, shape in zip(variables, shapes, strict=True):
         writer.read(variable, place, shape)
         place += int(np.prod(shape, dtype=int))
     writer.write(density, list(gradients), list(shapes))
-    return Source(*writer.finished(), writer.environment, writer.keys, place)
+    return Source(*writer.finished(sloped=bool(gradients)), writer.environment, writer.keys, place)

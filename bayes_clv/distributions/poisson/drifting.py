@@ -64,20 +64,41 @@ def quiet(theta, t, alpha, kappa, g):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _slopes_of_quiet(theta, theta_a, theta_k, t, alpha, kappa, later, lost, kept, out):  # type: ignore[no-untyped-def]
-    """Write the slopes in (alpha, kappa) of theta', log M, lost, and log kept of ``quiet`` at g = 1: ``out`` (4, 2)."""
+def _over(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
+    """Return (s, gamma, delta, e, 1 - e, D) of a wait at g = 1, for ``_silent`` and its slopes."""
     s = 2.0 * kappa / alpha
     gamma = math.sqrt(kappa * kappa + 2.0 * s)
     delta = 2.0 * s / (gamma + kappa)
-    e = math.exp(-gamma * t)
     change = -math.expm1(-gamma * t)
-    d = s * theta * change + delta * e + (gamma + kappa)
+    e = 1.0 - change
+    return s, gamma, delta, e, change, s * theta * change + delta * e + (gamma + kappa)
+
+
+@_compiled
+def _silent(theta, t, alpha, way):  # type: ignore[no-untyped-def]
+    """Return theta', log M but for delta t / 2, lost and kept, as ``quiet``: a logarithm's absolute error is enough."""
+    s, gamma, delta, e, change, d = way
+    kappa = gamma - delta
+    inverse = 1.0 / d
+    later = (theta * ((gamma + kappa) * e + delta) + 2.0 * change) * inverse
+    ratio = (alpha + theta) / (alpha + later)
+    lost = s * change * (alpha + theta) * inverse
+    half = 2.0 * gamma * inverse
+    return later, math.log(half * ratio), lost, max(half * half * e * ratio, LEAST_KEPT)
+
+
+@_compiled
+def _slopes_of_quiet(theta, theta_a, theta_k, t, alpha, kappa, way, later, lost, out):  # type: ignore[no-untyped-def]
+    """Write the slopes in (alpha, kappa) of theta', log M, lost, and log kept: ``out`` (4, 2)."""
+    s, gamma, delta, e, change, d = way
+    of_d, of_gamma, of_change = 1.0 / d, 1.0 / gamma, 1.0 / change
+    before, after = 1.0 / (alpha + theta), 1.0 / (alpha + later)
     for v in range(2):
         of_alpha, of_kappa = 1.0 - v, float(v)
         theta_v = theta_k if v else theta_a
         s_v = 2.0 / alpha if v else -s / alpha
-        gamma_v = (kappa + s_v) / gamma if v else s_v / gamma
-        delta_v = 2.0 / alpha * delta / ((gamma + kappa) * gamma) if v else gamma_v
+        gamma_v = (of_kappa * kappa + s_v) * of_gamma
+        delta_v = 2.0 / alpha * delta / (gamma + kappa) * of_gamma if v else gamma_v
         e_v = -t * gamma_v * e
         d_v = (
             (s_v * theta + s * theta_v) * change
@@ -92,47 +113,92 @@ def _slopes_of_quiet(theta, theta_a, theta_k, t, alpha, kappa, later, lost, kept
             + theta * ((gamma_v + of_kappa) * e + (gamma + kappa) * e_v + delta_v)
             - 2.0 * e_v
         )
-        later_v = (numerator_v - later * d_v) / d
-        log_ratio_v = (of_alpha + theta_v) / (alpha + theta) - (of_alpha + later_v) / (alpha + later)
+        later_v = (numerator_v - later * d_v) * of_d
+        log_ratio_v = (of_alpha + theta_v) * before - (of_alpha + later_v) * after
         out[0, v] = later_v
-        out[1, v] = gamma_v / gamma - d_v / d - 0.5 * delta_v * t + log_ratio_v
-        out[2, v] = lost * (s_v / s - e_v / change + (of_alpha + theta_v) / (alpha + theta) - d_v / d)
-        out[3, v] = 2.0 * gamma_v / gamma - t * gamma_v + log_ratio_v - 2.0 * d_v / d
+        out[1, v] = gamma_v * of_gamma - d_v * of_d - 0.5 * delta_v * t + log_ratio_v
+        out[2, v] = lost * (s_v / s - e_v * of_change + (of_alpha + theta_v) * before - d_v * of_d)
+        out[3, v] = 2.0 * gamma_v * of_gamma - t * gamma_v + log_ratio_v - 2.0 * d_v * of_d
 
 
 @_compiled
-def _shifted(p, low, high, lost, kept, room):  # type: ignore[no-untyped-def]
-    """Make p_low ... p_high the coefficients of G(lost + kept z) / kept^power; return the lowest, and the power.
+def _sum(values):  # type: ignore[no-untyped-def]
+    """Return the sum, in four parts that a processor adds side by side."""
+    first = second = third = fourth = 0.0
+    even = values.size - values.size % 4
+    for j in range(0, even, 4):
+        first += values[j]
+        second += values[j + 1]
+        third += values[j + 2]
+        fourth += values[j + 3]
+    for j in range(even, values.size):
+        first += values[j]
+    return (first + second) + (third + fourth)
 
-    ``p`` is 0 outside of its window; ``room`` is as long.
-    """
+
+@_compiled
+def _powers(base, out):  # type: ignore[no-untyped-def]
+    """Write 1, base, base², ..."""
+    squared = base * base
+    fourth = squared * squared
+    first, second, third, last = 1.0, base, squared, squared * base
+    even = out.size - out.size % 4
+    for j in range(0, even, 4):
+        out[j], out[j + 1], out[j + 2], out[j + 3] = first, second, third, last
+        first *= fourth
+        second *= fourth
+        third *= fourth
+        last *= fourth
+    for j in range(even, out.size):
+        out[j] = first
+        first *= base
+
+
+@_compiled
+def _terms(low, high, lost, kept):  # type: ignore[no-untyped-def]
+    """Return how many terms a Taylor shift needs, and from where on its coefficients are not 0; 0 and 0 by Horner."""
     growth = lost / kept
     if not (high * math.log1p(growth) < SHORT_MEMORY and growth < 1.0):
-        return _composed(p, low, high, lost, kept, room)
-    scale, total = 1.0, 0.0
-    for j in range(low, high + 1):
-        p[j] *= scale
-        room[j] = p[j]
-        total += abs(p[j])
-        scale *= kept
-    first = low
-    for length in range(1, high + 1):
-        factor, added = growth / length, 0.0
-        first, last = max(low - length, 0), high - length
-        for j in range(first, last + 1):
-            room[j] = room[j + 1] * ((j + 1.0) * factor)
-        for j in range(first, last + 1):
-            p[j] += room[j]
-            added += abs(room[j])
-        total += added
-        if added <= SMALLEST * total and last * factor < 0.5:
-            break
-    return first, low
+        return 0, 0
+    # The sum of a term is at most (high growth)^length / length! of the sum of the first.
+    bound, length = 1.0, 0
+    while bound > SMALLEST and length < high:
+        length += 1
+        bound *= high * growth / length
+    return length, max(low - length, 0)
+
+
+@_compiled
+def _shifted(p, low, high, lost, kept, terms, first, work):  # type: ignore[no-untyped-def]
+    """Make p_first ... p_high the coefficients of G(lost + kept z) / kept^power; power is low, or 0 by Horner's rule.
+
+    ``p`` is 0 outside of its window from low to high; ``terms`` and ``first`` are those of ``_terms``, and the powers
+    those of kept.
+    """
+    numbers, powers, room = work
+    if terms == 0:
+        _composed(p, low, high, lost, kept, room)
+        return
+    growth = lost / kept
+    own, scaled = p[low : high + 1], powers[: high + 1 - low]
+    for j in range(own.size):
+        own[j] *= scaled[j]
+    window, term = p[first : high + 1], room[: high + 2 - first]
+    for j in range(window.size):
+        term[j] = window[j]
+    term[window.size] = 0.0
+    ahead = numbers[first + 1 : high + 2]
+    for length in range(1, terms + 1):
+        factor = growth / length
+        for j in range(max(high + 1 - length - first, 0)):
+            each = term[j + 1] * (ahead[j] * factor)
+            term[j] = each
+            window[j] += each
 
 
 @_compiled
 def _composed(p, low, high, lost, kept, room):  # type: ignore[no-untyped-def]
-    """Do what ``_shifted`` does by Horner's rule; the lowest coefficient is p_0."""
+    """Make p_0 ... p_high the coefficients of G(lost + kept z), by Horner's rule."""
     room[0] = p[high]
     for top in range(high):
         room[top + 1] = room[top] * kept
@@ -141,7 +207,6 @@ def _composed(p, low, high, lost, kept, room):  # type: ignore[no-untyped-def]
         room[0] = room[0] * lost + p[high - 1 - top]
     for j in range(high + 1):
         p[j] = room[j]
-    return 0, 0
 
 
 @_compiled
@@ -161,33 +226,51 @@ def _trimmed(p, low, high):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _bought(p, low, high, theta, wait, r, alpha, kappa, room):  # type: ignore[no-untyped-def]
+def room_for(purchases):  # type: ignore[no-untyped-def]
+    """Return what a filter works in: 0, 1, 2, ... (a whole number made a float each time is no vector), and two rooms."""
+    numbers = np.empty(purchases + 2)
+    for j in range(numbers.size):
+        numbers[j] = j
+    return numbers, np.empty(numbers.size), np.empty(numbers.size)
+
+
+@_compiled
+def _bought(p, low, high, theta, wait, r, alpha, kappa, work):  # type: ignore[no-untyped-def]
     """Take the mixture over a wait and the purchase that ends it; return window, theta and the log density."""
-    theta, log_mass, lost, kept = quiet(theta, wait, alpha, kappa, 1.0)
-    low, power = _shifted(p, low, high, lost, kept, room)
-    total = 0.0
-    for m in range(high, low - 1, -1):
-        p[m + 1] = p[m] * ((r + m) / (alpha + theta))
-        total += p[m + 1]
-    p[low] = 0.0
-    for m in range(low + 1, high + 2):
-        p[m] /= total
-    log_density = r * log_mass + power * math.log(kept) + math.log(total)
-    low, high = _trimmed(p, low + 1, high + 1)
+    numbers, powers, room = work
+    way = _over(theta, wait, alpha, kappa)
+    theta, log_mass, lost, kept = _silent(theta, wait, alpha, way)
+    terms, first = _terms(low, high, lost, kept)
+    power = low if terms else 0
+    _powers(kept, powers[: high + 1 - low])
+    _shifted(p, low, high, lost, kept, terms, first, work)
+    after, own, inverse = p[first : high + 2], numbers[first : high + 2], 1.0 / (alpha + theta)
+    for j in range(after.size - 1):
+        room[j] = after[j] * ((r + own[j]) * inverse)
+    after[0] = 0.0
+    total = _sum(room[: after.size - 1])
+    inverse = 1.0 / total
+    for j in range(after.size - 1):
+        after[j + 1] = room[j] * inverse
+    log_density = r * (log_mass - 0.5 * way[2] * wait) + math.log(total)
+    if power:
+        log_density += power * math.log(kept)
+    low, high = _trimmed(p, first + 1, high + 1)
     return low, high, theta, log_density
 
 
 @_compiled
-def after_last(p, times, r, alpha, kappa, room):  # type: ignore[no-untyped-def]
+def after_last(p, times, r, alpha, kappa, work):  # type: ignore[no-untyped-def]
     """Filter one customer up to its last purchase: return window, theta, and the log density of its purchases.
 
-    ``p`` and ``room`` have two places more than purchases; ``p`` becomes the mixture just after the last one.
+    ``p`` and what is to work in (``room_for``) have two places more than purchases; ``p`` becomes the mixture after the
+    last one.
     """
     p[:] = 0.0
     p[0] = 1.0
     low, high, theta, last, log_density = 0, 0, 0.0, 0.0, 0.0
     for time in times:
-        low, high, theta, added = _bought(p, low, high, theta, time - last, r, alpha, kappa, room)
+        low, high, theta, added = _bought(p, low, high, theta, time - last, r, alpha, kappa, work)
         log_density += added
         last = time
     return low, high, theta, log_density
@@ -222,11 +305,11 @@ def log_likelihoods(T, start, size, times, r, alpha, kappa):  # type: ignore[no-
     most = 0
     for i in range(rows):
         most = max(most, np.int64(size[i]))
-    p, room = np.empty(most + 2), np.empty(most + 2)
+    p, work = np.empty(most + 2), room_for(most)
     for i in range(rows):
         n, first = np.int64(size[i]), np.int64(start[i])
         own = times[first : first + n]
-        low, high, theta, bought[i] = after_last(p[: n + 2], own, r[i], alpha[i], kappa[i], room)
+        low, high, theta, bought[i] = after_last(p[: n + 2], own, r[i], alpha[i], kappa[i], work)
         wait = T[i] - (own[n - 1] if n else 0.0)
         if wait > 0.0:
             silent[i] = log_silence(p, low, high, theta, wait, r[i], alpha[i], kappa[i], 1.0)
@@ -241,7 +324,9 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
     most = 0
     for i in range(rows):
         most = max(most, np.int64(size[i]))
-    p, q, room = np.zeros(most + 2), np.zeros((3, most + 2)), np.empty(most + 2)
+    p, q = np.zeros(most + 2), np.zeros((3, most + 2))
+    work = room_for(most)
+    numbers, powers, room = work
     out, total_q = np.empty((4, 2)), np.empty(3)
     for i in range(rows):
         n, first = np.int64(size[i]), np.int64(start[i])
@@ -253,36 +338,47 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
         for k in range(n):
             wait = times[first + k] - last
             last = times[first + k]
-            later, log_mass, lost, kept = quiet(theta, wait, alpha_i, kappa_i, 1.0)
-            _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, later, lost, kept, out)
+            way = _over(theta, wait, alpha_i, kappa_i)
+            later, log_mass, lost, kept = _silent(theta, wait, alpha_i, way)
+            _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, way, later, lost, out)
+            log_mass -= 0.5 * way[2] * wait
             theta, theta_a, theta_k = later, out[0, 0], out[0, 1]
-            own, power = low, 0
+            terms, begin = _terms(low, high, lost, kept)
+            power = low if terms else 0
+            _powers(kept, powers[: high + 1 - low])
+            if k:
+                for v in range(3):
+                    _shifted(q[v], low, high, lost, kept, terms, begin, work)
+            _shifted(p, low, high, lost, kept, terms, begin, work)
+            low, width = begin, high + 1 - begin
+            now, own, scale = p[low : high + 2], numbers[low : high + 2], 1.0 / (alpha_i + theta)
             for v in range(3):
-                _shifted(q[v], own, high, lost, kept, room)
-            low, power = _shifted(p, own, high, lost, kept, room)
-            for v in range(2):
-                of_lost, of_log_kept = out[2, v] / kept, out[3, v]
-                for m in range(low, high):
-                    q[v + 1, m] += of_lost * (m + 1.0) * p[m + 1] + of_log_kept * (m - power) * p[m]
-                q[v + 1, high] += of_log_kept * (high - power) * p[high]
-            total = 0.0
-            total_q[:] = 0.0
-            scale = alpha_i + theta
-            for m in range(high, low - 1, -1):
-                each = (r_i + m) / scale
-                p[m + 1] = p[m] * each
-                q[0, m + 1] = q[0, m] * each + p[m] / scale
-                q[1, m + 1] = q[1, m] * each - p[m + 1] * (1.0 + theta_a) / scale
-                q[2, m + 1] = q[2, m] * each - p[m + 1] * theta_k / scale
-                total += p[m + 1]
-                for v in range(3):
-                    total_q[v] += q[v, m + 1]
-            p[low] = 0.0
-            q[:, low] = 0.0
-            for m in range(low + 1, high + 2):
-                p[m] /= total
-                for v in range(3):
-                    q[v, m] = (q[v, m] - p[m] * total_q[v]) / total
+                slope = q[v, low : high + 2]
+                of_lost = out[2, v - 1] / kept if v else 0.0
+                of_log_kept = out[3, v - 1] if v else 0.0
+                of_r, of_scale = 0.0 if v else 1.0, 0.0
+                if v:
+                    of_scale = ((1.0 if v == 1 else 0.0) + out[0, v - 1]) * scale
+                now[width] = 0.0
+                for j in range(width):
+                    m = own[j]
+                    moved = slope[j] + of_lost * (m + 1.0) * now[j + 1] + of_log_kept * (m - power) * now[j]
+                    room[j] = (moved * (r_i + m) + now[j] * (of_r - of_scale * (r_i + m))) * scale
+                slope[0] = 0.0
+                for j in range(width):
+                    slope[j + 1] = room[j]
+                total_q[v] = _sum(room[:width])
+            for j in range(width):
+                room[j] = now[j] * ((r_i + own[j]) * scale)
+            now[0] = 0.0
+            total = _sum(room[:width])
+            inverse = 1.0 / total
+            for j in range(width):
+                now[j + 1] = room[j] * inverse
+            for v in range(3):
+                slope, of_total = q[v, low : high + 2], total_q[v] * inverse
+                for j in range(1, width + 1):
+                    slope[j] = slope[j] * inverse - now[j] * of_total
             found[0, i] += total_q[0] / total + log_mass
             for v in range(2):
                 found[v + 1, i] += total_q[v + 1] / total + r_i * out[1, v] + power * out[3, v]
@@ -293,8 +389,10 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
         wait = T[i] - last
         if not wait > 0.0:
             continue
-        later, log_mass, lost, kept = quiet(theta, wait, alpha_i, kappa_i, 1.0)
-        _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, later, lost, kept, out)
+        way = _over(theta, wait, alpha_i, kappa_i)
+        later, log_mass, lost, kept = _silent(theta, wait, alpha_i, way)
+        _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, way, later, lost, out)
+        log_mass -= 0.5 * way[2] * wait
         factor = kept + lost
         total = power_sum(p, low, high, factor)
         slope = 0.0
@@ -346,7 +444,7 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
     most = 0
     for i in range(rows):
         most = max(most, np.int64(size[i]))
-    p, room = np.zeros(most + 2), np.empty(most + 2)
+    p, work = np.zeros(most + 2), room_for(most)
     silent = np.zeros((rows, draws))
     scale, mean = np.empty((rows, draws, 2)), np.empty((rows, draws, 2))
     place = np.empty((rows, draws, 2), dtype=np.int64)
@@ -358,14 +456,16 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
         wait = T[i] - (own[n - 1] if n else 0.0)
         for s in range(draws):
             r_s, alpha_s, kappa_s = r[i, s], alpha[i, s], kappa[i, s]
-            low, high, theta, _ = after_last(p[: n + 2], own, r_s, alpha_s, kappa_s, room)
+            low, high, theta, _ = after_last(p[: n + 2], own, r_s, alpha_s, kappa_s, work)
             for end in range(2):
                 if end == 1 and wait > 0.0:
                     theta, log_mass, lost, kept = quiet(theta, wait, alpha_s, kappa_s, 1.0)
-                    low, power = _shifted(p, low, high, lost, kept, room)
-                    total = 0.0
-                    for m in range(low, high + 1):
-                        total += p[m]
+                    terms, begin = _terms(low, high, lost, kept)
+                    power = low if terms else 0
+                    _powers(kept, work[1][: high + 1 - low])
+                    _shifted(p, low, high, lost, kept, terms, begin, work)
+                    low = begin
+                    total = _sum(p[low : high + 1])
                     for m in range(low, high + 1):
                         p[m] /= total
                     silent[i, s] = r_s * log_mass + power * math.log(kept) + math.log(total)
