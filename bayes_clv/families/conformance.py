@@ -7,11 +7,13 @@ their history, what happened less what was forecast is zero on average, among al
 or a long silence. Each mean is held to SIGMAS standard errors.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
@@ -23,6 +25,7 @@ from bayes_clv.families.contract import (
     Params,
     Renewals,
     SpendLevel,
+    need,
     new_customer,
 )
 from bayes_clv.families.quantities import starting_point
@@ -75,9 +78,13 @@ def check(record: Family, *, customers: int = 4_000, seed: int = 1) -> None:
         _check_words(record)
         params = _check_quantities(record)
         rng = np.random.default_rng(seed)
+        before, in_days = copy.deepcopy(rng), None
         simulated = _check_simulator(record, params, rng, customers)
+        if record.over is not None and isinstance(record.forecast, Forecast):
+            times = _times(record, record.forecast, params, before, simulated)
+            record, in_days = (_over(record, factor * times) for factor in (1.0, 7.0))
         if isinstance(record.forecast, Forecast):
-            _check_forecast(record, record.forecast, params, simulated, rng)
+            _check_forecast(record, record.forecast, params, simulated, rng, in_days)
         elif isinstance(record.forecast, SpendLevel):
             _check_level(record, record.forecast, params, rng)
         else:
@@ -227,6 +234,23 @@ def _check_simulator(
     return columns
 
 
+def _times(
+    record: Family, forecast: Forecast, params: Params, rng: np.random.Generator, columns: Columns
+) -> Array:
+    """Return the purchase times, flat, of the customers who were simulated by ``rng`` in this state."""
+    design = {name: np.full(columns[name].size, WATCHED[name]) for name in record.design}
+    if forecast.times is None:
+        raise _Wrong("forecast.times is None; a family that reads purchase times should simulate them.")
+    customer, age = _ask("forecast.times", forecast.times, rng, design, params)
+    found = np.bincount(customer, minlength=columns["frequency"].size)
+    _same("forecast.times, counted,", found, columns["frequency"], "simulate of a generator in the same state")
+    return np.asarray(age, dtype=np.float64)
+
+
+def _over(record: Family, times: Array) -> Family:
+    return record.of(xr.Dataset({"purchase_times": ("repeat_purchase", times)}))
+
+
 def _check_likelihood(record: Family, params: Params, columns: Columns) -> None:
     import pytensor
     import pytensor.tensor as pt
@@ -272,7 +296,12 @@ def _check_likelihood(record: Family, params: Params, columns: Columns) -> None:
 
 
 def _check_forecast(
-    record: Family, forecast: Forecast, params: Params, columns: Columns, rng: np.random.Generator
+    record: Family,
+    forecast: Forecast,
+    params: Params,
+    columns: Columns,
+    rng: np.random.Generator,
+    in_days: Family | None = None,
 ) -> None:
     """Check one history and then the agreement of all functions with each other and with the simulator."""
     lacking = [name for name in forecast.history if name not in columns]
@@ -318,7 +347,7 @@ def _check_forecast(
     _check_latent(forecast, {n: c[:3] for n, c in some.items()}, params, rng)
     _check_calibration(record, forecast, params, columns, rng)
     if record.kind == "purchases":
-        _check_time_unit(record, forecast, some, params)
+        _check_time_unit(record, forecast, need(in_days or record, Forecast), some, params)
 
 
 def _check_latent(forecast: Forecast, some: Columns, params: Params, rng: np.random.Generator) -> None:
@@ -383,6 +412,9 @@ def _check_calibration(
     logs = np.bincount(customer[before], np.log(np.where(interval > 0, interval, 1.0)[before]), size)
     usable = ~at_once if "log_intervals" in forecast.history else np.ones(size, dtype=bool)
     known = {"frequency": x, "recency": recency, "T": np.full(size, watched), "log_intervals": logs}
+    if record.over is not None:
+        known["purchase_start"] = np.searchsorted(customer, np.arange(size)).astype(float)
+        forecast = need(_over(record, age), Forecast)
     past = {name: known[name][usable] for name in forecast.history}
     later = np.bincount(customer[~before], minlength=size)[usable]
     among = {
@@ -401,18 +433,24 @@ def _check_calibration(
         _zero_mean(f"forecast.purchases (among {who})", weight * (later - expected), "forecast.times")
 
 
-def _check_time_unit(record: Family, forecast: Forecast, some: Columns, params: Params) -> None:
-    """Check that days for weeks change nothing: parameters move as their units say."""
+def _check_time_unit(
+    record: Family, forecast: Forecast, later: Forecast, some: Columns, params: Params
+) -> None:
+    """Check that days for weeks change nothing: parameters move as their units say; ``later`` reads times in days."""
     factor = {"time": 7.0, "1/time": 1 / 7.0}
     days = {name: column * (7.0 if name in ("recency", "T") else 1.0) for name, column in some.items()}
     if "log_intervals" in days:
         days["log_intervals"] = days["log_intervals"] + days["frequency"] * math.log(7.0)
     moved = {name: value * factor.get(record.words.meanings[name][1], 1.0) for name, value in params.items()}
-    for member, function in (("survival", forecast.survival), ("purchases", forecast.purchases)):
+    members = {
+        "survival": (later.survival, forecast.survival),
+        "purchases": (later.purchases, forecast.purchases),
+    }
+    for member, (of_days, of_weeks) in members.items():
         _same(
             f"forecast.{member} in days, with parameters in the units of words.meanings,",
-            function(7 * AHEAD, days, moved),
-            function(AHEAD, some, params),
+            of_days(7 * AHEAD, days, moved),
+            of_weeks(AHEAD, some, params),
             "that in weeks",
             rtol=1e-4,
         )
