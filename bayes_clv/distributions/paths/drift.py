@@ -23,12 +23,13 @@ from numba import njit
 from bayes_clv.distributions.paths.coin import dropout, toss
 from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, RATE, SHARE, poisson
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.drifting import quiet
+from bayes_clv.distributions.poisson.drifting import through, wait_of
 from bayes_clv.distributions.streams import mix, standard_gamma, unit
 
 # Newton steps halve the bracket where they leave it.
 STEPS = 200
-ENOUGH = 1e-13
+# Of a Newton step: the next one, and so the error, is about its square.
+ENOUGH = 1e-7
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
@@ -45,14 +46,21 @@ class Drift(NamedTuple):
 @_compiled
 def _silent(mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
     """Return the log probability of a silence, and the mean rate after it."""
-    later, log_mass, lost, kept = quiet(theta, t, alpha, kappa, 1.0)
+    way = wait_of(theta, t, alpha, kappa)
+    later, log_mass, lost, kept = through(theta, t, alpha, way)
+    log_mass = r * (log_mass - 0.5 * way[2] * t)
     factor = lost + kept
+    if mixture.size == 1:
+        if least > 0:
+            log_mass += least * math.log(factor)
+        return log_mass, (r + kept / factor * least) / (alpha + later)
     total, moment = 0.0, 0.0
     for m in range(mixture.size - 1, -1, -1):
         moment = moment * factor + mixture[m] * (least + m)
         total = total * factor + mixture[m]
-    rate = (r + kept / factor * (moment / total)) / (alpha + later)
-    return r * log_mass + least * math.log(factor) + math.log(total), rate
+    if least > 0:
+        log_mass += least * math.log(factor)
+    return log_mass + math.log(total), (r + kept / factor * (moment / total)) / (alpha + later)
 
 
 @_compiled
@@ -89,7 +97,8 @@ def _first_wait(mixture, least, scale, r, alpha, kappa, log_left):  # type: igno
 def _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step):  # type: ignore[no-untyped-def]
     """Return a draw of the rate, a mixture's, given the wait that followed."""
     theta = scale - alpha
-    _, _, lost, kept = quiet(theta, wait, alpha, kappa, 1.0)
+    way = wait_of(theta, wait, alpha, kappa)
+    _, _, lost, kept = through(theta, wait, alpha, way)
     factor = lost + kept
     share = kept / factor
     total = 0.0
@@ -103,23 +112,15 @@ def _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step):
         power *= factor
         m += 1
     k = r + least + m
-    none, slope, ends = _from_point(wait, r, alpha, kappa)
+    s, gamma, delta, e, change, _ = way
+    d = delta * e + gamma + kappa
+    # P(wait > t | lambda) = A(t)^r e^(-lambda b(t)): b, its slope, and that of -log A.
+    none, slope, ends = 2.0 * change / d, 4.0 * gamma * gamma * e / (d * d), s * change / d
     by_rate = slope * k / (scale + none)
     chance = by_rate / (by_rate + r * ends)
     more = 1.0 if unit(mix(stream)) < chance else 0.0
     gamma, _ = standard_gamma(k + more, mix(stream ^ SHARE), step)
     return gamma / (scale + none)
-
-
-@_compiled
-def _from_point(t, r, alpha, kappa):  # type: ignore[no-untyped-def]
-    """Return b(t) of P(wait > t | lambda) = A(t)^r e^(-lambda b(t)), its slope, and that of -log A."""
-    s = 2.0 * kappa / alpha
-    gamma = math.sqrt(kappa * kappa + 2.0 * s)
-    delta = 2.0 * s / (gamma + kappa)
-    e, change = math.exp(-gamma * t), -math.expm1(-gamma * t)
-    d = delta * e + gamma + kappa
-    return 2.0 * change / d, 4.0 * gamma * gamma * e / (d * d), s * change / d
 
 
 @_compiled

@@ -64,8 +64,8 @@ def quiet(theta, t, alpha, kappa, g):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _over(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
-    """Return (s, gamma, delta, e, 1 - e, D) of a wait at g = 1, for ``_silent`` and its slopes."""
+def wait_of(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
+    """Return (s, gamma, delta, e, 1 - e, D) of a wait at g = 1, for ``through`` and its slopes."""
     s = 2.0 * kappa / alpha
     gamma = math.sqrt(kappa * kappa + 2.0 * s)
     delta = 2.0 * s / (gamma + kappa)
@@ -75,7 +75,7 @@ def _over(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _silent(theta, t, alpha, way):  # type: ignore[no-untyped-def]
+def through(theta, t, alpha, way):  # type: ignore[no-untyped-def]
     """Return theta', log M but for delta t / 2, lost and kept, as ``quiet``: a logarithm's absolute error is enough."""
     s, gamma, delta, e, change, d = way
     kappa = gamma - delta
@@ -238,8 +238,8 @@ def room_for(purchases):  # type: ignore[no-untyped-def]
 def _bought(p, low, high, theta, wait, r, alpha, kappa, work):  # type: ignore[no-untyped-def]
     """Take the mixture over a wait and the purchase that ends it; return window, theta and the log density."""
     numbers, powers, room = work
-    way = _over(theta, wait, alpha, kappa)
-    theta, log_mass, lost, kept = _silent(theta, wait, alpha, way)
+    way = wait_of(theta, wait, alpha, kappa)
+    theta, log_mass, lost, kept = through(theta, wait, alpha, way)
     terms, first = _terms(low, high, lost, kept)
     power = low if terms else 0
     _powers(kept, powers[: high + 1 - low])
@@ -338,8 +338,8 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
         for k in range(n):
             wait = times[first + k] - last
             last = times[first + k]
-            way = _over(theta, wait, alpha_i, kappa_i)
-            later, log_mass, lost, kept = _silent(theta, wait, alpha_i, way)
+            way = wait_of(theta, wait, alpha_i, kappa_i)
+            later, log_mass, lost, kept = through(theta, wait, alpha_i, way)
             _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, way, later, lost, out)
             log_mass -= 0.5 * way[2] * wait
             theta, theta_a, theta_k = later, out[0, 0], out[0, 1]
@@ -389,8 +389,8 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
         wait = T[i] - last
         if not wait > 0.0:
             continue
-        way = _over(theta, wait, alpha_i, kappa_i)
-        later, log_mass, lost, kept = _silent(theta, wait, alpha_i, way)
+        way = wait_of(theta, wait, alpha_i, kappa_i)
+        later, log_mass, lost, kept = through(theta, wait, alpha_i, way)
         _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, way, later, lost, out)
         log_mass -= 0.5 * way[2] * wait
         factor = kept + lost

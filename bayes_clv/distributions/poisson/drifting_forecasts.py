@@ -22,10 +22,10 @@ from numba import njit
 
 from bayes_clv.distributions.poisson.drifting import quiet
 
-STEP = 0.3
+STEP = 0.4
 STEP_PER_SD = 0.6
 COARSE = 0.5
-TOLERANCE = 1e-13
+TOLERANCE = 1e-12
 NEAR = 1e-5
 # Of a rule over time in log1p(time / scale).
 MOMENTS, MOMENT_WEIGHTS = np.polynomial.legendre.leggauss(28)
