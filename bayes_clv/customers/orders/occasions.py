@@ -58,7 +58,7 @@ def customer_rows(
 
 
 def repeat_rows(occasions: Any, until: dt.date) -> Any:
-    """Return one row per repeat occasion to ``until``: customer_id, and the days since the customer's first occasion."""
+    """Return one row per repeat occasion to ``until``: customer_id, and days since the customer's first occasion."""
     import ibis
 
     seen = occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(until))
