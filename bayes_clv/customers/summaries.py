@@ -310,8 +310,8 @@ def _repeat_days(ids: np.ndarray, first: np.ndarray, rows: Any) -> np.ndarray:
     width = int(days.max()) + 1
     place = owner.astype(np.int64) * width + days
     place.sort()
-    days = place % width
-    return days[days > 0]
+    sorted_days: np.ndarray = place % width
+    return sorted_days[sorted_days > 0]
 
 
 def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str, np.ndarray]:
