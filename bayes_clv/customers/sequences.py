@@ -108,16 +108,15 @@ def with_times(dataset: xr.Dataset, times: np.ndarray, size: np.ndarray) -> xr.D
 
 def read_lists(column: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the times in a pandas column of lists, one list after the other, and how many each list has."""
-    import pyarrow as pa
-
-    try:
-        lists = pa.array(column.tolist(), pa.large_list(pa.float64()), from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        lists = None
+    cells = column.tolist()
+    lists = _as_lists(cells)
     if lists is None:
+        bad = np.array([_as_lists([cell]) is None for cell in cells])
+        row = np.flatnonzero(bad)[0]
         raise InputError(
-            f"Column {PURCHASE_TIMES!r} holds something else than lists of numbers, for example "
-            f"{column.iloc[0]!r}. {_WHAT}, one list or array of numbers a customer, empty where frequency is 0."
+            f"{PURCHASE_TIMES!r} is no list of numbers for {int(bad.sum()):,} of {ids.size:,} customers, for example "
+            f"{str(cells[row])[:60]!r} of customer {str(ids[row])!r}. {_WHAT}: a list or array a customer, empty where "
+            f"frequency is 0. The text of a CSV file becomes lists by table[{PURCHASE_TIMES!r}].map(json.loads)."
         )
     absent = np.asarray(lists.is_null())
     if absent.any():
@@ -126,6 +125,16 @@ def read_lists(column: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"{str(ids[absent][0])!r}. A customer without a repeat purchase has an empty list."
         )
     return lists.flatten().to_numpy(zero_copy_only=False), np.diff(lists.offsets.to_numpy())
+
+
+def _as_lists(cells: list[Any]) -> Any:
+    """Return an Arrow array of lists of float64; None where a cell is something else."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(cells, pa.large_list(pa.float64()), from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
 
 
 def check_sizes(ids: np.ndarray, size: np.ndarray, frequency: np.ndarray) -> None:
@@ -161,9 +170,7 @@ def check_times(
         wrong[repeat], shown[repeat] = place < bad.size, own[np.minimum(place, bad.size - 1)]
         refuse_rows(ids, wrong, PURCHASE_TIMES, shown, what, advice, beside)
 
-    refuse(
-        ~np.isfinite(own), "missing or infinite", f"{_WHAT}. Correct them, or leave out these customers."
-    )
+    refuse(~np.isfinite(own), "missing or infinite", f"{_WHAT}. Correct them, or leave out these customers.")
     refuse(
         own <= 0,
         "0 or negative",
@@ -195,7 +202,7 @@ def check_times(
         PURCHASE_TIMES,
         last,
         "not the recency at the last purchase",
-        "Recency is the age at the last purchase: compute both from the same days, in one unit and in double precision.",
+        "Recency is the age at the last purchase: compute both of the same days, in one unit and in double precision.",
         beside=("recency", recency),
     )
 
@@ -213,7 +220,7 @@ def _starts(dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray) -> np.n
     if len(there) < len(dims):
         (lacking,) = dims.keys() - set(there)
         raise InputError(
-            f"The customers have {there[0]!r} and lack {lacking!r}, so that nobody knows which times are whose. {remedy}"
+            f"The customers have {there[0]!r} and lack {lacking!r}, so that nobody knows whose a time is. {remedy}"
         )
     for name, dim in dims.items():
         if dataset[name].dims != (dim,):

@@ -61,8 +61,8 @@ def from_table(
     -------
     xarray.Dataset
         Dimension ``customer`` (ids as text, sorted), as ``summarize`` returns it but for what only orders
-        tell (``first_order`` and the like). ``monetary_value`` is NaN where ``frequency`` is 0. ``purchase_times`` lie over
-        ``repeat_purchase``, and ``purchase_start`` says where each customer's begin, as ``summarize`` has them.
+        tell (``first_order`` and the like). ``monetary_value`` is NaN where ``frequency`` is 0. ``purchase_times`` lie
+        over ``repeat_purchase``, and ``purchase_start`` says where each customer's begin, as ``summarize`` has them.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def read_columns(table: Any, required: Sequence[str], optional: Sequence[str], t
 
 
 def _ids(table: Any) -> np.ndarray:
-    return customer_ids(table["customer_id"] if "customer_id" in table else table.index)
+    return customer_ids(table.get("customer_id", table.index))
 
 
 def _refuse_twice(names: list[Any], wanted: Sequence[str]) -> None:
@@ -147,9 +147,9 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
 
     Checked are the variables in ``required``, which must be there, and those of ``frequency``, ``recency``,
     ``T`` and ``monetary_value`` that are: whole, finite and non-negative numbers; recency at most T; recency
-    0 exactly where frequency is 0; ``log_intervals``, where it is there, one that the recency allows; ``purchase_times`` of
-    each customer, where they are there, positive, rising, as many as ``frequency`` and the last at ``recency``; a mean
-    spend where there is a repeat purchase; one row per customer.
+    0 exactly where frequency is 0; ``log_intervals``, where it is there, one that the recency allows;
+    ``purchase_times``, where they are there, positive, rising, as many as ``frequency`` and the last at ``recency``; a
+    mean spend where there is a repeat purchase; one row per customer.
     A mean spend of zero passes, since zero orders are possible; the Gamma-Gamma model cannot use it.
 
     Raises

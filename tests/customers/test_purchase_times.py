@@ -3,6 +3,7 @@
 import ibis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import xarray as xr
 
@@ -54,7 +55,9 @@ def test_they_are_the_repeat_purchases_of_the_calibration(orders, customers):
         assert own(customers)[key] == ((known[1:] - known[0]).astype(int) / 7.0).tolist()
 
 
-@pytest.mark.parametrize(("unit", "days"), [("hour", 1 / 24), ("day", 1.0), ("week", 7.0), ("month", 30.436875)])
+@pytest.mark.parametrize(
+    ("unit", "days"), [("hour", 1 / 24), ("day", 1.0), ("week", 7.0), ("month", 30.436875)]
+)
 def test_the_last_is_the_recency_to_the_last_bit(orders, customers, unit, days):
     found = door.summarize(orders, time_unit=unit, **CUTS, also=("purchase_times",))
     repeat = found["frequency"].to_numpy() > 0
@@ -115,7 +118,9 @@ def test_an_engine_that_sorts_ids_by_the_rules_of_a_language(orders, customers):
     cased = orders.assign(customer_id=[("X" if int(key) % 2 else "x") + key for key in orders["customer_id"]])
     connection = ibis.duckdb.connect()
     connection.raw_sql("SET default_collation = 'nocase'")
-    found = door.summarize(connection.create_table("orders", cased), **CUTS, also=("purchase_times",))
+    found = door.summarize(
+        connection.create_table("orders", pa.Table.from_pandas(cased)), **CUTS, also=("purchase_times",)
+    )
     assert found["customer"].to_numpy().tolist() == sorted(found["customer"].to_numpy())
     assert {key[1:]: times for key, times in own(found).items()} == own(customers)
 
@@ -184,12 +189,18 @@ GOOD = [[2.0, 30.43], [1.71], []]
     [
         ([[np.nan, 30.43], [1.71], []], "missing or infinite for 1 of 3 customers, for example customer 'a'"),
         ([[2.0, None], [1.71], []], "missing or infinite for 1 of 3 customers, for example customer 'a'"),
-        ([[2.0, 30.43], [np.inf], []], "customer 'b' with purchase_times inf. They are the ages at the repeat"),
+        (
+            [[2.0, 30.43], [np.inf], []],
+            "customer 'b' with purchase_times inf. They are the ages at the repeat",
+        ),
         ([[0.0, 30.43], [1.71], []], "0 or negative for 1 of 3.*'a' with purchase_times 0. .*first itself"),
         ([[2.0, 30.43], [-1.71], []], "0 or negative for 1 of 3.*'b' with purchase_times -1.71"),
         ([[31.0, 30.43], [1.71], []], r"unsorted for 1 of 3.*'a' with purchase_times 30.43. .*map\(sorted\)"),
         ([[30.43, 30.43], [1.71], []], "twice the same for 1 of 3.*'a' with purchase_times 30.43.*one day"),
-        ([[2.0, 38.9], [1.71], []], "above T for 1 of 3.*'a' with purchase_times 38.9 and T 38.86. Leave out"),
+        (
+            [[2.0, 38.9], [1.71], []],
+            "above T for 1 of 3.*'a' with purchase_times 38.9 and T 38.86. Leave out",
+        ),
         (
             [[2.0, 30.44], [1.71], []],
             "not the recency at the last purchase for 1 of 3.*30.44 and recency 30.43.*double precision",
@@ -204,9 +215,15 @@ GOOD = [[2.0, 30.43], [1.71], []]
         ),
         ([[2.0, 30.43], [1.71], None], "missing for 1 of 3 customers, for example customer 'c'.*empty list"),
         ([[2.0, 30.43], [1.71], np.nan], "missing for 1 of 3 customers, for example customer 'c'"),
-        (["[2.0, 30.43]", "[1.71]", "[]"], r"something else than lists of numbers, for example '\[2.0, 30.43\]'"),
-        ([[2.0, "x"], [1.71], []], "something else than lists of numbers"),
-        ([2.0, 1.71, 0.0], "something else than lists of numbers, for example 2.0"),
+        (
+            ["[2.0, 30.43]", "[1.71]", "[]"],
+            r"no list of numbers for 3 of 3 customers, for example '\[2.0, 30.43\]' of customer 'a'.*json.loads",
+        ),
+        (
+            [[2.0, 30.43], ["x"], []],
+            "no list of numbers for 1 of 3 customers, for example .* of customer 'b'",
+        ),
+        ([2.0, 1.71, 0.0], "no list of numbers for 3 of 3 customers, for example '2.0' of customer 'a'"),
     ],
 )
 def test_times_that_cannot_be_are_refused(times, words):
@@ -226,12 +243,18 @@ def test_a_rounding_of_the_last_digits_passes_and_stays():
     ("change", "words"),
     [
         (lambda d: d.drop_vars("purchase_start"), "have 'purchase_times' and lack 'purchase_start'.*also="),
-        (lambda d: d.drop_vars("purchase_times"), "have 'purchase_start' and lack 'purchase_times'.*drop_vars"),
+        (
+            lambda d: d.drop_vars("purchase_times"),
+            "have 'purchase_start' and lack 'purchase_times'.*drop_vars",
+        ),
         (
             lambda d: d.assign(purchase_start=d["purchase_start"] + 1),
             "'purchase_start' is no place among the 3 purchase times.*for 2 of 3.*'b' with purchase_start 3 and freq",
         ),
-        (lambda d: d.assign(purchase_start=d["purchase_start"] - 1), "for 1 of 3.*'a' with purchase_start -1"),
+        (
+            lambda d: d.assign(purchase_start=d["purchase_start"] - 1),
+            "for 1 of 3.*'a' with purchase_start -1",
+        ),
         (lambda d: d.assign(purchase_start=d["purchase_start"] + 0.5), "for 3 of 3.*purchase_start 0.5"),
         (lambda d: d.isel(repeat_purchase=slice(2)), "no place among the 2 purchase times.*for 2 of 3"),
         (

@@ -57,14 +57,11 @@ def customer_rows(
     return occasions.group_by("customer_id").agg(**sums)
 
 
-def repeat_rows(occasions: Any, until: dt.date) -> Any:
-    """Return one row per repeat occasion to ``until``: customer_id, and the days since the customer's first occasion."""
+def days_to(occasions: Any, until: dt.date) -> Any:
+    """Return one row per customer and day with an order to ``until``."""
     import ibis
 
-    seen = occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(until))
-    first = seen.date.min().over(ibis.window(group_by="customer_id"))
-    rows = seen.select("customer_id", days=seen.date.delta(first, unit="day"))
-    return rows.filter(rows.days > 0)
+    return occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(until))
 
 
 def _discounted(occasions: Any, holdout: Any, until: dt.date, daily_discount: float) -> Any:
