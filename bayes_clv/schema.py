@@ -13,7 +13,7 @@ leaves its level unsaid:
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -262,6 +262,25 @@ CUSTOMER_VARIABLES = {
         "expected residual value over the horizon, after margin and discount", "money", "expected"
     ),
 }
+# What ``summarize(..., also=)`` computes on request, and the columns that come of it.
+ALSO = {
+    "log_spend": ("log_spend_mean", "log_spend_sd"),
+    "log_intervals": ("log_intervals",),
+    "purchase_times": ("purchase_times", "purchase_start"),
+}
+
+
+def also_for(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return what ``summarize`` is to be asked for, so that customers have these columns.
+
+    Examples
+    --------
+    >>> also_for(["frequency", "purchase_start"])
+    ('purchase_times',)
+    """
+    return tuple(name for name, found in ALSO.items() if set(found) & set(columns))
+
+
 # Columns that say where a customer's data lie: no quantity to segment, group or compare customers by.
 POINTERS = ("purchase_start",)
 

@@ -21,14 +21,13 @@ from bayes_clv.customers.orders.log import open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
 from bayes_clv.customers.orders.parsing import Columns
 from bayes_clv.customers.periods import add_periods, period_rows
-from bayes_clv.customers.sequences import PURCHASE_TIMES, with_times
-from bayes_clv.schema import CUSTOMER, InputError, argument, describe
+from bayes_clv.customers.sequences import with_times
+from bayes_clv.schema import ALSO, CUSTOMER, InputError, argument, describe
 from bayes_clv.units import days_per, discount_rate
 
 type Day = str | dt.date | np.datetime64
 
 # What `summarize` computes on request.
-ALSO = ("log_spend", "log_intervals", PURCHASE_TIMES)
 
 
 def summarize(
@@ -147,7 +146,7 @@ def summarize(
     ids, column = ids[in_base], {name: values[in_base] for name, values in column.items()}
 
     dataset = _dataset(ids, column, last_calibration, unit_days, has_holdout=holdout_until is not None)
-    if PURCHASE_TIMES in also:
+    if "purchase_times" in also:
         days = _repeat_days(ids, column["first_order"], log.fetch(days_to(occasions, last_calibration)))
         dataset = with_times(dataset, days / unit_days, dataset["frequency"].to_numpy())
     start = column["first_order"].min().item()

@@ -243,7 +243,9 @@ def _times(
         raise _Wrong("forecast.times is None; a family that reads purchase times should simulate them.")
     customer, age = _ask("forecast.times", forecast.times, rng, design, params)
     found = np.bincount(customer, minlength=columns["frequency"].size)
-    _same("forecast.times, counted,", found, columns["frequency"], "simulate of a generator in the same state")
+    _same(
+        "forecast.times, counted,", found, columns["frequency"], "simulate of a generator in the same state"
+    )
     return np.asarray(age, dtype=np.float64)
 
 

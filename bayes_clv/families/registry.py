@@ -70,6 +70,17 @@ def changing(name: str, suffix: str = "_drift") -> str:
     return f"{name}{suffix}"
 
 
+def derived() -> list[str]:
+    """Return the names of the families whose customers change.
+
+    Examples
+    --------
+    >>> "mbg_nbd_drift" in derived()
+    True
+    """
+    return [f"{name}{suffix}" for suffix, (*_, of) in DERIVED.items() for name in of]
+
+
 def families(kind: Kind) -> list[str]:
     """Return the names of the families of a kind, in the order of ``FAMILIES``, then as registered; all are imported.
 

@@ -16,7 +16,7 @@ from bayes_clv.customers.opportunities import check_opportunities, from_opportun
 from bayes_clv.customers.tables import check_customers, from_table
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.families.contract import Family
-from bayes_clv.schema import CUSTOMER, InputError, argument
+from bayes_clv.schema import CUSTOMER, InputError, also_for, argument
 
 type Columns = dict[str, np.ndarray]
 
@@ -185,16 +185,11 @@ def checkable(family: Family, data: Observed) -> Columns:
 
 def _require(family: Family, dataset: xr.Dataset) -> None:
     missing = [name for name in family.observed if name not in dataset]
-    if missing and missing[0].startswith("log_spend"):
+    asked = also_for(missing[:1])
+    if asked:
         raise InputError(
             f"{family.name} needs {', '.join(family.observed)}, and the customers lack {missing[0]!r}. Summarize the "
-            "orders with summarize(..., also=('log_spend',)), or add the columns."
-        )
-    asked = {"log_intervals": "log_intervals", "purchase_start": "purchase_times"}
-    if missing and missing[0] in asked:
-        raise InputError(
-            f"{family.name} needs {', '.join(family.observed)}, and the customers lack {missing[0]!r}. Summarize the "
-            f"orders with summarize(..., also=({asked[missing[0]]!r},)), or add the column."
+            f"orders with summarize(..., also={asked!r}), or add the column."
         )
     if missing:
         raise InputError(

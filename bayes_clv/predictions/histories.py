@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.families.contract import Family, Forecast, SpendLevel, need
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, also_for
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,6 @@ def distinct_histories(columns: dict[str, np.ndarray], keys: np.ndarray | None =
     return Histories(columns={name: column[new] for name, column in table.items()}, order=order, row=row)
 
 
-# What a column is called that `summarize` is asked for, where it is called otherwise.
-ALSO = {"purchase_start": "purchase_times"}
-
-
 def purchase_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray]:
     """Return the columns that the family's forecasts take, as float arrays over customers."""
     names = need(family, Forecast).history
@@ -53,7 +49,7 @@ def purchase_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndar
     if missing:
         raise InputError(
             f"{family.words.title} forecasts from {', '.join(names)}, and the customers lack {missing[0]!r}. Summarise "
-            f"the orders with summarize(..., also=({ALSO.get(missing[0], missing[0])!r},)), or add the column."
+            f"the orders with summarize(..., also={also_for(missing[:1])!r}), or add the column."
         )
     return {name: np.asarray(customers[name].values, dtype=float) for name in names}
 

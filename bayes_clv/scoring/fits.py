@@ -13,7 +13,7 @@ from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.effects import needed_columns
 from bayes_clv.inference.fitting import METHODS
 from bayes_clv.inference.priors import plain_priors
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError, also_for, argument
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.cells import function_key
 
@@ -81,8 +81,7 @@ class Fit:
     @property
     def also(self) -> set[str]:
         """Return what ``clv.summarize`` must compute beside."""
-        read = find_family(self.family).observed
-        own = {"log_intervals"} & set(read) | ({"log_spend"} if "log_spend_mean" in read else set())
+        own = set(also_for(find_family(self.family).observed))
         return own if self.money is None else own | self.money.also
 
 

@@ -220,7 +220,7 @@ def closed_form_scores(
         part = replace(histories, columns={name: column[rows] for name, column in histories.columns.items()})
 
         def at_counts(history: dict[str, np.ndarray], each: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-            return tuple(known.forecast.pmf(numbers, horizon, history, each))
+            return tuple(thinned.forecast.pmf(numbers, horizon, history, each))
 
         return np.stack(mean_over_draws(part, thinned, at_counts, threads=threads), axis=1)
 
@@ -235,7 +235,7 @@ def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.D
     some = {name: column[:, None] for name, column in purchase_history(first, known.family).items()}
     thinned = known.thin(int(future.attrs.get("expected_draws", known.size))).of(first)
     values = thinned.at(thinned.columns)
-    expected = known.forecast.purchases(float(future.attrs["horizon"]), some, values)
+    expected = thinned.forecast.purchases(float(future.attrs["horizon"]), some, values)
     if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):
         raise InputError(
             "The future was not simulated from this posterior: its purchases_expected differ. Give the buying "

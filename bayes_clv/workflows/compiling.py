@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,13 @@ def compile_simulation(buying: str, spending: str | None = None) -> None:
     from bayes_clv.predictions.forecasts import predict
     from bayes_clv.schema import CHAIN, CUSTOMER, DRAW
 
-    table = {"frequency": [0, 3], "recency": [0.0, 20.0], "T": [30.0, 30.0], "monetary_value": [np.nan, 25.0]}
+    table: dict[str, list[Any]] = {
+        "frequency": [0, 3],
+        "recency": [0.0, 20.0],
+        "T": [30.0, 30.0],
+        "monetary_value": [np.nan, 25.0],
+    }
+    table["purchase_times"] = [[], [5.0, 12.0, 20.0]]
     customers = from_table(pd.DataFrame(table), time_unit="week").assign(
         log_intervals=(CUSTOMER, [0.0, 5.0]), log_spend_mean=(CUSTOMER, [np.nan, 3.0])
     )

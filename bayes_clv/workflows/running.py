@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import InputError, argument, named_quantiles
+from bayes_clv.schema import InputError, also_for, argument, named_quantiles
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
@@ -126,7 +126,7 @@ def _run_into(
             customer_id=settings.customer_id,
             date=settings.date,
             spend=settings.spend,
-            also=tuple({"log_intervals"} & set(find_family(settings.family).observed)),
+            also=also_for(find_family(families_of(settings)["buying"]).observed),
             on_bad_rows=settings.on_bad_rows,
             holdout_discount_rate=_holdout_discount_rate(settings),
         )

@@ -154,6 +154,9 @@ class Settings:
         "time) or nbd (no leaving).",
         "bg_nbd",
     )
+    drift: bool = option(
+        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd).", False
+    )
     method: Literal["nuts", "laplace", "mode"] = option(
         "nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers.", "nuts"
     )
@@ -333,7 +336,10 @@ class Backtesting:
 
 def families_of(settings: Settings) -> dict[str, str]:
     """Return the family of each fit."""
-    return {"buying": settings.family} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
+    from bayes_clv.families.registry import changing
+
+    buying = changing(settings.family) if settings.drift else settings.family
+    return {"buying": buying} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
 
 
 def acting_on(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -383,14 +389,16 @@ def plain(setting: Any) -> Any:
 
 def check_settings(settings: Settings) -> None:
     """Refuse what can be refused before a long log is read and anything is sampled."""
-    from bayes_clv.families.registry import families
+    from bayes_clv.families.registry import changing, derived, families
     from bayes_clv.units import checked_margin, discount_rate, duration
 
-    known = families("purchases")
+    known = [*families("purchases"), *derived()]
     if settings.family not in known:
         raise InputError(
             f"{argument('family', settings.family)} forecasts no purchases. Use one of {', '.join(known)}."
         )
+    if settings.drift:
+        changing(settings.family)
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"{argument('seed', settings.seed)} must be from 0 to 2147483647.")
     if settings.horizon is not None:

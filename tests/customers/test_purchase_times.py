@@ -10,7 +10,6 @@ import xarray as xr
 import bayes_clv as clv
 import bayes_clv.customers as door
 from bayes_clv.customers.columns import column_values
-from bayes_clv.customers.sequences import sequences
 from bayes_clv.inference.posterior import read_customers, write_customers
 from bayes_clv.schema import InputError
 
@@ -290,35 +289,11 @@ def test_every_customer_of_many_is_checked(customers):
             door.check(shuffled.assign(purchase_times=("repeat_purchase", times)))
 
 
-def test_sequences_are_shared_by_customers_with_at_most_one_repeat(customers):
-    chosen = customers.isel(customer=np.random.default_rng(5).permutation(2357)[:800])
-    found = sequences(chosen)
-    assert (found.times.dtype, found.start.dtype, found.size.dtype) == (np.float64, np.int64, np.int64)
-    assert found.which.dtype == np.float64
-    assert found.times.flags.c_contiguous
-    each = [found.times[a : a + n].tolist() for a, n in zip(found.start, found.size, strict=True)]
-    which = found.which.astype(int)
-    assert [each[i] for i in which] == list(own(chosen).values())
-    assert sorted(set(which) | {0}) == list(range(found.size.size))
-    assert found.size[0] == 0
-    frequency, recency = chosen["frequency"].to_numpy(), chosen["recency"].to_numpy()
-    assert (which[frequency == 0] == 0).all()
-    assert len(set(which[frequency == 1])) == len(set(recency[frequency == 1]))
-    assert len(set(which[frequency > 1])) == (frequency > 1).sum()
-    # Nothing of the customers who were not chosen.
-    assert found.times.size == found.size.sum()
-
-
-@pytest.mark.parametrize("lacking", TIMES)
-def test_sequences_that_are_missing_are_asked_for(customers, lacking):
-    with pytest.raises(InputError, match=rf"lack '{lacking}'.*summarize\(..., also=\('purchase_times',\)\)"):
-        sequences(customers.drop_vars(lacking))
-
-
-def test_no_sequences_but_the_empty_one():
-    nobody = door.from_table(three([[], [], []], frequency=0, recency=0.0))
-    found = sequences(nobody)
-    assert (found.times.size, found.size.tolist(), found.which.tolist()) == (0, [0], [0.0, 0.0, 0.0])
+def test_equal_histories_of_at_most_one_repeat_are_equal_numbers(customers):
+    frequency, recency, start = (customers[n].to_numpy() for n in ("frequency", "recency", "purchase_start"))
+    assert (start[frequency == 0] == 0).all()
+    assert len(set(start[frequency == 1])) == len(set(recency[frequency == 1]))
+    assert len(set(start[frequency > 1])) == (frequency > 1).sum()
 
 
 def test_where_the_times_lie_is_no_quantity_of_a_customer(customers, make_buying):

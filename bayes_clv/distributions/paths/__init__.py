@@ -33,7 +33,7 @@ from numba import njit
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime
 from bayes_clv.distributions.paths.clock import Clock, same, turn
-from bayes_clv.distributions.paths.drift import Drift
+from bayes_clv.distributions.paths.drift import Drift as Drift
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
 
 

@@ -199,7 +199,12 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
     rates = further.rates
     for m in range(needed):
         s = np.int64(work.which[m])
-        alive, r, alpha, kappa = further.alive[row, s], state.shape[row, s], further.alpha[row, s], further.kappa[row, s]
+        alive, r, alpha, kappa = (
+            further.alive[row, s],
+            state.shape[row, s],
+            further.alpha[row, s],
+            further.kappa[row, s],
+        )
         here = work.u[s] < alive
         end = 1 if here else 0
         at = rates.place[row, s, end]

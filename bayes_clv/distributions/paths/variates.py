@@ -109,5 +109,7 @@ def poisson(mean, state, step):  # type: ignore[no-untyped-def]
             return count
         if count < 0.0 or (side < 0.013 and v > side):
             continue
-        if math.log(v * inverse / (a / (side * side) + b)) <= count * log_mean - mean - math.lgamma(count + 1.0):
+        if math.log(v * inverse / (a / (side * side) + b)) <= count * log_mean - mean - math.lgamma(
+            count + 1.0
+        ):
             return count

@@ -78,7 +78,10 @@ def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step):  # t
             u = peak + (n if side else -n) * step
             small = math.exp(-abs(u))
             p = (1.0 if u >= 0.0 else small) / (1.0 + small)
-            log_p, log_q = -math.log1p(math.exp(-u)) if u > -700.0 else u, -math.log1p(math.exp(u)) if u < 700.0 else -u
+            log_p, log_q = (
+                -math.log1p(math.exp(-u)) if u > -700.0 else u,
+                -math.log1p(math.exp(u)) if u < 700.0 else -u,
+            )
             weight = math.exp((a + 1.0) * log_p + b * log_q - log_beta)
             k, bent = _quotients(p, t, mixture, least, scale, mean, r, alpha, kappa)
             added_k, added_bent = weight * (k - top_k), weight * (bent - top_bent)
@@ -112,7 +115,17 @@ def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-d
                 value = _expected(mean, t, r[i, s], alpha[i, s], kappa[i, s])
                 if a[i, s] > 0.0:
                     _, bent = _averages(
-                        t, mixture, least, scale, mean, r[i, s], alpha[i, s], kappa[i, s], a[i, s], b[i, s], STEP
+                        t,
+                        mixture,
+                        least,
+                        scale,
+                        mean,
+                        r[i, s],
+                        alpha[i, s],
+                        kappa[i, s],
+                        a[i, s],
+                        b[i, s],
+                        STEP,
                     )
                     value -= a[i, s] / (a[i, s] + b[i, s]) * bent
                 found[k, i, s] = value
@@ -134,7 +147,17 @@ def survival(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-de
             for k in range(times.size):
                 if times[k] > 0.0:
                     average, _ = _averages(
-                        times[k], mixture, least, scale, mean, r[i, s], alpha[i, s], kappa[i, s], a[i, s], b[i, s], STEP
+                        times[k],
+                        mixture,
+                        least,
+                        scale,
+                        mean,
+                        r[i, s],
+                        alpha[i, s],
+                        kappa[i, s],
+                        a[i, s],
+                        b[i, s],
+                        STEP,
                     )
                     found[k, i, s] = 1.0 - a[i, s] / (a[i, s] + b[i, s]) * average
     return found
@@ -162,7 +185,17 @@ def discounted(horizon, rate, rates, r, alpha, kappa, a, b):  # type: ignore[no-
                 value = _expected(mean, t, r[i, s], alpha[i, s], kappa[i, s])
                 if a[i, s] > 0.0:
                     _, bent = _averages(
-                        t, mixture, least, scale, mean, r[i, s], alpha[i, s], kappa[i, s], a[i, s], b[i, s], COARSE
+                        t,
+                        mixture,
+                        least,
+                        scale,
+                        mean,
+                        r[i, s],
+                        alpha[i, s],
+                        kappa[i, s],
+                        a[i, s],
+                        b[i, s],
+                        COARSE,
                     )
                     value -= share * bent
                 worth = math.exp(-rate * t)
@@ -220,7 +253,9 @@ def count_pmf(most, t, rates, r, alpha, kappa):  # type: ignore[no-untyped-def]
             for j in range(half + 1):
                 angle = 2.0 * math.pi * j / points
                 z = complex(math.cos(angle), math.sin(angle))
-                value = _log_transform(z, mixture, least, scale - alpha[i, s], t, r[i, s], alpha[i, s], kappa[i, s])
+                value = _log_transform(
+                    z, mixture, least, scale - alpha[i, s], t, r[i, s], alpha[i, s], kappa[i, s]
+                )
                 weight = (1.0 if j in (0, half) else 2.0) / points
                 turn = complex(z.real, -z.imag)
                 around = complex(1.0, 0.0)

@@ -80,7 +80,7 @@ def history_term(first: int | None, times: Array, params: Mapping[str, Any], *co
 
     from bayes_clv.distributions.operators import log_drift
 
-    x, t_x, T, start = columns
+    x, _, T, start = columns
     bought, silent = log_drift(T, start, x, times, *double_tensors(params, *RATE))
     if first is None:
         return bought + silent
@@ -101,6 +101,8 @@ class _Seen:
         rows, draws = self._two(history)
         full = (rows, draws)
         self.x, _, self.T, start = (np.ascontiguousarray(self._row(each, rows)) for each in history)
+        if (self.x + start > times.size).any():
+            raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
         r, alpha, kappa, *coin = (self._wide(each, full) for each in values)
         self.r, self.alpha, self.kappa = r, alpha, kappa
         self.a, self.b = coin or (np.zeros(full), np.ones(full))
@@ -108,9 +110,7 @@ class _Seen:
         self.tosses = np.broadcast_to(tosses, full)
         # B of the coin, given that it has never come up.
         self.big_b = np.ascontiguousarray(self.b + self.tosses)
-        self.rates = filters.Drifting(
-            *filters.states(self.T, start, self.x, times, r, alpha, kappa)
-        )
+        self.rates = filters.Drifting(*filters.states(self.T, start, self.x, times, r, alpha, kappa))
 
     def _two(self, history: list[Array]) -> tuple[int, int]:
         if len(self.shape) == 2:
@@ -229,7 +229,7 @@ def pmf(of: _Of, counts: Any, time: float, columns: Columns, params: Params) -> 
     chance, each = seen.alive, _counts(seen, int(n.max(initial=1)), time)
     beyond = 1 - np.cumsum(each, axis=0)
     some = np.maximum(n, 1)
-    ahead = some.reshape(some.shape + (1, 1))
+    ahead = some.reshape((*some.shape, 1, 1))
     ended = np.maximum(beyond[some], 0.0) * seen.a / (seen.a + seen.big_b + (ahead - 1))
     positive = _survived(seen, ahead - 1) * (each[some] + ended)
     none = chance * each[0] + (1 - chance)
@@ -242,14 +242,18 @@ def at_least(of: _Of, counts: Any, time: float, columns: Columns, params: Params
     n = np.asarray(counts, dtype=np.int64)
     some = np.maximum(n, 1)
     below = np.cumsum(_counts(seen, int(some.max(initial=1)), time), axis=0)
-    ahead = some.reshape(some.shape + (1, 1))
+    ahead = some.reshape((*some.shape, 1, 1))
     reached = np.clip(1 - below[some - 1], 0.0, 1.0)
     found = seen.alive * _survived(seen, ahead - 1) * reached
     return seen.out(np.where(n.reshape(ahead.shape) > 0, found, 1.0))
 
 
 def _survived(seen: _Seen, tosses: Array) -> Array:
-    return beta_geometric.survived(tosses.astype(float), seen.a, seen.big_b) if (seen.a > 0).any() else np.ones(())
+    return (
+        beta_geometric.survived(tosses.astype(float), seen.a, seen.big_b)
+        if (seen.a > 0).any()
+        else np.ones(())
+    )
 
 
 def discounted(of: _Of, time: float, rate: float, columns: Columns, params: Params) -> Array:
@@ -270,7 +274,9 @@ def times_of_new(
     """Return repeat purchases of new customers as flat arrays (customer index, age at the purchase), sorted."""
     names = RATE if first is None else (*RATE, "a", "b")
     T = np.atleast_1d(np.asarray(columns["T"], dtype=np.float64))
-    values = [np.array(np.broadcast_to(np.asarray(params[name], dtype=np.float64), T.shape)) for name in names]
+    values = [
+        np.array(np.broadcast_to(np.asarray(params[name], dtype=np.float64), T.shape)) for name in names
+    ]
     tosses = np.full(T.shape, np.inf)
     if first is not None:
         tosses = beta_geometric.last_toss(rng, *values[3:]) - first
@@ -288,7 +294,12 @@ def simulate(
     frequency = np.bincount(who, minlength=T.size).astype(np.float64)
     recency = np.zeros(T.size)
     np.maximum.at(recency, who, when)
-    return {"frequency": frequency, "recency": recency, "T": T, "purchase_start": np.cumsum(frequency) - frequency}
+    return {
+        "frequency": frequency,
+        "recency": recency,
+        "T": T,
+        "purchase_start": np.cumsum(frequency) - frequency,
+    }
 
 
 def drifting(static: Family) -> Family:
@@ -342,9 +353,7 @@ def _over(static: Family, times: Array) -> Family:
         parameters=(*RATE, *(name for name in static.parameters if name not in RATE)),
         quantities={
             **static.quantities,
-            "rate_half_life": Quantity(
-                Prior("LogNormal", mu=math.log(CENTRE), sigma=SPREAD), relative=True
-            ),
+            "rate_half_life": Quantity(Prior("LogNormal", mu=math.log(CENTRE), sigma=SPREAD), relative=True),
         },
         observed=HISTORY,
         scale=data_scale,

@@ -15,7 +15,7 @@ from scipy.special import digamma
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family
 from bayes_clv.predictions.parameters import parameters
-from bayes_clv.schema import UNSTATED, InputError, interval
+from bayes_clv.schema import REPEAT_PURCHASE, UNSTATED, InputError, interval
 from bayes_clv.units import days_per, duration
 from bayes_clv.views import style
 
@@ -26,27 +26,49 @@ SHOWN = 0.99
 
 
 def thinned_parameters(buying: xr.DataTree, draws: int) -> dict[str, Array]:
-    """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw, 1).
+    """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw,).
 
     Fewer of a family whose closed forms are dear (its ``closed_form_draws``).
     """
     known = parameters(buying, "buying")
     most = known.forecast.closed_form_draws
     thinned = known.thin(draws if most is None else min(draws, most))
-    return {name: value[:, None] for name, value in thinned.values.items()}
+    return dict(thinned.values)
 
 
-def _history(forecast: Forecast, x: Array, t_x: Array, age: Array | float) -> dict[str, Array]:
-    """Return the columns that the family asks for; timing where it is not given: as chance.
+def _histories(
+    buying: xr.DataTree, x: Array, t_x: Array, age: Array | float, times: Array | None = None
+) -> tuple[Forecast, dict[str, Array]]:
+    """Return the family's forecast of histories (row,), and the columns (row, 1) that it asks for.
 
-    The expected logarithm of one of x intervals that purchases at random cut t_x into is log t_x + psi(1) - psi(x).
+    ``times`` are the ages at the repeat purchases of one customer, of whom each history is the beginning. Where they
+    are not given timing is as chance: purchases at even distances, and the expected logarithm of one of x intervals
+    that purchases at random cut t_x into is log t_x + psi(1) - psi(x).
     """
-    history = {"frequency": x, "recency": t_x, "T": np.asarray(age, dtype=np.float64)}
-    if "log_intervals" in forecast.history:
+    record = family(str(buying.attrs["family"]))
+    wanted = need(record, Forecast).history
+    history = {
+        "frequency": x,
+        "recency": t_x,
+        "T": np.broadcast_to(np.asarray(age, dtype=np.float64), x.shape),
+    }
+    if "purchase_start" in wanted:
+        size = x.astype(np.int64)
+        start = np.cumsum(size) - size if times is None else np.zeros(size.size, dtype=np.int64)
+        if times is None:
+            number = np.arange(size.sum()) - np.repeat(start, size) + 1
+            times = np.repeat(t_x / np.maximum(x, 1), size) * number
+        record = record.of(xr.Dataset({"purchase_times": (REPEAT_PURCHASE, times)}))
+        history["purchase_start"] = start.astype(np.float64)
+    if "log_intervals" in wanted and times is not None:
+        history["log_intervals"] = np.r_[0.0, np.cumsum(np.log(np.diff(times, prepend=0.0)))][
+            x.astype(np.int64)
+        ]
+    elif "log_intervals" in wanted:
         some = np.maximum(x, 1.0)
         each = np.log(np.where(x > 0, t_x, 1.0)) + digamma(1.0) - digamma(some)
         history["log_intervals"] = np.where(x > 0, x * each, 0.0)
-    return history
+    return need(record, Forecast), {name: column[:, None] for name, column in history.items()}
 
 
 def _oldest_age(customers: xr.Dataset | float) -> float:
@@ -100,8 +122,8 @@ def _matrix(
     rows, columns = np.nonzero(possible)
     parameters = thinned_parameters(buying, draws)
     cells = np.full(possible.shape, np.nan)
-    cells[possible] = quantity(frequency[rows], recency[columns], age, parameters).mean(axis=0)
-    used = next(iter(parameters.values())).shape[0]
+    cells[possible] = quantity(frequency[rows], recency[columns], age, parameters).mean(axis=1)
+    used = next(iter(parameters.values())).size
 
     with style.styled():
         from matplotlib.ticker import MaxNLocator
@@ -156,12 +178,13 @@ def plot_alive_matrix(
     matplotlib.figure.Figure
         Posterior mean of the probability (expected level). Impossible histories are blank: recency 0 with
         a repeat purchase, recency without one, more purchase days than days. Where the family reads the times between
-        purchases (``log_intervals``) they are as uneven as chance makes them.
+        purchases (``log_intervals``) they are as uneven as chance makes them; where it reads the times themselves
+        (drift) they are even.
     """
 
     def alive(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
-        forecast = need(family(str(buying.attrs["family"])), Forecast)
-        return forecast.alive(_history(forecast, x, t_x, age), parameters)
+        forecast, history = _histories(buying, x, t_x, age)
+        return forecast.alive(history, parameters)
 
     return _matrix(
         buying,
@@ -206,8 +229,8 @@ def plot_expected_purchases_matrix(
     length = duration(horizon, unit)
 
     def purchases(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
-        forecast = need(family(str(buying.attrs["family"])), Forecast)
-        return forecast.purchases(length, _history(forecast, x, t_x, age), parameters)
+        forecast, history = _histories(buying, x, t_x, age)
+        return forecast.purchases(length, history, parameters)
 
     return _matrix(
         buying,
@@ -270,15 +293,12 @@ def alive_over_time(
     known = np.concatenate([np.searchsorted(ages, grid, side="right"), np.arange(1, ages.size)])
     order = np.lexsort((known, at))
     at, known = at[order], known[order]
-    forecast = need(family(str(buying.attrs["family"])), Forecast)
-    history = _history(forecast, known - 1.0, ages[known - 1], at)
-    if "log_intervals" in history:
-        history["log_intervals"] = np.r_[0.0, np.cumsum(np.log(np.diff(ages)))][known - 1]
+    forecast, history = _histories(buying, known - 1.0, ages[known - 1], at, ages[1:])
     alive = forecast.alive(history, thinned_parameters(buying, draws))
-    low, high = interval(alive, axis=0)
+    low, high = interval(alive, axis=1)
     seconds = np.round(at * days_per(unit) * 86_400).astype("timedelta64[s]")
     return xr.Dataset(
-        {"mean": ("date", alive.mean(axis=0)), "q05": ("date", low), "q95": ("date", high)},
+        {"mean": ("date", alive.mean(axis=1)), "q05": ("date", low), "q95": ("date", high)},
         coords={"date": days[0].astype("datetime64[s]") + seconds},
         attrs={"level": "expected"},
     )
