@@ -19,8 +19,8 @@ of which G'(1) is the probability of the silence; and a purchase p'_(m+1) = p_m 
 sum is its density. All terms are positive: nothing cancels, whatever the unit of time. kappa -> 0 is NBD.
 
 **What is kept of the mixture.** It is narrow: terms at both ends that are together below TRIM of the sum are dropped
-after each purchase. G(lost + kept z) is a Taylor shift by lost, whose terms fall off at once where little is forgotten
-between purchases (SHORT_MEMORY says when); else Horner's rule, quadratic in the terms.
+after each purchase (COARSE_TRIM in forecasts). G(lost + kept z) is a Taylor shift by lost, whose terms fall off at
+once where little is forgotten between purchases (SHORT_MEMORY says when); else Horner's rule, quadratic in the terms.
 
 The slopes in (r, alpha, kappa) go along with the filter, each operation beside its own derivative.
 """
@@ -32,8 +32,10 @@ import numpy as np
 from numba import njit
 
 TRIM = 1e-15
-# Of a Taylor shift, relative to the sum so far.
-SMALLEST = 1e-17
+# Of forecasts: a mixture is a third narrower, and shares of 1e-12 are nobody's.
+COARSE_TRIM = 1e-12
+# What a Taylor shift may leave out, relative to that.
+SMALLEST = 1e-2
 # Above this expected number of forgotten purchases, times their logarithm's growth, Horner's rule is taken.
 SHORT_MEMORY = 300.0
 # A chance to be kept that would round to 0 leaves its slope undefined.
@@ -155,14 +157,14 @@ def _powers(base, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _terms(low, high, lost, kept):  # type: ignore[no-untyped-def]
+def _terms(low, high, lost, kept, trim):  # type: ignore[no-untyped-def]
     """Return how many terms a Taylor shift needs, and from where on its coefficients are not 0; 0 and 0 by Horner."""
     growth = lost / kept
     if not (high * math.log1p(growth) < SHORT_MEMORY and growth < 1.0):
         return 0, 0
     # The sum of a term is at most (high growth)^length / length! of the sum of the first.
     bound, length = 1.0, 0
-    while bound > SMALLEST and length < high:
+    while bound > SMALLEST * trim and length < high:
         length += 1
         bound *= high * growth / length
     return length, max(low - length, 0)
@@ -177,7 +179,7 @@ def _shifted(p, low, high, lost, kept, terms, first, work):  # type: ignore[no-u
     """
     numbers, powers, room = work
     if terms == 0:
-        _composed(p, low, high, lost, kept, room)
+        composed(p, low, high, lost, kept, room)
         return
     growth = lost / kept
     own, scaled = p[low : high + 1], powers[: high + 1 - low]
@@ -197,7 +199,7 @@ def _shifted(p, low, high, lost, kept, terms, first, work):  # type: ignore[no-u
 
 
 @_compiled
-def _composed(p, low, high, lost, kept, room):  # type: ignore[no-untyped-def]
+def composed(p, low, high, lost, kept, room):  # type: ignore[no-untyped-def]
     """Make p_0 ... p_high the coefficients of G(lost + kept z), by Horner's rule."""
     room[0] = p[high]
     for top in range(high):
@@ -210,15 +212,15 @@ def _composed(p, low, high, lost, kept, room):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _trimmed(p, low, high):  # type: ignore[no-untyped-def]
-    """Return the window of a normalised mixture without what is below TRIM at either end; what is left out is 0."""
+def _trimmed(p, low, high, trim):  # type: ignore[no-untyped-def]
+    """Return the window of a normalised mixture without what is below ``trim`` at either end; what is left out is 0."""
     tail = p[low]
-    while tail < TRIM and low < high:
+    while tail < trim and low < high:
         p[low] = 0.0
         low += 1
         tail += p[low]
     tail = p[high]
-    while tail < TRIM and low < high:
+    while tail < trim and low < high:
         p[high] = 0.0
         high -= 1
         tail += p[high]
@@ -227,7 +229,7 @@ def _trimmed(p, low, high):  # type: ignore[no-untyped-def]
 
 @_compiled
 def room_for(purchases):  # type: ignore[no-untyped-def]
-    """Return what a filter works in: 0, 1, 2, ... (a whole number made a float each time is no vector), and two rooms."""
+    """Return what a filter works in: 0, 1, 2, ... (whole numbers made floats at each use are slow), and two rooms."""
     numbers = np.empty(purchases + 2)
     for j in range(numbers.size):
         numbers[j] = j
@@ -235,12 +237,12 @@ def room_for(purchases):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _bought(p, low, high, theta, wait, r, alpha, kappa, work):  # type: ignore[no-untyped-def]
+def _bought(p, low, high, theta, wait, r, alpha, kappa, work, trim):  # type: ignore[no-untyped-def]
     """Take the mixture over a wait and the purchase that ends it; return window, theta and the log density."""
     numbers, powers, room = work
     way = wait_of(theta, wait, alpha, kappa)
     theta, log_mass, lost, kept = through(theta, wait, alpha, way)
-    terms, first = _terms(low, high, lost, kept)
+    terms, first = _terms(low, high, lost, kept, trim)
     power = low if terms else 0
     _powers(kept, powers[: high + 1 - low])
     _shifted(p, low, high, lost, kept, terms, first, work)
@@ -255,12 +257,12 @@ def _bought(p, low, high, theta, wait, r, alpha, kappa, work):  # type: ignore[n
     log_density = r * (log_mass - 0.5 * way[2] * wait) + math.log(total)
     if power:
         log_density += power * math.log(kept)
-    low, high = _trimmed(p, first + 1, high + 1)
+    low, high = _trimmed(p, first + 1, high + 1, trim)
     return low, high, theta, log_density
 
 
 @_compiled
-def after_last(p, times, r, alpha, kappa, work):  # type: ignore[no-untyped-def]
+def after_last(p, times, r, alpha, kappa, work, trim):  # type: ignore[no-untyped-def]
     """Filter one customer up to its last purchase: return window, theta, and the log density of its purchases.
 
     ``p`` and what is to work in (``room_for``) have two places more than purchases; ``p`` becomes the mixture after the
@@ -270,7 +272,7 @@ def after_last(p, times, r, alpha, kappa, work):  # type: ignore[no-untyped-def]
     p[0] = 1.0
     low, high, theta, last, log_density = 0, 0, 0.0, 0.0, 0.0
     for time in times:
-        low, high, theta, added = _bought(p, low, high, theta, time - last, r, alpha, kappa, work)
+        low, high, theta, added = _bought(p, low, high, theta, time - last, r, alpha, kappa, work, trim)
         log_density += added
         last = time
     return low, high, theta, log_density
@@ -309,7 +311,7 @@ def log_likelihoods(T, start, size, times, r, alpha, kappa):  # type: ignore[no-
     for i in range(rows):
         n, first = np.int64(size[i]), np.int64(start[i])
         own = times[first : first + n]
-        low, high, theta, bought[i] = after_last(p[: n + 2], own, r[i], alpha[i], kappa[i], work)
+        low, high, theta, bought[i] = after_last(p[: n + 2], own, r[i], alpha[i], kappa[i], work, TRIM)
         wait = T[i] - (own[n - 1] if n else 0.0)
         if wait > 0.0:
             silent[i] = log_silence(p, low, high, theta, wait, r[i], alpha[i], kappa[i], 1.0)
@@ -343,7 +345,7 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
             _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, way, later, lost, out)
             log_mass -= 0.5 * way[2] * wait
             theta, theta_a, theta_k = later, out[0, 0], out[0, 1]
-            terms, begin = _terms(low, high, lost, kept)
+            terms, begin = _terms(low, high, lost, kept, TRIM)
             power = low if terms else 0
             _powers(kept, powers[: high + 1 - low])
             if k:
@@ -383,7 +385,7 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
             for v in range(2):
                 found[v + 1, i] += total_q[v + 1] / total + r_i * out[1, v] + power * out[3, v]
             before, behind = low + 1, high + 1
-            low, high = _trimmed(p, before, behind)
+            low, high = _trimmed(p, before, behind, TRIM)
             q[:, before:low] = 0.0
             q[:, high + 1 : behind + 1] = 0.0
         wait = T[i] - last
@@ -412,7 +414,7 @@ class Drifting(NamedTuple):
 
     ``silent`` is the log probability of no purchase since the last. With ``end`` 0 just after the last purchase and 1
     at the end of observation, if the customer has not left: the rate is a mixture of Gamma(r + m, ``scale``), with the
-    weights ``mixture[place : place + count]`` of m = ``least``, ``least`` + 1, ..., (row, draw, end) each, and ``mean``.
+    weights ``mixture[place : place + count]`` of m = ``least``, ``least`` + 1, ...; and its ``mean``.
     """
 
     silent: Any
@@ -456,11 +458,11 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
         wait = T[i] - (own[n - 1] if n else 0.0)
         for s in range(draws):
             r_s, alpha_s, kappa_s = r[i, s], alpha[i, s], kappa[i, s]
-            low, high, theta, _ = after_last(p[: n + 2], own, r_s, alpha_s, kappa_s, work)
+            low, high, theta, _ = after_last(p[: n + 2], own, r_s, alpha_s, kappa_s, work, COARSE_TRIM)
             for end in range(2):
                 if end == 1 and wait > 0.0:
                     theta, log_mass, lost, kept = quiet(theta, wait, alpha_s, kappa_s, 1.0)
-                    terms, begin = _terms(low, high, lost, kept)
+                    terms, begin = _terms(low, high, lost, kept, COARSE_TRIM)
                     power = low if terms else 0
                     _powers(kept, work[1][: high + 1 - low])
                     _shifted(p, low, high, lost, kept, terms, begin, work)
@@ -469,7 +471,7 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
                     for m in range(low, high + 1):
                         p[m] /= total
                     silent[i, s] = r_s * log_mass + power * math.log(kept) + math.log(total)
-                    low, high = _trimmed(p, low, high)
+                    low, high = _trimmed(p, low, high, COARSE_TRIM)
                 average = 0.0
                 for m in range(low, high + 1):
                     average += p[m] * m

@@ -99,7 +99,7 @@ def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step):  # t
 
 @_compiled
 def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-def]
-    """Return expected purchases (time, row, draw) of those alive; the parameters are (row, draw), a = 0 without a coin."""
+    """Return expected purchases (time, row, draw) of those alive; parameters are (row, draw), a = 0 without a coin."""
     rows, draws = r.shape
     found = np.empty((times.size, rows, draws))
     for i in range(rows):

@@ -49,6 +49,7 @@ from bayes_clv.families.contract import Columns, Family, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import beta_geometric, gamma_rates
 from bayes_clv.families.quantities import Prior, Quantity
+from bayes_clv.schema import InputError
 
 HISTORY = ("frequency", "recency", "T", "purchase_start")
 RATE = ("r", "alpha", "kappa")
@@ -366,5 +367,10 @@ def _over(static: Family, times: Array) -> Family:
 
 
 def _flat(customers: xr.Dataset) -> Array:
+    if "purchase_times" not in customers:
+        raise InputError(
+            "Rates that drift are read off each customer's purchase times, and the customers lack 'purchase_times'. "
+            "Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
+        )
     found: Array = np.ascontiguousarray(customers["purchase_times"].to_numpy(), dtype=np.float64)
     return found

@@ -1,0 +1,181 @@
+"""The filter of a drifting rate: against paths, against no drift, against its own differences."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import special
+
+from bayes_clv.distributions.poisson import drifting, drifting_forecasts
+from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
+from bayes_clv.distributions.poisson.gamma_poisson import count_pmf
+
+RNG = np.random.default_rng(7)
+SIZES = (0, 0, 1, 1, 2, 3, 5, 8, 20, 60, 150)
+POINTS = [(0.24, 4.4, 0.005), (1.3, 0.5, 0.1), (0.5, 6.0, 2.0), (30.0, 20.0, 0.02), (0.5, 6.0, 1e-9)]
+
+
+def base(sizes=SIZES, last=40.0):
+    """Return T, start, size, times of customers with so many purchases."""
+    times = [np.sort(RNG.uniform(0.1, last, n)) for n in sizes]
+    size = np.array(sizes, dtype=float)
+    return last + RNG.uniform(0.5, 10, len(sizes)), np.cumsum(size) - size, size, np.concatenate(times)
+
+
+SEEN = base()
+
+
+def filtered(point, seen=SEEN):
+    ones = np.ones(seen[0].size)
+    return np.array(drifting.log_likelihoods(*seen, *(each * ones for each in point)))
+
+
+def static(r, alpha, T, size):
+    return special.gammaln(r + size) - special.gammaln(r) + r * np.log(alpha) - (r + size) * np.log(alpha + T)
+
+
+def test_without_drift_it_is_nbd():
+    T, _, size, _ = SEEN
+    found = filtered((0.24, 4.4, 1e-12)).sum(axis=0)
+    np.testing.assert_allclose(found, static(0.24, 4.4, T, size), rtol=1e-11, atol=1e-8)
+
+
+def test_a_rate_that_forgets_at_once_is_the_mean_rate():
+    T, start, size, times = base((1, 2, 5))
+    found = filtered((2.0, 8.0, 1e7), (T, start, size, times)).sum(axis=0)
+    # Poisson of rate r / alpha; each purchase comes in a time of 1 / kappa in which the rate is one draw of the Gamma.
+    np.testing.assert_allclose(found, size * math.log(2.0 / 8.0) - T * 2.0 / 8.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_slopes_are_differences(point):
+    ones = np.ones(SEEN[0].size)
+    slopes = drifting.slopes(*SEEN, *(each * ones for each in point))
+    for k in range(3):
+        step = 1e-5 * point[k]
+        ends = [filtered([each + sign * step * (i == k) for i, each in enumerate(point)]) for sign in (1, -1)]
+        for which in range(2):
+            expected = (ends[0][which] - ends[1][which]) / (2 * step) * point[k]
+            found = slopes[3 * which + k] * point[k]
+            # Differences of logarithms of some hundreds, whose last digits are 1e-13, over 1e-5.
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-7)
+
+
+def test_the_unit_of_time_is_a_factor_of_the_density():
+    T, start, size, times = SEEN
+    weeks = filtered((0.5, 6.0, 0.01)).sum(axis=0)
+    days = filtered((0.5, 42.0, 0.01 / 7), (7 * T, start, size, 7 * times)).sum(axis=0)
+    np.testing.assert_allclose(days + size * math.log(7), weeks, rtol=1e-12, atol=1e-10)
+
+
+def test_terms_far_from_the_others_are_dropped_without_harm():
+    """Horner's rule, which keeps all of them, gives the same as the trimmed Taylor shift."""
+    seen = base((200,))
+    point = (1.2, 0.3, 0.004)
+    kept = filtered(point, seen)
+    p, work = np.zeros(202), drifting.room_for(200)
+    p[0] = 1.0
+    theta, last, total = 0.0, 0.0, 0.0
+    for high, time in enumerate(seen[3]):
+        theta, log_mass, lost, share = drifting.quiet(theta, time - last, point[1], point[2], 1.0)
+        drifting.composed(p, 0, high, lost, share, work[2])
+        p[1 : high + 2] = p[: high + 1] * (point[0] + np.arange(high + 1)) / (point[1] + theta)
+        p[0], last = 0.0, time
+        total += point[0] * log_mass + math.log(p.sum())
+        p /= p.sum()
+    assert kept[0, 0] == pytest.approx(total, rel=1e-13, abs=1e-10)
+
+
+def particles(times, T, r, alpha, kappa, number, rng, step):
+    """Return the log density of the purchases and of the silence since, by paths in small steps."""
+    rate, log_weight, before = rng.gamma(r, 1 / alpha, number), np.zeros(number), 0.0
+    for end, bought in [*((t, True) for t in times), (T, False)]:
+        count = max(1, math.ceil((end - before) / step))
+        h = (end - before) / count
+        c = 2 * alpha / (1 - math.exp(-kappa * h))
+        for _ in range(count):
+            # 2 c' lambda' is non-central chi-square, the exact transition; the integral is a trapezoid.
+            later = rng.noncentral_chisquare(2 * r, c * math.exp(-kappa * h) * rate) / c
+            log_weight -= h * (rate + later) / 2
+            rate = later
+        log_weight += np.log(rate) if bought else 0.0
+        before = end
+    return special.logsumexp(log_weight) - math.log(number)
+
+
+CASES = {
+    "ordinary": ((3.0, 3.5, 9.0), 15.0, 0.8, 6.0, 0.05),
+    "fast": ((0.3, 0.9, 1.0, 1.4, 2.2), 3.0, 2.0, 1.0, 0.7),
+    "rare": ((400.0,), 2000.0, 0.3, 900.0, 0.0008),
+}
+
+
+def assert_paths_agree(case, number, batches, steps, seed):
+    times, T, r, alpha, kappa = case
+    rng = np.random.default_rng(seed)
+    each = [particles(times, T, r, alpha, kappa, number, rng, T / steps) for _ in range(batches)]
+    seen = (np.array([T]), np.zeros(1), np.array([float(len(times))]), np.array(times))
+    exact = filtered((r, alpha, kappa), seen).sum()
+    error = np.std(each, ddof=1) / math.sqrt(batches)
+    # The logarithm of a mean is too low by half its variance; a trapezoid's error in (T / steps)² is below 1e-3.
+    bias = np.var(each, ddof=1) / 2
+    assert abs(np.mean(each) + bias - exact) < 4.5 * error + 1e-3
+    assert error < 0.05
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_paths_give_the_same_likelihood(name):
+    assert_paths_agree(CASES[name], 20_000, 8, 60, seed=3)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", CASES)
+def test_a_million_paths_give_the_same_likelihood(name):
+    assert_paths_agree(CASES[name], 125_000, 8, 200, seed=4)
+
+
+def states(point, seen, draws=1):
+    full = (seen[0].size, draws)
+    return drifting.Drifting(*drifting.states(*seen, *(np.full(full, each) for each in point)))
+
+
+@pytest.mark.parametrize("t", [1.0, 39.0, 400.0])
+def test_without_drift_forecasts_are_those_of_a_constant_rate(t):
+    T, start, size, times = base((0, 1, 5, 40))
+    point = (0.5, 6.0, 1e-11)
+    full = (T.size, 1)
+    wide = [np.full(full, each) for each in point]
+    k, scale = point[0] + size, point[1] + T
+    for a, b in ((0.8, 1.5), (0.05, 0.03), (2.0, 60.0)):
+        coin = np.full(full, a), np.full(full, b)
+        rates = states(point, (T, start, size, times))
+        found = drifting_forecasts.purchases(np.array([t]), rates, *wide, *coin)[0, :, 0]
+        np.testing.assert_allclose(found, purchases_while_alive(k, t / scale, a, b), rtol=2e-8)
+        found = drifting_forecasts.survival(np.array([t]), rates, *wide, *coin)[0, :, 0]
+        np.testing.assert_allclose(found, survival_while_alive(k, t / scale, a, b), rtol=2e-8)
+    found = drifting_forecasts.count_pmf(30, t, rates, *wide)[:, :, 0]
+    expected = count_pmf(np.arange(31.0)[:, None], k, t / scale)
+    np.testing.assert_allclose(found, expected, atol=3e-9)
+
+
+@pytest.mark.parametrize("t", [1.0, 39.0])
+@pytest.mark.parametrize("point", POINTS[:4])
+def test_probabilities_add_up_and_have_the_mean(point, t):
+    T, start, size, times = base((0, 1, 5, 40))
+    wide = [np.full((T.size, 1), each) for each in point]
+    rates = states(point, (T, start, size, times))
+    chance = drifting_forecasts.count_pmf(1500, t, rates, *wide)[:, :, 0]
+    np.testing.assert_allclose(chance.sum(axis=0), 1.0, atol=1e-11)
+    # Each probability is wrong by some 1e-15; 1,500 of them, times up to 1,500, by 1e-9.
+    nothing = np.zeros((T.size, 1))
+    mean = drifting_forecasts.purchases(np.array([t]), rates, *wide, nothing, nothing + 1)[0, :, 0]
+    np.testing.assert_allclose(np.arange(1501) @ chance, mean, rtol=1e-8, atol=3e-9)
+    # And with a coin: the n-th purchase is made by those who survived the tosses before.
+    a, b = 0.7, 1.9
+    share = np.exp(special.betaln(a, b + np.arange(1501)) - special.betaln(a, b))
+    reached = chance[::-1].cumsum(axis=0)[::-1]
+    coin = nothing + a, nothing + b
+    found = drifting_forecasts.purchases(np.array([t]), rates, *wide, *coin)[0, :, 0]
+    np.testing.assert_allclose(found, share[:-1] @ reached[1:], rtol=1e-8, atol=3e-9)
+    found = drifting_forecasts.survival(np.array([t]), rates, *wide, *coin)[0, :, 0]
+    np.testing.assert_allclose(found, share @ chance, rtol=1e-8, atol=3e-9)

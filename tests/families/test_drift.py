@@ -1,0 +1,161 @@
+"""Customers who change: fits, forecasts and futures of the families with drift, from the orders on."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_clv as clv
+from bayes_clv.families import check, family
+from bayes_clv.schema import InputError
+
+FAMILIES = ("nbd_drift", "bg_nbd_drift", "mbg_nbd_drift")
+
+
+@pytest.fixture(scope="module")
+def cdnow():
+    return clv.summarize(
+        clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30", also=("purchase_times",)
+    )
+
+
+@pytest.fixture(scope="module")
+def buying(cdnow):
+    return clv.fit("mbg_nbd", cdnow, drift=True, method="laplace", draws=100, seed=1)
+
+
+@pytest.fixture(scope="module")
+def some(cdnow):
+    return cdnow.isel(customer=slice(300))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_record_agrees_with_itself_and_its_simulator(name):
+    check(family(name))
+
+
+def test_maximum_likelihood_of_cdnow(cdnow):
+    """mathematics.md: log likelihood -9,580.6 and a half-life of 179 weeks, by another filter and a coarse search."""
+    found = clv.fit("mbg_nbd", cdnow, drift=True, method="mode", priors="flat", seed=1)
+    assert float(found.sample_stats["lp"].squeeze()) == pytest.approx(-9580.6, abs=0.06)
+    assert float(found.posterior["rate_half_life"].squeeze()) == pytest.approx(179, abs=4)
+
+
+def simulated(half_life, seed, customers=1500, weeks=104.0):
+    """Return orders of customers of one day, who buy every other week at first, for two years and another half."""
+    record = family("nbd_drift" if half_life else "nbd")
+    params = {"r": np.array(1.5), "alpha": np.array(6.0)}
+    params |= {"kappa": np.array(math.log(2) / half_life)} if half_life else {}
+    rng = np.random.default_rng(seed)
+    who, age = record.forecast.times(rng, {"T": np.full(customers, weeks)}, params)
+    days = np.concatenate([np.zeros(customers), np.ceil(7 * age)]).astype(int)
+    ids = np.concatenate([np.arange(customers), who])
+    table = pd.DataFrame(
+        {"customer_id": ids, "date": pd.Timestamp("2020-01-01") + pd.to_timedelta(days, "D")}
+    )
+    return clv.summarize(
+        table.drop_duplicates(), until=table["date"].max(), spend=None, also=("purchase_times",)
+    )
+
+
+def test_a_half_life_is_found():
+    fitted = clv.fit("nbd", simulated(30.0, seed=5), drift=True, method="laplace", draws=250, seed=2)
+    low, high = fitted.posterior["rate_half_life"].quantile([0.005, 0.995]).values
+    assert low < 30 < high < 60
+
+
+def test_no_half_life_is_invented():
+    """The posterior is the prior's part that two years can't tell from no drift: beyond ten times the span."""
+    base = simulated(None, seed=6)
+    fitted = clv.fit("nbd", base, drift=True, method="laplace", draws=250, seed=2)
+    assert float(fitted.posterior["rate_half_life"].median()) > 10 * float(base["T"].max())
+    plain = clv.fit("nbd", base, method="laplace", draws=250, seed=2)
+    with_drift = clv.predict(fitted, base, "26 weeks", seed=3)["purchases_total"]
+    without = clv.predict(plain, base, "26 weeks", seed=3)["purchases_total"]
+    error = math.hypot(float(with_drift.std()), float(without.std())) / math.sqrt(1000)
+    # Less than a tenth of the forecast's own spread, and the draws' error.
+    assert abs(float(with_drift.mean() - without.mean())) < 0.3 * float(without.std()) + 4 * error
+
+
+def test_days_for_weeks_change_no_forecast(cdnow, some):
+    days = clv.summarize(
+        clv.load_cdnow(),
+        until="1997-09-30",
+        holdout_until="1998-06-30",
+        time_unit="day",
+        also=("purchase_times",),
+    )
+    point = {
+        unit: clv.fit("bg_nbd", base, drift=True, method="mode", seed=1)
+        for unit, base in (("week", cdnow), ("day", days))
+    }
+    found = [
+        clv.expected.purchases(point["week"], some, "39 weeks"),
+        clv.expected.purchases(point["day"], days.isel(customer=slice(300)), "39 weeks"),
+    ]
+    # The two modes are found to 1e-6 or so.
+    np.testing.assert_allclose(found[0].values, found[1].values, rtol=1e-5)
+
+
+def test_futures_have_the_closed_forms_means(buying, some):
+    future = clv.predict(buying, some, "39 weeks", seed=4)
+    expected = clv.expected.purchases(buying, some, "39 weeks", draws=400)
+    mean, sd = future["purchases_mean"].values, future["purchases_sd"].values
+    # Of the same 400 draws; who never buys in them has no spread of its own.
+    z = (mean - expected.mean(("chain", "draw")).values) / np.maximum(sd / math.sqrt(400), 1e-2)
+    assert abs(z.mean()) < 4.5 / math.sqrt(z.size) * z.std()
+    assert np.abs(z).max() < 5.5
+    alive = clv.expected.alive(buying, some, draws=400).mean(("chain", "draw")).values
+    drawn = clv.simulate(buying, some, "39 weeks", draws=400, seed=4)
+    places, block = next(drawn.blocks(["alive", "purchase_rate", "purchases", "active_time"]))
+    z = (block["alive"].mean(axis=1) - alive[places]) / np.sqrt(
+        alive[places] * (1 - alive[places]) / 400 + 1e-9
+    )
+    assert np.abs(z).max() < 5.5
+    # One who has left buys nothing, and a rate and its future belong together.
+    assert (block["purchases"][block["alive"] == 0] == 0).all()
+    rate, bought = block["purchase_rate"], block["purchases"]
+    assert np.corrcoef(rate[block["alive"] == 1], bought[block["alive"] == 1])[0, 1] > 0.5
+
+
+def test_a_future_is_the_same_whoever_asks(buying, some):
+    longer = clv.simulate(buying, some, "39 weeks", draws=50, seed=5)
+    _, whole = next(longer.blocks(["purchases", "time_to_purchase"]))
+    _, alone = next(longer.blocks(["purchases"]))
+    np.testing.assert_array_equal(whole["purchases"], alone["purchases"])
+    _, shorter = next(clv.simulate(buying, some, "13 weeks", draws=50, seed=5).blocks(["purchases"]))
+    assert (shorter["purchases"] <= whole["purchases"]).all()
+    np.testing.assert_array_equal(shorter["purchases"] > 0, whole["time_to_purchase"] <= 13)
+    few = clv.predict(buying, some.isel(customer=[7, 3]), "39 weeks", seed=5, threads=1)
+    all_of_them = clv.predict(buying, some, "39 weeks", seed=5, threads=2)
+    np.testing.assert_array_equal(
+        few["purchases_mean"].values, all_of_them["purchases_mean"].sel(customer=few["customer"]).values
+    )
+
+
+def test_every_verb_takes_it(buying, some):
+    surviving = clv.expected.survival(buying, some, "26 weeks", draws=20)
+    alive = clv.expected.alive(buying, some, draws=20)
+    assert (surviving <= alive + 1e-12).all()
+    worth = clv.expected.residual(buying, some, annual_discount_rate=0.1, draws=8)
+    assert (worth >= 0).all()
+    assert np.isfinite(worth).all()
+    warned = clv.churn_alarms(buying, some.isel(customer=slice(40)), threshold=0.5)
+    assert warned["alarmed"].dtype == bool
+
+
+@pytest.mark.parametrize("name", ["pareto_abe", "gamma_gamma", "bg_cnbd_k"])
+def test_a_family_without_drift_is_refused(cdnow, name):
+    with pytest.raises(InputError, match="has no form with drift.*nbd, bg_nbd, mbg_nbd"):
+        clv.fit(name, cdnow, drift=True, seed=1)
+
+
+def test_customers_without_times_are_refused(cdnow, buying):
+    without = cdnow.drop_vars(["purchase_times", "purchase_start"])
+    for call in (
+        lambda: clv.fit("nbd", without, drift=True, method="laplace", seed=1),
+        lambda: clv.predict(buying, without, "13 weeks", seed=1),
+    ):
+        with pytest.raises(InputError, match=r"also=\('purchase_times',\)"):
+            call()
