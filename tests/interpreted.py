@@ -28,7 +28,7 @@ MOST = 31
 
 
 def _narrow(outputs: list[Any]) -> list[Any]:
-    """Return the same numbers, each computed once, with two summands or factors at a time where there are more than MOST."""
+    """Return the same numbers, each computed once; more than MOST summands or factors are taken two at a time."""
     graph = FunctionGraph(outputs=outputs, clone=False)
     MergeOptimizer().rewrite(graph)
     for node in graph.toposort():
