@@ -10,6 +10,7 @@ or a long silence. Each mean is held to SIGMAS standard errors.
 import copy
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -95,7 +96,7 @@ def check(record: Family, *, customers: int = 4_000, seed: int = 1) -> None:
         raise InputError(f"Family {record.name!r}: {wrong}") from wrong.__cause__
 
 
-def _ask(member: str, function: Callable[..., Any], *given: Any) -> Any:
+def _ask(member: str, function: Callable[..., Any], *given: Any, on: str = "plain arrays") -> Any:
     """Return what a member gives; one that is missing or fails is named."""
     if not callable(function):
         raise _Wrong(
@@ -104,7 +105,7 @@ def _ask(member: str, function: Callable[..., Any], *given: Any) -> Any:
     try:
         return function(*given)
     except Exception as error:
-        raise _Wrong(f"{member} fails on plain arrays: {type(error).__name__}: {error}.") from error
+        raise _Wrong(f"{member} fails on {on}: {type(error).__name__}: {error}.") from error
 
 
 def _array(
@@ -257,20 +258,31 @@ def _check_likelihood(record: Family, params: Params, columns: Columns) -> None:
     import pytensor
     import pytensor.tensor as pt
 
+    vectors = {name: pt.dvector(name) for name in record.observed}
+    own = {name: pt.dvector(name) for name in record.parameters}
+    # A fit gives numbers, one with covariates or groups a vector with one value a row.
+    numbers = {name: pt.dscalar(name) for name in record.parameters}
+    terms = []
     for place, term in enumerate(record.likelihood):
+        member = f"likelihood[{place}]"
         unknown = [name for name in term.columns if name not in record.observed]
         if unknown:
-            raise _Wrong(f"likelihood[{place}] reads {unknown[0]!r}, which is not among observed.")
-    vectors = {name: pt.dvector(name) for name in record.observed}
+            raise _Wrong(f"{member} reads {unknown[0]!r}, which is not among observed.")
+        read = [vectors[name] for name in term.columns]
+        _ask(member, term.function, numbers, *read, on="tensors (parameters that are numbers)")
+        terms.append(_ask(member, term.function, own, *read, on="tensors"))
     whole = {name for name, each in record.quantities.items() if each.whole}
     sloped = [name for name in record.parameters if name not in whole]
+    value = sum(terms)
     # Slopes of each customer's own value: those of a sum over copies of the parameters, one a customer.
-    own = {name: pt.dvector(name) for name in record.parameters}
-    value = _ask("likelihood", record.log_likelihood, own, vectors)
-    slopes = pytensor.grad(value.sum(), [own[name] for name in sloped])
+    slopes = _slopes(terms, [own[name] for name in sloped])
     # Interpreted: compiling takes longer than a few calls.
-    compiled = pytensor.function(
-        [*own.values(), *vectors.values()], [value, *slopes], on_unused_input="ignore", mode="FAST_COMPILE"
+    compiled = _ask(
+        "likelihood",
+        partial(pytensor.function, on_unused_input="ignore", mode="FAST_COMPILE"),
+        [*own.values(), *vectors.values()],
+        [value, *slopes],
+        on="tensors",
     )
     size = next(iter(columns.values())).size
     given = [np.full(size, float(params[name])) for name in record.parameters]
@@ -295,6 +307,20 @@ def _check_likelihood(record: Family, params: Params, columns: Columns) -> None:
             rtol=1e-4,
         )
         _zero_mean(f"likelihood (its slope in {name!r})", np.asarray(slope), "simulate")
+
+
+def _slopes(terms: list[Any], parameters: list[Any]) -> list[Any]:
+    """Return the gradient of the sum of the terms; a term that has none is named."""
+    import pytensor
+
+    try:
+        found: list[Any] = pytensor.grad(sum(terms).sum(), parameters)
+    except Exception as error:
+        for place, term in enumerate(terms):
+            each = partial(pytensor.grad, disconnected_inputs="ignore")
+            _ask(f"the gradient of likelihood[{place}]", each, term.sum(), parameters, on="tensors")
+        raise _Wrong(f"likelihood has no gradient: {type(error).__name__}: {error}.") from error
+    return found
 
 
 def _check_forecast(

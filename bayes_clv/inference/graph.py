@@ -181,11 +181,26 @@ def rows_of_terms(family: Family, rows: Columns, count: np.ndarray | None = None
 
 
 def _log_likelihood(family: Family, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    import pytensor.tensor as pt
+
     total: Any = 0.0
     for place, term in enumerate(family.likelihood):
         own = of_rows(parameters, data.get(f"profile_{place}"))
         columns = [data[f"{name}_{place}"] for name in term.columns]
-        total = total + (data[f"count_{place}"] * term.function(own, *columns)).sum()
+        where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
+        try:
+            value = term.function(own, *columns)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{where} fails on tensors: {type(error).__name__}: {error}. A parameter is a number, or a vector with "
+                "one value a row; write the term with PyTensor's operations. clv.families.check(record) tries both."
+            ) from error
+        whole = pt.as_tensor((data[f"count_{place}"] * value).sum())
+        # Read where the whole cannot be compiled (``density``).
+        whole.tag.term = where
+        total = total + whole
     return total
 
 

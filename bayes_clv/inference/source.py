@@ -7,6 +7,9 @@ processor takes several rows at a time.
 
 **What is not elementwise** (a dot product, an operator of a family's own) is the function that PyTensor's backend has
 for it, called on arrays.
+
+**What is not written** (``Unwritten``): a vector whose length is not known beforehand, an index that moves with the
+parameters, an array without elements. ``density`` then takes PyTensor's own compilation.
 """
 
 import math
@@ -69,6 +72,10 @@ _CALL: dict[type, str] = {
     DigammaRatio: "digamma_ratio({}, {})",
 }
 _CAST = {"float64": "float({})", "int64": "int({})", "bool": "bool({})"}
+
+
+class Unwritten(Exception):
+    """The graph holds what is not written here; nothing is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -256,6 +263,8 @@ class _Writer:
             self.statement(0, f"{name} = x[{place}]")
             self.values[variable] = _Value(name)
         else:
+            if len(shape) != 1:
+                raise Unwritten(f"{variable} has the shape {shape}.")
             (rows,) = shape
             self.statement(0, f"{name} = x[{place} : {place + rows}]")
             self.lengths.setdefault(rows, f"{name}.size")
@@ -271,7 +280,7 @@ class _Writer:
         """Return the value of a constant, such as an index."""
         data = self.constant(variable)
         if data is None:
-            raise NotImplementedError(f"{variable} is no constant.")
+            raise Unwritten(f"{variable} is no constant.")
         return data
 
     def value(self, variable: Any) -> _Value:
@@ -328,7 +337,7 @@ class _Writer:
         if variable in self.values and self.values[variable].rows:
             return (self.values[variable].rows,)
         if None in found:
-            raise NotImplementedError(f"The shape of {variable} is not known.")
+            raise Unwritten(f"The length of {variable} is not known.")
         return tuple(size for size in found if size is not None)
 
     def length(self, rows: int) -> str:
@@ -359,6 +368,8 @@ class _Writer:
                 out: np.asarray(each[0]) for out, each in zip(node.outputs, storage, strict=True)
             }
             return
+        if any(0 in each.type.shape for each in (*node.inputs, *node.outputs)):
+            raise Unwritten(f"{node} is of an array without elements.")
         op, (out, *_) = node.op, node.outputs
         first = node.inputs[0]
         plain = out.type.ndim == 0 or (out.type.ndim == 1 and None not in out.type.shape)
@@ -379,7 +390,9 @@ class _Writer:
                 self.values[out] = self.checked(node)
             case AdvancedSubtensor(idx_list=(0,)) if first.type.ndim == node.inputs[1].type.ndim == 1:
                 self.values[out] = self.gathered(node)
-            case AdvancedIncSubtensor(idx_list=(0,)) if first.type.ndim == node.inputs[2].type.ndim == 1:
+            case AdvancedIncSubtensor(idx_list=(0,), set_instead_of_inc=False) if (
+                first.type.ndim == node.inputs[2].type.ndim == 1
+            ):
                 self.values[out] = self.scattered(node)
             case Subtensor(idx_list=(0,)) if first.type.ndim == 1:
                 self.values[out] = self.picked(node)
@@ -518,13 +531,12 @@ class _Writer:
                 number = self.name()
                 self.statement(stage, f"{number} = {each}.item()")
                 self.values[out] = _Value(number, stage)
-            else:
-                rows = (out.type.shape[0] or 0) if out.type.ndim == 1 else 0
-                if not rows and out.type.ndim == 1:
-                    rows = next(filter(None, (self.value(each).rows for each in node.inputs)))
-                if rows:
-                    self.lengths.setdefault(rows, f"{each}.size")
+            elif out.type.ndim == 1:
+                (rows,) = self.shape(out)
+                self.lengths.setdefault(rows, f"{each}.size")
                 self.values[out] = _Value(each, stage, rows, "array")
+            else:
+                self.values[out] = _Value(each, stage, 0, "array")
 
     def function(self, op: Any, node: Any) -> str:
         """Return the name of the compiled function that PyTensor has for an operation."""

@@ -18,6 +18,7 @@ from bayes_clv.inference.sampling.importance import STUDENT_DEGREES_OF_FREEDOM
 from bayes_clv.inference.sampling.laplace import compiled, find_peak
 from bayes_clv.problems import problem
 from bayes_clv.schema import InputError
+from tests.interpreted import interpreted
 from tests.symbols import paper
 
 bg_cnbd_k = paper("bg_cnbd_k")
@@ -140,10 +141,12 @@ def test_few_customers_leave_k_open_and_the_fit_says_so():
 
 
 def test_a_number_fixes_a_quantity(regular):
-    free = clv.fit("bg_nbd", regular, method="mode", priors="flat", seed=1)
+    with interpreted():
+        free = clv.fit("bg_nbd", regular, method="mode", priors="flat", seed=1)
     given = {name: Prior("Flat") for name in bg_nbd.QUANTITIES}
     at_ours = given | {"r": free["posterior"]["r"].item()}
-    again = clv.fit("bg_nbd", regular, method="mode", priors=at_ours, seed=1)
+    with interpreted():
+        again = clv.fit("bg_nbd", regular, method="mode", priors=at_ours, seed=1)
     # At the value that is the best anyhow nothing changes.
     assert again["posterior"]["r"].item() == free["posterior"]["r"].item()
     assert again["sample_stats"]["lp"].item() == pytest.approx(free["sample_stats"]["lp"].item(), abs=1e-9)

@@ -2,12 +2,15 @@
 
 import operator
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import reduce
 from types import FunctionType
 
 import numpy as np
 import pandas as pd
+import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import pytest
 from numba import njit
@@ -146,7 +149,7 @@ WRITTEN = [
 @pytest.mark.parametrize(("name", "acting"), WRITTEN)
 def test_what_is_written_is_the_value_and_gradient_of_pymc(name, acting):
     model = model_of(name, acting)
-    ours = density.of_model(model)
+    ours = density.written_density(density.differentiated(model.logp(), model))
     with np.errstate(all="ignore"):
         assert_that_of_pymc(replace(ours, function=as_python(ours.function)), model)
 
@@ -163,4 +166,76 @@ COMPILED = [
 @pytest.mark.parametrize(("name", "acting"), COMPILED)
 def test_what_is_compiled_is_the_value_and_gradient_of_pymc(name, acting):
     model = model_of(name, acting)
-    assert_that_of_pymc(density.of_model(model), model)
+    ours = density.of_model(model)
+    assert isinstance(ours, density.Density)
+    assert_that_of_pymc(ours, model)
+
+
+# A vector and a positive number, through what is written, what is called and what is neither.
+A = np.array([0.3, -1.2, 2.0, 0.7, -0.4])
+PLACES, REPEATED = np.array([4, 0, 2]), np.array([1, 1, 3])
+OPERATIONS = {
+    "gathered": lambda a, b: (a[PLACES] * b).sum(),
+    "set at places": lambda a, b: (pt.set_subtensor(a[PLACES], b * A[:3]) * A).sum(),
+    "added at places": lambda a, b: (pt.inc_subtensor(a[REPEATED], b * A[:3]) * A).sum(),
+    "a slice": lambda a, b: (a[1:4] * b).sum() + a[::-1][0],
+    "set in a slice": lambda a, b: (pt.set_subtensor(a[1:3], b) ** 2).sum(),
+    "joined": lambda a, b: (pt.concatenate([a * b, a[:2]]) ** 2).sum(),
+    "cumulated": lambda a, b: (pt.cumsum(a) * b).sum(),
+    "sorted": lambda a, b: (pt.sort(a) * A).sum() * b,
+    "the largest": lambda a, b: pt.max(a) * b + pt.max(a * A),
+    "a table": lambda a, b: pt.log(1 + (a[:, None] * A[None, :]) ** 2 * b).sum(axis=1)[2],
+    "a product of matrices": lambda a, b: ((a[:, None] * A) @ (A[:, None] * a)).sum() * b,
+    "a solution": lambda a, b: pt.linalg.solve(pt.eye(5) * (2 + b) + np.outer(A, A), a).sum(),
+    "both": lambda a, b: (pt.and_(pt.gt(a, b - 1), pt.lt(a, 1.0)) * a * b).sum(),
+    "of any row": lambda a, b: pt.switch((a[:, None] > A[None, :]).any(axis=1), a * b, a).sum(),
+    "a mask": lambda a, b: (a[a > b - 1] ** 2).sum(),
+    "a place of its own": lambda a, b: a[pt.clip(pt.cast(b * 2, "int64"), 0, 4)] * b,
+    "a length of its own": lambda a, b: (pt.arange(pt.cast(3 * b, "int64") + 1) * a[0] * b).sum(),
+    "a loop": lambda a, b: pytensor.scan(
+        lambda each, total, b: total * b + each, a, pt.zeros(()), non_sequences=[b], return_updates=False
+    )[-1],
+    "nothing": lambda a, b: a[:0].sum() + b + a.sum(),
+    "special": lambda a, b: (pt.gammainc(b, a**2) + pt.erf(a) + pt.betainc(b, 2.0, pt.sigmoid(a))).sum(),
+}
+
+
+def small_model(operation, number=1.0):
+    with pm.Model() as model:
+        a = pm.Normal("a", shape=5, initval=A)
+        b = pm.HalfNormal("b", initval=0.9)
+        pm.Potential("term", number * operation(a, b))
+    return model
+
+
+# The others compile for seconds each.
+QUICK_ONES = ("set at places", "both", "a mask", "a place of its own", "a length of its own")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [each if each in QUICK_ONES else pytest.param(each, marks=pytest.mark.full) for each in OPERATIONS],
+)
+def test_any_operation_is_the_value_and_gradient_of_pymc(name):
+    model = small_model(OPERATIONS[name])
+    ours = density.of_model(model)
+    for _ in range(2):
+        assert_that_of_pymc(ours, model)
+
+
+@pytest.mark.parametrize("name", ["gathered", "a mask"])
+def test_a_shared_number_is_read_at_each_call(name):
+    number = pytensor.shared(1.0)
+    ours = density.of_model(small_model(OPERATIONS[name], number))
+    assert isinstance(ours, density.PlainDensity if name == "a mask" else density.Density)
+    number.set_value(2.5)
+    assert_that_of_pymc(ours, small_model(OPERATIONS[name], 2.5))
+
+
+def test_several_threads_may_call_it():
+    ours = density.of_model(small_model(OPERATIONS["a mask"]))
+    assert isinstance(ours, density.PlainDensity)
+    x = np.random.default_rng(1).normal(size=(400, 6))
+    alone = [ours(each)[0] for each in x]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda each: ours(each)[0], x)) == alone

@@ -9,10 +9,13 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
+from tests.interpreted import interpreted
 
 PREDICT = """
 import sys
 import bayes_clv as clv
+from tests.interpreted import interpreted
+from tests.interpreted import interpreted
 customers = clv.summarize(clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30").isel(customer=slice(200))
 value = clv.predict(clv.load(sys.argv[1]), customers, "39 weeks", spending=clv.load(sys.argv[2]), seed=8)
 clv.table(value).to_parquet(sys.argv[3])
@@ -77,7 +80,8 @@ def test_an_unknown_ending_is_refused(tmp_path, buying):
 
 def test_a_point_still_has_many_futures(cdnow):
     """method="mode" gives one draw; its futures are simulated 1,000 times, and differ by chance."""
-    point = clv.fit("bg_nbd", cdnow, method="mode", priors="flat", seed=1)
+    with interpreted():
+        point = clv.fit("bg_nbd", cdnow, method="mode", priors="flat", seed=1)
     future = clv.predict(point, cdnow, "39 weeks", seed=1)
     assert future.attrs["draws"] == 1000
     assert float(future["purchases_total"].std()) > 0

@@ -6,6 +6,7 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.views.plots.priors import implied_by_prior
+from tests.interpreted import interpreted
 from tests.symbols import paper
 
 bg_bb = paper("bg_bb")
@@ -79,7 +80,8 @@ def donors():
         {"frequency": [4, 2, 0], "recency": [6, 3, 0], "opportunities": 6, "count": [20, 30, 50]}
     )
     customers = clv.customers.from_opportunities(table)
-    return clv.fit("bg_bb", customers, method="mode", seed=1, include=GROUPS)
+    with interpreted():
+        return clv.fit("bg_bb", customers, method="mode", seed=1, include=GROUPS)
 
 
 def test_what_the_prior_of_opportunities_implies(donors):
@@ -96,7 +98,8 @@ def test_what_the_prior_of_opportunities_implies(donors):
 
 def test_what_the_prior_of_contracts_implies():
     customers = clv.customers.from_survivors([100, 80, 60])
-    tree = clv.fit("shifted_beta_geometric", customers, method="mode", seed=1, include=GROUPS)
+    with interpreted():
+        tree = clv.fit("shifted_beta_geometric", customers, method="mode", seed=1, include=GROUPS)
     leaving, kept, renewals = implied_by_prior(tree)
     draws = {name: tree["prior"][name].to_numpy().ravel() for name in shifted_beta_geometric.PARAMETERS}
     np.testing.assert_allclose(leaving.draws, draws["alpha"] / (draws["alpha"] + draws["beta"]))

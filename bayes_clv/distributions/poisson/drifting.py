@@ -304,9 +304,7 @@ def log_likelihoods(T, start, size, times, r, alpha, kappa):  # type: ignore[no-
     """
     rows = T.size
     bought, silent = np.zeros(rows), np.zeros(rows)
-    most = 0
-    for i in range(rows):
-        most = max(most, np.int64(size[i]))
+    most = np.int64(size.max()) if rows else 0
     p, work = np.empty(most + 2), room_for(most)
     for i in range(rows):
         n, first = np.int64(size[i]), np.int64(start[i])
@@ -323,9 +321,7 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
     """Return (row) the slopes of ``log_likelihoods``: of bought in r, alpha, kappa, then of silent."""
     rows = T.size
     found = np.zeros((6, rows))
-    most = 0
-    for i in range(rows):
-        most = max(most, np.int64(size[i]))
+    most = np.int64(size.max()) if rows else 0
     p, q = np.zeros(most + 2), np.zeros((3, most + 2))
     work = room_for(most)
     numbers, powers, room = work
@@ -397,15 +393,15 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
         log_mass -= 0.5 * way[2] * wait
         factor = kept + lost
         total = power_sum(p, low, high, factor)
-        slope = 0.0
+        moment = 0.0
         for m in range(high, low - 1, -1):
-            slope = slope * factor + p[m] * m
-        slope /= total * factor
+            moment = moment * factor + p[m] * m
+        moment /= total * factor
         for v in range(3):
             found[v + 3, i] = power_sum(q[v], low, high, factor) / total
         found[3, i] += log_mass
         for v in range(2):
-            found[v + 4, i] += r_i * out[1, v] + slope * (out[2, v] + kept * out[3, v])
+            found[v + 4, i] += r_i * out[1, v] + moment * (out[2, v] + kept * out[3, v])
     return found[0], found[1], found[2], found[3], found[4], found[5]
 
 
@@ -443,9 +439,7 @@ def _kept(mixture, used, p, low, high):  # type: ignore[no-untyped-def]
 def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-def]
     """Return ``Drifting`` of rows (row) as in ``log_likelihoods``; the parameters are (row, draw)."""
     rows, draws = r.shape
-    most = 0
-    for i in range(rows):
-        most = max(most, np.int64(size[i]))
+    most = np.int64(size.max()) if rows else 0
     p, work = np.zeros(most + 2), room_for(most)
     silent = np.zeros((rows, draws))
     scale, mean = np.empty((rows, draws, 2)), np.empty((rows, draws, 2))

@@ -106,7 +106,7 @@ class _Seen:
             raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
         r, alpha, kappa, *coin = (self._wide(each, full) for each in values)
         self.r, self.alpha, self.kappa = r, alpha, kappa
-        self.a, self.b = coin or (np.zeros(full), np.ones(full))
+        self.a, self.b = (coin[0], coin[1]) if coin else (np.zeros(full), np.ones(full))
         tosses = 0.0 if first is None else self.x[:, None] + first
         self.tosses = np.broadcast_to(tosses, full)
         # B of the coin, given that it has never come up.
@@ -189,7 +189,7 @@ def latent_draws(
     dropout = np.zeros(rate.shape)
     if of[0] is not None:
         dropout = rng.beta(np.where(living, seen.a, seen.a + 1), np.where(living, seen.big_b, seen.big_b - 1))
-    return seen.out(living), seen.out(rate), seen.out(dropout)
+    return living.reshape(seen.shape), seen.out(rate), seen.out(dropout)
 
 
 def purchases(of: _Of, time: Any, columns: Columns, params: Params) -> Array:

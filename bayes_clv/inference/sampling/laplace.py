@@ -23,7 +23,7 @@ import xarray as xr
 from bayes_clv.inference.sampling.importance import Source, importance_draws
 
 if TYPE_CHECKING:
-    from bayes_clv.inference.density import Density
+    from bayes_clv.inference.density import Density, PlainDensity
 from bayes_clv.schema import InputError
 
 # With groups. In four fits of pooled channels (4 × 150 customers, and 1,000 down to 20) steps at nutpie's 0.8 left
@@ -75,7 +75,7 @@ class Compiled:
     """
 
     graph: Any
-    density: "Density"
+    density: "Density | PlainDensity"
     constrain: Callable[[np.ndarray], dict[str, np.ndarray]]
     start: np.ndarray
 
