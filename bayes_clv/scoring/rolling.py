@@ -10,7 +10,7 @@ Origins nearer to each other than the horizon share what happened, so that twelv
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from bayes_clv.inference.sampling.laplace import versions
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.progress import progress_bar
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, argument, listed
-from bayes_clv.scoring.baselines import BASELINES
+from bayes_clv.scoring.baselines import BASELINES, baseline
 from bayes_clv.scoring.cells import as_plain, cell_key, fingerprint, open_cells
 from bayes_clv.scoring.clusters import block_sums, blocks, clustered_difference
 from bayes_clv.scoring.counts import LEVELS
@@ -189,29 +189,21 @@ def rolling_origins(
                 if i == j == 0:
                     _check_effects(wanted, customers)
                 mark = fingerprint(customers)
-                for name in names:
-                    key = cell_key(mark, keys[name], **settings)
-                    cell = cells.read(key)
-                    read += cell is not None
-                    if cell is None:
-                        try:
-                            if name not in wanted:
-                                cell = _rule_cell(name, customers, spend is not None)
-                            else:
-                                cell = _fit_cell(name, wanted[name], customers, made, name in unproved)
-                                unproved.discard(name)
-                        except _LookedAhead as error:
-                            raise InputError(str(error)) from None
-                        except Exception as error:
-                            what = (
-                                str(error)
-                                if isinstance(error, InputError)
-                                else f"{type(error).__name__}: {error}"
-                            )
-                            failed.append(f"{name} at {origin} over {length:g} {time_unit}s: {what}")
-                        else:
-                            cells.write(key, cell)
-                    if cell is not None:
+                key = {name: cell_key(mark, keys[name], **settings) for name in names}
+                known = {name: cells.read(key[name]) for name in names}
+                read += sum(cell is not None for cell in known.values())
+                missing = [name for name, cell in known.items() if cell is None]
+                for name, cell in [(name, cell) for name, cell in known.items() if cell is not None]:
+                    found[i, j, name] = cell
+                done += len(names) - len(missing)
+                if report is not None:
+                    report(done, size)
+                for name, cell in _scored(missing, wanted, customers, made, unproved, spend is not None):
+                    if isinstance(cell, Exception):
+                        what = str(cell) if isinstance(cell, InputError) else f"{type(cell).__name__}: {cell}"
+                        failed.append(f"{name} at {origin} over {length:g} {time_unit}s: {what}")
+                    else:
+                        cells.write(key[name], cell)
                         found[i, j, name] = cell
                     done += 1
                     if report is not None:
@@ -286,6 +278,37 @@ def _check_effects(wanted: Mapping[str, Fit | Forecaster], customers: xr.Dataset
                 learn_effects(record, used, one.covariates, one.groups)
 
 
+def _scored(
+    names: Sequence[str],
+    wanted: Mapping[str, Fit | Forecaster],
+    customers: xr.Dataset,
+    made: _Made,
+    unproved: set[str],
+    priced: bool,
+) -> Iterator[tuple[str, Cell | Exception]]:
+    """Yield the cell of each name, or why it could not be made; rules are scored together, last."""
+    for name in names:
+        if name not in wanted:
+            continue
+        try:
+            cell = _fit_cell(name, wanted[name], customers, made, name in unproved)
+        except _LookedAhead as error:
+            raise InputError(str(error)) from None
+        except Exception as error:
+            yield name, error
+        else:
+            unproved.discard(name)
+            yield name, cell
+    rules = [name for name in names if name not in wanted]
+    try:
+        found = _rule_cells(rules, customers, priced) if rules else {}
+    except Exception as error:
+        yield from dict.fromkeys(rules, error).items()
+    else:
+        for name in rules:
+            yield name, found[name] if name in found else _why_not(name, customers)
+
+
 def _fit_cell(name: str, what: Fit | Forecaster, customers: xr.Dataset, made: _Made, unproved: bool) -> Cell:
     """Return the scores of a fit, or of a function, over the customers' holdout."""
     horizon = float(customers.attrs["holdout_duration"])
@@ -295,7 +318,7 @@ def _fit_cell(name: str, what: Fit | Forecaster, customers: xr.Dataset, made: _M
         future = predict(
             buying, customers, horizon, spending=spending, seed=made.seed + 2, threads=made.threads
         )
-        return _cell(name, future, customers, buying=buying, threads=made.threads)
+        return _cells([name], future, customers, buying=buying, threads=made.threads)[name]
     future = what(customers, horizon, made.seed + 2)
     if not isinstance(future, xr.Dataset):
         raise InputError(
@@ -304,7 +327,7 @@ def _fit_cell(name: str, what: Fit | Forecaster, customers: xr.Dataset, made: _M
         )
     if unproved:
         _refuse_looking_ahead(name, what, customers, future, made.seed + 2)
-    return _cell(name, future, customers)
+    return _cells([name], future, customers)[name]
 
 
 def _refuse_looking_ahead(
@@ -329,71 +352,87 @@ def _refuse_looking_ahead(
         )
 
 
-def _rule_cell(name: str, customers: xr.Dataset, priced: bool) -> Cell:
-    """Return the scores of a simple rule; what it is scored beside forecasts nothing."""
+def _rule_cells(names: list[str], customers: xr.Dataset, priced: bool) -> dict[str, Cell]:
+    """Return the scores of simple rules; what they are scored beside forecasts nothing."""
     nobody = np.zeros(customers.sizes[CUSTOMER])
     anchor = forecast(
         customers, customers.attrs["holdout_duration"], purchases=nobody, spend=nobody if priced else None
     )
-    return _cell(name, anchor, customers, rule=True)
+    return _cells(names, anchor, customers, rules=True)
 
 
-def _cell(
-    name: str,
+def _why_not(name: str, customers: xr.Dataset) -> Exception:
+    """Return why a rule cannot be applied."""
+    try:
+        baseline(name, customers, horizon=customers.attrs["holdout_duration"])
+    except InputError as error:
+        return error
+    raise RuntimeError(f"The rule {name} can be applied and has no scores.")
+
+
+def _cells(
+    names: list[str],
     future: xr.Dataset,
     customers: xr.Dataset,
     *,
     buying: xr.DataTree | None = None,
-    rule: bool = False,
+    rules: bool = False,
     threads: int | None = None,
-) -> Cell:
-    """Return what is kept of a forecast's scores: plain numbers and texts."""
-    model = _NOTHING if rule else name
+) -> dict[str, Cell]:
+    """Return what is kept of the scores of a model, or of rules: plain numbers and texts."""
+    model = _NOTHING if rules else names[0]
     forecasts = gathered(
         {model: future},
         customers,
         buying={model: buying} if buying is not None else None,
-        baselines=(name,) if rule else (),
+        baselines=names if rules else (),
         hiatus=None,
         draws=None,
         threads=threads,
     )
     each = scores_of(forecasts, METRICS)
-    found = evaluation_of(forecasts, each, {}, [])
+    found = evaluation_of(forecasts, each, {}, [], threads=threads)
     block = blocks(each[CUSTOMER].to_numpy())
-    measures, happened, words = {}, {}, {}
-    for key, values in found.data_vars.items():
-        shown = str(key)
-        # Held against the first of its own cell, which is nothing, and money without margin and discount twice.
-        if "_worse" in shown or shown.startswith("value_"):
-            continue
-        if values.dims in ((FORECAST,), (FORECAST, INTERVAL)):
-            measures[shown] = as_plain(values.sel({FORECAST: name}))
-        elif values.dims == ():
-            happened[shown] = as_plain(values)
-        else:
-            continue
-        words[shown] = {
-            k: str(v) for k, v in values.attrs.items() if k in ("long_name", "units", "better", "level")
-        }
-    own = [text for text in listed(found.attrs, "reasons") if not text.startswith(f"{_NOTHING}:")]
-    return {
-        "measures": measures,
-        "observed": happened,
-        "words": words,
-        "sums": {
-            key: as_plain(block_sums(each[key].sel({FORECAST: name}).to_numpy(), block))
-            for key in COMPARED
-            if key in each
-        },
-        "blocks": block_sums(np.ones(block.size), block).astype(int).tolist(),
-        "customers": int(block.size),
-        "label": str(found["label"].sel({FORECAST: name}).item()),
-        "reasons": own,
-        "problems": [
-            f"{name} at {customers.attrs['until']}: {text}" for text in listed(future.attrs, "problems")
-        ],
+    happened = {
+        str(key): values
+        for key, values in found.data_vars.items()
+        if values.dims == () and not str(key).startswith("value_")
     }
+    # Held against the first of its own cell, which is nothing, and money without margin and discount twice.
+    measures = {
+        str(key): values
+        for key, values in found.data_vars.items()
+        if values.dims in ((FORECAST,), (FORECAST, INTERVAL))
+        and not ("_worse" in str(key) or str(key).startswith("value_"))
+    }
+    sizes = block_sums(np.ones(block.size), block).astype(int).tolist()
+    reasons = listed(found.attrs, "reasons")
+    cells = {}
+    for place, name in enumerate(found[FORECAST].to_numpy().tolist()):
+        if name not in names:
+            continue
+        others = tuple(f"{other}{after}" for other in (*names, model) if other != name for after in (":", " "))
+        cells[name] = {
+            "measures": {key: as_plain(values.values[place]) for key, values in measures.items()},
+            "observed": {key: as_plain(values.values) for key, values in happened.items()},
+            "words": {key: _words(values) for key, values in (measures | happened).items()},
+            "sums": {
+                key: as_plain(block_sums(each[key].values[place], block)) for key in COMPARED if key in each
+            },
+            "blocks": sizes,
+            "customers": int(block.size),
+            "label": str(found["label"].values[place]),
+            "reasons": [text for text in reasons if not text.startswith(others)],
+            "problems": [
+                f"{name} at {customers.attrs['until']}: {text}" for text in listed(future.attrs, "problems")
+            ],
+        }
+    return cells
+
+
+def _words(values: xr.DataArray) -> dict[str, str]:
+    """Return what a measure says of itself."""
+    return {k: str(v) for k, v in values.attrs.items() if k in ("long_name", "units", "better", "level")}
 
 
 def _assembled(

@@ -332,6 +332,18 @@ def test_a_function_that_looks_ahead_is_refused(log):
         rolled(log, {"number": lambda customers, horizon, seed: 1.0}, baselines=())
 
 
+def test_a_rule_that_cannot_be_applied_says_why_and_the_others_are_scored(log):
+    # Four days of calibration hold no whole week.
+    early = rolled(log, {"past": past}, ["2025-01-04"], HORIZONS[0])
+    assert early.attrs["reasons"][0] == (
+        "period_mean at 2025-01-04 over 4 weeks: The baseline period_mean cannot be computed: the calibration holds "
+        "no whole period."
+    )
+    assert early.attrs["cells_failed"] == 1
+    assert np.isfinite(early["crps"].sel(forecast="past_rate")).all()
+    assert np.isnan(early["crps"].sel(forecast="period_mean")).all()
+
+
 # Splits.
 
 

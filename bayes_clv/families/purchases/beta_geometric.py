@@ -35,7 +35,7 @@ from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_gamma_ratio
 from bayes_clv.distributions.stirling import LARGE
 from bayes_clv.distributions.survival import survival_ratio
-from bayes_clv.families.arguments import lead, symbols
+from bayes_clv.families.arguments import lead, of_each, symbols
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
@@ -230,13 +230,18 @@ def pmf(first: int, counts: Any, time: float, columns: Columns, params: Params) 
     P(alive) * S_{n-1} * (P(N = n) + P(N > n) a / (a + B + n - 1)), S_n = (B)_n / (a + B)_n, N ~ NegBin. All terms
     are positive, so that nothing cancels. At n = 0 the dropped out are added.
     """
-    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
-    n, tau = lead(counts, chance), time / scale
-    some = np.maximum(n, 1.0)
-    ended = gamma_poisson.count_at_least(some + 1, k, tau) * a / (a + big_b + (some - 1))
-    positive = survived(some - 1, a, big_b) * (gamma_poisson.count_pmf(some, k, tau) + ended)
-    none = gamma_poisson.count_pmf(0.0, k, tau)
-    return np.where(n > 0, chance * positive, chance * none + (1 - chance))
+
+    def while_alive(n: float, k: Array, scale: Array, a: Array, big_b: Array) -> Array:
+        tau = time / scale
+        if n <= 0:
+            return gamma_poisson.count_pmf(0.0, k, tau)
+        ended = gamma_poisson.count_at_least(n + 1, k, tau) * a / (a + big_b + (n - 1))
+        exactly: Array = survived(n - 1, a, big_b) * (gamma_poisson.count_pmf(n, k, tau) + ended)
+        return exactly
+
+    chance = alive(first, columns, params)
+    share = of_each(while_alive, counts, *state(first, columns, params))
+    return chance * share + np.where(lead(counts, chance) > 0, 0.0, 1 - chance)
 
 
 def at_least(first: int, counts: Any, time: float, columns: Columns, params: Params) -> Array:
