@@ -1,12 +1,11 @@
 """What a family's functions are given, columns and parameters by name, as arrays in the order of its paper."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bayes_clv.distributions.arrays import Array, float_arrays, on_distinct_rows
+from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.families.contract import Columns, Params
 
 
@@ -34,18 +33,3 @@ def lead(first: Any, *others: Any) -> Array:
     array = np.asarray(first, dtype=np.float64)
     return array.reshape(array.shape + (1,) * (max(np.ndim(each) for each in others) if array.ndim else 0))
 
-
-def of_each(function: Callable[..., Array], counts: Any, *state: Array) -> Array:
-    """Return ``function(n, *state)`` of each count n, their axes first, computed once where neighbours are alike.
-
-    What customers do while alive depends on the history through few numbers, the chance of being alive through more:
-    many neighbours differ in that alone.
-
-    Examples
-    --------
-    >>> of_each(lambda n, k: n * k, [1.0, 2.0], np.array([[3.0], [3.0], [5.0]])).tolist()
-    [[[3.0], [3.0], [5.0]], [[6.0], [6.0], [10.0]]]
-    """
-    array = np.asarray(counts, dtype=np.float64)
-    found = [on_distinct_rows(partial(function, n), *state) for n in array.ravel().tolist()]
-    return np.reshape(found, array.shape + np.broadcast_shapes(*map(np.shape, state)))

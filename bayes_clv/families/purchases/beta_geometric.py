@@ -35,7 +35,7 @@ from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_gamma_ratio
 from bayes_clv.distributions.stirling import LARGE
 from bayes_clv.distributions.survival import survival_ratio
-from bayes_clv.families.arguments import lead, of_each, symbols
+from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
@@ -231,17 +231,25 @@ def pmf(first: int, counts: Any, time: float, columns: Columns, params: Params) 
     are positive, so that nothing cancels. At n = 0 the dropped out are added.
     """
 
-    def while_alive(n: float, k: Array, scale: Array, a: Array, big_b: Array) -> Array:
-        tau = time / scale
-        if n <= 0:
-            return gamma_poisson.count_pmf(0.0, k, tau)
-        ended = gamma_poisson.count_at_least(n + 1, k, tau) * a / (a + big_b + (n - 1))
-        exactly: Array = survived(n - 1, a, big_b) * (gamma_poisson.count_pmf(n, k, tau) + ended)
-        return exactly
+    def while_alive(k: Array, scale: Array, a: Array, big_b: Array) -> Array:
+        return exactly(np.asarray(counts, dtype=np.float64), k, time / scale, a, big_b)
 
     chance = alive(first, columns, params)
-    share = of_each(while_alive, counts, *state(first, columns, params))
+    share = on_distinct_rows(while_alive, *state(first, columns, params))
     return chance * share + np.where(lead(counts, chance) > 0, 0.0, 1 - chance)
+
+
+def exactly(counts: Array, k: Array, tau: Array, a: Array, big_b: Array) -> Array:
+    """Return P(n purchases in the horizon) of a customer alive now, the counts' axes first."""
+    if counts.ndim == 1 and counts.size > 0 and counts[0] == 0:
+        none = gamma_poisson.count_pmf(0.0, k, tau)
+        more = exactly(counts[1:], k, tau, a, big_b)
+        return np.concatenate([np.broadcast_to(none, more.shape[1:])[None], more])
+    some = np.maximum(counts, 1.0)
+    bought, more = gamma_poisson.counts_in_turn(some, k, tau)
+    positive = survived_in_turn(some - 1, a, big_b) * (bought + more * a / (a + big_b + (lead(some, k) - 1)))
+    found: Array = np.where(lead(counts, k) > 0, positive, gamma_poisson.count_pmf(0.0, k, tau))
+    return found
 
 
 def at_least(first: int, counts: Any, time: float, columns: Columns, params: Params) -> Array:
@@ -287,9 +295,23 @@ def _while_alive(first: int, function: Callable[..., Array], columns: Columns, p
 
 def survived(tosses: Array, a: Array, big_b: Array) -> Array:
     """Return (B)_n / (a + B)_n, the probability of surviving n tosses to come."""
-    share = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
-    chance: Array = np.where(a + big_b > LARGE, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
+    share: Array = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
+    alike = a + big_b > LARGE
+    if not np.any(alike):
+        return share
+    chance: Array = np.where(alike, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
     return chance
+
+
+def survived_in_turn(tosses: Array, a: Array, big_b: Array) -> Array:
+    """Return the probabilities of surviving each number of tosses, their axes first; one from the last where it follows."""
+    n = lead(tosses, big_b)
+    if not gamma_poisson.in_turn(tosses) or np.any(a + big_b > LARGE):
+        return survived(n, a, big_b)
+    each = [survived(tosses[0], a, big_b)]
+    for toss in tosses[:-1]:
+        each.append(each[-1] * ((big_b + toss) / (a + big_b + toss)))
+    return np.stack(each)
 
 
 def likelihood(first: int) -> tuple[Term, ...]:

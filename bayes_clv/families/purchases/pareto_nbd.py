@@ -57,7 +57,7 @@ from bayes_clv.distributions.paths import LIFETIME
 from bayes_clv.distributions.poisson import gamma_lifetime, gamma_poisson
 from bayes_clv.distributions.poisson.silence import log_integral, mean_share
 from bayes_clv.distributions.special import double_tensors
-from bayes_clv.families.arguments import lead, of_each, symbols
+from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, Words
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
@@ -259,12 +259,12 @@ def pmf(counts: Any, time: float, columns: Columns, params: Params) -> Array:
     positive terms only. At n = 0 those who have left are added.
     """
 
-    def while_alive(n: float, k: Array, scale: Array, s: Array, b: Array) -> Array:
-        exactly: Array = gamma_lifetime.purchases_exactly(n, k, time / scale, s, scale / b)
+    def while_alive(k: Array, scale: Array, s: Array, b: Array) -> Array:
+        exactly: Array = gamma_lifetime.purchases_exactly(lead(counts, k), k, time / scale, s, scale / b)
         return exactly
 
     chance = alive(columns, params)
-    share = of_each(while_alive, counts, *state(columns, params))
+    share = on_distinct_rows(while_alive, *state(columns, params))
     return chance * share + np.where(lead(counts, chance) > 0, 0.0, 1 - chance)
 
 
