@@ -91,8 +91,10 @@ def pit_reference(covariance: np.ndarray, level: float = 0.95) -> float:
     0 where every forecast is certain: the transform is then exactly uniform.
     """
     values, vectors = np.linalg.eigh(covariance)
+    # The symmetric root: it depends neither on the signs of the eigenvectors nor on their choice where values are equal.
+    root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
     normal = np.random.default_rng(1).standard_normal((REFERENCE_DRAWS, values.size))
-    simulated = normal * np.sqrt(np.clip(values, 0, None)) @ vectors.T
+    simulated = normal @ root
     return float(np.quantile(np.abs(simulated).max(axis=1), level))
 
 
