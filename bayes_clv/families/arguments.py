@@ -32,4 +32,3 @@ def lead(first: Any, *others: Any) -> Array:
     """
     array = np.asarray(first, dtype=np.float64)
     return array.reshape(array.shape + (1,) * (max(np.ndim(each) for each in others) if array.ndim else 0))
-

@@ -101,7 +101,7 @@ def _score_chunk(
     among: np.ndarray,
     y: np.ndarray,
 ) -> np.ndarray:
-    """Write the scores of the customers ``among``, whose rows are ``rows[local]``; return what they add to covariance."""
+    """Write the scores of the customers ``among``, whose rows are ``rows[local]``; return their part of covariance."""
     largest = np.zeros(rows.size, dtype=np.int64)
     np.maximum.at(largest, local, y)
     table = probability_table(probabilities, rows, largest)

@@ -213,9 +213,7 @@ def closed_form_scores(
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
     thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched)
-    histories = distinct_histories(
-        thinned.columns | recency_last(purchase_history(matched, known.family))
-    )
+    histories = distinct_histories(thinned.columns | recency_last(purchase_history(matched, known.family)))
     row = histories.spread(histories.row)
 
     def probabilities(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:

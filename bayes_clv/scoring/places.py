@@ -65,8 +65,8 @@ def summed_covariance(below, equal, weight, places):  # type: ignore[no-untyped-
             for j in range(places.size):
                 deviation[j] = _share(below[i, n], equal[i, n], places[j]) - places[j]
             for j in range(places.size):
-                for l in range(places.size):
-                    total[j, l] += chance * deviation[j] * deviation[l]
+                for m in range(places.size):
+                    total[j, m] += chance * deviation[j] * deviation[m]
     return total
 
 
@@ -91,7 +91,7 @@ def pit_reference(covariance: np.ndarray, level: float = 0.95) -> float:
     0 where every forecast is certain: the transform is then exactly uniform.
     """
     values, vectors = np.linalg.eigh(covariance)
-    # The symmetric root: it depends neither on the signs of the eigenvectors nor on their choice where values are equal.
+    # The symmetric root depends neither on the eigenvectors' signs nor on their choice where values are equal.
     root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
     normal = np.random.default_rng(1).standard_normal((REFERENCE_DRAWS, values.size))
     simulated = normal @ root

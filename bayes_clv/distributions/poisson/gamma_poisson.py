@@ -91,7 +91,7 @@ def in_turn(counts: Array) -> bool:
 def counts_in_turn(counts: Array, k: Array, tau: Array) -> tuple[Array, Array]:
     """Return P(N = n) and P(N > n) of counts from 1 on, their axes first, N as in ``count_pmf``.
 
-    Of counts that follow each other the first and the last are computed, and the others from their neighbours: upwards
+    Of counts that follow each other first and last are computed, and the others from their neighbours: upwards
     P(N = n + 1) = P(N = n) z (k + n) / (n + 1), downwards P(N > n - 1) = P(N > n) + P(N = n). All terms are positive, so
     that nothing cancels, and it takes a fraction of the time of an incomplete beta function each.
     """

@@ -210,7 +210,7 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
     matplotlib.figure.Figure
         A reliability diagram. Customers in tenths by their forecast chance of at least one purchase: mean chance
         (across) and the share who bought (up), with 90 % intervals of chance around the forecast; a calibrated forecast
-        lies on the diagonal, dots above it are customers whom the forecast gave up too early. Beside it, where there are
+        lies on the diagonal, dots above it are customers whom the forecast gave up too early. Beside it, if there are
         any, the customers who were given less than 3 % of any purchase, who are too few for a tenth: how many were
         expected to buy (with 90 % of chance) and how many did. Outcome level.
 
