@@ -143,8 +143,8 @@ def rolling_origins(
         Over ``horizon``, ``forecast`` and ``other``: ``crps_difference``, the mean over origins of a forecast's mean
         score less that of another, and ``crps_difference_se``, its standard error over customers, each with all
         origins (``scoring.clusters``); the same of log_score, retention_log_score, retention_brier, spend_log_crps,
-        spend_crps and, where it is scored, of value. Below zero is better, beyond twice its error more than chance among
-        these customers; what the next season changes is not in it.
+        spend_crps and, where it is scored, of value. Below zero is better, beyond twice its error more than chance
+        among these customers; what the next season changes is not in it.
 
         NaN where a cell has no score. ``attrs["reasons"]`` says which cells failed and why, and what does not exist;
         ``cells``, ``cells_failed`` and ``cells_read`` (from the cache) are counts, ``problems`` what the diagnostics of

@@ -91,9 +91,9 @@ def in_turn(counts: Array) -> bool:
 def counts_in_turn(counts: Array, k: Array, tau: Array) -> tuple[Array, Array]:
     """Return P(N = n) and P(N > n) of counts from 1 on, their axes first, N as in ``count_pmf``.
 
-    Of counts that follow each other first and last are computed, and the others from their neighbours: upwards
-    P(N = n + 1) = P(N = n) z (k + n) / (n + 1), downwards P(N > n - 1) = P(N > n) + P(N = n). All terms are positive, so
-    that nothing cancels, and it takes a fraction of the time of an incomplete beta function each.
+    Where counts follow each other the ends are computed, and the others from their neighbours: upwards
+    P(N = n + 1) = P(N = n) z (k + n) / (n + 1), downwards P(N > n - 1) = P(N > n) + P(N = n). All terms are positive,
+    so that nothing cancels, and it takes a fraction of the time of an incomplete beta function each.
     """
     if in_turn(counts) and not (k > LARGE).any():
         exactly = [count_pmf(counts[0], k, tau)]

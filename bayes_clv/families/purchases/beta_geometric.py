@@ -304,7 +304,7 @@ def survived(tosses: Array, a: Array, big_b: Array) -> Array:
 
 
 def survived_in_turn(tosses: Array, a: Array, big_b: Array) -> Array:
-    """Return the probabilities of surviving each number of tosses, their axes first: from the last where one follows."""
+    """Return the probabilities of surviving each number of tosses, their axes first; in turn, from the last."""
     n = lead(tosses, big_b)
     if not gamma_poisson.in_turn(tosses) or np.any(a + big_b > LARGE):
         return survived(n, a, big_b)
