@@ -44,7 +44,7 @@ def on_distinct_rows(function: Callable[..., Array], *states: ArrayLike) -> Arra
     """Return ``function(*states)`` of states that broadcast to (row, draw), computed once where neighbours are equal.
 
     The function is given writeable C arrays (row, draw), with one row for a state that is the same in all, and returns
-    one row for each of theirs. Fewer axes than two are those of one row.
+    one row for each of theirs; it may have axes of its own before. Fewer axes than two are those of one row.
 
     Examples
     --------
@@ -63,7 +63,8 @@ def on_distinct_rows(function: Callable[..., Array], *states: ArrayLike) -> Arra
     if not new.all():
         given = [state if state.shape[0] == 1 else state[new] for state in given]
     found = function(*(np.require(_wide(state, draws), requirements=("C", "W")) for state in given))
-    return (found if new.all() else found[row]).reshape(shape)
+    every = found if new.all() else found[..., row, :]
+    return every.reshape(found.shape[:-2] + shape)
 
 
 def _wide(state: Array, draws: int) -> Array:

@@ -54,6 +54,14 @@ def purchase_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndar
     return {name: np.asarray(customers[name].values, dtype=float) for name in names}
 
 
+def recency_last(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns with recency as the last, so that those alike but for it become neighbours.
+
+    Purchases to come depend on it in most families by the chance of being alive only.
+    """
+    return {name: columns[name] for name in sorted(columns, key=lambda each: each == "recency")}
+
+
 # The column that tells customers apart.
 WHO = "customer"
 

@@ -19,6 +19,7 @@ from bayes_clv.predictions.histories import (
     apart,
     distinct_histories,
     purchase_history,
+    recency_last,
     spend_history,
 )
 from bayes_clv.predictions.parameters import Parameters, paired, parameters
@@ -124,9 +125,7 @@ def prepare(
     if horizon is not None:
         length = whole_number(horizon, "opportunities") if discrete else duration(horizon, time_unit)
     posterior = posterior.of(customers)
-    read = purchase_history(customers, posterior.family)
-    # Recency last: purchases to come do not depend on it in most families, and those alike are neighbours.
-    past = posterior.columns | {name: read[name] for name in sorted(read, key=lambda each: each == "recency")}
+    past = posterior.columns | recency_last(purchase_history(customers, posterior.family))
     payments, paid = None, {}
     if spending is not None:
         shared_time_unit(spending, customers)

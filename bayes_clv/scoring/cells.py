@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import InputError
+from bayes_clv.scoring.metrics import Metric
 
 FORMAT = "bayes_clv cell 1"
 
@@ -106,6 +107,13 @@ def function_key(function: Callable[..., Any]) -> list[Any] | None:
         return [inspect.getsource(function), values]
     except (OSError, TypeError, ValueError):
         return None
+
+
+def metric_key(metric: Metric) -> list[Any] | None:
+    """Return what a metric of one's own is known by: its function, and what it says of itself; None without."""
+    known = function_key(metric.function)
+    words = [metric.long_name, metric.units, metric.better, metric.proper, list(metric.of), list(metric.dims)]
+    return None if known is None else [known, *words]
 
 
 def as_plain(value: Any) -> Any:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import INTERVALS, QUANTILES
-from bayes_clv.scoring.places import PLACES, pit_shares
+from bayes_clv.scoring.places import PLACES, summed_covariance
 
 LEVELS = INTERVALS
 # Distinct rows a table, the tail that a table may leave out (CRPS then misses its square, a column), and what
@@ -60,7 +61,9 @@ def probability_table(probabilities: Probabilities, rows: np.ndarray, largest: n
         table = np.hstack([table, more])
 
 
-def count_scores(probabilities: Probabilities, row: np.ndarray, observed: np.ndarray) -> CountScores:
+def count_scores(
+    probabilities: Probabilities, row: np.ndarray, observed: np.ndarray, *, threads: int | None = None
+) -> CountScores:
     """Return the scores of customers whose forecast is that of their ``row``, at the observed counts."""
     size, levels = row.size, len(LEVELS)
     scores = CountScores(
@@ -77,11 +80,16 @@ def count_scores(probabilities: Probabilities, row: np.ndarray, observed: np.nda
     order = np.argsort(row, kind="stable")
     distinct, starts = np.unique(row[order], return_index=True)
     bounds = np.append(starts, size)
-    for first in range(0, distinct.size, ROWS):
+
+    def chunk(first: int) -> np.ndarray:
         last = min(first + ROWS, distinct.size)
         among = order[bounds[first] : bounds[last]]
         local = np.searchsorted(distinct[first:last], row[among])
-        _score_chunk(scores, probabilities, distinct[first:last], local, among, observed[among])
+        return _score_chunk(scores, probabilities, distinct[first:last], local, among, observed[among])
+
+    # Of a sum that threads bring in whatever order, the last digits would differ.
+    for covariance in in_order(chunk, range(0, distinct.size, ROWS), threads=threads):
+        scores.covariance[...] += covariance
     return scores
 
 
@@ -92,8 +100,8 @@ def _score_chunk(
     local: np.ndarray,
     among: np.ndarray,
     y: np.ndarray,
-) -> None:
-    """Write the scores of the customers ``among``, whose rows are ``rows[local]``."""
+) -> np.ndarray:
+    """Write the scores of the customers ``among``, whose rows are ``rows[local]``; return their part of covariance."""
     largest = np.zeros(rows.size, dtype=np.int64)
     np.maximum.at(largest, local, y)
     table = probability_table(probabilities, rows, largest)
@@ -121,7 +129,6 @@ def _score_chunk(
         low, high = quantile(tail), np.minimum(quantile(1 - tail), table.shape[1] - 1)
         scores.covered[i, among] = (low[local] <= y) & (y <= high[local])
         scores.promised[i, among] = (cumulative[every, high + 1] - cumulative[every, low])[local]
-    weight = table * (np.bincount(local, minlength=rows.size) / scores.below.size**2)[:, None]
-    used = weight > 0
-    deviation = pit_shares(cumulative[:, :-1][used], table[used], PLACES) - PLACES
-    scores.covariance[...] += (deviation * weight[used][:, None]).T @ deviation
+    weight = np.bincount(local, minlength=rows.size) / scores.below.size**2
+    covariance: np.ndarray = summed_covariance(cumulative[:, :-1], table, weight, PLACES)
+    return covariance

@@ -132,7 +132,7 @@ def scores_of(forecasts: Forecasts, metrics: Mapping[str, Metric]) -> xr.Dataset
         reasons.append(f"The customers' {', '.join(hidden)} cannot be grouped by: scores have the same name.")
     known = xr.Dataset(
         {name: column for name, column in columns.items() if name not in hidden} | happened,
-        coords={CUSTOMER: forecasts.customers[CUSTOMER].values},
+        coords={CUSTOMER: forecasts.customers.get_index(CUSTOMER)},
         attrs={"time_unit": str(forecasts.first.attrs["time_unit"])},
     )
     each = forecasts.each.values()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from bayes_clv.customers.checks import check_numbers, refuse_rows
 from bayes_clv.predictions.forecasts import CARRIED
@@ -130,7 +130,7 @@ def forecast(
         data["probability_active"] = (CUSTOMER, _probability(active, customers))
         data.pop("probability_inactive", None)
     return describe(
-        xr.Dataset(data, {CUSTOMER: customers[CUSTOMER].values}, {"time_unit": unit})
+        xr.Dataset(data, {CUSTOMER: customers.get_index(CUSTOMER)}, {"time_unit": unit})
     ).assign_attrs(
         **attrs,
         result="prediction",
@@ -275,13 +275,15 @@ def _counts(
             raise InputError(
                 f"{argument('purchases')} has means up to {mean.max():g}, and there are {horizon:g} opportunities."
             )
+        from scipy import stats
+
         note = "purchases binomial around the mean"
         closed = count_scores(
             lambda rows, n: stats.binom.pmf(n, int(horizon), distinct[rows, None] / horizon), row, bought
         )
     else:
         note = "purchases Poisson around the mean"
-        closed = count_scores(lambda rows, n: stats.poisson.pmf(n, distinct[rows, None]), row, bought)
+        closed = count_scores(lambda rows, n: _poisson(n, distinct[rows, None]), row, bought, threads=1)
     columns = {
         "mean": mean,
         **dict(zip(STATISTICS[2:], closed.quantiles, strict=True)),
@@ -294,6 +296,12 @@ def _counts(
         **_intervals(closed),
     }
     return columns, pit_reference(closed.covariance), note
+
+
+def _poisson(counts: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the Poisson probabilities of counts."""
+    log: np.ndarray = special.xlogy(counts, mean) - special.gammaln(counts + 1) - mean
+    return np.exp(log)
 
 
 def _intervals(closed: CountScores) -> dict[str, np.ndarray]:

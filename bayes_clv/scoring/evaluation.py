@@ -21,17 +21,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.predictions.tiles import in_order
 from bayes_clv.problems import FREQUENT
 from bayes_clv.schema import CUSTOMER
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
-from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
+from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, OBSERVED, scores_of
 from bayes_clv.scoring.forecasts import MODEL, Forecasts, gathered
-from bayes_clv.scoring.groups import TENTH, TENTHS
+from bayes_clv.scoring.groups import TENTH, TENTHS, groups_by, tenths
 from bayes_clv.scoring.holdout import by_model
 from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
 from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
-from bayes_clv.scoring.rankings import captured, concordance, gini
+from bayes_clv.scoring.rankings import captured, order_measures, ordered
 from bayes_clv.scoring.summaries import paired_difference, summarise
 from bayes_clv.scoring.totals import totals
 from bayes_clv.scoring.tracked import tracking_counts, tracking_measures
@@ -147,11 +148,17 @@ def evaluate(
     )
     scores = scores_of(forecasts, with_own(metrics))
     tracked: dict[str, xr.Dataset] = by_model(tracking, forecasts.models, "tracking")
-    return evaluation_of(forecasts, scores, tracked, [name for name in metrics or () if name in scores])
+    own = [name for name in metrics or () if name in scores]
+    return evaluation_of(forecasts, scores, tracked, own, threads=threads)
 
 
 def evaluation_of(
-    forecasts: Forecasts, scores: xr.Dataset, tracked: Mapping[str, xr.Dataset], own: list[str]
+    forecasts: Forecasts,
+    scores: xr.Dataset,
+    tracked: Mapping[str, xr.Dataset],
+    own: list[str],
+    *,
+    threads: int | None = None,
 ) -> xr.Dataset:
     """Return the evaluation of forecasts whose scores are known; ``own`` names those of a user's metrics."""
     reasons: list[str] = list(scores.attrs["reasons"])
@@ -163,12 +170,12 @@ def evaluation_of(
     found = (
         _averages(scores, own)
         | _in_their_places(forecasts, scores)
-        | _rankings(forecasts)
+        | _rankings(forecasts, threads)
         | _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()])
         | _worse(scores)
         | _by_frequency(scores)
         | _frequent(scores)
-        | _by_tenth(scores)
+        | _by_tenth(scores, threads)
         | _stacked(tracking_measures(forecasts, tracked, reasons))
         | _impossible(forecasts, scores, reasons)
     )
@@ -209,16 +216,15 @@ def _stacked(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 def _averages(scores: xr.Dataset, own: list[str]) -> dict[str, np.ndarray]:
     """Return the measures that are means over customers, or of them, and a user's own."""
-    means = summarise(scores)
-    found = {name: means[name].values for name in own}
-    for prefix in PREFIXES.values():
+    found = {name: scores[name].values.mean(axis=1) for name in own}
+    for quantity, prefix in PREFIXES.items():
         for measure, name in MEANS.items():
-            if prefix + name in means:
-                values = means[prefix + name].transpose(FORECAST, ...).values
-                found[prefix + measure] = np.sqrt(values) if measure == "rmse" else values
-        if f"{prefix}real_total" in means:
-            real = float(means[f"{prefix}real_total"])
-            error = means[f"{prefix}predicted_total"].values - real
+            if prefix + name in scores:
+                means = scores[prefix + name].values.mean(axis=1, dtype=float)
+                found[prefix + measure] = np.sqrt(means) if measure == "rmse" else means
+        if quantity in AMOUNTS and f"{prefix}predicted" in scores:
+            real = float(scores[OBSERVED[quantity]].values.sum())
+            error = scores[f"{prefix}predicted"].values.sum(axis=1) - real
             found[f"{prefix}total_error"] = error / real if real > 0 else np.full(error.shape, np.nan)
     return found
 
@@ -249,21 +255,28 @@ def _in_their_places(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.n
     return _stacked(rows)
 
 
-def _rankings(forecasts: Forecasts) -> dict[str, np.ndarray]:
+def _rankings(forecasts: Forecasts, threads: int | None) -> dict[str, np.ndarray]:
     """Return how well each forecast orders customers, by its means or what a rule ranks by."""
-    rows: list[dict[str, Any]] = []
-    for future in forecasts.each.values():
-        row: dict[str, Any] = {}
-        for quantity in AMOUNTS:
-            real = forecasts.observed.get(quantity)
+    rows: list[dict[str, Any]] = [{} for _ in forecasts.each]
+    cases = []
+    for quantity in AMOUNTS:
+        real = forecasts.observed.get(quantity)
+        if real is None or np.isnan(real).any():
+            continue
+        best = ordered(real)
+        for row, future in zip(rows, forecasts.each.values(), strict=True):
             ranked_by = _rank(future, quantity)
-            if real is None or ranked_by is None or np.isnan(ranked_by).any() or np.isnan(real).any():
-                continue
-            prefix = PREFIXES[quantity]
-            row[f"{prefix}concordance"] = concordance(ranked_by, real)
-            row[f"{prefix}captured"] = captured(ranked_by, real, SHARES)
-            row[f"{prefix}gini"] = gini(ranked_by, real)
-        rows.append(row)
+            if ranked_by is not None and not np.isnan(ranked_by).any():
+                cases.append((row, PREFIXES[quantity], ranked_by, real, best))
+
+    def measure(case: int) -> dict[str, Any]:
+        _, prefix, ranked_by, real, best = cases[case]
+        found = order_measures(ranked_by, real, best, SHARES)
+        return {prefix + name: value for name, value in found.items()}
+
+    measured = in_order(measure, range(len(cases)), threads=threads)
+    for (row, *_), found in zip(cases, measured, strict=True):
+        row |= found
     return _stacked(rows)
 
 
@@ -291,8 +304,12 @@ def _by_frequency(scores: xr.Dataset) -> dict[str, np.ndarray]:
     """Return means of each forecast in each class of calibration frequency."""
     names = ["predicted"]
     names += [f"{PREFIXES[quantity]}{name}" for quantity in AMOUNTS for name in ("covered", "promised")]
-    means = summarise(scores, FREQUENCY, names=[name for name in names if name in scores])
-    return {f"{name}_by_frequency": means[name].values for name in names if name in means}
+    _, _, classes = groups_by(scores, FREQUENCY)
+    return {
+        f"{name}_by_frequency": np.stack([classes.means(each) for each in scores[name].values])
+        for name in names
+        if name in scores
+    }
 
 
 def _frequent(scores: xr.Dataset) -> dict[str, np.ndarray]:
@@ -300,28 +317,38 @@ def _frequent(scores: xr.Dataset) -> dict[str, np.ndarray]:
     chosen = scores["frequency"].values >= FREQUENT
     if not chosen.any():
         return {}
-    few = scores[["crps", "covered", "promised"]].isel({CUSTOMER: chosen}).astype(float).mean(CUSTOMER)
-    return {f"frequent_{name}": few[name].values for name in few}
+    names = ("crps", "covered", "promised")
+    few = {name: scores[name].variable.isel({CUSTOMER: chosen}).astype(float) for name in names}
+    return {f"frequent_{name}": values.mean(CUSTOMER).values for name, values in few.items()}
 
 
-def _by_tenth(scores: xr.Dataset) -> dict[str, np.ndarray]:
+def _by_tenth(scores: xr.Dataset, threads: int | None) -> dict[str, np.ndarray]:
     """Return forecast and reality by tenth of the forecast, and of those who should hardly buy."""
-    names = [f"{prefix}predicted" for prefix in PREFIXES.values() if f"{prefix}predicted" in scores]
-    means = summarise(scores, TENTH, names=names)
-    found = {}
-    for name in names:
-        prefix = name.removesuffix("predicted")
-        for each in ("predicted", "real", "customers"):
-            found[f"{prefix}{each}_by_tenth"] = means[prefix + each].values
-    share, size = means["retention_predicted"].values, means["retention_customers"].values
+    shown = [quantity for quantity, prefix in PREFIXES.items() if f"{prefix}predicted" in scores]
+    predicted = {each: scores[f"{PREFIXES[each]}predicted"].values for each in shown}
+    real = {each: np.asarray(scores[OBSERVED[each]].values, dtype=float) for each in shown}
+    cases = [(each, column) for each in shown for column in predicted[each]]
+
+    def means(case: int) -> tuple[np.ndarray, ...]:
+        quantity, column = cases[case]
+        group = tenths(column)
+        return group.means(column), group.means(real[quantity]), group.counts
+
+    measured = list(in_order(means, range(len(cases)), threads=threads))
+    found, number = {}, scores.sizes[FORECAST]
+    for i, quantity in enumerate(shown):
+        rows = zip(*measured[i * number : (i + 1) * number], strict=True)
+        for name, each in zip(("predicted", "real", "customers"), rows, strict=True):
+            found[f"{PREFIXES[quantity]}{name}_by_tenth"] = np.stack(each)
+    share, size = found["retention_predicted_by_tenth"], found["retention_customers_by_tenth"]
     with np.errstate(invalid="ignore", divide="ignore"):
         found["retention_real_by_tenth_se"] = np.sqrt(share * (1 - share) / size)
-    predicted, retained = scores["retention_predicted"].values, scores["retained"].values
-    known = ~np.isnan(predicted).any(axis=1)
-    unlikely = predicted < UNLIKELY
+    chance, retained = predicted["retention"], scores["retained"].values
+    known = ~np.isnan(chance).any(axis=1)
+    unlikely = chance < UNLIKELY
     for name, values in (
         ("customers", unlikely.sum(axis=1)),
-        ("expected", np.where(unlikely, predicted, 0).sum(axis=1)),
+        ("expected", np.where(unlikely, chance, 0).sum(axis=1)),
         ("retained", (unlikely & retained).sum(axis=1)),
     ):
         found[f"unlikely_{name}"] = np.where(known, values, np.nan)

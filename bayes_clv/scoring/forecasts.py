@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.opportunities import COLUMNS as OPPORTUNITIES
-from bayes_clv.predictions.histories import distinct_histories, purchase_history
+from bayes_clv.predictions.histories import distinct_histories, purchase_history, recency_last
 from bayes_clv.predictions.inputs import refuse_another_kind, shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.tiles import closed_form_draws, mean_over_draws
@@ -168,7 +168,7 @@ def _rule(
     long_name = BASELINES[name].long_name
     ranks = {"purchases_rank": rule.rank_purchases, "spend_rank": rule.rank_spend}
     found = xr.Dataset(
-        coords={CUSTOMER: matched[CUSTOMER].values}, attrs={"label": long_name, "note": rule.note}
+        coords={CUSTOMER: matched.get_index(CUSTOMER)}, attrs={"label": long_name, "note": rule.note}
     )
     if rule.purchases is not None:
         even = 1.0 if discount == 0 else -np.expm1(-discount * length) / (discount * length)
@@ -213,7 +213,7 @@ def closed_form_scores(
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
     thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched)
-    histories = distinct_histories(purchase_history(matched, known.family) | thinned.columns)
+    histories = distinct_histories(thinned.columns | recency_last(purchase_history(matched, known.family)))
     row = histories.spread(histories.row)
 
     def probabilities(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -224,7 +224,8 @@ def closed_form_scores(
 
         return np.stack(mean_over_draws(part, thinned, at_counts, threads=threads), axis=1)
 
-    return count_scores(probabilities, row, np.asarray(matched["holdout_purchases"].values))
+    bought = np.asarray(matched["holdout_purchases"].values)
+    return count_scores(probabilities, row, bought, threads=threads)
 
 
 def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.Dataset) -> None:

@@ -1,5 +1,6 @@
 """Groups of customers: by calibration frequency, by age, by tenth of a forecast, by any column or labels."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,19 @@ class Groups:
         """Return the sums of the groups."""
         return np.bincount(self.place, weights=self._of(values), minlength=self.size)
 
-    def mean(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the means of the groups and their standard errors, NaN where there is none."""
-        values = self._of(values)
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Return the means (group, ...) of values (customer, ...), NaN of a group without customers."""
+        kept = self._of(values)
+        columns = kept.reshape(kept.shape[0], math.prod(kept.shape[1:])).T
+        sums = np.stack([np.bincount(self.place, weights=each, minlength=self.size) for each in columns])
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.bincount(self.place, weights=values, minlength=self.size) / self.counts
+            means: np.ndarray = (sums / self.counts).T
+        return means.reshape(self.size, *values.shape[1:])
+
+    def mean_and_error(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the means of the groups and their standard errors, NaN where there is none."""
+        mean, values = self.means(values), self._of(values)
+        with np.errstate(invalid="ignore", divide="ignore"):
             squares = np.bincount(self.place, weights=(values - mean[self.place]) ** 2, minlength=self.size)
             return mean, np.sqrt(squares / (self.counts - 1) / self.counts)
 

@@ -8,35 +8,66 @@ The Gaussian needs some hundred customers.
 """
 
 import numpy as np
+from numba import njit
 
 BINS = 10
 PLACES = np.linspace(0.05, 0.95, 19)
+# Of a transform that is a single point, the last below 1.
+LAST = 1 - 1e-12
 REFERENCE_DRAWS = 20_000
-# Customers at a time, so that memory holds no array (customer, place).
-CHUNK = 65_536
 
 
-def pit_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return how much of the transform, spread evenly over [P(Y < y), P(Y <= y)], lies below each place.
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, inline="always")
+def _share(below, equal, place):  # type: ignore[no-untyped-def]
+    """Return how much of the transform, spread evenly over [P(Y < y), P(Y <= y)], lies below a place.
 
-    ``below`` and ``equal`` are P(Y < y) and P(Y = y) of what happened, of any shape; the places come last
-    in the result. Where ``equal`` is 0 the transform is a single point. Its mean over customers is the
-    place itself when the forecasts are calibrated (Czado, Gneiting & Held 2009).
+    ``below`` and ``equal`` are P(Y < y) and P(Y = y) of what happened. Where ``equal`` is 0 the transform is a single
+    point, below 1.
     """
-    below, equal = below[..., None], equal[..., None]
-    point = np.clip(below, 0, 1 - 1e-12)
-    width = np.where(equal > 0, equal, 1.0)
-    reached: np.ndarray = np.where(equal > 0, np.clip((places - below) / width, 0, 1), places > point)
-    return reached
+    if equal > 0:
+        return min(max((place - below) / equal, 0.0), 1.0)
+    return 1.0 if place > min(max(below, 0.0), LAST) else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def _summed_shares(below, equal, places):  # type: ignore[no-untyped-def]
+    """Return the sums over customers of their shares below each place."""
+    total = np.zeros(places.size)
+    for i in range(below.size):
+        for j in range(places.size):
+            total[j] += _share(below[i], equal[i], places[j])
+    return total
 
 
 def mean_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the mean over customers of :func:`pit_shares`, some customers at a time."""
-    total = np.zeros(places.size)
-    for start in range(0, below.size, CHUNK):
-        part = slice(start, start + CHUNK)
-        total += pit_shares(below[part], equal[part], places).sum(axis=0)
+    """Return how much of the customers' mean transform lies below each place.
+
+    That is the place itself when the forecasts are calibrated (Czado, Gneiting & Held 2009).
+    """
+    total: np.ndarray = _summed_shares(below, equal, places)
     return total / below.size
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def summed_covariance(below, equal, weight, places):  # type: ignore[no-untyped-def]
+    """Return the sums over forecasts of the covariance (place, place) of the transform, were they true.
+
+    ``below`` and ``equal`` (forecast, count) are P(Y < n) and P(Y = n), and ``weight`` (forecast) is how often each
+    counts.
+    """
+    total = np.zeros((places.size, places.size))
+    deviation = np.empty(places.size)
+    for i in range(below.shape[0]):
+        for n in range(below.shape[1]):
+            chance = weight[i] * equal[i, n]
+            if chance <= 0:
+                continue
+            for j in range(places.size):
+                deviation[j] = _share(below[i, n], equal[i, n], places[j]) - places[j]
+            for j in range(places.size):
+                for m in range(places.size):
+                    total[j, m] += chance * deviation[j] * deviation[m]
+    return total
 
 
 def pit_histogram(below: np.ndarray, equal: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -60,8 +91,10 @@ def pit_reference(covariance: np.ndarray, level: float = 0.95) -> float:
     0 where every forecast is certain: the transform is then exactly uniform.
     """
     values, vectors = np.linalg.eigh(covariance)
+    # The symmetric root depends neither on the eigenvectors' signs nor on their choice where values are equal.
+    root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
     normal = np.random.default_rng(1).standard_normal((REFERENCE_DRAWS, values.size))
-    simulated = normal * np.sqrt(np.clip(values, 0, None)) @ vectors.T
+    simulated = normal @ root
     return float(np.quantile(np.abs(simulated).max(axis=1), level))
 
 

@@ -10,7 +10,7 @@ Origins nearer to each other than the horizon share what happened, so that twelv
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +30,8 @@ from bayes_clv.inference.sampling.laplace import versions
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.progress import progress_bar
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, argument, listed
-from bayes_clv.scoring.baselines import BASELINES
-from bayes_clv.scoring.cells import as_plain, cell_key, fingerprint, open_cells
+from bayes_clv.scoring.baselines import BASELINES, baseline
+from bayes_clv.scoring.cells import as_plain, cell_key, fingerprint, metric_key, open_cells
 from bayes_clv.scoring.clusters import block_sums, blocks, clustered_difference
 from bayes_clv.scoring.counts import LEVELS
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, scores_of
@@ -39,15 +39,25 @@ from bayes_clv.scoring.elsewhere import forecast
 from bayes_clv.scoring.evaluation import evaluation_of
 from bayes_clv.scoring.fits import Fit, Forecaster, checked_fits, key_of
 from bayes_clv.scoring.forecasts import gathered
-from bayes_clv.scoring.metrics import METRICS
+from bayes_clv.scoring.metrics import Metric, Quantity, with_own
 from bayes_clv.scoring.splits import DAY, Durations, checked_origins, horizon_days
 from bayes_clv.scoring.summaries import OTHER
+from bayes_clv.units import checked_margin, discount_rate
 
 ORIGIN, HORIZON = "origin", "horizon"
 RESULT = "rolling origins"
 CHAINS = 4
 # Of one customer's forecast, the scores whose differences are held against their errors: proper ones.
-COMPARED = ("crps", "log_score", "retention_log_score", "retention_brier", "spend_log_crps", "spend_crps")
+COMPARED = (
+    "crps",
+    "log_score",
+    "retention_log_score",
+    "retention_brier",
+    "spend_log_crps",
+    "spend_crps",
+    "value_log_crps",
+    "value_crps",
+)
 # The anchor that rules are scored beside.
 _NOTHING = "nothing"
 
@@ -64,6 +74,9 @@ def rolling_origins(
     spending: str | None = "gamma_gamma",
     baselines: Sequence[str] = tuple(BASELINES),
     draws: int = 250,
+    margin: float = 1.0,
+    annual_discount_rate: float = 0.0,
+    metrics: Mapping[str, Metric | Callable[[Quantity, np.ndarray], np.ndarray | None]] | None = None,
     cache: str | Path | None = None,
     columns: Any = None,
     customer_id: str = "customer_id",
@@ -101,6 +114,11 @@ def rolling_origins(
         Names of ``scoring.baselines.BASELINES``.
     draws
         Posterior draws per chain of each fit (4 chains).
+    margin, annual_discount_rate
+        Where given, value is scored too: spend after margin, discounted from the day of each purchase to the origin. A
+        function must give its ``value`` at the same.
+    metrics
+        Your own by name, as of ``clv.evaluate``; their means over customers.
     cache
         A folder that keeps the scores of each cell, so that the same call goes on where it was stopped, and one
         with further origins or fits makes those alone. A cell is read again only if customers, fit, seed, draws and
@@ -118,15 +136,15 @@ def rolling_origins(
     -------
     xarray.Dataset
         Over ``forecast`` (the fits, then the rules), ``origin`` and ``horizon`` (in ``time_unit``) every measure of
-        ``clv.evaluate`` that is one number or one an ``interval``; value is left out, which without margin and discount
-        is spend. Over origin and horizon what happened (``total_observed``, ``retention_observed``, ``spend_observed``)
+        ``clv.evaluate`` that is one number or one an ``interval``; without margin and discount value is left out, being
+        spend. Over origin and horizon what happened (``total_observed``, ``retention_observed``, ``spend_observed``)
         and ``customers``. Coordinates ``kind`` ("model" or "rule"), ``label``, and ``horizon_days``.
 
         Over ``horizon``, ``forecast`` and ``other``: ``crps_difference``, the mean over origins of a forecast's mean
         score less that of another, and ``crps_difference_se``, its standard error over customers, each with all
-        origins (``scoring.clusters``); the same of log_score, retention_log_score, retention_brier, spend_log_crps and
-        spend_crps. Below zero is better, beyond twice its error more than chance among these customers; what the next
-        season changes is not in it.
+        origins (``scoring.clusters``); the same of log_score, retention_log_score, retention_brier, spend_log_crps,
+        spend_crps and, where it is scored, of value. Below zero is better, beyond twice its error more than chance
+        among these customers; what the next season changes is not in it.
 
         NaN where a cell has no score. ``attrs["reasons"]`` says which cells failed and why, and what does not exist;
         ``cells``, ``cells_failed`` and ``cells_read`` (from the cache) are counts, ``problems`` what the diagnostics of
@@ -159,12 +177,26 @@ def rolling_origins(
         )
     if draws < 1:
         raise InputError(f"{argument('draws', draws)} must be at least 1.")
+    asked = _Asked(
+        seed=int(seed),
+        draws=int(draws),
+        threads=threads,
+        priced=spend is not None,
+        margin=checked_margin(margin),
+        annual_discount_rate=float(annual_discount_rate),
+        metrics=with_own(metrics),
+        own=tuple(metrics or ()),
+    )
+    discount_rate(asked.annual_discount_rate, time_unit)
+    if asked.valued and not asked.priced:
+        raise InputError(
+            f"{argument('margin')} and {argument('annual_discount_rate')} are of money, and the orders are read "
+            f"without: name the column, {argument('spend')}, or leave them out."
+        )
     also = sorted({name for each in wanted.values() if isinstance(each, Fit) for name in each.also})
     cells = open_cells(cache)
-    settings = {"seed": int(seed), "draws": int(draws)}
-    keys = {name: key_of(each) for name, each in wanted.items()} | {
-        name: ["rule", name] for name in baselines
-    }
+    settings, keys = asked.key, {name: key_of(each) for name, each in wanted.items()}
+    keys |= {name: ["rule", name] for name in baselines}
     names = [*wanted, *dict.fromkeys(baselines)]
     size = len(names) * days.size * len(lengths)
     found: dict[tuple[int, int, str], Cell] = {}
@@ -174,7 +206,7 @@ def rolling_origins(
 
     with progress_bar(progress, "cells") as report:
         for i, origin in enumerate(days):
-            made = _Made(draws=draws, seed=int(seed), threads=threads)
+            made = _Made(asked)
             for j, length in enumerate(lengths):
                 customers = summarize(
                     log.table,
@@ -183,35 +215,31 @@ def rolling_origins(
                     time_unit=time_unit,
                     spend=None if spend is None else "spend",
                     also=tuple(also),
+                    holdout_discount_rate=asked.annual_discount_rate or None,
                 )
                 if further:
                     customers = with_columns(customers, columns, further)
                 if i == j == 0:
                     _check_effects(wanted, customers)
                 mark = fingerprint(customers)
-                for name in names:
-                    key = cell_key(mark, keys[name], **settings)
-                    cell = cells.read(key)
-                    read += cell is not None
-                    if cell is None:
-                        try:
-                            if name not in wanted:
-                                cell = _rule_cell(name, customers, spend is not None)
-                            else:
-                                cell = _fit_cell(name, wanted[name], customers, made, name in unproved)
-                                unproved.discard(name)
-                        except _LookedAhead as error:
-                            raise InputError(str(error)) from None
-                        except Exception as error:
-                            what = (
-                                str(error)
-                                if isinstance(error, InputError)
-                                else f"{type(error).__name__}: {error}"
-                            )
-                            failed.append(f"{name} at {origin} over {length:g} {time_unit}s: {what}")
-                        else:
-                            cells.write(key, cell)
-                    if cell is not None:
+                key = {
+                    name: None if settings is None else cell_key(mark, keys[name], **settings)
+                    for name in names
+                }
+                known = {name: cells.read(key[name]) for name in names}
+                read += sum(cell is not None for cell in known.values())
+                missing = [name for name, cell in known.items() if cell is None]
+                for name, cell in [(name, cell) for name, cell in known.items() if cell is not None]:
+                    found[i, j, name] = cell
+                done += len(names) - len(missing)
+                if report is not None:
+                    report(done, size)
+                for name, cell in _scored(missing, wanted, customers, made, unproved):
+                    if isinstance(cell, Exception):
+                        what = str(cell) if isinstance(cell, InputError) else f"{type(cell).__name__}: {cell}"
+                        failed.append(f"{name} at {origin} over {length:g} {time_unit}s: {what}")
+                    else:
+                        cells.write(key[name], cell)
                         found[i, j, name] = cell
                     done += 1
                     if report is not None:
@@ -242,13 +270,41 @@ class _LookedAhead(Exception):
     """A function that reads the holdout."""
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of every cell: seed and draws of the fits, terms of value, and metrics (``own``: the user's)."""
+
+    seed: int
+    draws: int
+    threads: int | None
+    priced: bool
+    margin: float
+    annual_discount_rate: float
+    metrics: Mapping[str, Metric]
+    own: tuple[str, ...]
+
+    @property
+    def valued(self) -> bool:
+        """Return whether value is another thing than spend."""
+        return (self.margin, self.annual_discount_rate) != (1.0, 0.0)
+
+    @property
+    def key(self) -> dict[str, Any] | None:
+        """Return what it is known by on disk; None with a metric that cannot be known again."""
+        own = {name: metric_key(self.metrics[name]) for name in self.own}
+        if None in own.values():
+            return None
+        terms = (
+            {"margin": self.margin, "annual_discount_rate": self.annual_discount_rate} if self.valued else {}
+        )
+        return {"seed": self.seed, "draws": self.draws} | terms | ({"metrics": own} if own else {})
+
+
 @dataclass
 class _Made:
     """The fits of one origin, made when a cell needs them; a fit that failed fails again without being tried."""
 
-    draws: int
-    seed: int
-    threads: int | None
+    asked: _Asked
     trees: dict[str, xr.DataTree | Exception] = field(default_factory=dict)
 
     def tree(self, what: Fit, customers: xr.Dataset, seed: int) -> xr.DataTree:
@@ -263,7 +319,7 @@ class _Made:
                     priors=what.priors,
                     covariates=what.covariates,
                     groups=what.groups,
-                    draws=self.draws,
+                    draws=self.asked.draws,
                     chains=CHAINS,
                     seed=seed,
                     progress=False,
@@ -286,25 +342,72 @@ def _check_effects(wanted: Mapping[str, Fit | Forecaster], customers: xr.Dataset
                 learn_effects(record, used, one.covariates, one.groups)
 
 
+def _scored(
+    names: Sequence[str],
+    wanted: Mapping[str, Fit | Forecaster],
+    customers: xr.Dataset,
+    made: _Made,
+    unproved: set[str],
+) -> Iterator[tuple[str, Cell | Exception]]:
+    """Yield the cell of each name, or why it could not be made; rules are scored together, last."""
+    for name in names:
+        if name not in wanted:
+            continue
+        try:
+            cell = _fit_cell(name, wanted[name], customers, made, name in unproved)
+        except _LookedAhead as error:
+            raise InputError(str(error)) from None
+        except Exception as error:
+            yield name, error
+        else:
+            unproved.discard(name)
+            yield name, cell
+    rules = [name for name in names if name not in wanted]
+    try:
+        found = _rule_cells(rules, customers, made.asked) if rules else {}
+    except Exception as error:
+        yield from dict.fromkeys(rules, error).items()
+    else:
+        for name in rules:
+            yield name, found[name] if name in found else _why_not(name, customers)
+
+
 def _fit_cell(name: str, what: Fit | Forecaster, customers: xr.Dataset, made: _Made, unproved: bool) -> Cell:
     """Return the scores of a fit, or of a function, over the customers' holdout."""
-    horizon = float(customers.attrs["holdout_duration"])
+    horizon, asked = float(customers.attrs["holdout_duration"]), made.asked
     if isinstance(what, Fit):
-        buying = made.tree(what, customers, made.seed)
-        spending = None if what.money is None else made.tree(what.money, customers, made.seed + 1)
-        future = predict(
-            buying, customers, horizon, spending=spending, seed=made.seed + 2, threads=made.threads
-        )
-        return _cell(name, future, customers, buying=buying, threads=made.threads)
-    future = what(customers, horizon, made.seed + 2)
+        buying = made.tree(what, customers, asked.seed)
+        money: dict[str, Any] = {}
+        if what.money is not None:
+            money = {
+                "spending": made.tree(what.money, customers, asked.seed + 1),
+                "margin": asked.margin,
+                "annual_discount_rate": asked.annual_discount_rate,
+            }
+        future = predict(buying, customers, horizon, **money, seed=asked.seed + 2, threads=asked.threads)
+        return _cells([name], future, customers, asked, buying=buying)[name]
+    future = what(customers, horizon, asked.seed + 2)
     if not isinstance(future, xr.Dataset):
         raise InputError(
             f"The function returned a {type(future).__name__}; return clv.scoring.forecast(customers, horizon, "
             "purchases=...)."
         )
     if unproved:
-        _refuse_looking_ahead(name, what, customers, future, made.seed + 2)
-    return _cell(name, future, customers)
+        _refuse_looking_ahead(name, what, customers, future, asked.seed + 2)
+    _refuse_other_terms(future, asked)
+    return _cells([name], future, customers, asked)[name]
+
+
+def _refuse_other_terms(future: xr.Dataset, asked: _Asked) -> None:
+    """Refuse a value after another margin or discount than what happened is held against."""
+    given = tuple(float(future.attrs.get(name, np.nan)) for name in ("margin", "annual_discount_rate"))
+    wanted = (asked.margin, asked.annual_discount_rate)
+    if asked.valued and "value_mean" in future and not np.allclose(given, wanted, rtol=1e-9, atol=0):
+        raise InputError(
+            f"The function's value is of margin {given[0]:g} and annual discount rate {given[1]:g}, and asked are "
+            f"{wanted[0]:g} and {wanted[1]:g}: clv.scoring.forecast(..., value=..., margin={wanted[0]:g}, "
+            f"annual_discount_rate={wanted[1]:g})."
+        )
 
 
 def _refuse_looking_ahead(
@@ -329,71 +432,100 @@ def _refuse_looking_ahead(
         )
 
 
-def _rule_cell(name: str, customers: xr.Dataset, priced: bool) -> Cell:
-    """Return the scores of a simple rule; what it is scored beside forecasts nothing."""
+def _rule_cells(names: list[str], customers: xr.Dataset, asked: _Asked) -> dict[str, Cell]:
+    """Return the scores of simple rules; what they are scored beside forecasts nothing."""
     nobody = np.zeros(customers.sizes[CUSTOMER])
     anchor = forecast(
-        customers, customers.attrs["holdout_duration"], purchases=nobody, spend=nobody if priced else None
+        customers,
+        customers.attrs["holdout_duration"],
+        purchases=nobody,
+        spend=nobody if asked.priced else None,
+        value=nobody if asked.valued else None,
+        margin=asked.margin,
+        annual_discount_rate=asked.annual_discount_rate,
     )
-    return _cell(name, anchor, customers, rule=True)
+    return _cells(names, anchor, customers, asked, rules=True)
 
 
-def _cell(
-    name: str,
+def _why_not(name: str, customers: xr.Dataset) -> Exception:
+    """Return why a rule cannot be applied."""
+    try:
+        baseline(name, customers, horizon=customers.attrs["holdout_duration"])
+    except InputError as error:
+        return error
+    raise RuntimeError(f"The rule {name} can be applied and has no scores.")
+
+
+def _cells(
+    names: list[str],
     future: xr.Dataset,
     customers: xr.Dataset,
+    asked: _Asked,
     *,
     buying: xr.DataTree | None = None,
-    rule: bool = False,
-    threads: int | None = None,
-) -> Cell:
-    """Return what is kept of a forecast's scores: plain numbers and texts."""
-    model = _NOTHING if rule else name
+    rules: bool = False,
+) -> dict[str, Cell]:
+    """Return what is kept of the scores of a model, or of rules: plain numbers and texts."""
+    model = _NOTHING if rules else names[0]
     forecasts = gathered(
         {model: future},
         customers,
         buying={model: buying} if buying is not None else None,
-        baselines=(name,) if rule else (),
+        baselines=names if rules else (),
         hiatus=None,
         draws=None,
-        threads=threads,
+        threads=asked.threads,
     )
-    each = scores_of(forecasts, METRICS)
-    found = evaluation_of(forecasts, each, {}, [])
+    each = scores_of(forecasts, asked.metrics)
+    own = [name for name in asked.own if name in each]
+    found = evaluation_of(forecasts, each, {}, own, threads=asked.threads)
     block = blocks(each[CUSTOMER].to_numpy())
-    measures, happened, words = {}, {}, {}
-    for key, values in found.data_vars.items():
-        shown = str(key)
-        # Held against the first of its own cell, which is nothing, and money without margin and discount twice.
-        if "_worse" in shown or shown.startswith("value_"):
-            continue
-        if values.dims in ((FORECAST,), (FORECAST, INTERVAL)):
-            measures[shown] = as_plain(values.sel({FORECAST: name}))
-        elif values.dims == ():
-            happened[shown] = as_plain(values)
-        else:
-            continue
-        words[shown] = {
-            k: str(v) for k, v in values.attrs.items() if k in ("long_name", "units", "better", "level")
-        }
-    own = [text for text in listed(found.attrs, "reasons") if not text.startswith(f"{_NOTHING}:")]
-    return {
-        "measures": measures,
-        "observed": happened,
-        "words": words,
-        "sums": {
-            key: as_plain(block_sums(each[key].sel({FORECAST: name}).to_numpy(), block))
-            for key in COMPARED
-            if key in each
-        },
-        "blocks": block_sums(np.ones(block.size), block).astype(int).tolist(),
-        "customers": int(block.size),
-        "label": str(found["label"].sel({FORECAST: name}).item()),
-        "reasons": own,
-        "problems": [
-            f"{name} at {customers.attrs['until']}: {text}" for text in listed(future.attrs, "problems")
-        ],
+    # Money without margin and discount would be there twice.
+    unasked = () if asked.valued else ("value_",)
+    happened = {
+        str(key): values
+        for key, values in found.data_vars.items()
+        if values.dims == () and not str(key).startswith(unasked)
     }
+    # What is worse is held against the first of its own cell, which is nothing.
+    measures = {
+        str(key): values
+        for key, values in found.data_vars.items()
+        if values.dims in ((FORECAST,), (FORECAST, INTERVAL))
+        and not ("_worse" in str(key) or str(key).startswith(unasked))
+    }
+    sizes = block_sums(np.ones(block.size), block).astype(int).tolist()
+    reasons = listed(found.attrs, "reasons")
+    cells = {}
+    for place, name in enumerate(found[FORECAST].to_numpy().tolist()):
+        if name not in names:
+            continue
+        others = tuple(
+            f"{other}{after}" for other in (*names, model) if other != name for after in (":", " ")
+        )
+        cells[name] = {
+            "measures": {key: as_plain(values.values[place]) for key, values in measures.items()},
+            "observed": {key: as_plain(values.values) for key, values in happened.items()},
+            "words": {key: _words(values) for key, values in (measures | happened).items()},
+            "sums": {
+                key: as_plain(block_sums(each[key].values[place], block))
+                for key in COMPARED
+                if key in each and not key.startswith(unasked)
+            },
+            "blocks": sizes,
+            "customers": int(block.size),
+            "label": str(found["label"].values[place]),
+            "reasons": [text for text in reasons if not text.startswith(others)],
+            "problems": [
+                f"{name} at {customers.attrs['until']}: {text}" for text in listed(future.attrs, "problems")
+            ],
+        }
+    return cells
+
+
+def _words(values: xr.DataArray) -> dict[str, str]:
+    """Return what a measure says of itself."""
+    return {k: str(v) for k, v in values.attrs.items() if k in ("long_name", "units", "better", "level")}
 
 
 def _assembled(

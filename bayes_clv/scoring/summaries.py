@@ -110,8 +110,8 @@ def _means(scores: xr.Dataset, names: list[str], each: list[Groups]) -> Variable
 def _mean(group: Groups, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return means and errors of (customer) or (customer, interval) scores."""
     if values.ndim == 1:
-        return group.mean(values)
-    parts = [group.mean(column.astype(float)) for column in values.T]
+        return group.mean_and_error(values)
+    parts = [group.mean_and_error(column.astype(float)) for column in values.T]
     return np.stack([mean for mean, _ in parts], axis=-1), np.stack([error for _, error in parts], axis=-1)
 
 
@@ -119,7 +119,7 @@ def _real(scores: xr.Dataset, quantity: str, groups: Groups | list[Groups]) -> V
     """Return what happened by group, in the mean and, of amounts, in sum; of each forecast where groups are its own."""
     prefix, real = PREFIXES[quantity], np.asarray(scores[OBSERVED[quantity]].values, dtype=float)
     each = groups if isinstance(groups, list) else [groups]
-    columns = [(*group.mean(real), group.sum(real)) for group in each]
+    columns = [(*group.mean_and_error(real), group.sum(real)) for group in each]
     dims = _EACH if isinstance(groups, list) else (_GROUP,)
     words = {
         "real": "mean of what happened",

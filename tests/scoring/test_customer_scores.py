@@ -111,8 +111,10 @@ def test_an_evaluation_is_the_mean_of_the_scores(scores, customers, future, buyi
             scores[name].mean("customer", skipna=False),
             rtol=1e-6,
         )
-        np.testing.assert_array_equal(found[measure], means[name].transpose(*found[measure].dims))
-    np.testing.assert_array_equal(found["rmse"] ** 2, (means["squared_error"] ** 0.5) ** 2)
+        np.testing.assert_allclose(
+            found[measure], means[name].transpose(*found[measure].dims), rtol=1e-12, atol=1e-15
+        )
+    np.testing.assert_allclose(found["rmse"], means["squared_error"] ** 0.5, rtol=1e-12)
     pairs = clv.scoring.pairwise(scores, "spend_log_crps")
     np.testing.assert_array_equal(
         found["spend_log_crps_worse"][1:], pairs["difference"].sel(other="model")[1:]

@@ -332,6 +332,96 @@ def test_a_function_that_looks_ahead_is_refused(log):
         rolled(log, {"number": lambda customers, horizon, seed: 1.0}, baselines=())
 
 
+def test_a_rule_that_cannot_be_applied_says_why_and_the_others_are_scored(log):
+    # Four days of calibration hold no whole week.
+    early = rolled(log, {"past": past}, ["2025-01-04"], HORIZONS[0], baselines=("past_rate", "period_mean"))
+    assert early.attrs["reasons"][0] == (
+        "period_mean at 2025-01-04 over 4 weeks: The baseline period_mean cannot be computed: the calibration holds "
+        "no whole period."
+    )
+    assert early.attrs["cells_failed"] == 1
+    assert np.isfinite(early["crps"].sel(forecast="past_rate")).all()
+    assert np.isnan(early["crps"].sel(forecast="period_mean")).all()
+
+
+# Value, and metrics of one's own.
+
+TERMS = {"margin": 0.3, "annual_discount_rate": 0.1}
+
+
+def pinball(quantity, observed):
+    error = observed - quantity.quantiles[0.95]
+    return np.maximum(0.95 * error, -0.05 * error)
+
+
+def valued(customers, horizon, seed):
+    """Poisson draws with a value that is not discounted as it should be, but said to be."""
+    rng = np.random.default_rng(seed)
+    purchases = rng.poisson(
+        (customers["frequency"] + 0.3) / (customers["T"] + 2) * horizon, (60, customers["T"].size)
+    )
+    spend = 20.0 * purchases
+    return clv.scoring.forecast(
+        customers, horizon, purchases=purchases, spend=spend, value=0.29 * spend, **TERMS
+    )
+
+
+def test_value_and_own_metrics_are_those_of_evaluate(log):
+    fits = {"bg": clv.scoring.Fit("bg_nbd"), "valued": valued}
+    options = {"baselines": ("past_rate",), "metrics": {"pinball": pinball}}
+    cells = rolled(
+        log, {"valued": valued, "bg": fits["bg"]}, DAYS[1:], "8 weeks", draws=25, **options, **TERMS
+    )
+    customers = clv.summarize(log, until="2025-09-30", holdout_until="2025-11-25", holdout_discount_rate=0.1)
+    buying = clv.fit("bg_nbd", customers, method="laplace", draws=25, seed=4)
+    spending = clv.fit("gamma_gamma", customers, method="laplace", draws=25, seed=5)
+    future = clv.predict(buying, customers, 8, spending=spending, seed=6, **TERMS)
+    futures = {"bg": future, "valued": valued(customers, 8.0, 6)}
+    alone = clv.evaluate(futures, customers, buying={"bg": buying}, **options)
+    cell = cells.squeeze()
+    for name in (
+        "value_crps",
+        "value_log_crps",
+        "value_covered",
+        "value_total_error",
+        "value_gini",
+        "pinball",
+    ):
+        for forecast in ("bg", "valued", "past_rate"):
+            one, other = (each[name].sel(forecast=forecast) for each in (cell, alone))
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12, err_msg=f"{name} of {forecast}")
+    assert np.isfinite(cell["value_crps"]).all()
+    assert np.isfinite(cell["pinball"].sel(forecast=["bg", "valued", "past_rate"])).all()
+    assert float(cell["value_observed"]) == pytest.approx(0.3 * float(customers["holdout_value"].sum()))
+    by_hand = float(alone["value_crps"].sel(forecast="bg") - alone["value_crps"].sel(forecast="past_rate"))
+    found = cell["value_crps_difference"].sel(forecast="bg", other="past_rate")
+    assert float(found) == pytest.approx(by_hand)
+
+
+def test_terms_and_metrics_are_part_of_what_a_cell_is_known_by(log, tmp_path, known):
+    one = {"origins": DAYS[1:], "horizons": HORIZONS[0]}
+    calls = [{}, TERMS, TERMS | {"margin": 0.4}, {"metrics": {"pinball": pinball}}]
+    for options in calls:
+        assert quick(log, Counted(), tmp_path, **one, **options).attrs["cells_read"] == 0
+    for options in calls:
+        assert quick(log, Counted(), tmp_path, **one, **options).attrs["cells_read"] == 2
+    # A metric that holds more than plain values cannot be known again.
+    weights = np.ones(3)
+    held = {"metrics": {"held": lambda quantity, observed: observed * weights[0]}}
+    for _ in range(2):
+        assert quick(log, Counted(), tmp_path, **one, **held).attrs["cells_read"] == 0
+
+
+def test_a_function_whose_value_is_of_other_terms_fails(log):
+    asked = TERMS | {"margin": 0.5}
+    scores = rolled(log, {"valued": valued, "drawn": drawn}, DAYS[1:], "8 weeks", baselines=(), **asked)
+    assert scores.attrs["cells_failed"] == 1
+    assert (
+        "The function's value is of margin 0.3 and annual discount rate 0.1, and asked are 0.5 and 0.1"
+        in (scores.attrs["reasons"][0])
+    )
+
+
 # Splits.
 
 
@@ -404,6 +494,16 @@ REFUSED = {
         "Where are 'age', which the fits read",
     ),
     "draws": ({"draws": 0}, "draws=0 must be at least 1"),
+    "margin": ({"margin": 0.0}, "margin must be finite and above 0"),
+    "discount": (
+        {"annual_discount_rate": -1.0},
+        "Annual discount rate -1.0 must be a finite number above -1",
+    ),
+    "value without amounts": (
+        {"margin": 0.3, "spend": None},
+        "margin and annual_discount_rate are of money, and the orders are read without: name the column, spend",
+    ),
+    "a metric's name": ({"metrics": {"crps": past}}, "metrics has 'crps', which is a name of ours"),
 }
 
 

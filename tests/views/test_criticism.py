@@ -120,6 +120,21 @@ def test_reliability_and_conditional_expectation_show_the_evaluation(evaluation)
             draw(evaluation.drop_dims(["tenth", "frequency"]))
 
 
+def test_reliability_shows_those_who_were_given_up(evaluation):
+    beside = views.plot_retention(evaluation).axes[1]
+    assert "13" in beside.get_xticklabels()[0].get_text()
+    assert "0.3 expected" in beside.get_xticklabels()[0].get_text()
+    # Of 13 customers with 0.3 / 13 each, one who buys is within 90 % of chance (at most 1), six are not.
+    marks = {line.get_marker(): line.get_ydata()[0] for line in beside.lines}
+    assert marks == {"_": pytest.approx(0.3), "o": 1}
+    six = evaluation.assign(unlikely_retained=("forecast", [6.0]))
+    marks = {line.get_marker(): line.get_ydata()[0] for line in views.plot_retention(six).axes[1].lines}
+    assert marks == {"_": pytest.approx(0.3), "X": 6}
+    nobody = evaluation.assign(unlikely_customers=("forecast", [0.0]))
+    assert len(views.plot_retention(nobody).axes) == 1
+    assert len(views.plot_retention(evaluation.drop_vars("unlikely_customers")).axes) == 1
+
+
 def test_spend_has_a_row_of_its_own_in_the_calibration(evaluation):
     figure = views.plot_calibration(evaluation)
     assert len(figure.axes) == 4

@@ -15,6 +15,9 @@ from scipy import special
 from bayes_clv.distributions.arrays import Array, float_arrays
 from bayes_clv.distributions.stirling import LARGE, POISSON, count_chance
 
+# A probability from which others are computed has all its digits.
+SMALLEST = 1e-290
+
 
 def simulate_counts(rng: np.random.Generator, T: Array, r: Array, alpha: Array) -> NDArray[np.int64]:
     """Return how often each customer would buy in T units if it never left."""
@@ -62,7 +65,9 @@ def count_pmf(n: ArrayLike, k: ArrayLike, tau: ArrayLike) -> Array:
     log_none = -k * np.log1p(tau)
     positive = np.exp(-special.betaln(k, some) - np.log(some) + some * log_z + log_none)
     # Where rates hardly differ, the two logarithms of k are as large as each other.
-    positive = np.where(k > LARGE, count_chance(some, k, tau), positive)
+    alike = k > LARGE
+    if alike.any():
+        positive = np.where(alike, count_chance(some, k, tau), positive)
     return np.where(n > 0, positive, np.exp(log_none))
 
 
@@ -72,5 +77,34 @@ def count_at_least(n: ArrayLike, k: ArrayLike, tau: ArrayLike) -> Array:
     some = np.maximum(n, 1.0)
     reached = special.betainc(some, np.minimum(k, POISSON), tau / (1 + tau))
     # Beyond it the counts are Poisson in every digit, and betainc has none.
-    reached = np.where(k > POISSON, special.gammainc(some, k * tau), reached)
+    poisson = k > POISSON
+    if poisson.any():
+        reached = np.where(poisson, special.gammainc(some, k * tau), reached)
     return np.where(n > 0, reached, 1.0)
+
+
+def in_turn(counts: Array) -> bool:
+    """Return whether these are several counts from 0 on, each one more than the last."""
+    return counts.ndim == 1 and counts.size > 1 and counts[0] >= 0 and bool((np.diff(counts) == 1).all())
+
+
+def counts_in_turn(counts: Array, k: Array, tau: Array) -> tuple[Array, Array]:
+    """Return P(N = n) and P(N > n) of counts from 1 on, their axes first, N as in ``count_pmf``.
+
+    Where counts follow each other the ends are computed, and the others from their neighbours: upwards
+    P(N = n + 1) = P(N = n) z (k + n) / (n + 1), downwards P(N > n - 1) = P(N > n) + P(N = n). All terms are positive,
+    so that nothing cancels, and it takes a fraction of the time of an incomplete beta function each.
+    """
+    if in_turn(counts) and not (k > LARGE).any():
+        exactly = [count_pmf(counts[0], k, tau)]
+        # What has underflowed stays 0 by neighbours.
+        if not (exactly[0] < SMALLEST).any():
+            z = tau / (1 + tau)
+            for n in counts[:-1]:
+                exactly.append(exactly[-1] * (z * ((k + n) / (n + 1))))
+            more = [count_at_least(counts[-1] + 1, k, tau)]
+            for each in exactly[:0:-1]:
+                more.append(more[-1] + each)
+            return np.stack(exactly), np.stack(more[::-1])
+    n = counts.reshape(counts.shape + (1,) * (np.ndim(k) if counts.ndim else 0))
+    return count_pmf(n, k, tau), count_at_least(n + 1, k, tau)

@@ -230,13 +230,26 @@ def pmf(first: int, counts: Any, time: float, columns: Columns, params: Params) 
     P(alive) * S_{n-1} * (P(N = n) + P(N > n) a / (a + B + n - 1)), S_n = (B)_n / (a + B)_n, N ~ NegBin. All terms
     are positive, so that nothing cancels. At n = 0 the dropped out are added.
     """
-    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
-    n, tau = lead(counts, chance), time / scale
-    some = np.maximum(n, 1.0)
-    ended = gamma_poisson.count_at_least(some + 1, k, tau) * a / (a + big_b + (some - 1))
-    positive = survived(some - 1, a, big_b) * (gamma_poisson.count_pmf(some, k, tau) + ended)
-    none = gamma_poisson.count_pmf(0.0, k, tau)
-    return np.where(n > 0, chance * positive, chance * none + (1 - chance))
+
+    def while_alive(k: Array, scale: Array, a: Array, big_b: Array) -> Array:
+        return exactly(np.asarray(counts, dtype=np.float64), k, time / scale, a, big_b)
+
+    chance = alive(first, columns, params)
+    share = on_distinct_rows(while_alive, *state(first, columns, params))
+    return chance * share + np.where(lead(counts, chance) > 0, 0.0, 1 - chance)
+
+
+def exactly(counts: Array, k: Array, tau: Array, a: Array, big_b: Array) -> Array:
+    """Return P(n purchases in the horizon) of a customer alive now, the counts' axes first."""
+    if counts.ndim == 1 and counts.size > 0 and counts[0] == 0:
+        none = gamma_poisson.count_pmf(0.0, k, tau)
+        more = exactly(counts[1:], k, tau, a, big_b)
+        return np.concatenate([np.broadcast_to(none, more.shape[1:])[None], more])
+    some = np.maximum(counts, 1.0)
+    bought, more = gamma_poisson.counts_in_turn(some, k, tau)
+    positive = survived_in_turn(some - 1, a, big_b) * (bought + more * a / (a + big_b + (lead(some, k) - 1)))
+    found: Array = np.where(lead(counts, k) > 0, positive, gamma_poisson.count_pmf(0.0, k, tau))
+    return found
 
 
 def at_least(first: int, counts: Any, time: float, columns: Columns, params: Params) -> Array:
@@ -282,9 +295,23 @@ def _while_alive(first: int, function: Callable[..., Array], columns: Columns, p
 
 def survived(tosses: Array, a: Array, big_b: Array) -> Array:
     """Return (B)_n / (a + B)_n, the probability of surviving n tosses to come."""
-    share = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
-    chance: Array = np.where(a + big_b > LARGE, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
+    share: Array = np.exp(special.betaln(a, big_b + tosses) - special.betaln(a, big_b))
+    alike = a + big_b > LARGE
+    if not np.any(alike):
+        return share
+    chance: Array = np.where(alike, survival_ratio(tosses, 0.0, a, big_b, 1.0), share)
     return chance
+
+
+def survived_in_turn(tosses: Array, a: Array, big_b: Array) -> Array:
+    """Return the probabilities of surviving each number of tosses, their axes first; in turn, from the last."""
+    n = lead(tosses, big_b)
+    if not gamma_poisson.in_turn(tosses) or np.any(a + big_b > LARGE):
+        return survived(n, a, big_b)
+    each = [survived(tosses[0], a, big_b)]
+    for toss in tosses[:-1]:
+        each.append(each[-1] * ((big_b + toss) / (a + big_b + toss)))
+    return np.stack(each)
 
 
 def likelihood(first: int) -> tuple[Term, ...]:

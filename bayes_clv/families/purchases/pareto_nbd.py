@@ -258,10 +258,14 @@ def pmf(counts: Any, time: float, columns: Columns, params: Params) -> Array:
     negative binomial over those who outlive the horizon plus an integral over the lifetimes of those who do not:
     positive terms only. At n = 0 those who have left are added.
     """
-    chance, (k, scale, s, b) = alive(columns, params), state(columns, params)
-    n = lead(counts, chance)
-    exactly: Array = gamma_lifetime.purchases_exactly(n, k, time / scale, s, scale / b)
-    return chance * exactly + np.where(n > 0, 0.0, 1 - chance)
+
+    def while_alive(k: Array, scale: Array, s: Array, b: Array) -> Array:
+        exactly: Array = gamma_lifetime.purchases_exactly(lead(counts, k), k, time / scale, s, scale / b)
+        return exactly
+
+    chance = alive(columns, params)
+    share = on_distinct_rows(while_alive, *state(columns, params))
+    return chance * share + np.where(lead(counts, chance) > 0, 0.0, 1 - chance)
 
 
 def at_least(counts: Any, time: float, columns: Columns, params: Params) -> Array:

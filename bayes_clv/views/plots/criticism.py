@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import InputError, quantiles
+from bayes_clv.scoring.evaluation import UNLIKELY
 from bayes_clv.scoring.groups import TOP_CLASS
 from bayes_clv.views import style
 
@@ -209,7 +210,9 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
     matplotlib.figure.Figure
         A reliability diagram. Customers in tenths by their forecast chance of at least one purchase: mean chance
         (across) and the share who bought (up), with 90 % intervals of chance around the forecast; a calibrated forecast
-        lies on the diagonal, dots above it are customers whom the forecast gave up too early. Outcome level.
+        lies on the diagonal, dots above it are customers whom the forecast gave up too early. Beside it, if there are
+        any, the customers who were given less than 3 % of any purchase, who are too few for a tenth: how many were
+        expected to buy (with 90 % of chance) and how many did. Outcome level.
 
     Raises
     ------
@@ -231,7 +234,12 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
         from matplotlib.ticker import PercentFormatter
 
         figure = style.drawing(3.6)
-        axes = figure.subplots()
+        given_up = _given_up(evaluation)
+        if given_up is None:
+            axes = figure.subplots()
+        else:
+            axes, beside = figure.subplots(1, 2, width_ratios=(3, 1))
+            _draw_given_up(beside, *given_up)
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle="--")
         axes.vlines(predicted, low, high, color=style.BLUE, linewidth=5, alpha=0.35, label="90 % of chance")
         axes.plot(predicted[~miss], real[~miss], "o", color=style.ORANGE, markersize=6, label="real share")
@@ -247,6 +255,33 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
             axes, "Who buys at all?", "outcome level; tenths of the forecast, 90 % of binomial chance"
         )
     return figure
+
+
+def _given_up(evaluation: xr.Dataset) -> tuple[int, float, int] | None:
+    """Return how many customers the first model gives hardly a chance, who of them are expected, and who bought."""
+    names = ("unlikely_customers", "unlikely_expected", "unlikely_retained")
+    if any(name not in evaluation for name in names):
+        return None
+    customers, expected, bought = (float(evaluation[name].isel(forecast=0)) for name in names)
+    return (int(customers), expected, int(bought)) if customers > 0 else None
+
+
+def _draw_given_up(axes: Any, customers: int, expected: float, bought: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = (
+        float(customers * limit[0])
+        for limit in chance_limits(np.array([expected / customers]), np.array([customers]))
+    )
+    outside = not low <= bought <= high
+    axes.vlines(0, low, high, color=style.BLUE, linewidth=5, alpha=0.35)
+    axes.plot(0, expected, "_", color=style.BLUE, markersize=15, markeredgewidth=1.6)
+    axes.plot(0, bought, "X" if outside else "o", color=style.ORANGE, markersize=8 if outside else 6)
+    axes.set(xlim=(-1, 1), ylim=(0, 1.15 * max(high, expected, bought, 1)))
+    axes.set_xticks([0], [f"of {customers:,}\n({expected:.1f} expected)"])
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("customers who bought (count)")
+    style.heading(axes, "Given up", f"outcome level; under {100 * UNLIKELY:.0f} %")
 
 
 def chance_limits(chance: np.ndarray, customers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

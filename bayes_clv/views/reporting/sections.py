@@ -78,7 +78,7 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
                 lambda: criticism.plot_retention(evaluation),
                 "Each dot is a tenth of the customers, by the chance of buying that was forecast for them. Dots should "
                 "lie on the blue lines: above them are customers who were given up too early, below them customers who "
-                "were counted on too long.",
+                "were counted on too long. Beside them, where there are any, are those who were given under 3 %.",
                 "outcome",
             )
             if "retention_predicted_by_tenth" in evaluation
