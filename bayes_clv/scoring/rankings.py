@@ -88,7 +88,7 @@ def _concordance(forecast: Order, observed: Order) -> float:
     if differing == 0:
         return float("nan")
     right, wrong = _pairs(observed.group[forecast.order], forecast.sizes, observed.sizes.size)
-    return (1 + (right - wrong) / differing) / 2
+    return float((1 + (right - wrong) / differing) / 2)
 
 
 def _captured(order: Order, amount: np.ndarray, shares: np.ndarray) -> np.ndarray:

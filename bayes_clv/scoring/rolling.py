@@ -234,13 +234,14 @@ def rolling_origins(
                 done += len(names) - len(missing)
                 if report is not None:
                     report(done, size)
-                for name, cell in _scored(missing, wanted, customers, made, unproved):
-                    if isinstance(cell, Exception):
-                        what = str(cell) if isinstance(cell, InputError) else f"{type(cell).__name__}: {cell}"
+                for name, scored in _scored(missing, wanted, customers, made, unproved):
+                    if isinstance(scored, Exception):
+                        plain = isinstance(scored, InputError)
+                        what = str(scored) if plain else f"{type(scored).__name__}: {scored}"
                         failed.append(f"{name} at {origin} over {length:g} {time_unit}s: {what}")
                     else:
-                        cells.write(key[name], cell)
-                        found[i, j, name] = cell
+                        cells.write(key[name], scored)
+                        found[i, j, name] = scored
                     done += 1
                     if report is not None:
                         report(done, size)
