@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, get_args
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
@@ -251,7 +250,7 @@ def _times(
 
 
 def _over(record: Family, times: Array) -> Family:
-    return record.of(xr.Dataset({"purchase_times": ("repeat_purchase", times)}))
+    return record.of({"purchase_times": times})
 
 
 def _check_likelihood(record: Family, params: Params, columns: Columns) -> None:

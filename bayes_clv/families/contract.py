@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
@@ -242,8 +241,8 @@ class Family:
     coordinate : Coordinate, or None
         A quantity that is sampled through another variable.
     over : callable, or None
-        ``(customers)``: the family as it reads these customers, of one whose functions read more than a number a
-        customer: their purchase times. Unbound it knows new customers only.
+        ``(customers)``: the family as it reads these customers, arrays by name, of one whose functions read more than
+        a number a customer: the flat ``purchase_times``. Unbound it knows new customers only.
     """
 
     name: str
@@ -260,14 +259,14 @@ class Family:
     checked: str
     forecast: Forecast | SpendLevel | Renewals
     coordinate: Coordinate | None = None
-    over: "Callable[[xr.Dataset], Family] | None" = None
+    over: "Callable[[Mapping[str, Any]], Family] | None" = None
 
     @property
     def processes(self) -> dict[str, str]:
         """Return of each process the quantity that a covariate of it acts on."""
         return {each.process: name for name, each in self.quantities.items() if each.process is not None}
 
-    def of(self, customers: xr.Dataset) -> "Family":
+    def of(self, customers: Mapping[str, Any]) -> "Family":
         """Return the family over these customers: itself where it reads numbers alone."""
         return self if self.over is None else self.over(customers)
 
