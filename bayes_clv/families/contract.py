@@ -259,14 +259,14 @@ class Family:
     checked: str
     forecast: Forecast | SpendLevel | Renewals
     coordinate: Coordinate | None = None
-    over: "Callable[[Mapping[str, Any]], Family] | None" = None
+    over: "Callable[[Mapping[Any, Any]], Family] | None" = None
 
     @property
     def processes(self) -> dict[str, str]:
         """Return of each process the quantity that a covariate of it acts on."""
         return {each.process: name for name, each in self.quantities.items() if each.process is not None}
 
-    def of(self, customers: Mapping[str, Any]) -> "Family":
+    def of(self, customers: Mapping[Any, Any]) -> "Family":
         """Return the family over these customers: itself where it reads numbers alone."""
         return self if self.over is None else self.over(customers)
 

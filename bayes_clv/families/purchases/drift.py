@@ -365,7 +365,7 @@ def _over(static: Family, times: Array) -> Family:
     )
 
 
-def _flat(customers: Mapping[str, Any]) -> Array:
+def _flat(customers: Mapping[Any, Any]) -> Array:
     if "purchase_times" not in customers:
         raise InputError(
             "Rates that drift are read off each customer's purchase times, and the customers lack 'purchase_times'. "

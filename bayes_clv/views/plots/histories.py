@@ -15,7 +15,7 @@ from scipy.special import digamma
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family
 from bayes_clv.predictions.parameters import parameters
-from bayes_clv.schema import REPEAT_PURCHASE, UNSTATED, InputError, interval
+from bayes_clv.schema import UNSTATED, InputError, interval
 from bayes_clv.units import days_per, duration
 from bayes_clv.views import style
 
@@ -58,7 +58,7 @@ def _histories(
         if times is None:
             number = np.arange(size.sum()) - np.repeat(start, size) + 1
             times = np.repeat(t_x / np.maximum(x, 1), size) * number
-        record = record.of(xr.Dataset({"purchase_times": (REPEAT_PURCHASE, times)}))
+        record = record.of({"purchase_times": times})
         history["purchase_start"] = start.astype(np.float64)
     if "log_intervals" in wanted and times is not None:
         history["log_intervals"] = np.r_[0.0, np.cumsum(np.log(np.diff(times, prepend=0.0)))][
