@@ -13,6 +13,7 @@ from .plots.gains import plot_gain as plot_gain
 from .plots.histories import plot_alive_history as plot_alive_history
 from .plots.histories import plot_alive_matrix as plot_alive_matrix
 from .plots.histories import plot_expected_purchases_matrix as plot_expected_purchases_matrix
+from .plots.histories import plot_rate_history as plot_rate_history
 from .plots.holdout import plot_calibration as plot_calibration
 from .plots.holdout import plot_evaluation as plot_evaluation
 from .plots.holdout import plot_tracking as plot_tracking
@@ -53,6 +54,7 @@ __all__ = [
     "plot_prior_posterior",
     "plot_purchases_per_customer",
     "plot_ranking",
+    "plot_rate_history",
     "plot_retention",
     "plot_segment_sizes",
     "plot_tracking",

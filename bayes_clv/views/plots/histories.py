@@ -270,6 +270,65 @@ def alive_over_time(
     InputError
         For no dates, dates after ``until``, or a posterior whose time unit is not stated.
     """
+    forecast, history, when = _seen_over_time(buying, purchase_dates, until, points)
+    return _band(forecast.alive(history, thinned_parameters(buying, draws)), when, "expected")
+
+
+def rate_over_time(
+    buying: xr.DataTree,
+    purchase_dates: Iterable[Any],
+    until: Any,
+    *,
+    draws: int = 500,
+    points: int = 240,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return the purchase rate of one customer as seen from each day of the history (level: latent).
+
+    Parameters
+    ----------
+    buying, purchase_dates, until
+        As in `alive_over_time`.
+    draws, points : int
+        Draws of the rate at each date, and dates besides those of purchases.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``mean``, ``q05`` and ``q95`` over ``date``, purchases per time unit of the posterior: of the customer while it
+        is here, after it left as it was then.
+
+    Raises
+    ------
+    InputError
+        As in `alive_over_time`.
+    """
+    forecast, history, when = _seen_over_time(buying, purchase_dates, until, points)
+    values = thinned_parameters(buying, draws)
+    again = -(-draws // next(iter(values.values())).size)
+    repeated = {name: np.tile(value, again)[:draws] for name, value in values.items()}
+    _, rate, *_ = forecast.latent_draws(np.random.default_rng(seed), history, repeated)
+    # The mean in closed form has no noise.
+    mean, *_ = forecast.latent_means(history, values)
+    return _band(rate, when, "latent").assign(mean=("date", mean.mean(axis=1)))
+
+
+def _band(values: Array, when: NDArray[np.datetime64], level: str) -> xr.Dataset:
+    """Return mean and central 90 % of values (date, draw)."""
+    low, high = interval(values, axis=1)
+    return xr.Dataset(
+        {"mean": ("date", values.mean(axis=1)), "q05": ("date", low), "q95": ("date", high)},
+        coords={"date": when},
+        attrs={"level": level},
+    )
+
+
+def _seen_over_time(
+    buying: xr.DataTree, purchase_dates: Iterable[Any], until: Any, points: int
+) -> tuple[Forecast, dict[str, Array], NDArray[np.datetime64]]:
+    """Return the forecast and one customer's histories as they were known at dates, and these dates."""
     unit = str(buying.attrs.get("time_unit", UNSTATED))
     if unit == UNSTATED:
         raise InputError(
@@ -294,14 +353,8 @@ def alive_over_time(
     order = np.lexsort((known, at))
     at, known = at[order], known[order]
     forecast, history = _histories(buying, known - 1.0, ages[known - 1], at, ages[1:])
-    alive = forecast.alive(history, thinned_parameters(buying, draws))
-    low, high = interval(alive, axis=1)
     seconds = np.round(at * days_per(unit) * 86_400).astype("timedelta64[s]")
-    return xr.Dataset(
-        {"mean": ("date", alive.mean(axis=1)), "q05": ("date", low), "q95": ("date", high)},
-        coords={"date": days[0].astype("datetime64[s]") + seconds},
-        attrs={"level": "expected"},
-    )
+    return forecast, history, days[0].astype("datetime64[s]") + seconds
 
 
 def plot_alive_history(
@@ -355,5 +408,62 @@ def plot_alive_history(
         name = "Is the customer still there?" if customer is None else f"Is customer {customer} still there?"
         style.heading(
             axes, name, "P(alive) given what was known at each date; expected level, mean and 90 % band"
+        )
+    return figure
+
+
+def plot_rate_history(
+    buying: xr.DataTree,
+    purchase_dates: Iterable[Any],
+    until: Any,
+    *,
+    customer: str | None = None,
+    draws: int = 500,
+) -> style.Drawing:
+    """Plot one customer's purchase rate over time, with its 90 % band, above its probability of being alive.
+
+    Parameters
+    ----------
+    buying, purchase_dates, until, draws
+        As in `rate_over_time`. With a family whose rates drift the rate may change between purchases.
+    customer : str, optional
+        Named in the title.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The rate (latent level) and P(alive) (expected level), each given what was known at the date: mean and central
+        90 %; a tick at every purchase.
+    """
+    dates = list(purchase_dates)
+    unit = str(buying.attrs.get("time_unit", UNSTATED))
+    rate = rate_over_time(buying, dates, until, draws=draws)
+    alive = alive_over_time(buying, dates, until, draws=draws)
+    with style.styled():
+        figure = style.drawing(4.2)
+        above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+        bought = np.unique(np.asarray(dates, dtype="datetime64[D]")).astype("datetime64[s]")
+        for axes, path, color in ((above, rate, style.BLUE), (below, alive, style.GREEN)):
+            when = path["date"].to_numpy()
+            axes.fill_between(when, path["q05"], path["q95"], color=color, alpha=0.2, linewidth=0)
+            axes.plot(when, path["mean"], color=color)
+        top = float(rate["q95"].max())
+        above.plot(
+            bought, np.full(bought.size, -0.04 * top), "|", color=style.ORANGE, markersize=9, label="purchase"
+        )
+        above.set_ylim(-0.08 * top, 1.05 * top)
+        above.set_ylabel(f"purchases a {unit}")
+        above.legend(loc="upper right")
+        below.set_ylim(-0.02, 1.04)
+        below.set_ylabel("P(alive)")
+        below.set_xlabel("date")
+        style.dates(below.xaxis)
+        name = (
+            "How often does the customer buy?"
+            if customer is None
+            else f"How often does customer {customer} buy?"
+        )
+        style.heading(
+            above, name, "Given what was known at each date; mean and 90 % band, rate at the latent level"
         )
     return figure
