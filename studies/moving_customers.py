@@ -134,7 +134,8 @@ def judged(rows: list[dict[str, Any]]) -> list[tuple[str, bool, str]]:
     """Return each rule, whether it holds, and the figures it was judged by."""
     found = []
     for row in (each for each in rows if each["base"] == "simulated"):
-        interval = f"median {row['half_life']:.0f} weeks, 99 % {row['half_life_low']:.0f} to {row['half_life_high']:.0f}"
+        low, middle, high = (row[name] for name in ("half_life_low", "half_life", "half_life_high"))
+        interval = f"median {middle:.0f} weeks, 99 % {low:.0f} to {high:.0f}"
         found.append((f"simulated, {row['what']}", bool(row["passed"]), interval))
     for what, points, most in (("2017-09-30", 0.03, 3.02), ("2017-06-30", 0.05, 6.15)):
         some = [
@@ -147,8 +148,8 @@ def judged(rows: list[dict[str, Any]]) -> list[tuple[str, bool, str]]:
             off = {level: best[f"inside_{level}"] - best[f"mass_{level}"] for level in (90, 50)}
             holds = best["crps"] <= most and max(map(abs, off.values())) <= points
             figures = (
-                f"{best['family']}: CRPS {best['crps']:.3f} (at most {most}), 90 % intervals {100 * off[90]:+.1f} points, "
-                f"50 % {100 * off[50]:+.1f} (at most {100 * points:.0f})"
+                f"{best['family']}: CRPS {best['crps']:.3f} (at most {most}), 90 % intervals {100 * off[90]:+.1f} "
+                f"points, 50 % {100 * off[50]:+.1f} (at most {100 * points:.0f})"
             )
             found.append((f"Complete Journey from {what}", holds, figures))
     for name in ("CDNOW", "CDNOW master"):
