@@ -7,8 +7,8 @@ future is drawn from one purchase to the next, without steps of time and so with
   within the horizon costs one comparison, as in the law of the constant coin;
 - given that wait the rate at the end of observation, which is what ``rate`` tells;
 - given the rate and the wait, the rate at the purchase: silent for a time t, a rate lambda becomes
-  Gamma(r + J, rate D / (s (1 - e))), J Poisson of mean lambda 4 gamma² e / (s (1 - e) D), with D at theta = 0; the
-  purchase makes that J + 1, J weighted by r + J;
+  Gamma(r + J, rate D / (s (1 - e))), J Poisson of mean lambda 4 gamma² e / (s (1 - e) D), with D at theta = 0, which
+  is a non-central chi-square; the purchase makes that J + 1, J weighted by r + J;
 - further waits by inversion of P(wait > t | lambda) = (2 gamma / D)^r e^(-delta r t / 2) e^(-lambda 2 (1 - e) / D).
 
 Of one who has left the rate is that at the last purchase.
@@ -21,10 +21,10 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.paths.coin import dropout, toss
-from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, RATE, SHARE, poisson
+from bayes_clv.distributions.paths.variates import BELOW_ONE, BOOST, DROPOUT, FAR, RATE, SHARE
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
 from bayes_clv.distributions.poisson.drifting import through, wait_of
-from bayes_clv.distributions.streams import mix, standard_gamma, unit
+from bayes_clv.distributions.streams import mix, standard_gamma, standard_normal, unit
 
 # Newton steps halve the bracket where they leave it.
 STEPS = 200
@@ -130,11 +130,16 @@ def _next_wait(rate, r, alpha, kappa, log_left):  # type: ignore[no-untyped-def]
     gamma = math.sqrt(kappa * kappa + 2.0 * s)
     delta = 2.0 * s / (gamma + kappa)
     low, high = 0.0, math.inf
+    # As if the rate went on, and then back towards the mean, for so long.
     t = -log_left / max(rate, 0.5 * r * delta)
+    back = 0.5 * kappa * (r / alpha - rate) * t
+    if abs(back) < 0.5 * rate:
+        t *= rate / (rate + back)
     for _ in range(STEPS):
         if not t < FAR:
             return FAR
-        e, change = math.exp(-gamma * t), -math.expm1(-gamma * t)
+        change = -math.expm1(-gamma * t)
+        e = 1.0 - change
         d = delta * e + gamma + kappa
         value = -r * (math.log1p(-0.5 * delta * change / gamma) + 0.5 * delta * t) - rate * (2.0 * change / d)
         hazard = (r * s * change + rate * 4.0 * gamma * gamma * e / d) / d
@@ -158,15 +163,19 @@ def _rate_after(rate, wait, r, alpha, kappa, stream, step):  # type: ignore[no-u
     s = 2.0 * kappa / alpha
     gamma = math.sqrt(kappa * kappa + 2.0 * s)
     delta = 2.0 * s / (gamma + kappa)
-    e, change = math.exp(-gamma * wait), -math.expm1(-gamma * wait)
+    change = -math.expm1(-gamma * wait)
+    e = 1.0 - change
     d = delta * e + gamma + kappa
     if not s * change > 0.0:
         return rate
     mean = rate * (4.0 * gamma * gamma * e) / (s * change * d)
-    kept = poisson(mean, stream, step)
-    kept += 0.0 if unit(mix(stream)) * (r + mean) < r else 1.0
-    gamma_variate, _ = standard_gamma(r + kept + 1.0, mix(stream ^ SHARE), step)
-    return gamma_variate * (s * change / d)
+    # A Gamma of shape r + 1 + J, J Poisson, is half a non-central chi-square: a Normal about the root of its mean,
+    # squared, and the Gamma of what is left. Weighted by r + J it is that, or that of one more.
+    more = 0.5 if unit(mix(stream)) * (r + mean) < r else 1.5
+    normal, _ = standard_normal(mix(stream ^ SHARE), step)
+    normal += math.sqrt(2.0 * mean)
+    left, _ = standard_gamma(r + more, mix(stream ^ BOOST), step)
+    return (0.5 * normal * normal + left) * (s * change / d)
 
 
 @_compiled

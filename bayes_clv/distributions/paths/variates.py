@@ -11,7 +11,7 @@ from numba import njit
 
 from bayes_clv.distributions.elementary import plain_exp as exp
 from bayes_clv.distributions.elementary import plain_log as log
-from bayes_clv.distributions.streams import EDGES, mix, standard_gamma, standard_normal, unit
+from bayes_clv.distributions.streams import EDGES, mix, standard_gamma, unit
 
 # What a stream is for, beside LIFETIME and MONEY of ``streams``.
 RATE = np.uint64(0xA24BAED4963EE407)
@@ -22,8 +22,6 @@ BOOST = np.uint64(0xBEA225F9EB34556D)
 BELOW_ONE = 1.0 - 2.0**-53
 # A time later than any other, and not never.
 FAR = 1e308
-# A Poisson of such a mean differs from a Normal by less than rounding its log mass does.
-MANY = 1e9
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -72,44 +70,3 @@ def gammas(shape, states, steps, room, out):  # type: ignore[no-untyped-def]
             if shape[m] < 1.0:
                 # A variate of one more, times U^(1 / shape): section 6 of Marsaglia & Tsang (2000).
                 out[m] *= exp(log(unit(mix(states[m] ^ BOOST))) / shape[m])
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def poisson(mean, state, step):  # type: ignore[no-untyped-def]
-    """Return a Poisson variate of any mean, as a float; of a mean above MANY the Normal's next whole number.
-
-    Below 10 by waits, else by transformed rejection (Hörmann 1993, The transformed rejection method for generating
-    Poisson random variables, Insurance: Mathematics and Economics 12, algorithm PTRS).
-    """
-    if mean < 10.0:
-        limit, count = exp(-mean), 0.0
-        state += step
-        product = unit(mix(state))
-        while product > limit:
-            state += step
-            product *= unit(mix(state))
-            count += 1.0
-        return count
-    if mean > MANY:
-        normal, _ = standard_normal(state, step)
-        return max(math.floor(mean + math.sqrt(mean) * normal + 0.5), 0.0)
-    log_mean = math.log(mean)
-    b = 0.931 + 2.53 * math.sqrt(mean)
-    a = -0.059 + 0.02483 * b
-    inverse = 1.1239 + 1.1328 / (b - 3.4)
-    close = 0.9277 - 3.6224 / (b - 2.0)
-    while True:
-        state += step
-        u = unit(mix(state)) - 0.5
-        state += step
-        v = unit(mix(state))
-        side = 0.5 - abs(u)
-        count = math.floor((2.0 * a / side + b) * u + mean + 0.43)
-        if side >= 0.07 and v <= close:
-            return count
-        if count < 0.0 or (side < 0.013 and v > side):
-            continue
-        if math.log(v * inverse / (a / (side * side) + b)) <= count * log_mean - mean - math.lgamma(
-            count + 1.0
-        ):
-            return count
