@@ -38,6 +38,8 @@ COARSE_TRIM = 1e-12
 SMALLEST = 1e-2
 # Above this expected number of forgotten purchases, times their logarithm's growth, Horner's rule is taken.
 SHORT_MEMORY = 300.0
+# So few purchases are composed by Horner's rule in any case.
+FEW = 8
 # A chance to be kept that would round to 0 leaves its slope undefined.
 LEAST_KEPT = 1e-280
 
@@ -160,7 +162,7 @@ def _powers(base, out):  # type: ignore[no-untyped-def]
 def _terms(low, high, lost, kept, trim):  # type: ignore[no-untyped-def]
     """Return how many terms a Taylor shift needs, and from where on its coefficients are not 0; 0 and 0 by Horner."""
     growth = lost / kept
-    if not (high * math.log1p(growth) < SHORT_MEMORY and growth < 1.0):
+    if high < FEW or not (high * math.log1p(growth) < SHORT_MEMORY and growth < 1.0):
         return 0, 0
     # The sum of a term is at most (high growth)^length / length! of the sum of the first.
     bound, length = 1.0, 0
@@ -201,6 +203,8 @@ def _shifted(p, low, high, lost, kept, terms, first, work):  # type: ignore[no-u
 @_compiled
 def composed(p, low, high, lost, kept, room):  # type: ignore[no-untyped-def]
     """Make p_0 ... p_high the coefficients of G(lost + kept z), by Horner's rule."""
+    if high == 0:
+        return
     room[0] = p[high]
     for top in range(high):
         room[top + 1] = room[top] * kept
@@ -244,7 +248,8 @@ def _bought(p, low, high, theta, wait, r, alpha, kappa, work, trim):  # type: ig
     theta, log_mass, lost, kept = through(theta, wait, alpha, way)
     terms, first = _terms(low, high, lost, kept, trim)
     power = low if terms else 0
-    _powers(kept, powers[: high + 1 - low])
+    if terms:
+        _powers(kept, powers[: high + 1 - low])
     _shifted(p, low, high, lost, kept, terms, first, work)
     after, own, inverse = p[first : high + 2], numbers[first : high + 2], 1.0 / (alpha + theta)
     for j in range(after.size - 1):
@@ -343,7 +348,8 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
             theta, theta_a, theta_k = later, out[0, 0], out[0, 1]
             terms, begin = _terms(low, high, lost, kept, TRIM)
             power = low if terms else 0
-            _powers(kept, powers[: high + 1 - low])
+            if terms:
+                _powers(kept, powers[: high + 1 - low])
             if k:
                 for v in range(3):
                     _shifted(q[v], low, high, lost, kept, terms, begin, work)
@@ -458,7 +464,8 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
                     theta, log_mass, lost, kept = quiet(theta, wait, alpha_s, kappa_s, 1.0)
                     terms, begin = _terms(low, high, lost, kept, COARSE_TRIM)
                     power = low if terms else 0
-                    _powers(kept, work[1][: high + 1 - low])
+                    if terms:
+                        _powers(kept, work[1][: high + 1 - low])
                     _shifted(p, low, high, lost, kept, terms, begin, work)
                     low = begin
                     total = _sum(p[low : high + 1])
