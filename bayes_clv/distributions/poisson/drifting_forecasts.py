@@ -66,7 +66,7 @@ def log_silence_of(mixture, least, theta, t, r, alpha, kappa, g):  # type: ignor
 
 @_compiled
 def silent_of(mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
-    """Return the log probability of no purchase within t > 0, and the mean rate after it; else as ``log_silence_of``."""
+    """Return the log probability of no purchase within t > 0, and the mean rate after it."""
     way = wait_of(theta, t, alpha, kappa)
     later, log_mass, lost, kept = through(theta, t, alpha, way)
     log_mass = r * (log_mass - 0.5 * way[2] * t)

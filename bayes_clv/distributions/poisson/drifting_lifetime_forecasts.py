@@ -55,79 +55,68 @@ def discounted(
 
 
 @_compiled
-def given_silence(silence, rates, r, alpha, kappa, s, b):  # type: ignore[no-untyped-def]
-    """Return P(alive), and of those who left the mean rates of purchases and of leaving; all (row, draw).
-
-    ``silence`` (row) is the time since the last purchase and b = beta + t_x. Without a silence the means are those of
-    one who leaves at once.
-    """
-    rows, draws = r.shape
-    alive, rate, dropout = np.empty(r.shape), np.empty(r.shape), np.empty(r.shape)
-    at, weight, height = room_to_leave()
-    for i in range(rows):
-        for k in range(draws):
-            place, theta = rates.place[i, k, 0], rates.scale[i, k, 0] - alpha[i, k]
-            mixture, least = rates.mixture[place : place + rates.count[i, k, 0]], rates.least[i, k, 0]
-            count, here, left = leaving(
-                mixture,
-                least,
-                theta,
-                silence[i],
-                r[i, k],
-                alpha[i, k],
-                kappa[i, k],
-                s[i, k],
-                b[i, k],
-                at,
-                weight,
-                height,
-            )
-            alive[i, k] = here / (here + left)
-            rate[i, k], dropout[i, k] = rates.mean[i, k, 0], (s[i, k] + 1.0) / b[i, k]
-            if count:
-                bought = gone = 0.0
-                for j in range(count):
-                    _, mean = silent_of(mixture, least, theta, at[j], r[i, k], alpha[i, k], kappa[i, k])
-                    bought += weight[j] * mean
-                    gone += weight[j] / (b[i, k] + at[j])
-                rate[i, k], dropout[i, k] = bought / left, (s[i, k] + 1.0) * gone / left
-    return alive, rate, dropout
+def _last(i, k, rates, alpha):  # type: ignore[no-untyped-def]
+    """Return the mixture just after the last purchase, what its first weight is of, and theta."""
+    place = rates.place[i, k, 0]
+    mixture = rates.mixture[place : place + rates.count[i, k, 0]]
+    return mixture, rates.least[i, k, 0], rates.scale[i, k, 0] - alpha[i, k]
 
 
 @_compiled
-def drawn_left(silence, rates, living, words, r, alpha, kappa, s, b):  # type: ignore[no-untyped-def]
+def alive(silence, rates, r, alpha, kappa, s, b):  # type: ignore[no-untyped-def]
+    """Return P(alive) (row, draw); ``silence`` (row) is the time since the last purchase, and b = beta + t_x."""
+    found = np.empty(r.shape)
+    at, weight, height = room_to_leave()
+    for i in range(r.shape[0]):
+        for k in range(r.shape[1]):
+            mixture, least, theta = _last(i, k, rates, alpha)
+            rate, lifetime = (r[i, k], alpha[i, k], kappa[i, k]), (s[i, k], b[i, k])
+            _, here, left = leaving(mixture, least, theta, silence[i], *rate, *lifetime, at, weight, height)
+            found[i, k] = here / (here + left)
+    return found
+
+
+@_compiled
+def means_of_left(silence, rates, r, alpha, kappa, s, b):  # type: ignore[no-untyped-def]
+    """Return the mean rates, of purchases and of leaving, of those who left within the silence, as they left.
+
+    Without a silence, of one who left at once. Arguments as in ``alive``.
+    """
+    rate, dropout = np.empty(r.shape), np.empty(r.shape)
+    at, weight, height = room_to_leave()
+    for i in range(r.shape[0]):
+        for k in range(r.shape[1]):
+            mixture, least, theta = _last(i, k, rates, alpha)
+            own, lifetime = (r[i, k], alpha[i, k], kappa[i, k]), (s[i, k], b[i, k])
+            count, _, left = leaving(mixture, least, theta, silence[i], *own, *lifetime, at, weight, height)
+            bought, gone = rates.mean[i, k, 0], 1.0 / b[i, k]
+            if count:
+                bought = gone = 0.0
+                for j in range(count):
+                    _, mean = silent_of(mixture, least, theta, at[j], *own)
+                    bought += weight[j] / left * mean
+                    gone += weight[j] / left / (b[i, k] + at[j])
+            rate[i, k], dropout[i, k] = bought, (s[i, k] + 1.0) * gone
+    return rate, dropout
+
+
+@_compiled
+def drawn_left(living, words, silence, rates, r, alpha, kappa, s, b):  # type: ignore[no-untyped-def]
     """Return of those not ``living`` draws of (stay after the last purchase, shape, scale of the rate at leaving).
 
-    Jointly; (row, draw), 0, 1 and 1 of the living. ``words`` (row, draw) begin their streams; else as in
-    ``given_silence``.
+    Jointly; (row, draw), 0, 1 and 1 of the living. ``words`` (row, draw) begin their streams; else as in ``alive``.
     """
-    rows, draws = r.shape
     stay, shape, scale = np.zeros(r.shape), np.ones(r.shape), np.ones(r.shape)
     room, step = room_to_leave(), np.uint64(0x9E3779B97F4A7C15)
-    for i in range(rows):
-        for k in range(draws):
+    for i in range(r.shape[0]):
+        for k in range(r.shape[1]):
             if living[i, k]:
                 continue
-            place, theta = rates.place[i, k, 0], rates.scale[i, k, 0] - alpha[i, k]
-            mixture, least = rates.mixture[place : place + rates.count[i, k, 0]], rates.least[i, k, 0]
-            d = left_after(
-                mixture,
-                least,
-                theta,
-                silence[i],
-                r[i, k],
-                alpha[i, k],
-                kappa[i, k],
-                s[i, k],
-                b[i, k],
-                room,
-                words[i, k],
-                step,
-            )
+            mixture, least, theta = _last(i, k, rates, alpha)
+            own, word = (r[i, k], alpha[i, k], kappa[i, k]), words[i, k]
+            d = left_after(mixture, least, theta, silence[i], *own, s[i, k], b[i, k], room, word, step)
+            shape[i, k], scale[i, k] = shape_after(mixture, least, theta, d, *own, ~word, step)
             stay[i, k] = d
-            shape[i, k], scale[i, k] = shape_after(
-                mixture, least, theta, d, r[i, k], alpha[i, k], kappa[i, k], ~words[i, k], step
-            )
     return stay, shape, scale
 
 
@@ -143,7 +132,11 @@ def count_pmf(most, t, rates, r, alpha, kappa, s, b):  # type: ignore[no-untyped
             expected = expected_of(mean, t, r[i, k], alpha[i, k], kappa[i, k])
             points = points_of(expected, t, scale, most)
             gamma = math.sqrt(kappa[i, k] * kappa[i, k] + 4.0 * kappa[i, k] / alpha[i, k])
-            bend = 1.0 / (2.0 * expected / t + (1.0 + (s[i, k] + 1.0) / PEAK) / b[i, k] + gamma) if t > 0.0 else 1.0
+            bend = (
+                1.0 / (2.0 * expected / t + (1.0 + (s[i, k] + 1.0) / PEAK) / b[i, k] + gamma)
+                if t > 0.0
+                else 1.0
+            )
             span = math.log1p(t / bend)
             panels = math.ceil(span / WIDEST + NARROWER * math.sqrt(expected))
             width = span / panels if panels else 0.0
@@ -152,7 +145,10 @@ def count_pmf(most, t, rates, r, alpha, kappa, s, b):  # type: ignore[no-untyped
                 last = place == panels * PANEL
                 u, power = t, s[i, k]
                 if not last:
-                    u, power = bend * math.expm1(width * (place // PANEL + _NODES[place % PANEL])), s[i, k] + 1.0
+                    u, power = (
+                        bend * math.expm1(width * (place // PANEL + _NODES[place % PANEL])),
+                        s[i, k] + 1.0,
+                    )
                 share = math.exp(-power * math.log1p(u / b[i, k]))
                 if not last:
                     share *= s[i, k] / b[i, k] * _WEIGHTS[place % PANEL] * width * (bend + u)
