@@ -18,7 +18,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
 from bayes_clv.distributions.lognormal import rates
-from bayes_clv.distributions.poisson import drifting, silence
+from bayes_clv.distributions.poisson import drifting, drifting_lifetime, silence
 from bayes_clv.distributions.regular import erlang_phases, gamma_waits
 
 
@@ -137,6 +137,13 @@ def _drift_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
     return [found[:3], found[3:]]
 
 
+def _lifetime_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    found = _LIFETIME_SLOPES(*inputs)
+    # The purchases of one who stays say nothing of the lifetime.
+    none = pt.zeros_like(found[0])
+    return [[*found[:3], none, none], found[3:]]
+
+
 _SILENCE = RowIntegral(silence.moments_of_rows, 5, _silence_slopes)
 _PHASES = RowIntegral(erlang_phases.moments_of_rows, 3, _phase_slopes, data=1)
 _LOGNORMAL = RowIntegral(rates.slopes_of_rows, 6, _lognormal_slopes, data=3)
@@ -145,6 +152,8 @@ _GAMMA_WAITS = RowIntegral(gamma_waits.moments_of_rows, 8, _gamma_waits_slopes, 
 # Apart, so that a density without its gradient does not compute it.
 _DRIFT_SLOPES = RowIntegral(drifting.slopes, 6, lambda inputs, outputs: [], data=4)
 _DRIFT = RowIntegral(drifting.log_likelihoods, 2, _drift_slopes, data=4, smooth=2)
+_LIFETIME_SLOPES = RowIntegral(drifting_lifetime.slopes, 8, lambda inputs, outputs: [], data=4)
+_LIFETIME = RowIntegral(drifting_lifetime.log_likelihoods, 2, _lifetime_slopes, data=4, smooth=2)
 
 
 def log_integral(k: Any, w: Any, a: Any, b: Any, length: Any) -> Any:
@@ -169,6 +178,14 @@ def log_gamma_waits(data: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
 
 def log_drift(T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> tuple[Any, Any]:
     """Return of each row what ``poisson.drifting.log_likelihoods`` does; parameters may be scalars."""
+    return _of_histories(_DRIFT, T, start, size, times, *parameters)
+
+
+def log_drift_lifetime(T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> tuple[Any, Any]:
+    """Return of each row what ``poisson.drifting_lifetime.log_likelihoods`` does; parameters may be scalars."""
+    return _of_histories(_LIFETIME, T, start, size, times, *parameters)
+
+
+def _of_histories(op: RowIntegral, T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> Any:
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
-    bought, silent = _DRIFT(T, start, size, times, *(each + zeros for each in parameters))
-    return bought, silent
+    return op(T, start, size, times, *(each + zeros for each in parameters))

@@ -23,7 +23,9 @@ FAMILIES = {
 }
 
 # Families that change another one, by what its name ends with, and which families they change.
-DERIVED = {"_drift": ("bayes_clv.families.purchases.drift", "drifting", ("nbd", "bg_nbd", "mbg_nbd"))}
+DERIVED = {
+    "_drift": ("bayes_clv.families.purchases.drift", "drifting", ("nbd", "bg_nbd", "mbg_nbd", "pareto_nbd"))
+}
 
 _registered: dict[str, Family] = {}
 

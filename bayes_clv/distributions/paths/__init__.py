@@ -180,6 +180,13 @@ DRIFT = Paths(
     drift.walk,
     lambda state: state.scale,
 )
+DRIFT_LIFETIME = Paths(
+    "a lifetime of its own, at a rate that drifts",
+    DRIFT.needs,
+    drift.begin,
+    drift.walk,
+    lambda state: state.b,
+)
 OPPORTUNITIES = Paths(
     "a purchase or none at each opportunity",
     ("alive", "shape", "scale", "a", "b"),

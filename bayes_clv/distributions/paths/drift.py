@@ -1,7 +1,8 @@
-"""Customers whose rate drifts, with a coin after each purchase: ``poisson.drifting`` says how.
+"""Customers whose rate drifts, with a coin after each purchase or a lifetime of their own: ``poisson.drifting``.
 
-``State``: r and the scale of the Gamma at the end of observation, a and b of the coin, and ``further``, ``Drift``. The
-future is drawn from one purchase to the next, without steps of time and so without their error:
+``State``: r and the scale of the Gamma at the end of observation, a and b of the coin or of the Gamma of the rate of
+leaving (those of ``coin`` and ``lifetime``), and ``further``, ``Drift``. The future is drawn from one purchase to the
+next, without steps of time and so without their error:
 
 - the first wait by inversion of the probability of silence, with the rate integrated out, so that one who buys nothing
   within the horizon costs one comparison, as in the law of the constant coin;
@@ -11,7 +12,8 @@ future is drawn from one purchase to the next, without steps of time and so with
   is a non-central chi-square; the purchase makes that J + 1, J weighted by r + J;
 - further waits by inversion of P(wait > t | lambda) = (2 gamma / D)^r e^(-delta r t / 2) e^(-lambda 2 (1 - e) / D).
 
-Of one who has left the rate is that at the last purchase.
+A lifetime ends the future as the horizon does. Of one who has left the rate is that when it left: at the last purchase
+by the coin, by the lifetime some time after it, which ``poisson.drifting_lifetime`` draws.
 """
 
 import math
@@ -21,10 +23,12 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.paths.coin import dropout, toss
-from bayes_clv.distributions.paths.variates import BELOW_ONE, BOOST, DROPOUT, FAR, RATE, SHARE
+from bayes_clv.distributions.paths.variates import BELOW_ONE, BOOST, DROPOUT, FAR, LEFT, RATE, SHARE
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
 from bayes_clv.distributions.poisson.drifting import through, wait_of
-from bayes_clv.distributions.streams import mix, standard_gamma, standard_normal, unit
+from bayes_clv.distributions.poisson.drifting_forecasts import silent_of
+from bayes_clv.distributions.poisson.drifting_lifetime import left_after, room_to_leave, shape_after
+from bayes_clv.distributions.streams import LIFETIME, mix, standard_gamma, standard_normal, unit
 
 # Newton steps halve the bracket where they leave it.
 STEPS = 200
@@ -35,32 +39,13 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
 class Drift(NamedTuple):
-    """Of each history and draw: P(alive), alpha and kappa, and ``Drifting``."""
+    """Of each history and draw: P(alive), alpha and kappa, and ``Drifting``; and whether customers have a lifetime."""
 
     alive: Any
     alpha: Any
     kappa: Any
     rates: Any
-
-
-@_compiled
-def _silent(mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
-    """Return the log probability of a silence, and the mean rate after it."""
-    way = wait_of(theta, t, alpha, kappa)
-    later, log_mass, lost, kept = through(theta, t, alpha, way)
-    log_mass = r * (log_mass - 0.5 * way[2] * t)
-    factor = lost + kept
-    if mixture.size == 1:
-        if least > 0:
-            log_mass += least * math.log(factor)
-        return log_mass, (r + kept / factor * least) / (alpha + later)
-    total, moment = 0.0, 0.0
-    for m in range(mixture.size - 1, -1, -1):
-        moment = moment * factor + mixture[m] * (least + m)
-        total = total * factor + mixture[m]
-    if least > 0:
-        log_mass += least * math.log(factor)
-    return log_mass + math.log(total), (r + kept / factor * (moment / total)) / (alpha + later)
+    lasting: bool = False
 
 
 @_compiled
@@ -78,7 +63,7 @@ def _first_wait(mixture, least, scale, r, alpha, kappa, log_left):  # type: igno
             high = y
             y = 0.5 * (low + y)
             continue
-        value, rate = _silent(mixture, least, scale - alpha, t, r, alpha, kappa)
+        value, rate = silent_of(mixture, least, scale - alpha, t, r, alpha, kappa)
         if value > log_left:
             low = y
         else:
@@ -189,7 +174,7 @@ def _chances(state, row, buying):  # type: ignore[no-untyped-def]
             at = further.rates.place[row, s, 1]
             mixture = further.rates.mixture[at : at + further.rates.count[row, s, 1]]
             least, alpha = further.rates.least[row, s, 1], further.alpha[row, s]
-            silent, _ = _silent(
+            silent, _ = silent_of(
                 mixture,
                 least,
                 state.scale[row, s] - alpha,
@@ -199,6 +184,35 @@ def _chances(state, row, buying):  # type: ignore[no-untyped-def]
                 further.kappa[row, s],
             )
             buying[s] = -further.alive[row, s] * math.expm1(silent)
+
+
+@_compiled
+def _lives(state, row, step, needed, when, room, work):  # type: ignore[no-untyped-def]
+    """Write when a customer leaves, from now, in the draws that need it; of one who has left where ``when`` asks."""
+    further, silence = state.further, state.silence[row]
+    rates = further.rates
+    for m in range(needed):
+        s = np.int64(work.which[m])
+        here, a, b = work.u[s] < further.alive[row, s], state.a[row, s], state.b[row, s]
+        work.life[m] = math.inf if here else -silence
+        if further.lasting and here:
+            work.life[m] = b * math.expm1(-math.log(unit(mix(work.word[s] ^ LIFETIME))) / a)
+        elif further.lasting and when:
+            at, alpha = rates.place[row, s, 0], further.alpha[row, s]
+            work.life[m] += left_after(
+                rates.mixture[at : at + rates.count[row, s, 0]],
+                rates.least[row, s, 0],
+                rates.scale[row, s, 0] - alpha,
+                silence,
+                state.shape[row, s],
+                alpha,
+                further.kappa[row, s],
+                a,
+                b - silence,
+                room,
+                mix(work.word[s] ^ LEFT),
+                step,
+            )
 
 
 @_compiled
@@ -230,34 +244,36 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
             work.speed[m] = _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step)
         else:
             work.wait[m] = math.inf
-            stream += step
-            left, k = unit(mix(stream)), 0
-            while k < mixture.size - 1 and left >= mixture[k]:
-                left -= mixture[k]
-                k += 1
-            gamma, _ = standard_gamma(r + least + k, mix(stream ^ SHARE), step)
+            stay = state.silence[row] + work.life[m]
+            shape, scale = shape_after(mixture, least, scale - alpha, stay, r, alpha, kappa, stream, step)
+            gamma, _ = standard_gamma(shape, mix((stream + step) ^ SHARE), step)
             work.speed[m] = gamma / scale
 
 
 @_compiled
 def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
-    """Write what is asked for of a customer's own numbers; its rates are known of every draw where they are."""
-    alive = state.further.alive
+    """Write what is asked for of a customer's own numbers; what it takes is known of every draw where they are."""
+    alive, lasting = state.further.alive, state.further.lasting
     for s in range(work.u.size):
         here = work.u[s] < alive[row, s]
         if own.rate.shape[0] > 0:
             own.rate[i, s] = work.speed[s]
         if own.first.shape[0] > 0:
-            own.first[i, s] = work.wait[s]
+            own.first[i, s] = work.wait[s] if work.wait[s] <= work.life[s] else math.inf
         if own.regularity.shape[0] > 0:
             own.regularity[i, s] = 1.0
         if own.alive.shape[0] > 0:
             own.alive[i, s] = 1.0 if here else 0.0
         if own.left.shape[0] > 0:
-            own.left[i, s] = math.inf if here else -state.silence[row]
+            at_purchase = math.inf if here else -state.silence[row]
+            own.left[i, s] = work.life[s] if lasting else at_purchase
         if own.leaving.shape[0] > 0:
-            coins = mix(work.word[s] ^ DROPOUT)
-            own.leaving[i, s] = dropout(here, state.a[row, s], state.b[row, s], coins, step)
+            coins, a, b = mix(work.word[s] ^ DROPOUT), state.a[row, s], state.b[row, s]
+            if lasting:
+                gamma, _ = standard_gamma(a + 1.0, coins, step)
+                own.leaving[i, s] = gamma / (b + work.life[s])
+            else:
+                own.leaving[i, s] = dropout(here, a, b, coins, step)
 
 
 @_compiled
@@ -265,8 +281,10 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
     wide = state.horizon.shape[1] > 1
+    lasting = state.further.lasting
     everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
-    work = new_work(draws)
+    everyone |= lasting and own.left.shape[0] + own.leaving.shape[0] > 0
+    work, room = new_work(draws), room_to_leave()
     prepared = -1
     found = active = np.int64(0)
     for i in range(who.row.size):
@@ -280,6 +298,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         for s in range(draws):
             work.which[needed] = s
             needed += everyone | (work.u[s] < work.buying[s])
+        _lives(state, row, step, needed, everyone, room, work)
         _rates(state, row, step, needed, work)
         _tell(state, i, row, step, own, work)
         buyers.begin[i] = found
@@ -289,14 +308,16 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         n = found
         for m in range(needed):
             s = np.int64(work.which[m])  # type: ignore[assignment]
-            if not work.u[s] < work.buying[s]:
+            last = min(state.horizon[row, s if wide else 0], work.life[m])
+            if not (work.u[s] < work.buying[s] and work.wait[m] <= work.life[m]):
                 continue
             if who.first_order:
                 n = found + s
-            else:
-                enter(i, s, step, work.word[s], state.horizon[row, s if wide else 0], buyers, n)
+            enter(i, s, step, work.word[s], last, buyers, n)
             buyers.coins[n] = mix(work.word[s] ^ DROPOUT)
-            buyers.a[n], buyers.both[n] = state.a[row, s], state.a[row, s] + state.b[row, s]
+            # Who has a lifetime tosses a coin that never comes up.
+            buyers.a[n] = 0.0 if lasting else state.a[row, s]
+            buyers.both[n] = buyers.a[n] + state.b[row, s]
             # The two ways to say that it buys may differ in the last digit.
             buyers.wait[n] = buyers.time[n] = min(work.wait[m], buyers.last[n])
             buyers.speed[n] = work.speed[m]

@@ -322,92 +322,117 @@ def log_likelihoods(T, start, size, times, r, alpha, kappa):  # type: ignore[no-
 
 
 @_compiled
+def slopes_after_last(p, q, times, r, alpha, kappa, work, out, found):  # type: ignore[no-untyped-def]
+    """Filter one customer as ``after_last``; return window, theta and its slopes in alpha and kappa.
+
+    ``q`` (3, size of ``p``) becomes the slopes of the mixture in r, alpha and kappa, and ``found`` (3) those of the log
+    density of the purchases; ``out`` (4, 2) is to work in.
+    """
+    numbers, powers, room = work
+    total_q = np.empty(3)
+    p[:] = 0.0
+    q[:, :] = 0.0
+    found[:] = 0.0
+    p[0] = 1.0
+    low, high, theta, theta_a, theta_k, last = 0, 0, 0.0, 0.0, 0.0, 0.0
+    for k in range(times.size):
+        wait = times[k] - last
+        last = times[k]
+        way = wait_of(theta, wait, alpha, kappa)
+        later, log_mass, lost, kept = through(theta, wait, alpha, way)
+        _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha, kappa, way, later, lost, out)
+        log_mass -= 0.5 * way[2] * wait
+        theta, theta_a, theta_k = later, out[0, 0], out[0, 1]
+        terms, begin = _terms(low, high, lost, kept, TRIM)
+        power = low if terms else 0
+        if terms:
+            _powers(kept, powers[: high + 1 - low])
+        if k:
+            for v in range(3):
+                _shifted(q[v], low, high, lost, kept, terms, begin, work)
+        _shifted(p, low, high, lost, kept, terms, begin, work)
+        low, width = begin, high + 1 - begin
+        now, own, scale = p[low : high + 2], numbers[low : high + 2], 1.0 / (alpha + theta)
+        for v in range(3):
+            slope = q[v, low : high + 2]
+            of_lost = out[2, v - 1] / kept if v else 0.0
+            of_log_kept = out[3, v - 1] if v else 0.0
+            of_r, of_scale = 0.0 if v else 1.0, 0.0
+            if v:
+                of_scale = ((1.0 if v == 1 else 0.0) + out[0, v - 1]) * scale
+            now[width] = 0.0
+            for j in range(width):
+                m = own[j]
+                moved = slope[j] + of_lost * (m + 1.0) * now[j + 1] + of_log_kept * (m - power) * now[j]
+                room[j] = (moved * (r + m) + now[j] * (of_r - of_scale * (r + m))) * scale
+            slope[0] = 0.0
+            for j in range(width):
+                slope[j + 1] = room[j]
+            total_q[v] = _sum(room[:width])
+        for j in range(width):
+            room[j] = now[j] * ((r + own[j]) * scale)
+        now[0] = 0.0
+        total = _sum(room[:width])
+        inverse = 1.0 / total
+        for j in range(width):
+            now[j + 1] = room[j] * inverse
+        for v in range(3):
+            slope, of_total = q[v, low : high + 2], total_q[v] * inverse
+            for j in range(1, width + 1):
+                slope[j] = slope[j] * inverse - now[j] * of_total
+        found[0] += total_q[0] / total + log_mass
+        for v in range(2):
+            found[v + 1] += total_q[v + 1] / total + r * out[1, v] + power * out[3, v]
+        before, behind = low + 1, high + 1
+        low, high = _trimmed(p, before, behind, TRIM)
+        q[:, before:low] = 0.0
+        q[:, high + 1 : behind + 1] = 0.0
+    return low, high, theta, theta_a, theta_k
+
+
+@_compiled
+def slopes_of_silence(p, q, window, wait, r, alpha, kappa, out, found):  # type: ignore[no-untyped-def]
+    """Return ``log_silence`` of a time ``wait`` > 0 at g = 1, and write its slopes in r, alpha and kappa to ``found``.
+
+    ``window`` is what ``slopes_after_last`` returns, of which ``p`` and ``q`` are.
+    """
+    low, high, theta, theta_a, theta_k = window
+    way = wait_of(theta, wait, alpha, kappa)
+    later, log_mass, lost, kept = through(theta, wait, alpha, way)
+    _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha, kappa, way, later, lost, out)
+    log_mass -= 0.5 * way[2] * wait
+    factor = kept + lost
+    total = power_sum(p, low, high, factor)
+    moment = 0.0
+    for m in range(high, low - 1, -1):
+        moment = moment * factor + p[m] * m
+    moment /= total * factor
+    for v in range(3):
+        found[v] = power_sum(q[v], low, high, factor) / total
+    found[0] += log_mass
+    for v in range(2):
+        found[v + 1] += r * out[1, v] + moment * (out[2, v] + kept * out[3, v])
+    return r * log_mass + low * math.log(factor) + math.log(total)
+
+
+@_compiled
 def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-def]
     """Return (row) the slopes of ``log_likelihoods``: of bought in r, alpha, kappa, then of silent."""
     rows = T.size
     found = np.zeros((6, rows))
     most = np.int64(size.max()) if rows else 0
-    p, q = np.zeros(most + 2), np.zeros((3, most + 2))
-    work = room_for(most)
-    numbers, powers, room = work
-    out, total_q = np.empty((4, 2)), np.empty(3)
+    p, q, work = np.empty(most + 2), np.empty((3, most + 2)), room_for(most)
+    out, each = np.empty((4, 2)), np.empty(3)
     for i in range(rows):
         n, first = np.int64(size[i]), np.int64(start[i])
-        r_i, alpha_i, kappa_i = r[i], alpha[i], kappa[i]
-        p[: n + 2] = 0.0
-        q[:, : n + 2] = 0.0
-        p[0] = 1.0
-        low, high, theta, theta_a, theta_k, last = 0, 0, 0.0, 0.0, 0.0, 0.0
-        for k in range(n):
-            wait = times[first + k] - last
-            last = times[first + k]
-            way = wait_of(theta, wait, alpha_i, kappa_i)
-            later, log_mass, lost, kept = through(theta, wait, alpha_i, way)
-            _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, way, later, lost, out)
-            log_mass -= 0.5 * way[2] * wait
-            theta, theta_a, theta_k = later, out[0, 0], out[0, 1]
-            terms, begin = _terms(low, high, lost, kept, TRIM)
-            power = low if terms else 0
-            if terms:
-                _powers(kept, powers[: high + 1 - low])
-            if k:
-                for v in range(3):
-                    _shifted(q[v], low, high, lost, kept, terms, begin, work)
-            _shifted(p, low, high, lost, kept, terms, begin, work)
-            low, width = begin, high + 1 - begin
-            now, own, scale = p[low : high + 2], numbers[low : high + 2], 1.0 / (alpha_i + theta)
-            for v in range(3):
-                slope = q[v, low : high + 2]
-                of_lost = out[2, v - 1] / kept if v else 0.0
-                of_log_kept = out[3, v - 1] if v else 0.0
-                of_r, of_scale = 0.0 if v else 1.0, 0.0
-                if v:
-                    of_scale = ((1.0 if v == 1 else 0.0) + out[0, v - 1]) * scale
-                now[width] = 0.0
-                for j in range(width):
-                    m = own[j]
-                    moved = slope[j] + of_lost * (m + 1.0) * now[j + 1] + of_log_kept * (m - power) * now[j]
-                    room[j] = (moved * (r_i + m) + now[j] * (of_r - of_scale * (r_i + m))) * scale
-                slope[0] = 0.0
-                for j in range(width):
-                    slope[j + 1] = room[j]
-                total_q[v] = _sum(room[:width])
-            for j in range(width):
-                room[j] = now[j] * ((r_i + own[j]) * scale)
-            now[0] = 0.0
-            total = _sum(room[:width])
-            inverse = 1.0 / total
-            for j in range(width):
-                now[j + 1] = room[j] * inverse
-            for v in range(3):
-                slope, of_total = q[v, low : high + 2], total_q[v] * inverse
-                for j in range(1, width + 1):
-                    slope[j] = slope[j] * inverse - now[j] * of_total
-            found[0, i] += total_q[0] / total + log_mass
-            for v in range(2):
-                found[v + 1, i] += total_q[v + 1] / total + r_i * out[1, v] + power * out[3, v]
-            before, behind = low + 1, high + 1
-            low, high = _trimmed(p, before, behind, TRIM)
-            q[:, before:low] = 0.0
-            q[:, high + 1 : behind + 1] = 0.0
-        wait = T[i] - last
-        if not wait > 0.0:
-            continue
-        way = wait_of(theta, wait, alpha_i, kappa_i)
-        later, log_mass, lost, kept = through(theta, wait, alpha_i, way)
-        _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha_i, kappa_i, way, later, lost, out)
-        log_mass -= 0.5 * way[2] * wait
-        factor = kept + lost
-        total = power_sum(p, low, high, factor)
-        moment = 0.0
-        for m in range(high, low - 1, -1):
-            moment = moment * factor + p[m] * m
-        moment /= total * factor
-        for v in range(3):
-            found[v + 3, i] = power_sum(q[v], low, high, factor) / total
-        found[3, i] += log_mass
-        for v in range(2):
-            found[v + 4, i] += r_i * out[1, v] + moment * (out[2, v] + kept * out[3, v])
+        own = times[first : first + n]
+        mixture, moved = p[: n + 2], q[:, : n + 2]
+        window = slopes_after_last(mixture, moved, own, r[i], alpha[i], kappa[i], work, out, each)
+        found[:3, i] = each
+        wait = T[i] - (own[n - 1] if n else 0.0)
+        if wait > 0.0:
+            slopes_of_silence(mixture, moved, window, wait, r[i], alpha[i], kappa[i], out, each)
+            found[3:, i] = each
     return found[0], found[1], found[2], found[3], found[4], found[5]
 
 

@@ -20,7 +20,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.poisson.drifting import quiet
+from bayes_clv.distributions.poisson.drifting import quiet, through, wait_of
 
 STEP = 0.4
 STEP_PER_SD = 0.6
@@ -36,7 +36,7 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
 @_compiled
-def _expected(mean, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
+def expected_of(mean, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
     """Return E[N] within t."""
     return r * t / alpha + (mean - r / alpha) * (-math.expm1(-kappa * t) / kappa)
 
@@ -44,7 +44,7 @@ def _expected(mean, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
 @_compiled
 def _quotients(p, t, mixture, least, scale, mean, r, alpha, kappa):  # type: ignore[no-untyped-def]
     """Return K(p) and (K(0) - K(p)) / p."""
-    all_of_them = _expected(mean, t, r, alpha, kappa)
+    all_of_them = expected_of(mean, t, r, alpha, kappa)
     near = NEAR / max(1.0, all_of_them)
     at = max(p, near)
     log_h = log_silence_of(mixture, least, scale - alpha, t, r, alpha, kappa, at)
@@ -62,6 +62,26 @@ def log_silence_of(mixture, least, theta, t, r, alpha, kappa, g):  # type: ignor
     for m in range(mixture.size - 1, -1, -1):
         total = total * factor + mixture[m]
     return r * log_mass + least * math.log(factor) + math.log(total)
+
+
+@_compiled
+def silent_of(mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
+    """Return the log probability of no purchase within t > 0, and the mean rate after it."""
+    way = wait_of(theta, t, alpha, kappa)
+    later, log_mass, lost, kept = through(theta, t, alpha, way)
+    log_mass = r * (log_mass - 0.5 * way[2] * t)
+    factor = lost + kept
+    if mixture.size == 1:
+        if least > 0:
+            log_mass += least * math.log(factor)
+        return log_mass, (r + kept / factor * least) / (alpha + later)
+    total, moment = 0.0, 0.0
+    for m in range(mixture.size - 1, -1, -1):
+        moment = moment * factor + mixture[m] * (least + m)
+        total = total * factor + mixture[m]
+    if least > 0:
+        log_mass += least * math.log(factor)
+    return log_mass + math.log(total), (r + kept / factor * (moment / total)) / (alpha + later)
 
 
 @_compiled
@@ -112,7 +132,7 @@ def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-d
                 if not t > 0.0:
                     found[k, i, s] = 0.0
                     continue
-                value = _expected(mean, t, r[i, s], alpha[i, s], kappa[i, s])
+                value = expected_of(mean, t, r[i, s], alpha[i, s], kappa[i, s])
                 if a[i, s] > 0.0:
                     _, bent = _averages(
                         t,
@@ -182,7 +202,7 @@ def discounted(horizon, rate, rates, r, alpha, kappa, a, b):  # type: ignore[no-
                 end = k == MOMENTS.size
                 u = width * (1.0 + MOMENTS[k % MOMENTS.size])
                 t = last if end else short * math.expm1(u)
-                value = _expected(mean, t, r[i, s], alpha[i, s], kappa[i, s])
+                value = expected_of(mean, t, r[i, s], alpha[i, s], kappa[i, s])
                 if a[i, s] > 0.0:
                     _, bent = _averages(
                         t,
@@ -208,7 +228,7 @@ def discounted(horizon, rate, rates, r, alpha, kappa, a, b):  # type: ignore[no-
 
 
 @_compiled
-def _points(mean, t, scale, least_needed):  # type: ignore[no-untyped-def]
+def points_of(mean, t, scale, least_needed):  # type: ignore[no-untyped-def]
     """Return how many points of the circle leave no mass beyond: that of a constant rate, whose tail is heavier."""
     tau = t / scale
     most = mean + 9.0 * math.sqrt(mean * (1.0 + tau)) + 40.0 * (1.0 + tau)
@@ -219,7 +239,7 @@ def _points(mean, t, scale, least_needed):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _log_transform(z, mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
+def transform_of(z, mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-untyped-def]
     """Return E[z^N], z complex: ``quiet`` at g = 1 - z."""
     g = 1.0 - z
     s = 2.0 * kappa / alpha
@@ -238,6 +258,29 @@ def _log_transform(z, mixture, least, theta, t, r, alpha, kappa):  # type: ignor
 
 
 @_compiled
+def on_circle(j, points):  # type: ignore[no-untyped-def]
+    """Return the j-th of so many points of the unit circle."""
+    angle = 2.0 * math.pi * j / points
+    return complex(math.cos(angle), math.sin(angle))
+
+
+@_compiled
+def coefficients(values, points, out):  # type: ignore[no-untyped-def]
+    """Write probabilities from the ``values`` of their generating function on half of the circle's ``points``."""
+    out[:] = 0.0
+    for j in range(values.size):
+        z = on_circle(j, points)
+        weight = (1.0 if j in (0, points // 2) else 2.0) / points
+        turn = complex(z.real, -z.imag)
+        around = complex(1.0, 0.0)
+        for n in range(out.size):
+            out[n] += weight * (values[j] * around).real
+            around *= turn
+    for n in range(out.size):
+        out[n] = max(out[n], 0.0)
+
+
+@_compiled
 def count_pmf(most, t, rates, r, alpha, kappa):  # type: ignore[no-untyped-def]
     """Return P(N = n) (n = 0 ... most, row, draw) of the purchases within t of those who stay."""
     rows, draws = r.shape
@@ -247,19 +290,13 @@ def count_pmf(most, t, rates, r, alpha, kappa):  # type: ignore[no-untyped-def]
             at = rates.place[i, s, 1]
             mixture = rates.mixture[at : at + rates.count[i, s, 1]]
             least, scale, mean = rates.least[i, s, 1], rates.scale[i, s, 1], rates.mean[i, s, 1]
-            expected = _expected(mean, t, r[i, s], alpha[i, s], kappa[i, s])
-            points = _points(expected, t, scale, most)
-            half = points // 2
-            for j in range(half + 1):
-                angle = 2.0 * math.pi * j / points
-                z = complex(math.cos(angle), math.sin(angle))
-                value = _log_transform(
+            expected = expected_of(mean, t, r[i, s], alpha[i, s], kappa[i, s])
+            points = points_of(expected, t, scale, most)
+            values = np.empty(points // 2 + 1, dtype=np.complex128)
+            for j in range(values.size):
+                z = on_circle(j, points)
+                values[j] = transform_of(
                     z, mixture, least, scale - alpha[i, s], t, r[i, s], alpha[i, s], kappa[i, s]
                 )
-                weight = (1.0 if j in (0, half) else 2.0) / points
-                turn = complex(z.real, -z.imag)
-                around = complex(1.0, 0.0)
-                for n in range(most + 1):
-                    found[n, i, s] += weight * (value * around).real
-                    around *= turn
-    return np.maximum(found, 0.0)
+            coefficients(values, points, found[:, i, s])
+    return found
