@@ -40,6 +40,8 @@ SMALLEST = 1e-2
 SHORT_MEMORY = 300.0
 # So few purchases are composed by Horner's rule in any case.
 FEW = 8
+# Products beyond are turned into logarithms.
+SMALL, LARGE = 1e-150, 1e150
 # A chance to be kept that would round to 0 leaves its slope undefined.
 LEAST_KEPT = 1e-280
 
@@ -68,11 +70,23 @@ def quiet(theta, t, alpha, kappa, g):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def wait_of(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
-    """Return (s, gamma, delta, e, 1 - e, D) of a wait at g = 1, for ``through`` and its slopes."""
+def pace(alpha, kappa):  # type: ignore[no-untyped-def]
+    """Return s, gamma and delta at g = 1."""
     s = 2.0 * kappa / alpha
     gamma = math.sqrt(kappa * kappa + 2.0 * s)
-    delta = 2.0 * s / (gamma + kappa)
+    return s, gamma, 2.0 * s / (gamma + kappa)
+
+
+@_compiled
+def wait_of(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
+    """Return (s, gamma, delta, e, 1 - e, D) of a wait at g = 1, for ``through`` and its slopes."""
+    return wait_at(theta, t, kappa, pace(alpha, kappa))
+
+
+@_compiled
+def wait_at(theta, t, kappa, paced):  # type: ignore[no-untyped-def]
+    """Do what ``wait_of`` does at a ``pace``."""
+    s, gamma, delta = paced
     change = -math.expm1(-gamma * t)
     e = 1.0 - change
     return s, gamma, delta, e, change, s * theta * change + delta * e + (gamma + kappa)
@@ -81,6 +95,13 @@ def wait_of(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
 @_compiled
 def through(theta, t, alpha, way):  # type: ignore[no-untyped-def]
     """Return theta', log M but for delta t / 2, lost and kept, as ``quiet``: a logarithm's absolute error is enough."""
+    later, mass, lost, kept = passed(theta, alpha, way)
+    return later, math.log(mass), lost, kept
+
+
+@_compiled
+def passed(theta, alpha, way):  # type: ignore[no-untyped-def]
+    """Return theta', M but for e^(-delta t / 2), lost and kept."""
     s, gamma, delta, e, change, d = way
     kappa = gamma - delta
     inverse = 1.0 / d
@@ -88,7 +109,7 @@ def through(theta, t, alpha, way):  # type: ignore[no-untyped-def]
     ratio = (alpha + theta) / (alpha + later)
     lost = s * change * (alpha + theta) * inverse
     half = 2.0 * gamma * inverse
-    return later, math.log(half * ratio), lost, max(half * half * e * ratio, LEAST_KEPT)
+    return later, half * ratio, lost, max(half * half * e * ratio, LEAST_KEPT)
 
 
 @_compiled
@@ -241,11 +262,13 @@ def room_for(purchases):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _bought(p, low, high, theta, wait, r, alpha, kappa, work, trim):  # type: ignore[no-untyped-def]
-    """Take the mixture over a wait and the purchase that ends it; return window, theta and the log density."""
+def _bought(p, low, high, theta, wait, r, alpha, kappa, paced, work, trim):  # type: ignore[no-untyped-def]
+    """Take the mixture over a wait and the purchase that ends it.
+
+    Return window, theta, and of the density M but for e^(-delta t / 2), the sum, and what its power is of.
+    """
     numbers, powers, room = work
-    way = wait_of(theta, wait, alpha, kappa)
-    theta, log_mass, lost, kept = through(theta, wait, alpha, way)
+    theta, mass, lost, kept = passed(theta, alpha, wait_at(theta, wait, kappa, paced))
     terms, first = _terms(low, high, lost, kept, trim)
     power = low if terms else 0
     if terms:
@@ -259,11 +282,8 @@ def _bought(p, low, high, theta, wait, r, alpha, kappa, work, trim):  # type: ig
     inverse = 1.0 / total
     for j in range(after.size - 1):
         after[j + 1] = room[j] * inverse
-    log_density = r * (log_mass - 0.5 * way[2] * wait) + math.log(total)
-    if power:
-        log_density += power * math.log(kept)
     low, high = _trimmed(p, first + 1, high + 1, trim)
-    return low, high, theta, log_density
+    return low, high, theta, mass, total, power, kept
 
 
 @_compiled
@@ -275,12 +295,25 @@ def after_last(p, times, r, alpha, kappa, work, trim):  # type: ignore[no-untype
     """
     p[:] = 0.0
     p[0] = 1.0
-    low, high, theta, last, log_density = 0, 0, 0.0, 0.0, 0.0
+    paced = pace(alpha, kappa)
+    low, high, theta, last, log_total, log_mass = 0, 0, 0.0, 0.0, 0.0, 0.0
+    masses = totals = 1.0
     for time in times:
-        low, high, theta, added = _bought(p, low, high, theta, time - last, r, alpha, kappa, work, trim)
-        log_density += added
+        low, high, theta, mass, total, power, kept = _bought(
+            p, low, high, theta, time - last, r, alpha, kappa, paced, work, trim
+        )
+        # A logarithm of products, where they are in a double's range.
+        masses *= mass
+        totals *= total
+        if not (SMALL < masses < LARGE and SMALL < totals < LARGE):
+            log_mass += math.log(masses)
+            log_total += math.log(totals)
+            masses = totals = 1.0
+        if power:
+            log_total += power * math.log(kept)
         last = time
-    return low, high, theta, log_density
+    log_mass += math.log(masses) - 0.5 * paced[2] * last
+    return low, high, theta, r * log_mass + log_total + math.log(totals)
 
 
 @_compiled
@@ -486,7 +519,8 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
             low, high, theta, _ = after_last(p[: n + 2], own, r_s, alpha_s, kappa_s, work, COARSE_TRIM)
             for end in range(2):
                 if end == 1 and wait > 0.0:
-                    theta, log_mass, lost, kept = quiet(theta, wait, alpha_s, kappa_s, 1.0)
+                    way = wait_of(theta, wait, alpha_s, kappa_s)
+                    theta, log_mass, lost, kept = through(theta, wait, alpha_s, way)
                     terms, begin = _terms(low, high, lost, kept, COARSE_TRIM)
                     power = low if terms else 0
                     if terms:
@@ -496,7 +530,9 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
                     total = _sum(p[low : high + 1])
                     for m in range(low, high + 1):
                         p[m] /= total
-                    silent[i, s] = r_s * log_mass + power * math.log(kept) + math.log(total)
+                    silent[i, s] = r_s * (log_mass - 0.5 * way[2] * wait) + math.log(total)
+                    if power:
+                        silent[i, s] += power * math.log(kept)
                     low, high = _trimmed(p, low, high, COARSE_TRIM)
                 average = 0.0
                 for m in range(low, high + 1):
