@@ -231,7 +231,8 @@ def discounted(horizon, rate, rates, r, alpha, kappa, a, b):  # type: ignore[no-
 def points_of(mean, t, scale, least_needed):  # type: ignore[no-untyped-def]
     """Return how many points of the circle leave no mass beyond: that of a constant rate, whose tail is heavier."""
     tau = t / scale
-    most = mean + 9.0 * math.sqrt(mean * (1.0 + tau)) + 40.0 * (1.0 + tau)
+    # A bulk, and a tail that falls as (tau / (1 + tau))^n.
+    most = mean + 9.0 * math.sqrt(mean * (1.0 + tau)) + (40.0 / math.log1p(1.0 / tau) if tau > 0.0 else 0.0)
     points = 32
     while points < max(most, least_needed + 1.0):
         points *= 2

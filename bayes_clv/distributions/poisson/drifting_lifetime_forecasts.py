@@ -32,9 +32,9 @@ from bayes_clv.distributions.poisson.drifting_lifetime import (
 from bayes_clv.distributions.poisson.gamma_lifetime import time_alive
 from bayes_clv.distributions.poisson.silence import rules
 
-PANEL = 16
+PANEL = 10
 # In log1p(u / c), of few purchases; and how much narrower a panel is of one more turn.
-WIDEST, NARROWER = 2.0, 0.35
+WIDEST, NARROWER = 2.5, 0.3
 _NODES, _WEIGHTS = (each[0] for each in rules([PANEL]))
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -138,7 +138,7 @@ def count_pmf(most, t, rates, r, alpha, kappa, s, b):  # type: ignore[no-untyped
                 else 1.0
             )
             span = math.log1p(t / bend)
-            panels = math.ceil(span / WIDEST + NARROWER * math.sqrt(expected))
+            panels = math.ceil(span / WIDEST + NARROWER * max(math.sqrt(expected) - 1.0, 0.0))
             width = span / panels if panels else 0.0
             values = np.zeros(points // 2 + 1, dtype=np.complex128)
             for place in range(panels * PANEL + 1):
