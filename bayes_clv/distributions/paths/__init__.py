@@ -31,10 +31,11 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime
+from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime, sleep
 from bayes_clv.distributions.paths.clock import Clock, same, turn
 from bayes_clv.distributions.paths.drift import Drift
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
+from bayes_clv.distributions.paths.sleep import Sleep
 
 
 class Who(NamedTuple):
@@ -179,6 +180,13 @@ DRIFT = Paths(
     drift.begin,
     drift.walk,
     lambda state: state.scale,
+)
+SLEEP = Paths(
+    "a coin after each purchase that sends to sleep",
+    ("shape", "scale", "a", "b", "further"),
+    sleep.begin,
+    sleep.walk,
+    lambda state: np.minimum(state.scale, 1 / state.further.nu),
 )
 OPPORTUNITIES = Paths(
     "a purchase or none at each opportunity",

@@ -51,7 +51,7 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
 @_compiled
-def _straight(u, center, step):  # type: ignore[no-untyped-def]
+def straight(u, center, step):  # type: ignore[no-untyped-def]
     """Return v of which v - e^(center - v) is u, within a tenth of a step."""
     v = u if u > center else center - math.log(center - u + 1.0)
     for _ in range(60):
@@ -70,8 +70,8 @@ def _points(x, T, r, alpha):  # type: ignore[no-untyped-def]
     step = min(STEP, STEP_PER_SD / math.sqrt(k))
     center = math.log(max(k, 0.3) / (alpha + T)) - 2.0
     least = math.log(k / (alpha + T)) - (DEPTH / k if k < 1.0 else math.sqrt(2.0 * DEPTH / k) + DEPTH / k)
-    v = _straight(least, center, step)
-    top = _straight(math.log((k + DEPTH + math.sqrt(2.0 * DEPTH * k)) / alpha), center, step)
+    v = straight(least, center, step)
+    top = straight(math.log((k + DEPTH + math.sqrt(2.0 * DEPTH * k)) / alpha), center, step)
     count = max(np.int64(math.ceil((top - v) / step)), 1) + 1
     u, rates, weight, room = np.empty(count), np.empty(count), np.empty(count), np.empty(count)
     for i in range(count):
@@ -337,8 +337,8 @@ def _log_likelihood(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-un
 
 
 @_compiled
-def log_likelihoods(first, T, start, size, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (row): the log density of each row's purchases and of the silence that follows, as a tuple of one.
+def log_likelihoods(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (row): the log density of each row's purchases and of the silence that follows.
 
     ``times`` are ages at purchases, of row i those from ``start[i]`` on, ``size[i]`` of them; T (row) is the age now,
     ``first`` (row) 1 where the first purchase is followed by a toss. The other arrays are (row) too.
@@ -348,7 +348,7 @@ def log_likelihoods(first, T, start, size, times, r, alpha, a, b, nu, w):  # typ
         begin = np.int64(start[i])
         own = times[begin : begin + np.int64(size[i])]
         found[i] = _log_likelihood(own, T[i], np.int64(first[i]), r[i], alpha[i], a[i], b[i], nu[i], w[i])
-    return (found,)
+    return found
 
 
 @_compiled
@@ -375,7 +375,7 @@ def _coin_slopes(share, least, tosses, a, b):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def slopes(first, T, start, size, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+def slopes(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     """Return (row) the slopes of ``log_likelihoods`` in alpha, a, b, nu and w; first of all the mean of log lambda.
 
     The slope in r is log alpha - digamma(r) + that mean.
