@@ -19,7 +19,7 @@ from numba import njit
 
 from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, LEFT, RATE, SHARE, beta
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.returning import heads
+from bayes_clv.distributions.poisson.returning import heads, waits
 from bayes_clv.distributions.poisson.returning_forecasts import silences
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
@@ -45,18 +45,24 @@ class Sleep(NamedTuple):
 
 
 @_compiled
-def _silent(t, rates, awake, asleep, nu):  # type: ignore[no-untyped-def]
-    """Return the probability of being awake or asleep and buying nothing within t, and its falling slope."""
-    total = slope = 0.0
+def _silent(t, rates, awake, asleep, nu, room):  # type: ignore[no-untyped-def]
+    """Return the probability of being awake or asleep and buying nothing within t, and its falling slope.
+
+    ``room`` (2, point) becomes that of one awake, and of one asleep who has woken since.
+    """
+    still, woken = room[0, : rates.size], room[1, : rates.size]
+    waits(t, rates, nu, still, woken, room[0, :0])
+    total = slope = sleeping = 0.0
     for i in range(rates.size):
-        still, sleeping, woken = silences(rates[i], t, nu)
-        total += awake[i] * still + asleep[i] * (sleeping + woken)
-        slope += rates[i] * (awake[i] * still + asleep[i] * woken)
-    return total, slope
+        silent = awake[i] * still[i] + asleep[i] * woken[i]
+        total += silent
+        slope += rates[i] * silent
+        sleeping += asleep[i]
+    return total + sleeping * math.exp(-nu * t), slope
 
 
 @_compiled
-def _first_wait(rates, awake, asleep, nu, scale, left):  # type: ignore[no-untyped-def]
+def _first_wait(rates, awake, asleep, nu, scale, left, room):  # type: ignore[no-untyped-def]
     """Return the wait within which nothing is bought, by one who has not left, with the probability ``left``."""
     low, high = 0.0, math.inf
     log_left, y = math.log(left), 0.0
@@ -66,7 +72,7 @@ def _first_wait(rates, awake, asleep, nu, scale, left):  # type: ignore[no-untyp
             high = y
             y = 0.5 * (low + y)
             continue
-        value, slope = _silent(t, rates, awake, asleep, nu)
+        value, slope = _silent(t, rates, awake, asleep, nu, room)
         if value > left:
             low = y
         else:
@@ -78,7 +84,7 @@ def _first_wait(rates, awake, asleep, nu, scale, left):  # type: ignore[no-untyp
             new = 0.5 * (low + high) if high < math.inf else 2.0 * y + 1.0
         done = abs(new - y) <= ENOUGH * new
         y = new
-        if done or high - low <= ENOUGH * high:
+        if done or (high < math.inf and high - low <= ENOUGH * high):
             break
     return min(scale * math.expm1(y), FAR)
 
@@ -155,30 +161,32 @@ def _picked(values, u):  # type: ignore[no-untyped-def]
 def chosen(weight, rates, nu, alive, wait, stream, step, room):  # type: ignore[no-untyped-def]
     """Return state, place of the rate and of the number of heads of one who is ``alive``, or has left.
 
-    ``weight`` (state, heads, point); where the ``wait`` is not negative it is the next purchase's. ``room`` (point).
+    ``weight`` (state, heads, point); where the ``wait`` is not negative it is the next purchase's. ``room`` (2, point).
     """
-    states = 2 if alive else 3
-    masses = np.zeros(3)
-    for state in range(0 if alive else 2, states):
-        for i in range(rates.size):
-            factor = 1.0
-            if wait >= 0.0:
-                still, _, woken = silences(rates[i], wait, nu)
-                factor = rates[i] * (still if state == 0 else woken)
+    state, size = 2, rates.size
+    if wait >= 0.0:
+        waits(wait, rates, nu, room[0, :size], room[1, :size], room[0, :0])
+        for i in range(size):
+            room[0, i] *= rates[i]
+            room[1, i] *= rates[i]
+    else:
+        room[:] = 1.0
+    if alive:
+        both = np.zeros(2)
+        for kind in range(2):
             for k in range(weight.shape[1]):
-                masses[state] += weight[state, k, i] * factor
-    stream += step
-    state = _picked(masses, unit(mix(stream)))
-    for i in range(rates.size):
-        factor = 1.0
-        if wait >= 0.0:
-            still, _, woken = silences(rates[i], wait, nu)
-            factor = rates[i] * (still if state == 0 else woken)
-        room[i] = 0.0
+                for i in range(size):
+                    both[kind] += weight[kind, k, i] * room[kind, i]
+        stream += step
+        state = _picked(both, unit(mix(stream)))
+    points = room[state % 2, :size]
+    for i in range(size):
+        mass = 0.0
         for k in range(weight.shape[1]):
-            room[i] += weight[state, k, i] * factor
+            mass += weight[state, k, i]
+        points[i] *= mass
     stream += step
-    point = _picked(room[: rates.size], unit(mix(stream)))
+    point = _picked(points, unit(mix(stream)))
     stream += step
     return state, point, _picked(weight[state, :, point], unit(mix(stream)))
 
@@ -197,7 +205,7 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
         for s in range(draws):
             seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
             alive = u[i, s] < seen.weight[:2].sum()
-            room = np.empty(seen.rates.size)
+            room = np.empty((2, seen.rates.size))
             stream = mix(words[i, s] ^ RATE)
             state, point, more = chosen(seen.weight, seen.rates, nu[i, s], alive, -1.0, stream, GOLDEN, room)
             k = seen.least + more
@@ -272,7 +280,8 @@ def _chances(state, row, known, places, alive, buying):  # type: ignore[no-untyp
         horizon = state.horizon[row, s if wide else 0]
         buying[s] = 0.0
         if horizon > 0.0:
-            silent, _ = _silent(horizon, known[at : at + points], awake, asleep, state.further.nu[row, s])
+            room = np.empty((2, points))
+            silent, _ = _silent(horizon, known[at : at + points], awake, asleep, state.further.nu[row, s], room)
             buying[s] = max(alive[s] - silent, 0.0)
 
 
@@ -291,15 +300,15 @@ def _numbers(state, row, step, needed, known, places, alive, work):  # type: ign
         weight = known[at + 3 * points : at + 3 * points * (1 + count)].reshape((3, count, points))
         nu, w, a, b = further.nu[row, s], further.w[row, s], state.a[row, s], state.b[row, s]
         here = work.u[s] < alive[s]
-        wait = -1.0
+        wait, room = -1.0, np.empty((2, points))
         if here:
             left = alive[s] * (1.0 - min(work.u[s] / alive[s], BELOW_ONE))
-            wait = _first_wait(rates, awake, asleep, nu, state.scale[row, s], left)
+            wait = _first_wait(rates, awake, asleep, nu, state.scale[row, s], left, room)
         work.wait[m] = wait if here else math.inf
         stream = mix(work.word[s] ^ RATE)
         # A wait that no rate can be told from is none.
         known_wait = wait if wait < FAR else -1.0
-        kind, point, more = chosen(weight, rates, nu, here, known_wait, stream, step, np.empty(points))
+        kind, point, more = chosen(weight, rates, nu, here, known_wait, stream, step, room)
         k = least + more
         coin = beta(a + k, b + (tosses - k), mix(work.word[s] ^ DROPOUT ^ SHARE), step)
         work.speed[m], work.chance[m] = own_numbers(

@@ -108,7 +108,7 @@ def _series(z):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _waits(g, rates, nu, awake, woken, slope):  # type: ignore[no-untyped-def]
+def waits(g, rates, nu, awake, woken, slope):  # type: ignore[no-untyped-def]
     """Write e^(-lambda g), nu D(g), and where ``slope`` has a length the slope of the latter in nu."""
     asleep = math.exp(-nu * g)
     for i in range(rates.size):
@@ -141,7 +141,7 @@ def _bounded(own, T, first, u, rates, weight, a, b, nu, w):  # type: ignore[no-u
     last = 0.0
     n = own.size
     for j in range(n):
-        _waits(own[j] - last, rates, nu, awake, woken, none)
+        waits(own[j] - last, rates, nu, awake, woken, none)
         last = own[j]
         if j + first > 0:
             for i in range(size):
@@ -224,7 +224,7 @@ def _swept(own, first, rates, a, b, nu, w, m, q, log_scale):  # type: ignore[no-
     log_scale[:] = 0.0
     low, high, last, tosses = 0, 0, 0.0, 0
     for j in range(own.size):
-        _waits(own[j] - last, rates, nu, awake, woken, slope)
+        waits(own[j] - last, rates, nu, awake, woken, slope)
         last = own[j]
         if j + first == 0:
             for i in range(size):
@@ -282,7 +282,7 @@ def heads(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     silence = T - (own[n - 1] if n else 0.0)
     tosses = n + first
     awake, woken = np.empty(size), np.empty(size)
-    _waits(silence, rates, nu, awake, woken, np.empty(0))
+    waits(silence, rates, nu, awake, woken, np.empty(0))
     found = np.zeros((3, high - low + 2, size))
     still = (1.0 - w) * math.exp(-nu * silence)
     for k in range(low, high + 1):
@@ -317,7 +317,7 @@ def _log_likelihood(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-un
     low, high = _swept(own, first, rates, a, b, nu, w, m, q, log_scale)
     silence = T - (own[n - 1] if n else 0.0)
     awake, woken, tails, fell = np.empty(size), np.empty(size), np.zeros(size), np.zeros(size)
-    _waits(silence, rates, nu, awake, woken, np.empty(0))
+    waits(silence, rates, nu, awake, woken, np.empty(0))
     for k in range(low, high + 1):
         stays, falls = _ended(a, b, n + first, k)
         for i in range(size):
@@ -391,7 +391,7 @@ def slopes(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore
         low, high = _swept(own, toss, rates, a_i, b_i, nu_i, w_i, m, q, log_scale)
         silence = T[i] - (own[n - 1] if n else 0.0)
         awake, woken, slope = np.empty(points), np.empty(points), np.empty(points)
-        _waits(silence, rates, nu_i, awake, woken, slope)
+        waits(silence, rates, nu_i, awake, woken, slope)
         most = -math.inf
         for p in range(points):
             weight[p] += log_scale[p]
