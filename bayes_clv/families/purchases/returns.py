@@ -298,6 +298,7 @@ def _over(static: Family, times: Array) -> Family:
         discounted=partial(discounted, of),
         state=partial(state, of),
         times=partial(times_of_new, first),
+        states=partial(states, of),
         closed_form_draws=CLOSED_FORM_DRAWS,
     )
     return replace(
