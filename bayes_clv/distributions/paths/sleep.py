@@ -204,7 +204,7 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
         own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
             seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
-            alive = u[i, s] < seen.weight[:2].sum()
+            alive = u[i, s] < 1.0 - seen.weight[2].sum()
             room = np.empty((2, seen.rates.size))
             stream = mix(words[i, s] ^ RATE)
             state, point, more = chosen(seen.weight, seen.rates, nu[i, s], alive, -1.0, stream, GOLDEN, room)
@@ -229,8 +229,8 @@ def _larger(values, used, more):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _seen(state, row, known, places):  # type: ignore[no-untyped-def]
-    """Write rates and weights of one history in each draw, flat; return where they are.
+def _seen(state, row, known, places, alive):  # type: ignore[no-untyped-def]
+    """Write rates and weights of one history in each draw, flat, and P(not gone); return where they are.
 
     ``places`` (draw, 4): where they begin, points, heads, and the smallest number of heads. In ``known`` stand, one
     after the other: rates, what is awake and asleep at each, and the weights (state, heads, point).
@@ -252,6 +252,7 @@ def _seen(state, row, known, places):  # type: ignore[no-untyped-def]
         )
         points, count = seen.rates.size, seen.weight.shape[1]
         known = _larger(known, used, points * (3 + 3 * count))
+        alive[s] = 1.0 - seen.weight[2].sum()
         places[s, 0], places[s, 1], places[s, 2], places[s, 3] = used, points, count, seen.least
         for i in range(points):
             known[used + i] = seen.rates[i]
@@ -271,12 +272,11 @@ def _seen(state, row, known, places):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _chances(state, row, known, places, alive, buying):  # type: ignore[no-untyped-def]
-    """Write P(not gone), and P(buys within the horizon), of one history in each draw."""
+    """Write P(buys within the horizon) of one history in each draw."""
     wide = state.horizon.shape[1] > 1
     for s in range(buying.size):
         at, points = places[s, 0], places[s, 1]
         awake, asleep = known[at + points : at + 2 * points], known[at + 2 * points : at + 3 * points]
-        alive[s] = min(awake.sum() + asleep.sum(), 1.0)
         horizon = state.horizon[row, s if wide else 0]
         buying[s] = 0.0
         if horizon > 0.0:
@@ -349,7 +349,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     for i in range(who.row.size):
         row = who.row[i]
         if row != prepared:
-            known = _seen(state, row, known, places)
+            known = _seen(state, row, known, places, alive)
             _chances(state, row, known, places, alive, work.buying)
             prepared = row
         step = who.keys[i, 1]

@@ -100,27 +100,28 @@ def _purchases(rate, p, t, delta, nu, w):  # type: ignore[no-untyped-def]
 
 @_compiled
 def states(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (row, draw) each: P(awake), P(asleep), the mean rate and the mean coin; parameters are (row, draw)."""
+    """Return (row, draw) each: P(awake), P(asleep), P(gone), mean rate and mean coin; the parameters are (row, draw)."""
     rows, draws = r.shape
-    found = np.empty((4, rows, draws))
+    found = np.empty((5, rows, draws))
     for i in range(rows):
         begin = np.int64(start[i])
         own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
             seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
-            awake, asleep, rate, coin = 0.0, 0.0, 0.0, 0.0
+            awake = asleep = gone = rate = coin = 0.0
             for m in range(seen.weight.shape[1]):
                 of_heads = 0.0
                 for l in range(seen.rates.size):  # noqa: E741
                     together = seen.weight[0, m, l] + seen.weight[1, m, l] + seen.weight[2, m, l]
                     awake += seen.weight[0, m, l]
                     asleep += seen.weight[1, m, l]
+                    gone += seen.weight[2, m, l]
                     rate += together * seen.rates[l]
                     of_heads += together
                 coin += of_heads * (a[i, s] + seen.least + m)
-            found[0, i, s], found[1, i, s] = min(awake, 1.0), min(asleep, 1.0)
-            found[2, i, s] = rate
-            found[3, i, s] = coin / (a[i, s] + b[i, s] + seen.tosses)
+            found[0, i, s], found[1, i, s], found[2, i, s] = min(awake, 1.0), min(asleep, 1.0), min(gone, 1.0)
+            found[3, i, s] = rate
+            found[4, i, s] = coin / (a[i, s] + b[i, s] + seen.tosses)
     return found
 
 

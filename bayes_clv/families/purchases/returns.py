@@ -120,7 +120,7 @@ class _Seen:
         return np.reshape(found, found.shape[:-2] + self.shape)
 
     def states(self) -> Array:
-        """Return P(awake), P(asleep), mean rate and mean coin, (4, row, draw)."""
+        """Return P(awake), P(asleep), P(gone), mean rate and mean coin, (5, row, draw)."""
         found: Array = forecasts.states(*self.read)
         return found
 
@@ -136,14 +136,14 @@ type _Of = tuple[int, Array]
 def states(of: _Of, columns: Columns, params: Params) -> tuple[Array, Array, Array]:
     """Return the probabilities of being awake, asleep and gone at T given the history."""
     seen = _Seen(*of, columns, params)
-    awake, asleep, *_ = seen.states()
-    return seen.out(awake), seen.out(asleep), seen.out(np.maximum(1 - awake - asleep, 0.0))
+    awake, asleep, gone, *_ = seen.states()
+    return seen.out(awake), seen.out(asleep), seen.out(gone)
 
 
 def alive(of: _Of, columns: Columns, params: Params) -> Array:
     """Return the probability of being awake or asleep at T given the history: 1 where w = 0."""
-    awake, asleep, _ = states(of, columns, params)
-    return np.minimum(awake + asleep, 1.0)
+    *_, gone = states(of, columns, params)
+    return 1 - gone
 
 
 def state(of: _Of, columns: Columns, params: Params) -> tuple[Any, ...]:
@@ -156,7 +156,7 @@ def state(of: _Of, columns: Columns, params: Params) -> tuple[Any, ...]:
 def latent_means(of: _Of, columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase rate while awake, probability of falling asleep) given the history."""
     seen = _Seen(*of, columns, params)
-    _, _, rate, coin = seen.states()
+    *_, rate, coin = seen.states()
     return seen.out(rate), seen.out(coin)
 
 
@@ -191,8 +191,7 @@ def survival(of: _Of, time: Any, columns: Columns, params: Params) -> Array:
     seen = _Seen(*of, columns, params)
     times = np.asarray(time, dtype=np.float64)
     endless = np.isinf(times)
-    awake, asleep, *_ = seen.states()
-    now = np.minimum(awake + asleep, 1.0)
+    now = 1 - seen.states()[2]
     left = np.maximum(now - seen.expected(np.where(endless, 0.0, times))[1], 0.0)
     last = seen.out(np.where(seen.w > 0, 0.0, now))
     finite = seen.out(left)
