@@ -49,7 +49,13 @@ class RowIntegral(Op):  # type: ignore[misc]
         smooth: int = 1,
     ) -> None:
         self.name = f"{function.__module__}.{function.__name__}"
-        self.function, self.outputs, self.slopes, self.data, self.smooth = function, outputs, slopes, data, smooth
+        self.function, self.outputs, self.slopes, self.data, self.smooth = (
+            function,
+            outputs,
+            slopes,
+            data,
+            smooth,
+        )
         # PyTensor's compile cache outlives the source: another source, another key.
         self.version = zlib.crc32(inspect.getsource(sys.modules[function.__module__]).encode())
 

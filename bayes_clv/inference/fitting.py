@@ -73,8 +73,8 @@ def fit(
         ``"nbd"``, ``"bg_nbd"`` and ``"mbg_nbd"``, and of customers with their purchase times
         (``summarize(..., also=("purchase_times",))``). The posterior is of the family ``"bg_nbd_drift"``, and so on.
     returns : bool
-        Whether a customer that seems to have left may be asleep and come back, of ``"bg_nbd"`` and ``"mbg_nbd"``, and of
-        customers with their purchase times: the family ``"bg_nbd_returns"``, and so on. Everybody comes back at last;
+        Whether a customer that seems to have left may be asleep and come back, of ``"bg_nbd"`` and ``"mbg_nbd"``, and
+        of customers with their purchase times: the family ``"bg_nbd_returns"``, and so on. All come back at last;
         ``priors={"never_returns": Prior("Beta", alpha=1, beta=1)}`` learns the share of sleeps that never end. Not
         together with ``drift``.
     covariates : mapping of str to column name(s) or formula(s), optional

@@ -328,7 +328,9 @@ def expected_summary(
         )
 
     latent = [f"{name}_mean" for name in forecast.latent]
-    states = () if forecast.states is None else ("probability_awake", "probability_asleep", "probability_gone")
+    states = (
+        () if forecast.states is None else ("probability_awake", "probability_asleep", "probability_gone")
+    )
     names = ("probability_alive", *latent, "purchases_expected", *states)
     means = mean_over_draws(histories, closed_form_draws(posterior), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

@@ -136,7 +136,9 @@ def test_the_unit_of_time_changes_nothing_but_the_unit_of_the_density():
         np.testing.assert_allclose(other, weeks - purchases * np.log(factor), rtol=1e-12, atol=1e-10)
 
 
-@pytest.mark.parametrize("parameters", [(1e-3, 5.0, 1e-3, 1e-3, 0.1, 0.5), (50.0, 500.0, 30.0, 1e4, 1e-6, 0.0)])
+@pytest.mark.parametrize(
+    "parameters", [(1e-3, 5.0, 1e-3, 1e-3, 0.1, 0.5), (50.0, 500.0, 30.0, 1e4, 1e-6, 0.0)]
+)
 def test_extremes_stay_finite(parameters):
     values = found(HISTORIES, AGE, 1, parameters)
     slopes = np.array(found(HISTORIES, AGE, 1, parameters, returning.slopes))

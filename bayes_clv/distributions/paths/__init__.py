@@ -35,7 +35,6 @@ from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime
 from bayes_clv.distributions.paths.clock import Clock, same, turn
 from bayes_clv.distributions.paths.drift import Drift
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
-from bayes_clv.distributions.paths.sleep import Sleep
 
 
 class Who(NamedTuple):

@@ -1,13 +1,14 @@
 """A coin after each purchase that sends to sleep, for a time or for ever: ``poisson.returning`` says how.
 
-``State``: r and the scale alpha + T, a and b of the coin, and ``further``, ``Sleep``, with the histories themselves: the
-weights of rates and heads are found again where a tile needs them, since they are many numbers a history and draw.
+``State``: r and the scale alpha + T, a and b of the coin, and ``further``, ``Sleep``, with the histories themselves:
+the weights of rates and heads are found again where a tile needs them, since they are many numbers a history and draw.
 
 - The first wait by inversion of the probability of silence, with rate, coin and state integrated out, so that one who
   buys nothing within the horizon costs one comparison, as in the law of the constant coin.
-- Given that wait a rate among the rule's points, a state and a number of heads. The points stand for the rate's density
-  as exactly as the likelihood is integrated, but they are points: so, given them, each past toss and sleep is drawn,
-  and given those the rate is Gamma(r + purchases, alpha + time awake) and the coin a Beta. These are the customer's own.
+- Given that wait a rate among the rule's points, a state and a number of heads. The points stand for the rate's
+  density as exactly as the likelihood is integrated, but they are points: so, given them, each past toss and sleep is
+  drawn, and given those the rate is Gamma(r + purchases, alpha + time awake) and the coin a Beta. These are the
+  customer's own.
 - From there on purchase by purchase: a toss, a sleep where it is heads, a wait.
 """
 
@@ -31,8 +32,10 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
 class Sleep(NamedTuple):
-    """Of each history: T, ``start`` and ``size`` of its part of ``times``; ``first`` 1 where the first purchase is
-    followed by a toss; alpha, nu and w (row, draw)."""
+    """Of each history T, ``start`` and ``size`` of its part of ``times``; and alpha, nu and w (row, draw).
+
+    ``first`` is 1 where the first purchase is followed by a toss.
+    """
 
     T: Any
     start: Any
@@ -281,7 +284,9 @@ def _chances(state, row, known, places, alive, buying):  # type: ignore[no-untyp
         buying[s] = 0.0
         if horizon > 0.0:
             room = np.empty((2, points))
-            silent, _ = _silent(horizon, known[at : at + points], awake, asleep, state.further.nu[row, s], room)
+            silent, _ = _silent(
+                horizon, known[at : at + points], awake, asleep, state.further.nu[row, s], room
+            )
             buying[s] = max(alive[s] - silent, 0.0)
 
 

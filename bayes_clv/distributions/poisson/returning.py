@@ -65,14 +65,14 @@ def straight(u, center, step):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _points(x, T, r, alpha):  # type: ignore[no-untyped-def]
-    """Return log lambda, lambda, and the log of the rule's weights times the density of Gamma(r, alpha) and lambda^x."""
+    """Return log lambda, lambda, and the log of the rule's weights times Gamma(r, alpha)'s density and lambda^x."""
     k = r + x
     step = min(STEP, STEP_PER_SD / math.sqrt(k))
     center = math.log(max(k, 0.3) / (alpha + T)) - 2.0
     least = math.log(k / (alpha + T)) - (DEPTH / k if k < 1.0 else math.sqrt(2.0 * DEPTH / k) + DEPTH / k)
     v = straight(least, center, step)
     top = straight(math.log((k + DEPTH + math.sqrt(2.0 * DEPTH * k)) / alpha), center, step)
-    count = max(np.int64(math.ceil((top - v) / step)), 1) + 1
+    count = np.int64(math.ceil(max(top - v, step) / step)) + 1
     u, rates, weight, room = np.empty(count), np.empty(count), np.empty(count), np.empty(count)
     for i in range(count):
         room[i] = v + i * step
@@ -103,7 +103,12 @@ def _series(z):  # type: ignore[no-untyped-def]
     """Return ((1 - e^-z) / z - 1) / z of a small z."""
     return -0.5 + z * (
         1 / 6
-        - z * (1 / 24 - z * (1 / 120 - z * (1 / 720 - z * (1 / 5040 - z * (1 / 40320 - z * (1 / 362880 - z / 3628800))))))
+        - z
+        * (
+            1 / 24
+            - z
+            * (1 / 120 - z * (1 / 720 - z * (1 / 5040 - z * (1 / 40320 - z * (1 / 362880 - z / 3628800)))))
+        )
     )
 
 
@@ -240,9 +245,8 @@ def _swept(own, first, rates, a, b, nu, w, m, q, log_scale):  # type: ignore[no-
                 before = k - 1 if k > low else k
                 if q.size > 0:
                     for i in range(size):
-                        q[k, i] = (
-                            stays * awake[i] * q[k, i]
-                            + falls * (woken[i] * q[before, i] + slope[i] * m[before, i])
+                        q[k, i] = stays * awake[i] * q[k, i] + falls * (
+                            woken[i] * q[before, i] + slope[i] * m[before, i]
                         )
                 for i in range(size):
                     m[k, i] = stays * awake[i] * m[k, i] + falls * woken[i] * m[before, i]
@@ -311,7 +315,7 @@ def heads(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
 @_compiled
 def _log_likelihood(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     n = own.size
-    u, rates, weight = _started(own, T, first, r, alpha, a, b, nu, w)
+    _, rates, weight = _started(own, T, first, r, alpha, a, b, nu, w)
     size = rates.size
     m, q, log_scale = np.empty((n + 2, size)), np.empty((0, size)), np.empty(size)
     low, high = _swept(own, first, rates, a, b, nu, w, m, q, log_scale)
@@ -409,9 +413,7 @@ def slopes(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore
                 asleep = falls * ((1.0 - w_i) * woken[p] + still) * m[k, p] * weight[p]
                 left = falls * m[k, p] * weight[p]
                 by_wait = stays * awake[p] + falls * ((1.0 - w_i) * woken[p] + still + w_i)
-                in_nu += weight[p] * (
-                    q[k, p] * by_wait + m[k, p] * falls * (1.0 - w_i) * (slope[p] + bent)
-                )
+                in_nu += weight[p] * (q[k, p] * by_wait + m[k, p] * falls * (1.0 - w_i) * (slope[p] + bent))
                 each[p] += value + asleep + w_i * left
                 tails += value
                 slept += asleep

@@ -3,11 +3,11 @@
 Given the rate lambda, the coin p and whether a customer is awake or asleep, its future is a Markov chain: awake it buys
 at rate lambda and leaves that state at rate lambda p, to sleep (1 - w) or for good (w); asleep it wakes at rate nu.
 
-- Expected purchases, discounted or not: with the chain's rates theta = (s -+ sqrt(s² - 4 lambda p nu w)) / 2, s = lambda
-  p + nu, I(theta) the integral of e^(-(theta + delta) v) over v to t, and Q = (I(theta-) - I(theta+)) / (theta+ -
-  theta-): lambda (I(theta-) - (lambda p - theta-) Q) from awake, lambda nu Q from asleep. The average over p is a
-  trapezoidal rule in logit p, straightened at both ends as the rate's is. Relative error 1e-9.
-- Survival, that is not having left for good: of each purchase p w leave, so that it falls by the expected p w a purchase.
+- Expected purchases, discounted or not: with the chain's rates theta = (s -+ sqrt(s² - 4 lambda p nu w)) / 2,
+  s = lambda p + nu, I(theta) the integral of e^(-(theta + delta) v) over v to t, and Q = (I(theta-) - I(theta+)) /
+  (theta+ - theta-): lambda (I(theta-) - (lambda p - theta-) Q) from awake, lambda nu Q from asleep. The average over p
+  is a trapezoidal rule in logit p, straightened at both ends as the rate's is. Relative error 1e-9.
+- Survival, that is not having left for good: of each purchase p w leave, so that it falls by the expected p w of each.
 - At least n purchases: n waits and as many sleeps as the first n - 1 tosses show heads, j of them with the
   Beta-binomial probability, all of which end; P(Gamma(n, lambda) + Gamma(j, nu) <= t) by uniformisation, whose terms
   are positive: no quadrature over p at all. Absolute error 1e-10.
@@ -34,7 +34,7 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 @_compiled
 def _coins(least, count, tosses, a, b):  # type: ignore[no-untyped-def]
-    """Return points p and, (heads, point), a rule's weights of Beta(a + k, b + tosses - k), k = least, least + 1, ..."""
+    """Return points p and, (heads, point), a rule's weights of Beta(a + k, b + tosses - k), k from ``least`` on."""
     both = a + b + tosses
     low_a, low_b = a + least, b + max(tosses - least - count + 1.0, 0.0)
     high_a, high_b = both - low_b, both - low_a
@@ -49,7 +49,7 @@ def _coins(least, count, tosses, a, b):  # type: ignore[no-untyped-def]
         centers[side] = math.log(max(k, 0.3) / rest) - 2.0
         spread = DEPTH / k if k < 1.0 else math.sqrt(2.0 * DEPTH * (1.0 / k + 1.0 / rest)) + DEPTH / k
         ends[side] = straight(mean - spread, centers[side], step)
-    size = max(np.int64(math.ceil((-ends[1] - ends[0]) / step)), 1) + 1
+    size = np.int64(math.ceil(max(-ends[1] - ends[0], step) / step)) + 1
     p, weight = np.empty(size), np.empty((count, size))
     log_p, log_q, jacobian = np.empty(size), np.empty(size), np.empty(size)
     for g in range(size):
@@ -100,7 +100,7 @@ def _purchases(rate, p, t, delta, nu, w):  # type: ignore[no-untyped-def]
 
 @_compiled
 def states(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (row, draw) each: P(awake), P(asleep), P(gone), mean rate and mean coin; the parameters are (row, draw)."""
+    """Return (row, draw) each: P(awake), P(asleep), P(gone), mean rate and coin; the parameters are (row, draw)."""
     rows, draws = r.shape
     found = np.empty((5, rows, draws))
     for i in range(rows):
@@ -194,7 +194,9 @@ def none(t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignor
                 still, asleep, woken = silences(seen.rates[l], t, nu[i, s])
                 back = asleep + woken
                 for m in range(seen.weight.shape[1]):
-                    found[i, s] += seen.weight[0, m, l] * still + seen.weight[1, m, l] * back + seen.weight[2, m, l]
+                    found[i, s] += (
+                        seen.weight[0, m, l] * still + seen.weight[1, m, l] * back + seen.weight[2, m, l]
+                    )
     return np.minimum(found, 1.0)
 
 

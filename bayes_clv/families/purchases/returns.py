@@ -3,9 +3,10 @@
 In every other family a customer who has left is gone for ever. Here heads of the coin after a purchase (from the first
 on in MBG/NBD, from the first repeat on in BG/NBD) send to sleep, for an Exponential(nu) time, after which the customer
 buys on as before; or, with the probability w, for ever. nu -> 0 or w = 1 is the family without returns. So a customer
-is in one of three states: awake, asleep, gone; *alive* is awake or asleep. The likelihood is the density of the purchase
-times and of the silence since the last, with rate and coin integrated out (``distributions.poisson.returning``); it
-reads each customer's purchase times (``summarize(..., also=("purchase_times",))``).
+is in one of three states: awake, asleep, gone; *alive* is awake or asleep. The likelihood is the density of the
+purchase times and of the silence since the last, with rate and coin integrated out
+(``distributions.poisson.returning``); it reads each customer's purchase times
+(``summarize(..., also=("purchase_times",))``).
 
 ==========  ===========================================================  ==================
 symbol      meaning                                                      unit
@@ -33,11 +34,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.paths import SLEEP, Sleep
+from bayes_clv.distributions.paths import SLEEP
+from bayes_clv.distributions.paths.sleep import Sleep
 from bayes_clv.distributions.paths.sleep import drawn as compiled_draws
 from bayes_clv.distributions.paths.sleep import times_of_new as compiled_times
 from bayes_clv.distributions.poisson import returning_forecasts as forecasts
@@ -125,7 +126,7 @@ class _Seen:
         return found
 
     def expected(self, time: Array, rate: float = 0.0) -> Array:
-        """Return purchases to finite times, discounted by ``rate``, and those that end a customer: (2, ..., row, draw)."""
+        """Return (2, ..., row, draw): purchases to finite times, discounted by ``rate``, and last ones among them."""
         found = forecasts.expected(time.ravel(), rate, *self.read)
         return np.reshape(found, (2, *time.shape, *found.shape[2:]))
 
@@ -168,7 +169,7 @@ def latent_draws(
     u = rng.random(seen.r.shape)
     words = rng.integers(0, 2**64, seen.r.shape, dtype=np.uint64, endpoint=False)
     kind, rate, coin = compiled_draws(*seen.read, u, words)
-    return seen.out(kind < 2), seen.out(rate), seen.out(coin)
+    return seen.out(kind) < 2, seen.out(rate), seen.out(coin)
 
 
 def purchases(of: _Of, time: Any, columns: Columns, params: Params) -> Array:
@@ -177,7 +178,11 @@ def purchases(of: _Of, time: Any, columns: Columns, params: Params) -> Array:
     times = np.asarray(time, dtype=np.float64)
     endless = np.isinf(times)
     finite = seen.out(seen.expected(np.where(endless, 0.0, times))[0])
-    return np.where(lead(endless, finite[(0,) * times.ndim]) > 0, _for_good(seen), finite) if endless.any() else finite
+    return (
+        np.where(lead(endless, finite[(0,) * times.ndim]) > 0, _for_good(seen), finite)
+        if endless.any()
+        else finite
+    )
 
 
 def _for_good(seen: _Seen) -> Array:
@@ -205,7 +210,7 @@ def pmf(of: _Of, counts: Any, time: float, columns: Columns, params: Params) -> 
     reached = forecasts.at_least(int(n.max(initial=0)) + 1, float(time), *seen.read)
     some = np.maximum(reached[n] - reached[n + 1], 0.0)
     none = forecasts.none(float(time), *seen.read)
-    return seen.out(np.where(n.reshape(n.shape + (1, 1)) > 0, some, none))
+    return seen.out(np.where(n.reshape((*n.shape, 1, 1)) > 0, some, none))
 
 
 def at_least(of: _Of, counts: Any, time: float, columns: Columns, params: Params) -> Array:
@@ -248,7 +253,12 @@ def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Par
     frequency = np.bincount(who, minlength=T.size).astype(np.float64)
     recency = np.zeros(T.size)
     np.maximum.at(recency, who, when)
-    return {"frequency": frequency, "recency": recency, "T": T, "purchase_start": np.cumsum(frequency) - frequency}
+    return {
+        "frequency": frequency,
+        "recency": recency,
+        "T": T,
+        "purchase_start": np.cumsum(frequency) - frequency,
+    }
 
 
 def returning(static: Family) -> Family:
@@ -262,7 +272,10 @@ def _meanings(static: Family) -> dict[str, tuple[str, str]]:
         **static.words.meanings,
         "a": ("first shape of the probabilities of falling asleep across customers", "none"),
         "b": ("second shape of the probabilities of falling asleep; their mean is a / (a + b)", "none"),
-        "population_dropout": (f"mean probability of falling asleep after {when}, a / (a + b)", "probability"),
+        "population_dropout": (
+            f"mean probability of falling asleep after {when}, a / (a + b)",
+            "probability",
+        ),
         "dropout_concentration": ("a + b; small where customers differ much in falling asleep", "none"),
         "nu": ("rate of waking of a customer who sleeps; one over the mean sleep", "1/time"),
         "w": ("share of sleeps that never end", "probability"),
@@ -320,6 +333,6 @@ def _over(static: Family, times: Array) -> Family:
     )
 
 
-def _flat(customers: xr.Dataset) -> Array:
+def _flat(customers: Any) -> Array:
     found: Array = np.ascontiguousarray(customers["purchase_times"].to_numpy(), dtype=np.float64)
     return found
