@@ -202,6 +202,15 @@ CUSTOMER_VARIABLES = {
     "probability_alive": Variable(
         "probability of being alive at the end of observation", "probability", "expected"
     ),
+    "probability_awake": Variable(
+        "probability of buying at the customer's own rate, not asleep and not gone", "probability", "expected"
+    ),
+    "probability_asleep": Variable(
+        "probability of being asleep, to buy again later", "probability", "expected"
+    ),
+    "probability_gone": Variable(
+        "probability of never buying again, asleep for ever", "probability", "expected"
+    ),
     "purchase_rate_mean": Variable(
         "mean of the customer's own purchase rate while alive", "1/time", "latent"
     ),

@@ -18,7 +18,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
 from bayes_clv.distributions.lognormal import rates
-from bayes_clv.distributions.poisson import drifting, drifting_lifetime, silence
+from bayes_clv.distributions.poisson import drifting, drifting_lifetime, returning, silence
 from bayes_clv.distributions.regular import erlang_phases, gamma_waits
 
 
@@ -30,7 +30,7 @@ class RowIntegral(Op):  # type: ignore[misc]
     Parameters
     ----------
     function : callable
-        A compiled function of the vectors that returns a tuple of ``outputs`` vectors.
+        A compiled function of the vectors that returns a tuple of ``outputs`` vectors; the vector, where it is one.
     outputs : int
         How many.
     slopes : callable
@@ -69,7 +69,8 @@ class RowIntegral(Op):  # type: ignore[misc]
 
     def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         """Compute the node outside of a compiled graph."""
-        for storage, values in zip(output_storage, self.function(*inputs), strict=True):
+        found = self.function(*inputs)
+        for storage, values in zip(output_storage, [found] if self.outputs == 1 else found, strict=True):
             storage[0] = values
 
     def connection_pattern(self, node: Any) -> list[list[bool]]:
@@ -144,6 +145,12 @@ def _lifetime_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]
     return [[*found[:3], none, none], found[3:]]
 
 
+def _sleep_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    r, alpha = inputs[5:7]
+    log_rate, *others = _SLEEP_SLOPES(*inputs)
+    return [pt.log(alpha) - pt.digamma(r) + log_rate, *others]
+
+
 _SILENCE = RowIntegral(silence.moments_of_rows, 5, _silence_slopes)
 _PHASES = RowIntegral(erlang_phases.moments_of_rows, 3, _phase_slopes, data=1)
 _LOGNORMAL = RowIntegral(rates.slopes_of_rows, 6, _lognormal_slopes, data=3)
@@ -154,6 +161,8 @@ _DRIFT_SLOPES = RowIntegral(drifting.slopes, 6, lambda inputs, outputs: [], data
 _DRIFT = RowIntegral(drifting.log_likelihoods, 2, _drift_slopes, data=4, smooth=2)
 _LIFETIME_SLOPES = RowIntegral(drifting_lifetime.slopes, 8, lambda inputs, outputs: [], data=4)
 _LIFETIME = RowIntegral(drifting_lifetime.log_likelihoods, 2, _lifetime_slopes, data=4, smooth=2)
+_SLEEP_SLOPES = RowIntegral(returning.slopes, 6, lambda inputs, outputs: [], data=5)
+_SLEEP = RowIntegral(returning.log_likelihoods, 1, _sleep_slopes, data=5)
 
 
 def log_integral(k: Any, w: Any, a: Any, b: Any, length: Any) -> Any:
@@ -192,3 +201,9 @@ def _of_histories(
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
     first, second = op(T, start, size, times, *(each + zeros for each in parameters))
     return first, second
+
+
+def log_sleep(T: Any, start: Any, size: Any, first: int, times: Any, *parameters: Any) -> Any:
+    """Return of each row what ``poisson.returning.log_likelihoods`` does; parameters may be scalars."""
+    zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
+    return _SLEEP(T, start, size, first + zeros, times, *(each + zeros for each in parameters))

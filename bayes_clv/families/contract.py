@@ -111,6 +111,8 @@ class Forecast:
         negative of one who has left, rate of leaving), each (draw,), where the family draws each customer's future.
     times : callable, or None
         ``(rng, columns, params)``: repeat purchases of new customers as (customer index, age), sorted.
+    states : callable, or None
+        P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep.
     closed_form_draws : int, or None
         How many posterior draws closed forms are computed of where nobody asks for a number; None: all.
     """
@@ -129,6 +131,7 @@ class Forecast:
     state: Callable[[Columns, Params], tuple[Array, ...]] | None = None
     futures: Callable[[np.random.Generator, Columns, Params], tuple[Array, ...]] | None = None
     times: Callable[[np.random.Generator, Columns, Params], tuple[Any, Array]] | None = None
+    states: Callable[[Columns, Params], tuple[Array, ...]] | None = None
     closed_form_draws: int | None = None
 
 

@@ -65,7 +65,8 @@ class Quantity:
     Attributes
     ----------
     prior : Prior
-        The default. Where ``relative`` is true it is a LogNormal whose ``mu`` counts from the data's scale.
+        The default. Where ``relative`` is true it is a LogNormal whose ``mu`` counts from the data's scale. Of a
+        quantity that is an option it is ``Prior("Fixed", value=...)``: at that value it is as if it were not there.
     relative : bool
         Whether the quantity has a unit, and so a scale in the data.
     upper : float
@@ -94,7 +95,7 @@ def resolve(
     """Return the prior of every quantity: those given, and else the defaults on the data's scale.
 
     A plain number fixes a quantity: ``Prior("Fixed", value=...)``. ``priors="flat"`` makes all of them flat, for
-    maximum likelihood; a whole number keeps its equal weights.
+    maximum likelihood; a whole number keeps its equal weights, and an option its value.
 
     Raises
     ------
@@ -107,7 +108,10 @@ def resolve(
             raise InputError(
                 f"priors={priors!r} is not known. Use 'flat', or a mapping of quantity to Prior."
             )
-        return {name: each.prior if each.whole else FLAT for name, each in quantities.items()}
+        return {
+            name: each.prior if each.whole or each.prior.distribution == FIXED else FLAT
+            for name, each in quantities.items()
+        }
     given = {name: _fixed(prior) for name, prior in (priors or {}).items()}
     unknown = sorted(set(given) - set(quantities))
     if unknown:
@@ -145,7 +149,7 @@ def _check_prior(name: str, prior: Prior, quantity: Quantity) -> None:
             raise InputError(
                 f"{name!r} is a whole number from 1 to {MOST_PHASES}; it was fixed at {value:g}."
             )
-        if not (math.isfinite(value) and 0 < value < quantity.upper):
+        if prior != quantity.prior and not (math.isfinite(value) and 0 < value < quantity.upper):
             end = "" if math.isinf(quantity.upper) else f" and below {quantity.upper:g}"
             raise InputError(f"{name!r} must be above 0{end} and finite; it was fixed at {value:g}.")
     elif quantity.whole:

@@ -24,7 +24,8 @@ FAMILIES = {
 
 # Families that change another one, by what its name ends with, and which families they change.
 DERIVED = {
-    "_drift": ("bayes_clv.families.purchases.drift", "drifting", ("nbd", "bg_nbd", "mbg_nbd", "pareto_nbd"))
+    "_drift": ("bayes_clv.families.purchases.drift", "drifting", ("nbd", "bg_nbd", "mbg_nbd", "pareto_nbd")),
+    "_returns": ("bayes_clv.families.purchases.returns", "returning", ("bg_nbd", "mbg_nbd")),
 }
 
 _registered: dict[str, Family] = {}
@@ -56,7 +57,7 @@ def family(name: str) -> Family:
 
 
 def changing(name: str, suffix: str = "_drift") -> str:
-    """Return the name of a family whose customers change; InputError for one that has no such form.
+    """Return the name of a family whose customers change, or come back; InputError for one that has no such form.
 
     Examples
     --------

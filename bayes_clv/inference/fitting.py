@@ -37,6 +37,7 @@ def fit(
     *,
     method: str = "nuts",
     drift: bool = False,
+    returns: bool = False,
     covariates: Mapping[str, ColumnNames] | None = None,
     groups: Mapping[str, ColumnNames] | ColumnNames | None = None,
     priors: Mapping[str, Prior | float] | str | None = None,
@@ -71,6 +72,11 @@ def fit(
         Whether a customer's purchase rate drifts, with a half-life that is learned, instead of being one for ever: of
         ``"nbd"``, ``"bg_nbd"`` and ``"mbg_nbd"``, and of customers with their purchase times
         (``summarize(..., also=("purchase_times",))``). The posterior is of the family ``"bg_nbd_drift"``, and so on.
+    returns : bool
+        Whether a customer that seems to have left may be asleep and come back, of ``"bg_nbd"`` and ``"mbg_nbd"``, and
+        of customers with their purchase times: the family ``"bg_nbd_returns"``, and so on. All come back at last;
+        ``priors={"never_returns": Prior("Beta", alpha=1, beta=1)}`` learns the share of sleeps that never end. Not
+        together with ``drift``.
     covariates : mapping of str to column name(s) or formula(s), optional
         Columns of the customers (``clv.with_columns``) and what they act on: a process of the family
         (``PROCESSES``: "purchase", "dropout"; "spend") or one of its quantities by name, on the log scale, or that of
@@ -139,7 +145,13 @@ def fit(
     for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):
         if value < 1:
             raise InputError(f"{name}={value} must be at least 1.")
-    record = find_family(changing(family) if drift else family)
+    if drift and returns:
+        raise InputError(
+            "drift=True and returns=True cannot be had in one fit: no likelihood is known in which a rate drifts while "
+            "its customer may sleep. Fit each, and compare them by clv.compare or by their forecasts."
+        )
+    suffix = "_drift" if drift else "_returns" if returns else None
+    record = find_family(family if suffix is None else changing(family, suffix))
     needed = needed_columns(covariates, groups)
     dataset = checked_customers(record, customers, needed)
     data = observed(record, dataset)

@@ -313,7 +313,10 @@ def _of_outcome(known: Inputs, what: str) -> dict[str, object]:
 def expected_summary(
     posterior: Parameters, histories: Histories, horizon: float, *, threads: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Return posterior means per customer of P(alive), the latent means and E[Y], streamed over draws."""
+    """Return posterior means per customer of P(alive), the latent means and E[Y], streamed over draws.
+
+    Where a customer may be asleep, of P(awake), P(asleep) and P(gone) too.
+    """
     forecast = posterior.forecast
 
     def quantities(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -321,9 +324,13 @@ def expected_summary(
             forecast.alive(history, values),
             *forecast.latent_means(history, values),
             forecast.purchases(horizon, history, values),
+            *(() if forecast.states is None else forecast.states(history, values)),
         )
 
     latent = [f"{name}_mean" for name in forecast.latent]
-    names = ("probability_alive", *latent, "purchases_expected")
+    states = (
+        () if forecast.states is None else ("probability_awake", "probability_asleep", "probability_gone")
+    )
+    names = ("probability_alive", *latent, "purchases_expected", *states)
     means = mean_over_draws(histories, closed_form_draws(posterior), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

@@ -212,7 +212,8 @@ def predict(
     xarray.Dataset
         Over ``customer``: probability_alive and purchases_expected (expected level), purchase_rate_mean and
         dropout_mean (latent; dropout_rate_mean where a customer may leave at any time), all four posterior means of
-        closed forms over ``expected_draws`` draws; and of the outcome
+        closed forms over ``expected_draws`` draws, as are probability_awake, probability_asleep and probability_gone
+        of a fit with ``returns=True``; and of the outcome
         purchases_mean, _sd, _q05, _q25, _q50, _q75, _q95 (inverse CDF: the smallest n with
         F(n) >= q) and probability_active, P(any purchase). Over (chain, draw): purchases_total and active_total, the
         customers with any purchase. Attributes state horizon, time unit, seed, draws and expected_draws, and

@@ -249,7 +249,9 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
                 "dimensions chain and draw, and covariates and groups are variables beside it."
             )
         flat = np.asarray(drawn.transpose(CHAIN, DRAW).values, dtype=float).ravel()
-        bad = ~(np.isfinite(flat) & (flat > 0))
+        # An option that is not taken, a share that is 0.
+        may_be_zero = family.words.meanings[name][1] == "probability"
+        bad = ~(np.isfinite(flat) & ((flat > 0) | (may_be_zero & (flat == 0))))
         if bad.any():
             raise InputError(
                 f"{name} of the {family.name} posterior has {bad.sum()} of {flat.size} draws that are not "

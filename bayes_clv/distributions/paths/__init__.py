@@ -31,7 +31,7 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime
+from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime, sleep
 from bayes_clv.distributions.paths.clock import Clock, same, turn
 from bayes_clv.distributions.paths.drift import Drift as Drift
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
@@ -186,6 +186,13 @@ DRIFT_LIFETIME = Paths(
     drift.begin,
     drift.walk,
     lambda state: state.b,
+)
+SLEEP = Paths(
+    "a coin after each purchase that sends to sleep",
+    ("shape", "scale", "a", "b", "further"),
+    sleep.begin,
+    sleep.walk,
+    lambda state: np.minimum(state.scale, 1 / state.further.nu),
 )
 OPPORTUNITIES = Paths(
     "a purchase or none at each opportunity",

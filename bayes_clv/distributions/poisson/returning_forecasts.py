@@ -1,0 +1,287 @@
+"""Forecasts of customers who fall asleep and come back (``returning``), from the weights of their rates and heads.
+
+Given the rate lambda, the coin p and whether a customer is awake or asleep, its future is a Markov chain: awake it buys
+at rate lambda and leaves that state at rate lambda p, to sleep (1 - w) or for good (w); asleep it wakes at rate nu.
+
+- Expected purchases, discounted or not: with the chain's rates theta = (s -+ sqrt(s² - 4 lambda p nu w)) / 2,
+  s = lambda p + nu, I(theta) the integral of e^(-(theta + delta) v) over v to t, and Q = (I(theta-) - I(theta+)) /
+  (theta+ - theta-): lambda (I(theta-) - (lambda p - theta-) Q) from awake, lambda nu Q from asleep. The average over p
+  is a trapezoidal rule in logit p, straightened at both ends as the rate's is. Relative error 1e-9.
+- Survival, that is not having left for good: of each purchase p w leave, so that it falls by the expected p w of each.
+- At least n purchases: n waits and as many sleeps as the first n - 1 tosses show heads, j of them with the
+  Beta-binomial probability, all of which end; P(Gamma(n, lambda) + Gamma(j, nu) <= t) by uniformisation, whose terms
+  are positive: no quadrature over p at all. Absolute error 1e-10.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from bayes_clv.distributions.elementary import exp
+from bayes_clv.distributions.poisson.returning import heads, straight
+
+STEP = 0.35
+STEP_PER_SD = 0.7
+DEPTH = 25.0
+# Below this (theta+ - theta-) t a difference quotient is a derivative.
+NEAR = 1e-4
+# Weights of rates that nothing is computed of.
+NO_WEIGHT = 1e-15
+
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+
+
+@_compiled
+def _coins(least, count, tosses, a, b):  # type: ignore[no-untyped-def]
+    """Return points p and, (heads, point), a rule's weights of Beta(a + k, b + tosses - k), k from ``least`` on."""
+    both = a + b + tosses
+    low_a, low_b = a + least, b + max(tosses - least - count + 1.0, 0.0)
+    high_a, high_b = both - low_b, both - low_a
+    # The narrowest of the densities.
+    middle = min(max(0.5 * both, low_a), high_a)
+    step = min(STEP, STEP_PER_SD * math.sqrt(1.0 / middle + 1.0 / (both - middle)))
+    ends = np.empty(2)
+    centers = np.empty(2)
+    for side in range(2):
+        k, rest = (low_a, high_b) if side == 0 else (low_b, high_a)
+        mean = math.log(k / rest)
+        centers[side] = math.log(max(k, 0.3) / rest) - 2.0
+        spread = DEPTH / k if k < 1.0 else math.sqrt(2.0 * DEPTH * (1.0 / k + 1.0 / rest)) + DEPTH / k
+        ends[side] = straight(mean - spread, centers[side], step)
+    size = np.int64(math.ceil(max(-ends[1] - ends[0], step) / step)) + 1
+    p, weight = np.empty(size), np.empty((count, size))
+    log_p, log_q, jacobian = np.empty(size), np.empty(size), np.empty(size)
+    for g in range(size):
+        v = ends[0] + g * step
+        left, right = math.exp(centers[0] - v), math.exp(v + centers[1])
+        u = v - left + right
+        small = math.exp(-abs(u))
+        log_small = math.log1p(small)
+        log_p[g] = -log_small if u >= 0.0 else u - log_small
+        log_q[g] = -u - log_small if u >= 0.0 else -log_small
+        p[g] = math.exp(log_p[g])
+        jacobian[g] = math.log((1.0 + left + right) * step)
+    for m in range(count):
+        k, rest = a + least + m, max(b + tosses - least - m, 1e-300)
+        scale = math.lgamma(k + rest) - math.lgamma(k) - math.lgamma(rest)
+        for g in range(size):
+            weight[m, g] = exp(scale + k * log_p[g] + rest * log_q[g] + jacobian[g])
+    return p, weight
+
+
+@_compiled
+def _time(y, t):  # type: ignore[no-untyped-def]
+    """Return the integral of e^(-y v) over v from 0 to t."""
+    return -math.expm1(-y * t) / y if y != 0.0 else t
+
+
+@_compiled
+def _purchases(rate, p, t, delta, nu, w):  # type: ignore[no-untyped-def]
+    """Return the expected purchases within t, discounted, of one awake and of one asleep."""
+    leaving = rate * p
+    gap = math.sqrt((leaving - nu) ** 2 + 4.0 * leaving * nu * (1.0 - w))
+    high = 0.5 * (leaving + nu + gap)
+    low = leaving * nu * w / high
+    slow = _time(low + delta, t)
+    if t == math.inf:
+        quotient = 1.0 / ((low + delta) * (high + delta))
+    elif gap * t < NEAR:
+        y = (0.5 * (low + high) + delta) * t
+        if abs(y) < 0.05:
+            bent = 0.5 - y * (1 / 3 - y * (1 / 8 - y * (1 / 30 - y * (1 / 144 - y / 840))))
+        else:
+            bent = (1.0 - math.exp(-y) * (1.0 + y)) / (y * y)
+        quotient = t * t * bent
+    else:
+        quotient = (slow - _time(high + delta, t)) / gap
+    return rate * (slow - (leaving - low) * quotient), rate * nu * quotient
+
+
+@_compiled
+def states(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (row, draw) each: P(awake), P(asleep), P(gone), mean rate and coin; the parameters are (row, draw)."""
+    rows, draws = r.shape
+    found = np.empty((5, rows, draws))
+    for i in range(rows):
+        begin = np.int64(start[i])
+        own = times[begin : begin + np.int64(size[i])]
+        for s in range(draws):
+            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
+            awake = asleep = gone = rate = coin = 0.0
+            for m in range(seen.weight.shape[1]):
+                of_heads = 0.0
+                for l in range(seen.rates.size):  # noqa: E741
+                    together = seen.weight[0, m, l] + seen.weight[1, m, l] + seen.weight[2, m, l]
+                    awake += seen.weight[0, m, l]
+                    asleep += seen.weight[1, m, l]
+                    gone += seen.weight[2, m, l]
+                    rate += together * seen.rates[l]
+                    of_heads += together
+                coin += of_heads * (a[i, s] + seen.least + m)
+            found[0, i, s], found[1, i, s], found[2, i, s] = min(awake, 1.0), min(asleep, 1.0), min(gone, 1.0)
+            found[3, i, s] = rate
+            found[4, i, s] = coin / (a[i, s] + b[i, s] + seen.tosses)
+    return found
+
+
+@_compiled
+def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (2, time, row, draw): expected purchases within each t, and those that end a customer for good."""
+    rows, draws = r.shape
+    found = np.zeros((2, t.size, rows, draws))
+    for i in range(rows):
+        begin = np.int64(start[i])
+        own = times[begin : begin + np.int64(size[i])]
+        for s in range(draws):
+            a_s, b_s, nu_s, w_s = a[i, s], b[i, s], nu[i, s], w[i, s]
+            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
+            count = seen.weight.shape[1]
+            p, coins = _coins(seen.least, count, seen.tosses, a_s, b_s)
+            awake, asleep = np.empty(p.size), np.empty(p.size)
+            for l in range(seen.rates.size):  # noqa: E741
+                there = 0.0
+                awake[:] = 0.0
+                asleep[:] = 0.0
+                for m in range(count):
+                    first_weight, second_weight = seen.weight[0, m, l], seen.weight[1, m, l]
+                    there += first_weight + second_weight
+                    for g in range(p.size):
+                        awake[g] += first_weight * coins[m, g]
+                        asleep[g] += second_weight * coins[m, g]
+                if there < NO_WEIGHT:
+                    continue
+                for g in range(p.size):
+                    if awake[g] + asleep[g] < NO_WEIGHT * there:
+                        continue
+                    for j in range(t.size):
+                        up, down = _purchases(seen.rates[l], p[g], t[j], delta, nu_s, w_s)
+                        value = awake[g] * up + asleep[g] * down
+                        found[0, j, i, s] += value
+                        found[1, j, i, s] += p[g] * w_s * value
+    return found
+
+
+@_compiled
+def for_good(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (row, draw): all expected purchases to come, P(alive) E[1 / (p w)]; infinite where that has no mean."""
+    rows, draws = r.shape
+    found = np.zeros((rows, draws))
+    for i in range(rows):
+        begin = np.int64(start[i])
+        own = times[begin : begin + np.int64(size[i])]
+        for s in range(draws):
+            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
+            for m in range(seen.weight.shape[1]):
+                weight, k = seen.weight[:2, m].sum(), a[i, s] + seen.least + m
+                if weight > 0.0:
+                    mean = (a[i, s] + b[i, s] + seen.tosses - 1.0) / (k - 1.0) if k > 1.0 else math.inf
+                    found[i, s] += weight * mean / w[i, s] if w[i, s] > 0.0 else math.inf
+    return found
+
+
+@_compiled
+def none(t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (row, draw): the probability of no purchase within t, of those who left for good too."""
+    rows, draws = r.shape
+    found = np.zeros((rows, draws))
+    for i in range(rows):
+        begin = np.int64(start[i])
+        own = times[begin : begin + np.int64(size[i])]
+        for s in range(draws):
+            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
+            for l in range(seen.rates.size):  # noqa: E741
+                still, asleep, woken = silences(seen.rates[l], t, nu[i, s])
+                back = asleep + woken
+                for m in range(seen.weight.shape[1]):
+                    found[i, s] += (
+                        seen.weight[0, m, l] * still + seen.weight[1, m, l] * back + seen.weight[2, m, l]
+                    )
+    return np.minimum(found, 1.0)
+
+
+@_compiled
+def silences(rate, t, nu):  # type: ignore[no-untyped-def]
+    """Return the probability of no purchase within t of one awake; and asleep, of sleeping on, and of having woken."""
+    low, high = min(rate, nu), max(rate, nu)
+    # D(t) is the same for both orders of the rates.
+    return math.exp(-rate * t), math.exp(-nu * t), nu * math.exp(-low * t) * _time(high - low, t)
+
+
+@_compiled
+def _poisson_tails(mean, count, out):  # type: ignore[no-untyped-def]
+    """Write P(N >= m), N Poisson, m = 0 ... count - 1; beyond it is nothing."""
+    peak = min(np.int64(mean), count - 1)
+    out[peak] = math.exp(peak * math.log(mean) - mean - math.lgamma(peak + 1.0)) if mean > 0.0 else 1.0
+    for m in range(peak, count - 1):
+        out[m + 1] = out[m] * mean / (m + 1.0)
+    for m in range(peak, 0, -1):
+        out[m - 1] = out[m] * m / mean
+    for m in range(count - 1, 0, -1):
+        out[m - 1] += out[m]
+    out[0] = 1.0
+
+
+@_compiled
+def _reached(most, rate, t, nu, table):  # type: ignore[no-untyped-def]
+    """Write P(Gamma(n, rate) + Gamma(j, nu) <= t), (n, j) = 0 ... most by 0 ... most.
+
+    Both in steps of the faster rate: a stage of the slower one ends with each step with the chance rho. V_j(m), still m
+    steps and j stages to go, is rho V_(j - 1)(m + 1) + (1 - rho) V_j(m + 1).
+    """
+    fast, slow = max(rate, nu), min(rate, nu)
+    mean = fast * t
+    count = np.int64(mean + 9.0 * math.sqrt(mean)) + 42 + 2 * most
+    tails, before = np.empty(count), np.empty(count)
+    _poisson_tails(mean, count, tails)
+    rho = slow / fast
+    for stages in range(most + 1):
+        if stages > 0:
+            before[:] = tails
+            tails[count - 1] = 0.0
+            for m in range(count - 2, -1, -1):
+                tails[m] = rho * before[m + 1] + (1.0 - rho) * tails[m + 1]
+        for steps in range(most + 1):
+            if nu <= rate:
+                table[steps, stages] = tails[steps]
+            else:
+                table[stages, steps] = tails[steps]
+
+
+@_compiled
+def at_least(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (n, row, draw): the probability of n purchases or more within t, n = 0 ... most."""
+    rows, draws = r.shape
+    found = np.zeros((most + 1, rows, draws))
+    table = np.empty((most + 2, most + 2))
+    for i in range(rows):
+        begin = np.int64(start[i])
+        own = times[begin : begin + np.int64(size[i])]
+        for s in range(draws):
+            a_s, b_s = a[i, s], b[i, s]
+            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu[i, s], w[i, s])
+            count, both = seen.weight.shape[1], a_s + b_s + seen.tosses
+            # Beta-binomial, times that every sleep ends: (n - 1 tosses, heads so far, heads of them).
+            urn = np.zeros((most + 1, count, most + 1))
+            for m in range(count):
+                a_m = a_s + seen.least + m
+                b_m = max(both - a_m, 0.0)
+                urn[0, m, 0] = 1.0
+                for n in range(1, most + 1):
+                    by = 1.0 / (both + n - 1.0)
+                    for j in range(n + 1):
+                        urn[n, m, j] = urn[n - 1, m, j] * (b_m + max(n - 1.0 - j, 0.0)) * by
+                        if j > 0:
+                            urn[n, m, j] += urn[n - 1, m, j - 1] * (a_m + j - 1.0) * by * (1.0 - w[i, s])
+            found[0, i, s] = 1.0
+            for l in range(seen.rates.size):  # noqa: E741
+                if seen.weight[:2, :, l].sum() < NO_WEIGHT:
+                    continue
+                _reached(most + 1, seen.rates[l], t, nu[i, s], table)
+                for n in range(1, most + 1):
+                    for m in range(count):
+                        for j in range(n):
+                            found[n, i, s] += urn[n - 1, m, j] * (
+                                seen.weight[0, m, l] * table[n, j] + seen.weight[1, m, l] * table[n, j + 1]
+                            )
+    return np.minimum(found, 1.0)
