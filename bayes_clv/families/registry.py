@@ -25,6 +25,11 @@ FAMILIES = {
 # Families that change another one, by what its name ends with, and which families they change.
 DERIVED = {"_drift": ("bayes_clv.families.purchases.drift", "drifting", ("nbd", "bg_nbd", "mbg_nbd"))}
 
+# What ``run`` and ``choose_family`` choose among where nothing is said, those that a tie goes to first; and the changes
+# that are tried on the one chosen.
+CANDIDATES = ("bg_nbd", "mbg_nbd", "pareto_nbd")
+EXTENSIONS = ("drift",)
+
 _registered: dict[str, Family] = {}
 
 
@@ -68,6 +73,17 @@ def changing(name: str, suffix: str = "_drift") -> str:
             f"these, or leave {argument(suffix[1:], True)} out."
         )
     return f"{name}{suffix}"
+
+
+def has_form(name: str, extension: str) -> bool:
+    """Return whether a family has the form that ``extension`` names.
+
+    Examples
+    --------
+    >>> has_form("pareto_ggg", "drift")
+    False
+    """
+    return name in DERIVED[f"_{extension}"][-1]
 
 
 def derived() -> list[str]:

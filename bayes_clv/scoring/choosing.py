@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.sequences import PURCHASE_START, PURCHASE_TIMES, places, with_times
-from bayes_clv.families.registry import DERIVED
+from bayes_clv.families.registry import CANDIDATES, EXTENSIONS, changing, has_form
 from bayes_clv.inference.criticism.comparison import LEAST_ERRORS, LEAST_NATS, compare
 from bayes_clv.inference.data import checked_customers
 from bayes_clv.inference.fitting import fit
@@ -37,8 +37,6 @@ from bayes_clv.units import days_per
 if TYPE_CHECKING:
     import pandas as pd
 
-CANDIDATES = ("bg_nbd", "mbg_nbd", "pareto_nbd")
-EXTENSIONS = ("drift",)
 SCORES = ("crps", "retention_log_score")
 CHAINS = 4
 # The last part of the calibration that is forecast, and the repeat purchases that it and the part before must hold.
@@ -102,9 +100,9 @@ def choose_family(
     table, base = _of_families(tried)
     chosen = base
     for extension in extensions:
-        name = f"{base}_{extension}"
-        if base not in DERIVED[f"_{extension}"][-1]:
+        if not has_form(base, extension):
             continue
+        name = changing(base, f"_{extension}")
         tried[name] = _tried(name, dataset, earlier, draws, seed)
         row = _extension(tried[base], tried[name])
         table[name] = row
@@ -113,7 +111,7 @@ def choose_family(
             chosen = name
     if chosen != base:
         table[base]["verdict"] = "left for its extension"
-    return _result(table, base, chosen, dataset, sampled, earlier)
+    return _result(table, families, base, chosen, dataset, sampled, earlier)
 
 
 TAKEN = "taken"
@@ -282,6 +280,7 @@ def _extension(base: _Tried, extended: _Tried) -> dict[str, Any]:
 
 def _result(
     table: Mapping[str, dict[str, Any]],
+    families: Sequence[str],
     base: str,
     chosen: str,
     customers: xr.Dataset,
@@ -295,7 +294,9 @@ def _result(
     size = customers.sizes[CUSTOMER]
     found.attrs = {
         "family": chosen,
-        "reason": _reason(table, base, f"{size:,} customers drawn for it" if sampled else "", earlier),
+        "reason": _reason(
+            table, families, base, f"{size:,} customers drawn for it" if sampled else "", earlier
+        ),
         "customers": size,
         "sampled": sampled,
         "last": None if earlier is None else float(earlier.attrs["holdout_duration"]),
@@ -304,18 +305,25 @@ def _result(
 
 
 def _reason(
-    table: Mapping[str, dict[str, Any]], base: str, of: str, earlier: xr.Dataset | None
+    table: Mapping[str, dict[str, Any]],
+    statics: Sequence[str],
+    base: str,
+    of: str,
+    earlier: xr.Dataset | None,
 ) -> str:
     """Return why, in a sentence a step."""
-    statics = [name for name, row in table.items() if not _is_extension(name, table)]
     others = [name for name in statics if name != base]
     sentences = []
     if others:
-        worse = {name: table[name]["verdict"] for name in others if table[name]["verdict"].startswith("worse")}
+        worse = {
+            name: table[name]["verdict"] for name in others if table[name]["verdict"].startswith("worse")
+        }
         parts = [f"{name} is {verdict}" for name, verdict in worse.items()]
         alike = [name for name in others if name not in worse]
         if alike:
-            parts.append(f"{' and '.join(alike)} {'do' if len(alike) > 1 else 'does'} no better beyond chance")
+            parts.append(
+                f"{' and '.join(alike)} {'do' if len(alike) > 1 else 'does'} no better beyond chance"
+            )
         sentences.append(f"{base} among {', '.join(statics)}: {'; '.join(parts)}.")
     for name, row in table.items():
         if name not in statics:
@@ -327,10 +335,6 @@ def _reason(
     if of:
         sentences.append(f"Compared on {of}.")
     return " ".join(sentences)
-
-
-def _is_extension(name: str, table: Mapping[str, dict[str, Any]]) -> bool:
-    return any(name.startswith(f"{other}_") and name.removeprefix(other) in DERIVED for other in table)
 
 
 def _scores_words(row: Mapping[str, Any]) -> str:
