@@ -81,7 +81,7 @@ def _parameters(
             shown: Any = typer.Argument(help=option.help, show_default=False)
         else:
             shown = typer.Option(
-                option.called(name), help=option.help, min=option.least, show_default=not needed
+                option.declared(name), help=option.help, min=option.least, show_default=not needed
             )
         if needed:
             default = None if option.read is not None else empty
@@ -161,7 +161,7 @@ def _run(settings: Settings) -> list[str]:
     return run_summary(record, settings.out)
 
 
-@command(Settings, only=("method", "draws", "seed", "png", "out"), out=Path("clv-demo"))
+@command(Settings, only=("family", "drift", "method", "draws", "seed", "png", "out"), out=Path("clv-demo"))
 def demo(**given: Any) -> list[str]:
     """Run on CDNOW: 2,357 customers, 39 weeks to learn from, 39 weeks held out to check the forecast."""
     from bayes_clv.customers.cdnow import load_cdnow

@@ -28,6 +28,11 @@ DERIVED = {
     "_returns": ("bayes_clv.families.purchases.returns", "returning", ("bg_nbd", "mbg_nbd")),
 }
 
+# What ``run`` and ``choose_family`` choose among where nothing is said, those that a tie goes to first; and the changes
+# that are tried on the one chosen.
+CANDIDATES = ("bg_nbd", "mbg_nbd", "pareto_nbd")
+EXTENSIONS = ("drift",)
+
 _registered: dict[str, Family] = {}
 
 
@@ -71,6 +76,17 @@ def changing(name: str, suffix: str = "_drift") -> str:
             f"these, or leave {argument(suffix[1:], True)} out."
         )
     return f"{name}{suffix}"
+
+
+def has_form(name: str, extension: str) -> bool:
+    """Return whether a family has the form that ``extension`` names.
+
+    Examples
+    --------
+    >>> has_form("pareto_ggg", "drift")
+    False
+    """
+    return name in DERIVED[f"_{extension}"][-1]
 
 
 def derived() -> list[str]:

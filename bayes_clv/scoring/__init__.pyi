@@ -1,3 +1,4 @@
+from .choosing import choose_family as choose_family
 from .customer_scores import score as score
 from .elsewhere import forecast as forecast
 from .evaluation import evaluate as evaluate
@@ -18,6 +19,7 @@ __all__ = [
     "Fit",
     "Metric",
     "Quantity",
+    "choose_family",
     "evaluate",
     "forecast",
     "origins",

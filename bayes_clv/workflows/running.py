@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_clv.families.registry import CANDIDATES, EXTENSIONS
 from bayes_clv.schema import InputError, also_for, argument, named_quantiles
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
@@ -29,6 +30,7 @@ from bayes_clv.workflows.settings import (
     families_of,
     fields_of,
     named_by,
+    open_choice,
     plain,
 )
 
@@ -79,7 +81,7 @@ def run(
     Returns
     -------
     dict
-        Arguments, versions, seeds, stage timings (seconds), audit, diagnostics, holdout scores, weeks and months inside
+        Arguments, versions, seeds, stage timings (seconds), audit, the choice of the family, diagnostics, holdout scores, weeks and months inside
         the tracking's band, failed checks (as the report's cards: title, found, meaning, remedies, codes) and totals
         with intervals, the content of ``run.json`` in the folder.
 
@@ -114,7 +116,6 @@ def _run_into(
     seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
     with stages.stage("read orders, one row per customer"):
         from bayes_clv.customers.summaries import summarize
-        from bayes_clv.families.registry import family as find_family
         from bayes_clv.units import checked_cost
         from bayes_clv.workflows.compiling import compiling_beside
 
@@ -126,7 +127,7 @@ def _run_into(
             customer_id=settings.customer_id,
             date=settings.date,
             spend=settings.spend,
-            also=also_for(find_family(families_of(settings)["buying"]).observed),
+            also=_also(settings),
             on_bad_rows=settings.on_bad_rows,
             holdout_discount_rate=_holdout_discount_rate(settings),
         )
@@ -135,6 +136,7 @@ def _run_into(
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         checked_cost(settings.acquisition_cost, customers)
         customers = _with_columns(settings, customers)
+    settings, choice = _decided(settings, customers, stages)
     families = families_of(settings)
     with compiling_beside(families["buying"], families.get("spending")) as compiled:
         buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
@@ -160,7 +162,7 @@ def _run_into(
         table(value).to_parquet(work / "customers.parquet", index=False)
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
-    record = _record(settings, customers, buying, spending, value, evaluation, tracking, seeds)
+    record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     with stages.stage("draw figures and report"):
         from bayes_clv.views.reporting.page import report
 
@@ -179,6 +181,7 @@ def _run_into(
             png=settings.png,
             title=settings.title,
             run=shown,
+            choice=None if choice is None else str(choice["reason"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
     record["seconds"] = round(time.perf_counter() - started, 3)
@@ -186,6 +189,39 @@ def _run_into(
     text = json.dumps(finished, indent=2, ensure_ascii=False, allow_nan=False)
     (work / "run.json").write_text(text + "\n", encoding="utf-8")
     return finished
+
+
+def _also(settings: Settings) -> tuple[str, ...]:
+    """Return what ``summarize`` is to be asked for: what the family reads, or what a choice does."""
+    from bayes_clv.families.registry import family as find_family
+
+    own = () if settings.family is None else also_for(find_family(families_of(settings)["buying"]).observed)
+    return tuple(dict.fromkeys([*own, *(["purchase_times"] if open_choice(settings)[0] else [])]))
+
+
+def _decided(
+    settings: Settings, customers: "xr.Dataset", stages: Stages
+) -> tuple[Settings, dict[str, Any] | None]:
+    """Return the settings with all that they leave open chosen, and the choice as ``run.json`` holds it."""
+    among, tried = open_choice(settings)
+    if not among:
+        return settings, None
+    with stages.stage("choose the family" if settings.family is None else "choose whether customers change"):
+        from bayes_clv.scoring import choose_family
+
+        table = choose_family(customers, families=among, extensions=tried, seed=settings.seed)
+    chosen = str(table.attrs["family"])
+    base = next(name for name in among if chosen in (name, *(f"{name}_{each}" for each in tried)))
+    said = {each: chosen == f"{base}_{each}" for each in tried}
+    # What is left open and no family of these has.
+    said |= {name: False for name in EXTENSIONS if name not in said and getattr(settings, name) is None}
+    choice = {
+        "candidates": {str(name): row for name, row in table.to_dict(orient="index").items()},
+        **{name: table.attrs[name] for name in ("customers", "sampled", "last")},
+        "chosen": chosen,
+        "reason": table.attrs["reason"],
+    }
+    return dataclasses.replace(settings, family=base, **said), choice
 
 
 def strict(record: Any) -> Any:
@@ -343,6 +379,7 @@ def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str,
 
 def _record(
     settings: Settings,
+    choice: dict[str, Any] | None,
     customers: "xr.Dataset",
     buying: "xr.DataTree",
     spending: "xr.DataTree | None",
@@ -355,6 +392,7 @@ def _record(
     from bayes_clv.problems import cards
     from bayes_clv.scoring import record
     from bayes_clv.views.reporting.checks import failures
+    from bayes_clv.views.reporting.fits import habits
     from bayes_clv.views.reporting.verdicts import periods_inside
 
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
@@ -372,6 +410,7 @@ def _record(
         "seeds": seeds,
         "customers": customers.sizes["customer"],
         "audit": json.loads(customers.attrs["audit"]),
+        "choice": choice,
         "diagnostics": {
             name: {
                 "family": tree.attrs["family"],
@@ -383,6 +422,7 @@ def _record(
         },
         "holdout": None if evaluation is None else record(evaluation),
         "tracking": periods_inside(tracking),
+        "habits": habits(buying, customers),
         "checks": [
             asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation, tracking))
         ],
@@ -408,9 +448,11 @@ def _of_their_family(settings: Settings) -> Settings:
     path = None if settings.posteriors is None else settings.posteriors / "buying.nc"
     if path is None or not path.is_file():
         return settings
-    from bayes_clv.families.registry import families
+    from bayes_clv.families.registry import derived, families
     from bayes_clv.inference.posterior import load
 
     family = str(load(path).attrs["family"])
-    # Who reads the posterior refuses one of another kind, and says which file it is.
-    return dataclasses.replace(settings, family=family) if family in families("purchases") else settings
+    if family not in [*families("purchases"), *derived()]:
+        # Who reads the posterior refuses one of another kind, and says which file it is.
+        family = CANDIDATES[0]
+    return dataclasses.replace(settings, family=family, **dict.fromkeys(EXTENSIONS, False))

@@ -38,9 +38,13 @@ class Option:
     place: bool = False
     absent: tuple[str, str] | None = None
 
+    def declared(self, field_name: str) -> str:
+        """Return the option as typer is told it, a flag with its opposite: --drift/--no-drift."""
+        return self.name or f"--{field_name.replace('_', '-')}"
+
     def called(self, field_name: str) -> str:
         """Return the option's name with its dashes."""
-        return self.name or f"--{field_name.replace('_', '-')}"
+        return self.declared(field_name).partition("/")[0]
 
 
 def option(help: str, default: Any = dataclasses.MISSING, **further: Any) -> Any:  # noqa: A002
@@ -122,7 +126,8 @@ class Settings:
 
     ``orders`` is a path or a table. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
     holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an earlier run
-    whose posteriors are used in place of a fit, and with them their ``family``. ``columns`` is a table of one row
+    whose posteriors are used in place of a fit, and with them their ``family``. Where ``family`` or ``drift`` is None,
+    ``clv.scoring.choose_family`` decides. ``columns`` is a table of one row
     per customer (a file, or a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes
     them: a name of the mappings is given to the fit that has it, "spend" to that of spend; groups without mapping
     to both.
@@ -149,13 +154,16 @@ class Settings:
     margin: float = option(MARGIN, 1.0)
     annual_discount_rate: float = option("Discount rate a year: 0.10 means 10 %.", 0.0)
     acquisition_cost: float = option("What one customer cost to acquire, in money.", 0.0)
-    family: str = option(
+    family: str | None = option(
         "Purchase family, such as bg_nbd, mbg_nbd (leaving after the first order too), pareto_nbd (leaving at any "
-        "time) or nbd (no leaving).",
-        "bg_nbd",
+        "time) or nbd (no leaving) [default: of the first three the one that the orders speak for].",
+        None,
     )
-    drift: bool = option(
-        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd).", False
+    drift: bool | None = option(
+        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd) [default: where the "
+        "orders speak for it].",
+        None,
+        name="--drift/--no-drift",
     )
     method: Literal["nuts", "laplace", "mode"] = option(
         "nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers.", "nuts"
@@ -335,11 +343,45 @@ class Backtesting:
 
 
 def families_of(settings: Settings) -> dict[str, str]:
-    """Return the family of each fit."""
-    from bayes_clv.families.registry import changing
+    """Return the family of each fit; the settings name one, or it has been chosen."""
+    from bayes_clv.families.registry import EXTENSIONS, changing
 
-    buying = changing(settings.family) if settings.drift else settings.family
+    if settings.family is None:
+        raise ValueError("The family is not chosen yet.")
+    buying = settings.family
+    for extension in EXTENSIONS:
+        if getattr(settings, extension):
+            buying = changing(buying, f"_{extension}")
     return {"buying": buying} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
+
+
+def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return among which families is to be chosen, and which of their changes are to be tried.
+
+    Nothing is where the settings say all of it, or posteriors do. Left out are families without a change that is
+    asked for, and those that have nothing on which a covariate or group is said to act.
+    """
+    from bayes_clv.families.registry import CANDIDATES, EXTENSIONS, has_form
+
+    if settings.posteriors is not None:
+        return [], []
+    tried = [name for name in EXTENSIONS if getattr(settings, name) is None]
+    if settings.family is not None:
+        tried = [name for name in tried if has_form(settings.family, name)]
+        return ([settings.family], tried) if tried else ([], [])
+    asked = [name for name in EXTENSIONS if getattr(settings, name)]
+    found, refused = [], None
+    for family in CANDIDATES:
+        try:
+            acting_on(dataclasses.replace(settings, family=family, **dict.fromkeys(EXTENSIONS, False)))
+        except InputError as error:
+            refused = error
+            continue
+        if all(has_form(family, name) for name in asked):
+            found.append(family)
+    if not found and refused is not None:
+        raise refused
+    return found, tried
 
 
 def acting_on(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -393,11 +435,11 @@ def check_settings(settings: Settings) -> None:
     from bayes_clv.units import checked_margin, discount_rate, duration
 
     known = [*families("purchases"), *derived()]
-    if settings.family not in known:
+    if settings.family is not None and settings.family not in known:
         raise InputError(
             f"{argument('family', settings.family)} forecasts no purchases. Use one of {', '.join(known)}."
         )
-    if settings.drift:
+    if settings.drift and settings.family is not None:
         changing(settings.family)
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"{argument('seed', settings.seed)} must be from 0 to 2147483647.")
@@ -405,7 +447,9 @@ def check_settings(settings: Settings) -> None:
         duration(settings.horizon, settings.time_unit)
     discount_rate(settings.annual_discount_rate, settings.time_unit)
     checked_margin(settings.margin)
-    acting_on(settings)
+    open_choice(settings)
+    if settings.family is not None:
+        acting_on(settings)
     if (settings.covariates or settings.groups) and settings.columns is None:
         raise InputError(
             f"Where are {', '.join(map(repr, named_by(settings)))}? "

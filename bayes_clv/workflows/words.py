@@ -46,6 +46,10 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     arguments, totals = record["arguments"], record["totals"]
     people = f"{record['customers']:,} customer{'' if record['customers'] == 1 else 's'}"
     lines = [f"{people}; forecast over {arguments['horizon']} (outcome level)."]
+    if record.get("choice") is not None:
+        lines.append(f"Chosen: {record['choice']['reason']}")
+    if record.get("habits"):
+        lines.append(record["habits"])
     worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
     for name, what in (("purchases", "Purchases"), ("value", worth)):
         if name in totals:

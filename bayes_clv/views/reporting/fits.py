@@ -3,12 +3,14 @@
 import json
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
 from bayes_clv.problems import read_problem
-from bayes_clv.schema import quantiles
+from bayes_clv.schema import UNSTATED, quantiles
+from bayes_clv.units import days_per, in_plural
 from bayes_clv.views import names as rename
 from bayes_clv.views import numbers
 from bayes_clv.views.frames import table
@@ -16,6 +18,9 @@ from bayes_clv.views.plots import effects, parameters
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting import checks
 from bayes_clv.views.reporting.gallery import Gallery
+
+# Half-lives beyond so many times the observation are told from none by no forecast of its length.
+FOR_EVER = 10
 
 
 def effects_section(
@@ -105,6 +110,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
     )
     return {
         "heading": f"{what} ({find_family(family).words.title})",
+        "habits": habits(tree, customers),
         "summary": _parameter_summary(tree, key),
         "effects": effects_section(gallery, key, tree, customers),
         "parameters": gallery.add(
@@ -125,6 +131,33 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         "rank_figure": rank_figure,
         "no_rank": "Ranks compare the chains of a sampler; this fit has none to compare.",
     }
+
+
+def habits(tree: xr.DataTree, customers: xr.Dataset) -> str | None:
+    """Return in a sentence how fast customers' own purchase rates change; None of a family whose rates do not."""
+    if "rate_half_life" not in tree["posterior"]:
+        return None
+    draws = tree["posterior"]["rate_half_life"].to_numpy().ravel().astype(float)
+    unit = str(tree.attrs.get("time_unit", UNSTATED))
+    low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
+    span = float(customers["T"].max())
+    (amount, *ends), plural = _told(np.array([median, low, high, span]), unit)
+    interval = f"(90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})"
+    if median > FOR_EVER * span:
+        return (
+            f"No sign that customers' own habits change: the half-life is {numbers.number(amount)} {plural} {interval}, "
+            f"more than {FOR_EVER} times the {numbers.number(ends[2])} {plural} observed."
+        )
+    return f"Customers' own habits have a half-life of {numbers.number(amount)} {plural} {interval}."
+
+
+def _told(times: np.ndarray, unit: str) -> tuple[list[float], str]:
+    """Return times in the unit that suits the first of them, and that unit's plural."""
+    if unit == UNSTATED:
+        return times.tolist(), "units of time"
+    days = times * days_per(unit)
+    told = next((each for each in ("year", "week") if days[0] >= 2 * days_per(each)), "day")
+    return (days / days_per(told)).tolist(), in_plural(told)
 
 
 def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:

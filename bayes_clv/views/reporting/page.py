@@ -48,6 +48,7 @@ def report(
     png: bool = False,
     title: str = "Customer lifetime value",
     run: Mapping[str, Any] | None = None,
+    choice: str | None = None,
 ) -> Path:
     """Write the report of a run as one self-contained HTML page and return its path.
 
@@ -81,6 +82,8 @@ def report(
         Title of the page.
     run : mapping, optional
         What was run, as name and text: shown under method (a command, times, a commit).
+    choice : str, optional
+        Why the purchase family was chosen, as ``clv.scoring.choose_family`` says (``attrs["reason"]``).
 
     Returns
     -------
@@ -102,6 +105,7 @@ def report(
 
     gallery = Gallery(Path(figures) if figures is not None else None, png)
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
+    page["choice"] = choice
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
     page["alarms"] = segment_sections.alarms_section(gallery, alarms)
