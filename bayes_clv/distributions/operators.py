@@ -62,7 +62,8 @@ class RowIntegral(Op):  # type: ignore[misc]
     def make_node(self, *inputs: Any) -> Any:
         """Return the node of the vectors."""
         vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
-        rows = next((size for each in vectors for size in each.type.shape if size is not None), None)
+        of_rows = [vectors[0], *vectors[self.data :]]
+        rows = next((size for each in of_rows for size in each.type.shape if size is not None), None)
         return Apply(self, vectors, [pt.tensor(dtype="float64", shape=(rows,)) for _ in range(self.outputs)])
 
     def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
