@@ -63,8 +63,8 @@ class RowIntegral(Op):  # type: ignore[misc]
         """Return the node of the vectors."""
         vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
         # Data after the first may be of other lengths: what the rows refer to.
-        long = [vectors[0], *vectors[self.data :]]
-        rows = next((size for each in long for size in each.type.shape if size is not None), None)
+        of_rows = [vectors[0], *vectors[self.data :]]
+        rows = next((size for each in of_rows for size in each.type.shape if size is not None), None)
         return Apply(self, vectors, [pt.tensor(dtype="float64", shape=(rows,)) for _ in range(self.outputs)])
 
     def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:

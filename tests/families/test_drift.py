@@ -10,7 +10,7 @@ import bayes_clv as clv
 from bayes_clv.families import check, family
 from bayes_clv.schema import InputError
 
-FAMILIES = ("nbd_drift", "bg_nbd_drift", "mbg_nbd_drift")
+FAMILIES = ("nbd_drift", "bg_nbd_drift", "mbg_nbd_drift", "pareto_nbd_drift")
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,10 @@ def cdnow():
     )
 
 
-@pytest.fixture(scope="module")
-def buying(cdnow):
-    return clv.fit("mbg_nbd", cdnow, drift=True, method="laplace", draws=100, seed=1)
+@pytest.fixture(scope="module", params=["mbg_nbd", "pareto_nbd"])
+def buying(request, cdnow):
+    """A coin, and a lifetime."""
+    return clv.fit(request.param, cdnow, drift=True, method="laplace", draws=100, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,22 @@ def test_maximum_likelihood_of_cdnow(cdnow):
     found = clv.fit("mbg_nbd", cdnow, drift=True, method="mode", priors="flat", seed=1)
     assert float(found.sample_stats["lp"].squeeze()) == pytest.approx(-9580.6, abs=0.06)
     assert float(found.posterior["rate_half_life"].squeeze()) == pytest.approx(179, abs=4)
+
+
+def test_pareto_nbd_with_drift_fits_cdnow_better(cdnow):
+    """Without drift -9,594.98 (Fader & Hardie 2005); its law of rates is the one limit of many half-lives."""
+    found = clv.fit("pareto_nbd", cdnow, drift=True, method="mode", priors="flat", seed=1)
+    drifts = float(found.sample_stats["lp"].squeeze())
+    point = {name: float(found.posterior[name].squeeze()) for name in ("r", "alpha", "s", "beta")}
+    assert -9594.976 + 4 < drifts < -9594.976 + 7
+    # At the static maximum and without drift it is the static likelihood.
+    static = {"r": 0.5534, "alpha": 10.5758, "s": 0.6061, "beta": 11.6618}
+    columns = {name: cdnow[name].values.astype(float) for name in family("pareto_nbd_drift").observed}
+    record = family("pareto_nbd_drift").of(cdnow)
+    same = record.log_likelihood(static | {"kappa": 1e-12}, columns).eval().sum()
+    assert same == pytest.approx(-9594.976, abs=1e-3)
+    there = point | {"kappa": float(found.posterior["kappa"].squeeze())}
+    assert record.log_likelihood(there, columns).eval().sum() == pytest.approx(drifts, abs=1e-6)
 
 
 def simulated(half_life, seed, customers=1500, weeks=104.0):
@@ -109,14 +126,45 @@ def test_futures_have_the_closed_forms_means(buying, some):
     alive = clv.expected.alive(buying, some, draws=400).mean(("chain", "draw")).values
     drawn = clv.simulate(buying, some, "39 weeks", draws=400, seed=4)
     places, block = next(drawn.blocks(["alive", "purchase_rate", "purchases", "active_time"]))
-    z = (block["alive"].mean(axis=1) - alive[places]) / np.sqrt(
-        alive[places] * (1 - alive[places]) / 400 + 1e-9
-    )
-    assert np.abs(z).max() < 5.5
+    assert_shares(block["alive"], alive[places])
+    surviving = clv.expected.survival(buying, some, "39 weeks", draws=400).mean(("chain", "draw")).values
+    # A coin that comes up ends the activity with the purchase, and so before the horizon.
+    assert_shares(block["active_time"] >= 39, surviving[places])
+    few = some.isel(customer=slice(60))
+    silent = clv.expected.pmf(buying, few, "39 weeks", draws=100).sel(count=0)
+    places, block = next(clv.simulate(buying, few, "39 weeks", draws=100, seed=6).blocks(["purchases"]))
+    assert_shares(block["purchases"] == 0, silent.values[places])
     # One who has left buys nothing, and a rate and its future belong together.
+    places, block = next(drawn.blocks(["alive", "purchase_rate", "purchases"]))
     assert (block["purchases"][block["alive"] == 0] == 0).all()
     rate, bought = block["purchase_rate"], block["purchases"]
     assert np.corrcoef(rate[block["alive"] == 1], bought[block["alive"] == 1])[0, 1] > 0.5
+
+
+def assert_shares(happens, chance):
+    """Hold shares of draws (customer, draw) to their chances; beside the customers' own errors that of all of them."""
+    draws = happens.shape[1]
+    z = (happens.mean(axis=1) - chance) / np.sqrt(chance * (1 - chance) / draws + 1e-9)
+    assert np.abs(z).max() < 5.5
+    assert abs(z.mean()) < 4.5 / math.sqrt(z.size)
+
+
+def test_own_numbers_of_futures_are_those_of_the_family(buying, some):
+    """Two ways to draw them, and the means in closed form: of those alive and of those who left."""
+    record = family(buying.attrs["family"]).of(some)
+    forecast = record.forecast
+    columns = {name: some[name].values.astype(float)[:, None] for name in forecast.history}
+    params = {name: buying.posterior[name].values.ravel() for name in record.parameters}
+    means = forecast.latent_means(columns, params)
+    living, *drawn = forecast.latent_draws(np.random.default_rng(8), columns, params)
+    blocks = clv.simulate(buying, some, "1 week", draws=400, seed=9).blocks(["alive", *forecast.latent])
+    places, block = next(blocks)
+    for name, mean, sample in zip(forecast.latent, means, drawn, strict=True):
+        for each in (sample - mean, block[name] - mean[places]):
+            assert abs(each.mean()) < 4.5 * each.std() / math.sqrt(each.size)
+        left, gone = block[name][block["alive"] == 0], sample[~living]
+        error = math.hypot(left.std() / math.sqrt(left.size), gone.std() / math.sqrt(gone.size))
+        assert abs(left.mean() - gone.mean()) < 4.5 * error
 
 
 def test_a_future_is_the_same_whoever_asks(buying, some):
