@@ -185,6 +185,8 @@ def log_drift_lifetime(T: Any, start: Any, size: Any, times: Any, *parameters: A
     return _of_histories(_LIFETIME, T, start, size, times, *parameters)
 
 
-def _of_histories(op: RowIntegral, T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> Any:
+def _of_histories(op: RowIntegral, T: Any, *data_and_parameters: Any) -> tuple[Any, Any]:
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
-    return op(T, start, size, times, *(each + zeros for each in parameters))
+    start, size, times, *parameters = data_and_parameters
+    bought, since = op(T, start, size, times, *(each + zeros for each in parameters))
+    return bought, since

@@ -69,7 +69,7 @@ def fit(
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
     drift : bool
         Whether a customer's purchase rate drifts, with a half-life that is learned, instead of being one for ever: of
-        ``"nbd"``, ``"bg_nbd"`` and ``"mbg_nbd"``, and of customers with their purchase times
+        ``"nbd"``, ``"bg_nbd"``, ``"mbg_nbd"`` and ``"pareto_nbd"``, and of customers with their purchase times
         (``summarize(..., also=("purchase_times",))``). The posterior is of the family ``"bg_nbd_drift"``, and so on.
     covariates : mapping of str to column name(s) or formula(s), optional
         Columns of the customers (``clv.with_columns``) and what they act on: a process of the family

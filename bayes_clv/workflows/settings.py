@@ -155,7 +155,8 @@ class Settings:
         "bg_nbd",
     )
     drift: bool = option(
-        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd).", False
+        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd, pareto_nbd).",
+        False,
     )
     method: Literal["nuts", "laplace", "mode"] = option(
         "nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers.", "nuts"

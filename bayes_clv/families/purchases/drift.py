@@ -37,7 +37,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.families.contract import Columns, Family, Forecast, Params
@@ -137,11 +136,11 @@ def _over(static: Family, times: Array) -> Family:
     )
 
 
-def _flat(customers: xr.Dataset) -> Array:
+def _flat(customers: Mapping[Any, Any]) -> Array:
     if "purchase_times" not in customers:
         raise InputError(
             "Rates that drift are read off each customer's purchase times, and the customers lack 'purchase_times'. "
             "Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
         )
-    found: Array = np.ascontiguousarray(customers["purchase_times"].to_numpy(), dtype=np.float64)
+    found: Array = np.ascontiguousarray(np.asarray(customers["purchase_times"], dtype=np.float64))
     return found
