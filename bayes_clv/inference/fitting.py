@@ -70,7 +70,7 @@ def fit(
         posterior mode, which with ``priors="flat"`` is the maximum-likelihood estimate.
     drift : bool
         Whether a customer's purchase rate drifts, with a half-life that is learned, instead of being one for ever: of
-        ``"nbd"``, ``"bg_nbd"`` and ``"mbg_nbd"``, and of customers with their purchase times
+        ``"nbd"``, ``"bg_nbd"``, ``"mbg_nbd"`` and ``"pareto_nbd"``, and of customers with their purchase times
         (``summarize(..., also=("purchase_times",))``). The posterior is of the family ``"bg_nbd_drift"``, and so on.
     returns : bool
         Whether a customer that seems to have left may be asleep and come back, of ``"bg_nbd"`` and ``"mbg_nbd"``, and
