@@ -189,7 +189,9 @@ def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # 
                 if there < NO_WEIGHT:
                     continue
                 for j in range(t.size):
-                    all_of_them, last = _averaged(seen.rates[l], p, t[j], delta, nu_s, w_s, awake, asleep, room)
+                    all_of_them, last = _averaged(
+                        seen.rates[l], p, t[j], delta, nu_s, w_s, awake, asleep, room
+                    )
                     found[0, j, i, s] += all_of_them
                     found[1, j, i, s] += last
     return found
