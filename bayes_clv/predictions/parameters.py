@@ -302,7 +302,9 @@ def new_customers(profile: Mapping[str, Any], *fits: Parameters) -> tuple[Parame
             f"customers are: profile={{{missing[0]!r}: ...}}."
         )
     one = xr.Dataset(
-        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in profile.items()},
+        {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in profile.items()}
+        # Of a family that reads them: none yet.
+        | {"purchase_times": ("repeat_purchase", np.empty(0))},
         coords={CUSTOMER: ["new"]},
     )
     return tuple(each.of(one).all_alike() for each in fits)

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.elementary import exp
+from bayes_clv.distributions.elementary import exp, expm1
 from bayes_clv.distributions.poisson.returning import heads, straight
 
 STEP = 0.35
@@ -99,6 +99,43 @@ def _purchases(rate, p, t, delta, nu, w):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _averaged(rate, p, t, delta, nu, w, awake, asleep, room):  # type: ignore[no-untyped-def]
+    """Return the sum over points p of ``_purchases``, with what is awake and asleep at each, and of those p w.
+
+    ``room`` (4, point). Of a horizon the loops have no jumps, so that the compiler turns them into vectors.
+    """
+    slow, fast, low, gap = room[0], room[1], room[2], room[3]
+    if t < math.inf:
+        for g in range(p.size):
+            leaving = rate * p[g]
+            gap[g] = math.sqrt((leaving - nu) ** 2 + 4.0 * leaving * nu * (1.0 - w))
+            high = 0.5 * (leaving + nu + gap[g])
+            low[g] = leaving * nu * w / high
+            slow[g] = low[g] + delta
+            fast[g] = high + delta
+        for g in range(p.size):
+            y = slow[g]
+            change = -expm1(-y * t) / (y if y != 0.0 else 1.0)
+            slow[g] = change if y != 0.0 else t
+        for g in range(p.size):
+            y = fast[g]
+            change = -expm1(-y * t) / (y if y != 0.0 else 1.0)
+            fast[g] = change if y != 0.0 else t
+    total = last = 0.0
+    for g in range(p.size):
+        if t < math.inf and gap[g] * t >= NEAR:
+            quotient = (slow[g] - fast[g]) / gap[g]
+            value = awake[g] * (slow[g] - (rate * p[g] - low[g]) * quotient) + asleep[g] * nu * quotient
+            value *= rate
+        else:
+            up, down = _purchases(rate, p[g], t, delta, nu, w)
+            value = awake[g] * up + asleep[g] * down
+        total += value
+        last += p[g] * value
+    return total, w * last
+
+
+@_compiled
 def states(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     """Return (row, draw) each: P(awake), P(asleep), P(gone), mean rate and coin; the parameters are (row, draw)."""
     rows, draws = r.shape
@@ -138,7 +175,7 @@ def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # 
             seen = heads(own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
             count = seen.weight.shape[1]
             p, coins = _coins(seen.least, count, seen.tosses, a_s, b_s)
-            awake, asleep = np.empty(p.size), np.empty(p.size)
+            awake, asleep, room = np.empty(p.size), np.empty(p.size), np.empty((4, p.size))
             for l in range(seen.rates.size):  # noqa: E741
                 there = 0.0
                 awake[:] = 0.0
@@ -151,14 +188,12 @@ def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # 
                         asleep[g] += second_weight * coins[m, g]
                 if there < NO_WEIGHT:
                     continue
-                for g in range(p.size):
-                    if awake[g] + asleep[g] < NO_WEIGHT * there:
-                        continue
-                    for j in range(t.size):
-                        up, down = _purchases(seen.rates[l], p[g], t[j], delta, nu_s, w_s)
-                        value = awake[g] * up + asleep[g] * down
-                        found[0, j, i, s] += value
-                        found[1, j, i, s] += p[g] * w_s * value
+                for j in range(t.size):
+                    all_of_them, last = _averaged(
+                        seen.rates[l], p, t[j], delta, nu_s, w_s, awake, asleep, room
+                    )
+                    found[0, j, i, s] += all_of_them
+                    found[1, j, i, s] += last
     return found
 
 

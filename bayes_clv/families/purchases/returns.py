@@ -48,6 +48,7 @@ from bayes_clv.families.contract import Columns, Family, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
 from bayes_clv.families.quantities import FIXED, Prior, Quantity
+from bayes_clv.schema import InputError
 
 HISTORY = ("frequency", "recency", "T", "purchase_start")
 PARAMETERS = ("r", "alpha", "a", "b", "nu", "w")
@@ -333,6 +334,11 @@ def _over(static: Family, times: Array) -> Family:
     )
 
 
-def _flat(customers: Any) -> Array:
-    found: Array = np.ascontiguousarray(customers["purchase_times"].to_numpy(), dtype=np.float64)
+def _flat(customers: Mapping[Any, Any]) -> Array:
+    if "purchase_times" not in customers:
+        raise InputError(
+            "Who sleeps and who is gone is read off each customer's purchase times, and the customers lack "
+            "'purchase_times'. Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
+        )
+    found: Array = np.ascontiguousarray(np.asarray(customers["purchase_times"], dtype=np.float64))
     return found
