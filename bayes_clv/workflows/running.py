@@ -81,8 +81,8 @@ def run(
     Returns
     -------
     dict
-        Arguments, versions, seeds, stage timings (seconds), audit, the choice of the family, diagnostics, holdout scores, weeks and months inside
-        the tracking's band, failed checks (as the report's cards: title, found, meaning, remedies, codes) and totals
+        Arguments, versions, seeds, stage timings (seconds), audit, the choice of the family, diagnostics,
+        holdout scores, weeks and months inside the tracking's band, failed checks (as the report's cards: title, found, meaning, remedies, codes) and totals
         with intervals, the content of ``run.json`` in the folder.
 
     Raises
@@ -191,6 +191,21 @@ def _run_into(
     return finished
 
 
+def _refuse_early(settings: Settings, customers: "xr.Dataset") -> None:
+    """Refuse before the first fit what would fail after it."""
+    from bayes_clv.families.registry import family as find_family
+    from bayes_clv.inference.data import observed
+    from bayes_clv.inference.effects import check_mode, learn_effects
+
+    given = acting_on(settings)
+    for role, family in families_of(settings).items():
+        used = customers.isel(customer=observed(find_family(family), customers).usable)
+        acting = given[role].get("covariates"), given[role].get("groups")
+        effects = learn_effects(find_family(family), used, *acting)
+        if effects is not None:
+            check_mode(effects, settings.method)
+
+
 def _also(settings: Settings) -> tuple[str, ...]:
     """Return what ``summarize`` is to be asked for: what the family reads, or what a choice does."""
     from bayes_clv.families.registry import family as find_family
@@ -204,6 +219,9 @@ def _decided(
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Return the settings with all that they leave open chosen, and the choice as ``run.json`` holds it."""
     among, tried = open_choice(settings)
+    if settings.posteriors is None:
+        open_ones = {"family": among[0]} | dict.fromkeys(tried, False) if among else {}
+        _refuse_early(dataclasses.replace(settings, **open_ones), customers)
     if not among:
         return settings, None
     with stages.stage("choose the family" if settings.family is None else "choose whether customers change"):
@@ -256,14 +274,6 @@ def _posteriors(
     fits: dict[str, Any] = {}
     families = families_of(settings)
     given = acting_on(settings)
-    from bayes_clv.families.registry import family as find_family
-    from bayes_clv.inference.data import observed
-    from bayes_clv.inference.effects import learn_effects
-
-    # Refuses before the first fit what would fail after it.
-    for role, family in families.items():
-        used = customers.isel(customer=observed(find_family(family), customers).usable)
-        learn_effects(find_family(family), used, given[role].get("covariates"), given[role].get("groups"))
     for role, family in families.items():
         with stages.stage(f"fit {family} ({settings.method})"):
             from bayes_clv.inference.fitting import fit
