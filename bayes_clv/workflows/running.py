@@ -82,7 +82,8 @@ def run(
     -------
     dict
         Arguments, versions, seeds, stage timings (seconds), audit, the choice of the family, diagnostics,
-        holdout scores, weeks and months inside the tracking's band, failed checks (as the report's cards: title, found, meaning, remedies, codes) and totals
+        holdout scores, weeks and months inside the tracking's band, failed checks (as the report's cards: title, found,
+        meaning, remedies, codes) and totals
         with intervals, the content of ``run.json`` in the folder.
 
     Raises
