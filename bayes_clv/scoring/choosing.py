@@ -224,7 +224,7 @@ def _row(one: _Tried, against: _Tried, elpd: Mapping[str, float]) -> dict[str, A
 
 
 def _elpd(table: "pd.DataFrame", name: str) -> dict[str, float]:
-    line = table.loc[name]
+    line: dict[str, Any] = table.loc[name].to_dict()
     return {
         "elpd": float(line["elpd"]),
         "elpd_gain": float(line["elpd_diff"]),
@@ -290,7 +290,7 @@ def _result(
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    found = pd.DataFrame.from_dict(table, orient="index")
+    found: pd.DataFrame = pd.DataFrame.from_dict(dict(table), orient="index")
     found.index.name = "candidate"
     size = customers.sizes[CUSTOMER]
     found.attrs = {

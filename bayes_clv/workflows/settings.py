@@ -372,8 +372,9 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
     asked = [name for name in EXTENSIONS if getattr(settings, name)]
     found, refused = [], None
     for family in CANDIDATES:
+        said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
         try:
-            acting_on(dataclasses.replace(settings, family=family, **dict.fromkeys(EXTENSIONS, False)))
+            acting_on(dataclasses.replace(settings, **said))
         except InputError as error:
             refused = error
             continue
