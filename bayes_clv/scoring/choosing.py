@@ -224,7 +224,7 @@ def _row(one: _Tried, against: _Tried, elpd: Mapping[str, float]) -> dict[str, A
 
 
 def _elpd(table: "pd.DataFrame", name: str) -> dict[str, float]:
-    line: dict[str, Any] = table.loc[name].to_dict()
+    line: Mapping[Any, Any] = table.loc[name].to_dict()
     return {
         "elpd": float(line["elpd"]),
         "elpd_gain": float(line["elpd_diff"]),
