@@ -432,7 +432,7 @@ def parameter_points(
 
 
 def check_flat(effects: Effects, priors: Mapping[str, Prior], method: str) -> None:
-    """Refuse groups where their standard deviation would have no prior, or the fit no draws."""
+    """Refuse groups where their standard deviation would have no prior, or the fit has no draws."""
     sds = [effect.sd(column) for effect in effects.each for column in effect.groups]
     flat = [name for name in sds if priors[name] == FLAT]
     if flat:
@@ -440,7 +440,12 @@ def check_flat(effects: Effects, priors: Mapping[str, Prior], method: str) -> No
             f"{flat[0]!r} needs a prior: with few groups nothing else bounds it, and the posterior has no finite mass. "
             "Leave priors='flat' to fits without groups."
         )
-    if sds and method == "mode":
+    check_mode(effects, method)
+
+
+def check_mode(effects: Effects, method: str) -> None:
+    """Refuse groups of a fit by mode, which has no draws."""
+    if method == "mode" and any(effect.groups for effect in effects.each):
         raise InputError(
             f"{argument('method', 'mode')} does not serve groups: the peak of a hierarchical posterior lies where "
             "offsets and their standard deviation fit each other, not where the mass is. Use "

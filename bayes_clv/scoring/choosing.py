@@ -106,6 +106,7 @@ def choose_family(
         tried[name] = _tried(name, dataset, earlier, draws, seed)
         row = _extension(tried[base], tried[name])
         table[name] = row
+        table[base]["elpd"] = row["elpd"] - row["elpd_gain"]
         gained = table[chosen]["elpd_gain"] if chosen != base else -np.inf
         if row["verdict"] == TAKEN and row["elpd_gain"] > gained:
             chosen = name
@@ -223,7 +224,7 @@ def _row(one: _Tried, against: _Tried, elpd: Mapping[str, float]) -> dict[str, A
 
 
 def _elpd(table: "pd.DataFrame", name: str) -> dict[str, float]:
-    line = table.loc[name]
+    line: Mapping[Any, Any] = table.loc[name].to_dict()
     return {
         "elpd": float(line["elpd"]),
         "elpd_gain": float(line["elpd_diff"]),
@@ -240,7 +241,7 @@ def _of_families(tried: Mapping[str, _Tried]) -> tuple[dict[str, dict[str, Any]]
     compared = compare({name: each.posterior for name, each in tried.items()})
     best = str(compared.index[0])
     table = {name: _row(each, tried[best], _elpd(compared, name)) for name, each in tried.items()}
-    for name, row in table.items():
+    for row in table.values():
         row["verdict"] = "as good, and later in the order"
         if _better("elpd", -row["elpd_gain"], row["elpd_se"]):
             row["verdict"] = "worse for customers left out"
@@ -289,7 +290,7 @@ def _result(
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    found = pd.DataFrame.from_dict(table, orient="index")
+    found: pd.DataFrame = pd.DataFrame.from_dict(dict(table), orient="index")
     found.index.name = "candidate"
     size = customers.sizes[CUSTOMER]
     found.attrs = {

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.families.registry import CANDIDATES, EXTENSIONS
 from bayes_clv.schema import InputError, also_for, argument, named_quantiles
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
@@ -81,8 +80,9 @@ def run(
     Returns
     -------
     dict
-        Arguments, versions, seeds, stage timings (seconds), audit, the choice of the family, diagnostics, holdout scores, weeks and months inside
-        the tracking's band, failed checks (as the report's cards: title, found, meaning, remedies, codes) and totals
+        Arguments, versions, seeds, stage timings (seconds), audit, the choice of the family, diagnostics,
+        holdout scores, weeks and months inside the tracking's band, failed checks (as the report's cards: title, found,
+        meaning, remedies, codes) and totals
         with intervals, the content of ``run.json`` in the folder.
 
     Raises
@@ -191,6 +191,21 @@ def _run_into(
     return finished
 
 
+def _refuse_early(settings: Settings, customers: "xr.Dataset") -> None:
+    """Refuse before the first fit what would fail after it."""
+    from bayes_clv.families.registry import family as find_family
+    from bayes_clv.inference.data import observed
+    from bayes_clv.inference.effects import check_mode, learn_effects
+
+    given = acting_on(settings)
+    for role, family in families_of(settings).items():
+        used = customers.isel(customer=observed(find_family(family), customers).usable)
+        acting = given[role].get("covariates"), given[role].get("groups")
+        effects = learn_effects(find_family(family), used, *acting)
+        if effects is not None:
+            check_mode(effects, settings.method)
+
+
 def _also(settings: Settings) -> tuple[str, ...]:
     """Return what ``summarize`` is to be asked for: what the family reads, or what a choice does."""
     from bayes_clv.families.registry import family as find_family
@@ -204,15 +219,19 @@ def _decided(
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Return the settings with all that they leave open chosen, and the choice as ``run.json`` holds it."""
     among, tried = open_choice(settings)
+    if settings.posteriors is None:
+        open_ones: dict[str, Any] = {"family": among[0]} | dict.fromkeys(tried, False) if among else {}
+        _refuse_early(dataclasses.replace(settings, **open_ones), customers)
     if not among:
         return settings, None
     with stages.stage("choose the family" if settings.family is None else "choose whether customers change"):
+        from bayes_clv.families.registry import EXTENSIONS
         from bayes_clv.scoring import choose_family
 
         table = choose_family(customers, families=among, extensions=tried, seed=settings.seed)
     chosen = str(table.attrs["family"])
     base = next(name for name in among if chosen in (name, *(f"{name}_{each}" for each in tried)))
-    said = {each: chosen == f"{base}_{each}" for each in tried}
+    said: dict[str, Any] = {each: chosen == f"{base}_{each}" for each in tried}
     # What is left open and no family of these has.
     said |= {name: False for name in EXTENSIONS if name not in said and getattr(settings, name) is None}
     choice = {
@@ -256,14 +275,6 @@ def _posteriors(
     fits: dict[str, Any] = {}
     families = families_of(settings)
     given = acting_on(settings)
-    from bayes_clv.families.registry import family as find_family
-    from bayes_clv.inference.data import observed
-    from bayes_clv.inference.effects import learn_effects
-
-    # Refuses before the first fit what would fail after it.
-    for role, family in families.items():
-        used = customers.isel(customer=observed(find_family(family), customers).usable)
-        learn_effects(find_family(family), used, given[role].get("covariates"), given[role].get("groups"))
     for role, family in families.items():
         with stages.stage(f"fit {family} ({settings.method})"):
             from bayes_clv.inference.fitting import fit
@@ -448,11 +459,12 @@ def _of_their_family(settings: Settings) -> Settings:
     path = None if settings.posteriors is None else settings.posteriors / "buying.nc"
     if path is None or not path.is_file():
         return settings
-    from bayes_clv.families.registry import derived, families
+    from bayes_clv.families.registry import CANDIDATES, EXTENSIONS, derived, families
     from bayes_clv.inference.posterior import load
 
     family = str(load(path).attrs["family"])
     if family not in [*families("purchases"), *derived()]:
         # Who reads the posterior refuses one of another kind, and says which file it is.
         family = CANDIDATES[0]
-    return dataclasses.replace(settings, family=family, **dict.fromkeys(EXTENSIONS, False))
+    said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
+    return dataclasses.replace(settings, **said)

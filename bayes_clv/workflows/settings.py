@@ -160,7 +160,7 @@ class Settings:
         None,
     )
     drift: bool | None = option(
-        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd) [default: where the "
+        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd, pareto_nbd) [default: where the "
         "orders speak for it].",
         None,
         name="--drift/--no-drift",
@@ -372,8 +372,9 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
     asked = [name for name in EXTENSIONS if getattr(settings, name)]
     found, refused = [], None
     for family in CANDIDATES:
+        said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
         try:
-            acting_on(dataclasses.replace(settings, family=family, **dict.fromkeys(EXTENSIONS, False)))
+            acting_on(dataclasses.replace(settings, **said))
         except InputError as error:
             refused = error
             continue

@@ -177,3 +177,23 @@ def test_points_and_fits_without_log_likelihood_say_how_to_get_one(base, make_bu
         clv.inference.loo(make_buying(chains=1, draws=1))
     with pytest.raises(clv.InputError, match="two posteriors or more"):
         clv.compare({"a": fits["true"]})
+
+
+def test_who_came_on_the_last_day_says_nothing_and_changes_nothing(make_customers):
+    """Its log density is 0 in every draw: there is no tail to smooth, and nothing to weigh."""
+    base = make_customers(600, seed=3)
+    new = base.isel(customer=[0]).assign_coords(customer=["newcomer"])
+    new = new.assign(**{name: new[name] * 0 for name in ("frequency", "recency", "T")})
+    tree = clv.fit("bg_nbd", base, method="laplace", draws=50, seed=4, include=("log_likelihood",))
+    with_new = clv.fit(
+        "bg_nbd",
+        xr.concat([base, new], "customer"),
+        method="laplace",
+        draws=50,
+        seed=4,
+        include=("log_likelihood",),
+    )
+    found = clv.inference.loo(with_new)
+    assert found.n_data_points == 601
+    assert_allclose(found.elpd, clv.inference.loo(tree).elpd, atol=0.5)
+    assert not (found.pareto_k > found.good_k).any()

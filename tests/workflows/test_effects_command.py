@@ -41,7 +41,8 @@ def done(base, tmp_path_factory):
     out = tmp_path_factory.mktemp("effects") / "out"
     result = command(
         orders, "--until", "2025-09-30", "--columns", columns, "--covariate", "purchase=np.log(age)", "--covariate",
-        "spend=age", "--groups", "purchase=channel", "--method", "laplace", "--draws", "50", "--out", out,
+        "spend=age", "--groups", "purchase=channel", "--family", "bg_nbd", "--no-drift", "--method",
+        "laplace", "--draws", "50", "--out", out,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     return out

@@ -35,9 +35,12 @@ SAME = {
     "horizon": "20 weeks",
     "margin": 0.3,
     "annual_discount_rate": 0.1,
+    "family": "bg_nbd",
+    "drift": False,
     "method": "laplace",
     "draws": 100,
 }
+KNOWN = {name: SAME[name] for name in ("family", "drift")}
 
 
 def table(folder):
@@ -183,7 +186,8 @@ def test_another_process_and_another_form_of_the_log_give_the_same_bytes(finishe
         f"--{option}={name}"
         for option, name in zip(("customer-id", "date", "spend"), names.values(), strict=True)
     ]
-    options += [f"--{name.replace('_', '-')}={value}" for name, value in SAME.items()]
+    options += [f"--{name.replace('_', '-')}={value}" for name, value in SAME.items() if name != "drift"]
+    options.append("--no-drift")
     done = subprocess.run(
         [COMMAND, "run", "orders.parquet", *options],
         cwd=tmp_path,
@@ -269,7 +273,7 @@ def test_zero_spend_and_orders_after_until_are_accounted_for(shop, tmp_path, no_
     orders.loc[orders.index[::7], "spend"] = 0.0
     orders.to_csv(tmp_path / "orders.csv", index=False)
     path = str(tmp_path / "orders.csv")
-    run(Settings(orders=path, out=tmp_path / "out", until="2025-06-30", method="mode"))
+    run(Settings(orders=path, out=tmp_path / "out", until="2025-06-30", **KNOWN, method="mode"))
     record = read_strictly(tmp_path / "out" / "run.json")
     assert record["arguments"]["orders"] == "orders.csv"
     audit = record["audit"]
@@ -379,7 +383,7 @@ def test_refusals_of_the_function_are_input_errors(tmp_path):
 def test_every_purchase_family_goes_the_whole_road(shop, tmp_path, family):
     folder, _ = shop
     arguments = ["run", folder / "orders.csv", "--until", "2025-09-30", "--holdout-until", "2025-12-31"]
-    arguments += ["--margin", "0.3", "--annual-discount-rate", "0.1", "--family", family]
+    arguments += ["--margin", "0.3", "--annual-discount-rate", "0.1", "--family", family, "--no-drift"]
     arguments += ["--method", "laplace", "--draws", "100", "--out", tmp_path / "out"]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr

@@ -41,6 +41,8 @@ KINDS = {
 # order may be chance.
 LEAST_NATS, LEAST_ERRORS = 4.0, 2.0
 UNDECIDED = "undecided"
+# Log densities that differ by less among the draws, in nats, are one number and its rounding.
+SILENT = 1e-10
 
 
 @dataclass(frozen=True)
@@ -210,20 +212,26 @@ def _rows(tree: xr.DataTree, name: str) -> _Rows:
         )
     observed = tree["observed_data"].dataset
     values = tree["log_likelihood"].dataset
+    pointwise = next(iter(values.data_vars.values())).transpose("chain", "draw", "row").to_numpy()
+    pointwise = pointwise.reshape(draws, -1)
+    log_mean = logsumexp(pointwise, axis=0) - np.log(draws)
+    # Who came on the last day says nothing: the same in every draw, to rounding, with no tail to smooth.
+    told = np.flatnonzero(np.ptp(pointwise, axis=0) > SILENT)
+    telling = {"posterior": tree["posterior"].dataset, "log_likelihood": values.isel(row=told)}
     with warnings.catch_warnings():
         # What it warns of, a high Pareto k, is counted in customers below.
         warnings.simplefilter("ignore", UserWarning)
-        found = az.loo(tree, pointwise=True)
-    pointwise = next(iter(values.data_vars.values())).transpose("chain", "draw", "row").to_numpy()
-    log_mean = logsumexp(pointwise.reshape(draws, -1), axis=0) - np.log(draws)
-    elpd = np.asarray(found.elpd_i.values, dtype=float)
+        found = az.loo(xr.DataTree.from_dict(telling), pointwise=True)
+    elpd, pareto_k = log_mean.copy(), np.full(log_mean.size, -np.inf)
+    elpd[told] = np.asarray(found.elpd_i.values, dtype=float)
+    pareto_k[told] = np.asarray(found.pareto_k.values, dtype=float)
     return _Rows(
         family=str(tree.attrs["family"]),
         columns=_columns(observed),
         count=observed["count"].to_numpy().astype(np.int64),
         elpd=elpd,
         effective=log_mean - elpd,
-        pareto_k=np.asarray(found.pareto_k.values, dtype=float),
+        pareto_k=pareto_k,
         good_k=float(found.good_k),
         draws=draws,
     )

@@ -145,8 +145,8 @@ def habits(tree: xr.DataTree, customers: xr.Dataset) -> str | None:
     interval = f"(90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})"
     if median > FOR_EVER * span:
         return (
-            f"No sign that customers' own habits change: the half-life is {numbers.number(amount)} {plural} {interval}, "
-            f"more than {FOR_EVER} times the {numbers.number(ends[2])} {plural} observed."
+            f"No sign that customers' own habits change: their half-life is {numbers.number(amount)} {plural} "
+            f"{interval}, more than {FOR_EVER} times the {numbers.number(ends[2])} {plural} observed."
         )
     return f"Customers' own habits have a half-life of {numbers.number(amount)} {plural} {interval}."
 
