@@ -160,10 +160,15 @@ class Settings:
         None,
     )
     drift: bool | None = option(
-        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd, pareto_nbd) [default: where the "
-        "orders speak for it].",
+        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd, pareto_nbd) "
+        "[default: where the orders speak for it].",
         None,
         name="--drift/--no-drift",
+    )
+    returns: bool = option(
+        "Customers fall asleep and come back (bg_nbd, mbg_nbd); minutes where there are thousands of customers.",
+        False,
+        name="--returns/--no-returns",
     )
     method: Literal["nuts", "laplace", "mode"] = option(
         "nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers.", "nuts"
@@ -344,14 +349,14 @@ class Backtesting:
 
 def families_of(settings: Settings) -> dict[str, str]:
     """Return the family of each fit; the settings name one, or it has been chosen."""
-    from bayes_clv.families.registry import EXTENSIONS, changing
+    from bayes_clv.families.registry import DERIVED, changing
 
     if settings.family is None:
         raise ValueError("The family is not chosen yet.")
     buying = settings.family
-    for extension in EXTENSIONS:
-        if getattr(settings, extension):
-            buying = changing(buying, f"_{extension}")
+    for suffix in DERIVED:
+        if getattr(settings, suffix[1:]):
+            buying = changing(buying, suffix)
     return {"buying": buying} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
 
 
@@ -365,11 +370,11 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
 
     if settings.posteriors is not None:
         return [], []
-    tried = [name for name in EXTENSIONS if getattr(settings, name) is None]
+    tried = [name for name in EXTENSIONS if getattr(settings, name) is None and not settings.returns]
     if settings.family is not None:
         tried = [name for name in tried if has_form(settings.family, name)]
         return ([settings.family], tried) if tried else ([], [])
-    asked = [name for name in EXTENSIONS if getattr(settings, name)]
+    asked = [name for name in (*EXTENSIONS, "returns") if getattr(settings, name)]
     found, refused = [], None
     for family in CANDIDATES:
         said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
@@ -432,7 +437,7 @@ def plain(setting: Any) -> Any:
 
 def check_settings(settings: Settings) -> None:
     """Refuse what can be refused before a long log is read and anything is sampled."""
-    from bayes_clv.families.registry import changing, derived, families
+    from bayes_clv.families.registry import DERIVED, changing, derived, families
     from bayes_clv.units import checked_margin, discount_rate, duration
 
     known = [*families("purchases"), *derived()]
@@ -440,8 +445,14 @@ def check_settings(settings: Settings) -> None:
         raise InputError(
             f"{argument('family', settings.family)} forecasts no purchases. Use one of {', '.join(known)}."
         )
-    if settings.drift and settings.family is not None:
-        changing(settings.family)
+    if settings.drift and settings.returns:
+        raise InputError(
+            f"{argument('drift', True)} and {argument('returns', True)} are two models: customers who change, or who "
+            "come back. Ask for one of them."
+        )
+    for suffix in DERIVED:
+        if getattr(settings, suffix[1:]) and settings.family is not None:
+            changing(settings.family, suffix)
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"{argument('seed', settings.seed)} must be from 0 to 2147483647.")
     if settings.horizon is not None:
