@@ -41,9 +41,9 @@ import numpy as np
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.families.contract import Columns, Family, Forecast, Params
 from bayes_clv.families.purchases import drift_coin, drift_lifetime
-from bayes_clv.families.purchases.drift_seen import HISTORY, RATE, Leaving
+from bayes_clv.families.purchases.drift_seen import RATE, Leaving
+from bayes_clv.families.purchases.timed import HISTORY, flat_times
 from bayes_clv.families.quantities import Prior, Quantity
-from bayes_clv.schema import InputError
 
 # In spans of the data, and on the log scale.
 CENTRE, SPREAD = 5.0, 2.0
@@ -132,15 +132,5 @@ def _over(static: Family, times: Array) -> Family:
         likelihood=law.terms(times),
         simulate=partial(simulate, forecast),
         forecast=forecast,
-        over=lambda customers: _over(static, _flat(customers)),
+        over=lambda customers: _over(static, flat_times(customers)),
     )
-
-
-def _flat(customers: Mapping[Any, Any]) -> Array:
-    if "purchase_times" not in customers:
-        raise InputError(
-            "Rates that drift are read off each customer's purchase times, and the customers lack 'purchase_times'. "
-            "Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
-        )
-    found: Array = np.ascontiguousarray(np.asarray(customers["purchase_times"], dtype=np.float64))
-    return found

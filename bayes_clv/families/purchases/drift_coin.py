@@ -23,12 +23,12 @@ from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import beta_geometric
 from bayes_clv.families.purchases.drift_seen import (
     CLOSED_FORM_DRAWS,
-    HISTORY,
     RATE,
     Leaving,
     Seen,
     new_customers,
 )
+from bayes_clv.families.purchases.timed import HISTORY
 
 COIN = ("a", "b")
 

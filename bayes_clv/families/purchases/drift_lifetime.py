@@ -24,12 +24,12 @@ from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases.drift_seen import (
     CLOSED_FORM_DRAWS,
-    HISTORY,
     RATE,
     Leaving,
     Seen,
     new_customers,
 )
+from bayes_clv.families.purchases.timed import HISTORY
 
 LIFETIME = ("s", "beta")
 

@@ -47,10 +47,9 @@ from bayes_clv.families.arguments import lead
 from bayes_clv.families.contract import Columns, Family, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
+from bayes_clv.families.purchases.timed import HISTORY, Timed, flat_times
 from bayes_clv.families.quantities import FIXED, Prior, Quantity
-from bayes_clv.schema import InputError
 
-HISTORY = ("frequency", "recency", "T", "purchase_start")
 PARAMETERS = ("r", "alpha", "a", "b", "nu", "w")
 # In spans of the data, and on the log scale.
 CENTRE, SPREAD = 10.0, 1.2
@@ -83,43 +82,19 @@ def history_term(first: int, times: Array, params: Mapping[str, Any], *columns: 
     return log_sleep(T, start, x, first, times, *double_tensors(params, *PARAMETERS))
 
 
-class _Seen:
-    """Histories and parameters as (row, draw), and the shape that results have."""
+class _Seen(Timed):
+    """Histories and parameters, and what the filter makes of them."""
 
     def __init__(self, first: int, times: Array, columns: Columns, params: Params) -> None:
-        history = [np.asarray(columns[name], dtype=np.float64) for name in HISTORY]
-        values = [np.asarray(params[name], dtype=np.float64) for name in PARAMETERS]
-        self.shape = np.broadcast_shapes(*(each.shape for each in (*history, *values)))
-        rows, draws = self._two(history)
-        x, _, T, start = (np.ascontiguousarray(self._row(each, rows)) for each in history)
-        self.T, self.start, self.size = T, start, x
-        self.first, self.times = first, times
-        self.values = [self._wide(each, (rows, draws)) for each in values]
+        super().__init__(PARAMETERS, times, columns, params)
+        self.first = first
         self.r, self.alpha, self.a, self.b, self.nu, self.w = self.values
-        self.tosses = self.size[:, None] + first
-
-    def _two(self, history: list[Array]) -> tuple[int, int]:
-        if len(self.shape) == 2:
-            return self.shape[0], self.shape[1]
-        size = math.prod(self.shape)
-        return (size, 1) if any(each.ndim for each in history) else (1, size)
-
-    def _row(self, column: Array, rows: int) -> Array:
-        return np.broadcast_to(column[..., 0] if column.ndim == 2 else column, (rows,))
-
-    def _wide(self, value: Array, full: tuple[int, int]) -> Array:
-        if value.ndim == 1 and len(self.shape) == 1 and full[1] == 1:
-            value = value[:, None]
-        return np.array(np.broadcast_to(value, full))
+        self.tosses = self.x[:, None] + first
 
     @property
     def read(self) -> tuple[Any, ...]:
         """Return what the compiled forecasts read."""
-        return self.T, self.start, self.size, self.first, self.times, *self.values
-
-    def out(self, found: Array) -> Array:
-        """Return (..., row, draw) in the shape of the arguments."""
-        return np.reshape(found, found.shape[:-2] + self.shape)
+        return self.T, self.start, self.x, self.first, self.times, *self.values
 
     def states(self) -> Array:
         """Return P(awake), P(asleep), P(gone), mean rate and mean coin, (5, row, draw)."""
@@ -151,7 +126,7 @@ def alive(of: _Of, columns: Columns, params: Params) -> Array:
 def state(of: _Of, columns: Columns, params: Params) -> tuple[Any, ...]:
     """Return r, alpha + T, a and b of the coin, and ``Sleep``, each (row, draw)."""
     seen = _Seen(*of, columns, params)
-    further = Sleep(seen.T, seen.start, seen.size, seen.first, seen.times, seen.alpha, seen.nu, seen.w)
+    further = Sleep(seen.T, seen.start, seen.x, seen.first, seen.times, seen.alpha, seen.nu, seen.w)
     return seen.r, seen.alpha + seen.T[:, None], seen.a, seen.b, further
 
 
@@ -330,15 +305,5 @@ def _over(static: Family, times: Array) -> Family:
         likelihood=(Term(HISTORY, partial(history_term, first, times)),),
         simulate=partial(simulate, first),
         forecast=forecast,
-        over=lambda customers: _over(static, _flat(customers)),
+        over=lambda customers: _over(static, flat_times(customers)),
     )
-
-
-def _flat(customers: Mapping[Any, Any]) -> Array:
-    if "purchase_times" not in customers:
-        raise InputError(
-            "Who sleeps and who is gone is read off each customer's purchase times, and the customers lack "
-            "'purchase_times'. Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
-        )
-    found: Array = np.ascontiguousarray(np.asarray(customers["purchase_times"], dtype=np.float64))
-    return found

@@ -1,0 +1,62 @@
+"""What families share that read each customer's purchase times: histories and parameters as (row, draw)."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayes_clv.distributions.arrays import Array
+from bayes_clv.families.contract import Columns, Params
+from bayes_clv.schema import InputError
+
+HISTORY = ("frequency", "recency", "T", "purchase_start")
+
+
+class Timed:
+    """Histories ``x``, ``t_x``, ``T`` and ``start`` (row), the named parameters ``values`` (row, draw) each.
+
+    ``start`` are places in ``times``, the flat purchase times of all customers; ``shape`` is that of the arguments.
+    """
+
+    def __init__(self, names: tuple[str, ...], times: Array, columns: Columns, params: Params) -> None:
+        history = [np.asarray(columns[name], dtype=np.float64) for name in HISTORY]
+        values = [np.asarray(params[name], dtype=np.float64) for name in names]
+        self.shape = np.broadcast_shapes(*(each.shape for each in (*history, *values)))
+        rows, draws = self._two(history)
+        self.times = times
+        self.x, self.t_x, self.T, self.start = (
+            np.ascontiguousarray(self._row(each, rows)) for each in history
+        )
+        if (self.x + self.start > times.size).any():
+            raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
+        self.values = [self._wide(each, (rows, draws)) for each in values]
+
+    def _two(self, history: list[Array]) -> tuple[int, int]:
+        if len(self.shape) == 2:
+            return self.shape[0], self.shape[1]
+        size = math.prod(self.shape)
+        return (size, 1) if any(each.ndim for each in history) else (1, size)
+
+    def _row(self, column: Array, rows: int) -> Array:
+        return np.broadcast_to(column[..., 0] if column.ndim == 2 else column, (rows,))
+
+    def _wide(self, value: Array, full: tuple[int, int]) -> Array:
+        if value.ndim == 1 and len(self.shape) == 1 and full[1] == 1:
+            value = value[:, None]
+        return np.array(np.broadcast_to(value, full))
+
+    def out(self, found: Array) -> Array:
+        """Return (..., row, draw) in the shape of the arguments."""
+        return np.reshape(found, found.shape[:-2] + self.shape)
+
+
+def flat_times(customers: Mapping[Any, Any]) -> Array:
+    """Return all customers' purchase times, one customer's after the other's."""
+    if "purchase_times" not in customers:
+        raise InputError(
+            "Customers who change or come back are read off each customer's purchase times, and the customers lack "
+            "'purchase_times'. Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
+        )
+    found: Array = np.ascontiguousarray(np.asarray(customers["purchase_times"], dtype=np.float64))
+    return found
