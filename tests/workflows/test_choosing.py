@@ -15,7 +15,7 @@ from bayes_clv.schema import InputError
 from bayes_clv.scoring import choosing
 from bayes_clv.views.reporting.fits import habits
 from bayes_clv.views.reporting.gallery import Gallery
-from bayes_clv.workflows.settings import Settings, families_of, open_choice
+from bayes_clv.workflows.settings import Settings, check_settings, families_of, open_choice
 
 
 def simulated(name: str, size: int, seed: int, weeks: float = 52.0, **values: float):
@@ -145,6 +145,16 @@ def test_drift_that_is_asked_for_leaves_families_that_drift():
     assert {"bg_nbd", "mbg_nbd"} <= set(among)
     assert tried == []
     assert families_of(Settings(orders="o", family="mbg_nbd", drift=True))["buying"] == "mbg_nbd_drift"
+
+
+def test_returns_that_are_asked_for_leave_families_that_have_them_and_try_no_drift():
+    settings = Settings(orders="orders.csv", returns=True)
+    assert open_choice(settings) == (["bg_nbd", "mbg_nbd"], [])
+    assert families_of(Settings(orders="o", family="bg_nbd", returns=True))["buying"] == "bg_nbd_returns"
+    with pytest.raises(InputError, match="has no form with returns"):
+        check_settings(Settings(orders="o", family="pareto_nbd", returns=True))
+    with pytest.raises(InputError, match="drift.*returns.*are two models"):
+        check_settings(Settings(orders="o", drift=True, returns=True))
 
 
 # The run.
