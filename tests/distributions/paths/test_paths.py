@@ -334,7 +334,7 @@ SHARED = [name for name, case in CASES.items() if case[0] is not DRAWN]
 def rows_of(state, rows):
     """Return the state of some rows."""
     return state._replace(
-        **{key: value[rows] if value.shape[0] else value for key, value in state._asdict().items()}
+        **{key: value[rows] if len(value) else value for key, value in state._asdict().items()}
     )
 
 
