@@ -14,11 +14,9 @@ Pass rules, stated before the run
        master file, no family is more than 0.5 % worse with drift than without.
 Bounds
     Purchases of one day are one occasion. Where rates reach several a week that alone makes them seem to forget less:
-    as
-    days, the world with a half-life of 15 weeks gave 17.2 (99 %: 15.6 to 18.8), with its own times 15.0 (13.7 to 16.4).
-    So the worlds keep their times. A CRPS of 1,000 draws has an error of a thousandth of itself here. A share of .9
-    of 2,400 households has a standard
-    error of .6 points, of .5 one of a point.
+    as days, the world with a half-life of 15 weeks gave 17.2 (99 %: 15.6 to 18.8), with its own times 15.0 (13.7 to
+    16.4). So the worlds keep their times. A CRPS of 1,000 draws has an error of a thousandth of itself here. A share
+    of .9 of 2,400 households has a standard error of .6 points, of .5 one of a point.
 
 Run with ``uv run --extra studies python -m studies.moving_customers`` (``--quick`` the worlds and CDNOW's sample alone;
 the master file comes from ``python -m studies.speed --prepare``). It writes studies/moving_customers_results.csv and
