@@ -39,10 +39,10 @@ from typing import Any
 import numpy as np
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.families.contract import Columns, Family, Forecast, Params
+from bayes_clv.families.contract import Family
 from bayes_clv.families.purchases import drift_coin, drift_lifetime
 from bayes_clv.families.purchases.drift_seen import RATE, Leaving
-from bayes_clv.families.purchases.timed import HISTORY, flat_times
+from bayes_clv.families.purchases.timed import HISTORY, flat_times, simulated
 from bayes_clv.families.quantities import Prior, Quantity
 
 # In spans of the data, and on the log scale.
@@ -73,25 +73,6 @@ def parameters(static: Family, population: Mapping[str, Any]) -> dict[str, Any]:
     return static.from_quantities(population) | {"kappa": math.log(2) / population["rate_half_life"]}
 
 
-def simulate(
-    forecast: Forecast, rng: np.random.Generator, columns: Columns, params: Params
-) -> dict[str, Array]:
-    """Return histories of new customers observed to age T; their purchase times are those of ``times``."""
-    T = np.atleast_1d(np.asarray(columns["T"], dtype=np.float64))
-    if forecast.times is None:
-        raise ValueError("Customers whose rate drifts are simulated by their purchase times.")
-    who, when = forecast.times(rng, {"T": T}, params)
-    frequency = np.bincount(who, minlength=T.size).astype(np.float64)
-    recency = np.zeros(T.size)
-    np.maximum.at(recency, who, when)
-    return {
-        "frequency": frequency,
-        "recency": recency,
-        "T": T,
-        "purchase_start": np.cumsum(frequency) - frequency,
-    }
-
-
 def drifting(static: Family) -> Family:
     """Return the family whose purchase rates drift and that is else ``static``, one of ``LAWS``."""
     return _over(static, np.empty(0))
@@ -100,6 +81,8 @@ def drifting(static: Family) -> Family:
 def _over(static: Family, times: Array) -> Family:
     law = LAWS[static.name]
     forecast = law.forecast(times)
+    # Every law gives them.
+    assert forecast.times is not None
     drifts = {
         "kappa": ("how fast a customer's purchase rate forgets; ln 2 over the half-life", "1/time"),
         "rate_half_life": (
@@ -130,7 +113,7 @@ def _over(static: Family, times: Array) -> Family:
         scale=partial(data_scale, static),
         from_quantities=partial(parameters, static),
         likelihood=law.terms(times),
-        simulate=partial(simulate, forecast),
+        simulate=partial(simulated, forecast.times),
         forecast=forecast,
         over=lambda customers: _over(static, flat_times(customers)),
     )

@@ -47,7 +47,7 @@ from bayes_clv.families.arguments import lead
 from bayes_clv.families.contract import Columns, Family, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
-from bayes_clv.families.purchases.timed import HISTORY, Timed, flat_times
+from bayes_clv.families.purchases.timed import HISTORY, Timed, flat_times, simulated
 from bayes_clv.families.quantities import FIXED, Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "a", "b", "nu", "w")
@@ -222,21 +222,6 @@ def times_of_new(
     return found
 
 
-def simulate(first: int, rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
-    """Return histories of new customers observed to age T; their purchase times are those of ``times``."""
-    T = np.atleast_1d(np.asarray(columns["T"], dtype=np.float64))
-    who, when = times_of_new(first, rng, {"T": T}, params)
-    frequency = np.bincount(who, minlength=T.size).astype(np.float64)
-    recency = np.zeros(T.size)
-    np.maximum.at(recency, who, when)
-    return {
-        "frequency": frequency,
-        "recency": recency,
-        "T": T,
-        "purchase_start": np.cumsum(frequency) - frequency,
-    }
-
-
 def returning(static: Family) -> Family:
     """Return the family whose customers sleep and come back, and that is else ``static``: bg_nbd or mbg_nbd."""
     return _over(static, np.empty(0))
@@ -303,7 +288,7 @@ def _over(static: Family, times: Array) -> Family:
         scale=data_scale,
         from_quantities=partial(parameters, static),
         likelihood=(Term(HISTORY, partial(history_term, first, times)),),
-        simulate=partial(simulate, first),
+        simulate=partial(simulated, partial(times_of_new, first)),
         forecast=forecast,
         over=lambda customers: _over(static, flat_times(customers)),
     )

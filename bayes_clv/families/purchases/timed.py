@@ -1,10 +1,11 @@
 """What families share that read each customer's purchase times: histories and parameters as (row, draw)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.families.contract import Columns, Params
@@ -60,3 +61,23 @@ def flat_times(customers: Mapping[Any, Any]) -> Array:
         )
     found: Array = np.ascontiguousarray(np.asarray(customers["purchase_times"], dtype=np.float64))
     return found
+
+
+def simulated(
+    times: Callable[[np.random.Generator, Columns, Params], tuple[NDArray[np.int64], Array]],
+    rng: np.random.Generator,
+    columns: Columns,
+    params: Params,
+) -> dict[str, Array]:
+    """Return histories of new customers observed to age T; their purchase times are those that ``times`` gives."""
+    T = np.atleast_1d(np.asarray(columns["T"], dtype=np.float64))
+    who, when = times(rng, {"T": T}, params)
+    frequency = np.bincount(who, minlength=T.size).astype(np.float64)
+    recency = np.zeros(T.size)
+    np.maximum.at(recency, who, when)
+    return {
+        "frequency": frequency,
+        "recency": recency,
+        "T": T,
+        "purchase_start": np.cumsum(frequency) - frequency,
+    }
