@@ -18,15 +18,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.elementary import exp
 from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, LEFT, RATE, SHARE, beta
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.returning import heads, waits
+from bayes_clv.distributions.poisson.returning_draws import heads_at, in_draws
 from bayes_clv.distributions.poisson.returning_forecasts import silences
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
 # Newton steps halve the bracket where they leave it.
 STEPS = 200
-ENOUGH = 1e-13
+# Of a Newton step: the next one, and so the error, is about its square.
+ENOUGH = 1e-7
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
@@ -48,24 +50,24 @@ class Sleep(NamedTuple):
 
 
 @_compiled
-def _silent(t, rates, awake, asleep, nu, room):  # type: ignore[no-untyped-def]
-    """Return the probability of being awake or asleep and buying nothing within t, and its falling slope.
+def _silent(t, rates, signed, sleeping, nu, room):  # type: ignore[no-untyped-def]
+    """Return the probability of not having left and buying nothing within t, and its falling slope.
 
-    ``room`` (2, point) becomes that of one awake, and of one asleep who has woken since.
+    The arguments are those of ``Known`` in one draw, of the points with weight.
     """
-    still, woken = room[0, : rates.size], room[1, : rates.size]
-    waits(t, rates, nu, still, woken, room[0, :0])
-    total = slope = sleeping = 0.0
     for i in range(rates.size):
-        silent = awake[i] * still[i] + asleep[i] * woken[i]
-        total += silent
-        slope += rates[i] * silent
-        sleeping += asleep[i]
-    return total + sleeping * math.exp(-nu * t), slope
+        room[i] = exp(-rates[i] * t)
+    total = sleeping * math.exp(-nu * t)
+    slope = nu * total
+    for i in range(rates.size):
+        each = signed[i] * room[i]
+        total += each
+        slope += rates[i] * each
+    return total, slope
 
 
 @_compiled
-def _first_wait(rates, awake, asleep, nu, scale, left, room):  # type: ignore[no-untyped-def]
+def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore[no-untyped-def]
     """Return the wait within which nothing is bought, by one who has not left, with the probability ``left``."""
     low, high = 0.0, math.inf
     log_left, y = math.log(left), 0.0
@@ -75,7 +77,7 @@ def _first_wait(rates, awake, asleep, nu, scale, left, room):  # type: ignore[no
             high = y
             y = 0.5 * (low + y)
             continue
-        value, slope = _silent(t, rates, awake, asleep, nu, room)
+        value, slope = _silent(t, rates, signed, sleeping, nu, room)
         if value > left:
             low = y
         else:
@@ -104,7 +106,7 @@ def _slept(g, rate, nu, u):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def own_numbers(own, T, first, r, alpha, a, b, nu, w, rate, coin, state, wait, stream, step):  # type: ignore[no-untyped-def]
+def _given_tosses(own, T, first, r, alpha, a, b, nu, w, rate, coin, state, wait, stream, step):  # type: ignore[no-untyped-def]
     """Return rate and coin, drawn given all tosses and sleeps, which are drawn given a rate and a coin.
 
     ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known.
@@ -161,37 +163,51 @@ def _picked(values, u):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def chosen(weight, rates, nu, alive, wait, stream, step, room):  # type: ignore[no-untyped-def]
-    """Return state, place of the rate and of the number of heads of one who is ``alive``, or has left.
+def _chosen(known, s, alive, w, wait, stream, step, room):  # type: ignore[no-untyped-def]
+    """Return state (0 awake, 1 asleep, 2 gone) and place of the rate of one who is ``alive``, or has left, in a draw.
 
-    ``weight`` (state, heads, point); where the ``wait`` is not negative it is the next purchase's. ``room`` (2, point).
+    Where the ``wait`` is not negative it is the next purchase's. ``room`` (2, point).
     """
-    state, size = 2, rates.size
+    low, high = known.low[s], known.high[s]
+    awake, asleep = room[0, low:high], room[1, low:high]
+    rates, signed = known.rates[low:high], known.signed[s, low:high]
+    back, fell = known.back[s, low:high], known.fell[s, low:high]
     if wait >= 0.0:
-        waits(wait, rates, nu, room[0, :size], room[1, :size], room[0, :0])
-        for i in range(size):
-            room[0, i] *= rates[i]
-            room[1, i] *= rates[i]
+        sleeps = math.exp(-known.nu[s] * wait)
+        for i in range(rates.size):
+            awake[i] = exp(-rates[i] * wait)
+        for i in range(rates.size):
+            asleep[i] = max(back[i] * (sleeps - awake[i]), 0.0) * rates[i]
+            awake[i] *= max(signed[i] + back[i], 0.0) * rates[i]
     else:
-        room[:] = 1.0
+        still = known.asleep[s] * (1.0 - w)
+        for i in range(rates.size):
+            awake[i] = max(signed[i] + back[i], 0.0)
+            asleep[i] = still * fell[i]
+    state = 2
     if alive:
-        both = np.zeros(2)
-        for kind in range(2):
-            for k in range(weight.shape[1]):
-                for i in range(size):
-                    both[kind] += weight[kind, k, i] * room[kind, i]
+        stays, sleeps = awake.sum(), asleep.sum()
         stream += step
-        state = _picked(both, unit(mix(stream)))
-    points = room[state % 2, :size]
-    for i in range(size):
-        mass = 0.0
-        for k in range(weight.shape[1]):
-            mass += weight[state, k, i]
-        points[i] *= mass
+        state = 0 if unit(mix(stream)) * (stays + sleeps) < stays else 1
     stream += step
-    point = _picked(points, unit(mix(stream)))
-    stream += step
-    return state, point, _picked(weight[state, :, point], unit(mix(stream)))
+    u = unit(mix(stream))
+    if state == 0:
+        return state, low + _picked(awake, u)
+    return state, low + _picked(asleep if state == 1 else fell, u)
+
+
+@_compiled
+def _own_numbers(known, s, own, T, first, r, alpha, a, b, w, alive, wait, word, step, room, m):  # type: ignore[no-untyped-def]
+    """Return state, rate and coin of a customer in a draw, whose stream begins at ``word``; else as in ``_chosen``."""
+    state, point = _chosen(known, s, alive, w, wait, mix(word ^ RATE), step, room)
+    tosses, nu, rate = own.size + first, known.nu[s], known.rates[point]
+    u, silence = unit(mix(mix(word ^ SHARE))), T - (own[own.size - 1] if own.size else 0.0)
+    wakes = (1.0 - w) * nu / (rate - nu)
+    k = heads_at(own, first, known.still[:, point], wakes, a, b, nu, silence, state == 0, u, m)
+    coin = beta(a + k, b + (tosses - k), mix(word ^ DROPOUT ^ SHARE), step)
+    stream = mix(word ^ LEFT)
+    rate, coin = _given_tosses(own, T, first, r, alpha, a, b, nu, w, rate, coin, state, wait, stream, step)
+    return state, rate, coin
 
 
 @_compiled
@@ -203,122 +219,80 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
     rows, draws = r.shape
     found = np.empty((3, rows, draws))
     for i in range(rows):
-        begin = np.int64(start[i])
-        own = times[begin : begin + np.int64(size[i])]
+        begin, n = np.int64(start[i]), np.int64(size[i])
+        own = times[begin : begin + n]
+        known = in_draws(own, T[i], first, r[i], alpha[i], a[i], b[i], nu[i], w[i])
+        room, m = np.empty((2, known.rates.size)), np.empty(n + 2)
         for s in range(draws):
-            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
-            alive = u[i, s] < 1.0 - seen.weight[2].sum()
-            room = np.empty((2, seen.rates.size))
-            stream = mix(words[i, s] ^ RATE)
-            state, point, more = chosen(seen.weight, seen.rates, nu[i, s], alive, -1.0, stream, GOLDEN, room)
-            k = seen.least + more
-            coin = beta(a[i, s] + k, b[i, s] + (seen.tosses - k), mix(words[i, s] ^ DROPOUT), GOLDEN)
-            found[0, i, s] = state
-            found[1, i, s], found[2, i, s] = own_numbers(
-                own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s],
-                seen.rates[point], coin, state, -1.0, mix(words[i, s] ^ LEFT), GOLDEN,
+            found[0, i, s], found[1, i, s], found[2, i, s] = _own_numbers(
+                known, s, own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], w[i, s],
+                u[i, s] < known.alive[s], -1.0, words[i, s], GOLDEN, room, m,
             )  # fmt: skip
     return found
 
 
 @_compiled
-def _larger(values, used, more):  # type: ignore[no-untyped-def]
-    """Return the values with room for more."""
-    if used + more <= values.size:
-        return values
-    larger = np.empty(2 * (used + more))
-    larger[:used] = values[:used]
-    return larger
-
-
-@_compiled
-def _seen(state, row, known, places, alive):  # type: ignore[no-untyped-def]
-    """Write rates and weights of one history in each draw, flat, and P(not gone); return where they are.
-
-    ``places`` (draw, 4): where they begin, points, heads, and the smallest number of heads. In ``known`` stand, one
-    after the other: rates, what is awake and asleep at each, and the weights (state, heads, point).
-    """
-    further, used = state.further, 0
+def _times(further, row):  # type: ignore[no-untyped-def]
+    """Return the ages at purchases of a history."""
     begin = np.int64(further.start[row])
-    own = further.times[begin : begin + np.int64(further.size[row])]
-    for s in range(places.shape[0]):
-        seen = heads(
-            own,
-            further.T[row],
-            further.first,
-            state.shape[row, s],
-            further.alpha[row, s],
-            state.a[row, s],
-            state.b[row, s],
-            further.nu[row, s],
-            further.w[row, s],
-        )
-        points, count = seen.rates.size, seen.weight.shape[1]
-        known = _larger(known, used, points * (3 + 3 * count))
-        alive[s] = 1.0 - seen.weight[2].sum()
-        places[s, 0], places[s, 1], places[s, 2], places[s, 3] = used, points, count, seen.least
-        for i in range(points):
-            known[used + i] = seen.rates[i]
-            awake = asleep = 0.0
-            for k in range(count):
-                awake += seen.weight[0, k, i]
-                asleep += seen.weight[1, k, i]
-            known[used + points + i], known[used + 2 * points + i] = awake, asleep
-        used += 3 * points
-        for kind in range(3):
-            for k in range(count):
-                for i in range(points):
-                    known[used] = seen.weight[kind, k, i]
-                    used += 1
-    return known
+    return further.times[begin : begin + np.int64(further.size[row])]
 
 
 @_compiled
-def _chances(state, row, known, places, alive, buying):  # type: ignore[no-untyped-def]
+def _known(state, row):  # type: ignore[no-untyped-def]
+    """Return what one history says in each draw."""
+    further = state.further
+    return in_draws(
+        _times(further, row),
+        further.T[row],
+        further.first,
+        state.shape[row],
+        further.alpha[row],
+        state.a[row],
+        state.b[row],
+        further.nu[row],
+        further.w[row],
+    )
+
+
+@_compiled
+def _chances(state, row, known, buying):  # type: ignore[no-untyped-def]
     """Write P(buys within the horizon) of one history in each draw."""
     wide = state.horizon.shape[1] > 1
+    still = np.empty(known.rates.size)
     for s in range(buying.size):
-        at, points = places[s, 0], places[s, 1]
-        awake, asleep = known[at + points : at + 2 * points], known[at + 2 * points : at + 3 * points]
         horizon = state.horizon[row, s if wide else 0]
-        buying[s] = 0.0
-        if horizon > 0.0:
-            room = np.empty((2, points))
-            silent, _ = _silent(
-                horizon, known[at : at + points], awake, asleep, state.further.nu[row, s], room
-            )
-            buying[s] = max(alive[s] - silent, 0.0)
+        if wide or s == 0:
+            for i in range(still.size):
+                still[i] = exp(-known.rates[i] * horizon)
+        silent = known.sleeping[s] * math.exp(-known.nu[s] * horizon)
+        for i in range(known.low[s], known.high[s]):
+            silent += known.signed[s, i] * still[i]
+        buying[s] = max(known.alive[s] - silent, 0.0) if horizon > 0.0 else 0.0
 
 
 @_compiled
-def _numbers(state, row, step, needed, known, places, alive, work):  # type: ignore[no-untyped-def]
+def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, rate and coin in the draws that need them."""
     further = state.further
-    begin = np.int64(further.start[row])
-    own = further.times[begin : begin + np.int64(further.size[row])]
-    tosses = own.size + further.first
-    for m in range(needed):
-        s = np.int64(work.which[m])
-        at, points, count, least = places[s, 0], places[s, 1], places[s, 2], places[s, 3]
-        rates = known[at : at + points]
-        awake, asleep = known[at + points : at + 2 * points], known[at + 2 * points : at + 3 * points]
-        weight = known[at + 3 * points : at + 3 * points * (1 + count)].reshape((3, count, points))
-        nu, w, a, b = further.nu[row, s], further.w[row, s], state.a[row, s], state.b[row, s]
-        here = work.u[s] < alive[s]
-        wait, room = -1.0, np.empty((2, points))
+    own = _times(further, row)
+    room, m = np.empty((2, known.rates.size)), np.empty(own.size + 2)
+    for n in range(needed):
+        s = np.int64(work.which[n])
+        alive, here, wait = known.alive[s], work.u[s] < known.alive[s], -1.0
         if here:
-            left = alive[s] * (1.0 - min(work.u[s] / alive[s], BELOW_ONE))
-            wait = _first_wait(rates, awake, asleep, nu, state.scale[row, s], left, room)
-        work.wait[m] = wait if here else math.inf
-        stream = mix(work.word[s] ^ RATE)
+            low, high = known.low[s], known.high[s]
+            left = alive * (1.0 - min(work.u[s] / alive, BELOW_ONE))
+            wait = _first_wait(
+                known.rates[low:high], known.signed[s, low:high], known.sleeping[s], known.nu[s],
+                state.scale[row, s], left, room[0],
+            )  # fmt: skip
+        work.wait[n] = wait if here else math.inf
         # A wait that no rate can be told from is none.
-        known_wait = wait if wait < FAR else -1.0
-        kind, point, more = chosen(weight, rates, nu, here, known_wait, stream, step, room)
-        k = least + more
-        coin = beta(a + k, b + (tosses - k), mix(work.word[s] ^ DROPOUT ^ SHARE), step)
-        work.speed[m], work.chance[m] = own_numbers(
-            own, further.T[row], further.first, state.shape[row, s], further.alpha[row, s], a, b, nu, w,
-            rates[point], coin, kind, known_wait, mix(work.word[s] ^ LEFT), step,
+        _, work.speed[n], work.chance[n] = _own_numbers(
+            known, s, own, further.T[row], further.first, state.shape[row, s], further.alpha[row, s],
+            state.a[row, s], state.b[row, s], further.w[row, s], here, wait if wait < FAR else -1.0,
+            work.word[s], step, room, m,
         )  # fmt: skip
 
 
@@ -348,14 +322,15 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     wide = state.horizon.shape[1] > 1
     everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0 or own.leaving.shape[0] > 0
     work = new_work(draws)
-    known, places, alive = np.empty(0), np.empty((draws, 4), dtype=np.int64), np.empty(draws)
-    prepared = -1
+    prepared = who.row[0]
+    known = _known(state, prepared)
+    _chances(state, prepared, known, work.buying)
     found = active = np.int64(0)
     for i in range(who.row.size):
         row = who.row[i]
         if row != prepared:
-            known = _seen(state, row, known, places, alive)
-            _chances(state, row, known, places, alive, work.buying)
+            known = _known(state, row)
+            _chances(state, row, known, work.buying)
             prepared = row
         step = who.keys[i, 1]
         hashed(who.keys[i, 0], work)
@@ -363,8 +338,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
         for s in range(draws):
             work.which[needed] = s
             needed += everyone | (work.u[s] < work.buying[s])
-        _numbers(state, row, step, needed, known, places, alive, work)
-        _tell(state, i, row, own, alive, work)
+        _numbers(state, row, step, needed, known, work)
+        _tell(state, i, row, own, known.alive, work)
         buyers.begin[i] = found
         if who.first_order:
             for s in range(draws):
