@@ -113,6 +113,9 @@ class Forecast:
         ``(rng, columns, params)``: repeat purchases of new customers as (customer index, age), sorted.
     states : callable, or None
         P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep.
+    summary : callable, or None
+        ``(time, columns, params)``: ``alive``, ``latent_means``, ``purchases``, ``states`` if any, one after the other,
+        for a forecast's summary, where together and to six digits they cost less than each by itself.
     closed_form_draws : int, or None
         How many posterior draws closed forms are computed of where nobody asks for a number; None: all.
     """
@@ -132,6 +135,7 @@ class Forecast:
     futures: Callable[[np.random.Generator, Columns, Params], tuple[Array, ...]] | None = None
     times: Callable[[np.random.Generator, Columns, Params], tuple[Any, Array]] | None = None
     states: Callable[[Columns, Params], tuple[Array, ...]] | None = None
+    summary: Callable[[float, Columns, Params], tuple[Array, ...]] | None = None
     closed_form_draws: int | None = None
 
 

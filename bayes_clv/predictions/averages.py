@@ -320,6 +320,8 @@ def expected_summary(
     forecast = posterior.forecast
 
     def quantities(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        if forecast.summary is not None:
+            return forecast.summary(horizon, history, values)
         return (
             forecast.alive(history, values),
             *forecast.latent_means(history, values),

@@ -33,7 +33,7 @@ from bayes_clv.distributions.streams import LIFETIME, mix, standard_gamma, stand
 # Newton steps halve the bracket where they leave it.
 STEPS = 200
 # Of a Newton step: the next one, and so the error, is about its square.
-ENOUGH = 1e-7
+ENOUGH = 1e-4
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 

@@ -20,6 +20,8 @@ import math
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.poisson.coins import COARSE as COARSE_COINS
+from bayes_clv.distributions.poisson.coins import coins
 from bayes_clv.distributions.poisson.drifting import quiet, through, wait_of
 
 STEP = 0.4
@@ -149,6 +151,30 @@ def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-d
                     )
                     value -= a[i, s] / (a[i, s] + b[i, s]) * bent
                 found[k, i, s] = value
+    return found
+
+
+@_compiled
+def expected_purchases(t, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-def]
+    """Return what ``purchases`` does (row, draw) of one time t > 0, to six digits: by the coarse rule of ``coins``."""
+    rows, draws = r.shape
+    found = np.empty((rows, draws))
+    for i in range(rows):
+        for s in range(draws):
+            at = rates.place[i, s, 1]
+            mixture = rates.mixture[at : at + rates.count[i, s, 1]]
+            least, scale, mean = rates.least[i, s, 1], rates.scale[i, s, 1], rates.mean[i, s, 1]
+            r_s, alpha_s, kappa_s, a_s = r[i, s], alpha[i, s], kappa[i, s], a[i, s]
+            value = expected_of(mean, t, r_s, alpha_s, kappa_s)
+            if a_s > 0.0:
+                p, weight = coins(COARSE_COINS, 0, 1, 0.0, a_s + 1.0, b[i, s])
+                bent = total = 0.0
+                for g in range(p.size):
+                    _, each = _quotients(p[g], t, mixture, least, scale, mean, r_s, alpha_s, kappa_s)
+                    bent += weight[0, g] * each
+                    total += weight[0, g]
+                value -= a_s / (a_s + b[i, s]) * (bent / total)
+            found[i, s] = value
     return found
 
 

@@ -16,13 +16,13 @@ the weights m_k of k heads after j tosses are those of a Pólya urn,
     m'_k = m_k (b + j - k) / (a + b + j) A + m_(k-1) (a + k - 1) / (a + b + j) B,
 
 all of them positive, and given k heads of n the coin is Beta(a + k, b + n - k). Few differ from 0 where sleeps are
-rare: what is below TRIM of the sum at either end is dropped.
+rare: those without weight at either end are dropped.
 
 **The rate by the trapezoidal rule** in v, log lambda = v - e^(-(v - c)): a straight line where the integrand has its
 mass, and to the left, where it falls as lambda^(r + x) and r may be small, doubly exponential. The integrand is
-analytic in a strip whose width does not depend on the data, so that the rule converges geometrically; with the step
-``STEP``, and ``STEP_PER_SD`` standard deviations of log lambda where purchases are many, its relative error is below
-1e-10. Of long histories, points that an upper bound shows to be without weight are left out.
+analytic in a strip whose width does not depend on the data, so that the rule converges geometrically; with the steps
+of ``FINE`` its relative error is below 1e-10, with those of ``COARSE`` below 1e-6. Of long histories, points that an
+upper bound shows to be without weight are left out.
 """
 
 import math
@@ -33,13 +33,11 @@ from numba import njit
 
 from bayes_clv.distributions.elementary import exp, expm1, log
 
-STEP = 0.3
-STEP_PER_SD = 0.62
-# Log of how much smaller than its peak the integrand is at both ends.
-DEPTH = 30.0
-# Of the weights of numbers of heads, and of points that an upper bound excludes (a logarithm).
-TRIM = 1e-17
-NO_WEIGHT = 40.0
+# A rule: its step, also in standard deviations; the log of how much smaller than its peak the integrand is at both
+# ends; and what is without weight, of numbers of heads, and, a logarithm, of points that an upper bound excludes.
+FINE = (0.3, 0.62, 30.0, 1e-17, 40.0)
+# For six digits.
+COARSE = (0.5, 0.8, 17.0, 1e-10, 23.0)
 # Below this (lambda - nu) g the series of D is as good as its quotient.
 NEAR = 0.1
 # Waits after which weights are scaled and trimmed.
@@ -64,14 +62,15 @@ def straight(u, center, step):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _points(x, T, r, alpha):  # type: ignore[no-untyped-def]
+def _points(rule, x, T, r, alpha):  # type: ignore[no-untyped-def]
     """Return log lambda, lambda, and the log of the rule's weights times Gamma(r, alpha)'s density and lambda^x."""
+    widest, per_sd, depth, _, _ = rule
     k = r + x
-    step = min(STEP, STEP_PER_SD / math.sqrt(k))
+    step = min(widest, per_sd / math.sqrt(k))
     center = math.log(max(k, 0.3) / (alpha + T)) - 2.0
-    least = math.log(k / (alpha + T)) - (DEPTH / k if k < 1.0 else math.sqrt(2.0 * DEPTH / k) + DEPTH / k)
+    least = math.log(k / (alpha + T)) - (depth / k if k < 1.0 else math.sqrt(2.0 * depth / k) + depth / k)
     v = straight(least, center, step)
-    top = straight(math.log((k + DEPTH + math.sqrt(2.0 * DEPTH * k)) / alpha), center, step)
+    top = straight(math.log((k + depth + math.sqrt(2.0 * depth * k)) / alpha), center, step)
     count = np.int64(math.ceil(max(top - v, step) / step)) + 1
     u, rates, weight, room = np.empty(count), np.empty(count), np.empty(count), np.empty(count)
     for i in range(count):
@@ -138,7 +137,7 @@ def waits(g, rates, nu, awake, woken, slope):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _bounded(own, T, first, u, rates, weight, a, b, nu, w):  # type: ignore[no-untyped-def]
+def _bounded(rule, own, T, first, rates, weight, a, b, nu, w):  # type: ignore[no-untyped-def]
     """Return the range of points that may have weight: below, the density is at most A or B a wait."""
     size = rates.size
     awake, woken, none = np.empty(size), np.empty(size), np.empty(0)
@@ -163,7 +162,7 @@ def _bounded(own, T, first, u, rates, weight, a, b, nu, w):  # type: ignore[no-u
     floor = -math.inf
     for i in range(size):
         floor = max(floor, weight[i] - rates[i] * T)
-    floor += stay - NO_WEIGHT
+    floor += stay - rule[4]
     low, high = 0, size
     while low < high - 1 and bound[low] < floor:
         low += 1
@@ -188,8 +187,8 @@ class Heads(NamedTuple):
 
 
 @_compiled
-def _scaled(m, q, low, high, log_scale, room):  # type: ignore[no-untyped-def]
-    """Make the weights of each point add up to 1, and return the window of heads without what is below TRIM."""
+def _scaled(trim, m, q, low, high, log_scale, room):  # type: ignore[no-untyped-def]
+    """Make the weights of each point add up to 1, and return the window of heads without what is below ``trim``."""
     size = room.size
     room[:] = 0.0
     for k in range(low, high + 1):
@@ -207,15 +206,15 @@ def _scaled(m, q, low, high, log_scale, room):  # type: ignore[no-untyped-def]
         for k in range(low, high + 1):
             for i in range(size):
                 q[k, i] *= room[i]
-    while low < high and m[low].max() < TRIM:
+    while low < high and m[low].max() < trim:
         low += 1
-    while high > low and m[high].max() < TRIM:
+    while high > low and m[high].max() < trim:
         high -= 1
     return low, high
 
 
 @_compiled
-def _swept(own, first, rates, a, b, nu, w, m, q, log_scale):  # type: ignore[no-untyped-def]
+def _swept(rule, own, first, rates, a, b, nu, w, m, q, log_scale):  # type: ignore[no-untyped-def]
     """Take the urn over all waits: write m (heads, point), up to ``log_scale``, and q, its slopes in nu if any.
 
     Returns the window of heads.
@@ -253,15 +252,15 @@ def _swept(own, first, rates, a, b, nu, w, m, q, log_scale):  # type: ignore[no-
             high += 1
             tosses += 1
         if j % CHUNK == CHUNK - 1:
-            low, high = _scaled(m, q, low, high, log_scale, room)
+            low, high = _scaled(rule[3], m, q, low, high, log_scale, room)
     return low, high
 
 
 @_compiled
-def _started(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    u, rates, weight = _points(float(own.size), T, r, alpha)
+def _started(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    u, rates, weight = _points(rule, float(own.size), T, r, alpha)
     if own.size >= CHUNK:
-        low, high = _bounded(own, T, first, u, rates, weight, a, b, nu, w)
+        low, high = _bounded(rule, own, T, first, rates, weight, a, b, nu, w)
         return u[low:high].copy(), rates[low:high].copy(), weight[low:high].copy()
     return u, rates, weight
 
@@ -276,13 +275,13 @@ def _ended(a, b, tosses, k):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def heads(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return ``Heads`` of a customer who bought at the ages ``own`` and is observed to age T."""
+def heads_by(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return ``Heads`` of a customer who bought at the ages ``own`` and is observed to age T, by FINE or COARSE."""
     n = own.size
-    u, rates, weight = _started(own, T, first, r, alpha, a, b, nu, w)
+    u, rates, weight = _started(rule, own, T, first, r, alpha, a, b, nu, w)
     size = rates.size
     m, q, log_scale = np.empty((n + 2, size)), np.empty((0, size)), np.empty(size)
-    low, high = _swept(own, first, rates, a, b, nu, w, m, q, log_scale)
+    low, high = _swept(rule, own, first, rates, a, b, nu, w, m, q, log_scale)
     silence = T - (own[n - 1] if n else 0.0)
     tosses = n + first
     awake, woken = np.empty(size), np.empty(size)
@@ -313,12 +312,18 @@ def heads(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def heads(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return ``Heads`` by FINE."""
+    return heads_by(FINE, own, T, first, r, alpha, a, b, nu, w)
+
+
+@_compiled
 def _log_likelihood(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     n = own.size
-    _, rates, weight = _started(own, T, first, r, alpha, a, b, nu, w)
+    _, rates, weight = _started(FINE, own, T, first, r, alpha, a, b, nu, w)
     size = rates.size
     m, q, log_scale = np.empty((n + 2, size)), np.empty((0, size)), np.empty(size)
-    low, high = _swept(own, first, rates, a, b, nu, w, m, q, log_scale)
+    low, high = _swept(FINE, own, first, rates, a, b, nu, w, m, q, log_scale)
     silence = T - (own[n - 1] if n else 0.0)
     awake, woken, tails, fell = np.empty(size), np.empty(size), np.zeros(size), np.zeros(size)
     waits(silence, rates, nu, awake, woken, np.empty(0))
@@ -389,10 +394,10 @@ def slopes(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore
         begin, n, toss = np.int64(start[i]), np.int64(size[i]), np.int64(first[i])
         own = times[begin : begin + n]
         a_i, b_i, nu_i, w_i = a[i], b[i], nu[i], w[i]
-        u, rates, weight = _started(own, T[i], toss, r[i], alpha[i], a_i, b_i, nu_i, w_i)
+        u, rates, weight = _started(FINE, own, T[i], toss, r[i], alpha[i], a_i, b_i, nu_i, w_i)
         points, tosses = rates.size, n + toss
         m, q, log_scale = np.empty((n + 2, points)), np.empty((n + 2, points)), np.empty(points)
-        low, high = _swept(own, toss, rates, a_i, b_i, nu_i, w_i, m, q, log_scale)
+        low, high = _swept(FINE, own, toss, rates, a_i, b_i, nu_i, w_i, m, q, log_scale)
         silence = T[i] - (own[n - 1] if n else 0.0)
         awake, woken, slope = np.empty(points), np.empty(points), np.empty(points)
         waits(silence, rates, nu_i, awake, woken, slope)

@@ -106,12 +106,22 @@ def state(of: _Of, columns: Columns, params: Params) -> tuple[Any, ...]:
 
 def latent_means(of: _Of, columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase rate now, or at leaving; dropout) given the history."""
-    known = _Tossed(*of, columns, params)
+    return _latent_means(_Tossed(*of, columns, params))
+
+
+def _latent_means(known: _Tossed) -> tuple[Array, Array]:
     chance = known.alive
     rate = chance * known.seen.rates.mean[:, :, 1] + (1 - chance) * known.seen.rates.mean[:, :, 0]
     tossed = known.a + known.big_b
     dropout = np.where(known.a > 0, (known.a + 1 - chance) / tossed, 0.0)
     return known.seen.out(rate), known.seen.out(dropout)
+
+
+def summary(of: _Of, time: float, columns: Columns, params: Params) -> tuple[Array, ...]:
+    """Return P(alive), latent means and, to six digits, expected purchases to a finite time."""
+    known = _Tossed(*of, columns, params)
+    bought = known.alive * forecasts.expected_purchases(float(time), *known.read)
+    return known.seen.out(known.alive), *_latent_means(known), known.seen.out(bought)
 
 
 def latent_draws(
@@ -250,6 +260,7 @@ def leaving(first: int | None) -> Leaving:
             discounted=partial(discounted, of),
             state=partial(state, of),
             times=partial(times_of_new, first),
+            summary=partial(summary, of),
             closed_form_draws=CLOSED_FORM_DRAWS,
         )
 

@@ -65,10 +65,10 @@ class _Living:
         return found
 
     def worth(self, time: Any, discount: float) -> Array:
-        """Return discounted expected purchases; the axes of the time lead."""
+        """Return discounted expected purchases of those alive; the axes of the time lead."""
         seen = self.seen
         rate = seen.rates.mean[:, :, 1], seen.r, seen.alpha, seen.kappa
-        return self.alive * forecasts.discounted(*rate, self.s, self.b, lead(time, self.s), discount)
+        return forecasts.discounted(*rate, self.s, self.b, lead(time, self.s), discount)
 
 
 def alive(times: Array, columns: Columns, params: Params) -> Array:
@@ -89,13 +89,24 @@ def state(times: Array, columns: Columns, params: Params) -> tuple[Any, ...]:
 def latent_means(times: Array, columns: Columns, params: Params) -> tuple[Array, Array]:
     """Return the means of (purchase rate now, or at leaving; dropout rate) given the history."""
     known = _Living(times, columns, params)
-    chance = known.alive
+    return _latent_means(known, known.alive)
+
+
+def _latent_means(known: _Living, chance: Array) -> tuple[Array, Array]:
     rate, dropout = forecasts.means_of_left(*known.since_purchase)
     now = known.seen.rates.mean[:, :, 1]
     return (
         known.seen.out(chance * now + (1 - chance) * rate),
         known.seen.out(chance * known.s / known.b + (1 - chance) * dropout),
     )
+
+
+def summary(times: Array, time: float, columns: Columns, params: Params) -> tuple[Array, ...]:
+    """Return P(alive), latent means and expected purchases."""
+    known = _Living(times, columns, params)
+    chance = known.alive
+    bought = chance * known.worth(time, 0.0)
+    return known.seen.out(chance), *_latent_means(known, chance), known.seen.out(bought)
 
 
 def latent_draws(
@@ -124,7 +135,7 @@ def latent_draws(
 def purchases(times: Array, time: Any, columns: Columns, params: Params) -> Array:
     """Return the expected purchase occasions in (T, T + t] given the history; infinite of all to come unless s > 1."""
     known = _Living(times, columns, params)
-    return known.seen.out(known.worth(time, 0.0))
+    return known.seen.out(known.alive * known.worth(time, 0.0))
 
 
 def survival(times: Array, time: Any, columns: Columns, params: Params) -> Array:
@@ -165,7 +176,7 @@ def discounted(times: Array, time: float, rate: float, columns: Columns, params:
     Without horizon infinite at delta = 0 unless s > 1, and NaN for delta < 0.
     """
     known = _Living(times, columns, params)
-    return known.seen.out(known.worth(float(time), float(rate)))
+    return known.seen.out(known.alive * known.worth(float(time), float(rate)))
 
 
 def times_of_new(
@@ -203,6 +214,7 @@ def leaving() -> Leaving:
             discounted=partial(discounted, times),
             state=partial(state, times),
             times=times_of_new,
+            summary=partial(summary, times),
             closed_form_draws=CLOSED_FORM_DRAWS,
         )
 

@@ -53,7 +53,7 @@ from bayes_clv.families.quantities import FIXED, Prior, Quantity
 PARAMETERS = ("r", "alpha", "a", "b", "nu", "w")
 # In spans of the data, and on the log scale.
 CENTRE, SPREAD = 10.0, 1.2
-# What the closed forms of a draw cost, averages over rate and coin, is some 20 microseconds.
+# What a closed form of a draw costs, an average over rate and coin, is some 20 microseconds.
 CLOSED_FORM_DRAWS = 100
 SUFFIX = "_returns"
 # Of each family: whether its coin is tossed after the first purchase.
@@ -108,6 +108,15 @@ class _Seen(Timed):
 
 
 type _Of = tuple[int, Array]
+
+
+def summary(of: _Of, time: float, columns: Columns, params: Params) -> tuple[Array, ...]:
+    """Return P(alive), latent means, expected purchases to a finite time, and P(awake, asleep, gone): to six digits."""
+    seen = _Seen(*of, columns, params)
+    awake, asleep, gone, rate, coin, bought = (
+        seen.out(each) for each in forecasts.summary(float(time), *seen.read)
+    )
+    return 1 - gone, rate, coin, bought, awake, asleep, gone
 
 
 def states(of: _Of, columns: Columns, params: Params) -> tuple[Array, Array, Array]:
@@ -272,6 +281,7 @@ def _over(static: Family, times: Array) -> Family:
         state=partial(state, of),
         times=partial(times_of_new, first),
         states=partial(states, of),
+        summary=partial(summary, of),
         closed_form_draws=CLOSED_FORM_DRAWS,
     )
     return replace(
