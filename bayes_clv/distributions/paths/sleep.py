@@ -22,13 +22,12 @@ from bayes_clv.distributions.elementary import exp
 from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, LEFT, RATE, SHARE, beta
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
 from bayes_clv.distributions.poisson.returning_draws import heads_at, in_draws
-from bayes_clv.distributions.poisson.returning_forecasts import silences
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
-# Newton steps halve the bracket where they leave it.
+# Steps halve the bracket where they leave it.
 STEPS = 200
-# Of a Newton step: the next one, and so the error, is about its square.
-ENOUGH = 1e-4
+# Of a step of Halley's: the next one, and so the error, is about its cube; and of a bracket.
+ENOUGH, CLOSE = 1e-3, 1e-9
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
@@ -50,48 +49,58 @@ class Sleep(NamedTuple):
 
 
 @_compiled
-def _silent(t, rates, signed, sleeping, nu, room):  # type: ignore[no-untyped-def]
-    """Return the probability of not having left and buying nothing within t, and its falling slope.
-
-    The arguments are those of ``Known`` in one draw, of the points with weight.
-    """
+def _sums(rates, signed, still):  # type: ignore[no-untyped-def]
+    """Return the sum of the terms of a silence, and of them times the rate, and its square."""
+    total = slope = bend = 0.0
     for i in range(rates.size):
-        room[i] = exp(-rates[i] * t)
-    total = sleeping * math.exp(-nu * t)
-    slope = nu * total
-    for i in range(rates.size):
-        each = signed[i] * room[i]
+        each = signed[i] * still[i]
         total += each
         slope += rates[i] * each
-    return total, slope
+        bend += rates[i] * rates[i] * each
+    return total, slope, bend
 
 
 @_compiled
 def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore[no-untyped-def]
-    """Return the wait within which nothing is bought, by one who has not left, with the probability ``left``."""
+    """Return the wait within which nothing is bought, by one who has not left, with the probability ``left``.
+
+    The arguments are those of ``Known`` in one draw, of the points with weight. By Halley's steps for the logarithm of
+    that probability as a function of log1p(t / scale), from 0 on.
+    """
     low, high = 0.0, math.inf
-    log_left, y = math.log(left), 0.0
+    log_left, t, y = math.log(left), 0.0, 0.0
+    room[:] = 1.0
     for _ in range(STEPS):
-        t = scale * math.expm1(y)
-        if not t < FAR:
-            high = y
-            y = 0.5 * (low + y)
-            continue
-        value, slope = _silent(t, rates, signed, sleeping, nu, room)
+        value, slope, bend = _sums(rates, signed, room)
+        others = sleeping * math.exp(-nu * t)
+        value += others
+        slope += nu * others
+        bend += nu * nu * others
         if value > left:
             low = y
         else:
             high = y
         new = y
         if value > 0.0 and slope > 0.0:
-            new += (math.log(value) - log_left) * value / (slope * (scale + t))
+            slope *= (scale + t) / value
+            # The second derivative over the first.
+            curve = bend / value * (scale + t) * (scale + t) / slope - 1.0 - slope
+            step = (math.log(value) - log_left) / slope
+            new += step / max(1.0 + 0.5 * step * curve, 0.5)
         if not low <= new <= high or new == y:
             new = 0.5 * (low + high) if high < math.inf else 2.0 * y + 1.0
-        done = abs(new - y) <= ENOUGH * new
+        done = abs(new - y) <= ENOUGH * new or (high < math.inf and high - low <= CLOSE * high)
         y = new
-        if done or (high < math.inf and high - low <= ENOUGH * high):
+        t = scale * math.expm1(y)
+        if done:
             break
-    return min(scale * math.expm1(y), FAR)
+        while not t < FAR:
+            high = y
+            y = 0.5 * (low + y)
+            t = scale * math.expm1(y)
+        for i in range(rates.size):
+            room[i] = exp(-rates[i] * t)
+    return min(t, FAR)
 
 
 @_compiled
@@ -106,41 +115,40 @@ def _slept(g, rate, nu, u):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _given_tosses(own, T, first, r, alpha, a, b, nu, w, rate, coin, state, wait, stream, step):  # type: ignore[no-untyped-def]
+def _given_tosses(
+    own, silence, first, still, wakes, r, alpha, a, b, nu, rate, coin, state, wait, stream, step
+):  # type: ignore[no-untyped-def]
     """Return rate and coin, drawn given all tosses and sleeps, which are drawn given a rate and a coin.
 
-    ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known.
+    ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known. Else as in
+    ``heads_at``.
     """
     awake, purchases, fell, tosses, last = 0.0, float(own.size), 0.0, 0.0, 0.0
     for j in range(own.size):
         g = own[j] - last
         last = own[j]
-        slept = 0.0
+        awake += g
         if j + first > 0:
             tosses += 1.0
-            still, _, woken = silences(rate, g, nu)
-            woken *= coin * (1.0 - w)
+            woken = coin * (math.exp(-nu * g) - still[j]) * wakes
             stream += step
-            if unit(mix(stream)) * ((1.0 - coin) * still + woken) < woken:
+            if unit(mix(stream)) * ((1.0 - coin) * still[j] + woken) < woken:
                 fell += 1.0
-                slept = _slept(g, rate, nu, unit(mix(stream ^ SHARE)))
-        awake += g - slept
-    g = T - last
+                awake -= _slept(g, rate, nu, unit(mix(stream ^ SHARE)))
     stream += step
     u, v = unit(mix(stream)), unit(mix(stream ^ SHARE))
     if own.size + first > 0:
         tosses += 1.0
         if state == 0:
-            still, _, woken = silences(rate, g, nu)
-            woken *= coin * (1.0 - w)
-            if u * ((1.0 - coin) * still + woken) < woken:
+            awake += silence
+            woken = coin * (math.exp(-nu * silence) - still[own.size]) * wakes
+            if u * ((1.0 - coin) * still[own.size] + woken) < woken:
                 fell += 1.0
-                awake -= _slept(g, rate, nu, v)
-            awake += g
+                awake -= _slept(silence, rate, nu, v)
         else:
             fell += 1.0
     else:
-        awake += g
+        awake += silence
     if wait >= 0.0:
         purchases += 1.0
         awake += wait
@@ -153,9 +161,9 @@ def _given_tosses(own, T, first, r, alpha, a, b, nu, w, rate, coin, state, wait,
 
 
 @_compiled
-def _picked(values, u):  # type: ignore[no-untyped-def]
-    """Return a place, with the chances that the values are proportional to."""
-    left, place = u * values.sum(), 0
+def _picked(values, left):  # type: ignore[no-untyped-def]
+    """Return the place in which the sum of the values passes ``left``."""
+    place = 0
     while place < values.size - 1 and left >= values[place]:
         left -= values[place]
         place += 1
@@ -169,31 +177,33 @@ def _chosen(known, s, alive, w, wait, stream, step, room):  # type: ignore[no-un
     Where the ``wait`` is not negative it is the next purchase's. ``room`` (2, point).
     """
     low, high = known.low[s], known.high[s]
-    awake, asleep = room[0, low:high], room[1, low:high]
-    rates, signed = known.rates[low:high], known.signed[s, low:high]
-    back, fell = known.back[s, low:high], known.fell[s, low:high]
+    fell = known.fell[s, low:high]
+    stream += step
+    v = unit(mix(stream + step))
+    if not alive:
+        return 2, low + _picked(fell, v * fell.sum())
+    awake, asleep, rates = room[0, : high - low], room[1, : high - low], known.rates[low:high]
+    signed, back = known.signed[s, low:high], known.back[s, low:high]
     if wait >= 0.0:
         sleeps = math.exp(-known.nu[s] * wait)
         for i in range(rates.size):
             awake[i] = exp(-rates[i] * wait)
         for i in range(rates.size):
             asleep[i] = max(back[i] * (sleeps - awake[i]), 0.0) * rates[i]
+        for i in range(rates.size):
             awake[i] *= max(signed[i] + back[i], 0.0) * rates[i]
     else:
         still = known.asleep[s] * (1.0 - w)
         for i in range(rates.size):
             awake[i] = max(signed[i] + back[i], 0.0)
             asleep[i] = still * fell[i]
-    state = 2
-    if alive:
-        stays, sleeps = awake.sum(), asleep.sum()
-        stream += step
-        state = 0 if unit(mix(stream)) * (stays + sleeps) < stays else 1
-    stream += step
-    u = unit(mix(stream))
-    if state == 0:
-        return state, low + _picked(awake, u)
-    return state, low + _picked(asleep if state == 1 else fell, u)
+    stays = sleeps = 0.0
+    for i in range(rates.size):
+        stays += awake[i]
+        sleeps += asleep[i]
+    if unit(mix(stream)) * (stays + sleeps) < stays:
+        return 0, low + _picked(awake, v * stays)
+    return 1, low + _picked(asleep, v * sleeps)
 
 
 @_compiled
@@ -203,10 +213,12 @@ def _own_numbers(known, s, own, T, first, r, alpha, a, b, w, alive, wait, word, 
     tosses, nu, rate = own.size + first, known.nu[s], known.rates[point]
     u, silence = unit(mix(mix(word ^ SHARE))), T - (own[own.size - 1] if own.size else 0.0)
     wakes = (1.0 - w) * nu / (rate - nu)
-    k = heads_at(own, first, known.still[:, point], wakes, a, b, nu, silence, state == 0, u, m)
-    coin = beta(a + k, b + (tosses - k), mix(word ^ DROPOUT ^ SHARE), step)
-    stream = mix(word ^ LEFT)
-    rate, coin = _given_tosses(own, T, first, r, alpha, a, b, nu, w, rate, coin, state, wait, stream, step)
+    still = known.still[:, point]
+    k = heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, u, m)
+    coin = beta(a + k, b + (tosses - k), mix(word ^ DROPOUT ^ SHARE), step) if tosses > 0 else 0.0
+    rate, coin = _given_tosses(
+        own, silence, first, still, wakes, r, alpha, a, b, nu, rate, coin, state, wait, mix(word ^ LEFT), step
+    )
     return state, rate, coin
 
 
@@ -284,9 +296,14 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
             low, high = known.low[s], known.high[s]
             left = alive * (1.0 - min(work.u[s] / alive, BELOW_ONE))
             wait = _first_wait(
-                known.rates[low:high], known.signed[s, low:high], known.sleeping[s], known.nu[s],
-                state.scale[row, s], left, room[0],
-            )  # fmt: skip
+                known.rates[low:high],
+                known.signed[s, low:high],
+                known.sleeping[s],
+                known.nu[s],
+                state.scale[row, s],
+                left,
+                room[0, : high - low],
+            )
         work.wait[n] = wait if here else math.inf
         # A wait that no rate can be told from is none.
         _, work.speed[n], work.chance[n] = _own_numbers(
