@@ -151,6 +151,8 @@ def test_without_drift_forecasts_are_those_of_a_constant_rate(t):
         rates = states(point, (T, start, size, times))
         found = drifting_forecasts.purchases(np.array([t]), rates, *wide, *coin)[0, :, 0]
         np.testing.assert_allclose(found, purchases_while_alive(k, t / scale, a, b), rtol=2e-8)
+        six_digits = drifting_forecasts.expected_purchases(t, rates, *wide, *coin)[:, 0]
+        np.testing.assert_allclose(six_digits, found, rtol=1e-6)
         found = drifting_forecasts.survival(np.array([t]), rates, *wide, *coin)[0, :, 0]
         np.testing.assert_allclose(found, survival_while_alive(k, t / scale, a, b), rtol=2e-8)
     found = drifting_forecasts.count_pmf(30, t, rates, *wide)[:, :, 0]
@@ -177,5 +179,7 @@ def test_probabilities_add_up_and_have_the_mean(point, t):
     coin = nothing + a, nothing + b
     found = drifting_forecasts.purchases(np.array([t]), rates, *wide, *coin)[0, :, 0]
     np.testing.assert_allclose(found, share[:-1] @ reached[1:], rtol=1e-8, atol=3e-9)
+    six_digits = drifting_forecasts.expected_purchases(t, rates, *wide, *coin)[:, 0]
+    np.testing.assert_allclose(six_digits, found, rtol=1e-6)
     found = drifting_forecasts.survival(np.array([t]), rates, *wide, *coin)[0, :, 0]
     np.testing.assert_allclose(found, share @ chance, rtol=1e-8, atol=3e-9)

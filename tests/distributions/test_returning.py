@@ -6,6 +6,7 @@ from scipy.special import betaln, digamma, gammaln
 
 from bayes_clv.distributions.poisson import returning
 from bayes_clv.distributions.poisson.returning import heads
+from bayes_clv.distributions.poisson.returning_draws import heads_at, in_draws
 from bayes_clv.families.registry import family
 
 AGE = 39.0
@@ -134,6 +135,50 @@ def test_the_unit_of_time_changes_nothing_but_the_unit_of_the_density():
         )
         purchases = np.array([each.size for each in HISTORIES])
         np.testing.assert_allclose(other, weeks - purchases * np.log(factor), rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("parameters", [CDNOW, SHARED, BRISK])
+def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
+    """A share of heads and the next silence, of each state, of 70 draws that share their points."""
+    rng = np.random.default_rng(5)
+    draws = [each * np.exp(0.15 * rng.standard_normal(70)) for each in parameters]
+    # One rate of waking lies on a point, almost.
+    draws[4][3] = in_draws(HISTORIES[1], AGE, first, *draws).rates[9] * (1 + 1e-9)
+    for own in HISTORIES:
+        known = in_draws(own, AGE, first, *draws)
+        silence, m = AGE - (own[-1] if own.size else 0.0), np.empty(own.size + 2)
+        for s in range(0, 70, 3):
+            of_draw = [each[s] for each in draws]
+            nu, w = of_draw[4:]
+            seen = heads(own, AGE, first, *of_draw)
+            some = slice(known.low[s], known.high[s])
+            rates, fell, signed = known.rates[some], known.fell[s, some], known.signed[s, some]
+            awake, asleep = signed + known.back[s, some], fell * known.asleep[s] * (1 - w)
+            states = awake.sum(), asleep.sum(), (fell * w).sum()
+            np.testing.assert_allclose(states, seen.weight.sum(axis=(1, 2)), atol=1e-6)
+            assert known.alive[s] == pytest.approx(states[0] + states[1], abs=1e-9)
+            for t in (0.3, 3.0, 30.0, 300.0):
+                still = np.exp(-seen.rates * t)
+                woken = nu * (np.exp(-nu * t) - still) / (seen.rates - nu)
+                silent = (seen.weight[0] * still + seen.weight[1] * (woken + np.exp(-nu * t))).sum()
+                found = (signed * np.exp(-rates * t)).sum() + known.sleeping[s] * np.exp(-known.nu[s] * t)
+                assert found == pytest.approx(silent, abs=1e-6)
+            # Numbers of heads: their mean, over points and equally spaced u of the inversion.
+            u, mean = (np.arange(200) + 0.5) / 200, 0.0
+            a, b = of_draw[2:4]
+            for state, weights in enumerate((awake, fell)):
+                for i in np.flatnonzero(weights > 1e-3):
+                    still, wakes = known.still[:, some][:, i], (1 - w) * nu / (rates[i] - nu)
+                    k = [
+                        heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, each, m)
+                        for each in u
+                    ]
+                    share = weights[i] if state == 0 else asleep[i] + w * fell[i]
+                    mean += share * np.mean(k)
+            expected = seen.weight.sum(axis=(0, 2)) @ (seen.least + np.arange(seen.weight.shape[1]))
+            # Points of little weight are left out, and 200 numbers round the mean of one by 1/200 at most.
+            assert mean == pytest.approx(expected, abs=0.02 * (1 + expected))
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,20 @@ def test_closed_forms_agree_with_each_other(name, point):
 
 
 @pytest.mark.parametrize(("name", "point"), EACH)
+def test_a_summary_says_the_same_to_six_digits(name, point):
+    record, columns = bound(name)
+    forecast, params = record.forecast, {each: np.array(value) for each, value in POINTS[point].items()}
+    expected = (
+        forecast.alive(columns, params),
+        *forecast.latent_means(columns, params),
+        forecast.purchases(HORIZON, columns, params),
+        *forecast.states(columns, params),
+    )
+    for found, value in zip(forecast.summary(HORIZON, columns, params), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "point"), EACH)
 def test_futures_have_the_closed_forms_means(name, point):
     record, columns = bound(name)
     forecast, params = record.forecast, {each: np.array(value) for each, value in POINTS[point].items()}

@@ -25,7 +25,7 @@ from numba import njit
 from bayes_clv.distributions.paths.coin import dropout, toss
 from bayes_clv.distributions.paths.variates import BELOW_ONE, BOOST, DROPOUT, FAR, LEFT, RATE, SHARE
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.drifting import through, wait_of
+from bayes_clv.distributions.poisson.drifting import pace, through, wait_of
 from bayes_clv.distributions.poisson.drifting_forecasts import silent_of
 from bayes_clv.distributions.poisson.drifting_lifetime import left_after, room_to_leave, shape_after
 from bayes_clv.distributions.streams import LIFETIME, mix, standard_gamma, standard_normal, unit
@@ -109,11 +109,9 @@ def _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step):
 
 
 @_compiled
-def _next_wait(rate, r, alpha, kappa, log_left):  # type: ignore[no-untyped-def]
-    """Return the wait that is longer with the probability e^log_left, after a rate."""
-    s = 2.0 * kappa / alpha
-    gamma = math.sqrt(kappa * kappa + 2.0 * s)
-    delta = 2.0 * s / (gamma + kappa)
+def _next_wait(rate, r, alpha, kappa, paced, log_left):  # type: ignore[no-untyped-def]
+    """Return the wait that is longer with the probability e^log_left, after a rate; ``paced`` is ``drifting.pace``."""
+    s, gamma, delta = paced
     low, high = 0.0, math.inf
     # As if the rate went on, and then back towards the mean, for so long.
     t = -log_left / max(rate, 0.5 * r * delta)
@@ -143,11 +141,9 @@ def _next_wait(rate, r, alpha, kappa, log_left):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _rate_after(rate, wait, r, alpha, kappa, stream, step):  # type: ignore[no-untyped-def]
-    """Return the rate just after the purchase that ends a wait which began at a rate."""
-    s = 2.0 * kappa / alpha
-    gamma = math.sqrt(kappa * kappa + 2.0 * s)
-    delta = 2.0 * s / (gamma + kappa)
+def _rate_after(rate, wait, r, kappa, paced, stream, step):  # type: ignore[no-untyped-def]
+    """Return the rate just after the purchase that ends a wait which began at a rate; else as in ``_next_wait``."""
+    s, gamma, delta = paced
     change = -math.expm1(-gamma * wait)
     e = 1.0 - change
     d = delta * e + gamma + kappa
@@ -358,8 +354,9 @@ def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-unt
             step = buyers.step[n]
             buyers.stream[n] += step
             word = mix(buyers.stream[n])
-            rate = _rate_after(buyers.speed[n], buyers.wait[n], r, alpha, kappa, mix(word ^ RATE), step)
-            wait = _next_wait(rate, r, alpha, kappa, math.log(unit(word)))
+            paced = pace(alpha, kappa)
+            rate = _rate_after(buyers.speed[n], buyers.wait[n], r, kappa, paced, mix(word ^ RATE), step)
+            wait = _next_wait(rate, r, alpha, kappa, paced, math.log(unit(word)))
             buyers.speed[n], buyers.wait[n] = rate, wait
             buyers.time[n] += wait
             buyers.active[active] = n
@@ -379,11 +376,12 @@ def times_of_new(T, r, alpha, kappa, tosses, words):  # type: ignore[no-untyped-
         stream = words[i]
         rate, _ = standard_gamma(r[i], mix(stream ^ SHARE), step)
         rate /= alpha[i]
+        paced = pace(alpha[i], kappa[i])
         age, number = 0.0, 0
         while number < tosses[i]:
             stream += step
             word = mix(stream)
-            wait = _next_wait(rate, r[i], alpha[i], kappa[i], math.log(unit(word)))
+            wait = _next_wait(rate, r[i], alpha[i], kappa[i], paced, math.log(unit(word)))
             age += wait
             if not age <= T[i]:
                 break
@@ -394,5 +392,5 @@ def times_of_new(T, r, alpha, kappa, tosses, words):  # type: ignore[no-untyped-
             who[used], when[used] = i, age
             used += 1
             number += 1
-            rate = _rate_after(rate, wait, r[i], alpha[i], kappa[i], mix(word ^ RATE), step)
+            rate = _rate_after(rate, wait, r[i], kappa[i], paced, mix(word ^ RATE), step)
     return who[:used].copy(), when[:used].copy()
