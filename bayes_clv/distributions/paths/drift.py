@@ -32,8 +32,8 @@ from bayes_clv.distributions.streams import LIFETIME, mix, standard_gamma, stand
 
 # Newton steps halve the bracket where they leave it.
 STEPS = 200
-# Of a Newton step: the next one, and so the error, is about its square.
-ENOUGH = 1e-4
+# Of a Newton step: the next one, and so the relative error of a wait, is about its square.
+ENOUGH = 1e-3
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 

@@ -1,15 +1,18 @@
 """A coin after each purchase that sends to sleep, for a time or for ever: ``poisson.returning`` says how.
 
 ``State``: r and the scale alpha + T, a and b of the coin, and ``further``, ``Sleep``, with the histories themselves:
-the weights of rates and heads are found again where a tile needs them, since they are many numbers a history and draw.
+what they say (``poisson.returning_draws``) is found again where a tile needs it, since it is many numbers a history
+and draw.
 
 - The first wait by inversion of the probability of silence, with rate, coin and state integrated out, so that one who
   buys nothing within the horizon costs one comparison, as in the law of the constant coin.
-- Given that wait a rate among the rule's points, a state and a number of heads. The points stand for the rate's
-  density as exactly as the likelihood is integrated, but they are points: so, given them, each past toss and sleep is
-  drawn, and given those the rate is Gamma(r + purchases, alpha + time awake) and the coin a Beta. These are the
-  customer's own.
+- Given that wait a state and a rate among the rule's points, and given those a number of heads. The points stand for
+  the rate's density, to six digits, but they are points: so, given them, each past toss and sleep is drawn, and given
+  those the rate is Gamma(r + purchases, alpha + time awake) and the coin a Beta. These are the customer's own.
 - From there on purchase by purchase: a toss, a sleep where it is heads, a wait.
+
+The draws of a posterior share their points: with other draws beside it a future may differ where the sixth digit of a
+probability decides.
 """
 
 import math
