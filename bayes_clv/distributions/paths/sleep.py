@@ -292,7 +292,7 @@ def _chances(state, row, known, places, alive, buying):  # type: ignore[no-untyp
 
 @_compiled
 def _numbers(state, row, step, needed, known, places, alive, work):  # type: ignore[no-untyped-def]
-    """Write the first wait, infinite of one who has left, rate and coin in the draws that need them."""
+    """Write the first wait, infinite of one who has left, state, rate and coin in the draws that need them."""
     further = state.further
     begin = np.int64(further.start[row])
     own = further.times[begin : begin + np.int64(further.size[row])]
@@ -314,6 +314,7 @@ def _numbers(state, row, step, needed, known, places, alive, work):  # type: ign
         # A wait that no rate can be told from is none.
         known_wait = wait if wait < FAR else -1.0
         kind, point, more = chosen(weight, rates, nu, here, known_wait, stream, step, room)
+        work.at[m] = kind
         k = least + more
         coin = beta(a + k, b + (tosses - k), mix(work.word[s] ^ DROPOUT ^ SHARE), step)
         work.speed[m], work.chance[m] = own_numbers(
@@ -339,6 +340,8 @@ def _tell(state, i, row, own, alive, work):  # type: ignore[no-untyped-def]
             own.left[i, s] = math.inf if here else -state.silence[row]
         if own.leaving.shape[0] > 0:
             own.leaving[i, s] = work.chance[s]
+        if own.asleep.shape[0] > 0:
+            own.asleep[i, s] = 1.0 if work.at[s] == 1.0 else 0.0
 
 
 @_compiled
@@ -346,7 +349,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
     wide = state.horizon.shape[1] > 1
-    everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0 or own.leaving.shape[0] > 0
+    everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
+    everyone |= own.leaving.shape[0] > 0 or own.asleep.shape[0] > 0
     work = new_work(draws)
     known, places, alive = np.empty(0), np.empty((draws, 4), dtype=np.int64), np.empty(draws)
     prepared = -1

@@ -163,8 +163,11 @@ def states(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore
 
 
 @_compiled
-def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (2, time, row, draw): expected purchases within each t, and those that end a customer for good."""
+def expected(t, delta, counted, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (2, time, row, draw): expected purchases within each t, and those that end a customer for good.
+
+    ``counted`` (2, 2): as whom those awake (its first row) and asleep are counted, awake or asleep.
+    """
     rows, draws = r.shape
     found = np.zeros((2, t.size, rows, draws))
     for i in range(rows):
@@ -183,9 +186,11 @@ def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # 
                 for m in range(count):
                     first_weight, second_weight = seen.weight[0, m, l], seen.weight[1, m, l]
                     there += first_weight + second_weight
+                    as_awake = counted[0, 0] * first_weight + counted[1, 0] * second_weight
+                    as_asleep = counted[0, 1] * first_weight + counted[1, 1] * second_weight
                     for g in range(p.size):
-                        awake[g] += first_weight * coins[m, g]
-                        asleep[g] += second_weight * coins[m, g]
+                        awake[g] += as_awake * coins[m, g]
+                        asleep[g] += as_asleep * coins[m, g]
                 if there < NO_WEIGHT:
                     continue
                 for j in range(t.size):

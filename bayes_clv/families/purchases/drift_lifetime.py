@@ -28,6 +28,7 @@ from bayes_clv.families.purchases.drift_seen import (
     Leaving,
     Seen,
     new_customers,
+    rate_ago,
 )
 from bayes_clv.families.purchases.timed import HISTORY
 
@@ -203,6 +204,7 @@ def leaving() -> Leaving:
             discounted=partial(discounted, times),
             state=partial(state, times),
             times=times_of_new,
+            rate_ago=partial(rate_ago, times),
             closed_form_draws=CLOSED_FORM_DRAWS,
         )
 
