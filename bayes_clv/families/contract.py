@@ -115,7 +115,7 @@ class Forecast:
         P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep; then ``waking`` and ``woken``
         are there too.
     waking : callable, or None
-        ``(time, columns, params)``: P(asleep at T, and awake within the time).
+        ``(time, columns, params)``: P(awake within the time), of one who is asleep at T.
     woken : callable, or None
         ``(time, rate, columns, params)``: by how much ``discounted`` would be more if one who is asleep at T were awake,
         times P(asleep).

@@ -82,6 +82,8 @@ def table(
           customers' unit) and, where the customers carry dates, ``alarm_date``, a ``datetime.date``; the last three
           are missing where there is no alarm within the longest silence looked at. ``.attrs`` holds threshold and
           time unit.
+        - ``clv.predictions.changes``: by ``"customer"``, those most probably fading first: customer_id and what it
+          says of each.
         - ``value_parts``: by ``"segment"``, a row a segment and part: segment, customers (mean number), part, mean,
           q05, q95 (money, totals of the segment) and assumption; below the parts come the three sums. By
           ``"customer"``: customer_id and, of every part and sum, {name}_mean, _q05 and _q95.
@@ -231,6 +233,12 @@ def _alarms(alarms: xr.Dataset) -> "pd.DataFrame":
     return frame
 
 
+def _changes(changes: xr.Dataset) -> "pd.DataFrame":
+    columns = {str(name): each.to_numpy() for name, each in changes.data_vars.items()}
+    frame = _frame({"customer_id": changes[CUSTOMER].to_numpy()} | columns, changes.attrs)
+    return frame.sort_values("probability_fading", ascending=False, kind="stable", ignore_index=True)
+
+
 def _part_columns(parts: xr.Dataset, stem: str, tail: str) -> dict[tuple[str, str], np.ndarray]:
     """Return every part and sum's statistics, in the order of the parts."""
     check_parts(parts)
@@ -366,6 +374,7 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "segments": {"segment": _sizes, "customer": _memberships},
     "alarms": {"customer": _alarms},
     "value parts": {"segment": _segment_parts, "customer": _customer_parts},
+    "changes": {"customer": _changes},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},

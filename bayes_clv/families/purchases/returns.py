@@ -120,9 +120,9 @@ def states(of: _Of, columns: Columns, params: Params) -> tuple[Array, Array, Arr
 
 
 def waking(of: _Of, time: float, columns: Columns, params: Params) -> Array:
-    """Return P(asleep at T, and awake within the time) = P(asleep) (1 - e^(-nu t))."""
+    """Return P(awake within the time), 1 - e^(-nu t), of one who is asleep at T."""
     seen = _Seen(*of, columns, params)
-    return seen.out(seen.states()[1] * -np.expm1(-seen.nu * time))
+    return seen.out(-np.expm1(-seen.nu * time))
 
 
 def woken(of: _Of, time: float, rate: float, columns: Columns, params: Params) -> Array:
