@@ -214,6 +214,16 @@ CUSTOMER_VARIABLES = {
     "probability_waking": Variable(
         "probability of being asleep, and awake again within the horizon", "probability", "expected"
     ),
+    "purchases_woken": Variable(
+        "purchase occasions over the horizon more, if the customer were awake now where it is asleep",
+        "count",
+        "expected",
+    ),
+    "value_woken": Variable(
+        "value over the horizon more, after margin and discount, if the customer were awake now where it is asleep",
+        "money",
+        "expected",
+    ),
     "asleep": Variable("1 while asleep, to buy again later", "0 or 1", "latent"),
     "rate_year_ago": Variable(
         "the customer's own purchase rate 52 weeks before the end of observation, or at the first purchase where later",
@@ -227,10 +237,14 @@ CUSTOMER_VARIABLES = {
         "latent",
     ),
     "probability_growing": Variable(
-        "probability that the purchase rate now is more than 1.2 times that of a year ago", "probability", "latent"
+        "probability that the purchase rate now is more than 1.2 times that of a year ago",
+        "probability",
+        "latent",
     ),
     "probability_fading": Variable(
-        "probability that the purchase rate now is less than that of a year ago over 1.2", "probability", "latent"
+        "probability that the purchase rate now is less than that of a year ago over 1.2",
+        "probability",
+        "latent",
     ),
     "purchase_rate_mean": Variable(
         "mean of the customer's own purchase rate while alive", "1/time", "latent"

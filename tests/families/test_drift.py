@@ -227,7 +227,9 @@ def test_who_grows_and_who_fades(cdnow):
         ),
         time_unit="week",
     )
-    buying = clv.fit("nbd", simulated(60.0, seed=3, customers=400), drift=True, method="laplace", draws=100, seed=1)
+    buying = clv.fit(
+        "nbd", simulated(60.0, seed=3, customers=400), drift=True, method="laplace", draws=100, seed=1
+    )
     found = clv.predictions.changes(buying, customers, seed=2)
     growing, fading = found["probability_growing"], found["probability_fading"]
     assert float(growing.sel(customer="more")) > 0.9
@@ -250,7 +252,7 @@ def test_who_grows_and_who_fades(cdnow):
     rule = clv.rule("habits", {"fading": "purchase_rate - rate_year_ago / 1.2 < 0", "others": None})
     segments = clv.segment(simulation, rule)
     assert float(segments["membership"].sel(customer="less", segment="fading")) == pytest.approx(
-        float(fading.sel(customer="less")), abs=1e-12
+        float(fading.sel(customer="less")), abs=1e-6
     )
 
 

@@ -251,8 +251,12 @@ def test_who_is_asleep_wakes_and_what_that_is_worth(name, point):
     own, counts, _ = drawn(name, point)
     assert_means(own.asleep, asleep)
     assert ((own.asleep == 0) | (own.alive == 1)).all()
-    np.testing.assert_allclose(forecast.waking(HORIZON, columns, params), -math.expm1(-nu * HORIZON), rtol=1e-12)
+    np.testing.assert_allclose(
+        forecast.waking(HORIZON, columns, params), -math.expm1(-nu * HORIZON), rtol=1e-12
+    )
     # The same customers' draws, woken now, less what they buy asleep.
     woken = bought_from_awake(np.random.default_rng(2), own.rate, own.leaving, nu, w)
     assert_means(own.asleep * (woken - counts), forecast.woken(HORIZON, 0.0, columns, params))
-    assert (forecast.woken(HORIZON, 0.1, columns, params) <= forecast.woken(HORIZON, 0.0, columns, params)).all()
+    assert (
+        forecast.woken(HORIZON, 0.1, columns, params) <= forecast.woken(HORIZON, 0.0, columns, params)
+    ).all()
