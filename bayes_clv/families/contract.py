@@ -112,13 +112,13 @@ class Forecast:
     times : callable, or None
         ``(rng, columns, params)``: repeat purchases of new customers as (customer index, age), sorted.
     states : callable, or None
-        P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep; then ``waking`` and ``woken``
-        are there too.
+        P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep; then ``waking`` and
+        ``woken`` are there too.
     waking : callable, or None
         ``(time, columns, params)``: P(awake within the time), of one who is asleep at T.
     woken : callable, or None
-        ``(time, rate, columns, params)``: by how much ``discounted`` would be more if one who is asleep at T were awake,
-        times P(asleep).
+        ``(time, rate, columns, params)``: by how much ``discounted`` would be more if one who is asleep at T were
+        awake, times P(asleep).
     rate_ago : callable, or None
         ``(keys, ago, columns, params, rate, left)``, where a customer's purchase rate changes: a draw of what it was a
         time ``ago`` (one number) before T, or at the first purchase where that is later, given the history and a draw

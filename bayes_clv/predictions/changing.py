@@ -63,8 +63,8 @@ def changes(
     simulation = simulation_of(buying, customers, 1.0, draws=draws, seed=seed)
     if simulation.buying.forecast.rate_ago is None:
         raise InputError(
-            f"In {simulation.buying.family.words.title} a customer's purchase rate is the same for ever, so that nobody "
-            "grows or fades. Fit with drift=True (nbd, bg_nbd, mbg_nbd, pareto_nbd)."
+            f"In {simulation.buying.family.words.title} a customer's purchase rate is the same for ever, so that "
+            "nobody grows or fades. Fit with drift=True (nbd, bg_nbd, mbg_nbd, pareto_nbd)."
         )
     if not simulation.changing:
         raise InputError(

@@ -5,9 +5,9 @@ another. P(alive), averaged over posterior draws, falls as the silence goes on; 
 reaches a threshold. It depends on the history up to the last purchase alone, so that it is known on the day of that
 purchase, and with it the date on which to look again.
 
-Where customers may be asleep (a fit with ``returns=True``) it is P(awake) that falls with silence, and the alarm is of
-it: everybody who is alive may be back, so that P(alive) would warn of nobody. Whether one who is no more awake sleeps or
-is gone is then said beside it, with the probability of waking, and what of whom is worth to be woken in ``win_back``.
+Where customers may be asleep (a fit with ``returns=True``) it is P(awake) that falls with silence, and the alarm is
+of it: everybody who is alive may be back, so that P(alive) would warn of nobody. Whether one who is no more awake
+sleeps or is gone is then said beside it, with the probability of waking; whose waking is worth most says ``win_back``.
 
 Level: expected. P(alive) is the probability that a customer is alive, itself an average over the customer's own rates.
 """
@@ -69,8 +69,9 @@ def churn_alarms(
         - ``alarm_date``, where the customers carry dates (NaT where there is no alarm within ``longest``);
         - ``value_at_risk``: (1 - P(alive)) × mean residual value. The residual value counts that the customer may have
           left, so it is what can still be lost of what is still expected;
-        - of a fit with ``returns=True`` ``probability_awake``, ``probability_asleep`` and ``probability_gone`` now, which
-          add up to 1, and with ``value`` ``probability_waking``, of being asleep and awake again within its horizon.
+        - of a fit with ``returns=True`` ``probability_awake``, ``probability_asleep`` and ``probability_gone`` now,
+          which add up to 1, and with ``value`` ``probability_waking``, of being asleep and awake again within its
+          horizon.
           Alarm and value at risk are then of P(awake) in the place of P(alive); ``attrs["of"]`` names it.
 
     Raises

@@ -1,8 +1,8 @@
 """Whom to wake: of customers who sleep, what being awake now would bring.
 
-In a fit with ``returns=True`` a customer who buys no more is asleep or gone, and one who sleeps wakes by itself sooner or
-later. So a contact that wakes it is worth what it buys from now on, less what it would buy anyhow after its own waking:
-over a long horizon, or where sleeps are short, that is little, whatever the customer is worth. Those most probably
+In a fit with ``returns=True`` a customer who buys no more is asleep or gone, and one who sleeps wakes by itself
+sooner or later. So a contact that wakes it is worth what it buys from now on, less what it would buy anyhow after its own
+waking: over a long horizon, or where sleeps are short, that is little, whatever the customer is worth. Those most probably
 asleep are therefore not those to call first: neither is one who buys rarely when awake, nor one who sleeps again soon.
 
 All of it is the expected level and in closed form: of each draw the rate, the coin and the state are integrated out
@@ -70,8 +70,8 @@ def win_back(
     forecast, columns, size = known.posterior.forecast, known.histories.columns, known.posterior.size
     if forecast.states is None or forecast.waking is None or forecast.woken is None:
         raise InputError(
-            f"In {known.posterior.family.words.title} whoever leaves is gone for ever, so that there is nobody to wake. "
-            "Fit with returns=True (bg_nbd, mbg_nbd); whom to keep from leaving say clv.churn_alarms."
+            f"In {known.posterior.family.words.title} whoever leaves is gone for ever, so that there is nobody to "
+            "wake. Fit with returns=True (bg_nbd, mbg_nbd); whom to keep from leaving say clv.churn_alarms."
         )
     states, waking, woken, payments = forecast.states, forecast.waking, forecast.woken, known.spending
     rate = discount_rate(annual_discount_rate, known.time_unit)

@@ -75,7 +75,8 @@ def table(
 
         - ``predict``, ``predict``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
           in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for dropout_mean where dropout is a
-          rate) and, when the customers have a holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
+          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, and, when the customers have a
+          holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
           result's.
         - ``segment``, ``cluster``: by ``"segment"``: segment; mean, q05 and q95 of customers and of each total, such as
           ``value_mean``; ``labelled``, how many customers' most probable segment it is, and ``unsure``, those of them
@@ -181,7 +182,7 @@ def _customers(value: xr.Dataset) -> "pd.DataFrame":
     wanted = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
     columns = [INSTEAD[name] if INSTEAD.get(name) in value else name for name in wanted]
     _lacking(value, columns, "predictions")
-    names = [*columns, *(name for name in HOLDOUT_COLUMNS if name in value)]
+    names = [*columns, *(name for name in (*STATES, WAKING, *HOLDOUT_COLUMNS) if name in value)]
     ids = np.asarray(value[CUSTOMER])
     return _frame({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}}, value.attrs)
 

@@ -125,7 +125,10 @@ PRESETS: dict[str, tuple[str, Readers, tuple[str, ...]]] = {
 
 
 def _rule(choice: Segmenting) -> Callable[[float, bool], "Rule"]:
-    """Return what makes the rule, given the margin and whether customers may be asleep; a file is read, and a preset's arguments are checked, at once."""
+    """Return what makes the rule, given the margin and whether customers may be asleep.
+
+    A file is read, and a preset's arguments are checked, at once.
+    """
     name = str(choice.rule)
     if name in PRESETS:
         arguments = _arguments(name, choice.given)

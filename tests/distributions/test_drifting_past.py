@@ -38,7 +38,7 @@ def ago(point, rate, back, left=math.inf, own=OWN, age=T, key=11):
 
 def smoothed(point, own=OWN, age=T, then=THEN):
     """Return mean and second moment of the rate at a time, by a filter from either end: the process is reversible."""
-    r, alpha, kappa = point
+    r, alpha, _ = point
 
     def one_way(times, end):
         values = [np.full((1, 1), each) for each in point]

@@ -99,7 +99,7 @@ def _rate_before(p, low, high, theta, wait, rate, r, alpha, kappa, stream, step,
 
     ``p`` from ``low`` to ``high`` is the filter's mixture at the beginning; ``room`` has as many places.
     """
-    s, gamma, delta, e, change, d = wait_of(0.0, wait, alpha, kappa)
+    s, gamma, _, e, change, d = wait_of(0.0, wait, alpha, kappa)
     if not s * change > 0.0:
         return rate
     known = alpha + theta

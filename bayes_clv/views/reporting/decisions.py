@@ -132,7 +132,8 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
         "figure": gallery.add(
             "alarms",
             lambda: timeline.plot_alarms(alarms, ALARMS_LISTED),
-            f"A line is a customer's silence so far. Orange: {timeline.chance_of(alarms)} has already fallen to the threshold, at the dot. "
+            f"A line is a customer's silence so far. Orange: {timeline.chance_of(alarms)} has already fallen to the "
+            "threshold, at the dot. "
             "Blue: it will at the dot, unless the customer buys before.",
             "expected",
         ),
@@ -143,7 +144,8 @@ def _alarms_text(alarms: xr.Dataset) -> list[str]:
     size, threshold = alarms.sizes[CUSTOMER], float(alarms.attrs.get("threshold", 0.5))
     raised, never = int(alarms["alarmed"].sum()), int(np.isinf(alarms["alarm_in"]).sum())
     text = [
-        f"A customer's alarm is the silence at which its probability of being {_being(alarms)} falls to {threshold:g}. It has "
+        f"A customer's alarm is the silence at which its probability of being {_being(alarms)} "
+        f"falls to {threshold:g}. It has "
         f"passed for {raised:,} of {size:,} customers and is still ahead of {size - raised - never:,}"
         + (f"; {never:,} have none in sight." if never else ".")
     ]
