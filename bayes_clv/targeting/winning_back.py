@@ -1,9 +1,10 @@
 """Whom to wake: of customers who sleep, what being awake now would bring.
 
 In a fit with ``returns=True`` a customer who buys no more is asleep or gone, and one who sleeps wakes by itself
-sooner or later. So a contact that wakes it is worth what it buys from now on, less what it would buy anyhow after its own
-waking: over a long horizon, or where sleeps are short, that is little, whatever the customer is worth. Those most probably
-asleep are therefore not those to call first: neither is one who buys rarely when awake, nor one who sleeps again soon.
+sooner or later. So a contact that wakes it is worth what it buys from now on, less what it would buy anyhow after its
+own waking: over a long horizon, or where sleeps are short, that is little, whatever the customer is worth. Those most
+probably asleep are therefore not those to call first: neither is one who buys rarely when awake, nor one who sleeps
+again soon.
 
 All of it is the expected level and in closed form: of each draw the rate, the coin and the state are integrated out
 together (``poisson.returning_forecasts``), as those who buy often and are silent are the ones that sleep. It supposes

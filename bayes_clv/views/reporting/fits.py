@@ -146,10 +146,11 @@ def habits(tree: xr.DataTree, customers: xr.Dataset) -> str | None:
             low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
             span = float(customers["T"].max())
             unit = str(tree.attrs.get("time_unit", UNSTATED))
-            (amount, *ends), plural = _told(np.array([median, low, high, span]), unit)
+            (amount, *ends), plural = _told(np.array([median, low, high]), unit)
+            (observed,), units = _told(np.array([span]), unit)
             interval = f"(90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})"
             words = f"{numbers.number(amount)} {plural} {interval}"
-            return said(words, f"{numbers.number(ends[2])} {plural}", median / span) + _owed(
+            return said(words, f"{numbers.number(observed)} {units}", median / span) + _owed(
                 tree, name, draws
             )
     return None
