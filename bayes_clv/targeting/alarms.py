@@ -190,4 +190,4 @@ def _at_risk(found: xr.Dataset, value: xr.Dataset) -> xr.DataArray:
             "value must be what clv.predict returned for these customers, with value_mean of each of them."
         )
     mean = value["value_mean"].sel({CUSTOMER: found[CUSTOMER]})
-    return ((1 - found[found.attrs["of"]]) * mean).drop_attrs()
+    return ((1 - found[str(found.attrs["of"])]) * mean).drop_attrs()

@@ -247,12 +247,14 @@ def _alarms(alarms: xr.Dataset) -> "pd.DataFrame":
 
 def states_in_words(found: xr.Dataset) -> list[str]:
     """Return of each customer in which state it most probably is, in words, and how likely one asleep is soon back."""
-    chances = [found[name].to_numpy().tolist() for name in STATES]
+    chances = zip(*(found[name].to_numpy().tolist() for name in STATES), strict=True)
     if WAKING not in found or not math.isfinite(found.attrs["horizon"]):
-        return [state_words(*each) for each in zip(*chances, strict=True)]
-    ahead = numbers.horizon(found)
-    waking = found[WAKING].to_numpy().tolist()
-    return [state_words(*each, ahead) for each in zip(*chances, waking, strict=True)]
+        return [state_words(awake, asleep, gone) for awake, asleep, gone in chances]
+    ahead, waking = numbers.horizon(found), found[WAKING].to_numpy().tolist()
+    return [
+        state_words(awake, asleep, gone, soon, ahead)
+        for (awake, asleep, gone), soon in zip(chances, waking, strict=True)
+    ]
 
 
 def _won_back(found: xr.Dataset) -> "pd.DataFrame":

@@ -178,7 +178,9 @@ def _preset(name: str, arguments: dict[str, Any], margin: float, *, sleeping: bo
     from bayes_clv.segments import presets
 
     make = getattr(presets, PRESETS[name][0])
-    own = {"four-kinds": {"margin": margin}, "lifecycle": {"sleeping": sleeping}}.get(name, {})
+    own: dict[str, Any] = {"four-kinds": {"margin": margin}, "lifecycle": {"sleeping": sleeping}}.get(
+        name, {}
+    )
     try:
         rule: Rule = make(**arguments, **own)
     except InputError as error:
