@@ -211,6 +211,41 @@ CUSTOMER_VARIABLES = {
     "probability_gone": Variable(
         "probability of never buying again, asleep for ever", "probability", "expected"
     ),
+    "probability_waking": Variable(
+        "probability of being asleep, and awake again within the horizon", "probability", "expected"
+    ),
+    "purchases_woken": Variable(
+        "purchase occasions over the horizon more, if the customer were awake now where it is asleep",
+        "count",
+        "expected",
+    ),
+    "value_woken": Variable(
+        "value over the horizon more, after margin and discount, if the customer were awake now where it is asleep",
+        "money",
+        "expected",
+    ),
+    "asleep": Variable("1 while asleep, to buy again later", "0 or 1", "latent"),
+    "rate_year_ago": Variable(
+        "the customer's own purchase rate 52 weeks before the end of observation, or at the first purchase where later",
+        "1/time",
+        "latent",
+    ),
+    "rate_year_ago_mean": Variable(
+        "mean of the customer's own purchase rate 52 weeks before the end of observation, or at the first purchase "
+        "where later",
+        "1/time",
+        "latent",
+    ),
+    "probability_growing": Variable(
+        "probability that the purchase rate now is more than 1.2 times that of a year ago",
+        "probability",
+        "latent",
+    ),
+    "probability_fading": Variable(
+        "probability that the purchase rate now is less than that of a year ago over 1.2",
+        "probability",
+        "latent",
+    ),
     "purchase_rate_mean": Variable(
         "mean of the customer's own purchase rate while alive", "1/time", "latent"
     ),

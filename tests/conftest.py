@@ -61,7 +61,7 @@ def finished(shop):
     folder, _ = shop
     arguments = ["run", folder / "orders.csv", "--until", "2025-09-30", "--holdout-until", "2025-12-31"]
     arguments += ["--horizon", "20 weeks", "--margin", "0.3", "--annual-discount-rate", "0.1"]
-    arguments += ["--family", "bg_nbd", "--no-drift"]
+    arguments += ["--family", "bg_nbd", "--no-drift", "--no-returns"]
     arguments += ["--method", "laplace", "--draws", "100", "--out", folder / "first"]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr

@@ -112,7 +112,18 @@ class Forecast:
     times : callable, or None
         ``(rng, columns, params)``: repeat purchases of new customers as (customer index, age), sorted.
     states : callable, or None
-        P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep.
+        P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep; then ``waking`` and
+        ``woken`` are there too.
+    waking : callable, or None
+        ``(time, columns, params)``: P(awake within the time), of one who is asleep at T.
+    woken : callable, or None
+        ``(time, rate, columns, params)``: by how much ``discounted`` would be more if one who is asleep at T were
+        awake, times P(asleep).
+    rate_ago : callable, or None
+        ``(keys, ago, columns, params, rate, left)``, where a customer's purchase rate changes: a draw of what it was a
+        time ``ago`` (one number) before T, or at the first purchase where that is later, given the history and a draw
+        of ``rate``, that of now, or of when it left, ``left`` from now (above 0 of one who is here); ``keys`` (row, 2)
+        of the customers' streams. Of one who left before, it is ``rate``.
     summary : callable, or None
         ``(time, columns, params)``: ``alive``, ``latent_means``, ``purchases``, ``states`` if any, one after the other,
         for a forecast's summary, where together and to six digits they cost less than each by itself.
@@ -135,6 +146,9 @@ class Forecast:
     futures: Callable[[np.random.Generator, Columns, Params], tuple[Array, ...]] | None = None
     times: Callable[[np.random.Generator, Columns, Params], tuple[Any, Array]] | None = None
     states: Callable[[Columns, Params], tuple[Array, ...]] | None = None
+    waking: Callable[[float, Columns, Params], Array] | None = None
+    woken: Callable[[float, float, Columns, Params], Array] | None = None
+    rate_ago: Callable[[NDArray[np.uint64], float, Columns, Params, Array, Array], Array] | None = None
     summary: Callable[[float, Columns, Params], tuple[Array, ...]] | None = None
     closed_form_draws: int | None = None
 

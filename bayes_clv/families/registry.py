@@ -29,9 +29,9 @@ DERIVED = {
 }
 
 # What ``run`` and ``choose_family`` choose among where nothing is said, those that a tie goes to first; and the changes
-# that are tried on the one chosen.
+# that are tried on the one chosen, of which it can have one.
 CANDIDATES = ("bg_nbd", "mbg_nbd", "pareto_nbd")
-EXTENSIONS = ("drift",)
+EXTENSIONS = ("drift", "returns")
 
 _registered: dict[str, Family] = {}
 

@@ -1,5 +1,6 @@
 from . import expected as expected
 from . import synthetic as synthetic
+from .changing import changes as changes
 from .forecasts import next_purchase as next_purchase
 from .forecasts import predict as predict
 from .opportunities import predict_opportunities as predict_opportunities
@@ -9,6 +10,7 @@ from .simulation import simulate as simulate
 from .synthetic import simulate_orders as simulate_orders
 
 __all__ = [
+    "changes",
     "check_posterior",
     "expected",
     "next_purchase",

@@ -36,6 +36,9 @@ from bayes_clv.units import duration
 COUNT = "count"
 TIME = "time"
 SEGMENT = "segment"
+# What is said of customers who may be asleep.
+STATES = ("probability_awake", "probability_asleep", "probability_gone")
+WAKING = "probability_waking"
 
 
 def retention(
@@ -315,24 +318,24 @@ def expected_summary(
 ) -> dict[str, np.ndarray]:
     """Return posterior means per customer of P(alive), the latent means and E[Y], streamed over draws.
 
-    Where a customer may be asleep, of P(awake), P(asleep) and P(gone) too.
+    Where a customer may be asleep, of P(awake), P(asleep) and P(gone) too, and that of waking within the horizon.
     """
     forecast = posterior.forecast
 
     def quantities(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         if forecast.summary is not None:
-            return forecast.summary(horizon, history, values)
-        return (
-            forecast.alive(history, values),
-            *forecast.latent_means(history, values),
-            forecast.purchases(horizon, history, values),
-            *(() if forecast.states is None else forecast.states(history, values)),
-        )
+            found = forecast.summary(horizon, history, values)
+        else:
+            own = forecast.latent_means(history, values), forecast.purchases(horizon, history, values)
+            states = () if forecast.states is None else forecast.states(history, values)
+            chance = forecast.alive(history, values) if forecast.states is None else 1 - states[2]
+            found = (chance, *own[0], own[1], *states)
+        if forecast.states is None or forecast.waking is None:
+            return found
+        return *found, found[-2] * forecast.waking(horizon, history, values)
 
     latent = [f"{name}_mean" for name in forecast.latent]
-    states = (
-        () if forecast.states is None else ("probability_awake", "probability_asleep", "probability_gone")
-    )
+    states = () if forecast.states is None else (*STATES, WAKING)
     names = ("probability_alive", *latent, "purchases_expected", *states)
     means = mean_over_draws(histories, closed_form_draws(posterior), quantities, threads=threads)
     return {name: histories.spread(mean, of_rows=True) for name, mean in zip(names, means, strict=True)}

@@ -27,6 +27,7 @@ import xarray as xr
 
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import Room, room
+from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.histories import (
     WHO,
 )
@@ -35,8 +36,8 @@ from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.plans import TILE, Plan, purchase_plan, spend_money, tiles
 from bayes_clv.predictions.statistics import spread
 from bayes_clv.predictions.tiles import in_order
-from bayes_clv.schema import CUSTOMER, POINTERS, InputError
-from bayes_clv.units import checked_margin, discount_rate
+from bayes_clv.schema import CUSTOMER, POINTERS, UNSTATED, InputError
+from bayes_clv.units import checked_margin, discount_rate, duration
 
 # Customers × draws a block: a megabyte an array. Half as many cost 6 % more, for the calls of NumPy.
 BLOCK = 131_072
@@ -47,6 +48,13 @@ OUTCOMES = ("purchases", "spend", "value")
 ACTIVE_TIME = "active_time"
 NEXT = "time_to_purchase"
 SINCE = "time_since_leaving"
+RATE, AGO = "purchase_rate", "rate_year_ago"
+GROWING, FADING = "probability_growing", "probability_fading"
+YEAR = "52 weeks"
+# A rate that drifts is never quite what it was: more or less than a year ago are most customers with a probability of
+# about a half, whatever they do. A fifth more, or its inverse, is a change that somebody would plan for; on the log
+# scale both are equally far.
+FACTOR = 1.2
 
 type Block = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -124,6 +132,7 @@ class Simulation:
         return {
             "alive": "alive",
             **rates,
+            **({"asleep": "asleep"} if self.sleeping else {}),
             SPEND_LEVEL: "level",
             NEXT: "first",
             SINCE: "left",
@@ -135,7 +144,19 @@ class Simulation:
         """Return what can be asked for: the customers' own numbers, the latent ones, and the future's."""
         future = OUTCOMES if self.spending is not None else OUTCOMES[:1]
         past = ("time_since_purchase", "probability_alive")
-        return (*self.data, *past, *self.latent, SINCE, *future, ACTIVE_TIME, NEXT)
+        states = (*STATES, WAKING, "asleep") if self.sleeping else ()
+        changes = (AGO, GROWING, FADING) if self.changing else ()
+        return (*self.data, *past, *self.latent, *states, *changes, SINCE, *future, ACTIVE_TIME, NEXT)
+
+    @property
+    def sleeping(self) -> bool:
+        """Return whether customers may be asleep."""
+        return self.buying.forecast.states is not None
+
+    @property
+    def changing(self) -> bool:
+        """Return whether a customer's rate changes, and it is known how long a year is."""
+        return self.buying.forecast.rate_ago is not None and self.inputs.time_unit != UNSTATED
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -197,15 +218,72 @@ class Simulation:
         found, columns, rows = {}, self.inputs.histories.columns, self.plan.row[at]
         if "time_since_purchase" in names:
             found["time_since_purchase"] = (columns["T"] - columns["recency"])[rows, None]
-        if "probability_alive" in names:
+        if set(names) & {"probability_alive", *STATES, WAKING}:
             assert self.plan.alike is not None
             new, local = stretches([self.plan.alike[rows]])
-            history = {name: columns[name][rows[new], None] for name in self.buying.forecast.history}
-            alive = self.buying.forecast.alive(history, self.buying.at(columns, rows[new]))
-            found["probability_alive"] = np.broadcast_to(alive, (int(new.sum()), self.size))[local]
+            shape = int(new.sum()), self.size
+            found |= {
+                name: np.broadcast_to(value, shape)[local] for name, value in self._chances(rows[new], names)
+            }
         if set(names) & {*self.own, *OUTCOMES}:
             found |= self._drawn(at, names, rooms)
+        if set(names) & {AGO, GROWING, FADING}:
+            found |= self._changes(at, names, rooms)
         return found
+
+    def _chances(self, rows: np.ndarray, names: Sequence[str]) -> list[tuple[str, np.ndarray]]:
+        """Return P(alive), or what it is made of, of distinct histories, (row, draw) each."""
+        forecast, columns = self.buying.forecast, self.inputs.histories.columns
+        history = {name: columns[name][rows, None] for name in forecast.history}
+        values = self.buying.at(columns, rows)
+        if forecast.states is None or forecast.waking is None:
+            return [("probability_alive", forecast.alive(history, values))]
+        awake, asleep, gone = forecast.states(history, values)
+        found = dict(zip(STATES, (awake, asleep, gone), strict=True)) | {"probability_alive": 1 - gone}
+        if WAKING in names:
+            found[WAKING] = asleep * forecast.waking(self.horizon, history, values)
+        return [(name, value) for name, value in found.items() if name in names]
+
+    def _changes(
+        self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]
+    ) -> dict[str, np.ndarray]:
+        """Return the rate a year ago, of the same draws as that of now, and how many of them grow or fade."""
+        forecast, columns, rows = self.buying.forecast, self.inputs.histories.columns, self.plan.row[at]
+        assert forecast.rate_ago is not None
+        now = self._own_numbers(at, ("rate", "left"), rooms)
+        history = {name: columns[name][rows, None] for name in forecast.history}
+        ago = forecast.rate_ago(
+            self.plan.keys[at],
+            duration(YEAR, self.inputs.time_unit),
+            history,
+            self.buying.at(columns, rows),
+            now["rate"],
+            now["left"],
+        )
+        found = {
+            AGO: ago,
+            GROWING: (now["rate"] > FACTOR * ago).mean(axis=1, keepdims=True),
+            FADING: (FACTOR * now["rate"] < ago).mean(axis=1, keepdims=True),
+        }
+        return {name: value for name, value in found.items() if name in names}
+
+    def _own_numbers(
+        self, at: np.ndarray, fields: Sequence[str], rooms: SimpleQueue[Room]
+    ) -> dict[str, np.ndarray]:
+        """Return the customers' own numbers as the paths know them, without a future."""
+        plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at], money=None)
+        own = {name: np.empty((at.size, self.size)) for name in fields}
+        mine = self._room(rooms)
+        for _ in tiles(_without_future(plan), 0, at.size, mine, own=own):
+            pass
+        rooms.put(mine)
+        return own
+
+    def _room(self, rooms: SimpleQueue[Room]) -> Room:
+        try:
+            return rooms.get_nowait()
+        except Empty:
+            return room(max(1, TILE // self.size), self.size)
 
     def _drawn(self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]) -> dict[str, np.ndarray]:
         plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at])
@@ -216,10 +294,7 @@ class Simulation:
         shape = (at.size, self.size)
         own = {self.own[name]: np.empty(shape) for name in names if name in self.own}
         bought = {name: np.zeros(shape) for name in names if name in OUTCOMES}
-        try:
-            mine = rooms.get_nowait()
-        except Empty:
-            mine = room(max(1, TILE // self.size), self.size)
+        mine = self._room(rooms)
         for done in tiles(plan, 0, at.size, mine, own=own):
             for name, of_all in bought.items():
                 given = mine.buyers.count if name == "purchases" else getattr(mine.paid, name)
@@ -303,6 +378,15 @@ def simulate(
         - the customer's own (latent level): ``alive`` (0 or 1), ``purchase_rate`` (1 / time unit, while alive),
           ``dropout`` or ``dropout_rate``, of Pareto/GGG ``regularity``, ``spend_per_purchase`` (money, the mean of an
           occasion), and ``time_since_leaving`` (time units, 0 of one who is here);
+        - of a fit with ``returns=True`` ``asleep`` (0 or 1, latent level), and ``probability_awake``,
+          ``probability_asleep``, ``probability_gone`` and ``probability_waking``, that of being asleep and awake again
+          within the horizon (expected level);
+        - of a fit with ``drift=True``, where ``purchase_rate`` is the rate now (of one who has left, when it left),
+          ``rate_year_ago`` (latent level): in the same draw, given the whole history, the rate 52 weeks before the end
+          of observation, or at the first purchase where that is later; and of all draws ``probability_growing``, that
+          the rate now is more than 1.2 times that, and ``probability_fading``, that it is less than that over 1.2
+          (``predictions.simulation`` says why 1.2; one who left more than a year ago does neither). Their standard
+          error is at most 0.5 / sqrt(draws);
         - the future over the horizon (outcome level): ``purchases``, ``spend``, ``value`` (margin × discounted spend),
           and ``active_time`` (time units), for how much of the horizon the customer has not left yet;
         - ``time_to_purchase`` (time units, outcome level), the wait for the next purchase, however late: infinite where

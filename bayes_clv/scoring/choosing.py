@@ -5,12 +5,12 @@ out whose expected log density of customers left out (PSIS-LOO, ``clv.compare``)
 two standard errors or more. (2) So is one whose forecast of the last quarter has a CRPS or a log score of "buys at all"
 that is worse than another's by more than two standard errors over customers. (3) Of those left the first in the
 stated order is taken: bg_nbd, mbg_nbd, pareto_nbd, which is from the fastest and best known to the one whose lifetimes
-have the heaviest tails. (4) An extension (drift) of that family is taken where it is better by one of the three
-measures, by the same bounds, and worse by none, and where its approximation holds; of several the one whose log density
-gains most. So a tie goes to what is simpler, and what the data cannot tell apart stays as the papers begin.
+have the heaviest tails. (4) An extension (drift, returns) of that family is taken where it is better by one of the
+three measures, by the same bounds, and worse by none, and where its approximation holds; of several the one whose log
+density gains most. So a tie goes to what is simpler, and what the data cannot tell apart stays as the papers begin.
 
 The last quarter says nothing where it or what comes before it has fewer than 50 repeat purchases; then (1) alone
-decides. Of large bases a sample decides, drawn by the seed: drift costs in proportion to purchases.
+decides. Of large bases a sample decides, drawn by the seed: drift and returns cost in proportion to purchases.
 
 Rejected: the smallest elpd alone, which on bases where most buy once cannot tell bg_nbd from mbg_nbd though their
 forecasts differ by half; and a total inside its interval, which seasons decide for all families alike.
@@ -64,7 +64,7 @@ def choose_family(
     families : sequence of str
         Names to choose among, the one that a tie goes to first.
     extensions : sequence of str
-        What of ``"drift"`` is tried on the chosen one, where it has that form; none: ``()``.
+        What of ``"drift"`` and ``"returns"`` is tried on the chosen one, where it has that form; none: ``()``.
     draws : int
         Of each chain of each fit by laplace (4 chains).
     seed : int

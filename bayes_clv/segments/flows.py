@@ -32,7 +32,7 @@ import xarray as xr
 
 from bayes_clv.predictions.simulation import OUTCOMES, SINCE, Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe
-from bayes_clv.segments.presets import WON_BACK
+from bayes_clv.segments.presets import ASLEEP, WON_BACK
 from bayes_clv.segments.rules import Rule
 from bayes_clv.segments.segmenting import segment
 from bayes_clv.segments.thresholds import CUT_CUSTOMERS, amounts_of, check_names, cut, thresholds_of
@@ -72,8 +72,8 @@ def flow(
         date is the label given then. See the module's text.
     won_back
         (Lost segments, active segments): who comes from the first, bought between the dates and is in the second, is
-        counted as "won back". By default ``(("lapsed",), ("repeat", "loyal"))`` where the rule has these segments, and
-        nobody otherwise; ``((), ())`` counts nobody.
+        counted as "won back". By default ``(("lapsed",), ("repeat", "loyal"))`` where the rule has these segments,
+        with "asleep" among the lost where it has that, and nobody otherwise; ``((), ())`` counts nobody.
     keep_pairs
         Also return ``pair`` (customer, from_segment, to_segment), the probability of each pair: 4 bytes × customers ×
         pairs of segments.
@@ -184,6 +184,8 @@ def _won_back(
     active: tuple[str, ...]
     if given is None:
         lost, active = WON_BACK if set(names) >= {*WON_BACK[0], *WON_BACK[1]} else ((), ())
+        if lost and ASLEEP in names:
+            lost = (*lost, ASLEEP)
     else:
         lost, active = (tuple(each) for each in given)
     unknown = [name for name in (*lost, *active) if name not in names]

@@ -12,6 +12,8 @@ from bayes_clv.segments.rules import Rule, rule
 # Segments of ``clv.segments.lifecycle``: who comes from the first, bought and is now in the second is won back
 # (``clv.segments.flow``).
 WON_BACK = (("lapsed",), ("repeat", "loyal"))
+# Of customers who may be asleep, lost too until they wake.
+ASLEEP = "asleep"
 
 
 def rfm(
@@ -182,7 +184,9 @@ def four_kinds(
     )
 
 
-def lifecycle(loyal: float = 4, late: float = 2.0, long_silence: float = 4.0) -> Rule:
+def lifecycle(
+    loyal: float = 4, late: float = 2.0, long_silence: float = 4.0, *, sleeping: bool = False
+) -> Rule:
     """Return the stage of the lifecycle: from the first purchase to lapsed, by the customer's own rhythm.
 
     Parameters
@@ -192,12 +196,15 @@ def lifecycle(loyal: float = 4, late: float = 2.0, long_silence: float = 4.0) ->
     late, long_silence : float
         Silence since the last purchase, in the customer's own mean intervals between purchases (1 / purchase rate):
         from ``late`` on a customer who is still alive is at risk. One who has left is lapsed, whatever the silence.
+    sleeping : bool
+        Of a fit with ``returns=True``: a stage of its own for customers who are asleep, and will buy again. Those awake
+        have the other stages, and lapsed are those gone for ever, or awake and silent for ``long_silence`` intervals.
 
     Returns
     -------
     Rule
-        "first purchase", "repeat", "loyal" (alive and within its rhythm), "at risk" (alive and late), "lapsed" (has
-        left, or is silent for ``long_silence`` intervals).
+        "first purchase", "repeat", "loyal" (alive and within its rhythm), "at risk" (alive and late), with ``sleeping``
+        "asleep", "lapsed" (has left, or is silent for ``long_silence`` intervals).
 
     Notes
     -----
@@ -208,19 +215,23 @@ def lifecycle(loyal: float = 4, late: float = 2.0, long_silence: float = 4.0) ->
     --------
     >>> [segment.name for segment in lifecycle().segments]
     ['first purchase', 'repeat', 'loyal', 'at risk', 'lapsed']
+    >>> [segment.name for segment in lifecycle(sleeping=True).segments][-2:]
+    ['asleep', 'lapsed']
     """
     if not 0 < late < long_silence:
         raise InputError(
             f"{argument('late', late)} must be above 0 and below {argument('long_silence', long_silence)}."
         )
-    here = f"alive == 1 and silence < {late:.12g}"
+    present = "alive == 1 and asleep == 0" if sleeping else "alive == 1"
+    here = f"{present} and silence < {late:.12g}"
     return rule(
         "Lifecycle",
         {
             "first purchase": f"{here} and frequency <= 0",
             "repeat": f"{here} and frequency > 0 and frequency < {loyal:.12g}",
             "loyal": f"{here} and frequency >= {loyal:.12g}",
-            "at risk": f"alive == 1 and silence >= {late:.12g} and silence < {long_silence:.12g}",
+            "at risk": f"{present} and silence >= {late:.12g} and silence < {long_silence:.12g}",
+            **({ASLEEP: "asleep == 1"} if sleeping else {}),
             "lapsed": None,
         },
         {"silence": "time_since_purchase * purchase_rate"},

@@ -4,5 +4,14 @@ from .contacts import target as target
 from .gain import gain_curve as gain_curve
 from .uplift import fit_response as fit_response
 from .uplift import predict_uplift as predict_uplift
+from .winning_back import win_back as win_back
 
-__all__ = ["churn_alarms", "fit_response", "gain_curve", "predict_uplift", "score_alarms", "target"]
+__all__ = [
+    "churn_alarms",
+    "fit_response",
+    "gain_curve",
+    "predict_uplift",
+    "score_alarms",
+    "target",
+    "win_back",
+]

@@ -3,18 +3,22 @@
 Each result says in ``attrs["result"]`` what it is, and :func:`table` knows which rows that has.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.counts import LEVELS
 from bayes_clv.scoring.customer_scores import FORECAST
 from bayes_clv.scoring.measures import MEASURES
 from bayes_clv.segments.segmenting import SEGMENT
+from bayes_clv.targeting.winning_back import state_words
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
+from bayes_clv.views import numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +75,8 @@ def table(
 
         - ``predict``, ``predict``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
           in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for dropout_mean where dropout is a
-          rate) and, when the customers have a holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
+          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, and, when the customers have a
+          holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
           result's.
         - ``segment``, ``cluster``: by ``"segment"``: segment; mean, q05 and q95 of customers and of each total, such as
           ``value_mean``; ``labelled``, how many customers' most probable segment it is, and ``unsure``, those of them
@@ -81,7 +86,12 @@ def table(
           customer_id, alarmed, value_at_risk, probability_alive, silence, alarm_silence, alarm_in (times in the
           customers' unit) and, where the customers carry dates, ``alarm_date``, a ``datetime.date``; the last three
           are missing where there is no alarm within the longest silence looked at. ``.attrs`` holds threshold and
-          time unit.
+          time unit. Of a fit with returns also probability_awake, _asleep and _gone, with value probability_waking,
+          and ``state``, the most probable of the three in words.
+        - ``clv.targeting.win_back``: by ``"customer"``, those first whose waking is worth most: customer_id, what it
+          says of each, and ``state``.
+        - ``clv.predictions.changes``: by ``"customer"``, those most probably fading first: customer_id and what it
+          says of each.
         - ``value_parts``: by ``"segment"``, a row a segment and part: segment, customers (mean number), part, mean,
           q05, q95 (money, totals of the segment) and assumption; below the parts come the three sums. By
           ``"customer"``: customer_id and, of every part and sum, {name}_mean, _q05 and _q95.
@@ -172,7 +182,7 @@ def _customers(value: xr.Dataset) -> "pd.DataFrame":
     wanted = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
     columns = [INSTEAD[name] if INSTEAD.get(name) in value else name for name in wanted]
     _lacking(value, columns, "predictions")
-    names = [*columns, *(name for name in HOLDOUT_COLUMNS if name in value)]
+    names = [*columns, *(name for name in (*STATES, WAKING, *HOLDOUT_COLUMNS) if name in value)]
     ids = np.asarray(value[CUSTOMER])
     return _frame({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}}, value.attrs)
 
@@ -217,18 +227,48 @@ def _alarms(alarms: xr.Dataset) -> "pd.DataFrame":
     }
     if "value_at_risk" in alarms:
         columns["value_at_risk"] = alarms["value_at_risk"].to_numpy()
-    for name in ("probability_alive", "silence"):
+    states = [name for name in (*STATES, WAKING) if name in alarms]
+    for name in ("probability_alive", *states, "silence"):
         columns[name] = alarms[name].to_numpy()
+    if states:
+        columns["state"] = states_in_words(alarms)
     for name in ("alarm_silence", "alarm_in"):
         time = alarms[name].to_numpy()
         columns[name] = np.where(np.isfinite(time), time, np.nan)
     if "alarm_date" in alarms:
         # NaT becomes None: no alarm, no date.
         columns["alarm_date"] = alarms["alarm_date"].to_numpy().astype("datetime64[D]").astype(object)
-    by, rising = ("value_at_risk", False) if "value_at_risk" in alarms else ("probability_alive", True)
+    of = str(alarms.attrs.get("of", "probability_alive"))
+    by, rising = ("value_at_risk", False) if "value_at_risk" in alarms else (of, True)
     frame = _frame(columns).sort_values(by, ascending=rising, kind="stable", ignore_index=True)
     frame.attrs = {name: alarms.attrs[name] for name in ("threshold", "time_unit") if name in alarms.attrs}
     return frame
+
+
+def states_in_words(found: xr.Dataset) -> list[str]:
+    """Return of each customer in which state it most probably is, in words, and how likely one asleep is soon back."""
+    chances = zip(*(found[name].to_numpy().tolist() for name in STATES), strict=True)
+    if WAKING not in found or not math.isfinite(found.attrs["horizon"]):
+        return [state_words(awake, asleep, gone) for awake, asleep, gone in chances]
+    ahead, waking = numbers.horizon(found), found[WAKING].to_numpy().tolist()
+    return [
+        state_words(awake, asleep, gone, soon, ahead)
+        for (awake, asleep, gone), soon in zip(chances, waking, strict=True)
+    ]
+
+
+def _won_back(found: xr.Dataset) -> "pd.DataFrame":
+    columns = {str(name): each.to_numpy() for name, each in found.data_vars.items()}
+    frame = _frame({"customer_id": found[CUSTOMER].to_numpy()} | columns, found.attrs)
+    frame["state"] = states_in_words(found)
+    by = "value_woken" if "value_woken" in found else "purchases_woken"
+    return frame.sort_values(by, ascending=False, kind="stable", ignore_index=True)
+
+
+def _changes(changes: xr.Dataset) -> "pd.DataFrame":
+    columns = {str(name): each.to_numpy() for name, each in changes.data_vars.items()}
+    frame = _frame({"customer_id": changes[CUSTOMER].to_numpy()} | columns, changes.attrs)
+    return frame.sort_values("probability_fading", ascending=False, kind="stable", ignore_index=True)
 
 
 def _part_columns(parts: xr.Dataset, stem: str, tail: str) -> dict[tuple[str, str], np.ndarray]:
@@ -366,6 +406,8 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "segments": {"segment": _sizes, "customer": _memberships},
     "alarms": {"customer": _alarms},
     "value parts": {"segment": _segment_parts, "customer": _customer_parts},
+    "changes": {"customer": _changes},
+    "win-back": {"customer": _won_back},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},

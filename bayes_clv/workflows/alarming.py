@@ -25,6 +25,10 @@ TIMES = ("silence", "alarm_silence", "alarm_in")
 NEVER_LEAVE_FIRST = {"bg_nbd": "mbg_nbd", "bg_cnbd_k": "mbg_cnbd_k"}
 
 
+# What the list of those to wake is called, beside that of alarms.
+WIN_BACK = "-win-back"
+
+
 # How far ahead the summary counts alarms, in days.
 AHEAD = (7, 30, 90)
 
@@ -32,7 +36,8 @@ AHEAD = (7, 30, 90)
 def alarm_run(choice: Alarming) -> list[str]:
     """Write the list of alarms, the most value at risk first, and its figure (.png); return the summary's lines.
 
-    Value at risk is of the run's own forecast: its horizon, margin and discount.
+    Value at risk is of the run's own forecast: its horizon, margin and discount. Where customers may be asleep
+    ``-win-back`` stands beside it, of the same kind: those first whose waking is worth most.
 
     Raises
     ------
@@ -65,17 +70,22 @@ def alarm_run(choice: Alarming) -> list[str]:
         if found["alarmed"].any():
             shown = found.isel({CUSTOMER: found["alarmed"].to_numpy()})
     kept = table if choice.most is None else table.head(choice.most)
-    if out.suffix == ".csv":
-        kept = kept.round(_digits(kept))
+    lists = {out.name: kept}
+    if run.sleeping:
+        woken = as_table(_won_back(run))
+        lists[f"{out.stem}{WIN_BACK}{out.suffix}"] = woken if choice.most is None else woken.head(choice.most)
     with all_or_nothing(out) as work:
-        write_table(kept, work / out.name)
+        for name, each in lists.items():
+            write_table(each.round(_digits(each)) if out.suffix == ".csv" else each, work / name)
         notes = save_figures({out.stem: _alarm_figure(shown)}, work)
     return [
         *alarm_summary(found, run, longest=choice.longest),
+        *([win_back_summary(woken, run)] if run.sleeping else []),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",
         f"Customers: {out} ({len(kept):,} rows)",
+        *([f"Win back: {out.with_stem(f'{out.stem}{WIN_BACK}')}"] if run.sleeping else []),
         f"Figure: {out.with_suffix('.png')}",
         *notes,
     ]
@@ -103,10 +113,38 @@ def alarm_list(table: "pd.DataFrame", run: "Finished") -> "pd.DataFrame":
     return table.assign(**beside).rename(columns=times)
 
 
+def _won_back(run: "Finished") -> "xr.Dataset":
+    from bayes_clv.targeting.winning_back import win_back
+
+    money: dict[str, Any] = {}
+    if run.spending is not None:
+        money = {
+            "spending": run.spending,
+            "margin": run.margin,
+            "annual_discount_rate": run.annual_discount_rate,
+        }
+    return win_back(run.buying, run.customers, run.horizon, **money)
+
+
+def win_back_summary(woken: "pd.DataFrame", run: "Finished") -> str:
+    """Return how many customers sleep, how many wake by themselves, and whose waking is worth most."""
+    unit = run.customers.attrs["time_unit"]
+    worth, what = ("value_woken", "value") if "value_woken" in woken else ("purchases_woken", "purchases")
+    first = woken.iloc[0]
+    return (
+        f"About {plain_number(float(woken['probability_asleep'].sum()))} customers are asleep and "
+        f"{plain_number(float(woken['probability_gone'].sum()))} gone for ever; "
+        f"{plain_number(float(woken['probability_waking'].sum()))} of those asleep wake by themselves within "
+        f"{run.horizon:g} {unit}s. To wake first: customer {str(first['customer_id'])!r}, {first['state']}, worth "
+        f"{plain_number(float(first[worth]))} {what} more if awake now (expected level)."
+    )
+
+
 def _digits(table: "pd.DataFrame") -> dict[str, int]:
     """Return the decimals that a spreadsheet is given: money to the hundredth, P(alive) to the thousandth."""
     times = {str(name): 1 for name in table if str(name).startswith(TIMES)}
-    return {**times, "value_at_risk": 2, "value": 2, "probability_alive": 3}
+    chances = {str(name): 3 for name in table if str(name).startswith("probability_")}
+    return {**times, **chances, "value_at_risk": 2, "value": 2, "value_woken": 2, "purchases_woken": 3}
 
 
 def _alarm_figure(alarms: "xr.Dataset") -> Any:
@@ -119,15 +157,17 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
     """Return what a person wants to know of alarms: how many, what is at risk, who first, and when the next come."""
     people, unit = alarms.sizes[CUSTOMER], alarms.attrs["time_unit"]
     alarmed = alarms["alarmed"].to_numpy()
+    of = str(alarms.attrs["of"])
+    here = f"P({of.removeprefix('probability_')})"
     lines = [
-        f"{int(alarmed.sum()):,} of {people:,} customers are alarmed: P(alive) is "
+        f"{int(alarmed.sum()):,} of {people:,} customers are alarmed: {here} is "
         f"{percent(alarms.attrs['threshold'])} or less (expected level)."
     ]
     if "value_at_risk" in alarms:
         what = "revenue" if run.margin == 1 else "value"
         risk, value = alarms["value_at_risk"].to_numpy(), run.table["value_mean"].to_numpy()
         lines.append(
-            f"Value at risk, (1 - P(alive)) × mean residual {what} over {run.horizon:g} {unit}s: "
+            f"Value at risk, (1 - {here}) × mean residual {what} over {run.horizon:g} {unit}s: "
             f"{plain_number(np.nansum(risk[alarmed]))} of the alarmed, "
             f"{plain_number(np.nansum(risk))} of all, whose residual "
             f"{what} is {plain_number(np.nansum(value))}."
@@ -137,8 +177,8 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
         if first is not None:
             lines.append(
                 f"Most at risk of the alarmed: customer {str(alarms[CUSTOMER][first].item())!r}, silent for "
-                f"{plain_number(float(alarms['silence'][first]))} {unit}s, P(alive) "
-                f"{percent(float(alarms['probability_alive'][first]))}, value at risk {plain_number(risk[first])}."
+                f"{plain_number(float(alarms['silence'][first]))} {unit}s, {here} "
+                f"{percent(float(alarms[of][first]))}, value at risk {plain_number(risk[first])}."
             )
     if "alarm_date" in alarms:
         lines.append(_next_alarms(alarms, run.customers.attrs["until"]))

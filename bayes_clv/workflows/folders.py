@@ -67,14 +67,23 @@ class Finished:
             cards(read_problem(problem, each["family"]) for each in found for problem in each["problems"])
         )
 
+    @property
+    def sleeping(self) -> bool:
+        """Return whether its customers may be asleep."""
+        from bayes_clv.families.contract import Forecast, need
+        from bayes_clv.families.registry import family
+
+        return need(family(str(self.buying.attrs["family"])), Forecast).states is not None
+
     def value(self) -> "xr.Dataset | None":
-        """Return ``value_mean`` over its customers, or None without spend."""
+        """Return ``value_mean`` over its customers, with its horizon, or None without spend."""
         import xarray as xr
 
         if "value_mean" not in self.table:
             return None
         ids = self.table["customer_id"].to_numpy(dtype=object)
-        return xr.Dataset({"value_mean": (CUSTOMER, self.table["value_mean"].to_numpy())}, {CUSTOMER: ids})
+        means = {"value_mean": (CUSTOMER, self.table["value_mean"].to_numpy())}
+        return xr.Dataset(means, {CUSTOMER: ids}, {"horizon": self.horizon})
 
 
 def read_run(folder: str | Path) -> Finished:

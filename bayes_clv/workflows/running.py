@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 CHAINS = 4
 
 
+# Customers and repeat purchases of which the page says who grows and who fades.
+MOST_CHANGES = 50_000
+
+
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
 
 
@@ -182,6 +186,7 @@ def _run_into(
             title=settings.title,
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
+            changes=_changes(buying, customers, seeds["future"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
     record["seconds"] = round(time.perf_counter() - started, 3)
@@ -218,20 +223,25 @@ def _decided(
     settings: Settings, customers: "xr.Dataset", stages: Stages
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Return the settings with all that they leave open chosen, and the choice as ``run.json`` holds it."""
+    from bayes_clv.families.registry import EXTENSIONS
+
     among, tried = open_choice(settings)
+    said: dict[str, Any]
     if settings.posteriors is None:
         open_ones: dict[str, Any] = {"family": among[0]} | dict.fromkeys(tried, False) if among else {}
         _refuse_early(dataclasses.replace(settings, **open_ones), customers)
     if not among:
         return settings, None
+    if settings.covariates or settings.groups:
+        said = open_ones | {name: False for name in EXTENSIONS if getattr(settings, name) is None}
+        return dataclasses.replace(settings, **said), _not_chosen(among)
     with stages.stage("choose the family" if settings.family is None else "choose whether customers change"):
-        from bayes_clv.families.registry import EXTENSIONS
         from bayes_clv.scoring import choose_family
 
         table = choose_family(customers, families=among, extensions=tried, seed=settings.seed)
     chosen = str(table.attrs["family"])
     base = next(name for name in among if chosen in (name, *(f"{name}_{each}" for each in tried)))
-    said: dict[str, Any] = {each: chosen == f"{base}_{each}" for each in tried}
+    said = {each: chosen == f"{base}_{each}" for each in tried}
     # What is left open and no family of these has.
     said |= {name: False for name in EXTENSIONS if name not in said and getattr(settings, name) is None}
     choice = {
@@ -241,6 +251,24 @@ def _decided(
         "reason": table.attrs["reason"],
     }
     return dataclasses.replace(settings, family=base, **said), choice
+
+
+def _not_chosen(among: list[str]) -> dict[str, Any]:
+    """Return that the rule made no choice, which it makes among families without covariates and groups."""
+    first = f"{among[0]}, the first of {', '.join(among)}" if len(among) > 1 else f"{among[0]} as it is"
+    reason = (
+        f"{first}, by default and not by the rule: it compares families without covariates and groups, and here there "
+        "are some. Fit another family or form (--family, --drift, --returns), and ask clv.compare which predicts "
+        "better."
+    )
+    return {
+        "candidates": {},
+        "customers": 0,
+        "sampled": False,
+        "last": None,
+        "chosen": among[0],
+        "reason": reason,
+    }
 
 
 def strict(record: Any) -> Any:
@@ -370,6 +398,19 @@ def _futures(
         same = math.isclose(duration(horizon, customers.attrs["time_unit"]), length, rel_tol=1e-9)
         held_out = value if same else forecast(length)
     return value, held_out, simulate_tracking(buying, customers, seed=seeds["tracking"])
+
+
+def _changes(buying: "xr.DataTree", customers: "xr.Dataset", seed: int) -> "xr.Dataset | None":
+    """Return who grows and who fades where rates drift; None of a base that it would take minutes of."""
+    from bayes_clv.families.contract import Forecast, need
+    from bayes_clv.families.registry import family
+    from bayes_clv.predictions.changing import changes
+    from bayes_clv.schema import UNSTATED
+
+    forecast = need(family(str(buying.attrs["family"])), Forecast)
+    few = customers.sizes["customer"] + int(customers["frequency"].sum()) <= MOST_CHANGES
+    known = customers.attrs.get("time_unit", UNSTATED) != UNSTATED
+    return changes(buying, customers, seed=seed) if forecast.rate_ago is not None and few and known else None
 
 
 def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:

@@ -55,7 +55,7 @@ def segment_run(choice: Segmenting) -> list[str]:
     rule_of = _rule(choice)
     run = read_run(choice.run)
     margin = run.margin if choice.margin is None else choice.margin
-    rule = rule_of(margin)
+    rule = rule_of(margin, run.sleeping)
     draws = _draws(choice, run, rule, margin)
 
     from bayes_clv.segments.segmenting import segment
@@ -124,12 +124,15 @@ PRESETS: dict[str, tuple[str, Readers, tuple[str, ...]]] = {
 }
 
 
-def _rule(choice: Segmenting) -> Callable[[float], "Rule"]:
-    """Return what makes the rule, given the margin; a file is read, and a preset's arguments are checked, at once."""
+def _rule(choice: Segmenting) -> Callable[[float, bool], "Rule"]:
+    """Return what makes the rule, given the margin and whether customers may be asleep.
+
+    A file is read, and a preset's arguments are checked, at once.
+    """
     name = str(choice.rule)
     if name in PRESETS:
         arguments = _arguments(name, choice.given)
-        return lambda margin: _preset(name, arguments, margin)
+        return lambda margin, sleeping: _preset(name, arguments, margin, sleeping=sleeping)
     path = Path(choice.rule)
     if choice.given:
         raise InputError(
@@ -143,7 +146,7 @@ def _rule(choice: Segmenting) -> Callable[[float], "Rule"]:
     from bayes_clv.segments.rule_files import read_rule
 
     rule = read_rule(path)
-    return lambda _margin: rule
+    return lambda _margin, _sleeping: rule
 
 
 def _arguments(name: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -171,12 +174,15 @@ def _arguments(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     return arguments
 
 
-def _preset(name: str, arguments: dict[str, Any], margin: float) -> "Rule":
+def _preset(name: str, arguments: dict[str, Any], margin: float, *, sleeping: bool) -> "Rule":
     from bayes_clv.segments import presets
 
     make = getattr(presets, PRESETS[name][0])
+    own: dict[str, Any] = {"four-kinds": {"margin": margin}, "lifecycle": {"sleeping": sleeping}}.get(
+        name, {}
+    )
     try:
-        rule: Rule = make(**arguments, **({"margin": margin} if name == "four-kinds" else {}))
+        rule: Rule = make(**arguments, **own)
     except InputError as error:
         # An argument's name, in the words of the command line.
         raise InputError(error.told(lambda key, value: argument("given", {key: value}))) from None

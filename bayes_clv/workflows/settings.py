@@ -126,8 +126,8 @@ class Settings:
 
     ``orders`` is a path or a table. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
     holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an earlier run
-    whose posteriors are used in place of a fit, and with them their ``family``. Where ``family`` or ``drift`` is None,
-    ``clv.scoring.choose_family`` decides. ``columns`` is a table of one row
+    whose posteriors are used in place of a fit, and with them their ``family``. Where ``family``, ``drift`` or
+    ``returns`` is None, ``clv.scoring.choose_family`` decides. ``columns`` is a table of one row
     per customer (a file, or a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes
     them: a name of the mappings is given to the fit that has it, "spend" to that of spend; groups without mapping
     to both.
@@ -165,9 +165,10 @@ class Settings:
         None,
         name="--drift/--no-drift",
     )
-    returns: bool = option(
-        "Customers fall asleep and come back (bg_nbd, mbg_nbd); minutes where there are thousands of customers.",
-        False,
+    returns: bool | None = option(
+        "Customers fall asleep and come back (bg_nbd, mbg_nbd); minutes where there are thousands of customers "
+        "[default: where the orders speak for it].",
+        None,
         name="--returns/--no-returns",
     )
     method: Literal["nuts", "laplace", "mode"] = option(
@@ -370,11 +371,12 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
 
     if settings.posteriors is not None:
         return [], []
-    tried = [name for name in EXTENSIONS if getattr(settings, name) is None and not settings.returns]
+    asked = [name for name in EXTENSIONS if getattr(settings, name)]
+    # A family has one of them or none.
+    tried = [name for name in EXTENSIONS if getattr(settings, name) is None and not asked]
     if settings.family is not None:
         tried = [name for name in tried if has_form(settings.family, name)]
         return ([settings.family], tried) if tried else ([], [])
-    asked = [name for name in (*EXTENSIONS, "returns") if getattr(settings, name)]
     found, refused = [], None
     for family in CANDIDATES:
         said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)

@@ -207,3 +207,66 @@ def test_customers_without_times_are_refused(cdnow, buying):
     ):
         with pytest.raises(InputError, match=r"also=\('purchase_times',\)"):
             call()
+
+
+def test_who_grows_and_who_fades(cdnow):
+    """Made by hand: a purchase a month all the time, four times as many in the last months, or a fourth of four."""
+    steady = np.arange(4.0, 105.0, 4.0)
+    more = np.concatenate([steady[steady <= 75], np.arange(76.0, 105.0, 1.0)])
+    less = np.concatenate([np.arange(1.0, 75.0, 1.0), np.arange(80.0, 105.0, 8.0)])
+    histories = [steady, more, less]
+    customers = clv.customers.from_table(
+        pd.DataFrame(
+            {
+                "customer_id": ["steady", "more", "less"],
+                "frequency": [len(each) for each in histories],
+                "recency": [each[-1] for each in histories],
+                "T": 105.0,
+                "purchase_times": histories,
+            }
+        ),
+        time_unit="week",
+    )
+    buying = clv.fit(
+        "nbd", simulated(60.0, seed=3, customers=400), drift=True, method="laplace", draws=100, seed=1
+    )
+    found = clv.predictions.changes(buying, customers, seed=2)
+    growing, fading = found["probability_growing"], found["probability_fading"]
+    assert float(growing.sel(customer="more")) > 0.9
+    assert float(fading.sel(customer="less")) > 0.9
+    assert (growing + fading <= 1).all()
+    assert float(fading.sel(customer="more")) < 0.05
+    mean = found["rate_year_ago_mean"]
+    assert float(mean.sel(customer="less")) > 1.5 * float(found["purchase_rate_mean"].sel(customer="less"))
+    assert clv.table(found)["customer_id"].tolist()[0] == "less"
+    # They are those of the simulation, alone or in company, and a rule may read them.
+    simulation = clv.simulate(buying, customers, "4 weeks", draws=400, seed=2)
+    assert {"rate_year_ago", "probability_growing", "probability_fading"} <= set(simulation.names)
+    names = ["purchase_rate", "rate_year_ago", "probability_growing", "purchases"]
+    places, block = next(simulation.blocks(names))
+    share = (block["purchase_rate"] > 1.2 * block["rate_year_ago"]).mean(axis=1)
+    np.testing.assert_allclose(share, growing[places])
+    np.testing.assert_array_equal(block["probability_growing"][:, 0], share)
+    alone = clv.predictions.changes(buying, customers.isel(customer=[2]), seed=2)
+    assert float(alone["rate_year_ago_mean"][0]) == float(mean[2])
+    rule = clv.rule("habits", {"fading": "purchase_rate - rate_year_ago / 1.2 < 0", "others": None})
+    segments = clv.segment(simulation, rule)
+    assert float(segments["membership"].sel(customer="less", segment="fading")) == pytest.approx(
+        float(fading.sel(customer="less")), abs=1e-6
+    )
+
+
+def test_a_year_ago_of_those_who_left_is_when_they_left(buying, some):
+    simulation = clv.simulate(buying, some, "4 weeks", draws=100, seed=3)
+    _, block = next(simulation.blocks(["alive", "purchase_rate", "rate_year_ago", "time_since_leaving", "T"]))
+    since = np.broadcast_to(np.minimum(block["T"], 52.0), block["alive"].shape)
+    before = block["time_since_leaving"] >= since
+    assert before.sum() == 0 or (block["purchase_rate"] == block["rate_year_ago"])[before].all()
+    assert (block["purchase_rate"] != block["rate_year_ago"])[~before].mean() > 0.99
+
+
+def test_nobody_grows_whose_rate_is_one_for_ever(make_buying, make_customers):
+    few = make_customers(5)
+    with pytest.raises(InputError, match="the same for ever.*drift=True"):
+        clv.predictions.changes(make_buying(draws=10), few, seed=1)
+    assert "rate_year_ago" not in clv.simulate(make_buying(draws=10), few, seed=1).names

@@ -241,3 +241,36 @@ def test_what_cannot_be_fitted_is_refused_with_a_reason(cdnow):
         clv.fit("nbd", cdnow, returns=True, seed=1)
     with pytest.raises(clv.InputError, match="purchase_times"):
         clv.fit("mbg_nbd", clv.summarize(clv.load_cdnow(), until="1997-09-30"), returns=True, seed=1)
+
+
+def bought_from_awake(rng, rate, coin, nu, w):
+    """Return purchases within HORIZON of customers who are awake now, simulated one after the other."""
+    time, count, here = np.zeros(rate.shape), np.zeros(rate.shape), np.ones(rate.shape, dtype=bool)
+    while here.any():
+        time += rng.standard_exponential(rate.shape) / rate
+        here &= time <= HORIZON
+        count += here
+        u = rng.random(rate.shape)
+        here &= u >= coin * w
+        time += np.where(u < coin, rng.standard_exponential(rate.shape) / nu, 0.0)
+    return count
+
+
+@pytest.mark.parametrize(("name", "point"), EACH)
+def test_who_is_asleep_wakes_and_what_that_is_worth(name, point):
+    record, columns = bound(name)
+    forecast, params = record.forecast, {each: np.array(value) for each, value in POINTS[point].items()}
+    nu, w = POINTS[point]["nu"], POINTS[point]["w"]
+    _, asleep, _ = forecast.states(columns, params)
+    own, counts, _ = drawn(name, point)
+    assert_means(own.asleep, asleep)
+    assert ((own.asleep == 0) | (own.alive == 1)).all()
+    np.testing.assert_allclose(
+        forecast.waking(HORIZON, columns, params), -math.expm1(-nu * HORIZON), rtol=1e-12
+    )
+    # The same customers' draws, woken now, less what they buy asleep.
+    woken = bought_from_awake(np.random.default_rng(2), own.rate, own.leaving, nu, w)
+    assert_means(own.asleep * (woken - counts), forecast.woken(HORIZON, 0.0, columns, params))
+    assert (
+        forecast.woken(HORIZON, 0.1, columns, params) <= forecast.woken(HORIZON, 0.0, columns, params)
+    ).all()

@@ -126,14 +126,17 @@ def test_without_purchase_times_nothing_is_chosen(cdnow):
 @pytest.mark.parametrize(
     ("given", "among", "tried"),
     [
-        ({}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], ["drift"]),
-        ({"drift": False}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], []),
-        ({"family": "mbg_nbd"}, ["mbg_nbd"], ["drift"]),
+        ({}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], ["drift", "returns"]),
+        ({"drift": False}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], ["returns"]),
+        ({"drift": False, "returns": False}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], []),
+        ({"family": "mbg_nbd"}, ["mbg_nbd"], ["drift", "returns"]),
+        ({"family": "pareto_nbd"}, ["pareto_nbd"], ["drift"]),
+        ({"family": "mbg_nbd", "returns": True}, [], []),
         ({"family": "mbg_nbd", "drift": True}, [], []),
-        ({"family": "bg_nbd", "drift": False}, [], []),
+        ({"family": "bg_nbd", "drift": False, "returns": False}, [], []),
         ({"family": "pareto_ggg"}, [], []),
         ({"posteriors": "somewhere"}, [], []),
-        ({"covariates": {"population_dropout": ["age"]}}, ["bg_nbd", "mbg_nbd"], ["drift"]),
+        ({"covariates": {"population_dropout": ["age"]}}, ["bg_nbd", "mbg_nbd"], ["drift", "returns"]),
     ],
 )
 def test_what_is_left_open(given, among, tried):
@@ -232,4 +235,66 @@ def test_the_half_life_in_words(make_posterior, changing, weeks, said):
     tree = make_posterior("bg_nbd_drift", {"rate_half_life": weeks}, sd=0.0, chains=1, draws=20)
     words = habits(tree, changing)
     assert words.startswith(said), words
+    assert "prior" not in words
     assert habits(make_posterior("bg_nbd", {"r": 1.0}, sd=0.0, chains=1, draws=4), changing) is None
+
+
+@pytest.mark.parametrize(
+    ("sd", "said"),
+    [
+        (0.2, "About 1 % of that is the prior's (90 % between"),
+        (1.0, "About 25 % of that is the prior's"),
+        (2.0, "hardly more than the prior"),
+    ],
+)
+def test_how_much_of_the_half_life_is_the_priors(make_posterior, changing, sd, said):
+    tree = make_posterior("bg_nbd_drift", {"rate_half_life": 104.0}, sd=1.0, chains=1, draws=4000)
+    values = tree["posterior"]["rate_half_life"].to_numpy()
+    exact = np.log(values) - np.log(values).mean()
+    values[:] = 104.0 * np.exp(sd * exact / exact.std())
+    tree.attrs["priors"] = json.dumps({"rate_half_life": ["LogNormal", {"mu": 5.6, "sigma": 2.0}]})
+    assert said in habits(tree, changing)
+
+
+def test_sleep_in_words(make_posterior, changing):
+    short = make_posterior("bg_nbd_returns", {"mean_sleep": 13.0}, sd=0.0, chains=1, draws=20)
+    assert habits(short, changing).startswith(
+        "A customer who falls silent is asleep, and wakes after 13 weeks (90 %:"
+    )
+    longer = make_posterior("bg_nbd_returns", {"mean_sleep": 520.0}, sd=0.0, chains=1, draws=20)
+    assert "in the mean, longer than the 5" in habits(longer, changing)
+
+
+def test_with_covariates_the_rule_makes_no_choice(changing):
+    from bayes_clv.workflows.running import Stages, _decided
+
+    customers = changing.assign(age=("customer", np.linspace(20.0, 60.0, changing.sizes["customer"])))
+    given = Settings(orders="orders.csv", covariates={"purchase": ["age"]}, spend=None)
+    settings, choice = _decided(given, customers, Stages(lambda *_: None))
+    assert (settings.family, settings.drift, settings.returns) == ("bg_nbd", False, False)
+    assert choice["reason"].startswith(
+        "bg_nbd, the first of bg_nbd, mbg_nbd, pareto_nbd, by default and not by the rule"
+    )
+    one = Settings(orders="orders.csv", covariates={"purchase": ["age"]}, spend=None, family="mbg_nbd")
+    settings, choice = _decided(one, customers, Stages(lambda *_: None))
+    assert (settings.family, settings.drift) == ("mbg_nbd", False)
+    assert choice["reason"].startswith("mbg_nbd as it is, by default")
+
+
+def test_of_several_extensions_the_one_that_gains_most_is_taken(monkeypatch, changing):
+    monkeypatch.setattr(choosing, "_tried", lambda name, *_: choosing._Tried(name, None, {}, True))
+    gains = {"bg_nbd_drift": 8.0, "bg_nbd_returns": 20.0}
+
+    def row(base, extended):
+        return {"elpd": -80.0, "elpd_gain": gains[extended.name], "verdict": choosing.TAKEN} | {
+            "elpd_se": 2.0,
+            "crps_gain": np.nan,
+        }
+
+    monkeypatch.setattr(choosing, "_extension", row)
+    chosen = clv.scoring.choose_family(changing, families=["bg_nbd"], seed=1)
+    assert chosen.attrs["family"] == "bg_nbd_returns"
+    assert chosen.loc["bg_nbd", "verdict"] == "left for its extension"
+    # There is no pareto_nbd with returns.
+    chosen = clv.scoring.choose_family(changing, families=["bg_nbd"], extensions=["drift"], seed=1)
+    assert chosen.attrs["family"] == "bg_nbd_drift"

@@ -41,7 +41,7 @@ def done(base, tmp_path_factory):
     out = tmp_path_factory.mktemp("effects") / "out"
     result = command(
         orders, "--until", "2025-09-30", "--columns", columns, "--covariate", "purchase=np.log(age)", "--covariate",
-        "spend=age", "--groups", "purchase=channel", "--family", "bg_nbd", "--no-drift", "--method",
+        "spend=age", "--groups", "purchase=channel", "--family", "bg_nbd", "--no-drift", "--no-returns", "--method",
         "laplace", "--draws", "50", "--out", out,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr

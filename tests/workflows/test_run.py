@@ -37,10 +37,11 @@ SAME = {
     "annual_discount_rate": 0.1,
     "family": "bg_nbd",
     "drift": False,
+    "returns": False,
     "method": "laplace",
     "draws": 100,
 }
-KNOWN = {name: SAME[name] for name in ("family", "drift")}
+KNOWN = {name: SAME[name] for name in ("family", "drift", "returns")}
 
 
 def table(folder):
@@ -186,8 +187,8 @@ def test_another_process_and_another_form_of_the_log_give_the_same_bytes(finishe
         f"--{option}={name}"
         for option, name in zip(("customer-id", "date", "spend"), names.values(), strict=True)
     ]
-    options += [f"--{name.replace('_', '-')}={value}" for name, value in SAME.items() if name != "drift"]
-    options.append("--no-drift")
+    options += [f"--{name.replace('_', '-')}={value}" for name, value in SAME.items() if value is not False]
+    options += ["--no-drift", "--no-returns"]
     done = subprocess.run(
         [COMMAND, "run", "orders.parquet", *options],
         cwd=tmp_path,
@@ -383,7 +384,16 @@ def test_refusals_of_the_function_are_input_errors(tmp_path):
 def test_every_purchase_family_goes_the_whole_road(shop, tmp_path, family):
     folder, _ = shop
     arguments = ["run", folder / "orders.csv", "--until", "2025-09-30", "--holdout-until", "2025-12-31"]
-    arguments += ["--margin", "0.3", "--annual-discount-rate", "0.1", "--family", family, "--no-drift"]
+    arguments += [
+        "--margin",
+        "0.3",
+        "--annual-discount-rate",
+        "0.1",
+        "--family",
+        family,
+        "--no-drift",
+        "--no-returns",
+    ]
     arguments += ["--method", "laplace", "--draws", "100", "--out", tmp_path / "out"]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr

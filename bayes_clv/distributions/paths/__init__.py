@@ -74,7 +74,8 @@ class Own(NamedTuple):
     ``alive`` is 1 or 0 now; ``rate`` of purchases, and ``leaving``, the dropout probability or rate; ``regularity`` the
     shape of the Gamma of its waits (no number of opportunities); ``left`` when it leaves, as a time from now: not above
     0 of one who has left, infinite where the law only tells it by a purchase within the horizon and there is none;
-    ``first`` the next purchase, however late, infinite of one who never buys again.
+    ``first`` the next purchase, however late, infinite of one who never buys again; ``asleep`` is 1 or 0 now, of a
+    law by which customers sleep.
     """
 
     alive: Any
@@ -83,6 +84,7 @@ class Own(NamedTuple):
     regularity: Any
     left: Any
     first: Any
+    asleep: Any
 
 
 class Buyers(NamedTuple):

@@ -288,7 +288,7 @@ def _chances(state, row, known, buying):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-def]
-    """Write the first wait, infinite of one who has left, rate and coin in the draws that need them."""
+    """Write the first wait, infinite of one who has left, state, rate and coin in the draws that need them."""
     further = state.further
     own = _times(further, row)
     room, m = np.empty((2, known.rates.size)), np.empty(own.size + 2)
@@ -309,11 +309,12 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
             )
         work.wait[n] = wait if here else math.inf
         # A wait that no rate can be told from is none.
-        _, work.speed[n], work.chance[n] = _own_numbers(
+        kind, work.speed[n], work.chance[n] = _own_numbers(
             known, s, own, further.T[row], further.first, state.shape[row, s], further.alpha[row, s],
             state.a[row, s], state.b[row, s], further.w[row, s], here, wait if wait < FAR else -1.0,
             work.word[s], step, room, m,
         )  # fmt: skip
+        work.at[n] = kind
 
 
 @_compiled
@@ -333,6 +334,8 @@ def _tell(state, i, row, own, alive, work):  # type: ignore[no-untyped-def]
             own.left[i, s] = math.inf if here else -state.silence[row]
         if own.leaving.shape[0] > 0:
             own.leaving[i, s] = work.chance[s]
+        if own.asleep.shape[0] > 0:
+            own.asleep[i, s] = 1.0 if work.at[s] == 1.0 else 0.0
 
 
 @_compiled
@@ -340,7 +343,8 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
     wide = state.horizon.shape[1] > 1
-    everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0 or own.leaving.shape[0] > 0
+    everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
+    everyone |= own.leaving.shape[0] > 0 or own.asleep.shape[0] > 0
     work = new_work(draws)
     prepared = who.row[0]
     known = _known(state, prepared)

@@ -262,7 +262,7 @@ def room_for(purchases):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _bought(p, low, high, theta, wait, r, alpha, kappa, paced, work, trim):  # type: ignore[no-untyped-def]
+def bought(p, low, high, theta, wait, r, alpha, kappa, paced, work, trim):  # type: ignore[no-untyped-def]
     """Take the mixture over a wait and the purchase that ends it.
 
     Return window, theta, and of the density M but for e^(-delta t / 2), the sum, and what its power is of.
@@ -287,6 +287,27 @@ def _bought(p, low, high, theta, wait, r, alpha, kappa, paced, work, trim):  # t
 
 
 @_compiled
+def silenced(p, low, high, theta, wait, r, alpha, kappa, work, trim):  # type: ignore[no-untyped-def]
+    """Take the mixture over a wait > 0 in which nothing is bought; return window, theta and its log probability."""
+    way = wait_of(theta, wait, alpha, kappa)
+    theta, log_mass, lost, kept = through(theta, wait, alpha, way)
+    terms, begin = _terms(low, high, lost, kept, trim)
+    power = low if terms else 0
+    if terms:
+        _powers(kept, work[1][: high + 1 - low])
+    _shifted(p, low, high, lost, kept, terms, begin, work)
+    low = begin
+    total = _sum(p[low : high + 1])
+    for m in range(low, high + 1):
+        p[m] /= total
+    silent = r * (log_mass - 0.5 * way[2] * wait) + math.log(total)
+    if power:
+        silent += power * math.log(kept)
+    low, high = _trimmed(p, low, high, trim)
+    return low, high, theta, silent
+
+
+@_compiled
 def after_last(p, times, r, alpha, kappa, work, trim):  # type: ignore[no-untyped-def]
     """Filter one customer up to its last purchase: return window, theta, and the log density of its purchases.
 
@@ -299,7 +320,7 @@ def after_last(p, times, r, alpha, kappa, work, trim):  # type: ignore[no-untype
     low, high, theta, last, log_total, log_mass = 0, 0, 0.0, 0.0, 0.0, 0.0
     masses = totals = 1.0
     for time in times:
-        low, high, theta, mass, total, power, kept = _bought(
+        low, high, theta, mass, total, power, kept = bought(
             p, low, high, theta, time - last, r, alpha, kappa, paced, work, trim
         )
         # A logarithm of products, where they are in a double's range.
@@ -519,21 +540,9 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
             low, high, theta, _ = after_last(p[: n + 2], own, r_s, alpha_s, kappa_s, work, COARSE_TRIM)
             for end in range(2):
                 if end == 1 and wait > 0.0:
-                    way = wait_of(theta, wait, alpha_s, kappa_s)
-                    theta, log_mass, lost, kept = through(theta, wait, alpha_s, way)
-                    terms, begin = _terms(low, high, lost, kept, COARSE_TRIM)
-                    power = low if terms else 0
-                    if terms:
-                        _powers(kept, work[1][: high + 1 - low])
-                    _shifted(p, low, high, lost, kept, terms, begin, work)
-                    low = begin
-                    total = _sum(p[low : high + 1])
-                    for m in range(low, high + 1):
-                        p[m] /= total
-                    silent[i, s] = r_s * (log_mass - 0.5 * way[2] * wait) + math.log(total)
-                    if power:
-                        silent[i, s] += power * math.log(kept)
-                    low, high = _trimmed(p, low, high, COARSE_TRIM)
+                    low, high, theta, silent[i, s] = silenced(
+                        p, low, high, theta, wait, r_s, alpha_s, kappa_s, work, COARSE_TRIM
+                    )
                 average = 0.0
                 for m in range(low, high + 1):
                     average += p[m] * m

@@ -120,8 +120,11 @@ def _states(seen, a, b, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _expected(rule, least_weight, t, delta, seen, a, b, nu, w, out):  # type: ignore[no-untyped-def]
-    """Add expected purchases within each t, and those that end a customer for good, to ``out`` (2, time)."""
+def _expected(rule, least_weight, t, delta, counted, seen, a, b, nu, w, out):  # type: ignore[no-untyped-def]
+    """Add expected purchases within each t, and those that end a customer for good, to ``out`` (2, time).
+
+    ``counted`` is that of ``expected``.
+    """
     count = seen.weight.shape[1]
     p, weights = coins(rule, seen.least, count, seen.tosses, a, b)
     awake, asleep, room = np.empty(p.size), np.empty(p.size), np.empty((4, p.size))
@@ -132,9 +135,11 @@ def _expected(rule, least_weight, t, delta, seen, a, b, nu, w, out):  # type: ig
         for m in range(count):
             first_weight, second_weight = seen.weight[0, m, l], seen.weight[1, m, l]
             there += first_weight + second_weight
+            as_awake = counted[0, 0] * first_weight + counted[1, 0] * second_weight
+            as_asleep = counted[0, 1] * first_weight + counted[1, 1] * second_weight
             for g in range(p.size):
-                awake[g] += first_weight * weights[m, g]
-                asleep[g] += second_weight * weights[m, g]
+                awake[g] += as_awake * weights[m, g]
+                asleep[g] += as_asleep * weights[m, g]
         if there < least_weight:
             continue
         for j in range(t.size):
@@ -158,8 +163,11 @@ def states(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore
 
 
 @_compiled
-def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (2, time, row, draw): expected purchases within each t, and those that end a customer for good."""
+def expected(t, delta, counted, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (2, time, row, draw): expected purchases within each t, and those that end a customer for good.
+
+    ``counted`` (2, 2): as whom those awake (its first row) and asleep are counted, awake or asleep.
+    """
     rows, draws = r.shape
     found = np.zeros((2, t.size, rows, draws))
     for i in range(rows):
@@ -168,7 +176,7 @@ def expected(t, delta, T, start, size, first, times, r, alpha, a, b, nu, w):  # 
         for s in range(draws):
             a_s, b_s, nu_s, w_s = a[i, s], b[i, s], nu[i, s], w[i, s]
             seen = heads(own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
-            _expected(FINE_COINS, NO_WEIGHT, t, delta, seen, a_s, b_s, nu_s, w_s, found[:, :, i, s])
+            _expected(FINE_COINS, NO_WEIGHT, t, delta, counted, seen, a_s, b_s, nu_s, w_s, found[:, :, i, s])
     return found
 
 
@@ -179,7 +187,7 @@ def summary(t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ig
     By the coarse rules, to six digits.
     """
     rows, draws = r.shape
-    found, each, time = np.empty((6, rows, draws)), np.empty((2, 1)), np.array([t])
+    found, each, time, as_they_are = np.empty((6, rows, draws)), np.empty((2, 1)), np.array([t]), np.eye(2)
     for i in range(rows):
         begin = np.int64(start[i])
         own = times[begin : begin + np.int64(size[i])]
@@ -188,7 +196,7 @@ def summary(t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ig
             seen = heads_by(COARSE, own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
             _states(seen, a_s, b_s, found[:5, i, s])
             each[:] = 0.0
-            _expected(COARSE_COINS, LITTLE_WEIGHT, time, 0.0, seen, a_s, b_s, nu_s, w_s, each)
+            _expected(COARSE_COINS, LITTLE_WEIGHT, time, 0.0, as_they_are, seen, a_s, b_s, nu_s, w_s, each)
             found[5, i, s] = each[0, 0]
     return found
 

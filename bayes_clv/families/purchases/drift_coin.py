@@ -27,6 +27,7 @@ from bayes_clv.families.purchases.drift_seen import (
     Leaving,
     Seen,
     new_customers,
+    rate_ago,
 )
 from bayes_clv.families.purchases.timed import HISTORY
 
@@ -261,6 +262,7 @@ def leaving(first: int | None) -> Leaving:
             state=partial(state, of),
             times=partial(times_of_new, first),
             summary=partial(summary, of),
+            rate_ago=partial(rate_ago, times),
             closed_form_draws=CLOSED_FORM_DRAWS,
         )
 

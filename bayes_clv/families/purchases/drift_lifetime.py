@@ -28,6 +28,7 @@ from bayes_clv.families.purchases.drift_seen import (
     Leaving,
     Seen,
     new_customers,
+    rate_ago,
 )
 from bayes_clv.families.purchases.timed import HISTORY
 
@@ -215,6 +216,7 @@ def leaving() -> Leaving:
             state=partial(state, times),
             times=times_of_new,
             summary=partial(summary, times),
+            rate_ago=partial(rate_ago, times),
             closed_form_draws=CLOSED_FORM_DRAWS,
         )
 

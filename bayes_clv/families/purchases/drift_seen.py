@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.poisson import drifting as filters
+from bayes_clv.distributions.poisson.drifting_past import rates_ago
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases.timed import Timed
@@ -44,6 +46,22 @@ class Seen(Timed):
         self.leaving = tuple(leaving)
         found = filters.states(self.T, self.start, self.x, times, self.r, self.alpha, self.kappa)
         self.rates = filters.Drifting(*found)
+
+
+def rate_ago(
+    times: Array,
+    keys: NDArray[np.uint64],
+    ago: float,
+    columns: Columns,
+    params: Params,
+    rate: Array,
+    left: Array,
+) -> Array:
+    """Return draws of the rate a time ``ago`` before T, given the history and the rate now or at leaving."""
+    seen = Timed(RATE, times, columns, params)
+    back = np.full(seen.T.shape, float(ago))
+    found = rates_ago(seen.T, seen.start, seen.x, times, *seen.values, back, rate, left, keys)
+    return seen.out(found)
 
 
 def new_customers(

@@ -56,6 +56,8 @@ CENTRE, SPREAD = 10.0, 1.2
 # What a closed form of a draw costs, an average over rate and coin, is some 20 microseconds.
 CLOSED_FORM_DRAWS = 100
 SUFFIX = "_returns"
+# As whom those awake and asleep are counted, awake or asleep: as they are; and those asleep awake less asleep.
+AS_THEY_ARE, WOKEN = np.eye(2), np.array([[0.0, 0.0], [1.0, -1.0]])
 # Of each family: whether its coin is tossed after the first purchase.
 TOSSED = {"bg_nbd": 0, "mbg_nbd": 1}
 
@@ -101,9 +103,9 @@ class _Seen(Timed):
         found: Array = forecasts.states(*self.read)
         return found
 
-    def expected(self, time: Array, rate: float = 0.0) -> Array:
+    def expected(self, time: Array, rate: float = 0.0, counted: Array = AS_THEY_ARE) -> Array:
         """Return (2, ..., row, draw): purchases to finite times, discounted by ``rate``, and last ones among them."""
-        found = forecasts.expected(time.ravel(), rate, *self.read)
+        found = forecasts.expected(time.ravel(), rate, counted, *self.read)
         return np.reshape(found, (2, *time.shape, *found.shape[2:]))
 
 
@@ -124,6 +126,18 @@ def states(of: _Of, columns: Columns, params: Params) -> tuple[Array, Array, Arr
     seen = _Seen(*of, columns, params)
     awake, asleep, gone, *_ = seen.states()
     return seen.out(awake), seen.out(asleep), seen.out(gone)
+
+
+def waking(of: _Of, time: float, columns: Columns, params: Params) -> Array:
+    """Return P(awake within the time), 1 - e^(-nu t), of one who is asleep at T."""
+    seen = _Seen(*of, columns, params)
+    return seen.out(-np.expm1(-seen.nu * time))
+
+
+def woken(of: _Of, time: float, rate: float, columns: Columns, params: Params) -> Array:
+    """Return by how much purchases within the time, discounted, would be more if one asleep at T were awake."""
+    seen = _Seen(*of, columns, params)
+    return seen.out(seen.expected(np.asarray(time, dtype=np.float64), float(rate), WOKEN)[0])
 
 
 def alive(of: _Of, columns: Columns, params: Params) -> Array:
@@ -282,6 +296,8 @@ def _over(static: Family, times: Array) -> Family:
         times=partial(times_of_new, first),
         states=partial(states, of),
         summary=partial(summary, of),
+        waking=partial(waking, of),
+        woken=partial(woken, of),
         closed_form_draws=CLOSED_FORM_DRAWS,
     )
     return replace(

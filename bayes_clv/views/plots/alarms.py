@@ -32,6 +32,11 @@ def listed(alarms: xr.Dataset, most: int) -> xr.Dataset:
     return some.isel({CUSTOMER: near[np.lexsort((ids[near], wait[near]))]})
 
 
+def chance_of(alarms: xr.Dataset) -> str:
+    """Return what falls with silence: P(alive), or P(awake) where customers may be asleep."""
+    return f"P({str(alarms.attrs.get('of', 'probability_alive')).removeprefix('probability_')})"
+
+
 def plot_alarms(alarms: xr.Dataset, most: int = 30) -> style.Drawing:
     """Plot the alarm list over time: last purchase, silence so far, alarm.
 
@@ -64,7 +69,7 @@ def plot_alarms(alarms: xr.Dataset, most: int = 30) -> style.Drawing:
     size, unit = found.sizes[CUSTOMER], str(alarms.attrs.get("time_unit", UNSTATED))
     if not size:
         raise InputError(
-            f"None of {alarms.sizes[CUSTOMER]:,} customers has an alarm in sight: P(alive) does not fall to "
+            f"None of {alarms.sizes[CUSTOMER]:,} customers has an alarm in sight: {chance_of(alarms)} does not fall to "
             f"{alarms.attrs.get('threshold', 0.5):g} for any of them. Raise the threshold, or look further ahead "
             "(churn_alarms(..., longest=...))."
         )
@@ -177,6 +182,6 @@ def _title(alarms: xr.Dataset, found: xr.Dataset) -> str:
 def _note(alarms: xr.Dataset, found: xr.Dataset) -> str:
     raised = int(alarms["alarmed"].sum())
     return (
-        f"alarm: P(alive) falls to {alarms.attrs.get('threshold', 0.5):g}; passed for {raised:,} of "
+        f"alarm: {chance_of(alarms)} falls to {alarms.attrs.get('threshold', 0.5):g}; passed for {raised:,} of "
         f"{alarms.sizes[CUSTOMER]:,}; expected level, no interval"
     )

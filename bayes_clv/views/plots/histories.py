@@ -4,7 +4,7 @@ All at the *expected* level: only the population parameters vary, as in the lite
 evenly to at most ``draws``, which is plenty for a mean and a 90 % band.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -184,8 +184,9 @@ def plot_alive_matrix(
 
     def alive(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
         forecast, history = _histories(buying, x, t_x, age)
-        return forecast.alive(history, parameters)
+        return _being_here(forecast)[0](history, parameters)
 
+    word = _word(buying)
     return _matrix(
         buying,
         customers,
@@ -194,8 +195,8 @@ def plot_alive_matrix(
         max_frequency=max_frequency,
         limits=(0, 1),
         title="Who is still a customer?",
-        note="P(alive) at age {age:.3g} {unit}s; expected level, mean of {draws} posterior draws",
-        label="probability of being alive",
+        note=f"P({word}) at age {{age:.3g}} {{unit}}s; expected level, mean of {{draws}} posterior draws",
+        label=f"probability of being {word}",
     )
 
 
@@ -250,6 +251,8 @@ def alive_over_time(
 ) -> xr.Dataset:
     """Return P(alive) of one customer as seen from each day of the history (level: expected).
 
+    Where customers may be asleep (``returns=True``) it is P(awake), here and in the figures.
+
     Parameters
     ----------
     buying : xarray.DataTree
@@ -271,7 +274,8 @@ def alive_over_time(
         For no dates, dates after ``until``, or a posterior whose time unit is not stated.
     """
     forecast, history, when = _seen_over_time(buying, purchase_dates, until, points)
-    return _band(forecast.alive(history, thinned_parameters(buying, draws)), when, "expected")
+    here, _ = _being_here(forecast)
+    return _band(here(history, thinned_parameters(buying, draws)), when, "expected")
 
 
 def rate_over_time(
@@ -323,6 +327,18 @@ def _band(values: Array, when: NDArray[np.datetime64], level: str) -> xr.Dataset
         coords={"date": when},
         attrs={"level": level},
     )
+
+
+def _being_here(forecast: Forecast) -> tuple[Callable[[Any, Any], Array], str]:
+    """Return the probability that falls with silence, and its word: alive, or awake where customers may be asleep."""
+    states = forecast.states
+    if states is None:
+        return forecast.alive, "alive"
+    return (lambda history, values: states(history, values)[0]), "awake"
+
+
+def _word(buying: xr.DataTree) -> str:
+    return _being_here(need(family(str(buying.attrs["family"])), Forecast))[1]
 
 
 def _seen_over_time(
@@ -401,13 +417,15 @@ def plot_alive_history(
         )
         axes.set_ylim(-0.1, 1.04)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-        axes.set_ylabel("probability of being alive")
+        axes.set_ylabel(f"probability of being {_word(buying)}")
         axes.set_xlabel("date")
         style.dates(axes.xaxis)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
         name = "Is the customer still there?" if customer is None else f"Is customer {customer} still there?"
         style.heading(
-            axes, name, "P(alive) given what was known at each date; expected level, mean and 90 % band"
+            axes,
+            name,
+            f"P({_word(buying)}) given what was known at each date; expected level, mean and 90 % band",
         )
     return figure
 
@@ -455,7 +473,7 @@ def plot_rate_history(
         above.set_ylabel(f"purchases a {unit}")
         above.legend(loc="upper right")
         below.set_ylim(-0.02, 1.04)
-        below.set_ylabel("P(alive)")
+        below.set_ylabel(f"P({_word(buying)})")
         below.set_xlabel("date")
         style.dates(below.xaxis)
         name = (

@@ -9,6 +9,7 @@ import xarray as xr
 from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.views import numbers
+from bayes_clv.views.frames import states_in_words
 from bayes_clv.views.plots import alarms as timeline
 from bayes_clv.views.plots import segments as drawn
 from bayes_clv.views.reporting import cells as tables
@@ -131,7 +132,8 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
         "figure": gallery.add(
             "alarms",
             lambda: timeline.plot_alarms(alarms, ALARMS_LISTED),
-            "A line is a customer's silence so far. Orange: P(alive) has already fallen to the threshold, at the dot. "
+            f"A line is a customer's silence so far. Orange: {timeline.chance_of(alarms)} has already fallen to the "
+            "threshold, at the dot. "
             "Blue: it will at the dot, unless the customer buys before.",
             "expected",
         ),
@@ -142,18 +144,41 @@ def _alarms_text(alarms: xr.Dataset) -> list[str]:
     size, threshold = alarms.sizes[CUSTOMER], float(alarms.attrs.get("threshold", 0.5))
     raised, never = int(alarms["alarmed"].sum()), int(np.isinf(alarms["alarm_in"]).sum())
     text = [
-        f"A customer's alarm is the silence at which its probability of being alive falls to {threshold:g}. It has "
+        f"A customer's alarm is the silence at which its probability of being {_being(alarms)} "
+        f"falls to {threshold:g}. It has "
         f"passed for {raised:,} of {size:,} customers and is still ahead of {size - raised - never:,}"
         + (f"; {never:,} have none in sight." if never else ".")
     ]
+    if "probability_asleep" in alarms:
+        text.append(_states_text(alarms))
     if "value_at_risk" in alarms:
         risk = alarms["value_at_risk"].to_numpy()
         passed = alarms["alarmed"].to_numpy().astype(bool)
+        gone = "being asleep or gone" if "probability_asleep" in alarms else "having left"
         text.append(
-            "Value at risk is the mean residual value times the probability of having left: what can still be lost of "
+            f"Value at risk is the mean residual value times the probability of {gone}: what can still be lost of "
             f"what is still expected. It is {numbers.number(float(np.nansum(risk)))} over all customers, "
             f"{numbers.number(float(np.nansum(risk[passed])))} of it after an alarm; a customer long silent is worth "
             "little and has little left to lose."
+        )
+    return text
+
+
+def _being(alarms: xr.Dataset) -> str:
+    return str(alarms.attrs.get("of", "probability_alive")).removeprefix("probability_")
+
+
+def _states_text(alarms: xr.Dataset) -> str:
+    """Return how many customers sleep, how many are gone, and how many of those asleep will be back by themselves."""
+    asleep, gone = (float(alarms[f"probability_{name}"].sum()) for name in ("asleep", "gone"))
+    text = (
+        f"Of those who are no more awake about {numbers.number(asleep)} are asleep, and will buy again, and "
+        f"{numbers.number(gone)} are gone for ever."
+    )
+    if "probability_waking" in alarms:
+        waking = float(alarms["probability_waking"].sum())
+        text += (
+            f" Within {numbers.horizon(alarms)} about {numbers.number(waking)} of them wake by themselves."
         )
     return text
 
@@ -166,13 +191,17 @@ def _alarms_table(urgent: xr.Dataset, alarms: xr.Dataset) -> tables.Table:
         tables.Column("alarm", number=False),
         tables.Column(f"silence{in_unit}"),
         tables.Column(f"until the alarm{in_unit}", level="expected"),
-        tables.Column("P(alive)", level="expected"),
+        tables.Column(timeline.chance_of(alarms), level="expected"),
     ]
+    of = str(alarms.attrs.get("of", "probability_alive"))
     cells = [
         [tables.cell(str(each)) for each in urgent[CUSTOMER].to_numpy()],
         [tables.cell("passed" if each else "ahead") for each in urgent["alarmed"].to_numpy()],
-        *(tables.column(urgent[name].to_numpy()) for name in ("silence", "alarm_in", "probability_alive")),
+        *(tables.column(urgent[name].to_numpy()) for name in ("silence", "alarm_in", of)),
     ]
+    if "probability_asleep" in urgent:
+        columns.append(tables.Column("now", number=False, level="expected"))
+        cells.append([tables.cell(each) for each in states_in_words(urgent)])
     if "alarm_date" in urgent:
         columns.insert(2, tables.Column("on", level="expected"))
         days = urgent["alarm_date"].to_numpy().astype("datetime64[D]")

@@ -21,6 +21,8 @@ from bayes_clv.views.reporting.gallery import Gallery
 
 # Half-lives beyond so many times the observation are told from none by no forecast of its length.
 FOR_EVER = 10
+# From this share of the prior's variance on nothing has been learned that is worth a number.
+MOSTLY_PRIOR = 0.8
 
 
 def effects_section(
@@ -134,21 +136,61 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
 
 
 def habits(tree: xr.DataTree, customers: xr.Dataset) -> str | None:
-    """Return in a sentence how fast customers' own purchase rates change; None of a family whose rates do not."""
-    if "rate_half_life" not in tree["posterior"]:
-        return None
-    draws = tree["posterior"]["rate_half_life"].to_numpy().ravel().astype(float)
-    unit = str(tree.attrs.get("time_unit", UNSTATED))
-    low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
-    span = float(customers["T"].max())
-    (amount, *ends), plural = _told(np.array([median, low, high, span]), unit)
-    interval = f"(90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})"
-    if median > FOR_EVER * span:
+    """Return in words how fast customers' own purchase rates change, or how long they sleep, and what the prior adds.
+
+    None of a family in which they do neither.
+    """
+    for name, said in (("rate_half_life", _half_life), ("mean_sleep", _sleep)):
+        if name in tree["posterior"]:
+            draws = tree["posterior"][name].to_numpy().ravel().astype(float)
+            low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
+            span = float(customers["T"].max())
+            unit = str(tree.attrs.get("time_unit", UNSTATED))
+            (amount, *ends), plural = _told(np.array([median, low, high]), unit)
+            (observed,), units = _told(np.array([span]), unit)
+            interval = f"(90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})"
+            words = f"{numbers.number(amount)} {plural} {interval}"
+            return said(words, f"{numbers.number(observed)} {units}", median / span) + _owed(
+                tree, name, draws
+            )
+    return None
+
+
+def _half_life(words: str, span: str, spans: float) -> str:
+    if spans > FOR_EVER:
         return (
-            f"No sign that customers' own habits change: their half-life is {numbers.number(amount)} {plural} "
-            f"{interval}, more than {FOR_EVER} times the {numbers.number(ends[2])} {plural} observed."
+            f"No sign that customers' own habits change: their half-life is {words}, more than {FOR_EVER} times the "
+            f"{span} observed."
         )
-    return f"Customers' own habits have a half-life of {numbers.number(amount)} {plural} {interval}."
+    return f"Customers' own habits have a half-life of {words}."
+
+
+def _sleep(words: str, span: str, spans: float) -> str:
+    return (
+        f"A customer who falls silent is asleep, and wakes after {words} in the mean; observed were {span}, which is "
+        f"{numbers.number(1 / spans)} times as long."
+        if spans < 1
+        else f"A customer who falls silent is asleep, and wakes after {words} in the mean, longer than the {span} "
+        "observed."
+    )
+
+
+def _owed(tree: xr.DataTree, name: str, draws: np.ndarray) -> str:
+    """Return how much of a quantity is its prior's: the share of the precision, of logarithms, that the prior has."""
+    try:
+        distribution, arguments = json.loads(str(tree.attrs["priors"]))[name]
+        spread, center = float(arguments["sigma"]), float(arguments["mu"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+    if distribution != "LogNormal" or not (draws > 0).all():
+        return ""
+    share = float(np.var(np.log(draws))) / spread**2
+    unit = str(tree.attrs.get("time_unit", UNSTATED))
+    (low, high), plural = _told(np.exp(center + 1.645 * spread * np.array([-1, 1])), unit)
+    where = f"(90 % between {numbers.number(low)} and {numbers.number(high)} {plural})"
+    if share >= MOSTLY_PRIOR:
+        return f" That is hardly more than the prior {where}: the data say next to nothing of it."
+    return f" About {max(round(100 * share), 1)} % of that is the prior's {where}, the rest the data's."
 
 
 def _told(times: np.ndarray, unit: str) -> tuple[list[float], str]:

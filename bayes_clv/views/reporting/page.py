@@ -49,6 +49,7 @@ def report(
     title: str = "Customer lifetime value",
     run: Mapping[str, Any] | None = None,
     choice: str | None = None,
+    changes: xr.Dataset | None = None,
 ) -> Path:
     """Write the report of a run as one self-contained HTML page and return its path.
 
@@ -84,6 +85,8 @@ def report(
         What was run, as name and text: shown under method (a command, times, a commit).
     choice : str, optional
         Why the purchase family was chosen, as ``clv.scoring.choose_family`` says (``attrs["reason"]``).
+    changes : xarray.Dataset, optional
+        The result of ``clv.predictions.changes``, of a posterior whose rates drift: how many customers grow and fade.
 
     Returns
     -------
@@ -106,6 +109,7 @@ def report(
     gallery = Gallery(Path(figures) if figures is not None else None, png)
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["choice"] = choice
+    page["changes"] = sections.changes_text(changes)
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
     page["alarms"] = segment_sections.alarms_section(gallery, alarms)

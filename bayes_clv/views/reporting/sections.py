@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.schema import CUSTOMER, UNSTATED, listed
 from bayes_clv.scoring.measures import record
@@ -22,6 +23,8 @@ from bayes_clv.views.reporting.gallery import Gallery
 
 TOP_CUSTOMERS = 50
 MATRIX_DRAWS = 60
+# From this probability on a customer is said to grow or to fade.
+SURE = 0.8
 
 
 def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
@@ -299,6 +302,15 @@ def value_text(value: xr.Dataset, stem: str) -> str:
         parts.append(
             f"Without amounts, customers are compared by purchases over the next {numbers.horizon(value)}."
         )
+    if "probability_asleep" in value:
+        awake, asleep, gone, waking = (
+            numbers.number(round(float(value[f"probability_{name}"].sum())))
+            for name in ("awake", "asleep", "gone", "waking")
+        )
+        parts.append(
+            f"Now about {awake} customers are awake, {asleep} asleep and {gone} gone for ever; {waking} of those "
+            f"asleep wake within {numbers.horizon(value)} (expected level)."
+        )
     if "probability_active" in value:
         active = float(value["probability_active"].sum())
         parts.append(
@@ -347,11 +359,39 @@ def value_figures(
     ]
 
 
+def changes_text(changes: xr.Dataset | None) -> str | None:
+    """Return how many customers buy more often than a year ago, and how many less; None where it is not known."""
+    if changes is None:
+        return None
+    growing, fading = (changes[f"probability_{name}"].to_numpy() for name in ("growing", "fading"))
+    factor, sure = f"{float(changes.attrs['factor']):g}", numbers.share(SURE)
+    text = (
+        f"Compared with {changes.attrs['ago']} before, or with the first purchase where that is later, about "
+        f"{numbers.number(round(float(growing.sum())))} of {growing.size:,} customers buy more than {factor} times as "
+        f"often, and about {numbers.number(round(float(fading.sum())))} less often by that factor (latent level); "
+        f"{int((growing > SURE).sum()):,} and {int((fading > SURE).sum()):,} do so with {sure} or more."
+    )
+    if fading.max(initial=0.0) > SURE:
+        first = np.argsort(-fading, kind="stable")[:3]
+        names = ", ".join(f"{changes[CUSTOMER].to_numpy()[i]} ({numbers.share(fading[i])})" for i in first)
+        text += f" Most probably fading: {names}."
+    return text
+
+
 def history_figures(
     gallery: Gallery, buying: xr.DataTree, customers: xr.Dataset, history: dict[str, Iterable[Any]]
 ) -> list[dict[str, Any] | None]:
-    """Return P(alive) over time of the customers in ``history``."""
+    """Return P(alive) over time of the customers in ``history``; above it their rates, where these drift."""
     drawn = []
+    changing = need(find_family(str(buying.attrs["family"])), Forecast).rate_ago is not None
+    plot = histories.plot_rate_history if changing else histories.plot_alive_history
+    above = (
+        "Above, how often this customer buys while it is here, as was known at each date: it rises with every purchase "
+        "(tick) and sinks with silence, and the band is about the customer. "
+        if changing
+        else ""
+    )
+    below = "Below, P(alive)" if changing else "The line"
     for position, (customer, dates) in enumerate(history.items()):
         days = np.unique(np.asarray(list(dates), dtype="datetime64[D]"))
         ends = [customers.attrs.get(name) for name in ("until", "holdout_until") if customers.attrs.get(name)]
@@ -359,13 +399,12 @@ def history_figures(
         drawn.append(
             gallery.add(
                 f"alive-history-{position + 1}",
-                lambda days=days, until=until, customer=customer: histories.plot_alive_history(
+                lambda days=days, until=until, customer=customer: plot(
                     buying, days, until if until is not None else days[-1], customer=str(customer)
                 ),
-                "The line falls with silence and jumps back at each purchase (tick); the band is about "
-                "the population "
-                "parameters only.",
-                "expected",
+                f"{above}{below} falls with silence and jumps back at each purchase (tick); the band is about the "
+                "population parameters only.",
+                "latent" if changing else "expected",
             )
         )
     return drawn
