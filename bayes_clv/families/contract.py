@@ -113,6 +113,9 @@ class Forecast:
         ``(rng, columns, params)``: repeat purchases of new customers as (customer index, age), sorted.
     states : callable, or None
         P(awake), P(asleep) and P(gone) at T, where a customer who is alive may be asleep.
+    clock : callable, or None
+        ``(params)``: the law's own time (draw, knot) at knots (knot,) of the calendar's, both 0 at the end of
+        observation, where the two differ (``families.calendar``).
     closed_form_draws : int, or None
         How many posterior draws closed forms are computed of where nobody asks for a number; None: all.
     """
@@ -132,6 +135,7 @@ class Forecast:
     futures: Callable[[np.random.Generator, Columns, Params], tuple[Array, ...]] | None = None
     times: Callable[[np.random.Generator, Columns, Params], tuple[Any, Array]] | None = None
     states: Callable[[Columns, Params], tuple[Array, ...]] | None = None
+    clock: Callable[[Params], tuple[Array, Array]] | None = None
     closed_form_draws: int | None = None
 
 

@@ -59,7 +59,7 @@ YEAR = 365.25
 LEAST_YEARS = 1.5
 # Of the prior of the half-life: 95 % from five days to four and a half years.
 CENTRE_DAYS, SPREAD = 91.0, 1.5
-# Periods of a future without horizon; beyond it is the mean rate.
+# How far the future is drawn at least: the next purchase of a customer may be late. Beyond it is the mean rate.
 ENDLESS_DAYS = 3653
 
 
@@ -154,10 +154,10 @@ class LearnedCalendar:
             (last - dt.timedelta(days=(self.size - i) * self.days - 1)).isoformat() for i in range(self.size)
         ]
 
-    def design(self, first: int, last: int) -> np.ndarray:
+    def design(self, first: int, last: int, known: int = 0) -> np.ndarray:
         """Return season, weekdays and events (period, effect) of periods first ... last - 1; 0 is the first to come.
 
-        Raises InputError for an event that is not known so far.
+        Raises InputError for an event that is not named for all of the next ``known`` days.
         """
         days = np.arange(first * self.days + 1, last * self.days + 1)
         columns = []
@@ -172,11 +172,12 @@ class LearnedCalendar:
                 columns += [((since + 5) % 7 == k).astype(float) for k in range(1, 7)]
             for name, (begin, values) in self.events.items():
                 at = (dates - np.datetime64(begin)).astype(np.int64)
-                if last > 0 and at[-1] >= len(values):
-                    known = np.datetime64(begin) + len(values) - 1
+                end = np.datetime64(begin) + len(values) - 1
+                needed = np.datetime64(self.until) + known
+                if known and needed > end:
                     raise InputError(
-                        f"Event {name!r} is known to {known}, and the forecast reaches to {dates[-1]}. Name what "
-                        "is planned: give events a row for the last day too, with the value 0 where there is none."
+                        f"Event {name!r} is known to {end}, and the forecast reaches to {needed}. Name what is planned: "
+                        "give events a row for the last day too, with the value 0 where there is none."
                     )
                 there = (at >= 0) & (at < len(values))
                 columns.append(np.where(there, np.array(values)[np.where(there, at, 0)], 0.0))
@@ -407,12 +408,15 @@ class DrawnCalendar:
     def knots(self, horizon: float) -> tuple[np.ndarray, np.ndarray]:
         """Return times from the end of observation (knot,), and the operational time at them (draw, knot).
 
-        From the first period of the past to the horizon, and one period more at the mean rate, which goes on beyond.
+        From the first period of the past to the horizon, or ten years, and one period more at the mean rate, which goes
+        on beyond. Events must be known to the horizon, and are none beyond.
         """
         calendar = self.calendar
-        days = ENDLESS_DAYS if math.isinf(horizon) else horizon * calendar.unit_days
-        ahead = math.ceil(days / calendar.days - 1e-9)
-        design = calendar.design(-calendar.size, ahead)
+        known = 0 if math.isinf(horizon) else math.ceil(horizon * calendar.unit_days / calendar.days - 1e-9)
+        ahead = max(known, ENDLESS_DAYS // calendar.days)
+        design = np.vstack(
+            [calendar.design(-calendar.size, 0), calendar.design(0, ahead, known * calendar.days)]
+        )
         moved = self.log_rate - self.coefficient @ design[: calendar.size].T
         mean, variance = levels_after(np.ascontiguousarray(moved), self.level, self.shock, self.rho)
         level = mean + np.sqrt(variance) * self._normals(0)[0]

@@ -21,8 +21,9 @@ from bayes_clv.distributions.paths import (
     futures,
     nothing_asked,
 )
-from bayes_clv.distributions.paths.clock import Clock
+from bayes_clv.distributions.paths.clock import Clock, inner
 from bayes_clv.distributions.paths.money import Purse, own_levels
+from bayes_clv.families.calendar import with_calendar
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.tiles import owned
@@ -85,8 +86,8 @@ class Holdout(NamedTuple):
 class Plan:
     """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
 
-    ``state(rows)`` returns the numbers that ``law`` reads, by name (row, draw), with ``silence`` (row) and ``horizon``
-    (row, 1) or (row, draw) among them; ``keys`` are of the customers (see streams.customer_keys). ``alike`` (row),
+    ``state(rows)`` returns the numbers that ``law`` reads, by name (row, draw), with ``silence`` and ``horizon``, (row, 1)
+    or (row, draw), among them; ``keys`` are of the customers (see streams.customer_keys). ``alike`` (row),
     where given, marks neighbouring rows with the same state by one number: their histories differ in spend alone, and
     the state is computed once.
 
@@ -137,7 +138,7 @@ def _states(plan: Plan, rows: np.ndarray) -> State:
     }
     horizon = np.asarray(given["horizon"], dtype=np.float64)
     horizon = np.array(np.broadcast_to(horizon, (rows.size, horizon.shape[-1])))
-    silence = np.array(given["silence"], dtype=np.float64)
+    silence = np.array(given["silence"], dtype=np.float64, order="C")
     return State(**numbers, silence=silence, horizon=horizon, further=given.get("further", ()))
 
 
@@ -207,9 +208,14 @@ def purchase_plan(
     _, recency, age = (columns[name] for name in forecast.history[:3])
     silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
     ordered = keys[histories.order]
+    clock = None
+    if forecast.clock is not None:
+        clock = Clock(*forecast.clock(with_calendar(posterior.values, posterior.elapsed)))
 
     def state(rows: np.ndarray) -> dict[str, Any]:
-        found: dict[str, Any] = {"silence": silence[rows], "horizon": ends[rows, None]}
+        found: dict[str, Any] = {"silence": silence[rows, None], "horizon": ends[rows, None]}
+        if clock is not None:
+            found = {"silence": -inner(clock, -silence[rows]), "horizon": inner(clock, ends[rows])}
         if forecast.futures is not None:
             return found | _drawn(posterior, columns, ordered, rows)
         history = {name: column[rows, None] for name, column in known.items()}
@@ -222,7 +228,7 @@ def purchase_plan(
         names = [name for name in law.needs if name != "alive"]
         return found | dict(zip(names, numbers, strict=True))
 
-    return Plan(law=law, state=state, row=histories.row, keys=ordered, draws=posterior.size)
+    return Plan(law=law, state=state, row=histories.row, keys=ordered, draws=posterior.size, clock=clock)
 
 
 def _drawn(

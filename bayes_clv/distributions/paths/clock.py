@@ -1,9 +1,11 @@
 """From the time in which a law is stated to that of the calendar, in each draw: one call between paths and money.
 
-A law's time may run unevenly: ``inner`` are knots of it and ``outer`` the calendar's at them, both (draw, knot), rising
-from 0, and straight between knots; beyond the last the last slope goes on. Without knots the two times are one.
+A law's time may run unevenly: ``outer`` (knot,) are knots of the calendar's time and ``inner`` (draw, knot) the law's at
+them, rising, 0 now (knots before are of the past), and straight between knots; beyond the last the last slope goes on.
+Without knots the two times are one.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +13,7 @@ from numba import njit
 
 
 class Clock(NamedTuple):
-    """Knots of both times in each draw; without knots (draw, 0) the two are one."""
+    """Knots of both times; without knots, (draw, 0), the two are one."""
 
     inner: Any
     outer: Any
@@ -19,7 +21,7 @@ class Clock(NamedTuple):
 
 def same(draws: int) -> Clock:
     """Return the clock of a law that is stated in the calendar's own time."""
-    return Clock(np.empty((draws, 0)), np.empty((draws, 0)))
+    return Clock(np.empty((draws, 0)), np.empty(0))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -31,10 +33,41 @@ def calendar(inner, outer, time):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def _inner(inner, outer, times, out):  # type: ignore[no-untyped-def]
+    for i in range(times.size):
+        for s in range(inner.shape[0]):
+            out[i, s] = calendar(outer, inner[s], times[i])
+
+
+def inner(clock: Clock, times: Any) -> Any:
+    """Return the law's time (time, draw) at the calendar's."""
+    found = np.empty((np.size(times), clock.inner.shape[0]))
+    _inner(clock.inner, clock.outer, np.ascontiguousarray(times, dtype=np.float64), found)
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def _turned(inner, outer, times):  # type: ignore[no-untyped-def]
+    for i in range(times.shape[0]):
+        for s in range(times.shape[1]):
+            if math.isfinite(times[i, s]):
+                times[i, s] = calendar(inner[s], outer, times[i, s])
+
+
+def turn_own(clock: Clock, own: Any) -> None:
+    """Turn the times among the customers' own numbers into the calendar's, once they are complete."""
+    if clock.inner.shape[1] == 0:
+        return
+    for times in (own.left, own.first):
+        if times.shape[0] > 0:
+            _turned(clock.inner, clock.outer, times)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def turn(clock, buyers, batch, filled):  # type: ignore[no-untyped-def]
     """Turn the times of a batch of purchases into the calendar's."""
     if clock.inner.shape[1] == 0:
         return
     for p in range(filled):
         s = buyers.draw[batch.buyer[p]]
-        batch.time[p] = calendar(clock.inner[s], clock.outer[s], batch.time[p])
+        batch.time[p] = calendar(clock.inner[s], clock.outer, batch.time[p])

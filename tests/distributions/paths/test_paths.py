@@ -92,7 +92,7 @@ def state_of(name, histories, horizon, draws, key=0, values=None):
     }
     ends = np.asarray(horizon, dtype=float)
     ends = np.array(np.broadcast_to(ends, (len(histories), ends.shape[-1] if ends.ndim > 1 else 1)))
-    return State(**numbers, silence=(columns[2] - columns[1])[:, 0].copy(), horizon=ends)
+    return State(**numbers, silence=np.ascontiguousarray(columns[2] - columns[1]), horizon=ends)
 
 
 def drawn(law, state, keys, asked=(), *, row=None, first_order=False, purse=None, clock=None, space=None):
@@ -239,7 +239,7 @@ def by_hand(law, silence=0.0, horizon=0.0, draws=200_000, **numbers):
     """Return a state of one row with the same numbers in every draw."""
     one, none = np.ones((1, draws)), np.empty((0, draws))
     given = {each: numbers[each] * one if each in law.needs else none for each in NAMES}
-    return State(**given, silence=np.array([silence]), horizon=np.array([[horizon]]))
+    return State(**given, silence=np.array([[silence]]), horizon=np.array([[horizon]]))
 
 
 def test_the_dropout_is_the_one_that_ends_the_purchases():
