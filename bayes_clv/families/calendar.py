@@ -10,7 +10,7 @@ parameters with a unit in proportion alone. So every closed form of the family s
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -122,6 +122,7 @@ class _Clocked:
 
 
 def _nothing(time: float, columns: Columns, params: Params) -> Array:
+    """Return NaN: what is worth more the later it comes has no sum."""
     return np.full(np.broadcast_shapes(*map(np.shape, (*columns.values(), *params.values()))), np.nan)
 
 
@@ -145,7 +146,3 @@ def clocked(family: Family, knots: Array) -> Family:
     )
     return replace(family, forecast=forecast)
 
-
-def with_calendar(params: Mapping[str, Array], elapsed: Array | None) -> dict[str, Array]:
-    """Return parameters with a calendar's operational times beside, where there is one."""
-    return dict(params) if elapsed is None else {**params, CALENDAR: elapsed}

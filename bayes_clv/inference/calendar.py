@@ -31,7 +31,7 @@ of the process: Harvey (1989), Forecasting, Structural Time Series Models and th
 import datetime as dt
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -434,34 +434,44 @@ class DrawnCalendar:
         elapsed -= elapsed[:, calendar.size, None]
         return (np.arange(elapsed.shape[1]) - calendar.size) * calendar.width, elapsed
 
+    def ages(self, ago: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield for each draw the operational time from so long ago to the end of observation."""
+        width, size = self.calendar.width, self.calendar.size
+        times = (np.arange(size + 1) - size) * width
+        for log_rate in self.log_rate:
+            elapsed = np.concatenate([[0.0], np.cumsum(np.exp(log_rate) * width)])
+            yield np.interp(-ago, times, elapsed - elapsed[-1]) * -1.0
+
     def _normals(self, period: int) -> np.ndarray:
         """Return two Normal numbers of each draw that belong to a period: a longer future begins as a shorter one."""
         rng = np.random.Generator(np.random.PCG64([self.seed, period]))
         return np.asarray(rng.standard_normal((2, self.total))[:, self.place])
 
 
-def drawn_calendar(tree: xr.DataTree) -> DrawnCalendar | None:
-    """Return the draws of a posterior's calendar, None where it has none."""
-    if "calendar" not in tree.attrs:
-        return None
-    calendar = LearnedCalendar.from_json(str(tree.attrs["calendar"]))
-    group = tree["posterior"].dataset
-    names = calendar.names
-    missing = [name for name in names if name not in group]
+def drawn_calendar(calendar: LearnedCalendar, posterior: xr.Dataset, seed: int) -> DrawnCalendar:
+    """Return the draws (chain, draw, ...) of a calendar, whose future belongs to the fit's ``seed``."""
+    missing = [name for name in calendar.names if name not in posterior]
     if missing:
         raise InputError(f"The posterior has a calendar and lacks {', '.join(missing)}. Fit again.")
-    drawn = [group[name].transpose(CHAIN, DRAW, ...).to_numpy().astype(float) for name in names]
+    drawn = [posterior[name].transpose(CHAIN, DRAW, ...).to_numpy().astype(float) for name in calendar.names]
     flat = [each.reshape(-1, *each.shape[2:]) for each in drawn]
     size = flat[0].shape[0]
-    coefficient = flat[4] if calendar.effects else np.zeros((size, 0))
     return DrawnCalendar(
         calendar,
         np.log(flat[0]),
         flat[1] ** 2,
         flat[2] ** 2,
         np.exp(-math.log(2) * calendar.width / flat[3]),
-        coefficient,
+        flat[4] if calendar.effects else np.zeros((size, 0)),
         np.arange(size),
         size,
-        int(tree.attrs.get("seed", 0)),
+        seed,
     )
+
+
+def read_calendar(tree: xr.DataTree) -> DrawnCalendar | None:
+    """Return the draws of a posterior's calendar, None where it has none."""
+    if "calendar" not in tree.attrs:
+        return None
+    calendar = LearnedCalendar.from_json(str(tree.attrs["calendar"]))
+    return drawn_calendar(calendar, tree["posterior"].dataset, int(tree.attrs.get("seed", 0)))

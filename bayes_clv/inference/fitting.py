@@ -15,7 +15,7 @@ import xarray as xr
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import changing
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.inference.calendar import Calendar, learn_calendar
+from bayes_clv.inference.calendar import Calendar, drawn_calendar, learn_calendar
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
 from bayes_clv.inference.criticism import predictive
@@ -227,8 +227,10 @@ def fit(
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     if {"prior", "prior_predictive"} & set(include):
+        # Of the family's own quantities: a calendar is drawn in a form that has no way forwards.
         stated = build_model(record, rows, count, fixed, start, effects, profiles, as_stated=True).graph
-        included["prior"] = built.with_constants(predictive.prior_draws(stated, names, prior_rng))
+        own = [name for name in names if learned is None or name not in learned.names]
+        included["prior"] = built.with_constants(predictive.prior_draws(stated, own, prior_rng))
     if {"prior_predictive", "posterior_predictive"} & set(include):
         columns = checkable(record, data)
         classes = predictive.observed_classes(record.checked, columns[record.checked])
@@ -240,8 +242,10 @@ def fit(
                 record, included["prior"], columns, classes, prior_rng, effects, profiles
             )
         if "posterior_predictive" in include:
+            thinned = predictive.thin(posterior)
+            ages = None if learned is None else drawn_calendar(learned, thinned, seed).ages(columns["T"])
             included["posterior_predictive"] = predictive.replicate(
-                record, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
+                record, thinned, columns, classes, predictive_rng, effects, profiles, ages
             )
     if "log_prior" in include:
         included["log_prior"] = log_prior(fixed, posterior)
@@ -275,10 +279,12 @@ def _check_calendar_fit(method: str, include: Collection[str]) -> None:
             f"A calendar has a rate for each period, whose scales have no mode to lean on: {argument('method', method)} "
             "cannot fit it. Give method='nuts'."
         )
-    wanted = sorted(set(include) - {"log_prior"})
-    if wanted:
+    if "log_likelihood" in include:
         raise InputError(
-            f"Group {wanted[0]!r} is not there of a fit with a calendar: histories are not independent given the "
-            "parameters without the days of their purchases. Fit without the calendar for it, or compare by "
-            "clv.scoring.rolling_origins."
+            "Group 'log_likelihood' is not there of a fit with a calendar: what a history adds depends on the days of "
+            "its purchases, which the fit reads of all customers together. Compare by clv.scoring.rolling_origins."
+        )
+    if "prior_predictive" in include:
+        raise InputError(
+            "Group 'prior_predictive' is not there of a fit with a calendar. Fit without the calendar for it."
         )

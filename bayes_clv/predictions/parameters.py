@@ -20,12 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bayes_clv.families.calendar import CALENDAR, clocked, with_calendar
+from bayes_clv.families.calendar import CALENDAR, clocked
 from bayes_clv.families.contract import VERBS, Family, Forecast, Renewals, SpendLevel, need
 from bayes_clv.families.contract import Kind as FamilyKind
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.inference.calendar import DrawnCalendar, drawn_calendar
+from bayes_clv.inference.calendar import DrawnCalendar, read_calendar
 from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 
@@ -53,7 +53,7 @@ _SERVES: dict[Kind, FamilyKind] = {
 class Parameters:
     """The draws of one posterior: ``values`` maps each parameter to (chain × draw,) in that order.
 
-    With a ``calendar`` the family is in calendar time after ``until``, and ``elapsed`` (draw, knot) its operational time.
+    With a ``calendar`` the family is in calendar time after ``until``, and ``values`` hold its knots too.
     With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
     the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
     """
@@ -70,7 +70,6 @@ class Parameters:
     seed: str = ""
     profiles: Profiles | None = None
     calendar: DrawnCalendar | None = None
-    elapsed: np.ndarray | None = None
 
     @property
     def forecast(self) -> Forecast:
@@ -118,7 +117,6 @@ class Parameters:
             drawn={name: value[..., index] for name, value in self.drawn.items()},
             place=None if self.place is None else self.place[index],
             calendar=None if self.calendar is None else self.calendar.take(index),
-            elapsed=None if self.elapsed is None else self.elapsed[index],
         )
 
     def until(self, horizon: float) -> "Parameters":
@@ -126,7 +124,7 @@ class Parameters:
         if self.calendar is None:
             return self
         knots, elapsed = self.calendar.knots(horizon)
-        return replace(self, family=clocked(self.family, knots), elapsed=elapsed)
+        return replace(self, family=clocked(self.family, knots), values=self.values | {CALENDAR: elapsed})
 
     def of(self, customers: xr.Dataset) -> "Parameters":
         """Return them for these customers, whose columns are read and checked, and whose times the family reads."""
@@ -152,7 +150,7 @@ class Parameters:
         Each is (draw,), or (row, draw) where an effect acts on it; without effects they are ``values``.
         """
         if self.effects is None:
-            return with_calendar(self.values, self.elapsed)
+            return self.values
         if self.profiles is None:
             raise RuntimeError("Parameters with effects need customers: call of(customers) first.")
         profile = columns[self.profile][rows].astype(np.int64)
@@ -171,7 +169,8 @@ class Parameters:
                         offsets = [self._new_offset(effect, column, -1 - int(j)) for j in new]
                         drawn[name] = np.vstack([drawn[name], *offsets])
         design = {name: each[profile] for name, each in self.profiles.design.items()}
-        return with_calendar(self.effects.parameters(np, self.family, drawn, design, place), self.elapsed)
+        own = self.effects.parameters(np, self.family, drawn, design, place)
+        return own | {CALENDAR: self.values[CALENDAR]} if CALENDAR in self.values else own
 
     def of_profile(self, profile: int) -> dict[str, np.ndarray]:
         """Return the parameters (draw,) of customers of one profile, by its index; ``values`` without effects."""
@@ -258,7 +257,7 @@ def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Para
     A posterior with a calendar is refused but where ``calendar`` says that who asks goes by it.
     """
     family = check_posterior(tree, kind)
-    drawn_time = drawn_calendar(tree)
+    drawn_time = read_calendar(tree)
     if drawn_time is not None and not calendar:
         raise InputError(
             "This posterior has a calendar, and what is asked for does not go by one yet: predict, simulate, "

@@ -21,9 +21,9 @@ from bayes_clv.distributions.paths import (
     futures,
     nothing_asked,
 )
-from bayes_clv.distributions.paths.clock import Clock, inner
+from bayes_clv.distributions.paths.clock import Clock, at
+from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
-from bayes_clv.families.calendar import with_calendar
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.tiles import owned
@@ -186,20 +186,27 @@ def tiles(
             here = slice(low + begin, low + end)
             part = slice(start + here.start, start + here.stop)
             who = Who(at[begin:end].astype(np.uint32), plan.keys[part], plan.first_order)
+            clock = None if plan.clock is None else plan.clock.of(first)
             asked = nothing._replace(**{name: array[here] for name, array in own.items()})
             paying = None if purse is None else purse._replace(row=local[begin:end].astype(np.uint32))
             if paying is not None and level is not None:
                 own_levels(paying, who.keys, level[here])
-            for filled in futures(plan.law, state, who, asked, room, paying, plan.clock):
+            for filled in futures(plan.law, state, who, asked, room, paying, clock):
                 if each is not None:
                     each(part, filled)
             yield Tile(part, int(room.buyers.begin[end - begin]), room)
 
 
 def purchase_plan(
-    posterior: Parameters, histories: Histories, keys: np.ndarray, horizon: np.ndarray | float
+    posterior: Parameters,
+    histories: Histories,
+    keys: np.ndarray,
+    horizon: np.ndarray | float,
+    start: np.ndarray | float = 0.0,
 ) -> Plan:
     """Return the plan that simulates purchases alone; ``horizon`` is one for all, or (row).
+
+    New customers may have come before: ``start`` (row) is then when, a time of the calendar from now.
 
     Where the family draws each customer's numbers the histories hold the column of ``histories.apart``.
     """
@@ -210,12 +217,12 @@ def purchase_plan(
     ordered = keys[histories.order]
     clock = None
     if forecast.clock is not None:
-        clock = Clock(*forecast.clock(with_calendar(posterior.values, posterior.elapsed)))
+        clock = clock_of(*forecast.clock(posterior.values), np.broadcast_to(start, age.shape))
 
     def state(rows: np.ndarray) -> dict[str, Any]:
         found: dict[str, Any] = {"silence": silence[rows, None], "horizon": ends[rows, None]}
         if clock is not None:
-            found = {"silence": -inner(clock, -silence[rows]), "horizon": inner(clock, ends[rows])}
+            found = {"silence": -at(clock, -silence[rows]), "horizon": clock.elapsed(rows, ends[rows])}
         if forecast.futures is not None:
             return found | _drawn(posterior, columns, ordered, rows)
         history = {name: column[rows, None] for name, column in known.items()}

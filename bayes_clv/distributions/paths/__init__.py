@@ -285,8 +285,8 @@ def futures(
         yield found
     while active > 0:
         filled, active, number = law.walk(state, who, own, buyers, batch, active, number)
-        turn(clock, buyers, batch, filled)
+        turn(clock, buyers, who.row, batch, filled)
         if purse is not None:
             pay(purse, buyers, batch, filled, paid)
         yield filled
-    turn_own(clock, own)
+    turn_own(clock, who.row, own)

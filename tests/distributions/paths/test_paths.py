@@ -20,7 +20,7 @@ from bayes_clv.distributions.paths import (
     futures,
     room,
 )
-from bayes_clv.distributions.paths.clock import Clock
+from bayes_clv.distributions.paths.clock import clock
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.poisson.silence import log_integral
@@ -448,10 +448,9 @@ def test_scenarios_share_their_random_numbers(name):
 def test_a_clock_turns_times_and_nothing_else():
     name = "bg_nbd"
     plain = future(name, 26)
-    inner = np.tile(np.array([0.0, 10.0, 26.0]), (FEW, 1))
-    outer = np.tile(np.array([0.0, 20.0, 28.0]), (FEW, 1))
-    found = future(name, 26, clock=Clock(inner, outer))
-    np.testing.assert_allclose(found["time"], np.interp(plain["time"], inner[0], outer[0]), rtol=1e-12)
+    inner, outer = np.tile(np.array([0.0, 10.0, 26.0]), (FEW, 1)), np.array([0.0, 20.0, 28.0])
+    found = future(name, 26, clock=clock(inner, outer, np.zeros(1)))
+    np.testing.assert_allclose(found["time"], np.interp(plain["time"], inner[0], outer), rtol=1e-12)
     np.testing.assert_array_equal(found["purchases"], plain["purchases"])
 
 
