@@ -161,7 +161,11 @@ def _run(settings: Settings) -> list[str]:
     return run_summary(record, settings.out)
 
 
-@command(Settings, only=("family", "drift", "method", "draws", "seed", "png", "out"), out=Path("clv-demo"))
+@command(
+    Settings,
+    only=("family", "drift", "calendar", "method", "draws", "seed", "png", "out"),
+    out=Path("clv-demo"),
+)
 def demo(**given: Any) -> list[str]:
     """Run on CDNOW: 2,357 customers, 39 weeks to learn from, 39 weeks held out to check the forecast.
 

@@ -145,4 +145,3 @@ def clocked(family: Family, knots: Array) -> Family:
         times=None,
     )
     return replace(family, forecast=forecast)
-

@@ -85,8 +85,8 @@ def refuse_calendar(name: str) -> None:
     """Refuse a family that does not go by a calendar."""
     if name not in CLOCKED:
         raise InputError(
-            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, whose customers leave at a "
-            f"purchase or never. Fit one of these, or leave {argument('calendar')} out."
+            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, whose customers leave "
+            f"at a purchase or never. Fit one of these, or leave {argument('calendar')} out."
         )
 
 

@@ -96,7 +96,9 @@ class Calendar:
         for name, least, most in (("period_days", 1, 366), ("season", 0, 6)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise InputError(f"Calendar: {name} must be a whole number from {least} to {most}; it is {value!r}.")
+                raise InputError(
+                    f"Calendar: {name} must be a whole number from {least} to {most}; it is {value!r}."
+                )
         if self.weekdays and self.period_days != 1:
             raise InputError(
                 f"Calendar(weekdays=True) needs periods of a day: period_days is {self.period_days}. Give "
@@ -162,7 +164,7 @@ class LearnedCalendar:
         days = np.arange(first * self.days + 1, last * self.days + 1)
         columns = []
         if self.season or self.weekdays or self.events:
-            dates = np.datetime64(self.until) + days
+            dates = np.datetime64(self.until) + days.astype("timedelta64[D]")
             since = (dates - np.datetime64("2000-01-01")).astype(np.int64)
             for k in range(1, self.season + 1):
                 turn = 2 * np.pi * k * since / YEAR
@@ -172,12 +174,12 @@ class LearnedCalendar:
                 columns += [((since + 5) % 7 == k).astype(float) for k in range(1, 7)]
             for name, (begin, values) in self.events.items():
                 at = (dates - np.datetime64(begin)).astype(np.int64)
-                end = np.datetime64(begin) + len(values) - 1
-                needed = np.datetime64(self.until) + known
+                end = np.datetime64(begin) + np.timedelta64(len(values) - 1, "D")
+                needed = np.datetime64(self.until) + np.timedelta64(known, "D")
                 if known and needed > end:
                     raise InputError(
-                        f"Event {name!r} is known to {end}, and the forecast reaches to {needed}. Name what is planned: "
-                        "give events a row for the last day too, with the value 0 where there is none."
+                        f"Event {name!r} is known to {end}, and the forecast reaches to {needed}. Name what is "
+                        "planned: give events a row for the last day too, with the value 0 where there is none."
                     )
                 there = (at >= 0) & (at < len(values))
                 columns.append(np.where(there, np.array(values)[np.where(there, at, 0)], 0.0))
@@ -236,7 +238,9 @@ def learn_calendar(calendar: Calendar, family: str, customers: xr.Dataset) -> Le
     data, and events that cannot be read.
     """
     if not isinstance(calendar, Calendar):
-        raise InputError(f"{argument('calendar', calendar)} must be a clv.inference.Calendar, such as Calendar().")
+        raise InputError(
+            f"{argument('calendar', calendar)} must be a clv.inference.Calendar, such as Calendar()."
+        )
     refuse_calendar(family)
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     if unit == UNSTATED:
@@ -287,7 +291,7 @@ def _read_events(events: Any) -> dict[str, tuple[str, tuple[float, ...]]]:
             "Calendar: events must be a DataFrame with the columns date and name (and value), or a mapping of name to "
             f"a mapping of date to value; got {type(events).__name__}."
         )
-    table = events.assign(value=events["value"] if "value" in events else 1.0)
+    table = events.assign(value=events.get("value", 1.0))
     try:
         dates = pd.to_datetime(table["date"]).to_numpy().astype("datetime64[D]")
         values = table["value"].to_numpy(dtype=float)

@@ -276,8 +276,8 @@ def _check_calendar_fit(method: str, include: Collection[str]) -> None:
     """Refuse what a fit with a calendar cannot give."""
     if method != "nuts":
         raise InputError(
-            f"A calendar has a rate for each period, whose scales have no mode to lean on: {argument('method', method)} "
-            "cannot fit it. Give method='nuts'."
+            "A calendar has a rate for each period, whose scales have no mode to lean on: "
+            f"{argument('method', method)} cannot fit it. Give method='nuts'."
         )
     if "log_likelihood" in include:
         raise InputError(

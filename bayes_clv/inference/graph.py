@@ -29,7 +29,6 @@ from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.schema import InputError
 
-
 # What a calendar multiplies: its mean goes with it.
 CLOCKED_QUANTITY = "population_purchase_rate"
 

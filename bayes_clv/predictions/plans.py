@@ -86,8 +86,8 @@ class Holdout(NamedTuple):
 class Plan:
     """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
 
-    ``state(rows)`` returns the numbers that ``law`` reads, by name (row, draw), with ``silence`` and ``horizon``, (row, 1)
-    or (row, draw), among them; ``keys`` are of the customers (see streams.customer_keys). ``alike`` (row),
+    ``state(rows)`` returns the numbers that ``law`` reads, by name (row, draw), with ``silence`` and ``horizon``,
+    (row, 1) or (row, draw), among them; ``keys`` are of the customers (see streams.customer_keys). ``alike`` (row),
     where given, marks neighbouring rows with the same state by one number: their histories differ in spend alone, and
     the state is computed once.
 

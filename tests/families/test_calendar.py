@@ -48,7 +48,11 @@ def world(name, rng, horizon):
         alive = alive & ~(buys & (rng.random(CUSTOMERS) < leaving))
         if begin < -1e-9:
             here = alive
-    return {"frequency": frequency[:, None], "recency": recency[:, None], "T": np.full((CUSTOMERS, 1), 30.0)}, here, later
+    return (
+        {"frequency": frequency[:, None], "recency": recency[:, None], "T": np.full((CUSTOMERS, 1), 30.0)},
+        here,
+        later,
+    )
 
 
 @pytest.mark.parametrize("name", CLOCKED)
@@ -78,7 +82,11 @@ def test_a_calendar_that_does_not_move_is_none(name):
     static, values = given(name)
     knots = np.array([-40.0, -10.0, 0.0, 25.0, 60.0])
     still = values | {CALENDAR: knots[None]}
-    history = {"frequency": np.array([[0.0], [3.0]]), "recency": np.array([[0.0], [20.0]]), "T": np.full((2, 1), 30.0)}
+    history = {
+        "frequency": np.array([[0.0], [3.0]]),
+        "recency": np.array([[0.0], [20.0]]),
+        "T": np.full((2, 1), 30.0),
+    }
     own, moved = need(static, Forecast), need(clocked(static, knots), Forecast)
     plain = {each: values[each] for each in static.parameters}
     for function, arguments in (

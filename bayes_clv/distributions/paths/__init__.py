@@ -51,9 +51,9 @@ class Who(NamedTuple):
 class State(NamedTuple):
     """What a law reads of each history and draw, (row, draw); ``silence`` is the time since the last purchase.
 
-    ``silence`` and ``horizon`` are (row, 1), or (row, draw) where they differ between draws. A number that a law does not read has no
-    rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``. ``further`` is
-    what one law alone reads, a tuple of its own.
+    ``silence`` and ``horizon`` are (row, 1), or (row, draw) where they differ between draws. A number that a law does
+    not read has no rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``.
+    ``further`` is what one law alone reads, a tuple of its own.
     """
 
     alive: Any

@@ -1,6 +1,6 @@
 """From the time in which a law is stated to that of the calendar, in each draw: one call between paths and money.
 
-A law's time may run unevenly: ``outer`` (knot,) are knots of the calendar's time and ``inner`` (draw, knot) the law's at
+A law's time may run unevenly: ``outer`` (knot,) are knots of the calendar's time, ``inner`` (draw, knot) the law's at
 them, rising, 0 now (knots before are of the past), and straight between knots; beyond the last the last slope goes on.
 A future may start at another time than now, ``start`` (row), at which the law's time is ``begin`` (row, draw): its own
 times, both of the law and of the calendar, are counted from there. Without knots the two times are one.
@@ -92,4 +92,6 @@ def turn(clock, buyers, row, batch, filled):  # type: ignore[no-untyped-def]
     for p in range(filled):
         n = batch.buyer[p]
         s, r = buyers.draw[n], row[buyers.customer[n]]
-        batch.time[p] = calendar(clock.inner[s], clock.outer, clock.begin[r, s] + batch.time[p]) - clock.start[r]
+        batch.time[p] = (
+            calendar(clock.inner[s], clock.outer, clock.begin[r, s] + batch.time[p]) - clock.start[r]
+        )

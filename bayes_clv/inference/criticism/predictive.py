@@ -84,7 +84,9 @@ def replicate(
     edges = classes[dimension].to_numpy()
     counts = []
     points = parameter_points(family, draws, effects, profiles)
-    for point, age in zip(points, repeat(columns.get("T")) if ages is None else ages, strict=ages is not None):
+    for point, age in zip(
+        points, repeat(columns.get("T")) if ages is None else ages, strict=ages is not None
+    ):
         params = {
             name: value[columns["profile"]] if np.ndim(value) else value for name, value in point.items()
         }
