@@ -72,7 +72,7 @@ class _Clocked:
         history, values = self.own(columns, params)
         if not 0 < time < math.inf:
             return function(time, history, values)
-        stretch = time / operational(self.knots, np.asarray(params[CALENDAR]), np.float64(time))
+        stretch = time / operational(self.knots, np.asarray(params[CALENDAR]), np.asarray(time))
         history |= {name: history[name] * stretch for name in ("T", "recency")}
         values = {name: each * stretch ** self.powers[name] for name, each in values.items()}
         return function(time, history, values)

@@ -32,7 +32,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -406,8 +406,8 @@ class DrawnCalendar:
 
     def take(self, index: np.ndarray) -> "DrawnCalendar":
         """Return these draws."""
-        drawn = (self.log_rate, self.level, self.shock, self.rho, self.coefficient, self.place)
-        return DrawnCalendar(self.calendar, *(each[index] for each in drawn), self.total, self.seed)
+        names = ("log_rate", "level", "shock", "rho", "coefficient", "place")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def knots(self, horizon: float) -> tuple[np.ndarray, np.ndarray]:
         """Return times from the end of observation (knot,), and the operational time at them (draw, knot).
