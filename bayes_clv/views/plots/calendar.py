@@ -85,6 +85,8 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
         axes.axhline(1.0, color=style.MUTED, linewidth=0.8)
         axes.axvspan(when[known], when[-1], color=style.MUTED, alpha=0.08, linewidth=0)
         axes.set_yscale("log")
+        # Room for the legend.
+        axes.set_ylim(q05.min() / 1.1, 1.6 * q95.max())
         ticks = [
             each for each in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if q05.min() <= each <= q95.max()
         ]

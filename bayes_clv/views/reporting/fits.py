@@ -174,8 +174,8 @@ def calendar_words(tree: xr.DataTree) -> list[str]:
     period = {1: "day", 7: "week"}.get(known.days, f"{known.days} days")
     found = [
         f"All customers' rate moves over the calendar: its level by a factor of {level:.2f} up or down, with a "
-        f"half-life of {numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])}), and a "
-        f"single {period} by a further {shock:.2f}."
+        f"half-life of {numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to "
+        f"{numbers.number(ends[1])}), and a single {period} by a further {shock:.2f}."
     ]
     for place, name in enumerate(known.effects):
         if name in known.events:
