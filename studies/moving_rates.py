@@ -1,12 +1,12 @@
-"""Totals where the rate of all customers moves: is that found, is it not invented, and are totals honest then?
+"""Totals where the rate of all customers moves: what is found, what is invented, and what intervals then hold.
 
 Question
     (a) In simulated worlds of weekly orders, is a pace that everybody shares found (a level that persists, shocks, a
     promotion), and where nothing moves is nothing lost? (b) On public bases, over origins and horizons, do intervals of
     totals hold what happens once a calendar is learned, and what do customers' own forecasts lose by it?
 Pass rules, stated before the run
-    1. *found*: in 20 worlds with a promotion of 1.5 times the rate, 13 of its 14 weeks past, the 90 % intervals of its
-       effect hold the truth in 15 to 20; and the real totals of the next 26 weeks lie in 15 to 20 of the 90 % intervals;
+    1. *found*: in 20 worlds with a promotion of 1.5 times the rate in one week of six, the 90 % intervals of its effect
+       hold the truth in 15 to 20; and the real totals of the next 26 weeks lie in 15 to 20 of the 90 % intervals;
     2. *not invented*: in 10 worlds where nothing moves, the median half width of the interval of a total is at most
        twice that of the plain family;
     3. *totals*: on each base, the mean over cells of the CRPS of log totals (purchases, spend) of the best calendar is
@@ -14,10 +14,10 @@ Pass rules, stated before the run
     4. *covered*: over all bases, the 90 % intervals of totals hold 85 to 97 %;
     5. *CDNOW*: from 1997-09-30 over 39 weeks 1,882 purchases and 70,976 of spend lie inside, medians within 10 %, and
        on the master file 19,684;
-    6. *customers*: of the 90 % intervals of purchases, spend and of customers with five or more repeats, what they hold
-       is within 3 points of what they promise, on each base.
+    6. *customers*: of the 90 % intervals of purchases, of spend, and of customers with five or more repeats, what they
+       hold is within 3 points of what they promise, on each base.
 Bounds
-    20 intervals of 90 % hold 15 or more with probability .99. Cells of a base share customers and futures: they are few.
+    20 intervals of 90 % hold 15 or more with probability .99. Cells of a base share customers and futures, and are few.
 
 Run with ``uv run --extra studies python -m studies.moving_rates``; parts: ``--only worlds``, ``--only cdnow`` and so on.
 Cells are kept in out/moving_rates: a run that was stopped goes on. It writes studies/moving_rates_results.csv and
@@ -59,8 +59,8 @@ CUSTOMERS, WEEKS, AHEAD = 1500, 78, 26
 def world(rng: np.random.Generator, *, moving: bool) -> tuple[pd.DataFrame, dict[str, float], int]:
     """Return the orders of customers who came over a year and a half, the days of a promotion, and its last week.
 
-    BG/NBD in operational time; the pace of a week is a level of half-life 26 weeks and standard deviation .3, a shock of
-    .15, and one week in six of promotion.
+    BG/NBD in operational time; the pace of a week is a level of half-life 26 weeks and standard deviation .3, a shock
+    of .15, and one week in six of promotion.
     """
     weeks = WEEKS + AHEAD
     level, path = 0.3 * rng.standard_normal(), np.empty(weeks)
@@ -224,7 +224,7 @@ def judge_bases(found: pd.DataFrame) -> list[tuple[str, bool, str]]:
 
 
 def plot(found: pd.DataFrame) -> None:
-    """Write the figure: totals' intervals over the cells of each base, over what happened, plain and with a calendar."""
+    """Write the figure: intervals of totals over what happened, by base and cell, plain and with a calendar."""
     from bayes_clv.views import style
 
     names = list(dict.fromkeys(found["base"]))
