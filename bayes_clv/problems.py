@@ -94,7 +94,10 @@ _SPEND_INTERVALS = (
     "Where purchases pass and spend does not, compare spend families (gamma_gamma, lognormal_spend).",
     "Look for a few extreme orders, and for prices that changed.",
 )
-_CALENDAR = "Let the rate of all customers move: bayes-clv run --calendar, clv.fit(..., calendar=clv.inference.Calendar())."
+_CALENDAR = (
+    "Let the rate of all customers move: bayes-clv run --calendar, or clv.fit(..., calendar=Calendar()) with "
+    "clv.inference.Calendar."
+)
 _TOTALS = (
     _CALENDAR,
     "Look at the tracking figure: at once, or drifting?",

@@ -17,7 +17,7 @@ Pass rules, stated before the run
     6. *customers*: of the 90 % intervals of purchases, of spend, and of customers with five or more repeats, what they
        hold is within 3 points of what they promise, on each base.
 Bounds
-    20 intervals of 90 % hold 15 or more with probability .99. Cells of a base share customers and futures, and are few.
+    20 intervals of 90 % hold 15 or more with probability .99. Cells of a base share customers and futures.
 
 Run with ``uv run --extra studies python -m studies.moving_rates``; parts: ``--only worlds``, ``--only cdnow`` and so on.
 Cells are kept in out/moving_rates: a run that was stopped goes on. It writes studies/moving_rates_results.csv and
