@@ -19,7 +19,7 @@ Pass rules, stated before the run
 Bounds
     20 intervals of 90 % hold 15 or more with probability .99. Cells of a base share customers and futures.
 
-Run with ``uv run --extra studies python -m studies.moving_rates``; a part of it with ``--only worlds`` or ``--only cdnow``.
+Run with ``uv run --extra studies python -m studies.moving_rates``; ``--only worlds`` or ``--only cdnow`` a part.
 Cells are kept in out/moving_rates: a run that was stopped goes on. It writes studies/moving_rates_results.csv and
 figures/moving_rates.png; ``--quick`` one world and one origin, into out/moving_rates.
 """
