@@ -163,7 +163,7 @@ def _run(settings: Settings) -> list[str]:
 
 @command(
     Settings,
-    only=("family", "drift", "returns", "method", "draws", "seed", "png", "out"),
+    only=("family", "drift", "returns", "calendar", "method", "draws", "seed", "png", "out"),
     out=Path("clv-demo"),
 )
 def demo(**given: Any) -> list[str]:

@@ -94,7 +94,12 @@ _SPEND_INTERVALS = (
     "Where purchases pass and spend does not, compare spend families (gamma_gamma, lognormal_spend).",
     "Look for a few extreme orders, and for prices that changed.",
 )
+_CALENDAR = (
+    "Let the rate of all customers move: bayes-clv run --calendar, or clv.fit(..., calendar=Calendar()) with "
+    "clv.inference.Calendar."
+)
 _TOTALS = (
+    _CALENDAR,
     "Look at the tracking figure: at once, or drifting?",
     "See whether other origins miss to the same side: bayes-clv backtest.",
     "Fit cohorts apart, or leave out those whose behaviour has ended.",
@@ -269,12 +274,12 @@ KINDS: dict[str, Kind] = {
         "{inside} of {number} {units} inside the 90 % band of the {part}",
         "In the {part} {inside} of {number} {units} lie inside the 90 % band of the tracking figure ({above} above it, "
         "{below} below); about {expected:.0f} would if the model held, and at least {lower} in 99 of 100 such bases.",
-        "Purchases come in seasons or waves. The model's customers buy at rates that do not change with the calendar, "
-        "so that sums over parts of a year carry the error, rankings hardly. A longer calibration does not cure it: no "
-        "family has a season.",
+        "Purchases come in seasons or waves. Where the model's customers buy at rates that do not change with the "
+        "calendar, sums carry the error, rankings hardly.",
         (
+            _CALENDAR,
             "Read the tracking figure for when it happens: the same weeks each year are a season.",
-            "Forecast whole years, or add the season by hand from the same weeks of earlier years.",
+            "Forecast whole years where two of them are known.",
             "Use rankings and shares rather than sums over parts of a year.",
         ),
         cause="moved",

@@ -39,6 +39,10 @@ PERIOD = "period"
 REPEAT_PURCHASE = "repeat_purchase"
 
 
+# The days of the calibration.
+DAY = "calendar_day"
+
+
 # The unit of what can happen only at numbered occasions.
 OPPORTUNITY = "opportunity"
 
@@ -179,6 +183,8 @@ CUSTOMER_VARIABLES = {
         "sum of the logarithms of the times between purchase occasions, each in the time unit", "none"
     ),
     "purchase_times": Variable("ages at the repeat purchase occasions, customer after customer", "time"),
+    "day_purchases": Variable("repeat purchase occasions of all customers on the day", "count"),
+    "day_spend": Variable("spend of these occasions", "money"),
     "purchase_start": Variable("place of the customer's first repeat purchase in purchase_times", "none"),
     "monetary_value": Variable("mean spend of the repeat occasions", "money"),
     "log_spend_mean": Variable("mean of the logarithm of the repeat occasions' spend", "log money"),
@@ -311,6 +317,7 @@ ALSO = {
     "log_spend": ("log_spend_mean", "log_spend_sd"),
     "log_intervals": ("log_intervals",),
     "purchase_times": ("purchase_times", "purchase_start"),
+    "periods": ("day_purchases", "day_spend"),
 }
 
 

@@ -16,6 +16,7 @@ from bayes_clv.schema import (
     CHAIN,
     CUSTOMER,
     CUSTOMER_VARIABLES,
+    DAY,
     DRAW,
     PERIOD,
     POINTERS,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 # Names with a meaning of their own in customers, posteriors and predictions; a cohort is a column like any other.
 RESERVED = (
-    *(CHAIN, DRAW, CUSTOMER, PERIOD, REPEAT_PURCHASE, "row", "profile", "spend_profile"),
+    *(CHAIN, DRAW, CUSTOMER, PERIOD, DAY, REPEAT_PURCHASE, "row", "profile", "spend_profile"),
     *(name for name in CUSTOMER_VARIABLES if name != "cohort"),
 )
 

@@ -1,4 +1,4 @@
-"""Purchases of the whole base per calendar period."""
+"""Purchases of the whole base by calendar period, and by day."""
 
 import datetime as dt
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import PERIOD
+from bayes_clv.customers.sequences import places
+from bayes_clv.schema import CUSTOMER, DAY, PERIOD, InputError
 
 
 def period_rows(occasions: Any, start: dt.date, until: dt.date, end: dt.date, period_days: int) -> Any:
@@ -35,3 +36,69 @@ def add_periods(dataset: xr.Dataset, counts: Any, start: dt.date, end: dt.date, 
     dataset.coords[PERIOD] = np.arange(periods)
     dataset["period_start"] = (PERIOD, starts.astype("datetime64[s]"))
     dataset["period_purchases"] = (PERIOD, purchases)
+
+
+def day_rows(occasions: Any, until: dt.date) -> Any:
+    """Return the occasions of each day to ``until``, and their spend where there are amounts."""
+    import ibis
+
+    seen = occasions.filter(occasions.date <= ibis.literal(until))
+    # Exact sums: a float would leave a trace of the first spend.
+    amounts = {"spend": seen.spend.sum()} if "spend" in occasions.columns else {}
+    first = seen.group_by("customer_id").agg(date=seen.date.min(), **_first(seen))
+    of_first = first.group_by("date").agg(
+        firsts=first.count(), **({"first_spend": first.spend.sum()} if amounts else {})
+    )
+    days = seen.group_by("date").agg(occasions=seen.count(), **amounts).left_join(of_first, "date")
+    repeats = {"purchases": days.occasions - days.firsts.fill_null(0)}
+    if amounts:
+        repeats["spend"] = (days.spend - days.first_spend.fill_null(0)).cast("float64")
+    return days.select(days.date, **repeats)
+
+
+def _first(seen: Any) -> dict[str, Any]:
+    return {"spend": seen.spend.argmin(seen.date)} if "spend" in seen.columns else {}
+
+
+def add_days(dataset: xr.Dataset, counts: Any, start: dt.date, until: dt.date) -> None:
+    """Add the repeat purchases of each day from ``start`` to ``until`` to the dataset, and their spend."""
+    size = (until - start).days + 1
+    at = (counts["date"].to_numpy().astype("datetime64[D]") - np.datetime64(start)).astype(np.int64)
+    dataset.coords[DAY] = (np.datetime64(start) + np.arange(size)).astype("datetime64[s]")
+    for name in ("purchases", "spend"):
+        if name in counts.column_names:
+            given = counts[name].to_numpy()
+            found = np.zeros(size, dtype=given.dtype)
+            found[at] = given
+            dataset[f"day_{name}"] = (DAY, found)
+
+
+def day_purchases(customers: xr.Dataset, unit_days: float) -> np.ndarray:
+    """Return the repeat purchases of all customers on each day, of which the last is that of the end of observation.
+
+    They are what ``summarize(..., also=("periods",))`` counted, or follow from the purchase times.
+
+    Raises InputError where there is neither, and where the counts are not those of these customers.
+    """
+    bought = int(customers["frequency"].sum())
+    if "day_purchases" in customers:
+        found = np.asarray(customers["day_purchases"].to_numpy(), dtype=np.float64)
+        if int(found.sum()) != bought:
+            raise InputError(
+                f"'day_purchases' counts {int(found.sum()):,} repeat purchases and these {customers.sizes[CUSTOMER]:,} "
+                f"customers made {bought:,}: it is of another base, of which these may be a part. Summarise the orders "
+                "of these customers alone with summarize(..., also=('periods',)), or with 'purchase_times', from which "
+                "the days of any part follow."
+            )
+        return found
+    if "purchase_times" not in customers:
+        raise InputError(
+            "A calendar needs the number of repeat purchases on each day. Summarise the orders with "
+            "summarize(..., also=('periods',)), or with 'purchase_times'."
+        )
+    size = customers["frequency"].to_numpy().astype(np.int64)
+    own = places(customers["purchase_start"].to_numpy().astype(np.int64), size)
+    ago = np.repeat(customers["T"].to_numpy(), size) - customers["purchase_times"].to_numpy()[own]
+    days = np.rint(ago * unit_days).astype(np.int64)
+    last = int(np.ceil(customers["T"].to_numpy().max() * unit_days))
+    return np.bincount(last - days, minlength=last + 1).astype(float)

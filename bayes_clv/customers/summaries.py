@@ -20,7 +20,7 @@ from bayes_clv.customers.orders.audit import account, usable_rows
 from bayes_clv.customers.orders.log import open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
 from bayes_clv.customers.orders.parsing import Columns
-from bayes_clv.customers.periods import add_periods, period_rows
+from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
 from bayes_clv.customers.sequences import with_times
 from bayes_clv.schema import ALSO, CUSTOMER, InputError, argument, describe
 from bayes_clv.units import days_per, discount_rate
@@ -69,7 +69,7 @@ def summarize(
     also
         What else to compute of each customer: ``"log_spend"``, for ``clv.fit("lognormal_spend", ...)``,
         ``"log_intervals"``, for families that read how regular purchases are, and ``"purchase_times"``, for those that
-        read when each purchase was made.
+        read when each purchase was made; and of all of them ``"periods"``, for ``clv.fit(..., calendar=...)``.
     holdout_discount_rate
         0.10 for 10 % a year: also compute ``holdout_value``, to score forecasts of value that are discounted at that
         rate (``clv.predict(..., annual_discount_rate=...)``).
@@ -92,7 +92,8 @@ def summarize(
         With ``"purchase_times"``, dimension ``repeat_purchase``: ``purchase_times``, the ages (in ``time_unit``) at the
         repeat occasions to ``until``, one customer's after the other's, each rising to its recency; and over
         ``customer``, ``purchase_start``: the customer's times are the ``frequency`` ones from that place on, also of
-        customers that were chosen with ``isel``.
+        customers that were chosen with ``isel``. With ``"periods"``, dimension ``calendar_day``, from the first order
+        to ``until``: ``day_purchases``, the repeat occasions of all customers on the day, and ``day_spend``.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
@@ -152,6 +153,8 @@ def summarize(
     start = column["first_order"].min().item()
     counts = log.fetch(period_rows(occasions, start, last_calibration, end, period_days))
     add_periods(dataset, counts, start, end, period_days)
+    if "periods" in also:
+        add_days(dataset, log.fetch(day_rows(occasions, last_calibration)), start, last_calibration)
     dataset.attrs = {
         "time_unit": time_unit.strip().lower().removesuffix("s"),
         "until": last_calibration.isoformat(),

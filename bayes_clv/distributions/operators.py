@@ -17,6 +17,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
+from bayes_clv.distributions import autoregression
 from bayes_clv.distributions.lognormal import rates
 from bayes_clv.distributions.poisson import drifting, drifting_lifetime, returning, silence
 from bayes_clv.distributions.regular import erlang_phases, gamma_waits
@@ -207,3 +208,33 @@ def log_sleep(T: Any, start: Any, size: Any, first: int, times: Any, *parameters
     """Return of each row what ``poisson.returning.log_likelihoods`` does; parameters may be scalars."""
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
     return _SLEEP(T, start, size, first + zeros, times, *(each + zeros for each in parameters))
+
+
+class Autoregression(Op):  # type: ignore[misc]
+    """A vector and three numbers -> the log density of ``autoregression``, and its slopes."""
+
+    __props__ = ()
+
+    def make_node(self, y: Any, level: Any, shock: Any, rho: Any) -> Any:
+        """Return the node."""
+        inputs = [pt.as_tensor(each).astype("float64") for each in (y, level, shock, rho)]
+        return Apply(self, inputs, [pt.dscalar(), *(each.type() for each in inputs)])
+
+    def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute the node outside of a compiled graph."""
+        for storage, value in zip(output_storage, autoregression.log_density(*inputs), strict=True):
+            storage[0] = value
+
+    def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
+        """Return the gradient of the density; its slopes have none."""
+        return [cotangents[0] * slope for slope in outputs[1:]]
+
+
+@register_funcify_default_op_cache_key(Autoregression)  # type: ignore[untyped-decorator]
+def _compiled_density(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return autoregression.log_density, zlib.crc32(inspect.getsource(autoregression).encode())
+
+
+def log_autoregression(y: Any, level: Any, shock: Any, rho: Any) -> Any:
+    """Return the log density of ``autoregression``: y over periods, two variances and a correlation."""
+    return Autoregression()(y, level, shock, rho)[0]

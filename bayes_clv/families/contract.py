@@ -127,6 +127,9 @@ class Forecast:
     summary : callable, or None
         ``(time, columns, params)``: ``alive``, ``latent_means``, ``purchases``, ``states`` if any, one after the other,
         for a forecast's summary, where together and to six digits they cost less than each by itself.
+    clock : callable, or None
+        ``(params)``: the law's own time (draw, knot) at knots (knot,) of the calendar's, both 0 at the end of
+        observation, where the two differ (``families.calendar``).
     closed_form_draws : int, or None
         How many posterior draws closed forms are computed of where nobody asks for a number; None: all.
     """
@@ -150,6 +153,7 @@ class Forecast:
     woken: Callable[[float, float, Columns, Params], Array] | None = None
     rate_ago: Callable[[NDArray[np.uint64], float, Columns, Params, Array, Array], Array] | None = None
     summary: Callable[[float, Columns, Params], tuple[Array, ...]] | None = None
+    clock: Callable[[Params], tuple[Array, Array]] | None = None
     closed_form_draws: int | None = None
 
 

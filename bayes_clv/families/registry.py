@@ -33,6 +33,9 @@ DERIVED = {
 CANDIDATES = ("bg_nbd", "mbg_nbd", "pareto_nbd")
 EXTENSIONS = ("drift", "returns")
 
+# Families that go by a calendar: those of which a change of time leaves all else as it is.
+CLOCKED = ("bg_nbd", "mbg_nbd", "nbd")
+
 _registered: dict[str, Family] = {}
 
 
@@ -76,6 +79,15 @@ def changing(name: str, suffix: str = "_drift") -> str:
             f"these, or leave {argument(suffix[1:], True)} out."
         )
     return f"{name}{suffix}"
+
+
+def refuse_calendar(name: str) -> None:
+    """Refuse a family that does not go by a calendar."""
+    if name not in CLOCKED:
+        raise InputError(
+            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, whose customers leave "
+            f"at a purchase or never. Fit one of these, or leave {argument('calendar')} out."
+        )
 
 
 def has_form(name: str, extension: str) -> bool:

@@ -1,3 +1,4 @@
+from .calendar import Calendar as Calendar
 from .citing import cite as cite
 from .criticism.comparison import compare as compare
 from .criticism.comparison import loo as loo
@@ -10,6 +11,7 @@ from .posterior import save as save
 from .response import fit_response as fit_response
 
 __all__ = [
+    "Calendar",
     "cite",
     "compare",
     "diagnostics",

@@ -15,6 +15,7 @@ import xarray as xr
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import changing
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.calendar import Calendar, drawn_calendar, learn_calendar
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
 from bayes_clv.inference.criticism import predictive
@@ -25,7 +26,7 @@ from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
 from bayes_clv.inference.sampling import nuts
-from bayes_clv.schema import UNSTATED, InputError
+from bayes_clv.schema import UNSTATED, InputError, argument
 
 METHODS = ("nuts", "laplace", "mode")
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_prior", "log_likelihood")
@@ -40,6 +41,7 @@ def fit(
     returns: bool = False,
     covariates: Mapping[str, ColumnNames] | None = None,
     groups: Mapping[str, ColumnNames] | ColumnNames | None = None,
+    calendar: Calendar | None = None,
     priors: Mapping[str, Prior | float] | str | None = None,
     draws: int = 1000,
     tune: int = 1000,
@@ -88,6 +90,10 @@ def fit(
         Columns whose labels (channel, cohort, country) have offsets of their own, partially pooled: as many as
         the data support, from none to separate. Without mapping, on every quantity; else on processes and
         quantities by name, ``{"purchase": "channel", "dropout": ["channel", "country"], "r": "channel"}``.
+    calendar : clv.inference.Calendar, optional
+        What happens to everybody at once: the rate of purchase of the whole base, by period, is learned too, and drawn
+        for the future (``inference.calendar``); of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, by ``"nuts"``, and of
+        customers with ``summarize(..., also=("periods",))`` or purchase times.
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
@@ -157,6 +163,9 @@ def fit(
     data = observed(record, dataset)
     record = record.of(dataset)
     columns = dict(data.columns)
+    learned = None if calendar is None else learn_calendar(calendar, record.name, dataset)
+    if learned is not None:
+        _check_calendar_fit(method, include)
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -167,6 +176,7 @@ def fit(
     rows, count = distinct_rows(columns, data.count)
     scale = record.scale(rows, count)
     quantities = dict(record.quantities) | ({} if effects is None else effects.quantities())
+    quantities |= {} if learned is None else learned.quantities()
     resolved = resolve(quantities, plain_priors(priors), scale)
     if effects is not None:
         check_flat(effects, resolved, method)
@@ -176,7 +186,9 @@ def fit(
     start = starting_point(record.quantities, scale)
     choices = choose(record, rows, count, resolved, start, likelihood=method == "mode")
     fixed = settled(resolved, choices)
-    built = build_model(record, rows, count, fixed, start, effects, profiles, as_stated=method == "mode")
+    built = build_model(
+        record, rows, count, fixed, start, effects, profiles, as_stated=method == "mode", calendar=learned
+    )
     model, names = built.graph, built.names
     report: dict[str, Any]
     if method == "nuts":
@@ -195,7 +207,7 @@ def fit(
     else:
         posterior, stats, report = methods.mode(model, names)
     posterior = described(
-        built.with_constants(posterior), record, dataset.attrs.get("time_unit", UNSTATED), effects
+        built.with_constants(posterior), record, dataset.attrs.get("time_unit", UNSTATED), effects, learned
     )
 
     row = np.arange(count.size)
@@ -215,8 +227,10 @@ def fit(
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     if {"prior", "prior_predictive"} & set(include):
+        # Of the family's own quantities: a calendar is drawn in a form that has no way forwards.
         stated = build_model(record, rows, count, fixed, start, effects, profiles, as_stated=True).graph
-        included["prior"] = built.with_constants(predictive.prior_draws(stated, names, prior_rng))
+        own = [name for name in names if learned is None or name not in learned.names]
+        included["prior"] = built.with_constants(predictive.prior_draws(stated, own, prior_rng))
     if {"prior_predictive", "posterior_predictive"} & set(include):
         columns = checkable(record, data)
         classes = predictive.observed_classes(record.checked, columns[record.checked])
@@ -228,8 +242,10 @@ def fit(
                 record, included["prior"], columns, classes, prior_rng, effects, profiles
             )
         if "posterior_predictive" in include:
+            thinned = predictive.thin(posterior)
+            ages = None if learned is None else drawn_calendar(learned, thinned, seed).ages(columns["T"])
             included["posterior_predictive"] = predictive.replicate(
-                record, predictive.thin(posterior), columns, classes, predictive_rng, effects, profiles
+                record, thinned, columns, classes, predictive_rng, effects, profiles, ages
             )
     if "log_prior" in include:
         included["log_prior"] = log_prior(fixed, posterior)
@@ -251,4 +267,24 @@ def fit(
         "versions": json.dumps(methods.versions()),
         "diagnostics": checks.as_json(report),
     } | ({} if effects is None else {"effects": effects.to_json()})
+    if learned is not None:
+        tree.attrs["calendar"] = learned.to_json()
     return tree
+
+
+def _check_calendar_fit(method: str, include: Collection[str]) -> None:
+    """Refuse what a fit with a calendar cannot give."""
+    if method != "nuts":
+        raise InputError(
+            "A calendar has a rate for each period, whose scales have no mode to lean on: "
+            f"{argument('method', method)} cannot fit it. Give method='nuts'."
+        )
+    if "log_likelihood" in include:
+        raise InputError(
+            "Group 'log_likelihood' is not there of a fit with a calendar: what a history adds depends on the days of "
+            "its purchases, which the fit reads of all customers together. Compare by clv.scoring.rolling_origins."
+        )
+    if "prior_predictive" in include:
+        raise InputError(
+            "Group 'prior_predictive' is not there of a fit with a calendar. Fit without the calendar for it."
+        )

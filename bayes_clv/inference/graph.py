@@ -23,9 +23,14 @@ import xarray as xr
 
 from bayes_clv.families.contract import Coordinate, Family
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
+from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, Clock, LearnedCalendar
+from bayes_clv.inference.calendar import clock as clock_of
 from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.schema import InputError
+
+# What a calendar multiplies: its mean goes with it.
+CLOCKED_QUANTITY = "population_purchase_rate"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ def build_model(
     as_stated: bool = False,
     values: Mapping[str, Any] | None = None,
     changing: bool = False,
+    calendar: LearnedCalendar | None = None,
 ) -> Built:
     """Return the PyMC model of the distinct rows.
 
@@ -68,11 +74,23 @@ def build_model(
     from forwards, and its peak be that of the quantities' own density.
 
     With ``changing`` the ``rows_of_terms`` are data by their names, so that a model that is compiled once can be given
-    other rows of the same profiles: calibration by simulation fits hundreds of bases.
+    other rows of the same profiles: calibration by simulation fits hundreds of bases. With a ``calendar`` the rows'
+    times are taken in operational time (``inference.calendar``).
     """
-    with pm.Model(coords=None if effects is None else effects.coords()) as model:
+    coords = ({} if effects is None else effects.coords()) | ({} if calendar is None else calendar.coords())
+    with pm.Model(coords=coords or None) as model:
         acting = {} if effects is None else _effect_variables(effects, priors)
         offsets = {} if effects is None or as_stated else effects.offsets(acting)
+        clock = None
+        if calendar is not None:
+            scales = {
+                name: prior_variable(name, priors[name], EFFECT if name == COEFFICIENT else None)
+                for name in calendar.quantities()
+            }
+            clock = clock_of(calendar, scales)
+            moved = [] if as_stated else [clock.anchor]
+            offsets = offsets | {CLOCKED_QUANTITY: [*offsets.get(CLOCKED_QUANTITY, []), *moved]}
+            offsets = {name: each for name, each in offsets.items() if each}
         population = population_variables(family, priors, start, offsets, None if as_stated else rows, values)
         parameters = recorded_parameters(family, population)
         found = {name: parameters[name] for name in family.parameters} | population
@@ -87,10 +105,14 @@ def build_model(
 
             parameters = effects.parameters(pt, family, population | acting, profiles.design, profiles.place)
             kept += effects.dims()
+        if calendar is not None:
+            kept += calendar.names
         data: Mapping[str, Any] = rows_of_terms(family, rows, count)
         if changing:
             data = {name: pm.Data(name, column) for name, column in data.items()}
-        pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data))
+        pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data, clock))
+        if clock is not None:
+            pm.Potential("calendar_log_likelihood", clock.log_density())
     return Built(model, kept, constants)
 
 
@@ -180,13 +202,16 @@ def rows_of_terms(family: Family, rows: Columns, count: np.ndarray | None = None
     return found
 
 
-def _log_likelihood(family: Family, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+def _log_likelihood(
+    family: Family, parameters: Mapping[str, Any], data: Mapping[str, Any], clock: Clock | None = None
+) -> Any:
     import pytensor.tensor as pt
 
     total: Any = 0.0
     for place, term in enumerate(family.likelihood):
         own = of_rows(parameters, data.get(f"profile_{place}"))
-        columns = [data[f"{name}_{place}"] for name in term.columns]
+        given = {name: data[f"{name}_{place}"] for name in term.columns}
+        columns = list((given if clock is None else clock.operational(given)).values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
         try:
             value = term.function(own, *columns)

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.families.contract import Family
+from bayes_clv.inference.calendar import LearnedCalendar
 from bayes_clv.inference.effects import Effects
 from bayes_clv.problems import read_problem
 from bayes_clv.schema import InputError
@@ -102,13 +103,19 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
 
 
 def described(
-    posterior: xr.Dataset, family: Family, time_unit: str, effects: Effects | None = None
+    posterior: xr.Dataset,
+    family: Family,
+    time_unit: str,
+    effects: Effects | None = None,
+    calendar: LearnedCalendar | None = None,
 ) -> xr.Dataset:
     """Return the draws with each variable's meaning and unit attached, in the family's words."""
     words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
     meanings = dict(family.words.meanings)
     if effects is not None:
         meanings |= {name: (text, "none") for name, text in effects.meanings(family).items()}
+    if calendar is not None:
+        meanings |= calendar.meanings()
     for name in posterior.data_vars:
         meaning, unit = meanings[str(name)]
         posterior[name].attrs = {"long_name": meaning, "units": words.get(unit, unit)}

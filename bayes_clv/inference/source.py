@@ -533,7 +533,8 @@ class _Writer:
                 self.values[out] = _Value(number, stage)
             elif out.type.ndim == 1:
                 (rows,) = self.shape(out)
-                self.lengths.setdefault(rows, f"{each}.size")
+                if stage == 0:
+                    self.lengths.setdefault(rows, f"{each}.size")
                 self.values[out] = _Value(each, stage, rows, "array")
             else:
                 self.values[out] = _Value(each, stage, 0, "array")

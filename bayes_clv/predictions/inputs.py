@@ -108,7 +108,7 @@ def prepare(
     discrete = kind == "opportunities"
     if kind == "either":
         discrete = isinstance(name, str) and find_family(name).kind == "opportunities"
-    every = parameters(buying, "opportunities" if discrete else "buying")
+    every = parameters(buying, "opportunities" if discrete else "buying", calendar=True)
     if draws is not None and draws < 1:
         raise InputError(f"{argument('draws', draws)} must be at least 1.")
     if seed is None:
@@ -124,7 +124,8 @@ def prepare(
     length = math.inf
     if horizon is not None:
         length = whole_number(horizon, "opportunities") if discrete else duration(horizon, time_unit)
-    posterior = posterior.of(customers)
+    refuse_other_end(posterior, customers)
+    posterior = posterior.of(customers).until(length)
     past = posterior.columns | recency_last(purchase_history(customers, posterior.family))
     payments, paid = None, {}
     if spending is not None:
@@ -150,6 +151,18 @@ def refuse_another_kind(family: str, customers: Any, *, discrete: bool) -> None:
             f"The posterior is of family {family!r}, which is fitted to {kinds[needed][0]}, and the customers are of "
             f"{kinds[other][0]}: they have no column {needed!r} but {other!r}. Make them with {kinds[needed][1]}, or "
             "forecast from a posterior that is fitted to customers such as these."
+        )
+
+
+def refuse_other_end(posterior: Parameters, customers: xr.Dataset) -> None:
+    """Refuse customers who are observed to another day than a posterior's calendar."""
+    if posterior.calendar is None:
+        return
+    fitted, observed = posterior.calendar.calendar.until, str(customers.attrs.get("until", ""))
+    if fitted != observed:
+        raise InputError(
+            f"The posterior's calendar ends on {fitted or 'no known day'} and these customers are observed until "
+            f"{observed or 'no known day'}: fit on these customers, or summarise the orders until the calendar's end."
         )
 
 

@@ -20,10 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.calendar import CALENDAR, clocked
 from bayes_clv.families.contract import VERBS, Family, Forecast, Renewals, SpendLevel, need
 from bayes_clv.families.contract import Kind as FamilyKind
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.calendar import DrawnCalendar, read_calendar
 from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 
@@ -51,6 +53,7 @@ _SERVES: dict[Kind, FamilyKind] = {
 class Parameters:
     """The draws of one posterior: ``values`` maps each parameter to (chain × draw,) in that order.
 
+    With a ``calendar`` the family is in calendar time after ``until``, and ``values`` hold its knots too.
     With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
     the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
     """
@@ -66,6 +69,7 @@ class Parameters:
     total: int = 0
     seed: str = ""
     profiles: Profiles | None = None
+    calendar: DrawnCalendar | None = None
 
     @property
     def forecast(self) -> Forecast:
@@ -112,7 +116,15 @@ class Parameters:
             values={name: value[index] for name, value in self.values.items()},
             drawn={name: value[..., index] for name, value in self.drawn.items()},
             place=None if self.place is None else self.place[index],
+            calendar=None if self.calendar is None else self.calendar.take(index),
         )
+
+    def until(self, horizon: float) -> "Parameters":
+        """Return them in calendar time where there is a calendar, whose future is drawn, to a horizon in time units."""
+        if self.calendar is None:
+            return self
+        knots, elapsed = self.calendar.knots(horizon)
+        return replace(self, family=clocked(self.family, knots), values=self.values | {CALENDAR: elapsed})
 
     def of(self, customers: xr.Dataset) -> "Parameters":
         """Return them for these customers, whose columns are read and checked, and whose times the family reads."""
@@ -157,12 +169,15 @@ class Parameters:
                         offsets = [self._new_offset(effect, column, -1 - int(j)) for j in new]
                         drawn[name] = np.vstack([drawn[name], *offsets])
         design = {name: each[profile] for name, each in self.profiles.design.items()}
-        return self.effects.parameters(np, self.family, drawn, design, place)
+        own = self.effects.parameters(np, self.family, drawn, design, place)
+        return own | {CALENDAR: self.values[CALENDAR]} if CALENDAR in self.values else own
 
     def of_profile(self, profile: int) -> dict[str, np.ndarray]:
         """Return the parameters (draw,) of customers of one profile, by its index; ``values`` without effects."""
         own = self.at({self.profile: np.array([profile])})
-        return {name: value[0] if value.ndim == 2 else value for name, value in own.items()}
+        return {
+            name: value[0] if value.ndim == 2 and name != CALENDAR else value for name, value in own.items()
+        }
 
     def all_alike(self) -> "Parameters":
         """Return the parameters of customers of one profile, in place of the average customer's, without effects."""
@@ -236,9 +251,18 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> Family:
     return family
 
 
-def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
-    """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused."""
+def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Parameters:
+    """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused.
+
+    A posterior with a calendar is refused but where ``calendar`` says that who asks goes by it.
+    """
     family = check_posterior(tree, kind)
+    drawn_time = read_calendar(tree)
+    if drawn_time is not None and not calendar:
+        raise InputError(
+            "This posterior has a calendar, and what is asked for does not go by one yet: predict, simulate, "
+            "next_purchase and clv.expected do. Fit without the calendar for it."
+        )
     group = tree["posterior"].dataset
     values = {}
     for name in family.parameters:
@@ -262,7 +286,9 @@ def parameters(tree: xr.DataTree, kind: Kind) -> Parameters:
         dim: np.asarray(group[dim].values) if dim in group.coords else np.arange(group.sizes[dim])
         for dim in (CHAIN, DRAW)
     }
-    found = Parameters(family, values, labels[CHAIN], labels[DRAW], PROFILES[kind == "spending"])
+    found = Parameters(
+        family, values, labels[CHAIN], labels[DRAW], PROFILES[kind == "spending"], calendar=drawn_time
+    )
     if "effects" not in tree.attrs:
         return found
     effects = Effects.from_json(str(tree.attrs["effects"]))

@@ -21,7 +21,8 @@ from bayes_clv.distributions.paths import (
     futures,
     nothing_asked,
 )
-from bayes_clv.distributions.paths.clock import Clock
+from bayes_clv.distributions.paths.clock import Clock, at
+from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
@@ -85,8 +86,8 @@ class Holdout(NamedTuple):
 class Plan:
     """What to simulate. Customers come sorted by ``row``, the index of their distinct history.
 
-    ``state(rows)`` returns the numbers that ``law`` reads, by name (row, draw), with ``silence`` (row) and ``horizon``
-    (row, 1) or (row, draw) among them; ``keys`` are of the customers (see streams.customer_keys). ``alike`` (row),
+    ``state(rows)`` returns the numbers that ``law`` reads, by name (row, draw), with ``silence`` and ``horizon``,
+    (row, 1) or (row, draw), among them; ``keys`` are of the customers (see streams.customer_keys). ``alike`` (row),
     where given, marks neighbouring rows with the same state by one number: their histories differ in spend alone, and
     the state is computed once.
 
@@ -137,7 +138,7 @@ def _states(plan: Plan, rows: np.ndarray) -> State:
     }
     horizon = np.asarray(given["horizon"], dtype=np.float64)
     horizon = np.array(np.broadcast_to(horizon, (rows.size, horizon.shape[-1])))
-    silence = np.array(given["silence"], dtype=np.float64)
+    silence = np.array(given["silence"], dtype=np.float64, order="C")
     return State(**numbers, silence=silence, horizon=horizon, further=given.get("further", ()))
 
 
@@ -185,20 +186,27 @@ def tiles(
             here = slice(low + begin, low + end)
             part = slice(start + here.start, start + here.stop)
             who = Who(at[begin:end].astype(np.uint32), plan.keys[part], plan.first_order)
+            clock = None if plan.clock is None else plan.clock.of(first)
             asked = nothing._replace(**{name: array[here] for name, array in own.items()})
             paying = None if purse is None else purse._replace(row=local[begin:end].astype(np.uint32))
             if paying is not None and level is not None:
                 own_levels(paying, who.keys, level[here])
-            for filled in futures(plan.law, state, who, asked, room, paying, plan.clock):
+            for filled in futures(plan.law, state, who, asked, room, paying, clock):
                 if each is not None:
                     each(part, filled)
             yield Tile(part, int(room.buyers.begin[end - begin]), room)
 
 
 def purchase_plan(
-    posterior: Parameters, histories: Histories, keys: np.ndarray, horizon: np.ndarray | float
+    posterior: Parameters,
+    histories: Histories,
+    keys: np.ndarray,
+    horizon: np.ndarray | float,
+    start: np.ndarray | float = 0.0,
 ) -> Plan:
     """Return the plan that simulates purchases alone; ``horizon`` is one for all, or (row).
+
+    New customers may have come before: ``start`` (row) is then when, a time of the calendar from now.
 
     Where the family draws each customer's numbers the histories hold the column of ``histories.apart``.
     """
@@ -207,9 +215,14 @@ def purchase_plan(
     _, recency, age = (columns[name] for name in forecast.history[:3])
     silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
     ordered = keys[histories.order]
+    clock = None
+    if forecast.clock is not None:
+        clock = clock_of(*forecast.clock(posterior.values), np.broadcast_to(start, age.shape))
 
     def state(rows: np.ndarray) -> dict[str, Any]:
-        found: dict[str, Any] = {"silence": silence[rows], "horizon": ends[rows, None]}
+        found: dict[str, Any] = {"silence": silence[rows, None], "horizon": ends[rows, None]}
+        if clock is not None:
+            found = {"silence": -at(clock, -silence[rows]), "horizon": clock.elapsed(rows, ends[rows])}
         if forecast.futures is not None:
             return found | _drawn(posterior, columns, ordered, rows)
         history = {name: column[rows, None] for name, column in known.items()}
@@ -222,7 +235,7 @@ def purchase_plan(
         names = [name for name in law.needs if name != "alive"]
         return found | dict(zip(names, numbers, strict=True))
 
-    return Plan(law=law, state=state, row=histories.row, keys=ordered, draws=posterior.size)
+    return Plan(law=law, state=state, row=histories.row, keys=ordered, draws=posterior.size, clock=clock)
 
 
 def _drawn(

@@ -10,6 +10,7 @@ import xarray as xr
 from bayes_clv.families.contract import Kind
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.calendar import Calendar
 from bayes_clv.inference.effects import needed_columns
 from bayes_clv.inference.fitting import METHODS
 from bayes_clv.inference.priors import plain_priors
@@ -33,8 +34,8 @@ class Fit:
         alone. Not read where the orders have no amounts.
     method : {"laplace", "nuts", "mode"}
         How it is fitted, and its spending where that is a name.
-    priors, covariates, groups
-        As in ``clv.fit``.
+    priors, covariates, groups, calendar
+        As in ``clv.fit``; a calendar by ``"nuts"``.
 
     Examples
     --------
@@ -48,6 +49,7 @@ class Fit:
     priors: Any = None
     covariates: Any = None
     groups: Any = None
+    calendar: Calendar | None = None
 
     @property
     def money(self) -> "Fit | None":
@@ -70,6 +72,8 @@ class Fit:
             "groups": self.groups,
             "spending": None if self.money is None else self.money.key,
         }
+        if self.calendar is not None:
+            plain["calendar"] = vars(self.calendar)
         return dict(json.loads(json.dumps(plain, default=str)))
 
     @property
@@ -82,6 +86,7 @@ class Fit:
     def also(self) -> set[str]:
         """Return what ``clv.summarize`` must compute beside."""
         own = set(also_for(find_family(self.family).observed))
+        own |= set() if self.calendar is None else {"periods"}
         return own if self.money is None else own | self.money.also
 
 
@@ -143,6 +148,11 @@ def _check_family(name: str, fit: Fit, kind: Kind) -> None:
     if fit.family not in known:
         what = "forecasts no purchases" if kind == "purchases" else "is no family of spend"
         raise InputError(f"The family {fit.family!r}{whose} {what}. Use one of {', '.join(known)}.")
+    if fit.calendar is not None and fit.method != "nuts":
+        raise InputError(
+            f"The fit{whose or f' {name!r}'} has a calendar, which {argument('method', 'nuts')} alone can fit; its "
+            f"method is {fit.method!r}."
+        )
     if fit.method not in METHODS:
         raise InputError(f"The method {fit.method!r}{whose} is not known. Use one of {', '.join(METHODS)}.")
 

@@ -207,12 +207,12 @@ def closed_form_scores(
 ) -> CountScores:
     """Return the scores of P(Y = n) averaged over draws, on the distinct histories."""
     discrete = all(name in matched for name in OPPORTUNITIES)
-    known = parameters(buying, "opportunities" if discrete else "buying")
+    known = parameters(buying, "opportunities" if discrete else "buying", calendar=True)
     refuse_another_kind(known.family.name, matched, discrete=discrete)
     shared_time_unit(buying, matched)
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
-    thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched)
+    thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched).until(horizon)
     histories = distinct_histories(thinned.columns | recency_last(purchase_history(matched, known.family)))
     row = histories.spread(histories.row)
 
@@ -235,6 +235,7 @@ def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.D
     first = matched.isel({CUSTOMER: slice(5)})
     some = {name: column[:, None] for name, column in purchase_history(first, known.family).items()}
     thinned = known.thin(int(future.attrs.get("expected_draws", known.size))).of(first)
+    thinned = thinned.until(float(future.attrs["horizon"]))
     values = thinned.at(thinned.columns)
     expected = thinned.forecast.purchases(float(future.attrs["horizon"]), some, values)
     if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):

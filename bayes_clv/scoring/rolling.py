@@ -320,6 +320,7 @@ class _Made:
                     priors=what.priors,
                     covariates=what.covariates,
                     groups=what.groups,
+                    calendar=what.calendar,
                     draws=self.asked.draws,
                     chains=CHAINS,
                     seed=seed,

@@ -14,7 +14,7 @@ import xarray as xr
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.predictions.histories import Histories, apart, distinct_histories, purchase_history
-from bayes_clv.predictions.inputs import shared_time_unit
+from bayes_clv.predictions.inputs import refuse_other_end, shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.plans import Calendar, purchase_plan
 from bayes_clv.predictions.summaries import simulate_futures
@@ -60,8 +60,9 @@ def simulate_tracking(
     --------
     >>> tracking = simulate_tracking(buying, customers, seed=1)
     """
-    posterior = parameters(buying, "buying").repeated().thin(draws)
+    posterior = parameters(buying, "buying", calendar=True).repeated().thin(draws)
     check_customers(customers)
+    refuse_other_end(posterior, customers)
     unit_days = days_per(shared_time_unit(buying, customers)) if PERIOD in customers.dims else 0.0
     missing = [name for name in ("first_order", "period_start", "period_purchases") if name not in customers]
     if missing:
@@ -78,14 +79,16 @@ def simulate_tracking(
     one_day = 1 / unit_days
 
     keys = customer_keys(customers[CUSTOMER].values, seed, purpose="replicate")
-    posterior = posterior.of(customers)
+    posterior = posterior.of(customers).until(float(customers.attrs.get("holdout_duration", 0.0)))
     age = np.asarray(customers["T"].values, dtype=float)
     own = apart(posterior.family, keys)
     births = distinct_histories({"T": age, "birth": birth} | posterior.columns | own, keys)
     nothing = dict.fromkeys(posterior.forecast.history, 0 * births.columns["T"])
     newborn = replace(births, columns=births.columns | nothing)
     calendar = Calendar(births.columns["birth"] + one_day, width, count)
-    total = _period_totals(posterior, newborn, keys, births.columns["T"], calendar, threads)
+    total = _period_totals(
+        posterior, newborn, keys, births.columns["T"], calendar, threads, start=-births.columns["T"]
+    )
 
     if "holdout_duration" in customers.attrs:
         keys = customer_keys(customers[CUSTOMER].values, seed)
@@ -128,8 +131,9 @@ def _period_totals(
     horizon: np.ndarray | float,
     calendar: Calendar,
     threads: int | None,
+    start: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    plan = replace(purchase_plan(posterior, histories, keys, horizon), calendar=calendar)
+    plan = replace(purchase_plan(posterior, histories, keys, horizon, start), calendar=calendar)
     total = simulate_futures(plan, threads=threads).period_total
     assert total is not None
     return total

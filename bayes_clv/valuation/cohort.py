@@ -143,10 +143,11 @@ def predict_cohort(
     """
     people = _checked_size(size)
     share, cost = checked_margin(margin), _checked_cost(acquisition_cost)
-    posterior, payments = parameters(buying, "buying").repeated(), parameters(spending, "spending")
-    posterior, payments = new_customers(profile or {}, posterior, payments)
+    posterior = parameters(buying, "buying", calendar=True).repeated()
+    posterior, payments = new_customers(profile or {}, posterior, parameters(spending, "spending"))
     time_unit = _one_time_unit(buying, spending)
     length = duration(horizon, time_unit)
+    posterior = posterior.until(length)
     rate = discount_rate(annual_discount_rate, time_unit)
     count = checked_periods(periods)
     if count is not None:
@@ -222,9 +223,11 @@ def expected_new_customer(
     newborn = new_customer(forecast.history)
     repeats = forecast.purchases(horizon, newborn, values)
     discounted = repeats
-    if discount != 0.0 and forecast.state is None:
+    paced = forecast.clock is not None
+    if discount != 0.0 and (paced or forecast.state is None):
         discounted = forecast.discounted(horizon, discount, newborn, values)
-    elif discount != 0.0 and forecast.state is not None:
+    elif discount != 0.0:
+        assert forecast.state is not None
         # M bends on the time scale of a new customer and on no shorter one; the shortest of all draws serves them all.
         shape, scale, a, b, *_ = forecast.state(newborn, values)
         state = State(repeats, shape, scale, a, b, shape, shape, shape, shape)

@@ -4,6 +4,8 @@ from .plots.alarms import plot_alarms as plot_alarms
 from .plots.amounts import plot_concentration as plot_concentration
 from .plots.amounts import plot_customers as plot_customers
 from .plots.amounts import plot_value_distribution as plot_value_distribution
+from .plots.calendar import calendar_bands as calendar_bands
+from .plots.calendar import plot_calendar as plot_calendar
 from .plots.criticism import plot_conditional_expectation as plot_conditional_expectation
 from .plots.criticism import plot_purchases_per_customer as plot_purchases_per_customer
 from .plots.criticism import plot_retention as plot_retention
@@ -31,10 +33,12 @@ from .plots.segments import plot_segment_sizes as plot_segment_sizes
 from .reporting.page import report as report
 
 __all__ = [
+    "calendar_bands",
     "for_arviz",
     "plot_alarms",
     "plot_alive_history",
     "plot_alive_matrix",
+    "plot_calendar",
     "plot_calibration",
     "plot_concentration",
     "plot_conditional_expectation",

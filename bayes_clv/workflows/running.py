@@ -216,7 +216,8 @@ def _also(settings: Settings) -> tuple[str, ...]:
     from bayes_clv.families.registry import family as find_family
 
     own = () if settings.family is None else also_for(find_family(families_of(settings)["buying"]).observed)
-    return tuple(dict.fromkeys([*own, *(["purchase_times"] if open_choice(settings)[0] else [])]))
+    asked = {"purchase_times": bool(open_choice(settings)[0]), "periods": settings.calendar}
+    return tuple(dict.fromkeys([*own, *(name for name, wanted in asked.items() if wanted)]))
 
 
 def _decided(
@@ -305,6 +306,7 @@ def _posteriors(
     given = acting_on(settings)
     for role, family in families.items():
         with stages.stage(f"fit {family} ({settings.method})"):
+            from bayes_clv.inference.calendar import Calendar
             from bayes_clv.inference.fitting import fit
 
             fits[role] = fit(
@@ -316,6 +318,7 @@ def _posteriors(
                 seed=seeds[role],
                 progress=sampler_progress,
                 include=("prior", "posterior_predictive"),
+                calendar=Calendar() if settings.calendar and role == "buying" else None,
                 **given[role],
             )
     return fits["buying"], fits.get("spending")
@@ -444,7 +447,7 @@ def _record(
     from bayes_clv.problems import cards
     from bayes_clv.scoring import record
     from bayes_clv.views.reporting.checks import failures
-    from bayes_clv.views.reporting.fits import habits
+    from bayes_clv.views.reporting.fits import calendar_words, habits
     from bayes_clv.views.reporting.verdicts import periods_inside
 
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
@@ -475,6 +478,7 @@ def _record(
         "holdout": None if evaluation is None else record(evaluation),
         "tracking": periods_inside(tracking),
         "habits": habits(buying, customers),
+        "calendar": calendar_words(buying),
         "checks": [
             asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation, tracking))
         ],

@@ -171,6 +171,11 @@ class Settings:
         None,
         name="--returns/--no-returns",
     )
+    calendar: bool = option(
+        "The rate of all customers moves over calendar time, by week (bg_nbd, mbg_nbd, nbd; nuts): honest totals.",
+        False,
+        name="--calendar/--no-calendar",
+    )
     method: Literal["nuts", "laplace", "mode"] = option(
         "nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers.", "nuts"
     )
@@ -361,24 +366,46 @@ def families_of(settings: Settings) -> dict[str, str]:
     return {"buying": buying} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
 
 
+def _check_calendar(settings: Settings) -> None:
+    """Refuse a calendar beside what it cannot be had with."""
+    from bayes_clv.families.registry import DERIVED, refuse_calendar
+
+    for suffix in DERIVED:
+        if getattr(settings, suffix[1:]):
+            raise InputError(
+                f"{argument('calendar', True)} and {argument(suffix[1:], True)} cannot be had in one fit yet. Ask for "
+                "one of them."
+            )
+    if settings.method != "nuts":
+        raise InputError(
+            f"{argument('calendar', True)} is fitted by {argument('method', 'nuts')} alone; the method is "
+            f"{settings.method!r}."
+        )
+    if settings.family is not None:
+        refuse_calendar(settings.family)
+
+
 def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
     """Return among which families is to be chosen, and which of their changes are to be tried.
 
     Nothing is where the settings say all of it, or posteriors do. Left out are families without a change that is
     asked for, and those that have nothing on which a covariate or group is said to act.
     """
-    from bayes_clv.families.registry import CANDIDATES, EXTENSIONS, has_form
+    from bayes_clv.families.registry import CANDIDATES, CLOCKED, EXTENSIONS, has_form
 
     if settings.posteriors is not None:
         return [], []
     asked = [name for name in EXTENSIONS if getattr(settings, name)]
     # A family has one of them or none.
-    tried = [name for name in EXTENSIONS if getattr(settings, name) is None and not asked]
+    other = bool(asked) or settings.calendar
+    tried = [name for name in EXTENSIONS if getattr(settings, name) is None and not other]
     if settings.family is not None:
         tried = [name for name in tried if has_form(settings.family, name)]
         return ([settings.family], tried) if tried else ([], [])
     found, refused = [], None
     for family in CANDIDATES:
+        if settings.calendar and family not in CLOCKED:
+            continue
         said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
         try:
             acting_on(dataclasses.replace(settings, **said))
@@ -455,6 +482,8 @@ def check_settings(settings: Settings) -> None:
     for suffix in DERIVED:
         if getattr(settings, suffix[1:]) and settings.family is not None:
             changing(settings.family, suffix)
+    if settings.calendar:
+        _check_calendar(settings)
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"{argument('seed', settings.seed)} must be from 0 to 2147483647.")
     if settings.horizon is not None:

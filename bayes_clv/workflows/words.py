@@ -50,6 +50,7 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
         lines.append(f"Chosen: {record['choice']['reason']}")
     if record.get("habits"):
         lines.append(record["habits"])
+    lines += record.get("calendar", [])
     worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
     for name, what in (("purchases", "Purchases"), ("value", worth)):
         if name in totals:

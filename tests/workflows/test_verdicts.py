@@ -181,7 +181,7 @@ def test_a_season_is_counted_without_a_holdout(go):
     assert card["title"] in printed
     assert any("inside the 90 % band" in label for label in failed_tiles(page))
     # No family has a season, so that neither a longer calibration nor another family is advised.
-    assert "A longer calibration does not cure it" in card["meaning"]
+    assert "sums carry the error" in card["meaning"]
     assert not any("famil" in remedy or "longer" in remedy for remedy in card["remedies"])
 
 

@@ -32,7 +32,7 @@ from numba import njit
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime, sleep
-from bayes_clv.distributions.paths.clock import Clock, same, turn
+from bayes_clv.distributions.paths.clock import Clock, same, turn, turn_own
 from bayes_clv.distributions.paths.drift import Drift as Drift
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
 
@@ -49,11 +49,11 @@ class Who(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a law reads of each history and draw, (row, draw); ``silence`` (row) is the time since the last purchase.
+    """What a law reads of each history and draw, (row, draw); ``silence`` is the time since the last purchase.
 
-    ``horizon`` is (row, 1), or (row, draw) where it differs between draws. A number that a law does not read has no
-    rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``. ``further`` is
-    what one law alone reads, a tuple of its own.
+    ``silence`` and ``horizon`` are (row, 1), or (row, draw) where they differ between draws. A number that a law does
+    not read has no rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``.
+    ``further`` is what one law alone reads, a tuple of its own.
     """
 
     alive: Any
@@ -287,7 +287,8 @@ def futures(
         yield found
     while active > 0:
         filled, active, number = law.walk(state, who, own, buyers, batch, active, number)
-        turn(clock, buyers, batch, filled)
+        turn(clock, buyers, who.row, batch, filled)
         if purse is not None:
             pay(purse, buyers, batch, filled, paid)
         yield filled
+    turn_own(clock, who.row, own)

@@ -1,28 +1,49 @@
 """From the time in which a law is stated to that of the calendar, in each draw: one call between paths and money.
 
-A law's time may run unevenly: ``inner`` are knots of it and ``outer`` the calendar's at them, both (draw, knot), rising
-from 0, and straight between knots; beyond the last the last slope goes on. Without knots the two times are one.
+A law's time may run unevenly: ``outer`` (knot,) are knots of the calendar's time, ``inner`` (draw, knot) the law's at
+them, rising, 0 now (knots before are of the past), and straight between knots; beyond the last the last slope goes on.
+A future may start at another time than now, ``start`` (row), at which the law's time is ``begin`` (row, draw): its own
+times, both of the law and of the calendar, are counted from there. Without knots the two times are one.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+
 
 class Clock(NamedTuple):
-    """Knots of both times in each draw; without knots (draw, 0) the two are one."""
+    """Knots of both times, and where the futures of rows start; without knots, (draw, 0), the two times are one."""
 
     inner: Any
     outer: Any
+    start: Any
+    begin: Any
+
+    def of(self, rows: Any) -> "Clock":
+        """Return the clock of these rows' futures."""
+        return self._replace(start=self.start[rows], begin=self.begin[rows])
+
+    def elapsed(self, rows: Any, times: Any) -> Any:
+        """Return the law's time (row, draw) of rows' futures at the calendar's ``times`` (row)."""
+        return at(self, self.start[rows] + times) - self.begin[rows]
 
 
 def same(draws: int) -> Clock:
     """Return the clock of a law that is stated in the calendar's own time."""
-    return Clock(np.empty((draws, 0)), np.empty((draws, 0)))
+    return Clock(np.empty((draws, 0)), np.empty(0), np.empty(0), np.empty((0, draws)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+def clock(inner: Any, outer: Any, start: Any) -> Clock:
+    """Return the clock of futures that begin at ``start`` (row), a time of the calendar."""
+    found = Clock(inner, outer, np.ascontiguousarray(start, dtype=np.float64), np.empty((0, inner.shape[0])))
+    return found._replace(begin=at(found, found.start))
+
+
+@_compiled
 def calendar(inner, outer, time):  # type: ignore[no-untyped-def]
     """Return the calendar's time of one draw."""
     high = min(max(np.searchsorted(inner, time), 1), inner.size - 1)
@@ -30,11 +51,47 @@ def calendar(inner, outer, time):  # type: ignore[no-untyped-def]
     return outer[high - 1] + (time - inner[high - 1]) * slope
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-def turn(clock, buyers, batch, filled):  # type: ignore[no-untyped-def]
+@_compiled
+def _at(inner, outer, times, out):  # type: ignore[no-untyped-def]
+    for i in range(times.size):
+        for s in range(inner.shape[0]):
+            out[i, s] = calendar(outer, inner[s], times[i])
+
+
+def at(known: Clock, times: Any) -> Any:
+    """Return the law's time from now (time, draw) at the calendar's from now."""
+    found = np.empty((np.size(times), known.inner.shape[0]))
+    _at(known.inner, known.outer, np.ascontiguousarray(times, dtype=np.float64), found)
+    return found
+
+
+@_compiled
+def _turned(clock, row, times):  # type: ignore[no-untyped-def]
+    for i in range(times.shape[0]):
+        r = row[i]
+        for s in range(times.shape[1]):
+            if math.isfinite(times[i, s]):
+                now = clock.begin[r, s] + times[i, s]
+                times[i, s] = calendar(clock.inner[s], clock.outer, now) - clock.start[r]
+
+
+def turn_own(clock: Clock, row: Any, own: Any) -> None:
+    """Turn the times among the own numbers of customers of these rows into the calendar's, once they are complete."""
+    if clock.inner.shape[1] == 0:
+        return
+    for times in (own.left, own.first):
+        if times.shape[0] > 0:
+            _turned(clock, row, times)
+
+
+@_compiled
+def turn(clock, buyers, row, batch, filled):  # type: ignore[no-untyped-def]
     """Turn the times of a batch of purchases into the calendar's."""
     if clock.inner.shape[1] == 0:
         return
     for p in range(filled):
-        s = buyers.draw[batch.buyer[p]]
-        batch.time[p] = calendar(clock.inner[s], clock.outer[s], batch.time[p])
+        n = batch.buyer[p]
+        s, r = buyers.draw[n], row[buyers.customer[n]]
+        batch.time[p] = (
+            calendar(clock.inner[s], clock.outer, clock.begin[r, s] + batch.time[p]) - clock.start[r]
+        )

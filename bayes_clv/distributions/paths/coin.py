@@ -125,6 +125,7 @@ def _chances(state, row, buying):  # type: ignore[no-untyped-def]
 def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, and the rate of waits in the draws that need them."""
     phased, silence = state.phases.shape[0] > 0, state.silence[row]
+    apart = silence.size > 1
     for m in range(needed):
         s = work.which[m]
         work.states[m] = mix(work.word[s] ^ RATE)
@@ -144,7 +145,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
         for m in range(needed):
             here = alive[m] >= 0.0
             wait[m] = min(scale[m] * wait[m], FAR) if here else math.inf
-            scale[m] += wait[m] if here else -silence
+            scale[m] += wait[m] if here else -silence[work.which[m] if apart else 0]
             shape[m] += 1.0 if here else 0.0
     else:
         for m in range(needed):
@@ -158,7 +159,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
                 work.shape[m] += k
             else:
                 work.wait[m] = math.inf
-                work.scale[m] -= silence
+                work.scale[m] -= silence[s if apart else 0]
     gammas(work.shape[:needed], work.states[:needed], work.steps[:needed], work.room, work.speed[:needed])
     for m in range(needed):
         work.speed[m] /= work.scale[m]
@@ -182,8 +183,10 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
         for s in range(draws):
             own.alive[i, s] = 1.0 if work.u[s] < state.alive[row, s] else 0.0
     if own.left.shape[0] > 0:
+        apart = state.silence.shape[1] > 1
         for s in range(draws):
-            own.left[i, s] = math.inf if work.u[s] < state.alive[row, s] else -state.silence[row]
+            silence = state.silence[row, s if apart else 0]
+            own.left[i, s] = math.inf if work.u[s] < state.alive[row, s] else -silence
     if own.leaving.shape[0] > 0:
         for s in range(draws):
             coins = mix(work.word[s] ^ DROPOUT)

@@ -69,7 +69,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
                 left = _until(unit(mix(word ^ LIFETIME)), leaving)
                 first = _until(unit(mix(word + step)), chance)
             elif latent:
-                ago = _gone(unit(mix(word ^ LEFT)), shape, scale, a, b, int(state.silence[row]))
+                ago = _gone(unit(mix(word ^ LEFT)), shape, scale, a, b, int(state.silence[row, 0]))
                 chance = beta(shape, scale - ago, mix(word ^ RATE), step)
                 leaving = beta(a + 1.0, b - ago, mix(word ^ DROPOUT), step)
                 left = 1.0 - ago

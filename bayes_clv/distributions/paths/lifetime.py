@@ -49,7 +49,7 @@ def _chances(state, row, work):  # type: ignore[no-untyped-def]
     ``chance`` is P(a trial is of one who is here), ``power`` and ``mass`` the power less 1 and the mass, per size and
     power, of the envelope of leaving.
     """
-    wide, silence = state.horizon.shape[1] > 1, state.silence[row]
+    wide, silence = state.horizon.shape[1] > 1, state.silence[row, 0]
     shape, scale, a, b = state.shape[row], state.scale[row], state.a[row], state.b[row]
     horizon = state.horizon[row]
     chance, buying, power, mass = work.chance, work.buying, work.power, work.mass
@@ -112,7 +112,7 @@ def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
 
     The first trial of all who are not here in vectors; what it does not decide at once, one by one.
     """
-    silence = state.silence[row]
+    silence = state.silence[row, 0]
     u, chance, growth, limit = work.u, work.chance, work.at, work.wait
     size, other, power = work.scale, work.shape, work.life
     hashed(key, work)
@@ -152,7 +152,7 @@ def _decide(state, row, key, step, when, work):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def _rates(state, row, step, needed, lives, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, when it leaves (where ``lives``), and the rate of waits."""
-    silence = state.silence[row]
+    silence = state.silence[row, 0]
     at, shape, scale, wait, life = work.at, work.shape, work.scale, work.wait, work.life
     for m in range(needed):
         s = work.which[m]

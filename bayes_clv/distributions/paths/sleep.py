@@ -331,7 +331,7 @@ def _tell(state, i, row, own, alive, work):  # type: ignore[no-untyped-def]
         if own.alive.shape[0] > 0:
             own.alive[i, s] = 1.0 if here else 0.0
         if own.left.shape[0] > 0:
-            own.left[i, s] = math.inf if here else -state.silence[row]
+            own.left[i, s] = math.inf if here else -state.silence[row, 0]
         if own.leaving.shape[0] > 0:
             own.leaving[i, s] = work.chance[s]
         if own.asleep.shape[0] > 0:

@@ -5,7 +5,8 @@ renewals, or mean spend), not as one column a customer: it stays small for a mil
 predictive check looks at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -71,20 +72,26 @@ def replicate(
     rng: np.random.Generator,
     effects: Effects | None = None,
     profiles: Profiles | None = None,
+    ages: Iterable[np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Return, for each draw of the parameters, the classes counted in one replicated base.
 
-    With ``effects`` the columns hold each customer's ``profile``.
+    With ``effects`` the columns hold each customer's ``profile``. ``ages`` are of each draw the customers' in the
+    family's own time, where that is not the calendar's.
     """
     name = f"customers_by_{family.checked}"
     dimension = f"{family.checked}_class"
     edges = classes[dimension].to_numpy()
     counts = []
-    for point in parameter_points(family, draws, effects, profiles):
+    points = parameter_points(family, draws, effects, profiles)
+    for point, age in zip(
+        points, repeat(columns.get("T")) if ages is None else ages, strict=ages is not None
+    ):
         params = {
             name: value[columns["profile"]] if np.ndim(value) else value for name, value in point.items()
         }
-        counts.append(_count(family.simulate(rng, columns, params)[family.checked], edges))
+        observed = columns if age is None else {**columns, "T": age}
+        counts.append(_count(family.simulate(rng, observed, params)[family.checked], edges))
     shape = (draws.sizes["chain"], draws.sizes["draw"], edges.size)
     return xr.Dataset(
         {name: (("chain", "draw", dimension), np.array(counts).reshape(shape))},

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.inference.calendar import HALF_LIFE, SD, SHOCK, YEAR, read_calendar
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
 from bayes_clv.problems import read_problem
 from bayes_clv.schema import UNSTATED, quantiles
@@ -14,7 +15,7 @@ from bayes_clv.units import days_per, in_plural
 from bayes_clv.views import names as rename
 from bayes_clv.views import numbers
 from bayes_clv.views.frames import table
-from bayes_clv.views.plots import effects, parameters
+from bayes_clv.views.plots import calendar, effects, parameters
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting import checks
 from bayes_clv.views.reporting.gallery import Gallery
@@ -113,6 +114,16 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
     return {
         "heading": f"{what} ({find_family(family).words.title})",
         "habits": habits(tree, customers),
+        "calendar": calendar_words(tree),
+        "calendar_figure": gallery.add(
+            f"{key}-calendar",
+            lambda: calendar.plot_calendar(tree),
+            "Each step is a period; beyond the data the level returns to its mean as fast as the posterior has "
+            "learned, and shocks come as they came. This is what makes the interval of a total wide.",
+            "expected",
+        )
+        if "calendar" in tree.attrs
+        else None,
         "summary": _parameter_summary(tree, key),
         "effects": effects_section(gallery, key, tree, customers),
         "parameters": gallery.add(
@@ -191,6 +202,36 @@ def _owed(tree: xr.DataTree, name: str, draws: np.ndarray) -> str:
     if share >= MOSTLY_PRIOR:
         return f" That is hardly more than the prior {where}: the data say next to nothing of it."
     return f" About {max(round(100 * share), 1)} % of that is the prior's {where}, the rest the data's."
+
+
+def calendar_words(tree: xr.DataTree) -> list[str]:
+    """Return in sentences how the rate of all customers moves over calendar time; none without a calendar."""
+    drawn = read_calendar(tree)
+    if drawn is None:
+        return []
+    known, group, unit = drawn.calendar, tree["posterior"].dataset, str(tree.attrs["time_unit"])
+    low, half, high = quantiles(group[HALF_LIFE].to_numpy().ravel(), (0.05, 0.5, 0.95))
+    (amount, *ends), plural = _told(np.array([half, low, high]), unit)
+    level, shock = (float(np.exp(np.median(group[name]))) for name in (SD, SHOCK))
+    period = {1: "day", 7: "week"}.get(known.days, f"{known.days} days")
+    found = [
+        f"All customers' rate moves over the calendar: its level by a factor of {level:.2f} up or down, with a "
+        f"half-life of {numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to "
+        f"{numbers.number(ends[1])}), and a single {period} by a further {shock:.2f}."
+    ]
+    for place, name in enumerate(known.effects):
+        if name in known.events:
+            times = np.exp(quantiles(drawn.coefficient[:, place], (0.05, 0.5, 0.95)))
+            found.append(
+                f"{name} brings {times[1]:.2f} times as much, 90 %: {times[0]:.2f} to {times[2]:.2f}."
+            )
+    span = known.size * known.days
+    if not known.season and span < 2 * YEAR:
+        found.append(
+            f"The data hold {span / YEAR:.1f} years, so that what returns every year (a second December) is unknown, "
+            "and not in these intervals."
+        )
+    return found
 
 
 def _told(times: np.ndarray, unit: str) -> tuple[list[float], str]:

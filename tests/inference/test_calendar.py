@@ -1,0 +1,249 @@
+"""A base's rate over calendar time: its likelihood, what is sampled, and what is drawn of the future."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayes_clv as clv
+from bayes_clv.customers.periods import day_purchases
+from bayes_clv.families.registry import CLOCKED, family
+from bayes_clv.inference import Calendar
+from bayes_clv.inference.calendar import (
+    Clock,
+    DrawnCalendar,
+    LearnedCalendar,
+    learn_calendar,
+)
+from bayes_clv.inference.data import distinct_rows
+from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
+
+PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0}
+
+
+@pytest.fixture(scope="module")
+def customers():
+    return clv.summarize(clv.load_cdnow(), until="1997-09-30", also=("periods", "purchase_times"))
+
+
+def value(name, customers, calendar, log_rate, alpha=PARAMETERS["alpha"]):
+    import pytensor.tensor as pt
+
+    record = family(name)
+    rows, count = distinct_rows({each: customers[each].to_numpy().astype(float) for each in record.observed})
+    params = {each: pt.as_tensor(PARAMETERS[each]) for each in record.parameters} | {
+        "alpha": pt.as_tensor(alpha)
+    }
+    clock = (
+        None if calendar is None else Clock(calendar, pt.as_tensor(log_rate), pt.exp(pt.as_tensor(log_rate)))
+    )
+    found = _log_likelihood(record, params, rows_of_terms(record, rows, count), clock)
+    return float((found if clock is None else found + clock.log_density()).eval(mode="FAST_COMPILE"))
+
+
+@pytest.mark.parametrize("name", CLOCKED)
+def test_without_movement_the_likelihood_is_the_familys(name, customers):
+    calendar = learn_calendar(Calendar(), name, customers)
+    assert calendar.counts.sum() == customers["frequency"].sum() == 2457
+    static = value(name, customers, None, None)
+    assert value(name, customers, calendar, np.zeros(calendar.size)) == pytest.approx(static, rel=1e-10)
+    # A pace that is the same in all periods is another unit of time.
+    paced = value(name, customers, calendar, np.full(calendar.size, 0.7))
+    assert paced == pytest.approx(value(name, customers, None, None, alpha=7.0 / np.exp(0.7)), rel=1e-10)
+
+
+@pytest.mark.parametrize("days", [1, 7, 28, 366])
+def test_periods_hold_all_purchases_whatever_their_length(days, customers):
+    calendar = learn_calendar(Calendar(period_days=days), "mbg_nbd", customers)
+    assert calendar.counts.sum() == 2457
+    assert calendar.size == -(-272 // days)
+    assert calendar.labels()[-1] == str(np.datetime64("1997-10-01") - np.timedelta64(days, "D"))
+
+
+def test_the_days_of_purchases_follow_from_their_times_too(customers):
+    counted = day_purchases(customers, 7.0)
+    followed = day_purchases(customers.drop_vars("day_purchases"), 7.0)
+    np.testing.assert_array_equal(followed, counted[-followed.size :])
+    assert float(customers["day_spend"].sum()) == pytest.approx(
+        float((customers["historical_spend"] - customers["first_spend"]).sum())
+    )
+
+
+def test_counts_of_another_base_are_refused(customers):
+    with pytest.raises(clv.InputError, match="counts 2,457 repeat purchases and these 10 customers made 13"):
+        learn_calendar(Calendar(), "bg_nbd", customers.isel(customer=slice(10)))
+    fewer = customers.isel(customer=slice(10)).drop_vars("day_purchases")
+    assert learn_calendar(Calendar(), "bg_nbd", fewer).counts.sum() == 13
+    with pytest.raises(clv.InputError, match=r"also=\('periods',\)"):
+        learn_calendar(Calendar(), "bg_nbd", fewer.drop_vars("purchase_times"))
+
+
+def test_what_a_calendar_cannot_be_is_refused(customers):
+    with pytest.raises(clv.InputError, match="season cannot be learned from 273 days"):
+        learn_calendar(Calendar(season=2), "bg_nbd", customers)
+    with pytest.raises(clv.InputError, match="periods of a day"):
+        Calendar(weekdays=True)
+    with pytest.raises(clv.InputError, match="whole number from 1 to 366"):
+        Calendar(period_days=0)
+    with pytest.raises(clv.InputError, match="does not go by a calendar"):
+        learn_calendar(Calendar(), "pareto_ggg", customers)
+    with pytest.raises(clv.InputError, match="two rows of 1997-05-01"):
+        learn_calendar(
+            Calendar(events=pd.DataFrame({"date": ["1997-05-01", "1997-05-01"], "name": "sale"})),
+            "bg_nbd",
+            customers,
+        )
+    with pytest.raises(clv.InputError, match="1 rows of events lack a date or a value"):
+        learn_calendar(Calendar(events={"sale": {"1997-05-01": np.nan}}), "bg_nbd", customers)
+    for method in ("laplace", "mode"):
+        with pytest.raises(clv.InputError, match="Give method='nuts'"):
+            clv.fit("bg_nbd", customers, calendar=Calendar(), method=method, seed=1)
+    with pytest.raises(clv.InputError, match="log_likelihood"):
+        clv.fit("bg_nbd", customers, calendar=Calendar(), include=("log_likelihood",), seed=1)
+
+
+def test_events_are_shares_of_their_periods_and_must_be_known_ahead(customers):
+    sale = {f"1997-09-{day}": 1.0 for day in range(24, 28)}
+    calendar = learn_calendar(Calendar(events={"sale": sale}), "bg_nbd", customers)
+    design = calendar.design(-calendar.size, 0)
+    # The last period is 24 to 30 September.
+    assert design[-1] == pytest.approx([4 / 7])
+    assert not design[:-1].any()
+    with pytest.raises(clv.InputError, match="known to 1997-09-27, and the forecast reaches to 1997-10-14"):
+        calendar.design(0, 2, known=14)
+    longer = learn_calendar(Calendar(events={"sale": sale | {"1997-10-14": 0.0}}), "bg_nbd", customers)
+    assert not longer.design(0, 2, known=14).any()
+    assert LearnedCalendar.from_json(longer.to_json()).design(-3, 0) == pytest.approx(design[-3:])
+
+
+def test_weekdays_and_seasons_return(customers):
+    daily = LearnedCalendar(1, 7.0, 800, "2011-06-10", season=1, weekdays=True)
+    design = daily.design(-800, 0)
+    assert daily.effects == (
+        *("cos 1", "sin 1"),
+        *("Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    )
+    # 2011-06-10 was a Friday.
+    assert design[-1, 2:] == pytest.approx([0, 0, 0, 1, 0, 0])
+    assert (design[:, 2:].sum(axis=0) > 110).all()
+    assert design[-366, :2] == pytest.approx(design[-1, :2], abs=0.02)
+
+
+def drawn(size=60, draws=4000, half_life=20.0):
+    rng = np.random.default_rng(5)
+    calendar = LearnedCalendar(7, 7.0, size, "2020-01-01")
+    rho = np.full(draws, 2 ** (-1 / half_life))
+    log_rate = np.tile(rng.normal(size=size) * 0.2, (draws, 1))
+    return DrawnCalendar(
+        calendar,
+        log_rate,
+        np.full(draws, 0.16),
+        np.full(draws, 0.04),
+        rho,
+        np.zeros((draws, 0)),
+        np.arange(draws),
+        draws,
+        9,
+    )
+
+
+def test_a_longer_future_begins_as_a_shorter_one_and_draws_keep_theirs():
+    whole = drawn()
+    long, short = whole.knots(800.0), whole.knots(4.0)
+    shared = short[0].size - 1
+    np.testing.assert_array_equal(long[1][:, :shared], short[1][:, :shared])
+    some = np.array([7, 1999, 4])
+    np.testing.assert_array_equal(whole.take(some).knots(4.0)[1], short[1][some])
+    assert short[1][:, 60].tolist() == [0.0] * 4000
+
+
+def test_the_future_is_of_the_process_given_the_past():
+    whole = drawn()
+    times, elapsed = whole.knots(600.0)
+    rates = np.log(np.diff(elapsed, axis=1))
+    far = rates[:, 60 + 500]
+    # Far ahead the past is forgotten: mean 0 and variance .16 + .04, with errors sqrt(.2 / 4000) and .2 sqrt(2 / 4000).
+    assert far.mean() == pytest.approx(0, abs=4 * np.sqrt(0.2 / 4000))
+    assert far.var() == pytest.approx(0.2, abs=4 * 0.2 * np.sqrt(2 / 4000))
+    # Shocks apart, neighbours are rho alike.
+    next_to = np.mean(far * rates[:, 60 + 501])
+    assert next_to == pytest.approx(0.16 * 2 ** (-1 / 20), abs=4 * 0.2 * np.sqrt(2 / 4000))
+    # Just ahead it is the level that the past says.
+    assert rates[:, 60].std() < 0.8 * far.std()
+    assert times[60] == 0
+
+
+@pytest.fixture(scope="module")
+def moved():
+    """A base whose rate is four times as high in every other eight weeks, and a posterior of few draws."""
+    rng = np.random.default_rng(11)
+    pace = np.tile(np.repeat([1.6, 0.4], 8), 4)[:52]
+    ends = np.concatenate([[0.0], np.cumsum(pace)])
+    rows = []
+    for customer in range(1500):
+        came = rng.integers(0, 26 * 7)
+        own = rng.gamma(1.2, 1 / 8.0)
+        here, at = True, np.interp(came / 7, np.arange(53), ends)
+        rows.append((customer, came))
+        while here:
+            at += rng.exponential(1 / own)
+            day = int(np.ceil(np.interp(at, ends, np.arange(53)) * 7)) if at < ends[-1] else 999
+            if day > 52 * 7 - 1:
+                break
+            rows.append((customer, day))
+            here = rng.random() > 0.1
+    table = pd.DataFrame(rows, columns=["customer_id", "day"])
+    table["date"] = pd.Timestamp("2021-01-01") + pd.to_timedelta(table["day"], unit="D")
+    table["spend"] = 10.0
+    customers = clv.summarize(table, until="2021-12-30", also=("periods",))
+    fitted = clv.fit(
+        "bg_nbd",
+        customers,
+        calendar=Calendar(period_days=14),
+        draws=300,
+        tune=500,
+        chains=2,
+        seed=1,
+        progress=False,
+    )
+    return customers, pace, fitted
+
+
+def test_the_pace_of_a_base_is_found(moved):
+    _, pace, fitted = moved
+    rate = fitted.posterior["calendar_rate"]
+    # Periods of two weeks back from the end; the pace is known up to a factor.
+    real = pace.reshape(-1, 2).mean(axis=1)
+    error = np.log(rate) - np.log(real)
+    centred = error - error.mean("calendar_period")
+    z = centred.mean(("chain", "draw")) / centred.std(("chain", "draw"))
+    assert np.abs(z).max() < 4
+    assert float((z**2).mean()) < 2
+    assert not fitted.sample_stats["diverging"].any()
+    assert fitted.posterior["calendar_rate"].attrs["long_name"].startswith("purchase rate of all customers")
+
+
+def test_predictions_go_by_the_calendar(moved, tmp_path):
+    customers, _, fitted = moved
+    future = clv.predict(fitted, customers, "26 weeks", seed=2)
+    expected = clv.expected.purchases(fitted, customers, "26 weeks").sum("customer")
+    difference = (future["purchases_total"] - expected).to_numpy().ravel()
+    # Given its draw a total is the expected one and chance.
+    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
+    assert np.corrcoef(expected.to_numpy().ravel(), future["purchases_total"].to_numpy().ravel())[0, 1] > 0.9
+    again = clv.load(clv.save(fitted, tmp_path / "moved.nc"))
+    xr.testing.assert_identical(clv.predict(again, customers, "26 weeks", seed=2), future)
+    joint = clv.simulate(fitted, customers, "26 weeks", draws=200, seed=2)
+    _, block = next(joint.blocks(["alive", "time_to_purchase", "purchases", "time_since_leaving"]))
+    bought = block["purchases"] > 0
+    np.testing.assert_array_equal(bought, block["time_to_purchase"] <= 26 + 1e-9)
+    assert (block["time_since_leaving"][block["alive"] == 1] == 0).all()
+
+
+def test_what_does_not_go_by_a_calendar_says_so(moved):
+    customers, _, fitted = moved
+    with pytest.raises(clv.InputError, match="does not go by one yet"):
+        clv.churn_alarms(fitted, customers)
+    other = customers.assign_attrs(until="2021-12-29")
+    with pytest.raises(clv.InputError, match="calendar ends on 2021-12-30"):
+        clv.predict(fitted, other, "4 weeks", seed=1)
