@@ -99,11 +99,46 @@ def report(
     >>> page = clv.report("report.html", buying=buying, spending=spending,
     ...                   customers=customers, value=value)
     """
+    return write_page(
+        path,
+        Gallery(Path(figures) if figures is not None else None, png),
+        buying=buying,
+        spending=spending,
+        customers=customers,
+        value=value,
+        evaluation=evaluation,
+        tracking=tracking,
+        history=history,
+        segments=segments,
+        alarms=alarms,
+        title=title,
+        run=run,
+        choice=choice,
+    )
+
+
+def write_page(
+    path: str | Path,
+    gallery: Gallery,
+    *,
+    buying: xr.DataTree,
+    spending: xr.DataTree | None,
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    evaluation: xr.Dataset | None,
+    tracking: xr.Dataset | None,
+    history: Mapping[str, Iterable[Any]] | None,
+    segments: xr.Dataset | None = None,
+    alarms: xr.Dataset | None = None,
+    title: str,
+    run: Mapping[str, Any] | None,
+    choice: str | None,
+) -> Path:
+    """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already."""
     from importlib.resources import files
 
     from jinja2 import Environment, StrictUndefined
 
-    gallery = Gallery(Path(figures) if figures is not None else None, png)
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["choice"] = choice
     page["against_rules"] = sections.against_rules(gallery, evaluation)
@@ -125,6 +160,11 @@ def report(
     return partial.replace(target)
 
 
+def named_fits(buying: xr.DataTree, spending: xr.DataTree | None) -> list[tuple[str, xr.DataTree]]:
+    """Return the fits under the names that the page has for them."""
+    return [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
+
+
 def _page(
     gallery: Gallery,
     buying: xr.DataTree,
@@ -136,7 +176,7 @@ def _page(
     history: dict[str, Iterable[Any]],
 ) -> dict[str, Any]:
     stem = amounts.choose_quantity(value, None)
-    fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
+    fits = named_fits(buying, spending)
     problems = checks.failures(buying, spending, customers, value, evaluation, tracking)
     failed = cards(problems)
     score = None if evaluation is None else record(evaluation)
