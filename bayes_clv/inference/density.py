@@ -112,6 +112,8 @@ class Graph(NamedTuple):
     shapes: list[tuple[int, ...]]
 
 
+# PyTensor would keep where each of a thousand variables was made.
+@config.change_flags(traceback__limit=0)
 def of_model(model: Any, *, jacobian: bool = True) -> Density | PlainDensity:
     """Return the log density of a PyMC model's value variables, with or without Jacobian, compiled and tried once.
 

@@ -65,7 +65,7 @@ class Beside:
     A task is a function that another process can import, and arguments that can be pickled.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | None = None) -> None:
         self._process = process
         # One thread, which hands over a task when the one before is done.
         self._feeder = None if process is None else ThreadPoolExecutor(1)
@@ -112,7 +112,7 @@ def second_process() -> Iterator[Beside]:
     """Give what takes tasks for a second process, which ends with the body."""
     beside = Beside(_started() if processors() > 1 else None)
     try:
-        beside(_import, SLOW)
+        beside(import_slow, SLOW)
         yield beside
     finally:
         beside.close()
@@ -137,7 +137,8 @@ def _started() -> subprocess.Popen[bytes] | None:
         return None
 
 
-def _import(names: tuple[str, ...]) -> None:
+def import_slow(names: tuple[str, ...] = SLOW) -> None:
+    """Import what a run needs and takes seconds to import, before it is needed."""
     for name in names:
         importlib.import_module(name)
 

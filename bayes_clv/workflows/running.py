@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_clv.schema import InputError, also_for, argument, named_quantiles
-from bayes_clv.workflows.beside import Beside, Task, second_process
+from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 
 CHAINS = 4
+
+# Above, a second process would need as much memory again, and the chains of a fit use every processor.
+HANDED_CUSTOMERS = 100_000
 
 
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
@@ -145,7 +148,7 @@ def _run_into(
         checked_cost(settings.acquisition_cost, customers)
         customers = _with_columns(settings, customers)
     settings, choice = _decided(settings, customers, stages)
-    fits, compiled = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
+    fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
     buying, spending = fits["buying"], fits.get("spending")
     ahead = _drawn_ahead(fits, settings.png, beside)
     with stages.stage("write the posteriors"):
@@ -154,7 +157,6 @@ def _run_into(
         for role, tree in fits.items():
             save(tree, work / f"{role}.nc")
     with stages.stage("simulate every customer's future"):
-        compiled.wait()
         value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
     with stages.stage("score the holdout"):
         evaluation = None
@@ -298,25 +300,39 @@ def _posteriors(
     stages: Stages,
     sampler_progress: bool,
     beside: Beside,
-) -> tuple[dict[str, "xr.DataTree"], Task[None]]:
-    """Return the posterior of each role, and the task that compiles the simulation's functions."""
+) -> dict[str, "xr.DataTree"]:
+    """Return the posterior of each role; what the simulation needs is compiled by then, or will be as it runs."""
     from bayes_clv.workflows.compiling import compile_missing
 
     families = families_of(settings)
     if settings.posteriors is not None:
-        compiled = beside(compile_missing, *families.values())
         with stages.stage("read the posteriors"):
             from bayes_clv.inference.posterior import load
 
-            return {role: load(settings.posteriors / f"{role}.nc") for role in families}, compiled
+            return {role: load(settings.posteriors / f"{role}.nc") for role in families}
     fits = _fits(settings, customers, seeds, sampler_progress)
-    later = {role: beside(each) for role, each in fits.items() if role != "buying"}
+    # The second process has imported by now what a fit needs, and the fit of purchases is the longest.
+    handed = ("buying",) if customers.sizes["customer"] <= HANDED_CUSTOMERS else ()
+    begun = {role: beside(fits[role]) for role in handed}
     compiled = beside(compile_missing, *families.values())
     found = {}
-    for role, family in families.items():
-        with stages.stage(f"fit {family} ({settings.method})"):
-            found[role] = (later.get(role) or fits[role])()
-    return found, compiled
+    for role in sorted(families, key=lambda role: role in begun):
+        with stages.stage(f"fit {families[role]} ({settings.method})"):
+            if role in begun:
+                _ready_for_the_future(compiled)
+                found[role] = begun[role]()
+            else:
+                found[role] = fits[role]()
+    compiled.wait()
+    return {role: found[role] for role in families}
+
+
+def _ready_for_the_future(compiled: Task[None]) -> None:
+    """Import and compile what comes after the fits, while one of them is being made beside."""
+    import_slow()
+    # What cannot be compiled fails in the simulation too, where its error says more.
+    with contextlib.suppress(Exception):
+        compiled()
 
 
 def _drawn_ahead(fits: Mapping[str, "xr.DataTree"], png: bool, beside: Beside) -> dict[str, Task["Drawn"]]:
