@@ -147,6 +147,7 @@ def _run_into(
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         checked_cost(settings.acquisition_cost, customers)
         customers = _with_columns(settings, customers)
+        history = _example_histories(settings, customers)
     settings, choice = _decided(settings, customers, stages)
     fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
     buying, spending = fits["buying"], fits.get("spending")
@@ -180,14 +181,14 @@ def _run_into(
         shown |= {f"seconds: {name}": f"{seconds:.1f}" for name, seconds in stages.seconds.items()}
         write_page(
             work / "report.html",
-            Gallery(work / "figures", settings.png, ahead),
+            Gallery(work / "figures", settings.png, ahead, beside if _is_handed(customers) else partial),
             buying=buying,
             spending=spending,
             customers=customers,
             value=value,
             evaluation=evaluation,
             tracking=tracking,
-            history=_example_histories(settings, customers),
+            history=history,
             title=settings.title,
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
@@ -312,7 +313,7 @@ def _posteriors(
             return {role: load(settings.posteriors / f"{role}.nc") for role in families}
     fits = _fits(settings, customers, seeds, sampler_progress)
     # The second process has imported by now what a fit needs, and the fit of purchases is the longest.
-    handed = ("buying",) if customers.sizes["customer"] <= HANDED_CUSTOMERS else ()
+    handed = ("buying",) if _is_handed(customers) else ()
     begun = {role: beside(fits[role]) for role in handed}
     compiled = beside(compile_missing, *families.values())
     found = {}
@@ -325,6 +326,11 @@ def _posteriors(
                 found[role] = fits[role]()
     compiled.wait()
     return {role: found[role] for role in families}
+
+
+def _is_handed(customers: "xr.Dataset") -> bool:
+    """Return whether the second process gets tables with a row a customer."""
+    return customers.sizes["customer"] <= HANDED_CUSTOMERS
 
 
 def _ready_for_the_future(compiled: Task[None]) -> None:

@@ -19,7 +19,7 @@ from bayes_clv.views.frames import table
 from bayes_clv.views.plots import effects, parameters
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting import checks
-from bayes_clv.views.reporting.gallery import Gallery
+from bayes_clv.views.reporting.gallery import Figure, Gallery
 
 # Half-lives beyond so many times the observation are told from none by no forecast of its length.
 FOR_EVER = 10
@@ -77,7 +77,7 @@ def effects_section(
     )
     section["figure"] = gallery.add(
         f"{key}-group-forest",
-        lambda: effects.plot_groups(tree, customers),
+        partial(effects.plot_groups, tree, customers),
         "One line a group, with its number of customers; the grey line is the average of the groups. The paler a dot, "
         "the more the group is pooled: a wide line with a pale dot near the average is a group that has said little.",
         "expected",
@@ -106,7 +106,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
     family, key = str(tree.attrs.get("family", "unknown")), what.lower()
     figures = fit_figures(what, tree)
 
-    def add(stem: str, caption: str, level: str | None = None) -> dict[str, Any] | None:
+    def add(stem: str, caption: str, level: str | None = None) -> Figure | None:
         name = f"{key}-{stem}"
         return gallery.add(name, figures[name], caption, level) if name in figures else None
 

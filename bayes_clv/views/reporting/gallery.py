@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,44 +30,61 @@ def drawn(draw: Callable[..., Any], *args: Any, png: bool = False) -> Drawn:
 
 
 @dataclass
+class Figure:
+    """A figure of the page; without markup, and false, until it is drawn."""
+
+    name: str
+    caption: str
+    level: str | None
+    svg: Any = None
+
+    @property
+    def alt(self) -> str:
+        """Return what a figure is to those who do not see it."""
+        return self.caption
+
+    def __bool__(self) -> bool:
+        return self.svg is not None
+
+
+@dataclass
 class Gallery:
     """Draws figures, keeps them as markup, and saves them to files where a folder is given.
 
-    Those ``ahead``, by name, are drawn already or somewhere else, and are asked for by a call; once each, and the last
-    first, since whoever draws them begins with the first.
+    Drawing may begin elsewhere: ``hand`` takes a function and its arguments, and returns what gives the result when
+    called; by default that calls the function. Those ``ahead``, by name, have been handed over before.
     """
 
     folder: Path | None
     png: bool = False
     ahead: Mapping[str, Callable[[], Drawn]] = field(default_factory=dict)
+    hand: Callable[..., Callable[[], Drawn]] = partial
     skipped: list[str] = field(default_factory=list)
-    _found: dict[str, Drawn] = field(default_factory=dict)
+    _asked: list[tuple[Figure, Callable[[], Drawn]]] = field(default_factory=list)
 
-    def add(
-        self, name: str, draw: Callable[[], Any], caption: str, level: str | None = None
-    ) -> dict[str, Any] | None:
-        """Return the figure for the template; one that cannot be drawn is named, with its reason, instead."""
+    def add(self, name: str, draw: Callable[[], Any], caption: str, level: str | None = None) -> Figure:
+        """Return the figure for the template, which ``finish`` completes."""
+        figure = Figure(name, caption, level)
+        png = self.png and self.folder is not None
+        self._asked.append((figure, self.ahead.get(name) or self.hand(drawn, draw, png=png)))
+        return figure
+
+    def finish(self) -> None:
+        """Complete all figures; one that cannot be drawn is named, with its reason, among the skipped."""
         from markupsafe import Markup
 
-        if name in self.ahead and not self._found:
-            self._found = {each: self.ahead[each]() for each in reversed(self.ahead)}
-        figure = self._found[name] if name in self._found else drawn(draw, png=self._saves_png)
-        if figure.reason is not None:
-            self.skipped.append(f"{name.replace('-', ' ')}: {figure.reason}")
-            return None
-        if self.folder is not None:
-            stem = name.replace("-", "_")
-            style.save_svg(figure.svg, self.folder, stem)
-            if figure.png is not None:
-                (self.folder / f"{stem}.png").write_bytes(figure.png)
-        return {
-            "name": name,
-            "svg": Markup(style.inline_svg(figure.svg, name)),
-            "caption": caption,
-            "alt": caption,
-            "level": level,
-        }
+        # The last first: who was handed them begins with the first.
+        results = [(figure, ask()) for figure, ask in reversed(self._asked)]
+        for figure, found in reversed(results):
+            if found.reason is not None:
+                self.skipped.append(f"{figure.name.replace('-', ' ')}: {found.reason}")
+                continue
+            self._save(figure.name.replace("-", "_"), found)
+            figure.svg = Markup(style.inline_svg(found.svg, figure.name))
+        self._asked.clear()
 
-    @property
-    def _saves_png(self) -> bool:
-        return self.png and self.folder is not None
+    def _save(self, stem: str, found: Drawn) -> None:
+        if self.folder is not None:
+            style.save_svg(found.svg, self.folder, stem)
+            if found.png is not None:
+                (self.folder / f"{stem}.png").write_bytes(found.png)

@@ -7,6 +7,7 @@ the data passes Jinja's escaping; only figures made by this package are trusted 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,7 @@ def write_page(
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
     page["alarms"] = segment_sections.alarms_section(gallery, alarms)
+    gallery.finish()
     page["method"] = sections.method_text(buying, spending, value, gallery.skipped)
     page["papers"] = cite(*([buying] if spending is None else [buying, spending]))
     page["sections"] = _contents(page)
@@ -155,9 +157,9 @@ def write_page(
     text = environment.from_string(source).render(page)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(target)
+    unfinished = target.with_name(f".{target.name}.partial")
+    unfinished.write_text(text, encoding="utf-8")
+    return unfinished.replace(target)
 
 
 def named_fits(buying: xr.DataTree, spending: xr.DataTree | None) -> list[tuple[str, xr.DataTree]]:
@@ -198,7 +200,7 @@ def _page(
         "customer_table": sections.customer_rows(value, customers, stem),
         "customers_figure": gallery.add(
             "customers",
-            lambda: amounts.plot_customers(value, 25, quantity=stem),
+            partial(amounts.plot_customers, value, 25, quantity=stem),
             "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the "
             "thick one every other time. Lines that overlap much cannot be ranked with confidence.",
             "outcome",
