@@ -113,7 +113,7 @@ class Graph(NamedTuple):
 
 
 # PyTensor would keep where each of a thousand variables was made.
-@config.change_flags(traceback__limit=0)
+@config.change_flags(traceback__limit=0)  # type: ignore[untyped-decorator]
 def of_model(model: Any, *, jacobian: bool = True) -> Density | PlainDensity:
     """Return the log density of a PyMC model's value variables, with or without Jacobian, compiled and tried once.
 

@@ -45,7 +45,7 @@ class Built:
         )
 
 
-@config.change_flags(traceback__limit=0)
+@config.change_flags(traceback__limit=0)  # type: ignore[untyped-decorator]
 def build_model(
     family: Family,
     rows: Columns,
