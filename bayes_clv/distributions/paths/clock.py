@@ -22,7 +22,7 @@ def same(draws: int) -> Clock:
     return Clock(np.empty((draws, 0)), np.empty((draws, 0)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def calendar(inner, outer, time):  # type: ignore[no-untyped-def]
     """Return the calendar's time of one draw."""
     high = min(max(np.searchsorted(inner, time), 1), inner.size - 1)
@@ -30,7 +30,7 @@ def calendar(inner, outer, time):  # type: ignore[no-untyped-def]
     return outer[high - 1] + (time - inner[high - 1]) * slope
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def turn(clock, buyers, batch, filled):  # type: ignore[no-untyped-def]
     """Turn the times of a batch of purchases into the calendar's."""
     if clock.inner.shape[1] == 0:
