@@ -20,6 +20,14 @@ CDNOW = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
 SPEND = {"p": 6.25, "q": 3.74, "v": 15.44}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_process():
+    """Do all of a run in the process of the test, where what is replaced is replaced, and no imports are made twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bayes_clv.workflows.beside.processors", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def cdnow():
     """CDNOW's 1/10 sample: 39 weeks of calibration, 39 weeks of holdout."""

@@ -27,7 +27,9 @@ _SMALLEST, _RAISED = 2.2250738585072014e-308, 18014398509481984.0
 
 def _inlined(function):  # type: ignore[no-untyped-def]
     # Without fastmath=False, what a fast-math caller compiles first is fast-math for all, in the cache on disk too.
-    return njit(nogil=True, cache=True, error_model="numpy", fastmath=False, forceinline=True)(function)
+    return njit(
+        nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True, forceinline=True
+    )(function)
 
 
 @_inlined

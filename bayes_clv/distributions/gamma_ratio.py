@@ -11,8 +11,10 @@ from math import log, log1p
 
 import numba
 
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
-_inlined = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=True)
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+_inlined = numba.njit(
+    cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True, forceinline=True
+)
 
 
 @_inlined  # type: ignore[untyped-decorator]

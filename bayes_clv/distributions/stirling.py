@@ -39,7 +39,7 @@ def stirling(z: float) -> float:
     return (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))) / z
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def stirling_rest(z: float) -> float:
     """Return R(z) of any z > 0."""
     if z >= 10.0:
@@ -47,7 +47,7 @@ def stirling_rest(z: float) -> float:
     return math.lgamma(z) - (z - 0.5) * math.log(z) + z - HALF_LOG_TWO_PI
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def excess(r: float, log1p_r: float) -> float:
     """Return D(r) = r - log(1 + r), of which the logarithm is known; all its digits where r is small."""
     if abs(r) > 0.2:
@@ -58,14 +58,14 @@ def excess(r: float, log1p_r: float) -> float:
     return r * v - 2.0 * v * v2 * odd
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def log_beta_peak(a: float, b: float) -> float:
     """Return log (p0^a q0^b / B(a, b)), the density of the logit of p at its peak p0 = a / (a + b)."""
     height = 0.5 * math.log(min(a, b) * (max(a, b) / (a + b))) - HALF_LOG_TWO_PI
     return float(height - stirling_rest(a) - stirling_rest(b) + stirling_rest(a + b))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def beta_at(d: float, a: float, b: float) -> tuple[float, float, float]:
     """Return log p / p0, log q / q0 and the log density over that at the peak, at d = logit p - logit p0."""
     p0, q0 = a / (a + b), b / (a + b)
@@ -82,13 +82,13 @@ def beta_at(d: float, a: float, b: float) -> tuple[float, float, float]:
     return d - log_total, -log_total, density
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def log_gamma_weight(s: float, k: float) -> float:
     """Return the log of g^k e^-g / Gamma(k), the density of log g of a Gamma of shape k, at g = k e^s."""
     return float(0.5 * math.log(k) - HALF_LOG_TWO_PI - stirling_rest(k) - k * excess(math.expm1(s), s))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def rest_fallen(z: float, q: float) -> float:
     """Return R(z) - R(z + q), z >= 100, all digits where q is small. ``rest_fallen.py_func`` takes tensors."""
     u, v = 1.0 / z, 1.0 / (z + q)
@@ -100,7 +100,7 @@ def rest_fallen(z: float, q: float) -> float:
     return q * both * (1 / 12 - third / 360 + fifth / 1260 - seventh / 1680)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def log_beta_rise_large(a: float, z: float, step: float) -> float:
     """Return log B(a, z + step) / B(a, z), at most 0, for z >= 100 and any a and step of at least 0."""
     q, w = min(a, step), max(a, step)
@@ -111,7 +111,7 @@ def log_beta_rise_large(a: float, z: float, step: float) -> float:
     return float(total + rest_fallen(z + w, q) - rest_fallen(z, q))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def negative_binomial(n: float, k: float, tau: float) -> float:
     """Return Gamma(k + n) / (Gamma(k) n!) z^n (1 - z)^k, z = tau / (1 + tau); n need not be whole."""
     if tau == 0 or n == 0:

@@ -86,7 +86,7 @@ def _ziggurat(layers: int = 256, tail: float = 3.6541528853610088) -> tuple[np.n
 EDGES, _HEIGHT = _ziggurat()
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def standard_normal(state, increment):  # type: ignore[no-untyped-def]
     """Return a standard normal variate and the stream's new state (ziggurat, Marsaglia & Tsang 2000).
 
@@ -116,7 +116,7 @@ def standard_normal(state, increment):  # type: ignore[no-untyped-def]
         return x * (np.float64((word >> np.uint64(7)) & np.uint64(2)) - 1.0), state
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def standard_gamma(shape, state, increment):  # type: ignore[no-untyped-def]
     """Return a Gamma(shape, 1) variate and the stream's new state (Marsaglia & Tsang 2000).
 
@@ -132,7 +132,7 @@ def standard_gamma(shape, state, increment):  # type: ignore[no-untyped-def]
     return boost * d * v, state
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _cubed(d, c, state, increment):  # type: ignore[no-untyped-def]
     """Return v of a Gamma variate d v, shape d + 1/3 at least 1 and c = 1 / sqrt(9 d), and the stream's new state."""
     while True:
@@ -150,7 +150,7 @@ def _cubed(d, c, state, increment):  # type: ignore[no-untyped-def]
     return v, state
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def cubes(d, c, states, increment, out):  # type: ignore[no-untyped-def]
     """Write v of many Gamma variates d v, as ``standard_gamma`` gives them, and move their states on.
 
@@ -181,7 +181,7 @@ def uniforms(keys: np.ndarray, word: int, draws: int) -> np.ndarray:
     return out
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _fill(keys, word, out):  # type: ignore[no-untyped-def]
     for i in range(out.shape[0]):
         for s in range(out.shape[1]):

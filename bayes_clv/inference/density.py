@@ -112,6 +112,8 @@ class Graph(NamedTuple):
     shapes: list[tuple[int, ...]]
 
 
+# PyTensor would keep where each of a thousand variables was made.
+@config.change_flags(traceback__limit=0)  # type: ignore[untyped-decorator]
 def of_model(model: Any, *, jacobian: bool = True) -> Density | PlainDensity:
     """Return the log density of a PyMC model's value variables, with or without Jacobian, compiled and tried once.
 
@@ -179,7 +181,9 @@ def _written_out(graph: Graph) -> Density:
         plain = compile_numba_function_src(
             found.text, "density", found.names, cache_key=key if kept else None
         )
-        _COMPILED[key] = njit(cache=kept, nogil=True, error_model="numpy", fastmath=False)(plain)
+        _COMPILED[key] = njit(
+            cache=kept, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True
+        )(plain)
     shared = tuple((i, each) for i, each in enumerate(found.numbers) if isinstance(each, SharedVariable))
     known_numbers = np.array([np.nan if isinstance(each, SharedVariable) else each for each in found.numbers])
     return Density(_COMPILED[key], known_numbers, tuple(found.arrays), shared, found.dimension, found.text)

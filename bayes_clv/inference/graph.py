@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import xarray as xr
+from pytensor import config
 
 from bayes_clv.families.contract import Coordinate, Family
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
@@ -49,6 +50,7 @@ class Built:
         )
 
 
+@config.change_flags(traceback__limit=0)  # type: ignore[untyped-decorator]
 def build_model(
     family: Family,
     rows: Columns,

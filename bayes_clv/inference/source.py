@@ -136,7 +136,9 @@ class _Loop:
         return len(self.reads) + len(self.writes) + len(self.sums)
 
 
-_part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True, fastmath=False)
+_part = njit(
+    nogil=True, cache=True, error_model="numpy", forceinline=True, fastmath=False, no_cfunc_wrapper=True
+)
 
 
 @_part

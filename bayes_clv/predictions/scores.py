@@ -39,13 +39,13 @@ CROWDED = 64
 _SLACK = 1.0 - 1e-12
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def reaching(probability, draws):  # type: ignore[no-untyped-def]
     """Return how many draws are the smallest number that is at least this share of them."""
     return np.int64(math.ceil(probability * draws * _SLACK))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def interval_ends(draws):  # type: ignore[no-untyped-def]
     """Return which draws in rising order, from 1, are the lower and the upper ends of the INTERVALS, (interval, 2)."""
     ends = np.empty((_N, 2), dtype=np.int64)
@@ -55,7 +55,7 @@ def interval_ends(draws):  # type: ignore[no-untyped-def]
     return ends
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def score_counts(histogram, top, draws, observed, ends, out):  # type: ignore[no-untyped-def]
     """Write PURCHASE_SCORES of counts of which ``histogram`` has the draws with each number, 0 to ``top``."""
     below = 0
@@ -86,7 +86,7 @@ def score_counts(histogram, top, draws, observed, ends, out):  # type: ignore[no
     out[2] = crps
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def sort_amounts(amounts, starts, out):  # type: ignore[no-untyped-def]
     """Write the amounts, none negative, to ``out`` in rising order; ``starts`` is room for 2 × their number + 1.
 
@@ -128,7 +128,7 @@ def sort_amounts(amounts, starts, out):  # type: ignore[no-untyped-def]
         out[j] = amount
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _crps(amounts, below, active, draws, observed):  # type: ignore[no-untyped-def]
     """Return the CRPS of sorted ``amounts[:active]``, the first ``below`` of them under ``observed``, and zeros."""
     score = 0.0
@@ -149,7 +149,7 @@ def _crps(amounts, below, active, draws, observed):  # type: ignore[no-untyped-d
     return score / (np.float64(draws) * draws)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _score_amounts(amounts, active, draws, observed, unit, ends, logs, out):  # type: ignore[no-untyped-def]
     """Write MONEY_SCORES of sorted ``amounts[:active]``, none negative, and of draws - active zeros.
 
@@ -185,7 +185,7 @@ def _score_amounts(amounts, active, draws, observed, unit, ends, logs, out):  # 
         out[4 + _N + k] = 1.0 if low <= observed <= high else 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def score_money(spends, values, active, draws, i, holdout, ends, logs, scores):  # type: ignore[no-untyped-def]
     """Write what ``scores`` (SCORES) has room for of customer ``i``'s spend and value, both sorted."""
     if scores.size > _SPEND:
@@ -196,7 +196,7 @@ def score_money(spends, values, active, draws, i, holdout, ends, logs, scores): 
         _score_amounts(values, active, draws, holdout.value[i], holdout.value_unit, ends, logs, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def score_histograms(seen, observed, out):  # type: ignore[no-untyped-def]
     """Write PURCHASE_SCORES of each customer whose futures are counted by purchases, (customer, 0 to most)."""
     for i in range(seen.shape[0]):

@@ -51,7 +51,7 @@ _MONEY = COLUMNS.index("spend_mean")
 _PURCHASES = len(PURCHASE_SCORES)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _count_summary(counts, active, draws, histogram, out):  # type: ignore[no-untyped-def]
     """Write the summary of one customer's counts; zeros are the draws that are not in ``counts``.
 
@@ -86,7 +86,7 @@ def _count_summary(counts, active, draws, histogram, out):  # type: ignore[no-un
     return histogram, top
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _select(values, end, rank):  # type: ignore[no-untyped-def]
     """Return the rank-th smallest of values[:end], which ends up in its place (Hoare's quickselect)."""
     low = 0
@@ -115,7 +115,7 @@ def _select(values, end, rank):  # type: ignore[no-untyped-def]
     return values[rank]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _value_moments(values, active, draws, spend_sum, out):  # type: ignore[no-untyped-def]
     """Write mean spend, and mean and standard deviation of one customer's values."""
     total = 0.0
@@ -130,7 +130,7 @@ def _value_moments(values, active, draws, spend_sum, out):  # type: ignore[no-un
     out[_MONEY + 2] = math.sqrt(squares / (draws - 1)) if draws > 1 else 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _value_quantiles(values, active, draws, rising, out):  # type: ignore[no-untyped-def]
     """Write the quantiles of one customer's values, reordered in place where they are not ``rising`` already."""
     zeros = draws - active
@@ -146,7 +146,7 @@ def _value_quantiles(values, active, draws, rising, out):  # type: ignore[no-unt
             end = rank + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
     """Write mean, standard deviation and QUANTILES of each customer's draws (customer, draw) to (customer, OWN)."""
     draws = drawn.shape[1]
@@ -169,7 +169,7 @@ def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
             end = rank + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exceeding, scores):  # type: ignore[no-untyped-def]
     """Write the summary of each customer (customer, COLUMNS), P(value above each amount) and scores.
 
@@ -215,7 +215,7 @@ def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exce
         _value_quantiles(values, active, draws, priced, out[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def add_up(buyers, paid, found, first_orders, purchases, active, spend, value):  # type: ignore[no-untyped-def]
     """Add the buyers' purchases and money, and who buys at all, to the totals of their draws."""
     for n in range(found):
@@ -229,7 +229,7 @@ def add_up(buyers, paid, found, first_orders, purchases, active, spend, value): 
         value[buyers.draw[n]] += paid.value[n]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def add_periods(buyers, batch, filled, offset, width, total, worth, purchases):  # type: ignore[no-untyped-def]
     """Add a batch of purchases to the periods they fall into, and their value to ``worth`` (buyer, period).
 
@@ -250,7 +250,7 @@ def add_periods(buyers, batch, filled, offset, width, total, worth, purchases): 
             purchases[i, period] += 1.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def add_worth(buyers, found, worth, total, value):  # type: ignore[no-untyped-def]
     """Add the buyers' value by period to ``total`` (draw, period) and ``value`` (customer, period), one by one.
 
@@ -264,7 +264,7 @@ def add_worth(buyers, found, worth, total, value):  # type: ignore[no-untyped-de
             worth[n, period] = 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def spread(buyers, of_buyer, found, out):  # type: ignore[no-untyped-def]
     """Write numbers of the buyers as (customer, draw); ``out`` is 0 where nobody buys."""
     for n in range(found):
@@ -306,7 +306,7 @@ def cutoff(histogram: np.ndarray, customers: int, wanted: int) -> Cutoff:
     return result
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def tally(buyers, amount, found, more, log2_reference, counts):  # type: ignore[no-untyped-def]
     """Count the buyers of each draw by their bin, (draw, bin); ``amount`` and ``more`` add up to what is ranked."""
     for n in range(found):
@@ -314,7 +314,7 @@ def tally(buyers, amount, found, more, log2_reference, counts):  # type: ignore[
             counts[buyers.draw[n], bin_of(np.float64(amount[n] + more), log2_reference)] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def in_top(buyers, amount, customers, more, log2_reference, cutoff_bin, cutoff_share, top):  # type: ignore[no-untyped-def]
     """Write each customer's probability of being in the top, of which ``cutoff`` says where it begins."""
     draws = cutoff_bin.size

@@ -29,7 +29,7 @@ def _share(below, equal, place):  # type: ignore[no-untyped-def]
     return 1.0 if place > min(max(below, 0.0), LAST) else 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _summed_shares(below, equal, places):  # type: ignore[no-untyped-def]
     """Return the sums over customers of their shares below each place."""
     total = np.zeros(places.size)
@@ -48,7 +48,7 @@ def mean_shares(below: np.ndarray, equal: np.ndarray, places: np.ndarray) -> np.
     return total / below.size
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def summed_covariance(below, equal, weight, places):  # type: ignore[no-untyped-def]
     """Return the sums over forecasts of the covariance (place, place) of the transform, were they true.
 

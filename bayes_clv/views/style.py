@@ -239,11 +239,11 @@ def save_svg(svg: str, folder: Path, name: str) -> Path:
     return path
 
 
-def save_png(view: Any, folder: Path, name: str) -> Path:
-    """Save a figure that was drawn before as ``name.png`` in a folder, on white; return the path."""
-    path = folder / f"{name}.png"
+def png_bytes(view: Any) -> bytes:
+    """Return a figure that was drawn before as a PNG document, on white."""
     # The layout is settled; solving it again takes longer than drawing.
     figure_of(view).set_layout_engine("none")
+    buffer = io.BytesIO()
     with styled():
-        Figure.savefig(figure_of(view), path, facecolor="white", dpi=150)
-    return path
+        Figure.savefig(figure_of(view), buffer, format="png", facecolor="white", dpi=150)
+    return buffer.getvalue()

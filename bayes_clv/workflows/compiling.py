@@ -1,15 +1,10 @@
-"""The simulation's functions, compiled in a process of its own beside the fits, where no cache has them yet.
+"""The simulation's functions, compiled beside the fits where no cache has them yet.
 
 A first run compiles for a quarter of a minute what it simulates with, and a fit's own compiling leaves a processor
-free. The process fills Numba's cache on disk, which the run then reads, and nothing else depends on it: where it fails
-or is late, the run compiles as it would without. From the second run on there is none. Rejected: a thread (Numba
-compiles one function at a time in a process) and a fork (locks of the parent's threads stay locked for ever).
+free. The second process (``beside``) fills Numba's cache on disk, which the run then reads. From the second run on
+there is nothing to compile.
 """
 
-import contextlib
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +12,6 @@ import numpy as np
 
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family as find_family
-
-# Seconds after the fits; compiling takes about as long as they do.
-PATIENCE = 30.0
-_CODE = "import sys; from bayes_clv.workflows.compiling import compile_simulation; compile_simulation(*sys.argv[1:])"
 
 
 def is_compiled(buying: str) -> bool:
@@ -33,24 +24,10 @@ def is_compiled(buying: str) -> bool:
     return any(Path(folder).glob(f"{module}.{begin.__name__}-*.nbi"))
 
 
-@contextlib.contextmanager
-def compiling_beside(buying: str, spending: str | None) -> Iterator[Callable[[], None]]:
-    """Compile the simulation of a family in a process beside the body, which is given what waits for that."""
-    if not sys.executable or is_compiled(buying):
-        yield lambda: None
-        return
-    command = [sys.executable, "-c", _CODE, buying, *([] if spending is None else [spending])]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
-
-        def wait() -> None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PATIENCE)
-
-        try:
-            yield wait
-        finally:
-            process.kill()
+def compile_missing(buying: str, spending: str | None = None) -> None:
+    """Compile the simulation's functions, where Numba's cache does not have them."""
+    if not is_compiled(buying):
+        compile_simulation(buying, spending)
 
 
 def compile_simulation(buying: str, spending: str | None = None) -> None:

@@ -11,8 +11,9 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_clv.schema import InputError, also_for, argument, named_quantiles
+from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
@@ -36,8 +38,13 @@ from bayes_clv.workflows.settings import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayes_clv.views.reporting.gallery import Drawn
+
 
 CHAINS = 4
+
+# Above, a second process would need as much memory again, and the chains of a fit use every processor.
+HANDED_CUSTOMERS = 100_000
 
 
 # Customers and repeat purchases of which the page says who grows and who fades.
@@ -107,21 +114,25 @@ def run(
     settings = _of_their_family(settings)
     check_settings(settings)
     started = time.perf_counter()
-    with hidden_folder_beside(out, shown=str(settings.out)) as work:
-        record = _run_into(work, settings, Stages(tell), sampler_progress, started)
+    with hidden_folder_beside(out, shown=str(settings.out)) as work, second_process() as beside:
+        record = _run_into(work, settings, Stages(tell), sampler_progress, started, beside)
         work.chmod(0o755)
         take_place(work, out)
     return record
 
 
 def _run_into(
-    work: Path, settings: Settings, stages: Stages, sampler_progress: bool, started: float
+    work: Path,
+    settings: Settings,
+    stages: Stages,
+    sampler_progress: bool,
+    started: float,
+    beside: Beside,
 ) -> dict[str, Any]:
     seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
     with stages.stage("read orders, one row per customer"):
         from bayes_clv.customers.summaries import summarize
         from bayes_clv.units import checked_cost
-        from bayes_clv.workflows.compiling import compiling_beside
 
         customers = summarize(
             settings.orders,
@@ -140,19 +151,18 @@ def _run_into(
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         checked_cost(settings.acquisition_cost, customers)
         customers = _with_columns(settings, customers)
+        history = _example_histories(settings, customers)
     settings, choice = _decided(settings, customers, stages)
-    families = families_of(settings)
-    with compiling_beside(families["buying"], families.get("spending")) as compiled:
-        buying, spending = _posteriors(settings, customers, seeds, stages, sampler_progress)
-        with stages.stage("write the posteriors"):
-            from bayes_clv.inference.posterior import save
+    fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
+    buying, spending = fits["buying"], fits.get("spending")
+    ahead = _drawn_ahead(fits, settings.png, beside)
+    with stages.stage("write the posteriors"):
+        from bayes_clv.inference.posterior import save
 
-            save(buying, work / "buying.nc")
-            if spending is not None:
-                save(spending, work / "spending.nc")
-        with stages.stage("simulate every customer's future"):
-            compiled()
-            value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
+        for role, tree in fits.items():
+            save(tree, work / f"{role}.nc")
+    with stages.stage("simulate every customer's future"):
+        value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
     with stages.stage("score the holdout"):
         evaluation = None
         if held_out is not None:
@@ -168,21 +178,21 @@ def _run_into(
         write_customers(customers, work / "customers.nc")
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     with stages.stage("draw figures and report"):
-        from bayes_clv.views.reporting.page import report
+        from bayes_clv.views.reporting.gallery import Gallery
+        from bayes_clv.views.reporting.page import write_page
 
         shown = {"arguments": json.dumps(record["arguments"], ensure_ascii=False)}
         shown |= {f"seconds: {name}": f"{seconds:.1f}" for name, seconds in stages.seconds.items()}
-        report(
+        write_page(
             work / "report.html",
+            Gallery(work / "figures", settings.png, ahead, beside if _is_handed(customers) else partial),
             buying=buying,
             spending=spending,
             customers=customers,
             value=value,
             evaluation=evaluation,
             tracking=tracking,
-            history=_example_histories(settings, customers),
-            figures=work / "figures",
-            png=settings.png,
+            history=history,
             title=settings.title,
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
@@ -287,41 +297,92 @@ def _holdout_discount_rate(settings: Settings) -> float | None:
     return settings.annual_discount_rate if with_value and settings.annual_discount_rate != 0 else None
 
 
+def _fits(
+    settings: Settings, customers: "xr.Dataset", seeds: dict[str, int], sampler_progress: bool
+) -> dict[str, Callable[[], "xr.DataTree"]]:
+    """Return each role's fit, to be called: "buying", and where there are amounts "spending"."""
+    from bayes_clv.inference.calendar import Calendar
+    from bayes_clv.inference.fitting import fit
+
+    given = acting_on(settings)
+    return {
+        role: partial(
+            fit,
+            family,
+            # No family of spend reads them, and they are as many as the orders.
+            customers if role == "buying" else customers.drop_vars("purchase_times", errors="ignore"),
+            method=settings.method,
+            draws=settings.draws,
+            chains=CHAINS,
+            seed=seeds[role],
+            # Two bars at a time would write over each other; this one is that of the longer fit.
+            progress=sampler_progress and role == "buying",
+            include=("prior", "posterior_predictive"),
+            calendar=Calendar() if settings.calendar and role == "buying" else None,
+            **given[role],
+        )
+        for role, family in families_of(settings).items()
+    }
+
+
 def _posteriors(
     settings: Settings,
     customers: "xr.Dataset",
     seeds: dict[str, int],
     stages: Stages,
     sampler_progress: bool,
-) -> tuple["xr.DataTree", "xr.DataTree | None"]:
+    beside: Beside,
+) -> dict[str, "xr.DataTree"]:
+    """Return the posterior of each role; what the simulation needs is compiled by then, or will be as it runs."""
+    from bayes_clv.workflows.compiling import compile_missing
+
+    families = families_of(settings)
     if settings.posteriors is not None:
         with stages.stage("read the posteriors"):
             from bayes_clv.inference.posterior import load
 
-            buying = load(settings.posteriors / "buying.nc")
-            spending = load(settings.posteriors / "spending.nc") if settings.spend is not None else None
-        return buying, spending
-    fits: dict[str, Any] = {}
-    families = families_of(settings)
-    given = acting_on(settings)
-    for role, family in families.items():
-        with stages.stage(f"fit {family} ({settings.method})"):
-            from bayes_clv.inference.calendar import Calendar
-            from bayes_clv.inference.fitting import fit
+            return {role: load(settings.posteriors / f"{role}.nc") for role in families}
+    fits = _fits(settings, customers, seeds, sampler_progress)
+    # The second process has imported by now what a fit needs, and the fit of purchases is the longest.
+    handed = ("buying",) if _is_handed(customers) else ()
+    begun = {role: beside(fits[role]) for role in handed}
+    compiled = beside(compile_missing, *families.values())
+    found = {}
+    for role in sorted(families, key=lambda role: role in begun):
+        with stages.stage(f"fit {families[role]} ({settings.method})"):
+            if role in begun:
+                _ready_for_the_future(compiled)
+                found[role] = begun[role]()
+            else:
+                found[role] = fits[role]()
+    compiled.wait()
+    return {role: found[role] for role in families}
 
-            fits[role] = fit(
-                family,
-                customers,
-                method=settings.method,
-                draws=settings.draws,
-                chains=CHAINS,
-                seed=seeds[role],
-                progress=sampler_progress,
-                include=("prior", "posterior_predictive"),
-                calendar=Calendar() if settings.calendar and role == "buying" else None,
-                **given[role],
-            )
-    return fits["buying"], fits.get("spending")
+
+def _is_handed(customers: "xr.Dataset") -> bool:
+    """Return whether the second process gets tables with a row a customer."""
+    return customers.sizes["customer"] <= HANDED_CUSTOMERS
+
+
+def _ready_for_the_future(compiled: Task[None]) -> None:
+    """Import and compile what comes after the fits, while one of them is being made beside."""
+    import_slow()
+    # What cannot be compiled fails in the simulation too, where its error says more.
+    with contextlib.suppress(Exception):
+        compiled()
+
+
+def _drawn_ahead(fits: Mapping[str, "xr.DataTree"], png: bool, beside: Beside) -> dict[str, Task["Drawn"]]:
+    """Return the figures of the fits by name, which are drawn while the run goes on to the future."""
+    from bayes_clv.views.reporting.fits import fit_figures
+    from bayes_clv.views.reporting.gallery import drawn
+    from bayes_clv.views.reporting.page import named_fits
+
+    found = {}
+    for what, tree in named_fits(fits["buying"], fits.get("spending")):
+        for name, draw in fit_figures(what, tree).items():
+            found[name] = beside(drawn, draw, png=png)
+    return found
 
 
 def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":

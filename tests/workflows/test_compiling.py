@@ -1,6 +1,5 @@
 """The simulation's functions are compiled beside the fits, and nothing depends on that."""
 
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -35,27 +34,10 @@ def test_a_law_without_a_file_in_the_cache_is_not_compiled(monkeypatch, tmp_path
     assert compiling.is_compiled("another")
 
 
-def beside(monkeypatch, code: str) -> float:
-    """Return the seconds of a body that waits for a process of this code, none of which is compiled."""
-    monkeypatch.setattr(compiling, "is_compiled", lambda name: False)
-    monkeypatch.setattr(compiling, "_CODE", code)
-    start = time.perf_counter()
-    with compiling.compiling_beside("bg_nbd", "gamma_gamma") as wait:
-        wait()
-    return time.perf_counter() - start
-
-
-def test_the_process_is_given_the_families_and_waited_for(monkeypatch, tmp_path):
-    done = tmp_path / "done"
-    beside(monkeypatch, f"import sys; open({str(done)!r}, 'w').write(' '.join(sys.argv[1:]))")
-    assert done.read_text() == "bg_nbd gamma_gamma"
-
-
-def test_a_process_that_fails_is_not_heard_of(monkeypatch, capfd):
-    beside(monkeypatch, "raise RuntimeError('no')")
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_process_that_is_late_is_ended(monkeypatch):
-    monkeypatch.setattr(compiling, "PATIENCE", 0.2)
-    assert beside(monkeypatch, "import time; time.sleep(300)") < 100
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_the_cache_has_is_not_compiled_again(monkeypatch, compiled):
+    done = []
+    monkeypatch.setattr(compiling, "is_compiled", lambda name: compiled)
+    monkeypatch.setattr(compiling, "compile_simulation", lambda *names: done.append(names))
+    compiling.compile_missing("bg_nbd", "gamma_gamma")
+    assert done == ([] if compiled else [("bg_nbd", "gamma_gamma")])

@@ -68,7 +68,7 @@ def test_a_run_with_covariates_and_groups(done):
 def test_its_posteriors_serve_again_with_their_columns(done, base, tmp_path, monkeypatch):
     from bayes_clv.views.reporting import page
 
-    monkeypatch.setattr(page, "report", lambda path, **_given: path.write_text("report"))
+    monkeypatch.setattr(page, "write_page", lambda path, *_given, **_more: path.write_text("report"))
     orders, columns = base
     again = ("--until", "2025-09-30", "--posteriors", done, "--out", tmp_path / "again")
     result = command(orders, "--columns", columns, *again)

@@ -17,6 +17,7 @@ from bayes_clv.cli import app
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as module_of
 from bayes_clv.inference.posterior import FORMAT
+from bayes_clv.workflows.beside import Beside
 from bayes_clv.workflows.folders import CONTENTS
 from bayes_clv.workflows.running import run, strict
 from bayes_clv.workflows.settings import Settings
@@ -62,7 +63,7 @@ def no_report(monkeypatch):
     """Leave out the drawing, which takes most of a run's time and writes nothing the table depends on."""
     from bayes_clv.views.reporting import page
 
-    monkeypatch.setattr(page, "report", lambda path, **_given: path.write_text("report"))
+    monkeypatch.setattr(page, "write_page", lambda path, *_given, **_more: path.write_text("report"))
 
 
 # What is written.
@@ -135,6 +136,33 @@ def test_the_record(finished, shop):
     np.testing.assert_allclose(
         record["totals"]["historical_value"]["sum"], customers["historical_value"].sum()
     )
+
+
+@pytest.mark.full
+def test_a_second_process_changes_nothing(finished, shop, tmp_path, monkeypatch):
+    """Half a minute of imports: that the same is written with a process beside."""
+    folder, _ = finished
+    monkeypatch.setattr("bayes_clv.workflows.beside.processors", lambda: 2)
+    handed = []
+    monkeypatch.setattr(Beside, "_done_there", watched(Beside._done_there, handed))
+    run(Settings(shop[0] / "orders.csv", out=tmp_path / "again", customer_id="customer_id", seed=1, **SAME))
+    assert len(handed) > 5
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in ("report.html", "run.json"):
+            assert path.read_bytes() == (tmp_path / "again" / path.relative_to(folder)).read_bytes(), (
+                path.name
+            )
+
+
+def watched(do, handed):
+    """Return a method that keeps what it has done."""
+
+    def method(self, *task):
+        result = do(self, *task)
+        handed.append(task)
+        return result
+
+    return method
 
 
 def test_a_holdout_of_another_length_than_the_horizon_is_scored(finished):

@@ -21,6 +21,9 @@ for change a number, and a shorter horizon is the beginning of a longer one.
 Many customers' draws are taken a step at a time in loops that the compiler turns into vectors. Rejected: one future
 after the other to its end (each number waits for the one before), and integrating the rate out of the whole path
 (then no own rate belongs to it).
+
+What a first run compiles has no entry for callers in C (``no_cfunc_wrapper``), which Numba would make of every function
+and which is a fifth of the compiling.
 """
 
 from collections.abc import Callable, Generator
@@ -239,7 +242,7 @@ def nothing_asked(draws: int) -> Own:
     return Own(*(np.empty((0, draws)) for _ in Own._fields))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _first_orders(buyers, found, batch):  # type: ignore[no-untyped-def]
     for n in range(found):
         batch.buyer[n] = n

@@ -48,7 +48,7 @@ TOSSES = 8
 STEPS = 100
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def dropout(here, a, b, coins, step):  # type: ignore[no-untyped-def]
     """Return a customer's dropout: given the first TOSSES tosses of its future where it is here, else given one."""
     share = mix(coins ^ SHARE)
@@ -61,7 +61,7 @@ def dropout(here, a, b, coins, step):  # type: ignore[no-untyped-def]
     return beta(a, b + TOSSES, share, step)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _log_silent(y, c, k, z):  # type: ignore[no-untyped-def]
     """Return log of w^c S(c, 1 - (1 - z) w) at w = e^y, and its slope in y."""
     w = exp(y)
@@ -75,7 +75,7 @@ def _log_silent(y, c, k, z):  # type: ignore[no-untyped-def]
     return c * y + log(total), c - (1.0 - z) * w * slope / total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _growth(u, c, k, z):  # type: ignore[no-untyped-def]
     """Return -log w at which the next purchase has come with probability u, given that the customer is here; k > 1."""
     log_left = log1p(-u)
@@ -98,7 +98,7 @@ def _growth(u, c, k, z):  # type: ignore[no-untyped-def]
     return -y
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _chances(state, row, buying):  # type: ignore[no-untyped-def]
     """Write P(alive and buys within the horizon) of one history in each draw."""
     wide = state.horizon.shape[1] > 1
@@ -121,7 +121,7 @@ def _chances(state, row, buying):  # type: ignore[no-untyped-def]
         buying[s] = -alive[s] * expm1(later - log(phase_sum(k, shape[s], z)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, and the rate of waits in the draws that need them."""
     phased, silence = state.phases.shape[0] > 0, state.silence[row]
@@ -165,7 +165,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
         work.speed[m] /= work.scale[m]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
     """Write what is asked for of a customer's own numbers; its rates are known of every draw where they are."""
     draws = work.u.size
@@ -194,7 +194,7 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
             own.leaving[i, s] = dropout(here, state.a[row, s], state.b[row, s], coins, step)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     """Write own numbers and the buyers with their next purchase; return how many there are, and how many are active."""
     draws = state.shape.shape[1]
@@ -245,7 +245,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     return found, active
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def toss(buyers, active, number, u):  # type: ignore[no-untyped-def]
     """Write a number of each active buyer that is below 0 where it leaves after this purchase."""
     for m in range(active):
@@ -266,7 +266,7 @@ def toss(buyers, active, number, u):  # type: ignore[no-untyped-def]
         u[m] -= buyers.chance[n]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-untyped-def]
     """Write purchases until the batch is full or nobody buys on; return how many, who is active, the last number."""
     # One phase a purchase is no phase: the waits are exponential, and the very same as without.

@@ -45,7 +45,7 @@ class Paid(NamedTuple):
     value: Any
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _levels(lognormal, first, second, states, steps, room, level):  # type: ignore[no-untyped-def]
     if lognormal:
         for m in range(level.size):
@@ -57,7 +57,7 @@ def _levels(lognormal, first, second, states, steps, room, level):  # type: igno
         level[m] = second[m] / level[m]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def open_purses(purse, buyers, found, paid):  # type: ignore[no-untyped-def]
     """Write the level of each of the buyers ``found``, who have bought nothing yet."""
     first, second = np.empty(CHUNK), np.empty(CHUNK)
@@ -77,7 +77,7 @@ def open_purses(purse, buyers, found, paid):  # type: ignore[no-untyped-def]
         _levels(purse.lognormal, first[:size], second[:size], states, steps, room, level)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def own_levels(purse, keys, out):  # type: ignore[no-untyped-def]
     """Write the mean spend of an occasion at each customer's level, (customer, draw)."""
     draws = out.shape[1]
@@ -96,7 +96,7 @@ def own_levels(purse, keys, out):  # type: ignore[no-untyped-def]
             out[i, s] *= exp(0.5 * occasion * occasion) if purse.lognormal else occasion
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def pay(purse, buyers, batch, filled, paid):  # type: ignore[no-untyped-def]
     """Add the spend of a batch of purchases to their buyers', and write each one's discounted amount."""
     single = purse.occasion.shape[0] == 1

@@ -24,7 +24,7 @@ BELOW_ONE = 1.0 - 2.0**-53
 FAR = 1e308
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def beta(a, b, state, step):  # type: ignore[no-untyped-def]
     """Return a Beta(a, b) variate, 0 where a is 0; of shapes near 0 it is 0 or 1, as it should."""
     if a == 0.0:
@@ -37,7 +37,7 @@ def beta(a, b, state, step):  # type: ignore[no-untyped-def]
     return 1.0 if unit(mix(state + step)) * (a + b) < a else 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def gammas(shape, states, steps, room, out):  # type: ignore[no-untyped-def]
     """Write a Gamma(shape, 1) variate of each stream, as ``streams.standard_gamma`` makes them.
 

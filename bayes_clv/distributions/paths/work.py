@@ -36,7 +36,7 @@ class Work(NamedTuple):
     room: Any
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def new_work(draws):  # type: ignore[no-untyped-def]
     """Return room for so many draws."""
     # One place more than draws: the last is written and not kept.
@@ -61,7 +61,7 @@ def new_work(draws):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def hashed(key, work):  # type: ignore[no-untyped-def]
     """Write each draw's stream and its first uniform number."""
     for s in range(work.u.size):
@@ -69,7 +69,7 @@ def hashed(key, work):  # type: ignore[no-untyped-def]
         work.u[s] = unit(work.word[s])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def enter(i, s, step, word, last, buyers, n):  # type: ignore[no-untyped-def]
     """Write whose future stands in a place of the buyers, before its first purchase."""
     buyers.customer[n], buyers.draw[n] = i, s

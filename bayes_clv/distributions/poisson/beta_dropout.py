@@ -41,7 +41,7 @@ STEP_PER_SD = 0.6
 DEGENERATE = 1e300
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _series_is_short(k: float, tau: float) -> bool:
     mean = k * tau
     # The tail of N falls off like z^n, -log z = log1p(1 / tau) > 1 / (1 + tau).
@@ -49,7 +49,7 @@ def _series_is_short(k: float, tau: float) -> bool:
     return mean + spread < SERIES_TERMS and k * math.log1p(tau) < LOG_UNDERFLOW
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _series(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     z = tau / (1.0 + tau)
     mass = math.exp(-k * math.log1p(tau))  # P(N = n)
@@ -74,7 +74,7 @@ def _series(k: float, tau: float, a: float, big_b: float, purchases: bool) -> fl
             return total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _integrand(
     u: float, k: float, tau: float, a: float, big_b: float, log_beta: float, purchases: bool
 ) -> float:
@@ -90,7 +90,7 @@ def _integrand(
     return math.exp(log_weight + decay)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _slope(u: float, k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return d log(integrand) / du divided by 1 - p: it falls from a to -inf, so there is one peak."""
     odds = math.exp(u)
@@ -102,7 +102,7 @@ def _slope(u: float, k: float, tau: float, a: float, big_b: float, purchases: bo
     return a - big_b * odds + elasticity - 1.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _quadrature(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     log_beta = math.lgamma(a) + math.lgamma(big_b) - math.lgamma(a + big_b)
     # Beyond these ends the integrand is e^(a u) or e^(-B u) to 1e-17.
@@ -145,7 +145,7 @@ def _quadrature(k: float, tau: float, a: float, big_b: float, purchases: bool) -
     return total * step
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _integrand_about(d: float, k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return the integrand over Beta's density at p0 = a / (a + B), at d = logit p - logit p0."""
     p0 = a / (a + big_b)
@@ -156,7 +156,7 @@ def _integrand_about(d: float, k: float, tau: float, a: float, big_b: float, pur
     return math.exp(log_weight + decay)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _slope_about(d: float, k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return what ``_slope`` does, at d = logit p - logit p0."""
     y = a / (a + big_b) * math.exp(beta_at(d, a, big_b)[0]) * tau
@@ -168,7 +168,7 @@ def _slope_about(d: float, k: float, tau: float, a: float, big_b: float, purchas
     return slope + elasticity - 1.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _quadrature_about(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     """Return what ``_quadrature`` does for a + B of any size."""
     middle = math.log(a) - math.log(big_b)
@@ -212,7 +212,7 @@ def _quadrature_about(k: float, tau: float, a: float, big_b: float, purchases: b
     return float(total * (step * math.exp(log_beta_peak(a, big_b))))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)  # type: ignore[untyped-decorator]
 def _average(k: float, tau: float, a: float, big_b: float, purchases: bool) -> float:
     if not (k > 0 and tau >= 0 and a >= 0 and big_b > 0) or math.isinf(k + a + big_b):
         return math.nan

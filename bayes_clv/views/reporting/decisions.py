@@ -1,6 +1,7 @@
 """The sections of the report on decisions: segments with what is unsure about them, and the alarm list."""
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,14 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
         "table": _segments_table(segments),
         "sizes": gallery.add(
             "segment-sizes",
-            lambda: drawn.plot_segment_sizes(segments),
+            partial(drawn.plot_segment_sizes, segments),
             "Dots and lines are the number of customers in each segment, mean and 90 % interval. A diamond counts "
             "every customer in its most probable segment alone: where it lies outside the line, such labels misstate "
             "the segment, since many customers who are probably elsewhere still add up.",
         ),
         "strips": gallery.add(
             "membership",
-            lambda: drawn.plot_membership(segments, most=STRIPS),
+            partial(drawn.plot_membership, segments, most=STRIPS),
             "One row a customer, the darker a cell the more probable the segment. A row with one dark cell is sure; "
             "where the dark is spread, and the dot says unsure, act on the probabilities and not on the label.",
         ),
@@ -131,7 +132,7 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
         "table": _alarms_table(urgent, alarms) if urgent.sizes[CUSTOMER] else None,
         "figure": gallery.add(
             "alarms",
-            lambda: timeline.plot_alarms(alarms, ALARMS_LISTED),
+            partial(timeline.plot_alarms, alarms, ALARMS_LISTED),
             f"A line is a customer's silence so far. Orange: {timeline.chance_of(alarms)} has already fallen to the "
             "threshold, at the dot. "
             "Blue: it will at the dot, unless the customer buys before.",

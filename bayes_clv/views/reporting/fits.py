@@ -1,6 +1,8 @@
 """The sections of the report on the fits: parameters, effects, priors and diagnostics."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from bayes_clv.views.frames import table
 from bayes_clv.views.plots import calendar, effects, parameters
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting import checks
-from bayes_clv.views.reporting.gallery import Gallery
+from bayes_clv.views.reporting.gallery import Figure, Gallery
 
 # Half-lives beyond so many times the observation are told from none by no forecast of its length.
 FOR_EVER = 10
@@ -78,7 +80,7 @@ def effects_section(
     )
     section["figure"] = gallery.add(
         f"{key}-group-forest",
-        lambda: effects.plot_groups(tree, customers),
+        partial(effects.plot_groups, tree, customers),
         "One line a group, with its number of customers; the grey line is the average of the groups. The paler a dot, "
         "the more the group is pooled: a wide line with a pale dot near the average is a group that has said little.",
         "expected",
@@ -86,49 +88,58 @@ def effects_section(
     return section
 
 
+def fit_figures(what: str, tree: xr.DataTree) -> dict[str, Callable[[], Any]]:
+    """Return what draws a fit's figures, by name: functions that hold what they draw, and can be pickled."""
+    key = what.lower()
+    # The rows of the data, which may be many, are in none of them.
+    shown = xr.DataTree.from_dict(
+        {name: tree[name] for name in ("posterior", "prior") if name in tree.children}
+    )
+    shown.attrs = tree.attrs
+    found = {}
+    if tree.attrs.get("method", "nuts") == "nuts" and tree["posterior"].sizes.get("chain", 1) > 1:
+        found[f"{key}-ranks"] = partial(parameters.plot_diagnostics, shown)
+    if "prior" in tree.children:
+        found[f"{key}-prior-posterior"] = partial(parameters.plot_prior_posterior, shown)
+    if "calendar" in tree.attrs:
+        found[f"{key}-calendar"] = partial(calendar.plot_calendar, shown)
+    return found | {f"{key}-parameters": partial(parameters.plot_parameters, shown)}
+
+
 def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Dataset) -> dict[str, Any]:
     """Return what one fit has to show: parameters, effects, priors, diagnostics."""
     family, key = str(tree.attrs.get("family", "unknown")), what.lower()
-    chains = tree["posterior"].sizes.get("chain", 1)
-    rank_figure = None
-    if tree.attrs.get("method", "nuts") == "nuts" and chains > 1:
-        rank_figure = gallery.add(
-            f"{key}-ranks",
-            lambda: parameters.plot_diagnostics(tree),
-            "One colour a chain: the lines should wander about zero without a trend (p is the probability of lines so "
-            "far from zero if the chains agree).",
-        )
-    has_prior = "prior" in tree.children
-    prior_figure = (
-        gallery.add(
-            f"{key}-prior-posterior",
-            lambda: parameters.plot_prior_posterior(tree),
-            "Where the posterior is much narrower than the prior, the data have spoken; where the "
-            "two coincide, the number "
-            "is the prior's. Positive parameters on a log scale.",
-            "expected",
-        )
-        if has_prior
-        else None
+    figures = fit_figures(what, tree)
+
+    def add(stem: str, caption: str, level: str | None = None) -> Figure | None:
+        name = f"{key}-{stem}"
+        return gallery.add(name, figures[name], caption, level) if name in figures else None
+
+    rank_figure = add(
+        "ranks",
+        "One colour a chain: the lines should wander about zero without a trend (p is the probability of lines so "
+        "far from zero if the chains agree).",
+    )
+    prior_figure = add(
+        "prior-posterior",
+        "Where the posterior is much narrower than the prior, the data have spoken; where the two coincide, the number "
+        "is the prior's. Positive parameters on a log scale.",
+        "expected",
     )
     return {
         "heading": f"{what} ({find_family(family).words.title})",
         "habits": habits(tree, customers),
         "calendar": calendar_words(tree),
-        "calendar_figure": gallery.add(
-            f"{key}-calendar",
-            lambda: calendar.plot_calendar(tree),
+        "calendar_figure": add(
+            "calendar",
             "Each step is a period; beyond the data the level returns to its mean as fast as the posterior has "
             "learned, and shocks come as they came. This is what makes the interval of a total wide.",
             "expected",
-        )
-        if "calendar" in tree.attrs
-        else None,
+        ),
         "summary": _parameter_summary(tree, key),
         "effects": effects_section(gallery, key, tree, customers),
-        "parameters": gallery.add(
-            f"{key}-parameters",
-            lambda: parameters.plot_parameters(tree),
+        "parameters": add(
+            "parameters",
             "Posterior density of each parameter; dot and line, and the figures above, are median and 90 % interval.",
             "expected",
         ),
@@ -138,7 +149,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         "nuts or laplace, adds a table.",
         "prior_figure": prior_figure,
         "no_prior": 'The fit holds no draws of the prior; fit(..., include=("prior",)) adds them.'
-        if not has_prior
+        if "prior" not in tree.children
         else "The prior could not be drawn.",
         "diagnostics": _diagnostics(tree, key),
         "rank_figure": rank_figure,

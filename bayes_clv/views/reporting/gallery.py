@@ -1,39 +1,90 @@
 """The figures of the report: drawn, kept as markup, and saved to files where a folder is given."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bayes_clv.views import style
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as documents: SVG, and PNG where it is wanted; or the reason why there is none."""
+
+    svg: str = ""
+    png: bytes | None = None
+    reason: str | None = None
+
+
+def drawn(draw: Callable[..., Any], *args: Any, png: bool = False) -> Drawn:
+    """Return what a function draws."""
+    try:
+        view = draw(*args)
+    except ValueError as error:
+        return Drawn(reason=str(error))
+    found = Drawn(style.svg_text(view), style.png_bytes(view) if png else None)
+    style.release(view)
+    return found
+
+
+@dataclass
+class Figure:
+    """A figure of the page; without markup, and false, until it is drawn."""
+
+    name: str
+    caption: str
+    level: str | None
+    svg: Any = None
+
+    @property
+    def alt(self) -> str:
+        """Return what a figure is to those who do not see it."""
+        return self.caption
+
+    def __bool__(self) -> bool:
+        return self.svg is not None
+
+
 @dataclass
 class Gallery:
-    """Draws figures, keeps them as markup, and saves them to files where a folder is given."""
+    """Draws figures, keeps them as markup, and saves them to files where a folder is given.
+
+    Drawing may begin elsewhere: ``hand`` takes a function and its arguments, and returns what gives the result when
+    called; by default that calls the function. Those ``ahead``, by name, have been handed over before.
+    """
 
     folder: Path | None
     png: bool = False
+    ahead: Mapping[str, Callable[[], Drawn]] = field(default_factory=dict)
+    hand: Callable[..., Callable[[], Drawn]] = partial
     skipped: list[str] = field(default_factory=list)
+    _asked: list[tuple[Figure, Callable[[], Drawn]]] = field(default_factory=list)
 
-    def add(self, name: str, draw: Any, caption: str, level: str | None = None) -> dict[str, Any] | None:
-        """Return the figure for the template; one that cannot be drawn is named, with its reason, instead."""
+    def add(self, name: str, draw: Callable[[], Any], caption: str, level: str | None = None) -> Figure:
+        """Return the figure for the template, which ``finish`` completes."""
+        figure = Figure(name, caption, level)
+        png = self.png and self.folder is not None
+        self._asked.append((figure, self.ahead.get(name) or self.hand(drawn, draw, png=png)))
+        return figure
+
+    def finish(self) -> None:
+        """Complete all figures; one that cannot be drawn is named, with its reason, among the skipped."""
         from markupsafe import Markup
 
-        try:
-            view = draw()
-        except ValueError as error:
-            self.skipped.append(f"{name.replace('-', ' ')}: {error}")
-            return None
-        svg = style.svg_text(view)
+        # The last first: who was handed them begins with the first.
+        results = [(figure, ask()) for figure, ask in reversed(self._asked)]
+        for figure, found in reversed(results):
+            if found.reason is not None:
+                self.skipped.append(f"{figure.name.replace('-', ' ')}: {found.reason}")
+                continue
+            self._save(figure.name.replace("-", "_"), found)
+            figure.svg = Markup(style.inline_svg(found.svg, figure.name))
+        self._asked.clear()
+
+    def _save(self, stem: str, found: Drawn) -> None:
         if self.folder is not None:
-            style.save_svg(svg, self.folder, name.replace("-", "_"))
-            if self.png:
-                style.save_png(view, self.folder, name.replace("-", "_"))
-        style.release(view)
-        return {
-            "name": name,
-            "svg": Markup(style.inline_svg(svg, name)),
-            "caption": caption,
-            "alt": caption,
-            "level": level,
-        }
+            style.save_svg(found.svg, self.folder, stem)
+            if found.png is not None:
+                (self.folder / f"{stem}.png").write_bytes(found.png)

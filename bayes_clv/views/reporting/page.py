@@ -7,6 +7,7 @@ the data passes Jinja's escaping; only figures made by this package are trusted 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +103,53 @@ def report(
     >>> page = clv.report("report.html", buying=buying, spending=spending,
     ...                   customers=customers, value=value)
     """
+    return write_page(
+        path,
+        Gallery(Path(figures) if figures is not None else None, png),
+        buying=buying,
+        spending=spending,
+        customers=customers,
+        value=value,
+        evaluation=evaluation,
+        tracking=tracking,
+        history=history,
+        segments=segments,
+        alarms=alarms,
+        title=title,
+        run=run,
+        choice=choice,
+    )
+
+
+def write_page(
+    path: str | Path,
+    gallery: Gallery,
+    *,
+    buying: xr.DataTree,
+    spending: xr.DataTree | None,
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    evaluation: xr.Dataset | None,
+    tracking: xr.Dataset | None,
+    history: Mapping[str, Iterable[Any]] | None,
+    segments: xr.Dataset | None = None,
+    alarms: xr.Dataset | None = None,
+    title: str,
+    run: Mapping[str, Any] | None,
+    choice: str | None,
+) -> Path:
+    """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already."""
     from importlib.resources import files
 
     from jinja2 import Environment, StrictUndefined
 
-    gallery = Gallery(Path(figures) if figures is not None else None, png)
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["choice"] = choice
     page["changes"] = sections.changes_text(changes)
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
     page["alarms"] = segment_sections.alarms_section(gallery, alarms)
+    gallery.finish()
     page["method"] = sections.method_text(buying, spending, value, gallery.skipped)
     page["papers"] = cite(*([buying] if spending is None else [buying, spending]))
     page["sections"] = _contents(page)
@@ -124,9 +161,14 @@ def report(
     text = environment.from_string(source).render(page)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(target)
+    unfinished = target.with_name(f".{target.name}.partial")
+    unfinished.write_text(text, encoding="utf-8")
+    return unfinished.replace(target)
+
+
+def named_fits(buying: xr.DataTree, spending: xr.DataTree | None) -> list[tuple[str, xr.DataTree]]:
+    """Return the fits under the names that the page has for them."""
+    return [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
 
 
 def _page(
@@ -140,7 +182,7 @@ def _page(
     history: dict[str, Iterable[Any]],
 ) -> dict[str, Any]:
     stem = amounts.choose_quantity(value, None)
-    fits = [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
+    fits = named_fits(buying, spending)
     problems = checks.failures(buying, spending, customers, value, evaluation, tracking)
     failed = cards(problems)
     score = None if evaluation is None else record(evaluation)
@@ -162,7 +204,7 @@ def _page(
         "customer_table": sections.customer_rows(value, customers, stem),
         "customers_figure": gallery.add(
             "customers",
-            lambda: amounts.plot_customers(value, 25, quantity=stem),
+            partial(amounts.plot_customers, value, 25, quantity=stem),
             "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the "
             "thick one every other time. Lines that overlap much cannot be ranked with confidence.",
             "outcome",

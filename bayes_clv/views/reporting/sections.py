@@ -6,6 +6,7 @@ Those on the fits are in ``fit_sections``.
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, criticism, histories, holdout
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting import checks, verdicts
-from bayes_clv.views.reporting.gallery import Gallery
+from bayes_clv.views.reporting.gallery import Figure, Gallery
 
 TOP_CUSTOMERS = 50
 MATRIX_DRAWS = 60
@@ -69,7 +70,7 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
         "figures": [
             gallery.add(
                 "calibration",
-                lambda: holdout.plot_calibration(evaluation),
+                partial(holdout.plot_calibration, evaluation),
                 "Left: bars that end in the amber band mean that outcomes fall anywhere in their "
                 "forecasts equally often; high "
                 "ends would mean forecasts too narrow. Right: dots should lie at the dashes, the share that the "
@@ -78,7 +79,7 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
             ),
             gallery.add(
                 "retention",
-                lambda: criticism.plot_retention(evaluation),
+                partial(criticism.plot_retention, evaluation),
                 "Each dot is a tenth of the customers, by the chance of buying that was forecast for them. Dots should "
                 "lie on the blue lines: above them are customers who were given up too early, below them customers who "
                 "were counted on too long. Beside them, where there are any, are those who were given under 3 %.",
@@ -88,7 +89,7 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
             else None,
             gallery.add(
                 "conditional-expectation",
-                lambda: criticism.plot_conditional_expectation(evaluation),
+                partial(criticism.plot_conditional_expectation, evaluation),
                 "What customers with as many purchases before bought in the holdout, and what was forecast for them. "
                 "The lines should meet where a class holds many customers (the numbers below the axis).",
                 "outcome",
@@ -177,7 +178,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
         ),
         "figure": gallery.add(
             "evaluation",
-            lambda: holdout.plot_evaluation(evaluation),
+            partial(holdout.plot_evaluation, evaluation),
             "Left: a blue dot left of the dashed line is a measure on which the model beats every simple rule. Right: "
             "the higher a line, the more of what was really bought belongs to the customers it ranks first.",
             "outcome",
@@ -253,7 +254,7 @@ def tracking_section(
         else None,
         "figure": gallery.add(
             "tracking",
-            lambda: holdout.plot_tracking(tracking),
+            partial(holdout.plot_tracking, tracking),
             "The orange dots should stay inside the light band nine times in ten. Before the shaded holdout the model "
             "is replayed on the data it was fitted to; inside it the line is a forecast, and its total "
             "starts from what was known.",
@@ -262,13 +263,13 @@ def tracking_section(
     }
 
 
-def predictive_check(gallery: Gallery, buying: xr.DataTree) -> dict[str, Any] | None:
+def predictive_check(gallery: Gallery, buying: xr.DataTree) -> Figure | None:
     """Return purchases per customer beside replicated bases; None for a posterior that carries none."""
     if not criticism.has_replicates(buying):
         return None
     return gallery.add(
         "purchases-per-customer",
-        lambda: criticism.plot_purchases_per_customer(buying),
+        partial(criticism.plot_purchases_per_customer, buying),
         "Left: how many customers bought how often, and how many would in bases that the model makes. Right: the same "
         "as a ratio; a cross is a class of customers that the model does not make, and what it says of them is to be "
         "doubted.",
@@ -321,20 +322,20 @@ def value_text(value: xr.Dataset, stem: str) -> str:
 
 def value_figures(
     gallery: Gallery, buying: xr.DataTree, customers: xr.Dataset, value: xr.Dataset, stem: str
-) -> list[dict[str, Any] | None]:
+) -> list[Figure]:
     """Return the figures of value, concentration and of what a history says."""
     horizon = float(value.attrs.get("horizon", 52.0))
     return [
         gallery.add(
             "value-distribution",
-            lambda: amounts.plot_value_distribution(value, quantity=stem),
+            partial(amounts.plot_value_distribution, value, quantity=stem),
             "Left: how many customers have which mean; the first bar holds all below it. Right: the total over "
             "simulated futures, blue where 90 % of them lie.",
             "outcome",
         ),
         gallery.add(
             "concentration",
-            lambda: amounts.plot_concentration(value, quantity=stem),
+            partial(amounts.plot_concentration, value, quantity=stem),
             "Read the height at 20 % to see what the best fifth of customers holds; the further the "
             "curve is from the "
             "dashed line, the more a few customers matter.",
@@ -342,7 +343,7 @@ def value_figures(
         ),
         gallery.add(
             "alive-matrix",
-            lambda: histories.plot_alive_matrix(buying, customers, draws=MATRIX_DRAWS),
+            partial(histories.plot_alive_matrix, buying, customers, draws=MATRIX_DRAWS),
             "Find a customer by repeat purchases (up) and age at the last one (right): dark is "
             "surely still there, pale "
             "surely gone. A silence says more of one who bought often: if it is long for the rhythm so far, the more "
@@ -352,7 +353,7 @@ def value_figures(
         ),
         gallery.add(
             "expected-purchases-matrix",
-            lambda: histories.plot_expected_purchases_matrix(buying, customers, horizon, draws=MATRIX_DRAWS),
+            partial(histories.plot_expected_purchases_matrix, buying, customers, horizon, draws=MATRIX_DRAWS),
             "As above, for the purchases to expect: frequent and recent, at the top right, is where they come from.",
             "expected",
         ),
@@ -380,7 +381,7 @@ def changes_text(changes: xr.Dataset | None) -> str | None:
 
 def history_figures(
     gallery: Gallery, buying: xr.DataTree, customers: xr.Dataset, history: dict[str, Iterable[Any]]
-) -> list[dict[str, Any] | None]:
+) -> list[Figure]:
     """Return P(alive) over time of the customers in ``history``; above it their rates, where these drift."""
     drawn = []
     changing = need(find_family(str(buying.attrs["family"])), Forecast).rate_ago is not None
@@ -399,8 +400,12 @@ def history_figures(
         drawn.append(
             gallery.add(
                 f"alive-history-{position + 1}",
-                lambda days=days, until=until, customer=customer: plot(
-                    buying, days, until if until is not None else days[-1], customer=str(customer)
+                partial(
+                    plot,
+                    buying,
+                    days,
+                    until if until is not None else days[-1],
+                    customer=str(customer),
                 ),
                 f"{above}{below} falls with silence and jumps back at each purchase (tick); the band is about the "
                 "population parameters only.",
