@@ -73,6 +73,7 @@ from studies.ranks import (
     Row,
     Sampler,
     command,
+    density_of_data,
     judged,
     kept,
     laplace_sampler,
@@ -111,7 +112,7 @@ SCALE = {
 SMALL = Effort(customers=200, chains=1, tune=300, thin=4, laplace=1000)
 EFFORT = {"pareto_abe": SMALL, "pareto_ggg": replace(SMALL, laplace=400)}
 CHANGING = ("mbg_nbd_drift", "mbg_nbd_returns", "pareto_nbd_drift")
-EFFORT |= dict.fromkeys(CHANGING, SMALL)
+EFFORT |= dict.fromkeys(CHANGING, replace(SMALL, laplace=400))
 
 
 @dataclass(frozen=True)
@@ -196,11 +197,10 @@ def prepared(family: str, method: str) -> tuple[Any, list[str], Sampler]:
     """Return the model, the names of what is ranked, and the compiled method."""
     given = design(family)
     model, names = build(family, given)
-    return (
-        model,
-        names,
-        {"laplace": laplace_sampler, "nuts": nuts_sampler}[method](model, names, given.effort),
-    )
+    if method == "nuts":
+        return model, names, nuts_sampler(model, names, given.effort)
+    density = density_of_data if read_whole(find_family(family)) else None
+    return model, names, laplace_sampler(model, names, given.effort, density)
 
 
 # The loop ------------------------------------------------------------------------------------------------

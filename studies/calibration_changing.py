@@ -12,7 +12,7 @@ Pass rule, stated before the run
 
 A base has 200 customers, aged 26 to 78 weeks. Priors are the defaults, but for the mean purchase rate, which is 0.1 a
 week within a factor of 4.4 (95 %), where the default has 19: a few bases of a thousand purchases a customer would take
-as long as all the others, and it is not the rate that is new here. Of laplace 1,000 draws, of NUTS every fourth of 400
+as long as all the others, and it is not the rate that is new here. Of laplace 400 draws, of NUTS every fourth of 400
 after 300 steps of tuning.
 
 What was found

@@ -9,7 +9,7 @@ import csv
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ NAMED = 2
 # Names as far apart along the ranks as this do not overlap.
 NEAR = 15
 BIAS = 1.05
+# What simuk calls a whole simulated base.
+BASE = "simulated_base"
 BAND = 0.95
 
 
@@ -60,15 +62,28 @@ type Row = dict[str, Any]
 # The methods, on a model that is compiled once -----------------------------------------------------------
 
 
-def laplace_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
-    """Return ``fit``'s laplace on the model compiled once."""
+def laplace_sampler(
+    model: Any, names: list[str], effort: Effort, density: Callable[[Any], Any] | None = None
+) -> Sampler:
+    """Return ``fit``'s laplace on the model compiled once.
+
+    ``density`` makes of the model a log density that reads its data at every call; without it ``fit``'s own is written
+    out again for every base, which has the same source, so that nothing is compiled.
+    """
     from bayes_clv.inference.sampling.laplace import compiled, laplace_draws
+
+    @cache
+    def once() -> Any:
+        return (
+            None
+            if density is None
+            else replace(compiled(model, names, jacobian=True), density=density(model))
+        )
 
     def draw(data: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
         for name, value in data.items():
             model.set_data(name, value)
-        # Another base of the same model has the same source: nothing is compiled.
-        ready = compiled(model, names, jacobian=True)
+        ready = once() or compiled(model, names, jacobian=True)
         posterior, _, report = laplace_draws(ready, draws=effort.laplace, chains=1, seed=seed)
         # They are in random order, so that any of them will do.
         kept = {name: posterior[name].to_numpy()[0, :RANKED] for name in names}
@@ -80,6 +95,24 @@ def laplace_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
         }
 
     return draw
+
+
+def density_of_data(model: Any) -> Any:
+    """Return the model's log density and gradient, reading its data at every call.
+
+    PyTensor compiles it, half a minute or more. Where a likelihood is long to write out (5 s with drift) and quick to
+    evaluate that is soon worth it.
+    """
+    from pytensor import grad
+
+    from bayes_clv.inference.density import Graph, plain_density
+
+    start = model.initial_point()
+    at = [np.asarray(start[each.name], dtype=float) for each in model.value_vars]
+    log_density = model.logp()
+    slopes = grad(log_density, model.value_vars)
+    graph = Graph(log_density, slopes, model.value_vars, [each.shape for each in at])
+    return plain_density(graph, np.concatenate([np.ravel(each) for each in at]))
 
 
 def nuts_sampler(model: Any, names: list[str], effort: Effort, **options: float) -> Sampler:
@@ -149,21 +182,30 @@ class Loop(simuk.SBC):  # type: ignore[misc]
         seed: Sequence[int],
     ) -> None:
         self.sampler, self.truth = sampler, truth
+
+        # simuk stacks what it is given; bases may differ in length.
+        def boxed(**drawn: Any) -> dict[str, np.ndarray]:
+            whole = np.empty((), dtype=object)
+            whole[()] = simulator(**drawn)
+            return {BASE: whole}
+
         super().__init__(
             model,
             num_simulations=simulations,
             seed=seed,
-            simulator=simulator,
+            simulator=boxed,
             progress_bar=False,
             keep_fits=False,
         )
         self.found: list[dict[str, float]] = []
 
-    def _get_posterior_samples(self, replicated_data: Columns) -> tuple[Draws, dict[str, float]] | None:
+    def _get_posterior_samples(
+        self, replicated_data: dict[str, np.ndarray]
+    ) -> tuple[Draws, dict[str, float]] | None:
         # Apart from the simulator's seeds, which are below 2^30.
         seed = 2**30 + int(self._seeds[self._simulations_complete])
         try:
-            return self.sampler(replicated_data, seed)
+            return self.sampler(replicated_data[BASE].item(), seed)
         except InputError:
             return None
 
