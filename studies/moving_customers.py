@@ -32,10 +32,10 @@ What was found
     FOUND
 
 Run with ``uv run --extra studies python -m studies.moving_customers`` (``--quick`` the worlds and CDNOW's sample alone;
-``--only`` some bases; ``--judge`` nothing, what is at hand; the master file comes from ``python -m studies.speed
---prepare``). Each fit's row is kept in out/moving_customers as it comes, and a second call goes on. It writes
-studies/moving_customers_results.csv and figures/moving_customers.png: a household's rate, and one of CDNOW's customers
-who was written off and came back.
+``--only`` some bases; ``--judge`` fits nothing; the master file comes from ``python -m studies.speed --prepare``). Each
+fit's row is written to studies/moving_customers_results.csv as it comes, and a call makes those that are not there:
+delete a line to make it again. figures/moving_customers.png has a household's rate, and one of CDNOW's customers who
+was written off and came back.
 """
 
 import argparse
@@ -44,7 +44,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,6 @@ from bayes_clv.families import Forecast, family, need
 from studies.bases import MASTER, cdnow, cdnow_master, complete_journey
 
 ROOT = Path(__file__).parents[1]
-KEPT = ROOT / "out" / "moving_customers"
 RESULTS = ROOT / "studies" / "moving_customers_results.csv"
 FIGURE = ROOT / "figures" / "moving_customers.png"
 # Of each family what is added to it.
@@ -72,6 +71,9 @@ WORLDS = {"drift": (15.0, 60.0, math.inf), "returns": (30.0, math.inf)}
 LEARNED = {"drift": "rate_half_life", "returns": "mean_sleep"}
 # Of the data's spans, above which a median says that nothing was found; standard deviations that a total may move.
 NOTHING = {"drift": (10, 0.3), "returns": (3, 1.0)}
+SIMULATED = "simulated"
+# Columns of words.
+NAMED = ("base", "what", "family", "change")
 FREQUENT = 5
 GIVEN_UP = 0.03
 DRAWS = {"draws": 250, "chains": 4, "method": "laplace", "seed": 1, "progress": False}
@@ -128,6 +130,11 @@ def world(change: str, scale: float, seed: int, customers: int = 2000, weeks: fl
     return clv.customers.from_table(table, time_unit="week")
 
 
+def said(change: str, truth: float) -> str:
+    """Return what a world is called."""
+    return f"{LEARNED[change].replace('_', ' ')} {truth:g} weeks"
+
+
 def of_world(change: str, truth: float) -> Row:
     """Return what is found in a world with or without drift or returns."""
     customers = world(change, truth, seed=int(min(truth, 999)))
@@ -142,8 +149,8 @@ def of_world(change: str, truth: float) -> Row:
     nothing = middle > spans * float(customers["T"].max()) and moved < most
     passed = low < truth < high if math.isfinite(truth) else nothing
     return {
-        "base": "simulated",
-        "what": f"{LEARNED[change].replace('_', ' ')} {truth:g} weeks",
+        "base": SIMULATED,
+        "what": said(change, truth),
         "family": "mbg_nbd",
         "change": change,
         "moved": moved,
@@ -203,45 +210,50 @@ def of_base(base: str, until: str, end: str, name: str, change: str) -> Row:
     return row
 
 
-def at_hand(name: str, make: Callable[[], Row] | None) -> Row | None:
-    """Return a row, from what is kept where it is there; without ``make`` None where it is not."""
-    path = KEPT / f"{name}.json".replace(" ", "-")
+def kept(path: Path) -> list[Row]:
+    """Return the rows of a table that ``keep`` wrote, nothing where there is none."""
     if not path.exists():
-        if make is None:
-            return None
-        KEPT.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(make()))
-        print(f"{name}: made", flush=True)
-    found: Row = json.loads(path.read_text())
-    return found
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {name: _read(name, text) for name, text in row.items() if text or name in NAMED}
+            for row in csv.DictReader(file)
+        ]
 
 
-def rows_of(only: list[str], *, make: bool) -> Iterator[Row]:
-    """Yield the rows of worlds and bases, those that are not kept made where ``make`` says so."""
-    for change, truths in WORLDS.items() if "simulated" in only else ():
+def _read(name: str, text: str) -> Any:
+    if name in NAMED:
+        return text
+    return text == "True" if name == "passed" else float(text)
+
+
+def keep(rows: list[Row], path: Path) -> None:
+    """Write the rows, numbers to five digits."""
+    names = list(dict.fromkeys([*NAMED, *(key for row in rows for key in row)]))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+        )
+
+
+def wanted() -> Iterator[tuple[tuple[str, str, str, str], Callable[[], Row]]]:
+    """Yield base, what, family and change of every row, and what makes it; the quick ones of a base first."""
+    for change, truths in WORLDS.items():
         for truth in truths:
-            row = at_hand(
-                f"simulated-{change}-{truth:g}", (lambda c=change, t=truth: of_world(c, t)) if make else None
-            )
-            if row is not None:
-                yield row
+            yield (SIMULATED, said(change, truth), "mbg_nbd", change), partial(of_world, change, truth)
     for base, origins in ORIGINS.items():
-        if base not in only:
-            continue
-        if make and base == "CDNOW master" and not MASTER.exists():
-            print(f"{MASTER} is not there: python -m studies.speed --prepare writes it.")
-            continue
-        for until, end in origins:
-            # What is quick comes first.
-            for change in ("", "returns", "drift"):
-                for name in (each for each, changes in CHANGES.items() if change in changes):
-                    wanted = (base, until, end, name, change)
-                    row = at_hand(
-                        "-".join((base, until, name, change)),
-                        (lambda w=wanted: of_base(*w)) if make else None,
-                    )
-                    if row is not None:
-                        yield row
+        for change in ("", "returns", "drift"):
+            for name in (each for each, changes in CHANGES.items() if change in changes):
+                for until, end in origins:
+                    make = partial(of_base, base, until, end, name, change)
+                    yield (base, f"{until} to {end}", name, change), make
+
+
+def key(row: Row) -> tuple[str, ...]:
+    """Return what tells a row from others."""
+    return row["base"], row["what"], row["family"], row["change"]
 
 
 def title(row: Row) -> str:
@@ -252,13 +264,13 @@ def title(row: Row) -> str:
 def judged(rows: list[Row]) -> list[tuple[str, bool, str]]:
     """Return each rule, whether it holds, and the figures it was judged by."""
     found = []
-    for row in (each for each in rows if each["base"] == "simulated"):
+    for row in (each for each in rows if each["base"] == SIMULATED):
         interval = (
             f"median {row['learned']:.0f} weeks, 99 % {row['learned_low']:.0f} to {row['learned_high']:.0f}; the total "
             f"moves by {row['moved']:.2f} standard deviations"
         )
         found.append((f"simulated, {row['what']}", bool(row["passed"]), interval))
-    places = dict.fromkeys((row["base"], row["what"]) for row in rows if row["base"] != "simulated")
+    places = dict.fromkeys((row["base"], row["what"]) for row in rows if row["base"] != SIMULATED)
     for base, what in places:
         own = [row for row in rows if (row["base"], row["what"]) == (base, what)]
         where = f"{base}, {what}"
@@ -471,30 +483,29 @@ def main() -> None:
     parser.add_argument("--only", default="", help="bases, comma-separated; simulated is the worlds")
     parser.add_argument("--judge", action="store_true", help="fit nothing: what is at hand")
     options = parser.parse_args()
-    whole = ["simulated", *ORIGINS]
-    only = options.only.split(",") if options.only else ["simulated", "CDNOW"] if options.quick else whole
-    rows = []
-    for row in rows_of(only, make=not options.judge):
-        rows.append(row)
-        print(
-            {key: round(each, 4) if isinstance(each, float) else each for key, each in row.items()},
-            flush=True,
-        )
+    only = options.only.split(",") if options.only else [SIMULATED, *ORIGINS]
+    if options.quick:
+        only = [SIMULATED, "CDNOW"]
+    rows = kept(RESULTS)
+    order = {which: place for place, (which, _) in enumerate(wanted())}
+    for which, make in () if options.judge else wanted():
+        if which[0] not in only or which in map(key, rows):
+            continue
+        if which[0] == "CDNOW master" and not MASTER.exists():
+            print(f"{MASTER} is not there: python -m studies.speed --prepare writes it.")
+            break
+        rows.append(make())
+        rows.sort(key=lambda row: order[key(row)])
+        keep(rows, RESULTS)
+        print(*which, f"CRPS {rows[-1].get('crps', math.nan):.3f}", flush=True)
     verdicts = judged(rows)
     for rule, holds, figures in verdicts:
         print(f"{'passed' if holds else 'FAILED'}  {rule}: {figures}")
-    all_of_it = only == whole
-    target = RESULTS if all_of_it else KEPT / RESULTS.name
-    with target.open("w", newline="") as file:
-        names = list(dict.fromkeys(key for row in rows for key in row))
-        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
-        )
-    if all_of_it:
+    missing = [", ".join(which) for which in order if which not in map(key, rows)]
+    print(*(f"not run: {each}" for each in missing), sep="\n")
+    if not options.quick and not options.only:
         draw(FIGURE)
-    if not all(holds for _, holds, _ in verdicts):
+    if missing or not all(holds for _, holds, _ in verdicts):
         raise SystemExit(1)
 
 

@@ -59,11 +59,29 @@ def test_returns_must_not_cost_and_frequent_ones_are_drift_s():
     assert "bg_nbd with drift: CRPS 2.280" in figures
 
 
-def test_a_row_is_made_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "KEPT", tmp_path)
-    assert study.at_hand("CDNOW-bg_nbd-", None) is None
-    made = study.at_hand("CDNOW-bg_nbd-", lambda: row("CDNOW", "", "bg_nbd", ""))
-    assert study.at_hand("CDNOW-bg_nbd-", None) == made
+def test_rows_are_kept_and_not_made_again(tmp_path, monkeypatch, capsys):
+    rows = [
+        row("CDNOW", "1997-09-30 to 1998-06-30", "bg_nbd", "", customers=2357),
+        {
+            "base": "simulated",
+            "what": "mean sleep inf weeks",
+            "family": "mbg_nbd",
+            "change": "returns",
+            "passed": False,
+        }
+        | {"learned": 120.0, "learned_low": 90.0, "learned_high": 200.0, "moved": 0.2},
+    ]
+    path = tmp_path / "rows.csv"
+    study.keep(rows, path)
+    assert study.kept(path) == rows
+    monkeypatch.setattr(study, "RESULTS", path)
+    monkeypatch.setattr(study, "wanted", lambda: [(study.key(each), None) for each in rows])
+    monkeypatch.setattr("sys.argv", ["moving_customers", "--quick"])
+    with pytest.raises(SystemExit):
+        study.main()
+    assert (
+        "FAILED  simulated, mean sleep inf weeks: median 120 weeks, 99 % 90 to 200" in capsys.readouterr().out
+    )
 
 
 def test_worlds_are_what_they_say():
