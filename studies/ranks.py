@@ -97,7 +97,26 @@ def laplace_sampler(
     return draw
 
 
-def density_of_data(model: Any) -> Any:
+@dataclass(frozen=True)
+class DataDensity:
+    """A log density that reads the model's data at every call: with its gradient, and alone, which is quicker."""
+
+    whole: Any
+    only_value: Any
+    # As ``fit``'s own where the slopes are not apart.
+    alone: None = None
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the log density and its gradient."""
+        found: tuple[float, np.ndarray] = self.whole(x)
+        return found
+
+    def value(self, x: np.ndarray) -> float:
+        """Return the log density."""
+        return float(self.only_value(x)[0])
+
+
+def density_of_data(model: Any) -> DataDensity:
     """Return the model's log density and gradient, reading its data at every call.
 
     PyTensor compiles it, half a minute or more. Where a likelihood is long to write out (5 s with drift) and quick to
@@ -107,12 +126,17 @@ def density_of_data(model: Any) -> Any:
 
     from bayes_clv.inference.density import Graph, plain_density
 
-    start = model.initial_point()
-    at = [np.asarray(start[each.name], dtype=float) for each in model.value_vars]
-    log_density = model.logp()
-    slopes = grad(log_density, model.value_vars)
-    graph = Graph(log_density, slopes, model.value_vars, [each.shape for each in at])
-    return plain_density(graph, np.concatenate([np.ravel(each) for each in at]))
+    start, variables = model.initial_point(), model.value_vars
+    at = [np.asarray(start[each.name], dtype=float) for each in variables]
+    log_density, shapes = model.logp(), [each.shape for each in at]
+    none = [0.0 * each for each in variables]
+    point = np.concatenate([np.ravel(each) for each in at])
+    return DataDensity(
+        *(
+            plain_density(Graph(log_density, slopes, variables, shapes), point)
+            for slopes in (grad(log_density, variables), none)
+        )
+    )
 
 
 def nuts_sampler(model: Any, names: list[str], effort: Effort, **options: float) -> Sampler:
