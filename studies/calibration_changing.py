@@ -3,37 +3,28 @@
 Question
     That of ``calibration``, whose loop this is, of MBG/NBD and Pareto/NBD whose purchase rates drift and of MBG/NBD
     with returns: is the truth one of the posterior draws? Every quantity is sampled, the share that never returns
-    too, which ``fit`` holds at 0 by default.
+    too, which ``fit`` holds at 0 by default. By laplace, 200 bases of each.
 Pass rule, stated before the run
-    1. No quantity or parameter by laplace has p below 0.05 / (number of laplace's rows), flagged fits included, and
-       draws made 5 % too large are caught in every family.
-    2. The same of NUTS, which is run for the first 50 of the 200 bases: too few to catch 5 %, enough to tell laplace
-       from the likelihood where laplace fails.
+    That of ``calibration``: no quantity or parameter has p below 0.05 / (number of rows), flagged fits included, and
+    draws made 5 % too large are caught in every family. Where one fails, NUTS on the same bases (``--methods nuts
+    --simulations 50``) tells the approximation from the likelihood.
 
 A base has 200 customers, aged 26 to 78 weeks. Priors are the defaults, but for the mean purchase rate, which is 0.1 a
 week within a factor of 4.4 (95 %), where the default has 19: a few bases of a thousand purchases a customer would take
-as long as all the others, and it is not the rate that is new here. Of laplace 400 draws, of NUTS every fourth of 400
-after 300 steps of tuning.
+as long as all the others, and it is not the rate that is new here. Laplace makes 400 draws from 600 proposals.
 
 What was found
     FOUND
 
-Run all with ``uv run python -m studies.calibration_changing``; options, records and ``--judge`` are those of
-``calibration``.
+Run all with ``uv run python -m studies.calibration_changing`` (a quarter of an hour of one core); options, records and
+``--judge`` are those of ``calibration``.
 """
 
 from studies import calibration
-from studies.ranks import Row, blind, command, outside
+from studies.ranks import command
 
-# Of laplace, and of NUTS.
-SIMULATIONS = {"laplace": 200, "nuts": 50}
-
-
-def rule(rows: list[Row]) -> list[str]:
-    """Return what fails the pass rule, a line each; nothing where it is met."""
-    by = {method: [row for row in rows if row["method"] == method] for method in SIMULATIONS}
-    beyond = [line for own in by.values() if own for line in outside(own, 0.05 / len(own))]
-    return beyond + blind(by["laplace"], 0.05 / max(len(by["laplace"]), 1))
+SIMULATIONS = 200
+RECORDS = calibration.RECORDS.with_name("calibration_changing")
 
 
 def main() -> None:
@@ -41,12 +32,10 @@ def main() -> None:
     command(
         "Simulation-based calibration of the families whose customers change or come back.",
         list(calibration.CHANGING),
-        lambda family, method, size: calibration.records(
-            family, method, size or SIMULATIONS[method], calibration.RECORDS.with_name("calibration_changing")
-        ),
+        lambda family, method, size: calibration.records(family, method, size or SIMULATIONS, RECORDS),
         calibration.judge,
         "calibration_changing",
-        rule,
+        methods=("laplace",),
     )
 
 

@@ -449,14 +449,15 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
     from bayes_clv.views.style import BLUE, GRID, MUTED, ORANGE, drawing, styled
 
     families = list(dict.fromkeys(family for family, _ in found))
+    methods = [each for each in METHODS if any(each == method for _, method in found)]
     lines, level = -(-len(families) // 2), (1 - BAND) / len(rows)
     with styled():
         figure = drawing(1.7 * lines + 0.8, width=11.0)
-        panels = figure.subplots(lines, 2 * len(METHODS), squeeze=False, sharex=True, sharey=True)
-        for ax in panels.flat[len(families) * len(METHODS) :]:
+        panels = figure.subplots(lines, 2 * len(methods), squeeze=False, sharex=True, sharey=True)
+        for ax in panels.flat[len(families) * len(methods) :]:
             ax.axis("off")
         for place, family in enumerate(families):
-            for column, method in enumerate(METHODS):
+            for column, method in enumerate(methods):
                 ax = panels[place // 2, 2 * (place % 2) + column]
                 ax.set_title(f"{find_family(family).words.title}, {method}", fontsize=9)
                 if (family, method) not in found:
@@ -497,7 +498,7 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                     text = f"{beyond} of {len(own)} outside"
                     ax.text(0.02, 0.04, text, transform=ax.transAxes, color=ORANGE, fontsize=8)
                 ax.text(0.98, 0.04, f"{size}", transform=ax.transAxes, ha="right", fontsize=8, color=MUTED)
-        lowest = [*panels[-1], *(panels[-2, len(METHODS) :] if len(families) % 2 and lines > 1 else [])]
+        lowest = [*panels[-1], *(panels[-2, len(methods) :] if len(families) % 2 and lines > 1 else [])]
         for ax in lowest:
             ax.set_xlabel("rank of the truth")
             ax.tick_params(labelbottom=True)
@@ -521,6 +522,7 @@ def command(
     judge: Callable[[str, str, Found], list[Row]],
     name: str,
     rule: Callable[[list[Row]], list[str]] = verdict,
+    methods: Sequence[str] = METHODS,
 ) -> None:
     """Simulate what is missing, judge, draw; exit with 1 where the pass rule fails.
 
@@ -529,7 +531,7 @@ def command(
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--only", default="", help="families, comma-separated")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(methods))
     parser.add_argument("--simulations", type=int, default=0, help="instead of the full numbers")
     parser.add_argument("--judge", action="store_true", help="simulate nothing: what is at hand")
     options = parser.parse_args()
