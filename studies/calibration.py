@@ -48,6 +48,7 @@ studies/calibration_ranks.npz, which the whole study writes beside studies/calib
 figures/calibration.png.
 """
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_clv.customers.sequences import PURCHASE_TIMES
 from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import FAMILIES
@@ -71,6 +73,7 @@ from studies.ranks import (
     Row,
     Sampler,
     command,
+    density_of_data,
     judged,
     kept,
     laplace_sampler,
@@ -83,18 +86,33 @@ SIMULATIONS = 500
 SLOW = {"pareto_nbd": 200, "pareto_abe": 200, "pareto_ggg": 200}
 # A whole quantity is chosen once for a base and not sampled: calibration is at this one.
 PRIORS: dict[str, dict[str, Prior | float]] = {"bg_cnbd_k": {"k": 3}, "mbg_cnbd_k": {"k": 3}}
+# Of families that read every purchase (``calibration_changing``): a few bases of a thousand purchases a customer would
+# take as long as all others.
+RATE: dict[str, Prior | float] = {
+    "population_purchase_rate": Prior("LogNormal", mu=math.log(0.1), sigma=0.75)
+}
+PRIORS |= {
+    "mbg_nbd_drift": RATE,
+    "mbg_nbd_returns": RATE | {"never_returns": Prior("Beta", alpha=1, beta=1)},
+    "pareto_nbd_drift": RATE,
+}
 # What a default prior that is relative to the data counts from here: purchases a week, weeks, money.
 SCALE = {
     "population_purchase_rate": 0.1,
     "population_lifetime": 52.0,
     "population_dropout_rate": 1 / 52,
     "population_spend": 30.0,
+    # The longest age.
+    "rate_half_life": 78.0,
+    "mean_sleep": 78.0,
 }
 
 
 # A double integral of every history: 10 to 20 us a customer and evaluation, where Pareto/NBD's has 3.
 SMALL = Effort(customers=200, chains=1, tune=300, thin=4, laplace=1000)
 EFFORT = {"pareto_abe": SMALL, "pareto_ggg": replace(SMALL, laplace=400)}
+CHANGING = ("mbg_nbd_drift", "mbg_nbd_returns", "pareto_nbd_drift")
+EFFORT |= dict.fromkeys(CHANGING, replace(SMALL, laplace=400))
 
 
 @dataclass(frozen=True)
@@ -136,7 +154,12 @@ def design(family: str) -> Design:
 def simulated(of: Family, rng: np.random.Generator, fixed: Columns, params: Mapping[str, Any]) -> Columns:
     """Return what the family observes of a base that it simulates at these parameters."""
     drawn = of.simulate(rng, fixed, params)
-    return {name: np.asarray(drawn[name], dtype=float) for name in of.observed}
+    return {name: np.asarray(drawn[name], dtype=float) for name in (*of.observed, *read_whole(of))}
+
+
+def read_whole(of: Family) -> tuple[str, ...]:
+    """Return what the family reads of all customers at once, beside a number of each."""
+    return () if of.over is None else (PURCHASE_TIMES,)
 
 
 # The model, with data that change ------------------------------------------------------------------------
@@ -153,6 +176,7 @@ def build(family: str, given: Design) -> tuple[Any, list[str]]:
         priors = resolve(of.quantities, given.priors, SCALE)
         population = population_variables(of, priors, starting_point(of.quantities, SCALE))
         parameters = recorded_parameters(of, population)
+        of = of.of({name: pm.Data(name, np.ones(2)) for name in read_whole(of)})
         for place, term in enumerate(of.likelihood):
             columns = [pm.Data(f"{name}_{place}", np.ones(2)) for name in term.columns]
             count = pm.Data(f"count_{place}", np.ones(2))
@@ -161,16 +185,22 @@ def build(family: str, given: Design) -> tuple[Any, list[str]]:
     return model, [name for name in names if name in model.named_vars]
 
 
+def data_of(of: Family, base: Columns) -> Columns:
+    """Return a base as the model's data."""
+    from bayes_clv.inference.graph import rows_of_terms
+
+    return rows_of_terms(of, base) | {name: base[name] for name in read_whole(of)}
+
+
 @cache
 def prepared(family: str, method: str) -> tuple[Any, list[str], Sampler]:
     """Return the model, the names of what is ranked, and the compiled method."""
     given = design(family)
     model, names = build(family, given)
-    return (
-        model,
-        names,
-        {"laplace": laplace_sampler, "nuts": nuts_sampler}[method](model, names, given.effort),
-    )
+    if method == "nuts":
+        return model, names, nuts_sampler(model, names, given.effort)
+    density = density_of_data if read_whole(find_family(family)) else None
+    return model, names, laplace_sampler(model, names, given.effort, density)
 
 
 # The loop ------------------------------------------------------------------------------------------------
@@ -178,8 +208,6 @@ def prepared(family: str, method: str) -> tuple[Any, list[str], Sampler]:
 
 def loop(family: str, method: str, simulations: int, seed: list[int]) -> Loop:
     """Return the loop of a family and a method."""
-    from bayes_clv.inference.graph import rows_of_terms
-
     of, given = find_family(family), design(family)
     model, names, draw = prepared(family, method)
 
@@ -190,7 +218,7 @@ def loop(family: str, method: str, simulations: int, seed: list[int]) -> Loop:
         return simulated(of, np.random.default_rng(seed), given.columns, params)
 
     def sampler(base: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
-        return draw(rows_of_terms(of, base), seed)
+        return draw(data_of(of, base), seed)
 
     def truth(drawn: Mapping[str, Any]) -> dict[str, float]:
         return {name: float(drawn[name]) for name in names}

@@ -9,7 +9,7 @@ import csv
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ NAMED = 2
 # Names as far apart along the ranks as this do not overlap.
 NEAR = 15
 BIAS = 1.05
+# What simuk calls a whole simulated base.
+BASE = "simulated_base"
 BAND = 0.95
 
 
@@ -60,15 +62,28 @@ type Row = dict[str, Any]
 # The methods, on a model that is compiled once -----------------------------------------------------------
 
 
-def laplace_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
-    """Return ``fit``'s laplace on the model compiled once."""
+def laplace_sampler(
+    model: Any, names: list[str], effort: Effort, density: Callable[[Any], Any] | None = None
+) -> Sampler:
+    """Return ``fit``'s laplace on the model compiled once.
+
+    ``density`` makes of the model a log density that reads its data at every call; without it ``fit``'s own is written
+    out again for every base, which has the same source, so that nothing is compiled.
+    """
     from bayes_clv.inference.sampling.laplace import compiled, laplace_draws
+
+    @cache
+    def once() -> Any:
+        return (
+            None
+            if density is None
+            else replace(compiled(model, names, jacobian=True), density=density(model))
+        )
 
     def draw(data: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
         for name, value in data.items():
             model.set_data(name, value)
-        # Another base of the same model has the same source: nothing is compiled.
-        ready = compiled(model, names, jacobian=True)
+        ready = once() or compiled(model, names, jacobian=True)
         posterior, _, report = laplace_draws(ready, draws=effort.laplace, chains=1, seed=seed)
         # They are in random order, so that any of them will do.
         kept = {name: posterior[name].to_numpy()[0, :RANKED] for name in names}
@@ -80,6 +95,48 @@ def laplace_sampler(model: Any, names: list[str], effort: Effort) -> Sampler:
         }
 
     return draw
+
+
+@dataclass(frozen=True)
+class DataDensity:
+    """A log density that reads the model's data at every call: with its gradient, and alone, which is quicker."""
+
+    whole: Any
+    only_value: Any
+    # As ``fit``'s own where the slopes are not apart.
+    alone: None = None
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the log density and its gradient."""
+        found: tuple[float, np.ndarray] = self.whole(x)
+        return found
+
+    def value(self, x: np.ndarray) -> float:
+        """Return the log density."""
+        return float(self.only_value(x)[0])
+
+
+def density_of_data(model: Any) -> DataDensity:
+    """Return the model's log density and gradient, reading its data at every call.
+
+    PyTensor compiles it, half a minute or more. Where a likelihood is long to write out (5 s with drift) and quick to
+    evaluate that is soon worth it.
+    """
+    from pytensor import grad
+
+    from bayes_clv.inference.density import Graph, plain_density
+
+    start, variables = model.initial_point(), model.value_vars
+    at = [np.asarray(start[each.name], dtype=float) for each in variables]
+    log_density, shapes = model.logp(), [each.shape for each in at]
+    none = [0.0 * each for each in variables]
+    point = np.concatenate([np.ravel(each) for each in at])
+    return DataDensity(
+        *(
+            plain_density(Graph(log_density, slopes, variables, shapes), point)
+            for slopes in (grad(log_density, variables), none)
+        )
+    )
 
 
 def nuts_sampler(model: Any, names: list[str], effort: Effort, **options: float) -> Sampler:
@@ -149,21 +206,30 @@ class Loop(simuk.SBC):  # type: ignore[misc]
         seed: Sequence[int],
     ) -> None:
         self.sampler, self.truth = sampler, truth
+
+        # simuk stacks what it is given; bases may differ in length.
+        def boxed(**drawn: Any) -> dict[str, np.ndarray]:
+            whole = np.empty((), dtype=object)
+            whole[()] = simulator(**drawn)
+            return {BASE: whole}
+
         super().__init__(
             model,
             num_simulations=simulations,
             seed=seed,
-            simulator=simulator,
+            simulator=boxed,
             progress_bar=False,
             keep_fits=False,
         )
         self.found: list[dict[str, float]] = []
 
-    def _get_posterior_samples(self, replicated_data: Columns) -> tuple[Draws, dict[str, float]] | None:
+    def _get_posterior_samples(
+        self, replicated_data: dict[str, np.ndarray]
+    ) -> tuple[Draws, dict[str, float]] | None:
         # Apart from the simulator's seeds, which are below 2^30.
         seed = 2**30 + int(self._seeds[self._simulations_complete])
         try:
-            return self.sampler(replicated_data, seed)
+            return self.sampler(replicated_data[BASE].item(), seed)
         except InputError:
             return None
 
@@ -383,14 +449,15 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
     from bayes_clv.views.style import BLUE, GRID, MUTED, ORANGE, drawing, styled
 
     families = list(dict.fromkeys(family for family, _ in found))
+    methods = [each for each in METHODS if any(each == method for _, method in found)]
     lines, level = -(-len(families) // 2), (1 - BAND) / len(rows)
     with styled():
         figure = drawing(1.7 * lines + 0.8, width=11.0)
-        panels = figure.subplots(lines, 2 * len(METHODS), squeeze=False, sharex=True, sharey=True)
-        for ax in panels.flat[len(families) * len(METHODS) :]:
+        panels = figure.subplots(lines, 2 * len(methods), squeeze=False, sharex=True, sharey=True)
+        for ax in panels.flat[len(families) * len(methods) :]:
             ax.axis("off")
         for place, family in enumerate(families):
-            for column, method in enumerate(METHODS):
+            for column, method in enumerate(methods):
                 ax = panels[place // 2, 2 * (place % 2) + column]
                 ax.set_title(f"{find_family(family).words.title}, {method}", fontsize=9)
                 if (family, method) not in found:
@@ -431,7 +498,7 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
                     text = f"{beyond} of {len(own)} outside"
                     ax.text(0.02, 0.04, text, transform=ax.transAxes, color=ORANGE, fontsize=8)
                 ax.text(0.98, 0.04, f"{size}", transform=ax.transAxes, ha="right", fontsize=8, color=MUTED)
-        lowest = [*panels[-1], *(panels[-2, len(METHODS) :] if len(families) % 2 and lines > 1 else [])]
+        lowest = [*panels[-1], *(panels[-2, len(methods) :] if len(families) % 2 and lines > 1 else [])]
         for ax in lowest:
             ax.set_xlabel("rank of the truth")
             ax.tick_params(labelbottom=True)
@@ -455,6 +522,7 @@ def command(
     judge: Callable[[str, str, Found], list[Row]],
     name: str,
     rule: Callable[[list[Row]], list[str]] = verdict,
+    methods: Sequence[str] = METHODS,
 ) -> None:
     """Simulate what is missing, judge, draw; exit with 1 where the pass rule fails.
 
@@ -463,7 +531,7 @@ def command(
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--only", default="", help="families, comma-separated")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(methods))
     parser.add_argument("--simulations", type=int, default=0, help="instead of the full numbers")
     parser.add_argument("--judge", action="store_true", help="simulate nothing: what is at hand")
     options = parser.parse_args()

@@ -134,6 +134,60 @@ def test_a_million_paths_give_the_same_likelihood(name):
     assert_paths_agree(CASES[name], 125_000, 8, 200, seed=4)
 
 
+def particle_filter(times, T, r, alpha, kappa, number, rng, steps):
+    """Return the log density as ``particles`` does, the paths chosen again after each purchase by their weights.
+
+    Between two steps a path is about a bridge, whose integral has a variance of 2 kappa rate h³ / (12 alpha) about the
+    trapezoid: half of it is added, as of any exponential's mean.
+    """
+    rate, total, before = rng.gamma(r, 1 / alpha, number), 0.0, 0.0
+    for end, bought in [*((t, True) for t in times), (T, False)]:
+        h = (end - before) / steps
+        c = 2 * alpha / -math.expm1(-kappa * h)
+        log_weight = np.zeros(number)
+        for _ in range(steps):
+            later = rng.noncentral_chisquare(2 * r, c * math.exp(-kappa * h) * rate) / c
+            log_weight -= (h - kappa * h**3 / (12 * alpha)) * (rate + later) / 2
+            rate = later
+        log_weight += np.log(rate) if bought else 0.0
+        most = log_weight.max()
+        weight = np.exp(log_weight - most)
+        total += most + math.log(weight.mean())
+        place = (np.arange(number) + rng.random()) / number
+        rate = rate[np.searchsorted(np.cumsum(weight) / weight.sum(), place).clip(max=number - 1)]
+        before = end
+    return total
+
+
+def assert_filters_agree(rate, purchases, batches, number, steps, seed):
+    """A customer at the mean rate, who forgets half of what it differs by in forty of its waits."""
+    rng = np.random.default_rng(seed)
+    times, r = np.cumsum(rng.exponential(1 / rate, purchases)), 1.5
+    T, alpha, kappa = times[-1] + 2 / rate, r / rate, rate * math.log(2) / 40
+    each = [particle_filter(times, T, r, alpha, kappa, number, rng, steps) for _ in range(batches)]
+    seen = (np.array([T]), np.zeros(1), np.array([float(purchases)]), times)
+    exact = filtered((r, alpha, kappa), seen).sum()
+    error = np.std(each, ddof=1) / math.sqrt(batches)
+    bias = np.var(each, ddof=1) / 2
+    # What is added is 6e-4 a purchase in three steps, and right within a tenth.
+    assert abs(np.mean(each) + bias - exact) < 4.5 * error + 6e-5 * purchases
+    assert error < 0.05
+
+
+DECADES = (1e-3, 1e-1, 10.0, 1e3)
+
+
+@pytest.mark.parametrize("rate", DECADES)
+def test_a_particle_filter_gives_the_same_likelihood(rate):
+    assert_filters_agree(rate, 20, 6, 4_000, 3, seed=5)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("rate", "purchases"), [*((rate, 40) for rate in DECADES), (1.0, 400)])
+def test_a_particle_filter_of_a_million_paths_gives_the_same_likelihood(rate, purchases):
+    assert_filters_agree(rate, purchases, 8, 125_000, 3, seed=6)
+
+
 def states(point, seen, draws=1):
     full = (seen[0].size, draws)
     return drifting.Drifting(*drifting.states(*seen, *(np.full(full, each) for each in point)))

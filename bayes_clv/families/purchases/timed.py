@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,17 @@ class Timed:
 
 
 def flat_times(customers: Mapping[Any, Any]) -> Array:
-    """Return all customers' purchase times, one customer's after the other's."""
+    """Return all customers' purchase times, one customer's after the other's; a vector of a graph as it is."""
     if "purchase_times" not in customers:
         raise InputError(
             "Customers who change or come back are read off each customer's purchase times, and the customers lack "
             "'purchase_times'. Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
         )
-    found: Array = np.ascontiguousarray(np.asarray(customers["purchase_times"], dtype=np.float64))
+    given = customers["purchase_times"]
+    # A PyTensor variable: of a model that is compiled once, for many bases.
+    if hasattr(given, "owner"):
+        return cast("Array", given)
+    found: Array = np.ascontiguousarray(np.asarray(given, dtype=np.float64))
     return found
 
 
@@ -69,7 +73,10 @@ def simulated(
     columns: Columns,
     params: Params,
 ) -> dict[str, Array]:
-    """Return histories of new customers observed to age T; their purchase times are those that ``times`` gives."""
+    """Return histories of new customers observed to age T, and their purchase times, flat, as ``times`` gives them.
+
+    Who has none begins at 0, so that equal histories are equal numbers.
+    """
     T = np.atleast_1d(np.asarray(columns["T"], dtype=np.float64))
     who, when = times(rng, {"T": T}, params)
     frequency = np.bincount(who, minlength=T.size).astype(np.float64)
@@ -79,5 +86,6 @@ def simulated(
         "frequency": frequency,
         "recency": recency,
         "T": T,
-        "purchase_start": np.cumsum(frequency) - frequency,
+        "purchase_start": np.where(frequency > 0, np.cumsum(frequency) - frequency, 0.0),
+        "purchase_times": when,
     }
