@@ -23,6 +23,8 @@ from pytensor.tensor.elemwise import Elemwise
 
 from bayes_clv.inference import density
 
+# A graph as it is written: of BG/NBD's likelihood with its slopes rewriting takes 3 s and saves nothing in a call.
+AS_WRITTEN = Mode("py", None)
 # Arrays that NumPy takes at once are 32, the result among them.
 MOST = 31
 
@@ -43,9 +45,7 @@ def of_model(model: Any, *, jacobian: bool = True) -> density.PlainDensity:
     graph = density.differentiated(model.logp(jacobian=jacobian), model)
     outputs = [graph.log_density, *graph.gradients]
     # A number that changes between calls is read by the function itself.
-    function = pytensor.function(
-        graph.variables, _narrow(outputs), mode=Mode("py", None), on_unused_input="ignore"
-    )
+    function = pytensor.function(graph.variables, _narrow(outputs), mode=AS_WRITTEN, on_unused_input="ignore")
     one = Lock()
 
     def value_and_slopes(*parts: np.ndarray) -> tuple[np.ndarray, ...]:

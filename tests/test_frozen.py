@@ -24,6 +24,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.interpreted import AS_WRITTEN
+
 FILE = Path(__file__).parent / "reference" / "frozen.npz"
 TOLERANCE = 1e-12
 SUMS = {"rtol": 1e-13, "atol": 1e-11}
@@ -123,7 +125,7 @@ def log_likelihood(name: str, columns: Arrays, params: Arrays) -> np.ndarray:
     observed = {key: pt.dvector(key) for key in family.observed}
     value = sum(term.function(symbols, *(observed[c] for c in term.columns)) for term in family.likelihood)
     compiled = pytensor.function(
-        [*symbols.values(), *observed.values()], value, on_unused_input="ignore", mode="FAST_COMPILE"
+        [*symbols.values(), *observed.values()], value, on_unused_input="ignore", mode=AS_WRITTEN
     )
     rows, draws = columns[family.observed[0]].size, params[family.parameters[0]].size
     seen = np.ones(rows, dtype=bool)
@@ -187,7 +189,7 @@ def joint_log_density(name: str, quantities: Arrays) -> dict[str, np.ndarray]:
         moved = (
             value
             if transform is None
-            else transform.forward(value, *variable.owner.inputs).eval(mode="FAST_COMPILE")
+            else transform.forward(value, *variable.owner.inputs).eval(mode=AS_WRITTEN)
         )
         values[model.rvs_to_values[variable].name] = moved
     points = [{key: moved[i] for key, moved in values.items()} for i in range(value.size)]

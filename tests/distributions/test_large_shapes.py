@@ -20,6 +20,7 @@ from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.regular import erlang_phases, erlang_residual
 from bayes_clv.distributions.survival import log_survival_ratio, loss_ratio, survival_ratio
 from bayes_clv.families import family
+from tests.interpreted import AS_WRITTEN
 
 # 500 purchases in 104 weeks, r = 0.8054, alpha = 28.133, mean dropout 0.1018; a horizon of 2,000 weeks.
 X, K, SCALE, T, P = 500, 500.8054, 132.133, 2_000.0, 0.1018
@@ -101,6 +102,7 @@ def test_a_chance_to_leave_that_is_small_keeps_its_digits(a, size):
 def value_and_slopes(function, count):
     symbols = [pt.dscalar() for _ in range(count)]
     value = function(*symbols)
+    # Rewritten, as a fit's graph is: as written the slopes are lost from 1e100.
     return pytensor.function(symbols, [value, *pytensor.grad(value, symbols)], mode="FAST_COMPILE")
 
 
@@ -150,7 +152,7 @@ def test_gamma_gamma_does_not_jump_where_spend_levels_hardly_differ():
         q_symbol = pt.dscalar()
         params = {"p": pt.constant(6.0), "q": q_symbol, "v": pt.constant(1.0)}
         value = of_frequency.function(params, pt.constant(2.0))
-        found = pytensor.function([q_symbol], value, mode="FAST_COMPILE")(q)
+        found = pytensor.function([q_symbol], value, mode=AS_WRITTEN)(q)
         with mp.workdps(700):
             exact = mp.loggamma(mp.mpf(q) + 12) - mp.loggamma(q) - mp.loggamma(12)
         assert_allclose(found, float(exact), rtol=1e-13)

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import special, stats
 
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_bb = paper("bg_bb")
@@ -29,7 +30,7 @@ def graph():
     columns = [pt.dvector(name) for name in bg_bb.OBSERVED]
     value = bg_bb.log_likelihood(params, *columns)
     gradients = pytensor.grad(value.sum(), list(params.values()))
-    return pytensor.function([*params.values(), *columns], [value, *gradients], mode="FAST_COMPILE")
+    return pytensor.function([*params.values(), *columns], [value, *gradients], mode=AS_WRITTEN)
 
 
 @pytest.fixture(scope="module")

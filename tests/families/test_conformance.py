@@ -17,6 +17,7 @@ from scipy import integrate
 from bayes_clv.distributions import paths
 from bayes_clv.families.quantities import starting_point
 from bayes_clv.families.registry import FAMILIES, families
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 # One false alarm in 150,000 comparisons; a family has about two hundred.
@@ -86,7 +87,7 @@ def graph(name):
     gradients = pytensor.grad(value.sum(), [params[key] for key in params if key not in whole(name)])
     # The NBD reads no recency.
     return pytensor.function(
-        [*params.values(), *columns], [value, *gradients], on_unused_input="ignore", mode="FAST_COMPILE"
+        [*params.values(), *columns], [value, *gradients], on_unused_input="ignore", mode=AS_WRITTEN
     )
 
 
@@ -154,7 +155,7 @@ def test_likelihood_terms_add_up_and_read_their_own_columns_only(name):
     tensors = {key: pt.constant(value) for key, value in params.items()}
     given = dict(zip(module.OBSERVED, (pt.constant(np.array(column)) for column in columns), strict=True))
     total = sum(
-        term.function(tensors, *(given[c] for c in term.columns)).eval(mode="FAST_COMPILE")
+        term.function(tensors, *(given[c] for c in term.columns)).eval(mode=AS_WRITTEN)
         for term in module.likelihood_terms
     )
     np.testing.assert_allclose(total, log_likelihood(name, params, *columns), rtol=1e-12)

@@ -10,6 +10,7 @@ import pytest
 from scipy import special
 
 from bayes_clv.distributions import survival as beta_survival
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bdw = paper("beta_discrete_weibull")
@@ -33,7 +34,7 @@ def compiled(module):
     columns = [pt.dvector(name) for name in module.OBSERVED]
     value = module.log_likelihood(params, *columns)
     gradients = pytensor.grad(value.sum(), list(params.values()))
-    return pytensor.function([*params.values(), *columns], [value, *gradients], mode="FAST_COMPILE")
+    return pytensor.function([*params.values(), *columns], [value, *gradients], mode=AS_WRITTEN)
 
 
 @pytest.fixture(scope="module")
@@ -304,9 +305,7 @@ def test_c_through_its_coordinate_agrees_with_high_precision():
     symbols = [pt.dscalar(name) for name in ("coordinate", "churn", "concentration")]
     population = {"population_churn": symbols[1], "churn_concentration": symbols[2]}
     columns = {"renewals": np.array([0.0, 3.0, 7.0])}
-    compiled = pytensor.function(
-        symbols, bdw.straightened(symbols[0], population, columns), mode="FAST_COMPILE"
-    )
+    compiled = pytensor.function(symbols, bdw.straightened(symbols[0], population, columns), mode=AS_WRITTEN)
     with mp.workdps(60):
         for churn, concentration, c in itertools.product(
             (0.05, 0.4, 0.9), (0.02, 2.0, 5e3), (0.03, 1.0, 6.0)

@@ -13,6 +13,7 @@ from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.predictions.plans import Money, Plan
 from bayes_clv.predictions.summaries import simulate_futures
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -26,9 +27,7 @@ VALUES = {"m": 30.0, "tau": 0.6, "sigma": 0.5}
 def log_likelihood(*columns, values=VALUES):
     inputs = [pt.dvector() for _ in columns]
     tensors = {name: pt.constant(value) for name, value in values.items()}
-    function = pytensor.function(
-        inputs, lognormal_spend.log_likelihood(tensors, *inputs), mode="FAST_COMPILE"
-    )
+    function = pytensor.function(inputs, lognormal_spend.log_likelihood(tensors, *inputs), mode=AS_WRITTEN)
     return function(*(np.atleast_1d(np.asarray(column, dtype=float)) for column in columns))
 
 

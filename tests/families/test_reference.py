@@ -9,6 +9,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -111,7 +112,7 @@ def test_likelihood_and_probability_alive_agree_with_mpmath(module):
         [*params.values(), *columns],
         module.log_likelihood(params, *columns),
         on_unused_input="ignore",
-        mode="FAST_COMPILE",
+        mode=AS_WRITTEN,
     )
     histories = [(0, 0.0, 0.01), (0, 0.0, 1e4), (1, 0.5, 39.0), (3, 39.0, 39.0), (1_000, 39.0, 39.0)]
     histories += [(1, 1e-5, 0.01), (1_000, 1e3, 1e4), (1_000, 38.9, 39.0)]
@@ -136,7 +137,7 @@ def test_gamma_gamma_likelihood_agrees_with_mpmath():
     params = {name: pt.dscalar(name) for name in gamma_gamma.PARAMETERS}
     columns = [pt.dvector(name) for name in gamma_gamma.OBSERVED]
     graph = pytensor.function(
-        [*params.values(), *columns], gamma_gamma.log_likelihood(params, *columns), mode="FAST_COMPILE"
+        [*params.values(), *columns], gamma_gamma.log_likelihood(params, *columns), mode=AS_WRITTEN
     )
     x, zbar = (grid.ravel() for grid in np.meshgrid([1.0, 2, 50, 1_000], [0.01, 35, 1e6]))
     with mp.workdps(40):

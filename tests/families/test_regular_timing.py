@@ -11,6 +11,7 @@ from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.regular import erlang_phases, erlang_residual
 from bayes_clv.families.quantities import Prior, resolve
 from bayes_clv.schema import InputError
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_cnbd_k = paper("bg_cnbd_k")
@@ -31,7 +32,7 @@ HISTORY = {
 def log_likelihood(module, params, *columns):
     columns = [pt.constant(np.atleast_1d(np.asarray(column, dtype=float))) for column in columns]
     tensors = {name: pt.constant(float(value)) for name, value in params.items()}
-    return module.log_likelihood(tensors, *columns).eval(mode="FAST_COMPILE")
+    return module.log_likelihood(tensors, *columns).eval(mode=AS_WRITTEN)
 
 
 def over_rates(function, c, scale):

@@ -15,6 +15,7 @@ from bayes_clv.families.registry import family
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.effects import Effects, learn_effects
 from bayes_clv.inference.graph import build_model, reduced_log_likelihood, rows_of_terms
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -82,7 +83,7 @@ def reduced(customers, effects, values):
     rows, count = distinct_rows(columns | {"profile": profiles.index})
     parameters = effects.parameters(np, bg_nbd.FAMILY, values, profiles.design, profiles.place)
     parameters = {name: np.asarray(value) for name, value in parameters.items()}
-    return float(reduced_log_likelihood(bg_nbd.FAMILY, parameters, rows, count).eval(mode="FAST_COMPILE"))
+    return float(reduced_log_likelihood(bg_nbd.FAMILY, parameters, rows, count).eval(mode=AS_WRITTEN))
 
 
 def test_the_likelihood_is_the_plain_one_with_each_customers_parameters():
@@ -98,7 +99,7 @@ def test_the_likelihood_is_the_plain_one_with_each_customers_parameters():
     dropout = odds / (1 + odds)
     params = {"r": r, "alpha": r / rate, "a": dropout * 2.5, "b": (1 - dropout) * 2.5}
     history = (customers[name].values.astype(float) for name in bg_nbd.OBSERVED)
-    whole = bg_nbd.log_likelihood(params, *history).eval(mode="FAST_COMPILE").sum()
+    whole = bg_nbd.log_likelihood(params, *history).eval(mode=AS_WRITTEN).sum()
     assert_allclose(reduced(customers, effects, EXAMPLE), whole, rtol=1e-12)
 
 
@@ -115,7 +116,7 @@ def test_effects_of_zero_leave_the_plain_likelihood(name):
     zero = {variable: np.zeros(3) for variable in effects.dims() if not variable.endswith("_sd")}
     population = {quantity: EXAMPLE[quantity] for quantity in bg_nbd.QUANTITIES}
     history = (customers[column].values.astype(float) for column in bg_nbd.OBSERVED)
-    plain = bg_nbd.log_likelihood(bg_nbd.parameters(population), *history).eval(mode="FAST_COMPILE").sum()
+    plain = bg_nbd.log_likelihood(bg_nbd.parameters(population), *history).eval(mode=AS_WRITTEN).sum()
     assert name in zero
     assert_allclose(reduced(customers, effects, population | zero), plain, rtol=1e-12)
     # And the effect is there when it is not zero.
@@ -139,7 +140,7 @@ def test_a_formula_acts_as_its_columns_do():
     shift = beta @ np.array([z, m, log, z * m - (z * m).mean()])
     params = bg_nbd.parameters(values | {"population_purchase_rate": 0.2 * np.exp(shift)})
     history = (customers[name].values.astype(float) for name in bg_nbd.OBSERVED)
-    whole = bg_nbd.log_likelihood(params, *history).eval(mode="FAST_COMPILE").sum()
+    whole = bg_nbd.log_likelihood(params, *history).eval(mode=AS_WRITTEN).sum()
     assert_allclose(reduced(customers, effects, values | {"purchase_coefficient": beta}), whole, rtol=1e-12)
     listed = learn_effects(bg_nbd.FAMILY, customers, {"purchase": ["age", "gender"]}, None)
     assert listed == learn_effects(bg_nbd.FAMILY, customers, {"purchase": "age + C(gender)"}, None)
@@ -368,7 +369,7 @@ def test_the_log_prior_of_effects_is_the_density_of_the_stated_priors(pooled):
     for name, (distribution, arguments) in stated.items():
         drawn = posterior["posterior"][name]
         expected = pm.logp(getattr(pm, distribution).dist(**arguments), drawn.to_numpy()).eval(
-            mode="FAST_COMPILE"
+            mode=AS_WRITTEN
         )
         assert posterior["log_prior"][name].dims == drawn.dims
         assert_allclose(posterior["log_prior"][name], expected, rtol=1e-12)

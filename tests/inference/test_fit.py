@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 import bayes_clv as clv
 from bayes_clv.inference.criticism.diagnostics import diagnose_laplace, diagnose_nuts
 from bayes_clv.problems import KINDS
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -117,7 +118,7 @@ def test_pointwise_log_likelihood_has_one_column_a_distinct_history(small):
     draw = {name: posterior["posterior"][name].values[1, 7] for name in bg_nbd.PARAMETERS}
     whole = (
         bg_nbd.log_likelihood(draw, *(small[name].values.astype(float) for name in bg_nbd.OBSERVED))
-        .eval(mode="FAST_COMPILE")
+        .eval(mode=AS_WRITTEN)
         .sum()
     )
     assert_allclose(float((pointwise.isel(chain=1, draw=7) * count).sum()), whole, rtol=1e-10)

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from bayes_clv.families.registry import family
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import reduced_log_likelihood
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -59,6 +60,6 @@ def test_reduced_likelihood_is_the_sum_over_customers(name, parameters):
     rows, count = distinct_rows(columns)
     assert count.size < count.sum(), "the test needs customers who share a row"
     module = family(name)
-    reduced = reduced_log_likelihood(module, parameters, rows, count).eval(mode="FAST_COMPILE")
-    whole = module.log_likelihood(parameters, columns).eval(mode="FAST_COMPILE").sum()
+    reduced = reduced_log_likelihood(module, parameters, rows, count).eval(mode=AS_WRITTEN)
+    whole = module.log_likelihood(parameters, columns).eval(mode=AS_WRITTEN).sum()
     assert_allclose(reduced, whole, rtol=1e-12)

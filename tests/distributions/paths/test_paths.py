@@ -25,6 +25,7 @@ from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.poisson.silence import log_integral
 from bayes_clv.distributions.streams import customer_keys
+from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")
@@ -87,8 +88,10 @@ def state_of(name, histories, horizon, draws, key=0, values=None):
         given = dict(zip(NAMES, formulas.future_state(*columns, **values), strict=False))
     else:
         given = dict(zip(NAMES, formulas.future_state(*columns, **values), strict=False))
+    # Rows one after the other, as the engine lays them: another layout would be compiled anew.
     numbers = {
-        each: np.array(np.broadcast_to(given[each], shape)) if each in law.needs else none for each in NAMES
+        each: np.array(np.broadcast_to(given[each], shape), order="C") if each in law.needs else none
+        for each in NAMES
     }
     ends = np.asarray(horizon, dtype=float)
     ends = np.array(np.broadcast_to(ends, (len(histories), ends.shape[-1] if ends.ndim > 1 else 1)))
@@ -217,7 +220,7 @@ def log_gone(name, history):
     formulas, population = paper(name), CASES[name][1]
     columns = dict(zip(formulas.HISTORY, (pt.as_tensor(np.array([each])) for each in history), strict=True))
     params = {key: pt.as_tensor(value) for key, value in population.items()}
-    whole = float(formulas.record.log_likelihood(params, columns).eval(mode="FAST_COMPILE")[0])
+    whole = float(formulas.record.log_likelihood(params, columns).eval(mode=AS_WRITTEN)[0])
     return whole + np.log1p(-float(np.squeeze(formulas.probability_alive(*history, **population))))
 
 
