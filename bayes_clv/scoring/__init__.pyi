@@ -7,6 +7,7 @@ from .measures import record as record
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .metrics import Quantity as Quantity
+from .pacing import pace as pace
 from .rolling import rolling_origins as rolling_origins
 from .splits import origins as origins
 from .summaries import pairwise as pairwise
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate",
     "forecast",
     "origins",
+    "pace",
     "pairwise",
     "record",
     "rolling_origins",

@@ -153,6 +153,7 @@ def _run_into(
         customers = _with_columns(settings, customers)
         history = _example_histories(settings, customers)
     settings, choice = _decided(settings, customers, stages)
+    settings, paced = _paced(settings, customers, stages)
     fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
     buying, spending = fits["buying"], fits.get("spending")
     ahead = _drawn_ahead(fits, settings.png, beside)
@@ -177,6 +178,10 @@ def _run_into(
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
+    record |= {
+        "pace": paced,
+        "calendar": [*([] if paced is None else [pace_words(paced)]), *record["calendar"]],
+    }
     with stages.stage("draw figures and report"):
         from bayes_clv.views.reporting.gallery import Gallery
         from bayes_clv.views.reporting.page import write_page
@@ -196,6 +201,7 @@ def _run_into(
             title=settings.title,
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
+            pace=None if paced is None else pace_words(paced),
             changes=_changes(buying, customers, seeds["future"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
@@ -226,7 +232,11 @@ def _also(settings: Settings) -> tuple[str, ...]:
     from bayes_clv.families.registry import family as find_family
 
     own = () if settings.family is None else also_for(find_family(families_of(settings)["buying"]).observed)
-    asked = {"purchase_times": bool(open_choice(settings)[0]), "periods": settings.calendar}
+    open_pace = settings.calendar is None and settings.method == "nuts" and settings.posteriors is None
+    asked = {
+        "purchase_times": bool(open_choice(settings)[0]),
+        "periods": bool(settings.calendar) or open_pace,
+    }
     return tuple(dict.fromkeys([*own, *(name for name, wanted in asked.items() if wanted)]))
 
 
@@ -262,6 +272,38 @@ def _decided(
         "reason": table.attrs["reason"],
     }
     return dataclasses.replace(settings, family=base, **said), choice
+
+
+def _paced(
+    settings: Settings, customers: "xr.Dataset", stages: Stages
+) -> tuple[Settings, dict[str, Any] | None]:
+    """Return the settings with whether there is a calendar, and what decided it where nobody said."""
+    from bayes_clv.families.registry import CLOCKED, EXTENSIONS
+
+    if settings.calendar is not None:
+        return settings, None
+    other = any(getattr(settings, name) for name in EXTENSIONS)
+    if (
+        other
+        or settings.family not in CLOCKED
+        or settings.method != "nuts"
+        or settings.posteriors is not None
+    ):
+        return dataclasses.replace(settings, calendar=False), None
+    with stages.stage("ask whether all customers' rate moves"):
+        from bayes_clv.scoring import pace
+
+        found = pace(str(settings.family), customers)
+    return dataclasses.replace(settings, calendar=found["moves"] == 1), found
+
+
+def pace_words(found: dict[str, Any]) -> str:
+    """Return in a sentence why there is a calendar, or none."""
+    weeks = f"{found['periods']:.0f} weeks of all customers' purchases"
+    if found["periods"] == 0:
+        return "Too few purchases to ask whether the rate of all customers moves: no calendar."
+    spread = f"spread {found['dispersion']:.1f} times as much as chance about what customers of one rate would make"
+    return f"The {weeks} {spread}: {'a' if found['moves'] else 'no'} calendar (--calendar and --no-calendar say it)."
 
 
 def _not_chosen(among: list[str]) -> dict[str, Any]:

@@ -171,9 +171,10 @@ class Settings:
         None,
         name="--returns/--no-returns",
     )
-    calendar: bool = option(
-        "The rate of all customers moves over calendar time, by week (bg_nbd, mbg_nbd, nbd; nuts): honest totals.",
-        False,
+    calendar: bool | None = option(
+        "The rate of all customers moves over calendar time, by week (bg_nbd, mbg_nbd, nbd; nuts): honest totals "
+        "[default: where their weeks spread more than chance].",
+        None,
         name="--calendar/--no-calendar",
     )
     method: Literal["nuts", "laplace", "mode"] = option(
