@@ -20,14 +20,13 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.poisson.coins import COARSE as COARSE_COINS
-from bayes_clv.distributions.poisson.coins import coins
 from bayes_clv.distributions.poisson.drifting import quiet, through, wait_of
 
 STEP = 0.4
 STEP_PER_SD = 0.6
 COARSE = 0.5
-TOLERANCE = 1e-12
+# Terms below which a tail is left out, relatively; the larger for six digits.
+TOLERANCE, LARGER = 1e-12, 1e-8
 NEAR = 1e-5
 # Of a rule over time in log1p(time / scale).
 MOMENTS, MOMENT_WEIGHTS = np.polynomial.legendre.leggauss(28)
@@ -87,7 +86,7 @@ def silent_of(mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-unt
 
 
 @_compiled
-def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step):  # type: ignore[no-untyped-def]
+def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step, tolerance):  # type: ignore[no-untyped-def]
     """Return E'[K(p)] and E'[(K(0) - K(p)) / p] over p ~ Beta(a + 1, b)."""
     top_k, top_bent = _quotients(1.0, t, mixture, least, scale, mean, r, alpha, kappa)
     log_beta = math.lgamma(a + 1.0) + math.lgamma(b) - math.lgamma(a + 1.0 + b)
@@ -112,8 +111,8 @@ def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step):  # t
             size_k += abs(added_k)
             size_bent += abs(added_bent)
             n += 1
-            small_k = abs(added_k) <= TOLERANCE * (size_k + abs(top_k))
-            small_bent = abs(added_bent) <= TOLERANCE * (size_bent + abs(top_bent))
+            small_k = abs(added_k) <= tolerance * (size_k + abs(top_k))
+            small_bent = abs(added_bent) <= tolerance * (size_bent + abs(top_bent))
             if (small_k and small_bent and n > 2) or n > 4000:
                 break
     return top_k + step * sum_k, top_bent + step * sum_bent
@@ -148,6 +147,7 @@ def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-d
                         a[i, s],
                         b[i, s],
                         STEP,
+                        TOLERANCE,
                     )
                     value -= a[i, s] / (a[i, s] + b[i, s]) * bent
                 found[k, i, s] = value
@@ -156,7 +156,7 @@ def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-d
 
 @_compiled
 def expected_purchases(t, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-def]
-    """Return what ``purchases`` does (row, draw) of one time t > 0, to six digits: by the coarse rule of ``coins``."""
+    """Return what ``purchases`` does (row, draw) of one time t > 0, to six digits."""
     rows, draws = r.shape
     found = np.empty((rows, draws))
     for i in range(rows):
@@ -167,13 +167,10 @@ def expected_purchases(t, rates, r, alpha, kappa, a, b):  # type: ignore[no-unty
             r_s, alpha_s, kappa_s, a_s = r[i, s], alpha[i, s], kappa[i, s], a[i, s]
             value = expected_of(mean, t, r_s, alpha_s, kappa_s)
             if a_s > 0.0:
-                p, weight = coins(COARSE_COINS, 0, 1, 0.0, a_s + 1.0, b[i, s])
-                bent = total = 0.0
-                for g in range(p.size):
-                    _, each = _quotients(p[g], t, mixture, least, scale, mean, r_s, alpha_s, kappa_s)
-                    bent += weight[0, g] * each
-                    total += weight[0, g]
-                value -= a_s / (a_s + b[i, s]) * (bent / total)
+                _, bent = _averages(
+                    t, mixture, least, scale, mean, r_s, alpha_s, kappa_s, a_s, b[i, s], COARSE, LARGER
+                )
+                value -= a_s / (a_s + b[i, s]) * bent
             found[i, s] = value
     return found
 
@@ -204,6 +201,7 @@ def survival(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-de
                         a[i, s],
                         b[i, s],
                         STEP,
+                        TOLERANCE,
                     )
                     found[k, i, s] = 1.0 - a[i, s] / (a[i, s] + b[i, s]) * average
     return found
@@ -242,6 +240,7 @@ def discounted(horizon, rate, rates, r, alpha, kappa, a, b):  # type: ignore[no-
                         a[i, s],
                         b[i, s],
                         COARSE,
+                        TOLERANCE,
                     )
                     value -= share * bent
                 worth = math.exp(-rate * t)
