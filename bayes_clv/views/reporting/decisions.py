@@ -173,13 +173,13 @@ def _states_text(alarms: xr.Dataset) -> str:
     """Return how many customers sleep, how many are gone, and how many of those asleep will be back by themselves."""
     asleep, gone = (float(alarms[f"probability_{name}"].sum()) for name in ("asleep", "gone"))
     text = (
-        f"Of those who are no more awake about {numbers.number(asleep)} are asleep, and will buy again, and "
-        f"{numbers.number(gone)} are gone for ever."
+        f"Of those who are no more awake about {numbers.number(round(asleep))} are asleep, and will buy again, and "
+        f"{numbers.number(round(gone))} are gone for ever."
     )
     if "probability_waking" in alarms:
         waking = float(alarms["probability_waking"].sum())
         text += (
-            f" Within {numbers.horizon(alarms)} about {numbers.number(waking)} of them wake by themselves."
+            f" Within {numbers.horizon(alarms)} about {numbers.number(round(waking))} of them wake by themselves."
         )
     return text
 
