@@ -365,7 +365,7 @@ def changes_text(changes: xr.Dataset | None) -> str | None:
     if changes is None:
         return None
     growing, fading = (changes[f"probability_{name}"].to_numpy() for name in ("growing", "fading"))
-    factor, sure = f"{float(changes.attrs['factor']):g}", numbers.share(SURE)
+    factor, sure = f"{float(changes.attrs['factor']):g}", f"{100 * SURE:.0f} %"
     text = (
         f"Compared with {changes.attrs['ago']} before, or with the first purchase where that is later, about "
         f"{numbers.number(round(float(growing.sum())))} of {growing.size:,} customers buy more than {factor} times as "
@@ -374,7 +374,7 @@ def changes_text(changes: xr.Dataset | None) -> str | None:
     )
     if fading.max(initial=0.0) > SURE:
         first = np.argsort(-fading, kind="stable")[:3]
-        names = ", ".join(f"{changes[CUSTOMER].to_numpy()[i]} ({numbers.share(fading[i])})" for i in first)
+        names = ", ".join(f"{changes[CUSTOMER].to_numpy()[i]} ({100 * fading[i]:.0f} %)" for i in first)
         text += f" Most probably fading: {names}."
     return text
 
