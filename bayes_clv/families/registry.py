@@ -32,6 +32,8 @@ DERIVED = {
 # that are tried on the one chosen, of which it can have one.
 CANDIDATES = ("bg_nbd", "mbg_nbd", "pareto_nbd")
 EXTENSIONS = ("drift", "returns")
+# Those that ``run`` tries unasked: returns take minutes to compile on the first start.
+TRIED = ("drift",)
 
 # Families that go by a calendar: those of which a change of time leaves all else as it is.
 CLOCKED = ("bg_nbd", "mbg_nbd", "nbd")

@@ -1,7 +1,8 @@
 """What to simulate: whose futures, by which law, paid how; and the walk over them, a tile of customers at a time.
 
 A future depends on the seed, the customer's id, the history and the posterior draw, and on nothing else
-(``distributions.streams``): whoever asks for whatever of it reads the same one.
+(``distributions.streams``): whoever asks for whatever of it reads the same one. (Where customers sleep the draws of a
+posterior share a rule to six digits, ``paths.sleep``.)
 """
 
 import math

@@ -167,7 +167,7 @@ class Settings:
     )
     returns: bool | None = option(
         "Customers fall asleep and come back (bg_nbd, mbg_nbd); minutes where there are thousands of customers "
-        "[default: where the orders speak for it].",
+        "[default: no].",
         None,
         name="--returns/--no-returns",
     )
@@ -392,14 +392,14 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
     Nothing is where the settings say all of it, or posteriors do. Left out are families without a change that is
     asked for, and those that have nothing on which a covariate or group is said to act.
     """
-    from bayes_clv.families.registry import CANDIDATES, CLOCKED, EXTENSIONS, has_form
+    from bayes_clv.families.registry import CANDIDATES, CLOCKED, EXTENSIONS, TRIED, has_form
 
     if settings.posteriors is not None:
         return [], []
     asked = [name for name in EXTENSIONS if getattr(settings, name)]
     # A family has one of them or none.
     other = bool(asked) or settings.calendar
-    tried = [name for name in EXTENSIONS if getattr(settings, name) is None and not other]
+    tried = [name for name in TRIED if getattr(settings, name) is None and not other]
     if settings.family is not None:
         tried = [name for name in tried if has_form(settings.family, name)]
         return ([settings.family], tried) if tried else ([], [])

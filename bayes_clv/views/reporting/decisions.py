@@ -178,9 +178,7 @@ def _states_text(alarms: xr.Dataset) -> str:
     )
     if "probability_waking" in alarms:
         waking = float(alarms["probability_waking"].sum())
-        text += (
-            f" Within {numbers.horizon(alarms)} about {numbers.number(round(waking))} of them wake by themselves."
-        )
+        text += f" Within {numbers.horizon(alarms)} about {numbers.number(round(waking))} of them wake by themselves."
     return text
 
 
