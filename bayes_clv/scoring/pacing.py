@@ -5,8 +5,8 @@ of each day, each with the family's expected purchases at its age. What was made
 Poisson's law. Pearson's statistic over its number of weeks, the *dispersion*, is then about 1; CDNOW's is 5. Where
 it is larger than chance allows, totals of such a family are too sure: a calendar is needed (``inference.calendar``).
 
-Rejected: rolling origins' scores of totals, the judge of families (``choosing``): an origin is one total, and a base has
-few of them, while it has a count for each week.
+Rejected: rolling origins' scores of totals, the judge of families (``choosing``): an origin is one total, and a base
+has few of them, while it has a count for each week.
 """
 
 import numpy as np

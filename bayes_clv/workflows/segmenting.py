@@ -178,9 +178,8 @@ def _preset(name: str, arguments: dict[str, Any], margin: float, *, sleeping: bo
     from bayes_clv.segments import presets
 
     make = getattr(presets, PRESETS[name][0])
-    own: dict[str, Any] = {"four-kinds": {"margin": margin}, "lifecycle": {"sleeping": sleeping}}.get(
-        name, {}
-    )
+    told: dict[str, dict[str, Any]] = {"four-kinds": {"margin": margin}, "lifecycle": {"sleeping": sleeping}}
+    own = told.get(name, {})
     try:
         rule: Rule = make(**arguments, **own)
     except InputError as error:

@@ -118,9 +118,9 @@ def _slept(g, rate, nu, u):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _given_tosses(
+def _given_tosses(  # type: ignore[no-untyped-def]
     own, silence, first, still, wakes, r, alpha, a, b, nu, rate, coin, state, wait, stream, step
-):  # type: ignore[no-untyped-def]
+):
     """Return rate and coin, drawn given all tosses and sleeps, which are drawn given a rate and a coin.
 
     ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known. Else as in
