@@ -7,6 +7,7 @@ from .opportunities import predict_opportunities as predict_opportunities
 from .parameters import check_posterior as check_posterior
 from .renewing import predict_renewals as predict_renewals
 from .simulation import simulate as simulate
+from .splitting import variance_of_total as variance_of_total
 from .synthetic import simulate_orders as simulate_orders
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "simulate",
     "simulate_orders",
     "synthetic",
+    "variance_of_total",
 ]

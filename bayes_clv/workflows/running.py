@@ -178,10 +178,13 @@ def _run_into(
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
-    record |= {
-        "pace": paced,
-        "calendar": [*([] if paced is None else [pace_words(paced)]), *record["calendar"]],
-    }
+    notes = [] if paced is None else [pace_words(paced)]
+    if settings.calendar:
+        from bayes_clv.predictions.splitting import variance_of_total
+
+        record["variance"] = variance_of_total(buying, customers, value)
+        notes.append(variance_words(record["variance"]))
+    record |= {"pace": paced, "calendar": [*notes, *record["calendar"]]}
     with stages.stage("draw figures and report"):
         from bayes_clv.views.reporting.gallery import Gallery
         from bayes_clv.views.reporting.page import write_page
@@ -201,7 +204,7 @@ def _run_into(
             title=settings.title,
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
-            pace=None if paced is None else pace_words(paced),
+            notes=notes,
             changes=_changes(buying, customers, seeds["future"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
@@ -304,6 +307,15 @@ def pace_words(found: dict[str, Any]) -> str:
         return "Too few purchases to ask whether the rate of all customers moves: no calendar."
     spread = f"spread {found['dispersion']:.1f} times as much as chance about what customers of one rate would make"
     return f"The {weeks} {spread}: {'a' if found['moves'] else 'no'} calendar (--calendar and --no-calendar say it)."
+
+
+def variance_words(shares: dict[str, float]) -> str:
+    """Return in a sentence what the variance of all customers' purchases is made of."""
+    calendar, unknown, chance = (f"{100 * shares[name]:.0f} %" for name in ("calendar", "unknown", "chance"))
+    return (
+        f"Of the variance of all customers' purchases {calendar} is what the calendar will do, {unknown} what the data "
+        f"leave open of customers and of the calendar so far, and {chance} the chance of single customers."
+    )
 
 
 def _not_chosen(among: list[str]) -> dict[str, Any]:

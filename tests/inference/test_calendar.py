@@ -247,3 +247,26 @@ def test_what_does_not_go_by_a_calendar_says_so(moved):
     other = customers.assign_attrs(until="2021-12-29")
     with pytest.raises(clv.InputError, match="calendar ends on 2021-12-30"):
         clv.predict(fitted, other, "4 weeks", seed=1)
+
+
+def test_a_totals_variance_is_split(moved):
+    customers, _, fitted = moved
+    future = clv.predict(fitted, customers, "26 weeks", seed=2)
+    shares = clv.predictions.variance_of_total(fitted, customers, future)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) >= 0
+    # A rate that goes up and down fourfold is what matters.
+    assert shares["calendar"] > 0.5
+    # The chance of single customers is what it is without a calendar, near the number of purchases.
+    total = future["purchases_total"].to_numpy().ravel()
+    assert 0.5 < shares["chance"] * total.var() / total.mean() < 3
+    with pytest.raises(clv.InputError, match="of a posterior with draws"):
+        clv.predictions.variance_of_total(fitted, customers, future.drop_vars("purchases_total"))
+
+
+def test_a_total_without_a_calendar_has_no_share_of_it(customers):
+    plain = clv.fit("bg_nbd", customers, method="laplace", draws=100, seed=1)
+    future = clv.predict(plain, customers, "13 weeks", seed=2)
+    shares = clv.predictions.variance_of_total(plain, customers, future)
+    assert shares["calendar"] == 0
+    assert shares["chance"] > 0.3

@@ -5,7 +5,7 @@ Here the numbers are chosen and put into words and rows; ``report.html.j2`` lays
 the data passes Jinja's escaping; only figures made by this package are trusted as markup.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -139,7 +139,7 @@ def write_page(
     title: str,
     run: Mapping[str, Any] | None,
     choice: str | None,
-    pace: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already."""
     from importlib.resources import files
@@ -148,7 +148,7 @@ def write_page(
 
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["choice"] = choice
-    page["pace"] = pace
+    page["notes"] = list(notes)
     page["changes"] = sections.changes_text(changes)
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
