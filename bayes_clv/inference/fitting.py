@@ -165,7 +165,7 @@ def fit(
     columns = dict(data.columns)
     learned = None if calendar is None else learn_calendar(calendar, record.name, dataset)
     if learned is not None:
-        _check_calendar_fit(method, include)
+        _check_calendar_fit(method, priors, include)
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -272,12 +272,17 @@ def fit(
     return tree
 
 
-def _check_calendar_fit(method: str, include: Collection[str]) -> None:
+def _check_calendar_fit(method: str, priors: Any, include: Collection[str]) -> None:
     """Refuse what a fit with a calendar cannot give."""
     if method != "nuts":
         raise InputError(
             "A calendar has a rate for each period, whose scales have no mode to lean on: "
             f"{argument('method', method)} cannot fit it. Give method='nuts'."
+        )
+    if isinstance(priors, str):
+        raise InputError(
+            f"A calendar's scales need priors: {argument('priors', priors)} leaves them none. Give priors by name, or "
+            "leave them to their defaults."
         )
     if "log_likelihood" in include:
         raise InputError(

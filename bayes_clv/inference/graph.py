@@ -83,10 +83,13 @@ def build_model(
     with pm.Model(coords=coords or None) as model:
         acting = {} if effects is None else _effect_variables(effects, priors)
         offsets = {} if effects is None or as_stated else effects.offsets(acting)
-        clock = None
+        clock, scales = None, {}
         if calendar is not None:
+            known = fixed_values(priors)
             scales = {
-                name: prior_variable(name, priors[name], EFFECT if name == COEFFICIENT else None)
+                name: np.float64(known[name])
+                if name in known
+                else prior_variable(name, priors[name], EFFECT if name == COEFFICIENT else None)
                 for name in calendar.quantities()
             }
             clock = clock_of(calendar, scales)
@@ -108,7 +111,8 @@ def build_model(
             parameters = effects.parameters(pt, family, population | acting, profiles.design, profiles.place)
             kept += effects.dims()
         if calendar is not None:
-            kept += calendar.names
+            constants |= {name: float(value) for name, value in scales.items() if _is_number(value)}
+            kept += [name for name in calendar.names if name not in constants]
         data: Mapping[str, Any] = rows_of_terms(family, rows, count)
         if changing:
             data = {name: pm.Data(name, column) for name, column in data.items()}

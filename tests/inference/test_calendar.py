@@ -98,6 +98,8 @@ def test_what_a_calendar_cannot_be_is_refused(customers):
     for method in ("laplace", "mode"):
         with pytest.raises(clv.InputError, match="Give method='nuts'"):
             clv.fit("bg_nbd", customers, calendar=Calendar(), method=method, seed=1)
+    with pytest.raises(clv.InputError, match="scales need priors"):
+        clv.fit("bg_nbd", customers, calendar=Calendar(), priors="flat", seed=1)
     with pytest.raises(clv.InputError, match="log_likelihood"):
         clv.fit("bg_nbd", customers, calendar=Calendar(), include=("log_likelihood",), seed=1)
 
@@ -270,3 +272,21 @@ def test_a_total_without_a_calendar_has_no_share_of_it(customers):
     shares = clv.predictions.variance_of_total(plain, customers, future)
     assert shares["calendar"] == 0
     assert shares["chance"] > 0.3
+
+
+def test_a_scale_can_be_fixed(moved):
+    customers, _, _ = moved
+    from bayes_clv.families.quantities import resolve, starting_point
+    from bayes_clv.inference.graph import build_model
+
+    record = family("bg_nbd")
+    calendar = learn_calendar(Calendar(period_days=14), "bg_nbd", customers)
+    rows, count = distinct_rows({each: customers[each].to_numpy().astype(float) for each in record.observed})
+    scale = record.scale(rows, count)
+    priors = resolve(dict(record.quantities) | calendar.quantities(), {"calendar_shock_sd": 0.1}, scale)
+    built = build_model(
+        record, rows, count, priors, starting_point(record.quantities, scale), calendar=calendar
+    )
+    assert built.constants["calendar_shock_sd"] == 0.1
+    assert "calendar_shock_sd" not in built.names
+    assert {"calendar_rate", "calendar_sd"} <= set(built.names)
