@@ -1,0 +1,67 @@
+"""A run with a calendar: what may be asked for together, and what decides where nobody says."""
+
+from dataclasses import replace
+
+import pytest
+
+import bayes_clv as clv
+from bayes_clv.workflows.running import _paced, pace_words, variance_words
+from bayes_clv.workflows.settings import Settings, check_settings, open_choice
+
+
+class Stages:
+    """Stages that tell nobody."""
+
+    def stage(self, _name):
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+
+@pytest.fixture
+def settings():
+    return Settings(orders=clv.load_cdnow(), until="1997-09-30")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"drift": True, "family": "bg_nbd"}, "cannot be had in one fit yet"),
+        ({"returns": True, "family": "bg_nbd"}, "cannot be had in one fit yet"),
+        ({"method": "laplace"}, "fitted by"),
+        ({"family": "pareto_nbd"}, "does not go by a calendar"),
+    ],
+)
+def test_what_cannot_be_had_together_is_refused_at_once(settings, given, message):
+    with pytest.raises(clv.InputError, match=message):
+        check_settings(replace(settings, calendar=True, **given))
+
+
+def test_with_a_calendar_the_choice_is_among_families_that_go_by_one(settings):
+    among, tried = open_choice(replace(settings, calendar=True))
+    assert among == ["bg_nbd", "mbg_nbd"]
+    assert tried == []
+    assert "pareto_nbd" in open_choice(settings)[0]
+
+
+def test_the_weeks_decide_where_nobody_says(settings):
+    customers = clv.summarize(settings.orders, until="1997-09-30", also=("periods",))
+    chosen, found = _paced(replace(settings, family="bg_nbd", drift=False), customers, Stages())
+    assert chosen.calendar is True
+    assert "spread" in pace_words(found)
+    assert ": a calendar" in pace_words(found)
+    for other in (
+        {"calendar": False},
+        {"family": "pareto_nbd"},
+        {"family": "bg_nbd", "method": "laplace"},
+        {"family": "bg_nbd", "drift": True},
+    ):
+        asked, found = _paced(replace(settings, **{"family": "bg_nbd"} | other), customers, Stages())
+        assert asked.calendar is False
+        assert found is None
+
+
+def test_the_split_of_a_variance_is_said():
+    words = variance_words({"calendar": 0.6, "unknown": 0.3, "chance": 0.1})
+    assert "60 % is what the calendar will do, 30 % what the data" in words
+    assert "10 % the chance of single customers" in words
