@@ -52,7 +52,7 @@ def drawn(name, point, horizon=HORIZON, draws=20_000, asked=Own._fields, rows=(0
         alive=none,
         phases=none,
         z=none,
-        silence=(some["T"] - some["recency"])[:, 0],
+        silence=some["T"] - some["recency"],
         horizon=np.full((len(rows), 1), horizon),
         **numbers,
     )

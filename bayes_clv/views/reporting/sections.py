@@ -373,7 +373,7 @@ def changes_text(changes: xr.Dataset | None) -> str | None:
         f"{int((growing > SURE).sum()):,} and {int((fading > SURE).sum()):,} do so with {sure} or more."
     )
     if fading.max(initial=0.0) > SURE:
-        first = np.argsort(-fading, kind="stable")[:3]
+        first = np.argsort(-fading, kind="stable")[: min(3, int((fading > SURE).sum()))]
         names = ", ".join(f"{changes[CUSTOMER].to_numpy()[i]} ({100 * fading[i]:.0f} %)" for i in first)
         text += f" Most probably fading: {names}."
     return text
