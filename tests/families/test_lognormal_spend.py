@@ -115,7 +115,10 @@ def futures(cdnow, *, discount=0.0, rule="lognormal", draws=100_000):
 
     def state(rows):
         numbers = bg_nbd.future_state(*(np.full((rows.size, 1), v) for v in HISTORY), **each)
-        known = {"silence": np.full((rows.size, 1), HISTORY[2] - HISTORY[1]), "horizon": np.array([[HORIZON]])}
+        known = {
+            "silence": np.full((rows.size, 1), HISTORY[2] - HISTORY[1]),
+            "horizon": np.array([[HORIZON]]),
+        }
         return known | dict(zip(COIN.needs, numbers, strict=True))
 
     plan = Plan(
