@@ -57,9 +57,9 @@ RATE, SD, SHOCK, HALF_LIFE, COEFFICIENT = (
 YEAR = 365.25
 # A season is told from a level that moves by its return.
 LEAST_YEARS = 1.5
-# Of the prior of the half-life: 90 % from ten weeks to twelve years. Three totals of CDNOW (13 weeks from 1997-06-30 and
-# 1997-09-30, 39 from there) have a log CRPS of .059 with a centre of 104 weeks, .061 with 52 and .063 with 13.
-CENTRE_DAYS, SPREAD = 91.0, 1.5
+# Of the prior of the half-life: 90 % from ten weeks to twelve years. Three totals of CDNOW (13 weeks from 1997-06-30
+# and from 1997-09-30, 39 from there) have a log CRPS of .059 with a centre of 104 weeks, .061 with 52, .063 with 13.
+CENTRE_DAYS, SPREAD = 546.0, 1.25
 # How far the future is drawn at least: the next purchase of a customer may be late. Beyond it is the mean rate.
 ENDLESS_DAYS = 3653
 
@@ -141,8 +141,8 @@ class LearnedCalendar:
         """Return the further quantities that are sampled, with their priors."""
         centre = math.log(CENTRE_DAYS / self.unit_days)
         found = {
-            # A level that lies within a factor of two of the mean for two thirds of all bases.
-            SD: Quantity(Prior("HalfNormal", sigma=0.4)),
+            # A level that lies within a factor of 1.35 of the mean for two thirds of all bases.
+            SD: Quantity(Prior("HalfNormal", sigma=0.3)),
             SHOCK: Quantity(Prior("HalfNormal", sigma=0.3)),
             HALF_LIFE: Quantity(Prior("LogNormal", mu=centre, sigma=SPREAD)),
         }
