@@ -204,7 +204,7 @@ def _run_into(
             title=settings.title,
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
-            notes=notes,
+            remarks=notes,
             changes=_changes(buying, customers, seeds["future"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}

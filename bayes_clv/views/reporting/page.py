@@ -139,7 +139,7 @@ def write_page(
     title: str,
     run: Mapping[str, Any] | None,
     choice: str | None,
-    notes: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> Path:
     """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already."""
     from importlib.resources import files
@@ -148,7 +148,7 @@ def write_page(
 
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["choice"] = choice
-    page["notes"] = list(notes)
+    page["remarks"] = list(remarks)
     page["changes"] = sections.changes_text(changes)
     page["against_rules"] = sections.against_rules(gallery, evaluation)
     page["segments"] = segment_sections.segments_section(gallery, segments)
