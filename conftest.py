@@ -8,6 +8,7 @@ os.environ.setdefault("PYTENSOR_FLAGS", "traceback__limit=0")
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from _pytest.doctest import DoctestItem  # noqa: PLC2701
 
 import bayes_clv as clv
@@ -76,6 +77,24 @@ def effects_road():
 
 
 @pytest.fixture(scope="session")
+def changing_road(example_road):
+    """Return customers with their purchase times, and posteriors of drift and returns, for the examples of these."""
+    known = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0}
+    made = {
+        "drifting": ("mbg_nbd_drift", known | {"kappa": 0.01}),
+        "returning": ("mbg_nbd_returns", known | {"nu": 0.005, "w": 0.0}),
+    }
+    found = {}
+    for name, (family, values) in made.items():
+        draws = {each: (("chain", "draw"), np.full((1, 20), value)) for each, value in values.items()}
+        tree = xr.DataTree.from_dict({"posterior": xr.Dataset(draws)})
+        tree.attrs = {"family": family, "time_unit": "week", "seed": 1, "diagnostics": "{}"}
+        found[name] = tree
+    some = clv.summarize(example_road["orders"], until="1997-09-30", also=("purchase_times",))
+    return found | {"customers": some.isel(customer=slice(100))}
+
+
+@pytest.fixture(scope="session")
 def target_road():
     """Return the names of examples of an experiment and the response to it."""
     rng = np.random.default_rng(5)
@@ -115,5 +134,7 @@ def _examples(request, doctest_namespace, tmp_path, monkeypatch):
             doctest_namespace.update(request.getfixturevalue("target_road"))
         if any(name in words for name in ("giving", "renewing")):
             doctest_namespace.update(request.getfixturevalue("discrete_road"))
+        if any(name in words for name in ("drifting", "returning")):
+            doctest_namespace.update(request.getfixturevalue("changing_road"))
         if "by_channel" in words:
             doctest_namespace.update(request.getfixturevalue("effects_road"))

@@ -200,7 +200,7 @@ def fit(
             chains=chains,
             seed=seed,
             progress=progress,
-            hierarchical=effects is not None and bool(effects.labels),
+            hierarchical=learned is not None or (effects is not None and bool(effects.labels)),
         )
     elif method == "laplace":
         posterior, stats, report = methods.laplace(model, names, draws=draws, chains=chains, seed=seed)

@@ -1,9 +1,10 @@
 """How much of a total's variance is what: the calendar to come, what is not known of customers, and chance.
 
-A total given its draw is the sum of customers who buy independently of each other: *chance*. Its expectation given the
-draw differs between draws, because population parameters and the calendar so far are not known, and because what the
-calendar will do is drawn too. Two futures of the calendar, drawn independently for each draw, tell the two apart: what
-their expectations have in common is the former's (the covariance), half of their mean squared difference the latter's.
+A total given its draw is the sum of customers who buy independently of each other: *chance*, by which it differs from
+its expectation. That expectation differs between draws, because population parameters and the calendar so far are not
+known, and because what the calendar will do is drawn too. Two futures of the calendar, drawn independently for each
+draw, tell the two apart: what their expectations have in common is the former's (the covariance), half of their mean
+squared difference the latter's.
 """
 
 from dataclasses import replace
@@ -71,8 +72,9 @@ def variance_of_total(
     refuse_other_end(every, customers)
     bound = every.of(customers)
     first = _expected_totals(bound.until(horizon), customers, horizon, threads)
-    total = float(future["purchases_total"].var())
-    chance = max(total - float(first.var()), 0.0)
+    # The same draws, whose own calendars are the future's.
+    total = future["purchases_total"].sel(chain=every.chains, draw=every.draws).to_numpy().ravel()
+    chance = float(np.mean((total - first) ** 2))
     ahead = 0.0
     if bound.calendar is not None:
         other = replace(bound, calendar=replace(bound.calendar, seed=bound.calendar.seed + 1))

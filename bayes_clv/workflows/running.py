@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 
 CHAINS = 4
+_TIMES = ["purchase_times", "purchase_start"]
 
 # Above, a second process would need as much memory again, and the chains of a fit use every processor.
 HANDED_CUSTOMERS = 100_000
@@ -364,7 +365,7 @@ def _fits(
             fit,
             family,
             # No family of spend reads them, and they are as many as the orders.
-            customers if role == "buying" else customers.drop_vars("purchase_times", errors="ignore"),
+            customers if role == "buying" else customers.drop_vars(_TIMES, errors="ignore"),
             method=settings.method,
             draws=settings.draws,
             chains=CHAINS,

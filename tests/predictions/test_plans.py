@@ -34,7 +34,7 @@ def test_the_state_of_a_row_is_drawn_by_its_own_key_and_parameters():
     np.testing.assert_array_equal(both["alive"][1], alone["alive"][0])
     assert (both["alive"][0] != both["alive"][1]).all()
     np.testing.assert_array_equal(both["scale"][0], np.arange(1.0, 6.0))
-    np.testing.assert_array_equal(both["silence"], [2.0, 2.0])
+    np.testing.assert_array_equal(both["silence"], [[2.0], [2.0]])
     np.testing.assert_array_equal(both["horizon"], [[4.0], [4.0]])
 
 

@@ -42,7 +42,7 @@ def plan_of(histories, values, horizon, *, draws=1000, seed=1, spend=None, disco
 
     def state(rows):
         history = x[rows, None], t_x[rows, None], age[rows, None]
-        known = {"silence": (age - t_x)[rows], "horizon": np.full((rows.size, 1), horizon)}
+        known = {"silence": (age - t_x)[rows, None], "horizon": np.full((rows.size, 1), horizon)}
         if law is COIN:
             return known | dict(zip(NAMES, bg_nbd.future_state(*history, **each), strict=True))
         return known | dict(zip(NAMES[1:], pareto_nbd.state_while_alive(*history, **each), strict=True))

@@ -126,17 +126,17 @@ def test_without_purchase_times_nothing_is_chosen(cdnow):
 @pytest.mark.parametrize(
     ("given", "among", "tried"),
     [
-        ({}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], ["drift", "returns"]),
-        ({"drift": False}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], ["returns"]),
+        ({}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], ["drift"]),
+        ({"drift": False}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], []),
         ({"drift": False, "returns": False}, ["bg_nbd", "mbg_nbd", "pareto_nbd"], []),
-        ({"family": "mbg_nbd"}, ["mbg_nbd"], ["drift", "returns"]),
+        ({"family": "mbg_nbd"}, ["mbg_nbd"], ["drift"]),
         ({"family": "pareto_nbd"}, ["pareto_nbd"], ["drift"]),
         ({"family": "mbg_nbd", "returns": True}, [], []),
         ({"family": "mbg_nbd", "drift": True}, [], []),
         ({"family": "bg_nbd", "drift": False, "returns": False}, [], []),
         ({"family": "pareto_ggg"}, [], []),
         ({"posteriors": "somewhere"}, [], []),
-        ({"covariates": {"population_dropout": ["age"]}}, ["bg_nbd", "mbg_nbd"], ["drift", "returns"]),
+        ({"covariates": {"population_dropout": ["age"]}}, ["bg_nbd", "mbg_nbd"], ["drift"]),
     ],
 )
 def test_what_is_left_open(given, among, tried):

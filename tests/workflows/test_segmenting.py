@@ -258,7 +258,7 @@ def test_rules_known_by_name(finished, tmp_path, words, rule, no_figures):
 def test_presets_are_given_all_that_their_functions_take(name):
     function, readers, needed = segmenting.PRESETS[name]
     taken = inspect.signature(getattr(presets, function)).parameters
-    assert set(readers) == set(taken) - {"margin", "names"}
+    assert set(readers) == set(taken) - {"margin", "names", "sleeping"}
     without = [key for key, each in taken.items() if each.default is inspect.Parameter.empty]
     assert [each.partition("=")[0] for each in needed] == without
 
