@@ -2,7 +2,7 @@
 
 A family whose customers' rates do not move says how many repeat purchases all of them make in a week: new customers
 of each day, each with the family's expected purchases at its age. What was made spreads about that by chance, nearly as
-Poisson's law. Pearson's statistic over its number of weeks, the *dispersion*, is then about 1; CDNOW's is 5. Where
+Poisson's law. Pearson's statistic over its number of weeks, the *dispersion*, is then about 1; CDNOW's is 3.7. Where
 it is larger than chance allows, totals of such a family are too sure: a calendar is needed (``inference.calendar``).
 
 Rejected: rolling origins' scores of totals, the judge of families (``choosing``): an origin is one total, and a base
