@@ -229,7 +229,7 @@ def plot(found: pd.DataFrame) -> None:
 
     names = list(dict.fromkeys(found["base"]))
     with style.styled():
-        figure = style.drawing(1.2 + 1.3 * len(names))
+        figure = style.drawing(0.8 + 2.1 * len(names))
         panels = np.atleast_1d(figure.subplots(len(names), 1))
         for axes, base in zip(panels, names, strict=True):
             rows = found[found["base"] == base]
@@ -260,7 +260,7 @@ def plot(found: pd.DataFrame) -> None:
         style.heading(
             panels[0],
             "Forecast totals over what happened",
-            "90 % intervals, purchases (thick) and spend (thin): MBG/NBD without (orange) and with a calendar (blue)",
+            "90 % intervals of purchases (thick) and spend (thin): MBG/NBD, with a calendar in blue",
         )
         style.save_png(figure, FIGURE.parent, FIGURE.stem)
 

@@ -21,8 +21,8 @@ each divided by the standard deviation that it has given its prior variance (the
 purchases of a mean period: scales and memory of the calendar are then nearly independent of them, and the posterior
 has no funnel. The mean of log g, which the purchases say nothing of apart from the population's rate, goes with that
 rate (``graph._anchored``). CDNOW, 39 weeks, 4,000 draws: 1,300 effective ones of the shocks' scale, 2,400 of the
-half-life, no divergence, seven gradients a draw (with a shorter memory a priori). Rejected: level and shocks apart and not centred (6 to 20 effective
-draws of the scales).
+half-life, no divergence, seven gradients a draw (measured with a shorter memory a priori). Rejected: level and shocks
+apart and not centred (6 to 20 effective draws of the scales).
 
 Source of the time change: Karlin & Taylor (1981), A Second Course in Stochastic Processes, on random time change;
 of the process: Harvey (1989), Forecasting, Structural Time Series Models and the Kalman Filter.
