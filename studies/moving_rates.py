@@ -262,7 +262,7 @@ def plot(found: pd.DataFrame) -> None:
             "Forecast totals over what happened",
             "90 % intervals of purchases (thick) and spend (thin): MBG/NBD, with a calendar in blue",
         )
-        style.save_png(figure, FIGURE.parent, FIGURE.stem)
+        figure.savefig(FIGURE, dpi=150, facecolor="white")
 
 
 def main() -> int:
