@@ -458,7 +458,7 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
             ax.axis("off")
         for place, family in enumerate(families):
             for column, method in enumerate(methods):
-                ax = panels[place // 2, 2 * (place % 2) + column]
+                ax = panels[place // 2, len(methods) * (place % 2) + column]
                 ax.set_title(f"{find_family(family).words.title}, {method}", fontsize=9)
                 if (family, method) not in found:
                     ax.text(0.5, 0, "not run", ha="center", color=MUTED)
