@@ -5,7 +5,7 @@ together (``simulation``). Of one who has left the rate is that of when it left,
 P(alive) alone: fading is a habit's, leaving is the customer's.
 
 Of a large base it is dear, a history's purchases in the last year filtered once more in each draw: so it is asked for
-here, and no part of ``clv.predict``. CDNOW's 2,357 customers and 400 draws take 2 s of one processor.
+here, and no part of ``clv.predict``.
 """
 
 import math

@@ -31,7 +31,7 @@ ALARM_DRAWS = 200
 # Halvings of the interval: 40 leave it 1e-12 of its length.
 HALVINGS = 40
 # P(awake) costs some 10 microseconds a draw: the mean of 50 is 14 % of its posterior standard deviation off, and 20
-# halvings of 400 weeks are three minutes. CDNOW's 2,357 customers take a minute of one processor then.
+# halvings of 400 weeks are three minutes.
 OF_SLEEPERS = (50, 20)
 
 
