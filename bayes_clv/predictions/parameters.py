@@ -260,8 +260,8 @@ def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Para
     drawn_time = read_calendar(tree)
     if drawn_time is not None and not calendar:
         raise InputError(
-            "This posterior has a calendar, and what is asked for does not go by one yet: predict, simulate, "
-            "next_purchase and clv.expected do. Fit without the calendar for it."
+            "It does not go by a calendar yet, which this posterior has: predict, predict_cohort, simulate, "
+            "next_purchase, evaluate and clv.expected do. Fit without the calendar for it."
         )
     group = tree["posterior"].dataset
     values = {}

@@ -244,7 +244,7 @@ def test_predictions_go_by_the_calendar(moved, tmp_path):
 
 def test_what_does_not_go_by_a_calendar_says_so(moved):
     customers, _, fitted = moved
-    with pytest.raises(clv.InputError, match="does not go by one yet"):
+    with pytest.raises(clv.InputError, match="does not go by a calendar yet"):
         clv.churn_alarms(fitted, customers)
     other = customers.assign_attrs(until="2021-12-29")
     with pytest.raises(clv.InputError, match="calendar ends on 2021-12-30"):

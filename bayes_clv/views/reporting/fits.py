@@ -208,7 +208,9 @@ def _owed(tree: xr.DataTree, name: str, draws: np.ndarray) -> str:
         return ""
     share = float(np.var(np.log(draws))) / spread**2
     unit = str(tree.attrs.get("time_unit", UNSTATED))
-    (low, high), plural = _told(np.exp(center + 1.645 * spread * np.array([-1, 1])), unit)
+    ends = np.exp(center + 1.645 * spread * np.array([-1, 1]))
+    # In the unit in which the posterior is told.
+    (_, low, high), plural = _told(np.array([np.median(draws), *ends]), unit)
     where = f"(90 % between {numbers.number(low)} and {numbers.number(high)} {plural})"
     if share >= MOSTLY_PRIOR:
         return f" That is hardly more than the prior {where}: the data say next to nothing of it."
