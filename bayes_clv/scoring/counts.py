@@ -55,7 +55,8 @@ def probability_table(probabilities: Probabilities, rows: np.ndarray, largest: n
         unfinished = (table.sum(axis=1) < 1 - TAIL) | (largest >= width)
         if not unfinished.any():
             return table
-        step = max(4, width // 4)
+        # Some families compute all counts for the largest one: doubling asks them a few times at most.
+        step = width
         more = np.zeros((rows.size, step))
         more[unfinished] = probabilities(rows[unfinished], np.arange(width, width + step))
         table = np.hstack([table, more])

@@ -238,7 +238,8 @@ def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.D
     thinned = thinned.until(float(future.attrs["horizon"]))
     values = thinned.at(thinned.columns)
     expected = thinned.forecast.purchases(float(future.attrs["horizon"]), some, values)
-    if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-6, atol=1e-12):
+    # A future may have been computed to six digits alone.
+    if not np.allclose(expected.mean(axis=1), future["purchases_expected"].values[:5], rtol=1e-4, atol=1e-6):
         raise InputError(
             "The future was not simulated from this posterior: its purchases_expected differ. Give the buying "
             "posterior that clv.predict was given."

@@ -11,7 +11,7 @@ at rate lambda and leaves that state at rate lambda p, to sleep (1 - w) or for g
 - Survival, that is not having left for good: of each purchase p w leave, so that it falls by the expected p w of each.
 - At least n purchases: n waits and as many sleeps as the first n - 1 tosses show heads, j of them with the
   Beta-binomial probability, all of which end; P(Gamma(n, lambda) + Gamma(j, nu) <= t) by uniformisation, whose terms
-  are positive: no quadrature over p at all. Absolute error 1e-10.
+  are positive: no quadrature over p at all. Absolute error 1e-10; of the probabilities of counts, 1e-6.
 """
 
 import math
@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.elementary import exp, expm1
-from bayes_clv.distributions.poisson.returning import COARSE, heads, heads_by, straight
+from bayes_clv.distributions.poisson.returning import COARSE, FINE, heads, heads_by, straight
 
 STEP = 0.35
 STEP_PER_SD = 0.7
@@ -31,6 +31,8 @@ NEAR = 1e-4
 # Weights of rates that nothing is computed of: by a fine rule, and by a coarse one.
 NO_WEIGHT = 1e-15
 LITTLE_WEIGHT = 1e-8
+# Of counts: the rule of the rate, the weight, and the Poisson's standard deviations beyond which there is nothing.
+TO_TEN, TO_SIX = (FINE, NO_WEIGHT, 9.0), (COARSE, LITTLE_WEIGHT, 6.0)
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
@@ -270,26 +272,6 @@ def for_good(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: igno
 
 
 @_compiled
-def none(t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (row, draw): the probability of no purchase within t, of those who left for good too."""
-    rows, draws = r.shape
-    found = np.zeros((rows, draws))
-    for i in range(rows):
-        begin = np.int64(start[i])
-        own = times[begin : begin + np.int64(size[i])]
-        for s in range(draws):
-            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
-            for l in range(seen.rates.size):  # noqa: E741
-                still, asleep, woken = silences(seen.rates[l], t, nu[i, s])
-                back = asleep + woken
-                for m in range(seen.weight.shape[1]):
-                    found[i, s] += (
-                        seen.weight[0, m, l] * still + seen.weight[1, m, l] * back + seen.weight[2, m, l]
-                    )
-    return np.minimum(found, 1.0)
-
-
-@_compiled
 def silences(rate, t, nu):  # type: ignore[no-untyped-def]
     """Return the probability of no purchase within t of one awake; and asleep, of sleeping on, and of having woken."""
     low, high = min(rate, nu), max(rate, nu)
@@ -312,15 +294,16 @@ def _poisson_tails(mean, count, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _reached(most, rate, t, nu, table):  # type: ignore[no-untyped-def]
+def _reached(most, rate, t, nu, beyond, table):  # type: ignore[no-untyped-def]
     """Write P(Gamma(n, rate) + Gamma(j, nu) <= t), (n, j) = 0 ... most by 0 ... most.
 
     Both in steps of the faster rate: a stage of the slower one ends with each step with the chance rho. V_j(m), still m
-    steps and j stages to go, is rho V_(j - 1)(m + 1) + (1 - rho) V_j(m + 1).
+    steps and j stages to go, is rho V_(j - 1)(m + 1) + (1 - rho) V_j(m + 1). Beyond so many standard deviations, and
+    five times as many steps, there are none.
     """
     fast, slow = max(rate, nu), min(rate, nu)
     mean = fast * t
-    count = np.int64(mean + 9.0 * math.sqrt(mean)) + 42 + 2 * most
+    count = max(np.int64(mean + beyond * (math.sqrt(mean) + 5.0)), most) + 2
     tails, before = np.empty(count), np.empty(count)
     _poisson_tails(mean, count, tails)
     rho = slow / fast
@@ -338,17 +321,18 @@ def _reached(most, rate, t, nu, table):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def at_least(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (n, row, draw): the probability of n purchases or more within t, n = 0 ... most."""
+def _at_least(rule, most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (n, row, draw): the probability of n purchases or more within t, n = 0 ... most; and of none."""
     rows, draws = r.shape
-    found = np.zeros((most + 1, rows, draws))
+    found, none = np.zeros((most + 1, rows, draws)), np.zeros((rows, draws))
     table = np.empty((most + 2, most + 2))
+    by_rule, least_weight, beyond = rule
     for i in range(rows):
         begin = np.int64(start[i])
         own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
             a_s, b_s = a[i, s], b[i, s]
-            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu[i, s], w[i, s])
+            seen = heads_by(by_rule, own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu[i, s], w[i, s])
             count, both = seen.weight.shape[1], a_s + b_s + seen.tosses
             # Beta-binomial, times that every sleep ends: (n - 1 tosses, heads so far, heads of them).
             urn = np.zeros((most + 1, count, most + 1))
@@ -356,7 +340,7 @@ def at_least(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # t
                 a_m = a_s + seen.least + m
                 b_m = max(both - a_m, 0.0)
                 urn[0, m, 0] = 1.0
-                for n in range(1, most + 1):
+                for n in range(1, most):
                     by = 1.0 / (both + n - 1.0)
                     for j in range(n + 1):
                         urn[n, m, j] = urn[n - 1, m, j] * (b_m + max(n - 1.0 - j, 0.0)) * by
@@ -364,13 +348,35 @@ def at_least(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # t
                             urn[n, m, j] += urn[n - 1, m, j - 1] * (a_m + j - 1.0) * by * (1.0 - w[i, s])
             found[0, i, s] = 1.0
             for l in range(seen.rates.size):  # noqa: E741
-                if seen.weight[:2, :, l].sum() < NO_WEIGHT:
+                awake, asleep = seen.weight[0, :, l].sum(), seen.weight[1, :, l].sum()
+                still, sleeping, woken = silences(seen.rates[l], t, nu[i, s])
+                none[i, s] += awake * still + asleep * (sleeping + woken) + seen.weight[2, :, l].sum()
+                if most == 0 or awake + asleep < least_weight:
                     continue
-                _reached(most + 1, seen.rates[l], t, nu[i, s], table)
+                _reached(most, seen.rates[l], t, nu[i, s], beyond, table)
                 for n in range(1, most + 1):
                     for m in range(count):
                         for j in range(n):
                             found[n, i, s] += urn[n - 1, m, j] * (
                                 seen.weight[0, m, l] * table[n, j] + seen.weight[1, m, l] * table[n, j + 1]
                             )
-    return np.minimum(found, 1.0)
+    return np.minimum(found, 1.0), np.minimum(none, 1.0)
+
+
+@_compiled
+def at_least(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (n, row, draw): the probability of n purchases or more within t, n = 0 ... most."""
+    found, _ = _at_least(TO_TEN, most, t, T, start, size, first, times, r, alpha, a, b, nu, w)
+    return found
+
+
+@_compiled
+def count_pmf(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return (n, row, draw): the probability of n purchases within t, n = 0 ... most, by the coarse rule of the rate.
+
+    Of nobody's purchases the sum is that of who left for good, too. Absolute error 1e-6.
+    """
+    reached, none = _at_least(TO_SIX, most + 1, t, T, start, size, first, times, r, alpha, a, b, nu, w)
+    found = np.maximum(reached[:-1] - reached[1:], 0.0)
+    found[0] = none
+    return found
