@@ -494,10 +494,11 @@ def main() -> None:
         if which[0] == "CDNOW master" and not MASTER.exists():
             print(f"{MASTER} is not there: python -m studies.speed --prepare writes it.")
             break
-        rows.append(make())
+        row = make()
+        rows.append(row)
         rows.sort(key=lambda row: order[key(row)])
         keep(rows, RESULTS)
-        print(*which, f"CRPS {rows[-1].get('crps', math.nan):.3f}", flush=True)
+        print(*which, *([f"CRPS {row['crps']:.3f}"] if "crps" in row else []), flush=True)
     verdicts = judged(rows)
     for rule, holds, figures in verdicts:
         print(f"{'passed' if holds else 'FAILED'}  {rule}: {figures}")

@@ -87,9 +87,12 @@ def test_closed_forms_agree_with_each_other(name, point):
     expected = forecast.purchases(HORIZON, columns, params)
     tails = forecast.at_least(np.arange(1, 250), HORIZON, columns, params)
     np.testing.assert_allclose(tails.sum(axis=0), expected, rtol=1e-9)
+    # Each count's probability is of the coarse rule, and those of so many or more of the fine one.
     pmf = forecast.pmf(np.arange(249), HORIZON, columns, params)
-    np.testing.assert_allclose(pmf[0], 1 - tails[0], atol=1e-12)
-    np.testing.assert_allclose((np.arange(249)[:, None] * pmf).sum(axis=0), expected, rtol=1e-8)
+    np.testing.assert_allclose(pmf[0], 1 - tails[0], atol=2e-6)
+    np.testing.assert_allclose(pmf[1:], tails[:-1] - tails[1:], atol=2e-6)
+    np.testing.assert_allclose(pmf.sum(axis=0), 1.0, atol=2e-7)
+    np.testing.assert_allclose((np.arange(249)[:, None] * pmf).sum(axis=0), expected, rtol=1e-5)
     awake, asleep, gone = forecast.states(columns, params)
     np.testing.assert_allclose(awake + asleep + gone, 1.0, rtol=1e-12)
     np.testing.assert_allclose(forecast.alive(columns, params), awake + asleep, rtol=1e-12)
@@ -198,6 +201,20 @@ def test_cdnow_by_laplace_and_who_buys_at_all(cdnow):
     np.testing.assert_allclose(states, 1.0, rtol=1e-9)
     assert (future["probability_gone"] == 0).all()
     assert found.attrs["family"] == "mbg_nbd_returns"
+
+
+def test_a_future_is_scored_by_the_closed_form_of_its_posterior(cdnow):
+    found = clv.fit("mbg_nbd", cdnow, returns=True, method="laplace", draws=50, chains=2, seed=1)
+    watched = clv.summarize(
+        clv.load_cdnow(), until="1997-09-30", holdout_until="1998-06-30", also=("purchase_times",)
+    ).isel(customer=slice(0, 120))
+    future = clv.predict(found, watched, 39, seed=1)
+    scores = clv.scoring.score(future, watched, buying=found, baselines=()).isel(forecast=0)
+    chance = clv.expected.active(found, watched, 39).to_numpy()
+    np.testing.assert_allclose(scores["retention_predicted"], chance, atol=1e-5)
+    other = clv.fit("mbg_nbd", cdnow, returns=True, method="laplace", draws=50, chains=2, seed=2)
+    with pytest.raises(clv.InputError, match="not simulated from this posterior"):
+        clv.scoring.score(future, watched, buying=other, baselines=())
 
 
 @pytest.mark.parametrize("name", ["bg_nbd", "mbg_nbd"])

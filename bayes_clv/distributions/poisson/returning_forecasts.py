@@ -11,7 +11,7 @@ at rate lambda and leaves that state at rate lambda p, to sleep (1 - w) or for g
 - Survival, that is not having left for good: of each purchase p w leave, so that it falls by the expected p w of each.
 - At least n purchases: n waits and as many sleeps as the first n - 1 tosses show heads, j of them with the
   Beta-binomial probability, all of which end; P(Gamma(n, lambda) + Gamma(j, nu) <= t) by uniformisation, whose terms
-  are positive: no quadrature over p at all. Absolute error 1e-10; of the probabilities of counts, 1e-6.
+  are positive: no quadrature over p at all. Absolute error 1e-10; of the probabilities of counts, 2e-6.
 """
 
 import math
@@ -32,7 +32,7 @@ NEAR = 1e-4
 NO_WEIGHT = 1e-15
 LITTLE_WEIGHT = 1e-8
 # Of counts: the rule of the rate, the weight, and the Poisson's standard deviations beyond which there is nothing.
-TO_TEN, TO_SIX = (FINE, NO_WEIGHT, 9.0), (COARSE, LITTLE_WEIGHT, 6.0)
+TO_TEN, TO_SIX = (FINE, NO_WEIGHT, 9.0), (COARSE, 1e-9, 6.0)
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
@@ -374,7 +374,7 @@ def at_least(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # t
 def count_pmf(most, t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     """Return (n, row, draw): the probability of n purchases within t, n = 0 ... most, by the coarse rule of the rate.
 
-    Of nobody's purchases the sum is that of who left for good, too. Absolute error 1e-6.
+    Of nobody's purchases the sum is that of who left for good, too. Absolute error 2e-6, and 1e-7 of their sum.
     """
     reached, none = _at_least(TO_SIX, most + 1, t, T, start, size, first, times, r, alpha, a, b, nu, w)
     found = np.maximum(reached[:-1] - reached[1:], 0.0)

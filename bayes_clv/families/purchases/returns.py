@@ -203,7 +203,7 @@ def survival(of: _Of, time: Any, columns: Columns, params: Params) -> Array:
 
 
 def pmf(of: _Of, counts: Any, time: float, columns: Columns, params: Params) -> Array:
-    """Return P(n purchase occasions in (T, T + t]), absolute error 1e-6: ten digits would take four times as long."""
+    """Return P(n purchase occasions in (T, T + t]), absolute error 2e-6: ten digits would take four times as long."""
     seen = _Seen(*of, columns, params)
     n = np.asarray(counts, dtype=np.int64)
     return seen.out(forecasts.count_pmf(int(n.max(initial=0)), float(time), *seen.read)[n])
