@@ -325,7 +325,7 @@ def _at_least(rule, most, t, T, start, size, first, times, r, alpha, a, b, nu, w
     """Return (n, row, draw): the probability of n purchases or more within t, n = 0 ... most; and of none."""
     rows, draws = r.shape
     found, none = np.zeros((most + 1, rows, draws)), np.zeros((rows, draws))
-    table = np.empty((most + 2, most + 2))
+    table, room = np.empty((most + 2, most + 2)), np.empty((2, most + 1))
     by_rule, least_weight, beyond = rule
     for i in range(rows):
         begin = np.int64(start[i])
@@ -355,11 +355,19 @@ def _at_least(rule, most, t, T, start, size, first, times, r, alpha, a, b, nu, w
                     continue
                 _reached(most, seen.rates[l], t, nu[i, s], beyond, table)
                 for n in range(1, most + 1):
+                    # Of heads so far, those awake and asleep: sums over numbers of heads that a processor does in a row.
+                    stay, sleep = room[0, :n], room[1, :n]
+                    stay[:] = 0.0
+                    sleep[:] = 0.0
                     for m in range(count):
+                        here, away, own_urn = seen.weight[0, m, l], seen.weight[1, m, l], urn[n - 1, m, :n]
+                        if here + away < least_weight * (awake + asleep):
+                            continue
                         for j in range(n):
-                            found[n, i, s] += urn[n - 1, m, j] * (
-                                seen.weight[0, m, l] * table[n, j] + seen.weight[1, m, l] * table[n, j + 1]
-                            )
+                            stay[j] += here * own_urn[j]
+                            sleep[j] += away * own_urn[j]
+                    for j in range(n):
+                        found[n, i, s] += stay[j] * table[n, j] + sleep[j] * table[n, j + 1]
     return np.minimum(found, 1.0), np.minimum(none, 1.0)
 
 
