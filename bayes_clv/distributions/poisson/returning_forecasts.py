@@ -355,7 +355,7 @@ def _at_least(rule, most, t, T, start, size, first, times, r, alpha, a, b, nu, w
                     continue
                 _reached(most, seen.rates[l], t, nu[i, s], beyond, table)
                 for n in range(1, most + 1):
-                    # Of heads so far, those awake and asleep: sums over numbers of heads that a processor does in a row.
+                    # Of each number of heads to come, who is awake and asleep: sums that a processor does in a row.
                     stay, sleep = room[0, :n], room[1, :n]
                     stay[:] = 0.0
                     sleep[:] = 0.0
