@@ -24,6 +24,11 @@ rate (``graph._anchored``). CDNOW, 39 weeks, 4,000 draws: 1,300 effective ones o
 half-life, no divergence, seven gradients a draw (measured with a shorter memory a priori). Rejected: level and shocks
 apart and not centred (6 to 20 effective draws of the scales).
 
+**laplace** leans on the same coordinates: those of the periods are nearly Normal given the few others, and proposed as
+such (``sampling.importance``). CDNOW, 4,000 draws: Pareto k .40, 3,300 effective ones in 4 to 5.5 s of CPU, where 2,000
+draws of NUTS take 13 s; quantiles of totals, scales and memory agree within 3 % of NUTS's. Rejected: an inner
+Laplace step that integrates the periods out, which these coordinates make unnecessary.
+
 Source of the time change: Karlin & Taylor (1981), A Second Course in Stochastic Processes, on random time change;
 of the process: Harvey (1989), Forecasting, Structural Time Series Models and the Kalman Filter.
 """
@@ -54,6 +59,8 @@ RATE, SD, SHOCK, HALF_LIFE, COEFFICIENT = (
     "calendar_half_life",
     "calendar_coefficient",
 )
+# What is sampled in place of log g.
+WHITENED = "calendar_z"
 YEAR = 365.25
 # A season is told from a level that moves by its return.
 LEAST_YEARS = 1.5
@@ -378,7 +385,7 @@ def clock(calendar: LearnedCalendar, variables: Mapping[str, Any]) -> Clock:
     variance = level * pt.where(place == 0, of_mean, spectrum) + noise
     known = np.where(place == 0, 0.0, counts.mean())
     scale = 1 / pt.sqrt(1 / variance + known)
-    z = pm.Flat("calendar_z", dims=PERIOD, initval=np.zeros(size))
+    z = pm.Flat(WHITENED, dims=PERIOD, initval=np.zeros(size))
     moved = pt.dot(waves, scale * z)
     pm.Potential("calendar_density", log_autoregression(moved, level, noise, rho) + pt.log(scale).sum())
     if calendar.effects:

@@ -35,7 +35,7 @@ class Fit:
     method : {"laplace", "nuts", "mode"}
         How it is fitted, and its spending where that is a name.
     priors, covariates, groups, calendar
-        As in ``clv.fit``; a calendar by ``"nuts"``.
+        As in ``clv.fit``; a calendar not by ``"mode"``.
 
     Examples
     --------
@@ -148,10 +148,10 @@ def _check_family(name: str, fit: Fit, kind: Kind) -> None:
     if fit.family not in known:
         what = "forecasts no purchases" if kind == "purchases" else "is no family of spend"
         raise InputError(f"The family {fit.family!r}{whose} {what}. Use one of {', '.join(known)}.")
-    if fit.calendar is not None and fit.method != "nuts":
+    if fit.calendar is not None and fit.method == "mode":
         raise InputError(
-            f"The fit{whose or f' {name!r}'} has a calendar, which {argument('method', 'nuts')} alone can fit; its "
-            f"method is {fit.method!r}."
+            f"The fit{whose or f' {name!r}'} has a calendar, which {argument('method', fit.method)} cannot fit. Use "
+            "nuts or laplace."
         )
     if fit.method not in METHODS:
         raise InputError(f"The method {fit.method!r}{whose} is not known. Use one of {', '.join(METHODS)}.")

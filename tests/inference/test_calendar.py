@@ -8,7 +8,7 @@ import xarray as xr
 import bayes_clv as clv
 from bayes_clv.customers.periods import day_purchases
 from bayes_clv.families.registry import CLOCKED, family
-from bayes_clv.inference import Calendar
+from bayes_clv.inference import Calendar, diagnostics
 from bayes_clv.inference.calendar import (
     Clock,
     DrawnCalendar,
@@ -95,9 +95,8 @@ def test_what_a_calendar_cannot_be_is_refused(customers):
         )
     with pytest.raises(clv.InputError, match="1 rows of events lack a date or a value"):
         learn_calendar(Calendar(events={"sale": {"1997-05-01": np.nan}}), "bg_nbd", customers)
-    for method in ("laplace", "mode"):
-        with pytest.raises(clv.InputError, match="Give method='nuts'"):
-            clv.fit("bg_nbd", customers, calendar=Calendar(), method=method, seed=1)
+    with pytest.raises(clv.InputError, match="Give method='nuts' or method='laplace'"):
+        clv.fit("bg_nbd", customers, calendar=Calendar(), method="mode", seed=1)
     with pytest.raises(clv.InputError, match="scales need priors"):
         clv.fit("bg_nbd", customers, calendar=Calendar(), priors="flat", seed=1)
     with pytest.raises(clv.InputError, match="log_likelihood"):
@@ -223,6 +222,33 @@ def test_the_pace_of_a_base_is_found(moved):
     assert float((z**2).mean()) < 2
     assert not fitted.sample_stats["diverging"].any()
     assert fitted.posterior["calendar_rate"].attrs["long_name"].startswith("purchase rate of all customers")
+
+
+# Mean and standard deviation of the logarithm by NUTS, mbg_nbd on CDNOW: 2,000 draws, 1,200 effective ones or more.
+BY_NUTS = {
+    "population_purchase_rate": (-2.661, 0.35),
+    "r": (-0.726, 0.135),
+    "population_dropout": (-1.253, 0.165),
+    "dropout_concentration": (0.996, 0.351),
+    "calendar_sd": (-1.057, 0.438),
+    "calendar_shock_sd": (-1.742, 0.245),
+    "calendar_half_life": (3.837, 0.906),
+}
+
+
+def test_laplace_gives_what_nuts_does(customers):
+    quick = clv.fit("mbg_nbd", customers, calendar=Calendar(), method="laplace", draws=1000, seed=2)
+    found = diagnostics(quick)
+    assert found["passed"]
+    assert found["effective_draws"] > 2500
+    # Errors of both: of a mean in standard deviations, and of these, whose kurtosis is below 5, relative to themselves.
+    error = np.sqrt(1 / 1200 + 1 / 2500)
+    for name, (mean, sd) in BY_NUTS.items():
+        own = np.log(quick.posterior[name].to_numpy())
+        assert abs(own.mean() - mean) < 4 * error * sd, name
+        assert abs(own.std() / sd - 1) < 4 * error, name
+    rate = quick.posterior["calendar_rate"].mean(("chain", "draw"))
+    assert (float(rate.max()), float(rate.min())) == pytest.approx((1.684, 0.631), rel=0.03)
 
 
 def test_predictions_go_by_the_calendar(moved, tmp_path):
