@@ -93,7 +93,8 @@ def fit(
     calendar : clv.inference.Calendar, optional
         What happens to everybody at once: the rate of purchase of the whole base, by period, is learned too, and drawn
         for the future (``inference.calendar``); of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, by ``"nuts"`` or
-        ``"laplace"``, and of customers with ``summarize(..., also=("periods",))`` or purchase times.
+        ``"laplace"``, and of customers with ``summarize(..., also=("periods",))`` or purchase times; of
+        ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar.
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of

@@ -14,7 +14,7 @@ from bayes_clv.inference.calendar import Calendar
 from bayes_clv.inference.effects import needed_columns
 from bayes_clv.inference.fitting import METHODS
 from bayes_clv.inference.priors import plain_priors
-from bayes_clv.schema import InputError, also_for, argument
+from bayes_clv.schema import InputError, also_for, also_for_calendar, argument
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.cells import function_key
 
@@ -86,7 +86,7 @@ class Fit:
     def also(self) -> set[str]:
         """Return what ``clv.summarize`` must compute beside."""
         own = set(also_for(find_family(self.family).observed))
-        own |= set() if self.calendar is None else {"periods"}
+        own |= set() if self.calendar is None else set(also_for_calendar(find_family(self.family).observed))
         return own if self.money is None else own | self.money.also
 
 

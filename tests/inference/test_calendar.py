@@ -18,12 +18,14 @@ from bayes_clv.inference.calendar import (
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
 
-PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0}
+PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0}
 
 
 @pytest.fixture(scope="module")
 def customers():
-    return clv.summarize(clv.load_cdnow(), until="1997-09-30", also=("periods", "purchase_times"))
+    return clv.summarize(
+        clv.load_cdnow(), until="1997-09-30", also=("periods", "purchase_times", "log_intervals")
+    )
 
 
 def value(name, customers, calendar, log_rate, alpha=PARAMETERS["alpha"]):
@@ -50,6 +52,38 @@ def test_without_movement_the_likelihood_is_the_familys(name, customers):
     # A pace that is the same in all periods is another unit of time.
     paced = value(name, customers, calendar, np.full(calendar.size, 0.7))
     assert paced == pytest.approx(value(name, customers, None, None, alpha=7.0 / np.exp(0.7)), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", CLOCKED)
+def test_the_likelihood_is_the_familys_of_histories_in_operational_time(name, customers):
+    """Each customer's own purchases are turned one by one, the pace varying tenfold."""
+    calendar = learn_calendar(Calendar(), name, customers)
+    log_rate = np.random.default_rng(2).uniform(-0.5, 0.5, calendar.size) * np.log(10)
+    ends = np.arange(calendar.size + 1.0) - calendar.size
+    elapsed = np.concatenate([[0.0], np.cumsum(np.exp(log_rate))])
+
+    def turned(ago):
+        return np.interp(-ago, ends, elapsed)
+
+    age, size = customers["T"].to_numpy(), customers["frequency"].to_numpy().astype(int)
+    came, last, logs = turned(age), turned(age - customers["recency"].to_numpy()), np.zeros(age.size)
+    times, start = (customers[each].to_numpy() for each in ("purchase_times", "purchase_start"))
+    for i in np.flatnonzero(size):
+        own = turned(age[i] - times[start[i] : start[i] + size[i]])
+        logs[i] = np.log(np.diff(own, prepend=came[i])).sum()
+    moved = customers.assign(
+        T=("customer", elapsed[-1] - came),
+        recency=("customer", last - came),
+        log_intervals=("customer", logs),
+    )
+    bought = calendar.counts @ log_rate
+    found = value(name, customers, calendar, log_rate)
+    assert found == pytest.approx(value(name, moved, None, None) + bought, rel=1e-10)
+
+
+def test_regular_purchases_need_their_times(customers):
+    with pytest.raises(clv.InputError, match=r"also=\('log_intervals', 'purchase_times'\)"):
+        learn_calendar(Calendar(), "bg_cnbd_k", customers.drop_vars("purchase_times"))
 
 
 @pytest.mark.parametrize("days", [1, 7, 28, 366])
