@@ -332,6 +332,17 @@ def also_for(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name, found in ALSO.items() if set(found) & set(columns))
 
 
+def also_for_calendar(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return what ``summarize`` is to be asked for besides, so that a family that reads these columns has a calendar.
+
+    Examples
+    --------
+    >>> also_for_calendar(["frequency", "log_intervals"])
+    ('periods', 'purchase_times')
+    """
+    return ("periods", "purchase_times") if "log_intervals" in columns else ("periods",)
+
+
 # Columns that say where a customer's data lie: no quantity to segment, group or compare customers by.
 POINTERS = ("purchase_start",)
 

@@ -96,9 +96,33 @@ def day_purchases(customers: xr.Dataset, unit_days: float) -> np.ndarray:
             "A calendar needs the number of repeat purchases on each day. Summarise the orders with "
             "summarize(..., also=('periods',)), or with 'purchase_times'."
         )
-    size = customers["frequency"].to_numpy().astype(np.int64)
-    own = places(customers["purchase_start"].to_numpy().astype(np.int64), size)
-    ago = np.repeat(customers["T"].to_numpy(), size) - customers["purchase_times"].to_numpy()[own]
+    _, ago = purchases_ago(customers)
     days = np.rint(ago * unit_days).astype(np.int64)
     last = int(np.ceil(customers["T"].to_numpy().max() * unit_days))
     return np.bincount(last - days, minlength=last + 1).astype(float)
+
+
+def purchases_ago(customers: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each repeat purchase, customer after customer, whose it is and how long before the end it was."""
+    size = customers["frequency"].to_numpy().astype(np.int64)
+    own = places(customers["purchase_start"].to_numpy().astype(np.int64), size)
+    ago = np.repeat(customers["T"].to_numpy(), size) - customers["purchase_times"].to_numpy()[own]
+    return np.repeat(np.arange(size.size), size), ago
+
+
+def intervals_ago(customers: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct times between purchases: how long before the end they begin and end, and how many there are.
+
+    Raises InputError of customers without purchase times.
+    """
+    if "purchase_times" not in customers:
+        raise InputError(
+            "A calendar of regular purchases needs the time of each: between two of them it ran at its own pace. "
+            "Summarise the orders with summarize(..., also=('log_intervals', 'purchase_times'))."
+        )
+    who, ended = purchases_ago(customers)
+    begun = np.roll(ended, 1)
+    first = np.r_[True, who[1:] != who[:-1]][: who.size]
+    begun[first] = customers["T"].to_numpy()[who[first]]
+    both, count = np.unique(np.stack([begun, ended]), axis=1, return_counts=True)
+    return both[0], both[1], count.astype(np.float64)

@@ -36,7 +36,7 @@ EXTENSIONS = ("drift", "returns")
 TRIED = ("drift",)
 
 # Families that go by a calendar: those of which a change of time leaves all else as it is.
-CLOCKED = ("bg_nbd", "mbg_nbd", "nbd")
+CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd")
 
 _registered: dict[str, Family] = {}
 

@@ -24,6 +24,11 @@ rate (``graph._anchored``). CDNOW, 39 weeks, 4,000 draws: 1,300 effective ones o
 half-life, no divergence, seven gradients a draw (measured with a shorter memory a priori). Rejected: level and shocks
 apart and not centred (6 to 20 effective draws of the scales).
 
+**laplace** leans on the same coordinates: those of the periods are nearly Normal given the few others, and proposed as
+such (``sampling.importance``). CDNOW, 4,000 draws: Pareto k .40, 3,300 effective ones in 4 to 5.5 s of CPU, where 2,000
+draws of NUTS take 13 s; quantiles of totals, scales and memory agree within 3 % of NUTS's. Rejected: an inner
+Laplace step that integrates the periods out, which these coordinates make unnecessary.
+
 Source of the time change: Karlin & Taylor (1981), A Second Course in Stochastic Processes, on random time change;
 of the process: Harvey (1989), Forecasting, Structural Time Series Models and the Kalman Filter.
 """
@@ -38,9 +43,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.periods import day_purchases
+from bayes_clv.customers.periods import day_purchases, intervals_ago
 from bayes_clv.distributions.autoregression import levels_after
 from bayes_clv.families.quantities import Prior, Quantity
+from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import refuse_calendar
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError, argument
 from bayes_clv.units import days_per
@@ -54,6 +60,10 @@ RATE, SD, SHOCK, HALF_LIFE, COEFFICIENT = (
     "calendar_half_life",
     "calendar_coefficient",
 )
+# Of regular families: the sum of the logarithms of a customer's times between purchases.
+INTERVALS = "log_intervals"
+# What is sampled in place of log g.
+WHITENED = "calendar_z"
 YEAR = 365.25
 # A season is told from a level that moves by its return.
 LEAST_YEARS = 1.5
@@ -113,7 +123,8 @@ class LearnedCalendar:
 
     ``days`` are of a period, ``unit_days`` of a time unit, ``size`` the number of periods; ``until`` the last day (ISO,
     empty where no date is known); ``events`` maps each to its first day and its values a day. ``counts`` are the repeat
-    purchases of the periods, where it was learned.
+    purchases of the periods, where it was learned, and ``intervals`` the times between purchases of a family that reads
+    them: how long before the end each begins and ends, and how many there are.
     """
 
     days: int
@@ -124,6 +135,7 @@ class LearnedCalendar:
     weekdays: bool = False
     events: Mapping[str, tuple[str, tuple[float, ...]]] = field(default_factory=dict)
     counts: np.ndarray | None = None
+    intervals: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @property
     def width(self) -> float:
@@ -275,6 +287,7 @@ def learn_calendar(calendar: Calendar, family: str, customers: xr.Dataset) -> Le
         weekdays=calendar.weekdays,
         events=_read_events(calendar.events),
         counts=room.reshape(size, -1).sum(axis=1),
+        intervals=intervals_ago(customers) if INTERVALS in find_family(family).observed else None,
     )
 
 
@@ -337,8 +350,12 @@ class Clock:
         """Return the sum of log g over the purchases."""
         return (np.asarray(self.calendar.counts) * self.log_rate).sum()
 
-    def operational(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns of a term, calendar time, in operational time."""
+    def operational(self, data: Mapping[str, Any], count: Any) -> dict[str, Any]:
+        """Return the columns of a term, calendar time, in operational time.
+
+        Sums of logarithms of times between purchases are all at their mean over the customers, who are ``count`` (row):
+        a term is linear in them, and reads no more than their sum.
+        """
         import pytensor.tensor as pt
 
         size, width = self.calendar.size, self.calendar.width
@@ -356,6 +373,10 @@ class Clock:
             age = found["T"] = before_end(data["T"])
             if "recency" in data:
                 found["recency"] = age - before_end(np.asarray(data["T"]) - np.asarray(data["recency"]))
+        if INTERVALS in data and self.calendar.intervals is not None:
+            begun, ended, times = self.calendar.intervals
+            total = (times * pt.log(before_end(begun) - before_end(ended))).sum()
+            found[INTERVALS] = total / np.sum(count) + np.zeros(np.shape(data[INTERVALS]))
         return found
 
 
@@ -378,7 +399,7 @@ def clock(calendar: LearnedCalendar, variables: Mapping[str, Any]) -> Clock:
     variance = level * pt.where(place == 0, of_mean, spectrum) + noise
     known = np.where(place == 0, 0.0, counts.mean())
     scale = 1 / pt.sqrt(1 / variance + known)
-    z = pm.Flat("calendar_z", dims=PERIOD, initval=np.zeros(size))
+    z = pm.Flat(WHITENED, dims=PERIOD, initval=np.zeros(size))
     moved = pt.dot(waves, scale * z)
     pm.Potential("calendar_density", log_autoregression(moved, level, noise, rho) + pt.log(scale).sum())
     if calendar.effects:

@@ -92,8 +92,9 @@ def fit(
         quantities by name, ``{"purchase": "channel", "dropout": ["channel", "country"], "r": "channel"}``.
     calendar : clv.inference.Calendar, optional
         What happens to everybody at once: the rate of purchase of the whole base, by period, is learned too, and drawn
-        for the future (``inference.calendar``); of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, by ``"nuts"``, and of
-        customers with ``summarize(..., also=("periods",))`` or purchase times.
+        for the future (``inference.calendar``); of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, by ``"nuts"`` or
+        ``"laplace"``, and of customers with ``summarize(..., also=("periods",))`` or purchase times; of
+        ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar.
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
@@ -274,10 +275,10 @@ def fit(
 
 def _check_calendar_fit(method: str, priors: Any, include: Collection[str]) -> None:
     """Refuse what a fit with a calendar cannot give."""
-    if method != "nuts":
+    if method == "mode":
         raise InputError(
-            "A calendar has a rate for each period, whose scales have no mode to lean on: "
-            f"{argument('method', method)} cannot fit it. Give method='nuts'."
+            "A calendar has a rate for each period, and the scale of these has its highest density at 0: "
+            f"{argument('method', method)} cannot fit it. Give method='nuts' or method='laplace'."
         )
     if isinstance(priors, str):
         raise InputError(

@@ -217,7 +217,8 @@ def _log_likelihood(
     for place, term in enumerate(family.likelihood):
         own = of_rows(parameters, data.get(f"profile_{place}"))
         given = {name: data[f"{name}_{place}"] for name in term.columns}
-        columns = list((given if clock is None else clock.operational(given)).values())
+        weight = data[f"count_{place}"]
+        columns = list((given if clock is None else clock.operational(given, weight)).values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
         try:
             value = term.function(own, *columns)
@@ -228,7 +229,7 @@ def _log_likelihood(
                 f"{where} fails on tensors: {type(error).__name__}: {error}. A parameter is a number, or a vector with "
                 "one value a row; write the term with PyTensor's operations. clv.families.check(record) tries both."
             ) from error
-        whole = pt.as_tensor((data[f"count_{place}"] * value).sum())
+        whole = pt.as_tensor((weight * value).sum())
         # Read where the whole cannot be compiled (``density``).
         whole.tag.term = where
         total = total + whole

@@ -14,7 +14,7 @@ from bayes_clv.inference.calendar import Calendar
 from bayes_clv.inference.effects import needed_columns
 from bayes_clv.inference.fitting import METHODS
 from bayes_clv.inference.priors import plain_priors
-from bayes_clv.schema import InputError, also_for, argument
+from bayes_clv.schema import InputError, also_for, also_for_calendar, argument
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.cells import function_key
 
@@ -35,7 +35,7 @@ class Fit:
     method : {"laplace", "nuts", "mode"}
         How it is fitted, and its spending where that is a name.
     priors, covariates, groups, calendar
-        As in ``clv.fit``; a calendar by ``"nuts"``.
+        As in ``clv.fit``; a calendar not by ``"mode"``.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class Fit:
     def also(self) -> set[str]:
         """Return what ``clv.summarize`` must compute beside."""
         own = set(also_for(find_family(self.family).observed))
-        own |= set() if self.calendar is None else {"periods"}
+        own |= set() if self.calendar is None else set(also_for_calendar(find_family(self.family).observed))
         return own if self.money is None else own | self.money.also
 
 
@@ -148,10 +148,10 @@ def _check_family(name: str, fit: Fit, kind: Kind) -> None:
     if fit.family not in known:
         what = "forecasts no purchases" if kind == "purchases" else "is no family of spend"
         raise InputError(f"The family {fit.family!r}{whose} {what}. Use one of {', '.join(known)}.")
-    if fit.calendar is not None and fit.method != "nuts":
+    if fit.calendar is not None and fit.method == "mode":
         raise InputError(
-            f"The fit{whose or f' {name!r}'} has a calendar, which {argument('method', 'nuts')} alone can fit; its "
-            f"method is {fit.method!r}."
+            f"The fit{whose or f' {name!r}'} has a calendar, which {argument('method', fit.method)} cannot fit. Use "
+            "nuts or laplace."
         )
     if fit.method not in METHODS:
         raise InputError(f"The method {fit.method!r}{whose} is not known. Use one of {', '.join(METHODS)}.")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import InputError, also_for, argument, named_quantiles
+from bayes_clv.schema import InputError, also_for, also_for_calendar, argument, named_quantiles
 from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
@@ -235,13 +235,12 @@ def _also(settings: Settings) -> tuple[str, ...]:
     """Return what ``summarize`` is to be asked for: what the family reads, or what a choice does."""
     from bayes_clv.families.registry import family as find_family
 
-    own = () if settings.family is None else also_for(find_family(families_of(settings)["buying"]).observed)
+    read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
     open_pace = settings.calendar is None and settings.method == "nuts" and settings.posteriors is None
-    asked = {
-        "purchase_times": bool(open_choice(settings)[0]),
-        "periods": bool(settings.calendar) or open_pace,
-    }
-    return tuple(dict.fromkeys([*own, *(name for name, wanted in asked.items() if wanted)]))
+    asked = [*also_for(read), *(["purchase_times"] if open_choice(settings)[0] else [])]
+    return tuple(
+        dict.fromkeys([*asked, *(also_for_calendar(read) if settings.calendar or open_pace else ())])
+    )
 
 
 def _decided(

@@ -172,8 +172,8 @@ class Settings:
         name="--returns/--no-returns",
     )
     calendar: bool | None = option(
-        "The rate of all customers moves over calendar time, by week (bg_nbd, mbg_nbd, nbd; nuts): honest totals "
-        "[default: where their weeks spread more than chance].",
+        "The rate of all customers moves over calendar time, by week (bg_nbd, mbg_nbd, nbd, bg_cnbd_k, mbg_cnbd_k): "
+        "honest totals [default: where their weeks spread more than chance].",
         None,
         name="--calendar/--no-calendar",
     )
@@ -377,10 +377,9 @@ def _check_calendar(settings: Settings) -> None:
                 f"{argument('calendar', True)} and {argument(suffix[1:], True)} cannot be had in one fit yet. Ask for "
                 "one of them."
             )
-    if settings.method != "nuts":
+    if settings.method == "mode":
         raise InputError(
-            f"{argument('calendar', True)} is fitted by {argument('method', 'nuts')} alone; the method is "
-            f"{settings.method!r}."
+            f"{argument('calendar', True)} cannot be fitted by {argument('method', 'mode')}. Use nuts or laplace."
         )
     if settings.family is not None:
         refuse_calendar(settings.family)

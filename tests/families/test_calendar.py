@@ -12,7 +12,7 @@ KNOTS = np.array([-30.0, -20.0, -12.0, -5.0, 0.0, 4.0, 9.0, 20.0, 30.0])
 RATES = np.array([0.3, 2.0, 0.6, 3.0, 0.4, 2.5, 0.3, 1.0])
 ELAPSED = np.concatenate([[0.0], np.cumsum(RATES * np.diff(KNOTS))])
 ELAPSED = (ELAPSED - ELAPSED[4])[None]
-PARAMETERS = {"r": 0.9, "alpha": 6.0, "a": 0.8, "b": 2.5}
+PARAMETERS = {"r": 0.9, "alpha": 6.0, "a": 0.8, "b": 2.5, "k": 3.0}
 CUSTOMERS = 200_000
 
 
@@ -25,13 +25,16 @@ def given(name):
 def world(name, rng, horizon):
     """Return histories of customers who came 30 weeks ago, and what they then do: purchases, and whether they live.
 
-    In fine steps of calendar time, from the definition: an alive customer buys at rate lambda g(tau), and after a
-    purchase leaves with its own probability; of MBG/NBD after the first one too.
+    In fine steps of calendar time, from the definition: an alive customer buys at rate lambda g(tau), or of a regular
+    family passes a phase, of which every k-th is a purchase, and after a purchase leaves with its own probability; of
+    MBG/NBD after the first one too.
     """
+    regular = "cnbd" in name
     rate = rng.gamma(PARAMETERS["r"], 1 / PARAMETERS["alpha"], CUSTOMERS)
+    phases = np.zeros(CUSTOMERS)
     leaving = np.zeros(CUSTOMERS) if name == "nbd" else rng.beta(PARAMETERS["a"], PARAMETERS["b"], CUSTOMERS)
     alive = np.ones(CUSTOMERS, dtype=bool)
-    if name == "mbg_nbd":
+    if name.startswith("mbg"):
         alive &= rng.random(CUSTOMERS) >= leaving
     step = 1 / 14
     frequency, recency, later = np.zeros(CUSTOMERS), np.zeros(CUSTOMERS), np.zeros(CUSTOMERS)
@@ -40,6 +43,10 @@ def world(name, rng, horizon):
         pace = RATES[np.searchsorted(KNOTS, begin + step / 2) - 1]
         # More than one purchase in a step is one: of order (rate step)².
         buys = alive & (rng.random(CUSTOMERS) < -np.expm1(-rate * pace * step))
+        if regular:
+            phases += buys
+            buys &= phases == PARAMETERS["k"]
+            phases[buys] = 0
         if begin < -1e-9:
             frequency += buys
             recency[buys] = begin + step / 2 + 30

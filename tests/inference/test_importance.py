@@ -5,7 +5,7 @@ import pytest
 from scipy.special import digamma, polygamma
 
 from bayes_clv.inference.sampling import importance
-from bayes_clv.inference.sampling.importance import ADAPTATIONS, ENOUGH, Source, importance_draws
+from bayes_clv.inference.sampling.importance import ADAPTATIONS, ENOUGH, Source, around, importance_draws
 
 SIZE, PROPOSALS = 4000, 6000
 # The logarithm of a Gamma variate has a tail to the left that its curvature at the mode, one over the shape, misses.
@@ -106,3 +106,34 @@ def test_proposals_outside_the_support_have_no_weight():
     assert (found.positions > 0).all()
     error = 4 / np.sqrt(found.report["effective_draws"])
     assert found.positions.mean() == pytest.approx(1, abs=error)
+
+
+def test_many_nearly_normal_coordinates_cost_few_draws():
+    """A Normal of 100 dimensions, correlated, of which three are proposed with heavy tails."""
+    rng = np.random.default_rng(4)
+    mixed = rng.normal(size=(100, 100)) / 10 + np.eye(100)
+    precision = mixed @ mixed.T
+    few = np.ones(100, dtype=bool)
+    few[[7, 50, 51]] = False
+
+    def evaluate(positions):
+        return -0.5 * ((positions @ precision) * positions).sum(axis=1), np.empty((len(positions), 0))
+
+    found, plain = (
+        importance_draws(
+            np.random.default_rng(1),
+            around(np.zeros(100), precision, which),
+            evaluate,
+            proposals=PROPOSALS,
+            size=SIZE,
+            enough=0.0,
+        )
+        for which in (few, None)
+    )
+    assert found.report["importance_efficiency"] > 1.5 * plain.report["importance_efficiency"]
+    error = 1 / np.sqrt(found.report["effective_draws"])
+    covariance = np.linalg.inv(precision)
+    z = found.positions.mean(axis=0) / np.sqrt(np.diag(covariance))
+    assert np.abs(z).max() < 4.5 * error
+    spread = found.positions.var(axis=0) / np.diag(covariance)
+    assert np.abs(spread - 1).max() < 4.5 * np.sqrt(2) * error

@@ -28,7 +28,7 @@ def settings():
     [
         ({"drift": True, "family": "bg_nbd"}, "cannot be had in one fit yet"),
         ({"returns": True, "family": "bg_nbd"}, "cannot be had in one fit yet"),
-        ({"method": "laplace"}, "fitted by"),
+        ({"method": "mode"}, "cannot be fitted by"),
         ({"family": "pareto_nbd"}, "does not go by a calendar"),
     ],
 )

@@ -8,6 +8,11 @@ weighted mean and covariance of those at hand, and all of them are weighted agai
 (adaptive multiple importance sampling: Cornuet, Marin, Mira & Robert 2012, Scandinavian Journal of Statistics 39); so
 on while that helps, at most ADAPTATIONS times. Where the first proposals serve, nothing is done.
 
+**Many coordinates that are nearly Normal given the few others**, as the whitened periods of a calendar, are proposed
+with NEARLY_NORMAL degrees of freedom and a radius of their own: one heavy tail of all together would send each proposal
+far out in every direction. CDNOW with a calendar (46 dimensions): an efficiency of 0.42 instead of 0.24 before any
+adaptation; 78 weeks (85): 0.36 and 0.20; days (285): 0.08 and 0.05.
+
 A low k is not enough. Of the log of a Gamma(0.15) variate, whose tail the curvature at the mode does not tell, k passes
 in six tries of twelve, and the draws are then too narrow by 4 to 8 of their errors; adapted, all twelve are right.
 
@@ -21,6 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 STUDENT_DEGREES_OF_FREEDOM = 5.0
+# Normal tails are worth a tenth more draws and have the higher Pareto k (0.52 of 78 weeks instead of 0.32).
+NEARLY_NORMAL = 30.0
 # Most fits need one or two; what four leave flagged has a second peak, or a tail that no Student t follows.
 ADAPTATIONS = 4
 # Of the proposals' worth in independent draws (importance efficiency), above which no more are made: around a
@@ -35,24 +42,39 @@ type Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Source:
-    """A Student t of STUDENT_DEGREES_OF_FREEDOM that proposals come from; ``root @ root.T`` is its scale matrix."""
+    """What proposals come from: ``centre + root @ standard``, with ``root @ root.T`` the scale matrix.
+
+    The standard vector is a Student t of STUDENT_DEGREES_OF_FREEDOM. With ``nearly_normal`` (dimension), true of
+    coordinates that are so given the others, those numbers of it that move these coordinates alone, its first, are
+    another, of NEARLY_NORMAL.
+    """
 
     centre: np.ndarray
     root: np.ndarray
+    nearly_normal: np.ndarray | None = None
+
+    @property
+    def parts(self) -> list[tuple[slice, float]]:
+        """Return the parts of the standard vector, each a Student t, and their degrees of freedom."""
+        few = 0 if self.nearly_normal is None else int(self.nearly_normal.sum())
+        found = [(slice(0, few), NEARLY_NORMAL), (slice(few, self.centre.size), STUDENT_DEGREES_OF_FREEDOM)]
+        return [(part, freedom) for part, freedom in found if part.stop > part.start]
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Return proposals (count, dimension)."""
-        normal = rng.standard_normal((count, self.centre.size))
-        radius = rng.chisquare(STUDENT_DEGREES_OF_FREEDOM, count) / STUDENT_DEGREES_OF_FREEDOM
-        found: np.ndarray = self.centre + normal / np.sqrt(radius)[:, None] @ self.root.T
+        standard = rng.standard_normal((count, self.centre.size))
+        for part, freedom in self.parts:
+            standard[:, part] /= np.sqrt(rng.chisquare(freedom, count) / freedom)[:, None]
+        found: np.ndarray = self.centre + standard @ self.root.T
         return found
 
     def log_density(self, positions: np.ndarray, unit: "Source") -> np.ndarray:
         """Return the log density at positions (n, dimension), in units of the peak of that of ``unit``."""
-        dof, dimension = STUDENT_DEGREES_OF_FREEDOM, self.centre.size
         standard = np.linalg.solve(self.root, (positions - self.centre).T)
-        volume = np.linalg.slogdet(self.root)[1] - np.linalg.slogdet(unit.root)[1]
-        found: np.ndarray = -0.5 * (dof + dimension) * np.log1p((standard**2).sum(axis=0) / dof) - volume
+        found: np.ndarray = np.linalg.slogdet(unit.root)[1] - np.linalg.slogdet(self.root)[1]
+        for part, freedom in self.parts:
+            squares = (standard[part] ** 2).sum(axis=0)
+            found = found - 0.5 * (freedom + part.stop - part.start) * np.log1p(squares / freedom)
         return found
 
     def moved(self, positions: np.ndarray, weight: np.ndarray) -> "Source":
@@ -65,7 +87,20 @@ class Source:
         effective = 1 / (weight**2).sum()
         share = effective / (effective + centre.size)
         scale = share * (weight[:, None] * away).T @ away + (1 - share) * self.root @ self.root.T
-        return Source(centre, np.linalg.cholesky(scale))
+        if self.nearly_normal is None:
+            return Source(centre, np.linalg.cholesky(scale))
+        return around(centre, np.linalg.inv(scale), self.nearly_normal)
+
+
+def around(centre: np.ndarray, precision: np.ndarray, nearly_normal: np.ndarray | None) -> Source:
+    """Return the source at a centre with a precision matrix, the negative Hessian of a log density at its mode."""
+    if nearly_normal is None or not nearly_normal.any():
+        return Source(centre, np.linalg.inv(np.linalg.cholesky(precision)).T)
+    # The root is upper triangular in this order, so that what is first moves nothing that comes later.
+    order = np.argsort(~nearly_normal, kind="stable")
+    root = np.empty_like(precision)
+    root[order] = np.linalg.inv(np.linalg.cholesky(precision[np.ix_(order, order)])).T
+    return Source(centre, root, nearly_normal)
 
 
 @dataclass(frozen=True)

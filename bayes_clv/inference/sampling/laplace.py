@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.sampling.importance import Source, importance_draws
+from bayes_clv.inference.calendar import WHITENED
+from bayes_clv.inference.sampling.importance import around, importance_draws
 
 if TYPE_CHECKING:
     from bayes_clv.inference.density import Density, PlainDensity
@@ -71,20 +72,27 @@ class Peak:
 class Compiled:
     """A model ready for ``laplace_draws``: its graph, log density and gradient, named values, where to start.
 
-    ``constrain`` takes positions (n, dimension) on the unconstrained scale.
+    ``constrain`` takes positions (n, dimension) on the unconstrained scale; ``nearly_normal`` (dimension) is true of
+    coordinates that are so given the others.
     """
 
     graph: Any
     density: "Density | PlainDensity"
     constrain: Callable[[np.ndarray], dict[str, np.ndarray]]
     start: np.ndarray
+    nearly_normal: np.ndarray
 
 
 def compiled(model: Any, names: list[str], *, jacobian: bool) -> Compiled:
     """Compile a PyMC model: its log density, with or without Jacobian, and the variables to keep."""
     from bayes_clv.inference.density import of_model
 
-    return Compiled(model, of_model(model, jacobian=jacobian), _constrain(model, names), _start(model))
+    point = model.initial_point()
+    sizes = [np.size(point[variable.name]) for variable in model.value_vars]
+    whitened = np.repeat([variable.name == WHITENED for variable in model.value_vars], sizes)
+    return Compiled(
+        model, of_model(model, jacobian=jacobian), _constrain(model, names), _start(model), whitened
+    )
 
 
 def laplace(
@@ -112,7 +120,7 @@ def laplace_draws(
 
     found = importance_draws(
         np.random.default_rng(seed),
-        Source(peak.position, np.linalg.inv(np.linalg.cholesky(peak.negative_hessian)).T),
+        around(peak.position, peak.negative_hessian, model.nearly_normal),
         evaluate,
         proposals=math.ceil(
             size * (PROPOSALS_PER_DRAW if model.density.alone is None else DEAR_PROPOSALS_PER_DRAW)
