@@ -20,8 +20,10 @@ from bayes_clv.customers.orders.audit import account, usable_rows
 from bayes_clv.customers.orders.log import open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
 from bayes_clv.customers.orders.parsing import Columns
+from bayes_clv.customers.orders.trends import month_rows, trend_rows
 from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
 from bayes_clv.customers.sequences import with_times
+from bayes_clv.customers.trends import add_trends
 from bayes_clv.schema import ALSO, CUSTOMER, InputError, argument, describe
 from bayes_clv.units import days_per, discount_rate
 
@@ -69,7 +71,8 @@ def summarize(
     also
         What else to compute of each customer: ``"log_spend"``, for ``clv.fit("lognormal_spend", ...)``,
         ``"log_intervals"``, for families that read how regular purchases are, and ``"purchase_times"``, for those that
-        read when each purchase was made; and of all of them ``"periods"``, for ``clv.fit(..., calendar=...)``.
+        read when each purchase was made; and of all of them ``"periods"``, for ``clv.fit(..., calendar=...)``, and
+        ``"spend_trends"``, for ``clv.scoring.spend_check``.
     holdout_discount_rate
         0.10 for 10 % a year: also compute ``holdout_value``, to score forecasts of value that are discounted at that
         rate (``clv.predict(..., annual_discount_rate=...)``).
@@ -93,7 +96,11 @@ def summarize(
         repeat occasions to ``until``, one customer's after the other's, each rising to its recency; and over
         ``customer``, ``purchase_start``: the customer's times are the ``frequency`` ones from that place on, also of
         customers that were chosen with ``isel``. With ``"periods"``, dimension ``calendar_day``, from the first order
-        to ``until``: ``day_purchases``, the repeat occasions of all customers on the day, and ``day_spend``.
+        to ``until``: ``day_purchases``, the repeat occasions of all customers on the day, and ``day_spend``. With
+        ``"spend_trends"``, of the base: over ``spend_trend`` ("age", "order_number") ``trend_slope``, the change of a
+        customer's log spend per occasion with a year of its age, or with twice the order number, ``trend_error`` and
+        ``trend_centre``; over ``spend_month`` ``month_orders``, ``month_deviation`` and ``month_error``, the paid
+        repeat occasions of the month, and their log spend less each customer's own mean.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
@@ -131,6 +138,8 @@ def summarize(
         raise InputError(f"also must be a tuple with some of {', '.join(map(repr, ALSO))}; it is {also!r}.")
     if "log_spend" in also and spend is None:
         raise InputError("also=('log_spend',) needs amounts: name the spend column, or leave it out.")
+    if "spend_trends" in also and spend is None:
+        raise InputError("also=('spend_trends',) needs amounts: name the spend column, or leave it out.")
     rows_wanted = customer_rows(
         occasions,
         last_calibration,
@@ -155,6 +164,9 @@ def summarize(
     add_periods(dataset, counts, start, end, period_days)
     if "periods" in also:
         add_days(dataset, log.fetch(day_rows(occasions, last_calibration)), start, last_calibration)
+    if "spend_trends" in also:
+        sums = (log.fetch(rows(occasions, last_calibration)) for rows in (trend_rows, month_rows))
+        add_trends(dataset, *sums)
     dataset.attrs = {
         "time_unit": time_unit.strip().lower().removesuffix("s"),
         "until": last_calibration.isoformat(),
