@@ -202,6 +202,8 @@ CUSTOMER_VARIABLES = {
     "month_orders": Variable("repeat occasions of the month by customers with two or more", "count"),
     "month_deviation": Variable("mean of their log spend less the customer's own mean", "none"),
     "month_error": Variable("standard error of that mean", "none"),
+    "purchase_spend": Variable("spend of the repeat purchase occasions, customer after customer", "money"),
+    "spend_start": Variable("place of the customer's first repeat purchase in purchase_spend", "none"),
     "purchase_start": Variable("place of the customer's first repeat purchase in purchase_times", "none"),
     "monetary_value": Variable("mean spend of the repeat occasions", "money"),
     "log_spend_mean": Variable("mean of the logarithm of the repeat occasions' spend", "log money"),
@@ -334,6 +336,7 @@ ALSO = {
     "log_spend": ("log_spend_mean", "log_spend_sd"),
     "log_intervals": ("log_intervals",),
     "purchase_times": ("purchase_times", "purchase_start"),
+    "purchase_spend": ("purchase_spend", "spend_start"),
     "periods": ("day_purchases", "day_spend"),
     "spend_trends": (
         "trend_slope",
@@ -358,7 +361,7 @@ def also_for(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 # Columns that say where a customer's data lie: no quantity to segment, group or compare customers by.
-POINTERS = ("purchase_start",)
+POINTERS = ("purchase_start", "spend_start")
 
 
 # What results of decisions hold beside; a column of one's own may have these names too (cost, size, reference).

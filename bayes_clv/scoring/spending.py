@@ -49,7 +49,7 @@ def spend_check(customers: xr.Dataset, value: xr.Dataset) -> dict[str, Any]:
     -------
     dict
         Ready for JSON, with those parts of which something can be said. Each has ``off``, by how much the forecast
-        total of money is too high, relative to what it would be (-.04 is 4 % too low), and its standard error ``error``.
+        total of money is too high, relative to what it would be (-.04 is 4 % too low), and ``error``, its standard one.
         ``frequency``: also ``classes``, of each ``least`` number of repeat purchases its ``customers`` and
         ``more``, how much more an order they spend than is forecast for them, and ``moves``, their part of ``off``.
         ``age`` and ``order_number``: also
