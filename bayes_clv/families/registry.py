@@ -38,7 +38,7 @@ TRIED = ("drift",)
 # Families that go by a calendar: those of which a change of time leaves all else as it is.
 CLOCKED = ("bg_nbd", "mbg_nbd", "nbd")
 # Whose spend may.
-PRICED = ("lognormal_spend",)
+PRICED = ("lognormal_spend", "gamma_gamma")
 
 _registered: dict[str, Family] = {}
 
@@ -89,8 +89,8 @@ def refuse_calendar(name: str) -> None:
     """Refuse a family that does not go by a calendar."""
     if family(name).kind == "spend" and name not in PRICED:
         raise InputError(
-            f"{family(name).words.title} has no calendar of spend: {', '.join(PRICED)} has. Fit it, of customers with "
-            f"summarize(..., also=('log_spend', 'purchase_spend')), or leave {argument('calendar')} out."
+            f"{family(name).words.title} has no calendar of spend: {', '.join(PRICED)} have. Fit one of these, of "
+            f"customers with summarize(..., also=('log_spend', 'purchase_spend')), or leave {argument('calendar')} out."
         )
     if name not in (*CLOCKED, *PRICED):
         raise InputError(

@@ -40,6 +40,7 @@ import xarray as xr
 
 from bayes_clv.customers.periods import day_purchases
 from bayes_clv.distributions.autoregression import levels_after
+from bayes_clv.families.contract import SpendLevel
 from bayes_clv.families.quantities import Prior, Quantity
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import refuse_calendar
@@ -289,16 +290,7 @@ def learn_calendar(calendar: Calendar, family: str, customers: xr.Dataset) -> Le
         events=_read_events(calendar.events),
         counts=room.reshape(size, -1).sum(axis=1),
         of_spend=of_spend,
-        information=_information(customers) if of_spend else 1.0,
     )
-
-
-def _information(customers: xr.Dataset) -> float:
-    """Return one over the variance of a customer's log spend, pooled: what a purchase says of its period's."""
-    size, sd = (customers[name].to_numpy().astype(float) for name in ("frequency", "log_spend_sd"))
-    known = np.isfinite(sd) & (size > 1)
-    variance = float((size * sd**2)[known].sum() / max((size - 1)[known].sum(), 1.0))
-    return 1 / variance if variance > 0 else 1.0
 
 
 def _read_events(events: Any) -> dict[str, tuple[str, tuple[float, ...]]]:
@@ -403,11 +395,25 @@ class Prices:
     def operational(self, data: Mapping[str, Any], payer: np.ndarray | None = None) -> dict[str, Any]:
         """Return the columns of a term with the calendar taken out of spend; ``payer`` are the customers' places."""
         found = dict(data)
-        if payer is not None:
-            found["log_spend_mean"], found["log_spend_sd"] = self.ledger.corrected(
-                self.log_rate, payer.astype(np.int64), data["log_spend_mean"], data["log_spend_sd"]
-            )
+        if payer is None:
+            return found
+        rows = payer.astype(np.int64)
+        if "monetary_value" in found:
+            found["monetary_value"], _ = self.ledger.divided(self.log_rate, rows)
+            return found
+        found["log_spend_mean"], found["log_spend_sd"] = self.ledger.corrected(
+            self.log_rate, rows, data["log_spend_mean"], data["log_spend_sd"]
+        )
         return found
+
+    def log_amounts(self, level: SpendLevel, parameters: Mapping[str, Any], payer: np.ndarray) -> Any:
+        """Return the log density of all amounts given their means, where the family's leaves it out, or 0."""
+        if level.amounts is None:
+            return 0.0
+        rows = payer.astype(np.int64)
+        return level.amounts(
+            parameters, self.ledger.size[rows], *self.ledger.divided(self.log_rate, rows)
+        ).sum()
 
 
 def clock(

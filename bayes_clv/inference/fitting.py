@@ -7,11 +7,13 @@ rather than from the PyMC graph, so that one simulator is checked and used every
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import changing
 from bayes_clv.families.registry import family as find_family
@@ -22,7 +24,7 @@ from bayes_clv.inference.criticism import predictive
 from bayes_clv.inference.data import checkable, checked_customers, distinct_rows, observed
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
-from bayes_clv.inference.ledger import PAYER, read_ledger
+from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
@@ -94,8 +96,9 @@ def fit(
     calendar : clv.inference.Calendar, optional
         What happens to everybody at once: the rate of purchase of the whole base, by period, is learned too, and drawn
         for the future (``inference.calendar``); of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, by ``"nuts"``, and of
-        customers with ``summarize(..., also=("periods",))`` or purchase times. Of ``"lognormal_spend"`` it is the spend
-        of a purchase that moves, of customers with ``also=("log_spend", "purchase_spend")``.
+        customers with ``summarize(..., also=("periods",))`` or purchase times. Of ``"lognormal_spend"`` and
+        ``"gamma_gamma"`` it is the spend of a purchase that moves, of customers with ``also=("purchase_spend",)``;
+        the latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``).
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
@@ -172,6 +175,8 @@ def fit(
         _check_calendar_fit(method, priors, include, learned)
         if learned.of_spend:
             ledger = read_ledger(seen_by, learned.days, learned.unit_days, learned.size)
+            _check_amounts(record, ledger)
+            learned = replace(learned, information=1 / ledger.variance)
             columns[PAYER] = np.arange(ledger.size.size)
     effects, profiles = None, None
     if needed:
@@ -286,6 +291,17 @@ def fit(
     if learned is not None:
         tree.attrs["calendar"] = learned.to_json()
     return tree
+
+
+def _check_amounts(family: Family, ledger: Ledger) -> None:
+    """Refuse amounts of nothing where the family has no density of them."""
+    unpaid = int((ledger.unpaid > 0).sum())
+    if need(family, SpendLevel).amounts is not None and unpaid:
+        raise InputError(
+            f"{unpaid:,} of {ledger.size.size:,} customers have a repeat purchase for nothing, of which "
+            f"{family.words.title} has no density, and with a calendar every amount counts. Fit 'lognormal_spend', "
+            "which leaves such customers out, or leave them out of customers."
+        )
 
 
 def _check_calendar_fit(method: str, priors: Any, include: Collection[str], learned: LearnedCalendar) -> None:

@@ -22,7 +22,7 @@ import pymc as pm
 import xarray as xr
 from pytensor import config
 
-from bayes_clv.families.contract import Coordinate, Family
+from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
 from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, Clock, LearnedCalendar, Prices
 from bayes_clv.inference.calendar import clock as clock_of
@@ -122,7 +122,11 @@ def build_model(
             data = {name: pm.Data(name, column) for name, column in data.items()}
         pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data, clock))
         if clock is not None:
-            pm.Potential("calendar_log_likelihood", clock.log_density())
+            density = clock.log_density()
+            if isinstance(clock, Prices):
+                own = of_rows(parameters, rows.get("profile"))
+                density = density + clock.log_amounts(need(family, SpendLevel), own, rows[PAYER])
+            pm.Potential("calendar_log_likelihood", density)
     return Built(model, kept, constants)
 
 

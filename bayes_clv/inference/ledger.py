@@ -3,10 +3,13 @@
 Let all customers' spend per purchase be multiplied by g of the period. An amount over its period's g is then an amount
 of the family, and the likelihood stays exact: the family's of the amounts so corrected, over g once for each purchase,
 
-    log L = the family's at mean and standard deviation of the log spend less log g  -  sum of n_period log g_period.
+    log L = the family's of the amounts over g  -  sum of n_period log g_period.
 
-Both moments follow from sums by customer and period, which are as many as the purchases at most: the purchases there,
-and the sum of their logs about the customer's own mean.
+Of lognormal spend it reads mean and standard deviation of their logs, which follow from sums by customer and period, as
+many as the purchases at most: the purchases there, and the sum of their logs about the customer's own mean. Gamma-Gamma
+reads their mean, which follows from the sum of the amounts there. Its likelihood without a calendar is the density of
+that mean alone, of which none is known where the periods differ: here it is that of every amount, which is the density
+of the mean times that of the amounts given it (``SpendLevel.amounts``). p then goes by how single amounts differ too.
 """
 
 from dataclasses import dataclass
@@ -25,44 +28,63 @@ NEEDED = ("purchase_times", "purchase_start", "purchase_spend", "spend_start")
 
 @dataclass(frozen=True)
 class Ledger:
-    """Sparse matrices (customer, period): ``orders``, the repeat purchases, and ``apart``, their logs about the mean.
+    """Sparse matrices (customer, period) of the repeat purchases, and what is known of each customer's.
 
-    ``size`` (customer) is the repeat purchases of each.
+    ``orders`` is how many; ``apart`` their logs about the mean; ``amounts`` money. Of each customer ``size``, its
+    repeat purchases, ``unpaid``, those for nothing, and ``log_mean``, the mean log of the others. ``variance`` is that
+    of a customer's log spend, pooled.
     """
 
     orders: Any
     apart: Any
+    amounts: Any
     size: np.ndarray
+    unpaid: np.ndarray
+    log_mean: np.ndarray
+    variance: float
 
-    def drawn_shift(self, rows: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
-        """Return the mean of log g over the purchases of customers in each draw, (row, draw), of ``log_rate``.
+    def drawn_mean(self, pays: str, rows: np.ndarray, mean: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+        """Return the mean that a family that ``pays`` so reads, of spend over g of ``log_rate`` (draw, period).
 
-        That is (draw, period); 0 of a customer without a purchase.
+        (row, draw) of customers with purchases; ``mean`` (row,) is that of the spend itself.
         """
-        total = np.asarray(self.orders[rows] @ log_rate.T)
-        return total / np.maximum(self.size[rows], 1.0)[:, None]
+        size = self.size[rows, None]
+        if pays == "gamma":
+            return np.asarray(self.amounts[rows] @ np.exp(-log_rate.T)) / size
+        return mean[:, None] - np.asarray(self.orders[rows] @ log_rate.T) / size
 
     def take(self, order: np.ndarray) -> "Ledger":
         """Return the ledger of these customers, in this order."""
-        return Ledger(self.orders[order], self.apart[order], self.size[order])
+        tables = (each[order] for each in (self.orders, self.apart, self.amounts))
+        return Ledger(*tables, self.size[order], self.unpaid[order], self.log_mean[order], self.variance)
+
+    def divided(self, log_rate: Any, rows: np.ndarray) -> tuple[Any, Any]:
+        """Return mean, and mean log, of customers' spend over g of ``log_rate`` (period,), tensors (row,)."""
+        import pytensor.tensor as pt
+
+        mean = _sums(self.amounts[rows], pt.exp(-log_rate)) / self.size[rows]
+        return mean, self.log_mean[rows] - _sums(self.orders[rows], log_rate) / self.size[rows]
 
     def corrected(self, log_rate: Any, rows: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[Any, Any]:
         """Return mean and standard deviation of customers' log spend less ``log_rate`` (period,), tensors (row,).
 
         ``mean`` and ``sd`` are those of the log spend itself.
         """
-        import pytensor.sparse as sparse
         import pytensor.tensor as pt
 
-        def sums(matrix: Any, values: Any) -> Any:
-            return sparse.structured_dot(sparse.as_sparse_variable(matrix), values[:, None])[:, 0]
-
         size, orders, apart = self.size[rows], self.orders[rows], self.apart[rows]
-        shift = sums(orders, log_rate) / size
-        variance = sd**2 + (sums(orders, log_rate**2) - 2 * sums(apart, log_rate)) / size - shift**2
+        shift = _sums(orders, log_rate) / size
+        variance = sd**2 + (_sums(orders, log_rate**2) - 2 * _sums(apart, log_rate)) / size - shift**2
         # One purchase has none; of others it is above rounding, or no purchase differs from another.
         some = pt.and_(pt.as_tensor(size > 1), pt.gt(variance, 1e-14))
         return mean - shift, pt.switch(some, pt.sqrt(pt.switch(some, variance, 1.0)), 0.0)
+
+
+def _sums(matrix: Any, values: Any) -> Any:
+    """Return a sparse matrix times a vector, a tensor."""
+    import pytensor.sparse as sparse
+
+    return sparse.structured_dot(sparse.as_sparse_variable(matrix), values[:, None])[:, 0]
 
 
 def read_ledger(customers: xr.Dataset, days: int, unit_days: float, periods: int) -> Ledger:
@@ -92,10 +114,15 @@ def read_ledger(customers: xr.Dataset, days: int, unit_days: float, periods: int
     spend = customers["purchase_spend"].to_numpy()[of_spend]
     paid = spend > 0
     logs = np.log(np.where(paid, spend, 1.0))
-    mean = np.bincount(owner, logs, number) / np.maximum(size, 1)
+    known = np.bincount(owner, paid, number)
+    mean = np.bincount(owner, logs, number) / np.maximum(known, 1)
+    apart = np.where(paid, logs - mean[owner], 0.0)
+    freedom = float(np.maximum(known - 1, 0).sum())
+    variance = float(apart @ apart) / freedom if freedom > 0 else 0.0
     shape = (number, periods)
 
     def table(values: np.ndarray) -> Any:
         return sparse.csr_matrix((values, (owner, period)), shape=shape)
 
-    return Ledger(table(np.ones(owner.size)), table(logs - mean[owner]), size.astype(float))
+    tables = (table(each) for each in (np.ones(owner.size), apart, spend))
+    return Ledger(*tables, size.astype(float), size - known, mean, variance if variance > 0 else 1.0)

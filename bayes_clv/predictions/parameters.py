@@ -177,10 +177,11 @@ class Parameters:
         if self.ledger is None or self.calendar is None:
             return found
         informed = found["occasions"][:, 0] > 0
-        shift = np.zeros((rows.size, self.calendar.log_rate.shape[0]))
+        mean = np.zeros((rows.size, self.calendar.log_rate.shape[0]))
         payers = columns[PAYER][rows[informed]].astype(np.int64)
-        shift[informed] = self.ledger.drawn_shift(payers, self.calendar.log_rate)
-        return found | {"mean_spend": found["mean_spend"] - shift}
+        itself = columns["mean_spend"][rows[informed]]
+        mean[informed] = self.ledger.drawn_mean(self.level.pays, payers, itself, self.calendar.log_rate)
+        return found | {"mean_spend": mean}
 
     def of(self, customers: xr.Dataset) -> "Parameters":
         """Return them for these customers, whose columns are read and checked, and whose times the family reads."""

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 
 import bayes_clv as clv
-from bayes_clv.families.registry import family
+from bayes_clv.families.registry import PRICED, family
 from bayes_clv.inference import Calendar
 from bayes_clv.inference.calendar import LearnedCalendar, Prices, learn_calendar, read_calendar
 from bayes_clv.inference.data import distinct_rows, observed
@@ -17,6 +17,7 @@ from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
 from bayes_clv.inference.ledger import PAYER, read_ledger
 
 LOGNORMAL = {"m": 28.0, "tau": 0.5, "sigma": 0.6}
+GAMMA = {"p": 3.1, "q": 3.7, "v": 30.0}
 ALSO = ("log_spend", "purchase_spend")
 
 
@@ -52,11 +53,11 @@ def test_amounts_are_those_of_the_repeat_purchases_with_their_days(customers):
         clv.summarize(orders, spend=None, also=("purchase_spend",))
 
 
-def value(customers, log_rate=None, m=LOGNORMAL["m"], days=7):
+def value(customers, log_rate=None, days=7, name="lognormal_spend", **other):
     """The log likelihood at a calendar, or without one."""
     import pytensor.tensor as pt
 
-    record = family("lognormal_spend")
+    record = family(name)
     data = observed(record, customers)
     columns, prices = dict(data.columns), None
     if log_rate is not None:
@@ -66,9 +67,21 @@ def value(customers, log_rate=None, m=LOGNORMAL["m"], days=7):
         columns[PAYER] = np.arange(ledger.size.size)
         prices = Prices(calendar, pt.as_tensor(log_rate(calendar.size)), ledger)
     rows, count = distinct_rows(columns, data.count)
-    params = {name: pt.as_tensor(number) for name, number in (LOGNORMAL | {"m": m}).items()}
+    given = (LOGNORMAL if name == "lognormal_spend" else GAMMA) | other
+    params = {key: pt.as_tensor(number) for key, number in given.items()}
     found = _log_likelihood(record, params, rows_of_terms(record, rows, count), prices)
-    return float((found if prices is None else found + prices.log_density()).eval(mode="FAST_COMPILE"))
+    if prices is not None:
+        found = found + prices.log_density() + prices.log_amounts(record.forecast, params, rows[PAYER])
+    return float(pt.as_tensor(found).eval(mode="FAST_COMPILE"))
+
+
+def purchases(customers, moved, days):
+    """Of each customer who was always paid, the amounts and the log of g of their periods."""
+    ages = amounts(customers, "purchase_times", "purchase_start")
+    for spend, age, end in zip(amounts(customers), ages, customers["T"].to_numpy(), strict=True):
+        if spend.size and (spend > 0).all():
+            ago = np.rint((end - age) * 7).astype(int)
+            yield spend, moved[moved.size - 1 - ago // days]
 
 
 def test_without_movement_the_likelihood_is_the_familys(customers):
@@ -80,34 +93,62 @@ def test_without_movement_the_likelihood_is_the_familys(customers):
     )
 
 
+def test_without_movement_gamma_gammas_is_the_familys_and_that_of_amounts_given_their_mean(customers):
+    """The latter is that of a Dirichlet's shares, with the mean and the number as the change of variable."""
+    some = customers.isel(customer=customers["monetary_value"].to_numpy() > 0)
+    shares = 0.0
+    for spend, _ in purchases(some, np.zeros(39), 7):
+        if spend.size > 1:
+            shares += stats.dirichlet.logpdf(spend / spend.sum(), np.full(spend.size, GAMMA["p"]))
+            shares -= (spend.size - 1) * np.log(spend.sum()) + np.log(spend.size)
+    paid = np.array([not each.size or (each > 0).all() for each in amounts(some)])
+    some = some.isel(customer=paid)
+    static = value(some, name="gamma_gamma")
+    assert value(some, np.zeros, name="gamma_gamma") == pytest.approx(static + shares, rel=1e-10)
+    paced = value(some, lambda size: np.full(size, 0.7), name="gamma_gamma")
+    # Amounts in another unit: the change of variable is in the sum over periods.
+    other = value(some, np.zeros, name="gamma_gamma", v=GAMMA["v"] * np.exp(0.7))
+    assert paced == pytest.approx(other, rel=1e-10)
+
+
+def log_rate_of(size):
+    return np.random.default_rng(3).normal(0, 0.8, size)
+
+
 @pytest.mark.parametrize("days", [7, 30])
-def test_the_likelihood_is_the_density_of_every_amount_over_its_periods_factor(customers, days):
-    """By the jointly normal logs of each customer, purchase by purchase, up to the rounding of logs to 1e-6."""
-
-    def log_rate(size):
-        return np.random.default_rng(3).normal(0, 0.8, size)
-
+@pytest.mark.parametrize("name", PRICED)
+def test_the_likelihood_is_the_density_of_every_amount_over_its_periods_factor(customers, name, days):
+    """Of each customer's amounts by hand, up to the rounding of logs to 1e-6."""
     some = customers.isel(customer=slice(0, 300))
+    paid = np.array([not each.size or (each > 0).all() for each in amounts(some)])
+    some = some.isel(customer=paid)
     size = -(-int(np.rint(some["T"].max() * 7)) // days)
-    moved, m, (tau, sigma) = log_rate(size), np.log(LOGNORMAL["m"]), (LOGNORMAL["tau"], LOGNORMAL["sigma"])
     total = 0.0
-    ages = amounts(some, "purchase_times", "purchase_start")
-    for spend, age, end in zip(amounts(some), ages, some["T"].to_numpy(), strict=True):
-        if spend.size and (spend > 0).all():
-            ago = np.rint((end - age) * 7).astype(int)
-            c = moved[size - 1 - ago // days]
+    for spend, c in purchases(some, log_rate_of(size), days):
+        if name == "lognormal_spend":
+            m, tau, sigma = LOGNORMAL.values()
             covariance = sigma**2 * np.eye(spend.size) + tau**2
-            total += stats.multivariate_normal.logpdf(np.log(spend) - c, np.full(spend.size, m), covariance)
+            total += stats.multivariate_normal.logpdf(
+                np.log(spend) - c, np.full(spend.size, np.log(m)), covariance
+            )
             total -= np.log(spend).sum()
-    # Of the family's density the amounts' own logs, and not those over g, are the change of variable.
-    assert value(some, log_rate, days=days) == pytest.approx(total, rel=1e-6)
+        else:
+            # Integrated over the customer's own rate by quadrature.
+            p, q, v = GAMMA.values()
+            nu = np.exp(np.linspace(np.log(q / v) - 12, np.log(q / v) + 5, 4000))
+            each = stats.gamma.logpdf(spend[:, None], p, scale=np.exp(c)[:, None] / nu).sum(axis=0)
+            each += stats.gamma.logpdf(nu, q, scale=1 / v) + np.log(nu)
+            total += special.logsumexp(each) + np.log(np.log(nu[1] / nu[0]))
+    assert value(some, log_rate_of, days=days, name=name) == pytest.approx(total, rel=1e-6)
 
 
 def test_what_a_calendar_of_spend_cannot_be_is_refused(customers):
-    with pytest.raises(clv.InputError, match="Gamma-Gamma has no calendar of spend"):
-        clv.fit("gamma_gamma", customers, calendar=Calendar(), seed=1)
-    with pytest.raises(clv.InputError, match="customers lack 'purchase_spend'"):
-        clv.fit("lognormal_spend", customers.drop_vars("purchase_spend"), calendar=Calendar(), seed=1)
+    for name in PRICED:
+        with pytest.raises(clv.InputError, match="customers lack 'purchase_spend'"):
+            clv.fit(name, customers.drop_vars("purchase_spend"), calendar=Calendar(), seed=1)
+    free = customers.assign(purchase_spend=customers["purchase_spend"] * (np.arange(2457) != 3))
+    with pytest.raises(clv.InputError, match="1 of 946 customers have a repeat purchase for nothing"):
+        clv.fit("gamma_gamma", free, calendar=Calendar(), seed=1)
     with pytest.raises(clv.InputError, match="Give method='nuts'"):
         clv.fit("lognormal_spend", customers, calendar=Calendar(), method="laplace", seed=1)
     with pytest.raises(clv.InputError, match="calendar of spend"):
@@ -116,9 +157,9 @@ def test_what_a_calendar_of_spend_cannot_be_is_refused(customers):
 
 @pytest.fixture(scope="module")
 def moved():
-    """A base whose spend per purchase is three times as high in every other eight weeks, with its posteriors."""
+    """A base whose spend per purchase goes up and down threefold, with single weeks, and its posteriors."""
     rng = np.random.default_rng(12)
-    factor = np.tile(np.repeat([1.7, 0.6], 8), 4)[:52]
+    factor = np.exp(0.5 * np.sin(np.arange(52) / 5) + 0.15 * rng.standard_normal(52))
     rows = []
     for customer in range(800):
         came, level = int(rng.integers(0, 182)), np.exp(3 + 0.4 * rng.standard_normal())
@@ -186,6 +227,32 @@ def test_forecasts_of_money_go_by_it(moved, tmp_path):
     assert abs(off.mean()) < 4 * off.std() / np.sqrt(off.size)
 
 
+def test_forecasts_of_gamma_gamma_go_by_it_too(moved):
+    """With the calendar of the other family, by hand."""
+    known, _, fitted, buying = moved
+    spending = clv.fit("gamma_gamma", known, method="laplace", draws=300, chains=2, seed=1)
+    paced = {name: each for name, each in fitted.posterior.data_vars.items() if name.startswith("calendar")}
+    spending["posterior"] = xr.DataTree(spending["posterior"].dataset.assign(paced))
+    spending.attrs["calendar"] = fitted.attrs["calendar"]
+    future = clv.predict(buying, known, "26 weeks", spending=spending, seed=2)
+    value = clv.expected.value(buying, spending, known, horizon="26 weeks")
+    off = (future["value_total"] / value["value_expected_total"] - 1).to_numpy().ravel()
+    assert abs(off.mean()) < 4 * off.std() / np.sqrt(off.size)
+    # Of one draw and customer by hand: the Gamma of 1 / level, given the amounts over their periods' g.
+    place = int(np.argmax(known["frequency"].to_numpy()))
+    spend, own = amounts(known)[place], known.isel(customer=[place])
+    age = amounts(known, "purchase_times", "purchase_start")[place]
+    ago = np.rint((float(own["T"][0]) - age) * 7).astype(int)
+    posterior = spending.posterior
+    g = posterior["calendar_rate"].to_numpy()[..., -1 - ago // 14]
+    p, q, v = (posterior[name].to_numpy() for name in ("p", "q", "v"))
+    level = p * (v + (spend / g).sum(axis=-1)) / (p * spend.size + q - 1)
+    drawn = clv.simulate(buying, own, "26 weeks", spending=spending, draws=600, seed=4)
+    _, block = next(drawn.blocks(["spend_per_purchase"]))
+    error = block["spend_per_purchase"].std() / np.sqrt(600)
+    assert block["spend_per_purchase"].mean() == pytest.approx(level.mean(), abs=4 * error)
+
+
 def test_a_future_period_multiplies_what_is_paid_in_it(moved):
     """With a calendar that is known to the end, money by period is that without one, times its g."""
     known, _, fitted, buying = moved
@@ -222,7 +289,13 @@ def test_two_calendars_are_independent_also_of_one_seed(moved):
     """600 pairs: a correlation beyond .16 comes once in 10,000. The pace of purchases is that of spend, by hand."""
     known, _, fitted, _ = moved
     buying = clv.fit("mbg_nbd", known, method="laplace", draws=300, chains=2, seed=1)
-    paced = {name: each for name, each in fitted.posterior.data_vars.items() if name.startswith("calendar")}
+    # Draws of the same posterior, in another order.
+    others = (
+        fitted["posterior"]
+        .dataset.isel(chain=[1, 0], draw=slice(None, None, -1))
+        .drop_vars(("chain", "draw"))
+    )
+    paced = {name: each for name, each in others.data_vars.items() if name.startswith("calendar")}
     buying["posterior"] = xr.DataTree(buying["posterior"].dataset.assign(paced))
     calendar = LearnedCalendar.from_json(fitted.attrs["calendar"])
     buying.attrs["calendar"] = replace(calendar, of_spend=False).to_json()
