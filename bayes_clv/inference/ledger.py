@@ -12,7 +12,7 @@ that mean alone, of which none is known where the periods differ: here it is tha
 of the mean times that of the amounts given it (``SpendLevel.amounts``). p then goes by how single amounts differ too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,15 @@ class Ledger:
         """
         size = self.size[rows, None]
         if pays == "gamma":
-            return np.asarray(self.amounts[rows] @ np.exp(-log_rate.T)) / size
-        return mean[:, None] - np.asarray(self.orders[rows] @ log_rate.T) / size
+            found = np.asarray(self.amounts[rows] @ np.exp(-log_rate.T)) / size
+        else:
+            found = mean[:, None] - np.asarray(self.orders[rows] @ log_rate.T) / size
+        return np.asarray(found)
 
     def take(self, order: np.ndarray) -> "Ledger":
         """Return the ledger of these customers, in this order."""
-        tables = (each[order] for each in (self.orders, self.apart, self.amounts))
-        return Ledger(*tables, self.size[order], self.unpaid[order], self.log_mean[order], self.variance)
+        names = ("orders", "apart", "amounts", "size", "unpaid", "log_mean")
+        return replace(self, **{name: getattr(self, name)[order] for name in names})
 
     def divided(self, log_rate: Any, rows: np.ndarray) -> tuple[Any, Any]:
         """Return mean, and mean log, of customers' spend over g of ``log_rate`` (period,), tensors (row,)."""
@@ -124,5 +126,12 @@ def read_ledger(customers: xr.Dataset, days: int, unit_days: float, periods: int
     def table(values: np.ndarray) -> Any:
         return sparse.csr_matrix((values, (owner, period)), shape=shape)
 
-    tables = (table(each) for each in (np.ones(owner.size), apart, spend))
-    return Ledger(*tables, size.astype(float), size - known, mean, variance if variance > 0 else 1.0)
+    return Ledger(
+        orders=table(np.ones(owner.size)),
+        apart=table(apart),
+        amounts=table(spend),
+        size=size.astype(float),
+        unpaid=size - known,
+        log_mean=mean,
+        variance=variance if variance > 0 else 1.0,
+    )
