@@ -44,6 +44,10 @@ ONE_SIDED = 0.8
 # Where the correlation moves a value by 5 %, which is CDNOW's own standard error of a total: at 0.25 that of the whole
 # base, at -0.25 that of the tenth ranked best (studies.spend_independence). CDNOW has 0.17.
 CORRELATION_MAX = 0.25
+# What a total of money may be off, in per cent, by more than chance: CDNOW's own standard error of a total.
+SPEND_MAX = 5.0
+# One check in a hundred fails by chance.
+SPEND_ERRORS = 2.576
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,20 @@ _SPEND_FOUND = (
     "purchases go with {doubling:+.0f} % spend per purchase."
 )
 _SPEND_MEANS = "The spend models take spend per purchase and purchase rate to be independent. "
+_OFF = (
+    "totals of money are {off:.1f} % too {side} (standard error {error:.1f} %; the check passes up to {threshold:.0f} "
+    "%, or within chance)."
+)
+_TREND_OFF = "Should that go on, " + _OFF
+_TREND_MEANS = (
+    "The spend models take what a customer spends an order to have one mean for ever. A trend goes on in the future, "
+    "and money carries it in full. Within a customer age and calendar run together: this may be prices that rise."
+)
+_TREND_SPLIT = (
+    "Correct totals of money by this per cent, or rank by purchases.",
+    "Fit to a shorter, more recent calibration, in which spend had less time to change.",
+    "Look for what rises with it: prices, range, a programme for regular customers.",
+)
 _INTERVALS = (
     "Look at the calibration figure for the frequencies that miss.",
     "Compare purchase families over several origins: bayes-clv backtest.",
@@ -370,6 +388,7 @@ KINDS: dict[str, Kind] = {
         "the base's total is overstated, in a simulated base like CDNOW by 5 % at 0.25 and 8 % at 0.45.",
         _SPLIT,
         threshold=CORRELATION_MAX,
+        cause="spend_frequency",
     ),
     "spend_falls": Kind(
         "mean spend depends on frequency",
@@ -379,6 +398,43 @@ KINDS: dict[str, Kind] = {
         "base like CDNOW by 7 % at -0.28 and 10 % at -0.55 for the best tenth; the base's total is nearly right.",
         _SPLIT,
         threshold=CORRELATION_MAX,
+        cause="spend_frequency",
+    ),
+    "spend_by_frequency": Kind(
+        "totals of money are {off:.1f} % too {side}: spend goes with frequency",
+        "{who} spend {by:.0f} % {more} an order than the model says: " + _OFF,
+        _SPEND_MEANS
+        + "Customers of one frequency spend otherwise than is forecast for them, and the total has the error.",
+        ("Correct totals of money by this per cent; rankings carry less of it.", *_SPLIT[:2]),
+        threshold=SPEND_MAX,
+        cause="spend_frequency",
+    ),
+    "spend_by_age": Kind(
+        "totals of money are {off:.1f} % too {side}: spend goes with age",
+        "A customer's order brings {by:.0f} % {more} with each year of its age. " + _TREND_OFF,
+        _TREND_MEANS,
+        _TREND_SPLIT,
+        threshold=SPEND_MAX,
+    ),
+    "spend_by_order": Kind(
+        "totals of money are {off:.1f} % too {side}: spend goes with the order number",
+        "A customer's order brings {by:.0f} % {more} with twice the order number. " + _TREND_OFF,
+        _TREND_MEANS,
+        _TREND_SPLIT,
+        threshold=SPEND_MAX,
+    ),
+    "spend_by_month": Kind(
+        "spend per order moves by {spread:.1f} % from month to month",
+        "Beyond chance the mean spend of an order moves by {spread:.1f} % (a standard deviation) over {months} months, "
+        "the same customers compared; in {highest} it was {factor:.2f} times their own mean. The check passes up to "
+        "{threshold:.0f} %.",
+        "What a month does to the spend of all customers at once is in no interval: totals of money are too sure by as "
+        "much.",
+        (
+            "Look for prices, promotions and seasons in these months.",
+            "Take totals of money for less sure than they say.",
+        ),
+        threshold=SPEND_MAX,
     ),
     "no_number": Kind(
         "some numbers do not exist",

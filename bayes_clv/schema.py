@@ -43,6 +43,13 @@ REPEAT_PURCHASE = "repeat_purchase"
 DAY = "calendar_day"
 
 
+# What spend may go with, and the calendar's months.
+TREND = "spend_trend"
+
+
+MONTH = "spend_month"
+
+
 # The unit of what can happen only at numbered occasions.
 OPPORTUNITY = "opportunity"
 
@@ -185,6 +192,18 @@ CUSTOMER_VARIABLES = {
     "purchase_times": Variable("ages at the repeat purchase occasions, customer after customer", "time"),
     "day_purchases": Variable("repeat purchase occasions of all customers on the day", "count"),
     "day_spend": Variable("spend of these occasions", "money"),
+    "trend_slope": Variable(
+        "change of a customer's log spend per occasion with a year of age, or twice the order number", "none"
+    ),
+    "trend_error": Variable("standard error of that change", "none"),
+    "trend_centre": Variable(
+        "mean over the occasions of the age in years, or of log2 of the order number", "none"
+    ),
+    "month_orders": Variable("repeat occasions of the month by customers with two or more", "count"),
+    "month_deviation": Variable("mean of their log spend less the customer's own mean", "none"),
+    "month_error": Variable("standard error of that mean", "none"),
+    "purchase_spend": Variable("spend of the repeat purchase occasions, customer after customer", "money"),
+    "spend_start": Variable("place of the customer's first repeat purchase in purchase_spend", "none"),
     "purchase_start": Variable("place of the customer's first repeat purchase in purchase_times", "none"),
     "monetary_value": Variable("mean spend of the repeat occasions", "money"),
     "log_spend_mean": Variable("mean of the logarithm of the repeat occasions' spend", "log money"),
@@ -317,7 +336,16 @@ ALSO = {
     "log_spend": ("log_spend_mean", "log_spend_sd"),
     "log_intervals": ("log_intervals",),
     "purchase_times": ("purchase_times", "purchase_start"),
+    "purchase_spend": ("purchase_spend", "spend_start"),
     "periods": ("day_purchases", "day_spend"),
+    "spend_trends": (
+        "trend_slope",
+        "trend_error",
+        "trend_centre",
+        "month_orders",
+        "month_deviation",
+        "month_error",
+    ),
 }
 
 
@@ -344,7 +372,7 @@ def also_for_calendar(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 # Columns that say where a customer's data lie: no quantity to segment, group or compare customers by.
-POINTERS = ("purchase_start",)
+POINTERS = ("purchase_start", "spend_start")
 
 
 # What results of decisions hold beside; a column of one's own may have these names too (cost, size, reference).

@@ -58,6 +58,17 @@ NUMBERS = {
     "rows_dropped": {"rows": 6624, "what": "No date. x"},
     "spend_rises": {"words": "0.40 (90 % interval 0.3 to 0.5)", "correlation": 0.4, "doubling": 12.0},
     "spend_falls": {"words": "-0.40 (90 % interval -0.5 to -0.3)", "correlation": -0.4, "doubling": -12.0},
+    "spend_by_frequency": {
+        "off": 8.0,
+        "error": 1.0,
+        "side": "high",
+        "by": 23.0,
+        "more": "less",
+        "who": "buyers",
+    },
+    "spend_by_age": {"off": 8.0, "error": 1.0, "side": "low", "by": 12.0, "more": "more"},
+    "spend_by_order": {"off": 8.0, "error": 1.0, "side": "low", "by": 12.0, "more": "more"},
+    "spend_by_month": {"spread": 9.0, "months": 12, "highest": "2000-12", "factor": 1.3},
     "no_number": {"reason": "value_mean: NaN for 3 of 120 customers"},
 }
 

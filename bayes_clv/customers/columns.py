@@ -18,9 +18,11 @@ from bayes_clv.schema import (
     CUSTOMER_VARIABLES,
     DAY,
     DRAW,
+    MONTH,
     PERIOD,
     POINTERS,
     REPEAT_PURCHASE,
+    TREND,
     InputError,
     either,
 )
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 # Names with a meaning of their own in customers, posteriors and predictions; a cohort is a column like any other.
 RESERVED = (
-    *(CHAIN, DRAW, CUSTOMER, PERIOD, DAY, REPEAT_PURCHASE, "row", "profile", "spend_profile"),
+    *(CHAIN, DRAW, CUSTOMER, PERIOD, DAY, MONTH, TREND, REPEAT_PURCHASE, "row", "profile", "spend_profile"),
     *(name for name in CUSTOMER_VARIABLES if name != "cohort"),
 )
 

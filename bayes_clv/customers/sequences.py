@@ -21,6 +21,9 @@ PURCHASE_TIMES = "purchase_times"
 PURCHASE_START = "purchase_start"
 
 
+PURCHASE_SPEND, SPEND_START = "purchase_spend", "spend_start"
+
+
 # How far the last time may lie from recency, relatively, in tables from elsewhere: a rounding of the last digits.
 AGREEMENT = 1e-9
 
@@ -34,13 +37,20 @@ def places(start: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.repeat(start - before, size) + np.arange(size.sum())
 
 
-def with_times(dataset: xr.Dataset, times: np.ndarray, size: np.ndarray) -> xr.Dataset:
+def with_times(
+    dataset: xr.Dataset, times: np.ndarray, size: np.ndarray, spend: np.ndarray | None = None
+) -> xr.Dataset:
     """Return the customers with their purchase times, of which each customer has ``size``, in the customers' order.
 
     Customers without a repeat purchase begin at 0, and those with one where the first such one of that age is, so that
-    equal histories are equal numbers.
+    equal histories are equal numbers. The ``spend`` of these purchases has starts of its own, since it differs where
+    ages are equal.
     """
     start = np.where(size > 0, np.cumsum(size) - size, 0)
+    if spend is not None:
+        dataset = dataset.assign(
+            {PURCHASE_SPEND: (REPEAT_PURCHASE, spend), SPEND_START: (CUSTOMER, start.copy())}
+        )
     one = size == 1
     _, first, shared = np.unique(times[start[one]], return_index=True, return_inverse=True)
     start[one] = start[one][first[shared]]

@@ -20,8 +20,10 @@ from bayes_clv.customers.orders.audit import account, usable_rows
 from bayes_clv.customers.orders.log import open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
 from bayes_clv.customers.orders.parsing import Columns
+from bayes_clv.customers.orders.trends import month_rows, trend_rows
 from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
 from bayes_clv.customers.sequences import with_times
+from bayes_clv.customers.trends import add_trends
 from bayes_clv.schema import ALSO, CUSTOMER, InputError, argument, describe
 from bayes_clv.units import days_per, discount_rate
 
@@ -68,8 +70,10 @@ def summarize(
         Length in days of the periods in which all repeat occasions are counted.
     also
         What else to compute of each customer: ``"log_spend"``, for ``clv.fit("lognormal_spend", ...)``,
-        ``"log_intervals"``, for families that read how regular purchases are, and ``"purchase_times"``, for those that
-        read when each purchase was made; and of all of them ``"periods"``, for ``clv.fit(..., calendar=...)``.
+        ``"log_intervals"``, for families that read how regular purchases are, ``"purchase_times"``, for those that read
+        when each purchase was made, and ``"purchase_spend"``, when and for how much, for a calendar of spend; and of
+        all of them ``"periods"``, for ``clv.fit(..., calendar=...)``, and ``"spend_trends"``, for
+        ``clv.scoring.spend_check``.
     holdout_discount_rate
         0.10 for 10 % a year: also compute ``holdout_value``, to score forecasts of value that are discounted at that
         rate (``clv.predict(..., annual_discount_rate=...)``).
@@ -92,8 +96,14 @@ def summarize(
         With ``"purchase_times"``, dimension ``repeat_purchase``: ``purchase_times``, the ages (in ``time_unit``) at the
         repeat occasions to ``until``, one customer's after the other's, each rising to its recency; and over
         ``customer``, ``purchase_start``: the customer's times are the ``frequency`` ones from that place on, also of
-        customers that were chosen with ``isel``. With ``"periods"``, dimension ``calendar_day``, from the first order
-        to ``until``: ``day_purchases``, the repeat occasions of all customers on the day, and ``day_spend``.
+        customers that were chosen with ``isel``. With ``"purchase_spend"`` also ``purchase_spend``, the spend of these
+        occasions, and ``spend_start``, where each customer's begin. With ``"periods"``, dimension ``calendar_day``,
+        from the first order to ``until``: ``day_purchases``, the repeat occasions of all customers on the day, and
+        ``day_spend``. With ``"spend_trends"``, of the base: over ``spend_trend`` ("age", "order_number")
+        ``trend_slope``, the change of a
+        customer's log spend per occasion with a year of its age, or with twice the order number, ``trend_error`` and
+        ``trend_centre``; over ``spend_month`` ``month_orders``, ``month_deviation`` and ``month_error``, the paid
+        repeat occasions of the month, and their log spend less each customer's own mean.
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
@@ -129,8 +139,9 @@ def summarize(
     unknown = [name for name in also if name not in ALSO]
     if isinstance(also, str) or unknown:
         raise InputError(f"also must be a tuple with some of {', '.join(map(repr, ALSO))}; it is {also!r}.")
-    if "log_spend" in also and spend is None:
-        raise InputError("also=('log_spend',) needs amounts: name the spend column, or leave it out.")
+    priced = [name for name in also if "spend" in name]
+    if priced and spend is None:
+        raise InputError(f"also=({priced[0]!r},) needs amounts: name the spend column, or leave it out.")
     rows_wanted = customer_rows(
         occasions,
         last_calibration,
@@ -147,14 +158,18 @@ def summarize(
     ids, column = ids[in_base], {name: values[in_base] for name, values in column.items()}
 
     dataset = _dataset(ids, column, last_calibration, unit_days, has_holdout=holdout_until is not None)
-    if "purchase_times" in also:
-        days = _repeat_days(ids, column["first_order"], log.fetch(days_to(occasions, last_calibration)))
-        dataset = with_times(dataset, days / unit_days, dataset["frequency"].to_numpy())
+    if {"purchase_times", "purchase_spend"} & set(also):
+        wanted = log.fetch(days_to(occasions, last_calibration, with_spend="purchase_spend" in also))
+        days, amounts = _repeat_days(ids, column["first_order"], wanted)
+        dataset = with_times(dataset, days / unit_days, dataset["frequency"].to_numpy(), amounts)
     start = column["first_order"].min().item()
     counts = log.fetch(period_rows(occasions, start, last_calibration, end, period_days))
     add_periods(dataset, counts, start, end, period_days)
     if "periods" in also:
         add_days(dataset, log.fetch(day_rows(occasions, last_calibration)), start, last_calibration)
+    if "spend_trends" in also:
+        sums = (log.fetch(rows(occasions, last_calibration)) for rows in (trend_rows, month_rows))
+        add_trends(dataset, *sums)
     dataset.attrs = {
         "time_unit": time_unit.strip().lower().removesuffix("s"),
         "until": last_calibration.isoformat(),
@@ -294,8 +309,10 @@ def _dataset(
     return xr.Dataset({name: (CUSTOMER, array) for name, array in values.items()}, {CUSTOMER: ids})
 
 
-def _repeat_days(ids: np.ndarray, first: np.ndarray, rows: Any) -> np.ndarray:
+def _repeat_days(ids: np.ndarray, first: np.ndarray, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the days since the first occasion at all repeat occasions, the customers in their order, days rising.
+
+    And their spend, where the rows have it.
 
     Sorted here and not by the engine, which may sort ids by the rules of a language; and a window over each customer's
     days takes the engine twice as long as the first days that are known already.
@@ -311,9 +328,13 @@ def _repeat_days(ids: np.ndarray, first: np.ndarray, rows: Any) -> np.ndarray:
     )
     width = int(days.max()) + 1
     place = owner.astype(np.int64) * width + days
-    place.sort()
-    sorted_days: np.ndarray = place % width
-    return sorted_days[sorted_days > 0]
+    if "spend" not in rows.column_names:
+        place.sort()
+        sorted_days: np.ndarray = place % width
+        return sorted_days[sorted_days > 0], None
+    order = np.argsort(place)
+    repeat = order[days[order] > 0]
+    return days[repeat], rows["spend"].to_numpy()[repeat]
 
 
 def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str, np.ndarray]:

@@ -187,6 +187,9 @@ class SpendLevel:
         ``(rng, columns, params)``: one draw of the level.
     spend : callable
         ``(rng, occasions, level, occasion)``: a draw of the total spend of so many occasions, money.
+    amounts : callable, optional
+        ``(params, occasions, mean, log_mean)``, tensors: the log density of single amounts given their mean, where the
+        likelihood is that of the mean; None where it is theirs.
     """
 
     density: str
@@ -199,6 +202,7 @@ class SpendLevel:
     lacks_moment: Callable[[int, Columns, Params], NDArray[np.bool_]]
     level_draws: Callable[[np.random.Generator, Columns, Params], Array]
     spend: Callable[[np.random.Generator, Any, Any, Any], Array]
+    amounts: Callable[[Params, Any, Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

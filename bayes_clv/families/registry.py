@@ -37,6 +37,8 @@ TRIED = ("drift",)
 
 # Families that go by a calendar: those of which a change of time leaves all else as it is.
 CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd")
+# Whose spend may.
+PRICED = ("lognormal_spend", "gamma_gamma")
 
 _registered: dict[str, Family] = {}
 
@@ -85,7 +87,12 @@ def changing(name: str, suffix: str = "_drift") -> str:
 
 def refuse_calendar(name: str) -> None:
     """Refuse a family that does not go by a calendar."""
-    if name not in CLOCKED:
+    if family(name).kind == "spend" and name not in PRICED:
+        raise InputError(
+            f"{family(name).words.title} has no calendar of spend: {', '.join(PRICED)} have. Fit one of these, of "
+            f"customers with summarize(..., also=('log_spend', 'purchase_spend')), or leave {argument('calendar')} out."
+        )
+    if name not in (*CLOCKED, *PRICED):
         raise InputError(
             f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, whose customers leave "
             f"at a purchase or never. Fit one of these, or leave {argument('calendar')} out."

@@ -45,9 +45,11 @@ import xarray as xr
 
 from bayes_clv.customers.periods import day_purchases, intervals_ago
 from bayes_clv.distributions.autoregression import levels_after
+from bayes_clv.families.contract import SpendLevel
 from bayes_clv.families.quantities import Prior, Quantity
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import refuse_calendar
+from bayes_clv.inference.ledger import Ledger
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError, argument
 from bayes_clv.units import days_per
 
@@ -123,8 +125,9 @@ class LearnedCalendar:
 
     ``days`` are of a period, ``unit_days`` of a time unit, ``size`` the number of periods; ``until`` the last day (ISO,
     empty where no date is known); ``events`` maps each to its first day and its values a day. ``counts`` are the repeat
-    purchases of the periods, where it was learned, and ``intervals`` the times between purchases of a family that reads
-    them: how long before the end each begins and ends, and how many there are.
+    purchases of the periods, where it was learned, and ``information`` what one of them says of log g, 1 / variance;
+    ``intervals`` the times between purchases of a family that reads them: how long before the end each begins and ends,
+    and how many there are. With ``of_spend`` it is the spend per purchase that moves, and not the rate of purchase.
     """
 
     days: int
@@ -136,6 +139,8 @@ class LearnedCalendar:
     events: Mapping[str, tuple[str, tuple[float, ...]]] = field(default_factory=dict)
     counts: np.ndarray | None = None
     intervals: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    of_spend: bool = False
+    information: float = 1.0
 
     @property
     def width(self) -> float:
@@ -211,6 +216,7 @@ class LearnedCalendar:
                 "season": self.season,
                 "weekdays": self.weekdays,
                 "events": {name: [begin, list(values)] for name, (begin, values) in self.events.items()},
+                "of_spend": self.of_spend,
             }
         )
 
@@ -233,7 +239,11 @@ class LearnedCalendar:
     def meanings(self) -> dict[str, tuple[str, str]]:
         """Return what each variable of the posterior means, and its unit."""
         return {
-            RATE: ("purchase rate of all customers in the period over its mean", "none"),
+            RATE: (
+                f"{'spend per purchase' if self.of_spend else 'purchase rate'} of all customers in the period over its "
+                "mean",
+                "none",
+            ),
             SD: ("standard deviation of the log of the rate's level over calendar time", "none"),
             SHOCK: ("standard deviation of the log of shocks of single periods", "none"),
             HALF_LIFE: ("time in which half of what is above or below the mean level is left", "time"),
@@ -262,7 +272,10 @@ def learn_calendar(calendar: Calendar, family: str, customers: xr.Dataset) -> Le
             "clv.customers.from_table a time_unit."
         )
     unit_days = days_per(unit)
-    daily = day_purchases(customers, unit_days)
+    of_spend = find_family(family).kind == "spend"
+    # A part of the base has its own days by its purchase times alone.
+    counted = customers.drop_vars("day_purchases", errors="ignore") if of_spend else customers
+    daily = day_purchases(counted, unit_days)
     # Whole periods back from the last day; the first holds the rest.
     size = max(1, math.ceil(float(customers["T"].max()) * unit_days / calendar.period_days))
     room = np.zeros(size * calendar.period_days)
@@ -288,6 +301,7 @@ def learn_calendar(calendar: Calendar, family: str, customers: xr.Dataset) -> Le
         events=_read_events(calendar.events),
         counts=room.reshape(size, -1).sum(axis=1),
         intervals=intervals_ago(customers) if INTERVALS in find_family(family).observed else None,
+        of_spend=of_spend,
     )
 
 
@@ -350,7 +364,9 @@ class Clock:
         """Return the sum of log g over the purchases."""
         return (np.asarray(self.calendar.counts) * self.log_rate).sum()
 
-    def operational(self, data: Mapping[str, Any], count: Any) -> dict[str, Any]:
+    def operational(
+        self, data: Mapping[str, Any], count: Any, payer: np.ndarray | None = None
+    ) -> dict[str, Any]:
         """Return the columns of a term, calendar time, in operational time.
 
         Sums of logarithms of times between purchases are all at their mean over the customers, who are ``count`` (row):
@@ -380,8 +396,57 @@ class Clock:
         return found
 
 
-def clock(calendar: LearnedCalendar, variables: Mapping[str, Any]) -> Clock:
-    """Put the calendar into the PyMC model in context, which has its dimensions, given its scales and coefficients."""
+@dataclass(frozen=True)
+class Prices:
+    """The calendar of spend in a model: ``log_rate`` (period), a tensor, and what follows from it (``ledger``)."""
+
+    calendar: LearnedCalendar
+    log_rate: Any
+    ledger: Ledger
+
+    @property
+    def anchor(self) -> Any:
+        """Return the mean of log g over the purchases, which goes with the population's spend."""
+        counts = np.asarray(self.calendar.counts)
+        return (counts / counts.sum() * self.log_rate).sum()
+
+    def log_density(self) -> Any:
+        """Return minus the sum of log g over the purchases: an amount is g times one of the family."""
+        return -(np.asarray(self.calendar.counts) * self.log_rate).sum()
+
+    def operational(
+        self, data: Mapping[str, Any], count: Any, payer: np.ndarray | None = None
+    ) -> dict[str, Any]:
+        """Return the columns of a term with the calendar taken out of spend; ``payer`` are the customers' places."""
+        found = dict(data)
+        if payer is None:
+            return found
+        rows = payer.astype(np.int64)
+        if "monetary_value" in found:
+            found["monetary_value"], _ = self.ledger.divided(self.log_rate, rows)
+            return found
+        found["log_spend_mean"], found["log_spend_sd"] = self.ledger.corrected(
+            self.log_rate, rows, data["log_spend_mean"], data["log_spend_sd"]
+        )
+        return found
+
+    def log_amounts(self, level: SpendLevel, parameters: Mapping[str, Any], payer: np.ndarray) -> Any:
+        """Return the log density of all amounts given their means, where the family's leaves it out, or 0."""
+        if level.amounts is None:
+            return 0.0
+        rows = payer.astype(np.int64)
+        return level.amounts(
+            parameters, self.ledger.size[rows], *self.ledger.divided(self.log_rate, rows)
+        ).sum()
+
+
+def clock(
+    calendar: LearnedCalendar, variables: Mapping[str, Any], ledger: Ledger | None = None
+) -> Clock | Prices:
+    """Put the calendar into the PyMC model in context, which has its dimensions, given its scales and coefficients.
+
+    With a ``ledger`` it is of spend.
+    """
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -397,7 +462,7 @@ def clock(calendar: LearnedCalendar, variables: Mapping[str, Any]) -> Clock:
     spectrum = (1 - rho**2) / ((1 - rho) ** 2 + 2 * rho * (1 - np.cos(np.pi * place / size)))
     of_mean = 1 / (1 / size + (1 - rho) / (1 + rho))
     variance = level * pt.where(place == 0, of_mean, spectrum) + noise
-    known = np.where(place == 0, 0.0, counts.mean())
+    known = np.where(place == 0, 0.0, counts.mean() * calendar.information)
     scale = 1 / pt.sqrt(1 / variance + known)
     z = pm.Flat(WHITENED, dims=PERIOD, initval=np.zeros(size))
     moved = pt.dot(waves, scale * z)
@@ -405,7 +470,7 @@ def clock(calendar: LearnedCalendar, variables: Mapping[str, Any]) -> Clock:
     if calendar.effects:
         moved = moved + pt.dot(calendar.design(-size, 0), variables[COEFFICIENT])
     rate = pm.Deterministic(RATE, pt.exp(moved), dims=PERIOD)
-    return Clock(calendar, moved, rate)
+    return Clock(calendar, moved, rate) if ledger is None else Prices(calendar, moved, ledger)
 
 
 @dataclass(frozen=True)
@@ -437,6 +502,18 @@ class DrawnCalendar:
         From the first period of the past to the horizon, or ten years, and one period more at the mean rate, which goes
         on beyond. Events must be known to the horizon, and are none beyond.
         """
+        rates = np.concatenate([np.exp(self.log_rate), self.ahead(horizon)], axis=1)
+        width, size = self.calendar.width, self.calendar.size
+        elapsed = np.zeros((rates.shape[0], rates.shape[1] + 1))
+        np.cumsum(rates * width, axis=1, out=elapsed[:, 1:])
+        elapsed -= elapsed[:, size, None]
+        return (np.arange(elapsed.shape[1]) - size) * width, elapsed
+
+    def ahead(self, horizon: float) -> np.ndarray:
+        """Return g of the periods to come (draw, period), to the horizon or ten years, and at last its mean for ever.
+
+        Events must be known to the horizon, and are none beyond.
+        """
         calendar = self.calendar
         known = 0 if math.isinf(horizon) else math.ceil(horizon * calendar.unit_days / calendar.days - 1e-9)
         ahead = max(known, ENDLESS_DAYS // calendar.days)
@@ -454,11 +531,7 @@ class DrawnCalendar:
             future[:, period] = level + np.sqrt(self.shock) * shocks
         future += self.coefficient @ design[calendar.size :].T
         mean_rate = np.exp((self.level + self.shock) / 2)
-        rates = np.concatenate([np.exp(self.log_rate), np.exp(future), mean_rate[:, None]], axis=1)
-        elapsed = np.zeros((level.size, rates.shape[1] + 1))
-        np.cumsum(rates * calendar.width, axis=1, out=elapsed[:, 1:])
-        elapsed -= elapsed[:, calendar.size, None]
-        return (np.arange(elapsed.shape[1]) - calendar.size) * calendar.width, elapsed
+        return np.concatenate([np.exp(future), mean_rate[:, None]], axis=1)
 
     def ages(self, ago: np.ndarray) -> Iterator[np.ndarray]:
         """Yield for each draw the operational time from so long ago to the end of observation."""
@@ -470,7 +543,9 @@ class DrawnCalendar:
 
     def _normals(self, period: int) -> np.ndarray:
         """Return two Normal numbers of each draw that belong to a period: a longer future begins as a shorter one."""
-        rng = np.random.Generator(np.random.PCG64([self.seed, period]))
+        # Spend and purchases move apart, also where one seed fitted both.
+        own = [self.seed, period, 1] if self.calendar.of_spend else [self.seed, period]
+        rng = np.random.Generator(np.random.PCG64(own))
         return np.asarray(rng.standard_normal((2, self.total))[:, self.place])
 
 

@@ -7,26 +7,29 @@ rather than from the PyMC graph, so that one simulator is checked and used every
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.families.contract import Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import changing
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.inference.calendar import Calendar, drawn_calendar, learn_calendar
+from bayes_clv.inference.calendar import Calendar, LearnedCalendar, drawn_calendar, learn_calendar
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
 from bayes_clv.inference.criticism import predictive
 from bayes_clv.inference.data import checkable, checked_customers, distinct_rows, observed
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
+from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
 from bayes_clv.inference.sampling import nuts
-from bayes_clv.schema import UNSTATED, InputError, argument
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
 
 METHODS = ("nuts", "laplace", "mode")
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_prior", "log_likelihood")
@@ -94,7 +97,10 @@ def fit(
         What happens to everybody at once: the rate of purchase of the whole base, by period, is learned too, and drawn
         for the future (``inference.calendar``); of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, by ``"nuts"`` or
         ``"laplace"``, and of customers with ``summarize(..., also=("periods",))`` or purchase times; of
-        ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar.
+        ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar. Of
+        ``"lognormal_spend"`` and ``"gamma_gamma"`` it is the spend of a purchase that moves, of customers with
+        ``also=("purchase_spend",)``; the latter's likelihood is then that of every amount, and not of each customer's
+        mean (``inference.ledger``).
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
@@ -164,9 +170,16 @@ def fit(
     data = observed(record, dataset)
     record = record.of(dataset)
     columns = dict(data.columns)
-    learned = None if calendar is None else learn_calendar(calendar, record.name, dataset)
-    if learned is not None:
-        _check_calendar_fit(method, priors, include)
+    learned, ledger = None, None
+    if calendar is not None:
+        seen_by = dataset.isel({CUSTOMER: data.usable}) if record.kind == "spend" else dataset
+        learned = learn_calendar(calendar, record.name, seen_by)
+        _check_calendar_fit(method, priors, include, learned)
+        if learned.of_spend:
+            ledger = read_ledger(seen_by, learned.days, learned.unit_days, learned.size)
+            _check_amounts(record, ledger)
+            learned = replace(learned, information=1 / ledger.variance)
+            columns[PAYER] = np.arange(ledger.size.size)
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -188,7 +201,16 @@ def fit(
     choices = choose(record, rows, count, resolved, start, likelihood=method == "mode")
     fixed = settled(resolved, choices)
     built = build_model(
-        record, rows, count, fixed, start, effects, profiles, as_stated=method == "mode", calendar=learned
+        record,
+        rows,
+        count,
+        fixed,
+        start,
+        effects,
+        profiles,
+        as_stated=method == "mode",
+        calendar=learned,
+        ledger=ledger,
     )
     model, names = built.graph, built.names
     report: dict[str, Any]
@@ -273,7 +295,18 @@ def fit(
     return tree
 
 
-def _check_calendar_fit(method: str, priors: Any, include: Collection[str]) -> None:
+def _check_amounts(family: Family, ledger: Ledger) -> None:
+    """Refuse amounts of nothing where the family has no density of them."""
+    unpaid = int((ledger.unpaid > 0).sum())
+    if need(family, SpendLevel).amounts is not None and unpaid:
+        raise InputError(
+            f"{unpaid:,} of {ledger.size.size:,} customers have a repeat purchase for nothing, of which "
+            f"{family.words.title} has no density, and with a calendar every amount counts. Fit 'lognormal_spend', "
+            "which leaves such customers out, or leave them out of customers."
+        )
+
+
+def _check_calendar_fit(method: str, priors: Any, include: Collection[str], learned: LearnedCalendar) -> None:
     """Refuse what a fit with a calendar cannot give."""
     if method == "mode":
         raise InputError(
@@ -290,7 +323,10 @@ def _check_calendar_fit(method: str, priors: Any, include: Collection[str]) -> N
             "Group 'log_likelihood' is not there of a fit with a calendar: what a history adds depends on the days of "
             "its purchases, which the fit reads of all customers together. Compare by clv.scoring.rolling_origins."
         )
-    if "prior_predictive" in include:
-        raise InputError(
-            "Group 'prior_predictive' is not there of a fit with a calendar. Fit without the calendar for it."
-        )
+    absent = ("prior_predictive", "posterior_predictive") if learned.of_spend else ("prior_predictive",)
+    for name in absent:
+        if name in include:
+            raise InputError(
+                f"Group {name!r} is not there of a fit with a calendar"
+                f"{' of spend' if learned.of_spend else ''}. Fit without the calendar for it."
+            )

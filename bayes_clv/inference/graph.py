@@ -22,16 +22,17 @@ import pymc as pm
 import xarray as xr
 from pytensor import config
 
-from bayes_clv.families.contract import Coordinate, Family
+from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
-from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, Clock, LearnedCalendar
+from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, Clock, LearnedCalendar, Prices
 from bayes_clv.inference.calendar import clock as clock_of
 from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
+from bayes_clv.inference.ledger import PAYER, Ledger
 from bayes_clv.schema import InputError
 
-# What a calendar multiplies: its mean goes with it.
-CLOCKED_QUANTITY = "population_purchase_rate"
+# What a calendar multiplies, of purchases and of spend: its mean goes with it.
+CLOCKED_QUANTITIES = ("population_purchase_rate", "population_spend")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def build_model(
     values: Mapping[str, Any] | None = None,
     changing: bool = False,
     calendar: LearnedCalendar | None = None,
+    ledger: Ledger | None = None,
 ) -> Built:
     """Return the PyMC model of the distinct rows.
 
@@ -77,7 +79,8 @@ def build_model(
 
     With ``changing`` the ``rows_of_terms`` are data by their names, so that a model that is compiled once can be given
     other rows of the same profiles: calibration by simulation fits hundreds of bases. With a ``calendar`` the rows'
-    times are taken in operational time (``inference.calendar``).
+    times are taken in operational time, or, with the ``ledger`` of the rows' ``payer``, its part out of their spend
+    (``inference.calendar``).
     """
     coords = ({} if effects is None else effects.coords()) | ({} if calendar is None else calendar.coords())
     with pm.Model(coords=coords or None) as model:
@@ -92,9 +95,10 @@ def build_model(
                 else prior_variable(name, priors[name], EFFECT if name == COEFFICIENT else None)
                 for name in calendar.quantities()
             }
-            clock = clock_of(calendar, scales)
+            clock = clock_of(calendar, scales, ledger)
+            moves = CLOCKED_QUANTITIES[calendar.of_spend]
             moved = [] if as_stated else [clock.anchor]
-            offsets = offsets | {CLOCKED_QUANTITY: [*offsets.get(CLOCKED_QUANTITY, []), *moved]}
+            offsets = offsets | {moves: [*offsets.get(moves, []), *moved]}
             offsets = {name: each for name, each in offsets.items() if each}
         population = population_variables(family, priors, start, offsets, None if as_stated else rows, values)
         parameters = recorded_parameters(family, population)
@@ -118,7 +122,11 @@ def build_model(
             data = {name: pm.Data(name, column) for name, column in data.items()}
         pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data, clock))
         if clock is not None:
-            pm.Potential("calendar_log_likelihood", clock.log_density())
+            density = clock.log_density()
+            if isinstance(clock, Prices):
+                own = of_rows(parameters, rows.get("profile"))
+                density = density + clock.log_amounts(need(family, SpendLevel), own, rows[PAYER])
+            pm.Potential("calendar_log_likelihood", density)
     return Built(model, kept, constants)
 
 
@@ -199,9 +207,12 @@ def rows_of_terms(family: Family, rows: Columns, count: np.ndarray | None = None
 
     The first term's are ``frequency_0``, say, ``profile_0`` where the rows have one, and ``count_0``.
     """
-    further = ["profile"] if "profile" in rows else []
+    profile = ["profile"] if "profile" in rows else []
     found: Columns = {}
     for place, term in enumerate(family.likelihood):
+        # What the number of purchases alone decides does not go by who paid them.
+        payer = [PAYER] if PAYER in rows and set(term.columns) != {"frequency"} else []
+        further = [*profile, *payer]
         columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
         found |= {f"{name}_{place}": column for name, column in columns.items()}
         found[f"count_{place}"] = weight.astype(float)
@@ -209,7 +220,10 @@ def rows_of_terms(family: Family, rows: Columns, count: np.ndarray | None = None
 
 
 def _log_likelihood(
-    family: Family, parameters: Mapping[str, Any], data: Mapping[str, Any], clock: Clock | None = None
+    family: Family,
+    parameters: Mapping[str, Any],
+    data: Mapping[str, Any],
+    clock: Clock | Prices | None = None,
 ) -> Any:
     import pytensor.tensor as pt
 
@@ -218,7 +232,8 @@ def _log_likelihood(
         own = of_rows(parameters, data.get(f"profile_{place}"))
         given = {name: data[f"{name}_{place}"] for name in term.columns}
         weight = data[f"count_{place}"]
-        columns = list((given if clock is None else clock.operational(given, weight)).values())
+        moved = given if clock is None else clock.operational(given, weight, data.get(f"{PAYER}_{place}"))
+        columns = list(moved.values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
         try:
             value = term.function(own, *columns)

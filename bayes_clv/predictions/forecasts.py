@@ -340,7 +340,7 @@ def predict(
         dataset.attrs["money_unit"] = holdout.spend_unit
     if thresholds is not None:
         dataset = dataset.assign_coords({THRESHOLD: (THRESHOLD, thresholds, {"units": "money"})})
-    value = _in_money(dataset, simulation, parameters(spending, "spending"), cost)
+    value = _in_money(dataset, simulation, parameters(spending, "spending", calendar=True), cost)
     return value.assign_attrs(
         unscored=unscored,
         margin=simulation.margin,

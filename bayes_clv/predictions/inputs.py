@@ -127,12 +127,14 @@ def prepare(
     refuse_other_end(posterior, customers)
     posterior = posterior.of(customers).until(length)
     past = posterior.columns | recency_last(purchase_history(customers, posterior.family))
+    keys = None if seed is None else customer_keys(customers[CUSTOMER].values, seed, purpose=purpose)
     payments, paid = None, {}
     if spending is not None:
         shared_time_unit(spending, customers)
-        payments = paired(parameters(spending, "spending"), posterior.size).of(customers)
-        paid = payments.columns | spend_history(customers, payments.family)
-    keys = None if seed is None else customer_keys(customers[CUSTOMER].values, seed, purpose=purpose)
+        payments = paired(parameters(spending, "spending", calendar=True), posterior.size).of(customers)
+        refuse_other_end(payments, customers)
+        payments = payments.priced(length, customers, keys)
+        paid = payments.columns | spend_history(customers, payments.family) | payments.payers
     own = {} if keys is None else apart(posterior.family, keys)
     histories = distinct_histories(past | own | paid, keys)
     return Inputs(posterior, customers, time_unit, length, past, paid, histories, payments, keys, reasons)

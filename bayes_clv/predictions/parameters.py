@@ -13,6 +13,7 @@ every call.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -21,12 +22,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.calendar import CALENDAR, clocked
-from bayes_clv.families.contract import VERBS, Family, Forecast, Renewals, SpendLevel, need
+from bayes_clv.families.contract import LEVEL, VERBS, Family, Forecast, Renewals, SpendLevel, need
 from bayes_clv.families.contract import Kind as FamilyKind
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import DrawnCalendar, read_calendar
 from bayes_clv.inference.effects import Effect, Effects, Profiles
+from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 
 Kind = Literal["buying", "spending", "opportunities", "contracts"]
@@ -53,7 +55,8 @@ _SERVES: dict[Kind, FamilyKind] = {
 class Parameters:
     """The draws of one posterior: ``values`` maps each parameter to (chain × draw,) in that order.
 
-    With a ``calendar`` the family is in calendar time after ``until``, and ``values`` hold its knots too.
+    With a ``calendar`` the family is in calendar time after ``until``, and ``values`` hold its knots too; where it is
+    of spend, ``ledger`` and ``payer`` are of the customers after ``priced``, and ``ahead`` is g (draw, period) to come.
     With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
     the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
     """
@@ -70,6 +73,9 @@ class Parameters:
     seed: str = ""
     profiles: Profiles | None = None
     calendar: DrawnCalendar | None = None
+    ledger: Ledger | None = None
+    payer: np.ndarray | None = None
+    ahead: np.ndarray | None = None
 
     @property
     def forecast(self) -> Forecast:
@@ -117,14 +123,65 @@ class Parameters:
             drawn={name: value[..., index] for name, value in self.drawn.items()},
             place=None if self.place is None else self.place[index],
             calendar=None if self.calendar is None else self.calendar.take(index),
+            ahead=None if self.ahead is None else self.ahead[index],
         )
 
     def until(self, horizon: float) -> "Parameters":
         """Return them in calendar time where there is a calendar, whose future is drawn, to a horizon in time units."""
-        if self.calendar is None:
+        if self.calendar is None or self.calendar.calendar.of_spend:
             return self
         knots, elapsed = self.calendar.knots(horizon)
         return replace(self, family=clocked(self.family, knots), values=self.values | {CALENDAR: elapsed})
+
+    def priced(
+        self, horizon: float, customers: xr.Dataset | None = None, keys: np.ndarray | None = None
+    ) -> "Parameters":
+        """Return them with the calendar of spend, where there is one: its future is drawn, to a horizon in time units.
+
+        With ``customers`` what they paid is read too, and each is a history of its own, numbered by the order of its
+        random ``keys`` (customer, 2), which does not depend on that of arrival.
+        """
+        if self.calendar is None:
+            return self
+        found = replace(self, ahead=self.calendar.ahead(horizon))
+        if customers is None:
+            return found
+        known = self.calendar.calendar
+        ledger = read_ledger(customers, known.days, known.unit_days, known.size)
+        order = np.arange(ledger.size.size) if keys is None else np.lexsort((keys[:, 1], keys[:, 0]))
+        payer = np.empty(order.size)
+        payer[order] = np.where(ledger.size[order] > 0, np.arange(order.size), 0)
+        return replace(found, ledger=ledger.take(order), payer=payer)
+
+    @property
+    def width(self) -> float:
+        """Return the length of a period of the calendar in time units."""
+        return math.nan if self.calendar is None else self.calendar.calendar.width
+
+    def worth(self, horizon: float, rate: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the periods to a horizon (period,), and what money in each is worth (period, draw).
+
+        That is g of the period times the mean discount in it, at a continuous ``rate``. One period, and its discount
+        left out of it, without a calendar.
+        """
+        assert self.ahead is not None
+        number = math.ceil(horizon / self.width - 1e-9)
+        ends = np.minimum(self.width * np.arange(1, number + 1), horizon)
+        long = np.diff(ends, prepend=0.0)
+        mean = np.exp(-rate * (ends - long)) * (-np.expm1(-rate * long) / (rate * long) if rate else 1.0)
+        return ends, mean[:, None] * self.ahead[:, :number].T
+
+    def paid(self, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the family of spend reads of these rows, (row, 1), or (row, draw) less the calendar's part."""
+        found = {name: columns[name][rows, None] for name in LEVEL}
+        if self.ledger is None or self.calendar is None:
+            return found
+        informed = found["occasions"][:, 0] > 0
+        mean = np.zeros((rows.size, self.calendar.log_rate.shape[0]))
+        payers = columns[PAYER][rows[informed]].astype(np.int64)
+        itself = columns["mean_spend"][rows[informed]]
+        mean[informed] = self.ledger.drawn_mean(self.level.pays, payers, itself, self.calendar.log_rate)
+        return found | {"mean_spend": mean}
 
     def of(self, customers: xr.Dataset) -> "Parameters":
         """Return them for these customers, whose columns are read and checked, and whose times the family reads."""
@@ -141,6 +198,11 @@ class Parameters:
         if self.profiles is None:
             raise RuntimeError("Parameters with effects need customers: call of(customers) first.")
         return {self.profile: self.profiles.index}
+
+    @property
+    def payers(self) -> dict[str, np.ndarray]:
+        """Return where customers are in the ledger, or nothing without a calendar of spend."""
+        return {} if self.payer is None else {PAYER: self.payer}
 
     def at(
         self, columns: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)

@@ -55,13 +55,15 @@ class Money:
     ``occasion(rows)`` is a parameter of one occasion, (draw) or (row, draw). ``discount`` is the continuous rate per
     time unit. The rule is the family's: "gamma", an occasion is Gamma(occasion, rate nu), the state shape and rate of
     the Gamma of nu; "lognormal", its logarithm is Normal(theta, occasion²), the state mean and standard deviation of
-    theta.
+    theta. ``ahead`` (draw, period) multiplies what is paid in each period of ``width`` from now, its last for ever.
     """
 
     state: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     occasion: Callable[[np.ndarray], np.ndarray]
     discount: float = 0.0
     rule: Literal["gamma", "lognormal"] = "gamma"
+    ahead: np.ndarray | None = None
+    width: float = math.nan
 
 
 class Holdout(NamedTuple):
@@ -147,7 +149,17 @@ def _purse(money: Money, rows: np.ndarray, row: np.ndarray, draws: int) -> Purse
     first, second = (owned(each, (rows.size, draws)) for each in money.state(rows))
     occasion = np.atleast_2d(money.occasion(rows))
     occasion = owned(occasion, (occasion.shape[0], draws))
-    return Purse(row, first, second, occasion, money.rule == "lognormal", float(money.discount))
+    ahead = np.empty((draws, 0)) if money.ahead is None else np.ascontiguousarray(money.ahead)
+    return Purse(
+        row,
+        first,
+        second,
+        occasion,
+        money.rule == "lognormal",
+        float(money.discount),
+        ahead,
+        float(money.width),
+    )
 
 
 def tiles(
@@ -263,15 +275,20 @@ def _drawn(
 def spend_money(payments: Parameters, histories: Histories, discount: float) -> Money:
     """Return how occasions are paid, by one draw of ``payments`` each: the levels of the distinct histories."""
     level = payments.level
-    occasions, mean_spend = (histories.columns[name] for name in ("occasions", "mean_spend"))
 
     def state(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = rows[:, None]
         values = payments.at(histories.columns, rows)
-        return level.state({"occasions": occasions[at], "mean_spend": mean_spend[at]}, values)
+        return level.state(payments.paid(histories.columns, rows), values)
 
     def occasion(rows: np.ndarray) -> np.ndarray:
         found: np.ndarray = payments.at(histories.columns, rows)[level.occasion]
         return found
 
-    return Money(state=state, occasion=occasion, discount=discount, rule=level.pays)
+    return Money(
+        state=state,
+        occasion=occasion,
+        discount=discount,
+        rule=level.pays,
+        ahead=payments.ahead,
+        width=payments.width,
+    )

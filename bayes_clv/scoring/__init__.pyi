@@ -9,6 +9,7 @@ from .metrics import Metric as Metric
 from .metrics import Quantity as Quantity
 from .pacing import pace as pace
 from .rolling import rolling_origins as rolling_origins
+from .spending import spend_check as spend_check
 from .splits import origins as origins
 from .summaries import pairwise as pairwise
 from .summaries import summarise as summarise
@@ -30,6 +31,7 @@ __all__ = [
     "rolling_origins",
     "score",
     "simulate_tracking",
+    "spend_check",
     "summarise",
     "tracking_counts",
 ]

@@ -35,7 +35,7 @@ class Fit:
     method : {"laplace", "nuts", "mode"}
         How it is fitted, and its spending where that is a name.
     priors, covariates, groups, calendar
-        As in ``clv.fit``; a calendar not by ``"mode"``.
+        As in ``clv.fit``; a calendar not by ``"mode"``. One of spend is that of a Fit as ``spending``.
 
     Examples
     --------
@@ -86,7 +86,9 @@ class Fit:
     def also(self) -> set[str]:
         """Return what ``clv.summarize`` must compute beside."""
         own = set(also_for(find_family(self.family).observed))
-        own |= set() if self.calendar is None else set(also_for_calendar(find_family(self.family).observed))
+        if self.calendar is not None:
+            of_spend = find_family(self.family).kind == "spend"
+            own |= {"purchase_spend"} if of_spend else set(also_for_calendar(find_family(self.family).observed))
         return own if self.money is None else own | self.money.also
 
 

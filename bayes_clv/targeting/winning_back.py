@@ -74,6 +74,10 @@ def win_back(
             f"In {known.posterior.family.words.title} whoever leaves is gone for ever, so that there is nobody to "
             "wake. Fit with returns=True (bg_nbd, mbg_nbd); whom to keep from leaving say clv.churn_alarms."
         )
+    if known.spending is not None and known.spending.ahead is not None:
+        raise InputError(
+            "win_back does not go by a calendar of spend yet, which the spending posterior has. Fit spend without one."
+        )
     states, waking, woken, payments = forecast.states, forecast.waking, forecast.woken, known.spending
     rate = discount_rate(annual_discount_rate, known.time_unit)
     count, step = int(known.histories.row.max()) + 1, max(1, TILE // size)
@@ -86,9 +90,12 @@ def win_back(
         more = woken(known.horizon, 0.0, history, values)
         found = [*chances, chances[1] * waking(known.horizon, history, values), more]
         if payments is not None:
-            paid = {name: columns[name][rows, None] for name in ("occasions", "mean_spend")}
             earned = more if rate == 0 else woken(known.horizon, rate, history, values)
-            found.append(share * earned * payments.level.expected(paid, payments.at(columns, rows)))
+            found.append(
+                share
+                * earned
+                * payments.level.expected(payments.paid(columns, rows), payments.at(columns, rows))
+            )
         return [np.broadcast_to(each, (rows.size, size)).mean(axis=1) for each in found]
 
     names = [*STATES, WAKING, "purchases_woken", *(["value_woken"] if payments is not None else [])]

@@ -144,10 +144,11 @@ def predict_cohort(
     people = _checked_size(size)
     share, cost = checked_margin(margin), _checked_cost(acquisition_cost)
     posterior = parameters(buying, "buying", calendar=True).repeated()
-    posterior, payments = new_customers(profile or {}, posterior, parameters(spending, "spending"))
+    payments = parameters(spending, "spending", calendar=True)
+    posterior, payments = new_customers(profile or {}, posterior, payments)
     time_unit = _one_time_unit(buying, spending)
     length = duration(horizon, time_unit)
-    posterior = posterior.until(length)
+    posterior, payments = posterior.until(length), payments.priced(length)
     rate = discount_rate(annual_discount_rate, time_unit)
     count = checked_periods(periods)
     if count is not None:
@@ -217,7 +218,8 @@ def expected_new_customer(
     """Return expected purchases and discounted spend of a new customer per draw, first order included.
 
     The discounted repeat purchases are exp(-delta H) M(H) + delta times the integral of exp(-delta t) M(t), by parts,
-    M(t) the family's expected purchases of a new customer; infinite where expected spend is.
+    M(t) the family's expected purchases of a new customer; infinite where expected spend is. With a calendar of spend
+    each period's purchases bring its g, and are discounted at the period's mean.
     """
     forecast, values = posterior.forecast, posterior.values
     newborn = new_customer(forecast.history)
@@ -238,8 +240,14 @@ def expected_new_customer(
         inner = half * weight * (bend + time) * np.exp(-discount * time)
         each = forecast.purchases(time, newborn, values)
         discounted = math.exp(-discount * horizon) * repeats + discount * (inner[:, None] * each).sum(axis=0)
-    each = payments.level.population_mean(paired(payments, posterior.size).values)
-    return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
+    payer = paired(payments, posterior.size)
+    each = payer.level.population_mean(payer.values)
+    if payer.ahead is None:
+        return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
+    ends, worth = payer.worth(horizon, discount)
+    to_end = np.stack([forecast.purchases(end, newborn, values) for end in ends.tolist()])
+    later = (worth * np.diff(to_end, axis=0, prepend=0.0)).sum(axis=0)
+    return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (payer.ahead[:, 0] + later)
 
 
 def _plan(

@@ -236,8 +236,12 @@ def _also(settings: Settings) -> tuple[str, ...]:
     from bayes_clv.families.registry import family as find_family
 
     read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
-    open_pace = settings.calendar is None and settings.method == "nuts" and settings.posteriors is None
-    asked = [*also_for(read), *(["purchase_times"] if open_choice(settings)[0] else [])]
+    open_pace = settings.calendar is None and settings.method != "mode" and settings.posteriors is None
+    asked = [
+        *also_for(read),
+        *(["spend_trends"] if settings.spend is not None else []),
+        *(["purchase_times"] if open_choice(settings)[0] else []),
+    ]
     return tuple(
         dict.fromkeys([*asked, *(also_for_calendar(read) if settings.calendar or open_pace else ())])
     )
@@ -561,10 +565,12 @@ def _record(
     from bayes_clv.inference.posterior import diagnostics
     from bayes_clv.problems import cards
     from bayes_clv.scoring import record
+    from bayes_clv.scoring.spending import spend_check
     from bayes_clv.views.reporting.checks import failures
     from bayes_clv.views.reporting.fits import calendar_words, habits
-    from bayes_clv.views.reporting.verdicts import periods_inside
+    from bayes_clv.views.reporting.verdicts import periods_inside, spend_words
 
+    spend = spend_check(customers, value)
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
     arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
     totals = {
@@ -594,6 +600,7 @@ def _record(
         "tracking": periods_inside(tracking),
         "habits": habits(buying, customers),
         "calendar": calendar_words(buying),
+        "spend": spend | {"words": spend_words(spend)},
         "checks": [
             asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation, tracking))
         ],

@@ -51,6 +51,7 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     if record.get("habits"):
         lines.append(record["habits"])
     lines += record.get("calendar", [])
+    lines += record.get("spend", {}).get("words", [])
     worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
     for name, what in (("purchases", "Purchases"), ("value", worth)):
         if name in totals:

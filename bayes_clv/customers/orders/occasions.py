@@ -57,11 +57,13 @@ def customer_rows(
     return occasions.group_by("customer_id").agg(**sums)
 
 
-def days_to(occasions: Any, until: dt.date) -> Any:
-    """Return one row per customer and day with an order to ``until``."""
+def days_to(occasions: Any, until: dt.date, *, with_spend: bool = False) -> Any:
+    """Return one row per customer and day with an order to ``until``, and its spend where that is asked for."""
     import ibis
 
-    return occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(until))
+    seen = occasions.filter(occasions.date <= ibis.literal(until))
+    amounts = {"spend": seen.spend.cast("float64")} if with_spend else {}
+    return seen.select(seen.customer_id, seen.date, **amounts)
 
 
 def _discounted(occasions: Any, holdout: Any, until: dt.date, daily_discount: float) -> Any:

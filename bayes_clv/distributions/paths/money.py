@@ -5,6 +5,7 @@ Two rules, the families' own. "gamma": an occasion is Gamma(occasion, 1) times t
 streams numbered by purchase, so that no purchase waits for another.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ ONE = np.uint64(1)
 class Purse(NamedTuple):
     """``row`` (customer) of the level each has; ``first``, ``second`` (row, draw), ``occasion`` (row or 1, draw).
 
-    ``discount`` is the continuous rate per time unit of the calendar.
+    ``discount`` is the continuous rate per time unit of the calendar. ``ahead`` (draw, period) multiplies the amounts
+    of each period of ``width`` from now, closed at its end; its last for ever, and without periods nothing.
     """
 
     row: Any
@@ -31,6 +33,8 @@ class Purse(NamedTuple):
     occasion: Any
     lognormal: bool
     discount: float
+    ahead: Any
+    width: float
 
 
 class Paid(NamedTuple):
@@ -123,6 +127,12 @@ def pay(purse, buyers, batch, filled, paid):  # type: ignore[no-untyped-def]
         else:
             gammas(shape[:size], states, steps, room, amount[:size])
         time = batch.time[start : start + size]
+        periods = purse.ahead.shape[1]
+        if periods > 0:
+            for m in range(size):
+                period = math.ceil(time[m] / purse.width - 1e-9) - 1
+                period = min(max(period, 0), periods - 1)
+                amount[m] *= purse.ahead[buyers.draw[batch.buyer[start + m]], period]
         for m in range(size):
             worth[m] = exp(-purse.discount * time[m])
         for m in range(size):

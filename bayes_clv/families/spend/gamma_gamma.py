@@ -112,6 +112,18 @@ def spend_term(params: Mapping[str, Any], x: Any, zbar: Any) -> Any:
     return -p * x * pt.log1p(v / total) - q * pt.log1p(total / v) - pt.log(zbar)
 
 
+def amounts_term(params: Mapping[str, Any], x: Any, zbar: Any, log_mean: Any) -> Any:
+    """Return the log density of x amounts given their mean ``zbar``, ``log_mean`` that of their logs: a Dirichlet's.
+
+    Nothing of one amount. The likelihood of the note leaves it out; with it that of every occasion stands.
+    """
+    import pytensor.tensor as pt
+
+    (p,) = double_tensors(params, "p")
+    shares = pt.gammaln(p * x) - x * pt.gammaln(p) - p * x * np.log(x)
+    return shares + x * (p - 1) * (log_mean - pt.log(zbar)) - (x - 1) * pt.log(zbar)
+
+
 def simulate(rng: np.random.Generator, columns: Columns, params: Params) -> dict[str, Array]:
     """Return the mean spend (money) of the occasions of new customers; NaN of one without."""
     x, p, q, v = np.broadcast_arrays(*symbols(("frequency",), PARAMETERS, columns, params))
@@ -181,5 +193,6 @@ FAMILY = Family(
         lacks_moment=lacks_moment,
         level_draws=level_draws,
         spend=simulate_spend,
+        amounts=amounts_term,
     ),
 )

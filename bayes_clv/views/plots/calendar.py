@@ -12,12 +12,13 @@ from bayes_clv.views import style
 
 
 def calendar_bands(buying: xr.DataTree, horizon: str | float | None = None) -> xr.Dataset:
-    """Return quantiles of the rate of purchase of all customers over its mean, period by period.
+    """Return quantiles of the rate of purchase of all customers over its mean, period by period; or of their spend.
 
     Parameters
     ----------
     buying : xarray.DataTree
-        A buying posterior with a calendar (``fit(..., calendar=clv.inference.Calendar())``).
+        A buying posterior with a calendar (``fit(..., calendar=clv.inference.Calendar())``), or one of spend, where it
+        is the spend per purchase.
     horizon
         How far into the future, as in ``clv.predict``; by default as long as the past.
 
@@ -43,8 +44,7 @@ def calendar_bands(buying: xr.DataTree, horizon: str | float | None = None) -> x
         known.size * known.width if horizon is None else duration(horizon, str(buying.attrs["time_unit"]))
     )
     count = known.size + max(1, round(length / known.width))
-    _, elapsed = drawn.knots(length)
-    rates = np.diff(elapsed, axis=1)[:, :count] / known.width
+    rates = np.concatenate([np.exp(drawn.log_rate), drawn.ahead(length)], axis=1)[:, :count]
     when: Any = np.arange(count) - known.size
     if known.until:
         days = (1 + when * known.days).astype("timedelta64[D]")
@@ -52,12 +52,14 @@ def calendar_bands(buying: xr.DataTree, horizon: str | float | None = None) -> x
     return xr.Dataset(
         {"rate": (("quantile", PERIOD), quantiles(rates, QUANTILES, axis=0))},
         coords={"quantile": list(QUANTILES), PERIOD: when},
-        attrs={"known": known.size, "level": "expected"},
+        attrs={"known": known.size, "level": "expected", "of_spend": int(known.of_spend)},
     )
 
 
 def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> style.Drawing:
-    """Plot the rate of purchase of all customers over calendar time, over its mean, with 50 % and 90 % bands.
+    """Plot the rate of purchase, or the spend, of all customers over calendar time, over its mean, with its bands.
+
+    They hold 50 % and 90 %.
 
     Parameters
     ----------
@@ -71,6 +73,7 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
     """
     bands = calendar_bands(buying, horizon)
     when, known = bands[PERIOD].to_numpy(), int(bands.attrs["known"])
+    what = "The spend per purchase" if bands.attrs["of_spend"] else "The purchase rate"
     with style.styled():
         figure = style.drawing(3.0)
         axes = figure.subplots()
@@ -92,7 +95,7 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
         ]
         axes.set_yticks(ticks, [f"{each:g}" for each in ticks])
         axes.minorticks_off()
-        axes.set_ylabel("rate / its mean")
+        axes.set_ylabel(f"{'spend' if bands.attrs['of_spend'] else 'rate'} / its mean")
         if np.issubdtype(when.dtype, np.datetime64):
             style.dates(axes.xaxis)
         else:
@@ -101,6 +104,6 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
         style.heading(
             axes,
             "What happens to everybody at once",
-            "The purchase rate of all customers by period; the shaded future is drawn from the same process",
+            f"{what} of all customers by period; the shaded future is drawn from the same process",
         )
     return figure

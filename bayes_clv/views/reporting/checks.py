@@ -18,12 +18,15 @@ from bayes_clv.problems import (
     FREQUENT,
     HOLDOUT_LEVEL,
     ONE_SIDED,
+    SPEND_ERRORS,
+    SPEND_MAX,
     TENTH_ERRORS,
     problem,
     read_problem,
 )
 from bayes_clv.schema import InputError, Problem, listed
 from bayes_clv.scoring.measures import record
+from bayes_clv.scoring.spending import spend_check
 from bayes_clv.views.reporting import verdicts
 
 
@@ -42,6 +45,7 @@ def failures(
         *(score_problems(evaluation) if evaluation is not None else []),
         *(week_problems(tracking) if tracking is not None else []),
         *data_problems(customers),
+        *(spend_problems(spend_check(customers, value), spending) if spending is not None else []),
         *prediction_problems(value),
     ]
 
@@ -105,6 +109,36 @@ def data_problems(customers: xr.Dataset) -> list[Problem]:
                 doubling=100 * found["doubling"]["mean"],
             )
         )
+    return failed
+
+
+def spend_problems(found: Mapping[str, Any], spending: xr.DataTree) -> list[Problem]:
+    """Return where what ``clv.scoring.spend_check`` found moves totals of money by more than chance.
+
+    Months, and what may be a trend of time, are in the forecast of a spend posterior that has a calendar.
+    """
+    failed = []
+    codes = {"frequency": "spend_by_frequency", "age": "spend_by_age", "order_number": "spend_by_order"}
+    known = "calendar" in spending.attrs
+    for name, code in codes.items():
+        part = found.get(name)
+        if part is None or (known and name == "age"):
+            continue
+        off, error = 100 * part["off"], 100 * part["error"]
+        if abs(off) <= SPEND_MAX or abs(off) <= SPEND_ERRORS * error:
+            continue
+        said = {"off": abs(off), "error": error, "side": "high" if off > 0 else "low"}
+        by = verdicts.largest_class(part)["more"] if name == "frequency" else part["slope"]
+        said |= {"by": 100 * abs(by), "more": "more" if by > 0 else "less"}
+        if name == "frequency":
+            said["who"] = verdicts.buyers_words(verdicts.largest_class(part)["least"])
+        failed.append(problem(code, "Spend", **said))
+    months = found.get("calendar")
+    if months is None or known:
+        return failed
+    if 100 * months["spread"] > SPEND_MAX and months["chance"] < 1 - HOLDOUT_LEVEL:
+        numbers = {name: months[name] for name in ("months", "highest", "factor")}
+        failed.append(problem("spend_by_month", "Spend", spread=100 * months["spread"], **numbers))
     return failed
 
 

@@ -218,7 +218,7 @@ def _owed(tree: xr.DataTree, name: str, draws: np.ndarray) -> str:
 
 
 def calendar_words(tree: xr.DataTree) -> list[str]:
-    """Return in sentences how the rate of all customers moves over calendar time; none without a calendar."""
+    """Return in sentences how all customers' rate, or spend, moves over calendar time; none without a calendar."""
     drawn = read_calendar(tree)
     if drawn is None:
         return []
@@ -227,8 +227,9 @@ def calendar_words(tree: xr.DataTree) -> list[str]:
     (amount, *ends), plural = _told(np.array([half, low, high]), unit)
     level, shock = (float(np.exp(np.median(group[name]))) for name in (SD, SHOCK))
     period = {1: "day", 7: "week"}.get(known.days, f"{known.days} days")
+    what = "spend per purchase" if known.of_spend else "rate"
     found = [
-        f"All customers' rate moves over the calendar: its level by a factor of {level:.2f} up or down, with a "
+        f"All customers' {what} moves over the calendar: its level by a factor of {level:.2f} up or down, with a "
         f"half-life of {numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to "
         f"{numbers.number(ends[1])}), and a single {period} by a further {shock:.2f}."
     ]

@@ -19,6 +19,7 @@ from bayes_clv.inference.citing import cite
 from bayes_clv.problems import cards
 from bayes_clv.schema import CUSTOMER, Problem
 from bayes_clv.scoring.measures import record
+from bayes_clv.scoring.spending import spend_check
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
 from bayes_clv.views.reporting import checks, sections, verdicts
@@ -196,7 +197,7 @@ def _page(
         "summary": _summary(customers, value, score, periods, len(failed)),
         "key_numbers": _key_numbers(customers, value, score, periods, problems),
         "checks": failed,
-        "passed": _passed(fits, score, periods, customers),
+        "passed": _passed(fits, score, periods, customers, value),
         "notes": _notes(fits),
         "holdout": sections.holdout_section(gallery, evaluation),
         "tracking": sections.tracking_section(gallery, tracking, periods),
@@ -215,7 +216,7 @@ def _page(
         ),
         "fits": [fit_sections.fit_section(gallery, what, tree, customers) for what, tree in fits],
         "audit": sections.audit_table(customers),
-        "data_text": sections.data_text(customers),
+        "data_text": sections.data_text(customers, value),
     }
     return page
 
@@ -402,6 +403,7 @@ def _passed(
     score: dict[str, Any] | None,
     periods: list[dict[str, Any]],
     customers: xr.Dataset,
+    value: xr.Dataset,
 ) -> list[str]:
     names = [f"{what.lower()} fit" for what, _ in fits]
     if score is not None:
@@ -413,6 +415,10 @@ def _passed(
         names += ["weeks and months inside the tracking band"]
     if checks.spend_correlation(customers) is not None:
         names += ["spend does not depend on frequency"]
+    moves = {"age": "age", "order_number": "order number", "calendar": "month"}
+    looked = [words for name, words in moves.items() if name in spend_check(customers, value)]
+    if looked:
+        names += [f"nor on {' or '.join(looked)}"]
     return [*names, "data audit"]
 
 

@@ -16,6 +16,7 @@ from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.schema import CUSTOMER, UNSTATED, listed
 from bayes_clv.scoring.measures import record
+from bayes_clv.scoring.spending import spend_check
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, criticism, histories, holdout
 from bayes_clv.views.reporting import cells as tables
@@ -511,8 +512,8 @@ def customer_rows(value: xr.Dataset, customers: xr.Dataset, stem: str) -> tables
     )
 
 
-def data_text(customers: xr.Dataset) -> str:
-    """Return what the data are, and whether spend depends on frequency."""
+def data_text(customers: xr.Dataset, value: xr.Dataset) -> str:
+    """Return what the data are, and whether spend moves with what the spend model takes it not to."""
     n = customers.sizes[CUSTOMER]
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     parts = [
@@ -526,6 +527,7 @@ def data_text(customers: xr.Dataset) -> str:
             f"{checks.correlation_words(found)}: twice the purchases go with "
             f"{100 * found['doubling']['mean']:+.0f} % spend per purchase."
         )
+    parts += verdicts.spend_words(spend_check(customers, value))
     return " ".join(parts)
 
 

@@ -201,3 +201,61 @@ def calendar_tile(periods: list[dict[str, Any]]) -> tuple[dict[str, Any], bool] 
         return min(failed, key=lambda each: each["inside"] / max(each["expected"], 1)), True
     weeks = [each for each in periods if each["unit"] != "month"]
     return (weeks[-1], False) if weeks else None
+
+
+def largest_class(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the class of frequency that moves the total of money most, of ``clv.scoring.spend_check``."""
+    return dict(max(part["classes"], key=lambda each: abs(each["moves"])))
+
+
+def buyers_words(least: int) -> str:
+    """Return who buys so often; the classes are those of ``clv.scoring.spend_check``.
+
+    >>> buyers_words(5)
+    'buyers of 5 or more repeat orders'
+    """
+    return {
+        0: "buyers without a repeat order",
+        1: "buyers of one repeat order",
+        2: "buyers of 2 to 4 repeat orders",
+    }.get(least, f"buyers of {least} or more repeat orders")
+
+
+def spend_words(found: Mapping[str, Any]) -> list[str]:
+    """Return what ``clv.scoring.spend_check`` found, a sentence each; empty where it found nothing to say.
+
+    >>> spend_words({"age": {"slope": 0.1, "off": -0.05, "error": 0.04}})
+    ['With each year of its age a customer spends 10 % more an order: money 5 ± 4 % too low, should that go on.']
+    """
+    said = []
+    if "frequency" in found:
+        part = found["frequency"]
+        most = largest_class(part)
+        who = buyers_words(most["least"])
+        said.append(
+            f"{who[0].upper()}{who[1:]} spend {_more(most['more'])} an order than the model says: with those of other "
+            f"frequencies, money {_off(part)}."
+        )
+    for name, per in (("age", "each year of its age"), ("order_number", "twice the order number")):
+        if name in found:
+            part = found[name]
+            said.append(
+                f"With {per} a customer spends {_more(part['slope'])} an order: money {_off(part)}, should that go on."
+            )
+    if "calendar" in found:
+        part = found["calendar"]
+        said.append(
+            f"From month to month the same customers' spend an order moves by {100 * part['spread']:.0f} % beyond "
+            f"chance, over {part['months']} months; most was spent in {part['highest']}, {part['factor']:.2f} times "
+            "their own mean."
+        )
+    return said
+
+
+def _more(relative: float) -> str:
+    return f"{100 * abs(relative):.0f} % {'more' if relative > 0 else 'less'}"
+
+
+def _off(part: Mapping[str, Any]) -> str:
+    side = "high" if part["off"] > 0 else "low"
+    return f"{100 * abs(part['off']):.0f} ± {100 * part['error']:.0f} % too {side}"
