@@ -4,16 +4,13 @@ An impossible history is an error, not a small probability, so the checks stand 
 fitted or predicts, since a Dataset can be edited in between.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.orders.parsing import EXACT_FLOAT, MISSING_WORDS
 from bayes_clv.schema import CUSTOMER, InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_ids(dataset: xr.Dataset, made_with: str) -> np.ndarray:
@@ -119,3 +116,20 @@ def customer_ids(column: Any) -> np.ndarray:
             "'customer_id' to use the index."
         )
     return np.array(texts, dtype=object)
+
+
+def id_order(ids: np.ndarray) -> np.ndarray:
+    """Return the order of ids, an object array of text: by size where all are whole numbers, else by their signs.
+
+    So 2 comes before 10, as in whoever's table the ids are numbers; "002" is no number but a text.
+    """
+    import pyarrow as pa
+
+    texts = pa.array(ids, pa.string())
+    try:
+        numbers = texts.cast(pa.int64())
+        if numbers.cast(pa.string()).equals(texts):
+            return np.argsort(numbers.to_numpy(), kind="stable")
+    except pa.ArrowInvalid:
+        pass
+    return np.argsort(ids, kind="stable")
