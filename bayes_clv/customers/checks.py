@@ -39,6 +39,7 @@ def check_count(dataset: xr.Dataset, ids: np.ndarray) -> None:
         return
     count = np.asarray(dataset["count"].to_numpy(), dtype=float)
     check_numbers(ids, "count", count)
+    check_counts(ids, "count", count)
     refuse_rows(
         ids,
         (count != np.floor(count)) | (count == 0),
@@ -57,6 +58,18 @@ def check_numbers(
     refuse_rows(ids, where & np.isnan(values), name, values, "missing (NaN)", advice)
     refuse_rows(ids, where & np.isinf(values), name, values, "infinite", advice)
     refuse_rows(ids, where & (values < 0), name, values, "negative", advice)
+
+
+def check_counts(ids: np.ndarray, name: str, values: np.ndarray) -> None:
+    """Refuse counts that a whole number of 64 bits, or a decimal number, does not hold exactly."""
+    refuse_rows(
+        ids,
+        np.isfinite(values) & (np.abs(values) >= EXACT_FLOAT),
+        name,
+        values,
+        "2^53 or more",
+        "It is a count: correct or leave out these customers.",
+    )
 
 
 def refuse_rows(

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayes_clv.customers.checks import (
     as_numbers,
+    check_counts,
     check_ids,
     check_numbers,
     customer_ids,
@@ -182,6 +183,7 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     for name in value.keys() & set(HISTORY):
         check_numbers(ids, name, value[name])
     if "frequency" in value:
+        check_counts(ids, "frequency", value["frequency"])
         fraction = value["frequency"] != np.floor(value["frequency"])
         refuse_rows(
             ids,
@@ -207,7 +209,14 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
         _check_log_intervals(ids, intervals, value["frequency"], value["recency"])
     if value.keys() >= set(HISTORY):
         check_times(dataset, ids, *(value[name] for name in HISTORY))
-    if "log_spend_sd" in dataset.data_vars:
+    there = [name for name in LOG_SPEND if name in dataset.data_vars]
+    if len(there) == 1:
+        missing = next(name for name in LOG_SPEND if name not in there)
+        raise InputError(
+            f"The customers have {there[0]!r} and no {missing!r}. Add it, or leave out both: they are the mean and the "
+            "standard deviation of log spend over the same occasions."
+        )
+    if there:
         _check_log_spend(ids, *(np.asarray(dataset[name].to_numpy(), dtype=float) for name in LOG_SPEND))
     return dataset
 

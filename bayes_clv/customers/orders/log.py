@@ -29,7 +29,7 @@ from bayes_clv.customers.orders import files
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.parsing import NAMES, parse
 from bayes_clv.customers.orders.tables import arrow_columns, check_twice, names_of
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError, argument, either
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,26 @@ def _check(names: list[Any], reading: Reading, name: str) -> None:
     """Refuse a log in which a wanted column is missing, or several are called as one."""
     wanted = list(dict.fromkeys(reading.columns().values()))
     check_twice(names, wanted, name[:1].upper() + name[1:])
-    check_columns(names, wanted, name, can_omit=reading.spend if reading.quantity is None else None)
+    check_columns(
+        names,
+        wanted,
+        name,
+        can_omit=reading.spend if reading.quantity is None else None,
+        elsewhere=[column for column in reading.take if column not in names],
+    )
 
 
 def check_columns(
-    present: Sequence[Any], wanted: Sequence[str], name: str, can_omit: str | None = None
+    present: Sequence[Any],
+    wanted: Sequence[str],
+    name: str,
+    can_omit: str | None = None,
+    elsewhere: Sequence[str] = (),
 ) -> None:
-    """Refuse a table without the wanted columns, listing those it has and the closest to each."""
+    """Refuse a table without the wanted columns, listing those it has and the closest to each.
+
+    ``can_omit`` may be left out, and those ``elsewhere`` may be in a table of customers.
+    """
     missing = [column for column in wanted if column not in present]
     if not missing:
         return
@@ -137,6 +150,9 @@ def check_columns(
             hints.append(f"Is {lowered[close[0]]!r} what is called {column!r} here?")
     if can_omit is not None and can_omit in missing:
         hints.append(f"A log without amounts is summarised with {argument('spend', None)}.")
+    if elsewhere:
+        table = either("clv.with_columns(customers, table)", "--columns TABLE")
+        hints.append(f"What describes customers may also be in a table with a row for each: {table}.")
     if shown and all(re.search(r"^\s*[-+]?[0-9]", column) for column in shown):
         hints.append("The first line seems to hold values: add a line with the names of the columns.")
     raise InputError(

@@ -68,7 +68,7 @@ def _of_dates(log: OrderLog) -> str:
     if tried:
         best = min(tried, key=lambda each: unread[each])
         total = _counted(log, dates, {"all": dates.given.notnull()})["all"]
-        if unread[best] < total:
+        if unread[best] < total and not best.startswith("%Y-%m-%d"):
             return (
                 f"No one format reads the column: {argument('date_format', best)} reads {total - unread[best]:,} "
                 "of its "
