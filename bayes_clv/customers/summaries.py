@@ -334,9 +334,10 @@ def _occasions(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) -> t
             return log.keep("occasions", purchase_occasions(rows, with_spend=priced)), None
         lines = order_lines(rows, until, end)
         return log.keep("occasions", purchase_occasions(lines, with_spend=priced)), None
-    lines = order_lines(rows, until, end)
+    lines = log.keep("lines", order_lines(rows, until, end))
     touched = lines.filter(lines.spend < 0).select("customer_id").distinct()
-    units = log.keep("returned_lines", settled(lines.semi_join(touched, "customer_id").select(lines.columns)))
+    returned_by = lines.semi_join(touched, "customer_id").select(lines.columns)
+    units = log.keep("returned_lines", settled(returned_by, log.keep if log.kept else None))
     untouched = purchase_occasions(
         lines.anti_join(touched, "customer_id").select(lines.columns), with_spend=True
     )

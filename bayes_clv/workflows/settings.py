@@ -172,6 +172,15 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Checking(Log):
+    """What orders to look at; ``until`` as ``summarize`` takes it."""
+
+    until: str | None = option(
+        "Last day to learn from, like 1997-09-30 [default: the last order's day].", None
+    )
+
+
+@dataclass(frozen=True)
 class Settings(Log):
     """What to run. Durations and dates as ``summarize`` and ``predict`` take them.
 

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import bayes_clv as clv
 from bayes_clv.cli import app
+from bayes_clv.views.reporting.sections import audit_table
 from bayes_clv.workflows.running import _taken
 from bayes_clv.workflows.settings import Settings, check_settings, taking
 
@@ -54,35 +56,38 @@ def test_a_first_try_is_told_all_options_at_once(export, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_second_one_runs(export, tmp_path):
-    out = tmp_path / "out"
-    options = [
-        "--method",
-        "laplace",
-        "--draws",
-        "25",
-        "--family",
-        "bg_nbd",
-        "--no-drift",
-        "--no-returns",
-        "--no-calendar",
-    ]
-    result = called(
-        "run", export, *TOLD, *WRITTEN, "--groups", "purchase=Kanal", "--currency", "€", *options, "--out", out
-    )  # fmt: skip
+def test_the_second_one_is_read(export):
+    result = called("check", export, *TOLD, *WRITTEN)
     assert result.exit_code == 0, result.stderr
-    assert " €, 90 % interval" in result.stdout
-    record = json.loads((out / "run.json").read_text())
-    assert record["arguments"]["decimal"] == ","
-    audit = record["audit"]
+    assert "300 customers made" in result.stdout
+    assert "Returns returned inside their order." not in result.stdout
+    assert "Returns inside their order" in result.stdout
+    assert "Rows for which Status = 'fertig' does not hold." in result.stdout
+    assert "Nothing odd was found." in result.stdout
+
+
+def test_what_is_odd_is_said_with_what_to_do(export, tmp_path):
+    wrong = pd.read_csv(export, sep=";", dtype=str)
+    wrong.loc[3, "Datum"] = "01.01.2123"
+    wrong.to_csv(tmp_path / "orders.csv", sep=";", index=False)
+    result = called("check", tmp_path / "orders.csv", *TOLD, *WRITTEN)
+    assert result.exit_code == 0, result.stderr
+    assert "Data: dates far from all others: 1 customer(s) ordered on 2123-01-01 or after" in result.stdout
+    assert "--until" in result.stdout
+
+
+def test_the_page_shows_rows_and_money_of_the_audit(export):
+    customers = clv.summarize(
+        export, customer_id="Kunde", date="Datum", spend="Betrag", order_id="Auftrag", date_format="%d.%m.%Y",
+        decimal=",", where="Status = 'fertig'", currency="€",
+    )  # fmt: skip
+    shown = audit_table(customers)
+    assert [column.label for column in shown.columns] == ["what", "rows", "€", "example"]
+    audit = json.loads(customers.attrs["audit"])
+    assert shown.rows[0][2].text == f"{audit[0]['money']:,.2f}"
     counted = [line for line in audit if line["action"] not in ("read", "note")]
-    assert audit[0]["rows"] == sum(line["rows"] for line in counted)
     assert round(audit[0]["money"], 2) == round(sum(line["money"] for line in counted), 2)
-    assert [line["rows"] for line in audit if "does not hold" in line["what"]] == [1]
-    assert any(line["action"] == "netted" for line in audit)
-    page = (out / "report.html").read_text()
-    assert "All amounts are in €." in page
-    assert "returned inside their order" in page
+    assert audit[0]["rows"] == sum(line["rows"] for line in counted)
 
 
 def test_what_is_taken_along_serves_something():

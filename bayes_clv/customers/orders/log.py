@@ -17,6 +17,7 @@ Spend is rounded to four decimals, as decimal(18,4), before anything is added up
 on the order of the rows or on the engine.
 """
 
+import contextlib
 import difflib
 import os
 import re
@@ -92,11 +93,14 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         raw = orders.select(**{role: orders[column] for role, column in roles.items()})
         kept = not _can_parse(backend, raw, reading)
         if kept:
-            backend, raw = ibis.duckdb.connect(), ibis.memtable(backend.to_pyarrow(raw))
+            backend, raw = ibis.duckdb.connect(), ibis.memtable(_handed_over(backend, raw))
     else:
         backend, name = ibis.duckdb.connect(), "the order log"
         names_of(orders)
         raw = ibis.memtable(arrow_columns(orders, roles, lambda names: _check(names, reading, name)))
+    if kept:
+        # Its bar would go to the standard output, among a command's lines.
+        backend.raw_sql("SET enable_progress_bar = false")
     rows = parse(raw, reading, backend if kept else None)
     if kept:
         rows = _run(path, backend.create_table, "orders", rows, temp=True)
@@ -112,6 +116,18 @@ def _can_parse(backend: Any, raw: Any, reading: Reading) -> bool:
     except (OperationNotDefinedError, UnsupportedOperationError):
         return False
     return bool(backend.name != "sqlite")
+
+
+def _handed_over(backend: Any, raw: Any) -> Any:
+    """Return the wanted columns of a table whose engine cannot parse them, as an Arrow table."""
+    if backend.name != "sqlite":
+        return backend.to_pyarrow(raw)
+    import pandas as pd
+
+    # Ibis reads SQLite by way of options that pandas gives up.
+    with contextlib.closing(backend.raw_sql(backend.compile(raw))) as cursor:
+        table = pd.DataFrame(cursor.fetchall(), columns=list(raw.columns), dtype=object)
+    return arrow_columns(table, {name: name for name in raw.columns}, lambda names: None)
 
 
 def _check(names: list[Any], reading: Reading, name: str) -> None:

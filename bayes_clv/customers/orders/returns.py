@@ -24,11 +24,14 @@ Customers without a return are not touched.
 """
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
+
+_MONEY = {"left": "decimal(38, 4)"}
 
 # The money of a row that is still there after each step, by step.
 STEPS = {
-    "inside": "returned inside their order",
+    "inside": "inside their order, set against its other lines",
     "item": "set against purchases of the same customer and item",
     "day": "set against what the customer bought on the same day",
     "before": "set against what the customer bought before, the latest first",
@@ -53,14 +56,18 @@ def order_lines(rows: Any, until: dt.date, end: dt.date) -> Any:
     return joined.select(**{name: joined[name] for name in rows.columns if name != "date"}, date=day)
 
 
-def settled(lines: Any) -> Any:
+def settled(lines: Any, keep: Callable[[str, Any], Any] | None = None) -> Any:
     """Return the lines of customers with a return, alike ones together, with what is left of each after every step.
 
+    ``keep`` computes a table once and for all, where the engine does; a step then looks only at groups with a return.
     ``money`` is the amount without its sign, ``back`` says that it came back, ``lines`` how many there are, and
     ``left_inside`` and so on what of it is left after the step.
     """
     keys = ["customer_id", "late", *(name for name in ("order_id", "item") if name in lines.columns)]
     lines = lines.mutate(back=lines.spend < 0)
+    if "item" in keys:
+        # A missing item is one: engines do not join what is missing.
+        lines = lines.mutate(item=lines["item"].fill_null(""))
     units = lines.group_by(*keys, "date", "back").agg(
         money=lines.spend.abs().sum(), lines=lines.count(), free=(lines.spend == 0).sum()
     )
@@ -75,13 +82,21 @@ def settled(lines: Any) -> Any:
         "before": [own],
     }
     ties = [name for name in ("order_id", "item") if name in keys]
+    if keep is not None:
+        units = keep("units", units)
     for step, groups in steps.items():
-        for group in groups:
-            if set(group) <= {*keys, "date"}:
-                pooled = step in ("inside", "day")
-                units = _taken_back(
-                    units, group, ["back", "date", *ties] if pooled else ["date", "back", *ties]
-                )
+        for number, group in enumerate(groups):
+            if not set(group) <= {*keys, "date"}:
+                continue
+            order = ["back", "date", *ties] if step in ("inside", "day") else ["date", "back", *ties]
+            if keep is None:
+                units = _taken_back(units, group, order)
+                continue
+            asked = units.filter(units.back & (units.left > 0)).select(group).distinct()
+            some = _taken_back(units.semi_join(asked, group).select(units.columns), group, order)
+            others = units.anti_join(asked, group).select(units.columns)
+            both = some.select(units.columns).cast(_MONEY).union(others.cast(_MONEY))
+            units = keep(f"units_{step}_{number}", both)
         units = units.mutate(**{f"left_{step}": units.left})
     return units
 

@@ -77,6 +77,8 @@ def _of_pandas(column: Any, name: str) -> Any:
     import pandas as pd
     import pyarrow as pa
 
+    if isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
+        return _texts([None if pd.isna(value) else str(value) for value in column], name)
     try:
         array = pa.array(column, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
