@@ -1,4 +1,4 @@
-"""The road from a shell: ``demo`` and ``run``, from there ``segment`` and ``alarms``; ``backtest``, and ``target``.
+"""The road from a shell: ``check``; ``demo``, ``run``, from there ``segment``, ``alarms``; ``backtest``; ``target``.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2. The options of
 a command are the fields of its record in ``workflows.settings``; what is wrong is said in their words.
@@ -19,6 +19,7 @@ from bayes_clv.schema import InputError
 from bayes_clv.workflows.settings import (
     Alarming,
     Backtesting,
+    Checking,
     Choice,
     Option,
     Segmenting,
@@ -199,6 +200,19 @@ def run(settings: Settings) -> list[str]:
     --until 2025-12-31 --horizon "52 weeks" --margin 0.3 --annual-discount-rate 0.10 --out results
     """
     return _run(settings)
+
+
+@command(Checking)
+def check(settings: Checking) -> list[str]:
+    """Read your orders and say what is in them, what is odd, and what became of each row; nothing is fitted.
+
+    What cannot be read is refused in one paragraph, with the options that would read it.
+
+    Example: bayes-clv check orders.csv --customer-id client --date day --spend amount
+    """
+    from bayes_clv.workflows.checking import check_orders
+
+    return check_orders(settings)
 
 
 @command(Backtesting)

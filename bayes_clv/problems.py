@@ -380,6 +380,41 @@ KINDS: dict[str, Kind] = {
             "Compare the customers concerned with the others.",
         ),
     ),
+    "dates_far": Kind(
+        "dates far from all others",
+        "{customers:,} customer(s) ordered on {day} or {where}, {gap:,} days from everybody else, for example "
+        "{example!r}.",
+        "A mistyped year is the usual cause. The last day of the log ends everybody's observation ({end}), so "
+        "that one such "
+        "day makes all look as if they had stopped buying; an early one makes its customer older than it is.",
+        (
+            "Look at these orders and correct their dates.",
+            "Say the last day to learn from (until=..., --until), or leave the rows out (where=..., --where).",
+        ),
+    ),
+    "one_account": Kind(
+        "one account has {share:.0f} % of all {what}",
+        "Customer {customer!r} has {share:.1f} % of the {what} of {customers:,} customers (threshold: 10 %).",
+        "It may be a house account, all guests under one id, or a wholesaler. The families describe customers of "
+        "one kind, "
+        "and fit their spread to it: forecasts of all others become worse.",
+        (
+            "If it is no customer, leave it out: where=\"customer_id <> '...'\" (--where).",
+            "If it is one of another kind, give its kind a column and fit by groups, or look at it alone.",
+        ),
+    ),
+    "regular": Kind(
+        "customers buy at regular intervals",
+        "{share:.0f} % of {customers:,} customers with three repeat purchases or more buy about every "
+        "{every:.3g} {unit}s.",
+        "That is how a subscription renews. Families whose purchases come at random overstate how uncertain the "
+        "next one "
+        "is, and see a silence too late.",
+        (
+            "Contracts: one row each, with clv.customers.from_contracts, and a family of retention.",
+            "Regular buying without a contract: mbg_cnbd_k or pareto_ggg, which read how regular it is.",
+        ),
+    ),
     "spend_rises": Kind(
         "mean spend depends on frequency",
         _SPEND_FOUND,

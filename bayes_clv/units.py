@@ -24,6 +24,8 @@ TIME_UNITS = {
 
 def days_per(time_unit: str) -> float:
     """Return the length of a time unit in days; an unknown unit is refused."""
+    if not isinstance(time_unit, str):
+        raise InputError(f"Time unit {time_unit!r} is no text. Use one of {', '.join(TIME_UNITS)}.")
     singular = time_unit.strip().lower().removesuffix("s")
     if singular not in TIME_UNITS:
         raise InputError(f"Time unit {time_unit!r} is not known. Use one of {', '.join(TIME_UNITS)}.")
@@ -56,8 +58,10 @@ def duration(value: str | float, time_unit: str) -> float:
                 )
             # Divide last: whole days and weeks then give exactly the number a person expects.
             number = number * days_per(match.group(2)) / days_per(time_unit)
+    elif isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise InputError(f"Duration {value!r} cannot be read. Write it like '52 weeks' or '90 days'.")
     else:
-        number = float(value)
+        number = float(value) if abs(value) < 1e300 else math.inf
     if not math.isfinite(number) or number <= 0:
         raise InputError(f"Duration {value!r} must be positive and finite.")
     return number
@@ -68,7 +72,10 @@ def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
 
     A cash flow at time t is worth exp(-rate * t) today, which is (1 + annual)^(-t) with t in years.
     """
-    if not (math.isfinite(annual_discount_rate) and annual_discount_rate > -1):
+    known = isinstance(annual_discount_rate, int | float | np.number) and not isinstance(
+        annual_discount_rate, bool
+    )
+    if not (known and math.isfinite(annual_discount_rate) and annual_discount_rate > -1):
         raise InputError(
             f"Annual discount rate {annual_discount_rate!r} must be a finite number above -1; 0.10 means 10 % a year."
         )

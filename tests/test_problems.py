@@ -56,6 +56,16 @@ NUMBERS = {
     "holdout_spend_narrow": COVERED,
     "holdout_spend_wide": COVERED,
     "rows_dropped": {"rows": 6624, "what": "No date. x"},
+    "dates_far": {
+        "customers": 2,
+        "day": "2199-01-01",
+        "gap": 60000,
+        "where": "after",
+        "example": "17",
+        "end": "2199-01-01",
+    },
+    "one_account": {"what": "purchases", "share": 31.0, "customer": "guest", "customers": 500},
+    "regular": {"share": 91.0, "customers": 300, "every": 4.35, "unit": "week"},
     "spend_rises": {"words": "0.40 (90 % interval 0.3 to 0.5)", "correlation": 0.4, "doubling": 12.0},
     "spend_falls": {"words": "-0.40 (90 % interval -0.5 to -0.3)", "correlation": -0.4, "doubling": -12.0},
     "spend_by_frequency": {

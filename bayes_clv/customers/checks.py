@@ -4,16 +4,13 @@ An impossible history is an error, not a small probability, so the checks stand 
 fitted or predicts, since a Dataset can be edited in between.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.orders.parsing import EXACT_FLOAT, MISSING_WORDS
 from bayes_clv.schema import CUSTOMER, InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_ids(dataset: xr.Dataset, made_with: str) -> np.ndarray:
@@ -42,6 +39,7 @@ def check_count(dataset: xr.Dataset, ids: np.ndarray) -> None:
         return
     count = np.asarray(dataset["count"].to_numpy(), dtype=float)
     check_numbers(ids, "count", count)
+    check_counts(ids, "count", count)
     refuse_rows(
         ids,
         (count != np.floor(count)) | (count == 0),
@@ -60,6 +58,18 @@ def check_numbers(
     refuse_rows(ids, where & np.isnan(values), name, values, "missing (NaN)", advice)
     refuse_rows(ids, where & np.isinf(values), name, values, "infinite", advice)
     refuse_rows(ids, where & (values < 0), name, values, "negative", advice)
+
+
+def check_counts(ids: np.ndarray, name: str, values: np.ndarray) -> None:
+    """Refuse counts that a whole number of 64 bits, or a decimal number, does not hold exactly."""
+    refuse_rows(
+        ids,
+        np.isfinite(values) & (np.abs(values) >= EXACT_FLOAT),
+        name,
+        values,
+        "2^53 or more",
+        "It is a count: correct or leave out these customers.",
+    )
 
 
 def refuse_rows(
@@ -119,3 +129,20 @@ def customer_ids(column: Any) -> np.ndarray:
             "'customer_id' to use the index."
         )
     return np.array(texts, dtype=object)
+
+
+def id_order(ids: np.ndarray) -> np.ndarray:
+    """Return the order of ids, an object array of text: by size where all are whole numbers, else by their signs.
+
+    So 2 comes before 10, as in whoever's table the ids are numbers; "002" is no number but a text.
+    """
+    import pyarrow as pa
+
+    texts = pa.array(ids, pa.string())
+    try:
+        numbers = texts.cast(pa.int64())
+        if numbers.cast(pa.string()).equals(texts):
+            return np.argsort(numbers.to_numpy(), kind="stable")
+    except pa.ArrowInvalid:
+        pass
+    return np.argsort(ids, kind="stable")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.checks import check_count, check_ids, check_numbers, refuse_rows
+from bayes_clv.customers.checks import check_count, check_counts, check_ids, check_numbers, refuse_rows
 from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.tables import read_columns
@@ -148,6 +148,7 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
     }
     for name, numbers in value.items():
         check_numbers(ids, name, numbers)
+        check_counts(ids, name, numbers)
         refuse_rows(ids, numbers != np.floor(numbers), name, numbers, "not whole", "It is a whole number.")
     renewals, active = value["renewals"], value["active"]
     refuse_rows(

@@ -18,9 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.checks import as_numbers, check_ids, check_numbers, customer_ids, refuse_rows
+from bayes_clv.customers.checks import (
+    as_numbers,
+    check_ids,
+    check_numbers,
+    customer_ids,
+    id_order,
+    refuse_rows,
+)
 from bayes_clv.customers.columns import as_labels, check_name, plain_values
 from bayes_clv.customers.orders.log import check_columns
+from bayes_clv.customers.orders.tables import check_twice
 from bayes_clv.schema import CUSTOMER, InputError
 
 if TYPE_CHECKING:
@@ -91,7 +99,7 @@ def from_experiment(
         )
     frame = read_table(table, columns)
     ids = customer_ids(frame[customer_id])
-    order = np.argsort(ids, kind="stable")
+    order = id_order(ids)
     arm = _arm(frame[treated], treated, ids)
     money = as_numbers(frame[outcome], outcome)
     if segment is None:
@@ -199,11 +207,13 @@ def read_table(table: Any, wanted: Sequence[str]) -> "pd.DataFrame":
         from bayes_clv.customers.orders import files
 
         path = Path(table).expanduser()
-        opened = files.open_file(ibis.duckdb.connect(), path, wanted)
-        check_columns(list(opened.columns), wanted, repr(path.name))
+        opened, names = files.open_file(ibis.duckdb.connect(), path, wanted)
+        check_twice(names, wanted, repr(path.name))
+        check_columns(names, wanted, repr(path.name))
         try:
-            found: pd.DataFrame = opened.select(*wanted).to_pyarrow().to_pandas()
-            return found
+            columns = opened.select(**{f"c{i}": opened[names.index(name)] for i, name in enumerate(wanted)})
+            found: pd.DataFrame = columns.to_pyarrow().to_pandas()
+            return found.set_axis(list(wanted), axis=1)
         except duckdb.Error as error:
             raise files.unreadable(path, error) from None
     if not isinstance(table, pd.DataFrame):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.checks import check_count, check_ids, check_numbers, refuse_rows
+from bayes_clv.customers.checks import check_count, check_counts, check_ids, check_numbers, refuse_rows
 from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.tables import read_columns
@@ -118,6 +118,7 @@ def check_opportunities(dataset: xr.Dataset) -> xr.Dataset:
     value = {name: np.asarray(dataset[name].to_numpy(), dtype=float) for name in COLUMNS}
     for name, numbers in value.items():
         check_numbers(ids, name, numbers)
+        check_counts(ids, name, numbers)
         refuse_rows(ids, numbers != np.floor(numbers), name, numbers, "not whole", "It counts opportunities.")
     frequency, recency, seen = value.values()
     once = frequency == 0

@@ -8,18 +8,30 @@ The database returns one row per customer and one per period; orders themselves 
 periods are counted as all occasions less the first ones, which spares a second pass over each customer.
 """
 
+import dataclasses
 import datetime as dt
 import json
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.orders.audit import account, usable_rows
-from bayes_clv.customers.orders.log import open_orders
+from bayes_clv.customers.checks import id_order
+from bayes_clv.customers.orders.audit import (
+    Usable,
+    account,
+    equal_rows,
+    order_notes,
+    returned,
+    time_notes,
+    usable_rows,
+)
+from bayes_clv.customers.orders.description import Further, OnReturns, Reading, Which
+from bayes_clv.customers.orders.further import described
+from bayes_clv.customers.orders.log import OrderLog, open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
-from bayes_clv.customers.orders.parsing import Columns
+from bayes_clv.customers.orders.returns import net_occasions, order_lines, settled
 from bayes_clv.customers.orders.trends import month_rows, trend_rows
 from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
 from bayes_clv.customers.sequences import with_times
@@ -29,7 +41,8 @@ from bayes_clv.units import days_per, discount_rate
 
 type Day = str | dt.date | np.datetime64
 
-# What `summarize` computes on request.
+# No log of the years 1900 to 2199 is longer.
+MOST_PERIOD_DAYS = 109_573
 
 
 def summarize(
@@ -41,9 +54,19 @@ def summarize(
     customer_id: str = "customer_id",
     date: str = "date",
     spend: str | None = "spend",
+    quantity: str | None = None,
+    price: str | None = None,
+    order_id: str | None = None,
+    item: str | None = None,
+    where: str | None = None,
+    date_format: str | None = None,
+    decimal: Literal[",", "."] | None = None,
+    take: str | Sequence[str] | Mapping[str, Which] = (),
+    currency: str | None = None,
     period_days: int = 7,
     also: Sequence[str] = (),
     holdout_discount_rate: float | None = None,
+    on_returns: OnReturns | None = None,
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
 ) -> xr.Dataset:
     """Return one row per customer: frequency, recency, T and mean spend, from a log of orders.
@@ -66,6 +89,28 @@ def summarize(
         Unit of recency and T: hour, day, week, month or year.
     customer_id, date, spend
         Names of the columns. ``spend=None`` for a log without amounts. Amounts are rounded to four decimals.
+    quantity, price
+        Columns whose product is the spend of a row, in place of ``spend``.
+    order_id
+        Column of the order's id, where a row is a line of an order: its lines are one purchase, on its first day.
+    item
+        Column of what was bought, against which returns are set first.
+    where
+        Condition on the rows to use, on any of their columns: ``"status = 'completed' and channel in ('web', 'app')"``.
+        Comparisons with texts, numbers, true and false, joined by ``and``; a name that is no word stands in
+        backticks. A
+        missing value equals nothing.
+    date_format
+        How dates that are text are written, in the words of ``strptime``: ``"%d/%m/%Y"``. Default: ISO or yyyymmdd.
+    decimal
+        ``","`` or ``"."``: amounts are text such as 1.234,50 € or $1,234.50, with thousands separators and a currency
+        sign, in brackets or with a minus where negative. Default: plain numbers.
+    take
+        Further columns of the orders that describe their customer, for covariates and groups: ``"channel"`` where a
+        customer has one value, or ``{"channel": "first"}``, ``"last"`` or ``"most frequent"`` of the orders to
+        ``until``.
+    currency
+        What amounts are called on a page and a terminal, such as ``"£"``; kept in ``attrs``.
     period_days
         Length in days of the periods in which all repeat occasions are counted.
     also
@@ -77,14 +122,21 @@ def summarize(
     holdout_discount_rate
         0.10 for 10 % a year: also compute ``holdout_value``, to score forecasts of value that are discounted at that
         rate (``clv.predict(..., annual_discount_rate=...)``).
+    on_returns
+        Negative amounts are returns. ``"net"``, the default, sets them against what was bought: inside their order,
+        against the same item, on their day, before; what has nothing to be set against is left out, and a day of which
+        nothing is left is no purchase (``orders/returns.py``). ``"drop"`` leaves returns out and keeps what was
+        returned, ``"refuse"`` raises InputError. Losses (a profit per order) are no returns: name the column of what
+        was paid, and give a margin.
     on_bad_rows
-        ``"refuse"`` raises InputError for rows that cannot be used (missing id, unreadable date, missing or
-        negative spend); ``"drop"`` leaves them out, with a line in the audit.
+        ``"refuse"`` raises InputError for rows that cannot be used (missing id, unreadable date, missing
+        spend), all faults in one message; ``"drop"`` leaves them out, with a line in the audit.
 
     Returns
     -------
     xarray.Dataset
-        Dimension ``customer`` (ids as text, sorted): ``frequency`` (repeat occasions), ``recency`` and
+        Dimension ``customer`` (ids as text; whole numbers by size, others by their signs): ``frequency`` (repeat
+        occasions), ``recency`` and
         ``T`` (in ``time_unit``), ``monetary_value`` (mean spend of the repeat occasions, NaN without),
         ``first_order``, ``first_spend``, ``historical_spend`` (all occasions to ``until``) and, with a
         holdout, ``holdout_purchases`` and ``holdout_spend``. With a ``holdout_discount_rate``, ``holdout_value``: the
@@ -107,8 +159,11 @@ def summarize(
         Dimension ``period``: ``period_start`` and
         ``period_purchases``, the repeat occasions of all these customers from the first order to the end;
         the last period has ``attrs["last_period_days"]`` days. ``attrs["audit"]`` is a JSON list of
-        ``what`` (a sentence), ``rows``, ``example`` and ``action``: rows "read" are rows "kept" plus all
-        rows "dropped" and "left out"; "note" lines say more about rows that were kept.
+        ``what`` (a sentence), ``rows``, ``money`` (None where there is none), ``example`` and ``action``: rows and
+        money
+        "read" are those "kept" plus all "netted" (returns), "cancelled" (what came back whole), "dropped" and
+        "left out"; "note" lines say more about rows of the others. Ids are text: put a result beside a table with
+        ``table["customer_id"].astype(str).map(value.to_series())``.
 
     Raises
     ------
@@ -124,24 +179,40 @@ def summarize(
     (2357, 2457)
     """
     unit_days = days_per(time_unit)
-    if isinstance(period_days, bool) or not isinstance(period_days, int | np.integer) or period_days < 1:
-        raise InputError(f"period_days={period_days!r} must be a whole number of days, 1 or more.")
+    if (
+        isinstance(period_days, bool)
+        or not isinstance(period_days, int | np.integer)
+        or not 1 <= period_days <= MOST_PERIOD_DAYS
+    ):
+        raise InputError(
+            f"period_days={period_days!r} must be a whole number of days, from 1 to {MOST_PERIOD_DAYS:,}."
+        )
     last_calibration = None if until is None else read_day(until, "until")
     end = None if holdout_until is None else read_day(holdout_until, "holdout_until")
-    daily_discount = _daily_discount(holdout_discount_rate, holdout=end is not None, spend=spend is not None)
-    log = open_orders(orders, Columns(customer_id, date, spend))
-    rows, audit, first_order, last_order = usable_rows(log, on_bad_rows)
+    reading = Reading(
+        customer_id,
+        date,
+        spend,
+        quantity=quantity,
+        price=price,
+        order_id=order_id,
+        item=item,
+        where=where,
+        date_format=date_format,
+        decimal=decimal,
+        on_returns=on_returns,
+        take=take,
+    )
+    daily_discount = _daily_discount(holdout_discount_rate, holdout=end is not None, spend=reading.priced)
+    _check_also(also, priced=reading.priced)
+    log = open_orders(orders, reading)
+    usable = usable_rows(log, on_bad_rows)
+    audit, first_order, last_order = usable.audit, usable.first, usable.last
 
     last_calibration = last_order if last_calibration is None else last_calibration
     _check_split(last_calibration, end, first_order, last_order)
     end = last_calibration if end is None else end
-    occasions = purchase_occasions(rows, with_spend=spend is not None)
-    unknown = [name for name in also if name not in ALSO]
-    if isinstance(also, str) or unknown:
-        raise InputError(f"also must be a tuple with some of {', '.join(map(repr, ALSO))}; it is {also!r}.")
-    priced = [name for name in also if "spend" in name]
-    if priced and spend is None:
-        raise InputError(f"also=({priced[0]!r},) needs amounts: name the spend column, or leave it out.")
+    occasions, units = _occasions(log, usable, last_calibration, end)
     rows_wanted = customer_rows(
         occasions,
         last_calibration,
@@ -149,12 +220,30 @@ def summarize(
         log_spend="log_spend" in also,
         regularity="log_intervals" in also,
         daily_discount=daily_discount,
+        all_spend=reading.priced and (units is not None or end < last_order or last_calibration < last_order),
     )
-    table = log.fetch(rows_wanted).sort_by("customer_id")
+    table = log.fetch(rows_wanted)
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
-    ids = table["customer_id"].to_numpy().astype(object)
+    ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(object)
+    order = id_order(ids)
+    ids, column = ids[order], {name: values[order] for name, values in column.items()}
     in_base = column["first_order"] <= np.datetime64(last_calibration)
-    audit += account(ids, column, in_base, last_calibration, end, last_order)
+    if not in_base.any():
+        raise InputError(
+            f"No customer is left: of what was bought to {last_calibration} everything came back. Choose a later "
+            f"{argument('until')}, or look at the negative amounts."
+        )
+    after_end = None if units is None else _after(log, usable.rows, end)
+    audit += account(
+        ids, column, in_base, last_calibration, end, last_order, noun=reading.noun, after_end=after_end
+    )
+    if units is not None:
+        audit += returned(log, units, last_calibration)
+    if order_id is not None:
+        audit += order_notes(log, usable.rows)
+    if _has_merged(column):
+        audit += equal_rows(log, usable.rows, occasions)
+    audit += time_notes(log, time_unit.strip().lower().removesuffix("s"))
     ids, column = ids[in_base], {name: values[in_base] for name, values in column.items()}
 
     dataset = _dataset(ids, column, last_calibration, unit_days, has_holdout=holdout_until is not None)
@@ -183,7 +272,9 @@ def summarize(
         dataset.attrs["holdout_duration"] = (end - last_calibration).days / unit_days
     if holdout_discount_rate is not None:
         dataset.attrs["holdout_discount_rate"] = float(holdout_discount_rate)
-    return describe(dataset)
+    if currency is not None:
+        dataset.attrs["currency"] = str(currency)
+    return describe(_with_taken(dataset, log, usable, last_calibration))
 
 
 def purchase_dates(
@@ -194,11 +285,13 @@ def purchase_dates(
     date: str = "date",
     spend: str | None = "spend",
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
+    **further: Unpack[Further],
 ) -> np.ndarray:
     """Return the days on which one customer bought, sorted, as ``datetime64[D]``.
 
     The days are the purchase occasions that ``summarize`` counts, the first included, with the same
-    columns and the same treatment of bad rows.
+    columns and the same treatment of bad rows and returns; ``further`` is what else it is told of the log
+    (``quantity``, ``order_id``, ``where``, ...).
 
     Raises
     ------
@@ -211,10 +304,13 @@ def purchase_dates(
     >>> purchase_dates(load_cdnow(), "0001").astype(str).tolist()
     ['1997-01-01', '1997-01-18', '1997-08-02', '1997-12-12']
     """
-    log = open_orders(orders, Columns(customer_id, date, spend))
-    rows, *_ = usable_rows(log, on_bad_rows)
+    log = open_orders(orders, Reading(customer_id, date, spend, **further))
+    usable = usable_rows(log, on_bad_rows)
+    rows = usable.rows
     key = str(customer).strip()
-    days = log.fetch(rows.filter(rows.customer_id == key).select("date").distinct())["date"].to_numpy()
+    own = dataclasses.replace(usable, rows=rows.filter(rows.customer_id == key))
+    occasions, _ = _occasions(log, own, usable.last, usable.last)
+    days = log.fetch(occasions.select("date").distinct())["date"].to_numpy()
     if days.size == 0:
         some = log.fetch(rows.select("customer_id").distinct().order_by("customer_id").limit(3))[
             "customer_id"
@@ -241,6 +337,73 @@ def read_day(value: Day, name: str) -> dt.date:
     except ValueError:
         pass
     raise InputError(f"{argument(name, value)} is not a day. Write it like {argument(name, '1997-09-30')}.")
+
+
+def _occasions(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) -> tuple[Any, Any]:
+    """Return one row per customer and day with a purchase, and what became of returns where there are some."""
+    rows, priced = usable.rows, log.reading.priced
+    rows = rows.drop([name for name in rows.columns if name.startswith("taken_")])
+    if not usable.returns:
+        if log.reading.order_id is None:
+            return log.keep("occasions", purchase_occasions(rows, with_spend=priced)), None
+        lines = order_lines(rows, until, end)
+        return log.keep("occasions", purchase_occasions(lines, with_spend=priced)), None
+    lines = log.keep("lines", order_lines(rows, until, end))
+    touched = lines.filter(lines.spend < 0).select("customer_id").distinct()
+    returned_by = lines.semi_join(touched, "customer_id").select(lines.columns)
+    units = log.keep("returned_lines", settled(returned_by, log.keep if log.kept else None))
+    untouched = purchase_occasions(
+        lines.anti_join(touched, "customer_id").select(lines.columns), with_spend=True
+    )
+    untouched = untouched.mutate(gross=untouched.spend)
+    columns = ["customer_id", "date", "orders", "spend", "free_orders", "gross"]
+    types = {"spend": "decimal(38, 4)", "gross": "decimal(38, 4)", "orders": "int64", "free_orders": "int64"}
+    both = untouched.select(columns).cast(types).union(net_occasions(units).select(columns).cast(types))
+    return log.keep("occasions", both), units
+
+
+def _after(log: OrderLog, rows: Any, end: dt.date) -> tuple[int, Any]:
+    """Return the rows after the end and their money."""
+    import ibis
+
+    later = rows.filter(rows.date > ibis.literal(end))
+    found = log.fetch(later.aggregate(rows=later.count(), money=later.spend.sum())).to_pylist()[0]
+    return found["rows"], found["money"] or 0
+
+
+def _with_taken(dataset: xr.Dataset, log: OrderLog, usable: Usable, until: dt.date) -> xr.Dataset:
+    """Return the customers with the columns of the orders that describe them, of orders to ``until``."""
+    if not log.reading.take:
+        return dataset
+    import ibis
+    import pandas as pd
+
+    from bayes_clv.customers.columns import check_name, with_columns
+
+    table = pd.DataFrame(index=dataset[CUSTOMER].to_numpy())
+    rows = usable.rows.filter(usable.rows.date <= ibis.literal(until))
+    for place, (name, which) in enumerate(log.reading.take.items()):
+        check_name(name)
+        found = described(log, rows, name, which, place).to_pandas().set_index("customer_id")["value"]
+        if log.path is not None and not pd.api.types.is_numeric_dtype(found) and len(found):
+            # Files of text hold numbers as text.
+            numbers = pd.to_numeric(found, errors="coerce")
+            found = found if numbers.isna().any() else numbers
+        table[name] = found.reindex(table.index)
+    return with_columns(dataset, table, list(table.columns))
+
+
+def _has_merged(column: dict[str, np.ndarray]) -> bool:
+    """Return whether a customer has several rows on a day."""
+    return bool((column["all_orders"] > column["occasions"] + column["holdout_purchases"]).any())
+
+
+def _check_also(also: Any, *, priced: bool) -> None:
+    if isinstance(also, str) or not isinstance(also, Sequence) or any(name not in ALSO for name in also):
+        raise InputError(f"also must be a tuple with some of {', '.join(map(repr, ALSO))}; it is {also!r}.")
+    of_money = [name for name in also if "spend" in name]
+    if of_money and not priced:
+        raise InputError(f"also=({of_money[0]!r},) needs amounts: name the spend column, or leave it out.")
 
 
 def _daily_discount(rate: float | None, *, holdout: bool, spend: bool) -> float | None:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.checks import as_numbers, check_ids, check_numbers, customer_ids, refuse_rows
+from bayes_clv.customers.checks import (
+    as_numbers,
+    check_counts,
+    check_ids,
+    check_numbers,
+    customer_ids,
+    id_order,
+    refuse_rows,
+)
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.sequences import PURCHASE_TIMES, check_sizes, check_times, read_lists, with_times
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, describe
@@ -60,7 +68,8 @@ def from_table(
     Returns
     -------
     xarray.Dataset
-        Dimension ``customer`` (ids as text, sorted), as ``summarize`` returns it but for what only orders
+        Dimension ``customer`` (ids as text; whole numbers by size), as ``summarize`` returns it but for what only
+        orders
         tell (``first_order`` and the like). ``monetary_value`` is NaN where ``frequency`` is 0. ``purchase_times`` lie
         over ``repeat_purchase``, and ``purchase_start`` says where each customer's begin, as ``summarize`` has them.
 
@@ -96,7 +105,7 @@ def from_table(
 
 
 def read_columns(table: Any, required: Sequence[str], optional: Sequence[str], time_unit: str) -> xr.Dataset:
-    """Return the named columns as numbers over ``customer``, ids as text and sorted; the numbers are not checked."""
+    """Return the named columns as numbers over ``customer``, ids as text, in their order; no number is checked."""
     import pandas as pd
 
     if not isinstance(table, pd.DataFrame):
@@ -111,7 +120,7 @@ def read_columns(table: Any, required: Sequence[str], optional: Sequence[str], t
     if isinstance(table.index, pd.MultiIndex) and "customer_id" not in names:
         raise InputError("The table has an index of several levels. Put the ids in a column 'customer_id'.")
     ids = _ids(table)
-    order = np.argsort(ids, kind="stable")
+    order = id_order(ids)
     values = {name: as_numbers(table[name], name)[order] for name in wanted}
     return xr.Dataset(
         {name: (CUSTOMER, array) for name, array in values.items()},
@@ -135,7 +144,7 @@ def _refuse_twice(names: list[Any], wanted: Sequence[str]) -> None:
 def _with_lists(dataset: xr.Dataset, table: Any) -> xr.Dataset:
     """Return the customers of the table with the purchase times that it lists, in the customers' order."""
     _refuse_twice(list(table.columns), [PURCHASE_TIMES])
-    column = table[PURCHASE_TIMES].iloc[np.argsort(_ids(table), kind="stable")]
+    column = table[PURCHASE_TIMES].iloc[id_order(_ids(table))]
     ids = dataset[CUSTOMER].to_numpy()
     times, size = read_lists(column, ids)
     check_sizes(ids, size, dataset["frequency"].to_numpy())
@@ -174,6 +183,7 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
     for name in value.keys() & set(HISTORY):
         check_numbers(ids, name, value[name])
     if "frequency" in value:
+        check_counts(ids, "frequency", value["frequency"])
         fraction = value["frequency"] != np.floor(value["frequency"])
         refuse_rows(
             ids,
@@ -199,7 +209,14 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
         _check_log_intervals(ids, intervals, value["frequency"], value["recency"])
     if value.keys() >= set(HISTORY):
         check_times(dataset, ids, *(value[name] for name in HISTORY))
-    if "log_spend_sd" in dataset.data_vars:
+    there = [name for name in LOG_SPEND if name in dataset.data_vars]
+    if len(there) == 1:
+        missing = next(name for name in LOG_SPEND if name not in there)
+        raise InputError(
+            f"The customers have {there[0]!r} and no {missing!r}. Add it, or leave out both: they are the mean and the "
+            "standard deviation of log spend over the same occasions."
+        )
+    if there:
         _check_log_spend(ids, *(np.asarray(dataset[name].to_numpy(), dtype=float) for name in LOG_SPEND))
     return dataset
 

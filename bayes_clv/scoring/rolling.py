@@ -13,13 +13,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.columns import with_columns
-from bayes_clv.customers.orders.parsing import Columns
+from bayes_clv.customers.orders.description import Further, Reading
 from bayes_clv.customers.orders.reading import read_usable
 from bayes_clv.customers.summaries import Day, summarize
 from bayes_clv.families.registry import family as find_family
@@ -86,6 +86,7 @@ def rolling_origins(
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
     threads: int | None = None,
     progress: bool = False,
+    **further: Unpack[Further],
 ) -> xr.Dataset:
     """Return how forecasts made at several days did over several horizons, beside simple rules.
 
@@ -94,7 +95,7 @@ def rolling_origins(
 
     Parameters
     ----------
-    orders, customer_id, date, spend, time_unit, on_bad_rows
+    orders, customer_id, date, spend, time_unit, on_bad_rows, **further
         As ``clv.summarize`` takes them. ``spend=None`` for a log without amounts.
     fits
         What to score by name: the name of a purchase family, a ``clv.scoring.Fit``, or a function of (customers,
@@ -165,14 +166,18 @@ def rolling_origins(
     >>> dict(scores["crps"].sizes)
     {'forecast': 5, 'origin': 2, 'horizon': 1}
     """
-    log = read_usable(orders, Columns(customer_id, date, spend), on_bad_rows)
+    reading = Reading(customer_id, date, spend, **further)
+    log = read_usable(orders, reading, on_bad_rows)
     lengths = horizon_days(horizons, time_unit)
     days = checked_origins(origins, log.days, list(lengths.values()))
-    wanted = checked_fits(fits, spending=spending, baselines=baselines, priced=spend is not None)
-    further = sorted({name for each in wanted.values() if isinstance(each, Fit) for name in each.columns})
-    if further and columns is None:
+    wanted = checked_fits(fits, spending=spending, baselines=baselines, priced=reading.priced)
+    columns_read = sorted(
+        {name for each in wanted.values() if isinstance(each, Fit) for name in each.columns}
+    )
+    if columns_read and columns is None:
         raise InputError(
-            f"Where are {', '.join(map(repr, further))}, which the fits read? Give the table of one row per customer: "
+            f"Where are {', '.join(map(repr, columns_read))}, which the fits read? Give the table of one row per "
+            "customer: "
             f"{argument('columns')}."
         )
     if draws < 1:
@@ -181,7 +186,7 @@ def rolling_origins(
         seed=int(seed),
         draws=int(draws),
         threads=threads,
-        priced=spend is not None,
+        priced=reading.priced,
         margin=checked_margin(margin),
         annual_discount_rate=float(annual_discount_rate),
         metrics=with_own(metrics),
@@ -213,12 +218,12 @@ def rolling_origins(
                     until=origin,
                     holdout_until=origin + lengths[length] * DAY,
                     time_unit=time_unit,
-                    spend=None if spend is None else "spend",
+                    **log.named,
                     also=tuple(also),
                     holdout_discount_rate=asked.annual_discount_rate or None,
                 )
-                if further:
-                    customers = with_columns(customers, columns, further)
+                if columns_read:
+                    customers = with_columns(customers, columns, columns_read)
                 if i == j == 0:
                     _check_effects(wanted, customers)
                 mark = fingerprint(customers)

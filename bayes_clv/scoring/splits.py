@@ -3,11 +3,11 @@
 import datetime as dt
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from bayes_clv.customers.orders.parsing import Columns
+from bayes_clv.customers.orders.description import Further, Reading
 from bayes_clv.customers.orders.reading import read_usable
 from bayes_clv.customers.summaries import Day, read_day
 from bayes_clv.schema import InputError, argument
@@ -27,6 +27,7 @@ def origins(
     customer_id: str = "customer_id",
     date: str = "date",
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
+    **further: Unpack[Further],
 ) -> np.ndarray:
     """Return evenly spaced days from which the horizon ends within the log, as ``datetime64[D]``.
 
@@ -35,7 +36,7 @@ def origins(
 
     Parameters
     ----------
-    orders, customer_id, date, on_bad_rows
+    orders, customer_id, date, on_bad_rows, **further
         As ``clv.summarize`` takes them.
     count
         How many.
@@ -54,7 +55,7 @@ def origins(
     >>> clv.scoring.origins(clv.load_cdnow(), 3, "26 weeks").astype(str).tolist()
     ['1997-07-02', '1997-09-30', '1997-12-30']
     """
-    log = read_usable(orders, Columns(customer_id, date, None), on_bad_rows)
+    log = read_usable(orders, Reading(customer_id, date, None, **further), on_bad_rows)
     return spaced(log.days, count, max(horizon_days(horizon, time_unit).values()))
 
 

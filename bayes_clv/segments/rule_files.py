@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bayes_clv.conditions import Expression
 from bayes_clv.schema import InputError
-from bayes_clv.segments.conditions import Expression
 from bayes_clv.segments.rules import Rule, Segment, build_rule
 
 

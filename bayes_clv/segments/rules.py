@@ -43,8 +43,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.schema import InputError
-from bayes_clv.segments.conditions import (
+from bayes_clv.conditions import (
     BY_SIGN,
     Comparison,
     Expression,
@@ -54,6 +53,7 @@ from bayes_clv.segments.conditions import (
     parsed,
     threshold_words,
 )
+from bayes_clv.schema import InputError
 
 # Cells that are checked one by one; 5 × 5 × 5 scores have 729.
 MOST_CELLS = 200_000

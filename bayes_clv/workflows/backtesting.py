@@ -13,7 +13,7 @@ import numpy as np
 
 from bayes_clv.schema import InputError, argument, listed
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, write_table
-from bayes_clv.workflows.settings import Backtesting, fields_of, plain
+from bayes_clv.workflows.settings import Backtesting, fields_of, plain, told_of
 from bayes_clv.workflows.words import percent
 
 if TYPE_CHECKING:
@@ -53,11 +53,8 @@ def run_backtest(settings: Backtesting, *, progress: bool = False) -> list[str]:
             seed=settings.seed,
             draws=settings.draws,
             cache=out / CELLS,
-            customer_id=settings.customer_id,
-            date=settings.date,
-            spend=settings.spend,
+            **told_of(settings),
             time_unit=settings.time_unit,
-            on_bad_rows=settings.on_bad_rows,
             progress=progress,
         )
     except KeyboardInterrupt:

@@ -33,6 +33,7 @@ from bayes_clv.workflows.settings import (
     named_by,
     open_choice,
     plain,
+    told_of,
 )
 
 if TYPE_CHECKING:
@@ -140,11 +141,10 @@ def _run_into(
             until=settings.until,
             holdout_until=settings.holdout_until,
             time_unit=settings.time_unit,
-            customer_id=settings.customer_id,
-            date=settings.date,
-            spend=settings.spend,
+            **told_of(settings),
+            take=_taken(settings),
+            currency=settings.currency,
             also=_also(settings),
-            on_bad_rows=settings.on_bad_rows,
             holdout_discount_rate=_holdout_discount_rate(settings),
         )
         horizon = settings.horizon
@@ -180,6 +180,7 @@ def _run_into(
         write_customers(customers, work / "customers.nc")
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     notes = [] if paced is None else [pace_words(paced)]
+    in_currency = [] if settings.currency is None else [f"All amounts are in {settings.currency}."]
     if settings.calendar:
         from bayes_clv.predictions.splitting import variance_of_total
 
@@ -205,7 +206,7 @@ def _run_into(
             title=settings.title,
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
-            remarks=notes,
+            remarks=[*in_currency, *notes],
             changes=_changes(buying, customers, seeds["future"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
@@ -236,7 +237,7 @@ def _also(settings: Settings) -> tuple[str, ...]:
     from bayes_clv.families.registry import family as find_family
 
     read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
-    open_pace = settings.calendar is None and settings.method != "mode" and settings.posteriors is None
+    open_pace = settings.calendar is None and settings.method == "nuts" and settings.posteriors is None
     asked = [
         *also_for(read),
         *(["spend_trends"] if settings.spend is not None else []),
@@ -474,7 +475,16 @@ def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
             f"{', '.join(map(str, table.columns))}. Each row needs the id that the orders have."
         )
     wanted = named_by(settings) if settings.posteriors is None else _used(settings.posteriors)
+    wanted = [name for name in wanted if name not in settings.take]
     return with_columns(customers, table, wanted) if wanted else customers
+
+
+def _taken(settings: Settings) -> dict[str, str]:
+    """Return the columns of the orders that customers take along: those that are said, or without a table all."""
+    if settings.columns is not None:
+        return settings.take
+    names = named_by(settings) if settings.posteriors is None else _used(settings.posteriors)
+    return {name: settings.take.get(name, "one") for name in names}
 
 
 def _used(folder: Path) -> list[str]:
@@ -540,14 +550,7 @@ def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str,
     from bayes_clv.customers.summaries import purchase_dates
 
     busiest = str(customers["customer"].to_numpy()[np.argmax(customers["frequency"].to_numpy())])
-    days = purchase_dates(
-        settings.orders,
-        busiest,
-        customer_id=settings.customer_id,
-        date=settings.date,
-        spend=settings.spend,
-        on_bad_rows=settings.on_bad_rows,
-    )
+    days = purchase_dates(settings.orders, busiest, **told_of(settings))
     return {busiest: days[days <= np.datetime64(customers.attrs["until"])]}
 
 

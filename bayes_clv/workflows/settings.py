@@ -120,20 +120,23 @@ MARGIN = "Share of spend that is earned: 0.3 means 30 %."
 ID = "Column with the customer's id."
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What to run. Durations and dates as ``summarize`` and ``predict`` take them.
+def taking(options: list[str] | None) -> dict[str, str]:
+    """Return which value of each column of the orders a customer has, of options like channel=first."""
+    found = {}
+    for each in options or []:
+        name, _, which = (part.strip() for part in each.partition("="))
+        found[name] = which or "one"
+    return found
 
-    ``orders`` is a path or a table. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
-    holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an earlier run
-    whose posteriors are used in place of a fit, and with them their ``family``. Where ``family``, ``drift`` or
-    ``returns`` is None, ``clv.scoring.choose_family`` decides. ``columns`` is a table of one row
-    per customer (a file, or a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes
-    them: a name of the mappings is given to the fit that has it, "spend" to that of spend; groups without mapping
-    to both.
+
+@dataclass(frozen=True)
+class Log:
+    """An order log and what is said of it, as ``summarize`` takes it: the same for each command that reads orders.
+
+    ``orders`` is a path or a table; ``spend=None`` is a log without amounts.
     """
 
-    orders: Any = place("Order log: a CSV or Parquet file, one row an order.", kind=Path)
+    orders: Any = place("Order log: a CSV or Parquet file, one row an order or a line of one.", kind=Path)
     customer_id: str = option(ID, "customer_id")
     date: str = option("Column with the date of the order.", "date")
     spend: str | None = option(
@@ -141,6 +144,55 @@ class Settings:
         "spend",
         absent=("--purchases-only", "There is no amount: forecast purchases without value."),
     )
+    quantity: str | None = option("Column with the pieces bought; the amount is quantity times price.", None)
+    price: str | None = option("Column with the price of a piece.", None)
+    order_id: str | None = option(
+        "Column with the order's id, where a row is a line of an order: its lines are one purchase.", None
+    )
+    item: str | None = option("Column of what was bought: returns are set against the same item first.", None)
+    where: str | None = option(
+        "Rows to use, like \"status = 'completed' and channel in ('web', 'app')\" [default: all].", None
+    )
+    date_format: str | None = option(
+        "How dates are written, like %d/%m/%Y or '%m/%d/%Y %H:%M' [default: 1997-01-31 or 19970131].", None
+    )
+    decimal: Literal[",", "."] | None = option(
+        "Decimal mark of amounts such as '1.234,50 €' (,) or '$1,234.50' (.) [default: plain numbers].", None
+    )
+    on_returns: Literal["net", "drop", "refuse"] | None = option(
+        "Negative amounts are returns: net sets them against what was bought (the default), drop leaves them out and "
+        "keeps what was returned, refuse stops.",
+        None,
+    )
+    on_bad_rows: Literal["refuse", "drop"] = option(
+        "Rows without id, date or amount, or that cannot be read: refuse, or drop and say so.",
+        "refuse",
+        name="--bad-rows",
+    )
+
+
+@dataclass(frozen=True)
+class Checking(Log):
+    """What orders to look at; ``until`` as ``summarize`` takes it."""
+
+    until: str | None = option(
+        "Last day to learn from, like 1997-09-30 [default: the last order's day].", None
+    )
+
+
+@dataclass(frozen=True)
+class Settings(Log):
+    """What to run. Durations and dates as ``summarize`` and ``predict`` take them.
+
+    Of the orders see ``Log``. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
+    holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an earlier run
+    whose posteriors are used in place of a fit, and with them their ``family``. Where ``family``, ``drift`` or
+    ``returns`` is None, ``clv.scoring.choose_family`` decides. ``columns`` is a table of one row
+    per customer (a file, or a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes
+    them: a name of the mappings is given to the fit that has it, "spend" to that of spend; groups without mapping
+    to both. Without such a table they are columns of the orders, and ``take`` says which of a customer's values counts.
+    """
+
     until: str | None = option(
         "Last day to learn from, like 1997-09-30 [default: the last order's day].", None
     )
@@ -182,16 +234,19 @@ class Settings:
     )
     draws: int = option(DRAWS, 1000, least=1)
     seed: int = option(SEED, 1, least=0)
-    on_bad_rows: Literal["refuse", "drop"] = option(
-        "Rows without id, date or amount, or with a negative one: refuse, or drop and say so.",
-        "refuse",
-        name="--bad-rows",
-    )
     columns: Any = option(
-        "Table with one row per customer, CSV or Parquet: what --covariate and --groups name.",
+        "Table with one row per customer, CSV or Parquet: what --covariate and --groups name [default: the orders].",
         None,
         kind=Path | None,
     )
+    take: dict[str, str] = option(
+        "Which value of a column of the orders is the customer's, like channel=first, last or 'most frequent'; may be "
+        "repeated [default: there is only one].",
+        {},
+        kind=REPEATED,
+        read=taking,
+    )
+    currency: str | None = option("What amounts are called on the page, like £ or EUR.", None)
     covariates: dict[str, list[str]] = option(
         "What a column acts on, like purchase=age or 'dropout=age * C(channel)'; may be repeated.",
         {},
@@ -313,20 +368,13 @@ class Alarming:
 
 
 @dataclass(frozen=True)
-class Backtesting:
+class Backtesting(Log):
     """From which days to forecast how far with which families, as ``clv.scoring.rolling_origins`` takes them.
 
-    ``origins`` is a number or days; these, ``horizons`` and ``families`` are lists, or texts with commas.
+    Of the orders see ``Log``. ``origins`` is a number or days; these, ``horizons`` and ``families`` are lists, or
+    texts with commas.
     """
 
-    orders: Any = place("Order log: a CSV or Parquet file, one row an order.", kind=Path)
-    customer_id: str = option(ID, "customer_id")
-    date: str = option("Column with the date of the order.", "date")
-    spend: str | None = option(
-        "Column with the amount of the order.",
-        "spend",
-        absent=("--purchases-only", "There is no amount: forecast purchases without money."),
-    )
     origins: Any = option(
         "Days to forecast from, like '1997-06-30, 1997-09-30', or how many evenly spaced ones.", "6", kind=str
     )
@@ -343,11 +391,6 @@ class Backtesting:
     draws: int = option(DRAWS, 250, least=1)
     seed: int = option(SEED, 1, least=0)
     time_unit: TimeUnit = option("Unit of all durations and rates.", "week")
-    on_bad_rows: Literal["refuse", "drop"] = option(
-        "Rows without id, date or amount, or with a negative one: refuse, or drop and say so.",
-        "refuse",
-        name="--bad-rows",
-    )
     out: Path = option(
         "Folder for the results; scores that an earlier start left there are not made again.",
         Path("clv-backtest"),
@@ -450,7 +493,14 @@ def named_by(settings: Settings) -> list[str]:
     return needed_columns(settings.covariates, settings.groups)
 
 
-def fields_of(settings: Settings | Backtesting) -> dict[str, Any]:
+def told_of(settings: Log) -> dict[str, Any]:
+    """Return what ``summarize`` and others are told of the orders."""
+    return {
+        each.name: getattr(settings, each.name) for each in dataclasses.fields(Log) if each.name != "orders"
+    }
+
+
+def fields_of(settings: Log) -> dict[str, Any]:
     """Return the settings by name."""
     return {item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)}
 
@@ -493,10 +543,11 @@ def check_settings(settings: Settings) -> None:
     open_choice(settings)
     if settings.family is not None:
         acting_on(settings)
-    if (settings.covariates or settings.groups) and settings.columns is None:
+    unused = sorted(set(settings.take) - set(named_by(settings)))
+    if unused and settings.posteriors is None:
         raise InputError(
-            f"Where are {', '.join(map(repr, named_by(settings)))}? "
-            f"Name the table of one row per customer with {argument('columns')}."
+            f"{argument('take')} {', '.join(unused)} serves nothing: no {argument('covariates')} and no "
+            f"{argument('groups')} name it."
         )
     if (
         settings.columns is not None

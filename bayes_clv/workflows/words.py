@@ -53,12 +53,13 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     lines += record.get("calendar", [])
     lines += record.get("spend", {}).get("words", [])
     worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
-    for name, what in (("purchases", "Purchases"), ("value", worth)):
+    currency = f" {arguments['currency']}" if arguments.get("currency") else ""
+    for name, what, unit in (("purchases", "Purchases", ""), ("value", worth, currency)):
         if name in totals:
             total = totals[name]
             lines.append(
-                f"{what} of all customers: mean {total['mean']:,.0f}, 90 % interval {total['q05']:,.0f} to "
-                f"{total['q95']:,.0f}."
+                f"{what} of all customers: mean {total['mean']:,.0f}{unit}, 90 % interval {total['q05']:,.0f} to "
+                f"{total['q95']:,.0f}{unit}."
             )
     if record["holdout"] is not None:
         lines += ["", *_holdout_lines(record["holdout"])]

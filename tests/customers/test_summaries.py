@@ -311,7 +311,7 @@ BAD = log(
     ("a", "2024-13-02", 1.0),
     ("a", None, 1.0),
     ("b", "2024-01-02", np.nan),
-    ("b", "2024-01-02", -3.0),
+    ("b", "2024-01-02", -1e-9),
     ("b", "2024-01-02", np.inf),
     ("nan", "2024-01-02", 1.0),
     (None, None, np.nan),
@@ -359,8 +359,10 @@ def test_days_after_the_last_order_are_noted():
 def test_dropped_rows_are_shown_in_the_audit():
     lines = audit(door.summarize(pd.concat([SMALL, BAD]), on_bad_rows="drop"))
     dropped = {line["what"]: line for line in lines if line["action"] == "dropped"}
-    negative = dropped["Column 'spend': 1 row of 18 with a negative spend: dropped."]
-    assert negative["example"] == "customer_id 'b', date '2024-01-02', spend '-3.0'"
+    tiny = dropped[
+        "Column 'spend': 1 row of 18 with a spend that rounds to zero (four decimals are kept): dropped."
+    ]
+    assert tiny["example"] == "customer_id 'b', date '2024-01-02', spend '-1e-09'"
     assert dropped["Column 'customer_id': 3 rows of 18 with a missing customer id: dropped."]["rows"] == 3
 
 

@@ -1,45 +1,180 @@
-"""What was left out of the orders, and why."""
+"""What was left out of the orders, and why: every row and all money in one line each.
+
+Rows and money of "read" are those of "kept", "netted", "cancelled", "dropped" and "left out" together; "note" lines say
+more about rows that are in another line. Money is signed, as it was given; of what cannot be read it is 0.
+"""
 
 import datetime as dt
+import math
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bayes_clv.customers.orders.log import OrderLog, show_problem
-from bayes_clv.customers.orders.parsing import PROBLEMS, advice
+from bayes_clv.customers.orders.amounts import currency_of
+from bayes_clv.customers.orders.log import OrderLog, show_fault
+from bayes_clv.customers.orders.parsing import (
+    DROPPED_RETURN,
+    NO_MONEY_BACK,
+    NOT_WANTED,
+    PROBLEMS,
+    faults_in,
+    first_fault,
+)
+from bayes_clv.customers.orders.remedies import advice
+from bayes_clv.customers.orders.returns import STEPS, accounts, cancelled
 from bayes_clv.schema import InputError, argument
 
+type Line = dict[str, Any]
 
-def usable_rows(log: OrderLog, on_bad_rows: str) -> tuple[Any, list[dict[str, Any]], dt.date, dt.date]:
-    """Return the rows without a problem, the audit so far, and the first and last day of the log."""
+# Amounts below zero under such a name are losses more often than returns.
+_LOSSES = re.compile(r"profit|margin|gewinn|ertrag|marge|deckungsbeitrag|bénéfice", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The rows without a fault, the audit so far, the first and last day of the log, and how many rows are returns."""
+
+    rows: Any
+    audit: list[Line]
+    first: dt.date
+    last: dt.date
+    returns: int
+
+
+def usable_rows(log: OrderLog, on_bad_rows: str) -> Usable:
+    """Return the usable rows; raise InputError with all faults of the log where there are some to be refused."""
     if on_bad_rows not in ("refuse", "drop"):
         raise InputError(f"{argument('on_bad_rows', on_bad_rows)} is not known. Use 'refuse' or 'drop'.")
-    by_problem = log.rows.group_by("problem").agg(
-        count=log.rows.count(), first=log.rows.date.min(), last=log.rows.date.max()
-    )
-    found = {row["problem"]: row for row in log.fetch(by_problem).to_pylist()}
+    _refuse_currencies(log)
+    found = _by_faults(log)
     total = sum(row["count"] for row in found.values())
     if total == 0:
         raise InputError(
             f"{log.name[:1].upper()}{log.name[1:]} has columns but no rows. There is nothing to summarise."
         )
-    audit = [_line("read", f"Orders read from {log.name}.", total)]
-    refusals = []
-    for number in sorted(set(found) - {0}):
-        count, shown = found[number]["count"], show_problem(log, number)
-        column = getattr(log.columns, PROBLEMS[number].role)
-        what = f"Column {column!r}: {_count(count, 'row')} of {total:,} with {PROBLEMS[number].what}"
-        refusals.append(f"{what}, for example {shown}. {advice(number, shown)}")
-        audit.append(_line("dropped", f"{what}: dropped.", count, shown))
+    audit = [
+        _line(
+            "read",
+            f"{log.reading.noun} read from {log.name}.",
+            total,
+            money=sum(row["money"] for row in found.values()),
+        )
+    ]
+    audit += _unasked(log, found)
+    refusals, dropped = _faults(log, found, total)
     if refusals and on_bad_rows == "refuse":
         raise InputError(
             f"{' '.join(refusals)} Or pass {argument('on_bad_rows', 'drop')} to leave such rows out, counted in the "
             "audit."
         )
+    audit += dropped
     if 0 not in found:
+        if NOT_WANTED in found and not refusals:
+            raise InputError(
+                f"No row is left: {argument('where', log.reading.where)} holds for none of {total:,}. Compare it "
+                "with the "
+                "values of its columns, capitals and blanks too."
+            )
         raise InputError("No row is left after dropping. " + " ".join(refusals))
-    rows = log.rows.filter(log.rows.problem == 0).drop("problem")
-    return rows, audit, found[0]["first"], found[0]["last"]
+    good = found[0]
+    if good["back"] and log.reading.on_returns is None:
+        _refuse_losses(log, good["back"], total)
+    rows = log.rows.filter(log.rows.faults == 0).drop("faults")
+    return Usable(rows, audit, good["first"], good["last"], good["back"])
+
+
+def _by_faults(log: OrderLog) -> dict[int, dict[str, Any]]:
+    """Return count, first and last day, money and returns of the rows of each set of faults."""
+    rows = log.rows
+    sums = {"count": rows.count(), "first": rows.date.min(), "last": rows.date.max()}
+    if log.reading.priced:
+        sums |= {"money": rows.spend.sum(), "back": (rows.spend < 0).sum()}
+    found = log.fetch(rows.group_by("faults").agg(**sums)).to_pylist()
+    return {
+        row["faults"]: {**row, "money": row.get("money") or 0, "back": row.get("back") or 0} for row in found
+    }
+
+
+def _unasked(log: OrderLog, found: dict[int, dict[str, Any]]) -> list[Line]:
+    """Return the lines of rows that are left out for another reason than a fault."""
+    words = {
+        NOT_WANTED: f"Rows for which {log.reading.where} does not hold.",
+        NO_MONEY_BACK: "Lines with a negative quantity and no money: they take nothing back and are no purchase.",
+        DROPPED_RETURN: "Returns (negative amounts), dropped as asked; what was returned stays sold.",
+    }
+    return [
+        _line("left out", what, found[number]["count"], money=found[number]["money"])
+        for number, what in words.items()
+        if number in found
+    ]
+
+
+def _faults(log: OrderLog, found: dict[int, dict[str, Any]], total: int) -> tuple[list[str], list[Line]]:
+    """Return what is refused, each fault with all its rows, and the lines of dropped rows, each row by its first."""
+    of_first = {name: {"count": 0, "money": 0} for name in PROBLEMS}
+    having = dict.fromkeys(PROBLEMS, 0)
+    for number, row in found.items():
+        for name in faults_in(number):
+            having[name] += row["count"]
+        if number > 0:
+            first = of_first[first_fault(number)]
+            first["count"] += row["count"]
+            first["money"] += row["money"]
+    refusals, dropped = [], []
+    for name, problem in PROBLEMS.items():
+        if not having[name]:
+            continue
+        shown = show_fault(log, name)
+
+        def what(rows: int, problem: Any = problem) -> str:
+            column = ", ".join(dict.fromkeys(test.column for test in log.reading.tests))
+            column = column if problem.role == "where" else log.reading.shown(problem.role)
+            return f"Column {column!r}: {_count(rows, 'row')} of {total:,} with {problem.what}"
+
+        refusals.append(f"{what(having[name])}, for example {shown}. {advice(log, name)}")
+        if of_first[name]["count"]:
+            rows, money = of_first[name]["count"], of_first[name]["money"]
+            dropped.append(_line("dropped", f"{what(rows)}: dropped.", rows, shown, money))
+    return refusals, dropped
+
+
+def _refuse_losses(log: OrderLog, count: int, total: int) -> None:
+    """Refuse to take for returns what is called a profit, unless it is said."""
+    column = log.reading.shown("spend")
+    if _LOSSES.search(column):
+        raise InputError(
+            f"Column {column!r}: {_count(count, 'row')} of {total:,} with a negative amount, and it is called "
+            "what may be "
+            "negative without a return. Losses are no returns, and no family of spend has them: name the column "
+            "of what "
+            "the customer paid, and give the share that is earned as a margin. If they are returns, say "
+            f"{argument('on_returns', 'net')}."
+        )
+
+
+def _refuse_currencies(log: OrderLog) -> None:
+    """Refuse amounts in several currencies, where amounts carry their sign."""
+    for role in ("spend", "price"):
+        if log.reading.decimal is None or role not in log.raw.columns or not log.raw[role].type().is_string():
+            continue
+        signs = log.raw.select(sign=currency_of(log.raw[role].strip()))
+        signs = signs.filter(signs.sign != "")
+        signs = signs.group_by("sign").agg(rows=signs.count()).order_by("sign").limit(20)
+        found = {row["sign"]: row["rows"] for row in log.fetch(signs).to_pylist()}
+        found = {
+            sign: rows
+            for sign, rows in found.items()
+            if sign.lower() not in ("nan", "na", "null", "none", "nat")
+        }
+        if len(found) > 1:
+            named = ", ".join(f"{sign} in {_count(rows, 'row')}" for sign, rows in found.items())
+            raise InputError(
+                f"Column {log.reading.shown(role)!r} has amounts in {len(found)} currencies: {named}. They cannot "
+                "be added "
+                f"up: convert them into one, or choose the rows of one with {argument('where')}."
+            )
 
 
 def account(
@@ -49,41 +184,51 @@ def account(
     until: dt.date,
     end: dt.date,
     last_order: dt.date,
-) -> list[dict[str, Any]]:
-    """Return the audit of usable rows: left out, kept, and what there is to say about those kept."""
+    *,
+    noun: str = "Orders",
+    after_end: tuple[int, Any] | None = None,
+) -> list[Line]:
+    """Return the audit of usable rows: left out, kept, and what there is to say about those kept.
+
+    ``noun`` is what rows are, and ``after_end`` are rows and money after the end, where these are in no customer's
+    columns.
+    """
     calibration, holdout = column["orders"][in_base], column["holdout_orders"][in_base]
     kept = calibration + holdout
     base_ids, audit = ids[in_base], []
+    money = column.get("all_spend", np.zeros(len(ids)))
     if not in_base.all():
         newcomers = ids[~in_base]
         what = (
             f"{_count(len(newcomers), 'customer')} first ordered after {until}: not among the customers, "
             "all their orders left out."
         )
-        audit.append(_line("left out", what, column["all_orders"][~in_base].sum(), newcomers[0]))
+        rows = column["all_orders"][~in_base].sum()
+        audit.append(_line("left out", what, rows, newcomers[0], math.fsum(money[~in_base])))
     later = column["all_orders"][in_base] - kept
-    if later.any():
+    seen = _seen(column, in_base)
+    if later.any() or (after_end and after_end[0]):
+        rows, amount = after_end or (later.sum(), math.fsum(money[in_base]) - seen)
+        example = base_ids[later > 0][0] if later.any() else ""
         audit.append(
-            _line(
-                "left out",
-                f"Orders after {end}, the end of the data used.",
-                later.sum(),
-                base_ids[later > 0][0],
-            )
+            _line("left out", f"{noun} after {end}, the end of the data used.", rows, example, amount)
         )
     split = f" ({calibration.sum():,} to {until}, {holdout.sum():,} after it to {end})" if end > until else ""
-    audit.append(_line("kept", f"Orders of {_count(len(base_ids), 'customer')}{split}.", kept.sum()))
+    gross = math.fsum(money[in_base]) if after_end is not None else seen
+    audit.append(
+        _line("kept", f"{noun} of {_count(len(base_ids), 'customer')}{split}.", kept.sum(), money=gross)
+    )
     merged = kept - column["occasions"][in_base] - column["holdout_purchases"][in_base]
     if merged.any():
         what = (
-            "Orders on a day on which their customer had ordered already: merged into one purchase occasion, "
+            f"{noun} on a day on which their customer had ordered already: merged into one purchase occasion, "
             "spend added up."
         )
         audit.append(_line("note", what, merged.sum(), base_ids[merged > 0][0]))
     free = column["free_orders"][in_base] if "free_orders" in column else np.zeros(0, np.int64)
     if free.any():
         what = (
-            "Orders with zero spend: kept as purchases, which they are to the purchase models; they lower "
+            f"{noun} with zero spend: kept as purchases, which they are to the purchase models; they lower "
             "the mean spend."
         )
         audit.append(_line("note", what, free.sum(), base_ids[free > 0][0]))
@@ -97,8 +242,123 @@ def account(
     return audit
 
 
-def _line(action: str, what: str, rows: Any, example: str = "") -> dict[str, Any]:
-    return {"action": action, "what": what, "rows": int(rows), "example": str(example)}
+def _seen(column: dict[str, np.ndarray], in_base: np.ndarray) -> float:
+    """Return the money of the customers' orders to the end, after returns."""
+    return math.fsum(
+        math.fsum(column[name][in_base]) for name in ("historical_spend", "holdout_spend") if name in column
+    )
+
+
+def returned(log: OrderLog, units: Any, until: dt.date) -> list[Line]:
+    """Return the lines of returns, by the step that settled them, and of purchases of which nothing is left."""
+    found = log.fetch(accounts(units)).to_pylist()[0]
+    gone = log.fetch(cancelled(units)).to_pylist()[0]
+    audit = []
+    for step, words in STEPS.items():
+        if found[f"lines_{step}"] or found[f"money_{step}"]:
+            money = -found[f"money_{step}"]
+            audit.append(_line("netted", f"Returns {words}.", found[f"lines_{step}"], money=money))
+    for name, words in (
+        (
+            "unmet",
+            "Returns with nothing bought before to set them against: of purchases before the log began, perhaps.",
+        ),
+        (
+            "late",
+            f"Returns after {until} of purchases up to then, which count as they were known on that day.",
+        ),
+    ):
+        if found[f"lines_{name}"]:
+            audit.append(
+                _line("left out", words, found[f"lines_{name}"], found["example"], -found[f"money_{name}"])
+            )
+    if gone["lines"]:
+        what = f"Orders of {_count(gone['days'], 'day')} of a customer of which returns left nothing: no purchases."
+        audit.append(_line("cancelled", what, gone["lines"], gone["example"], gone["money"]))
+    return audit
+
+
+def order_notes(log: OrderLog, rows: Any) -> list[Line]:
+    """Return how many orders the lines make, and ids of orders that several customers share."""
+    orders = rows.group_by("order_id").agg(
+        lines=rows.count(), first=rows.customer_id.min(), last=rows.customer_id.max()
+    )
+    shared = orders["first"] != orders["last"]
+    found = log.fetch(
+        orders.aggregate(
+            orders=orders.count(),
+            several=(orders.lines > 1).sum(),
+            shared=shared.sum(),
+            example=orders.order_id.min(where=shared),
+        )
+    ).to_pylist()[0]
+    lines = log.fetch(rows.aggregate(lines=rows.count()))["lines"].to_pylist()[0]
+    notes = []
+    if found["several"]:
+        what = f"Lines of {_count(found['orders'], 'order')}: the lines of an order are one purchase, on its first day."
+        notes.append(_line("note", what, lines))
+    if found["shared"]:
+        what = (
+            f"Order ids that several customers have ({found['shared']:,}): each customer's lines are an order of "
+            "their own."
+        )
+        notes.append(_line("note", what, 0, found["example"]))
+    return notes
+
+
+def equal_rows(log: OrderLog, rows: Any, occasions: Any) -> list[Line]:
+    """Return a note on rows that are equal in all columns that are read, if there are any."""
+    # Few days have several rows in most logs, and only there can be equal ones.
+    several = occasions.filter(occasions.orders > 1).select("customer_id", "date")
+    if log.reading.order_id is None:
+        rows = rows.semi_join(several, ["customer_id", "date"]).select(rows.columns)
+    if not _repeated(log, rows):
+        return []
+    count = _repeated(log, log.raw.drop([name for name in log.raw.columns if name.startswith("taken_")]))
+    if not count:
+        return []
+    what = (
+        "Rows that are equal to another one in all columns that are read "
+        f"({', '.join(log.reading.columns().values())}): "
+        "each counts, since one may buy the same again. If a join doubled them, drop them before: in pandas "
+        "orders.drop_duplicates()."
+    )
+    return [_line("note", what, count)]
+
+
+def _repeated(log: OrderLog, rows: Any) -> int:
+    same = rows.group_by(rows.columns).agg(times=rows.count())
+    several = same.filter(same.times > 1)
+    found = log.fetch(several.aggregate(rows=(several.times - 1).sum())).to_pylist()[0]["rows"]
+    return int(found or 0)
+
+
+def time_notes(log: OrderLog, time_unit: str) -> list[Line]:
+    """Return a note on times of day, where the unit asks for them and days alone count."""
+    if time_unit != "hour":
+        return []
+    given = log.raw.date
+    kind = given.type()
+    if kind.is_timestamp():
+        timed = given != given.truncate("D")
+    elif kind.is_string():
+        timed = given.contains(":")
+    else:
+        return []
+    count = log.fetch(log.raw.aggregate(timed=timed.sum()))["timed"].to_pylist()[0]
+    if not count:
+        return []
+    what = (
+        "Orders with a time of day: their day alone counts, in hours of 24 a day, since a purchase occasion is a "
+        "day with "
+        "an order."
+    )
+    return [_line("note", what, count)]
+
+
+def _line(action: str, what: str, rows: Any, example: str = "", money: Any = None) -> Line:
+    amount = None if money is None else round(float(money), 4) + 0.0
+    return {"action": action, "what": what, "rows": int(rows), "example": str(example), "money": amount}
 
 
 def _count(number: int, noun: str) -> str:

@@ -24,8 +24,11 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 HEAD_BYTES = 1 << 16
 
 
-def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> Any:
-    """Return the file as an Ibis table on the DuckDB connection; what is not a table is refused."""
+def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, list[str]]:
+    """Return the file as an Ibis table on the DuckDB connection, and what its columns are called, in their order.
+
+    The table may call them otherwise: an engine takes ID and id for one. What is not a table is refused.
+    """
     if not path.exists():
         raise InputError(
             f"There is no file {str(path)!r}. Check the path; it starts in {str(Path.cwd())!r}. "
@@ -80,35 +83,59 @@ def unreadable(path: Path, error: Exception) -> InputError:
     )
 
 
-def _open_parquet(connection: Any, path: Path) -> Any:
+def _open_parquet(connection: Any, path: Path) -> tuple[Any, list[str]]:
     import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     if path.stat().st_size == 0:
         raise InputError(f"{path.name!r} is empty (0 bytes). Write the order log to it again.")
     try:
-        return connection.read_parquet(glob.escape(str(path)))
-    except duckdb.Error:
+        names = list(pq.read_schema(path).names)
+        return connection.read_parquet(glob.escape(str(path))), names
+    except (duckdb.Error, pa.ArrowException, OSError):
         raise InputError(
             f"{path.name!r} is not a readable Parquet file: it is damaged, cut short or of another kind. "
             "Write it anew, or give it the extension of what it is."
         ) from None
 
 
-def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> Any:
-    delimiter, names = _header(path, _head(path), wanted)
-    return connection.read_csv(
+def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, list[str]]:
+    head, blank = _head(path)
+    if path.name.lower().endswith(".gz"):
+        _check_to_the_end(path)
+    delimiter, names = _header(path, head, wanted)
+    table = connection.read_csv(
         glob.escape(str(path)),
-        columns=dict.fromkeys(names, "string"),
+        columns={f"column_{place}": "string" for place in range(len(names))},
+        skip=blank,
         auto_detect=False,
         header=True,
         delim=delimiter,
         quote='"',
         escape='"',
     )
+    return table, names
 
 
-def _head(path: Path) -> str:
-    """Return the beginning of a text file; bytes that are not UTF-8 text are refused."""
+def _check_to_the_end(path: Path) -> None:
+    """Refuse a compressed file that is cut short or damaged: engines read such files as far as they go."""
+    try:
+        with gzip.open(path, "rb") as file:
+            while file.read(1 << 20):
+                pass
+    except EOFError:
+        raise InputError(
+            f"{path.name!r} is cut short: it ends before its compressed text does. Copy or export it again, to its end."
+        ) from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise InputError(
+            f"{path.name!r} is damaged: its text does not agree with the checksum at its end. Copy or export it again."
+        ) from None
+
+
+def _head(path: Path) -> tuple[str, int]:
+    """Return the beginning of a text file, and the blank lines before it; bytes that are not UTF-8 text are refused."""
     try:
         opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
         with opener(path, "rb") as file:
@@ -131,15 +158,28 @@ def _head(path: Path) -> str:
             f"{path.name!r} is not a table in UTF-8 text: it begins with the bytes {head[:8]!r}. Save a "
             "spreadsheet as 'CSV UTF-8'; give other kinds of file their own extension."
         )
-    return text
+    lines = text.splitlines(keepends=True)
+    blank = next((place for place, line in enumerate(lines) if line.strip()), None)
+    if blank is None:
+        raise InputError(
+            f"{path.name!r} begins with nothing but blank lines. Write the order log to it again."
+        )
+    return "".join(lines[blank:]), blank
 
 
 def _header(path: Path, text: str, wanted: Sequence[str]) -> tuple[str, list[str]]:
     """Return the delimiter and the column names of a delimited text."""
-    first = {
-        mark: [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=mark))]
-        for mark in DELIMITERS
-    }
+    try:
+        first = {
+            mark: [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=mark))]
+            for mark in DELIMITERS
+        }
+    except csv.Error:
+        raise InputError(
+            f"{path.name!r} is not a delimited table: its first line, {_short(text.splitlines()[0])!r}, cannot be "
+            "divided "
+            "into the names of columns. Close its quotes, and save the file with plain line ends."
+        ) from None
     delimiter = max(first, key=lambda mark: (len(set(wanted) & set(first[mark])), len(first[mark])))
     names = first[delimiter]
     if len(names) == 1:
@@ -149,18 +189,7 @@ def _header(path: Path, text: str, wanted: Sequence[str]) -> tuple[str, list[str
             f"{', '.join(DELIMITERS.values())}. If its columns are separated by blanks, read it with "
             "pandas.read_csv(path, sep=r'\\s+', header=None, names=[...], dtype=str) and pass that table."
         )
-    for name in wanted:
-        if names.count(name) > 1:
-            raise InputError(
-                f"{path.name!r} has {names.count(name)} columns called {name!r}. Rename all but one."
-            )
-    # Other columns are not read, but each needs a name of its own.
-    seen: set[str] = set()
-    unique = []
-    for position, name in enumerate(names):
-        unique.append(name if name and name.lower() not in seen else f"{name}__{position}")
-        seen.add(unique[-1].lower())
-    return delimiter, unique
+    return delimiter, names
 
 
 def _short(text: str, length: int = 40) -> str:

@@ -1,19 +1,23 @@
 """The door: any table of orders becomes one Ibis table of (customer_id text, date, spend).
 
-Every row is given the number of its first problem, 0 for none, so that problems can be counted, shown and
-added up: a row is used or it is accounted for, never lost. The rules are one Ibis expression, run by an
+Every row is given its faults, 0 for none, so that they can be counted, shown and added up: a row is used or it is
+accounted for, never lost. The rules are one Ibis expression, run by an
 embedded DuckDB for files and data frames and by the owner's engine for an Ibis table. Text is matched against
 a pattern before it is cast, because engines disagree about what else they accept as a date or a number, and a
 zoned timestamp is refused: the day it falls on is the shop's decision, not the computer's.
 
 For files and data frames the parsed rows are kept in a temporary table, and each step of the parsing is a view
 of its own. Ibis would otherwise write the patterns out at every mention of a column: ten million orders of CSV
-then took eight minutes.
+then took eight minutes. The wanted columns of an engine that lacks what is
+needed (SQLite) are handed over to the embedded one.
+
+Columns are taken by their position, under the names of their roles: engines take ID and id for one.
 
 Spend is rounded to four decimals, as decimal(18,4), before anything is added up: sums then do not depend
 on the order of the rows or on the engine.
 """
 
+import contextlib
 import difflib
 import os
 import re
@@ -23,28 +27,40 @@ from pathlib import Path
 from typing import Any
 
 from bayes_clv.customers.orders import files
-from bayes_clv.customers.orders.parsing import Columns, as_text, named_columns, parse
-from bayes_clv.schema import InputError, argument
+from bayes_clv.customers.orders.description import Reading
+from bayes_clv.customers.orders.parsing import NAMES, parse
+from bayes_clv.customers.orders.tables import arrow_columns, check_twice, names_of
+from bayes_clv.schema import InputError, argument, either
 
 
 @dataclass(frozen=True)
 class OrderLog:
     """Orders behind the door: an Ibis table, the engine that runs it, and what to call it in messages.
 
-    ``rows`` has ``customer_id`` (text), ``date``, ``spend`` (decimal(18,4), if there are amounts) and
-    ``problem`` (a key of PROBLEMS, 0 for none); ``raw`` has the same rows as they were given.
+    ``rows`` has ``customer_id`` (text), ``date``, ``spend`` (decimal(18,4), if there are amounts), ``order_id`` and
+    ``item`` (text, if they are named), ``taken_0`` and so on (as they are), and ``faults`` (see ``parsing``); ``raw``
+    has the same rows as they were given, under the names of their roles. ``kept``: the embedded engine keeps the rows.
     """
 
     rows: Any
     raw: Any
     backend: Any
     name: str
-    columns: Columns
+    reading: Reading
     path: Path | None = None
+    kept: bool = True
 
     def fetch(self, expression: Any) -> Any:
         """Run an expression and return its result as a PyArrow table."""
         return _run(self.path, self.backend.to_pyarrow, expression)
+
+    def keep(self, name: str, expression: Any) -> Any:
+        """Return an expression's rows, computed once where the embedded engine has them."""
+        return (
+            _run(self.path, self.backend.create_table, name, expression, temp=True)
+            if self.kept
+            else expression
+        )
 
 
 def _run(path: Path | None, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -59,41 +75,85 @@ def _run(path: Path | None, action: Callable[..., Any], *arguments: Any, **optio
         raise files.unreadable(path, error) from None
 
 
-def open_orders(orders: Any, columns: Columns) -> OrderLog:
+def open_orders(orders: Any, reading: Reading) -> OrderLog:
     """Return the orders as an OrderLog; what is not a table of orders is refused."""
     import ibis
 
-    wanted = columns.wanted()
-    if len(set(wanted)) < len(wanted):
-        raise InputError(
-            f"One column is named for two purposes: {wanted}. Name a column of its own for each."
-        )
-    path, embedded = None, not isinstance(orders, ibis.Table)
+    roles = reading.columns()
+    path, kept = None, True
     if isinstance(orders, str | os.PathLike):
         path = Path(os.fspath(orders)).expanduser()
-        backend = ibis.duckdb.connect()
-        table, name = files.open_file(backend, path, wanted), repr(path.name)
+        backend, name = ibis.duckdb.connect(), repr(path.name)
+        table, names = files.open_file(backend, path, list(roles.values()))
+        _check(names, reading, name)
+        raw = table.select(**{role: table[names.index(column)] for role, column in roles.items()})
     elif isinstance(orders, ibis.Table):
-        backend, table, name = orders.get_backend(), orders, "the order log"
+        backend, name = orders.get_backend(), "the order log"
+        _check(list(orders.columns), reading, name)
+        raw = orders.select(**{role: orders[column] for role, column in roles.items()})
+        kept = not _can_parse(backend, raw, reading)
+        if kept:
+            backend, raw = ibis.duckdb.connect(), ibis.memtable(_handed_over(backend, raw))
     else:
-        backend = ibis.duckdb.connect()
-        table, name = ibis.memtable(_arrow_table(orders, wanted)), "the order log"
-    check_columns(list(table.columns), wanted, name, can_omit=columns.spend)
-    raw = table.select(
-        customer_id=table[columns.customer_id],
-        date=table[columns.date],
-        **({} if columns.spend is None else {"spend": table[columns.spend]}),
-    )
-    rows = parse(raw, columns, backend if embedded else None)
-    if embedded:
+        backend, name = ibis.duckdb.connect(), "the order log"
+        names_of(orders)
+        raw = ibis.memtable(arrow_columns(orders, roles, lambda names: _check(names, reading, name)))
+    if kept:
+        # Its bar would go to the standard output, among a command's lines.
+        backend.raw_sql("SET enable_progress_bar = false")
+    rows = parse(raw, reading, backend if kept else None)
+    if kept:
         rows = _run(path, backend.create_table, "orders", rows, temp=True)
-    return OrderLog(rows, raw, backend, name, columns, path)
+    return OrderLog(rows, raw, backend, name, reading, path, kept)
+
+
+def _can_parse(backend: Any, raw: Any, reading: Reading) -> bool:
+    """Return whether an engine knows all that is asked of rows; SQLite has neither days nor exact decimals."""
+    from ibis.common.exceptions import OperationNotDefinedError, UnsupportedOperationError
+
+    try:
+        backend.compile(parse(raw, reading, None))
+    except (OperationNotDefinedError, UnsupportedOperationError):
+        return False
+    return bool(backend.name != "sqlite")
+
+
+def _handed_over(backend: Any, raw: Any) -> Any:
+    """Return the wanted columns of a table whose engine cannot parse them, as an Arrow table."""
+    if backend.name != "sqlite":
+        return backend.to_pyarrow(raw)
+    import pandas as pd
+
+    # Ibis reads SQLite by way of options that pandas gives up.
+    with contextlib.closing(backend.raw_sql(backend.compile(raw))) as cursor:
+        table = pd.DataFrame(cursor.fetchall(), columns=list(raw.columns), dtype=object)
+    return arrow_columns(table, {name: name for name in raw.columns}, lambda names: None)
+
+
+def _check(names: list[Any], reading: Reading, name: str) -> None:
+    """Refuse a log in which a wanted column is missing, or several are called as one."""
+    wanted = list(dict.fromkeys(reading.columns().values()))
+    check_twice(names, wanted, name[:1].upper() + name[1:])
+    check_columns(
+        names,
+        wanted,
+        name,
+        can_omit=reading.spend if reading.quantity is None else None,
+        elsewhere=[column for column in reading.take if column not in names],
+    )
 
 
 def check_columns(
-    present: Sequence[Any], wanted: Sequence[str], name: str, can_omit: str | None = None
+    present: Sequence[Any],
+    wanted: Sequence[str],
+    name: str,
+    can_omit: str | None = None,
+    elsewhere: Sequence[str] = (),
 ) -> None:
-    """Refuse a table without the wanted columns, listing those it has and the closest to each."""
+    """Refuse a table without the wanted columns, listing those it has and the closest to each.
+
+    ``can_omit`` may be left out, and those ``elsewhere`` may be in a table of customers.
+    """
     missing = [column for column in wanted if column not in present]
     if not missing:
         return
@@ -106,6 +166,9 @@ def check_columns(
             hints.append(f"Is {lowered[close[0]]!r} what is called {column!r} here?")
     if can_omit is not None and can_omit in missing:
         hints.append(f"A log without amounts is summarised with {argument('spend', None)}.")
+    if elsewhere:
+        table = either("clv.with_columns(customers, table)", "--columns TABLE")
+        hints.append(f"What describes customers may also be in a table with a row for each: {table}.")
     if shown and all(re.search(r"^\s*[-+]?[0-9]", column) for column in shown):
         hints.append("The first line seems to hold values: add a line with the names of the columns.")
     raise InputError(
@@ -116,54 +179,32 @@ def check_columns(
     )
 
 
-def show_problem(log: OrderLog, number: int) -> str:
-    """Return the first row with a problem, as it was given."""
+def show_fault(log: OrderLog, fault: str) -> str:
+    """Return the first row with a fault, as it was given."""
     # The raw columns go beside the parsed ones because the reader wants to find the row in the source.
-    raw = {f"raw_{name}": log.raw[name] for name in log.raw.columns}
-    rows = parse(log.raw.mutate(**raw), log.columns, None, keep=list(raw))
-    found = log.fetch(rows.filter(rows.problem == number).select(*raw).limit(1)).to_pylist()[0]
-    names = dict(zip(("customer_id", "date", "spend"), named_columns(log.columns), strict=True))
+    given = {f"raw_{role}": log.raw[role] for role in log.raw.columns if not role.startswith("taken_")}
+    rows = parse(log.raw.mutate(**given), log.reading, None, keep=list(given))
+    bit = 1 << NAMES.index(fault)
+    has = (rows.faults > 0) & ((rows.faults & bit) > 0)
+    return shown_row(log, rows.filter(has).select(*given))
+
+
+def shown_row(log: OrderLog, rows: Any) -> str:
+    """Return the first of some rows of raw columns, in words."""
+    found = log.fetch(rows.limit(1))
+    columns = log.reading.columns()
     return ", ".join(
-        f"{names[key.removeprefix('raw_')]} {'missing' if value is None else repr(str(value))}"
-        for key, value in found.items()
+        f"{columns[name.removeprefix('raw_')]} {_shown_value(found[name])}" for name in found.column_names
     )
 
 
-def _arrow_table(orders: Any, wanted: Sequence[str]) -> Any:
-    """Return the wanted columns of a data frame as an Arrow table."""
-    import pandas as pd
-    import pyarrow as pa
-
-    if not isinstance(orders, pd.DataFrame):
-        if hasattr(orders, "__arrow_c_stream__"):
-            return pa.table(orders)
-        raise InputError(
-            f"Orders of type {type(orders).__name__!r} cannot be read. Pass the path of a CSV or Parquet "
-            "file, a pandas DataFrame, an Arrow table or an Ibis table."
-        )
-    names = list(orders.columns)
-    for name in wanted:
-        if names.count(name) > 1:
-            raise InputError(
-                f"The order log has {names.count(name)} columns called {name!r}. Rename all but one."
-            )
-        if name not in names and name in orders.index.names:
-            raise InputError(
-                f"{name!r} is the index of the order log, not a column. Pass orders.reset_index()."
-            )
-    check_columns(names, wanted, "the order log", can_omit=wanted[2] if len(wanted) > 2 else None)
-    return pa.table({name: _arrow_column(orders[name]) for name in wanted})
-
-
-def _arrow_column(column: Any) -> Any:
-    import pandas as pd
+def _shown_value(column: Any) -> str:
+    """Return the only value of an Arrow column in words."""
     import pyarrow as pa
 
     try:
-        array = pa.array(column, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        # Values of several types: their text, as each of them would be written to a CSV file.
-        array = pa.array([None if pd.isna(value) else as_text(value) for value in column], pa.string())
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+        value = column.to_pylist()[0]
+    except (OverflowError, ValueError):
+        # Python has no such year.
+        value = column.cast(pa.string()).to_pylist()[0]
+    return "missing" if value is None else repr(str(value))

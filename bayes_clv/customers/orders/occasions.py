@@ -18,9 +18,11 @@ def customer_rows(
     log_spend: bool,
     regularity: bool,
     daily_discount: float | None = None,
+    all_spend: bool = False,
 ) -> Any:
     """Return one row per customer, also for those who come after ``until``, who are counted only.
 
+    ``all_spend`` asks for the money of all occasions, before returns where there are any (``gross``).
     ``daily_discount``, where given, is the continuous rate at which the holdout's spend is discounted to ``until``.
     """
     import ibis
@@ -50,6 +52,9 @@ def customer_rows(
             value = _discounted(occasions, holdout, until, daily_discount)
             sums["holdout_value"] = _total(value, holdout).cast("float64")
         sums["free_orders"] = _total(occasions.free_orders, seen)
+        if all_spend:
+            paid = occasions.gross if "gross" in occasions.columns else occasions.spend
+            sums["all_spend"] = paid.sum().cast("float64")
     if log_spend:
         sums |= _log_sums(occasions, calibration)
     if regularity:

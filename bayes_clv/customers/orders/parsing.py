@@ -1,23 +1,21 @@
-"""Ids, days and amounts: how each is read, and what can be wrong with it."""
+"""Ids, days and amounts: how each is read, and what can be wrong with it.
 
-import re
+A row may have several faults, and all of them are told: each is a bit of ``faults``, 0 for none, the first in order
+the lowest. Rows that are left out without a fault have a negative number (``LEFT_OUT``).
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bayes_clv.schema import InputError
+from bayes_clv.conditions import RowTest
+from bayes_clv.customers.orders.amounts import read_amount
+from bayes_clv.customers.orders.dates import COMPACT, ISO
+from bayes_clv.customers.orders.description import Reading
+from bayes_clv.schema import InputError, argument
 
 # How missing values look after a detour through text. No customer is called "nan".
 MISSING_WORDS = ("", "nan", "na", "n/a", "<na>", "nat", "null", "none")
-
-
-ISO = r"^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?)?$"
-
-
-COMPACT = r"^(19|20|21)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
-
-
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 # Whole numbers up to here are exact as float64; above it two ids may have become one.
@@ -32,19 +30,6 @@ SMALLEST_SPEND = 0.00005
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The names of the columns to read; ``spend`` is None for a log without amounts."""
-
-    customer_id: str = "customer_id"
-    date: str = "date"
-    spend: str | None = "spend"
-
-    def wanted(self) -> list[str]:
-        """Return the names in use."""
-        return [name for name in (self.customer_id, self.date, self.spend) if name is not None]
-
-
-@dataclass(frozen=True)
 class Problem:
     """Why a row cannot be used: the column's role, what is wrong with it, and what to do."""
 
@@ -53,64 +38,72 @@ class Problem:
     advice: str
 
 
+_PLAIN = (
+    "Write amounts as plain numbers such as 1234.50: no currency sign, no thousands separator, a point before the "
+    "decimals."
+)
+
+# In the order in which a row that has several is counted as dropped.
 PROBLEMS = {
-    1: Problem("customer_id", "a missing customer id", "Give each order the id of its customer."),
-    2: Problem(
+    "id missing": Problem("customer_id", "a missing customer id", "Give each order the id of its customer."),
+    "id bad": Problem(
         "customer_id",
         "an id that is a fraction or too large to be exact as a decimal number",
         "Read the ids as text.",
     ),
-    3: Problem("date", "a missing date", "Give each order its day."),
-    4: Problem(
+    "date missing": Problem("date", "a missing date", "Give each order its day."),
+    "date bad": Problem(
         "date",
         "a date that cannot be read",
         "Write dates as 1997-01-31, 1997-01-31 14:30:00 or 19970131, in the years 1900 to 2199.",
     ),
-    5: Problem("spend", "a missing spend", "Fill in the amount; a free order is 0."),
-    6: Problem(
-        "spend",
-        "a spend that is not a number",
-        "Write amounts as plain numbers such as 1234.50: no currency sign, no thousands separator, a point "
-        "before the decimals.",
+    "order missing": Problem("order_id", "a missing order id", "Give each line the id of its order."),
+    "quantity missing": Problem("quantity", "a missing quantity", "Fill in how many were bought."),
+    "quantity bad": Problem("quantity", "a quantity that is not a number", _PLAIN),
+    "price missing": Problem("price", "a missing price", "Fill in the price; what was given away costs 0."),
+    "price bad": Problem("price", "a price that is not a number", _PLAIN),
+    "both negative": Problem(
+        "price",
+        "a negative price of a negative quantity",
+        "A returned piece has a negative quantity, a credit a negative price: correct one of the two.",
     ),
-    7: Problem("spend", "an infinite spend or one of 10^14 and more", "Correct the amount."),
-    8: Problem(
+    "spend missing": Problem("spend", "a missing spend", "Fill in the amount; a free order is 0."),
+    "spend bad": Problem("spend", "a spend that is not a number", _PLAIN),
+    "spend huge": Problem("spend", "an infinite spend or one of 10^14 and more", "Correct the amount."),
+    "spend negative": Problem(
         "spend",
         "a negative spend",
-        "A negative amount is a return: net it against the order it returns, and remove the order where "
-        "nothing is left.",
+        f"A negative amount is a return: leave {argument('on_returns')} out, and it is set against what was bought.",
     ),
-    9: Problem(
+    "spend tiny": Problem(
         "spend",
-        "a spend above zero that rounds to zero (four decimals are kept)",
+        "a spend that rounds to zero (four decimals are kept)",
         "State the amounts in a smaller unit of money.",
     ),
+    "test bad": Problem(
+        "where",
+        "a value that is no number, which the condition compares with one",
+        "Correct the value, or compare it as text, in quotes.",
+    ),
 }
+NAMES = tuple(PROBLEMS)
+
+# Rows without a fault that are left out: what is said of them.
+NOT_WANTED, NO_MONEY_BACK, DROPPED_RETURN = -1, -2, -3
 
 
-def advice(number: int, shown: str) -> str:
-    """Return what to do about a problem; a date that failed for a known reason gets that reason."""
-    if number == 4:
-        if re.search(r"\d:\d\d.*([zZ]|[+-]\d\d:?\d\d)'", shown):
-            return (
-                "A time with a zone does not say on which day of the shop it falls: convert it to the shop's "
-                "own time and write the day."
-            )
-        if re.search(r"'\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", shown):
-            return (
-                "The order of day and month is not guessed: write 1997-01-31, for example with "
-                "pandas.to_datetime(column, format='%d/%m/%Y')."
-            )
-    return PROBLEMS[number].advice
+def first_fault(faults: int) -> str:
+    """Return the first of a row's faults."""
+    return NAMES[(faults & -faults).bit_length() - 1]
 
 
-def named_columns(columns: Columns) -> tuple[str, str, str]:
-    """Return the names of the columns of ids, days and spend, as a message shows them."""
-    return columns.customer_id, columns.date, columns.spend or ""
+def faults_in(faults: int) -> list[str]:
+    """Return the faults of a row."""
+    return [name for place, name in enumerate(NAMES) if faults > 0 and faults >> place & 1]
 
 
-def parse(raw: Any, columns: Columns, views: Any, keep: Sequence[str] = ()) -> Any:
-    """Return parsed columns and the number of each row's first problem.
+def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> Any:
+    """Return parsed columns and each row's ``faults``.
 
     ``views`` is the engine in which each step becomes a view, or None to leave one expression.
     """
@@ -119,36 +112,76 @@ def parse(raw: Any, columns: Columns, views: Any, keep: Sequence[str] = ()) -> A
     def step(name: str, table: Any) -> Any:
         return table if views is None else views.create_view(name, table)
 
-    texts = [
-        name
-        for name in ("customer_id", "date", "spend")
-        if name in raw.columns and raw[name].type().is_string()
-    ]
+    roles = [*reading.columns()]
+    texts = [name for name in roles if name in raw.columns and raw[name].type().is_string()]
     raw = step("order_texts", raw.mutate(**{name: raw[name].strip() for name in texts}))
-    identity, id_missing, id_bad = _parse_id(raw.customer_id, columns.customer_id)
-    day, date_missing, date_bad = _parse_date(raw.date, columns.date)
-    values = {"customer_id": identity, "id_missing": id_missing, "id_bad": id_bad}
-    values |= {"date": day, "date_missing": date_missing, "date_bad": date_bad}
-    if columns.spend is not None:
-        amount, spend_missing, spend_bad = _parse_number(raw.spend, columns.spend)
-        values |= {"spend": amount, "spend_missing": spend_missing, "spend_bad": spend_bad}
-    table = step("order_values", raw.select(**values, **{name: raw[name] for name in keep}))
-    problems = [(table.id_missing, 1), (table.id_bad, 2), (table.date_missing, 3), (table.date_bad, 4)]
-    parsed = {"customer_id": table.customer_id, "date": table.date}
-    if columns.spend is not None:
-        amount = table.spend
-        problems += [
-            (table.spend_missing, 5),
-            (table.spend_bad, 6),
-            (amount.abs() >= LARGEST_SPEND, 7),
-            (amount < 0, 8),
-            ((amount > 0) & (amount < SMALLEST_SPEND), 9),
-        ]
-        kept = (amount >= 0) & (amount < LARGEST_SPEND)
-        parsed["spend"] = ibis.ifelse(kept, amount, ibis.null("float64")).cast("decimal(18, 4)")
-    return table.select(
-        **parsed, problem=ibis.cases(*problems, else_=0), **{name: table[name] for name in keep}
+    identity, id_missing, id_bad = _parse_id(raw.customer_id, reading.customer_id)
+    day, date_missing, date_bad = _parse_date(raw.date, reading)
+    flags = {"id missing": id_missing, "id bad": id_bad, "date missing": date_missing, "date bad": date_bad}
+    values = {"customer_id": identity, "date": day}
+    for role in ("order_id", "item"):
+        if role in raw.columns:
+            values[role], missing = _parse_label(raw[role], reading.shown(role))
+            if role == "order_id":
+                flags["order missing"] = missing
+    amounts = [role for role in ("spend", "quantity", "price") if role in raw.columns]
+    for role in amounts:
+        values[role], missing, bad, tiny = _parse_number(raw[role], reading.shown(role), reading.decimal)
+        flags |= {f"{role} missing": missing, f"{role} bad": bad}
+        if role == "spend" and tiny is not None:
+            values["underflow"] = tiny
+    wanted, unknown = _wanted(raw, reading)
+    if wanted is not None:
+        values["wanted"] = wanted
+    if unknown is not None:
+        flags["test bad"] = unknown
+    named = {f"flag_{NAMES.index(name)}": flag for name, flag in flags.items()}
+    taken = [name for name in roles if name.startswith("taken_")]
+    table = step(
+        "order_values", raw.select(**values, **named, **{name: raw[name] for name in (*taken, *keep)})
     )
+    flags = {name: table[f"flag_{NAMES.index(name)}"] for name in flags}
+    parsed = {name: table[name] for name in ("customer_id", "date", "order_id", "item") if name in values}
+    left_out = [] if wanted is None else [(~table.wanted, NOT_WANTED)]
+    if amounts:
+        parsed["spend"], further = _amount(table, reading, flags, "underflow" in values)
+        left_out += further
+    faults = sum(ibis.ifelse(flag, 1 << NAMES.index(name), 0) for name, flag in flags.items())
+    if left_out:
+        # A row that is not wanted has no faults; a fault goes before the other reasons to leave a row out.
+        first = [(condition, number) for condition, number in left_out if number == NOT_WANTED]
+        rest = [(condition & (faults == 0), number) for condition, number in left_out if number != NOT_WANTED]
+        faults = ibis.cases(*first, *rest, else_=faults)
+    others = {name: table[name] for name in (*taken, *keep)}
+    return table.select(**parsed, faults=faults.cast("int32"), **others)
+
+
+def _amount(
+    table: Any, reading: Reading, flags: dict[str, Any], underflow: bool
+) -> tuple[Any, list[tuple[Any, int]]]:
+    """Return spend as decimal(18,4), with what is wrong with it and which of its rows are left out unasked."""
+    import ibis
+
+    left_out = []
+    if reading.quantity is None:
+        amount = table.spend
+    else:
+        amount = table.quantity * table.price
+        flags["both negative"] = (table.quantity < 0) & (table.price < 0)
+        # What came back at no price takes nothing back, and is no purchase.
+        left_out.append(((table.quantity < 0) & (amount == 0), NO_MONEY_BACK))
+    tiny = (amount != 0) & (amount.abs() < SMALLEST_SPEND)
+    flags["spend huge"] = amount.abs() >= LARGEST_SPEND
+    flags["spend tiny"] = tiny | table.underflow if underflow else tiny
+    if reading.on_returns == "refuse":
+        flags["spend negative"] = amount < 0
+    if reading.on_returns == "drop":
+        left_out.append((amount < 0, DROPPED_RETURN))
+    for name in ("both negative", "spend huge", "spend tiny", "spend negative"):
+        if name in flags:
+            flags[name] = flags[name].fill_null(False)
+    kept = amount.abs() < LARGEST_SPEND
+    return ibis.ifelse(kept, amount, ibis.null("float64")).cast("decimal(18, 4)"), left_out
 
 
 def _parse_id(column: Any, name: str) -> tuple[Any, Any, Any]:
@@ -163,18 +196,40 @@ def _parse_id(column: Any, name: str) -> tuple[Any, Any, Any]:
         return column.cast("string"), column.isnull(), never
     if kind.is_floating() or kind.is_decimal():
         # A column of whole numbers becomes float when one is missing: "1", never "1.0".
-        missing = column.isnull() | column.isnan() if kind.is_floating() else column.isnull()
+        missing = _missing_number(column)
         number = ibis.ifelse(missing, ibis.null(kind), column)
-        exact = (number.abs() < EXACT_FLOAT) & (number.floor() == number)
-        return ibis.ifelse(exact, number, ibis.null(kind)).cast("int64").cast("string"), missing, ~exact
+        finite = (number.abs() < EXACT_FLOAT).fill_null(False)
+        # Cut off first: an engine may round all numbers before it chooses among them.
+        safe = ibis.ifelse(finite, number, ibis.null(kind))
+        exact = (safe.floor() == safe).fill_null(False)
+        return (
+            ibis.ifelse(exact, safe, ibis.null(kind)).cast("int64").cast("string"),
+            missing,
+            ~exact & ~missing,
+        )
     raise _wrong_type(name, kind, "Customer ids are text or whole numbers.")
 
 
-def _parse_date(column: Any, name: str) -> tuple[Any, Any, Any]:
-    """Return the day, whether it is missing, and whether it cannot be read."""
+def _parse_label(column: Any, name: str) -> tuple[Any, Any]:
+    """Return the id of an order or an item as text, null where it is missing, and whether it is."""
     import ibis
 
     kind = column.type()
+    if kind.is_boolean() or kind.is_nested() or kind.is_binary():
+        raise _wrong_type(name, kind, "Ids are text or numbers.")
+    if kind.is_floating() or kind.is_decimal():
+        missing, text = _missing_number(column), column.cast("string").re_replace(r"[.]0+$", "")
+    else:
+        text = column.cast("string")
+        missing = column.isnull() | text.lower().isin(MISSING_WORDS)
+    return ibis.ifelse(missing, ibis.null("string"), text), missing
+
+
+def _parse_date(column: Any, reading: Reading) -> tuple[Any, Any, Any]:
+    """Return the day, whether it is missing, and whether it cannot be read."""
+    import ibis
+
+    kind, name = column.type(), reading.date
     if kind.is_date() or kind.is_timestamp():
         if kind.is_timestamp() and kind.timezone is not None:
             raise InputError(
@@ -183,9 +238,14 @@ def _parse_date(column: Any, name: str) -> tuple[Any, Any, Any]:
                 f"orders[{name!r}].dt.tz_convert('Europe/Berlin').dt.tz_localize(None), in a database a cast "
                 "to date in the shop's zone."
             )
+        if reading.format is not None:
+            raise InputError(
+                f"Column {name!r} holds dates already, and {argument('date_format', reading.date_format)} is for text. "
+                "Leave it out."
+            )
         day = column.cast("date")
         usable = day.year().between(1900, 2199)
-        return ibis.ifelse(usable, day, ibis.null("date")), column.isnull(), ~usable
+        return ibis.ifelse(usable, day, ibis.null("date")), column.isnull(), (~usable).fill_null(False)
     if kind.is_string():
         text = column
     elif kind.is_integer() or kind.is_floating():
@@ -194,35 +254,92 @@ def _parse_date(column: Any, name: str) -> tuple[Any, Any, Any]:
         raise _wrong_type(name, kind, "Dates are dates, timestamps, or text such as 1997-01-31 or 19970131.")
     missing = column.isnull()
     if kind.is_floating():
-        missing = missing | column.isnan()
+        missing = _missing_number(column)
     elif kind.is_string():
         missing = missing | text.lower().isin(MISSING_WORDS)
-    written = ibis.cases(
-        (text.re_search(ISO), text.substr(0, 10)),
-        (text.re_search(COMPACT), text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)),
-        else_=ibis.null("string"),
-    )
-    # The patterns let 30 February through; the cast does not.
-    day = written.try_cast("date")
-    return day, missing, day.isnull()
+    if reading.format is not None:
+        day = reading.format.day(text)
+    else:
+        written = ibis.cases(
+            (text.re_search(ISO), text.substr(0, 10)),
+            (text.re_search(COMPACT), text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)),
+            else_=ibis.null("string"),
+        )
+        # The patterns let 30 February through; the cast does not.
+        day = written.try_cast("date")
+    return day, missing, day.isnull() & ~missing
 
 
-def _parse_number(column: Any, name: str) -> tuple[Any, Any, Any]:
-    """Return the amount as float64, whether it is missing, and whether it is not a number."""
+def _parse_number(column: Any, name: str, decimal: str | None) -> tuple[Any, Any, Any, Any]:
+    """Return the amount as float64, whether it is missing, whether it is no number, and is lost in being one."""
     import ibis
 
     kind = column.type()
     never = ibis.literal(False)
     if kind.is_string():
         missing = column.isnull() | column.lower().isin(MISSING_WORDS)
-        number = ibis.ifelse(column.re_search(NUMBER), column, ibis.null("string")).try_cast("float64")
-        return number, missing, number.isnull()
+        number = read_amount(column, decimal)
+        # 1e-400 is zero as a number.
+        lost = ((number == 0) & column.re_search(r"^[^eE]*[1-9]")).fill_null(False)
+        return number, missing, number.isnull() & ~missing, lost
     if kind.is_floating():
-        missing = column.isnull() | column.isnan()
-        return ibis.ifelse(missing, ibis.null(kind), column).cast("float64"), missing, never
+        missing = _missing_number(column)
+        return ibis.ifelse(missing, ibis.null(kind), column).cast("float64"), missing, never, None
     if kind.is_integer() or kind.is_decimal():
-        return column.cast("float64"), column.isnull(), never
-    raise _wrong_type(name, kind, "Spend is a number.")
+        return column.cast("float64"), column.isnull(), never, None
+    raise _wrong_type(name, kind, "An amount is a number.")
+
+
+def _missing_number(column: Any) -> Any:
+    return column.isnull() | column.isnan() if column.type().is_floating() else column.isnull()
+
+
+def _wanted(raw: Any, reading: Reading) -> tuple[Any, Any]:
+    """Return whether the conditions hold for a row, and where they compare with a number what is none."""
+    wanted, unknown = None, None
+    for test in reading.tests:
+        holds, bad = _holds(raw[reading.role_of_test(test)], test, reading)
+        # What cannot be compared is a fault of a row, unless another condition leaves the row out.
+        holds = holds if bad is None else holds | bad
+        wanted = holds if wanted is None else wanted & holds
+        if bad is not None:
+            unknown = bad if unknown is None else unknown | bad
+    return wanted, None if unknown is None else unknown & wanted
+
+
+def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
+    """Return whether a comparison holds for a row; a missing value equals nothing and is not ordered."""
+    import ibis
+
+    kind, bad = column.type(), None
+    first = test.values[0]
+    if isinstance(first, bool):
+        text = column.cast("string").lower()
+        column, values = text, tuple("true" if value else "false" for value in test.values)
+    elif isinstance(first, str):
+        if not kind.is_string():
+            column = column.cast("date").cast("string") if kind.is_date() else column.cast("string")
+        values = tuple(str(value) for value in test.values)
+    else:
+        values = test.values
+        if kind.is_boolean() or kind.is_date() or kind.is_timestamp() or kind.is_nested() or kind.is_binary():
+            raise InputError(
+                f"{argument('where')} compares column {test.column!r} with the number {first:g}, and the column holds "
+                f"{kind}. Compare it with a text, such as '1997-01-31', or with true and false."
+            )
+        number, _, bad, _ = _parse_number(column, test.column, reading.decimal)
+        column, bad = number, bad if kind.is_string() else None
+    compared = {
+        "==": lambda: column == values[0],
+        "!=": lambda: column != values[0],
+        "<": lambda: column < values[0],
+        "<=": lambda: column <= values[0],
+        ">": lambda: column > values[0],
+        ">=": lambda: column >= values[0],
+        "in": lambda: column.isin(values),
+        "not in": lambda: ~column.isin(values),
+    }[test.sign]()
+    return compared.fill_null(ibis.literal(test.sign in ("!=", "not in"))), bad
 
 
 def _wrong_type(name: str, kind: Any, rule: str) -> InputError:

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from bayes_clv.customers.oddities import oddities
 from bayes_clv.inference.criticism.independence import spend_independence
 from bayes_clv.problems import (
     CORRELATION_MAX,
@@ -86,7 +87,7 @@ def correlation_words(found: Mapping[str, Any]) -> str:
 
 
 def data_problems(customers: xr.Dataset) -> list[Problem]:
-    """Return what failed in the data: rows that were dropped, spend that depends on frequency."""
+    """Return what failed in the data: rows that were dropped, what is odd, spend that depends on frequency."""
     failed = [
         problem(
             "rows_dropped",
@@ -97,6 +98,7 @@ def data_problems(customers: xr.Dataset) -> list[Problem]:
         for line in audit_lines(customers)
         if line.get("action") == "dropped" and line.get("rows")
     ]
+    failed += oddities(customers)
     found = spend_correlation(customers)
     if found is not None and abs(found["correlation"]["mean"]) > CORRELATION_MAX:
         rho = found["correlation"]["mean"]

@@ -549,7 +549,12 @@ def audit_table(customers: xr.Dataset) -> tables.Table | None:
         ]
         for line in lines
     ]
-    return tables.Table("audit-table", "What was read, kept and left out.", columns, rows)
+    if any(line.get("money") for line in lines):
+        columns.insert(2, tables.Column(str(customers.attrs.get("currency", "money"))))
+        for row, line in zip(rows, lines, strict=True):
+            amount = line.get("money")
+            row.insert(2, tables.cell(amount, "" if amount is None else f"{amount:,.2f}"))
+    return tables.Table("audit-table", "What was read, kept, taken back and left out.", columns, rows)
 
 
 def method_text(

@@ -1,0 +1,110 @@
+"""What is possible in a base and hardly meant: said before a number comes out, with the table of problems' words.
+
+Each finds its numbers in the customers alone, against a threshold that stands here with its reason; meaning and
+remedies stand in ``bayes_clv.problems``.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers.sequences import PURCHASE_TIMES, places
+from bayes_clv.problems import problem
+from bayes_clv.schema import CUSTOMER, UNSTATED, Problem
+from bayes_clv.units import days_per
+
+# A day that lies further from all others than half of the span in which 99 % of them lie, and half a year, is none of a
+# shop's pauses.
+FAR_SHARE, FAR_DAYS, STRAY = 0.5, 182, 0.01
+# Below fifty customers anybody may have a tenth of the orders.
+ACCOUNT_SHARE, ACCOUNT_BASE = 0.1, 50
+# Months differ by a thirtieth; of purchases at random one customer in a hundred with three intervals is as regular.
+REGULAR, REGULAR_SHARE, INTERVALS = 0.1, 0.5, 3
+
+
+def oddities(customers: xr.Dataset) -> list[Problem]:
+    """Return what is odd in customers made of orders; what cannot be told of them is not looked at."""
+    checks: tuple[Callable[[xr.Dataset], Problem | None], ...] = (_far_dates, _one_account, _regular)
+    return [found for found in (check(customers) for check in checks) if found is not None]
+
+
+def _far_dates(customers: xr.Dataset) -> Problem | None:
+    """Return days that lie far from all others: they move everybody's end of observation, or somebody's beginning."""
+    unit = str(customers.attrs.get("time_unit", UNSTATED))
+    if "first_order" not in customers or unit == UNSTATED:
+        return None
+    first = customers["first_order"].to_numpy().astype("datetime64[D]")
+    last = first + np.rint(customers["recency"].to_numpy() * days_per(unit)).astype(int)
+    days = np.sort(np.concatenate([first, last]))
+    gaps = np.diff(days).astype(int)
+    few = int(STRAY * days.size)
+    if few < 1:
+        return None
+    middle = int((days[-1 - few] - days[few]).astype(int))
+    limit = max(FAR_DAYS, FAR_SHARE * middle)
+    late, early = np.flatnonzero(gaps[-few:] > limit), np.flatnonzero(gaps[:few] > limit)
+    if late.size:
+        at = gaps.size - few + int(late[0])
+        which, day, gap, where = last > days[at], days[at + 1], gaps[at], "after"
+    elif early.size:
+        at = int(early[-1])
+        which, day, gap, where = first <= days[at], days[at], gaps[at], "before"
+    else:
+        return None
+    return problem(
+        "dates_far",
+        "Data",
+        customers=int(which.sum()),
+        day=str(day),
+        gap=int(gap),
+        where=where,
+        example=str(customers[CUSTOMER].to_numpy()[np.flatnonzero(which)[0]]),
+        end=str(customers.attrs.get("until", "")),
+    )
+
+
+def _one_account(customers: xr.Dataset) -> Problem | None:
+    """Return one customer who has a tenth of all purchases or of all spend."""
+    size = customers.sizes[CUSTOMER]
+    if size < ACCOUNT_BASE or "frequency" not in customers:
+        return None
+    amounts = {"purchases": customers["frequency"].to_numpy() + 1}
+    if "historical_spend" in customers:
+        amounts["spend"] = customers["historical_spend"].to_numpy()
+    for what, amount in amounts.items():
+        share = float(amount.max() / amount.sum()) if amount.sum() > 0 else 0.0
+        if share >= ACCOUNT_SHARE:
+            who = str(customers[CUSTOMER].to_numpy()[int(np.argmax(amount))])
+            return problem("one_account", "Data", what=what, share=100 * share, customer=who, customers=size)
+    return None
+
+
+def _regular(customers: xr.Dataset) -> Problem | None:
+    """Return that most customers buy at intervals of one length, where their purchase times are known."""
+    if PURCHASE_TIMES not in customers or "purchase_start" not in customers:
+        return None
+    frequency = customers["frequency"].to_numpy().astype(np.int64)
+    often = frequency >= INTERVALS
+    if not often.any():
+        return None
+    size = frequency[often]
+    times = customers[PURCHASE_TIMES].to_numpy()
+    own = times[places(customers["purchase_start"].to_numpy()[often].astype(np.int64), size)]
+    starts = np.cumsum(size) - size
+    waits = np.diff(own, prepend=0.0)
+    waits[starts] = own[starts]
+    mean = np.add.reduceat(waits, starts) / size
+    spread = np.sqrt(np.maximum(np.add.reduceat(waits**2, starts) / size - mean**2, 0.0)) / mean
+    share = float((spread < REGULAR).mean())
+    if share <= REGULAR_SHARE:
+        return None
+    unit = str(customers.attrs.get("time_unit", UNSTATED))
+    return problem(
+        "regular",
+        "Data",
+        share=100 * share,
+        customers=int(often.sum()),
+        every=float(np.median(mean)),
+        unit=unit,
+    )

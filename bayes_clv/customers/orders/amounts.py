@@ -1,0 +1,44 @@
+"""Amounts as text: plain numbers as they stand, or with decimal mark, thousands separators and currency signs.
+
+``decimal`` says which mark is which, since 1.234 is one amount in London and another in Berlin. Without it only plain
+numbers are read; what would read the column is told in the error.
+"""
+
+from typing import Any
+
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+SIGNS = "$€£¥₹₽₩₺₫₴₪฿₦₱₡₲₵₸¢"
+_LETTERS = "A-Za-zČčŁłŻżŠšÖöÄä"
+# Blanks: plain, unbreakable, thin and narrow.
+_BLANK = "[ \u00a0\u2009\u202f]"
+CURRENCY = f"(?:[{_LETTERS}]{{0,3}}[{SIGNS}][A-Za-z]{{0,3}}|[{_LETTERS}]{{1,4}})"
+
+
+def pattern(decimal: str) -> str:
+    """Return the pattern of an amount; its first or second group holds the number, the second of one in brackets."""
+    mark, other = ("[.]", ",") if decimal == "." else (",", ".")
+    thousands = f"[{other}'’ \u00a0\u2009\u202f]"
+    whole = f"[0-9]{{1,3}}(?:{thousands}[0-9]{{2,3}})*{thousands}[0-9]{{3}}|[0-9]+"
+    number = f"((?:{whole})(?:{mark}[0-9]*)?|{mark}[0-9]+)"
+    money = f"{_BLANK}*{CURRENCY}?{_BLANK}*"
+    plain = f"[+−-]?{money}[+−-]?{number}{money}-?"
+    return f"^(?:{plain}|[(]{money}{number}{money}[)])$"
+
+
+def read_amount(text: Any, decimal: str | None) -> Any:
+    """Return an Ibis column of text as float64, null where it is no amount."""
+    import ibis
+
+    if decimal is None:
+        return ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).try_cast("float64")
+    shape = pattern(decimal)
+    number = text.re_extract(shape, 1) + text.re_extract(shape, 2)
+    digits = number.re_replace("[^0-9.]" if decimal == "." else "[^0-9,]", "").replace(",", ".")
+    amount = ibis.ifelse(text.re_search(shape), digits, ibis.null("string")).try_cast("float64")
+    return ibis.ifelse(text.re_search(r"^[(]|[−-]"), -amount, amount)
+
+
+def currency_of(text: Any) -> Any:
+    """Return the currency sign or code of an Ibis column of amounts, empty where there is none."""
+    return text.re_extract(f"({CURRENCY})", 1)

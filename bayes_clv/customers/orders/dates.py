@@ -1,0 +1,156 @@
+"""Dates as text: ISO and yyyymmdd as they stand, anything else by a format in the words of ``strptime``.
+
+A format becomes a pattern and the date is put together from its parts, since engines disagree about formats and about
+what they accept beside them. Which formats read a column, and whether one of its values settles the order of day and
+month, is asked of the data where its dates cannot be read.
+"""
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from bayes_clv.schema import InputError, argument
+
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:([0-5][0-9]|60)([.,][0-9]+)?)?"
+
+ISO = rf"^(19|20|21)[0-9]{{2}}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]{_TIME})?$"
+
+
+COMPACT = r"^(19|20|21)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
+
+
+# A date in any order at the beginning of a text, and what comes after it.
+LOOSE = r"^([0-9]{1,4}[./ -]([0-9]{1,2}|[A-Za-z]{3,9})[./ -][0-9]{1,4})(.*)$"
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAMES = "|".join(
+    f"[{name[0]}{name[0].upper()}][{name[1]}{name[1].upper()}][{name[2]}{name[2].upper()}]" for name in MONTHS
+)
+
+# What a word of a format stands for: a part of the day, or nothing that decides it.
+_PARTS = {
+    "%Y": ("year", "((?:19|20|21)[0-9]{2})"),
+    "%y": ("short year", "([0-9]{2})"),
+    "%m": ("month", "(0?[1-9]|1[0-2])"),
+    "%d": ("day", "(0?[1-9]|[12][0-9]|3[01])"),
+    "%e": ("day", "(0?[1-9]|[12][0-9]|3[01])"),
+    "%b": ("month name", f"((?:{_NAMES}))"),
+    "%B": ("month name", f"((?:{_NAMES})[a-z]*)"),
+    "%H": ("", "(?:[01]?[0-9]|2[0-3])"),
+    "%I": ("", "(?:0?[1-9]|1[0-2])"),
+    "%M": ("", "[0-5]?[0-9]"),
+    "%S": ("", "(?:[0-5]?[0-9]|60)"),
+    "%f": ("", "[0-9]{1,9}"),
+    "%p": ("", "[AaPp][.]?[Mm][.]?"),
+    "%%": ("", "%"),
+}
+_JOINED = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%y"}
+
+
+@dataclass(frozen=True)
+class DateFormat:
+    """A format as a pattern, with the part of the date that each of its groups holds."""
+
+    pattern: str
+    parts: tuple[str, ...]
+
+    def day(self, text: Any) -> Any:
+        """Return the day of an Ibis column of text, null where the format does not read it."""
+        import ibis
+
+        def part(kind: str) -> Any:
+            return text.re_extract(self.pattern, self.parts.index(kind) + 1)
+
+        if "year" in self.parts:
+            year = part("year")
+        else:
+            # POSIX: 69 to 99 are of the last century.
+            year = ibis.ifelse(part("short year") < "69", "20", "19") + part("short year")
+        if "month" in self.parts:
+            month = part("month").lpad(2, "0")
+        else:
+            name = part("month name").lower().substr(0, 3)
+            month = ibis.cases(
+                *[(name == each, f"{place + 1:02d}") for place, each in enumerate(MONTHS)],
+                else_=ibis.null("string"),
+            )
+        written = year + "-" + month + "-" + part("day").lpad(2, "0")
+        return ibis.ifelse(text.re_search(self.pattern), written, ibis.null("string")).try_cast("date")
+
+
+def read_format(text: Any) -> DateFormat:
+    """Return what a format of ``strptime`` reads; one that gives no day, or has other words, is refused."""
+    if not isinstance(text, str):
+        raise InputError(
+            f"{argument('date_format', text)} is no text. Write it like {argument('date_format', '%d/%m/%Y')}."
+        )
+    whole = text.strip()
+    for short, long in _JOINED.items():
+        whole = whole.replace(short, long)
+    pattern, parts = [], []
+    for piece in re.findall(r"%.?|\s+|[^%\s]+", whole):
+        if piece.isspace():
+            pattern.append(r"\s+")
+        elif not piece.startswith("%"):
+            pattern.append(re.escape(piece))
+        elif piece in _PARTS:
+            kind, found = _PARTS[piece]
+            pattern.append(found)
+            parts += [kind] if kind else []
+        else:
+            zone = " A time with a zone does not say on which day of the shop it falls: convert it first." * (
+                piece in ("%z", "%Z")
+            )
+            raise InputError(
+                f"{argument('date_format', text)} has {piece!r}, which is not known here. Known are "
+                f"{', '.join([*_PARTS, *_JOINED])}.{zone}"
+            )
+    kinds = sorted(part.split()[-1] if part == "short year" else part.split()[0] for part in parts)
+    if kinds != ["day", "month", "year"]:
+        raise InputError(
+            f"{argument('date_format', text)} must hold year, month and day, once each. Write it like "
+            f"{argument('date_format', '%d/%m/%Y')}, or '%m/%d/%Y %H:%M' where there are times."
+        )
+    return DateFormat(f"^{''.join(pattern)}$", tuple(parts))
+
+
+def is_zoned(text: str) -> bool:
+    """Return whether a text is a time with a zone."""
+    return re.search(r"\d:\d\d.*([zZ]|[+-]\d\d:?\d\d)$", text) is not None
+
+
+def candidates(dates: list[str], tails: list[str]) -> list[str]:
+    """Return formats that may read dates as they are written, day first before month first.
+
+    ``dates`` are the beginnings of texts that ``LOOSE`` finds, and ``tails`` what comes after them.
+    """
+    found = []
+    for text in dates:
+        marks = re.findall(r"[./ -]", text)
+        if len(marks) != 2:
+            continue
+        first, middle, last = re.split(r"[./ -]", text)
+        years = ("%Y",) if len(first) == 4 or len(last) == 4 else ("%y",)
+        month = "%b" if middle.isalpha() and len(middle) == 3 else "%B" if middle.isalpha() else "%m"
+        if len(first) == 4:
+            orders = [("%Y", month, "%d")] + ([("%Y", "%d", "%m")] if month == "%m" else [])
+        else:
+            orders = [("%d", month, years[0])] + ([("%m", "%d", years[0])] if month == "%m" else [])
+        found += [order[0] + marks[0] + order[1] + marks[1] + order[2] for order in orders]
+    times = list(dict.fromkeys(_time_format(tail) for tail in tails)) or [""]
+    known = [each for each in times if each is not None]
+    return list(dict.fromkeys(date + time for date, time in itertools.product(dict.fromkeys(found), known)))
+
+
+def _time_format(tail: str) -> str | None:
+    """Return the format of the time behind a date; None where it is none."""
+    match = re.fullmatch(r"(,?[ T]+)?(\d{1,2}):(\d\d)(:\d\d)?(?:([.,])\d+)?( ?)([AaPp]\.?[Mm]\.?)?", tail)
+    if not tail:
+        return ""
+    if match is None or match.group(1) is None:
+        return None
+    before, _, _, seconds, fraction, blank, half = match.groups()
+    hour = "%I" if half else "%H"
+    behind = f"{':%S' if seconds else ''}{f'{fraction}%f' if fraction else ''}{f'{blank}%p' if half else ''}"
+    return f"{before}{hour}:%M{behind}"

@@ -1,0 +1,80 @@
+"""What is possible and hardly meant is said; what is plainly a shop's log is not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_clv as clv
+from bayes_clv.customers.oddities import oddities
+
+
+def codes(customers):
+    return [each.code for each in oddities(customers)]
+
+
+@pytest.fixture(scope="module")
+def orders():
+    rng = np.random.default_rng(11)
+    size = 1200
+    return pd.DataFrame(
+        {
+            "customer_id": rng.integers(0, 300, size).astype(str),
+            "date": np.datetime64("2023-01-01") + rng.integers(0, 400, size),
+            "spend": rng.gamma(3, 10, size) + 0.01,
+        }
+    )
+
+
+def summarized(orders, **options):
+    return clv.summarize(orders, time_unit="day", also=("purchase_times",), **options)
+
+
+def test_a_plain_log_is_not_odd(orders):
+    assert codes(summarized(orders)) == []
+    known = clv.summarize(clv.load_cdnow(), until="1997-09-30", also=("purchase_times",))
+    assert codes(known) == []
+
+
+@pytest.mark.parametrize(
+    ("day", "where"), [("2099-12-31", "after"), ("2031-01-01", "after"), ("1999-01-01", "before")]
+)
+def test_a_mistyped_year(orders, day, where):
+    wrong = orders.assign(date=orders["date"].astype(str))
+    wrong.loc[5, "date"] = day
+    (found,) = oddities(summarized(wrong))
+    assert found.code == "dates_far"
+    assert (found.numbers["day"], found.numbers["where"], found.numbers["customers"]) == (day, where, 1)
+    assert found.numbers["example"] == wrong.loc[5, "customer_id"]
+
+
+def test_one_account(orders):
+    guests = orders.assign(customer_id=orders["customer_id"].where(orders.index % 4 > 0, "guest"))
+    (found,) = oddities(summarized(guests))
+    assert (found.code, found.numbers["customer"]) == ("one_account", "guest")
+    wholesale = orders.assign(spend=orders["spend"].where(orders.index != 9, 30_000.0))
+    assert [each.numbers["what"] for each in oddities(summarized(wholesale))] == ["spend"]
+
+
+def test_a_subscription():
+    days = [(i, 3 * i + 30 * n + n % 2) for i in range(60) for n in range(3 + i % 6)]
+    rows = [(str(i), np.datetime64("2023-01-01") + np.timedelta64(day, "D"), 9.9) for i, day in days]
+    orders = pd.DataFrame(rows, columns=["customer_id", "date", "spend"])
+    (found,) = oddities(summarized(orders))
+    assert found.code == "regular"
+    assert found.numbers["every"] == pytest.approx(30, abs=1)
+
+
+def test_an_hour_is_a_twenty_fourth_of_a_day(orders):
+    timed = orders.assign(date=orders["date"].astype("datetime64[s]") + np.timedelta64(5, "h"))
+    assert "Orders with a time of day" in clv.summarize(timed, time_unit="hour").attrs["audit"]
+    assert "time of day" not in clv.summarize(orders, time_unit="hour").attrs["audit"]
+    assert "time of day" not in clv.summarize(timed, time_unit="day").attrs["audit"]
+
+
+def test_doubled_rows_are_said(orders):
+    twice = pd.concat([orders, orders])
+    assert '"rows": 1200' in clv.summarize(twice).attrs["audit"].split("equal to another one")[1]
+    assert "equal to another one" not in clv.summarize(orders).attrs["audit"]
+    # Two orders of a day that differ are none.
+    other = pd.concat([orders, orders.assign(spend=orders["spend"] + 1)])
+    assert "equal to another one" not in clv.summarize(other).attrs["audit"]
