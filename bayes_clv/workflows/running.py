@@ -479,7 +479,7 @@ def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
     return with_columns(customers, table, wanted) if wanted else customers
 
 
-def _taken(settings: Settings) -> dict[str, str]:
+def _taken(settings: Settings) -> dict[str, Any]:
     """Return the columns of the orders that customers take along: those that are said, or without a table all."""
     if settings.columns is not None:
         return settings.take

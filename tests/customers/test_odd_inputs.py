@@ -143,9 +143,9 @@ def test_a_first_line_that_is_blank(tmp_path):
         ({"spend": objects(2**70, 1, 2)}, r"1 row of 3 with an infinite spend or one of 10\^14 and more"),
         ({"spend": objects(decimal.Decimal("Infinity"), 1, 2)}, "1 row of 3 with a spend that is not a number"),
         ({"spend": pd.interval_range(0, 3)}, "3 rows of 3 with a spend that is not a number"),
-        ({"date": np.array(["10000-01-01", "2020-01-01", "2020-01-02"], "M8[s]")}, "1 row of 3.*'10000-01-01"),
+        ({"date": np.array(["10000-01-01", "2020-01-01", "2020-01-02"], "M8[s]")}, "'10000-01-01"),
         ({"date": objects(*[uuid.UUID(int=7)] * 3)}, "3 rows of 3 with a date"),
-        ({"date": objects(pd.Timestamp("1997-01-01"), pd.Timestamp("1997-01-05", tz="UTC"), None)}, "A time with a zone"),
+        ({"date": objects(dt.datetime(1997, 1, 1), pd.Timestamp("1997-01-05", tz="UTC"), None)}, "A time with a zone"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_used(changes, message):

@@ -141,7 +141,9 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
         "order_values", raw.select(**values, **named, **{name: raw[name] for name in (*taken, *keep)})
     )
     flags = {name: table[f"flag_{NAMES.index(name)}"] for name in flags}
-    parsed = {name: table[name] for name in ("customer_id", "date", "order_id", "item") if name in values}
+    parsed: dict[str, Any] = {
+        name: table[name] for name in ("customer_id", "date", "order_id", "item") if name in values
+    }
     left_out = [] if wanted is None else [(~table.wanted, NOT_WANTED)]
     if amounts:
         parsed["spend"], further = _amount(table, reading, flags, "underflow" in values)
@@ -312,16 +314,14 @@ def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
     import ibis
 
     kind, bad = column.type(), None
-    first = test.values[0]
+    first, values = test.values[0], test.values
     if isinstance(first, bool):
         text = column.cast("string").lower()
-        column, values = text, tuple("true" if value else "false" for value in test.values)
+        column, values = text, tuple("true" if value else "false" for value in values)
     elif isinstance(first, str):
         if not kind.is_string():
             column = column.cast("date").cast("string") if kind.is_date() else column.cast("string")
-        values = tuple(str(value) for value in test.values)
     else:
-        values = test.values
         if kind.is_boolean() or kind.is_date() or kind.is_timestamp() or kind.is_nested() or kind.is_binary():
             raise InputError(
                 f"{argument('where')} compares column {test.column!r} with the number {first:g}, and the column holds "
