@@ -15,6 +15,7 @@ from bayes_clv.inference.calendar import LearnedCalendar, Prices, learn_calendar
 from bayes_clv.inference.data import distinct_rows, observed
 from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
 from bayes_clv.inference.ledger import PAYER, read_ledger
+from bayes_clv.views.reporting.fits import calendar_words
 
 LOGNORMAL = {"m": 28.0, "tau": 0.5, "sigma": 0.6}
 GAMMA = {"p": 3.1, "q": 3.7, "v": 30.0}
@@ -305,6 +306,24 @@ def test_two_calendars_are_independent_also_of_one_seed(moved):
     value = clv.expected.value(buying, fitted, known, horizon="26 weeks")["value_expected_total"]
     off = (future["value_total"] / value - 1).to_numpy().ravel()
     assert abs(off.mean()) < 4 * off.std() / np.sqrt(off.size)
+
+
+def test_an_origins_fit_of_spend_asks_for_what_its_calendar_reads():
+    money = clv.scoring.Fit("gamma_gamma", None, "nuts", calendar=Calendar())
+    fit = clv.scoring.Fit("mbg_nbd", spending=money)
+    assert fit.also == {"purchase_spend"}
+    assert fit.key["spending"]["calendar"]["period_days"] == 7
+    assert replace(fit, method="nuts", calendar=Calendar()).also == {"purchase_spend", "periods"}
+
+
+def test_words_and_figure_say_that_it_is_spend(moved):
+    *_, fitted, _ = moved
+    said = calendar_words(fitted)
+    assert said[0].startswith("All customers' spend per purchase moves over the calendar")
+    bands = clv.views.calendar_bands(fitted, "26 weeks")
+    assert bands.sizes["calendar_period"] == 26 + 13
+    axes = clv.views.plot_calendar(fitted, "26 weeks").axes[0]
+    assert axes.get_ylabel() == "spend / its mean"
 
 
 def test_what_does_not_go_by_a_calendar_of_spend_says_so(moved):
