@@ -54,6 +54,10 @@ def test_amounts_are_those_of_the_repeat_purchases_with_their_days(customers):
         clv.summarize(orders, spend=None, also=("purchase_spend",))
 
 
+def log_rate_of(size):
+    return np.random.default_rng(3).normal(0, 0.8, size)
+
+
 def value(customers, log_rate=None, days=7, name="lognormal_spend", **other):
     """The log likelihood at a calendar, or without one."""
     import pytensor.tensor as pt
@@ -64,7 +68,7 @@ def value(customers, log_rate=None, days=7, name="lognormal_spend", **other):
     if log_rate is not None:
         used = customers.isel(customer=data.usable)
         calendar = learn_calendar(Calendar(period_days=days), record.name, used)
-        ledger = read_ledger(used, days, 7.0, calendar.size)
+        ledger = read_ledger(used, days, calendar.unit_days, calendar.size)
         columns[PAYER] = np.arange(ledger.size.size)
         prices = Prices(calendar, pt.as_tensor(log_rate(calendar.size)), ledger)
     rows, count = distinct_rows(columns, data.count)
@@ -74,6 +78,17 @@ def value(customers, log_rate=None, days=7, name="lognormal_spend", **other):
     if prices is not None:
         found = found + prices.log_density() + prices.log_amounts(record.forecast, params, rows[PAYER])
     return float(pt.as_tensor(found).eval(mode="FAST_COMPILE"))
+
+
+@pytest.mark.parametrize("name", PRICED)
+def test_neither_the_time_unit_nor_the_order_of_customers_changes_the_likelihood(customers, name):
+    some = customers.isel(customer=np.isfinite(customers["log_spend_mean"].to_numpy()))
+    known = value(some, log_rate_of, name=name)
+    monthly = clv.summarize(clv.load_cdnow(), until="1997-09-30", time_unit="month", also=ALSO)
+    monthly = monthly.sel(customer=some["customer"])
+    assert value(monthly, log_rate_of, name=name) == pytest.approx(known, rel=1e-12)
+    turned = some.isel(customer=slice(None, None, -1))
+    assert value(turned, log_rate_of, name=name) == pytest.approx(known, rel=1e-12)
 
 
 def purchases(customers, moved, days):
@@ -110,10 +125,6 @@ def test_without_movement_gamma_gammas_is_the_familys_and_that_of_amounts_given_
     # Amounts in another unit: the change of variable is in the sum over periods.
     other = value(some, np.zeros, name="gamma_gamma", v=GAMMA["v"] * np.exp(0.7))
     assert paced == pytest.approx(other, rel=1e-10)
-
-
-def log_rate_of(size):
-    return np.random.default_rng(3).normal(0, 0.8, size)
 
 
 @pytest.mark.parametrize("days", [7, 30])
