@@ -15,6 +15,7 @@ from bayes_clv.inference.calendar import LearnedCalendar, Prices, learn_calendar
 from bayes_clv.inference.data import distinct_rows, observed
 from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
 from bayes_clv.inference.ledger import PAYER, read_ledger
+from bayes_clv.views.reporting.fits import calendar_words
 
 LOGNORMAL = {"m": 28.0, "tau": 0.5, "sigma": 0.6}
 GAMMA = {"p": 3.1, "q": 3.7, "v": 30.0}
@@ -53,6 +54,10 @@ def test_amounts_are_those_of_the_repeat_purchases_with_their_days(customers):
         clv.summarize(orders, spend=None, also=("purchase_spend",))
 
 
+def log_rate_of(size):
+    return np.random.default_rng(3).normal(0, 0.8, size)
+
+
 def value(customers, log_rate=None, days=7, name="lognormal_spend", **other):
     """The log likelihood at a calendar, or without one."""
     import pytensor.tensor as pt
@@ -63,7 +68,7 @@ def value(customers, log_rate=None, days=7, name="lognormal_spend", **other):
     if log_rate is not None:
         used = customers.isel(customer=data.usable)
         calendar = learn_calendar(Calendar(period_days=days), record.name, used)
-        ledger = read_ledger(used, days, 7.0, calendar.size)
+        ledger = read_ledger(used, days, calendar.unit_days, calendar.size)
         columns[PAYER] = np.arange(ledger.size.size)
         prices = Prices(calendar, pt.as_tensor(log_rate(calendar.size)), ledger)
     rows, count = distinct_rows(columns, data.count)
@@ -73,6 +78,17 @@ def value(customers, log_rate=None, days=7, name="lognormal_spend", **other):
     if prices is not None:
         found = found + prices.log_density() + prices.log_amounts(record.forecast, params, rows[PAYER])
     return float(pt.as_tensor(found).eval(mode="FAST_COMPILE"))
+
+
+@pytest.mark.parametrize("name", PRICED)
+def test_neither_the_time_unit_nor_the_order_of_customers_changes_the_likelihood(customers, name):
+    some = customers.isel(customer=np.isfinite(customers["log_spend_mean"].to_numpy()))
+    known = value(some, log_rate_of, name=name)
+    monthly = clv.summarize(clv.load_cdnow(), until="1997-09-30", time_unit="month", also=ALSO)
+    monthly = monthly.sel(customer=some["customer"])
+    assert value(monthly, log_rate_of, name=name) == pytest.approx(known, rel=1e-12)
+    turned = some.isel(customer=slice(None, None, -1))
+    assert value(turned, log_rate_of, name=name) == pytest.approx(known, rel=1e-12)
 
 
 def purchases(customers, moved, days):
@@ -109,10 +125,6 @@ def test_without_movement_gamma_gammas_is_the_familys_and_that_of_amounts_given_
     # Amounts in another unit: the change of variable is in the sum over periods.
     other = value(some, np.zeros, name="gamma_gamma", v=GAMMA["v"] * np.exp(0.7))
     assert paced == pytest.approx(other, rel=1e-10)
-
-
-def log_rate_of(size):
-    return np.random.default_rng(3).normal(0, 0.8, size)
 
 
 @pytest.mark.parametrize("days", [7, 30])
@@ -305,6 +317,24 @@ def test_two_calendars_are_independent_also_of_one_seed(moved):
     value = clv.expected.value(buying, fitted, known, horizon="26 weeks")["value_expected_total"]
     off = (future["value_total"] / value - 1).to_numpy().ravel()
     assert abs(off.mean()) < 4 * off.std() / np.sqrt(off.size)
+
+
+def test_an_origins_fit_of_spend_asks_for_what_its_calendar_reads():
+    money = clv.scoring.Fit("gamma_gamma", None, "nuts", calendar=Calendar())
+    fit = clv.scoring.Fit("mbg_nbd", spending=money)
+    assert fit.also == {"purchase_spend"}
+    assert fit.key["spending"]["calendar"]["period_days"] == 7
+    assert replace(fit, method="nuts", calendar=Calendar()).also == {"purchase_spend", "periods"}
+
+
+def test_words_and_figure_say_that_it_is_spend(moved):
+    *_, fitted, _ = moved
+    said = calendar_words(fitted)
+    assert said[0].startswith("All customers' spend per purchase moves over the calendar")
+    bands = clv.views.calendar_bands(fitted, "26 weeks")
+    assert bands.sizes["calendar_period"] == 26 + 13
+    axes = clv.views.plot_calendar(fitted, "26 weeks").axes[0]
+    assert axes.get_ylabel() == "spend / its mean"
 
 
 def test_what_does_not_go_by_a_calendar_of_spend_says_so(moved):
