@@ -90,9 +90,12 @@ ROWS = {
         {"date": ["soon"]},
         "'date': 1 row of 12 with a date that cannot be read.* 'soon'",
     ),
-    "dates of two readings": ({"date": ["03/01/2025"] * 12}, "12 rows of 12.*'03/01/2025'.*write 1997-01-31"),
+    "dates of two readings": (
+        {"date": ["03/01/2025"] * 12},
+        "12 rows of 12.*'03/01/2025'.*say --date-format '%d/%m/%Y' or",
+    ),
     "missing spend": ({"spend": ["NaN"]}, "'spend': 1 row of 12 with a missing spend.*a free order is 0"),
-    "negative spend": ({"spend": ["1", "-2.5"]}, "1 row of 12 with a negative spend.*'-2.5'.*net it against"),
+    "decimal comma": ({"spend": ['"1,5"', '"2,5"']}, "2 rows of 12 with a spend that is not a number.*'1,5'"),
     "missing id": ({"customer_id": [""]}, "'customer_id': 1 row of 12 with a missing customer id"),
 }
 
