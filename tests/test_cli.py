@@ -383,14 +383,14 @@ def test_the_summary_names_the_failed_checks_by_the_titles_of_the_report():
 
 
 def test_the_command_in_a_process_of_its_own(tmp_path):
-    orders = write(tmp_path / "orders.csv", spend=["-1"])
+    orders = write(tmp_path / "orders.csv", spend=["free"])
     before = snapshot(tmp_path)
     done = subprocess.run(
         [COMMAND, "run", orders.name], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "1 row of 12 with a negative spend" in only_paragraph(done.stderr)
+    assert "1 row of 12 with a spend that is not a number" in only_paragraph(done.stderr)
     assert snapshot(tmp_path) == before
 
 
