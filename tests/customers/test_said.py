@@ -230,6 +230,7 @@ EXPORT = pd.DataFrame(
         ("pieces >= 2 and customer_id = 'a'", [1]),
         ("1 < pieces < 3", [1]),
         ("date >= '2023-03-01' and spend > 3", [3, 4, 5]),
+        ("date = '2023-03-01' and spend > 3", [3]),
     ],
 )
 def test_rows_are_chosen(where, rows, tmp_path):

@@ -319,8 +319,10 @@ def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
         text = column.cast("string").lower()
         column, values = text, tuple("true" if value else "false" for value in values)
     elif isinstance(first, str):
+        # A text of ten signs is a day, whatever the time of day.
+        by_day = kind.is_timestamp() and all(len(str(value)) == 10 for value in values)
         if not kind.is_string():
-            column = column.cast("date").cast("string") if kind.is_date() else column.cast("string")
+            column = column.cast("date").cast("string") if by_day else column.cast("string")
     else:
         if kind.is_boolean() or kind.is_date() or kind.is_timestamp() or kind.is_nested() or kind.is_binary():
             raise InputError(
