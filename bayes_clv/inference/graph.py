@@ -214,11 +214,17 @@ def _log_likelihood(
     import pytensor.tensor as pt
 
     total: Any = 0.0
-    for place, term in enumerate(family.likelihood):
+    own_clock = None if family.paced is None else clock
+    terms = (
+        family.likelihood if own_clock is None or family.paced is None else family.paced.likelihood(own_clock)
+    )
+    for place, term in enumerate(terms):
         own = of_rows(parameters, data.get(f"profile_{place}"))
         given = {name: data[f"{name}_{place}"] for name in term.columns}
         weight = data[f"count_{place}"]
-        columns = list((given if clock is None else clock.operational(given, weight)).values())
+        columns = list(
+            (given if clock is None or own_clock is not None else clock.operational(given, weight)).values()
+        )
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
         try:
             value = term.function(own, *columns)
