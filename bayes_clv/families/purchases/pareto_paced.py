@@ -123,9 +123,9 @@ class _Seen:
         )
         return found
 
-    def integral(self, n: Array, time: float, power: float, leaving: float, *, bought: bool) -> Array:
+    def integral(self, n: float, time: float, power: float, leaving: float, *, bought: bool) -> Array:
         """Return NB(k)'s factor of n purchases times ``counted``: over leavings, or over the time of the n-th."""
-        p = np.broadcast_to(np.asarray(n, dtype=np.float64) + power, self.k.shape)
+        p = np.broadcast_to(np.float64(n + power), self.k.shape)
         log_factor = special.gammaln(self.k + n) - special.gammaln(self.k) - special.gammaln(p + 1)
         w = self.s + leaving
         given = np.ascontiguousarray(p), self.k + n, w, bought, self.scale, self.b, log_factor
@@ -140,7 +140,7 @@ class _Seen:
             self.knots, self.ahead, np.full(self.ahead.shape[0], float(time))
         )
         staying = gamma_poisson.count_pmf(n, self.k, at / self.scale)
-        left = self.integral(np.float64(n), time, 0.0, 1.0, bought=False) * self.s / self.b
+        left = self.integral(n, time, 0.0, 1.0, bought=False) * self.s / self.b
         return np.asarray(staying * np.exp(-self.s * np.log1p(time / self.b)) + left)
 
 
@@ -209,7 +209,8 @@ class _Forecast:
         def reached(one: float) -> Array:
             if one <= 0 or time == 0:
                 return np.full(chance.shape, float(one <= 0))
-            return chance * known.integral(np.float64(one), time, -1.0, 0.0, bought=True)
+            came: Array = chance * known.integral(one, time, -1.0, 0.0, bought=True)
+            return came
 
         each = np.array([reached(float(one)) for one in n.ravel()])
         return known.out(each.reshape(n.shape + known.k.shape))
