@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
@@ -19,7 +20,7 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from bayes_clv.distributions import autoregression
 from bayes_clv.distributions.lognormal import rates
-from bayes_clv.distributions.poisson import drifting, drifting_lifetime, returning, silence
+from bayes_clv.distributions.poisson import drifting, drifting_lifetime, paced_lifetime, returning, silence
 from bayes_clv.distributions.regular import erlang_phases, gamma_waits
 
 
@@ -238,3 +239,56 @@ def _compiled_density(op: Any, **arguments: Any) -> tuple[Any, int]:
 def log_autoregression(y: Any, level: Any, shock: Any, rho: Any) -> Any:
     """Return the log density of ``autoregression``: y over periods, two variances and a correlation."""
     return Autoregression()(y, level, shock, rho)[0]
+
+
+class PacedSilence(Op):  # type: ignore[misc]
+    """Silences, operational time at ``knots`` knots, and parameters -> log I of ``poisson.paced_lifetime``, and slopes.
+
+    The first three inputs are data, constants: silences (row,), where the slopes of each begin (row + 1,), and an array
+    of one, the time between knots. Another base is another input and the same operation.
+    """
+
+    __props__ = ("knots",)
+
+    def __init__(self, knots: int) -> None:
+        self.knots = knots
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Return the node of the data; the operational time from each knot to the end; k, A, s, B."""
+        vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
+        rows, slopes = vectors[0].type.shape[0], int(vectors[1].data[-1])
+        of_rows = [pt.tensor(dtype="float64", shape=(rows,)) for _ in range(5)]
+        return Apply(self, vectors, [*of_rows, pt.tensor(dtype="float64", shape=(slopes,))])
+
+    def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute the node outside of a compiled graph."""
+        for storage, value in zip(output_storage, paced_lifetime.moments_of_rows(*inputs), strict=True):
+            storage[0] = value
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Return that data have no slope."""
+        return [[place >= 3] * 6 for place in range(8)]
+
+    def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
+        """Return the gradient of log I; its slopes have none."""
+        silence, begin, width = (each.data for each in inputs[:3])
+        _, place = paced_lifetime.knots_of_rows(silence, float(width[0]), self.knots)
+        row = np.repeat(np.arange(silence.size), np.diff(begin).astype(np.int64))
+        weight = cotangents[0]
+        of_knots = pt.zeros(self.knots)[place].inc(weight[row] * outputs[5])
+        none = [DisconnectedType()() for _ in range(3)]
+        return [*none, of_knots, *(weight * slope for slope in outputs[1:5])]
+
+
+@register_funcify_default_op_cache_key(PacedSilence)  # type: ignore[untyped-decorator]
+def _compiled_silence(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return paced_lifetime.moments_of_rows, zlib.crc32(inspect.getsource(paced_lifetime).encode())
+
+
+def log_paced_silence(silence: np.ndarray, width: float, to_end: Any, *parameters: Any) -> Any:
+    """Return log I (``poisson.paced_lifetime``) of each silence; k, A, s and B may be scalars."""
+    knots = int(to_end.type.shape[0])
+    begin, _ = paced_lifetime.knots_of_rows(silence, float(width), knots)
+    data = np.asarray(silence, dtype=float), begin.astype(float), np.array([float(width)])
+    zeros = np.zeros(silence.size)
+    return PacedSilence(knots)(*data, to_end, *(each + zeros for each in parameters))[0]

@@ -4,9 +4,10 @@
 calendar time. Its parameters hold, beside the family's, ``CALENDAR`` (draw, knot): the operational time at knots of
 calendar time, both 0 at the end of observation and rising, straight between knots and beyond the last.
 
-A history is taken in operational time, which differs between draws. A time to come differs too, so that each draw's
-unit of time is stretched until that time is the same number in all of them: a family's forecasts depend on times and
-parameters with a unit in proportion alone. So every closed form of the family serves as it is.
+A family that has its own (``contract.Paced``) is taken as it says. Of the others a history is taken in operational
+time, which differs between draws. A time to come differs too, so that each draw's unit of time is stretched until that
+time is the same number in all of them: a family's forecasts depend on times and parameters with a unit in proportion
+alone. So every closed form of the family serves as it is.
 """
 
 import math
@@ -128,6 +129,8 @@ def _nothing(time: float, columns: Columns, params: Params) -> Array:
 
 def clocked(family: Family, knots: Array) -> Family:
     """Return the family in calendar time, given the knots (knot,) of its calendar, in time units."""
+    if family.paced is not None:
+        return replace(family, forecast=family.paced.forecast(knots))
     by = _Clocked(family, knots)
     own = by.forecast
     forecast = replace(

@@ -236,6 +236,29 @@ class Renewals:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paced:
+    """A family in calendar time, where a calendar is no change of its time: something of it does not go at its pace.
+
+    Attributes
+    ----------
+    likelihood : callable
+        ``(clock)``: the terms, with the columns of the family's own, in calendar time. The clock has ``since(ago)``,
+        the operational time from so long before the end (an array) to the end, ``to_end``, the same at its knots, from
+        the first to the end, and ``width``, the time between these; tensors.
+    simulate : callable
+        ``(rng, columns, params, knots, elapsed)``: as the family's, at the pace of one past: operational times at knots
+        (knot,) from the end of observation.
+    forecast : callable
+        ``(knots)``: the forecast, in calendar time, the knots equally far apart before the end; parameters hold
+        ``families.calendar.CALENDAR`` (draw, knot).
+    """
+
+    likelihood: Callable[[Any], tuple[Term, ...]]
+    simulate: Callable[[np.random.Generator, Columns, Params, Array, Array], dict[str, Array]]
+    forecast: Callable[[Array], Forecast]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """A family: what is sampled and how, what is observed and how likely, and its forecast.
 
@@ -269,6 +292,8 @@ class Family:
         What it predicts; ask ``need`` for it.
     coordinate : Coordinate, or None
         A quantity that is sampled through another variable.
+    paced : Paced, or None
+        The family at the pace of a calendar, where that is more than a change of its time (``families.calendar``).
     over : callable, or None
         ``(customers)``: the family as it reads these customers, arrays by name, of one whose functions read more than
         a number a customer: the flat ``purchase_times``. Unbound it knows new customers only.
@@ -288,6 +313,7 @@ class Family:
     checked: str
     forecast: Forecast | SpendLevel | Renewals
     coordinate: Coordinate | None = None
+    paced: Paced | None = None
     over: "Callable[[Mapping[Any, Any]], Family] | None" = None
 
     @property

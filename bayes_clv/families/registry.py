@@ -35,8 +35,8 @@ EXTENSIONS = ("drift", "returns")
 # Those that ``run`` tries unasked: returns take minutes to compile on the first start.
 TRIED = ("drift",)
 
-# Families that go by a calendar: those of which a change of time leaves all else as it is.
-CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd")
+# Families that go by a calendar: those of which a change of time leaves all else as it is, and those with ``paced``.
+CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd", "pareto_nbd")
 # Whose spend may.
 PRICED = ("lognormal_spend", "gamma_gamma")
 
@@ -94,8 +94,8 @@ def refuse_calendar(name: str) -> None:
         )
     if name not in (*CLOCKED, *PRICED):
         raise InputError(
-            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, whose customers leave "
-            f"at a purchase or never. Fit one of these, or leave {argument('calendar')} out."
+            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do. Fit one of these, or "
+            f"leave {argument('calendar')} out."
         )
 
 

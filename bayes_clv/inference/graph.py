@@ -228,11 +228,17 @@ def _log_likelihood(
     import pytensor.tensor as pt
 
     total: Any = 0.0
-    for place, term in enumerate(family.likelihood):
+    own_clock = None if family.paced is None else clock
+    terms = (
+        family.likelihood if own_clock is None or family.paced is None else family.paced.likelihood(own_clock)
+    )
+    for place, term in enumerate(terms):
         own = of_rows(parameters, data.get(f"profile_{place}"))
         given = {name: data[f"{name}_{place}"] for name in term.columns}
         weight = data[f"count_{place}"]
-        moved = given if clock is None else clock.operational(given, weight, data.get(f"{PAYER}_{place}"))
+        moved = given
+        if clock is not None and own_clock is None:
+            moved = clock.operational(given, weight, data.get(f"{PAYER}_{place}"))
         columns = list(moved.values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
         try:

@@ -25,6 +25,7 @@ from bayes_clv.distributions.paths import (
 from bayes_clv.distributions.paths.clock import Clock, at
 from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
+from bayes_clv.families.calendar import CALENDAR
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.tiles import owned
@@ -237,7 +238,7 @@ def purchase_plan(
         if clock is not None:
             found = {"silence": -at(clock, -silence[rows]), "horizon": clock.elapsed(rows, ends[rows])}
         if forecast.futures is not None:
-            return found | _drawn(posterior, columns, ordered, rows)
+            return found | _drawn(posterior, columns, ordered, rows, np.asarray(start, dtype=float))
         history = {name: column[rows, None] for name, column in known.items()}
         values = posterior.at(columns, rows)
         if "alive" in law.needs:
@@ -252,20 +253,27 @@ def purchase_plan(
 
 
 def _drawn(
-    posterior: Parameters, columns: dict[str, np.ndarray], keys: np.ndarray, rows: np.ndarray
+    posterior: Parameters,
+    columns: dict[str, np.ndarray],
+    keys: np.ndarray,
+    rows: np.ndarray,
+    start: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Return the numbers that the family draws of rows that are single customers, whose ``keys`` (row, 2) these are.
 
-    They come from a generator of the customer's own, seeded by its key.
+    The future of a row begins at ``start`` (row), a time from now. They come from a generator of the
+    customer's own, seeded by its key.
     """
     futures_of, names = posterior.forecast.futures, posterior.forecast.history
     if futures_of is None:
         raise ValueError(f"{posterior.family.words.title} draws no futures of its own.")
     drawn = np.empty((5, rows.size, posterior.size))
+    begins = np.broadcast_to(start, columns[names[0]].shape)
     for i, row in enumerate(rows):
         history = {name: np.asarray(columns[name][row], dtype=float) for name in names}
+        history["start"] = np.asarray(begins[row])
         each = posterior.at(columns, np.array([row]))
-        values = {name: np.ravel(value) for name, value in each.items()}
+        values = {name: value if name == CALENDAR else np.ravel(value) for name, value in each.items()}
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(keys[row].tobytes(), "little")))
         for part, numbers in zip(drawn, futures_of(rng, history, values), strict=True):
             part[i] = numbers

@@ -287,6 +287,7 @@ def _paced(
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Return the settings with whether there is a calendar, and what decided it where nobody said."""
     from bayes_clv.families.registry import CLOCKED, EXTENSIONS
+    from bayes_clv.families.registry import family as find_family
 
     if settings.calendar is not None:
         return settings, None
@@ -294,6 +295,8 @@ def _paced(
     if (
         other
         or settings.family not in CLOCKED
+        # A lifetime in calendar time makes a fit thirty times as dear: that is for who asks.
+        or find_family(settings.family).paced is not None
         or settings.method != "nuts"
         or settings.posteriors is not None
     ):

@@ -224,8 +224,8 @@ class Settings(Log):
         name="--returns/--no-returns",
     )
     calendar: bool | None = option(
-        "The rate of all customers moves over calendar time, by week (bg_nbd, mbg_nbd, nbd, bg_cnbd_k, mbg_cnbd_k): "
-        "honest totals [default: where their weeks spread more than chance].",
+        "The rate of all customers moves over calendar time, by week (bg_nbd, mbg_nbd, nbd, bg_cnbd_k, mbg_cnbd_k, "
+        "pareto_nbd): honest totals [default: where their weeks spread more than chance].",
         None,
         name="--calendar/--no-calendar",
     )

@@ -8,11 +8,11 @@ from bayes_clv.families.calendar import CALENDAR, clocked, operational
 from bayes_clv.families.registry import CLOCKED, family
 
 # Weeks before and after the end of observation, and a rate that varies tenfold.
-KNOTS = np.array([-30.0, -20.0, -12.0, -5.0, 0.0, 4.0, 9.0, 20.0, 30.0])
-RATES = np.array([0.3, 2.0, 0.6, 3.0, 0.4, 2.5, 0.3, 1.0])
+KNOTS = np.arange(-30.0, 31.0)
+RATES = np.repeat([0.3, 2.0, 0.6, 3.0, 0.4, 2.5, 0.3, 1.0], [10, 8, 7, 5, 4, 5, 11, 10])
 ELAPSED = np.concatenate([[0.0], np.cumsum(RATES * np.diff(KNOTS))])
-ELAPSED = (ELAPSED - ELAPSED[4])[None]
-PARAMETERS = {"r": 0.9, "alpha": 6.0, "a": 0.8, "b": 2.5, "k": 3.0}
+ELAPSED = (ELAPSED - ELAPSED[30])[None]
+PARAMETERS = {"r": 0.9, "alpha": 6.0, "a": 0.8, "b": 2.5, "k": 3.0, "s": 0.7, "beta": 15.0}
 CUSTOMERS = 200_000
 
 
@@ -23,16 +23,18 @@ def given(name):
 
 
 def world(name, rng, horizon):
-    """Return histories of customers who came 30 weeks ago, and what they then do: purchases, and whether they live.
+    """Return histories of customers who came 30 weeks ago, who is alive now, what they buy, and who is alive then.
 
     In fine steps of calendar time, from the definition: an alive customer buys at rate lambda g(tau), or of a regular
     family passes a phase, of which every k-th is a purchase, and after a purchase leaves with its own probability; of
-    MBG/NBD after the first one too.
+    MBG/NBD after the first one too. Of Pareto/NBD it leaves at its own rate, whatever the calendar says.
     """
     regular = "cnbd" in name
     rate = rng.gamma(PARAMETERS["r"], 1 / PARAMETERS["alpha"], CUSTOMERS)
     phases = np.zeros(CUSTOMERS)
-    leaving = np.zeros(CUSTOMERS) if name == "nbd" else rng.beta(PARAMETERS["a"], PARAMETERS["b"], CUSTOMERS)
+    at_purchase = name not in ("nbd", "pareto_nbd")
+    leaving = rng.beta(PARAMETERS["a"], PARAMETERS["b"], CUSTOMERS) if at_purchase else np.zeros(CUSTOMERS)
+    dying = rng.gamma(PARAMETERS["s"], 1 / PARAMETERS["beta"], CUSTOMERS) * (name == "pareto_nbd")
     alive = np.ones(CUSTOMERS, dtype=bool)
     if name.startswith("mbg"):
         alive &= rng.random(CUSTOMERS) >= leaving
@@ -53,12 +55,14 @@ def world(name, rng, horizon):
         else:
             later += buys
         alive = alive & ~(buys & (rng.random(CUSTOMERS) < leaving))
+        alive = alive & (rng.random(CUSTOMERS) < np.exp(-dying * step))
         if begin < -1e-9:
             here = alive
     return (
         {"frequency": frequency[:, None], "recency": recency[:, None], "T": np.full((CUSTOMERS, 1), 30.0)},
         here,
         later,
+        alive,
     )
 
 
@@ -67,7 +71,7 @@ def test_forecasts_are_those_of_the_world_in_fine_steps(name):
     static, values = given(name)
     forecast = need(clocked(static, KNOTS), Forecast)
     horizon = 9.0
-    history, here, later = world(name, np.random.default_rng(3), horizon)
+    history, here, later, there = world(name, np.random.default_rng(3), horizon)
     # A forecast given a history is right on average over histories: of all, and of each class of frequency. Steps of
     # half a day make it 1 % wrong at most: two purchases in one are one.
     for low, high in ((0, 0), (1, 2), (3, 99)):
@@ -78,6 +82,7 @@ def test_forecasts_are_those_of_the_world_in_fine_steps(name):
             (forecast.purchases(horizon, past, values), later[own]),
             (forecast.at_least(1, horizon, past, values), later[own] > 0),
             (forecast.pmf(2, horizon, past, values), later[own] == 2),
+            (forecast.survival(horizon, past, values), there[own]),
         ):
             expected = np.broadcast_to(expected, (own.sum(), 1))
             error = real.std() / np.sqrt(own.sum())
@@ -87,7 +92,7 @@ def test_forecasts_are_those_of_the_world_in_fine_steps(name):
 @pytest.mark.parametrize("name", CLOCKED)
 def test_a_calendar_that_does_not_move_is_none(name):
     static, values = given(name)
-    knots = np.array([-40.0, -10.0, 0.0, 25.0, 60.0])
+    knots = np.array([-40.0, -20.0, 0.0, 20.0, 40.0, 60.0])
     still = values | {CALENDAR: knots[None]}
     history = {
         "frequency": np.array([[0.0], [3.0]]),
@@ -104,13 +109,15 @@ def test_a_calendar_that_does_not_move_is_none(name):
         ("at_least", (2, 12.0)),
         ("alive", ()),
         ("latent_means", ()),
-        ("state", ()),
+        *([("state", ())] if own.state is not None and moved.state is not None else []),
     ):
         found = getattr(moved, function)(*arguments, history, still)
         known = getattr(own, function)(*arguments, history, plain)
         pairs = zip(found, known, strict=True) if isinstance(known, tuple) else [(found, known)]
         for one, other in pairs:
-            np.testing.assert_allclose(np.broadcast_to(one, np.shape(other)), other, rtol=1e-12)
+            np.testing.assert_allclose(
+                np.broadcast_to(one, np.shape(other)), other, rtol=1e-12 if static.paced is None else 1e-9
+            )
     for horizon in (12.0, np.inf):
         np.testing.assert_allclose(
             moved.discounted(horizon, 0.002, history, still),
@@ -123,5 +130,63 @@ def test_operational_time_is_straight_between_knots_and_goes_on_beyond():
     times = np.array([-30.0, -16.0, 0.0, 6.5, 40.0])
     found = operational(KNOTS, ELAPSED, times)[:, 0]
     assert found == pytest.approx(
-        [ELAPSED[0, 0], (ELAPSED[0, 1] + ELAPSED[0, 2]) / 2, 0, 0.4 * 4 + 2.5 * 2.5, ELAPSED[0, -1] + 10.0]
+        [ELAPSED[0, 0], ELAPSED[0, 0] + 10 * 0.3 + 4 * 2.0, 0, 0.4 * 4 + 2.5 * 2.5, ELAPSED[0, -1] + 10.0]
     )
+
+
+def test_pareto_nbds_own_numbers_and_counts_are_of_one_law():
+    """Draws have the means of the closed forms; probabilities of counts add up, also over other time than weeks."""
+    static, values = given("pareto_nbd")
+    forecast = need(clocked(static, KNOTS), Forecast)
+    history = {
+        "frequency": np.array([[0.0], [3.0], [12.0]]),
+        "recency": np.array([[0.0], [11.0], [26.0]]),
+        "T": np.full((3, 1), 30.0),
+    }
+    size = 40_000
+    many = {name: np.full(size, each[0]) for name, each in values.items() if name != CALENDAR}
+    many[CALENDAR] = np.repeat(ELAPSED, size, axis=0)
+    living, *own = forecast.latent_draws(np.random.default_rng(5), history, many)
+    pairs = zip(own, forecast.latent_means(history, values), strict=True)
+    for drawn, mean in (
+        (living, forecast.alive(history, values)),
+        *pairs,
+    ):
+        error = drawn.std(axis=1) / np.sqrt(size)
+        assert (np.abs(drawn.mean(axis=1) - mean[:, 0]) < 4.5 * error).all()
+    counts = np.arange(400)
+    for horizon in (3.0, 25.0):
+        each = forecast.pmf(counts, horizon, history, values)[:, :, 0]
+        np.testing.assert_allclose(each.sum(axis=0), 1, atol=1e-9)
+        np.testing.assert_allclose(
+            counts @ each, forecast.purchases(horizon, history, values)[:, 0], rtol=1e-8
+        )
+        least = forecast.at_least(counts[:30], horizon, history, values)[:, :, 0]
+        np.testing.assert_allclose(least[1:], each.sum(axis=0) - np.cumsum(each, axis=0)[:29], atol=1e-9)
+
+
+def test_pareto_nbds_futures_are_those_of_its_closed_forms():
+    """First purchase and leaving, in operational time, of one history; and of a customer who comes five weeks on."""
+    static, values = given("pareto_nbd")
+    forecast = need(clocked(static, KNOTS), Forecast)
+    size = 100_000
+    many = {name: np.full(size, each[0]) for name, each in values.items() if name != CALENDAR}
+    many[CALENDAR] = np.repeat(ELAPSED, size, axis=0)
+    seen = {"frequency": np.float64(3.0), "recency": np.float64(11.0), "T": np.float64(30.0)}
+    new = dict.fromkeys(seen, np.float64(0.0))
+    for history, start in ((seen, 0.0), (new, 5.0)):
+        wait, _, _, left, _ = forecast.futures(
+            np.random.default_rng(6), history | {"start": np.float64(start)}, many
+        )
+        begin, end = (operational(KNOTS, ELAPSED, np.array(each))[0] for each in (start, start + 9.0))
+        columns = {name: np.full((1, 1), each) for name, each in history.items()}
+        known = forecast.survival(9.0, columns, values)[0, 0]
+        assert (left > end - begin).mean() == pytest.approx(
+            known, abs=4.5 * np.sqrt(known * (1 - known) / size)
+        )
+        if start == 0:
+            known = forecast.at_least(1, 9.0, columns, values)[0, 0]
+            buys = (wait < left) & (wait < end)
+            assert buys.mean() == pytest.approx(known, abs=4.5 * np.sqrt(known * (1 - known) / size))
+            gone = forecast.alive(columns, values)[0, 0]
+            assert (left < 0).mean() == pytest.approx(1 - gone, abs=4.5 * np.sqrt(gone * (1 - gone) / size))

@@ -1,5 +1,8 @@
 """A base's rate over calendar time: its likelihood, what is sampled, and what is drawn of the future."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +21,7 @@ from bayes_clv.inference.calendar import (
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
 
-PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0}
+PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +52,14 @@ def test_without_movement_the_likelihood_is_the_familys(name, customers):
     assert calendar.counts.sum() == customers["frequency"].sum() == 2457
     static = value(name, customers, None, None)
     assert value(name, customers, calendar, np.zeros(calendar.size)) == pytest.approx(static, rel=1e-10)
+    if family(name).paced is not None:
+        return
     # A pace that is the same in all periods is another unit of time.
     paced = value(name, customers, calendar, np.full(calendar.size, 0.7))
     assert paced == pytest.approx(value(name, customers, None, None, alpha=7.0 / np.exp(0.7)), rel=1e-10)
 
 
-@pytest.mark.parametrize("name", CLOCKED)
+@pytest.mark.parametrize("name", [each for each in CLOCKED if family(each).paced is None])
 def test_the_likelihood_is_the_familys_of_histories_in_operational_time(name, customers):
     """Each customer's own purchases are turned one by one, the pace varying tenfold."""
     calendar = learn_calendar(Calendar(), name, customers)
@@ -79,6 +84,36 @@ def test_the_likelihood_is_the_familys_of_histories_in_operational_time(name, cu
     bought = calendar.counts @ log_rate
     found = value(name, customers, calendar, log_rate)
     assert found == pytest.approx(value(name, moved, None, None) + bought, rel=1e-10)
+
+
+def test_the_likelihood_of_two_clocks_is_that_of_the_definition(customers):
+    """Pareto/NBD: of each customer the integral over the time of leaving, by scipy, the pace varying tenfold."""
+    from scipy.integrate import quad
+    from scipy.special import gammaln
+
+    some = customers.isel(customer=slice(0, 2357, 60))
+    calendar = replace(learn_calendar(Calendar(), "pareto_nbd", customers), counts=np.zeros(39))
+    log_rate = np.random.default_rng(2).uniform(-0.5, 0.5, calendar.size) * np.log(10)
+    ends = np.arange(calendar.size + 1.0) - calendar.size
+    elapsed = np.concatenate([[0.0], np.cumsum(np.exp(log_rate))])
+    r, alpha, s, beta = (PARAMETERS[each] for each in ("r", "alpha", "s", "beta"))
+    total = 0.0
+    for x, t_x, T in zip(*(some[each].to_numpy() for each in ("frequency", "recency", "T")), strict=True):
+
+        def both(tau, T=T):
+            return alpha + np.interp(tau - T, ends, elapsed) - np.interp(-T, ends, elapsed), beta + tau
+
+        def integrand(tau, x=x, both=both):
+            bought, lived = both(tau)
+            return bought ** -(r + x) * lived ** -(s + 1)
+
+        kinks = np.unique(np.clip(np.append(ends + T, t_x), t_x, T))
+        gone = sum(quad(integrand, a, b, epsabs=0, epsrel=1e-11)[0] for a, b in pairwise(kinks))
+        bought, lived = both(T)
+        total += gammaln(r + x) - gammaln(r) + r * np.log(alpha) + s * np.log(beta)
+        total += np.log(bought ** -(r + x) * lived**-s + s * gone)
+    found = value("pareto_nbd", some, calendar, log_rate)
+    assert found == pytest.approx(total, rel=1e-10)
 
 
 def test_regular_purchases_need_their_times(customers):
@@ -350,3 +385,38 @@ def test_a_scale_can_be_fixed(moved):
     assert built.constants["calendar_shock_sd"] == 0.1
     assert "calendar_shock_sd" not in built.names
     assert {"calendar_rate", "calendar_sd"} <= set(built.names)
+
+
+def test_two_clocks_from_fit_to_forecast(customers):
+    """Pareto/NBD: its simulated futures have its closed forms' mean, draw by draw, past and to come."""
+    orders = clv.load_cdnow()
+    orders = orders[orders["customer_id"].astype(int) % 12 == 0]
+    some = clv.summarize(orders, until="1997-09-30", also=("periods",))
+    fitted = clv.fit(
+        "pareto_nbd",
+        some,
+        calendar=Calendar(period_days=28),
+        method="laplace",
+        draws=50,
+        seed=1,
+        include=("posterior_predictive",),
+    )
+    assert fitted.posterior["calendar_rate"].sizes["calendar_period"] == 10
+    future = clv.predict(fitted, some, "39 weeks", seed=2)
+    expected = clv.expected.purchases(fitted, some, "39 weeks").sum("customer")
+    difference = (future["purchases_total"] - expected).to_numpy().ravel()
+    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
+    alive = clv.expected.alive(fitted, some)
+    error = np.sqrt(float((alive * (1 - alive)).mean()) / alive.size)
+    joint = clv.simulate(fitted, some, "39 weeks", seed=2)
+    _, block = next(joint.blocks(["alive", "time_since_leaving"]))
+    assert float(block["alive"].mean()) == pytest.approx(float(alive.mean()), abs=5 * error + 0.02)
+    assert (block["time_since_leaving"][block["alive"] == 1] == 0).all()
+    # A replicated base buys what this one did, by the number of customers without a repeat purchase.
+    none = fitted["posterior_predictive"]["customers_by_frequency"].isel(frequency_class=0)
+    real = int((some["frequency"] == 0).sum())
+    assert float(none.mean()) == pytest.approx(real, abs=4 * float(none.std()))
+    # New customers of the past are drawn from their own first day on.
+    tracking = clv.scoring.simulate_tracking(fitted, some, seed=3, draws=100)
+    made = tracking["purchases"].sum("period")
+    assert float(made.mean()) == pytest.approx(float(some["frequency"].sum()), abs=4 * float(made.std()))

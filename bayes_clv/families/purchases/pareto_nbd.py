@@ -60,7 +60,7 @@ from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, Words
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.purchases import gamma_rates
+from bayes_clv.families.purchases import gamma_rates, pareto_paced
 from bayes_clv.families.quantities import Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "s", "beta")
@@ -327,4 +327,5 @@ FAMILY = Family(
         state=state,
         times=partial(gamma_rates.times, simulate),
     ),
+    paced=pareto_paced.paced(lifetime_term),
 )

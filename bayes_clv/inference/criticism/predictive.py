@@ -72,31 +72,43 @@ def replicate(
     rng: np.random.Generator,
     effects: Effects | None = None,
     profiles: Profiles | None = None,
-    ages: Iterable[np.ndarray] | None = None,
+    pasts: Iterable[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> xr.Dataset:
     """Return, for each draw of the parameters, the classes counted in one replicated base.
 
-    With ``effects`` the columns hold each customer's ``profile``. ``ages`` are of each draw the customers' in the
-    family's own time, where that is not the calendar's.
+    With ``effects`` the columns hold each customer's ``profile``. ``pasts`` are of each draw the
+    knots of a calendar and the operational time at them, both from the end of observation.
     """
     name = f"customers_by_{family.checked}"
     dimension = f"{family.checked}_class"
     edges = classes[dimension].to_numpy()
     counts = []
     points = parameter_points(family, draws, effects, profiles)
-    for point, age in zip(
-        points, repeat(columns.get("T")) if ages is None else ages, strict=ages is not None
-    ):
+    for point, past in zip(points, repeat(None) if pasts is None else pasts, strict=pasts is not None):
         params = {
             name: value[columns["profile"]] if np.ndim(value) else value for name, value in point.items()
         }
-        observed = columns if age is None else {**columns, "T": age}
-        counts.append(_count(family.simulate(rng, observed, params)[family.checked], edges))
+        counts.append(_count(_simulated(family, rng, columns, params, past)[family.checked], edges))
     shape = (draws.sizes["chain"], draws.sizes["draw"], edges.size)
     return xr.Dataset(
         {name: (("chain", "draw", dimension), np.array(counts).reshape(shape))},
         coords={"chain": draws["chain"], "draw": draws["draw"], dimension: edges},
     )
+
+
+def _simulated(
+    family: Family,
+    rng: np.random.Generator,
+    columns: Mapping[str, np.ndarray],
+    params: Mapping[str, np.ndarray],
+    past: tuple[np.ndarray, np.ndarray] | None,
+) -> dict[str, np.ndarray]:
+    """Return one replicated base; where there is a past, at its pace."""
+    if past is None:
+        return family.simulate(rng, columns, params)
+    if family.paced is not None:
+        return family.paced.simulate(rng, columns, params, *past)
+    return family.simulate(rng, {**columns, "T": -np.interp(-columns["T"], *past)}, params)
 
 
 def _count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
