@@ -309,9 +309,15 @@ def _check_amounts(family: Family, ledger: Ledger) -> None:
 def _check_calendar_fit(method: str, priors: Any, include: Collection[str], learned: LearnedCalendar) -> None:
     """Refuse what a fit with a calendar cannot give."""
     if method == "mode":
+        serves = "method='nuts'" if learned.of_spend else "method='nuts' or method='laplace'"
         raise InputError(
             "A calendar has a rate for each period, and the scale of these has its highest density at 0: "
-            f"{argument('method', method)} cannot fit it. Give method='nuts' or method='laplace'."
+            f"{argument('method', method)} cannot fit it. Give {serves}."
+        )
+    if learned.of_spend and method != "nuts":
+        # CDNOW: Pareto k .61 and .81, and the 5 % points of both scales up to twice those of NUTS.
+        raise InputError(
+            f"{argument('method', method)} misses small scales of a calendar of spend. Give method='nuts'."
         )
     if isinstance(priors, str):
         raise InputError(

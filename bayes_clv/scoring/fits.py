@@ -35,7 +35,7 @@ class Fit:
     method : {"laplace", "nuts", "mode"}
         How it is fitted, and its spending where that is a name.
     priors, covariates, groups, calendar
-        As in ``clv.fit``; a calendar not by ``"mode"``. One of spend is that of a Fit as ``spending``.
+        As in ``clv.fit``; a calendar not by ``"mode"``, one of spend (of a Fit as ``spending``) by ``"nuts"``.
 
     Examples
     --------
@@ -88,7 +88,9 @@ class Fit:
         own = set(also_for(find_family(self.family).observed))
         if self.calendar is not None:
             of_spend = find_family(self.family).kind == "spend"
-            own |= {"purchase_spend"} if of_spend else set(also_for_calendar(find_family(self.family).observed))
+            own |= (
+                {"purchase_spend"} if of_spend else set(also_for_calendar(find_family(self.family).observed))
+            )
         return own if self.money is None else own | self.money.also
 
 
@@ -150,10 +152,12 @@ def _check_family(name: str, fit: Fit, kind: Kind) -> None:
     if fit.family not in known:
         what = "forecasts no purchases" if kind == "purchases" else "is no family of spend"
         raise InputError(f"The family {fit.family!r}{whose} {what}. Use one of {', '.join(known)}.")
-    if fit.calendar is not None and fit.method == "mode":
+    if fit.calendar is not None and fit.method not in (
+        able := ("nuts",) if kind == "spend" else ("nuts", "laplace")
+    ):
         raise InputError(
             f"The fit{whose or f' {name!r}'} has a calendar, which {argument('method', fit.method)} cannot fit. Use "
-            "nuts or laplace."
+            f"{' or '.join(able)}."
         )
     if fit.method not in METHODS:
         raise InputError(f"The method {fit.method!r}{whose} is not known. Use one of {', '.join(METHODS)}.")

@@ -86,7 +86,7 @@ def test_the_table_has_the_columns_of_the_contract(finished):
     assert list(customers.columns) == [*HISTORY, *money, *FORECAST, *MONEY, *HOLDOUT]
     assert isinstance(customers.index, pd.RangeIndex)
     assert customers["customer_id"].map(type).eq(str).all()
-    assert customers["customer_id"].is_monotonic_increasing
+    assert customers["customer_id"].astype(int).is_monotonic_increasing
     quantiles = customers[[f"value_{name}" for name in SUMMARIES[2:]]].to_numpy()
     assert (np.diff(quantiles, axis=1) >= 0).all()
     assert (customers["monetary_value"].isna() == (customers["frequency"] == 0)).all()
