@@ -15,23 +15,6 @@ a level that persists (an autoregression with a half-life that is learned), sing
 a year's season (harmonics), days of the week and events that are known. The future's g is drawn in each draw from the
 same process given the past: that is what makes the interval of a total honest.
 
-**How it is sampled.** Level and shock enter together, so that a period is one number: the density of their sum is that
-of its innovations (``distributions.autoregression``). What is sampled are the coefficients of its cosine transform,
-each divided by the standard deviation that it has given its prior variance (the spectrum of an autoregression) and the
-purchases of a mean period: scales and memory of the calendar are then nearly independent of them, and the posterior
-has no funnel. The mean of log g, which the purchases say nothing of apart from the population's rate, goes with that
-rate (``graph._anchored``). CDNOW, 39 weeks, 4,000 draws: 1,300 effective ones of the shocks' scale, 2,400 of the
-half-life, no divergence, seven gradients a draw (measured with a shorter memory a priori). Rejected: level and shocks
-apart and not centred (6 to 20 effective draws of the scales).
-
-**laplace** leans on the same coordinates: those of the periods are nearly Normal given the few others, and proposed as
-such (``sampling.importance``). CDNOW, 4,000 draws: Pareto k .40, 3,300 effective ones in 4 to 5.5 s of CPU, where 2,000
-draws of NUTS take 13 s; quantiles of totals, scales and memory agree with NUTS's. Of small bases (200 customers) it
-misses shocks near 0 (``studies.calibration_calendar``, which it failed): with true shocks of .02 the 5 % point of their
-scale was .033 to .042, by NUTS .011. A coordinate x of both scales, .3 exp(x - softplus(-x)² / 2), brought it to .017
-and nearly doubled the effective draws there; it is not in use yet. An inner Laplace step, which integrates the periods
-out, has not been tried.
-
 Source of the time change: Karlin & Taylor (1981), A Second Course in Stochastic Processes, on random time change;
 of the process: Harvey (1989), Forecasting, Structural Time Series Models and the Kalman Filter.
 """
@@ -48,11 +31,9 @@ import xarray as xr
 
 from bayes_clv.customers.periods import day_purchases, intervals_ago
 from bayes_clv.distributions.autoregression import levels_after
-from bayes_clv.families.contract import SpendLevel
 from bayes_clv.families.quantities import Prior, Quantity
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import refuse_calendar
-from bayes_clv.inference.ledger import Ledger
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError, argument
 from bayes_clv.units import days_per
 
@@ -67,8 +48,6 @@ RATE, SD, SHOCK, HALF_LIFE, COEFFICIENT = (
 )
 # Of regular families: the sum of the logarithms of a customer's times between purchases.
 INTERVALS = "log_intervals"
-# What is sampled in place of log g.
-WHITENED = "calendar_z"
 YEAR = 365.25
 # A season is told from a level that moves by its return.
 LEAST_YEARS = 1.5
@@ -347,144 +326,6 @@ def _read_events(events: Any) -> dict[str, tuple[str, tuple[float, ...]]]:
         daily[place] = values[own]
         found[name] = (str(first), tuple(daily.tolist()))
     return found
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The calendar in a model: ``rate`` (period), a tensor, and what follows from it."""
-
-    calendar: LearnedCalendar
-    log_rate: Any
-    rate: Any
-
-    @property
-    def anchor(self) -> Any:
-        """Return the mean of log g over the purchases, which goes with the population's rate."""
-        counts = np.asarray(self.calendar.counts)
-        return (counts / counts.sum() * self.log_rate).sum()
-
-    def log_density(self) -> Any:
-        """Return the sum of log g over the purchases."""
-        return (np.asarray(self.calendar.counts) * self.log_rate).sum()
-
-    @property
-    def width(self) -> float:
-        """Return the time between knots."""
-        return self.calendar.width
-
-    @property
-    def to_end(self) -> Any:
-        """Return the operational time from each knot (knot,) to the end, the first knot's first."""
-        import pytensor.tensor as pt
-
-        size = self.calendar.size
-        return pt.dot(self.width * np.triu(np.ones((size + 1, size))), self.rate)
-
-    def since(self, ago: np.ndarray) -> Any:
-        """Return the operational time from so long before the end to the end."""
-        to_end, size = self.to_end, self.calendar.size
-        place = size - np.asarray(ago) / self.width
-        low = np.clip(np.floor(place + 1e-9).astype(np.int64), 0, size - 1)
-        share = place - low
-        return to_end[low] * (1 - share) + to_end[low + 1] * share
-
-    def operational(
-        self, data: Mapping[str, Any], count: Any, payer: np.ndarray | None = None
-    ) -> dict[str, Any]:
-        """Return the columns of a term, calendar time, in operational time.
-
-        Sums of logarithms of times between purchases are all at their mean over the customers, who are ``count`` (row):
-        a term is linear in them, and reads no more than their sum.
-        """
-        import pytensor.tensor as pt
-
-        found = dict(data)
-        if "T" in data:
-            age = found["T"] = self.since(data["T"])
-            if "recency" in data:
-                found["recency"] = age - self.since(np.asarray(data["T"]) - np.asarray(data["recency"]))
-        if INTERVALS in data and self.calendar.intervals is not None:
-            begun, ended, times = self.calendar.intervals
-            total = (times * pt.log(self.since(begun) - self.since(ended))).sum()
-            found[INTERVALS] = total / np.sum(count) + np.zeros(np.shape(data[INTERVALS]))
-        return found
-
-
-@dataclass(frozen=True)
-class Prices:
-    """The calendar of spend in a model: ``log_rate`` (period), a tensor, and what follows from it (``ledger``)."""
-
-    calendar: LearnedCalendar
-    log_rate: Any
-    ledger: Ledger
-
-    @property
-    def anchor(self) -> Any:
-        """Return the mean of log g over the purchases, which goes with the population's spend."""
-        counts = np.asarray(self.calendar.counts)
-        return (counts / counts.sum() * self.log_rate).sum()
-
-    def log_density(self) -> Any:
-        """Return minus the sum of log g over the purchases: an amount is g times one of the family."""
-        return -(np.asarray(self.calendar.counts) * self.log_rate).sum()
-
-    def operational(
-        self, data: Mapping[str, Any], count: Any, payer: np.ndarray | None = None
-    ) -> dict[str, Any]:
-        """Return the columns of a term with the calendar taken out of spend; ``payer`` are the customers' places."""
-        found = dict(data)
-        if payer is None:
-            return found
-        rows = payer.astype(np.int64)
-        if "monetary_value" in found:
-            found["monetary_value"], _ = self.ledger.divided(self.log_rate, rows)
-            return found
-        found["log_spend_mean"], found["log_spend_sd"] = self.ledger.corrected(
-            self.log_rate, rows, data["log_spend_mean"], data["log_spend_sd"]
-        )
-        return found
-
-    def log_amounts(self, level: SpendLevel, parameters: Mapping[str, Any], payer: np.ndarray) -> Any:
-        """Return the log density of all amounts given their means, where the family's leaves it out, or 0."""
-        if level.amounts is None:
-            return 0.0
-        rows = payer.astype(np.int64)
-        return level.amounts(
-            parameters, self.ledger.size[rows], *self.ledger.divided(self.log_rate, rows)
-        ).sum()
-
-
-def clock(
-    calendar: LearnedCalendar, variables: Mapping[str, Any], ledger: Ledger | None = None
-) -> Clock | Prices:
-    """Put the calendar into the PyMC model in context, which has its dimensions, given its scales and coefficients.
-
-    With a ``ledger`` it is of spend.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    from bayes_clv.distributions.operators import log_autoregression
-
-    size, counts = calendar.size, np.asarray(calendar.counts)
-    rho = pt.exp(-math.log(2) * calendar.width / variables[HALF_LIFE])
-    level, noise = variables[SD] ** 2, variables[SHOCK] ** 2
-    place = np.arange(size)
-    waves = np.cos(np.pi * np.outer(place + 0.5, place) / size)
-    waves /= np.sqrt((waves**2).sum(axis=0))
-    # The spectrum at the frequency of each wave; of the mean, its variance as the memory grows.
-    spectrum = (1 - rho**2) / ((1 - rho) ** 2 + 2 * rho * (1 - np.cos(np.pi * place / size)))
-    of_mean = 1 / (1 / size + (1 - rho) / (1 + rho))
-    variance = level * pt.where(place == 0, of_mean, spectrum) + noise
-    known = np.where(place == 0, 0.0, counts.mean() * calendar.information)
-    scale = 1 / pt.sqrt(1 / variance + known)
-    z = pm.Flat(WHITENED, dims=PERIOD, initval=np.zeros(size))
-    moved = pt.dot(waves, scale * z)
-    pm.Potential("calendar_density", log_autoregression(moved, level, noise, rho) + pt.log(scale).sum())
-    if calendar.effects:
-        moved = moved + pt.dot(calendar.design(-size, 0), variables[COEFFICIENT])
-    rate = pm.Deterministic(RATE, pt.exp(moved), dims=PERIOD)
-    return Clock(calendar, moved, rate) if ledger is None else Prices(calendar, moved, ledger)
 
 
 @dataclass(frozen=True)

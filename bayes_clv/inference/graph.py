@@ -24,8 +24,9 @@ from pytensor import config
 
 from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
-from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, Clock, LearnedCalendar, Prices
-from bayes_clv.inference.calendar import clock as clock_of
+from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, LearnedCalendar
+from bayes_clv.inference.clock import Clock, Prices
+from bayes_clv.inference.clock import clock as clock_of
 from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.inference.ledger import PAYER, Ledger

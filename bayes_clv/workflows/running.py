@@ -11,8 +11,8 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,8 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import InputError, also_for, also_for_calendar, argument, named_quantiles
+from bayes_clv.schema import InputError, argument, named_quantiles
 from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
+from bayes_clv.workflows.deciding import (
+    decide_calendar,
+    decide_family,
+    pace_words,
+    to_summarize,
+    variance_words,
+)
 from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
@@ -31,10 +38,10 @@ from bayes_clv.workflows.settings import (
     families_of,
     fields_of,
     named_by,
-    open_choice,
     plain,
     told_of,
 )
+from bayes_clv.workflows.stages import Stages
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,23 +61,6 @@ MOST_CHANGES = 50_000
 
 
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
-
-
-@dataclass
-class Stages:
-    """The stages as they end: name and seconds, handed to ``tell`` one by one."""
-
-    tell: Callable[[str, float | None], None]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the body as one stage."""
-        self.tell(name, None)
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
-        self.tell(name, self.seconds[name])
 
 
 def run(
@@ -144,7 +134,7 @@ def _run_into(
             **told_of(settings),
             take=_taken(settings),
             currency=settings.currency,
-            also=_also(settings),
+            also=to_summarize(settings),
             holdout_discount_rate=_holdout_discount_rate(settings),
         )
         horizon = settings.horizon
@@ -153,8 +143,8 @@ def _run_into(
         checked_cost(settings.acquisition_cost, customers)
         customers = _with_columns(settings, customers)
         history = _example_histories(settings, customers)
-    settings, choice = _decided(settings, customers, stages)
-    settings, paced = _paced(settings, customers, stages)
+    settings, choice = decide_family(settings, customers, stages)
+    settings, paced = decide_calendar(settings, customers, stages)
     fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
     buying, spending = fits["buying"], fits.get("spending")
     ahead = _drawn_ahead(fits, settings.png, beside)
@@ -215,133 +205,6 @@ def _run_into(
     text = json.dumps(finished, indent=2, ensure_ascii=False, allow_nan=False)
     (work / "run.json").write_text(text + "\n", encoding="utf-8")
     return finished
-
-
-def _refuse_early(settings: Settings, customers: "xr.Dataset") -> None:
-    """Refuse before the first fit what would fail after it."""
-    from bayes_clv.families.registry import family as find_family
-    from bayes_clv.inference.data import observed
-    from bayes_clv.inference.effects import check_mode, learn_effects
-
-    given = acting_on(settings)
-    for role, family in families_of(settings).items():
-        used = customers.isel(customer=observed(find_family(family), customers).usable)
-        acting = given[role].get("covariates"), given[role].get("groups")
-        effects = learn_effects(find_family(family), used, *acting)
-        if effects is not None:
-            check_mode(effects, settings.method)
-
-
-def _also(settings: Settings) -> tuple[str, ...]:
-    """Return what ``summarize`` is to be asked for: what the family reads, or what a choice does."""
-    from bayes_clv.families.registry import family as find_family
-
-    read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
-    open_pace = settings.calendar is None and settings.method == "nuts" and settings.posteriors is None
-    asked = [
-        *also_for(read),
-        *(["spend_trends"] if settings.spend is not None else []),
-        *(["purchase_times"] if open_choice(settings)[0] else []),
-    ]
-    return tuple(
-        dict.fromkeys([*asked, *(also_for_calendar(read) if settings.calendar or open_pace else ())])
-    )
-
-
-def _decided(
-    settings: Settings, customers: "xr.Dataset", stages: Stages
-) -> tuple[Settings, dict[str, Any] | None]:
-    """Return the settings with all that they leave open chosen, and the choice as ``run.json`` holds it."""
-    from bayes_clv.families.registry import EXTENSIONS
-
-    among, tried = open_choice(settings)
-    said: dict[str, Any]
-    if settings.posteriors is None:
-        open_ones: dict[str, Any] = {"family": among[0]} | dict.fromkeys(tried, False) if among else {}
-        _refuse_early(dataclasses.replace(settings, **open_ones), customers)
-    if not among:
-        return settings, None
-    if settings.covariates or settings.groups:
-        said = open_ones | {name: False for name in EXTENSIONS if getattr(settings, name) is None}
-        return dataclasses.replace(settings, **said), _not_chosen(among)
-    with stages.stage("choose the family" if settings.family is None else "choose whether customers change"):
-        from bayes_clv.scoring import choose_family
-
-        table = choose_family(customers, families=among, extensions=tried, seed=settings.seed)
-    chosen = str(table.attrs["family"])
-    base = next(name for name in among if chosen in (name, *(f"{name}_{each}" for each in tried)))
-    said = {each: chosen == f"{base}_{each}" for each in tried}
-    # What is left open and no family of these has.
-    said |= {name: False for name in EXTENSIONS if name not in said and getattr(settings, name) is None}
-    choice = {
-        "candidates": {str(name): row for name, row in table.to_dict(orient="index").items()},
-        **{name: table.attrs[name] for name in ("customers", "sampled", "last")},
-        "chosen": chosen,
-        "reason": table.attrs["reason"],
-    }
-    return dataclasses.replace(settings, family=base, **said), choice
-
-
-def _paced(
-    settings: Settings, customers: "xr.Dataset", stages: Stages
-) -> tuple[Settings, dict[str, Any] | None]:
-    """Return the settings with whether there is a calendar, and what decided it where nobody said."""
-    from bayes_clv.families.registry import CLOCKED, EXTENSIONS
-    from bayes_clv.families.registry import family as find_family
-
-    if settings.calendar is not None:
-        return settings, None
-    other = any(getattr(settings, name) for name in EXTENSIONS)
-    if (
-        other
-        or settings.family not in CLOCKED
-        # A lifetime in calendar time makes a fit thirty times as dear: that is for who asks.
-        or find_family(settings.family).paced is not None
-        or settings.method != "nuts"
-        or settings.posteriors is not None
-    ):
-        return dataclasses.replace(settings, calendar=False), None
-    with stages.stage("ask whether all customers' rate moves"):
-        from bayes_clv.scoring import pace
-
-        found = pace(str(settings.family), customers)
-    return dataclasses.replace(settings, calendar=found["moves"] == 1), found
-
-
-def pace_words(found: dict[str, Any]) -> str:
-    """Return in a sentence why there is a calendar, or none."""
-    weeks = f"{found['periods']:.0f} weeks of all customers' purchases"
-    if found["periods"] == 0:
-        return "Too few purchases to ask whether the rate of all customers moves: no calendar."
-    spread = f"spread {found['dispersion']:.1f} times as much as chance about what customers of one rate would make"
-    return f"The {weeks} {spread}: {'a' if found['moves'] else 'no'} calendar (--calendar and --no-calendar say it)."
-
-
-def variance_words(shares: dict[str, float]) -> str:
-    """Return in a sentence what the variance of all customers' purchases is made of."""
-    calendar, unknown, chance = (f"{100 * shares[name]:.0f} %" for name in ("calendar", "unknown", "chance"))
-    return (
-        f"Of the variance of all customers' purchases {calendar} is what the calendar will do, {unknown} what the data "
-        f"leave open of customers and of the calendar so far, and {chance} the chance of single customers."
-    )
-
-
-def _not_chosen(among: list[str]) -> dict[str, Any]:
-    """Return that the rule made no choice, which it makes among families without covariates and groups."""
-    first = f"{among[0]}, the first of {', '.join(among)}" if len(among) > 1 else f"{among[0]} as it is"
-    reason = (
-        f"{first}, by default and not by the rule: it compares families without covariates and groups, and here there "
-        "are some. Fit another family or form (--family, --drift, --returns), and ask clv.compare which predicts "
-        "better."
-    )
-    return {
-        "candidates": {},
-        "customers": 0,
-        "sampled": False,
-        "last": None,
-        "chosen": among[0],
-        "reason": reason,
-    }
 
 
 def strict(record: Any) -> Any:

@@ -12,12 +12,8 @@ import bayes_clv as clv
 from bayes_clv.customers.periods import day_purchases
 from bayes_clv.families.registry import CLOCKED, family
 from bayes_clv.inference import Calendar, diagnostics
-from bayes_clv.inference.calendar import (
-    Clock,
-    DrawnCalendar,
-    LearnedCalendar,
-    learn_calendar,
-)
+from bayes_clv.inference.calendar import DrawnCalendar, LearnedCalendar, learn_calendar
+from bayes_clv.inference.clock import Clock
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
 

@@ -11,7 +11,8 @@ from scipy import special, stats
 import bayes_clv as clv
 from bayes_clv.families.registry import PRICED, family
 from bayes_clv.inference import Calendar
-from bayes_clv.inference.calendar import LearnedCalendar, Prices, learn_calendar, read_calendar
+from bayes_clv.inference.calendar import LearnedCalendar, learn_calendar, read_calendar
+from bayes_clv.inference.clock import Prices
 from bayes_clv.inference.data import distinct_rows, observed
 from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
 from bayes_clv.inference.ledger import PAYER, read_ledger

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.workflows.running import _paced, pace_words, variance_words
+from bayes_clv.workflows.deciding import decide_calendar, pace_words, variance_words
 from bayes_clv.workflows.settings import Settings, check_settings, open_choice
 
 
@@ -45,7 +45,7 @@ def test_with_a_calendar_the_choice_is_among_families_that_go_by_one(settings):
 
 def test_the_weeks_decide_where_nobody_says(settings):
     customers = clv.summarize(settings.orders, until="1997-09-30", also=("periods",))
-    chosen, found = _paced(replace(settings, family="bg_nbd", drift=False), customers, Stages())
+    chosen, found = decide_calendar(replace(settings, family="bg_nbd", drift=False), customers, Stages())
     assert chosen.calendar is True
     assert "spread" in pace_words(found)
     assert ": a calendar" in pace_words(found)
@@ -55,7 +55,7 @@ def test_the_weeks_decide_where_nobody_says(settings):
         {"family": "bg_nbd", "method": "laplace"},
         {"family": "bg_nbd", "drift": True},
     ):
-        asked, found = _paced(replace(settings, **{"family": "bg_nbd"} | other), customers, Stages())
+        asked, found = decide_calendar(replace(settings, **{"family": "bg_nbd"} | other), customers, Stages())
         assert asked.calendar is False
         assert found is None
 

@@ -266,17 +266,18 @@ def test_sleep_in_words(make_posterior, changing):
 
 
 def test_with_covariates_the_rule_makes_no_choice(changing):
-    from bayes_clv.workflows.running import Stages, _decided
+    from bayes_clv.workflows.deciding import decide_family
+    from bayes_clv.workflows.stages import Stages
 
     customers = changing.assign(age=("customer", np.linspace(20.0, 60.0, changing.sizes["customer"])))
     given = Settings(orders="orders.csv", covariates={"purchase": ["age"]}, spend=None)
-    settings, choice = _decided(given, customers, Stages(lambda *_: None))
+    settings, choice = decide_family(given, customers, Stages(lambda *_: None))
     assert (settings.family, settings.drift, settings.returns) == ("bg_nbd", False, False)
     assert choice["reason"].startswith(
         "bg_nbd, the first of bg_nbd, mbg_nbd, pareto_nbd, by default and not by the rule"
     )
     one = Settings(orders="orders.csv", covariates={"purchase": ["age"]}, spend=None, family="mbg_nbd")
-    settings, choice = _decided(one, customers, Stages(lambda *_: None))
+    settings, choice = decide_family(one, customers, Stages(lambda *_: None))
     assert (settings.family, settings.drift) == ("mbg_nbd", False)
     assert choice["reason"].startswith("mbg_nbd as it is, by default")
 

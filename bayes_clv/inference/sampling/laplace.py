@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.calendar import WHITENED
+from bayes_clv.inference.clock import WHITENED
 from bayes_clv.inference.sampling.importance import around, importance_draws
 
 if TYPE_CHECKING:

@@ -1,0 +1,141 @@
+"""What a run chooses where nobody said: the family, whether customers change, and whether there is a calendar.
+
+Each choice goes by a rule of ``scoring`` (``choose_family``, ``pace``), and is told in words with its reason.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from bayes_clv.schema import also_for, also_for_calendar
+from bayes_clv.workflows.settings import Settings, acting_on, families_of, open_choice
+from bayes_clv.workflows.stages import Stages
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def _refuse_early(settings: Settings, customers: "xr.Dataset") -> None:
+    """Refuse before the first fit what would fail after it."""
+    from bayes_clv.families.registry import family as find_family
+    from bayes_clv.inference.data import observed
+    from bayes_clv.inference.effects import check_mode, learn_effects
+
+    given = acting_on(settings)
+    for role, family in families_of(settings).items():
+        used = customers.isel(customer=observed(find_family(family), customers).usable)
+        acting = given[role].get("covariates"), given[role].get("groups")
+        effects = learn_effects(find_family(family), used, *acting)
+        if effects is not None:
+            check_mode(effects, settings.method)
+
+
+def to_summarize(settings: Settings) -> tuple[str, ...]:
+    """Return what ``summarize`` is to be asked for: what the family reads, or what a choice does."""
+    from bayes_clv.families.registry import family as find_family
+
+    read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
+    open_pace = settings.calendar is None and settings.method == "nuts" and settings.posteriors is None
+    asked = [
+        *also_for(read),
+        *(["spend_trends"] if settings.spend is not None else []),
+        *(["purchase_times"] if open_choice(settings)[0] else []),
+    ]
+    return tuple(
+        dict.fromkeys([*asked, *(also_for_calendar(read) if settings.calendar or open_pace else ())])
+    )
+
+
+def decide_family(
+    settings: Settings, customers: "xr.Dataset", stages: Stages
+) -> tuple[Settings, dict[str, Any] | None]:
+    """Return the settings with all that they leave open chosen, and the choice as ``run.json`` holds it."""
+    from bayes_clv.families.registry import EXTENSIONS
+
+    among, tried = open_choice(settings)
+    said: dict[str, Any]
+    if settings.posteriors is None:
+        open_ones: dict[str, Any] = {"family": among[0]} | dict.fromkeys(tried, False) if among else {}
+        _refuse_early(dataclasses.replace(settings, **open_ones), customers)
+    if not among:
+        return settings, None
+    if settings.covariates or settings.groups:
+        said = open_ones | {name: False for name in EXTENSIONS if getattr(settings, name) is None}
+        return dataclasses.replace(settings, **said), _not_chosen(among)
+    with stages.stage("choose the family" if settings.family is None else "choose whether customers change"):
+        from bayes_clv.scoring import choose_family
+
+        table = choose_family(customers, families=among, extensions=tried, seed=settings.seed)
+    chosen = str(table.attrs["family"])
+    base = next(name for name in among if chosen in (name, *(f"{name}_{each}" for each in tried)))
+    said = {each: chosen == f"{base}_{each}" for each in tried}
+    # What is left open and no family of these has.
+    said |= {name: False for name in EXTENSIONS if name not in said and getattr(settings, name) is None}
+    choice = {
+        "candidates": {str(name): row for name, row in table.to_dict(orient="index").items()},
+        **{name: table.attrs[name] for name in ("customers", "sampled", "last")},
+        "chosen": chosen,
+        "reason": table.attrs["reason"],
+    }
+    return dataclasses.replace(settings, family=base, **said), choice
+
+
+def decide_calendar(
+    settings: Settings, customers: "xr.Dataset", stages: Stages
+) -> tuple[Settings, dict[str, Any] | None]:
+    """Return the settings with whether there is a calendar, and what decided it where nobody said."""
+    from bayes_clv.families.registry import CLOCKED, EXTENSIONS
+    from bayes_clv.families.registry import family as find_family
+
+    if settings.calendar is not None:
+        return settings, None
+    other = any(getattr(settings, name) for name in EXTENSIONS)
+    if (
+        other
+        or settings.family not in CLOCKED
+        # A lifetime in calendar time makes a fit thirty times as dear: that is for who asks.
+        or find_family(settings.family).paced is not None
+        or settings.method != "nuts"
+        or settings.posteriors is not None
+    ):
+        return dataclasses.replace(settings, calendar=False), None
+    with stages.stage("ask whether all customers' rate moves"):
+        from bayes_clv.scoring import pace
+
+        found = pace(str(settings.family), customers)
+    return dataclasses.replace(settings, calendar=found["moves"] == 1), found
+
+
+def pace_words(found: dict[str, Any]) -> str:
+    """Return in a sentence why there is a calendar, or none."""
+    weeks = f"{found['periods']:.0f} weeks of all customers' purchases"
+    if found["periods"] == 0:
+        return "Too few purchases to ask whether the rate of all customers moves: no calendar."
+    spread = f"spread {found['dispersion']:.1f} times as much as chance about what customers of one rate would make"
+    return f"The {weeks} {spread}: {'a' if found['moves'] else 'no'} calendar (--calendar and --no-calendar say it)."
+
+
+def variance_words(shares: dict[str, float]) -> str:
+    """Return in a sentence what the variance of all customers' purchases is made of."""
+    calendar, unknown, chance = (f"{100 * shares[name]:.0f} %" for name in ("calendar", "unknown", "chance"))
+    return (
+        f"Of the variance of all customers' purchases {calendar} is what the calendar will do, {unknown} what the data "
+        f"leave open of customers and of the calendar so far, and {chance} the chance of single customers."
+    )
+
+
+def _not_chosen(among: list[str]) -> dict[str, Any]:
+    """Return that the rule made no choice, which it makes among families without covariates and groups."""
+    first = f"{among[0]}, the first of {', '.join(among)}" if len(among) > 1 else f"{among[0]} as it is"
+    reason = (
+        f"{first}, by default and not by the rule: it compares families without covariates and groups, and here there "
+        "are some. Fit another family or form (--family, --drift, --returns), and ask clv.compare which predicts "
+        "better."
+    )
+    return {
+        "candidates": {},
+        "customers": 0,
+        "sampled": False,
+        "last": None,
+        "chosen": among[0],
+        "reason": reason,
+    }
