@@ -43,18 +43,24 @@ WHITENED = "calendar_z"
 
 
 @dataclass(frozen=True)
-class Clock:
-    """The calendar in a model: ``rate`` (period), a tensor, and what follows from it."""
+class _Moving:
+    """A calendar in a model: ``log_rate`` (period) is log g, a tensor."""
 
     calendar: LearnedCalendar
     log_rate: Any
-    rate: Any
 
     @property
     def anchor(self) -> Any:
-        """Return the mean of log g over the purchases, which goes with the population's rate."""
+        """Return the mean of log g over the purchases, which goes with the population's rate, or spend."""
         counts = np.asarray(self.calendar.counts)
         return (counts / counts.sum() * self.log_rate).sum()
+
+
+@dataclass(frozen=True)
+class Clock(_Moving):
+    """The calendar of purchases: ``rate`` (period) is g, and operational time follows from it."""
+
+    rate: Any
 
     def log_density(self) -> Any:
         """Return the sum of log g over the purchases."""
@@ -104,18 +110,10 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """The calendar of spend in a model: ``log_rate`` (period), a tensor, and what follows from it (``ledger``)."""
+class Prices(_Moving):
+    """The calendar of spend, and what customers' spend is without it (``ledger``)."""
 
-    calendar: LearnedCalendar
-    log_rate: Any
     ledger: Ledger
-
-    @property
-    def anchor(self) -> Any:
-        """Return the mean of log g over the purchases, which goes with the population's spend."""
-        counts = np.asarray(self.calendar.counts)
-        return (counts / counts.sum() * self.log_rate).sum()
 
     def log_density(self) -> Any:
         """Return minus the sum of log g over the purchases: an amount is g times one of the family."""
