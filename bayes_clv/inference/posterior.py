@@ -47,13 +47,23 @@ def save(posterior: xr.DataTree, path: str | Path) -> Path:
     path = Path(path)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     if path.suffix == ".nc":
-        posterior.to_netcdf(partial, engine="h5netcdf")
+        parts = {node.path: _summed(node.to_dataset(inherit=False)) for node in posterior.subtree}
+        posterior.to_netcdf(partial, engine="h5netcdf", encoding=parts)
         partial.replace(path)
     elif path.suffix == ".zarr":
         posterior.to_zarr(path, mode="w", consolidated=False)
     else:
         raise InputError(f"Cannot tell the format of {path.name!r}: end the name in .nc or .zarr.")
     return path
+
+
+def _summed(dataset: xr.Dataset) -> dict[str, dict[str, bool]]:
+    """Return the encoding by which HDF5 keeps a checksum of all numbers: a changed byte is an error, not a number."""
+    return {
+        str(name): {"fletcher32": True}
+        for name, each in dataset.variables.items()
+        if each.ndim and each.size and each.dtype.kind in "bifuM"
+    }
 
 
 def load(path: str | Path) -> xr.DataTree:
@@ -93,12 +103,20 @@ def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
             f"{name!r} is no bayes_clv posterior: it lacks the group 'posterior' or the attribute format={FORMAT!r}. "
             "Give a file that a posterior of bayes_clv.fit was saved to."
         )
+    if "family" not in tree.attrs:
+        raise InputError(f"The posterior {name!r} does not say its family (attribute 'family'). Fit again.")
     values = tree["posterior"].data_vars
     of_response = tree.attrs["family"] == RESPONSE
     needed = RESPONSE_NEEDS if of_response else find_family(str(tree.attrs["family"])).parameters
     for parameter in needed:
         if parameter not in values:
             raise InputError(f"The posterior {name!r} lacks the draws of {parameter!r}. Fit again.")
+        if values[parameter].size == 0:
+            raise InputError(f"The posterior {name!r} has no draws. Fit again.")
+        if values[parameter].dtype.kind not in "fiu":
+            raise InputError(
+                f"In the posterior {name!r} the draws of {parameter!r} are no numbers. Fit again."
+            )
     return tree
 
 
@@ -146,7 +164,7 @@ def write_customers(customers: xr.Dataset, path: str | Path) -> Path:
     'customers.nc'
     """
     path = Path(path)
-    customers.to_netcdf(path, engine="h5netcdf")
+    customers.to_netcdf(path, engine="h5netcdf", encoding=_summed(customers))
     return path
 
 

@@ -60,6 +60,49 @@ def test_a_truncated_file_is_refused(tmp_path, buying, share):
         clv.load(path)
 
 
+# Of a file whose metadata are broken h5netcdf complains once more as it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_changed_bytes_never_give_other_draws(tmp_path, spending):
+    path = clv.save(spending, tmp_path / "whole.nc")
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(3), 0
+    for place in rng.integers(0, len(whole), 30):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            loaded = clv.load(path)
+        except clv.InputError:
+            refused += 1
+            continue
+        assert all(
+            loaded["posterior"][name].equals(draws) for name, draws in spending["posterior"].data_vars.items()
+        ), place
+    assert refused > 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tree: tree.attrs.pop("family"), "does not say its family"),
+        (lambda tree: tree.attrs.update(family="bg"), "'bg'"),
+        (
+            lambda tree: setattr(
+                tree["posterior"], "dataset", tree["posterior"].to_dataset().isel(draw=slice(0))
+            ),
+            "has no draws",
+        ),
+        (
+            lambda tree: setattr(tree["posterior"], "dataset", tree["posterior"].to_dataset().astype(str)),
+            "the draws of '.*' are no numbers",
+        ),
+    ],
+)
+def test_a_posterior_that_was_changed_by_hand_is_refused(tmp_path, spending, change, message):
+    tree = spending.copy()
+    change(tree)
+    tree.to_netcdf(tmp_path / "own.nc", engine="h5netcdf")
+    with pytest.raises(clv.InputError, match=message):
+        clv.load(tmp_path / "own.nc")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(clv.InputError, match="There is no posterior at"):
         clv.load(tmp_path / "none.nc")
