@@ -6,6 +6,7 @@ from the attributes of ``customers.parquet``, since ``run.json`` rounds a horizo
 
 import contextlib
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -303,8 +304,27 @@ def save_figures(figures: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV or Parquet, by the path's ending."""
+    """Write a table as CSV or Parquet, by the path's ending.
+
+    The CSV opens in spreadsheets, which run a cell that begins like a formula: text that does, and is no number, has an
+    apostrophe before it there (OWASP, CSV Injection).
+    """
     if path.suffix == ".csv":
-        table.to_csv(path, index=False, encoding="utf-8-sig")
+        import pandas as pd
+
+        texts = {
+            name: table[name].map(_no_formula)
+            for name in table.columns
+            if not pd.api.types.is_numeric_dtype(table[name].dtype)
+        }
+        safe = table.assign(**texts).rename(columns=_no_formula)
+        safe.to_csv(path, index=False, encoding="utf-8-sig")
     else:
         table.to_parquet(path, index=False)
+
+
+def _no_formula(cell: Any) -> Any:
+    """Return a cell that no spreadsheet runs."""
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    return cell if re.fullmatch(r"[+-]?[0-9]+([.,][0-9]+)*", cell) else f"'{cell}"
