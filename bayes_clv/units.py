@@ -67,6 +67,10 @@ def duration(value: str | float, time_unit: str) -> float:
     return number
 
 
+# A share above it was meant in per cent.
+WHOLE_PER_CENT = 2.0
+
+
 def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
     """Return the continuous discount rate per ``time_unit`` that equals an annual rate.
 
@@ -79,6 +83,11 @@ def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
         raise InputError(
             f"Annual discount rate {annual_discount_rate!r} must be a finite number above -1; 0.10 means 10 % a year."
         )
+    if annual_discount_rate > WHOLE_PER_CENT:
+        raise InputError(
+            f"Annual discount rate {annual_discount_rate!r} would be {100 * annual_discount_rate:g} % a year. Write "
+            f"{annual_discount_rate:g} % as {annual_discount_rate / 100:g}."
+        )
     if annual_discount_rate == 0:
         return 0.0
     if time_unit == UNSTATED:
@@ -89,8 +98,8 @@ def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
     return math.log1p(annual_discount_rate) * days_per(time_unit) / DAYS_PER_YEAR
 
 
-def checked_margin(margin: float) -> float:
-    """Return the margin, a finite positive share of spend."""
+def checked_margin(margin: float, *, of_spend: bool = True) -> float:
+    """Return the margin, a finite positive share of spend, or of what else an outcome counts."""
     if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)):
         raise InputError(
             f"{argument('margin')} must be a number such as 0.3 (30 % of spend); it is {margin!r}."
@@ -98,6 +107,11 @@ def checked_margin(margin: float) -> float:
     if not (math.isfinite(margin) and margin > 0):
         raise InputError(
             f"{argument('margin')} must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}."
+        )
+    if of_spend and margin > WHOLE_PER_CENT:
+        raise InputError(
+            f"{argument('margin', margin)} would be {margin:g} times what customers spend. Write {margin:g} % as "
+            f"{margin / 100:g}."
         )
     return float(margin)
 

@@ -123,7 +123,12 @@ def target(
         raise InputError(
             f"There is no {missing[0]!r}: give the result of clv.targeting.predict_uplift(response, customers)."
         )
-    share, level, limit, people = checked_margin(margin), _risk(risk), _budget(budget), _test(test)
+    share, level, limit, people = (
+        checked_margin(margin, of_spend=False),
+        _risk(risk),
+        _budget(budget),
+        _test(test),
+    )
     costs = checked_cost(cost, uplift, "cost").to_numpy().astype(float)
     draws = {name: flat_draws(uplift[name]) for name in _NEEDED}
     worth = share * draws["uplift"]
