@@ -93,6 +93,18 @@ def test_types_that_no_engine_has(column, values):
     assert spent(clv.summarize(table)) == WHOLE
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("missing", [False, True])
+def test_times_of_any_unit(unit, missing):
+    times = pd.Series(PLAIN["date"]).astype(f"datetime64[{unit}]")
+    if missing:
+        times[3] = pd.NaT
+    table = pd.DataFrame({name: [*values, *values[:1]][: times.size] for name, values in PLAIN.items()})
+    orders = table.assign(date=times)
+    for each in (orders, pa.table(orders)):
+        assert spent(clv.summarize(each, on_bad_rows="drop")) == WHOLE
+
+
 def test_ids_of_any_size_and_kind():
     big = clv.summarize(frame(customer_id=objects(2**70, 1, 1)))
     assert spent(big) == {"1": 7.0, str(2**70): 2.5}

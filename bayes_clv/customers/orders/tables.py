@@ -147,6 +147,9 @@ def _within_years(array: Any, name: str) -> Any:
     import pyarrow as pa
 
     unit = getattr(array.type, "unit", "D" if pa.types.is_date32(array.type) else "ms")
+    # Nanoseconds reach from 1677 to 2262, and cannot be compared with what is beyond.
+    if unit == "ns":
+        return array
     places = array.cast(pa.int32() if unit == "D" else pa.int64()).to_numpy(zero_copy_only=False)
     known = places[~np.isnan(places)] if places.dtype.kind == "f" else places
     if known.size == 0:
