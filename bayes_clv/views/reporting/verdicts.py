@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayes_clv.problems import SPEND_ERRORS
 from bayes_clv.views.numbers import number
 
 if TYPE_CHECKING:
@@ -224,8 +225,10 @@ def buyers_words(least: int) -> str:
 def spend_words(found: Mapping[str, Any]) -> list[str]:
     """Return what ``clv.scoring.spend_check`` found, a sentence each; empty where it found nothing to say.
 
-    >>> spend_words({"age": {"slope": 0.1, "off": -0.05, "error": 0.04}})
-    ['With each year of its age a customer spends 10 % more an order: money 5 ± 4 % too low, should that go on.']
+    >>> spend_words({"age": {"slope": 0.1, "off": -0.05, "error": 0.01}})
+    ['With each year of its age a customer spends 10 % more an order: money 5 ± 1 % too low, should that go on.']
+    >>> spend_words({"age": {"slope": 0.01, "off": -0.005, "error": 0.01}})
+    ['What a customer spends an order does not change with its age beyond chance.']
     """
     said = []
     if "frequency" in found:
@@ -236,12 +239,23 @@ def spend_words(found: Mapping[str, Any]) -> list[str]:
             f"{who[0].upper()}{who[1:]} spend {_more(most['more'])} an order than the model says: with those of other "
             f"frequencies, money {_off(part)}."
         )
-    for name, per in (("age", "each year of its age"), ("order_number", "twice the order number")):
+    still = []
+    for name, of, per in (
+        ("age", "its age", "each year of its age"),
+        ("order_number", "the order's number", "twice the order number"),
+    ):
         if name in found:
             part = found[name]
+            if abs(part["off"]) <= SPEND_ERRORS * part["error"]:
+                still.append(of)
+                continue
             said.append(
                 f"With {per} a customer spends {_more(part['slope'])} an order: money {_off(part)}, should that go on."
             )
+    if still:
+        said.append(
+            f"What a customer spends an order does not change with {' or '.join(still)} beyond chance."
+        )
     if "calendar" in found:
         part = found["calendar"]
         said.append(
