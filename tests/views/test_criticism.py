@@ -200,10 +200,11 @@ def test_buyers_are_judged_by_their_chance(evaluation):
     for bought, fails in ((3, False), (4, True)):
         found = codes(evaluation.assign(unlikely_retained=("forecast", [float(bought)])))
         assert found == (["holdout_unlikely"] if fails else [])
-    # More buyers everywhere are one cause: tenths are then judged beside the forecast times the factor.
-    predicted = evaluation["retention_predicted_by_tenth"]
+    # All buying more often is one cause: tenths are then judged beside what that makes of each chance, never above 1.
+    often = evaluation["retention_predicted_by_tenth"]
     fewer = evaluation.assign(
-        retention_predicted_by_tenth=predicted / 4,
+        retention_predicted_by_tenth=1 - (1 - often) ** (1 / 4),
+        retention_real_by_tenth=np.round(12 * often) / 12,
         retention_total_mean=("forecast", [15.0]),
         retention_total_q05=("forecast", [10.0]),
         retention_total_q95=("forecast", [20.0]),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import optimize, stats
 
 from bayes_clv.customers.oddities import oddities
 from bayes_clv.inference.criticism.independence import spend_independence
@@ -133,7 +133,8 @@ def spend_problems(found: Mapping[str, Any], spending: xr.DataTree) -> list[Prob
         by = verdicts.largest_class(part)["more"] if name == "frequency" else part["slope"]
         said |= {"by": 100 * abs(by), "more": "more" if by > 0 else "less"}
         if name == "frequency":
-            said["who"] = verdicts.buyers_words(verdicts.largest_class(part)["least"])
+            who = verdicts.buyers_words(verdicts.largest_class(part)["least"])
+            said["who"] = who[0].upper() + who[1:]
         failed.append(problem(code, "Spend", **said))
     months = found.get("calendar")
     if months is None or known:
@@ -214,9 +215,10 @@ def _total_problem(total: verdicts.Total, customers: int) -> Problem:
 def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Problem]:
     """Return where buyers differ from their forecast: those given up, and tenths of the forecast.
 
-    Where the number of buyers missed, that has a card of its own; tenths are then judged beside the forecast times the
-    factor by which it missed. Standard errors are those of independent customers with the forecast's mean chance, a
-    little too large; few customers are judged by the binomial tail that is as rare.
+    Where the number of buyers missed, that has a card of its own; tenths are then judged beside the forecast at which
+    all buy so much more or less often that their number is right (``_as_often``). Standard errors are those of
+    independent customers with the forecast's mean chance, a little too large; few customers are judged by the binomial
+    tail that is as rare.
     """
     failed = []
     if "unlikely_customers" in model and np.isfinite(model["unlikely_customers"]):
@@ -229,16 +231,16 @@ def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Pro
     if "retention_predicted_by_tenth" not in model:
         return failed
     off = total is not None and total.direction != "inside" and total.mean > 0
-    factor = total.observed / total.mean if total is not None and off else 1.0
     real, predicted, sizes = (
         model[f"retention_{name}_by_tenth"].to_numpy().astype(float)
         for name in ("real", "predicted", "customers")
     )
     known = np.isfinite(real) & np.isfinite(predicted) & (sizes > 0)
+    chances = _as_often(predicted[known], sizes[known], real[known]) if off else predicted[known]
     errors = np.array(
         [
-            _errors(round(share * size), int(size), min(1.0, chance * factor))
-            for share, chance, size in zip(real[known], predicted[known], sizes[known], strict=True)
+            _errors(round(share * size), int(size), chance)
+            for share, chance, size in zip(real[known], chances, sizes[known], strict=True)
         ]
     )
     beyond = np.abs(errors) > TENTH_ERRORS
@@ -257,6 +259,22 @@ def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Pro
             )
         )
     return failed
+
+
+def _as_often(chance: np.ndarray, sizes: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Return the chances to buy if all bought so much more or less often that as many buy as did.
+
+    1 - (1 - chance)^c, which is exact where purchases are those of a Poisson, and a chance for every c.
+    """
+    buyers = (sizes * real).sum()
+    silent = np.log1p(-np.clip(chance, 1e-12, 1 - 1e-12))
+
+    def missing(log_c: float) -> float:
+        return float((sizes * -np.expm1(silent * np.exp(log_c))).sum() - buyers)
+
+    if not missing(-20.0) < 0 < missing(20.0):
+        return chance
+    return -np.expm1(silent * np.exp(optimize.brentq(missing, -20.0, 20.0)))
 
 
 def _errors(bought: int, customers: int, chance: float) -> float:
