@@ -55,8 +55,10 @@ def readme(tmp_path_factory):
     def quick(function, first, *data, include=(), method="laplace", draws=50, **options):
         given = [first, *data]
         if "calendar" in options:
-            # It has fewer groups than what others are given below.
-            return function(*given, include=include, method="laplace", draws=50, **options)
+            # It has fewer groups than what others are given below; of spend it has no other way than NUTS.
+            of_spend = first in ("lognormal_spend", "gamma_gamma")
+            few = {"method": method, "draws": draws} if of_spend else {"method": "laplace", "draws": 50}
+            return function(*given, include=include, **few, **options)
         what = [
             each if isinstance(each, str) else (dict(each.sizes), sorted(each.variables)) for each in given
         ]

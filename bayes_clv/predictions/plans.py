@@ -271,8 +271,9 @@ def _drawn(
     begins = np.broadcast_to(start, columns[names[0]].shape)
     for i, row in enumerate(rows):
         history = {name: np.asarray(columns[name][row], dtype=float) for name in names}
-        history["start"] = np.asarray(begins[row])
         each = posterior.at(columns, np.array([row]))
+        if CALENDAR in each:
+            history["start"] = np.asarray(begins[row])
         values = {name: value if name == CALENDAR else np.ravel(value) for name, value in each.items()}
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(keys[row].tobytes(), "little")))
         for part, numbers in zip(drawn, futures_of(rng, history, values), strict=True):

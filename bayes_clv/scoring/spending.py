@@ -62,8 +62,8 @@ def spend_check(customers: xr.Dataset, value: xr.Dataset) -> dict[str, Any]:
     Examples
     --------
     >>> found = spend_check(customers, value)
-    >>> found["frequency"]["off"]
-    0.0268
+    >>> round(found["frequency"]["off"], 2)  # money is forecast 3 % too high
+    0.03
     """
     found: dict[str, Any] = {}
     if "monetary_value" not in customers or "spend_mean" not in value:

@@ -48,7 +48,9 @@ def compile_simulation(buying: str, spending: str | None = None) -> None:
     }
     table["purchase_times"] = [[], [5.0, 12.0, 20.0]]
     customers = from_table(pd.DataFrame(table), time_unit="week").assign(
-        log_intervals=(CUSTOMER, [0.0, 5.0]), log_spend_mean=(CUSTOMER, [np.nan, 3.0])
+        log_intervals=(CUSTOMER, [0.0, 5.0]),
+        log_spend_mean=(CUSTOMER, [np.nan, 3.0]),
+        log_spend_sd=(CUSTOMER, [np.nan, 0.5]),
     )
 
     def of_nobody(name: str) -> xr.DataTree:

@@ -46,7 +46,11 @@ def python(finished, shop):
     """Return customers and posteriors as somebody has them who never saw the run's folder but its posteriors."""
     folder, _ = shop
     customers = clv.summarize(
-        folder / "orders.csv", until="2025-09-30", holdout_until="2025-12-31", holdout_discount_rate=0.1
+        folder / "orders.csv",
+        until="2025-09-30",
+        holdout_until="2025-12-31",
+        holdout_discount_rate=0.1,
+        also=("spend_trends",),
     )
     return customers, clv.load(finished[0] / "buying.nc"), clv.load(finished[0] / "spending.nc")
 

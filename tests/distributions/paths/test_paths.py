@@ -476,6 +476,8 @@ def purse_of(rule, draws=MANY, customers=1, discount=DELTA):
         np.full((1, draws), values[occasion]),
         rule == "lognormal",
         discount,
+        np.ones((draws, 0)),
+        1.0,
     )
 
 
