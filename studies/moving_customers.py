@@ -39,7 +39,7 @@ What was found
     19,446 purchases, real 19,684, static 16,313 to 17,392), drift 12.4 and 17.6 % on The Complete Journey. *Written
     off*: returns give nobody under 3 %; drift on The Complete Journey gives 5, of whom 4 bought: **FAILED**; some tenth
     is beyond three standard errors on every base: **FAILED** (1 to 5 of 10). Not run: returns on The Complete Journey,
-    four families with drift on the master file, and the figure.
+    four families with drift on the master file.
 
 Run with ``uv run --extra studies python -m studies.moving_customers`` (``--quick`` the worlds and CDNOW's sample alone;
 ``--only`` some bases; ``--judge`` fits nothing; the master file comes from ``python -m studies.speed --prepare``). Each
