@@ -144,7 +144,7 @@ def _run_into(
         customers = _with_columns(settings, customers)
         history = _example_histories(settings, customers)
     settings, choice = decide_family(settings, customers, stages)
-    settings, paced = decide_calendar(settings, customers, stages)
+    settings, paced = decide_calendar(settings, choice, customers, stages)
     fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
     buying, spending = fits["buying"], fits.get("spending")
     ahead = _drawn_ahead(fits, settings.png, beside)

@@ -45,19 +45,31 @@ def test_with_a_calendar_the_choice_is_among_families_that_go_by_one(settings):
 
 def test_the_weeks_decide_where_nobody_says(settings):
     customers = clv.summarize(settings.orders, until="1997-09-30", also=("periods",))
-    chosen, found = decide_calendar(replace(settings, family="bg_nbd", drift=False), customers, Stages())
+    plain = replace(settings, family="bg_nbd", drift=False)
+    chosen, found = decide_calendar(plain, None, customers, Stages())
     assert chosen.calendar is True
     assert "spread" in pace_words(found)
-    assert ": a calendar" in pace_words(found)
+    assert ": a calendar (" in pace_words(found)
     for other in (
         {"calendar": False},
         {"family": "pareto_nbd"},
         {"family": "bg_nbd", "method": "laplace"},
         {"family": "bg_nbd", "drift": True},
     ):
-        asked, found = decide_calendar(replace(settings, **{"family": "bg_nbd"} | other), customers, Stages())
+        given = replace(settings, **{"family": "bg_nbd"} | other)
+        asked, found = decide_calendar(given, None, customers, Stages())
         assert asked.calendar is False
         assert found is None
+
+
+@pytest.mark.parametrize(("gain", "gives_way"), [(0.004, True), (0.006, False)])
+def test_drift_that_gains_next_to_nothing_gives_way_to_a_calendar(settings, gain, gives_way):
+    customers = clv.summarize(settings.orders, until="1997-09-30", also=("periods",))
+    drifting = replace(settings, family="bg_nbd", drift=True)
+    choice = {"chosen": "bg_nbd_drift", "candidates": {"bg_nbd_drift": {"crps": 1.0, "crps_gain": gain}}}
+    chosen, found = decide_calendar(drifting, choice, customers, Stages())
+    assert (chosen.calendar, chosen.drift) == (gives_way, not gives_way)
+    assert found is None or ": a calendar, in place of drift (" in pace_words(found)
 
 
 def test_the_split_of_a_variance_is_said():

@@ -274,7 +274,8 @@ def _as_often(chance: np.ndarray, sizes: np.ndarray, real: np.ndarray) -> np.nda
 
     if not missing(-20.0) < 0 < missing(20.0):
         return chance
-    return -np.expm1(silent * np.exp(optimize.brentq(missing, -20.0, 20.0)))
+    found: np.ndarray = -np.expm1(silent * np.exp(optimize.brentq(missing, -20.0, 20.0)))
+    return found
 
 
 def _errors(bought: int, customers: int, chance: float) -> float:
