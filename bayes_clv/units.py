@@ -67,8 +67,9 @@ def duration(value: str | float, time_unit: str) -> float:
     return number
 
 
-# A share in between was meant in per cent.
-WHOLE_PER_CENT = 2.0, 100.0
+# A share in between was meant in per cent. Rates of up to 500 % a year discount what is worth little after days.
+PER_CENT_MARGIN = 2.0, 100.0
+PER_CENT_DISCOUNT = 5.0, 100.0
 
 
 def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
@@ -83,7 +84,7 @@ def discount_rate(annual_discount_rate: float, time_unit: str) -> float:
         raise InputError(
             f"Annual discount rate {annual_discount_rate!r} must be a finite number above -1; 0.10 means 10 % a year."
         )
-    if WHOLE_PER_CENT[0] < annual_discount_rate <= WHOLE_PER_CENT[1]:
+    if PER_CENT_DISCOUNT[0] < annual_discount_rate <= PER_CENT_DISCOUNT[1]:
         raise InputError(
             f"Annual discount rate {annual_discount_rate!r} would be {100 * annual_discount_rate:g} % a year. Write "
             f"{annual_discount_rate:g} % as {annual_discount_rate / 100:g}."
@@ -108,7 +109,7 @@ def checked_margin(margin: float, *, of_spend: bool = True) -> float:
         raise InputError(
             f"{argument('margin')} must be finite and above 0; 0.3 means 30 % of spend. It is {margin!r}."
         )
-    if of_spend and WHOLE_PER_CENT[0] < margin <= WHOLE_PER_CENT[1]:
+    if of_spend and PER_CENT_MARGIN[0] < margin <= PER_CENT_MARGIN[1]:
         raise InputError(
             f"{argument('margin', margin)} would be {margin:g} times what customers spend. Write {margin:g} % as "
             f"{margin / 100:g}."
