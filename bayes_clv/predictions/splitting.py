@@ -2,9 +2,10 @@
 
 A total given its draw is the sum of customers who buy independently of each other: *chance*, by which it differs from
 its expectation. That expectation differs between draws, because population parameters and the calendar so far are not
-known, and because what the calendar will do is drawn too. Two futures of the calendar, drawn independently for each
-draw, tell the two apart: what their expectations have in common is the former's (the covariance), half of their mean
-squared difference the latter's.
+known, and because what the calendar will do is drawn too. Several futures of the calendar, drawn independently for each
+draw, tell the two apart, as in an analysis of variance: how their expectations vary within a draw is the latter's, how
+the draws' means vary beyond that the former's. Of one pair a draw the share of the calendar came out anywhere between
+.65 and 1.04 on CDNOW, since a total's distribution has a long tail; of eight its standard error is .03.
 """
 
 from dataclasses import replace
@@ -20,6 +21,8 @@ from bayes_clv.schema import InputError
 from bayes_clv.units import duration
 
 DRAWS = 400
+# Futures of the calendar for each draw.
+FUTURES = 8
 
 
 def variance_of_total(
@@ -47,8 +50,8 @@ def variance_of_total(
     -------
     dict of str to float
         Shares, which add up to 1: "calendar", what the calendar will do (0 of a posterior without one); "unknown", of
-        parameters and of the calendar so far; "chance", of single customers. Each has a relative standard error of
-        about sqrt(2 / draws), 7 % for 400.
+        parameters and of the calendar so far; "chance", of single customers. The first two have a standard error of
+        about .03 with 400 draws.
 
     Raises
     ------
@@ -68,19 +71,21 @@ def variance_of_total(
             "The variance of a total is that of its draws: give what clv.predict returned, of a posterior with draws."
         )
     horizon = duration(float(future.attrs["horizon"]), unit)
-    every = closed_form_draws(parameters(buying, "buying", calendar=True), None, draws)
-    refuse_other_end(every, customers)
-    bound = every.of(customers)
+    chosen = closed_form_draws(parameters(buying, "buying", calendar=True), None, draws)
+    refuse_other_end(chosen, customers)
+    bound = chosen.of(customers)
     first = _expected_totals(bound.until(horizon), customers, horizon, threads)
     # The same draws, whose own calendars are the future's.
-    total = future["purchases_total"].sel(chain=every.chains, draw=every.draws).to_numpy().ravel()
+    total = future["purchases_total"].sel(chain=chosen.chains, draw=chosen.draws).to_numpy().ravel()
     chance = float(np.mean((total - first) ** 2))
-    ahead = 0.0
+    ahead, unknown = 0.0, float(first.var())
     if bound.calendar is not None:
-        other = replace(bound, calendar=replace(bound.calendar, seed=bound.calendar.seed + 1))
-        second = _expected_totals(other.until(horizon), customers, horizon, threads)
-        ahead = min(float(np.mean((first - second) ** 2)) / 2, float(first.var()))
-    unknown = float(first.var()) - ahead
+        own = bound.calendar
+        others = (replace(bound, calendar=replace(own, seed=own.seed + k)) for k in range(1, FUTURES))
+        more = [_expected_totals(other.until(horizon), customers, horizon, threads) for other in others]
+        futures = np.stack([first, *more])
+        ahead = float(futures.var(axis=0, ddof=1).mean())
+        unknown = max(float(futures.mean(axis=0).var(ddof=1)) - ahead / FUTURES, 0.0)
     whole = chance + ahead + unknown
     return {"calendar": ahead / whole, "unknown": unknown / whole, "chance": chance / whole}
 
