@@ -84,6 +84,17 @@ class _Clocked:
         each = [self.to(function, float(one), columns, params) for one in times.ravel()]
         return np.reshape(each, (*times.shape, *np.shape(each[0])))
 
+    def alive_after(self, silence: Array, columns: Columns, params: Params) -> Array:
+        """Return P(alive) a time ``silence`` (row, 1) after the last purchase, which may end before now or later."""
+        history, values = self.own(columns, params)
+        ago = np.asarray(columns["T"], dtype=np.float64) - np.asarray(columns["recency"], dtype=np.float64)
+        last, end = (
+            self._rows(operational(self.knots, np.asarray(params[CALENDAR]), at))
+            for at in (-ago, silence - ago)
+        )
+        history["T"] = history["recency"] + np.maximum(end - last, 0.0)
+        return self.forecast.alive(history, values)
+
     def counted(
         self, function: Callable[..., Array], counts: Any, time: float, columns: Columns, params: Params
     ) -> Array:
@@ -136,6 +147,7 @@ def clocked(family: Family, knots: Array) -> Family:
     forecast = replace(
         own,
         alive=partial(by.given, own.alive),
+        alive_after=by.alive_after,
         latent_means=partial(by.given, own.latent_means),
         latent_draws=by.drawn,
         purchases=partial(by.at, own.purchases),

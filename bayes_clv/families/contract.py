@@ -87,6 +87,9 @@ class Forecast:
         When a customer may leave, and so how its future is simulated: a law of ``distributions.paths``.
     alive : callable
         P(alive at T).
+    alive_after : callable, or None
+        ``(silence, columns, params)``: P(alive) so long after the last purchase, where it depends on when that was
+        (``families.calendar``); elsewhere it is ``alive`` of a T that ends there.
     latent_means : callable
         The means of ``latent``, of those alive and gone.
     latent_draws : callable
@@ -145,6 +148,7 @@ class Forecast:
     pmf: Callable[[Any, float, Columns, Params], Array]
     at_least: Callable[[Any, float, Columns, Params], Array]
     discounted: Callable[[float, float, Columns, Params], Array]
+    alive_after: Callable[[Array, Columns, Params], Array] | None = None
     state: Callable[[Columns, Params], tuple[Array, ...]] | None = None
     futures: Callable[[np.random.Generator, Columns, Params], tuple[Array, ...]] | None = None
     times: Callable[[np.random.Generator, Columns, Params], tuple[Any, Array]] | None = None

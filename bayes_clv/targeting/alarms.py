@@ -9,6 +9,9 @@ Where customers may be asleep (a fit with ``returns=True``) it is P(awake) that 
 of it: everybody who is alive may be back, so that P(alive) would warn of nobody. Whether one who is no more awake
 sleeps or is gone is then said beside it, with the probability of waking; whose waking is worth most says ``win_back``.
 
+Where everybody buys at the pace of a calendar, silence counts by it: weeks in which nobody buys alarm less. What is
+beyond the end of observation is averaged over what the calendar may do.
+
 Level: expected. P(alive) is the probability that a customer is alive, itself an average over the customer's own rates.
 """
 
@@ -20,7 +23,7 @@ import xarray as xr
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
-from bayes_clv.predictions.inputs import shared_time_unit
+from bayes_clv.predictions.inputs import refuse_other_end, shared_time_unit
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.tiles import over_tiles, rows_of
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, describe
@@ -55,7 +58,8 @@ def churn_alarms(
     value
         Of ``clv.predict`` for these customers: adds ``value_at_risk``, and ``probability_waking`` within its horizon.
     longest
-        The longest silence looked at: ``"5 years"``, or a number of time units; by default ten times the longest age.
+        The longest silence looked at: ``"5 years"``, or a number of time units; by default ten times the longest age. A
+        calendar's events are none beyond what was named.
 
     Returns
     -------
@@ -77,7 +81,8 @@ def churn_alarms(
     Raises
     ------
     InputError
-        As in ``clv.predict``; a threshold that is no probability; a ``value`` of other customers.
+        As in ``clv.predict``; a threshold that is no probability; a ``value`` of other customers; a calendar under
+        ``pareto_nbd``, whose lifetime does not go by it.
 
     Examples
     --------
@@ -91,16 +96,26 @@ def churn_alarms(
             f"{argument('threshold', threshold)} must be a probability between 0 and 1, such as 0.5."
         )
     time_unit = shared_time_unit(buying, customers)
-    every = parameters(buying, "buying")
+    every = parameters(buying, "buying", calendar=True)
+    refuse_other_end(every, customers)
     few, halvings = (ALARM_DRAWS, HALVINGS) if every.forecast.states is None else OF_SLEEPERS
-    posterior = every.thin(few).of(customers)
+    posterior = every.thin(few).of(customers).until(0.0)
     columns = purchase_history(customers, posterior.family)
     end = 10 * float(columns["T"].max()) if longest is None else duration(longest, time_unit)
     now = columns["T"] - columns["recency"]
-    alive_now = distinct_histories(columns | posterior.columns)
-    until = distinct_histories({**columns, "T": columns["recency"]} | posterior.columns)
-
     forecast = posterior.forecast
+    if posterior.calendar is not None and forecast.alive_after is None:
+        raise InputError(
+            f"Alarms do not go by a calendar in {posterior.family.name}, which this posterior has. Fit bg_nbd or "
+            "mbg_nbd with it, or this family without it."
+        )
+    alive_now = distinct_histories(columns | posterior.columns)
+    # Without a calendar the alarm is known on the day of the last purchase, whatever came after it.
+    until = (
+        distinct_histories({**columns, "T": columns["recency"]} | posterior.columns)
+        if forecast.alive_after is None
+        else alive_now
+    )
     ahead = _horizon_of(value) if value is not None else math.nan
 
     def here(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> np.ndarray:
@@ -121,6 +136,8 @@ def churn_alarms(
         low, high = np.zeros((rows_of(history), 1)), np.full((rows_of(history), 1), end)
 
         def after(silence: np.ndarray) -> np.ndarray:
+            if forecast.alive_after is not None:
+                return _mean(forecast.alive_after(silence, history, values), history)[:, None]
             whole = history | {"T": history["recency"] + silence}
             return _mean(here(whole, values), whole)[:, None]
 

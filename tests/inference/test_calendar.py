@@ -10,6 +10,8 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.customers.periods import day_purchases
+from bayes_clv.families.calendar import CALENDAR, clocked
+from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import CLOCKED, family
 from bayes_clv.inference import Calendar, diagnostics
 from bayes_clv.inference.calendar import DrawnCalendar, LearnedCalendar, learn_calendar
@@ -333,10 +335,43 @@ def test_predictions_go_by_the_calendar(moved, tmp_path):
     assert (block["time_since_leaving"][block["alive"] == 1] == 0).all()
 
 
+def test_silence_counts_by_the_calendar():
+    record = family("bg_nbd")
+    # To come: a quarter of the pace.
+    moved = clocked(record, np.array([-52.0, 0.0, 52.0]))
+    values = {name: np.array([PARAMETERS[name]]) for name in record.parameters}
+    columns = {"frequency": 5.0, "recency": 30.0, "T": 34.0}
+    history = {name: np.array([[each]]) for name, each in columns.items()}
+    silence = np.array([[10.0]])
+    found = need(moved, Forecast).alive_after(
+        silence, history, values | {CALENDAR: np.array([[-52.0, 0.0, 13.0]])}
+    )
+    slow = need(record, Forecast).alive(history | {"T": np.array([[30.0 + 4.0 + 6.0 / 4]])}, values)
+    np.testing.assert_allclose(found, slow, rtol=1e-12)
+
+
+def test_alarms_go_by_a_calendar(moved):
+    customers, _, fitted = moved
+    alarms = clv.churn_alarms(fitted, customers, threshold=0.4)
+    np.testing.assert_array_equal(alarms["alarmed"], alarms["probability_alive"] <= 0.4)
+    assert 0.05 < alarms["alarmed"].mean() < 0.95
+    # The base's last four weeks were quick: silence in them alarms more.
+    plain = clv.fit("bg_nbd", customers, method="laplace", draws=100, seed=1)
+    static = clv.churn_alarms(plain, customers, threshold=0.4)
+    recent = (alarms["silence"] < 4) & (customers["frequency"] > 0)
+    assert recent.sum() > 100
+    assert (alarms["probability_alive"] < static["probability_alive"])[recent].mean() > 0.75
+
+
 def test_what_does_not_go_by_a_calendar_says_so(moved):
     customers, _, fitted = moved
     with pytest.raises(clv.InputError, match="does not go by a calendar yet"):
-        clv.churn_alarms(fitted, customers)
+        clv.views.plot_alive_matrix(fitted, 52.0)
+    paced = fitted.copy()
+    paced.attrs["family"] = "pareto_nbd"
+    paced["posterior"] = fitted["posterior"].to_dataset().rename({"a": "s", "b": "beta"})
+    with pytest.raises(clv.InputError, match="Alarms do not go by a calendar in pareto_nbd"):
+        clv.churn_alarms(paced, customers)
     other = customers.assign_attrs(until="2021-12-29")
     with pytest.raises(clv.InputError, match="calendar ends on 2021-12-30"):
         clv.predict(fitted, other, "4 weeks", seed=1)
