@@ -176,6 +176,9 @@ def _scores(prefix: str, what: str, unit: str) -> dict[str, Variable]:
         found[f"inside_{level}"] = Variable(
             f"1 where the holdout {what} {lies} in the {level} % interval", "0 or 1", "outcome"
         )
+        found[f"inside_{level}_total"] = Variable(
+            f"customers whose {what} {lies} in their own {level} % interval", "count", "outcome"
+        )
     return {prefix + name: variable for name, variable in found.items()}
 
 

@@ -42,7 +42,7 @@ from bayes_clv.predictions.simulation import NEXT, Simulation, simulation_of
 from bayes_clv.predictions.statistics import COLUMNS, OWN
 from bayes_clv.predictions.summaries import Outcomes, simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, argument, describe
+from bayes_clv.schema import CUSTOMER, INTERVALS, PERIOD, QUANTILES, InputError, Variable, argument, describe
 from bayes_clv.units import checked_cost
 
 # Of the customers, beside their forecasts.
@@ -220,7 +220,8 @@ def predict(
         ``problems`` carries what the diagnostics of the fit found wrong (a list of sentences).
         When customers have a holdout as long as the horizon, its scores, for ``clv.evaluate``: of purchases
         draws_below, draws_equal, crps, and for 50, 80, 90 and 95 % mass_50 (the share of draws in the closed interval
-        between inverse-CDF quantiles) and inside_50 (1 where the holdout lies in it) to mass_95 and inside_95. With
+        between inverse-CDF quantiles) and inside_50 (1 where the holdout lies in it) to mass_95 and inside_95; and over
+        (chain, draw) inside_50_total to inside_95_total, how many customers lie in their own interval. With
         ``spending`` the same of spend (spend_crps, ...) and, where ``holdout_value`` is discounted at the
         forecast's rate (at no rate it is ``holdout_spend``), of value, with the margin; and spend_log_crps and
         value_log_crps, the CRPS of log(1 + amount / ``attrs["money_unit"]``), which is the mean spend of a purchase in
@@ -432,6 +433,9 @@ def _dataset(
         total = getattr(outcomes, name)
         if total is not None:
             data[name] = posterior.unstack(total)
+    for prefix, inside in zip(("", "spend_"), outcomes.inside, strict=False):
+        for level, total in zip(INTERVALS, inside, strict=True):
+            data[f"{prefix}inside_{level}_total"] = posterior.unstack(total)
     for name, total in (
         ("purchases_period_total", outcomes.period_total),
         ("value_period_total", outcomes.value_period_total),

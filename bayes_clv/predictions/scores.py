@@ -9,7 +9,9 @@ Money has a score on the scale of log(1 + amount / unit) too: few customers spen
 they decide the mean score alone. The unit is a typical purchase, so that no currency moves the score.
 
 An interval of 50, 80, 90 or 95 % lies between inverse-CDF quantiles, ends included. Counts, and money with its many
-zeros, have no interval of exactly that probability: what a forecast promises is the share of its draws inside.
+zeros, have no interval of exactly that probability: what a forecast promises is the share of its draws inside. How
+many customers are inside theirs is counted draw by draw too: what moves all customers at once, parameters or a
+calendar, moves that number further than the chance of independent customers would.
 """
 
 import math
@@ -56,8 +58,11 @@ def interval_ends(draws):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
-def score_counts(histogram, top, draws, observed, ends, out):  # type: ignore[no-untyped-def]
-    """Write PURCHASE_SCORES of counts of which ``histogram`` has the draws with each number, 0 to ``top``."""
+def score_counts(histogram, top, draws, observed, ends, bounds, out):  # type: ignore[no-untyped-def]
+    """Write PURCHASE_SCORES of counts of which ``histogram`` has the draws with each number, 0 to ``top``.
+
+    ``bounds`` (interval, 2) takes the intervals.
+    """
     below = 0
     equal = 0
     crps = 0.0
@@ -73,9 +78,11 @@ def score_counts(histogram, top, draws, observed, ends, out):  # type: ignore[no
         for k in range(_N):
             if before < ends[k, 0] <= upto:
                 out[3 + k] = -before
+                bounds[k, 0] = n
                 out[3 + _N + k] = 1.0 if observed >= n else 0.0
             if before < ends[k, 1] <= upto:
                 out[3 + k] = (out[3 + k] + upto) / draws
+                bounds[k, 1] = n
                 if observed > n:
                     out[3 + _N + k] = 0.0
         before = upto
@@ -150,13 +157,15 @@ def _crps(amounts, below, active, draws, observed):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
-def _score_amounts(amounts, active, draws, observed, unit, ends, logs, out):  # type: ignore[no-untyped-def]
+def _score_amounts(amounts, active, draws, observed, unit, ends, logs, bounds, out):  # type: ignore[no-untyped-def]
     """Write MONEY_SCORES of sorted ``amounts[:active]``, none negative, and of draws - active zeros.
 
-    ``logs`` is room for as many numbers. All are NaN where ``observed`` is.
+    ``logs`` is room for as many numbers, ``bounds`` (interval, 2) takes the intervals. All are NaN where ``observed``
+    is.
     """
     if not observed >= 0:
         out[:] = np.nan
+        bounds[:] = np.nan
         return
     zeros = draws - active
     below = np.searchsorted(amounts[:active], observed)
@@ -173,6 +182,7 @@ def _score_amounts(amounts, active, draws, observed, unit, ends, logs, out):  # 
         first, last = ends[k, 0] - 1 - zeros, ends[k, 1] - 1 - zeros
         low = amounts[first] if first >= 0 else 0.0
         high = amounts[last] if last >= 0 else 0.0
+        bounds[k, 0], bounds[k, 1] = low, high
         # Draws that tie with an end belong to the interval.
         if low == 0:
             first = -zeros
@@ -186,19 +196,46 @@ def _score_amounts(amounts, active, draws, observed, unit, ends, logs, out):  # 
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
-def score_money(spends, values, active, draws, i, holdout, ends, logs, scores):  # type: ignore[no-untyped-def]
-    """Write what ``scores`` (SCORES) has room for of customer ``i``'s spend and value, both sorted."""
+def score_money(spends, values, active, draws, i, holdout, ends, logs, bounds, scores):  # type: ignore[no-untyped-def]
+    """Write what ``scores`` (SCORES) has room for of customer ``i``'s spend and value, both sorted.
+
+    ``bounds`` (2, interval, 2) takes the intervals of the two.
+    """
     if scores.size > _SPEND:
         out = scores[_SPEND:_VALUE]
-        _score_amounts(spends, active, draws, holdout.spend[i], holdout.spend_unit, ends, logs, out)
+        _score_amounts(
+            spends, active, draws, holdout.spend[i], holdout.spend_unit, ends, logs, bounds[0], out
+        )
     if scores.size > _VALUE:
         out = scores[_VALUE:]
-        _score_amounts(values, active, draws, holdout.value[i], holdout.value_unit, ends, logs, out)
+        _score_amounts(
+            values, active, draws, holdout.value[i], holdout.value_unit, ends, logs, bounds[1], out
+        )
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def score_histograms(seen, observed, out):  # type: ignore[no-untyped-def]
     """Write PURCHASE_SCORES of each customer whose futures are counted by purchases, (customer, 0 to most)."""
+    bounds = np.empty((_N, 2))
     for i in range(seen.shape[0]):
         futures = seen[i].sum()
-        score_counts(seen[i], seen.shape[1] - 1, futures, observed[i], interval_ends(futures), out[i])
+        score_counts(seen[i], seen.shape[1] - 1, futures, observed[i], interval_ends(futures), bounds, out[i])
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def add_inside(draw, count, amount, first_orders, bounds, inside):  # type: ignore[no-untyped-def]
+    """Add to ``inside`` (quantity, interval, draw) one customer, where it lies in its own ``bounds``.
+
+    ``draw``, ``count`` and ``amount`` are of the draws in which it buys; in all others purchases and spend are 0.
+    """
+    for quantity in range(inside.shape[0]):
+        for k in range(_N):
+            low, high = bounds[quantity, k, 0], bounds[quantity, k, 1]
+            otherwise = np.int64(low <= 0.0 <= high)
+            to = inside[quantity, k]
+            if otherwise:
+                for s in range(to.size):
+                    to[s] += 1
+            for m in range(draw.size):
+                own = amount[m] if quantity else np.float64(count[m] + first_orders)
+                to[draw[m]] += np.int64(low <= own <= high) - otherwise

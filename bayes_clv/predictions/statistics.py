@@ -21,6 +21,7 @@ from numba import njit
 
 from bayes_clv.predictions.scores import (
     PURCHASE_SCORES,
+    add_inside,
     interval_ends,
     reaching,
     score_counts,
@@ -170,11 +171,12 @@ def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
-def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exceeding, scores):  # type: ignore[no-untyped-def]
+def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exceeding, scores, inside):  # type: ignore[no-untyped-def]
     """Write the summary of each customer (customer, COLUMNS), P(value above each amount) and scores.
 
     ``first_orders`` is 1 where every customer ordered at time 0, in every draw. ``out`` has no money columns to fill
     where ``paid`` has no rows; ``exceeding`` and ``scores`` (customer, SCORES) are written as far as they have room.
+    Customers inside their own intervals are added to ``inside`` (quantity, interval, draw), purchases and then spend.
     """
     money = paid.value.size > 0
     priced = scores.shape[1] > _PURCHASES
@@ -183,15 +185,20 @@ def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exce
     starts = np.empty(2 * draws + 1, dtype=np.int64)
     histogram = np.zeros(1024, dtype=np.int64)
     ends = interval_ends(draws)
+    # Of purchases, spend and value.
+    bounds = np.empty((3, ends.shape[0], 2))
     for i in range(out.shape[0]):
         low, high = buyers.begin[i], buyers.begin[i + 1]
         active = high - low
+        drawn, bought = buyers.draw[low:high], buyers.count[low:high]
         for m in range(active):
-            counts[m] = buyers.count[low + m] + first_orders
+            counts[m] = bought[m] + first_orders
         seen, top = _count_summary(counts, active, draws, histogram, out[i])
         if scores.shape[1] > 0:
-            score_counts(seen, top, draws, holdout.purchases[i], ends, scores[i])
+            score_counts(seen, top, draws, holdout.purchases[i], ends, bounds[0], scores[i])
         if not money:
+            if inside.shape[0] > 0:
+                add_inside(drawn, bought, values, first_orders, bounds, inside)
             continue
         spend = 0.0
         discounted = False
@@ -211,8 +218,10 @@ def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exce
             if discounted:
                 sort_amounts(paid.spend[low:high], starts, room)
                 spends = room
-            score_money(spends, values, active, draws, i, holdout, ends, logs, scores[i])
+            score_money(spends, values, active, draws, i, holdout, ends, logs, bounds[1:], scores[i])
         _value_quantiles(values, active, draws, priced, out[i])
+        if inside.shape[0] > 0:
+            add_inside(drawn, bought, paid.spend[low:high], first_orders, bounds, inside)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)

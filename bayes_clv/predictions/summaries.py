@@ -38,6 +38,7 @@ from bayes_clv.predictions.statistics import (
     tally,
 )
 from bayes_clv.predictions.tiles import BLOCK, Progress, available_threads, in_order
+from bayes_clv.schema import INTERVALS
 
 # Bytes of histograms of the top share at a time: with many draws, fewer threads count.
 HISTOGRAM_MEMORY = 5e8
@@ -48,7 +49,8 @@ class Outcomes:
     """What was simulated: ``summary`` maps COLUMNS to (customer) arrays; totals are per draw.
 
     ``scores`` maps those of SCORES that the plan's holdout has to (customer) arrays; ``active_total`` counts the
-    customers who buy at all.
+    customers who buy at all, and with a holdout ``inside`` (quantity, interval, draw) those who lie in their own
+    INTERVALS, of purchases and, where its money is known, of spend.
     ``kept`` holds (customer, draw) arrays when asked for; ``own`` maps the customers' own numbers that were asked for
     to (customer, statistic), as ``statistics.OWN`` orders them; ``by_customer`` is what else was asked for of each
     customer: value_above (customer, threshold), purchases_period and value_period (customer, period), top (customer).
@@ -58,6 +60,7 @@ class Outcomes:
     purchases_total: np.ndarray
     active_total: np.ndarray
     scores: dict[str, np.ndarray] = field(default_factory=dict)
+    inside: np.ndarray = field(default_factory=lambda: np.empty((0, len(INTERVALS), 0)))
     spend_total: np.ndarray | None = None
     value_total: np.ndarray | None = None
     period_total: np.ndarray | None = None
@@ -85,6 +88,12 @@ def _scored(plan: Plan) -> tuple[str, ...]:
     amounts = (plan.holdout.spend, plan.holdout.value) if plan.money is not None else ()
     of_money = sum(each.size > 0 for each in amounts) * len(MONEY_SCORES)
     return SCORES[: len(PURCHASE_SCORES) + of_money]
+
+
+def _inside(plan: Plan) -> int:
+    """Return of how many quantities, purchases and spend, the customers inside their intervals are counted."""
+    scored = _scored(plan)
+    return (len(scored) > 0) + (len(scored) > len(PURCHASE_SCORES))
 
 
 def _results(plan: Plan) -> _Results:
@@ -131,6 +140,7 @@ def _block(
         "value": np.zeros(draws),
         "period": np.zeros((draws, periods), dtype=np.int64),
         "value_period": np.zeros((draws, periods if money else 0)),
+        "inside": np.zeros((_inside(plan), len(INTERVALS), draws), dtype=np.int64),
     }
     nobody = np.empty((0, periods))
     worth = np.zeros((room.batch.buyer.size if money and periods else 0, periods))
@@ -175,6 +185,7 @@ def _block(
             if "value_above" in results.asked and money
             else np.empty((size, 0)),
             results.scores[part],
+            totals["inside"],
         )
         sums = (totals[name] for name in ("purchases", "active", "spend", "value"))
         add_up(buyers, paid, done.found, more, *sums)
@@ -285,6 +296,7 @@ def simulate_futures(
         purchases_total=totals["purchases"],
         active_total=totals["active"],
         scores={name: results.scores[:, i] for i, name in enumerate(_scored(plan))},
+        inside=totals["inside"],
         spend_total=totals["spend"] if money else None,
         value_total=totals["value"] if money else None,
         period_total=totals["period"] if by_period else None,

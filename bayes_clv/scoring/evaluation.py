@@ -23,7 +23,7 @@ import xarray as xr
 
 from bayes_clv.predictions.tiles import in_order
 from bayes_clv.problems import FREQUENT
-from bayes_clv.schema import CUSTOMER
+from bayes_clv.schema import CUSTOMER, INTERVALS
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, OBSERVED, scores_of
@@ -96,12 +96,13 @@ def evaluate(
         ``scoring.measures.MEASURES``, each with ``units`` and ``better`` among its attributes.
 
         Customers: errors, ``crps``, ``log_score``, ``covered`` and ``promised`` (``interval``: 50, 80, 90, 95 %),
-        ``pit_mean``, ``pit_distance`` and ``pit_histogram`` (``bin``), of the non-randomised probability integral
-        transform (Czado, Gneiting & Held 2009; even when calibrated). Their order: ``concordance``, ``captured``
-        (``share`` of customers) and ``gini``. Their total: ``total_mean``, its 90 % interval ``total_q05`` to
-        ``total_q95``, ``total_covered``, ``total_rank`` (forecasts with draws only), ``total_error``, and
-        ``total_log_crps``. With ``retention_``, of any purchase: ``brier``, ``log_score`` and the total. With
-        ``spend_`` and ``value_``, of money: all but the log score, and ``log_crps``.
+        ``covered_se``, by how much the share covered is off were the forecast true (over draws, so that what moves all
+        customers at once is in it), ``pit_mean``, ``pit_distance`` and ``pit_histogram`` (``bin``), of the
+        non-randomised probability integral transform (Czado, Gneiting & Held 2009; even when calibrated). Their order:
+        ``concordance``, ``captured`` (``share`` of customers) and ``gini``. Their total: ``total_mean``, its 90 %
+        interval ``total_q05`` to ``total_q95``, ``total_covered``, ``total_rank`` (forecasts with draws only),
+        ``total_error``, and ``total_log_crps``. With ``retention_``, of any purchase: ``brier``, ``log_score`` and the
+        total. With ``spend_`` and ``value_``, of money: all but the log score, and ``log_crps``.
 
         ``crps_worse`` is a forecast's CRPS less that of the first model, customer by customer, and ``crps_worse_se``
         its standard error: positive means worse; so for every proper score. By tenth of each forecast's own order
@@ -169,6 +170,7 @@ def evaluation_of(
     _add_reasons_of_money(forecasts, reasons)
     found = (
         _averages(scores, own)
+        | _errors_of_cover(forecasts, scores)
         | _in_their_places(forecasts, scores)
         | _rankings(forecasts, threads)
         | _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()])
@@ -226,6 +228,28 @@ def _averages(scores: xr.Dataset, own: list[str]) -> dict[str, np.ndarray]:
             real = float(scores[OBSERVED[quantity]].values.sum())
             error = scores[f"{prefix}predicted"].values.sum(axis=1) - real
             found[f"{prefix}total_error"] = error / real if real > 0 else np.full(error.shape, np.nan)
+    return found
+
+
+def _errors_of_cover(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return how far the share of customers inside their intervals may be off by chance, (forecast, interval).
+
+    Of simulated futures it is that share's standard deviation over draws, which has in it what moves all customers at
+    once; else that of independent customers.
+    """
+    found = {}
+    for prefix in (PREFIXES[quantity] for quantity in AMOUNTS):
+        if f"{prefix}promised" not in scores:
+            continue
+        size = scores.sizes[CUSTOMER]
+        share = scores[f"{prefix}promised"].values.mean(axis=1, dtype=float)
+        error = np.sqrt(share * (1 - share) / size)
+        for row, future in zip(error, forecasts.each.values(), strict=True):
+            for i, level in enumerate(INTERVALS):
+                name = f"{prefix}inside_{level}_total"
+                if name in future and future[name].size > 1:
+                    row[i] = future[name].values.std(ddof=1) / size
+        found[f"{prefix}covered_se"] = error
     return found
 
 

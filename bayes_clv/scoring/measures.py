@@ -38,6 +38,9 @@ _AMOUNTS = {
     "crps": Measure("continuous ranked probability score", "{unit}"),
     "covered": Measure("customers inside their interval", "share", "nearer promised", _EACH),
     "promised": Measure("mean probability of the customers' intervals", "share", "", _EACH),
+    "covered_se": Measure(
+        "standard error of the customers inside, were the forecast true", "share", "", _EACH
+    ),
     "pit_mean": Measure("mean place in the customers' own forecasts", "share", "nearer 1/2"),
     "pit_distance": Measure("distance of the places in the forecasts from even ones", "share"),
     "pit_reference": Measure("the distance that true forecasts stay within, 95 % of the time", "share", ""),

@@ -19,6 +19,10 @@ def columns(prefix):
     return [prefix + name for name in (MONEY_SCORES if prefix else PURCHASE_SCORES)]
 
 
+def held_inside(*prefixes):
+    return [f"{prefix}inside_{level}_total" for prefix in prefixes for level in INTERVALS]
+
+
 @pytest.fixture(scope="module")
 def customers(make_customers):
     """Customers whose holdout is made up: half of them buy nothing."""
@@ -57,6 +61,14 @@ def test_every_customer_is_scored_by_its_own_holdout_in_money_earned(forecast, c
         agree(found, scores_of(drawn["purchases"][:, i], held["purchases"][i]))
         agree(found, scores_of(drawn["spend"][:, i], held["spend"][i], unit), "spend_")
         agree(found, scores_of(drawn["value"][:, i], MARGIN * held["value"][i], unit), "value_")
+    for prefix, amounts in (("", drawn["purchases"]), ("spend_", drawn["spend"])):
+        for level in INTERVALS:
+            low, high = (
+                np.quantile(amounts, 0.5 + side * level / 200, axis=0, method="inverted_cdf")
+                for side in (-1, 1)
+            )
+            own = ((low <= amounts) & (amounts <= high)).sum(axis=1)
+            np.testing.assert_array_equal(future[f"{prefix}inside_{level}_total"].values.ravel(), own)
     np.testing.assert_array_equal((future["purchases"] > 0).sum(CUSTOMER), future["active_total"])
     xr.testing.assert_equal(future["holdout_value"], customers["holdout_value"])
     assert future.attrs["holdout_discount_rate"] == RATE
@@ -94,7 +106,7 @@ def test_nothing_is_scored_over_another_horizon_and_nothing_else_changes(forecas
     assert set(scores) <= set(scored.data_vars)
     held = ("holdout_purchases", "holdout_spend", "holdout_value")
     plain = forecast(customers.drop_vars(held))
-    xr.testing.assert_equal(scored.drop_vars([*scores, *held]), plain)
+    xr.testing.assert_equal(scored.drop_vars([*scores, *held, *held_inside("", "spend_")]), plain)
     purchases = forecast(customers, spending=None, margin=1.0)
     assert set(scores) & set(purchases.data_vars) == set(columns(""))
     xr.testing.assert_equal(purchases[columns("")], scored[columns("")])

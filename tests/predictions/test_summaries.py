@@ -359,7 +359,9 @@ def scored(amounts, zeros, y, unit=2.0):
     sort_amounts(amounts, np.empty(2 * amounts.size + 1, dtype=np.int64), room)
     holdout = Holdout(np.zeros(1, dtype=np.int64), np.array([y]), np.empty(0), unit, unit)
     scores = np.full(len(PURCHASE_SCORES) + len(MONEY_SCORES), np.nan)
-    score_money(room, room, amounts.size, draws, 0, holdout, interval_ends(draws), np.empty(draws), scores)
+    bounds = np.empty((2, len(INTERVALS), 2))
+    ends, logs = interval_ends(draws), np.empty(draws)
+    score_money(room, room, amounts.size, draws, 0, holdout, ends, logs, bounds, scores)
     return dict(zip(MONEY_SCORES, scores[len(PURCHASE_SCORES) :], strict=True))
 
 

@@ -51,6 +51,24 @@ def test_the_truth_covers_what_it_promises(scored):
         assert each["promised"] >= level / 100
 
 
+def test_the_error_of_what_is_covered_is_that_of_customers_who_share_a_draw(
+    scored, future, make_buying, customers
+):
+    size = customers.sizes["customer"]
+    for level in (50, 90):
+        each = scored.sel(interval=level)
+        independent = math.sqrt(each["promised"] * (1 - each["promised"]) / size)
+        # One population in all draws: customers are independent. 500 draws leave an error of 3.2 %; their own
+        # probabilities differ, which takes a little away.
+        assert 0.8 < each["covered_se"] / independent < 1 + 4 * 0.032
+    # Populations that differ move all customers at once.
+    moving = predict(make_buying(sd=0.4), customers, "39 weeks", seed=1)
+    found = evaluate(moving, customers, baselines=("past_rate",))["covered_se"].sel(interval=50)
+    assert found.sel(forecast="model") > 3 * scored["covered_se"].sel(interval=50)
+    # A rule has no draws.
+    assert 0 < found.sel(forecast="past_rate") < 0.1
+
+
 def test_the_truth_has_even_ranks_and_no_bias(scored):
     # A uniform rank has variance 1/12; the spread-out rank of a count has less.
     assert abs(scored["pit_mean"] - 0.5) < 4 * math.sqrt(1 / 12 / SIZE)

@@ -271,6 +271,9 @@ def test_coverage_is_judged_against_what_was_promised_within_chance(make):
     assert [c.title for c in cards(checks.score_problems(evaluation))] == [
         "Holdout: customers' intervals hold too few"
     ]
+    # What moves all customers at once is chance too.
+    moving = evaluation.assign(covered_se=(("forecast", "interval"), np.full((1, 4), 0.02)))
+    assert checks.score_problems(moving.isel(forecast=slice(1))) == []
 
 
 def test_the_same_input_gives_the_same_page(make, tmp_path, no_figures):

@@ -318,7 +318,7 @@ def _frequent_problems(model: xr.Dataset, level: int = 90) -> list[Problem]:
 
 
 def _interval_problems(model: xr.Dataset, customers: int, stem: str) -> list[Problem]:
-    """Return where the share covered differs from the share promised by more than 99 % of binomial chance."""
+    """Return where the share covered differs from the share promised by more than 99 % of chance."""
     if f"{stem}covered" not in model:
         return []
     failed = []
@@ -327,7 +327,9 @@ def _interval_problems(model: xr.Dataset, customers: int, stem: str) -> list[Pro
         covered, promised = (
             float(model[f"{stem}{name}"].sel(interval=level)) for name in ("covered", "promised")
         )
-        error = chance * float(np.sqrt(promised * (1 - promised) / customers))
+        independent = float(np.sqrt(promised * (1 - promised) / customers))
+        known = f"{stem}covered_se" in model
+        error = chance * (float(model[f"{stem}covered_se"].sel(interval=level)) if known else independent)
         if abs(covered - promised) > error:
             failed.append(
                 problem(
