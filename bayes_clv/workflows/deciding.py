@@ -39,7 +39,7 @@ def to_summarize(settings: Settings) -> tuple[str, ...]:
     from bayes_clv.families.registry import family as find_family
 
     read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
-    open_pace = settings.calendar is None and settings.method == "nuts" and settings.posteriors is None
+    open_pace = settings.calendar is None and settings.method != "mode" and settings.posteriors is None
     asked = [
         *also_for(read),
         *(["spend_trends"] if settings.spend is not None else []),
@@ -104,7 +104,7 @@ def decide_calendar(
         or settings.family not in CLOCKED
         # A lifetime in calendar time makes a fit thirty times as dear: that is for who asks.
         or find_family(settings.family).paced is not None
-        or settings.method != "nuts"
+        or settings.method == "mode"
         or settings.posteriors is not None
     ):
         return dataclasses.replace(settings, calendar=False), None

@@ -119,7 +119,7 @@ def test_the_record(finished, shop):
     assert record["versions"].keys() >= {"python", "bayes_clv", "pymc", "numpy", "arviz"}
     assert len(set(record["seeds"].values())) == 4
     assert record["customers"] == 300
-    assert len(record["stages"]) == 8
+    assert len(record["stages"]) == 9
     assert set(record["holdout"]["measures"]) >= {"model", "past_rate"}
     assert 0 < sum(record["stages"].values()) <= record["seconds"] + 0.01
     assert [line["rows"] for line in record["audit"] if line["action"] == "read"] == [len(shop[1])]
