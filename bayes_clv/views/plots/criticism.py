@@ -281,7 +281,7 @@ def _draw_given_up(axes: Any, customers: int, expected: float, bought: int) -> N
     axes.set_xticks([0], [f"of {customers:,}\n({expected:.1f} expected)"])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("customers who bought (count)")
-    style.heading(axes, "Given up", f"outcome level; under {100 * UNLIKELY:.0f} %")
+    style.heading(axes, "Given up", f"under {100 * UNLIKELY:.0f} %")
 
 
 def chance_limits(chance: np.ndarray, customers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
