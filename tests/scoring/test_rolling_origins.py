@@ -8,7 +8,7 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.schema import InputError
-from bayes_clv.scoring import rolling
+from bayes_clv.scoring import origin_cells, rolling
 from bayes_clv.scoring.cells import function_key
 from bayes_clv.scoring.clusters import BLOCKS, block_sums, blocks, clustered_difference
 
@@ -255,7 +255,7 @@ def test_one_fit_an_origin_and_none_for_what_is_kept(log, tmp_path, monkeypatch)
         made.append((family, customers.attrs["until"]))
         return clv.fit(family, customers, **options)
 
-    monkeypatch.setattr(rolling, "fit", fitted)
+    monkeypatch.setattr(origin_cells, "fit", fitted)
     fits = {"one": "bg_nbd", "no money": clv.scoring.Fit("bg_nbd", spending=None)}
     rolled(log, fits, DAYS, HORIZONS, draws=10, baselines=(), cache=tmp_path)
     # The two share their buying fit.
@@ -309,7 +309,7 @@ def test_a_fit_that_fails_is_not_tried_for_each_horizon(log, monkeypatch):
         tried.append(customers.attrs["until"])
         raise FloatingPointError("no mode")
 
-    monkeypatch.setattr(rolling, "fit", failing)
+    monkeypatch.setattr(origin_cells, "fit", failing)
     scores = rolled(log, {"bg": "bg_nbd", "past": past}, baselines=())
     assert tried == DAYS
     assert scores.attrs["cells_failed"] == 4
@@ -531,7 +531,7 @@ def test_a_cache_that_is_a_file_is_refused(log, tmp_path):
 
 
 def test_covariates_are_read_and_unknown_ones_refused_before_a_fit(log, monkeypatch):
-    monkeypatch.setattr(rolling, "fit", None)
+    monkeypatch.setattr(origin_cells, "fit", None)
     table = pd.DataFrame({"customer_id": log["customer_id"].unique()})
     table["age"] = np.arange(len(table)) % 50
     fits = {"a": clv.scoring.Fit("bg_nbd", spending=None, covariates={"colour": "age"})}

@@ -71,7 +71,7 @@ def test_a_second_start_makes_nothing_again(shop, first, monkeypatch):
     def never(*_arguments, **_options):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr("bayes_clv.scoring.rolling.fit", never)
+    monkeypatch.setattr("bayes_clv.scoring.origin_cells.fit", never)
     result = ran(shop[0], out=first[0])
     assert result.exit_code == 0, result.stderr
     assert "10 of 10 scores from an earlier start" in result.stdout
@@ -82,7 +82,7 @@ def test_stopped_it_says_how_to_go_on(shop, tmp_path, monkeypatch):
     def stopped(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayes_clv.scoring.rolling.fit", stopped)
+    monkeypatch.setattr("bayes_clv.scoring.origin_cells.fit", stopped)
     result = ran(shop[0], out=tmp_path / "out")
     assert result.exit_code == 130
     assert "the same command goes on from there" in result.stderr
