@@ -17,6 +17,8 @@ LEVELS = INTERVALS
 # Distinct rows a table, the tail that a table may leave out (CRPS then misses its square, a column), and what
 # rounding may add to a cumulative sum.
 ROWS, TAIL, SLACK = 512, 1e-6, 1e-12
+# Counts that any row is asked for at first.
+LEAST = 4
 
 
 # (row indices, counts n) -> P(Y = n), of shape (row, n).
@@ -44,28 +46,45 @@ class CountScores:
     covariance: np.ndarray
 
 
-def probability_table(probabilities: Probabilities, rows: np.ndarray, largest: np.ndarray) -> np.ndarray:
+def probability_table(
+    probabilities: Probabilities, rows: np.ndarray, largest: np.ndarray, likely: np.ndarray | None = None
+) -> np.ndarray:
     """Return P(Y = n) of the rows for n = 0, 1, …, past ``largest`` (row) and until at most TAIL is left.
 
-    Where a row needs no more columns than others in the table, it has zeros.
+    Where a row needs no more columns than others in the table, it has zeros. ``likely`` (row) is how many it may need:
+    rows are asked for that many at once, in classes of like width, and for as many again until they have enough.
     """
-    table = probabilities(rows, np.arange(4))
-    while True:
-        width = table.shape[1]
-        unfinished = (table.sum(axis=1) < 1 - TAIL) | (largest >= width)
-        if not unfinished.any():
-            return table
-        # Some families compute all counts for the largest one: doubling asks them a few times at most.
-        step = width
-        more = np.zeros((rows.size, step))
-        more[unfinished] = probabilities(rows[unfinished], np.arange(width, width + step))
-        table = np.hstack([table, more])
+    needed = largest + 1 if likely is None else np.maximum(largest + 1, likely)
+    # Of a power of two, some families compute all counts for the largest one: few classes, each asked once.
+    width = np.maximum(LEAST, 2 ** np.ceil(np.log2(np.maximum(needed, 1))).astype(np.int64))
+    table = np.zeros((rows.size, int(width.max())))
+    begin = np.zeros_like(width)
+    unfinished = np.arange(rows.size)
+    while unfinished.size:
+        for first, end in np.unique(np.stack([begin, width], axis=1)[unfinished], axis=0):
+            among = unfinished[(begin[unfinished] == first) & (width[unfinished] == end)]
+            table[among, first:end] = probabilities(rows[among], np.arange(first, end))
+        left = table[unfinished].sum(axis=1) < 1 - TAIL
+        unfinished = unfinished[left]
+        begin[unfinished] = width[unfinished]
+        width[unfinished] *= 2
+        if width.max() > table.shape[1]:
+            table = np.hstack([table, np.zeros((rows.size, int(width.max()) - table.shape[1]))])
+    return table
 
 
 def count_scores(
-    probabilities: Probabilities, row: np.ndarray, observed: np.ndarray, *, threads: int | None = None
+    probabilities: Probabilities,
+    row: np.ndarray,
+    observed: np.ndarray,
+    *,
+    likely: np.ndarray | None = None,
+    threads: int | None = None,
 ) -> CountScores:
-    """Return the scores of customers whose forecast is that of their ``row``, at the observed counts."""
+    """Return the scores of customers whose forecast is that of their ``row``, at the observed counts.
+
+    ``likely`` (customer) is how many counts may hold all but TAIL of a forecast; a guess costs time alone.
+    """
     size, levels = row.size, len(LEVELS)
     scores = CountScores(
         none=np.empty(size),
@@ -86,7 +105,11 @@ def count_scores(
         last = min(first + ROWS, distinct.size)
         among = order[bounds[first] : bounds[last]]
         local = np.searchsorted(distinct[first:last], row[among])
-        return _score_chunk(scores, probabilities, distinct[first:last], local, among, observed[among])
+        guess = None
+        if likely is not None:
+            guess = np.zeros(last - first, dtype=np.int64)
+            np.maximum.at(guess, local, likely[among])
+        return _score_chunk(scores, probabilities, distinct[first:last], local, among, observed[among], guess)
 
     # Of a sum that threads bring in whatever order, the last digits would differ.
     for covariance in in_order(chunk, range(0, distinct.size, ROWS), threads=threads):
@@ -101,11 +124,12 @@ def _score_chunk(
     local: np.ndarray,
     among: np.ndarray,
     y: np.ndarray,
+    likely: np.ndarray | None,
 ) -> np.ndarray:
     """Write the scores of the customers ``among``, whose rows are ``rows[local]``; return their part of covariance."""
     largest = np.zeros(rows.size, dtype=np.int64)
     np.maximum.at(largest, local, y)
-    table = probability_table(probabilities, rows, largest)
+    table = probability_table(probabilities, rows, largest, likely)
     start = np.zeros((rows.size, 1))
     cumulative = np.minimum(np.hstack([start, np.cumsum(table, axis=1)]), 1.0)  # column n is P(Y < n)
     none = table[:, 0]

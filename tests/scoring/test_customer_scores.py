@@ -216,6 +216,21 @@ def test_value_is_scored_where_margin_and_discount_are_one(customers, future, bu
     assert "holdout_discount_rate=0.1" in " ".join(found.attrs["reasons"])
 
 
+def test_without_a_discount_value_is_scored_as_spend_after_margin(customers, future, buying):
+    # No money was discounted, and so no holdout_value is needed: it is the spend of the holdout, times the margin.
+    assert "holdout_value" not in customers
+    assert future.attrs["annual_discount_rate"] == 0
+    found = clv.evaluate(future, customers, buying=buying, draws=20)
+    for name in ("mae", "rmse", "crps", "total_mean", "total_q05", "total_q95", "observed"):
+        by_margin = 0.3 * found["spend_" + name].values
+        assert np.isfinite(found["value_" + name].values).any()
+        np.testing.assert_allclose(found["value_" + name].values, by_margin, rtol=1e-9, err_msg=name)
+    for name in ("covered", "promised", "pit_mean", "concordance", "gini", "total_rank", "total_covered"):
+        value, spend = (found[prefix + name].values for prefix in ("value_", "spend_"))
+        np.testing.assert_allclose(value, spend, rtol=1e-9, err_msg=name)
+    assert not [reason for reason in found.attrs["reasons"] if "value" in reason]
+
+
 def by_hand(values, place, size):
     groups = [values[place == i] for i in range(size)]
     errors = [g.std(ddof=1) / math.sqrt(g.size) if g.size > 1 else math.nan for g in groups]

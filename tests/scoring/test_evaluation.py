@@ -56,6 +56,25 @@ def test_counts_are_scored_as_their_distributions_say(counts):
         np.testing.assert_allclose(scores.promised[i], mass, atol=1e-12)
 
 
+def test_a_guess_of_how_many_counts_are_needed_saves_asking(counts):
+    row, y, scores = counts
+    asked: list[int] = []
+
+    def asking(rows, numbers):
+        asked.extend(rows)
+        return poisson(rows, numbers)
+
+    guess = count_scores(asking, row, y, likely=np.ceil(MEANS + 9 * np.sqrt(MEANS))[row].astype(int))
+    assert sorted(asked) == [0, 1, 2, 3]
+    for name in ("none", "some", "equal", "below"):
+        np.testing.assert_allclose(getattr(guess, name), getattr(scores, name), rtol=1e-12)
+    # Tables of different width leave out tails of at most 1e-6.
+    np.testing.assert_allclose(guess.covariance, scores.covariance, atol=1e-6 / row.size)
+    # A guess that is too small costs time alone.
+    small = count_scores(poisson, row, y, likely=np.ones(row.size, dtype=int))
+    np.testing.assert_array_equal(small.crps, scores.crps)
+
+
 def test_crps_is_the_mean_distance_less_half_the_spread(counts):
     # E|Y - y| - E|Y - Y'| / 2 by double sums, another form of the same number (Gneiting & Raftery 2007).
     row, y, scores = counts

@@ -30,6 +30,7 @@ from bayes_clv.distributions.arrays import Array, on_distinct_rows
 from bayes_clv.distributions.paths import COIN
 from bayes_clv.distributions.poisson import gamma_poisson
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
+from bayes_clv.distributions.poisson.coin_counts import count_chances
 from bayes_clv.distributions.poisson.discounted import discounted_purchases
 from bayes_clv.distributions.poisson.residual import residual_while_alive
 from bayes_clv.distributions.special import double_tensors, log_beta_rise, log_gamma_ratio
@@ -230,12 +231,24 @@ def pmf(first: int, counts: Any, time: float, columns: Columns, params: Params) 
     P(alive) * S_{n-1} * (P(N = n) + P(N > n) a / (a + B + n - 1)), S_n = (B)_n / (a + B)_n, N ~ NegBin. All terms
     are positive, so that nothing cancels. At n = 0 the dropped out are added.
     """
+    n = np.asarray(counts, dtype=np.float64)
+    chance, (k, scale, a, big_b) = alive(first, columns, params), state(first, columns, params)
+    if not (n.ndim == 1 and n.size > 0 and n[0] >= 0 and (n == n[0] + np.arange(n.size)).all()):
+        return _one_by_one(n, chance, k, time / scale, a, big_b)
+    shape = np.broadcast_shapes(chance.shape, k.shape, scale.shape, a.shape, big_b.shape)
+    full = (-1, shape[-1]) if len(shape) > 1 else (1, -1)
+    given = (chance, k, time / scale, a, big_b)
+    wide = [np.array(np.broadcast_to(each, shape), order="C").reshape(full) for each in given]
+    found, plain = np.empty((n.size, *wide[0].shape)), np.empty(wide[0].shape[0], dtype=bool)
+    count_chances(int(n[0]), *wide, found, plain)
+    if not plain.all():
+        found[:, ~plain] = _one_by_one(n, *(each[~plain] for each in wide))
+    return found.reshape(n.shape + shape)
 
-    def while_alive(k: Array, scale: Array, a: Array, big_b: Array) -> Array:
-        return exactly(np.asarray(counts, dtype=np.float64), k, time / scale, a, big_b)
 
-    chance = alive(first, columns, params)
-    share = on_distinct_rows(while_alive, *state(first, columns, params))
+def _one_by_one(counts: Array, chance: Array, k: Array, tau: Array, a: Array, big_b: Array) -> Array:
+    """Return P(n purchases in the horizon), the counts' axes first, of any counts and states."""
+    share = on_distinct_rows(partial(exactly, counts), k, tau, a, big_b)
     return chance * share + np.where(lead(counts, chance) > 0, 0.0, 1 - chance)
 
 
