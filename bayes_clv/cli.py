@@ -1,4 +1,4 @@
-"""The road from a shell: ``check``; ``demo``, ``run``, from there ``segment``, ``alarms``; ``backtest``; ``target``.
+"""From a shell: ``check``; ``demo``, ``run``, from there ``score``, ``segment``, ``alarms``; ``backtest``; ``target``.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2. The options of
 a command are the fields of its record in ``workflows.settings``; what is wrong is said in their words.
@@ -22,6 +22,7 @@ from bayes_clv.workflows.settings import (
     Checking,
     Choice,
     Option,
+    Scoring,
     Segmenting,
     Settings,
     options_of,
@@ -35,24 +36,30 @@ app = typer.Typer(
     help="Bayesian customer lifetime value: orders in, retention, purchases and value with their uncertainty out.",
 )
 
+type Said = list[str] | tuple[list[str], int]
+
+# A forecast that is not what the run promised.
+OUTSIDE = 3
+
 CDNOW_UNTIL = "1997-09-30"
 CDNOW_HOLDOUT_UNTIL = "1998-06-30"
 
 
 def command(
     record: type, *, only: tuple[str, ...] | None = None, into: typer.Typer = app, **defaults: Any
-) -> Callable[[Callable[..., list[str]]], Callable[..., list[str]]]:
+) -> Callable[[Callable[..., Said]], Callable[..., Said]]:
     """Make a command of a function of what was given; its options are the record's fields, or ``only`` some.
 
-    The function gets the record, or with ``only`` the fields by name, and returns the lines to print.
+    The function gets the record, or with ``only`` the fields by name, and returns the lines to print, and with them
+    perhaps an exit status.
     """
     options = options_of(record)
     if only is not None:
         options = {name: option for name, option in options.items() if name in only}
 
-    def made(work: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    def made(work: Callable[..., Said]) -> Callable[..., Said]:
         def called(**words: Any) -> None:
-            def lines() -> list[str]:
+            def lines() -> Said:
                 given = {name: _read(option, name, words) for name, option in options.items()}
                 return work(**given) if only is not None else work(record(**given))
 
@@ -107,17 +114,20 @@ def _read(option: Option, name: str, words: dict[str, Any]) -> Any:
     return words[name] if option.read is None else option.read(words[name])
 
 
-def _tell_lines(work: Callable[[], list[str]], options: dict[str, Option]) -> None:
+def _tell_lines(work: Callable[[], Said], options: dict[str, Option]) -> None:
     """Print the lines of a command; bad input ends in one paragraph and exit code 2."""
     try:
-        lines = work()
+        said = work()
     except InputError as error:
         typer.echo(_after_stage() + paragraph(error, options), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt as stop:
         typer.echo(_after_stage() + (str(stop) or "Stopped; nothing was written."), err=True)
         raise typer.Exit(130) from None
+    lines, status = said if isinstance(said, tuple) else (said, 0)
     typer.echo("\n".join(lines))
+    if status:
+        raise typer.Exit(status)
 
 
 def paragraph(error: InputError, options: dict[str, Option]) -> str:
@@ -215,6 +225,22 @@ def check(settings: Checking) -> list[str]:
     from bayes_clv.workflows.checking import check_orders
 
     return check_orders(settings)
+
+
+@command(Scoring)
+def score(settings: Scoring) -> Said:
+    """Forecast orders, old and new, with a finished run's posterior; say whether what came is what the run promised.
+
+    A row a customer in --out, what was found in a .json beside it. Exit status: 0 where what came since the run's end
+    is within what it promised, or nothing came; 3 where it is not, and the run should be made again; 2 for bad input.
+    A start that was stopped goes on with the same command.
+
+    Example: bayes-clv score clv-run orders.parquet --out scored.parquet
+    """
+    from bayes_clv.workflows.scoring import score_run, score_summary
+
+    record = score_run(settings, tell=_Stages())
+    return score_summary(record, settings.out), OUTSIDE if record["refit"] else 0
 
 
 @command(Backtesting)

@@ -4,14 +4,16 @@ from bayes_clv.workflows.alarming import alarm_run
 from bayes_clv.workflows.backtesting import run_backtest
 from bayes_clv.workflows.folders import read_run
 from bayes_clv.workflows.running import run
+from bayes_clv.workflows.scoring import score_run
 from bayes_clv.workflows.segmenting import segment_run
-from bayes_clv.workflows.settings import Alarming, Backtesting, Choice, Segmenting, Settings
+from bayes_clv.workflows.settings import Alarming, Backtesting, Choice, Scoring, Segmenting, Settings
 from bayes_clv.workflows.targeting import choose
 
 __all__ = [
     "Alarming",
     "Backtesting",
     "Choice",
+    "Scoring",
     "Segmenting",
     "Settings",
     "alarm_run",
@@ -19,5 +21,6 @@ __all__ = [
     "read_run",
     "run",
     "run_backtest",
+    "score_run",
     "segment_run",
 ]

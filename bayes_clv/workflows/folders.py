@@ -205,29 +205,6 @@ def refuse_foreign_folder(out: Path, shown: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def hidden_folder_beside(out: Path, shown: str) -> Iterator[Path]:
-    """Give a folder to work in; it goes at the end, and with it the parents made for it if they are empty."""
-    made = [folder for folder in out.parents if not folder.exists()]
-    try:
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        except OSError as error:
-            raise InputError(
-                f"No folder can be made at {shown!r}: {error.strerror}. Name another with {argument('out')}."
-            ) from None
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    finally:
-        # The deepest first; rmdir leaves alone what is not empty.
-        with contextlib.suppress(OSError):
-            for folder in made:
-                folder.rmdir()
-
-
 def take_place(work: Path, out: Path) -> None:
     """Give the finished folder its name; an earlier run there goes once the new one stands."""
     if not out.exists():
@@ -303,8 +280,8 @@ def save_figures(figures: Mapping[str, Any], folder: Path) -> list[str]:
     ]
 
 
-def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV or Parquet, by the path's ending.
+def write_table(table: "pd.DataFrame", path: Path, *, more: bool = False) -> None:
+    """Write a table as CSV or Parquet, by the path's ending; with ``more`` its rows go below those of a CSV.
 
     The CSV opens in spreadsheets, which run a cell that begins like a formula: text that does, and is no number, has an
     apostrophe before it there (OWASP, CSV Injection).
@@ -318,7 +295,10 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
             if not pd.api.types.is_numeric_dtype(table[name].dtype)
         }
         safe = table.assign(**texts).rename(columns=_no_formula)
-        safe.to_csv(path, index=False, encoding="utf-8-sig")
+        if more:
+            safe.to_csv(path, index=False, mode="a", header=False, encoding="utf-8")
+        else:
+            safe.to_csv(path, index=False, encoding="utf-8-sig")
     else:
         table.to_parquet(path, index=False)
 

@@ -2,7 +2,8 @@
 
 The commands ``demo`` and ``run`` are this function with different arguments; whoever wants another road
 calls the stages. A folder is written whole or not at all: everything goes to a hidden folder beside it,
-which takes its name when the last file is there.
+which takes its name when the last file is there. What was chosen and each posterior are kept there after a stop, and
+the same start goes on from them (``unfinished``).
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.schema import InputError, argument, named_quantiles
+from bayes_clv.schema import named_quantiles
 from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.deciding import (
     decide_calendar,
@@ -29,7 +30,8 @@ from bayes_clv.workflows.deciding import (
     to_summarize,
     variance_words,
 )
-from bayes_clv.workflows.folders import hidden_folder_beside, refuse_foreign_folder, take_place
+from bayes_clv.workflows.described import taken, with_own_columns
+from bayes_clv.workflows.folders import refuse_foreign_folder, take_place
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
     Settings,
@@ -37,11 +39,11 @@ from bayes_clv.workflows.settings import (
     check_settings,
     families_of,
     fields_of,
-    named_by,
     plain,
     told_of,
 )
 from bayes_clv.workflows.stages import Stages
+from bayes_clv.workflows.unfinished import Kept, digest, unfinished_beside
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,6 +60,10 @@ HANDED_CUSTOMERS = 100_000
 
 # Customers and repeat purchases of which the page says who grows and who fades.
 MOST_CHANGES = 50_000
+
+
+# Of the settings, what the customers hold already, or what decides no posterior.
+_NOT_DECIDING = ("orders", "columns", "out", "title", "png")
 
 
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
@@ -106,10 +112,17 @@ def run(
     settings = _of_their_family(settings)
     check_settings(settings)
     started = time.perf_counter()
-    with hidden_folder_beside(out, shown=str(settings.out)) as work, second_process() as beside:
-        record = _run_into(work, settings, Stages(tell), sampler_progress, started, beside)
-        work.chmod(0o755)
-        take_place(work, out)
+    with unfinished_beside(out, shown=str(settings.out)) as kept, second_process() as beside:
+        try:
+            record = _run_into(kept.folder, settings, Stages(tell), sampler_progress, started, beside, kept)
+        except KeyboardInterrupt:
+            if not (kept.any and kept.begun):
+                raise
+            raise KeyboardInterrupt(
+                f"Stopped; what was finished is kept in {kept.hidden}: the same command goes on from there."
+            ) from None
+        kept.folder.chmod(0o755)
+        take_place(kept.folder, out)
     return record
 
 
@@ -120,6 +133,7 @@ def _run_into(
     sampler_progress: bool,
     started: float,
     beside: Beside,
+    kept: Kept,
 ) -> dict[str, Any]:
     seeds = {name: settings.seed + i for i, name in enumerate(("buying", "spending", "future", "tracking"))}
     with stages.stage("read orders, one row per customer"):
@@ -132,7 +146,7 @@ def _run_into(
             holdout_until=settings.holdout_until,
             time_unit=settings.time_unit,
             **told_of(settings),
-            take=_taken(settings),
+            take=taken(settings),
             currency=settings.currency,
             also=to_summarize(settings),
             holdout_discount_rate=_holdout_discount_rate(settings),
@@ -141,18 +155,13 @@ def _run_into(
         if horizon is None:
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         checked_cost(settings.acquisition_cost, customers)
-        customers = _with_columns(settings, customers)
+        customers = with_own_columns(settings, customers)
         history = _example_histories(settings, customers)
-    settings, choice = decide_family(settings, customers, stages)
-    settings, paced = decide_calendar(settings, choice, customers, stages)
-    fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside)
+    kept.begin(_key(settings, customers))
+    settings, choice, paced = _decided(settings, customers, stages, kept)
+    fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside, kept)
     buying, spending = fits["buying"], fits.get("spending")
     ahead = _drawn_ahead(fits, settings.png, beside)
-    with stages.stage("write the posteriors"):
-        from bayes_clv.inference.posterior import save
-
-        for role, tree in fits.items():
-            save(tree, work / f"{role}.nc")
     with stages.stage("simulate every customer's future"):
         value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
     with stages.stage("score the holdout"):
@@ -250,6 +259,30 @@ def _fits(
     }
 
 
+def _key(settings: Settings, customers: "xr.Dataset") -> str:
+    """Return what tells a start whose posteriors another may go on from: all that decides them, and who decided."""
+    told = {name: setting for name, setting in fields_of(settings).items() if name not in _NOT_DECIDING}
+    return digest(customers, told, {name: version(name) for name in PACKAGES})
+
+
+def _decided(
+    settings: Settings, customers: "xr.Dataset", stages: Stages, kept: Kept
+) -> tuple[Settings, dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the settings with all decided, the choice of the family, and what decided the calendar."""
+    from bayes_clv.families.registry import EXTENSIONS
+
+    known = kept.noted("decided")
+    if known is not None:
+        return dataclasses.replace(settings, **known["settings"]), known["choice"], known["paced"]
+    settings, choice = decide_family(settings, customers, stages)
+    settings, paced = decide_calendar(settings, choice, customers, stages)
+    if choice is not None or paced is not None:
+        names = ("family", *EXTENSIONS, "calendar")
+        decided = {name: getattr(settings, name) for name in names}
+        kept.note("decided", {"settings": decided, "choice": choice, "paced": paced})
+    return settings, choice, paced
+
+
 def _posteriors(
     settings: Settings,
     customers: "xr.Dataset",
@@ -257,29 +290,42 @@ def _posteriors(
     stages: Stages,
     sampler_progress: bool,
     beside: Beside,
+    kept: Kept,
 ) -> dict[str, "xr.DataTree"]:
-    """Return the posterior of each role; what the simulation needs is compiled by then, or will be as it runs."""
+    """Return the posterior of each role; what the simulation needs is compiled by then, or will be as it runs.
+
+    Each is written as it is there, and read where an earlier start has written it.
+    """
+    from bayes_clv.inference.posterior import load, save
     from bayes_clv.workflows.compiling import compile_missing
 
     families = families_of(settings)
+    found = {}
     if settings.posteriors is not None:
         with stages.stage("read the posteriors"):
-            from bayes_clv.inference.posterior import load
-
-            return {role: load(settings.posteriors / f"{role}.nc") for role in families}
+            for role in families:
+                found[role] = load(settings.posteriors / f"{role}.nc")
+                save(found[role], kept.folder / f"{role}.nc")
+        return found
+    there = [role for role in families if kept.has(f"{role}.nc")]
+    if there:
+        with stages.stage("read the posteriors of an earlier start"):
+            found = {role: load(kept.folder / f"{role}.nc") for role in there}
     fits = _fits(settings, customers, seeds, sampler_progress)
+    missing = [role for role in families if role not in found]
     # The second process has imported by now what a fit needs, and the fit of purchases is the longest.
     handed = ("buying",) if _is_handed(customers) else ()
-    begun = {role: beside(fits[role]) for role in handed}
+    begun = {role: beside(fits[role]) for role in handed if role in missing}
     compiled = beside(compile_missing, *families.values())
-    found = {}
-    for role in sorted(families, key=lambda role: role in begun):
+    for role in sorted(missing, key=lambda role: role in begun):
         with stages.stage(f"fit {families[role]} ({settings.method})"):
             if role in begun:
                 _ready_for_the_future(compiled)
                 found[role] = begun[role]()
             else:
                 found[role] = fits[role]()
+            save(found[role], kept.folder / f"{role}.nc")
+            kept.keep(f"{role}.nc")
     compiled.wait()
     return {role: found[role] for role in families}
 
@@ -308,58 +354,6 @@ def _drawn_ahead(fits: Mapping[str, "xr.DataTree"], png: bool, beside: Beside) -
         for name, draw in fit_figures(what, tree).items():
             found[name] = beside(drawn, draw, png=png)
     return found
-
-
-def _with_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
-    """Return the customers with the columns of their table."""
-    if settings.columns is None:
-        return customers
-    import pandas as pd
-
-    from bayes_clv.customers.columns import with_columns
-
-    table = settings.columns
-    if isinstance(table, str | Path):
-        path = Path(table)
-        kind = path.suffix.lower()
-        if not path.is_file() or kind not in (".csv", ".parquet"):
-            what = (
-                "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
-            )
-            raise InputError(
-                f"{what} {path.name!r}. Name the table of customers' columns with {argument('columns')}."
-            )
-        # Ids as text: 0017 is another customer than 17.
-        table = (
-            pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
-        )
-    if settings.customer_id in table.columns:
-        table = table.rename(columns={settings.customer_id: "customer_id"})
-    if "customer_id" not in table.columns and not isinstance(settings.columns, pd.DataFrame):
-        raise InputError(
-            f"The table of customers' columns has no column {settings.customer_id!r}, only "
-            f"{', '.join(map(str, table.columns))}. Each row needs the id that the orders have."
-        )
-    wanted = named_by(settings) if settings.posteriors is None else _used(settings.posteriors)
-    wanted = [name for name in wanted if name not in settings.take]
-    return with_columns(customers, table, wanted) if wanted else customers
-
-
-def _taken(settings: Settings) -> dict[str, Any]:
-    """Return the columns of the orders that customers take along: those that are said, or without a table all."""
-    if settings.columns is not None:
-        return settings.take
-    names = named_by(settings) if settings.posteriors is None else _used(settings.posteriors)
-    return {name: settings.take.get(name, "one") for name in names}
-
-
-def _used(folder: Path) -> list[str]:
-    """Return the columns that the posteriors of an earlier run read."""
-    from bayes_clv.inference.effects import Effects
-    from bayes_clv.inference.posterior import load
-
-    found = [load(path).attrs.get("effects") for path in sorted(folder.glob("*ing.nc"))]
-    return list(dict.fromkeys(name for saved in found if saved for name in Effects.from_json(saved).columns))
 
 
 def _futures(

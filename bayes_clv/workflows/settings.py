@@ -267,6 +267,30 @@ class Settings(Log):
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """Which run's posterior is to forecast which orders: all of them, those that the run knew and those since.
+
+    How they are read (columns, formats, conditions) is what the run was told, and so are margin, discount and cost.
+    ``horizon`` and ``seed`` are the run's where None. ``columns`` as in ``Settings``. ``out`` is a .csv or .parquet
+    file; a .json of the same name stands beside it.
+    """
+
+    run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
+    orders: Any = place("Order log, old orders and new: a CSV or Parquet file like the run's.", kind=Path)
+    until: str | None = option(
+        "Last day that is known, like 2025-12-31 [default: the last order's day].", None
+    )
+    horizon: str | None = option("How far to forecast, like '52 weeks' [default: the run's].", None)
+    columns: Any = option(
+        "Table with one row per customer, CSV or Parquet, where the run had one.", None, kind=Path | None
+    )
+    seed: int | None = option("Seed of every random number [default: the run's].", None, least=0)
+    out: Path = option(
+        "Where the table goes, one row a customer: a .csv or .parquet file.", Path("scored.parquet")
+    )
+
+
+@dataclass(frozen=True)
 class Choice:
     """What to choose from and for; as an experiment, its uplift and ``clv.target`` take it.
 
@@ -500,7 +524,7 @@ def told_of(settings: Log) -> dict[str, Any]:
     }
 
 
-def fields_of(settings: Log) -> dict[str, Any]:
+def fields_of(settings: Any) -> dict[str, Any]:
     """Return the settings by name."""
     return {item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)}
 

@@ -54,15 +54,9 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     lines += record.get("spend", {}).get("words", [])
     worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
     currency = f" {arguments['currency']}" if arguments.get("currency") else ""
-    for name, what, unit in (("purchases", "Purchases", ""), ("value", worth, currency)):
-        if name in totals:
-            total = totals[name]
-            lines.append(
-                f"{what} of all customers: mean {total['mean']:,.0f}{unit}, 90 % interval {total['q05']:,.0f} to "
-                f"{total['q95']:,.0f}{unit}."
-            )
+    lines += total_lines(totals, worth, currency)
     if record["holdout"] is not None:
-        lines += ["", *_holdout_lines(record["holdout"])]
+        lines += ["", *holdout_lines(record["holdout"])]
     lines += _calendar_lines(record.get("tracking", []))
     report = out / "report.html"
     titles = [card["title"] for card in record["checks"]]
@@ -70,14 +64,28 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     return [*lines, "", f"Report: {report} (in {record['seconds']:.0f} s)"]
 
 
-def _holdout_lines(score: dict[str, Any]) -> list[str]:
+def total_lines(totals: dict[str, Any], worth: str, currency: str) -> list[str]:
+    """Return the totals of all customers, a line each: ``worth`` says what value is, ``currency`` what amounts are."""
+    lines = []
+    for name, what, unit in (("purchases", "Purchases", ""), ("value", worth, currency)):
+        if name in totals:
+            total = totals[name]
+            lines.append(
+                f"{what} of all customers: mean {total['mean']:,.0f}{unit}, 90 % interval {total['q05']:,.0f} to "
+                f"{total['q95']:,.0f}{unit}."
+            )
+    return lines
+
+
+def holdout_lines(score: dict[str, Any], what: str = "Holdout of") -> list[str]:
+    """Return how the forecast of a holdout did: customers' intervals, and each total."""
     from bayes_clv.views.numbers import number
     from bayes_clv.views.reporting.verdicts import missed_words, totals
 
     model = next(iter(score["measures"].values()))
     ninety = score["intervals"].index(90)
     lines = [
-        f"Holdout of {score['horizon']:.4g} {score['time_unit']}s:",
+        f"{what} {score['horizon']:.4g} {score['time_unit']}s:",
         f"  {model['covered'][ninety]:.1%} of customers' real counts lie in their 90 % interval, which holds "
         f"{model['promised'][ninety]:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
     ]

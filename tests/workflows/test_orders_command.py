@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.views.reporting.sections import audit_table
-from bayes_clv.workflows.running import _taken
+from bayes_clv.workflows.described import taken
 from bayes_clv.workflows.settings import Settings, check_settings, taking
 
 TOLD = ["--customer-id", "Kunde", "--date", "Datum", "--spend", "Betrag", "--order-id", "Auftrag"]
@@ -95,7 +95,7 @@ def test_what_is_taken_along_serves_something():
         orders="o", groups=["channel"], covariates={"purchase": ["age"]}, take={"channel": "first"}
     )
     check_settings(settings)
-    assert _taken(settings) == {"age": "one", "channel": "first"}
+    assert taken(settings) == {"age": "one", "channel": "first"}
     with pytest.raises(ValueError, match="colour serves nothing"):
         check_settings(Settings(orders="o", groups=["channel"], take={"colour": "first"}))
     assert taking(["channel=most frequent", "age"]) == {"channel": "most frequent", "age": "one"}

@@ -119,7 +119,7 @@ def test_the_record(finished, shop):
     assert record["versions"].keys() >= {"python", "bayes_clv", "pymc", "numpy", "arviz"}
     assert len(set(record["seeds"].values())) == 4
     assert record["customers"] == 300
-    assert len(record["stages"]) == 9
+    assert len(record["stages"]) == 8
     assert set(record["holdout"]["measures"]) >= {"model", "past_rate"}
     assert 0 < sum(record["stages"].values()) <= record["seconds"] + 0.01
     assert [line["rows"] for line in record["audit"] if line["action"] == "read"] == [len(shop[1])]
@@ -234,6 +234,39 @@ def test_another_process_and_another_form_of_the_log_give_the_same_bytes(finishe
     assert {name: ours[name] for name in kept} == {name: theirs[name] for name in kept}
     for figure in (folder / "figures").iterdir():
         assert (again / "figures" / figure.name).read_bytes() == figure.read_bytes(), figure.name
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(finished, shop, tmp_path, monkeypatch, no_report):
+    """By SIGKILL, after its fits; what it then writes is what an uninterrupted run wrote, and nothing stays behind."""
+    folder, _ = finished
+    program = (
+        "import os, signal\nfrom pathlib import Path\n"
+        "import bayes_clv.inference.posterior as last\nfrom bayes_clv.workflows import Settings, run\n"
+        "last.write_customers = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"run(Settings({str(shop[0] / 'orders.csv')!r}, out=Path('again'), **{SAME!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False, timeout=300)
+    assert done.returncode == -9
+    assert [item.name for item in tmp_path.iterdir()] == [".again-unfinished"]
+
+    def refused(*_given, **_options):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr("bayes_clv.inference.fitting.fit", refused)
+    stages = []
+    run(
+        Settings(shop[0] / "orders.csv", out=tmp_path / "again", **SAME),
+        tell=lambda name, _seconds: stages.append(name),
+    )
+    assert "read the posteriors of an earlier start" in stages
+    assert [item.name for item in tmp_path.iterdir()] == ["again"]
+    for name in ("buying.nc", "spending.nc", "customers.nc", "customers.parquet"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
+    ours, theirs = (read_strictly(each / "run.json") for each in (tmp_path / "again", folder))
+    timed = ("stages", "seconds", "arguments")
+    assert {name: each for name, each in ours.items() if name not in timed} == {
+        name: each for name, each in theirs.items() if name not in timed
+    }
 
 
 def test_posteriors_of_an_earlier_run_give_the_same_table(finished, shop, tmp_path, no_report):

@@ -1,0 +1,62 @@
+"""What describes customers beside their orders: the columns that covariates and groups read, and where they are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_clv.schema import InputError, argument
+from bayes_clv.workflows.settings import Settings, named_by
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def with_own_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset":
+    """Return the customers with the columns of their table."""
+    if settings.columns is None:
+        return customers
+    import pandas as pd
+
+    from bayes_clv.customers.columns import with_columns
+
+    table = settings.columns
+    if isinstance(table, str | Path):
+        path = Path(table)
+        kind = path.suffix.lower()
+        if not path.is_file() or kind not in (".csv", ".parquet"):
+            what = (
+                "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
+            )
+            raise InputError(
+                f"{what} {path.name!r}. Name the table of customers' columns with {argument('columns')}."
+            )
+        # Ids as text: 0017 is another customer than 17.
+        table = (
+            pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
+        )
+    if settings.customer_id in table.columns:
+        table = table.rename(columns={settings.customer_id: "customer_id"})
+    if "customer_id" not in table.columns and not isinstance(settings.columns, pd.DataFrame):
+        raise InputError(
+            f"The table of customers' columns has no column {settings.customer_id!r}, only "
+            f"{', '.join(map(str, table.columns))}. Each row needs the id that the orders have."
+        )
+    wanted = named_by(settings) if settings.posteriors is None else used_by(settings.posteriors)
+    wanted = [name for name in wanted if name not in settings.take]
+    return with_columns(customers, table, wanted) if wanted else customers
+
+
+def taken(settings: Settings) -> dict[str, Any]:
+    """Return the columns of the orders that customers take along: those that are said, or without a table all."""
+    if settings.columns is not None:
+        return settings.take
+    names = named_by(settings) if settings.posteriors is None else used_by(settings.posteriors)
+    return {name: settings.take.get(name, "one") for name in names}
+
+
+def used_by(folder: Path) -> list[str]:
+    """Return the columns that the posteriors of an earlier run read."""
+    from bayes_clv.inference.effects import Effects
+    from bayes_clv.inference.posterior import load
+
+    found = [load(path).attrs.get("effects") for path in sorted(folder.glob("*ing.nc"))]
+    return list(dict.fromkeys(name for saved in found if saved for name in Effects.from_json(saved).columns))
