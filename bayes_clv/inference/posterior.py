@@ -7,6 +7,7 @@ process predicts the same numbers.
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bayes_clv.families.contract import Family
 from bayes_clv.inference.calendar import LearnedCalendar
 from bayes_clv.inference.effects import Effects
 from bayes_clv.problems import read_problem
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, stored
 
 FORMAT = "bayes_clv posterior 1"
 
@@ -116,9 +117,11 @@ def load(path: str | Path) -> xr.DataTree:
     --------
     >>> again = load(save(buying, "buying.nc"))
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"{path!r} is no path. Give the file that a posterior was saved to.")
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"There is no posterior at {str(path)!r}.")
+    if not os.path.exists(path):  # noqa: PTH110 (a path too long to be one)
+        raise InputError(f"There is no posterior at {str(path)[:200]!r}.")
     try:
         if path.suffix == ".zarr" or path.is_dir():
             tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
@@ -189,7 +192,7 @@ def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
     >>> diagnostics(buying)["passed"]
     True
     """
-    found = dict(json.loads(tree.attrs["diagnostics"]))
+    found = stored("diagnostics", lambda: dict(json.loads(tree.attrs["diagnostics"])))
     return found | {"problems": [read_problem(each) for each in found.get("problems", [])]}
 
 

@@ -259,7 +259,9 @@ def _refuse_no_texts(name: Any, segments: Any, quantities: Any) -> None:
                 f"The {what} of rule {name!r} are {given!r}. Write them like {{'again': 'purchases >= 1'}}."
             )
         for key, text in given.items():
-            if not isinstance(key, str) or not (isinstance(text, str) or (text is None and what == "segments")):
+            if not isinstance(key, str) or not (
+                isinstance(text, str) or (text is None and what == "segments")
+            ):
                 raise InputError(
                     f"Rule {name!r}: among the {what} {key!r} is {text!r}. Write both as text, such as "
                     "{'again': 'purchases >= 1'}."

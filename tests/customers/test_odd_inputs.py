@@ -255,3 +255,10 @@ def test_types_that_only_polars_has():
     ids = [uuid.UUID(int=i) for i in (1, 2, 2)]
     found = clv.summarize(wide.with_columns(customer_id=pl.Series(ids, dtype=pl.Object)))
     assert list(spent(found)) == [str(each) for each in ids[:2]]
+
+
+def test_numbers_that_are_no_counts():
+    with pytest.raises(clv.InputError, match="Column 'renewals' has 1 of 1 values that are not numbers"):
+        clv.customers.from_contracts(pd.DataFrame({"renewals": [1j], "active": [True]}))
+    with pytest.raises(clv.InputError, match=r"are 2\^53 or more, for example 1e\+30"):
+        clv.customers.from_survivors([10**30, 5])
