@@ -40,9 +40,14 @@ Scale = Literal["number", "quantile", "bringing"]
 # Far above what a person writes, and far below what Python's parser cannot take.
 LONGEST = 2000
 _WRITTEN_OUT = 10_000
-_DEEPEST = 200
+DEEPEST = 200
+_MOST_STEPS = 50
 
-_WORDS = re.compile(r"""('(?:[^']|'')*')|("[^"]*")|`([^`]*)`|(<>|[<>=!]=|=)|([^\W\d]\w*)""")
+# Texts, numbers (the e of 1e5 is no name), signs and names.
+_WORDS = re.compile(
+    r"""('(?:[^']|'')*')|("[^"]*")|`([^`]*)`|(<>|[<>=!]=|=)|((?:\d[\d_]*\.?|\.)\d+(?:[eE][+-]?\d+)?\w*|\d\w*)"""
+    r"""|([^\W\d]\w*)"""
+)
 _KEYWORDS = ("and", "or", "not", "in")
 _ROW_SIGNS: dict[type, str] = {
     **{kind: sign for kind, (sign, _) in _COMPARE.items()},
@@ -133,19 +138,19 @@ def _tree(text: str, written: str, place: str) -> ast.expr:
         raise InputError(f"{place}: {written!r} cannot be read ({error.msg}).") from error
     except (RecursionError, MemoryError, ValueError):
         tree = None
-    if tree is None or _depth(tree) > _DEEPEST:
+    if tree is None or depth(tree) > DEEPEST:
         raise InputError(
-            f"{place}: {written[:40]!r}… cannot be read: signs or brackets are nested more than {_DEEPEST} deep."
+            f"{place}: {written[:40]!r}… cannot be read: signs or brackets are nested more than {DEEPEST} deep."
         )
     return tree
 
 
-def _depth(tree: ast.AST) -> int:
+def depth(tree: ast.AST) -> int:
     """Return how deep a tree is, without recursion."""
-    level, depth = [tree], 0
+    level, found = [tree], 0
     while level:
-        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
-    return depth
+        level, found = [child for node in level for child in ast.iter_child_nodes(node)], found + 1
+    return found
 
 
 def _in_python(text: str, hidden: dict[str, str] | None = None) -> str:
@@ -158,11 +163,13 @@ def _in_python(text: str, hidden: dict[str, str] | None = None) -> str:
         mark += "_"
 
     def word(found: re.Match[str]) -> str:
-        single, double, quoted, sign, name = found.groups()
+        single, double, quoted, sign, number, name = found.groups()
         if single is not None or double is not None:
             return repr(single[1:-1].replace("''", "'") if double is None else double[1:-1])
         if sign is not None:
             return {"=": "==", "<>": "!="}.get(sign, sign)
+        if number is not None:
+            return str(number)
         if quoted is None and name.lower() in _KEYWORDS:
             return str(name.lower())
         if quoted is None and (hidden is None or name.lower() in ("true", "false")):
@@ -211,6 +218,11 @@ def row_tests(text: Any, place: str) -> list[RowTest]:
         raise InputError(
             f"{place} is {text!r}. Write a condition on the rows to keep, such as \"status = 'completed'\"."
         )
+    if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text):
+        raise InputError(
+            f"{place}: {text!a} holds the character NUL or half of one (a lone surrogate), which no engine compares. "
+            "Leave it out."
+        )
     names: dict[str, str] = {}
     found = []
     for left, sign, right in _comparing(_in_python(text, names), text, place):
@@ -229,10 +241,11 @@ def row_tests(text: Any, place: str) -> list[RowTest]:
             raise InputError(
                 f"{place}: {text!r} compares with a list. A list stands behind 'in': channel in ('web', 'shop')."
             )
-        kinds = {isinstance(each, str) for each in values}
+        kinds = {type(each) for each in values}
         if not values or len(kinds) > 1:
             raise InputError(
-                f"{place}: {text!r} has a list that is empty, or holds texts and numbers. Write one kind."
+                f"{place}: {text!r} has a list that is empty, or holds texts, numbers and truths beside each other. "
+                "Write one kind."
             )
         found.append(RowTest(names[column.id], symbol, values))
     return found
@@ -241,9 +254,9 @@ def row_tests(text: Any, place: str) -> list[RowTest]:
 def _row_values(node: ast.expr) -> tuple[str | float | bool, ...] | None:
     """Return the values of a side of a comparison; None where it is a column or anything else."""
     if isinstance(node, ast.Tuple | ast.List):
-        each = [_row_values(part) for part in node.elts]
+        each = [_row_values(part) for part in node.elts if not isinstance(part, ast.Tuple | ast.List)]
         known = [value for value in each if value is not None]
-        return tuple(value for (value,) in known) if len(known) == len(each) else None
+        return tuple(value for (value,) in known) if len(known) == len(node.elts) else None
     if isinstance(node, ast.Constant) and isinstance(node.value, str | bool):
         return (node.value,)
     number = _number(node)
@@ -312,6 +325,10 @@ def _written_out(text: str, place: str, defined: Mapping[str, Expression], insid
                 raise InputError(f"{place}: {node.id!r} is defined in terms of itself.")
             if node.id not in defined:
                 return node
+            if len(inside) > _MOST_STEPS:
+                raise InputError(
+                    f"{place}: {inside[0]!r} is defined by way of more than {_MOST_STEPS} others. Write it out."
+                )
             expression = defined[node.id]
             return parsed(_written_out(expression.text, expression.place, defined, (*inside, node.id)), place)
 

@@ -120,6 +120,31 @@ def either(python: str, shell: str) -> str:
     return f"{_OPEN}{_PART}{python}{_PART}{shell}{_CLOSE}"
 
 
+def stored[Read](what: str, read: Callable[[], Read]) -> Read:
+    """Return what ``read`` makes of an attribute of a posterior; one that is damaged is refused.
+
+    Examples
+    --------
+    >>> stored("diagnostics", lambda: int("7"))
+    7
+    """
+    try:
+        return read()
+    except InputError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"The posterior's attribute {what!r} is not what a fit writes: it was changed or damaged. Read it "
+            "again from its file, or fit again."
+        ) from error
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse a seed that is no whole number from 0 to 2**64 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) < 2**64:
+        raise InputError(f"seed must be an integer from 0 to 2**64 - 1; it is {seed!r}.")
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something that a check found: its code (of ``bayes_clv.problems``), the sentence, and the numbers in it.

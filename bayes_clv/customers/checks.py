@@ -101,6 +101,8 @@ def as_numbers(column: Any, name: str) -> np.ndarray:
     try:
         if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
             raise TypeError
+        if pd.api.types.is_complex_dtype(column):
+            raise TypeError
         values: np.ndarray = column.to_numpy(dtype=float, na_value=np.nan)
         return values
     except (ValueError, TypeError):

@@ -14,6 +14,7 @@ import xarray as xr
 from bayes_clv.customers.checks import check_count, check_counts, check_ids, check_numbers, refuse_rows
 from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders.log import check_columns
+from bayes_clv.customers.orders.parsing import EXACT_FLOAT
 from bayes_clv.customers.tables import read_columns
 from bayes_clv.schema import CUSTOMER, PERIOD, InputError, describe
 
@@ -226,6 +227,10 @@ def _whole(numbers: Any, cohort: str) -> np.ndarray:
             f"The survivors of {name} are not whole in {int(fraction.sum())} of {last} places, for example "
             f"{alive[fraction][0]:g}. They are counts, since a larger cohort says more: multiply shares by the "
             "cohort's size and round."
+        )
+    if (alive >= EXACT_FLOAT).any():
+        raise InputError(
+            f"The survivors of {name} are 2^53 or more, for example {alive.max():g}. They are counts of customers."
         )
     if last < 2 or alive[0] == 0:
         raise InputError(

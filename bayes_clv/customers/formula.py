@@ -10,6 +10,7 @@ formulaic nor a formula: the encodings in its attributes are numbers, labels and
 
 import ast
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_clv.conditions import DEEPEST, depth
 from bayes_clv.schema import InputError
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -38,6 +40,8 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 # Every number is standardised anyway, so that these change nothing.
 _STANDARDISED = ("scale", "center", "standardize")
 MAX_DEGREE = 5
+# Far above what a person writes; formulaic writes out every product before it leaves out doubles.
+MOST_PRODUCTS, LONGEST = 10_000, 10_000
 
 _SYNTAX = re.compile(r"[+*:~(){}`|^/]|\s-\s")
 _QUOTED = re.compile(r"`([^`]*)`")
@@ -98,10 +102,30 @@ def read_formula(text: str) -> Terms:
     """
     from formulaic import Formula, SimpleFormula
     from formulaic.errors import FormulaicError
+    from formulaic.parser import DefaultFormulaParser
 
+    if len(text) > LONGEST:
+        raise InputError(
+            f"The formula {text[:40]!r}… is {len(text):,} characters long. Say it in {LONGEST:,}: join columns first."
+        )
+    bare = _QUOTED.sub("", text)
+    if not unicodedata.is_normalized("NFKC", bare):
+        raise InputError(
+            f"The formula {text!r} has signs that Python takes for others, {bare!r} for "
+            f"{unicodedata.normalize('NFKC', bare)!r}: put the name of the column in backticks."
+        )
     try:
+        if _products(DefaultFormulaParser().get_ast(text)) > MOST_PRODUCTS:
+            raise InputError(
+                f"The formula {text!r} makes more than {MOST_PRODUCTS:,} products of columns. Write out those that you "
+                "mean, such as 'a + b + a:b'."
+            )
         parsed = Formula(text)
+    except RecursionError:
+        raise _nested(text) from None
     except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             f"The formula {text!r} cannot be read. Write it like 'age + C(channel) + np.log(income)'; the name of a "
             "column with spaces or signs stands in backticks, '`age (years)` + gender'."
@@ -138,6 +162,36 @@ def read_formula(text: str) -> Terms:
                     f"have their zero. Write {product!r}."
                 )
     return tuple(found)
+
+
+def _products(node: Any) -> int:
+    """Return how many products formulaic would write out for a node of its tree, up to more than is allowed."""
+    sizes: dict[int, int] = {}
+    waiting = [node]
+    while waiting:
+        each = waiting[-1]
+        parts = list(getattr(each, "args", ()))
+        todo = [part for part in parts if id(part) not in sizes]
+        if todo:
+            waiting += todo
+            continue
+        waiting.pop()
+        sizes[id(each)] = min(_made(each, [sizes[id(part)] for part in parts]), MOST_PRODUCTS + 1)
+    return sizes[id(node)]
+
+
+def _made(node: Any, sizes: list[int]) -> int:
+    """Return the products of a node, given those of its parts."""
+    if len(sizes) < 2:
+        return max(sizes, default=1)
+    sign, (left, right) = node.operator.symbol, sizes[:2]
+    if sign in ("**", "^"):
+        power = str(node.args[1])
+        # As many products for one column, and each as long as the power.
+        return max(left, 2) ** min(int(power), 20) if power.isdecimal() else left
+    if sign in ("*", "/", "in"):
+        return left + right + left * right
+    return left * right if sign == ":" else left + right
 
 
 def shown(factor: Factor) -> str:
@@ -266,12 +320,32 @@ def _checked(
 
 
 def _tree(text: str) -> tuple[ast.expr, dict[str, str]]:
-    """Return the expression's tree and the names that identifiers of the tree stand for."""
-    quoted = list(dict.fromkeys(_QUOTED.findall(text)))
-    names = {f"_quoted_{i}_": name for i, name in enumerate(quoted)}
-    for identifier, name in names.items():
-        text = text.replace(f"`{name}`", identifier)
-    return ast.parse(text.strip(), mode="eval").body, names
+    """Return the expression's tree and the names that identifiers of the tree stand for.
+
+    Names in backticks get identifiers that the text does not hold.
+    """
+    mark = "_quoted"
+    while mark in text:
+        mark += "_"
+    identifiers: dict[str, str] = {}
+
+    def hidden(found: re.Match[str]) -> str:
+        return f" {identifiers.setdefault(found[1], f'{mark}{len(identifiers)}_')} "
+
+    written = _QUOTED.sub(hidden, text).strip()
+    try:
+        tree = ast.parse(written, mode="eval").body
+    except (RecursionError, MemoryError):
+        raise _nested(text) from None
+    if depth(tree) > DEEPEST:
+        raise _nested(text)
+    return tree, {identifier: name for name, identifier in identifiers.items()}
+
+
+def _nested(text: str) -> InputError:
+    return InputError(
+        f"The formula {text[:40]!r}… cannot be read: signs or brackets are nested more than {DEEPEST} deep."
+    )
 
 
 def _refused(formula: str, part: str) -> InputError:

@@ -101,7 +101,8 @@ def summarize(
         backticks. A
         missing value equals nothing.
     date_format
-        How dates that are text are written, in the words of ``strptime``: ``"%d/%m/%Y"``. Default: ISO or yyyymmdd.
+        How dates that are text are written, in the words of ``strptime``: ``"%d/%m/%Y"``; or ``"excel"``, for
+        days as spreadsheets count them (45000 is 2023-03-15). Default: ISO or yyyymmdd.
     decimal
         ``","`` or ``"."``: amounts are text such as 1.234,50 € or $1,234.50, with thousands separators and a currency
         sign, in brackets or with a minus where negative. Default: plain numbers.

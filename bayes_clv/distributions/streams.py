@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayes_clv.schema import InputError
+from bayes_clv.schema import check_seed
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MONEY = np.uint64(0xD1B54A32D192ED03)
@@ -38,8 +38,7 @@ def customer_keys(ids: Iterable[Any], seed: int, *, purpose: str = "future") -> 
     integer below 2**64; ids are read as text; another ``purpose`` (at most 16 letters) gives independent
     streams.
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**64:
-        raise InputError(f"seed must be an integer from 0 to 2**64 - 1; it is {seed!r}.")
+    check_seed(seed)
     start = hashlib.blake2b(digest_size=16, person=purpose.encode(), key=int(seed).to_bytes(8, "little"))
     digests = []
     for customer in ids:

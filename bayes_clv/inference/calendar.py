@@ -34,7 +34,7 @@ from bayes_clv.distributions.autoregression import levels_after
 from bayes_clv.families.quantities import Prior, Quantity
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import refuse_calendar
-from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError, argument
+from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError, argument, stored
 from bayes_clv.units import days_per
 
 PERIOD = "calendar_period"
@@ -205,9 +205,13 @@ class LearnedCalendar:
     @classmethod
     def from_json(cls, text: str) -> "LearnedCalendar":
         """Return what ``to_json`` wrote."""
-        read = json.loads(text)
-        events = {name: (begin, tuple(values)) for name, (begin, values) in read.pop("events").items()}
-        return cls(**read, events=events)
+
+        def learned() -> "LearnedCalendar":
+            read = json.loads(text)
+            events = {name: (begin, tuple(values)) for name, (begin, values) in read.pop("events").items()}
+            return cls(**read, events=events)
+
+        return stored("calendar", learned)
 
     def coords(self) -> dict[str, list[str]]:
         """Return the dimensions of the variables, with their labels."""

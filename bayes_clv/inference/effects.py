@@ -33,7 +33,7 @@ from bayes_clv.customers.formula import is_formula
 from bayes_clv.families.contract import Family
 from bayes_clv.families.link import linear_predictor, shifted
 from bayes_clv.families.quantities import FLAT, Prior, Quantity
-from bayes_clv.schema import CHAIN, DRAW, InputError, argument
+from bayes_clv.schema import CHAIN, DRAW, InputError, argument, stored
 
 # A priori a covariate moves its quantity (or its odds) by more than a factor of e for one standard deviation, or one
 # level, in one base of three; groups lie apart by a factor of up to 1.6 in two of three and of up to 2.7 in 19 of 20.
@@ -291,7 +291,10 @@ class Effects:
     @classmethod
     def from_json(cls, text: str) -> "Effects":
         """Return the effects that ``to_json`` wrote."""
-        saved = json.loads(text)
+        return stored("effects", lambda: cls._from(json.loads(text)))
+
+    @classmethod
+    def _from(cls, saved: Any) -> "Effects":
         each = tuple(
             Effect(
                 one["name"],

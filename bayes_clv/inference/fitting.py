@@ -29,7 +29,7 @@ from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
 from bayes_clv.inference.sampling import nuts
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, check_seed
 
 METHODS = ("nuts", "laplace", "mode")
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_prior", "log_likelihood")
@@ -150,6 +150,7 @@ def fit(
     >>> round(float(buying.posterior["r"].mean()), 4)
     0.2426
     """
+    check_seed(seed)
     if method not in METHODS:
         raise InputError(f"Method {method!r} is not known. Use one of {', '.join(METHODS)}.")
     unknown = sorted(set(include) - set(GROUPS))

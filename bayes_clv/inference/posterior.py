@@ -5,10 +5,13 @@ the tree's root, so that a posterior saved with ``to_netcdf`` or ``to_zarr`` and
 process predicts the same numbers.
 """
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
@@ -16,9 +19,13 @@ from bayes_clv.families.contract import Family
 from bayes_clv.inference.calendar import LearnedCalendar
 from bayes_clv.inference.effects import Effects
 from bayes_clv.problems import read_problem
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, stored
 
 FORMAT = "bayes_clv posterior 1"
+
+
+# The checksum of names, texts and attributes in a file, where HDF5 keeps none: an attribute of its root.
+WORDS = "checksum_of_words"
 
 
 # What stands in place of a family in a posterior of ``clv.targeting.fit_response``.
@@ -48,7 +55,9 @@ def save(posterior: xr.DataTree, path: str | Path) -> Path:
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     if path.suffix == ".nc":
         parts = {node.path: _summed(node.to_dataset(inherit=False)) for node in posterior.subtree}
-        posterior.to_netcdf(partial, engine="h5netcdf", encoding=parts)
+        stamped = posterior.copy()
+        stamped.attrs = dict(posterior.attrs) | {WORDS: _words(posterior)}
+        stamped.to_netcdf(partial, engine="h5netcdf", encoding=parts)
         partial.replace(path)
     elif path.suffix == ".zarr":
         posterior.to_zarr(path, mode="w", consolidated=False)
@@ -66,6 +75,36 @@ def _summed(dataset: xr.Dataset) -> dict[str, dict[str, bool]]:
     }
 
 
+def _words(tree: xr.DataTree | xr.Dataset) -> str:
+    """Return a checksum of what has none in HDF5: names, shapes, attributes, texts and single numbers."""
+    nodes = [tree] if isinstance(tree, xr.Dataset) else list(tree.subtree)
+    said = []
+    for node in nodes:
+        dataset = node if isinstance(node, xr.Dataset) else node.to_dataset(inherit=False)
+        attrs = {name: value for name, value in dataset.attrs.items() if name != WORDS}
+        said.append((getattr(node, "path", ""), _shown(attrs)))
+        for name, each in sorted(dataset.variables.items(), key=lambda item: str(item[0])):
+            values = each.values.tolist() if each.dtype.kind in "OUST" or not each.ndim else None
+            said.append((str(name), [*each.dims], [*each.shape], _shown(each.attrs), str(values)))
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _shown(attrs: Any) -> dict[str, str]:
+    """Return attributes as text that reads the same before a file and after it."""
+    return {str(name): str(np.asarray(value).tolist()) for name, value in attrs.items()}
+
+
+def _checked(found: Any, name: str) -> Any:
+    """Return what a file holds without its checksum of words, once that agrees; files without one are as they are."""
+    stated = found.attrs.pop(WORDS, None)
+    if stated is not None and stated != _words(found):
+        raise InputError(
+            f"{name!r} does not agree with its own checksum: a name, a text or a setting in it was changed or damaged. "
+            "Copy it again from where it was written, or fit again."
+        )
+    return found
+
+
 def load(path: str | Path) -> xr.DataTree:
     """Read a posterior written by ``save``, or by the DataTree's own ``to_netcdf`` or ``to_zarr``.
 
@@ -78,9 +117,11 @@ def load(path: str | Path) -> xr.DataTree:
     --------
     >>> again = load(save(buying, "buying.nc"))
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"{path!r} is no path. Give the file that a posterior was saved to.")
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"There is no posterior at {str(path)!r}.")
+    if not os.path.exists(path):  # noqa: PTH110 (a path too long to be one)
+        raise InputError(f"There is no posterior at {str(path)[:200]!r}.")
     try:
         if path.suffix == ".zarr" or path.is_dir():
             tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
@@ -92,7 +133,7 @@ def load(path: str | Path) -> xr.DataTree:
             f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr. "
             "Copy it again from where it was written, or fit again."
         ) from error
-    return _check_loaded(tree, path.name)
+    return _check_loaded(_checked(tree, path.name), path.name)
 
 
 def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
@@ -151,7 +192,7 @@ def diagnostics(tree: xr.DataTree) -> dict[str, Any]:
     >>> diagnostics(buying)["passed"]
     True
     """
-    found = dict(json.loads(tree.attrs["diagnostics"]))
+    found = stored("diagnostics", lambda: dict(json.loads(tree.attrs["diagnostics"])))
     return found | {"problems": [read_problem(each) for each in found.get("problems", [])]}
 
 
@@ -164,7 +205,8 @@ def write_customers(customers: xr.Dataset, path: str | Path) -> Path:
     'customers.nc'
     """
     path = Path(path)
-    customers.to_netcdf(path, engine="h5netcdf", encoding=_summed(customers))
+    stamped = customers.assign_attrs({WORDS: _words(customers)})
+    stamped.to_netcdf(path, engine="h5netcdf", encoding=_summed(customers))
     return path
 
 
@@ -201,5 +243,6 @@ def read_customers(path: str | Path) -> xr.Dataset:
     }
     customers = customers.assign_coords({k: v for k, v in texts.items() if k in customers.coords})
     customers = customers.assign({k: v for k, v in texts.items() if k not in customers.coords})
+    customers = _checked(customers, path.name)
     check_customers(customers)
     return customers.drop_encoding()

@@ -25,7 +25,7 @@ from bayes_clv.predictions.histories import (
 from bayes_clv.predictions.parameters import Parameters, paired, parameters
 from bayes_clv.predictions.tiles import EXPECTED_DRAWS, closed_form_draws, thinned_reasons
 from bayes_clv.problems import read_problem
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, stored
 from bayes_clv.units import duration
 
 
@@ -241,7 +241,8 @@ def problems(*trees: xr.DataTree) -> list[str]:
     """Return what the diagnostics of the fits found wrong: records as JSON, each with its family."""
     found = []
     for tree in trees:
-        diagnostics = json.loads(str(tree.attrs.get("diagnostics", "{}")))
+        saved = str(tree.attrs.get("diagnostics", "{}"))
+        diagnostics = stored("diagnostics", lambda text=saved: dict(json.loads(text)))
         family = str(tree.attrs["family"])
         found += [
             json.dumps(dataclasses.replace(read_problem(each), subject=family).record())

@@ -44,6 +44,8 @@ def read_rule(source: str | Path) -> Rule:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(_not_toml(path.name, text, str(error))) from error
+    except RecursionError:
+        raise InputError(f"{path.name} is no rule: brackets are nested too deep in it to be read.") from None
     return _from_toml(table, _Lines(path.name, text))
 
 

@@ -221,6 +221,7 @@ def rule(name: str, segments: Mapping[str, str | None], quantities: Mapping[str,
     >>> [segment.name for segment in buyers.segments]
     ['again', 'never again']
     """
+    _refuse_no_texts(name, segments, quantities or {})
     places = {each: f"rule {name!r}, segment {each!r}" for each in segments}
     given = [Segment(each, "" if where is None else where, places[each]) for each, where in segments.items()]
     defined = {
@@ -232,6 +233,8 @@ def rule(name: str, segments: Mapping[str, str | None], quantities: Mapping[str,
 
 def build_rule(name: str, segments: Sequence[Segment], defined: Mapping[str, Expression]) -> Rule:
     """Return the rule, once its segments neither overlap nor leave anybody out."""
+    if not segments:
+        raise InputError(f"Rule {name!r} has no segments. Give each a name and a condition.")
     _refuse_doubles(segments)
     for expression in defined.values():
         parsed(expression.text, expression.place)
@@ -246,6 +249,23 @@ def build_rule(name: str, segments: Sequence[Segment], defined: Mapping[str, Exp
             f"Rule {name!r} cuts the customers into {cells:,} cells, more than {MOST_CELLS:,}. Use fewer thresholds."
         )
     return Rule(name, tuple(segments), tuple(axes), _table(segments, conditions, axes))
+
+
+def _refuse_no_texts(name: Any, segments: Any, quantities: Any) -> None:
+    """Refuse segments and quantities that are no mappings of texts; a segment may have None."""
+    for what, given in (("segments", segments), ("quantities", quantities)):
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"The {what} of rule {name!r} are {given!r}. Write them like {{'again': 'purchases >= 1'}}."
+            )
+        for key, text in given.items():
+            if not isinstance(key, str) or not (
+                isinstance(text, str) or (text is None and what == "segments")
+            ):
+                raise InputError(
+                    f"Rule {name!r}: among the {what} {key!r} is {text!r}. Write both as text, such as "
+                    "{'again': 'purchases >= 1'}."
+                )
 
 
 def _refuse_doubles(segments: Sequence[Segment]) -> None:

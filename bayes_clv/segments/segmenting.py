@@ -89,6 +89,7 @@ def segment(
     """
     if not 0 < sure <= 1:
         raise InputError(f"{argument('sure', sure)} must be a probability above 0, such as 0.8.")
+    _check_rule(rule)
     check_names(draws, rule, totals)
     names = list(dict.fromkeys([*rule.names(), *totals]))
     thresholds = thresholds_of(draws, rule, threads)
@@ -136,6 +137,7 @@ def points(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndar
     >>> int((points(customers, kinds) == "repeat").sum())
     946
     """
+    _check_rule(rule)
     for axis in rule.axes:
         for name in axis.quantity.names():
             if name not in values:
@@ -164,6 +166,14 @@ class _Counts:
     membership: np.ndarray
     members: np.ndarray
     sums: dict[str, np.ndarray]
+
+
+def _check_rule(rule: Rule) -> None:
+    if not isinstance(rule, Rule):
+        raise InputError(
+            f"The rule is a {type(rule).__name__}. Pass customers or draws first, and then what clv.segments.rule or "
+            "clv.segments.read_rule returns."
+        )
 
 
 def _count(

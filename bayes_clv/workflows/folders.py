@@ -146,7 +146,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         arguments, diagnostics = record["arguments"], record["diagnostics"]
         known = "seed" in arguments and isinstance(diagnostics, dict)
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         known = False
     if not known:
         raise InputError(

@@ -154,7 +154,8 @@ class Log:
         "Rows to use, like \"status = 'completed' and channel in ('web', 'app')\" [default: all].", None
     )
     date_format: str | None = option(
-        "How dates are written, like %d/%m/%Y or '%m/%d/%Y %H:%M' [default: 1997-01-31 or 19970131].", None
+        "How dates are written, like %d/%m/%Y or '%m/%d/%Y %H:%M' or excel [default: 1997-01-31 or 19970131].",
+        None,
     )
     decimal: Literal[",", "."] | None = option(
         "Decimal mark of amounts such as '1.234,50 €' (,) or '$1,234.50' (.) [default: plain numbers].", None

@@ -183,3 +183,25 @@ def test_text_is_no_number(people):
         learn(people, "poly(gender, 2)")
     with pytest.raises(clv.InputError, match="only 3 different values, which show a degree of 2"):
         learn(people, "poly(year, 3)")
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("(a + b + c + d + e + f + g + h)**8", "makes more than 10,000 products"),
+        ("a**100000", "makes more than 10,000 products"),
+        ("I(a" + " + a" * 1000 + ")", "nested more than 200 deep"),
+        ("a" + " + a" * 5000, "20,001 characters long"),
+        ("I(ſ + s)", "put the name of the column in backticks"),
+    ],
+)
+def test_formulas_that_would_not_end_or_be_misread(formula, message):
+    with pytest.raises(clv.InputError, match=message):
+        read_formula(formula)
+
+
+def test_columns_called_like_ours():
+    ((factor,),) = read_formula("I(`x y` + 2 * _quoted_0_)")
+    assert set(factor.columns) == {"x y", "_quoted_0_"}
+    values = {"x y": np.array([1.0]), "_quoted_0_": np.array([10.0])}
+    assert_array_equal(evaluate(factor.expression, values), [21.0])

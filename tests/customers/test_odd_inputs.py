@@ -225,3 +225,40 @@ def test_durations_that_are_none(length):
 
     with pytest.raises(clv.InputError, match="Duration"):
         duration(length, "week")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("customer_id", pa.array([b"1", b"2", b"2"], pa.binary_view())),
+        ("spend", pa.array([b"1", b"2", b"2"], pa.binary(1))),
+        ("date", pa.array([[b"1"]] * 3, pa.list_(pa.binary_view()))),
+    ],
+)
+def test_types_of_no_use(column, values):
+    with pytest.raises(clv.InputError, match=f"Column '{column}' has the type"):
+        clv.summarize(pa.table(PLAIN | {column: values}))
+
+
+def test_categories_of_views():
+    views = pa.DictionaryArray.from_arrays(
+        pa.array([0, 1, 1], pa.int8()), pa.array(["1", "2"], pa.string_view())
+    )
+    assert spent(clv.summarize(pa.table(PLAIN | {"customer_id": views}))) == WHOLE
+
+
+def test_types_that_only_polars_has():
+    pl = pytest.importorskip("polars")
+    wide = pl.DataFrame(PLAIN | {"unused": pl.Series([1, 2, 3], dtype=pl.Int128)})
+    assert spent(clv.summarize(wide)) == WHOLE
+    assert spent(clv.summarize(wide.with_columns(customer_id=pl.Series([1, 2, 2], dtype=pl.Int128)))) == WHOLE
+    ids = [uuid.UUID(int=i) for i in (1, 2, 2)]
+    found = clv.summarize(wide.with_columns(customer_id=pl.Series(ids, dtype=pl.Object)))
+    assert list(spent(found)) == [str(each) for each in ids[:2]]
+
+
+def test_numbers_that_are_no_counts():
+    with pytest.raises(clv.InputError, match="Column 'renewals' has 1 of 1 values that are not numbers"):
+        clv.customers.from_contracts(pd.DataFrame({"renewals": [1j], "active": [True]}))
+    with pytest.raises(clv.InputError, match=r"are 2\^53 or more, for example 1e\+30"):
+        clv.customers.from_survivors([10**30, 5])

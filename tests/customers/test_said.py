@@ -406,3 +406,20 @@ def test_what_is_said_holds_for_purchase_dates_and_origins():
 
 def test_words_of_formats_stand_for_themselves():
     assert read_format("%d.%m.%Y").pattern.count("[.]") + read_format("%d.%m.%Y").pattern.count("\\.") == 2
+
+
+@pytest.mark.parametrize(
+    "days", [[45000, 45001, 45032], [45000.25, 45001.0, 45032.9], ["45000", "45001.5", "45032"]]
+)
+def test_days_as_spreadsheets_count_them(days):
+    table = pd.DataFrame({"customer_id": ["1", "2", "2"], "date": days, "spend": [1.0, 2.0, 3.0]})
+    with pytest.raises(clv.InputError, match="of which 45000 is 2023-03-15: say date_format='excel'"):
+        clv.summarize(table)
+    found = clv.summarize(table, date_format="excel", time_unit="day")
+    assert found["first_order"].values.astype("datetime64[D]").astype(str).tolist() == [
+        "2023-03-15",
+        "2023-03-16",
+    ]
+    assert found["recency"].values.tolist() == [0.0, 31.0]
+    with pytest.raises(clv.InputError, match="1 row of 3 with a date that cannot be read"):
+        clv.summarize(table.assign(date=[3.0, 45001, 45032]), date_format="excel")

@@ -48,6 +48,13 @@ _PARTS = {
 _JOINED = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%y"}
 
 
+# What ``date_format`` says of days as spreadsheets count them, and the first and last of them that are read.
+EXCEL = "excel"
+_FIRST_SERIAL, _LAST_SERIAL = 61, 109_574
+# Numbers that are more likely such days (1954 to 2119) than anything else that a column of dates may hold.
+SERIALS = (20_000, 80_000)
+
+
 @dataclass(frozen=True)
 class DateFormat:
     """A format as a pattern, with the part of the date that each of its groups holds."""
@@ -79,13 +86,35 @@ class DateFormat:
         return ibis.ifelse(text.re_search(self.pattern), written, ibis.null("string")).try_cast("date")
 
 
-def read_format(text: Any) -> DateFormat:
+@dataclass(frozen=True)
+class SerialDays:
+    """Days as spreadsheets count them: 1 is 1 January 1900, 45,000 is 15 March 2023; fractions are times of day.
+
+    Before March 1900 Excel counts a day that never was, so that nothing before is read.
+    """
+
+    def day(self, numbers: Any) -> Any:
+        """Return the day of an Ibis column of numbers, or of numbers as text; null where it is none of 1900 to 2199."""
+        import ibis
+
+        number = numbers
+        if numbers.type().is_string():
+            plain = numbers.re_search(r"^[0-9]{1,6}([.][0-9]*)?$")
+            number = ibis.ifelse(plain, numbers, ibis.null("string")).try_cast("float64")
+        known = (number >= _FIRST_SERIAL) & (number < _LAST_SERIAL + 1)
+        days = ibis.ifelse(known, number, ibis.null("float64")).floor().cast("int32")
+        return (ibis.date("1899-12-30") + days.as_interval("D")).cast("date")
+
+
+def read_format(text: Any) -> DateFormat | SerialDays:
     """Return what a format of ``strptime`` reads; one that gives no day, or has other words, is refused."""
     if not isinstance(text, str):
         raise InputError(
             f"{argument('date_format', text)} is no text. Write it like {argument('date_format', '%d/%m/%Y')}."
         )
     whole = text.strip()
+    if whole.lower() == EXCEL:
+        return SerialDays()
     for short, long in _JOINED.items():
         whole = whole.replace(short, long)
     pattern, parts = [], []

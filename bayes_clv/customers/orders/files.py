@@ -9,6 +9,7 @@ import csv
 import glob
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -29,9 +30,9 @@ def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, 
 
     The table may call them otherwise: an engine takes ID and id for one. What is not a table is refused.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 (a path too long to be one)
         raise InputError(
-            f"There is no file {str(path)!r}. Check the path; it starts in {str(Path.cwd())!r}. "
+            f"There is no file {str(path)[:200]!r}. Check the path; it starts in {str(Path.cwd())!r}. "
             "Data in a database or in cloud storage can be opened with Ibis and passed as a table."
         )
     if path.is_dir():

@@ -10,7 +10,7 @@ from typing import Any
 
 from bayes_clv.conditions import RowTest
 from bayes_clv.customers.orders.amounts import read_amount
-from bayes_clv.customers.orders.dates import COMPACT, ISO
+from bayes_clv.customers.orders.dates import COMPACT, ISO, SerialDays
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.schema import InputError, argument
 
@@ -259,7 +259,10 @@ def _parse_date(column: Any, reading: Reading) -> tuple[Any, Any, Any]:
         missing = _missing_number(column)
     elif kind.is_string():
         missing = missing | text.lower().isin(MISSING_WORDS)
-    if reading.format is not None:
+    if isinstance(reading.format, SerialDays):
+        whole = column if kind.is_string() else column.cast("float64")
+        day = reading.format.day(whole)
+    elif reading.format is not None:
         day = reading.format.day(text)
     else:
         written = ibis.cases(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bayes_clv.customers.orders.amounts import read_amount
-from bayes_clv.customers.orders.dates import LOOSE, candidates, is_zoned, read_format
+from bayes_clv.customers.orders.dates import EXCEL, LOOSE, SERIALS, candidates, is_zoned, read_format
 from bayes_clv.customers.orders.log import OrderLog
 from bayes_clv.customers.orders.parsing import MISSING_WORDS, PROBLEMS, SMALLEST_SPEND
 from bayes_clv.schema import argument
@@ -15,6 +15,11 @@ _MOST_LOOKED_AT = 2000
 def advice(log: OrderLog, fault: str) -> str:
     """Return what to do about a fault, in view of the column's own values."""
     role = PROBLEMS[fault].role
+    if fault == "date bad" and _are_serials(log):
+        return (
+            f"They look like days as spreadsheets count them, of which 45000 is 2023-03-15: say "
+            f"{argument('date_format', EXCEL)}."
+        )
     if fault == "date bad" and log.raw.date.type().is_string():
         return _of_dates(log)
     if fault in ("spend bad", "quantity bad", "price bad") and log.raw[role].type().is_string():
@@ -22,6 +27,19 @@ def advice(log: OrderLog, fault: str) -> str:
     if fault == "spend tiny":
         return _of_traces(log, PROBLEMS[fault].advice)
     return PROBLEMS[fault].advice
+
+
+def _are_serials(log: OrderLog) -> bool:
+    """Return whether all dates that are there are numbers such as spreadsheets have for days."""
+    column = log.raw.date
+    if log.reading.format is not None or not (column.type().is_numeric() or column.type().is_string()):
+        return False
+    number = column.try_cast("float64") if column.type().is_string() else column.cast("float64")
+    low, high = SERIALS
+    there = number.between(low, high).fill_null(False)
+    missing = column.isnull() | column.cast("string").strip().lower().isin(MISSING_WORDS)
+    counted = _counted(log, log.raw, {"like": there, "rows": ~missing})
+    return 0 < counted["rows"] == counted["like"]
 
 
 def _given(log: OrderLog, role: str) -> Any:

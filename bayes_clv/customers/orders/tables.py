@@ -61,6 +61,10 @@ def arrow_columns(orders: Any, roles: Mapping[str, str], check: Any) -> Any:
             f"Orders of type {type(orders).__name__!r} cannot be read. Pass the path of a CSV or Parquet "
             "file, a pandas DataFrame, an Arrow table or an Ibis table."
         )
+    if hasattr(orders, "get_column"):
+        # Polars has types that its tables cannot hand over; a column that nobody asked for must not matter.
+        check(list(orders.columns))
+        return pa.table({role: _of_polars(orders.get_column(name), name) for role, name in roles.items()})
     try:
         table = orders if isinstance(orders, pa.Table) else pa.table(orders)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
@@ -88,6 +92,19 @@ def _of_pandas(column: Any, name: str) -> Any:
     if mixed and any(getattr(value, "tzinfo", None) is not None for value in column):
         # Arrow moves a zoned time beside others to UTC, without a word.
         array = _texts([None if pd.isna(value) else str(value) for value in column], name)
+    return _plain(array, name)
+
+
+def _of_polars(column: Any, name: str) -> Any:
+    import pyarrow as pa
+
+    try:
+        array = column.to_arrow()
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+        array = None
+    if array is None or pa.types.is_fixed_size_binary(array.type):
+        # Whole numbers of 128 bits have no Arrow type, and of objects the addresses are handed over.
+        array = _texts([None if value is None else as_text(value) for value in column.to_list()], name)
     return _plain(array, name)
 
 
@@ -120,6 +137,9 @@ def _plain(array: Any, name: str) -> Any:
         array = pa.concat_arrays(array.chunks) if array.num_chunks > 1 else _only_chunk(array)
     kind = array.type
     if pa.types.is_dictionary(kind):
+        if pa.types.is_string_view(kind.value_type):
+            # Polars' categories: Arrow cannot choose among views.
+            array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.string()))
         return _plain(array.dictionary_decode(), name)
     if pa.types.is_run_end_encoded(kind):
         return _plain(pc.run_end_decode(array), name)
@@ -133,7 +153,20 @@ def _plain(array: Any, name: str) -> Any:
         return _texts([None if value is None else str(value) for value in array.to_pylist()], name)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _within_years(array, name)
+    _check_known(kind, name)
     return array
+
+
+def _check_known(kind: Any, name: str) -> None:
+    """Refuse a column of a type that engines cannot even be told of."""
+    from ibis.formats.pyarrow import PyArrowType
+
+    try:
+        PyArrowType.to_ibis(kind)
+    except (KeyError, NotImplementedError, TypeError, ValueError):
+        raise InputError(
+            f"Column {name!r} has the type {kind}, which cannot be used. Convert the column to text, numbers or dates."
+        ) from None
 
 
 def _only_chunk(array: Any) -> Any:
