@@ -103,33 +103,47 @@ class _Loop:
     writes: dict[str, str] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
 
-    def written(self, rows: str) -> list[str]:
+    def written(self, rows: str, number: int) -> list[str]:
         """Return the source: reading, computing and writing are loops of their own in a block.
 
         What is computed reads and writes ``room`` alone, at distances that are known, and sums into BLOCK places, so
         that a compiler that may not reorder sums takes several rows at a time. It is done of all BLOCK rows, also
         where the last block has fewer.
+
+        What is quick to compile: names of a loop's own, by its ``number``, since a name that is given twice is traced
+        through the whole function; one call for all sums; and in calls no literal, for each of which what is called
+        would be compiled again, but a number of a type.
         """
-        place = {name: i * BLOCK for i, name in enumerate([*self.reads, *self.writes, *self.sums])}
-        found = [f"    clear(room, {place[name]})" for name in self.sums]
+        first, size, i = f"first{number}", f"size{number}", f"i{number}"
+        place = {name: n * BLOCK for n, name in enumerate([*self.reads, *self.writes, *self.sums])}
+        at = {name: f"np.int64({start})" for name, start in place.items()}
+        sums = f"room, {at[next(iter(self.sums))]}, np.int64({len(self.sums)})" if self.sums else ""
+        found = [f"    clear({sums})"] if sums else []
         found += [
-            f"    for first in range(0, {rows}, {BLOCK}):",
-            f"        size = min({BLOCK}, {rows} - first)",
+            f"    for {first} in range(0, {rows}, {BLOCK}):",
+            f"        {size} = min({BLOCK}, {rows} - {first})",
         ]
-        found += [f"        {call.format(place[name])}" for name, (call, _) in self.reads.items()]
-        found += [f"        for i in range({BLOCK}):"]
         found += [
-            f"            {name} = {cast.format(f'room[{place[name]} + i]')}"
+            f"        {call.format(at=at[name], size=size, first=first)}"
+            for name, (call, _) in self.reads.items()
+        ]
+        found += [f"        for {i} in range({BLOCK}):"]
+        found += [
+            f"            {name} = {cast.format(f'room[{place[name]} + {i}]')}"
             for name, (_, cast) in self.reads.items()
         ]
         found += [f"            {line}" for line in self.lines]
-        found += [f"            room[{place[name]} + i] = {name}" for name in self.writes]
+        found += [f"            room[{place[name]} + {i}] = {name}" for name in self.writes]
         found += [
-            f"            room[{place[name]} + i] += {text} if i < size else 0.0"
+            f"            room[{place[name]} + {i}] += {text} if {i} < {size} else 0.0"
             for name, text in self.sums.items()
         ]
-        found += [f"        {call.format(place[name])}" for name, call in self.writes.items()]
-        return found + [f"    {name} = total(room, {place[name]})" for name in self.sums]
+        found += [
+            f"        {call.format(at=at[name], size=size, first=first)}"
+            for name, call in self.writes.items()
+        ]
+        found += [f"    add_up({sums})"] if sums else []
+        return found + [f"    {name} = room[{place[name]}]" for name in self.sums]
 
     @property
     def slots(self) -> int:
@@ -142,8 +156,8 @@ _part = njit(
 
 
 @_part
-def _clear(room, place):  # type: ignore[no-untyped-def]
-    for i in range(BLOCK):
+def _clear(room, place, sums):  # type: ignore[no-untyped-def]
+    for i in range(sums * BLOCK):
         room[place + i] = 0.0
 
 
@@ -176,11 +190,13 @@ def _scatter(room, place, size, array, index, first):  # type: ignore[no-untyped
 
 
 @_part
-def _total(room, place):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for i in range(BLOCK):
-        total += room[place + i]
-    return total
+def _add_up(room, place, sums):  # type: ignore[no-untyped-def]
+    """Write the total of each sum's BLOCK places to its first."""
+    for k in range(sums):
+        total = 0.0
+        for i in range(BLOCK):
+            total += room[place + k * BLOCK + i]
+        room[place + k * BLOCK] = total
 
 
 _FUNCTIONS = {
@@ -197,7 +213,7 @@ _FUNCTIONS = {
     "gather": _gather,
     "store": _store,
     "scatter": _scatter,
-    "total": _total,
+    "add_up": _add_up,
 }
 
 
@@ -350,7 +366,9 @@ class _Writer:
         if value.text not in self.kept:
             name = self.kept[value.text] = self.name()
             self.statement(value.stage, f"{name} = np.empty({self.length(value.rows)})")
-            self.written_in(value.rows, value.stage, value.text, f"store(room, {{}}, size, {name}, first)")
+            self.written_in(
+                value.rows, value.stage, value.text, f"store(room, {{at}}, {{size}}, {name}, {{first}})"
+            )
         return self.kept[value.text]
 
     def element(self, value: _Value, stage: int) -> str:
@@ -358,7 +376,9 @@ class _Writer:
         if value.kind == "number" or (value.kind == "loop" and value.stage == stage):
             return value.text
         array = value.text if value.kind == "array" else self.keep(value)
-        return self.read_in(value.rows, stage, f"take(room, {{}}, size, {array}, first)", value.cast)
+        return self.read_in(
+            value.rows, stage, f"take(room, {{at}}, {{size}}, {array}, {{first}})", value.cast
+        )
 
     def node(self, node: Any) -> None:
         """Write one operation."""
@@ -486,7 +506,7 @@ class _Writer:
     def gathered(self, node: Any) -> _Value:
         source, stage = self.as_array(node.inputs[0])
         index = self.argument(self.fixed(node.inputs[1]))
-        call = f"gather(room, {{}}, size, {source}, {index.text}, first)"
+        call = f"gather(room, {{at}}, {{size}}, {source}, {index.text}, {{first}})"
         return _Value(self.read_in(index.rows, stage, call), stage, index.rows, "loop")
 
     def scattered(self, node: Any) -> _Value:
@@ -496,7 +516,7 @@ class _Writer:
         stage = max(stage, added.stage)
         name = self.name()
         self.statement(stage, f"{name} = {text}.copy()")
-        call = f"scatter(room, {{}}, size, {name}, {index.text}, first)"
+        call = f"scatter(room, {{at}}, {{size}}, {name}, {index.text}, {{first}})"
         self.written_in(index.rows, stage, self.element(added, stage), call)
         return _Value(name, stage + 1, target.rows, "array")
 
@@ -561,7 +581,7 @@ class _Writer:
                 place += 1
                 continue
             (rows,) = shape
-            call = f"store(room, {{}}, size, gradient, {place} + first)"
+            call = f"store(room, {{at}}, {{size}}, gradient, {place} + {{first}})"
             self.written_in(rows, value.stage, self.element(value, value.stage), call)
             place += rows
 
@@ -576,9 +596,9 @@ class _Writer:
         last = max([self.result.stage, *self.straight, *(stage for stage, _ in self.loops)])
         for stage in range(last + 1):
             lines += [f"    {text}" for text in self.straight.get(stage, [])]
-            for (own, rows), loop in self.loops.items():
+            for number, ((own, rows), loop) in enumerate(self.loops.items()):
                 if own == stage:
-                    lines += loop.written(self.length(rows))
+                    lines += loop.written(self.length(rows), number)
         # A slope that is not finite makes the point one that a sampler turns back from.
         if sloped:
             lines.append("    for i in range(gradient.size):")

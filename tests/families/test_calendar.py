@@ -39,23 +39,27 @@ def world(name, rng, horizon):
     if name.startswith("mbg"):
         alive &= rng.random(CUSTOMERS) >= leaving
     step = 1 / 14
+    buying = {pace: -np.expm1(-rate * pace * step) for pace in set(RATES)}
+    surviving = np.exp(-dying * step)
     frequency, recency, later = np.zeros(CUSTOMERS), np.zeros(CUSTOMERS), np.zeros(CUSTOMERS)
     here = alive
     for begin in np.arange(-30.0, horizon - 1e-9, step):
         pace = RATES[np.searchsorted(KNOTS, begin + step / 2) - 1]
         # More than one purchase in a step is one: of order (rate step)².
-        buys = alive & (rng.random(CUSTOMERS) < -np.expm1(-rate * pace * step))
+        buys = np.flatnonzero(alive & (rng.random(CUSTOMERS) < buying[pace]))
         if regular:
-            phases += buys
-            buys &= phases == PARAMETERS["k"]
+            phases[buys] += 1
+            buys = buys[phases[buys] == PARAMETERS["k"]]
             phases[buys] = 0
         if begin < -1e-9:
-            frequency += buys
+            frequency[buys] += 1
             recency[buys] = begin + step / 2 + 30
         else:
-            later += buys
-        alive = alive & ~(buys & (rng.random(CUSTOMERS) < leaving))
-        alive = alive & (rng.random(CUSTOMERS) < np.exp(-dying * step))
+            later[buys] += 1
+        alive = alive.copy()
+        alive[buys] = rng.random(buys.size) >= leaving[buys]
+        if name == "pareto_nbd":
+            alive &= rng.random(CUSTOMERS) < surviving
         if begin < -1e-9:
             here = alive
     return (
