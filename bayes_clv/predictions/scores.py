@@ -238,4 +238,7 @@ def add_inside(draw, count, amount, first_orders, bounds, inside):  # type: igno
                     to[s] += 1
             for m in range(draw.size):
                 own = amount[m] if quantity else np.float64(count[m] + first_orders)
-                to[draw[m]] += np.int64(low <= own <= high) - otherwise
+                held = np.int64(low <= own <= high)
+                # Most are where no purchase is too: writing those would cost more than the rest.
+                if held != otherwise:
+                    to[draw[m]] += held - otherwise

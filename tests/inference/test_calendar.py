@@ -385,10 +385,14 @@ def test_a_totals_variance_is_split(moved):
     assert min(shares.values()) >= 0
     # A rate that goes up and down fourfold is what matters.
     assert shares["calendar"] > 0.5
-    # The chance of single customers is what it is without a calendar: some times the number of purchases, since their
-    # rates and their leaving are not known either.
-    total = future["purchases_total"].to_numpy().ravel()
-    assert 1 < shares["chance"] * total.var() / total.mean() < 4
+    # The same draws and calendars with another chance of single customers differ by it alone, twice. That variance of
+    # 600 draws has an error of 6 %, the total's, of a long tail, of 9 %, its split's of 7 %: together 13 %.
+    totals = [
+        clv.predict(fitted, customers, "26 weeks", seed=seed)["purchases_total"].to_numpy().ravel()
+        for seed in (2, 3)
+    ]
+    chance = np.mean((totals[0] - totals[1]) ** 2) / 2
+    assert shares["chance"] * totals[0].var() / chance == pytest.approx(1, abs=4 * 0.13)
     with pytest.raises(clv.InputError, match="of a posterior with draws"):
         clv.predictions.variance_of_total(fitted, customers, future.drop_vars("purchases_total"))
 

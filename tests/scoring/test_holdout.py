@@ -51,9 +51,7 @@ def test_the_truth_covers_what_it_promises(scored):
         assert each["promised"] >= level / 100
 
 
-def test_the_error_of_what_is_covered_is_that_of_customers_who_share_a_draw(
-    scored, future, make_buying, customers
-):
+def test_the_error_of_what_is_covered_is_that_of_customers_who_share_a_draw(scored, make_buying, customers):
     size = customers.sizes["customer"]
     for level in (50, 90):
         each = scored.sel(interval=level)

@@ -143,6 +143,8 @@ def make_evaluation(total_covered: bool = True) -> xr.Dataset:
         | {
             "covered": (("forecast", "interval"), [[0.8, nan, 0.958, nan]]),
             "promised": (("forecast", "interval"), [[0.81, nan, 0.96, nan]]),
+            # Of 120 independent customers.
+            "covered_se": (("forecast", "interval"), [[0.0358, nan, 0.0179, nan]]),
             "captured": (("forecast", "share"), [share**0.5]),
             "captured_best": ("share", share**0.2),
             "pit_histogram": (("forecast", "bin"), [[0.08, 0.12] * 5]),

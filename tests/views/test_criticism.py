@@ -70,6 +70,7 @@ def evaluation(make) -> xr.Dataset:
             "value_observed": ((), 264.0),
             "spend_covered": (("forecast", "interval"), [[0.7, nan, 0.94, nan]]),
             "spend_promised": (("forecast", "interval"), [[0.72, nan, 0.95, nan]]),
+            "spend_covered_se": (("forecast", "interval"), [[0.0410, nan, 0.0199, nan]]),
             "spend_pit_histogram": (("forecast", "bin"), [[0.12, 0.08] * 5]),
             "spend_covered_by_frequency": alone["covered_by_frequency"] - 0.02,
             "spend_promised_by_frequency": alone["promised_by_frequency"] - 0.01,
