@@ -85,7 +85,9 @@ def evaluate(
         Silence after which recency_rule gives a customer up; by default taken from the calibration.
     draws
         Posterior draws that the closed form is averaged over, evenly spaced: by default 100, fewer of a family whose
-        closed forms are slow (Pareto/GGG: its EXPECTED_DRAWS).
+        closed forms are slow (Pareto/GGG: its EXPECTED_DRAWS). Of 1,000 customers with 40 purchases a year
+        (MBG/NBD with drift) the mean log score of 100 draws was .0003 from that of 500. Counts go as far as simulated
+        purchases reach (mean and 8 standard deviations), and on until at most a millionth is left.
     threads
         Threads of the closed form.
 

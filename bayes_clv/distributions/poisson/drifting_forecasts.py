@@ -20,7 +20,8 @@ import math
 import numpy as np
 from numba import njit
 
-from bayes_clv.distributions.poisson.drifting import quiet, through, wait_of
+from bayes_clv.distributions.elementary import exp, expm1, log, log1p, log1p_positive
+from bayes_clv.distributions.poisson.drifting import LEAST_KEPT, quiet, through, wait_of
 
 STEP = 0.4
 STEP_PER_SD = 0.6
@@ -28,6 +29,9 @@ COARSE = 0.5
 # Terms below which a tail is left out, relatively; the larger for six digits.
 TOLERANCE, LARGER = 1e-12, 1e-8
 NEAR = 1e-5
+# Nodes of a rule over p that go side by side.
+AT_ONCE = 16
+PLACES = np.arange(float(AT_ONCE))
 # Of a rule over time in log1p(time / scale).
 MOMENTS, MOMENT_WEIGHTS = np.polynomial.legendre.leggauss(28)
 # What a discount of a whole life leaves out.
@@ -86,35 +90,84 @@ def silent_of(mixture, least, theta, t, r, alpha, kappa):  # type: ignore[no-unt
 
 
 @_compiled
-def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step, tolerance):  # type: ignore[no-untyped-def]
-    """Return E'[K(p)] and E'[(K(0) - K(p)) / p] over p ~ Beta(a + 1, b)."""
+def _at_nodes(n, step, peak, law, mixture, beta, room):  # type: ignore[no-untyped-def]
+    """Write the weights, K(p) and (K(0) - K(p)) / p at the nodes n, n + 1, ... of a rule in logit p, side by side."""
+    t, least, theta, all_of_them, r, alpha, kappa = law
+    a, b, log_beta = beta
+    weight, k, bent, ps, logs, factors, totals = room[0], room[1], room[2], room[3], room[4], room[5], room[6]
+    near = NEAR / max(1.0, all_of_them)
+    # Of a number that the compiler knows it would unroll the loops, and make no vectors.
+    number = weight.size
+    s = 2.0 * kappa / alpha
+    for j in range(number):
+        u = peak + (n + PLACES[j]) * step
+        small = exp(-abs(u))
+        inverse = 1.0 / (1.0 + small)
+        log_larger = -log1p_positive(small, inverse)
+        above = u >= 0.0
+        p = inverse if above else small * inverse
+        log_p = log_larger if above else u + log_larger
+        log_q = log_larger - u if above else log_larger
+        weight[j] = exp((a + 1.0) * log_p + b * log_q - log_beta)
+        ps[j] = p
+    # As ``quiet``. Loops of few arrays each: of many no vectors are made.
+    for j in range(number):
+        g = max(ps[j], near)
+        gamma = math.sqrt(kappa * kappa + 2.0 * s * g)
+        delta = 2.0 * s * g / (gamma + kappa)
+        change = -expm1(-gamma * t)
+        e = 1.0 - change
+        d = s * theta * change + delta * e + (gamma + kappa)
+        later = (theta * ((gamma + kappa) * e + delta) + 2.0 * g * change) / d
+        ratio = (alpha + theta) / (alpha + later)
+        lost = s * change * (alpha + theta) / d
+        kept = max(4.0 * gamma * gamma * e * ratio / (d * d), LEAST_KEPT)
+        logs[j] = (
+            -log1p((s * theta - delta) * change / (2.0 * gamma))
+            - 0.5 * delta * t
+            - log1p((later - theta) / (alpha + theta))
+        )
+        factors[j] = lost + kept
+    totals[:] = 0.0
+    for m in range(mixture.size - 1, -1, -1):
+        each = mixture[m]
+        for j in range(number):
+            totals[j] = totals[j] * factors[j] + each
+    for j in range(number):
+        totals[j] = r * logs[j] + least * log(factors[j]) + log(totals[j])
+    for j in range(number):
+        at = max(ps[j], near)
+        value = -expm1(totals[j]) / at
+        bent[j] = (all_of_them - value) / at
+        k[j] = value if ps[j] >= near else all_of_them - ps[j] * bent[j]
+
+
+@_compiled
+def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step, tolerance, room):  # type: ignore[no-untyped-def]
+    """Return E'[K(p)] and E'[(K(0) - K(p)) / p] over p ~ Beta(a + 1, b); ``room`` is to work in."""
     top_k, top_bent = _quotients(1.0, t, mixture, least, scale, mean, r, alpha, kappa)
-    log_beta = math.lgamma(a + 1.0) + math.lgamma(b) - math.lgamma(a + 1.0 + b)
+    beta = a, b, math.lgamma(a + 1.0) + math.lgamma(b) - math.lgamma(a + 1.0 + b)
+    law = t, float(least), scale - alpha, expected_of(mean, t, r, alpha, kappa), r, alpha, kappa
     step = min(step, STEP_PER_SD * math.sqrt(1.0 / (a + 1.0) + 1.0 / (b + 1.0)))
     peak = math.log((a + 1.0) / (b + 1.0))
     sum_k = sum_bent = size_k = size_bent = 0.0
     for side in range(2):
-        n = side
-        while True:
-            u = peak + (n if side else -n) * step
-            small = math.exp(-abs(u))
-            p = (1.0 if u >= 0.0 else small) / (1.0 + small)
-            log_p, log_q = (
-                -math.log1p(math.exp(-u)) if u > -700.0 else u,
-                -math.log1p(math.exp(u)) if u < 700.0 else -u,
-            )
-            weight = math.exp((a + 1.0) * log_p + b * log_q - log_beta)
-            k, bent = _quotients(p, t, mixture, least, scale, mean, r, alpha, kappa)
-            added_k, added_bent = weight * (k - top_k), weight * (bent - top_bent)
-            sum_k += added_k
-            sum_bent += added_bent
-            size_k += abs(added_k)
-            size_bent += abs(added_bent)
-            n += 1
-            small_k = abs(added_k) <= tolerance * (size_k + abs(top_k))
-            small_bent = abs(added_bent) <= tolerance * (size_bent + abs(top_bent))
-            if (small_k and small_bent and n > 2) or n > 4000:
-                break
+        n, going = side, True
+        while going:
+            _at_nodes(float(n), step if side else -step, peak, law, mixture, beta, room)
+            for j in range(AT_ONCE):
+                added_k = room[0, j] * (room[1, j] - top_k)
+                added_bent = room[0, j] * (room[2, j] - top_bent)
+                sum_k += added_k
+                sum_bent += added_bent
+                size_k += abs(added_k)
+                size_bent += abs(added_bent)
+                n += 1
+                small_k = abs(added_k) <= tolerance * (size_k + abs(top_k))
+                small_bent = abs(added_bent) <= tolerance * (size_bent + abs(top_bent))
+                if (small_k and small_bent and n > 2) or n > 4000:
+                    going = False
+                    break
     return top_k + step * sum_k, top_bent + step * sum_bent
 
 
@@ -122,7 +175,7 @@ def _averages(t, mixture, least, scale, mean, r, alpha, kappa, a, b, step, toler
 def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-def]
     """Return expected purchases (time, row, draw) of those alive; parameters are (row, draw), a = 0 without a coin."""
     rows, draws = r.shape
-    found = np.empty((times.size, rows, draws))
+    found, room = np.empty((times.size, rows, draws)), np.empty((7, AT_ONCE))
     for i in range(rows):
         for s in range(draws):
             at = rates.place[i, s, 1]
@@ -148,6 +201,7 @@ def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-d
                         b[i, s],
                         STEP,
                         TOLERANCE,
+                        room,
                     )
                     value -= a[i, s] / (a[i, s] + b[i, s]) * bent
                 found[k, i, s] = value
@@ -158,7 +212,7 @@ def purchases(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-d
 def expected_purchases(t, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-def]
     """Return what ``purchases`` does (row, draw) of one time t > 0, to six digits."""
     rows, draws = r.shape
-    found = np.empty((rows, draws))
+    found, room = np.empty((rows, draws)), np.empty((7, AT_ONCE))
     for i in range(rows):
         for s in range(draws):
             at = rates.place[i, s, 1]
@@ -168,7 +222,7 @@ def expected_purchases(t, rates, r, alpha, kappa, a, b):  # type: ignore[no-unty
             value = expected_of(mean, t, r_s, alpha_s, kappa_s)
             if a_s > 0.0:
                 _, bent = _averages(
-                    t, mixture, least, scale, mean, r_s, alpha_s, kappa_s, a_s, b[i, s], COARSE, LARGER
+                    t, mixture, least, scale, mean, r_s, alpha_s, kappa_s, a_s, b[i, s], COARSE, LARGER, room
                 )
                 value -= a_s / (a_s + b[i, s]) * bent
             found[i, s] = value
@@ -179,7 +233,7 @@ def expected_purchases(t, rates, r, alpha, kappa, a, b):  # type: ignore[no-unty
 def survival(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-def]
     """Return the probability (time, row, draw) of staying alive."""
     rows, draws = r.shape
-    found = np.ones((times.size, rows, draws))
+    found, room = np.ones((times.size, rows, draws)), np.empty((7, AT_ONCE))
     for i in range(rows):
         for s in range(draws):
             if not a[i, s] > 0.0:
@@ -202,6 +256,7 @@ def survival(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-de
                         b[i, s],
                         STEP,
                         TOLERANCE,
+                        room,
                     )
                     found[k, i, s] = 1.0 - a[i, s] / (a[i, s] + b[i, s]) * average
     return found
@@ -211,7 +266,7 @@ def survival(times, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-de
 def discounted(horizon, rate, rates, r, alpha, kappa, a, b):  # type: ignore[no-untyped-def]
     """Return expected purchases (row, draw) of those alive to a horizon, infinite for good, each worth e^(-rate t)."""
     rows, draws = r.shape
-    found = np.empty((rows, draws))
+    found, room = np.empty((rows, draws)), np.empty((7, AT_ONCE))
     for i in range(rows):
         for s in range(draws):
             at = rates.place[i, s, 1]
@@ -241,6 +296,7 @@ def discounted(horizon, rate, rates, r, alpha, kappa, a, b):  # type: ignore[no-
                         b[i, s],
                         COARSE,
                         TOLERANCE,
+                        room,
                     )
                     value -= share * bent
                 worth = math.exp(-rate * t)
