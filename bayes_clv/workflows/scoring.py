@@ -5,8 +5,8 @@ scored as a run scores one. A run **kept its word** where each total (purchases,
 the middle 99 % of the forecast's draws, and customers' intervals, tenths and frequent buyers pass as on the page.
 
 Rejected: the page's 90 % for totals here too. Of 80 bases that were as their model says 18 failed a check of the page,
-most of them a total (``bayes_clv.problems``), and a check that is made each month would ask for a fit that nothing calls for; the lines say
-where a total is outside its 90 %.
+most of them a total (``bayes_clv.problems``), and a check that is made each month would ask for a fit for nothing;
+the lines say where a total is outside its 90 %.
 """
 
 import json
