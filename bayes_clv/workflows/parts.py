@@ -20,7 +20,7 @@ from bayes_clv.workflows.unfinished import Kept
 if TYPE_CHECKING:
     import xarray as xr
 
-# Customers of a part: half a minute of work and 0.5 GB at 4,000 draws.
+# Customers of a part: what a stop loses at most, and what is in memory at a time.
 PART = 50_000
 # What is added up over parts, where it is forecast.
 TOTALS = ("purchases_total", "spend_total", "value_total")

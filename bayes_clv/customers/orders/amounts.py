@@ -33,7 +33,8 @@ def read_amount(text: Any, decimal: str | None) -> Any:
     if decimal is None:
         return ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).try_cast("float64")
     shape = pattern(decimal)
-    number = text.re_extract(shape, 1) + text.re_extract(shape, 2)
+    # Of a group that takes no part some engines give an empty text, others (PostgreSQL) nothing at all.
+    number = text.re_extract(shape, 1).fill_null("") + text.re_extract(shape, 2).fill_null("")
     digits = number.re_replace("[^0-9.]" if decimal == "." else "[^0-9,]", "").replace(",", ".")
     amount = ibis.ifelse(text.re_search(shape), digits, ibis.null("string")).try_cast("float64")
     return ibis.ifelse(text.re_search(r"^[(]|[−-]"), -amount, amount)

@@ -9,7 +9,8 @@ zoned timestamp is refused: the day it falls on is the shop's decision, not the 
 For files and data frames the parsed rows are kept in a temporary table, and each step of the parsing is a view
 of its own. Ibis would otherwise write the patterns out at every mention of a column: ten million orders of CSV
 then took eight minutes. The wanted columns of an engine that lacks what is
-needed (SQLite) are handed over to the embedded one.
+needed (SQLite) are handed over to the embedded one, and so are those of somebody's own DuckDB: it writes each step out
+at every mention too, where PostgreSQL computes it once, and our views have no place in another's database.
 
 Columns are taken by their position, under the names of their roles: engines take ID and id for one.
 
@@ -108,14 +109,23 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
 
 
 def _can_parse(backend: Any, raw: Any, reading: Reading) -> bool:
-    """Return whether an engine knows all that is asked of rows; SQLite has neither days nor exact decimals."""
+    """Return whether an engine knows all that is asked of rows, and computes each step of it once.
+
+    SQLite has neither days nor exact decimals; DuckDB repeats steps (returns of 660 rows then take minutes), and any
+    engine repeats the patterns by which dates and amounts that are text are read.
+    """
+    as_text = any(
+        raw[role].type().is_string() for role in ("date", "spend", "quantity", "price") if role in raw.columns
+    )
+    if as_text or backend.name in ("sqlite", "duckdb"):
+        return False
     from ibis.common.exceptions import OperationNotDefinedError, UnsupportedOperationError
 
     try:
         backend.compile(parse(raw, reading, None))
     except (OperationNotDefinedError, UnsupportedOperationError):
         return False
-    return bool(backend.name != "sqlite")
+    return True
 
 
 def _handed_over(backend: Any, raw: Any) -> Any:

@@ -101,6 +101,7 @@ def _log_sums(occasions: Any, calibration: Any) -> dict[str, Any]:
     In decimals, so that the sums do not depend on the order in which an engine adds; first occasions are taken from
     the exact sums, as in ``customer_rows``.
     """
+    import ibis
 
     def logarithm(spend: Any) -> Any:
         return spend.cast("float64").nullif(0.0).ln().cast("decimal(18,6)")
@@ -112,7 +113,8 @@ def _log_sums(occasions: Any, calibration: Any) -> dict[str, Any]:
     first = logarithm(first_spend)
     each = logarithm(occasions.spend)
     return {
-        "zero_repeats": (calibration & (occasions.spend == 0)).sum() - (first_spend == 0).cast("int64"),
+        # No cast of a truth value to a number: PostgreSQL knows none.
+        "zero_repeats": (calibration & (occasions.spend == 0)).sum() - ibis.ifelse(first_spend == 0, 1, 0),
         "log_sum": (_total(each, calibration) - first.fill_null(0)).cast("float64"),
         "log_squares": (_total(square(each), calibration) - square(first).fill_null(0)).cast("float64"),
     }
