@@ -371,6 +371,20 @@ KINDS: dict[str, Kind] = {
         _SPEND_INTERVALS,
         cause="wide",
     ),
+    "kaplan_meier": Kind(
+        "survival lies off the Kaplan-Meier curve",
+        "At renewal {renewal} {fitted:.1f} % of the fit's customers are still there; by Kaplan and Meier, who assume "
+        "no family, {real:.1f} % are, of {customers:,} who could have renewed: {errors:.1f} standard errors apart (the "
+        "check passes up to {threshold}, or up to 2 points).",
+        "The family's churn has another shape than the data's, or renewals are counted wrongly: what a contract brings "
+        "is off in the same way.",
+        (
+            "See how renewals are counted: 0 of who is lost at the first (clv.customers.from_tenures reads tenures).",
+            "Compare beta_discrete_weibull, whose churn may rise or fall with tenure, with shifted_beta_geometric.",
+            "Fit plans or cohorts apart, or by groups, where their churn differs.",
+        ),
+        threshold=3.5,
+    ),
     "rows_dropped": Kind(
         "{rows:,} rows were dropped",
         "{what}",

@@ -55,6 +55,7 @@ NUMBERS = {
     "holdout_wide": COVERED,
     "holdout_spend_narrow": COVERED,
     "holdout_spend_wide": COVERED,
+    "kaplan_meier": {"renewal": 72, "fitted": 67.0, "real": 58.9, "errors": 8.1, "customers": 362},
     "rows_dropped": {"rows": 6624, "what": "No date. x"},
     "dates_far": {
         "customers": 2,
