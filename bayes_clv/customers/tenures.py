@@ -254,7 +254,7 @@ def _days(column: Any, name: str, date_format: str | None) -> np.ndarray:
         return np.asarray(column.to_numpy().astype("datetime64[D]"))
     found, bad = [], []
     for each in column.tolist():
-        day = np.datetime64("NaT", "D")
+        day: Any = np.datetime64("NaT", "D")
         if each is not None and str(each).strip().lower() not in MISSING_WORDS:
             try:
                 written = (
