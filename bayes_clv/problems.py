@@ -371,6 +371,20 @@ KINDS: dict[str, Kind] = {
         _SPEND_INTERVALS,
         cause="wide",
     ),
+    "kaplan_meier": Kind(
+        "survival lies off the Kaplan-Meier curve",
+        "At renewal {renewal} {fitted:.1f} % of the fit's customers are still there; by Kaplan and Meier, who assume "
+        "no family, {real:.1f} % are, of {customers:,} who could have renewed: {errors:.1f} standard errors apart (the "
+        "check passes up to {threshold}, or up to 2 points).",
+        "The family's churn has another shape than the data's, or renewals are counted wrongly: what a contract brings "
+        "is off in the same way.",
+        (
+            "See how renewals are counted: 0 of who is lost at the first (clv.customers.from_tenures reads tenures).",
+            "Compare beta_discrete_weibull, whose churn may rise or fall with tenure, with shifted_beta_geometric.",
+            "Fit plans or cohorts apart, or by groups, where their churn differs.",
+        ),
+        threshold=3.5,
+    ),
     "rows_dropped": Kind(
         "{rows:,} rows were dropped",
         "{what}",
@@ -413,6 +427,64 @@ KINDS: dict[str, Kind] = {
         (
             "Contracts: one row each, with clv.customers.from_contracts, and a family of retention.",
             "Regular buying without a contract: mbg_cnbd_k or pareto_ggg, which read how regular it is.",
+        ),
+    ),
+    "few_customers": Kind(
+        "{customers:,} customers say little",
+        "There are {customers:,} customers, {repeats:,} of whom bought again (the check passes from {threshold} "
+        "customers on).",
+        "Four numbers describe such a base, and each rests on seven customers or fewer: what is learned is owed to the "
+        "priors as much as to the data.",
+        (
+            "See how far the priors decide: clv.inference.prior_sensitivity, or other priors of your own.",
+            "Read intervals and no single number; wait for more customers.",
+        ),
+        threshold=30,
+    ),
+    "never_paid": Kind(
+        "{customers:,} customers never paid",
+        "{customers:,} of {all:,} customers ({share:.1f} %) have orders and no spend at all, for example {example!r} "
+        "(the check passes up to {threshold} %).",
+        "Free samples, staff or test accounts. They count as purchases, and are valued like customers of whose spend "
+        "nothing is known.",
+        (
+            'If they are no customers, leave their orders out: where="amount > 0" (--where).',
+            "If an amount of 0 is a gap in the data, fill it in.",
+        ),
+        threshold=1,
+    ),
+    "no_one_time": Kind(
+        "nobody bought only once",
+        "Each of {customers:,} customers has a repeat purchase; were one in ten a one-time buyer, that would come once "
+        "in {odds:,.0f} bases.",
+        "Either one-time buyers were left out, which biases every fit (rates too high, dropout too low), or frequency "
+        "counts the first purchase too.",
+        (
+            "Put all customers in, those who bought once among them.",
+            "If frequency counts all purchases, subtract 1: it counts those after the first.",
+        ),
+    ),
+    "spend_tail": Kind(
+        "spend has no mean by the data",
+        "The largest {top:,} of {customers:,} mean spends fall off with an exponent of {exponent:.2f} (standard error "
+        "{error:.2f}); with {threshold:.0f} or less a mean does not exist.",
+        "A few orders are most of the money, and the next one may be more than all before: a mean spend is what the "
+        "prior allows, and the closed form and the simulation of one fit may differ by far.",
+        (
+            "Look at the largest orders: in another unit, of a wholesaler, mistyped?",
+            "Fit such customers apart, or use medians and ranks in place of totals of money.",
+        ),
+        threshold=1,
+    ),
+    "more_than_days": Kind(
+        "more purchases forecast than there are days",
+        "For {customers:,} customers, {example!r} the first, more purchases are forecast ({purchases:,.1f}) than the "
+        "{days:,.0f} days of the horizon have occasions: a day with orders is one purchase.",
+        "Such an account buys daily, or counts of single orders were given for purchases: the family knows no highest "
+        "rate.",
+        (
+            "Count a day with orders as one purchase, as clv.summarize does.",
+            "Look at these accounts alone: a shop that buys daily is no customer among others.",
         ),
     ),
     "spend_rises": Kind(

@@ -55,6 +55,7 @@ NUMBERS = {
     "holdout_wide": COVERED,
     "holdout_spend_narrow": COVERED,
     "holdout_spend_wide": COVERED,
+    "kaplan_meier": {"renewal": 72, "fitted": 67.0, "real": 58.9, "errors": 8.1, "customers": 362},
     "rows_dropped": {"rows": 6624, "what": "No date. x"},
     "dates_far": {
         "customers": 2,
@@ -66,6 +67,11 @@ NUMBERS = {
     },
     "one_account": {"what": "purchases", "share": 31.0, "customer": "guest", "customers": 500},
     "regular": {"share": 91.0, "customers": 300, "every": 4.35, "unit": "week"},
+    "few_customers": {"customers": 10, "repeats": 4},
+    "never_paid": {"customers": 40, "all": 1000, "share": 4.0, "example": "17"},
+    "no_one_time": {"customers": 100, "odds": 37_648.6},
+    "spend_tail": {"top": 50, "customers": 1000, "exponent": 0.8, "error": 0.11},
+    "more_than_days": {"customers": 2, "example": "17", "purchases": 41.0, "days": 28.0},
     "spend_rises": {"words": "0.40 (90 % interval 0.3 to 0.5)", "correlation": 0.4, "doubling": 12.0},
     "spend_falls": {"words": "-0.40 (90 % interval -0.5 to -0.3)", "correlation": -0.4, "doubling": -12.0},
     "spend_by_frequency": {

@@ -8,14 +8,20 @@ from .opportunities import from_opportunities as from_opportunities
 from .summaries import purchase_dates as purchase_dates
 from .summaries import summarize as summarize
 from .tables import from_table as from_table
+from .tenures import from_dates as from_dates
+from .tenures import from_tenures as from_tenures
+from .tenures import kaplan_meier as kaplan_meier
 
 __all__ = [
     "check",
     "from_contracts",
+    "from_dates",
     "from_experiment",
     "from_opportunities",
     "from_survivors",
     "from_table",
+    "from_tenures",
+    "kaplan_meier",
     "load_cdnow",
     "purchase_dates",
     "summarize",

@@ -59,7 +59,30 @@ def from_contracts(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> 
     dataset = read_columns(table, COLUMNS, ("periods", "count"), PERIOD)
     check_contracts(dataset)
     dataset = dataset.astype(np.int64)
+    _refuse_counted_from_one(dataset)
     return describe(with_columns(dataset, table, columns) if columns else dataset)
+
+
+# Were losses as likely at one renewal as at the next, none beside ten would come once in 22,000 tables.
+_NEXT = 10
+
+
+def _refuse_counted_from_one(dataset: xr.Dataset) -> None:
+    """Refuse renewals of which nobody is lost at the first ones: a tenure in periods, most likely."""
+    count = dataset["count"].to_numpy() if "count" in dataset else np.ones(dataset.sizes[CUSTOMER], dtype=int)
+    gone = dataset["active"].to_numpy() == 0
+    if not gone.any():
+        return
+    made = dataset["renewals"].to_numpy()[gone]
+    first = int(made.min())
+    there = int(count[gone][made == first].sum())
+    if first > 0 and there >= _NEXT:
+        raise InputError(
+            f"Nobody is lost with {'0 renewals' if first == 1 else f'fewer than {first} renewals'}, and {there:,} with "
+            f"{first}, among {int(count[gone].sum()):,} lost: renewals seem to be counted from {first}. A tenure in "
+            "periods is read by clv.customers.from_tenures(table, tenure=..., churned=...). If nobody can leave "
+            "before, count renewals from the first at which one can: the families have losses at every renewal."
+        )
 
 
 def from_survivors(

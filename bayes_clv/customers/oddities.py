@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.sequences import PURCHASE_TIMES, places
-from bayes_clv.problems import problem
+from bayes_clv.problems import KINDS, problem
 from bayes_clv.schema import CUSTOMER, UNSTATED, Problem
 from bayes_clv.units import days_per
 
@@ -21,11 +21,23 @@ FAR_SHARE, FAR_DAYS, STRAY = 0.5, 182, 0.01
 ACCOUNT_SHARE, ACCOUNT_BASE = 0.1, 50
 # Months differ by a thirtieth; of purchases at random one customer in a hundred with three intervals is as regular.
 REGULAR, REGULAR_SHARE, INTERVALS = 0.1, 0.5, 3
+# The four numbers of a family, and seven customers for each.
+FEW = KINDS["few_customers"].threshold
+# A share of free accounts that no total of money would notice.
+NEVER_PAID = KINDS["never_paid"].threshold
+# One-time buyers are a tenth at least of any base that was looked at; beyond a hundred customers chance leaves none out
+# once in 37,000 bases.
+ONE_TIME_BASE, ONE_TIME_SHARE = 100, 0.1
+# Hill's estimate from the largest twentieth, no fewer than twenty.
+TAIL, TAIL_LEAST = 0.05, 20
 
 
 def oddities(customers: xr.Dataset) -> list[Problem]:
     """Return what is odd in customers made of orders; what cannot be told of them is not looked at."""
-    checks: tuple[Callable[[xr.Dataset], Problem | None], ...] = (_far_dates, _one_account, _regular)
+    checks: tuple[Callable[[xr.Dataset], Problem | None], ...] = (
+        *(_far_dates, _one_account, _regular),
+        *(_few_customers, _never_paid, _no_one_time, _spend_tail),
+    )
     return [found for found in (check(customers) for check in checks) if found is not None]
 
 
@@ -107,4 +119,60 @@ def _regular(customers: xr.Dataset) -> Problem | None:
         customers=int(often.sum()),
         every=float(np.median(mean)),
         unit=unit,
+    )
+
+
+def _few_customers(customers: xr.Dataset) -> Problem | None:
+    """Return that there are so few customers that priors decide."""
+    size = customers.sizes[CUSTOMER]
+    if FEW is None or size >= FEW or "frequency" not in customers:
+        return None
+    repeats = int((customers["frequency"].to_numpy() > 0).sum())
+    return problem("few_customers", "Data", customers=size, repeats=repeats)
+
+
+def _never_paid(customers: xr.Dataset) -> Problem | None:
+    """Return customers with orders and no spend at all, where they are more than a few."""
+    if "historical_spend" not in customers:
+        return None
+    free = customers["historical_spend"].to_numpy() == 0
+    share = 100 * float(free.mean())
+    if NEVER_PAID is None or share <= NEVER_PAID or free.all():
+        return None
+    example = str(customers[CUSTOMER].to_numpy()[int(np.argmax(free))])
+    return problem(
+        "never_paid", "Data", customers=int(free.sum()), all=free.size, share=share, example=example
+    )
+
+
+def _no_one_time(customers: xr.Dataset) -> Problem | None:
+    """Return that nobody bought only once."""
+    size = customers.sizes[CUSTOMER]
+    if size < ONE_TIME_BASE or "frequency" not in customers or (customers["frequency"].to_numpy() == 0).any():
+        return None
+    odds = min((1 - ONE_TIME_SHARE) ** -float(size), 1e12)
+    return problem("no_one_time", "Data", customers=size, odds=odds)
+
+
+def _spend_tail(customers: xr.Dataset) -> Problem | None:
+    """Return that the largest mean spends fall off so slowly that spend has no mean (Hill 1975)."""
+    if "monetary_value" not in customers:
+        return None
+    spend = customers["monetary_value"].to_numpy()
+    spend = np.sort(spend[np.isfinite(spend) & (spend > 0)])[::-1]
+    top = max(TAIL_LEAST, int(TAIL * spend.size))
+    if spend.size < 5 * TAIL_LEAST:
+        return None
+    rise = float(np.log(spend[:top] / spend[top]).mean())
+    limit = KINDS["spend_tail"].threshold
+    if limit is None or rise * limit < 1:
+        return None
+    exponent = 1 / rise
+    return problem(
+        "spend_tail",
+        "Data",
+        top=top,
+        customers=spend.size,
+        exponent=exponent,
+        error=exponent / float(np.sqrt(top)),
     )

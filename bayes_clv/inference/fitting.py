@@ -21,6 +21,7 @@ from bayes_clv.inference.calendar import Calendar, LearnedCalendar, drawn_calend
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
 from bayes_clv.inference.criticism import predictive
+from bayes_clv.inference.criticism.retention import retention_check
 from bayes_clv.inference.data import checkable, checked_customers, distinct_rows, observed
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
@@ -247,6 +248,10 @@ def fit(
         report = checks.diagnose_mode(report)
     for name, choice in choices.items():
         report = checks.with_choice(report, choice, int(dict(resolved[name].arguments)["upper"]))
+
+    if record.kind == "contracts" and effects is None:
+        at_large = {name: posterior[name].to_numpy() for name in record.parameters}
+        report = checks.with_problem(report, retention_check(record, dataset, at_large))
 
     # One generator per group: asking for one more group leaves the others as they were.
     prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))

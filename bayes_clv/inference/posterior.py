@@ -78,7 +78,7 @@ def _summed(dataset: xr.Dataset) -> dict[str, dict[str, bool]]:
 def _words(tree: xr.DataTree | xr.Dataset) -> str:
     """Return a checksum of what has none in HDF5: names, shapes, attributes, texts and single numbers."""
     nodes = [tree] if isinstance(tree, xr.Dataset) else list(tree.subtree)
-    said = []
+    said: list[Any] = []
     for node in nodes:
         dataset = node if isinstance(node, xr.Dataset) else node.to_dataset(inherit=False)
         attrs = {name: value for name, value in dataset.attrs.items() if name != WORDS}
@@ -243,6 +243,6 @@ def read_customers(path: str | Path) -> xr.Dataset:
     }
     customers = customers.assign_coords({k: v for k, v in texts.items() if k in customers.coords})
     customers = customers.assign({k: v for k, v in texts.items() if k not in customers.coords})
-    customers = _checked(customers, path.name)
-    check_customers(customers)
-    return customers.drop_encoding()
+    checked: xr.Dataset = _checked(customers, path.name)
+    check_customers(checked)
+    return checked.drop_encoding()

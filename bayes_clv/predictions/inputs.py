@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -237,12 +238,16 @@ def shared_time_unit(tree: xr.DataTree, customers: xr.Dataset) -> str:
     return observed
 
 
+def _read(text: str) -> dict[str, Any]:
+    return dict(json.loads(text))
+
+
 def problems(*trees: xr.DataTree) -> list[str]:
     """Return what the diagnostics of the fits found wrong: records as JSON, each with its family."""
     found = []
     for tree in trees:
         saved = str(tree.attrs.get("diagnostics", "{}"))
-        diagnostics = stored("diagnostics", lambda text=saved: dict(json.loads(text)))
+        diagnostics = stored("diagnostics", partial(_read, saved))
         family = str(tree.attrs["family"])
         found += [
             json.dumps(dataclasses.replace(read_problem(each), subject=family).record())

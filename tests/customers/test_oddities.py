@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.customers.oddities import oddities
+from bayes_clv.views.reporting.checks import prediction_problems
 
 
 def codes(customers):
@@ -64,6 +66,38 @@ def test_a_subscription():
     assert found.numbers["every"] == pytest.approx(30, abs=1)
 
 
+def test_a_base_of_ten(orders):
+    some = orders[orders["customer_id"].isin([str(i) for i in range(10)])]
+    (found,) = oddities(summarized(some))
+    assert (found.code, found.numbers["customers"]) == ("few_customers", 10)
+
+
+def test_accounts_that_never_pay(orders):
+    free = orders.assign(spend=orders["spend"].where(orders["customer_id"].astype(int) % 50 > 0, 0.0))
+    (found,) = oddities(summarized(free))
+    assert (found.code, found.numbers["customers"]) == ("never_paid", 6)
+    some = orders.assign(spend=orders["spend"].where(orders["customer_id"] != "7", 0.0))
+    assert codes(summarized(some)) == []
+
+
+def test_a_base_without_one_time_buyers(orders):
+    customers = summarized(orders)
+    again = customers.isel(customer=customers["frequency"].values > 0)
+    assert codes(again) == ["no_one_time"]
+    counted = customers.assign(frequency=customers["frequency"] + 1).drop_vars("purchase_start")
+    assert codes(counted) == ["no_one_time"]
+
+
+def test_spend_without_a_mean(orders):
+    customers = summarized(orders)
+    size = customers.sizes["customer"]
+    uniform = (np.arange(size) + 0.5) / size
+    for exponent, wanted in ((0.7, ["spend_tail"]), (1.6, [])):
+        spend = customers["monetary_value"].copy(data=uniform ** (-1 / exponent))
+        made = customers.assign(monetary_value=spend).drop_vars("historical_spend")
+        assert codes(made) == wanted
+
+
 def test_an_hour_is_a_twenty_fourth_of_a_day(orders):
     timed = orders.assign(date=orders["date"].astype("datetime64[s]") + np.timedelta64(5, "h"))
     assert "Orders with a time of day" in clv.summarize(timed, time_unit="hour").attrs["audit"]
@@ -78,3 +112,12 @@ def test_doubled_rows_are_said(orders):
     # Two orders of a day that differ are none.
     other = pd.concat([orders, orders.assign(spend=orders["spend"] + 1)])
     assert "equal to another one" not in clv.summarize(other).attrs["audit"]
+
+
+def test_more_purchases_than_days():
+    expected = xr.Dataset({"purchases_mean": ("customer", [3.0, 29.0])}, {"customer": ["a", "b"]})
+    value = expected.assign_attrs(time_unit="week", horizon=4.0, reasons=[])
+    (found,) = prediction_problems(value)
+    assert (found.code, found.numbers["example"], found.numbers["days"]) == ("more_than_days", "b", 28.0)
+    assert prediction_problems(value.assign_attrs(horizon=5.0)) == []
+    assert prediction_problems(value.assign_attrs(time_unit="unstated")) == []

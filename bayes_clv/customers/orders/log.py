@@ -159,10 +159,12 @@ def check_columns(
     name: str,
     can_omit: str | None = None,
     elsewhere: Sequence[str] = (),
+    roles: Sequence[str] = ("customer_id", "date", "spend"),
 ) -> None:
     """Refuse a table without the wanted columns, listing those it has and the closest to each.
 
-    ``can_omit`` may be left out, and those ``elsewhere`` may be in a table of customers.
+    ``can_omit`` may be left out, those ``elsewhere`` may be in a table of customers, and ``roles`` are the arguments
+    that name columns.
     """
     missing = [column for column in wanted if column not in present]
     if not missing:
@@ -181,11 +183,12 @@ def check_columns(
         hints.append(f"What describes customers may also be in a table with a row for each: {table}.")
     if shown and all(re.search(r"^\s*[-+]?[0-9]", column) for column in shown):
         hints.append("The first line seems to hold values: add a line with the names of the columns.")
+    shown_roles = " and ".join(argument(role) for role in roles[-2:])
+    shown_roles = ", ".join([*(argument(role) for role in roles[:-2]), shown_roles])
     raise InputError(
         f"{name[:1].upper()}{name[1:]} has no column {' and no column '.join(map(repr, missing))}. "
         f"It has: {', '.join(shown[:20])}{', …' if len(shown) > 20 else ''}. "
-        f"Rename its columns or name them with {argument('customer_id')}, {argument('date')} and {argument('spend')}. "
-        + " ".join(hints)
+        f"Rename its columns or name them with {shown_roles}. " + " ".join(hints)
     )
 
 

@@ -88,6 +88,11 @@ def with_choice(report: dict[str, Any], choice: Choice, largest: int) -> dict[st
     return report | {"passed": not problems, "problems": problems} | choice.report()
 
 
+def with_problem(report: dict[str, Any], found: Problem | None) -> dict[str, Any]:
+    """Return the report with what another check of the fit found, if anything."""
+    return report if found is None else report | {"passed": False, "problems": [*report["problems"], found]}
+
+
 def diagnose_mode(report: dict[str, float]) -> dict[str, Any]:
     """Return what is known of a mode: it is a point, and its intervals lack parameter uncertainty."""
     return {"passed": False, "problems": [problem("mode")], **report}

@@ -25,9 +25,10 @@ from bayes_clv.problems import (
     problem,
     read_problem,
 )
-from bayes_clv.schema import InputError, Problem, listed
+from bayes_clv.schema import UNSTATED, InputError, Problem, listed
 from bayes_clv.scoring.measures import record
 from bayes_clv.scoring.spending import spend_check
+from bayes_clv.units import TIME_UNITS, days_per
 from bayes_clv.views.reporting import verdicts
 
 
@@ -146,8 +147,24 @@ def spend_problems(found: Mapping[str, Any], spending: xr.DataTree) -> list[Prob
 
 
 def prediction_problems(value: xr.Dataset) -> list[Problem]:
-    """Return what could not be predicted, from the prediction's own ``reasons``."""
-    return [problem("no_number", "Value", reason=reason) for reason in listed(value.attrs, "reasons")]
+    """Return what could not be predicted, from the prediction's own ``reasons``, and what cannot happen."""
+    failed = [problem("no_number", "Value", reason=reason) for reason in listed(value.attrs, "reasons")]
+    unit, horizon = str(value.attrs.get("time_unit", UNSTATED)), value.attrs.get("horizon")
+    if (
+        unit not in TIME_UNITS
+        or "purchases_mean" not in value
+        or not isinstance(horizon, int | float | np.number)
+    ):
+        return failed
+    days, expected = float(horizon) * days_per(unit), value["purchases_mean"].to_numpy()
+    beyond = np.flatnonzero(expected > days)
+    if beyond.size:
+        first = int(beyond[0])
+        said = {"customers": beyond.size, "days": days, "purchases": float(expected[first])}
+        failed.append(
+            problem("more_than_days", "Value", **said, example=str(value["customer"].to_numpy()[first]))
+        )
+    return failed
 
 
 def score_problems(evaluation: xr.Dataset) -> list[Problem]:
