@@ -40,6 +40,21 @@ def stretches(columns: Iterable[NDArray[Any]]) -> tuple[NDArray[np.bool_], NDArr
     return new, np.cumsum(new) - 1
 
 
+def ragged(start: ArrayLike, size: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return of rows with ``size`` numbers each, from ``start`` on in a flat array: every number's row and place.
+
+    Examples
+    --------
+    >>> row, place = ragged([7, 0], [2, 3])
+    >>> row.tolist(), place.tolist()
+    ([0, 0, 1, 1, 1], [7, 8, 0, 1, 2])
+    """
+    many = np.asarray(size).astype(np.int64)
+    row = np.repeat(np.arange(many.size), many)
+    begin = np.asarray(start).astype(np.int64) - (np.cumsum(many) - many)
+    return row, begin[row] + np.arange(row.size)
+
+
 def on_distinct_rows(function: Callable[..., Array], *states: ArrayLike) -> Array:
     """Return ``function(*states)`` of states that broadcast to (row, draw), computed once where neighbours are equal.
 

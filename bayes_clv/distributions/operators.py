@@ -20,7 +20,14 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from bayes_clv.distributions import autoregression
 from bayes_clv.distributions.lognormal import rates
-from bayes_clv.distributions.poisson import drifting, drifting_lifetime, paced_lifetime, returning, silence
+from bayes_clv.distributions.poisson import (
+    drifting,
+    drifting_lifetime,
+    drifting_times,
+    paced_lifetime,
+    returning,
+    silence,
+)
 from bayes_clv.distributions.regular import erlang_phases, gamma_waits
 
 
@@ -209,6 +216,73 @@ def log_sleep(T: Any, start: Any, size: Any, first: int, times: Any, *parameters
     """Return of each row what ``poisson.returning.log_likelihoods`` does; parameters may be scalars."""
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
     return _SLEEP(T, start, size, first + zeros, times, *(each + zeros for each in parameters))
+
+
+class DriftAt(Op):  # type: ignore[misc]
+    """T, start, size, times, r, alpha, kappa -> what ``poisson.drifting.log_likelihoods`` gives, with slopes in times.
+
+    ``start`` and ``size`` are data.
+    """
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Return the node; T and what comes after the times are (row,), the times as many as there are."""
+        vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
+        rows = vectors[0].type.shape
+        return Apply(self, vectors, [pt.tensor(dtype="float64", shape=rows) for _ in range(2)])
+
+    def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute the node outside of a compiled graph."""
+        for storage, value in zip(output_storage, drifting.log_likelihoods(*inputs), strict=True):
+            storage[0] = value
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Return that data have no slope."""
+        return [[place not in (1, 2)] * 2 for place in range(7)]
+
+    def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
+        """Return the gradient of both."""
+        weights = [
+            pt.zeros_like(output) if isinstance(each.type, DisconnectedType) else each
+            for output, each in zip(outputs, cotangents, strict=True)
+        ]
+        of_T, of_times, *of_rate = DriftSlopesAt()(*inputs, *weights)
+        return [of_T, *(DisconnectedType()() for _ in range(2)), of_times, *of_rate]
+
+
+class DriftSlopesAt(Op):  # type: ignore[misc]
+    """What ``DriftAt`` reads, and weights of both that it gives -> ``poisson.drifting_times.slopes``."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Return the node."""
+        vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
+        return Apply(self, vectors, [vectors[place].type() for place in (0, 3, 4, 5, 6)])
+
+    def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute the node outside of a compiled graph."""
+        for storage, value in zip(output_storage, drifting_times.slopes(*inputs), strict=True):
+            storage[0] = value
+
+
+@register_funcify_default_op_cache_key(DriftAt)  # type: ignore[untyped-decorator]
+def _compiled_drift(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return drifting.log_likelihoods, zlib.crc32(inspect.getsource(drifting).encode())
+
+
+@register_funcify_default_op_cache_key(DriftSlopesAt)  # type: ignore[untyped-decorator]
+def _compiled_drift_slopes(op: Any, **arguments: Any) -> tuple[Any, int]:
+    sources = inspect.getsource(drifting) + inspect.getsource(drifting_times)
+    return drifting_times.slopes, zlib.crc32(sources.encode())
+
+
+def log_drift_at(T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> tuple[Any, Any]:
+    """Return what ``log_drift`` does, where T and times are tensors, which have slopes; parameters may be scalars."""
+    zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
+    bought, silent = DriftAt()(T, start, size, times, *(each + zeros for each in parameters))
+    return bought, silent
 
 
 class Autoregression(Op):  # type: ignore[misc]

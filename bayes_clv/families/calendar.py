@@ -7,7 +7,8 @@ calendar time, both 0 at the end of observation and rising, straight between kno
 A family that has its own (``contract.Paced``) is taken as it says. Of the others a history is taken in operational
 time, which differs between draws. A time to come differs too, so that each draw's unit of time is stretched until that
 time is the same number in all of them: a family's forecasts depend on times and parameters with a unit in proportion
-alone. So every closed form of the family serves as it is.
+alone. So every closed form of the family serves as it is. Of a family that reads each customer's purchase times these
+are taken so too, beside its columns.
 """
 
 import math
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.arrays import Array, ragged
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, need
 
 # Of the parameters: operational time at the knots.
@@ -29,6 +30,8 @@ CALENDAR = "calendar"
 STEPS, ENDLESS_STEPS = 24, 80
 # What a discount of a whole life leaves out.
 FORGOTTEN = 20.0
+# The columns of a history that are times; the last are those of all purchases, of a family that reads them.
+TIMED = ("T", "recency", "purchase_times")
 
 
 def operational(knots: Array, elapsed: Array, time: Array) -> Array:
@@ -40,10 +43,10 @@ def operational(knots: Array, elapsed: Array, time: Array) -> Array:
 
 
 class _Clocked:
-    """The family in its own time, and the knots of the calendar's."""
+    """The family in its own time, and the knots of the calendar's; ``times``, flat, of all customers' purchases."""
 
-    def __init__(self, family: Family, knots: Array) -> None:
-        self.family, self.knots = family, knots
+    def __init__(self, family: Family, knots: Array, times: Array | None) -> None:
+        self.family, self.knots, self.times = family, knots, times
         self.forecast = need(family, Forecast)
         meanings = family.words.meanings
         # The power of time in each parameter's unit.
@@ -61,7 +64,21 @@ class _Clocked:
         # To be exact where there is nothing between: a rounding would be a negative time.
         found["T"] = np.maximum(-begin, 0.0)
         found["recency"] = np.minimum(np.maximum(last - begin, 0.0), found["T"])
+        if self.times is not None:
+            found |= self._own_times(columns, begin, elapsed)
         return found, {name: params[name] for name in self.family.parameters}
+
+    def _own_times(self, columns: Columns, begin: Array, elapsed: Array) -> dict[str, Array]:
+        """Return these customers' purchase times (purchase, draw), flat, and where each customer's begin."""
+        assert self.times is not None
+        age, size, start = (np.reshape(columns[name], -1) for name in ("T", "frequency", "purchase_start"))
+        owner, place = ragged(start, size)
+        bought = operational(self.knots, elapsed, self.times[place] - age[owner])
+        number = size.astype(np.int64)
+        return {
+            "purchase_times": bought - np.reshape(begin, (-1, elapsed.shape[0]))[owner],
+            "purchase_start": np.reshape(np.cumsum(number) - number, np.shape(columns["purchase_start"])),
+        }
 
     @staticmethod
     def _rows(found: Array) -> Array:
@@ -74,7 +91,7 @@ class _Clocked:
         if not 0 < time < math.inf:
             return function(time, history, values)
         stretch = time / operational(self.knots, np.asarray(params[CALENDAR]), np.asarray(time))
-        history |= {name: history[name] * stretch for name in ("T", "recency")}
+        history |= {name: history[name] * stretch for name in TIMED if name in history}
         values = {name: each * stretch ** self.powers[name] for name, each in values.items()}
         return function(time, history, values)
 
@@ -140,11 +157,18 @@ def _nothing(time: float, columns: Columns, params: Params) -> Array:
 
 def clocked(family: Family, knots: Array) -> Family:
     """Return the family in calendar time, given the knots (knot,) of its calendar, in time units."""
-    if family.paced is not None:
-        return replace(family, forecast=family.paced.forecast(knots))
-    by = _Clocked(family, knots)
+    forecast = in_calendar_time(family, knots) if family.paced is None else family.paced.forecast(knots)
+    return replace(family, forecast=forecast)
+
+
+def in_calendar_time(family: Family, knots: Array, times: Array | None = None) -> Forecast:
+    """Return the forecast of a family that only its time distinguishes, given the knots of its calendar.
+
+    With ``times``, those of all customers' purchases, flat and in calendar time, the family reads them of its columns.
+    """
+    by = _Clocked(family, knots, times)
     own = by.forecast
-    forecast = replace(
+    return replace(
         own,
         alive=partial(by.given, own.alive),
         alive_after=by.alive_after,
@@ -156,7 +180,8 @@ def clocked(family: Family, knots: Array) -> Family:
         at_least=partial(by.counted, own.at_least),
         discounted=by.discounted,
         state=None if own.state is None else partial(by.given, own.state),
+        summary=None if own.summary is None else partial(by.to, own.summary),
+        rate_ago=None,
         clock=by.clock,
         times=None,
     )
-    return replace(family, forecast=forecast)

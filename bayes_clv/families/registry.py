@@ -37,6 +37,8 @@ TRIED = ("drift",)
 
 # Families that go by a calendar: those of which a change of time leaves all else as it is, and those with ``paced``.
 CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd", "pareto_nbd")
+# And those of which the form with drift does.
+CLOCKED_DRIFT = ("bg_nbd", "mbg_nbd", "nbd")
 # Whose spend may.
 PRICED = ("lognormal_spend", "gamma_gamma")
 
@@ -92,10 +94,11 @@ def refuse_calendar(name: str) -> None:
             f"{family(name).words.title} has no calendar of spend: {', '.join(PRICED)} have. Fit one of these, of "
             f"customers with summarize(..., also=('log_spend', 'purchase_spend')), or leave {argument('calendar')} out."
         )
-    if name not in (*CLOCKED, *PRICED):
+    drifting = [changing(each) for each in CLOCKED_DRIFT]
+    if name not in (*CLOCKED, *drifting, *PRICED):
         raise InputError(
-            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do. Fit one of these, or "
-            f"leave {argument('calendar')} out."
+            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, and with drift "
+            f"{', '.join(CLOCKED_DRIFT)}. Fit one of these, or leave {argument('calendar')} out."
         )
 
 

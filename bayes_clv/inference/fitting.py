@@ -101,7 +101,9 @@ def fit(
         ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar;
         and of ``"pareto_nbd"``, whose fit it makes thirty times as dear. Of ``"lognormal_spend"`` and
         ``"gamma_gamma"`` it is the spend of a purchase that moves, of customers with ``also=("purchase_spend",)``; the
-        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``).
+        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``). With
+        ``drift`` of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, whose rates then drift in operational time; not with
+        ``returns``.
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of

@@ -24,8 +24,8 @@ from pytensor import config
 
 from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
-from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, LearnedCalendar
-from bayes_clv.inference.clock import Clock, Prices
+from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, SD, SHOCK, LearnedCalendar
+from bayes_clv.inference.clock import Clock, Prices, scale_at
 from bayes_clv.inference.clock import clock as clock_of
 from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
@@ -74,9 +74,9 @@ def build_model(
     ``effects`` the ``profiles`` are those that the rows' column ``profile`` counts. ``values`` are tensors of
     quantities that are no random variables.
 
-    Some quantities are sampled through another variable (``_anchored``, ``_straightened``). The posterior does not
-    depend on that, but with ``as_stated`` every quantity is a random variable of the model: only then can it be drawn
-    from forwards, and its peak be that of the quantities' own density.
+    Some quantities are sampled through another variable (``_anchored``, ``_straightened``, ``_calendar_variable``). The
+    posterior does not depend on that, but with ``as_stated`` every quantity is a random variable of the model: only
+    then can it be drawn from forwards, and its peak be that of the quantities' own density.
 
     With ``changing`` the ``rows_of_terms`` are data by their names, so that a model that is compiled once can be given
     other rows of the same profiles: calibration by simulation fits hundreds of bases. With a ``calendar`` the rows'
@@ -91,9 +91,7 @@ def build_model(
         if calendar is not None:
             known = fixed_values(priors)
             scales = {
-                name: np.float64(known[name])
-                if name in known
-                else prior_variable(name, priors[name], EFFECT if name == COEFFICIENT else None)
+                name: np.float64(known[name]) if name in known else _calendar_variable(name, priors[name])
                 for name in calendar.quantities()
             }
             clock = clock_of(calendar, scales, ledger)
@@ -167,6 +165,14 @@ def population_variables(
     if bent is not None and rows is not None and family.coordinate is not None:
         found[bent] = _straightened(family.coordinate, priors[bent], found, rows)
     return {name: found[name] for name in family.quantities}
+
+
+def _calendar_variable(name: str, prior: Prior) -> Any:
+    """Return a quantity of a calendar; its scales are sampled through ``scale_at``."""
+    if name in (SD, SHOCK) and prior.distribution in _OF_EVERY_SIZE:
+        by = Coordinate(quantity=name, value=lambda x, *_: scale_at(x))
+        return _straightened(by, prior, {}, {})
+    return prior_variable(name, prior, EFFECT if name == COEFFICIENT else None)
 
 
 def recorded_parameters(family: Family, population: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,11 @@ def changes(
     >>> changed = clv.predictions.changes(drifting, customers, seed=1)
     >>> fading = changed["customer"][changed["probability_fading"] > 0.8]
     """
+    if "calendar" in getattr(buying, "attrs", {}):
+        raise InputError(
+            "Who grows or fades is not told of a fit with a calendar yet: a year ago is another operational time in "
+            "each draw. Fit without the calendar for it (drift=True alone)."
+        )
     # The own numbers are those of every horizon.
     simulation = simulation_of(buying, customers, 1.0, draws=draws, seed=seed)
     if simulation.buying.forecast.rate_ago is None:

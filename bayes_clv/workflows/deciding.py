@@ -90,7 +90,7 @@ def decide_calendar(
     """Return the settings with whether there is a calendar, and what decided it where nobody said.
 
     It takes the place of drift by a ``choice`` of ``decide_family`` that gained next to nothing (``SLIGHT``): both
-    cannot be had in one fit, and totals have more from the calendar.
+    in one fit are for who asks ``clv.fit`` for it, and totals have more from the calendar.
     """
     from bayes_clv.families.registry import CLOCKED, EXTENSIONS
     from bayes_clv.families.registry import family as find_family

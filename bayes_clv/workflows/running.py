@@ -402,7 +402,8 @@ def _changes(buying: "xr.DataTree", customers: "xr.Dataset", seed: int) -> "xr.D
     forecast = need(family(str(buying.attrs["family"])), Forecast)
     few = customers.sizes["customer"] + int(customers["frequency"].sum()) <= MOST_CHANGES
     known = customers.attrs.get("time_unit", UNSTATED) != UNSTATED
-    return changes(buying, customers, seed=seed) if forecast.rate_ago is not None and few and known else None
+    told = forecast.rate_ago is not None and "calendar" not in buying.attrs
+    return changes(buying, customers, seed=seed) if told and few and known else None
 
 
 def _example_histories(settings: Settings, customers: "xr.Dataset") -> dict[str, np.ndarray]:

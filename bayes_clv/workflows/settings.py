@@ -442,8 +442,9 @@ def _check_calendar(settings: Settings) -> None:
     for suffix in DERIVED:
         if getattr(settings, suffix[1:]):
             raise InputError(
-                f"{argument('calendar', True)} and {argument(suffix[1:], True)} cannot be had in one fit yet. Ask for "
-                "one of them."
+                f"{argument('calendar', True)} and {argument(suffix[1:], True)} cannot be had in one run yet. Ask for "
+                "one of them"
+                f"{', or fit both by clv.fit(..., drift=True, calendar=...)' if suffix == '_drift' else ''}."
             )
     if settings.method == "mode":
         raise InputError(

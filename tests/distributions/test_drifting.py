@@ -189,8 +189,21 @@ def test_a_particle_filter_of_a_million_paths_gives_the_same_likelihood(rate, pu
 
 
 def states(point, seen, draws=1):
-    full = (seen[0].size, draws)
-    return drifting.Drifting(*drifting.states(*seen, *(np.full(full, each) for each in point)))
+    T, start, size, times = seen
+    full = (T.size, draws)
+    values = (np.full(full, each) for each in point)
+    return drifting.Drifting(*drifting.states(T[:, None], start, size, times[:, None], *values))
+
+
+def test_times_may_differ_between_draws():
+    T, start, size, times = SEEN
+    pace = np.array([1.0, 0.3, 5.0])
+    full = [np.full((T.size, 3), each) for each in POINTS[1]]
+    found = drifting.Drifting(*drifting.states(T[:, None] * pace, start, size, times[:, None] * pace, *full))
+    for s, each in enumerate(pace):
+        alone = states(POINTS[1], (each * T, start, size, each * times))
+        np.testing.assert_array_equal(found.mean[:, s], alone.mean[:, 0])
+        np.testing.assert_array_equal(found.silent[:, s], alone.silent[:, 0])
 
 
 @pytest.mark.parametrize("t", [1.0, 39.0, 400.0])

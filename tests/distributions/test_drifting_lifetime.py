@@ -163,7 +163,8 @@ def wide(point, seen, s, beta):
     """Return r, alpha, kappa, s, beta as (row, 1), and ``Drifting``."""
     full = (seen[0].size, 1)
     values = [np.full(full, each) for each in (*point, s, beta)]
-    return values, drifting.Drifting(*drifting.states(*seen, *values[:3]))
+    T, start, size, times = seen
+    return values, drifting.Drifting(*drifting.states(T[:, None], start, size, times[:, None], *values[:3]))
 
 
 @pytest.mark.parametrize(("s", "beta"), LIFETIMES)

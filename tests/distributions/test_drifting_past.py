@@ -24,7 +24,8 @@ def now(point, draws, seed, own=OWN, age=T):
     """Return draws of the rate at the end of observation."""
     history, values = seen(point, draws, own, age)
     rng = np.random.default_rng(seed)
-    rates = drifting.Drifting(*drifting.states(*history, *values))
+    ages, start, size, times = history
+    rates = drifting.Drifting(*drifting.states(ages[:, None], start, size, times[:, None], *values))
     shapes = drifting.drawn_shapes(rates, np.ones((1, draws), dtype=bool), rng.random((1, draws)))
     return rng.gamma(point[0] + shapes, 1 / rates.scale[:, :, 1])
 
@@ -42,7 +43,9 @@ def smoothed(point, own=OWN, age=T, then=THEN):
 
     def one_way(times, end):
         values = [np.full((1, 1), each) for each in point]
-        rates = drifting.states(np.array([end]), np.zeros(1), np.array([float(times.size)]), times, *values)
+        rates = drifting.states(
+            np.array([[end]]), np.zeros(1), np.array([float(times.size)]), times[:, None], *values
+        )
         found = drifting.Drifting(*rates)
         at, count = found.place[0, 0, 1], found.count[0, 0, 1]
         shapes = r + found.least[0, 0, 1] + np.arange(count)

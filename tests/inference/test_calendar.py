@@ -12,14 +12,20 @@ import bayes_clv as clv
 from bayes_clv.customers.periods import day_purchases
 from bayes_clv.families.calendar import CALENDAR, clocked
 from bayes_clv.families.contract import Forecast, need
-from bayes_clv.families.registry import CLOCKED, family
+from bayes_clv.families.quantities import Prior
+from bayes_clv.families.registry import CLOCKED, CLOCKED_DRIFT, changing, family
 from bayes_clv.inference import Calendar, diagnostics
 from bayes_clv.inference.calendar import DrawnCalendar, LearnedCalendar, learn_calendar
 from bayes_clv.inference.clock import Clock
 from bayes_clv.inference.data import distinct_rows
-from bayes_clv.inference.graph import _log_likelihood, rows_of_terms
+from bayes_clv.inference.graph import _calendar_variable, _log_likelihood, rows_of_terms
 
-PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0}
+PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0, "kappa": 0.02}
+# Which are changes of time alone.
+TIMED = [
+    *(each for each in CLOCKED if family(each).paced is None),
+    *(changing(each) for each in CLOCKED_DRIFT),
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +35,12 @@ def customers():
     )
 
 
-def value(name, customers, calendar, log_rate, alpha=PARAMETERS["alpha"]):
+def value(name, customers, calendar, log_rate, **other):
     import pytensor.tensor as pt
 
-    record = family(name)
+    record = family(name).of(customers)
     rows, count = distinct_rows({each: customers[each].to_numpy().astype(float) for each in record.observed})
-    params = {each: pt.as_tensor(PARAMETERS[each]) for each in record.parameters} | {
-        "alpha": pt.as_tensor(alpha)
-    }
+    params = {each: pt.as_tensor((PARAMETERS | other)[each]) for each in record.parameters}
     clock = (
         None if calendar is None else Clock(calendar, pt.as_tensor(log_rate), pt.exp(pt.as_tensor(log_rate)))
     )
@@ -44,20 +48,21 @@ def value(name, customers, calendar, log_rate, alpha=PARAMETERS["alpha"]):
     return float((found if clock is None else found + clock.log_density()).eval(mode="FAST_COMPILE"))
 
 
-@pytest.mark.parametrize("name", CLOCKED)
+@pytest.mark.parametrize("name", dict.fromkeys([*CLOCKED, *TIMED]))
 def test_without_movement_the_likelihood_is_the_familys(name, customers):
     calendar = learn_calendar(Calendar(), name, customers)
     assert calendar.counts.sum() == customers["frequency"].sum() == 2457
     static = value(name, customers, None, None)
     assert value(name, customers, calendar, np.zeros(calendar.size)) == pytest.approx(static, rel=1e-10)
-    if family(name).paced is not None:
+    if name not in TIMED:
         return
     # A pace that is the same in all periods is another unit of time.
     paced = value(name, customers, calendar, np.full(calendar.size, 0.7))
-    assert paced == pytest.approx(value(name, customers, None, None, alpha=7.0 / np.exp(0.7)), rel=1e-10)
+    unit = {"alpha": 7.0 / np.exp(0.7), "kappa": 0.02 * np.exp(0.7)}
+    assert paced == pytest.approx(value(name, customers, None, None, **unit), rel=1e-10)
 
 
-@pytest.mark.parametrize("name", [each for each in CLOCKED if family(each).paced is None])
+@pytest.mark.parametrize("name", TIMED)
 def test_the_likelihood_is_the_familys_of_histories_in_operational_time(name, customers):
     """Each customer's own purchases are turned one by one, the pace varying tenfold."""
     calendar = learn_calendar(Calendar(), name, customers)
@@ -71,13 +76,17 @@ def test_the_likelihood_is_the_familys_of_histories_in_operational_time(name, cu
     age, size = customers["T"].to_numpy(), customers["frequency"].to_numpy().astype(int)
     came, last, logs = turned(age), turned(age - customers["recency"].to_numpy()), np.zeros(age.size)
     times, start = (customers[each].to_numpy() for each in ("purchase_times", "purchase_start"))
-    for i in np.flatnonzero(size):
+    each = []
+    for i in range(age.size):
         own = turned(age[i] - times[start[i] : start[i] + size[i]])
+        each.append(own - came[i])
         logs[i] = np.log(np.diff(own, prepend=came[i])).sum()
     moved = customers.assign(
         T=("customer", elapsed[-1] - came),
         recency=("customer", last - came),
         log_intervals=("customer", logs),
+        purchase_times=("repeat_purchase", np.concatenate(each)),
+        purchase_start=("customer", np.cumsum(size) - size),
     )
     bought = calendar.counts @ log_rate
     found = value(name, customers, calendar, log_rate)
@@ -112,6 +121,28 @@ def test_the_likelihood_of_two_clocks_is_that_of_the_definition(customers):
         total += np.log(bought ** -(r + x) * lived**-s + s * gone)
     found = value("pareto_nbd", some, calendar, log_rate)
     assert found == pytest.approx(total, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["calendar_sd", "calendar_shock_sd"])
+def test_the_coordinate_of_a_scale_leaves_its_prior_as_it_is(name):
+    """Its density in the coordinate is that of the scale: it sums to one, and gives each part its share."""
+    import pymc as pm
+    import pytensor
+    from scipy.stats import halfnorm
+
+    with pm.Model() as model:
+        scale = _calendar_variable(name, Prior("HalfNormal", sigma=0.3))
+    (coordinate,) = model.value_vars
+    x = np.linspace(-12.0, 6.0, 1801)
+    both = [*model.replace_rvs_by_values([scale]), model.logp()]
+    at = pytensor.function([coordinate], both, mode="FAST_COMPILE")
+    sd, log_density = np.array([at(each) for each in x]).T
+    weight = np.exp(log_density) * (x[1] - x[0])
+    assert (np.diff(sd) > 0).all()
+    # A trapezoid of a smooth function that falls off as a Normal one at one end and faster at the other.
+    assert weight.sum() == pytest.approx(1, abs=1e-9)
+    assert weight @ sd == pytest.approx(halfnorm(scale=0.3).mean(), rel=1e-9)
+    assert weight @ sd**-0.5 == pytest.approx(halfnorm(scale=0.3).expect(lambda s: s**-0.5), rel=1e-7)
 
 
 def test_regular_purchases_need_their_times(customers):
@@ -433,6 +464,55 @@ def test_a_scale_can_be_fixed(moved):
     assert built.constants["calendar_shock_sd"] == 0.1
     assert "calendar_shock_sd" not in built.names
     assert {"calendar_rate", "calendar_sd"} <= set(built.names)
+
+
+@pytest.fixture(scope="module")
+def both():
+    """Some of CDNOW, and a posterior with drift and a calendar."""
+    orders = clv.load_cdnow()
+    orders = orders[orders["customer_id"].astype(int) % 6 == 0]
+    some = clv.summarize(orders, until="1997-09-30", also=("periods", "purchase_times"))
+    calendar = Calendar(period_days=28)
+    fitted = clv.fit(
+        "mbg_nbd", some, drift=True, calendar=calendar, method="laplace", draws=150, chains=2, seed=1
+    )
+    return some, fitted
+
+
+def test_drift_in_operational_time_from_fit_to_forecast(both):
+    """Its simulated futures have its closed forms' mean, draw by draw, and those alive their share."""
+    some, fitted = both
+    assert fitted.attrs["family"] == "mbg_nbd_drift"
+    assert {"calendar_rate", "kappa"} <= set(fitted.posterior.data_vars)
+    future = clv.predict(fitted, some, "26 weeks", seed=2)
+    expected = clv.expected.purchases(fitted, some, "26 weeks", draws=300).sum("customer")
+    difference = (future["purchases_total"] - expected).to_numpy().ravel()
+    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
+    assert np.corrcoef(expected.to_numpy().ravel(), future["purchases_total"].to_numpy().ravel())[0, 1] > 0.9
+    joint = clv.simulate(fitted, some, "26 weeks", draws=300, seed=2)
+    assert "rate_year_ago" not in joint.names
+    names = ["alive", "probability_alive", "time_to_purchase", "purchases", "time_since_leaving"]
+    places, block = next(joint.blocks(names))
+    np.testing.assert_array_equal(block["purchases"] > 0, block["time_to_purchase"] <= 26 + 1e-9)
+    chance = block["probability_alive"]
+    error = np.sqrt((chance * (1 - chance)).sum()) / chance.size
+    assert block["alive"].mean() == pytest.approx(chance.mean(), abs=4 * error)
+    gone = block["alive"] == 0
+    silence = np.broadcast_to((some["T"] - some["recency"]).to_numpy()[places, None], gone.shape)
+    # Who has left did so at its last purchase, on the calendar.
+    np.testing.assert_allclose(block["time_since_leaving"][gone], silence[gone], atol=1e-9)
+
+
+def test_what_is_not_told_of_drift_with_a_calendar_is_refused(both):
+    some, fitted = both
+    with pytest.raises(clv.InputError, match="Who grows or fades is not told of a fit with a calendar yet"):
+        clv.predictions.changes(fitted, some, seed=1)
+    with pytest.raises(
+        clv.InputError, match="Pareto/NBD with drift does not go by a calendar: .* with drift bg_nbd"
+    ):
+        clv.fit("pareto_nbd", some, drift=True, calendar=Calendar(), method="laplace", seed=1)
+    with pytest.raises(clv.InputError, match="MBG/NBD with returns does not go by a calendar"):
+        clv.fit("mbg_nbd", some, returns=True, calendar=Calendar(), method="laplace", seed=1)
 
 
 def test_two_clocks_from_fit_to_forecast(customers):

@@ -26,8 +26,8 @@ def settings():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"drift": True, "family": "bg_nbd"}, "cannot be had in one fit yet"),
-        ({"returns": True, "family": "bg_nbd"}, "cannot be had in one fit yet"),
+        ({"drift": True, "family": "bg_nbd"}, "cannot be had in one run yet"),
+        ({"returns": True, "family": "bg_nbd"}, "cannot be had in one run yet"),
         ({"method": "mode"}, "cannot be fitted by"),
         ({"family": "pareto_abe"}, "does not go by a calendar"),
     ],

@@ -183,12 +183,19 @@ def _chances(state, row, buying):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _silent_for(state, row, s):  # type: ignore[no-untyped-def]
+    """Return the time since the last purchase of a history in a draw."""
+    return state.silence[row, s if state.silence.shape[1] > 1 else 0]
+
+
+@_compiled
 def _lives(state, row, step, needed, when, room, work):  # type: ignore[no-untyped-def]
     """Write when a customer leaves, from now, in the draws that need it; of one who has left where ``when`` asks."""
-    further, silence = state.further, state.silence[row, 0]
+    further = state.further
     rates = further.rates
     for m in range(needed):
         s = np.int64(work.which[m])
+        silence = _silent_for(state, row, s)
         here, a, b = work.u[s] < further.alive[row, s], state.a[row, s], state.b[row, s]
         work.life[m] = math.inf if here else -silence
         if further.lasting and here:
@@ -240,7 +247,7 @@ def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
             work.speed[m] = _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step)
         else:
             work.wait[m] = math.inf
-            stay = state.silence[row, 0] + work.life[m]
+            stay = _silent_for(state, row, s) + work.life[m]
             shape, scale = shape_after(mixture, least, scale - alpha, stay, r, alpha, kappa, stream, step)
             gamma, _ = standard_gamma(shape, mix((stream + step) ^ SHARE), step)
             work.speed[m] = gamma / scale
@@ -261,7 +268,7 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
         if own.alive.shape[0] > 0:
             own.alive[i, s] = 1.0 if here else 0.0
         if own.left.shape[0] > 0:
-            at_purchase = math.inf if here else -state.silence[row, 0]
+            at_purchase = math.inf if here else -_silent_for(state, row, s)
             own.left[i, s] = work.life[s] if lasting else at_purchase
         if own.leaving.shape[0] > 0:
             coins, a, b = mix(work.word[s] ^ DROPOUT), state.a[row, s], state.b[row, s]

@@ -162,7 +162,7 @@ def _sum(values):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _powers(base, out):  # type: ignore[no-untyped-def]
+def powers_of(base, out):  # type: ignore[no-untyped-def]
     """Write 1, base, base², ..."""
     squared = base * base
     fourth = squared * squared
@@ -180,7 +180,7 @@ def _powers(base, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _terms(low, high, lost, kept, trim):  # type: ignore[no-untyped-def]
+def shift_terms(low, high, lost, kept, trim):  # type: ignore[no-untyped-def]
     """Return how many terms a Taylor shift needs, and from where on its coefficients are not 0; 0 and 0 by Horner."""
     growth = lost / kept
     if high < FEW or not (high * math.log1p(growth) < SHORT_MEMORY and growth < 1.0):
@@ -197,8 +197,8 @@ def _terms(low, high, lost, kept, trim):  # type: ignore[no-untyped-def]
 def _shifted(p, low, high, lost, kept, terms, first, work):  # type: ignore[no-untyped-def]
     """Make p_first ... p_high the coefficients of G(lost + kept z) / kept^power; power is low, or 0 by Horner's rule.
 
-    ``p`` is 0 outside of its window from low to high; ``terms`` and ``first`` are those of ``_terms``, and the powers
-    those of kept.
+    ``p`` is 0 outside of its window from low to high; ``terms`` and ``first`` are those of ``shift_terms``, and the
+    powers those of kept.
     """
     numbers, powers, room = work
     if terms == 0:
@@ -269,10 +269,10 @@ def bought(p, low, high, theta, wait, r, alpha, kappa, paced, work, trim):  # ty
     """
     numbers, powers, room = work
     theta, mass, lost, kept = passed(theta, alpha, wait_at(theta, wait, kappa, paced))
-    terms, first = _terms(low, high, lost, kept, trim)
+    terms, first = shift_terms(low, high, lost, kept, trim)
     power = low if terms else 0
     if terms:
-        _powers(kept, powers[: high + 1 - low])
+        powers_of(kept, powers[: high + 1 - low])
     _shifted(p, low, high, lost, kept, terms, first, work)
     after, own, inverse = p[first : high + 2], numbers[first : high + 2], 1.0 / (alpha + theta)
     for j in range(after.size - 1):
@@ -291,10 +291,10 @@ def silenced(p, low, high, theta, wait, r, alpha, kappa, work, trim):  # type: i
     """Take the mixture over a wait > 0 in which nothing is bought; return window, theta and its log probability."""
     way = wait_of(theta, wait, alpha, kappa)
     theta, log_mass, lost, kept = through(theta, wait, alpha, way)
-    terms, begin = _terms(low, high, lost, kept, trim)
+    terms, begin = shift_terms(low, high, lost, kept, trim)
     power = low if terms else 0
     if terms:
-        _powers(kept, work[1][: high + 1 - low])
+        powers_of(kept, work[1][: high + 1 - low])
     _shifted(p, low, high, lost, kept, terms, begin, work)
     low = begin
     total = _sum(p[low : high + 1])
@@ -397,10 +397,10 @@ def slopes_after_last(p, q, times, r, alpha, kappa, work, out, found):  # type: 
         _slopes_of_quiet(theta, theta_a, theta_k, wait, alpha, kappa, way, later, lost, out)
         log_mass -= 0.5 * way[2] * wait
         theta, theta_a, theta_k = later, out[0, 0], out[0, 1]
-        terms, begin = _terms(low, high, lost, kept, TRIM)
+        terms, begin = shift_terms(low, high, lost, kept, TRIM)
         power = low if terms else 0
         if terms:
-            _powers(kept, powers[: high + 1 - low])
+            powers_of(kept, powers[: high + 1 - low])
         if k:
             for v in range(3):
                 _shifted(q[v], low, high, lost, kept, terms, begin, work)
@@ -522,10 +522,14 @@ def _kept(mixture, used, p, low, high):  # type: ignore[no-untyped-def]
 
 @_compiled
 def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-def]
-    """Return ``Drifting`` of rows (row) as in ``log_likelihoods``; the parameters are (row, draw)."""
+    """Return ``Drifting`` of rows as in ``log_likelihoods``; the parameters are (row, draw).
+
+    T is (row, 1) and ``times`` (purchase, 1), or their second axis is the draws too.
+    """
     rows, draws = r.shape
+    wide = T.shape[1] > 1
     most = np.int64(size.max()) if rows else 0
-    p, work = np.zeros(most + 2), room_for(most)
+    p, own, work = np.zeros(most + 2), np.empty(most), room_for(most)
     silent = np.zeros((rows, draws))
     scale, mean = np.empty((rows, draws, 2)), np.empty((rows, draws, 2))
     place = np.empty((rows, draws, 2), dtype=np.int64)
@@ -533,11 +537,13 @@ def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
     mixture, used = np.empty(2 * rows * draws * min(most + 1, 8)), 0
     for i in range(rows):
         n, first = np.int64(size[i]), np.int64(start[i])
-        own = times[first : first + n]
-        wait = T[i] - (own[n - 1] if n else 0.0)
         for s in range(draws):
             r_s, alpha_s, kappa_s = r[i, s], alpha[i, s], kappa[i, s]
-            low, high, theta, _ = after_last(p[: n + 2], own, r_s, alpha_s, kappa_s, work, COARSE_TRIM)
+            which = s if wide else 0
+            for k in range(n if wide or s == 0 else 0):
+                own[k] = times[first + k, which]
+            wait = T[i, which] - (own[n - 1] if n else 0.0)
+            low, high, theta, _ = after_last(p[: n + 2], own[:n], r_s, alpha_s, kappa_s, work, COARSE_TRIM)
             for end in range(2):
                 if end == 1 and wait > 0.0:
                     low, high, theta, silent[i, s] = silenced(

@@ -26,6 +26,10 @@ scale: 90 % from a fifth of the span, when hardly anything of a rate would be le
 spans, which no forecast of that length tells from none. Where the data know nothing of it the posterior is that prior,
 and where nothing drifts it is its upper part.
 
+**With a calendar** the rate drifts in operational time, so that both together are one change of the time of this
+family: T and every purchase time are turned, and the likelihood needs its slopes in them
+(``distributions.poisson.drifting_times``). Not of Pareto/NBD, whose lifetimes run in calendar time.
+
 A record is made of the family without drift, by ``drifting``; its functions read the flat array of all customers'
 purchase times, ``times``, which ``over`` the customers binds, and each customer's place in it, ``purchase_start``.
 """
@@ -39,10 +43,11 @@ from typing import Any
 import numpy as np
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.families.contract import Family
+from bayes_clv.families.calendar import in_calendar_time
+from bayes_clv.families.contract import Family, Paced
 from bayes_clv.families.purchases import drift_coin, drift_lifetime
 from bayes_clv.families.purchases.drift_seen import RATE, Leaving
-from bayes_clv.families.purchases.timed import HISTORY, flat_times, simulated
+from bayes_clv.families.purchases.timed import HISTORY, flat_times, simulated, simulated_at
 from bayes_clv.families.quantities import Prior, Quantity
 
 # In spans of the data, and on the log scale.
@@ -100,7 +105,7 @@ def _over(static: Family, times: Array) -> Family:
         meanings={**static.words.meanings, **drifts},
         references=(*static.words.references, "papaspiliopoulos2014"),
     )
-    return replace(
+    record = replace(
         static,
         name=f"{static.name}{SUFFIX}",
         words=words,
@@ -116,4 +121,13 @@ def _over(static: Family, times: Array) -> Family:
         simulate=partial(simulated, forecast.times),
         forecast=forecast,
         over=lambda customers: _over(static, flat_times(customers)),
+        paced=None,
     )
+    if law.paced is None:
+        return record
+    paced = Paced(
+        likelihood=partial(law.paced, times),
+        simulate=partial(simulated_at, forecast.times),
+        forecast=partial(in_calendar_time, record, times=times),
+    )
+    return replace(record, paced=paced)

@@ -27,6 +27,7 @@ from bayes_clv.families.purchases.drift_seen import (
     Leaving,
     Seen,
     new_customers,
+    paced_times,
     rate_ago,
 )
 from bayes_clv.families.purchases.timed import HISTORY
@@ -36,12 +37,27 @@ COIN = ("a", "b")
 
 def history_term(first: int | None, times: Array, params: Mapping[str, Any], *columns: Any) -> Any:
     """Return the log density of the purchases and of the silence since, a PyTensor vector."""
-    import pytensor.tensor as pt
-
     from bayes_clv.distributions.operators import log_drift
 
     x, _, T, start = columns
     bought, silent = log_drift(T, start, x, times, *double_tensors(params, *RATE))
+    return _left_or_not(first, params, x, bought, silent)
+
+
+def paced_term(first: int | None, times: Array, clock: Any, params: Mapping[str, Any], *columns: Any) -> Any:
+    """Return ``history_term`` of columns in calendar time, at the pace of a ``clock`` (``contract.Paced``)."""
+    from bayes_clv.distributions.operators import log_drift_at
+
+    x, _, *history = columns
+    T, start, flat = paced_times(clock, times, x, *history)
+    bought, silent = log_drift_at(T, start, x, flat, *double_tensors(params, *RATE))
+    return _left_or_not(first, params, x, bought, silent)
+
+
+def _left_or_not(first: int | None, params: Mapping[str, Any], x: Any, bought: Any, silent: Any) -> Any:
+    """Return the log density of purchases and silence, of one who has left at the last purchase or has not."""
+    import pytensor.tensor as pt
+
     if first is None:
         return bought + silent
     a, b = double_tensors(params, "a", "b")
@@ -239,11 +255,16 @@ def times_of_new(
 def leaving(first: int | None) -> Leaving:
     """Return the law of the coin: tossed after the first purchase too (1), after repeat purchases (0), never (None)."""
 
-    def terms(times: Array) -> tuple[Term, ...]:
-        found = Term(HISTORY, partial(history_term, first, times))
+    def with_coins(history: Term) -> tuple[Term, ...]:
         if first is None:
-            return (found,)
-        return found, Term(("frequency",), partial(beta_geometric.survived_term, first))
+            return (history,)
+        return history, Term(("frequency",), partial(beta_geometric.survived_term, first))
+
+    def terms(times: Array) -> tuple[Term, ...]:
+        return with_coins(Term(HISTORY, partial(history_term, first, times)))
+
+    def paced(times: Array, clock: Any) -> tuple[Term, ...]:
+        return with_coins(Term(HISTORY, partial(paced_term, first, times, clock)))
 
     def forecast(times: Array) -> Forecast:
         of = (first, times)
@@ -266,4 +287,4 @@ def leaving(first: int | None) -> Leaving:
             closed_form_draws=CLOSED_FORM_DRAWS,
         )
 
-    return Leaving(terms, forecast)
+    return Leaving(terms, forecast, paced)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.arrays import Array, ragged
 from bayes_clv.distributions.poisson import drifting as filters
 from bayes_clv.distributions.poisson.drifting_past import rates_ago
 from bayes_clv.families.contract import Columns, Forecast, Params
@@ -28,10 +29,14 @@ class Leaving:
         ``terms(times)``: the terms of the likelihood over all customers' purchase times, flat.
     forecast : callable
         ``forecast(times)``: the forecast over them.
+    paced : callable, or None
+        ``paced(times, clock)``: the terms at the pace of a calendar's clock (``contract.Paced``); None where they
+        would need more than a change of time.
     """
 
     terms: Callable[[Array], tuple[Term, ...]]
     forecast: Callable[[Array], Forecast]
+    paced: Callable[[Array, Any], tuple[Term, ...]] | None = None
 
 
 class Seen(Timed):
@@ -44,8 +49,20 @@ class Seen(Timed):
         super().__init__((*RATE, *names), times, columns, params)
         self.r, self.alpha, self.kappa, *leaving = self.values
         self.leaving = tuple(leaving)
-        found = filters.states(self.T, self.start, self.x, times, self.r, self.alpha, self.kappa)
+        found = filters.states(self.ages, self.start, self.x, self.flat, self.r, self.alpha, self.kappa)
         self.rates = filters.Drifting(*found)
+
+
+def paced_times(clock: Any, times: Array, x: Array, T: Array, start: Array) -> tuple[Any, Array, Any]:
+    """Return of rows in calendar time their operational T, a tensor, and their times, flat, with where each begins.
+
+    ``times`` are those of all customers. Days are few: each is turned once.
+    """
+    owner, own = ragged(start, x)
+    days, place = np.unique(np.concatenate([T, T[owner] - times[own]]), return_inverse=True)
+    since = clock.since(days)
+    age, ago = since[place[: T.size]], since[place[T.size :]]
+    return age, np.cumsum(x) - x, age[owner] - ago
 
 
 def rate_ago(

@@ -12,24 +12,33 @@ from bayes_clv.families.contract import Columns, Params
 from bayes_clv.schema import InputError
 
 HISTORY = ("frequency", "recency", "T", "purchase_start")
+TIMES = "purchase_times"
 
 
 class Timed:
     """Histories ``x``, ``t_x``, ``T`` and ``start`` (row), the named parameters ``values`` (row, draw) each.
 
     ``start`` are places in ``times``, the flat purchase times of all customers; ``shape`` is that of the arguments.
+    ``ages`` are (row, 1) and ``flat`` the times (purchase, 1); of columns with ``TIMES`` (purchase, draw) of their own,
+    as their T is, both are (..., draw).
     """
 
     def __init__(self, names: tuple[str, ...], times: Array, columns: Columns, params: Params) -> None:
         history = [np.asarray(columns[name], dtype=np.float64) for name in HISTORY]
         values = [np.asarray(params[name], dtype=np.float64) for name in names]
         self.shape = np.broadcast_shapes(*(each.shape for each in (*history, *values)))
-        rows, draws = self._two(history)
+        own = columns.get(TIMES)
+        rows, draws = self._two(history) if own is None or len(self.shape) == 2 else (1, self.shape[0])
         self.times = times
+        self.ages, self.flat = (
+            (np.ascontiguousarray(self._row(history[2], rows))[:, None], np.ascontiguousarray(times)[:, None])
+            if own is None
+            else (np.array(np.broadcast_to(history[2], (rows, draws))), np.ascontiguousarray(own))
+        )
         self.x, self.t_x, self.T, self.start = (
             np.ascontiguousarray(self._row(each, rows)) for each in history
         )
-        if (self.x + self.start > times.size).any():
+        if (self.x + self.start > self.flat.shape[0]).any():
             raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
         self.values = [self._wide(each, (rows, draws)) for each in values]
 
@@ -54,12 +63,12 @@ class Timed:
 
 def flat_times(customers: Mapping[Any, Any]) -> Array:
     """Return all customers' purchase times, one customer's after the other's; a vector of a graph as it is."""
-    if "purchase_times" not in customers:
+    if TIMES not in customers:
         raise InputError(
             "Customers who change or come back are read off each customer's purchase times, and the customers lack "
             "'purchase_times'. Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
         )
-    given = customers["purchase_times"]
+    given = customers[TIMES]
     # A PyTensor variable: of a model that is compiled once, for many bases.
     if hasattr(given, "owner"):
         return cast("Array", given)
@@ -87,5 +96,24 @@ def simulated(
         "recency": recency,
         "T": T,
         "purchase_start": np.where(frequency > 0, np.cumsum(frequency) - frequency, 0.0),
-        "purchase_times": when,
+        TIMES: when,
     }
+
+
+def simulated_at(
+    times: Callable[[np.random.Generator, Columns, Params], tuple[NDArray[np.int64], Array]],
+    rng: np.random.Generator,
+    columns: Columns,
+    params: Params,
+    knots: Array,
+    elapsed: Array,
+) -> dict[str, Array]:
+    """Return what ``simulated`` does, at the pace of a past: operational times at knots (knot,) from the end."""
+    T = np.atleast_1d(np.asarray(columns["T"], dtype=np.float64))
+    came = np.interp(-T, knots, elapsed)
+    found = simulated(times, rng, {"T": -came}, params)
+    owner = np.repeat(np.arange(T.size), found["frequency"].astype(np.int64))
+    when = np.interp(came[owner] + found[TIMES], elapsed, knots) + T[owner]
+    recency = np.zeros(T.size)
+    np.maximum.at(recency, owner, when)
+    return found | {"T": T, "recency": recency, TIMES: when}
