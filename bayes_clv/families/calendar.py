@@ -85,7 +85,7 @@ class _Clocked:
         """Return (row, 1, draw) as (row, draw)."""
         return found[..., 0, :] if found.ndim == 3 else found
 
-    def to(self, function: Callable[..., Array], time: float, columns: Columns, params: Params) -> Array:
+    def to[R](self, function: Callable[..., R], time: float, columns: Columns, params: Params) -> R:
         """Return a function of (time, columns, params) at one time, calendar time."""
         history, values = self.own(columns, params)
         if not 0 < time < math.inf:
