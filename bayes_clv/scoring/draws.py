@@ -53,6 +53,23 @@ def scored_draws(draws: np.ndarray, observed: np.ndarray, unit: float | None = N
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def inside_totals(draws: np.ndarray, observed: np.ndarray) -> dict[int, np.ndarray]:
+    """Return by level how many customers lie in their own interval in each draw, of ``draws`` (draw, customer).
+
+    Of those of whom it is known what happened, which alone have scores.
+    """
+    known = np.flatnonzero(~np.isnan(observed))
+    found = {level: np.zeros(draws.shape[0], dtype=np.int64) for level in LEVELS}
+    step = max(1, PIECE // draws.shape[0])
+    for start in range(0, known.size, step):
+        piece = draws[:, known[start : start + step]]
+        ordered = np.sort(piece, axis=0)
+        for level, inside in found.items():
+            low, high = (ordered_quantile(ordered, share) for share in interval_ends(level))
+            inside += ((low <= piece) & (piece <= high)).sum(axis=1)
+    return found
+
+
 def _scored_piece(draws: np.ndarray, observed: np.ndarray, unit: float | None) -> dict[str, np.ndarray]:
     ordered = np.sort(np.asarray(draws, dtype=float), axis=0)
     size = ordered.shape[0]

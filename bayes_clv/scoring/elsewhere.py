@@ -26,7 +26,7 @@ from bayes_clv.schema import (
     describe,
 )
 from bayes_clv.scoring.counts import LEVELS, CountScores, count_scores
-from bayes_clv.scoring.draws import STATISTICS, scored_draws
+from bayes_clv.scoring.draws import STATISTICS, inside_totals, scored_draws
 from bayes_clv.scoring.holdout import check_holdout, happened
 from bayes_clv.scoring.places import pit_reference
 from bayes_clv.units import checked_margin, discount_rate, duration, in_plural
@@ -77,7 +77,8 @@ def forecast(
         happened).
         With prefix ``spend_`` and ``value_`` the mean and the scores of money, log_crps among them, on the scale of
         log(1 + amount / ``attrs["money_unit"]``). Over (chain, draw), where there are draws: purchases_total,
-        active_total, spend_total, value_total. ``draws_below`` of a mean is P(fewer) times ``attrs["draws"]``.
+        active_total, spend_total, value_total, and how many customers lie in their own interval (inside_50_total to
+        inside_95_total, and with ``spend_``). ``draws_below`` of a mean is P(fewer) times ``attrs["draws"]``.
 
     Raises
     ------
@@ -113,6 +114,8 @@ def forecast(
             columns = scored_draws(array, real[name], None if name == "purchases" else money_unit)
             if joint:
                 data[f"{name}_total"] = ((CHAIN, DRAW), array.sum(axis=1)[None])
+                for level, inside in inside_totals(array, real[name]).items() if name != "value" else ():
+                    data[f"{prefix}inside_{level}_total"] = ((CHAIN, DRAW), inside[None])
         elif name == "purchases":
             columns, attrs["pit_reference"], note = _counts(array, real[name], length, unit, draws)
             notes.append(note)
