@@ -187,6 +187,7 @@ def main() -> None:
         judge,
         "calibration_calendar",
         methods=("laplace",),
+        of=" with a calendar",
     )
 
 

@@ -6,6 +6,7 @@ the docstring of the former.
 
 import argparse
 import csv
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -444,22 +445,28 @@ def verdict(rows: list[Row]) -> list[str]:
     return outside(rows, level) + blind(rows, level)
 
 
-def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path) -> None:
-    """Draw the ECDF differences with both bands, a panel a family and method, two families in a row."""
+def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path, of: str = "") -> None:
+    """Draw the ECDF differences with both bands, a panel a family and method, two families in a row.
+
+    ``of`` is said of every family.
+    """
     from bayes_clv.views.style import BLUE, GRID, MUTED, ORANGE, drawing, styled
 
     families = list(dict.fromkeys(family for family, _ in found))
     methods = [each for each in METHODS if any(each == method for _, method in found)]
-    lines, level = -(-len(families) // 2), (1 - BAND) / len(rows)
+    across, level = min(2, len(families)), (1 - BAND) / len(rows)
+    lines = -(-len(families) // across)
     with styled():
-        figure = drawing(1.7 * lines + 0.8, width=11.0)
-        panels = figure.subplots(lines, 2 * len(methods), squeeze=False, sharex=True, sharey=True)
+        # One panel alone would be a strip.
+        alone = across * len(methods) == 1
+        figure = drawing(3.6 if alone else 1.7 * lines + 0.8, width=7.5 if alone else 11.0)
+        panels = figure.subplots(lines, across * len(methods), squeeze=False, sharex=True, sharey=True)
         for ax in panels.flat[len(families) * len(methods) :]:
             ax.axis("off")
         for place, family in enumerate(families):
             for column, method in enumerate(methods):
-                ax = panels[place // 2, len(methods) * (place % 2) + column]
-                ax.set_title(f"{find_family(family).words.title}, {method}", fontsize=9)
+                ax = panels[place // across, len(methods) * (place % across) + column]
+                ax.set_title(f"{find_family(family).words.title}{of}, {method}", fontsize=9)
                 if (family, method) not in found:
                     ax.text(0.5, 0, "not run", ha="center", color=MUTED)
                     continue
@@ -504,10 +511,13 @@ def draw_figure(found: dict[tuple[str, str], Found], rows: list[Row], path: Path
             ax.tick_params(labelbottom=True)
         for ax in panels[:, 0]:
             ax.set_ylabel("ECDF - uniform")
-        figure.suptitle(
+        text = (
             "Ranks of the truth among posterior draws: ECDF less that of uniform ranks. Dark: 95 % simultaneous band; "
-            "light: 95 % for all lines\nof the figure jointly. Orange: outside the dark band. "
-            "Lower right: number of simulations.",
+            "light: 95 % for all lines of the figure jointly. Orange: outside the dark band. Lower right: number of "
+            "simulations."
+        )
+        figure.suptitle(
+            textwrap.fill(text, 90 if alone else 140),
             fontsize=9,
             x=0.01,
             ha="left",
@@ -523,11 +533,12 @@ def command(
     name: str,
     rule: Callable[[list[Row]], list[str]] = verdict,
     methods: Sequence[str] = METHODS,
+    of: str = "",
 ) -> None:
     """Simulate what is missing, judge, draw; exit with 1 where the pass rule fails.
 
     ``simulated`` takes a family, a method and a number of simulations, 0 for the full one. The study's ``name`` is that
-    of its records, results and figure.
+    of its records, results and figure; ``of`` is said of every family in the latter.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--only", default="", help="families, comma-separated")
@@ -561,7 +572,7 @@ def command(
             writer.writeheader()
             writer.writerows(rows)
         save(found, ranks)
-    draw_figure(found, rows, (ROOT / "figures" if whole else folder) / f"{name}.png")
+    draw_figure(found, rows, (ROOT / "figures" if whole else folder) / f"{name}.png", of)
     beyond = sum(not row["in_95_band"] for row in rows)
     level = (1 - BAND) / len(rows)
     print(f"{beyond} of {len(rows)} outside their 95 % band; the bound for all of them is p = {level:.5f}")
