@@ -36,7 +36,7 @@ from pytensor.link.numba.cache import compile_numba_function_src
 
 from bayes_clv.distributions import elementary, gamma_ratio
 from bayes_clv.distributions.operators import DriftSlopesAt, RowIntegral
-from bayes_clv.inference import source
+from bayes_clv.inference import loops, source
 from bayes_clv.inference.source import written
 from bayes_clv.schema import InputError
 
@@ -44,7 +44,7 @@ from bayes_clv.schema import InputError
 FAST_MATHS = False
 
 # What a written source calls is part of what is kept: another version's numerics would be taken for these.
-_CALLED = "".join(map(inspect.getsource, (elementary, gamma_ratio, source, sys.modules[__name__])))
+_CALLED = "".join(map(inspect.getsource, (elementary, gamma_ratio, loops, source, sys.modules[__name__])))
 
 _COMPILED: dict[str, Any] = {}
 

@@ -14,11 +14,10 @@ parameters, an array without elements. ``density`` then takes PyTensor's own com
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import toposort
@@ -35,12 +34,10 @@ from pytensor.tensor.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, I
 from bayes_clv.distributions.elementary import exp, expm1, log, log1p, log1p_positive
 from bayes_clv.distributions.gamma_ratio import digamma, digamma_ratio, log_gamma_ratio
 from bayes_clv.distributions.gamma_ratio_operator import DigammaRatio, LogGammaRatio
+from bayes_clv.inference.loops import PARTS, Lines, Value
 
 # Numbers written with at most as many characters belong to the formula and are part of the source.
 SHORT = 5
-
-# Rows that a loop takes at a time, so that what it reads and sums stays in the processor's first cache.
-BLOCK = 64
 
 _INFIX: dict[type, str] = {
     scalar.Add: "+",
@@ -78,127 +75,6 @@ class Unwritten(Exception):
     """The graph holds what is not written here; nothing is wrong with it."""
 
 
-@dataclass(frozen=True)
-class _Value:
-    """A value of the written function, by what its text stands for.
-
-    A number; an array; or, with ``loop``, the element of a vector in the loop over its rows. ``rows`` is the length of
-    a vector, 0 for a number; a number with rows is a vector of equal elements. Stages are written one after the
-    other, each with its statements first and its loops second; ``stage`` is the first in which the text has its value.
-    """
-
-    text: str
-    stage: int = 0
-    rows: int = 0
-    kind: str = "number"
-    cast: str = "{}"
-
-
-@dataclass(frozen=True)
-class _Loop:
-    """A loop over rows: names and what reads them; lines; names and what writes them; sums and what is summed."""
-
-    reads: dict[str, tuple[str, str]] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    writes: dict[str, str] = field(default_factory=dict)
-    sums: dict[str, str] = field(default_factory=dict)
-
-    def written(self, rows: str, number: int) -> list[str]:
-        """Return the source: reading, computing and writing are loops of their own in a block.
-
-        What is computed reads and writes ``room`` alone, at distances that are known, and sums into BLOCK places, so
-        that a compiler that may not reorder sums takes several rows at a time. It is done of all BLOCK rows, also
-        where the last block has fewer.
-
-        What is quick to compile: names of a loop's own, by its ``number``, since a name that is given twice is traced
-        through the whole function; one call for all sums; and in calls no literal, for each of which what is called
-        would be compiled again, but a number of a type.
-        """
-        first, size, i = f"first{number}", f"size{number}", f"i{number}"
-        place = {name: n * BLOCK for n, name in enumerate([*self.reads, *self.writes, *self.sums])}
-        at = {name: f"np.int64({start})" for name, start in place.items()}
-        sums = f"room, {at[next(iter(self.sums))]}, np.int64({len(self.sums)})" if self.sums else ""
-        found = [f"    clear({sums})"] if sums else []
-        found += [
-            f"    for {first} in range(0, {rows}, {BLOCK}):",
-            f"        {size} = min({BLOCK}, {rows} - {first})",
-        ]
-        found += [
-            f"        {call.format(at=at[name], size=size, first=first)}"
-            for name, (call, _) in self.reads.items()
-        ]
-        found += [f"        for {i} in range({BLOCK}):"]
-        found += [
-            f"            {name} = {cast.format(f'room[{place[name]} + {i}]')}"
-            for name, (_, cast) in self.reads.items()
-        ]
-        found += [f"            {line}" for line in self.lines]
-        found += [f"            room[{place[name]} + {i}] = {name}" for name in self.writes]
-        found += [
-            f"            room[{place[name]} + {i}] += {text} if {i} < {size} else 0.0"
-            for name, text in self.sums.items()
-        ]
-        found += [
-            f"        {call.format(at=at[name], size=size, first=first)}"
-            for name, call in self.writes.items()
-        ]
-        found += [f"    add_up({sums})"] if sums else []
-        return found + [f"    {name} = room[{place[name]}]" for name in self.sums]
-
-    @property
-    def slots(self) -> int:
-        return len(self.reads) + len(self.writes) + len(self.sums)
-
-
-_part = njit(
-    nogil=True, cache=True, error_model="numpy", forceinline=True, fastmath=False, no_cfunc_wrapper=True
-)
-
-
-@_part
-def _clear(room, place, sums):  # type: ignore[no-untyped-def]
-    for i in range(sums * BLOCK):
-        room[place + i] = 0.0
-
-
-@_part
-def _take(room, place, size, array, first):  # type: ignore[no-untyped-def]
-    for i in range(size):
-        room[place + i] = array[first + i]
-    for i in range(size, BLOCK):
-        room[place + i] = array[first]
-
-
-@_part
-def _gather(room, place, size, array, index, first):  # type: ignore[no-untyped-def]
-    for i in range(size):
-        room[place + i] = array[index[first + i]]
-    for i in range(size, BLOCK):
-        room[place + i] = array[index[first]]
-
-
-@_part
-def _store(room, place, size, array, first):  # type: ignore[no-untyped-def]
-    for i in range(size):
-        array[first + i] = room[place + i]
-
-
-@_part
-def _scatter(room, place, size, array, index, first):  # type: ignore[no-untyped-def]
-    for i in range(size):
-        array[index[first + i]] += room[place + i]
-
-
-@_part
-def _add_up(room, place, sums):  # type: ignore[no-untyped-def]
-    """Write the total of each sum's BLOCK places to its first."""
-    for k in range(sums):
-        total = 0.0
-        for i in range(BLOCK):
-            total += room[place + k * BLOCK + i]
-        room[place + k * BLOCK] = total
-
-
 _FUNCTIONS = {
     "exp": exp,
     "expm1": expm1,
@@ -208,12 +84,6 @@ _FUNCTIONS = {
     "digamma": digamma,
     "log_gamma_ratio": log_gamma_ratio,
     "digamma_ratio": digamma_ratio,
-    "clear": _clear,
-    "take": _take,
-    "gather": _gather,
-    "store": _store,
-    "scatter": _scatter,
-    "add_up": _add_up,
 }
 
 
@@ -221,72 +91,30 @@ class _Writer:
     """Writes the source of one function, node by node in topological order."""
 
     def __init__(self) -> None:
-        self.values: dict[Any, _Value] = {}
+        self.values: dict[Any, Value] = {}
         self.constants: dict[Any, np.ndarray] = {}
-        self.known: dict[tuple[str, int, int], _Value] = {}
+        self.lines = Lines()
         self.squares: dict[str, str] = {}
         self.quotients: dict[str, tuple[str, str]] = {}
         self.functions: dict[Any, str] = {}
-        self.environment: dict[str, Any] = {"__name__": __name__, "math": math, "np": np} | _FUNCTIONS
+        self.environment: dict[str, Any] = {"__name__": __name__, "math": math, "np": np} | _FUNCTIONS | PARTS
         self.keys: list[str | None] = []
         self.data: dict[Any, tuple[str, np.ndarray]] = {}
         self.numbers: dict[Any, str] = {}
-        self.straight: dict[int, list[str]] = {}
-        self.loops: dict[tuple[int, int], _Loop] = {}
-        self.lengths: dict[int, str] = {}
-        self.kept: dict[str, str] = {}
-        self.count = 0
-
-    def name(self) -> str:
-        self.count += 1
-        return f"t{self.count}"
-
-    def statement(self, stage: int, text: str) -> None:
-        self.straight.setdefault(stage, []).append(text)
-
-    def loop(self, rows: int, stage: int) -> _Loop:
-        return self.loops.setdefault((stage, rows), _Loop())
-
-    def read_in(self, rows: int, stage: int, call: str, cast: str = "{}") -> str:
-        """Return the name in a loop of what a call reads."""
-        key = (call, stage, rows)
-        if key not in self.known:
-            name = self.name()
-            self.loop(rows, stage).reads[name] = (call, cast)
-            self.known[key] = _Value(name, stage, rows, "loop")
-        return self.known[key].text
-
-    def written_in(self, rows: int, stage: int, text: str, call: str) -> None:
-        """Write a text's value by a call after a loop; it may be written more than once."""
-        name = self.name()
-        self.loop(rows, stage).lines.append(f"{name} = {text}")
-        self.loop(rows, stage).writes[name] = call
-
-    def named(self, text: str, stage: int, rows: int) -> _Value:
-        """Return the value of an expression: a number, or with rows one in a loop."""
-        key = (text, stage, rows)
-        if key not in self.known:
-            name = self.name()
-            if rows:
-                self.loop(rows, stage).lines.append(f"{name} = {text}")
-            else:
-                self.statement(stage, f"{name} = {text}")
-            self.known[key] = _Value(name, stage, rows, "loop" if rows else "number")
-        return self.known[key]
 
     def read(self, variable: Any, place: int, shape: tuple[int, ...]) -> None:
         """Read a variable from the point, from its place on."""
-        name = self.name()
+        name = self.lines.name()
         if shape in ((), (1,)):
-            self.statement(0, f"{name} = x[{place}]")
-            self.values[variable] = _Value(name)
+            self.lines.statement(0, f"{name} = x[{place}]")
+            self.values[variable] = Value(name)
         else:
             if len(shape) != 1:
                 raise Unwritten(f"{variable} has the shape {shape}.")
             (rows,) = shape
-            self.statement(0, f"{name} = x[{place} : {place + rows}]")
-            self.lengths.setdefault(rows, f"{name}.size")
-            self.values[variable] = _Value(name, 0, rows, "array")
+            self.lines.statement(0, f"{name} = x[{place} : {place + rows}]")
+            self.lines.lengths.setdefault(rows, f"{name}.size")
+            self.values[variable] = Value(name, 0, rows, "array")
 
     def constant(self, variable: Any) -> np.ndarray | None:
         """Return what is known of a variable before any point is."""
@@ -301,32 +129,32 @@ class _Writer:
             raise Unwritten(f"{variable} is no constant.")
         return data
 
-    def value(self, variable: Any) -> _Value:
+    def value(self, variable: Any) -> Value:
         """Return the value of a variable whose node has been written, or of a constant."""
         if variable not in self.values and isinstance(variable, SharedVariable):
-            self.values[variable] = _Value(self.numbers.setdefault(variable, f"c{len(self.numbers)}"))
+            self.values[variable] = Value(self.numbers.setdefault(variable, f"c{len(self.numbers)}"))
         if variable not in self.values:
             data = self.fixed(variable)
             self.values[variable] = self.number(data) if data.size == 1 else self.argument(data)
         return self.values[variable]
 
-    def number(self, data: np.ndarray) -> _Value:
+    def number(self, data: np.ndarray) -> Value:
         number = data.reshape(()).item()
         text = repr(number)
         if not np.isfinite(number):
-            return _Value({"inf": "np.inf", "-inf": "-np.inf"}.get(text, "np.nan"))
+            return Value({"inf": "np.inf", "-inf": "-np.inf"}.get(text, "np.nan"))
         if len(text.lstrip("-")) <= SHORT and not (isinstance(number, int) and abs(number) > 99):
-            return _Value(f"({text})" if number < 0 else text)
-        return _Value(self.numbers.setdefault(float(number), f"c{len(self.numbers)}"))
+            return Value(f"({text})" if number < 0 else text)
+        return Value(self.numbers.setdefault(float(number), f"c{len(self.numbers)}"))
 
-    def argument(self, data: np.ndarray) -> _Value:
+    def argument(self, data: np.ndarray) -> Value:
         key = (data.dtype.str, data.shape, data.tobytes())
         name, _ = self.data.setdefault(key, (f"a{len(self.data)}", np.array(data, order="C")))
         if data.ndim == 1:
-            self.lengths.setdefault(data.size, f"{name}.size")
+            self.lines.lengths.setdefault(data.size, f"{name}.size")
             cast = {"b": "({} != 0.0)", "i": "int({})"}.get(data.dtype.kind, "{}")
-            return _Value(name, 0, data.size, "array", cast)
-        return _Value(name, 0, 0, "array")
+            return Value(name, 0, data.size, "array", cast)
+        return Value(name, 0, 0, "array")
 
     def as_array(self, variable: Any) -> tuple[str, int]:
         """Return the text of a whole array, and the stage from which it can be used."""
@@ -340,14 +168,14 @@ class _Writer:
         if value.kind == "array":
             return value.text, value.stage
         if value.kind == "loop":
-            return self.keep(value), value.stage + 1
+            return self.lines.keep(value), value.stage + 1
         shape = (
             "()"
             if variable.type.ndim == 0
-            else f"({', '.join(self.length(n) for n in self.shape(variable))},)"
+            else f"({', '.join(self.lines.length(n) for n in self.shape(variable))},)"
         )
-        name = self.name()
-        self.statement(value.stage, f"{name} = np.full({shape}, {value.text})")
+        name = self.lines.name()
+        self.lines.statement(value.stage, f"{name} = np.full({shape}, {value.text})")
         return name, value.stage
 
     def shape(self, variable: Any) -> tuple[int, ...]:
@@ -357,28 +185,6 @@ class _Writer:
         if None in found:
             raise Unwritten(f"The length of {variable} is not known.")
         return tuple(size for size in found if size is not None)
-
-    def length(self, rows: int) -> str:
-        return self.lengths.get(rows, str(rows))
-
-    def keep(self, value: _Value) -> str:
-        """Return the array of a vector that a loop writes."""
-        if value.text not in self.kept:
-            name = self.kept[value.text] = self.name()
-            self.statement(value.stage, f"{name} = np.empty({self.length(value.rows)})")
-            self.written_in(
-                value.rows, value.stage, value.text, f"store(room, {{at}}, {{size}}, {name}, {{first}})"
-            )
-        return self.kept[value.text]
-
-    def element(self, value: _Value, stage: int) -> str:
-        """Return the text of a value in a loop of a stage."""
-        if value.kind == "number" or (value.kind == "loop" and value.stage == stage):
-            return value.text
-        array = value.text if value.kind == "array" else self.keep(value)
-        return self.read_in(
-            value.rows, stage, f"take(room, {{at}}, {{size}}, {array}, {{first}})", value.cast
-        )
 
     def node(self, node: Any) -> None:
         """Write one operation."""
@@ -423,7 +229,7 @@ class _Writer:
             case _:
                 self.call(node)
 
-    def elementwise(self, op: Any, node: Any) -> _Value:
+    def elementwise(self, op: Any, node: Any) -> Value:
         values = [self.value(each) for each in node.inputs]
         if isinstance(op, scalar.Second):
             rows = next((each.rows for each in values if each.rows), 0)
@@ -437,9 +243,9 @@ class _Writer:
             values = left or values[:1]
         stage = max(each.stage for each in values)
         loop = any(each.kind != "number" for each in values)
-        texts = [self.element(each, stage) if loop else each.text for each in values]
+        texts = [self.lines.element(each, stage) if loop else each.text for each in values]
         text = self.expression(op, texts, node, stage, rows if loop else 0)
-        found = self.named(text, stage, rows if loop else 0)
+        found = self.lines.named(text, stage, rows if loop else 0)
         if isinstance(op, scalar.Sqr) and loop:
             self.squares[found.text] = texts[0]
         return found if found.rows == rows else replace(found, rows=rows)
@@ -458,8 +264,8 @@ class _Writer:
             return self.inverse(texts[0], stage, rows)
         if kind in (Sigmoid, Softplus):
             # What both need: exp(-|x|) and the inverse of one more.
-            small = self.named(f"exp(-abs({texts[0]}))", stage, rows).text
-            inverse = self.inverse(self.named(f"1.0 + {small}", stage, rows).text, stage, rows)
+            small = self.lines.named(f"exp(-abs({texts[0]}))", stage, rows).text
+            inverse = self.inverse(self.lines.named(f"1.0 + {small}", stage, rows).text, stage, rows)
             if kind is Sigmoid:
                 return f"(1.0 if {texts[0]} >= 0.0 else {small}) * {inverse}"
             return f"({texts[0]} if {texts[0]} > 0.0 else 0.0) + log1p_positive({small}, {inverse})"
@@ -475,68 +281,68 @@ class _Writer:
         """Return the name of 1 / text; each is computed once, as divisions cost more than all the rest."""
         if text in self.squares:
             root = self.inverse(self.squares[text], stage, rows)
-            return self.named(f"{root} * {root}", stage, rows).text
+            return self.lines.named(f"{root} * {root}", stage, rows).text
         if text in self.quotients:
             above, below = self.quotients[text]
-            return self.named(f"{below} * {self.inverse(above, stage, rows)}", stage, rows).text
-        return self.named(f"1.0 / {text}", stage, rows).text
+            return self.lines.named(f"{below} * {self.inverse(above, stage, rows)}", stage, rows).text
+        return self.lines.named(f"1.0 / {text}", stage, rows).text
 
-    def sum(self, value: _Value) -> _Value:
+    def sum(self, value: Value) -> Value:
         if not value.rows:
             return value
-        name = self.name()
+        name = self.lines.name()
         if value.kind == "number":
-            self.statement(value.stage, f"{name} = {self.length(value.rows)} * {value.text}")
-            return _Value(name, value.stage)
-        self.loop(value.rows, value.stage).sums[name] = self.element(value, value.stage)
-        return _Value(name, value.stage + 1)
+            self.lines.statement(value.stage, f"{name} = {self.lines.length(value.rows)} * {value.text}")
+            return Value(name, value.stage)
+        self.lines.loop(value.rows, value.stage).sums[name] = self.lines.element(value, value.stage)
+        return Value(name, value.stage + 1)
 
-    def checked(self, node: Any) -> _Value:
+    def checked(self, node: Any) -> Value:
         value, *conditions = (self.value(each) for each in node.inputs)
         conditions = [each for each in conditions if each.text != "True"]
         if not conditions:
             return value
         stage = max(each.stage for each in (value, *conditions))
-        name = self.name()
-        self.statement(
+        name = self.lines.name()
+        self.lines.statement(
             stage, f"{name} = {value.text} if {' and '.join(c.text for c in conditions)} else -np.inf"
         )
-        return _Value(name, stage)
+        return Value(name, stage)
 
-    def gathered(self, node: Any) -> _Value:
+    def gathered(self, node: Any) -> Value:
         source, stage = self.as_array(node.inputs[0])
         index = self.argument(self.fixed(node.inputs[1]))
         call = f"gather(room, {{at}}, {{size}}, {source}, {index.text}, {{first}})"
-        return _Value(self.read_in(index.rows, stage, call), stage, index.rows, "loop")
+        return Value(self.lines.read_in(index.rows, stage, call), stage, index.rows, "loop")
 
-    def scattered(self, node: Any) -> _Value:
+    def scattered(self, node: Any) -> Value:
         target, added = self.value(node.inputs[0]), self.value(node.inputs[1])
         text, stage = self.as_array(node.inputs[0])
         index = self.argument(self.fixed(node.inputs[2]))
         stage = max(stage, added.stage)
-        name = self.name()
-        self.statement(stage, f"{name} = {text}.copy()")
+        name = self.lines.name()
+        self.lines.statement(stage, f"{name} = {text}.copy()")
         call = f"scatter(room, {{at}}, {{size}}, {name}, {index.text}, {{first}})"
-        self.written_in(index.rows, stage, self.element(added, stage), call)
-        return _Value(name, stage + 1, target.rows, "array")
+        self.lines.written_in(index.rows, stage, self.lines.element(added, stage), call)
+        return Value(name, stage + 1, target.rows, "array")
 
-    def picked(self, node: Any) -> _Value:
+    def picked(self, node: Any) -> Value:
         array, stage = self.as_array(node.inputs[0])
-        name = self.name()
-        self.statement(stage, f"{name} = {array}[{int(self.fixed(node.inputs[1]))}]")
-        return _Value(name, stage)
+        name = self.lines.name()
+        self.lines.statement(stage, f"{name} = {array}[{int(self.fixed(node.inputs[1]))}]")
+        return Value(name, stage)
 
-    def placed(self, node: Any) -> _Value:
+    def placed(self, node: Any) -> Value:
         added = self.value(node.inputs[1])
         array, stage = self.as_array(node.inputs[0])
         stage = max(stage, added.stage)
-        name = self.name()
-        self.statement(stage, f"{name} = {array}.copy()")
-        self.statement(
+        name = self.lines.name()
+        self.lines.statement(stage, f"{name} = {array}.copy()")
+        self.lines.statement(
             stage,
             f"{name}[{int(self.fixed(node.inputs[2]))}] {'' if node.op.set_instead_of_inc else '+'}= {added.text}",
         )
-        return _Value(name, stage, node.outputs[0].type.shape[0], "array")
+        return Value(name, stage, node.outputs[0].type.shape[0], "array")
 
     def call(self, node: Any) -> None:
         """Write an operation as a call of the function that PyTensor has for it."""
@@ -546,20 +352,20 @@ class _Writer:
         if kind not in self.functions:
             self.functions[kind] = self.function(node.op, node)
         name = self.functions[kind]
-        names = [self.name() for _ in node.outputs]
-        self.statement(stage, f"{', '.join(names)} = {name}({', '.join(text for text, _ in arrays)})")
+        names = [self.lines.name() for _ in node.outputs]
+        self.lines.statement(stage, f"{', '.join(names)} = {name}({', '.join(text for text, _ in arrays)})")
         for out, each in zip(node.outputs, names, strict=True):
             if all(size == 1 for size in out.type.shape):
-                number = self.name()
-                self.statement(stage, f"{number} = {each}.item()")
-                self.values[out] = _Value(number, stage)
+                number = self.lines.name()
+                self.lines.statement(stage, f"{number} = {each}.item()")
+                self.values[out] = Value(number, stage)
             elif out.type.ndim == 1:
                 (rows,) = self.shape(out)
                 if stage == 0:
-                    self.lengths.setdefault(rows, f"{each}.size")
-                self.values[out] = _Value(each, stage, rows, "array")
+                    self.lines.lengths.setdefault(rows, f"{each}.size")
+                self.values[out] = Value(each, stage, rows, "array")
             else:
-                self.values[out] = _Value(each, stage, 0, "array")
+                self.values[out] = Value(each, stage, 0, "array")
 
     def function(self, op: Any, node: Any) -> str:
         """Return the name of the compiled function that PyTensor has for an operation."""
@@ -577,12 +383,12 @@ class _Writer:
         for gradient, shape in zip(gradients, shapes if gradients else (), strict=True):
             value = self.value(gradient)
             if shape in ((), (1,)):
-                self.statement(value.stage, f"gradient[{place}] = {value.text}")
+                self.lines.statement(value.stage, f"gradient[{place}] = {value.text}")
                 place += 1
                 continue
             (rows,) = shape
             call = f"store(room, {{at}}, {{size}}, gradient, {place} + {{first}})"
-            self.written_in(rows, value.stage, self.element(value, value.stage), call)
+            self.lines.written_in(rows, value.stage, self.lines.element(value, value.stage), call)
             place += rows
 
     def finished(self, *, sloped: bool) -> tuple[str, list[Any], list[np.ndarray]]:
@@ -590,15 +396,7 @@ class _Writer:
         arrays = [name for name, _ in self.data.values()]
         lines = [f"def density(x, gradient, {', '.join(['numbers', *arrays])}):"]
         lines += [f"    {name} = numbers[{i}]" for i, name in enumerate(self.numbers.values())]
-        lines.append(
-            f"    room = np.empty({BLOCK * max([1, *(each.slots for each in self.loops.values())])})"
-        )
-        last = max([self.result.stage, *self.straight, *(stage for stage, _ in self.loops)])
-        for stage in range(last + 1):
-            lines += [f"    {text}" for text in self.straight.get(stage, [])]
-            for number, ((own, rows), loop) in enumerate(self.loops.items()):
-                if own == stage:
-                    lines += loop.written(self.length(rows), number)
+        lines += self.lines.text(self.result.stage)
         # A slope that is not finite makes the point one that a sampler turns back from.
         if sloped:
             lines.append("    for i in range(gradient.size):")
