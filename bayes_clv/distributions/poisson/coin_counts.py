@@ -22,6 +22,8 @@ UNDERFLOWS = 660.0
 # An incomplete beta function takes the time of so many terms.
 MOST_TERMS = 600.0
 ENOUGH = 1e-16
+# Below it a product rounds to itself, and would be added up for ever.
+NOTHING = 1e-300
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 
@@ -64,7 +66,8 @@ def _beyond(last, k, z, mass, total):  # type: ignore[no-untyped-def]
         going = False
         for s in range(k.size):
             growth = z[s] * (k[s] + j)
-            going |= not (growth < j and mass[s] * growth <= ENOUGH * total[s] * (j - growth))
+            little = mass[s] <= NOTHING or mass[s] * growth <= ENOUGH * total[s] * (j - growth)
+            going |= not (growth < j and little)
 
 
 @_compiled
