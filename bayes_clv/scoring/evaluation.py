@@ -237,10 +237,10 @@ def _errors_of_cover(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.n
     """Return how far the share of customers inside their intervals may be off by chance, (forecast, interval).
 
     Of simulated futures it is that share's standard deviation over draws, which has in it what moves all customers at
-    once; else that of independent customers.
+    once; else that of independent customers. Of value, whose draws are not counted, it is not known.
     """
     found = {}
-    for prefix in (PREFIXES[quantity] for quantity in AMOUNTS):
+    for prefix in (PREFIXES[quantity] for quantity in AMOUNTS if quantity != "value"):
         if f"{prefix}promised" not in scores:
             continue
         size = scores.sizes[CUSTOMER]
