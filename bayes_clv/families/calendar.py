@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array, ragged
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, need
+from bayes_clv.schema import VARIABLES
 
 # Of the parameters: operational time at the knots.
 CALENDAR = "calendar"
@@ -43,10 +44,13 @@ def operational(knots: Array, elapsed: Array, time: Array) -> Array:
 
 
 class _Clocked:
-    """The family in its own time, and the knots of the calendar's; ``times``, flat, of all customers' purchases."""
+    """The family in its own time, and the knots of the calendar's; ``times``, flat, of all customers' purchases.
 
-    def __init__(self, family: Family, knots: Array, times: Array | None) -> None:
-        self.family, self.knots, self.times = family, knots, times
+    Histories end now, or each at a time ``seen`` (row, 1) from now.
+    """
+
+    def __init__(self, family: Family, knots: Array, times: Array | None, seen: Array | None = None) -> None:
+        self.family, self.knots, self.times, self.seen = family, knots, times, seen
         self.forecast = need(family, Forecast)
         meanings = family.words.meanings
         # The power of time in each parameter's unit.
@@ -60,9 +64,9 @@ class _Clocked:
         found = dict(columns)
         age = np.asarray(columns["T"], dtype=np.float64)
         ago = age - np.asarray(columns["recency"], dtype=np.float64)
-        begin, last = (self._rows(operational(self.knots, elapsed, -each)) for each in (age, ago))
+        begin, last = (self._at(elapsed, -each) for each in (age, ago))
         # To be exact where there is nothing between: a rounding would be a negative time.
-        found["T"] = np.maximum(-begin, 0.0)
+        found["T"] = np.maximum(self._end(elapsed) - begin, 0.0)
         found["recency"] = np.minimum(np.maximum(last - begin, 0.0), found["T"])
         if self.times is not None:
             found |= self._own_times(columns, begin, elapsed)
@@ -80,37 +84,49 @@ class _Clocked:
             "purchase_start": np.reshape(np.cumsum(number) - number, np.shape(columns["purchase_start"])),
         }
 
-    @staticmethod
-    def _rows(found: Array) -> Array:
-        """Return (row, 1, draw) as (row, draw)."""
+    def _at(self, elapsed: Array, time: Array) -> Array:
+        """Return the operational time at times from now, of (row, 1) or (row, draw) as (row, draw)."""
+        found = operational(self.knots, elapsed, time)
         return found[..., 0, :] if found.ndim == 3 else found
+
+    def _end(self, elapsed: Array) -> Array:
+        """Return the operational time at the end of the histories."""
+        return np.zeros(1) if self.seen is None else self._at(elapsed, self.seen)
 
     def to[R](self, function: Callable[..., R], time: float, columns: Columns, params: Params) -> R:
         """Return a function of (time, columns, params) at one time, calendar time."""
         history, values = self.own(columns, params)
         if not 0 < time < math.inf:
             return function(time, history, values)
-        stretch = time / operational(self.knots, np.asarray(params[CALENDAR]), np.asarray(time))
+        stretch = self._stretch(time, params)
         history |= {name: history[name] * stretch for name in TIMED if name in history}
         values = {name: each * stretch ** self.powers[name] for name, each in values.items()}
         return function(time, history, values)
+
+    def _stretch(self, time: float, params: Params) -> Array:
+        """Return a time from the end of the histories over the operational time that it is, (draw,) or (row, draw)."""
+        elapsed = np.asarray(params[CALENDAR])
+        until = np.asarray(time) if self.seen is None else self.seen + time
+        stretch: Array = time / (self._at(elapsed, until) - self._end(elapsed))
+        return stretch
+
+    def summarised(
+        self, function: Callable[..., tuple[Array, ...]], time: float, columns: Columns, params: Params
+    ) -> tuple[Array, ...]:
+        """Return the family's own summary, its customers' rates in operational time as ``latent_means`` has them."""
+        found = list(self.to(function, time, columns, params))
+        if 0 < time < math.inf:
+            stretch = self._stretch(time, params)
+            for place, name in enumerate(self.forecast.latent, start=1):
+                if VARIABLES[name].unit == "1/time":
+                    found[place] = found[place] * stretch
+        return tuple(found)
 
     def at(self, function: Callable[..., Array], time: Any, columns: Columns, params: Params) -> Array:
         """Return it at times, whose axes come first."""
         times = np.asarray(time, dtype=np.float64)
         each = [self.to(function, float(one), columns, params) for one in times.ravel()]
         return np.reshape(each, (*times.shape, *np.shape(each[0])))
-
-    def alive_after(self, silence: Array, columns: Columns, params: Params) -> Array:
-        """Return P(alive) a time ``silence`` (row, 1) after the last purchase, which may end before now or later."""
-        history, values = self.own(columns, params)
-        ago = np.asarray(columns["T"], dtype=np.float64) - np.asarray(columns["recency"], dtype=np.float64)
-        last, end = (
-            self._rows(operational(self.knots, np.asarray(params[CALENDAR]), at))
-            for at in (-ago, silence - ago)
-        )
-        history["T"] = history["recency"] + np.maximum(end - last, 0.0)
-        return self.forecast.alive(history, values)
 
     def counted(
         self, function: Callable[..., Array], counts: Any, time: float, columns: Columns, params: Params
@@ -161,17 +177,20 @@ def clocked(family: Family, knots: Array) -> Family:
     return replace(family, forecast=forecast)
 
 
-def in_calendar_time(family: Family, knots: Array, times: Array | None = None) -> Forecast:
+def in_calendar_time(
+    family: Family, knots: Array, times: Array | None = None, seen: Array | None = None
+) -> Forecast:
     """Return the forecast of a family that only its time distinguishes, given the knots of its calendar.
 
     With ``times``, those of all customers' purchases, flat and in calendar time, the family reads them of its columns.
+    Where histories are ``seen`` to times of their own their futures have no clock, and are not simulated.
     """
-    by = _Clocked(family, knots, times)
+    by = _Clocked(family, knots, times, seen)
     own = by.forecast
     return replace(
         own,
         alive=partial(by.given, own.alive),
-        alive_after=by.alive_after,
+        seen_to=partial(in_calendar_time, family, knots, times),
         latent_means=partial(by.given, own.latent_means),
         latent_draws=by.drawn,
         purchases=partial(by.at, own.purchases),
@@ -179,9 +198,9 @@ def in_calendar_time(family: Family, knots: Array, times: Array | None = None) -
         pmf=partial(by.counted, own.pmf),
         at_least=partial(by.counted, own.at_least),
         discounted=by.discounted,
-        state=None if own.state is None else partial(by.given, own.state),
-        summary=None if own.summary is None else partial(by.to, own.summary),
+        state=None if own.state is None or seen is not None else partial(by.given, own.state),
+        summary=None if own.summary is None else partial(by.summarised, own.summary),
         rate_ago=None,
-        clock=by.clock,
+        clock=by.clock if seen is None else None,
         times=None,
     )

@@ -87,9 +87,10 @@ class Forecast:
         When a customer may leave, and so how its future is simulated: a law of ``distributions.paths``.
     alive : callable
         P(alive at T).
-    alive_after : callable, or None
-        ``(silence, columns, params)``: P(alive) so long after the last purchase, where it depends on when that was
-        (``families.calendar``); elsewhere it is ``alive`` of a T that ends there.
+    seen_to : callable, or None
+        ``(time)``: the forecast of histories that were observed to a time (row, 1) from the end of observation, which
+        is negative before it, where it matters when something happened (``families.calendar``); their T stays that to
+        the end. Elsewhere a history seen to another day is one of another T.
     latent_means : callable
         The means of ``latent``, of those alive and gone.
     latent_draws : callable
@@ -148,7 +149,7 @@ class Forecast:
     pmf: Callable[[Any, float, Columns, Params], Array]
     at_least: Callable[[Any, float, Columns, Params], Array]
     discounted: Callable[[float, float, Columns, Params], Array]
-    alive_after: Callable[[Array, Columns, Params], Array] | None = None
+    seen_to: "Callable[[Array], Forecast] | None" = None
     state: Callable[[Columns, Params], tuple[Array, ...]] | None = None
     futures: Callable[[np.random.Generator, Columns, Params], tuple[Array, ...]] | None = None
     times: Callable[[np.random.Generator, Columns, Params], tuple[Any, Array]] | None = None

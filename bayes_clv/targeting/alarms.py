@@ -104,7 +104,7 @@ def churn_alarms(
     end = 10 * float(columns["T"].max()) if longest is None else duration(longest, time_unit)
     now = columns["T"] - columns["recency"]
     forecast = posterior.forecast
-    if posterior.calendar is not None and forecast.alive_after is None:
+    if posterior.calendar is not None and forecast.seen_to is None:
         raise InputError(
             f"Alarms do not go by a calendar in {posterior.family.name}, which this posterior has. Fit bg_nbd or "
             "mbg_nbd with it, or this family without it."
@@ -113,7 +113,7 @@ def churn_alarms(
     # Without a calendar the alarm is known on the day of the last purchase, whatever came after it.
     until = (
         distinct_histories({**columns, "T": columns["recency"]} | posterior.columns)
-        if forecast.alive_after is None
+        if forecast.seen_to is None
         else alive_now
     )
     ahead = _horizon_of(value) if value is not None else math.nan
@@ -136,8 +136,9 @@ def churn_alarms(
         low, high = np.zeros((rows_of(history), 1)), np.full((rows_of(history), 1), end)
 
         def after(silence: np.ndarray) -> np.ndarray:
-            if forecast.alive_after is not None:
-                return _mean(forecast.alive_after(silence, history, values), history)[:, None]
+            if forecast.seen_to is not None:
+                to = silence - (history["T"] - history["recency"])
+                return _mean(forecast.seen_to(to).alive(history, values), history)[:, None]
             whole = history | {"T": history["recency"] + silence}
             return _mean(here(whole, values), whole)[:, None]
 

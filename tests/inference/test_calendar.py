@@ -19,6 +19,9 @@ from bayes_clv.inference.calendar import DrawnCalendar, LearnedCalendar, learn_c
 from bayes_clv.inference.clock import Clock
 from bayes_clv.inference.data import distinct_rows
 from bayes_clv.inference.graph import _calendar_variable, _log_likelihood, rows_of_terms
+from bayes_clv.predictions.parameters import parameters
+from bayes_clv.views.plots import histories
+from tests.symbols import paper
 
 PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0, "kappa": 0.02}
 # Which are changes of time alone.
@@ -366,19 +369,44 @@ def test_predictions_go_by_the_calendar(moved, tmp_path):
     assert (block["time_since_leaving"][block["alive"] == 1] == 0).all()
 
 
-def test_silence_counts_by_the_calendar():
+def test_a_history_ends_where_it_is_seen_to_by_the_calendar():
     record = family("bg_nbd")
     # To come: a quarter of the pace.
     moved = clocked(record, np.array([-52.0, 0.0, 52.0]))
     values = {name: np.array([PARAMETERS[name]]) for name in record.parameters}
     columns = {"frequency": 5.0, "recency": 30.0, "T": 34.0}
     history = {name: np.array([[each]]) for name, each in columns.items()}
-    silence = np.array([[10.0]])
-    found = need(moved, Forecast).alive_after(
-        silence, history, values | {CALENDAR: np.array([[-52.0, 0.0, 13.0]])}
-    )
+    params = values | {CALENDAR: np.array([[-52.0, 0.0, 13.0]])}
+    # Six weeks on, or ten after the last purchase.
+    later = need(moved, Forecast).seen_to(np.array([[6.0]]))
     slow = need(record, Forecast).alive(history | {"T": np.array([[30.0 + 4.0 + 6.0 / 4]])}, values)
-    np.testing.assert_allclose(found, slow, rtol=1e-12)
+    np.testing.assert_allclose(later.alive(history, params), slow, rtol=1e-12)
+    # From two weeks ago on: two weeks of the usual pace, and four of the slow one.
+    before = need(moved, Forecast).seen_to(np.array([[-2.0]]))
+    known = history | {"T": np.array([[32.0]])}
+    ahead = need(record, Forecast).purchases(2.0 + 4.0 / 4, known, values)
+    np.testing.assert_allclose(before.purchases(6.0, history, params), ahead, rtol=1e-12)
+
+
+def test_maps_go_by_a_calendar(moved):
+    """A cell is the family's own P(alive), of ages and recencies that pass at the calendar's pace."""
+    customers, _, fitted = moved
+    figure = clv.views.plot_alive_matrix(fitted, customers, max_frequency=4, draws=10_000)
+    cells = np.ma.getdata(figure.axes[0].images[0].get_array()).astype(float)
+    group = fitted["posterior"]
+    pace = group["calendar_rate"].to_numpy().reshape(-1, group["calendar_rate"].shape[-1])
+    ends = np.concatenate([np.zeros((pace.shape[0], 1)), np.cumsum(2.0 * pace, axis=1)], axis=1)
+    age = float(customers["T"].max())
+    # The 41st of 61 columns.
+    first, last = (ends.shape[1] - 1) * 2.0 - age, (ends.shape[1] - 1) * 2.0 - age / 3
+    begin, bought = (
+        np.array([np.interp(at, 2.0 * np.arange(each.size), each) for each in ends]) for at in (first, last)
+    )
+    values = {name: group[name].to_numpy().ravel() for name in ("r", "alpha", "a", "b")}
+    expected = paper("bg_nbd").probability_alive(3, bought - begin, ends[:, -1] - begin, **values).mean()
+    assert cells[3, 40] == pytest.approx(expected, rel=1e-9)
+    plain = paper("bg_nbd").probability_alive(3, age * 2 / 3, age, **values).mean()
+    assert abs(plain - expected) > 1e-3
 
 
 def test_alarms_go_by_a_calendar(moved):
@@ -397,7 +425,12 @@ def test_alarms_go_by_a_calendar(moved):
 def test_what_does_not_go_by_a_calendar_says_so(moved):
     customers, _, fitted = moved
     with pytest.raises(clv.InputError, match="does not go by a calendar yet"):
-        clv.views.plot_alive_matrix(fitted, 52.0)
+        parameters(fitted, "buying")
+    dates = ["2021-01-04", "2021-03-01"]
+    with pytest.raises(
+        clv.InputError, match="calendar ends on 2021-12-30, and until=2022-01-05 is not within"
+    ):
+        clv.views.plot_alive_history(fitted, dates, "2022-01-05")
     paced = fitted.copy()
     paced.attrs["family"] = "pareto_nbd"
     paced["posterior"] = fitted["posterior"].to_dataset().rename({"a": "s", "b": "beta"})
@@ -501,6 +534,23 @@ def test_drift_in_operational_time_from_fit_to_forecast(both):
     silence = np.broadcast_to((some["T"] - some["recency"]).to_numpy()[places, None], gone.shape)
     # Who has left did so at its last purchase, on the calendar.
     np.testing.assert_allclose(block["time_since_leaving"][gone], silence[gone], atol=1e-9)
+
+
+def test_histories_over_time_go_by_a_calendar(both):
+    """They end where the forecast begins."""
+    some, fitted = both
+    place = int(some["frequency"].to_numpy().argmax())
+    orders = clv.load_cdnow().query("date <= '1997-09-30'")
+    dates = orders.loc[orders["customer_id"].astype(str) == str(some["customer"].values[place]), "date"]
+    alive = histories.alive_over_time(fitted, dates, "1997-09-30", draws=10_000, points=20)
+    now = clv.expected.alive(fitted, some).isel(customer=place)
+    assert float(alive["mean"][-1]) == pytest.approx(float(now.mean()), rel=1e-9)
+    assert (alive["mean"].diff("date") < 0).any()
+    rate = histories.rate_over_time(fitted, dates, "1997-09-30", draws=300, points=20)
+    future = clv.predict(fitted, some, "4 weeks", seed=1)
+    mean = float(future["purchase_rate_mean"].isel(customer=place))
+    # A summary is right to six digits.
+    assert float(rate["mean"][-1]) == pytest.approx(mean, rel=1e-5)
 
 
 def test_what_is_not_told_of_drift_with_a_calendar_is_refused(both):

@@ -5,6 +5,7 @@ evenly to at most ``draws``, which is plenty for a mean and a 90 % band.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.special import digamma
 
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family
-from bayes_clv.predictions.parameters import parameters
+from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.schema import UNSTATED, InputError, interval
 from bayes_clv.units import days_per, duration
 from bayes_clv.views import style
@@ -25,28 +26,30 @@ type Array = NDArray[np.float64]
 SHOWN = 0.99
 
 
-def thinned_parameters(buying: xr.DataTree, draws: int) -> dict[str, Array]:
-    """Return at most ``draws`` evenly spaced posterior draws of each paper parameter, shape (draw,).
-
-    Fewer of a family whose closed forms are dear (its ``closed_form_draws``).
-    """
-    known = parameters(buying, "buying")
+def _thinned(buying: xr.DataTree, draws: int) -> Parameters:
+    """Return at most ``draws`` evenly spaced posterior draws, fewer where closed forms are dear."""
+    known = parameters(buying, "buying", calendar=True)
     most = known.forecast.closed_form_draws
-    thinned = known.thin(draws if most is None else min(draws, most))
-    return dict(thinned.values)
+    return known.thin(draws if most is None else min(draws, most))
 
 
 def _histories(
-    buying: xr.DataTree, x: Array, t_x: Array, age: Array | float, times: Array | None = None
-) -> tuple[Forecast, dict[str, Array]]:
-    """Return the family's forecast of histories (row,), and the columns (row, 1) that it asks for.
+    known: Parameters,
+    x: Array,
+    t_x: Array,
+    age: Array | float,
+    *,
+    times: Array | None = None,
+    horizon: float = 0.0,
+) -> tuple[Parameters, dict[str, Array]]:
+    """Return the draws with a forecast of histories (row,), and the columns (row, 1) that it asks for.
 
     ``times`` are the ages at the repeat purchases of one customer, of whom each history is the beginning. Where they
     are not given timing is as chance: purchases at even distances, and the expected logarithm of one of x intervals
-    that purchases at random cut t_x into is log t_x + psi(1) - psi(x).
+    that purchases at random cut t_x into is log t_x + psi(1) - psi(x). With a calendar ages are counted back from its
+    end, and its future is drawn to ``horizon``.
     """
-    record = family(str(buying.attrs["family"]))
-    wanted = need(record, Forecast).history
+    record, wanted = known.family, known.forecast.history
     history = {
         "frequency": x,
         "recency": t_x,
@@ -68,7 +71,8 @@ def _histories(
         some = np.maximum(x, 1.0)
         each = np.log(np.where(x > 0, t_x, 1.0)) + digamma(1.0) - digamma(some)
         history["log_intervals"] = np.where(x > 0, x * each, 0.0)
-    return need(record, Forecast), {name: column[:, None] for name, column in history.items()}
+    columns = {name: column[:, None] for name, column in history.items()}
+    return replace(known, family=record).until(horizon), columns
 
 
 def _oldest_age(customers: xr.Dataset | float) -> float:
@@ -105,8 +109,9 @@ def _matrix_histories(age: float, top: int, days: float | None) -> tuple[Array, 
 def _matrix(
     buying: xr.DataTree,
     customers: xr.Dataset | float,
-    quantity: Any,
+    quantity: Callable[[Forecast, dict[str, Array], dict[str, Array]], Array],
     *,
+    horizon: float = 0.0,
     draws: int,
     max_frequency: int | None,
     title: str,
@@ -120,10 +125,11 @@ def _matrix(
     days = None if unit == UNSTATED else days_per(unit)
     frequency, recency, possible = _matrix_histories(age, top, days)
     rows, columns = np.nonzero(possible)
-    parameters = thinned_parameters(buying, draws)
+    known, history = _histories(
+        _thinned(buying, draws), frequency[rows], recency[columns], age, horizon=horizon
+    )
     cells = np.full(possible.shape, np.nan)
-    cells[possible] = quantity(frequency[rows], recency[columns], age, parameters).mean(axis=1)
-    used = next(iter(parameters.values())).size
+    cells[possible] = quantity(known.forecast, history, known.values).mean(axis=1)
 
     with style.styled():
         from matplotlib.ticker import MaxNLocator
@@ -152,7 +158,7 @@ def _matrix(
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.set_label(label)
         bar.outline.set_visible(False)
-        style.heading(axes, title, note.format(age=age, unit=unit, draws=used))
+        style.heading(axes, title, note.format(age=age, unit=unit, draws=known.size))
     return figure
 
 
@@ -179,12 +185,11 @@ def plot_alive_matrix(
         Posterior mean of the probability (expected level). Impossible histories are blank: recency 0 with
         a repeat purchase, recency without one, more purchase days than days. Where the family reads the times between
         purchases (``log_intervals``) they are as uneven as chance makes them; where it reads the times themselves
-        (drift) they are even.
+        (drift) they are even. With a calendar these are histories that ended on its last day.
     """
 
-    def alive(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
-        forecast, history = _histories(buying, x, t_x, age)
-        return _being_here(forecast)[0](history, parameters)
+    def alive(forecast: Forecast, history: dict[str, Array], values: dict[str, Array]) -> Array:
+        return _being_here(forecast)[0](history, values)
 
     word = _word(buying)
     return _matrix(
@@ -229,14 +234,14 @@ def plot_expected_purchases_matrix(
     unit = str(buying.attrs.get("time_unit", UNSTATED))
     length = duration(horizon, unit)
 
-    def purchases(x: Array, t_x: Array, age: float, parameters: dict[str, Array]) -> Array:
-        forecast, history = _histories(buying, x, t_x, age)
-        return forecast.purchases(length, history, parameters)
+    def purchases(forecast: Forecast, history: dict[str, Array], values: dict[str, Array]) -> Array:
+        return forecast.purchases(length, history, values)
 
     return _matrix(
         buying,
         customers,
         purchases,
+        horizon=length,
         draws=draws,
         max_frequency=max_frequency,
         limits=(0, None),
@@ -271,11 +276,12 @@ def alive_over_time(
     Raises
     ------
     InputError
-        For no dates, dates after ``until``, or a posterior whose time unit is not stated.
+        For no dates, dates after ``until``, or a posterior whose time unit is not stated. With a calendar for ``until``
+        after its last day, and of a family whose lifetimes do not go by it (``pareto_nbd``).
     """
-    forecast, history, when = _seen_over_time(buying, purchase_dates, until, points)
+    known, forecast, history, when = _seen_over_time(buying, purchase_dates, until, draws, points)
     here, _ = _being_here(forecast)
-    return _band(here(history, thinned_parameters(buying, draws)), when, "expected")
+    return _band(here(history, known.values), when, "expected")
 
 
 def rate_over_time(
@@ -302,20 +308,18 @@ def rate_over_time(
     -------
     xarray.Dataset
         ``mean``, ``q05`` and ``q95`` over ``date``, purchases per time unit of the posterior: of the customer while it
-        is here, after it left as it was then.
+        is here, after it left as it was then. With a calendar it is the rate at the calendar's mean level.
 
     Raises
     ------
     InputError
         As in `alive_over_time`.
     """
-    forecast, history, when = _seen_over_time(buying, purchase_dates, until, points)
-    values = thinned_parameters(buying, draws)
-    again = -(-draws // next(iter(values.values())).size)
-    repeated = {name: np.tile(value, again)[:draws] for name, value in values.items()}
+    known, forecast, history, when = _seen_over_time(buying, purchase_dates, until, draws, points)
+    repeated = {name: value[np.arange(draws) % known.size] for name, value in known.values.items()}
     _, rate, *_ = forecast.latent_draws(np.random.default_rng(seed), history, repeated)
     # The mean in closed form has no noise.
-    mean, *_ = forecast.latent_means(history, values)
+    mean, *_ = forecast.latent_means(history, known.values)
     return _band(rate, when, "latent").assign(mean=("date", mean.mean(axis=1)))
 
 
@@ -342,9 +346,9 @@ def _word(buying: xr.DataTree) -> str:
 
 
 def _seen_over_time(
-    buying: xr.DataTree, purchase_dates: Iterable[Any], until: Any, points: int
-) -> tuple[Forecast, dict[str, Array], NDArray[np.datetime64]]:
-    """Return the forecast and one customer's histories as they were known at dates, and these dates."""
+    buying: xr.DataTree, purchase_dates: Iterable[Any], until: Any, draws: int, points: int
+) -> tuple[Parameters, Forecast, dict[str, Array], NDArray[np.datetime64]]:
+    """Return draws, the forecast and one customer's histories as they were known at dates, and these dates."""
     unit = str(buying.attrs.get("time_unit", UNSTATED))
     if unit == UNSTATED:
         raise InputError(
@@ -368,9 +372,34 @@ def _seen_over_time(
     known = np.concatenate([np.searchsorted(ages, grid, side="right"), np.arange(1, ages.size)])
     order = np.lexsort((known, at))
     at, known = at[order], known[order]
-    forecast, history = _histories(buying, known - 1.0, ages[known - 1], at, ages[1:])
     seconds = np.round(at * days_per(unit) * 86_400).astype("timedelta64[s]")
-    return forecast, history, days[0].astype("datetime64[s]") + seconds
+    when = days[0].astype("datetime64[s]") + seconds
+    every = _thinned(buying, draws)
+    bought, last_of, times = known - 1.0, ages[known - 1], ages[1:]
+    if every.calendar is None:
+        found, history = _histories(every, bought, last_of, at, times=times)
+        return found, found.forecast, history, when
+    now = _age_at_the_end(every, days[0], last, unit)
+    found, history = _histories(every, bought, last_of, now, times=times)
+    seen_to = found.forecast.seen_to
+    if seen_to is None:
+        raise InputError(
+            f"What was known before does not go by a calendar in {found.family.name}, which this posterior has. Fit "
+            "bg_nbd or mbg_nbd with it, or this family without it."
+        )
+    return found, seen_to((at - now)[:, None]), history, when
+
+
+def _age_at_the_end(known: Parameters, first: np.datetime64, last: np.datetime64, unit: str) -> float:
+    """Return the age, on the last day of a calendar, of one who came on the ``first``; ``last`` may not be later."""
+    assert known.calendar is not None
+    end = known.calendar.calendar.until
+    if not end or last > np.datetime64(end, "D"):
+        raise InputError(
+            f"The posterior's calendar ends on {end or 'no known day'}, and until={last} is not within it. Give an "
+            "earlier until."
+        )
+    return float((np.datetime64(end, "D") - first).astype(float)) / days_per(unit)
 
 
 def plot_alive_history(
@@ -481,7 +510,10 @@ def plot_rate_history(
             if customer is None
             else f"How often does customer {customer} buy?"
         )
-        style.heading(
-            above, name, "Given what was known at each date; mean and 90 % band, rate at the latent level"
-        )
+        note = "Given what was known at each date; mean and 90 % band, rate at the latent level"
+        if "calendar" in buying.attrs:
+            note = (
+                "As known at each date; mean and 90 % band; rate at the latent level and the calendar's mean"
+            )
+        style.heading(above, name, note)
     return figure
