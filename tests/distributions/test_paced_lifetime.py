@@ -124,3 +124,10 @@ def test_counts_are_those_of_quadrature(n):
                 elapsed[None],
             )
             assert found[0, 0] == pytest.approx(real, rel=1e-8, abs=1e-12)
+
+
+def test_without_a_silence_slopes_are_zero_and_not_what_was_there():
+    slopes = np.full(4, np.nan)
+    found = paced_lifetime.moments(0.0, 1.5, 9.0, 0.6, 40.0, 1.0, np.array([-2.0, -1.0, 0.0]), slopes, 0.0)
+    assert found == (0.0,) * 5
+    np.testing.assert_array_equal(slopes, 0.0)

@@ -58,11 +58,11 @@ def moments(silence, k, A, s, B, width, to_end, slopes, target):  # type: ignore
     written. With a ``target`` in (0, 1) it stops where that share of I is reached from above, and returns the panel's
     lower and upper end in place of the first two means.
     """
+    slopes[:] = 0.0
     if not silence > 0.0:
         return 0.0, 0.0, 0.0, 0.0, 0.0
     end = to_end.size - 1
     piece = _piece(silence, width, to_end.size)
-    slopes[:] = 0.0
     rate = (to_end[end - piece - 1] - to_end[end - piece]) / width
     all_of_it = to_end[end - piece] + rate * (silence - piece * width)
     largest = -k * math.log1p(-all_of_it / A) - s * math.log1p(-silence / B)
