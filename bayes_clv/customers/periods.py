@@ -10,15 +10,18 @@ from bayes_clv.customers.sequences import places
 from bayes_clv.schema import CUSTOMER, DAY, PERIOD, InputError
 
 
-def period_rows(occasions: Any, start: dt.date, until: dt.date, end: dt.date, period_days: int) -> Any:
-    """Return the occasions in each period, of customers whose first order is not after ``until``."""
+def period_rows(
+    occasions: Any, customers: Any, start: dt.date, until: dt.date, end: dt.date, period_days: int
+) -> Any:
+    """Return the occasions in each period, of customers whose ``first_order`` is not after ``until``."""
     import ibis
 
     seen = occasions.select("customer_id", "date").filter(occasions.date <= ibis.literal(end))
     if end > until:
-        seen = seen.semi_join(
-            seen.filter(seen.date <= ibis.literal(until)).select("customer_id"), "customer_id"
-        )
+        later = seen.date > ibis.literal(until)
+        newcomers = customers.filter(customers.first_order > ibis.literal(until)).select("customer_id")
+        known = seen.filter(later).anti_join(newcomers, "customer_id").select("customer_id", "date")
+        seen = seen.filter(~later).union(known)
     period = seen.date.delta(ibis.literal(start), unit="day") // int(period_days)
     return seen.mutate(period=period).group_by("period").agg(occasions=lambda table: table.count())
 

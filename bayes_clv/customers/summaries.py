@@ -31,6 +31,7 @@ from bayes_clv.customers.orders.description import Further, OnReturns, Reading, 
 from bayes_clv.customers.orders.further import described
 from bayes_clv.customers.orders.log import OrderLog, open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
+from bayes_clv.customers.orders.parsing import LARGEST_SPEND
 from bayes_clv.customers.orders.returns import net_occasions, order_lines, settled
 from bayes_clv.customers.orders.trends import month_rows, trend_rows
 from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
@@ -223,7 +224,8 @@ def summarize(
         daily_discount=daily_discount,
         all_spend=reading.priced and (units is not None or end < last_order or last_calibration < last_order),
     )
-    table = log.fetch(rows_wanted)
+    each = log.keep("customers", rows_wanted)
+    table = log.fetch(each)
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
     ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(object)
     order = id_order(ids)
@@ -253,7 +255,7 @@ def summarize(
         days, amounts = _repeat_days(ids, column["first_order"], wanted)
         dataset = with_times(dataset, days / unit_days, dataset["frequency"].to_numpy(), amounts)
     start = column["first_order"].min().item()
-    counts = log.fetch(period_rows(occasions, start, last_calibration, end, period_days))
+    counts = log.fetch(period_rows(occasions, each, start, last_calibration, end, period_days))
     add_periods(dataset, counts, start, end, period_days)
     if "periods" in also:
         add_days(dataset, log.fetch(day_rows(occasions, last_calibration)), start, last_calibration)
@@ -345,10 +347,10 @@ def _occasions(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) -> t
     rows, priced = usable.rows, log.reading.priced
     rows = rows.drop([name for name in rows.columns if name.startswith("taken_")])
     if not usable.returns:
-        if log.reading.order_id is None:
-            return log.keep("occasions", purchase_occasions(rows, with_spend=priced)), None
-        lines = order_lines(rows, until, end)
-        return log.keep("occasions", purchase_occasions(lines, with_spend=priced)), None
+        # Without returns no sum is above that of all.
+        narrow = log.kept and usable.money < LARGEST_SPEND
+        lines = rows if log.reading.order_id is None else order_lines(rows, until, end)
+        return log.keep("occasions", purchase_occasions(lines, with_spend=priced, narrow=narrow)), None
     lines = log.keep("lines", order_lines(rows, until, end))
     touched = lines.filter(lines.spend < 0).select("customer_id").distinct()
     returned_by = lines.semi_join(touched, "customer_id").select(lines.columns)

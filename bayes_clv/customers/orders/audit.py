@@ -34,13 +34,14 @@ _LOSSES = re.compile(r"profit|margin|gewinn|ertrag|marge|deckungsbeitrag|bénéf
 
 @dataclass(frozen=True)
 class Usable:
-    """The rows without a fault, the audit so far, the first and last day of the log, and how many rows are returns."""
+    """The rows without a fault and their money, the audit so far, first and last day, and how many are returns."""
 
     rows: Any
     audit: list[Line]
     first: dt.date
     last: dt.date
     returns: int
+    money: Any
 
 
 def usable_rows(log: OrderLog, on_bad_rows: str) -> Usable:
@@ -82,7 +83,7 @@ def usable_rows(log: OrderLog, on_bad_rows: str) -> Usable:
     if good["back"] and log.reading.on_returns is None:
         _refuse_losses(log, good["back"], total)
     rows = log.rows.filter(log.rows.faults == 0).drop("faults")
-    return Usable(rows, audit, good["first"], good["last"], good["back"])
+    return Usable(rows, audit, good["first"], good["last"], good["back"], good["money"])
 
 
 def _by_faults(log: OrderLog) -> dict[int, dict[str, Any]]:
@@ -327,10 +328,11 @@ def equal_rows(log: OrderLog, rows: Any, occasions: Any) -> list[Line]:
 
 
 def _repeated(log: OrderLog, rows: Any) -> int:
-    same = rows.group_by(rows.columns).agg(times=rows.count())
-    several = same.filter(same.times > 1)
-    found = log.fetch(several.aggregate(rows=(several.times - 1).sum())).to_pylist()[0]["rows"]
-    return int(found or 0)
+    """Return how many rows are equal to one before them."""
+    found = log.fetch(
+        rows.aggregate(rows=rows.count()).cross_join(rows.distinct().aggregate(kinds=lambda t: t.count()))
+    )
+    return int(found["rows"][0].as_py() - found["kinds"][0].as_py())
 
 
 def time_notes(log: OrderLog, time_unit: str) -> list[Line]:

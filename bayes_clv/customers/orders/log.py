@@ -9,8 +9,7 @@ zoned timestamp is refused: the day it falls on is the shop's decision, not the 
 For files and data frames the parsed rows are kept in a temporary table, and each step of the parsing is a view
 of its own. Ibis would otherwise write the patterns out at every mention of a column: ten million orders of CSV
 then took eight minutes. The wanted columns of an engine that lacks what is
-needed (SQLite) are handed over to the embedded one, and so are those of somebody's own DuckDB: it writes each step out
-at every mention too, where PostgreSQL computes it once, and our views have no place in another's database.
+needed (SQLite) are handed over to the embedded one (``engines``).
 
 Columns are taken by their position, under the names of their roles: engines take ID and id for one.
 
@@ -18,7 +17,6 @@ Spend is rounded to four decimals, as decimal(18,4), before anything is added up
 on the order of the rows or on the engine.
 """
 
-import contextlib
 import difflib
 import os
 import re
@@ -27,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.customers.orders import files
+from bayes_clv.customers.orders import engines, files
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.parsing import NAMES, parse
 from bayes_clv.customers.orders.tables import arrow_columns, check_twice, names_of
@@ -53,15 +51,13 @@ class OrderLog:
 
     def fetch(self, expression: Any) -> Any:
         """Run an expression and return its result as a PyArrow table."""
-        return _run(self.path, self.backend.to_pyarrow, expression)
+        return _run(self.path, engines.fetch, self.backend, expression)
 
     def keep(self, name: str, expression: Any) -> Any:
-        """Return an expression's rows, computed once where the embedded engine has them."""
-        return (
-            _run(self.path, self.backend.create_table, name, expression, temp=True)
-            if self.kept
-            else expression
-        )
+        """Return an expression's rows, computed once where the engine keeps what is ours."""
+        if self.kept:
+            return _run(self.path, self.backend.create_table, name, expression, temp=True)
+        return expression.cache() if self.backend.name == engines.SPARK else expression
 
 
 def _run(path: Path | None, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -92,9 +88,10 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         backend, name = orders.get_backend(), "the order log"
         _check(list(orders.columns), reading, name)
         raw = orders.select(**{role: orders[column] for role, column in roles.items()})
-        kept = not _can_parse(backend, raw, reading)
+        engines.refuse_instants(backend, raw, reading.date)
+        kept = not engines.can_parse(backend, raw, reading)
         if kept:
-            backend, raw = ibis.duckdb.connect(), ibis.memtable(_handed_over(backend, raw))
+            backend, raw = ibis.duckdb.connect(), ibis.memtable(engines.handed_over(backend, raw))
     else:
         backend, name = ibis.duckdb.connect(), "the order log"
         names_of(orders)
@@ -106,38 +103,6 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
     if kept:
         rows = _run(path, backend.create_table, "orders", rows, temp=True)
     return OrderLog(rows, raw, backend, name, reading, path, kept)
-
-
-def _can_parse(backend: Any, raw: Any, reading: Reading) -> bool:
-    """Return whether an engine knows all that is asked of rows, and computes each step of it once.
-
-    SQLite has neither days nor exact decimals; DuckDB repeats steps (returns of 660 rows then take minutes), and any
-    engine repeats the patterns by which dates and amounts that are text are read.
-    """
-    as_text = any(
-        raw[role].type().is_string() for role in ("date", "spend", "quantity", "price") if role in raw.columns
-    )
-    if as_text or backend.name in ("sqlite", "duckdb"):
-        return False
-    from ibis.common.exceptions import OperationNotDefinedError, UnsupportedOperationError
-
-    try:
-        backend.compile(parse(raw, reading, None))
-    except (OperationNotDefinedError, UnsupportedOperationError):
-        return False
-    return True
-
-
-def _handed_over(backend: Any, raw: Any) -> Any:
-    """Return the wanted columns of a table whose engine cannot parse them, as an Arrow table."""
-    if backend.name != "sqlite":
-        return backend.to_pyarrow(raw)
-    import pandas as pd
-
-    # Ibis reads SQLite by way of options that pandas gives up.
-    with contextlib.closing(backend.raw_sql(backend.compile(raw))) as cursor:
-        table = pd.DataFrame(cursor.fetchall(), columns=list(raw.columns), dtype=object)
-    return arrow_columns(table, {name: name for name in raw.columns}, lambda names: None)
 
 
 def _check(names: list[Any], reading: Reading, name: str) -> None:

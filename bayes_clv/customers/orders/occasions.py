@@ -3,10 +3,18 @@
 import datetime as dt
 from typing import Any
 
+from bayes_clv.customers.orders.parsing import SPEND
 
-def purchase_occasions(rows: Any, *, with_spend: bool) -> Any:
-    """Return one row per customer and day with an order."""
-    amounts = {"spend": rows.spend.sum(), "free_orders": (rows.spend == 0).sum()} if with_spend else {}
+
+def purchase_occasions(rows: Any, *, with_spend: bool, narrow: bool = False) -> Any:
+    """Return one row per customer and day with an order.
+
+    ``narrow`` keeps spend in 64 bits, in which DuckDB adds up in two thirds of the time: where no sum is 10^14.
+    """
+    amounts = {}
+    if with_spend:
+        spend = rows.spend.sum()
+        amounts = {"spend": spend.cast(SPEND) if narrow else spend, "free_orders": (rows.spend == 0).sum()}
     return rows.group_by("customer_id", "date").agg(orders=rows.count(), **amounts)
 
 

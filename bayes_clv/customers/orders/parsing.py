@@ -6,6 +6,7 @@ the lowest. Rows that are left out without a fault have a negative number (``LEF
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from bayes_clv.conditions import RowTest
@@ -27,6 +28,7 @@ LARGEST_SPEND = 1e14
 
 
 SMALLEST_SPEND = 0.00005
+SPEND, _UNITS = "decimal(18, 4)", "decimal(22, 4)"
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
     }
     left_out = [] if wanted is None else [(~table.wanted, NOT_WANTED)]
     if amounts:
-        parsed["spend"], further = _amount(table, reading, flags, "underflow" in values)
+        parsed["spend"], further = _amount(
+            table, reading, flags, underflow="underflow" in values, embedded=views is not None
+        )
         left_out += further
     faults = sum(ibis.ifelse(flag, 1 << NAMES.index(name), 0) for name, flag in flags.items())
     if left_out:
@@ -159,7 +163,7 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
 
 
 def _amount(
-    table: Any, reading: Reading, flags: dict[str, Any], underflow: bool
+    table: Any, reading: Reading, flags: dict[str, Any], *, underflow: bool, embedded: bool
 ) -> tuple[Any, list[tuple[Any, int]]]:
     """Return spend as decimal(18,4), with what is wrong with it and which of its rows are left out unasked."""
     import ibis
@@ -182,8 +186,22 @@ def _amount(
     for name in ("both negative", "spend huge", "spend tiny", "spend negative"):
         if name in flags:
             flags[name] = flags[name].fill_null(False)
-    kept = amount.abs() < LARGEST_SPEND
-    return ibis.ifelse(kept, amount, ibis.null("float64")).cast("decimal(18, 4)"), left_out
+    kept = ibis.ifelse(amount.abs() < LARGEST_SPEND, amount, ibis.null("float64"))
+    return kept.cast(SPEND) if embedded else _rounded(kept), left_out
+
+
+def _rounded(amount: Any) -> Any:
+    """Return a number as the embedded engine's cast to decimal(18,4) has it: 10^4 times it, rounded half away from 0.
+
+    Casts disagree on halves: of 69.86795, which is a little less, PostgreSQL and Spark keep the digits that they print.
+    """
+    import ibis
+
+    scaled = (amount * 1e4).abs()
+    whole = scaled.floor()
+    units = whole.cast("int64") + ibis.ifelse(scaled - whole >= 0.5, 1, 0)
+    units = ibis.ifelse(amount < 0, -units, units)
+    return (units.cast(_UNITS) * ibis.literal(Decimal("0.0001"), _UNITS)).cast(SPEND)
 
 
 def _parse_id(column: Any, name: str) -> tuple[Any, Any, Any]:
