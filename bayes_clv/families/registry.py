@@ -94,12 +94,22 @@ def refuse_calendar(name: str) -> None:
             f"{family(name).words.title} has no calendar of spend: {', '.join(PRICED)} have. Fit one of these, of "
             f"customers with summarize(..., also=('log_spend', 'purchase_spend')), or leave {argument('calendar')} out."
         )
-    drifting = [changing(each) for each in CLOCKED_DRIFT]
-    if name not in (*CLOCKED, *drifting, *PRICED):
+    if not has_calendar(name) and name not in PRICED:
         raise InputError(
             f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, and with drift "
             f"{', '.join(CLOCKED_DRIFT)}. Fit one of these, or leave {argument('calendar')} out."
         )
+
+
+def has_calendar(name: str) -> bool:
+    """Return whether a family's customers go by a calendar.
+
+    Examples
+    --------
+    >>> has_calendar("bg_nbd_drift"), has_calendar("pareto_nbd_drift")
+    (True, False)
+    """
+    return name in (*CLOCKED, *(changing(each) for each in CLOCKED_DRIFT))
 
 
 def has_form(name: str, extension: str) -> bool:
