@@ -33,6 +33,8 @@ DRAW = "draw"
 
 
 PERIOD = "period"
+# Of a contract: how many renewals have fallen due since it began, by the end of observation.
+PERIODS_AGO = "periods_ago"
 
 
 # All repeat purchases of all customers, one customer after the other.
@@ -249,6 +251,9 @@ CUSTOMER_VARIABLES = {
     "renewals": Variable("renewals made", "count"),
     "active": Variable("1 while under contract, 0 if the next renewal was not made", "0 or 1"),
     "periods": Variable("renewals that were due by the end of observation", "count"),
+    PERIODS_AGO: Variable(
+        "periods of renewal from the contract's beginning to the end of observation", "count"
+    ),
     "count": Variable("customers who share the row", "count"),
     "cohort": Variable("cohort", "id"),
     # Predictions.

@@ -16,7 +16,7 @@ from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.orders.parsing import EXACT_FLOAT
 from bayes_clv.customers.tables import read_columns
-from bayes_clv.schema import CUSTOMER, PERIOD, InputError, describe
+from bayes_clv.schema import CUSTOMER, PERIOD, PERIODS_AGO, InputError, describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +33,9 @@ def from_contracts(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> 
     table
         Columns ``renewals`` (renewals made: 0 of a contract in its first period) and ``active`` (1 or True while under
         contract; 0 or False if the next renewal was not made). Optionally ``periods`` (renewals that were due by
-        the end of observation, made or not; predictive checks need it), ``count`` (how many customers share the row)
-        and ``customer_id``; without it the index holds the ids.
+        the end of observation, made or not; predictive checks and a calendar need it), ``periods_ago`` (the same, but
+        of one who has given notice before a renewal falls due its ``renewals``), ``count`` (how many customers share
+        the row) and ``customer_id``; without it the index holds the ids.
     columns
         Further columns to keep, for ``fit(..., covariates=..., groups=...)``; see ``with_columns``. All customers of a
         row with a ``count`` share them.
@@ -56,7 +57,7 @@ def from_contracts(table: "pd.DataFrame", columns: str | Sequence[str] = ()) -> 
     >>> from_contracts(table)["active"].to_numpy().tolist()
     [0, 0, 1]
     """
-    dataset = read_columns(table, COLUMNS, ("periods", "count"), PERIOD)
+    dataset = read_columns(table, COLUMNS, ("periods", PERIODS_AGO, "count"), PERIOD)
     check_contracts(dataset)
     dataset = dataset.astype(np.int64)
     _refuse_counted_from_one(dataset)
@@ -167,7 +168,7 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
     check_columns([str(name) for name in dataset.data_vars], COLUMNS, "the contracts dataset")
     value = {
         name: np.asarray(dataset[name].to_numpy(), dtype=float)
-        for name in (*COLUMNS, "periods")
+        for name in (*COLUMNS, "periods", PERIODS_AGO)
         if name in dataset
     }
     for name, numbers in value.items():
@@ -204,8 +205,50 @@ def check_contracts(dataset: xr.Dataset) -> xr.Dataset:
             "whose next renewal is not due yet is active.",
             beside=("periods", periods),
         )
+    if PERIODS_AGO in value:
+        ago = value[PERIODS_AGO]
+        refuse_rows(
+            ids,
+            np.where(active == 1, renewals != ago, renewals > ago),
+            "renewals",
+            renewals,
+            f"above {PERIODS_AGO}, or not equal to it although active is 1",
+            "A renewal falls due in each period since the contract began, and who is still under contract has made all "
+            "of them.",
+            beside=(PERIODS_AGO, ago),
+        )
     check_count(dataset, ids)
     return dataset
+
+
+def placed(contracts: xr.Dataset) -> xr.Dataset:
+    """Return the contracts with ``periods_ago``, when each began, as a calendar needs it.
+
+    All are seen to the same end. One who has given notice counts as active to there: the renewal that it will not make
+    falls into a period of which nobody else is known.
+
+    Raises
+    ------
+    InputError
+        Where it is not known of contracts that are lost: neither ``periods_ago`` nor ``periods`` is there.
+
+    Examples
+    --------
+    >>> placed(from_survivors({"2023": [9, 7, 5], "2024": [8, 7]}))["periods_ago"].values.tolist()
+    [2, 2, 2, 1, 1]
+    """
+    known = next((name for name in (PERIODS_AGO, "periods") if name in contracts), None)
+    lost = int((contracts["active"] == 0).sum())
+    if known is None and lost:
+        raise InputError(
+            f"A calendar needs to know when each contract began, and of {lost:,} lost ones of "
+            f"{contracts.sizes[CUSTOMER]:,} rows it is not known: there is no column 'periods', the renewals that were "
+            "due by the end of observation, made or not. Add it, or make the contracts of their days with "
+            "clv.customers.from_dates or of cohorts with clv.customers.from_survivors."
+        )
+    ago = contracts[known or "renewals"]
+    due = contracts["renewals"] < ago
+    return contracts.assign({PERIODS_AGO: ago, "active": contracts["active"].where(due, 1)})
 
 
 def _cohorts(survivors: Any) -> dict[str, Any]:

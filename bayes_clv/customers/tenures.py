@@ -18,7 +18,7 @@ from bayes_clv.customers.checks import as_numbers, customer_ids, refuse_rows
 from bayes_clv.customers.contracts import from_contracts
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.summaries import Day, read_day
-from bayes_clv.schema import CUSTOMER, InputError, argument
+from bayes_clv.schema import CUSTOMER, PERIODS_AGO, InputError, argument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,8 @@ def from_dates(
     -------
     xarray.Dataset
         As from ``clv.customers.from_contracts``, with ``periods``, the renewals that were due by ``until``. A contract
-        that ends within a period was not renewed at its end.
+        that ends within a period was not renewed at its end; where that is after ``until`` the renewal counts among
+        ``periods``, and not among ``periods_ago``. ``attrs`` have ``period`` and ``until``.
 
     Raises
     ------
@@ -182,8 +183,12 @@ def from_dates(
         "renewals": renewals,
         "active": ~lost,
         "periods": np.where(lost, np.maximum(due, renewals + 1), due),
+        PERIODS_AGO: due,
     }
-    return _contracts(table[known], ids[known], {name: each[known] for name, each in values.items()}, columns)
+    found = _contracts(
+        table[known], ids[known], {name: each[known] for name, each in values.items()}, columns
+    )
+    return found.assign_attrs(period=period, until=last.isoformat())
 
 
 def kaplan_meier(contracts: xr.Dataset) -> xr.Dataset:

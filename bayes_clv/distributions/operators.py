@@ -19,6 +19,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
 from bayes_clv.distributions import autoregression
+from bayes_clv.distributions import renewal_exponents as renewing
 from bayes_clv.distributions.lognormal import rates
 from bayes_clv.distributions.poisson import (
     drifting,
@@ -366,3 +367,65 @@ def log_paced_silence(silence: np.ndarray, width: float, to_end: Any, *parameter
     data = np.asarray(silence, dtype=float), begin.astype(float), np.array([float(width)])
     zeros = np.zeros(silence.size)
     return PacedSilence(knots)(*data, to_end, *(each + zeros for each in parameters))[0]
+
+
+class RenewalExponents(Op):  # type: ignore[misc]
+    """Data ``ago`` and ``renewals``, rate and c -> what ``renewal_exponents.exponents`` gives."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Return the node; all but the rate are (row,)."""
+        vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
+        rows = vectors[0].type.shape
+        return Apply(self, vectors, [pt.tensor(dtype="float64", shape=rows) for _ in range(2)])
+
+    def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute the node outside of a compiled graph."""
+        for storage, value in zip(output_storage, renewing.exponents(*inputs), strict=True):
+            storage[0] = value
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Return that data have no slope."""
+        return [[place >= 2] * 2 for place in range(4)]
+
+    def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
+        """Return the gradient of both."""
+        weights = [
+            pt.zeros_like(output) if isinstance(each.type, DisconnectedType) else each
+            for output, each in zip(outputs, cotangents, strict=True)
+        ]
+        return [*(DisconnectedType()() for _ in range(2)), *RenewalSlopes()(*inputs, *weights)]
+
+
+class RenewalSlopes(Op):  # type: ignore[misc]
+    """What ``RenewalExponents`` reads, and weights of both that it gives -> ``renewal_exponents.slopes``."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Return the node."""
+        vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
+        return Apply(self, vectors, [vectors[place].type() for place in (2, 3)])
+
+    def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute the node outside of a compiled graph."""
+        for storage, value in zip(output_storage, renewing.slopes(*inputs), strict=True):
+            storage[0] = value
+
+
+@register_funcify_default_op_cache_key(RenewalExponents)  # type: ignore[untyped-decorator]
+def _compiled_renewals(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return renewing.exponents, zlib.crc32(inspect.getsource(renewing).encode())
+
+
+@register_funcify_default_op_cache_key(RenewalSlopes)  # type: ignore[untyped-decorator]
+def _compiled_renewal_slopes(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return renewing.slopes, zlib.crc32(inspect.getsource(renewing).encode())
+
+
+def renewal_exponents(ago: Any, renewals: Any, rate: Any, c: Any) -> tuple[Any, Any]:
+    """Return what ``renewal_exponents.exponents`` does, tensors (row,); c may be a scalar."""
+    zeros = pt.zeros_like(pt.as_tensor(ago), dtype="float64")
+    whole, following = RenewalExponents()(ago, renewals, rate, c + zeros)
+    return whole, following

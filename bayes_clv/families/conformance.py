@@ -95,7 +95,7 @@ def check(record: Family, *, customers: int = 4_000, seed: int = 1) -> None:
         raise InputError(f"Family {record.name!r}: {wrong}") from wrong.__cause__
 
 
-def _ask(member: str, function: Callable[..., Any], *given: Any, on: str = "plain arrays") -> Any:
+def _ask(member: str, function: Callable[..., Any] | None, *given: Any, on: str = "plain arrays") -> Any:
     """Return what a member gives; one that is missing or fails is named."""
     if not callable(function):
         raise _Wrong(

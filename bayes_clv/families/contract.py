@@ -229,15 +229,19 @@ class Renewals:
         period.
     latent_means, latent_draws : callable
         Of the customer's own probability of leaving at the first renewal.
+    next_retention : callable, or None
+        ``(renewals ahead, columns, params)``: of those who come to that renewal the share who make it, where it goes by
+        more than the renewal's number, as with a calendar; ``discounted`` and the two before are None there.
     """
 
     retention: Callable[[Any, Params], Array]
     survival: Callable[[Any, Columns, Params], Array]
     pmf: Callable[[Any, float, Columns, Params], Array]
     expected: Callable[[Any, Columns, Params], Array]
-    discounted: Callable[[float, Columns, Params], Array]
-    latent_means: Callable[[Columns, Params], Array]
-    latent_draws: Callable[[np.random.Generator, Columns, Params], Array]
+    discounted: Callable[[float, Columns, Params], Array] | None
+    latent_means: Callable[[Columns, Params], Array] | None
+    latent_draws: Callable[[np.random.Generator, Columns, Params], Array] | None
+    next_retention: Callable[[Any, Columns, Params], Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,9 +251,10 @@ class Paced:
     Attributes
     ----------
     likelihood : callable
-        ``(clock)``: the terms, with the columns of the family's own, in calendar time. The clock has ``since(ago)``,
-        the operational time from so long before the end (an array) to the end, ``to_end``, the same at its knots, from
-        the first to the end, and ``width``, the time between these; tensors.
+        ``(clock)``: the terms, with the columns of the family's own, in calendar time; of contracts they may read
+        ``periods_ago`` too. The clock has ``since(ago)``, the operational time from so long before the end (an array)
+        to the end, ``to_end``, the same at its knots, from the first to the end, ``width``, the time between these, and
+        ``rate``, g of each period; tensors.
     simulate : callable
         ``(rng, columns, params, knots, elapsed)``: as the family's, at the pace of one past: operational times at knots
         (knot,) from the end of observation.
@@ -260,7 +265,7 @@ class Paced:
 
     likelihood: Callable[[Any], tuple[Term, ...]]
     simulate: Callable[[np.random.Generator, Columns, Params, Array, Array], dict[str, Array]]
-    forecast: Callable[[Array], Forecast]
+    forecast: Callable[[Array], Forecast | Renewals]
 
 
 @dataclass(frozen=True, kw_only=True)

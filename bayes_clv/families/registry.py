@@ -39,6 +39,8 @@ TRIED = ("drift",)
 CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd", "pareto_nbd")
 # And those of which the form with drift does.
 CLOCKED_DRIFT = ("bg_nbd", "mbg_nbd", "nbd")
+# Those of contracts, with a period of renewal for a calendar's.
+RENEWED = ("shifted_beta_geometric", "beta_discrete_weibull")
 # Whose spend may.
 PRICED = ("lognormal_spend", "gamma_gamma")
 
@@ -94,12 +96,29 @@ def refuse_calendar(name: str) -> None:
             f"{family(name).words.title} has no calendar of spend: {', '.join(PRICED)} have. Fit one of these, of "
             f"customers with summarize(..., also=('log_spend', 'purchase_spend')), or leave {argument('calendar')} out."
         )
-    drifting = [changing(each) for each in CLOCKED_DRIFT]
-    if name not in (*CLOCKED, *drifting, *PRICED):
+    if family(name).kind == "opportunities":
         raise InputError(
-            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, and with drift "
-            f"{', '.join(CLOCKED_DRIFT)}. Fit one of these, or leave {argument('calendar')} out."
+            f"{family(name).words.title} does not go by a calendar: with an effect of each opportunity on the chance "
+            "to buy there, a history is no longer told by frequency and recency, and its likelihood has no closed "
+            f"form. Fit {CLOCKED[0]} to the days of the purchases, or leave {argument('calendar')} out."
         )
+    if not has_calendar(name) and name not in PRICED:
+        raise InputError(
+            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, with drift "
+            f"{', '.join(CLOCKED_DRIFT)}, and of contracts {', '.join(RENEWED)}. Fit one of these, or leave "
+            f"{argument('calendar')} out."
+        )
+
+
+def has_calendar(name: str) -> bool:
+    """Return whether a family's customers go by a calendar.
+
+    Examples
+    --------
+    >>> has_calendar("bg_nbd_drift"), has_calendar("pareto_nbd_drift")
+    (True, False)
+    """
+    return name in (*CLOCKED, *(changing(each) for each in CLOCKED_DRIFT), *RENEWED)
 
 
 def has_form(name: str, extension: str) -> bool:

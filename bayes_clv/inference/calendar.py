@@ -34,7 +34,7 @@ from bayes_clv.distributions.autoregression import levels_after
 from bayes_clv.families.quantities import Prior, Quantity
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import refuse_calendar
-from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError, argument, stored
+from bayes_clv.schema import CHAIN, DRAW, PERIODS_AGO, UNSTATED, InputError, argument, stored
 from bayes_clv.units import days_per
 
 PERIOD = "calendar_period"
@@ -109,7 +109,8 @@ class LearnedCalendar:
     empty where no date is known); ``events`` maps each to its first day and its values a day. ``counts`` are the repeat
     purchases of the periods, where it was learned, and ``information`` what one of them says of log g, 1 / variance;
     ``intervals`` the times between purchases of a family that reads them: how long before the end each begins and ends,
-    and how many there are. With ``of_spend`` it is the spend per purchase that moves, and not the rate of purchase.
+    and how many there are. With ``of_spend`` it is the spend per purchase that moves, and not the rate of purchase;
+    with ``of_leaving`` how readily contracts are left, of which ``counts`` are the losses, and periods are renewals'.
     """
 
     days: int
@@ -123,11 +124,26 @@ class LearnedCalendar:
     intervals: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     of_spend: bool = False
     information: float = 1.0
+    of_leaving: bool = False
 
     @property
     def width(self) -> float:
         """Return the length of a period in time units."""
         return self.days / self.unit_days
+
+    @property
+    def what(self) -> str:
+        """Return what it moves, in words."""
+        if self.of_leaving:
+            return "how readily all contracts are left"
+        return f"{'spend per purchase' if self.of_spend else 'purchase rate'} of all customers"
+
+    @property
+    def moved(self) -> str:
+        """Return the quantity that it multiplies, with which its mean goes."""
+        if self.of_leaving:
+            return "population_churn"
+        return "population_spend" if self.of_spend else "population_purchase_rate"
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -149,7 +165,8 @@ class LearnedCalendar:
 
     def labels(self) -> list[str]:
         """Return the first day of each period, or its number where no date is known."""
-        if not self.until:
+        # Months and years are not equally long.
+        if not self.until or self.of_leaving:
             return [str(i - self.size) for i in range(self.size)]
         last = dt.date.fromisoformat(self.until)
         return [
@@ -199,6 +216,7 @@ class LearnedCalendar:
                 "weekdays": self.weekdays,
                 "events": {name: [begin, list(values)] for name, (begin, values) in self.events.items()},
                 "of_spend": self.of_spend,
+                "of_leaving": self.of_leaving,
             }
         )
 
@@ -226,8 +244,7 @@ class LearnedCalendar:
         """Return what each variable of the posterior means, and its unit."""
         return {
             RATE: (
-                f"{'spend per purchase' if self.of_spend else 'purchase rate'} of all customers in the period over its "
-                "mean",
+                f"{self.what} in the period over its mean",
                 "none",
             ),
             SD: ("standard deviation of the log of the rate's level over calendar time", "none"),
@@ -251,6 +268,8 @@ def learn_calendar(calendar: Calendar, family: str, customers: xr.Dataset) -> Le
             f"{argument('calendar', calendar)} must be a clv.inference.Calendar, such as Calendar()."
         )
     refuse_calendar(family)
+    if find_family(family).kind == "contracts":
+        return _of_contracts(calendar, customers)
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     if unit == UNSTATED:
         raise InputError(
@@ -288,6 +307,45 @@ def learn_calendar(calendar: Calendar, family: str, customers: xr.Dataset) -> Le
         counts=room.reshape(size, -1).sum(axis=1),
         intervals=intervals_ago(customers) if INTERVALS in find_family(family).observed else None,
         of_spend=of_spend,
+    )
+
+
+# Days of a period of renewals, for the prior of the half-life: a month where nobody says.
+RENEWAL_DAYS = {"day": 1, "week": 7, "month": 30, "quarter": 91, "year": 365}
+
+
+def _of_contracts(calendar: Calendar, contracts: xr.Dataset) -> LearnedCalendar:
+    """Return the calendar of contracts with ``periods_ago``."""
+    asked = [
+        argument(name, getattr(calendar, name))
+        for name, plain in (("period_days", 7), ("season", 0), ("weekdays", False), ("events", None))
+        if getattr(calendar, name) is not plain
+    ]
+    if asked:
+        raise InputError(
+            f"The calendar of contracts has the periods in which they are renewed, a level and shocks: leave "
+            f"{', '.join(asked)} out of Calendar()."
+        )
+    ago = contracts[PERIODS_AGO].to_numpy().astype(np.int64)
+    begun = np.unique(ago)
+    if begun.size < 2:
+        raise InputError(
+            f"All contracts began {begun[0]} periods ago, so that what a period does to everybody cannot be told from "
+            "what tenure does. A calendar needs contracts that began in several periods: give more cohorts, or leave "
+            f"{argument('calendar')} out."
+        )
+    size = int(begun[-1])
+    lost = contracts["active"].to_numpy() == 0
+    at = (contracts["renewals"].to_numpy().astype(np.int64) - ago + size)[lost]
+    count = contracts["count"].to_numpy() if "count" in contracts else np.ones(lost.size)
+    days = RENEWAL_DAYS.get(str(contracts.attrs.get("period")), RENEWAL_DAYS["month"])
+    return LearnedCalendar(
+        days=days,
+        unit_days=float(days),
+        size=size,
+        until=str(contracts.attrs.get("until", "")),
+        counts=np.bincount(at, weights=count[lost], minlength=size),
+        of_leaving=True,
     )
 
 

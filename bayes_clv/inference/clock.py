@@ -64,7 +64,7 @@ class _Moving:
 
 @dataclass(frozen=True)
 class Clock(_Moving):
-    """The calendar of purchases: ``rate`` (period) is g, and operational time follows from it."""
+    """The calendar of purchases, or of leaving: ``rate`` (period) is g, and operational time follows from it."""
 
     rate: Any
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.contracts import placed
 from bayes_clv.families.contract import Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, resolve, starting_point
-from bayes_clv.families.registry import changing
+from bayes_clv.families.registry import changing, refuse_calendar
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import Calendar, LearnedCalendar, drawn_calendar, learn_calendar
 from bayes_clv.inference.choice import choose, settled
@@ -30,7 +31,7 @@ from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
 from bayes_clv.inference.sampling import nuts
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, check_seed
+from bayes_clv.schema import CUSTOMER, PERIODS_AGO, UNSTATED, InputError, argument, check_seed
 
 METHODS = ("nuts", "laplace", "mode")
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_prior", "log_likelihood")
@@ -101,7 +102,9 @@ def fit(
         ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar;
         and of ``"pareto_nbd"``, whose fit it makes thirty times as dear. Of ``"lognormal_spend"`` and
         ``"gamma_gamma"`` it is the spend of a purchase that moves, of customers with ``also=("purchase_spend",)``; the
-        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``). With
+        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``). Of
+        ``"shifted_beta_geometric"`` and ``"beta_discrete_weibull"`` it is how readily all contracts are left, period by
+        period of renewal, of contracts with ``periods`` (``clv.customers.from_dates``, ``from_survivors``). With
         ``drift`` of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, whose rates then drift in operational time; not with
         ``returns``.
     priors : mapping of str to Prior, or "flat", optional
@@ -171,6 +174,10 @@ def fit(
     record = find_family(family if suffix is None else changing(family, suffix))
     needed = needed_columns(covariates, groups)
     dataset = checked_customers(record, customers, needed)
+    if calendar is not None and record.kind == "contracts":
+        refuse_calendar(record.name)
+        dataset = placed(dataset)
+        record = replace(record, observed=(*record.observed, PERIODS_AGO), design=(PERIODS_AGO,))
     data = observed(record, dataset)
     record = record.of(dataset)
     columns = dict(data.columns)
@@ -251,7 +258,7 @@ def fit(
     for name, choice in choices.items():
         report = checks.with_choice(report, choice, int(dict(resolved[name].arguments)["upper"]))
 
-    if record.kind == "contracts" and effects is None:
+    if record.kind == "contracts" and effects is None and learned is None:
         at_large = {name: posterior[name].to_numpy() for name in record.parameters}
         report = checks.with_problem(report, retention_check(record, dataset, at_large))
 
@@ -336,6 +343,8 @@ def _check_calendar_fit(method: str, priors: Any, include: Collection[str], lear
         raise InputError(
             "Group 'log_likelihood' is not there of a fit with a calendar: what a history adds depends on the days of "
             "its purchases, which the fit reads of all customers together. Compare by clv.scoring.rolling_origins."
+            if not learned.of_leaving
+            else "Group 'log_likelihood' is not there of a fit with a calendar yet. Fit without the calendar for it."
         )
     absent = ("prior_predictive", "posterior_predictive") if learned.of_spend else ("prior_predictive",)
     for name in absent:

@@ -23,6 +23,7 @@ import xarray as xr
 from pytensor import config
 
 from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
+from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
 from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, SD, SHOCK, LearnedCalendar
 from bayes_clv.inference.clock import Clock, Prices, scale_at
@@ -31,9 +32,6 @@ from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.inference.ledger import PAYER, Ledger
 from bayes_clv.schema import InputError
-
-# What a calendar multiplies, of purchases and of spend: its mean goes with it.
-CLOCKED_QUANTITIES = ("population_purchase_rate", "population_spend")
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def build_model(
                 for name in calendar.quantities()
             }
             clock = clock_of(calendar, scales, ledger)
-            moves = CLOCKED_QUANTITIES[calendar.of_spend]
+            moves = calendar.moved
             moved = [] if as_stated else [clock.anchor]
             offsets = offsets | {moves: [*offsets.get(moves, []), *moved]}
             offsets = {name: each for name, each in offsets.items() if each}
@@ -116,11 +114,12 @@ def build_model(
         if calendar is not None:
             constants |= {name: float(value) for name, value in scales.items() if _is_number(value)}
             kept += [name for name in calendar.names if name not in constants]
-        data: Mapping[str, Any] = rows_of_terms(family, rows, count)
+        data: Mapping[str, Any] = rows_of_terms(family, rows, count, clock)
         if changing:
             data = {name: pm.Data(name, column) for name, column in data.items()}
         pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data, clock))
-        if clock is not None:
+        # The terms of contracts hold all.
+        if clock is not None and not clock.calendar.of_leaving:
             density = clock.log_density()
             if isinstance(clock, Prices):
                 own = of_rows(parameters, rows.get("profile"))
@@ -209,14 +208,21 @@ def reduced_log_likelihood(
     return _log_likelihood(family, parameters, rows_of_terms(family, rows, count))
 
 
-def rows_of_terms(family: Family, rows: Columns, count: np.ndarray | None = None) -> Columns:
+def _terms(family: Family, clock: Clock | Prices | None) -> tuple[Term, ...]:
+    """Return the terms of the likelihood, at the pace of a calendar where there is one and the family has its own."""
+    return family.likelihood if clock is None or family.paced is None else family.paced.likelihood(clock)
+
+
+def rows_of_terms(
+    family: Family, rows: Columns, count: np.ndarray | None = None, clock: Clock | Prices | None = None
+) -> Columns:
     """Return of each term of the likelihood, 0, 1, ..., the distinct rows of its columns, and their counts.
 
     The first term's are ``frequency_0``, say, ``profile_0`` where the rows have one, and ``count_0``.
     """
     profile = ["profile"] if "profile" in rows else []
     found: Columns = {}
-    for place, term in enumerate(family.likelihood):
+    for place, term in enumerate(_terms(family, clock)):
         # What the number of purchases alone decides does not go by who paid them.
         payer = [PAYER] if PAYER in rows and set(term.columns) != {"frequency"} else []
         further = [*profile, *payer]
@@ -235,16 +241,12 @@ def _log_likelihood(
     import pytensor.tensor as pt
 
     total: Any = 0.0
-    own_clock = None if family.paced is None else clock
-    terms = (
-        family.likelihood if own_clock is None or family.paced is None else family.paced.likelihood(own_clock)
-    )
-    for place, term in enumerate(terms):
+    for place, term in enumerate(_terms(family, clock)):
         own = of_rows(parameters, data.get(f"profile_{place}"))
         given = {name: data[f"{name}_{place}"] for name in term.columns}
         weight = data[f"count_{place}"]
         moved = given
-        if clock is not None and own_clock is None:
+        if clock is not None and family.paced is None:
             moved = clock.operational(given, weight, data.get(f"{PAYER}_{place}"))
         columns = list(moved.values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"

@@ -313,6 +313,13 @@ def check_posterior(tree: xr.DataTree, kind: Kind) -> Family:
     return family
 
 
+# Which go by a calendar.
+_CLOCKED_VERBS = {
+    "buying": "predict, predict_cohort, simulate, next_purchase, evaluate and clv.expected",
+    "contracts": "clv.predict_renewals and clv.expected.renewals",
+}
+
+
 def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Parameters:
     """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused.
 
@@ -322,8 +329,8 @@ def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Para
     drawn_time = read_calendar(tree)
     if drawn_time is not None and not calendar:
         raise InputError(
-            "It does not go by a calendar yet, which this posterior has: predict, predict_cohort, simulate, "
-            "next_purchase, evaluate and clv.expected do. Fit without the calendar for it."
+            "It does not go by a calendar yet, which this posterior has: "
+            f"{_CLOCKED_VERBS.get(kind, _CLOCKED_VERBS['buying'])} do. Fit without the calendar for it."
         )
     group = tree["posterior"].dataset
     values = {}

@@ -13,7 +13,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.contracts import check_contracts
-from bayes_clv.predictions.inputs import labels_of, problems, shared_time_unit, whole_number
+from bayes_clv.predictions.inputs import (
+    labels_of,
+    problems,
+    refuse_other_end,
+    shared_time_unit,
+    whole_number,
+)
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
 from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, VARIABLES, InputError, Variable, describe
@@ -72,8 +78,8 @@ def renewals(
     >>> curve["retention_rate"].dims
     ('chain', 'draw', 'tenure', 'period')
     """
-    (drawn,) = new_customers(profile or {}, parameters(posterior, "contracts"))
     ahead = whole_number(periods, "periods")
+    (drawn,) = new_customers(profile or {}, parameters(posterior, "contracts", calendar=True).until(ahead))
     made = _checked_tenures(tenure)
     refuse_too_large(
         2 * drawn.size * made.size * ahead,
@@ -84,7 +90,10 @@ def renewals(
     step = np.arange(1, ahead + 1)
     history = _about_to_renew(made[:, None])
     survival = drawn.renewals.survival(step, history, drawn.values).T
-    rate = np.moveaxis(drawn.renewals.retention(made[:, None] + step, drawn.values), -1, 0)
+    if drawn.renewals.next_retention is None:
+        rate = np.moveaxis(drawn.renewals.retention(made[:, None] + step, drawn.values), -1, 0)
+    else:
+        rate = drawn.renewals.next_retention(step, history, drawn.values).T
     dataset = xr.Dataset(
         {
             "survival": drawn.unstack(survival, TENURE, PERIOD),
@@ -140,6 +149,8 @@ def residual_renewals(
             f"discount_rate must be a finite number from 0, per period: 0.10 means 10 %. It is {discount_rate!r}."
         )
     made = _checked_tenures(tenure)
+    # With a calendar, which has none, parameters are refused.
+    assert drawn.renewals.discounted is not None
     found = drawn.renewals.discounted(float(discount_rate), _about_to_renew(made[:, None]), drawn.values).T
     dataset = xr.Dataset(
         {"residual_lifetime": drawn.unstack(found, TENURE)},
@@ -213,10 +224,11 @@ def predict_renewals(
     >>> bool((left["survivors_q05"] <= left["survivors_q95"]).all() and (left["survivors_q95"] <= 491).all())
     True
     """
-    drawn = parameters(posterior, "contracts").repeated()
     ahead = whole_number(periods, "periods")
+    drawn = parameters(posterior, "contracts", calendar=True).repeated().until(ahead)
     if isinstance(contracts, xr.Dataset):
         check_contracts(contracts)
+        refuse_other_end(drawn, contracts)
         shared_time_unit(posterior, contracts)
         if profile is not None:
             raise InputError(
@@ -305,8 +317,12 @@ def _survivors(
         here = np.full(drawn.size, count)
         if profile not in found:
             found[profile] = drawn.of_profile(profile)
+        moved = drawn.renewals.next_retention
+        rates = None
+        if moved is not None:
+            rates = moved(np.arange(1, ahead + 1), _about_to_renew(np.array(tenure)), found[profile])
         for k in range(ahead):
-            rate = drawn.renewals.retention(tenure + k + 1, found[profile])
+            rate = drawn.renewals.retention(tenure + k + 1, found[profile]) if rates is None else rates[k]
             here = rng.binomial(here, np.clip(rate, 0.0, 1.0))
             left[:, segment, k] += here
     return left

@@ -89,10 +89,12 @@ def decide_calendar(
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Return the settings with whether there is a calendar, and what decided it where nobody said.
 
-    It takes the place of drift by a ``choice`` of ``decide_family`` that gained next to nothing (``SLIGHT``): both
-    in one fit are for who asks ``clv.fit`` for it, and totals have more from the calendar.
+    It takes the place of drift by a ``choice`` of ``decide_family`` that gained next to nothing (``SLIGHT``): totals
+    have more from the calendar. Both in one fit are for who asks for both. On CDNOW (1997-06-30 and 1997-09-30, 13 and
+    39 weeks ahead, ``bg_nbd`` by laplace) they forecast worse than the calendar alone: the mean CRPS of customers was
+    .3949 and .3942, of log totals .066 and .056, the log score of buying at all .454 and .449.
     """
-    from bayes_clv.families.registry import CLOCKED, EXTENSIONS
+    from bayes_clv.families.registry import CLOCKED, CLOCKED_DRIFT, EXTENSIONS
     from bayes_clv.families.registry import family as find_family
 
     if settings.calendar is not None:
@@ -107,7 +109,9 @@ def decide_calendar(
         or settings.method == "mode"
         or settings.posteriors is not None
     ):
-        return dataclasses.replace(settings, calendar=False), None
+        could = other and settings.family in CLOCKED_DRIFT and settings.method != "mode"
+        beside = {"beside": " and ".join(changes)} if could else None
+        return dataclasses.replace(settings, calendar=False), beside
     with stages.stage("ask whether all customers' rate moves"):
         from bayes_clv.scoring import pace
 
@@ -127,6 +131,9 @@ def _is_slight(choice: dict[str, Any] | None) -> bool:
 
 def pace_words(found: dict[str, Any]) -> str:
     """Return in a sentence why there is a calendar, or none."""
+    if "beside" in found:
+        asking = " (--drift --calendar asks for both)" if found["beside"] == "drift" else ""
+        return f"No calendar beside {found['beside']}: a run takes one of the two unasked{asking}."
     weeks = f"{found['periods']:.0f} weeks of all customers' purchases"
     if found["periods"] == 0:
         return "Too few purchases to ask whether the rate of all customers moves: no calendar."

@@ -179,6 +179,8 @@ def _run_into(
         write_customers(customers, work / "customers.nc")
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     notes = [] if paced is None else [pace_words(paced)]
+    if settings.drift and settings.calendar and settings.posteriors is None:
+        notes.append("Customers' rates drift and all move with a calendar, as --drift and --calendar asked.")
     in_currency = [] if settings.currency is None else [f"All amounts are in {settings.currency}."]
     if settings.calendar:
         from bayes_clv.predictions.splitting import variance_of_total

@@ -213,8 +213,8 @@ class Settings(Log):
         None,
     )
     drift: bool | None = option(
-        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd, pareto_nbd) "
-        "[default: where the orders speak for it].",
+        "Customers' purchase rates drift, with a half-life that is learned (nbd, bg_nbd, mbg_nbd, pareto_nbd; all but "
+        "the last with --calendar too) [default: where the orders speak for it].",
         None,
         name="--drift/--no-drift",
     )
@@ -437,21 +437,19 @@ def families_of(settings: Settings) -> dict[str, str]:
 
 def _check_calendar(settings: Settings) -> None:
     """Refuse a calendar beside what it cannot be had with."""
-    from bayes_clv.families.registry import DERIVED, refuse_calendar
+    from bayes_clv.families.registry import refuse_calendar
 
-    for suffix in DERIVED:
-        if getattr(settings, suffix[1:]):
-            raise InputError(
-                f"{argument('calendar', True)} and {argument(suffix[1:], True)} cannot be had in one run yet. Ask for "
-                "one of them"
-                f"{', or fit both by clv.fit(..., drift=True, calendar=...)' if suffix == '_drift' else ''}."
-            )
+    if settings.returns:
+        raise InputError(
+            f"{argument('calendar', True)} and {argument('returns', True)} cannot be had in one run yet. Ask for one "
+            "of them."
+        )
     if settings.method == "mode":
         raise InputError(
             f"{argument('calendar', True)} cannot be fitted by {argument('method', 'mode')}. Use nuts or laplace."
         )
     if settings.family is not None:
-        refuse_calendar(settings.family)
+        refuse_calendar(families_of(settings)["buying"])
 
 
 def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
@@ -460,7 +458,7 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
     Nothing is where the settings say all of it, or posteriors do. Left out are families without a change that is
     asked for, and those that have nothing on which a covariate or group is said to act.
     """
-    from bayes_clv.families.registry import CANDIDATES, CLOCKED, EXTENSIONS, TRIED, has_form
+    from bayes_clv.families.registry import CANDIDATES, EXTENSIONS, TRIED, has_calendar, has_form
 
     if settings.posteriors is not None:
         return [], []
@@ -473,15 +471,16 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
         return ([settings.family], tried) if tried else ([], [])
     found, refused = [], None
     for family in CANDIDATES:
-        if settings.calendar and family not in CLOCKED:
-            continue
         said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
         try:
             acting_on(dataclasses.replace(settings, **said))
         except InputError as error:
             refused = error
             continue
-        if all(has_form(family, name) for name in asked):
+        if not all(has_form(family, name) for name in asked):
+            continue
+        buying = families_of(dataclasses.replace(settings, family=family))["buying"]
+        if not settings.calendar or has_calendar(buying):
             found.append(family)
     if not found and refused is not None:
         raise refused

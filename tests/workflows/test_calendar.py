@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.workflows.deciding import decide_calendar, pace_words, variance_words
+from bayes_clv.workflows.deciding import decide_calendar, pace_words, to_summarize, variance_words
+from bayes_clv.workflows.running import _fits
 from bayes_clv.workflows.settings import Settings, check_settings, open_choice
 
 
@@ -26,7 +27,7 @@ def settings():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"drift": True, "family": "bg_nbd"}, "cannot be had in one run yet"),
+        ({"drift": True, "family": "pareto_nbd"}, "with drift does not go by a calendar"),
         ({"returns": True, "family": "bg_nbd"}, "cannot be had in one run yet"),
         ({"method": "mode"}, "cannot be fitted by"),
         ({"family": "pareto_abe"}, "does not go by a calendar"),
@@ -41,6 +42,19 @@ def test_with_a_calendar_the_choice_is_among_families_that_go_by_one(settings):
     among, tried = open_choice(replace(settings, calendar=True))
     assert among == ["bg_nbd", "mbg_nbd", "pareto_nbd"]
     assert tried == []
+    drifting = replace(settings, calendar=True, drift=True)
+    assert open_choice(drifting) == (["bg_nbd", "mbg_nbd"], [])
+    check_settings(drifting)
+
+
+def test_drift_and_a_calendar_are_fitted_where_both_are_asked_for(settings):
+    both = replace(settings, family="mbg_nbd", drift=True, returns=False, calendar=True)
+    check_settings(both)
+    assert set(to_summarize(both)) >= {"purchase_times", "periods"}
+    seeds = {"buying": 1, "spending": 2}
+    asked = _fits(both, clv.summarize(settings.orders, until="1997-09-30"), seeds, False)["buying"]
+    assert asked.args[0] == "mbg_nbd_drift"
+    assert asked.keywords["calendar"] == clv.inference.Calendar()
 
 
 def test_the_weeks_decide_where_nobody_says(settings):
@@ -59,7 +73,10 @@ def test_the_weeks_decide_where_nobody_says(settings):
         given = replace(settings, **{"family": "bg_nbd"} | other)
         asked, found = decide_calendar(given, None, customers, Stages())
         assert asked.calendar is False
-        assert found is None
+        assert found == ({"beside": "drift"} if other.get("drift") else None)
+    assert pace_words(found) == (
+        "No calendar beside drift: a run takes one of the two unasked (--drift --calendar asks for both)."
+    )
 
 
 @pytest.mark.parametrize(("gain", "gives_way"), [(0.004, True), (0.006, False)])
@@ -69,7 +86,9 @@ def test_drift_that_gains_next_to_nothing_gives_way_to_a_calendar(settings, gain
     choice = {"chosen": "bg_nbd_drift", "candidates": {"bg_nbd_drift": {"crps": 1.0, "crps_gain": gain}}}
     chosen, found = decide_calendar(drifting, choice, customers, Stages())
     assert (chosen.calendar, chosen.drift) == (gives_way, not gives_way)
-    assert found is None or ": a calendar, in place of drift (" in pace_words(found)
+    assert (": a calendar, in place of drift (" if gives_way else "No calendar beside drift") in pace_words(
+        found
+    )
 
 
 def test_the_split_of_a_variance_is_said():

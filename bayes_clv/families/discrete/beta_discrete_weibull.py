@@ -44,7 +44,7 @@ from bayes_clv.distributions.special import double_tensors
 from bayes_clv.distributions.survival import log_survival_ratio, loss_ratio, power, survival_ratio
 from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Coordinate, Family, Params, Words
-from bayes_clv.families.discrete import beta_retention
+from bayes_clv.families.discrete import beta_retention, paced_retention
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Prior, Quantity
 
@@ -179,6 +179,8 @@ def retention(renewal: Any, params: Params) -> Array:
     return rate
 
 
+_FORECAST = beta_retention.forecast(retention=retention, latent_means=latent_means, latent_draws=latent_draws)
+
 FAMILY = Family(
     name="beta_discrete_weibull",
     words=WORDS,
@@ -186,9 +188,8 @@ FAMILY = Family(
     quantities=QUANTITIES,
     from_quantities=parameters,
     likelihood=(Term(("renewals",), renewal_term), Term(beta_retention.OBSERVED, churn_term)),
-    forecast=beta_retention.forecast(
-        retention=retention, latent_means=latent_means, latent_draws=latent_draws
-    ),
+    forecast=_FORECAST,
+    paced=paced_retention.paced(_FORECAST),
     coordinate=Coordinate(quantity="c", value=straightened),
     **beta_retention.model(),
 )

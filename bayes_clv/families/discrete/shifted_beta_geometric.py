@@ -43,7 +43,7 @@ from bayes_clv.distributions.special import double_tensors
 from bayes_clv.distributions.survival import log_survival_ratio
 from bayes_clv.families.arguments import lead, symbols
 from bayes_clv.families.contract import Columns, Family, Params, Words
-from bayes_clv.families.discrete import beta_retention
+from bayes_clv.families.discrete import beta_retention, paced_retention
 from bayes_clv.families.likelihood import Term
 
 PARAMETERS = ("alpha", "beta")
@@ -102,6 +102,8 @@ def retention(renewal: Any, params: Params) -> Array:
     return stayed / (alpha + stayed)
 
 
+_FORECAST = beta_retention.forecast(retention=retention, latent_means=latent_means, latent_draws=latent_draws)
+
 FAMILY = Family(
     name="shifted_beta_geometric",
     words=WORDS,
@@ -109,8 +111,7 @@ FAMILY = Family(
     quantities=beta_retention.QUANTITIES,
     from_quantities=beta_retention.parameters,
     likelihood=(Term(("renewals",), renewal_term), Term(beta_retention.OBSERVED, churn_term)),
-    forecast=beta_retention.forecast(
-        retention=retention, latent_means=latent_means, latent_draws=latent_draws
-    ),
+    forecast=_FORECAST,
+    paced=paced_retention.paced(_FORECAST),
     **beta_retention.model(),
 )

@@ -12,7 +12,9 @@ from bayes_clv.views import style
 
 
 def calendar_bands(buying: xr.DataTree, horizon: str | float | None = None) -> xr.Dataset:
-    """Return quantiles of the rate of purchase of all customers over its mean, period by period; or of their spend.
+    """Return quantiles of the rate of purchase of all customers over its mean, period by period.
+
+    Or of their spend, or of how readily contracts are left, whatever the calendar is of.
 
     Parameters
     ----------
@@ -26,7 +28,8 @@ def calendar_bands(buying: xr.DataTree, horizon: str | float | None = None) -> x
     -------
     xarray.Dataset
         ``rate`` (quantile, calendar_period), without unit, expected level; the coordinate is the first day of the
-        period, or its number where no date is known, and ``attrs["known"]`` the number of past periods.
+        period, or its number where no date is known and of contracts, ``attrs["known"]`` the number of past periods,
+        and ``attrs["what"]`` says what moves.
 
     Raises
     ------
@@ -46,13 +49,13 @@ def calendar_bands(buying: xr.DataTree, horizon: str | float | None = None) -> x
     count = known.size + max(1, round(length / known.width))
     rates = np.concatenate([np.exp(drawn.log_rate), drawn.ahead(length)], axis=1)[:, :count]
     when: Any = np.arange(count) - known.size
-    if known.until:
+    if known.until and not known.of_leaving:
         days = (1 + when * known.days).astype("timedelta64[D]")
         when = (np.datetime64(known.until) + days).astype("datetime64[s]")
     return xr.Dataset(
         {"rate": (("quantile", PERIOD), quantiles(rates, QUANTILES, axis=0))},
         coords={"quantile": list(QUANTILES), PERIOD: when},
-        attrs={"known": known.size, "level": "expected", "of_spend": int(known.of_spend)},
+        attrs={"known": known.size, "level": "expected", "what": known.what},
     )
 
 
@@ -73,7 +76,7 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
     """
     bands = calendar_bands(buying, horizon)
     when, known = bands[PERIOD].to_numpy(), int(bands.attrs["known"])
-    what = "The spend per purchase" if bands.attrs["of_spend"] else "The purchase rate"
+    what = str(bands.attrs["what"])
     with style.styled():
         figure = style.drawing(3.0)
         axes = figure.subplots()
@@ -95,7 +98,7 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
         ]
         axes.set_yticks(ticks, [f"{each:g}" for each in ticks])
         axes.minorticks_off()
-        axes.set_ylabel(f"{'spend' if bands.attrs['of_spend'] else 'rate'} / its mean")
+        axes.set_ylabel(f"{'spend' if what.startswith('spend') else 'rate'} / its mean")
         if np.issubdtype(when.dtype, np.datetime64):
             style.dates(axes.xaxis)
         else:
@@ -104,6 +107,6 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
         style.heading(
             axes,
             "What happens to everybody at once",
-            f"{what} of all customers by period; the shaded future is drawn from the same process",
+            f"{what[0].upper()}{what[1:]} by period; the shaded future is drawn from the same process",
         )
     return figure

@@ -385,7 +385,9 @@ def history_figures(
 ) -> list[Figure]:
     """Return P(alive) over time of the customers in ``history``; above it their rates, where these drift."""
     drawn = []
-    changing = need(find_family(str(buying.attrs["family"])), Forecast).rate_ago is not None
+    # A rate of then is another one in operational time.
+    drifts = need(find_family(str(buying.attrs["family"])), Forecast).rate_ago is not None
+    changing = drifts and "calendar" not in buying.attrs
     plot = histories.plot_rate_history if changing else histories.plot_alive_history
     above = (
         "Above, how often this customer buys while it is here, as was known at each date: it rises with every purchase "
