@@ -6,14 +6,20 @@ from .scenario_files import read_scenarios as read_scenarios
 from .scenarios import Scenario as Scenario
 from .scenarios import compare_scenarios as compare_scenarios
 from .scenarios import scenario as scenario
+from .sensitivities import break_even as break_even
+from .sensitivities import sensitivity as sensitivity
+from .sensitivities import tornado as tornado
 
 __all__ = [
     "Scenario",
+    "break_even",
     "compare_scenarios",
     "contributions",
     "predict_cohort",
     "read_scenarios",
     "relative",
     "scenario",
+    "sensitivity",
+    "tornado",
     "value_parts",
 ]

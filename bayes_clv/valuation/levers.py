@@ -93,7 +93,7 @@ def relative(distribution: Any) -> Change:
     Examples
     --------
     >>> from scipy import stats
-    >>> relative(stats.norm(0.10, 0.03)).distribution.mean()
+    >>> float(relative(stats.norm(0.10, 0.03)).distribution.mean())
     0.1
     """
     return Change(distribution)

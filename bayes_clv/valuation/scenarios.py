@@ -243,7 +243,7 @@ class World:
     base: Settled
     profile: Mapping[str, Any]
     threads: int | None
-    _sums: dict[tuple[Run, str | None, bool], np.ndarray] = field(default_factory=dict)
+    _sums: dict[tuple[Run, str | None], np.ndarray] = field(default_factory=dict)
     _won: dict[tuple[Run, bytes], np.ndarray] = field(default_factory=dict)
 
     @classmethod
@@ -322,11 +322,12 @@ class World:
 
     def totals(self, settled: Sequence[Settled]) -> list[dict[str, np.ndarray]]:
         """Return each total (draw,) of each scenario; what was not drawn before is, in one walk over the customers."""
-        wanted: dict[tuple[Run, str | None, bool], None] = {}
+        wanted: dict[tuple[Run, str | None], None] = {}
         for each in settled:
-            wanted[each.run, each.scenario.where, True] = None
-            if each.scenario.where is not None:
-                wanted[self.base.run, each.scenario.where, False] = None
+            where = each.scenario.where
+            wanted[each.run, where] = None
+            if where is not None:
+                wanted |= {(self.base.run, where): None, (self.base.run, None): None}
         missing = [key for key in wanted if key not in self._sums]
         if missing:
             told = {
@@ -339,15 +340,17 @@ class World:
 
     def reached(self, settled: Settled) -> float:
         """Return how many customers a scenario applies to, on average over draws."""
-        return float(self._sums[settled.run, settled.scenario.where, True][_PEOPLE].mean())
+        return float(self._sums[settled.run, settled.scenario.where][_PEOPLE].mean())
 
     def _total(self, each: Settled) -> dict[str, np.ndarray]:
-        found = amounts(each.levers, self._sums[each.run, each.scenario.where, True])
-        rest, newcomers = each, each
+        found = amounts(each.levers, self._sums[each.run, each.scenario.where])
+        newcomers = each
         if each.scenario.where is not None:
-            rest = newcomers = self.base
-            outside = amounts(rest.levers, self._sums[rest.run, each.scenario.where, False])
-            found = {name: value + outside[name] for name, value in found.items()}
+            # All as in the base, and what it changes of those whom it reaches: where nothing, exactly nothing.
+            newcomers, base = self.base, self.base.levers
+            before = amounts(base, self._sums[self.base.run, each.scenario.where])
+            everybody = amounts(base, self._sums[self.base.run, None])
+            found = {name: everybody[name] + (value - before[name]) for name, value in found.items()}
         volume = newcomers.levers[NEWCOMERS]
         if volume.any():
             # Those who are won are not contacted for being customers already.
@@ -357,18 +360,21 @@ class World:
         return found | {"value": found["contribution"] - found["cost"]}
 
     def _drawn(
-        self, keys: Sequence[tuple[Run, str | None, bool]], conditions: Mapping[str, str]
-    ) -> dict[Any, np.ndarray]:
-        """Return sums over customers (6, draw) of each run and condition, and of those of whom it does not hold.
+        self, keys: Sequence[tuple[Run, str | None]], conditions: Mapping[str, str]
+    ) -> dict[tuple[Run, str | None], np.ndarray]:
+        """Return sums over customers (6, draw) of each run, of those of whom a condition holds.
 
         ``conditions`` say where they were written.
         """
-        plain = self.simulation.varied(discount=self.simulation.discount)
-        plain = replace(plain, margin=1.0)
-        runs = {run: self._run(plain, run) for run in dict.fromkeys(key[0] for key in keys)}
-        scopes = {each: scope_of(plain, place, each, self.threads) for each, place in conditions.items()}
+        simulation, threads = self.simulation, self.threads
+        plain = replace(simulation, margin=1.0)
+        runs = {
+            run: plain.varied(horizon=run.horizon, discount=run.discount, **run.changes)
+            for run in dict.fromkeys(key[0] for key in keys)
+        }
+        scopes = {each: scope_of(simulation, place, each, threads) for each, place in conditions.items()}
         needed = list(dict.fromkeys(name for _, names in scopes.values() for name in names))
-        order = plain.inputs.histories.order
+        order = simulation.inputs.histories.order
         place = np.empty(order.size, dtype=np.int64)
         place[order] = np.arange(order.size)
         rooms: SimpleQueue[Room] = SimpleQueue()
@@ -376,26 +382,19 @@ class World:
         def work(places: np.ndarray, block: dict[str, np.ndarray]) -> list[np.ndarray]:
             inside = {each: scope(places, block) for each, (scope, _) in scopes.items()}
             names = (*_DRAWN, DISCOUNTED, ACTIVE_TIME)
-            drawn = {run: sim.of(place[places], names, rooms) for run, sim in runs.items()}
+            drawn = {run: each.of(place[places], names, rooms) for run, each in runs.items()}
             rows = {run: _rows(each, run.discount) for run, each in drawn.items()}
             found = []
-            for run, where, within in keys:
-                if where is None:
-                    found.append(np.stack([row.sum(axis=0) for row in rows[run]]))
-                    continue
-                members = np.broadcast_to(inside[where] == within, rows[run][0].shape)
+            for run, where in keys:
+                members = 1.0 if where is None else inside[where]
                 found.append(np.stack([(row * members).sum(axis=0) for row in rows[run]]))
             return found
 
-        sums = [np.zeros((6, plain.size)) for _ in keys]
-        for parts in plain.each(work, needed, self.threads):
+        sums = [np.zeros((6, simulation.size)) for _ in keys]
+        for parts in simulation.each(work, needed, threads):
             for total, part in zip(sums, parts, strict=True):
                 total += part
         return dict(zip(keys, sums, strict=True))
-
-    @staticmethod
-    def _run(plain: Simulation, run: Run) -> Simulation:
-        return plain.varied(horizon=run.horizon, discount=run.discount, **run.changes)
 
     def _newcomers(self, run: Run, volume: np.ndarray) -> np.ndarray:
         """Return sums (6, draw) over the first ``volume`` (draw,) of newly won customers."""

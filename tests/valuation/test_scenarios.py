@@ -5,7 +5,15 @@ import pytest
 from scipy import stats
 
 import bayes_clv as clv
-from bayes_clv.valuation import compare_scenarios, read_scenarios, relative, scenario
+from bayes_clv.valuation import (
+    break_even,
+    compare_scenarios,
+    read_scenarios,
+    relative,
+    scenario,
+    sensitivity,
+    tornado,
+)
 
 DRAWS = 100
 TOTALS = ("purchases", "revenue", "contribution", "cost", "value")
@@ -49,6 +57,7 @@ def compared(simulation, base):
             scenario("same"),
             scenario("said again", margin=0.3, cost_per_order=1.0, purchase_rate="+0 %"),
             scenario("for all of a column", where="everyone", margin=0.3),
+            scenario("for some", where="frequency > 0", margin=0.3),
             scenario("margin", margin="+10 %"),
             scenario("spend", spend="-20 %"),
             scenario("price", price="+25 %"),
@@ -83,7 +92,7 @@ def test_the_base_is_what_predict_says(simulation, compared, make_buying, make_s
     np.testing.assert_allclose(base["revenue"], value["spend_total"].values.ravel(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["same", "said again", "for all of a column"])
+@pytest.mark.parametrize("name", ["same", "said again", "for all of a column", "for some"])
 def test_a_scenario_equal_to_the_base_is_exactly_zero(compared, name):
     for total in TOTALS:
         assert (of(compared, name)[f"{total}_difference"] == 0).all()
@@ -355,3 +364,97 @@ def test_where_nobody_leaves_dropout_cannot_be_changed(make_posterior, make_spen
     )
     with pytest.raises(clv.InputError, match="by NBD nobody leaves"):
         compare_scenarios(simulation, [scenario("A", dropout="-5 %")])
+
+
+BREAK_EVENS = {
+    "contact_cost": scenario("Letter", where="asked", contact_cost=1.5, purchase_rate="+8 %"),
+    "margin": scenario("Letter", margin=0.3, contact_cost=0.5),
+    "price": scenario("Slower", purchase_rate="-10 %"),
+    "purchase_rate": scenario("Dear letter", where="asked", contact_cost=0.5, purchase_rate="+1 %"),
+    "dropout": scenario("Dear letter", contact_cost=0.5),
+    "acquisition_cost": scenario("Won", new_customers=100, acquisition_cost=5.0),
+}
+
+
+@pytest.mark.parametrize("lever", BREAK_EVENS)
+def test_a_break_even_is_one_by_substitution(simulation, base, lever):
+    given = BREAK_EVENS[lever]
+    found = break_even(simulation, given, lever, base=base)
+    assert not found.attrs["reasons"]
+    setting = float(found["setting"])
+    assert found["setting_q05"] < setting < found["setting_q95"]
+
+    def at(value):
+        changed = f"{100 * value:+.15g} %" if found.attrs["relative"] else value
+        levers = {name: each.text for name, each in given.levers.items()}
+        levers = {name: float(text) if "%" not in text else text for name, text in levers.items()}
+        again = scenario(given.name, where=given.where, **(levers | {lever: changed}))
+        return float(
+            of(compare_scenarios(simulation, [again], base=base), given.name)["value_difference_mean"]
+        )
+
+    if lever in ("purchase_rate", "dropout"):
+        # Purchases are whole, and jump: within the search's width the sign turns.
+        assert at(setting - 2e-4) * at(setting + 2e-4) < 0
+    else:
+        assert at(setting) == pytest.approx(0, abs=1e-6)
+    assert at(setting) == pytest.approx(float(found["difference"]), abs=1e-6)
+
+
+def test_a_break_even_that_is_none_says_so(simulation):
+    found = break_even(simulation, scenario("Free letter", spend="+8 %"), "purchase_rate")
+    assert float(found["setting"]) < 0
+    never = break_even(simulation, scenario("Worse", spend="-50 %"), "contact_cost")
+    assert np.isnan(never["setting"])
+    assert (
+        "the mean difference to the base has one sign at every contact cost from 0"
+        in never.attrs["reasons"][0]
+    )
+    with pytest.raises(clv.InputError, match="the break-even of 'horizon' cannot be found"):
+        break_even(simulation, scenario("A"), "horizon")
+
+
+def test_a_tornado_is_scenarios_one_by_one(simulation, base):
+    found = tornado(simulation, base=base)
+    assert set(found["lever"].values) == {
+        *(
+            "margin",
+            "spend",
+            "purchase_rate",
+            "dropout",
+            "annual_discount_rate",
+            "cost_per_order",
+            "cost_to_serve",
+        )
+    }
+    alone = compare_scenarios(simulation, [scenario("A", purchase_rate="-10 %")], base=base)
+    np.testing.assert_array_equal(
+        found["difference"].sel(lever="purchase_rate", end="low"), of(alone, "A")["value_difference"]
+    )
+    widest = np.abs(found["difference_mean"]).max("end").values
+    assert (np.diff(widest) <= 0).all()
+    # What a factor of the value moves down it moves up.
+    margin = found["difference"].sel(lever="margin")
+    np.testing.assert_allclose(margin.sel(end="low"), -margin.sel(end="high"), rtol=1e-9)
+    with pytest.raises(clv.InputError, match="tornado, margin: the two ends"):
+        tornado(simulation, {"margin": (0.2, stats.norm(0.3, 0.02))})
+
+
+def test_a_grid_is_scenarios_one_by_one(simulation, base):
+    letter = scenario("Letter", where="asked", contact_cost=0.5)
+    found = sensitivity(
+        simulation,
+        {"purchase_rate": ["+0 %", "+10 %"], "contact_cost": [0.0, 0.5, 1.0]},
+        scenario=letter,
+        base=base,
+    )
+    assert found["difference"].dims == ("draw", "purchase_rate", "contact_cost")
+    corner = found.sel(purchase_rate="+0 %", contact_cost="0")
+    assert (corner["difference"] == 0).all()
+    steps = found["difference_mean"].diff("contact_cost")
+    np.testing.assert_allclose(steps, -75.0, rtol=1e-9)
+    low, mean, high = (found[f"difference_{name}"] for name in ("q05", "mean", "q95"))
+    assert ((low <= mean + 1e-9) & (mean <= high + 1e-9)).all()
+    assert sensitivity(simulation, {"margin": [0.2, 0.3]})["difference_mean"].dims == ("margin",)
+    with pytest.raises(clv.InputError, match="one lever or of two"):
+        sensitivity(simulation, {})
