@@ -152,7 +152,13 @@ def _with(scenario: Scenario, lever: str, setting: float, *, change: bool) -> Sc
 def _shown(setting: float, lever: str, *, change: bool) -> str:
     if math.isnan(setting):
         return "none"
-    return percent(setting) if change else f"{setting:,.4g}"
+    return (
+        f"{100 * setting:+.3g} %"
+        if change
+        else f"{setting:,.3g}"
+        if abs(setting) < 1000
+        else f"{setting:,.0f}"
+    )
 
 
 def _brackets(lever: str, *, change: bool) -> list[tuple[float, float]]:
