@@ -75,7 +75,7 @@ TOTALS = ("purchases", "revenue", "contribution", "cost", "value")
 _DRAWN = ("purchases", "spend", "value")
 # Rows of the sums over customers: what was drawn, discounted purchases, discounted time, customers.
 _PURCHASES, _SPEND, _VALUE, _ORDERS, _TIME, _PEOPLE = range(6)
-# New customers simulated at a time.
+# Of new customers so many are simulated at a time.
 _STEP = 512
 _OWN = {
     "revenue": Variable("spend of all customers over the horizon, not discounted", "money", "outcome"),
@@ -269,10 +269,20 @@ class World:
             return world
         if base.where is not None:
             raise InputError(f"{base.place}: the base is of all customers and has no where.")
-        return replace(world, base=world.settle(base))
+        return replace(world, base=world._settled(base))
 
     def settle(self, given: Scenario) -> Settled:
-        """Return a scenario with its levers drawn, and what it needs drawn anew."""
+        """Return a scenario with its levers drawn, and what it needs drawn anew; one without effect is refused."""
+        found = self._settled(given)
+        if ACQUISITION in given.levers and not found.levers[NEWCOMERS].any():
+            raise InputError(
+                f"{given.levers[ACQUISITION].place}: acquisition_cost costs nothing without new_customers. Say how "
+                "many are won."
+            )
+        return found
+
+    def _settled(self, given: Scenario) -> Settled:
+        self._refuse_rates(given)
         size, seed = self.simulation.size, self.simulation.seed
         levers = dict(self.base.levers)
         run = self.base.run
@@ -287,25 +297,26 @@ class World:
                 levers[name] = each.of(name, levers[name], seed, given.name, size)
         if NEWCOMERS in given.levers:
             levers[NEWCOMERS] = np.rint(levers[NEWCOMERS])
-        if ACQUISITION in given.levers and not levers[NEWCOMERS].any():
-            raise InputError(
-                f"{given.levers[ACQUISITION].place}: acquisition_cost costs nothing without new_customers. Say how "
-                "many are won."
-            )
-        processes = self.simulation.buying.family.processes
-        if DROPOUT in given.levers and "dropout" not in processes:
-            raise InputError(
-                f"{given.levers[DROPOUT].place}: by {self.simulation.buying.family.words.title} nobody leaves, so "
-                "that there is no dropout to change. Fit another family, or leave it out."
-            )
-        changes = {"pace": levers[RATE], "leaving": levers[DROPOUT]}
-        return Settled(
-            given,
-            levers,
-            replace(
-                run, **{key: b"" if (each == 1).all() else each.tobytes() for key, each in changes.items()}
-            ),
+        pace, leaving = (
+            b"" if (each == 1).all() else each.tobytes() for each in (levers[RATE], levers[DROPOUT])
         )
+        return Settled(given, levers, replace(run, pace=pace, leaving=leaving))
+
+    def _refuse_rates(self, given: Scenario) -> None:
+        """Refuse a change of rates that the family cannot have."""
+        family = self.simulation.buying.family
+        changed = [name for name in (RATE, DROPOUT) if name in given.levers]
+        if changed and self.simulation.plan.law.change is None:
+            raise InputError(
+                f"{given.levers[changed[0]].place}: {changed[0]} of {family.words.title} cannot be changed yet, since "
+                "its customers change or sleep by themselves. Change spend, margin or costs, or fit without drift and "
+                "returns."
+            )
+        if DROPOUT in changed and "dropout" not in family.processes:
+            raise InputError(
+                f"{given.levers[DROPOUT].place}: by {family.words.title} nobody leaves, so that there is no dropout to "
+                "change. Fit another family, or leave it out."
+            )
 
     def _horizon(self, given: Amount) -> float:
         most, unit = self.simulation.horizon, self.simulation.inputs.time_unit

@@ -276,7 +276,7 @@ def _movable(world: World) -> list[str]:
         found += [RATE, *([DROPOUT] if "dropout" in family.processes else [])]
     if world.base.run.discount:
         found.append(DISCOUNT)
-    costs = [ORDER, SERVE, CONTACT, NEWCOMERS, ACQUISITION]
+    costs = [ORDER, SERVE, CONTACT, *([NEWCOMERS, ACQUISITION] if world.base.levers[NEWCOMERS].any() else [])]
     return found + [name for name in costs if world.base.levers[name].any()]
 
 

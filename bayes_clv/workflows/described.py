@@ -27,7 +27,7 @@ def read_described(given: Any, customer_id: str) -> "pd.DataFrame":
     """Return a table of what describes customers, a DataFrame or a file, with their ids as ``customer_id``."""
     import pandas as pd
 
-    table = given
+    table: pd.DataFrame = given
     if isinstance(given, str | Path):
         path = Path(given)
         kind = path.suffix.lower()

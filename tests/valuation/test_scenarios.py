@@ -1,5 +1,7 @@
 """Scenarios: paired differences, exact zeros and factors, costs that add up, and bad input refused where it stands."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -197,8 +199,9 @@ def test_customers_who_are_won(simulation, make_buying, make_spending):
         simulation,
         [
             scenario("won", new_customers=150, acquisition_cost=4.0),
-            scenario("more", new_customers=stats.uniform(150, 50), acquisition_cost=4.0),
+            scenario("more", new_customers=stats.uniform(150, 50)),
         ],
+        base=scenario("base", acquisition_cost=4.0),
     )
     cohort = clv.predict_cohort(
         make_buying(draws=50),
@@ -355,6 +358,15 @@ def test_what_cannot_be_compared_is_refused(simulation, make_buying, make_poster
     without = clv.simulate(make_buying(draws=2), customers, "52 weeks", draws=2, seed=1)
     with pytest.raises(clv.InputError, match="Scenarios need money"):
         compare_scenarios(without, [scenario("A")])
+
+
+def test_a_rate_that_changes_by_itself_is_refused(simulation):
+    plan = simulation.plan
+    drifting = replace(simulation, plan=replace(plan, law=replace(plan.law, change=None)))
+    with pytest.raises(clv.InputError, match="Scenario 'A': purchase_rate of BG/NBD cannot be changed yet"):
+        compare_scenarios(drifting, [scenario("A", purchase_rate="-5 %")])
+    with pytest.raises(clv.InputError, match="purchase rate and dropout of BG/NBD cannot be changed yet"):
+        drifting.varied(pace=np.ones(simulation.size))
 
 
 def test_where_nobody_leaves_dropout_cannot_be_changed(make_posterior, make_spending, customers):

@@ -53,7 +53,7 @@ def plot_scenarios(comparison: xr.Dataset) -> style.Drawing:
     if np.isnan(mean).any():
         mean, center = middle, "median"
     rows = np.arange(len(names))
-    colours = np.where(better >= 0.5, style.BLUE, style.ORANGE)
+    colours = [style.BLUE if chance >= 0.5 else style.ORANGE for chance in better.tolist()]
     with style.styled():
         figure = style.drawing(1.5 + 0.42 * rows.size, width=8.0)
         ax = figure.subplots()
@@ -215,7 +215,7 @@ def _draw_cells(ax: Any, grid: xr.Dataset, levers: list[str]) -> None:
         ax.text(
             place[1],
             place[0],
-            f"{numbers.number(round(mean[place]))}\n{chance_words(float(better[place]))}",
+            f"{numbers.number(float(np.round(mean[place])))}\n{chance_words(float(better[place]))}",
             ha="center",
             va="center",
             fontsize=8.5,

@@ -325,6 +325,6 @@ def _method(comparison: xr.Dataset) -> list[str]:
         "draw; the smallest of them is what perfect information is worth.",
         "Purchases, revenue, contribution and cost are of all customers over "
         f"{numbers.plural(float(attrs['horizon']), str(attrs['time_unit']))} unless a scenario states another "
-        f"horizon; a rate a time unit is one of {in_plural(str(attrs['time_unit']))}. What a lever does to purchases "
-        "is stated, not learned: where it matters, test it.",
+        f"horizon; times are in {in_plural(str(attrs['time_unit']))}. What a lever does to purchases is stated, not "
+        "learned: where it matters, test it.",
     ]
