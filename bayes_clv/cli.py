@@ -1,4 +1,4 @@
-"""From a shell: ``check``; ``demo``, ``run``, from there ``score``, ``segment``, ``alarms``; ``backtest``; ``target``.
+"""From a shell: ``check``, ``demo``, ``run``; then ``score``, ``segment``, ``compare``, ``alarms``; and more.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2. The options of
 a command are the fields of its record in ``workflows.settings``; what is wrong is said in their words.
@@ -21,6 +21,7 @@ from bayes_clv.workflows.settings import (
     Backtesting,
     Checking,
     Choice,
+    Comparing,
     Option,
     Scoring,
     Segmenting,
@@ -301,6 +302,38 @@ def segment(choice: Segmenting) -> list[str]:
     from bayes_clv.workflows.segmenting import segment_run
 
     return segment_run(choice)
+
+
+@command(Comparing)
+def compare(choice: Comparing) -> list[str]:
+    """Compare scenarios of price, margin, rates and costs with the base of a finished run, on the same draws.
+
+    In --out a row a scenario; beside it the page (.html), the tornado (-tornado.csv) and the figures (.png).
+
+    Example: bayes-clv compare clv-run scenarios.toml --out scenarios.csv
+
+    \b
+    where scenarios.toml is a text like this one:
+      [base]
+      cost_per_order = 1.2
+      [[scenarios]]
+      name = "Dearer"
+      price = "+5 %"
+      purchase_rate = {normal = ["-3 %", "1 %"]}
+      [[scenarios]]
+      name = "Letter to those who came back"
+      where = "frequency >= 1"
+      contact_cost = 1.5
+      purchase_rate = "+8 %"
+      break_even = "purchase_rate"
+
+    Levers: margin, price, spend, purchase_rate, dropout, annual_discount_rate, horizon, cost_to_serve (a time unit of
+    the run), cost_per_order, contact_cost, new_customers, acquisition_cost. A number is what a lever is set to, a text
+    such as "+5 %" changes what it is in the base; price, spend, purchase_rate and dropout are changes alone.
+    """  # noqa: D301
+    from bayes_clv.workflows.comparing import compare_run
+
+    return compare_run(choice)
 
 
 @command(Alarming)

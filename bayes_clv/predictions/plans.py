@@ -138,8 +138,9 @@ def _states(plan: Plan, rows: np.ndarray) -> State:
     numbers = {
         name: owned(given[name], shape) if name in plan.law.needs else none
         for name in State._fields
-        if name not in ("silence", "horizon", "further")
+        if name not in ("silence", "horizon", "further", "pace", "stay")
     }
+    numbers |= {name: owned(given[name], shape) if name in given else none for name in ("pace", "stay")}
     horizon = np.asarray(given["horizon"], dtype=np.float64)
     horizon = np.array(np.broadcast_to(horizon, (rows.size, horizon.shape[-1])))
     silence = np.array(given["silence"], dtype=np.float64, order="C")

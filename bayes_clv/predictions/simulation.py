@@ -18,7 +18,7 @@ block of customers (the first form), which made whole arrays of everything, took
 a customer's numbers depend on the others.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
@@ -27,6 +27,7 @@ import xarray as xr
 
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import Room, room
+from bayes_clv.families.contract import Family
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.histories import (
     WHO,
@@ -44,6 +45,7 @@ BLOCK = 131_072
 # A probability from this many draws has a standard error of at most 0.5 / sqrt(400) = 2.5 %.
 DRAWS = 400
 SPEND_LEVEL = "spend_per_purchase"
+DISCOUNTED = "discounted_purchases"
 OUTCOMES = ("purchases", "spend", "value")
 ACTIVE_TIME = "active_time"
 NEXT = "time_to_purchase"
@@ -146,7 +148,18 @@ class Simulation:
         past = ("time_since_purchase", "probability_alive")
         states = (*STATES, WAKING, "asleep") if self.sleeping else ()
         changes = (AGO, GROWING, FADING) if self.changing else ()
-        return (*self.data, *past, *self.latent, *states, *changes, SINCE, *future, ACTIVE_TIME, NEXT)
+        return (
+            *self.data,
+            *past,
+            *self.latent,
+            *states,
+            *changes,
+            SINCE,
+            *future,
+            DISCOUNTED,
+            ACTIVE_TIME,
+            NEXT,
+        )
 
     @property
     def sleeping(self) -> bool:
@@ -207,14 +220,15 @@ class Simulation:
         def block(start: int) -> Result:
             at = chosen[start : start + step]
             found = {name: column[order[at], None] for name, column in data.items()}
-            return work(order[at], found | self._quantities(at, names, rooms))
+            return work(order[at], found | self.of(at, names, rooms))
 
         yield from in_order(block, range(0, chosen.size, step), threads=threads)
 
-    def _quantities(
-        self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]
-    ) -> dict[str, np.ndarray]:
-        """Return what is not a column of the customers, who are ``at`` these places of the plan."""
+    def of(self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]) -> dict[str, np.ndarray]:
+        """Return what is not a column of the customers, who are ``at`` these places of the plan.
+
+        ``rooms`` is memory that is not in use; what is taken from it, or made, is put there.
+        """
         found, columns, rows = {}, self.inputs.histories.columns, self.plan.row[at]
         if "time_since_purchase" in names:
             found["time_since_purchase"] = (columns["T"] - columns["recency"])[rows, None]
@@ -225,8 +239,12 @@ class Simulation:
             found |= {
                 name: np.broadcast_to(value, shape)[local] for name, value in self._chances(rows[new], names)
             }
-        if set(names) & {*self.own, *OUTCOMES}:
-            found |= self._drawn(at, names, rooms)
+        if set(names) & {*self.own, *OUTCOMES, DISCOUNTED}:
+            plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at])
+            drawn = drawn_of(plan, names, self.own, self.horizon, self.discount, rooms)
+            if "value" in drawn:
+                drawn["value"] *= self.margin
+            found |= drawn
         if set(names) & {AGO, GROWING, FADING}:
             found |= self._changes(at, names, rooms)
         return found
@@ -273,41 +291,112 @@ class Simulation:
         """Return the customers' own numbers as the paths know them, without a future."""
         plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at], money=None)
         own = {name: np.empty((at.size, self.size)) for name in fields}
-        mine = self._room(rooms)
+        mine = _room(rooms, self.size)
         for _ in tiles(_without_future(plan), 0, at.size, mine, own=own):
             pass
         rooms.put(mine)
         return own
 
-    def _room(self, rooms: SimpleQueue[Room]) -> Room:
-        try:
-            return rooms.get_nowait()
-        except Empty:
-            return room(max(1, TILE // self.size), self.size)
+    def varied(
+        self,
+        *,
+        horizon: float | None = None,
+        discount: float | None = None,
+        pace: np.ndarray | None = None,
+        leaving: np.ndarray | None = None,
+    ) -> "Simulation":
+        """Return the recipe with something changed and all random numbers as they are.
 
-    def _drawn(self, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]) -> dict[str, np.ndarray]:
-        plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at])
-        if not set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
-            plan = replace(plan, money=None)
-        if not set(names) & {*OUTCOMES, ACTIVE_TIME}:
-            plan = _without_future(plan)
-        shape = (at.size, self.size)
-        own = {self.own[name]: np.empty(shape) for name in names if name in self.own}
-        bought = {name: np.zeros(shape) for name in names if name in OUTCOMES}
-        mine = self._room(rooms)
-        for done in tiles(plan, 0, at.size, mine, own=own):
-            for name, of_all in bought.items():
+        Parameters
+        ----------
+        horizon
+            In time units, no longer than that of the simulation, whose beginning it is.
+        discount
+            Continuous, per time unit.
+        pace, leaving
+            (draw,): the purchase rate and the dropout of every customer, from now on, are so many times what they were
+            (``Paths.change``). Whether a customer is here now stays as it is.
+
+        Raises InputError where the family's rate or dropout cannot be changed.
+        """
+        found = self
+        if horizon is not None and horizon != self.horizon:
+            assert self.inputs.keys is not None
+            inputs = replace(self.inputs, horizon=horizon)
+            of = purchase_plan(inputs.posterior, inputs.histories, self.inputs.keys, horizon)
+            found = replace(found, inputs=inputs, plan=replace(self.plan, state=of.state))
+        if discount is not None:
+            money = None if self.plan.money is None else replace(self.plan.money, discount=discount)
+            found = replace(found, plan=replace(found.plan, money=money), discount=discount)
+        if pace is not None or leaving is not None:
+            found = replace(found, plan=changed_plan(found.plan, self.buying.family, pace, leaving))
+        return found
+
+
+def changed_plan(
+    plan: Plan, family: Family, pace: np.ndarray | None = None, leaving: np.ndarray | None = None
+) -> Plan:
+    """Return the plan of customers whose rate and dropout are so many times what they were (``Simulation.varied``)."""
+    change, state = plan.law.change, plan.state
+    if change is None:
+        raise InputError(
+            f"The purchase rate and dropout of {family.words.title} cannot be changed yet, since its customers change "
+            "or sleep by themselves. Change spend, margin or costs, or fit without drift and returns."
+        )
+    ones = np.ones(plan.draws)
+    by = ones if pace is None else pace, ones if leaving is None else leaving
+    return replace(plan, state=lambda rows: change(state(rows), *by))
+
+
+def _room(rooms: SimpleQueue[Room], draws: int) -> Room:
+    try:
+        return rooms.get_nowait()
+    except Empty:
+        return room(max(1, TILE // draws), draws)
+
+
+def drawn_of(
+    plan: Plan,
+    names: Sequence[str],
+    own_names: Mapping[str, str],
+    horizon: float,
+    discount: float,
+    rooms: SimpleQueue[Room],
+) -> dict[str, np.ndarray]:
+    """Return what is drawn of the customers of a plan, (customer, draw), money at a margin of 1.
+
+    ``own_names`` are what the paths call the customers' own numbers, ``discount`` is the continuous rate at which
+    purchases are counted where discounted ones are asked for; ``rooms`` as in ``Simulation.of``.
+    """
+    if not set(names) & {SPEND_LEVEL, *OUTCOMES[1:]}:
+        plan = replace(plan, money=None)
+    if not set(names) & {*OUTCOMES, DISCOUNTED, ACTIVE_TIME}:
+        plan = _without_future(plan)
+    shape = (plan.row.size, plan.draws)
+    own = {own_names[name]: np.empty(shape) for name in names if name in own_names}
+    bought = {name: np.zeros(shape) for name in names if name in (*OUTCOMES, DISCOUNTED)}
+    mine = _room(rooms, plan.draws)
+
+    def count(part: slice, filled: int) -> None:
+        buyer, time = mine.batch.buyer[:filled], mine.batch.time[:filled]
+        whose = mine.buyers.customer[buyer].astype(np.int64) + part.start, mine.buyers.draw[buyer]
+        np.add.at(bought[DISCOUNTED], whose, np.exp(-discount * time))
+
+    each = count if DISCOUNTED in bought else None
+    for done in tiles(plan, 0, plan.row.size, mine, own=own, each=each):
+        for name, of_all in bought.items():
+            if name != DISCOUNTED:
                 given = mine.buyers.count if name == "purchases" else getattr(mine.paid, name)
                 spread(mine.buyers, given, done.found, of_all[done.part])
-        rooms.put(mine)
-        if "value" in bought:
-            bought["value"] *= self.margin
-        drawn = {name: own[self.own[name]] for name in names if name in self.own}
-        if ACTIVE_TIME in drawn:
-            drawn[ACTIVE_TIME] = np.clip(drawn[ACTIVE_TIME], 0.0, self.horizon)
-        if SINCE in drawn:
-            drawn[SINCE] = np.maximum(-drawn[SINCE], 0.0)
-        return drawn | bought
+    rooms.put(mine)
+    if plan.first_order and "purchases" in bought:
+        bought["purchases"] += 1
+    drawn = {name: own[own_names[name]] for name in names if name in own_names}
+    if ACTIVE_TIME in drawn:
+        drawn[ACTIVE_TIME] = np.clip(drawn[ACTIVE_TIME], 0.0, horizon)
+    if SINCE in drawn:
+        drawn[SINCE] = np.maximum(-drawn[SINCE], 0.0)
+    return drawn | bought
 
 
 def _without_future(plan: Plan) -> Plan:
@@ -388,7 +477,8 @@ def simulate(
           (``predictions.simulation`` says why 1.2; one who left more than a year ago does neither). Their standard
           error is at most 0.5 / sqrt(draws);
         - the future over the horizon (outcome level): ``purchases``, ``spend``, ``value`` (margin × discounted spend),
-          and ``active_time`` (time units), for how much of the horizon the customer has not left yet;
+          ``discounted_purchases`` (each counted as what one unit of money at its time is worth now), and
+          ``active_time`` (time units), for how much of the horizon the customer has not left yet;
         - ``time_to_purchase`` (time units, outcome level), the wait for the next purchase, however late: infinite where
           there is none.
 

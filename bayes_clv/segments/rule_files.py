@@ -1,15 +1,13 @@
 """A rule of segments in TOML, read with the line of each error."""
 
-import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bayes_clv.conditions import Expression
 from bayes_clv.schema import InputError
 from bayes_clv.segments.rules import Rule, Segment, build_rule
+from bayes_clv.toml_lines import Lines, read_toml
 
 
 def read_rule(source: str | Path) -> Rule:
@@ -35,58 +33,10 @@ def read_rule(source: str | Path) -> Rule:
     >>> read_rule("buyers.toml").name
     'Buyers'
     """
-    path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The rule {path.name} cannot be read: {error}.") from error
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(_not_toml(path.name, text, str(error))) from error
-    except RecursionError:
-        raise InputError(f"{path.name} is no rule: brackets are nested too deep in it to be read.") from None
-    return _from_toml(table, _Lines(path.name, text))
+    return _from_toml(*read_toml(source, "rule"))
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """Where things are in a TOML file, which its parser does not tell."""
-
-    file: str
-    text: str
-
-    def of_header(self, header: str, number: int = 0) -> int:
-        found = [i for i, line in enumerate(self.text.splitlines(), 1) if line.strip().startswith(header)]
-        return found[number] if number < len(found) else 1
-
-    def of_key(self, key: str, after: int) -> int:
-        for i, line in enumerate(self.text.splitlines()[after - 1 :], after):
-            bare = line.split("=")[0].strip().strip("\"'")
-            if "=" in line and bare == key:
-                return i
-        return after
-
-    def place(self, line: int) -> str:
-        return f"{self.file}, line {line}"
-
-
-def _not_toml(file: str, text: str, reason: str) -> str:
-    """Return what to say of a text that is no TOML; names without their quotes are the usual cause."""
-    place = re.search(r" \(at line (\d+), column \d+\)", reason)
-    if place is None:
-        return f"{file} is not TOML: {reason}."
-    number = int(place[1])
-    found = f"{file}, line {number}: this is not TOML: {reason.replace(place[0], '')}."
-    key, equals, value = (part.strip() for part in text.splitlines()[number - 1].partition("="))
-    if equals and not re.fullmatch(r"[A-Za-z0-9_.-]*|\"[^\"]*\"|'[^']*'", key):
-        return f'{found} A name of other letters than a to z, or of several words, stands in quotes: "{key}" = {value}'
-    if equals and re.match(r"[^\W\d]", value):
-        return f'{found} Text stands in quotes: {key} = "{value}"'
-    return found
-
-
-def _from_toml(table: Mapping[str, Any], lines: _Lines) -> Rule:
+def _from_toml(table: Mapping[str, Any], lines: Lines) -> Rule:
     for key in table:
         if key not in ("name", "quantities", "segments"):
             raise InputError(
@@ -114,7 +64,7 @@ def _from_toml(table: Mapping[str, Any], lines: _Lines) -> Rule:
     return build_rule(str(table.get("name", Path(lines.file).stem)), given, defined)
 
 
-def _segment(table: Mapping[str, Any], lines: _Lines, start: int) -> Segment:
+def _segment(table: Mapping[str, Any], lines: Lines, start: int) -> Segment:
     for key in table:
         if key not in ("name", "where", "otherwise"):
             line = lines.place(lines.of_key(key, start))

@@ -1,5 +1,25 @@
 from .cohort import predict_cohort as predict_cohort
 from .contribution import contributions as contributions
+from .levers import relative as relative
 from .parts import value_parts as value_parts
+from .scenario_files import read_scenarios as read_scenarios
+from .scenarios import Scenario as Scenario
+from .scenarios import compare_scenarios as compare_scenarios
+from .scenarios import scenario as scenario
+from .sensitivities import break_even as break_even
+from .sensitivities import sensitivity as sensitivity
+from .sensitivities import tornado as tornado
 
-__all__ = ["contributions", "predict_cohort", "value_parts"]
+__all__ = [
+    "Scenario",
+    "break_even",
+    "compare_scenarios",
+    "contributions",
+    "predict_cohort",
+    "read_scenarios",
+    "relative",
+    "scenario",
+    "sensitivity",
+    "tornado",
+    "value_parts",
+]

@@ -13,6 +13,7 @@ each one. A test holds them against PyMC's densities.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.conditions import BY_SIGN, row_tests
 from bayes_clv.customers.columns import column_values
 from bayes_clv.families.quantities import Prior
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CHAIN, DRAW, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 from bayes_clv.segments.membership import groups
-from bayes_clv.segments.rules import rule
+from bayes_clv.segments.rules import Segment, build_rule
 
 UP_SELL, CROSS_SELL, REFERRAL, WALLET = "up_sell", "cross_sell", "referral", "share_of_wallet"
 # More customers than this nobody brings on average; the counts are found by adding up probabilities.
@@ -264,7 +266,7 @@ def _read(draws: Simulation, name: str, given: Any, threads: int | None) -> Assu
         values[each], words = _values(draws, name, each, field, table.get(each, field.default))
         if each in table:
             stated[each] = words
-    scope, needed = _scope(draws, name, where, threads)
+    scope, needed = scope_of(draws, f"Assumption {name!r}", where, threads)
     if where is not None:
         stated["where"] = str(where)
     return Assumption(name, kind, values, scope, needed, stated)
@@ -275,16 +277,16 @@ def _values(draws: Simulation, name: str, key: str, field: Field, given: Any) ->
     given = plain_priors({name: given})[name]
     place = f"Assumption {name!r}, {key} ({field.meaning})"
     if isinstance(given, Prior):
-        rng = _generator(draws.seed, name, key)
+        rng = generator(draws.seed, name, key)
         drawn = np.asarray(frozen(given).rvs(size=draws.size, random_state=rng), dtype=np.float64)[None, :]
-        _check_range(place, field, drawn, f"draws of {given!r}", "Use a distribution that stays there.")
+        check_range(place, field, drawn, f"draws of {given!r}", "Use a distribution that stays there.")
         arguments = ", ".join(f"{each}={number:.4g}" for each, number in given.arguments)
         return lambda places: drawn, f"{given.distribution}({arguments})"
     if isinstance(given, str):
         column = column_values(draws.customers, given)
         if column.dtype == object:
             raise InputError(f"{place}: the column {given!r} holds text. Name one of numbers.")
-        _check_range(place, field, column, f"customers' {given!r}", "Correct the column.")
+        check_range(place, field, column, f"customers' {given!r}", "Correct the column.")
         return lambda places: column[places, None], f"column {given!r}"
     if isinstance(given, xr.Dataset) and key == "value":
         worth = _of_cohort(draws, place, given)[None, :]
@@ -294,7 +296,7 @@ def _values(draws: Simulation, name: str, key: str, field: Field, given: Any) ->
         )
     if isinstance(given, (int, float, np.number)) and not isinstance(given, bool):
         number = np.array([[float(given)]])
-        _check_range(place, field, number, "numbers given", "")
+        check_range(place, field, number, "numbers given", "")
         return lambda places: number, f"{float(given):.6g}"
     instead = " or the result of clv.predict_cohort" if key == "value" else ""
     raise InputError(
@@ -303,7 +305,8 @@ def _values(draws: Simulation, name: str, key: str, field: Field, given: Any) ->
     )
 
 
-def _check_range(place: str, field: Field, values: np.ndarray, what: str, advice: str) -> None:
+def check_range(place: str, field: Field, values: np.ndarray, what: str, advice: str) -> None:
+    """Refuse values out of the field's range; ``place`` and ``what`` they are begin the message."""
     bad = ~field.within(values)
     if bad.any():
         shown = float(values[bad].ravel()[0])
@@ -313,7 +316,7 @@ def _check_range(place: str, field: Field, values: np.ndarray, what: str, advice
         )
 
 
-def _generator(seed: int, *words: str) -> np.random.Generator:
+def generator(seed: int, *words: str) -> np.random.Generator:
     """Return a generator that belongs to the seed and these words, whatever else was assumed."""
     return np.random.default_rng(salt(seed, *words))
 
@@ -349,15 +352,19 @@ def _of_cohort(draws: Simulation, place: str, cohort: xr.Dataset) -> np.ndarray:
     return found
 
 
-def _scope(
-    draws: Simulation, name: str, where: Any, threads: int | None
+def scope_of(
+    draws: Simulation, place: str, where: Any, threads: int | None
 ) -> tuple[Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray], tuple[str, ...]]:
-    """Return whom an assumption applies to, and the quantities needed to tell."""
+    """Return to whom something applies, and the quantities needed to tell; ``place`` begins an error.
+
+    ``where`` is the name of a column of true and false; a condition on columns of text, such as "channel = 'web'"; or
+    one on quantities, as in a rule, whose members are found in every draw.
+    """
     if where is None:
         return lambda places, values: np.ones((places.size, 1), dtype=bool), ()
     if not isinstance(where, str):
         raise InputError(
-            f"Assumption {name!r}: where={where!r} must be a condition such as 'frequency > 0', or the name of a "
+            f"{place}: where={where!r} must be a condition such as 'frequency > 0', or the name of a "
             "column of true and false."
         )
     if where in draws.customers:
@@ -369,10 +376,47 @@ def _scope(
         )
         if odd.any():
             raise InputError(
-                f"Assumption {name!r}: where={where!r} names a column that is not true and false in {int(odd.sum()):,} "
+                f"{place}: where={where!r} names a column that is not true and false in {int(odd.sum()):,} "
                 f"of {odd.size:,} customers. Write a condition, such as '{where} > 0'."
             )
         inside = column.astype(bool)
         return lambda places, values: inside[places, None], ()
-    chosen = groups(draws, rule(f"assumption {name!r}", {"where": where, "rest": None}), threads)
+    texts = [
+        str(name)
+        for name, column in draws.customers.data_vars.items()
+        if column.dims == (CUSTOMER,) and column.dtype.kind in "OUT"
+    ]
+    if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", where) for name in texts):
+        inside = _rows_where(draws, place, where)
+        return lambda places, values: inside[places, None], ()
+    parts = [Segment("those", where, place), Segment("all others", "", place)]
+    chosen = groups(draws, build_rule(place, parts, {}), threads)
     return lambda places, values: chosen.members(places, values) == 0, chosen.needed
+
+
+def _rows_where(draws: Simulation, place: str, where: str) -> np.ndarray:
+    """Return which customers a condition on their columns holds of, (customer,)."""
+    inside = np.ones(draws.customers.sizes[CUSTOMER], dtype=bool)
+    for test in row_tests(where, place):
+        column = column_values(draws.customers, test.column)
+        # A column of true and false is read as text.
+        values = [str(each) if isinstance(each, bool) else each for each in test.values]
+        text = isinstance(values[0], str)
+        if text != (column.dtype == object):
+            kind = "text" if column.dtype == object else "numbers"
+            raise InputError(
+                f"{place}: {test.words()!r} compares the column {test.column!r}, which holds {kind}, with "
+                f"{'text' if text else 'a number'}."
+            )
+        if test.sign in ("==", "in"):
+            holds = np.isin(column, np.array(values, dtype=column.dtype))
+        elif test.sign in ("!=", "not in"):
+            holds = ~np.isin(column, np.array(values, dtype=column.dtype))
+        else:
+            holds = BY_SIGN[test.sign](column, values[0])
+        if not holds.any() and test.sign in ("==", "in"):
+            known = sorted(set(column.tolist()))
+            shown = ", ".join(map(repr, known[:5])) + (", ..." if len(known) > 5 else "")
+            raise InputError(f"{place}: no customer has {test.words()}. {test.column!r} holds {shown}.")
+        inside &= holds
+    return inside

@@ -158,7 +158,7 @@ def predict_cohort(
             what=f"{count:,} periods of {posterior.size:,} draws",
             instead="Ask for fewer periods.",
         )
-    plan = _plan(posterior, payments, people, length, rate, seed)
+    plan = newcomers_plan(posterior, paired(payments, posterior.size), people, length, rate, seed)
     if count is not None:
         plan = replace(plan, calendar=equal_periods(length, count, int(plan.row[-1]) + 1))
     with progress_bar(progress, "futures") as report:
@@ -250,10 +250,13 @@ def expected_new_customer(
     return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (payer.ahead[:, 0] + later)
 
 
-def _plan(
+def newcomers_plan(
     posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
 ) -> Plan:
-    """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws."""
+    """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws.
+
+    ``payments`` is one draw for each of ``posterior``; the first customers of a larger cohort are those of a smaller.
+    """
     keys = customer_keys(range(size), seed, purpose="cohort")
     alone = bool(apart(posterior.family, keys))
     nothing = np.zeros(size if alone else 1)
@@ -261,7 +264,7 @@ def _plan(
     everyone = np.arange(size)
     histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
     plan = purchase_plan(posterior, histories, keys, horizon)
-    money = spend_money(paired(payments, posterior.size), histories, discount)
+    money = spend_money(payments, histories, discount)
     return replace(plan, money=money, first_order=True)
 
 

@@ -27,6 +27,9 @@ from .plots.parts import plot_contributions as plot_contributions
 from .plots.parts import plot_value_parts as plot_value_parts
 from .plots.priors import plot_prior as plot_prior
 from .plots.ranking import plot_ranking as plot_ranking
+from .plots.scenarios import plot_scenarios as plot_scenarios
+from .plots.scenarios import plot_sensitivity as plot_sensitivity
+from .plots.scenarios import plot_tornado as plot_tornado
 from .plots.segments import plot_customer_map as plot_customer_map
 from .plots.segments import plot_membership as plot_membership
 from .plots.segments import plot_segment_sizes as plot_segment_sizes
@@ -60,7 +63,10 @@ __all__ = [
     "plot_ranking",
     "plot_rate_history",
     "plot_retention",
+    "plot_scenarios",
     "plot_segment_sizes",
+    "plot_sensitivity",
+    "plot_tornado",
     "plot_tracking",
     "plot_value_distribution",
     "plot_value_parts",

@@ -18,6 +18,9 @@ from bayes_clv.scoring.measures import MEASURES
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.targeting.winning_back import state_words
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
+from bayes_clv.valuation.scenarios import SCENARIO
+from bayes_clv.valuation.scenarios import TOTALS as SCENARIO_TOTALS
+from bayes_clv.valuation.sensitivities import END, LEVER
 from bayes_clv.views import numbers
 
 if TYPE_CHECKING:
@@ -96,6 +99,13 @@ def table(
           q05, q95 (money, totals of the segment) and assumption; below the parts come the three sums. By
           ``"customer"``: customer_id and, of every part and sum, {name}_mean, _q05 and _q95.
           ``.attrs["assumptions"]`` lists what was assumed.
+        - ``clv.valuation.compare_scenarios``: by ``"scenario"``, the base first: scenario, what is ``stated``, the
+          customers ``reached``; mean, q05 and q95 of each total and of its difference to the base, such as
+          ``value_difference_mean``; probability_better, loss_if_wrong, probability_best, expected_loss and
+          value_difference_error.
+        - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the high
+        end
+          its setting and mean, q05 and q95 of the difference of value to the base.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
           and the probability that it pays.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
@@ -303,6 +313,29 @@ def _segment_parts(parts: xr.Dataset) -> "pd.DataFrame":
     return _frame(rows, parts.attrs)
 
 
+def _scenarios(comparison: xr.Dataset) -> "pd.DataFrame":
+    names = [f"{total}_{each}" for total in SCENARIO_TOTALS for each in STATISTICS]
+    names += [f"{total}_difference_{each}" for total in SCENARIO_TOTALS for each in STATISTICS]
+    first = ("stated", "reached")
+    last = (
+        "probability_better",
+        "loss_if_wrong",
+        "probability_best",
+        "expected_loss",
+        "value_difference_error",
+    )
+    return _frame({name: comparison[name].to_numpy() for name in (SCENARIO, *first, *names, *last)})
+
+
+def _tornado(swings: xr.Dataset) -> "pd.DataFrame":
+    columns: dict[str, Any] = {LEVER: swings[LEVER].to_numpy()}
+    for end in ("low", "high"):
+        each = swings.sel({END: end})
+        columns[f"{end}_setting"] = each["stated"].to_numpy()
+        columns |= {f"{end}_difference_{name}": each[f"difference_{name}"].to_numpy() for name in STATISTICS}
+    return _frame(columns)
+
+
 def _decision(decision: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {
         "customer_id": decision[CUSTOMER].to_numpy(),
@@ -408,6 +441,8 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "value parts": {"segment": _segment_parts, "customer": _customer_parts},
     "changes": {"customer": _changes},
     "win-back": {"customer": _won_back},
+    "scenarios": {SCENARIO: _scenarios},
+    "tornado": {LEVER: _tornado},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},

@@ -7,6 +7,7 @@ from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.settings import Settings, named_by
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 
@@ -14,13 +15,21 @@ def with_own_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset
     """Return the customers with the columns of their table."""
     if settings.columns is None:
         return customers
-    import pandas as pd
-
     from bayes_clv.customers.columns import with_columns
 
-    table = settings.columns
-    if isinstance(table, str | Path):
-        path = Path(table)
+    table = read_described(settings.columns, settings.customer_id)
+    wanted = named_by(settings) if settings.posteriors is None else used_by(settings.posteriors)
+    wanted = [name for name in wanted if name not in settings.take]
+    return with_columns(customers, table, wanted) if wanted else customers
+
+
+def read_described(given: Any, customer_id: str) -> "pd.DataFrame":
+    """Return a table of what describes customers, a DataFrame or a file, with their ids as ``customer_id``."""
+    import pandas as pd
+
+    table: pd.DataFrame = given
+    if isinstance(given, str | Path):
+        path = Path(given)
         kind = path.suffix.lower()
         if not path.is_file() or kind not in (".csv", ".parquet"):
             what = (
@@ -30,19 +39,15 @@ def with_own_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset
                 f"{what} {path.name!r}. Name the table of customers' columns with {argument('columns')}."
             )
         # Ids as text: 0017 is another customer than 17.
-        table = (
-            pd.read_csv(path, dtype={settings.customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
-        )
-    if settings.customer_id in table.columns:
-        table = table.rename(columns={settings.customer_id: "customer_id"})
-    if "customer_id" not in table.columns and not isinstance(settings.columns, pd.DataFrame):
+        table = pd.read_csv(path, dtype={customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
+    if customer_id in table.columns:
+        table = table.rename(columns={customer_id: "customer_id"})
+    if "customer_id" not in table.columns and not isinstance(given, pd.DataFrame):
         raise InputError(
-            f"The table of customers' columns has no column {settings.customer_id!r}, only "
-            f"{', '.join(map(str, table.columns))}. Each row needs the id that the orders have."
+            f"The table of customers' columns has no column {customer_id!r}, only "
+            f"{', '.join(map(str, table.columns))}. Each row needs the id that the customers have."
         )
-    wanted = named_by(settings) if settings.posteriors is None else used_by(settings.posteriors)
-    wanted = [name for name in wanted if name not in settings.take]
-    return with_columns(customers, table, wanted) if wanted else customers
+    return table
 
 
 def taken(settings: Settings) -> dict[str, Any]:

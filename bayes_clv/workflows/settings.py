@@ -374,6 +374,28 @@ class Segmenting:
 
 
 @dataclass(frozen=True)
+class Comparing:
+    """A finished run and a TOML file of scenarios, as ``clv.valuation.read_scenarios`` takes it.
+
+    What the file's base does not say is the run's. ``columns`` is a table of one row a customer, whose columns the
+    conditions of scenarios may name.
+    """
+
+    run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote, with amounts.")
+    scenarios: Path = place("TOML file with scenarios.")
+    columns: Path | None = option(
+        "Table with one row per customer, CSV or Parquet: further columns that conditions read.", None
+    )
+    customer_id: str = option("Column of that table with the customer's id.", "customer_id")
+    draws: int = option("Posterior draws, at most.", 1000, least=1)
+    seed: int | None = option("Seed of every random number [default: the run's].", None, least=0)
+    out: Path = option(
+        "Where the table goes, one row a scenario: a .csv or .parquet file; the page stands beside it.",
+        Path("scenarios.csv"),
+    )
+
+
+@dataclass(frozen=True)
 class Alarming:
     """Whose alarms to list; ``threshold`` and ``longest`` as ``churn_alarms`` takes them.
 

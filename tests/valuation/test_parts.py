@@ -353,7 +353,7 @@ def test_what_is_not_known_is_nan_with_its_reason(customers, draws, make_buying,
         ({"up_sell": {"amount": 0.1, "where": "wallet"}}, "not true and false in 299 of 300"),
         (
             {"up_sell": {"amount": 0.1, "where": "satisfied > 3"}},
-            "assumption 'up_sell'.*'satisfied' is not known",
+            "Assumption 'up_sell'.*'satisfied' is not known",
         ),
         ({"up_sell": {"amount": 0.1, "where": 3}}, "must be a condition such as"),
     ],

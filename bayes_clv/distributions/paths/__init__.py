@@ -26,7 +26,7 @@ What a first run compiles has no entry for callers in C (``no_cfunc_wrapper``), 
 and which is a fifth of the compiling.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,12 +51,16 @@ class Who(NamedTuple):
     first_order: bool = False
 
 
+UNCHANGED = np.empty((0, 0))
+
+
 class State(NamedTuple):
     """What a law reads of each history and draw, (row, draw); ``silence`` is the time since the last purchase.
 
     ``silence`` and ``horizon`` are (row, 1), or (row, draw) where they differ between draws. A number that a law does
-    not read has no rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``.
-    ``further`` is what one law alone reads, a tuple of its own.
+    not read has no rows. The numbers may come from anywhere: a scenario changes them, draw by draw, before ``begin``
+    (``Paths.change``). ``further`` is what one law alone reads, a tuple of its own. ``pace`` multiplies the purchase
+    rate from now on and ``stay`` the time until a customer leaves, of a law that cannot say it by its other numbers.
     """
 
     alive: Any
@@ -69,6 +73,8 @@ class State(NamedTuple):
     silence: Any
     horizon: Any
     further: Any = ()
+    pace: Any = UNCHANGED
+    stay: Any = UNCHANGED
 
 
 class Own(NamedTuple):
@@ -141,6 +147,10 @@ class Paths:
         active, number) -> purchases, active ones, number``; compiled.
     bend : callable
         The shortest time on which expected purchases bend, of a ``State``.
+    change : callable, or None
+        ``(numbers, pace, leaving)``: the numbers by which the purchase rate is ``pace`` times, and the dropout (its
+        mean, where it is a probability, which stays below 1) ``leaving`` times what it was, from now on; whether a
+        customer is here stays as it is. None of a law that cannot be changed so.
     """
 
     name: str
@@ -148,6 +158,7 @@ class Paths:
     begin: Callable[..., Any]
     walk: Callable[..., Any]
     bend: Callable[[State], Array]
+    change: Callable[[Mapping[str, Any], Array, Array], dict[str, Any]] | None = None
 
 
 COIN = Paths(
@@ -156,6 +167,7 @@ COIN = Paths(
     coin.begin,
     coin.walk,
     lambda state: state.scale,
+    coin.change,
 )
 PHASES = Paths(
     "a coin after each purchase, a purchase every k phases",
@@ -163,6 +175,7 @@ PHASES = Paths(
     coin.begin,
     coin.walk,
     lambda state: state.scale / 2,
+    coin.change,
 )
 LIFETIME = Paths(
     "a lifetime of its own",
@@ -170,6 +183,7 @@ LIFETIME = Paths(
     lifetime.begin,
     lifetime.walk,
     lambda state: state.b,
+    lifetime.change,
 )
 DRAWN = Paths(
     "own numbers drawn by the family",
@@ -177,6 +191,7 @@ DRAWN = Paths(
     drawn.begin,
     lifetime.walk,
     lambda state: state.b,
+    drawn.change,
 )
 DRIFT = Paths(
     "a coin after each purchase, at a rate that drifts",

@@ -21,6 +21,8 @@ Gammas of the Beta are spared. The tosses have a stream of their own, and are ma
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -46,6 +48,18 @@ from bayes_clv.distributions.streams import mix, unit
 TOSSES = 8
 # Newton steps halve the bracket where they leave it.
 STEPS = 100
+# The largest mean dropout that a change leads to.
+MOST_DROPOUT = 1 - 1e-9
+
+
+def change(numbers: Mapping[str, Any], pace: Any, leaving: Any) -> dict[str, Any]:
+    """Return the numbers of a purchase rate ``pace`` times, and a mean dropout ``leaving`` times, what they were.
+
+    The dropout of customers with one history keeps its a + b: they differ as much as they did.
+    """
+    a, b = numbers["a"], numbers["b"]
+    more = np.minimum(a * leaving, MOST_DROPOUT * (a + b)) - a
+    return dict(numbers) | {"scale": numbers["scale"] / pace, "a": a + more, "b": b - more}
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)

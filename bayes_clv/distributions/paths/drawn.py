@@ -8,12 +8,25 @@ jointly, and the purchases that follow as in every law.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.paths.work import enter
 from bayes_clv.distributions.streams import GOLDEN, mix
+
+
+def change(numbers: Mapping[str, Any], pace: Any, leaving: Any) -> dict[str, Any]:
+    """Return the numbers of a purchase rate ``pace`` times, and a rate of leaving ``leaving`` times, what they were."""
+    ends = numbers["b"]
+    return dict(numbers) | {
+        "alive": numbers["alive"] / pace,
+        "scale": numbers["scale"] * pace,
+        "b": np.where(ends > 0, ends / leaving, ends),
+        "a": numbers["a"] * leaving,
+    }
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)

@@ -22,6 +22,8 @@ shape, as of one who has left.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -40,6 +42,14 @@ from bayes_clv.distributions.paths.variates import (
 )
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
 from bayes_clv.distributions.streams import LIFETIME, mix, unit
+
+
+def change(numbers: Mapping[str, Any], pace: Any, leaving: Any) -> dict[str, Any]:
+    """Return the numbers of a purchase rate ``pace`` times, and a rate of leaving ``leaving`` times, what they were.
+
+    Scales cannot say it: by them it is decided who is here.
+    """
+    return dict(numbers) | {"pace": pace, "stay": 1 / leaving}
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -76,6 +86,9 @@ def _chances(state, row, work):  # type: ignore[no-untyped-def]
         odds = a[s] / second * min(first, second) * (mass[s] / power[s]) * chance[s]
         chance[s] = 1.0 / (1.0 + odds)
         buying[s] = (horizon[s] if wide else horizon[0]) / scale[s]
+    if state.pace.shape[0] > 0:
+        for s in range(chance.size):
+            buying[s] *= state.pace[row, s]
     for s in range(chance.size):
         buying[s] = -shape[s] * log1p(buying[s])
     for s in range(chance.size):
@@ -186,6 +199,12 @@ def _rates(state, row, step, needed, lives, work):  # type: ignore[no-untyped-de
     gammas(shape[:needed], work.states[:needed], work.steps[:needed], work.room, work.speed[:needed])
     for m in range(needed):
         work.speed[m] /= scale[m]
+    if state.pace.shape[0] > 0:
+        for m in range(needed):
+            pace, stay = state.pace[row, work.which[m]], state.stay[row, work.which[m]]
+            work.speed[m] *= pace
+            wait[m] /= pace
+            life[m] *= stay if life[m] > 0.0 else 1.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -213,7 +232,8 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
             work.shape[s] = state.a[row, s] + 1.0
         gammas(work.shape, work.states, work.steps, work.room, work.at)
         for s in range(draws):
-            own.leaving[i, s] = work.at[s] / (state.b[row, s] + work.life[s])
+            stay = state.stay[row, s] if state.stay.shape[0] > 0 and work.life[s] > 0.0 else 1.0
+            own.leaving[i, s] = work.at[s] / (state.b[row, s] * stay + work.life[s])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False)

@@ -26,6 +26,7 @@ from bayes_clv.views.reporting import checks, sections, verdicts
 from bayes_clv.views.reporting import decisions as segment_sections
 from bayes_clv.views.reporting import fits as fit_sections
 from bayes_clv.views.reporting.gallery import Gallery
+from bayes_clv.views.reporting.rendering import write_template
 
 LEVELS = {
     "expected": "only the population parameters vary: the spread of an average.",
@@ -143,10 +144,6 @@ def write_page(
     remarks: Sequence[str] = (),
 ) -> Path:
     """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already."""
-    from importlib.resources import files
-
-    from jinja2 import Environment, StrictUndefined
-
     page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
     page["choice"] = choice
     page["remarks"] = list(remarks)
@@ -159,16 +156,7 @@ def write_page(
     page["papers"] = cite(*([buying] if spending is None else [buying, spending]))
     page["sections"] = _contents(page)
     page |= {"title": title, "levels": LEVELS, "run_table": sections.run_table(run)}
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = files("bayes_clv.views.reporting").joinpath("report.html.j2").read_text(encoding="utf-8")
-    text = environment.from_string(source).render(page)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.partial")
-    unfinished.write_text(text, encoding="utf-8")
-    return unfinished.replace(target)
+    return write_template(path, "report.html.j2", page)
 
 
 def named_fits(buying: xr.DataTree, spending: xr.DataTree | None) -> list[tuple[str, xr.DataTree]]:

@@ -1,0 +1,27 @@
+"""A page of a template: one file that holds everything it shows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> Path:
+    """Write the page of a template of this folder and return its path; a file there is replaced once it is complete.
+
+    All text from the data passes Jinja's escaping.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bayes_clv.views.reporting", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template(template).render(page)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.partial")
+    unfinished.write_text(text, encoding="utf-8")
+    return unfinished.replace(target)
