@@ -15,6 +15,11 @@ from bayes_clv.schema import CUSTOMER, InputError
 
 def check_ids(dataset: xr.Dataset, made_with: str) -> np.ndarray:
     """Return the customers' ids after refusing a dataset without them, without rows or with an id twice."""
+    if not isinstance(dataset, xr.Dataset):
+        raise InputError(
+            f"The customers are a {type(dataset).__name__}, and not an xarray Dataset. "
+            f"Make them with {made_with}."
+        )
     if CUSTOMER not in dataset.dims or CUSTOMER not in dataset.coords:
         raise InputError(
             f"The customers have no dimension {CUSTOMER!r} with ids. Make them with {made_with}."

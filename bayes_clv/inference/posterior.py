@@ -44,13 +44,18 @@ def save(posterior: xr.DataTree, path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the name ends in neither ``.nc`` nor ``.zarr``.
+        If the name ends in neither ``.nc`` nor ``.zarr``, or it is no DataTree.
 
     Examples
     --------
     >>> save(buying, "buying.nc").name
     'buying.nc'
     """
+    if not isinstance(posterior, xr.DataTree):
+        raise InputError(
+            "What is saved is a posterior, the DataTree that clv.fit returns; it is "
+            f"a {type(posterior).__name__}."
+        )
     path = Path(path)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     if path.suffix == ".nc":

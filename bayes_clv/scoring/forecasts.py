@@ -73,7 +73,12 @@ def gathered(
     threads: int | None,
 ) -> Forecasts:
     """Return what is scored, checked and matched by customer id; arguments as of ``clv.evaluate``."""
-    given = {MODEL: value} if isinstance(value, xr.Dataset) else dict(value)
+    given = {MODEL: value} if isinstance(value, xr.Dataset) else value
+    if not isinstance(given, Mapping) or not all(isinstance(each, xr.Dataset) for each in given.values()):
+        raise InputError(
+            "A forecast to score is what clv.predict or clv.scoring.forecast returns, or a dict of such by name; it is "
+            f"a {type(value).__name__}."
+        )
     models = list(given)
     _check_names(models, baselines)
     matched = matched_holdout(customers, given[models[0]])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.checks import check_ids
 from bayes_clv.predictions.observed import with_money
 from bayes_clv.predictions.plans import Holdout
 from bayes_clv.schema import CUSTOMER, InputError
@@ -13,6 +14,7 @@ from bayes_clv.units import in_plural
 
 def check_holdout(customers: xr.Dataset) -> float:
     """Return the holdout's duration in the customers' time unit; InputError without one, or of rows with a count."""
+    check_ids(customers, "clv.summarize(orders, until=..., holdout_until=...)")
     length = customers.attrs.get("holdout_duration")
     if length is None or "holdout_purchases" not in customers:
         raise InputError(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import bayes_clv as clv
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import InputError
 from bayes_clv.scoring import evaluate, record
@@ -142,3 +143,23 @@ def test_a_posterior_that_has_seen_the_holdout_is_refused(make_buying, customers
     future = predict(late, customers, 39.0, seed=1)
     with pytest.raises(InputError, match="fitted on orders until 1998-01-31.*would be in-sample"):
         evaluate(future, customers)
+
+
+def test_what_is_of_another_kind_is_refused_by_name(make_buying, customers, tmp_path):
+    buying = make_buying(draws=20)
+    future = clv.predict(buying, customers, customers.attrs["holdout_duration"], seed=1)
+    wrong = {
+        "The customers are a NoneType": [
+            lambda: clv.evaluate(future, None),
+            lambda: clv.expected.alive(buying, None),
+            lambda: clv.churn_alarms(buying, None),
+        ],
+        "A forecast to score is .* a NoneType": [lambda: clv.evaluate(None, customers)],
+        "A forecast to score is .* a dict": [lambda: clv.evaluate({"mine": 3}, customers)],
+        "come as a dict by name, .* a NoneType": [lambda: clv.compare(None)],
+        "it is a Dataset": [lambda: clv.save(future, tmp_path / "future.nc")],
+    }
+    for message, calls in wrong.items():
+        for call in calls:
+            with pytest.raises(clv.InputError, match=message):
+                call()

@@ -134,6 +134,11 @@ def compare(posteriors: Mapping[str, xr.DataTree], *, method: str = "stacking") 
     """
     import arviz as az
 
+    if not isinstance(posteriors, Mapping):
+        raise InputError(
+            f"Posteriors to compare come as a dict by name, such as {{'bg_nbd': one, 'mbg_nbd': other}}, not as "
+            f"a {type(posteriors).__name__}."
+        )
     if len(posteriors) < 2:
         raise InputError(
             "A comparison needs two posteriors or more: compare({'bg_nbd': ..., 'another': ...})."
