@@ -38,9 +38,6 @@ _AMOUNTS = {
     "crps": Measure("continuous ranked probability score", "{unit}"),
     "covered": Measure("customers inside their interval", "share", "nearer promised", _EACH),
     "promised": Measure("mean probability of the customers' intervals", "share", "", _EACH),
-    "covered_se": Measure(
-        "standard error of the customers inside, were the forecast true", "share", "", _EACH
-    ),
     "pit_mean": Measure("mean place in the customers' own forecasts", "share", "nearer 1/2"),
     "pit_distance": Measure("distance of the places in the forecasts from even ones", "share"),
     "pit_reference": Measure("the distance that true forecasts stay within, 95 % of the time", "share", ""),
@@ -50,6 +47,12 @@ _AMOUNTS = {
         "Gini of the real {quantity} in the forecast's order, over that in their own", "share", "higher"
     ),
     "total_error": Measure("forecast total less the real one, over the real one", "share", "nearer 0"),
+}
+# Counted draw by draw, of purchases and spend.
+_COUNTED = {
+    "covered_se": Measure(
+        "standard error of the customers inside, were the forecast true", "share", "", _EACH
+    ),
 }
 # Of the sum over customers, of retention too.
 _TOTALS = {
@@ -106,12 +109,12 @@ _CRPS_WORSE = {
     "crps_worse_se": Measure("standard error of CRPS less the model's, over customers", "purchases", ""),
 }
 MEASURES = (
-    _named("purchases", _AMOUNTS | _TOTALS)
+    _named("purchases", _AMOUNTS | _COUNTED | _TOTALS)
     | _OF_PURCHASES
     | _CRPS_WORSE
     | _OF_RETENTION
     | _named("retention", _TOTALS)
-    | _named("spend", _AMOUNTS | _OF_MONEY | _TOTALS)
+    | _named("spend", _AMOUNTS | _COUNTED | _OF_MONEY | _TOTALS)
     | _named("value", _AMOUNTS | _OF_MONEY | _TOTALS)
 )
 
