@@ -69,19 +69,20 @@ _NEXT = 10
 
 
 def _refuse_counted_from_one(dataset: xr.Dataset) -> None:
-    """Refuse renewals of which nobody is lost at the first ones: a tenure in periods, most likely."""
+    """Refuse renewals of which nobody is lost at 0 and many at 1: a tenure in periods, most likely.
+
+    Where the first losses come later there is a term before which nobody can leave, which is no mistake.
+    """
     count = dataset["count"].to_numpy() if "count" in dataset else np.ones(dataset.sizes[CUSTOMER], dtype=int)
     gone = dataset["active"].to_numpy() == 0
     if not gone.any():
         return
     made = dataset["renewals"].to_numpy()[gone]
-    first = int(made.min())
-    there = int(count[gone][made == first].sum())
-    if first > 0 and there >= _NEXT:
+    there = int(count[gone][made == 1].sum())
+    if made.min() == 1 and there >= _NEXT:
         raise InputError(
-            f"Nobody is lost with {'0 renewals' if first == 1 else f'fewer than {first} renewals'}, and {there:,} with "
-            f"{first}, among {int(count[gone].sum()):,} lost: renewals seem to be counted from {first}. A tenure in "
-            "periods is read by clv.customers.from_tenures(table, tenure=..., churned=...). If nobody can leave "
+            f"Nobody is lost with 0 renewals, and {there:,} with 1, among {int(count[gone].sum()):,} lost: renewals "
+            "seem to be counted from 1. A tenure in periods is read by clv.customers.from_tenures(table, tenure=..., churned=...). If nobody can leave "
             "before, count renewals from the first at which one can: the families have losses at every renewal."
         )
 

@@ -79,7 +79,7 @@ def test_the_active_are_followed_from_their_own_tenure(name):
     """Only active contracts count, each from its tenure; segments add up to the total."""
     table = pd.DataFrame(
         {
-            "renewals": [0, 2, 9, 0],
+            "renewals": [0, 2, 9, 3],
             "active": [1, 1, 1, 0],
             "count": [300, 200, 400, 999],
             "kind": list("abab"),
