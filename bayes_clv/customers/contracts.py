@@ -82,8 +82,9 @@ def _refuse_counted_from_one(dataset: xr.Dataset) -> None:
     if made.min() == 1 and there >= _NEXT:
         raise InputError(
             f"Nobody is lost with 0 renewals, and {there:,} with 1, among {int(count[gone].sum()):,} lost: renewals "
-            "seem to be counted from 1. A tenure in periods is read by clv.customers.from_tenures(table, tenure=..., churned=...). If nobody can leave "
-            "before, count renewals from the first at which one can: the families have losses at every renewal."
+            "seem to be counted from 1. A tenure in periods is read by clv.customers.from_tenures(table, tenure=..., "
+            "churned=...). If nobody can leave before, count renewals from the first at which one can: the families "
+            "have losses at every renewal."
         )
 
 
