@@ -31,7 +31,7 @@ def _refuse_early(settings: Settings, customers: "xr.Dataset") -> None:
         acting = given[role].get("covariates"), given[role].get("groups")
         effects = learn_effects(find_family(family), used, *acting)
         if effects is not None:
-            check_mode(effects, settings.method)
+            check_mode(effects, str(settings.method))
 
 
 def to_summarize(settings: Settings) -> tuple[str, ...]:
@@ -89,10 +89,11 @@ def decide_calendar(
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Return the settings with whether there is a calendar, and what decided it where nobody said.
 
-    It takes the place of drift by a ``choice`` of ``decide_family`` that gained next to nothing (``SLIGHT``): totals
-    have more from the calendar. Both in one fit are for who asks for both. On CDNOW (1997-06-30 and 1997-09-30, 13 and
-    39 weeks ahead, ``bg_nbd`` by laplace) they forecast worse than the calendar alone: the mean CRPS of customers was
-    .3949 and .3942, of log totals .066 and .056, the log score of buying at all .454 and .449.
+    It takes the place of drift by a ``choice`` of ``decide_family`` that gained next to nothing (``SLIGHT``), and
+    stands beside one that gained more: frequent buyers have honest intervals from drift, totals from the calendar.
+    On CDNOW's first 39 weeks, where drift gains little, both forecast worse than the calendar alone: the mean CRPS of
+    customers was .3949 and .3942 (``bg_nbd`` by laplace). Where it gains 2 %, from the 58th week, both were better
+    than either, .2400, .2446 and with drift alone .2419 (``mbg_nbd``), by the log score of buying at all too.
     """
     from bayes_clv.families.registry import CLOCKED, CLOCKED_DRIFT, EXTENSIONS
     from bayes_clv.families.registry import family as find_family
@@ -100,25 +101,36 @@ def decide_calendar(
     if settings.calendar is not None:
         return settings, None
     changes = [name for name in EXTENSIONS if getattr(settings, name)]
-    other = bool(changes) and not _is_slight(choice)
+    slight = bool(changes) and _is_slight(choice)
+    beside = changes == ["drift"] and settings.family in CLOCKED_DRIFT
     if (
-        other
+        not (not changes or slight or beside)
         or settings.family not in CLOCKED
         # A lifetime in calendar time makes a fit thirty times as dear: that is for who asks.
         or find_family(settings.family).paced is not None
         or settings.method == "mode"
         or settings.posteriors is not None
     ):
-        could = other and settings.family in CLOCKED_DRIFT and settings.method != "mode"
-        beside = {"beside": " and ".join(changes)} if could else None
-        return dataclasses.replace(settings, calendar=False), beside
+        return dataclasses.replace(settings, calendar=False), None
     with stages.stage("ask whether all customers' rate moves"):
         from bayes_clv.scoring import pace
 
         found: dict[str, Any] = dict(pace(str(settings.family), customers))
     moves = found["moves"] == 1
-    left: dict[str, Any] = dict.fromkeys(changes if moves else [], False)
-    return dataclasses.replace(settings, calendar=moves, **left), found | {"instead": " and ".join(left)}
+    left: dict[str, Any] = dict.fromkeys(changes if moves and slight else [], False)
+    kept = [name for name in changes if name not in left] if moves else []
+    words = {"instead": " and ".join(left), "beside": " and ".join(kept)}
+    return dataclasses.replace(settings, calendar=moves, **left), found | words
+
+
+def decide_method(settings: Settings) -> Settings:
+    """Return the settings with a method: NUTS, but laplace where drift and a calendar are learned in one fit.
+
+    On CDNOW NUTS takes 406 s for that (84 with drift alone, 15 with a calendar alone), laplace 20, and they agree.
+    """
+    if settings.method is not None:
+        return settings
+    return dataclasses.replace(settings, method="laplace" if settings.drift and settings.calendar else "nuts")
 
 
 def _is_slight(choice: dict[str, Any] | None) -> bool:
@@ -131,16 +143,16 @@ def _is_slight(choice: dict[str, Any] | None) -> bool:
 
 def pace_words(found: dict[str, Any]) -> str:
     """Return in a sentence why there is a calendar, or none."""
-    if "beside" in found:
-        asking = " (--drift --calendar asks for both)" if found["beside"] == "drift" else ""
-        return f"No calendar beside {found['beside']}: a run takes one of the two unasked{asking}."
     weeks = f"{found['periods']:.0f} weeks of all customers' purchases"
     if found["periods"] == 0:
         return "Too few purchases to ask whether the rate of all customers moves: no calendar."
     spread = f"spread {found['dispersion']:.1f} times as much as chance about what customers of one rate would make"
-    instead = f", in place of {found['instead']}" if found.get("instead") else ""
-    taken = f"{'a' if found['moves'] else 'no'} calendar{instead}"
+    how = [f", {words} {found[name]}" for name, words in _HOW.items() if found.get(name)]
+    taken = f"{'a' if found['moves'] else 'no'} calendar{''.join(how)}"
     return f"The {weeks} {spread}: {taken} (--calendar and --no-calendar say it)."
+
+
+_HOW = {"instead": "in place of", "beside": "beside"}
 
 
 def variance_words(shares: dict[str, float]) -> str:

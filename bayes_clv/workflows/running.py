@@ -26,6 +26,7 @@ from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.deciding import (
     decide_calendar,
     decide_family,
+    decide_method,
     pace_words,
     to_summarize,
     variance_words,
@@ -180,7 +181,10 @@ def _run_into(
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     notes = [] if paced is None else [pace_words(paced)]
     if settings.drift and settings.calendar and settings.posteriors is None:
-        notes.append("Customers' rates drift and all move with a calendar, as --drift and --calendar asked.")
+        dear = " (--method nuts takes minutes)" if settings.method == "laplace" else ""
+        notes.append(
+            f"Customers' rates drift, and all move with a calendar: fitted by {settings.method}{dear}."
+        )
     in_currency = [] if settings.currency is None else [f"All amounts are in {settings.currency}."]
     if settings.calendar:
         from bayes_clv.predictions.splitting import variance_of_total
@@ -247,7 +251,7 @@ def _fits(
             family,
             # No family of spend reads them, and they are as many as the orders.
             customers if role == "buying" else customers.drop_vars(_TIMES, errors="ignore"),
-            method=settings.method,
+            method=str(settings.method),
             draws=settings.draws,
             chains=CHAINS,
             seed=seeds[role],
@@ -278,8 +282,9 @@ def _decided(
         return dataclasses.replace(settings, **known["settings"]), known["choice"], known["paced"]
     settings, choice = decide_family(settings, customers, stages)
     settings, paced = decide_calendar(settings, choice, customers, stages)
+    settings = decide_method(settings)
     if choice is not None or paced is not None:
-        names = ("family", *EXTENSIONS, "calendar")
+        names = ("family", *EXTENSIONS, "calendar", "method")
         decided = {name: getattr(settings, name) for name in names}
         kept.note("decided", {"settings": decided, "choice": choice, "paced": paced})
     return settings, choice, paced

@@ -188,10 +188,11 @@ class Settings(Log):
     Of the orders see ``Log``. ``spend=None`` runs on purchases alone. ``horizon=None`` is the
     holdout's duration where there is a holdout, else 52 weeks. ``posteriors`` names the folder of an earlier run
     whose posteriors are used in place of a fit, and with them their ``family``. Where ``family``, ``drift`` or
-    ``returns`` is None, ``clv.scoring.choose_family`` decides. ``columns`` is a table of one row
-    per customer (a file, or a DataFrame) from which ``covariates`` and ``groups`` take columns, as ``fit`` takes
-    them: a name of the mappings is given to the fit that has it, "spend" to that of spend; groups without mapping
-    to both. Without such a table they are columns of the orders, and ``take`` says which of a customer's values counts.
+    ``returns`` is None, ``clv.scoring.choose_family`` decides; ``method=None`` is NUTS, and laplace where drift and
+    a calendar are learned in one fit. ``columns`` is a table of one row per customer (a file, or a DataFrame) from
+    which ``covariates`` and ``groups`` take columns, as ``fit`` takes them: a name of the mappings is given to the
+    fit that has it, "spend" to that of spend; groups without mapping to both. Without such a table they are columns
+    of the orders, and ``take`` says which of a customer's values counts.
     """
 
     until: str | None = option(
@@ -230,8 +231,10 @@ class Settings(Log):
         None,
         name="--calendar/--no-calendar",
     )
-    method: Literal["nuts", "laplace", "mode"] = option(
-        "nuts: the default; laplace: faster, checked by its Pareto k; mode: a point, for papers.", "nuts"
+    method: Literal["nuts", "laplace", "mode"] | None = option(
+        "nuts; laplace: faster, checked by its Pareto k; mode: a point, for papers [default: nuts, and laplace where "
+        "there are both drift and a calendar, of which nuts takes minutes].",
+        None,
     )
     draws: int = option(DRAWS, 1000, least=1)
     seed: int = option(SEED, 1, least=0)

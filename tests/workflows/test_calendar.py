@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.workflows.deciding import decide_calendar, pace_words, to_summarize, variance_words
+from bayes_clv.workflows.deciding import (
+    decide_calendar,
+    decide_method,
+    pace_words,
+    to_summarize,
+    variance_words,
+)
 from bayes_clv.workflows.running import _fits
 from bayes_clv.workflows.settings import Settings, check_settings, open_choice
 
@@ -67,16 +73,14 @@ def test_the_weeks_decide_where_nobody_says(settings):
     for other in (
         {"calendar": False},
         {"family": "pareto_nbd"},
+        {"family": "pareto_nbd", "drift": True},
         {"family": "bg_nbd", "method": "mode"},
-        {"family": "bg_nbd", "drift": True},
+        {"family": "bg_nbd", "returns": True},
     ):
         given = replace(settings, **{"family": "bg_nbd"} | other)
         asked, found = decide_calendar(given, None, customers, Stages())
         assert asked.calendar is False
-        assert found == ({"beside": "drift"} if other.get("drift") else None)
-    assert pace_words(found) == (
-        "No calendar beside drift: a run takes one of the two unasked (--drift --calendar asks for both)."
-    )
+        assert found is None
 
 
 @pytest.mark.parametrize(("gain", "gives_way"), [(0.004, True), (0.006, False)])
@@ -85,10 +89,24 @@ def test_drift_that_gains_next_to_nothing_gives_way_to_a_calendar(settings, gain
     drifting = replace(settings, family="bg_nbd", drift=True)
     choice = {"chosen": "bg_nbd_drift", "candidates": {"bg_nbd_drift": {"crps": 1.0, "crps_gain": gain}}}
     chosen, found = decide_calendar(drifting, choice, customers, Stages())
-    assert (chosen.calendar, chosen.drift) == (gives_way, not gives_way)
-    assert (": a calendar, in place of drift (" if gives_way else "No calendar beside drift") in pace_words(
-        found
-    )
+    assert (chosen.calendar, chosen.drift) == (True, not gives_way)
+    assert (
+        ": a calendar, in place of drift (" if gives_way else ": a calendar, beside drift ("
+    ) in pace_words(found)
+
+
+def test_drift_that_is_asked_for_has_a_calendar_beside_it_where_weeks_ask(settings):
+    customers = clv.summarize(settings.orders, until="1997-09-30", also=("periods",))
+    drifting = replace(settings, family="bg_nbd", drift=True)
+    chosen, _ = decide_calendar(drifting, None, customers, Stages())
+    assert (chosen.calendar, chosen.drift) == (True, True)
+
+
+def test_nuts_is_the_method_but_of_drift_and_a_calendar_in_one_fit(settings):
+    unsaid = replace(settings, method=None, drift=True, calendar=True)
+    assert decide_method(unsaid).method == "laplace"
+    assert decide_method(replace(unsaid, calendar=False)).method == "nuts"
+    assert decide_method(replace(unsaid, method="nuts")).method == "nuts"
 
 
 def test_the_split_of_a_variance_is_said():
