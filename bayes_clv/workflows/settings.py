@@ -232,8 +232,8 @@ class Settings(Log):
         name="--calendar/--no-calendar",
     )
     method: Literal["nuts", "laplace", "mode"] | None = option(
-        "nuts; laplace: faster, checked by its Pareto k; mode: a point, for papers [default: nuts, and laplace where "
-        "there are both drift and a calendar, of which nuts takes minutes].",
+        "nuts: what a run takes, but for drift with a calendar; laplace: faster, checked by its Pareto k; mode: a "
+        "point, for papers.",
         None,
     )
     draws: int = option(DRAWS, 1000, least=1)
