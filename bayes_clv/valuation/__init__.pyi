@@ -1,3 +1,7 @@
+from .acquisition import Channel as Channel
+from .acquisition import channel as channel
+from .channels import channel_values as channel_values
+from .channels import compare_channels as compare_channels
 from .cohort import predict_cohort as predict_cohort
 from .contribution import contributions as contributions
 from .levers import relative as relative
@@ -11,8 +15,12 @@ from .sensitivities import sensitivity as sensitivity
 from .sensitivities import tornado as tornado
 
 __all__ = [
+    "Channel",
     "Scenario",
     "break_even",
+    "channel",
+    "channel_values",
+    "compare_channels",
     "compare_scenarios",
     "contributions",
     "predict_cohort",

@@ -1,0 +1,152 @@
+"""What is stated of a channel: what a new customer costs, and of how many one decides.
+
+Two ways to say what a new customer costs, of which a channel has one:
+
+* ``cost``, a number or a distribution;
+* ``spent`` and ``won``: what a campaign cost and how many customers came. Another campaign of the same money would win
+  others: the mean number is Gamma(won + 1/2, 1) after Jeffreys' prior, the cost ``spent`` over it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bayes_clv.schema import InputError
+from bayes_clv.valuation.assumptions import Field, check_range, generator
+from bayes_clv.valuation.levers import Amount, read_amount
+
+CHANNEL = "channel"
+COST, SPENT, WON, CUSTOMERS = "cost", "spent", "won", "customers"
+# Ways to say what a customer costs; a channel has exactly one.
+WAYS: tuple[tuple[str, ...], ...] = ((COST,), (SPENT, WON))
+TERMS: dict[str, Field] = {
+    COST: Field("money for a new customer", 0.0, np.inf),
+    SPENT: Field("money that the channel cost", 0.0, np.inf, open_low=True),
+    WON: Field("customers whom that money won", 1.0, np.inf),
+    CUSTOMERS: Field("customers who are decided on", 0.0, np.inf, open_low=True),
+}
+# Which may have a distribution.
+_UNSURE = (COST,)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What is stated of a channel; made by ``clv.valuation.channel`` or read from a file.
+
+    Attributes
+    ----------
+    name : str
+    terms : dict of str to Amount
+    new : bool
+        Whether the fits have not seen it.
+    place : str
+        Where it was written, as an error begins.
+    """
+
+    name: str
+    terms: Mapping[str, Amount] = field(default_factory=dict)
+    new: bool = False
+    place: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return what is stated, as a line of a table."""
+        return "; ".join(f"{name.replace('_', ' ')} {each.text}" for name, each in self.terms.items())
+
+    def number(self, term: str) -> float | None:
+        """Return a term that is one number, or None where it is not stated."""
+        return float(self.terms[term].value) if term in self.terms else None
+
+
+def channel(name: str, **terms: Any) -> Channel:
+    """Return what is stated of a channel: what its customers cost, and of how many one decides.
+
+    Parameters
+    ----------
+    name
+        A group of the fits: a value of the column that ``channel_values`` goes by.
+    **terms
+        ``cost`` of a new customer: a number, a SciPy distribution or a ``clv.Prior``; or ``spent`` and ``won``, what
+        the channel cost and how many customers that won. ``customers`` of the coming decision; without it those
+        ``won``, or 1.
+
+    Raises
+    ------
+    InputError
+        A term that is not known, a negative one, no cost or two.
+
+    Examples
+    --------
+    >>> channel("search", spent=4200, won=310).text
+    'spent 4200; won 310'
+    """
+    return of_terms(name, terms, f"channel {name!r}")
+
+
+def of_terms(
+    name: str,
+    terms: Mapping[str, Any],
+    place: str,
+    places: Mapping[str, str] | None = None,
+    *,
+    new: bool = False,
+) -> Channel:
+    """Return a channel whose terms are known, in range and say one cost; ``places`` say where each was written."""
+    where = places or {}
+    found: dict[str, Amount] = {}
+    for term, given in terms.items():
+        at = where.get(term, place)
+        if term not in TERMS:
+            raise InputError(f"{at}: {term!r} is not known. A channel has {', '.join(TERMS)}.")
+        each = read_amount(term, given, at)
+        if each.relative:
+            raise InputError(
+                f"{at}: {term} is {each.text}, a change, but there is nothing that it changes. Write a number."
+            )
+        if not each.certain and term not in _UNSURE:
+            raise InputError(f"{at}: {term} is a number that is known, and has no distribution.")
+        if each.certain:
+            what = f"{at}: {term} ({TERMS[term].meaning})"
+            check_range(what, TERMS[term], np.array([each.value]), "numbers given", "")
+        found[term] = each
+    stated = [way for way in WAYS if any(term in found for term in way)]
+    ways = " or ".join(" and ".join(way) for way in WAYS)
+    if len(stated) != 1:
+        said = ", ".join(term for way in stated for term in way if term in found)
+        what = f"its cost twice ({said})" if stated else "no cost"
+        raise InputError(f"{place}: {name!r} has {what}. State {ways}.")
+    missing = [term for term in stated[0] if term not in found]
+    if missing:
+        raise InputError(f"{place}: {name!r} lacks {' and '.join(missing)}. State {ways}.")
+    return Channel(name, found, new, place)
+
+
+def cost_draws(stated: Channel, size: int, seed: int) -> np.ndarray:
+    """Return draws (draw,) of what a new customer of a channel costs."""
+    if COST in stated.terms:
+        return drawn_term(stated, COST, size, seed)
+    spent, won = stated.number(SPENT), stated.number(WON)
+    assert spent is not None
+    assert won is not None
+    rng = generator(seed, CHANNEL, stated.name, WON)
+    return np.asarray(spent / rng.gamma(won + 0.5, 1.0, size))
+
+
+def drawn_term(stated: Channel, term: str, size: int, seed: int) -> np.ndarray:
+    """Return draws (draw,) of what is stated, the same whatever else is; those out of range are refused."""
+    amount = stated.terms[term]
+    if amount.certain:
+        return np.full(size, float(amount.value))
+    rng = generator(seed, CHANNEL, stated.name, term)
+    drawn = np.asarray(amount.value.rvs(size=size, random_state=rng), dtype=np.float64)
+    what = f"{amount.place}: {term} ({TERMS[term].meaning})"
+    check_range(what, TERMS[term], drawn, f"draws of {amount.text}", "Use a distribution that stays there.")
+    return drawn
+
+
+def people_of(stated: Channel) -> float:
+    """Return how many customers a decision is of."""
+    number = next((stated.number(term) for term in (CUSTOMERS, WON) if term in stated.terms), None)
+    return 1.0 if number is None else number
