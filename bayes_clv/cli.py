@@ -1,4 +1,4 @@
-"""From a shell: ``check``, ``demo``, ``run``; then ``score``, ``segment``, ``compare``, ``alarms``; and more.
+"""From a shell: ``check``, ``demo``, ``run``; then ``score``, ``segment``, ``compare``, ``channels``; and more.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2. The options of
 a command are the fields of its record in ``workflows.settings``; what is wrong is said in their words.
@@ -17,6 +17,7 @@ import typer
 
 from bayes_clv.schema import InputError
 from bayes_clv.workflows.settings import (
+    Acquiring,
     Alarming,
     Backtesting,
     Checking,
@@ -334,6 +335,37 @@ def compare(choice: Comparing) -> list[str]:
     from bayes_clv.workflows.comparing import compare_run
 
     return compare_run(choice)
+
+
+@command(Acquiring)
+def channels(choice: Acquiring) -> list[str]:
+    """Judge the channels of a finished run: what a new customer is worth against its cost, payback, what to stop.
+
+    In --out a row a channel; beside it the page (.html), which beats which (-pairs.csv) and the figures (.png).
+
+    Example: bayes-clv channels clv-run channels.toml --out channels.csv
+
+    \b
+    where channels.toml is a text like this one:
+      by = "channel"
+      test_cost = 500
+      [[channels]]
+      name = "search"
+      spent = 4200
+      won = 310
+      [[channels]]
+      name = "social"
+      cost = {normal = [14, 2]}
+      customers = 500
+      [others]
+      cost = 12
+
+    The names are those of the column that the run was given as --groups. A channel has a cost, a number or a
+    distribution, or what it cost and how many customers that won; customers says of how many the decision is.
+    """  # noqa: D301
+    from bayes_clv.workflows.acquiring import channels_run
+
+    return channels_run(choice)
 
 
 @command(Alarming)

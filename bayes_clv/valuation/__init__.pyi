@@ -1,5 +1,6 @@
 from .acquisition import Channel as Channel
 from .acquisition import channel as channel
+from .channel_files import read_channels as read_channels
 from .channels import channel_values as channel_values
 from .channels import compare_channels as compare_channels
 from .cohort import predict_cohort as predict_cohort
@@ -24,6 +25,7 @@ __all__ = [
     "compare_scenarios",
     "contributions",
     "predict_cohort",
+    "read_channels",
     "read_scenarios",
     "relative",
     "scenario",

@@ -17,6 +17,8 @@ from bayes_clv.scoring.customer_scores import FORECAST
 from bayes_clv.scoring.measures import MEASURES
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.targeting.winning_back import state_words
+from bayes_clv.valuation.acquisition import CHANNEL
+from bayes_clv.valuation.channels import OTHER
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
 from bayes_clv.valuation.scenarios import SCENARIO
 from bayes_clv.valuation.scenarios import TOTALS as SCENARIO_TOTALS
@@ -106,6 +108,10 @@ def table(
         - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the high
         end
           its setting and mean, q05 and q95 of the difference of value to the base.
+        - ``clv.valuation.compare_channels``: by ``"channel"``: channel, what is ``stated``, customers; mean, q05, q50
+          and q95 of value, cost and profit of a new customer, q05, q50 and q95 of ratio and payback (infinite: not
+          within the horizon); probability_pays, probability_best, loss_of_keeping, loss_of_stopping, expected_loss and
+          decision. By ``"pair"``: channel, other and probability_beats.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
           and the probability that it pays.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
@@ -327,6 +333,29 @@ def _scenarios(comparison: xr.Dataset) -> "pd.DataFrame":
     return _frame({name: comparison[name].to_numpy() for name in (SCENARIO, *first, *names, *last)})
 
 
+def _channels(found: xr.Dataset) -> "pd.DataFrame":
+    names = ["stated", "customers"]
+    for stem, ends in (
+        *((stem, ("mean", "q05", "q50", "q95")) for stem in ("value", "cost", "profit")),
+        *((stem, ("q05", "q50", "q95")) for stem in ("ratio", "payback")),
+    ):
+        names += [f"{stem}_{end}" for end in ends]
+    names += ["probability_pays", "probability_best", "loss_of_keeping", "loss_of_stopping"]
+    return _frame({name: found[name].to_numpy() for name in (CHANNEL, *names, "expected_loss", "decision")})
+
+
+def _channel_pairs(found: xr.Dataset) -> "pd.DataFrame":
+    names, beats = found[CHANNEL].to_numpy(), found["probability_beats"].transpose(CHANNEL, OTHER).to_numpy()
+    rows = [(i, j) for i in range(names.size) for j in range(names.size) if i != j]
+    return _frame(
+        {
+            "channel": [names[i] for i, _ in rows],
+            "other": [names[j] for _, j in rows],
+            "probability_beats": [float(beats[i, j]) for i, j in rows],
+        }
+    )
+
+
 def _tornado(swings: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {LEVER: swings[LEVER].to_numpy()}
     for end in ("low", "high"):
@@ -442,6 +471,7 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "changes": {"customer": _changes},
     "win-back": {"customer": _won_back},
     "scenarios": {SCENARIO: _scenarios},
+    "channels": {CHANNEL: _channels, "pair": _channel_pairs},
     "tornado": {LEVER: _tornado},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
