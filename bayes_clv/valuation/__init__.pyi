@@ -1,5 +1,7 @@
 from .acquisition import Channel as Channel
 from .acquisition import channel as channel
+from .bids import best_bid as best_bid
+from .budgets import split_budget as split_budget
 from .channel_files import read_channels as read_channels
 from .channels import channel_values as channel_values
 from .channels import compare_channels as compare_channels
@@ -18,6 +20,7 @@ from .sensitivities import tornado as tornado
 __all__ = [
     "Channel",
     "Scenario",
+    "best_bid",
     "break_even",
     "channel",
     "channel_values",
@@ -30,6 +33,7 @@ __all__ = [
     "relative",
     "scenario",
     "sensitivity",
+    "split_budget",
     "tornado",
     "value_parts",
 ]

@@ -19,6 +19,7 @@ from bayes_clv.valuation.levers import Amount, read_amount
 
 CHANNEL = "channel"
 COST, SPENT, WON, CUSTOMERS = "cost", "spent", "won", "customers"
+ELASTICITY, MOST = "elasticity", "most"
 # Ways to say what a customer costs; a channel has exactly one.
 WAYS: tuple[tuple[str, ...], ...] = ((COST,), (SPENT, WON))
 TERMS: dict[str, Field] = {
@@ -26,9 +27,11 @@ TERMS: dict[str, Field] = {
     SPENT: Field("money that the channel cost", 0.0, np.inf, open_low=True),
     WON: Field("customers whom that money won", 1.0, np.inf),
     CUSTOMERS: Field("customers who are decided on", 0.0, np.inf, open_low=True),
+    ELASTICITY: Field("what 1 % more money brings, in % of customers", 0.0, 0.999, open_low=True),
+    MOST: Field("customers beyond whom no money wins more", 0.0, np.inf, open_low=True),
 }
 # Which may have a distribution.
-_UNSURE = (COST,)
+_UNSURE = (COST, ELASTICITY, MOST)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def channel(name: str, **terms: Any) -> Channel:
     **terms
         ``cost`` of a new customer: a number, a SciPy distribution or a ``clv.Prior``; or ``spent`` and ``won``, what
         the channel cost and how many customers that won. ``customers`` of the coming decision; without it those
-        ``won``, or 1.
+        ``won``, or 1. ``elasticity`` or ``most``: what more money would bring (``clv.valuation.split_budget``).
 
     Raises
     ------
@@ -127,11 +130,13 @@ def cost_draws(stated: Channel, size: int, seed: int) -> np.ndarray:
     """Return draws (draw,) of what a new customer of a channel costs."""
     if COST in stated.terms:
         return drawn_term(stated, COST, size, seed)
-    spent, won = stated.number(SPENT), stated.number(WON)
-    assert spent is not None
-    assert won is not None
+    return float(stated.terms[SPENT].value) / won_draws(stated, size, seed)
+
+
+def won_draws(stated: Channel, size: int, seed: int) -> np.ndarray:
+    """Return draws (draw,) of the mean number of customers that the money of a channel wins."""
     rng = generator(seed, CHANNEL, stated.name, WON)
-    return np.asarray(spent / rng.gamma(won + 0.5, 1.0, size))
+    return np.asarray(rng.gamma(float(stated.terms[WON].value) + 0.5, 1.0, size))
 
 
 def drawn_term(stated: Channel, term: str, size: int, seed: int) -> np.ndarray:

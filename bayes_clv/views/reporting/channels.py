@@ -275,7 +275,7 @@ def _payback(found: xr.Dataset) -> tables.Table:
                 tables.Column("P(with the first order)"),
                 _chances((found["payback"] == 0).mean("draw").transpose(CHANNEL)),
             ),
-            (tables.Column("P(within the horizon)"), _chances(np.isfinite(found["payback"]).mean("draw"))),
+            (tables.Column("P(within the horizon)"), _chances((found["payback"] < np.inf).mean("draw"))),
         ],
     )
 
