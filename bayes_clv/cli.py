@@ -349,10 +349,13 @@ def channels(choice: Acquiring) -> list[str]:
     where channels.toml is a text like this one:
       by = "channel"
       test_cost = 500
+      budget = 10000
       [[channels]]
       name = "search"
       spent = 4200
       won = 310
+      elasticity = 0.6
+      bids = [[10, 50], [40, 400]]
       [[channels]]
       name = "social"
       cost = {normal = [14, 2]}
@@ -361,7 +364,9 @@ def channels(choice: Acquiring) -> list[str]:
       cost = 12
 
     The names are those of the column that the run was given as --groups. A channel has a cost, a number or a
-    distribution, or what it cost and how many customers that won; customers says of how many the decision is.
+    distribution; or what was spent and how many customers that won; or cost_per_lead, leads and converted. customers
+    says of how many the decision is. With a budget, elasticity (of customers to money) or most (customers there are)
+    says what more money brings; bids are [bid, customers it wins], with pays = "next" or "bid" and common, from 0 to 1.
     """  # noqa: D301
     from bayes_clv.workflows.acquiring import channels_run
 

@@ -8,8 +8,20 @@ from typing import Any
 from bayes_clv.schema import InputError
 from bayes_clv.toml_lines import Lines, read_toml
 from bayes_clv.valuation.acquisition import CHANNEL, Channel, of_terms
+from bayes_clv.valuation.bids import checked_curve
 
-_TOP = ("by", "horizon", "test_cost", "left_out", "profile", "others", "channels")
+_TOP = ("by", "horizon", "test_cost", "budget", "left_out", "profile", "others", "channels")
+# Of a channel beside its terms.
+_OWN = ("name", "new", "bids", "pays", "common")
+
+
+@dataclass(frozen=True)
+class Auction:
+    """What is stated of the bids of a channel, as ``clv.valuation.best_bid`` takes it; ``place`` of its bids."""
+
+    volume: Mapping[float, float]
+    settings: Mapping[str, Any]
+    place: str
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,8 @@ class Channels:
     by : str, or None
         The grouping column that tells them apart, where the file says it.
     listed : tuple of Channel
+    auctions : mapping of channel to Auction
+        Of the channels whose bids are stated.
     others : mapping, or None
         The terms of every channel that is not listed.
     places : mapping of str to str
@@ -31,9 +45,11 @@ class Channels:
     by: str | None = None
     horizon: str | float | None = None
     test_cost: float | None = None
+    budget: float | None = None
     left_out: tuple[str, ...] = ()
     profile: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] | None = None
+    auctions: Mapping[str, Auction] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -58,8 +74,11 @@ def read_channels(source: str | Path) -> Channels:
     source
         The file: one ``[[channels]]`` a channel with ``name`` and the terms of ``clv.valuation.channel``, and perhaps
         ``new = true`` for one that the fits have not seen. A distribution is a table: ``cost = {normal = [12, 2]}``
-        (mean, standard deviation), ``uniform``, ``triangular`` or ``beta``. Above them, all optional: ``by``, the
-        grouping column; ``horizon``; ``test_cost``; ``left_out``, channels of which nothing is said; ``[profile]``,
+        (mean, standard deviation), ``uniform``, ``triangular`` or ``beta``. Where a channel is bid for,
+        ``bids = [[10, 50], [40, 400]]`` says how many customers each bid wins, and ``pays`` and ``common`` are those of
+        ``clv.valuation.best_bid``. Above them, all optional: ``by``, the
+        grouping column; ``horizon``; ``test_cost``; ``budget``, to be split over the channels with
+        ``elasticity`` or ``most``; ``left_out``, channels of which nothing is said; ``[profile]``,
         what new customers are besides; ``[others]``, the terms of every channel that is not listed.
 
     Raises
@@ -94,11 +113,15 @@ def read_channels(source: str | Path) -> Channels:
     if "by" in table and not isinstance(table["by"], str):
         raise InputError(f'{places["by"]}: by is {table["by"]!r}. Name a column, such as by = "{CHANNEL}".')
     found: list[Channel] = []
+    auctions: dict[str, Auction] = {}
     for number, each in enumerate(given):
-        one = _channel(each, lines, lines.of_header("[[channels]]", number))
+        start = lines.of_header("[[channels]]", number)
+        one = _channel(each, lines, start)
         if one.name in [other.name for other in found]:
             raise InputError(f"{one.place}: {one.name!r} is there twice. Leave one out.")
         found.append(one)
+        if any(key in each for key in ("bids", "pays", "common")):
+            auctions[one.name] = _auction(each, lines, start)
     if "others" in table:
         # Faults of what all the others share are found here, with their line.
         start = lines.of_header("[others]")
@@ -109,7 +132,9 @@ def read_channels(source: str | Path) -> Channels:
         by=table.get("by"),
         horizon=table.get("horizon"),
         test_cost=_amount(table, "test_cost", places),
+        budget=_amount(table, "budget", places),
         left_out=_names(table, places),
+        auctions=auctions,
         profile=table.get("profile", {}),
         others=table.get("others"),
         places=places,
@@ -125,8 +150,32 @@ def _channel(table: Mapping[str, Any], lines: Lines, start: int) -> Channel:
         raise InputError(
             f"{places['new']}: new is {new!r}. Write new = true of a channel that is not tried yet."
         )
-    terms = {key: each for key, each in table.items() if key not in ("name", "new")}
+    terms = {key: each for key, each in table.items() if key not in _OWN}
     return of_terms(name, terms, lines.place(start), places, new=new)
+
+
+def _auction(table: Mapping[str, Any], lines: Lines, start: int) -> Auction:
+    """Return what is stated of bids, checked as far as it can be without the value."""
+    place = lines.place(lines.of_key("bids", start))
+    given = table.get("bids")
+    if not isinstance(given, list) or not all(isinstance(each, list) and len(each) == 2 for each in given):
+        raise InputError(
+            f"{place}: bids is {given!r}. Write how many customers each bid wins: bids = [[10, 50], [40, 400]]."
+        )
+    volume = (
+        {each[0]: each[1] for each in given}
+        if all(_is_number(each) for pair in given for each in pair)
+        else {}
+    )
+    try:
+        checked_curve(volume)
+    except InputError as error:
+        raise InputError(f"{place}: {str(error).replace('volume', 'bids')}") from None
+    return Auction(volume, {key: table[key] for key in ("pays", "common") if key in table}, place)
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 def _amount(table: Mapping[str, Any], key: str, places: Mapping[str, str]) -> float | None:

@@ -43,7 +43,7 @@ from bayes_clv.schema import (
     quantiles,
 )
 from bayes_clv.units import checked_margin, discount_rate, duration
-from bayes_clv.valuation.acquisition import CHANNEL, Channel, channel, cost_draws, people_of
+from bayes_clv.valuation.acquisition import CHANNEL, Channel, channel, conversions, cost_draws, people_of
 from bayes_clv.valuation.cohort import expected_over_time, one_time_unit
 
 OTHER, TIME = "other", "time"
@@ -54,6 +54,8 @@ _OWN = {
     "cost": Variable("cost of a new customer", "money", "expected"),
     "profit": Variable("value of a new customer less its cost", "money", "expected"),
     "ratio": Variable("value of a new customer over its cost", "none", "expected"),
+    "conversion": Variable("share of leads that become customers", "probability", "expected"),
+    "lead_value": Variable("value of a lead: its conversion times a customer's value", "money", "expected"),
     "payback": Variable("time until the margin has paid the cost", "time", "expected"),
     "time": Variable("time since the first order", "time"),
     "purchases": Variable("expected purchases of a new customer, first order included", "count", "expected"),
@@ -222,6 +224,8 @@ def compare_channels(
         (no means of ratio and payback, which need not have one); ``probability_pays``, P(value > cost);
         ``probability_best``; ``customers``; ``loss_of_keeping``, ``loss_of_stopping`` and ``expected_loss`` of all of
         them; ``decision``, "keep", "stop" or "test", as the module says; and what is ``stated``.
+        Where channels have leads also ``conversion``, the share that becomes a customer, and ``lead_value``, that share
+        times the value of a customer: what a lead may cost; NaN in channels without leads.
         ``probability_beats`` (channel, other): P(profit a customer exceeds the other's). ``value_by_time`` as given.
 
     Raises
@@ -244,7 +248,8 @@ def compare_channels(
     by_time = values["value_by_time"].transpose(DRAW, CHANNEL, TIME).to_numpy()
     size = by_time.shape[0]
     value = by_time[:, :, -1]
-    cost = np.stack([cost_draws(each, size, seed) for each in stated], axis=1)
+    converting = conversions(stated, size, seed)
+    cost = np.stack([cost_draws(each, size, seed, converting.get(each.name)) for each in stated], axis=1)
     with np.errstate(divide="ignore"):
         drawn = {
             "value": value,
@@ -253,6 +258,10 @@ def compare_channels(
             "ratio": np.divide(value, cost),
             "payback": payback_times(by_time, cost, values[TIME].to_numpy()),
         }
+    if converting:
+        none = np.full(size, np.nan)
+        drawn["conversion"] = np.stack([converting.get(each.name, none) for each in stated], axis=1)
+        drawn["lead_value"] = drawn["conversion"] * value
     people = np.array([people_of(each) for each in stated])
     data: dict[str, Any] = {"value_by_time": values["value_by_time"]}
     data |= {name: ((DRAW, CHANNEL), each) for name, each in drawn.items()}

@@ -20,8 +20,8 @@ PAIRS = "-pairs"
 def channels_run(choice: Acquiring) -> list[str]:
     """Write what each channel's customers are worth against their cost, and the page; return the summary's lines.
 
-    Written are ``out``, one row a channel; beside it ``-pairs`` of the same kind, one row a pair, the page ``.html``,
-    and the figures ``-values.png`` and ``-payback.png``.
+    Written are ``out``, one row a channel; beside it ``-pairs`` of the same kind, one row a pair, with a budget and
+    bids ``-budget`` and ``-bids``, the page ``.html``, and the figures ``-values.png`` and ``-payback.png``.
 
     Raises
     ------
@@ -48,6 +48,9 @@ def channels_run(choice: Acquiring) -> list[str]:
             "amounts."
         )
     found = _compared(choice, run, stated)
+    split, bids = _split(found, stated), _bids(found, stated)
+
+    import pandas as pd
 
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.channels import plot_channels, plot_payback
@@ -56,13 +59,25 @@ def channels_run(choice: Acquiring) -> list[str]:
     from bayes_clv.workflows.folders import write_table
 
     page, pairs = out.with_suffix(".html"), out.with_stem(f"{out.stem}{PAIRS}")
+    further: dict[str, pd.DataFrame] = {}
+    if split is not None:
+        further["Budget"] = table(split)
+    if bids:
+        # A row a channel and bid.
+        each = [table(bid).assign(channel=name) for name, bid in bids.items()]
+        further["Bids"] = pd.concat(each, ignore_index=True)
+    places = {name: out.with_stem(f"{out.stem}-{name.lower()}") for name in further}
     with all_or_nothing(out) as work:
         write_table(table(found), work / out.name)
         write_table(table(found, by="pair"), work / pairs.name)
+        for name, frame in further.items():
+            write_table(frame, work / places[name].name)
         write_channels_page(
             work / page.name,
             Gallery(None),
             found=found,
+            split=split,
+            bids=bids,
             checks=run.failed,
             title=_title(Path(choice.channels).stem),
             run=_shown(choice, run, found),
@@ -71,12 +86,14 @@ def channels_run(choice: Acquiring) -> list[str]:
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
         *channels_summary(found, earned(run.margin, run.annual_discount_rate)),
+        *_also(split, bids),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",
         f"Page: {page}",
         f"Channels: {out}",
         f"Pairs: {pairs}",
+        *(f"{name}: {place}" for name, place in places.items()),
         f"Figures: {', '.join(str(out.with_name(f'{out.stem}-{end}.png')) for end in figures)}",
         *notes,
     ]
@@ -119,8 +136,54 @@ def _compared(choice: Acquiring, run: "Finished", stated: "Channels") -> "xr.Dat
         )
     except InputError as error:
         # What the file does not say has no line there.
-        text, file = str(error), Path(choice.channels).name
-        raise InputError(text if text.startswith(file) else f"{file}: {text}") from None
+        raise InputError(_at(Path(choice.channels).name, error)) from None
+
+
+def _split(found: "xr.Dataset", stated: "Channels") -> "xr.Dataset | None":
+    """Return the split of the budget over the channels of which it is said what more money brings."""
+    if stated.budget is None:
+        return None
+    from bayes_clv.valuation.acquisition import ELASTICITY, MOST
+    from bayes_clv.valuation.budgets import split_budget
+
+    place = stated.places["budget"]
+    some = [each for each in stated.listed if ELASTICITY in each.terms or MOST in each.terms]
+    if not some:
+        raise InputError(
+            f"{place}: no channel says what more money would bring. State {ELASTICITY} or {MOST} of those over "
+            "which the budget goes."
+        )
+    try:
+        return split_budget(found["value"], some, stated.budget, seed=int(found.attrs["seed"]))
+    except InputError as error:
+        raise InputError(_at(place, error)) from None
+
+
+def _bids(found: "xr.Dataset", stated: "Channels") -> "dict[str, xr.Dataset]":
+    """Return what to bid for the customers of each channel whose bids are stated."""
+    from bayes_clv.valuation.bids import best_bid
+
+    each = {}
+    for name, auction in stated.auctions.items():
+        try:
+            each[name] = best_bid(found["value"].sel(channel=name), auction.volume, **auction.settings)
+        except InputError as error:
+            raise InputError(_at(auction.place, error)) from None
+    return each
+
+
+def _at(place: str, error: InputError) -> str:
+    """Return an error with the place in the file, unless it has one."""
+    text = str(error)
+    return text if text.startswith(place.partition(",")[0]) else f"{place}: {text}"
+
+
+def _also(split: "xr.Dataset | None", bids: "dict[str, xr.Dataset]") -> list[str]:
+    from bayes_clv.views.reporting.channels import bid_sentence, budget_sentences
+
+    lines = [] if split is None else budget_sentences(split)
+    lines += [f"  {bid_sentence(name, each)}" for name, each in bids.items()]
+    return ["", *lines] if lines else []
 
 
 def _column(run: "Finished", stated: "Channels") -> str:

@@ -23,6 +23,8 @@ won = 310
 name = "podcast"
 new = true
 cost = {normal = [14, 2]}
+bids = [[10, 5], [100, 50]]
+pays = "bid"
 
 [others]
 cost = 12
@@ -36,6 +38,8 @@ def test_a_file_says_what_python_says(tmp_path):
     assert read.profile == {"age": 35}
     stated = {each.name: each.text for each in read.of(["search", "fax", "social", "podcast"])}
     assert stated == {"search": "spent 4200; won 310", "podcast": "cost normal(14, 2)", "social": "cost 12"}
+    assert read.auctions["podcast"].volume == {10: 5, 100: 50}
+    assert read.auctions["podcast"].settings == {"pays": "bid"}
     assert read.listed[1].place == "good.toml, line 15"
 
 
@@ -53,12 +57,16 @@ HEAD = '[[channels]]\nname = "A"\n'
         ("horizon = 52\n", r"has no \[\[channels\]\]"),
         ("others = 3\n", r"line 1: others is a table of its own: \[others\]"),
         ("[[channels]]\ncost = 1\n", "line 1: the channel has no name"),
-        (HEAD, r"line 1: 'A' has no cost\. State cost or"),
+        (HEAD, r"line 1: 'A' has no cost\. State cost; or"),
         (HEAD + "cost = -1\n", r"bad\.toml, line 3: cost .* must be at least 0 .*such as -1"),
         (HEAD + "spent = 10\nwon = 0\n", "line 4: won .* at least 1"),
         (HEAD + "cost = 1\nprice = 2\n", "line 4: 'price' is not known. A channel has cost"),
         (HEAD + "cost = 1\n\n" + HEAD + "cost = 1\n", "line 5: 'A' is there twice"),
         (HEAD + "cost = 1\nnew = 1\n", "line 4: new is 1. Write new = true"),
+        (HEAD + "cost = 1\nbids = [[5, 9], [8, 3]]\n", "line 4: bids falls: a bid of 5 wins 9"),
+        (HEAD + "cost = 1\nbids = [5, 9]\n", r"line 4: bids is \[5, 9\]. Write how many customers"),
+        (HEAD + "cost = 1\npays = 'next'\n", "line 1: bids is None. Write how many"),
+        ("budget = -1\n" + HEAD + "cost = 1\n", "line 1: budget is -1. Write one amount of money"),
         (HEAD + "cost = {gauss = [1, 2]}\n", "line 3: .* is no distribution"),
         (HEAD + "cost = 1\n[others]\ncost = -3\n", "line 5: cost .* at least 0"),
     ],

@@ -175,6 +175,25 @@ def test_a_cost_with_its_own_doubt(values):
     assert (found["cost"].sel(channel="social") == 9).all()
 
 
+def test_leads_cost_what_a_lead_costs_over_how_many_pay(values):
+    stated = [
+        channel("email", cost_per_lead=2.0, leads=400, converted=90),
+        channel("search", cost=9.0),
+        channel("social", cost_per_lead=stats.norm(1.5, 0.1), leads=30, converted=5),
+    ]
+    found = compare_channels(values, stated, seed=2)
+    conversion = found["conversion"]
+    assert np.isnan(conversion.sel(channel="search")).all()
+    np.testing.assert_allclose(found["cost"].sel(channel="email"), 2.0 / conversion.sel(channel="email"))
+    np.testing.assert_allclose(found["lead_value"], conversion * found["value"])
+    error = (0.225 * 0.775 / 400) ** 0.5
+    assert float(conversion.sel(channel="email").mean()) == pytest.approx(0.225, abs=0.5 * error)
+    # A lead pays where it is worth more than it costs, which is where its customer does.
+    pays = (found["lead_value"] > 2.0).sel(channel="email")
+    np.testing.assert_array_equal(pays, (found["profit"] > 0).sel(channel="email"))
+    assert found["customers"].values.tolist() == [90, 1, 5]
+
+
 def test_a_channel_not_yet_tried_is_less_sure(both, values):
     found = channel_values(*both, new=["podcast"], **TERMS)["value_by_time"][..., -1]
     assert found["channel"].values.tolist() == [*CHANNELS, "podcast"]
@@ -213,13 +232,16 @@ def test_what_cannot_be_compared_is_refused(values, stated, options, message):
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ({}, "'web' has no cost. State cost or spent and won"),
+        ({}, "'web' has no cost. State cost; or spent and won; or cost_per_lead"),
         ({"cost": 1, "spent": 5, "won": 2}, r"its cost twice \(cost, spent, won\)"),
         ({"spent": 5}, "'web' lacks won"),
         ({"spent": 5, "won": 0}, r"won .* must be at least 1 and finite; .* such as 0"),
         ({"spent": stats.norm(9, 1), "won": 3}, "spent is a number that is known"),
         ({"cost": "+5 %"}, r"cost is \+5 %, a change, but there is nothing"),
         ({"price": 1}, "'price' is not known. A channel has cost, spent, won"),
+        ({"cost_per_lead": 1, "leads": 5, "converted": 6}, "of 5 leads 6 cannot have become customers"),
+        ({"cost_per_lead": 1, "leads": 5, "converted": 0}, r"converted .* at least 1"),
+        ({"cost_per_lead": 1, "leads": 5}, "'web' lacks converted"),
         ({"cost": 1, "customers": 0}, r"customers .* must be above 0"),
     ],
 )

@@ -37,7 +37,7 @@ def found():
     stated = [
         channel("email", cost=2.0),
         channel("search <b>", cost=20.0, customers=300),
-        channel("social", cost=9.0, customers=10),
+        channel("social", cost_per_lead=0.9, leads=3000, converted=300, customers=10),
     ]
     return compare_channels(values, stated, test_cost=100.0)
 
@@ -106,3 +106,5 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path, found):
     for name in ("email", "social"):
         assert channel_sentence(found, name) in page
     assert "never" in page
+    assert "What a lead is worth" in page
+    assert f"{100 * float(found['conversion_q50'][2]):.1f} %" in page

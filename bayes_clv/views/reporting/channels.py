@@ -87,11 +87,60 @@ def best_channel_sentences(found: xr.Dataset) -> list[str]:
     return lines
 
 
+def budget_sentences(split: xr.Dataset) -> list[str]:
+    """Return how a budget is split, what that earns, and how much more than today's shares."""
+    names = [str(name) for name in split[CHANNEL].to_numpy()]
+    parts = [
+        f"{_money(each)} to “{name}”" for name, each in zip(names, split["spend"].to_numpy(), strict=True)
+    ]
+    mean, low, high = numbers.mean_interval(split["profit_total"])
+    gain = split["gain_total"].to_numpy()
+    text = f"Of a budget of {_money(split.attrs['budget'])}: {', '.join(parts)}. That earns {_money(mean)} on average "
+    text += f"(90 %: {_money(low)} to {_money(high)})"
+    if len(names) > 1:
+        more = "more" if gain.mean() >= 0 else "less"
+        text += (
+            f", {_money(abs(gain.mean()))} {more} than as much money in today's shares, and more in "
+            f"{chance_words(float((gain > 0).mean()))} of the draws"
+        )
+    lines = [f"{text}."]
+    unspent = float(split.attrs["unspent"])
+    if unspent > 1e-6 * float(split.attrs["budget"]):
+        lines.append(
+            f"{_money(unspent)} of it are better not spent: in no channel would the next of it bring back itself."
+        )
+    return lines
+
+
+def bid_sentence(name: str, bid: xr.Dataset) -> str:
+    """Return what to bid for a channel's customers, what that earns, and what those who are won are worth."""
+    best = bid.sel(bid=float(bid["best_bid"]))
+    if float(bid["best_bid"]) == 0:
+        return f"“{name}”: no bid pays, by what is stated."
+    gain, curse = float(bid["gain_over_mean_bid"]), float(bid["winners_curse"])
+    won = numbers.number(float(np.round(best["volume_mean"])))
+    low, mean, high = (_money(best[f"profit_{end}"]) for end in ("q05", "mean", "q95"))
+    text = (
+        f"“{name}”: bid {_money(bid['best_bid'])}. It wins {won} customers a period and earns {mean} (90 %: {low} to "
+        f"{high}), {_money(gain)} more than bidding {_money(bid['mean_bid'])}."
+    )
+    if float(bid.attrs["common"]) > 0:
+        text += (
+            f" Who is won is worth {_money(best['value_when_won'])}, {_money(curse)} less than the mean of "
+            f"{_money(bid.attrs['value_mean'])}: the winner's curse."
+        )
+    if float(bid["best_bid"]) >= float(bid.attrs["highest_stated"]):
+        text += " It is the highest bid that is stated: a higher one may be better."
+    return text
+
+
 def write_channels_page(
     path: str | Path,
     gallery: Gallery,
     *,
     found: xr.Dataset,
+    split: xr.Dataset | None = None,
+    bids: Mapping[str, xr.Dataset] | None = None,
     checks: Sequence[str] = (),
     title: str = "Channels",
     run: Mapping[str, Any] | None = None,
@@ -104,6 +153,8 @@ def write_channels_page(
         The file, and who draws the figures.
     found
         Of ``compare_channels``.
+    split, bids
+        Of ``split_budget``, and of ``best_bid`` by channel, where they were asked for.
     checks
         Titles of the failed checks of the run behind it, which hold for its channels too.
     title, run
@@ -136,7 +187,10 @@ def write_channels_page(
             ("worth", "Worth and cost"),
             ("decisions", "Keep, stop or test"),
             ("payback", "Payback"),
+            *([("leads", "Leads")] if "conversion" in found else []),
             *([("beats", "Which earns more")] if several else []),
+            *([("budget", "Budget")] if split is not None else []),
+            *([("bids", "Bids")] if bids else []),
             ("stated", "What is stated"),
             ("reading", "How to read it"),
         ],
@@ -147,6 +201,10 @@ def write_channels_page(
         "decisions": _decisions(found),
         "payback": _payback(found),
         "beats": _beats(found) if several else None,
+        "leads": _leads(found) if "conversion" in found else None,
+        "budget": None if split is None else _budget(split),
+        "budget_sentences": [] if split is None else budget_sentences(split),
+        "bids": [bid_sentence(name, each) for name, each in (bids or {}).items()],
         "stated": _stated(found),
         "method": _method(found),
         "run_table": run_table(run),
@@ -276,6 +334,48 @@ def _payback(found: xr.Dataset) -> tables.Table:
                 _chances((found["payback"] == 0).mean("draw").transpose(CHANNEL)),
             ),
             (tables.Column("P(within the horizon)"), _chances((found["payback"] < np.inf).mean("draw"))),
+        ],
+    )
+
+
+def _leads(found: xr.Dataset) -> tables.Table:
+    of_leads = found.isel({CHANNEL: np.flatnonzero(np.isfinite(found["conversion_q50"].to_numpy()))})
+    share = of_leads["conversion_q50"].to_numpy()
+    ends = zip(of_leads["conversion_q05"].to_numpy(), of_leads["conversion_q95"].to_numpy(), strict=True)
+    return _table(
+        "lead-table",
+        "Of leads: how many become customers, and what a lead is worth: that share of a customer's value. It may "
+        "cost so much.",
+        [
+            (tables.Column(str(found.attrs["by"]), number=False), _names(of_leads)),
+            (
+                tables.Column("become customers, median", level="expected"),
+                [tables.cell(float(each), numbers.share(float(each))) for each in share],
+            ),
+            (
+                tables.Column("90 %"),
+                [
+                    tables.cell(float(b), f"{numbers.share(float(a))} to {numbers.share(float(b))}")
+                    for a, b in ends
+                ],
+            ),
+            (tables.Column("a lead is worth, median"), tables.column(of_leads["lead_value_q50"].to_numpy())),
+            (tables.Column("90 %"), _between(of_leads, "lead_value")),
+        ],
+    )
+
+
+def _budget(split: xr.Dataset) -> tables.Table:
+    return _table(
+        "budget-table",
+        "Money by channel, of the best split and as today; and what the next unit of money would bring there.",
+        [
+            (tables.Column("channel", number=False), _names(split)),
+            (tables.Column("money", level="expected"), tables.column(split["spend"].to_numpy())),
+            (tables.Column("today"), tables.column(split["spent"].to_numpy())),
+            (tables.Column("customers, mean"), tables.column(split["customers_mean"].to_numpy())),
+            (tables.Column("profit, mean"), tables.column(split["profit_mean"].to_numpy())),
+            (tables.Column("the next unit brings"), tables.column(split["marginal"].to_numpy())),
         ],
     )
 
