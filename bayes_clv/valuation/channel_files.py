@@ -59,6 +59,12 @@ class Channels:
 
     def of(self, names: Sequence[str]) -> list[Channel]:
         """Return what is stated of these channels of the fits, and of what they do not know; see ``aligned``."""
+        strange = [name for name in self.left_out if name not in names]
+        if strange:
+            raise InputError(
+                f"{self.places['left_out']}: left_out has {strange[0]!r}, which is no channel. There are "
+                f"{', '.join(names)}."
+            )
         if self.others is None:
             return list(self.listed)
         known = {each.name for each in self.listed} | set(self.left_out)

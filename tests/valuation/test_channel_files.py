@@ -40,6 +40,8 @@ def test_a_file_says_what_python_says(tmp_path):
     assert stated == {"search": "spent 4200; won 310", "podcast": "cost normal(14, 2)", "social": "cost 12"}
     assert read.auctions["podcast"].volume == {10: 5, 100: 50}
     assert read.auctions["podcast"].settings == {"pays": "bid"}
+    with pytest.raises(clv.InputError, match=r"good\.toml, line 5: left_out has 'fax', which is no channel"):
+        read.of(["search", "social"])
     assert read.listed[1].place == "good.toml, line 15"
 
 
