@@ -27,8 +27,9 @@ What was found
     35 of the 100 bases needed NUTS. In all 100 worlds the best bid is expected to earn more than the mean, by little:
     1.16 +- 0.06 a period of some 400, since profit is flat about its best; on the truth itself 2.4 +- 1.8. Bidding what
     was seen, without shrinking it, costs 37 +- 6. The split earns the optimum where values are known, and 99.3 % of it
-    on average where they are known within 10 % (at least 98 % in 94 of 100 worlds, at worst 91 %). The optimiser of a first run fell short of the split itself by 0.07
-    % on average; it was given more starts, which made the rule harder.
+    on average where they are known within 10 % (at least 98 % in 94 of 100 worlds, at worst 91 %). The
+    optimiser of a first run fell short of the split itself by 0.07 % on average; it was given more starts, which made
+    the rule harder.
 
 Run with ``uv run python -m studies.channels`` (half an hour on one core); ``--quick`` makes ten of each. Bases are kept
 in out/channels, so that a second call goes on. It writes studies/channels_results.csv and figures/channels.png.
