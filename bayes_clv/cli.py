@@ -1,4 +1,4 @@
-"""From a shell: ``check``, ``demo``, ``run``; then ``score``, ``segment``, ``compare``, ``alarms``; and more.
+"""From a shell: ``check``, ``demo``, ``run``; then ``score``, ``segment``, ``compare``, ``channels``; and more.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2. The options of
 a command are the fields of its record in ``workflows.settings``; what is wrong is said in their words.
@@ -17,6 +17,7 @@ import typer
 
 from bayes_clv.schema import InputError
 from bayes_clv.workflows.settings import (
+    Acquiring,
     Alarming,
     Backtesting,
     Checking,
@@ -334,6 +335,42 @@ def compare(choice: Comparing) -> list[str]:
     from bayes_clv.workflows.comparing import compare_run
 
     return compare_run(choice)
+
+
+@command(Acquiring)
+def channels(choice: Acquiring) -> list[str]:
+    """Judge the channels of a finished run: what a new customer is worth against its cost, payback, what to stop.
+
+    In --out a row a channel; beside it the page (.html), which beats which (-pairs.csv) and the figures (.png).
+
+    Example: bayes-clv channels clv-run channels.toml --out channels.csv
+
+    \b
+    where channels.toml is a text like this one:
+      by = "channel"
+      test_cost = 500
+      budget = 10000
+      [[channels]]
+      name = "search"
+      spent = 4200
+      won = 310
+      elasticity = 0.6
+      bids = [[10, 50], [40, 400]]
+      [[channels]]
+      name = "social"
+      cost = {normal = [14, 2]}
+      customers = 500
+      [others]
+      cost = 12
+
+    The names are those of the column that the run was given as --groups. A channel has a cost, a number or a
+    distribution; or what was spent and how many customers that won; or cost_per_lead, leads and converted. customers
+    says of how many the decision is. With a budget, elasticity (of customers to money) or most (customers there are)
+    says what more money brings; bids are [bid, customers it wins], with pays = "next" or "bid" and common, from 0 to 1.
+    """  # noqa: D301
+    from bayes_clv.workflows.acquiring import channels_run
+
+    return channels_run(choice)
 
 
 @command(Alarming)

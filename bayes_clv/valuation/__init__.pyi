@@ -1,3 +1,10 @@
+from .acquisition import Channel as Channel
+from .acquisition import channel as channel
+from .bids import best_bid as best_bid
+from .budgets import split_budget as split_budget
+from .channel_files import read_channels as read_channels
+from .channels import channel_values as channel_values
+from .channels import compare_channels as compare_channels
 from .cohort import predict_cohort as predict_cohort
 from .contribution import contributions as contributions
 from .levers import relative as relative
@@ -11,15 +18,22 @@ from .sensitivities import sensitivity as sensitivity
 from .sensitivities import tornado as tornado
 
 __all__ = [
+    "Channel",
     "Scenario",
+    "best_bid",
     "break_even",
+    "channel",
+    "channel_values",
+    "compare_channels",
     "compare_scenarios",
     "contributions",
     "predict_cohort",
+    "read_channels",
     "read_scenarios",
     "relative",
     "scenario",
     "sensitivity",
+    "split_budget",
     "tornado",
     "value_parts",
 ]

@@ -154,7 +154,7 @@ def amount(lever: str, given: Any, place: str) -> Amount:
     kind = LEVERS[lever]
     if lever == HORIZON:
         return _horizon(given, place)
-    found = _read(lever, given, place)
+    found = read_amount(lever, given, place)
     if kind.relative and not found.relative:
         raise InputError(
             f"{place}: {lever} is set to {found.text}, but it is a change of {kind.meaning}. Write the change, such as "
@@ -195,7 +195,8 @@ def _horizon(given: Any, place: str) -> Amount:
     raise InputError(f'{place}: horizon is {given!r}. Write a duration, such as "26 weeks".')
 
 
-def _read(lever: str, given: Any, place: str) -> Amount:
+def read_amount(lever: str, given: Any, place: str) -> Amount:
+    """Return a number, a change, a distribution or TOML's table of one, of whatever is called ``lever``."""
     if _is_number(given):
         return Amount(float(given), False, f"{float(given):.6g}", place)
     if isinstance(given, str):

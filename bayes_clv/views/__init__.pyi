@@ -6,6 +6,8 @@ from .plots.amounts import plot_customers as plot_customers
 from .plots.amounts import plot_value_distribution as plot_value_distribution
 from .plots.calendar import calendar_bands as calendar_bands
 from .plots.calendar import plot_calendar as plot_calendar
+from .plots.channels import plot_channels as plot_channels
+from .plots.channels import plot_payback as plot_payback
 from .plots.criticism import plot_conditional_expectation as plot_conditional_expectation
 from .plots.criticism import plot_purchases_per_customer as plot_purchases_per_customer
 from .plots.criticism import plot_retention as plot_retention
@@ -43,6 +45,7 @@ __all__ = [
     "plot_alive_matrix",
     "plot_calendar",
     "plot_calibration",
+    "plot_channels",
     "plot_concentration",
     "plot_conditional_expectation",
     "plot_contributions",
@@ -57,6 +60,7 @@ __all__ = [
     "plot_membership",
     "plot_origins",
     "plot_parameters",
+    "plot_payback",
     "plot_prior",
     "plot_prior_posterior",
     "plot_purchases_per_customer",

@@ -17,6 +17,9 @@ from bayes_clv.scoring.customer_scores import FORECAST
 from bayes_clv.scoring.measures import MEASURES
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.targeting.winning_back import state_words
+from bayes_clv.valuation.acquisition import CHANNEL
+from bayes_clv.valuation.bids import BID
+from bayes_clv.valuation.channels import OTHER
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
 from bayes_clv.valuation.scenarios import SCENARIO
 from bayes_clv.valuation.scenarios import TOTALS as SCENARIO_TOTALS
@@ -106,6 +109,14 @@ def table(
         - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the high
         end
           its setting and mean, q05 and q95 of the difference of value to the base.
+        - ``clv.valuation.compare_channels``: by ``"channel"``: channel, what is ``stated``, customers; mean, q05, q50
+          and q95 of value, cost and profit of a new customer, q05, q50 and q95 of ratio and payback (infinite: not
+          within the horizon), with leads also of conversion and lead_value; probability_pays, probability_best,
+          loss_of_keeping, loss_of_stopping, expected_loss and decision. By ``"pair"``: channel, other and
+          probability_beats.
+        - ``clv.valuation.split_budget``: by ``"channel"``: channel, spend, spent (today); mean, q05 and q95 of
+          customers and profit; marginal.
+        - ``clv.valuation.best_bid``: by ``"bid"``: bid; mean, q05 and q95 of profit; volume_mean, value_when_won.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
           and the probability that it pays.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
@@ -327,6 +338,41 @@ def _scenarios(comparison: xr.Dataset) -> "pd.DataFrame":
     return _frame({name: comparison[name].to_numpy() for name in (SCENARIO, *first, *names, *last)})
 
 
+def _channels(found: xr.Dataset) -> "pd.DataFrame":
+    names = ["stated", "customers"]
+    for stem, ends in (
+        *((stem, ("mean", "q05", "q50", "q95")) for stem in ("value", "cost", "profit")),
+        *((stem, ("q05", "q50", "q95")) for stem in ("ratio", "payback")),
+    ):
+        names += [f"{stem}_{end}" for end in ends]
+    if "conversion" in found:
+        names += [f"{stem}_{end}" for stem in ("conversion", "lead_value") for end in ("q05", "q50", "q95")]
+    names += ["probability_pays", "probability_best", "loss_of_keeping", "loss_of_stopping"]
+    return _frame({name: found[name].to_numpy() for name in (CHANNEL, *names, "expected_loss", "decision")})
+
+
+def _budget(split: xr.Dataset) -> "pd.DataFrame":
+    names = ["spend", "spent", *(f"{stem}_{end}" for stem in ("customers", "profit") for end in STATISTICS)]
+    return _frame({name: split[name].to_numpy() for name in (CHANNEL, *names, "marginal")})
+
+
+def _bids(found: xr.Dataset) -> "pd.DataFrame":
+    names = [*(f"profit_{end}" for end in STATISTICS), "volume_mean", "value_when_won"]
+    return _frame({name: found[name].to_numpy() for name in (BID, *names)})
+
+
+def _channel_pairs(found: xr.Dataset) -> "pd.DataFrame":
+    names, beats = found[CHANNEL].to_numpy(), found["probability_beats"].transpose(CHANNEL, OTHER).to_numpy()
+    rows = [(i, j) for i in range(names.size) for j in range(names.size) if i != j]
+    return _frame(
+        {
+            "channel": [names[i] for i, _ in rows],
+            "other": [names[j] for _, j in rows],
+            "probability_beats": [float(beats[i, j]) for i, j in rows],
+        }
+    )
+
+
 def _tornado(swings: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {LEVER: swings[LEVER].to_numpy()}
     for end in ("low", "high"):
@@ -442,6 +488,9 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "changes": {"customer": _changes},
     "win-back": {"customer": _won_back},
     "scenarios": {SCENARIO: _scenarios},
+    "channels": {CHANNEL: _channels, "pair": _channel_pairs},
+    "budget": {CHANNEL: _budget},
+    "bid": {BID: _bids},
     "tornado": {LEVER: _tornado},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},

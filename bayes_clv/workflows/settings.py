@@ -399,6 +399,23 @@ class Comparing:
 
 
 @dataclass(frozen=True)
+class Acquiring:
+    """A finished run with groups and a TOML file of channels, as ``clv.valuation.read_channels`` takes it.
+
+    What the file does not say, such as the horizon, is the run's.
+    """
+
+    run: Path = place("Folder that 'bayes-clv run' wrote, with amounts and --groups.")
+    channels: Path = place("TOML file with what the channels cost.")
+    draws: int = option("Posterior draws, at most.", 1000, least=1)
+    seed: int | None = option("Seed of every random number [default: the run's].", None, least=0)
+    out: Path = option(
+        "Where the table goes, one row a channel: a .csv or .parquet file; the page stands beside it.",
+        Path("channels.csv"),
+    )
+
+
+@dataclass(frozen=True)
 class Alarming:
     """Whose alarms to list; ``threshold`` and ``longest`` as ``churn_alarms`` takes them.
 

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 import bayes_clv as clv
 from bayes_clv.cli import app
+from bayes_clv.valuation import best_bid, channel_values, compare_channels, read_channels, split_budget
+from bayes_clv.views.reporting.channels import bid_sentence, budget_sentences
 from bayes_clv.workflows.settings import grouping
 
 
@@ -114,3 +116,87 @@ def test_groups_go_everywhere_or_to_processes():
         "purchase": ["channel", "country"],
         "dropout": ["channel"],
     }
+
+
+CHANNELS = """
+horizon = "30 weeks"
+test_cost = 50
+budget = 400
+[profile]
+age = 40
+[[channels]]
+name = "search"
+spent = 300
+won = 40
+elasticity = 0.5
+bids = [[10, 5], [100, 50]]
+common = 0.5
+[[channels]]
+name = "shop"
+spent = 200
+won = 20
+most = 60
+[others]
+cost = 9
+customers = 100
+"""
+
+
+def channels(*arguments):
+    return CliRunner().invoke(app, ["channels", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_channels_of_a_run_are_judged_as_python_judges(done, tmp_path):
+    (tmp_path / "costs.toml").write_text(CHANNELS)
+    result = channels(done, tmp_path / "costs.toml", "--draws", 40, "--out", tmp_path / "found.csv")
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(tmp_path / "found.csv")
+    fits = clv.load(done / "buying.nc"), clv.load(done / "spending.nc")
+    values = channel_values(*fits, horizon="30 weeks", profile={"age": 40}, draws=40)
+    read = read_channels(tmp_path / "costs.toml")
+    seed = json.loads((done / "run.json").read_text())["arguments"]["seed"]
+    found = compare_channels(values, read.of(values["channel"].values), test_cost=50, seed=seed)
+    assert table["channel"].tolist() == found["channel"].values.tolist()
+    np.testing.assert_allclose(table["profit_mean"], found["profit_mean"], rtol=1e-9)
+    page = html.unescape((tmp_path / "found.html").read_text())
+    said = [line.strip() for line in result.stdout.splitlines() if "a new customer is worth" in line]
+    assert len(said) == 3
+    for line in said:
+        assert line in page
+    assert len(pd.read_csv(tmp_path / "found-pairs.csv")) == 6
+    split = split_budget(found["value"], read.listed, 400, seed=seed)
+    assert pd.read_csv(tmp_path / "found-budget.csv")["spend"][0] == pytest.approx(float(split["spend"][0]))
+    bid = best_bid(found["value"].sel(channel="search"), {10: 5, 100: 50}, common=0.5)
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "found-bids.csv")["profit_mean"], bid["profit_mean"])
+    for line in (*budget_sentences(split), bid_sentence("search", bid)):
+        assert line in result.stdout
+        assert line in page
+    assert {path.name for path in tmp_path.glob("*.png")} == {"found-values.png", "found-payback.png"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "There is no file"),
+        ("[[channels]]\nname = 'search'\ncost = -1\n", "bad.toml, line 3: cost (money for a new customer)"),
+        ("[[channels]]\nname = 'fax'\ncost = 1\n", "bad.toml, line 1: the fits know no channel 'fax'"),
+        (
+            "[[channels]]\nname = 'search'\ncost = 1\n",
+            "bad.toml: Nothing is said of what 2 of 3 channels cost",
+        ),
+        ('horizon = "2 moons"\n[others]\ncost = 1\n', "bad.toml, line 1: Time unit 'moons' is not known"),
+        ("budget = 5\n[others]\ncost = 1\n", "bad.toml, line 1: no channel says what more money would bring"),
+        (
+            'by = "shop"\n[others]\ncost = 1\n',
+            "bad.toml, line 1: the run has no groups by 'shop', but by channel",
+        ),
+    ],
+)
+def test_bad_files_of_channels_are_one_paragraph(done, tmp_path, text, message):
+    if text is not None:
+        text += "[profile]\nage = 40\n"
+        (tmp_path / "bad.toml").write_text(text)
+    result = channels(done, tmp_path / "bad.toml", "--out", tmp_path / "found.csv")
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not list(tmp_path.glob("found*"))

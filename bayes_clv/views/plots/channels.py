@@ -1,0 +1,146 @@
+"""Figures of channels: what a new customer is worth beside its cost, and when it has paid."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.schema import DRAW, InputError
+from bayes_clv.units import in_plural
+from bayes_clv.valuation.acquisition import CHANNEL
+from bayes_clv.views import numbers, style
+from bayes_clv.views.plots.scenarios import chance_words
+
+ROWS_SHOWN = 24
+CURVES_SHOWN = 6
+LABEL = 28
+
+
+def plot_channels(found: xr.Dataset) -> style.Drawing:
+    """Plot what a new customer of each channel is worth beside what it costs.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        The result of ``clv.valuation.compare_channels``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One row a channel, in the order of the fits: median and 90 % interval of the value of a new customer (dot and
+        line, blue where it more probably pays, orange where not) and of its cost (grey bar), in money, and beside it
+        P(value > cost).
+
+    Raises
+    ------
+    InputError
+        When it is no result of ``compare_channels``.
+
+    Examples
+    --------
+    >>> values = clv.valuation.channel_values(by_channel, spending, margin=0.3, profile={"age": 35})
+    >>> figure = plot_channels(clv.valuation.compare_channels(values, 9.0))
+    """
+    _check(found)
+    shown = found.isel({CHANNEL: slice(0, ROWS_SHOWN)})
+    names = [style.short(str(name), LABEL) for name in shown[CHANNEL].to_numpy()]
+    rows = np.arange(len(names))
+    pays = shown["probability_pays"].to_numpy()
+    colours = [style.BLUE if chance >= 0.5 else style.ORANGE for chance in pays.tolist()]
+    with style.styled():
+        figure = style.drawing(1.7 + 0.42 * rows.size, width=8.0)
+        ax = figure.subplots()
+        low, middle, high = (shown[f"cost_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
+        ax.hlines(rows + 0.2, low, high, color=style.MUTED, linewidth=4, alpha=0.6)
+        ax.scatter(middle, rows + 0.2, marker="|", s=90, color=style.MUTED, zorder=3, label="cost")
+        low, middle, high = (shown[f"value_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
+        ax.hlines(rows, low, high, colors=colours, linewidth=1.8)
+        ax.scatter(middle, rows, c=colours, s=34, zorder=3, label="value")
+        for row, chance in zip(rows, pays, strict=True):
+            ax.annotate(
+                f"pays: {chance_words(float(chance))}",
+                xy=(1, row),
+                xytext=(8, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=style.MUTED,
+            )
+        ax.set_yticks(rows, names)
+        ax.set_ylim(len(names) - 0.45, -0.55)
+        ax.set_xlim(left=0)
+        ax.grid(False, axis="y")
+        style.thousands(ax.xaxis)
+        ax.set_xlabel("of one new customer (money)")
+        ax.set_ylabel(str(found.attrs.get("by", CHANNEL)))
+        few = found.sizes[CHANNEL] - rows.size
+        more = f"; {few} more in the table" if few > 0 else ""
+        style.heading(
+            ax,
+            "What a new customer is worth, and costs",
+            "value: dot and line; cost: grey bar below; medians and 90 % intervals, expected level, over "
+            f"{numbers.horizon(found)}{more}",
+        )
+    return figure
+
+
+def plot_payback(found: xr.Dataset) -> style.Drawing:
+    """Plot how probably each channel has paid for its customers by when.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        The result of ``clv.valuation.compare_channels``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A curve a channel, of those with the highest P(value > cost) at most six: the share of the draws in which
+        the margin of a new customer has reached its cost, over the time since its first order.
+
+    Raises
+    ------
+    InputError
+        When it is no result of ``compare_channels``.
+
+    Examples
+    --------
+    >>> values = clv.valuation.channel_values(by_channel, spending, margin=0.3, profile={"age": 35})
+    >>> figure = plot_payback(clv.valuation.compare_channels(values, 9.0))
+    """
+    _check(found)
+    order = np.argsort(-found["probability_pays"].to_numpy(), kind="stable")[:CURVES_SHOWN]
+    shown = found.isel({CHANNEL: np.sort(order)})
+    horizon = float(found.attrs["horizon"])
+    payback = shown["payback"].transpose(CHANNEL, DRAW).to_numpy()
+    with style.styled():
+        figure = style.drawing(4.2)
+        ax = figure.subplots()
+        for name, drawn in zip(shown[CHANNEL].to_numpy(), payback, strict=True):
+            times = np.sort(drawn[np.isfinite(drawn)])
+            part = np.arange(1, times.size + 1) / drawn.size
+            end = part[-1] if times.size else 0.0
+            ax.step(
+                np.concatenate([[0.0], times, [horizon]]),
+                np.concatenate([[0.0], part, [end]]),
+                where="post",
+                label=style.short(str(name), LABEL),
+            )
+        ax.set_xlim(0, horizon)
+        ax.set_ylim(0, 1.02)
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+        ax.set_xlabel(f"time since the first order ({in_plural(str(found.attrs['time_unit']))})")
+        ax.set_ylabel("probability of having paid")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title=str(found.attrs.get("by", CHANNEL)))
+        few = found.sizes[CHANNEL] - shown.sizes[CHANNEL]
+        more = f"; {few} with lower probabilities in the table" if few > 0 else ""
+        style.heading(
+            ax, "When a new customer has paid for itself", f"the mean customer, expected level{more}"
+        )
+    return figure
+
+
+def _check(found: Any) -> None:
+    if not isinstance(found, xr.Dataset) or found.attrs.get("result") != "channels":
+        raise InputError("This needs what clv.valuation.compare_channels returned.")
