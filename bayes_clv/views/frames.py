@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.perceived.markets import ATTRIBUTE, RIVAL
+from bayes_clv.perceived.markets import PART as PRICE_PART
+from bayes_clv.perceived.offers import SUMMARISED
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.counts import LEVELS
@@ -106,6 +109,10 @@ def table(
         - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the high
         end
           its setting and mean, q05 and q95 of the difference of value to the base.
+        - ``clv.perceived.price_performance``: by ``"rival"``: rival, total_price, and performance, relative_value, the
+          advantages and fair_price, with draws their mean, q05 and q95 and the probabilities. By ``"attribute"``, a row
+          a rival and attribute or part of the price: rival, of, name, advantage and its q05 and q95; they add up to
+          the total advantage.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
           and the probability that it pays.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
@@ -336,6 +343,41 @@ def _tornado(swings: xr.Dataset) -> "pd.DataFrame":
     return _frame(columns)
 
 
+def _offers(offers: xr.Dataset) -> "pd.DataFrame":
+    columns: dict[str, Any] = {
+        RIVAL: offers[RIVAL].to_numpy(),
+        "total_price": offers["total_price"].to_numpy(),
+    }
+    for name in SUMMARISED:
+        if f"{name}_mean" in offers:
+            columns |= {f"{name}_{each}": offers[f"{name}_{each}"].to_numpy() for each in STATISTICS}
+        else:
+            columns[name] = offers[name].to_numpy()
+    for name in ("probability_best", "probability_above_reference"):
+        if name in offers:
+            columns[name] = offers[name].to_numpy()
+    return _frame(columns, {"against": offers.attrs["against"]})
+
+
+def _advantages(offers: xr.Dataset) -> "pd.DataFrame":
+    rows = []
+    for rival in offers[RIVAL].to_numpy():
+        one = offers.sel({RIVAL: rival})
+        for dim, kind, name in (
+            (ATTRIBUTE, "attribute", "attribute_advantage"),
+            (PRICE_PART, "price", "price_part_advantage"),
+        ):
+            drawn = f"{name}_mean" in one
+            for label in one[dim].to_numpy():
+                at = one.sel({dim: label})
+                row = {RIVAL: rival, "of": kind, "name": label}
+                row["advantage"] = float(at[f"{name}_mean" if drawn else name])
+                for end in ("q05", "q95"):
+                    row[f"advantage_{end}"] = float(at[f"{name}_{end}"]) if drawn else row["advantage"]
+                rows.append(row)
+    return _frame(rows, {"against": offers.attrs["against"]})
+
+
 def _decision(decision: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {
         "customer_id": decision[CUSTOMER].to_numpy(),
@@ -443,6 +485,7 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "win-back": {"customer": _won_back},
     "scenarios": {SCENARIO: _scenarios},
     "tornado": {LEVER: _tornado},
+    "price and performance": {RIVAL: _offers, ATTRIBUTE: _advantages},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
