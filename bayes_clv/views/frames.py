@@ -113,6 +113,8 @@ def table(
           advantages and fair_price, with draws their mean, q05 and q95 and the probabilities. By ``"attribute"``, a row
           a rival and attribute or part of the price: rival, of, name, advantage and its q05 and q95; they add up to
           the total advantage.
+        - ``clv.perceived.net_promoter``, ``satisfied`` and ``mean_answer``: by ``"segment"``, all below: segment,
+          answers, mean, q05 and q95.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
           and the probability that it pays.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
@@ -378,6 +380,17 @@ def _advantages(offers: xr.Dataset) -> "pd.DataFrame":
     return _frame(rows, {"against": offers.attrs["against"]})
 
 
+def _answers(scores: xr.Dataset) -> "pd.DataFrame":
+    columns = {
+        each: [*scores[f"score_{each}"].to_numpy().tolist(), float(scores[f"score_all_{each}"])]
+        for each in STATISTICS
+    }
+    asked = scores["answers"].to_numpy().tolist()
+    names = [*scores[SEGMENT].to_numpy().tolist(), "all"]
+    frame = _frame({SEGMENT: names, "answers": [*asked, sum(asked)], **columns}, scores.attrs)
+    return frame if len(asked) > 1 else frame.tail(1).reset_index(drop=True)
+
+
 def _decision(decision: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {
         "customer_id": decision[CUSTOMER].to_numpy(),
@@ -486,6 +499,7 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "scenarios": {SCENARIO: _scenarios},
     "tornado": {LEVER: _tornado},
     "price and performance": {RIVAL: _offers, ATTRIBUTE: _advantages},
+    "score of answers": {SEGMENT: _answers},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
