@@ -24,16 +24,15 @@ import numpy as np
 import xarray as xr
 from scipy.special import gammaln
 
+from bayes_clv.perceived.questions import column, segments_of, whole_answers
 from bayes_clv.schema import CHAIN, DRAW, InputError, check_seed, named_quantiles
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SEGMENT, ANSWER, OTHER = "segment", "answer", "other"
-EVERYBODY = "all"
 PROMOTER, DETRACTOR = 9, 6
 NPS_SCALE = (0, 10)
-MOST_ANSWERS = 101
 CHAINS, BURNED = 4, 300
 KAPPA_SHAPE, KAPPA_RATE = 1.0, 0.01
 # Lengths of Metropolis steps on log κ, which a dozen answers leave wide and thousands pin down.
@@ -252,8 +251,8 @@ def secure(answers: "pd.DataFrame", least: Mapping[str, int]) -> "pd.DataFrame":
     if not least:
         raise InputError("No question is named. Give the lowest answer of each: {'recommend': 9, ...}.")
     for name in least:
-        _column(answers, name)
-    asked = answers[list(least)].apply(lambda column: column.astype(float))
+        column(answers, name)
+    asked = answers[list(least)].astype(float)
     reached = (asked >= np.array(list(least.values()), dtype=float)).all(axis=1).astype(float)
     return answers.assign(secure=reached.where(asked.notna().all(axis=1)))
 
@@ -298,20 +297,20 @@ def _gibbs(counts: np.ndarray, draws: int, rng: np.random.Generator) -> tuple[np
     # Of each cell's answers, how many came before: the i-th opens a table with probability α / (α + i).
     before = np.stack([np.concatenate([np.arange(n) for n in each.ravel()]) for each in counts]).astype(float)
     place = cell + segments * answers * np.arange(chains)[:, None]
-    common = rng.standard_gamma(counts.sum(axis=1) + 1.0)
+    common = np.asarray(rng.standard_gamma(counts.sum(axis=1) + 1.0))
     common /= common.sum(axis=1, keepdims=True)
-    kappa = rng.gamma(KAPPA_SHAPE, 1 / KAPPA_RATE, chains)
+    kappa = np.asarray(rng.gamma(KAPPA_SHAPE, 1 / KAPPA_RATE, chains))
     share, drawn = np.empty((chains, draws, segments, answers)), np.empty((chains, draws))
     for step in range(-BURNED, draws):
         kappa = _moved(kappa, common, counts, rng)
         alpha = np.take_along_axis(kappa[:, None] * np.tile(common, segments), cell, axis=1)
         opened = rng.random(before.shape) * (alpha + before) < alpha
         tables = np.bincount(place[opened], minlength=counts.size).reshape(counts.shape)
-        common = rng.standard_gamma(tables.sum(axis=1) + 1.0)
+        common = np.asarray(rng.standard_gamma(tables.sum(axis=1) + 1.0))
         common /= common.sum(axis=1, keepdims=True)
         if step >= 0:
-            gammas = rng.standard_gamma((kappa[:, None] * common)[:, None, :] + counts)
-            share[:, step], drawn[:, step] = gammas / gammas.sum(axis=-1, keepdims=True), kappa
+            own = np.asarray(rng.standard_gamma((kappa[:, None] * common)[:, None, :] + counts))
+            share[:, step], drawn[:, step] = own / own.sum(axis=-1, keepdims=True), kappa
     return share, drawn
 
 
@@ -364,53 +363,15 @@ def _sizes(sizes: Mapping[str, float] | None, names: Sequence[str], answers: np.
     return np.asarray(values / values.sum())
 
 
-def _column(answers: Any, name: str) -> Any:
-    if not hasattr(answers, "columns"):
-        raise InputError(
-            f"The answers are {type(answers).__name__}. Give a DataFrame of one row a respondent."
-        )
-    if name not in answers.columns:
-        raise InputError(f"There is no column {name!r}. There are {', '.join(map(str, answers.columns))}.")
-    return answers[name]
-
-
 def _read(
     answers: Any, question: str, scale: tuple[int, int], by: str | None
 ) -> tuple[np.ndarray, list[str], np.ndarray, int]:
     """Return answers, the segments' names, the place of each answer's segment, and how many rows have no answer."""
-    low, high = scale
-    if not (isinstance(low, int) and isinstance(high, int) and 0 < high - low < MOST_ANSWERS):
-        raise InputError(f"scale={scale!r} must be two whole numbers, lowest and highest, such as (0, 10).")
-    column = _column(answers, question)
-    there = column.notna().to_numpy()
-    if not there.any():
+    values, rows = whole_answers(answers, question, scale)
+    if not rows.size:
         raise InputError(f"Nobody answered {question!r}: the column is empty.")
-    rows = np.flatnonzero(there)
-    try:
-        values = column[there].to_numpy(dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"Answers to {question!r} are no numbers, such as {column[there].iloc[0]!r}."
-        ) from None
-    bad = ~((values >= low) & (values <= high) & (values == np.floor(values)))
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        raise InputError(
-            f"{int(bad.sum())} of {values.size:,} answers to {question!r} are no whole numbers from {low} to {high}, "
-            f"such as {values[first]:g} in row {rows[first] + 1}. Correct them, or state the scale: scale=(lowest, "
-            "highest)."
-        )
-    if by is None:
-        names, index = [EVERYBODY], np.zeros(values.size, dtype=int)
-    else:
-        segment = _column(answers, by)[there]
-        if segment.isna().any():
-            raise InputError(
-                f"{int(segment.isna().sum())} respondents have no segment in {by!r}. Name one for them."
-            )
-        labels, index = np.unique(segment.to_numpy().astype(str), return_inverse=True)
-        names = [str(label) for label in labels]
-    return values.astype(int), names, index, int((~there).sum())
+    names, index = segments_of(answers.iloc[rows], by)
+    return values, names, index, len(answers) - rows.size
 
 
 def _check(shares: Any) -> None:

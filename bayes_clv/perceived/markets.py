@@ -186,7 +186,7 @@ def shares(weights: xr.DataArray, place: str = "") -> xr.DataArray:
             place + _shown(weights, weights < 0, "weight", "is negative. Weights are at least 0")
         )
     total = weights.sum(ATTRIBUTE)
-    whole = xr.where(total > 2, 100.0, 1.0)
+    whole = 1.0 + 99.0 * (total > 2)
     off = np.abs(total / whole - 1) > ROUNDING
     if off.any():
         first = float(total.where(off).max())
@@ -266,9 +266,9 @@ def _table(given: Any, dims: tuple[str, str], what: str) -> xr.DataArray:
             raise InputError(
                 f"The {what} are empty. Give at least one {rows.replace('_', ' ')} of two rivals."
             )
-        cells = [[_number(found[row][name], f"{what}: {row}, {name}") for name in names] for row in found]
+        numbers = [[_number(found[row][name], f"{what}: {row}, {name}") for name in names] for row in found]
         return xr.DataArray(
-            cells,
+            numbers,
             coords={rows: np.array(list(found), dtype=object), columns: np.array(names, dtype=object)},
             dims=dims,
         )

@@ -188,7 +188,9 @@ def _chances(total: xr.DataArray) -> dict[str, xr.DataArray]:
         "probability_best": values.isel({DRAW: 0}, drop=True).copy(
             data=(best / best.sum(axis=1, keepdims=True)).mean(axis=0)
         ),
-        "probability_above_reference": ((np.sign(values) + 1) / 2).mean(DRAW),
+        "probability_above_reference": values.isel({DRAW: 0}, drop=True).copy(
+            data=(np.sign(drawn).mean(axis=0) + 1) / 2
+        ),
         "probability_better": xr.DataArray(
             (ahead.mean(axis=0) + 1) / 2, coords={RIVAL: names, OTHER: names}, dims=(RIVAL, OTHER)
         ),

@@ -410,7 +410,8 @@ def _kept(retention: Any, annual_discount_rate: Any, years: Any = 1.0) -> np.nda
     """Return what a period leaves of an expected amount: retention × discount."""
     _check("retention", retention, 0.0, 1.0)
     _check("annual_discount_rate", annual_discount_rate, -1.0, math.inf, open_low=True)
-    return np.asarray(retention, dtype=float) * (1 + np.asarray(annual_discount_rate, dtype=float)) ** -years
+    growth = 1 + np.asarray(annual_discount_rate, dtype=float)
+    return np.asarray(retention, dtype=float) * growth ** -np.asarray(years, dtype=float)
 
 
 def _powers(kept: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -115,6 +115,10 @@ def table(
           the total advantage.
         - ``clv.perceived.net_promoter``, ``satisfied`` and ``mean_answer``: by ``"segment"``, all below: segment,
           answers, mean, q05 and q95.
+        - ``clv.perceived.facet_scores``: by ``"facet"``, a row a segment, kind (perceived, expected, gap) and facet:
+          mean, q05 and q95.
+        - ``clv.perceived.driver_kinds``: by ``"attribute"``: kind; mean, q05 and q95 of reward, penalty and weight; the
+          probabilities.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
           and the probability that it pays.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
@@ -391,6 +395,28 @@ def _answers(scores: xr.Dataset) -> "pd.DataFrame":
     return frame if len(asked) > 1 else frame.tail(1).reset_index(drop=True)
 
 
+def _facets(scores: xr.Dataset) -> "pd.DataFrame":
+    rows = []
+    kinds = scores["kind"].to_numpy().tolist()
+    for segment in scores[SEGMENT].to_numpy():
+        for kind in [*kinds, *(["gap"] if "gap" in scores else [])]:
+            for facet in scores["facet"].to_numpy():
+                name, where = ("gap", {}) if kind == "gap" else ("score", {"kind": kind})
+                at = scores.sel({SEGMENT: segment, "facet": facet} | where)
+                row = {SEGMENT: segment, "kind": kind, "facet": facet}
+                rows.append(row | {each: float(at[f"{name}_{each}"]) for each in STATISTICS})
+    return _frame(rows, scores.attrs)
+
+
+def _drivers(kinds: xr.Dataset) -> "pd.DataFrame":
+    columns: dict[str, Any] = {ATTRIBUTE: kinds[ATTRIBUTE].to_numpy(), "kind": kinds["kind"].to_numpy()}
+    names = [f"{name}_{each}" for name in ("reward", "penalty", "weight") for each in STATISTICS]
+    columns |= {
+        name: kinds[name].to_numpy() for name in (*names, "probability_matters", "probability_hygiene")
+    }
+    return _frame(columns, kinds.attrs)
+
+
 def _decision(decision: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {
         "customer_id": decision[CUSTOMER].to_numpy(),
@@ -500,6 +526,8 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "tornado": {LEVER: _tornado},
     "price and performance": {RIVAL: _offers, ATTRIBUTE: _advantages},
     "score of answers": {SEGMENT: _answers},
+    "facet scores": {"facet": _facets},
+    "driver kinds": {ATTRIBUTE: _drivers},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
