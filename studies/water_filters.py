@@ -10,7 +10,7 @@ Pass rule, stated before the run
 Reported beside the rule: what experts who compare the attributes in pairs, and entropy, make of the same ratings.
 What was found
     Passed: 42 of 42, and .751, .141 and .106. With the weights of experts who mean the printed ones but answer in
-    whole steps (consistency ratio .013), ratings taken as known, Envir is the best value in every draw; with those
+    whole steps (consistency ratio .013), ratings taken as known, Envir is the best value (1.00); with those
     of entropy Filtro is (.61, Clarion .31, Envir .08). The ratings' doubt is what leaves Envir at three quarters,
     and weights by how much rivals differ answer another question than what customers want.
 

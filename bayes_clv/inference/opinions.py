@@ -232,7 +232,8 @@ def _given_effects(effects: np.ndarray, sd: float, width: float, rng: np.random.
     total = float(effects @ effects)
 
     def density(value: float) -> float:
-        return -(effects.size - 1) * math.log(value) - total / (2 * value**2) - value**2 / (2 * width**2)
+        prior = -(value**2) / (2 * width**2)
+        return float(prior - (effects.size - 1) * math.log(value) - total / (2 * value**2))
 
     now = density(sd)
     for length in (1.0, 0.3):

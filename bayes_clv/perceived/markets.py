@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.schema import DRAW, InputError, check_seed, example
+from bayes_clv.schema import DRAW, InputError, argument, check_seed, example
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +150,7 @@ def unsure(
         )
     for name, value in (("concentration", concentration), ("rating_error", rating_error), ("draws", draws)):
         if value is not None and not 0 < value < math.inf:
-            raise InputError(f"{name}={value} must be a positive number.")
+            raise InputError(f"{argument(name, value)} must be a positive number.")
     for name, value in (("weight", concentration), ("rating", rating_error)):
         if value is not None and DRAW in given[name].dims:
             raise InputError(f"The {name}s of the market are draws already. Leave them as they are.")

@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.perceived.markets import ATTRIBUTE, PART, RIVAL, check_market
-from bayes_clv.schema import DRAW, InputError, named_quantiles
+from bayes_clv.schema import DRAW, InputError, argument, named_quantiles
 
 OTHER = "other"
 AVERAGE = "average"
@@ -140,7 +140,9 @@ def _reference(basis: dict[str, xr.DataArray], market: xr.Dataset, against: str)
         return {name: each.mean(RIVAL) for name, each in basis.items()}
     names = [str(name) for name in market[RIVAL].to_numpy()]
     if against not in names:
-        raise InputError(f"against={against!r} is no rival. There are {', '.join(names)}, and {AVERAGE!r}.")
+        raise InputError(
+            f"{argument('against', against)} is no rival. There are {', '.join(names)}, and {AVERAGE!r}."
+        )
     return {name: each.sel({RIVAL: against}, drop=True) for name, each in basis.items()}
 
 
@@ -151,9 +153,10 @@ def _slope(slope: Any) -> xr.DataArray:
     values = rate.to_numpy()
     bad = ~((values > 0) & (values < math.inf))
     if bad.any():
+        first = argument("slope", float(values[bad].flat[0]))
+        many = "" if values.ndim == 0 else f" ({int(bad.sum())} of {bad.size} draws are not)"
         raise InputError(
-            f"slope={float(values[bad].flat[0]):g} must be a positive amount of money: what customers pay for one "
-            f"point of performance{'' if values.ndim == 0 else f' ({int(bad.sum())} of {bad.size} draws are not)'}."
+            f"{first} must be a positive amount of money: what customers pay for one point of performance{many}."
         )
     return rate
 
@@ -163,7 +166,7 @@ def _plain(slope: Any) -> float:
         return float(slope)
     except (TypeError, ValueError):
         raise InputError(
-            f"slope={slope!r} is no number. It is money a point of performance, such as 58.5."
+            f"{argument('slope', slope)} is no number. It is money a point of performance, such as 58.5."
         ) from None
 
 

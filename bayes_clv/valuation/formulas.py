@@ -411,7 +411,7 @@ def _kept(retention: Any, annual_discount_rate: Any, years: Any = 1.0) -> np.nda
     _check("retention", retention, 0.0, 1.0)
     _check("annual_discount_rate", annual_discount_rate, -1.0, math.inf, open_low=True)
     growth = 1 + np.asarray(annual_discount_rate, dtype=float)
-    return np.asarray(retention, dtype=float) * growth ** -np.asarray(years, dtype=float)
+    return np.asarray(np.asarray(retention, dtype=float) * growth ** -np.asarray(years, dtype=float))
 
 
 def _powers(kept: np.ndarray, count: np.ndarray) -> np.ndarray:

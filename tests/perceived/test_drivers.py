@@ -39,10 +39,10 @@ def covered(worlds, seed):
             table, "overall", NAMES, overall_scale=(1, 5), wave="wave", draws=300, tune=200, chains=1, seed=1
         )["posterior"]
         drawn = np.concatenate(
-            [found[name][0].to_numpy() for name in ("reward", "penalty", "wave_level")], axis=1
+            [found[name][0].to_numpy() for name in ("reward", "penalty", "wave_level", "cutpoint")], axis=1
         )
         low, high = np.quantile(drawn, (0.05, 0.95), axis=0)
-        truth = np.concatenate([effect + skew, effect - skew, level])
+        truth = np.concatenate([effect + skew, effect - skew, level, cut])
         inside.append((low <= truth) & (truth <= high))
     return np.array(inside)
 

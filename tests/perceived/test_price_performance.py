@@ -134,7 +134,7 @@ def test_bad_files_are_refused_with_their_line(line, text, said, tmp_path):
 
 
 def test_bad_slopes_references_and_doubts_are_refused(filtration):
-    for slope, said in ((0, "slope=0 must be a positive"), ("x", "slope='x' is no number")):
+    for slope, said in ((0, "slope=0.0 must be a positive"), ("x", "slope='x' is no number")):
         with pytest.raises(clv.InputError, match=said):
             price_performance(filtration, slope)
     with pytest.raises(clv.InputError, match="against='Nobody' is no rival. There are Filtro"):
