@@ -251,4 +251,4 @@ def _given_plain(information: float, pull: float, width: float, rng: np.random.G
     # Φ from the upper side, which is exact far out.
     upper = float(ndtr(mean / spread))
     drawn = -float(ndtri(max(rng.random() * upper, 1e-300)))
-    return max(mean + spread * drawn, 1e-8)
+    return max(float(mean + spread * drawn), 1e-8)
