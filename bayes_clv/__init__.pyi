@@ -1,6 +1,7 @@
 from . import customers as customers
 from . import families as families
 from . import inference as inference
+from . import perceived as perceived
 from . import predictions as predictions
 from . import scoring as scoring
 from . import segments as segments
@@ -52,6 +53,7 @@ __all__ = [
     "load",
     "load_cdnow",
     "next_purchase",
+    "perceived",
     "predict",
     "predict_cohort",
     "predict_renewals",

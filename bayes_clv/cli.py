@@ -23,6 +23,7 @@ from bayes_clv.workflows.settings import (
     Checking,
     Choice,
     Comparing,
+    Offering,
     Option,
     Scoring,
     Segmenting,
@@ -371,6 +372,29 @@ def channels(choice: Acquiring) -> list[str]:
     from bayes_clv.workflows.acquiring import channels_run
 
     return channels_run(choice)
+
+
+@command(Offering)
+def offers(choice: Offering) -> list[str]:
+    """Hold offers against each other as customers see them: price, weighted performance, fair prices, the best value.
+
+    In --out a row a rival; beside it each advantage by attribute (-advantages) and the figures (.png).
+
+    Example: bayes-clv offers market.csv --slope 58.5 --concentration 50 --rating-error 0.5 --out offers.csv
+
+    \b
+    where market.csv is a text like this one, of a spreadsheet:
+      attribute,weight,Ours,Theirs
+      taste,40,8,6
+      support,60,2,7
+      purchase,price,17,25
+      filters of five years,price,120,130
+
+    Weights add up to 100, or to 1; ratings lie on one scale (--lowest, --highest); more is better.
+    """  # noqa: D301
+    from bayes_clv.workflows.offering import offer_run
+
+    return offer_run(choice)
 
 
 @command(Alarming)

@@ -41,6 +41,7 @@ FOLDERS = (
     "customers",
     "families",
     "inference",
+    "perceived",
     "predictions",
     "scoring",
     "segments",

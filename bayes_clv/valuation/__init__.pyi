@@ -7,6 +7,14 @@ from .channels import channel_values as channel_values
 from .channels import compare_channels as compare_channels
 from .cohort import predict_cohort as predict_cohort
 from .contribution import contributions as contributions
+from .formulas import annuity_value as annuity_value
+from .formulas import continuous_value as continuous_value
+from .formulas import contract_value as contract_value
+from .formulas import four_step_value as four_step_value
+from .formulas import growing_value as growing_value
+from .formulas import migration_value as migration_value
+from .formulas import present_value as present_value
+from .formulas import retained_value as retained_value
 from .levers import relative as relative
 from .parts import value_parts as value_parts
 from .scenario_files import read_scenarios as read_scenarios
@@ -20,17 +28,25 @@ from .sensitivities import tornado as tornado
 __all__ = [
     "Channel",
     "Scenario",
+    "annuity_value",
     "best_bid",
     "break_even",
     "channel",
     "channel_values",
     "compare_channels",
     "compare_scenarios",
+    "continuous_value",
+    "contract_value",
     "contributions",
+    "four_step_value",
+    "growing_value",
+    "migration_value",
     "predict_cohort",
+    "present_value",
     "read_channels",
     "read_scenarios",
     "relative",
+    "retained_value",
     "scenario",
     "sensitivity",
     "split_budget",

@@ -21,6 +21,8 @@ from .plots.histories import plot_rate_history as plot_rate_history
 from .plots.holdout import plot_calibration as plot_calibration
 from .plots.holdout import plot_evaluation as plot_evaluation
 from .plots.holdout import plot_tracking as plot_tracking
+from .plots.offers import plot_advantages as plot_advantages
+from .plots.offers import plot_price_performance as plot_price_performance
 from .plots.origins import plot_origins as plot_origins
 from .plots.parameters import plot_diagnostics as plot_diagnostics
 from .plots.parameters import plot_parameters as plot_parameters
@@ -40,6 +42,7 @@ from .reporting.page import report as report
 __all__ = [
     "calendar_bands",
     "for_arviz",
+    "plot_advantages",
     "plot_alarms",
     "plot_alive_history",
     "plot_alive_matrix",
@@ -61,6 +64,7 @@ __all__ = [
     "plot_origins",
     "plot_parameters",
     "plot_payback",
+    "plot_price_performance",
     "plot_prior",
     "plot_prior_posterior",
     "plot_purchases_per_customer",

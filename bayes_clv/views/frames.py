@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.perceived.markets import ATTRIBUTE, RIVAL
+from bayes_clv.perceived.markets import PART as PRICE_PART
+from bayes_clv.perceived.offers import SUMMARISED
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.counts import LEVELS
@@ -117,6 +120,16 @@ def table(
         - ``clv.valuation.split_budget``: by ``"channel"``: channel, spend, spent (today); mean, q05 and q95 of
           customers and profit; marginal.
         - ``clv.valuation.best_bid``: by ``"bid"``: bid; mean, q05 and q95 of profit; volume_mean, value_when_won.
+        - ``clv.perceived.price_performance``: by ``"rival"``: rival, total_price, and performance, relative_value, the
+          advantages and fair_price, with draws their mean, q05 and q95 and the probabilities. By ``"attribute"``, a row
+          a rival and attribute or part of the price: rival, of, name, advantage and its q05 and q95; they add up to
+          the total advantage.
+        - ``clv.perceived.net_promoter``, ``satisfied`` and ``mean_answer``: by ``"segment"``, all below: segment,
+          answers, mean, q05 and q95.
+        - ``clv.perceived.facet_scores``: by ``"facet"``, a row a segment, kind (perceived, expected, gap) and facet:
+          mean, q05 and q95.
+        - ``clv.perceived.driver_kinds``: by ``"attribute"``: kind; mean, q05 and q95 of reward, penalty and weight; the
+          probabilities.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
           and the probability that it pays.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
@@ -382,6 +395,74 @@ def _tornado(swings: xr.Dataset) -> "pd.DataFrame":
     return _frame(columns)
 
 
+def _offers(offers: xr.Dataset) -> "pd.DataFrame":
+    columns: dict[str, Any] = {
+        RIVAL: offers[RIVAL].to_numpy(),
+        "total_price": offers["total_price"].to_numpy(),
+    }
+    for name in SUMMARISED:
+        if f"{name}_mean" in offers:
+            columns |= {f"{name}_{each}": offers[f"{name}_{each}"].to_numpy() for each in STATISTICS}
+        else:
+            columns[name] = offers[name].to_numpy()
+    for name in ("probability_best", "probability_above_reference"):
+        if name in offers:
+            columns[name] = offers[name].to_numpy()
+    return _frame(columns, {"against": offers.attrs["against"]})
+
+
+def _advantages(offers: xr.Dataset) -> "pd.DataFrame":
+    rows = []
+    for rival in offers[RIVAL].to_numpy():
+        one = offers.sel({RIVAL: rival})
+        for dim, kind, name in (
+            (ATTRIBUTE, "attribute", "attribute_advantage"),
+            (PRICE_PART, "price", "price_part_advantage"),
+        ):
+            drawn = f"{name}_mean" in one
+            for label in one[dim].to_numpy():
+                at = one.sel({dim: label})
+                row = {RIVAL: rival, "of": kind, "name": label}
+                row["advantage"] = float(at[f"{name}_mean" if drawn else name])
+                for end in ("q05", "q95"):
+                    row[f"advantage_{end}"] = float(at[f"{name}_{end}"]) if drawn else row["advantage"]
+                rows.append(row)
+    return _frame(rows, {"against": offers.attrs["against"]})
+
+
+def _answers(scores: xr.Dataset) -> "pd.DataFrame":
+    columns = {
+        each: [*scores[f"score_{each}"].to_numpy().tolist(), float(scores[f"score_all_{each}"])]
+        for each in STATISTICS
+    }
+    asked = scores["answers"].to_numpy().tolist()
+    names = [*scores[SEGMENT].to_numpy().tolist(), "all"]
+    frame = _frame({SEGMENT: names, "answers": [*asked, sum(asked)], **columns}, scores.attrs)
+    return frame if len(asked) > 1 else frame.tail(1).reset_index(drop=True)
+
+
+def _facets(scores: xr.Dataset) -> "pd.DataFrame":
+    rows = []
+    kinds = scores["kind"].to_numpy().tolist()
+    for segment in scores[SEGMENT].to_numpy():
+        for kind in [*kinds, *(["gap"] if "gap" in scores else [])]:
+            for facet in scores["facet"].to_numpy():
+                name, where = ("gap", {}) if kind == "gap" else ("score", {"kind": kind})
+                at = scores.sel({SEGMENT: segment, "facet": facet} | where)
+                row = {SEGMENT: segment, "kind": kind, "facet": facet}
+                rows.append(row | {each: float(at[f"{name}_{each}"]) for each in STATISTICS})
+    return _frame(rows, scores.attrs)
+
+
+def _drivers(kinds: xr.Dataset) -> "pd.DataFrame":
+    columns: dict[str, Any] = {ATTRIBUTE: kinds[ATTRIBUTE].to_numpy(), "kind": kinds["kind"].to_numpy()}
+    names = [f"{name}_{each}" for name in ("reward", "penalty", "weight") for each in STATISTICS]
+    columns |= {
+        name: kinds[name].to_numpy() for name in (*names, "probability_matters", "probability_hygiene")
+    }
+    return _frame(columns, kinds.attrs)
+
+
 def _decision(decision: xr.Dataset) -> "pd.DataFrame":
     columns: dict[str, Any] = {
         "customer_id": decision[CUSTOMER].to_numpy(),
@@ -492,6 +573,10 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "budget": {CHANNEL: _budget},
     "bid": {BID: _bids},
     "tornado": {LEVER: _tornado},
+    "price and performance": {RIVAL: _offers, ATTRIBUTE: _advantages},
+    "score of answers": {SEGMENT: _answers},
+    "facet scores": {"facet": _facets},
+    "driver kinds": {ATTRIBUTE: _drivers},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},

@@ -416,6 +416,30 @@ class Acquiring:
 
 
 @dataclass(frozen=True)
+class Offering:
+    """A file of ratings, weights and prices, as ``clv.perceived.read_market`` takes it, and what is unsure of it."""
+
+    market: Path = place("CSV file: a row an attribute or a part of the price, a column a rival.")
+    slope: float = option("What customers pay for a point of performance, in money.")
+    lowest: float = option("Lowest rating there is.", 0.0)
+    highest: float = option("Highest rating there is.", 10.0)
+    against: str = option("Hold all against this rival, or the average of all.", "average")
+    rival: str | None = option("Draw of what this rival's advantage is made.", None)
+    concentration: float | None = option(
+        "How sure the weights are: 50 makes .16 a .16 ± .05 [default: as they stand].", None
+    )
+    rating_error: float | None = option(
+        "Standard deviation of each rating, in points [default: as they stand].", None
+    )
+    draws: int = option("Draws of weights and ratings.", 4000, least=1)
+    seed: int = option("Seed of every random number.", 1, least=0)
+    out: Path = option(
+        "Where the table goes, one row a rival: a .csv or .parquet file; the figures stand beside it.",
+        Path("offers.csv"),
+    )
+
+
+@dataclass(frozen=True)
 class Alarming:
     """Whose alarms to list; ``threshold`` and ``longest`` as ``churn_alarms`` takes them.
 
