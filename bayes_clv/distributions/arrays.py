@@ -14,6 +14,19 @@ def float_arrays(*arguments: ArrayLike) -> tuple[Array, ...]:
     return tuple(np.asarray(argument, dtype=np.float64) for argument in arguments)
 
 
+def owned(value: ArrayLike, shape: tuple[int, ...] | None = None) -> Array:
+    """Return the numbers as a writeable C array of float64 (of this shape), itself where it is one.
+
+    Compiled functions are compiled once for each kind of array: the same function for read-only arrays, or for those
+    in another order, takes as long again on a first start, up to a minute. They are given this one kind.
+    """
+    array = np.asarray(value)
+    whole = (shape is None or array.shape == shape) and array.dtype == np.float64
+    if whole and array.flags.c_contiguous and array.flags.writeable:
+        return array
+    return np.array(array if shape is None else np.broadcast_to(array, shape), dtype=np.float64, order="C")
+
+
 def stretches(columns: Iterable[NDArray[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return where rows differ from the row before in some column, the first included, and each row's stretch of likes.
 
@@ -77,7 +90,7 @@ def on_distinct_rows(function: Callable[..., Array], *states: ArrayLike) -> Arra
     new, row = stretches(varied) if varied else (np.ones(1, dtype=bool), np.zeros(1, dtype=np.int64))
     if not new.all():
         given = [state if state.shape[0] == 1 else state[new] for state in given]
-    found = function(*(np.require(_wide(state, draws), requirements=("C", "W")) for state in given))
+    found = function(*(owned(_wide(state, draws)) for state in given))
     every = found if new.all() else found[..., row, :]
     return every.reshape(found.shape[:-2] + shape)
 

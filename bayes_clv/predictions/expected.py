@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import xarray as xr
 
-from bayes_clv.distributions.arrays import stretches
+from bayes_clv.distributions.arrays import owned, stretches
 from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.averages import active as active
 from bayes_clv.predictions.averages import pmf as pmf
@@ -29,7 +29,6 @@ from bayes_clv.predictions.tiles import (
     Progress,
     in_order,
     over_tiles,
-    owned,
     refuse_too_large,
     rows_of,
 )

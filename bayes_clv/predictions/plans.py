@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bayes_clv.distributions.arrays import stretches
+from bayes_clv.distributions.arrays import owned, stretches
 from bayes_clv.distributions.paths import (
     Paths,
     Room,
@@ -28,7 +28,6 @@ from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.families.calendar import CALENDAR
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
-from bayes_clv.predictions.tiles import owned
 
 # Futures a tile: what the law lists of the buyers among them stays in a processor's second cache.
 TILE = 32_768

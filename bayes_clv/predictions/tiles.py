@@ -31,14 +31,6 @@ def available_threads(threads: int | None) -> int:
     return os.cpu_count() or 1
 
 
-def owned(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return a writeable C array of this shape, itself where it is one: Numba compiles a read-only one anew."""
-    whole = array.shape == shape and array.dtype == np.float64
-    if whole and array.flags.c_contiguous and array.flags.writeable:
-        return array
-    return np.array(np.broadcast_to(array, shape), dtype=np.float64, order="C")
-
-
 def in_order[Result](
     block: Callable[[int], Result],
     starts: range,

@@ -155,5 +155,5 @@ def _score_chunk(
         scores.covered[i, among] = (low[local] <= y) & (y <= high[local])
         scores.promised[i, among] = (cumulative[every, high + 1] - cumulative[every, low])[local]
     weight = np.bincount(local, minlength=rows.size) / scores.below.size**2
-    covariance: np.ndarray = summed_covariance(cumulative[:, :-1], table, weight, PLACES)
+    covariance: np.ndarray = summed_covariance(cumulative, table, weight, PLACES)
     return covariance

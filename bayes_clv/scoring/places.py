@@ -53,12 +53,12 @@ def summed_covariance(below, equal, weight, places):  # type: ignore[no-untyped-
     """Return the sums over forecasts of the covariance (place, place) of the transform, were they true.
 
     ``below`` and ``equal`` (forecast, count) are P(Y < n) and P(Y = n), and ``weight`` (forecast) is how often each
-    counts.
+    counts. Counts of ``below`` beyond those of ``equal`` are not read.
     """
     total = np.zeros((places.size, places.size))
     deviation = np.empty(places.size)
     for i in range(below.shape[0]):
-        for n in range(below.shape[1]):
+        for n in range(equal.shape[1]):
             chance = weight[i] * equal[i, n]
             if chance <= 0:
                 continue

@@ -32,8 +32,9 @@ import xarray as xr
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 
+from bayes_clv.distributions.arrays import owned
 from bayes_clv.predictions.simulation import SPEND_LEVEL, Simulation
-from bayes_clv.predictions.tiles import in_order, owned
+from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import (
     CUSTOMER,
     CUSTOMER_VARIABLES,

@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
+from bayes_clv.distributions.arrays import owned
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.predictions.tiles import owned
 from bayes_clv.schema import (
     CUSTOMER,
     CUSTOMER_VARIABLES,

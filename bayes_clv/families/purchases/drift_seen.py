@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array, ragged
+from bayes_clv.distributions.arrays import Array, owned, ragged
 from bayes_clv.distributions.poisson import drifting as filters
 from bayes_clv.distributions.poisson.drifting_past import rates_ago
 from bayes_clv.families.contract import Columns, Forecast, Params
@@ -77,7 +77,9 @@ def rate_ago(
     """Return draws of the rate a time ``ago`` before T, given the history and the rate now or at leaving."""
     seen = Timed(RATE, times, columns, params)
     back = np.full(seen.T.shape, float(ago))
-    found = rates_ago(seen.T, seen.start, seen.x, times, *seen.values, back, rate, left, keys)
+    found = rates_ago(
+        seen.T, seen.start, seen.x, seen.times, *seen.values, back, owned(rate), owned(left), keys
+    )
     return seen.out(found)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.arrays import Array, owned
 from bayes_clv.distributions.paths import DRAWN
 from bayes_clv.distributions.poisson import gamma_poisson, paced_lifetime
 from bayes_clv.distributions.special import double_tensors
@@ -84,13 +84,15 @@ class _Seen:
     def __init__(self, knots: Array, columns: Columns, params: Params) -> None:
         history = [np.asarray(columns[name], dtype=np.float64) for name in gamma_rates.OBSERVED]
         values = [np.asarray(params[name], dtype=np.float64) for name in PARAMETERS]
-        self.elapsed = np.ascontiguousarray(params[CALENDAR])
+        knots, self.elapsed = owned(knots), owned(params[CALENDAR])
         draws = self.elapsed.shape[0]
         self.shape = np.broadcast_shapes(*(each.shape for each in (*history, *values)), (draws,))
         rows = self.shape[0] if len(self.shape) == 2 else 1
         full = rows, draws
         x, t_x, T = (np.broadcast_to(each.reshape(-1), (rows,)) for each in history)
-        self.r, self.alpha, self.s, self.beta = (np.array(np.broadcast_to(each, full)) for each in values)
+        self.r, self.alpha, self.s, self.beta = (
+            np.array(np.broadcast_to(each, full), order="C") for each in values
+        )
         # A customer who comes later begins there.
         self.start = np.broadcast_to(
             np.asarray(columns.get(START, 0.0), dtype=np.float64).reshape(-1), (rows,)
@@ -98,7 +100,7 @@ class _Seen:
         now = int(np.argmin(np.abs(knots)))
         self.width = float(knots[1] - knots[0])
         self.to_end = np.ascontiguousarray(-self.elapsed[:, : now + 1])
-        self.knots, self.ahead = knots[now:], np.ascontiguousarray(self.elapsed[:, now:])
+        self.knots, self.ahead = knots[now:], owned(self.elapsed[:, now:])
         self.all_knots = knots
         self.T, self.silence = T, np.ascontiguousarray(T - t_x)
         self.k = self.r + x[:, None]
@@ -128,7 +130,7 @@ class _Seen:
         p = np.broadcast_to(np.float64(n + power), self.k.shape)
         log_factor = special.gammaln(self.k + n) - special.gammaln(self.k) - special.gammaln(p + 1)
         w = self.s + leaving
-        given = np.ascontiguousarray(p), self.k + n, w, bought, self.scale, self.b, log_factor
+        given = owned(p), self.k + n, w, bought, self.scale, self.b, log_factor
         found: Array = paced_lifetime.counted(*given, float(time), self.knots, self.ahead)
         return found
 
@@ -242,7 +244,7 @@ class _Forecast:
 
     def clock(self, params: Params) -> tuple[Array, Array]:
         """Return operational time at the knots (draw, knot), and the knots (knot,)."""
-        return np.ascontiguousarray(params[CALENDAR]), self.knots
+        return owned(params[CALENDAR]), self.knots
 
 
 def forecast(knots: Array) -> Forecast:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array
+from bayes_clv.distributions.arrays import Array, owned
 from bayes_clv.families.contract import Columns, Params
 from bayes_clv.schema import InputError
 
@@ -29,15 +29,13 @@ class Timed:
         self.shape = np.broadcast_shapes(*(each.shape for each in (*history, *values)))
         own = columns.get(TIMES)
         rows, draws = self._two(history) if own is None or len(self.shape) == 2 else (1, self.shape[0])
-        self.times = times
+        self.times = owned(times)
         self.ages, self.flat = (
-            (np.ascontiguousarray(self._row(history[2], rows))[:, None], np.ascontiguousarray(times)[:, None])
+            (owned(self._row(history[2], rows))[:, None], self.times[:, None])
             if own is None
-            else (np.array(np.broadcast_to(history[2], (rows, draws))), np.ascontiguousarray(own))
+            else (owned(np.broadcast_to(history[2], (rows, draws))), owned(own))
         )
-        self.x, self.t_x, self.T, self.start = (
-            np.ascontiguousarray(self._row(each, rows)) for each in history
-        )
+        self.x, self.t_x, self.T, self.start = (owned(self._row(each, rows)) for each in history)
         if (self.x + self.start > self.flat.shape[0]).any():
             raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
         self.values = [self._wide(each, (rows, draws)) for each in values]
@@ -54,7 +52,7 @@ class Timed:
     def _wide(self, value: Array, full: tuple[int, int]) -> Array:
         if value.ndim == 1 and len(self.shape) == 1 and full[1] == 1:
             value = value[:, None]
-        return np.array(np.broadcast_to(value, full))
+        return np.array(np.broadcast_to(value, full), order="C")
 
     def out(self, found: Array) -> Array:
         """Return (..., row, draw) in the shape of the arguments."""
@@ -72,8 +70,7 @@ def flat_times(customers: Mapping[Any, Any]) -> Array:
     # A PyTensor variable: of a model that is compiled once, for many bases.
     if hasattr(given, "owner"):
         return cast("Array", given)
-    found: Array = np.ascontiguousarray(np.asarray(given, dtype=np.float64))
-    return found
+    return owned(given)
 
 
 def simulated(
