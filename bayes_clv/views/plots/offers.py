@@ -66,7 +66,7 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
         for number, name in enumerate(names):
             chance = ""
             if "probability_best" in offers:
-                chance = f", best: {float(offers['probability_best'][number]):.0%}"
+                chance = f", best: {100 * float(offers['probability_best'][number]):.0f} %"
             # Away from the line, which runs upwards.
             right = gain[number] >= 0
             text = ax.annotate(
@@ -98,6 +98,8 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
             fontsize=9,
         )
         ax.margins(y=0.12)
+        # No price is negative, though the line goes there.
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], 0.0))
         style.thousands(ax.yaxis)
         ax.set_xlabel("weighted performance (points)")
         ax.set_ylabel("price (money)")
