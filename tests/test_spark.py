@@ -72,6 +72,9 @@ def test_instants_are_refused_and_the_remedy_says_the_shops_day(shop):
     told = {"customer_id": "client", "date": "bought", "spend": "amount"}
     with pytest.raises(clv.InputError, match=r"to_date\(from_utc_timestamp\(bought, 'Europe/Berlin'\)\)"):
         clv.summarize(shop.sql(instant), **told)
+    told_of_days = told | {"date": "day", "where": "bought < '2024-07-01'"}
+    with pytest.raises(clv.InputError, match=r"'bought' holds Spark's TIMESTAMP.*where=.* is to hold"):
+        clv.summarize(shop.sql(f"SELECT *, DATE '2024-07-01' AS day FROM ({instant})"), **told_of_days)
     day = f"SELECT client, to_date(from_utc_timestamp(bought, 'Europe/Berlin')) AS bought, amount FROM ({instant})"
     found = clv.summarize(shop.sql(day), **told)
     assert found["customer"].values.tolist() == ["0001"]

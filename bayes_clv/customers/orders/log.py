@@ -88,7 +88,7 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         backend, name = orders.get_backend(), "the order log"
         _check(list(orders.columns), reading, name)
         raw = orders.select(**{role: orders[column] for role, column in roles.items()})
-        engines.refuse_instants(backend, raw, reading.date)
+        engines.refuse_instants(backend, raw, reading)
         kept = not engines.can_parse(backend, raw, reading)
         if kept:
             backend, raw = ibis.duckdb.connect(), ibis.memtable(engines.handed_over(backend, raw))

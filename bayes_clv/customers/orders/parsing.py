@@ -251,13 +251,7 @@ def _parse_date(column: Any, reading: Reading) -> tuple[Any, Any, Any]:
 
     kind, name = column.type(), reading.date
     if kind.is_date() or kind.is_timestamp():
-        if kind.is_timestamp() and kind.timezone is not None:
-            raise InputError(
-                f"Column {name!r} holds timestamps in the time zone {kind.timezone!r}, which do not say on "
-                "which day of the shop an order falls. Convert them first: in pandas "
-                f"orders[{name!r}].dt.tz_convert('Europe/Berlin').dt.tz_localize(None), in a database a cast "
-                "to date in the shop's zone."
-            )
+        _refuse_zone(kind, name, "an order falls")
         if reading.format is not None:
             raise InputError(
                 f"Column {name!r} holds dates already, and {argument('date_format', reading.date_format)} is for text. "
@@ -335,6 +329,7 @@ def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
     import ibis
 
     kind, bad = column.type(), None
+    _refuse_zone(kind, test.column, f"{argument('where', reading.where)} is to hold")
     first, values = test.values[0], test.values
     if isinstance(first, bool):
         text = column.cast("string").lower()
@@ -363,6 +358,17 @@ def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
         "not in": lambda: ~column.isin(values),
     }[test.sign]()
     return compared.fill_null(ibis.literal(test.sign in ("!=", "not in"))), bad
+
+
+def _refuse_zone(kind: Any, name: str, what: str) -> None:
+    """Refuse instants, of which engines would take the day in a zone of their own."""
+    if kind.is_timestamp() and kind.timezone is not None:
+        raise InputError(
+            f"Column {name!r} holds timestamps in the time zone {kind.timezone!r}, which do not say on which day of "
+            f"the shop {what}. Convert them first: in pandas "
+            f"orders[{name!r}].dt.tz_convert('Europe/Berlin').dt.tz_localize(None), in a database a cast to date in "
+            "the shop's zone."
+        )
 
 
 def _wrong_type(name: str, kind: Any, rule: str) -> InputError:
