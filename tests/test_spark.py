@@ -1,11 +1,14 @@
 """Spark says what every other door says, on a session of the tests' own; skipped where Spark or Java is missing."""
 
+import json
 import warnings
 
 import pandas as pd
 import pytest
 
 import bayes_clv as clv
+from bayes_clv.inference.posterior import FORMAT
+from bayes_clv.workflows import predict_on_spark
 from tests.customers.engines import OPTIONS, awkward_orders, halves, same, spark
 
 
@@ -69,7 +72,45 @@ def test_instants_are_refused_and_the_remedy_says_the_shops_day(shop):
     told = {"customer_id": "client", "date": "bought", "spend": "amount"}
     with pytest.raises(clv.InputError, match=r"to_date\(from_utc_timestamp\(bought, 'Europe/Berlin'\)\)"):
         clv.summarize(shop.sql(instant), **told)
+    told_of_days = told | {"date": "day", "where": "bought < '2024-07-01'"}
+    with pytest.raises(clv.InputError, match=r"'bought' holds Spark's TIMESTAMP.*where=.* is to hold"):
+        clv.summarize(shop.sql(f"SELECT *, DATE '2024-07-01' AS day FROM ({instant})"), **told_of_days)
     day = f"SELECT client, to_date(from_utc_timestamp(bought, 'Europe/Berlin')) AS bought, amount FROM ({instant})"
     found = clv.summarize(shop.sql(day), **told)
     assert found["customer"].values.tolist() == ["0001"]
     assert str(found["first_order"].values[0])[:10] == "2024-07-01"
+
+
+# Of Spark, of pandas 3.
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")
+def test_spark_forecasts_to_the_bit_what_is_forecast_here(session, tmp_path, make_buying, make_spending):
+    """In parts, by its own workers, in whatever order these finish."""
+    customers = clv.summarize(awkward_orders(), **OPTIONS)
+    buying, spending = make_buying(draws=20), make_spending(draws=20)
+    for each in (buying, spending):
+        each.attrs["format"] = FORMAT
+    told = {
+        "spending": spending,
+        "margin": 0.3,
+        "annual_discount_rate": 0.1,
+        "acquisition_cost": 2.5,
+        "seed": 3,
+    }
+    here = clv.table(clv.predict(buying, customers, "20 weeks", **told))
+    there = predict_on_spark(session, buying, customers, "20 weeks", **told, part=17)
+    assert there.rdd.getNumPartitions() == -(-len(here) // 17)
+    found = there.toArrow().to_pandas().set_index("customer_id").loc[here["customer_id"]].reset_index()
+    found = found.astype({"customer_id": here["customer_id"].dtype})
+    pd.testing.assert_frame_equal(found, here, check_exact=True)
+    there.write.parquet(str(tmp_path / "forecasts"))
+    kept = session.read.parquet(str(tmp_path / "forecasts")).schema["customer_id"].metadata
+    assert json.loads(kept["bayes_clv"]) == here.attrs
+
+
+def test_what_spark_cannot_forecast_is_refused_before_it_starts(session, make_buying, make_customers):
+    with pytest.raises(clv.InputError, match="str is no SparkSession"):
+        predict_on_spark("local", make_buying(), make_customers(2), seed=1)
+    with pytest.raises(clv.InputError, match="is no bayes_clv posterior"):
+        predict_on_spark(session, make_buying(), make_customers(2), seed=1)
+    with pytest.raises(clv.InputError, match="part=0 must be a whole number"):
+        predict_on_spark(session, make_buying(), make_customers(2), seed=1, part=0)

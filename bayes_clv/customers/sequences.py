@@ -57,6 +57,26 @@ def with_times(
     return dataset.assign({PURCHASE_TIMES: (REPEAT_PURCHASE, times), PURCHASE_START: (CUSTOMER, start)})
 
 
+def with_own_times(customers: xr.Dataset) -> xr.Dataset:
+    """Return customers that were chosen among others with their own purchase times alone, where they carry any."""
+    if PURCHASE_TIMES not in customers:
+        return customers
+    size = customers["frequency"].to_numpy().astype(np.int64)
+    own = {
+        name: customers[name].to_numpy()[places(customers[start].to_numpy(), size)]
+        for name, start in ((PURCHASE_TIMES, PURCHASE_START), (PURCHASE_SPEND, SPEND_START))
+        if name in customers
+    }
+    described = {
+        name: customers[name].attrs for name in (*own, PURCHASE_START, SPEND_START) if name in customers
+    }
+    cut = customers.drop_dims(REPEAT_PURCHASE)
+    cut = with_times(cut, own[PURCHASE_TIMES], size, own.get(PURCHASE_SPEND))
+    for name, attrs in described.items():
+        cut[name].attrs = attrs
+    return cut
+
+
 def read_lists(column: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the times in a pandas column of lists, one list after the other, and how many each list has."""
     cells = column.tolist()

@@ -31,8 +31,9 @@ from bayes_clv.customers.orders.description import Further, OnReturns, Reading, 
 from bayes_clv.customers.orders.further import described
 from bayes_clv.customers.orders.log import OrderLog, open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
-from bayes_clv.customers.orders.parsing import LARGEST_SPEND
+from bayes_clv.customers.orders.parsing import LARGEST_SPEND, TWIN
 from bayes_clv.customers.orders.returns import net_occasions, order_lines, settled
+from bayes_clv.customers.orders.sorting import NUMBER, days_by_sorting
 from bayes_clv.customers.orders.trends import month_rows, trend_rows
 from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
 from bayes_clv.customers.sequences import with_times
@@ -180,6 +181,8 @@ def summarize(
     >>> customers.sizes["customer"], int(customers["frequency"].sum())
     (2357, 2457)
     """
+    import pyarrow as pa
+
     unit_days = days_per(time_unit)
     if (
         isinstance(period_days, bool)
@@ -227,7 +230,7 @@ def summarize(
     each = log.keep("customers", rows_wanted)
     table = log.fetch(each)
     column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
-    ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(object)
+    ids = table["customer_id"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(object)
     order = id_order(ids)
     ids, column = ids[order], {name: values[order] for name, values in column.items()}
     in_base = column["first_order"] <= np.datetime64(last_calibration)
@@ -343,14 +346,24 @@ def read_day(value: Day, name: str) -> dt.date:
 
 
 def _occasions(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) -> tuple[Any, Any]:
-    """Return one row per customer and day with a purchase, and what became of returns where there are some."""
+    """Return one row per customer and day with a purchase, and what became of returns where there are some.
+
+    Where days were found by sorting, ``customer_id`` is a whole number.
+    """
+    import ibis
+
     rows, priced = usable.rows, log.reading.priced
-    rows = rows.drop([name for name in rows.columns if name.startswith("taken_")])
+    rows = rows.drop([name for name in rows.columns if name.startswith("taken_") or name == TWIN])
     if not usable.returns:
         # Without returns no sum is above that of all.
         narrow = log.kept and usable.money < LARGEST_SPEND
         lines = rows if log.reading.order_id is None else order_lines(rows, until, end)
+        if narrow and NUMBER in lines.columns:
+            days = days_by_sorting(log, lines)
+            if days is not None:
+                return ibis.memtable(days), None
         return log.keep("occasions", purchase_occasions(lines, with_spend=priced, narrow=narrow)), None
+    rows = rows.drop(NUMBER) if NUMBER in rows.columns else rows
     lines = log.keep("lines", order_lines(rows, until, end))
     touched = lines.filter(lines.spend < 0).select("customer_id").distinct()
     returned_by = lines.semi_join(touched, "customer_id").select(lines.columns)

@@ -3,6 +3,7 @@
 from bayes_clv.workflows.alarming import alarm_run
 from bayes_clv.workflows.backtesting import run_backtest
 from bayes_clv.workflows.folders import read_run
+from bayes_clv.workflows.on_spark import predict_on_spark
 from bayes_clv.workflows.running import run
 from bayes_clv.workflows.scoring import score_run
 from bayes_clv.workflows.segmenting import segment_run
@@ -18,6 +19,7 @@ __all__ = [
     "Settings",
     "alarm_run",
     "choose",
+    "predict_on_spark",
     "read_run",
     "run",
     "run_backtest",

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 import bayes_clv as clv
+from bayes_clv.customers import summaries
 from tests.customers.engines import OPTIONS, awkward_orders, cluster, halves, same
 
 ZONE = "Europe/Berlin"
@@ -74,6 +75,27 @@ def test_a_door_says_what_pandas_says(orders, reference, tmp_path, door):
     finally:
         if isinstance(log, ibis.Table):
             log.get_backend().disconnect()
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "fits"), [(-30, 1, True), (2**62, 3, True), (-(2**62), 2**56, False)]
+)
+def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch, first, step, fits):
+    """Days are then found by sorting, where id, day and place fit into 63 bits."""
+    sort, found = summaries.days_by_sorting, []
+    monkeypatch.setattr(summaries, "days_by_sorting", lambda *given: found.append(sort(*given)) or found[-1])
+    bought = orders[orders["amount"] >= 0]
+    # Equal lines among all, and among those that are dropped.
+    bought = pd.concat(
+        [bought, bought[:7], bought[:2].assign(bought=pd.NaT), bought[:2].assign(bought=pd.NaT)]
+    )
+    bought = bought.assign(client=first + step * bought["client"])
+    told = OPTIONS | {"on_bad_rows": "drop"}
+    numbers = clv.summarize(bought, **told)
+    same(numbers, clv.summarize(bought.assign(client=bought["client"].astype(str)), **told))
+    assert len(found) == 1
+    assert (found[0] is not None) == fits
+    assert "Rows that are equal to another one" in numbers.attrs["audit"]
 
 
 def test_the_log_has_all_that_engines_disagree_about(reference):

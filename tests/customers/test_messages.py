@@ -140,6 +140,15 @@ def test_a_row_with_two_problems_is_told_twice_and_dropped_once():
     assert [line["rows"] for line in lines if line["action"] == "dropped"] == [1, 1]
 
 
+def test_a_condition_on_zoned_timestamps():
+    """Half past midnight in Berlin is the day before in UTC, in which they would be compared."""
+    paid = pd.to_datetime(["2024-07-01 00:30"] * len(frame())).tz_localize("Europe/Berlin")
+    message = refusal(frame(paid=paid), where="paid < '2024-07-01'")
+    assert "'paid' holds timestamps in the time zone" in message
+    assert "on which day of the shop where=\"paid < '2024-07-01'\" is to hold" in message
+    assert "orders['paid'].dt.tz_convert('Europe/Berlin').dt.tz_localize(None)" in message
+
+
 def test_zoned_timestamps():
     zoned = frame(date=pd.to_datetime(frame()["date"]).dt.tz_localize("Europe/Berlin"))
     message = refusal(zoned)

@@ -10,6 +10,7 @@ import xarray as xr
 import bayes_clv as clv
 import bayes_clv.customers as door
 from bayes_clv.customers.columns import column_values
+from bayes_clv.customers.sequences import with_own_times
 from bayes_clv.inference.posterior import read_customers, write_customers
 from bayes_clv.schema import InputError
 
@@ -53,6 +54,16 @@ def test_they_are_the_repeat_purchases_of_the_calibration(orders, customers):
         dates = door.purchase_dates(orders, key)
         known = dates[dates <= np.datetime64(CUTS["until"])]
         assert own(customers)[key] == ((known[1:] - known[0]).astype(int) / 7.0).tolist()
+
+
+def test_customers_chosen_among_others_may_travel_with_their_own_times_alone(customers):
+    some = customers.isel(customer=slice(1000, 1100))
+    cut = with_own_times(some)
+    assert cut.sizes["repeat_purchase"] == int(some["frequency"].sum()) < customers.sizes["repeat_purchase"]
+    assert own(cut) == own(some)
+    assert cut.drop_vars(TIMES).identical(some.drop_vars(TIMES))
+    assert cut["purchase_start"].attrs == customers["purchase_start"].attrs
+    assert with_own_times(some.drop_vars(TIMES)).identical(some.drop_vars(TIMES))
 
 
 @pytest.mark.parametrize(

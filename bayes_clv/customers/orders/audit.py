@@ -19,6 +19,7 @@ from bayes_clv.customers.orders.parsing import (
     NO_MONEY_BACK,
     NOT_WANTED,
     PROBLEMS,
+    TWIN,
     faults_in,
     first_fault,
 )
@@ -309,13 +310,15 @@ def order_notes(log: OrderLog, rows: Any) -> list[Line]:
 
 def equal_rows(log: OrderLog, rows: Any, occasions: Any) -> list[Line]:
     """Return a note on rows that are equal in all columns that are read, if there are any."""
-    # Few days have several rows in most logs, and only there can be equal ones.
-    several = occasions.filter(occasions.orders > 1).select("customer_id", "date")
-    if log.reading.order_id is None:
-        rows = rows.semi_join(several, ["customer_id", "date"]).select(rows.columns)
-    if not _repeated(log, rows):
-        return []
-    count = _repeated(log, log.raw.drop([name for name in log.raw.columns if name.startswith("taken_")]))
+    if log.kept:
+        count = _twins(log, rows) and _twins(log, log.rows)
+    else:
+        if log.reading.order_id is None:
+            # Few days have several rows in most logs, and only there can be equal ones.
+            several = occasions.filter(occasions.orders > 1).select("customer_id", "date")
+            rows = rows.semi_join(several, ["customer_id", "date"]).select(rows.columns)
+        raw = log.raw.drop([name for name in log.raw.columns if name.startswith("taken_")])
+        count = _repeated(log, rows) and _repeated(log, raw)
     if not count:
         return []
     what = (
@@ -325,6 +328,12 @@ def equal_rows(log: OrderLog, rows: Any, occasions: Any) -> list[Line]:
         "orders.drop_duplicates()."
     )
     return [_line("note", what, count)]
+
+
+def _twins(log: OrderLog, rows: Any) -> int:
+    """Return how many rows have the hash of one before them: of 10^8 different rows, two do once in 3,000 logs."""
+    hashes = np.sort(log.fetch(rows.select(TWIN))[TWIN].to_numpy())
+    return int((hashes[1:] == hashes[:-1]).sum())
 
 
 def _repeated(log: OrderLog, rows: Any) -> int:

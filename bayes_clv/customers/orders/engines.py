@@ -14,7 +14,7 @@ from typing import Any
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.parsing import parse
 from bayes_clv.customers.orders.tables import arrow_columns
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 
 SPARK = "pyspark"
 
@@ -55,15 +55,20 @@ def fetch(backend: Any, expression: Any) -> Any:
     return backend.raw_sql(backend.compile(expression)).toArrow().cast(expression.schema().to_pyarrow())
 
 
-def refuse_instants(backend: Any, raw: Any, name: str) -> None:
+def refuse_instants(backend: Any, raw: Any, reading: Reading) -> None:
     """Refuse Spark's own kind of timestamp: an instant, which Ibis takes for the time of day in UTC."""
     if backend.name != SPARK:
         return
-    kind = backend.raw_sql(backend.compile(raw.select("date"))).schema["date"].dataType
-    if kind.typeName() == "timestamp":
+    looked_at = [role for role in raw.columns if role == "date" or role.startswith("tested_")]
+    schema = backend.raw_sql(backend.compile(raw.select(looked_at))).schema
+    for role in looked_at:
+        if schema[role].dataType.typeName() != "timestamp":
+            continue
+        name = reading.columns()[role]
+        what = "an order falls" if role == "date" else f"{argument('where', reading.where)} is to hold"
         raise InputError(
-            f"Column {name!r} holds Spark's TIMESTAMP, instants, which do not say on which day of the shop an order "
-            "falls: a session that Ibis connects to reads them in UTC. Convert them there: "
+            f"Column {name!r} holds Spark's TIMESTAMP, instants, which do not say on which day of the shop {what}: "
+            "a session that Ibis connects to reads them in UTC. Convert them there: "
             f"to_date(from_utc_timestamp({name}, 'Europe/Berlin')) is the day in the zone that is named. Name the "
             "shop's, or that of the session in which plain times became instants."
         )

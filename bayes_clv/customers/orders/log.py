@@ -28,6 +28,7 @@ from typing import Any
 from bayes_clv.customers.orders import engines, files
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.parsing import NAMES, parse
+from bayes_clv.customers.orders.sorting import NUMBER
 from bayes_clv.customers.orders.tables import arrow_columns, check_twice, names_of
 from bayes_clv.schema import InputError, argument, either
 
@@ -37,8 +38,9 @@ class OrderLog:
     """Orders behind the door: an Ibis table, the engine that runs it, and what to call it in messages.
 
     ``rows`` has ``customer_id`` (text), ``date``, ``spend`` (decimal(18,4), if there are amounts), ``order_id`` and
-    ``item`` (text, if they are named), ``taken_0`` and so on (as they are), and ``faults`` (see ``parsing``); ``raw``
-    has the same rows as they were given, under the names of their roles. ``kept``: the embedded engine keeps the rows.
+    ``item`` (text, if they are named), ``taken_0`` and so on (as they are), and ``faults`` (see ``parsing``); in the
+    embedded engine, which keeps the rows (``kept``), also ``twin`` and, of ids that are whole numbers, ``number``.
+    ``raw`` has the same rows as they were given, under the names of their roles.
     """
 
     rows: Any
@@ -52,6 +54,10 @@ class OrderLog:
     def fetch(self, expression: Any) -> Any:
         """Run an expression and return its result as a PyArrow table."""
         return _run(self.path, engines.fetch, self.backend, expression)
+
+    def batches(self, expression: Any) -> Any:
+        """Run an expression in the embedded engine and return its result batch by batch."""
+        return self.backend.raw_sql(self.backend.compile(expression)).to_arrow_reader(1 << 17)
 
     def keep(self, name: str, expression: Any) -> Any:
         """Return an expression's rows, computed once where the engine keeps what is ours."""
@@ -88,7 +94,7 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         backend, name = orders.get_backend(), "the order log"
         _check(list(orders.columns), reading, name)
         raw = orders.select(**{role: orders[column] for role, column in roles.items()})
-        engines.refuse_instants(backend, raw, reading.date)
+        engines.refuse_instants(backend, raw, reading)
         kept = not engines.can_parse(backend, raw, reading)
         if kept:
             backend, raw = ibis.duckdb.connect(), ibis.memtable(engines.handed_over(backend, raw))
@@ -101,7 +107,11 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         backend.raw_sql("SET enable_progress_bar = false")
     rows = parse(raw, reading, backend if kept else None)
     if kept:
+        as_number = NUMBER in rows.columns
+        rows = rows.drop("customer_id") if as_number else rows
         rows = _run(path, backend.create_table, "orders", rows, temp=True)
+        # The text of a whole number is made where it is looked at: ten million of them take a second, and memory.
+        rows = rows.mutate(customer_id=rows[NUMBER].cast("string")) if as_number else rows
     return OrderLog(rows, raw, backend, name, reading, path, kept)
 
 

@@ -4,6 +4,8 @@ A row may have several faults, and all of them are told: each is a bit of ``faul
 the lowest. Rows that are left out without a fault have a negative number (``LEFT_OUT``).
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +15,7 @@ from bayes_clv.conditions import RowTest
 from bayes_clv.customers.orders.amounts import read_amount
 from bayes_clv.customers.orders.dates import COMPACT, ISO, SerialDays
 from bayes_clv.customers.orders.description import Reading
+from bayes_clv.customers.orders.sorting import NUMBER
 from bayes_clv.schema import InputError, argument
 
 # How missing values look after a detour through text. No customer is called "nan".
@@ -28,6 +31,8 @@ LARGEST_SPEND = 1e14
 
 
 SMALLEST_SPEND = 0.00005
+# The hash of a row in all columns that are read, by which equal rows are found.
+TWIN = "twin"
 SPEND, _UNITS = "decimal(18, 4)", "decimal(22, 4)"
 
 
@@ -107,7 +112,8 @@ def faults_in(faults: int) -> list[str]:
 def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> Any:
     """Return parsed columns and each row's ``faults``.
 
-    ``views`` is the engine in which each step becomes a view, or None to leave one expression.
+    ``views`` is the engine in which each step becomes a view, or None to leave one expression; in views ids that are
+    whole numbers are there as such too, as ``number``, and a hash of each row as it was given, as ``twin``.
     """
     import ibis
 
@@ -116,11 +122,15 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
 
     roles = [*reading.columns()]
     texts = [name for name in roles if name in raw.columns and raw[name].type().is_string()]
-    raw = step("order_texts", raw.mutate(**{name: raw[name].strip() for name in texts}))
+    given = {name: raw[name] for name in raw.columns if not name.startswith("taken_")}
+    twin = {} if views is None else {TWIN: ibis.struct(given).hash()}
+    raw = step("order_texts", raw.mutate(**{name: raw[name].strip() for name in texts}, **twin))
     identity, id_missing, id_bad = _parse_id(raw.customer_id, reading.customer_id)
     day, date_missing, date_bad = _parse_date(raw.date, reading)
     flags = {"id missing": id_missing, "id bad": id_bad, "date missing": date_missing, "date bad": date_bad}
-    values = {"customer_id": identity, "date": day}
+    values = {"customer_id": identity, "date": day, **{name: raw[name] for name in twin}}
+    if views is not None and _fits(raw.customer_id.type()):
+        values[NUMBER] = raw.customer_id.cast("int64")
     for role in ("order_id", "item"):
         if role in raw.columns:
             values[role], missing = _parse_label(raw[role], reading.shown(role))
@@ -144,7 +154,9 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
     )
     flags = {name: table[f"flag_{NAMES.index(name)}"] for name in flags}
     parsed: dict[str, Any] = {
-        name: table[name] for name in ("customer_id", "date", "order_id", "item") if name in values
+        name: table[name]
+        for name in ("customer_id", NUMBER, "date", "order_id", "item", TWIN)
+        if name in values
     }
     left_out = [] if wanted is None else [(~table.wanted, NOT_WANTED)]
     if amounts:
@@ -152,7 +164,9 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
             table, reading, flags, underflow="underflow" in values, embedded=views is not None
         )
         left_out += further
-    faults = sum(ibis.ifelse(flag, 1 << NAMES.index(name), 0) for name, flag in flags.items())
+    bits = sum(ibis.ifelse(flag, 1 << NAMES.index(name), 0) for name, flag in flags.items())
+    # Most rows have none, and an engine then adds up nothing.
+    faults = ibis.ifelse(functools.reduce(operator.or_, flags.values()), bits, 0)
     if left_out:
         # A row that is not wanted has no faults; a fault goes before the other reasons to leave a row out.
         first = [(condition, number) for condition, number in left_out if number == NOT_WANTED]
@@ -230,6 +244,11 @@ def _parse_id(column: Any, name: str) -> tuple[Any, Any, Any]:
     raise _wrong_type(name, kind, "Customer ids are text or whole numbers.")
 
 
+def _fits(kind: Any) -> bool:
+    """Return whether ids of this kind are whole numbers of 64 bits with a sign."""
+    return kind.is_integer() and not kind.is_uint64()
+
+
 def _parse_label(column: Any, name: str) -> tuple[Any, Any]:
     """Return the id of an order or an item as text, null where it is missing, and whether it is."""
     import ibis
@@ -251,13 +270,7 @@ def _parse_date(column: Any, reading: Reading) -> tuple[Any, Any, Any]:
 
     kind, name = column.type(), reading.date
     if kind.is_date() or kind.is_timestamp():
-        if kind.is_timestamp() and kind.timezone is not None:
-            raise InputError(
-                f"Column {name!r} holds timestamps in the time zone {kind.timezone!r}, which do not say on "
-                "which day of the shop an order falls. Convert them first: in pandas "
-                f"orders[{name!r}].dt.tz_convert('Europe/Berlin').dt.tz_localize(None), in a database a cast "
-                "to date in the shop's zone."
-            )
+        _refuse_zone(kind, name, "an order falls")
         if reading.format is not None:
             raise InputError(
                 f"Column {name!r} holds dates already, and {argument('date_format', reading.date_format)} is for text. "
@@ -335,6 +348,7 @@ def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
     import ibis
 
     kind, bad = column.type(), None
+    _refuse_zone(kind, test.column, f"{argument('where', reading.where)} is to hold")
     first, values = test.values[0], test.values
     if isinstance(first, bool):
         text = column.cast("string").lower()
@@ -363,6 +377,17 @@ def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
         "not in": lambda: ~column.isin(values),
     }[test.sign]()
     return compared.fill_null(ibis.literal(test.sign in ("!=", "not in"))), bad
+
+
+def _refuse_zone(kind: Any, name: str, what: str) -> None:
+    """Refuse instants, of which engines would take the day in a zone of their own."""
+    if kind.is_timestamp() and kind.timezone is not None:
+        raise InputError(
+            f"Column {name!r} holds timestamps in the time zone {kind.timezone!r}, which do not say on which day of "
+            f"the shop {what}. Convert them first: in pandas "
+            f"orders[{name!r}].dt.tz_convert('Europe/Berlin').dt.tz_localize(None), in a database a cast to date in "
+            "the shop's zone."
+        )
 
 
 def _wrong_type(name: str, kind: Any, rule: str) -> InputError:
