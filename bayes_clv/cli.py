@@ -1,7 +1,7 @@
 """From a shell: ``check``, ``demo``, ``run``; then ``score``, ``segment``, ``compare``, ``channels``; and more.
 
 Results go to --out, progress to stderr, a summary to stdout. Bad input is one paragraph and exit code 2. The options of
-a command are the fields of its record in ``workflows.settings``; what is wrong is said in their words.
+a command are the fields of its record in ``workflows.settings`` or ``choices``; what is wrong is said in their words.
 Everything slow is imported by the stage that needs it, so that ``--help`` answers at once.
 """
 
@@ -16,20 +16,18 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from bayes_clv.schema import InputError
-from bayes_clv.workflows.settings import (
+from bayes_clv.workflows.choices import (
     Acquiring,
     Alarming,
     Backtesting,
-    Checking,
     Choice,
     Comparing,
     Offering,
-    Option,
     Scoring,
     Segmenting,
-    Settings,
-    options_of,
 )
+from bayes_clv.workflows.options import Option, options_of
+from bayes_clv.workflows.settings import Checking, Settings
 
 app = typer.Typer(
     add_completion=False,

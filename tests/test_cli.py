@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from bayes_clv.cli import app, command, paragraph
 from bayes_clv.problems import cards, problem
 from bayes_clv.schema import InputError, argument
-from bayes_clv.workflows.settings import Settings, option, options_of, place
+from bayes_clv.workflows.options import option, options_of, place
+from bayes_clv.workflows.settings import Settings
 from bayes_clv.workflows.words import run_summary
 
 COMMAND = Path(sys.executable).with_name("bayes-clv")

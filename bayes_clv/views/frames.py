@@ -4,15 +4,12 @@ Each result says in ``attrs["result"]`` what it is, and :func:`table` knows whic
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.perceived.markets import ATTRIBUTE, RIVAL
-from bayes_clv.perceived.markets import PART as PRICE_PART
-from bayes_clv.perceived.offers import SUMMARISED
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.counts import LEVELS
@@ -20,21 +17,15 @@ from bayes_clv.scoring.customer_scores import FORECAST
 from bayes_clv.scoring.measures import MEASURES
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.targeting.winning_back import state_words
-from bayes_clv.valuation.acquisition import CHANNEL
-from bayes_clv.valuation.bids import BID
-from bayes_clv.valuation.channels import OTHER
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
-from bayes_clv.valuation.scenarios import SCENARIO
-from bayes_clv.valuation.scenarios import TOTALS as SCENARIO_TOTALS
-from bayes_clv.valuation.sensitivities import END, LEVER
 from bayes_clv.views import numbers
+from bayes_clv.views.decision_frames import DECISION_TABLES, STATISTICS, frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 TOTAL = "_total"
-STATISTICS = ("mean", "q05", "q95")
 # Shares of the customers whose captured purchases are a row.
 TOP = (0.1, 0.2)
 
@@ -196,16 +187,6 @@ def _result_of(result: Any) -> str:
     return what
 
 
-def _frame(
-    columns: Mapping[str, Any] | list[dict[str, Any]], attrs: Mapping[str, Any] | None = None
-) -> "pd.DataFrame":
-    import pandas as pd
-
-    frame = pd.DataFrame(columns)
-    frame.attrs.update(attrs or {})
-    return frame
-
-
 def _lacking(result: xr.Dataset, names: list[str], what: str) -> None:
     missing = [name for name in names if name not in result]
     if missing:
@@ -218,7 +199,7 @@ def _customers(value: xr.Dataset) -> "pd.DataFrame":
     _lacking(value, columns, "predictions")
     names = [*columns, *(name for name in (*STATES, WAKING, *HOLDOUT_COLUMNS) if name in value)]
     ids = np.asarray(value[CUSTOMER])
-    return _frame({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}}, value.attrs)
+    return frame_of({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}}, value.attrs)
 
 
 def _memberships(segments: xr.Dataset) -> "pd.DataFrame":
@@ -230,7 +211,7 @@ def _memberships(segments: xr.Dataset) -> "pd.DataFrame":
         "probability": segments["most_likely_probability"].to_numpy(),
         "unsure": segments["unsure"].to_numpy(),
     }
-    return _frame(
+    return frame_of(
         columns
         | {f"probability_{name}": membership[:, i] for i, name in enumerate(segments[SEGMENT].to_numpy())}
     )
@@ -251,7 +232,7 @@ def _sizes(segments: xr.Dataset) -> "pd.DataFrame":
     columns["unsure"] = [int(((labels == name) & unsure).sum()) for name in names]
     for total in totals_of(segments):
         columns |= {f"{total}_{each}": segments[f"{total}{TOTAL}_{each}"].to_numpy() for each in STATISTICS}
-    return _frame(columns)
+    return frame_of(columns)
 
 
 def _alarms(alarms: xr.Dataset) -> "pd.DataFrame":
@@ -274,7 +255,7 @@ def _alarms(alarms: xr.Dataset) -> "pd.DataFrame":
         columns["alarm_date"] = alarms["alarm_date"].to_numpy().astype("datetime64[D]").astype(object)
     of = str(alarms.attrs.get("of", "probability_alive"))
     by, rising = ("value_at_risk", False) if "value_at_risk" in alarms else (of, True)
-    frame = _frame(columns).sort_values(by, ascending=rising, kind="stable", ignore_index=True)
+    frame = frame_of(columns).sort_values(by, ascending=rising, kind="stable", ignore_index=True)
     frame.attrs = {name: alarms.attrs[name] for name in ("threshold", "time_unit") if name in alarms.attrs}
     return frame
 
@@ -293,7 +274,7 @@ def states_in_words(found: xr.Dataset) -> list[str]:
 
 def _won_back(found: xr.Dataset) -> "pd.DataFrame":
     columns = {str(name): each.to_numpy() for name, each in found.data_vars.items()}
-    frame = _frame({"customer_id": found[CUSTOMER].to_numpy()} | columns, found.attrs)
+    frame = frame_of({"customer_id": found[CUSTOMER].to_numpy()} | columns, found.attrs)
     frame["state"] = states_in_words(found)
     by = "value_woken" if "value_woken" in found else "purchases_woken"
     return frame.sort_values(by, ascending=False, kind="stable", ignore_index=True)
@@ -301,7 +282,7 @@ def _won_back(found: xr.Dataset) -> "pd.DataFrame":
 
 def _changes(changes: xr.Dataset) -> "pd.DataFrame":
     columns = {str(name): each.to_numpy() for name, each in changes.data_vars.items()}
-    frame = _frame({"customer_id": changes[CUSTOMER].to_numpy()} | columns, changes.attrs)
+    frame = frame_of({"customer_id": changes[CUSTOMER].to_numpy()} | columns, changes.attrs)
     return frame.sort_values("probability_fading", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -320,7 +301,7 @@ def _part_columns(parts: xr.Dataset, stem: str, tail: str) -> dict[tuple[str, st
 def _customer_parts(parts: xr.Dataset) -> "pd.DataFrame":
     columns = _part_columns(parts, "value", "")
     ids = {"customer_id": parts[CUSTOMER].to_numpy()}
-    return _frame(ids | {f"{name}_{each}": values for (name, each), values in columns.items()}, parts.attrs)
+    return frame_of(ids | {f"{name}_{each}": values for (name, each), values in columns.items()}, parts.attrs)
 
 
 def _segment_parts(parts: xr.Dataset) -> "pd.DataFrame":
@@ -334,133 +315,7 @@ def _segment_parts(parts: xr.Dataset) -> "pd.DataFrame":
         for i, segment in enumerate(parts[SEGMENT].to_numpy().tolist())
         for name, assumption in said.items()
     ]
-    return _frame(rows, parts.attrs)
-
-
-def _scenarios(comparison: xr.Dataset) -> "pd.DataFrame":
-    names = [f"{total}_{each}" for total in SCENARIO_TOTALS for each in STATISTICS]
-    names += [f"{total}_difference_{each}" for total in SCENARIO_TOTALS for each in STATISTICS]
-    first = ("stated", "reached")
-    last = (
-        "probability_better",
-        "loss_if_wrong",
-        "probability_best",
-        "expected_loss",
-        "value_difference_error",
-    )
-    return _frame({name: comparison[name].to_numpy() for name in (SCENARIO, *first, *names, *last)})
-
-
-def _channels(found: xr.Dataset) -> "pd.DataFrame":
-    names = ["stated", "customers"]
-    for stem, ends in (
-        *((stem, ("mean", "q05", "q50", "q95")) for stem in ("value", "cost", "profit")),
-        *((stem, ("q05", "q50", "q95")) for stem in ("ratio", "payback")),
-    ):
-        names += [f"{stem}_{end}" for end in ends]
-    if "conversion" in found:
-        names += [f"{stem}_{end}" for stem in ("conversion", "lead_value") for end in ("q05", "q50", "q95")]
-    names += ["probability_pays", "probability_best", "loss_of_keeping", "loss_of_stopping"]
-    return _frame({name: found[name].to_numpy() for name in (CHANNEL, *names, "expected_loss", "decision")})
-
-
-def _budget(split: xr.Dataset) -> "pd.DataFrame":
-    names = ["spend", "spent", *(f"{stem}_{end}" for stem in ("customers", "profit") for end in STATISTICS)]
-    return _frame({name: split[name].to_numpy() for name in (CHANNEL, *names, "marginal")})
-
-
-def _bids(found: xr.Dataset) -> "pd.DataFrame":
-    names = [*(f"profit_{end}" for end in STATISTICS), "volume_mean", "value_when_won"]
-    return _frame({name: found[name].to_numpy() for name in (BID, *names)})
-
-
-def _channel_pairs(found: xr.Dataset) -> "pd.DataFrame":
-    names, beats = found[CHANNEL].to_numpy(), found["probability_beats"].transpose(CHANNEL, OTHER).to_numpy()
-    rows = [(i, j) for i in range(names.size) for j in range(names.size) if i != j]
-    return _frame(
-        {
-            "channel": [names[i] for i, _ in rows],
-            "other": [names[j] for _, j in rows],
-            "probability_beats": [float(beats[i, j]) for i, j in rows],
-        }
-    )
-
-
-def _tornado(swings: xr.Dataset) -> "pd.DataFrame":
-    columns: dict[str, Any] = {LEVER: swings[LEVER].to_numpy()}
-    for end in ("low", "high"):
-        each = swings.sel({END: end})
-        columns[f"{end}_setting"] = each["stated"].to_numpy()
-        columns |= {f"{end}_difference_{name}": each[f"difference_{name}"].to_numpy() for name in STATISTICS}
-    return _frame(columns)
-
-
-def _offers(offers: xr.Dataset) -> "pd.DataFrame":
-    columns: dict[str, Any] = {
-        RIVAL: offers[RIVAL].to_numpy(),
-        "total_price": offers["total_price"].to_numpy(),
-    }
-    for name in SUMMARISED:
-        if f"{name}_mean" in offers:
-            columns |= {f"{name}_{each}": offers[f"{name}_{each}"].to_numpy() for each in STATISTICS}
-        else:
-            columns[name] = offers[name].to_numpy()
-    for name in ("probability_best", "probability_above_reference"):
-        if name in offers:
-            columns[name] = offers[name].to_numpy()
-    return _frame(columns, {"against": offers.attrs["against"]})
-
-
-def _advantages(offers: xr.Dataset) -> "pd.DataFrame":
-    rows = []
-    for rival in offers[RIVAL].to_numpy():
-        one = offers.sel({RIVAL: rival})
-        for dim, kind, name in (
-            (ATTRIBUTE, "attribute", "attribute_advantage"),
-            (PRICE_PART, "price", "price_part_advantage"),
-        ):
-            drawn = f"{name}_mean" in one
-            for label in one[dim].to_numpy():
-                at = one.sel({dim: label})
-                row = {RIVAL: rival, "of": kind, "name": label}
-                row["advantage"] = float(at[f"{name}_mean" if drawn else name])
-                for end in ("q05", "q95"):
-                    row[f"advantage_{end}"] = float(at[f"{name}_{end}"]) if drawn else row["advantage"]
-                rows.append(row)
-    return _frame(rows, {"against": offers.attrs["against"]})
-
-
-def _answers(scores: xr.Dataset) -> "pd.DataFrame":
-    columns = {
-        each: [*scores[f"score_{each}"].to_numpy().tolist(), float(scores[f"score_all_{each}"])]
-        for each in STATISTICS
-    }
-    asked = scores["answers"].to_numpy().tolist()
-    names = [*scores[SEGMENT].to_numpy().tolist(), "all"]
-    frame = _frame({SEGMENT: names, "answers": [*asked, sum(asked)], **columns}, scores.attrs)
-    return frame if len(asked) > 1 else frame.tail(1).reset_index(drop=True)
-
-
-def _facets(scores: xr.Dataset) -> "pd.DataFrame":
-    rows = []
-    kinds = scores["kind"].to_numpy().tolist()
-    for segment in scores[SEGMENT].to_numpy():
-        for kind in [*kinds, *(["gap"] if "gap" in scores else [])]:
-            for facet in scores["facet"].to_numpy():
-                name, where = ("gap", {}) if kind == "gap" else ("score", {"kind": kind})
-                at = scores.sel({SEGMENT: segment, "facet": facet} | where)
-                row = {SEGMENT: segment, "kind": kind, "facet": facet}
-                rows.append(row | {each: float(at[f"{name}_{each}"]) for each in STATISTICS})
-    return _frame(rows, scores.attrs)
-
-
-def _drivers(kinds: xr.Dataset) -> "pd.DataFrame":
-    columns: dict[str, Any] = {ATTRIBUTE: kinds[ATTRIBUTE].to_numpy(), "kind": kinds["kind"].to_numpy()}
-    names = [f"{name}_{each}" for name in ("reward", "penalty", "weight") for each in STATISTICS]
-    columns |= {
-        name: kinds[name].to_numpy() for name in (*names, "probability_matters", "probability_hygiene")
-    }
-    return _frame(columns, kinds.attrs)
+    return frame_of(rows, parts.attrs)
 
 
 def _decision(decision: xr.Dataset) -> "pd.DataFrame":
@@ -469,7 +324,7 @@ def _decision(decision: xr.Dataset) -> "pd.DataFrame":
         "segment": decision["customer_segment"].to_numpy(),
     }
     columns |= {name: decision[name].to_numpy() for name in DECISION_COLUMNS}
-    return _frame(columns).sort_values("rank", kind="stable", ignore_index=True)
+    return frame_of(columns).sort_values("rank", kind="stable", ignore_index=True)
 
 
 def _measures(evaluation: xr.Dataset) -> "pd.DataFrame":
@@ -496,7 +351,7 @@ def _measures(evaluation: xr.Dataset) -> "pd.DataFrame":
             if "share" in where:
                 row["possible"] = float(evaluation[f"{name}_best"].sel(where, method="nearest"))
             rows.append(row)
-    return _frame(rows)
+    return frame_of(rows)
 
 
 _CELL = ("origin", "horizon")
@@ -525,7 +380,7 @@ def _cells(scores: xr.Dataset) -> "pd.DataFrame":
             who, day, length = rows[place[0]], days[place[1]], lengths[place[2]]
             for name, cell in zip(columns, (*who, day, length, measure, numbers[place]), strict=True):
                 columns[name].append(cell)
-    return _frame(columns, {"time_unit": scores.attrs["time_unit"]})
+    return frame_of(columns, {"time_unit": scores.attrs["time_unit"]})
 
 
 def _origin_means(scores: xr.Dataset) -> "pd.DataFrame":
@@ -545,19 +400,19 @@ def _origin_means(scores: xr.Dataset) -> "pd.DataFrame":
             rows.append(
                 {"forecast": name, "kind": kind, "horizon": length, "origins": int(scored.sum())} | means
             )
-    return _frame(rows, {"time_unit": scores.attrs["time_unit"]})
+    return frame_of(rows, {"time_unit": scores.attrs["time_unit"]})
 
 
 def _effects(posterior: xr.DataTree) -> "pd.DataFrame":
     from bayes_clv.views.plots.effects import effect_rows
 
-    return _frame(effect_rows(posterior))
+    return frame_of(effect_rows(posterior))
 
 
 def _groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> "pd.DataFrame":
     from bayes_clv.views.plots.effects import group_rows
 
-    return _frame(group_rows(posterior, customers))
+    return frame_of(group_rows(posterior, customers))
 
 
 # What a result is, and the rows it has; the first is taken where nothing is said.
@@ -568,17 +423,9 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "value parts": {"segment": _segment_parts, "customer": _customer_parts},
     "changes": {"customer": _changes},
     "win-back": {"customer": _won_back},
-    "scenarios": {SCENARIO: _scenarios},
-    "channels": {CHANNEL: _channels, "pair": _channel_pairs},
-    "budget": {CHANNEL: _budget},
-    "bid": {BID: _bids},
-    "tornado": {LEVER: _tornado},
-    "price and performance": {RIVAL: _offers, ATTRIBUTE: _advantages},
-    "score of answers": {SEGMENT: _answers},
-    "facet scores": {"facet": _facets},
-    "driver kinds": {ATTRIBUTE: _drivers},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
     "posterior": {"effect": _effects, "group": _groups},
+    **DECISION_TABLES,
 }

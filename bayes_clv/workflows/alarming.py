@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
+from bayes_clv.workflows.choices import Alarming
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.settings import Alarming
 from bayes_clv.workflows.words import check_lines, percent, plain_number
 
 if TYPE_CHECKING:

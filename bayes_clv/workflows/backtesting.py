@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_clv.schema import InputError, argument, listed
+from bayes_clv.workflows.choices import Backtesting
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, write_table
-from bayes_clv.workflows.settings import Backtesting, fields_of, plain, told_of
+from bayes_clv.workflows.settings import fields_of, plain, told_of
 from bayes_clv.workflows.words import percent
 
 if TYPE_CHECKING:

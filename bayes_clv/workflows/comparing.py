@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_clv.schema import InputError, argument
+from bayes_clv.workflows.choices import Comparing
 from bayes_clv.workflows.described import read_described
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.settings import Comparing
 from bayes_clv.workflows.words import check_lines, earned
 
 if TYPE_CHECKING:

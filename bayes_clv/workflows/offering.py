@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayes_clv.schema import InputError, argument
+from bayes_clv.workflows.choices import Offering
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.settings import Offering
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -22,10 +22,11 @@ import numpy as np
 
 from bayes_clv.problems import HOLDOUT_LEVEL
 from bayes_clv.schema import CUSTOMER, InputError, argument, named_quantiles
+from bayes_clv.workflows.choices import Scoring
 from bayes_clv.workflows.described import taken, with_own_columns
 from bayes_clv.workflows.folders import Finished, check_out
 from bayes_clv.workflows.parts import PART, forecast_in_parts
-from bayes_clv.workflows.settings import Log, Scoring, Settings, fields_of, plain, told_of
+from bayes_clv.workflows.settings import Log, Settings, fields_of, plain, told_of
 from bayes_clv.workflows.stages import Stages
 from bayes_clv.workflows.unfinished import digest, unfinished_beside
 from bayes_clv.workflows.words import holdout_lines, total_lines

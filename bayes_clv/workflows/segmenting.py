@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_clv.schema import CUSTOMER, InputError, argument, either
+from bayes_clv.workflows.choices import Segmenting
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.settings import Segmenting
 from bayes_clv.workflows.words import check_lines, earned, percent, plain_number
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayes_clv.problems import cards, read_problem
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, argument, interval, listed
-from bayes_clv.workflows.settings import Choice
+from bayes_clv.workflows.choices import Choice
 from bayes_clv.workflows.words import check_lines, percent, titles_of
 
 if TYPE_CHECKING:

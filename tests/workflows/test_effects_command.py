@@ -12,7 +12,7 @@ import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.valuation import best_bid, channel_values, compare_channels, read_channels, split_budget
 from bayes_clv.views.reporting.channels import bid_sentence, budget_sentences
-from bayes_clv.workflows.settings import grouping
+from bayes_clv.workflows.options import grouping
 
 
 def command(*arguments):

@@ -11,7 +11,8 @@ import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.views.reporting.sections import audit_table
 from bayes_clv.workflows.described import taken
-from bayes_clv.workflows.settings import Settings, check_settings, taking
+from bayes_clv.workflows.options import taking
+from bayes_clv.workflows.settings import Settings, check_settings
 
 TOLD = ["--customer-id", "Kunde", "--date", "Datum", "--spend", "Betrag", "--order-id", "Auftrag"]
 WRITTEN = ["--date-format", "%d.%m.%Y", "--decimal", ",", "--where", "Status = 'fertig'"]

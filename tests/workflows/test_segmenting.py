@@ -17,8 +17,8 @@ from bayes_clv.cli import app
 from bayes_clv.predictions.simulation import DRAWS
 from bayes_clv.segments import presets
 from bayes_clv.workflows import alarming, segmenting
+from bayes_clv.workflows.choices import Segmenting
 from bayes_clv.workflows.folders import read_run
-from bayes_clv.workflows.settings import Segmenting
 
 ENDS = ("mean", "q05", "q95")
 KINDS = """

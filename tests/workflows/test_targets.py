@@ -9,7 +9,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from bayes_clv.cli import app
-from bayes_clv.workflows.settings import Choice
+from bayes_clv.workflows.choices import Choice
 from bayes_clv.workflows.targeting import summary
 
 GAINS = ("net_gain_total", "net_gain_outcome_total")
