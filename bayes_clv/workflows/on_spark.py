@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.customers.sequences import with_own_times
-from bayes_clv.inference.posterior import load, read_customers, save, write_customers
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.workflows.parts import PART
 
@@ -77,6 +75,8 @@ def predict_on_spark(
     """
     import pyarrow as pa
 
+    from bayes_clv.inference.posterior import read_customers, save, write_customers
+
     if not hasattr(session, "createDataFrame"):
         raise InputError(
             f"{type(session).__name__} is no SparkSession. Start one with "
@@ -125,10 +125,14 @@ def _table(
 
 
 def _part(customers: "xr.Dataset", first: int, size: int) -> "xr.Dataset":
+    from bayes_clv.customers.sequences import with_own_times
+
     return with_own_times(customers.isel({CUSTOMER: slice(first, first + size)}))
 
 
 def _posteriors(files: list[bytes]) -> tuple["xr.DataTree", "xr.DataTree | None"]:
+    from bayes_clv.inference.posterior import load
+
     trees = [_opened(file, load) for file in files]
     return trees[0], trees[1] if len(trees) > 1 else None
 
