@@ -149,6 +149,30 @@ def thousands(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
 
 
+def rows(ax: Any, names: list[str]) -> None:
+    """Name the rows 0, 1, ... of a figure from above; its other axis is an amount."""
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.45, -0.55)
+    ax.grid(False, axis="y")
+    ax.xaxis.get_major_locator().set_params(nbins=6)
+    thousands(ax.xaxis)
+
+
+def beside(ax: Any, texts: list[str]) -> None:
+    """Write a text to the right of each row."""
+    for row, text in enumerate(texts):
+        ax.annotate(
+            text,
+            xy=(1, row),
+            xytext=(8, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=MUTED,
+        )
+
+
 def short(text: str, limit: int = 18) -> str:
     """Return a name cut to so many columns of text; Chinese characters and their like take two.
 

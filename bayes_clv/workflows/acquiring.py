@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Acquiring
-from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
+from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
 from bayes_clv.workflows.words import check_lines, earned
 
 if TYPE_CHECKING:
@@ -28,25 +28,10 @@ def channels_run(choice: Acquiring) -> list[str]:
     InputError
         For anything that cannot be used; nothing is then written.
     """
-    from bayes_clv.workflows.folders import read_record, read_run
-
-    read_record(choice.run)
-    out = Path(choice.out)
-    check_out(out, choice.run)
-    if not Path(choice.channels).is_file():
-        raise InputError(
-            f"There is no file {str(choice.channels)!r}. Name the TOML file with what the channels cost; "
-            "'bayes-clv channels --help' shows one."
-        )
     from bayes_clv.valuation.channel_files import read_channels
 
-    stated = read_channels(choice.channels)
-    run = read_run(choice.run)
-    if run.spending is None:
-        raise InputError(
-            f"The run in {str(choice.run)!r} is of purchases alone, and channels are judged by money. Run again with "
-            "amounts."
-        )
+    out = Path(choice.out)
+    run, stated = with_stated(choice.run, out, Path(choice.channels), read_channels, command="channels")
     found = _compared(choice, run, stated)
     split, bids = _split(found, stated), _bids(found, stated)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Comparing
 from bayes_clv.workflows.described import read_described
-from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
+from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
 from bayes_clv.workflows.words import check_lines, earned
 
 if TYPE_CHECKING:
@@ -31,24 +31,10 @@ def compare_run(choice: Comparing) -> list[str]:
     InputError
         For anything that cannot be used; nothing is then written.
     """
-    from bayes_clv.workflows.folders import read_record, read_run
-
-    read_record(choice.run)
-    out = Path(choice.out)
-    check_out(out, choice.run)
-    if not Path(choice.scenarios).is_file():
-        raise InputError(
-            f"There is no file {str(choice.scenarios)!r}. Name the TOML file with the scenarios; "
-            "'bayes-clv compare --help' shows one."
-        )
     from bayes_clv.valuation.scenario_files import read_scenarios
 
-    scenarios = read_scenarios(choice.scenarios)
-    run = read_run(choice.run)
-    if run.spending is None:
-        raise InputError(
-            f"The run in {str(choice.run)!r} is of purchases alone, and scenarios are of money. Run again with amounts."
-        )
+    out = Path(choice.out)
+    run, scenarios = with_stated(choice.run, out, Path(choice.scenarios), read_scenarios, command="compare")
     simulation, scenarios = _simulated(choice, run, scenarios)
 
     from bayes_clv.valuation.scenarios import World, summarized

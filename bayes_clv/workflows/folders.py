@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +183,26 @@ CONTENTS = (
 
 
 UNNOTICED = (".DS_Store",)
+
+
+def with_stated[Stated](
+    folder: Path, out: Path, file: Path, read: Callable[[Path], Stated], *, command: str
+) -> tuple[Finished, Stated]:
+    """Return a finished run with amounts, and what a TOML file states; the file is read first, and ``out`` checked."""
+    read_record(folder)
+    check_out(out, folder)
+    if not file.is_file():
+        raise InputError(
+            f"There is no file {str(file)!r}. Name a TOML file such as 'bayes-clv {command} --help' shows."
+        )
+    stated = read(file)
+    run = read_run(folder)
+    if run.spending is None:
+        raise InputError(
+            f"The run in {str(folder)!r} is of purchases alone, and 'bayes-clv {command}' is of money. Run again with "
+            "amounts."
+        )
+    return run, stated
 
 
 def refuse_foreign_folder(out: Path, shown: str) -> None:

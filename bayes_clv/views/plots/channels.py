@@ -56,22 +56,9 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
         low, middle, high = (shown[f"value_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
         ax.hlines(rows, low, high, colors=colours, linewidth=1.8)
         ax.scatter(middle, rows, c=colours, s=34, zorder=3, label="value")
-        for row, chance in zip(rows, pays, strict=True):
-            ax.annotate(
-                f"pays: {chance_words(float(chance))}",
-                xy=(1, row),
-                xytext=(8, 0),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                color=style.MUTED,
-            )
-        ax.set_yticks(rows, names)
-        ax.set_ylim(len(names) - 0.45, -0.55)
+        style.beside(ax, [f"pays: {chance_words(float(chance))}" for chance in pays])
+        style.rows(ax, names)
         ax.set_xlim(left=0)
-        ax.grid(False, axis="y")
-        style.thousands(ax.xaxis)
         ax.set_xlabel("of one new customer (money)")
         ax.set_ylabel(str(found.attrs.get("by", CHANNEL)))
         few = found.sizes[CHANNEL] - rows.size

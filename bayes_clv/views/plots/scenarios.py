@@ -61,18 +61,8 @@ def plot_scenarios(comparison: xr.Dataset) -> style.Drawing:
         ax.hlines(rows, low, high, colors=colours, linewidth=1.6)
         ax.hlines(rows, lower, upper, colors=colours, linewidth=5, alpha=0.55)
         ax.scatter(mean, rows, c=colours, s=34, zorder=3)
-        for row, chance in zip(rows, better, strict=True):
-            ax.annotate(
-                f"better: {chance_words(float(chance))}",
-                xy=(1, row),
-                xytext=(8, 0),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                color=style.MUTED,
-            )
-        _rows(ax, names)
+        style.beside(ax, [f"better: {chance_words(float(chance))}" for chance in better])
+        style.rows(ax, names)
         ax.set_xlabel("difference of value to the base (money)")
         ax.set_ylabel("scenario")
         few = comparison.sizes[SCENARIO] - 1 - rows.size
@@ -141,7 +131,7 @@ def plot_tornado(swings: xr.Dataset) -> style.Drawing:
         ax.axvline(0, color=style.MUTED, linewidth=1)
         reach = float(np.abs(shown[["difference_q05", "difference_q95"]].to_array()).max()) or widest
         ax.set_xlim(-1.3 * reach, 1.3 * reach)
-        _rows(ax, names)
+        style.rows(ax, names)
         ax.set_xlabel("difference of value to the base (money)")
         ax.set_ylabel("lever")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 / (0.4 + 0.14 * rows.size)), ncols=2)
@@ -241,14 +231,6 @@ def chance_words(chance: float) -> str:
     if chance > 0.99:
         return "over 99 %"
     return "under 1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
-
-
-def _rows(ax: Any, names: list[str]) -> None:
-    ax.set_yticks(np.arange(len(names)), names)
-    ax.set_ylim(len(names) - 0.45, -0.55)
-    ax.grid(False, axis="y")
-    ax.xaxis.get_major_locator().set_params(nbins=6)
-    style.thousands(ax.xaxis)
 
 
 def _check(result: Any, what: str, verb: str) -> None:
