@@ -26,7 +26,7 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.special import ndtr, ndtri
 
 from bayes_clv.problems import ESS_PER_CHAIN, RHAT_MAX, problem
-from bayes_clv.schema import CHAIN, DRAW, Problem
+from bayes_clv.schema import CHAIN, DRAW, InputError, Problem, argument, check_seed
 
 # Beyond it a normal number is never met, and its distribution function is 0 or 1 in double precision.
 FAR = 37.0
@@ -58,6 +58,14 @@ class Answers:
     blocks: tuple[Block, ...]
     most: int
     respondent: np.ndarray | None = None
+
+
+def check_sampling(draws: int, tune: int, chains: int, seed: int) -> None:
+    """Refuse numbers of draws that cannot be, or a seed that is none."""
+    check_seed(seed)
+    for name, value, least in (("draws", draws, 1), ("tune", tune, 0), ("chains", chains, 1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise InputError(f"{argument(name, value)} must be a whole number from {least}.")
 
 
 def sample_answers(data: Answers, *, draws: int, tune: int, chains: int, seed: int) -> dict[str, np.ndarray]:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.opinions import Answers, Block, diagnosed, sample_answers
+from bayes_clv.inference.opinions import Answers, Block, check_sampling, diagnosed, sample_answers
 from bayes_clv.perceived.markets import ATTRIBUTE
 from bayes_clv.perceived.questions import column, segments_of, whole_answers
-from bayes_clv.schema import CHAIN, DRAW, InputError, check_seed, named_quantiles
+from bayes_clv.schema import CHAIN, DRAW, InputError, named_quantiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,10 +91,7 @@ def fit_drivers(
     >>> found["posterior"]["reward"].dims
     ('chain', 'draw', 'attribute')
     """
-    check_seed(seed)
-    for name, value in (("draws", draws), ("chains", chains)):
-        if value < 1:
-            raise InputError(f"{name}={value} must be at least 1.")
+    check_sampling(draws, tune, chains, seed)
     names = [str(name) for name in attributes]
     if len(set(names)) != len(names) or len(names) < 2 or overall in names:
         raise InputError(

@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr
 
-from bayes_clv.inference.opinions import Answers, Block, diagnosed, sample_answers
+from bayes_clv.inference.opinions import Answers, Block, check_sampling, diagnosed, sample_answers
 from bayes_clv.perceived.questions import segments_of, whole_answers
-from bayes_clv.schema import CHAIN, DRAW, InputError, check_seed, named_quantiles
+from bayes_clv.schema import CHAIN, DRAW, InputError, named_quantiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,10 +79,7 @@ def fit_answers(
     >>> found["posterior"]["location"].dims
     ('chain', 'draw', 'segment', 'kind', 'facet')
     """
-    check_seed(seed)
-    for name, value in (("draws", draws), ("chains", chains)):
-        if value < 1:
-            raise InputError(f"{name}={value} must be at least 1.")
+    check_sampling(draws, tune, chains, seed)
     kinds = {PERCEIVED: perceived} | ({} if expected is None else {EXPECTED: expected})
     facets = [str(name) for name in perceived]
     _check_facets(kinds, facets)

@@ -131,3 +131,10 @@ def test_bad_questions_are_refused():
             fit_answers(table, **given, seed=1)
     with pytest.raises(clv.InputError, match="These are no facets"):
         facet_scores(table)
+
+
+@pytest.mark.parametrize("given", [{"draws": 0}, {"tune": -1}, {"chains": 0}, {"draws": 2.5}])
+def test_numbers_of_draws_that_cannot_be_are_refused(given):
+    answers = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    with pytest.raises(clv.InputError, match=f"{next(iter(given))}=.* must be a whole number from"):
+        fit_answers(answers, {"one": ["a"], "two": ["b"]}, scale=(1, 5), seed=1, **given)
