@@ -1,0 +1,10 @@
+"""Write every lesson as a page: ``uv run --group lessons python -m studies.lessons [FOLDER]``, by default out/lessons."""
+
+import sys
+from pathlib import Path
+
+from studies.lessons.handout import write
+
+if __name__ == "__main__":
+    for written in write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("out/lessons")):
+        print(written)

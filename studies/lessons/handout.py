@@ -1,0 +1,93 @@
+"""A lesson as a page of its own: run once, its outputs and shut answers in one file that asks for nothing else.
+
+marimo's own export is a program of 100 files that a page loads from a CDN, or from a server where there is one. For
+what a class needs on paper or from a memory stick, text, figures and ``<details>``, HTML is enough. A slider stands in
+it as its name and value: to move it takes the running lesson.
+"""
+
+import html
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+LESSONS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("lesson_*.py")))
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 46rem; color: #1f2933; background: #fff;
+  font: 1.05rem/1.55 system-ui, sans-serif; }}
+h1, h2, h3 {{ line-height: 1.25; margin: 2.2em 0 .5em; }}
+h1 {{ margin-top: 0; }}
+.paragraph {{ display: block; margin: .8em 0; }}
+table {{ border-collapse: collapse; display: block; max-width: 100%; overflow-x: auto; margin: 1em 0; }}
+th, td {{ border-bottom: 1px solid #dde2e6; padding: .3em .8em .3em 0; text-align: left; }}
+blockquote {{ margin: 1em 0; padding: .1em 1em; border-left: 4px solid #0072b2; background: #f3f7fa; }}
+code {{ font-size: .92em; background: #f2f4f5; padding: .1em .25em; overflow-wrap: anywhere; }}
+details {{ margin: 1em 0; padding: .3em 1em; border: 1px solid #c9d1d7; border-radius: .4em; }}
+summary {{ cursor: pointer; font-weight: 600; color: #005a8d; }}
+.picture svg {{ display: block; width: 100%; height: auto; margin: 1em 0; }}
+.control {{ margin: .8em 0; padding: .4em .8em; background: #f2f4f5; border-radius: .4em; }}
+@media print {{ details::details-content {{ content-visibility: visible; display: block; }} }}
+</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def page(lesson: str) -> tuple[str, dict[str, Any]]:
+    """Run a lesson and return its page and what it defines."""
+    import marimo as mo
+
+    app = importlib.import_module(f"studies.lessons.{lesson}").app
+    outputs, defined = app.run()
+    parts = [_still(mo.as_html(each).text) for each in outputs if each is not None]
+    title = re.search(r"<h1[^>]*>(.*?)</h1>", "".join(parts))
+    assert title is not None, f"{lesson} has no title."
+    return PAGE.format(title=html.escape(title[1], quote=False), body="\n".join(parts)), dict(defined)
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the page of every lesson, and one that lists them; return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths, listed = [], []
+    for lesson in LESSONS:
+        text, _ = page(lesson)
+        path = folder / f"{lesson}.html"
+        path.write_text(text, encoding="utf-8")
+        title = re.search(r"<title>(.*?)</title>", text)
+        assert title is not None
+        listed.append(f'<li><a href="{path.name}">{title[1]}</a></li>')
+        paths.append(path)
+    contents = f"<h1>Lessons</h1>\n<ul>\n{chr(10).join(listed)}\n</ul>"
+    path = folder / "index.html"
+    path.write_text(PAGE.format(title="Lessons", body=contents), encoding="utf-8")
+    return [*paths, path]
+
+
+def _still(text: str) -> str:
+    """Return HTML in which a control is a line that says its name and where it stands."""
+    return re.sub(r"<marimo-ui-element.*?</marimo-ui-element>", _line, text, flags=re.DOTALL)
+
+
+def _line(element: re.Match[str]) -> str:
+    attributes = {
+        name: json.loads(html.unescape(value)) for name, value in re.findall(r"data-([\w-]+)='(.*?)'", element[0])
+    }
+    label, stands = re.sub(r"<[^>]*>", "", attributes["label"] or ""), attributes["initial-value"]
+    if "options" in attributes:
+        choices = " · ".join(map(str, attributes["options"]))
+        return f'<p class="control">{label} {choices}</p>'
+    ends = f"{attributes['start']:g} to {attributes['stop']:g}"
+    return f'<p class="control">{label}: <b>{stands:g}</b> <small>({ends}, in the running lesson)</small></p>'

@@ -1,0 +1,53 @@
+"""What a lesson is built of beside text: a figure, an answer that stays shut until it is asked for, a curve.
+
+Answers are HTML's own ``<details>``: they open in the running lesson, on a page without a program, and by keyboard.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import marimo as mo
+from matplotlib.ticker import PercentFormatter
+
+from bayes_clv.views import style
+
+COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.AMBER, style.SKY)
+
+
+@contextmanager
+def figure(title: str, note: str, height: float = 3.0, panels: int = 1) -> Iterator[tuple[Any, Any]]:
+    """Draw in the package's style: gives the figure and its axes (one, or an array of them side by side)."""
+    with style.styled():
+        drawn = style.drawing(height)
+        axes = drawn.subplots(1, panels)
+        style.heading(axes if panels == 1 else axes[0], title, note)
+        yield drawn, axes
+
+
+def picture(drawn: Any, told: str) -> mo.Html:
+    """Return a figure as text in the page, with what it shows in words for those who do not see it."""
+    name = "figure-" + hashlib.sha256(told.encode()).hexdigest()[:8]
+    svg = style.inline_svg(style.svg_text(drawn), name)
+    return mo.Html(
+        f'<div class="picture" role="img" aria-label="{told.replace(chr(34), "&quot;")}">{svg}</div>'
+    )
+
+
+def hidden(title: str, *parts: Any) -> mo.Html:
+    """Return parts, texts or anything that marimo shows, behind a line that opens them."""
+    inside = "".join((mo.md(part) if isinstance(part, str) else mo.as_html(part)).text for part in parts)
+    return mo.Html(f"<details><summary>{title}</summary>{inside}</details>")
+
+
+def percent(axis: Any) -> None:
+    """Label an axis of probabilities."""
+    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def curves(axes: Any, across: Any, lines: Mapping[str, Any]) -> None:
+    """Draw named lines, each with its name at its end."""
+    for colour, (name, values) in zip(COLOURS, lines.items(), strict=False):
+        axes.plot(across, values, color=colour, label=name)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
