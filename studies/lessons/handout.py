@@ -83,7 +83,8 @@ def _still(text: str) -> str:
 
 def _line(element: re.Match[str]) -> str:
     attributes = {
-        name: json.loads(html.unescape(value)) for name, value in re.findall(r"data-([\w-]+)='(.*?)'", element[0])
+        name: json.loads(html.unescape(value))
+        for name, value in re.findall(r"data-([\w-]+)='(.*?)'", element[0])
     }
     label, stands = re.sub(r"<[^>]*>", "", attributes["label"] or ""), attributes["initial-value"]
     if "options" in attributes:

@@ -85,13 +85,11 @@ def _(guess_alive, silence):
     )
     hidden(
         "Show the answer, and the sentence",
-                picture(
-                    _drawn, "P(alive) of Anna, Ben and Clara against weeks of silence; Anna's falls fastest"
-                ),
-                f"You guessed {guess_alive.value} % for Clara; at {silence.value} weeks it is "
-                f"**{now[2]:.0%}**. Anna falls fastest, because eight purchases in a year make fourteen "
-                "silent weeks strange. Ben's curve is flat: he has told us so little that silence "
-                "tells us little more.",
+        picture(_drawn, "P(alive) of Anna, Ben and Clara against weeks of silence; Anna's falls fastest"),
+        f"You guessed {guess_alive.value} % for Clara; at {silence.value} weeks it is "
+        f"**{now[2]:.0%}**. Anna falls fastest, because eight purchases in a year make fourteen "
+        "silent weeks strange. Ben's curve is flat: he has told us so little that silence "
+        "tells us little more.",
         f"> **Say in the meeting:** {meeting_1}",
     )
     return meeting_1, now
@@ -139,10 +137,10 @@ def _(horizon):
     )
     hidden(
         "Show the answer, and the sentence",
-                picture(_drawn, "Bars of the probability of 0 to 15 purchases for each of the three"),
-                f"Of Anna we expect {expected[0]:.1f}, and not 8. Two things pull it down: she may have "
-                "left already, or leave on the way; and who bought much last year was partly lucky. "
-                "The dotted line is the expected number; hardly any year will look like it.",
+        picture(_drawn, "Bars of the probability of 0 to 15 purchases for each of the three"),
+        f"Of Anna we expect {expected[0]:.1f}, and not 8. Two things pull it down: she may have "
+        "left already, or leave on the way; and who bought much last year was partly lucky. "
+        "The dotted line is the expected number; hardly any year will look like it.",
         f"> **Say in the meeting:** {meeting_2}",
     )
     return any_purchase, expected, meeting_2
@@ -187,14 +185,14 @@ def _(ben_spends, drop):
     )
     hidden(
         "Show the answer, and the sentence",
-                picture(_drawn, "Bars of the expected margin of Anna, Ben and Clara"),
-                f"You would drop {drop.value}; the one worth least is **{least}**. Clara, silent for 14 "
-                "weeks, is worth as much as Anna, who bought three weeks ago. And Ben spends "
-                f"${ben_spends.value} a purchase so far, but we expect only ${paid[1]:.0f} of the next "
-                "one: one large purchase says less than it seems, and is drawn towards what people "
-                "spend in general. Move his slider.",
-                "None of the three has a negative worth. Nobody needs to be dropped; the question is "
-                "what an address costs, which is the next one.",
+        picture(_drawn, "Bars of the expected margin of Anna, Ben and Clara"),
+        f"You would drop {drop.value}; the one worth least is **{least}**. Clara, silent for 14 "
+        "weeks, is worth as much as Anna, who bought three weeks ago. And Ben spends "
+        f"${ben_spends.value} a purchase so far, but we expect only ${paid[1]:.0f} of the next "
+        "one: one large purchase says less than it seems, and is drawn towards what people "
+        "spend in general. Move his slider.",
+        "None of the three has a negative worth. Nobody needs to be dropped; the question is "
+        "what an address costs, which is the next one.",
         f"> **Say in the meeting:** {meeting_3}",
     )
     return least, meeting_3, paid, worth
@@ -237,10 +235,10 @@ def _(letter):
     )
     hidden(
         "Show the answer, and the sentence",
-                picture(_drawn, "Bars of the additional purchases that pay a letter, for each of the three"),
-                "Wrong, or at least not known. Anna buys without a letter. What counts is what the "
-                "letter *changes*, and no order log shows that: it needs an experiment (`clv.target` "
-                "reads one). What the log does tell is how much it would have to change.",
+        picture(_drawn, "Bars of the additional purchases that pay a letter, for each of the three"),
+        "Wrong, or at least not known. Anna buys without a letter. What counts is what the "
+        "letter *changes*, and no order log shows that: it needs an experiment (`clv.target` "
+        "reads one). What the log does tell is how much it would have to change.",
         f"> **Say in the meeting:** {meeting_4}",
     )
     return meeting_4, needed
@@ -289,10 +287,10 @@ def _(patience):
     )
     hidden(
         "Show the answer, and the sentence",
-                picture(_drawn, "Cumulated margin of a new customer against weeks, rising and flattening"),
-                f"The first purchase earns ${first:.2f}, later ones the rest. The curve flattens, "
-                "because most new customers leave after one or two purchases and a few stay for years. "
-                "What is paid for a channel should also hold the uncertainty of this number: lesson 3.",
+        picture(_drawn, "Cumulated margin of a new customer against weeks, rising and flattening"),
+        f"The first purchase earns ${first:.2f}, later ones the rest. The curve flattens, "
+        "because most new customers leave after one or two purchases and a few stay for years. "
+        "What is paid for a channel should also hold the uncertainty of this number: lesson 3.",
         f"> **Say in the meeting:** {meeting_5}",
     )
     return cumulated, first, may_cost, meeting_5

@@ -18,6 +18,9 @@ import bayes_clv as clv
 BUYING = {"r": 0.5248, "alpha": 6.183, "a": 0.8914, "b": 1.614}
 SPENDING = {"p": 6.25, "q": 3.74, "v": 15.44}
 
+# The same customers by BG/NBD, Fader, Hardie & Lee (2005).
+BG_NBD = {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259}
+
 FAMILY = clv.families.family("mbg_nbd")
 FORECAST = clv.families.need(FAMILY, clv.families.Forecast)
 MONEY = clv.families.need(clv.families.family("gamma_gamma"), clv.families.SpendLevel)
@@ -42,9 +45,10 @@ def silent_for(customers: pd.DataFrame, weeks: Any) -> pd.DataFrame:
     return customers.assign(T=customers["recency"] + weeks)
 
 
-def alive(customers: pd.DataFrame, buying: Mapping[str, Any] = BUYING) -> np.ndarray:
+def alive(customers: pd.DataFrame, buying: Mapping[str, Any] = BUYING, family: str = "mbg_nbd") -> np.ndarray:
     """Return P(alive)."""
-    return FORECAST.alive(_columns(customers), draws(buying))
+    forecast = clv.families.need(clv.families.family(family), clv.families.Forecast)
+    return forecast.alive(_columns(customers), draws(buying))
 
 
 def purchases(customers: pd.DataFrame, weeks: float, buying: Mapping[str, Any] = BUYING) -> np.ndarray:
@@ -79,6 +83,14 @@ def value(
 ) -> np.ndarray:
     """Return margin x expected purchases x expected spend of one, not discounted."""
     return margin * purchases(customers, weeks, buying) * spend(customers, spending)
+
+
+def simulated(customers: int, weeks: float, seed: int, buying: Mapping[str, Any] = BUYING) -> pd.DataFrame:
+    """Return new customers whom nobody has ever seen, each watched for so many weeks."""
+    seen = FAMILY.simulate(
+        np.random.default_rng(seed), {"T": np.full(customers, float(weeks))}, draws(buying)
+    )
+    return pd.DataFrame({**seen, "mean_spend": 0.0})
 
 
 def draws(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
