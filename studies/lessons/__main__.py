@@ -1,4 +1,4 @@
-"""Write every lesson as a page: ``uv run --group lessons python -m studies.lessons [FOLDER]``, by default out/lessons."""
+"""Write every lesson as a page into a folder: ``uv run --group lessons python -m studies.lessons [out/lessons]``."""
 
 import sys
 from pathlib import Path

@@ -90,5 +90,9 @@ def _line(element: re.Match[str]) -> str:
     if "options" in attributes:
         choices = " · ".join(map(str, attributes["options"]))
         return f'<p class="control">{label} {choices}</p>'
-    ends = f"{attributes['start']:g} to {attributes['stop']:g}"
-    return f'<p class="control">{label}: <b>{stands:g}</b> <small>({ends}, in the running lesson)</small></p>'
+    if attributes["steps"]:
+        stands, ends = attributes["steps"][stands], [attributes["steps"][0], attributes["steps"][-1]]
+    else:
+        ends = [attributes["start"], attributes["stop"]]
+    room = f"{ends[0]:g} to {ends[1]:g}, in the running lesson"
+    return f'<p class="control">{label}: <b>{stands:g}</b> <small>({room})</small></p>'

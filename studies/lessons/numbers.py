@@ -68,6 +68,21 @@ def rates(customers: pd.DataFrame, seed: int, buying: Mapping[str, Any] = BUYING
     return FORECAST.latent_draws(np.random.default_rng(seed), _columns(customers), draws(buying))
 
 
+def futures(
+    customers: pd.DataFrame, weeks: float, seed: int, buying: Mapping[str, Any] = BUYING
+) -> tuple[np.ndarray, ...]:
+    """Return a future for each draw, as a class would draw it by hand: is she there, at which rate, what she buys.
+
+    ``weeks`` at her rate would bring so many purchases; after each a coin says whether it was the last.
+    """
+    rng = np.random.default_rng(seed)
+    alive, rate, leaving = rates(customers, seed, buying)
+    would_buy = rng.poisson(rate * weeks)
+    # A coin of less than 1e-12 is not tossed often enough to matter, and NumPy wants it above 0.
+    until_the_last = rng.geometric(np.clip(leaving, 1e-12, 1))
+    return alive, rate, np.where(alive == 1, np.minimum(would_buy, until_the_last), 0)
+
+
 def spend(customers: pd.DataFrame, spending: Mapping[str, Any] = SPENDING) -> np.ndarray:
     """Return the expected spend of a purchase."""
     paid = {"occasions": _column(customers["frequency"]), "mean_spend": _column(customers["mean_spend"])}

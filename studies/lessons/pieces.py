@@ -17,12 +17,14 @@ COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.AMBER, sty
 
 
 @contextmanager
-def figure(title: str, note: str, height: float = 3.0, panels: int = 1) -> Iterator[tuple[Any, Any]]:
-    """Draw in the package's style: gives the figure and its axes (one, or an array of them side by side)."""
+def figure(
+    title: str, note: str, height: float = 3.0, panels: int = 1, below: int = 1
+) -> Iterator[tuple[Any, Any]]:
+    """Draw in the package's style: gives the figure and its axes (one, or an array of them beside or below)."""
     with style.styled():
         drawn = style.drawing(height)
-        axes = drawn.subplots(1, panels)
-        style.heading(axes if panels == 1 else axes[0], title, note)
+        axes = drawn.subplots(below, panels, sharex=below > 1)
+        style.heading(axes if panels * below == 1 else axes[0], title, note)
         yield drawn, axes
 
 

@@ -1,0 +1,191 @@
+"""Every lesson runs as a program, shows the numbers it should, and is a page that asks for nothing else."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.browser import CHROMIUM, too_wide, violations, visit
+
+pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
+
+from studies.lessons import handout, numbers  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory):
+    """Return of a lesson the path of its page and what it defines; each is run once."""
+    folder, known = tmp_path_factory.mktemp("lessons"), {}
+
+    def of(lesson):
+        if lesson not in known:
+            text, defined = handout.page(lesson)
+            path = folder / f"{lesson}.html"
+            path.write_text(text, encoding="utf-8")
+            known[lesson] = path, defined
+        return known[lesson]
+
+    return of
+
+
+def test_by_hand_is_what_the_package_says():
+    """The published worked example, and the limits of nobody known and of a customer seen for ever."""
+    one = pd.DataFrame({"frequency": [2], "recency": [30.43], "T": [38.86]})
+    # Fader, Hardie & Lee (2005) and the BTYD walkthrough, to the digits printed.
+    assert numbers.alive(one, numbers.BG_NBD, "bg_nbd")[0, 0] == pytest.approx(0.7266, abs=5e-5)
+    new = numbers.NEW
+    assert numbers.purchases(new, 1e-9)[0, 0] == pytest.approx(
+        # Rate r / alpha, times the chance b / (a + b) to be there after the first purchase.
+        1e-9 * 0.5248 / 6.183 * 1.614 / (0.8914 + 1.614),
+        rel=1e-6,
+    )
+    # Hardie's Gamma-Gamma example has p v / (q - 1) = 35.2 dollars for customers without a repeat purchase.
+    assert numbers.spend(new)[0, 0] == pytest.approx(6.25 * 15.44 / (3.74 - 1), rel=1e-12)
+
+
+def test_a_future_by_hand_follows_the_probabilities():
+    clara = numbers.THREE.loc[["Clara"]]
+    many = {name: np.full(40_000, value) for name, value in numbers.BUYING.items()}
+    alive, _, made = numbers.futures(clara, 52, seed=4, buying=many)
+    exact = numbers.chances(clara, 52, 6)[:, 0, 0]
+    found = np.array([(made == count).mean() for count in range(7)])
+    # Eight comparisons: a standard normal is beyond 4 once in 16,000.
+    assert np.all(np.abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / made.size))
+    there = numbers.alive(clara)[0, 0]
+    assert abs(alive.mean() - there) < 4 * np.sqrt(there * (1 - there) / alive.size)
+
+
+def test_five_questions(lessons):
+    _, defined = lessons("lesson_0_five_questions")
+    # After 14 silent weeks; then worth next year, by hand from P(alive), purchases and spend.
+    assert np.round(defined["now"], 2).tolist() == [0.61, 0.53, 0.66]
+    assert np.round(defined["worth"]).tolist() == [29, 18, 28]
+    np.testing.assert_allclose(defined["worth"], 0.3 * defined["expected"] * defined["paid"], rtol=1e-12)
+    assert defined["least"] == "Ben"
+    assert "Clara with 66%" in defined["meeting_1"]
+    assert np.round(defined["any_purchase"], 2).tolist() == [0.87, 0.18, 0.59]
+    assert 25 < defined["may_cost"] < 26
+
+
+def test_silence(lessons):
+    _, defined = lessons("lesson_1_silence")
+    # 900 e^-3 of 900 e^-3 + 100.
+    assert defined["counted"] == pytest.approx(44.808 / 144.808, abs=1e-4)
+    # The twins are the family's customers where nobody differs: r and a + b without end, r / alpha = 1 / 4, a / (a + b) = .1.
+    equal = {"r": 1e7, "alpha": 4e7, "a": 1e6, "b": 9e6}
+    seen = pd.DataFrame({"frequency": [5], "recency": [20.0], "T": [32.0]})
+    assert numbers.alive(seen, equal)[0, 0] == pytest.approx(defined["counted"], abs=1e-5)
+    # Who buys more worries sooner.
+    assert np.all(np.diff(defined["worry"]) <= 0)
+    assert np.all(defined["by_model"]["BG/NBD"] == 1)
+    assert np.all(np.diff(defined["by_model"]["MBG/NBD"]) < 0)
+    assert defined["wrongly_called"] == pytest.approx(defined["base_alive"][defined["called"]].sum())
+
+
+def test_three_levels(lessons):
+    _, defined = lessons("lesson_3_three_levels")
+    widths = {name: float(np.diff(ends)[0]) for name, ends in defined["ends"].items()}
+    assert widths["expected"] < widths["latent"]
+    assert widths["expected"] < widths["outcome"]
+    # No whole number in the interval of the expectation; the whole ends of the outcome hold 90 %.
+    assert np.floor(defined["ends"]["expected"][1]) < defined["ends"]["expected"][0]
+    low, high = defined["ends"]["outcome"]
+    assert np.mean((defined["made"] >= low) & (defined["made"] <= high)) >= 0.9
+    # The decision: the expectation is above the bill throughout, and the outcome is under it a third of the time.
+    assert defined["expected_ends"][0] > defined["bill"]
+    assert 0.25 < defined["loss"] < 0.45
+    # Never narrower than the expectation's, by the noise of 400 draws' quantiles.
+    assert defined["high"][-1] - defined["low"][-1] > 0.9 * np.diff(defined["floor"])[0]
+
+
+@pytest.mark.parametrize("lesson", handout.LESSONS)
+def test_page_is_whole_by_itself(lesson, lessons, browser):
+    """It opens from a folder, without an error, a request, a scroll sideways; answers are shut, and open by keyboard."""
+    path, _ = lessons(lesson)
+    with visit(browser, path, width=360) as seen:
+        assert seen.errors == []
+        assert seen.outside == []
+        assert too_wide(seen.page) == []
+        answers = seen.page.locator("details")
+        assert answers.count() >= 5
+        assert seen.page.locator("details[open]").count() == 0
+        assert seen.page.locator("svg").first.is_hidden()
+        seen.page.locator("summary").first.focus()
+        seen.page.keyboard.press("Enter")
+        assert seen.page.locator("svg").first.is_visible()
+        assert violations(seen.page) == []
+    text = path.read_text(encoding="utf-8")
+    assert "<marimo-" not in text
+    assert not re.search(r"\bnan\b|\binf\b|Traceback", re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
+
+
+@pytest.fixture
+def served():
+    """The first lesson as an app on this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    lesson = ROOT / "studies" / "lessons" / "lesson_0_five_questions.py"
+    words = ["run", lesson, "--headless", "--no-token", "--host", "127.0.0.1", "--port", port]
+    with subprocess.Popen(
+        [sys.executable, "-m", "marimo", *map(str, words)],
+        cwd=ROOT,
+        env=os.environ | {"MARIMO_SKIP_UPDATE_CHECK": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"{address}/health", timeout=1):
+                    break
+            except OSError:
+                assert server.poll() is None, "marimo ended."
+                time.sleep(0.1)
+        yield address
+        server.terminate()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="No chromium on this machine.")
+def test_a_moved_slider_changes_the_number(served, browser):
+    with visit(browser, served) as seen:
+        page = seen.page
+        page.get_by_text("Show the answer").first.click(timeout=60_000)
+        sentence = page.get_by_text(re.compile("Say in the meeting")).first.locator("..")
+        assert "After 14 weeks" in sentence.inner_text()
+        page.get_by_role("slider").nth(1).focus()
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+        page.get_by_text("After 16 weeks").wait_for(timeout=60_000)
+        after = numbers.alive(numbers.silent_for(numbers.THREE, 16))[2, 0]
+        assert f"Clara with {after:.0%}" in sentence.inner_text()
+        # The answer that was opened stays open.
+        assert sentence.is_visible()
+        assert seen.outside == []
+        assert seen.errors == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("lesson", handout.LESSONS)
+def test_runs_as_a_program(lesson):
+    """As a teacher starts it, in a process of its own."""
+    subprocess.run([sys.executable, f"studies/lessons/{lesson}.py"], cwd=ROOT, check=True)
+
+
+def test_lessons_are_told():
+    """Each says how long it takes and ends in exercises with answers."""
+    for lesson in handout.LESSONS:
+        text = (ROOT / "studies" / "lessons" / f"{lesson}.py").read_text(encoding="utf-8")
+        assert re.search(r"\*About (30|45|60) minutes", text), lesson
+        assert "## Exercises" in text
+        assert "Answer A" in text
