@@ -72,9 +72,9 @@ def forecast(
     Returns
     -------
     xarray.Dataset
-        Over ``customer``: purchases_mean, probability_active, draws_below, draws_equal, crps, mass_ and inside_ of 50,
-        80, 90 and 95 %, purchases_q05 to _q95; of draws purchases_sd, of a mean holdout_probability, P(as many as
-        happened).
+        Over ``customer``: purchases_mean, probability_active, draws_below, draws_equal, crps, ``mass_`` and ``inside_``
+        of 50, 80, 90 and 95 %, purchases_q05 to _q95; of draws purchases_sd, of a mean holdout_probability, P(as many
+        as happened).
         With prefix ``spend_`` and ``value_`` the mean and the scores of money, log_crps among them, on the scale of
         log(1 + amount / ``attrs["money_unit"]``). Over (chain, draw), where there are draws: purchases_total,
         active_total, spend_total, value_total, and how many customers lie in their own interval (inside_50_total to

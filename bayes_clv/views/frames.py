@@ -100,9 +100,8 @@ def table(
           customers ``reached``; mean, q05 and q95 of each total and of its difference to the base, such as
           ``value_difference_mean``; probability_better, loss_if_wrong, probability_best, expected_loss and
           value_difference_error.
-        - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the high
-        end
-          its setting and mean, q05 and q95 of the difference of value to the base.
+        - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the
+          high end its setting and mean, q05 and q95 of the difference of value to the base.
         - ``clv.valuation.compare_channels``: by ``"channel"``: channel, what is ``stated``, customers; mean, q05, q50
           and q95 of value, cost and profit of a new customer, q05, q50 and q95 of ratio and payback (infinite: not
           within the horizon), with leads also of conversion and lead_value; probability_pays, probability_best,

@@ -17,7 +17,7 @@ from tests.browser import CHROMIUM, too_wide, violations, visit
 
 pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
 
-from studies.lessons import handout, numbers  # noqa: E402
+from studies.lessons import handout, numbers
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_silence(lessons):
     _, defined = lessons("lesson_1_silence")
     # 900 e^-3 of 900 e^-3 + 100.
     assert defined["counted"] == pytest.approx(44.808 / 144.808, abs=1e-4)
-    # The twins are the family's customers where nobody differs: r and a + b without end, r / alpha = 1 / 4, a / (a + b) = .1.
+    # The twins are the family's customers where nobody differs: r and a + b without end, 1 / 4 a week and .1.
     equal = {"r": 1e7, "alpha": 4e7, "a": 1e6, "b": 9e6}
     seen = pd.DataFrame({"frequency": [5], "recency": [20.0], "T": [32.0]})
     assert numbers.alive(seen, equal)[0, 0] == pytest.approx(defined["counted"], abs=1e-5)
@@ -110,7 +110,7 @@ def test_three_levels(lessons):
 
 @pytest.mark.parametrize("lesson", handout.LESSONS)
 def test_page_is_whole_by_itself(lesson, lessons, browser):
-    """It opens from a folder, without an error, a request, a scroll sideways; answers are shut, and open by keyboard."""
+    """From a folder, without an error, a request, a scroll sideways; answers are shut, and open by keyboard."""
     path, _ = lessons(lesson)
     with visit(browser, path, width=360) as seen:
         assert seen.errors == []
