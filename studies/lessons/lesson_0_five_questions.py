@@ -9,14 +9,14 @@ with app.setup:
     import numpy as np
 
     from studies.lessons import numbers
-    from studies.lessons.pieces import COLOURS, curves, figure, hidden, percent, picture
+    from studies.lessons.pieces import COLOURS, curves, figure, hidden, percent, picture, text
 
     NAMES = list(numbers.THREE.index)
 
 
 @app.cell
 def _():
-    mo.md("""
+    text("""
     # Lesson 0: five questions, five sentences
 
     *About 45 minutes. You need no statistics; you need to be willing to guess before you look.*
@@ -49,7 +49,7 @@ def _():
     guess_alive = mo.ui.slider(0, 100, step=5, value=50, label="Your guess for Clara, in %", show_value=True)
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 1. Who is still a customer?
 
             Suppose that all three have been silent for equally long. Who is then most probably still a
@@ -100,7 +100,7 @@ def _():
     horizon = mo.ui.slider(4, 104, step=4, value=52, label="Weeks ahead", show_value=True)
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 2. What will they buy?
 
             From here on the three are as in the table: silent for 3, 42 and 14 weeks.
@@ -154,7 +154,7 @@ def _():
     drop = mo.ui.radio(NAMES, value="Clara", label="Whom would you drop?", inline=True)
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 3. What are they worth?
 
             Worth = margin × purchases of the next 52 weeks × spend of a purchase. (Money of next year is
@@ -203,7 +203,7 @@ def _():
     letter = mo.ui.slider(0.5, 10, step=0.5, value=2, label="Cost of a letter, $", show_value=True)
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 4. Whom to contact?
 
             A letter pays if the margin of the *additional* purchases that it brings is more than it costs.
@@ -251,7 +251,7 @@ def _():
     )
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 5. What may a new customer cost?
 
             Somebody new makes a first purchase, and then we know nothing of them but what we know of
@@ -306,8 +306,8 @@ def _():
     clara_early = float(numbers.alive(twice)[2, 0])
     mo.vstack(
         [
-            mo.md("## Exercises"),
-            mo.md(
+            text("## Exercises"),
+            text(
                 "**A.** Ben's purchases had been of $60, not $240. What is he worth next year? Guess, "
                 "then move his slider."
             ),
@@ -316,7 +316,7 @@ def _():
                 f"${ben_cheap:.1f}: not a quarter of before, but a little more than that, since large "
                 "amounts had been drawn down towards the mean more than small ones.",
             ),
-            mo.md(
+            text(
                 "**B.** Clara's three purchases had been one, in week 14, and silence ever since. Is "
                 "she still there?"
             ),
@@ -325,7 +325,7 @@ def _():
                 f"With {clara_early:.0%}, instead of {float(numbers.alive(numbers.THREE)[2, 0]):.0%}: "
                 "38 weeks of silence instead of 14, and no rhythm that we know of.",
             ),
-            mo.md(
+            text(
                 "**C.** Take the five sentences. Which of them would be false in a shop whose "
                 "customers have a contract that they must cancel?"
             ),
@@ -335,7 +335,7 @@ def _():
                 "second counts renewals instead of purchases. The other three stay questions, with "
                 "other models (`shifted_beta_geometric`).",
             ),
-            mo.md("**D.** Which sentence would you not dare to say without lesson 3, and why?"),
+            text("**D.** Which sentence would you not dare to say without lesson 3, and why?"),
             hidden(
                 "Answer D",
                 "Any that gives one number for one person. "

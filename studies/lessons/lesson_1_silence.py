@@ -10,12 +10,12 @@ with app.setup:
     import pandas as pd
 
     from studies.lessons import numbers
-    from studies.lessons.pieces import COLOURS, curves, figure, hidden, percent, picture
+    from studies.lessons.pieces import COLOURS, curves, figure, hidden, percent, picture, text
 
 
 @app.cell
 def _():
-    mo.md("""
+    text("""
     # Lesson 1: what silence means
 
     *About 45 minutes. You need: percentages, and what a mean is.*
@@ -36,7 +36,7 @@ def _():
     guess = mo.ui.slider(0, 100, step=5, value=70, label="Your guess, in %", show_value=True)
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 1. A thousand twins
 
             Imagine 1,000 customers who are all alike. Each buys every 4 weeks *on average*, at random
@@ -94,7 +94,7 @@ def _():
     )
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 2. Nobody tells us the rhythm
 
             Real customers are no twins. Their rhythm we must read from their purchases, and their
@@ -158,7 +158,7 @@ def _():
     )
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 3. What a rule for all costs
 
             A computer makes 2,000 customers of this shop, all watched for a year, and the shop calls
@@ -220,7 +220,7 @@ def _():
     since = mo.ui.slider(1, 156, value=52, label="Weeks since the only purchase", show_value=True)
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 4. The customer who bought once
 
             Half of many a list bought once and never again. Two models of the same family differ in one
@@ -270,17 +270,17 @@ def _():
     more_leave = 500 * np.exp(-3) / (500 * np.exp(-3) + 500)
     mo.vstack(
         [
-            mo.md("## Exercises"),
-            mo.md(
+            text("## Exercises"),
+            text(
                 "**A.** With the twins (4 weeks, one in ten leaves), compute by hand what is left "
                 "after 12 weeks."
             ),
             hidden(
                 "Answer A", f"900 × e^(−3) = {900 * np.exp(-3):.0f} are there, 100 have left: {twins:.0%}."
             ),
-            mo.md("**B.** Now half of them leave after each purchase. Guess, then compute."),
+            text("**B.** Now half of them leave after each purchase. Guess, then compute."),
             hidden("Answer B", f"500 × e^(−3) = {500 * np.exp(-3):.0f} against 500: {more_leave:.0%}."),
-            mo.md(
+            text(
                 "**C.** Somebody made 12 repeat purchases in a year, the last one 8 weeks ago. By the "
                 "real customers' model, not the twins': is P(alive) above or under one half?"
             ),
@@ -290,7 +290,7 @@ def _():
                 f"would be {900 * np.exp(-8 * 12 / 52) / (900 * np.exp(-8 * 12 / 52) + 100):.0%}: who "
                 "has come back twelve times is also one who rarely leaves, which the twins do not know.",
             ),
-            mo.md("**D.** A colleague says: “P(alive) is 20%, so she is gone.” What do you answer?"),
+            text("**D.** A colleague says: “P(alive) is 20%, so she is gone.” What do you answer?"),
             hidden(
                 "Answer D",
                 "One of five such customers is still there. Whether that is enough depends on what a "

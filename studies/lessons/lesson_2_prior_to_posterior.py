@@ -10,7 +10,7 @@ with app.setup:
     import pandas as pd
 
     from studies.lessons import numbers, weighing
-    from studies.lessons.pieces import COLOURS, figure, hidden, percent, picture
+    from studies.lessons.pieces import COLOURS, figure, hidden, percent, picture, text
 
     # The truth, which the class does not know: CDNOW's. Every customer is watched for 39 weeks.
     TRUE_RATE = numbers.BUYING["r"] / numbers.BUYING["alpha"]
@@ -19,7 +19,7 @@ with app.setup:
 
 @app.cell
 def _():
-    mo.md("""
+    text("""
     # Lesson 2: from prior to posterior
 
     *About 60 minutes. You need: lesson 1; what a histogram is.*
@@ -52,7 +52,7 @@ def _(everybody):
     )
     mo.vstack(
         [
-            mo.md(f"""
+            text(f"""
 ## 1. Ten customers
 
 A new shop has ten customers, each watched for 39 weeks since the first purchase. Before it opened, the
@@ -139,7 +139,7 @@ def _():
     )
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 2. What if the owner was wrong?
 
             An optimist opens the same shop and believes in one purchase every *two* weeks. Both see the
@@ -214,7 +214,7 @@ def _():
     )
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 3. One customer, week by week
 
             Now the population is known, and one new customer is not. She buys in week 0, and again in
@@ -284,25 +284,25 @@ def _(history):
     _week_13 = float(numbers.alive(history(13))[0, 0])
     mo.vstack(
         [
-            mo.md("## Exercises"),
-            mo.md("**A.** In week 12 she has just bought. Is P(alive) 100%?"),
+            text("## Exercises"),
+            text("**A.** In week 12 she has just bought. Is P(alive) 100%?"),
             hidden(
                 "Answer A",
                 f"No: {_week_12:.0%}, and {_week_13:.0%} a week later. In this model a customer may "
                 "leave right after any purchase, this one included.",
             ),
-            mo.md("**B.** Section 1 with 0 customers: what is the blue line, and why?"),
+            text("**B.** Section 1 with 0 customers: what is the blue line, and why?"),
             hidden(
                 "Answer B",
                 "The grey one. Without data every draw weighs the same: the posterior is the prior.",
             ),
-            mo.md("**C.** Why do ten customers say so little about the share who leave?"),
+            text("**C.** Why do ten customers say so little about the share who leave?"),
             hidden(
                 "Answer C",
                 "Nobody is seen leaving. A silence of one who buys rarely looks the same as a "
                 "farewell, and only frequent buyers tell them apart; among ten there are one or two.",
             ),
-            mo.md(
+            text(
                 "**D.** Somebody takes the posterior of the ten as prior and then sees the next ten. "
                 "And if all twenty come at once?"
             ),

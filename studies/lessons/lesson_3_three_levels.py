@@ -10,7 +10,7 @@ with app.setup:
 
     from bayes_clv.views.style import thousands
     from studies.lessons import draws, numbers
-    from studies.lessons.pieces import COLOURS, figure, hidden, percent, picture
+    from studies.lessons.pieces import COLOURS, figure, hidden, percent, picture, text
 
     BUYING, SPENDING = draws.load()
     CLARA = numbers.THREE.loc[["Clara"]]
@@ -19,7 +19,7 @@ with app.setup:
 
 @app.cell
 def _():
-    mo.md("""
+    text("""
     # Lesson 3: expected, latent, outcome
 
     *About 60 minutes. You need: lesson 0; what a histogram is.*
@@ -45,7 +45,7 @@ def _():
     weeks = mo.ui.slider(13, 104, step=13, value=52, label="Weeks ahead", show_value=True)
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 1. Three answers to one question
 
             How many purchases will Clara make in the next 52 weeks?
@@ -120,7 +120,7 @@ def _():
     )
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 2. What averages out, and what does not
 
             Take not one Clara but many, and ask for their purchases *per customer*.
@@ -183,7 +183,7 @@ def _():
     )
     mo.vstack(
         [
-            mo.md("""
+            text("""
             ## 3. A decision that the interval turns round
 
             A small shop has 20 customers like Clara and pays for a service that keeps them: $25 a head
@@ -252,13 +252,13 @@ def _():
     none, two = float(_one[0]), float(_one[2:].sum())
     mo.vstack(
         [
-            mo.md("## Exercises"),
-            mo.md(
+            text("## Exercises"),
+            text(
                 "**A.** Which level answers: (a) “Does channel A bring better customers than channel "
                 "B?” (b) “What will this customer bring?” (c) “Is this customer a fast buyer?”"
             ),
             hidden("Answer A", "(a) expected; (b) outcome; (c) latent."),
-            mo.md(
+            text(
                 "**B.** A gift costs $20 and goes to customers who buy at least twice in the next "
                 "year. How probably Clara?"
             ),
@@ -267,14 +267,14 @@ def _():
                 f"With {two:.0%}. The expected number, 1.7, sounds like “nearly twice, so usually”; but "
                 f"with {none:.0%} she buys nothing.",
             ),
-            mo.md("**C.** Why does nobody's 90% interval of a number of purchases hold exactly 90%?"),
+            text("**C.** Why does nobody's 90% interval of a number of purchases hold exactly 90%?"),
             hidden(
                 "Answer C",
                 "A number of purchases is whole. The interval from 0 to 0 of a customer who buys "
                 "nothing with 97% holds 97%; none holds 90%. So compare the share of customers inside "
                 "with what the intervals promise.",
             ),
-            mo.md(
+            text(
                 "**D.** Section 3, but the shop may stop the service after half a year and have half "
                 "of the money back. What would you have to compute? (No number needed.)"
             ),

@@ -37,15 +37,29 @@ def picture(drawn: Any, told: str) -> mo.Html:
     )
 
 
+def text(markdown: str) -> mo.Html:
+    """Return Markdown in which a dollar is a dollar; to marimo two of them enclose a formula."""
+    return mo.md(markdown.replace("$", "&#36;"))
+
+
 def hidden(title: str, *parts: Any) -> mo.Html:
     """Return parts, texts or anything that marimo shows, behind a line that opens them."""
-    inside = "".join((mo.md(part) if isinstance(part, str) else mo.as_html(part)).text for part in parts)
+    inside = "".join((text(part) if isinstance(part, str) else mo.as_html(part)).text for part in parts)
     return mo.Html(f"<details><summary>{title}</summary>{inside}</details>")
 
 
 def percent(axis: Any) -> None:
     """Label an axis of probabilities."""
     axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def money(amount: float) -> str:
+    """Return whole dollars, the sign before the unit.
+
+    >>> money(-536.2), money(1675)
+    ('-$536', '$1,675')
+    """
+    return f"{'-' if round(amount) < 0 else ''}${abs(amount):,.0f}"
 
 
 def curves(axes: Any, across: Any, lines: Mapping[str, Any]) -> None:

@@ -126,6 +126,8 @@ def test_page_is_whole_by_itself(lesson, lessons, browser):
         assert violations(seen.page) == []
     text = path.read_text(encoding="utf-8")
     assert "<marimo-" not in text
+    # Two dollars that were taken for a formula.
+    assert "||(" not in text
     assert not re.search(r"\bnan\b|\binf\b|Traceback", re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
 
 
