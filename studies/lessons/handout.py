@@ -30,6 +30,8 @@ table {{ border-collapse: collapse; display: block; max-width: 100%; overflow-x:
 th, td {{ border-bottom: 1px solid #dde2e6; padding: .3em .8em .3em 0; text-align: left; }}
 blockquote {{ margin: 1em 0; padding: .1em 1em; border-left: 4px solid #0072b2; background: #f3f7fa; }}
 code {{ font-size: .92em; background: #f2f4f5; padding: .1em .25em; overflow-wrap: anywhere; }}
+pre {{ overflow-x: auto; padding: .8em; background: #f2f4f5; border-radius: .4em; }}
+pre code {{ background: none; padding: 0; overflow-wrap: normal; }}
 details {{ margin: 1em 0; padding: .3em 1em; border: 1px solid #c9d1d7; border-radius: .4em; }}
 summary {{ cursor: pointer; font-weight: 600; color: #005a8d; }}
 .picture svg {{ display: block; width: 100%; height: auto; margin: 1em 0; }}
@@ -78,6 +80,8 @@ def write(folder: Path) -> list[Path]:
 
 def _still(text: str) -> str:
     """Return HTML in which a control is a line that says its name and where it stands."""
+    # What scrolls by itself is to be reached by keyboard.
+    text = text.replace("<pre", '<pre tabindex="0"')
     return re.sub(r"<marimo-ui-element.*?</marimo-ui-element>", _line, text, flags=re.DOTALL)
 
 

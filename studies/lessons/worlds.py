@@ -2,8 +2,9 @@
 
 ``uv run python -m studies.lessons.worlds`` makes worlds.csv again, in some minutes: 20 bases of 800 customers of each
 world, watched for 52 weeks from 2025-01-01 and acquired in the first 12; MBG/NBD fitted by ``laplace`` (4 x 100 draws);
-and what its 90 % interval says of the mean purchase rate, of the share who leave after a purchase (both where the world
-has them), and of all purchases of the 26 weeks to come; and whether the checks of the fit passed. No rule is stated here; the lesson asks the class for one.
+its 90 % intervals of the mean purchase rate, of the share who leave after a purchase (where there is one) and
+of all purchases of the 26 weeks to come; and whether the checks of the fit passed. No rule is stated here; the lesson
+asks the class for one.
 """
 
 from collections.abc import Callable

@@ -17,7 +17,7 @@ from tests.browser import CHROMIUM, too_wide, violations, visit
 
 pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
 
-from studies.lessons import handout, numbers
+from studies.lessons import handout, moving, numbers, weighing, worlds
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,6 +108,99 @@ def test_three_levels(lessons):
     assert defined["high"][-1] - defined["low"][-1] > 0.9 * np.diff(defined["floor"])[0]
 
 
+def test_weighing_is_the_familys_likelihood():
+    """Weights by hand: one customer without a repeat purchase, of whom the likelihood is a line."""
+    seen = pd.DataFrame({"frequency": [0.0, 0.0], "recency": [0.0, 0.0], "T": [39.0, 10.0]})
+    drawn = weighing.prior(50, seed=2, rate=0.1)
+    params = numbers.FAMILY.from_quantities(drawn)
+    r, alpha, a, b = (params[name][:, None] for name in ("r", "alpha", "a", "b"))
+    silent = (alpha / (alpha + seen["T"].to_numpy())) ** r
+    exact = np.log((b * silent + a) / (a + b))
+    np.testing.assert_allclose(weighing.log_likelihoods(seen, drawn), exact, rtol=1e-9)
+    assert weighing.effective(weighing.weights(np.zeros(40))) == pytest.approx(40)
+    assert weighing.quantiles(np.array([3.0, 1.0, 2.0]), np.array([0.5, 0.25, 0.25])).tolist() == [1, 2, 3]
+
+
+def test_prior_to_posterior(lessons):
+    _, defined = lessons("lesson_2_prior_to_posterior")
+    # Two owners come together; the intervals narrow and hold the truth, .0849, of the 100 customers' world.
+    apart = np.abs(np.log(defined["first_owner"][:, 1] / defined["second_owner"][:, 1]))
+    assert apart[-1] < 0.25 * apart[0]
+    width = np.log(defined["first_owner"][:, 2] / defined["first_owner"][:, 0])
+    assert width[-1] < 0.5 * width[0]
+    assert defined["first_owner"][-1, 0] < 0.5248 / 6.183 < defined["first_owner"][-1, 2]
+    # After 27 silent weeks she is rather gone, and if she is there she is slower.
+    assert defined["there_now"] == pytest.approx(numbers.alive(defined["history"](39))[0, 0])
+    assert defined["if_there"] < defined["if_gone"]
+
+
+def test_change_and_christmas(lessons):
+    _, defined = lessons("lesson_4_change_and_christmas")
+    totals = defined["totals"]
+    # Real: studies/README.md, 4,444 from 2011-09-09; outside without a calendar, inside with one.
+    assert totals["made"] == 4444
+    assert totals["static_high"] < totals["made"] < totals["calendar_high"]
+    assert defined["weeks_inside"]["static"] < 6 < defined["weeks_inside"]["calendar"]
+    # A rhythm for ever cannot tell the two apart; the longest half-life stored is nearly that.
+    stella, sven = defined["stella"]["purchases"], defined["sven"]["purchases"]
+    assert (stella > sven).all()
+    assert stella.iloc[-1] == pytest.approx(defined["alike"], rel=0.02)
+    assert sven.iloc[-1] == pytest.approx(defined["alike"], rel=0.02)
+    assert (stella - sven).idxmax() == 52
+
+
+def test_quartiles(lessons):
+    _, defined = lessons("lesson_5_quartiles")
+    np.testing.assert_allclose(defined["moved"].sum(axis=0), 1)
+    np.testing.assert_allclose(defined["moved"].sum(axis=1), 1)
+    assert defined["stay"] < 0.9
+    # Regression to the mean: the lower half rises though nothing happened.
+    assert defined["low_after"] > 1.5 * defined["low_before"]
+    assert defined["sure_ones"] < 0.3 * defined["labelled"].sum()
+    # In each draw a quarter of the customers is the best quarter.
+    assert defined["in_top"].mean() == pytest.approx(0.25, abs=1e-9)
+    assert defined["by_expectation"] > defined["by_label"]
+
+
+def test_regret(lessons):
+    _, defined = lessons("lesson_6_regret")
+    gain = defined["gain"]
+    assert defined["regret_of_keeping"] - defined["regret_of_raising"] == pytest.approx(gain.mean())
+    # Knowing a part is worth no more than knowing all, and something.
+    assert 0 < defined["of_the_test"] <= defined["least_regret"] + 1e-9
+    assert defined["better"] > defined["unpaired"]
+    np.testing.assert_allclose(
+        defined["difference"], defined["kept"] * (0.35 / 0.3 * (1 + 0.05 * defined["effect"]) - 1), rtol=1e-9
+    )
+
+
+def test_break_the_model(lessons):
+    _, defined = lessons("lesson_7_break_the_model")
+    held = defined["summary"]["held"]
+    # As assumed: fewer than 14 of 20 inside has probability .002 where each is inside with .9.
+    assert held["as assumed"] >= 14
+    assert defined["held_rate"] >= 14
+    assert held["Christmas"] == 0
+    assert held[["changing", "two kinds"]].max() < 10
+    # And the checks of the fit find none of it.
+    assert defined["summary"]["passed"].min() >= 18
+
+
+@pytest.mark.full
+def test_worlds_are_made_again():
+    """One base of each world again: the stored rows are those that the script makes."""
+    stored = worlds.load().set_index(["world", "base"])
+    for world in worlds.WORLDS:
+        again = worlds.one(world, 2)
+        for name in ("rate_middle", "purchases_low", "purchases_truth"):
+            assert again[name] == pytest.approx(stored.loc[(world, 2), name], rel=1e-4, nan_ok=True), world
+
+
+@pytest.mark.full
+def test_moving_customers_are_made_again():
+    pd.testing.assert_frame_equal(moving.customers(), pd.read_csv(moving.CUSTOMERS), rtol=1e-4)
+
+
 @pytest.mark.parametrize("lesson", handout.LESSONS)
 def test_page_is_whole_by_itself(lesson, lessons, browser):
     """From a folder, without an error, a request, a scroll sideways; answers are shut, and open by keyboard."""
@@ -119,10 +212,10 @@ def test_page_is_whole_by_itself(lesson, lessons, browser):
         answers = seen.page.locator("details")
         assert answers.count() >= 5
         assert seen.page.locator("details[open]").count() == 0
-        assert seen.page.locator("svg").first.is_hidden()
+        assert seen.page.locator("details svg").first.is_hidden()
         seen.page.locator("summary").first.focus()
         seen.page.keyboard.press("Enter")
-        assert seen.page.locator("svg").first.is_visible()
+        assert seen.page.locator("details svg").first.is_visible()
         assert violations(seen.page) == []
     text = path.read_text(encoding="utf-8")
     assert "<marimo-" not in text
