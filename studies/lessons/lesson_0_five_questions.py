@@ -8,10 +8,10 @@ with app.setup:
     import marimo as mo
     import numpy as np
 
-    from studies.lessons import numbers
+    from studies.lessons import by_hand
     from studies.lessons.pieces import COLOURS, curves, figure, hidden, percent, picture, text
 
-    NAMES = list(numbers.THREE.index)
+    NAMES = list(by_hand.THREE.index)
 
 
 @app.cell
@@ -68,8 +68,8 @@ def _():
 @app.cell
 def _(guess_alive, silence):
     weeks = np.arange(1, 53)
-    now = numbers.alive(numbers.silent_for(numbers.THREE, silence.value))[:, 0]
-    by_weeks = np.array([numbers.alive(numbers.silent_for(numbers.THREE, each))[:, 0] for each in weeks])
+    now = by_hand.alive(by_hand.silent_for(by_hand.THREE, silence.value))[:, 0]
+    by_weeks = np.array([by_hand.alive(by_hand.silent_for(by_hand.THREE, each))[:, 0] for each in weeks])
     with figure("Who is still a customer?", "P(alive) by weeks since the last purchase", 2.8) as (
         _drawn,
         _axes,
@@ -116,8 +116,8 @@ def _():
 
 @app.cell
 def _(horizon):
-    expected = numbers.purchases(numbers.THREE, horizon.value)[:, 0]
-    counts = numbers.chances(numbers.THREE, horizon.value, 15)[:, :, 0]
+    expected = by_hand.purchases(by_hand.THREE, horizon.value)[:, 0]
+    counts = by_hand.chances(by_hand.THREE, horizon.value, 15)[:, :, 0]
     any_purchase = 1 - counts[0]
     with figure(
         "What will they buy?",
@@ -171,9 +171,9 @@ def _():
 
 @app.cell
 def _(ben_spends, drop):
-    seen = numbers.with_(numbers.THREE, "Ben", mean_spend=ben_spends.value)
-    paid = numbers.spend(seen)[:, 0]
-    worth = numbers.value(seen, 52, margin=0.3)[:, 0]
+    seen = by_hand.with_(by_hand.THREE, "Ben", mean_spend=ben_spends.value)
+    paid = by_hand.spend(seen)[:, 0]
+    worth = by_hand.value(seen, 52, margin=0.3)[:, 0]
     least = NAMES[int(np.argmin(worth))]
     with figure("What are they worth?", "margin of the next 52 weeks, expected, $", 1.9) as (_drawn, _axes):
         _axes.barh(NAMES, worth, color=COLOURS[:3])
@@ -218,7 +218,7 @@ def _():
 
 @app.cell
 def _(letter):
-    earned = 0.3 * numbers.spend(numbers.THREE)[:, 0]
+    earned = 0.3 * by_hand.spend(by_hand.THREE)[:, 0]
     needed = letter.value / earned
     with figure("Whom to contact?", f"additional purchases that pay a letter of ${letter.value:g}", 1.9) as (
         _drawn,
@@ -269,11 +269,11 @@ def _():
 @app.cell
 def _(patience):
     ahead = np.arange(0, 157, 13)
-    first = 0.3 * float(numbers.spend(numbers.NEW)[0, 0])
+    first = 0.3 * float(by_hand.spend(by_hand.NEW)[0, 0])
     cumulated = first + np.array(
-        [float(numbers.value(numbers.NEW, each, 0.3)[0, 0]) if each else 0.0 for each in ahead]
+        [float(by_hand.value(by_hand.NEW, each, 0.3)[0, 0]) if each else 0.0 for each in ahead]
     )
-    may_cost = first + float(numbers.value(numbers.NEW, patience.value, 0.3)[0, 0])
+    may_cost = first + float(by_hand.value(by_hand.NEW, patience.value, 0.3)[0, 0])
     with figure("What may a new customer cost?", "margin of one new customer so far, expected, $", 2.6) as (
         _drawn,
         _axes,
@@ -298,12 +298,12 @@ def _(patience):
 
 @app.cell
 def _():
-    clara = numbers.chances(numbers.THREE, 52, 15)[:, 2, 0]
-    clara_good = int(np.searchsorted(np.cumsum(clara), 0.95)) * 0.3 * numbers.spend(numbers.THREE)[2, 0]
-    cheap = numbers.with_(numbers.THREE, "Ben", mean_spend=60.0)
-    ben_cheap = float(numbers.value(cheap, 52, 0.3)[1, 0])
-    twice = numbers.with_(numbers.THREE, "Clara", frequency=1, recency=14)
-    clara_early = float(numbers.alive(twice)[2, 0])
+    clara = by_hand.chances(by_hand.THREE, 52, 15)[:, 2, 0]
+    clara_good = int(np.searchsorted(np.cumsum(clara), 0.95)) * 0.3 * by_hand.spend(by_hand.THREE)[2, 0]
+    cheap = by_hand.with_(by_hand.THREE, "Ben", mean_spend=60.0)
+    ben_cheap = float(by_hand.value(cheap, 52, 0.3)[1, 0])
+    twice = by_hand.with_(by_hand.THREE, "Clara", frequency=1, recency=14)
+    clara_early = float(by_hand.alive(twice)[2, 0])
     mo.vstack(
         [
             text("## Exercises"),
@@ -322,7 +322,7 @@ def _():
             ),
             hidden(
                 "Answer B",
-                f"With {clara_early:.0%}, instead of {float(numbers.alive(numbers.THREE)[2, 0]):.0%}: "
+                f"With {clara_early:.0%}, instead of {float(by_hand.alive(by_hand.THREE)[2, 0]):.0%}: "
                 "38 weeks of silence instead of 14, and no rhythm that we know of.",
             ),
             text(
@@ -339,7 +339,7 @@ def _():
             hidden(
                 "Answer D",
                 "Any that gives one number for one person. "
-                f"${numbers.value(numbers.THREE, 52, 0.3)[2, 0]:.0f} for Clara is a mean over people "
+                f"${by_hand.value(by_hand.THREE, 52, 0.3)[2, 0]:.0f} for Clara is a mean over people "
                 f"like her: with {clara[0]:.0%} she buys nothing at all next year, and one year of "
                 f"twenty brings ${clara_good:.0f} or more.",
             ),

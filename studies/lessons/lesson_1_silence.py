@@ -9,7 +9,7 @@ with app.setup:
     import numpy as np
     import pandas as pd
 
-    from studies.lessons import numbers
+    from studies.lessons import by_hand
     from studies.lessons.pieces import COLOURS, curves, figure, hidden, percent, picture, text
 
 
@@ -115,7 +115,7 @@ def _(level):
     frequencies = np.arange(1, 26)
     seen = pd.DataFrame({"frequency": frequencies, "recency": 40.0, "T": 40.0})
     waits = np.arange(0, 157)
-    silences = np.array([numbers.alive(numbers.silent_for(seen, each))[:, 0] for each in waits])
+    silences = np.array([by_hand.alive(by_hand.silent_for(seen, each))[:, 0] for each in waits])
     worry = np.array(
         [
             np.argmax(row < level.value / 100) if (row < level.value / 100).any() else np.nan
@@ -175,8 +175,8 @@ def _():
 
 @app.cell
 def _():
-    base = numbers.simulated(2000, 52, seed=5)
-    base_alive = numbers.alive(base)[:, 0]
+    base = by_hand.simulated(2000, 52, seed=5)
+    base_alive = by_hand.alive(base)[:, 0]
     base_silence = (base["T"] - base["recency"]).to_numpy()
     return base, base_alive, base_silence
 
@@ -239,8 +239,8 @@ def _():
 def _(since):
     once = pd.DataFrame({"frequency": 0, "recency": 0.0, "T": np.arange(1.0, 157)})
     by_model = {
-        "BG/NBD": numbers.alive(once, numbers.BG_NBD, "bg_nbd")[:, 0],
-        "MBG/NBD": numbers.alive(once)[:, 0],
+        "BG/NBD": by_hand.alive(once, by_hand.BG_NBD, "bg_nbd")[:, 0],
+        "MBG/NBD": by_hand.alive(once)[:, 0],
     }
     with figure("The customer who bought once", "P(alive) by weeks since that purchase", 2.6) as (
         _drawn,
@@ -265,7 +265,7 @@ def _(since):
 
 @app.cell
 def _():
-    monthly = numbers.alive(pd.DataFrame({"frequency": [12], "recency": [52.0], "T": [60.0]}))[0, 0]
+    monthly = by_hand.alive(pd.DataFrame({"frequency": [12], "recency": [52.0], "T": [60.0]}))[0, 0]
     twins = 900 * np.exp(-3) / (900 * np.exp(-3) + 100)
     more_leave = 500 * np.exp(-3) / (500 * np.exp(-3) + 500)
     mo.vstack(

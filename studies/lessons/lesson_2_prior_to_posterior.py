@@ -9,12 +9,12 @@ with app.setup:
     import numpy as np
     import pandas as pd
 
-    from studies.lessons import numbers, weighing
+    from studies.lessons import by_hand, weighing
     from studies.lessons.pieces import COLOURS, figure, hidden, percent, picture, text
 
     # The truth, which the class does not know: CDNOW's. Every customer is watched for 39 weeks.
-    TRUE_RATE = numbers.BUYING["r"] / numbers.BUYING["alpha"]
-    TRUE_DROPOUT = numbers.BUYING["a"] / (numbers.BUYING["a"] + numbers.BUYING["b"])
+    TRUE_RATE = by_hand.BUYING["r"] / by_hand.BUYING["alpha"]
+    TRUE_DROPOUT = by_hand.BUYING["a"] / (by_hand.BUYING["a"] + by_hand.BUYING["b"])
 
 
 @app.cell
@@ -33,7 +33,7 @@ def _():
 
 @app.cell
 def _():
-    everybody = numbers.simulated(100, 39, seed=12)
+    everybody = by_hand.simulated(100, 39, seed=12)
     believed = weighing.prior(20_000, seed=1, rate=0.1)
     explained = weighing.log_likelihoods(everybody, believed)
     return believed, everybody, explained
@@ -155,7 +155,7 @@ def _():
 
 @app.cell
 def _(believed, centre, explained):
-    _spread = dict(numbers.FAMILY.quantities["population_purchase_rate"].prior.arguments)["sigma"]
+    _spread = dict(by_hand.FAMILY.quantities["population_purchase_rate"].prior.arguments)["sigma"]
     _away = np.log(believed["population_purchase_rate"])
     # The same worlds, believed by somebody else: a log-normal prior with another centre, over the one they came from.
     other_belief = (-((_away - np.log(centre.value)) ** 2) + (_away - np.log(0.1)) ** 2) / (2 * _spread**2)
@@ -239,11 +239,11 @@ def _(guess_alive, now_week):
         last = past[-1] if past.size else 0.0
         return pd.DataFrame({"frequency": [past.size], "recency": [last], "T": [float(week)]})
 
-    _many = {name: np.full(20_000, value) for name, value in numbers.BUYING.items()}
+    _many = {name: np.full(20_000, value) for name, value in by_hand.BUYING.items()}
     told = {}
     for _week in sorted({4, 13, 39, now_week.value}):
-        _alive, _rate, _ = numbers.rates(history(_week), 2, _many)
-        told[_week] = float(numbers.alive(history(_week))[0, 0]), _rate[0], _alive[0]
+        _alive, _rate, _ = by_hand.rates(history(_week), 2, _many)
+        told[_week] = float(by_hand.alive(history(_week))[0, 0]), _rate[0], _alive[0]
     with figure(
         "What we believe of her", "her own rate, purchases a week, whether or not she is still there", 2.8
     ) as (_drawn, _axes):
@@ -280,8 +280,8 @@ def _(guess_alive, now_week):
 
 @app.cell
 def _(history):
-    _week_12 = float(numbers.alive(history(12))[0, 0])
-    _week_13 = float(numbers.alive(history(13))[0, 0])
+    _week_12 = float(by_hand.alive(history(12))[0, 0])
+    _week_13 = float(by_hand.alive(history(13))[0, 0])
     mo.vstack(
         [
             text("## Exercises"),

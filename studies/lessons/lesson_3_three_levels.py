@@ -9,11 +9,11 @@ with app.setup:
     import numpy as np
 
     from bayes_clv.views.style import thousands
-    from studies.lessons import draws, numbers
+    from studies.lessons import by_hand, draws
     from studies.lessons.pieces import COLOURS, figure, hidden, percent, picture, text
 
     BUYING, SPENDING = draws.load()
-    CLARA = numbers.THREE.loc[["Clara"]]
+    CLARA = by_hand.THREE.loc[["Clara"]]
     MARGIN = 0.3
 
 
@@ -62,10 +62,10 @@ def _():
 @app.cell
 def _(guess_high, guess_low, weeks):
     many = {name: np.repeat(values, 25) for name, values in BUYING.items()}
-    _, _rates, _made = numbers.futures(CLARA, weeks.value, 1, many)
+    _, _rates, _made = by_hand.futures(CLARA, weeks.value, 1, many)
     rate_drawn, made = _rates[0], _made[0]
     levels = {
-        "expected: purchases, on average over customers like her": numbers.purchases(
+        "expected: purchases, on average over customers like her": by_hand.purchases(
             CLARA, weeks.value, BUYING
         )[0],
         "latent: her own rhythm, times the weeks, if she stayed": rate_drawn * weeks.value,
@@ -136,7 +136,7 @@ def _():
 @app.cell
 def _(group):
     sizes = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000])
-    counts = numbers.chances(CLARA, 52, 60, BUYING)[:, 0, :]
+    counts = by_hand.chances(CLARA, 52, 60, BUYING)[:, 0, :]
     rng = np.random.default_rng(3)
     means = np.array(
         [
@@ -145,7 +145,7 @@ def _(group):
         ]
     )
     low, high = np.quantile(means, (0.05, 0.95), axis=1)
-    floor = np.quantile(numbers.purchases(CLARA, 52, BUYING)[0], (0.05, 0.95))
+    floor = np.quantile(by_hand.purchases(CLARA, 52, BUYING)[0], (0.05, 0.95))
     at = int(np.flatnonzero(sizes == group.value)[0])
     with figure("What averages out", "purchases per customer in 52 weeks, middle 90%", 2.8) as (
         _drawn,
@@ -201,14 +201,14 @@ def _():
 
 @app.cell
 def _(claras, cost):
-    _counts = numbers.chances(CLARA, 52, 60, BUYING)[:, 0, :]
+    _counts = by_hand.chances(CLARA, 52, 60, BUYING)[:, 0, :]
     _rng = np.random.default_rng(4)
     _purchases = np.array(
         [_rng.multinomial(claras.value, each / each.sum(), size=10) @ np.arange(61) for each in _counts.T]
     )
-    per_purchase = MARGIN * numbers.spend(CLARA, SPENDING)[0]
+    per_purchase = MARGIN * by_hand.spend(CLARA, SPENDING)[0]
     total = (_purchases * per_purchase[:, None]).ravel()
-    expected_total = claras.value * numbers.value(CLARA, 52, MARGIN, BUYING, SPENDING)[0]
+    expected_total = claras.value * by_hand.value(CLARA, 52, MARGIN, BUYING, SPENDING)[0]
     bill = claras.value * cost.value
     loss = float(np.mean(total < bill))
     expected_ends = np.quantile(expected_total, (0.05, 0.95))
@@ -248,7 +248,7 @@ def _(claras, cost):
 
 @app.cell
 def _():
-    _one = numbers.chances(CLARA, 52, 60, BUYING)[:, 0, :].mean(axis=1)
+    _one = by_hand.chances(CLARA, 52, 60, BUYING)[:, 0, :].mean(axis=1)
     none, two = float(_one[0]), float(_one[2:].sum())
     mo.vstack(
         [

@@ -8,7 +8,7 @@ with app.setup:
     import marimo as mo
     import pandas as pd
 
-    from studies.lessons import moving, numbers
+    from studies.lessons import by_hand, moving
     from studies.lessons.pieces import COLOURS, figure, hidden, picture, text
 
 
@@ -161,7 +161,7 @@ def _(half_life):
         changing[changing["customer"] == each].set_index("half_life") for each in ("steady", "slowing")
     )
     alike = float(
-        numbers.purchases(pd.DataFrame({"frequency": [8], "recency": [49.0], "T": [52.0]}), moving.AHEAD)[
+        by_hand.purchases(pd.DataFrame({"frequency": [8], "recency": [49.0], "T": [52.0]}), moving.AHEAD)[
             0, 0
         ]
     )

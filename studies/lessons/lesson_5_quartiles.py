@@ -8,7 +8,7 @@ with app.setup:
     import marimo as mo
     import numpy as np
 
-    from studies.lessons import numbers
+    from studies.lessons import by_hand
     from studies.lessons.pieces import COLOURS, figure, hidden, percent, picture, text
 
     CUSTOMERS = 1000
@@ -67,7 +67,7 @@ def _():
 @app.cell
 def _(guess_stay, watched):
     _rng = np.random.default_rng(7)
-    own_rate = _rng.gamma(numbers.BUYING["r"], 1 / numbers.BUYING["alpha"], CUSTOMERS)
+    own_rate = _rng.gamma(by_hand.BUYING["r"], 1 / by_hand.BUYING["alpha"], CUSTOMERS)
     first_year, second_year = _rng.poisson(own_rate * watched.value, (2, CUSTOMERS))
     moved = np.zeros((4, 4))
     np.add.at(moved, (quarter(first_year), quarter(second_year)), 4 / CUSTOMERS)
@@ -106,11 +106,11 @@ def _(guess_stay, watched):
 
 @app.cell
 def _():
-    base = numbers.simulated(CUSTOMERS, 52, seed=9)
+    base = by_hand.simulated(CUSTOMERS, 52, seed=9)
     _draws = 400
-    _many = {name: np.full(_draws, value) for name, value in numbers.BUYING.items()}
-    _, possible_rates, possible_years = numbers.futures(base, 52, 3, _many)
-    _, _, what_came = numbers.futures(base, 52, 4)
+    _many = {name: np.full(_draws, value) for name, value in by_hand.BUYING.items()}
+    _, possible_rates, possible_years = by_hand.futures(base, 52, 3, _many)
+    _, _, what_came = by_hand.futures(base, 52, 4)
     came = what_came[:, 0]
     label = quarter(base["frequency"] + base["recency"] / 1e4)
     # In every draw the customers are sorted anew, by what each will buy next year in that draw.
@@ -202,7 +202,7 @@ def _():
 
 @app.cell
 def _(came, gift, labelled, possible_years):
-    a_purchase = 0.3 * float(numbers.spend(numbers.NEW)[0, 0])
+    a_purchase = 0.3 * float(by_hand.spend(by_hand.NEW)[0, 0])
     chosen = possible_years.mean(axis=1) * a_purchase > gift.value
     by_label = float((came[labelled] * a_purchase - gift.value).sum())
     by_expectation = float((came[chosen] * a_purchase - gift.value).sum())

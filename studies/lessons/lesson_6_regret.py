@@ -8,7 +8,7 @@ with app.setup:
     import marimo as mo
     import numpy as np
 
-    from studies.lessons import draws, numbers
+    from studies.lessons import by_hand, draws
     from studies.lessons.pieces import COLOURS, figure, hidden, money, percent, picture, text
 
     BUYING, SPENDING = draws.load()
@@ -37,12 +37,12 @@ def _():
     _rng = np.random.default_rng(6)
     sales = np.zeros(BUYING["r"].size)
     for _name, _many in SHOP.items():
-        _one = numbers.THREE.loc[[_name]]
-        _chances = numbers.chances(_one, WEEKS, 60, BUYING)[:, 0, :]
+        _one = by_hand.THREE.loc[[_name]]
+        _chances = by_hand.chances(_one, WEEKS, 60, BUYING)[:, 0, :]
         _bought = np.array(
             [_rng.multinomial(_many, each / each.sum()) @ np.arange(61) for each in _chances.T]
         )
-        sales += _bought * numbers.spend(_one, SPENDING)[0]
+        sales += _bought * by_hand.spend(_one, SPENDING)[0]
     effect_noise = _rng.standard_normal(sales.size)
     return effect_noise, sales
 

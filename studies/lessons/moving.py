@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_clv as clv
-from studies.lessons.numbers import BUYING
+from studies.lessons.by_hand import BUYING
 
 WEEKS = Path(__file__).with_name("moving_weeks.csv")
 CUSTOMERS = Path(__file__).with_name("moving_customers.csv")

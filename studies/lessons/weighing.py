@@ -9,7 +9,7 @@ import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 
-from studies.lessons.numbers import FAMILY
+from studies.lessons.by_hand import FAMILY
 
 
 def prior(draws: int, seed: int, rate: float) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_clv as clv
-from studies.lessons.numbers import BUYING
+from studies.lessons.by_hand import BUYING
 
 FILE = Path(__file__).with_suffix(".csv")
 START, UNTIL, END = "2025-01-01", "2025-12-31", "2026-07-01"

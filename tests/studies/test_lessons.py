@@ -17,7 +17,7 @@ from tests.browser import CHROMIUM, too_wide, violations, visit
 
 pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
 
-from studies.lessons import handout, moving, numbers, weighing, worlds
+from studies.lessons import by_hand, handout, moving, weighing, worlds
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,26 +42,26 @@ def test_by_hand_is_what_the_package_says():
     """The published worked example, and the limits of nobody known and of a customer seen for ever."""
     one = pd.DataFrame({"frequency": [2], "recency": [30.43], "T": [38.86]})
     # Fader, Hardie & Lee (2005) and the BTYD walkthrough, to the digits printed.
-    assert numbers.alive(one, numbers.BG_NBD, "bg_nbd")[0, 0] == pytest.approx(0.7266, abs=5e-5)
-    new = numbers.NEW
-    assert numbers.purchases(new, 1e-9)[0, 0] == pytest.approx(
+    assert by_hand.alive(one, by_hand.BG_NBD, "bg_nbd")[0, 0] == pytest.approx(0.7266, abs=5e-5)
+    new = by_hand.NEW
+    assert by_hand.purchases(new, 1e-9)[0, 0] == pytest.approx(
         # Rate r / alpha, times the chance b / (a + b) to be there after the first purchase.
         1e-9 * 0.5248 / 6.183 * 1.614 / (0.8914 + 1.614),
         rel=1e-6,
     )
     # Hardie's Gamma-Gamma example has p v / (q - 1) = 35.2 dollars for customers without a repeat purchase.
-    assert numbers.spend(new)[0, 0] == pytest.approx(6.25 * 15.44 / (3.74 - 1), rel=1e-12)
+    assert by_hand.spend(new)[0, 0] == pytest.approx(6.25 * 15.44 / (3.74 - 1), rel=1e-12)
 
 
 def test_a_future_by_hand_follows_the_probabilities():
-    clara = numbers.THREE.loc[["Clara"]]
-    many = {name: np.full(40_000, value) for name, value in numbers.BUYING.items()}
-    alive, _, made = numbers.futures(clara, 52, seed=4, buying=many)
-    exact = numbers.chances(clara, 52, 6)[:, 0, 0]
+    clara = by_hand.THREE.loc[["Clara"]]
+    many = {name: np.full(40_000, value) for name, value in by_hand.BUYING.items()}
+    alive, _, made = by_hand.futures(clara, 52, seed=4, buying=many)
+    exact = by_hand.chances(clara, 52, 6)[:, 0, 0]
     found = np.array([(made == count).mean() for count in range(7)])
     # Eight comparisons: a standard normal is beyond 4 once in 16,000.
     assert np.all(np.abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / made.size))
-    there = numbers.alive(clara)[0, 0]
+    there = by_hand.alive(clara)[0, 0]
     assert abs(alive.mean() - there) < 4 * np.sqrt(there * (1 - there) / alive.size)
 
 
@@ -84,7 +84,7 @@ def test_silence(lessons):
     # The twins are the family's customers where nobody differs: r and a + b without end, 1 / 4 a week and .1.
     equal = {"r": 1e7, "alpha": 4e7, "a": 1e6, "b": 9e6}
     seen = pd.DataFrame({"frequency": [5], "recency": [20.0], "T": [32.0]})
-    assert numbers.alive(seen, equal)[0, 0] == pytest.approx(defined["counted"], abs=1e-5)
+    assert by_hand.alive(seen, equal)[0, 0] == pytest.approx(defined["counted"], abs=1e-5)
     # Who buys more worries sooner.
     assert np.all(np.diff(defined["worry"]) <= 0)
     assert np.all(defined["by_model"]["BG/NBD"] == 1)
@@ -112,7 +112,7 @@ def test_weighing_is_the_familys_likelihood():
     """Weights by hand: one customer without a repeat purchase, of whom the likelihood is a line."""
     seen = pd.DataFrame({"frequency": [0.0, 0.0], "recency": [0.0, 0.0], "T": [39.0, 10.0]})
     drawn = weighing.prior(50, seed=2, rate=0.1)
-    params = numbers.FAMILY.from_quantities(drawn)
+    params = by_hand.FAMILY.from_quantities(drawn)
     r, alpha, a, b = (params[name][:, None] for name in ("r", "alpha", "a", "b"))
     silent = (alpha / (alpha + seen["T"].to_numpy())) ** r
     exact = np.log((b * silent + a) / (a + b))
@@ -130,7 +130,7 @@ def test_prior_to_posterior(lessons):
     assert width[-1] < 0.5 * width[0]
     assert defined["first_owner"][-1, 0] < 0.5248 / 6.183 < defined["first_owner"][-1, 2]
     # After 27 silent weeks she is rather gone, and if she is there she is slower.
-    assert defined["there_now"] == pytest.approx(numbers.alive(defined["history"](39))[0, 0])
+    assert defined["there_now"] == pytest.approx(by_hand.alive(defined["history"](39))[0, 0])
     assert defined["if_there"] < defined["if_gone"]
 
 
@@ -262,7 +262,7 @@ def test_a_moved_slider_changes_the_number(served, browser):
         for _ in range(2):
             page.keyboard.press("ArrowRight")
         page.get_by_text("After 16 weeks").wait_for(timeout=60_000)
-        after = numbers.alive(numbers.silent_for(numbers.THREE, 16))[2, 0]
+        after = by_hand.alive(by_hand.silent_for(by_hand.THREE, 16))[2, 0]
         assert f"Clara with {after:.0%}" in sentence.inner_text()
         # The answer that was opened stays open.
         assert sentence.is_visible()
