@@ -17,7 +17,14 @@ pytest.importorskip("sphinx", reason="uv sync installs Sphinx, of the group site
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "out" / "site"
 # One page of each kind: the first, one a table wide, formulas, docstrings, figures, and one of links to code.
-LOOKED_AT = ["site/index", "docs/families", "site/reference/clv", "README", "studies/README"]
+LOOKED_AT = [
+    "site/index",
+    "docs/families",
+    "docs/mathematics",
+    "site/reference/clv",
+    "README",
+    "studies/README",
+]
 
 
 @pytest.fixture(scope="module")
