@@ -1,7 +1,7 @@
 """What axe-core finds serious in Furo's pages, mended when they are written (tests/test_site.py asks it).
 
-Captions of the navigation are headings without a level, and what scrolls sideways, code and tables, could not be reached by
-keyboard.
+Captions of the navigation are headings without a level, and what scrolls sideways, code and tables, could not be
+reached by keyboard.
 """
 
 from typing import Any
