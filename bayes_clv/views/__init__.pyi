@@ -13,6 +13,7 @@ from .plots.criticism import plot_purchases_per_customer as plot_purchases_per_c
 from .plots.criticism import plot_retention as plot_retention
 from .plots.effects import plot_groups as plot_groups
 from .plots.flow import plot_flow as plot_flow
+from .plots.future import plot_future as plot_future
 from .plots.gains import plot_gain as plot_gain
 from .plots.histories import plot_alive_history as plot_alive_history
 from .plots.histories import plot_alive_matrix as plot_alive_matrix
@@ -58,6 +59,7 @@ __all__ = [
     "plot_evaluation",
     "plot_expected_purchases_matrix",
     "plot_flow",
+    "plot_future",
     "plot_gain",
     "plot_groups",
     "plot_membership",
