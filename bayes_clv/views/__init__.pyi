@@ -1,4 +1,5 @@
 from .frames import table as table
+from .latex import to_latex as to_latex
 from .names import for_arviz as for_arviz
 from .plots.alarms import plot_alarms as plot_alarms
 from .plots.amounts import plot_concentration as plot_concentration
@@ -82,4 +83,5 @@ __all__ = [
     "plot_value_parts",
     "report",
     "table",
+    "to_latex",
 ]
