@@ -95,8 +95,7 @@ def _(guess_held):
         f"share who leave, {held_total} the purchases to come. Right would be 18, give or take one or "
         f"two: fewer than {alarming} happens by chance about once in a hundred times. And {BASES} of "
         f"{BASES}, again and again, would be wrong too: intervals wider than they need to be.",
-        "The package does this for every family with 200 bases before it trusts one "
-        "(`studies/calibration.py`).",
+        "The package asks this of every family, with many more bases (`studies/calibration.py`).",
         "> **Say in the meeting:** “90%” is a promise that can be checked: one of ten should miss.",
     )
     return alarming, assumed, held_leaving, held_rate, held_total

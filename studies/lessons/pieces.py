@@ -6,6 +6,7 @@ Answers are HTML's own ``<details>``: they open in the running lesson, on a page
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 import marimo as mo
