@@ -31,7 +31,7 @@ def _():
     | **Clara** | 3 | 14 weeks ago | $60 |
 
     Each of them has a first purchase at week 0, which is not counted among the repeat purchases. The
-    shop earns 30 % of what is spent.
+    shop earns 30% of what is spent.
 
     **Before you go on, write down whom you would drop from the list of addresses, and why.** We come
     back to it.
@@ -86,7 +86,7 @@ def _(guess_alive, silence):
     hidden(
         "Show the answer, and the sentence",
         picture(_drawn, "P(alive) of Anna, Ben and Clara against weeks of silence; Anna's falls fastest"),
-        f"You guessed {guess_alive.value} % for Clara; at {silence.value} weeks it is "
+        f"You guessed {guess_alive.value}% for Clara; at {silence.value} weeks it is "
         f"**{now[2]:.0%}**. Anna falls fastest, because eight purchases in a year make fourteen "
         "silent weeks strange. Ben's curve is flat: he has told us so little that silence "
         "tells us little more.",

@@ -33,8 +33,10 @@ def picture(drawn: Any, told: str) -> mo.Html:
     """Return a figure as text in the page, with what it shows in words for those who do not see it."""
     name = "figure-" + hashlib.sha256(told.encode()).hexdigest()[:8]
     svg = style.inline_svg(style.svg_text(drawn), name)
+    # On a telephone it scrolls by itself, so that its letters can be read.
     return mo.Html(
-        f'<div class="picture" role="img" aria-label="{told.replace(chr(34), "&quot;")}">{svg}</div>'
+        f'<div class="picture" tabindex="0" role="img" aria-label="{escape(told)}" style="overflow-x: auto">'
+        f'<div style="min-width: 32rem; max-width: 46rem">{svg}</div></div>'
     )
 
 

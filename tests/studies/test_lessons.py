@@ -187,6 +187,15 @@ def test_break_the_model(lessons):
 
 
 @pytest.mark.full
+def test_all_pages_are_written_with_one_that_lists_them(tmp_path):
+    *pages, index = handout.write(tmp_path)
+    assert len(pages) == len(handout.LESSONS) == 8
+    listed = re.findall(r'href="(.*?)"', index.read_text(encoding="utf-8"))
+    assert listed == [page.name for page in pages]
+    assert all(page.stat().st_size < 2_000_000 for page in pages)
+
+
+@pytest.mark.full
 def test_worlds_are_made_again():
     """One base of each world again: the stored rows are those that the script makes."""
     stored = worlds.load().set_index(["world", "base"])
