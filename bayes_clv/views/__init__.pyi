@@ -33,6 +33,7 @@ from .plots.parts import plot_contributions as plot_contributions
 from .plots.parts import plot_value_parts as plot_value_parts
 from .plots.priors import plot_prior as plot_prior
 from .plots.ranking import plot_ranking as plot_ranking
+from .plots.runs import plot_runs as plot_runs
 from .plots.scenarios import plot_scenarios as plot_scenarios
 from .plots.scenarios import plot_sensitivity as plot_sensitivity
 from .plots.scenarios import plot_tornado as plot_tornado
@@ -74,6 +75,7 @@ __all__ = [
     "plot_ranking",
     "plot_rate_history",
     "plot_retention",
+    "plot_runs",
     "plot_scenarios",
     "plot_segment_sizes",
     "plot_sensitivity",
