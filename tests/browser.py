@@ -158,6 +158,22 @@ def not_reached(page: Any) -> list[str]:
     return missed
 
 
+def faults(browser: Any, address: str | Path) -> list[str]:
+    """Return all that is wrong with a page: console, requests, width from 360 to 1,600 px, contrast and keyboard."""
+    found: list[str] = []
+    for scheme, widths in (("light", (360, 768, 1600)), ("dark", (1400,))):
+        with visit(browser, address, scheme=scheme) as seen:
+            for width in widths:
+                seen.page.set_viewport_size({"width": width, "height": 1000})
+                found += [f"{width} px: {each}" for each in too_wide(seen.page)]
+            found += [f"{scheme}: {each}" for each in violations(seen.page)]
+            if scheme == "dark":
+                found += [f"not reached: {each}" for each in not_reached(seen.page)]
+            found += [f"console: {each}" for each in seen.errors]
+            found += [f"asked for: {each}" for each in seen.outside]
+    return found
+
+
 def printed(page: Any) -> list[str]:
     """Return the text of each sheet of A4 that the page makes on paper."""
     from pypdf import PdfReader

@@ -209,6 +209,47 @@ def plot_concentration(
     return figure
 
 
+def plot_tenths(value: xr.Dataset, *, quantity: str | None = None) -> style.Drawing:
+    """Plot which share of the total each tenth of the customers is expected to bring, best first.
+
+    Parameters
+    ----------
+    value : xarray.Dataset
+        The result of ``predict``, of ten customers or more.
+    quantity : {"value", "spend", "purchases"}, optional
+        Default: value, or purchases where there is no money.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Shares of the sum of the customers' means (outcome level, means only).
+    """
+    stem = choose_quantity(value, quantity)
+    means = value[f"{stem}_mean"].to_numpy().astype(float)
+    best_first = np.sort(means[np.isfinite(means)])[::-1]
+    if best_first.size < 10 or best_first.sum() <= 0:
+        raise InputError(
+            f"Fewer than ten customers have a finite mean of {stem}, or all have none: no tenths."
+        )
+    share = np.array([tenth.sum() for tenth in np.array_split(best_first, 10)]) / best_first.sum()
+    with style.styled():
+        figure = style.drawing(3.3)
+        axes = figure.subplots()
+        bars = axes.bar(np.arange(10), 100 * share, color=style.BLUE, width=0.8)
+        axes.bar_label(
+            bars, [f"{100 * each:.0f} %" for each in share], padding=2, fontsize=9, color=style.INK
+        )
+        axes.set_xticks(np.arange(10), ["best tenth", *(f"{k}." for k in range(2, 11))])
+        axes.set_ylim(top=108 * share.max())
+        axes.grid(False, axis="x")
+        axes.set_xlabel("customers, ranked by their mean")
+        axes.set_ylabel(f"share of total {VARIABLES[stem].long_name.split(' over')[0]} (%)")
+        style.heading(
+            axes, "Where the value is" if stem == "value" else "Who buys", "outcome level, means only"
+        )
+    return figure
+
+
 def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = None) -> style.Drawing:
     """Plot the customers with the highest predicted mean, each with its 50 % and 90 % interval.
 

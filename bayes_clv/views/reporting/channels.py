@@ -16,9 +16,9 @@ from bayes_clv.views import numbers
 from bayes_clv.views.plots import channels as drawn
 from bayes_clv.views.plots.scenarios import chance_words
 from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
-from bayes_clv.views.reporting.sections import run_table
 
 LEVELS = {
     "expected": "what a new customer brings on average; the interval is what is not known of that average.",
@@ -184,15 +184,15 @@ def write_channels_page(
         "key_numbers": _key_numbers(found),
         "levels": LEVELS,
         "sections": [
-            ("worth", "Worth and cost"),
-            ("decisions", "Keep, stop or test"),
-            ("payback", "Payback"),
-            *([("leads", "Leads")] if "conversion" in found else []),
-            *([("beats", "Which earns more")] if several else []),
-            *([("budget", "Budget")] if split is not None else []),
-            *([("bids", "Bids")] if bids else []),
-            ("stated", "What is stated"),
-            ("reading", "How to read it"),
+            ("worth", "Worth and cost", []),
+            ("decisions", "Keep, stop or test", []),
+            ("payback", "Payback", []),
+            *([("leads", "Leads", [])] if "conversion" in found else []),
+            *([("beats", "Which earns more", [])] if several else []),
+            *([("budget", "Budget", [])] if split is not None else []),
+            *([("bids", "Bids", [])] if bids else []),
+            ("stated", "What is stated", []),
+            ("reading", "How it was made", []),
         ],
         "sentences": [channel_sentence(found, str(name)) for name in found[CHANNEL].to_numpy()],
         "reasons": listed(found.attrs, "reasons"),
@@ -270,11 +270,9 @@ def _chances(values: xr.DataArray) -> list[tables.Cell]:
     return [tables.cell(float(each), chance_words(float(each))) for each in values.to_numpy()]
 
 
-def _table(
-    name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]], *, wide: bool = False
-) -> tables.Table:
+def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]]) -> tables.Table:
     rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)]
-    return tables.Table(name, caption, [column for column, _ in columns], rows, sortable=True, wide=wide)
+    return tables.Table(name, caption, [column for column, _ in columns], rows)
 
 
 def _worth(found: xr.Dataset) -> tables.Table:
@@ -292,7 +290,6 @@ def _worth(found: xr.Dataset) -> tables.Table:
             (tables.Column("P(value > cost)"), _chances(found["probability_pays"])),
             (tables.Column("P(earns most)"), _chances(found["probability_best"])),
         ],
-        wide=True,
     )
 
 
@@ -394,7 +391,6 @@ def _beats(found: xr.Dataset) -> tables.Table:
         "beats-table",
         "P(a customer of the row's channel earns more, after its cost, than one of the column's).",
         columns,
-        wide=True,
     )
 
 
