@@ -104,26 +104,30 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
     return figure
 
 
-def plot_forecast(tracking: xr.Dataset) -> style.Drawing:
+def plot_forecast(tracking: xr.Dataset, *, width: float = style.WIDTH) -> style.Drawing:
     """Plot the upper panel of ``plot_tracking`` alone: repeat purchases per period beside the bands, for a first look.
 
     Parameters
     ----------
     tracking : xarray.Dataset
         The result of ``clv.scoring.simulate_tracking``.
+    width : float
+        In inches; a telephone shows four well.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     tracking = _whole_periods(tracking)
+    wide = width >= style.WIDTH
     with style.styled():
-        figure = style.drawing(3.3)
+        figure = style.drawing(3.3, width)
         axes = figure.subplots()
         _draw_bands(axes, tracking, tracking_bands(tracking), "incremental")
         style.dates(axes.xaxis)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=5, columnspacing=1.2)
-        style.heading(axes, "The forecast, and what came", f"outcome level; {_inside_words(tracking)}")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=5 if wide else 3, columnspacing=1.2)
+        note = f"outcome level; {_inside_words(tracking)}" if wide else "outcome level"
+        style.heading(axes, "The forecast, and what came", note)
     return figure
 
 

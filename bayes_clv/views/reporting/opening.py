@@ -18,8 +18,11 @@ from bayes_clv.views.reporting import verdicts
 from bayes_clv.views.reporting.gallery import Figure, Gallery
 
 TILES = 5
-# Of fewer customers a tenth is no group.
 TENTHS = 10
+# Of fewer customers a tenth is no group to draw: they are drawn themselves.
+ENOUGH = 30
+# Inches: what a telephone shows without making it smaller.
+NARROW = 4.0
 # Below it a customer is more probably gone than here.
 GONE = 0.5
 
@@ -29,14 +32,14 @@ def summary(
     value: xr.Dataset,
     score: dict[str, Any] | None,
     periods: list[dict[str, Any]],
-    failed: int,
+    failed: list[Card],
 ) -> dict[str, str]:
     """Return what failed, and the sentence on what the base will do."""
     n = customers.sizes[CUSTOMER]
     off = {each.name for each in verdicts.missed(score)}
     until = customers.attrs.get("until")
     seen = f", observed until {until}," if until else ""
-    count = f"{failed} check{'s' if failed > 1 else ''} failed"
+    count = f"{len(failed)} check{'s' if len(failed) > 1 else ''} failed"
     if "purchases_total" in value:
         mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
         ends = (
@@ -55,7 +58,7 @@ def summary(
     else:
         text = f"The base has {n:,} customers{seen.rstrip(',')}"
     said = [verdicts.missed_words(score), verdicts.calendar_words(verdicts.calendar(periods))]
-    said = [each for each in said if each]
+    said = [each for each in said if each] or [f"{'; '.join(card.title for card in failed)}."]
     return {
         "failed": " ".join([*said, f"{count}, and must be read first."]) if failed else "",
         "text": f"{text} – but {count}." if failed else f"{text}.",
@@ -224,17 +227,16 @@ def _best_tenth(value: xr.Dataset, stem: str) -> xr.Dataset:
 
 def _look_after(value: xr.Dataset, stem: str) -> Link:
     best, whole = _best_tenth(value, stem), float(value[f"{stem}_mean"].sum())
-    held = float(best[f"{stem}_mean"].sum()) / whole if whole > 0 else float("nan")
     size = best.sizes[CUSTOMER]
+    title = "Look after the best tenth" if size > 1 else "Look after the best customer"
+    if not whole > 0:
+        return Link(title, "Nothing is expected of any customer.", "customers", "The customers")
+    held = numbers.share(float(best[f"{stem}_mean"].sum()) / whole)
     names = ", ".join(str(each) for each in best[CUSTOMER].to_numpy()[:3])
-    who = f"{size:,} customers, among them {names}," if size > 3 else f"Customer {names}"
+    who = f"{size:,} customers, first {names}," if size > 1 else f"Customer {names}"
     of = "of what this base is expected to bring" if stem == "value" else "of the purchases to expect"
-    return Link(
-        "Look after the best tenth" if size > 1 else "Look after the best customer",
-        f"{who} {'hold' if size > 1 else 'holds'} {numbers.share(held)} {of}.",
-        "customers",
-        "The best customers, with intervals",
-    )
+    text = f"{who} {'hold' if size > 1 else 'holds'} {held} {of}."
+    return Link(title, text, "customers", "The best customers, with intervals")
 
 
 def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None) -> Link:
@@ -250,35 +252,53 @@ def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None) -> Link:
     best = _best_tenth(value, stem)
     if "probability_alive" not in best:
         return Link(title, known, "customers", "The best customers")
-    gone, size = int((best["probability_alive"] < GONE).sum()), best.sizes[CUSTOMER]
-    who = f"Of the best {size:,} customers {gone or 'none'}" if size > 1 else "The best customer"
-    verb = "are" if gone > 1 else "is"
-    text = f"{who} {verb} {'' if size > 1 or gone else 'not '}more probably gone than still here. {known}"
-    return Link(title, text, "silence", "What a silence says")
+    gone, of_best = (int((some["probability_alive"] < GONE).sum()) for some in (value, best))
+    title = title if gone else "Nobody is likely to have left"
+    many = (
+        f"{gone:,} of {value.sizes[CUSTOMER]:,} customers {'are' if gone > 1 else 'is'}"
+        if gone
+        else "No customer is"
+    )
+    text = f"{many} more probably gone than still here"
+    if gone:
+        text += f", {of_best or 'none'} of the best {best.sizes[CUSTOMER]:,} among them"
+    return Link(title, f"{text}. {known}", "silence", "What a silence says")
 
 
-def picture(gallery: Gallery, value: xr.Dataset, tracking: xr.Dataset | None, stem: str) -> Figure:
-    """Return the picture: the forecast over the holdout beside what came, or else where the value is."""
-    if tracking is not None and int(tracking.attrs.get("calibration_periods", 0)) < tracking.sizes["period"]:
-        return gallery.add(
+def pictures(
+    gallery: Gallery, value: xr.Dataset, tracking: xr.Dataset | None, periods: list[dict[str, Any]], stem: str
+) -> dict[str, Figure]:
+    """Return the picture: the forecast over the holdout beside what came, or else where the value is.
+
+    It is drawn twice, ``wide`` and ``narrow``, since the first screen of a telephone is too small for half of it.
+    """
+    name, draw, caption = _picture(value, tracking, periods, stem)
+    return {
+        "wide": gallery.add(name, draw, caption, "outcome"),
+        "narrow": gallery.add(f"{name}-narrow", partial(draw, width=NARROW), caption, "outcome"),
+    }
+
+
+def _picture(
+    value: xr.Dataset, tracking: xr.Dataset | None, periods: list[dict[str, Any]], stem: str
+) -> tuple[str, partial[Any], str]:
+    if tracking is not None and any(each["part"] == "holdout" for each in periods):
+        return (
             "forecast",
             partial(holdout.plot_forecast, tracking),
             "All customers' repeat purchases. The forecast was made at the beginning of the shaded holdout and is held "
             "against what came then: the orange dots should stay inside the light band nine times in ten.",
-            "outcome",
         )
-    if value.sizes[CUSTOMER] >= TENTHS:
-        return gallery.add(
+    if value.sizes[CUSTOMER] >= ENOUGH:
+        return (
             "tenths",
             partial(amounts.plot_tenths, value, quantity=stem),
             "All customers in ten equal groups, ranked by what is expected of each: a high first bar means that few "
             "customers decide about the whole.",
-            "outcome",
         )
-    return gallery.add(
+    return (
         "few-customers",
         partial(amounts.plot_customers, value, TENTHS, quantity=stem),
         "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the thick "
         "one every other time.",
-        "outcome",
     )

@@ -2,8 +2,8 @@
 
 Its order is that of the questions people bring: what comes and what to decide (one screen, `opening`), value,
 customers, segments and alarms, how far to trust it, what changed over time, and how it was made, as an appendix. What
-failed stands in the first lines and leads to its card. Every number carries its level; every figure, one sentence on how
-to read it.
+failed stands in the first lines and leads to its card. Every number carries its level; every figure, one sentence on
+how to read it.
 
 Here the sections are gathered; ``report.html.j2`` lays them out on the grid that all pages share (``layout.html.j2``,
 ``page.css``, ``page.js``). All text from the data passes Jinja's escaping; only figures made by this package are
@@ -165,10 +165,10 @@ def write_page(
         "choice": choice,
         "remarks": list(remarks),
         # The first screen.
-        "summary": opening.summary(customers, value, score, periods, len(failed)),
+        "summary": opening.summary(customers, value, score, periods, failed),
         "failed": opening.failed_links(failed),
         "key_numbers": opening.key_numbers(customers, value, score, periods, problems),
-        "picture": opening.picture(gallery, value, tracking, stem),
+        "pictures": opening.pictures(gallery, value, tracking, periods, stem),
         "decisions": opening.decisions(value, stem, score, alarms),
         # Value, and who has it.
         "value_text": worth.value_text(value, stem, customers.attrs.get("currency")),

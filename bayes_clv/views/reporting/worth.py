@@ -28,12 +28,14 @@ def value_text(value: xr.Dataset, stem: str, currency: str | None = None) -> str
         revenue = margin is not None and float(margin) == 1
         if margin is not None and not revenue:
             terms.append(f"a margin of {numbers.share(float(margin))}")
-        if rate is not None:
+        discounted = rate is not None and float(rate) != 0
+        if rate is not None and discounted:
             terms.append(f"an annual discount rate of {numbers.share(float(rate))}")
-        after = f", with {' and '.join(terms)}" if terms else ""
+        after = ", each discounted from the time it occurs" if discounted else ""
+        after += f", with {' and '.join(terms)}" if terms else ""
         parts.append(
             f"Residual value is {'the revenue' if revenue else 'the margin on purchases'} of the next "
-            f"{numbers.horizon(value)}, each discounted from the time it occurs{after}. Amounts are in "
+            f"{numbers.horizon(value)}{after}. Amounts are in "
             f"{currency or 'the unit of the spend column'}."
         )
         if "historical_value" in value and np.isfinite(value["historical_value"]).all():
