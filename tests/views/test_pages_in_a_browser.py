@@ -82,6 +82,23 @@ def test_a_pressed_heading_sorts_the_table_and_saving_keeps_that_order(browser, 
     assert all(re.fullmatch(r"[\d.,]+ to [\d.,]+", row[2]) for row in rows)
 
 
+def test_a_telephone_shows_every_panel_and_letters_that_can_be_read(browser, page):
+    with visit(browser, page, width=360) as seen:
+        shown = seen.page.evaluate(
+            """() => Array.from(document.querySelectorAll("figure svg")).map(each => ({
+              id: each.closest("figure").id, box: each.getBoundingClientRect().toJSON(),
+              of: each.viewBox.baseVal.width, panel: Boolean(each.closest(".panels")),
+              hidden: Boolean(each.closest(".split"))}))"""
+        )
+    seen_ones = [each for each in shown if each["box"]["width"] > 1 and not each["hidden"]]
+    assert {each["id"] for each in shown} - {each["id"] for each in seen_ones} == {"figure-forecast"}
+    # Letters of 9 points are 9 px high or more: a point of the figure takes a pixel.
+    assert min(each["box"]["width"] / each["of"] for each in seen_ones) >= 1
+    panels = [each for each in seen_ones if each["panel"]]
+    assert [each["id"] for each in panels].count("figure-value-distribution") == 2
+    assert all(each["box"]["right"] <= 360 for each in panels)
+
+
 def test_on_paper_every_part_begins_a_sheet_and_a_long_table_repeats_its_headings(browser, page):
     with visit(browser, page) as seen:
         sheets = printed(seen.page)

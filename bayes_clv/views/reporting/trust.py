@@ -162,7 +162,7 @@ def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, 
     )
     return {
         "text": _verdict(evaluation),
-        "reasons": listed(evaluation.attrs, "reasons"),
+        "reasons": [reason.replace("_", " ") for reason in listed(evaluation.attrs, "reasons")],
         "table": tables.Table(
             "against-rules-table",
             "Model and simple rules on the holdout (outcome level): of the first four the smaller is better, of the "
