@@ -125,7 +125,8 @@ def plot_forecast(tracking: xr.Dataset, *, width: float = style.WIDTH) -> style.
         axes = figure.subplots()
         _draw_bands(axes, tracking, tracking_bands(tracking), "incremental")
         style.dates(axes.xaxis)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=5 if wide else 3, columnspacing=1.2)
+        axes.set_xlabel("date")
+        figure.legend(loc="outside lower center", ncols=5 if wide else 3, columnspacing=1.2)
         note = f"outcome level; {_inside_words(tracking)}" if wide else "outcome level"
         style.heading(axes, "The forecast, and what came", note)
     return figure

@@ -282,10 +282,10 @@ def _worth(found: xr.Dataset) -> tables.Table:
         [
             (tables.Column(str(found.attrs["by"]), number=False), _names(found)),
             (tables.Column("value, mean", level="expected"), tables.column(found["value_mean"].to_numpy())),
-            (tables.Column("90 %"), _between(found, "value")),
+            (tables.Column("90 %", level="expected"), _between(found, "value")),
             (tables.Column("cost, mean"), tables.column(found["cost_mean"].to_numpy())),
-            (tables.Column("profit, mean"), tables.column(found["profit_mean"].to_numpy())),
-            (tables.Column("90 %"), _between(found, "profit")),
+            (tables.Column("profit, mean", level="expected"), tables.column(found["profit_mean"].to_numpy())),
+            (tables.Column("90 %", level="expected"), _between(found, "profit")),
             (tables.Column("value : cost, median"), tables.column(found["ratio_q50"].to_numpy())),
             (tables.Column("P(value > cost)"), _chances(found["probability_pays"])),
             (tables.Column("P(earns most)"), _chances(found["probability_best"])),
@@ -306,7 +306,10 @@ def _decisions(found: xr.Dataset) -> tables.Table:
                 tables.Column("loss of keeping it", level="expected"),
                 tables.column(found["loss_of_keeping"].to_numpy()),
             ),
-            (tables.Column("loss of stopping it"), tables.column(found["loss_of_stopping"].to_numpy())),
+            (
+                tables.Column("loss of stopping it", level="expected"),
+                tables.column(found["loss_of_stopping"].to_numpy()),
+            ),
             (tables.Column("most a test is worth"), tables.column(found["expected_loss"].to_numpy())),
         ],
     )
@@ -325,7 +328,7 @@ def _payback(found: xr.Dataset) -> tables.Table:
                 tables.Column("median", level="expected"),
                 [tables.cell(float(each), _fixed(float(each), places)) for each in middle],
             ),
-            (tables.Column("90 %"), _between(found, "payback")),
+            (tables.Column("90 %", level="expected"), _between(found, "payback")),
             (
                 tables.Column("P(with the first order)"),
                 _chances((found["payback"] == 0).mean("draw").transpose(CHANNEL)),
@@ -350,14 +353,17 @@ def _leads(found: xr.Dataset) -> tables.Table:
                 [tables.cell(float(each), numbers.share(float(each))) for each in share],
             ),
             (
-                tables.Column("90 %"),
+                tables.Column("90 %", level="expected"),
                 [
                     tables.cell(float(b), f"{numbers.share(float(a))} to {numbers.share(float(b))}")
                     for a, b in ends
                 ],
             ),
-            (tables.Column("a lead is worth, median"), tables.column(of_leads["lead_value_q50"].to_numpy())),
-            (tables.Column("90 %"), _between(of_leads, "lead_value")),
+            (
+                tables.Column("a lead is worth, median", level="expected"),
+                tables.column(of_leads["lead_value_q50"].to_numpy()),
+            ),
+            (tables.Column("90 %", level="expected"), _between(of_leads, "lead_value")),
         ],
     )
 
@@ -371,7 +377,7 @@ def _budget(split: xr.Dataset) -> tables.Table:
             (tables.Column("money", level="expected"), tables.column(split["spend"].to_numpy())),
             (tables.Column("today"), tables.column(split["spent"].to_numpy())),
             (tables.Column("customers, mean"), tables.column(split["customers_mean"].to_numpy())),
-            (tables.Column("profit, mean"), tables.column(split["profit_mean"].to_numpy())),
+            (tables.Column("profit, mean", level="expected"), tables.column(split["profit_mean"].to_numpy())),
             (tables.Column("the next unit brings"), tables.column(split["marginal"].to_numpy())),
         ],
     )

@@ -228,7 +228,7 @@ def _table(comparison: xr.Dataset) -> tables.Table:
     columns = [
         tables.Column("scenario", number=False),
         tables.Column("worth more by, mean", level="outcome"),
-        tables.Column("90 %"),
+        tables.Column("90 %", level="outcome"),
         tables.Column("P(better)"),
         tables.Column("cost of choosing it wrongly"),
         tables.Column("P(best of all)"),
@@ -260,7 +260,7 @@ def _totals(comparison: xr.Dataset) -> tables.Table:
     for name in ("purchases", "revenue", "contribution", "cost", "value"):
         columns.append(tables.Column(f"{name}, mean", level="outcome"))
         cells.append(tables.column(comparison[f"{name}_mean"].to_numpy()))
-    columns.append(tables.Column("value, 90 %"))
+    columns.append(tables.Column("value, 90 %", level="outcome"))
     places = numbers.decimals(comparison["value_mean"].to_numpy())
     cells.append(
         [
