@@ -70,7 +70,12 @@ def test_a_pressed_heading_sorts_the_table_and_saving_keeps_that_order(browser, 
         with seen.page.expect_download() as waiting:
             seen.page.locator("button[data-table=customer-table]").click()
         waiting.value.save_as(tmp_path / "saved.csv")
+        with seen.page.expect_download() as waiting:
+            seen.page.get_by_role("link", name="All tables of this page").click()
+        waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
+        assert seen.errors == []
         ids = table.locator("tbody th").all_inner_texts()
+    assert (tmp_path / "tables.xlsx").read_bytes().startswith(b"PK")
     with (tmp_path / "saved.csv").open(encoding="utf-8-sig", newline="") as file:
         head, *rows = csv.reader(file)
     assert head[:3] == ["customer", "value, mean", "90 %"]
