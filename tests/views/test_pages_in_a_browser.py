@@ -43,16 +43,20 @@ def test_what_follows_has_one_left_edge(browser, page):
         ]
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_the_contents_stay_in_view_and_say_where_the_reader_is(browser, page, width):
+@pytest.mark.parametrize(("width", "marked"), [(390, "#appendix"), (1400, "#audit")])
+def test_the_contents_stay_in_view_and_say_where_the_reader_is(browser, page, width, marked):
     with visit(browser, page, width=width) as seen:
-        seen.page.locator("#change").scroll_into_view_if_needed()
-        seen.page.evaluate("document.getElementById('change').scrollIntoView()")
-        seen.page.wait_for_function("document.querySelector('nav [aria-current]')?.hash === '#change'")
+        seen.page.evaluate("document.getElementById('audit').scrollIntoView()")
+        seen.page.wait_for_function(
+            f"document.querySelector('nav [aria-current]')?.hash === '{marked}'", timeout=5000
+        )
         nav = seen.page.locator("nav").bounding_box()
         assert nav["y"] >= 0
-        heading = seen.page.locator("#change h2").bounding_box()
+        heading = seen.page.locator("#audit h3").bounding_box()
         assert heading["y"] >= (nav["height"] if width < 1100 else 0)
+        link = seen.page.locator("nav [aria-current]").bounding_box()
+        assert link["x"] >= 0
+        assert link["x"] + link["width"] <= width
 
 
 def test_a_pressed_heading_sorts_the_table_and_saving_keeps_that_order(browser, page, tmp_path):

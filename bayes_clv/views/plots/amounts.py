@@ -91,7 +91,13 @@ def _draw_means(axes: Any, means: Array) -> None:
     average = means.mean()
     axes.axvline(average, color=style.INK, linewidth=1)
     axes.annotate(
-        f" average {average:,.3g}", (average, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9
+        f"average {average:,.3g}",
+        (average, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(5, -3),
+        textcoords="offset points",
+        va="top",
+        fontsize=9,
     )
 
 

@@ -43,14 +43,22 @@ document.querySelectorAll("button.save").forEach(function (button) {
     var part = document.getElementById(link.hash.slice(1));
     if (part) { links.set(part, link); }
   });
+  var nav = document.querySelector("nav"), marked = null;
   function mark() {
     var here = null;
     links.forEach(function (link, part) {
-      link.removeAttribute("aria-current");
-      if (part.getBoundingClientRect().top < 120) { here = link; }
+      // Where there is little room, the contents show the parts alone.
+      if (link.getClientRects().length && part.getBoundingClientRect().top < 120) { here = link; }
     });
-    if (here) { here.setAttribute("aria-current", "location"); }
+    if (here === marked) { return; }
+    if (marked) { marked.removeAttribute("aria-current"); }
+    if (here) {
+      here.setAttribute("aria-current", "location");
+      nav.scrollLeft += here.getBoundingClientRect().left - nav.clientWidth / 3;
+    }
+    marked = here;
   }
   document.addEventListener("scroll", mark, { passive: true });
+  window.addEventListener("resize", mark);
   mark();
 })();
