@@ -145,7 +145,7 @@ def test_the_first_screen_has_a_sentence_five_tiles_a_picture_what_failed_and_th
     assert re.findall(r'<figure id="([\w-]+)"', first) == ["figure-forecast", "figure-forecast-narrow"]
     decisions = re.search(r'<ol class="decisions">(.*?)</ol>', first, re.DOTALL)[1]
     assert re.findall(r'href="#(\w+)"', decisions) == ["checks", "customers", "alarms"]
-    assert "Do not plan on the total yet" in decisions
+    assert "Do not plan on totals yet" in decisions
     assert re.findall(r'href="#([\w-]+)">([^<]*)<', first)[0] == (
         "failed-1",
         "Holdout: 140 purchases, above the forecast&#39;s 80 to 120",

@@ -201,7 +201,7 @@ def _plan(value: xr.Dataset, stem: str, score: dict[str, Any] | None) -> Link:
         *most, last = [each.what for each in missed]
         said = f"{', '.join(most)} and {last}" if most else last
         return Link(
-            "Do not plan on the total yet",
+            "Do not plan on totals yet",
             f"On the holdout the total of {said} lay outside its 90 % interval. Rankings and shares may still serve.",
             "checks",
             "What failed, and what to do",
