@@ -1,4 +1,5 @@
 from .frames import table as table
+from .latex import to_latex as to_latex
 from .names import for_arviz as for_arviz
 from .plots.alarms import plot_alarms as plot_alarms
 from .plots.amounts import plot_concentration as plot_concentration
@@ -14,6 +15,7 @@ from .plots.criticism import plot_purchases_per_customer as plot_purchases_per_c
 from .plots.criticism import plot_retention as plot_retention
 from .plots.effects import plot_groups as plot_groups
 from .plots.flow import plot_flow as plot_flow
+from .plots.future import plot_future as plot_future
 from .plots.gains import plot_gain as plot_gain
 from .plots.histories import plot_alive_history as plot_alive_history
 from .plots.histories import plot_alive_matrix as plot_alive_matrix
@@ -61,6 +63,7 @@ __all__ = [
     "plot_expected_purchases_matrix",
     "plot_flow",
     "plot_forecast",
+    "plot_future",
     "plot_gain",
     "plot_groups",
     "plot_membership",
@@ -84,4 +87,5 @@ __all__ = [
     "plot_value_parts",
     "report",
     "table",
+    "to_latex",
 ]

@@ -40,11 +40,8 @@ def to_summarize(settings: Settings) -> tuple[str, ...]:
 
     read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
     open_pace = settings.calendar is None and settings.method != "mode" and settings.posteriors is None
-    asked = [
-        *also_for(read),
-        *(["spend_trends"] if settings.spend is not None else []),
-        *(["purchase_times"] if open_choice(settings)[0] else []),
-    ]
+    # Times are for whoever looks at a customer's history afterwards, too.
+    asked = [*also_for(read), *(["spend_trends"] if settings.spend is not None else []), "purchase_times"]
     return tuple(
         dict.fromkeys([*asked, *(also_for_calendar(read) if settings.calendar or open_pace else ())])
     )
