@@ -132,6 +132,7 @@ def test_every_figure_has_its_sentence_and_its_words_for_those_who_do_not_see_it
     pictures = [attrs for _, attrs in found.found if attrs.get("role") == "img"]
     assert len(pictures) == 20
     assert all(attrs.get("aria-label") for attrs in pictures)
+    assert any(attrs["aria-label"].startswith("Value distribution. Left: how many") for attrs in pictures)
 
 
 def opening(text: str) -> str:

@@ -46,8 +46,8 @@ class Figure:
 
     @property
     def alt(self) -> str:
-        """Return what a figure is to those who do not see it."""
-        return self.caption
+        """Return what a figure is to those who do not see it: its name, and how it is read."""
+        return f"{self.name.replace('-', ' ').capitalize()}. {self.caption}"
 
     def __bool__(self) -> bool:
         return self.svg is not None
