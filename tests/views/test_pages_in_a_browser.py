@@ -59,6 +59,30 @@ def test_the_contents_stay_in_view_and_say_where_the_reader_is(browser, page, wi
         assert link["x"] + link["width"] <= width
 
 
+@pytest.mark.parametrize(
+    ("text", "saved"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-cmd", "'-cmd"),
+        ("-12.5", "-12.5"),
+        ("+49,1", "+49,1"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_no_cell_of_a_saved_table_is_a_formula(browser, page, tmp_path, text, saved):
+    with visit(browser, page) as seen:
+        seen.page.evaluate(
+            "text => { document.querySelector('#customer-table tbody th').textContent = text; }", text
+        )
+        with seen.page.expect_download() as waiting:
+            seen.page.locator("button[data-table=customer-table]").click()
+        waiting.value.save_as(tmp_path / "saved.csv")
+    with (tmp_path / "saved.csv").open(encoding="utf-8-sig", newline="") as file:
+        _, first, *_ = csv.reader(file)
+    assert first[0] == saved
+
+
 def test_a_pressed_heading_sorts_the_table_and_saving_keeps_that_order(browser, page, tmp_path):
     with visit(browser, page) as seen:
         table = seen.page.locator("#customer-table")

@@ -20,7 +20,11 @@ document.querySelectorAll("button.save").forEach(function (button) {
   button.addEventListener("click", function () {
     var table = document.getElementById(button.dataset.table);
     var heading = table.tHead.rows[table.tHead.rows.length - 1];
-    function quoted(text) { return '"' + text.replace(/"/g, '""') + '"'; }
+    // Spreadsheets run a cell that begins like a formula; text that does, and is no number, has an apostrophe before it.
+    function quoted(text) {
+      var runs = /^[=+\-@\t\r]/.test(text) && !/^[+-]?[0-9]+([.,][0-9]+)*$/.test(text);
+      return '"' + (runs ? "'" : "") + text.replace(/"/g, '""') + '"';
+    }
     function told(cell) {
       var single = !/\d (to|bis) /.test(cell.textContent);
       return cell.classList.contains("number") && single && cell.dataset.v ? cell.dataset.v : quoted(cell.textContent);
