@@ -23,6 +23,7 @@ from bayes_clv.workflows.choices import (
     Browsing,
     Choice,
     Comparing,
+    Juxtaposing,
     Offering,
     Scoring,
     Segmenting,
@@ -412,6 +413,20 @@ def alarms(choice: Alarming) -> list[str]:
     from bayes_clv.workflows.alarming import alarm_run
 
     return alarm_run(choice)
+
+
+@command(Juxtaposing)
+def runs(choice: Juxtaposing) -> list[str]:
+    """Hold finished runs beside each other: families, margins, horizons; their totals, misses and rankings.
+
+    In --out a row a run, beside it a figure (-totals.png). Each run is of its own posterior; what a price or a rate
+    would change on one posterior says 'bayes-clv compare'.
+
+    Example: bayes-clv runs plain with-calendar mbg --out runs.csv
+    """
+    from bayes_clv.workflows.side_by_side import runs_beside
+
+    return runs_beside(choice)
 
 
 # ``app`` is typer's here.

@@ -352,7 +352,8 @@ def what_if(opened: Opened, levers: Mapping[str, float], where: str = "") -> "xr
     InputError
         A run without amounts; a lever or condition that cannot be.
     """
-    from bayes_clv.valuation.scenarios import scenario, summarized
+    from bayes_clv.valuation.scenarios import summarized
+    from bayes_clv.valuation.stated import scenario
 
     given: dict[str, Any] = {}
     for name, setting in levers.items():

@@ -18,12 +18,12 @@ from .formulas import retained_value as retained_value
 from .levers import relative as relative
 from .parts import value_parts as value_parts
 from .scenario_files import read_scenarios as read_scenarios
-from .scenarios import Scenario as Scenario
 from .scenarios import compare_scenarios as compare_scenarios
-from .scenarios import scenario as scenario
 from .sensitivities import break_even as break_even
 from .sensitivities import sensitivity as sensitivity
 from .sensitivities import tornado as tornado
+from .stated import Scenario as Scenario
+from .stated import scenario as scenario
 
 __all__ = [
     "Channel",

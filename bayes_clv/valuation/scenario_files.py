@@ -7,7 +7,7 @@ from typing import Any
 from bayes_clv.schema import InputError
 from bayes_clv.toml_lines import Lines, read_toml
 from bayes_clv.valuation.levers import LEVERS, amount
-from bayes_clv.valuation.scenarios import BASE, Scenario, Scenarios, checked
+from bayes_clv.valuation.stated import BASE, Scenario, Scenarios, checked
 
 _NAMES = ("name", "where", "break_even")
 

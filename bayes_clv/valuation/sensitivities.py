@@ -30,7 +30,8 @@ from bayes_clv.valuation.levers import (
     amount,
     percent,
 )
-from bayes_clv.valuation.scenarios import Scenario, Settled, World, attrs_of, check_sought, checked
+from bayes_clv.valuation.scenarios import Settled, World, attrs_of
+from bayes_clv.valuation.stated import Scenario, check_sought, checked
 
 LEVER, END = "lever", "end"
 SWING = 0.1

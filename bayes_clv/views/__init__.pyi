@@ -4,6 +4,7 @@ from .names import for_arviz as for_arviz
 from .plots.alarms import plot_alarms as plot_alarms
 from .plots.amounts import plot_concentration as plot_concentration
 from .plots.amounts import plot_customers as plot_customers
+from .plots.amounts import plot_tenths as plot_tenths
 from .plots.amounts import plot_value_distribution as plot_value_distribution
 from .plots.calendar import calendar_bands as calendar_bands
 from .plots.calendar import plot_calendar as plot_calendar
@@ -22,6 +23,7 @@ from .plots.histories import plot_expected_purchases_matrix as plot_expected_pur
 from .plots.histories import plot_rate_history as plot_rate_history
 from .plots.holdout import plot_calibration as plot_calibration
 from .plots.holdout import plot_evaluation as plot_evaluation
+from .plots.holdout import plot_forecast as plot_forecast
 from .plots.holdout import plot_tracking as plot_tracking
 from .plots.offers import plot_advantages as plot_advantages
 from .plots.offers import plot_price_performance as plot_price_performance
@@ -33,6 +35,7 @@ from .plots.parts import plot_contributions as plot_contributions
 from .plots.parts import plot_value_parts as plot_value_parts
 from .plots.priors import plot_prior as plot_prior
 from .plots.ranking import plot_ranking as plot_ranking
+from .plots.runs import plot_runs as plot_runs
 from .plots.scenarios import plot_scenarios as plot_scenarios
 from .plots.scenarios import plot_sensitivity as plot_sensitivity
 from .plots.scenarios import plot_tornado as plot_tornado
@@ -60,6 +63,7 @@ __all__ = [
     "plot_evaluation",
     "plot_expected_purchases_matrix",
     "plot_flow",
+    "plot_forecast",
     "plot_future",
     "plot_gain",
     "plot_groups",
@@ -74,9 +78,11 @@ __all__ = [
     "plot_ranking",
     "plot_rate_history",
     "plot_retention",
+    "plot_runs",
     "plot_scenarios",
     "plot_segment_sizes",
     "plot_sensitivity",
+    "plot_tenths",
     "plot_tornado",
     "plot_tracking",
     "plot_value_distribution",

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from bayes_clv.views import fonts
 FAMILIES = r"'DejaVu Sans'[^;\"]*"
 
 WIDTH = 7.0  # inches; 672 px at the browser's 96 px an inch
+# Of a figure's width; what is narrower (a colour bar) is no panel.
+LEAST_PANEL = 0.12
 
 COLOURS = {
     "ink": "#1f2933",
@@ -248,6 +250,35 @@ def inline_svg(text: str, name: str) -> str:
     text = re.sub(r'<svg ([^>]*?)width="[^"]*" ?', r"<svg \1", text, count=1)
     text = re.sub(r'<svg ([^>]*?)height="[^"]*" ?', r"<svg \1", text, count=1)
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
+
+
+def panels(view: Any) -> tuple[str, ...]:
+    """Return the view boxes of a drawn figure's columns of panels, in its SVG's points; none where it has one column.
+
+    A page shows them below each other where there is no room for them side by side. A figure with a legend or a text of
+    its own, which stands across its columns, is left whole; a colour bar belongs to its panel.
+    """
+    figure = figure_of(view)
+    if figure.legends or figure.texts:
+        return ()
+    width, height = figure.get_size_inches() * 72
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    spans = sorted(
+        (box.x0 / figure.bbox.width, box.x1 / figure.bbox.width) for box in boxes if box is not None
+    )
+    columns: list[list[float]] = []
+    for left, right in spans:
+        if columns and (left < columns[-1][1] - 0.005 or right - left < LEAST_PANEL):
+            columns[-1][1] = max(columns[-1][1], right)
+        else:
+            columns.append([left, right])
+    if len(columns) < 2 or any(right - left < LEAST_PANEL for left, right in columns):
+        return ()
+    # What hangs over a panel's right edge, such as the note below its title, has the room up to the next one.
+    cuts = [0.0, *(left - 0.005 for left, _ in columns[1:]), 1.0]
+    return tuple(
+        f"{start * width:.1f} 0 {(end - start) * width:.1f} {height:.1f}" for start, end in pairwise(cuts)
+    )
 
 
 def save_svg(svg: str, folder: Path, name: str) -> Path:

@@ -248,3 +248,11 @@ class Browsing:
     draws: int | None = option(
         "Posterior draws of segments and scenarios [default: what answers within a second].", None, least=2
     )
+
+
+@dataclass(frozen=True)
+class Juxtaposing:
+    """Which finished runs to hold beside each other; the first is the one that the others are compared with."""
+
+    runs: list[Path] = place("Folders that 'bayes-clv run' or 'demo' wrote, two or more.", kind=list[Path])
+    out: Path = option("Where the table goes, one row a run: a .csv or .parquet file.", Path("runs.csv"))

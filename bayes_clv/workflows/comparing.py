@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_clv.predictions.simulation import Simulation
-    from bayes_clv.valuation.scenarios import Scenarios
+    from bayes_clv.valuation.stated import Scenarios
     from bayes_clv.workflows.folders import Finished
 
 TORNADO = "-tornado"

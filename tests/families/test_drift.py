@@ -82,6 +82,7 @@ def test_a_half_life_is_found():
     assert low < 30 < high < 60
 
 
+@pytest.mark.full
 def test_no_half_life_is_invented():
     """The posterior is the prior's part that two years can't tell from no drift: beyond ten times the span."""
     base = simulated(None, seed=6)

@@ -225,7 +225,10 @@ def scores(params, customers, seed):
 BURSTS = dict(zip(pareto_ggg.PARAMETERS, (0.55, 0.27, 0.31, 2.9, 0.83, 5.5), strict=True))
 
 
-@pytest.mark.parametrize("params", [CLUMPED, REGULAR, BURSTS], ids=["clumped", "regular", "bursts"])
+EACH = [(CLUMPED, "clumped", ()), (REGULAR, "regular", ()), (BURSTS, "bursts", pytest.mark.full)]
+
+
+@pytest.mark.parametrize("params", [pytest.param(each, id=name, marks=mark) for each, name, mark in EACH])
 def test_the_slopes_of_the_likelihood_have_mean_zero_at_the_simulated_truth(params):
     """True where simulator and likelihood are of one model, and sharp: a parameter off by one error moves it by one."""
     customers = 12_000 if params is BURSTS else 6_000

@@ -34,6 +34,7 @@ def abes(posterior):
     }
 
 
+@pytest.mark.full
 def test_cdnow_by_laplace_passes_its_check_and_agrees_with_the_published_intervals(cdnow):
     fitted = clv.fit("pareto_abe", cdnow, method="laplace", draws=500, seed=1)
     found = clv.diagnostics(fitted)

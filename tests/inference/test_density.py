@@ -155,7 +155,7 @@ def test_what_is_written_is_the_value_and_gradient_of_pymc(name, acting):
 
 
 # With effects, what is compiled is what every quick fit with effects samples from. Each compiles for seconds.
-QUICK = ("bg_nbd", "pareto_nbd", "gamma_gamma", "bg_bb", "shifted_beta_geometric")
+QUICK = ("bg_nbd", "pareto_nbd", "gamma_gamma", "shifted_beta_geometric")
 COMPILED = [
     pytest.param(name, acting, marks=() if acting == "none" and name in QUICK else pytest.mark.full)
     for name in FAMILIES

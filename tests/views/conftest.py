@@ -283,3 +283,27 @@ def make():
         alarms=make_alarms,
         passed=PASSED,
     )
+
+
+@pytest.fixture(scope="session")
+def full(make, buying, spending, customers, tmp_path_factory):
+    """Return a report with all that it can hold: its path, its text, and the folder of its figures."""
+    from bayes_clv.views import report
+
+    folder = tmp_path_factory.mktemp("report")
+    path = report(
+        folder / "new" / "report.html",
+        buying=buying,
+        spending=spending,
+        customers=customers,
+        value=make.value(),
+        evaluation=make.evaluation(total_covered=False),
+        tracking=make.tracking(),
+        history={"<i>0001</i>": ["1997-01-01", "1997-02-03"]},
+        segments=make.segments(),
+        alarms=make.alarms(),
+        figures=folder / "figures",
+        title="A <title> & more",
+        run={"command": "bayes-clv <run>", "arguments": '{"horizon": "52 weeks", "family": null}'},
+    )
+    return path, path.read_text(encoding="utf-8"), folder / "figures"

@@ -14,6 +14,7 @@ from bayes_clv.views.reporting.channels import (
     write_channels_page,
 )
 from bayes_clv.views.reporting.gallery import Gallery
+from tests.browser import faults
 
 NAMES = ("email", "search <b>", "social")
 
@@ -108,3 +109,14 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path, found):
     assert "never" in page
     assert "What a lead is worth" in page
     assert f"{100 * float(found['conversion_q50'][2]):.1f} %" in page
+
+
+def test_nothing_is_wrong_with_the_page_in_a_browser(browser, tmp_path, found):
+    write_channels_page(
+        tmp_path / "page.html",
+        Gallery(None),
+        found=found,
+        checks=["Purchases: Pareto k"],
+        run={"seed": 7},
+    )
+    assert faults(browser, tmp_path / "page.html") == []

@@ -43,6 +43,8 @@ def test_every_axis_is_labelled_and_every_prediction_states_its_level(make, buyi
         ],
         "outcome": [
             views.plot_tracking(make.tracking()),
+            views.plot_forecast(make.tracking()),
+            views.plot_tenths(value),
             views.plot_calibration(make.evaluation()),
             views.plot_value_distribution(value),
             views.plot_concentration(value),
@@ -126,6 +128,21 @@ def test_tracking_bands_are_quantiles_and_the_forecast_total_starts_from_what_wa
     assert edges[1] == pytest.approx(bands["incremental"].sel(quantile=0.95).to_numpy()[:6])
     observed = next(line for line in upper.lines if line.get_label() == "observed")
     assert observed.get_ydata() == pytest.approx(tracking["observed"].to_numpy())
+
+
+def test_the_first_pictures_show_the_same_bands_and_the_shares_of_the_tenths(make):
+    tracking, value = make.tracking(), make.value()
+    for width in (7.0, 4.0):
+        (axes,) = views.plot_forecast(tracking, width=width).axes
+        whole = views.plot_tracking(tracking).axes[0]
+        for name in ("90 % band", "50 % band"):
+            np.testing.assert_array_equal(band(axes, name)[1], band(whole, name)[1])
+        assert axes.figure.get_size_inches()[0] == width
+    (axes,) = views.plot_tenths(value).axes
+    means = np.sort(value["value_mean"].to_numpy())[::-1].reshape(10, 12).sum(axis=1)
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx(100 * means / means.sum())
+    with pytest.raises(InputError, match="Fewer than ten customers"):
+        views.plot_tenths(value.isel(customer=slice(9)))
 
 
 def test_concentration_takes_the_curve_of_each_draw_when_draws_are_kept(make):

@@ -73,3 +73,31 @@ def test_files_are_what_was_drawn(tmp_path):
     found = drawn(partial(line, 1), png=True)
     assert (tmp_path / "a_line.png").read_bytes() == found.png
     assert found.svg.splitlines()[-1] in (tmp_path / "a_line.svg").read_text()
+
+
+def test_columns_of_panels_are_told_apart_and_cut_between_their_labels():
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.set_ylabel("customers")
+    right.set_ylabel("draws")
+    found = drawn(lambda: figure)
+    (x, y, width, height), (cut, _, rest, _) = (map(float, box.split()) for box in found.panels)
+    assert (x, y, height) == (0, 0, 3 * 72)
+    assert cut == width
+    assert cut + rest == pytest.approx(7 * 72, abs=0.1)
+    # The cut lies between the left panel's axes and the right panel's label.
+    assert (
+        left.get_position().x1 < cut / (7 * 72) < right.yaxis.label.get_window_extent().x0 / figure.bbox.width
+    )
+
+
+def test_what_stands_across_the_columns_keeps_the_figure_whole():
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    left, _ = figure.subplots(1, 2)
+    left.plot([0, 1], label="model")
+    figure.legend()
+    assert drawn(lambda: figure).panels == ()
+    alone = Figure(figsize=(7, 3), layout="constrained")
+    image = alone.subplots().imshow([[0, 1]])
+    alone.colorbar(image)
+    assert drawn(lambda: alone).panels == ()

@@ -138,7 +138,10 @@ def write(tmp_path, make, monkeypatch, **changes):
 
 def test_the_report_has_the_table_of_rules(evaluation, make, tmp_path, monkeypatch):
     text = write(tmp_path, make, monkeypatch, evaluation=evaluation)
-    start, end = text.index("<h3>Against simple rules</h3>"), text.index('<section id="value">')
+    start, end = (
+        text.index("<h3>Against simple rules</h3>"),
+        text.index('<section class="part" id="appendix">'),
+    )
     part = text[start:end]
     assert text.index('id="holdout"') < start
     assert part.count("<tr>") == 1 + 3

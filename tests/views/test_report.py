@@ -15,10 +15,12 @@ mpl.use("Agg")
 
 import bayes_clv as clv
 from bayes_clv.problems import cards, problem
+from bayes_clv.scoring import measures
 from bayes_clv.views import style
 from bayes_clv.views.numbers import number
 from bayes_clv.views.plots.histories import plot_alive_matrix
 from bayes_clv.views.reporting import checks, gallery
+from bayes_clv.views.reporting import opening as opening_of
 from bayes_clv.views.reporting.page import report
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -51,27 +53,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] in ("h2", "h3"):
+        if self.open and self.open[-1] in ("h2", "h3", "h4"):
             self.headings.append(data)
-
-
-@pytest.fixture(scope="module")
-def full(make, buying, spending, customers, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    path = report(
-        folder / "new" / "report.html",
-        buying=buying,
-        spending=spending,
-        customers=customers,
-        value=make.value(),
-        evaluation=make.evaluation(),
-        tracking=make.tracking(),
-        history={"<i>0001</i>": ["1997-01-01", "1997-02-03"]},
-        figures=folder / "figures",
-        title="A <title> & more",
-        run={"command": "bayes-clv <run>"},
-    )
-    return path, path.read_text(encoding="utf-8"), folder / "figures"
 
 
 @pytest.fixture
@@ -93,7 +76,8 @@ def write(tmp_path, make, **changes):
 def test_the_page_is_well_formed_with_unique_ids_and_links_that_lead_somewhere(full):
     found = Page(full[1])
     assert len(found.ids) == len(set(found.ids))
-    targets = [a["href"][1:] for tag, a in found.found if tag in ("a", "use") and "href" in a]
+    links = [a["href"] for tag, a in found.found if tag in ("a", "use") and "href" in a]
+    targets = [link[1:] for link in links if not link.startswith("data:")]
     assert targets
     assert set(targets) <= set(found.ids)
     assert set(re.findall(r"url\(#([^)]+)\)", full[1])) <= set(found.ids)
@@ -118,23 +102,98 @@ def test_text_from_the_data_is_escaped(full):
     assert text.count("<script>") == 1
 
 
-def test_the_sections_come_in_order_and_every_figure_has_its_sentence(full):
+def test_the_sections_come_in_the_order_of_the_questions_and_the_contents_name_them(full):
     found = Page(full[1])
-    order = [
-        "checks",
-        "holdout",
-        "tracking",
-        "value",
-        "customers",
-        "parameters",
-        "priors",
-        "diagnostics",
-        "audit",
-        "method",
+    parts = [attrs["id"] for tag, attrs in found.found if tag == "section" and attrs.get("class") == "part"]
+    assert parts == ["value", "customers", "segments", "alarms", "trust", "change", "appendix"]
+    within = ["checks", "holdout", "tracking", "parameters", "priors", "diagnostics", "audit", "method"]
+    assert [i for i in found.ids if i in within] == within
+    contents = full[1][full[1].index("<nav") : full[1].index("</nav>")]
+    assert re.findall(r'href="#(\w+)"', contents) == [
+        *(
+            "top",
+            "value",
+            "customers",
+            "silence",
+            "segments",
+            "alarms",
+            "trust",
+            "checks",
+            "holdout",
+            "change",
+        ),
+        *("appendix", "parameters", "priors", "diagnostics", "audit", "method"),
     ]
-    assert [i for i in found.ids if i in order] == order
-    assert full[1].count("<figure") == full[1].count("<figcaption>") == 15
-    assert all(a.get("aria-label") for _, a in found.found if a.get("role") == "img")
+
+
+def test_every_figure_has_its_sentence_and_its_words_for_those_who_do_not_see_it(full):
+    found = Page(full[1])
+    assert full[1].count("<figure") == full[1].count("<figcaption>") == 20
+    pictures = [attrs for _, attrs in found.found if attrs.get("role") == "img"]
+    assert len(pictures) == 20
+    assert all(attrs.get("aria-label") for attrs in pictures)
+    assert any(attrs["aria-label"].startswith("Value distribution. Left: how many") for attrs in pictures)
+
+
+def opening(text: str) -> str:
+    return text[text.index("<header") : text.index("</header>")]
+
+
+def test_the_first_screen_has_a_sentence_five_tiles_a_picture_what_failed_and_three_decisions(full):
+    first = opening(full[1])
+    assert "– but 1 check failed." in first
+    assert first.count("<dt>") == 5
+    assert re.findall(r'<figure id="([\w-]+)"', first) == ["figure-forecast", "figure-forecast-narrow"]
+    decisions = re.search(r'<ol class="decisions">(.*?)</ol>', first, re.DOTALL)[1]
+    assert re.findall(r'href="#(\w+)"', decisions) == ["checks", "customers", "alarms"]
+    assert "Do not plan on totals yet" in decisions
+    assert re.findall(r'href="#([\w-]+)">([^<]*)<', first)[0] == (
+        "failed-1",
+        "Holdout: 140 purchases, above the forecast&#39;s 80 to 120",
+    )
+    assert 'id="failed-1"' in full[1]
+
+
+def test_decisions_say_how_much_the_best_tenth_holds_and_how_many_are_silent(make):
+    value = make.value()
+    plan, best, ask = opening_of.decisions(value, "value", None, None)
+    low, high = (number(np.quantile(value["value_total"], q, method="inverted_cdf")) for q in (0.05, 0.95))
+    assert plan.title == f"Plan with {low} to {high}, not {number(float(value['value_total'].mean()))} alone"
+    assert "No holdout has tested it" in plan.text
+    means = np.sort(value["value_mean"].to_numpy())[::-1]
+    assert f"hold {100 * means[:12].sum() / means.sum():.1f} % of what this base is expected" in best.text
+    first = np.argsort(-value["value_mean"].to_numpy())[:12]
+    gone = int((value["probability_alive"].to_numpy()[first] < 0.5).sum())
+    assert gone > 1
+    all_gone = int((value["probability_alive"] < 0.5).sum())
+    said = f"{all_gone} of 120 customers are more probably gone than still here, {gone} of the best 12 among them."
+    assert said in ask.text
+    alarms = make.alarms()
+    passed = int(alarms["alarmed"].sum())
+    assert (
+        f"The alarm of {passed} of 120 customers has passed"
+        in opening_of.decisions(value, "value", None, alarms)[2].text
+    )
+
+
+def test_of_more_than_five_numbers_those_that_failed_are_kept(make):
+    record = measures.record(make.evaluation())
+    weeks = {"part": "holdout", "unit": "week", "units": "weeks", "number": 9, "above": 0}
+    good = weeks | {"inside": 9, "expected": 8.1, "lower": 5}
+    bad = weeks | {"inside": 2, "expected": 8.1, "lower": 5}
+    for periods, last in (([good], "holdout inside 90 % intervals"), ([bad], "weeks inside the 90 % band")):
+        keys = opening_of.key_numbers(make.customers(), make.value(), record, periods, [])
+        assert len(keys) == 5
+        assert keys[-1].label == last
+
+
+def test_without_a_holdout_the_picture_is_where_the_value_is(make, tmp_path):
+    assert 'id="figure-tenths"' in write(tmp_path, make)
+    few = {
+        "customers": make.customers(spend=False).isel(customer=slice(9)),
+        "value": make.value(spend=False).isel(customer=slice(9)),
+    }
+    assert 'id="figure-few-customers"' in opening(write(tmp_path, make, **few))
 
 
 def test_key_numbers_are_those_of_the_draws(full, make):
@@ -148,12 +207,12 @@ def test_key_numbers_are_those_of_the_draws(full, make):
 
 
 def test_the_customer_table_can_be_sorted(full):
-    table = re.search(r'<table class="sortable" id="customer-table">.*?</table>', full[1], re.DOTALL)[0]
+    table = re.search(r'<table class="sortable"[^>]* id="customer-table">.*?</table>', full[1], re.DOTALL)[0]
     assert table.count("<tr>") == 51
     assert table.count('<button type="button">') == table.count('scope="col"')
     assert table.count('aria-sort="descending"') == 1
     column = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)[1:]
-    means = [float(re.findall(r'data-v="([^"]*)"', row)[8]) for row in column]
+    means = [float(re.findall(r'data-v="([^"]*)"', row)[1]) for row in column]
     assert means == sorted(means, reverse=True)
 
 
@@ -184,12 +243,15 @@ def test_failed_checks_come_first_with_meaning_and_remedies(make, tmp_path, no_f
         evaluation=make.evaluation(False),
     )
     headings = Page(text).headings
-    assert headings[0] == "2 failed checks"
+    assert headings[0] == "What failed"
+    cards_from = headings.index("2 failed checks")
     # Too few draws are one cause, and one card: the worse of its findings gives the title.
-    assert headings[1] == "Purchases: R-hat is 1.200"
+    assert headings[cards_from + 1] == "Purchases: R-hat is 1.200"
     assert "smallest effective sample size is 40 (should be at least 400)" in text
-    assert headings[2] == "Holdout: 140 purchases, above the forecast's 80 to 120"
-    assert text.index("R-hat is 1.200") < text.index('id="holdout"') < text.index('id="diagnostics"')
+    assert headings[cards_from + 2] == "Holdout: 140 purchases, above the forecast's 80 to 120"
+    links = re.findall(r'<a href="#(failed-\d)">([^<]*)</a>', opening(text))
+    assert [html.unescape(title) for _, title in links] == headings[cards_from + 1 :][:2]
+    assert all(f'id="{card}"' in text for card, _ in links)
     assert "What it means." in text
     assert "Take more draws" in text
     assert "2 checks failed" in text

@@ -14,6 +14,7 @@ from bayes_clv.views.reporting.scenarios import (
     scenario_sentence,
     write_scenarios_page,
 )
+from tests.browser import faults
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +136,15 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path, simulation, lette
     assert f"at a contact cost of {found.attrs['text']}." in break_even_sentence(found)
     assert f"at a contact cost of {found.attrs['text']}." in page
     assert "What it states" in page or "what it states" in page
+
+
+def test_nothing_is_wrong_with_the_page_in_a_browser(browser, tmp_path, compared, swings):
+    write_scenarios_page(
+        tmp_path / "page.html",
+        Gallery(None),
+        comparison=compared,
+        swings=swings,
+        checks=["Holdout: too many"],
+        run={"seed": 7},
+    )
+    assert faults(browser, tmp_path / "page.html") == []

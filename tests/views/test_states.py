@@ -6,7 +6,7 @@ import xarray as xr
 
 from bayes_clv.views.plots import alarms as timeline
 from bayes_clv.views.plots import histories
-from bayes_clv.views.reporting import sections
+from bayes_clv.views.reporting import moving, worth
 from bayes_clv.views.reporting.decisions import alarms_section
 from bayes_clv.views.reporting.gallery import Gallery
 
@@ -30,22 +30,22 @@ def test_how_many_sleep_and_wake_stands_with_value():
         probability_gone=[0.0, 0.1],
         probability_waking=[0.4, 0.6],
     ).assign_attrs(horizon=39.0, time_unit="week")
-    said = sections.value_text(value, "purchases")
+    said = worth.value_text(value, "purchases")
     assert (
         "1 customers are awake, 1 asleep and 0 gone for ever; 1 of those asleep wake within 39 weeks" in said
     )
-    assert "asleep" not in sections.value_text(value[["probability_awake"]], "purchases")
+    assert "asleep" not in worth.value_text(value[["probability_awake"]], "purchases")
 
 
 def test_who_grows_and_who_fades_in_words():
     changes = over_customers(
         probability_growing=[0.9, 0.1, 0.5], probability_fading=[0.0, 0.85, 0.15]
     ).assign_attrs(ago="52 weeks", factor=1.2)
-    said = sections.changes_text(changes)
+    said = moving.changes_text(changes)
     assert "about 2 of 3 customers buy more than 1.2 times as often, and about 1 less often" in said
     assert "1 and 1 do so with 80 % or more" in said
     assert said.endswith("Most probably fading: c1 (85 %).")
-    assert sections.changes_text(None) is None
+    assert moving.changes_text(None) is None
 
 
 def test_alarms_of_sleepers_are_of_being_awake(monkeypatch):
@@ -90,7 +90,7 @@ def test_the_figure_of_a_customer_is_of_its_rate_where_rates_drift(
         monkeypatch.setattr(histories, name, lambda *_, name=name, **__: drawn.append(name))
     monkeypatch.setattr(Gallery, "add", lambda _self, _name, draw, *_: draw())
     buying = make_posterior(family, values, sd=0.0, chains=1, draws=4)
-    sections.history_figures(Gallery(None, False), buying, make_customers(2), {"c1": DATES})
+    worth.history_figures(Gallery(None, False), buying, make_customers(2), {"c1": DATES})
     assert drawn == [plot]
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import bayes_clv as clv
 from bayes_clv.cli import app
-from bayes_clv.views.reporting.sections import audit_table
+from bayes_clv.views.reporting.appendix import audit_table
 from bayes_clv.workflows.described import taken
 from bayes_clv.workflows.options import taking
 from bayes_clv.workflows.settings import Settings, check_settings

@@ -91,7 +91,13 @@ def _draw_means(axes: Any, means: Array) -> None:
     average = means.mean()
     axes.axvline(average, color=style.INK, linewidth=1)
     axes.annotate(
-        f" average {average:,.3g}", (average, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9
+        f"average {average:,.3g}",
+        (average, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(5, -3),
+        textcoords="offset points",
+        va="top",
+        fontsize=9,
     )
 
 
@@ -209,7 +215,52 @@ def plot_concentration(
     return figure
 
 
-def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = None) -> style.Drawing:
+def plot_tenths(
+    value: xr.Dataset, *, quantity: str | None = None, width: float = style.WIDTH
+) -> style.Drawing:
+    """Plot which share of the total each tenth of the customers is expected to bring, best first.
+
+    Parameters
+    ----------
+    value : xarray.Dataset
+        The result of ``predict``, of ten customers or more.
+    quantity : {"value", "spend", "purchases"}, optional
+        Default: value, or purchases where there is no money.
+    width : float
+        In inches; a telephone shows four well.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Shares of the sum of the customers' means (outcome level, means only).
+    """
+    stem = choose_quantity(value, quantity)
+    means = value[f"{stem}_mean"].to_numpy().astype(float)
+    best_first = np.sort(means[np.isfinite(means)])[::-1]
+    if best_first.size < 10 or best_first.sum() <= 0:
+        raise InputError(
+            f"Fewer than ten customers have a finite mean of {stem}, or all have none: no tenths."
+        )
+    share = np.array([tenth.sum() for tenth in np.array_split(best_first, 10)]) / best_first.sum()
+    with style.styled():
+        figure = style.drawing(3.3, width)
+        axes = figure.subplots()
+        bars = axes.bar(np.arange(10), 100 * share, color=style.BLUE, width=0.8)
+        axes.bar_label(bars, [f"{100 * each:.0f}" for each in share], padding=2, fontsize=9, color=style.INK)
+        axes.set_xticks(np.arange(10), ["best", *(f"{k}." for k in range(2, 11))])
+        axes.set_ylim(top=108 * share.max())
+        axes.grid(False, axis="x")
+        axes.set_xlabel("tenths of the customers, ranked by their mean")
+        axes.set_ylabel(f"share of total {VARIABLES[stem].long_name.split(' over')[0]} (%)")
+        style.heading(
+            axes, "Where the value is" if stem == "value" else "Who buys", "outcome level, means only"
+        )
+    return figure
+
+
+def plot_customers(
+    value: xr.Dataset, n: int = 40, *, quantity: str | None = None, width: float = style.WIDTH
+) -> style.Drawing:
     """Plot the customers with the highest predicted mean, each with its 50 % and 90 % interval.
 
     Parameters
@@ -220,6 +271,8 @@ def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = Non
         How many customers.
     quantity : {"value", "spend", "purchases"}, optional
         Default: value, or purchases where there is no money. It needs its quantiles q05 to q95.
+    width : float
+        In inches; a telephone shows four well.
 
     Returns
     -------
@@ -237,7 +290,7 @@ def plot_customers(value: xr.Dataset, n: int = 40, *, quantity: str | None = Non
     ids = [style.short(str(i)) for i in best[CUSTOMER].to_numpy()]
     rows = np.arange(len(ids))
     with style.styled():
-        figure = style.drawing(1.1 + 0.19 * len(ids))
+        figure = style.drawing(1.1 + 0.19 * len(ids), width)
         axes = figure.subplots()
         column = {q: best[f"{stem}_{q}"].to_numpy() for q in ("mean", "q05", "q25", "q75", "q95")}
         axes.hlines(rows, column["q05"], column["q95"], color=style.SKY, linewidth=1.6, label="90 %")

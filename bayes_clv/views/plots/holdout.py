@@ -91,77 +91,106 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
     """
     tracking = _whole_periods(tracking)
     bands = tracking_bands(tracking)
-    start = tracking["period_start"].to_numpy().astype("datetime64[s]")
-    length = np.timedelta64(int(tracking.attrs.get("period_days", 7)) * 86_400, "s")
-    known = int(bands.attrs["calibration_periods"])
-    has_holdout = known < start.size
     with style.styled():
         figure = style.drawing(4.9)
         upper, lower = figure.subplots(2, 1, sharex=True)
-        for axes, name, seen, when in (
-            (upper, "incremental", "observed", start + length // 2),
-            (lower, "cumulative", "observed_cumulative", start + length),
-        ):
-            q05, q25, q50, q75, q95 = bands[name].to_numpy()
-            pieces = [slice(0, known), slice(known, None)] if has_holdout else [slice(None)]
-            for number, piece in enumerate(pieces):
-                at = when[piece]
-                first = number == 0
-                axes.fill_between(
-                    at,
-                    q05[piece],
-                    q95[piece],
-                    color=style.SKY,
-                    alpha=0.3,
-                    linewidth=0,
-                    label="90 % band" if first else None,
-                )
-                axes.fill_between(
-                    at,
-                    q25[piece],
-                    q75[piece],
-                    color=style.BLUE,
-                    alpha=0.35,
-                    linewidth=0,
-                    label="50 % band" if first else None,
-                )
-                axes.plot(at, q50[piece], color=style.BLUE, linewidth=1.2, label="median" if first else None)
-            axes.plot(
-                when,
-                bands[seen],
-                color=style.ORANGE,
-                marker="o",
-                markersize=2.6,
-                linewidth=1,
-                label="observed",
-            )
-            if name == "incremental":
-                out = (bands[seen] < q05) | (bands[seen] > q95)
-                axes.plot(
-                    when[out], bands[seen][out], "X", color=style.ORANGE, markersize=6, label="outside 90 %"
-                )
-            if has_holdout:
-                axes.axvspan(start[known], start[-1] + length, color=style.MUTED, alpha=0.09, linewidth=0)
-            axes.set_ylim(bottom=0)
-            style.thousands(axes.yaxis)
-        days = int(tracking.attrs.get("period_days", 7))
-        upper.set_ylabel(f"repeat purchases\nin {days} days")
-        lower.set_ylabel("repeat purchases\nin total")
+        _draw_bands(upper, tracking, bands, "incremental")
+        _draw_bands(lower, tracking, bands, "cumulative")
         lower.set_xlabel("date")
         style.dates(lower.xaxis)
         handles, labels = upper.get_legend_handles_labels()
         lower.legend(handles, labels, loc="upper left", ncols=2)
-        if has_holdout:
-            upper.annotate(
-                " holdout",
-                (start[known], 1),
-                xycoords=("data", "axes fraction"),
-                va="top",
-                color=style.MUTED,
-                fontsize=9,
-            )
         style.heading(upper, "All customers together", f"outcome level; {_inside_words(tracking)}")
     return figure
+
+
+def plot_forecast(tracking: xr.Dataset, *, width: float = style.WIDTH) -> style.Drawing:
+    """Plot the upper panel of ``plot_tracking`` alone: repeat purchases per period beside the bands, for a first look.
+
+    Parameters
+    ----------
+    tracking : xarray.Dataset
+        The result of ``clv.scoring.simulate_tracking``.
+    width : float
+        In inches; a telephone shows four well.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    tracking = _whole_periods(tracking)
+    wide = width >= style.WIDTH
+    with style.styled():
+        figure = style.drawing(3.3, width)
+        axes = figure.subplots()
+        _draw_bands(axes, tracking, tracking_bands(tracking), "incremental")
+        style.dates(axes.xaxis)
+        axes.set_xlabel("date")
+        figure.legend(loc="outside lower center", ncols=5 if wide else 3, columnspacing=1.2)
+        note = f"outcome level; {_inside_words(tracking)}" if wide else "outcome level"
+        style.heading(axes, "The forecast, and what came", note)
+    return figure
+
+
+def _draw_bands(axes: Any, tracking: xr.Dataset, bands: xr.Dataset, name: str) -> None:
+    """Draw what was observed beside the bands, "incremental" (per period) or "cumulative"; the holdout is shaded."""
+    start = tracking["period_start"].to_numpy().astype("datetime64[s]")
+    days = int(tracking.attrs.get("period_days", 7))
+    length = np.timedelta64(days * 86_400, "s")
+    known = int(bands.attrs["calibration_periods"])
+    has_holdout = known < start.size
+    per_period = name == "incremental"
+    seen, when = ("observed", start + length // 2) if per_period else ("observed_cumulative", start + length)
+    q05, q25, q50, q75, q95 = bands[name].to_numpy()
+    pieces = [slice(0, known), slice(known, None)] if has_holdout else [slice(None)]
+    for number, piece in enumerate(pieces):
+        at = when[piece]
+        first = number == 0
+        axes.fill_between(
+            at,
+            q05[piece],
+            q95[piece],
+            color=style.SKY,
+            alpha=0.3,
+            linewidth=0,
+            label="90 % band" if first else None,
+        )
+        axes.fill_between(
+            at,
+            q25[piece],
+            q75[piece],
+            color=style.BLUE,
+            alpha=0.35,
+            linewidth=0,
+            label="50 % band" if first else None,
+        )
+        axes.plot(at, q50[piece], color=style.BLUE, linewidth=1.2, label="median" if first else None)
+    axes.plot(
+        when,
+        bands[seen],
+        color=style.ORANGE,
+        marker="o",
+        markersize=2.6,
+        linewidth=1,
+        label="observed",
+    )
+    if per_period:
+        out = (bands[seen] < q05) | (bands[seen] > q95)
+        axes.plot(when[out], bands[seen][out], "X", color=style.ORANGE, markersize=6, label="outside 90 %")
+    if has_holdout:
+        axes.axvspan(start[known], start[-1] + length, color=style.MUTED, alpha=0.09, linewidth=0)
+    if has_holdout and per_period:
+        axes.annotate(
+            " holdout",
+            (start[known], 1),
+            xycoords=("data", "axes fraction"),
+            va="top",
+            color=style.MUTED,
+            fontsize=9,
+        )
+    axes.set_ylim(bottom=0)
+    style.thousands(axes.yaxis)
+    axes.set_ylabel(f"repeat purchases\nin {f'{days} days' if per_period else 'total'}")
 
 
 def _whole_periods(tracking: xr.Dataset) -> xr.Dataset:

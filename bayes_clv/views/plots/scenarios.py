@@ -138,7 +138,7 @@ def plot_tornado(swings: xr.Dataset) -> style.Drawing:
         style.rows(ax, names)
         ax.set_xlabel("difference of value to the base (money)")
         ax.set_ylabel("lever")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 / (0.4 + 0.14 * rows.size)), ncols=2)
+        figure.legend(loc="outside lower center", ncols=2)
         style.heading(
             ax,
             "What moves the value of the base",

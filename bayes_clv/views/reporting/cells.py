@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from bayes_clv.views.numbers import decimals, fixed, number
@@ -27,14 +28,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page."""
+    """A table of the page; one that is read from above to below is not sortable."""
 
     name: str
     caption: str
     columns: list[Column]
     rows: list[list[Cell]]
-    sortable: bool = False
-    wide: bool = False
+    sortable: bool = True
+
+    @property
+    def levels(self) -> list[tuple[str | None, int]]:
+        """Return the levels of the columns from the left, each with how many columns it spans; none of none."""
+        runs = [(level, len(list(run))) for level, run in groupby(column.level for column in self.columns)]
+        return runs if any(level for level, _ in runs) else []
 
 
 def cell(amount: Any, text: str | None = None) -> Cell:

@@ -16,9 +16,9 @@ from bayes_clv.views import numbers
 from bayes_clv.views.plots import channels as drawn
 from bayes_clv.views.plots.scenarios import chance_words
 from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
-from bayes_clv.views.reporting.sections import run_table
 
 LEVELS = {
     "expected": "what a new customer brings on average; the interval is what is not known of that average.",
@@ -184,15 +184,15 @@ def write_channels_page(
         "key_numbers": _key_numbers(found),
         "levels": LEVELS,
         "sections": [
-            ("worth", "Worth and cost"),
-            ("decisions", "Keep, stop or test"),
-            ("payback", "Payback"),
-            *([("leads", "Leads")] if "conversion" in found else []),
-            *([("beats", "Which earns more")] if several else []),
-            *([("budget", "Budget")] if split is not None else []),
-            *([("bids", "Bids")] if bids else []),
-            ("stated", "What is stated"),
-            ("reading", "How to read it"),
+            ("worth", "Worth and cost", []),
+            ("decisions", "Keep, stop or test", []),
+            ("payback", "Payback", []),
+            *([("leads", "Leads", [])] if "conversion" in found else []),
+            *([("beats", "Which earns more", [])] if several else []),
+            *([("budget", "Budget", [])] if split is not None else []),
+            *([("bids", "Bids", [])] if bids else []),
+            ("stated", "What is stated", []),
+            ("reading", "How it was made", []),
         ],
         "sentences": [channel_sentence(found, str(name)) for name in found[CHANNEL].to_numpy()],
         "reasons": listed(found.attrs, "reasons"),
@@ -270,11 +270,9 @@ def _chances(values: xr.DataArray) -> list[tables.Cell]:
     return [tables.cell(float(each), chance_words(float(each))) for each in values.to_numpy()]
 
 
-def _table(
-    name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]], *, wide: bool = False
-) -> tables.Table:
+def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]]) -> tables.Table:
     rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)]
-    return tables.Table(name, caption, [column for column, _ in columns], rows, sortable=True, wide=wide)
+    return tables.Table(name, caption, [column for column, _ in columns], rows)
 
 
 def _worth(found: xr.Dataset) -> tables.Table:
@@ -284,15 +282,14 @@ def _worth(found: xr.Dataset) -> tables.Table:
         [
             (tables.Column(str(found.attrs["by"]), number=False), _names(found)),
             (tables.Column("value, mean", level="expected"), tables.column(found["value_mean"].to_numpy())),
-            (tables.Column("90 %"), _between(found, "value")),
+            (tables.Column("90 %", level="expected"), _between(found, "value")),
             (tables.Column("cost, mean"), tables.column(found["cost_mean"].to_numpy())),
-            (tables.Column("profit, mean"), tables.column(found["profit_mean"].to_numpy())),
-            (tables.Column("90 %"), _between(found, "profit")),
+            (tables.Column("profit, mean", level="expected"), tables.column(found["profit_mean"].to_numpy())),
+            (tables.Column("90 %", level="expected"), _between(found, "profit")),
             (tables.Column("value : cost, median"), tables.column(found["ratio_q50"].to_numpy())),
             (tables.Column("P(value > cost)"), _chances(found["probability_pays"])),
             (tables.Column("P(earns most)"), _chances(found["probability_best"])),
         ],
-        wide=True,
     )
 
 
@@ -309,7 +306,10 @@ def _decisions(found: xr.Dataset) -> tables.Table:
                 tables.Column("loss of keeping it", level="expected"),
                 tables.column(found["loss_of_keeping"].to_numpy()),
             ),
-            (tables.Column("loss of stopping it"), tables.column(found["loss_of_stopping"].to_numpy())),
+            (
+                tables.Column("loss of stopping it", level="expected"),
+                tables.column(found["loss_of_stopping"].to_numpy()),
+            ),
             (tables.Column("most a test is worth"), tables.column(found["expected_loss"].to_numpy())),
         ],
     )
@@ -328,7 +328,7 @@ def _payback(found: xr.Dataset) -> tables.Table:
                 tables.Column("median", level="expected"),
                 [tables.cell(float(each), _fixed(float(each), places)) for each in middle],
             ),
-            (tables.Column("90 %"), _between(found, "payback")),
+            (tables.Column("90 %", level="expected"), _between(found, "payback")),
             (
                 tables.Column("P(with the first order)"),
                 _chances((found["payback"] == 0).mean("draw").transpose(CHANNEL)),
@@ -353,14 +353,17 @@ def _leads(found: xr.Dataset) -> tables.Table:
                 [tables.cell(float(each), numbers.share(float(each))) for each in share],
             ),
             (
-                tables.Column("90 %"),
+                tables.Column("90 %", level="expected"),
                 [
                     tables.cell(float(b), f"{numbers.share(float(a))} to {numbers.share(float(b))}")
                     for a, b in ends
                 ],
             ),
-            (tables.Column("a lead is worth, median"), tables.column(of_leads["lead_value_q50"].to_numpy())),
-            (tables.Column("90 %"), _between(of_leads, "lead_value")),
+            (
+                tables.Column("a lead is worth, median", level="expected"),
+                tables.column(of_leads["lead_value_q50"].to_numpy()),
+            ),
+            (tables.Column("90 %", level="expected"), _between(of_leads, "lead_value")),
         ],
     )
 
@@ -374,7 +377,7 @@ def _budget(split: xr.Dataset) -> tables.Table:
             (tables.Column("money", level="expected"), tables.column(split["spend"].to_numpy())),
             (tables.Column("today"), tables.column(split["spent"].to_numpy())),
             (tables.Column("customers, mean"), tables.column(split["customers_mean"].to_numpy())),
-            (tables.Column("profit, mean"), tables.column(split["profit_mean"].to_numpy())),
+            (tables.Column("profit, mean", level="expected"), tables.column(split["profit_mean"].to_numpy())),
             (tables.Column("the next unit brings"), tables.column(split["marginal"].to_numpy())),
         ],
     )
@@ -394,7 +397,6 @@ def _beats(found: xr.Dataset) -> tables.Table:
         "beats-table",
         "P(a customer of the row's channel earns more, after its cost, than one of the column's).",
         columns,
-        wide=True,
     )
 
 

@@ -97,7 +97,6 @@ def _segments_table(segments: xr.Dataset) -> tables.Table:
         "the number of customers for whom it is the most probable.",
         columns,
         [list(row) for row in zip(*cells, strict=True)],
-        wide=True,
     )
 
 
@@ -217,5 +216,4 @@ def _alarms_table(urgent: xr.Dataset, alarms: xr.Dataset) -> tables.Table:
         else f"The {size} alarms nearest to now.",
         columns,
         [list(row) for row in zip(*cells, strict=True)],
-        sortable=True,
     )

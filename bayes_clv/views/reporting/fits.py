@@ -76,7 +76,6 @@ def effects_section(
         "The population of each group, its average customer: median and 90 % interval, and the average of the groups.",
         columns,
         [list(row) for row in zip(*cells, strict=True)],
-        wide=True,
     )
     section["figure"] = gallery.add(
         f"{key}-group-forest",
@@ -304,7 +303,7 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
                 tables.cell(float(line["r_hat"]), f"{float(line['r_hat']):.3f}"),
             ]
         rows.append(row)
-    return tables.Table(f"{key}-summary", "Posterior of the population parameters.", columns, rows, wide=True)
+    return tables.Table(f"{key}-summary", "Posterior of the population parameters.", columns, rows)
 
 
 def _priors(tree: xr.DataTree, key: str) -> tables.Table | None:
@@ -324,6 +323,7 @@ def _priors(tree: xr.DataTree, key: str) -> tables.Table | None:
         "Priors that were used.",
         [tables.Column("quantity", number=False), tables.Column("prior", number=False)],
         rows,
+        sortable=False,
     )
 
 
@@ -354,7 +354,6 @@ def _sensitivity(tree: xr.DataTree, key: str) -> tables.Table | None:
             tables.Column("finding", number=False),
         ],
         rows,
-        wide=True,
     )
 
 
@@ -397,4 +396,5 @@ def _diagnostics(tree: xr.DataTree, key: str) -> tables.Table:
         "Diagnostics attached to the fit.",
         [tables.Column("check", number=False), tables.Column("found", number=False)],
         rows,
+        sortable=False,
     )

@@ -11,11 +11,15 @@ from bayes_clv.views import style
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure as documents: SVG, and PNG where it is wanted; or the reason why there is none."""
+    """A figure as documents: SVG, and PNG where it is wanted; or the reason why there is none.
+
+    ``panels`` are the view boxes of its columns of panels (`bayes_clv.views.style.panels`).
+    """
 
     svg: str = ""
     png: bytes | None = None
     reason: str | None = None
+    panels: tuple[str, ...] = ()
 
 
 def drawn(draw: Callable[..., Any], *args: Any, png: bool = False) -> Drawn:
@@ -24,7 +28,8 @@ def drawn(draw: Callable[..., Any], *args: Any, png: bool = False) -> Drawn:
         view = draw(*args)
     except ValueError as error:
         return Drawn(reason=str(error))
-    found = Drawn(style.svg_text(view), style.png_bytes(view) if png else None)
+    svg = style.svg_text(view)
+    found = Drawn(svg, panels=style.panels(view), png=style.png_bytes(view) if png else None)
     style.release(view)
     return found
 
@@ -37,11 +42,12 @@ class Figure:
     caption: str
     level: str | None
     svg: Any = None
+    panels: tuple[str, ...] = ()
 
     @property
     def alt(self) -> str:
-        """Return what a figure is to those who do not see it."""
-        return self.caption
+        """Return what a figure is to those who do not see it: its name, and how it is read."""
+        return f"{self.name.replace('-', ' ').capitalize()}. {self.caption}"
 
     def __bool__(self) -> bool:
         return self.svg is not None
@@ -81,6 +87,7 @@ class Gallery:
                 continue
             self._save(figure.name.replace("-", "_"), found)
             figure.svg = Markup(style.inline_svg(found.svg, figure.name))
+            figure.panels = found.panels
         self._asked.clear()
 
     def _save(self, stem: str, found: Drawn) -> None:

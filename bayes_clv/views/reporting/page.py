@@ -1,32 +1,41 @@
 """The report: one HTML page that holds everything it shows, opens from a file and loads nothing.
 
-What failed comes first; every number carries its level; every figure, one sentence on how to read it.
-Here the numbers are chosen and put into words and rows; ``report.html.j2`` lays them out. All text from
-the data passes Jinja's escaping; only figures made by this package are trusted as markup.
+Its order is that of the questions people bring: what comes and what to decide (one screen, `opening`), value,
+customers, segments and alarms, how far to trust it, what changed over time, and how it was made, as an appendix. What
+failed stands in the first lines and leads to its card. Every number carries its level; every figure, one sentence on
+how to read it.
+
+Here the sections are gathered; ``report.html.j2`` lays them out on the grid that all pages share (``layout.html.j2``,
+``page.css``, ``page.js``). All text from the data passes Jinja's escaping; only figures made by this package are
+trusted as markup.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.citing import cite
 from bayes_clv.problems import cards
-from bayes_clv.schema import CUSTOMER, Problem
 from bayes_clv.scoring.measures import record
 from bayes_clv.scoring.spending import spend_check
-from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts
-from bayes_clv.views.reporting import checks, sections, verdicts
-from bayes_clv.views.reporting import decisions as segment_sections
+from bayes_clv.views.reporting import (
+    appendix,
+    checks,
+    decisions,
+    moving,
+    opening,
+    trust,
+    verdicts,
+    worth,
+)
 from bayes_clv.views.reporting import fits as fit_sections
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
+from bayes_clv.views.reporting.workbook import tables_of, workbook_link
 
 LEVELS = {
     "expected": "only the population parameters vary: the spread of an average.",
@@ -144,18 +153,56 @@ def write_page(
     remarks: Sequence[str] = (),
 ) -> Path:
     """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already."""
-    page = _page(gallery, buying, spending, customers, value, evaluation, tracking, dict(history or {}))
-    page["choice"] = choice
-    page["remarks"] = list(remarks)
-    page["changes"] = sections.changes_text(changes)
-    page["against_rules"] = sections.against_rules(gallery, evaluation)
-    page["segments"] = segment_sections.segments_section(gallery, segments)
-    page["alarms"] = segment_sections.alarms_section(gallery, alarms)
+    fits = named_fits(buying, spending)
+    stem = amounts.choose_quantity(value, None)
+    problems = checks.failures(buying, spending, customers, value, evaluation, tracking)
+    failed = cards(problems)
+    score = None if evaluation is None else record(evaluation)
+    periods = [] if tracking is None else verdicts.periods_inside(tracking)
+    page: dict[str, Any] = {
+        "title": title,
+        "levels": LEVELS,
+        "has_money": stem == "value",
+        "choice": choice,
+        "remarks": list(remarks),
+        # The first screen.
+        "summary": opening.summary(customers, value, score, periods, failed),
+        "failed": opening.failed_links(failed),
+        "key_numbers": opening.key_numbers(customers, value, score, periods, problems),
+        "pictures": opening.pictures(gallery, value, tracking, periods, stem),
+        "decisions": opening.decisions(value, stem, score, alarms),
+        # Value, and who has it.
+        "value_text": worth.value_text(value, stem, customers.attrs.get("currency")),
+        "value_figures": worth.value_figures(gallery, value, stem),
+        "deciles": worth.deciles(value, stem),
+        "customer_table": worth.customer_rows(value, customers, stem),
+        "customers_figure": worth.customers_figure(gallery, value, stem),
+        "silence_figures": worth.silence_figures(gallery, buying, customers, value),
+        "history_figures": worth.history_figures(gallery, buying, customers, dict(history or {})),
+        "segments": decisions.segments_section(gallery, segments),
+        "alarms": decisions.alarms_section(gallery, alarms),
+        # How far to trust it.
+        "checks": failed,
+        "passed": _passed(fits, score, periods, customers, value),
+        "notes": _notes(fits),
+        "holdout": trust.holdout_section(gallery, evaluation),
+        "against_rules": trust.against_rules(gallery, evaluation),
+        "predictive_check": trust.predictive_check(gallery, buying),
+        # What changed over time.
+        "tracking": moving.tracking_section(gallery, tracking, periods),
+        "changes": moving.changes_text(changes),
+        # The appendix.
+        "fits": [fit_sections.fit_section(gallery, what, tree, customers) for what, tree in fits],
+        "audit": appendix.audit_table(customers),
+        "data_text": appendix.data_text(customers, value),
+        "papers": cite(*(tree for _, tree in fits)),
+        "run_table": appendix.run_table(run),
+    }
     gallery.finish()
-    page["method"] = sections.method_text(buying, spending, value, gallery.skipped)
-    page["papers"] = cite(*([buying] if spending is None else [buying, spending]))
+    page["method"] = appendix.method_text(buying, spending, value, gallery.skipped)
+    page["moves"] = _moves(page)
+    page["workbook"] = workbook_link(list(tables_of(page)))
     page["sections"] = _contents(page)
-    page |= {"title": title, "levels": LEVELS, "run_table": sections.run_table(run)}
     return write_template(path, "report.html.j2", page)
 
 
@@ -164,226 +211,45 @@ def named_fits(buying: xr.DataTree, spending: xr.DataTree | None) -> list[tuple[
     return [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
 
 
-def _page(
-    gallery: Gallery,
-    buying: xr.DataTree,
-    spending: xr.DataTree | None,
-    customers: xr.Dataset,
-    value: xr.Dataset,
-    evaluation: xr.Dataset | None,
-    tracking: xr.Dataset | None,
-    history: dict[str, Iterable[Any]],
-) -> dict[str, Any]:
-    stem = amounts.choose_quantity(value, None)
-    fits = named_fits(buying, spending)
-    problems = checks.failures(buying, spending, customers, value, evaluation, tracking)
-    failed = cards(problems)
-    score = None if evaluation is None else record(evaluation)
-    periods = [] if tracking is None else verdicts.periods_inside(tracking)
-    page: dict[str, Any] = {
-        "has_money": stem == "value",
-        "summary": _summary(customers, value, score, periods, len(failed)),
-        "key_numbers": _key_numbers(customers, value, score, periods, problems),
-        "checks": failed,
-        "passed": _passed(fits, score, periods, customers, value),
-        "notes": _notes(fits),
-        "holdout": sections.holdout_section(gallery, evaluation),
-        "tracking": sections.tracking_section(gallery, tracking, periods),
-        "predictive_check": sections.predictive_check(gallery, buying),
-        "value_text": sections.value_text(value, stem),
-        "value_figures": sections.value_figures(gallery, buying, customers, value, stem),
-        "history_figures": sections.history_figures(gallery, buying, customers, history),
-        "deciles": sections.deciles(value, stem),
-        "customer_table": sections.customer_rows(value, customers, stem),
-        "customers_figure": gallery.add(
-            "customers",
-            partial(amounts.plot_customers, value, 25, quantity=stem),
-            "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the "
-            "thick one every other time. Lines that overlap much cannot be ranked with confidence.",
-            "outcome",
-        ),
-        "fits": [fit_sections.fit_section(gallery, what, tree, customers) for what, tree in fits],
-        "audit": sections.audit_table(customers),
-        "data_text": sections.data_text(customers, value),
-    }
-    return page
+def _moves(page: dict[str, Any]) -> bool:
+    """Return whether there is anything to say of change over time."""
+    fits = (part[name] for part in page["fits"] for name in ("habits", "calendar"))
+    return bool(page["tracking"] or page["changes"] or page["remarks"] or any(fits))
 
 
-def _contents(page: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
+def _contents(page: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return the contents: the parts of the page, and in each its sections, as identifier and words."""
+    found: list[tuple[str, str, list[tuple[str, str]]]] = [
+        ("top", "In short", []),
+        ("value", "Value" if page["has_money"] else "Purchases", []),
+        ("customers", "Customers", [("silence", "What a silence says")]),
+        *([("segments", "Segments", [])] if page["segments"] else []),
+        *([("alarms", "Alarms", [])] if page["alarms"] else []),
+    ]
+    judged = [
         ("checks", "Checks"),
-        *([("holdout", "Holdout")] if page["holdout"] else []),
-        *([("tracking", "Tracking")] if page["tracking"] else []),
-        ("value", "Value" if page["has_money"] else "Purchases"),
-        ("customers", "Customers"),
-        *([("segments", "Segments")] if page["segments"] else []),
-        *([("alarms", "Alarms")] if page["alarms"] else []),
-        *([("check", "Model check")] if page["predictive_check"] else []),
+        ("holdout", "Holdout"),
+        ("rules", "Simple rules"),
+        ("check", "Model check"),
+    ]
+    shown = (True, page["holdout"], page["against_rules"], page["predictive_check"])
+    found.append(
+        (
+            "trust",
+            "How far to trust it",
+            [part for part, is_there in zip(judged, shown, strict=True) if is_there],
+        )
+    )
+    if page["moves"]:
+        found.append(("change", "What changed over time", []))
+    last = [
         ("parameters", "Parameters"),
         ("priors", "Priors"),
         ("diagnostics", "Diagnostics"),
         ("audit", "Data audit"),
         ("method", "Method"),
     ]
-
-
-def _summary(
-    customers: xr.Dataset,
-    value: xr.Dataset,
-    score: dict[str, Any] | None,
-    periods: list[dict[str, Any]],
-    failed: int,
-) -> dict[str, str]:
-    """Return what failed, as the first sentences, and what the base will do."""
-    n = customers.sizes[CUSTOMER]
-    off = {each.name for each in verdicts.missed(score)}
-    until = customers.attrs.get("until")
-    seen = f", observed until {until}," if until else ""
-    sentences = []
-    if "purchases_total" in value:
-        mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
-        ends = (
-            "; nine times in ten it will be between {} and {}"
-            if "total" not in off
-            else "; the model's 90 % interval, which failed on the holdout, is {} to {}"
-        )
-        text = (
-            f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
-            f"{numbers.horizon(value)}{ends.format(low, high)}"
-        )
-        if "value_total" in value:
-            mean, low, high = (numbers.number(x) for x in _total(value, "value"))
-            failing = ", an interval that failed too" if off & {"spend_total", "value_total"} else ""
-            text += f", worth {mean} (between {low} and {high}{failing}) {_after(value)}"
-        sentences.append(f"{text}.")
-    else:
-        sentences.append(f"The base has {n:,} customers{seen.rstrip(',')}.")
-    if score is not None:
-        model = _first(score)
-        ninety = score["intervals"].index(90)
-        sentences.append(
-            f"On the holdout, {numbers.share(model['covered'][ninety])} of customers bought a number inside their own "
-            f"90 % interval, where the forecast promised {numbers.share(model['promised'][ninety])}."
-        )
-    said = [verdicts.missed_words(score), verdicts.calendar_words(verdicts.calendar(periods))]
-    said = [each for each in said if each]
-    count = f"{failed} check{'s' if failed > 1 else ''} failed, and must be read first."
-    return {
-        "failed": " ".join([*said, count]) if failed else "",
-        "text": " ".join([*sentences, *([] if failed else ["All checks passed."])]),
-    }
-
-
-def _first(score: dict[str, Any]) -> dict[str, Any]:
-    """Return the measures of the first forecast, which is the run's own."""
-    found: dict[str, Any] = next(iter(score["measures"].values()))
-    return found
-
-
-def _after(value: xr.Dataset) -> str:
-    """Return what the total is after: revenue where no margin was given."""
-    kept = [
-        *(["margin"] if float(value.attrs.get("margin", 0.0)) != 1 else []),
-        *(["discount"] if float(value.attrs.get("annual_discount_rate", 1.0)) != 0 else []),
-    ]
-    after = f" after {' and '.join(kept)}" if kept else ""
-    return after.strip() if "margin" in kept else f"of revenue{after}"
-
-
-def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
-    """Return mean and 90 % interval of a total; the mean is NaN where a customer's mean does not exist."""
-    mean, low, high = numbers.mean_interval(value[f"{stem}_total"])
-    exists = f"{stem}_mean" not in value or bool(np.isfinite(value[f"{stem}_mean"]).all())
-    return (mean if exists else float("nan")), low, high
-
-
-@dataclass(frozen=True)
-class KeyNumber:
-    """One of the numbers at the head of the page; ``failed`` says where the holdout or the calendar denied it."""
-
-    label: str
-    number: str
-    level: str | None = None
-    note: str | None = None
-    failed: str | None = None
-
-
-def _key_numbers(
-    customers: xr.Dataset,
-    value: xr.Dataset,
-    score: dict[str, Any] | None,
-    periods: list[dict[str, Any]],
-    problems: list[Problem],
-) -> list[KeyNumber]:
-    off = {
-        each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}"
-        for each in verdicts.missed(score)
-    }
-    repeaters = int((customers["frequency"] > 0).sum())
-    keys = [
-        KeyNumber("customers", f"{customers.sizes[CUSTOMER]:,}", note=f"{repeaters:,} with a repeat purchase")
-    ]
-    worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
-    for stem, label, totals in (
-        ("purchases", "purchases", ("total",)),
-        ("value", worth, ("value_total", "spend_total")),
-    ):
-        if f"{stem}_total" in value:
-            mean, low, high = _total(value, stem)
-            note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
-            failing = next((off[name] for name in totals if name in off), None)
-            keys.append(
-                KeyNumber(
-                    f"{label}, {numbers.horizon(value)}", numbers.number(mean), "outcome", note, failing
-                )
-            )
-    if "probability_active" in value:
-        active = float(value["probability_active"].mean())
-        note = f"about {numbers.number(round(active * customers.sizes[CUSTOMER]))} customers"
-        keys.append(
-            KeyNumber(
-                f"buy at all, {numbers.horizon(value)}",
-                numbers.share(active),
-                "outcome",
-                note,
-                off.get("retention_total"),
-            )
-        )
-    if score is None and "probability_alive" in value:
-        alive = float(value["probability_alive"].mean())
-        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected"))
-    weeks = verdicts.calendar_tile(periods)
-    if weeks is not None:
-        shown, few = weeks
-        number = f"{shown['inside']} of {shown['number']}"
-        label = f"{shown['units']} inside the 90 % band"
-        note = f"{shown['part']}; promised {shown['expected']:.0f}"
-        failed = f"failed: at least {shown['lower']} if the model held" if few else None
-        keys.append(KeyNumber(label, number, "outcome", note, failed))
-    if score is not None:
-        model, ninety = _first(score), score["intervals"].index(90)
-        note = f"promised {numbers.share(model['promised'][ninety])}"
-        keys.append(
-            KeyNumber(
-                "holdout inside 90 % intervals",
-                numbers.share(model["covered"][ninety]),
-                "outcome",
-                note,
-                next((f"failed: {words}" for words in _off_intervals(problems)), None),
-            )
-        )
-    return keys
-
-
-def _off_intervals(problems: list[Problem]) -> list[str]:
-    """Return how customers' intervals missed: those of all, else of the frequent buyers."""
-    words = {
-        "holdout_narrow": "too few by more than chance",
-        "holdout_wide": "too many by more than chance",
-    }
-    found = [words[each.code] for each in problems if each.code in words and each.numbers["level"] == 90]
-    few = [each for each in problems if each.code == "holdout_frequent"]
-    return found + [f"only {each.numbers['covered']:.1f} % of frequent buyers" for each in few]
+    return [*found, ("appendix", "Appendix", last)]
 
 
 def _passed(

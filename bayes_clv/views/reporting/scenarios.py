@@ -15,9 +15,9 @@ from bayes_clv.valuation.sensitivities import END, LEVER
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import scenarios as drawn
 from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
-from bayes_clv.views.reporting.sections import run_table
 
 LEVELS = {
     "outcome": "what will actually be bought and spent, with the chance in each purchase.",
@@ -154,11 +154,11 @@ def write_scenarios_page(
         "key_numbers": _key_numbers(comparison),
         "levels": LEVELS,
         "sections": [
-            ("comparison", "Scenarios"),
-            *([("break-even", "Break-even")] if break_evens else []),
-            ("tornado", "Tornado"),
-            ("stated", "What is stated"),
-            ("reading", "How to read it"),
+            ("comparison", "Scenarios", []),
+            *([("break-even", "Break-even", [])] if break_evens else []),
+            ("tornado", "Tornado", []),
+            ("stated", "What is stated", []),
+            ("reading", "How it was made", []),
         ],
         "sentences": [scenario_sentence(comparison, name) for name in others],
         "reasons": listed(comparison.attrs, "reasons"),
@@ -228,7 +228,7 @@ def _table(comparison: xr.Dataset) -> tables.Table:
     columns = [
         tables.Column("scenario", number=False),
         tables.Column("worth more by, mean", level="outcome"),
-        tables.Column("90 %"),
+        tables.Column("90 %", level="outcome"),
         tables.Column("P(better)"),
         tables.Column("cost of choosing it wrongly"),
         tables.Column("P(best of all)"),
@@ -251,8 +251,6 @@ def _table(comparison: xr.Dataset) -> tables.Table:
         "Each scenario against the base, in money.",
         columns,
         [list(row) for row in zip(*cells, strict=True)],
-        sortable=True,
-        wide=True,
     )
 
 
@@ -262,7 +260,7 @@ def _totals(comparison: xr.Dataset) -> tables.Table:
     for name in ("purchases", "revenue", "contribution", "cost", "value"):
         columns.append(tables.Column(f"{name}, mean", level="outcome"))
         cells.append(tables.column(comparison[f"{name}_mean"].to_numpy()))
-    columns.append(tables.Column("value, 90 %"))
+    columns.append(tables.Column("value, 90 %", level="outcome"))
     places = numbers.decimals(comparison["value_mean"].to_numpy())
     cells.append(
         [
@@ -275,7 +273,6 @@ def _totals(comparison: xr.Dataset) -> tables.Table:
         "What makes the value: contribution (margin on discounted spend) less cost (discounted).",
         columns,
         [list(row) for row in zip(*cells, strict=True)],
-        wide=True,
     )
 
 
@@ -309,7 +306,7 @@ def _stated(comparison: xr.Dataset) -> tables.Table:
         [tables.cell(str(name)), tables.cell(str(text)), tables.cell(float(each), f"{each:,.0f}")]
         for name, text, each in zip(names, texts, reached, strict=True)
     ]
-    return tables.Table("stated-table", "Nothing else is changed.", columns, rows, wide=True)
+    return tables.Table("stated-table", "Nothing else is changed.", columns, rows)
 
 
 def _method(comparison: xr.Dataset) -> list[str]:

@@ -1,0 +1,304 @@
+"""What the page opens with: a sentence, what failed, five numbers, a picture, and three decisions with their reasons.
+
+A manager reads this much and no more, so that a failed check stands here too, in the words of its card.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.problems import Card
+from bayes_clv.schema import CUSTOMER, Problem
+from bayes_clv.views import numbers
+from bayes_clv.views.plots import amounts, holdout
+from bayes_clv.views.reporting import verdicts
+from bayes_clv.views.reporting.gallery import Figure, Gallery
+
+TILES = 5
+TENTHS = 10
+# Of fewer customers a tenth is no group to draw: they are drawn themselves.
+ENOUGH = 30
+# Inches: what a telephone shows without making it smaller.
+NARROW = 4.0
+# Below it a customer is more probably gone than here.
+GONE = 0.5
+
+
+def summary(
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    score: dict[str, Any] | None,
+    periods: list[dict[str, Any]],
+    failed: list[Card],
+) -> dict[str, str]:
+    """Return what failed, and the sentence on what the base will do."""
+    n = customers.sizes[CUSTOMER]
+    off = {each.name for each in verdicts.missed(score)}
+    until = customers.attrs.get("until")
+    seen = f", observed until {until}," if until else ""
+    count = f"{len(failed)} check{'s' if len(failed) > 1 else ''} failed"
+    if "purchases_total" in value:
+        mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
+        ends = (
+            "; nine times in ten it will be between {} and {}"
+            if "total" not in off
+            else "; the model's 90 % interval, which failed on the holdout, is {} to {}"
+        )
+        text = (
+            f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
+            f"{numbers.horizon(value)}{ends.format(low, high)}"
+        )
+        if "value_total" in value:
+            mean, low, high = (numbers.number(x) for x in _total(value, "value"))
+            failing = ", an interval that failed too" if off & {"spend_total", "value_total"} else ""
+            text += f", worth {mean} (between {low} and {high}{failing}) {_after(value)}"
+    else:
+        text = f"The base has {n:,} customers{seen.rstrip(',')}"
+    said = [verdicts.missed_words(score), verdicts.calendar_words(verdicts.calendar(periods))]
+    said = [each for each in said if each] or [f"{'; '.join(card.title for card in failed)}."]
+    return {
+        "failed": " ".join([*said, f"{count}, and must be read first."]) if failed else "",
+        "text": f"{text} – but {count}." if failed else f"{text}.",
+    }
+
+
+def _after(value: xr.Dataset) -> str:
+    """Return what the total is after: revenue where no margin was given."""
+    kept = [
+        *(["margin"] if float(value.attrs.get("margin", 0.0)) != 1 else []),
+        *(["discount"] if float(value.attrs.get("annual_discount_rate", 1.0)) != 0 else []),
+    ]
+    after = f" after {' and '.join(kept)}" if kept else ""
+    return after.strip() if "margin" in kept else f"of revenue{after}"
+
+
+def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
+    """Return mean and 90 % interval of a total; the mean is NaN where a customer's mean does not exist."""
+    mean, low, high = numbers.mean_interval(value[f"{stem}_total"])
+    exists = f"{stem}_mean" not in value or bool(np.isfinite(value[f"{stem}_mean"]).all())
+    return (mean if exists else float("nan")), low, high
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One of the numbers at the head of the page; ``failed`` says where the holdout or the calendar denied it."""
+
+    label: str
+    number: str
+    level: str | None = None
+    note: str | None = None
+    failed: str | None = None
+
+
+def key_numbers(
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    score: dict[str, Any] | None,
+    periods: list[dict[str, Any]],
+    problems: list[Problem],
+) -> list[KeyNumber]:
+    """Return the numbers of the tiles, at most five: what will come, and how far the past agreed.
+
+    What failed is kept before what passed: a number that is left out is one with which nothing is wrong.
+    """
+    off = {
+        each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}"
+        for each in verdicts.missed(score)
+    }
+    repeaters = int((customers["frequency"] > 0).sum())
+    size = customers.sizes[CUSTOMER]
+    keys = [KeyNumber("customers", f"{size:,}", note=f"{repeaters:,} with a repeat purchase")]
+    worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
+    for stem, label, totals in (
+        ("purchases", "purchases", ("total",)),
+        ("value", worth, ("value_total", "spend_total")),
+    ):
+        if f"{stem}_total" in value:
+            mean, low, high = _total(value, stem)
+            note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
+            failing = next((off[name] for name in totals if name in off), None)
+            label = f"{label}, {numbers.horizon(value)}"
+            keys.append(KeyNumber(label, numbers.number(mean), "outcome", note, failing))
+    if "probability_active" in value:
+        active = float(value["probability_active"].mean())
+        note = f"about {numbers.number(round(active * size))} customers"
+        label, failing = f"buy at all, {numbers.horizon(value)}", off.get("retention_total")
+        keys.append(KeyNumber(label, numbers.share(active), "outcome", note, failing))
+    if score is None and "probability_alive" in value:
+        alive = float(value["probability_alive"].mean())
+        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected"))
+    keys += [*_inside(score, problems), *_weeks(periods)]
+    left_out = sorted(range(len(keys)), key=lambda place: (keys[place].failed is None, place))[TILES:]
+    return [key for place, key in enumerate(keys) if place not in left_out]
+
+
+def _weeks(periods: list[dict[str, Any]]) -> list[KeyNumber]:
+    """Return how many weeks lie inside the band, where they were counted."""
+    weeks = verdicts.calendar_tile(periods)
+    if weeks is None:
+        return []
+    shown, few = weeks
+    number, label = f"{shown['inside']} of {shown['number']}", f"{shown['units']} inside the 90 % band"
+    note = f"{shown['part']}; promised {shown['expected']:.0f}"
+    failed = f"failed: at least {shown['lower']} if the model held" if few else None
+    return [KeyNumber(label, number, "outcome", note, failed)]
+
+
+def _inside(score: dict[str, Any] | None, problems: list[Problem]) -> list[KeyNumber]:
+    """Return how many customers of the holdout lie inside their intervals."""
+    if score is None:
+        return []
+    model: dict[str, Any] = next(iter(score["measures"].values()))
+    ninety = score["intervals"].index(90)
+    note = f"promised {numbers.share(model['promised'][ninety])}"
+    failed = next((f"failed: {words}" for words in _off_intervals(problems)), None)
+    number = numbers.share(model["covered"][ninety])
+    return [KeyNumber("holdout inside 90 % intervals", number, "outcome", note, failed)]
+
+
+def _off_intervals(problems: list[Problem]) -> list[str]:
+    """Return how customers' intervals missed: those of all, else of the frequent buyers."""
+    words = {
+        "holdout_narrow": "too few by more than chance",
+        "holdout_wide": "too many by more than chance",
+    }
+    found = [words[each.code] for each in problems if each.code in words and each.numbers["level"] == 90]
+    few = [each for each in problems if each.code == "holdout_frequent"]
+    return found + [f"only {each.numbers['covered']:.1f} % of frequent buyers" for each in few]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A line of the first screen that leads on: a title, its reason, and the section (or card) to read."""
+
+    title: str
+    text: str
+    to: str
+    words: str
+
+
+def failed_links(failed: list[Card]) -> list[Link]:
+    """Return the failed checks by their titles, which lead to their cards."""
+    return [Link(card.title, "", f"failed-{place}", card.title) for place, card in enumerate(failed, start=1)]
+
+
+def decisions(
+    value: xr.Dataset,
+    stem: str,
+    score: dict[str, Any] | None,
+    alarms: xr.Dataset | None,
+) -> list[Link]:
+    """Return three decisions that the numbers speak to: what to plan with, whom to look after, whom to ask."""
+    return [_plan(value, stem, score), _look_after(value, stem), _ask(value, stem, alarms)]
+
+
+def _plan(value: xr.Dataset, stem: str, score: dict[str, Any] | None) -> Link:
+    missed = verdicts.missed(score)
+    if missed:
+        *most, last = [each.what for each in missed]
+        said = f"{', '.join(most)} and {last}" if most else last
+        return Link(
+            "Do not plan on totals yet",
+            f"On the holdout the total of {said} lay outside its 90 % interval. Rankings and shares may still serve.",
+            "checks",
+            "What failed, and what to do",
+        )
+    if f"{stem}_total" not in value:
+        return Link("Plan by customers", "This forecast has no total.", "customers", "The best customers")
+    mean, low, high = (numbers.number(x) for x in _total(value, stem))
+    what = "purchases" if stem == "purchases" else "money"
+    text = f"The total of {what} is below {low} one time in twenty, and as rarely above {high}. "
+    if score is None:
+        text += "No holdout has tested it: keep the end of the orders back."
+        return Link(f"Plan with {low} to {high}, not {mean} alone", text, "checks", "How far to trust it")
+    text += "Held against the past, the real totals lay inside."
+    return Link(
+        f"Plan with {low} to {high}, not {mean} alone", text, "holdout", "The forecast of the holdout"
+    )
+
+
+def _best_tenth(value: xr.Dataset, stem: str) -> xr.Dataset:
+    """Return the tenth of the customers with the highest means; of fewer than ten, the best one."""
+    return amounts.top_customers(value, max(1, round(value.sizes[CUSTOMER] / TENTHS)), quantity=stem)
+
+
+def _look_after(value: xr.Dataset, stem: str) -> Link:
+    best, whole = _best_tenth(value, stem), float(value[f"{stem}_mean"].sum())
+    size = best.sizes[CUSTOMER]
+    title = "Look after the best tenth" if size > 1 else "Look after the best customer"
+    if not whole > 0:
+        return Link(title, "Nothing is expected of any customer.", "customers", "The customers")
+    held = numbers.share(float(best[f"{stem}_mean"].sum()) / whole)
+    names = ", ".join(str(each) for each in best[CUSTOMER].to_numpy()[:3])
+    who = f"{size:,} customers, first {names}," if size > 1 else f"Customer {names}"
+    of = "of what this base is expected to bring" if stem == "value" else "of the purchases to expect"
+    text = f"{who} {'hold' if size > 1 else 'holds'} {held} {of}."
+    return Link(title, text, "customers", "The best customers, with intervals")
+
+
+def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None) -> Link:
+    """Return who may have left: by the alarms, or else among the best; whom a contact changes, neither knows."""
+    title, known = (
+        "Ask those who fell silent",
+        "Who may leave is not yet who is won by a contact: test that on some.",
+    )
+    if alarms is not None:
+        raised, size = int(alarms["alarmed"].sum()), alarms.sizes[CUSTOMER]
+        text = f"The alarm of {raised:,} of {size:,} customers has passed. {known}"
+        return Link(title, text, "alarms", "The alarms")
+    best = _best_tenth(value, stem)
+    if "probability_alive" not in best:
+        return Link(title, known, "customers", "The best customers")
+    gone, of_best = (int((some["probability_alive"] < GONE).sum()) for some in (value, best))
+    title = title if gone else "Nobody is likely to have left"
+    many = (
+        f"{gone:,} of {value.sizes[CUSTOMER]:,} customers {'are' if gone > 1 else 'is'}"
+        if gone
+        else "No customer is"
+    )
+    text = f"{many} more probably gone than still here"
+    if gone:
+        text += f", {of_best or 'none'} of the best {best.sizes[CUSTOMER]:,} among them"
+    return Link(title, f"{text}. {known}", "silence", "What a silence says")
+
+
+def pictures(
+    gallery: Gallery, value: xr.Dataset, tracking: xr.Dataset | None, periods: list[dict[str, Any]], stem: str
+) -> dict[str, Figure]:
+    """Return the picture: the forecast over the holdout beside what came, or else where the value is.
+
+    It is drawn twice, ``wide`` and ``narrow``, since the first screen of a telephone is too small for half of it.
+    """
+    name, draw, caption = _picture(value, tracking, periods, stem)
+    return {
+        "wide": gallery.add(name, draw, caption, "outcome"),
+        "narrow": gallery.add(f"{name}-narrow", partial(draw, width=NARROW), caption, "outcome"),
+    }
+
+
+def _picture(
+    value: xr.Dataset, tracking: xr.Dataset | None, periods: list[dict[str, Any]], stem: str
+) -> tuple[str, partial[Any], str]:
+    if tracking is not None and any(each["part"] == "holdout" for each in periods):
+        return (
+            "forecast",
+            partial(holdout.plot_forecast, tracking),
+            "All customers' repeat purchases. The forecast was made at the beginning of the shaded holdout and is held "
+            "against what came then: the orange dots should stay inside the light band nine times in ten.",
+        )
+    if value.sizes[CUSTOMER] >= ENOUGH:
+        return (
+            "tenths",
+            partial(amounts.plot_tenths, value, quantity=stem),
+            "All customers in ten equal groups, ranked by what is expected of each: a high first bar means that few "
+            "customers decide about the whole.",
+        )
+    return (
+        "few-customers",
+        partial(amounts.plot_customers, value, TENTHS, quantity=stem),
+        "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the thick "
+        "one every other time.",
+    )

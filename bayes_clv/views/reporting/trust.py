@@ -1,0 +1,226 @@
+"""The section of the report on how far to trust it: the holdout, simple rules, and what the model itself would make."""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.schema import UNSTATED, listed
+from bayes_clv.scoring.measures import record
+from bayes_clv.views import numbers
+from bayes_clv.views.plots import criticism, holdout
+from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting import verdicts
+from bayes_clv.views.reporting.gallery import Figure, Gallery
+
+
+def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
+    """Return the first model on the holdout: scores by frequency, and calibration."""
+    if evaluation is None:
+        return None
+    model, unit = evaluation.isel(forecast=0), str(evaluation.attrs.get("time_unit", UNSTATED))
+    cells = [
+        [tables.cell(str(name)) for name in model["frequency"].to_numpy()],
+        *(
+            tables.column(model[f"{name}_by_frequency"].to_numpy().tolist())
+            for name in ("customers", "observed", "predicted")
+        ),
+        *(
+            [
+                tables.cell(each, numbers.share(each))
+                for each in model[f"{key}_by_frequency"].sel(interval=level).to_numpy().tolist()
+            ]
+            for level in (50, 90)
+            for key in ("covered", "promised")
+        ),
+    ]
+    rows = [list(row) for row in zip(*cells, strict=True)]
+    columns = [
+        tables.Column("frequency", number=False),
+        tables.Column("customers"),
+        tables.Column("mean purchases, observed"),
+        tables.Column("predicted", level="outcome"),
+        tables.Column("inside 50 %", level="outcome"),
+        tables.Column("promised", level="outcome"),
+        tables.Column("inside 90 %", level="outcome"),
+        tables.Column("promised", level="outcome"),
+    ]
+    return {
+        "text": (
+            f"The forecast of the {numbers.plural(evaluation.attrs['horizon'], unit)} after calibration, beside what "
+            f"happened. Per customer, the mean absolute error of the mean is {numbers.number(float(model['mae']))} "
+            f"purchases and the CRPS {numbers.number(float(model['crps']))} (smaller is better){_money_errors(model)}. "
+            f"{_covered_words(model)}"
+        ),
+        "totals": _totals_table(evaluation),
+        "table": tables.Table("holdout-table", "Holdout by repeat purchases in calibration.", columns, rows),
+        "figures": [
+            gallery.add(
+                "calibration",
+                partial(holdout.plot_calibration, evaluation),
+                "Left: bars that end in the amber band mean that outcomes fall anywhere in their "
+                "forecasts equally often; high "
+                "ends would mean forecasts too narrow. Right: dots should lie at the dashes, the share that the "
+                "forecast itself promised (whole numbers of purchases cannot give exactly 90 %).",
+                "outcome",
+            ),
+            gallery.add(
+                "retention",
+                partial(criticism.plot_retention, evaluation),
+                "Each dot is a tenth of the customers, by the chance of buying that was forecast for them. Dots should "
+                "lie on the blue lines: above them are customers who were given up too early, below them customers who "
+                "were counted on too long. Beside them, where there are any, are those who were given under 3 %.",
+                "outcome",
+            )
+            if "retention_predicted_by_tenth" in evaluation
+            else None,
+            gallery.add(
+                "conditional-expectation",
+                partial(criticism.plot_conditional_expectation, evaluation),
+                "What customers with as many purchases before bought in the holdout, and what was forecast for them. "
+                "The lines should meet where a class holds many customers (the numbers below the axis).",
+                "outcome",
+            ),
+        ],
+    }
+
+
+def _covered_words(model: xr.Dataset) -> str:
+    """Return how many customers lie inside their own intervals."""
+    covered, promised = (float(model[name].sel(interval=90)) for name in ("covered", "promised"))
+    return (
+        f"{numbers.share(covered)} of customers bought a number inside their own 90 % interval, where the forecast "
+        f"promised {numbers.share(promised)}."
+    )
+
+
+def _money_errors(model: xr.Dataset) -> str:
+    """Return the same measures of spend, where spend is scored."""
+    if "spend_crps" not in model or not np.isfinite(model["spend_crps"]):
+        return ""
+    return (
+        f"; of spend they are {numbers.number(float(model['spend_mae']))} and "
+        f"{numbers.number(float(model['spend_crps']))}, in the unit of the spend column"
+    )
+
+
+def _totals_table(evaluation: xr.Dataset) -> tables.Table:
+    """Return the totals of the holdout beside their forecast."""
+    found = verdicts.totals(record(evaluation))
+    rows = [
+        [
+            tables.cell(each.what),
+            tables.cell(each.observed),
+            tables.cell(each.mean),
+            tables.cell(each.low, each.interval),
+            tables.cell(
+                each.direction, each.direction if each.direction == "inside" else f"outside: {each.direction}"
+            ),
+        ]
+        for each in found
+    ]
+    columns = [
+        tables.Column("total of all customers", number=False),
+        tables.Column("real"),
+        tables.Column("forecast, mean", level="outcome"),
+        tables.Column("90 % interval", level="outcome"),
+        tables.Column("the real total lies", number=False),
+    ]
+    return tables.Table("holdout-totals", "Totals of the holdout beside their forecast.", columns, rows)
+
+
+def against_rules(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str, Any] | None:
+    """Return the model beside simple rules on the holdout."""
+    if evaluation is None or not (evaluation["kind"] == "rule").any():
+        return None
+    measures = ("crps", "log_score", "mae", "rmse", "total_error", "concordance")
+    absent = np.full(evaluation.sizes["forecast"], np.nan)
+    columns = {name: evaluation[name].to_numpy() if name in evaluation else absent for name in measures}
+    columns["top"] = evaluation["captured"].sel(share=0.1, method="nearest").to_numpy()
+    shares = ("total_error", "concordance", "top")
+    cells = [
+        [tables.cell(str(name).replace("_", " ")) for name in evaluation["forecast"].to_numpy()],
+        *(
+            [tables.cell(float(v), "–" if np.isnan(v) else numbers.share(float(v))) for v in values]
+            if name in shares
+            else [
+                tables.cell(float(v), "∞") if np.isinf(v) else cell
+                for v, cell in zip(values, tables.column(values), strict=True)
+            ]
+            for name, values in columns.items()
+        ),
+    ]
+    labels = (
+        "CRPS",
+        "log score",
+        "mean absolute error",
+        "root mean square",
+        "total, error",
+        "pairs ranked right",
+    )
+    return {
+        "text": _verdict(evaluation),
+        "reasons": [reason.replace("_", " ") for reason in listed(evaluation.attrs, "reasons")],
+        "table": tables.Table(
+            "against-rules-table",
+            "Model and simple rules on the holdout (outcome level): of the first four the smaller is better, of the "
+            "last two the larger.",
+            [
+                tables.Column("forecast", number=False),
+                *(tables.Column(label) for label in labels),
+                tables.Column("purchases of the best ranked 10 %"),
+            ],
+            [list(row) for row in zip(*cells, strict=True)],
+        ),
+        "figure": gallery.add(
+            "evaluation",
+            partial(holdout.plot_evaluation, evaluation),
+            "Left: a blue dot left of the dashed line is a measure on which the model beats every simple rule. Right: "
+            "the higher a line, the more of what was really bought belongs to the customers it ranks first.",
+            "outcome",
+        ),
+    }
+
+
+def _verdict(evaluation: xr.Dataset) -> str:
+    """Return whether a rule's forecasts were better than the model's, by CRPS and beyond chance."""
+    rules = evaluation["forecast"].to_numpy()[evaluation["kind"].to_numpy() == "rule"]
+    judged = []
+    for name in rules:
+        if "crps_worse" not in evaluation:
+            continue
+        worse = float(evaluation["crps_worse"].sel(forecast=name))
+        error = (
+            float(evaluation["crps_worse_se"].sel(forecast=name)) if "crps_worse_se" in evaluation else np.nan
+        )
+        if math.isfinite(worse):
+            judged.append((worse, error, str(name).replace("_", " ")))
+    if not judged:
+        return "No simple rule forecasts purchases here, so that only rankings can be compared."
+    worse, error, name = min(judged)
+    if worse > 2 * error:
+        verdict = "the model's forecasts are better, by more than chance"
+    elif worse < -2 * error:
+        verdict = "the rule's forecasts are better, by more than chance: do not use the model's without finding out why"
+    else:
+        verdict = "which of the two is better is within chance"
+    return (
+        f"The best simple rule by CRPS is the {name}: its CRPS less the model's is {numbers.number(worse)} purchases a "
+        f"customer (standard error {numbers.number(error)}), so {verdict}."
+    )
+
+
+def predictive_check(gallery: Gallery, buying: xr.DataTree) -> Figure | None:
+    """Return purchases per customer beside replicated bases; None for a posterior that carries none."""
+    if not criticism.has_replicates(buying):
+        return None
+    return gallery.add(
+        "purchases-per-customer",
+        partial(criticism.plot_purchases_per_customer, buying),
+        "Left: how many customers bought how often, and how many would in bases that the model makes. Right: the same "
+        "as a ratio; a cross is a class of customers that the model does not make, and what it says of them is to be "
+        "doubted.",
+        "outcome",
+    )
