@@ -21,7 +21,7 @@ LOOKED_AT = [
     "site/index",
     "docs/families",
     "docs/mathematics",
-    "site/reference/clv",
+    "site/reference/expected",
     "README",
     "studies/README",
 ]
