@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[1]
 SITE = ROOT / "out" / "site"
 # One page of each kind: the first, one a table wide, formulas, docstrings, figures, and one of links to code.
 LOOKED_AT = [
-    "site/index",
+    "docs/site/index",
     "docs/families",
     "docs/mathematics",
-    "site/reference/expected",
+    "docs/site/reference/expected",
     "README",
     "studies/README",
 ]
@@ -30,7 +30,7 @@ LOOKED_AT = [
 @pytest.fixture(scope="module")
 def site():
     """The built site; where .ci/run has built it, Sphinx finds nothing to do."""
-    words = ["-W", "--keep-going", "-q", "-c", "site", ".", str(SITE)]
+    words = ["-W", "--keep-going", "-q", "-c", "docs/site", ".", str(SITE)]
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -67,7 +67,7 @@ def test_pages_load_nothing_from_elsewhere(site):
 
 def test_every_public_name_has_its_entry(site):
     inventory = "".join(
-        path.read_text(encoding="utf-8") for path in (site / "site" / "reference").glob("*.html")
+        path.read_text(encoding="utf-8") for path in (site / "docs" / "site" / "reference").glob("*.html")
     )
     spaces = [name for name in clv.__all__ if hasattr(getattr(clv, name), "__all__")]
     assert len(spaces) >= 9
@@ -93,7 +93,7 @@ def test_page_in_a_browser(name, site, browser):
 
 
 def test_first_page_by_keyboard(site, browser):
-    with visit(browser, site / "site" / "index.html") as seen:
+    with visit(browser, site / "docs" / "site" / "index.html") as seen:
         assert not_reached(seen.page) == []
 
 
@@ -107,13 +107,13 @@ def test_search_finds_by_itself(site, browser):
 @pytest.mark.full
 def test_a_broken_link_stops_the_build(site, tmp_path):
     """The check checks: a link to a page that is not there is an error."""
-    for part in ("site", "docs", "README.md", "CHANGELOG.md", "studies/README.md", "figures"):
+    for part in ("docs", "README.md", "CHANGELOG.md", "studies/README.md", "figures"):
         source, target = ROOT / part, tmp_path / part
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     with (tmp_path / "docs" / "speed.md").open("a", encoding="utf-8") as page:
         page.write("\n[lost](nowhere.md)\n")
-    words = ["-W", "-q", "-c", "site", ".", "built"]
+    words = ["-W", "-q", "-c", "docs/site", ".", "built"]
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -24,7 +24,7 @@ NAMESPACES = (
 
 
 def write(app: Any) -> None:
-    """Write the pages into site/reference, which git ignores."""
+    """Write the pages into docs/site/reference, which git ignores."""
     folder = Path(app.confdir) / "reference"
     folder.mkdir(exist_ok=True)
     top = importlib.import_module("bayes_clv")

@@ -1,4 +1,4 @@
-"""The documentation as a site: ``uv run --group site sphinx-build -W --keep-going -c site . out/site``, hosted nowhere.
+"""The documentation as a site: ``uv run --group site sphinx-build -W --keep-going -c docs/site . out/site``, hosted nowhere.
 
 Sphinx with MyST and the theme Furo. Decided by what the pages are: plain Markdown that GitHub shows too, whose links
 lead to each other and to studies, figures and code, and docstrings of 200 public names. Sphinx takes the repository as
@@ -19,10 +19,10 @@ author = "The bayes_clv developers"
 copyright = "The bayes_clv developers, MIT"  # noqa: A001
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "reference", "accessible"]
-root_doc = "site/index"
+root_doc = "docs/site/index"
 include_patterns = [
-    "site/*.md",
-    "site/reference/*.rst",
+    "docs/site/*.md",
+    "docs/site/reference/*.rst",
     "docs/*.md",
     "README.md",
     "CHANGELOG.md",
