@@ -285,20 +285,33 @@ def expected_over_time(
 
 
 def newcomers_plan(
-    posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
+    posterior: Parameters,
+    payments: Parameters,
+    size: int,
+    horizon: float,
+    discount: float,
+    seed: int,
+    *,
+    start: float = 0.0,
 ) -> Plan:
     """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws.
 
     ``payments`` is one draw for each of ``posterior``; the first customers of a larger cohort are those of a smaller.
+    A cohort that comes at ``start``, a time from now, is other people; its ``horizon`` and its discount count from
+    then.
     """
-    keys = customer_keys(range(size), seed, purpose="cohort")
+    whose = range(size) if start == 0 else (f"{start!r} {i}" for i in range(size))
+    keys = customer_keys(whose, seed, purpose="cohort")
     alone = bool(apart(posterior.family, keys))
     nothing = np.zeros(size if alone else 1)
     columns = dict.fromkeys((*posterior.forecast.history, "occasions", "mean_spend"), nothing)
     everyone = np.arange(size)
     histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
-    plan = purchase_plan(posterior, histories, keys, horizon)
+    plan = purchase_plan(posterior, histories, keys, horizon, start)
     money = spend_money(payments, histories, discount)
+    if money.ahead is not None:
+        passed = min(int(start / money.width + 1e-9), money.ahead.shape[1] - 1)
+        money = replace(money, ahead=money.ahead[:, passed:])
     return replace(plan, money=money, first_order=True)
 
 

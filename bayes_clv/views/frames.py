@@ -19,6 +19,7 @@ from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.targeting.winning_back import state_words
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
 from bayes_clv.views import numbers
+from bayes_clv.views.base_frames import BASE_TABLES
 from bayes_clv.views.decision_frames import DECISION_TABLES, STATISTICS, frame_of
 
 if TYPE_CHECKING:
@@ -111,6 +112,11 @@ def table(
         - ``clv.valuation.split_budget``: by ``"channel"``: channel, spend, spent (today); mean, q05 and q95 of
           customers and profit; marginal.
         - ``clv.valuation.best_bid``: by ``"bid"``: bid; mean, q05 and q95 of profit; volume_mean, value_when_won.
+        - ``clv.valuation.customer_equity``: by ``"what"``: present, future, equity and the like with mean, q05, q50 and
+          q95; by ``"cohort"``, those to come; by ``"top"``, the concentration. ``equity_bridge``: by ``"step"``, opening
+          and closing included. ``predict_newcomers``: by ``"cohort"``.
+        - ``clv.customers.audit_base``: by ``"period"``, ``"cohort"`` (a row a cohort and period), ``"flow"``,
+          ``"decile"`` or ``"orders_made"``.
         - ``clv.perceived.price_performance``: by ``"rival"``: rival, total_price, and performance, relative_value, the
           advantages and fair_price, with draws their mean, q05 and q95 and the probabilities. By ``"attribute"``, a row
           a rival and attribute or part of the price: rival, of, name, advantage and its q05 and q95; they add up to
@@ -428,4 +434,5 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
     "posterior": {"effect": _effects, "group": _groups},
     **DECISION_TABLES,
+    **BASE_TABLES,
 }
