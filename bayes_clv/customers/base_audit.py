@@ -77,7 +77,9 @@ def audit_base(
 
     Parameters
     ----------
-    orders, customer_id, date, spend, quantity, price, order_id, item, where, date_format, decimal, on_returns, on_bad_rows
+    orders
+        A table or a file, as in ``clv.summarize``.
+    customer_id, date, spend, quantity, price, order_id, item, where, date_format, decimal, on_returns, on_bad_rows
         As in ``clv.summarize``; without amounts (``spend=None``) purchases are counted and tenths are by purchases.
     period
         Calendar periods: ``"month"``, ``"quarter"`` or ``"year"``.
@@ -95,8 +97,8 @@ def audit_base(
         ``cohort_spend`` (NaN before the cohort). Over (period, ``flow``), against the period before:
         ``flow_customers`` who stayed (bought in both), returned (bought again after a period without), are new, and
         lapsed (bought before and not now), ``flow_spend`` and ``flow_spend_before``; ``spent_more`` (period), how many
-        of those who stayed. Over (period, ``decile``), the tenth who spent most first: ``decile_customers``, ``_orders``
-        and ``_spend``. Over (period, ``orders_made``): ``orders_customers``, the last class being six and more.
+        of who stayed. Over (period, ``decile``), the tenth who spent most first: ``decile_customers``,
+        ``_orders`` and ``_spend``. Over (period, ``orders_made``): ``orders_customers``, the last class six and more.
 
     Raises
     ------

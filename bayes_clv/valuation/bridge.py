@@ -110,7 +110,8 @@ def equity_bridge(
 
     Examples
     --------
-    >>> fit, money = clv.fit("bg_nbd", earlier, method="mode", seed=1), clv.fit("gamma_gamma", earlier, method="mode", seed=2)
+    >>> fit = clv.fit("bg_nbd", earlier, method="mode", seed=1)
+    >>> money = clv.fit("gamma_gamma", earlier, method="mode", seed=2)
     >>> opening, closing = (
     ...     clv.simulate(fit, each, "26 weeks", spending=money, margin=0.3, draws=50, seed=3)
     ...     for each in (earlier, customers)
@@ -231,7 +232,7 @@ def _both(
 def _later(
     closing: Simulation, at: np.ndarray, rooms: SimpleQueue[Room]
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return worth at the closing of who is ``at`` these places of its plan, who is here, and since when others left."""
+    """Return worth at the closing of who is ``at`` these places of its plan, who is here, and since when not."""
     order = np.argsort(at, kind="stable")
     back = np.argsort(order, kind="stable")
     drawn = closing.of(at[order], (*_WORTH, SINCE, "alive"), rooms)

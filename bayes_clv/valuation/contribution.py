@@ -231,6 +231,7 @@ def _of_other(
 
 
 def check_same_question(draws: Simulation, other: Simulation) -> None:
+    """Refuse simulations of other time units or horizons."""
     units = [str(each.customers.attrs.get("time_unit", "")) for each in (draws, other)]
     if units[0] != units[1]:
         raise InputError(

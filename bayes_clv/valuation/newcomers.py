@@ -33,6 +33,7 @@ from bayes_clv.schema import (
     argument,
     check_seed,
     describe,
+    either,
     interval,
 )
 from bayes_clv.units import days_per, duration
@@ -189,8 +190,8 @@ def first_orders(
     if whole < FEWEST:
         raise InputError(
             f"First orders go back over {max(whole, 0)} whole periods of {argument('period')}, and a forecast of new "
-            f"customers needs {FEWEST}. Take shorter periods, or an earlier {argument('since')}; of a cohort that was "
-            "chosen by its first order (CDNOW) nobody is still to come, and only present customers have a value."
+            f"customers needs {FEWEST}. Take shorter periods, or an earlier {argument('since')}; or value "
+            f"present customers alone, with {either('newcomers=None', '--no-newcomers')}."
         )
     # An age of whole days may stand a rounding below the period's end.
     back = np.floor(age / width + 1e-9).astype(int)
@@ -317,8 +318,8 @@ def _posterior(
 def _systematic(weight: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """Return ``size`` places, each in proportion to its weight to less than one."""
     reached = np.cumsum(weight / weight.sum())
-    found = np.searchsorted(reached, (np.arange(size) + rng.random()) / size)
-    return np.minimum(found, weight.size - 1)
+    found: np.ndarray = np.searchsorted(reached, (np.arange(size) + rng.random()) / size)
+    return np.asarray(np.minimum(found, weight.size - 1))
 
 
 def _ahead(
@@ -329,7 +330,7 @@ def _ahead(
     mean = np.exp(last[:, None] + np.cumsum(moves, axis=1))
     shape = 1.0 / shock[:, None] ** 2
     luck = rng.standard_gamma(np.broadcast_to(shape, mean.shape)) / shape
-    return rng.poisson(mean * luck * part).astype(np.float64)
+    return np.asarray(rng.poisson(mean * luck * part), dtype=np.float64)
 
 
 def checked_newcomers(newcomers: Any, horizon: float, until: str) -> xr.Dataset:

@@ -113,8 +113,8 @@ def table(
           customers and profit; marginal.
         - ``clv.valuation.best_bid``: by ``"bid"``: bid; mean, q05 and q95 of profit; volume_mean, value_when_won.
         - ``clv.valuation.customer_equity``: by ``"what"``: present, future, equity and the like with mean, q05, q50 and
-          q95; by ``"cohort"``, those to come; by ``"top"``, the concentration. ``equity_bridge``: by ``"step"``, opening
-          and closing included. ``predict_newcomers``: by ``"cohort"``.
+          q95; by ``"cohort"``, those to come; by ``"top"``, the concentration. ``equity_bridge``: by ``"step"``, with
+          opening and closing. ``predict_newcomers``: by ``"cohort"``.
         - ``clv.customers.audit_base``: by ``"period"``, ``"cohort"`` (a row a cohort and period), ``"flow"``,
           ``"decile"`` or ``"orders_made"``.
         - ``clv.perceived.price_performance``: by ``"rival"``: rival, total_price, and performance, relative_value, the

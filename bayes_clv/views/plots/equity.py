@@ -112,7 +112,8 @@ def plot_bridge(found: xr.Dataset) -> style.Drawing:
 
     Examples
     --------
-    >>> fit, money = clv.fit("bg_nbd", earlier, method="mode", seed=1), clv.fit("gamma_gamma", earlier, method="mode", seed=2)
+    >>> fit = clv.fit("bg_nbd", earlier, method="mode", seed=1)
+    >>> money = clv.fit("gamma_gamma", earlier, method="mode", seed=2)
     >>> ends = [clv.simulate(fit, each, "26 weeks", spending=money, draws=50, seed=3) for each in (earlier, customers)]
     >>> figure = plot_bridge(clv.valuation.equity_bridge(*ends))
     """
