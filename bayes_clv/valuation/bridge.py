@@ -110,12 +110,10 @@ def equity_bridge(
 
     Examples
     --------
-    >>> fit = clv.fit("bg_nbd", earlier, method="mode", seed=1)
-    >>> money = clv.fit("gamma_gamma", earlier, method="mode", seed=2)
-    >>> opening, closing = (
-    ...     clv.simulate(fit, each, "26 weeks", spending=money, margin=0.3, draws=50, seed=3)
-    ...     for each in (earlier, customers)
-    ... )
+    >>> earlier = clv.summarize(orders, until="1997-06-30")
+    >>> money = {"spending": spending, "margin": 0.3, "draws": 50, "seed": 3}
+    >>> opening = clv.simulate(buying, earlier, "26 weeks", **money)
+    >>> closing = clv.simulate(buying, customers, "26 weeks", **money)
     >>> found = equity_bridge(opening, closing)
     >>> found["step"].values.tolist()
     ['new', 'lost', 'revised', 'rate', 'spend', 'outlook']

@@ -129,7 +129,7 @@ def predict_newcomers(
 
     Examples
     --------
-    >>> coming = predict_newcomers(by_channel, "26 weeks", period="1 week", draws=50, seed=1)
+    >>> coming = predict_newcomers(customers, "26 weeks", period="1 week", draws=50, seed=1)
     >>> coming["newcomers"].shape
     (50, 26)
     """

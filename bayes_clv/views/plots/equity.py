@@ -112,9 +112,9 @@ def plot_bridge(found: xr.Dataset) -> style.Drawing:
 
     Examples
     --------
-    >>> fit = clv.fit("bg_nbd", earlier, method="mode", seed=1)
-    >>> money = clv.fit("gamma_gamma", earlier, method="mode", seed=2)
-    >>> ends = [clv.simulate(fit, each, "26 weeks", spending=money, draws=50, seed=3) for each in (earlier, customers)]
+    >>> earlier = clv.summarize(orders, until="1997-06-30")
+    >>> money = {"spending": spending, "margin": 0.3, "draws": 50, "seed": 3}
+    >>> ends = [clv.simulate(buying, each, "26 weeks", **money) for each in (earlier, customers)]
     >>> figure = plot_bridge(clv.valuation.equity_bridge(*ends))
     """
     check_result(found, "equity bridge", "clv.valuation.equity_bridge")
@@ -193,7 +193,7 @@ def plot_newcomers(found: xr.Dataset) -> style.Drawing:
 
     Examples
     --------
-    >>> coming = clv.valuation.predict_newcomers(by_channel, "26 weeks", period="1 week", draws=50, seed=1)
+    >>> coming = clv.valuation.predict_newcomers(customers, "26 weeks", period="1 week", draws=50, seed=1)
     >>> figure = plot_newcomers(coming)
     """
     check_result(found, "newcomers", "clv.valuation.predict_newcomers")

@@ -43,7 +43,7 @@ def _one_period(found: xr.Dataset, last: int, labels: list[str]) -> str:
     money = f" and spent {_amount(found['spend'][last])}" if name == "spend" else ""
     return (
         f"One period, {labels[last]}: {active:,.0f} customers bought on {orders:,.0f} days{money}; {_share(once)} of "
-        f"them once. The best tenth brought {_share(tenths[0] / max(tenths.sum(), 1e-300))} of "
+        f"these customers once. The best tenth brought {_share(tenths[0] / max(tenths.sum(), 1e-300))} of "
         f"{'spend' if name == 'spend' else 'purchases'}."
     )
 
@@ -150,7 +150,7 @@ def write_audit_page(
         "figures": figures,
         "periods": _periods(found),
         "lives": _lives(found),
-        "partial": [name for name in marked(found) if name.endswith("*")],
+        "partial": [name.removesuffix(" *") for name in marked(found) if name.endswith("*")],
         "by": found.attrs["by"],
         "run_table": run_table(run),
     }
@@ -202,7 +202,7 @@ def _periods(found: xr.Dataset) -> tables.Table:
 
 def _lives(found: xr.Dataset) -> tables.Table:
     """Return the share of each cohort, at most so many, that bought at each age."""
-    size = found["cohort_size"].to_numpy()
+    size, whole = found["cohort_size"].to_numpy(), found["whole"].to_numpy()
     active = found["cohort_active"].transpose(COHORT, PERIOD).to_numpy()
     labels = labels_of(found)
     there = np.flatnonzero(size > 0)[-COHORTS_SHOWN:].tolist()
@@ -216,10 +216,11 @@ def _lives(found: xr.Dataset) -> tables.Table:
         for each in there:
             inside = each + age < active.shape[1]
             part = float(active[each, each + age] / size[each]) if inside else float("nan")
-            cells.append(tables.cell(part, _share(part) if inside else ""))
+            mark = "" if not inside or whole[each + age] else " *"
+            cells.append(tables.cell(part, f"{_share(part)}{mark}" if inside else ""))
         columns.append((tables.Column(f"+{age}"), cells))
     by = str(found.attrs["by"])
-    return _table("life-table", f"Of each cohort the share that bought so many {by}s later.", columns)
+    return _table("life-table", f"Of each cohort the share that bought so many {by}s later; * not a whole {by}.", columns)
 
 
 def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]]) -> tables.Table:

@@ -345,14 +345,14 @@ def _method(found: xr.Dataset, bridge: xr.Dataset | None) -> list[str]:
     lines = [
         f"Value is {margin:.3g} % of what is spent within {numbers.horizon(found)} from now"
         f"{', discounted' if rate else ', not discounted'}, by those who are customers today and by those who come "
-        "within that time, up to its end: whoever comes late has little of it left. What comes after is worth something "
-        "too, and is not in it.",
+        "within that time, up to its end: whoever comes late has little of it left. What comes after is worth "
+        "something too, and is not in it.",
     ]
     if found.attrs["with_future"]:
         lines.append(
             "How many come is a count model of first orders: an expected number that may drift and stays where it is "
-            "on average, and periods that are luckier than chance. It knows no season, no plan and no budget. They behave "
-            "as the population does."
+            "on average, and periods that are luckier than chance. It knows no season, no plan and no budget. They "
+            "behave as the population does."
         )
     if bridge is not None:
         lines.append(
