@@ -41,7 +41,8 @@ def equity_run(choice: Valuing) -> list[str]:
     if choice.horizon is not None:
         horizon = duration(choice.horizon, str(run.customers.attrs["time_unit"]))
     closing = _simulated(choice, run, run, run.customers, horizon)
-    coming = _coming(choice, run.customers, horizon)
+    seed = run.seed if choice.seed is None else choice.seed
+    coming = _coming(choice, run.customers, horizon, seed)
 
     from bayes_clv.valuation.bridge import equity_bridge
     from bayes_clv.valuation.equity import customer_equity
@@ -50,7 +51,7 @@ def equity_run(choice: Valuing) -> list[str]:
     bridge, note = None, ""
     opening, note = _opening(choice, run, horizon)
     if opening is not None:
-        earlier = _coming(choice, opening.customers, horizon)
+        earlier = _coming(choice, opening.customers, horizon, seed)
         both = None if coming is None or earlier is None else (earlier, coming)
         bridge = equity_bridge(opening, closing, newcomers=both, acquisition_cost=choice.acquisition_cost)
     return _written(choice, run, found, coming, bridge, note)
@@ -145,7 +146,7 @@ def _simulated(
     )
 
 
-def _coming(choice: Valuing, customers: "xr.Dataset", horizon: float) -> "xr.Dataset | None":
+def _coming(choice: Valuing, customers: "xr.Dataset", horizon: float, seed: int) -> "xr.Dataset | None":
     """Return who is still to come, where that is asked."""
     if not choice.newcomers:
         return None
@@ -157,7 +158,7 @@ def _coming(choice: Valuing, customers: "xr.Dataset", horizon: float) -> "xr.Dat
         period=choice.period,
         since=choice.since,
         draws=choice.draws,
-        seed=1 if choice.seed is None else choice.seed,
+        seed=seed,
     )
 
 

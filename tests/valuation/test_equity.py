@@ -64,10 +64,21 @@ def test_present_is_what_predict_says_draw_by_draw(fits, days, simulations):
     assert float(found["present_mean"]) == pytest.approx(float(found["present"].mean()))
 
 
-def test_those_to_come_are_worth_what_new_customers_are_to_the_end(make_buying, make_spending, make_customers):
+def test_those_to_come_are_worth_what_new_customers_are_to_the_end(
+    make_buying, make_spending, make_customers
+):
     """Certain parameters: the mean of 400 draws of 40 and 25 customers is the closed form, within 4 errors."""
     fit, money = make_buying(sd=0, chains=1, draws=400), make_spending(sd=0, chains=1, draws=400)
-    draws = clv.simulate(fit, make_customers(5), HORIZON, spending=money, draws=400, seed=2, **TERMS)
+    draws = clv.simulate(
+        fit,
+        make_customers(5),
+        HORIZON,
+        spending=money,
+        draws=400,
+        seed=2,
+        margin=0.3,
+        annual_discount_rate=4.0,
+    )
     forecast = coming(np.broadcast_to([40.0, 25.0], (400, 2)), [12, HORIZON])
     found = customer_equity(draws, forecast, acquisition_cost=5.0)
     posterior, payments = parameters(fit, "buying"), parameters(money, "spending")
@@ -85,7 +96,8 @@ def test_those_to_come_are_worth_what_new_customers_are_to_the_end(make_buying, 
     # The first comers of a cohort are those of a larger one; other cohorts are other people.
     more = customer_equity(draws, coming(np.broadcast_to([40.0, 30.0], (400, 2)), [12, HORIZON]))
     np.testing.assert_allclose(
-        more["cohort_value"][:, 0] - found["cohort_value"][:, 0], found["acquisition"] * 0 + 200 * np.exp(-draws.discount * 6)
+        more["cohort_value"][:, 0] - found["cohort_value"][:, 0],
+        found["acquisition"] * 0 + 200 * np.exp(-draws.discount * 6),
     )
     assert (more["cohort_value"][:, 1] >= found["cohort_value"][:, 1]).all()
     assert np.corrcoef(found["cohort_value"].values.T)[0, 1] < 4 / 400**0.5
@@ -163,7 +175,8 @@ def test_the_steps_are_what_they_are_called(bridge, simulations, days):
     explained = found["contribution"].sel(step=["revised", "rate", "spend"]).sum("step").values
     np.testing.assert_allclose(explained, change - (then["value"] * (gone & ~lost)).sum(axis=0))
     rate = [
-        (each["discounted_purchases"][rows] * ~gone).sum(axis=0) / (each["active_time"][rows] * ~gone).sum(axis=0)
+        (each["discounted_purchases"][rows] * ~gone).sum(axis=0)
+        / (each["active_time"][rows] * ~gone).sum(axis=0)
         for each, rows in ((then, slice(None)), (now, at))
     ]
     up = (rate[1] > rate[0]) == (found["contribution"].sel(step="rate").values > 0)
@@ -172,7 +185,8 @@ def test_the_steps_are_what_they_are_called(bridge, simulations, days):
 
 def test_a_margin_scales_every_step(fits, days, bridge, simulations):
     doubled = (
-        clv.simulate(fits[0], each, HORIZON, spending=fits[1], seed=4, **TERMS | {"margin": 0.6}) for each in days
+        clv.simulate(fits[0], each, HORIZON, spending=fits[1], seed=4, **TERMS | {"margin": 0.6})
+        for each in days
     )
     plain, twice = equity_bridge(*simulations), equity_bridge(*doubled)
     np.testing.assert_allclose(twice["contribution"], 2 * plain["contribution"], rtol=1e-9, atol=1e-9)
@@ -278,11 +292,15 @@ def test_what_cannot_be_valued_is_refused(fits, days, simulations):
         customer_equity(clv.simulate(fits[0], days[1], HORIZON, seed=4))
     with pytest.raises(clv.InputError, match="acquisition_cost=-1 must be one amount of money"):
         customer_equity(simulations[1], acquisition_cost=-1)
-    with pytest.raises(clv.InputError, match="newcomers must be what clv.valuation.predict_newcomers returned"):
+    with pytest.raises(
+        clv.InputError, match="newcomers must be what clv.valuation.predict_newcomers returned"
+    ):
         customer_equity(simulations[1], xr.Dataset())
     with pytest.raises(clv.InputError, match="forecast over 12 and the simulation looks 20 ahead"):
         customer_equity(simulations[1], coming(np.ones((80, 1)), [12], horizon=12.0))
-    with pytest.raises(clv.InputError, match="forecast from 1997-09-30 and the simulation begins on 1997-07-31"):
+    with pytest.raises(
+        clv.InputError, match="forecast from 1997-09-30 and the simulation begins on 1997-07-31"
+    ):
         customer_equity(simulations[1], coming(np.ones((80, 1)), [20]))
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
 import bayes_clv as clv
 from bayes_clv.valuation import predict_newcomers
-from bayes_clv.valuation.newcomers import FIRST_SD, SHOCK, STEP, first_orders
+from bayes_clv.valuation.newcomers import FIRST_SD, SHOCK, STEP, _ahead, _grid, first_orders
 
 WIDTH = 4.0
 
@@ -22,8 +23,6 @@ def customers_of(counts, *, width=WIDTH, day=1 / 7):
     age[np.argmax(age)] = len(counts) * width - day
     base = {"frequency": 0, "recency": 0.0, "T": age}
     table = {name: ("customer", np.broadcast_to(value, age.shape).copy()) for name, value in base.items()}
-    import xarray as xr
-
     ids = np.array([f"c{i}" for i in range(age.size)], dtype=object)
     return xr.Dataset(table, {"customer": ids}, {"time_unit": "week", "until": "2025-06-30"})
 
@@ -111,7 +110,35 @@ def test_the_expected_number_stays_where_it_is_and_what_is_unknown_grows():
     assert each[:, 12].mean() == pytest.approx(now / 2, abs=5 * each[:, 12].std() / 4000**0.5)
 
 
-def test_the_seed_decides_and_nothing_else(monkeypatch):
+def test_levels_of_the_grid_are_walks_whose_expectation_stays():
+    """Their log density is that of SciPy's multivariate normal of the sums of steps."""
+    counts = np.array([3.0, 8.0, 2.0, 5.0, 9.0, 4.0])
+    cells, chain = _grid(counts, WIDTH)
+    x = np.log(counts + 0.5) + np.linspace(-0.2, 0.3, 6)
+    ours = chain.log_prior(np.broadcast_to(x, (len(cells), 6)))
+    for cell in (0, 200, len(cells) - 1):
+        step = cells[cell, 0]
+        mean = np.log(counts.mean() + 0.5) - step**2 / 2 * np.arange(6)
+        cov = FIRST_SD**2 + step**2 * np.minimum.outer(np.arange(6), np.arange(6))
+        theirs = stats.multivariate_normal.logpdf(x, mean, cov) + 3 * np.log(2 * np.pi)
+        assert ours[cell] == pytest.approx(theirs)
+
+
+def test_periods_to_come_walk_on_and_have_their_own_luck():
+    """Means and variances of 200,000 draws by hand, within 5 standard errors."""
+    size, level, step, shock = 200_000, np.log(50.0), 0.3, 0.4
+    full = (np.full(size, value) for value in (level, step, shock))
+    each = _ahead(*full, np.array([1.0, 1.0, 0.5]), np.random.default_rng(3))
+    assert each.shape == (size, 3)
+    for k, part in enumerate((1.0, 1.0, 0.5)):
+        mean = 50.0 * part
+        variance = mean + mean**2 * ((1 + shock**2) * np.exp((k + 1) * step**2) - 1)
+        assert each[:, k].mean() == pytest.approx(mean, abs=5 * (variance / size) ** 0.5)
+        error = ((each[:, k] - mean) ** 2).std() / size**0.5
+        assert each[:, k].var() == pytest.approx(variance, abs=5 * error)
+
+
+def test_the_seed_decides_and_nothing_else():
     known = customers_of([8, 3, 5, 9, 4, 6])
     first, again, other = (
         predict_newcomers(known, 12.0, period=WIDTH, draws=50, seed=seed)["newcomers"].values

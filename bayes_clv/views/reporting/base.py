@@ -220,7 +220,11 @@ def _lives(found: xr.Dataset) -> tables.Table:
             cells.append(tables.cell(part, f"{_share(part)}{mark}" if inside else ""))
         columns.append((tables.Column(f"+{age}"), cells))
     by = str(found.attrs["by"])
-    return _table("life-table", f"Of each cohort the share that bought so many {by}s later; * not a whole {by}.", columns)
+    return _table(
+        "life-table",
+        f"Of each cohort the share that bought so many {by}s later; * not a whole {by}.",
+        columns,
+    )
 
 
 def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]]) -> tables.Table:
