@@ -11,7 +11,14 @@ Pass rule, stated before the run
 First orders before 2011-02-01 are left out of the count model: the file takes everybody for new at first.
 
 What was found
-    WRITTEN AFTER THE RUN
+    Failed: two of four. 1,526 customers came where 743 to 2,547 were said, and brought £328,000 of margin where £205,000
+    to £651,000 were. Present customers brought £1,188,000, and £791,000 to £891,000 were said, so that equity, £1,516,000,
+    lies just outside its £1,042,000 to £1,497,000: a static model is too sure of totals, as everywhere, and half a year
+    from December to June knows nothing of the autumn. With a calendar, which was outside the rule, all four lie inside:
+    present £669,000 to £1,246,000, equity £975,000 to £1,879,000.
+    The bridge adds up to 7e-10 pounds in each of 1,000 draws. To December equity rose from £1,231,000 to £1,639,000
+    (medians): new customers £358,000, rate £33,000, spend £107,000, those to come -£78,000. BG/NBD finds nearly nobody
+    who leaves this wholesaler, so that "lost" and "revised" are next to nothing.
 
 Run with ``uv run python -m studies.customer_base`` (two minutes); it writes studies/customer_base_results.csv and
 figures/customer_base.png.
@@ -58,6 +65,26 @@ def fitted(customers: xr.Dataset) -> tuple[xr.DataTree, xr.DataTree]:
     )
 
 
+def held(equity: xr.Dataset, happened: dict[str, float], model: str) -> list[dict[str, object]]:
+    """Return a row a number: what was said, what happened, and whether it lies inside."""
+    rows = []
+    for name, real_one in happened.items():
+        low, middle, high = (float(equity[f"{name}_{end}"]) for end in ("q05", "q50", "q95"))
+        inside = low <= real_one <= high
+        rows.append(
+            {
+                "model": model,
+                "what": name,
+                "real": real_one,
+                "q05": low,
+                "q50": middle,
+                "q95": high,
+                "inside": inside,
+            }
+        )
+    return rows
+
+
 def valued(fits: tuple[xr.DataTree, xr.DataTree], customers: xr.Dataset) -> tuple[Simulation, xr.Dataset]:
     """Return the futures of a day's customers, and who is to come."""
     draws = clv.simulate(fits[0], customers, WEEKS, spending=fits[1], margin=MARGIN, draws=DRAWS, seed=3)
@@ -68,39 +95,38 @@ def valued(fits: tuple[xr.DataTree, xr.DataTree], customers: xr.Dataset) -> tupl
 def main() -> None:
     """Run the study."""
     orders = bases.online_retail()
-    before, after = (clv.summarize(orders, until=day) for day in (THEN, NOW))
-    draws, coming = valued(fitted(before), before)
-    equity = customer_equity(draws, coming)
-    rows = []
-    for name, happened in real(orders).items():
-        low, middle, high = (float(equity[f"{name}_{end}"]) for end in ("q05", "q50", "q95"))
-        rows.append(
-            {
-                "what": name,
-                "real": happened,
-                "q05": low,
-                "q50": middle,
-                "q95": high,
-                "inside": low <= happened <= high,
-            }
-        )
+    before, after = (clv.summarize(orders, until=day, also=("periods",)) for day in (THEN, NOW))
+    happened = real(orders)
+    fits = fitted(before)
+    draws, coming = valued(fits, before)
+    rows = held(customer_equity(draws, coming), happened, "static")
+    passed = all(row["inside"] for row in rows)
+    # Outside the rule: what the weeks, which moved together, make of it.
+    paced = clv.fit(
+        "bg_nbd", before, calendar=clv.inference.Calendar(), method="laplace", draws=DRAWS // 4, seed=1
+    )
+    rows += held(customer_equity(*valued((paced, fits[1]), before)), happened, "with a calendar")
     later = fitted(after)
     closing, outlook = valued(later, after)
     opening, _ = valued(later, before)
     bridge = equity_bridge(opening, closing, newcomers=(coming, outlook))
     rest = float(np.abs(bridge["contribution"].sum("step") - bridge["change"]).max())
     for name in ("opening", "closing"):
-        rows.append({"what": name} | {end: float(bridge[f"{name}_{end}"]) for end in ("q05", "q50", "q95")})
+        rows.append(
+            {"model": "bridge", "what": name}
+            | {end: float(bridge[f"{name}_{end}"]) for end in ("q05", "q50", "q95")}
+        )
     for name in bridge["step"].to_numpy().tolist():
         one = bridge.sel(step=name)
         rows.append(
-            {"what": name} | {end: float(one[f"contribution_{end}"]) for end in ("q05", "q50", "q95")}
+            {"model": "bridge", "what": name}
+            | {end: float(one[f"contribution_{end}"]) for end in ("q05", "q50", "q95")}
         )
     frame = pd.DataFrame(rows)
     print(frame.to_string(index=False))
     print(f"The steps miss the change by at most {rest:.2g}; return on customer", end=" ")
     print(", ".join(f"{float(bridge[f'return_on_customer_{end}']):.2f}" for end in ("q05", "q50", "q95")))
-    print("Passed." if frame["inside"].dropna().all() and rest < 1e-6 else "Failed.")
+    print("Passed." if passed and rest < 1e-6 else "Failed.")
     frame.round(3).to_csv(RESULTS, index=False, lineterminator="\n")
     plot_bridge(bridge).savefig(FIGURE, dpi=150)
 

@@ -1,6 +1,6 @@
 """From the customer equity of one day to that of a later one: new, lost, rate, spend; added up in every draw.
 
-    closing = opening + new + lost + revised + rate + spend + outlook
+    closing = opening + new + lost + revised + rate + spend + costs + outlook
 
 new
     value now of those who have come since.
@@ -12,6 +12,9 @@ revised
 rate, spend
     of those who are here now: change of their discounted purchases for each unit of time they stay, and of the value
     of a discounted purchase.
+costs
+    of those who are here now, where the simulations have costs (``clv.predictions.costs``): change of what they cost,
+    orders, time and defaults. The steps before are then of the margin on their spend.
 outlook
     change of the value of those still to come.
 
@@ -33,6 +36,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.paths import Room
+from bayes_clv.predictions.own_costs import BEFORE
 from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, SINCE, Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe
 from bayes_clv.valuation.contribution import (
@@ -50,12 +54,16 @@ from bayes_clv.valuation.equity import (
 )
 
 STEP = "step"
-PARTS = ("new", "lost", "revised", "rate", "spend", "outlook")
+PARTS = ("new", "lost", "revised", "rate", "spend", "costs", "outlook")
 # What is asked of a customer on both days.
 _WORTH = ("value", DISCOUNTED, ACTIVE_TIME)
-# Rows of sums over the customers of both days: of those here now worth, discounted purchases and time, then and now;
-# the change of value of the lost and of those found gone; how many were lost.
-_THEN, _NOW, _LOST, _FOUND_GONE, _NUMBER = slice(0, 3), slice(3, 6), 6, 7, 8
+# Rows of sums over the customers of both days: of those here now value, discounted purchases and time, then and now,
+# before costs; the change of value of the lost and of those found gone; how many were lost; the value of these two
+# then and now, and the costs of those here now, then and now.
+_THEN, _NOW = slice(0, 3), slice(3, 6)
+_LOST, _FOUND_GONE, _NUMBER = 6, 7, 8
+_AWAY, _COST = slice(9, 11), slice(11, 13)
+_ROWS = 13
 
 _OWN = {
     "opening": Variable("customer equity at the opening", "money", "outcome"),
@@ -98,7 +106,7 @@ def equity_bridge(
     -------
     xarray.Dataset
         Outcome level, in money, each over (draw, ...) with ``_mean``, ``_q05``, ``_q50`` and ``_q95``: ``opening``,
-        ``closing``, their ``change``; ``contribution`` over ``step`` (new, lost, revised, rate, spend, outlook), which
+        ``closing``, their ``change``; ``contribution`` over ``step`` (new, lost, revised, rate, spend, costs, outlook), which
         adds up to the change in every draw; ``customers_lost``; ``return_on_customer``: (earned in between + change) /
         opening (Peppers & Rogers 2005), not discounted. ``attrs`` count ``customers_new``, ``customers_before``, and
         state ``earned`` in between, margin on the spend between the two days less the acquisition of the new.
@@ -116,7 +124,7 @@ def equity_bridge(
     >>> closing = clv.simulate(buying, customers, "26 weeks", **money)
     >>> found = equity_bridge(opening, closing)
     >>> found["step"].values.tolist()
-    ['new', 'lost', 'revised', 'rate', 'spend', 'outlook']
+    ['new', 'lost', 'revised', 'rate', 'spend', 'costs', 'outlook']
     """
     for each in (opening, closing):
         refuse_without_money(each, "equity_bridge")
@@ -140,10 +148,12 @@ def equity_bridge(
         "revised": sums[_FOUND_GONE] - vanished + stay,
         "rate": rate,
         "spend": spend,
+        "costs": sums[_COST][0] - sums[_COST][1],
         "outlook": coming[1] - coming[0],
     }
-    before = then[0] + sums[_LOST + 3] + vanished + coming[0]
-    after = now[0] + sums[_LOST + 4] + new + coming[1]
+    away, cost_of = sums[_AWAY], sums[_COST]
+    before = then[0] - cost_of[0] + away[0] + vanished + coming[0]
+    after = now[0] - cost_of[1] + away[1] + new + coming[1]
     return _dataset(opening, closing, steps, (before, after), sums[_NUMBER], place, cost)
 
 
@@ -205,36 +215,48 @@ def _both(
     rooms: SimpleQueue[Room] = SimpleQueue()
 
     def work(places: np.ndarray, block: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        then = [block[name] for name in _WORTH]
+        value = block["value"]
         there = place[places] >= 0
-        vanished = then[0][~there].sum(axis=0)
+        vanished = value[~there].sum(axis=0)
         if not there.any():
-            return np.zeros((11, opening.size)), vanished
-        then = [each[there] for each in then]
+            return np.zeros((_ROWS, opening.size)), vanished
+        then = {name: block[name][there] for name in _worth(opening)}
         now, here, since = _later(closing, at[place[places[there]]], rooms)
         lost = ~here & (since <= gap * (1 + 1e-9))
         gone = ~here & ~lost
-        change = now[0] - then[0]
-        rows = [*((each * here).sum(axis=0) for each in (*then, *now))]
+        change = now["value"] - then["value"]
+        rows = [(each * here).sum(axis=0) for day in (then, now) for each in _before(day)]
         rows += [(change * lost).sum(axis=0), (change * gone).sum(axis=0), lost.sum(axis=0)]
-        rows += [(each[0] * ~here).sum(axis=0) for each in (then, now)]
+        rows += [(day["value"] * ~here).sum(axis=0) for day in (then, now)]
+        rows += [((_before(day)[0] - day["value"]) * here).sum(axis=0) for day in (then, now)]
         return np.stack(rows), vanished
 
-    total, missing = np.zeros((11, opening.size)), np.zeros(opening.size)
-    for sums, vanished in opening.each(work, list(_WORTH), threads):
+    total, missing = np.zeros((_ROWS, opening.size)), np.zeros(opening.size)
+    for sums, vanished in opening.each(work, list(_worth(opening)), threads):
         total += sums
         missing += vanished
     return total, missing
 
 
+def _worth(simulation: Simulation) -> tuple[str, ...]:
+    """Return what is asked of a customer: value, discounted purchases, time, and value before costs where it has."""
+    return _WORTH if simulation.costs is None else (*_WORTH, BEFORE)
+
+
+def _before(day: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return value before costs, discounted purchases and time."""
+    return [day.get(BEFORE, day["value"]), day[DISCOUNTED], day[ACTIVE_TIME]]
+
+
 def _later(
     closing: Simulation, at: np.ndarray, rooms: SimpleQueue[Room]
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Return worth at the closing of who is ``at`` these places of its plan, who is here, and since when not."""
     order = np.argsort(at, kind="stable")
     back = np.argsort(order, kind="stable")
-    drawn = closing.of(at[order], (*_WORTH, SINCE, "alive"), rooms)
-    return [drawn[name][back] for name in _WORTH], drawn["alive"][back] > 0, drawn[SINCE][back]
+    names = _worth(closing)
+    drawn = closing.of(at[order], (*names, SINCE, "alive"), rooms)
+    return {name: drawn[name][back] for name in names}, drawn["alive"][back] > 0, drawn[SINCE][back]
 
 
 def _of_new(closing: Simulation, place: np.ndarray, threads: int | None) -> np.ndarray:

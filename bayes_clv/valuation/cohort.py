@@ -284,6 +284,33 @@ def expected_over_time(
     return np.concatenate([[0.0], asked]), 1 + repeats, spend
 
 
+def expected_costs_over_time(
+    posterior: Parameters, horizon: float, discount: float, periods: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return discounted orders, first one included, and discounted time until a new customer leaves, (time, draw).
+
+    Times are those of ``expected_over_time``, and orders are discounted as there. P(here) is taken at the ends and the
+    middle of each part (Simpson's rule).
+    """
+    forecast, values = posterior.forecast, posterior.values
+    newborn = new_customer(forecast.history)
+    ends = horizon * np.arange(periods + 1) / periods
+    long = horizon / periods
+    bought = np.stack([forecast.purchases(end, newborn, values) for end in ends[1:].tolist()])
+    mean = np.exp(-discount * ends[:-1]) * (
+        -np.expm1(-discount * long) / (discount * long) if discount else 1.0
+    )
+    orders = 1 + np.cumsum(np.diff(bought, axis=0, prepend=0.0) * mean[:, None], axis=0)
+    at = np.concatenate([ends, ends[:-1] + long / 2])
+    shape = (at.size, posterior.size)
+    here = np.empty(shape)
+    for i, time in enumerate(at.tolist()):
+        here[i] = np.exp(-discount * time) * forecast.survival(time, newborn, values)
+    edge, middle = here[: periods + 1], here[periods + 1 :]
+    time = np.cumsum(long / 6 * (edge[:-1] + 4 * middle + edge[1:]), axis=0)
+    return np.concatenate([np.ones((1, posterior.size)), orders]), np.concatenate([0 * time[:1], time])
+
+
 def newcomers_plan(
     posterior: Parameters,
     payments: Parameters,

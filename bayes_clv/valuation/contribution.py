@@ -33,6 +33,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.money import without_moments
+from bayes_clv.predictions.own_costs import refuse_costs
 from bayes_clv.predictions.simulation import ACTIVE_TIME, Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, quantiles
 from bayes_clv.segments.membership import Groups, groups, sum_by
@@ -121,6 +122,9 @@ def contributions(
             raise InputError(
                 "contributions needs money: make the draws with clv.simulate(..., spending=spending)."
             )
+    for each in (draws, baseline):
+        if isinstance(each, Simulation):
+            refuse_costs(each.costs, "contributions splits margin times spend")
     grouping = groups(draws, by, threads)
     sums = _sums(draws, grouping, threads)
     names = np.array(grouping.names, dtype=object)

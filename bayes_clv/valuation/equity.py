@@ -21,8 +21,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.paths import Room
+from bayes_clv.predictions.own_costs import discounted_time
 from bayes_clv.predictions.parameters import new_customers
-from bayes_clv.predictions.simulation import Simulation, drawn_of
+from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, Simulation, drawn_of
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, argument, describe, interval
 from bayes_clv.valuation.cohort import newcomers_plan
 from bayes_clv.valuation.contribution import lacking_mean
@@ -84,7 +85,8 @@ def customer_equity(
     newcomers
         Of ``clv.valuation.predict_newcomers``, of the same customers and horizon. Without it nobody is still to come.
     acquisition_cost
-        Money for each customer still to come, paid when it comes.
+        Money for each customer still to come, paid when it comes. Of a simulation with costs they cost what the
+        average of today's customers does.
     profile
         What those to come are, of a fit with covariates or groups, as in ``clv.predict_cohort``.
     threads
@@ -271,9 +273,15 @@ def _cohort_value(
     plan = newcomers_plan(*fits, people, left, simulation.discount, simulation.seed, start=start)
     rooms: SimpleQueue[Room] = SimpleQueue()
     total = np.zeros(simulation.size)
+    costs = None if simulation.costs is None else simulation.costs.average(simulation.size)
+    names = ("value",) if costs is None else ("value", DISCOUNTED, ACTIVE_TIME)
     for begin in range(0, people, _STEP):
         end = min(begin + _STEP, people)
         part = replace(plan, row=plan.row[begin:end], keys=plan.keys[begin:end])
-        drawn = drawn_of(part, ("value",), simulation.own, left, simulation.discount, rooms)
-        total += (drawn["value"] * (np.arange(begin, end)[:, None] < there)).sum(axis=0)
-    return total * simulation.margin
+        drawn = drawn_of(part, names, simulation.own, left, simulation.discount, rooms)
+        worth = drawn["value"]
+        if costs is not None:
+            time = discounted_time(drawn[ACTIVE_TIME], simulation.discount)
+            worth = costs.net(np.zeros(end - begin, dtype=int), worth, drawn[DISCOUNTED], time)
+        total += (worth * (np.arange(begin, end)[:, None] < there)).sum(axis=0)
+    return total if costs is not None else total * simulation.margin

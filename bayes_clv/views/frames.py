@@ -43,6 +43,8 @@ COLUMNS = (
 )
 # In families in which a customer may leave at any time dropout is a rate.
 INSTEAD = {"dropout_mean": "dropout_rate_mean"}
+# Where customers' costs were stated.
+NET_COLUMNS = ("value_before_costs_mean", "cost_mean", "probability_loss")
 HOLDOUT_COLUMNS = ("holdout_purchases", "holdout_spend")
 DECISION_COLUMNS = (
     "contacted",
@@ -76,7 +78,7 @@ def table(
 
         - ``predict``, ``predict``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
           in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for dropout_mean where dropout is a
-          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, and, when the customers have a
+          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, with costs NET_COLUMNS, and, when the customers have a
           holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
           result's.
         - ``segment``, ``cluster``: by ``"segment"``: segment; mean, q05 and q95 of customers and of each total, such as
@@ -203,7 +205,8 @@ def _customers(value: xr.Dataset) -> "pd.DataFrame":
     wanted = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
     columns = [INSTEAD[name] if INSTEAD.get(name) in value else name for name in wanted]
     _lacking(value, columns, "predictions")
-    names = [*columns, *(name for name in (*STATES, WAKING, *HOLDOUT_COLUMNS) if name in value)]
+    further = (*STATES, WAKING, *NET_COLUMNS, *HOLDOUT_COLUMNS)
+    names = [*columns, *(name for name in further if name in value)]
     ids = np.asarray(value[CUSTOMER])
     return frame_of({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}}, value.attrs)
 

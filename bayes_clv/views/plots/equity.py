@@ -18,6 +18,7 @@ WORDS = {
     "revised": "beliefs revised",
     "rate": "purchase rate",
     "spend": "spend a purchase",
+    "costs": "their costs",
     "outlook": "those to come",
 }
 
@@ -120,8 +121,12 @@ def plot_bridge(found: xr.Dataset) -> style.Drawing:
     check_result(found, "equity bridge", "clv.valuation.equity_bridge")
     center = "q50" if np.isnan(float(found["change_mean"])) else "mean"
     names = found[STEP].to_numpy().tolist()
-    if not np.any(found["contribution"].sel({STEP: "outlook"}).to_numpy()):
-        names = [name for name in names if name != "outlook"]
+    idle = [
+        name
+        for name in ("costs", "outlook")
+        if not np.any(found["contribution"].sel({STEP: name}).to_numpy())
+    ]
+    names = [name for name in names if name not in idle]
     steps = found.sel({STEP: names})
     height = steps[f"contribution_{center}"].to_numpy()
     opening, closing = (float(found[f"{name}_{center}"]) for name in ("opening", "closing"))

@@ -30,6 +30,7 @@ _MEANING = {
     "revised": "known now: had left before, or are here after all, and for how long",
     "rate": "purchases to come for each unit of time, of those who are here",
     "spend": "value of a purchase to come, of those who are here",
+    "costs": "what those who are here cost, then and now",
     "outlook": "value of those still to come, then and now",
 }
 
@@ -280,6 +281,7 @@ def _bridge(bridge: xr.Dataset) -> tables.Table:
     rows += [
         row(WORDS[name], _MEANING[name], bridge.sel({STEP: name}), "contribution")
         for name in bridge[STEP].to_numpy().tolist()
+        if name != "costs" or np.any(bridge["contribution"].sel({STEP: name}).to_numpy())
     ]
     rows += [row("closing", f"equity on {bridge.attrs['until']}", bridge, "closing")]
     columns = _columns("step")
