@@ -11,9 +11,9 @@ Pass rule, stated before the run
 First orders before 2011-02-01 are left out of the count model: the file takes everybody for new at first.
 
 What was found
-    Failed: two of four. 1,526 customers came where 743 to 2,547 were said, and brought £328,000 of margin where £205,000
-    to £651,000 were. Present customers brought £1,188,000, and £791,000 to £891,000 were said, so that equity, £1,516,000,
-    lies just outside its £1,042,000 to £1,497,000: a static model is too sure of totals, as everywhere, and half a year
+    Failed: two of four. 1,526 customers came where 743 to 2,547 were said, and brought £328,000 of margin where
+    £205,000 to £651,000 were. Present customers brought £1,188,000, and £791,000 to £891,000 were said, so that equity,
+    £1,516,000, lies just outside its £1,042,000 to £1,497,000: a static model is too sure of totals, and half a year
     from December to June knows nothing of the autumn. With a calendar, which was outside the rule, all four lie inside:
     present £669,000 to £1,246,000, equity £975,000 to £1,879,000.
     The bridge adds up to 7e-10 pounds in each of 1,000 draws. To December equity rose from £1,231,000 to £1,639,000

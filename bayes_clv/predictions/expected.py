@@ -390,7 +390,8 @@ def _of_customers(
     progress: Progress | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return totals (draw,), draws (draw, customer) if kept, and means (customer,), with the margin and less costs."""
-    if costs is None or costs.nothing:
+    own = None if costs is None else resolved(costs, known.customers, share, known.posterior.size)
+    if own is None or own.nothing:
         total, mean, kept = _value(known, rate, keep, threads, progress)
         spread = known.histories.spread
         kept *= share
@@ -399,7 +400,6 @@ def _of_customers(
     def worth(payer: Parameters, history: dict[str, Any], values: dict[str, Any]) -> np.ndarray:
         return _worth(known.posterior.forecast, payer, known.horizon, rate, history, values)
 
-    own = resolved(costs, known.customers, share, known.posterior.size)
     total, mean, kept = net_values(known, rate, own, worth, keep=keep, threads=threads, progress=progress)
     return total, kept, mean
 

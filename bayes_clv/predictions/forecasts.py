@@ -290,11 +290,6 @@ def predict(
         )
     thresholds = checked_thresholds(value_above)
     count, share = checked_periods(periods), checked_share(top_share)
-    if costs is not None and costs.nothing:
-        # To the last digit what it is without them.
-        costs = None
-    if costs is not None:
-        refuse_unknown_net(count, share)
     simulation = simulation_of(
         buying,
         customers,
@@ -305,6 +300,11 @@ def predict(
         costs=costs,
         seed=seed,
     )
+    # Costs of nothing: to the last digit what it is without them.
+    if simulation.costs is not None and simulation.costs.nothing:
+        simulation, costs = replace(simulation, costs=None), None
+    if costs is not None:
+        refuse_unknown_net(count, share)
     cost = checked_cost(acquisition_cost, customers)
     if spending is None:
         _refuse_money(margin, annual_discount_rate, cost, thresholds)

@@ -57,12 +57,6 @@ class Costs:
     places: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def nothing(self) -> bool:
-        """Return whether it states nothing that could change a value."""
-        given = {name: each for name, each in self.terms.items() if name != LOSS}
-        return all(_is_number(each) and each == 0 and name != MARGIN for name, each in given.items())
-
-    @property
     def text(self) -> str:
         """Return what is stated, as a line of a table."""
         return "; ".join(f"{name.replace('_', ' ')} {_said(each)}" for name, each in self.terms.items())
@@ -209,7 +203,7 @@ def _said(given: Any) -> str:
 class OwnCosts:
     """The terms of each customer: (customer,), in the customers' order; the risk of some in each draw.
 
-    ``risk(places)`` is (place, draw) or (place, 1).
+    ``risk(places)`` is (place, draw) or (place, 1). ``nothing`` says that all of them leave the value as it is.
     """
 
     margin: np.ndarray
@@ -217,6 +211,8 @@ class OwnCosts:
     serve: np.ndarray
     risk: Callable[[np.ndarray], np.ndarray]
     loss: np.ndarray
+    text: str = ""
+    nothing: bool = False
 
     def net(self, places: np.ndarray, value: np.ndarray, orders: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return the value (place, draw) of discounted spend, discounted orders and discounted time."""
@@ -277,9 +273,9 @@ def resolved(stated: Costs, customers: xr.Dataset, margin: float, draws: int) ->
     size = customers.sizes[CUSTOMER]
     if MARGIN not in stated.terms:
         of_all[MARGIN] = np.full(size, checked_margin(margin))
-    return OwnCosts(
-        of_all[MARGIN], of_all[ORDER], of_all[SERVE], _risk(stated, customers, draws), of_all[LOSS]
-    )
+    risk, idle = _risk(stated, customers, draws)
+    idle &= MARGIN not in stated.terms and not any(of_all[name].any() for name in (ORDER, SERVE))
+    return OwnCosts(of_all[MARGIN], of_all[ORDER], of_all[SERVE], risk, of_all[LOSS], stated.text, idle)
 
 
 def of_nobody(stated: Costs, margin: float, draws: int) -> OwnCosts:
@@ -294,12 +290,15 @@ def of_nobody(stated: Costs, margin: float, draws: int) -> OwnCosts:
     return resolved(stated, nobody, margin, draws)
 
 
-def _risk(stated: Costs, customers: xr.Dataset, draws: int) -> Callable[[np.ndarray], np.ndarray]:
+def _risk(
+    stated: Costs, customers: xr.Dataset, draws: int
+) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
+    """Return the probability of default of places, and whether it is 0 for everybody."""
     given = stated.terms.get(RISK)
     if isinstance(given, xr.Dataset) and given.attrs.get("result") == DEFAULT:
-        return probabilities(given, customers, draws)
+        return probabilities(given, customers, draws), False
     one = _amounts(stated, RISK, customers)[:, None]
-    return lambda places: one[places]
+    return lambda places: one[places], not one.any()
 
 
 def _amounts(stated: Costs, name: str, customers: xr.Dataset) -> np.ndarray:

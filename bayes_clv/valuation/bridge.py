@@ -106,10 +106,11 @@ def equity_bridge(
     -------
     xarray.Dataset
         Outcome level, in money, each over (draw, ...) with ``_mean``, ``_q05``, ``_q50`` and ``_q95``: ``opening``,
-        ``closing``, their ``change``; ``contribution`` over ``step`` (new, lost, revised, rate, spend, costs, outlook), which
-        adds up to the change in every draw; ``customers_lost``; ``return_on_customer``: (earned in between + change) /
-        opening (Peppers & Rogers 2005), not discounted. ``attrs`` count ``customers_new``, ``customers_before``, and
-        state ``earned`` in between, margin on the spend between the two days less the acquisition of the new.
+        ``closing``, their ``change``; ``contribution`` over ``step`` (new, lost, revised, rate, spend, costs, outlook),
+        which adds up to the change in every draw; ``customers_lost``; ``return_on_customer``: (earned in between +
+        change) / opening (Peppers & Rogers 2005), not discounted. ``attrs`` count ``customers_new``,
+        ``customers_before``, and state ``earned`` in between, margin on the spend between the two days less the
+        acquisition of the new.
 
     Raises
     ------
@@ -294,8 +295,18 @@ def _earned(opening: Simulation, closing: Simulation, new: int, cost: float) -> 
             np.nan,
             "return_on_customer: NaN, because the customers have no historical_spend (clv.summarize).",
         )
-    before, after = (float(each.sum()) for each in spent)  # type: ignore[union-attr]
-    return closing.margin * (after - before) - cost * new, ""
+    before, after = (
+        float((_margin(day) * each.to_numpy()).sum())  # type: ignore[union-attr]
+        for day, each in zip((opening, closing), spent, strict=True)
+    )
+    earned = after - before - cost * new
+    if closing.costs is None:
+        return earned, ""
+    return earned, "earned is the margin alone: what customers cost between the two days is not known."
+
+
+def _margin(day: Simulation) -> Any:
+    return day.margin if day.costs is None else day.costs.margin
 
 
 def _dataset(

@@ -146,14 +146,14 @@ def channel_values(
     if twice is not None:
         raise InputError(f"{twice!r} is no new {by}: the fits have it, or it is there twice. Leave it out.")
     names += list(new)
-    own = None if costs is None or costs.nothing else of_nobody(costs, share, fits[0].size)
+    own = None if costs is None else of_nobody(costs, share, fits[0].size)
     brought, bought, lacking = [], [], 0
     for name in names:
         one, payer = new_customers(dict(profile or {}) | {by: name}, *fits)
         one, payer = one.until(length), payer.priced(length)
         times, purchases, spend = expected_over_time(one, payer, length, rate, int(periods))
         bought.append(purchases[-1])
-        if own is None:
+        if own is None or own.nothing:
             brought.append(share * spend)
         else:
             orders, time = expected_costs_over_time(one, length, rate, int(periods))

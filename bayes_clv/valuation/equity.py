@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.paths import Room
-from bayes_clv.predictions.own_costs import discounted_time
+from bayes_clv.predictions.own_costs import BEFORE, discounted_time
 from bayes_clv.predictions.parameters import new_customers
 from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, Simulation, drawn_of
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, argument, describe, interval
@@ -39,6 +39,7 @@ STEMS = ("present", "future", "equity", "acquisition", "share_present")
 
 _OWN = {
     "present": Variable("residual value of today's customers", "money", "outcome"),
+    "present_before_costs": Variable("the same before what they cost", "money", "outcome"),
     "future": Variable("value of customers still to come, less their acquisition", "money", "outcome"),
     "acquisition": Variable("discounted cost of acquiring those still to come", "money", "outcome"),
     "equity": Variable("value of present and future customers", "money", "outcome"),
@@ -96,7 +97,8 @@ def customer_equity(
     -------
     xarray.Dataset
         Outcome level, in money. Over (draw,): ``present``, ``future`` (net of ``acquisition``), their sum ``equity``,
-        ``share_present`` of it, and ``customers_to_come``; of each ``_mean``, ``_q05``, ``_q50`` and ``_q95``. Over
+        ``share_present`` of it, and ``customers_to_come``; of a simulation with costs ``present_before_costs``; of each
+        ``_mean``, ``_q05``, ``_q50`` and ``_q95``. Over
         ``cohort``, the periods to come: ``cohort_customers`` and ``cohort_value`` (draw, cohort) with the same. Over
         ``top``: ``concentration`` (draw, top), the share of the present value that this share of the customers holds,
         in the order of their mean values. ``attrs["reasons"]`` says why means are NaN.
@@ -115,7 +117,7 @@ def customer_equity(
     """
     refuse_without_money(simulation, "customer_equity")
     cost = checked_acquisition(acquisition_cost)
-    present, shares = _present(simulation, threads)
+    present, shares, before = _present(simulation, threads)
     coming = future_value(simulation, newcomers, cost, profile)
     reason = lacking_mean(simulation)
     equity = present + coming.net
@@ -129,6 +131,8 @@ def customer_equity(
         "share_present": present / whole,
         "customers_to_come": coming.customers.sum(axis=1),
     }
+    if before is not None:
+        drawn["present_before_costs"] = before
     data = summaries(drawn, (), "" if not reason else "equity")
     data |= summaries(
         {"cohort_customers": coming.customers, "cohort_value": coming.value - coming.acquisition},
@@ -137,7 +141,9 @@ def customer_equity(
     )
     data |= summaries({"concentration": shares}, (TOP,), "")
     if reason:
-        for name in ("present", "future", "equity", "cohort_value"):
+        for name in ("present", "future", "equity", "cohort_value", "present_before_costs"):
+            if name not in data:
+                continue
             data[f"{name}_mean"] = (data[f"{name}_mean"][0], np.full_like(data[f"{name}_mean"][1], np.nan))
     coords: dict[str, Any] = {DRAW: np.arange(simulation.size), TOP: list(TOPS)}
     coords[COHORT] = np.arange(coming.customers.shape[1])
@@ -178,11 +184,12 @@ def asked_of(simulation: Simulation) -> dict[str, Any]:
         "horizon": simulation.horizon,
         "time_unit": str(simulation.customers.attrs.get("time_unit", "")),
         "until": str(simulation.customers.attrs.get("until", "")),
-        "margin": simulation.margin,
+        "margin": simulation.margin if simulation.costs is None else float(simulation.costs.margin.mean()),
         "discount_rate": simulation.discount,
         "seed": simulation.seed,
         "draws": simulation.size,
         "level": "outcome",
+        **({} if simulation.costs is None else {"costs": simulation.costs.text}),
     }
 
 
@@ -199,8 +206,11 @@ def summaries(drawn: Mapping[str, np.ndarray], dims: tuple[str, ...], reason: st
     return data
 
 
-def _present(simulation: Simulation, threads: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the value of all customers (draw,), and the shares (draw, top) of those of most mean value."""
+def _present(simulation: Simulation, threads: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the value of all customers (draw,), the shares (draw, top) of those of most mean value, and before costs.
+
+    The last is None of a simulation without costs.
+    """
     size = simulation.customers.sizes[CUSTOMER]
     mean = np.empty(size)
     for places, own in simulation.each(
@@ -214,16 +224,20 @@ def _present(simulation: Simulation, threads: int | None) -> tuple[np.ndarray, n
 
     def sums(places: np.ndarray, block: dict[str, np.ndarray]) -> np.ndarray:
         group = np.searchsorted(bounds, rank[places], side="right")
-        found = np.zeros((len(TOPS) + 1, simulation.size))
+        found = np.zeros((len(TOPS) + 2, simulation.size))
         np.add.at(found, group, block["value"])
+        found[-1] = block[names[-1]].sum(axis=0)
         return found
 
-    held = np.zeros((len(TOPS) + 1, simulation.size))
-    for part in simulation.each(sums, ["value"], threads):
+    names = ["value"] if simulation.costs is None else ["value", BEFORE]
+    held = np.zeros((len(TOPS) + 2, simulation.size))
+    for part in simulation.each(sums, names, threads):
         held += part
+    held, gross = held[:-1], held[-1]
     total = held.sum(axis=0)
     below = np.cumsum(held[:-1], axis=0)
-    return total, np.where(total != 0, below / np.where(total == 0, 1.0, total), 0.0).T
+    shares = np.where(total != 0, below / np.where(total == 0, 1.0, total), 0.0).T
+    return total, shares, None if simulation.costs is None else gross
 
 
 def future_value(

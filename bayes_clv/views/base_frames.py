@@ -22,6 +22,7 @@ ENDS = ("mean", "q05", "q50", "q95")
 
 def _of_equity(found: xr.Dataset) -> "pd.DataFrame":
     names = [*STEMS, "customers_to_come"]
+    names += [name for name in ("present_before_costs",) if name in found]
     rows = [{"what": name} | {end: float(found[f"{name}_{end}"]) for end in ENDS} for name in names]
     return frame_of(rows, found.attrs)
 

@@ -78,9 +78,8 @@ def table(
 
         - ``predict``, ``predict``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
           in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for dropout_mean where dropout is a
-          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, with costs NET_COLUMNS, and, when the customers have a
-          holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
-          result's.
+          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, with costs NET_COLUMNS, and,
+          when the customers have a holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the result's.
         - ``segment``, ``cluster``: by ``"segment"``: segment; mean, q05 and q95 of customers and of each total, such as
           ``value_mean``; ``labelled``, how many customers' most probable segment it is, and ``unsure``, those of them
           who are unsure; in the order of the rule. By ``"customer"``: customer_id; the most probable ``segment`` and

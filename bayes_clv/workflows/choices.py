@@ -169,7 +169,7 @@ class Valuing:
     """A finished run, and perhaps an earlier day from which to explain how the base has changed.
 
     That day is the end of an earlier run (``before``), or ``opened`` of the run's ``orders``. ``newcomers`` as
-    ``clv.valuation.predict_newcomers`` has them, with ``period`` and ``since``.
+    ``clv.valuation.predict_newcomers`` has them, with ``period`` and ``since``; ``costs`` as ``read_costs`` takes it.
     """
 
     run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote, with amounts.")
@@ -187,6 +187,14 @@ class Valuing:
     )
     horizon: str | None = option("How far to look ahead, like '52 weeks' [default: the run's].", None)
     acquisition_cost: float = option("What a new customer costs, in money.", 0.0)
+    costs: Path | None = option(
+        "TOML file of what customers cost: cost_per_order, cost_to_serve, default_probability and the like.",
+        None,
+    )
+    columns: Path | None = option(
+        "Table with one row per customer, CSV or Parquet: columns that the file of costs names.", None
+    )
+    customer_id: str = option("Column of that table with the customer's id.", "customer_id")
     draws: int = option("Posterior draws, at most.", 1000, least=1)
     seed: int | None = option("Seed of every random number [default: the run's].", None, least=0)
     out: Path = option(

@@ -11,6 +11,7 @@ from bayes_clv.workflows.words import check_lines, earned
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayes_clv.predictions.own_costs import Costs
     from bayes_clv.predictions.simulation import Simulation
     from bayes_clv.workflows.folders import Finished
 
@@ -36,11 +37,12 @@ def equity_run(choice: Valuing) -> list[str]:
             f"{argument('opened')} is a day of the run's {argument('orders')}: give both, or an earlier run with "
             f"{argument('before')}."
         )
+    costs = _costs(choice)
     run = _with_money(choice.run)
     horizon = run.horizon
     if choice.horizon is not None:
         horizon = duration(choice.horizon, str(run.customers.attrs["time_unit"]))
-    closing = _simulated(choice, run, run, run.customers, horizon)
+    closing = _simulated(choice, run, run, run.customers, horizon, costs)
     seed = run.seed if choice.seed is None else choice.seed
     coming = _coming(choice, run.customers, horizon, seed)
 
@@ -49,7 +51,7 @@ def equity_run(choice: Valuing) -> list[str]:
 
     found = customer_equity(closing, coming, acquisition_cost=choice.acquisition_cost)
     bridge, note = None, ""
-    opening, note = _opening(choice, run, horizon)
+    opening, note = _opening(choice, run, horizon, costs)
     if opening is not None:
         earlier = _coming(choice, opening.customers, horizon, seed)
         both = None if coming is None or earlier is None else (earlier, coming)
@@ -128,18 +130,48 @@ def _with_money(folder: Path) -> "Finished":
     return run
 
 
+def _costs(choice: Valuing) -> "Costs | None":
+    """Return what the file of costs states."""
+    if choice.costs is None:
+        if choice.columns is not None:
+            raise InputError(
+                f"The table of {argument('columns')} serves nothing without {argument('costs')}."
+            )
+        return None
+    if not Path(choice.costs).is_file():
+        raise InputError(
+            f"There is no file {str(choice.costs)!r}. Name a TOML file with lines such as cost_per_order = 1.2."
+        )
+    from bayes_clv.predictions.own_costs import read_costs
+
+    return read_costs(choice.costs)
+
+
 def _simulated(
-    choice: Valuing, fits: "Finished", terms: "Finished", customers: "xr.Dataset", horizon: float
+    choice: Valuing,
+    fits: "Finished",
+    terms: "Finished",
+    customers: "xr.Dataset",
+    horizon: float,
+    costs: "Costs | None",
 ) -> "Simulation":
     """Return the futures of these customers by the fits of one run, valued on the terms of the other."""
+    from bayes_clv.predictions.own_costs import MARGIN
     from bayes_clv.predictions.simulation import simulate
 
+    if choice.columns is not None:
+        from bayes_clv.customers.columns import with_columns
+        from bayes_clv.workflows.described import read_described
+
+        customers = with_columns(customers, read_described(choice.columns, choice.customer_id))
+    own_margin = costs is not None and MARGIN in costs.terms
     return simulate(
         fits.buying,
         customers,
         horizon,
         spending=fits.spending,
-        margin=terms.margin,
+        margin=1.0 if own_margin else terms.margin,
+        costs=costs,
         annual_discount_rate=terms.annual_discount_rate,
         draws=choice.draws,
         seed=terms.seed if choice.seed is None else choice.seed,
@@ -162,7 +194,9 @@ def _coming(choice: Valuing, customers: "xr.Dataset", horizon: float, seed: int)
     )
 
 
-def _opening(choice: Valuing, run: "Finished", horizon: float) -> "tuple[Simulation | None, str]":
+def _opening(
+    choice: Valuing, run: "Finished", horizon: float, costs: "Costs | None"
+) -> "tuple[Simulation | None, str]":
     """Return the base on an earlier day, where one is named, and whose posterior says what it was worth."""
     if choice.before is None and choice.orders is None:
         return None, ""
@@ -196,7 +230,7 @@ def _opening(choice: Valuing, run: "Finished", horizon: float) -> "tuple[Simulat
             f"What the base was worth on {day} is said by the run to that day, since a calendar ends with its run: the "
             "steps also hold what the later fit has learned of the population and of the calendar."
         )
-    return _simulated(choice, fits, run, customers, horizon), note
+    return _simulated(choice, fits, run, customers, horizon, costs), note
 
 
 def _shown(choice: Valuing, run: "Finished", found: "xr.Dataset") -> dict[str, Any]:
@@ -209,6 +243,7 @@ def _shown(choice: Valuing, run: "Finished", found: "xr.Dataset") -> dict[str, A
         "horizon": f"{found.attrs['horizon']:g} {found.attrs['time_unit']}s",
         "new customers": f"counted in {choice.period}" if choice.newcomers else "none forecast",
         "acquisition cost": f"{found.attrs['acquisition_cost']:g}",
+        **({"costs": Path(choice.costs).name} if choice.costs is not None else {}),
         "seed": found.attrs["seed"],
         "draws": found.attrs["draws"],
         "bayes_clv": version("bayes_clv"),

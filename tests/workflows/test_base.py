@@ -93,6 +93,52 @@ def test_bad_input_is_one_paragraph(valued, tmp_path, options, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_costs_of_a_file_and_their_columns(valued, tmp_path):
+    folder, _, _ = valued
+    run = read_run(folder)
+    ids = run.customers["customer"].values
+    serve = np.linspace(0.0, 0.4, ids.size)
+    pd.DataFrame({"id": ids, "serve": serve}).to_csv(tmp_path / "own.csv", index=False)
+    (tmp_path / "costs.toml").write_text('cost_per_order = 0.5\ncost_to_serve = "serve"\n')
+    own = ["--costs", tmp_path / "costs.toml", "--columns", tmp_path / "own.csv", "--customer-id", "id"]
+    result = call("equity", folder, *own, "--draws", 40, "--no-newcomers", "--out", tmp_path / "net.csv")
+    assert result.exit_code == 0, result.stderr
+    assert "Before costs it would be" in result.stdout
+    stated = clv.predictions.costs(cost_per_order=0.5, cost_to_serve=dict(zip(ids, serve, strict=True)))
+    terms = {
+        "spending": run.spending,
+        "margin": 0.3,
+        "annual_discount_rate": 0.1,
+        "draws": 40,
+        "seed": run.seed,
+    }
+    draws = clv.simulate(run.buying, run.customers, run.horizon, **terms, costs=stated)
+    found = clv.table(clv.valuation.customer_equity(draws))
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "net.csv")["mean"], found["mean"])
+    assert "Value is less what customers cost" in (tmp_path / "net.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "cost_per_order = -1\n",
+            "costs.toml, line 1: cost_per_order (money an order costs) must be finite and not",
+        ),
+        ("\ndefault_probability = 2\n", "costs.toml, line 2: default_probability"),
+        ("cost_to_serve = 'rent'\n", "costs.toml, line 1: cost_to_serve"),
+    ],
+)
+def test_bad_files_of_costs_are_one_paragraph(valued, tmp_path, text, message):
+    (tmp_path / "costs.toml").write_text(text)
+    result = call(
+        "equity", valued[0], "--costs", tmp_path / "costs.toml", "--draws", 20, "--out", tmp_path / "x.csv"
+    )
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "x.csv").exists()
+
+
 def test_an_earlier_run_is_the_opening_and_must_be_earlier(valued, tmp_path):
     folder, _, _ = valued
     result = call("equity", folder, "--before", folder, "--draws", 20, "--out", tmp_path / "bad.csv")

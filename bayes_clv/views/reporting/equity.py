@@ -40,6 +40,11 @@ def equity_sentences(found: xr.Dataset) -> list[str]:
     over = numbers.horizon(found)
     present = _middle(found, "present")
     lines = [f"Present customers are worth {present} over {over} (median and 90 %)."]
+    if "present_before_costs" in found:
+        lines.append(
+            f"Before costs it would be {_middle(found, 'present_before_costs')}: customers cost "
+            f"{_plain(float(found['present_before_costs_q50']) - float(found['present_q50']))}."
+        )
     if found.attrs["with_future"]:
         low, middle, high = (_share(found[f"share_present_{end}"]) for end in ("q05", "q50", "q95"))
         lines += [
@@ -143,7 +148,7 @@ def write_equity_page(
     gallery.finish()
     page = {
         "title": title,
-        "summary": {"failed": _failed(checks), "text": equity_sentences(found)[-1 if coming is None else 2]},
+        "summary": {"failed": _failed(checks), "text": _verdict(found)},
         "key_numbers": _key_numbers(found, bridge),
         "levels": LEVELS,
         "sections": [
@@ -209,6 +214,12 @@ def _center(bridge: xr.Dataset) -> str:
     return "q50" if np.isnan(float(bridge["change_mean"])) else "mean"
 
 
+def _verdict(found: xr.Dataset) -> str:
+    """Return the sentence at the head of the page."""
+    said = equity_sentences(found)
+    return next((each for each in said if each.startswith("Customer equity")), said[0])
+
+
 def _failed(checks: Sequence[str]) -> str:
     if not checks:
         return ""
@@ -260,6 +271,8 @@ def _worth(found: xr.Dataset) -> tables.Table:
             "equity": "customer equity",
             "customers_to_come": "customers to come",
         }
+    if "present_before_costs" in found:
+        names |= {"present_before_costs": "present customers, before costs"}
     if float(found.attrs["acquisition_cost"]):
         names["acquisition"] = "acquisition of those to come"
     rows = [
@@ -350,6 +363,11 @@ def _method(found: xr.Dataset, bridge: xr.Dataset | None) -> list[str]:
         "within that time, up to its end: whoever comes late has little of it left. What comes after is worth "
         "something too, and is not in it.",
     ]
+    if found.attrs.get("costs"):
+        lines.append(
+            f"Value is less what customers cost: {found.attrs['costs']}. Orders and time are those of the same draw; "
+            "who is still to come costs what the average customer does."
+        )
     if found.attrs["with_future"]:
         lines.append(
             "How many come is a count model of first orders: an expected number that may drift and stays where it is "
