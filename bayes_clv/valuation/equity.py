@@ -14,18 +14,16 @@ behaviour, of how many will come, and luck.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.distributions.paths import Room
-from bayes_clv.predictions.own_costs import BEFORE, discounted_time
+from bayes_clv.predictions.own_costs import BEFORE
 from bayes_clv.predictions.parameters import new_customers
-from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, Simulation, drawn_of
+from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, argument, describe, interval
-from bayes_clv.valuation.cohort import newcomers_plan
+from bayes_clv.valuation.cohort import newcomers_plan, newcomers_worth
 from bayes_clv.valuation.contribution import lacking_mean
 from bayes_clv.valuation.newcomers import COHORT, checked_newcomers
 
@@ -34,7 +32,6 @@ TOP = "top"
 TOPS = (0.01, 0.05, 0.1, 0.2, 0.5)
 # Of more in one period, all are taken to be as these are: the mean of so many is known within a hundredth.
 MOST = 20_000
-_STEP = 512
 STEMS = ("present", "future", "equity", "acquisition", "share_present")
 
 _OWN = {
@@ -285,17 +282,8 @@ def _cohort_value(
     """Return the value (draw,) of the first ``there`` (draw,) of those who come at ``start``, worth then."""
     left = simulation.horizon - start
     plan = newcomers_plan(*fits, people, left, simulation.discount, simulation.seed, start=start)
-    rooms: SimpleQueue[Room] = SimpleQueue()
-    total = np.zeros(simulation.size)
     costs = None if simulation.costs is None else simulation.costs.average(simulation.size)
-    names = ("value",) if costs is None else ("value", DISCOUNTED, ACTIVE_TIME)
-    for begin in range(0, people, _STEP):
-        end = min(begin + _STEP, people)
-        part = replace(plan, row=plan.row[begin:end], keys=plan.keys[begin:end])
-        drawn = drawn_of(part, names, simulation.own, left, simulation.discount, rooms)
-        worth = drawn["value"]
-        if costs is not None:
-            time = discounted_time(drawn[ACTIVE_TIME], simulation.discount)
-            worth = costs.net(np.zeros(end - begin, dtype=int), worth, drawn[DISCOUNTED], time)
-        total += (worth * (np.arange(begin, end)[:, None] < there)).sum(axis=0)
-    return total if costs is not None else total * simulation.margin
+    total = np.zeros(simulation.size)
+    for part, worth in newcomers_worth(plan, simulation.margin, costs, left, simulation.discount):
+        total += (worth * (np.arange(part.start, part.stop)[:, None] < there)).sum(axis=0)
+    return total

@@ -229,6 +229,28 @@ def test_those_to_come_cost_what_the_average_customer_does(make_buying, make_spe
     assert future.mean() == pytest.approx(50 * each, abs=4 * future.std() / 400**0.5)
 
 
+def test_a_cohort_less_its_costs(make_buying, make_spending):
+    """Its total is the sum of what it cost, within 4 errors of the closed form; and costs of nothing change nothing."""
+    fit, money = make_buying(sd=0, chains=1, draws=300), make_spending(sd=0, chains=1, draws=300)
+    given = {"horizon": HORIZON, "seed": 5, **TERMS}
+    own = costs(cost_per_order=2.0, cost_to_serve=0.3, default_probability=0.1, loss_given_default=0.5)
+    net = clv.predict_cohort(fit, money, 600, **given, acquisition_cost=1.0, costs=own)
+    total, each = net["value_total"].values.ravel(), net["value_expected"].values.ravel()[0]
+    assert total.mean() == pytest.approx(600 * each, abs=4 * total.std() / 300**0.5)
+    posterior, payments = parameters(fit, "buying"), parameters(money, "spending")
+    orders, time = expected_costs_over_time(posterior, HORIZON, net.attrs["discount_rate"], 300)
+    _, _, spend = expected_over_time(posterior, payments, HORIZON, net.attrs["discount_rate"], 300)
+    by_hand = (0.3 - 0.05) * spend[-1, 0] - 2 * orders[-1, 0] - 0.3 * time[-1, 0]
+    assert each == pytest.approx(by_hand, rel=1e-3)
+    assert float(net["value_mean"]) == pytest.approx(total.mean() / 600)
+    assert float(net["value_q05"]) < 0
+    np.testing.assert_allclose(net["lifetime_value_total"], net["value_total"] - 600)
+    plain, same = (clv.predict_cohort(fit, money, 30, **given, costs=one) for one in (None, costs()))
+    assert plain.identical(same)
+    with pytest.raises(clv.InputError, match="with costs= there is no value by period"):
+        clv.predict_cohort(fit, money, 30, **given, costs=own, periods=3)
+
+
 def test_the_bridge_adds_up_with_costs_even_where_all_lose(fits):
     orders = clv.load_cdnow()
     some = orders[orders["customer_id"].isin(orders["customer_id"].unique()[::12])]
@@ -259,7 +281,7 @@ def test_channels_cost_to_serve(make_buying, make_spending, monkeypatch):
     )
     less = plain["value_by_time"].values[:, 0] - net["value_by_time"].values[:, 0]
     np.testing.assert_allclose(less, (1.5 * orders + 0.1 * time).T, rtol=1e-9)
-    # Of four parts by Simpson's rule, against 300: the trapezoids of as few are 30 times as far off.
+    # Of four parts by Simpson's rule, against 300: the trapezoids of as few are a hundred times as far off.
     _, few = expected_costs_over_time(parameters(fit, "buying"), HORIZON, plain.attrs["discount_rate"], 4)
     _, fine = expected_costs_over_time(parameters(fit, "buying"), HORIZON, plain.attrs["discount_rate"], 300)
     np.testing.assert_allclose(few[-1], fine[-1], rtol=1e-4)

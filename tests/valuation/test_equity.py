@@ -1,5 +1,8 @@
 """Customer equity and its bridge: sums, those to come, who holds it; steps that add up in every draw; calibration."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,7 +11,7 @@ from scipy import stats
 import bayes_clv as clv
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.valuation import customer_equity, equity_bridge, predict_newcomers
-from bayes_clv.valuation.cohort import expected_new_customer
+from bayes_clv.valuation.cohort import expected_new_customer, newcomers_plan
 from bayes_clv.valuation.equity import TOPS
 
 HORIZON, GAP = 20.0, 13.0
@@ -101,6 +104,18 @@ def test_those_to_come_are_worth_what_new_customers_are_to_the_end(
     )
     assert (more["cohort_value"][:, 1] >= found["cohort_value"][:, 1]).all()
     assert np.corrcoef(found["cohort_value"].values.T)[0, 1] < 4 / 400**0.5
+
+
+def test_a_calendar_of_spend_goes_on_from_when_they_come(make_buying, make_spending):
+    """Who comes in the third period pays as of it; a clock starts then, too."""
+    buying = parameters(make_buying(chains=1, draws=4), "buying")
+    payments = parameters(make_spending(chains=1, draws=4), "spending")
+    known_for = SimpleNamespace(calendar=SimpleNamespace(width=3.0), take=lambda index: known_for)
+    pace = np.arange(20.0).reshape(4, 5) + 1
+    paced = replace(payments, calendar=known_for, ahead=pace)
+    for start, periods in ((0.0, slice(0, 5)), (7.5, slice(2, 5)), (99.0, slice(4, 5))):
+        plan = newcomers_plan(buying, paced, 3, 10.0, 0.0, 1, start=start)
+        np.testing.assert_array_equal(plan.money.ahead, pace[:, periods])
 
 
 def test_a_draw_in_which_nobody_comes_has_no_future(simulations):
