@@ -20,6 +20,7 @@ from bayes_clv.workflows.choices import (
     Acquiring,
     Alarming,
     Backtesting,
+    Browsing,
     Choice,
     Comparing,
     Offering,
@@ -48,12 +49,17 @@ CDNOW_HOLDOUT_UNTIL = "1998-06-30"
 
 
 def command(
-    record: type, *, only: tuple[str, ...] | None = None, into: typer.Typer = app, **defaults: Any
+    record: type,
+    *,
+    only: tuple[str, ...] | None = None,
+    into: typer.Typer = app,
+    name: str | None = None,
+    **defaults: Any,
 ) -> Callable[[Callable[..., Said]], Callable[..., Said]]:
     """Make a command of a function of what was given; its options are the record's fields, or ``only`` some.
 
-    The function gets the record, or with ``only`` the fields by name, and returns the lines to print, and with them
-    perhaps an exit status.
+    It is called ``name``, or as the function. The function gets the record, or with ``only`` the fields by name, and
+    returns the lines to print, and with them perhaps an exit status.
     """
     options = options_of(record)
     if only is not None:
@@ -70,7 +76,7 @@ def command(
         parameters = _parameters(record, options, defaults)
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {each.name: each.annotation for each in parameters}
-        into.command(work.__name__, help=inspect.getdoc(work))(called)
+        into.command(name or work.__name__, help=inspect.getdoc(work))(called)
         return work
 
     return made
@@ -436,6 +442,21 @@ def alarms(choice: Alarming) -> list[str]:
     from bayes_clv.workflows.alarming import alarm_run
 
     return alarm_run(choice)
+
+
+# ``app`` is typer's here.
+@command(Browsing, name="app")
+def browse(choice: Browsing) -> list[str]:
+    """Look at a finished run in a browser: customers, their history and future, segments, what if, channels.
+
+    Sliders and rules are answered on the run's own draws. Only this machine can open the page unless --host says
+    otherwise; nothing but the run is read, and nothing is written.
+
+    Examples: bayes-clv app clv-demo; bayes-clv app clv-demo --host 0.0.0.0 --port 8080 --no-open
+    """
+    from bayes_clv.app.serving import serve
+
+    return serve(choice, tell=typer.echo)
 
 
 def main() -> None:

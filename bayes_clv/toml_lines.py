@@ -41,15 +41,18 @@ def read_toml(source: str | Path, what: str) -> tuple[dict[str, Any], Lines]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The {what} {path.name} cannot be read: {error}.") from error
+    return parse_toml(text, path.name, what)
+
+
+def parse_toml(text: str, file: str, what: str) -> tuple[dict[str, Any], Lines]:
+    """Return the table of a text and its lines; ``file`` is what its errors call it, ``what`` it is: "rule"."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(_not_toml(path.name, text, str(error))) from error
+        raise InputError(_not_toml(file, text, str(error))) from error
     except RecursionError:
-        raise InputError(
-            f"{path.name} is no {what}: brackets are nested too deep in it to be read."
-        ) from None
-    return table, Lines(path.name, text)
+        raise InputError(f"{file} is no {what}: brackets are nested too deep in it to be read.") from None
+    return table, Lines(file, text)
 
 
 def _not_toml(file: str, text: str, reason: str) -> str:

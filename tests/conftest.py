@@ -13,6 +13,7 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.families.registry import family as formulas
+from tests.browser import browser as browser
 from tests.symbols import paper
 
 bg_nbd = paper("bg_nbd")

@@ -7,7 +7,7 @@ from typing import Any
 from bayes_clv.conditions import Expression
 from bayes_clv.schema import InputError
 from bayes_clv.segments.rules import Rule, Segment, build_rule
-from bayes_clv.toml_lines import Lines, read_toml
+from bayes_clv.toml_lines import Lines, parse_toml, read_toml
 
 
 def read_rule(source: str | Path) -> Rule:
@@ -34,6 +34,11 @@ def read_rule(source: str | Path) -> Rule:
     'Buyers'
     """
     return _from_toml(*read_toml(source, "rule"))
+
+
+def rule_of_text(text: str, name: str = "rule") -> Rule:
+    """Return the rule of a text as such a file holds it; ``name`` is what its errors call it."""
+    return _from_toml(*parse_toml(text, name, "rule"))
 
 
 def _from_toml(table: Mapping[str, Any], lines: Lines) -> Rule:

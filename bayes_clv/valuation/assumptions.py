@@ -387,18 +387,18 @@ def scope_of(
         if column.dims == (CUSTOMER,) and column.dtype.kind in "OUT"
     ]
     if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", where) for name in texts):
-        inside = _rows_where(draws, place, where)
+        inside = rows_where(draws.customers, place, where)
         return lambda places, values: inside[places, None], ()
     parts = [Segment("those", where, place), Segment("all others", "", place)]
     chosen = groups(draws, build_rule(place, parts, {}), threads)
     return lambda places, values: chosen.members(places, values) == 0, chosen.needed
 
 
-def _rows_where(draws: Simulation, place: str, where: str) -> np.ndarray:
-    """Return which customers a condition on their columns holds of, (customer,)."""
-    inside = np.ones(draws.customers.sizes[CUSTOMER], dtype=bool)
+def rows_where(customers: xr.Dataset, place: str, where: str) -> np.ndarray:
+    """Return which customers a condition on their columns holds of, (customer,); ``place`` begins an error."""
+    inside = np.ones(customers.sizes[CUSTOMER], dtype=bool)
     for test in row_tests(where, place):
-        column = column_values(draws.customers, test.column)
+        column = column_values(customers, test.column)
         # A column of true and false is read as text.
         values = [str(each) if isinstance(each, bool) else each for each in test.values]
         text = isinstance(values[0], str)

@@ -1,4 +1,5 @@
 from .frames import table as table
+from .latex import to_latex as to_latex
 from .names import for_arviz as for_arviz
 from .plots.alarms import plot_alarms as plot_alarms
 from .plots.amounts import plot_concentration as plot_concentration
@@ -20,6 +21,7 @@ from .plots.equity import plot_bridge as plot_bridge
 from .plots.equity import plot_equity as plot_equity
 from .plots.equity import plot_newcomers as plot_newcomers
 from .plots.flow import plot_flow as plot_flow
+from .plots.future import plot_future as plot_future
 from .plots.gains import plot_gain as plot_gain
 from .plots.histories import plot_alive_history as plot_alive_history
 from .plots.histories import plot_alive_matrix as plot_alive_matrix
@@ -70,6 +72,7 @@ __all__ = [
     "plot_evaluation",
     "plot_expected_purchases_matrix",
     "plot_flow",
+    "plot_future",
     "plot_gain",
     "plot_groups",
     "plot_membership",
@@ -94,4 +97,5 @@ __all__ = [
     "plot_value_parts",
     "report",
     "table",
+    "to_latex",
 ]

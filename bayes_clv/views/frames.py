@@ -21,6 +21,7 @@ from bayes_clv.valuation.parts import PART, SUMS, check_parts
 from bayes_clv.views import numbers
 from bayes_clv.views.base_frames import BASE_TABLES
 from bayes_clv.views.decision_frames import DECISION_TABLES, STATISTICS, frame_of
+from bayes_clv.views.score_frames import means_of_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +134,8 @@ def table(
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
           "nearer promised" or nothing), a column for each forecast, and for the captured shares ``possible``, what the
           best ranking captures.
+        - ``clv.scoring.summarise``: by ``"forecast"``, a row a forecast, or a group and forecast: the group, forecast,
+          every score's mean and, with ``_se``, its standard error; of intervals ``covered_90`` and the like.
         - ``rolling_origins``: by ``"cell"``, forecast, kind, origin, horizon (in ``.attrs["time_unit"]``), measure and
           value, those of what happened as the forecast ``real``; of intervals ``covered_90`` and the like. By
           ``"forecast"``, a row a forecast and horizon: forecast, kind, horizon, ``origins`` (how many it was scored
@@ -433,6 +436,7 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "win-back": {"customer": _won_back},
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
+    "summary": {"forecast": means_of_scores},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
     "posterior": {"effect": _effects, "group": _groups},
     **DECISION_TABLES,

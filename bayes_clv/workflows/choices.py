@@ -273,3 +273,16 @@ class Backtesting(Log):
         "Folder for the results; scores that an earlier start left there are not made again.",
         Path("clv-backtest"),
     )
+
+
+@dataclass(frozen=True)
+class Browsing:
+    """Which run is looked at, and who can: without ``host`` this machine alone."""
+
+    run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
+    port: int | None = option("Port of the page [default: a free one].", None, least=1)
+    host: str = option("Address at which it answers; one of the network asks for a token.", "127.0.0.1")
+    open: bool = option("Open it in a browser.", True, name="--open/--no-open")
+    draws: int | None = option(
+        "Posterior draws of segments and scenarios [default: what answers within a second].", None, least=2
+    )

@@ -24,7 +24,9 @@ import numpy as np
 from bayes_clv.schema import named_quantiles
 from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.deciding import (
+    CHAINS,
     decide_calendar,
+    decide_draws,
     decide_family,
     decide_method,
     pace_words,
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from bayes_clv.views.reporting.gallery import Drawn
 
 
-CHAINS = 4
 _TIMES = ["purchase_times", "purchase_start"]
 
 # Above, a second process would need as much memory again, and the chains of a fit use every processor.
@@ -160,6 +161,7 @@ def _run_into(
         history = _example_histories(settings, customers)
     kept.begin(_key(settings, customers))
     settings, choice, paced = _decided(settings, customers, stages, kept)
+    settings = decide_draws(settings, customers.sizes["customer"])
     fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside, kept)
     buying, spending = fits["buying"], fits.get("spending")
     ahead = _drawn_ahead(fits, settings.png, beside)
@@ -245,6 +247,7 @@ def _fits(
     from bayes_clv.inference.fitting import fit
 
     given = acting_on(settings)
+    assert settings.draws is not None
     return {
         role: partial(
             fit,

@@ -142,7 +142,11 @@ class Settings(Log):
         "point, for papers.",
         None,
     )
-    draws: int = option(DRAWS, 1000, least=1)
+    draws: int | None = option(
+        f"{DRAWS[:-1]} [default: 1000; of more than 250,000 customers by laplace fewer, 250 at least].",
+        None,
+        least=1,
+    )
     seed: int = option(SEED, 1, least=0)
     columns: Any = option(
         "Table with one row per customer, CSV or Parquet: what --covariate and --groups name [default: the orders].",

@@ -1,5 +1,6 @@
 """Family and drift, where nothing is said: chosen by the stated rule, said everywhere, and used by what follows."""
 
+import dataclasses
 import html
 import json
 
@@ -15,6 +16,7 @@ from bayes_clv.schema import InputError
 from bayes_clv.scoring import choosing
 from bayes_clv.views.reporting.fits import habits
 from bayes_clv.views.reporting.gallery import Gallery
+from bayes_clv.workflows.deciding import decide_draws
 from bayes_clv.workflows.settings import Settings, check_settings, families_of, open_choice
 
 
@@ -299,3 +301,20 @@ def test_of_several_extensions_the_one_that_gains_most_is_taken(monkeypatch, cha
     # There is no pareto_nbd with returns.
     chosen = clv.scoring.choose_family(changing, families=["bg_nbd"], extensions=["drift"], seed=1)
     assert chosen.attrs["family"] == "bg_nbd_drift"
+
+
+@pytest.mark.parametrize(
+    ("customers", "method", "draws"),
+    [
+        (1, "laplace", 1000),
+        (250_000, "laplace", 1000),
+        (500_000, "laplace", 500),
+        (1_000_000, "laplace", 250),
+        (10_000_000, "laplace", 250),
+        (1_000_000, "nuts", 1000),
+    ],
+)
+def test_a_forecast_of_very_many_customers_has_fewer_draws(customers, method, draws):
+    settings = Settings("orders.csv", method=method)
+    assert decide_draws(settings, customers).draws == draws
+    assert decide_draws(dataclasses.replace(settings, draws=2000), customers).draws == 2000

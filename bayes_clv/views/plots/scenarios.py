@@ -61,7 +61,11 @@ def plot_scenarios(comparison: xr.Dataset) -> style.Drawing:
         ax.hlines(rows, low, high, colors=colours, linewidth=1.6)
         ax.hlines(rows, lower, upper, colors=colours, linewidth=5, alpha=0.55)
         ax.scatter(mean, rows, c=colours, s=34, zorder=3)
-        style.beside(ax, [f"better: {chance_words(float(chance))}" for chance in better])
+        same = (drawn == 0).all(axis=0)
+        chances = zip(same.tolist(), better.tolist(), strict=True)
+        style.beside(
+            ax, ["the same" if equal else f"better: {chance_words(chance)}" for equal, chance in chances]
+        )
         style.rows(ax, names)
         ax.set_xlabel("difference of value to the base (money)")
         ax.set_ylabel("scenario")

@@ -229,6 +229,8 @@ def spend_words(found: Mapping[str, Any]) -> list[str]:
     ['With each year of its age a customer spends 10 % more an order: money 5 ± 1 % too low, should that go on.']
     >>> spend_words({"age": {"slope": 0.01, "off": -0.005, "error": 0.01}})
     ['What a customer spends an order does not change with its age beyond chance.']
+    >>> spend_words({"calendar": {"spread": 0.001, "months": 12}})
+    ['What a customer spends an order does not change with the month beyond chance.']
     """
     said = []
     if "frequency" in found:
@@ -238,6 +240,8 @@ def spend_words(found: Mapping[str, Any]) -> list[str]:
         said.append(
             f"{who[0].upper()}{who[1:]} spend {_more(most['more'])} an order than the model says: with those of other "
             f"frequencies, money {_off(part)}."
+            if _shows(most["more"])
+            else "Whatever their frequency, buyers spend an order what the model says, within 1 %."
         )
     still = []
     for name, of, per in (
@@ -252,18 +256,25 @@ def spend_words(found: Mapping[str, Any]) -> list[str]:
             said.append(
                 f"With {per} a customer spends {_more(part['slope'])} an order: money {_off(part)}, should that go on."
             )
+    pace = found.get("calendar")
+    if pace is not None and not _shows(pace["spread"]):
+        still.append("the month")
     if still:
         said.append(
             f"What a customer spends an order does not change with {' or '.join(still)} beyond chance."
         )
-    if "calendar" in found:
-        part = found["calendar"]
+    if pace is not None and _shows(pace["spread"]):
         said.append(
-            f"From month to month the same customers' spend an order moves by {100 * part['spread']:.0f} % beyond "
-            f"chance, over {part['months']} months; most was spent in {part['highest']}, {part['factor']:.2f} times "
+            f"From month to month the same customers' spend an order moves by {100 * pace['spread']:.0f} % beyond "
+            f"chance, over {pace['months']} months; most was spent in {pace['highest']}, {pace['factor']:.2f} times "
             "their own mean."
         )
     return said
+
+
+def _shows(relative: float) -> bool:
+    """Return whether a share is more than 0 % in words."""
+    return round(100 * abs(relative)) >= 1
 
 
 def _more(relative: float) -> str:
@@ -271,5 +282,7 @@ def _more(relative: float) -> str:
 
 
 def _off(part: Mapping[str, Any]) -> str:
+    if not (_shows(part["off"]) or _shows(part["error"])):
+        return "right within 1 %"
     side = "high" if part["off"] > 0 else "low"
     return f"{100 * abs(part['off']):.0f} ± {100 * part['error']:.0f} % too {side}"

@@ -1,0 +1,101 @@
+"""Tables for papers: digits by the standard error, the best in bold, and text that LaTeX takes."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_clv as clv
+from bayes_clv.schema import InputError
+from bayes_clv.views import to_latex
+
+
+def rows_of(text):
+    body = text.split("\\midrule\n")[1].split("\\bottomrule")[0]
+    return [line.removesuffix(r" \\").split(" & ") for line in body.strip().split("\n")]
+
+
+def test_digits_are_those_that_the_error_leaves():
+    frame = pd.DataFrame(
+        {"forecast": ["a", "b", "c"], "crps": [0.31634, 12.3456, 1234.567], "crps_se": [0.0041, 0.52, 37.0]}
+    )
+    assert [row[1] for row in rows_of(to_latex(frame, best={}))] == [
+        r"\textbf{0.3163} (0.0041)",
+        "12.35 (0.52)",
+        "1,235 (37)",
+    ]
+
+
+def test_intervals_stand_behind_their_mean():
+    frame = pd.DataFrame(
+        {"value_mean": [-1234.5, 0.0], "value_q05": [-2000.2, -3.0], "value_q95": [10.4, 2.0]}
+    )
+    assert rows_of(to_latex(frame)) == [["$-$1,234 [$-$2,000, 10]"], ["0.0 [$-$3.0, 2.0]"]]
+
+
+def test_the_best_is_what_the_measure_says():
+    frame = pd.DataFrame(
+        {
+            "measure": ["crps", "rank_correct", "total_error", "place", "none"],
+            "meaning": "m",
+            "unit": "u",
+            "better": ["lower", "higher", "nearer 0", "nearer 1/2", ""],
+            "one": [1.0, 0.7, -0.3, 0.4, 1.0],
+            "two": [2.0, 0.8, 0.1, 0.7, 2.0],
+            "three": [np.nan, 0.8, 0.2, np.inf, 1.0],
+        }
+    )
+    bold = [[cell.startswith(r"\textbf") for cell in row[2:]] for row in rows_of(to_latex(frame))]
+    assert bold == [[1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    assert rows_of(to_latex(frame))[0][4] == "--"
+    assert rows_of(to_latex(frame))[3][4] == r"$\infty$"
+
+
+def test_of_equal_ones_and_of_one_alone_none_is_best():
+    frame = pd.DataFrame({"forecast": ["a", "b"], "crps": [1.5, 1.5]})
+    assert "textbf" not in to_latex(frame)
+    assert "textbf" not in to_latex(frame.head(1))
+    assert "textbf" not in to_latex(frame.assign(crps=[1.0, np.nan]))
+
+
+def test_text_is_printed_as_it_stands():
+    frame = pd.DataFrame({"segment": ["50 % & more_than #1 {x} \\y ~ ^ $"], "size": [3]})
+    text = to_latex(frame, caption="A & B", label="tab:a_b")
+    assert (
+        r"50 \% \& more\_than \#1 \{x\} \textbackslash{}y \textasciitilde{} \textasciicircum{} \$ & 3" in text
+    )
+    assert r"\caption{A \& B}" in text
+    assert r"\label{tab:a_b}" in text
+    # Every sign with a meaning is behind a backslash; what is left is ours.
+    left = re.sub(r"\\[&%$#_{}]|\\text\w+\{\}|\$[^$]*\$", "", text)
+    assert not re.search(r"[%#_~^]", left.replace("tab:a_b", ""))
+
+
+def test_scores_of_forecasts_become_a_table(cdnow, make_buying):
+    value = clv.predict(make_buying(draws=50), cdnow, "39 weeks", seed=1)
+    scores = clv.scoring.score(value, cdnow)
+    summary = clv.scoring.summarise(scores)
+    frame = clv.table(summary)
+    assert frame["forecast"].tolist() == summary["forecast"].values.tolist()
+    np.testing.assert_array_equal(frame["crps"], summary["crps"])
+    np.testing.assert_array_equal(frame["covered_90_se"], summary["covered_se"].sel(interval=90))
+    first, *others = rows_of(to_latex(frame[["forecast", "crps", "crps_se"]]))
+    assert first[1].startswith(r"\textbf")
+    assert not any(row[1].startswith(r"\textbf") for row in others)
+    by = clv.table(clv.scoring.summarise(scores, by="frequency"))
+    assert len(by) == 8 * len(frame)
+    assert by.columns[:2].tolist() == ["frequency", "forecast"]
+    # One best in each group.
+    best = [row for row in rows_of(to_latex(by[["frequency", "forecast", "crps"]])) if "textbf" in row[2]]
+    assert len(best) == by["frequency"].nunique()
+    groups = clv.scoring.summarise(scores, by="frequency")
+    one = by[(by["frequency"] == by["frequency"].iloc[-1]) & (by["forecast"] == "model")]
+    assert float(one["crps"].iloc[0]) == float(groups["crps"].sel(forecast="model").values[-1])
+
+
+def test_what_cannot_be_printed_is_refused():
+    with pytest.raises(InputError, match="no rows"):
+        to_latex(pd.DataFrame({"a": []}))
+    with pytest.raises(InputError, match="no column 'crsp'"):
+        to_latex(pd.DataFrame({"crps": [1.0]}), best={"crsp": "lower"})
