@@ -302,7 +302,10 @@ def _earned(opening: Simulation, closing: Simulation, new: int, cost: float) -> 
     earned = after - before - cost * new
     if closing.costs is None:
         return earned, ""
-    return earned, "earned is the margin alone: what customers cost between the two days is not known."
+    return (
+        earned,
+        "What was earned is the margin alone: what customers cost between the two days is not known.",
+    )
 
 
 def _margin(day: Simulation) -> Any:

@@ -12,6 +12,8 @@ from bayes_clv.valuation.equity import TOP
 from bayes_clv.valuation.newcomers import PAST
 from bayes_clv.views import numbers, style
 
+# Steps that are not shown where they are nothing: nobody asked for them.
+IDLE = ("costs", "outlook")
 WORDS = {
     "new": "new customers",
     "lost": "lost since",
@@ -121,11 +123,7 @@ def plot_bridge(found: xr.Dataset) -> style.Drawing:
     check_result(found, "equity bridge", "clv.valuation.equity_bridge")
     center = "q50" if np.isnan(float(found["change_mean"])) else "mean"
     names = found[STEP].to_numpy().tolist()
-    idle = [
-        name
-        for name in ("costs", "outlook")
-        if not np.any(found["contribution"].sel({STEP: name}).to_numpy())
-    ]
+    idle = [name for name in IDLE if not np.any(found["contribution"].sel({STEP: name}).to_numpy())]
     names = [name for name in names if name not in idle]
     steps = found.sel({STEP: names})
     height = steps[f"contribution_{center}"].to_numpy()

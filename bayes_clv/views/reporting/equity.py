@@ -15,7 +15,7 @@ from bayes_clv.valuation.equity import TOP
 from bayes_clv.views import numbers
 from bayes_clv.views.base_frames import ENDS
 from bayes_clv.views.plots import equity as drawn
-from bayes_clv.views.plots.equity import WORDS
+from bayes_clv.views.plots.equity import IDLE, WORDS
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
@@ -81,14 +81,14 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
     lines = [
         f"Since {since} equity has {'grown' if change >= 0 else 'fallen'} by {_plain(abs(change))} (90 %: {low} to "
         f"{high}): {', '.join(told)}.",
-        f"{bridge.attrs['customers_new']:,} customers came, and {float(bridge['customers_lost_mean']):,.0f} of "
-        f"{bridge.attrs['customers_before']:,} left (mean).",
+        f"{_number_or_no(bridge.attrs['customers_new'])} customers came, and "
+        f"{float(bridge['customers_lost_mean']):,.0f} of {bridge.attrs['customers_before']:,} left (mean).",
     ]
     if np.isfinite(bridge.attrs["earned"]) and np.isfinite(float(bridge["return_on_customer_q50"])):
         low, middle, high = (_share(bridge[f"return_on_customer_{end}"]) for end in ("q05", "q50", "q95"))
         lines.append(
             f"Return on customer: {middle} of the opening's equity (90 %: {low} to {high}), "
-            f"{_plain(bridge.attrs['earned'])} earned in between and the change."
+            f"of {_plain(bridge.attrs['earned'])} earned in between and the change."
         )
     return lines + listed(bridge.attrs, "reasons")
 
@@ -180,6 +180,10 @@ def signed(amount: float) -> str:
     """
     rounded = float(np.round(amount)) if abs(amount) >= 100 else amount
     return f"{'+' if rounded >= 0 else ''}{numbers.number(rounded)}"
+
+
+def _number_or_no(count: int) -> str:
+    return f"{count:,}" if count else "No"
 
 
 def _plain(amount: Any) -> str:
@@ -294,7 +298,7 @@ def _bridge(bridge: xr.Dataset) -> tables.Table:
     rows += [
         row(WORDS[name], _MEANING[name], bridge.sel({STEP: name}), "contribution")
         for name in bridge[STEP].to_numpy().tolist()
-        if name != "costs" or np.any(bridge["contribution"].sel({STEP: name}).to_numpy())
+        if name not in IDLE or np.any(bridge["contribution"].sel({STEP: name}).to_numpy())
     ]
     rows += [row("closing", f"equity on {bridge.attrs['until']}", bridge, "closing")]
     columns = _columns("step")
