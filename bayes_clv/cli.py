@@ -27,9 +27,10 @@ from bayes_clv.workflows.choices import (
     Offering,
     Scoring,
     Segmenting,
+    Valuing,
 )
 from bayes_clv.workflows.options import Option, options_of
-from bayes_clv.workflows.settings import Checking, Settings
+from bayes_clv.workflows.settings import Auditing, Checking, Settings
 
 app = typer.Typer(
     add_completion=False,
@@ -377,6 +378,35 @@ def channels(choice: Acquiring) -> list[str]:
     from bayes_clv.workflows.acquiring import channels_run
 
     return channels_run(choice)
+
+
+@command(Valuing)
+def equity(choice: Valuing) -> list[str]:
+    """Say what the base of a finished run is worth: present customers and those still to come, and who holds it.
+
+    With an earlier run (--before), or a day of the run's orders (--orders, --opened), also what has changed since: new,
+    lost, rate, spend, in money. In --out a row a number; beside it the page (.html), tables and figures (.png).
+
+    Examples: bayes-clv equity results --since 2025-03-01 --acquisition-cost 20 --out equity.csv;
+    bayes-clv equity results --orders orders.csv --opened 2025-06-30
+    """
+    from bayes_clv.workflows.valuing import equity_run
+
+    return equity_run(choice)
+
+
+@command(Auditing)
+def audit(settings: Auditing) -> list[str]:
+    """Look at the base over time, counted and not estimated: who buys how much, who stays, each cohort's life.
+
+    In --out a row a period; beside it a row a cohort and period (-cohorts), who came and lapsed (-flows), tenths of the
+    customers (-tenths), the page (.html) and figures (.png).
+
+    Example: bayes-clv audit orders.csv --customer-id client --date day --spend amount --period quarter --out audit.csv
+    """
+    from bayes_clv.workflows.auditing import audit_run
+
+    return audit_run(settings)
 
 
 @command(Offering)

@@ -1,3 +1,4 @@
+from .base_audit import audit_base as audit_base
 from .cdnow import load_cdnow as load_cdnow
 from .columns import with_columns as with_columns
 from .contracts import from_contracts as from_contracts
@@ -13,6 +14,7 @@ from .tenures import from_tenures as from_tenures
 from .tenures import kaplan_meier as kaplan_meier
 
 __all__ = [
+    "audit_base",
     "check",
     "from_contracts",
     "from_dates",

@@ -217,7 +217,7 @@ def summarize(
     last_calibration = last_order if last_calibration is None else last_calibration
     _check_split(last_calibration, end, first_order, last_order)
     end = last_calibration if end is None else end
-    occasions, units = _occasions(log, usable, last_calibration, end)
+    occasions, units = occasions_of(log, usable, last_calibration, end)
     rows_wanted = customer_rows(
         occasions,
         last_calibration,
@@ -315,7 +315,7 @@ def purchase_dates(
     rows = usable.rows
     key = str(customer).strip()
     own = dataclasses.replace(usable, rows=rows.filter(rows.customer_id == key))
-    occasions, _ = _occasions(log, own, usable.last, usable.last)
+    occasions, _ = occasions_of(log, own, usable.last, usable.last)
     days = log.fetch(occasions.select("date").distinct())["date"].to_numpy()
     if days.size == 0:
         some = log.fetch(rows.select("customer_id").distinct().order_by("customer_id").limit(3))[
@@ -345,7 +345,7 @@ def read_day(value: Day, name: str) -> dt.date:
     raise InputError(f"{argument(name, value)} is not a day. Write it like {argument(name, '1997-09-30')}.")
 
 
-def _occasions(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) -> tuple[Any, Any]:
+def occasions_of(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) -> tuple[Any, Any]:
     """Return one row per customer and day with a purchase, and what became of returns where there are some.
 
     Where days were found by sorting, ``customer_id`` is a whole number.

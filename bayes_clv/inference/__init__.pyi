@@ -4,6 +4,7 @@ from .criticism.comparison import compare as compare
 from .criticism.comparison import loo as loo
 from .criticism.independence import spend_independence as spend_independence
 from .criticism.sensitivity import prior_sensitivity as prior_sensitivity
+from .defaults import fit_default as fit_default
 from .fitting import fit as fit
 from .posterior import diagnostics as diagnostics
 from .posterior import load as load
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "diagnostics",
     "fit",
+    "fit_default",
     "fit_response",
     "load",
     "loo",

@@ -8,6 +8,7 @@ they fit. Averages over draws, which stream through tiles, are in ``averages``.
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,8 +19,10 @@ from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.averages import active as active
 from bayes_clv.predictions.averages import pmf as pmf
 from bayes_clv.predictions.averages import retention as retention
+from bayes_clv.predictions.expected_net import net_values
 from bayes_clv.predictions.inputs import Inputs, prepare, problems
 from bayes_clv.predictions.money import without_moments
+from bayes_clv.predictions.own_costs import Costs, resolved
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.renewing import renewals as renewals
 from bayes_clv.predictions.renewing import residual_renewals as residual_renewals
@@ -294,6 +297,7 @@ def value(
     horizon: str | float = "52 weeks",
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
+    costs: Costs | None = None,
     draws: int | None = None,
     keep_draws: bool = False,
     threads: int | None = None,
@@ -308,8 +312,8 @@ def value(
 
     Parameters
     ----------
-    buying, spending, customers, horizon, margin, annual_discount_rate, threads
-        As in ``clv.predict``.
+    buying, spending, customers, horizon, margin, annual_discount_rate, costs, threads
+        As in ``clv.predict``. With costs the value is less these.
     draws
         Posterior draws to use, evenly spaced within the chains. By default all of them; of a family whose closed forms
         are slow (Pareto/GGG: its ``closed_form_draws``) fewer, which ``reasons`` then says.
@@ -347,13 +351,9 @@ def value(
             what=f"{known.posterior.size:,} draws of {known.size:,} customers",
             instead="Leave keep_draws=False: means and totals per draw need no such array.",
         )
-    total, mean, kept = _value(known, rate, keep_draws, threads, progress)
     posterior, reasons = known.posterior, list(known.reasons)
-    if keep_draws:
-        kept *= share
-        dims, spread = posterior.unstack(known.histories.spread(kept, of_rows=True), CUSTOMER)
-    else:
-        dims, spread = (CUSTOMER,), known.histories.spread(share * mean, of_rows=True)
+    total, kept, mean = _of_customers(known, rate, share, costs, keep_draws, threads, progress)
+    dims, spread = posterior.unstack(kept, CUSTOMER) if keep_draws else ((CUSTOMER,), mean)
     spend = parameters(spending, "spending", calendar=True)
     lacking, without = without_moments(spend, customers, 1)
     if lacking.any():
@@ -363,7 +363,7 @@ def value(
             "stronger prior on q."
         )
     found = xr.Dataset(
-        {"value_expected": (dims, spread), "value_expected_total": posterior.unstack(share * total)},
+        {"value_expected": (dims, spread), "value_expected_total": posterior.unstack(total)},
         coords={CUSTOMER: customers[CUSTOMER].values, **posterior.coords()},
         attrs={
             "time_unit": known.time_unit,
@@ -378,6 +378,30 @@ def value(
         },
     )
     return describe(found)
+
+
+def _of_customers(
+    known: Inputs,
+    rate: float,
+    share: float,
+    costs: Costs | None,
+    keep: bool,
+    threads: int | None,
+    progress: Progress | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return totals (draw,), draws (draw, customer) if kept, and means (customer,), with the margin and less costs."""
+    own = None if costs is None else resolved(costs, known.customers, share, known.posterior.size)
+    if own is None or own.nothing:
+        total, mean, kept = _value(known, rate, keep, threads, progress)
+        spread = known.histories.spread
+        kept *= share
+        return share * total, spread(kept, of_rows=True) if keep else kept, spread(share * mean, of_rows=True)
+
+    def worth(payer: Parameters, history: dict[str, Any], values: dict[str, Any]) -> np.ndarray:
+        return _worth(known.posterior.forecast, payer, known.horizon, rate, history, values)
+
+    total, mean, kept = net_values(known, rate, own, worth, keep=keep, threads=threads, progress=progress)
+    return total, kept, mean
 
 
 def _worth(

@@ -34,7 +34,9 @@ from bayes_clv.predictions.averages import expected_summary
 from bayes_clv.predictions.histories import Histories, distinct_histories
 from bayes_clv.predictions.inputs import problems, refuse_another_kind, whole_number
 from bayes_clv.predictions.money import historical_value, remove_missing_moments
+from bayes_clv.predictions.net import less_costs, refuse_unknown_net, said_of
 from bayes_clv.predictions.observed import holdout_counts, with_money
+from bayes_clv.predictions.own_costs import Costs
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.plans import Calendar, Holdout
 from bayes_clv.predictions.progress import progress_bar
@@ -148,6 +150,7 @@ def predict(
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
     acquisition_cost: Any = 0.0,
+    costs: Costs | None = None,
     value_above: Sequence[float] | None = None,
     periods: int | None = None,
     top_share: float | None = None,
@@ -179,6 +182,11 @@ def predict(
         0.10 means 10 % a year, (1 + 0.10)^-t for money t years after the end of observation.
     acquisition_cost
         Money per customer: one number, or one per customer id (DataArray, pandas Series, mapping).
+    costs
+        Of ``clv.predictions.costs``: what customers cost beside their margin, each its own. ``value`` is then less
+        that, everywhere (``value_total``, ``value_above``, ``lifetime_value_mean``); ``value_before_costs_mean`` and
+        the like say what it was before, ``cost_mean`` the difference and ``probability_loss`` how probably a customer
+        costs more than it brings. Not with ``periods`` or ``top_share``; the holdout's value is not scored.
     value_above
         Also return ``value_above`` (customer, threshold): the probability that the residual value exceeds
         each of these amounts of money, in rising order, such as ``(10.0, 50.0)``.
@@ -257,12 +265,13 @@ def predict(
             margin,
             annual_discount_rate,
             acquisition_cost,
+            costs,
             value_above,
             periods,
             top_share,
             own,
         )
-        if given != (None, 1.0, 0.0, 0.0, None, None, None, False):
+        if given != (None, 1.0, 0.0, 0.0, None, None, None, None, False):
             raise InputError(
                 "At opportunities there are purchases and no money: give predict a horizon (how many opportunities), "
                 "seed, keep_draws, threads and max_memory, and nothing else."
@@ -288,8 +297,14 @@ def predict(
         spending=spending,
         margin=margin,
         annual_discount_rate=annual_discount_rate,
+        costs=costs,
         seed=seed,
     )
+    # Costs of nothing: to the last digit what it is without them.
+    if simulation.costs is not None and simulation.costs.nothing:
+        simulation, costs = replace(simulation, costs=None), None
+    if costs is not None:
+        refuse_unknown_net(count, share)
     cost = checked_cost(acquisition_cost, customers)
     if spending is None:
         _refuse_money(margin, annual_discount_rate, cost, thresholds)
@@ -341,6 +356,10 @@ def predict(
         dataset.attrs["money_unit"] = holdout.spend_unit
     if thresholds is not None:
         dataset = dataset.assign_coords({THRESHOLD: (THRESHOLD, thresholds, {"units": "money"})})
+    if costs is not None:
+        dataset = less_costs(dataset, simulation, thresholds, threads).assign_attrs(said_of(costs))
+        if "holdout_spend" in dataset:
+            unscored = [*unscored, "value: what the holdout's customers cost is not known"]
     value = _in_money(dataset, simulation, parameters(spending, "spending", calendar=True), cost)
     return value.assign_attrs(
         unscored=unscored,
@@ -464,11 +483,13 @@ def _in_money(
 ) -> xr.Dataset:
     """Return the dataset with money earned: margin, past, cost; and NaN with reasons where no mean exists."""
     customers, margin = simulation.customers, simulation.margin
+    own = simulation.costs
     for name in SCALED:
-        if name in value:
+        # Less costs, values have their margin already.
+        if name in value and own is None:
             value[name] = margin * value[name].assign_attrs(value[name].attrs)
     reasons = remove_missing_moments(value, spending, customers)
-    earned, why = historical_value(customers, margin)
+    earned, why = historical_value(customers, margin if own is None else own.margin)
     value["historical_value"] = (CUSTOMER, earned)
     if why is not None:
         reasons.append(f"historical_value and lifetime_value_mean are NaN: {why}")

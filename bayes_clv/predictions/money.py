@@ -12,10 +12,18 @@ from bayes_clv.schema import CUSTOMER
 MOMENTS = (
     (
         1,
-        ("spend_mean", "value_mean", "value_sd", "value_period_mean", "spend_per_purchase_mean"),
+        (
+            "spend_mean",
+            "value_mean",
+            "value_sd",
+            "value_period_mean",
+            "spend_per_purchase_mean",
+            "value_before_costs_mean",
+            "cost_mean",
+        ),
         "expected spend is infinite",
     ),
-    (2, ("value_sd", "spend_per_purchase_sd"), "the variance of spend is infinite"),
+    (2, ("value_sd", "spend_per_purchase_sd", "value_before_costs_sd"), "the variance of spend is infinite"),
 )
 
 
@@ -39,7 +47,7 @@ def without_moments(spending: Parameters, customers: xr.Dataset, moment: int) ->
     return counts > 0, int(counts.max())
 
 
-def historical_value(customers: xr.Dataset, margin: float) -> tuple[np.ndarray, str | None]:
+def historical_value(customers: xr.Dataset, margin: float | np.ndarray) -> tuple[np.ndarray, str | None]:
     """Return margin × spend to date of each customer, first occasion included; NaN with the reason if not known."""
     if "historical_spend" in customers:
         return margin * customers["historical_spend"].to_numpy().astype(float), None

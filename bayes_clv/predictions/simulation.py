@@ -33,6 +33,7 @@ from bayes_clv.predictions.histories import (
     WHO,
 )
 from bayes_clv.predictions.inputs import Inputs, prepare
+from bayes_clv.predictions.own_costs import BEFORE, Costs, OwnCosts, discounted_time, resolved
 from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.plans import TILE, Plan, purchase_plan, spend_money, tiles
 from bayes_clv.predictions.statistics import spread
@@ -77,6 +78,8 @@ class Simulation:
         What is simulated, of the customers sorted by history.
     margin, discount, seed
         The share of spend that is earned; continuous, per time unit; of all random numbers.
+    costs : OwnCosts, or None
+        What each customer costs, which its value is less.
     """
 
     inputs: Inputs
@@ -84,6 +87,7 @@ class Simulation:
     margin: float
     discount: float
     seed: int
+    costs: OwnCosts | None = None
 
     @property
     def size(self) -> int:
@@ -145,6 +149,7 @@ class Simulation:
     def names(self) -> tuple[str, ...]:
         """Return what can be asked for: the customers' own numbers, the latent ones, and the future's."""
         future = OUTCOMES if self.spending is not None else OUTCOMES[:1]
+        future = future if self.costs is None else (*future, BEFORE)
         past = ("time_since_purchase", "probability_alive")
         states = (*STATES, WAKING, "asleep") if self.sleeping else ()
         changes = (AGO, GROWING, FADING) if self.changing else ()
@@ -239,15 +244,32 @@ class Simulation:
             found |= {
                 name: np.broadcast_to(value, shape)[local] for name, value in self._chances(rows[new], names)
             }
-        if set(names) & {*self.own, *OUTCOMES, DISCOUNTED}:
+        if set(names) & {*self.own, *OUTCOMES, DISCOUNTED, BEFORE}:
             plan = replace(self.plan, row=self.plan.row[at], keys=self.plan.keys[at])
-            drawn = drawn_of(plan, names, self.own, self.horizon, self.discount, rooms)
-            if "value" in drawn:
-                drawn["value"] *= self.margin
-            found |= drawn
+            if self.costs is not None and set(names) & {"value", BEFORE}:
+                found |= self._less_costs(plan, at, names, rooms)
+            else:
+                drawn = drawn_of(plan, names, self.own, self.horizon, self.discount, rooms)
+                if "value" in drawn:
+                    drawn["value"] *= self.margin
+                found |= drawn
         if set(names) & {AGO, GROWING, FADING}:
             found |= self._changes(at, names, rooms)
         return found
+
+    def _less_costs(
+        self, plan: Plan, at: np.ndarray, names: Sequence[str], rooms: SimpleQueue[Room]
+    ) -> dict[str, np.ndarray]:
+        """Return what is drawn of the customers of a plan, their value less what they cost."""
+        assert self.costs is not None
+        asked = dict.fromkeys([*(name for name in names if name != BEFORE), "value", DISCOUNTED, ACTIVE_TIME])
+        drawn = drawn_of(plan, tuple(asked), self.own, self.horizon, self.discount, rooms)
+        places, spend = self.inputs.histories.order[at], drawn["value"]
+        time = discounted_time(drawn[ACTIVE_TIME], self.discount)
+        drawn["value"] = self.costs.net(places, spend, drawn[DISCOUNTED], time)
+        if BEFORE in names:
+            drawn[BEFORE] = self.costs.before(places, spend)
+        return {name: each for name, each in drawn.items() if name in names}
 
     def _chances(self, rows: np.ndarray, names: Sequence[str]) -> list[tuple[str, np.ndarray]]:
         """Return P(alive), or what it is made of, of distinct histories, (row, draw) each."""
@@ -416,6 +438,7 @@ def simulation_of(
     spending: xr.DataTree | None = None,
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
+    costs: Costs | None = None,
     draws: int | None = None,
     seed: int,
 ) -> Simulation:
@@ -429,7 +452,12 @@ def simulation_of(
     plan = replace(plan, alike=stretches(past)[1])
     if inputs.spending is not None:
         plan = replace(plan, money=spend_money(inputs.spending, histories, discount))
-    return Simulation(inputs, plan, share, discount, int(seed))
+    own = None
+    if costs is not None:
+        if inputs.spending is None:
+            raise InputError("Costs need money: give a spending posterior, or leave costs out.")
+        own = resolved(costs, inputs.customers, share, inputs.posterior.size)
+    return Simulation(inputs, plan, share, discount, int(seed), own)
 
 
 def simulate(
@@ -440,6 +468,7 @@ def simulate(
     spending: xr.DataTree | None = None,
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
+    costs: Costs | None = None,
     draws: int = DRAWS,
     seed: int,
 ) -> Simulation:
@@ -449,6 +478,9 @@ def simulate(
     ----------
     buying, customers, horizon, spending, margin, annual_discount_rate
         As in ``clv.predict``. Without ``spending`` there is no money.
+    costs
+        Of ``clv.predictions.costs``: ``value`` is then less what each customer costs, and ``value_before_costs`` what
+        it was before.
     draws
         At most about this many posterior draws, evenly spaced. A probability has a standard error of at most
         0.5 / sqrt(draws).
@@ -501,6 +533,7 @@ def simulate(
         spending=spending,
         margin=margin,
         annual_discount_rate=annual_discount_rate,
+        costs=costs,
         draws=draws,
         seed=seed,
     )

@@ -1,12 +1,14 @@
 from .acquisition import Channel as Channel
 from .acquisition import channel as channel
 from .bids import best_bid as best_bid
+from .bridge import equity_bridge as equity_bridge
 from .budgets import split_budget as split_budget
 from .channel_files import read_channels as read_channels
 from .channels import channel_values as channel_values
 from .channels import compare_channels as compare_channels
 from .cohort import predict_cohort as predict_cohort
 from .contribution import contributions as contributions
+from .equity import customer_equity as customer_equity
 from .formulas import annuity_value as annuity_value
 from .formulas import continuous_value as continuous_value
 from .formulas import contract_value as contract_value
@@ -16,6 +18,7 @@ from .formulas import migration_value as migration_value
 from .formulas import present_value as present_value
 from .formulas import retained_value as retained_value
 from .levers import relative as relative
+from .newcomers import predict_newcomers as predict_newcomers
 from .parts import value_parts as value_parts
 from .scenario_files import read_scenarios as read_scenarios
 from .scenarios import compare_scenarios as compare_scenarios
@@ -38,10 +41,13 @@ __all__ = [
     "continuous_value",
     "contract_value",
     "contributions",
+    "customer_equity",
+    "equity_bridge",
     "four_step_value",
     "growing_value",
     "migration_value",
     "predict_cohort",
+    "predict_newcomers",
     "present_value",
     "read_channels",
     "read_scenarios",

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bayes_clv.predictions.own_costs import Costs, of_table
 from bayes_clv.schema import InputError
 from bayes_clv.toml_lines import Lines, read_toml
 from bayes_clv.valuation.acquisition import CHANNEL, Channel, of_terms
 from bayes_clv.valuation.bids import checked_curve
 
-_TOP = ("by", "horizon", "test_cost", "budget", "left_out", "profile", "others", "channels")
+_TOP = ("by", "horizon", "test_cost", "budget", "left_out", "profile", "costs", "others", "channels")
 # Of a channel beside its terms.
 _OWN = ("name", "new", "bids", "pays", "common")
 
@@ -49,6 +50,7 @@ class Channels:
     left_out: tuple[str, ...] = ()
     profile: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] | None = None
+    costs: Costs | None = None
     auctions: Mapping[str, Auction] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,7 +87,8 @@ def read_channels(source: str | Path) -> Channels:
         ``clv.valuation.best_bid``. Above them, all optional: ``by``, the
         grouping column; ``horizon``; ``test_cost``; ``budget``, to be split over the channels with
         ``elasticity`` or ``most``; ``left_out``, channels of which nothing is said; ``[profile]``,
-        what new customers are besides; ``[others]``, the terms of every channel that is not listed.
+        what new customers are besides; ``[costs]``, what they cost beside acquisition, as
+        ``clv.predictions.costs`` has it, in numbers; ``[others]``, the terms of every channel that is not listed.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def read_channels(source: str | Path) -> Channels:
             raise InputError(
                 f"{places[key]}: {key!r} is not known. A file of channels has {', '.join(_TOP)}."
             )
-    for key in ("profile", "others"):
+    for key in ("profile", "costs", "others"):
         if key in table:
             places[key] = lines.place(lines.of_header(f"[{key}]"))
             if not isinstance(table[key], dict):
@@ -143,8 +146,23 @@ def read_channels(source: str | Path) -> Channels:
         auctions=auctions,
         profile=table.get("profile", {}),
         others=table.get("others"),
+        costs=_costs(table, lines),
         places=places,
     )
+
+
+def _costs(table: Mapping[str, Any], lines: Lines) -> Costs | None:
+    """Return what new customers cost beside their acquisition, which is one number a term for all of them."""
+    if "costs" not in table:
+        return None
+    start = lines.of_header("[costs]")
+    places = {key: lines.place(lines.of_key(key, start)) for key in table["costs"]}
+    for key, each in table["costs"].items():
+        if isinstance(each, str):
+            raise InputError(
+                f"{places[key]}: {key} is a column, and new customers have none. Write a number."
+            )
+    return of_table(table["costs"], places)
 
 
 def _channel(table: Mapping[str, Any], lines: Lines, start: int) -> Channel:

@@ -31,6 +31,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.inputs import problems
+from bayes_clv.predictions.own_costs import Costs, of_nobody
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
 from bayes_clv.schema import (
     DRAW,
@@ -44,7 +45,7 @@ from bayes_clv.schema import (
 )
 from bayes_clv.units import checked_margin, discount_rate, duration
 from bayes_clv.valuation.acquisition import CHANNEL, Channel, channel, conversions, cost_draws, people_of
-from bayes_clv.valuation.cohort import expected_over_time, one_time_unit
+from bayes_clv.valuation.cohort import expected_costs_over_time, expected_over_time, one_time_unit
 
 OTHER, TIME = "other", "time"
 KEEP, STOP, TEST = "keep", "stop", "test"
@@ -83,6 +84,7 @@ def channel_values(
     horizon: str | float = "52 weeks",
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
+    costs: Costs | None = None,
     new: Sequence[str] = (),
     profile: Mapping[str, Any] | None = None,
     periods: int = 52,
@@ -98,6 +100,8 @@ def channel_values(
         The grouping column: channels, months of acquisition, countries.
     horizon, margin, annual_discount_rate
         As in ``clv.predict_cohort``. The first order, at time 0, is not discounted.
+    costs
+        Of ``clv.predictions.costs``, in numbers: what each new customer costs beside its acquisition.
     new
         Channels that the fits have not seen: drawn from how those that they have seen differ.
     profile
@@ -142,13 +146,18 @@ def channel_values(
     if twice is not None:
         raise InputError(f"{twice!r} is no new {by}: the fits have it, or it is there twice. Leave it out.")
     names += list(new)
+    own = None if costs is None else of_nobody(costs, share, fits[0].size)
     brought, bought, lacking = [], [], 0
     for name in names:
         one, payer = new_customers(dict(profile or {}) | {by: name}, *fits)
         one, payer = one.until(length), payer.priced(length)
         times, purchases, spend = expected_over_time(one, payer, length, rate, int(periods))
         bought.append(purchases[-1])
-        brought.append(share * spend)
+        if own is None or own.nothing:
+            brought.append(share * spend)
+        else:
+            orders, time = expected_costs_over_time(one, length, rate, int(periods))
+            brought.append(own.net(np.zeros(times.size, dtype=int), spend, orders, time))
         lacking = max(lacking, int((~np.isfinite(spend[-1])).sum()))
     size = fits[0].size
     reasons = [
@@ -172,7 +181,8 @@ def channel_values(
             "draws": size,
             "problems": problems(buying, spending),
             "reasons": reasons,
-        },
+        }
+        | ({} if own is None or costs is None else {"costs": costs.text}),
     )
     return describe(found.transpose(DRAW, CHANNEL, TIME), _OWN)
 

@@ -15,22 +15,27 @@ outcome
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.distributions.paths import State
+from bayes_clv.distributions.paths import Room, State
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.contract import new_customer
+from bayes_clv.predictions.expected_net import expected_time
 from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
 from bayes_clv.predictions.histories import Histories, apart
 from bayes_clv.predictions.inputs import problems
+from bayes_clv.predictions.net import refuse_unknown_net
+from bayes_clv.predictions.own_costs import Costs, OwnCosts, discounted_time, of_nobody
 from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
 from bayes_clv.predictions.plans import Plan, purchase_plan, spend_money
 from bayes_clv.predictions.progress import progress_bar
+from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, drawn_of
 from bayes_clv.predictions.summaries import simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, refuse_too_large
 from bayes_clv.schema import PERIOD, UNSTATED, InputError, Variable, describe, named_quantiles
@@ -38,6 +43,8 @@ from bayes_clv.units import checked_margin, discount_rate, duration
 
 # Futures pooled for the distribution of one new customer: quantiles to 0.1 % of probability.
 POOLED = 1_000_000
+# Newcomers who are drawn at a time.
+STEP = 512
 # Gauss-Legendre nodes of the discounted purchases, in log(1 + t / time scale).
 NODES = 48
 
@@ -83,6 +90,7 @@ def predict_cohort(
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
     acquisition_cost: float = 0.0,
+    costs: Costs | None = None,
     profile: Mapping[str, Any] | None = None,
     periods: int | None = None,
     seed: int,
@@ -104,6 +112,9 @@ def predict_cohort(
         As in ``clv.predict``. The first order, at time 0, is not discounted.
     acquisition_cost
         Money per customer.
+    costs
+        Of ``clv.predictions.costs``, in numbers: what each customer costs beside its acquisition; values are less
+        these. Not with ``periods``.
     profile
         What the new customers are, where the fits had covariates or groups: a value of every column that either
         fit used, ``{"channel": "search", "age": 35}``. A group that the fits have not seen is allowed.
@@ -151,6 +162,11 @@ def predict_cohort(
     posterior, payments = posterior.until(length), payments.priced(length)
     rate = discount_rate(annual_discount_rate, time_unit)
     count = checked_periods(periods)
+    own = None if costs is None else of_nobody(costs, share, posterior.size)
+    if own is not None and own.nothing:
+        own = None
+    if own is not None:
+        refuse_unknown_net(count, None)
     if count is not None:
         refuse_too_large(
             2 * count * posterior.size,
@@ -170,23 +186,26 @@ def predict_cohort(
         replace(plan, row=plan.row[:some], keys=plan.keys[:some], calendar=None, keep=True), threads=threads
     ).kept
     repeats, values = pooled["purchases"] > 1, share * pooled["value"].ravel()
-
     bought, value = expected_new_customer(posterior, payments, length, rate)
+    earned, expected = share * totals.value_total, share * value
+    if own is not None:
+        earned, values = _less_costs(plan, own, length, rate, some)
+        expected = _expected_less_costs(posterior, own, value, length, rate)
     data = {
         "purchases_total": posterior.unstack(totals.purchases_total),
         "spend_total": posterior.unstack(totals.spend_total),
-        "value_total": posterior.unstack(share * totals.value_total),
-        "lifetime_value_total": posterior.unstack(share * totals.value_total - people * cost),
+        "value_total": posterior.unstack(earned),
+        "lifetime_value_total": posterior.unstack(earned - people * cost),
         "purchases_expected": posterior.unstack(bought),
-        "value_expected": posterior.unstack(share * value),
-        "lifetime_value_expected": posterior.unstack(share * value - cost),
+        "value_expected": posterior.unstack(expected),
+        "lifetime_value_expected": posterior.unstack(expected - cost),
         "probability_repeat": ((), float(repeats.mean())),
         "probability_profit": ((), float((values > cost).mean())),
     }
     if totals.period_total is not None and totals.value_period_total is not None:
         data["purchases_period_total"] = posterior.unstack(totals.period_total, PERIOD)
         data["value_period_total"] = posterior.unstack(share * totals.value_period_total, PERIOD)
-    mean = share * float(totals.value_total.mean()) / people
+    mean = float(earned.mean()) / people
     sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
     mean, sd, reasons = _existing_moments(mean, sd, payments)
     data |= {"value_mean": ((), mean), "value_sd": ((), sd), "lifetime_value_mean": ((), mean - cost)}
@@ -210,6 +229,49 @@ def predict_cohort(
         problems=problems(buying, spending),
         reasons=reasons,
     )
+
+
+def newcomers_worth(
+    plan: Plan, share: float, own: OwnCosts | None, horizon: float, discount: float
+) -> Generator[tuple[slice, np.ndarray]]:
+    """Yield which of the newcomers of a plan, and what each is worth (customer, draw), less costs where they have."""
+    names = ("value",) if own is None else ("value", DISCOUNTED, ACTIVE_TIME)
+    rooms: SimpleQueue[Room] = SimpleQueue()
+    for begin in range(0, plan.row.size, STEP):
+        part = slice(begin, min(begin + STEP, plan.row.size))
+        some = replace(plan, row=plan.row[part], keys=plan.keys[part])
+        drawn = drawn_of(some, names, {ACTIVE_TIME: "left"}, horizon, discount, rooms)
+        if own is None:
+            yield part, share * drawn["value"]
+            continue
+        time = discounted_time(drawn[ACTIVE_TIME], discount)
+        alike = np.zeros(drawn["value"].shape[0], dtype=np.int64)
+        yield part, own.net(alike, drawn["value"], drawn[DISCOUNTED], time)
+
+
+def _less_costs(
+    plan: Plan, own: OwnCosts, horizon: float, discount: float, some: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the value of a cohort less its costs (draw,), and the values of the first ``some`` customers, in a row."""
+    total, pooled = np.zeros(plan.draws), np.empty((some, plan.draws))
+    for part, each in newcomers_worth(replace(plan, calendar=None), 1.0, own, horizon, discount):
+        total += each.sum(axis=0)
+        inside = min(part.stop, some) - part.start
+        if inside > 0:
+            pooled[part.start : part.start + inside] = each[:inside]
+    return total, pooled.ravel()
+
+
+def _expected_less_costs(
+    posterior: Parameters, own: OwnCosts, value: np.ndarray, horizon: float, discount: float
+) -> np.ndarray:
+    """Return the expected value (draw,) of a new customer less its costs, of its expected discounted spend."""
+    forecast, values = posterior.forecast, posterior.values
+    newborn = new_customer(forecast.history)
+    orders = 1 + forecast.discounted(horizon, discount, newborn, values)
+    time = expected_time(forecast, horizon, discount, newborn, values)
+    found = own.net(np.zeros(1, dtype=np.int64), value[None], orders[None], time[None])
+    return np.asarray(found[0])
 
 
 def expected_new_customer(
@@ -284,21 +346,61 @@ def expected_over_time(
     return np.concatenate([[0.0], asked]), 1 + repeats, spend
 
 
+def expected_costs_over_time(
+    posterior: Parameters, horizon: float, discount: float, periods: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return discounted orders, first one included, and discounted time until a new customer leaves, (time, draw).
+
+    Times are those of ``expected_over_time``, and orders are discounted as there. P(here) is taken at the ends and the
+    middle of each part (Simpson's rule).
+    """
+    forecast, values = posterior.forecast, posterior.values
+    newborn = new_customer(forecast.history)
+    ends = horizon * np.arange(periods + 1) / periods
+    long = horizon / periods
+    bought = np.stack([forecast.purchases(end, newborn, values) for end in ends[1:].tolist()])
+    mean = np.exp(-discount * ends[:-1]) * (
+        -np.expm1(-discount * long) / (discount * long) if discount else 1.0
+    )
+    orders = 1 + np.cumsum(np.diff(bought, axis=0, prepend=0.0) * mean[:, None], axis=0)
+    at = np.concatenate([ends, ends[:-1] + long / 2])
+    shape = (at.size, posterior.size)
+    here = np.empty(shape)
+    for i, time in enumerate(at.tolist()):
+        here[i] = np.exp(-discount * time) * forecast.survival(time, newborn, values)
+    edge, middle = here[: periods + 1], here[periods + 1 :]
+    time = np.cumsum(long / 6 * (edge[:-1] + 4 * middle + edge[1:]), axis=0)
+    return np.concatenate([np.ones((1, posterior.size)), orders]), np.concatenate([0 * time[:1], time])
+
+
 def newcomers_plan(
-    posterior: Parameters, payments: Parameters, size: int, horizon: float, discount: float, seed: int
+    posterior: Parameters,
+    payments: Parameters,
+    size: int,
+    horizon: float,
+    discount: float,
+    seed: int,
+    *,
+    start: float = 0.0,
 ) -> Plan:
     """Return the plan of a cohort: one history, of nothing, shared by all, or each with its own draws.
 
     ``payments`` is one draw for each of ``posterior``; the first customers of a larger cohort are those of a smaller.
+    A cohort that comes at ``start``, a time from now, is other people; its ``horizon`` and its discount count from
+    then.
     """
-    keys = customer_keys(range(size), seed, purpose="cohort")
+    whose = range(size) if start == 0 else (f"{start!r} {i}" for i in range(size))
+    keys = customer_keys(whose, seed, purpose="cohort")
     alone = bool(apart(posterior.family, keys))
     nothing = np.zeros(size if alone else 1)
     columns = dict.fromkeys((*posterior.forecast.history, "occasions", "mean_spend"), nothing)
     everyone = np.arange(size)
     histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
-    plan = purchase_plan(posterior, histories, keys, horizon)
+    plan = purchase_plan(posterior, histories, keys, horizon, start)
     money = spend_money(payments, histories, discount)
+    if money.ahead is not None:
+        passed = min(int(start / money.width + 1e-9), money.ahead.shape[1] - 1)
+        money = replace(money, ahead=money.ahead[:, passed:])
     return replace(plan, money=money, first_order=True)
 
 

@@ -33,6 +33,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.money import without_moments
+from bayes_clv.predictions.own_costs import refuse_costs
 from bayes_clv.predictions.simulation import ACTIVE_TIME, Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, quantiles
 from bayes_clv.segments.membership import Groups, groups, sum_by
@@ -121,13 +122,16 @@ def contributions(
             raise InputError(
                 "contributions needs money: make the draws with clv.simulate(..., spending=spending)."
             )
+    for each in (draws, baseline):
+        if isinstance(each, Simulation):
+            refuse_costs(each.costs, "contributions splits margin times spend")
     grouping = groups(draws, by, threads)
     sums = _sums(draws, grouping, threads)
     names = np.array(grouping.names, dtype=object)
-    other, lacking = draws, _lacking_mean(draws)
+    other, lacking = draws, lacking_mean(draws)
     if isinstance(baseline, Simulation):
-        _check_same_question(draws, baseline)
-        other, lacking = baseline, lacking or _lacking_mean(baseline)
+        check_same_question(draws, baseline)
+        other, lacking = baseline, lacking or lacking_mean(baseline)
         against, said = (
             _of_other(baseline, by, grouping, threads),
             "the same segment of the baseline",
@@ -161,7 +165,7 @@ def contributions(
     if per == "segment":
         exists = np.ones_like(exists)
     first, second = (np.broadcast_to(each, exists.shape) for each in values)
-    ratio = _ratio(ours, theirs)
+    ratio = safe_ratio(ours, theirs)
     split = log_mean_shares(first, second, ratio)
     return _dataset(
         draws,
@@ -230,7 +234,8 @@ def _of_other(
     return {name: each[:, place] for name, each in empty.items()}
 
 
-def _check_same_question(draws: Simulation, other: Simulation) -> None:
+def check_same_question(draws: Simulation, other: Simulation) -> None:
+    """Refuse simulations of other time units or horizons."""
     units = [str(each.customers.attrs.get("time_unit", "")) for each in (draws, other)]
     if units[0] != units[1]:
         raise InputError(
@@ -292,7 +297,7 @@ def _safe(*sums: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
     return [{**each, CUSTOMERS: np.maximum(each[CUSTOMERS], 1.0)} for each in sums]
 
 
-def _ratio(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def safe_ratio(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Return the ratio of each factor; 1 where it is not defined on either side or 0 on both."""
     ours, theirs = np.broadcast_arrays(ours, theirs)
     known = np.isfinite(ours) & np.isfinite(theirs) & ((ours > 0) | (theirs > 0))
@@ -301,7 +306,7 @@ def _ratio(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return ratio
 
 
-def _lacking_mean(draws: Simulation) -> str:
+def lacking_mean(draws: Simulation) -> str:
     """Return why the mean of money does not exist, or nothing."""
     assert draws.spending is not None
     lacking, times = without_moments(draws.spending, draws.customers, 1)

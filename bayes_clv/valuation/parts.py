@@ -39,6 +39,7 @@ from numba import njit
 
 from bayes_clv.distributions.streams import customer_keys, uniforms
 from bayes_clv.predictions.money import historical_value, without_moments
+from bayes_clv.predictions.own_costs import refuse_costs
 from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
 from bayes_clv.segments.membership import groups, sum_by
@@ -132,6 +133,7 @@ def value_parts(
     >>> parts["part"].values.tolist()
     ['historical', 'current', 'up_sell']
     """
+    refuse_costs(draws.costs, "value_parts adds up shares of spend")
     if draws.spending is None:
         raise InputError("value_parts needs money: make the draws with clv.simulate(..., spending=spending).")
     stated = read_assumptions(draws, assumptions or {}, threads)

@@ -39,6 +39,7 @@ import xarray as xr
 
 from bayes_clv.distributions.paths import Room
 from bayes_clv.predictions.money import without_moments
+from bayes_clv.predictions.own_costs import discounted_time, refuse_costs, running_cost
 from bayes_clv.predictions.parameters import new_customers
 from bayes_clv.predictions.simulation import (
     ACTIVE_TIME,
@@ -151,6 +152,7 @@ class World:
             raise InputError(
                 "Scenarios need money: make the simulation with clv.simulate(..., spending=spending, margin=0.3)."
             )
+        refuse_costs(simulation.costs, "Scenarios state costs by levers (cost_per_order, cost_to_serve)")
         one = np.ones(simulation.size)
         known = {name: one if each.relative else 0 * one for name, each in LEVERS.items()}
         known[MARGIN] = simulation.margin * one
@@ -329,7 +331,7 @@ class World:
 def _rows(drawn: Mapping[str, np.ndarray], discount: float) -> list[np.ndarray]:
     """Return what is added up over customers, in its order, (customer, draw) each."""
     here = drawn[ACTIVE_TIME]
-    time = -np.expm1(-discount * here) / discount if discount else here
+    time = discounted_time(here, discount)
     one = np.ones_like(here)
     return [*(drawn[name] for name in _DRAWN), drawn[DISCOUNTED], time, one]
 
@@ -343,7 +345,8 @@ def amounts(levers: Mapping[str, np.ndarray], sums: np.ndarray) -> dict[str, np.
         "revenue": sums[_SPEND] * brings,
         # (m + x) / (1 + x), m itself to the last digit where prices stay.
         "contribution": sums[_VALUE] * brings * (margin + (1 - margin) * (price - 1) / price),
-        "cost": levers[ORDER] * sums[_ORDERS] + levers[SERVE] * sums[_TIME] + levers[CONTACT] * sums[_PEOPLE],
+        "cost": running_cost(sums[_ORDERS], sums[_TIME], levers[ORDER], levers[SERVE])
+        + levers[CONTACT] * sums[_PEOPLE],
     }
 
 

@@ -6,6 +6,10 @@ from .plots.amounts import plot_concentration as plot_concentration
 from .plots.amounts import plot_customers as plot_customers
 from .plots.amounts import plot_tenths as plot_tenths
 from .plots.amounts import plot_value_distribution as plot_value_distribution
+from .plots.base import plot_base_flows as plot_base_flows
+from .plots.base import plot_cohort_lives as plot_cohort_lives
+from .plots.base import plot_cohorts as plot_cohorts
+from .plots.base import plot_tenths as plot_tenths
 from .plots.calendar import calendar_bands as calendar_bands
 from .plots.calendar import plot_calendar as plot_calendar
 from .plots.channels import plot_channels as plot_channels
@@ -14,6 +18,9 @@ from .plots.criticism import plot_conditional_expectation as plot_conditional_ex
 from .plots.criticism import plot_purchases_per_customer as plot_purchases_per_customer
 from .plots.criticism import plot_retention as plot_retention
 from .plots.effects import plot_groups as plot_groups
+from .plots.equity import plot_bridge as plot_bridge
+from .plots.equity import plot_equity as plot_equity
+from .plots.equity import plot_newcomers as plot_newcomers
 from .plots.flow import plot_flow as plot_flow
 from .plots.future import plot_future as plot_future
 from .plots.gains import plot_gain as plot_gain
@@ -51,15 +58,20 @@ __all__ = [
     "plot_alarms",
     "plot_alive_history",
     "plot_alive_matrix",
+    "plot_base_flows",
+    "plot_bridge",
     "plot_calendar",
     "plot_calibration",
     "plot_channels",
+    "plot_cohort_lives",
+    "plot_cohorts",
     "plot_concentration",
     "plot_conditional_expectation",
     "plot_contributions",
     "plot_customer_map",
     "plot_customers",
     "plot_diagnostics",
+    "plot_equity",
     "plot_evaluation",
     "plot_expected_purchases_matrix",
     "plot_flow",
@@ -68,6 +80,7 @@ __all__ = [
     "plot_gain",
     "plot_groups",
     "plot_membership",
+    "plot_newcomers",
     "plot_origins",
     "plot_parameters",
     "plot_payback",

@@ -19,6 +19,7 @@ from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.targeting.winning_back import state_words
 from bayes_clv.valuation.parts import PART, SUMS, check_parts
 from bayes_clv.views import numbers
+from bayes_clv.views.base_frames import BASE_TABLES
 from bayes_clv.views.decision_frames import DECISION_TABLES, STATISTICS, frame_of
 from bayes_clv.views.score_frames import means_of_scores
 
@@ -43,6 +44,8 @@ COLUMNS = (
 )
 # In families in which a customer may leave at any time dropout is a rate.
 INSTEAD = {"dropout_mean": "dropout_rate_mean"}
+# Where customers' costs were stated.
+NET_COLUMNS = ("value_before_costs_mean", "cost_mean", "probability_loss")
 HOLDOUT_COLUMNS = ("holdout_purchases", "holdout_spend")
 DECISION_COLUMNS = (
     "contacted",
@@ -76,9 +79,8 @@ def table(
 
         - ``predict``, ``predict``: by ``"customer"``, the columns of ``customers.parquet``: customer_id, COLUMNS
           in that order (PURCHASE_COLUMNS for purchases alone; dropout_rate_mean for dropout_mean where dropout is a
-          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, and, when the customers have a
-          holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the
-          result's.
+          rate), of a fit with returns probability_awake, _asleep, _gone and _waking, with costs NET_COLUMNS, and,
+          when the customers have a holdout, holdout_purchases and holdout_spend. ``.attrs`` holds the result's.
         - ``segment``, ``cluster``: by ``"segment"``: segment; mean, q05 and q95 of customers and of each total, such as
           ``value_mean``; ``labelled``, how many customers' most probable segment it is, and ``unsure``, those of them
           who are unsure; in the order of the rule. By ``"customer"``: customer_id; the most probable ``segment`` and
@@ -111,6 +113,11 @@ def table(
         - ``clv.valuation.split_budget``: by ``"channel"``: channel, spend, spent (today); mean, q05 and q95 of
           customers and profit; marginal.
         - ``clv.valuation.best_bid``: by ``"bid"``: bid; mean, q05 and q95 of profit; volume_mean, value_when_won.
+        - ``clv.valuation.customer_equity``: by ``"what"``: present, future, equity and the like with mean, q05, q50 and
+          q95; by ``"cohort"``, those to come; by ``"top"``, the concentration. ``equity_bridge``: by ``"step"``, with
+          opening and closing. ``predict_newcomers``: by ``"cohort"``.
+        - ``clv.customers.audit_base``: by ``"period"``, ``"cohort"`` (a row a cohort and period), ``"flow"``,
+          ``"decile"`` or ``"orders_made"``.
         - ``clv.perceived.price_performance``: by ``"rival"``: rival, total_price, and performance, relative_value, the
           advantages and fair_price, with draws their mean, q05 and q95 and the probabilities. By ``"attribute"``, a row
           a rival and attribute or part of the price: rival, of, name, advantage and its q05 and q95; they add up to
@@ -199,7 +206,8 @@ def _customers(value: xr.Dataset) -> "pd.DataFrame":
     wanted = COLUMNS if "value_mean" in value else PURCHASE_COLUMNS
     columns = [INSTEAD[name] if INSTEAD.get(name) in value else name for name in wanted]
     _lacking(value, columns, "predictions")
-    names = [*columns, *(name for name in (*STATES, WAKING, *HOLDOUT_COLUMNS) if name in value)]
+    further = (*STATES, WAKING, *NET_COLUMNS, *HOLDOUT_COLUMNS)
+    names = [*columns, *(name for name in further if name in value)]
     ids = np.asarray(value[CUSTOMER])
     return frame_of({"customer_id": ids, **{name: np.asarray(value[name]) for name in names}}, value.attrs)
 
@@ -431,4 +439,5 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
     "posterior": {"effect": _effects, "group": _groups},
     **DECISION_TABLES,
+    **BASE_TABLES,
 }

@@ -108,6 +108,7 @@ def _compared(choice: Acquiring, run: "Finished", stated: "Channels") -> "xr.Dat
             horizon=horizon,
             margin=run.margin,
             annual_discount_rate=run.annual_discount_rate,
+            costs=stated.costs,
             new=stated.new,
             profile=stated.profile,
             draws=choice.draws,

@@ -165,6 +165,44 @@ class Acquiring:
 
 
 @dataclass(frozen=True)
+class Valuing:
+    """A finished run, and perhaps an earlier day from which to explain how the base has changed.
+
+    That day is the end of an earlier run (``before``), or ``opened`` of the run's ``orders``. ``newcomers`` as
+    ``clv.valuation.predict_newcomers`` has them, with ``period`` and ``since``; ``costs`` as ``read_costs`` takes it.
+    """
+
+    run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote, with amounts.")
+    before: Path | None = option("Folder of an earlier run: what has changed since its end.", None)
+    orders: Any = option("The run's order log, where --opened says since when.", None, kind=Path | None)
+    opened: str | None = option("Earlier day, like 2025-06-30: what has changed since.", None)
+    newcomers: bool = option(
+        "Forecast those still to come, or value present customers alone.",
+        True,
+        name="--newcomers/--no-newcomers",
+    )
+    period: str = option("Length of the periods in which new customers are counted.", "4 weeks")
+    since: str | None = option(
+        "Leave out who came before this day: at first an order log takes everybody for new.", None
+    )
+    horizon: str | None = option("How far to look ahead, like '52 weeks' [default: the run's].", None)
+    acquisition_cost: float = option("What a new customer costs, in money.", 0.0)
+    costs: Path | None = option(
+        "TOML file of what customers cost: cost_per_order, cost_to_serve, default_probability and the like.",
+        None,
+    )
+    columns: Path | None = option(
+        "Table with one row per customer, CSV or Parquet: columns that the file of costs names.", None
+    )
+    customer_id: str = option("Column of that table with the customer's id.", "customer_id")
+    draws: int = option("Posterior draws, at most.", 1000, least=1)
+    seed: int | None = option("Seed of every random number [default: the run's].", None, least=0)
+    out: Path = option(
+        "Where the table goes: a .csv or .parquet file; the page stands beside it.", Path("equity.csv")
+    )
+
+
+@dataclass(frozen=True)
 class Offering:
     """A file of ratings, weights and prices, as ``clv.perceived.read_market`` takes it, and what is unsure of it."""
 

@@ -90,10 +90,10 @@ def score_run(
     check_out(out, settings.run)
     run = read_run(settings.run)
     started, stages = time.perf_counter(), Stages(tell)
-    told = _told_by(run, settings)
+    told = told_by(run, settings.run, settings.orders, settings.columns)
     with unfinished_beside(out.resolve(), shown=str(settings.out)) as kept:
         with stages.stage("read orders, one row per customer"):
-            customers = _read(told, run, until=settings.until)
+            customers = read_as_told(told, run, until=settings.until)
             until, before = str(customers.attrs["until"]), str(run.customers.attrs["until"])
             if until < before:
                 raise InputError(
@@ -151,15 +151,15 @@ def score_run(
     return finished
 
 
-def _told_by(run: Finished, settings: Scoring) -> Settings:
-    """Return what the run was told of its orders, of these orders."""
+def told_by(run: Finished, folder: Path, orders: Any, columns: Any = None) -> Settings:
+    """Return what the run in a folder was told of its orders, of these orders."""
     arguments = run.record["arguments"]
     known = {each.name for each in fields(Log)} - {"orders"} | set(_TOLD)
     options = {name: arguments[name] for name in known if name in arguments}
-    return Settings(settings.orders, columns=settings.columns, posteriors=Path(settings.run), **options)
+    return Settings(orders, columns=columns, posteriors=Path(folder), **options)
 
 
-def _read(told: Settings, run: Finished, **days: Any) -> "xr.Dataset":
+def read_as_told(told: Settings, run: Finished, **days: Any) -> "xr.Dataset":
     """Return the customers of the orders, with all that the run's posteriors read."""
     from bayes_clv.customers.summaries import summarize
     from bayes_clv.families.registry import family
@@ -234,7 +234,7 @@ def _kept_word(
     from bayes_clv.views.reporting.checks import score_problems
 
     with stages.stage("forecast what came, from the run's end"):
-        then = _read(told, run, until=before, holdout_until=until)
+        then = read_as_told(told, run, until=before, holdout_until=until)
         future = _forecast(run, then, then.attrs["holdout_duration"], _seed(run, settings), money=False)
     with stages.stage("score the forecast"):
         evaluation = evaluate(future, then, buying=run.buying)

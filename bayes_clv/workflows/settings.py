@@ -76,6 +76,18 @@ class Checking(Log):
 
 
 @dataclass(frozen=True)
+class Auditing(Log):
+    """What orders to audit by which calendar period; as ``clv.customers.audit_base`` takes them."""
+
+    period: Literal["month", "quarter", "year"] = option("Calendar period.", "quarter")
+    until: str | None = option("Last day to look at, like 2025-12-31 [default: the last order's day].", None)
+    out: Path = option(
+        "Where the table goes, one row a period: a .csv or .parquet file; the page stands beside it.",
+        Path("audit.csv"),
+    )
+
+
+@dataclass(frozen=True)
 class Settings(Log):
     """What to run. Durations and dates as ``summarize`` and ``predict`` take them.
 

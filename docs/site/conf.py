@@ -1,4 +1,4 @@
-"""The documentation as a site: ``uv run --group site sphinx-build -W --keep-going -c docs/site . out/site``, hosted nowhere.
+"""The documentation as a site, hosted nowhere: ``uv run sphinx-build -W --keep-going -c docs/site . out/site``.
 
 Sphinx with MyST and the theme Furo. Decided by what the pages are: plain Markdown that GitHub shows too, whose links
 lead to each other and to studies, figures and code, and docstrings of 200 public names. Sphinx takes the repository as

@@ -26,6 +26,10 @@ cost = {normal = [14, 2]}
 bids = [[10, 5], [100, 50]]
 pays = "bid"
 
+[costs]
+cost_per_order = 1.5
+default_probability = 0.02
+
 [others]
 cost = 12
 """
@@ -43,6 +47,7 @@ def test_a_file_says_what_python_says(tmp_path):
     with pytest.raises(clv.InputError, match=r"good\.toml, line 5: left_out has 'fax', which is no channel"):
         read.of(["search", "social"])
     assert read.listed[1].place == "good.toml, line 15"
+    assert read.costs.text == "cost per order 1.5; default probability 0.02"
 
 
 HEAD = '[[channels]]\nname = "A"\n'
@@ -57,6 +62,13 @@ HEAD = '[[channels]]\nname = "A"\n'
         ("test_cost = -2\n" + HEAD + "cost = 1\n", "line 1: test_cost is -2. Write one amount of money"),
         ("left_out = 3\n" + HEAD + "cost = 1\n", "line 1: left_out is 3. Write names"),
         ("horizon = 52\n", r"has no \[\[channels\]\]"),
+        (HEAD + "cost = 1\n[costs]\ncost_to_serve = -1\n", "line 5: cost_to_serve .* not negative; it is -1"),
+        (
+            HEAD + "cost = 1\n[costs]\nmargin = 'own'\n",
+            "line 5: margin is a column, and new customers have none",
+        ),
+        (HEAD + "cost = 1\n[costs]\nrent = 1\n", "line 5: 'rent' is not known. A file of costs has margin"),
+        ("costs = 3\n" + HEAD + "cost = 1\n", r"line 1: costs is a table of its own: \[costs\]"),
         ("others = 3\n", r"line 1: others is a table of its own: \[others\]"),
         ("[[channels]]\ncost = 1\n", "line 1: the channel has no name"),
         (HEAD, r"line 1: 'A' has no cost\. State cost; or"),

@@ -111,7 +111,7 @@ def test_orders_that_are_not_the_runs_are_refused(finished, shop, tmp_path, make
 
 
 def test_orders_that_end_before_the_runs_are_refused(finished, tmp_path, monkeypatch, make_customers):
-    monkeypatch.setattr(command, "_read", lambda *_given, **_days: make_customers(5))
+    monkeypatch.setattr(command, "read_as_told", lambda *_given, **_days: make_customers(5))
     with pytest.raises(clv.InputError, match="known until 1997-09-30, and the run's until 2025-09-30"):
         score_run(Scoring(finished[0], "orders.csv", out=tmp_path / "scored.csv"))
     assert list(tmp_path.iterdir()) == []
@@ -133,7 +133,7 @@ def test_a_start_goes_on_where_one_was_stopped(finished, tmp_path, monkeypatch):
     log = read_run(finished[0]).customers
 
     def start(customers):
-        monkeypatch.setattr(command, "_read", lambda *_given, **_days: customers)
+        monkeypatch.setattr(command, "read_as_told", lambda *_given, **_days: customers)
         return score_run(Scoring(finished[0], "orders.csv", until=UNTIL, out=out), part=80)
 
     with pytest.raises(RuntimeError, match="killed"):
@@ -176,7 +176,7 @@ def test_the_log_is_read_as_the_run_read_it(tmp_path):
     """Of a run of other options than the defaults."""
     arguments = {"customer_id": "Kunde", "decimal": ",", "take": {"Land": "first"}, "spend": None, "seed": 1}
     run = SimpleNamespace(record={"arguments": arguments})
-    told = command._told_by(run, Scoring(tmp_path, "orders.csv"))
+    told = command.told_by(run, tmp_path, "orders.csv")
     assert (told.customer_id, told.decimal, told.take, told.spend) == ("Kunde", ",", {"Land": "first"}, None)
     assert told.date == "date"
 

@@ -1,0 +1,232 @@
+"""The page of the customer-base audit: five looks at who buys, counted."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.customers.base_audit import COHORT, DECILE, FLOW
+from bayes_clv.schema import PERIOD
+from bayes_clv.views import numbers
+from bayes_clv.views.base_frames import labels_of, over
+from bayes_clv.views.plots import base as drawn
+from bayes_clv.views.plots.base import last_whole, marked
+from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting.gallery import Gallery
+from bayes_clv.views.reporting.rendering import write_template
+from bayes_clv.views.reporting.sections import run_table
+
+COHORTS_SHOWN = 12
+
+
+def audit_sentences(found: xr.Dataset) -> list[str]:
+    """Return what each of the five lenses says of the last whole period, a sentence each."""
+    last = last_whole(found)
+    labels = labels_of(found)
+    lines = [_one_period(found, last, labels)]
+    before = last - 1
+    if before >= 0 and bool(found["whole"][before]):
+        lines.append(_two_periods(found, last, labels))
+    lines += _cohorts_said(found, last, labels)
+    lines.append(_whole_base(found, last, labels))
+    return lines
+
+
+def _one_period(found: xr.Dataset, last: int, labels: list[str]) -> str:
+    name = "spend" if "spend" in found else "orders"
+    active, orders = float(found["active"][last]), float(found["orders"][last])
+    once = float(found["orders_customers"][last, 0]) / max(active, 1.0)
+    tenths = found[f"decile_{name}"].transpose(PERIOD, DECILE).to_numpy()[last]
+    money = f" and spent {_amount(found['spend'][last])}" if name == "spend" else ""
+    return (
+        f"One period, {labels[last]}: {active:,.0f} customers bought on {orders:,.0f} days{money}; {_share(once)} of "
+        f"these customers once. The best tenth brought {_share(tenths[0] / max(tenths.sum(), 1e-300))} of "
+        f"{'spend' if name == 'spend' else 'purchases'}."
+    )
+
+
+def _two_periods(found: xr.Dataset, last: int, labels: list[str]) -> str:
+    flow = found["flow_customers"].isel({PERIOD: last})
+    stayed, returned, new, lapsed = (
+        float(flow.sel({FLOW: name})) for name in ("stayed", "returned", "new", "lapsed")
+    )
+    before = stayed + lapsed
+    text = (
+        f"Two periods: of the {before:,.0f} customers of {labels[last - 1]} {_share(stayed / max(before, 1.0))} bought "
+        f"again in {labels[last]}, beside {returned:,.0f} who came back and {new:,.0f} new ones"
+    )
+    if "spent_more" in found and stayed:
+        more = float(found["spent_more"][last])
+        text += f"; of those who bought in both {_share(more / stayed)} spent more than before"
+    return f"{text}."
+
+
+def _cohorts_said(found: xr.Dataset, last: int, labels: list[str]) -> list[str]:
+    """Return how the first whole cohort did, and how a later one did at the same age."""
+    size, whole = found["cohort_size"].to_numpy(), found["whole"].to_numpy()
+    active = found["cohort_active"].transpose(COHORT, PERIOD).to_numpy()
+    there = [each for each in np.flatnonzero((size > 0) & whole).tolist() if each < last]
+    if not there:
+        return []
+    first = there[0]
+    share = active[first, first + 1 : last + 1] / size[first]
+    by = str(found.attrs["by"])
+    lines = [
+        f"One cohort: of the {size[first]:,.0f} who first bought in {labels[first]} {_share(share[0])} bought in the "
+        f"next {by}, {_share(share[-1])} in {labels[last]}."
+    ]
+    later = there[-1]
+    if later > first:
+        other = active[later, later + 1] / size[later]
+        lines.append(
+            f"Two cohorts: a {by} after their first order {_share(share[0])} of those of {labels[first]} bought, and "
+            f"{_share(other)} of those of {labels[later]}."
+        )
+    return lines
+
+
+def _whole_base(found: xr.Dataset, last: int, labels: list[str]) -> str:
+    name = "spend" if "spend" in found else "orders"
+    brought = found[f"cohort_{name}"].transpose(COHORT, PERIOD).to_numpy()[:, last]
+    total = np.nansum(brought)
+    new = float(np.nan_to_num(brought[last]) / total) if total else 0.0
+    what = "spend" if name == "spend" else "purchases"
+    return (
+        f"The whole base: {_share(new)} of {what} in {labels[last]} came from customers of that "
+        f"{found.attrs['by']}, the rest from those who had come before; {found.attrs['customers']:,} have ever bought."
+    )
+
+
+def write_audit_page(
+    path: str | Path,
+    gallery: Gallery,
+    *,
+    found: xr.Dataset,
+    title: str = "Customer-base audit",
+    run: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the page of an audit of ``clv.customers.audit_base`` and return its path."""
+    figures = {
+        "tenths": gallery.add(
+            "audit-tenths",
+            partial(drawn.plot_tenths, found),
+            "One period: what each tenth of its customers brought, and how often they bought.",
+        ),
+        "flows": gallery.add(
+            "audit-flows",
+            partial(drawn.plot_base_flows, found),
+            "Two periods: who bought in both, came back or is new, and below who had bought in the period before and "
+            "did not.",
+        ),
+        "lives": gallery.add(
+            "audit-lives",
+            partial(drawn.plot_cohort_lives, found),
+            "One cohort is a line; two cohorts are compared at the same age. Later cohorts are lighter.",
+        ),
+        "base": gallery.add(
+            "audit-base",
+            partial(drawn.plot_cohorts, found),
+            "The whole base: each period by when its customers had come.",
+        ),
+    }
+    gallery.finish()
+    sentences = audit_sentences(found)
+    page = {
+        "title": title,
+        "summary": {"failed": "", "text": sentences[0]},
+        "key_numbers": _key_numbers(found),
+        "levels": {},
+        "sections": [
+            ("one", "One period"),
+            ("two", "Two periods"),
+            ("cohorts", "Cohorts"),
+            ("whole", "The whole base"),
+            ("reading", "How to read it"),
+        ],
+        "sentences": sentences,
+        "figures": figures,
+        "periods": _periods(found),
+        "lives": _lives(found),
+        "partial": [name.removesuffix(" *") for name in marked(found) if name.endswith("*")],
+        "by": found.attrs["by"],
+        "run_table": run_table(run),
+    }
+    return write_template(path, "audit.html.j2", page)
+
+
+def _amount(amount: Any) -> str:
+    return numbers.number(float(np.round(float(amount))))
+
+
+def _share(part: float) -> str:
+    return f"{100 * part:.0f} %"
+
+
+def _key_numbers(found: xr.Dataset) -> list[dict[str, Any]]:
+    last = last_whole(found)
+    period = labels_of(found)[last]
+    what = [("customers who bought", f"{float(found['active'][last]):,.0f}", f"in {period}")]
+    if "spend" in found:
+        each = float(over(found["spend"].to_numpy(), found["active"].to_numpy())[last])
+        what.append(("spend a customer", numbers.number(each), f"in {period}"))
+    new = float(found["cohort_size"][last])
+    what.append(("of them new", f"{new:,.0f}", f"in {period}"))
+    return [
+        {"label": label, "number": number, "level": None, "note": note, "failed": None}
+        for label, number, note in what
+    ]
+
+
+def _periods(found: xr.Dataset) -> tables.Table:
+    active, orders = found["active"].to_numpy(), found["orders"].to_numpy()
+    columns: list[tuple[tables.Column, list[tables.Cell]]] = [
+        (tables.Column(str(found.attrs["by"]), number=False), [tables.cell(each) for each in marked(found)]),
+        (tables.Column("customers"), tables.column(active)),
+    ]
+    for flow in ("new", "stayed", "returned", "lapsed"):
+        columns.append(
+            (tables.Column(flow), tables.column(found["flow_customers"].sel({FLOW: flow}).to_numpy()))
+        )
+    columns.append((tables.Column("orders a customer"), tables.column(over(orders, active))))
+    if "spend" in found:
+        spend = found["spend"].to_numpy()
+        columns += [
+            (tables.Column("spend an order"), tables.column(over(spend, orders))),
+            (tables.Column("spend"), tables.column(spend)),
+        ]
+    return _table("period-table", "Each period; * not whole.", columns)
+
+
+def _lives(found: xr.Dataset) -> tables.Table:
+    """Return the share of each cohort, at most so many, that bought at each age."""
+    size, whole = found["cohort_size"].to_numpy(), found["whole"].to_numpy()
+    active = found["cohort_active"].transpose(COHORT, PERIOD).to_numpy()
+    labels = labels_of(found)
+    there = np.flatnonzero(size > 0)[-COHORTS_SHOWN:].tolist()
+    ages = min(max(active.shape[1] - min(there), 1), COHORTS_SHOWN)
+    columns: list[tuple[tables.Column, list[tables.Cell]]] = [
+        (tables.Column("first order", number=False), [tables.cell(labels[each]) for each in there]),
+        (tables.Column("customers"), tables.column(size[there])),
+    ]
+    for age in range(1, ages):
+        cells = []
+        for each in there:
+            inside = each + age < active.shape[1]
+            part = float(active[each, each + age] / size[each]) if inside else float("nan")
+            mark = "" if not inside or whole[each + age] else " *"
+            cells.append(tables.cell(part, f"{_share(part)}{mark}" if inside else ""))
+        columns.append((tables.Column(f"+{age}"), cells))
+    by = str(found.attrs["by"])
+    return _table(
+        "life-table",
+        f"Of each cohort the share that bought so many {by}s later; * not a whole {by}.",
+        columns,
+    )
+
+
+def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]]) -> tables.Table:
+    rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)]
+    return tables.Table(name, caption, [column for column, _ in columns], rows, wide=True)

@@ -1,0 +1,386 @@
+"""The page of customer equity: what present and future customers are worth, who holds it, and what has changed it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_clv.schema import listed
+from bayes_clv.units import in_plural
+from bayes_clv.valuation.bridge import STEP
+from bayes_clv.valuation.equity import TOP
+from bayes_clv.views import numbers
+from bayes_clv.views.base_frames import ENDS
+from bayes_clv.views.plots import equity as drawn
+from bayes_clv.views.plots.equity import IDLE, WORDS
+from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting.gallery import Gallery
+from bayes_clv.views.reporting.rendering import write_template
+from bayes_clv.views.reporting.sections import run_table
+
+LEVELS = {
+    "outcome": "what will actually be bought and spent, and who will come, with the chance in both.",
+}
+_MEANING = {
+    "new": "came since; their value now",
+    "lost": "left since; what they had been worth",
+    "revised": "known now: had left before, or are here after all, and for how long",
+    "rate": "purchases to come for each unit of time, of those who are here",
+    "spend": "value of a purchase to come, of those who are here",
+    "costs": "what those who are here cost, then and now",
+    "outlook": "value of those still to come, then and now",
+}
+
+
+def equity_sentences(found: xr.Dataset) -> list[str]:
+    """Return what a manager is told of the worth of the base."""
+    over = numbers.horizon(found)
+    present = _middle(found, "present")
+    lines = [f"Present customers are worth {present} over {over} (median and 90 %)."]
+    if "present_before_costs" in found:
+        lines.append(
+            f"Before costs it would be {_middle(found, 'present_before_costs')}: customers cost "
+            f"{_plain(float(found['present_before_costs_q50']) - float(found['present_q50']))}."
+        )
+    if found.attrs["with_future"]:
+        low, middle, high = (_share(found[f"share_present_{end}"]) for end in ("q05", "q50", "q95"))
+        lines += [
+            f"Those still to come within {over}, {_count(found)} of them, add {_middle(found, 'future')}"
+            f"{_less_cost(found)}.",
+            f"Customer equity is {_middle(found, 'equity')}; {middle} of it is of present customers (90 %: {low} to "
+            f"{high}).",
+        ]
+    top = found.sel({TOP: 0.1})
+    lines.append(
+        f"The best 10 % of present customers hold {_share(top['concentration_q50'])} of their value, the best 1 % "
+        f"{_share(found.sel({TOP: 0.01})['concentration_q50'])}."
+    )
+    return lines + listed(found.attrs, "reasons")
+
+
+def bridge_sentences(bridge: xr.Dataset) -> list[str]:
+    """Return what has changed equity between two days."""
+    center = _center(bridge)
+    change = float(bridge[f"change_{center}"])
+    low, high = (signed(float(bridge[f"change_{end}"])) for end in ("q05", "q95"))
+    steps = {
+        str(name): float(bridge[f"contribution_{center}"].sel({STEP: name}))
+        for name in bridge[STEP].to_numpy()
+    }
+    # Beside thousands nobody reads cents.
+    small = abs(change) < 1000
+    told = [
+        f"{WORDS[name]} {signed(amount if small else float(np.round(amount)))}"
+        for name, amount in steps.items()
+        if np.round(amount) != 0
+    ]
+    since = bridge.attrs["from"] or "the opening"
+    lines = [
+        f"Since {since} equity has {'grown' if change >= 0 else 'fallen'} by {_plain(abs(change))} (90 %: {low} to "
+        f"{high}): {', '.join(told)}.",
+        f"{_number_or_no(bridge.attrs['customers_new'])} customers came, and "
+        f"{float(bridge['customers_lost_mean']):,.0f} of {bridge.attrs['customers_before']:,} left (mean).",
+    ]
+    if np.isfinite(bridge.attrs["earned"]) and np.isfinite(float(bridge["return_on_customer_q50"])):
+        low, middle, high = (_share(bridge[f"return_on_customer_{end}"]) for end in ("q05", "q50", "q95"))
+        lines.append(
+            f"Return on customer: {middle} of the opening's equity (90 %: {low} to {high}), "
+            f"of {_plain(bridge.attrs['earned'])} earned in between and the change."
+        )
+    return lines + listed(bridge.attrs, "reasons")
+
+
+def write_equity_page(
+    path: str | Path,
+    gallery: Gallery,
+    *,
+    found: xr.Dataset,
+    coming: xr.Dataset | None = None,
+    bridge: xr.Dataset | None = None,
+    note: str = "",
+    checks: Sequence[str] = (),
+    title: str = "Customer equity",
+    run: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the page of customer equity and return its path.
+
+    Parameters
+    ----------
+    path, gallery
+        The file, and who draws the figures.
+    found
+        Of ``customer_equity``.
+    coming, bridge
+        Of ``predict_newcomers`` and ``equity_bridge``, where they were asked for; ``note`` says of the latter whose
+        posterior valued the opening.
+    checks
+        Titles of the failed checks of the run behind it.
+    title, run
+        Of the page; what was run, as name and text.
+    """
+    figures = {
+        "worth": gallery.add(
+            "equity-worth",
+            partial(drawn.plot_equity, found),
+            "Left: bars are medians, lines 90 % intervals. Right: how much of the present value the best customers "
+            "hold; the grey marks are what they would hold if all were alike.",
+            "outcome",
+        )
+    }
+    if bridge is not None:
+        figures["bridge"] = gallery.add(
+            "equity-bridge",
+            partial(drawn.plot_bridge, bridge),
+            "From the equity of the earlier day each step adds (blue) or takes away (orange); lines are 90 % intervals "
+            "of each. In every draw the steps add up to the change.",
+            "outcome",
+        )
+    if coming is not None:
+        figures["newcomers"] = gallery.add(
+            "equity-newcomers",
+            partial(drawn.plot_newcomers, coming),
+            "First orders by period, and who will come. What is not known of their number grows with the time ahead.",
+            "outcome",
+        )
+    gallery.finish()
+    page = {
+        "title": title,
+        "summary": {"failed": _failed(checks), "text": _verdict(found)},
+        "key_numbers": _key_numbers(found, bridge),
+        "levels": LEVELS,
+        "sections": [
+            ("worth", "What it is worth"),
+            *([("bridge", "What has changed")] if bridge is not None else []),
+            *([("newcomers", "Who is to come")] if coming is not None else []),
+            ("holders", "Who holds it"),
+            ("reading", "How to read it"),
+        ],
+        "sentences": equity_sentences(found),
+        "bridge_sentences": [] if bridge is None else bridge_sentences(bridge),
+        "note": note,
+        "figures": figures,
+        "worth": _worth(found),
+        "bridge": None if bridge is None else _bridge(bridge),
+        "cohorts": None if coming is None else _cohorts(found),
+        "tops": _tops(found),
+        "method": _method(found, bridge),
+        "run_table": run_table(run),
+    }
+    return write_template(path, "equity.html.j2", page)
+
+
+def signed(amount: float) -> str:
+    """Return an amount with its sign, + as well.
+
+    >>> signed(1234.5), signed(-3.0)
+    ('+1,234', '-3')
+    """
+    rounded = float(np.round(amount)) if abs(amount) >= 100 else amount
+    return f"{'+' if rounded >= 0 else ''}{numbers.number(rounded)}"
+
+
+def _number_or_no(count: int) -> str:
+    return f"{count:,}" if count else "No"
+
+
+def _plain(amount: Any) -> str:
+    number = float(amount)
+    return numbers.number(np.round(number) if abs(number) >= 100 else number)
+
+
+def _middle(found: xr.Dataset, name: str) -> str:
+    middle, low, high = (_plain(found[f"{name}_{end}"]) for end in ("q50", "q05", "q95"))
+    return f"{middle} ({low} to {high})"
+
+
+def _share(part: Any) -> str:
+    return f"{100 * float(part):.0f} %"
+
+
+def _count(found: xr.Dataset) -> str:
+    middle, low, high = (float(found[f"customers_to_come_{end}"]) for end in ("q50", "q05", "q95"))
+    return f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"
+
+
+def _less_cost(found: xr.Dataset) -> str:
+    cost = float(found.attrs["acquisition_cost"])
+    return (
+        f" after {numbers.number(cost)} each for acquisition"
+        if cost
+        else ", of whose acquisition no cost is stated"
+    )
+
+
+def _center(bridge: xr.Dataset) -> str:
+    return "q50" if np.isnan(float(bridge["change_mean"])) else "mean"
+
+
+def _verdict(found: xr.Dataset) -> str:
+    """Return the sentence at the head of the page."""
+    said = equity_sentences(found)
+    return next((each for each in said if each.startswith("Customer equity")), said[0])
+
+
+def _failed(checks: Sequence[str]) -> str:
+    if not checks:
+        return ""
+    count = f"{len(checks)} check{'s' if len(checks) > 1 else ''} of the run behind this page failed"
+    return f"{count}: {'; '.join(checks)}. Its report says what that means, also for what stands here."
+
+
+def _key_numbers(found: xr.Dataset, bridge: xr.Dataset | None) -> list[dict[str, Any]]:
+    name = "equity" if found.attrs["with_future"] else "present"
+    label = "customer equity" if found.attrs["with_future"] else "worth of present customers"
+    middle, low, high = (_plain(found[f"{name}_{end}"]) for end in ("q50", "q05", "q95"))
+    keys = [_key(label, middle, f"90 %: {low} to {high}", "outcome")]
+    if found.attrs["with_future"]:
+        low, middle, high = (_share(found[f"share_present_{end}"]) for end in ("q05", "q50", "q95"))
+        keys.append(_key("of it present customers", middle, f"90 %: {low} to {high}", "outcome"))
+    if bridge is not None:
+        change = float(bridge[f"change_{_center(bridge)}"])
+        low, high = (signed(float(bridge[f"change_{end}"])) for end in ("q05", "q95"))
+        keys.append(
+            _key(f"since {bridge.attrs['from']}", signed(change), f"90 %: {low} to {high}", "outcome")
+        )
+    return keys
+
+
+def _key(label: str, number: str, note: str, level: str | None) -> dict[str, Any]:
+    return {"label": label, "number": number, "level": level, "note": note, "failed": None}
+
+
+def _columns(first: str) -> list[tables.Column]:
+    return [
+        tables.Column(first, number=False),
+        tables.Column("mean", level="outcome"),
+        tables.Column("5 %"),
+        tables.Column("median"),
+        tables.Column("95 %"),
+    ]
+
+
+def _cells(values: Sequence[float]) -> list[tables.Cell]:
+    places = numbers.decimals(np.asarray(values))
+    return [tables.cell(each, numbers.fixed(each, places)) for each in values]
+
+
+def _worth(found: xr.Dataset) -> tables.Table:
+    names = {"present": "present customers"}
+    if found.attrs["with_future"]:
+        names |= {
+            "future": "those to come",
+            "equity": "customer equity",
+            "customers_to_come": "customers to come",
+        }
+    if "present_before_costs" in found:
+        names |= {"present_before_costs": "present customers, before costs"}
+    if float(found.attrs["acquisition_cost"]):
+        names["acquisition"] = "acquisition of those to come"
+    rows = [
+        [tables.cell(words), *_cells([float(found[f"{name}_{end}"]) for end in ENDS])]
+        for name, words in names.items()
+    ]
+    return tables.Table("worth-table", f"Over {numbers.horizon(found)}, in money.", _columns("what"), rows)
+
+
+def _bridge(bridge: xr.Dataset) -> tables.Table:
+    def row(name: str, words: str, stem: xr.Dataset, of: str) -> list[tables.Cell]:
+        return [
+            tables.cell(name),
+            tables.cell(words),
+            *_cells([float(stem[f"{of}_{end}"]) for end in ENDS]),
+        ]
+
+    rows = [row("opening", f"equity on {bridge.attrs['from']}", bridge, "opening")]
+    rows += [
+        row(WORDS[name], _MEANING[name], bridge.sel({STEP: name}), "contribution")
+        for name in bridge[STEP].to_numpy().tolist()
+        if name not in IDLE or np.any(bridge["contribution"].sel({STEP: name}).to_numpy())
+    ]
+    rows += [row("closing", f"equity on {bridge.attrs['until']}", bridge, "closing")]
+    columns = _columns("step")
+    columns.insert(1, tables.Column("is", number=False))
+    return tables.Table(
+        "bridge-table", "What has changed the worth of the base, in money.", columns, rows, wide=True
+    )
+
+
+def _cohorts(found: xr.Dataset) -> tables.Table:
+    unit = in_plural(str(found.attrs["time_unit"]))
+    ends = found["period_end"].to_numpy()
+    low, middle, high = (found[f"cohort_customers_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
+    places = numbers.decimals(found["cohort_value_q95"].to_numpy())
+    rows = [
+        [
+            tables.cell(float(end), f"to {numbers.number(float(end))} {unit}"),
+            tables.cell(float(middle[i]), f"{middle[i]:,.0f}"),
+            tables.cell(float(high[i]), f"{low[i]:,.0f} to {high[i]:,.0f}"),
+            tables.cell(
+                float(found["cohort_value_q50"][i]),
+                numbers.fixed(float(found["cohort_value_q50"][i]), places),
+            ),
+            tables.cell(
+                float(found["cohort_value_q95"][i]),
+                f"{numbers.fixed(float(found['cohort_value_q05'][i]), places)} to "
+                f"{numbers.fixed(float(found['cohort_value_q95'][i]), places)}",
+            ),
+        ]
+        for i, end in enumerate(ends.tolist())
+    ]
+    columns = [
+        tables.Column("come", number=False),
+        tables.Column("customers, median", level="outcome"),
+        tables.Column("90 %"),
+        tables.Column("value, median"),
+        tables.Column("90 %"),
+    ]
+    return tables.Table(
+        "cohort-table", "Those to come, by period, and what they bring to the end.", columns, rows
+    )
+
+
+def _tops(found: xr.Dataset) -> tables.Table:
+    rows = []
+    for top in found[TOP].to_numpy().tolist():
+        one = found.sel({TOP: top})
+        cells = [
+            tables.cell(float(one[f"concentration_{end}"]), numbers.share(float(one[f"concentration_{end}"])))
+            for end in ENDS
+        ]
+        rows.append([tables.cell(top, f"best {100 * top:g} %"), *cells])
+    return tables.Table(
+        "top-table",
+        "Share of the present value that the customers of most mean value hold.",
+        _columns("customers"),
+        rows,
+    )
+
+
+def _method(found: xr.Dataset, bridge: xr.Dataset | None) -> list[str]:
+    margin, rate = 100 * float(found.attrs["margin"]), float(found.attrs["discount_rate"])
+    lines = [
+        f"Value is {margin:.3g} % of what is spent within {numbers.horizon(found)} from now"
+        f"{', discounted' if rate else ', not discounted'}, by those who are customers today and by those who come "
+        "within that time, up to its end: whoever comes late has little of it left. What comes after is worth "
+        "something too, and is not in it.",
+    ]
+    if found.attrs.get("costs"):
+        lines.append(
+            f"Value is less what customers cost: {found.attrs['costs']}. Orders and time are those of the same draw; "
+            "who is still to come costs what the average customer does."
+        )
+    if found.attrs["with_future"]:
+        lines.append(
+            "How many come is a count model of first orders: an expected number that may drift and stays where it is "
+            "on average, and periods that are luckier than chance. It knows no season, no plan and no budget. They "
+            "behave as the population does."
+        )
+    if bridge is not None:
+        lines.append(
+            "Who has left, and when, is drawn given all that is known on the later day. Return on customer is what "
+            "was earned in between plus the change of equity, over the opening equity (Peppers & Rogers 2005)."
+        )
+    return lines
