@@ -48,7 +48,8 @@ class Costs:
 
     Attributes
     ----------
-    terms : mapping of str to number, name of a column, amounts by customer id, or a fit of defaults
+    terms : mapping of str to object
+        A number, a column's text, amounts by customer id, or a fit of defaults.
     places : mapping of str to str
         Where each was written, as an error begins.
     """

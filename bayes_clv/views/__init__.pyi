@@ -7,9 +7,9 @@ from .plots.amounts import plot_customers as plot_customers
 from .plots.amounts import plot_tenths as plot_tenths
 from .plots.amounts import plot_value_distribution as plot_value_distribution
 from .plots.base import plot_base_flows as plot_base_flows
+from .plots.base import plot_base_tenths as plot_base_tenths
 from .plots.base import plot_cohort_lives as plot_cohort_lives
 from .plots.base import plot_cohorts as plot_cohorts
-from .plots.base import plot_tenths as plot_tenths
 from .plots.calendar import calendar_bands as calendar_bands
 from .plots.calendar import plot_calendar as plot_calendar
 from .plots.channels import plot_channels as plot_channels
@@ -59,6 +59,7 @@ __all__ = [
     "plot_alive_history",
     "plot_alive_matrix",
     "plot_base_flows",
+    "plot_base_tenths",
     "plot_bridge",
     "plot_calendar",
     "plot_calibration",

@@ -24,7 +24,12 @@ def audit_run(settings: Auditing) -> list[str]:
         raise InputError(f"{str(out)!r} is the order log itself. Name another file.")
     from bayes_clv.customers.base_audit import audit_base
     from bayes_clv.views.frames import table
-    from bayes_clv.views.plots.base import plot_base_flows, plot_cohort_lives, plot_cohorts, plot_tenths
+    from bayes_clv.views.plots.base import (
+        plot_base_flows,
+        plot_base_tenths,
+        plot_cohort_lives,
+        plot_cohorts,
+    )
     from bayes_clv.views.reporting.base import audit_sentences, write_audit_page
     from bayes_clv.views.reporting.gallery import Gallery
     from bayes_clv.workflows.folders import write_table
@@ -36,7 +41,7 @@ def audit_run(settings: Auditing) -> list[str]:
         "base": plot_cohorts(found),
         "lives": plot_cohort_lives(found),
         "flows": plot_base_flows(found),
-        "tenths": plot_tenths(found),
+        "tenths": plot_base_tenths(found),
     }
     with all_or_nothing(out) as work:
         write_table(table(found), work / out.name)

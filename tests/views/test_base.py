@@ -191,7 +191,7 @@ def test_figures_of_an_audit_hold_its_numbers(audit):
     np.testing.assert_allclose(
         [bar.get_height() for bar in flows.containers[3]], -audit["flow_customers"].sel(flow="lapsed")[1:]
     )
-    share, made = views.plot_tenths(audit).axes
+    share, made = views.plot_base_tenths(audit).axes
     spent = audit["decile_spend"].values[-1]
     np.testing.assert_allclose([bar.get_height() for bar in share.patches], 100 * spent / spent.sum())
     assert [bar.get_height() for bar in made.patches] == audit["orders_customers"].values[-1].tolist()
@@ -226,7 +226,7 @@ def test_many_cohorts_share_a_colour_and_the_base_is_whole():
         "plot_cohorts",
         "plot_cohort_lives",
         "plot_base_flows",
-        "plot_tenths",
+        "plot_base_tenths",
     ],
 )
 def test_other_results_are_not_drawn(plot):

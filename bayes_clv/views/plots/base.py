@@ -28,7 +28,7 @@ def plot_cohorts(found: xr.Dataset) -> style.Drawing:
     -------
     matplotlib.figure.Figure
         One bar a period, stacked by cohort, the oldest below (dark), in money, or in purchases without amounts; where
-        there are more than twelve cohorts the oldest are one. Periods that the log does not cover whole are marked *.
+        there are more than twelve cohorts the oldest are one. Periods that the log does not cover whole have an asterisk.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def plot_base_flows(found: xr.Dataset) -> style.Drawing:
     -------
     matplotlib.figure.Figure
         One bar a period, in customers: above 0 those who bought in it, below 0 those who had bought the period before
-        and did not. Periods that the log does not cover whole are marked *: too many seem to lapse there.
+        and did not. Periods that the log does not cover whole have an asterisk: too many seem to lapse there.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def plot_base_flows(found: xr.Dataset) -> style.Drawing:
     return figure
 
 
-def plot_tenths(found: xr.Dataset) -> style.Drawing:
+def plot_base_tenths(found: xr.Dataset) -> style.Drawing:
     """Plot how differently customers buy within the last whole period (lens one).
 
     Parameters
@@ -207,7 +207,7 @@ def plot_tenths(found: xr.Dataset) -> style.Drawing:
 
     Examples
     --------
-    >>> figure = plot_tenths(clv.customers.audit_base(clv.load_cdnow()))
+    >>> figure = plot_base_tenths(clv.customers.audit_base(clv.load_cdnow()))
     """
     check_result(found, "base audit", _VERB)
     last = last_whole(found)

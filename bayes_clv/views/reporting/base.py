@@ -15,9 +15,9 @@ from bayes_clv.views.base_frames import labels_of, over
 from bayes_clv.views.plots import base as drawn
 from bayes_clv.views.plots.base import last_whole, marked
 from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
-from bayes_clv.views.reporting.sections import run_table
 
 COHORTS_SHOWN = 12
 
@@ -112,7 +112,7 @@ def write_audit_page(
     figures = {
         "tenths": gallery.add(
             "audit-tenths",
-            partial(drawn.plot_tenths, found),
+            partial(drawn.plot_base_tenths, found),
             "One period: what each tenth of its customers brought, and how often they bought.",
         ),
         "flows": gallery.add(
@@ -140,11 +140,10 @@ def write_audit_page(
         "key_numbers": _key_numbers(found),
         "levels": {},
         "sections": [
-            ("one", "One period"),
-            ("two", "Two periods"),
-            ("cohorts", "Cohorts"),
-            ("whole", "The whole base"),
-            ("reading", "How to read it"),
+            ("two", "Two periods", []),
+            ("cohorts", "Cohorts", []),
+            ("whole", "The whole base", []),
+            ("reading", "How to read it", []),
         ],
         "sentences": sentences,
         "figures": figures,
@@ -229,4 +228,4 @@ def _lives(found: xr.Dataset) -> tables.Table:
 
 def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]]) -> tables.Table:
     rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)]
-    return tables.Table(name, caption, [column for column, _ in columns], rows, wide=True)
+    return tables.Table(name, caption, [column for column, _ in columns], rows)

@@ -17,9 +17,9 @@ from bayes_clv.views.base_frames import ENDS
 from bayes_clv.views.plots import equity as drawn
 from bayes_clv.views.plots.equity import IDLE, WORDS
 from bayes_clv.views.reporting import cells as tables
+from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
-from bayes_clv.views.reporting.sections import run_table
 
 LEVELS = {
     "outcome": "what will actually be bought and spent, and who will come, with the chance in both.",
@@ -152,11 +152,11 @@ def write_equity_page(
         "key_numbers": _key_numbers(found, bridge),
         "levels": LEVELS,
         "sections": [
-            ("worth", "What it is worth"),
-            *([("bridge", "What has changed")] if bridge is not None else []),
-            *([("newcomers", "Who is to come")] if coming is not None else []),
-            ("holders", "Who holds it"),
-            ("reading", "How to read it"),
+            ("worth", "What it is worth", []),
+            *([("bridge", "What has changed", [])] if bridge is not None else []),
+            *([("newcomers", "Who is to come", [])] if coming is not None else []),
+            ("holders", "Who holds it", []),
+            ("reading", "How it was made", []),
         ],
         "sentences": equity_sentences(found),
         "bridge_sentences": [] if bridge is None else bridge_sentences(bridge),
@@ -256,9 +256,9 @@ def _columns(first: str) -> list[tables.Column]:
     return [
         tables.Column(first, number=False),
         tables.Column("mean", level="outcome"),
-        tables.Column("5 %"),
-        tables.Column("median"),
-        tables.Column("95 %"),
+        tables.Column("5 %", level="outcome"),
+        tables.Column("median", level="outcome"),
+        tables.Column("95 %", level="outcome"),
     ]
 
 
@@ -304,7 +304,7 @@ def _bridge(bridge: xr.Dataset) -> tables.Table:
     columns = _columns("step")
     columns.insert(1, tables.Column("is", number=False))
     return tables.Table(
-        "bridge-table", "What has changed the worth of the base, in money.", columns, rows, wide=True
+        "bridge-table", "What has changed the worth of the base, in money.", columns, rows, sortable=False
     )
 
 
