@@ -192,7 +192,7 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
             raise InputError(
                 f"{alone.size:,} of {names.size:,} segments ha{'s' if alone.size == 1 else 've'} "
                 f"{without.get(name, f'no customer with {name!r}')}, for example "
-                f"{names[alone[0]]!r} with {int((index == alone[0]).sum()):,}. Merge such a segment with one like it, "
+                f"{str(names[alone[0]])!r} with {int((index == alone[0]).sum()):,}. Merge such a segment with one like it, "
                 "or leave it out: predict_uplift takes segments that the experiment did not have."
             )
     return dataset

@@ -108,9 +108,9 @@ def target(
         ``value_of_test_error``. By segment: ``segment_customers``, ``segment_contacted``. What it came from is kept:
         ``uplift`` and ``outcome_control`` (chain, draw, segment), ``scale`` and ``customer_segment`` (customer).
 
-        Where the experiment named its offers also, by customer, ``offer`` (who is not contacted has the controls'
+        Where the experiment named its offers also, by customer, ``chosen_offer`` (who is not contacted has the controls'
         label), ``best_offer``, that of the highest expected net gain, and ``probability_best``: that what was chosen is
-        the best of all offers and of none (expected level). Net gains, costs and P(pays) are then of ``offer``, and of
+        the best of all offers and of none (expected level). Net gains, costs and P(pays) are then of that offer, and of
         ``best_offer`` where nobody is contacted. ``net_gain_single_total`` (chain, draw, offer) is what the best
         contacts with that offer alone would gain; ``segment_offered`` and ``offer_cost`` (offer, segment) say how many
         get what and what it costs there on average.
@@ -208,7 +208,7 @@ def target(
         people_of = np.maximum(np.bincount(index, minlength=labels.size), 1)
         mean_cost = np.bincount(index, weights=own, minlength=labels.size) / people_of
         data |= {
-            "offer": (CUSTOMER, names[chosen + 1]),
+            "chosen_offer": (CUSTOMER, names[chosen + 1]),
             "best_offer": (CUSTOMER, names[best + 1]),
             "probability_best": (CUSTOMER, chances_of_best(worth, prices, ratio, index, chosen)),
             "net_gain_single_total": ((CHAIN, DRAW, OFFER), alone.reshape(*shape, -1)),
@@ -246,10 +246,10 @@ def flat_draws(array: xr.DataArray) -> np.ndarray:
 
 def offers_of(decision: xr.Dataset) -> np.ndarray:
     """Return the number of the offer that each customer gets, or would get were it contacted."""
-    if "offer" not in decision:
+    if "chosen_offer" not in decision:
         return np.zeros(decision.sizes[CUSTOMER], dtype=np.int64)
     names = decision["uplift"][OFFER].to_numpy().tolist()
-    which = np.where(decision["contacted"] == 1, decision["offer"], decision["best_offer"])
+    which = np.where(decision["contacted"] == 1, decision["chosen_offer"], decision["best_offer"])
     return np.array([names.index(each) for each in which.tolist()])
 
 

@@ -122,7 +122,7 @@ def table(
         - ``clv.perceived.driver_kinds``: by ``"attribute"``: kind; mean, q05 and q95 of reward, penalty and weight; the
           probabilities.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
-          and the probability that it pays.
+          and the probability that it pays; of several offers also offer, best_offer and probability_best.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
           "nearer promised" or nothing), a column for each forecast, and for the captured shares ``possible``, what the
           best ranking captures.
@@ -323,6 +323,9 @@ def _decision(decision: xr.Dataset) -> "pd.DataFrame":
         "customer_id": decision[CUSTOMER].to_numpy(),
         "segment": decision["customer_segment"].to_numpy(),
     }
+    if "chosen_offer" in decision:
+        columns["offer"] = decision["chosen_offer"].to_numpy()
+        columns |= {name: decision[name].to_numpy() for name in ("best_offer", "probability_best")}
     columns |= {name: decision[name].to_numpy() for name in DECISION_COLUMNS}
     return frame_of(columns).sort_values("rank", kind="stable", ignore_index=True)
 

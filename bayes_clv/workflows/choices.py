@@ -47,14 +47,21 @@ class Scoring:
 class Choice:
     """What to choose from and for; as an experiment, its uplift and ``clv.target`` take it.
 
+    Either ``cost`` is given or ``offers``, a file that ``clv.targeting.read_offers`` takes.
     ``customers=None`` chooses among the experiment's own. ``out`` is a .csv or .parquet file. With
     ``margin=1`` the outcome itself counts as earned.
     """
 
     experiment: Path = place("Experiment: a CSV or Parquet file, one row a customer.")
-    cost: float = option("What one contact costs, in money.")
+    cost: float | None = option("What one contact costs, in money, where there is one offer.", None)
+    offers: Path | None = option(
+        "Of several offers: a TOML file with the label of the controls and what each offer costs.", None
+    )
     customer_id: str = option(ID, "customer_id")
-    treated: str = option("Column with 1 for who was drawn to be contacted, 0 for controls.", "treated")
+    treated: str = option(
+        "Column with 1 for who was drawn to be contacted, 0 for controls; of several offers with their labels.",
+        "treated",
+    )
     outcome: str = option("Column with the money brought since, 0 where nothing was bought.", "outcome")
     segment: str | None = option(
         "Column of segments over which the response may differ [default: none].", None
