@@ -59,7 +59,8 @@ def read_offers(source: str | Path) -> Offers:
     table, lines = read_toml(source, "file of offers")
     for key in table:
         if key not in _TOP:
-            raise InputError(f"{lines.place(lines.of_key(key, 1))}: {key!r} is not known. {_EXAMPLE}")
+            line = lines.of_header(f"[{key}]") if isinstance(table[key], dict) else lines.of_key(key, 1)
+            raise InputError(f"{lines.place(line)}: {key!r} is not known. {_EXAMPLE}")
     control, costs = table.get("control"), table.get("costs")
     if not isinstance(control, str) or not control:
         line = lines.place(lines.of_key("control", 1))
