@@ -207,24 +207,30 @@ def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> 
     draws = of(run.customers)
     if choice.columns is None:
         return draws
-    wanted = [name for name in rule.names() if name not in draws.names]
+    wanted = [name for name in rule.names() if name not in (*draws.names, *draws.texts)]
     if not wanted:
         raise InputError(
             f"The rule {rule.name!r} reads no column of {argument('columns')}: all of {', '.join(rule.names())} are "
             "known without. Leave it out."
         )
-    return of(_with_numbers(run.customers, choice, wanted))
+    return of(_with_further(run.customers, choice, wanted, rule.texts()))
 
 
-def _with_numbers(customers: "xr.Dataset", choice: Segmenting, wanted: list[str]) -> "xr.Dataset":
-    from bayes_clv.customers.checks import as_numbers
+def _with_further(
+    customers: "xr.Dataset", choice: Segmenting, wanted: list[str], texts: list[str]
+) -> "xr.Dataset":
+    from bayes_clv.customers.checks import as_numbers, customer_ids
     from bayes_clv.customers.columns import with_columns
-    from bayes_clv.customers.experiments import read_table
+    from bayes_clv.customers.experiments import read_table, segment_labels
 
     assert choice.columns is not None
     frame = read_table(choice.columns, [choice.customer_id, *wanted])
-    numbers = {name: as_numbers(frame[name], name) for name in wanted}
-    table = frame[[choice.customer_id]].rename(columns={choice.customer_id: "customer_id"}).assign(**numbers)
+    ids = customer_ids(frame[choice.customer_id])
+    further = {
+        name: segment_labels(frame[name], name, ids, "Column") if name in texts else as_numbers(frame[name], name)
+        for name in wanted
+    }
+    table = frame[[choice.customer_id]].rename(columns={choice.customer_id: "customer_id"}).assign(**further)
     return with_columns(customers, table, wanted)
 
 
