@@ -1,5 +1,6 @@
 from .acquisition import Channel as Channel
 from .acquisition import channel as channel
+from .actions import plan_actions as plan_actions
 from .bids import best_bid as best_bid
 from .budgets import split_budget as split_budget
 from .channel_files import read_channels as read_channels
@@ -41,6 +42,7 @@ __all__ = [
     "four_step_value",
     "growing_value",
     "migration_value",
+    "plan_actions",
     "predict_cohort",
     "present_value",
     "read_channels",

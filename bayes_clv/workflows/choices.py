@@ -97,12 +97,12 @@ class Segmenting:
 
     ``rule`` is a TOML file or a name of ``PRESETS``, whose arguments are ``given``. ``out`` is a .csv or .parquet file;
     None is ``segments-RULE.csv`` in the current folder. ``horizon`` and ``margin`` are the run's where None, and so is
-    ``seed``. ``columns`` is a table of one row a customer with further numbers that the rule reads.
+    ``seed``. ``columns`` is a table of one row a customer with further columns that the rule reads.
     """
 
     run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
     rule: str | Path = option(
-        "A TOML file with a rule of your own, or one of abc, four-kinds, lifecycle, matrix and rfm.", kind=str
+        "A TOML file with a rule of your own, or one of abc, five-actions, four-kinds, lifecycle, matrix and rfm.", kind=str
     )
     given: Mapping[str, str] = option(
         "What a rule known by name is given, like profit_per_purchase=5; may be repeated.",
@@ -116,9 +116,17 @@ class Segmenting:
     )
     margin: float | None = option(f"{MARGIN[:-1]} [default: the run's].", None)
     columns: Path | None = option(
-        "Table with one row per customer, CSV or Parquet: further numbers that the rule reads.", None
+        "Table with one row per customer, CSV or Parquet: further columns that the rule reads.", None
     )
     customer_id: str = option("Column of that table with the customer's id.", "customer_id")
+    listed: str | None = option(
+        "Also list the customers by how probably they are in this segment, whoever carries its label.",
+        None,
+        name="--list",
+    )
+    order: Literal["probability", "value"] = option(
+        "Order of that list: by probability, or by the value that is there to be lost.", "probability"
+    )
     sure: float = option(
         "A customer is unsure whose most probable segment has less than this probability.", 0.8
     )

@@ -38,6 +38,23 @@ def draws(dates, make_posterior):
     return [clv.simulate(posterior, each, draws=80, seed=1) for each in dates]
 
 
+def test_texts_are_those_of_each_date(dates, make_posterior):
+    """The likes of a channel stay what they are: nobody moves, and who is new comes from nowhere."""
+    posterior = make_posterior("mbg_nbd", MBG, sd=0.1, chains=1, draws=20)
+    rule = clv.rule("Channel", {"web": "channel == 'web'", "others": "channel != 'web'"})
+    labelled = [
+        each.assign(
+            channel=("customer", np.array([("web", "shop")[int(c[1:]) % 2] for c in each["customer"].values], object))
+        )
+        for each in dates
+    ]
+    draws = [clv.simulate(posterior, each, draws=20, seed=1) for each in labelled]
+    flow = clv.segments.flow(*draws, rule)["flow_mean"].to_pandas()
+    early = labelled[0]["channel"].to_series().value_counts()
+    assert flow.loc["web"].to_dict() == {"web": early["web"], "others": 0}
+    assert flow.loc["others"].to_dict() == {"web": 0, "others": early["shop"]}
+
+
 def gathered(draws, *names):
     found = {name: np.empty((draws.customers.sizes["customer"], draws.size)) for name in names}
     for places, block in draws.blocks(names):
