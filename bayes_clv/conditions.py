@@ -329,8 +329,8 @@ def _with_text(
     written = ast.unparse(ast.Compare(left, [sign], [right]))
     if not isinstance(column, ast.Name) or column.id in defined:
         raise InputError(
-            f"{place}: {written!r} compares {ast.unparse(column)!r} with a text. Only a column of text is compared with "
-            "texts, such as channel == 'web'."
+            f"{place}: {written!r} compares {ast.unparse(column)!r} with a text. Only a column of text is compared "
+            "with texts, such as channel == 'web'."
         )
     if listed != isinstance(sign, ast.In | ast.NotIn) or not isinstance(
         sign, ast.Eq | ast.NotEq | ast.In | ast.NotIn
@@ -340,7 +340,9 @@ def _with_text(
             f"{column.id} != 'web', {column.id} in ('web', 'shop') or {column.id} not in ('web', 'shop')."
         )
     if len(texts) < len(found):
-        raise InputError(f"{place}: {written!r} has a list of texts and numbers beside each other. Write one kind.")
+        raise InputError(
+            f"{place}: {written!r} has a list of texts and numbers beside each other. Write one kind."
+        )
     symbol = "in" if isinstance(sign, ast.Eq | ast.In) else "not in"
     return Comparison(Expression(column.id, place), symbol, "text", 0.0, texts)
 

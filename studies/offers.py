@@ -30,7 +30,7 @@ How the world was chosen, before the run, on five pilots of six worlds each, of 
     Shrinking changes a decision only where offers differ in what they gain on average and cells are noisy. In pilots of
     12,000 customers, with offers that gain about alike, ``target`` gained no more than point estimates, nor less: -1.3
     to 1.9 standard errors over six worlds, and -2.2 where segments differ little (0.15). So what is shown here is for
-    worlds like this one; where offers gain alike, only the promise of ``target`` is better than that of point estimates.
+    worlds like this one; where offers gain alike, only the promise of ``target`` is better than the point estimates'.
 
 Run with ``uv run python -m studies.offers`` (a quarter of an hour on one core); ``--quick`` makes three worlds of four
 segments and writes nothing. It writes figures/offers.png and studies/offers_results.csv.
@@ -155,7 +155,9 @@ def one_world(
         for k in range(len(OFFERS)):
             own = added["uplift"].mean(("chain", "draw")).isel(offer=k).to_numpy()[place] * MARGIN - PRICES[k]
             chosen = choose(own[:, None], costs[:, [k]], limit)[0]
-            singles.append(float(counted(np.where(chosen == 0, k, -1), place, segments).ravel() @ gain.ravel()))
+            singles.append(
+                float(counted(np.where(chosen == 0, k, -1), place, segments).ravel() @ gain.ravel())
+            )
         # To everybody, or at random while the budget lasts.
         part = [1.0 if limit is None else min(1.0, limit / (price * place.size)) for price in PRICES]
         to_all = [max(0.0, float(size @ gain[k]) * part[k]) for k in range(len(OFFERS))]
@@ -229,8 +231,8 @@ def judge(table: pd.DataFrame) -> tuple[bool, list[str]]:
         unsettled = own[(said > OPEN[0]) & (said < OPEN[1])]
         lines.append(
             f"  not settled against the best single offer, and said so: {len(unsettled)} of {worlds} worlds, in "
-            f"{int(unsettled['beats_single'].sum())} of which it is beaten; said to be beaten with {said.mean():.2f} on "
-            f"average, beaten in {int(own['beats_single'].sum())}"
+            f"{int(unsettled['beats_single'].sum())} of which it is beaten; said to be beaten with {said.mean():.2f} "
+            f"on average, beaten in {int(own['beats_single'].sum())}"
         )
         lines.append(
             f"  promised on average {own['promised'].mean():,.0f} (target; in truth {own['target'].mean():,.0f}), "
@@ -271,7 +273,12 @@ def draw(table: pd.DataFrame) -> None:
         own = table[table["case"] == "no budget"].sort_values("promised")
         rank = np.arange(len(own))
         axes[1].vlines(
-            rank, own["outcome_q05"] / 1000, own["outcome_q95"] / 1000, color=style.SKY, lw=1.6, label="promised, 90 %"
+            rank,
+            own["outcome_q05"] / 1000,
+            own["outcome_q95"] / 1000,
+            color=style.SKY,
+            lw=1.6,
+            label="promised, 90 %",
         )
         axes[1].plot(rank, own["happened"] / 1000, "o", ms=2.5, color=style.INK, label="happened")
         axes[1].plot(

@@ -188,12 +188,14 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
         count = np.bincount(index[own == name], minlength=names.size)
         alone = np.flatnonzero(count == 0)
         if alone.size:
-            without = {arms[0]: "treated customers only"} | ({arms[1]: "controls only"} if len(arms) == 2 else {})
+            without = {arms[0]: "treated customers only"} | (
+                {arms[1]: "controls only"} if len(arms) == 2 else {}
+            )
             raise InputError(
                 f"{alone.size:,} of {names.size:,} segments ha{'s' if alone.size == 1 else 've'} "
                 f"{without.get(name, f'no customer with {name!r}')}, for example "
-                f"{str(names[alone[0]])!r} with {int((index == alone[0]).sum()):,}. Merge such a segment with one like it, "
-                "or leave it out: predict_uplift takes segments that the experiment did not have."
+                f"{str(names[alone[0]])!r} with {int((index == alone[0]).sum()):,}. Merge such a segment with one like "
+                "it, or leave it out: predict_uplift takes segments that the experiment did not have."
             )
     return dataset
 
@@ -320,7 +322,9 @@ def _audit(dataset: xr.Dataset, known: dict[str, np.ndarray]) -> list[dict[str, 
     # Customers by arm and segment.
     cells = np.bincount(own * names.size + index, minlength=len(arms) * names.size).reshape(len(arms), -1)
     size, people = cells.sum(axis=0).astype(float), cells.sum(axis=1)
-    offered = [f"{n:,} {'treated' if plain else f'offered {arm!r}'}" for n, arm in zip(people, arms, strict=True)]
+    offered = [
+        f"{n:,} {'treated' if plain else f'offered {arm!r}'}" for n, arm in zip(people, arms, strict=True)
+    ]
     lines = [
         _line("read", f"Customers of the experiment: {', '.join(offered[1:])}, {people[0]:,} controls, in "
               f"{names.size:,} segment{'s' * (names.size > 1)}.", own.size),
@@ -335,9 +339,10 @@ def _audit(dataset: xr.Dataset, known: dict[str, np.ndarray]) -> list[dict[str, 
         share = 1 - cells[0] / size
         most = int(np.argmax(np.abs(share - share @ size / own.size) * np.sqrt(size)))
         what = (
-            f"Randomisation: {1 - overall[0]:.1%} {'treated' if plain else 'with an offer'} over all, {share.min():.1%} "
-            f"to {share.max():.1%} by segment; one {'coin' if len(arms) == 2 else 'draw'} for all would differ so much "
-            f"with probability {probability:.2g}."
+            f"Randomisation: {1 - overall[0]:.1%} {'treated' if plain else 'with an offer'} over all, "
+            f"{share.min():.1%} to {share.max():.1%} by segment; one "
+            f"{'coin' if len(arms) == 2 else 'draw'} for all would "
+            f"differ so much with probability {probability:.2g}."
         )
         if probability < UNLIKELY:
             what += " Right if each segment had a coin of its own; otherwise find out why before using the result."

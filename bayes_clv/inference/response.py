@@ -31,19 +31,18 @@ import numpy as np
 import xarray as xr
 from scipy.special import expit, gammaln
 
-from bayes_clv.customers.experiments import ARMS, arms_of, check_experiment
+from bayes_clv.customers.experiments import check_experiment
 from bayes_clv.families.quantities import FLAT, Prior, Quantity, resolve
 from bayes_clv.inference.criticism import diagnostics as checks
 from bayes_clv.inference.posterior import FORMAT, RESPONSE
 from bayes_clv.inference.priors import plain_priors
+from bayes_clv.inference.response_cells import ARM, OFFER, SEGMENT, named, offers_of_cells, reduce_experiment
 from bayes_clv.inference.sampling import laplace as methods
 from bayes_clv.inference.sampling import nuts
 from bayes_clv.inference.sampling.nested import Hierarchy, nested_laplace
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
 
 METHODS = ("nuts", "laplace")
-# ``offer`` is a dimension where the experiment names its offers, and not where it knows treated customers only.
-SEGMENT, ARM, OFFER = "segment", "arm", "offer"
 
 # Levels: any mean conversion; segments apart by a factor of up to 7 in their odds, and of 2.7 in their spend, in 19 of
 # 20. Effects of contacting are small as a rule: the mean one changes odds by a factor of up to 2.7 and spend of up to
@@ -207,51 +206,6 @@ def fit_response(
     return tree
 
 
-def reduce_experiment(experiment: xr.Dataset) -> tuple[xr.Dataset, float | None]:
-    """Return the four sums of each segment and arm, and the amount where every conversion brought the same.
-
-    Raises InputError when nobody bought.
-    """
-    arms = arms_of(experiment)
-    own = experiment["arm"].to_numpy() if "arm" in experiment else np.array(ARMS)[experiment["treated"].astype(int)]
-    money = experiment["outcome"].to_numpy().astype(float)
-    labels, index = np.unique(experiment["segment"].to_numpy().astype(str), return_inverse=True)
-    cell = index * len(arms) + np.array([arms.index(str(each)) for each in own])
-    bought = money > 0
-    if not bought.any():
-        raise InputError(
-            f"Nobody of the {money.size:,} customers bought (outcome is 0 for all), so that there is no response to "
-            "learn. Is 'outcome' the money since the draw, and has enough time passed?"
-        )
-    logs = np.log(np.where(bought, money, 1.0))
-    columns = {
-        "customers": np.ones(money.size),
-        "conversions": bought.astype(float),
-        "outcome_total": money,
-        "outcome_log_total": logs,
-    }
-    cells = xr.Dataset(
-        {
-            name: (
-                (SEGMENT, ARM),
-                np.bincount(cell, weights=column, minlength=len(arms) * labels.size).reshape(-1, len(arms)),
-            )
-            for name, column in columns.items()
-        },
-        coords={SEGMENT: labels.astype(object), ARM: np.array(arms, dtype=object)},
-    )
-    texts = {
-        "customers": ("customers", "count"),
-        "conversions": ("customers who bought", "count"),
-        "outcome_total": ("money brought by all of them", "money"),
-        "outcome_log_total": ("sum over who bought of the logarithm of the money", "log money"),
-    }
-    for name, (text, units) in texts.items():
-        cells[name].attrs = {"long_name": text, "units": units}
-    amounts = np.unique(money[bought])
-    return cells, float(amounts[0]) if amounts.size == 1 else None
-
-
 def links(xp: Any, values: Mapping[str, Any], part: str, offsets: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the level of controls and of each offer, on the log odds (conversion) or log scale (spend).
 
@@ -304,7 +258,7 @@ def _graph(
 
     from bayes_clv.inference.graph import prior_variable
 
-    known, offers, several = _arrays(cells), _offers(cells), _named(cells)
+    known, offers, several = _arrays(cells), offers_of_cells(cells), named(cells)
     names = []
     with pm.Model(coords={SEGMENT: cells[SEGMENT].to_numpy().tolist(), OFFER: offers}) as model:
         for part in parts:
@@ -329,14 +283,6 @@ def _graph(
                 total = _spends(pt, log_mean, values["spend_shape"], pt.gammaln, known)
             pm.Potential(f"{word}_log_likelihood", total.sum())
     return model, names
-
-
-def _named(cells: xr.Dataset) -> bool:
-    return cells[ARM].to_numpy().tolist() != list(ARMS)
-
-
-def _offers(cells: xr.Dataset) -> list[str]:
-    return [str(each) for each in cells[ARM].to_numpy()[1:]]
 
 
 def _of_offer(name: str) -> bool:
@@ -383,7 +329,7 @@ def _nested(
     rng: np.random.Generator,
 ) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
     """Return draws of one part, segments integrated out and put back; see ``nested``."""
-    word, known, offers, several = _name(part), _arrays(cells), _offers(cells), _named(cells)
+    word, known, offers, several = _name(part), _arrays(cells), offers_of_cells(cells), named(cells)
     count = len(offers)
     level = _crude(word, known, scale)
     spread = [
@@ -402,7 +348,8 @@ def _nested(
     )
     population, levels, effects, report = nested_laplace(model, size=draws * chains, rng=rng)
     values = {
-        name: _natural(name, population[:, [i for i, each in enumerate(names) if each == name]]) for name in part
+        name: _natural(name, population[:, [i for i, each in enumerate(names) if each == name]])
+        for name in part
     }
     values[f"{word}_control_offset"] = levels - population[:, 0, None]
     values[f"{word}_effect_offset"] = effects - population[:, None, 2 : 2 + count]
@@ -417,7 +364,9 @@ def _nested(
     return posterior, stats, report
 
 
-def _labelled(name: str, value: np.ndarray, shape: tuple[int, int], *, several: bool) -> tuple[Any, np.ndarray]:
+def _labelled(
+    name: str, value: np.ndarray, shape: tuple[int, int], *, several: bool
+) -> tuple[Any, np.ndarray]:
     """Return dimensions and draws of a quantity; ``value`` is (draw, [segment], [offer])."""
     dims = [SEGMENT] if name.endswith("_offset") else []
     sizes = [value.shape[1]] if dims else []

@@ -113,7 +113,7 @@ class Axis:
         for level, text in zip(self.levels, self.texts, strict=True):
             found[own == text] = level
         # Missing: None, or what differs from itself.
-        found[(own == None) | (own != own) | (own == "")] = np.nan  # noqa: E711, PLR0124
+        found[(own == None) | (own != own) | (own == "")] = np.nan  # noqa: E711
         return found
 
     @property

@@ -36,7 +36,8 @@ def check_names(draws: Simulation, rule: Rule, totals: Sequence[str]) -> None:
                 )
             if name not in known and not (axis.scale == "text" and name in draws.texts):
                 raise InputError(
-                    f"{axis.quantity.place}: the quantity {name!r} is not known. There are {', '.join((*known, *draws.texts))}. "
+                    f"{axis.quantity.place}: the quantity {name!r} is not known. There are "
+                    f"{', '.join((*known, *draws.texts))}. "
                     f"{'' if draws.spending is not None else MONEY}Further columns are "
                     f"{either('attached with clv.with_columns', 'read with --columns')}."
                 )
@@ -94,9 +95,7 @@ def thresholds_of(draws: Simulation, rule: Rule, threads: int | None) -> list[np
             kept[i][:, done : done + amount.shape[0]] = amount.T
         done += amounts[0].shape[0]
     cuts = iter([cut(axis, kept.pop(i), threads) for i, axis in enumerate(of_base)])
-    return [
-        next(cuts) if axis.of_base else each for axis, each in zip(rule.axes, found, strict=True)
-    ]
+    return [next(cuts) if axis.of_base else each for axis, each in zip(rule.axes, found, strict=True)]
 
 
 def _quantiles(amount: np.ndarray, levels: Sequence[float]) -> np.ndarray:

@@ -212,7 +212,9 @@ def _steps(gain: np.ndarray, cost: np.ndarray) -> _Steps:
         at = np.arange(rows.size)
         better = more[at, best] > 0
         at, best, rows = at[better], best[better], rows[better]
-        found.append((rows, np.full(rows.size, number), best, more[at, best], np.maximum(dearer[at, best], 0.0)))
+        found.append(
+            (rows, np.full(rows.size, number), best, more[at, best], np.maximum(dearer[at, best], 0.0))
+        )
         had[rows], paid[rows] = gain[rows, best], cost[rows, best]
     return _Steps(*(np.concatenate(each) for each in zip(*found, strict=True)))
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.response import OFFER, SEGMENT
+from bayes_clv.inference.response_cells import OFFER, SEGMENT
 from bayes_clv.schema import (
     CHAIN,
     CUSTOMER,
@@ -108,7 +108,7 @@ def target(
         ``value_of_test_error``. By segment: ``segment_customers``, ``segment_contacted``. What it came from is kept:
         ``uplift`` and ``outcome_control`` (chain, draw, segment), ``scale`` and ``customer_segment`` (customer).
 
-        Where the experiment named its offers also, by customer, ``chosen_offer`` (who is not contacted has the controls'
+        Where the experiment named its offers also, by customer, ``chosen_offer`` (who gets none has the controls'
         label), ``best_offer``, that of the highest expected net gain, and ``probability_best``: that what was chosen is
         the best of all offers and of none (expected level). Net gains, costs and P(pays) are then of that offer, and of
         ``best_offer`` where nobody is contacted. ``net_gain_single_total`` (chain, draw, offer) is what the best
@@ -255,9 +255,13 @@ def offers_of(decision: xr.Dataset) -> np.ndarray:
 
 def _response(uplift: xr.Dataset) -> Response:
     shape = uplift["spend_shape"].transpose(CHAIN, DRAW).to_numpy().astype(float).ravel()
-    control = [flat_draws(uplift[f"{what}_control"])[:, 0] for what in ("conversion", "spend")]
-    treated = [flat_draws(uplift[f"{what}_treated"]) for what in ("conversion", "spend")]
-    return Response(*control, *treated, shape)
+    return Response(
+        flat_draws(uplift["conversion_control"])[:, 0],
+        flat_draws(uplift["spend_control"])[:, 0],
+        flat_draws(uplift["conversion_treated"]),
+        flat_draws(uplift["spend_treated"]),
+        shape,
+    )
 
 
 def _sum(each: np.ndarray, chosen: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.response import OFFER
+from bayes_clv.inference.response_cells import OFFER
 from bayes_clv.schema import CUSTOMER, InputError, argument
 from bayes_clv.units import checked_cost
 

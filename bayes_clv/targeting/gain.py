@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.response import SEGMENT
+from bayes_clv.inference.response_cells import SEGMENT
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, describe
 from bayes_clv.targeting.contacts import flat_draws, offers_of, rank_chosen
 

@@ -59,8 +59,8 @@ def read_offers(source: str | Path) -> Offers:
     table, lines = read_toml(source, "file of offers")
     for key in table:
         if key not in _TOP:
-            line = lines.of_header(f"[{key}]") if isinstance(table[key], dict) else lines.of_key(key, 1)
-            raise InputError(f"{lines.place(line)}: {key!r} is not known. {_EXAMPLE}")
+            at = lines.of_header(f"[{key}]") if isinstance(table[key], dict) else lines.of_key(key, 1)
+            raise InputError(f"{lines.place(at)}: {key!r} is not known. {_EXAMPLE}")
     control, costs = table.get("control"), table.get("costs")
     if not isinstance(control, str) or not control:
         line = lines.place(lines.of_key("control", 1))
@@ -111,5 +111,7 @@ def check_arms(offers: Offers, labels: Sequence[str], file: str, first: int = 2)
 def _cost(value: Any, name: str, place: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0:
-        raise InputError(f"{place}: {name} = {value!r}. A cost is money per contact, finite and not negative.")
+        raise InputError(
+            f"{place}: {name} = {value!r}. A cost is money per contact, finite and not negative."
+        )
     return float(value)

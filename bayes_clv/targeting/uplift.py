@@ -20,8 +20,9 @@ from bayes_clv.customers.checks import check_ids
 from bayes_clv.customers.columns import column_values
 from bayes_clv.customers.experiments import EVERYBODY
 from bayes_clv.inference.posterior import RESPONSE
-from bayes_clv.inference.response import ARM, OFFER, SEGMENT, links
 from bayes_clv.inference.response import fit_response as fit_response
+from bayes_clv.inference.response import links
+from bayes_clv.inference.response_cells import ARM, OFFER, SEGMENT
 from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, argument, describe, named_quantiles
@@ -131,7 +132,7 @@ def _segments(customers: xr.Dataset, by: Any, known: list[str]) -> np.ndarray:
 
 
 def _by_segment(response: xr.DataTree, labels: list[str], known: list[str]) -> xr.Dataset:
-    """Return conversion, spend and outcome of all arms and the uplift, (chain, draw, segment), of offers with theirs."""
+    """Return conversion, spend and outcome of all arms and the uplift, (chain, draw, [offer], segment)."""
     posterior = response["posterior"].to_dataset()
     amount = response.attrs.get("amount")
     found: dict[str, xr.DataArray] = {}

@@ -162,7 +162,13 @@ def _drivers(kinds: xr.Dataset) -> "pd.DataFrame":
 
 # What a result is, and the rows it has; the first is taken where nothing is said.
 def _actions(plan: xr.Dataset) -> "pd.DataFrame":
-    names = ("order", "customers", "spent", *(f"net_gain_total_{each}" for each in STATISTICS), "probability_pays")
+    names = (
+        "order",
+        "customers",
+        "spent",
+        *(f"net_gain_total_{each}" for each in STATISTICS),
+        "probability_pays",
+    )
     columns = {name: plan[name].to_numpy() for name in (ACTION, *names)}
     return frame_of(columns, plan.attrs).sort_values("order", ignore_index=True)
 

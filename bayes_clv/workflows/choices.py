@@ -102,7 +102,8 @@ class Segmenting:
 
     run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
     rule: str | Path = option(
-        "A TOML file with a rule of your own, or one of abc, five-actions, four-kinds, lifecycle, matrix and rfm.", kind=str
+        "A TOML file with a rule of your own, or one of abc, five-actions, four-kinds, lifecycle, matrix and rfm.",
+        kind=str,
     )
     given: Mapping[str, str] = option(
         "What a rule known by name is given, like profit_per_purchase=5; may be repeated.",

@@ -252,7 +252,9 @@ def _with_further(
     frame = read_table(choice.columns, [choice.customer_id, *wanted])
     ids = customer_ids(frame[choice.customer_id])
     further = {
-        name: segment_labels(frame[name], name, ids, "Column") if name in texts else as_numbers(frame[name], name)
+        name: segment_labels(frame[name], name, ids, "Column")
+        if name in texts
+        else as_numbers(frame[name], name)
         for name in wanted
     }
     table = frame[[choice.customer_id]].rename(columns={choice.customer_id: "customer_id"}).assign(**further)
@@ -311,9 +313,9 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     ]
     if unsure:
         lines.append(
-            "Totals count each customer with its probability, so they are right all the same. To act on a segment, take "
-            "the customers with the highest probability of it, not its label: --list lists them, and says how many of "
-            "the first to expect in it."
+            "Totals count each customer with its probability, so they are right all the same. To act on a segment, "
+            "take the customers with the highest probability of it, not its label: --list lists them, and says how "
+            "many of the first to expect in it."
         )
     return lines
 

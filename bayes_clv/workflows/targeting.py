@@ -90,7 +90,9 @@ def _offers(choice: Choice) -> "Offers | None":
     offers = read_offers(choice.offers)
     labels = read_table(choice.experiment, [choice.treated])[choice.treated]
     # What is missing is refused at the experiment's own door.
-    check_arms(offers, [str(each) for each in labels.tolist() if each is not None], Path(choice.experiment).name)
+    check_arms(
+        offers, [str(each) for each in labels.tolist() if each is not None], Path(choice.experiment).name
+    )
     return offers
 
 

@@ -44,7 +44,10 @@ def test_texts_are_those_of_each_date(dates, make_posterior):
     rule = clv.rule("Channel", {"web": "channel == 'web'", "others": "channel != 'web'"})
     labelled = [
         each.assign(
-            channel=("customer", np.array([("web", "shop")[int(c[1:]) % 2] for c in each["customer"].values], object))
+            channel=(
+                "customer",
+                np.array([("web", "shop")[int(c[1:]) % 2] for c in each["customer"].values], object),
+            )
         )
         for each in dates
     ]

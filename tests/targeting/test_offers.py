@@ -191,9 +191,7 @@ def test_the_value_of_a_test_of_two_offers():
     rng = np.random.default_rng(4)
     p = np.column_stack([rng.beta(5, 45, draws), rng.beta(6, 54, draws)])
     added = offered((p - 0.09)[:, :, None], np.zeros(people, dtype=int), control=0.09, spend=1.0)
-    decision = clv.target(
-        added, cost={"call": 1.0, "mail": 1.0}, margin=100.0, test=3 * n, seed=1
-    )
+    decision = clv.target(added, cost={"call": 1.0, "mail": 1.0}, margin=100.0, test=3 * n, seed=1)
     k = np.arange(n + 1)
     after = [people * (100 * ((a + k) / (a + b + n) - 0.09) - 1) for a, b in ((5, 45), (6, 54))]
     chance = np.outer(*(stats.betabinom.pmf(k, n, a, b) for a, b in ((5, 45), (6, 54))))
@@ -258,7 +256,9 @@ def test_each_offer_has_its_own_effect():
 
 def test_an_experiment_of_named_arms_is_the_one_of_zeros_and_ones():
     """Two arms, named or not: the same draws, but for the dimension of the offer."""
-    table = trial_table().query("offer != 'mail'").assign(treated=lambda t: (t["offer"] == "call").astype(int))
+    table = (
+        trial_table().query("offer != 'mail'").assign(treated=lambda t: (t["offer"] == "call").astype(int))
+    )
     plain = clv.customers.from_experiment(table, segment="segment")
     named = of(table)
     fits = [clv.targeting.fit_response(each, method="laplace", draws=50, seed=1) for each in (plain, named)]
@@ -290,7 +290,9 @@ def test_what_a_response_to_offers_carries(experiment, response, tmp_path):
     again = clv.load(clv.save(response, tmp_path / "response.nc"))
     assert clv.targeting.predict_uplift(again, experiment).equals(added)
     # A segment never seen is drawn for each offer by itself.
-    strange = experiment.assign(segment=("customer", np.full(experiment.sizes["customer"], "w", dtype=object)))
+    strange = experiment.assign(
+        segment=("customer", np.full(experiment.sizes["customer"], "w", dtype=object))
+    )
     new = clv.targeting.predict_uplift(response, strange)["conversion_treated"]
     assert np.corrcoef(*(new.sel(offer=each).to_numpy().ravel() for each in ("call", "mail")))[0, 1] < 0.99
     decision = clv.target(added, cost={"call": 0.9, "mail": 0.2}, margin=0.3)
@@ -299,7 +301,7 @@ def test_what_a_response_to_offers_carries(experiment, response, tmp_path):
         "customer_id", "segment", "offer", "best_offer", "probability_best", "contacted",
     ]  # fmt: skip
     assert set(table.loc[table["contacted"] == 0, "offer"]) <= {"none"}
-    left, right = clv.views.plot_gain(decision).axes
+    _, right = clv.views.plot_gain(decision).axes
     assert {text.get_text().split(",")[0] for text in right.get_legend().get_texts()} == {"call", "mail"}
     curve = clv.targeting.gain_curve(decision)
     best = curve["net_gain"].mean(("chain", "draw")).max()
@@ -332,9 +334,13 @@ def test_the_door_of_several_arms():
     few = table[(table["offer"] != "mail") | (table["segment"] != "y")]
     with pytest.raises(InputError, match="1 of 3 segments has no customer with 'mail', for example 'y'"):
         of(few)
-    with pytest.raises(InputError, match="control='nobody': nobody has it in the column 'offer'.*no controls"):
+    with pytest.raises(
+        InputError, match="control='nobody': nobody has it in the column 'offer'.*no controls"
+    ):
         clv.customers.from_experiment(table, treated="offer", control="nobody")
-    with pytest.raises(InputError, match="neither 0 nor 1.*several offers, say which label the controls have"):
+    with pytest.raises(
+        InputError, match="neither 0 nor 1.*several offers, say which label the controls have"
+    ):
         clv.customers.from_experiment(table, treated="offer")
     with pytest.raises(InputError, match="has no treated"):
         of(table[table["offer"] == "none"])
@@ -350,7 +356,10 @@ def test_the_door_of_several_arms():
     ("cost", "message"),
     [
         ({"call": 1.0, "mail": 1.0}, "says nothing of 'text', an offer of the experiment"),
-        ({"call": 1.0, "mail": 1.0, "text": 1.0, "gift": 2.0}, "names 'gift', which nobody of the experiment"),
+        (
+            {"call": 1.0, "mail": 1.0, "text": 1.0, "gift": 2.0},
+            "names 'gift', which nobody of the experiment",
+        ),
         ({"call": 1.0, "mail": -1.0, "text": 1.0}, "of 'mail' is -1. It must be finite and not negative"),
         (pd.Series({"call": 1.0, "mail": np.inf, "text": 1.0}), "of 'mail' is inf"),
         ({"c0": 1.0}, "1 customers have none, such as 'c1'"),
@@ -371,4 +380,3 @@ def test_costs_of_offers_and_of_customers():
     by_customer = clv.target(added, cost={"c0": 1.0, "c1": 3.0})
     assert by_customer["chosen_offer"].to_numpy().tolist() == ["mail", "none"]
     assert by_customer["net_gain_mean"].to_numpy().tolist() == [1.5, -0.5]
-

@@ -110,7 +110,13 @@ def test_a_list_by_probability_and_by_value(draws, numbers, actions):
     by_chance = clv.segments.members(draws, rule, "protect")
     assert float(by_chance["members"][19]) == pytest.approx(np.sort(chance)[-20:].sum())
     assert by_chance["members"].attrs["long_name"].startswith("customers of the segment")
-    assert list(clv.table(by_chance).columns) == ["customer_id", "rank", "probability", "value_there", "members"]
+    assert list(clv.table(by_chance).columns) == [
+        "customer_id",
+        "rank",
+        "probability",
+        "value_there",
+        "members",
+    ]
     with pytest.raises(InputError, match="'risky': the rule 'Five actions' has no such segment"):
         clv.segments.members(draws, rule, "risky")
     with pytest.raises(InputError, match="order='gain' is not known"):
@@ -124,7 +130,9 @@ def test_a_label_that_nobody_carries_has_a_list(draws):
     listed = clv.segments.members(draws, rule, "much")
     assert float(listed["members"][-1]) == pytest.approx(float(found["size_mean"].sel(segment="much")))
     top = found.sel(customer=listed["customer"][0].item())
-    assert float(top["membership"].sel(segment="much")) == pytest.approx(float(found["membership"].sel(segment="much").max()))
+    assert float(top["membership"].sel(segment="much")) == pytest.approx(
+        float(found["membership"].sel(segment="much").max())
+    )
 
 
 def test_a_list_without_money(make_customers, make_buying):
@@ -152,14 +160,23 @@ def test_columns_of_text(draws, numbers):
     ):
         np.testing.assert_allclose(found["membership"].sel(segment=name), inside.mean(axis=1), atol=1e-6)
     fixed = clv.rule("Web", {"web": "channel == 'web'", "not web": "channel != 'web'"})
-    assert clv.segments.points(draws.customers, fixed).tolist() == np.where(channel == "web", "web", "not web").tolist()
+    assert (
+        clv.segments.points(draws.customers, fixed).tolist()
+        == np.where(channel == "web", "web", "not web").tolist()
+    )
 
 
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({"x": "channel == 3", "y": None}, "'channel' is a column of text, and is compared as a number.*channel == "),
-        ({"x": "wallet == 'a'", "y": None}, "'wallet' is a quantity of numbers, and is compared with the text 'a'"),
+        (
+            {"x": "channel == 3", "y": None},
+            "'channel' is a column of text, and is compared as a number.*channel == ",
+        ),
+        (
+            {"x": "wallet == 'a'", "y": None},
+            "'wallet' is a quantity of numbers, and is compared with the text 'a'",
+        ),
         ({"x": "land == 'a'", "y": None}, "the quantity 'land' is not known. There are .*channel"),
     ],
 )
@@ -200,7 +217,9 @@ def test_a_plan_against_the_draws(draws, numbers, actions):
     assert plan["chosen_action"].to_numpy().tolist() == names[chosen + 1].tolist()
     assert set(chosen) == {-1, 0, 1, 2}
     np.testing.assert_allclose(plan["net_gain_mean"], net.max(axis=0), atol=1e-9)
-    total = np.stack([gained[a][chosen == a].sum(axis=0) - cost[a, chosen == a].sum() for a in range(3)], axis=1)
+    total = np.stack(
+        [gained[a][chosen == a].sum(axis=0) - cost[a, chosen == a].sum() for a in range(3)], axis=1
+    )
     np.testing.assert_allclose(plan["net_gain_total"], total, atol=1e-9)
     np.testing.assert_allclose(plan["probability_pays"], (total > 0).mean(axis=0))
     assert plan["customers"].to_numpy().tolist() == [(chosen == a).sum() for a in range(3)]

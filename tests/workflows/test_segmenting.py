@@ -299,7 +299,9 @@ def test_a_list_of_a_segment_and_a_rule_by_text(finished, python, tmp_path, no_f
     pd.testing.assert_frame_equal(table, clv.table(found), check_exact=True)
     said = f"about {plain_number(float(table['members'].iloc[-1]))} of 300 customers are in it"
     assert f"'web', those first whose value there is highest: {said}" in printed
-    assert f"the first 50 hold about {plain_number(float(table['members'].iloc[49]))} of them, and " in printed
+    assert (
+        f"the first 50 hold about {plain_number(float(table['members'].iloc[49]))} of them, and " in printed
+    )
     said = refusal(*words[:-1], "shop", watched=tmp_path)
     assert "--list 'shop': the rule 'rule' has no such segment. It has 'web', 'others'" in said
 

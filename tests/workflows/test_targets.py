@@ -173,14 +173,23 @@ def test_several_offers_and_a_file_of_their_costs(several):
     assert set(table["offer"]) <= {"none", "mail", "call"}
     assert (table.loc[table["offer"] == "none", "contacted"] == 0).all()
     assert set(table.loc[table["offer"] == "call", "cost"]) <= {2.0}
-    for words in ("offered 'call'", "  mail: ", "does not settle it. A further test", "it alone gains as much"):
+    for words in (
+        "offered 'call'",
+        "  mail: ",
+        "does not settle it. A further test",
+        "it alone gains as much",
+    ):
         assert words in result.stdout, result.stdout
 
 
 @pytest.mark.parametrize(
     ("offers", "further", "words"),
     [
-        (OFFERS.replace("call = 2\n", ""), [], "several.csv, line 14: 'call' is neither the control nor an offer"),
+        (
+            OFFERS.replace("call = 2\n", ""),
+            [],
+            "several.csv, line 14: 'call' is neither the control nor an offer",
+        ),
         (OFFERS + "gift = 3\n", [], "offers.toml, line 6: nobody of several.csv was offered 'gift'"),
         (OFFERS.replace('"none"', '"nobody"'), [], "'none' is neither the control nor an offer"),
         (OFFERS.replace("= 2", "= -2"), [], "offers.toml, line 5: call = -2. A cost is money per contact"),

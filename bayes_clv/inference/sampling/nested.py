@@ -5,7 +5,8 @@ segments and 12,000 customers (three simulated experiments, conversions and spen
 segment levels sampled as they are and 1.24 to 1.71 with standardised ones, where 0.7 is the limit: a standard deviation
 and the effects that it spreads cannot both be near their mode. Given the population quantities, though, each segment
 has few numbers of its own, a level and the effect of each offer, whose posterior is log-concave and all but Gaussian.
-Given the level the effects are independent, so that all is in closed form for any number of offers. So, as in nested Laplace
+Given the level the effects are independent, so that all is in closed form for any number of offers. So, as in nested
+Laplace
 approximations (Rue, Martino & Chopin 2009, JRSS B 71):
 
 1. the population quantities' density, each segment integrated out by its own mode and curvature;
@@ -47,7 +48,8 @@ class Hierarchy:
     """Population vectors on the whole line: level, log sd of levels, effects, their log sds, and what follows.
 
     ``terms`` is the log-likelihood of each segment × arm, concave in the arm's level: that of controls is the
-    segment's level, that of those with an offer the level plus its effect. ``log_prior`` takes vectors (proposal, dimension)
+    segment's level, that of those with an offer the level plus its effect. ``log_prior`` takes vectors (proposal,
+    dimension)
     and includes the Jacobian.
     """
 
@@ -101,7 +103,7 @@ class _Segments:
 def nested_laplace(
     model: Hierarchy, *, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
-    """Return draws of the population (size, dimension), of levels (size, segment), effects (.., offer), and the report."""
+    """Return draws of the population (size, dimension), levels (size, segment), effects (.., offer), and the report."""
 
     def density(x: np.ndarray) -> tuple[float, np.ndarray]:
         steps = DIFFERENCE * np.eye(x.size)
@@ -171,9 +173,7 @@ def _joint(model: Hierarchy, population: np.ndarray, level: np.ndarray, effect: 
     mean, sd, effect_mean, effect_sd = _spread(model, population)
     value, _, _ = model.terms(_arms(level, effect), population)
     quadratic = ((level - mean) / sd) ** 2 + (((effect - effect_mean) / effect_sd) ** 2).sum(axis=-1)
-    joint: np.ndarray = (
-        value.sum(axis=-1) - 0.5 * quadratic - np.log(sd) - np.log(effect_sd).sum(axis=-1)
-    )
+    joint: np.ndarray = value.sum(axis=-1) - 0.5 * quadratic - np.log(sd) - np.log(effect_sd).sum(axis=-1)
     return joint
 
 
