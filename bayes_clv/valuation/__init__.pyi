@@ -17,6 +17,7 @@ from .formulas import migration_value as migration_value
 from .formulas import present_value as present_value
 from .formulas import retained_value as retained_value
 from .levers import relative as relative
+from .offer_effects import effect_of as effect_of
 from .parts import value_parts as value_parts
 from .scenario_files import read_scenarios as read_scenarios
 from .scenarios import Scenario as Scenario
@@ -39,6 +40,7 @@ __all__ = [
     "continuous_value",
     "contract_value",
     "contributions",
+    "effect_of",
     "four_step_value",
     "growing_value",
     "migration_value",
