@@ -33,8 +33,8 @@ class _Share:
         """Return the changes themselves: none is drawn anew."""
         if size != self.drawn.size:
             raise InputError(
-                f"The effect has {self.drawn.size:,} draws and the simulation {size:,}. Read it from the simulation that "
-                "the scenario is of: clv.valuation.effect_of(simulation, ...)."
+                f"The effect has {self.drawn.size:,} draws and the simulation {size:,}. Read it from the simulation "
+                "that the scenario is of: clv.valuation.effect_of(simulation, ...)."
             )
         return self.drawn
 

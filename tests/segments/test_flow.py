@@ -39,23 +39,18 @@ def draws(dates, make_posterior):
 
 
 def test_texts_are_those_of_each_date(dates, make_posterior):
-    """The likes of a channel stay what they are: nobody moves, and who is new comes from nowhere."""
+    """Every second customer is of the web, and of these every second is no more at the second date."""
     posterior = make_posterior("mbg_nbd", MBG, sd=0.1, chains=1, draws=20)
     rule = clv.rule("Channel", {"web": "channel == 'web'", "others": "channel != 'web'"})
-    labelled = [
-        each.assign(
-            channel=(
-                "customer",
-                np.array([("web", "shop")[int(c[1:]) % 2] for c in each["customer"].values], object),
-            )
-        )
-        for each in dates
-    ]
-    draws = [clv.simulate(posterior, each, draws=20, seed=1) for each in labelled]
+    draws = []
+    for date, every in zip(dates, (2, 4), strict=True):
+        number = np.array([int(each[1:]) for each in date["customer"].to_numpy()])
+        channel = np.where(number % every == 0, "web", "shop").astype(object)
+        draws.append(clv.simulate(posterior, date.assign(channel=("customer", channel)), draws=20, seed=1))
     flow = clv.segments.flow(*draws, rule)["flow_mean"].to_pandas()
-    early = labelled[0]["channel"].to_series().value_counts()
-    assert flow.loc["web"].to_dict() == {"web": early["web"], "others": 0}
-    assert flow.loc["others"].to_dict() == {"web": 0, "others": early["shop"]}
+    number = np.array([int(each[1:]) for each in dates[0]["customer"].to_numpy()])
+    assert flow.loc["web"].to_dict() == {"web": (number % 4 == 0).sum(), "others": (number % 4 == 2).sum()}
+    assert flow.loc["others"].to_dict() == {"web": 0, "others": (number % 2 == 1).sum()}
 
 
 def gathered(draws, *names):

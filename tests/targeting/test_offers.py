@@ -53,7 +53,7 @@ def of(table, **further):
 
 @pytest.fixture(scope="module")
 def experiment():
-    return of(trial_table())
+    return of(trial_table(12_000))
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,8 @@ def test_steps_from_offer_to_offer():
     # 2.5 are left of which a step needs 3: the bound is 2.5 / 3 of its gain.
     assert chosen.tolist() == [0, 0]
     assert bound == pytest.approx(2.5 / 3)
+    # Where the step to the cheap one does not fit, that from it to the dear one, for 0.5, does not either.
+    assert choose(np.array([[6.0, 6.5]]), np.array([[3.0, 3.5]]), 2.9)[0].tolist() == [-1]
     # An offer that a mixture of its neighbours beats is no step, but all that fits where they do not.
     assert choose(np.array([[1.0, 2.0, 6.0]]), np.array([[1.0, 2.5, 3.0]]), 2.0)[0].tolist() == [-1]
 
@@ -289,12 +291,30 @@ def test_what_a_response_to_offers_carries(experiment, response, tmp_path):
     assert float(added["uplift"].sel(offer="mail", segment="y", chain=1, draw=3)) == pytest.approx(by_hand)
     again = clv.load(clv.save(response, tmp_path / "response.nc"))
     assert clv.targeting.predict_uplift(again, experiment).equals(added)
-    # A segment never seen is drawn for each offer by itself.
+    # Every cell's probability is near its share of buyers: within 3 of a share's errors, which pooling moves it by 1.
+    cells = response["observed_data"].dataset
+    share = cells["conversions"] / cells["customers"]
+    for offer in ("call", "mail"):
+        raw, people = share.sel(arm=offer), cells["customers"].sel(arm=offer)
+        away = added["conversion_treated"].sel(offer=offer).mean(("chain", "draw")) - raw
+        assert (abs(away) < 3 * np.sqrt(raw * (1 - raw) / people)).all()
+    # A segment never seen is drawn for each offer by itself: 1,000 pairs of independent numbers, 4 / sqrt(1000).
     strange = experiment.assign(
         segment=("customer", np.full(experiment.sizes["customer"], "w", dtype=object))
     )
-    new = clv.targeting.predict_uplift(response, strange)["conversion_treated"]
-    assert np.corrcoef(*(new.sel(offer=each).to_numpy().ravel() for each in ("call", "mail")))[0, 1] < 0.99
+    new = clv.targeting.predict_uplift(response, strange).isel(segment=0)
+    odds = {
+        what: np.log(new[f"conversion_{what}"] / (1 - new[f"conversion_{what}"]))
+        for what in ("control", "treated")
+    }
+    z = (odds["treated"] - odds["control"] - posterior["conversion_effect"]) / posterior[
+        "conversion_effect_sd"
+    ]
+    one, other = (
+        z.sel(offer=each).transpose("chain", "draw").to_numpy().ravel() for each in ("call", "mail")
+    )
+    assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(one.size)
+    assert one.std() == pytest.approx(1.0, abs=4 / np.sqrt(2 * one.size))
     decision = clv.target(added, cost={"call": 0.9, "mail": 0.2}, margin=0.3)
     table = clv.table(decision)
     assert list(table.columns[:6]) == [
