@@ -324,8 +324,9 @@ def test_what_a_response_to_offers_carries(experiment, response, tmp_path):
     _, right = clv.views.plot_gain(decision).axes
     assert {text.get_text().split(",")[0] for text in right.get_legend().get_texts()} == {"call", "mail"}
     curve = clv.targeting.gain_curve(decision)
-    best = curve["net_gain"].mean(("chain", "draw")).max()
-    assert float(best) == pytest.approx(float(decision["net_gain_total"].mean()))
+    # The best of all numbers of contacts is what was decided; of a hundred of them, one within a hundredth.
+    best, decided = float(curve["net_gain"].mean(("chain", "draw")).max()), float(decision["net_gain_total"].mean())
+    assert 0.99 * decided < best <= decided + 1e-9
 
 
 @pytest.mark.full
