@@ -325,7 +325,10 @@ def test_what_a_response_to_offers_carries(experiment, response, tmp_path):
     assert {text.get_text().split(",")[0] for text in right.get_legend().get_texts()} == {"call", "mail"}
     curve = clv.targeting.gain_curve(decision)
     # The best of all numbers of contacts is what was decided; of a hundred of them, one within a hundredth.
-    best, decided = float(curve["net_gain"].mean(("chain", "draw")).max()), float(decision["net_gain_total"].mean())
+    best, decided = (
+        float(curve["net_gain"].mean(("chain", "draw")).max()),
+        float(decision["net_gain_total"].mean()),
+    )
     assert 0.99 * decided < best <= decided + 1e-9
 
 
