@@ -261,7 +261,7 @@ def backtest(settings: Backtesting) -> list[str]:
 
 @command(Choice)
 def target(choice: Choice) -> list[str]:
-    r"""Choose whom to contact, from an experiment: a row a customer in --out, the gain curve beside it.
+    """Choose whom to contact, from an experiment: a row a customer in --out, the gain curve beside it.
 
     Examples: bayes-clv target experiment.csv --cost 1.5 --margin 0.3 --segment segment --budget 5000 --out targets.csv;
     of several offers
@@ -273,7 +273,7 @@ def target(choice: Choice) -> list[str]:
       [costs]
       mail = 0.20
       call = 0.90
-    """
+    """  # noqa: D301
     from bayes_clv.workflows.targeting import choose
 
     return choose(choice, sampler_progress=sys.stderr.isatty())

@@ -141,9 +141,12 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) ->
         )
     if choice.margin == 1:
         lines.append("The margin is 1: a gain is revenue less the cost of contacts.")
-    lines += _open_question(decision, choice)
+    said = _open_question(decision)
     if "chosen_offer" in decision:
-        lines += _which_offer(decision, choice)
+        said += _which_offer(decision)
+    if any(_UNSETTLED in line for line in said):
+        said.append(_further(decision, choice))
+    lines += said
     lines.append(
         f"Regret against knowing the response: {float(decision['regret']):,.0f}; knowing it would be worth "
         f"{float(decision['value_of_perfect_information']):,.0f}."
@@ -162,16 +165,14 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) ->
     ]
 
 
-def _open_question(decision: "xr.Dataset", choice: Choice) -> list[str]:
+def _open_question(decision: "xr.Dataset") -> list[str]:
     """Return what to do where the experiment does not settle whether contacting pays."""
     if not decision["contacted"].any():
         return []
     pays = float((decision["net_gain_total"] > 0).mean())
     if not OPEN[0] < pays < OPEN[1]:
         return [f"Contacting them pays with a probability of {percent(pays)}."]
-    return [
-        f"Contacting them pays with a probability of {percent(pays)}: {_UNSETTLED}. {_further(decision, choice)}"
-    ]
+    return [f"Contacting them pays with a probability of {percent(pays)}: {_UNSETTLED}."]
 
 
 def _further(decision: "xr.Dataset", choice: Choice) -> str:
@@ -194,7 +195,7 @@ def _by_offer(decision: "xr.Dataset") -> list[str]:
     return found
 
 
-def _which_offer(decision: "xr.Dataset", choice: Choice) -> list[str]:
+def _which_offer(decision: "xr.Dataset") -> list[str]:
     """Return whether an offer chosen by customer is better than the best one alone, and for whom it is a coin flip."""
     if not decision["contacted"].any():
         return []
@@ -209,7 +210,7 @@ def _which_offer(decision: "xr.Dataset", choice: Choice) -> list[str]:
     lines = [
         f"{name!r} alone, the best single offer, would gain {more.mean():,.0f} less ({low:,.0f} to {high:,.0f}, "
         f"expected level); choosing the offer by customer is better with a probability of {percent(beats)}"
-        + ("." if not OPEN[0] < beats < OPEN[1] else f": {_UNSETTLED}. {_further(decision, choice)}")
+        + (f": {_UNSETTLED}." if OPEN[0] < beats < OPEN[1] else ".")
     ]
     flips = int((decision["probability_best"] < SURE).sum())
     if flips:

@@ -108,7 +108,7 @@ def test_the_summary_says_whether_the_experiment_settles_it(settled, test):
         said = "\n".join(summary(decision, xr.Dataset(), choice))
         assert ("a gain is revenue less the cost" in said) == (margin == 1)
         assert f"pays with a probability of {100 if settled else 54} %" in said
-        assert ("does not settle it. A further test is worth 5 at most" in said) == (not settled)
+        assert ("does not settle it.\nA further test is worth 5 at most" in said) == (not settled)
         assert ("--test 40 says" in said) == (not settled and test is None)
 
 
@@ -176,8 +176,8 @@ def test_several_offers_and_a_file_of_their_costs(several):
     for words in (
         "offered 'call'",
         "  mail: ",
-        "does not settle it. A further test",
-        "it alone gains as much",
+        "does not settle it.\n",
+        "it alone gains as much.\nA further test is worth",
     ):
         assert words in result.stdout, result.stdout
 
