@@ -29,7 +29,9 @@ for all. Fitted by ``laplace``, 4 × 300 draws; worlds in which its Pareto k fai
 How the world was chosen, before the run, on five pilots of six worlds each, of other seeds (801 to 846)
     Shrinking changes a decision only where offers differ in what they gain on average and cells are noisy. In pilots of
     12,000 customers, with offers that gain about alike, ``target`` gained no more than point estimates, nor less: -1.3
-    to 1.9 standard errors over six worlds, and -2.2 where segments differ little (0.15). So what is shown here is for
+    to 1.9 standard errors over six worlds, and -2.2 where segments differ little (0.15). With
+    differences of 0.15 and 0.2, below what the default priors expect, the mean promise was 1.75 times the truth (12
+    worlds, all inside the 90 % intervals); point estimates' was 5 times. So what is shown here is for
     worlds like this one; where offers gain alike, only the promise of ``target`` is better than the point estimates'.
 
 Run with ``uv run python -m studies.offers`` (a quarter of an hour on one core); ``--quick`` makes three worlds of four
