@@ -271,8 +271,17 @@ def backtest(settings: Backtesting) -> list[str]:
 def target(choice: Choice) -> list[str]:
     """Choose whom to contact, from an experiment: a row a customer in --out, the gain curve beside it.
 
-    Example: bayes-clv target experiment.csv --cost 1.5 --margin 0.3 --segment segment --budget 5000 --out targets.csv
-    """
+    Examples: bayes-clv target experiment.csv --cost 1.5 --margin 0.3 --segment segment --budget 5000 --out targets.csv;
+    of several offers
+    bayes-clv target experiment.csv --treated offer --offers offers.toml --margin 0.3 --segment segment
+
+    \b
+    where offers.toml names the controls and what each offer costs a contact:
+      control = "none"
+      [costs]
+      mail = 0.20
+      call = 0.90
+    """  # noqa: D301
     from bayes_clv.workflows.targeting import choose
 
     return choose(choice, sampler_progress=sys.stderr.isatty())

@@ -35,7 +35,7 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
 }
 
-Scale = Literal["number", "quantile", "bringing"]
+Scale = Literal["number", "quantile", "bringing", "text"]
 
 # Far above what a person writes, and far below what Python's parser cannot take.
 LONGEST = 2000
@@ -116,12 +116,16 @@ class RowTest:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A quantity against a threshold: a number, or a share of the base at ``level``."""
+    """A quantity against a threshold: a number, or a share of the base at ``level``.
+
+    A column of text is compared with ``texts``, and ``sign`` is then "in" or "not in".
+    """
 
     quantity: Expression
     sign: str
     scale: Scale
     level: float
+    texts: tuple[str, ...] = ()
 
 
 def _tree(text: str, written: str, place: str) -> ast.expr:
@@ -287,20 +291,15 @@ def comparisons_of(text: str, place: str, defined: Mapping[str, Expression]) -> 
 def _comparison(
     left: ast.expr, sign: ast.cmpop, right: ast.expr, place: str, defined: Mapping[str, Expression]
 ) -> Comparison:
+    with_text = _with_text(left, sign, right, place, defined)
+    if with_text is not None:
+        return with_text
     if type(sign) not in _COMPARE:
         raise InputError(
             f"{place}: {ast.unparse(ast.Compare(left, [sign], [right]))!r} compares by something else than "
-            "< <= > >= ==."
+            "< <= > >= ==; a column of text may be compared by == != in and not in."
         )
     symbol = _COMPARE[type(sign)][0]
-    for side, other in ((left, right), (right, left)):
-        if isinstance(side, ast.Constant) and isinstance(side.value, str):
-            raise InputError(
-                f"{place}: {ast.unparse(other)!r} is compared with the text {side.value!r}, and a rule cuts "
-                "numbers. Make "
-                f"it a number first, such as a column that is 1 where {ast.unparse(other)!r} is {side.value!r} and 0 "
-                "elsewhere; orders are chosen by their texts with where= of clv.summarize."
-            )
     threshold = _threshold(right, place)
     quantity = left
     if threshold is None:
@@ -314,6 +313,38 @@ def _comparison(
     text = ast.unparse(quantity)
     parsed(text, place)
     return Comparison(Expression(_written_out(text, place, defined, ()), place), symbol, *threshold)
+
+
+def _with_text(
+    left: ast.expr, sign: ast.cmpop, right: ast.expr, place: str, defined: Mapping[str, Expression]
+) -> Comparison | None:
+    """Return the comparison of a column with a text or a list of them, None where there is no text."""
+    listed = isinstance(right, ast.Tuple | ast.List)
+    found, column = _row_values(right), left
+    if found is None and isinstance(sign, ast.Eq | ast.NotEq):
+        found, column = _row_values(left), right
+    if found is None or not any(isinstance(each, str) for each in found):
+        return None
+    texts = tuple(each for each in found if isinstance(each, str))
+    written = ast.unparse(ast.Compare(left, [sign], [right]))
+    if not isinstance(column, ast.Name) or column.id in defined:
+        raise InputError(
+            f"{place}: {written!r} compares {ast.unparse(column)!r} with a text. Only a column of text is compared "
+            "with texts, such as channel == 'web'."
+        )
+    if listed != isinstance(sign, ast.In | ast.NotIn) or not isinstance(
+        sign, ast.Eq | ast.NotEq | ast.In | ast.NotIn
+    ):
+        raise InputError(
+            f"{place}: {written!r} cannot be: a text has no order, and stands alone. Write {column.id} == 'web', "
+            f"{column.id} != 'web', {column.id} in ('web', 'shop') or {column.id} not in ('web', 'shop')."
+        )
+    if len(texts) < len(found):
+        raise InputError(
+            f"{place}: {written!r} has a list of texts and numbers beside each other. Write one kind."
+        )
+    symbol = "in" if isinstance(sign, ast.Eq | ast.In) else "not in"
+    return Comparison(Expression(column.id, place), symbol, "text", 0.0, texts)
 
 
 def _written_out(text: str, place: str, defined: Mapping[str, Expression], inside: tuple[str, ...]) -> str:

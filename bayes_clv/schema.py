@@ -465,6 +465,16 @@ RESULT_VARIABLES = {
     "probability_pays": Variable(
         "probability that contacting gains more than it costs", "probability", "expected"
     ),
+    "chosen_offer": Variable("what the customer is offered, or the controls' label", "id"),
+    "best_offer": Variable("offer with the highest expected net gain", "id"),
+    "probability_best": Variable(
+        "probability that what was chosen is the best of all offers and none", "probability", "expected"
+    ),
+    "net_gain_single_total": Variable(
+        "net gain of the best contacts with this offer alone", "money", "expected"
+    ),
+    "offer_cost": Variable("mean cost of contacting with the offer", "money"),
+    "segment_offered": Variable("customers of the segment to be contacted with the offer", "count"),
     "regret_total": Variable(
         "best net gain, were the response known, less that of the contacts", "money", "expected"
     ),

@@ -1,9 +1,9 @@
 """The door for an experiment: who was contacted, who was not, and what each then brought.
 
-An experiment is a table of customers in two arms, drawn by chance: the treated were contacted (a mailing, a win-back
-offer, a discount), the controls were not. Both are followed for the same time, and the outcome is the money that each
-brought in it, 0 where nothing was bought. Without controls nobody knows what the treated would have brought anyway, so
-such a table is refused, and so is a segment with one arm only.
+An experiment is a table of customers in arms, drawn by chance: the treated were contacted (a mailing, a win-back
+offer, a discount), with one offer or with one of several, the controls were not. All are followed for the same time,
+and the outcome is the money that each brought in it, 0 where nothing was bought. Without controls nobody knows what the
+treated would have brought anyway, so such a table is refused, and so is a segment that lacks an arm.
 
 Whether the arms were drawn by chance cannot be seen from the outcome. What can be seen, the share treated by segment
 and columns that were known before (``balance``), stands in the audit with the probability of so large a difference by
@@ -29,7 +29,7 @@ from bayes_clv.customers.checks import (
 from bayes_clv.customers.columns import as_labels, check_name, plain_values
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.orders.tables import check_twice
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.schema import CUSTOMER, InputError, argument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,11 +39,15 @@ ARMS = ("control", "treated")
 EVERYBODY = "all"
 # Below this probability a difference between the arms is said to be no accident: one honest experiment in a hundred.
 UNLIKELY = 0.01
+# A column with more labels than that is hardly one of offers.
+MOST_ARMS = 30
 _MEANINGS = {
     "treated": ("1 for who was drawn to be contacted, 0 for controls", "0 or 1"),
+    "arm": ("what chance decided: the offer, or that of the controls", "id"),
     "outcome": ("money brought since the draw, 0 where nothing was bought", "money"),
     "segment": ("segment, known before the experiment", "id"),
 }
+_SEVERAL = "Where it names several offers, say which label the controls have (control)."
 _TREATED_WORDS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 
 
@@ -55,6 +59,7 @@ def from_experiment(
     outcome: str = "outcome",
     segment: str | None = None,
     balance: Sequence[str] = (),
+    control: str | None = None,
 ) -> xr.Dataset:
     """Return the experiment Dataset for a table with one row per customer.
 
@@ -72,18 +77,22 @@ def from_experiment(
     balance
         Columns of numbers known before the experiment (earlier spend, age). The arms are compared on them, within
         segments, and the comparison stands in the audit; they are not kept.
+    control
+        Of several offers: the label of the controls in the column ``treated``, whose other labels are then the offers.
 
     Returns
     -------
     xarray.Dataset
-        Dimension ``customer`` (ids as text, sorted): ``treated`` (0 or 1), ``outcome`` (money) and ``segment`` (text).
+        Dimension ``customer`` (ids as text, sorted): ``treated`` (0 or 1), ``arm`` (text: "control" or
+        "treated", or as the column has it), ``outcome`` (money) and ``segment`` (text).
         ``attrs["audit"]`` is a JSON list of ``what``, ``rows``, ``example`` and ``action``, as that of ``summarize``.
 
     Raises
     ------
     InputError
         Missing columns, ids that are missing or come twice, a ``treated`` that is neither 0 nor 1, an outcome that is
-        missing, infinite or negative, no controls or nobody treated, and segments with one arm only.
+        missing, infinite or negative, no controls or nobody treated, segments that lack an arm, and a ``control``
+        that nobody has.
 
     Examples
     --------
@@ -91,6 +100,9 @@ def from_experiment(
     >>> table = pd.DataFrame({"customer_id": ["a", "b", "c", "d"], "treated": [1, 1, 0, 0], "outcome": [20, 0, 0, 15]})
     >>> from_experiment(table)["treated"].to_numpy().tolist()
     [1, 1, 0, 0]
+    >>> table["offer"] = ["mail", "call", "none", "none"]
+    >>> arms_of(from_experiment(table, treated="offer", control="none"))
+    ['none', 'call', 'mail']
     """
     columns = [customer_id, treated, outcome, *([] if segment is None else [segment]), *balance]
     if len(set(columns)) < len(columns):
@@ -100,7 +112,12 @@ def from_experiment(
     frame = read_table(table, columns)
     ids = customer_ids(frame[customer_id])
     order = id_order(ids)
-    arm = _arm(frame[treated], treated, ids)
+    if control is None:
+        arm = _arm(frame[treated], treated, ids)
+        names = np.array(ARMS, dtype=object)[(arm == 1).astype(int)]
+    else:
+        names = _offers(frame[treated], treated, ids, control)
+        arm = (names != str(control)).astype(float)
     money = as_numbers(frame[outcome], outcome)
     if segment is None:
         labels = np.full(ids.size, EVERYBODY, dtype=object)
@@ -109,6 +126,7 @@ def from_experiment(
     dataset = xr.Dataset(
         {
             "treated": (CUSTOMER, arm[order]),
+            "arm": (CUSTOMER, names[order]),
             "outcome": (CUSTOMER, money[order]),
             "segment": (CUSTOMER, labels[order]),
         },
@@ -146,8 +164,7 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
         "treated",
         arm,
         "neither 0 nor 1",
-        "It is 1 for who was drawn to be contacted and 0 for the controls. Of several treatments compare one at a time "
-        "with the controls.",
+        f"It is 1 for who was drawn to be contacted and 0 for the controls. {_SEVERAL}",
     )
     check_numbers(
         ids,
@@ -165,32 +182,54 @@ def check_experiment(dataset: xr.Dataset) -> xr.Dataset:
                 "other arm, drawn by chance from the same population; a comparison with others is no experiment."
             )
     names, index = np.unique(labels.astype(str), return_inverse=True)
-    for value, name in ((0, "treated customers only"), (1, "controls only")):
-        count = np.bincount(index[arm == value], minlength=names.size)
+    arms = arms_of(dataset)
+    own = dataset["arm"].to_numpy().astype(str) if "arm" in dataset else np.array(ARMS)[arm.astype(int)]
+    for name in arms:
+        count = np.bincount(index[own == name], minlength=names.size)
         alone = np.flatnonzero(count == 0)
         if alone.size:
+            without = {arms[0]: "treated customers only"} | (
+                {arms[1]: "controls only"} if len(arms) == 2 else {}
+            )
             raise InputError(
-                f"{alone.size:,} of {names.size:,} segments ha{'s' if alone.size == 1 else 've'} {name}, for example "
-                f"{names[alone[0]]!r} with {int((index == alone[0]).sum()):,}. Merge such a segment with one like it, "
-                "or leave it out: predict_uplift takes segments that the experiment did not have."
+                f"{alone.size:,} of {names.size:,} segments ha{'s' if alone.size == 1 else 've'} "
+                f"{without.get(name, f'no customer with {name!r}')}, for example "
+                f"{str(names[alone[0]])!r} with {int((index == alone[0]).sum()):,}. Merge such a segment with one like "
+                "it, or leave it out: predict_uplift takes segments that the experiment did not have."
             )
     return dataset
 
 
-def segment_labels(column: Any, name: str, ids: np.ndarray) -> np.ndarray:
-    """Return a pandas column of segments as text, whole numbers without a decimal point; missing ones are refused."""
+def arms_of(experiment: xr.Dataset) -> list[str]:
+    """Return the experiment's arms, that of the controls first; raise InputError where it is not one."""
+    if "arm" not in experiment:
+        return list(ARMS)
+    own = experiment["arm"].to_numpy().astype(str)
+    contacted = experiment["treated"].to_numpy().astype(float) == 1
+    controls, offers = np.unique(own[~contacted]).tolist(), np.unique(own[contacted]).tolist()
+    both = sorted(set(controls) & set(offers))
+    if both or len(controls) > 1:
+        raise InputError(
+            f"The experiment's controls (treated is 0) are {', '.join(map(repr, controls))} by 'arm', and its treated "
+            f"{', '.join(map(repr, offers))}. The controls are one arm, which no treated customer is in."
+        )
+    return [*controls, *offers]
+
+
+def segment_labels(column: Any, name: str, ids: np.ndarray, what: str = "Segment column") -> np.ndarray:
+    """Return a pandas column of labels as text, whole numbers without a decimal point; missing ones are refused."""
     if name != "segment":
         check_name(name)
     values = plain_values(column)
     if values.dtype.kind in "mM":
-        raise InputError(f"Segment column {name!r} holds dates. Make it a label (the month, as text) first.")
+        raise InputError(f"{what} {name!r} holds dates. Make it a label (the month, as text) first.")
     if values.dtype.kind == "b":
         return values.astype(str).astype(object)
     missing = np.array([v is None or v == "" or bool(v != v) for v in values.tolist()])
     if missing.any():
         raise InputError(
-            f"Segment column {name!r} is missing for {int(missing.sum()):,} of {missing.size:,} customers, for example "
-            f"customer {str(ids[np.flatnonzero(missing)[0]])!r}. Give them a segment, such as 'unknown', or leave them "
+            f"{what} {name!r} is missing for {int(missing.sum()):,} of {missing.size:,} customers, for example "
+            f"customer {str(ids[np.flatnonzero(missing)[0]])!r}. Give them a label, such as 'unknown', or leave them "
             "out."
         )
     return as_labels(values)
@@ -250,47 +289,77 @@ def _arm(column: Any, name: str, ids: np.ndarray) -> np.ndarray:
         raise InputError(
             f"Column {name!r} is neither 0 nor 1 for {int(odd.sum()):,} of {odd.size:,} customers, for example "
             f"customer {str(ids[row])!r} with {values[row]!r}. It is 1 for who was drawn to be contacted and 0 for the "
-            "controls. Of several treatments compare one at a time with the controls."
+            f"controls. {_SEVERAL}"
         )
     return arm
+
+
+def _offers(column: Any, name: str, ids: np.ndarray, control: str) -> np.ndarray:
+    """Return the labels of the arms; one of the controls that nobody has is refused."""
+    labels = segment_labels(column, name, ids, what="Column")
+    found = np.unique(labels.astype(str)).tolist()
+    if str(control) not in found:
+        shown = ", ".join(map(repr, found[:10])) + (", …" if len(found) > 10 else "")
+        raise InputError(
+            f"{argument('control', control)}: nobody has it in the column {name!r}, so that there are no controls. "
+            f"There are {shown}. Without controls nobody knows what customers would have brought anyway."
+        )
+    if len(found) > MOST_ARMS:
+        raise InputError(
+            f"Column {name!r} has {len(found):,} labels, more than {MOST_ARMS} arms. Is it the column of offers?"
+        )
+    return labels
 
 
 def _audit(dataset: xr.Dataset, known: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """Return what was read, and how the arms compare on what was known before."""
     from scipy.stats import chi2, norm
 
-    arm = dataset["treated"].to_numpy().astype(float)
+    arms = arms_of(dataset)
+    plain = arms == list(ARMS)
+    own = np.array([arms.index(str(each)) for each in dataset["arm"].to_numpy()])
     names, index = np.unique(dataset["segment"].to_numpy().astype(str), return_inverse=True)
-    size = np.bincount(index).astype(float)
-    contacted = np.bincount(index, weights=arm)
+    # Customers by arm and segment.
+    cells = np.bincount(own * names.size + index, minlength=len(arms) * names.size).reshape(len(arms), -1)
+    size, people = cells.sum(axis=0).astype(float), cells.sum(axis=1)
+    offered = [
+        f"{n:,} {'treated' if plain else f'offered {arm!r}'}" for n, arm in zip(people, arms, strict=True)
+    ]
     lines = [
-        _line("read", f"Customers of the experiment: {int(arm.sum()):,} treated, {int((1 - arm).sum()):,} "
-              f"controls, in {names.size:,} segment{'s' * (names.size > 1)}.", arm.size),
-        _line("kept", "All of them.", arm.size),
+        _line("read", f"Customers of the experiment: {', '.join(offered[1:])}, {people[0]:,} controls, in "
+              f"{names.size:,} segment{'s' * (names.size > 1)}.", own.size),
+        _line("kept", "All of them.", own.size),
     ]  # fmt: skip
     if names.size > 1:
-        overall = arm.mean()
-        share = contacted / size
-        statistic = float(((contacted - size * overall) ** 2 / (size * overall * (1 - overall))).sum())
-        probability = float(chi2.sf(statistic, names.size - 1))
-        most = int(np.argmax(np.abs(share - overall) * np.sqrt(size)))
+        overall = people / own.size
+        expected = overall[:, None] * size
+        probability = float(
+            chi2.sf(((cells - expected) ** 2 / expected).sum(), (names.size - 1) * (len(arms) - 1))
+        )
+        share = 1 - cells[0] / size
+        most = int(np.argmax(np.abs(share - share @ size / own.size) * np.sqrt(size)))
         what = (
-            f"Randomisation: {overall:.1%} treated over all, {share.min():.1%} to {share.max():.1%} by segment; one "
-            f"coin for all would differ so much with probability {probability:.2g}."
+            f"Randomisation: {1 - overall[0]:.1%} {'treated' if plain else 'with an offer'} over all, "
+            f"{share.min():.1%} to {share.max():.1%} by segment; one "
+            f"{'coin' if len(arms) == 2 else 'draw'} for all would "
+            f"differ so much with probability {probability:.2g}."
         )
         if probability < UNLIKELY:
             what += " Right if each segment had a coin of its own; otherwise find out why before using the result."
         lines.append(_line("note", what, int(size[most]), str(names[most])))
     for name, values in known.items():
-        difference, error, spread = _difference_within(values, arm, index)
-        probability = float(2 * norm.sf(abs(difference) / error)) if error > 0 else 1.0
-        what = (
-            f"Balance of {name!r}: treated less controls {difference / spread if spread > 0 else 0.0:+.3f} standard "
-            f"deviations within segments; chance alone differs so much with probability {probability:.2g}."
-        )
-        if probability < UNLIKELY:
-            what += " Find out why before using the result: the arms may not have been drawn by chance."
-        lines.append(_line("note", what, int(np.isfinite(values).sum())))
+        for number, arm in enumerate(arms[1:], 1):
+            both = (own == 0) | (own == number)
+            difference, error, spread = _difference_within(values[both], own[both] > 0, index[both])
+            probability = float(2 * norm.sf(abs(difference) / error)) if error > 0 else 1.0
+            what = (
+                f"Balance of {name!r}: {arm if plain else repr(arm)} less controls "
+                f"{difference / spread if spread > 0 else 0.0:+.3f} standard "
+                f"deviations within segments; chance alone differs so much with probability {probability:.2g}."
+            )
+            if probability < UNLIKELY:
+                what += " Find out why before using the result: the arms may not have been drawn by chance."
+            lines.append(_line("note", what, int(np.isfinite(values[both]).sum())))
     return lines
 
 

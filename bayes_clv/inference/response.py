@@ -1,15 +1,16 @@
 """``clv.targeting.fit_response``: what contacting changes, by segment, from an experiment.
 
-Of a customer of segment s in arm a (control 0, treated 1)::
+Of a customer of segment s in arm a, the controls (0) or those with offer a::
 
-    bought   ~ Bernoulli(p),     logit p = level_s + a effect_s         (conversion)
-    spend    ~ Gamma(shape, shape / m),  log m = level'_s + a effect'_s  (of those who bought)
-    level_s  ~ Normal(log odds of conversion_control, conversion_control_sd)
-    effect_s ~ Normal(conversion_effect, conversion_effect_sd)           and so for spend
+    bought    ~ Bernoulli(p),     logit p = level_s + effect_as         (conversion; effect_0s = 0)
+    spend     ~ Gamma(shape, shape / m),  log m = level'_s + effect'_as  (of those who bought)
+    level_s   ~ Normal(log odds of conversion_control, conversion_control_sd)
+    effect_as ~ Normal(conversion_effect_a, conversion_effect_sd_a)      and so for spend
 
 so that the outcome of an arm is p m on average, and the uplift of contacting is the difference. Levels and effects are
 partially pooled over segments: a small segment borrows from the others as much as the data say that segments are
-alike.
+alike. Offers share the controls, and with them the levels, and nothing else: what one offer does says nothing of
+another, and how much segments differ is each offer's own.
 
 **Gamma, not lognormal.** A decision needs mean spend. The likeliest mean of a Gamma is the sample's mean whatever the
 shape of the data, while that of a lognormal is exp(mu + sigma²/2), which a wrong tail moves by any amount.
@@ -30,18 +31,18 @@ import numpy as np
 import xarray as xr
 from scipy.special import expit, gammaln
 
-from bayes_clv.customers.experiments import ARMS, check_experiment
+from bayes_clv.customers.experiments import check_experiment
 from bayes_clv.families.quantities import FLAT, Prior, Quantity, resolve
 from bayes_clv.inference.criticism import diagnostics as checks
 from bayes_clv.inference.posterior import FORMAT, RESPONSE
 from bayes_clv.inference.priors import plain_priors
+from bayes_clv.inference.response_cells import ARM, OFFER, SEGMENT, named, offers_of_cells, reduce_experiment
 from bayes_clv.inference.sampling import laplace as methods
 from bayes_clv.inference.sampling import nuts
 from bayes_clv.inference.sampling.nested import Hierarchy, nested_laplace
 from bayes_clv.schema import CHAIN, DRAW, UNSTATED, InputError
 
 METHODS = ("nuts", "laplace")
-SEGMENT, ARM = "segment", "arm"
 
 # Levels: any mean conversion; segments apart by a factor of up to 7 in their odds, and of 2.7 in their spend, in 19 of
 # 20. Effects of contacting are small as a rule: the mean one changes odds by a factor of up to 2.7 and spend of up to
@@ -111,7 +112,8 @@ def fit_response(
     xarray.DataTree
         Groups ``posterior``: the quantities above (chain, draw), of the average segment, and each segment's offsets
         from them on the log odds or log scale, such as ``conversion_effect_offset`` (chain, draw, segment), where there
-        are several segments; ``sample_stats``; ``observed_data`` (segment, arm): customers, conversions, outcome_total
+        are several segments; effects have a dimension ``offer`` where the experiment names its offers;
+        ``sample_stats``; ``observed_data`` (segment, arm): customers, conversions, outcome_total
         and outcome_log_total. The root's attributes are those of ``clv.fit``; ``amount`` is there where every
         conversion brought the same, and nothing of spend is then in the posterior. ``clv.save`` and ``clv.load``
         serve.
@@ -204,54 +206,11 @@ def fit_response(
     return tree
 
 
-def reduce_experiment(experiment: xr.Dataset) -> tuple[xr.Dataset, float | None]:
-    """Return the four sums of each segment and arm, and the amount where every conversion brought the same.
-
-    Raises InputError when nobody bought.
-    """
-    arm = experiment["treated"].to_numpy().astype(np.int64)
-    money = experiment["outcome"].to_numpy().astype(float)
-    labels, index = np.unique(experiment["segment"].to_numpy().astype(str), return_inverse=True)
-    cell = index * 2 + arm
-    bought = money > 0
-    if not bought.any():
-        raise InputError(
-            f"Nobody of the {money.size:,} customers bought (outcome is 0 for all), so that there is no response to "
-            "learn. Is 'outcome' the money since the draw, and has enough time passed?"
-        )
-    logs = np.log(np.where(bought, money, 1.0))
-    columns = {
-        "customers": np.ones(money.size),
-        "conversions": bought.astype(float),
-        "outcome_total": money,
-        "outcome_log_total": logs,
-    }
-    cells = xr.Dataset(
-        {
-            name: (
-                (SEGMENT, ARM),
-                np.bincount(cell, weights=column, minlength=2 * labels.size).reshape(-1, 2),
-            )
-            for name, column in columns.items()
-        },
-        coords={SEGMENT: labels.astype(object), ARM: np.array(ARMS, dtype=object)},
-    )
-    texts = {
-        "customers": ("customers", "count"),
-        "conversions": ("customers who bought", "count"),
-        "outcome_total": ("money brought by all of them", "money"),
-        "outcome_log_total": ("sum over who bought of the logarithm of the money", "log money"),
-    }
-    for name, (text, units) in texts.items():
-        cells[name].attrs = {"long_name": text, "units": units}
-    amounts = np.unique(money[bought])
-    return cells, float(amounts[0]) if amounts.size == 1 else None
-
-
 def links(xp: Any, values: Mapping[str, Any], part: str, offsets: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the level of controls and of the treated, on the log odds (conversion) or log scale (spend).
+    """Return the level of controls and of each offer, on the log odds (conversion) or log scale (spend).
 
-    The one place where quantities and offsets become arms: tensors in the model, arrays or DataArrays after it.
+    The one place where quantities and offsets become arms: tensors in the model, (segment, 1) and (segment, offer),
+    DataArrays after it.
     """
     mean = values[f"{part}_control"]
     level = xp.log(mean) - xp.log1p(-mean) if part == "conversion" else xp.log(mean)
@@ -299,19 +258,25 @@ def _graph(
 
     from bayes_clv.inference.graph import prior_variable
 
-    known = _arrays(cells)
+    known, offers, several = _arrays(cells), offers_of_cells(cells), named(cells)
     names = []
-    with pm.Model(coords={SEGMENT: cells[SEGMENT].to_numpy().tolist()}) as model:
+    with pm.Model(coords={SEGMENT: cells[SEGMENT].to_numpy().tolist(), OFFER: offers}) as model:
         for part in parts:
             word = _name(part)
-            values = {name: prior_variable(name, priors[name]) for name in part}
+            values = {
+                name: prior_variable(name, priors[name], OFFER if several and _of_offer(name) else None)
+                for name in part
+            }
             names += list(values)
-            offsets = {}
+            offsets: dict[str, Any] = {}
             if f"{word}_control_sd" in part:
-                offsets = _offsets(word, values, known, scale)
-                names += list(offsets)
-            level = links(pt, values, word, offsets)
-            log_mean = pt.stack([pt.broadcast_to(each, (cells.sizes[SEGMENT],)) for each in level], axis=1)
+                kept, offsets = _offsets(word, values, known, scale, several=several)
+                names += list(kept)
+            size = (cells.sizes[SEGMENT], len(offers))
+            control, treated = links(pt, values, word, offsets)
+            log_mean = pt.concatenate(
+                [pt.broadcast_to(control, (size[0], 1)), pt.broadcast_to(treated, size)], axis=1
+            )
             if word == "conversion":
                 total = _conversions(pt, log_mean, known)
             else:
@@ -320,10 +285,15 @@ def _graph(
     return model, names
 
 
+def _of_offer(name: str) -> bool:
+    """Return whether each offer has this quantity."""
+    return "_effect" in name
+
+
 def _offsets(
-    word: str, values: Mapping[str, Any], known: Mapping[str, np.ndarray], scale: float
-) -> dict[str, Any]:
-    """Return the offsets of levels, centred, and of effects, not centred.
+    word: str, values: Mapping[str, Any], known: Mapping[str, np.ndarray], scale: float, *, several: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the offsets of levels, centred, and of effects, not centred: as they are kept, and as ``links`` has them.
 
     The data know a segment's level far better than how levels spread, so that it is sampled itself; of its effect they
     know little, and then the centred form is a funnel.
@@ -340,11 +310,13 @@ def _offsets(
         dims=SEGMENT,
         initval=np.full(known["customers"].shape[0], _crude(word, known, scale)),
     )
-    z = pm.Normal(f"{effect}_z", dims=SEGMENT)
-    return {
+    dims = (SEGMENT, OFFER) if several else SEGMENT
+    z = pm.Normal(f"{effect}_z", dims=dims)
+    kept = {
         control: pm.Deterministic(control, own - centre, dims=SEGMENT),
-        effect: pm.Deterministic(effect, values[f"{word}_effect_sd"] * z, dims=SEGMENT),
+        effect: pm.Deterministic(effect, values[f"{word}_effect_sd"] * z, dims=dims),
     }
+    return kept, {control: kept[control][:, None], effect: kept[effect] if several else kept[effect][:, None]}
 
 
 def _nested(
@@ -357,36 +329,50 @@ def _nested(
     rng: np.random.Generator,
 ) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
     """Return draws of one part, segments integrated out and put back; see ``nested``."""
-    word, known = _name(part), _arrays(cells)
+    word, known, offers, several = _name(part), _arrays(cells), offers_of_cells(cells), named(cells)
+    count = len(offers)
     level = _crude(word, known, scale)
     spread = [
         math.log(dict(priors[f"{word}_{what}_sd"].arguments).get("sigma", 0.3) / 2)
         for what in ("control", "effect")
     ]
-    start = np.array([level, spread[0], 0.0, spread[1], *([] if word == "conversion" else [0.0])])
+    start = [level, spread[0], *[0.0] * count, *[spread[1]] * count, *([] if word == "conversion" else [0.0])]
+    # The quantity of each place of a population vector.
+    names = [name for name in part for _ in range(count if _of_offer(name) else 1)]
     model = Hierarchy(
         _conversion_terms(known) if word == "conversion" else _spend_terms(known),
-        _log_prior(list(part), priors),
-        start,
+        _log_prior(names, priors),
+        np.array(start),
         cells.sizes[SEGMENT],
+        count,
     )
     population, levels, effects, report = nested_laplace(model, size=draws * chains, rng=rng)
-    values = {name: _natural(name, population[:, i]) for i, name in enumerate(part)}
+    values = {
+        name: _natural(name, population[:, [i for i, each in enumerate(names) if each == name]])
+        for name in part
+    }
     values[f"{word}_control_offset"] = levels - population[:, 0, None]
-    values[f"{word}_effect_offset"] = effects - population[:, 2, None]
+    values[f"{word}_effect_offset"] = effects - population[:, None, 2 : 2 + count]
     labels = {CHAIN: np.arange(chains), DRAW: np.arange(draws)}
     posterior = xr.Dataset(
-        {
-            name: (
-                (CHAIN, DRAW, *([SEGMENT] if value.ndim == 2 else [])),
-                value.reshape(chains, draws, *value.shape[1:]),
-            )
-            for name, value in values.items()
-        },
-        coords=labels | {SEGMENT: cells[SEGMENT].to_numpy()},
+        {name: _labelled(name, value, (chains, draws), several=several) for name, value in values.items()},
+        coords=labels
+        | {SEGMENT: cells[SEGMENT].to_numpy()}
+        | ({OFFER: np.array(offers, dtype=object)} if several else {}),
     )
     stats = xr.Dataset(coords=labels)
     return posterior, stats, report
+
+
+def _labelled(
+    name: str, value: np.ndarray, shape: tuple[int, int], *, several: bool
+) -> tuple[Any, np.ndarray]:
+    """Return dimensions and draws of a quantity; ``value`` is (draw, [segment], [offer])."""
+    dims = [SEGMENT] if name.endswith("_offset") else []
+    sizes = [value.shape[1]] if dims else []
+    if several and _of_offer(name):
+        dims, sizes = [*dims, OFFER], [*sizes, value.shape[-1]]
+    return (CHAIN, DRAW, *dims), value.reshape(*shape, *sizes)
 
 
 def _conversion_terms(cells: Mapping[str, np.ndarray]) -> Any:
@@ -400,7 +386,7 @@ def _conversion_terms(cells: Mapping[str, np.ndarray]) -> Any:
 
 def _spend_terms(cells: Mapping[str, np.ndarray]) -> Any:
     def terms(level: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        shape = np.exp(population[:, 4])[:, None, None]
+        shape = np.exp(population[:, -1])[:, None, None]
         paid = shape * np.exp(-level) * cells["outcome_total"]
         return _spends(np, level, shape, gammaln, cells), paid - shape * cells["conversions"], -paid
 

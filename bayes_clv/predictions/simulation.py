@@ -185,6 +185,15 @@ class Simulation:
             if column.dims == (CUSTOMER,) and column.dtype.kind in "iufb" and name not in POINTERS
         )
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return the customers' columns of text, which ``each`` gives as they are."""
+        return tuple(
+            str(name)
+            for name, column in self.customers.data_vars.items()
+            if column.dims == (CUSTOMER,) and column.dtype.kind in "OUT"
+        )
+
     def blocks(self, names: Sequence[str], threads: int | None = None) -> Generator[Block]:
         """Yield (places, quantities) of one block of customers after the other.
 
@@ -204,7 +213,7 @@ class Simulation:
 
         With a ``sample`` only that many customers are walked over, the first in the order of their random keys.
         """
-        unknown = [name for name in names if name not in self.names]
+        unknown = [name for name in names if name not in self.names and name not in self.texts]
         if unknown:
             raise InputError(
                 f"The quantity {unknown[0]!r} is not known here. There are {', '.join(self.names)}"
@@ -219,6 +228,7 @@ class Simulation:
         data = {
             name: self.customers[name].to_numpy().astype(np.float64) for name in names if name in self.data
         }
+        data |= {name: self.customers[name].to_numpy() for name in names if name in self.texts}
         step = max(1, BLOCK // self.size)
         rooms: SimpleQueue[Room] = SimpleQueue()
 

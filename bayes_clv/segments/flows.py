@@ -299,7 +299,7 @@ def _stages_now(
 
 def _check_readable(before: Simulation, after: Simulation, rule: Rule) -> None:
     check_names(after, rule, ())
-    both = (*before.data, "time_since_purchase", *after.latent)
+    both = (*before.data, *before.texts, "time_since_purchase", *after.latent)
     for axis in rule.axes:
         for name in axis.quantity.names():
             where = f"{axis.quantity.place}: {name!r}"
@@ -338,6 +338,8 @@ def _numbers(
         for name in names:
             if name in before.data:
                 earlier[name] = before.customers[name].to_numpy()[then, None].astype(np.float64)
+            elif name in before.texts:
+                earlier[name] = before.customers[name].to_numpy()[then, None]
         earlier["time_since_purchase"] = (before.columns["T"] - before.columns["recency"])[then, None]
         passed = after.columns["T"][places[there]] - before.columns["T"][then]
         was_here = bought[places[there], None] | (later[SINCE][there] < passed[:, None] - slack)
@@ -358,7 +360,7 @@ def _thresholds_now(
     threads: int | None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return each axis' thresholds at the first and at the second date, as ``thresholds_of`` does of one."""
-    of_base = [i for i, axis in enumerate(rule.axes) if axis.scale != "number"]
+    of_base = [i for i, axis in enumerate(rule.axes) if axis.of_base]
     found = tuple([np.array(axis.levels) for axis in rule.axes] for _ in range(2))
     if not of_base:
         return found[0], found[1]

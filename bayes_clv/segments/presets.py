@@ -236,3 +236,89 @@ def lifecycle(
         },
         {"silence": "time_since_purchase * purchase_rate"},
     )
+
+
+def five_actions(
+    cost: str | float,
+    *,
+    loyal: float = 1,
+    late: float = 2.0,
+    share: str | None = None,
+    own_share: float = 0.5,
+    potential: str | None = None,
+    much_potential: float = 0.0,
+) -> Rule:
+    """Return for which of five actions a customer is: find, protect, keep, defend, extend; or none.
+
+    Of customers whose value over the horizon is above their cost and who have not left:
+
+    - *protect* those at risk, silent for longer than their own rhythm explains: value is about to be lost;
+    - *find* those who are not loyal yet: new ones who are worth it, of whom more are to be found and won;
+    - *defend* those who are loyal, but spend most of their money with competitors;
+    - *extend* those who are loyal and spend it here, and could buy much more;
+    - *keep* the other loyal ones as they are;
+    - *no action* for all others, whose value does not cover the cost, or who have left.
+
+    Parameters
+    ----------
+    cost : str or float
+        What a customer costs over the horizon: one amount of money, or the name of a column.
+    loyal : float
+        Repeat purchases from which a customer is loyal.
+    late : float
+        Silence since the last purchase, in the customer's own mean intervals between purchases (1 / purchase rate),
+        from which it is at risk.
+    share : str, optional
+        Column of the share of the customer's wallet that is spent here, between 0 and 1; what is missing to 1 is the
+        pull of competitors. Without it nobody is to be defended, since no order log tells it.
+    own_share : float
+        The share from which the customer is one's own.
+    potential : str, optional
+        Quantity, column or expression of what the customer could bring beside, in money. Without it nobody is to be
+        extended.
+    much_potential : float
+        From which on it is much.
+
+    Returns
+    -------
+    Rule
+        Its segments are the actions; ``clv.valuation.plan_actions`` says in which order and for which gain.
+
+    Notes
+    -----
+    The field names these five actions in many ways; that is how they are meant here, in the order of the list: a
+    customer at risk is protected whatever else it is.
+
+    Examples
+    --------
+    >>> [segment.name for segment in five_actions(cost=10.0).segments]
+    ['find', 'protect', 'keep', 'no action']
+    >>> full = five_actions("cost", share="share_of_wallet", potential="potential", much_potential=50)
+    >>> [segment.name for segment in full.segments]
+    ['find', 'protect', 'keep', 'defend', 'extend', 'no action']
+    """
+    for name, value in (("loyal", loyal), ("late", late)):
+        if not value > 0:
+            raise InputError(f"{argument(name, value)} must be above 0.")
+    if not isinstance(cost, str) and not cost >= 0:
+        raise InputError(f"{argument('cost', cost)} must be 0 or more.")
+    if share is not None and not 0 < own_share < 1:
+        raise InputError(f"{argument('own_share', own_share)} must be a share between 0 and 1, such as 0.5.")
+    worth = "surplus > 0 and alive == 1"
+    new = f"{worth} and silence < {late:.12g} and frequency < {loyal:.12g}"
+    here = f"{worth} and silence < {late:.12g} and frequency >= {loyal:.12g}"
+    segments = {"find": new, "protect": f"{worth} and silence >= {late:.12g}"}
+    mine = here if share is None else f"{here} and {share} >= {own_share:.12g}"
+    segments["keep"] = mine if potential is None else f"{mine} and {potential} < {much_potential:.12g}"
+    if share is not None:
+        segments["defend"] = f"{here} and {share} < {own_share:.12g}"
+    if potential is not None:
+        segments["extend"] = f"{mine} and {potential} >= {much_potential:.12g}"
+    return rule(
+        "Five actions",
+        {**segments, "no action": None},
+        {
+            "surplus": f"value - {cost if isinstance(cost, str) else f'{cost:.12g}'}",
+            "silence": "time_since_purchase * purchase_rate",
+        },
+    )

@@ -22,8 +22,9 @@ A rule is a list of segments, each with a condition on named quantities of a cus
 A condition joins comparisons by ``and``; a comparison sets a quantity (a name, or an expression of names and numbers
 with + - * /) against a threshold: a number; ``quantile(0.8)``, the amount that 80 % of the customers do not exceed;
 or ``bringing(0.8)``, the amount from which on the best customers together bring 80 % of the sum. The last two are
-the base's own, and found anew in every draw. ``0 < purchases <= 3`` is two comparisons. There is no ``or``: two
-segments may be given, and joined when they are read.
+the base's own, and found anew in every draw. ``0 < purchases <= 3`` is two comparisons. A column of text is compared
+with texts: ``channel == 'web'``, ``channel != 'web'``, ``channel in ('web', 'shop')``, ``channel not in (...)``. There
+is no ``or``: two segments may be given, and joined when they are read.
 
 **Every customer in exactly one segment.** The thresholds on one quantity cut its line into points and the intervals
 between them, and those of all quantities cut space into cells, in each of which every comparison is true or false
@@ -47,7 +48,6 @@ from bayes_clv.conditions import (
     BY_SIGN,
     Comparison,
     Expression,
-    Numbers,
     Scale,
     comparisons_of,
     parsed,
@@ -88,11 +88,33 @@ RANGES: dict[str, tuple[float, float, bool]] = {
 
 @dataclass(frozen=True)
 class Axis:
-    """One quantity and the thresholds that cut it, in rising order of amount."""
+    """One quantity and the thresholds that cut it, in rising order of amount.
+
+    The ``texts`` that a column of text is compared with are numbered from 1, which are its thresholds; any other text
+    is 0.
+    """
 
     quantity: Expression
     scale: Scale
     levels: tuple[float, ...]
+    texts: tuple[str, ...] = ()
+
+    @property
+    def of_base(self) -> bool:
+        """Return whether the thresholds are found in the base, in every draw."""
+        return self.scale in ("quantile", "bringing")
+
+    def amount(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Return the quantity, or the number of each customer's text; NaN where there is none."""
+        if self.scale != "text":
+            return np.asarray(self.quantity(values), dtype=np.float64)
+        own = np.asarray(values[self.quantity.text], dtype=object)
+        found = np.zeros(own.shape)
+        for level, text in zip(self.levels, self.texts, strict=True):
+            found[own == text] = level
+        # Missing: None, or what differs from itself.
+        found[(own == None) | (own != own) | (own == "")] = np.nan  # noqa: E711
+        return found
 
     @property
     def cells(self) -> int:
@@ -112,6 +134,9 @@ class Axis:
     def possible(self) -> np.ndarray:
         """Return which cells there can be, from what is known of the quantity's range (``RANGES``)."""
         found = np.ones(self.cells, dtype=bool)
+        if self.scale == "text":
+            found[2::2] = False
+            return found
         if self.scale != "number" or self.quantity.text not in RANGES:
             return found
         low, high, whole = RANGES[self.quantity.text]
@@ -131,8 +156,11 @@ class Axis:
 
     def words(self, cell: int) -> str:
         """Return a cell as a condition."""
-        level = [threshold_words(self.scale, each) for each in self.levels]
         which, inside = divmod(cell, 2)
+        if self.scale == "text":
+            others = self.texts[0] if len(self.texts) == 1 else self.texts
+            return f"{self.quantity.text} {f'== {self.texts[which]!r}' if inside else _other_than(others)}"
+        level = [threshold_words(self.scale, each) for each in self.levels]
         if inside:
             return f"{self.quantity.text} == {level[which]}"
         parts = []
@@ -141,6 +169,10 @@ class Axis:
         if which < len(level):
             parts.append(f"{self.quantity.text} < {level[which]}")
         return " and ".join(parts)
+
+
+def _other_than(texts: Any) -> str:
+    return f"!= {texts!r}" if isinstance(texts, str) else f"not in {texts!r}"
 
 
 @dataclass(frozen=True)
@@ -175,9 +207,13 @@ class Rule:
         """Return the names of the quantities that the rule reads."""
         return list(dict.fromkeys(name for axis in self.axes for name in axis.quantity.names()))
 
-    def amounts(self, values: Mapping[str, Numbers]) -> list[np.ndarray]:
+    def texts(self) -> list[str]:
+        """Return the names of those that are columns of text."""
+        return [axis.quantity.text for axis in self.axes if axis.scale == "text"]
+
+    def amounts(self, values: Mapping[str, Any]) -> list[np.ndarray]:
         """Return the amount of each axis."""
-        return [np.asarray(axis.quantity(values), dtype=np.float64) for axis in self.axes]
+        return [axis.amount(values) for axis in self.axes]
 
     def assign(self, amounts: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:
         """Return the number of the segment of each customer (and draw) from its amounts.
@@ -293,12 +329,24 @@ def _axes(conditions: Sequence[Sequence[Comparison]]) -> list[Axis]:
         first = comparisons[0]
         other = next((each for each in comparisons if each.scale != first.scale), None)
         if other is not None:
-            words = [threshold_words(each.scale, each.level) for each in (first, other)]
+            words = [
+                repr(each.texts[0]) if each.texts else threshold_words(each.scale, each.level)
+                for each in (first, other)
+            ]
+            if "text" in (first.scale, other.scale):
+                raise InputError(
+                    f"{other.quantity.place}: {text!r} is compared with {words[1]}, and with {words[0]} "
+                    f"({first.quantity.place}). A column holds texts or numbers: compare it with one kind."
+                )
             raise InputError(
                 f"{other.quantity.place}: {text!r} is cut at {words[1]}, and at {words[0]} ({first.quantity.place}). "
                 "Which of the two is higher depends on the data, so that it cannot be known whether the segments "
                 "overlap. Use one kind of threshold for it."
             )
+        if first.scale == "text":
+            texts = sorted({each for comparison in comparisons for each in comparison.texts})
+            axes.append(Axis(first.quantity, "text", tuple(range(1, len(texts) + 1)), tuple(texts)))
+            continue
         # The more the best customers are to bring together, the lower the amount from which they are the best.
         levels = sorted({each.level for each in comparisons}, reverse=first.scale == "bringing")
         axes.append(Axis(first.quantity, first.scale, tuple(levels)))
@@ -315,9 +363,7 @@ def _table(
         claim = np.ones(shape, dtype=bool)
         for comparison in condition:
             number = next(i for i, axis in enumerate(axes) if axis.quantity.text == comparison.quantity.text)
-            # A cell's place on a line on which the j-th threshold is 2 j + 1.
-            threshold = 2 * axes[number].levels.index(comparison.level) + 1
-            holds = BY_SIGN[comparison.sign](np.arange(shape[number]), threshold)
+            holds = _holds(axes[number], comparison)
             claim &= holds.reshape([-1 if i == number else 1 for i in range(len(shape))])
         claims.append(claim)
     possible = np.ones(shape, dtype=bool)
@@ -351,6 +397,17 @@ def _table(
                 f"{segment.place}: segment {segment.name!r} takes no customer at all: {segment.where!r}."
             )
     return table
+
+
+def _holds(axis: Axis, comparison: Comparison) -> np.ndarray:
+    """Return in which cells of its axis a comparison is true."""
+    # A cell's place on a line on which the j-th threshold is 2 j + 1.
+    places = np.arange(axis.cells)
+    if axis.scale == "text":
+        named = np.isin(places, [2 * axis.texts.index(each) + 1 for each in comparison.texts])
+        return named if comparison.sign == "in" else ~named
+    found: np.ndarray = BY_SIGN[comparison.sign](places, 2 * axis.levels.index(comparison.level) + 1)
+    return found
 
 
 def _cell_words(axes: Sequence[Axis], cell: Sequence[int]) -> str:

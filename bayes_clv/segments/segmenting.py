@@ -142,7 +142,10 @@ def points(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndar
         for name in axis.quantity.names():
             if name not in values:
                 raise InputError(f"{axis.quantity.place}: there is no {name!r} among the values.")
-    numbers = {name: np.asarray(values[name], dtype=np.float64) for name in rule.names()}
+    numbers = {
+        name: np.asarray(values[name], dtype=object if name in rule.texts() else np.float64)
+        for name in rule.names()
+    }
     amounts = rule.amounts(numbers)
     for axis, amount in zip(rule.axes, amounts, strict=True):
         if np.isnan(amount).any():
@@ -151,7 +154,7 @@ def points(values: xr.Dataset | Mapping[str, np.ndarray], rule: Rule) -> np.ndar
                 f"{int(np.isnan(amount).sum()):,} of {amount.size:,} customers."
             )
     thresholds = [
-        np.array(axis.levels) if axis.scale == "number" else cut(axis, amount[None])[:, 0]
+        cut(axis, amount[None])[:, 0] if axis.of_base else np.array(axis.levels)
         for axis, amount in zip(rule.axes, amounts, strict=True)
     ]
     names = np.array([each.name for each in rule.segments], dtype=object)

@@ -24,9 +24,20 @@ def check_names(draws: Simulation, rule: Rule, totals: Sequence[str]) -> None:
     known = draws.names
     for axis in rule.axes:
         for name in axis.quantity.names():
-            if name not in known:
+            if axis.scale == "text" and name in known:
                 raise InputError(
-                    f"{axis.quantity.place}: the quantity {name!r} is not known. There are {', '.join(known)}. "
+                    f"{axis.quantity.place}: {name!r} is a quantity of numbers, and is compared with the text "
+                    f"{axis.texts[0]!r}. Compare it with a number."
+                )
+            if axis.scale != "text" and name in draws.texts:
+                raise InputError(
+                    f"{axis.quantity.place}: {name!r} is a column of text, and is compared as a number. Compare it "
+                    f"with a text, such as {name} == {str(draws.customers[name].to_numpy()[0])!r}."
+                )
+            if name not in known and not (axis.scale == "text" and name in draws.texts):
+                raise InputError(
+                    f"{axis.quantity.place}: the quantity {name!r} is not known. There are "
+                    f"{', '.join((*known, *draws.texts))}. "
                     f"{'' if draws.spending is not None else MONEY}Further columns are "
                     f"{either('attached with clv.with_columns', 'read with --columns')}."
                 )
@@ -60,7 +71,7 @@ def missing_amount(draws: Simulation, axis: Axis, place: int) -> InputError:
 def thresholds_of(draws: Simulation, rule: Rule, threads: int | None) -> list[np.ndarray]:
     """Return each axis' thresholds, (cut, 1) numbers or (cut, draw) found in each draw's base."""
     found = [np.array(axis.levels)[:, None] for axis in rule.axes]
-    of_base = [axis for axis in rule.axes if axis.scale != "number"]
+    of_base = [axis for axis in rule.axes if axis.of_base]
     if not of_base:
         return found
     names = list(dict.fromkeys(name for axis in of_base for name in axis.quantity.names()))
@@ -84,9 +95,7 @@ def thresholds_of(draws: Simulation, rule: Rule, threads: int | None) -> list[np
             kept[i][:, done : done + amount.shape[0]] = amount.T
         done += amounts[0].shape[0]
     cuts = iter([cut(axis, kept.pop(i), threads) for i, axis in enumerate(of_base)])
-    return [
-        each if axis.scale == "number" else next(cuts) for axis, each in zip(rule.axes, found, strict=True)
-    ]
+    return [next(cuts) if axis.of_base else each for axis, each in zip(rule.axes, found, strict=True)]
 
 
 def _quantiles(amount: np.ndarray, levels: Sequence[float]) -> np.ndarray:

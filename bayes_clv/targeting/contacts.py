@@ -1,6 +1,7 @@
-"""``target``: whom to contact, what that will bring, and what it would be worth to know more first.
+"""``target``: whom to contact with which offer, what that will bring, what it would be worth to know more first.
 
-The net gain of contacting a customer is margin × uplift - cost. Two levels:
+The net gain of contacting a customer is margin × uplift - cost, of each offer its own; where the experiment did not
+name its offers there is one. Two levels:
 
 expected
     Only the population's response is unknown: what the chosen contacts are worth on average. Regret and the value of
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.response import SEGMENT
+from bayes_clv.inference.response_cells import OFFER, SEGMENT
 from bayes_clv.schema import (
     CHAIN,
     CUSTOMER,
@@ -41,9 +42,16 @@ from bayes_clv.schema import (
     named_quantiles,
     quantiles,
 )
-from bayes_clv.targeting.allocation import best_totals, choose, choose_by_quantile, orders
-from bayes_clv.targeting.trial import simulated_arm, value_of_test
-from bayes_clv.units import checked_cost, checked_margin
+from bayes_clv.targeting.allocation import (
+    best_totals,
+    chances_of_best,
+    choose,
+    choose_by_quantile,
+    orders,
+)
+from bayes_clv.targeting.costs import own_costs_and_prices
+from bayes_clv.targeting.trial import Response, simulated_arm, value_of_test
+from bayes_clv.units import checked_margin
 
 _NEEDED = (
     "uplift",
@@ -67,7 +75,7 @@ def target(
     test: int | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Return whom to contact for the highest expected net gain, and what that promises.
+    """Return whom to contact with which offer for the highest expected net gain, and what that promises.
 
     Parameters
     ----------
@@ -75,7 +83,7 @@ def target(
         The result of ``clv.targeting.predict_uplift``.
     cost
         Money per contact: one number, or one per customer by id (a DataArray over ``customer``, a pandas Series or a
-        mapping).
+        mapping); of several offers also one per offer by its name.
     margin
         Share of the outcome that is earned.
     budget
@@ -85,7 +93,7 @@ def target(
         ``"q01"`` to ``"q50"``. It spreads contacts over segments that are surely good, and contacts nobody where
         no set has a positive quantile.
     test
-        Customers of a further experiment, half of them contacted, spread over the segments as these customers are:
+        Customers of a further experiment, as many in each arm, spread over the segments as these customers are:
         what deciding after it is worth is estimated too.
     seed
         Of the chance at the outcome level and in the simulated tests.
@@ -100,15 +108,24 @@ def target(
         ``value_of_test_error``. By segment: ``segment_customers``, ``segment_contacted``. What it came from is kept:
         ``uplift`` and ``outcome_control`` (chain, draw, segment), ``scale`` and ``customer_segment`` (customer).
 
+        Where the experiment named its offers also, by customer, ``chosen_offer`` (who gets none has the controls'
+        label), ``best_offer``, that of the highest expected net gain, and ``probability_best``: that what was chosen is
+        the best of all offers and of none (expected level). Net gains, costs and P(pays) are then of that offer, and of
+        ``best_offer`` where nobody is contacted. ``net_gain_single_total`` (chain, draw, offer) is what the best
+        contacts with that offer alone would gain; ``segment_offered`` and ``offer_cost`` (offer, segment) say how many
+        get what and what it costs there on average.
+
     Raises
     ------
     InputError
-        No result of ``clv.targeting.predict_uplift``; a cost, margin, budget, risk or test that cannot be.
+        No result of ``clv.targeting.predict_uplift``; a cost, margin, budget, risk or test that cannot be; costs of
+        offers that the experiment did not have, or of some of them only.
 
     Notes
     -----
-    What is exact: without a budget the choice by mean is the best there is, one by one. With one it is a knapsack,
-    taken by gain per cost, and ``budget_bound`` is the most that any other set could gain more. ``risk`` is exact for
+    What is exact: without a budget the choice by mean is the best there is, one by one. With one it is a knapsack in
+    which each customer takes one offer at most, taken by gain per cost, and ``budget_bound`` is the most that any other
+    choice could gain more. ``risk`` is exact for
     the mean of the worst draws, whose best value, in ``attrs["risk_bound"]``, is never above the quantile of the set
     chosen, and for the quantile itself where the posterior of the segments is elliptical
     (``allocation.choose_by_quantile``). Regret takes the best set of each draw with the last customer in parts.
@@ -129,29 +146,34 @@ def target(
         _budget(budget),
         _test(test),
     )
-    costs = checked_cost(cost, uplift, "cost").to_numpy().astype(float)
-    draws = {name: flat_draws(uplift[name]) for name in _NEEDED}
-    worth = share * draws["uplift"]
+    own, prices = own_costs_and_prices(cost, uplift)
+    response = _response(uplift)
+    worth = share * flat_draws(uplift["uplift"])
     scale = uplift["scale"].to_numpy().astype(float)
     labels = uplift[SEGMENT].to_numpy().astype(str)
     index = np.searchsorted(labels, uplift["customer_segment"].to_numpy().astype(str))
-    population = orders(scale, costs, index, labels.size)
-    mean_gain = scale * worth.mean(axis=0)[index] - costs
-    chosen, bound = choose(mean_gain, costs, limit)
+    population = orders(scale, own, index, labels.size)
+    all_costs = own[:, None] * prices
+    gains = scale[:, None] * worth.mean(axis=0).T[index] - all_costs
+    neutral, bound = choose(gains, all_costs, limit)
+    chosen, rows = neutral, np.arange(scale.size)
     reasons, risk_bound = [], None
-    neutral = chosen
     if level is not None:
-        chosen, risk_bound = choose_by_quantile(worth, population, limit, level, costs.size)
-        bound = max(0.0, bound + float(mean_gain[neutral].sum() - mean_gain[chosen].sum()))
+        chosen, risk_bound = choose_by_quantile(worth, prices, population, limit, level, scale.size)
+        bound = max(0.0, bound + float(_sum(gains, neutral) - _sum(gains, chosen)))
 
-    sums = _sums(scale, index, chosen, labels.size)
-    spent = float(costs[chosen].sum())
-    total = worth @ sums["weight"] - spent
-    perfect = best_totals(worth, population, limit).gain
-    outcome = _outcome(draws, sums, np.random.default_rng([seed, 1])) * share - spent
+    # Who gets nothing is described by the best that it could get.
+    best = gains.argmax(axis=1)
+    which = np.where(chosen >= 0, chosen, best)
+    costs, mean_gain = all_costs[rows, which], gains[rows, which]
+    sums = _sums(scale, index, chosen, worth.shape[1:])
+    spent = float(_sum(all_costs, chosen))
+    total = np.tensordot(worth, sums["weight"], 2) - spent
+    perfect = best_totals(worth, prices, population, limit).gain
+    outcome = _outcome(response, sums, np.random.default_rng([seed, 1])) * share - spent
     scalars = {
         "regret": float((perfect - total).mean()),
-        "value_of_perfect_information": float(perfect.mean() - mean_gain[neutral].sum()),
+        "value_of_perfect_information": float(perfect.mean() - _sum(gains, neutral)),
         "budget_bound": bound,
     }
     if people is not None:
@@ -161,22 +183,38 @@ def target(
             )
             worths = (math.nan, math.nan)
         else:
-            worths = value_of_test(draws, worth, population, limit, people, np.random.default_rng([seed, 2]))
+            worths = value_of_test(
+                response, worth, prices, population, limit, people, np.random.default_rng([seed, 2])
+            )
         scalars |= {"value_of_test": worths[0], "value_of_test_error": worths[1]}
 
     shape = (uplift.sizes[CHAIN], uplift.sizes[DRAW])
     data: dict[str, Any] = {
-        "contacted": (CUSTOMER, chosen.astype(np.int64)),
-        "rank": (CUSTOMER, rank_chosen(chosen, mean_gain, costs)),
+        "contacted": (CUSTOMER, (chosen >= 0).astype(np.int64)),
+        "rank": (CUSTOMER, rank_chosen(chosen >= 0, mean_gain, costs)),
         "cost": (CUSTOMER, costs),
-        **{name: (CUSTOMER, value) for name, value in _each(worth, scale, costs, index).items()},
+        **{name: (CUSTOMER, value) for name, value in _each(worth, scale, costs, index, which).items()},
         "net_gain_total": ((CHAIN, DRAW), total.reshape(shape)),
         "net_gain_outcome_total": ((CHAIN, DRAW), outcome.reshape(shape)),
         "regret_total": ((CHAIN, DRAW), (perfect - total).reshape(shape)),
         "segment_customers": (SEGMENT, np.bincount(index, minlength=labels.size)),
-        "segment_contacted": (SEGMENT, sums["count"].astype(np.int64)),
+        "segment_contacted": (SEGMENT, sums["count"].sum(axis=0).astype(np.int64)),
         **{name: ((), value) for name, value in scalars.items()},
     }
+    if OFFER in uplift["uplift"].dims:
+        names = np.array([str(uplift.attrs["control"]), *uplift[OFFER].to_numpy()], dtype=object)
+        ratio = np.where(scale > 0, np.divide(scale, own, where=own > 0, out=np.full(own.size, np.inf)), 0.0)
+        alone = _alone(worth, gains, all_costs, scale, index, limit)
+        people_of = np.maximum(np.bincount(index, minlength=labels.size), 1)
+        mean_cost = np.bincount(index, weights=own, minlength=labels.size) / people_of
+        data |= {
+            "chosen_offer": (CUSTOMER, names[chosen + 1]),
+            "best_offer": (CUSTOMER, names[best + 1]),
+            "probability_best": (CUSTOMER, chances_of_best(worth, prices, ratio, index, chosen)),
+            "net_gain_single_total": ((CHAIN, DRAW, OFFER), alone.reshape(*shape, -1)),
+            "segment_offered": ((OFFER, SEGMENT), sums["count"].astype(np.int64)),
+            "offer_cost": ((OFFER, SEGMENT), prices[:, None] * mean_cost),
+        }
     kept = uplift[["uplift", "outcome_control", "scale", "customer_segment"]]
     decision = kept.assign(data)
     decision.attrs = {
@@ -185,7 +223,7 @@ def target(
         "budget": "none" if limit is None else limit,
         "risk": "mean" if risk is None else risk,
         "spent": spent,
-        "contacted": int(chosen.sum()),
+        "contacted": int((chosen >= 0).sum()),
         "seed": int(seed),
         "scale": str(uplift.attrs.get("scale", "")),
         "problems": listed(uplift.attrs, "problems"),
@@ -200,24 +238,68 @@ def target(
 
 
 def flat_draws(array: xr.DataArray) -> np.ndarray:
-    """Return (chain × draw, segment), or (chain × draw, 1) of what has no segment."""
-    dims = (CHAIN, DRAW, SEGMENT) if SEGMENT in array.dims else (CHAIN, DRAW)
-    values = array.transpose(*dims).to_numpy().astype(float)
-    return values.reshape(values.shape[0] * values.shape[1], -1)
+    """Return (chain × draw, offer, segment); one offer where the array has none."""
+    array = array if OFFER in array.dims else array.expand_dims(OFFER)
+    values = array.transpose(CHAIN, DRAW, OFFER, SEGMENT).to_numpy().astype(float)
+    return values.reshape(-1, *values.shape[2:])
 
 
-def _sums(scale: np.ndarray, index: np.ndarray, chosen: np.ndarray, segments: int) -> dict[str, np.ndarray]:
-    """Return number, sum and sum of squares of the chosen customers' scales, by segment."""
-    own, weights = index[chosen], scale[chosen]
+def offers_of(decision: xr.Dataset) -> np.ndarray:
+    """Return the number of the offer that each customer gets, or would get were it contacted."""
+    if "chosen_offer" not in decision:
+        return np.zeros(decision.sizes[CUSTOMER], dtype=np.int64)
+    names = decision["uplift"][OFFER].to_numpy().tolist()
+    which = np.where(decision["contacted"] == 1, decision["chosen_offer"], decision["best_offer"])
+    return np.array([names.index(each) for each in which.tolist()])
+
+
+def _response(uplift: xr.Dataset) -> Response:
+    shape = uplift["spend_shape"].transpose(CHAIN, DRAW).to_numpy().astype(float).ravel()
+    return Response(
+        flat_draws(uplift["conversion_control"])[:, 0],
+        flat_draws(uplift["spend_control"])[:, 0],
+        flat_draws(uplift["conversion_treated"]),
+        flat_draws(uplift["spend_treated"]),
+        shape,
+    )
+
+
+def _sum(each: np.ndarray, chosen: np.ndarray) -> float:
+    """Return the sum of what (customer, offer) is chosen."""
+    rows = np.flatnonzero(chosen >= 0)
+    return float(each[rows, chosen[rows]].sum())
+
+
+def _sums(
+    scale: np.ndarray, index: np.ndarray, chosen: np.ndarray, shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Return number, sum and sum of squares of the chosen customers' scales, by offer and segment."""
+    those = chosen >= 0
+    cell, weights = chosen[those] * shape[1] + index[those], scale[those]
     return {
-        name: np.bincount(own, weights=each, minlength=segments)
-        for name, each in (("count", np.ones(own.size)), ("weight", weights), ("square", weights**2))
+        name: np.bincount(cell, weights=each, minlength=shape[0] * shape[1]).reshape(shape)
+        for name, each in (("count", np.ones(cell.size)), ("weight", weights), ("square", weights**2))
     }
 
 
-def _outcome(
-    draws: dict[str, np.ndarray], sums: dict[str, np.ndarray], rng: np.random.Generator
+def _alone(
+    worth: np.ndarray,
+    gains: np.ndarray,
+    costs: np.ndarray,
+    scale: np.ndarray,
+    index: np.ndarray,
+    budget: float | None,
 ) -> np.ndarray:
+    """Return (draw, offer): what the best contacts gain if there is that offer alone."""
+    found = []
+    for k in range(worth.shape[1]):
+        chosen, _ = choose(gains[:, [k]], costs[:, [k]], budget)
+        weight = np.bincount(index, weights=scale * (chosen == 0), minlength=worth.shape[2])
+        found.append(worth[:, k] @ weight - _sum(costs[:, [k]], chosen))
+    return np.stack(found, axis=1)
+
+
+def _outcome(response: Response, sums: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
     """Return the outcome of the chosen if contacted less if not, with chance, per draw.
 
     The sum of k spends of one mean is one Gamma variate, so that a segment is drawn at once. Where customers of a
@@ -227,33 +309,37 @@ def _outcome(
         people = np.where(sums["square"] > 0, sums["weight"] ** 2 / sums["square"], 0.0)
     people = np.maximum(np.round(people), sums["weight"] > 0).astype(np.int64)
     unit = np.where(people > 0, sums["weight"] / np.maximum(people, 1), 0.0)
-    total = np.zeros(draws["uplift"].shape[0])
-    for arm, sign in (("treated", 1), ("control", -1)):
-        _, money = simulated_arm(rng, people, draws, arm)
-        total += sign * (money * unit).sum(axis=1)
+    arms = (
+        (1, response.treated_conversion, response.treated_spend),
+        (-1, response.control_conversion[:, None], response.control_spend[:, None]),
+    )
+    total = np.zeros(response.shape.size)
+    for sign, conversion, spend in arms:
+        _, money = simulated_arm(rng, people, conversion, spend, response.shape)
+        total += sign * (money * unit).sum(axis=(1, 2))
     return total
 
 
 def _each(
-    worth: np.ndarray, scale: np.ndarray, costs: np.ndarray, index: np.ndarray
+    worth: np.ndarray, scale: np.ndarray, costs: np.ndarray, index: np.ndarray, which: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the summaries of each customer's net gain if contacted, and the probability that it is positive."""
+    """Return the summaries of each customer's net gain with its offer, and the probability that it is positive."""
     one = worth.shape[0] > 1
     statistics = {
         "mean": worth.mean(axis=0),
-        "sd": worth.std(axis=0, ddof=1) if one else np.zeros(worth.shape[1]),
+        "sd": worth.std(axis=0, ddof=1) if one else np.zeros(worth.shape[1:]),
     }
     statistics |= named_quantiles(worth, axis=0)
     found = {
-        f"net_gain_{name}": scale * value[index] - (0.0 if name == "sd" else costs)
+        f"net_gain_{name}": scale * value[which, index] - (0.0 if name == "sd" else costs)
         for name, value in statistics.items()
     }
     pays = np.zeros(scale.size)
     with np.errstate(divide="ignore", invalid="ignore"):
         needed = np.where(scale > 0, costs / scale, np.inf)
-    for s in range(worth.shape[1]):
-        own = index == s
-        below = np.searchsorted(np.sort(worth[:, s]), needed[own], side="right")
+    for k, s in np.ndindex(worth.shape[1:]):
+        own = (index == s) & (which == k)
+        below = np.searchsorted(np.sort(worth[:, k, s]), needed[own], side="right")
         pays[own] = 1 - below / worth.shape[0]
     return found | {"probability_pays": pays}
 

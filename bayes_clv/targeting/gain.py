@@ -3,13 +3,15 @@
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.response import SEGMENT
+from bayes_clv.inference.response_cells import SEGMENT
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, describe
-from bayes_clv.targeting.contacts import flat_draws, rank_chosen
+from bayes_clv.targeting.contacts import flat_draws, offers_of, rank_chosen
 
 
 def gain_curve(decision: xr.Dataset, along: str = "rank", points: int = 100) -> xr.Dataset:
     """Return the net gain of contacting the first n customers of an order, on every draw.
+
+    Each gets the offer that was chosen for it, or its best one where none was.
 
     Parameters
     ----------
@@ -57,14 +59,15 @@ def gain_curve(decision: xr.Dataset, along: str = "rank", points: int = 100) -> 
     else:
         raise InputError(f"Order {along!r} is not known. Use 'rank', 'value' or 'random'.")
     at = np.unique(np.linspace(0, size, min(points, size) + 1).astype(int))
-    weight = np.empty((at.size, labels.size))
-    for s in range(labels.size):
-        own = np.concatenate([[0.0], np.cumsum(np.where(index[order] == s, scale[order], 0.0))])
-        weight[:, s] = own[at] if along != "random" else own[-1] * at / size
+    cell = offers_of(decision) * labels.size + index
+    weight = np.empty((worth.shape[1] * labels.size, at.size))
+    for c in range(weight.shape[0]):
+        own = np.concatenate([[0.0], np.cumsum(np.where(cell[order] == c, scale[order], 0.0))])
+        weight[c] = own[at] if along != "random" else own[-1] * at / size
     spent = np.concatenate([[0.0], np.cumsum(costs[order])])[at]
     if along == "random":
         spent = costs.sum() * at / size
-    gain = worth @ weight.T - spent
+    gain = worth.reshape(worth.shape[0], -1) @ weight - spent
     shape = (decision.sizes[CHAIN], decision.sizes[DRAW], at.size)
     curve = xr.Dataset(
         {"net_gain": ((CHAIN, DRAW, "contacts"), gain.reshape(shape)), "spent": ("contacts", spent)},

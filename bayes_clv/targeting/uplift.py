@@ -2,13 +2,14 @@
 
 The uplift of a customer is the mean outcome if contacted less the mean outcome if not, in money before margin and cost.
 It is a number of the customer's segment (level: expected), so that the draws are kept by segment, (chain, draw,
-segment), and every customer's are those of its segment times its ``scale``: all draws of a million customers take the
-room of a few segments.
+segment), or (chain, draw, offer, segment) of several offers, and every customer's are those of its segment times its
+``scale``: all draws of a million customers take the room of a few segments.
 
 A segment that the experiment did not have is drawn from the fitted distribution of segments, one segment for all its
 customers: offset = sd × z, z belonging to the posterior's seed, the quantity, the label and the draw.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from bayes_clv.customers.checks import check_ids
 from bayes_clv.customers.columns import column_values
 from bayes_clv.customers.experiments import EVERYBODY
 from bayes_clv.inference.posterior import RESPONSE
-from bayes_clv.inference.response import SEGMENT, links
 from bayes_clv.inference.response import fit_response as fit_response
+from bayes_clv.inference.response import links
+from bayes_clv.inference.response_cells import ARM, OFFER, SEGMENT
 from bayes_clv.predictions.inputs import labels_of, problems
 from bayes_clv.predictions.parameters import new_group
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, Variable, argument, describe, named_quantiles
@@ -55,7 +57,8 @@ def predict_uplift(
         ``spend_control``, ``spend_treated`` (money), ``conversion_control`` and ``conversion_treated``;
         ``spend_shape`` (chain, draw); ``in_experiment`` (segment). By customer: ``customer_segment``, ``scale`` (mean 1
         in each segment) and uplift_mean, _sd, _q05, _q25, _q50, _q75, _q95. A customer's draws are ``scale`` × those of
-        its segment.
+        its segment. Where the experiment named its offers, ``uplift``, its summaries and what is of the treated have a
+        dimension ``offer`` too, and ``attrs["control"]`` is what the controls are called.
 
     Raises
     ------
@@ -93,20 +96,24 @@ def predict_uplift(
         else f"{scale!r} relative to its segment's mean"
     )
     dataset["scale"] = (CUSTOMER, factor)
-    flat = draws["uplift"].transpose(SEGMENT, CHAIN, DRAW).to_numpy().reshape(labels.size, -1)
+    of_offer = [OFFER] if OFFER in draws["uplift"].dims else []
+    flat = draws["uplift"].stack(all=(CHAIN, DRAW)).transpose(SEGMENT, *of_offer, "all").to_numpy()
     statistics = {
-        "mean": flat.mean(axis=1),
-        "sd": flat.std(axis=1, ddof=1) if flat.shape[1] > 1 else flat[:, 0] * 0,
+        "mean": flat.mean(axis=-1),
+        "sd": flat.std(axis=-1, ddof=1) if flat.shape[-1] > 1 else flat[..., 0] * 0,
     }
-    statistics |= named_quantiles(flat, axis=1)
+    statistics |= named_quantiles(flat, axis=-1)
     for name, value in statistics.items():
-        dataset[f"uplift_{name}"] = (CUSTOMER, factor * value[index])
+        each = factor.reshape(-1, *[1] * len(of_offer)) * value[index]
+        dataset[f"uplift_{name}"] = ((CUSTOMER, *of_offer), each)
     dataset.attrs = {
         "result": "uplift",
         "level": "expected",
         "scale": "" if scale is None else str(scale),
         "problems": problems(response),
     }
+    if of_offer:
+        dataset.attrs["control"] = str(response["observed_data"][ARM].to_numpy()[0])
     return describe(dataset, {"scale": Variable(what, "none")})
 
 
@@ -125,7 +132,7 @@ def _segments(customers: xr.Dataset, by: Any, known: list[str]) -> np.ndarray:
 
 
 def _by_segment(response: xr.DataTree, labels: list[str], known: list[str]) -> xr.Dataset:
-    """Return conversion, spend and outcome of both arms and the uplift, (chain, draw, segment)."""
+    """Return conversion, spend and outcome of all arms and the uplift, (chain, draw, [offer], segment)."""
     posterior = response["posterior"].to_dataset()
     amount = response.attrs.get("amount")
     found: dict[str, xr.DataArray] = {}
@@ -141,7 +148,7 @@ def _by_segment(response: xr.DataTree, labels: list[str], known: list[str]) -> x
         levels = links(np, posterior, part, offsets)  # type: ignore[arg-type]
         for arm, level in zip(("control", "treated"), levels, strict=True):
             natural = expit if part == "conversion" else np.exp
-            values = level.transpose(CHAIN, DRAW, SEGMENT)
+            values = level.transpose(CHAIN, DRAW, ..., SEGMENT)
             found[f"{part}_{arm}"] = values.copy(data=natural(values.to_numpy()))
     for arm in ("control", "treated"):
         found[f"outcome_{arm}"] = found[f"conversion_{arm}"] * found[f"spend_{arm}"]
@@ -156,21 +163,23 @@ def _by_segment(response: xr.DataTree, labels: list[str], known: list[str]) -> x
 def _offset(
     response: xr.DataTree, posterior: xr.Dataset, quantity: str, labels: list[str], known: list[str]
 ) -> xr.DataArray:
-    """Return the offsets of these segments (chain, draw, segment): fitted, or drawn where the fit has not seen them."""
-    shape = (posterior.sizes[CHAIN], posterior.sizes[DRAW])
+    """Return the offsets of these segments, fitted, or drawn where the fit has not seen them.
+
+    (chain, draw, segment), of the effect of offers (chain, draw, offer, segment).
+    """
+    dims = (CHAIN, DRAW, *([OFFER] if OFFER in posterior[quantity].dims else []))
+    shape = tuple(posterior.sizes[dim] for dim in dims)
     columns = []
     for label in labels:
         if len(known) == 1:
             columns.append(np.zeros(shape))
         elif label in known:
-            columns.append(
-                posterior[f"{quantity}_offset"].sel({SEGMENT: label}).transpose(CHAIN, DRAW).to_numpy()
-            )
+            columns.append(posterior[f"{quantity}_offset"].sel({SEGMENT: label}).transpose(*dims).to_numpy())
         else:
-            z = new_group(str(response.attrs.get("seed", "")), quantity, SEGMENT, label, shape[0] * shape[1])
-            columns.append(posterior[f"{quantity}_sd"].transpose(CHAIN, DRAW).to_numpy() * z.reshape(shape))
-    coords = {CHAIN: posterior[CHAIN], DRAW: posterior[DRAW], SEGMENT: np.array(labels, dtype=object)}
-    return xr.DataArray(np.stack(columns, axis=-1), coords, (CHAIN, DRAW, SEGMENT))
+            z = new_group(str(response.attrs.get("seed", "")), quantity, SEGMENT, label, math.prod(shape))
+            columns.append(posterior[f"{quantity}_sd"].transpose(*dims).to_numpy() * z.reshape(shape))
+    coords = {dim: posterior[dim] for dim in dims} | {SEGMENT: np.array(labels, dtype=object)}
+    return xr.DataArray(np.stack(columns, axis=-1), coords, (*dims, SEGMENT))
 
 
 def _scale(customers: xr.Dataset, column: Any, index: np.ndarray, labels: np.ndarray) -> np.ndarray:

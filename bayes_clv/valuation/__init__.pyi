@@ -1,5 +1,6 @@
 from .acquisition import Channel as Channel
 from .acquisition import channel as channel
+from .actions import plan_actions as plan_actions
 from .bids import best_bid as best_bid
 from .bridge import equity_bridge as equity_bridge
 from .budgets import split_budget as split_budget
@@ -19,6 +20,7 @@ from .formulas import present_value as present_value
 from .formulas import retained_value as retained_value
 from .levers import relative as relative
 from .newcomers import predict_newcomers as predict_newcomers
+from .offer_effects import effect_of as effect_of
 from .parts import value_parts as value_parts
 from .scenario_files import read_scenarios as read_scenarios
 from .scenarios import compare_scenarios as compare_scenarios
@@ -42,10 +44,12 @@ __all__ = [
     "contract_value",
     "contributions",
     "customer_equity",
+    "effect_of",
     "equity_bridge",
     "four_step_value",
     "growing_value",
     "migration_value",
+    "plan_actions",
     "predict_cohort",
     "predict_newcomers",
     "present_value",

@@ -263,7 +263,7 @@ def _read(draws: Simulation, name: str, given: Any, threads: int | None) -> Assu
     for each, field in fields.items():
         if each not in table and field.default is None:
             continue
-        values[each], words = _values(draws, name, each, field, table.get(each, field.default))
+        values[each], words = stated_values(draws, name, each, field, table.get(each, field.default))
         if each in table:
             stated[each] = words
     scope, needed = scope_of(draws, f"Assumption {name!r}", where, threads)
@@ -272,7 +272,7 @@ def _read(draws: Simulation, name: str, given: Any, threads: int | None) -> Assu
     return Assumption(name, kind, values, scope, needed, stated)
 
 
-def _values(draws: Simulation, name: str, key: str, field: Field, given: Any) -> tuple[Values, str]:
+def stated_values(draws: Simulation, name: str, key: str, field: Field, given: Any) -> tuple[Values, str]:
     """Return a field's values, and how it was stated."""
     given = plain_priors({name: given})[name]
     place = f"Assumption {name!r}, {key} ({field.meaning})"

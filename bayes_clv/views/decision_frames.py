@@ -10,6 +10,7 @@ from bayes_clv.perceived.markets import PART as PRICE_PART
 from bayes_clv.perceived.offers import SUMMARISED
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.acquisition import CHANNEL
+from bayes_clv.valuation.actions import ACTION
 from bayes_clv.valuation.bids import BID
 from bayes_clv.valuation.channels import OTHER
 from bayes_clv.valuation.scenarios import SCENARIO
@@ -160,8 +161,27 @@ def _drivers(kinds: xr.Dataset) -> "pd.DataFrame":
 
 
 # What a result is, and the rows it has; the first is taken where nothing is said.
+def _actions(plan: xr.Dataset) -> "pd.DataFrame":
+    names = (
+        "order",
+        "customers",
+        "spent",
+        *(f"net_gain_total_{each}" for each in STATISTICS),
+        "probability_pays",
+    )
+    columns = {name: plan[name].to_numpy() for name in (ACTION, *names)}
+    return frame_of(columns, plan.attrs).sort_values("order", ignore_index=True)
+
+
+def _customer_actions(plan: xr.Dataset) -> "pd.DataFrame":
+    columns = {"customer_id": plan["customer"].to_numpy(), ACTION: plan["chosen_action"].to_numpy()}
+    columns |= {name: plan[name].to_numpy() for name in ("probability", "rank", "cost", "net_gain_mean")}
+    return frame_of(columns, plan.attrs).sort_values("rank", ignore_index=True)
+
+
 DECISION_TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "scenarios": {SCENARIO: _scenarios},
+    "actions": {ACTION: _actions, "customer": _customer_actions},
     "channels": {CHANNEL: _channels, "pair": _channel_pairs},
     "budget": {CHANNEL: _budget},
     "bid": {BID: _bids},

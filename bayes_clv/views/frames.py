@@ -128,8 +128,13 @@ def table(
           mean, q05 and q95.
         - ``clv.perceived.driver_kinds``: by ``"attribute"``: kind; mean, q05 and q95 of reward, penalty and weight; the
           probabilities.
+        - ``clv.segments.members``: by ``"customer"``, in the order of the list: customer_id, rank, probability,
+          value_there and members.
+        - ``clv.valuation.plan_actions``: by ``"action"``, in the order to act in: action, order, customers, spent, net
+          gain and the probability that it pays; by ``"customer"``: customer_id, action, probability, rank, cost and net
+          gain.
         - ``target``: by ``"customer"``, best first: customer_id, segment, contacted, rank, cost, net gain if contacted
-          and the probability that it pays.
+          and the probability that it pays; of several offers also offer, best_offer and probability_best.
         - ``evaluate``: by ``"measure"``: measure, meaning, unit, better ("lower", "higher", "nearer 0", "nearer 1/2",
           "nearer promised" or nothing), a column for each forecast, and for the captured shares ``possible``, what the
           best ranking captures.
@@ -333,8 +338,17 @@ def _decision(decision: xr.Dataset) -> "pd.DataFrame":
         "customer_id": decision[CUSTOMER].to_numpy(),
         "segment": decision["customer_segment"].to_numpy(),
     }
+    if "chosen_offer" in decision:
+        columns["offer"] = decision["chosen_offer"].to_numpy()
+        columns |= {name: decision[name].to_numpy() for name in ("best_offer", "probability_best")}
     columns |= {name: decision[name].to_numpy() for name in DECISION_COLUMNS}
     return frame_of(columns).sort_values("rank", kind="stable", ignore_index=True)
+
+
+def _members(found: xr.Dataset) -> "pd.DataFrame":
+    names = [name for name in ("rank", "probability", "value_there", "members") if name in found]
+    columns = {"customer_id": found[CUSTOMER].to_numpy()} | {name: found[name].to_numpy() for name in names}
+    return frame_of(columns, found.attrs)
 
 
 def _measures(evaluation: xr.Dataset) -> "pd.DataFrame":
@@ -429,6 +443,7 @@ def _groups(posterior: xr.DataTree, customers: xr.Dataset | None = None) -> "pd.
 TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "prediction": {"customer": _customers},
     "segments": {"segment": _sizes, "customer": _memberships},
+    "members": {"customer": _members},
     "alarms": {"customer": _alarms},
     "value parts": {"segment": _segment_parts, "customer": _customer_parts},
     "changes": {"customer": _changes},

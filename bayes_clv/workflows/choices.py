@@ -47,14 +47,21 @@ class Scoring:
 class Choice:
     """What to choose from and for; as an experiment, its uplift and ``clv.target`` take it.
 
+    Either ``cost`` is given or ``offers``, a file that ``clv.targeting.read_offers`` takes.
     ``customers=None`` chooses among the experiment's own. ``out`` is a .csv or .parquet file. With
     ``margin=1`` the outcome itself counts as earned.
     """
 
     experiment: Path = place("Experiment: a CSV or Parquet file, one row a customer.")
-    cost: float = option("What one contact costs, in money.")
+    cost: float | None = option("What one contact costs, in money, where there is one offer.", None)
+    offers: Path | None = option(
+        "Of several offers: a TOML file with the label of the controls and what each offer costs.", None
+    )
     customer_id: str = option(ID, "customer_id")
-    treated: str = option("Column with 1 for who was drawn to be contacted, 0 for controls.", "treated")
+    treated: str = option(
+        "Column with 1 for who was drawn to be contacted, 0 for controls; of several offers with their labels.",
+        "treated",
+    )
     outcome: str = option("Column with the money brought since, 0 where nothing was bought.", "outcome")
     segment: str | None = option(
         "Column of segments over which the response may differ [default: none].", None
@@ -90,12 +97,13 @@ class Segmenting:
 
     ``rule`` is a TOML file or a name of ``PRESETS``, whose arguments are ``given``. ``out`` is a .csv or .parquet file;
     None is ``segments-RULE.csv`` in the current folder. ``horizon`` and ``margin`` are the run's where None, and so is
-    ``seed``. ``columns`` is a table of one row a customer with further numbers that the rule reads.
+    ``seed``. ``columns`` is a table of one row a customer with further columns that the rule reads.
     """
 
     run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
     rule: str | Path = option(
-        "A TOML file with a rule of your own, or one of abc, four-kinds, lifecycle, matrix and rfm.", kind=str
+        "A TOML file with a rule of your own, or one of abc, five-actions, four-kinds, lifecycle, matrix and rfm.",
+        kind=str,
     )
     given: Mapping[str, str] = option(
         "What a rule known by name is given, like profit_per_purchase=5; may be repeated.",
@@ -109,9 +117,17 @@ class Segmenting:
     )
     margin: float | None = option(f"{MARGIN[:-1]} [default: the run's].", None)
     columns: Path | None = option(
-        "Table with one row per customer, CSV or Parquet: further numbers that the rule reads.", None
+        "Table with one row per customer, CSV or Parquet: further columns that the rule reads.", None
     )
     customer_id: str = option("Column of that table with the customer's id.", "customer_id")
+    listed: str | None = option(
+        "Also list the customers by how probably they are in this segment, whoever carries its label.",
+        None,
+        name="--list",
+    )
+    order: Literal["probability", "value"] = option(
+        "Order of that list: by probability, or by the value that is there to be lost.", "probability"
+    )
     sure: float = option(
         "A customer is unsure whose most probable segment has less than this probability.", 0.8
     )

@@ -56,18 +56,28 @@ def segment_run(choice: Segmenting) -> list[str]:
     run = read_run(choice.run)
     margin = run.margin if choice.margin is None else choice.margin
     rule = rule_of(margin, run.sleeping)
+    names = [each.name for each in rule.segments]
+    if choice.listed is not None and choice.listed not in names:
+        raise InputError(
+            f"{argument('listed', choice.listed)}: the rule {rule.name!r} has no such segment. It has "
+            f"{', '.join(map(repr, names))}."
+        )
     draws = _draws(choice, run, rule, margin)
 
+    from bayes_clv.segments.listing import members
     from bayes_clv.segments.segmenting import segment
     from bayes_clv.views.frames import table
     from bayes_clv.workflows.folders import write_table
 
     totals = ("purchases",) if run.spending is None else ("purchases", "value")
     found = segment(draws, rule, totals=totals, sure=choice.sure)
-    sizes = out.with_stem(f"{out.stem}-sizes")
+    sizes, listing = (out.with_stem(f"{out.stem}-{each}") for each in ("sizes", "list"))
+    listed = None if choice.listed is None else members(draws, rule, choice.listed, order=choice.order)
     with all_or_nothing(out) as work:
         write_table(table(found, by="customer"), work / out.name)
         write_table(table(found, by="segment"), work / sizes.name)
+        if listed is not None:
+            write_table(table(listed), work / listing.name)
         drawn = _segment_figures(found, totals[-1])
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in drawn.items()}, work)
     return [
@@ -76,11 +86,13 @@ def segment_run(choice: Segmenting) -> list[str]:
             file=sizes.name,
             earned=None if run.spending is None else earned(margin, run.annual_discount_rate),
         ),
+        *([] if listed is None else list_summary(listed)),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",
         f"Customers: {out}",
         f"Segments: {sizes}",
+        *([] if listed is None else [f"List: {listing}"]),
         f"Figures: {', '.join(str(out.with_name(f'{out.stem}-{end}.png')) for end in drawn)}",
         *notes,
     ]
@@ -109,6 +121,19 @@ type Readers = dict[str, Callable[[str], Any]]
 
 PRESETS: dict[str, tuple[str, Readers, tuple[str, ...]]] = {
     "abc": ("abc", {"quantity": str, "shares": _shares}, ()),
+    "five-actions": (
+        "five_actions",
+        {
+            "cost": _number_or_words,
+            "loyal": _number,
+            "late": _number,
+            "share": str,
+            "own_share": _number,
+            "potential": str,
+            "much_potential": _number,
+        },
+        ("cost=10",),
+    ),
     "four-kinds": (
         "four_kinds",
         {"profit_per_purchase": _number, "purchases": _number, "cost_to_serve": _number_or_words},
@@ -207,24 +232,32 @@ def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> 
     draws = of(run.customers)
     if choice.columns is None:
         return draws
-    wanted = [name for name in rule.names() if name not in draws.names]
+    wanted = [name for name in rule.names() if name not in (*draws.names, *draws.texts)]
     if not wanted:
         raise InputError(
             f"The rule {rule.name!r} reads no column of {argument('columns')}: all of {', '.join(rule.names())} are "
             "known without. Leave it out."
         )
-    return of(_with_numbers(run.customers, choice, wanted))
+    return of(_with_further(run.customers, choice, wanted, rule.texts()))
 
 
-def _with_numbers(customers: "xr.Dataset", choice: Segmenting, wanted: list[str]) -> "xr.Dataset":
-    from bayes_clv.customers.checks import as_numbers
+def _with_further(
+    customers: "xr.Dataset", choice: Segmenting, wanted: list[str], texts: list[str]
+) -> "xr.Dataset":
+    from bayes_clv.customers.checks import as_numbers, customer_ids
     from bayes_clv.customers.columns import with_columns
-    from bayes_clv.customers.experiments import read_table
+    from bayes_clv.customers.experiments import read_table, segment_labels
 
     assert choice.columns is not None
     frame = read_table(choice.columns, [choice.customer_id, *wanted])
-    numbers = {name: as_numbers(frame[name], name) for name in wanted}
-    table = frame[[choice.customer_id]].rename(columns={choice.customer_id: "customer_id"}).assign(**numbers)
+    ids = customer_ids(frame[choice.customer_id])
+    further = {
+        name: segment_labels(frame[name], name, ids, "Column")
+        if name in texts
+        else as_numbers(frame[name], name)
+        for name in wanted
+    }
+    table = frame[[choice.customer_id]].rename(columns={choice.customer_id: "customer_id"}).assign(**further)
     return with_columns(customers, table, wanted)
 
 
@@ -270,7 +303,7 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     nobodys = [i for i in shown if size[i][0] >= 1 and names[i] not in carried]
     lines += [
         f"  {names[i]!r} is nobody's most probable segment, though about {plain_number(size[i][0])} customers are in "
-        f"it: sort by probability_{names[i]} to list them."
+        f"it: --list {names[i]!r} lists customers by how probably they are."
         for i in nobodys
     ]
     unsure, sure = int(segments["unsure"].sum()), percent(segments.attrs["sure"])
@@ -280,8 +313,9 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     ]
     if unsure:
         lines.append(
-            "Totals count each customer with its probability, so they are right all the same; to act on a segment, "
-            "take the customers with the highest probability of it, not its label."
+            "Totals count each customer with its probability, so they are right all the same. To act on a segment, "
+            "take the customers with the highest probability of it, not its label: --list lists them, and says how "
+            "many of the first to expect in it."
         )
     return lines
 
@@ -294,3 +328,24 @@ def _interval(segments: "xr.Dataset", name: str) -> list[tuple[float, float, flo
 def _words(interval: tuple[float, float, float], noun: str = "") -> str:
     mean, low, high = map(plain_number, interval)
     return f"{mean}{noun} ({low} to {high})"
+
+
+def list_summary(listed: "xr.Dataset") -> list[str]:
+    """Return how many of a segment the first customers of its list are expected to hold."""
+    members, people = listed["members"].to_numpy(), listed.sizes[CUSTOMER]
+    of_all = float(members[-1])
+    name, by = listed.attrs["segment"], listed.attrs["order"]
+    words = "the most probable first" if by == "probability" else "those first whose value there is highest"
+    lines = [
+        "",
+        f"{name!r}, {words}: about {plain_number(of_all)} of {people:,} customers are in it.",
+    ]
+    for first in (number for number in (50, 200, 1000) if number < people):
+        some = float(members[first - 1])
+        said = f"  the first {first:,} hold about {plain_number(some)} of them"
+        if "value_there" in listed:
+            value = listed["value_there"].to_numpy()
+            share = float(value[:first].sum() / value.sum()) if value.sum() > 0 else 0.0
+            said += f", and {percent(share)} of their value"
+        lines.append(f"{said}.")
+    return lines

@@ -17,8 +17,13 @@ from bayes_clv.workflows.words import check_lines, percent, titles_of
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayes_clv.targeting.offer_files import Offers
+
 # Between these the experiment leaves open whether contacting pays.
 OPEN = (0.1, 0.9)
+# Below it what is best for a customer is called open.
+SURE = 0.8
+_UNSETTLED = "the experiment does not settle it"
 
 
 def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
@@ -42,12 +47,14 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
         raise InputError(f"{argument('out', out.name)} must end in .csv or .parquet.")
     if not out.parent.is_dir():
         raise InputError(f"There is no folder {str(out.parent)!r} to write {out.name!r} to. Make it first.")
+    offers = _offers(choice)
     experiment = from_experiment(
         choice.experiment,
         customer_id=choice.customer_id,
         treated=choice.treated,
         outcome=choice.outcome,
         segment=choice.segment,
+        control=None if offers is None else offers.control,
     )
     people = _population(choice, experiment)
     response = fit_response(
@@ -55,7 +62,7 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     )
     decision = target(
         predict_uplift(response, people, scale=choice.scale),
-        cost=choice.cost,
+        cost=choice.cost if offers is None else offers.costs,
         margin=choice.margin,
         budget=choice.budget,
         risk=choice.risk,
@@ -66,6 +73,27 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     write_table(table(decision), out)
     plot_gain(decision).savefig(figure, dpi=150)
     return [*summary(decision, experiment, choice), "", f"Table: {out}", f"Figure: {figure}"]
+
+
+def _offers(choice: Choice) -> "Offers | None":
+    """Return what the file of offers says, once it goes with the experiment; None where there is one offer."""
+    from bayes_clv.customers.experiments import read_table
+    from bayes_clv.targeting.offer_files import check_arms, read_offers
+
+    if (choice.cost is None) == (choice.offers is None):
+        raise InputError(
+            f"Say what a contact costs: {argument('cost')} where there is one offer, or {argument('offers')}, a file, "
+            "where there are several; one of the two."
+        )
+    if choice.offers is None:
+        return None
+    offers = read_offers(choice.offers)
+    labels = read_table(choice.experiment, [choice.treated])[choice.treated]
+    # What is missing is refused at the experiment's own door.
+    check_arms(
+        offers, [str(each) for each in labels.tolist() if each is not None], Path(choice.experiment).name
+    )
+    return offers
 
 
 def _population(choice: Choice, experiment: "xr.Dataset") -> "xr.Dataset":
@@ -99,6 +127,8 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) ->
         if line["action"] != "kept"
     ]
     lines += ["", f"Contact {contacted:,} of {size:,} customers, for {decision.attrs['spent']:,.2f}."]
+    if "chosen_offer" in decision:
+        lines += _by_offer(decision)
     for name, level in (
         ("net_gain_total", "on average over chance"),
         ("net_gain_outcome_total", "as it turns out"),
@@ -111,7 +141,12 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) ->
         )
     if choice.margin == 1:
         lines.append("The margin is 1: a gain is revenue less the cost of contacts.")
-    lines += _open_question(decision, choice)
+    said = _open_question(decision)
+    if "chosen_offer" in decision:
+        said += _which_offer(decision)
+    if any(_UNSETTLED in line for line in said):
+        said.append(_further(decision, choice))
+    lines += said
     lines.append(
         f"Regret against knowing the response: {float(decision['regret']):,.0f}; knowing it would be worth "
         f"{float(decision['value_of_perfect_information']):,.0f}."
@@ -130,17 +165,57 @@ def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) ->
     ]
 
 
-def _open_question(decision: "xr.Dataset", choice: Choice) -> list[str]:
+def _open_question(decision: "xr.Dataset") -> list[str]:
     """Return what to do where the experiment does not settle whether contacting pays."""
     if not decision["contacted"].any():
         return []
     pays = float((decision["net_gain_total"] > 0).mean())
     if not OPEN[0] < pays < OPEN[1]:
         return [f"Contacting them pays with a probability of {percent(pays)}."]
+    return [f"Contacting them pays with a probability of {percent(pays)}: {_UNSETTLED}."]
+
+
+def _further(decision: "xr.Dataset", choice: Choice) -> str:
+    """Return what a further test is worth at most, and how to learn what one of a size is."""
     worth = f"{float(decision['value_of_perfect_information']):,.0f}"
     further = max(2, decision.sizes[CUSTOMER] // 10)
     how = "" if choice.test is not None else f"; --test {further} says what one of that size is"
-    return [
-        f"Contacting them pays with a probability of {percent(pays)}: the experiment does not settle it. A further "
-        f"test is worth {worth} at most{how}."
+    return f"A further test is worth {worth} at most{how}."
+
+
+def _by_offer(decision: "xr.Dataset") -> list[str]:
+    """Return how many customers get each offer."""
+    found = []
+    for name in decision["net_gain_single_total"]["offer"].to_numpy().tolist():
+        own = decision.where(decision["chosen_offer"] == name, drop=True)
+        count, gain = own.sizes[CUSTOMER], float(own["net_gain_mean"].sum())
+        found.append(
+            f"  {name}: {count:,} customers" + (f", for a mean net gain of {gain:,.0f}." if count else ".")
+        )
+    return found
+
+
+def _which_offer(decision: "xr.Dataset") -> list[str]:
+    """Return whether an offer chosen by customer is better than the best one alone, and for whom it is a coin flip."""
+    if not decision["contacted"].any():
+        return []
+    alone = decision["net_gain_single_total"].transpose(CHAIN, DRAW, "offer").to_numpy()
+    best = int(alone.mean(axis=(0, 1)).argmax())
+    name = str(decision["net_gain_single_total"]["offer"].to_numpy()[best])
+    more = decision["net_gain_total"].transpose(CHAIN, DRAW).to_numpy() - alone[:, :, best]
+    if not more.any():
+        return [f"No offer beside {name!r} is worth its cost to anybody: it alone gains as much."]
+    low, high = interval(more)
+    beats = float((more > 0).mean())
+    lines = [
+        f"{name!r} alone, the best single offer, would gain {more.mean():,.0f} less ({low:,.0f} to {high:,.0f}, "
+        f"expected level); choosing the offer by customer is better with a probability of {percent(beats)}"
+        + (f": {_UNSETTLED}." if OPEN[0] < beats < OPEN[1] else ".")
     ]
+    flips = int((decision["probability_best"] < SURE).sum())
+    if flips:
+        lines.append(
+            f"For {flips:,} of {decision.sizes[CUSTOMER]:,} customers it is open which offer is best, if any: what is "
+            f"advised is so with less than {percent(SURE)} (probability_best in the table)."
+        )
+    return lines

@@ -51,7 +51,7 @@ def test_ways_to_say_treated(treated):
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"treated": [1, 0, 2, 1]}, ["is neither 0 nor 1 for 1 of 4", "customer 'a' with 2", "one at a time"]),
+        ({"treated": [1, 0, 2, 1]}, ["is neither 0 nor 1 for 1 of 4", "customer 'a' with 2", "several offers"]),
         ({"treated": [1, 0, None, 1]}, ["'treated' is neither 0 nor 1 for 1 of 4"]),
         ({"treated": [1, 1, 1, 1]}, ["no controls", "would have brought anyway", "drawn by chance"]),
         ({"treated": [0, 0, 0, 0]}, ["no treated", "Add the customers of the other arm"]),

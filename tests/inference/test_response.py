@@ -121,7 +121,7 @@ def test_draws_of_few_customers_against_a_grid():
     weight = np.exp(log - log.max())
     weight /= weight.sum()
     assert report["pareto_k"] < 0.7
-    for drawn, values in ((level[:, 0], grid_level), (effect[:, 0], grid_effect)):
+    for drawn, values in ((level[:, 0], grid_level), (effect[:, 0, 0], grid_effect)):
         mean = float((weight * values).sum())
         sd = float(np.sqrt((weight * (values - mean) ** 2).sum()))
         third = float((weight * ((values - mean) / sd) ** 3).sum())

@@ -38,6 +38,21 @@ def draws(dates, make_posterior):
     return [clv.simulate(posterior, each, draws=80, seed=1) for each in dates]
 
 
+def test_texts_are_those_of_each_date(dates, make_posterior):
+    """Every second customer is of the web, and of these every second is no more at the second date."""
+    posterior = make_posterior("mbg_nbd", MBG, sd=0.1, chains=1, draws=20)
+    rule = clv.rule("Channel", {"web": "channel == 'web'", "others": "channel != 'web'"})
+    draws = []
+    for date, every in zip(dates, (2, 4), strict=True):
+        number = np.array([int(each[1:]) for each in date["customer"].to_numpy()])
+        channel = np.where(number % every == 0, "web", "shop").astype(object)
+        draws.append(clv.simulate(posterior, date.assign(channel=("customer", channel)), draws=20, seed=1))
+    flow = clv.segments.flow(*draws, rule)["flow_mean"].to_pandas()
+    number = np.array([int(each[1:]) for each in dates[0]["customer"].to_numpy()])
+    assert flow.loc["web"].to_dict() == {"web": (number % 4 == 0).sum(), "others": (number % 4 == 2).sum()}
+    assert flow.loc["others"].to_dict() == {"web": 0, "others": (number % 2 == 1).sum()}
+
+
 def gathered(draws, *names):
     found = {name: np.empty((draws.customers.sizes["customer"], draws.size)) for name in names}
     for places, block in draws.blocks(names):

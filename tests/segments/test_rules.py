@@ -89,6 +89,51 @@ def test_against_plain_python_on_random_rules():
         assert numbers(given, values) == expected.tolist()
 
 
+TEXTS = {
+    "channel == 'web'": lambda c: c == "web",
+    "'web' = channel": lambda c: c == "web",
+    "channel <> 'web'": lambda c: c != "web",
+    "channel in ('web', 'shop')": lambda c: c in ("web", "shop"),
+    "channel not in ('web', 'shop')": lambda c: c not in ("web", "shop"),
+    "channel in ['O''Brien']": lambda c: c == "O'Brien",
+}
+
+
+@pytest.mark.parametrize("condition", TEXTS)
+def test_texts_are_equal_or_among_others(condition):
+    channels = np.array(["web", "shop", "fair", "O'Brien"], dtype=object)
+    given = rule("one", {"in": condition, "out": None})
+    assert given.texts() == ["channel"]
+    amounts = given.amounts({"channel": channels})
+    found = given.assign(amounts, [np.array(axis.levels) for axis in given.axes])
+    assert (found == 0).tolist() == [TEXTS[condition](each) for each in channels.tolist()]
+    missing = given.amounts({"channel": np.array([None, np.nan, ""], dtype=object)})[0]
+    assert np.isnan(missing).all()
+
+
+ODD_TEXTS = {
+    "channel < 'web'": "a text has no order",
+    "channel in 'web'": "stands alone",
+    "channel == ('web', 'shop')": "stands alone",
+    "channel in ('web', 3)": "texts and numbers beside each other",
+    "channel + 1 == 'web'": "Only a column of text is compared with texts",
+    "channel == 'web' and channel > 3": "holds texts or numbers",
+}
+
+
+@pytest.mark.parametrize("condition", ODD_TEXTS)
+def test_texts_that_cannot_be_compared(condition):
+    with pytest.raises(InputError, match=ODD_TEXTS[condition]):
+        rule("one", {"in": condition, "out": None})
+
+
+def test_texts_that_overlap_or_leave_somebody_out():
+    with pytest.raises(InputError, match="overlaps 'a'.*both take customers with channel == 'web'"):
+        rule("two", {"a": "channel in ('web', 'shop')", "b": "channel not in ('shop', 'fair')", "c": None})
+    with pytest.raises(InputError, match=r"takes customers with channel not in \('shop', 'web'\)"):
+        rule("two", {"a": "channel == 'web'", "b": "channel == 'shop'"})
+
+
 def test_shares_of_the_base_are_cut_in_every_draw():
     given = rule("halves", {"low": "x < quantile(0.5)", "high": "x >= quantile(0.5)"})
     (axis,) = given.axes

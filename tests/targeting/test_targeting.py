@@ -91,7 +91,7 @@ def test_the_continuous_problem_against_a_linear_programme():
     rng = np.random.default_rng(3)
     worth, place = rng.normal(1.0, 1.5, (50, 4)), rng.integers(0, 4, 30)
     scale, cost = rng.gamma(2, 0.5, 30), rng.uniform(0.1, 2.0, 30)
-    found = best_totals(worth, orders(scale, cost, place, 4), 8.0)
+    found = best_totals(worth[:, None], np.ones(1), orders(scale, cost, place, 4), 8.0)
     for s in range(50):
         each = scale * worth[s, place] - cost
         exact = linprog(-each, cost[None], [8.0], bounds=(0, 1), method="highs")
@@ -102,9 +102,8 @@ def test_the_continuous_problem_against_a_linear_programme():
 def test_what_the_bound_is_for():
     """One customer fills the budget and gains 10; ten small ones gain more per cost but 5 in all, and fit first."""
     gain, cost = np.array([10.0, *[0.5] * 10]), np.array([10.0, *[0.1] * 10])
-    chosen, bound = choose(gain, cost, 10.0)
-    assert not chosen[0]
-    assert chosen[1:].all()
+    chosen, bound = choose(gain[:, None], cost[:, None], 10.0)
+    assert chosen.tolist() == [-1, *[0] * 10]
     # 5 and nine tenths of the large one: 14, of which 5 were reached.
     assert bound == pytest.approx(9.0)
 
@@ -124,9 +123,10 @@ def test_a_lower_quantile_against_a_grid(level, budget):
     """
     worth = normal_draws()
     place = np.repeat(np.arange(3), 100)
-    chosen, bound = choose_by_quantile(
-        worth, orders(np.ones(300), np.ones(300), place, 3), budget, level, 300
+    offer, bound = choose_by_quantile(
+        worth[:, None], np.ones(1), orders(np.ones(300), np.ones(300), place, 3), budget, level, 300
     )
+    chosen = offer == 0
     counts = np.array(list(itertools.product(range(0, 101, 5), repeat=3)), dtype=float)
     if budget is not None:
         counts = counts[counts.sum(axis=1) <= budget]
@@ -203,12 +203,8 @@ def test_a_larger_test_is_worth_more_and_never_all():
 def test_outcomes_have_the_chance_of_single_customers():
     """Mean and variance of 40 customers' spends, simulated one by one; 20,000 draws of one response."""
     size = 20_000
-    draws = {
-        "conversion_treated": np.full((size, 1), 0.3),
-        "spend_treated": np.full((size, 1), 20.0),
-        "spend_shape": np.full((size, 1), 1.5),
-    }
-    bought, money = simulated_arm(np.random.default_rng(1), np.array([40]), draws, "treated")
+    conversion, spend, shape = np.full((size, 1), 0.3), np.full((size, 1), 20.0), np.full(size, 1.5)
+    bought, money = simulated_arm(np.random.default_rng(1), np.array([40]), conversion, spend, shape)
     # Mean p m, variance p m^2 (1 + 1 / shape) - (p m)^2 of each.
     mean, variance = 40 * 0.3 * 20, 40 * (0.3 * 400 * (1 + 1 / 1.5) - 36)
     assert bought.mean() == pytest.approx(12, abs=4 * np.sqrt(40 * 0.21 / size))

@@ -19,6 +19,7 @@ from bayes_clv.segments import presets
 from bayes_clv.workflows import alarming, segmenting
 from bayes_clv.workflows.choices import Segmenting
 from bayes_clv.workflows.folders import read_run
+from bayes_clv.workflows.words import plain_number
 
 ENDS = ("mean", "q05", "q95")
 KINDS = """
@@ -271,6 +272,40 @@ def test_draws_are_as_many_as_python_takes():
     assert Segmenting(run=".", rule="abc").draws == DRAWS
 
 
+def test_a_list_of_a_segment_and_a_rule_by_text(finished, python, tmp_path, no_figures):
+    customers, buying, spending = python
+    channel = pd.DataFrame({"customer_id": customers["customer"].values, "channel": "web"})
+    channel.loc[::3, "channel"] = "shop"
+    channel.to_csv(tmp_path / "channels.csv", index=False)
+    (tmp_path / "rule.toml").write_text(
+        '[[segments]]\nname = "web"\nwhere = "channel = \'web\' and purchases >= 1"\n'
+        '[[segments]]\nname = "others"\notherwise = true'
+    )
+    words = ["segment", finished[0], "--rule", tmp_path / "rule.toml", "--columns", tmp_path / "channels.csv"]
+    words += ["--draws", 40, "--out", tmp_path / "out.parquet", "--list", "web"]
+    printed = ran(*words, "--order", "value")
+    draws = clv.simulate(
+        buying,
+        clv.with_columns(customers, channel),
+        spending=spending,
+        horizon="20 weeks",
+        margin=0.3,
+        annual_discount_rate=0.1,
+        draws=40,
+        seed=1,
+    )
+    found = clv.segments.members(draws, clv.read_rule(tmp_path / "rule.toml"), "web", order="value")
+    table = pd.read_parquet(tmp_path / "out-list.parquet")
+    pd.testing.assert_frame_equal(table, clv.table(found), check_exact=True)
+    said = f"about {plain_number(float(table['members'].iloc[-1]))} of 300 customers are in it"
+    assert f"'web', those first whose value there is highest: {said}" in printed
+    assert (
+        f"the first 50 hold about {plain_number(float(table['members'].iloc[49]))} of them, and " in printed
+    )
+    said = refusal(*words[:-1], "shop", watched=tmp_path)
+    assert "--list 'shop': the rule 'rule' has no such segment. It has 'web', 'others'" in said
+
+
 def test_a_segment_that_nobody_is_in_is_pointed_at(finished, tmp_path, no_figures):
     rule = tmp_path / "rule.toml"
     rule.write_text(
@@ -296,10 +331,10 @@ def test_a_label_that_nobody_carries_is_pointed_at():
     )
     said = "\n".join(segmenting.segment_summary(found, file="sizes.csv", earned=None))
     assert "'late' is nobody's most probable segment, though about 8 customers are in it" in said
-    assert "sort by probability_late" in said
+    assert "--list 'late' lists customers" in said
     assert "'early' is nobody's" not in said
     assert "20 of 20 customers are unsure" in said
-    assert "take the customers with the highest probability" in said
+    assert "take the customers with the highest probability of it, not its label: --list" in said
 
 
 def test_figures_and_letters_that_the_machine_has_no_font_for(finished, kinds, tmp_path, monkeypatch):
@@ -461,7 +496,7 @@ def test_rules_that_are_refused_with_their_line(finished, tmp_path, case):
     [
         (
             ["--rule", "rfn"],
-            "no rule of that name: --rule is a TOML file or one of abc, four-kinds, lifecycle",
+            "no rule of that name: --rule is a TOML file or one of abc, five-actions, four-kinds, lifecycle",
         ),
         (["--rule", "four-kinds"], "needs profit_per_purchase. Write it like --set profit_per_purchase=5."),
         (
@@ -477,7 +512,7 @@ def test_rules_that_are_refused_with_their_line(finished, tmp_path, case):
         ),
         (["--rule", "abc", "--set", "scores"], "--set 'scores' does not say what is set"),
         (["--rule", "rfm", "--set", "scores=3", "--set", "scores=4"], "--set scores is there twice"),
-        (["--rule", "RULE", "--set", "scores=3"], "--set is for abc, four-kinds"),
+        (["--rule", "RULE", "--set", "scores=3"], "--set is for abc, five-actions, four-kinds"),
         (["--rule", "abc", "--out", "x.xlsx"], "--out 'x.xlsx' must end in .csv or .parquet"),
         (
             ["--rule", "abc", "--out", "RUN/x.csv"],

@@ -108,7 +108,7 @@ def test_the_summary_says_whether_the_experiment_settles_it(settled, test):
         said = "\n".join(summary(decision, xr.Dataset(), choice))
         assert ("a gain is revenue less the cost" in said) == (margin == 1)
         assert f"pays with a probability of {100 if settled else 54} %" in said
-        assert ("does not settle it. A further test is worth 5 at most" in said) == (not settled)
+        assert ("does not settle it.\nA further test is worth 5 at most" in said) == (not settled)
         assert ("--test 40 says" in said) == (not settled and test is None)
 
 
@@ -143,3 +143,74 @@ def test_a_missing_file(folder):
     result = ran(folder, experiment="none.csv")
     assert result.exit_code == 2
     assert "There is no file" in " ".join(result.stderr.split())
+
+
+OFFERS = 'control = "none"\n\n[costs]\nmail = 0.5\ncall = 2\n'
+
+
+@pytest.fixture(scope="module")
+def several(folder):
+    """Return the folder, where who was mailed was mailed or called."""
+    frame = pd.read_csv(folder / "experiment.csv", dtype={"client": str})
+    called = np.random.default_rng(1).random(len(frame)) < 0.4
+    frame["offer"] = np.where(frame["mailed"] == 0, "none", np.where(called, "call", "mail"))
+    frame.to_csv(folder / "several.csv", index=False)
+    return folder
+
+
+def chosen(folder, offers, *further):
+    (folder / "offers.toml").write_text(offers)
+    words = ["target", folder / "several.csv", "--customer-id", "client", "--treated", "offer"]
+    words += ["--outcome", "spent", "--segment", "kind", "--margin", 0.4, "--method", "laplace"]
+    words += ["--draws", 100, "--offers", folder / "offers.toml", "--out", folder / "chosen.csv", *further]
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_several_offers_and_a_file_of_their_costs(several):
+    result = chosen(several, OFFERS)
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(several / "chosen.csv", dtype={"client": str})
+    assert set(table["offer"]) <= {"none", "mail", "call"}
+    assert (table.loc[table["offer"] == "none", "contacted"] == 0).all()
+    assert set(table.loc[table["offer"] == "call", "cost"]) <= {2.0}
+    for words in (
+        "offered 'call'",
+        "  mail: ",
+        "does not settle it.\n",
+        "it alone gains as much.\nA further test is worth",
+    ):
+        assert words in result.stdout, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("offers", "further", "words"),
+    [
+        (
+            OFFERS.replace("call = 2\n", ""),
+            [],
+            "several.csv, line 14: 'call' is neither the control nor an offer",
+        ),
+        (OFFERS + "gift = 3\n", [], "offers.toml, line 6: nobody of several.csv was offered 'gift'"),
+        (OFFERS.replace('"none"', '"nobody"'), [], "'none' is neither the control nor an offer"),
+        (OFFERS.replace("= 2", "= -2"), [], "offers.toml, line 5: call = -2. A cost is money per contact"),
+        (OFFERS.replace('control = "none"', ""), [], "offers.toml, line 1: there is no control"),
+        (OFFERS + "none = 0\n", [], "offers.toml, line 6: 'none' is the control, who is not contacted"),
+        (OFFERS.replace("[costs]", "[prices]"), [], "offers.toml, line 3: 'prices' is not known"),
+        ('control = "none"\n', [], "offers.toml has no [costs]"),
+        (OFFERS, ["--cost", 1], "--cost where there is one offer, or --offers"),
+    ],
+)
+def test_offers_that_cannot_be(several, offers, further, words):
+    result = chosen(several, offers, *further)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split()), result.stderr
+
+
+def test_an_experiment_without_the_controls_of_the_file(several):
+    frame = pd.read_csv(several / "several.csv", dtype={"client": str})
+    frame[frame["offer"] != "none"].to_csv(several / "treated.csv", index=False)
+    (several / "offers.toml").write_text(OFFERS)
+    words = ["target", several / "treated.csv", "--treated", "offer", "--offers", several / "offers.toml"]
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert "offers.toml, line 1: nobody of treated.csv is 'none'" in " ".join(result.stderr.split())

@@ -28,7 +28,7 @@ def plot_cohorts(found: xr.Dataset) -> style.Drawing:
     -------
     matplotlib.figure.Figure
         One bar a period, stacked by cohort, the oldest below (dark), in money, or in purchases without amounts; where
-        there are more than twelve cohorts the oldest are one. Periods that the log does not cover whole have an asterisk.
+        there are more than twelve cohorts the oldest are one. Those that the log does not cover whole have an asterisk.
 
     Raises
     ------

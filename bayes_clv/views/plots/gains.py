@@ -6,11 +6,14 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import CHAIN, DRAW, interval
+from bayes_clv.targeting.contacts import flat_draws
 from bayes_clv.targeting.gain import gain_curve
 from bayes_clv.views import style
 
 # Above it segments are too many to read; those with the most customers are shown.
 SEGMENTS_SHOWN = 20
+# Of offers, in their order; orange is the order by value.
+SERIES = (style.BLUE, style.GREEN, style.PURPLE, style.AMBER, style.SKY, style.INK)
 
 
 def plot_gain(decision: xr.Dataset) -> style.Drawing:
@@ -28,7 +31,8 @@ def plot_gain(decision: xr.Dataset) -> style.Drawing:
         the order by value without contact (orange) and a random one (dashed); nobody is the line at 0. The dot is what
         was decided: it lies on the blue line where customers were chosen by their mean gain, and elsewhere where risk
         counts too. Right: net gain per contact of each segment, mean and 90 % interval, customers of mean scale and
-        cost; filled where somebody of the segment is contacted.
+        cost; filled where somebody of the segment is contacted. Of several offers each has its colour, and is filled
+        where somebody of the segment is offered it.
 
     Raises
     ------
@@ -42,7 +46,8 @@ def plot_gain(decision: xr.Dataset) -> style.Drawing:
     curves = {along: gain_curve(decision, along=along) for along in ("rank", "value", "random")}
     means, low, high = _segments(decision)
     with style.styled():
-        figure = style.drawing(max(3.6, 1.2 + 0.19 * min(len(means), SEGMENTS_SHOWN)), width=9.0)
+        rows = min(means.shape[1], SEGMENTS_SHOWN) * (1 + 0.5 * (len(means) - 1))
+        figure = style.drawing(max(3.6, 1.2 + 0.19 * rows), width=9.0)
         axes = figure.subplots(1, 2, width_ratios=(1.35, 1))
         _draw_curves(axes[0], decision, curves)
         _draw_segments(axes[1], decision, means, low, high)
@@ -87,14 +92,16 @@ def _draw_curves(ax: Any, decision: xr.Dataset, curves: dict[str, xr.Dataset]) -
 
 
 def _segments(decision: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, 5 % and 95 % of each segment's net gain per contact, at its mean cost and scale."""
+    """Return mean, 5 % and 95 % of the net gain per contact, (offer, segment), at a segment's mean cost and scale."""
     labels = decision["segment"].to_numpy().astype(str)
     index = np.searchsorted(labels, decision["customer_segment"].to_numpy().astype(str))
     people = np.maximum(np.bincount(index, minlength=labels.size), 1)
-    cost = np.bincount(index, weights=decision["cost"].to_numpy(), minlength=labels.size) / people
     scale = np.bincount(index, weights=decision["scale"].to_numpy(), minlength=labels.size) / people
-    worth = float(decision.attrs["margin"]) * decision["uplift"].transpose(CHAIN, DRAW, "segment").to_numpy()
-    gain = worth.reshape(-1, labels.size) * scale - cost
+    if "offer_cost" in decision:
+        cost = decision["offer_cost"].transpose("offer", "segment").to_numpy()
+    else:
+        cost = np.bincount(index, weights=decision["cost"].to_numpy(), minlength=labels.size) / people
+    gain = float(decision.attrs["margin"]) * flat_draws(decision["uplift"]) * scale - cost
     low, high = interval(gain, axis=0)
     return gain.mean(axis=0), low, high
 
@@ -104,28 +111,49 @@ def _draw_segments(
 ) -> None:
     size = decision["segment_customers"].to_numpy()
     shown = np.argsort(-size, kind="stable")[:SEGMENTS_SHOWN]
-    shown = shown[np.argsort(-means[shown], kind="stable")]
+    shown = shown[np.argsort(-means.max(axis=0)[shown], kind="stable")]
     rows = np.arange(shown.size)
     ax.axvline(0, color=style.MUTED, linewidth=1)
-    ax.hlines(rows, low[shown], high[shown], color=style.SKY, linewidth=3)
-    some = decision["segment_contacted"].to_numpy()[shown] > 0
-    ax.plot(means[shown][some], rows[some], "o", color=style.BLUE, markersize=5, label="contacted")
-    ax.plot(
-        means[shown][~some],
-        rows[~some],
-        "o",
-        color=style.BLUE,
-        markersize=5,
-        markerfacecolor="white",
-        label="not contacted",
-    )
+    if "segment_offered" in decision:
+        offered = decision["segment_offered"].transpose("offer", "segment").to_numpy() > 0
+        names = decision["offer"].to_numpy().tolist()
+    else:
+        offered, names = decision["segment_contacted"].to_numpy()[None] > 0, [""]
+    for k, name in enumerate(names):
+        at = rows + 0.7 * ((k + 0.5) / len(names) - 0.5)
+        colour = style.BLUE if len(names) == 1 else SERIES[k % len(SERIES)]
+        ax.hlines(
+            at,
+            low[k, shown],
+            high[k, shown],
+            color=style.SKY if len(names) == 1 else colour,
+            linewidth=3 if len(names) == 1 else 2,
+            alpha=1.0 if len(names) == 1 else 0.5,
+        )
+        some = offered[k, shown]
+        for those, words, inside in (
+            (some, name or "contacted", colour),
+            (~some, f"{name}, to nobody" if name else "not contacted", "white"),
+        ):
+            if those.any():
+                ax.plot(
+                    means[k, shown][those],
+                    at[those],
+                    "o",
+                    color=colour,
+                    markersize=5,
+                    markerfacecolor=inside,
+                    # Of several offers the hollow ones are named where the filled ones are not.
+                    label=words if len(names) == 1 or those is some or not some.any() else None,
+                )
     labels = decision["segment"].to_numpy()[shown]
     texts = [style.short(str(label)) for label in labels]
     ax.set_yticks(rows, [f"{text} ({size[s]:,})" for text, s in zip(texts, shown, strict=True)], fontsize=8)
     ax.set_ylim(shown.size - 0.4, -0.6)
     ax.grid(False, axis="y")
     ax.set_xlabel("net gain per contact (money)")
-    if some.any() and not some.all():
+    if len(names) > 1 or (offered[0, shown].any() and not offered[0, shown].all()):
         ax.legend(loc="best")
     left_out = f"; the {shown.size} largest" if shown.size < size.size else ""
-    style.heading(ax, "By segment (customers)", f"level: expected, mean and 90 %{left_out}")
+    filled = "; filled: offered" if len(names) > 1 else ""
+    style.heading(ax, "By segment (customers)", f"level: expected, mean and 90 %{left_out}{filled}")
