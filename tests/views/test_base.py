@@ -130,13 +130,13 @@ def test_pages(asset, audit, tmp_path):
         "bridge-table",
     ):
         assert part in page
-    assert page.count("<svg") == 3
+    assert page.count("<figure ") == 3
     alone = write_equity_page(
         tmp_path / "alone.html", Gallery(None), found=asset[0].assign_attrs(with_future=0)
     )
     assert "Who is to come" not in alone.read_text()
     text = write_audit_page(tmp_path / "audit.html", Gallery(None), found=audit).read_text()
-    assert text.count("<svg") == 4
+    assert text.count("<figure ") == 4
     assert "2,357" in text
 
 
