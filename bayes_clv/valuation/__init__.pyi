@@ -18,6 +18,7 @@ from .formulas import growing_value as growing_value
 from .formulas import migration_value as migration_value
 from .formulas import present_value as present_value
 from .formulas import retained_value as retained_value
+from .information import value_of_information as value_of_information
 from .levers import relative as relative
 from .newcomers import predict_newcomers as predict_newcomers
 from .offer_effects import effect_of as effect_of
@@ -61,5 +62,6 @@ __all__ = [
     "sensitivity",
     "split_budget",
     "tornado",
+    "value_of_information",
     "value_parts",
 ]

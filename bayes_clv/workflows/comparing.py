@@ -37,6 +37,7 @@ def compare_run(choice: Comparing) -> list[str]:
     run, scenarios = with_stated(choice.run, out, Path(choice.scenarios), read_scenarios, command="compare")
     simulation, scenarios = _simulated(choice, run, scenarios)
 
+    from bayes_clv.valuation.information import learned
     from bayes_clv.valuation.scenarios import World, summarized
     from bayes_clv.valuation.sensitivities import sought, swung
     from bayes_clv.views.frames import table
@@ -50,6 +51,12 @@ def compare_run(choice: Comparing) -> list[str]:
     break_evens = [
         sought(world, each, each.break_even) for each in scenarios.others if each.break_even is not None
     ]
+    learnt = [
+        learned(world, each, lever)
+        for each in scenarios.others
+        for lever, stated in each.levers.items()
+        if not stated.certain
+    ]
     swings = swung(world, scenarios.swings)
     tornado = out.with_stem(f"{out.stem}{TORNADO}")
     page = out.with_suffix(".html")
@@ -62,6 +69,7 @@ def compare_run(choice: Comparing) -> list[str]:
             comparison=found,
             swings=swings,
             break_evens=break_evens,
+            learnt=learnt,
             checks=run.failed,
             title=_title(Path(choice.scenarios).stem),
             run=_shown(choice, run, simulation),
@@ -69,7 +77,9 @@ def compare_run(choice: Comparing) -> list[str]:
         figures = {"differences": plot_scenarios(found), TORNADO[1:]: plot_tornado(swings)}
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
-        *compare_summary(found, break_evens, earned(float(found.attrs["margin"]), run.annual_discount_rate)),
+        *compare_summary(
+            found, break_evens, learnt, earned(float(found.attrs["margin"]), run.annual_discount_rate)
+        ),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",
@@ -148,11 +158,18 @@ def _shown(choice: Comparing, run: "Finished", simulation: "Simulation") -> dict
     }
 
 
-def compare_summary(comparison: "xr.Dataset", break_evens: "list[xr.Dataset]", value: str) -> list[str]:
+def compare_summary(
+    comparison: "xr.Dataset", break_evens: "list[xr.Dataset]", learnt: "list[xr.Dataset]", value: str
+) -> list[str]:
     """Return what a person wants to know of a comparison; ``value`` says what value is, before costs."""
     from bayes_clv.schema import listed
     from bayes_clv.views import numbers
-    from bayes_clv.views.reporting.scenarios import best_sentences, break_even_sentence, scenario_sentence
+    from bayes_clv.views.reporting.scenarios import (
+        best_sentences,
+        break_even_sentence,
+        information_sentence,
+        scenario_sentence,
+    )
 
     names = comparison["scenario"].to_numpy().tolist()
     mean, low, high = (float(comparison[f"value_{name}"][0]) for name in ("mean", "q05", "q95"))
@@ -163,6 +180,7 @@ def compare_summary(comparison: "xr.Dataset", break_evens: "list[xr.Dataset]", v
         "",
         *(f"  {scenario_sentence(comparison, name)}" for name in names[1:]),
         *(f"  {break_even_sentence(each)}" for each in break_evens),
+        *(f"  {information_sentence(each)}" for each in learnt),
         "",
         *best_sentences(comparison),
         *listed(comparison.attrs, "reasons"),

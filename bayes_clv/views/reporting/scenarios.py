@@ -95,6 +95,17 @@ def break_even_sentence(found: xr.Dataset) -> str:
     return f"“{found.attrs['scenario']}” is worth as much as the base at {of} {found.attrs['text']}."
 
 
+def information_sentence(found: xr.Dataset) -> str:
+    """Return what it would be worth to know a lever of a scenario before it is chosen."""
+    lever, worth = str(found.attrs["lever"]).replace("_", " "), float(found["worth"][0])
+    if worth <= 0:
+        return f"To know the {lever} of “{found.attrs['scenario']}” beforehand would not change the choice."
+    return (
+        f"To know the {lever} of “{found.attrs['scenario']}” before choosing it would be worth "
+        f"{numbers.number(_whole(worth))}: a test of it may cost less than that."
+    )
+
+
 def write_scenarios_page(
     path: str | Path,
     gallery: Gallery,
@@ -102,6 +113,7 @@ def write_scenarios_page(
     comparison: xr.Dataset,
     swings: xr.Dataset,
     break_evens: Sequence[xr.Dataset] = (),
+    learnt: Sequence[xr.Dataset] = (),
     checks: Sequence[str] = (),
     title: str = "Scenarios",
     run: Mapping[str, Any] | None = None,
@@ -112,8 +124,8 @@ def write_scenarios_page(
     ----------
     path, gallery
         The file, and who draws the figures.
-    comparison, swings, break_evens
-        Of ``compare_scenarios``, ``tornado`` and ``break_even``.
+    comparison, swings, break_evens, learnt
+        Of ``compare_scenarios``, ``tornado``, ``break_even`` and ``value_of_information``.
     checks
         Titles of the failed checks of the run behind it, which hold for its scenarios too.
     title, run
@@ -160,7 +172,10 @@ def write_scenarios_page(
             ("stated", "What is stated", []),
             ("reading", "How it was made", []),
         ],
-        "sentences": [scenario_sentence(comparison, name) for name in others],
+        "sentences": [
+            *(scenario_sentence(comparison, name) for name in others),
+            *map(information_sentence, learnt),
+        ],
         "reasons": listed(comparison.attrs, "reasons"),
         "figures": figures,
         "table_of_differences": _table(comparison),
