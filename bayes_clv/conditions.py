@@ -139,7 +139,10 @@ def _tree(text: str, written: str, place: str) -> ast.expr:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise InputError(f"{place}: {written!r} cannot be read ({error.msg}).") from error
+        raise InputError(
+            f"{place}: {written!r} cannot be read ({error.msg}). It is made of names, numbers, + - * / and comparisons "
+            "such as frequency >= 2, which 'and' joins; a name of several words stands between backticks."
+        ) from error
     except (RecursionError, MemoryError, ValueError):
         tree = None
     if tree is None or depth(tree) > DEEPEST:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.views import numbers
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
 
     from bayes_clv.predictions.simulation import Simulation
     from bayes_clv.valuation.scenarios import World
@@ -191,8 +191,8 @@ def _last_orders(customers: "xr.Dataset") -> np.ndarray:
 def customers_where(opened: Opened, where: str = "") -> "pd.DataFrame":
     """Return the customers of whom a condition holds, all where it is empty.
 
-    A condition compares columns of the run's table of customers, or texts that they carry: "frequency >= 2 and
-    probability_alive > 0.5", "channel = 'web'".
+    A condition compares columns of the table that is shown, of the run's table of customers, or texts that they carry:
+    "worth > 100", "frequency >= 2 and probability_alive > 0.5", "channel = 'web'".
 
     Raises
     ------
@@ -207,15 +207,38 @@ def customers_where(opened: Opened, where: str = "") -> "pd.DataFrame":
 
 
 def _inside(opened: Opened, where: str) -> np.ndarray:
+    from bayes_clv.conditions import row_tests
     from bayes_clv.valuation.assumptions import rows_where
 
-    customers = opened.run.customers
-    known = {
-        str(name): (CUSTOMER, opened.run.table[name].to_numpy())
-        for name in opened.run.table
-        if name != "customer_id" and name not in customers
-    }
-    return rows_where(customers.assign(known), "The condition", where)
+    place = "The condition"
+    known = _columns(opened)
+    unknown = next((each.column for each in row_tests(where, place) if each.column not in known), None)
+    if unknown is not None:
+        raise InputError(f"{place}: there is no column {unknown!r}. {names_said(opened)}")
+    ids = opened.run.customers[CUSTOMER].to_numpy()
+    data = {name: (CUSTOMER, values) for name, values in known.items()}
+    return rows_where(xr.Dataset(data, {CUSTOMER: ids}), place, where)
+
+
+def _columns(opened: Opened) -> dict[str, np.ndarray]:
+    """Return what a condition on customers may compare: the table's headings, the run's columns, and the customers'."""
+    table, customers = opened.run.table, opened.run.customers
+    known = {str(name): table[name].to_numpy() for name in table if name != "customer_id"}
+    known |= {name: customers[name].to_numpy() for name in texts_of(customers)}
+    order = opened.listed.set_index("customer").reindex(table["customer_id"].astype(str))
+    headings = [str(name) for name in order if name not in known and order[name].dtype.kind in "iuf"]
+    return known | {name: order[name].to_numpy() for name in headings}
+
+
+def names_said(opened: Opened) -> str:
+    """Return in a sentence what a condition on customers may compare."""
+    plain = [
+        name for name in _columns(opened) if name.isidentifier() and "_q" not in name and "_sd" not in name
+    ]
+    return (
+        f"A condition compares the table's columns (those of several words between backticks, such as `bought again` "
+        f"> 2), and {', '.join(plain)}."
+    )
 
 
 @dataclass(frozen=True)
@@ -443,10 +466,39 @@ def channels_of(opened: Opened, by: str) -> "xr.Dataset":
     )
 
 
-def costs_to_try(worth: "xr.Dataset") -> tuple[list[str], float]:
-    """Return the channels' names, and a cost of a customer at which a slider may end: twice what one is worth."""
-    names = [str(each) for each in worth["channel"].to_numpy()]
-    return names, max(1.0, round(2 * float(worth["value_by_time"].isel(time=-1).median())))
+def names_of(worth: "xr.Dataset") -> list[str]:
+    """Return the channels' names."""
+    return [str(each) for each in worth["channel"].to_numpy()]
+
+
+def costs_of(stated: Mapping[str, str], of_all: str) -> dict[str, float] | None:
+    """Return what a customer of each channel costs, ``of_all`` where nothing is written; None where neither is.
+
+    Raises
+    ------
+    InputError
+        For what is no amount.
+    """
+    written = {name: text.strip() or of_all.strip() for name, text in stated.items()}
+    if not all(written.values()):
+        return None
+    found = {}
+    for name, text in written.items():
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise InputError(f"The cost of {name!r} is {text!r}. Write an amount such as 12.50.") from None
+    return found
+
+
+def unsaid(levers: Mapping[str, float]) -> str:
+    """Return what a reader of these levers must know that no number says, or nothing."""
+    if levers.get("price") and not levers.get("purchase_rate"):
+        return (
+            "A price says nothing of demand here: state with the purchase rate what you think that it does to it, or "
+            "this is what the price brings if nobody buys less."
+        )
+    return ""
 
 
 # What goes to the browser.

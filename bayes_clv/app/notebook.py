@@ -11,8 +11,26 @@ def _():
 
     from bayes_clv.app import browsing
     from bayes_clv.schema import InputError
+    from bayes_clv.valuation.channels import compare_channels
+    from bayes_clv.views import plot_channels, plot_payback, plot_scenarios, plot_segment_sizes, table
+    from bayes_clv.views.reporting.scenarios import scenario_sentence
+    from bayes_clv.workflows.acquiring import channels_summary
+    from bayes_clv.workflows.segmenting import segment_summary
 
-    return InputError, browsing, mo
+    return (
+        InputError,
+        browsing,
+        channels_summary,
+        compare_channels,
+        mo,
+        plot_channels,
+        plot_payback,
+        plot_scenarios,
+        plot_segment_sizes,
+        scenario_sentence,
+        segment_summary,
+        table,
+    )
 
 
 @app.cell
@@ -42,14 +60,13 @@ def _(browsing, mo, opened, said):
         f"{opened.people:,} customers, the next {opened.ahead}; intervals hold 90 %. Segments and scenarios are of "
         f"{opened.draws} posterior draws."
     )
+    count = f"{len(failed)} check{'s'[: len(failed) > 1]} of the run failed: its report says what that means"
     checks = (
-        mo.callout(
-            said("Of the run's checks failed:", *failed, "Its report says what that means."), kind="warn"
-        )
+        mo.callout(mo.accordion({browsing.label(count): said(*failed)}), kind="warn")
         if failed
         else said("All checks of the run passed.")
     )
-    tab = mo.ui.radio(["Customers", "Segments", "What if", "Channels"], value="Customers", label="Show")
+    tab = mo.ui.radio(["Customers", "Segments", "What if", "Channels"], value="Customers", inline=True)
     mo.vstack([mo.Html(head), lead, checks, tab])
     return (tab,)
 
@@ -59,7 +76,7 @@ def _(mo, tab):
     mo.stop(tab.value != "Customers")
     where = mo.ui.text(
         label="Customers of whom (empty: all)",
-        placeholder="frequency >= 2 and probability_alive > 0.5",
+        placeholder="worth > 100 and frequency >= 2",
         full_width=True,
     )
     where
@@ -76,7 +93,7 @@ def _(InputError, browsing, mo, opened, said, trouble, where):
     people = mo.ui.table(
         chosen,
         selection="single",
-        page_size=10,
+        page_size=6,
         show_column_summaries=False,
         show_data_types=False,
         show_download=False,
@@ -136,11 +153,21 @@ def _(browsing, mo, preset):
 
 
 @app.cell
-def _(InputError, browsed, browsing, mo, opened, own, preset, said, trouble, written):
-    from bayes_clv.views import table as _table
-    from bayes_clv.views.plots.segments import plot_segment_sizes as _sizes
-    from bayes_clv.workflows.segmenting import segment_summary as _summary
-
+def _(
+    InputError,
+    browsed,
+    browsing,
+    mo,
+    opened,
+    own,
+    plot_segment_sizes,
+    preset,
+    said,
+    segment_summary,
+    table,
+    trouble,
+    written,
+):
     def _segmented():
         rule = (written.value or browsing.OWN_RULE) if own else preset.value
         try:
@@ -149,15 +176,19 @@ def _(InputError, browsed, browsing, mo, opened, own, preset, said, trouble, wri
             return trouble(error)
         money = opened.with_money
         earned = browsing.earned_words(opened)
-        rows = _table(found, by="segment").round(2)
-        lists = _table(found, by="customer")
+        rows = table(found, by="segment").round(2)
+        lists = table(found, by="customer")
         return mo.vstack(
             [
-                said(*browsing.unlisted(_summary(found, file="the table below", earned=earned))),
-                mo.Html(browsing.picture(_sizes(found), "How many customers are in each segment, with 90 %")),
+                said(*browsing.unlisted(segment_summary(found, file="the table below", earned=earned))),
                 mo.Html(
                     browsing.picture(
-                        _sizes(found, quantity="value" if money else "purchases"),
+                        plot_segment_sizes(found), "How many customers are in each segment, with 90 %"
+                    )
+                ),
+                mo.Html(
+                    browsing.picture(
+                        plot_segment_sizes(found, quantity="value" if money else "purchases"),
                         "What each segment brings, with 90 %",
                     )
                 ),
@@ -205,11 +236,20 @@ def _(browsing, mo, opened, said, tab):
 
 
 @app.cell
-def _(InputError, browsed, browsing, mo, opened, said, sliders, trouble, whom):
-    from bayes_clv.views import table as _table
-    from bayes_clv.views.plots.scenarios import plot_scenarios as _plot
-    from bayes_clv.views.reporting.scenarios import scenario_sentence as _sentence
-
+def _(
+    InputError,
+    browsed,
+    browsing,
+    mo,
+    opened,
+    plot_scenarios,
+    said,
+    scenario_sentence,
+    sliders,
+    table,
+    trouble,
+    whom,
+):
     def _compared():
         levers = {
             name: value / 100 if name in browsing.CHANGES else value for name, value in sliders.value.items()
@@ -222,15 +262,20 @@ def _(InputError, browsed, browsing, mo, opened, said, sliders, trouble, whom):
         rows = browsing.totals_of(found)
         return mo.vstack(
             [
-                mo.Html(browsing.paragraphs([_sentence(found, "What if")], "h2")),
+                mo.Html(browsing.paragraphs([scenario_sentence(found, "What if")], "h2")),
+                *(
+                    [mo.callout(said(browsing.unsaid(levers)), kind="warn")]
+                    if browsing.unsaid(levers)
+                    else []
+                ),
                 said(
                     f"Stated: {found['stated'].values[-1]}. Both are of the same draws and the same luck; the mean "
                     f"difference has a standard error of {error:,.2f} by simulation."
                 ),
-                mo.Html(browsing.picture(_plot(found), _sentence(found, "What if"))),
+                mo.Html(browsing.picture(plot_scenarios(found), scenario_sentence(found, "What if"))),
                 browsed(rows),
                 mo.download(
-                    lambda: browsing.csv_bytes(_table(found)), filename="what-if.csv", label="Download as CSV"
+                    lambda: browsing.csv_bytes(table(found)), filename="what-if.csv", label="Download as CSV"
                 ),
             ]
         )
@@ -258,54 +303,60 @@ def _(browsing, mo, opened, said, tab):
 @app.cell
 def _(browsing, by, mo, opened):
     worth = browsing.channels_of(opened, by.value)
-    names, most = browsing.costs_to_try(worth)
+    of_all = mo.ui.text(placeholder="12.50", label="every channel, where nothing else is said")
     costs = mo.ui.dictionary(
-        {
-            each: mo.ui.slider(
-                0,
-                most,
-                most / 100,
-                value=most / 4,
-                debounce=True,
-                label=browsing.label(each),
-                show_value=True,
-            )
-            for each in names
-        }
+        {each: mo.ui.text(label=browsing.label(each)) for each in browsing.names_of(worth)}
     )
     mo.vstack(
         [
-            mo.Html(browsing.paragraphs(["What does a new customer of each channel cost?"], "h2")),
-            mo.hstack(list(costs.elements.values()), wrap=True, justify="start", gap=1.5),
+            mo.Html(browsing.paragraphs(["What does a new customer cost?"], "h2")),
+            mo.hstack([of_all, *costs.elements.values()], wrap=True, justify="start", gap=1.5),
         ]
     )
-    return costs, worth
+    return costs, of_all, worth
 
 
 @app.cell
-def _(InputError, browsed, browsing, costs, mo, opened, said, trouble, worth):
-    from bayes_clv.valuation.channels import compare_channels as _compare
-    from bayes_clv.views import table as _table
-    from bayes_clv.views.plots.channels import plot_channels as _plot
-    from bayes_clv.views.plots.channels import plot_payback as _payback
-    from bayes_clv.workflows.acquiring import channels_summary as _summary
-
+def _(
+    InputError,
+    browsed,
+    browsing,
+    channels_summary,
+    compare_channels,
+    costs,
+    mo,
+    of_all,
+    opened,
+    plot_channels,
+    plot_payback,
+    said,
+    table,
+    trouble,
+    worth,
+):
     def _channels():
         try:
-            found = _compare(worth, dict(costs.value), seed=opened.run.seed)
+            stated = browsing.costs_of(costs.value, of_all.value)
+            if stated is None:
+                return said(
+                    "Say what a customer of each channel, or of every channel, costs: that is held against its worth."
+                )
+            found = compare_channels(worth, stated, seed=opened.run.seed)
         except InputError as error:
             return trouble(error)
-        rows = _table(found)
+        rows = table(found)
         return mo.vstack(
             [
-                said(*_summary(found, browsing.earned_words(opened))),
+                said(*channels_summary(found, browsing.earned_words(opened))),
                 mo.Html(
                     browsing.picture(
-                        _plot(found), "What a new customer of each channel is worth beside its cost"
+                        plot_channels(found), "What a new customer of each channel is worth beside its cost"
                     )
                 ),
                 mo.Html(
-                    browsing.picture(_payback(found), "When a new customer of each channel has paid its cost")
+                    browsing.picture(
+                        plot_payback(found), "When a new customer of each channel has paid its cost"
+                    )
                 ),
                 browsed(rows.round(3)),
                 mo.download(

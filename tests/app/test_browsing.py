@@ -51,6 +51,31 @@ def test_conditions_choose_customers(opened):
             browsing.customers_where(opened, wrong)
 
 
+def test_conditions_take_the_words_of_the_table(opened):
+    listed = opened.listed
+    chosen = browsing.customers_where(opened, "worth > 20 and `bought again` >= 2")
+    right = listed[(listed["worth"] > 20) & (listed["bought again"] >= 2)]
+    assert 0 < len(chosen) < len(listed)
+    assert chosen["customer"].tolist() == right["customer"].tolist()
+    with pytest.raises(InputError, match="no column 'worthy'.*`bought again`.*probability_alive"):
+        browsing.customers_where(opened, "worthy > 20")
+    with pytest.raises(InputError, match="such as frequency >= 2"):
+        browsing.customers_where(opened, "frequency > and 2")
+
+
+def test_what_no_number_says_is_said(opened):
+    assert "says nothing of demand" in browsing.unsaid({"price": 0.05, "purchase_rate": 0.0})
+    assert browsing.unsaid({"price": 0.05, "purchase_rate": -0.02}) == ""
+    assert browsing.unsaid({"price": 0.0, "spend": 0.1}) == ""
+
+
+def test_channels_are_judged_by_costs_that_somebody_stated():
+    assert browsing.costs_of({"a": "", "b": "3"}, "") is None
+    assert browsing.costs_of({"a": "", "b": "3"}, " 12.5 ") == {"a": 12.5, "b": 3.0}
+    with pytest.raises(InputError, match="cost of 'a' is '12,5'"):
+        browsing.costs_of({"a": "12,5"}, "")
+
+
 def test_one_customer_in_words_and_figures(opened):
     row = opened.run.table.sort_values("frequency").iloc[-1]
     one = browsing.one_customer(opened, f" {row['customer_id']} ")
