@@ -134,17 +134,20 @@ def decide_method(settings: Settings) -> Settings:
     return dataclasses.replace(settings, method="laplace" if settings.drift and settings.calendar else "nuts")
 
 
-def decide_draws(settings: Settings, customers: int) -> Settings:
-    """Return the settings with a number of draws a chain: what keeps a forecast of very many customers to minutes.
+def draws_of(settings: Settings, customers: int) -> int:
+    """Return the number of draws a chain: what keeps a forecast of very many customers to minutes.
 
     Of more customers the posterior is narrower and closer to normal, so that by laplace a thousand draws say as much of
     it as four thousand; what is dear then is each draw: a likelihood of all histories, and a future of every customer.
     """
-    if settings.draws is not None:
-        return settings
     most, least = DRAWS_OF
-    fewer = max(least, min(most, FUTURES // (CHAINS * max(customers, 1))))
-    return dataclasses.replace(settings, draws=fewer if settings.method == "laplace" else most)
+    if settings.draws is not None:
+        return settings.draws
+    return (
+        max(least, min(most, FUTURES // (CHAINS * max(customers, 1))))
+        if settings.method == "laplace"
+        else most
+    )
 
 
 def _is_slight(choice: dict[str, Any] | None) -> bool:

@@ -26,9 +26,9 @@ from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.deciding import (
     CHAINS,
     decide_calendar,
-    decide_draws,
     decide_family,
     decide_method,
+    draws_of,
     pace_words,
     to_summarize,
     variance_words,
@@ -103,7 +103,8 @@ def run(
 
     Examples
     --------
-    >>> settings = Settings(orders, out=Path("results"), until="1997-09-30", method="laplace", draws=50)
+    >>> told = {"until": "1997-09-30", "family": "mbg_nbd", "drift": False, "returns": False}
+    >>> settings = Settings(orders, out=Path("results"), **told, method="laplace", draws=50)
     >>> record = run(settings)
     >>> record["customers"]
     2357
@@ -161,7 +162,7 @@ def _run_into(
         history = _example_histories(settings, customers)
     kept.begin(_key(settings, customers))
     settings, choice, paced = _decided(settings, customers, stages, kept)
-    settings = decide_draws(settings, customers.sizes["customer"])
+    settings = dataclasses.replace(settings, draws=draws_of(settings, customers.sizes["customer"]))
     fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside, kept)
     buying, spending = fits["buying"], fits.get("spending")
     ahead = _drawn_ahead(fits, settings.png, beside)
@@ -247,7 +248,6 @@ def _fits(
     from bayes_clv.inference.fitting import fit
 
     given = acting_on(settings)
-    assert settings.draws is not None
     return {
         role: partial(
             fit,
@@ -255,7 +255,7 @@ def _fits(
             # No family of spend reads them, and they are as many as the orders.
             customers if role == "buying" else customers.drop_vars(_TIMES, errors="ignore"),
             method=str(settings.method),
-            draws=settings.draws,
+            draws=draws_of(settings, customers.sizes["customer"]),
             chains=CHAINS,
             seed=seeds[role],
             # Two bars at a time would write over each other; this one is that of the longer fit.

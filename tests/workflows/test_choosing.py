@@ -16,7 +16,7 @@ from bayes_clv.schema import InputError
 from bayes_clv.scoring import choosing
 from bayes_clv.views.reporting.fits import habits
 from bayes_clv.views.reporting.gallery import Gallery
-from bayes_clv.workflows.deciding import decide_draws
+from bayes_clv.workflows.deciding import draws_of
 from bayes_clv.workflows.settings import Settings, check_settings, families_of, open_choice
 
 
@@ -316,5 +316,5 @@ def test_of_several_extensions_the_one_that_gains_most_is_taken(monkeypatch, cha
 )
 def test_a_forecast_of_very_many_customers_has_fewer_draws(customers, method, draws):
     settings = Settings("orders.csv", method=method)
-    assert decide_draws(settings, customers).draws == draws
-    assert decide_draws(dataclasses.replace(settings, draws=2000), customers).draws == 2000
+    assert draws_of(settings, customers) == draws
+    assert draws_of(dataclasses.replace(settings, draws=2000), customers) == 2000

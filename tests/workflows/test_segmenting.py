@@ -51,7 +51,7 @@ def python(finished, shop):
         until="2025-09-30",
         holdout_until="2025-12-31",
         holdout_discount_rate=0.1,
-        also=("spend_trends", "periods"),
+        also=("purchase_times", "spend_trends", "periods"),
     )
     return customers, clv.load(finished[0] / "buying.nc"), clv.load(finished[0] / "spending.nc")
 
