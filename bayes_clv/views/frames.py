@@ -105,11 +105,11 @@ def table(
           value_difference_error.
         - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the
           high end its setting and mean, q05 and q95 of the difference of value to the base.
-        - ``clv.valuation.compare_channels``: by ``"channel"``: channel, what is ``stated``, customers; mean, q05, q50
-          and q95 of value, cost and profit of a new customer, q05, q50 and q95 of ratio and payback (infinite: not
-          within the horizon), with leads also of conversion and lead_value; probability_pays, probability_best,
-          loss_of_keeping, loss_of_stopping, expected_loss and decision. By ``"pair"``: channel, other and
-          probability_beats.
+        - ``clv.valuation.compare_channels``: by ``"channel"``: channel, what is ``stated``, perhaps customers_known,
+          customers; mean, q05, q50 and q95 of value, cost and profit of a new customer, q05, q50 and q95 of ratio and
+          payback (infinite: not within the horizon), with leads also of conversion and lead_value; probability_pays,
+          probability_best, loss_of_keeping, loss_of_stopping, expected_loss and decision. By ``"pair"``: channel,
+          other and probability_beats.
         - ``clv.valuation.split_budget``: by ``"channel"``: channel, spend, spent (today); mean, q05 and q95 of
           customers and profit; marginal.
         - ``clv.valuation.best_bid``: by ``"bid"``: bid; mean, q05 and q95 of profit; volume_mean, value_when_won.

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.valuation import best_bid, channel_values, compare_channels, read_channels, split_budget
-from bayes_clv.views.reporting.channels import bid_sentence, budget_sentences
+from bayes_clv.views.reporting.channel_words import bid_sentence, budget_sentences
 from bayes_clv.workflows.options import grouping
 
 
@@ -158,6 +158,7 @@ def test_the_channels_of_a_run_are_judged_as_python_judges(done, tmp_path):
     found = compare_channels(values, read.of(values["channel"].values), test_cost=50, seed=seed)
     assert table["channel"].tolist() == found["channel"].values.tolist()
     np.testing.assert_allclose(table["profit_mean"], found["profit_mean"], rtol=1e-9)
+    assert table["customers_known"].sum() == json.loads((done / "run.json").read_text())["customers"]
     page = html.unescape((tmp_path / "found.html").read_text())
     said = [line.strip() for line in result.stdout.splitlines() if "a new customer is worth" in line]
     assert len(said) == 3
