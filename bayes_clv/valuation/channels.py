@@ -218,8 +218,9 @@ def known_channels(fits: Iterable[Parameters], by: str) -> list[str]:
             f"They have groups by {', '.join(map(repr, grouped))}." if grouped else "They have no groups."
         )
         raise InputError(
-            f"The fits do not tell new customers by {by!r} apart. {instead} Fit with groups=[{by!r}], so that channels "
-            "with few customers lean on the others."
+            f"The fits do not tell new customers by {by!r} apart. {instead} "
+            f"{either(f'Fit with groups=[{by!r}]', f'Run again with --groups {by}')}, so that channels with few "
+            "customers lean on the others."
         )
     return list(grouped[by])
 

@@ -100,7 +100,7 @@ def _compared(choice: Acquiring, run: "Finished", stated: "Channels") -> "xr.Dat
         try:
             horizon = duration(stated.horizon, str(run.customers.attrs["time_unit"]))
         except InputError as error:
-            raise InputError(f"{stated.places['horizon']}: {error}") from None
+            raise InputError(f"{stated.places['horizon']}: {error.text}") from None
     try:
         values = channel_values(
             run.buying,
@@ -162,7 +162,7 @@ def _bids(found: "xr.Dataset", stated: "Channels") -> "dict[str, xr.Dataset]":
 
 def _at(place: str, error: InputError) -> str:
     """Return an error with the place in the file, unless it has one."""
-    text = str(error)
+    text = error.text
     return text if text.startswith(place.partition(",")[0]) else f"{place}: {text}"
 
 
