@@ -217,7 +217,7 @@ def demo(**given: Any) -> list[str]:
 
 @command(Settings)
 def run(settings: Settings) -> list[str]:
-    """Run on your own orders: report.html, customers.parquet, posteriors, figures and run.json in --out.
+    """Run on your own orders: report.html, customers.csv and .parquet, posteriors, figures and run.json in --out.
 
     Example: bayes-clv run orders.csv --customer-id client --date day --spend amount
     --until 2025-12-31 --horizon "52 weeks" --margin 0.3 --annual-discount-rate 0.10 --out results
