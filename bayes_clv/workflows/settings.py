@@ -83,7 +83,7 @@ class Checking(Log):
         None,
         kind=Path | None,
     )
-    take: dict[str, str] = option(TAKE, {}, kind=REPEATED, read=taking)
+    take: dict[str, Any] = option(TAKE, {}, kind=REPEATED, read=taking)
     currency: str | None = option(CURRENCY, None)
 
 
