@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.columns import as_labels
+from bayes_clv.customers.columns import as_labels, column_values
 from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.own_costs import Costs, of_nobody
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
@@ -203,7 +203,7 @@ def _known(customers: xr.Dataset, by: str, names: Sequence[str]) -> np.ndarray:
             f"The customers have no column {by!r}, so that those of each channel cannot be counted. Give the customers "
             "that the fits learned from."
         )
-    labels = as_labels(customers[by].to_numpy())
+    labels = as_labels(column_values(customers, by))
     count = customers["count"].to_numpy() if "count" in customers else np.ones(len(labels))
     return np.array([int(count[labels == name].sum()) for name in names])
 

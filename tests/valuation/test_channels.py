@@ -99,6 +99,9 @@ def test_channels_know_their_customers(both, customers):
         "social": 18,
         "fax": 0,
     }
+    texts = customers.assign(channel=customers["channel"].astype(str))
+    again = channel_values(*both, periods=1, draws=2, customers=texts)
+    assert again["customers_known"].values.tolist() == [20, 20, 20]
     assert compare_channels(found, 1.0, left_out=["search"])["customers_known"].values.tolist() == [19, 18, 0]
     with pytest.raises(clv.InputError, match="no column 'channel'"):
         channel_values(*both, periods=1, draws=2, customers=customers.drop_vars("channel"))

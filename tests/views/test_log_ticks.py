@@ -22,6 +22,7 @@ def test_ticks_do_not_overprint(middle, spread, alone):
     figure = views.plot_value_distribution(value)
     figure.canvas.draw()
     ax = figure.axes[0]
+    assert not any("e+" in text.get_text() for text in ax.texts)
     low, high = ax.get_xlim()
     shown = [
         label

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, VARIABLES, InputError, quantiles
-from bayes_clv.views import log_ticks, style
+from bayes_clv.views import log_ticks, numbers, style
 
 QUANTITIES = ("value", "spend", "purchases")
 
@@ -91,7 +91,7 @@ def _draw_means(axes: Any, means: Array) -> None:
     average = means.mean()
     axes.axvline(average, color=style.INK, linewidth=1)
     axes.annotate(
-        f"average {average:,.3g}",
+        f"average {numbers.number(average)}",
         (average, 1),
         xycoords=("data", "axes fraction"),
         xytext=(5, -3),
