@@ -140,11 +140,13 @@ def _tell_lines(work: Callable[[], Said], options: dict[str, Option]) -> None:
 
 
 def paragraph(error: InputError, options: dict[str, Option]) -> str:
-    """Return what is wrong in the words of a command's options."""
+    """Return what is wrong in the words of a command's options, and of those of ``run`` for what it has none."""
+    runs = options_of(Settings)
 
     def named(name: str, value: str) -> str | None:
-        option = options.get(name)
-        if option is None:
+        # What another command is told, as the run behind this one: of no place there, since orders have none here.
+        option = options.get(name) or runs.get(name)
+        if option is None or (name not in options and option.place):
             return None
         if option.absent is not None and value == "None":
             return option.absent[0]
@@ -215,7 +217,7 @@ def demo(**given: Any) -> list[str]:
 
 @command(Settings)
 def run(settings: Settings) -> list[str]:
-    """Run on your own orders: report.html, customers.parquet, posteriors, figures and run.json in --out.
+    """Run on your own orders: report.html, customers.csv and .parquet, posteriors, figures and run.json in --out.
 
     Example: bayes-clv run orders.csv --customer-id client --date day --spend amount
     --until 2025-12-31 --horizon "52 weeks" --margin 0.3 --annual-discount-rate 0.10 --out results

@@ -94,6 +94,11 @@ class InputError(ValueError):
         """Return the message as Python says it."""
         return _MENTION.sub(r"\2", super().__str__())
 
+    @property
+    def text(self) -> str:
+        """The message with its mentions, for another that passes it on; as a text they would be Python's for good."""
+        return super().__str__()
+
     def told(self, option: Callable[[str, str], str | None]) -> str:
         """Return the message with each argument as ``option(name, value)`` names it, as Python does where None."""
 

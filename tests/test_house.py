@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,46 @@ def test_every_folder_has_its_place_in_the_order_of_imports():
     named = {part.strip().split(".")[1] for layer in order for part in layer.split("|")}
     found = {item.stem for item in HOUSE.iterdir() if item.suffix == ".py" or (item / "__init__.py").exists()}
     assert named == found - {"__init__"}
+
+
+def passed_on(tree):
+    """Return errors that are raised with the words of a caught ``InputError`` as Python says them."""
+    return [
+        ast.unparse(raised)
+        for caught in ast.walk(tree)
+        if isinstance(caught, ast.ExceptHandler) and caught.name and ast.unparse(caught.type) == "InputError"
+        for raised in ast.walk(caught)
+        if isinstance(raised, ast.Raise) and raised.exc is not None
+        for each in ast.walk(raised.exc)
+        if (isinstance(each, ast.FormattedValue) and ast.unparse(each.value) == caught.name)
+        or (isinstance(each, ast.Call) and ast.unparse(each) == f"str({caught.name})")
+    ]
+
+
+def test_a_message_that_is_passed_on_keeps_its_mentions_of_arguments():
+    """With its words alone a shell would be told Python's: ``error.text`` has both."""
+    wrong = (
+        "try:\n    f()\nexcept InputError as e:\n    raise InputError(f'a: {e}')\n"
+        "try:\n    f()\nexcept InputError as e:\n    raise InputError(str(e))\n"
+    )
+    assert len(passed_on(ast.parse(wrong))) == 2
+    found = {relative(file): passed_on(ast.parse(file.read_text(encoding="utf-8"))) for file in FILES}
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+def test_workflows_mention_arguments_that_a_command_has():
+    """An argument that no command has as an option would be told in Python's words at a shell."""
+    from bayes_clv.workflows import choices, settings
+    from bayes_clv.workflows.options import options_of
+
+    records = [each for where in (choices, settings) for each in vars(where).values() if is_dataclass(each)]
+    known = {name for record in records for name in options_of(record)}
+    mentioned = {
+        (relative(file), node.args[0].value)
+        for file in (HOUSE / "workflows").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "argument"
+        if node.args and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(mentioned) > 20
+    assert {each for each in mentioned if each[1] not in known} == set()

@@ -312,7 +312,7 @@ def _amounts(stated: Costs, name: str, customers: xr.Dataset) -> np.ndarray:
         try:
             found = column_values(customers, given)
         except InputError as error:
-            raise InputError(f"{place}: {error}") from None
+            raise InputError(f"{place}: {error.text}") from None
         if found.dtype == object:
             raise InputError(f"{place}: the column {given!r} holds text. Name one of numbers.")
     elif hasattr(given, "items") and not isinstance(given, xr.Dataset):

@@ -203,7 +203,7 @@ def baseline(
     try:
         return BASELINES[name].function(_calibration(customers), setting)
     except InputError as error:
-        raise InputError(f"The baseline {name} cannot be computed: {str(error).rstrip('.')}.") from error
+        raise InputError(f"The baseline {name} cannot be computed: {error.text.rstrip('.')}.") from error
 
 
 def _calibration(customers: xr.Dataset) -> xr.Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CUSTOMER, InputError, Variable, argument, describe
+from bayes_clv.schema import CUSTOMER, InputError, Variable, argument, describe, either
 from bayes_clv.segments.membership import groups
 from bayes_clv.segments.rules import Rule
 
@@ -74,7 +74,8 @@ def members(
     money = "value" in draws.names
     if order == "value" and not money:
         raise InputError(
-            f"{argument('order', order)} needs money, and these draws have no spending posterior. List by probability."
+            f"{argument('order', order)} needs money, and "
+            f"{either('these draws have no spending posterior', 'the run is of purchases alone')}. List by probability."
         )
     of, number = groups(draws, rule, threads), names.index(segment)
     needed = list(dict.fromkeys([*of.needed, *(["value"] if money else [])]))

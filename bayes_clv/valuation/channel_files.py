@@ -194,7 +194,7 @@ def _auction(table: Mapping[str, Any], lines: Lines, start: int) -> Auction:
     try:
         checked_curve(volume)
     except InputError as error:
-        raise InputError(f"{place}: {str(error).replace('volume', 'bids')}") from None
+        raise InputError(f"{place}: {error.text.replace('volume', 'bids')}") from None
     return Auction(volume, {key: table[key] for key in ("pays", "common") if key in table}, place)
 
 

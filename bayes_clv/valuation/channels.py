@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.columns import as_labels, column_values
 from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.own_costs import Costs, of_nobody
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
@@ -73,6 +74,7 @@ _OWN = {
     ),
     "expected_loss": Variable("what the better of keeping and stopping still loses", "money", "expected"),
     "customers": Variable("customers who are decided on", "count"),
+    "customers_known": Variable("customers of the channel from whom was learned", "count"),
 }
 
 
@@ -89,6 +91,7 @@ def channel_values(
     profile: Mapping[str, Any] | None = None,
     periods: int = 52,
     draws: int = 1000,
+    customers: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Return what a new customer of each channel brings on average, over time, draw by draw.
 
@@ -110,12 +113,16 @@ def channel_values(
         Equal parts of the horizon at whose ends it is said what has come in.
     draws
         Posterior draws, at most.
+    customers
+        Those that the fits learned from, with the column ``by``: how many of them each channel has, which says how
+        much it leans on the others.
 
     Returns
     -------
     xarray.Dataset
         Expected level. ``value_by_time`` (draw, channel, time) from 0 to the horizon, money; ``purchases`` (draw,
-        channel) over the horizon, first orders included. Channels in the order of the fits, those that are new last.
+        channel) over the horizon, first orders included; with ``customers`` also ``customers_known`` (channel).
+        Channels in the order of the fits, those that are new last.
 
     Raises
     ------
@@ -184,7 +191,21 @@ def channel_values(
         }
         | ({} if own is None or costs is None else {"costs": costs.text}),
     )
+    if customers is not None:
+        found = found.assign(customers_known=(CHANNEL, _known(customers, by, names)))
     return describe(found.transpose(DRAW, CHANNEL, TIME), _OWN)
+
+
+def _known(customers: xr.Dataset, by: str, names: Sequence[str]) -> np.ndarray:
+    """Return how many customers each channel has."""
+    if by not in customers:
+        raise InputError(
+            f"The customers have no column {by!r}, so that those of each channel cannot be counted. Give the customers "
+            "that the fits learned from."
+        )
+    labels = as_labels(column_values(customers, by))
+    count = customers["count"].to_numpy() if "count" in customers else np.ones(len(labels))
+    return np.array([int(count[labels == name].sum()) for name in names])
 
 
 def known_channels(fits: Iterable[Parameters], by: str) -> list[str]:
@@ -197,8 +218,9 @@ def known_channels(fits: Iterable[Parameters], by: str) -> list[str]:
             f"They have groups by {', '.join(map(repr, grouped))}." if grouped else "They have no groups."
         )
         raise InputError(
-            f"The fits do not tell new customers by {by!r} apart. {instead} Fit with groups=[{by!r}], so that channels "
-            "with few customers lean on the others."
+            f"The fits do not tell new customers by {by!r} apart. {instead} "
+            f"{either(f'Fit with groups=[{by!r}]', f'Run again with --groups {by}')}, so that channels with few "
+            "customers lean on the others."
         )
     return list(grouped[by])
 
@@ -233,7 +255,8 @@ def compare_channels(
         ``ratio`` (value over cost) and ``payback``. Over ``channel``: ``_mean``, ``_q05``, ``_q50``, ``_q95`` of these
         (no means of ratio and payback, which need not have one); ``probability_pays``, P(value > cost);
         ``probability_best``; ``customers``; ``loss_of_keeping``, ``loss_of_stopping`` and ``expected_loss`` of all of
-        them; ``decision``, "keep", "stop" or "test", as the module says; and what is ``stated``.
+        them; ``decision``, "keep", "stop" or "test", as the module says; and what is ``stated``. Also
+        ``customers_known``, where the values have it.
         Where channels have leads also ``conversion``, the share that becomes a customer, and ``lead_value``, that share
         times the value of a customer: what a lead may cost; NaN in channels without leads.
         ``probability_beats`` (channel, other): P(profit a customer exceeds the other's). ``value_by_time`` as given.
@@ -274,6 +297,8 @@ def compare_channels(
         drawn["lead_value"] = drawn["conversion"] * value
     people = np.array([people_of(each) for each in stated])
     data: dict[str, Any] = {"value_by_time": values["value_by_time"]}
+    if "customers_known" in values:
+        data["customers_known"] = values["customers_known"]
     data |= {name: ((DRAW, CHANNEL), each) for name, each in drawn.items()}
     for name, each in drawn.items():
         low, middle, high = quantiles(each, (0.05, 0.5, 0.95), axis=0)

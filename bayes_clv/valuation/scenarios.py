@@ -217,7 +217,7 @@ class World:
         try:
             length = duration(given.value, unit)
         except InputError as error:
-            raise InputError(f"{given.place}: {error}") from None
+            raise InputError(f"{given.place}: {error.text}") from None
         if length > most * (1 + 1e-12):
             raise InputError(
                 f"{given.place}: the horizon, {given.text}, is longer than that of the simulation, {most:g} {unit}s. "

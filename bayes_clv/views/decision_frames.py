@@ -49,7 +49,7 @@ def _scenarios(comparison: xr.Dataset) -> "pd.DataFrame":
 
 
 def _channels(found: xr.Dataset) -> "pd.DataFrame":
-    names = ["stated", "customers"]
+    names = ["stated", *(["customers_known"] if "customers_known" in found else []), "customers"]
     for stem, ends in (
         *((stem, ("mean", "q05", "q50", "q95")) for stem in ("value", "cost", "profit")),
         *((stem, ("q05", "q50", "q95")) for stem in ("ratio", "payback")),

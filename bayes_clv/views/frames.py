@@ -21,7 +21,7 @@ from bayes_clv.valuation.parts import PART, SUMS, check_parts
 from bayes_clv.views import numbers
 from bayes_clv.views.base_frames import BASE_TABLES
 from bayes_clv.views.decision_frames import DECISION_TABLES, STATISTICS, frame_of
-from bayes_clv.views.score_frames import means_of_scores
+from bayes_clv.views.score_frames import means_of_scores, pairs_of_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,11 +105,11 @@ def table(
           value_difference_error.
         - ``clv.valuation.tornado``: by ``"lever"``, the one that moves most first: lever, and of the low and the
           high end its setting and mean, q05 and q95 of the difference of value to the base.
-        - ``clv.valuation.compare_channels``: by ``"channel"``: channel, what is ``stated``, customers; mean, q05, q50
-          and q95 of value, cost and profit of a new customer, q05, q50 and q95 of ratio and payback (infinite: not
-          within the horizon), with leads also of conversion and lead_value; probability_pays, probability_best,
-          loss_of_keeping, loss_of_stopping, expected_loss and decision. By ``"pair"``: channel, other and
-          probability_beats.
+        - ``clv.valuation.compare_channels``: by ``"channel"``: channel, what is ``stated``, perhaps customers_known,
+          customers; mean, q05, q50 and q95 of value, cost and profit of a new customer, q05, q50 and q95 of ratio and
+          payback (infinite: not within the horizon), with leads also of conversion and lead_value; probability_pays,
+          probability_best, loss_of_keeping, loss_of_stopping, expected_loss and decision. By ``"pair"``: channel,
+          other and probability_beats.
         - ``clv.valuation.split_budget``: by ``"channel"``: channel, spend, spent (today); mean, q05 and q95 of
           customers and profit; marginal.
         - ``clv.valuation.best_bid``: by ``"bid"``: bid; mean, q05 and q95 of profit; volume_mean, value_when_won.
@@ -140,6 +140,8 @@ def table(
           best ranking captures.
         - ``clv.scoring.summarise``: by ``"forecast"``, a row a forecast, or a group and forecast: the group, forecast,
           every score's mean and, with ``_se``, its standard error; of intervals ``covered_90`` and the like.
+        - ``clv.scoring.pairwise``: by ``"pair"``, each pair once: forecast, other, difference (the score of the first
+          less that of the other, which ``.attrs["metric"]`` names) and its standard error difference_se.
         - ``rolling_origins``: by ``"cell"``, forecast, kind, origin, horizon (in ``.attrs["time_unit"]``), measure and
           value, those of what happened as the forecast ``real``; of intervals ``covered_90`` and the like. By
           ``"forecast"``, a row a forecast and horizon: forecast, kind, horizon, ``origins`` (how many it was scored
@@ -451,6 +453,7 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "decision": {"customer": _decision},
     "evaluation": {"measure": _measures},
     "summary": {"forecast": means_of_scores},
+    "pairwise": {"pair": pairs_of_scores},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
     "posterior": {"effect": _effects, "group": _groups},
     **DECISION_TABLES,

@@ -33,6 +33,8 @@ _ENDS = ("q05", "q95")
 FIGURES, OF_ERROR = 3, 2
 # Columns that say what a row of measures is; the others are forecasts.
 _OF_MEASURES = ("measure", "meaning", "unit", "better", "possible")
+# Columns that name forecasts, which are read as headings are.
+_LABELS = ("forecast", "other")
 # What is best where a measure is good when it is near something.
 _NEAR = {"nearer 0": 0.0, "nearer 1/2": 0.5}
 
@@ -53,8 +55,8 @@ def to_latex(
         ``name``, and stands in brackets behind it; ``name_q05`` and ``name_q95`` (or ``q05`` and ``q95`` beside
         ``mean``) are its 90 % interval, and stand in square ones.
     best
-        By column "lower" or "higher": its best is bold. By default those of the scores of forecasts; in a table of
-        ``clv.evaluate``, whose rows say what is better, the best of each row.
+        By column "lower" or "higher": its best is bold, and what prints as the best does. By default those of the
+        scores of forecasts; in a table of ``clv.evaluate``, whose rows say what is better, the best of each row.
     caption, label
         Of a floating table around it; without both the tabular alone.
 
@@ -132,14 +134,15 @@ def _of_columns(frame: "pd.DataFrame", names: Sequence[str], best: Mapping[str, 
             continue
         values = frame[name].to_numpy()
         if frame[name].dtype.kind not in "iuf":
-            found[name] = [_text(_plain(each)) for each in values]
+            shown = [_plain(each) for each in values]
+            found[name] = [_text(each.replace("_", " ") if name in _LABELS else each) for each in shown]
             continue
         parts = [frame[each].to_numpy(dtype=float) for each in beside.get(name, ())]
         digits = _digits(values.astype(float), parts)
         bold = np.zeros(len(values), dtype=bool)
         if name in best:
             for rows in groups:
-                bold[rows] = _is_best(values[rows].astype(float), best[name])
+                bold[rows] = _is_best(values[rows].astype(float), best[name], [digits[i] for i in rows])
         found[name] = [
             _cell(value, [part[i] for part in parts], digits[i], bold=bool(bold[i]))
             for i, value in enumerate(values.tolist())
@@ -179,7 +182,7 @@ def _of_rows(frame: "pd.DataFrame", names: Sequence[str]) -> dict[str, list[str]
     for row in frame.to_dict("records"):
         values = np.array([row[name] for name in forecasts], dtype=float)
         digits = _figures(values)
-        bold = dict(zip(forecasts, _is_best(values, str(row["better"])), strict=True))
+        bold = dict(zip(forecasts, _is_best(values, str(row["better"]), [digits] * values.size), strict=True))
         for name in shown:
             number = name in forecasts or name == "possible"
             cells[name].append(
@@ -190,16 +193,24 @@ def _of_rows(frame: "pd.DataFrame", names: Sequence[str]) -> dict[str, list[str]
     return cells
 
 
-def _is_best(values: np.ndarray, way: str) -> np.ndarray:
-    """Return which of the values are best; none where there is nothing to choose."""
+def _is_best(values: np.ndarray, way: str, digits: Sequence[int]) -> np.ndarray:
+    """Return which of the values are best, by what is printed of them; none where there is nothing to choose."""
     known = np.isfinite(values)
     if way not in ("lower", "higher", *_NEAR) or known.sum() < 2:
         return np.zeros(values.shape, dtype=bool)
-    losses = {"lower": values, "higher": -values}.get(way)
-    losses = np.abs(values - _NEAR[way]) if losses is None else losses
-    least = np.min(losses[known])
-    found: np.ndarray = known & (losses == least)
+    printed = np.array([float(f"{each:.{n}f}") for each, n in zip(values.tolist(), digits, strict=True)])
+    best = int(np.argmin(np.where(known, _losses(values, way), np.inf)))
+    # Printed with fewer digits another may seem better than the best, which it is not.
+    losses = _losses(printed, way)
+    found: np.ndarray = known & (losses == losses[best])
     return found if found.sum() < known.sum() else np.zeros(values.shape, dtype=bool)
+
+
+def _losses(values: np.ndarray, way: str) -> np.ndarray:
+    """Return what is least of the best."""
+    if way in _NEAR:
+        return np.abs(values - _NEAR[way])
+    return values if way == "lower" else -values
 
 
 def _digits(values: np.ndarray, parts: Sequence[np.ndarray]) -> list[int]:

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayes_clv.scoring.counts import LEVELS
 from bayes_clv.scoring.customer_scores import FORECAST
+from bayes_clv.scoring.summaries import OTHER
 from bayes_clv.views.decision_frames import frame_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,17 @@ def means_of_scores(summary: xr.Dataset) -> "pd.DataFrame":
         found[name] = (values * whole).transpose(*whole.dims).to_numpy().ravel()
     better = {name: str(values.attrs.get("better", "")) for name, values in columns.items()}
     return frame_of(found, {"better": better} | ({} if by is None else {"by": by}))
+
+
+def pairs_of_scores(pairs: xr.Dataset) -> "pd.DataFrame":
+    """Return a row a pair of forecasts, each pair once; forecasts without this score are left out."""
+    names = pairs[FORECAST].to_numpy()
+    first, second = np.triu_indices(names.size, k=1)
+    columns: dict[str, Any] = {"forecast": names[first], "other": names[second]}
+    for name in ("difference", "difference_se"):
+        columns[name] = pairs[name].transpose(FORECAST, OTHER).to_numpy()[first, second]
+    frame = frame_of(columns, {"metric": pairs.attrs["metric"]})
+    return frame[frame["difference"].notna()].reset_index(drop=True)
 
 
 def _at(name: str, level: Any) -> str:

@@ -1,5 +1,6 @@
 """The command ``channels``: a finished run and what its channels cost in; tables, a page, figures and a summary out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def channels_run(choice: Acquiring) -> list[str]:
         figures = {"values": plot_channels(found), "payback": plot_payback(found)}
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
-        *channels_summary(found, earned(run.margin, run.annual_discount_rate)),
+        *channels_summary(found, earned(run.margin, run.annual_discount_rate), run.failed),
         *_also(split, bids),
         "",
         *check_lines(run.failed, where=" in the run"),
@@ -99,7 +100,7 @@ def _compared(choice: Acquiring, run: "Finished", stated: "Channels") -> "xr.Dat
         try:
             horizon = duration(stated.horizon, str(run.customers.attrs["time_unit"]))
         except InputError as error:
-            raise InputError(f"{stated.places['horizon']}: {error}") from None
+            raise InputError(f"{stated.places['horizon']}: {error.text}") from None
     try:
         values = channel_values(
             run.buying,
@@ -112,6 +113,7 @@ def _compared(choice: Acquiring, run: "Finished", stated: "Channels") -> "xr.Dat
             new=stated.new,
             profile=stated.profile,
             draws=choice.draws,
+            customers=run.customers,
         )
         return compare_channels(
             values,
@@ -160,12 +162,12 @@ def _bids(found: "xr.Dataset", stated: "Channels") -> "dict[str, xr.Dataset]":
 
 def _at(place: str, error: InputError) -> str:
     """Return an error with the place in the file, unless it has one."""
-    text = str(error)
+    text = error.text
     return text if text.startswith(place.partition(",")[0]) else f"{place}: {text}"
 
 
 def _also(split: "xr.Dataset | None", bids: "dict[str, xr.Dataset]") -> list[str]:
-    from bayes_clv.views.reporting.channels import bid_sentence, budget_sentences
+    from bayes_clv.views.reporting.channel_words import bid_sentence, budget_sentences
 
     lines = [] if split is None else budget_sentences(split)
     lines += [f"  {bid_sentence(name, each)}" for name, each in bids.items()]
@@ -183,8 +185,8 @@ def _column(run: "Finished", stated: "Channels") -> str:
     names = list(dict.fromkeys(found))
     if not names:
         raise InputError(
-            f"The run has no groups, so that it does not tell channels apart. Run again with {argument('groups')} and "
-            "the column of the channels."
+            f"The run has no groups, so that it does not tell channels apart. Run again with "
+            f"{argument('groups')} and the column of the channels."
         )
     if stated.by is not None and stated.by not in names:
         raise InputError(
@@ -213,14 +215,15 @@ def _shown(choice: Acquiring, run: "Finished", found: "xr.Dataset") -> dict[str,
     }
 
 
-def channels_summary(found: "xr.Dataset", value: str) -> list[str]:
-    """Return what a person wants to know of channels; ``value`` says what value is."""
+def channels_summary(found: "xr.Dataset", value: str, failed: Sequence[str] = ()) -> list[str]:
+    """Return what a person wants to know of channels; ``value`` says what value is, ``failed`` which checks failed."""
     from bayes_clv.schema import listed
     from bayes_clv.views import numbers
-    from bayes_clv.views.reporting.channels import best_channel_sentences, channel_sentence
+    from bayes_clv.views.reporting.channel_words import best_channel_sentences, channel_sentence, failed_words
 
     names = [str(name) for name in found["channel"].to_numpy()]
     return [
+        *(f"{failed_words(failed)} (listed at the end)." for _ in failed[:1]),
         f"{len(names)} channel{'s' * (len(names) != 1)} over {numbers.horizon(found)}; {value} (expected level: the "
         "average new customer).",
         "",

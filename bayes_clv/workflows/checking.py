@@ -3,6 +3,9 @@
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bayes_clv.workflows.described import read_described
 from bayes_clv.workflows.settings import Checking, told_of
 from bayes_clv.workflows.words import plain_number
 
@@ -17,14 +20,26 @@ def check_orders(settings: Checking) -> list[str]:
 
     Raises InputError for what ``summarize`` refuses.
     """
+    from bayes_clv.customers.columns import with_columns
     from bayes_clv.customers.oddities import oddities
     from bayes_clv.customers.summaries import summarize
     from bayes_clv.problems import cards
 
     customers = summarize(
-        settings.orders, until=settings.until, time_unit="day", also=("purchase_times",), **told_of(settings)
+        settings.orders,
+        until=settings.until,
+        time_unit="day",
+        also=("purchase_times",),
+        take=settings.take,
+        currency=settings.currency,
+        **told_of(settings),
     )
-    lines = [*_base(customers), "", *_account(customers), ""]
+    described = customers
+    if settings.columns is not None:
+        described = with_columns(customers, read_described(settings.columns, settings.customer_id))
+    beside = [str(name) for name in described if name in settings.take or name not in customers]
+    about = [_described(name, described[name].to_numpy()) for name in beside]
+    lines = [*_base(customers), *about, "", *_account(customers), ""]
     found = cards(oddities(customers))
     if not found:
         return [*lines, NOTHING_ODD]
@@ -48,8 +63,20 @@ def _base(customers: "xr.Dataset") -> list[str]:
     if "historical_spend" in customers:
         spend = float(customers["historical_spend"].sum())
         each = spend / (size + int(repeats.sum()))
-        lines.append(f"They spent {spend:,.2f}, {plain_number(each)} a purchase.")
+        currency = f" {customers.attrs['currency']}" if "currency" in customers.attrs else ""
+        lines.append(f"They spent {spend:,.2f}{currency}, {plain_number(each)} a purchase.")
     return lines
+
+
+def _described(name: str, values: np.ndarray) -> str:
+    """Return what a column says of the customers: its ends, or how many values, the rarest and the most common."""
+    if values.dtype.kind in "iuf":
+        return f"{name}: {plain_number(values.min())} to {plain_number(values.max())}."
+    labels, counts = np.unique(values.astype(str), return_counts=True)
+    ends = [f"{str(labels[i])!r} ({counts[i]:,})" for i in (counts.argmin(), counts.argmax())]
+    if labels.size == 1:
+        return f"{name}: {str(labels[0])!r} of all."
+    return f"{name}: {labels.size:,} values; fewest customers have {ends[0]}, most {ends[1]}."
 
 
 def _account(customers: "xr.Dataset") -> list[str]:

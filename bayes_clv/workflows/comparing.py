@@ -115,7 +115,7 @@ def _simulated(choice: Comparing, run: "Finished", scenarios: "Scenarios") -> "t
             try:
                 longest = max(longest, duration(given.value, unit))
             except InputError as error:
-                raise InputError(f"{given.place}: {error}") from None
+                raise InputError(f"{given.place}: {error.text}") from None
     customers = run.customers
     if choice.columns is not None:
         customers = _with_table(customers, choice)

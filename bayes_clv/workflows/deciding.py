@@ -186,8 +186,8 @@ def _not_chosen(among: list[str]) -> dict[str, Any]:
     first = f"{among[0]}, the first of {', '.join(among)}" if len(among) > 1 else f"{among[0]} as it is"
     reason = (
         f"{first}, by default and not by the rule: it compares families without covariates and groups, and here there "
-        "are some. Fit another family or form (--family, --drift, --returns), and ask clv.compare which predicts "
-        "better."
+        "are some. Fit another family or form (--family, --drift, --returns), and ask clv.compare, in Python "
+        "alone, which predicts better."
     )
     return {
         "candidates": {},

@@ -177,11 +177,13 @@ def _version(record: dict[str, Any]) -> str:
 
 # All that a run writes. A folder with anything else in it is never replaced, hidden notes of a file manager aside.
 CONTENTS = (
-    *("report.html", "customers.parquet", "customers.nc", "buying.nc", "spending.nc"),
+    *("report.html", "customers.parquet", "customers.csv", "customers.nc", "buying.nc", "spending.nc"),
     *("run.json", "figures"),
 )
 
 
+# Of more customers the table for a spreadsheet would take seconds and tens of megabytes, and few could open it.
+MOST_ROWS_OF_CSV = 100_000
 UNNOTICED = (".DS_Store",)
 
 
@@ -321,6 +323,13 @@ def write_table(table: "pd.DataFrame", path: Path, *, more: bool = False) -> Non
             safe.to_csv(path, index=False, encoding="utf-8-sig")
     else:
         table.to_parquet(path, index=False)
+
+
+def write_customer_table(table: "pd.DataFrame", folder: Path) -> None:
+    """Write a run's table of customers, and the same for spreadsheets where its customers are not too many."""
+    write_table(table, folder / "customers.parquet")
+    if len(table) <= MOST_ROWS_OF_CSV:
+        write_table(table, folder / "customers.csv")
 
 
 def _no_formula(cell: Any) -> Any:

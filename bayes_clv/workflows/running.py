@@ -34,7 +34,7 @@ from bayes_clv.workflows.deciding import (
     variance_words,
 )
 from bayes_clv.workflows.described import taken, with_own_columns
-from bayes_clv.workflows.folders import refuse_foreign_folder, take_place
+from bayes_clv.workflows.folders import refuse_foreign_folder, take_place, write_customer_table
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
     Settings,
@@ -178,7 +178,7 @@ def _run_into(
         from bayes_clv.inference.posterior import write_customers
         from bayes_clv.views.frames import table
 
-        table(value).to_parquet(work / "customers.parquet", index=False)
+        write_customer_table(table(value), work)
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)

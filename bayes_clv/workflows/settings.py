@@ -21,6 +21,11 @@ from bayes_clv.workflows.options import (
 )
 
 DEFAULT_HORIZON = "52 weeks"
+TAKE = (
+    "Which value of a column of the orders is the customer's, like channel=first, last or 'most frequent'; may be "
+    "repeated [default: there is only one]."
+)
+CURRENCY = "What amounts are called, like £ or EUR."
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,18 @@ class Log:
 
 @dataclass(frozen=True)
 class Checking(Log):
-    """What orders to look at; ``until`` as ``summarize`` takes it."""
+    """What orders to look at, and what describes their customers; as ``Settings`` has it."""
 
     until: str | None = option(
         "Last day to learn from, like 1997-09-30 [default: the last order's day].", None
     )
+    columns: Any = option(
+        "Table with one row per customer, CSV or Parquet: whether it has all of them, and what it says.",
+        None,
+        kind=Path | None,
+    )
+    take: dict[str, Any] = option(TAKE, {}, kind=REPEATED, read=taking)
+    currency: str | None = option(CURRENCY, None)
 
 
 @dataclass(frozen=True)
@@ -153,14 +165,8 @@ class Settings(Log):
         None,
         kind=Path | None,
     )
-    take: dict[str, str] = option(
-        "Which value of a column of the orders is the customer's, like channel=first, last or 'most frequent'; may be "
-        "repeated [default: there is only one].",
-        {},
-        kind=REPEATED,
-        read=taking,
-    )
-    currency: str | None = option("What amounts are called on the page, like £ or EUR.", None)
+    take: dict[str, str] = option(TAKE, {}, kind=REPEATED, read=taking)
+    currency: str | None = option(CURRENCY, None)
     covariates: dict[str, list[str]] = option(
         "What a column acts on, like purchase=age or 'dropout=age * C(channel)'; may be repeated.",
         {},

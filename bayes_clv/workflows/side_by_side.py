@@ -5,6 +5,7 @@ another family, margin or horizon changes, and not how probably one is better. S
 (``comparing``).
 """
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from bayes_clv.workflows.folders import (
     save_figures,
     write_table,
 )
+from bayes_clv.workflows.options import Option, options_of
+from bayes_clv.workflows.settings import Settings, plain
 from bayes_clv.workflows.words import percent, plain_number
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ ALIKE = {
     "margin": "margin",
     "annual_discount_rate": "discount rate",
 }
+# Said of each run by itself, or of no weight for what it found.
+TOLD = (*ALIKE, "family", "drift", "returns", "calendar", "out", "png")
 TOP = 0.1
 
 
@@ -59,7 +64,14 @@ def runs_beside(choice: Juxtaposing) -> list[str]:
         read_record(folder)
         check_out(Path(choice.out), folder)
     runs = [read_run(each) for each in folders]
-    table = rows_of(runs, names_of(folders))
+    names = names_of(folders)
+    differing = differences(runs)
+    table = rows_of(runs, names)
+    told = [
+        [f"{option.removeprefix('--')}: {each[i]}" for option, each in differing.items()]
+        for i in range(len(runs))
+    ]
+    table["differs"] = ["; ".join(each) for each in told]
 
     from bayes_clv.views.plots.runs import plot_runs
 
@@ -68,7 +80,7 @@ def runs_beside(choice: Juxtaposing) -> list[str]:
         write_table(table, work / out.name)
         notes = save_figures({f"{out.stem}-totals": plot_runs(table)}, work)
     return [
-        *summary_lines(table),
+        *summary_lines(table, differing),
         "",
         f"Runs: {out}",
         f"Figure: {out.with_name(f'{out.stem}-totals.png')}",
@@ -121,6 +133,49 @@ def rows_of(runs: "list[Finished]", names: list[str]) -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
+def differences(runs: "list[Finished]") -> dict[str, list[str]]:
+    """Return what else the runs were told otherwise: by option, what each was given, in words of a command line."""
+    found = {}
+    for name, known in options_of(Settings).items():
+        if name in TOLD:
+            continue
+        given = [_given(run, name) for run in runs]
+        if any(each != given[0] for each in given):
+            found[known.called(name)] = [_in_words(each, known) for each in given]
+    return found
+
+
+def _given(run: "Finished", name: str) -> Any:
+    """Return an argument of a run, and of those with a default that is found in the orders or fits what it became."""
+    if name == "until":
+        return str(run.customers.attrs["until"])
+    if name == "method":
+        return run.record["diagnostics"]["buying"]["method"]
+    # A run of an earlier version does not know every argument: it had what is the default today.
+    default = next(each for each in dataclasses.fields(Settings) if each.name == name)
+    if default.default is not dataclasses.MISSING:
+        unsaid: Any = plain(default.default)
+    else:
+        unsaid = [] if default.default_factory is dataclasses.MISSING else default.default_factory()
+    found = run.record["arguments"].get(name, unsaid)
+    # No groups are a list or a mapping, by how they were not given.
+    return found if found not in ({}, []) else None
+
+
+def _in_words(given: Any, known: Option) -> str:
+    """Return an argument as a command line has it."""
+    if given is None:
+        return "not given" if known.absent is None else f"not given ({known.absent[0]})"
+    if isinstance(given, dict):
+        pairs = [(key, [each] if isinstance(each, str) else each) for key, each in given.items()]
+        return ", ".join(f"{key}={each}" for key, some in pairs for each in some)
+    if isinstance(given, list):
+        return ", ".join(map(str, given))
+    if isinstance(given, bool):
+        return "yes" if given else "no"
+    return str(given)
+
+
 def _family(record: dict[str, Any]) -> str:
     """Return the families of a run, with its calendar: "mbg_nbd, calendar; gamma_gamma"."""
     fits = record["diagnostics"]
@@ -137,8 +192,8 @@ def _best(run: "Finished") -> set[str]:
     return set(run.table.nlargest(size, column)["customer_id"].astype(str))
 
 
-def summary_lines(table: "pd.DataFrame") -> list[str]:
-    """Return what a person wants to know of runs beside each other."""
+def summary_lines(table: "pd.DataFrame", differing: dict[str, list[str]]) -> list[str]:
+    """Return what a person wants to know of runs beside each other, and in which arguments else they differ."""
     lines = []
     for row in table.to_dict("records"):
         totals = [
@@ -155,7 +210,12 @@ def summary_lines(table: "pd.DataFrame") -> list[str]:
         )
         lines.append(f"  {row['run']} ({row['family']}): {', '.join(totals)}; {checks}.")
     head = f"{len(table)} runs; totals of all customers, mean and 90 % interval (outcome level), of a posterior each."
-    return [head, *_unlike(table), "", *lines, "", *_ranking(table)]
+    also = [
+        f"They differ in {option} ("
+        f"{'; '.join(f'{run}: {each}' for run, each in zip(table['run'], given, strict=True))})."
+        for option, given in differing.items()
+    ]
+    return [head, *_unlike(table), *also, "", *lines, "", *_ranking(table)]
 
 
 def _beside(row: Any, total: str) -> str:

@@ -48,10 +48,13 @@ def grouped(name, population, effects):
 
 
 @pytest.fixture(scope="module")
-def both(make_customers):
-    base = make_customers(60)
+def customers(make_customers):
     of = np.array(CHANNELS, dtype=object)[np.arange(60) % 3]
-    customers = base.assign(channel=("customer", of))
+    return make_customers(60).assign(channel=("customer", of))
+
+
+@pytest.fixture(scope="module")
+def both(customers):
     fits = (("bg_nbd", BUYING, {"purchase": "channel"}), ("gamma_gamma", SPENDING, "channel"))
     return tuple(
         grouped(name, population, learn_effects(family(name), customers, None, by))
@@ -84,6 +87,24 @@ def test_what_is_in_by_the_end_is_the_value_of_a_new_customer(both, values):
     assert (values["value_by_time"].diff("time") > 0).all()
     first = channel_values(*both, horizon=1e-9, margin=0.3)["value_by_time"][..., 0]
     np.testing.assert_allclose(values["value_by_time"][..., 0], first, rtol=1e-12)
+
+
+def test_channels_know_their_customers(both, customers):
+    found = channel_values(
+        *both, periods=1, draws=2, new=["fax"], customers=customers.isel(customer=slice(3, 58))
+    )
+    assert found["customers_known"].to_series().to_dict() == {
+        "email": 19,
+        "search": 18,
+        "social": 18,
+        "fax": 0,
+    }
+    texts = customers.assign(channel=customers["channel"].astype(str))
+    again = channel_values(*both, periods=1, draws=2, customers=texts)
+    assert again["customers_known"].values.tolist() == [20, 20, 20]
+    assert compare_channels(found, 1.0, left_out=["search"])["customers_known"].values.tolist() == [19, 18, 0]
+    with pytest.raises(clv.InputError, match="no column 'channel'"):
+        channel_values(*both, periods=1, draws=2, customers=customers.drop_vars("channel"))
 
 
 def test_a_calendar_of_spend_moves_what_is_in(make_buying, make_spending):

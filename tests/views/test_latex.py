@@ -52,6 +52,33 @@ def test_the_best_is_what_the_measure_says():
     assert rows_of(to_latex(frame))[3][4] == r"$\infty$"
 
 
+def test_what_prints_as_the_best_is_bold_too():
+    """A reader of 0.659 and 0.659 sees no better one; with more digits in print there is one."""
+    frame = pd.DataFrame({"forecast": ["a", "b", "c"], "crps": [0.65912, 0.65938, 0.7]})
+    assert [cell for _, cell in rows_of(to_latex(frame))] == [r"\textbf{0.659}", r"\textbf{0.659}", "0.700"]
+    told = frame.assign(crps_se=[0.00011, 0.00012, 0.0012])
+    assert [cell.startswith(r"\textbf") for _, cell in rows_of(to_latex(told))] == [True, False, False]
+    # The best is not another whose error leaves it fewer digits.
+    coarse = frame.assign(crps=[0.6561, 0.6563, 0.71], crps_se=[0.0001, 0.05, 0.05])
+    assert [cell for _, cell in rows_of(to_latex(coarse))] == [
+        r"\textbf{0.65610} (0.00010)",
+        "0.656 (0.050)",
+        "0.710 (0.050)",
+    ]
+    measures = pd.DataFrame(
+        {"measure": ["bias"], "better": ["nearer 0"], "a": [-0.3001], "b": [0.3], "c": [9.0]}
+    )
+    bold = [cell.startswith(r"\textbf") for cell in rows_of(to_latex(measures))[0][-3:]]
+    assert bold == [True, True, False]
+
+
+def test_labels_of_forecasts_are_read_as_headings_are():
+    frame = pd.DataFrame(
+        {"forecast": ["past_rate"], "other": ["period_mean"], "segment": ["a_b"], "crps": [1.5]}
+    )
+    assert rows_of(to_latex(frame))[0][:3] == ["past rate", "period mean", r"a\_b"]
+
+
 def test_of_equal_ones_and_of_one_alone_none_is_best():
     frame = pd.DataFrame({"forecast": ["a", "b"], "crps": [1.5, 1.5]})
     assert "textbf" not in to_latex(frame)
@@ -83,6 +110,20 @@ def test_scores_of_forecasts_become_a_table(cdnow, make_buying):
     first, *others = rows_of(to_latex(frame[["forecast", "crps", "crps_se"]]))
     assert first[1].startswith(r"\textbf")
     assert not any(row[1].startswith(r"\textbf") for row in others)
+    lead = clv.scoring.pairwise(scores, "crps")
+    pairs = clv.table(lead)
+    assert pairs.columns.tolist() == ["forecast", "other", "difference", "difference_se"]
+    assert len({frozenset(pair) for pair in pairs[["forecast", "other"]].values.tolist()}) == len(pairs)
+    known = int(np.isfinite(lead["difference"].values).any(axis=1).sum())
+    assert len(pairs) == known * (known - 1) // 2
+    one = pairs.iloc[-1]
+    at = {"forecast": one["forecast"], "other": one["other"]}
+    assert one["difference"] == float(lead["difference"].sel(at))
+    assert one["difference_se"] == float(lead["difference_se"].sel(at))
+    text = rows_of(to_latex(pairs))[-1]
+    assert text[0] == one["forecast"].replace("_", " ")
+    assert "textbf" not in text[2]
+    assert text[2].endswith(")")
     by = clv.table(clv.scoring.summarise(scores, by="frequency"))
     assert len(by) == 8 * len(frame)
     assert by.columns[:2].tolist() == ["frequency", "forecast"]

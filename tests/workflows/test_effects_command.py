@@ -2,6 +2,7 @@
 
 import html
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_clv as clv
-from bayes_clv.cli import app
+from bayes_clv.cli import app, paragraph
 from bayes_clv.valuation import best_bid, channel_values, compare_channels, read_channels, split_budget
-from bayes_clv.views.reporting.channels import bid_sentence, budget_sentences
-from bayes_clv.workflows.options import grouping
+from bayes_clv.valuation.channel_files import Channels
+from bayes_clv.views.reporting.channel_words import bid_sentence, budget_sentences
+from bayes_clv.workflows import acquiring
+from bayes_clv.workflows.choices import Acquiring
+from bayes_clv.workflows.options import grouping, options_of
 
 
 def command(*arguments):
@@ -158,6 +162,7 @@ def test_the_channels_of_a_run_are_judged_as_python_judges(done, tmp_path):
     found = compare_channels(values, read.of(values["channel"].values), test_cost=50, seed=seed)
     assert table["channel"].tolist() == found["channel"].values.tolist()
     np.testing.assert_allclose(table["profit_mean"], found["profit_mean"], rtol=1e-9)
+    assert table["customers_known"].sum() == json.loads((done / "run.json").read_text())["customers"]
     page = html.unescape((tmp_path / "found.html").read_text())
     said = [line.strip() for line in result.stdout.splitlines() if "a new customer is worth" in line]
     assert len(said) == 3
@@ -174,12 +179,21 @@ def test_the_channels_of_a_run_are_judged_as_python_judges(done, tmp_path):
     assert {path.name for path in tmp_path.glob("*.png")} == {"found-values.png", "found-payback.png"}
 
 
+def test_a_run_without_groups_is_told_the_option(make_buying):
+    ungrouped = SimpleNamespace(buying=make_buying(draws=2), spending=None)
+    with pytest.raises(clv.InputError, match="Run again with groups and the column") as refused:
+        acquiring._column(ungrouped, Channels(()))
+    said = " ".join(paragraph(refused.value, options_of(Acquiring)).split())
+    assert "Run again with --groups and the column of the channels." in said
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "There is no file"),
         ("[[channels]]\nname = 'search'\ncost = -1\n", "bad.toml, line 3: cost (money for a new customer)"),
         ("[[channels]]\nname = 'fax'\ncost = 1\n", "bad.toml, line 1: the fits know no channel 'fax'"),
+        ("[[channels]]\nname = 'fax'\ncost = 1\n", "One that is not tried yet is named new = true."),
         (
             "[[channels]]\nname = 'search'\ncost = 1\n",
             "bad.toml: Nothing is said of what 2 of 3 channels cost",

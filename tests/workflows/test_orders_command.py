@@ -48,6 +48,40 @@ def called(*arguments):
     return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
 
 
+def test_a_check_takes_what_describes_customers(export, tmp_path):
+    """What ``run`` is told of columns and currency, ``check`` reads too, and says what is in them."""
+    table = pd.DataFrame(
+        {"Kunde": [f"K{i:03d}" for i in range(300)], "age": np.arange(300) % 40 + 20, "one": "x"}
+    )
+    table.to_csv(tmp_path / "kunden.csv", index=False)
+    told = (
+        *TOLD,
+        *WRITTEN,
+        "--take",
+        "Kanal=first",
+        "--currency",
+        "Euro",
+        "--columns",
+        tmp_path / "kunden.csv",
+    )
+    result = called("check", export, *told)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert " Euro, " in lines[1]
+    assert lines[2:5] == [
+        "Kanal: 2 values; fewest customers have 'Laden' (149), most 'web' (150).",
+        "age: 20 to 59.",
+        "one: 'x' of all.",
+    ]
+    lacking = called("check", export, *TOLD, *WRITTEN, "--take", "Kanel=first")
+    assert lacking.exit_code == 2
+    assert "Kanel" in lacking.stderr
+    table.iloc[1:].to_csv(tmp_path / "kunden.csv", index=False)
+    few = called("check", export, *told)
+    assert few.exit_code == 2
+    assert "1 of 299 customers have no row in the table" in " ".join(few.stderr.split())
+
+
 def test_a_first_try_is_told_all_options_at_once(export, tmp_path):
     result = called("run", export, *TOLD, "--out", tmp_path / "out")
     assert result.exit_code == 2

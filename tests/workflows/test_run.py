@@ -17,6 +17,7 @@ from bayes_clv.cli import app
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as module_of
 from bayes_clv.inference.posterior import FORMAT
+from bayes_clv.workflows import folders
 from bayes_clv.workflows.beside import Beside
 from bayes_clv.workflows.folders import CONTENTS
 from bayes_clv.workflows.running import run, strict
@@ -67,6 +68,21 @@ def no_report(monkeypatch):
 
 
 # What is written.
+
+
+def test_the_table_for_spreadsheets_is_that_of_all_else(finished):
+    folder, _ = finished
+    written = pd.read_csv(folder / "customers.csv", dtype={"customer_id": str}, encoding="utf-8-sig")
+    pd.testing.assert_frame_equal(written, table(folder), check_dtype=False, rtol=1e-12)
+
+
+def test_of_very_many_customers_there_is_no_table_for_spreadsheets(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "MOST_ROWS_OF_CSV", 2)
+    frame = pd.DataFrame({"customer_id": ["a", "b", "c"], "value_mean": [1.0, 2.0, 3.0]})
+    folders.write_customer_table(frame, tmp_path)
+    assert [item.name for item in tmp_path.iterdir()] == ["customers.parquet"]
+    folders.write_customer_table(frame.head(2), tmp_path)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["customers.csv", "customers.parquet"]
 
 
 def test_every_file_is_there(finished):

@@ -25,6 +25,14 @@ def other(finished, tmp_path_factory):
     record = json.loads((folder / "run.json").read_text())
     for name in ("mean", "q05", "q95"):
         record["totals"]["purchases"][name] /= 2
+    record["arguments"] |= {
+        "where": "status = 'paid'",
+        "groups": {"purchase": ["channel"], "spend": ["channel"]},
+        "currency": "£",
+        "take": {"channel": "first"},
+        "until": None,
+    }
+    record["diagnostics"]["buying"]["method"] = "mode"
     record["checks"] = [{"title": "Holdout: too low", "code": "total"}]
     (folder / "run.json").write_text(json.dumps(record))
     table = pd.read_parquet(folder / "customers.parquet")
@@ -51,6 +59,20 @@ def test_runs_stand_beside_each_other(finished, other, tmp_path):
     assert "OUTSIDE" in said.split("half (")[1]
     assert "1 check FAILED: Holdout: too low" in said
     assert "They differ in margin (0.3, 0.15): their totals are not of the same thing." in said
+    # What else it was told, and nothing that both were.
+    other_lines = [line for line in said.splitlines() if line.startswith("They differ in --")]
+    method = record["diagnostics"]["buying"]["method"]
+    assert other_lines == [
+        f"They differ in {option} ({first.name}: {one}; half: {two})."
+        for option, one, two in (
+            ("--where", "not given", "status = 'paid'"),
+            ("--method", method, "mode"),
+            ("--take", "not given", "channel=first"),
+            ("--currency", "not given", "£"),
+            ("--groups", "not given", "purchase=channel, spend=channel"),
+        )
+    ]
+    assert table["differs"][1].startswith("where: status = 'paid'; method: mode; ")
     # Turned around, the best are others.
     assert table["best_tenth_shared"].tolist() == [1.0, 0.0]
     assert "0 % are in that of half" in said

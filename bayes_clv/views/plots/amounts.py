@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, VARIABLES, InputError, quantiles
-from bayes_clv.views import style
+from bayes_clv.views import log_ticks, numbers, style
 
 QUANTITIES = ("value", "spend", "purchases")
 
@@ -87,11 +87,11 @@ def _draw_means(axes: Any, means: Array) -> None:
         bins = np.geomspace(min(low, positive.max() * 0.999), positive.max() * (1 + 1e-12), 41)
         axes.hist(np.maximum(means, bins[0]), bins=bins, color=style.BLUE, edgecolor="none")
         axes.set_xscale("log")
-        _plain_log_ticks(axes.xaxis, bins[-1] / bins[0])
+        log_ticks.plain(axes.xaxis)
     average = means.mean()
     axes.axvline(average, color=style.INK, linewidth=1)
     axes.annotate(
-        f"average {average:,.3g}",
+        f"average {numbers.number(average)}",
         (average, 1),
         xycoords=("data", "axes fraction"),
         xytext=(5, -3),
@@ -99,15 +99,6 @@ def _draw_means(axes: Any, means: Array) -> None:
         va="top",
         fontsize=9,
     )
-
-
-def _plain_log_ticks(axis: Any, ratio: float) -> None:
-    """Label a log axis in plain numbers; a narrow one also at 2 and 5."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1.0,) if ratio > 1000 else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.10g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_total(axes: Any, totals: Array, stem: str) -> None:

@@ -27,9 +27,9 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
     Returns
     -------
     matplotlib.figure.Figure
-        One row a channel, in the order of the fits: median and 90 % interval of the value of a new customer (dot and
+        One row a channel, in the order of the fits: mean and 90 % interval of the value of a new customer (dot and
         line, blue where it more probably pays, orange where not) and of its cost (grey bar), in money, and beside it
-        P(value > cost).
+        P(value > cost). Medians where a mean does not exist, which the figure says.
 
     Raises
     ------
@@ -43,6 +43,7 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
     """
     _check(found)
     shown = found.isel({CHANNEL: slice(0, ROWS_SHOWN)})
+    center, end = center_of(found)
     names = [style.short(str(name), LABEL) for name in shown[CHANNEL].to_numpy()]
     rows = np.arange(len(names))
     pays = shown["probability_pays"].to_numpy()
@@ -50,10 +51,10 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
     with style.styled():
         figure = style.drawing(1.7 + 0.42 * rows.size, width=8.0)
         ax = figure.subplots()
-        low, middle, high = (shown[f"cost_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
+        low, middle, high = (shown[f"cost_{each}"].to_numpy() for each in ("q05", end, "q95"))
         ax.hlines(rows + 0.2, low, high, color=style.MUTED, linewidth=4, alpha=0.6)
         ax.scatter(middle, rows + 0.2, marker="|", s=90, color=style.MUTED, zorder=3, label="cost")
-        low, middle, high = (shown[f"value_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
+        low, middle, high = (shown[f"value_{each}"].to_numpy() for each in ("q05", end, "q95"))
         ax.hlines(rows, low, high, colors=colours, linewidth=1.8)
         ax.scatter(middle, rows, c=colours, s=34, zorder=3, label="value")
         style.beside(ax, [f"pays: {chance_words(float(chance))}" for chance in pays])
@@ -66,7 +67,7 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
         style.heading(
             ax,
             "What a new customer is worth, and costs",
-            "value: dot and line; cost: grey bar below; medians and 90 % intervals, expected level, over "
+            f"value: dot and line; cost: grey bar below; {center}s and 90 % intervals, expected level, over "
             f"{numbers.horizon(found)}{more}",
         )
     return figure
@@ -126,6 +127,14 @@ def plot_payback(found: xr.Dataset) -> style.Drawing:
             ax, "When a new customer has paid for itself", f"the mean customer, expected level{more}"
         )
     return figure
+
+
+def center_of(found: xr.Dataset) -> tuple[str, str]:
+    """Return the one statistic in which channels are told, in words and as names end: the mean, on which decisions are.
+
+    Where it does not exist in some channel, the median of all.
+    """
+    return ("median", "q50") if np.isnan(found["value_mean"].to_numpy()).any() else ("mean", "mean")
 
 
 def _check(found: Any) -> None:

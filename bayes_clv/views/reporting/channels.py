@@ -11,12 +11,22 @@ import xarray as xr
 from bayes_clv.schema import listed
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.acquisition import CHANNEL
-from bayes_clv.valuation.channels import KEEP, OTHER, STOP, TEST
+from bayes_clv.valuation.channels import OTHER
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import channels as drawn
 from bayes_clv.views.plots.scenarios import chance_words
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting.appendix import run_table
+from bayes_clv.views.reporting.channel_words import (
+    STANDS_OUT,
+    best_channel_sentences,
+    best_of,
+    bid_sentence,
+    budget_sentences,
+    channel_sentence,
+    failed_words,
+    money,
+)
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
 
@@ -25,113 +35,6 @@ LEVELS = {
 }
 # Of more channels the table of pairs cannot be read.
 PAIRS_SHOWN = 12
-_ADVICE = {KEEP: "Keep it.", STOP: "Stop it.", TEST: "Test it first."}
-
-
-def channel_sentence(found: xr.Dataset, name: str) -> str:
-    """Return what a manager is told of a channel: worth and cost, how sure, when paid, and what to do."""
-    one = found.sel({CHANNEL: name})
-    middle, low, high = (_money(one[f"value_{end}"]) for end in ("q50", "q05", "q95"))
-    cost = _money(one["cost_q50"])
-    chance = chance_words(float(one["probability_pays"]))
-    advice = _ADVICE.get(str(one["decision"].values), "Without a mean value there is no advice.")
-    return (
-        f"“{name}”: a new customer is worth {middle} (90 %: {low} to {high}) and costs {cost}; it pays with a "
-        f"probability of {chance} {payback_words(one)}. {advice}{_loss_words(one, found)}"
-    )
-
-
-def payback_words(one: xr.Dataset) -> str:
-    """Return when a channel has paid, of one channel of a comparison."""
-    unit = str(one.attrs["time_unit"])
-    middle, high = (float(one[f"payback_{end}"]) for end in ("q50", "q95"))
-    if middle == 0:
-        return "and has paid with the first order in most draws"
-    if not np.isfinite(middle):
-        return f"and has not paid within {numbers.horizon(one)} in most draws"
-    late = (
-        f"95 %: within {numbers.plural(high, unit)}" if np.isfinite(high) else "95 %: not within the horizon"
-    )
-    return f"and has paid after {numbers.plural(middle, unit)} (median; {late})"
-
-
-def _loss_words(one: xr.Dataset, found: xr.Dataset) -> str:
-    loss = float(one["expected_loss"])
-    if not loss > 0:
-        return ""
-    people = float(one["customers"])
-    of = f"over {people:,.0f} customers" if people > 1 else "a customer"
-    text = f" A wrong choice costs {_money(loss)} on average {of}"
-    if str(one["decision"].values) == TEST:
-        return f"{text}, more than the {_money(found.attrs['test_cost'])} of a test."
-    return f"{text}."
-
-
-def best_channel_sentences(found: xr.Dataset) -> list[str]:
-    """Return which channel earns most a customer, how sure that is, and which to stop or to test."""
-    mean = found["profit_mean"].to_numpy()
-    if np.isnan(mean).any():
-        return []
-    names = [str(name) for name in found[CHANNEL].to_numpy()]
-    best = int(np.argmax(mean))
-    chance = chance_words(float(found["probability_best"][best]))
-    earns = f"{_money(mean[best])} a customer after its cost"
-    if len(names) > 1:
-        earns += f", the most of all {len(names)} with a probability of {chance}"
-    lines = [f"Earns most on average: “{names[best]}”, {earns}."]
-    decisions = found["decision"].to_numpy()
-    for what, words in ((STOP, "Stop"), (TEST, "Test first")):
-        told = [f"“{name}”" for name, each in zip(names, decisions, strict=True) if each == what]
-        if told:
-            lines.append(f"{words}: {', '.join(told)}.")
-    return lines
-
-
-def budget_sentences(split: xr.Dataset) -> list[str]:
-    """Return how a budget is split, what that earns, and how much more than today's shares."""
-    names = [str(name) for name in split[CHANNEL].to_numpy()]
-    parts = [
-        f"{_money(each)} to “{name}”" for name, each in zip(names, split["spend"].to_numpy(), strict=True)
-    ]
-    mean, low, high = numbers.mean_interval(split["profit_total"])
-    gain = split["gain_total"].to_numpy()
-    text = f"Of a budget of {_money(split.attrs['budget'])}: {', '.join(parts)}. That earns {_money(mean)} on average "
-    text += f"(90 %: {_money(low)} to {_money(high)})"
-    if len(names) > 1:
-        more = "more" if gain.mean() >= 0 else "less"
-        text += (
-            f", {_money(abs(gain.mean()))} {more} than as much money in today's shares, and more in "
-            f"{chance_words(float((gain > 0).mean()))} of the draws"
-        )
-    lines = [f"{text}."]
-    unspent = float(split.attrs["unspent"])
-    if unspent > 1e-6 * float(split.attrs["budget"]):
-        lines.append(
-            f"{_money(unspent)} of it are better not spent: in no channel would the next of it bring back itself."
-        )
-    return lines
-
-
-def bid_sentence(name: str, bid: xr.Dataset) -> str:
-    """Return what to bid for a channel's customers, what that earns, and what those who are won are worth."""
-    best = bid.sel(bid=float(bid["best_bid"]))
-    if float(bid["best_bid"]) == 0:
-        return f"“{name}”: no bid pays, by what is stated."
-    gain, curse = float(bid["gain_over_mean_bid"]), float(bid["winners_curse"])
-    won = numbers.number(float(np.round(best["volume_mean"])))
-    low, mean, high = (_money(best[f"profit_{end}"]) for end in ("q05", "mean", "q95"))
-    text = (
-        f"“{name}”: bid {_money(bid['best_bid'])}. It wins {won} customers a period and earns {mean} (90 %: {low} to "
-        f"{high}), {_money(gain)} more than bidding {_money(bid['mean_bid'])}."
-    )
-    if float(bid.attrs["common"]) > 0:
-        text += (
-            f" Who is won is worth {_money(best['value_when_won'])}, {_money(curse)} less than the mean of "
-            f"{_money(bid.attrs['value_mean'])}: the winner's curse."
-        )
-    if float(bid["best_bid"]) >= float(bid.attrs["highest_stated"]):
-        text += " It is the highest bid that is stated: a higher one may be better."
-    return text
 
 
 def write_channels_page(
@@ -160,12 +63,13 @@ def write_channels_page(
     title, run
         Of the page; what was run, as name and text.
     """
+    center, _ = drawn.center_of(found)
     figures = {
         "worth": gallery.add(
             "channel-values",
             partial(drawn.plot_channels, found),
-            "One row a channel: what a new customer is worth (dot: median, line: 90 %) and, in grey below, what it "
-            "costs. Where the line lies right of the grey bar, customers pay.",
+            f"One row a channel: what a new customer is worth (dot: {center}, line: 90 %) and, in grey below, what "
+            f"it costs (tick: {center}). Where the line lies right of the grey bar, customers pay.",
             "expected",
         ),
         "payback": gallery.add(
@@ -212,17 +116,10 @@ def write_channels_page(
     return write_template(path, "channels.html.j2", page)
 
 
-def _money(amount: Any) -> str:
-    """Return an amount as a sentence has it: without cents from a hundred on."""
-    number = float(amount)
-    return numbers.number(np.round(number) if abs(number) >= 100 else number)
-
-
 def _failed(checks: Sequence[str]) -> str:
     if not checks:
         return ""
-    count = f"{len(checks)} check{'s' if len(checks) > 1 else ''} of the run behind these channels failed"
-    return f"{count}: {'; '.join(checks)}. Its report says what that means, also for what stands here."
+    return f"{failed_words(checks)}: {'; '.join(checks)}. Its report says what that means, also for what stands here."
 
 
 def _key_numbers(found: xr.Dataset) -> list[dict[str, Any]]:
@@ -231,15 +128,19 @@ def _key_numbers(found: xr.Dataset) -> list[dict[str, Any]]:
     sure = int((pays > 0.9).sum())
     all_of = f"of {found.sizes[CHANNEL]}"
     keys = [_key("channels that pay, sure by 90 %", f"{sure} {all_of}", "P(value > cost) above 90 %", None)]
-    mean = found["profit_mean"].to_numpy()
-    if not np.isnan(mean).any():
-        best = found.isel({CHANNEL: int(np.argmax(mean))})
-        low, high = (_money(best[f"profit_{end}"]) for end in ("q05", "q95"))
-        label = f"earned by a customer of “{best[CHANNEL].values}”"
-        keys.append(_key(label, _money(best["profit_mean"]), f"90 %: {low} to {high}", "expected"))
+    if drawn.center_of(found)[0] == "mean":
+        place, chance = best_of(found)
+        best = found.isel({CHANNEL: place})
+        if chance >= STANDS_OUT:
+            low, high = (money(best[f"profit_{end}"]) for end in ("q05", "q95"))
+            label = f"earned by a customer of “{best[CHANNEL].values}”"
+            keys.append(_key(label, money(best["profit_mean"]), f"mean; 90 %: {low} to {high}", "expected"))
+        else:
+            label = "that the channel of the highest mean earns most"
+            keys.append(_key(label, chance_words(chance), "probability; none stands out", None))
         loss = float(found["expected_loss"].sum())
         keys.append(
-            _key("loss by wrong decisions", _money(loss), "mean, over the customers decided on", "expected")
+            _key("loss by wrong decisions", money(loss), "mean, over the customers decided on", "expected")
         )
     return keys
 
@@ -281,6 +182,7 @@ def _worth(found: xr.Dataset) -> tables.Table:
         f"Of one new customer over {numbers.horizon(found)}, in money.",
         [
             (tables.Column(str(found.attrs["by"]), number=False), _names(found)),
+            *_known(found),
             (tables.Column("value, mean", level="expected"), tables.column(found["value_mean"].to_numpy())),
             (tables.Column("90 %", level="expected"), _between(found, "value")),
             (tables.Column("cost, mean"), tables.column(found["cost_mean"].to_numpy())),
@@ -293,6 +195,13 @@ def _worth(found: xr.Dataset) -> tables.Table:
     )
 
 
+def _known(found: xr.Dataset) -> list[tuple[tables.Column, list[tables.Cell]]]:
+    """Return the column of how many customers each channel has, where it is known."""
+    if "customers_known" not in found:
+        return []
+    return [(tables.Column("customers learned from"), tables.column(found["customers_known"].to_numpy()))]
+
+
 def _decisions(found: xr.Dataset) -> tables.Table:
     decisions = [tables.cell(str(each) or "–") for each in found["decision"].to_numpy()]
     return _table(
@@ -301,7 +210,7 @@ def _decisions(found: xr.Dataset) -> tables.Table:
         [
             (tables.Column(str(found.attrs["by"]), number=False), _names(found)),
             (tables.Column("decision", number=False), decisions),
-            (tables.Column("customers"), tables.column(found["customers"].to_numpy())),
+            (tables.Column("customers decided on"), tables.column(found["customers"].to_numpy())),
             (
                 tables.Column("loss of keeping it", level="expected"),
                 tables.column(found["loss_of_keeping"].to_numpy()),
