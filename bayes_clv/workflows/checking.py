@@ -20,12 +20,13 @@ def check_orders(settings: Checking) -> list[str]:
     from bayes_clv.customers.oddities import oddities
     from bayes_clv.customers.summaries import summarize
     from bayes_clv.problems import cards
+    from bayes_clv.remedies import Ran
 
     customers = summarize(
         settings.orders, until=settings.until, time_unit="day", also=("purchase_times",), **told_of(settings)
     )
     lines = [*_base(customers), "", *_account(customers), ""]
-    found = cards(oddities(customers))
+    found = cards(oddities(customers), Ran(columns=json.loads(customers.attrs["columns"]), command=True))
     if not found:
         return [*lines, NOTHING_ODD]
     for card in found:

@@ -228,10 +228,9 @@ def _kept_word(
     nothing: dict[str, Any] = {"holdout": None, "checks": [], "within": None, "lost": 0, "changed": 0}
     if until == before:
         return nothing
-    from bayes_clv.problems import cards
     from bayes_clv.scoring import evaluate
     from bayes_clv.scoring import record as record_of
-    from bayes_clv.views.reporting.checks import score_problems
+    from bayes_clv.views.reporting.checks import cards_of, score_problems
 
     with stages.stage("forecast what came, from the run's end"):
         then = read_as_told(told, run, until=before, holdout_until=until)
@@ -242,7 +241,7 @@ def _kept_word(
     failed = broken(score_problems(evaluation), next(iter(score["measures"].values())))
     return {
         "holdout": score,
-        "checks": [asdict(card) for card in cards(failed)],
+        "checks": [asdict(card) for card in cards_of(failed, run.buying, then, evaluation, command=True)],
         "within": not failed,
         "customers_then": then.sizes[CUSTOMER],
         **_histories(run.customers, then),
