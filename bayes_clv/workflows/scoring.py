@@ -314,6 +314,8 @@ def _length(horizon: str | float, customers: "xr.Dataset") -> str:
 
 def score_summary(record: dict[str, Any], out: Path) -> list[str]:
     """Return what a person wants to know of the forecast and of the run behind it; the last sentence is the verdict."""
+    from bayes_clv.views.numbers import written
+
     new = (
         f", {record['new_customers']:,} of them new since {record['run_until']}"
         if record["within"] is not None
@@ -323,7 +325,7 @@ def score_summary(record: dict[str, Any], out: Path) -> list[str]:
     if record["totals"] is not None:
         currency = f" {record['currency']}" if record["currency"] else ""
         worth = "Residual revenue" if record["margin"] == 1 else "Residual value"
-        lines.append(f"Forecast over {record['horizon']} (outcome level):")
+        lines.append(f"Forecast over {written(record['horizon'])} (outcome level):")
         lines += [f"  {line}" for line in total_lines(record["totals"], worth, currency)]
     if record["holdout"] is not None:
         lines += ["", *holdout_lines(record["holdout"], f"What came since {record['run_until']}, in")]

@@ -43,9 +43,11 @@ def titles_of(cards: Iterable[Card]) -> list[str]:
 
 def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     """Return what a person wants to know of a run before opening the report."""
+    from bayes_clv.views.numbers import written
+
     arguments, totals = record["arguments"], record["totals"]
     people = f"{record['customers']:,} customer{'' if record['customers'] == 1 else 's'}"
-    lines = [f"{people}; forecast over {arguments['horizon']} (outcome level)."]
+    lines = [f"{people}; forecast over {written(str(arguments['horizon']))} (outcome level)."]
     if record.get("choice") is not None:
         lines.append(f"Chosen: {record['choice']['reason']}")
     if record.get("habits"):
@@ -79,13 +81,13 @@ def total_lines(totals: dict[str, Any], worth: str, currency: str) -> list[str]:
 
 def holdout_lines(score: dict[str, Any], what: str = "Holdout of") -> list[str]:
     """Return how the forecast of a holdout did: customers' intervals, and each total."""
-    from bayes_clv.views.numbers import number
+    from bayes_clv.views.numbers import number, plural
     from bayes_clv.views.reporting.verdicts import missed_words, totals
 
     model = next(iter(score["measures"].values()))
     ninety = score["intervals"].index(90)
     lines = [
-        f"{what} {score['horizon']:.4g} {score['time_unit']}s:",
+        f"{what} {plural(score['horizon'], score['time_unit'])}:",
         f"  {model['covered'][ninety]:.1%} of customers' real counts lie in their 90 % interval, which holds "
         f"{model['promised'][ninety]:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
     ]

@@ -6,8 +6,7 @@ import numpy as np
 
 from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, InputError
-from bayes_clv.units import in_plural
-from bayes_clv.views import style
+from bayes_clv.views import numbers, style
 
 # Counts beyond what so many draws hold are left out of the picture.
 SHOWN = 0.995
@@ -49,13 +48,13 @@ def plot_future(simulation: Simulation, customer: str | None = None) -> style.Dr
         )
     with_money = simulation.spending is not None
     drawn = _drawn(simulation, int(found[0]), ["purchases", "value"] if with_money else ["purchases"])
-    unit = in_plural(simulation.inputs.time_unit)
+    unit = simulation.inputs.time_unit
     with style.styled():
         figure = style.drawing(2.8)
         panels = figure.subplots(1, 1 + with_money, squeeze=False)[0]
         _draw_counts(panels[0], drawn["purchases"])
         whose = "Purchases" if customer is None else f"{style.short(str(customer))}: purchases"
-        style.heading(panels[0], f"{whose} in {simulation.horizon:g} {unit}", "outcome level")
+        style.heading(panels[0], f"{whose} in {numbers.plural(simulation.horizon, unit)}", "outcome level")
         if with_money:
             _draw_value(panels[1], drawn["value"])
     return figure
