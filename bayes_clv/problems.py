@@ -186,6 +186,8 @@ _TOTALS = (
     "Fit cohorts apart, or leave out those whose behaviour has ended.",
     "Use rankings and shares rather than totals.",
 )
+# Amounts in their currency, a sign before or a code behind.
+_MONEY = {name: f"{{sign}}{{{name}:,.0f}}{{code}}" for name in ("observed", "low", "high", "mean")}
 _CHANCE = "One interval in ten misses by chance; otherwise "
 _COVERED = (
     "{covered:.1f} % of {customers:,} customers lie inside their {level} % interval; the forecast promised "
@@ -314,7 +316,8 @@ KINDS: dict[str, Kind] = {
         "{mean:,.0f}).",
         _CHANCE
         + "something that moves all customers alike (season, promotion, a change of the range, cohorts that "
-        "differ) is not in the model, and totals of the future carry the same error.",
+        "differ) is not in the model, nor in its calendar where it has one, and totals of the future carry the same "
+        "error.",
         _TOTALS,
         cause="moved",
     ),
@@ -333,9 +336,9 @@ KINDS: dict[str, Kind] = {
         cause="moved",
     ),
     "holdout_spend_total": Kind(
-        "spend of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
-        "{observed:,.0f} was spent in the holdout; the forecast's 90 % interval is {low:,.0f} to {high:,.0f} (mean "
-        "{mean:,.0f}).",
+        f"spend of {_MONEY['observed']}, {{direction}} the forecast's {_MONEY['low']} to {_MONEY['high']}",
+        f"{_MONEY['observed']} was spent in the holdout; the forecast's 90 % interval is {_MONEY['low']} to "
+        f"{_MONEY['high']} (mean {_MONEY['mean']}).",
         _CHANCE
         + "what a purchase brings has changed (prices, range, a few large orders), or spend depends on what the "
         "spend model takes it to be independent of; money of the future carries the same error.",
@@ -347,9 +350,9 @@ KINDS: dict[str, Kind] = {
         cause="moved",
     ),
     "holdout_value_total": Kind(
-        "value of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
-        "The holdout brought a value of {observed:,.0f} after margin and discount; the forecast's 90 % interval is "
-        "{low:,.0f} to {high:,.0f} (mean {mean:,.0f}).",
+        f"value of {_MONEY['observed']}, {{direction}} the forecast's {_MONEY['low']} to {_MONEY['high']}",
+        f"The holdout brought a value of {_MONEY['observed']} after margin and discount; the forecast's 90 % interval "
+        f"is {_MONEY['low']} to {_MONEY['high']} (mean {_MONEY['mean']}).",
         _CHANCE
         + "money came at other times or in other amounts than the model foresees; values of the future carry "
         "the same error.",

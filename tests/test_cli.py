@@ -378,6 +378,9 @@ def test_the_summary_names_the_failed_checks_by_the_titles_of_the_report():
     # A horizon is told as everywhere, whatever the record holds.
     record["arguments"] = {"horizon": "14.2857 weeks"}
     assert run_summary(record, Path("out"))[0] == "1 customer; forecast over 14.3 weeks (outcome level)."
+    record["arguments"]["currency"] = "£"
+    total = "mean £100, 90 % interval £80 to £120."
+    assert any(line.endswith(total) for line in run_summary(record, Path("out")))
     # Without a margin it is revenue.
     record["arguments"] = {"horizon": "4 weeks", "margin": 1.0}
     assert any("Residual revenue of all customers" in line for line in run_summary(record, Path("out")))

@@ -22,8 +22,8 @@ NUMBERS = {
     "sentence": {"sentence": "R-hat is {1.2}."},
     "tree_depth": {"transitions": 7},
     "holdout_total": TOTAL,
-    "holdout_spend_total": TOTAL,
-    "holdout_value_total": TOTAL,
+    "holdout_spend_total": TOTAL | {"sign": "£", "code": ""},
+    "holdout_value_total": TOTAL | {"sign": "", "code": " EUR"},
     "holdout_retention": TOTAL | {"customers": 500, "real": 0.3, "predicted": 0.2},
     "weeks_outside": {
         "part": "holdout",

@@ -24,6 +24,20 @@ def number(amount: Any) -> str:
     return f"{amount:#.3g}".rstrip(".") if abs(amount) >= 0.001 else f"{amount:.2g}"
 
 
+def money(amount: Any, currency: str | None = None) -> str:
+    """Return an amount as people write it: a sign before the number, a code behind it.
+
+    >>> money(70231.6, "£"), money(-12.3, "£"), money(70231.6, "EUR"), money(70231.6)
+    ('£70,232', '-£12.3', '70,232 EUR', '70,232')
+    """
+    shown = number(amount)
+    if not currency or shown == "–":
+        return shown
+    if currency.isalpha():
+        return f"{shown} {currency}"
+    return f"-{currency}{shown[1:]}" if shown.startswith("-") else f"{currency}{shown}"
+
+
 def decimals(values: Any) -> int:
     """Return the decimals that suit the largest number of a column."""
     column = np.asarray(values, dtype=float)

@@ -323,10 +323,9 @@ def score_summary(record: dict[str, Any], out: Path) -> list[str]:
     )
     lines = [f"{record['customers']:,} customers until {record['until']}{new}."]
     if record["totals"] is not None:
-        currency = f" {record['currency']}" if record["currency"] else ""
         worth = "Residual revenue" if record["margin"] == 1 else "Residual value"
         lines.append(f"Forecast over {written(record['horizon'])} (outcome level):")
-        lines += [f"  {line}" for line in total_lines(record["totals"], worth, currency)]
+        lines += [f"  {line}" for line in total_lines(record["totals"], worth, record["currency"])]
     if record["holdout"] is not None:
         lines += ["", *holdout_lines(record["holdout"], f"What came since {record['run_until']}, in")]
     odd = [f"{record[name]:,} {words}" for name, words in _ODD.items() if record[name]]

@@ -55,8 +55,7 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     lines += record.get("calendar", [])
     lines += record.get("spend", {}).get("words", [])
     worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
-    currency = f" {arguments['currency']}" if arguments.get("currency") else ""
-    lines += total_lines(totals, worth, currency)
+    lines += total_lines(totals, worth, arguments.get("currency"))
     if record["holdout"] is not None:
         lines += ["", *holdout_lines(record["holdout"])]
     lines += _calendar_lines(record.get("tracking", []))
@@ -66,22 +65,21 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     return [*lines, "", f"Report: {report} (in {record['seconds']:.0f} s)"]
 
 
-def total_lines(totals: dict[str, Any], worth: str, currency: str) -> list[str]:
+def total_lines(totals: dict[str, Any], worth: str, currency: str | None) -> list[str]:
     """Return the totals of all customers, a line each: ``worth`` says what value is, ``currency`` what amounts are."""
+    from bayes_clv.views.numbers import money
+
     lines = []
-    for name, what, unit in (("purchases", "Purchases", ""), ("value", worth, currency)):
+    for name, what, called in (("purchases", "Purchases", None), ("value", worth, currency)):
         if name in totals:
-            total = totals[name]
-            lines.append(
-                f"{what} of all customers: mean {total['mean']:,.0f}{unit}, 90 % interval {total['q05']:,.0f} to "
-                f"{total['q95']:,.0f}{unit}."
-            )
+            mean, low, high = (money(totals[name][each], called) for each in ("mean", "q05", "q95"))
+            lines.append(f"{what} of all customers: mean {mean}, 90 % interval {low} to {high}.")
     return lines
 
 
 def holdout_lines(score: dict[str, Any], what: str = "Holdout of") -> list[str]:
     """Return how the forecast of a holdout did: customers' intervals, and each total."""
-    from bayes_clv.views.numbers import number, plural
+    from bayes_clv.views.numbers import plural
     from bayes_clv.views.reporting.verdicts import missed_words, totals
 
     model = next(iter(score["measures"].values()))
@@ -93,7 +91,7 @@ def holdout_lines(score: dict[str, Any], what: str = "Holdout of") -> list[str]:
     ]
     for total in totals(score):
         where = "inside" if total.direction == "inside" else f"OUTSIDE, {total.direction}"
-        forecast = f"forecast {number(total.mean)}, 90 % interval {total.interval}"
+        forecast = f"forecast {total.written(total.mean)}, 90 % interval {total.interval}"
         lines.append(f"  Real: {total.real}; {forecast}: {where}.")
     failed = missed_words(score)
     if failed:

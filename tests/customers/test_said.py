@@ -427,7 +427,9 @@ def test_days_as_spreadsheets_count_them(days):
 
 def test_an_account_is_left_out_by_its_id_whatever_the_type_of_its_column():
     """Whole numbers become float where one is missing; an id is then '2', and so it must be in a condition."""
-    base = pd.DataFrame({"who": [1, 1, 2, 3], "date": ["2020-01-01", "2020-02-01"] * 2, "spend": [1.0, 2, 3, 4]})
+    base = pd.DataFrame(
+        {"who": [1, 1, 2, 3], "date": ["2020-01-01", "2020-02-01"] * 2, "spend": [1.0, 2, 3, 4]}
+    )
     for kind in ("int64", "float64", "string"):
         orders = base.assign(who=base["who"].astype(kind))
         for sign, left in (("<>", ["1", "3"]), ("=", ["2"])):

@@ -20,7 +20,7 @@ from bayes_clv.scoring import measures
 from bayes_clv.views import style
 from bayes_clv.views.numbers import number
 from bayes_clv.views.plots.histories import plot_alive_matrix
-from bayes_clv.views.reporting import checks, gallery
+from bayes_clv.views.reporting import checks, gallery, verdicts
 from bayes_clv.views.reporting import opening as opening_of
 from bayes_clv.views.reporting.page import report
 
@@ -255,6 +255,9 @@ def test_of_whom_the_family_cannot_tell_that_is_said_and_not_that_nobody_has_lef
         ask = opening_of.decisions(found, "value", None, None, customers=customers)[2]
         assert ask.title == title
         assert said in ask.text
+        keys = opening_of.key_numbers(customers, found, None, [], [])
+        (note,) = (key.note for key in keys if key.label == "alive now, on average")
+        assert said in (note or "")
         assert ("cannot tell" in ask.text or "nobody ever" in ask.text) == bool(said)
     # Customers stand in another order.
     turned = customers.isel(customer=slice(None, None, -1))
@@ -263,6 +266,34 @@ def test_of_whom_the_family_cannot_tell_that_is_said_and_not_that_nobody_has_lef
         2
     ]
     assert f"{count} one-time buyers; mbg_cnbd_k or pareto_nbd can" in ask.text
+
+
+def test_amounts_are_in_their_currency(make):
+    customers, score = make.customers(), measures.record(make.evaluation())
+    for currency, total in (("£", "£3,540"), ("EUR", "3,540 EUR")):
+        value = make.value().assign_attrs(currency=currency)
+        text = opening_of.summary(customers, value, score, [], [])["text"]
+        assert f"worth {total} (between " in text
+        keys = opening_of.key_numbers(customers, value, score, [], [])
+        assert [key.number for key in keys if key.label.startswith("residual value")] == [total]
+        assert f"not {total} alone" in opening_of.decisions(value, "value", score, None)[0].title
+        assert currency not in "".join(key.number for key in keys if key.label.startswith("purchases"))
+        # The holdout's totals, in its sentence and on its card.
+        evaluation = make.evaluation().assign(
+            spend_observed=((), 7000.0),
+            **{
+                f"spend_total_{name}": ("forecast", [x])
+                for name, x in {"mean": 5000.0, "q05": 4000, "q95": 6000}.items()
+            },
+        )
+        found = evaluation.assign_attrs(currency=currency)
+        said = "£7,000|£4,000 to £6,000" if currency == "£" else "7,000 EUR|4,000 EUR to 6,000 EUR"
+        real, interval = said.split("|")
+        (missed,) = verdicts.missed(measures.record(found))
+        assert missed.verdict == f"spend of {real}, above {interval}"
+        (card,) = cards(checks.score_problems(found))
+        assert card.title == f"Holdout: spend of {real}, above the forecast's {interval}"
+        assert card.found[0].startswith(f"{real} was spent")
 
 
 def test_of_more_than_five_numbers_those_that_failed_are_kept(make):

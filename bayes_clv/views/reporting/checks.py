@@ -33,6 +33,7 @@ from bayes_clv.schema import UNSTATED, InputError, Problem, listed
 from bayes_clv.scoring.measures import record
 from bayes_clv.scoring.spending import spend_check
 from bayes_clv.units import DAYS_PER_YEAR, TIME_UNITS, days_per
+from bayes_clv.views.numbers import money
 from bayes_clv.views.reporting import verdicts
 
 
@@ -281,10 +282,14 @@ _TOTAL_CODES = {
 def _total_problem(total: verdicts.Total, customers: int) -> Problem:
     counted = total.name in ("total", "retention_total")
     observed, low, high = (int(each) if counted else each for each in (total.observed, total.low, total.high))
-    more = (
+    # The currency about an amount.
+    sign, _, code = money(7, total.currency).partition("7")
+    more: dict[str, Any] = (
         {"customers": customers, "real": total.observed / customers, "predicted": total.mean / customers}
         if total.name == "retention_total"
         else {}
+        if counted
+        else {"sign": sign, "code": code}
     )
     return problem(
         _TOTAL_CODES[total.name],

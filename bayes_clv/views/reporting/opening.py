@@ -56,7 +56,7 @@ def summary(
             f"{numbers.horizon(value)}{ends.format(low, high)}"
         )
         if "value_total" in value:
-            mean, low, high = (numbers.number(x) for x in _total(value, "value"))
+            mean, low, high = (_written(value, "value", x) for x in _total(value, "value"))
             failing = ", an interval that failed too" if off & {"spend_total", "value_total"} else ""
             text += f", worth {mean} (between {low} and {high}{failing}) {_after(value)}"
     else:
@@ -84,6 +84,11 @@ def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
     mean, low, high = numbers.mean_interval(value[f"{stem}_total"])
     exists = f"{stem}_mean" not in value or bool(np.isfinite(value[f"{stem}_mean"]).all())
     return (mean if exists else float("nan")), low, high
+
+
+def _written(value: xr.Dataset, stem: str, amount: float) -> str:
+    """Return a number of purchases, or an amount in its currency."""
+    return numbers.money(amount, value.attrs.get("currency") if stem == "value" else None)
 
 
 @dataclass(frozen=True)
@@ -124,10 +129,10 @@ def key_numbers(
     ):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
-            note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
+            note = f"90 %: {_written(value, stem, low)} to {_written(value, stem, high)}"
             failing = next((off[name] for name in totals if name in off), None)
             label = f"{label}, {numbers.horizon(value)}"
-            keys.append(KeyNumber(label, numbers.number(mean), "outcome", note, failing))
+            keys.append(KeyNumber(label, _written(value, stem, mean), "outcome", note, failing))
     if "probability_active" in value:
         active = float(value["probability_active"].mean())
         note = f"about {numbers.number(round(active * size))} customers"
@@ -135,7 +140,8 @@ def key_numbers(
         keys.append(KeyNumber(label, numbers.share(active), "outcome", note, failing))
     if score is None and "probability_alive" in value:
         alive = float(value["probability_alive"].mean())
-        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected"))
+        untold = _untold(value, customers).strip() or None
+        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected", untold))
     keys += [*_inside(score, problems), *_weeks(periods)]
     left_out = sorted(range(len(keys)), key=lambda place: (keys[place].failed is None, place))[TILES:]
     return [key for place, key in enumerate(keys) if place not in left_out]
@@ -248,12 +254,12 @@ def _plan(
         )
     if f"{stem}_total" not in value:
         return Link("Plan by customers", "This forecast has no total.", "customers", "The best customers")
-    mean, low, high = (numbers.number(x) for x in _total(value, stem))
+    mean, low, high = (_written(value, stem, x) for x in _total(value, stem))
     what = "purchases" if stem == "purchases" else "money"
     text = f"The total of {what} is below {low} one time in twenty, and as rarely above {high}"
     back = f"keep a part back with {'--holdout-until' if command else 'summarize(..., holdout_until=...)'}"
     tested = (
-        f"{text}: by the model, untested: {back}."
+        f"{text}, by the model, untested: {back}."
         if score is None
         else f"{text}. Held against the past, the real totals lay inside."
     )
