@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from bayes_clv.cli import app, command, paragraph
 from bayes_clv.problems import cards, problem
 from bayes_clv.schema import InputError, argument
+from bayes_clv.views.reporting.verdicts import spend_words
 from bayes_clv.workflows.options import option, options_of, place
 from bayes_clv.workflows.settings import Settings
 from bayes_clv.workflows.words import run_summary
@@ -335,6 +336,19 @@ def test_a_new_option_is_one_line_in_one_place():
 
 RECORD = {"customers": 1, "arguments": {"horizon": "4 weeks", "margin": 0.3}, "holdout": None, "seconds": 1.0}
 TOTAL = {"mean": 100.0, "q05": 80, "q95": 120}
+
+
+def test_not_all_is_well_where_money_is_said_to_be_off():
+    """Two lines of one terminal must not contradict each other."""
+    record = RECORD | {"totals": {"value": TOTAL}, "checks": []}
+    off = spend_words({"order_number": {"slope": 0.1, "off": 0.03, "error": 0.01}})
+    right = spend_words({"order_number": {"slope": 0.1, "off": 0.003, "error": 0.001}})
+    assert "too high" in off[0]
+    assert "right within 1 %" in right[0]
+    said = "\n".join(run_summary(record | {"spend": {"words": off}}, Path("out")))
+    assert "All checks passed." not in said
+    assert "No check failed: what money is off, above, is within chance or no more than 5 %." in said
+    assert "All checks passed." in run_summary(record | {"spend": {"words": right}}, Path("out"))
 
 
 @pytest.mark.parametrize(("observed", "said"), [(90, "inside"), (150, "OUTSIDE, above")])

@@ -4,9 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.problems import Card
+from bayes_clv.problems import SPEND_MAX, Card
 
 PASSED = "All checks passed."
+PASSED_BUT = (
+    f"No check failed: what money is off, above, is within chance or no more than {SPEND_MAX:.0f} %. Read it before "
+    "you plan with money."
+)
 
 
 def plain_number(number: float) -> str:
@@ -61,8 +65,14 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     lines += _calendar_lines(record.get("tracking", []))
     report = out / "report.html"
     titles = [card["title"] for card in record["checks"]]
-    lines += ["", *check_lines(titles, where="; the report says what each means and what to do")]
+    passed = PASSED_BUT if _remarked(record.get("spend", {})) else PASSED
+    lines += ["", *check_lines(titles, passed, where="; the report says what each means and what to do")]
     return [*lines, "", f"Report: {report} (in {record['seconds']:.0f} s)"]
+
+
+def _remarked(found: dict[str, Any]) -> bool:
+    """Return whether what was said of spend names a per cent that totals of money are off."""
+    return any("too high" in each or "too low" in each for each in found.get("words", []))
 
 
 def total_lines(totals: dict[str, Any], worth: str, currency: str | None) -> list[str]:
