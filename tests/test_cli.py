@@ -341,14 +341,21 @@ TOTAL = {"mean": 100.0, "q05": 80, "q95": 120}
 def test_not_all_is_well_where_money_is_said_to_be_off():
     """Two lines of one terminal must not contradict each other."""
     record = RECORD | {"totals": {"value": TOTAL}, "checks": []}
-    off = spend_words({"order_number": {"slope": 0.1, "off": 0.03, "error": 0.01}})
-    right = spend_words({"order_number": {"slope": 0.1, "off": 0.003, "error": 0.001}})
-    assert "too high" in off[0]
-    assert "right within 1 %" in right[0]
-    said = "\n".join(run_summary(record | {"spend": {"words": off}}, Path("out")))
-    assert "All checks passed." not in said
-    assert "No check failed: what money is off, above, is within chance or no more than 5 %." in said
-    assert "All checks passed." in run_summary(record | {"spend": {"words": right}}, Path("out"))
+    classes = [{"least": 0, "customers": 50, "more": -0.1, "moves": 0.03}]
+    for off, error, words, passed in (
+        (0.03, 0.01, "money 3 ± 1 % too high.", False),
+        (0.03, 0.02, "money 3 ± 2 % too high, within chance.", True),
+        (0.003, 0.001, "money right within 1 %.", True),
+    ):
+        found = {"frequency": {"off": off, "error": error, "classes": classes}}
+        found |= {"words": spend_words(found)}
+        said = run_summary(record | {"spend": found}, Path("out"))
+        assert said[1].endswith(words)
+        assert ("All checks passed." in said) == passed
+        assert (
+            any("No check failed: what money is off, above, is no more than 5 %." in line for line in said)
+            != passed
+        )
 
 
 @pytest.mark.parametrize(("observed", "said"), [(90, "inside"), (150, "OUTSIDE, above")])

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.problems import SPEND_MAX, Card
+from bayes_clv.problems import SPEND_ERRORS, SPEND_MAX, Card
 
 PASSED = "All checks passed."
 PASSED_BUT = (
-    f"No check failed: what money is off, above, is within chance or no more than {SPEND_MAX:.0f} %. Read it before "
+    f"No check failed: what money is off, above, is no more than {SPEND_MAX:.0f} %. Read it before "
     "you plan with money."
 )
 
@@ -71,8 +71,14 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
 
 
 def _remarked(found: dict[str, Any]) -> bool:
-    """Return whether what was said of spend names a per cent that totals of money are off."""
-    return any("too high" in each or "too low" in each for each in found.get("words", []))
+    """Return whether what was said of spend is that totals of money are off, by more than chance."""
+    return any(
+        part.get("off")
+        and f"{100 * abs(part['off']):.0f}" != "0"
+        and abs(part["off"]) > SPEND_ERRORS * part["error"]
+        for part in found.values()
+        if isinstance(part, dict)
+    )
 
 
 def total_lines(totals: dict[str, Any], worth: str, currency: str | None) -> list[str]:

@@ -290,4 +290,5 @@ def _off(part: Mapping[str, Any]) -> str:
     if not (_shows(part["off"]) or _shows(part["error"])):
         return "right within 1 %"
     side = "high" if part["off"] > 0 else "low"
-    return f"{100 * abs(part['off']):.0f} ± {100 * part['error']:.0f} % too {side}"
+    chance = ", within chance" if abs(part["off"]) <= SPEND_ERRORS * part["error"] else ""
+    return f"{100 * abs(part['off']):.0f} ± {100 * part['error']:.0f} % too {side}{chance}"
