@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bayes_clv.remedies import Ran, Remedy, column_words, suiting, text_words
 from bayes_clv.schema import Problem
 
 RHAT_MAX = 1.01
@@ -50,6 +51,18 @@ SPEND_MAX = 5.0
 SPEND_ERRORS = 2.576
 
 
+# What says that a fit itself did not pass, so that all that is drawn from it is in doubt.
+FIT_FAILED = (
+    *("no_diagnostics", "unexplained", "rhat", "ess", "divergences", "bfmi"),
+    *("pareto_k", "mode", "diagnose", "sentence"),
+)
+# What says that totals of money are off, or too sure, whatever a holdout says.
+MONEY_FAILED = (
+    *("spend_tail", "spend_rises"),
+    *("spend_by_frequency", "spend_by_age", "spend_by_order", "spend_by_month"),
+)
+
+
 @dataclass(frozen=True)
 class Kind:
     """What a code says: title, finding and meaning with slots for the problem's numbers, and remedies, best first.
@@ -62,7 +75,7 @@ class Kind:
     title: str
     found: str
     meaning: str
-    remedies: tuple[str, ...]
+    remedies: tuple[str | Remedy, ...]
     threshold: float | None = None
     cause: str | None = None
 
@@ -98,7 +111,7 @@ _TREND_MEANS = (
     "and money carries it in full. Within a customer age and calendar run together: this may be prices that rise."
 )
 _TREND_SPLIT = (
-    "Correct totals of money by this per cent, or rank by purchases.",
+    Remedy("Correct totals of money by this per cent, or rank by purchases.", corrects=True),
     "Fit to a shorter, more recent calibration, in which spend had less time to change.",
     "Look for what rises with it: prices, range, a programme for regular customers.",
 )
@@ -112,17 +125,69 @@ _SPEND_INTERVALS = (
     "Where purchases pass and spend does not, compare spend families (gamma_gamma, lognormal_spend).",
     "Look for a few extreme orders, and for prices that changed.",
 )
-_CALENDAR = (
-    "Let the rate of all customers move: bayes-clv run --calendar, or clv.fit(..., calendar=Calendar()) with "
-    "clv.inference.Calendar."
+_IN_PYTHON = "clv.fit(..., calendar=Calendar()) with clv.inference.Calendar."
+_MOVE = "Let the rate of all customers move: "
+_CALENDAR = Remedy(
+    f"{_MOVE}bayes-clv run --calendar, or {_IN_PYTHON}",
+    python=_MOVE + _IN_PYTHON,
+    shell=f"{_MOVE}bayes-clv run --calendar.",
+    suits=lambda ran: "calendar" in ran.may,
+)
+# A calendar learns what returns every year from whole years.
+_NO_SEASON = Remedy(
+    "Learn from two years or more: from {span} of data no season can be known, with a calendar neither.",
+    suits=lambda ran: ran.calendar and ran.years is not None and ran.years < 2,
+    only_known=True,
+)
+_DRIFT = Remedy(
+    "Let customers' own rates drift: bayes-clv run --drift, or clv.fit('mbg_nbd_drift', ...).",
+    shell="Let customers' own rates drift: bayes-clv run --drift.",
+    suits=lambda ran: "drift" in ran.may,
+)
+_RETURNS = Remedy(
+    "Let customers fall asleep and come back: bayes-clv run --returns, or clv.fit('mbg_nbd_returns', ...).",
+    shell="Let customers fall asleep and come back: bayes-clv run --returns.",
+    suits=lambda ran: "returns" in ran.may,
+)
+_BY_NUTS = Remedy(
+    "Fit with method='nuts'.", shell="Fit by sampling: --method nuts.", suits=lambda ran: ran.method != "nuts"
+)
+_MORE_DRAWS = Remedy(
+    "Take more draws: fit(..., draws=2000).",
+    python="Take more draws: fit(..., draws={more_draws}).",
+    shell="Take more draws: --draws {more_draws}.",
+)
+_MORE_TUNING = Remedy(
+    "Take more draws: fit(..., tune=2000, draws=2000).",
+    python="Take more draws: fit(..., tune=2000, draws={more_draws}).",
+    shell="Take more draws: --draws {more_draws}.",
+)
+_WITHOUT_ACCOUNT = Remedy(
+    "If it is no customer, leave it out: where=\"customer_id <> '...'\" (--where).",
+    python="If it is no customer, leave it out: {where}.",
+    shell="If it is no customer, leave it out: {where}.",
+    suits=lambda ran: "customer_id" in ran.columns,
+    condition=lambda ran, numbers: (
+        f"{column_words(ran.columns['customer_id'])} <> {text_words(numbers['customer'])}"
+    ),
+)
+_PAID_ONLY = Remedy(
+    'If they are no customers, leave their orders out: where="amount > 0" (--where).',
+    python="If they are no customers, leave their orders out: {where}.",
+    shell="If they are no customers, leave their orders out: {where}.",
+    suits=lambda ran: "spend" in ran.columns,
+    condition=lambda ran, _numbers: f"{column_words(ran.columns['spend'])} > 0",
 )
 _TOTALS = (
     _CALENDAR,
+    _NO_SEASON,
     "Look at the tracking figure: at once, or drifting?",
     "See whether other origins miss to the same side: bayes-clv backtest.",
     "Fit cohorts apart, or leave out those whose behaviour has ended.",
     "Use rankings and shares rather than totals.",
 )
+# Amounts in their currency, a sign before or a code behind.
+_MONEY = {name: f"{{sign}}{{{name}:,.0f}}{{code}}" for name in ("observed", "low", "high", "mean")}
 _CHANCE = "One interval in ten misses by chance; otherwise "
 _COVERED = (
     "{covered:.1f} % of {customers:,} customers lie inside their {level} % interval; the forecast promised "
@@ -149,7 +214,7 @@ KINDS: dict[str, Kind] = {
         "R-hat is {rhat:.3f} (should be below {threshold}): the chains disagree.",
         "The chains disagree: the draws are not yet draws from the posterior, and no number here can be trusted.",
         (
-            "Take more draws: fit(..., tune=2000, draws=2000).",
+            _MORE_TUNING,
             "Look at the rank plots below for the chain that differs.",
             "Give less wide priors; with few repeat customers the data say little about dropout.",
         ),
@@ -160,7 +225,7 @@ KINDS: dict[str, Kind] = {
         "the smallest effective sample size is {ess:,.0f}",
         "The smallest effective sample size is {ess:,.0f} (should be at least {needed:,}): quantiles are unsure.",
         "Quantiles and tails are uncertain by more than they should be.",
-        ("Take more draws: fit(..., draws=2000).",),
+        (_MORE_DRAWS,),
         threshold=ESS_PER_CHAIN,
         cause="chains",
     ),
@@ -195,13 +260,18 @@ KINDS: dict[str, Kind] = {
         "Pareto k is {k:.2f} (should be below {limit:.2f}): the posterior is not close enough to its Laplace "
         "approximation.",
         "The fast approximation is not close enough to the posterior for its averages to be trusted.",
-        ("Fit with method='nuts'.", "Give less wide priors."),
+        (_BY_NUTS, "Give less wide priors."),
     ),
     "mode": Kind(
         "method='mode' gives one point",
         "method='mode' gives one point: the uncertainty of the population parameters is missing from every interval.",
         "The intervals hold chance alone and are too narrow; the means are those of papers.",
-        ("Fit with method='nuts', or 'laplace' where time is short.",),
+        (
+            Remedy(
+                "Fit with method='nuts', or 'laplace' where time is short.",
+                shell="Fit by sampling: --method nuts, or --method laplace where time is short.",
+            ),
+        ),
     ),
     "diagnose": Kind(
         "az.diagnose reports a failed check",
@@ -246,7 +316,8 @@ KINDS: dict[str, Kind] = {
         "{mean:,.0f}).",
         _CHANCE
         + "something that moves all customers alike (season, promotion, a change of the range, cohorts that "
-        "differ) is not in the model, and totals of the future carry the same error.",
+        "differ) is not in the model, nor in its calendar where it has one, and totals of the future carry the same "
+        "error.",
         _TOTALS,
         cause="moved",
     ),
@@ -265,9 +336,9 @@ KINDS: dict[str, Kind] = {
         cause="moved",
     ),
     "holdout_spend_total": Kind(
-        "spend of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
-        "{observed:,.0f} was spent in the holdout; the forecast's 90 % interval is {low:,.0f} to {high:,.0f} (mean "
-        "{mean:,.0f}).",
+        f"spend of {_MONEY['observed']}, {{direction}} the forecast's {_MONEY['low']} to {_MONEY['high']}",
+        f"{_MONEY['observed']} was spent in the holdout; the forecast's 90 % interval is {_MONEY['low']} to "
+        f"{_MONEY['high']} (mean {_MONEY['mean']}).",
         _CHANCE
         + "what a purchase brings has changed (prices, range, a few large orders), or spend depends on what the "
         "spend model takes it to be independent of; money of the future carries the same error.",
@@ -279,9 +350,9 @@ KINDS: dict[str, Kind] = {
         cause="moved",
     ),
     "holdout_value_total": Kind(
-        "value of {observed:,.0f}, {direction} the forecast's {low:,.0f} to {high:,.0f}",
-        "The holdout brought a value of {observed:,.0f} after margin and discount; the forecast's 90 % interval is "
-        "{low:,.0f} to {high:,.0f} (mean {mean:,.0f}).",
+        f"value of {_MONEY['observed']}, {{direction}} the forecast's {_MONEY['low']} to {_MONEY['high']}",
+        f"The holdout brought a value of {_MONEY['observed']} after margin and discount; the forecast's 90 % interval "
+        f"is {_MONEY['low']} to {_MONEY['high']} (mean {_MONEY['mean']}).",
         _CHANCE
         + "money came at other times or in other amounts than the model foresees; values of the future carry "
         "the same error.",
@@ -296,8 +367,12 @@ KINDS: dict[str, Kind] = {
         "calendar, sums carry the error, rankings hardly.",
         (
             _CALENDAR,
+            _NO_SEASON,
             "Read the tracking figure for when it happens: the same weeks each year are a season.",
-            "Forecast whole years where two of them are known.",
+            Remedy(
+                "Forecast whole years where two of them are known.",
+                suits=lambda ran: ran.years is None or ran.years >= 2,
+            ),
             "Use rankings and shares rather than sums over parts of a year.",
         ),
         cause="moved",
@@ -310,6 +385,7 @@ KINDS: dict[str, Kind] = {
         "them, and so is what they are said to be worth.",
         (
             "Compare purchase families over several origins: bayes-clv backtest. They differ most in who has left.",
+            _RETURNS,
             "Do not take a customer off a list for a low probability alone.",
         ),
         threshold=3,
@@ -333,9 +409,10 @@ KINDS: dict[str, Kind] = {
         "frequent buyers' intervals hold too few",
         "{covered:.1f} % of {customers:,} customers with {threshold} or more repeat purchases lie inside their "
         "{level} % interval; the forecast promised {promised:.1f} %, at least {limit:.1f} % in 99 of 100 such bases.",
-        "Frequent buyers change: they buy more often for a time, or less. In every family here a customer's rate stays "
+        "Frequent buyers change: they buy more often for a time, or less. Where rates do not drift, a customer's stays "
         "what it is until the customer leaves. Rare buyers are many and hide it in the share of all customers.",
         (
+            _DRIFT,
             "Do not read the interval of a single frequent buyer; sums over many lean on it less.",
             "Fit to a shorter, more recent calibration, in which rates had less time to change.",
             "Look for what changed with them (contracts, resellers, promotions) and fit such customers apart.",
@@ -413,7 +490,7 @@ KINDS: dict[str, Kind] = {
         "one kind, "
         "and fit their spread to it: forecasts of all others become worse.",
         (
-            "If it is no customer, leave it out: where=\"customer_id <> '...'\" (--where).",
+            _WITHOUT_ACCOUNT,
             "If it is one of another kind, give its kind a column and fit by groups, or look at it alone.",
         ),
     ),
@@ -426,7 +503,10 @@ KINDS: dict[str, Kind] = {
         "is, and see a silence too late.",
         (
             "Contracts: one row each, with clv.customers.from_contracts, and a family of retention.",
-            "Regular buying without a contract: mbg_cnbd_k or pareto_ggg, which read how regular it is.",
+            Remedy(
+                "Regular buying without a contract: mbg_cnbd_k or pareto_ggg, which read how regular it is.",
+                suits=lambda ran: ran.family not in ("bg_cnbd_k", "mbg_cnbd_k", "pareto_ggg"),
+            ),
         ),
     ),
     "few_customers": Kind(
@@ -448,7 +528,7 @@ KINDS: dict[str, Kind] = {
         "Free samples, staff or test accounts. They count as purchases, and are valued like customers of whose spend "
         "nothing is known.",
         (
-            'If they are no customers, leave their orders out: where="amount > 0" (--where).',
+            _PAID_ONLY,
             "If an amount of 0 is a gap in the data, fill it in.",
         ),
         threshold=1,
@@ -461,7 +541,10 @@ KINDS: dict[str, Kind] = {
         "counts the first purchase too.",
         (
             "Put all customers in, those who bought once among them.",
-            "If frequency counts all purchases, subtract 1: it counts those after the first.",
+            Remedy(
+                "If frequency counts all purchases, subtract 1: it counts those after the first.",
+                suits=lambda ran: not ran.columns,
+            ),
         ),
     ),
     "spend_tail": Kind(
@@ -483,7 +566,10 @@ KINDS: dict[str, Kind] = {
         "Such an account buys daily, or counts of single orders were given for purchases: the family knows no highest "
         "rate.",
         (
-            "Count a day with orders as one purchase, as clv.summarize does.",
+            Remedy(
+                "Count a day with orders as one purchase, as clv.summarize does.",
+                suits=lambda ran: not ran.columns,
+            ),
             "Look at these accounts alone: a shop that buys daily is no customer among others.",
         ),
     ),
@@ -512,7 +598,10 @@ KINDS: dict[str, Kind] = {
         "{who} spend {by:.0f} % {more} an order than the model says: " + _OFF,
         _SPEND_MEANS
         + "Customers of one frequency spend otherwise than is forecast for them, and the total has the error.",
-        ("Correct totals of money by this per cent; rankings carry less of it.", *_SPLIT[:2]),
+        (
+            Remedy("Correct totals of money by this per cent; rankings carry less of it.", corrects=True),
+            *_SPLIT[:2],
+        ),
         threshold=SPEND_MAX,
         cause="spend_frequency",
     ),
@@ -591,8 +680,10 @@ def read_problem(saved: Any, subject: str = "") -> Problem:
     return Problem(code, found, numbers, of)
 
 
-def cards(problems: Iterable[Problem]) -> list[Card]:
+def cards(problems: Iterable[Problem], ran: Ran | None = None) -> list[Card]:
     """Return one card a cause, the worst first; what several fits share is said once, of all of them.
+
+    ``ran`` says what the run did, by which remedies are chosen.
 
     Examples
     --------
@@ -606,25 +697,42 @@ def cards(problems: Iterable[Problem]) -> list[Card]:
     for each in found:
         cause = KINDS[each.code].cause
         direction = str(each.numbers.get("direction"))
-        key = (each.code, _title(each)) if cause is None else (cause, each.subject, direction)
+        key = (each.code, title(each)) if cause is None else (cause, each.subject, direction)
         together.setdefault(key, []).append(each)
-    return [_card(group) for group in together.values()]
+    return [_card(group, ran) for group in together.values()]
 
 
-def _title(each: Problem) -> str:
+def title(each: Problem) -> str:
+    """Return a problem's title, without its subject."""
     return _filled(KINDS[each.code], KINDS[each.code].title, each.numbers, each.found.rstrip("."))
 
 
-def _card(group: list[Problem]) -> Card:
+def _missed_otherwise(group: list[Problem], ran: Ran | None) -> str:
+    """Return that the holdout's money was off on the other side of what a check says; empty where it was not."""
+    sides = {str(each.numbers["side"]) for each in group if "side" in each.numbers}
+    missed = None if ran is None else ran.money_missed
+    if not sides or missed is None or 100 * abs(missed) <= SPEND_MAX:
+        return ""
+    if sides != {"high" if missed > 0 else "low"}:
+        return ""
+    return (
+        f" But in the holdout {100 * abs(missed):.0f} % {'more' if missed > 0 else 'less'} was spent than forecast: "
+        "that miss is on the other side, and to correct totals of money by this would make it larger."
+    )
+
+
+def _card(group: list[Problem], ran: Ran | None) -> Card:
     first = group[0]
     kind = KINDS[first.code]
     subjects = " and ".join(dict.fromkeys(each.subject for each in group if each.subject))
-    title = _title(first)
-    shown = f"{subjects}: {title}" if subjects else title
+    of_first = title(first)
+    shown = f"{subjects}: {of_first}" if subjects else of_first
+    missed = _missed_otherwise(group, ran)
+    remedies = suiting(kind.remedies, ran, first.numbers, contradicted=bool(missed))
     return Card(
         title=shown,
         found=tuple(dict.fromkeys(each.found for each in group)),
-        meaning=_filled(kind, kind.meaning, first.numbers, "See what was found."),
-        remedies=tuple(_filled(kind, remedy, first.numbers, remedy) for remedy in kind.remedies),
+        meaning=_filled(kind, kind.meaning, first.numbers, "See what was found.") + missed,
+        remedies=tuple(_filled(kind, remedy, first.numbers, remedy) for remedy in remedies),
         codes=tuple(dict.fromkeys(each.code for each in group)),
     )

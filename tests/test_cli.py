@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from bayes_clv.cli import app, command, paragraph
 from bayes_clv.problems import cards, problem
 from bayes_clv.schema import InputError, argument
+from bayes_clv.views.reporting.verdicts import spend_words
 from bayes_clv.workflows.options import option, options_of, place
 from bayes_clv.workflows.settings import Settings
 from bayes_clv.workflows.words import run_summary
@@ -337,6 +338,26 @@ RECORD = {"customers": 1, "arguments": {"horizon": "4 weeks", "margin": 0.3}, "h
 TOTAL = {"mean": 100.0, "q05": 80, "q95": 120}
 
 
+def test_not_all_is_well_where_money_is_said_to_be_off():
+    """Two lines of one terminal must not contradict each other."""
+    record = RECORD | {"totals": {"value": TOTAL}, "checks": []}
+    classes = [{"least": 0, "customers": 50, "more": -0.1, "moves": 0.03}]
+    for off, error, words, passed in (
+        (0.03, 0.01, "money 3 ± 1 % too high.", False),
+        (0.03, 0.02, "money 3 ± 2 % too high, within chance.", True),
+        (0.003, 0.001, "money right within 1 %.", True),
+    ):
+        found = {"frequency": {"off": off, "error": error, "classes": classes}}
+        found |= {"words": spend_words(found)}
+        said = run_summary(record | {"spend": found}, Path("out"))
+        assert said[1].endswith(words)
+        assert ("All checks passed." in said) == passed
+        assert (
+            any("No check failed: what money is off, above, is no more than 5 %." in line for line in said)
+            != passed
+        )
+
+
 @pytest.mark.parametrize(("observed", "said"), [(90, "inside"), (150, "OUTSIDE, above")])
 def test_the_summary_says_whether_the_total_was_forecast(observed, said):
     model = {f"total_{name}": value for name, value in TOTAL.items()}
@@ -375,6 +396,12 @@ def test_the_summary_names_the_failed_checks_by_the_titles_of_the_report():
     assert any(line.startswith("2 checks failed; the report says") for line in lines)
     assert "passed" not in "".join(lines)
     assert any("Residual value of all customers" in line for line in lines)
+    # A horizon is told as everywhere, whatever the record holds.
+    record["arguments"] = {"horizon": "14.2857 weeks"}
+    assert run_summary(record, Path("out"))[0] == "1 customer; forecast over 14.3 weeks (outcome level)."
+    record["arguments"]["currency"] = "£"
+    total = "mean £100, 90 % interval £80 to £120."
+    assert any(line.endswith(total) for line in run_summary(record, Path("out")))
     # Without a margin it is revenue.
     record["arguments"] = {"horizon": "4 weeks", "margin": 1.0}
     assert any("Residual revenue of all customers" in line for line in run_summary(record, Path("out")))

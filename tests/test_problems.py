@@ -6,6 +6,7 @@ import string
 import pytest
 
 from bayes_clv.problems import KINDS, cards, problem, read_problem
+from bayes_clv.remedies import Ran
 
 TOTAL = {"observed": 150, "low": 80, "high": 120, "mean": 100.0, "direction": "above"}
 COVERED = {"level": "90", "customers": 300, "covered": 80.0, "promised": 93.0, "error": 3.0}
@@ -21,8 +22,8 @@ NUMBERS = {
     "sentence": {"sentence": "R-hat is {1.2}."},
     "tree_depth": {"transitions": 7},
     "holdout_total": TOTAL,
-    "holdout_spend_total": TOTAL,
-    "holdout_value_total": TOTAL,
+    "holdout_spend_total": TOTAL | {"sign": "£", "code": ""},
+    "holdout_value_total": TOTAL | {"sign": "", "code": " EUR"},
     "holdout_retention": TOTAL | {"customers": 500, "real": 0.3, "predicted": 0.2},
     "weeks_outside": {
         "part": "holdout",
@@ -140,3 +141,65 @@ def test_sentences_of_earlier_versions_are_shown_with_a_general_remedy():
     assert "Fit again" in card.remedies[0]
     # And a code of a later version.
     assert read_problem({"code": "of tomorrow", "found": "It rained."}).found == "It rained."
+
+
+def test_a_remedy_that_is_in_force_is_not_offered():
+    total = problem("holdout_total", "Holdout", **TOTAL)
+    weeks = problem("weeks_outside", "Calendar", **NUMBERS["weeks_outside"])
+    for each in (total, weeks):
+        (card,) = cards([each], Ran(may=frozenset({"calendar"}), years=0.7, command=True))
+        assert card.remedies[0] == "Let the rate of all customers move: bayes-clv run --calendar."
+        assert not any("season can be known" in remedy for remedy in card.remedies)
+        (card,) = cards([each], Ran(calendar=True, years=0.7, command=True))
+        assert card.remedies[0].endswith(
+            "from 8 months of data no season can be known, with a calendar neither."
+        )
+        assert not any("--calendar" in remedy or "Calendar()" in remedy for remedy in card.remedies)
+        (card,) = cards([each], Ran(calendar=True, years=3.0))
+        assert not any("season can be known" in remedy for remedy in card.remedies)
+    frequent = problem("holdout_frequent", "Holdout", **NUMBERS["holdout_frequent"])
+    unlikely = problem("holdout_unlikely", "Holdout", **NUMBERS["holdout_unlikely"])
+    for each, option in ((frequent, "drift"), (unlikely, "returns")):
+        for may in (frozenset(), frozenset({option})):
+            (card,) = cards([each], Ran(may=may, command=True))
+            assert any(f"--{option}" in remedy for remedy in card.remedies) == bool(may)
+    daily = problem("more_than_days", "Value", **NUMBERS["more_than_days"])
+    regular = problem("regular", "Data", **NUMBERS["regular"])
+    assert len(cards([daily], Ran(columns={"customer_id": "id"}))[0].remedies) == 1
+    assert len(cards([regular], Ran(family="pareto_ggg"))[0].remedies) == 1
+    assert len(cards([regular], Ran(family="bg_nbd"))[0].remedies) == 2
+    few = problem("ess", "Purchases", **NUMBERS["ess"])
+    assert cards([few], Ran(draws=3000, command=True))[0].remedies == ("Take more draws: --draws 6000.",)
+
+
+def test_a_correction_that_the_holdout_speaks_against_is_not_offered():
+    for code in ("spend_by_frequency", "spend_by_age", "spend_by_order"):
+        high = problem(code, "Spend", **NUMBERS[code] | {"side": "high"})
+        for missed, offered in ((0.66, False), (-0.3, True), (0.04, True), (None, True)):
+            (card,) = cards([high], Ran(money_missed=missed))
+            assert any("by this per cent" in remedy for remedy in card.remedies) == offered
+            assert ("in the holdout 66 % more was spent than forecast" in card.meaning) == (not offered)
+        low = problem(code, "Spend", **NUMBERS[code] | {"side": "low"})
+        (card,) = cards([low], Ran(money_missed=-0.2))
+        assert "20 % less was spent than forecast" in card.meaning
+        assert not any("by this per cent" in remedy for remedy in card.remedies)
+
+
+def test_rows_are_left_out_in_the_words_of_the_log():
+    account = problem("one_account", "Data", **NUMBERS["one_account"] | {"customer": "O'Brien"})
+    free = problem("never_paid", "Data", **NUMBERS["never_paid"])
+    read = {"customer_id": "Kundennr", "spend": "Net price"}
+    for ran, by_id, by_price in (
+        (Ran(columns=read, command=True), "--where \"Kundennr <> 'O''Brien'\"", "--where '`Net price` > 0'"),
+        (Ran(columns=read), "where=\"Kundennr <> 'O''Brien'\"", "where='`Net price` > 0'"),
+        (
+            Ran(columns=read | {"where": "n > 0"}, command=True),
+            "--where \"n > 0 and Kundennr <> 'O''Brien'\"",
+            "--where 'n > 0 and `Net price` > 0'",
+        ),
+    ):
+        for each, said in ((account, by_id), (free, by_price)):
+            (card,) = cards([each], ran)
+            assert card.remedies[0].endswith(f": {said}.")
+    # Customers of a table have no rows of orders to leave out.
+    assert not any("where" in remedy for remedy in cards([account], Ran())[0].remedies)

@@ -462,6 +462,7 @@ def channels_of(opened: Opened, by: str) -> "xr.Dataset":
         horizon=opened.run.horizon,
         margin=opened.run.margin,
         annual_discount_rate=opened.run.annual_discount_rate,
+        customers=opened.run.customers,
         draws=DRAWS_AT_MOST,
     )
 

@@ -352,6 +352,8 @@ def predict(
         dataset.attrs["holdout_discount_rate"] = float(customers.attrs["holdout_discount_rate"])
     if spending is None:
         return dataset
+    if "currency" in customers.attrs:
+        dataset.attrs["currency"] = str(customers.attrs["currency"])
     if holdout is not None and holdout.spend.size:
         dataset.attrs["money_unit"] = holdout.spend_unit
     if thresholds is not None:

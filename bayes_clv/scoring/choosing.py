@@ -328,9 +328,7 @@ def _reason(
         sentences.append(f"{base} among {', '.join(statics)}: {'; '.join(parts)}.")
     for name, row in table.items():
         if name not in statics:
-            gain = f"{row['elpd_gain']:+.1f} nats of elpd (standard error {row['elpd_se']:.1f})"
-            what = "is taken" if row["verdict"] == TAKEN else f"is not taken, {row['verdict']}"
-            sentences.append(f"{name} {what}: {gain}{_scores_words(row)}.")
+            sentences.append(_extension_words(name, row))
     if earlier is None:
         sentences.append("The calibration is too short to forecast its last quarter.")
     if of:
@@ -338,11 +336,27 @@ def _reason(
     return " ".join(sentences)
 
 
+def _extension_words(name: str, row: Mapping[str, Any]) -> str:
+    """Return whether customers who change are taken, in plain words before the family's name and the measure's.
+
+    >>> row = {"verdict": TAKEN, "elpd_gain": 12.34, "elpd_se": 3.1, "crps_gain": np.nan}
+    >>> _extension_words("bg_nbd_drift", row)
+    'Rates that drift (bg_nbd_drift) are taken: customers left out are told better by +12.3 ± 3.1 in log probability.'
+    """
+    what = {"drift": "Rates that drift", "returns": "Customers who come back"}[name.rsplit("_", 1)[1]]
+    verdict = "are taken" if row["verdict"] == TAKEN else f"are not taken, {row['verdict']}"
+    gain = f"{row['elpd_gain']:+.1f} ± {row['elpd_se']:.1f} in log probability"
+    return f"{what} ({name}) {verdict}: customers left out are told better by {gain}{_scores_words(row)}."
+
+
 def _scores_words(row: Mapping[str, Any]) -> str:
     if not np.isfinite(row["crps_gain"]):
         return ""
     words = [
-        f"{what} {100 * row[f'{name}_gain'] / row[name]:+.2f} % ({100 * row[f'{name}_se'] / row[name]:.2f})"
-        for name, what in (("crps", "CRPS"), ("retention_log_score", "log score of buying at all"))
+        f"{100 * row[f'{name}_gain'] / row[name]:+.2f} ± {100 * row[f'{name}_se'] / row[name]:.2f} % in {what}"
+        for name, what in (
+            ("crps", "customers' purchases (CRPS)"),
+            ("retention_log_score", "who buys at all (log score)"),
+        )
     ]
     return f"; over the last quarter better by {' and '.join(words)}"

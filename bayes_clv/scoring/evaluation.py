@@ -205,6 +205,7 @@ def evaluation_of(
         draws=int(future.attrs["draws"]),
         level="outcome",
         reasons=reasons,
+        **{name: future.attrs[name] for name in ("currency",) if name in future.attrs},
     )
 
 

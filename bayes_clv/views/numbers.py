@@ -24,6 +24,20 @@ def number(amount: Any) -> str:
     return f"{amount:#.3g}".rstrip(".") if abs(amount) >= 0.001 else f"{amount:.2g}"
 
 
+def money(amount: Any, currency: str | None = None) -> str:
+    """Return an amount as people write it: a sign before the number, a code behind it.
+
+    >>> money(70231.6, "£"), money(-12.3, "£"), money(70231.6, "EUR"), money(70231.6)
+    ('£70,232', '-£12.3', '70,232 EUR', '70,232')
+    """
+    shown = number(amount)
+    if not currency or shown == "–":
+        return shown
+    if currency.isalpha():
+        return f"{shown} {currency}"
+    return f"-{currency}{shown[1:]}" if shown.startswith("-") else f"{currency}{shown}"
+
+
 def decimals(values: Any) -> int:
     """Return the decimals that suit the largest number of a column."""
     column = np.asarray(values, dtype=float)
@@ -52,8 +66,30 @@ def mean_interval(draws: Any) -> tuple[float, float, float]:
 
 
 def plural(amount: float, unit: str) -> str:
-    """Return a duration in words."""
-    return f"{number(amount)} {in_plural(unit)}"
+    """Return a duration in words.
+
+    >>> plural(14.2857, "week"), plural(1.0, "week")
+    ('14.3 weeks', '1 week')
+    """
+    shown = number(amount)
+    return (
+        f"{shown} {'time unit' if unit == UNSTATED else unit}"
+        if shown == "1"
+        else f"{shown} {in_plural(unit)}"
+    )
+
+
+def written(length: str) -> str:
+    """Return a duration that a record holds exactly, such as "14.2857 weeks", as people read it.
+
+    >>> written("14.2857 weeks"), written("52 weeks"), written("1 weeks"), written("a while")
+    ('14.3 weeks', '52 weeks', '1 week', 'a while')
+    """
+    amount, _, units = length.partition(" ")
+    try:
+        return plural(float(amount), "opportunity" if units == "opportunities" else units.removesuffix("s"))
+    except ValueError:
+        return length
 
 
 def horizon(value: xr.Dataset) -> str:

@@ -128,6 +128,8 @@ def _won_back(run: "Finished") -> "xr.Dataset":
 
 def win_back_summary(woken: "pd.DataFrame", run: "Finished") -> str:
     """Return how many customers sleep, how many wake by themselves, and whose waking is worth most."""
+    from bayes_clv.views.numbers import plural
+
     unit = run.customers.attrs["time_unit"]
     worth, what = ("value_woken", "value") if "value_woken" in woken else ("purchases_woken", "purchases")
     first = woken.iloc[0]
@@ -135,7 +137,7 @@ def win_back_summary(woken: "pd.DataFrame", run: "Finished") -> str:
         f"About {plain_number(float(woken['probability_asleep'].sum()))} customers are asleep and "
         f"{plain_number(float(woken['probability_gone'].sum()))} gone for ever; "
         f"{plain_number(float(woken['probability_waking'].sum()))} of those asleep wake by themselves within "
-        f"{run.horizon:g} {unit}s. To wake first: customer {str(first['customer_id'])!r}, {first['state']}, worth "
+        f"{plural(run.horizon, unit)}. To wake first: customer {str(first['customer_id'])!r}, {first['state']}, worth "
         f"{plain_number(float(first[worth]))} {what} more if awake now (expected level)."
     )
 
@@ -155,6 +157,8 @@ def _alarm_figure(alarms: "xr.Dataset") -> Any:
 
 def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None) -> list[str]:
     """Return what a person wants to know of alarms: how many, what is at risk, who first, and when the next come."""
+    from bayes_clv.views.numbers import plural
+
     people, unit = alarms.sizes[CUSTOMER], alarms.attrs["time_unit"]
     alarmed = alarms["alarmed"].to_numpy()
     of = str(alarms.attrs["of"])
@@ -167,7 +171,7 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
         what = "revenue" if run.margin == 1 else "value"
         risk, value = alarms["value_at_risk"].to_numpy(), run.table["value_mean"].to_numpy()
         lines.append(
-            f"Value at risk, (1 - {here}) × mean residual {what} over {run.horizon:g} {unit}s: "
+            f"Value at risk, (1 - {here}) × mean residual {what} over {plural(run.horizon, unit)}: "
             f"{plain_number(np.nansum(risk[alarmed]))} of the alarmed, "
             f"{plain_number(np.nansum(risk))} of all, whose residual "
             f"{what} is {plain_number(np.nansum(value))}."

@@ -141,6 +141,8 @@ def _days(given: Any) -> Any:
 # Words.
 def backtest_summary(scores: "xr.Dataset") -> list[str]:
     """Return what a person wants to know of a backtest: of each horizon one sentence a question."""
+    from bayes_clv.views.numbers import plural
+
     unit, origins = str(scores.attrs["time_unit"]), scores["origin"].to_numpy().astype("datetime64[D]")
     days = f"{origins.size} days, {origins[0]} to {origins[-1]}" if origins.size > 1 else str(origins[0])
     lines = [f"Forecasts from {days}, of what came after; means over these days (outcome level)."]
@@ -149,9 +151,9 @@ def backtest_summary(scores: "xr.Dataset") -> list[str]:
         people = at["customers"].to_numpy()
         lines += [
             "",
-            f"Over {length:g} {unit}s, {people.min():,} to {people.max():,} customers:"
+            f"Over {plural(float(length), unit)}, {people.min():,} to {people.max():,} customers:"
             if people.min() < people.max()
-            else f"Over {length:g} {unit}s, {people.max():,} customers:",
+            else f"Over {plural(float(length), unit)}, {people.max():,} customers:",
         ]
         lines += [f"  {sentence}" for sentence in _sentences(at)]
     failed, problems = int(scores.attrs["cells_failed"]), listed(scores.attrs, "problems")

@@ -24,6 +24,7 @@ def check_orders(settings: Checking) -> list[str]:
     from bayes_clv.customers.oddities import oddities
     from bayes_clv.customers.summaries import summarize
     from bayes_clv.problems import cards
+    from bayes_clv.remedies import Ran
 
     customers = summarize(
         settings.orders,
@@ -40,7 +41,7 @@ def check_orders(settings: Checking) -> list[str]:
     beside = [str(name) for name in described if name in settings.take or name not in customers]
     about = [_described(name, described[name].to_numpy()) for name in beside]
     lines = [*_base(customers), *about, "", *_account(customers), ""]
-    found = cards(oddities(customers))
+    found = cards(oddities(customers), Ran(columns=json.loads(customers.attrs["columns"]), command=True))
     if not found:
         return [*lines, NOTHING_ODD]
     for card in found:

@@ -100,13 +100,14 @@ def _simulated(choice: Comparing, run: "Finished", scenarios: "Scenarios") -> "t
     from bayes_clv.predictions.simulation import simulate
     from bayes_clv.units import duration
     from bayes_clv.valuation.levers import HORIZON, amount
+    from bayes_clv.views.numbers import plural
 
     unit = str(run.customers.attrs["time_unit"])
     base = scenarios.base
     if HORIZON not in base.levers:
         stated = amount(HORIZON, run.horizon, base.place)
         base = replace(
-            base, levers=dict(base.levers) | {HORIZON: replace(stated, text=f"{run.horizon:g} {unit}s")}
+            base, levers=dict(base.levers) | {HORIZON: replace(stated, text=plural(run.horizon, unit))}
         )
     longest = 0.0
     for each in (base, *scenarios.others):

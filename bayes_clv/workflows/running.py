@@ -215,6 +215,7 @@ def _run_into(
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
             remarks=[*in_currency, *notes],
+            command=True,
             changes=_changes(buying, customers, seeds["future"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
@@ -437,10 +438,9 @@ def _record(
     seeds: dict[str, int],
 ) -> dict[str, Any]:
     from bayes_clv.inference.posterior import diagnostics
-    from bayes_clv.problems import cards
     from bayes_clv.scoring import record
     from bayes_clv.scoring.spending import spend_check
-    from bayes_clv.views.reporting.checks import failures
+    from bayes_clv.views.reporting.checks import cards_of, failures
     from bayes_clv.views.reporting.fits import calendar_words, habits
     from bayes_clv.views.reporting.verdicts import periods_inside, spend_words
 
@@ -476,7 +476,12 @@ def _record(
         "calendar": calendar_words(buying),
         "spend": spend | {"words": spend_words(spend)},
         "checks": [
-            asdict(card) for card in cards(failures(buying, spending, customers, value, evaluation, tracking))
+            asdict(card)
+            for card in cards_of(
+                failures(buying, spending, customers, value, evaluation, tracking),
+                *(buying, customers, evaluation),
+                command=True,
+            )
         ],
         "totals": totals,
     }

@@ -228,10 +228,9 @@ def _kept_word(
     nothing: dict[str, Any] = {"holdout": None, "checks": [], "within": None, "lost": 0, "changed": 0}
     if until == before:
         return nothing
-    from bayes_clv.problems import cards
     from bayes_clv.scoring import evaluate
     from bayes_clv.scoring import record as record_of
-    from bayes_clv.views.reporting.checks import score_problems
+    from bayes_clv.views.reporting.checks import cards_of, score_problems
 
     with stages.stage("forecast what came, from the run's end"):
         then = read_as_told(told, run, until=before, holdout_until=until)
@@ -242,7 +241,7 @@ def _kept_word(
     failed = broken(score_problems(evaluation), next(iter(score["measures"].values())))
     return {
         "holdout": score,
-        "checks": [asdict(card) for card in cards(failed)],
+        "checks": [asdict(card) for card in cards_of(failed, run.buying, then, evaluation, command=True)],
         "within": not failed,
         "customers_then": then.sizes[CUSTOMER],
         **_histories(run.customers, then),
@@ -315,6 +314,8 @@ def _length(horizon: str | float, customers: "xr.Dataset") -> str:
 
 def score_summary(record: dict[str, Any], out: Path) -> list[str]:
     """Return what a person wants to know of the forecast and of the run behind it; the last sentence is the verdict."""
+    from bayes_clv.views.numbers import written
+
     new = (
         f", {record['new_customers']:,} of them new since {record['run_until']}"
         if record["within"] is not None
@@ -322,10 +323,9 @@ def score_summary(record: dict[str, Any], out: Path) -> list[str]:
     )
     lines = [f"{record['customers']:,} customers until {record['until']}{new}."]
     if record["totals"] is not None:
-        currency = f" {record['currency']}" if record["currency"] else ""
         worth = "Residual revenue" if record["margin"] == 1 else "Residual value"
-        lines.append(f"Forecast over {record['horizon']} (outcome level):")
-        lines += [f"  {line}" for line in total_lines(record["totals"], worth, currency)]
+        lines.append(f"Forecast over {written(record['horizon'])} (outcome level):")
+        lines += [f"  {line}" for line in total_lines(record["totals"], worth, record["currency"])]
     if record["holdout"] is not None:
         lines += ["", *holdout_lines(record["holdout"], f"What came since {record['run_until']}, in")]
     odd = [f"{record[name]:,} {words}" for name, words in _ODD.items() if record[name]]

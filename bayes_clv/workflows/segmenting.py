@@ -278,13 +278,15 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     ``file`` is where those stand that are too many to show; ``earned`` says what value is, None where there is no
     money.
     """
-    people, unit = segments.sizes[CUSTOMER], segments.attrs["time_unit"]
+    from bayes_clv.views import numbers
+
+    people = segments.sizes[CUSTOMER]
     names = segments["segment"].to_numpy().tolist()
     what = "purchases" if earned is None else "value"
     size, total = _interval(segments, "size"), _interval(segments, f"{what}_total")
     lines = [
         f"{segments.attrs['rule']}: {people:,} customers in {len(names)} segments, over "
-        f"{segments.attrs['horizon']:g} {unit}s{'' if earned is None else f'; {earned}'}.",
+        f"{numbers.horizon(segments)}{'' if earned is None else f'; {earned}'}.",
         f"Customers of each segment and their {what}: mean and 90 % interval (outcome level).",
         "",
     ]

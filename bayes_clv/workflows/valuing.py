@@ -236,11 +236,13 @@ def _opening(
 def _shown(choice: Valuing, run: "Finished", found: "xr.Dataset") -> dict[str, Any]:
     from importlib.metadata import version
 
+    from bayes_clv.views import numbers
+
     assert run.spending is not None
     return {
         "run": Path(choice.run).name,
         **({"before": Path(choice.before).name} if choice.before is not None else {}),
-        "horizon": f"{found.attrs['horizon']:g} {found.attrs['time_unit']}s",
+        "horizon": numbers.horizon(found),
         "new customers": f"counted in {choice.period}" if choice.newcomers else "none forecast",
         "acquisition cost": f"{found.attrs['acquisition_cost']:g}",
         **({"costs": Path(choice.costs).name} if choice.costs is not None else {}),

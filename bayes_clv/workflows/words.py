@@ -4,9 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.problems import Card
+from bayes_clv.problems import SPEND_ERRORS, SPEND_MAX, Card
 
 PASSED = "All checks passed."
+PASSED_BUT = (
+    f"No check failed: what money is off, above, is no more than {SPEND_MAX:.0f} %. Read it before "
+    "you plan with money."
+)
 
 
 def plain_number(number: float) -> str:
@@ -43,9 +47,11 @@ def titles_of(cards: Iterable[Card]) -> list[str]:
 
 def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     """Return what a person wants to know of a run before opening the report."""
+    from bayes_clv.views.numbers import written
+
     arguments, totals = record["arguments"], record["totals"]
     people = f"{record['customers']:,} customer{'' if record['customers'] == 1 else 's'}"
-    lines = [f"{people}; forecast over {arguments['horizon']} (outcome level)."]
+    lines = [f"{people}; forecast over {written(str(arguments['horizon']))} (outcome level)."]
     if record.get("choice") is not None:
         lines.append(f"Chosen: {record['choice']['reason']}")
     if record.get("habits"):
@@ -53,45 +59,55 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
     lines += record.get("calendar", [])
     lines += record.get("spend", {}).get("words", [])
     worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
-    currency = f" {arguments['currency']}" if arguments.get("currency") else ""
-    lines += total_lines(totals, worth, currency)
+    lines += total_lines(totals, worth, arguments.get("currency"))
     if record["holdout"] is not None:
         lines += ["", *holdout_lines(record["holdout"])]
     lines += _calendar_lines(record.get("tracking", []))
     report = out / "report.html"
     titles = [card["title"] for card in record["checks"]]
-    lines += ["", *check_lines(titles, where="; the report says what each means and what to do")]
+    passed = PASSED_BUT if _remarked(record.get("spend", {})) else PASSED
+    lines += ["", *check_lines(titles, passed, where="; the report says what each means and what to do")]
     return [*lines, "", f"Report: {report} (in {record['seconds']:.0f} s)"]
 
 
-def total_lines(totals: dict[str, Any], worth: str, currency: str) -> list[str]:
+def _remarked(found: dict[str, Any]) -> bool:
+    """Return whether what was said of spend is that totals of money are off, by more than chance."""
+    return any(
+        part.get("off")
+        and f"{100 * abs(part['off']):.0f}" != "0"
+        and abs(part["off"]) > SPEND_ERRORS * part["error"]
+        for part in found.values()
+        if isinstance(part, dict)
+    )
+
+
+def total_lines(totals: dict[str, Any], worth: str, currency: str | None) -> list[str]:
     """Return the totals of all customers, a line each: ``worth`` says what value is, ``currency`` what amounts are."""
+    from bayes_clv.views.numbers import money
+
     lines = []
-    for name, what, unit in (("purchases", "Purchases", ""), ("value", worth, currency)):
+    for name, what, called in (("purchases", "Purchases", None), ("value", worth, currency)):
         if name in totals:
-            total = totals[name]
-            lines.append(
-                f"{what} of all customers: mean {total['mean']:,.0f}{unit}, 90 % interval {total['q05']:,.0f} to "
-                f"{total['q95']:,.0f}{unit}."
-            )
+            mean, low, high = (money(totals[name][each], called) for each in ("mean", "q05", "q95"))
+            lines.append(f"{what} of all customers: mean {mean}, 90 % interval {low} to {high}.")
     return lines
 
 
 def holdout_lines(score: dict[str, Any], what: str = "Holdout of") -> list[str]:
     """Return how the forecast of a holdout did: customers' intervals, and each total."""
-    from bayes_clv.views.numbers import number
+    from bayes_clv.views.numbers import plural
     from bayes_clv.views.reporting.verdicts import missed_words, totals
 
     model = next(iter(score["measures"].values()))
     ninety = score["intervals"].index(90)
     lines = [
-        f"{what} {score['horizon']:.4g} {score['time_unit']}s:",
+        f"{what} {plural(score['horizon'], score['time_unit'])}:",
         f"  {model['covered'][ninety]:.1%} of customers' real counts lie in their 90 % interval, which holds "
         f"{model['promised'][ninety]:.1%} by the model (counts are whole, so a closed interval holds more than 90 %).",
     ]
     for total in totals(score):
         where = "inside" if total.direction == "inside" else f"OUTSIDE, {total.direction}"
-        forecast = f"forecast {number(total.mean)}, 90 % interval {total.interval}"
+        forecast = f"forecast {total.written(total.mean)}, 90 % interval {total.interval}"
         lines.append(f"  Real: {total.real}; {forecast}: {where}.")
     failed = missed_words(score)
     if failed:

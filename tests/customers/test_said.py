@@ -423,3 +423,23 @@ def test_days_as_spreadsheets_count_them(days):
     assert found["recency"].values.tolist() == [0.0, 31.0]
     with pytest.raises(clv.InputError, match="1 row of 3 with a date that cannot be read"):
         clv.summarize(table.assign(date=[3.0, 45001, 45032]), date_format="excel")
+
+
+def test_an_account_is_left_out_by_its_id_whatever_the_type_of_its_column():
+    """Whole numbers become float where one is missing; an id is then '2', and so it must be in a condition."""
+    base = pd.DataFrame(
+        {"who": [1, 1, 2, 3], "date": ["2020-01-01", "2020-02-01"] * 2, "spend": [1.0, 2, 3, 4]}
+    )
+    for kind in ("int64", "float64", "string"):
+        orders = base.assign(who=base["who"].astype(kind))
+        for sign, left in (("<>", ["1", "3"]), ("=", ["2"])):
+            customers = clv.summarize(orders, customer_id="who", where=f"who {sign} '2'")
+            assert customers["customer"].to_numpy().tolist() == left
+        assert json.loads(customers.attrs["columns"]) == {
+            "customer_id": "who",
+            "spend": "spend",
+            "where": "who = '2'",
+        }
+    sold = base.rename(columns={"spend": "price"}).assign(n=1)
+    customers = clv.summarize(sold, customer_id="who", quantity="n", price="price")
+    assert json.loads(customers.attrs["columns"]) == {"customer_id": "who", "spend": "price"}

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 import bayes_clv as clv
 from bayes_clv.inference.criticism.diagnostics import diagnose_laplace, diagnose_nuts
-from bayes_clv.problems import KINDS
+from bayes_clv.problems import cards
 from tests.interpreted import AS_WRITTEN
 from tests.symbols import paper
 
@@ -193,7 +193,7 @@ def test_a_high_pareto_k_names_nuts():
     assert not found["passed"]
     (problem,) = found["problems"]
     assert "0.91 (should be below 0.70)" in problem.found
-    assert "method='nuts'" in KINDS[problem.code].remedies[0]
+    assert "method='nuts'" in cards([problem])[0].remedies[0]
 
 
 # Refusals --------------------------------------------------------------------------------------------

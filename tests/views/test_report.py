@@ -15,11 +15,12 @@ mpl.use("Agg")
 
 import bayes_clv as clv
 from bayes_clv.problems import cards, problem
+from bayes_clv.remedies import Ran
 from bayes_clv.scoring import measures
 from bayes_clv.views import style
 from bayes_clv.views.numbers import number
 from bayes_clv.views.plots.histories import plot_alive_matrix
-from bayes_clv.views.reporting import checks, gallery
+from bayes_clv.views.reporting import checks, gallery, verdicts
 from bayes_clv.views.reporting import opening as opening_of
 from bayes_clv.views.reporting.page import report
 
@@ -159,7 +160,9 @@ def test_decisions_say_how_much_the_best_tenth_holds_and_how_many_are_silent(mak
     plan, best, ask = opening_of.decisions(value, "value", None, None)
     low, high = (number(np.quantile(value["value_total"], q, method="inverted_cdf")) for q in (0.05, 0.95))
     assert plan.title == f"Plan with {low} to {high}, not {number(float(value['value_total'].mean()))} alone"
-    assert "No holdout has tested it" in plan.text
+    assert plan.text.endswith(
+        "by the model, untested: keep a part back with summarize(..., holdout_until=...)."
+    )
     means = np.sort(value["value_mean"].to_numpy())[::-1]
     assert f"hold {100 * means[:12].sum() / means.sum():.1f} % of what this base is expected" in best.text
     first = np.argsort(-value["value_mean"].to_numpy())[:12]
@@ -174,6 +177,123 @@ def test_decisions_say_how_much_the_best_tenth_holds_and_how_many_are_silent(mak
         f"The alarm of {passed} of 120 customers has passed"
         in opening_of.decisions(value, "value", None, alarms)[2].text
     )
+
+
+def test_what_nothing_has_tested_is_said_to_be_the_models(make):
+    value, customers = make.value(), make.customers()
+    (plan, *_) = opening_of.decisions(value, "value", None, None, command=True)
+    assert plan.text.endswith("by the model, untested: keep a part back with --holdout-until.")
+    untested = opening_of.summary(customers, value, None, [], [])["text"]
+    assert "; by the model, which no holdout has tested, nine times in ten" in untested
+    score = measures.record(make.evaluation())
+    assert "tested" not in opening_of.summary(customers, value, score, [], [])["text"]
+    assert "untested" not in opening_of.decisions(value, "value", score, None)[0].text
+
+
+def test_a_check_of_money_that_failed_is_on_the_tile_and_in_the_decision(make):
+    value, customers = make.value(), make.customers()
+    off = problem("spend_by_age", "Spend", off=13.0, error=2.0, side="high", by=9.0, more="less")
+    for score in (None, measures.record(make.evaluation())):
+        (tile,) = (
+            key
+            for key in opening_of.key_numbers(customers, value, score, [], [off])
+            if key.label.startswith("residual value")
+        )
+        assert tile.failed == "check failed: totals of money are 13.0 % too high: spend goes with age"
+        (plan, best, _) = opening_of.decisions(value, "value", score, None, problems=[off])
+        assert plan.title.startswith("Do not plan with ")
+        assert plan.text.startswith("A check of money failed: totals of money are 13.0 % too high")
+        assert "A check" not in best.text
+        # Purchases have nothing to do with it.
+        assert (
+            opening_of.decisions(value, "purchases", score, None, problems=[off])[0].title[:10]
+            == "Plan with "
+        )
+    falls = problem("spend_falls", "Spend", words="-0.4", correlation=-0.4, doubling=-12.0)
+    plan, best, _ = opening_of.decisions(value, "value", None, None, problems=[falls])
+    assert plan.title.startswith("Plan with")
+    assert best.text.endswith("so that this is too high.")
+
+
+def test_on_a_fit_that_failed_the_first_decision_is_to_fit_again(make):
+    found = [
+        problem("few_customers", "Data", customers=10, repeats=4),
+        problem("pareto_k", "Purchases", k=1.2, limit=0.7),
+    ]
+    failed = cards(found, Ran(method="laplace", command=True))
+    again, *others = opening_of.decisions(
+        make.value(), "value", None, None, failed=failed, problems=found, command=True
+    )
+    assert again.title == "Fit again"
+    assert again.text.startswith("Purchases: Pareto k is 1.20. Fit by sampling: --method nuts.")
+    assert again.to == "checks"
+    assert len(others) == 2
+    assert all(each.text.endswith("This stands on a fit that did not pass its own check.") for each in others)
+    # What is odd in the data is no failed fit.
+    first, second, _ = opening_of.decisions(
+        make.value(), "value", None, None, failed=cards(found[:1]), problems=found[:1]
+    )
+    assert first.title.startswith("Plan with")
+    assert "did not pass" not in second.text
+
+
+def test_of_whom_the_family_cannot_tell_that_is_said_and_not_that_nobody_has_left(make):
+    value, customers = make.value(), make.customers()
+    once = customers["frequency"] == 0
+    count = int(once.sum())
+    for alive, title, said in (
+        (
+            xr.where(once, 1.0, 0.8),
+            "Do not take silence for loyalty",
+            f"cannot tell for {count} one-time buyers; mbg_nbd or ",
+        ),
+        (xr.where(once, 1.0, 0.2), "Ask those who fell silent", f"cannot tell for {count} one-time buyers"),
+        (xr.ones_like(once, float), "Do not take silence for loyalty", "In this family nobody ever leaves"),
+        (xr.full_like(once, 0.9, float), "Nobody is likely to have left", ""),
+    ):
+        found = value.assign(probability_alive=alive)
+        ask = opening_of.decisions(found, "value", None, None, customers=customers)[2]
+        assert ask.title == title
+        assert said in ask.text
+        keys = opening_of.key_numbers(customers, found, None, [], [])
+        (note,) = (key.note for key in keys if key.label == "alive now, on average")
+        assert said in (note or "")
+        assert ("cannot tell" in ask.text or "nobody ever" in ask.text) == bool(said)
+    # Customers stand in another order.
+    turned = customers.isel(customer=slice(None, None, -1))
+    found = value.assign(probability_alive=xr.where(once, 1.0, 0.8))
+    ask = opening_of.decisions(found.assign_attrs(family="bg_cnbd_k"), "value", None, None, customers=turned)[
+        2
+    ]
+    assert f"{count} one-time buyers; mbg_cnbd_k or pareto_nbd can" in ask.text
+
+
+def test_amounts_are_in_their_currency(make):
+    customers, score = make.customers(), measures.record(make.evaluation())
+    for currency, total in (("£", "£3,540"), ("EUR", "3,540 EUR")):
+        value = make.value().assign_attrs(currency=currency)
+        text = opening_of.summary(customers, value, score, [], [])["text"]
+        assert f"worth {total} (between " in text
+        keys = opening_of.key_numbers(customers, value, score, [], [])
+        assert [key.number for key in keys if key.label.startswith("residual value")] == [total]
+        assert f"not {total} alone" in opening_of.decisions(value, "value", score, None)[0].title
+        assert currency not in "".join(key.number for key in keys if key.label.startswith("purchases"))
+        # The holdout's totals, in its sentence and on its card.
+        evaluation = make.evaluation().assign(
+            spend_observed=((), 7000.0),
+            **{
+                f"spend_total_{name}": ("forecast", [x])
+                for name, x in {"mean": 5000.0, "q05": 4000, "q95": 6000}.items()
+            },
+        )
+        found = evaluation.assign_attrs(currency=currency)
+        said = "£7,000|£4,000 to £6,000" if currency == "£" else "7,000 EUR|4,000 EUR to 6,000 EUR"
+        real, interval = said.split("|")
+        (missed,) = verdicts.missed(measures.record(found))
+        assert missed.verdict == f"spend of {real}, above {interval}"
+        (card,) = cards(checks.score_problems(found))
+        assert card.title == f"Holdout: spend of {real}, above the forecast's {interval}"
+        assert card.found[0].startswith(f"{real} was spent")
 
 
 def test_of_more_than_five_numbers_those_that_failed_are_kept(make):

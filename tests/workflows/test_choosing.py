@@ -202,7 +202,8 @@ def test_the_choice_is_said_everywhere(done):
     assert choice["chosen"] == "bg_nbd_drift"
     assert row["elpd_gain"] > max(4, 2 * row["elpd_se"])
     assert choice["candidates"]["bg_nbd"]["elpd"] == pytest.approx(row["elpd"] - row["elpd_gain"])
-    assert f"bg_nbd_drift is taken: +{row['elpd_gain']:.1f} nats" in choice["reason"]
+    assert "Rates that drift (bg_nbd_drift) are taken: customers left out" in choice["reason"]
+    assert f"told better by +{row['elpd_gain']:.1f} ± " in choice["reason"]
     assert record["diagnostics"]["buying"]["family"] == choice["chosen"]
     assert (record["arguments"]["family"], record["arguments"]["drift"]) == ("bg_nbd", True)
     page = html.unescape((out / "report.html").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.schema import UNSTATED, InputError
-from bayes_clv.views import style
+from bayes_clv.views import numbers, style
 
 # A quantity's forecast total, its real total, and both in words.
 TOTALS = {
@@ -137,7 +137,7 @@ def _first_known(values: np.ndarray) -> np.ndarray:
 def _length(horizon: Any, unit: str) -> str:
     if isinstance(horizon, str):
         return horizon
-    return f"{float(horizon):g} {unit}s" if unit != UNSTATED else f"{float(horizon):g} time units"
+    return numbers.plural(float(horizon), unit)
 
 
 def _legend(figure: Any, axes: Any, names: np.ndarray, inside: np.ndarray, known: np.ndarray) -> None:

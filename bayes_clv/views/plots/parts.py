@@ -10,7 +10,7 @@ from bayes_clv.schema import DRAW, InputError, interval, listed, quantiles
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.valuation.contribution import FACTOR
 from bayes_clv.valuation.parts import CURRENT, HISTORICAL, PART, check_parts
-from bayes_clv.views import style
+from bayes_clv.views import numbers, style
 
 # Above these a figure is too tall to be read; the segments with the most money are shown.
 SEGMENTS_SHOWN = 15
@@ -77,7 +77,7 @@ def plot_value_parts(parts: xr.Dataset) -> style.Drawing:
             above,
             "What value is made of",
             f"{center} and 90 % intervals, outcome level; totals of each segment over "
-            f"{parts.attrs['horizon']:g} {parts.attrs['time_unit']}s{few}",
+            f"{numbers.horizon(parts)}{few}",
         )
         below.axis("off")
         below.text(0, 1, "\n".join(said), va="top", color=style.MUTED, fontsize=8, linespacing=1.35)
@@ -231,7 +231,7 @@ def plot_contributions(found: xr.Dataset) -> style.Drawing:
         style.heading(
             ax,
             f"Why value differs from {found.attrs['baseline']}",
-            f"{center} and 90 % intervals, outcome level, over {found.attrs['horizon']:g} {found.attrs['time_unit']}s; "
+            f"{center} and 90 % intervals, outcome level, over {numbers.horizon(found)}; "
             f"× is the median ratio{few}",
         )
     return figure

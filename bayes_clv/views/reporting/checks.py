@@ -5,7 +5,7 @@ A fit without diagnostics is itself a failed check. The command line and ``run.j
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import xarray as xr
 from scipy import optimize, stats
 
 from bayes_clv.customers.oddities import oddities
+from bayes_clv.families.registry import changing, has_calendar, has_form
 from bayes_clv.inference.criticism.independence import spend_independence
 from bayes_clv.problems import (
     CORRELATION_MAX,
@@ -22,13 +23,17 @@ from bayes_clv.problems import (
     SPEND_ERRORS,
     SPEND_MAX,
     TENTH_ERRORS,
+    Card,
+    cards,
     problem,
     read_problem,
 )
+from bayes_clv.remedies import Ran
 from bayes_clv.schema import UNSTATED, InputError, Problem, listed
 from bayes_clv.scoring.measures import record
 from bayes_clv.scoring.spending import spend_check
-from bayes_clv.units import TIME_UNITS, days_per
+from bayes_clv.units import DAYS_PER_YEAR, TIME_UNITS, days_per
+from bayes_clv.views.numbers import money
 from bayes_clv.views.reporting import verdicts
 
 
@@ -50,6 +55,71 @@ def failures(
         *(spend_problems(spend_check(customers, value), spending) if spending is not None else []),
         *prediction_problems(value),
     ]
+
+
+def cards_of(
+    problems: Iterable[Problem],
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    evaluation: xr.Dataset | None,
+    *,
+    command: bool = False,
+) -> list[Card]:
+    """Return the cards of a run's problems, with the remedies that suit what it did; ``command`` is ``Ran``'s."""
+    return cards(problems, ran(buying, customers, evaluation, command=command))
+
+
+def ran(
+    buying: xr.DataTree, customers: xr.Dataset, evaluation: xr.Dataset | None = None, *, command: bool = False
+) -> Ran:
+    """Return what a run did, and what its family could still have."""
+    family, method = (str(buying.attrs.get(name, "")) for name in ("family", "method"))
+    with_calendar = "calendar" in buying.attrs
+    drifts, returns = family.endswith("_drift"), family.endswith("_returns")
+    may = set()
+    if not with_calendar and method != "mode" and has_calendar(family):
+        may.add("calendar")
+    # A family has one form or none, and one that comes back goes by no calendar.
+    if not (drifts or returns):
+        if has_form(family, "drift") and (not with_calendar or has_calendar(changing(family))):
+            may.add("drift")
+        if has_form(family, "returns") and not with_calendar:
+            may.add("returns")
+    unit = str(customers.attrs.get("time_unit", UNSTATED))
+    known = unit in TIME_UNITS and "T" in customers
+    return Ran(
+        family=family,
+        method=method,
+        draws=int(buying["posterior"].sizes.get("draw", 0)) if "posterior" in buying.children else 0,
+        calendar=with_calendar,
+        drift=drifts,
+        returns=returns,
+        holdout=evaluation is not None,
+        may=frozenset(may),
+        years=float(customers["T"].max()) * days_per(unit) / DAYS_PER_YEAR if known else None,
+        columns=columns_of(customers),
+        money_missed=_money_missed(evaluation),
+        command=command,
+    )
+
+
+def columns_of(customers: xr.Dataset) -> dict[str, str]:
+    """Return how the order log was read, by role; nothing of customers who came from no orders."""
+    try:
+        found = json.loads(str(customers.attrs.get("columns", "{}")))
+    except json.JSONDecodeError:
+        return {}
+    return {str(role): str(name) for role, name in found.items()} if isinstance(found, dict) else {}
+
+
+def _money_missed(evaluation: xr.Dataset | None) -> float | None:
+    """Return by what share of the forecast the holdout's spend was more."""
+    if evaluation is None:
+        return None
+    spend = next((each for each in verdicts.totals(record(evaluation)) if each.name == "spend_total"), None)
+    if spend is None or not (np.isfinite(spend.mean) and spend.mean > 0):
+        return None
+    return spend.observed / spend.mean - 1
 
 
 def fit_diagnostics(tree: xr.DataTree) -> dict[str, Any] | None:
@@ -212,10 +282,14 @@ _TOTAL_CODES = {
 def _total_problem(total: verdicts.Total, customers: int) -> Problem:
     counted = total.name in ("total", "retention_total")
     observed, low, high = (int(each) if counted else each for each in (total.observed, total.low, total.high))
-    more = (
+    # The currency about an amount.
+    sign, _, code = money(7, total.currency).partition("7")
+    more: dict[str, Any] = (
         {"customers": customers, "real": total.observed / customers, "predicted": total.mean / customers}
         if total.name == "retention_total"
         else {}
+        if counted
+        else {"sign": sign, "code": code}
     )
     return problem(
         _TOTAL_CODES[total.name],

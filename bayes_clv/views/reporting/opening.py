@@ -3,14 +3,16 @@
 A manager reads this much and no more, so that a failed check stands here too, in the words of its card.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_clv.problems import Card
+from bayes_clv.problems import FIT_FAILED, MONEY_FAILED, Card
+from bayes_clv.problems import title as title_of
 from bayes_clv.schema import CUSTOMER, Problem
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, holdout
@@ -43,16 +45,18 @@ def summary(
     if "purchases_total" in value:
         mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
         ends = (
-            "; nine times in ten it will be between {} and {}"
-            if "total" not in off
-            else "; the model's 90 % interval, which failed on the holdout, is {} to {}"
+            "; the model's 90 % interval, which failed on the holdout, is {} to {}"
+            if "total" in off
+            else "; by the model, which no holdout has tested, nine times in ten it will be between {} and {}"
+            if score is None
+            else "; nine times in ten it will be between {} and {}"
         )
         text = (
             f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
             f"{numbers.horizon(value)}{ends.format(low, high)}"
         )
         if "value_total" in value:
-            mean, low, high = (numbers.number(x) for x in _total(value, "value"))
+            mean, low, high = (_written(value, "value", x) for x in _total(value, "value"))
             failing = ", an interval that failed too" if off & {"spend_total", "value_total"} else ""
             text += f", worth {mean} (between {low} and {high}{failing}) {_after(value)}"
     else:
@@ -82,6 +86,11 @@ def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
     return (mean if exists else float("nan")), low, high
 
 
+def _written(value: xr.Dataset, stem: str, amount: float) -> str:
+    """Return a number of purchases, or an amount in its currency."""
+    return numbers.money(amount, value.attrs.get("currency") if stem == "value" else None)
+
+
 @dataclass(frozen=True)
 class KeyNumber:
     """One of the numbers at the head of the page; ``failed`` says where the holdout or the calendar denied it."""
@@ -108,20 +117,22 @@ def key_numbers(
         each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}"
         for each in verdicts.missed(score)
     }
+    for found in _money_problems(problems)[:1]:
+        off["money"] = f"check failed: {title_of(found)}"
     repeaters = int((customers["frequency"] > 0).sum())
     size = customers.sizes[CUSTOMER]
     keys = [KeyNumber("customers", f"{size:,}", note=f"{repeaters:,} with a repeat purchase")]
     worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
     for stem, label, totals in (
         ("purchases", "purchases", ("total",)),
-        ("value", worth, ("value_total", "spend_total")),
+        ("value", worth, ("value_total", "spend_total", "money")),
     ):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
-            note = f"90 %: {numbers.number(low)} to {numbers.number(high)}"
+            note = f"90 %: {_written(value, stem, low)} to {_written(value, stem, high)}"
             failing = next((off[name] for name in totals if name in off), None)
             label = f"{label}, {numbers.horizon(value)}"
-            keys.append(KeyNumber(label, numbers.number(mean), "outcome", note, failing))
+            keys.append(KeyNumber(label, _written(value, stem, mean), "outcome", note, failing))
     if "probability_active" in value:
         active = float(value["probability_active"].mean())
         note = f"about {numbers.number(round(active * size))} customers"
@@ -129,7 +140,8 @@ def key_numbers(
         keys.append(KeyNumber(label, numbers.share(active), "outcome", note, failing))
     if score is None and "probability_alive" in value:
         alive = float(value["probability_alive"].mean())
-        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected"))
+        untold = _untold(value, customers).strip() or None
+        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected", untold))
     keys += [*_inside(score, problems), *_weeks(periods)]
     left_out = sorted(range(len(keys)), key=lambda place: (keys[place].failed is None, place))[TILES:]
     return [key for place, key in enumerate(keys) if place not in left_out]
@@ -190,12 +202,46 @@ def decisions(
     stem: str,
     score: dict[str, Any] | None,
     alarms: xr.Dataset | None,
+    *,
+    customers: xr.Dataset | None = None,
+    failed: Sequence[Card] = (),
+    problems: Sequence[Problem] = (),
+    command: bool = False,
 ) -> list[Link]:
-    """Return three decisions that the numbers speak to: what to plan with, whom to look after, whom to ask."""
-    return [_plan(value, stem, score), _look_after(value, stem), _ask(value, stem, alarms)]
+    """Return three decisions that the numbers speak to: what to plan with, whom to look after, whom to ask.
+
+    ``failed`` are the cards of ``problems``: where a fit did not pass, to fit again comes first, and the other
+    decisions say that they stand on that fit. ``command``: advice is to be in words of the command line.
+    """
+    others = [_look_after(value, stem, problems), _ask(value, stem, alarms, customers)]
+    again = _fit_again(failed)
+    if again is not None:
+        return [again, *(replace(each, text=f"{each.text} {_ON_THAT_FIT}") for each in others)]
+    return [_plan(value, stem, score, problems, command), *others]
 
 
-def _plan(value: xr.Dataset, stem: str, score: dict[str, Any] | None) -> Link:
+_ON_THAT_FIT = "This stands on a fit that did not pass its own check."
+
+
+def _fit_again(failed: Sequence[Card]) -> Link | None:
+    """Return to fit again, with what failed and its first remedy; None where all fits passed."""
+    cards = [card for card in failed if set(card.codes) & set(FIT_FAILED)]
+    if not cards:
+        return None
+    said = "; ".join(card.title for card in cards)
+    remedies = " ".join(dict.fromkeys(card.remedies[0] for card in cards))
+    text = f"{said}. {remedies} Until then no number here is to be planned with."
+    return Link("Fit again", text, "checks", "What failed, and what to do")
+
+
+def _money_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems that say that totals of money are off, or too sure."""
+    return [each for each in problems if each.code in MONEY_FAILED]
+
+
+def _plan(
+    value: xr.Dataset, stem: str, score: dict[str, Any] | None, problems: Sequence[Problem], command: bool
+) -> Link:
     missed = verdicts.missed(score)
     if missed:
         *most, last = [each.what for each in missed]
@@ -208,16 +254,26 @@ def _plan(value: xr.Dataset, stem: str, score: dict[str, Any] | None) -> Link:
         )
     if f"{stem}_total" not in value:
         return Link("Plan by customers", "This forecast has no total.", "customers", "The best customers")
-    mean, low, high = (numbers.number(x) for x in _total(value, stem))
+    mean, low, high = (_written(value, stem, x) for x in _total(value, stem))
     what = "purchases" if stem == "purchases" else "money"
-    text = f"The total of {what} is below {low} one time in twenty, and as rarely above {high}. "
-    if score is None:
-        text += "No holdout has tested it: keep the end of the orders back."
-        return Link(f"Plan with {low} to {high}, not {mean} alone", text, "checks", "How far to trust it")
-    text += "Held against the past, the real totals lay inside."
-    return Link(
-        f"Plan with {low} to {high}, not {mean} alone", text, "holdout", "The forecast of the holdout"
+    text = f"The total of {what} is below {low} one time in twenty, and as rarely above {high}"
+    back = f"keep a part back with {'--holdout-until' if command else 'summarize(..., holdout_until=...)'}"
+    tested = (
+        f"{text}, by the model, untested: {back}."
+        if score is None
+        else f"{text}. Held against the past, the real totals lay inside."
     )
+    money = _money_problems(problems) if stem == "value" else []
+    if money:
+        said = "; ".join(dict.fromkeys(title_of(each) for each in money))
+        return Link(
+            f"Do not plan with {low} to {high} yet",
+            f"A check of money failed: {said}. {tested}",
+            "checks",
+            "What failed, and what to do",
+        )
+    to = ("checks", "How far to trust it") if score is None else ("holdout", "The forecast of the holdout")
+    return Link(f"Plan with {low} to {high}, not {mean} alone", tested, *to)
 
 
 def _best_tenth(value: xr.Dataset, stem: str) -> xr.Dataset:
@@ -225,7 +281,7 @@ def _best_tenth(value: xr.Dataset, stem: str) -> xr.Dataset:
     return amounts.top_customers(value, max(1, round(value.sizes[CUSTOMER] / TENTHS)), quantity=stem)
 
 
-def _look_after(value: xr.Dataset, stem: str) -> Link:
+def _look_after(value: xr.Dataset, stem: str, problems: Sequence[Problem]) -> Link:
     best, whole = _best_tenth(value, stem), float(value[f"{stem}_mean"].sum())
     size = best.sizes[CUSTOMER]
     title = "Look after the best tenth" if size > 1 else "Look after the best customer"
@@ -236,24 +292,31 @@ def _look_after(value: xr.Dataset, stem: str) -> Link:
     who = f"{size:,} customers, first {names}," if size > 1 else f"Customer {names}"
     of = "of what this base is expected to bring" if stem == "value" else "of the purchases to expect"
     text = f"{who} {'hold' if size > 1 else 'holds'} {held} {of}."
+    if stem == "value" and any(each.code == "spend_falls" for each in problems):
+        text += " A check of money failed: frequent customers spend less an order, so that this is too high."
     return Link(title, text, "customers", "The best customers, with intervals")
 
 
-def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None) -> Link:
-    """Return who may have left: by the alarms, or else among the best; whom a contact changes, neither knows."""
+def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None, customers: xr.Dataset | None) -> Link:
+    """Return who may have left: by the alarms, or else among the best; whom a contact changes, neither knows.
+
+    Of whom the family cannot tell, that is said: in some nobody leaves before a repeat purchase, or ever.
+    """
     title, known = (
         "Ask those who fell silent",
         "Who may leave is not yet who is won by a contact: test that on some.",
     )
     if alarms is not None:
         raised, size = int(alarms["alarmed"].sum()), alarms.sizes[CUSTOMER]
-        text = f"The alarm of {raised:,} of {size:,} customers has passed. {known}"
+        text = f"The alarm of {raised:,} of {size:,} customers has passed. {_untold(value, customers)}{known}"
         return Link(title, text, "alarms", "The alarms")
     best = _best_tenth(value, stem)
     if "probability_alive" not in best:
         return Link(title, known, "customers", "The best customers")
     gone, of_best = (int((some["probability_alive"] < GONE).sum()) for some in (value, best))
-    title = title if gone else "Nobody is likely to have left"
+    untold = _untold(value, customers)
+    if not gone:
+        title = "Do not take silence for loyalty" if untold else "Nobody is likely to have left"
     many = (
         f"{gone:,} of {value.sizes[CUSTOMER]:,} customers {'are' if gone > 1 else 'is'}"
         if gone
@@ -262,7 +325,26 @@ def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None) -> Link:
     text = f"{many} more probably gone than still here"
     if gone:
         text += f", {of_best or 'none'} of the best {best.sizes[CUSTOMER]:,} among them"
-    return Link(title, f"{text}. {known}", "silence", "What a silence says")
+    return Link(title, f"{text}. {untold}{known}", "silence", "What a silence says")
+
+
+def _untold(value: xr.Dataset, customers: xr.Dataset | None) -> str:
+    """Return of whom the family cannot tell whether they have left; empty where it can of all.
+
+    Found in the numbers: such customers are alive with probability 1, however long their silence.
+    """
+    if customers is None or "probability_alive" not in value or "frequency" not in customers:
+        return ""
+    alive = value["probability_alive"].to_numpy() >= 1
+    once = customers["frequency"].sel({CUSTOMER: value[CUSTOMER]}).to_numpy() == 0
+    if alive.all() and not once.all():
+        return "In this family nobody ever leaves; mbg_nbd and pareto_nbd tell who has. "
+    if not once.any() or not alive[once].all():
+        return ""
+    can = "mbg_cnbd_k" if "cnbd_k" in str(value.attrs.get("family", "")) else "mbg_nbd"
+    count = int(once.sum())
+    who = f"{count:,} one-time buyers" if count > 1 else "1 one-time buyer"
+    return f"This family cannot tell for {who}; {can} or pareto_nbd can. "
 
 
 def pictures(

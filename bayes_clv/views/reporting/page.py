@@ -18,7 +18,6 @@ import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.citing import cite
-from bayes_clv.problems import cards
 from bayes_clv.scoring.measures import record
 from bayes_clv.scoring.spending import spend_check
 from bayes_clv.views.plots import amounts
@@ -151,12 +150,16 @@ def write_page(
     run: Mapping[str, Any] | None,
     choice: str | None,
     remarks: Sequence[str] = (),
+    command: bool = False,
 ) -> Path:
-    """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already."""
+    """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already.
+
+    ``command`` says that it was run at a command line, in whose words remedies then are.
+    """
     fits = named_fits(buying, spending)
     stem = amounts.choose_quantity(value, None)
     problems = checks.failures(buying, spending, customers, value, evaluation, tracking)
-    failed = cards(problems)
+    failed = checks.cards_of(problems, buying, customers, evaluation, command=command)
     score = None if evaluation is None else record(evaluation)
     periods = [] if tracking is None else verdicts.periods_inside(tracking)
     page: dict[str, Any] = {
@@ -170,7 +173,9 @@ def write_page(
         "failed": opening.failed_links(failed),
         "key_numbers": opening.key_numbers(customers, value, score, periods, problems),
         "pictures": opening.pictures(gallery, value, tracking, periods, stem),
-        "decisions": opening.decisions(value, stem, score, alarms),
+        "decisions": opening.decisions(
+            value, stem, score, alarms, customers=customers, failed=failed, problems=problems, command=command
+        ),
         # Value, and who has it.
         "value_text": worth.value_text(value, stem, customers.attrs.get("currency")),
         "value_figures": worth.value_figures(gallery, value, stem),

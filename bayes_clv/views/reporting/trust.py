@@ -112,8 +112,8 @@ def _totals_table(evaluation: xr.Dataset) -> tables.Table:
     rows = [
         [
             tables.cell(each.what),
-            tables.cell(each.observed),
-            tables.cell(each.mean),
+            tables.cell(each.observed, each.written(each.observed)),
+            tables.cell(each.mean, each.written(each.mean)),
             tables.cell(each.low, each.interval),
             tables.cell(
                 each.direction, each.direction if each.direction == "inside" else f"outside: {each.direction}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayes_clv.problems import SPEND_ERRORS
-from bayes_clv.views.numbers import number
+from bayes_clv.views.numbers import money
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +29,7 @@ class Total:
     """A total of the holdout: what happened, and the forecast's mean and 90 % interval (outcome level).
 
     ``name`` is that of the measures (``total``, ``retention_total``, ``spend_total``, ``value_total``), ``what`` says
-    of what it is, ``real`` what happened.
+    of what it is, ``real`` what happened, ``currency`` what its amounts of money are called.
     """
 
     name: str
@@ -39,6 +39,11 @@ class Total:
     low: float
     high: float
     real: str
+    currency: str | None = None
+
+    def written(self, amount: float) -> str:
+        """Return an amount of this total: money in its currency."""
+        return money(amount, self.currency)
 
     @property
     def direction(self) -> str:
@@ -48,7 +53,7 @@ class Total:
     @property
     def interval(self) -> str:
         """Return the ends of the interval in words."""
-        return f"{number(self.low)} to {number(self.high)}"
+        return f"{self.written(self.low)} to {self.written(self.high)}"
 
     @property
     def verdict(self) -> str:
@@ -84,9 +89,9 @@ def totals(score: Mapping[str, Any]) -> list[Total]:
         # A mean may be missing (it does not exist) where the interval is there.
         mean = measures.get(f"{name}_mean")
         mean = float("nan") if mean is None else float(mean)
-        found.append(
-            Total(name, what, float(real), mean, float(low), float(high), words.format(number(real)))
-        )
+        called = score.get("currency") if name in ("spend_total", "value_total") else None
+        said = words.format(money(real, called))
+        found.append(Total(name, what, float(real), mean, float(low), float(high), said, called))
     return [each for each in found if _tells_something(each, found)]
 
 
@@ -285,4 +290,5 @@ def _off(part: Mapping[str, Any]) -> str:
     if not (_shows(part["off"]) or _shows(part["error"])):
         return "right within 1 %"
     side = "high" if part["off"] > 0 else "low"
-    return f"{100 * abs(part['off']):.0f} ± {100 * part['error']:.0f} % too {side}"
+    chance = ", within chance" if abs(part["off"]) <= SPEND_ERRORS * part["error"] else ""
+    return f"{100 * abs(part['off']):.0f} ± {100 * part['error']:.0f} % too {side}{chance}"

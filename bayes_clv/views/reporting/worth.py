@@ -41,7 +41,7 @@ def value_text(value: xr.Dataset, stem: str, currency: str | None = None) -> str
         if "historical_value" in value and np.isfinite(value["historical_value"]).all():
             parts.append(
                 f"{'Revenue so far' if revenue else 'Margin already earned'} from these customers: "
-                f"{numbers.number(float(value['historical_value'].sum()))}."
+                f"{numbers.money(float(value['historical_value'].sum()), currency)}."
             )
     else:
         parts.append(
