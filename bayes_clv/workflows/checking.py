@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from bayes_clv.workflows.settings import Checking, told_of
+from bayes_clv.workflows.settings import Checking, columns_of, told_of
 from bayes_clv.workflows.words import plain_number
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def check_orders(settings: Checking) -> list[str]:
         settings.orders, until=settings.until, time_unit="day", also=("purchase_times",), **told_of(settings)
     )
     lines = [*_base(customers), "", *_account(customers), ""]
-    found = cards(oddities(customers), Ran(columns=json.loads(customers.attrs["columns"]), command=True))
+    found = cards(oddities(customers), Ran(columns=columns_of(settings), command=True))
     if not found:
         return [*lines, NOTHING_ODD]
     for card in found:
