@@ -166,17 +166,19 @@ _WITHOUT_ACCOUNT = Remedy(
     "If it is no customer, leave it out: where=\"customer_id <> '...'\" (--where).",
     python="If it is no customer, leave it out: {where}.",
     shell="If it is no customer, leave it out: {where}.",
-    suits=lambda ran: "customer_id" in ran.columns,
     condition=lambda ran, numbers: (
         f"{column_words(ran.columns['customer_id'])} <> {text_words(numbers['customer'])}"
+        if "customer_id" in ran.columns
+        else ""
     ),
 )
 _PAID_ONLY = Remedy(
     'If they are no customers, leave their orders out: where="amount > 0" (--where).',
     python="If they are no customers, leave their orders out: {where}.",
     shell="If they are no customers, leave their orders out: {where}.",
-    suits=lambda ran: "spend" in ran.columns,
-    condition=lambda ran, _numbers: f"{column_words(ran.columns['spend'])} > 0",
+    condition=lambda ran, _numbers: (
+        f"{column_words(ran.columns['spend'])} > 0" if "spend" in ran.columns else ""
+    ),
 )
 _TOTALS = (
     _CALENDAR,

@@ -22,8 +22,8 @@ class Ran:
 
     ``family`` and ``method`` are those of purchases, ``draws`` how many a chain it took. ``may`` names what the family
     could still have ("calendar", "drift", "returns"). ``years`` is the length of the data, None where it is not
-    known. ``columns`` says how the order log was read: ``customer_id``, ``spend`` and ``where``; empty for customers
-    who did not come from orders. ``money_missed`` is by what share of the forecast the holdout's spend was more (or,
+    known. ``columns`` says how the order log was read: ``customer_id``, ``spend`` and ``where``; empty where
+    that is not known. ``money_missed`` is by what share of the forecast the holdout's spend was more (or,
     below zero, less); None where no money was tested. ``command`` is whether it was run at a command line.
     """
 
@@ -54,7 +54,8 @@ class Ran:
 class Remedy:
     """A remedy of some runs: its words in general, in Python and at a command line, and of which runs it is one.
 
-    ``condition`` makes the rows to keep, of the run's columns and the problem's numbers, for the slot ``{where}``.
+    ``condition`` makes the rows to keep, of the run's columns and the problem's numbers, for the slot ``{where}``; it
+    is empty where the columns are not known, and the words then are those in general.
     ``corrects`` marks a correction of totals of money by what a check found.
     """
 
@@ -88,8 +89,13 @@ def suiting(
             text = (each.shell if ran.command else each.python) or each.text
             for name, said in ran.slots.items():
                 text = text.replace(f"{{{name}}}", said)
+            condition = "" if each.condition is None else each.condition(ran, numbers)
             if each.condition is not None:
-                text = text.replace("{where}", _braced(where_words(each.condition(ran, numbers), ran)))
+                text = (
+                    each.text
+                    if not condition
+                    else text.replace("{where}", _braced(where_words(condition, ran)))
+                )
             found.append(text)
     return found
 

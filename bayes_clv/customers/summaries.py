@@ -272,8 +272,6 @@ def summarize(
         "last_period_days": ((end - start).days % int(period_days)) + 1,
         "calibration_periods": ((last_calibration - start).days + 1) // int(period_days),
         "audit": json.dumps(audit, ensure_ascii=False),
-        # For advice that names the log's own columns.
-        "columns": json.dumps(reading.told(), ensure_ascii=False),
     }
     if holdout_until is not None:
         dataset.attrs["holdout_until"] = end.isoformat()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayes_clv.workflows.described import read_described
-from bayes_clv.workflows.settings import Checking, told_of
+from bayes_clv.workflows.settings import Checking, columns_of, told_of
 from bayes_clv.workflows.words import plain_number
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def check_orders(settings: Checking) -> list[str]:
     beside = [str(name) for name in described if name in settings.take or name not in customers]
     about = [_described(name, described[name].to_numpy()) for name in beside]
     lines = [*_base(customers), *about, "", *_account(customers), ""]
-    found = cards(oddities(customers), Ran(columns=json.loads(customers.attrs["columns"]), command=True))
+    found = cards(oddities(customers), Ran(columns=columns_of(settings), command=True))
     if not found:
         return [*lines, NOTHING_ODD]
     for card in found:

@@ -40,6 +40,7 @@ from bayes_clv.workflows.settings import (
     Settings,
     acting_on,
     check_settings,
+    columns_of,
     families_of,
     fields_of,
     plain,
@@ -215,7 +216,7 @@ def _run_into(
             run=shown,
             choice=None if choice is None else str(choice["reason"]),
             remarks=[*in_currency, *notes],
-            command=True,
+            columns=columns_of(settings),
             changes=_changes(buying, customers, seeds["future"]),
         )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
@@ -480,7 +481,7 @@ def _record(
             for card in cards_of(
                 failures(buying, spending, customers, value, evaluation, tracking),
                 *(buying, customers, evaluation),
-                command=True,
+                columns=columns_of(settings),
             )
         ],
         "totals": totals,

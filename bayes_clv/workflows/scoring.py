@@ -26,7 +26,7 @@ from bayes_clv.workflows.choices import Scoring
 from bayes_clv.workflows.described import taken, with_own_columns
 from bayes_clv.workflows.folders import Finished, check_out
 from bayes_clv.workflows.parts import PART, forecast_in_parts
-from bayes_clv.workflows.settings import Log, Settings, fields_of, plain, told_of
+from bayes_clv.workflows.settings import Log, Settings, columns_of, fields_of, plain, told_of
 from bayes_clv.workflows.stages import Stages
 from bayes_clv.workflows.unfinished import digest, unfinished_beside
 from bayes_clv.workflows.words import holdout_lines, total_lines
@@ -241,7 +241,9 @@ def _kept_word(
     failed = broken(score_problems(evaluation), next(iter(score["measures"].values())))
     return {
         "holdout": score,
-        "checks": [asdict(card) for card in cards_of(failed, run.buying, then, evaluation, command=True)],
+        "checks": [
+            asdict(card) for card in cards_of(failed, run.buying, then, evaluation, columns=columns_of(told))
+        ],
         "within": not failed,
         "customers_then": then.sizes[CUSTOMER],
         **_histories(run.customers, then),

@@ -289,6 +289,17 @@ def told_of(settings: Log) -> dict[str, Any]:
     }
 
 
+def columns_of(settings: Log) -> dict[str, str]:
+    """Return how orders are read, by role, for advice in the words of the log (``bayes_clv.remedies.Ran``).
+
+    >>> columns_of(Log("orders.csv", customer_id="Kundennr", quantity="n", price="p"))
+    {'customer_id': 'Kundennr', 'spend': 'p'}
+    """
+    spend = settings.price if settings.quantity is not None else settings.spend
+    named = {"customer_id": settings.customer_id, "spend": spend, "where": settings.where}
+    return {role: str(name) for role, name in named.items() if name is not None}
+
+
 def fields_of(settings: Any) -> dict[str, Any]:
     """Return the settings by name."""
     return {item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)}

@@ -435,11 +435,3 @@ def test_an_account_is_left_out_by_its_id_whatever_the_type_of_its_column():
         for sign, left in (("<>", ["1", "3"]), ("=", ["2"])):
             customers = clv.summarize(orders, customer_id="who", where=f"who {sign} '2'")
             assert customers["customer"].to_numpy().tolist() == left
-        assert json.loads(customers.attrs["columns"]) == {
-            "customer_id": "who",
-            "spend": "spend",
-            "where": "who = '2'",
-        }
-    sold = base.rename(columns={"spend": "price"}).assign(n=1)
-    customers = clv.summarize(sold, customer_id="who", quantity="n", price="price")
-    assert json.loads(customers.attrs["columns"]) == {"customer_id": "who", "spend": "price"}

@@ -48,12 +48,6 @@ class Reading:
     tests: tuple[RowTest, ...] = field(init=False)
     format: DateFormat | SerialDays | None = field(init=False)
 
-    def told(self) -> dict[str, str]:
-        """Return how orders are read, by role, for advice in the words of the log."""
-        spend = self.price if self.quantity is not None else self.spend
-        named = {"customer_id": self.customer_id, "spend": spend, "where": self.where}
-        return {role: str(name) for role, name in named.items() if name is not None}
-
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, and read what is text."""
         self._check_names()

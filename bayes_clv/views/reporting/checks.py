@@ -63,14 +63,21 @@ def cards_of(
     customers: xr.Dataset,
     evaluation: xr.Dataset | None,
     *,
-    command: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> list[Card]:
-    """Return the cards of a run's problems, with the remedies that suit what it did; ``command`` is ``Ran``'s."""
-    return cards(problems, ran(buying, customers, evaluation, command=command))
+    """Return the cards of a run's problems, with the remedies that suit what it did.
+
+    ``columns`` says how the command that ran read its orders; None of what came from no command line.
+    """
+    return cards(problems, ran(buying, customers, evaluation, columns=columns))
 
 
 def ran(
-    buying: xr.DataTree, customers: xr.Dataset, evaluation: xr.Dataset | None = None, *, command: bool = False
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    evaluation: xr.Dataset | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
 ) -> Ran:
     """Return what a run did, and what its family could still have."""
     family, method = (str(buying.attrs.get(name, "")) for name in ("family", "method"))
@@ -97,19 +104,10 @@ def ran(
         holdout=evaluation is not None,
         may=frozenset(may),
         years=float(customers["T"].max()) * days_per(unit) / DAYS_PER_YEAR if known else None,
-        columns=columns_of(customers),
+        columns=columns or {},
         money_missed=_money_missed(evaluation),
-        command=command,
+        command=columns is not None,
     )
-
-
-def columns_of(customers: xr.Dataset) -> dict[str, str]:
-    """Return how the order log was read, by role; nothing of customers who came from no orders."""
-    try:
-        found = json.loads(str(customers.attrs.get("columns", "{}")))
-    except json.JSONDecodeError:
-        return {}
-    return {str(role): str(name) for role, name in found.items()} if isinstance(found, dict) else {}
 
 
 def _money_missed(evaluation: xr.Dataset | None) -> float | None:

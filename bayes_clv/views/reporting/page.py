@@ -150,16 +150,16 @@ def write_page(
     run: Mapping[str, Any] | None,
     choice: str | None,
     remarks: Sequence[str] = (),
-    command: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already.
 
-    ``command`` says that it was run at a command line, in whose words remedies then are.
+    ``columns`` says how a command read its orders (``Ran.columns``): remedies then are in words of the command line.
     """
     fits = named_fits(buying, spending)
     stem = amounts.choose_quantity(value, None)
     problems = checks.failures(buying, spending, customers, value, evaluation, tracking)
-    failed = checks.cards_of(problems, buying, customers, evaluation, command=command)
+    failed = checks.cards_of(problems, buying, customers, evaluation, columns=columns)
     score = None if evaluation is None else record(evaluation)
     periods = [] if tracking is None else verdicts.periods_inside(tracking)
     page: dict[str, Any] = {
@@ -174,7 +174,11 @@ def write_page(
         "key_numbers": opening.key_numbers(customers, value, score, periods, problems),
         "pictures": opening.pictures(gallery, value, tracking, periods, stem),
         "decisions": opening.decisions(
-            value, stem, score, alarms, customers=customers, failed=failed, problems=problems, command=command
+            *(value, stem, score, alarms),
+            customers=customers,
+            failed=failed,
+            problems=problems,
+            command=columns is not None,
         ),
         # Value, and who has it.
         "value_text": worth.value_text(value, stem, customers.attrs.get("currency")),
