@@ -6,11 +6,7 @@ draws that this stays below a second (``FUTURES``); differences are paired, and 
 is said.
 """
 
-import base64
-import html
-import io
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -500,50 +496,3 @@ def unsaid(levers: Mapping[str, float]) -> str:
             "this is what the price brings if nobody buys less."
         )
     return ""
-
-
-# What goes to the browser.
-HEADS = {
-    "h1": "font-size:1.8rem;font-weight:700;margin:0",
-    "h2": "font-size:1.3rem;font-weight:600;margin:0.5rem 0",
-}
-
-
-def paragraphs(lines: Iterable[str], kind: str = "p") -> str:
-    """Return lines as HTML that shows them as they stand: anybody types ids and rules. Empty ones are left out."""
-    style = f' style="{HEADS[kind]}"' if kind in HEADS else ""
-    return "".join(f"<{kind}{style}>{html.escape(line)}</{kind}>" for line in lines if line.strip())
-
-
-def label(text: str) -> str:
-    """Return the label of a control, which marimo reads as Markdown, so that it shows a text as it stands."""
-    return re.sub(r"([\\`*_{}\[\]()#+.!|~$:-])", r"\\\1", html.escape(text))
-
-
-def unlisted(lines: Iterable[str]) -> list[str]:
-    """Return the lines of a summary without those that list what stands in a table below."""
-    return [line for line in lines if not line.startswith("  ")]
-
-
-def picture(view: "Drawing", words: str) -> str:
-    """Return a figure as HTML, with words for those who do not see it."""
-    buffer = io.BytesIO()
-    view.savefig(buffer, format="png", dpi=150)
-    shown = base64.b64encode(buffer.getvalue()).decode()
-    width = round(float(view.get_figwidth()) * 100)
-    return (
-        f'<img src="data:image/png;base64,{shown}" alt="{html.escape(words, quote=True)}" '
-        f'style="width:{width}px;max-width:100%;height:auto">'
-    )
-
-
-def csv_bytes(frame: "pd.DataFrame") -> bytes:
-    """Return a table as the commands write it: a CSV that opens in spreadsheets, which run no cell of it."""
-    import tempfile
-
-    from bayes_clv.workflows.folders import write_table
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.csv"
-        write_table(frame, path)
-        return path.read_bytes()

@@ -9,7 +9,7 @@ app = marimo.App(width="medium", app_title="bayes_clv", css_file="notebook.css")
 def _():
     import marimo as mo
 
-    from bayes_clv.app import browsing
+    from bayes_clv.app import browsing, shown
     from bayes_clv.schema import InputError
     from bayes_clv.valuation.channels import compare_channels
     from bayes_clv.views import plot_channels, plot_payback, plot_scenarios, plot_segment_sizes, table
@@ -29,17 +29,18 @@ def _():
         plot_segment_sizes,
         scenario_sentence,
         segment_summary,
+        shown,
         table,
     )
 
 
 @app.cell
-def _(browsing, mo):
+def _(browsing, mo, shown):
     given = mo.cli_args()
     opened = browsing.open_run(str(given.get("run")), given.get("draws"))
 
     def said(*lines):
-        return mo.Html(browsing.paragraphs(lines))
+        return mo.Html(shown.paragraphs(lines))
 
     def trouble(error):
         return mo.callout(said(str(error)), kind="warn")
@@ -53,16 +54,16 @@ def _(browsing, mo):
 
 
 @app.cell
-def _(browsing, mo, opened, said):
+def _(mo, opened, said, shown):
     failed = opened.run.failed
-    head = browsing.paragraphs([f"Customers of {opened.name}"], "h1")
+    head = shown.paragraphs([f"Customers of {opened.name}"], "h1")
     lead = said(
         f"{opened.people:,} customers, the next {opened.ahead}; intervals hold 90 %. Segments and scenarios are of "
         f"{opened.draws} posterior draws."
     )
     count = f"{len(failed)} check{'s'[: len(failed) > 1]} of the run failed: its report says what that means"
     checks = (
-        mo.callout(mo.accordion({browsing.label(count): said(*failed)}), kind="warn")
+        mo.callout(mo.accordion({shown.label(count): said(*failed)}), kind="warn")
         if failed
         else said("All checks of the run passed.")
     )
@@ -84,7 +85,7 @@ def _(mo, tab):
 
 
 @app.cell
-def _(InputError, browsing, mo, opened, said, trouble, where):
+def _(InputError, browsing, mo, opened, said, shown, trouble, where):
     try:
         chosen = browsing.customers_where(opened, where.value)
         wrong = None
@@ -100,7 +101,7 @@ def _(InputError, browsing, mo, opened, said, trouble, where):
         freeze_columns_left=["customer"],
     )
     saved = mo.download(
-        lambda: browsing.csv_bytes(chosen), filename="customers.csv", label="Download these as CSV"
+        lambda: shown.csv_bytes(chosen), filename="customers.csv", label="Download these as CSV"
     )
     mo.vstack(
         [
@@ -117,18 +118,18 @@ def _(InputError, browsing, mo, opened, said, trouble, where):
 
 
 @app.cell
-def _(browsing, mo, opened, people, said):
+def _(browsing, mo, opened, people, said, shown):
     mo.stop(len(people.value) == 0)
     name = str(people.value["customer"].iloc[0])
     one = browsing.one_customer(opened, name)
     mo.vstack(
         [
-            mo.Html(browsing.paragraphs([f"Customer {name}"], "h2")),
+            mo.Html(shown.paragraphs([f"Customer {name}"], "h2")),
             said(*one.words),
-            mo.Html(browsing.picture(one.future, f"Future of customer {name}: {one.words[1]}")),
+            mo.Html(shown.picture(one.future, f"Future of customer {name}: {one.words[1]}")),
             said(one.why)
             if one.history is None
-            else mo.Html(browsing.picture(one.history, f"History of customer {name}: {one.words[0]}")),
+            else mo.Html(shown.picture(one.history, f"History of customer {name}: {one.words[0]}")),
         ]
     )
     return
@@ -164,6 +165,7 @@ def _(
     preset,
     said,
     segment_summary,
+    shown,
     table,
     trouble,
     written,
@@ -180,21 +182,21 @@ def _(
         lists = table(found, by="customer")
         return mo.vstack(
             [
-                said(*browsing.unlisted(segment_summary(found, file="the table below", earned=earned))),
+                said(*shown.unlisted(segment_summary(found, file="the table below", earned=earned))),
                 mo.Html(
-                    browsing.picture(
+                    shown.picture(
                         plot_segment_sizes(found), "How many customers are in each segment, with 90 %"
                     )
                 ),
                 mo.Html(
-                    browsing.picture(
+                    shown.picture(
                         plot_segment_sizes(found, quantity="value" if money else "purchases"),
                         "What each segment brings, with 90 %",
                     )
                 ),
                 browsed(rows),
                 mo.download(
-                    lambda: browsing.csv_bytes(lists),
+                    lambda: shown.csv_bytes(lists),
                     filename="segments.csv",
                     label="Download customers as CSV",
                 ),
@@ -245,6 +247,7 @@ def _(
     plot_scenarios,
     said,
     scenario_sentence,
+    shown,
     sliders,
     table,
     trouble,
@@ -262,7 +265,7 @@ def _(
         rows = browsing.totals_of(found)
         return mo.vstack(
             [
-                mo.Html(browsing.paragraphs([scenario_sentence(found, "What if")], "h2")),
+                mo.Html(shown.paragraphs([scenario_sentence(found, "What if")], "h2")),
                 *(
                     [mo.callout(said(browsing.unsaid(levers)), kind="warn")]
                     if browsing.unsaid(levers)
@@ -272,10 +275,10 @@ def _(
                     f"Stated: {found['stated'].values[-1]}. Both are of the same draws and the same luck; the mean "
                     f"difference has a standard error of {error:,.2f} by simulation."
                 ),
-                mo.Html(browsing.picture(plot_scenarios(found), scenario_sentence(found, "What if"))),
+                mo.Html(shown.picture(plot_scenarios(found), scenario_sentence(found, "What if"))),
                 browsed(rows),
                 mo.download(
-                    lambda: browsing.csv_bytes(table(found)), filename="what-if.csv", label="Download as CSV"
+                    lambda: shown.csv_bytes(table(found)), filename="what-if.csv", label="Download as CSV"
                 ),
             ]
         )
@@ -301,15 +304,13 @@ def _(browsing, mo, opened, said, tab):
 
 
 @app.cell
-def _(browsing, by, mo, opened):
+def _(browsing, by, mo, opened, shown):
     worth = browsing.channels_of(opened, by.value)
     of_all = mo.ui.text(placeholder="12.50", label="every channel, where nothing else is said")
-    costs = mo.ui.dictionary(
-        {each: mo.ui.text(label=browsing.label(each)) for each in browsing.names_of(worth)}
-    )
+    costs = mo.ui.dictionary({each: mo.ui.text(label=shown.label(each)) for each in browsing.names_of(worth)})
     mo.vstack(
         [
-            mo.Html(browsing.paragraphs(["What does a new customer cost?"], "h2")),
+            mo.Html(shown.paragraphs(["What does a new customer cost?"], "h2")),
             mo.hstack([of_all, *costs.elements.values()], wrap=True, justify="start", gap=1.5),
         ]
     )
@@ -330,6 +331,7 @@ def _(
     plot_channels,
     plot_payback,
     said,
+    shown,
     table,
     trouble,
     worth,
@@ -349,19 +351,17 @@ def _(
             [
                 said(*channels_summary(found, browsing.earned_words(opened))),
                 mo.Html(
-                    browsing.picture(
+                    shown.picture(
                         plot_channels(found), "What a new customer of each channel is worth beside its cost"
                     )
                 ),
                 mo.Html(
-                    browsing.picture(
+                    shown.picture(
                         plot_payback(found), "When a new customer of each channel has paid its cost"
                     )
                 ),
                 browsed(rows.round(3)),
-                mo.download(
-                    lambda: browsing.csv_bytes(rows), filename="channels.csv", label="Download as CSV"
-                ),
+                mo.download(lambda: shown.csv_bytes(rows), filename="channels.csv", label="Download as CSV"),
             ]
         )
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bayes_clv as clv
-from bayes_clv.app import browsing
+from bayes_clv.app import browsing, shown
 from bayes_clv.app.serving import NOTEBOOK, serve
 from bayes_clv.schema import InputError
 from bayes_clv.workflows.choices import Browsing
@@ -35,8 +35,8 @@ def test_the_table_is_the_runs_most_valuable_first(opened, finished):
 def test_the_last_order_is_that_of_the_log(opened, shop):
     _, log = shop
     known = log[log["date"] <= "2025-09-30"].groupby("customer_id")["date"].max().dt.strftime("%Y-%m-%d")
-    shown = opened.listed.set_index("customer")["last order"]
-    assert dict(shown) == {str(name): day for name, day in known.items()}
+    listed = opened.listed.set_index("customer")["last order"]
+    assert dict(listed) == {str(name): day for name, day in known.items()}
 
 
 def test_conditions_choose_customers(opened):
@@ -134,15 +134,15 @@ def test_sliders_are_scenarios_on_the_same_draws(opened):
 
 def test_what_people_typed_is_shown_and_not_run(opened):
     odd = "=1+1 <script>alert(1)</script> & `x` [y](z)"
-    assert "<script>" not in browsing.paragraphs([odd])
-    assert "<script>" not in browsing.label(odd)
-    assert "[y](z)" not in browsing.label(odd)
+    assert "<script>" not in shown.paragraphs([odd])
+    assert "<script>" not in shown.label(odd)
+    assert "[y](z)" not in shown.label(odd)
     view = browsing.one_customer(opened, str(opened.listed["customer"][0])).future
-    shown = browsing.picture(view, odd + '" onerror="x')
-    assert "<script>" not in shown
-    assert shown.count("onerror=") == 1
-    assert 'onerror="' not in shown
-    made = browsing.csv_bytes(pd.DataFrame({"customer": [odd, "b"], "worth": [1.5, -2.0]}))
+    picture = shown.picture(view, odd + '" onerror="x')
+    assert "<script>" not in picture
+    assert picture.count("onerror=") == 1
+    assert 'onerror="' not in picture
+    made = shown.csv_bytes(pd.DataFrame({"customer": [odd, "b"], "worth": [1.5, -2.0]}))
     back = pd.read_csv(io.BytesIO(made))
     assert back["customer"].tolist() == [f"'{odd}", "b"]
     assert back["worth"].tolist() == [1.5, -2.0]
