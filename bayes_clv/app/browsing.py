@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bayes_clv.views.style import Drawing
     from bayes_clv.workflows.folders import Finished
 
-# So many futures of customers are drawn in 1.0 s of processor time, half of that on two free cores (100,000 x 100).
-FUTURES = 10_000_000
+# So many futures of customers answer in under a second on two free cores, page included (100,000 x 50).
+FUTURES = 5_000_000
 DRAWS_AT_MOST, DRAWS_AT_LEAST = 400, 40
 # A customer alone is nothing to draw.
 DRAWS_OF_ONE = 2000
