@@ -39,6 +39,7 @@ import xarray as xr
 from scipy.stats import binom
 
 import bayes_clv as clv
+from studies.promises import draw_promises
 
 ROOT = Path(__file__).parents[1]
 FIGURE = ROOT / "figures" / "targeting.png"
@@ -240,35 +241,7 @@ def draw(table: pd.DataFrame) -> None:
         axes[0].set_xlabel("net gain in truth, thousands (mean ± its error)")
         axes[0].legend(loc="center right", bbox_to_anchor=(1.0, 0.28))
         style.heading(axes[0], "What each rule gains", f"expected level, {len(own)} simulated worlds")
-        own = table[table["case"] == "budget"].sort_values("promised")
-        rank = np.arange(len(own))
-        axes[1].vlines(
-            rank,
-            own["outcome_q05"] / 1000,
-            own["outcome_q95"] / 1000,
-            color=style.SKY,
-            lw=1.6,
-            label="promised, 90 %",
-        )
-        axes[1].plot(rank, own["happened"] / 1000, "o", ms=2.5, color=style.INK, label="happened")
-        axes[1].plot(
-            rank,
-            own["promised_by_point_estimate"] / 1000,
-            "x",
-            ms=4,
-            color=style.ORANGE,
-            label="promised by point estimate",
-        )
-        axes[1].set_xlabel("world, by the mean promised")
-        axes[1].set_ylabel("net gain, thousands of money")
-        axes[1].legend(loc="upper left")
-        axes[1].set_ylim(top=axes[1].get_ylim()[1] * 1.15)
-        inside = ((own["outcome_q05"] <= own["happened"]) & (own["happened"] <= own["outcome_q95"])).sum()
-        style.heading(
-            axes[1],
-            "What is promised, and what happens",
-            f"outcome level, with the budget; {inside} of {len(own)} inside",
-        )
+        draw_promises(axes[1], table[table["case"] == "budget"], "with the budget", 1.15)
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=130)
 

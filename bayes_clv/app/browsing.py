@@ -428,17 +428,6 @@ def earned_words(opened: Opened) -> str | None:
 
 
 # Channels.
-def groupings_of(opened: Opened) -> list[str]:
-    """Return the columns by which the run's fits were grouped, such as channels."""
-    from bayes_clv.inference.effects import Effects
-
-    found: list[str] = []
-    for tree in (opened.run.buying, opened.run.spending):
-        if tree is not None and "effects" in tree.attrs:
-            found += Effects.from_json(str(tree.attrs["effects"])).labels
-    return list(dict.fromkeys(found))
-
-
 def channels_of(opened: Opened, by: str) -> "xr.Dataset":
     """Return what a new customer of each group is worth over the run's horizon.
 

@@ -290,7 +290,7 @@ def _(
 @app.cell
 def _(browsing, mo, opened, said, tab):
     mo.stop(tab.value != "Channels")
-    columns = browsing.groupings_of(opened)
+    columns = opened.run.groupings
     mo.stop(
         not columns or not opened.with_money,
         said(

@@ -176,13 +176,7 @@ def _also(split: "xr.Dataset | None", bids: "dict[str, xr.Dataset]") -> list[str
 
 def _column(run: "Finished", stated: "Channels") -> str:
     """Return the grouping column of the channels: the file's, or the only one of the run."""
-    from bayes_clv.inference.effects import Effects
-
-    found: list[str] = []
-    for tree in (run.buying, run.spending):
-        if tree is not None and "effects" in tree.attrs:
-            found += Effects.from_json(str(tree.attrs["effects"])).labels
-    names = list(dict.fromkeys(found))
+    names = run.groupings
     if not names:
         raise InputError(
             f"The run has no groups, so that it does not tell channels apart. Run again with "

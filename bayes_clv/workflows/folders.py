@@ -69,6 +69,17 @@ class Finished:
         )
 
     @property
+    def groupings(self) -> list[str]:
+        """Return the columns by which its fits were grouped, such as channels."""
+        from bayes_clv.inference.effects import Effects
+
+        found: list[str] = []
+        for tree in (self.buying, self.spending):
+            if tree is not None and "effects" in tree.attrs:
+                found += Effects.from_json(str(tree.attrs["effects"])).labels
+        return list(dict.fromkeys(found))
+
+    @property
     def sleeping(self) -> bool:
         """Return whether its customers may be asleep."""
         from bayes_clv.families.contract import Forecast, need

@@ -19,7 +19,7 @@ from bayes_clv.views.plots.equity import IDLE, WORDS
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
-from bayes_clv.views.reporting.rendering import write_template
+from bayes_clv.views.reporting.rendering import failed_behind, write_template
 
 LEVELS = {
     "outcome": "what will actually be bought and spent, and who will come, with the chance in both.",
@@ -148,7 +148,7 @@ def write_equity_page(
     gallery.finish()
     page = {
         "title": title,
-        "summary": {"failed": _failed(checks), "text": _verdict(found)},
+        "summary": {"failed": failed_behind(checks, "this page"), "text": _verdict(found)},
         "key_numbers": _key_numbers(found, bridge),
         "levels": LEVELS,
         "sections": [
@@ -222,13 +222,6 @@ def _verdict(found: xr.Dataset) -> str:
     """Return the sentence at the head of the page."""
     said = equity_sentences(found)
     return next((each for each in said if each.startswith("Customer equity")), said[0])
-
-
-def _failed(checks: Sequence[str]) -> str:
-    if not checks:
-        return ""
-    count = f"{len(checks)} check{'s' if len(checks) > 1 else ''} of the run behind this page failed"
-    return f"{count}: {'; '.join(checks)}. Its report says what that means, also for what stands here."
 
 
 def _key_numbers(found: xr.Dataset, bridge: xr.Dataset | None) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """A page of a template: one file that holds everything it shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +25,15 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
     unfinished = target.with_name(f".{target.name}.partial")
     unfinished.write_text(text, encoding="utf-8")
     return unfinished.replace(target)
+
+
+def failed_behind(checks: Sequence[str], what: str) -> str:
+    """Return what a page that stands on a run says of its failed checks, or nothing; ``what`` stands on it.
+
+    >>> failed_behind(["Holdout: too low"], "this page").partition(". ")[0]
+    '1 check of the run behind this page failed: Holdout: too low'
+    """
+    if not checks:
+        return ""
+    count = f"{len(checks)} check{'s' if len(checks) > 1 else ''} of the run behind {what} failed"
+    return f"{count}: {'; '.join(checks)}. Its report says what that means, also for what stands here."

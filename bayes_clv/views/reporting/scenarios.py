@@ -17,7 +17,7 @@ from bayes_clv.views.plots import scenarios as drawn
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
-from bayes_clv.views.reporting.rendering import write_template
+from bayes_clv.views.reporting.rendering import failed_behind, write_template
 
 LEVELS = {
     "outcome": "what will actually be bought and spent, with the chance in each purchase.",
@@ -160,7 +160,7 @@ def write_scenarios_page(
     page = {
         "title": title,
         "summary": {
-            "failed": _failed(checks),
+            "failed": failed_behind(checks, "these scenarios"),
             "text": " ".join([worth, *best_sentences(comparison)]),
         },
         "key_numbers": _key_numbers(comparison),
@@ -187,13 +187,6 @@ def write_scenarios_page(
         "run_table": run_table(run),
     }
     return write_template(path, "scenarios.html.j2", page)
-
-
-def _failed(checks: Sequence[str]) -> str:
-    if not checks:
-        return ""
-    count = f"{len(checks)} check{'s' if len(checks) > 1 else ''} of the run behind these scenarios failed"
-    return f"{count}: {'; '.join(checks)}. Its report says what that means, also for what stands here."
 
 
 def _key_numbers(comparison: xr.Dataset) -> list[dict[str, Any]]:
