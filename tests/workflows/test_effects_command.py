@@ -2,11 +2,11 @@
 
 import html
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from typer.testing import CliRunner
 
 import bayes_clv as clv
@@ -16,6 +16,7 @@ from bayes_clv.valuation.channel_files import Channels
 from bayes_clv.views.reporting.channel_words import bid_sentence, budget_sentences
 from bayes_clv.workflows import acquiring
 from bayes_clv.workflows.choices import Acquiring
+from bayes_clv.workflows.folders import Finished
 from bayes_clv.workflows.options import grouping, options_of
 
 
@@ -180,7 +181,7 @@ def test_the_channels_of_a_run_are_judged_as_python_judges(done, tmp_path):
 
 
 def test_a_run_without_groups_is_told_the_option(make_buying):
-    ungrouped = SimpleNamespace(buying=make_buying(draws=2), spending=None)
+    ungrouped = Finished(xr.Dataset(), make_buying(draws=2), None, pd.DataFrame(), {})
     with pytest.raises(clv.InputError, match="Run again with groups and the column") as refused:
         acquiring._column(ungrouped, Channels(()))
     said = " ".join(paragraph(refused.value, options_of(Acquiring)).split())
