@@ -26,6 +26,7 @@ from bayes_clv.distributions.paths.clock import Clock, at
 from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.families.calendar import CALENDAR
+from bayes_clv.families.contract import Moves
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
 
@@ -56,6 +57,7 @@ class Money:
     time unit. The rule is the family's: "gamma", an occasion is Gamma(occasion, rate nu), the state shape and rate of
     the Gamma of nu; "lognormal", its logarithm is Normal(theta, occasion²), the state mean and standard deviation of
     theta. ``ahead`` (draw, period) multiplies what is paid in each period of ``width`` from now, its last for ever.
+    ``moves(rows)`` says how levels move from now on, where they do.
     """
 
     state: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -64,6 +66,7 @@ class Money:
     rule: Literal["gamma", "lognormal"] = "gamma"
     ahead: np.ndarray | None = None
     width: float = math.nan
+    moves: Callable[[np.ndarray], Moves] | None = None
 
 
 class Holdout(NamedTuple):
@@ -160,6 +163,22 @@ def _purse(money: Money, rows: np.ndarray, row: np.ndarray, draws: int) -> Purse
         float(money.discount),
         ahead,
         float(money.width),
+        *_moving(money, rows, draws),
+    )
+
+
+def _moving(money: Money, rows: np.ndarray, draws: int) -> tuple[np.ndarray, ...]:
+    """Return what a purse holds of levels that move: slope, left, apart0, apart1, apart2, omega, kappa."""
+    none = np.empty((0, draws))
+    if money.moves is None:
+        return none, np.empty(0), none, none, none, none, none
+    found = money.moves(rows)
+    shape = (rows.size, draws)
+    drifting = (found.first, found.second, found.third, found.omega, found.kappa)
+    return (
+        owned(found.slope, shape),
+        owned(found.left, (rows.size,)),
+        *(none if each is None else owned(each, shape) for each in drifting),
     )
 
 
@@ -293,6 +312,12 @@ def spend_money(payments: Parameters, histories: Histories, discount: float) -> 
         found: np.ndarray = payments.at(histories.columns, rows)[level.occasion]
         return found
 
+    moving = level.moves
+
+    def moves(rows: np.ndarray) -> Moves:
+        assert moving is not None
+        return moving(payments.paid(histories.columns, rows), payments.at(histories.columns, rows))
+
     return Money(
         state=state,
         occasion=occasion,
@@ -300,4 +325,5 @@ def spend_money(payments: Parameters, histories: Histories, discount: float) -> 
         rule=level.pays,
         ahead=payments.ahead,
         width=payments.width,
+        moves=None if moving is None else moves,
     )

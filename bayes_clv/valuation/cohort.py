@@ -393,7 +393,7 @@ def newcomers_plan(
     keys = customer_keys(whose, seed, purpose="cohort")
     alone = bool(apart(posterior.family, keys))
     nothing = np.zeros(size if alone else 1)
-    columns = dict.fromkeys((*posterior.forecast.history, "occasions", "mean_spend"), nothing)
+    columns = dict.fromkeys((*posterior.forecast.history, *payments.level.history), nothing)
     everyone = np.arange(size)
     histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
     plan = purchase_plan(posterior, histories, keys, horizon, start)
