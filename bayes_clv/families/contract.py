@@ -165,7 +165,7 @@ class Forecast:
 class Moves(NamedTuple):
     """How a customer's log level moves from the end of observation on.
 
-    A trend of ``slope`` a time unit (row, draw) for another ``left`` time units (row, 1); and a stationary process about
+    A trend of ``slope`` a time unit (row, draw) for another ``left`` time units (row,); and a stationary process about
     it, which forgets at ``kappa`` (1 / time unit) and has the standard deviation ``omega``, (row, draw) each. Now it is
     Normal, ``first + second x log level`` with the standard deviation ``third``, (row, draw). None where nothing drifts.
     """
@@ -216,8 +216,8 @@ class SpendLevel:
     history : tuple of str
         The columns that its functions read.
     later : callable, or None
-        ``(time, columns, params)``: expected spend of an occasion a time (one number) after the end of observation, where
-        the level moves; then ``moves`` and ``orders`` are there too.
+        ``(time, columns, params)``: expected spend of an occasion at times from the end of observation on, where the
+        level moves; then ``moves`` and ``orders`` are there too.
     moves : callable, or None
         ``(columns, params)``: how it moves.
     orders : callable, or None
@@ -237,7 +237,7 @@ class SpendLevel:
     spend: Callable[[np.random.Generator, Any, Any, Any], Array]
     amounts: Callable[[Params, Any, Any, Any], Any] | None = None
     history: tuple[str, ...] = LEVEL
-    later: Callable[[float, Columns, Params], Array] | None = None
+    later: Callable[[Any, Columns, Params], Array] | None = None
     moves: Callable[[Columns, Params], Moves] | None = None
     orders: Callable[[np.random.Generator, NDArray[np.int64], Array, Params], Array] | None = None
 

@@ -172,7 +172,7 @@ def derived(kind: Kind = "purchases") -> list[str]:
     >>> "mbg_nbd_drift" in derived()
     True
     """
-    forms = MOVING if kind == "spend" else DERIVED
+    forms = {"purchases": DERIVED, "spend": MOVING}.get(kind, {})
     return [f"{name}{suffix}" for suffix, (*_, of) in forms.items() for name in of]
 
 

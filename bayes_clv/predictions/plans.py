@@ -168,18 +168,13 @@ def _purse(money: Money, rows: np.ndarray, row: np.ndarray, draws: int) -> Purse
 
 
 def _moving(money: Money, rows: np.ndarray, draws: int) -> tuple[np.ndarray, ...]:
-    """Return what a purse holds of levels that move: slope, left, apart0, apart1, apart2, omega, kappa."""
-    none = np.empty((0, draws))
+    """Return what a purse holds of levels that move (``Purse``), nothing where they do not."""
     if money.moves is None:
-        return none, np.empty(0), none, none, none, none, none
-    found = money.moves(rows)
-    shape = (rows.size, draws)
+        return ()
+    shape, found = (rows.size, draws), money.moves(rows)
     drifting = (found.first, found.second, found.third, found.omega, found.kappa)
-    return (
-        owned(found.slope, shape),
-        owned(found.left, (rows.size,)),
-        *(none if each is None else owned(each, shape) for each in drifting),
-    )
+    beside = [owned(each, shape) for each in drifting if each is not None]
+    return (owned(found.slope, shape), owned(found.left, (rows.size,)), *beside)
 
 
 def tiles(

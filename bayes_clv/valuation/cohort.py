@@ -33,6 +33,7 @@ from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.net import refuse_unknown_net
 from bayes_clv.predictions.own_costs import Costs, OwnCosts, discounted_time, of_nobody
 from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
+from bayes_clv.predictions.earning import PARTS, earned
 from bayes_clv.predictions.plans import Plan, purchase_plan, spend_money
 from bayes_clv.predictions.progress import progress_bar
 from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, drawn_of
@@ -304,6 +305,19 @@ def expected_new_customer(
         discounted = math.exp(-discount * horizon) * repeats + discount * (inner[:, None] * each).sum(axis=0)
     payer = paired(payments, posterior.size)
     each = payer.level.population_mean(payer.values)
+    if payer.level.later is not None:
+        later = earned(
+            forecast,
+            payer,
+            horizon,
+            discount,
+            {name: column[None, None] for name, column in newborn.items()},
+            values,
+            np.zeros(1, dtype=np.int64),
+            {name: column[None, None] for name, column in new_customer(payer.level.history).items()},
+            payer.values,
+        )[0]
+        return 1 + repeats, np.where(np.isnan(each), np.inf, each + later)
     if payer.ahead is None:
         return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
     ends, worth = payer.worth(horizon, discount)
@@ -333,6 +347,12 @@ def expected_over_time(
         ends = np.union1d(asked, bounds)
         inside = np.searchsorted(bounds, ends - 1e-9 * horizon)
         first, pace = payer.ahead[:, 0], payer.ahead[:, inside].T
+    if payer.level.later is not None:
+        # What a purchase of each part brings over one at once, in the part's middle.
+        ends = np.union1d(asked, horizon * np.arange(1, PARTS + 1) / PARTS)
+        at = (ends + np.r_[0.0, ends[:-1]]) / 2
+        nobody = new_customer(payer.level.history)
+        pace = payer.level.later(at, nobody, payer.values) / each
     bought = np.stack([forecast.purchases(end, newborn, values) for end in ends.tolist()])
     long = np.diff(ends, prepend=0.0)
     mean = np.exp(-discount * (ends - long)) * (

@@ -18,6 +18,7 @@ from bayes_clv.distributions.streams import GOLDEN, MONEY, mix, standard_normal
 # Purchases paid at a time, so that what is in work stays in the processor's first cache.
 CHUNK = 1024
 ONE = np.uint64(1)
+NONE, NOTHING = np.empty(0), np.empty((0, 0))
 # Of a stream of money, the part that moves the level.
 DRIFT = np.uint64(0xC2B2AE3D27D4EB4F)
 
@@ -42,13 +43,13 @@ class Purse(NamedTuple):
     discount: float
     ahead: Any
     width: float
-    slope: Any
-    left: Any
-    apart0: Any
-    apart1: Any
-    apart2: Any
-    omega: Any
-    kappa: Any
+    slope: Any = NOTHING
+    left: Any = NONE
+    apart0: Any = NOTHING
+    apart1: Any = NOTHING
+    apart2: Any = NOTHING
+    omega: Any = NOTHING
+    kappa: Any = NOTHING
 
 
 class Paid(NamedTuple):

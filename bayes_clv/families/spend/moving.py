@@ -241,8 +241,8 @@ class _Known(Grid):
         g, span, omega, kappa = (self._wide(np.asarray(each), full) for each in kind.moving(given))
         self.g, self.span, self.omega, self.kappa = g, span, omega, kappa
 
-    def grown(self, time: float = 0.0) -> Array:
-        """Return the log of what a customer's spend is over its first, a time from now."""
+    def grown(self, time: Any = 0.0) -> Array:
+        """Return the log of what a customer's spend is over its first, at times (..., 1, 1) from now."""
         if not self.kind.trend:
             return np.zeros(self.g.shape)
         found: Array = self.g * np.minimum(self.T[:, None] + time, self.span) / self.span
@@ -264,8 +264,9 @@ class _Known(Grid):
         total = levels.trended_totals(self.x, self.paid, self.start, self.spend, self.times, self.g, self.span)
         return p * self.x[:, None] + q, v + total
 
-    def later(self, time: float) -> Array:
-        """Return the expected spend of an occasion a time from now, money."""
+    def later(self, times: Any) -> Array:
+        """Return the expected spend of an occasion at times from now, whose axes lead, money."""
+        time = np.asarray(times, dtype=np.float64)[..., None, None]
         if self.kind.level.pays == "gamma":
             shape, rate = self.gamma()
             found = self.values["p"] * rate / np.where(shape > 1, shape - 1, np.nan)
@@ -382,7 +383,7 @@ def _over(kind: _Kind, spend: Array, times: Array) -> Family:
     def known(columns: Columns, params: Params) -> _Known:
         return _Known(kind, spend, times, columns, params)
 
-    def later(time: float, columns: Columns, params: Params) -> Array:
+    def later(time: Any, columns: Columns, params: Params) -> Array:
         return known(columns, params).later(time)
 
     forecast = replace(
