@@ -389,7 +389,7 @@ def _quantity(family: Family, target: str) -> str:
     quantity = family.processes.get(target, target)
     known = family.quantities.get(quantity)
     if known is not None and (known.whole or known.constant):
-        raise InputError(f"{quantity!r} is one whole number for all customers: no column can act on it.")
+        raise InputError(f"{quantity!r} is one {'whole ' * known.whole}number for all customers: no column can act on it.")
     if quantity not in family.quantities:
         processes = ", ".join(f"{name!r} ({what})" for name, what in family.processes.items())
         others = ", ".join(repr(name) for name, each in family.quantities.items() if not (each.whole or each.constant))
