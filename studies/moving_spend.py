@@ -1,24 +1,26 @@
-"""Spend that changes within a customer's life: is it found, is it invented, and what does it do to forecasts of money?
+"""Spend that changes within a customer's life: whether it is found, or invented, and what it does to forecasts.
 
 Question
     (a) In simulated worlds, does a fit with a trend by age and a level that drifts find them where they are, and is
     nothing lost where spend is one for ever? (b) On CDNOW and Online Retail, do totals of money and customers' own
     forecasts gain by them?
 Pass rules, stated before the run
-    1. *not invented*: in static worlds the mean CRPS of customers' holdout spend with trend, with drift and with both is
+    1. *not invented*: in static worlds the mean CRPS of customers' holdout spend with trend, with drift and with both
+    is
        not worse than without by 0.5 %;
-    2. *found*: where spend doubles over the longest age, and half of what customers differ by drifts with a half-life of
-       20 weeks, the 90 % intervals of growth, of the drifting share and of the half-life each hold the truth in at least 3
-       of 6 worlds (which a right method fails with probability .001), and the total of spend of the holdout lies in the
-       90 % interval of the fit with both in at least as many worlds as in that of the static one;
+    2. *found*: where spend doubles over the longest age, and half of what customers differ by drifts with a half-life
+    of
+       20 weeks, the 90 % intervals of growth, of the drifting share and of the half-life each hold the truth in at
+       least 3 of 6 worlds (which a right method fails with probability .001), and the total of spend of the holdout
+       lies in the 90 % interval of the fit with both in at least as many worlds as in that of the static one;
     3. *public bases*: reported. What a form changes in the CRPS of customers' spend, and in the total's interval.
 
 Worlds: 1,500 customers who came over 26 weeks, BG/NBD at CDNOW's parameters with twice its rate, a holdout of 39 weeks
-after 65. All by laplace, 4 x 250 draws. Online Retail: 26 weeks from 2011-06-10; CDNOW: 39 from 1997-09-30; purchases by
-MBG/NBD, without a calendar and with one.
+after 65. All by laplace, 4 x 250 draws. Online Retail: 26 weeks from 2011-06-10; CDNOW: 39 from 1997-09-30; purchases
+by MBG/NBD, without a calendar and with one.
 
-Run with ``uv run python -m studies.moving_spend`` (a quarter of an hour of processor time); ``--quick`` one world of each and
-CDNOW. It writes studies/moving_spend_results.csv and figures/moving_spend.png.
+Run with ``uv run python -m studies.moving_spend`` (a quarter of an hour of processor time); ``--quick`` one world of
+each and CDNOW. It writes studies/moving_spend_results.csv and figures/moving_spend.png.
 """
 
 import argparse
@@ -83,11 +85,13 @@ def base(name: str) -> xr.Dataset:
     """Return the customers of a public base whose repeat purchases were all paid."""
     ends = {"cdnow": ("1997-09-30", "1998-06-30"), "online_retail": ("2011-06-10", "2011-12-09")}[name]
     found = clv.summarize(getattr(bases, name)(), until=ends[0], holdout_until=ends[1], also=ALSO)
-    free = (found["frequency"] > 0) & found["log_spend_mean"].isnull()
+    free = (found["frequency"] > 0) & found["log_spend_mean"].isna()
     return found.isel(customer=np.flatnonzero(~free))
 
 
-def row_of(name: str, spend: str, form: str, buying: Any, spending: Any, customers: xr.Dataset) -> dict[str, Any]:
+def row_of(
+    name: str, spend: str, form: str, buying: Any, spending: Any, customers: xr.Dataset
+) -> dict[str, Any]:
     """Return how a forecast of money did."""
     horizon = float(customers.attrs["holdout_duration"])
     value = clv.predict(buying, customers, horizon, spending=spending, seed=SEED + 2)
@@ -115,7 +119,11 @@ def row_of(name: str, spend: str, form: str, buying: Any, spending: Any, custome
     for each in TRUTH:
         if each in posterior:
             found |= dict(
-                zip((f"{each}_low", each, f"{each}_high"), np.quantile(posterior[each], [0.05, 0.5, 0.95]), strict=True)
+                zip(
+                    (f"{each}_low", each, f"{each}_high"),
+                    np.quantile(posterior[each], [0.05, 0.5, 0.95]),
+                    strict=True,
+                )
             )
     return found
 
@@ -177,9 +185,17 @@ def draw(table: pd.DataFrame) -> None:
         figure = Figure(figsize=(9.2, 4.4), layout="constrained")
         left, right = figure.subplots(1, 2)
         worlds = table[table["world"].str.startswith("moving")]
-        places = {"worlds where spend moves": (left, worlds), "public bases": (right, table[~table["world"].str.contains(r"moving|static")])}
+        places = {
+            "worlds where spend moves": (left, worlds),
+            "public bases": (right, table[~table["world"].str.contains(r"moving|static")]),
+        }
         for title, (axes, part) in places.items():
-            names = [f"{each.world}, {each.form}" if axes is left else f"{each.world}: {each.spend.split('_')[0]}, {each.form}" for each in part.itertuples()]
+            names = [
+                f"{each.world}, {each.form}"
+                if axes is left
+                else f"{each.world}: {each.spend.split('_')[0]}, {each.form}"
+                for each in part.itertuples()
+            ]
             at = np.arange(len(part))
             for i, each in zip(at, part.itertuples(), strict=True):
                 colour = MUTED if each.form == "static" else BLUE
@@ -202,7 +218,10 @@ def main() -> None:
     found = []
     for row in rows(quick):
         found.append(row)
-        print({name: round(each, 4) if isinstance(each, float) else each for name, each in row.items()}, flush=True)
+        print(
+            {name: round(each, 4) if isinstance(each, float) else each for name, each in row.items()},
+            flush=True,
+        )
     table = pd.DataFrame(found)
     verdicts = judge(table)
     for name, passed, words in verdicts:

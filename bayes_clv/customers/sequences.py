@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.checks import refuse_rows
-from bayes_clv.distributions.arrays import ragged
 from bayes_clv.schema import CUSTOMER, REPEAT_PURCHASE, InputError
 
 PURCHASE_TIMES = "purchase_times"
@@ -183,9 +182,9 @@ def check_times(
 
 def unpaid(customers: xr.Dataset) -> np.ndarray:
     """Return how many of each customer's repeat purchases were for nothing."""
-    owner, place = ragged(customers[SPEND_START], customers["frequency"])
-    none = customers[PURCHASE_SPEND].to_numpy()[place] == 0
-    return np.bincount(owner, none, customers.sizes[CUSTOMER])
+    size = customers["frequency"].to_numpy().astype(np.int64)
+    none = customers[PURCHASE_SPEND].to_numpy()[places(customers[SPEND_START].to_numpy(), size)] == 0
+    return np.bincount(np.repeat(np.arange(size.size), size), none, size.size)
 
 
 def check_spend(dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray, mean: np.ndarray) -> None:
@@ -194,8 +193,9 @@ def check_spend(dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray, mea
     repeat = frequency > 0
     if start is None or not repeat.any():
         return
-    owner, place = ragged(start[repeat], frequency[repeat])
-    own = np.asarray(dataset[PURCHASE_SPEND].to_numpy(), dtype=np.float64)[place]
+    size = frequency[repeat].astype(np.int64)
+    owner = np.repeat(np.arange(size.size), size)
+    own = np.asarray(dataset[PURCHASE_SPEND].to_numpy(), dtype=np.float64)[places(start[repeat], size)]
     bad = ~(np.isfinite(own) & (own >= 0))
     wrong, shown = np.zeros(ids.size, dtype=bool), np.full(ids.size, np.nan)
     if bad.any():

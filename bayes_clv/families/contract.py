@@ -167,7 +167,8 @@ class Moves(NamedTuple):
 
     A trend of ``slope`` a time unit (row, draw) for another ``left`` time units (row,); and a stationary process about
     it, which forgets at ``kappa`` (1 / time unit) and has the standard deviation ``omega``, (row, draw) each. Now it is
-    Normal, ``first + second x log level`` with the standard deviation ``third``, (row, draw). None where nothing drifts.
+    Normal, ``first + second x log level`` with the standard deviation ``third``, (row, draw). None where nothing
+    drifts.
     """
 
     slope: Array
@@ -184,8 +185,8 @@ class SpendLevel:
     """What an occasion brings: each customer has a level of its own, and occasions vary about it.
 
     Functions read the columns ``history``, ``occasions`` and ``mean_spend`` first: the repeat occasions that inform the
-    level, 0 of a new customer, and their mean, of the kind that ``level`` names. Where the level moves it is that of now,
-    at the end of observation.
+    level, 0 of a new customer, and their mean, of the kind that ``level`` names. Where the level moves it is that of
+    now, at the end of observation.
 
     Attributes
     ----------
@@ -221,8 +222,8 @@ class SpendLevel:
     moves : callable, or None
         ``(columns, params)``: how it moves.
     orders : callable, or None
-        ``(rng, owner, age, params)``: amounts of the occasions of new customers, who come one after the other, at rising
-        ages.
+        ``(rng, owner, age, params)``: amounts of the occasions of new customers, who come one after the other, at
+        rising ages.
     """
 
     density: str

@@ -75,8 +75,8 @@ class Quantity:
         Whether it is a whole number from 1, which is not sampled: it is fixed, or chosen by the data among those
         of its prior, a DiscreteUniform (``inference.choice``).
     constant : bool
-        Whether it is a number that the data are not asked for: it has no other prior than a fixed value, relative to the
-        data's scale where it is ``relative``.
+        Whether it is a number that the data are not asked for: it has no other prior than a fixed value, relative to
+        the data's scale where it is ``relative``.
     process : str, or None
         The process, "purchase", "dropout" or "spend", whose covariates act on it.
     """

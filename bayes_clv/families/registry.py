@@ -87,13 +87,17 @@ def changing(name: str, suffix: str = "_drift") -> str:
     >>> changing("bg_nbd")
     'bg_nbd_drift'
     """
-    spend = name in FAMILIES and family(name).kind == "spend" or suffix not in DERIVED or name in derived("spend")
+    spend = (
+        (name in FAMILIES and family(name).kind == "spend")
+        or suffix not in DERIVED
+        or name in derived("spend")
+    )
     *_, of = (MOVING if spend and suffix in MOVING else DERIVED)[suffix]
     if spend and suffix == "_drift" and name not in of and name.startswith("gamma_gamma"):
         raise InputError(
-            f"{family(name).words.title} has no form with drift: an amount multiplies the density of a Gamma level by no "
-            "whole power of it, so that no exact filter is known, and a discounted one leaves spend without a mean after a "
-            "silence. Fit 'lognormal_spend' with drift=True."
+            f"{family(name).words.title} has no form with drift: an amount multiplies the density of a Gamma level by "
+            "no whole power of it, so that no exact filter is known, and a discounted one leaves spend without a mean "
+            "after a silence. Fit 'lognormal_spend' with drift=True."
         )
     if name not in of:
         raise InputError(
@@ -172,7 +176,9 @@ def derived(kind: Kind = "purchases") -> list[str]:
     >>> "mbg_nbd_drift" in derived()
     True
     """
-    forms = {"purchases": DERIVED, "spend": MOVING}.get(kind, {})
+    if kind not in ("purchases", "spend"):
+        return []
+    forms = MOVING if kind == "spend" else DERIVED
     return [f"{name}{suffix}" for suffix, (*_, of) in forms.items() for name in of]
 
 

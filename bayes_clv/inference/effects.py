@@ -347,7 +347,9 @@ def learn_effects(
 
     Raises InputError for a process or quantity that the family does not have, and for columns that cannot be used.
     """
-    varying = [name for name, quantity in family.quantities.items() if not (quantity.whole or quantity.constant)]
+    varying = [
+        name for name, quantity in family.quantities.items() if not (quantity.whole or quantity.constant)
+    ]
     grouping = groups if isinstance(groups, Mapping) else dict.fromkeys(varying, groups or [])
     acting: dict[str, tuple[list[str], list[str]]] = {}
     for place, given in ((0, covariates or {}), (1, grouping)):
@@ -389,10 +391,14 @@ def _quantity(family: Family, target: str) -> str:
     quantity = family.processes.get(target, target)
     known = family.quantities.get(quantity)
     if known is not None and (known.whole or known.constant):
-        raise InputError(f"{quantity!r} is one {'whole ' * known.whole}number for all customers: no column can act on it.")
+        raise InputError(
+            f"{quantity!r} is one {'whole ' * known.whole}number for all customers: no column can act on it."
+        )
     if quantity not in family.quantities:
         processes = ", ".join(f"{name!r} ({what})" for name, what in family.processes.items())
-        others = ", ".join(repr(name) for name, each in family.quantities.items() if not (each.whole or each.constant))
+        others = ", ".join(
+            repr(name) for name, each in family.quantities.items() if not (each.whole or each.constant)
+        )
         raise InputError(
             f"{family.words.title} has nothing called {target!r} for a column to act on. Name a process, "
             f"{processes}, or a quantity: {others}."

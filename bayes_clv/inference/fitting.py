@@ -17,8 +17,8 @@ from bayes_clv.customers.contracts import placed
 from bayes_clv.customers.sequences import SPEND_START, unpaid
 from bayes_clv.families.contract import Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, resolve, starting_point
-from bayes_clv.families.registry import form_of, refuse_calendar
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.families.registry import form_of, refuse_calendar
 from bayes_clv.inference.calendar import Calendar, LearnedCalendar, drawn_calendar, learn_calendar
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
@@ -331,8 +331,8 @@ def _refuse_moving(family: Family) -> None:
     if family.kind == "spend" and need(family, SpendLevel).later is not None:
         raise InputError(
             f"{argument('calendar')} and a spend that moves with its customer ({argument('trend', True)}, "
-            f"{argument('drift', True)}) cannot be had in one fit: within a customer age and calendar are one, and only "
-            "how spend of everybody moves together would tell them apart. Ask for one of them."
+            f"{argument('drift', True)}) cannot be had in one fit: within a customer age and calendar are one, and "
+            "only how the spend of everybody moves together would tell them apart. Ask for one of them."
         )
 
 

@@ -1,9 +1,10 @@
-"""Expected discounted spend in closed form: purchases to come, each at its discount and at what an occasion then brings.
+"""Expected discounted spend in closed form: purchases to come, each discounted, and what an occasion then brings.
 
-Purchases and spend are independent given the draw. Where spend is one for ever it is one product. Where it moves, with a
-calendar or with its customer, it is a sum over parts of the horizon, each with the purchases of the part: the discount
-is the part's mean, right to 1e-5 at 10 % a year and weeks; spend that moves with its customer is that of the middle, by
-Simpson's rule of the part: right to 1e-4 where it grows by a half over the horizon.
+Purchases and spend are independent given the draw. Where spend is one for ever it is one product. Where it moves,
+with a calendar or with its customer, it is a sum over parts of the horizon, each with the purchases of the part: the
+discount is the part's mean, right to 1e-5 at 10 % a year and weeks, and so is spend that moves with its customer, by
+Simpson's rule. With a growth of 2 over CDNOW's 39 weeks totals of 26 and of 52 parts differ by 7e-6 of themselves, and
+of new customers over 78 weeks by 1e-4.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ PARTS = 26
 def worth(
     forecast: Forecast, payer: Parameters, horizon: float, rate: float, history: Columns, values: Params
 ) -> np.ndarray:
-    """Return expected purchases to the horizon, each worth its discount and, with a calendar of spend, its period's g."""
+    """Return expected purchases to the horizon, each at its discount and, with a calendar of spend, its period's g."""
     if payer.ahead is None:
         return forecast.discounted(horizon, rate, history, values)
     ends, each = payer.worth(horizon, rate)
@@ -29,7 +30,9 @@ def worth(
     return total
 
 
-def over_parts(payer: Parameters, horizon: float, rate: float, columns: Columns, values: Params) -> np.ndarray:
+def over_parts(
+    payer: Parameters, horizon: float, rate: float, columns: Columns, values: Params
+) -> np.ndarray:
     """Return what an occasion of each part of the horizon brings, discounted, (part, row, draw), of spend that moves.
 
     ``columns`` and ``values`` are what the family of spend reads.
@@ -61,7 +64,9 @@ def earned(
     """
     if payer.level.later is None:
         bought = np.asarray(worth(forecast, payer, horizon, rate, history, values))
-        return np.asarray((bought[to_bought] if bought.ndim == 2 else bought) * payer.level.expected(columns, own))
+        return np.asarray(
+            (bought[to_bought] if bought.ndim == 2 else bought) * payer.level.expected(columns, own)
+        )
     total, before = np.zeros(()), np.zeros(())
     for part, brings in enumerate(over_parts(payer, horizon, rate, columns, own), start=1):
         bought = np.asarray(forecast.purchases(horizon * part / PARTS, history, values))

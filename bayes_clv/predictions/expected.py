@@ -8,14 +8,12 @@ they fit. Averages over draws, which stream through tiles, are in ``averages``.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numba
 import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.arrays import owned, stretches
-from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.averages import active as active
 from bayes_clv.predictions.averages import pmf as pmf
 from bayes_clv.predictions.averages import retention as retention
@@ -24,7 +22,7 @@ from bayes_clv.predictions.expected_net import net_values
 from bayes_clv.predictions.inputs import Inputs, prepare, problems
 from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.own_costs import Costs, resolved
-from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.renewing import renewals as renewals
 from bayes_clv.predictions.renewing import residual_renewals as residual_renewals
 from bayes_clv.predictions.tiles import (
@@ -426,14 +424,16 @@ def _value(
         history = {name: columns[name][rows[new], None] for name in forecast.history}
         total = np.zeros(size)
         for buyer, payer, each in parts:
-            values, paid, own = buyer.at(columns, rows[new]), payer.paid(columns, rows), payer.at(columns, rows)
+            values, paid, own = (
+                buyer.at(columns, rows[new]),
+                payer.paid(columns, rows),
+                payer.at(columns, rows),
+            )
             if level.later is None:
                 bought = worth(forecast, payer, known.horizon, rate, history, values)
                 spend, place = level.expected(paid, own), to_bought
             else:
-                spend = earned(
-                    forecast, payer, known.horizon, rate, history, values, to_bought, paid, own
-                )
+                spend = earned(forecast, payer, known.horizon, rate, history, values, to_bought, paid, own)
                 bought, place = np.ones((1, each.size)), np.zeros_like(to_bought)
             draws = slice(each[0], each[-1] + 1)
             _add_values(

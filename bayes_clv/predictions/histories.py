@@ -89,8 +89,8 @@ def spend_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray
     missing = [name for name in further if name not in customers]
     if missing:
         raise InputError(
-            f"{family.words.title} predicts from {', '.join(further)}, and the customers lack {missing[0]!r}. Summarise the "
-            f"orders with summarize(..., also={also_for(missing[:1])!r})."
+            f"{family.words.title} predicts from {', '.join(further)}, and the customers lack {missing[0]!r}. "
+            f"Summarise the orders with summarize(..., also={also_for(missing[:1])!r})."
         )
     found = _log_spend_history(customers) if level.level == "log_spend_mean" else _spend_history(customers)
     return found | {name: np.asarray(customers[name].values, dtype=float) for name in further}

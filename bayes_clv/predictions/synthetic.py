@@ -112,7 +112,9 @@ def simulate_orders(
         money, nothing = need(payer, SpendLevel), np.zeros(customers)
         if money.orders is None:
             level = money.level_draws(rng, {"occasions": nothing, "mean_spend": nothing}, spend_known)
-            columns["spend"] = money.spend(rng, np.ones(buyer.size), level[buyer], spend_known[money.occasion])
+            columns["spend"] = money.spend(
+                rng, np.ones(buyer.size), level[buyer], spend_known[money.occasion]
+            )
         else:
             by_age = np.lexsort((day, buyer))
             age = (day - birth[buyer])[by_age] / unit_days

@@ -78,8 +78,8 @@ def win_back(
         known.spending.ahead is not None or known.spending.level.later is not None
     ):
         raise InputError(
-            "win_back does not go by spend that moves yet, by a calendar, a trend or a drift, and the spending posterior "
-            "has that. Fit spend without it."
+            "win_back does not go by spend that moves yet, by a calendar, a trend or a drift, and the spending "
+            "posterior has that. Fit spend without it."
         )
     states, waking, woken, payments = forecast.states, forecast.waking, forecast.woken, known.spending
     rate = discount_rate(annual_discount_rate, known.time_unit)

@@ -26,6 +26,7 @@ import xarray as xr
 from bayes_clv.distributions.paths import Room, State
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.contract import new_customer
+from bayes_clv.predictions.earning import PARTS, earned
 from bayes_clv.predictions.expected_net import expected_time
 from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
 from bayes_clv.predictions.histories import Histories, apart
@@ -33,7 +34,6 @@ from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.net import refuse_unknown_net
 from bayes_clv.predictions.own_costs import Costs, OwnCosts, discounted_time, of_nobody
 from bayes_clv.predictions.parameters import Parameters, new_customers, paired, parameters
-from bayes_clv.predictions.earning import PARTS, earned
 from bayes_clv.predictions.plans import Plan, purchase_plan, spend_money
 from bayes_clv.predictions.progress import progress_bar
 from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, drawn_of

@@ -37,7 +37,9 @@ def buying(customers):
 
 
 def fitted(customers, name="lognormal_spend", **options):
-    return clv.fit(name, customers, **({"method": "laplace", "draws": 125, "seed": 2, "progress": False} | options))
+    return clv.fit(
+        name, customers, **({"method": "laplace", "draws": 125, "seed": 2, "progress": False} | options)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,11 @@ def quantiles(tree, name):
 
 
 def test_what_moves_is_found_and_laplace_passes_its_checks(both, trend):
-    for name, true in {"growth": 1.8, "drift_share": 0.09 / 0.2125, "spend_half_life": np.log(2) / 0.05}.items():
+    for name, true in {
+        "growth": 1.8,
+        "drift_share": 0.09 / 0.2125,
+        "spend_half_life": np.log(2) / 0.05,
+    }.items():
         low, _, high = quantiles(both, name)
         assert low < true < high, name
     assert quantiles(trend, "growth")[0] > 1.2
@@ -75,12 +81,14 @@ def test_nuts_agrees_with_laplace(customers, trend):
     sampled = fitted(customers, trend=True, method="nuts", draws=250, tune=300, chains=2)
     for name in ("growth", "population_spend", "tau", "sigma"):
         sd = float(trend["posterior"][name].std())
-        assert abs(quantiles(sampled, name)[1] - quantiles(trend, name)[1]) < 4.5 * 1.25 * sd * np.sqrt(2 / 200)
+        assert abs(quantiles(sampled, name)[1] - quantiles(trend, name)[1]) < 4.5 * 1.25 * sd * np.sqrt(
+            2 / 200
+        )
 
 
 @pytest.mark.parametrize("name", ["both", "gamma"])
 def test_closed_forms_are_the_means_of_the_simulation(customers, buying, name, request):
-    """Of existing customers and of new ones, draw by draw, within 4 standard errors; costs of nothing change nothing."""
+    """Of existing customers and of new ones, draw by draw, within 4 standard errors."""
     spending = request.getfixturevalue(name)
     options = {"spending": spending, "annual_discount_rate": 0.1, "margin": 0.5}
     found = clv.predict(buying, customers, "26 weeks", seed=5, **options)
@@ -110,15 +118,17 @@ def test_a_future_belongs_to_customer_draw_and_seed(customers, buying, both):
     options = {"spending": both, "seed": 7, "keep_draws": True}
     some = customers.isel(customer=slice(0, 60))
     known = clv.predict(buying, some, "26 weeks", **options)["spend"]
-    turned = clv.predict(buying, some.isel(customer=slice(None, None, -1)), "26 weeks", threads=1, **options)["spend"]
+    turned = clv.predict(buying, some.isel(customer=slice(None, None, -1)), "26 weeks", threads=1, **options)[
+        "spend"
+    ]
     np.testing.assert_allclose(turned.sel(customer=known["customer"]), known, rtol=1e-12)
     longer = clv.predict(buying, some, "52 weeks", periods=2, **options)
-    np.testing.assert_allclose(
-        longer["value_period_total"].isel(period=0), known.sum("customer"), rtol=1e-12
-    )
+    np.testing.assert_allclose(longer["value_period_total"].isel(period=0), known.sum("customer"), rtol=1e-12)
     simulation = clv.simulate(buying, some, "26 weeks", spending=both, draws=10**6, seed=7)
     _, block = next(simulation.blocks(["spend", "spend_per_purchase"]))
-    np.testing.assert_allclose(block["spend"].sum(axis=0), known.sum("customer").to_numpy().ravel(), rtol=1e-9)
+    np.testing.assert_allclose(
+        block["spend"].sum(axis=0), known.sum("customer").to_numpy().ravel(), rtol=1e-9
+    )
     assert (block["spend_per_purchase"] > 0).all()
 
 
@@ -177,11 +187,15 @@ def test_what_cannot_be_is_refused(customers, buying, trend):
     with pytest.raises(clv.InputError, match=r"also=\('log_spend', 'purchase_spend'\)"):
         clv.predict(buying, lacking, "26 weeks", spending=trend, seed=1)
     doubled = customers.assign(purchase_spend=2 * customers["purchase_spend"])
-    with pytest.raises(clv.InputError, match="'purchase_spend' is not of the mean that monetary_value says.*customer 'c"):
+    with pytest.raises(
+        clv.InputError, match="'purchase_spend' is not of the mean that monetary_value says.*customer 'c"
+    ):
         fitted(doubled, trend=True)
     with pytest.raises(clv.InputError, match="'purchase_spend' is negative, missing or infinite for"):
         fitted(customers.assign(purchase_spend=-customers["purchase_spend"]), trend=True)
-    with pytest.raises(clv.InputError, match="cannot be had in one fit: within a customer age and calendar are one"):
+    with pytest.raises(
+        clv.InputError, match="cannot be had in one fit: within a customer age and calendar are one"
+    ):
         fitted(customers, trend=True, calendar=clv.inference.Calendar(), method="nuts")
     with pytest.raises(clv.InputError, match="is a number that is not learned"):
         fitted(customers, trend=True, priors={"trend_span": Prior("LogNormal", mu=3, sigma=1)})

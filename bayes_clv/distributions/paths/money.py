@@ -30,9 +30,9 @@ class Purse(NamedTuple):
     of each period of ``width`` from now, closed at its end; its last for ever, and without periods nothing.
 
     Where levels move, those above are of now. ``slope`` (row or 1, draw) is the growth of their log a time unit, for
-    another ``left`` (row,) time units; without ``left`` there is none. What drifts beside is now Normal, ``apart0 + apart1 x
-    log level`` with the standard deviation ``apart2`` (row, draw), and forgets at ``kappa``, with the standard deviation
-    ``omega``, (row, draw); without ``apart0`` nothing drifts. What does not move has no rows.
+    another ``left`` (row,) time units; without ``left`` there is none. What drifts beside is now Normal, ``apart0 +
+    apart1 x log level`` with the standard deviation ``apart2`` (row, draw), and forgets at ``kappa``, with the
+    standard deviation ``omega``, (row, draw); without ``apart0`` nothing drifts. What does not move has no rows.
     """
 
     row: Any

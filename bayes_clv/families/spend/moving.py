@@ -1,9 +1,9 @@
 """Spend that moves with a customer's life: a trend by age, and a level that drifts about the customer's own.
 
-Both spend families give a customer one level for ever. Here an amount paid at age a is one of the family times e^(g b(a)),
-b(a) = min(a, span) / span: it changes log-linearly from the first purchase to an age ``span``, and there it is e^g times as
-much. Of lognormal spend the level may drift too, log-linearly about the customer's own mean, as an Ornstein-Uhlenbeck
-process (``distributions.lognormal.levels``).
+Both spend families give a customer one level for ever. Here an amount paid at age a is one of the family times e^(g
+b(a)), b(a) = min(a, span) / span: it changes log-linearly from the first purchase to an age ``span``, and there it is
+e^g times as much. Of lognormal spend the level may drift too, log-linearly about the customer's own mean, as an
+Ornstein-Uhlenbeck process (``distributions.lognormal.levels``).
 
 ==========  ==========================================================================  ========
 symbol      meaning                                                                     unit
@@ -14,30 +14,34 @@ omega       standard deviation of what drifts, on the log scale                 
 kappa       how fast it forgets: correlation e^(-kappa t) over a time t                  1/time
 ==========  ==========================================================================  ========
 
-**Age, not the order's number.** Within customers of Online Retail (53 weeks, 12,274 repeat purchases) log spend rises by
-.23 a year of age (z = 6.9, chi-square 76), and by .048 with twice the order number (z = 4.1, 31); with both in one
-regression age rises and the number falls. CDNOW (78 weeks): .048 a year (z = 1.5) and .012 (z = .8). And money to come is
-then a closed form, since purchases are known by time. Within a customer age and calendar are one: a trend by age may be
-prices that rise.
+**Age, not the order's number.** Within customers of Online Retail (53 weeks, 12,274 repeat purchases) log spend rises
+by .23 a year of age (z = 6.9, chi-square 76), and by .048 with twice the order number (z = 4.1, 31); with both in one
+regression age rises and the number falls. CDNOW (78 weeks): .048 a year (z = 1.5) and .012 (z = .8). And money to
+come is then a closed form, since purchases are known by time. Within a customer age and calendar are one: a trend by
+age may be prices that rise.
 
-**It ends.** A log-linear trend that went on would be an exponential: of 20 % a year a factor of 6 in ten years. No customer
-was seen older than ``span``, so nothing is claimed of it: the level stays where it is from there on. A customer who
-is younger still goes through what older ones went through. ``priors={"trend_span": 52.0}`` states another end.
+**It ends.** A log-linear trend that went on would be an exponential: of 20 % a year a factor of 6 in ten years. No
+customer was seen older than ``span``, so nothing is claimed of it: the level stays where it is from there on. A
+customer who is younger still goes through what older ones went through. ``priors={"trend_span": 52.0}`` states
+another end.
 
-**Which data.** The amounts and ages of each repeat purchase (``summarize(..., also=("purchase_spend",))``). The likelihood is
-exactly that of every amount; Gamma-Gamma's is that of each customer's mean alone, and so, as with a calendar
-(``inference.ledger``), ``p`` goes by how single amounts differ too, and repeat purchases for nothing are refused.
+**Which data.** The amounts and ages of each repeat purchase (``summarize(..., also=("purchase_spend",))``). The
+likelihood is exactly that of every amount; Gamma-Gamma's is that of each customer's mean alone, and so, as with a
+calendar (``inference.ledger``), ``p`` goes by how single amounts differ too, and repeat purchases for nothing are
+refused.
 
-**No drift of Gamma-Gamma.** Its level nu is Gamma; a diffusion with that law (the one of ``families.purchases.drift``) has a
-finite filter where an observation multiplies the density by a whole power of nu, as a purchase does by one. An amount multiplies
-it by nu^p, p no whole number. And a Gamma discounted to (w shape, w rate) between purchases (Smith & Miller 1986, JRSS B 48)
-loses shape with time, so that the mean of 1 / nu, spend, does not exist after a silence. So it is refused.
+**No drift of Gamma-Gamma.** Its level nu is Gamma; a diffusion with that law (the one of
+``families.purchases.drift``) has a finite filter where an observation multiplies the density by a whole power of nu,
+as a purchase does by one. An amount multiplies it by nu^p, p no whole number. And a Gamma discounted to (w shape, w
+rate) between purchases (Smith & Miller 1986, JRSS B 48) loses shape with time, so that the mean of 1 / nu, spend,
+does not exist after a silence. So it is refused.
 
-**Default priors.** growth is LogNormal(0, 0.5), 90 % from .44 to 2.3 over all that was seen. Sampled in place of tau and omega are the
-standard deviation of all levels at one time, tau² + omega², with the prior of tau, which the data know well, and the share of
-it that drifts, Beta(1, 2): where nothing drifts it may fall to 0. The half-life is LogNormal about the longest age, 1.5 on the
-log scale: 90 % from a twelfth of it to twelve times. One far shorter than the time between purchases is noise (sigma), one
-far longer a difference between customers (tau), and either leaves share or half-life to their priors.
+**Default priors.** growth is LogNormal(0, 0.5), 90 % from .44 to 2.3 over all that was seen. Sampled in place of tau
+and omega are the standard deviation of all levels at one time, of the variance tau² + omega², with the prior of tau,
+which the data know well, and the share of it that drifts, Beta(1, 2): where nothing drifts it may fall to 0. The
+half-life is LogNormal about the longest age, 1.5 on the log scale: 90 % from a twelfth of it to twelve times. One far
+shorter than the time between purchases is noise (sigma), one far longer a difference between customers (tau), and
+either leaves share or half-life to their priors.
 """
 
 import math
@@ -75,14 +79,26 @@ HISTORY = (*LEVEL, *PLACED)
 TREND = ("growth", "span")
 DRIFT = ("omega", "kappa")
 MEANINGS = {
-    "growth": ("what an order at the end of the trend is worth over one at the first, of one customer", "none"),
+    "growth": (
+        "what an order at the end of the trend is worth over one at the first, of one customer",
+        "none",
+    ),
     "span": ("age at which the trend ends; spend stays where it is from there on", "time"),
     "trend_span": ("age at which the trend ends; spend stays where it is from there on", "time"),
-    "omega": ("how much a customer's level drifts about its own: standard deviation on the log scale", "none"),
-    "level_sd": ("how much customers' levels differ at any one time: standard deviation on the log scale", "none"),
+    "omega": (
+        "how much a customer's level drifts about its own: standard deviation on the log scale",
+        "none",
+    ),
+    "level_sd": (
+        "how much customers' levels differ at any one time: standard deviation on the log scale",
+        "none",
+    ),
     "drift_share": ("share of that variance that drifts about the customer's own", "probability"),
     "kappa": ("how fast a drift of spend is forgotten; ln 2 over the half-life", "1/time"),
-    "spend_half_life": ("time after which half of a deviation from the customer's own level is forgotten", "time"),
+    "spend_half_life": (
+        "time after which half of a deviation from the customer's own level is forgotten",
+        "time",
+    ),
 }
 QUANTITIES = {
     "growth": Quantity(Prior("LogNormal", mu=0, sigma=0.5)),
@@ -162,11 +178,22 @@ def _parameters(kind: _Kind, population: Mapping[str, Any]) -> dict[str, Any]:
 def _terms(kind: _Kind, spend: Array, times: Array) -> tuple[Term, ...]:
     checked = kind.static.checked
     columns = ("frequency", checked, "purchase_start", "spend_start")
-    return (Term(columns, partial(_gamma_term if checked == "monetary_value" else _normal_term, kind, spend, times)),)
+    return (
+        Term(
+            columns, partial(_gamma_term if checked == "monetary_value" else _normal_term, kind, spend, times)
+        ),
+    )
 
 
 def _normal_term(
-    kind: _Kind, spend: Array, times: Array, params: Mapping[str, Any], x: Any, ybar: Any, start: Any, paid: Any
+    kind: _Kind,
+    spend: Array,
+    times: Array,
+    params: Mapping[str, Any],
+    x: Any,
+    ybar: Any,
+    start: Any,
+    paid: Any,
 ) -> Any:
     """Return the log density of a customer's amounts, as a PyTensor vector: that of their logs over the amounts."""
     import pytensor.tensor as pt
@@ -176,17 +203,29 @@ def _normal_term(
     m, tau, sigma = double_tensors(params, *kind.static.parameters)
     g, span, omega, kappa = kind.moving(_logged(params))
     log_det, yy, y1, yb, of_ones, of_b, bb = level_sums(
-        (x, paid, start, ybar, pt.zeros_like(pt.as_tensor(x), dtype="float64") + span, spend, times), kappa, omega, sigma
+        (x, paid, start, ybar, pt.zeros_like(pt.as_tensor(x), dtype="float64") + span, spend, times),
+        kappa,
+        omega,
+        sigma,
     )
     squares, product = yy - 2 * g * yb + g * g * bb, y1 - g * of_b
     own = product / of_ones
     within = squares - product * own
     between = (own + ybar - pt.log(m)) ** 2 * of_ones / (1 + tau * tau * of_ones)
-    return -(x * np.log(2 * np.pi) + log_det + pt.log1p(tau * tau * of_ones) + within + between) / 2 - x * ybar
+    return (
+        -(x * np.log(2 * np.pi) + log_det + pt.log1p(tau * tau * of_ones) + within + between) / 2 - x * ybar
+    )
 
 
 def _gamma_term(
-    kind: _Kind, spend: Array, times: Array, params: Mapping[str, Any], x: Any, zbar: Any, start: Any, paid: Any
+    kind: _Kind,
+    spend: Array,
+    times: Array,
+    params: Mapping[str, Any],
+    x: Any,
+    zbar: Any,
+    start: Any,
+    paid: Any,
 ) -> Any:
     """Return the log density of a customer's amounts, as a PyTensor vector: Gamma-Gamma's of them over their trend."""
     import pytensor.tensor as pt
@@ -232,7 +271,9 @@ class _Known(Grid):
         values = [np.asarray(params[name], dtype=np.float64) for name in names]
         self.shape = np.broadcast_shapes(*(each.shape for each in (*history, *values)))
         full = self._two(history)
-        self.x, self.mean, self.T, self.start, self.paid = (owned(self._row(each, full[0])) for each in history)
+        self.x, self.mean, self.T, self.start, self.paid = (
+            owned(self._row(each, full[0])) for each in history
+        )
         if (self.x + self.start > times.size).any() or (self.x + self.paid > spend.size).any():
             raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
         self.kind, self.spend, self.times = kind, owned(spend), owned(times)
@@ -261,7 +302,9 @@ class _Known(Grid):
     def gamma(self) -> tuple[Array, Array]:
         """Return shape and rate of the Gamma of nu at the first purchase, of Gamma-Gamma."""
         p, q, v = (self.values[name] for name in ("p", "q", "v"))
-        total = levels.trended_totals(self.x, self.paid, self.start, self.spend, self.times, self.g, self.span)
+        total = levels.trended_totals(
+            self.x, self.paid, self.start, self.spend, self.times, self.g, self.span
+        )
         return p * self.x[:, None] + q, v + total
 
     def later(self, times: Any) -> Array:
@@ -356,7 +399,9 @@ def _level_draws(
     if kind.drift:
         moves = known.moves()
         apart = [known.out(np.asarray(each)) for each in (moves.first, moves.second, moves.third)]
-        log_level = log_level + apart[0] + apart[1] * log_level + apart[2] * rng.standard_normal(np.shape(first))
+        log_level = (
+            log_level + apart[0] + apart[1] * log_level + apart[2] * rng.standard_normal(np.shape(first))
+        )
     return np.exp(log_level)
 
 
@@ -364,7 +409,11 @@ def _over(kind: _Kind, spend: Array, times: Array) -> Family:
     static, level = kind.static, kind.level
     what = " and ".join([*(["a trend by age"] if kind.trend else []), *(["drift"] if kind.drift else [])])
     said = [
-        *(["What a customer spends an order changes with its age, to the longest age seen."] if kind.trend else []),
+        *(
+            ["What a customer spends an order changes with its age, to the longest age seen."]
+            if kind.trend
+            else []
+        ),
         *(["Its level drifts about the customer's own, and has a half-life."] if kind.drift else []),
     ]
     quantities = {

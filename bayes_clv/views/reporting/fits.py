@@ -194,9 +194,9 @@ def _moving_spend(tree: xr.DataTree) -> list[str]:
         (amount, whole), plural = _told(np.array([age, span]), unit)
         when = {2: "two years", 1: "a year"}[years[0]] if years else f"{numbers.number(amount)} {plural}"
         said.append(
-            f"An order {when} after the first is worth {middle:.2f} times the first, 90 %: {low:.2f} to {high:.2f}. Of "
-            f"customers older than {numbers.number(whole)} {plural}, the oldest seen, nothing is claimed: their spend is "
-            "taken to stay where it is."
+            f"An order {when} after the first is worth {middle:.2f} times the first, 90 %: {low:.2f} to {high:.2f}. "
+            f"Of customers older than {numbers.number(whole)} {plural}, the oldest seen, nothing is claimed: their "
+            "spend is taken to stay where it is."
         )
     if "drift_share" in posterior:
         shares = 100 * quantiles(drawn("drift_share"), (0.05, 0.5, 0.95))
@@ -204,8 +204,8 @@ def _moving_spend(tree: xr.DataTree) -> list[str]:
         low, middle, high = quantiles(half, (0.05, 0.5, 0.95))
         (amount, *ends), plural = _told(np.array([middle, low, high]), unit)
         said.append(
-            f"Of the variance by which customers' levels of spend differ at one time {shares[1]:.0f} % drifts about the "
-            f"customer's own level (90 %: {shares[0]:.0f} to {shares[2]:.0f} %), with a half-life of "
+            f"Of the variance by which customers' levels of spend differ at one time {shares[1]:.0f} % drifts about "
+            f"the customer's own level (90 %: {shares[0]:.0f} to {shares[2]:.0f} %), with a half-life of "
             f"{numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})."
             + _owed(tree, "spend_half_life", half)
         )
