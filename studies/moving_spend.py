@@ -19,6 +19,14 @@ Worlds: 1,500 customers who came over 26 weeks, BG/NBD at CDNOW's parameters wit
 after 65. All by laplace, 4 x 250 draws. Online Retail: 26 weeks from 2011-06-10; CDNOW: 39 from 1997-09-30; purchases
 by MBG/NBD, without a calendar and with one.
 
+What was found
+    On 2026-11-30: both rules passed. Static worlds: the worst form is +.03 % (drift). Moving worlds: all three truths
+    are inside in 6 of 6, totals inside in 6 with trend or both and in 0 static; CRPS 32.4 with both, 32.6 with a
+    trend, 34.3 static. Public bases: Online Retail's customers' CRPS 760.0 with a trend (772.4 static; Gamma-Gamma
+    697.9, 701.9), its total 2.78 to 3.16 million (2.66 to 2.96) where 3.96 came; CDNOW's CRPS 20.38 (20.39), total
+    52,438 to 66,758 (50,328 to 63,256) where 70,976 came. With a calendar of purchases both totals are inside, with a
+    trend or without; CDNOW's CRPS is then .2 % worse with a trend. A drift changes nothing on either.
+
 Run with ``uv run python -m studies.moving_spend`` (a quarter of an hour of processor time); ``--quick`` one world of
 each and CDNOW. It writes studies/moving_spend_results.csv and figures/moving_spend.png.
 """
@@ -85,7 +93,7 @@ def base(name: str) -> xr.Dataset:
     """Return the customers of a public base whose repeat purchases were all paid."""
     ends = {"cdnow": ("1997-09-30", "1998-06-30"), "online_retail": ("2011-06-10", "2011-12-09")}[name]
     found = clv.summarize(getattr(bases, name)(), until=ends[0], holdout_until=ends[1], also=ALSO)
-    free = (found["frequency"] > 0) & found["log_spend_mean"].isna()
+    free = (found["frequency"].to_numpy() > 0) & np.isnan(found["log_spend_mean"].to_numpy())
     return found.isel(customer=np.flatnonzero(~free))
 
 
