@@ -35,7 +35,7 @@ def test_a_hundred_bases_are_calibrated(family, tmp_path):
     """The study's rule, with its bound for each of the rows of one family."""
     found = calibration.records(family, "laplace", 100, tmp_path)
     rows = calibration.judge(family, "laplace", found)
-    assert min(row.p for row in rows) > 0.05 / len(rows)
+    assert min(row["p"] for row in rows) > 0.05 / len(rows)
 
 
 def test_a_base_has_the_purchases_of_the_design():
