@@ -184,7 +184,7 @@ class Moves(NamedTuple):
 class SpendLevel:
     """What an occasion brings: each customer has a level of its own, and occasions vary about it.
 
-    Functions read the columns ``history``, ``occasions`` and ``mean_spend`` first: the repeat occasions that inform the
+    Functions read the columns ``reads``, ``occasions`` and ``mean_spend`` first: the repeat occasions that inform the
     level, 0 of a new customer, and their mean, of the kind that ``level`` names. Where the level moves it is that of
     now, at the end of observation.
 
@@ -214,7 +214,7 @@ class SpendLevel:
     amounts : callable, optional
         ``(params, occasions, mean, log_mean)``, tensors: the log density of single amounts given their mean, where the
         likelihood is that of the mean; None where it is theirs.
-    history : tuple of str
+    reads : tuple of str
         The columns that its functions read.
     later : callable, or None
         ``(time, columns, params)``: expected spend of an occasion at times from the end of observation on, where the
@@ -237,7 +237,7 @@ class SpendLevel:
     level_draws: Callable[[np.random.Generator, Columns, Params], Array]
     spend: Callable[[np.random.Generator, Any, Any, Any], Array]
     amounts: Callable[[Params, Any, Any, Any], Any] | None = None
-    history: tuple[str, ...] = LEVEL
+    reads: tuple[str, ...] = LEVEL
     later: Callable[[Any, Columns, Params], Array] | None = None
     moves: Callable[[Columns, Params], Moves] | None = None
     orders: Callable[[np.random.Generator, NDArray[np.int64], Array, Params], Array] | None = None

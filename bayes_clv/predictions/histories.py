@@ -85,7 +85,7 @@ def spend_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray
     such a customer has the population's spend posterior. Further columns that the family reads are as they are.
     """
     level = need(family, SpendLevel)
-    further = [name for name in level.history if name not in LEVEL]
+    further = [name for name in level.reads if name not in LEVEL]
     missing = [name for name in further if name not in customers]
     if missing:
         raise InputError(

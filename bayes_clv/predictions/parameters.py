@@ -173,7 +173,7 @@ class Parameters:
 
     def paid(self, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return what the family of spend reads of these rows, (row, 1), or (row, draw) less the calendar's part."""
-        found = {name: columns[name][rows, None] for name in self.level.history}
+        found = {name: columns[name][rows, None] for name in self.level.reads}
         if self.ledger is None or self.calendar is None:
             return found
         informed = found["occasions"][:, 0] > 0

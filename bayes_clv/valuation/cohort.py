@@ -314,7 +314,7 @@ def expected_new_customer(
             {name: column[None, None] for name, column in newborn.items()},
             values,
             np.zeros(1, dtype=np.int64),
-            {name: column[None, None] for name, column in new_customer(payer.level.history).items()},
+            {name: column[None, None] for name, column in new_customer(payer.level.reads).items()},
             payer.values,
         )[0]
         return 1 + repeats, np.where(np.isnan(each), np.inf, each + later)
@@ -351,7 +351,7 @@ def expected_over_time(
         # What a purchase of each part brings over one at once, in the part's middle.
         ends = np.union1d(asked, horizon * np.arange(1, PARTS + 1) / PARTS)
         at = (ends + np.r_[0.0, ends[:-1]]) / 2
-        nobody = new_customer(payer.level.history)
+        nobody = new_customer(payer.level.reads)
         pace = payer.level.later(at, nobody, payer.values) / each
     bought = np.stack([forecast.purchases(end, newborn, values) for end in ends.tolist()])
     long = np.diff(ends, prepend=0.0)
@@ -413,7 +413,7 @@ def newcomers_plan(
     keys = customer_keys(whose, seed, purpose="cohort")
     alone = bool(apart(posterior.family, keys))
     nothing = np.zeros(size if alone else 1)
-    columns = dict.fromkeys((*posterior.forecast.history, *payments.level.history), nothing)
+    columns = dict.fromkeys((*posterior.forecast.history, *payments.level.reads), nothing)
     everyone = np.arange(size)
     histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
     plan = purchase_plan(posterior, histories, keys, horizon, start)

@@ -204,7 +204,7 @@ def test_gamma_gammas_expected_spend_is_its_own_of_amounts_over_their_trend(base
 def test_a_trend_ends_and_a_new_customer_begins_at_the_populations_level(name):
     level, params = family(name).forecast, CASES[name]
     known = {key: np.array([value]) for key, value in params.items()}
-    nobody = new_customer(level.history)
+    nobody = new_customer(level.reads)
     if name.startswith("gamma"):
         mean = GAMMA["p"] * GAMMA["v"] / (GAMMA["q"] - 1)
     else:

@@ -443,7 +443,7 @@ def _over(kind: _Kind, spend: Array, times: Array) -> Family:
         population_mean=lambda params: later(0.0, new_customer(HISTORY), params),
         level_draws=partial(_level_draws, kind, spend, times),
         amounts=None,
-        history=HISTORY,
+        reads=HISTORY,
         later=later,
         moves=lambda columns, params: known(columns, params).moves(),
         orders=partial(_orders, kind),
