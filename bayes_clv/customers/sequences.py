@@ -189,6 +189,9 @@ def unpaid(customers: xr.Dataset) -> np.ndarray:
 
 def check_spend(dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray, mean: np.ndarray) -> None:
     """Refuse amounts of purchases, where customers carry any, that contradict their frequency or ``monetary_value``."""
+    # Who reads amounts says that there are none.
+    if PURCHASE_SPEND not in dataset:
+        return
     start = _starts(dataset, ids, frequency, {PURCHASE_SPEND: REPEAT_PURCHASE, SPEND_START: CUSTOMER})
     repeat = frequency > 0
     if start is None or not repeat.any():
@@ -240,7 +243,7 @@ def _starts(
         (lacking,) = dims.keys() - set(there)
         raise InputError(
             f"The customers have {there[0]!r} and lack {lacking!r}, so that nobody knows whose "
-            f"{what} they are. {remedy}"
+            f"{what[:-1]} it is. {remedy}"
         )
     for name, dim in dims.items():
         if dataset[name].dims != (dim,):
@@ -253,7 +256,7 @@ def _starts(
         ~((start >= 0) & (start + frequency <= room) & (start == np.floor(start))),
         begin,
         start,
-        f"no place among the {room:,} {what} of purchases from which there are as many as frequency",
+        f"no place among the {room:,} purchase {what} from which there are as many as frequency",
         remedy,
         beside=("frequency", frequency),
     )
