@@ -254,7 +254,9 @@ def draw(found: Mapping[str, Figure], drawn: Mapping[str, dict[str, Any]]) -> No
         style.heading(counts, "Customers by purchases", "BG/NBD's line: 90 % of replicated bases")
         style.heading(means, "Purchases to come", "BG/NBD's line: 90 % of futures of the class")
         expected = bands["expected_inside"][1]
-        words = f"of 39 weeks {inside[0]} in the 90 % band, then {inside[1]}; the model expects {expected:.0f}"
+        words = (
+            f"of 39 weeks {inside[0]} in the 90 % band, then {inside[1]}; the model expects {expected:.0f}"
+        )
         style.heading(by_week, "By week", words)
         style.heading(to_date, "To date", "90 % band: replicated to week 39, then given each customer's past")
         keys = [

@@ -1,8 +1,9 @@
 """The study of the 2005 papers on CDNOW: its numbers, its arithmetic by another road, and that it judges as it says."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy import special, stats
+from scipy import special
 
 import bayes_clv as clv
 from studies import cdnow_papers as papers
@@ -37,6 +38,33 @@ def test_the_table_in_the_repository_says_the_same(found):
     }
     asked = {(row["place"], row["quantity"]) for row in rows(study.PRINTED)}
     assert {key for key, row in stored.items() if row["published"]} == asked
+
+
+def test_groups_are_those_of_three_sorts_of_a_table(found):
+    """Sorted by mean spend, by week of the last purchase and by frequency, each sort keeping the order it finds."""
+    base = papers.customers(papers.ALL)
+    each = np.arange(float(base.sizes["customer"]))
+    last = base["first_order"].to_series() + pd.to_timedelta(
+        (base["recency"] * 7).round().to_series(), unit="D"
+    )
+    table = pd.DataFrame(
+        {
+            "spend": base["monetary_value"].to_series(),
+            "week": (last - pd.Timestamp("1997-01-01")).dt.days // 7,
+            "times": base["frequency"].to_series(),
+            "each": each,
+        }
+    )
+    table = table[table["times"] > 0]
+    groups = papers.of_groups(base, each)
+    for column, name in (("spend", "monetary_value"), ("week", "recency"), ("times", "frequency")):
+        table = table.sort_values(column, kind="stable")
+        table[name] = 3 * np.arange(len(table)) // len(table) + 1
+        for third, mean in table.groupby(name)["each"].mean().items():
+            assert groups[f"value_each_{name}_{third}"] == pytest.approx(mean)
+    best = table[(table["recency"] == 3) & (table["frequency"] == 3) & (table["monetary_value"] == 3)]
+    assert groups["r3_f3_m3_customers"] == len(best)
+    assert groups["r3_f3_m3_share_percent"] == pytest.approx(100 * best["each"].sum() / each.sum())
 
 
 def test_a_number_that_differs_or_is_missing_fails(found):
@@ -165,8 +193,3 @@ def test_the_cohort_by_the_sample_in_its_place(found, monkeypatch):
             cohort[f"value_each_{name}_{third}"] * size for third, size in zip((1, 2, 3), sizes, strict=True)
         )
         assert total + cohort["zero_class_value"] == pytest.approx(cohort["value"], rel=1e-9)
-    assert stats.rankdata([cohort[f"value_each_recency_{third}"] for third in (1, 2, 3)]).tolist() == [
-        1,
-        2,
-        3,
-    ]
