@@ -147,11 +147,16 @@ def say_kept(text: str) -> str:
     for pattern, translation in _patterns(spoken()):
         found = pattern.fullmatch(text)
         if found is not None:
-            slots = {
-                name: say_kept(each) if " " in each else each for name, each in found.groupdict().items()
-            }
+            slots = {name: _said_slot(name, each) for name, each in found.groupdict().items()}
             return translation.format(**slots)
     return text
+
+
+def _said_slot(name: str, text: str) -> str:
+    """Return what a slot holds: a word of its own, or a sentence in a sentence, is said; a user's word is not."""
+    if _is_word(name, text):
+        return say(text)
+    return say_kept(text) if " " in text else text
 
 
 def say_kept_sentences(text: str) -> str:

@@ -7,6 +7,8 @@ exit status 1 where there is anything.
 """
 
 import ast
+import io
+import re
 import string
 import sys
 from collections.abc import Iterable, Iterator
@@ -150,12 +152,18 @@ def _texts(message: str | Iterable[str]) -> tuple[str, ...]:
     return (message,) if isinstance(message, str) else tuple(message)
 
 
+# What the format's header may say and nobody asks: dates above all, which would change the file every time.
+_UNASKED = re.compile(r'"(?:Project|Report|POT|PO-|Last|Language-Team|Generated)[^\n]*\n')
+
+
 def update(code: str) -> None:
     """Write new sentences into the file of a language, and take out those that nothing says any more."""
     translated = language.read_catalogue(code)
     translated.update(sentences(), no_fuzzy_matching=True, update_header_comment=False)
-    with (language.FOLDER / f"{code}.po").open("wb") as file:
-        write_po(file, translated, width=110, ignore_obsolete=True, include_lineno=False, sort_by_file=False)
+    written = io.BytesIO()
+    write_po(written, translated, width=110, ignore_obsolete=True, include_lineno=False)
+    text = _UNASKED.sub("", written.getvalue().decode("utf-8"))
+    (language.FOLDER / f"{code}.po").write_text(text, encoding="utf-8")
 
 
 def main() -> int:

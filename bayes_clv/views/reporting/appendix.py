@@ -99,7 +99,7 @@ def method_text(
             seed=value.attrs.get("seed", unknown),
         )
     )
-    return [*text, *skipped]
+    return [*text, *(say("Figure not drawn – {figure}", figure=each) for each in skipped)]
 
 
 def _versions(tree: xr.DataTree) -> str:

@@ -111,10 +111,8 @@ class Gallery:
         results = [(figure, ask()) for figure, ask in reversed(self._asked)]
         for figure, found in reversed(results):
             if found.reason is not None:
-                name = _in_words(figure.name) if spoken() != ENGLISH else figure.name.replace("-", " ")
-                self.skipped.append(
-                    say("Figure not drawn – {figure}: {reason}", figure=name, reason=found.reason)
-                )
+                name = figure.name.replace("-", " ") if spoken() == ENGLISH else _in_words(figure.name)
+                self.skipped.append(say("{subject}: {title}", subject=name, title=found.reason))
                 continue
             self._save(figure.name.replace("-", "_"), found)
             figure.svg = Markup(style.inline_svg(found.svg, figure.name))
