@@ -224,12 +224,10 @@ def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     """Return what finds the sentences with slots, those with the most words first, and their translations."""
     found = []
     for message in read_catalogue(language):
-        pairs = (
-            zip(message.id, (*message.string, message.string[-1]), strict=False)
-            if isinstance(message.id, tuple)
-            else [(message.id, message.string)]
-        )
-        for sentence, translation in pairs:
+        sentences, translations = _forms(message.id), _forms(message.string)
+        # A language with fewer forms than English has its last one for the others.
+        for place, sentence in enumerate(sentences):
+            translation = translations[min(place, len(translations) - 1)]
             words = _SLOT.sub("", sentence)
             if translation and len(words) >= _TELLING and words != sentence:
                 found.append((len(words), sentence, _SLOT.sub(r"{\1}", translation)))
@@ -237,6 +235,11 @@ def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
         (re.compile(_pattern(sentence), re.DOTALL), translation)
         for _, sentence, translation in sorted(found, key=lambda each: -each[0])
     ]
+
+
+def _forms(text: Any) -> list[str]:
+    """Return the forms of a message: singular and plural, or what it has alone."""
+    return [text] if isinstance(text, str) else list(text)
 
 
 def _pattern(sentence: str) -> str:

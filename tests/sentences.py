@@ -46,8 +46,9 @@ def sentences() -> Catalog:
 
 def in_code(source: str) -> Iterator[Said]:
     """Yield the sentences of a file of Python: literals in calls of what says them, however deep these are nested."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    for node in sorted(calls, key=lambda each: (each.lineno, each.col_offset)):
+        if isinstance(node.func, ast.Name):
             yield from _of(node.func.id, [each.value for each in node.args if isinstance(each, ast.Constant)])
 
 
