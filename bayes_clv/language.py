@@ -149,13 +149,16 @@ def say_kept(text: str) -> str:
         if found is not None:
             slots = {name: _said_slot(name, each) for name, each in found.groupdict().items()}
             return translation.format(**slots)
-    return text
+    parts = text.split("; ")
+    return joined("{first}; {second}", map(say_kept, parts)) if len(parts) > 1 else text
 
 
 def _said_slot(name: str, text: str) -> str:
     """Return what a slot holds: a word of its own, or a sentence in a sentence, is said; a user's word is not."""
     if _is_word(name, text):
         return say(text)
+    if name in _LISTS:
+        return joined("{first} and {second}", text.split(" and "))
     return say_kept(text) if " " in text else text
 
 
@@ -215,8 +218,10 @@ def _translations(language: str) -> gettext.NullTranslations:
 
 # A slot with its format, which belongs to the number that was there when the sentence was said.
 _SLOT = re.compile(r"\{(\w+)(?:![rsa])?(?::([^{}]*))?\}")
+# Slots that list names.
+_LISTS = ("families", "names")
 # Of a sentence, how many letters beside its slots tell it from others.
-_TELLING = 12
+_TELLING = 10
 
 
 @cache

@@ -8,6 +8,7 @@ exit status 1 where there is anything.
 
 import ast
 import io
+import itertools
 import re
 import string
 import sys
@@ -82,13 +83,16 @@ def tables() -> Iterator[tuple[str, str]]:
     from bayes_clv.problems import KINDS, SUBJECTS
     from bayes_clv.schema import UNSTATED
     from bayes_clv.scoring.baselines import BASELINES
-    from bayes_clv.scoring.choosing import NO_BETTER, NOT_HELD, WORSE_LATELY, WORSE_LEFT_OUT
+    from bayes_clv.scoring.choosing import MEASURES, NO_BETTER, NOT_HELD, worse_by
     from bayes_clv.units import TIME_UNITS, in_plural
+    from bayes_clv.views.plots.effects import PROBABILITY, without_symbols
     from bayes_clv.views.reporting.fits import DIAGNOSTICS, FINDINGS
     from bayes_clv.views.reporting.gallery import FIGURES
     from bayes_clv.views.reporting.page import LEVELS
     from bayes_clv.workflows.settings import Settings
 
+    some = [each for size in range(1, 1 + len(MEASURES)) for each in itertools.combinations(MEASURES, size)]
+    worse = [worse_by(each) for each in some]
     units = [each for unit in (*TIME_UNITS, UNSTATED) for each in (unit, in_plural(unit), f"per {unit}")]
 
     for kind in KINDS.values():
@@ -104,6 +108,11 @@ def tables() -> Iterator[tuple[str, str]]:
         for text in (words.title, *sentences_of(words.summary), *sentences_of(words.caution)):
             yield "bayes_clv/families", text
         yield from (("bayes_clv/families", meaning) for meaning, _unit in words.meanings.values())
+        # What covariates act on.
+        for quantity, of in family(name).quantities.items():
+            if of.process is not None:
+                acted_on = without_symbols(words.meanings[quantity][0]).removeprefix(PROBABILITY)
+                yield "bayes_clv/views/plots/effects.py", acted_on
     for texts, place in (
         ((*DIAGNOSTICS.values(), *FINDINGS), "views/reporting/fits.py"),
         (FIGURES, "views/reporting/gallery.py"),
@@ -112,7 +121,7 @@ def tables() -> Iterator[tuple[str, str]]:
         ((Settings.title, DEMO_TITLE), "workflows/settings.py"),
         ([each.what for each in PROBLEMS.values()], "customers/orders/parsing.py"),
         (STEPS.values(), "customers/orders/returns.py"),
-        ((WORSE_LEFT_OUT, WORSE_LATELY, NOT_HELD, NO_BETTER), "scoring/choosing.py"),
+        ((NOT_HELD, NO_BETTER, *worse), "scoring/choosing.py"),
         ((*units, "no unit", "probability", "count", "money", "log money", "time unit"), "units.py"),
         (("model", *(name.replace("_", " ") for name in BASELINES)), "scoring/baselines.py"),
         ([what for _, _, what in MOMENTS], "predictions/money.py"),

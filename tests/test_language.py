@@ -24,6 +24,7 @@ from bayes_clv.language import (
 )
 from bayes_clv.problems import cards, problem
 from bayes_clv.schema import InputError
+from bayes_clv.scoring import choosing
 from bayes_clv.views.reporting.cells import Column, Table, interval
 from bayes_clv.views.reporting.workbook import workbook
 from bayes_clv.workflows.settings import Settings, check_settings
@@ -157,6 +158,34 @@ def test_what_a_stage_kept_in_english_is_said_again():
     for kept, each in zip(lines, said, strict=True):
         assert CHINESE.search(each)
         assert sorted(re.findall(r"\d[\d,.-]*\d|\d", kept)) == sorted(re.findall(r"\d[\d,.-]*\d|\d", each))
+
+
+def test_why_a_family_was_chosen_is_said_again_whole():
+    row = {
+        "verdict": choosing.TAKEN,
+        "elpd_gain": 12.3,
+        "elpd_se": 3.1,
+        "crps_gain": 0.01,
+        "crps": 1.0,
+        "crps_se": 0.1,
+    }
+    row |= {"retention_log_score_gain": 0.01, "retention_log_score": 1.0, "retention_log_score_se": 0.01}
+    verdicts = [
+        {"mbg_nbd": choosing.WORSE_LEFT_OUT, "pareto_nbd": choosing.WORSE_LATELY},
+        {"mbg_nbd": "as good", "pareto_nbd": "as good", "bg_nbd_drift": choosing.TAKEN},
+        {
+            "mbg_nbd": "as good",
+            "bg_nbd_drift": choosing.NO_BETTER,
+            "bg_nbd_returns": choosing.worse_by(choosing.MEASURES),
+        },
+    ]
+    for each in verdicts:
+        table = {"bg_nbd": row} | {name: row | {"verdict": verdict} for name, verdict in each.items()}
+        families = [name for name in table if not name.endswith(("drift", "returns"))]
+        reason = choosing._reason(table, families, "bg_nbd", 20_000, None)
+        with speaking("zh"):
+            said = say_kept_sentences(reason)
+        assert set(re.findall("[A-Za-z_]{2,}", said)) <= {*table, "CRPS"}
 
 
 def test_what_is_kept_of_a_problem_is_english_and_its_card_is_not():

@@ -16,7 +16,7 @@ Rejected: the smallest elpd alone, which on bases where most buy once cannot tel
 forecasts differ by half; and a total inside its interval, which seasons decide for all families alike.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ MOST_PURCHASES, MOST_CUSTOMERS, FEWEST_CUSTOMERS = 10_000, 20_000, 2_000
 
 WORSE_LEFT_OUT, WORSE_LATELY = "worse for customers left out", "worse over the last quarter"
 NOT_HELD, NO_BETTER = "its approximation does not hold", "no better"
-_MEASURES = {"elpd": "customers left out", "crps": "counts", "retention_log_score": "who buys at all"}
+MEASURES = {"elpd": "customers left out", "crps": "counts", "retention_log_score": "who buys at all"}
 
 
 def choose_family(
@@ -270,13 +270,13 @@ def _extension(base: _Tried, extended: _Tried) -> dict[str, Any]:
     elpd["elpd_gain"] = elpd["elpd"] - other["elpd"]
     elpd["elpd_se"] = max(elpd["elpd_se"], other["elpd_se"])
     row = _row(extended, base, elpd)
-    gains = {name: (row[f"{name}_gain"], row[f"{name}_se"]) for name in _MEASURES}
+    gains = {name: (row[f"{name}_gain"], row[f"{name}_se"]) for name in MEASURES}
     better = [name for name, (gain, error) in gains.items() if _better(name, gain, error)]
     worse = [name for name, (gain, error) in gains.items() if _better(name, -gain, error)]
     if not extended.holds:
         verdict = NOT_HELD
     elif worse:
-        verdict = f"worse: {', '.join(_MEASURES[name] for name in worse)}"
+        verdict = worse_by(worse)
     else:
         verdict = TAKEN if better else NO_BETTER
     return row | {"verdict": verdict}
@@ -321,7 +321,10 @@ def _reason(
             name: table[name]["verdict"] for name in others if table[name]["verdict"].startswith("worse")
         }
         parts = [
-            say("{family} is {verdict}", family=name, verdict=verdict) for name, verdict in worse.items()
+            say("{family} is worse for customers left out", family=name)
+            if verdict == WORSE_LEFT_OUT
+            else say("{family} is worse over the last quarter", family=name)
+            for name, verdict in worse.items()
         ]
         alike = [name for name in others if name not in worse]
         if alike:
@@ -333,7 +336,14 @@ def _reason(
                     families=" and ".join(alike),
                 )
             )
-        sentences.append(_among(base, statics, parts))
+        sentences.append(
+            say(
+                "{base} among {families}: {verdicts}.",
+                base=base,
+                families=", ".join(statics),
+                verdicts=joined("{first}; {second}", parts),
+            )
+        )
     for name, row in table.items():
         if name not in statics:
             sentences.append(_extension_words(name, row))
@@ -344,18 +354,9 @@ def _reason(
     return " ".join(sentences)
 
 
-def _among(base: str, statics: Sequence[str], parts: Sequence[str]) -> str:
-    families = ", ".join(statics)
-    if len(parts) == 1:
-        return say("{base} among {families}: {verdict}.", base=base, families=families, verdict=parts[0])
-    *most, last = parts
-    return say(
-        "{base} among {families}: {verdicts}; {last}.",
-        base=base,
-        families=families,
-        verdicts=joined("{first}; {second}", most),
-        last=last,
-    )
+def worse_by(measures: Iterable[str]) -> str:
+    """Return the verdict on a form that is worse by some measures."""
+    return f"worse: {', '.join(MEASURES[name] for name in measures)}"
 
 
 def _extension_words(name: str, row: Mapping[str, Any]) -> str:

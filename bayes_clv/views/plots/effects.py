@@ -286,15 +286,23 @@ def _flat(posterior: xr.DataTree, name: str) -> np.ndarray:
     return np.asarray(drawn.reshape(*drawn.shape[:-2], -1), dtype=float)
 
 
+PROBABILITY = "mean probability of "
+
+
+def without_symbols(meaning: str) -> str:
+    """Return what a quantity means without the papers' symbols, in which it ends."""
+    words = meaning.partition(";")[0]
+    return words.rpartition(", ")[0] or words
+
+
 def _acted_on(posterior: xr.DataTree, effect: Effect) -> str:
     """Return in words what a coefficient multiplies: the quantity, or the odds where it is a probability."""
     family = find_family(str(posterior.attrs["family"]))
     meaning = str(family.words.meanings[effect.quantity][0])
-    # The meaning ends in the papers' symbols.
-    words = meaning.partition(";")[0].rpartition(", ")[0] or meaning.partition(";")[0]
+    words = without_symbols(meaning)
     if np.isinf(family.quantities[effect.quantity].upper):
         return say("the {quantity}", quantity=say(words))
-    return say("the odds of {event}", event=say(words.removeprefix("mean probability of ")))
+    return say("the odds of {event}", event=say(words.removeprefix(PROBABILITY)))
 
 
 def _phrases(encoding: Encoding | Interaction, what: str) -> Iterator[str]:
