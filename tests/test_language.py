@@ -1,8 +1,10 @@
 """What a page says in another language: every sentence has a translation, and the page is in it whole."""
 
+import io
 import json
 import re
 import threading
+import zipfile
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -26,6 +28,7 @@ from bayes_clv.problems import cards, problem
 from bayes_clv.schema import InputError
 from bayes_clv.scoring import choosing
 from bayes_clv.views.reporting.cells import Column, Table, interval
+from bayes_clv.views.reporting.gallery import drawn
 from bayes_clv.views.reporting.workbook import workbook
 from bayes_clv.workflows.settings import Settings, check_settings
 from tests import sentences
@@ -199,8 +202,24 @@ def test_what_is_kept_of_a_problem_is_english_and_its_card_is_not():
 
 
 def test_intervals_of_a_table_are_text_in_every_language():
+    for code, text in (("en", "1.0 to 2.5"), ("zh", "1.0 至 2.5")):
+        with speaking(code):
+            cells = [interval(1.0, 2.5, 1)]
+            made = workbook([Table("t", "", [Column("90 %")], [cells])])
+        with zipfile.ZipFile(io.BytesIO(made)) as file:
+            sheet = file.read("xl/worksheets/sheet1.xml").decode("utf-8")
+        assert text in sheet
+        assert "<v>" not in sheet
+
+
+def test_figures_are_drawn_in_english():
+    said = []
+
+    def draw():
+        said.append(say("Customers"))
+        raise ValueError
+
     with speaking("zh"):
-        cells = [interval(1.0, 2.5, 1)]
-        sheet = workbook([Table("t", "", [Column("90 %")], [cells])])
-    assert cells[0].text == "1.0 至 2.5"
-    assert b"<v>" not in sheet
+        drawn(draw)
+        assert say("Customers") == "客户"
+    assert said == ["Customers"]
