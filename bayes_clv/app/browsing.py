@@ -422,9 +422,13 @@ def dearest(opened: Opened) -> float:
 
 def earned_words(opened: Opened) -> str | None:
     """Return what value is, in words; None where there is no money."""
-    from bayes_clv.workflows.words import earned
+    from bayes_clv.workflows.words import before_costs, earned
 
-    return earned(opened.run.margin, opened.run.annual_discount_rate) if opened.with_money else None
+    if not opened.with_money:
+        return None
+    said = earned(opened.run.margin, opened.run.annual_discount_rate)
+    before = before_costs(opened.run.costs, "The table of customers is of the run's own.")
+    return ". ".join([said, *before]).rstrip(".")
 
 
 # Channels.

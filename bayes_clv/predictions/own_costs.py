@@ -58,6 +58,11 @@ class Costs:
     places: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def columns(self) -> list[str]:
+        """Return the columns that the terms name."""
+        return list(dict.fromkeys(each for each in self.terms.values() if isinstance(each, str)))
+
+    @property
     def text(self) -> str:
         """Return what is stated, as a line of a table."""
         return "; ".join(f"{name.replace('_', ' ')} {_said(each)}" for name, each in self.terms.items())

@@ -90,6 +90,11 @@ def written(length: str) -> str:
         return length
 
 
+def is_revenue(value: xr.Dataset) -> bool:
+    """Return whether the value of a prediction is all that is spent: no margin and no costs were stated."""
+    return value.attrs.get("margin") == 1 and "costs" not in value.attrs
+
+
 def horizon(value: xr.Dataset) -> str:
     """Return the horizon of a prediction in words."""
     if "horizon" not in value.attrs:

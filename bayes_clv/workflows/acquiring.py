@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Acquiring
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
-from bayes_clv.workflows.words import check_lines, earned
+from bayes_clv.workflows.words import before_costs, check_lines, earned
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,6 +73,11 @@ def channels_run(choice: Acquiring) -> list[str]:
     return [
         *channels_summary(found, earned(run.margin, run.annual_discount_rate), run.failed),
         *_also(split, bids),
+        *(
+            before_costs(run.costs, "State numbers in a table [costs] of the file.")
+            if stated.costs is None
+            else []
+        ),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",

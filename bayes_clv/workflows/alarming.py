@@ -116,13 +116,8 @@ def alarm_list(table: "pd.DataFrame", run: "Finished") -> "pd.DataFrame":
 def _won_back(run: "Finished") -> "xr.Dataset":
     from bayes_clv.targeting.winning_back import win_back
 
-    money: dict[str, Any] = {}
-    if run.spending is not None:
-        money = {
-            "spending": run.spending,
-            "margin": run.margin,
-            "annual_discount_rate": run.annual_discount_rate,
-        }
+    # Its closed forms know no costs.
+    money = {name: each for name, each in run.money.items() if name != "costs"}
     return win_back(run.buying, run.customers, run.horizon, **money)
 
 
@@ -168,7 +163,7 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
         f"{percent(alarms.attrs['threshold'])} or less (expected level)."
     ]
     if "value_at_risk" in alarms:
-        what = "revenue" if run.margin == 1 else "value"
+        what = "revenue" if run.margin == 1 and run.costs is None else "value"
         risk, value = alarms["value_at_risk"].to_numpy(), run.table["value_mean"].to_numpy()
         lines.append(
             f"Value at risk, (1 - {here}) × mean residual {what} over {plural(run.horizon, unit)}: "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bayes_clv.workflows.options import (
+    COSTS,
     DRAWS,
     ID,
     MARGIN,
@@ -203,10 +204,7 @@ class Valuing:
     )
     horizon: str | None = option("How far to look ahead, like '52 weeks' [default: the run's].", None)
     acquisition_cost: float = option("What a new customer costs, in money.", 0.0)
-    costs: Path | None = option(
-        "TOML file of what customers cost: cost_per_order, cost_to_serve, default_probability and the like.",
-        None,
-    )
+    costs: Path | None = option(f"{COSTS[:-1]} [default: the run's].", None)
     columns: Path | None = option(
         "Table with one row per customer, CSV or Parquet: columns that the file of costs names.", None
     )

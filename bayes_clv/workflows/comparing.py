@@ -8,7 +8,7 @@ from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Comparing
 from bayes_clv.workflows.described import read_described
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
-from bayes_clv.workflows.words import check_lines, earned
+from bayes_clv.workflows.words import before_costs, check_lines, earned
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,6 +80,7 @@ def compare_run(choice: Comparing) -> list[str]:
         *compare_summary(
             found, break_evens, learnt, earned(float(found.attrs["margin"]), run.annual_discount_rate)
         ),
+        *before_costs(run.costs, "What a scenario costs is a lever of its file."),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",

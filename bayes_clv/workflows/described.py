@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_clv.schema import InputError, argument
-from bayes_clv.workflows.settings import Settings, named_by
+from bayes_clv.workflows.settings import Settings, costs_of, named_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ def with_own_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset
     from bayes_clv.customers.columns import with_columns
 
     table = read_described(settings.columns, settings.customer_id)
-    wanted = named_by(settings) if settings.posteriors is None else used_by(settings.posteriors)
+    wanted = _wanted(settings)
     wanted = [name for name in wanted if name not in settings.take]
     return with_columns(customers, table, wanted) if wanted else customers
 
@@ -54,8 +54,14 @@ def taken(settings: Settings) -> dict[str, Any]:
     """Return the columns of the orders that customers take along: those that are said, or without a table all."""
     if settings.columns is not None:
         return settings.take
-    names = named_by(settings) if settings.posteriors is None else used_by(settings.posteriors)
-    return {name: settings.take.get(name, "one") for name in names}
+    return {name: settings.take.get(name, "one") for name in _wanted(settings)}
+
+
+def _wanted(settings: Settings) -> list[str]:
+    """Return the columns that fits, given or to be made, and costs read."""
+    if settings.posteriors is None:
+        return named_by(settings)
+    return list(dict.fromkeys([*used_by(settings.posteriors), *costs_of(settings.costs)[1]]))
 
 
 def used_by(folder: Path) -> list[str]:

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_clv.problems import cards, read_problem
 from bayes_clv.schema import CUSTOMER, InputError, argument, either
-from bayes_clv.workflows.words import titles_of
+from bayes_clv.workflows.words import earned, titles_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from bayes_clv.predictions.own_costs import Costs
 
 
 @dataclass(frozen=True)
 class Finished:
     """A run: its customers and posteriors, its table of customers, and what ``run.json`` holds.
 
-    ``spending`` is None for a run on purchases alone.
+    ``spending`` is None for a run on purchases alone, ``costs`` where none were stated.
     """
 
     customers: "xr.Dataset"
@@ -36,6 +38,7 @@ class Finished:
     spending: "xr.DataTree | None"
     table: "pd.DataFrame"
     record: dict[str, Any]
+    costs: "Costs | None" = None
 
     @property
     def horizon(self) -> float:
@@ -46,6 +49,22 @@ class Finished:
     def margin(self) -> float:
         """Return the share of spend that is earned."""
         return float(self.table.attrs.get("margin", 1.0))
+
+    def earned(self, margin: float | None = None) -> str:
+        """Return what the run's value is, of its own margin or another."""
+        return earned(self.margin if margin is None else margin, self.annual_discount_rate, self.costs)
+
+    @property
+    def money(self) -> dict[str, Any]:
+        """Return what verbs are told of money for the run's own value: nothing of a run on purchases alone."""
+        if self.spending is None:
+            return {}
+        return {
+            "spending": self.spending,
+            "margin": self.margin,
+            "annual_discount_rate": self.annual_discount_rate,
+            "costs": self.costs,
+        }
 
     @property
     def annual_discount_rate(self) -> float:
@@ -130,12 +149,18 @@ def read_run(folder: str | Path) -> Finished:
 
     table = _table(folder / "customers.parquet")
     with_spend = record["arguments"].get("spend") is not None
+    costs, stated = None, folder / COSTS_FILE
+    if stated.is_file():
+        from bayes_clv.predictions.own_costs import read_costs
+
+        costs = read_costs(stated)
     return Finished(
         customers=read_customers(folder / "customers.nc"),
         buying=load(folder / "buying.nc"),
         spending=load(folder / "spending.nc") if with_spend else None,
         table=table,
         record=record,
+        costs=costs,
     )
 
 
@@ -186,10 +211,12 @@ def _version(record: dict[str, Any]) -> str:
     return str(record.get("versions", {}).get("bayes_clv", "of an earlier day"))
 
 
+# What a run's values are less, as it was told.
+COSTS_FILE = "costs.toml"
 # All that a run writes. A folder with anything else in it is never replaced, hidden notes of a file manager aside.
 CONTENTS = (
     *("report.html", "customers.parquet", "customers.csv", "customers.nc", "buying.nc", "spending.nc"),
-    *("run.json", "figures"),
+    *("run.json", "figures", COSTS_FILE),
 )
 
 

@@ -114,6 +114,10 @@ REPEATED = list[str] | None
 SEED = "Seed of every random number: the same seed repeats the run."
 DRAWS = "Posterior draws per chain (4 chains)."
 MARGIN = "Share of spend that is earned: 0.3 means 30 %."
+COSTS = (
+    "TOML file of what customers cost: cost_per_order, cost_to_serve, default_probability and the like, numbers or "
+    "names of columns."
+)
 ID = "Column with the customer's id."
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import platform
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -35,13 +36,14 @@ from bayes_clv.workflows.deciding import (
     variance_words,
 )
 from bayes_clv.workflows.described import taken, with_own_columns
-from bayes_clv.workflows.folders import refuse_foreign_folder, take_place, write_customer_table
+from bayes_clv.workflows.folders import COSTS_FILE, refuse_foreign_folder, take_place, write_customer_table
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
     Settings,
     acting_on,
     check_settings,
     columns_of,
+    costs_of,
     families_of,
     fields_of,
     plain,
@@ -67,7 +69,7 @@ MOST_CHANGES = 50_000
 
 
 # Of the settings, what the customers hold already, or what decides no posterior.
-_NOT_DECIDING = ("orders", "columns", "out", "title", "png", "language")
+_NOT_DECIDING = ("orders", "columns", "costs", "out", "title", "png", "language")
 
 
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
@@ -183,6 +185,9 @@ def _run_into(
         write_customer_table(table(value), work)
         # For the commands that go on from a run: what its table leaves out, such as dates and covariates.
         write_customers(customers, work / "customers.nc")
+        if settings.costs is not None:
+            # For them too: what the values of this run are less.
+            shutil.copyfile(settings.costs, work / COSTS_FILE)
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     notes = [] if paced is None else [pace_words(paced)]
     if settings.drift and settings.calendar and settings.posteriors is None:
@@ -402,6 +407,7 @@ def _futures(
             "margin": settings.margin,
             "annual_discount_rate": settings.annual_discount_rate,
             "acquisition_cost": settings.acquisition_cost,
+            "costs": costs_of(settings.costs)[0],
         }
     )
 
@@ -497,6 +503,7 @@ def _record(
                 columns=columns_of(settings),
             )
         ],
+        "costs": value.attrs.get("costs"),
         "totals": totals,
     }
 

@@ -24,12 +24,12 @@ from bayes_clv.problems import HOLDOUT_LEVEL
 from bayes_clv.schema import CUSTOMER, InputError, argument, named_quantiles
 from bayes_clv.workflows.choices import Scoring
 from bayes_clv.workflows.described import taken, with_own_columns
-from bayes_clv.workflows.folders import Finished, check_out
+from bayes_clv.workflows.folders import COSTS_FILE, Finished, check_out
 from bayes_clv.workflows.parts import PART, forecast_in_parts
 from bayes_clv.workflows.settings import Log, Settings, columns_of, fields_of, plain, told_of
 from bayes_clv.workflows.stages import Stages
 from bayes_clv.workflows.unfinished import digest, unfinished_beside
-from bayes_clv.workflows.words import holdout_lines, total_lines
+from bayes_clv.workflows.words import holdout_lines, total_lines, worth_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,6 +109,7 @@ def score_run(
             "time_unit": customers.attrs["time_unit"],
             "currency": customers.attrs.get("currency"),
             "margin": run.margin,
+            "costs": None if run.costs is None else run.costs.text,
             "customers": customers.sizes[CUSTOMER],
             **_kept_word(told, run, settings, until, stages),
         }
@@ -121,7 +122,7 @@ def score_run(
             kept.begin(
                 digest(
                     customers,
-                    [str(horizon), _seed(run, settings), part, run.margin, run.annual_discount_rate],
+                    [str(horizon), _seed(run, settings), part, run.earned()],
                     run.record["arguments"].get("acquisition_cost", 0.0),
                     record["versions"],
                     *sorted(Path(settings.run).glob("*ing.nc")),
@@ -156,7 +157,8 @@ def told_by(run: Finished, folder: Path, orders: Any, columns: Any = None) -> Se
     arguments = run.record["arguments"]
     known = {each.name for each in fields(Log)} - {"orders"} | set(_TOLD)
     options = {name: arguments[name] for name in known if name in arguments}
-    return Settings(orders, columns=columns, posteriors=Path(folder), **options)
+    costs = None if run.costs is None else Path(folder) / COSTS_FILE
+    return Settings(orders, columns=columns, posteriors=Path(folder), costs=costs, **options)
 
 
 def read_as_told(told: Settings, run: Finished, **days: Any) -> "xr.Dataset":
@@ -203,15 +205,9 @@ def _forecast(
 ) -> "xr.Dataset":
     from bayes_clv.predictions.forecasts import predict
 
-    given: dict[str, Any] = {}
-    if run.spending is not None:
-        given = {
-            "spending": run.spending,
-            "margin": run.margin,
-            "annual_discount_rate": run.annual_discount_rate,
-        }
-        if money:
-            given["acquisition_cost"] = run.record["arguments"].get("acquisition_cost", 0.0)
+    given = run.money
+    if money and given:
+        given["acquisition_cost"] = run.record["arguments"].get("acquisition_cost", 0.0)
     return predict(run.buying, customers, horizon, seed=seed, **given)
 
 
@@ -325,7 +321,7 @@ def score_summary(record: dict[str, Any], out: Path) -> list[str]:
     )
     lines = [f"{record['customers']:,} customers until {record['until']}{new}."]
     if record["totals"] is not None:
-        worth = "Residual revenue" if record["margin"] == 1 else "Residual value"
+        worth = worth_of(record["margin"], record["costs"])
         lines.append(f"Forecast over {written(record['horizon'])} (outcome level):")
         lines += [f"  {line}" for line in total_lines(record["totals"], worth, record["currency"])]
     if record["holdout"] is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_clv.schema import CUSTOMER, InputError, argument, either
 from bayes_clv.workflows.choices import Segmenting
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.words import check_lines, earned, percent, plain_number
+from bayes_clv.workflows.words import check_lines, percent, plain_number
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,7 +84,7 @@ def segment_run(choice: Segmenting) -> list[str]:
         *segment_summary(
             found,
             file=sizes.name,
-            earned=None if run.spending is None else earned(margin, run.annual_discount_rate),
+            earned=None if run.spending is None else run.earned(margin),
         ),
         *([] if listed is None else list_summary(listed)),
         "",
@@ -221,10 +221,8 @@ def _draws(choice: Segmenting, run: "Finished", rule: "Rule", margin: float) -> 
         return simulate(
             run.buying,
             customers,
-            spending=run.spending,
             horizon=run.horizon if choice.horizon is None else choice.horizon,
-            margin=margin,
-            annual_discount_rate=run.annual_discount_rate if run.spending is not None else 0.0,
+            **run.money | ({"margin": margin} if run.spending is not None else {}),
             draws=choice.draws,
             seed=run.seed if choice.seed is None else choice.seed,
         )

@@ -3,11 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_clv.language import ENGLISH, check_language, languages
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.options import (
+    COSTS,
     DRAWS,
     ID,
     MARGIN,
@@ -20,6 +21,9 @@ from bayes_clv.workflows.options import (
     place,
     taking,
 )
+
+if TYPE_CHECKING:
+    from bayes_clv.predictions.own_costs import Costs
 
 DEFAULT_HORIZON = "52 weeks"
 TAKE = (
@@ -130,6 +134,7 @@ class Settings(Log):
     margin: float = option(MARGIN, 1.0)
     annual_discount_rate: float = option("Discount rate a year: 0.10 means 10 %.", 0.0)
     acquisition_cost: float = option("What one customer cost to acquire, in money.", 0.0)
+    costs: Path | None = option(COSTS, None)
     family: str | None = option(
         "Purchase family, such as bg_nbd, mbg_nbd (leaving after the first order too), pareto_nbd (leaving at any "
         "time) or nbd (no leaving) [default: of the first three the one that the orders speak for].",
@@ -281,10 +286,26 @@ def acting_on(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def named_by(settings: Settings) -> list[str]:
-    """Return the columns that covariates and groups read."""
+    """Return the columns that covariates, groups and the file of costs read."""
     from bayes_clv.inference.effects import needed_columns
 
-    return needed_columns(settings.covariates, settings.groups)
+    return list(
+        dict.fromkeys([*needed_columns(settings.covariates, settings.groups), *costs_of(settings.costs)[1]])
+    )
+
+
+def costs_of(file: Path | None) -> tuple["Costs | None", list[str]]:
+    """Return what a file of costs states, and the columns that it names."""
+    if file is None:
+        return None, []
+    if not Path(file).is_file():
+        raise InputError(
+            f"There is no file {str(file)!r}. Name a TOML file with lines such as cost_per_order = 1.2."
+        )
+    from bayes_clv.predictions.own_costs import read_costs
+
+    found = read_costs(file)
+    return found, found.columns
 
 
 def told_of(settings: Log) -> dict[str, Any]:
@@ -349,20 +370,22 @@ def check_settings(settings: Settings) -> None:
     open_choice(settings)
     if settings.family is not None:
         acting_on(settings)
-    unused = sorted(set(settings.take) - set(named_by(settings)))
+    named = named_by(settings)
+    if settings.costs is not None and settings.spend is None:
+        raise InputError(
+            f"{argument('costs', settings.costs.name)} is of money, and {argument('spend', None)} leaves it out. "
+            "Leave out one of them."
+        )
+    unused = sorted(set(settings.take) - set(named))
     if unused and settings.posteriors is None:
         raise InputError(
-            f"{argument('take')} {', '.join(unused)} serves nothing: no {argument('covariates')} and no "
-            f"{argument('groups')} name it."
+            f"{argument('take')} {', '.join(unused)} serves nothing: no {argument('covariates')}, no "
+            f"{argument('groups')} and no {argument('costs')} name it."
         )
-    if (
-        settings.columns is not None
-        and settings.posteriors is None
-        and not (settings.covariates or settings.groups)
-    ):
+    if settings.columns is not None and settings.posteriors is None and not named:
         raise InputError(
-            f"The table of {argument('columns')} serves nothing without {argument('covariates')} or "
-            f"{argument('groups')}."
+            f"The table of {argument('columns')} serves nothing without {argument('covariates')}, "
+            f"{argument('groups')} or {argument('costs')} that name its columns."
         )
     if settings.posteriors is not None:
         needed = ("buying.nc",) if settings.spend is None else ("buying.nc", "spending.nc")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Valuing
 from bayes_clv.workflows.folders import all_or_nothing, check_out, read_record, read_run, save_figures
+from bayes_clv.workflows.settings import costs_of
 from bayes_clv.workflows.words import check_lines, earned
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def equity_run(choice: Valuing) -> list[str]:
         )
     costs = _costs(choice)
     run = _with_money(choice.run)
+    costs = run.costs if costs is None else costs
     horizon = run.horizon
     if choice.horizon is not None:
         horizon = duration(choice.horizon, str(run.customers.attrs["time_unit"]))
@@ -56,12 +58,13 @@ def equity_run(choice: Valuing) -> list[str]:
         earlier = _coming(choice, opening.customers, horizon, seed)
         both = None if coming is None or earlier is None else (earlier, coming)
         bridge = equity_bridge(opening, closing, newcomers=both, acquisition_cost=choice.acquisition_cost)
-    return _written(choice, run, found, coming, bridge, note)
+    return _written(choice, run, costs, found, coming, bridge, note)
 
 
 def _written(
     choice: Valuing,
     run: "Finished",
+    costs: "Costs | None",
     found: "xr.Dataset",
     coming: "xr.Dataset | None",
     bridge: "xr.Dataset | None",
@@ -97,10 +100,10 @@ def _written(
             note=note,
             checks=run.failed,
             title="Customer equity",
-            run=_shown(choice, run, found),
+            run=_shown(choice, run, costs, found),
         )
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
-    value = earned(run.margin, run.annual_discount_rate)
+    value = earned(run.margin, run.annual_discount_rate, costs)
     lines = [f"  {each}" for each in equity_sentences(found)]
     if bridge is not None:
         lines += ["", *(f"  {each}" for each in bridge_sentences(bridge))]
@@ -131,20 +134,10 @@ def _with_money(folder: Path) -> "Finished":
 
 
 def _costs(choice: Valuing) -> "Costs | None":
-    """Return what the file of costs states."""
-    if choice.costs is None:
-        if choice.columns is not None:
-            raise InputError(
-                f"The table of {argument('columns')} serves nothing without {argument('costs')}."
-            )
-        return None
-    if not Path(choice.costs).is_file():
-        raise InputError(
-            f"There is no file {str(choice.costs)!r}. Name a TOML file with lines such as cost_per_order = 1.2."
-        )
-    from bayes_clv.predictions.own_costs import read_costs
-
-    return read_costs(choice.costs)
+    """Return what the file of costs states, the run's own where none is named."""
+    if choice.costs is None and choice.columns is not None:
+        raise InputError(f"The table of {argument('columns')} serves nothing without {argument('costs')}.")
+    return costs_of(choice.costs)[0]
 
 
 def _simulated(
@@ -233,7 +226,7 @@ def _opening(
     return _simulated(choice, fits, run, customers, horizon, costs), note
 
 
-def _shown(choice: Valuing, run: "Finished", found: "xr.Dataset") -> dict[str, Any]:
+def _shown(choice: Valuing, run: "Finished", costs: "Costs | None", found: "xr.Dataset") -> dict[str, Any]:
     from importlib.metadata import version
 
     from bayes_clv.views import numbers
@@ -245,7 +238,7 @@ def _shown(choice: Valuing, run: "Finished", found: "xr.Dataset") -> dict[str, A
         "horizon": numbers.horizon(found),
         "new customers": f"counted in {choice.period}" if choice.newcomers else "none forecast",
         "acquisition cost": f"{found.attrs['acquisition_cost']:g}",
-        **({"costs": Path(choice.costs).name} if choice.costs is not None else {}),
+        **({"costs": costs.text} if costs is not None else {}),
         "seed": found.attrs["seed"],
         "draws": found.attrs["draws"],
         "bayes_clv": version("bayes_clv"),

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayes_clv.problems import SPEND_ERRORS, SPEND_MAX, Card
+
+if TYPE_CHECKING:
+    from bayes_clv.predictions.own_costs import Costs
 
 PASSED = "All checks passed."
 PASSED_BUT = (
@@ -23,12 +26,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def earned(margin: float, annual_discount_rate: float) -> str:
-    """Return what value is: revenue where the margin is 1, and a share of spend otherwise."""
+def earned(margin: float, annual_discount_rate: float, costs: "Costs | None" = None) -> str:
+    """Return what value is: revenue where the margin is 1, and a share of spend otherwise; less costs where stated."""
     discount = (
         f"discounted by {percent(annual_discount_rate)} a year" if annual_discount_rate else "undiscounted"
     )
-    return f"value is {'revenue' if margin == 1 else f'{percent(margin)} of spend'}, {discount}"
+    share = "revenue" if margin == 1 else f"{percent(margin)} of spend"
+    if costs is not None:
+        share += f", less what customers cost ({costs.text})"
+    return f"value is {share}, {discount}"
 
 
 def check_lines(titles: Iterable[str], passed: str = PASSED, where: str = "") -> list[str]:
@@ -58,7 +64,9 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
         lines.append(record["habits"])
     lines += record.get("calendar", [])
     lines += record.get("spend", {}).get("words", [])
-    worth = "Residual revenue" if arguments.get("margin") == 1 else "Residual value"
+    worth = worth_of(arguments.get("margin"), record.get("costs"))
+    if record.get("costs"):
+        lines.append(f"Values are less what customers cost: {record['costs']}.")
     lines += total_lines(totals, worth, arguments.get("currency"))
     if record["holdout"] is not None:
         lines += ["", *holdout_lines(record["holdout"])]
@@ -79,6 +87,20 @@ def _remarked(found: dict[str, Any]) -> bool:
         for part in found.values()
         if isinstance(part, dict)
     )
+
+
+def before_costs(costs: "Costs | None", instead: str) -> list[str]:
+    """Return that these values know nothing of the run's costs, where it has some; ``instead`` says what to do."""
+    if costs is None:
+        return []
+    return [
+        f"Values here are before what customers cost ({costs.text}), which the run's own are less. {instead}"
+    ]
+
+
+def worth_of(margin: Any, costs: str | None) -> str:
+    """Return what a total of money is: revenue where nothing is taken off, else value."""
+    return "Residual revenue" if margin == 1 and not costs else "Residual value"
 
 
 def total_lines(totals: dict[str, Any], worth: str, currency: str | None) -> list[str]:

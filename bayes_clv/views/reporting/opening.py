@@ -104,6 +104,8 @@ def _after(value: xr.Dataset) -> str:
     """Return what the total is after: revenue where no margin was given."""
     margin = float(value.attrs.get("margin", 0.0)) != 1
     discount = float(value.attrs.get("annual_discount_rate", 1.0)) != 0
+    if "costs" in value.attrs:
+        return say("after costs and discount") if discount else say("after costs")
     if margin:
         return say("after margin and discount") if discount else say("after margin")
     return say("of revenue after discount") if discount else say("of revenue")
@@ -152,7 +154,7 @@ def key_numbers(
     size = customers.sizes[CUSTOMER]
     again = say("{repeaters:,} with a repeat purchase", repeaters=repeaters)
     keys = [KeyNumber(say("customers"), f"{size:,}", note=again)]
-    worth = say("residual revenue") if value.attrs.get("margin") == 1 else say("residual value")
+    worth = say("residual revenue") if numbers.is_revenue(value) else say("residual value")
     for stem, label, totals in (
         ("purchases", say("purchases"), ("total",)),
         ("value", worth, ("value_total", "spend_total", "money")),

@@ -25,7 +25,7 @@ def value_text(value: xr.Dataset, stem: str, currency: str | None = None) -> str
     parts = []
     if stem == "value":
         revenue = value.attrs.get("margin") is not None and float(value.attrs["margin"]) == 1
-        parts.append(_residual_value(value))
+        parts += _less_costs(value, currency) if "costs" in value.attrs else [_residual_value(value)]
         parts.append(
             say("Amounts are in {currency}.", currency=currency or say("the unit of the spend column"))
         )
@@ -59,6 +59,24 @@ def value_text(value: xr.Dataset, stem: str, currency: str | None = None) -> str
         active = numbers.number(round(float(value["probability_active"].sum())))
         parts.append(say("About {n} customers are expected to buy at least once (outcome level).", n=active))
     return joined("{first} {second}", parts)
+
+
+def _less_costs(value: xr.Dataset, currency: str | None) -> list[str]:
+    """Return what residual value is the sum of where it is less what customers cost."""
+    rate = float(value.attrs["annual_discount_rate"])
+    before = numbers.money(float(value["value_before_costs_total"].mean()), currency)
+    parts = [
+        say(
+            "Residual value is the margin on purchases of the next {horizon}, less what customers cost ({costs}).",
+            horizon=numbers.horizon(value),
+            costs=str(value.attrs["costs"]),
+        )
+    ]
+    if rate:
+        parts.append(
+            say("Money is discounted by {rate} a year, from when it comes or goes.", rate=numbers.share(rate))
+        )
+    return [*parts, say("Before costs it is {amount} in the mean.", amount=before)]
 
 
 def _residual_value(value: xr.Dataset) -> str:
