@@ -96,14 +96,14 @@ def decide_calendar(
     customers was .3949 and .3942 (``bg_nbd`` by laplace). Where it gains 2 %, from the 58th week, both were better
     than either, .2400, .2446 and with drift alone .2419 (``mbg_nbd``), by the log score of buying at all too.
     """
-    from bayes_clv.families.registry import CLOCKED, CLOCKED_DRIFT, EXTENSIONS
+    from bayes_clv.families.registry import CLOCKED, CLOCKED_CHANGES, EXTENSIONS
     from bayes_clv.families.registry import family as find_family
 
     if settings.calendar is not None:
         return settings, None
     changes = [name for name in EXTENSIONS if getattr(settings, name)]
     slight = bool(changes) and _is_slight(choice)
-    beside = changes == ["drift"] and settings.family in CLOCKED_DRIFT
+    beside = len(changes) == 1 and settings.family in CLOCKED_CHANGES[changes[0]]
     if (
         not (not changes or slight or beside)
         or settings.family not in CLOCKED

@@ -13,7 +13,7 @@ from bayes_clv.customers.periods import day_purchases
 from bayes_clv.families.calendar import CALENDAR, clocked
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.quantities import Prior
-from bayes_clv.families.registry import CLOCKED, CLOCKED_DRIFT, changing, family
+from bayes_clv.families.registry import CLOCKED, clocked_changes, family
 from bayes_clv.inference import Calendar, diagnostics
 from bayes_clv.inference.calendar import DrawnCalendar, LearnedCalendar, learn_calendar
 from bayes_clv.inference.clock import Clock
@@ -23,11 +23,11 @@ from bayes_clv.predictions.parameters import parameters
 from bayes_clv.views.plots import histories
 from tests.symbols import paper
 
-PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0, "kappa": 0.02}
+PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0, "kappa": 0.02, "nu": 0.03, "w": 0.1}
 # Which are changes of time alone.
 TIMED = [
     *(each for each in CLOCKED if family(each).paced is None),
-    *(changing(each) for each in CLOCKED_DRIFT),
+    *clocked_changes(),
 ]
 
 
@@ -61,7 +61,7 @@ def test_without_movement_the_likelihood_is_the_familys(name, customers):
         return
     # A pace that is the same in all periods is another unit of time.
     paced = value(name, customers, calendar, np.full(calendar.size, 0.7))
-    unit = {"alpha": 7.0 / np.exp(0.7), "kappa": 0.02 * np.exp(0.7)}
+    unit = {"alpha": 7.0 / np.exp(0.7), "kappa": 0.02 * np.exp(0.7), "nu": 0.03 * np.exp(0.7)}
     assert paced == pytest.approx(value(name, customers, None, None, **unit), rel=1e-10)
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array, owned
+from bayes_clv.distributions.arrays import Array, owned, ragged
 from bayes_clv.families.contract import Columns, Params
 from bayes_clv.schema import InputError
 
@@ -71,6 +71,18 @@ def flat_times(customers: Mapping[Any, Any]) -> Array:
     if hasattr(given, "owner"):
         return cast("Array", given)
     return owned(given)
+
+
+def paced_times(clock: Any, times: Array, x: Array, T: Array, start: Array) -> tuple[Any, Array, Any]:
+    """Return of rows in calendar time their operational T, a tensor, and their times, flat, with where each begins.
+
+    ``times`` are those of all customers. Days are few: each is turned once.
+    """
+    owner, own = ragged(start, x)
+    days, place = np.unique(np.concatenate([T, T[owner] - times[own]]), return_inverse=True)
+    since = clock.since(days)
+    age, ago = since[place[: T.size]], since[place[T.size :]]
+    return age, np.cumsum(x) - x, age[owner] - ago
 
 
 def simulated(
