@@ -73,3 +73,17 @@ def test_a_history_of_400_purchases_has_the_slopes_of_its_unit():
         np.testing.assert_allclose(each, other, rtol=1e-9)
     unit = rows[0] * of_T + of_times @ own + point[1] * found[1] - point[4] * found[4]
     assert unit[0] == pytest.approx(-400, rel=1e-9)
+
+
+@pytest.mark.parametrize("age", [np.inf, np.nan])
+def test_times_that_are_not_numbers_have_no_likelihood(age):
+    """A proposal far out makes operational times overflow: it is refused, and no error."""
+    ages = np.array([AGE, age])
+    rows = ages, np.array([0.0, 0.0]), np.array([1.0, 1.0]), np.ones(2), np.array([5.0])
+    point = [each * np.ones(2) for each in SHARED]
+    value = returning.log_likelihoods(*rows, *point)
+    np.testing.assert_array_equal(np.isnan(value), [False, True])
+    of_T, _, of_r, *_ = returning_times.slopes(*rows, *point, np.ones(2))
+    np.testing.assert_array_equal(np.isnan(of_T), [False, True])
+    np.testing.assert_array_equal(np.isnan(of_r), [False, True])
+    np.testing.assert_array_equal(np.isnan(returning.slopes(*rows, *point)[0]), [False, True])

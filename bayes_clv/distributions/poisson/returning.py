@@ -43,6 +43,8 @@ NEAR = 0.1
 # Waits after which weights are scaled and trimmed.
 CHUNK = 8
 LARGE = 100.0
+# Steps of a rule: between finite numbers there are fewer.
+MOST = 1e6
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -71,7 +73,9 @@ def _points(rule, x, T, r, alpha):  # type: ignore[no-untyped-def]
     least = math.log(k / (alpha + T)) - (depth / k if k < 1.0 else math.sqrt(2.0 * depth / k) + depth / k)
     v = straight(least, center, step)
     top = straight(math.log((k + depth + math.sqrt(2.0 * depth * k)) / alpha), center, step)
-    count = np.int64(math.ceil(max(top - v, step) / step)) + 1
+    steps = max(top - v, step) / step
+    # None of numbers that are not finite, which a proposal may be.
+    count = np.int64(math.ceil(steps)) + 1 if steps < MOST else 0
     u, rates, weight, room = np.empty(count), np.empty(count), np.empty(count), np.empty(count)
     for i in range(count):
         room[i] = v + i * step
@@ -350,6 +354,8 @@ def _log_likelihood(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-un
     n = own.size
     _, rates, weight = started(FINE, own, T, first, r, alpha, a, b, nu, w)
     size = rates.size
+    if size == 0:
+        return math.nan
     m, q, log_scale = np.empty((n + 2, size)), np.empty((0, size)), np.empty(size)
     low, high = _swept(FINE, own, first, rates, a, b, nu, w, m, q, log_scale)
     silence = T - (own[n - 1] if n else 0.0)
@@ -480,6 +486,9 @@ def slopes(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore
         a_i, b_i, nu_i, w_i = a[i], b[i], nu[i], w[i]
         u, rates, weight = started(FINE, own, T[i], toss, r[i], alpha[i], a_i, b_i, nu_i, w_i)
         points = rates.size
+        if points == 0:
+            found[i] = math.nan
+            continue
         m, q, log_scale = np.empty((n + 2, points)), np.empty((n + 2, points)), np.empty(points)
         low, high = _swept(FINE, own, toss, rates, a_i, b_i, nu_i, w_i, m, q, log_scale)
         silence = T[i] - (own[n - 1] if n else 0.0)

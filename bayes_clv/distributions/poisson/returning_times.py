@@ -153,6 +153,9 @@ def slopes(T, start, size, first, times, r, alpha, a, b, nu, w, weight):  # type
         a_i, b_i, nu_i, w_i = a[row], b[row], nu[row], w[row]
         u, rates, share = started(FINE, own, T[row], toss, r[row], alpha[row], a_i, b_i, nu_i, w_i)
         points, tosses = rates.size, n + toss
+        if points == 0:
+            of_T[row] = found[0, row] = math.nan
+            continue
         waited, kept = np.empty((3, n + 1, points)), np.empty((4 * (n + 1), points))
         windows, log_scale = np.empty((3, n + 1), dtype=np.int64), np.empty(points)
         kept, _ = _filtered(own, toss, rates, a_i, b_i, nu_i, w_i, waited, kept, windows, log_scale)

@@ -47,7 +47,9 @@ class Timed:
         return (size, 1) if any(each.ndim for each in history) else (1, size)
 
     def _row(self, column: Array, rows: int) -> Array:
-        return np.broadcast_to(column[..., 0] if column.ndim == 2 else column, (rows,))
+        # Of times of their own a column differs by draw; so does that of a new customer, which has no row.
+        several = column.ndim == 2 or (column.ndim == 1 and rows == 1)
+        return np.broadcast_to(column[..., 0] if several else column, (rows,))
 
     def _wide(self, value: Array, full: tuple[int, int]) -> Array:
         if value.ndim == 1 and len(self.shape) == 1 and full[1] == 1:
