@@ -24,6 +24,9 @@ What was found
     Before that day scales were sampled by their logarithm, which cannot reach 0: small shocks were then missed
     (p .0003, two rows below the bound of 150 bases). ``inference.calendar`` has the coordinate.
 
+    With returns 50 bases were made that day, of which 16 % are flagged: none of 15 rows is outside its own 95 % band (the
+    lowest is the half-life, .18), but so few do not catch draws 5 % too large. The whole rule has not been put to them.
+
 Run with ``uv run python -m studies.calibration_calendar`` (half an hour of one core that does nothing else); options,
 records and ``--judge`` are those of ``calibration``.
 """
@@ -136,7 +139,10 @@ def loop(family: str, simulations: int, seed: list[int]) -> Loop:
     names = list(ranked(family))
 
     def simulator(*, seed: int, **values: Any) -> Columns:
-        population = {name: float(values[name] if name in values else dict(priors[name].arguments)["value"]) for name in of.quantities}
+        population = {
+            name: float(values[name] if name in values else dict(priors[name].arguments)["value"])
+            for name in of.quantities
+        }
         parameters = of.from_quantities(population)
         params = {name: np.float64(parameters[name]) for name in of.parameters}
         return simulated(family, np.random.default_rng(seed), path(values), params)

@@ -206,9 +206,7 @@ def log_drift_lifetime(T: Any, start: Any, size: Any, times: Any, *parameters: A
     return _of_histories(_LIFETIME, T, start, size, times, *parameters)
 
 
-def _of_histories(
-    op: Op, T: Any, start: Any, size: Any, times: Any, *parameters: Any
-) -> tuple[Any, Any]:
+def _of_histories(op: Op, T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> tuple[Any, Any]:
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
     first, second = op(T, start, size, times, *(each + zeros for each in parameters))
     return first, second

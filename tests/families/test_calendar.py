@@ -75,7 +75,10 @@ def world(name, rng, horizon):
             when.append(np.full(buys.size, begin + step / 2 + 30))
         else:
             later[buys] += 1
-        alive, asleep = alive.copy(), asleep & (rng.random(size) >= -np.expm1(-PARAMETERS["nu"] * pace * step))
+        alive, asleep = (
+            alive.copy(),
+            asleep & (rng.random(size) >= -np.expm1(-PARAMETERS["nu"] * pace * step)),
+        )
         heads = rng.random(buys.size) < leaving[buys]
         if name in SLEEPING:
             ever = rng.random(buys.size) >= PARAMETERS["w"]

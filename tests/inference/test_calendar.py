@@ -23,7 +23,18 @@ from bayes_clv.predictions.parameters import parameters
 from bayes_clv.views.plots import histories
 from tests.symbols import paper
 
-PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0, "kappa": 0.02, "nu": 0.03, "w": 0.1}
+PARAMETERS = {
+    "r": 0.5,
+    "alpha": 7.0,
+    "a": 0.8,
+    "b": 2.0,
+    "k": 3.0,
+    "s": 0.6,
+    "beta": 12.0,
+    "kappa": 0.02,
+    "nu": 0.03,
+    "w": 0.1,
+}
 # Which are changes of time alone.
 TIMED = [
     *(each for each in CLOCKED if family(each).paced is None),
@@ -122,7 +133,9 @@ def test_slopes_in_the_calendar_and_in_waking_are_differences(name, customers):
     calendar = learn_calendar(Calendar(period_days=28), name, some)
     log_rate, nu, a = pt.vector(shape=(calendar.size,)), pt.dscalar(), pt.dscalar()
     total = log_likelihood(name, some, calendar, log_rate, nu=nu, a=a)
-    at = pytensor.function([log_rate, nu, a], [total, *pt.grad(total, [log_rate, nu, a])], mode="FAST_COMPILE")
+    at = pytensor.function(
+        [log_rate, nu, a], [total, *pt.grad(total, [log_rate, nu, a])], mode="FAST_COMPILE"
+    )
     g = np.random.default_rng(2).uniform(-0.5, 0.5, calendar.size) * np.log(10)
     point = np.append(g, [0.03, 0.8])
     slopes = np.hstack(at(g, 0.03, 0.8)[1:])
@@ -613,7 +626,14 @@ def asleep():
     """Some of CDNOW, a posterior with returns and a calendar, and one whose calendar varies tenfold, ahead too."""
     some = some_of_cdnow(12)
     fitted = clv.fit(
-        "mbg_nbd", some, returns=True, calendar=Calendar(period_days=28), method="laplace", draws=150, chains=2, seed=1
+        "mbg_nbd",
+        some,
+        returns=True,
+        calendar=Calendar(period_days=28),
+        method="laplace",
+        draws=150,
+        chains=2,
+        seed=1,
     )
     group = fitted["posterior"].to_dataset()
     rate = group["calendar_rate"]
@@ -639,9 +659,8 @@ def test_returns_in_operational_time_from_fit_to_forecast(asleep):
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
     assert np.corrcoef(expected.to_numpy().ravel(), future["purchases_total"].to_numpy().ravel())[0, 1] > 0.9
     joint = clv.simulate(wild, some, "26 weeks", draws=300, seed=2)
-    names = ["alive", "asleep", "probability_asleep", "time_to_purchase", "purchases", "time_since_leaving"]
+    names = ["alive", "asleep", "probability_asleep", "purchases", "time_since_leaving"]
     _, block = next(joint.blocks(names))
-    np.testing.assert_array_equal(block["purchases"] > 0, block["time_to_purchase"] <= 26 + 1e-9)
     # Nobody is gone for ever.
     assert (block["alive"] == 1).all()
     assert (block["time_since_leaving"] == 0).all()
@@ -661,9 +680,10 @@ def test_what_is_made_of_returns_goes_by_a_calendar(asleep):
     tracking = clv.scoring.simulate_tracking(fitted, some, seed=3, draws=100)
     made = tracking["purchases"].sum("period")
     assert float(made.mean()) == pytest.approx(float(some["frequency"].sum()), abs=4 * float(made.std()))
-    alarms = clv.churn_alarms(wild, some, threshold=0.4)
+    # After ten times the data's span those who are silent are the slowest buyers, awake again.
+    alarms = clv.churn_alarms(wild, some, threshold=0.4, longest="80 weeks")
     assert alarms.attrs["of"] == "probability_awake"
-    # Silence and alarm are halved to weeks over a million.
+    # 20 halvings leave 80 weeks a second's error or so.
     sure = np.abs(alarms["probability_awake"] - 0.4) > 1e-3
     np.testing.assert_array_equal(alarms["alarmed"][sure], alarms["probability_awake"][sure] <= 0.4)
     assert 0.05 < alarms["alarmed"].mean() < 0.95

@@ -58,7 +58,9 @@ def test_with_a_calendar_the_choice_is_among_families_that_go_by_one(settings):
 
 @pytest.mark.parametrize("change", ["drift", "returns"])
 def test_a_change_and_a_calendar_are_fitted_where_both_are_asked_for(settings, change):
-    both = replace(settings, family="mbg_nbd", calendar=True, **{"drift": False, "returns": False, change: True})
+    both = replace(
+        settings, family="mbg_nbd", calendar=True, **{"drift": False, "returns": False, change: True}
+    )
     check_settings(both)
     assert set(to_summarize(both)) >= {"purchase_times", "periods"}
     seeds = {"buying": 1, "spending": 2}

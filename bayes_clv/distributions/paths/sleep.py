@@ -246,9 +246,7 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
     found, space = np.empty((3, rows, draws)), room_for(size)
     for i in range(rows):
         begin, n = np.int64(start[i]), np.int64(size[i])
-        known = in_draws(
-            times[begin : begin + n], T[i], first, r[i], alpha[i], a[i], b[i], nu[i], w[i]
-        )
+        known = in_draws(times[begin : begin + n], T[i], first, r[i], alpha[i], a[i], b[i], nu[i], w[i])
         room, m, still = np.empty((2, known.rates.size)), np.empty(n + 2), np.empty(n + 2)
         for s in range(draws):
             own, age = history_in(T, start, size, times, i, s, space)
@@ -298,7 +296,12 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
     """Write the first wait, infinite of one who has left, state, rate and coin in the draws that need them."""
     further = state.further
     most = np.int64(further.size[row])
-    room, m, still, space = np.empty((2, known.rates.size)), np.empty(most + 2), np.empty(most + 2), np.empty(most)
+    room, m, still, space = (
+        np.empty((2, known.rates.size)),
+        np.empty(most + 2),
+        np.empty(most + 2),
+        np.empty(most),
+    )
     wide, own, age = further.T.shape[1] > 1, space, 0.0
     for n in range(needed):
         s = np.int64(work.which[n])

@@ -271,6 +271,7 @@ def _swept(rule, own, first, rates, a, b, nu, w, m, q, log_scale):  # type: igno
 
 @_compiled
 def started(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return ``_points``, of long histories those that may have weight."""
     u, rates, weight = _points(rule, float(own.size), T, r, alpha)
     if own.size >= CHUNK:
         low, high = _bounded(rule, own, T, first, rates, weight, a, b, nu, w)
@@ -421,8 +422,9 @@ def _coin_slopes(share, least, tosses, a, b):  # type: ignore[no-untyped-def]
 def closed(m, q, low, high, tosses, weight, rates, u, silence, waited, alpha, r, a, b, nu, w, found):  # type: ignore[no-untyped-def]
     """Write what the last silence and the weights of heads say: ``found`` (6) of a row of ``slopes``.
 
-    m, and q, are the weights of ``low`` heads and more, to ``high``. ``waited`` are (awake, woken, slope) of the silence, and ``weight`` (point) becomes the points' shares, which add
-    up to 1. Without q the slope in nu is that of the silence alone.
+    m, and q, are the weights of ``low`` heads and more, to ``high``. ``waited`` are (awake, woken, slope) of the
+    silence, and ``weight`` (point) becomes the points' shares, which add up to 1. Without q the slope in nu is that of
+    the silence alone.
     """
     awake, woken, slope = waited
     points = rates.size
@@ -444,7 +446,11 @@ def closed(m, q, low, high, tosses, weight, rates, u, silence, waited, alpha, r,
             fell += left
         if q.size > 0:
             for p in range(points):
-                in_nu += weight[p] * q[k - low, p] * (stays * awake[p] + falls * ((1.0 - w) * woken[p] + still + w))
+                in_nu += (
+                    weight[p]
+                    * q[k - low, p]
+                    * (stays * awake[p] + falls * ((1.0 - w) * woken[p] + still + w))
+                )
         share[k - low] += tails
         share[k - low + 1] += slept + w * fell
         sleeps += k * (tails + slept + w * fell) + slept

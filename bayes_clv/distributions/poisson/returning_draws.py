@@ -43,8 +43,8 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 class Known(NamedTuple):
     """What one customer's history says of it in each draw; (draw, point) unless it says otherwise.
 
-    ``rates`` (point). Points from ``low`` (draw) to ``high`` have weight. ``fell`` is that of heads at the last toss, who are
-    asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms of the
+    ``rates`` (point). Points from ``low`` (draw) to ``high`` have weight. ``fell`` is that of heads at the last toss,
+    who are asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms of the
     silence to come, with ``sleeping`` (draw) of e^(-nu t), and ``back`` the part of them that is of those asleep:
     awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken.
     """

@@ -9,8 +9,8 @@ a wait, with its A and B,
 
 and the slope of the density in the wait is the sum over k of m_k times that with A' = -lambda A and
 B' = (1 - w) nu (A - nu D). z is scaled at each point and wait so that the sum of m z is 1: then a slope is one of the
-logarithm, and points have the shares that they have in the likelihood. The slope in nu goes along in the same way, those
-in r, alpha, a, b and w are told by the last weights, as forwards.
+logarithm, and points have the shares that they have in the likelihood. The slope in nu goes along in the same way,
+those in r, alpha, a, b and w are told by the last weights, as forwards.
 """
 
 import math

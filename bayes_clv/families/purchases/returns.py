@@ -26,8 +26,8 @@ does and a sleep that takes a hundred spans look the same within one span, and a
 **With a calendar** all of it runs in operational time, sleep too, so that both together are one change of the time of
 this family, as with drift: T and every purchase time are turned, and the likelihood needs its slopes in them
 (``distributions.poisson.returning_times``). So waking is taken for a part of the habit of buying: in weeks in which all
-buy twice as often, those asleep wake twice as often. Rejected: sleep in calendar time. A wait with a sleep in it is then
-an integral over every period that it spans, at every rate and number of heads, and no closed form is left of a
+buy twice as often, those asleep wake twice as often. Rejected: sleep in calendar time. A wait with a sleep in it is
+then an integral over every period that it spans, at every rate and number of heads, and no closed form is left of a
 forecast. The two differ by the mean pace during a sleep, and sleeps are long.
 
 A record is made of the family without returns, by ``returning``; its functions read the flat array of all customers'
@@ -55,7 +55,14 @@ from bayes_clv.families.calendar import in_calendar_time
 from bayes_clv.families.contract import Columns, Family, Forecast, Paced, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
-from bayes_clv.families.purchases.timed import HISTORY, Timed, flat_times, paced_times, simulated, simulated_at
+from bayes_clv.families.purchases.timed import (
+    HISTORY,
+    Timed,
+    flat_times,
+    paced_times,
+    simulated,
+    simulated_at,
+)
 from bayes_clv.families.quantities import FIXED, Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "a", "b", "nu", "w")
