@@ -24,8 +24,7 @@ from numba import njit
 from bayes_clv.distributions.elementary import exp
 from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, LEFT, RATE, SHARE, beta
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.returning import history_in, room_for
-from bayes_clv.distributions.poisson.returning_draws import heads_at, in_draws
+from bayes_clv.distributions.poisson.returning_draws import heads_at, history_in, in_draws, room_for
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
 # Steps halve the bracket where they leave it.

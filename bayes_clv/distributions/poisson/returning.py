@@ -332,25 +332,6 @@ def heads(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def room_for(size):  # type: ignore[no-untyped-def]
-    """Return room for the times of one history."""
-    return np.empty(np.int64(size.max()) if size.size else 0)
-
-
-@_compiled
-def history_in(T, start, size, times, row, draw, room):  # type: ignore[no-untyped-def]
-    """Return the times of one history in a draw, in ``room``, and its age; of all draws alike they are read once.
-
-    T is (row, 1) and ``times`` (purchase, 1), or their second axis is the draws.
-    """
-    n, begin, which = np.int64(size[row]), np.int64(start[row]), draw if T.shape[1] > 1 else 0
-    if which == draw:
-        for k in range(n):
-            room[k] = times[begin + k, which]
-    return room[:n], T[row, which]
-
-
-@_compiled
 def _log_likelihood(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     n = own.size
     _, rates, weight = started(FINE, own, T, first, r, alpha, a, b, nu, w)

@@ -40,13 +40,32 @@ NEAR = 1e-7
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
+@_compiled
+def room_for(size):  # type: ignore[no-untyped-def]
+    """Return room for the times of one history."""
+    return np.empty(np.int64(size.max()) if size.size else 0)
+
+
+@_compiled
+def history_in(T, start, size, times, row, draw, room):  # type: ignore[no-untyped-def]
+    """Return the times of one history in a draw, in ``room``, and its age; of all draws alike they are read once.
+
+    T is (row, 1) and ``times`` (purchase, 1), or their second axis is the draws.
+    """
+    n, begin, which = np.int64(size[row]), np.int64(start[row]), draw if T.shape[1] > 1 else 0
+    if which == draw:
+        for k in range(n):
+            room[k] = times[begin + k, which]
+    return room[:n], T[row, which]
+
+
 class Known(NamedTuple):
     """What one customer's history says of it in each draw; (draw, point) unless it says otherwise.
 
     ``rates`` (point). Points from ``low`` (draw) to ``high`` have weight. ``fell`` is that of heads at the last toss,
-    who are asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms of the
-    silence to come, with ``sleeping`` (draw) of e^(-nu t), and ``back`` the part of them that is of those asleep:
-    awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken.
+    who are asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms
+    of the silence to come, with ``sleeping`` (draw) of e^(-nu t), and ``back`` the part of them that is of those
+    asleep: awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken.
     """
 
     rates: Any

@@ -20,15 +20,8 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.elementary import exp, expm1
-from bayes_clv.distributions.poisson.returning import (
-    COARSE,
-    FINE,
-    heads,
-    heads_by,
-    history_in,
-    room_for,
-    straight,
-)
+from bayes_clv.distributions.poisson.returning import COARSE, FINE, heads, heads_by, straight
+from bayes_clv.distributions.poisson.returning_draws import history_in, room_for
 
 STEP = 0.35
 STEP_PER_SD = 0.7
