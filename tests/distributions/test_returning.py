@@ -144,9 +144,9 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
     rng = np.random.default_rng(5)
     draws = [each * np.exp(0.15 * rng.standard_normal(70)) for each in parameters]
     # One rate of waking lies on a point, almost.
-    draws[4][3] = in_draws(HISTORIES[1], AGE, first, *draws).rates[9] * (1 + 1e-9)
+    draws[4][3] = in_draws(HISTORIES[1][:, None], np.array([AGE]), first, *draws).rates[9] * (1 + 1e-9)
     for own in HISTORIES:
-        known = in_draws(own, AGE, first, *draws)
+        known = in_draws(own[:, None], np.array([AGE]), first, *draws)
         silence, m = AGE - (own[-1] if own.size else 0.0), np.empty(own.size + 2)
         for s in range(0, 70, 3):
             of_draw = [each[s] for each in draws]
@@ -169,7 +169,8 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
             a, b = of_draw[2:4]
             for state, weights in enumerate((awake, fell)):
                 for i in np.flatnonzero(weights > 1e-3):
-                    still, wakes = known.still[:, some][:, i], (1 - w) * nu / (rates[i] - nu)
+                    still = np.exp(-rates[i] * np.append(np.diff(own, prepend=0.0), silence))
+                    wakes = (1 - w) * nu / (rates[i] - nu)
                     k = [
                         heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, each, m)
                         for each in u
