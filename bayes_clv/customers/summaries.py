@@ -21,6 +21,7 @@ from bayes_clv.customers.checks import id_order
 from bayes_clv.customers.orders.audit import (
     Usable,
     account,
+    beside,
     equal_rows,
     order_notes,
     returned,
@@ -103,8 +104,9 @@ def summarize(
         backticks. A
         missing value equals nothing.
     date_format
-        How dates that are text are written, in the words of ``strptime``: ``"%d/%m/%Y"``; or ``"excel"``, for
-        days as spreadsheets count them (45000 is 2023-03-15). Default: ISO or yyyymmdd.
+        How dates that are text are written, in the words of ``strptime``: ``"%d/%m/%Y"``, with ``%z`` for a clock with
+        a zone, the day as it is written; ``"excel"``, for days as spreadsheets count them (45000 is 2023-03-15);
+        ``"unix"``, for seconds since 1970 (or thousandths), the day in UTC. Default: ISO or yyyymmdd.
     decimal
         ``","`` or ``"."``: amounts are text such as 1.234,50 € or $1,234.50, with thousands separators and a currency
         sign, in brackets or with a minus where negative. Default: plain numbers.
@@ -250,6 +252,7 @@ def summarize(
     if _has_merged(column):
         audit += equal_rows(log, usable.rows, occasions)
     audit += time_notes(log, time_unit.strip().lower().removesuffix("s"))
+    audit += beside(log)
     ids, column = ids[in_base], {name: values[in_base] for name, values in column.items()}
 
     dataset = _dataset(ids, column, last_calibration, unit_days, has_holdout=holdout_until is not None)

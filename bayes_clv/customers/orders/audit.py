@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bayes_clv.customers.orders.amounts import currency_of
+from bayes_clv.customers.orders.beside import beside_notes
 from bayes_clv.customers.orders.log import OrderLog, show_fault
 from bayes_clv.customers.orders.parsing import (
     DROPPED_RETURN,
@@ -342,6 +343,11 @@ def _repeated(log: OrderLog, rows: Any) -> int:
         rows.aggregate(rows=rows.count()).cross_join(rows.distinct().aggregate(kinds=lambda t: t.count()))
     )
     return int(found["rows"][0].as_py() - found["kinds"][0].as_py())
+
+
+def beside(log: OrderLog) -> list[Line]:
+    """Return notes on columns that nobody named, and that may say that a row is no sale."""
+    return [_line("note", what, rows) for what, rows in beside_notes(log)]
 
 
 def time_notes(log: OrderLog, time_unit: str) -> list[Line]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bayes_clv.conditions import RowTest
 from bayes_clv.customers.orders.amounts import read_amount
-from bayes_clv.customers.orders.dates import COMPACT, ISO, SerialDays
+from bayes_clv.customers.orders.dates import COMPACT, ISO, SerialDays, UnixDays
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.sorting import NUMBER
 from bayes_clv.schema import InputError, argument
@@ -143,7 +143,7 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
         flags |= {f"{role} missing": missing, f"{role} bad": bad}
         if role == "spend" and tiny is not None:
             values["underflow"] = tiny
-    wanted, unknown = _wanted(raw, reading)
+    wanted, unknown = wanted_rows(raw, reading)
     if wanted is not None:
         values["wanted"] = wanted
     if unknown is not None:
@@ -295,7 +295,7 @@ def _parse_date(column: Any, reading: Reading) -> tuple[Any, Any, Any]:
         missing = _missing_number(column)
     elif kind.is_string():
         missing = missing | text.lower().isin(MISSING_WORDS)
-    if isinstance(reading.format, SerialDays):
+    if isinstance(reading.format, SerialDays | UnixDays):
         whole = column if kind.is_string() else column.cast("float64")
         day = reading.format.day(whole)
     elif reading.format is not None:
@@ -335,7 +335,7 @@ def _missing_number(column: Any) -> Any:
     return column.isnull() | column.isnan() if column.type().is_floating() else column.isnull()
 
 
-def _wanted(raw: Any, reading: Reading) -> tuple[Any, Any]:
+def wanted_rows(raw: Any, reading: Reading) -> tuple[Any, Any]:
     """Return whether the conditions hold for a row, and where they compare with a number what is none."""
     wanted, unknown = None, None
     for test in reading.tests:
