@@ -62,6 +62,11 @@ class OrderLog:
         """Run an expression in the embedded engine and return its result batch by batch."""
         return self.backend.raw_sql(self.backend.compile(expression)).to_arrow_reader(1 << 17)
 
+    def forget(self) -> None:
+        """Free what the embedded engine keeps of the rows, where nothing more is asked of ``rows``."""
+        if self.kept:
+            self.backend.drop_table("orders")
+
     def keep(self, name: str, expression: Any) -> Any:
         """Return an expression's rows, computed once where the engine keeps what is ours."""
         if self.kept:

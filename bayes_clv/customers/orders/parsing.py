@@ -124,7 +124,7 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
     roles = [*reading.columns()]
     texts = [name for name in roles if name in raw.columns and raw[name].type().is_string()]
     given = {name: raw[name] for name in raw.columns if not name.startswith("taken_")}
-    twin = {} if views is None else {TWIN: ibis.struct(given).hash()}
+    twin = {} if views is None else {TWIN: _hash()(ibis.struct(given))}
     raw = step("order_texts", raw.mutate(**{name: raw[name].strip() for name in texts}, **twin))
     identity, id_missing, id_bad = _parse_id(raw.customer_id, reading.customer_id)
     day, date_missing, date_bad = _parse_date(raw.date, reading)
@@ -247,6 +247,18 @@ def _parse_id(column: Any, name: str) -> tuple[Any, Any, Any]:
 
 # What a whole number has behind its point, where a column of them became float.
 _ZEROS = r"[.]0+$"
+
+
+@functools.cache
+def _hash() -> Any:
+    """Return DuckDB's hash as it is; Ibis's own makes it a number with a sign by way of bits, row by row."""
+    import ibis
+    from ibis.expr import datatypes
+
+    def row_hash(row: Any) -> Any:
+        """Stand for the engine's own function."""
+
+    return ibis.udf.scalar.builtin(row_hash, name="hash", signature=((None,), datatypes.uint64))
 
 
 def _fits(kind: Any) -> bool:
