@@ -227,6 +227,7 @@ def summarize(
         log_spend="log_spend" in also,
         regularity="log_intervals" in also,
         daily_discount=daily_discount,
+        last=last_order,
         all_spend=reading.priced and (units is not None or end < last_order or last_calibration < last_order),
     )
     each = log.keep("customers", rows_wanted)
