@@ -21,7 +21,6 @@ test_published.py`` holds the same figures to the same rule. Run with ``uv run p
 minute); it writes studies/published_results.csv and figures/published.png.
 """
 
-import csv
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
@@ -35,20 +34,17 @@ import xarray as xr
 import bayes_clv as clv
 from bayes_clv.families.contract import Forecast, SpendLevel, need
 from bayes_clv.families.registry import family
+from studies.printed import REFERENCE, Figure, Row, against, verdict, write
+from studies.printed import rows as printed_rows
 
 ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "tests" / "reference"
 RESULTS = ROOT / "studies" / "published_results.csv"
 FIGURE = ROOT / "figures" / "published.png"
-
-# A number, or the least and the greatest where the published one rests on rounded estimates.
-type Figure = float | tuple[float, float]
 
 
 def rows() -> list[dict[str, str]]:
     """Return the published figures."""
-    with (REFERENCE / "published.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return printed_rows("published.csv")
 
 
 def point(posterior: xr.DataTree, names: tuple[str, ...]) -> dict[str, float]:
@@ -227,48 +223,24 @@ def computed(name: str) -> dict[str, Figure]:
     return COMPUTED.get(name, of_cdnow)(name)
 
 
-def compared(row: dict[str, str]) -> dict[str, Any]:
-    """Return a row of the table: ours, how far the published figure lies from it, and whether it is a rounding.
-
-    ``half_digits`` is the difference in halves of the published figure's last digit: within -1 and 1 it is a rounding.
-    """
-    published = float(row["published"])
-    half_unit = 0.5 * 10.0 ** -int(row["decimals"])
-    found = computed(row["family"]).get(row["quantity"])
-    if found is None:
-        return row | {"ours": "not computed", "difference": "", "half_digits": np.nan, "passed": False}
-    low, high = found if isinstance(found, tuple) else (found, found)
-    nearest = min(max(published, low), high)
-    digits = int(row["decimals"]) + 3
-    return row | {
-        "ours": f"{low:.{digits}f}" if low == high else f"{low:.{digits}f} to {high:.{digits}f}",
-        "difference": f"{nearest - published:+.{digits}f}",
-        "half_digits": (nearest - published) / half_unit,
-        "passed": abs(nearest - published) <= half_unit * (1 + 1e-9),
-    }
+def compared(row: dict[str, str]) -> Row:
+    """Return a row of the table, beside what this package computes."""
+    return against(row, computed(row["family"]).get(row["quantity"]))
 
 
 def main() -> None:
     """Compute every row, write table and figure; exit with 1 where the pass rule fails."""
     found = [compared(row) for row in rows()]
-    kept = ("family", "quantity", "published", "ours", "difference", "arithmetic", "source")
-    with RESULTS.open("w", newline="") as file:
-        out = csv.DictWriter(file, kept, lineterminator="\n", extrasaction="ignore")
-        out.writeheader()
-        out.writerows(found)
+    write(found, ("family", "quantity", "published", "ours", "difference", "arithmetic", "source"), RESULTS)
     for row in found:
         words = "" if row["passed"] else "  FAILED"
         print(f"{row['family']:24} {row['quantity']:46} {row['published']:>10} {row['ours']:>22}{words}")
     draw(found)
-    failed = sum(not row["passed"] for row in found)
-    print(
-        f"{len(found)} figures, pass rule: {'FAILED' if failed else 'passed'}" + f" ({failed})" * bool(failed)
-    )
-    if failed:
+    if not verdict(found):
         raise SystemExit(1)
 
 
-def draw(found: list[dict[str, Any]]) -> None:
+def draw(found: list[Row]) -> None:
     """Draw each figure's difference in halves of its last printed digit, a line a family."""
     from bayes_clv.views import style
 
