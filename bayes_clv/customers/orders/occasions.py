@@ -60,8 +60,8 @@ def customer_rows(
         # Taken from the exact sums: a difference of two floats would leave a trace of the first spend.
         repeat = _total(occasions.spend, known) - occasions.spend.argmin(occasions.date)
         sums["repeat_spend"] = repeat.cast("float64")
-        late = _total(occasions.spend, holdout).cast("float64") if with_holdout else ibis.literal(0.0)
-        sums["holdout_spend"] = late
+        late = _total(occasions.spend, holdout) if with_holdout else ibis.literal(0, "int64")
+        sums["holdout_spend"] = late.cast("float64")
         if daily_discount is not None:
             value = _discounted(occasions, holdout, until, daily_discount)
             sums["holdout_value"] = _total(value, holdout).cast("float64")
