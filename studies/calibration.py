@@ -58,7 +58,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.customers.sequences import PURCHASE_TIMES
+from bayes_clv.customers.sequences import PURCHASE_SPEND, PURCHASE_TIMES
 from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import FAMILIES
@@ -96,6 +96,9 @@ PRIORS |= {
     "mbg_nbd_returns": RATE | {"never_returns": Prior("Beta", alpha=1, beta=1)},
     "pareto_nbd_drift": RATE,
 }
+# Of ``calibration_spend``, weeks: the longest age.
+SPENDING = ("lognormal_spend_trend", "lognormal_spend_trend_drift", "gamma_gamma_trend")
+PRIORS |= {name: {"trend_span": 78.0} for name in SPENDING}
 # What a default prior that is relative to the data counts from here: purchases a week, weeks, money.
 SCALE = {
     "population_purchase_rate": 0.1,
@@ -105,6 +108,8 @@ SCALE = {
     # The longest age.
     "rate_half_life": 78.0,
     "mean_sleep": 78.0,
+    "spend_half_life": 78.0,
+    "trend_span": 78.0,
 }
 
 
@@ -112,7 +117,7 @@ SCALE = {
 SMALL = Effort(customers=200, chains=1, tune=300, thin=4, laplace=1000)
 EFFORT = {"pareto_abe": SMALL, "pareto_ggg": replace(SMALL, laplace=400)}
 CHANGING = ("mbg_nbd_drift", "mbg_nbd_returns", "pareto_nbd_drift")
-EFFORT |= dict.fromkeys(CHANGING, replace(SMALL, laplace=400))
+EFFORT |= dict.fromkeys((*CHANGING, *SPENDING), replace(SMALL, laplace=400))
 
 
 @dataclass(frozen=True)
@@ -148,18 +153,32 @@ def design(family: str) -> Design:
         "opportunities": {"opportunities": 4 + 4 * np.floor(3 * place)},
         "contracts": {"periods": np.ceil(4 + 8 * place)},
     }[find_family(family).kind]
+    if family in SPENDING:
+        columns |= with_ages(columns["frequency"])
     return Design(columns, PRIORS.get(family, {}), SLOW.get(family, SIMULATIONS), effort)
+
+
+def with_ages(frequency: np.ndarray) -> Columns:
+    """Return ages at so many purchases of each customer, by chance and the same in all bases, and where they begin."""
+    rng, size = np.random.default_rng(1), frequency.astype(int)
+    T = rng.uniform(26, 78, size.size)
+    ages = [np.sort(rng.uniform(0, age, many)) for age, many in zip(T, size, strict=True)]
+    start = (np.cumsum(size) - size).astype(float)
+    return {"T": T, "purchase_start": start, PURCHASE_TIMES: np.concatenate(ages)}
 
 
 def simulated(of: Family, rng: np.random.Generator, fixed: Columns, params: Mapping[str, Any]) -> Columns:
     """Return what the family observes of a base that it simulates at these parameters."""
-    drawn = of.simulate(rng, fixed, params)
+    if of.kind == "spend" and of.over is not None:
+        of = of.of(fixed | {PURCHASE_SPEND: np.empty(0)})
+    drawn = dict(fixed) | of.simulate(rng, fixed, params)
     return {name: np.asarray(drawn[name], dtype=float) for name in (*of.observed, *read_whole(of))}
 
 
 def read_whole(of: Family) -> tuple[str, ...]:
     """Return what the family reads of all customers at once, beside a number of each."""
-    return () if of.over is None else (PURCHASE_TIMES,)
+    amounts = (PURCHASE_SPEND,) if of.kind == "spend" else ()
+    return () if of.over is None else (PURCHASE_TIMES, *amounts)
 
 
 # The model, with data that change ------------------------------------------------------------------------

@@ -26,6 +26,8 @@ PURCHASE_SPEND, SPEND_START = "purchase_spend", "spend_start"
 
 # How far the last time may lie from recency, relatively, in tables from elsewhere: a rounding of the last digits.
 AGREEMENT = 1e-9
+# And the mean of the amounts from monetary_value: half a cent of an amount of a hundred thousand.
+SPEND_AGREEMENT = 1e-7
 
 
 _WHAT = "They are the ages at the repeat purchases, in the time unit"
@@ -173,7 +175,7 @@ def check_times(
     dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
 ) -> None:
     """Refuse purchase times, where customers carry any, that their histories cannot have."""
-    start = _starts(dataset, ids, frequency)
+    start = _starts(dataset, ids, frequency, {PURCHASE_TIMES: REPEAT_PURCHASE, PURCHASE_START: CUSTOMER})
     repeat = frequency > 0
     if start is None or not repeat.any():
         return
@@ -226,33 +228,83 @@ def check_times(
     )
 
 
-def _starts(dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray) -> np.ndarray | None:
-    """Return where each customer's times begin; None where customers carry none."""
-    dims = {PURCHASE_TIMES: REPEAT_PURCHASE, PURCHASE_START: CUSTOMER}
+def unpaid(customers: xr.Dataset) -> np.ndarray:
+    """Return how many of each customer's repeat purchases were for nothing."""
+    size = customers["frequency"].to_numpy().astype(np.int64)
+    none = customers[PURCHASE_SPEND].to_numpy()[places(customers[SPEND_START].to_numpy(), size)] == 0
+    return np.bincount(np.repeat(np.arange(size.size), size), none, size.size)
+
+
+def check_spend(dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray, mean: np.ndarray) -> None:
+    """Refuse amounts of purchases, where customers carry any, that contradict their frequency or ``monetary_value``."""
+    # Who reads amounts says that there are none.
+    if PURCHASE_SPEND not in dataset:
+        return
+    start = _starts(dataset, ids, frequency, {PURCHASE_SPEND: REPEAT_PURCHASE, SPEND_START: CUSTOMER})
+    repeat = frequency > 0
+    if start is None or not repeat.any():
+        return
+    size = frequency[repeat].astype(np.int64)
+    owner = np.repeat(np.arange(size.size), size)
+    own = np.asarray(dataset[PURCHASE_SPEND].to_numpy(), dtype=np.float64)[places(start[repeat], size)]
+    bad = ~(np.isfinite(own) & (own >= 0))
+    wrong, shown = np.zeros(ids.size, dtype=bool), np.full(ids.size, np.nan)
+    if bad.any():
+        whose = np.flatnonzero(repeat)[owner[bad]]
+        wrong[whose], shown[whose] = True, own[bad]
+    refuse_rows(
+        ids,
+        wrong,
+        PURCHASE_SPEND,
+        shown,
+        "negative, missing or infinite",
+        "It is what each repeat purchase brought: correct the amounts, or leave out these customers.",
+    )
+    shown[repeat] = np.bincount(owner, own, int(repeat.sum())) / frequency[repeat]
+    refuse_rows(
+        ids,
+        np.nan_to_num(np.abs(shown - mean)) > SPEND_AGREEMENT * np.nan_to_num(mean),
+        PURCHASE_SPEND,
+        shown,
+        "not of the mean that monetary_value says",
+        "Shown is the mean of the amounts. Compute both of the same orders, the amount of a purchase for each of "
+        "frequency, or leave the amounts out: customers.drop_vars(['purchase_spend', 'spend_start']).",
+        beside=("monetary_value", mean),
+    )
+
+
+def _starts(
+    dataset: xr.Dataset, ids: np.ndarray, frequency: np.ndarray, dims: dict[str, str]
+) -> np.ndarray | None:
+    """Return where each customer's numbers begin, of ``dims`` the second; None where customers carry none."""
+    flat, begin = dims
     there = [name for name in dims if name in dataset.data_vars]
     if not there:
         return None
+    what = {PURCHASE_TIMES: "times", PURCHASE_SPEND: "amounts"}[flat]
+    table = ", or of clv.customers.from_table" if flat == PURCHASE_TIMES else ""
     remedy = (
-        "Both are of summarize(..., also=('purchase_times',)), or of clv.customers.from_table: take them from there, "
-        f"or leave the times out: customers.drop_vars({there!r})."
+        f"Both are of summarize(..., also=({flat!r},)){table}: take them from there, or leave the {what} out: "
+        f"customers.drop_vars({there!r})."
     )
     if len(there) < len(dims):
         (lacking,) = dims.keys() - set(there)
         raise InputError(
-            f"The customers have {there[0]!r} and lack {lacking!r}, so that nobody knows whose a time is. {remedy}"
+            f"The customers have {there[0]!r} and lack {lacking!r}, so that nobody knows whose "
+            f"{what[:-1]} it is. {remedy}"
         )
     for name, dim in dims.items():
         if dataset[name].dims != (dim,):
             shown = ", ".join(map(str, dataset[name].dims))
             raise InputError(f"{name!r} has the dimensions ({shown}) where it has ({dim}). {remedy}")
-    start = np.asarray(dataset[PURCHASE_START].to_numpy(), dtype=np.float64)
+    start = np.asarray(dataset[begin].to_numpy(), dtype=np.float64)
     room = dataset.sizes[REPEAT_PURCHASE]
     refuse_rows(
         ids,
         ~((start >= 0) & (start + frequency <= room) & (start == np.floor(start))),
-        PURCHASE_START,
+        begin,
         start,
-        f"no place among the {room:,} purchase times from which there are as many as frequency",
+        f"no place among the {room:,} purchase {what} from which there are as many as frequency",
         remedy,
         beside=("frequency", frequency),
     )

@@ -20,7 +20,14 @@ from bayes_clv.customers.checks import (
     refuse_rows,
 )
 from bayes_clv.customers.orders.log import check_columns
-from bayes_clv.customers.sequences import PURCHASE_TIMES, check_sizes, check_times, read_lists, with_times
+from bayes_clv.customers.sequences import (
+    PURCHASE_TIMES,
+    check_sizes,
+    check_spend,
+    check_times,
+    read_lists,
+    with_times,
+)
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, describe
 from bayes_clv.units import days_per
 
@@ -204,6 +211,7 @@ def check_customers(dataset: xr.Dataset, required: Sequence[str] = HISTORY) -> x
             where=repeat,
             why="It is the mean spend of the repeat occasions, so there is one where frequency is above 0.",
         )
+        check_spend(dataset, ids, value["frequency"], value["monetary_value"])
     if LOG_INTERVALS in dataset.data_vars and value.keys() >= set(HISTORY):
         intervals = np.asarray(dataset[LOG_INTERVALS].to_numpy(), dtype=float)
         _check_log_intervals(ids, intervals, value["frequency"], value["recency"])

@@ -20,7 +20,7 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from bayes_clv.distributions import autoregression
 from bayes_clv.distributions import renewal_exponents as renewing
-from bayes_clv.distributions.lognormal import rates
+from bayes_clv.distributions.lognormal import levels, rates
 from bayes_clv.distributions.poisson import (
     drifting,
     drifting_lifetime,
@@ -161,6 +161,15 @@ def _sleep_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
     return [pt.log(alpha) - pt.digamma(r) + log_rate, *others]
 
 
+def _level_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    each, first = levels.SLOPES, levels.SUMS
+    return [list(outputs[first + each * k : first + each * (k + 1)]) for k in range(levels.SUMS)]
+
+
+def _trended_slopes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    return [[-outputs[2]], [pt.zeros_like(outputs[1])]]
+
+
 _SILENCE = RowIntegral(silence.moments_of_rows, 5, _silence_slopes)
 _PHASES = RowIntegral(erlang_phases.moments_of_rows, 3, _phase_slopes, data=1)
 _LOGNORMAL = RowIntegral(rates.slopes_of_rows, 6, _lognormal_slopes, data=3)
@@ -173,6 +182,11 @@ _LIFETIME_SLOPES = RowIntegral(drifting_lifetime.slopes, 8, lambda inputs, outpu
 _LIFETIME = RowIntegral(drifting_lifetime.log_likelihoods, 2, _lifetime_slopes, data=4, smooth=2)
 _SLEEP_SLOPES = RowIntegral(returning.slopes, 6, lambda inputs, outputs: [], data=5)
 _SLEEP = RowIntegral(returning.log_likelihoods, 1, _sleep_slopes, data=5)
+
+_LEVELS = RowIntegral(
+    levels.sums, levels.SUMS * (1 + levels.SLOPES), _level_slopes, data=7, smooth=levels.SUMS
+)
+_TRENDED = RowIntegral(levels.trended, 3, _trended_slopes, data=6, smooth=2)
 
 
 def log_integral(k: Any, w: Any, a: Any, b: Any, length: Any) -> Any:
@@ -217,6 +231,20 @@ def log_sleep(T: Any, start: Any, size: Any, first: int, times: Any, *parameters
     """Return of each row what ``poisson.returning.log_likelihoods`` does; parameters may be scalars."""
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
     return _SLEEP(T, start, size, first + zeros, times, *(each + zeros for each in parameters))
+
+
+def level_sums(data: tuple[Any, ...], *parameters: Any) -> tuple[Any, ...]:
+    """Return D and G (``lognormal.levels.sums``) of each row of data, tensors; parameters may be scalars."""
+    zeros = pt.zeros_like(pt.as_tensor(data[0]), dtype="float64")
+    found = _LEVELS(*data, *(each + zeros for each in parameters))
+    return tuple(found[: levels.SUMS])
+
+
+def trended_sums(data: tuple[Any, ...], g: Any) -> tuple[Any, Any]:
+    """Return the sums of amounts over their trend, and of b (``lognormal.levels.trended``), of each row of data."""
+    zeros = pt.zeros_like(pt.as_tensor(data[0]), dtype="float64")
+    total, ages, _ = _TRENDED(*data, g + zeros)
+    return total, ages
 
 
 class DriftAt(Op):  # type: ignore[misc]

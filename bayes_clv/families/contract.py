@@ -11,7 +11,7 @@ unit, the data's; a customer's history ends at its age T, and "time" in a foreca
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,12 +162,31 @@ class Forecast:
     closed_form_draws: int | None = None
 
 
+class Moves(NamedTuple):
+    """How a customer's log level moves from the end of observation on.
+
+    A trend of ``slope`` a time unit (row, draw) for another ``left`` time units (row,); and a stationary process about
+    it, which forgets at ``kappa`` (1 / time unit) and has the standard deviation ``omega``, (row, draw) each. Now it is
+    Normal, ``first + second x log level`` with the standard deviation ``third``, (row, draw). None where nothing
+    drifts.
+    """
+
+    slope: Array
+    left: Array
+    first: Array | None = None
+    second: Array | None = None
+    third: Array | None = None
+    omega: Array | None = None
+    kappa: Array | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpendLevel:
     """What an occasion brings: each customer has a level of its own, and occasions vary about it.
 
-    Functions read the columns ``LEVEL``, ``occasions`` and ``mean_spend``: the repeat occasions that inform the level,
-    0 of a new customer, and their mean, of the kind that ``level`` names.
+    Functions read the columns ``reads``, ``occasions`` and ``mean_spend`` first: the repeat occasions that inform the
+    level, 0 of a new customer, and their mean, of the kind that ``level`` names. Where the level moves it is that of
+    now, at the end of observation.
 
     Attributes
     ----------
@@ -195,6 +214,16 @@ class SpendLevel:
     amounts : callable, optional
         ``(params, occasions, mean, log_mean)``, tensors: the log density of single amounts given their mean, where the
         likelihood is that of the mean; None where it is theirs.
+    reads : tuple of str
+        The columns that its functions read.
+    later : callable, or None
+        ``(time, columns, params)``: expected spend of an occasion at times from the end of observation on, where the
+        level moves; then ``moves`` and ``orders`` are there too.
+    moves : callable, or None
+        ``(columns, params)``: how it moves.
+    orders : callable, or None
+        ``(rng, owner, age, params)``: amounts of the occasions of new customers, who come one after the other, at
+        rising ages.
     """
 
     density: str
@@ -208,6 +237,10 @@ class SpendLevel:
     level_draws: Callable[[np.random.Generator, Columns, Params], Array]
     spend: Callable[[np.random.Generator, Any, Any, Any], Array]
     amounts: Callable[[Params, Any, Any, Any], Any] | None = None
+    reads: tuple[str, ...] = LEVEL
+    later: Callable[[Any, Columns, Params], Array] | None = None
+    moves: Callable[[Columns, Params], Moves] | None = None
+    orders: Callable[[np.random.Generator, NDArray[np.int64], Array, Params], Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

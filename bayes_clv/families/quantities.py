@@ -74,6 +74,9 @@ class Quantity:
     whole : bool
         Whether it is a whole number from 1, which is not sampled: it is fixed, or chosen by the data among those
         of its prior, a DiscreteUniform (``inference.choice``).
+    constant : bool
+        Whether it is a number that the data are not asked for: it has no other prior than a fixed value, relative to
+        the data's scale where it is ``relative``.
     process : str, or None
         The process, "purchase", "dropout" or "spend", whose covariates act on it.
     """
@@ -82,6 +85,7 @@ class Quantity:
     relative: bool = False
     upper: float = math.inf
     whole: bool = False
+    constant: bool = False
     process: str | None = None
 
 
@@ -109,7 +113,7 @@ def resolve(
                 f"priors={priors!r} is not known. Use 'flat', or a mapping of quantity to Prior."
             )
         return {
-            name: each.prior if each.whole or each.prior.distribution == FIXED else FLAT
+            name: _placed(name, each, scale) if each.whole or each.prior.distribution == FIXED else FLAT
             for name, each in quantities.items()
         }
     given = {name: _fixed(prior) for name, prior in (priors or {}).items()}
@@ -152,6 +156,8 @@ def _check_prior(name: str, prior: Prior, quantity: Quantity) -> None:
         if prior != quantity.prior and not (math.isfinite(value) and 0 < value < quantity.upper):
             end = "" if math.isinf(quantity.upper) else f" and below {quantity.upper:g}"
             raise InputError(f"{name!r} must be above 0{end} and finite; it was fixed at {value:g}.")
+    elif quantity.constant:
+        raise InputError(f"{name!r} is a number that is not learned: give it, priors={{{name!r}: 52.0}}.")
     elif quantity.whole:
         ends = [arguments.get("lower", 1.0), arguments.get("upper", math.nan)]
         whole = all(end == math.floor(end) for end in ends if math.isfinite(end))
@@ -170,6 +176,8 @@ def _placed(name: str, quantity: Quantity, scale: Scale) -> Prior:
     if not quantity.relative:
         return quantity.prior
     arguments = dict(quantity.prior.arguments)
+    if quantity.prior.distribution == FIXED:
+        return Prior(FIXED, value=arguments["value"] * _scale_of(name, scale))
     mu = arguments["mu"] + math.log(_scale_of(name, scale))
     return Prior(quantity.prior.distribution, **{**arguments, "mu": mu})
 

@@ -28,6 +28,13 @@ DERIVED = {
     "_returns": ("bayes_clv.families.purchases.returns", "returning", ("bg_nbd", "mbg_nbd")),
 }
 
+# The same of families of spend, whose levels move.
+_MOVING = "bayes_clv.families.spend.moving"
+MOVING = {
+    "_trend": (_MOVING, "trending", ("lognormal_spend", "gamma_gamma")),
+    "_drift": (_MOVING, "drifting", ("lognormal_spend", "lognormal_spend_trend")),
+}
+
 # What ``run`` and ``choose_family`` choose among where nothing is said, those that a tie goes to first; and the changes
 # that are tried on the one chosen, of which it can have one.
 CANDIDATES = ("bg_nbd", "mbg_nbd", "pareto_nbd")
@@ -59,7 +66,7 @@ def family(name: str) -> Family:
     """
     if name in _registered:
         return _registered[name]
-    for suffix, (module, change, of) in DERIVED.items():
+    for suffix, (module, change, of) in (*DERIVED.items(), *MOVING.items()):
         if isinstance(name, str) and name.removesuffix(suffix) in of and name.endswith(suffix):
             changed: Family = getattr(import_module(module), change)(family(name.removesuffix(suffix)))
             return changed
@@ -80,13 +87,42 @@ def changing(name: str, suffix: str = "_drift") -> str:
     >>> changing("bg_nbd")
     'bg_nbd_drift'
     """
-    *_, of = DERIVED[suffix]
+    spend = (
+        (name in FAMILIES and family(name).kind == "spend")
+        or suffix not in DERIVED
+        or name in derived("spend")
+    )
+    *_, of = (MOVING if spend and suffix in MOVING else DERIVED)[suffix]
+    if spend and suffix == "_drift" and name not in of and name.startswith("gamma_gamma"):
+        raise InputError(
+            f"{family(name).words.title} has no form with drift: an amount multiplies the density of a Gamma level by "
+            "no whole power of it, so that no exact filter is known, and a discounted one leaves spend without a mean "
+            "after a silence. Fit 'lognormal_spend' with drift=True."
+        )
     if name not in of:
         raise InputError(
             f"{family(name).words.title} has no form with {suffix[1:]}: it is there of {', '.join(of)}. Fit one of "
             f"these, or leave {argument(suffix[1:], True)} out."
         )
     return f"{name}{suffix}"
+
+
+def form_of(name: str, *, trend: bool = False, drift: bool = False, returns: bool = False) -> str:
+    """Return the name of a family in the form that is asked for; InputError for one that it does not have.
+
+    Examples
+    --------
+    >>> form_of("lognormal_spend", trend=True, drift=True)
+    'lognormal_spend_trend_drift'
+    """
+    if drift and returns:
+        raise InputError(
+            "drift=True and returns=True cannot be had in one fit: no likelihood is known in which a rate drifts while "
+            "its customer may sleep. Fit each, and compare them by clv.compare or by their forecasts."
+        )
+    for suffix, asked in (("_trend", trend), ("_drift", drift), ("_returns", returns)):
+        name = changing(name, suffix) if asked else name
+    return name
 
 
 def refuse_calendar(name: str) -> None:
@@ -132,15 +168,18 @@ def has_form(name: str, extension: str) -> bool:
     return name in DERIVED[f"_{extension}"][-1]
 
 
-def derived() -> list[str]:
-    """Return the names of the families whose customers change.
+def derived(kind: Kind = "purchases") -> list[str]:
+    """Return the names of the families of a kind, purchases or spend, whose customers change.
 
     Examples
     --------
     >>> "mbg_nbd_drift" in derived()
     True
     """
-    return [f"{name}{suffix}" for suffix, (*_, of) in DERIVED.items() for name in of]
+    if kind not in ("purchases", "spend"):
+        return []
+    forms = MOVING if kind == "spend" else DERIVED
+    return [f"{name}{suffix}" for suffix, (*_, of) in forms.items() for name in of]
 
 
 def families(kind: Kind) -> list[str]:

@@ -347,7 +347,9 @@ def learn_effects(
 
     Raises InputError for a process or quantity that the family does not have, and for columns that cannot be used.
     """
-    varying = [name for name, quantity in family.quantities.items() if not quantity.whole]
+    varying = [
+        name for name, quantity in family.quantities.items() if not (quantity.whole or quantity.constant)
+    ]
     grouping = groups if isinstance(groups, Mapping) else dict.fromkeys(varying, groups or [])
     acting: dict[str, tuple[list[str], list[str]]] = {}
     for place, given in ((0, covariates or {}), (1, grouping)):
@@ -387,11 +389,16 @@ def learn_effects(
 
 def _quantity(family: Family, target: str) -> str:
     quantity = family.processes.get(target, target)
-    if quantity in family.quantities and family.quantities[quantity].whole:
-        raise InputError(f"{quantity!r} is one whole number for all customers: no column can act on it.")
+    known = family.quantities.get(quantity)
+    if known is not None and (known.whole or known.constant):
+        raise InputError(
+            f"{quantity!r} is one {'whole ' * known.whole}number for all customers: no column can act on it."
+        )
     if quantity not in family.quantities:
         processes = ", ".join(f"{name!r} ({what})" for name, what in family.processes.items())
-        others = ", ".join(repr(name) for name, each in family.quantities.items() if not each.whole)
+        others = ", ".join(
+            repr(name) for name, each in family.quantities.items() if not (each.whole or each.constant)
+        )
         raise InputError(
             f"{family.words.title} has nothing called {target!r} for a column to act on. Name a process, "
             f"{processes}, or a quantity: {others}."

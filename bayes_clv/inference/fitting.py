@@ -14,10 +14,11 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.contracts import placed
+from bayes_clv.customers.sequences import SPEND_START, unpaid
 from bayes_clv.families.contract import Family, SpendLevel, need
 from bayes_clv.families.quantities import Prior, resolve, starting_point
-from bayes_clv.families.registry import changing, refuse_calendar
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.families.registry import form_of, refuse_calendar
 from bayes_clv.inference.calendar import Calendar, LearnedCalendar, drawn_calendar, learn_calendar
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
@@ -26,7 +27,7 @@ from bayes_clv.inference.criticism.retention import retention_check
 from bayes_clv.inference.data import checkable, checked_customers, distinct_rows, observed
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
-from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
+from bayes_clv.inference.ledger import PAYER, read_ledger
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
@@ -44,6 +45,7 @@ def fit(
     method: str = "nuts",
     drift: bool = False,
     returns: bool = False,
+    trend: bool = False,
     covariates: Mapping[str, ColumnNames] | None = None,
     groups: Mapping[str, ColumnNames] | ColumnNames | None = None,
     calendar: Calendar | None = None,
@@ -78,12 +80,18 @@ def fit(
     drift : bool
         Whether a customer's purchase rate drifts, with a half-life that is learned, instead of being one for ever: of
         ``"nbd"``, ``"bg_nbd"``, ``"mbg_nbd"`` and ``"pareto_nbd"``, and of customers with their purchase times
-        (``summarize(..., also=("purchase_times",))``). The posterior is of the family ``"bg_nbd_drift"``, and so on.
+        (``summarize(..., also=("purchase_times",))``). The posterior is of the family ``"bg_nbd_drift"``, and so on. Of
+        ``"lognormal_spend"`` it is the level of spend that drifts, about the customer's own; with ``trend`` too.
     returns : bool
         Whether a customer that seems to have left may be asleep and come back, of ``"bg_nbd"`` and ``"mbg_nbd"``, and
         of customers with their purchase times: the family ``"bg_nbd_returns"``, and so on. All come back at last;
         ``priors={"never_returns": Prior("Beta", alpha=1, beta=1)}`` learns the share of sleeps that never end. Not
         together with ``drift``.
+    trend : bool
+        Of ``"lognormal_spend"`` and ``"gamma_gamma"``: whether spend an order changes with the customer's age, to the
+        longest age seen (``families.spend.moving``); of customers with
+        ``summarize(..., also=("log_spend", "purchase_spend"))``. The posterior is of the family
+        ``"lognormal_spend_trend"``, and so on. Not with a ``calendar``.
     covariates : mapping of str to column name(s) or formula(s), optional
         Columns of the customers (``clv.with_columns``) and what they act on: a process of the family
         (``PROCESSES``: "purchase", "dropout"; "spend") or one of its quantities by name, on the log scale, or that of
@@ -165,13 +173,7 @@ def fit(
     for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):
         if value < 1:
             raise InputError(f"{name}={value} must be at least 1.")
-    if drift and returns:
-        raise InputError(
-            "drift=True and returns=True cannot be had in one fit: no likelihood is known in which a rate drifts while "
-            "its customer may sleep. Fit each, and compare them by clv.compare or by their forecasts."
-        )
-    suffix = "_drift" if drift else "_returns" if returns else None
-    record = find_family(family if suffix is None else changing(family, suffix))
+    record = find_family(form_of(family, trend=trend, drift=drift, returns=returns))
     needed = needed_columns(covariates, groups)
     dataset = checked_customers(record, customers, needed)
     if calendar is not None and record.kind == "contracts":
@@ -184,13 +186,16 @@ def fit(
     learned, ledger = None, None
     if calendar is not None:
         seen_by = dataset.isel({CUSTOMER: data.usable}) if record.kind == "spend" else dataset
+        _refuse_moving(record)
         learned = learn_calendar(calendar, record.name, seen_by)
         _check_calendar_fit(method, priors, include, learned)
         if learned.of_spend:
             ledger = read_ledger(seen_by, learned.days, learned.unit_days, learned.size)
-            _check_amounts(record, ledger)
+            _check_amounts(record, ledger.unpaid)
             learned = replace(learned, information=1 / ledger.variance)
             columns[PAYER] = np.arange(ledger.size.size)
+    elif record.kind == "spend" and SPEND_START in columns:
+        _check_amounts(record, unpaid(dataset.isel({CUSTOMER: data.usable})))
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -310,14 +315,24 @@ def fit(
     return tree
 
 
-def _check_amounts(family: Family, ledger: Ledger) -> None:
-    """Refuse amounts of nothing where the family has no density of them."""
-    unpaid = int((ledger.unpaid > 0).sum())
-    if need(family, SpendLevel).amounts is not None and unpaid:
+def _check_amounts(family: Family, unpaid: np.ndarray) -> None:
+    """Refuse amounts of nothing where the family has no density of them; ``unpaid`` are each customer's."""
+    some = int((unpaid > 0).sum())
+    if need(family, SpendLevel).pays == "gamma" and some:
         raise InputError(
-            f"{unpaid:,} of {ledger.size.size:,} customers have a repeat purchase for nothing, of which "
-            f"{family.words.title} has no density, and with a calendar every amount counts. Fit 'lognormal_spend', "
+            f"{some:,} of {unpaid.size:,} customers have a repeat purchase for nothing, of which "
+            f"{family.words.title} has no density, and where spend moves every amount counts. Fit 'lognormal_spend', "
             "which leaves such customers out, or leave them out of customers."
+        )
+
+
+def _refuse_moving(family: Family) -> None:
+    """Refuse a calendar of spend that moves by itself."""
+    if family.kind == "spend" and need(family, SpendLevel).later is not None:
+        raise InputError(
+            f"{argument('calendar')} and a spend that moves with its customer ({argument('trend', True)}, "
+            f"{argument('drift', True)}) cannot be had in one fit: within a customer age and calendar are one, and "
+            "only how the spend of everybody moves together would tell them apart. Ask for one of them."
         )
 
 

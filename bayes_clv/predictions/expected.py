@@ -8,22 +8,21 @@ they fit. Averages over draws, which stream through tiles, are in ``averages``.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numba
 import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.arrays import owned, stretches
-from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.averages import active as active
 from bayes_clv.predictions.averages import pmf as pmf
 from bayes_clv.predictions.averages import retention as retention
+from bayes_clv.predictions.earning import earned, worth
 from bayes_clv.predictions.expected_net import net_values
 from bayes_clv.predictions.inputs import Inputs, prepare, problems
 from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.own_costs import Costs, resolved
-from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.renewing import renewals as renewals
 from bayes_clv.predictions.renewing import residual_renewals as residual_renewals
 from bayes_clv.predictions.tiles import (
@@ -397,33 +396,8 @@ def _of_customers(
         kept *= share
         return share * total, spread(kept, of_rows=True) if keep else kept, spread(share * mean, of_rows=True)
 
-    def worth(payer: Parameters, history: dict[str, Any], values: dict[str, Any]) -> np.ndarray:
-        return _worth(known.posterior.forecast, payer, known.horizon, rate, history, values)
-
-    total, mean, kept = net_values(known, rate, own, worth, keep=keep, threads=threads, progress=progress)
+    total, mean, kept = net_values(known, rate, own, keep=keep, threads=threads, progress=progress)
     return total, kept, mean
-
-
-def _worth(
-    forecast: Forecast,
-    payer: Parameters,
-    horizon: float,
-    rate: float,
-    history: dict[str, np.ndarray],
-    values: dict[str, np.ndarray],
-) -> np.ndarray:
-    """Return expected purchases to the horizon, each worth its discount and, with a calendar of spend, its period's g.
-
-    Those of a period are then taken at its mean discount: right to 1e-5 at 10 % a year and weeks.
-    """
-    if payer.ahead is None:
-        return forecast.discounted(horizon, rate, history, values)
-    ends, worth = payer.worth(horizon, rate)
-    total, before = np.zeros(()), np.zeros(())
-    for end, each in zip(ends.tolist(), worth, strict=True):
-        bought = forecast.purchases(end, history, values)
-        total, before = total + each * (bought - before), bought
-    return total
 
 
 def _value(
@@ -450,14 +424,22 @@ def _value(
         history = {name: columns[name][rows[new], None] for name in forecast.history}
         total = np.zeros(size)
         for buyer, payer, each in parts:
-            values = buyer.at(columns, rows[new])
-            bought = _worth(forecast, payer, known.horizon, rate, history, values)
-            spend = level.expected(payer.paid(columns, rows), payer.at(columns, rows))
+            values, paid, own = (
+                buyer.at(columns, rows[new]),
+                payer.paid(columns, rows),
+                payer.at(columns, rows),
+            )
+            if level.later is None:
+                bought = worth(forecast, payer, known.horizon, rate, history, values)
+                spend, place = level.expected(paid, own), to_bought
+            else:
+                spend = earned(forecast, payer, known.horizon, rate, history, values, to_bought, paid, own)
+                bought, place = np.ones((1, each.size)), np.zeros_like(to_bought)
             draws = slice(each[0], each[-1] + 1)
             _add_values(
-                owned(bought, (int(new.sum()), each.size)),
+                owned(bought, (int(place[-1]) + 1, each.size)),
                 owned(spend, (rows.size, each.size)),
-                to_bought,
+                place,
                 count[here],
                 mean[here],
                 total[draws],

@@ -11,6 +11,7 @@ import numpy as np
 
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.families.contract import Forecast
+from bayes_clv.predictions.earning import earned
 from bayes_clv.predictions.inputs import Inputs
 from bayes_clv.predictions.own_costs import OwnCosts
 from bayes_clv.predictions.tiles import TILE, Progress, in_order
@@ -39,7 +40,6 @@ def net_values(
     known: Inputs,
     rate: float,
     own: OwnCosts,
-    worth: Any,
     *,
     keep: bool,
     threads: int | None,
@@ -47,12 +47,11 @@ def net_values(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return expected values less costs: totals (draw,), means (customer,), and draws (draw, customer) if kept.
 
-    Customers come in their own order. ``worth(payer, history, values)`` is expected discounted purchases, with a
-    calendar of spend each times its period's.
+    Customers come in their own order.
     """
     spending, columns, size = known.spending, known.histories.columns, known.posterior.size
     assert spending is not None
-    forecast, level = known.posterior.forecast, spending.level
+    forecast = known.posterior.forecast
     order, row = known.histories.order, known.histories.row
     step = max(1, TILE // size)
     mean, kept = np.empty(known.size), np.empty((size if keep else 0, known.size))
@@ -65,14 +64,24 @@ def net_values(
         values = known.posterior.at(columns, rows[new])
         shape = (int(new.sum()), size)
         terms = (
-            worth(spending, history, values),
             forecast.discounted(known.horizon, rate, history, values),
             expected_time(forecast, known.horizon, rate, history, values),
         )
-        bought, orders, time = (np.broadcast_to(each, shape)[to_bought] for each in terms)
-        spend = level.expected(spending.paid(columns, rows), spending.at(columns, rows))
+        orders, time = (np.broadcast_to(each, shape)[to_bought] for each in terms)
+        spent = earned(
+            forecast,
+            spending,
+            known.horizon,
+            rate,
+            history,
+            values,
+            to_bought,
+            spending.paid(columns, rows),
+            spending.at(columns, rows),
+        )
+        spent = np.broadcast_to(spent, (rows.size, size))
         places = order[start:end]
-        found = own.net(places, (bought * spend)[local], orders[local], time[local])
+        found = own.net(places, spent[local], orders[local], time[local])
         mean[places] = found.mean(axis=1)
         if keep:
             kept[:, places] = found.T

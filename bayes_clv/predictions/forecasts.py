@@ -127,7 +127,7 @@ def equal_periods(horizon: float, count: int, rows: int) -> Calendar:
 
 def typical_spend(spending: Parameters) -> float:
     """Return log2 of a typical spend: p × rate / shape of ν, or the median; the geometric mean over draws."""
-    nothing = new_customer(("occasions", "mean_spend"))
+    nothing = new_customer(spending.level.reads)
     first, second = spending.level.state(nothing, spending.values)
     if spending.level.pays == "lognormal":
         return float(np.mean(first) / np.log(2))

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.arrays import stretches
-from bayes_clv.families.contract import Family, Forecast, SpendLevel, need
+from bayes_clv.families.contract import LEVEL, Family, Forecast, SpendLevel, need
 from bayes_clv.schema import InputError, also_for
 
 
@@ -82,10 +82,21 @@ def spend_history(customers: xr.Dataset, family: Family) -> dict[str, np.ndarray
     """Return the number of repeat occasions that inform spend, and their mean, as the family reads it (``level``).
 
     Both are 0 where there is no repeat spend (frequency 0, or a mean that is not positive, or no mean log spend):
-    such a customer has the population's spend posterior.
+    such a customer has the population's spend posterior. Further columns that the family reads are as they are.
     """
-    if need(family, SpendLevel).level == "log_spend_mean":
-        return _log_spend_history(customers)
+    level = need(family, SpendLevel)
+    further = [name for name in level.reads if name not in LEVEL]
+    missing = [name for name in further if name not in customers]
+    if missing:
+        raise InputError(
+            f"{family.words.title} predicts from {', '.join(further)}, and the customers lack {missing[0]!r}. "
+            f"Summarise the orders with summarize(..., also={also_for(missing[:1])!r})."
+        )
+    found = _log_spend_history(customers) if level.level == "log_spend_mean" else _spend_history(customers)
+    return found | {name: np.asarray(customers[name].values, dtype=float) for name in further}
+
+
+def _spend_history(customers: xr.Dataset) -> dict[str, np.ndarray]:
     if "monetary_value" not in customers:
         raise InputError(
             "customers has no monetary_value, so money cannot be predicted. Give the orders a spend column "

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.calendar import CALENDAR, clocked
-from bayes_clv.families.contract import LEVEL, VERBS, Family, Forecast, Renewals, SpendLevel, need
+from bayes_clv.families.contract import VERBS, Family, Forecast, Renewals, SpendLevel, need
 from bayes_clv.families.contract import Kind as FamilyKind
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
@@ -173,7 +173,7 @@ class Parameters:
 
     def paid(self, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return what the family of spend reads of these rows, (row, 1), or (row, draw) less the calendar's part."""
-        found = {name: columns[name][rows, None] for name in LEVEL}
+        found = {name: columns[name][rows, None] for name in self.level.reads}
         if self.ledger is None or self.calendar is None:
             return found
         informed = found["occasions"][:, 0] > 0
@@ -399,7 +399,7 @@ def new_customers(profile: Mapping[str, Any], *fits: Parameters) -> tuple[Parame
     one = xr.Dataset(
         {name: (CUSTOMER, np.array([value], dtype=object)) for name, value in profile.items()}
         # Of a family that reads them: none yet.
-        | {"purchase_times": ("repeat_purchase", np.empty(0))},
+        | {name: ("repeat_purchase", np.empty(0)) for name in ("purchase_times", "purchase_spend")},
         coords={CUSTOMER: ["new"]},
     )
     return tuple(each.of(one).all_alike() for each in fits)

@@ -26,6 +26,7 @@ from bayes_clv.distributions.paths.clock import Clock, at
 from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.families.calendar import CALENDAR
+from bayes_clv.families.contract import Moves
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
 
@@ -56,6 +57,7 @@ class Money:
     time unit. The rule is the family's: "gamma", an occasion is Gamma(occasion, rate nu), the state shape and rate of
     the Gamma of nu; "lognormal", its logarithm is Normal(theta, occasion²), the state mean and standard deviation of
     theta. ``ahead`` (draw, period) multiplies what is paid in each period of ``width`` from now, its last for ever.
+    ``moves(rows)`` says how levels move from now on, where they do.
     """
 
     state: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -64,6 +66,7 @@ class Money:
     rule: Literal["gamma", "lognormal"] = "gamma"
     ahead: np.ndarray | None = None
     width: float = math.nan
+    moves: Callable[[np.ndarray], Moves] | None = None
 
 
 class Holdout(NamedTuple):
@@ -160,7 +163,18 @@ def _purse(money: Money, rows: np.ndarray, row: np.ndarray, draws: int) -> Purse
         float(money.discount),
         ahead,
         float(money.width),
+        *_moving(money, rows, draws),
     )
+
+
+def _moving(money: Money, rows: np.ndarray, draws: int) -> tuple[np.ndarray, ...]:
+    """Return what a purse holds of levels that move (``Purse``), nothing where they do not."""
+    if money.moves is None:
+        return ()
+    shape, found = (rows.size, draws), money.moves(rows)
+    drifting = (found.first, found.second, found.third, found.omega, found.kappa)
+    beside = [owned(each, shape) for each in drifting if each is not None]
+    return (owned(found.slope, shape), owned(found.left, (rows.size,)), *beside)
 
 
 def tiles(
@@ -293,6 +307,12 @@ def spend_money(payments: Parameters, histories: Histories, discount: float) -> 
         found: np.ndarray = payments.at(histories.columns, rows)[level.occasion]
         return found
 
+    moving = level.moves
+
+    def moves(rows: np.ndarray) -> Moves:
+        assert moving is not None
+        return moving(payments.paid(histories.columns, rows), payments.at(histories.columns, rows))
+
     return Money(
         state=state,
         occasion=occasion,
@@ -300,4 +320,5 @@ def spend_money(payments: Parameters, histories: Histories, discount: float) -> 
         rule=level.pays,
         ahead=payments.ahead,
         width=payments.width,
+        moves=None if moving is None else moves,
     )

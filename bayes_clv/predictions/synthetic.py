@@ -110,8 +110,17 @@ def simulate_orders(
     if spending is not None:
         payer, spend_known = _family(spending_family, spending)
         money, nothing = need(payer, SpendLevel), np.zeros(customers)
-        level = money.level_draws(rng, {"occasions": nothing, "mean_spend": nothing}, spend_known)
-        columns["spend"] = money.spend(rng, np.ones(buyer.size), level[buyer], spend_known[money.occasion])
+        if money.orders is None:
+            level = money.level_draws(rng, {"occasions": nothing, "mean_spend": nothing}, spend_known)
+            columns["spend"] = money.spend(
+                rng, np.ones(buyer.size), level[buyer], spend_known[money.occasion]
+            )
+        else:
+            by_age = np.lexsort((day, buyer))
+            age = (day - birth[buyer])[by_age] / unit_days
+            spend = np.empty(buyer.size)
+            spend[by_age] = money.orders(rng, buyer[by_age], age, spend_known)
+            columns["spend"] = spend
         truth.update({name: float(value) for name, value in spend_known.items()})
         truth["spending_family"] = spending_family
     order = np.lexsort((buyer, day))

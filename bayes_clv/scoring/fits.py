@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayes_clv.families.contract import Kind
-from bayes_clv.families.registry import families
+from bayes_clv.families.registry import derived, families
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import Calendar
 from bayes_clv.inference.effects import needed_columns
@@ -148,7 +148,7 @@ def _checked(name: str, given: Any, spending: str | None, priced: bool) -> Fit |
 
 
 def _check_family(name: str, fit: Fit, kind: Kind) -> None:
-    known, whose = families(kind), "" if name == fit.family else f" of {name!r}"
+    known, whose = [*families(kind), *derived(kind)], "" if name == fit.family else f" of {name!r}"
     if fit.family not in known:
         what = "forecasts no purchases" if kind == "purchases" else "is no family of spend"
         raise InputError(f"The family {fit.family!r}{whose} {what}. Use one of {', '.join(known)}.")

@@ -74,9 +74,12 @@ def win_back(
             f"In {known.posterior.family.words.title} whoever leaves is gone for ever, so that there is nobody to "
             "wake. Fit with returns=True (bg_nbd, mbg_nbd); whom to keep from leaving say clv.churn_alarms."
         )
-    if known.spending is not None and known.spending.ahead is not None:
+    if known.spending is not None and (
+        known.spending.ahead is not None or known.spending.level.later is not None
+    ):
         raise InputError(
-            "win_back does not go by a calendar of spend yet, which the spending posterior has. Fit spend without one."
+            "win_back does not go by spend that moves yet, by a calendar, a trend or a drift, and the spending "
+            "posterior has that. Fit spend without it."
         )
     states, waking, woken, payments = forecast.states, forecast.waking, forecast.woken, known.spending
     rate = discount_rate(annual_discount_rate, known.time_unit)

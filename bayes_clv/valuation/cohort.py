@@ -26,6 +26,7 @@ import xarray as xr
 from bayes_clv.distributions.paths import Room, State
 from bayes_clv.distributions.streams import customer_keys
 from bayes_clv.families.contract import new_customer
+from bayes_clv.predictions.earning import PARTS, earned
 from bayes_clv.predictions.expected_net import expected_time
 from bayes_clv.predictions.forecasts import checked_periods, equal_periods, with_periods
 from bayes_clv.predictions.histories import Histories, apart
@@ -304,6 +305,19 @@ def expected_new_customer(
         discounted = math.exp(-discount * horizon) * repeats + discount * (inner[:, None] * each).sum(axis=0)
     payer = paired(payments, posterior.size)
     each = payer.level.population_mean(payer.values)
+    if payer.level.later is not None:
+        later = earned(
+            forecast,
+            payer,
+            horizon,
+            discount,
+            {name: column[None, None] for name, column in newborn.items()},
+            values,
+            np.zeros(1, dtype=np.int64),
+            {name: column[None, None] for name, column in new_customer(payer.level.reads).items()},
+            payer.values,
+        )[0]
+        return 1 + repeats, np.where(np.isnan(each), np.inf, each + later)
     if payer.ahead is None:
         return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
     ends, worth = payer.worth(horizon, discount)
@@ -333,6 +347,12 @@ def expected_over_time(
         ends = np.union1d(asked, bounds)
         inside = np.searchsorted(bounds, ends - 1e-9 * horizon)
         first, pace = payer.ahead[:, 0], payer.ahead[:, inside].T
+    if payer.level.later is not None:
+        # What a purchase of each part brings over one at once, in the part's middle.
+        ends = np.union1d(asked, horizon * np.arange(1, PARTS + 1) / PARTS)
+        at = (ends + np.r_[0.0, ends[:-1]]) / 2
+        nobody = new_customer(payer.level.reads)
+        pace = payer.level.later(at, nobody, payer.values) / each
     bought = np.stack([forecast.purchases(end, newborn, values) for end in ends.tolist()])
     long = np.diff(ends, prepend=0.0)
     mean = np.exp(-discount * (ends - long)) * (
@@ -393,7 +413,7 @@ def newcomers_plan(
     keys = customer_keys(whose, seed, purpose="cohort")
     alone = bool(apart(posterior.family, keys))
     nothing = np.zeros(size if alone else 1)
-    columns = dict.fromkeys((*posterior.forecast.history, "occasions", "mean_spend"), nothing)
+    columns = dict.fromkeys((*posterior.forecast.history, *payments.level.reads), nothing)
     everyone = np.arange(size)
     histories = Histories(columns, order=everyone, row=everyone if alone else np.zeros_like(everyone))
     plan = purchase_plan(posterior, histories, keys, horizon, start)

@@ -49,6 +49,8 @@ from .plots.scenarios import plot_tornado as plot_tornado
 from .plots.segments import plot_customer_map as plot_customer_map
 from .plots.segments import plot_membership as plot_membership
 from .plots.segments import plot_segment_sizes as plot_segment_sizes
+from .plots.spend import plot_spend_by_age as plot_spend_by_age
+from .plots.spend import spend_by_age as spend_by_age
 from .reporting.page import report as report
 
 __all__ = [
@@ -96,12 +98,14 @@ __all__ = [
     "plot_scenarios",
     "plot_segment_sizes",
     "plot_sensitivity",
+    "plot_spend_by_age",
     "plot_tenths",
     "plot_tornado",
     "plot_tracking",
     "plot_value_distribution",
     "plot_value_parts",
     "report",
+    "spend_by_age",
     "table",
     "to_latex",
 ]

@@ -159,7 +159,10 @@ def test_what_a_calendar_of_spend_cannot_be_is_refused(customers):
     for name in PRICED:
         with pytest.raises(clv.InputError, match="customers lack 'purchase_spend'"):
             clv.fit(name, customers.drop_vars("purchase_spend"), calendar=Calendar(), seed=1)
-    free = customers.assign(purchase_spend=customers["purchase_spend"] * (np.arange(2457) != 3))
+    # One purchase for nothing, and the next of the same customer for both.
+    spend = customers["purchase_spend"].to_numpy().copy()
+    spend[3:5] = 0.0, spend[3:5].sum()
+    free = customers.assign(purchase_spend=("repeat_purchase", spend))
     with pytest.raises(clv.InputError, match="1 of 946 customers have a repeat purchase for nothing"):
         clv.fit("gamma_gamma", free, calendar=Calendar(), seed=1)
     with pytest.raises(clv.InputError, match="Give method='nuts'"):

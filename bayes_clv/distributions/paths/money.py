@@ -18,6 +18,9 @@ from bayes_clv.distributions.streams import GOLDEN, MONEY, mix, standard_normal
 # Purchases paid at a time, so that what is in work stays in the processor's first cache.
 CHUNK = 1024
 ONE = np.uint64(1)
+NONE, NOTHING = np.empty(0), np.empty((0, 0))
+# Of a stream of money, the part that moves the level.
+DRIFT = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 class Purse(NamedTuple):
@@ -25,6 +28,11 @@ class Purse(NamedTuple):
 
     ``discount`` is the continuous rate per time unit of the calendar. ``ahead`` (draw, period) multiplies the amounts
     of each period of ``width`` from now, closed at its end; its last for ever, and without periods nothing.
+
+    Where levels move, those above are of now. ``slope`` (row or 1, draw) is the growth of their log a time unit, for
+    another ``left`` (row,) time units; without ``left`` there is none. What drifts beside is now Normal, ``apart0 +
+    apart1 x log level`` with the standard deviation ``apart2`` (row, draw), and forgets at ``kappa``, with the
+    standard deviation ``omega``, (row, draw); without ``apart0`` nothing drifts. What does not move has no rows.
     """
 
     row: Any
@@ -35,18 +43,28 @@ class Purse(NamedTuple):
     discount: float
     ahead: Any
     width: float
+    slope: Any = NOTHING
+    left: Any = NONE
+    apart0: Any = NOTHING
+    apart1: Any = NOTHING
+    apart2: Any = NOTHING
+    omega: Any = NOTHING
+    kappa: Any = NOTHING
 
 
 class Paid(NamedTuple):
     """Of each buyer: where its stream of money begins, the level of spend, and sums over purchases of spend and value.
 
-    The value of a purchase is its spend, discounted.
+    The value of a purchase is its spend, discounted. ``apart`` is the log of what drifts beside the level, at the time
+    ``seen`` of the last purchase, or now.
     """
 
     stream: Any
     level: Any
     spend: Any
     value: Any
+    apart: Any
+    seen: Any
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
@@ -59,6 +77,13 @@ def _levels(lognormal, first, second, states, steps, room, level):  # type: igno
     gammas(first, states, steps, room, level)
     for m in range(level.size):
         level[m] = second[m] / level[m]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def _apart_now(purse, row, s, level, word, step):  # type: ignore[no-untyped-def]
+    """Return the log of what drifts beside a level now, by the stream of money of a customer in a draw."""
+    z, _ = standard_normal(mix(word ^ DRIFT), step)
+    return purse.apart0[row, s] + purse.apart1[row, s] * math.log(level) + purse.apart2[row, s] * z
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
@@ -79,6 +104,12 @@ def open_purses(purse, buyers, found, paid):  # type: ignore[no-untyped-def]
             paid.value[n] = 0.0
         level = paid.level[start : start + size]
         _levels(purse.lognormal, first[:size], second[:size], states, steps, room, level)
+        if purse.apart0.shape[0] > 0:
+            for m in range(size):
+                n = start + m
+                row, s = purse.row[buyers.customer[n]], buyers.draw[n]
+                paid.apart[n] = _apart_now(purse, row, s, level[m], paid.stream[n], buyers.step[n])
+                paid.seen[n] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
@@ -97,7 +128,32 @@ def own_levels(purse, keys, out):  # type: ignore[no-untyped-def]
         o = 0 if single else row
         for s in range(draws):
             occasion = purse.occasion[o, s]
+            level = out[i, s]
             out[i, s] *= exp(0.5 * occasion * occasion) if purse.lognormal else occasion
+            if purse.apart0.shape[0] > 0:
+                out[i, s] *= exp(_apart_now(purse, row, s, level, states[s], steps[s]))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def _move(purse, buyers, batch, start, size, states, steps, paid, amount):  # type: ignore[no-untyped-def]
+    """Multiply amounts by what moves their levels; the purchases of a buyer come in the order of time."""
+    drifts, trends = purse.apart0.shape[0] > 0, purse.left.size > 0
+    single = purse.slope.shape[0] == 1
+    for m in range(size):
+        n = batch.buyer[start + m]
+        row, s, time = purse.row[buyers.customer[n]], buyers.draw[n], batch.time[start + m]
+        moved = 0.0
+        if trends:
+            moved = purse.slope[0 if single else row, s] * min(time, purse.left[row])
+        if drifts:
+            omega, gap = purse.omega[row, s], time - paid.seen[n]
+            if gap > 0.0:
+                kept = exp(-purse.kappa[row, s] * gap)
+                z, _ = standard_normal(mix(states[m] ^ DRIFT), steps[m])
+                paid.apart[n] = kept * paid.apart[n] + omega * math.sqrt(max(1.0 - kept * kept, 0.0)) * z
+                paid.seen[n] = time
+            moved += paid.apart[n]
+        amount[m] *= exp(moved)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
@@ -133,6 +189,8 @@ def pay(purse, buyers, batch, filled, paid):  # type: ignore[no-untyped-def]
                 period = math.ceil(time[m] / purse.width - 1e-9) - 1
                 period = min(max(period, 0), periods - 1)
                 amount[m] *= purse.ahead[buyers.draw[batch.buyer[start + m]], period]
+        if purse.left.size > 0 or purse.apart0.shape[0] > 0:
+            _move(purse, buyers, batch, start, size, states, steps, paid, amount)
         for m in range(size):
             worth[m] = exp(-purse.discount * time[m])
         for m in range(size):

@@ -15,7 +15,31 @@ HISTORY = ("frequency", "recency", "T", "purchase_start")
 TIMES = "purchase_times"
 
 
-class Timed:
+class Grid:
+    """Columns and parameters that broadcast to ``shape``, as (row,) and (row, draw)."""
+
+    shape: tuple[int, ...]
+
+    def _two(self, history: list[Array]) -> tuple[int, int]:
+        if len(self.shape) == 2:
+            return self.shape[0], self.shape[1]
+        size = math.prod(self.shape)
+        return (size, 1) if any(each.ndim for each in history) else (1, size)
+
+    def _row(self, column: Array, rows: int) -> Array:
+        return np.broadcast_to(column[..., 0] if column.ndim == 2 else column, (rows,))
+
+    def _wide(self, value: Array, full: tuple[int, int]) -> Array:
+        if value.ndim == 1 and len(self.shape) == 1 and full[1] == 1:
+            value = value[:, None]
+        return np.array(np.broadcast_to(value, full), order="C")
+
+    def out(self, found: Array) -> Array:
+        """Return (..., row, draw) in the shape of the arguments."""
+        return np.reshape(found, found.shape[:-2] + self.shape)
+
+
+class Timed(Grid):
     """Histories ``x``, ``t_x``, ``T`` and ``start`` (row), the named parameters ``values`` (row, draw) each.
 
     ``start`` are places in ``times``, the flat purchase times of all customers; ``shape`` is that of the arguments.
@@ -39,24 +63,6 @@ class Timed:
         if (self.x + self.start > self.flat.shape[0]).any():
             raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
         self.values = [self._wide(each, (rows, draws)) for each in values]
-
-    def _two(self, history: list[Array]) -> tuple[int, int]:
-        if len(self.shape) == 2:
-            return self.shape[0], self.shape[1]
-        size = math.prod(self.shape)
-        return (size, 1) if any(each.ndim for each in history) else (1, size)
-
-    def _row(self, column: Array, rows: int) -> Array:
-        return np.broadcast_to(column[..., 0] if column.ndim == 2 else column, (rows,))
-
-    def _wide(self, value: Array, full: tuple[int, int]) -> Array:
-        if value.ndim == 1 and len(self.shape) == 1 and full[1] == 1:
-            value = value[:, None]
-        return np.array(np.broadcast_to(value, full), order="C")
-
-    def out(self, found: Array) -> Array:
-        """Return (..., row, draw) in the shape of the arguments."""
-        return np.reshape(found, found.shape[:-2] + self.shape)
 
 
 def flat_times(customers: Mapping[Any, Any]) -> Array:

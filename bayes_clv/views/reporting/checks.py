@@ -186,14 +186,15 @@ def data_problems(customers: xr.Dataset) -> list[Problem]:
 def spend_problems(found: Mapping[str, Any], spending: xr.DataTree) -> list[Problem]:
     """Return where what ``clv.scoring.spend_check`` found moves totals of money by more than chance.
 
-    Months, and what may be a trend of time, are in the forecast of a spend posterior that has a calendar.
+    Months, and what may be a trend of time, are in the forecast of a spend posterior that has a calendar; a trend by
+    age in that of one that has it.
     """
     failed = []
     codes = {"frequency": "spend_by_frequency", "age": "spend_by_age", "order_number": "spend_by_order"}
     known = "calendar" in spending.attrs
     for name, code in codes.items():
         part = found.get(name)
-        if part is None or (known and name == "age"):
+        if part is None or (name == "age" and (known or "growth" in spending["posterior"])):
             continue
         off, error = 100 * part["off"], 100 * part["error"]
         if abs(off) <= SPEND_MAX or abs(off) <= SPEND_ERRORS * error:

@@ -159,8 +159,10 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
 def habits(tree: xr.DataTree, customers: xr.Dataset) -> str | None:
     """Return in words how fast customers' own purchase rates change, or how long they sleep, and what the prior adds.
 
-    None of a family in which they do neither.
+    Or how their spend moves. None of a family in which they do none of this.
     """
+    if {"growth", "drift_share"} & set(tree["posterior"].data_vars):
+        return " ".join(_moving_spend(tree))
     for name, said in (("rate_half_life", _half_life), ("mean_sleep", _sleep)):
         if name in tree["posterior"]:
             draws = tree["posterior"][name].to_numpy().ravel().astype(float)
@@ -175,6 +177,39 @@ def habits(tree: xr.DataTree, customers: xr.Dataset) -> str | None:
                 tree, name, draws
             )
     return None
+
+
+def _moving_spend(tree: xr.DataTree) -> list[str]:
+    """Return in sentences what spend does with a customer's age, and how far it drifts."""
+    posterior, unit, said = tree["posterior"], str(tree.attrs.get("time_unit", UNSTATED)), []
+
+    def drawn(name: str) -> np.ndarray:
+        return np.asarray(posterior[name].to_numpy().ravel(), dtype=float)
+
+    if "growth" in posterior:
+        span = float(drawn("span")[0])
+        years = [] if unit == UNSTATED else [k for k in (2, 1) if k * YEAR <= span * days_per(unit)]
+        age = years[0] * YEAR / days_per(unit) if years else span
+        low, middle, high = quantiles(drawn("growth") ** (age / span), (0.05, 0.5, 0.95))
+        (amount, whole), plural = _told(np.array([age, span]), unit)
+        when = {2: "two years", 1: "a year"}[years[0]] if years else f"{numbers.number(amount)} {plural}"
+        said.append(
+            f"An order {when} after the first is worth {middle:.2f} times the first, 90 %: {low:.2f} to {high:.2f}. "
+            f"Of customers older than {numbers.number(whole)} {plural}, the oldest seen, nothing is claimed: their "
+            "spend is taken to stay where it is."
+        )
+    if "drift_share" in posterior:
+        shares = 100 * quantiles(drawn("drift_share"), (0.05, 0.5, 0.95))
+        half = drawn("spend_half_life")
+        low, middle, high = quantiles(half, (0.05, 0.5, 0.95))
+        (amount, *ends), plural = _told(np.array([middle, low, high]), unit)
+        said.append(
+            f"Of the variance by which customers' levels of spend differ at one time {shares[1]:.0f} % drifts about "
+            f"the customer's own level (90 %: {shares[0]:.0f} to {shares[2]:.0f} %), with a half-life of "
+            f"{numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})."
+            + _owed(tree, "spend_half_life", half)
+        )
+    return said
 
 
 def _half_life(words: str, span: str, spans: float) -> str:
