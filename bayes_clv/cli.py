@@ -45,6 +45,7 @@ type Said = list[str] | tuple[list[str], int]
 # A forecast that is not what the run promised.
 OUTSIDE = 3
 
+DEMO_TITLE = "CDNOW: customer lifetime value"
 CDNOW_UNTIL = "1997-09-30"
 CDNOW_HOLDOUT_UNTIL = "1998-06-30"
 
@@ -185,7 +186,7 @@ def _run(settings: Settings) -> list[str]:
 
 @command(
     Settings,
-    only=("family", "drift", "returns", "calendar", "method", "draws", "seed", "png", "out"),
+    only=("family", "drift", "returns", "calendar", "method", "draws", "seed", "language", "png", "out"),
     method="laplace",
     out=Path("clv-demo"),
 )
@@ -209,7 +210,7 @@ def demo(**given: Any) -> list[str]:
             holdout_until=CDNOW_HOLDOUT_UNTIL,
             margin=0.3,
             annual_discount_rate=0.10,
-            title="CDNOW: customer lifetime value",
+            title=DEMO_TITLE,
             **given,
         )
     )

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bayes_clv.language import ENGLISH, joined, say, say_again, speaking, spoken
 from bayes_clv.remedies import Ran, Remedy, column_words, suiting, text_words
 from bayes_clv.schema import Problem
 
@@ -51,6 +52,8 @@ SPEND_MAX = 5.0
 SPEND_ERRORS = 2.576
 
 
+# What a problem can be of, as the page names it.
+SUBJECTS = ("Purchases", "Spend", "Data", "Value", "Calendar", "Holdout")
 # What says that a fit itself did not pass, so that all that is drawn from it is in doubt.
 FIT_FAILED = (
     *("no_diagnostics", "unexplained", "rhat", "ess", "divergences", "bfmi"),
@@ -653,13 +656,15 @@ def problem(code: str, subject: str = "", /, **numbers: Any) -> Problem:
     >>> problem("rhat", "bg_nbd", rhat=1.2).found
     'R-hat is 1.200 (should be below 1.01): the chains disagree.'
     """
-    return Problem(code, _filled(KINDS[code], KINDS[code].found, numbers), numbers, subject)
+    # What is kept is English: a card says it again, from the numbers, in the language that is spoken there.
+    with speaking(ENGLISH):
+        return Problem(code, _filled(KINDS[code], KINDS[code].found, numbers), numbers, subject)
 
 
 def _filled(kind: Kind, text: str, numbers: Mapping[str, Any], otherwise: str = "") -> str:
-    """Return the text with its slots filled; a file that lost a number (JSON has no NaN) gets ``otherwise``."""
+    """Return the sentence with its slots filled; a file that lost a number (JSON has no NaN) gets ``otherwise``."""
     try:
-        return text.format_map({"threshold": kind.threshold, **numbers})
+        return say_again(text, {"threshold": kind.threshold, **numbers})
     except (KeyError, TypeError, ValueError):
         if not otherwise:
             raise
@@ -694,10 +699,10 @@ def cards(problems: Iterable[Problem], ran: Ran | None = None) -> list[Card]:
     ["Purchases and Spend: method='mode' gives one point"]
     """
     order = {code: place for place, code in enumerate(KINDS)}
-    found = sorted(problems, key=lambda each: order[each.code])
+    sorted_ones = sorted(problems, key=lambda each: order[each.code])
     # What R-hat and few effective draws say of one fit is one cause; of two fits, one cause where the words are one.
     together: dict[tuple[str, ...], list[Problem]] = {}
-    for each in found:
+    for each in sorted_ones:
         cause = KINDS[each.code].cause
         direction = str(each.numbers.get("direction"))
         key = (each.code, title(each)) if cause is None else (cause, each.subject, direction)
@@ -710,6 +715,13 @@ def title(each: Problem) -> str:
     return _filled(KINDS[each.code], KINDS[each.code].title, each.numbers, each.found.rstrip("."))
 
 
+def found(each: Problem) -> str:
+    """Return what was found in the language that is spoken: as it was kept, where that is English."""
+    if spoken() == ENGLISH:
+        return each.found
+    return _filled(KINDS[each.code], KINDS[each.code].found, each.numbers, each.found)
+
+
 def _missed_otherwise(group: list[Problem], ran: Ran | None) -> str:
     """Return that the holdout's money was off on the other side of what a check says; empty where it was not."""
     sides = {str(each.numbers["side"]) for each in group if "side" in each.numbers}
@@ -719,23 +731,36 @@ def _missed_otherwise(group: list[Problem], ran: Ran | None) -> str:
     if sides != {"high" if missed > 0 else "low"}:
         return ""
     return (
-        f" But in the holdout {100 * abs(missed):.0f} % {'more' if missed > 0 else 'less'} was spent than forecast: "
-        "that miss is on the other side, and to correct totals of money by this would make it larger."
+        say(
+            "But in the holdout {missed:.0f} % more was spent than forecast: that miss is on the other side, and to "
+            "correct totals of money by this would make it larger.",
+            missed=100 * missed,
+        )
+        if missed > 0
+        else say(
+            "But in the holdout {missed:.0f} % less was spent than forecast: that miss is on the other side, and to "
+            "correct totals of money by this would make it larger.",
+            missed=-100 * missed,
+        )
     )
 
 
 def _card(group: list[Problem], ran: Ran | None) -> Card:
     first = group[0]
     kind = KINDS[first.code]
-    subjects = " and ".join(dict.fromkeys(each.subject for each in group if each.subject))
+    subjects = dict.fromkeys(say(each.subject) for each in group if each.subject)
     of_first = title(first)
-    shown = f"{subjects}: {of_first}" if subjects else of_first
+    of_whom = joined("{first} and {second}", subjects)
+    shown = say("{subject}: {title}", subject=of_whom, title=of_first) if subjects else of_first
     missed = _missed_otherwise(group, ran)
+    meaning = _filled(kind, kind.meaning, first.numbers, say("See what was found."))
     remedies = suiting(kind.remedies, ran, first.numbers, contradicted=bool(missed))
     return Card(
         title=shown,
-        found=tuple(dict.fromkeys(each.found for each in group)),
-        meaning=_filled(kind, kind.meaning, first.numbers, "See what was found.") + missed,
-        remedies=tuple(_filled(kind, remedy, first.numbers, remedy) for remedy in remedies),
+        found=tuple(dict.fromkeys(found(each) for each in group)),
+        meaning=joined("{first} {second}", [meaning, missed] if missed else [meaning]),
+        remedies=tuple(
+            _filled(kind, remedy, {**first.numbers, **slots}, say(remedy)) for remedy, slots in remedies
+        ),
         codes=tuple(dict.fromkeys(each.code for each in group)),
     )

@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from bayes_clv.language import say
+
 # A name that stands in a condition on rows without backticks (``bayes_clv.conditions``).
 _WORD = re.compile(r"[^\W\d]\w*")
 _RESERVED = ("and", "or", "not", "in", "true", "false")
@@ -46,7 +48,11 @@ class Ran:
         found = {"more_draws": f"{max(2000, 2 * self.draws)}"}
         if self.years is not None:
             months = round(12 * self.years)
-            found["span"] = f"{self.years:.1f} years" if months >= 24 else f"{max(months, 1)} months"
+            found["span"] = (
+                say("{years:.1f} years", years=self.years)
+                if months >= 24
+                else say("{months} months", months=max(months, 1))
+            )
         return found
 
 
@@ -75,33 +81,24 @@ def suiting(
     numbers: Mapping[str, object],
     *,
     contradicted: bool = False,
-) -> list[str]:
-    """Return the remedies of a run as text, with its slots filled; the problem's own are left to be filled."""
-    found = []
+) -> list[tuple[str, dict[str, str]]]:
+    """Return the remedies of a run as sentences, each with what its slots hold of the run beside the problem's own."""
+    found: list[tuple[str, dict[str, str]]] = []
     for each in remedies:
         if isinstance(each, str):
-            found.append(each)
+            found.append((each, {}))
         elif each.corrects and contradicted:
             continue
         elif ran is None:
-            found += [] if each.only_known else [each.text]
+            found += [] if each.only_known else [(each.text, {})]
         elif each.suits(ran):
-            text = (each.shell if ran.command else each.python) or each.text
-            for name, said in ran.slots.items():
-                text = text.replace(f"{{{name}}}", said)
             condition = "" if each.condition is None else each.condition(ran, numbers)
-            if each.condition is not None:
-                text = (
-                    each.text
-                    if not condition
-                    else text.replace("{where}", _braced(where_words(condition, ran)))
-                )
-            found.append(text)
+            if each.condition is not None and not condition:
+                found.append((each.text, {}))
+                continue
+            where = {"where": where_words(condition, ran)} if condition else {}
+            found.append(((each.shell if ran.command else each.python) or each.text, ran.slots | where))
     return found
-
-
-def _braced(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def where_words(condition: str, ran: Ran) -> str:

@@ -34,6 +34,7 @@ from bayes_clv.distributions.autoregression import levels_after
 from bayes_clv.families.quantities import Prior, Quantity
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import refuse_calendar
+from bayes_clv.language import say
 from bayes_clv.schema import CHAIN, DRAW, PERIODS_AGO, UNSTATED, InputError, argument, stored
 from bayes_clv.units import days_per
 
@@ -135,8 +136,12 @@ class LearnedCalendar:
     def what(self) -> str:
         """Return what it moves, in words."""
         if self.of_leaving:
-            return "how readily all contracts are left"
-        return f"{'spend per purchase' if self.of_spend else 'purchase rate'} of all customers"
+            return say("how readily all contracts are left")
+        return (
+            say("spend per purchase of all customers")
+            if self.of_spend
+            else say("purchase rate of all customers")
+        )
 
     @property
     def moved(self) -> str:
@@ -243,14 +248,11 @@ class LearnedCalendar:
     def meanings(self) -> dict[str, tuple[str, str]]:
         """Return what each variable of the posterior means, and its unit."""
         return {
-            RATE: (
-                f"{self.what} in the period over its mean",
-                "none",
-            ),
-            SD: ("standard deviation of the log of the rate's level over calendar time", "none"),
-            SHOCK: ("standard deviation of the log of shocks of single periods", "none"),
-            HALF_LIFE: ("time in which half of what is above or below the mean level is left", "time"),
-            COEFFICIENT: ("log of the factor by which the rate changes", "none"),
+            RATE: (say("{rate} in the period over its mean", rate=self.what), "none"),
+            SD: (say("standard deviation of the log of the rate's level over calendar time"), "none"),
+            SHOCK: (say("standard deviation of the log of shocks of single periods"), "none"),
+            HALF_LIFE: (say("time in which half of what is above or below the mean level is left"), "time"),
+            COEFFICIENT: (say("log of the factor by which the rate changes"), "none"),
         }
 
 

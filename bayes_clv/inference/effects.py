@@ -33,6 +33,7 @@ from bayes_clv.customers.formula import is_formula
 from bayes_clv.families.contract import Family
 from bayes_clv.families.link import linear_predictor, shifted
 from bayes_clv.families.quantities import FLAT, Prior, Quantity
+from bayes_clv.language import say
 from bayes_clv.schema import CHAIN, DRAW, InputError, argument, stored
 
 # A priori a covariate moves its quantity (or its odds) by more than a factor of e for one standard deviation, or one
@@ -173,16 +174,23 @@ class Effects:
         """Return what each posterior variable of the effects means, in one line."""
         found = {}
         for effect in self.each:
-            link = "log" if np.isinf(family.quantities[effect.quantity].upper) else "log odds"
-            what = f"{link} of {effect.quantity}"
+            what = (
+                say("log of {quantity}", quantity=effect.quantity)
+                if np.isinf(family.quantities[effect.quantity].upper)
+                else say("log odds of {quantity}", quantity=effect.quantity)
+            )
             if effect.encodings:
-                found[effect.coefficient] = (
-                    f"change of the {what} for one standard deviation of a number, or against the first level; of an "
-                    "interaction, the change of one's coefficient with the other"
+                found[effect.coefficient] = say(
+                    "change of the {what} for one standard deviation of a number, or against the first level; of an "
+                    "interaction, the change of one's coefficient with the other",
+                    what=what,
                 )
             for column in effect.groups:
-                found[effect.sd(column)] = f"standard deviation over {column} of the {what}"
-                found[effect.offset(column)] = f"the {what} in each {column}, less that of the average one"
+                told = {"column": column, "what": what}
+                found[effect.sd(column)] = say("standard deviation over {column} of the {what}", **told)
+                found[effect.offset(column)] = say(
+                    "the {what} in each {column}, less that of the average one", **told
+                )
         return found
 
     def profiles(self, customers: xr.Dataset) -> Profiles:

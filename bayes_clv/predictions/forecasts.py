@@ -30,6 +30,7 @@ import xarray as xr
 
 from bayes_clv.families.contract import new_customer
 from bayes_clv.families.registry import families
+from bayes_clv.language import say
 from bayes_clv.predictions.averages import expected_summary
 from bayes_clv.predictions.histories import Histories, distinct_histories
 from bayes_clv.predictions.inputs import problems, refuse_another_kind, whole_number
@@ -494,7 +495,7 @@ def _in_money(
     earned, why = historical_value(customers, margin if own is None else own.margin)
     value["historical_value"] = (CUSTOMER, earned)
     if why is not None:
-        reasons.append(f"historical_value and lifetime_value_mean are NaN: {why}")
+        reasons.append(say("historical_value and lifetime_value_mean are NaN: {why}", why=why))
     value["acquisition_cost"] = (CUSTOMER, cost.values)
     value["lifetime_value_mean"] = value["historical_value"] + value["value_mean"] - value["acquisition_cost"]
     return describe(value).assign_attrs(reasons=reasons)

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.predictions.histories import distinct_histories, spend_history
 from bayes_clv.predictions.parameters import Parameters
 from bayes_clv.predictions.tiles import over_tiles, rows_of
@@ -66,8 +67,16 @@ def remove_missing_moments(value: xr.Dataset, spending: Parameters, customers: x
         for name in names:
             value[name] = value[name].where(~xr.DataArray(lacking, dims=CUSTOMER))
         reasons.append(
-            f"{' and '.join(names) if len(names) < 3 else ', '.join(names)}: NaN for {int(lacking.sum())} of "
-            f"{lacking.size} customers, because {what} in up to {draws} of {spending.size} posterior draws "
-            f"(shape of the rate of spend at most {moment}). Use the quantiles, or a stronger prior on q."
+            say(
+                "{names}: NaN for {lacking} of {size} customers, because {what} in up to {draws} of {all} posterior "
+                "draws (shape of the rate of spend at most {moment}). Use the quantiles, or a stronger prior on q.",
+                names=" and ".join(names) if len(names) < 3 else ", ".join(names),
+                lacking=int(lacking.sum()),
+                size=lacking.size,
+                what=what,
+                draws=draws,
+                all=spending.size,
+                moment=moment,
+            )
         )
     return reasons

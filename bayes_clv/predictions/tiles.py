@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from bayes_clv.language import say
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import PROFILES, Parameters
 from bayes_clv.schema import InputError
@@ -183,6 +184,12 @@ def thinned_reasons(posterior: Parameters, used: Parameters, draws: int | None) 
     if draws is not None or used.size == posterior.size:
         return []
     return [
-        f"Computed of {used.size:,} of {posterior.size:,} posterior draws, because the closed forms of "
-        f"{posterior.family.words.title} are slow; draws={posterior.size} uses them all."
+        say(
+            "Computed of {used:,} of {all:,} posterior draws, because the closed forms of {family} are slow; "
+            "draws={draws} uses them all.",
+            used=used.size,
+            all=posterior.size,
+            family=posterior.family.words.title,
+            draws=posterior.size,
+        )
     ]

@@ -16,7 +16,7 @@ Rejected: the smallest elpd alone, which on bases where most buy once cannot tel
 forecasts differ by half; and a total inside its interval, which seasons decide for all families alike.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from bayes_clv.inference.criticism.comparison import LEAST_ERRORS, LEAST_NATS, c
 from bayes_clv.inference.data import checked_customers
 from bayes_clv.inference.fitting import fit
 from bayes_clv.inference.posterior import diagnostics
+from bayes_clv.language import joined, say, say_many
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
 from bayes_clv.scoring.customer_scores import score
@@ -44,7 +45,9 @@ LAST, LEAST_PURCHASES = 0.25, 50
 # More repeat purchases or customers than these are sampled, down to no fewer customers than the last.
 MOST_PURCHASES, MOST_CUSTOMERS, FEWEST_CUSTOMERS = 10_000, 20_000, 2_000
 
-_MEASURES = {"elpd": "customers left out", "crps": "counts", "retention_log_score": "who buys at all"}
+WORSE_LEFT_OUT, WORSE_LATELY = "worse for customers left out", "worse over the last quarter"
+NOT_HELD, NO_BETTER = "its approximation does not hold", "no better"
+MEASURES = {"elpd": "customers left out", "crps": "counts", "retention_log_score": "who buys at all"}
 
 
 def choose_family(
@@ -244,12 +247,12 @@ def _of_families(tried: Mapping[str, _Tried]) -> tuple[dict[str, dict[str, Any]]
     for row in table.values():
         row["verdict"] = "as good, and later in the order"
         if _better("elpd", -row["elpd_gain"], row["elpd_se"]):
-            row["verdict"] = "worse for customers left out"
+            row["verdict"] = WORSE_LEFT_OUT
     left = [name for name in table if not table[name]["verdict"].startswith("worse")]
     beaten = [name for name in left if any(_beats(tried[other], tried[name]) for other in left)]
     if len(beaten) < len(left):
         for name in beaten:
-            table[name]["verdict"] = "worse over the last quarter"
+            table[name]["verdict"] = WORSE_LATELY
         left = [name for name in left if name not in beaten]
     table[left[0]]["verdict"] = TAKEN
     return table, left[0]
@@ -267,15 +270,15 @@ def _extension(base: _Tried, extended: _Tried) -> dict[str, Any]:
     elpd["elpd_gain"] = elpd["elpd"] - other["elpd"]
     elpd["elpd_se"] = max(elpd["elpd_se"], other["elpd_se"])
     row = _row(extended, base, elpd)
-    gains = {name: (row[f"{name}_gain"], row[f"{name}_se"]) for name in _MEASURES}
+    gains = {name: (row[f"{name}_gain"], row[f"{name}_se"]) for name in MEASURES}
     better = [name for name, (gain, error) in gains.items() if _better(name, gain, error)]
     worse = [name for name, (gain, error) in gains.items() if _better(name, -gain, error)]
     if not extended.holds:
-        verdict = "its approximation does not hold"
+        verdict = NOT_HELD
     elif worse:
-        verdict = f"worse: {', '.join(_MEASURES[name] for name in worse)}"
+        verdict = worse_by(worse)
     else:
-        verdict = TAKEN if better else "no better"
+        verdict = TAKEN if better else NO_BETTER
     return row | {"verdict": verdict}
 
 
@@ -295,9 +298,7 @@ def _result(
     size = customers.sizes[CUSTOMER]
     found.attrs = {
         "family": chosen,
-        "reason": _reason(
-            table, families, base, f"{size:,} customers drawn for it" if sampled else "", earlier
-        ),
+        "reason": _reason(table, families, base, size if sampled else 0, earlier),
         "customers": size,
         "sampled": sampled,
         "last": None if earlier is None else float(earlier.attrs["holdout_duration"]),
@@ -309,7 +310,7 @@ def _reason(
     table: Mapping[str, dict[str, Any]],
     statics: Sequence[str],
     base: str,
-    of: str,
+    drawn: int,
     earlier: xr.Dataset | None,
 ) -> str:
     """Return why, in a sentence a step."""
@@ -319,21 +320,43 @@ def _reason(
         worse = {
             name: table[name]["verdict"] for name in others if table[name]["verdict"].startswith("worse")
         }
-        parts = [f"{name} is {verdict}" for name, verdict in worse.items()]
+        parts = [
+            say("{family} is worse for customers left out", family=name)
+            if verdict == WORSE_LEFT_OUT
+            else say("{family} is worse over the last quarter", family=name)
+            for name, verdict in worse.items()
+        ]
         alike = [name for name in others if name not in worse]
         if alike:
             parts.append(
-                f"{' and '.join(alike)} {'do' if len(alike) > 1 else 'does'} no better beyond chance"
+                say_many(
+                    "{families} does no better beyond chance",
+                    "{families} do no better beyond chance",
+                    len(alike),
+                    families=" and ".join(alike),
+                )
             )
-        sentences.append(f"{base} among {', '.join(statics)}: {'; '.join(parts)}.")
+        sentences.append(
+            say(
+                "{base} among {families}: {verdicts}.",
+                base=base,
+                families=", ".join(statics),
+                verdicts=joined("{first}; {second}", parts),
+            )
+        )
     for name, row in table.items():
         if name not in statics:
             sentences.append(_extension_words(name, row))
     if earlier is None:
-        sentences.append("The calibration is too short to forecast its last quarter.")
-    if of:
-        sentences.append(f"Compared on {of}.")
+        sentences.append(say("The calibration is too short to forecast its last quarter."))
+    if drawn:
+        sentences.append(say("Compared on {customers:,} customers drawn for it.", customers=drawn))
     return " ".join(sentences)
+
+
+def worse_by(measures: Iterable[str]) -> str:
+    """Return the verdict on a form that is worse by some measures."""
+    return f"worse: {', '.join(MEASURES[name] for name in measures)}"
 
 
 def _extension_words(name: str, row: Mapping[str, Any]) -> str:
@@ -343,20 +366,51 @@ def _extension_words(name: str, row: Mapping[str, Any]) -> str:
     >>> _extension_words("bg_nbd_drift", row)
     'Rates that drift (bg_nbd_drift) are taken: customers left out are told better by +12.3 ± 3.1 in log probability.'
     """
-    what = {"drift": "Rates that drift", "returns": "Customers who come back"}[name.rsplit("_", 1)[1]]
-    verdict = "are taken" if row["verdict"] == TAKEN else f"are not taken, {row['verdict']}"
-    gain = f"{row['elpd_gain']:+.1f} ± {row['elpd_se']:.1f} in log probability"
-    return f"{what} ({name}) {verdict}: customers left out are told better by {gain}{_scores_words(row)}."
+    told = {
+        "family": name,
+        "gain": f"{row['elpd_gain']:+.1f} ± {row['elpd_se']:.1f}",
+        "scores": _scores_words(row),
+    }
+    drifts = name.endswith("_drift")
+    if row["verdict"] == TAKEN:
+        return (
+            say(
+                "Rates that drift ({family}) are taken: customers left out are told better by {gain} in log "
+                "probability{scores}.",
+                **told,
+            )
+            if drifts
+            else say(
+                "Customers who come back ({family}) are taken: customers left out are told better by {gain} in log "
+                "probability{scores}.",
+                **told,
+            )
+        )
+    told["verdict"] = row["verdict"]
+    return (
+        say(
+            "Rates that drift ({family}) are not taken, {verdict}: customers left out are told better by {gain} in "
+            "log probability{scores}.",
+            **told,
+        )
+        if drifts
+        else say(
+            "Customers who come back ({family}) are not taken, {verdict}: customers left out are told better by "
+            "{gain} in log probability{scores}.",
+            **told,
+        )
+    )
 
 
 def _scores_words(row: Mapping[str, Any]) -> str:
     if not np.isfinite(row["crps_gain"]):
         return ""
-    words = [
-        f"{100 * row[f'{name}_gain'] / row[name]:+.2f} ± {100 * row[f'{name}_se'] / row[name]:.2f} % in {what}"
-        for name, what in (
-            ("crps", "customers' purchases (CRPS)"),
-            ("retention_log_score", "who buys at all (log score)"),
-        )
-    ]
-    return f"; over the last quarter better by {' and '.join(words)}"
+    gains = {
+        name: f"{100 * row[f'{name}_gain'] / row[name]:+.2f} ± {100 * row[f'{name}_se'] / row[name]:.2f} %"
+        for name in ("crps", "retention_log_score")
+    }
+    return say(
+        "; over the last quarter better by {crps} in customers' purchases (CRPS) and {retention_log_score} in who buys "
+        "at all (log score)",
+        **gains,
+    )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, POINTERS, QUANTILES, describe
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.counts import LEVELS
@@ -194,14 +195,20 @@ def _quantities(
         mean = _column(future, f"{what}_mean")
         if mean is None:
             if what == "spend" and "spend_rank" not in future:
-                reasons.append(f"{name}: no amounts to forecast spend from.")
+                reasons.append(say("{forecast}: no amounts to forecast spend from.", forecast=name))
             continue
         prefix = PREFIXES[what]
         crps = _column(future, f"{prefix}crps")
         bad = np.isnan(mean)
         if bad.any():
             reasons.append(
-                f"{name}: mean {what} does not exist for {int(bad.sum())} of {bad.size} customers."
+                say(
+                    "{forecast}: mean {quantity} does not exist for {bad} of {size} customers.",
+                    forecast=name,
+                    quantity=what,
+                    bad=int(bad.sum()),
+                    size=bad.size,
+                )
             )
             # An expectation of |X - y| that is infinite is in every draw's sample another number.
             crps = None if crps is None else np.where(bad, np.nan, crps)

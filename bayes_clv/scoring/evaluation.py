@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.predictions.tiles import in_order
 from bayes_clv.problems import FREQUENT
 from bayes_clv.schema import CUSTOMER, INTERVALS
@@ -167,7 +168,7 @@ def evaluation_of(
     reasons: list[str] = list(scores.attrs["reasons"])
     if not forecasts.observed["purchases"].any():
         reasons.append(
-            "Nobody bought in the holdout: total_error, concordance, captured and gini do not exist."
+            say("Nobody bought in the holdout: total_error, concordance, captured and gini do not exist.")
         )
     _add_reasons_of_money(forecasts, reasons)
     found = (
@@ -390,7 +391,12 @@ def _impossible(forecasts: Forecasts, scores: xr.Dataset, reasons: list[str]) ->
             never = int(np.isinf(scores[measure].values[i]).sum()) if measure in scores else 0
             if never:
                 reasons.append(
-                    f"{name}: {measure} is infinite, because {never} customers did what it held impossible."
+                    say(
+                        "{forecast}: {measure} is infinite, because {never} customers did what it held impossible.",
+                        forecast=name,
+                        measure=measure,
+                        never=never,
+                    )
                 )
             if measure == "log_score":
                 found["impossible"][i] = never
@@ -402,8 +408,12 @@ def _impossible(forecasts: Forecasts, scores: xr.Dataset, reasons: list[str]) ->
 def _add_reasons_of_money(forecasts: Forecasts, reasons: list[str]) -> None:
     if "spend" not in forecasts.observed:
         priced = any("spend_mean" in each for each in forecasts.each.values())
-        missing = "the customers have no holdout_spend" if priced else "the future has no spend"
-        reasons.insert(0, f"Money is not scored: {missing}.")
+        reasons.insert(
+            0,
+            say("Money is not scored: the customers have no holdout_spend.")
+            if priced
+            else say("Money is not scored: the future has no spend."),
+        )
 
 
 def _observed(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.opportunities import COLUMNS as OPPORTUNITIES
+from bayes_clv.language import say
 from bayes_clv.predictions.histories import distinct_histories, purchase_history, recency_last
 from bayes_clv.predictions.inputs import refuse_another_kind, shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
@@ -107,7 +108,10 @@ def gathered(
             continue
         if "purchases_mean" not in each[name]:
             reasons.append(
-                f"{name} ranks customers and forecasts nothing, so that only its ranking is scored."
+                say(
+                    "{forecast} ranks customers and forecasts nothing, so that only its ranking is scored.",
+                    forecast=name,
+                )
             )
     return Forecasts(each, models, matched, observed, reasons)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import CHAIN, DRAW, PERIOD, InputError, interval, quantiles
 from bayes_clv.scoring.forecasts import Forecasts
 from bayes_clv.units import days_per
@@ -161,9 +162,11 @@ def tracking_measures(
     later = customers["period_start"].values > np.datetime64(str(customers.attrs["until"]))
     empty = int((customers["period_purchases"].values[later] == 0).sum())
     if not later.any():
-        reasons.append("No whole period lies in the holdout, so that there is nothing to track.")
+        reasons.append(say("No whole period lies in the holdout, so that there is nothing to track."))
     if empty:
-        reasons.append(f"tracking: {empty} periods without a purchase have no relative error.")
+        reasons.append(
+            say("tracking: {empty} periods without a purchase have no relative error.", empty=empty)
+        )
     rows: list[dict[str, Any]] = []
     for name, future in forecasts.each.items():
         row: dict[str, Any] = {}

@@ -15,6 +15,7 @@ that a contact wakes for certain and whoever is asleep: times the share whom it 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.inputs import prepare, problems
 from bayes_clv.predictions.money import without_moments
@@ -144,7 +145,13 @@ def state_words(
     'gone (70 %)'
     """
     chance, state = max((awake, "awake"), (asleep, "asleep"), (gone, "gone"))
-    said = f"{state} ({100 * chance:.0f} %)"
+    words = {"awake": say("awake"), "asleep": say("asleep"), "gone": say("gone")}
+    told = {"state": words[state], "chance": 100 * chance}
     if state == "asleep" and waking is not None and horizon is not None:
-        said += f", back within {horizon} with {100 * waking / asleep:.0f} %"
-    return said
+        return say(
+            "{state} ({chance:.0f} %), back within {horizon} with {soon:.0f} %",
+            **told,
+            horizon=horizon,
+            soon=100 * waking / asleep,
+        )
+    return say("{state} ({chance:.0f} %)", **told)

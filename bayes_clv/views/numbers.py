@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import UNSTATED, interval
 from bayes_clv.units import in_plural
 
@@ -72,11 +73,8 @@ def plural(amount: float, unit: str) -> str:
     ('14.3 weeks', '1 week')
     """
     shown = number(amount)
-    return (
-        f"{shown} {'time unit' if unit == UNSTATED else unit}"
-        if shown == "1"
-        else f"{shown} {in_plural(unit)}"
-    )
+    words = ("time unit" if unit == UNSTATED else unit) if shown == "1" else in_plural(unit)
+    return say("{amount} {unit}", amount=shown, unit=say(words))
 
 
 def written(length: str) -> str:
@@ -95,5 +93,5 @@ def written(length: str) -> str:
 def horizon(value: xr.Dataset) -> str:
     """Return the horizon of a prediction in words."""
     if "horizon" not in value.attrs:
-        return "the horizon"
+        return say("the horizon")
     return plural(float(value.attrs["horizon"]), str(value.attrs.get("time_unit", UNSTATED)))

@@ -6,6 +6,7 @@ Each choice goes by a rule of ``scoring`` (``choose_family``, ``pace``), and is 
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from bayes_clv.language import say
 from bayes_clv.schema import also_for, also_for_calendar
 from bayes_clv.workflows.settings import Settings, acting_on, families_of, open_choice
 from bayes_clv.workflows.stages import Stages
@@ -160,34 +161,67 @@ def _is_slight(choice: dict[str, Any] | None) -> bool:
 
 def pace_words(found: dict[str, Any]) -> str:
     """Return in a sentence why there is a calendar, or none."""
-    weeks = f"{found['periods']:.0f} weeks of all customers' purchases"
     if found["periods"] == 0:
-        return "Too few purchases to ask whether the rate of all customers moves: no calendar."
-    spread = f"spread {found['dispersion']:.1f} times as much as chance about what customers of one rate would make"
-    how = [f", {words} {found[name]}" for name, words in _HOW.items() if found.get(name)]
-    taken = f"{'a' if found['moves'] else 'no'} calendar{''.join(how)}"
-    return f"The {weeks} {spread}: {taken} (--calendar and --no-calendar say it)."
-
-
-_HOW = {"instead": "in place of", "beside": "beside"}
+        return say("Too few purchases to ask whether the rate of all customers moves: no calendar.")
+    told = {"weeks": found["periods"], "times": found["dispersion"]}
+    instead, beside = (found.get(name) for name in ("instead", "beside"))
+    if not found["moves"]:
+        return say(
+            "The {weeks:.0f} weeks of all customers' purchases spread {times:.1f} times as much as chance about what "
+            "customers of one rate would make: no calendar (--calendar and --no-calendar say it).",
+            **told,
+        )
+    if instead:
+        return say(
+            "The {weeks:.0f} weeks of all customers' purchases spread {times:.1f} times as much as chance about what "
+            "customers of one rate would make: a calendar, in place of {form} (--calendar and --no-calendar say it).",
+            **told,
+            form=instead,
+        )
+    if beside:
+        return say(
+            "The {weeks:.0f} weeks of all customers' purchases spread {times:.1f} times as much as chance about what "
+            "customers of one rate would make: a calendar, beside {form} (--calendar and --no-calendar say it).",
+            **told,
+            form=beside,
+        )
+    return say(
+        "The {weeks:.0f} weeks of all customers' purchases spread {times:.1f} times as much as chance about what "
+        "customers of one rate would make: a calendar (--calendar and --no-calendar say it).",
+        **told,
+    )
 
 
 def variance_words(shares: dict[str, float]) -> str:
     """Return in a sentence what the variance of all customers' purchases is made of."""
-    calendar, unknown, chance = (f"{100 * shares[name]:.0f} %" for name in ("calendar", "unknown", "chance"))
-    return (
-        f"Of the variance of all customers' purchases {calendar} is what the calendar will do, {unknown} what the data "
-        f"leave open of customers and of the calendar so far, and {chance} the chance of single customers."
+    return say(
+        "Of the variance of all customers' purchases {calendar} is what the calendar will do, {unknown} what the data "
+        "leave open of customers and of the calendar so far, and {chance} the chance of single customers.",
+        **{name: f"{100 * shares[name]:.0f} %" for name in ("calendar", "unknown", "chance")},
     )
 
 
 def _not_chosen(among: list[str]) -> dict[str, Any]:
     """Return that the rule made no choice, which it makes among families without covariates and groups."""
-    first = f"{among[0]}, the first of {', '.join(among)}" if len(among) > 1 else f"{among[0]} as it is"
-    reason = (
-        f"{first}, by default and not by the rule: it compares families without covariates and groups, and here there "
-        "are some. Fit another family or form (--family, --drift, --returns), and ask clv.compare, in Python "
-        "alone, which predicts better."
+    reason = " ".join(
+        [
+            say(
+                "{family}, the first of {families}, by default and not by the rule: it compares families without "
+                "covariates and groups, and here there are some.",
+                family=among[0],
+                families=", ".join(among),
+            )
+            if len(among) > 1
+            else say(
+                "{family} as it is, by default and not by the rule: it compares families without covariates and "
+                "groups, and here there are some.",
+                family=among[0],
+            ),
+            say(
+                "Fit another family or form (--family, --drift, --returns), and ask clv.compare, in Python alone, "
+                "which predicts better."
+            ),
+        ]
     )
     return {
         "candidates": {},

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_clv.language import say, speaking
 from bayes_clv.schema import named_quantiles
 from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.deciding import (
@@ -66,7 +67,7 @@ MOST_CHANGES = 50_000
 
 
 # Of the settings, what the customers hold already, or what decides no posterior.
-_NOT_DECIDING = ("orders", "columns", "out", "title", "png")
+_NOT_DECIDING = ("orders", "columns", "out", "title", "png", "language")
 
 
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
@@ -185,11 +186,22 @@ def _run_into(
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     notes = [] if paced is None else [pace_words(paced)]
     if settings.drift and settings.calendar and settings.posteriors is None:
-        dear = " (--method nuts takes minutes)" if settings.method == "laplace" else ""
         notes.append(
-            f"Customers' rates drift, and all move with a calendar: fitted by {settings.method}{dear}."
+            say(
+                "Customers' rates drift, and all move with a calendar: fitted by laplace (--method nuts takes "
+                "minutes)."
+            )
+            if settings.method == "laplace"
+            else say(
+                "Customers' rates drift, and all move with a calendar: fitted by {method}.",
+                method=settings.method,
+            )
         )
-    in_currency = [] if settings.currency is None else [f"All amounts are in {settings.currency}."]
+    in_currency = (
+        []
+        if settings.currency is None
+        else [say("All amounts are in {currency}.", currency=settings.currency)]
+    )
     if settings.calendar:
         from bayes_clv.predictions.splitting import variance_of_total
 
@@ -202,23 +214,24 @@ def _run_into(
 
         shown = {"arguments": json.dumps(record["arguments"], ensure_ascii=False)}
         shown |= {f"seconds: {name}": f"{seconds:.1f}" for name, seconds in stages.seconds.items()}
-        write_page(
-            work / "report.html",
-            Gallery(work / "figures", settings.png, ahead, beside if _is_handed(customers) else partial),
-            buying=buying,
-            spending=spending,
-            customers=customers,
-            value=value,
-            evaluation=evaluation,
-            tracking=tracking,
-            history=history,
-            title=settings.title,
-            run=shown,
-            choice=None if choice is None else str(choice["reason"]),
-            remarks=[*in_currency, *notes],
-            columns=columns_of(settings),
-            changes=_changes(buying, customers, seeds["future"]),
-        )
+        with speaking(settings.language):
+            write_page(
+                work / "report.html",
+                Gallery(work / "figures", settings.png, ahead, beside if _is_handed(customers) else partial),
+                buying=buying,
+                spending=spending,
+                customers=customers,
+                value=value,
+                evaluation=evaluation,
+                tracking=tracking,
+                history=history,
+                title=settings.title,
+                run=shown,
+                choice=None if choice is None else str(choice["reason"]),
+                remarks=[*in_currency, *notes],
+                columns=columns_of(settings),
+                changes=_changes(buying, customers, seeds["future"]),
+            )
     record["stages"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
     record["seconds"] = round(time.perf_counter() - started, 3)
     finished: dict[str, Any] = strict(record)

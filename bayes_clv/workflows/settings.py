@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bayes_clv.language import ENGLISH, check_language, languages
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.options import (
     DRAWS,
@@ -24,6 +25,9 @@ DEFAULT_HORIZON = "52 weeks"
 TAKE = (
     "Which value of a column of the orders is the customer's, like channel=first, last or 'most frequent'; may be "
     "repeated [default: there is only one]."
+)
+LANGUAGE = (
+    f"Language of the page: {', '.join(languages())}. Figures, and what is printed here, stay in English."
 )
 CURRENCY = "What amounts are called, like £ or EUR."
 
@@ -181,6 +185,7 @@ class Settings(Log):
         read=grouping,
     )
     posteriors: Path | None = option("Folder of an earlier run: use its posteriors, do not fit again.", None)
+    language: str = option(LANGUAGE, ENGLISH)
     png: bool = option("Save every figure as PNG too; SVG is always there.", False)
     out: Path = option("Folder for the results; an earlier run there is replaced.", Path("clv-run"))
     title: str = "Customer lifetime value"
@@ -336,6 +341,7 @@ def check_settings(settings: Settings) -> None:
         _check_calendar(settings)
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"{argument('seed', settings.seed)} must be from 0 to 2147483647.")
+    check_language(settings.language)
     if settings.horizon is not None:
         duration(settings.horizon, settings.time_unit)
     discount_rate(settings.annual_discount_rate, settings.time_unit)

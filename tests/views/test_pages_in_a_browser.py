@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from bayes_clv.views import report
 from tests.browser import faults, printed, visit
 
 
@@ -14,6 +15,21 @@ def page(full):
 
 
 def test_nothing_is_wrong_with_the_report(browser, page):
+    assert faults(browser, page) == []
+
+
+def test_nothing_is_wrong_with_the_report_in_chinese(browser, make, tmp_path):
+    """Words are shorter and break anywhere; what overflowed would be found here."""
+    page = report(
+        tmp_path / "report.html",
+        buying=make.tree("bg_nbd", prior=False),
+        spending=None,
+        customers=make.customers(spend=False),
+        value=make.value(spend=False),
+        evaluation=make.evaluation(total_covered=False),
+        alarms=make.alarms(),
+        language="zh",
+    )
     assert faults(browser, page) == []
 
 

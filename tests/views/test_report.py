@@ -530,3 +530,27 @@ def test_a_known_flaw_comes_with_its_remedy(tmp_path, make, no_figures):
     text = write(tmp_path, make)
     assert "A known flaw of BG/NBD" in text
     assert "Fit mbg_nbd (MBG/NBD) instead" in text
+
+
+def test_the_page_is_in_another_language_whole_and_what_is_drawn_beside_it_is_not(make, tmp_path):
+    arguments = {"spending": make.tree("gamma_gamma"), "customers": make.customers(), "value": make.value()}
+    arguments |= {"evaluation": make.evaluation(total_covered=False), "tracking": make.tracking()}
+    arguments |= {
+        "segments": make.segments(),
+        "alarms": make.alarms(),
+        "choice": "nbd among nbd, bg_nbd: taken.",
+    }
+    text = write(tmp_path, make, **arguments, language="zh", title="A title")
+    assert '<html lang="zh">' in text
+    shown = re.sub(r"<style>.*?</style>|<script>.*?</script>|<pre.*?</pre>", "", text, flags=re.DOTALL)
+    svg = "".join(re.findall(r"<svg.*?</svg>", shown, flags=re.DOTALL))
+    assert "purchases" in svg
+    assert not re.search("[\u4e00-\u9fff]", svg)
+    shown = re.sub(r"<svg.*?</svg>", "", shown, flags=re.DOTALL)
+    shown += "".join(f">{each}<" for each in re.findall(r'(?:aria-label|title)="([^"]+)"', shown))
+    said = [html.unescape(each) for each in re.findall(r">([^<>]+)<", shown)]
+    chinese = re.compile("[\u4e00-\u9fff]")
+    english = {each for each in said if re.search("[a-z]{2,} [a-z]{2,}", each) and not chinese.search(each)}
+    # Names of parameters, as the figures have them, and what the makers put into the audit.
+    names = {"population purchase rate", "population dropout", "population spend"}
+    assert english == names | {"Orders read.", "Orders of <b>nobody</b> kept."}

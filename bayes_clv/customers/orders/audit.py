@@ -26,6 +26,7 @@ from bayes_clv.customers.orders.parsing import (
 )
 from bayes_clv.customers.orders.remedies import advice
 from bayes_clv.customers.orders.returns import STEPS, accounts, cancelled
+from bayes_clv.language import say, say_many
 from bayes_clv.schema import InputError, argument
 
 type Line = dict[str, Any]
@@ -60,7 +61,7 @@ def usable_rows(log: OrderLog, on_bad_rows: str) -> Usable:
     audit = [
         _line(
             "read",
-            f"{log.reading.noun} read from {log.name}.",
+            say("{rows} read from {name}.", rows=log.reading.noun, name=log.name),
             total,
             money=sum(row["money"] for row in found.values()),
         )
@@ -103,9 +104,11 @@ def _by_faults(log: OrderLog) -> dict[int, dict[str, Any]]:
 def _unasked(log: OrderLog, found: dict[int, dict[str, Any]]) -> list[Line]:
     """Return the lines of rows that are left out for another reason than a fault."""
     words = {
-        NOT_WANTED: f"Rows for which {log.reading.where} does not hold.",
-        NO_MONEY_BACK: "Lines with a negative quantity and no money: they take nothing back and are no purchase.",
-        DROPPED_RETURN: "Returns (negative amounts), dropped as asked; what was returned stays sold.",
+        NOT_WANTED: say("Rows for which {condition} does not hold.", condition=log.reading.where),
+        NO_MONEY_BACK: say(
+            "Lines with a negative quantity and no money: they take nothing back and are no purchase."
+        ),
+        DROPPED_RETURN: say("Returns (negative amounts), dropped as asked; what was returned stays sold."),
     }
     return [
         _line("left out", what, found[number]["count"], money=found[number]["money"])
@@ -134,12 +137,19 @@ def _faults(log: OrderLog, found: dict[int, dict[str, Any]], total: int) -> tupl
         def what(rows: int, problem: Any = problem) -> str:
             column = ", ".join(dict.fromkeys(test.column for test in log.reading.tests))
             column = column if problem.role == "where" else log.reading.shown(problem.role)
-            return f"Column {column!r}: {_count(rows, 'row')} of {total:,} with {problem.what}"
+            return say_many(
+                "Column {column!r}: {count:,} row of {total:,} with {fault}",
+                "Column {column!r}: {count:,} rows of {total:,} with {fault}",
+                rows,
+                column=column,
+                total=total,
+                fault=problem.what,
+            )
 
         refusals.append(f"{what(having[name])}, for example {shown}. {advice(log, name)}")
         if of_first[name]["count"]:
             rows, money = of_first[name]["count"], of_first[name]["money"]
-            dropped.append(_line("dropped", f"{what(rows)}: dropped.", rows, shown, money))
+            dropped.append(_line("dropped", say("{fault}: dropped.", fault=what(rows)), rows, shown, money))
     return refusals, dropped
 
 
@@ -202,9 +212,11 @@ def account(
     money = column.get("all_spend", np.zeros(len(ids)))
     if not in_base.all():
         newcomers = ids[~in_base]
-        what = (
-            f"{_count(len(newcomers), 'customer')} first ordered after {until}: not among the customers, "
-            "all their orders left out."
+        what = say_many(
+            "{count:,} customer first ordered after {until}: not among the customers, all their orders left out.",
+            "{count:,} customers first ordered after {until}: not among the customers, all their orders left out.",
+            len(newcomers),
+            until=until,
         )
         rows = column["all_orders"][~in_base].sum()
         audit.append(_line("left out", what, rows, newcomers[0], math.fsum(money[~in_base])))
@@ -214,32 +226,52 @@ def account(
         rows, amount = after_end or (later.sum(), math.fsum(money[in_base]) - seen)
         example = base_ids[later > 0][0] if later.any() else ""
         audit.append(
-            _line("left out", f"{noun} after {end}, the end of the data used.", rows, example, amount)
+            _line(
+                "left out",
+                say("{rows} after {end}, the end of the data used.", rows=noun, end=end),
+                rows,
+                example,
+                amount,
+            )
         )
-    split = f" ({calibration.sum():,} to {until}, {holdout.sum():,} after it to {end})" if end > until else ""
+    told: dict[str, Any] = {"rows": noun}
+    if end > until:
+        told |= {"until": until, "end": end, "before": calibration.sum(), "later": holdout.sum()}
+        whose = say_many(
+            "{rows} of {count:,} customer ({before:,} to {until}, {later:,} after it to {end}).",
+            "{rows} of {count:,} customers ({before:,} to {until}, {later:,} after it to {end}).",
+            len(base_ids),
+            **told,
+        )
+    else:
+        whose = say_many(
+            "{rows} of {count:,} customer.", "{rows} of {count:,} customers.", len(base_ids), **told
+        )
     gross = math.fsum(money[in_base]) if after_end is not None else seen
-    audit.append(
-        _line("kept", f"{noun} of {_count(len(base_ids), 'customer')}{split}.", kept.sum(), money=gross)
-    )
+    audit.append(_line("kept", whose, kept.sum(), money=gross))
     merged = kept - column["occasions"][in_base] - column["holdout_purchases"][in_base]
     if merged.any():
-        what = (
-            f"{noun} on a day on which their customer had ordered already: merged into one purchase occasion, "
-            "spend added up."
+        what = say(
+            "{rows} on a day on which their customer had ordered already: merged into one purchase occasion, spend "
+            "added up.",
+            rows=noun,
         )
         audit.append(_line("note", what, merged.sum(), base_ids[merged > 0][0]))
     free = column["free_orders"][in_base] if "free_orders" in column else np.zeros(0, np.int64)
     if free.any():
-        what = (
-            f"{noun} with zero spend: kept as purchases, which they are to the purchase models; they lower "
-            "the mean spend."
+        what = say(
+            "{rows} with zero spend: kept as purchases, which they are to the purchase models; they lower the mean "
+            "spend.",
+            rows=noun,
         )
         audit.append(_line("note", what, free.sum(), base_ids[free > 0][0]))
     if end > last_order:
-        what = (
-            f"The last order is of {last_order} and the data used ends {(end - last_order).days} days later, "
-            f"on {end}: these count as days on which nobody bought. Choose an earlier end if the log simply "
-            "stops."
+        what = say(
+            "The last order is of {last} and the data used ends {days} days later, on {end}: these count as days on "
+            "which nobody bought. Choose an earlier end if the log simply stops.",
+            last=last_order,
+            days=(end - last_order).days,
+            end=end,
         )
         audit.append(_line("note", what, 0))
     return audit
@@ -260,15 +292,22 @@ def returned(log: OrderLog, units: Any, until: dt.date) -> list[Line]:
     for step, words in STEPS.items():
         if found[f"lines_{step}"] or found[f"money_{step}"]:
             money = -found[f"money_{step}"]
-            audit.append(_line("netted", f"Returns {words}.", found[f"lines_{step}"], money=money))
+            audit.append(
+                _line("netted", say("Returns {how}.", how=words), found[f"lines_{step}"], money=money)
+            )
     for name, words in (
         (
             "unmet",
-            "Returns with nothing bought before to set them against: of purchases before the log began, perhaps.",
+            say(
+                "Returns with nothing bought before to set them against: of purchases before the log began, perhaps."
+            ),
         ),
         (
             "late",
-            f"Returns after {until} of purchases up to then, which count as they were known on that day.",
+            say(
+                "Returns after {until} of purchases up to then, which count as they were known on that day.",
+                until=until,
+            ),
         ),
     ):
         if found[f"lines_{name}"]:
@@ -276,7 +315,11 @@ def returned(log: OrderLog, units: Any, until: dt.date) -> list[Line]:
                 _line("left out", words, found[f"lines_{name}"], found["example"], -found[f"money_{name}"])
             )
     if gone["lines"]:
-        what = f"Orders of {_count(gone['days'], 'day')} of a customer of which returns left nothing: no purchases."
+        what = say_many(
+            "Orders of {count:,} day of a customer of which returns left nothing: no purchases.",
+            "Orders of {count:,} days of a customer of which returns left nothing: no purchases.",
+            gone["days"],
+        )
         audit.append(_line("cancelled", what, gone["lines"], gone["example"], gone["money"]))
     return audit
 
@@ -298,12 +341,16 @@ def order_notes(log: OrderLog, rows: Any) -> list[Line]:
     lines = log.fetch(rows.aggregate(lines=rows.count()))["lines"].to_pylist()[0]
     notes = []
     if found["several"]:
-        what = f"Lines of {_count(found['orders'], 'order')}: the lines of an order are one purchase, on its first day."
+        what = say_many(
+            "Lines of {count:,} order: the lines of an order are one purchase, on its first day.",
+            "Lines of {count:,} orders: the lines of an order are one purchase, on its first day.",
+            found["orders"],
+        )
         notes.append(_line("note", what, lines))
     if found["shared"]:
-        what = (
-            f"Order ids that several customers have ({found['shared']:,}): each customer's lines are an order of "
-            "their own."
+        what = say(
+            "Order ids that several customers have ({shared:,}): each customer's lines are an order of their own.",
+            shared=found["shared"],
         )
         notes.append(_line("note", what, 0, found["example"]))
     return notes
@@ -325,11 +372,10 @@ def equal_rows(log: OrderLog, rows: Any, occasions: Any) -> list[Line]:
         count = _repeated(log, rows) and _repeated(log, raw)
     if not count:
         return []
-    what = (
-        "Rows that are equal to another one in all columns that are read "
-        f"({', '.join(log.reading.columns().values())}): "
-        "each counts, since one may buy the same again. If a join doubled them, drop them before: in pandas "
-        "orders.drop_duplicates()."
+    what = say(
+        "Rows that are equal to another one in all columns that are read ({columns}): each counts, since one may buy "
+        "the same again. If a join doubled them, drop them before: in pandas orders.drop_duplicates().",
+        columns=", ".join(log.reading.columns().values()),
     )
     return [_line("note", what, count)]
 
@@ -371,10 +417,9 @@ def time_notes(log: OrderLog, time_unit: str) -> list[Line]:
     count = log.fetch(log.raw.aggregate(timed=timed.sum()))["timed"].to_pylist()[0]
     if not count:
         return []
-    what = (
-        "Orders with a time of day: their day alone counts, in hours of 24 a day, since a purchase occasion is a "
-        "day with "
-        "an order."
+    what = say(
+        "Orders with a time of day: their day alone counts, in hours of 24 a day, since a purchase occasion is a day "
+        "with an order."
     )
     return [_line("note", what, count)]
 

@@ -18,6 +18,7 @@ from bayes_clv.customers.encoding import Encoding, Interaction
 from bayes_clv.families.link import shifted
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.effects import Effect, Effects
+from bayes_clv.language import joined, say
 from bayes_clv.schema import CUSTOMER, InputError, quantiles
 from bayes_clv.views import numbers, style
 
@@ -70,11 +71,17 @@ def multipliers(posterior: xr.DataTree) -> list[Multiplier]:
             continue
         drawn = np.exp(_flat(posterior, effect.coefficient))
         what = _acted_on(posterior, effect)
-        phrases = [phrase for encoding in effect.encodings for phrase in _phrases(encoding)]
+        phrases = [phrase for encoding in effect.encodings for phrase in _phrases(encoding, what)]
         for label, phrase, draws in zip(effect.labels, phrases, drawn, strict=True):
             low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
-            numbers = f"{median:.2f} ({low:.2f} to {high:.2f})"
-            found.append(Multiplier(effect.name, label, draws, f"{phrase.format(what=what)} by {numbers}."))
+            said = say(
+                "{effect} by {median:.2f} ({low:.2f} to {high:.2f}).",
+                effect=phrase,
+                median=median,
+                low=low,
+                high=high,
+            )
+            found.append(Multiplier(effect.name, label, draws, said))
     return found
 
 
@@ -238,18 +245,24 @@ def pooling_words(found: list[Groups]) -> str:
     """Return what the groups share, said of the most and the least pooled group."""
     one = max(found, key=lambda each: float(np.ptp(each.pooled)))
     most, least = int(np.argmax(one.pooled)), int(np.argmin(one.pooled))
-    text = (
+    text = say(
         "Groups are partially pooled: each is drawn towards the average as far as its own data leave it open. So a "
         "small group does not stand out by chance alone, and one that the fit has not seen is forecast from how the "
-        "others differ. "
+        "others differ."
     )
     if most == least:
         return text
-    return text + (
-        f"Of the {one.quantity.replace('_', ' ')}, {one.column} {one.labels[most]} is pooled most "
-        f"({numbers.share(float(one.pooled[most]))} of how groups differ is still open for it) and {one.labels[least]} "
-        f"least ({numbers.share(float(one.pooled[least]))})."
+    ends = say(
+        "Of the {quantity}, {column} {most} is pooled most ({most_pooled} of how groups differ is still open for it) "
+        "and {least} least ({least_pooled}).",
+        quantity=say(one.quantity.replace("_", " ")),
+        column=one.column,
+        most=one.labels[most],
+        most_pooled=numbers.share(float(one.pooled[most])),
+        least=one.labels[least],
+        least_pooled=numbers.share(float(one.pooled[least])),
     )
+    return joined("{first} {second}", [text, ends])
 
 
 def _some(found: list[Groups]) -> list[Groups]:
@@ -273,43 +286,62 @@ def _flat(posterior: xr.DataTree, name: str) -> np.ndarray:
     return np.asarray(drawn.reshape(*drawn.shape[:-2], -1), dtype=float)
 
 
+PROBABILITY = "mean probability of "
+
+
+def without_symbols(meaning: str) -> str:
+    """Return what a quantity means without the papers' symbols, in which it ends."""
+    words = meaning.partition(";")[0]
+    return words.rpartition(", ")[0] or words
+
+
 def _acted_on(posterior: xr.DataTree, effect: Effect) -> str:
     """Return in words what a coefficient multiplies: the quantity, or the odds where it is a probability."""
     family = find_family(str(posterior.attrs["family"]))
     meaning = str(family.words.meanings[effect.quantity][0])
-    # The meaning ends in the papers' symbols.
-    words = meaning.partition(";")[0].rpartition(", ")[0] or meaning.partition(";")[0]
+    words = without_symbols(meaning)
     if np.isinf(family.quantities[effect.quantity].upper):
-        return f"the {words}"
-    return f"the odds of {words.removeprefix('mean probability of ')}"
+        return say("the {quantity}", quantity=say(words))
+    return say("the odds of {event}", event=say(words.removeprefix(PROBABILITY)))
 
 
-def _phrases(encoding: Encoding | Interaction) -> Iterator[str]:
-    """Yield, for each design column, the sentence up to the number, with ``{what}`` to fill in."""
+def _phrases(encoding: Encoding | Interaction, what: str) -> Iterator[str]:
+    """Yield, for each design column, the sentence up to the number."""
     if isinstance(encoding, Encoding):
         for step in _steps(encoding):
-            yield f"{step} multiplies {{what}}"
+            yield say("{step} multiplies {what}", step=step, what=what)
         return
     for label, steps in zip(encoding.labels, _together(encoding), strict=True):
         if len(steps) == 2:
-            first = _braces(label.partition(":")[0])
-            yield f"{steps[1]} multiplies the factor of {first} on {{what}}"
+            first = label.partition(":")[0]
+            yield say(
+                "{step} multiplies the factor of {column} on {what}", step=steps[1], column=first, what=what
+            )
         else:
-            yield f"{_braces(label)}, all of them together, multiplies {{what}}"
+            yield say("{columns}, all of them together, multiplies {what}", columns=label, what=what)
 
 
 def _steps(encoding: Encoding) -> list[str]:
     """Return what a step of one is in each design column, as the beginning of a sentence."""
-    name = _braces(encoding.column)
+    name = encoding.column
     if encoding.powers:
         return [
-            f"One standard deviation more of {_braces(label)}, a part of a curve in {name} to be read as a whole,"
+            say(
+                "One standard deviation more of {power}, a part of a curve in {column} to be read as a whole,",
+                power=label,
+                column=name,
+            )
             for label in encoding.labels
         ]
     if encoding.levels:
-        first = _braces(encoding.levels[0])
-        return [f"{name} {_braces(level)}, against {first}," for level in encoding.levels[1:]]
-    return [f"One standard deviation ({numbers.number(encoding.scale)}) more {name}"]
+        first = encoding.levels[0]
+        return [
+            say("{column} {level}, against {first},", column=name, level=level, first=first)
+            for level in encoding.levels[1:]
+        ]
+    return [
+        say("One standard deviation ({sd}) more {column}", sd=numbers.number(encoding.scale), column=name)
+    ]
 
 
 def _together(interaction: Interaction) -> list[tuple[str, ...]]:
@@ -317,10 +349,6 @@ def _together(interaction: Interaction) -> list[tuple[str, ...]]:
     for part in interaction.parts:
         found = [(*steps, step) for steps in found for step in _steps(part)]
     return found
-
-
-def _braces(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _short(text: str, limit: int = 22) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
+from bayes_clv.language import joined, say, say_kept_sentences
 from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.scoring.spending import spend_check
 from bayes_clv.views import numbers
@@ -19,18 +20,25 @@ def data_text(customers: xr.Dataset, value: xr.Dataset) -> str:
     n = customers.sizes[CUSTOMER]
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     parts = [
-        f"{n:,} customers, {int((customers['frequency'] == 0).sum()):,} of them without a repeat purchase; the oldest "
-        f"is {numbers.plural(float(customers['T'].max()), unit)} old."
+        say(
+            "{n:,} customers, {once:,} of them without a repeat purchase; the oldest is {age} old.",
+            n=n,
+            once=int((customers["frequency"] == 0).sum()),
+            age=numbers.plural(float(customers["T"].max()), unit),
+        )
     ]
     found = checks.spend_correlation(customers)
     if found is not None:
         parts.append(
-            "Spend level and frequency, which the spend model takes to be independent, have a correlation of "
-            f"{checks.correlation_words(found)}: twice the purchases go with "
-            f"{100 * found['doubling']['mean']:+.0f} % spend per purchase."
+            say(
+                "Spend level and frequency, which the spend model takes to be independent, have a correlation of "
+                "{correlation}: twice the purchases go with {doubling:+.0f} % spend per purchase.",
+                correlation=checks.correlation_words(found),
+                doubling=100 * found["doubling"]["mean"],
+            )
         )
     parts += verdicts.spend_words(spend_check(customers, value))
-    return " ".join(parts)
+    return joined("{first} {second}", parts)
 
 
 def audit_table(customers: xr.Dataset) -> tables.Table | None:
@@ -39,25 +47,25 @@ def audit_table(customers: xr.Dataset) -> tables.Table | None:
     if not lines:
         return None
     columns = [
-        tables.Column("what", number=False),
-        tables.Column("rows"),
-        tables.Column("example", number=False),
+        tables.Column(say("what"), number=False),
+        tables.Column(say("rows")),
+        tables.Column(say("example"), number=False),
     ]
     rows = [
         [
-            tables.cell(str(line.get("what", ""))),
+            tables.cell(checks.line_words(line)),
             tables.cell(line.get("rows")),
             tables.cell(str(line.get("example") or "")),
         ]
         for line in lines
     ]
     if any(line.get("money") for line in lines):
-        columns.insert(2, tables.Column(str(customers.attrs.get("currency", "money"))))
+        columns.insert(2, tables.Column(str(customers.attrs.get("currency", say("money")))))
         for row, line in zip(rows, lines, strict=True):
             amount = line.get("money")
             row.insert(2, tables.cell(amount, "" if amount is None else f"{amount:,.2f}"))
     return tables.Table(
-        "audit-table", "What was read, kept, taken back and left out.", columns, rows, sortable=False
+        "audit-table", say("What was read, kept, taken back and left out."), columns, rows, sortable=False
     )
 
 
@@ -66,21 +74,32 @@ def method_text(
 ) -> list[str]:
     """Return how the numbers were made: families, methods, versions, seeds."""
     trees = [buying] if spending is None else [buying, spending]
-    text = [find_family(str(tree.attrs["family"])).words.summary for tree in trees]
+    text = [say_kept_sentences(find_family(str(tree.attrs["family"])).words.summary) for tree in trees]
+    unknown = say("not stated")
     for tree in trees:
         sizes = tree["posterior"].sizes
         text.append(
-            f"{tree.attrs.get('family')}: method {tree.attrs.get('method', 'not stated')}, {sizes.get('chain', 1)} × "
-            f"{sizes.get('draw', 1):,} draws, seed {tree.attrs.get('seed', 'not stated')}, "
-            f"{numbers.number(tree.attrs.get('customers'))} customers, time unit "
-            f"{tree.attrs.get('time_unit', UNSTATED)}; versions: {_versions(tree)}."
+            say(
+                "{family}: method {method}, {chains} × {draws:,} draws, seed {seed}, {customers} customers, time unit "
+                "{unit}; versions: {versions}.",
+                family=tree.attrs.get("family"),
+                method=tree.attrs.get("method", unknown),
+                chains=sizes.get("chain", 1),
+                draws=sizes.get("draw", 1),
+                seed=tree.attrs.get("seed", unknown),
+                customers=numbers.number(tree.attrs.get("customers")),
+                unit=say(tree.attrs.get("time_unit", UNSTATED)),
+                versions=_versions(tree),
+            )
         )
     text.append(
-        "Every posterior draw is carried to the end: the future of each customer is simulated from its own history, "
-        f"and intervals are quantiles over these futures (seed {value.attrs.get('seed', 'not stated')})."
+        say(
+            "Every posterior draw is carried to the end: the future of each customer is simulated from its own "
+            "history, and intervals are quantiles over these futures (seed {seed}).",
+            seed=value.attrs.get("seed", unknown),
+        )
     )
-    text += [f"Figure not drawn – {reason}" for reason in skipped]
-    return text
+    return [*text, *(say("Figure not drawn – {figure}", figure=each) for each in skipped)]
 
 
 def _versions(tree: xr.DataTree) -> str:
@@ -88,7 +107,7 @@ def _versions(tree: xr.DataTree) -> str:
         found = json.loads(str(tree.attrs["versions"]))
         return ", ".join(f"{name} {version}" for name, version in found.items())
     except (KeyError, json.JSONDecodeError, AttributeError):
-        return "not stated"
+        return say("not stated")
 
 
 def run_table(run: Mapping[str, Any] | None) -> tables.Table | None:
@@ -102,8 +121,8 @@ def run_table(run: Mapping[str, Any] | None) -> tables.Table | None:
     ]
     return tables.Table(
         "run-table",
-        "This run.",
-        [tables.Column("what", number=False), tables.Column("found", number=False)],
+        say("This run."),
+        [tables.Column(say("what"), number=False), tables.Column(say("found"), number=False)],
         rows,
         sortable=False,
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from bayes_clv.language import say
+from bayes_clv.schema import UNSTATED
 from bayes_clv.views.numbers import decimals, fixed, number
 
 
@@ -49,6 +51,16 @@ def cell(amount: Any, text: str | None = None) -> Cell:
         return Cell(text or amount, amount)
     finite = amount is not None and math.isfinite(float(amount))
     return Cell(text if text is not None else number(amount), repr(float(amount)) if finite else "")
+
+
+def interval(low: float, high: float, places: int) -> Cell:
+    """Return the cell of an interval, both ends with so many decimals; it is sorted by its upper end."""
+    return cell(high, say("{low} to {high}", low=fixed(low, places), high=fixed(high, places)))
+
+
+def in_unit(label: str, unit: str) -> str:
+    """Return a heading with its unit of time, where that is stated."""
+    return label if unit == UNSTATED else say("{label} ({unit})", label=label, unit=say(f"{unit}s"))
 
 
 def column(values: Any) -> list[Cell]:

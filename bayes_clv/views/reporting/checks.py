@@ -15,6 +15,7 @@ from scipy import optimize, stats
 from bayes_clv.customers.oddities import oddities
 from bayes_clv.families.registry import changing, has_calendar, has_form
 from bayes_clv.inference.criticism.independence import spend_independence
+from bayes_clv.language import say, say_kept
 from bayes_clv.problems import (
     CORRELATION_MAX,
     FREQUENT,
@@ -149,9 +150,10 @@ def spend_correlation(customers: xr.Dataset) -> dict[str, Any] | None:
 def correlation_words(found: Mapping[str, Any]) -> str:
     """Return a correlation with its interval, in words."""
     rho = found["correlation"]
-    return (
-        f"{rho['mean']:.2f} (90 % interval {rho['q05']:.2f} to {rho['q95']:.2f}, "
-        f"{found['customers']:,} customers)"
+    return say(
+        "{mean:.2f} (90 % interval {q05:.2f} to {q95:.2f}, {customers:,} customers)",
+        **{name: rho[name] for name in ("mean", "q05", "q95")},
+        customers=found["customers"],
     )
 
 
@@ -162,7 +164,7 @@ def data_problems(customers: xr.Dataset) -> list[Problem]:
             "rows_dropped",
             "Data",
             rows=int(line["rows"]),
-            what=" ".join(str(line[key]) for key in ("what", "example") if line.get(key)),
+            what=" ".join(filter(None, (line_words(line), str(line.get("example") or "")))),
         )
         for line in audit_lines(customers)
         if line.get("action") == "dropped" and line.get("rows")
@@ -203,8 +205,7 @@ def spend_problems(found: Mapping[str, Any], spending: xr.DataTree) -> list[Prob
         by = verdicts.largest_class(part)["more"] if name == "frequency" else part["slope"]
         said |= {"by": 100 * abs(by), "more": "more" if by > 0 else "less"}
         if name == "frequency":
-            who = verdicts.buyers_words(verdicts.largest_class(part)["least"])
-            said["who"] = who[0].upper() + who[1:]
+            said["who"] = verdicts.buyers_words(verdicts.largest_class(part)["least"])
         failed.append(problem(code, "Spend", **said))
     months = found.get("calendar")
     if months is None or known:
@@ -217,7 +218,7 @@ def spend_problems(found: Mapping[str, Any], spending: xr.DataTree) -> list[Prob
 
 def prediction_problems(value: xr.Dataset) -> list[Problem]:
     """Return what could not be predicted, from the prediction's own ``reasons``, and what cannot happen."""
-    failed = [problem("no_number", "Value", reason=reason) for reason in listed(value.attrs, "reasons")]
+    failed = [problem("no_number", "Value", reason=say_kept(each)) for each in listed(value.attrs, "reasons")]
     unit, horizon = str(value.attrs.get("time_unit", UNSTATED)), value.attrs.get("horizon")
     if (
         unit not in TIME_UNITS
@@ -436,6 +437,11 @@ def _interval_problems(model: xr.Dataset, customers: int, stem: str) -> list[Pro
                 )
             )
     return failed
+
+
+def line_words(line: Mapping[str, Any]) -> str:
+    """Return what a line of the audit says, in the language that is spoken."""
+    return say_kept(str(line.get("what") or ""))
 
 
 def audit_lines(customers: xr.Dataset) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import joined, say, say_in
 from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.views import numbers
@@ -26,21 +27,26 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
         return None
     drawn.check_segments(segments)
     return {
-        "heading": f"Segments: {segments.attrs.get('rule', 'by a rule')}",
+        "heading": say("Segments: {rule}", rule=segments.attrs.get("rule", say("by a rule"))),
         "text": _segments_text(segments),
         "table": _segments_table(segments),
         "sizes": gallery.add(
             "segment-sizes",
             partial(drawn.plot_segment_sizes, segments),
-            "Dots and lines are the number of customers in each segment, mean and 90 % interval. A diamond counts "
-            "every customer in its most probable segment alone: where it lies outside the line, such labels misstate "
-            "the segment, since many customers who are probably elsewhere still add up.",
+            say(
+                "Dots and lines are the number of customers in each segment, mean and 90 % interval. A diamond counts "
+                "every customer in its most probable segment alone: where it lies outside the line, such labels "
+                "misstate the segment, since many customers who are probably elsewhere still add up."
+            ),
         ),
         "strips": gallery.add(
             "membership",
             partial(drawn.plot_membership, segments, most=STRIPS),
-            "One row a customer, the darker a cell the more probable the segment. A row with one dark cell is sure; "
-            "where the dark is spread, and the dot says unsure, act on the probabilities and not on the label.",
+            say(
+                "One row a customer, the darker a cell the more probable the segment. A row with one dark cell is "
+                "sure; where the dark is spread, and the dot says unsure, act on the probabilities and not on the "
+                "label."
+            ),
         ),
     }
 
@@ -51,12 +57,23 @@ def _segments_text(segments: xr.Dataset) -> list[str]:
     unsure = int(segments["unsure"].sum())
     wrong = float((1 - highest).sum())
     return [
-        f"The rule puts each of {size:,} customers into one of {segments.sizes[SEGMENT]} segments, in each of "
-        f"{segments.attrs.get('draws', segments.sizes.get('draw', 0)):,} draws of its own numbers and future; the "
-        "share of draws is the probability of membership, and its level that of the quantities which the rule reads.",
-        f"{unsure:,} customers ({numbers.share(unsure / size)}) are unsure: their most probable segment is less "
-        f"probable than {sure:g}. Giving every customer the most probable label would be wrong for about "
-        f"{numbers.number(round(wrong))} of them ({numbers.share(wrong / size)}).",
+        say(
+            "The rule puts each of {size:,} customers into one of {segments} segments, in each of {draws:,} draws of "
+            "its own numbers and future; the share of draws is the probability of membership, and its level that of "
+            "the quantities which the rule reads.",
+            size=size,
+            segments=segments.sizes[SEGMENT],
+            draws=segments.attrs.get("draws", segments.sizes.get("draw", 0)),
+        ),
+        say(
+            "{unsure:,} customers ({share}) are unsure: their most probable segment is less probable than {sure:g}. "
+            "Giving every customer the most probable label would be wrong for about {wrong} of them ({wrong_share}).",
+            unsure=unsure,
+            share=numbers.share(unsure / size),
+            sure=sure,
+            wrong=numbers.number(round(wrong)),
+            wrong_share=numbers.share(wrong / size),
+        ),
     ]
 
 
@@ -66,22 +83,30 @@ def _segments_table(segments: xr.Dataset) -> tables.Table:
     totals = [
         str(n).removesuffix("_total_mean") for n in segments.data_vars if str(n).endswith("_total_mean")
     ]
-    columns = [tables.Column("segment", number=False)]
+    columns = [tables.Column(say("segment"), number=False)]
     cells = [[tables.cell(name) for name in names]]
     if where:
-        columns.append(tables.Column("who", number=False))
-        cells.append([tables.cell(where.get(name) or "all others") for name in names])
-    columns += [tables.Column("customers, mean"), tables.Column("90 %"), tables.Column("most probable for")]
+        columns.append(tables.Column(say("who"), number=False))
+        cells.append([tables.cell(where.get(name) or say("all others")) for name in names])
+    columns += [
+        tables.Column(say("customers, mean")),
+        tables.Column("90 %"),
+        tables.Column(say("most probable for")),
+    ]
     cells += [*_interval_cells(segments, "size"), tables.column(drawn.label_counts(segments))]
     unsure = [
         int((segments["unsure"].to_numpy() & (segments["most_likely"].to_numpy() == name)).sum())
         for name in segments[SEGMENT].to_numpy()
     ]
-    columns.append(tables.Column("of them unsure"))
+    columns.append(tables.Column(say("of them unsure")))
     cells.append(tables.column(unsure))
     for total in totals:
-        spoken = total.replace("_", " ")
-        columns += [tables.Column(f"{spoken}, mean"), tables.Column("90 %"), tables.Column("share")]
+        quantity = say(total.replace("_", " "))
+        columns += [
+            tables.Column(say("{quantity}, mean", quantity=quantity)),
+            tables.Column("90 %"),
+            tables.Column(say("share")),
+        ]
         mean = segments[f"{total}_total_mean"].to_numpy()
         whole = mean.sum()
         cells += _interval_cells(segments, f"{total}_total")
@@ -93,8 +118,10 @@ def _segments_table(segments: xr.Dataset) -> tables.Table:
         )
     return tables.Table(
         "segment-table",
-        "Each segment: the number of its customers and what they are worth together, mean and 90 % interval, beside "
-        "the number of customers for whom it is the most probable.",
+        say(
+            "Each segment: the number of its customers and what they are worth together, mean and 90 % interval, "
+            "beside the number of customers for whom it is the most probable."
+        ),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )
@@ -114,10 +141,7 @@ def _interval_cells(segments: xr.Dataset, stem: str) -> list[list[tables.Cell]]:
     places = 0 if stem == "size" else numbers.decimals(high)
     return [
         [tables.cell(float(m), numbers.fixed(float(m), places)) for m in mean],
-        [
-            tables.cell(float(b), f"{numbers.fixed(float(a), places)} to {numbers.fixed(float(b), places)}")
-            for a, b in zip(low, high, strict=True)
-        ],
+        [tables.interval(float(a), float(b), places) for a, b in zip(low, high, strict=True)],
     ]
 
 
@@ -132,9 +156,11 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
         "figure": gallery.add(
             "alarms",
             partial(timeline.plot_alarms, alarms, ALARMS_LISTED),
-            f"A line is a customer's silence so far. Orange: {timeline.chance_of(alarms)} has already fallen to the "
-            "threshold, at the dot. "
-            "Blue: it will at the dot, unless the customer buys before.",
+            say(
+                "A line is a customer's silence so far. Orange: {chance} has already fallen to the threshold, at the "
+                "dot. Blue: it will at the dot, unless the customer buys before.",
+                chance=timeline.chance_of(alarms),
+            ),
             "expected",
         ),
     }
@@ -143,77 +169,103 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
 def _alarms_text(alarms: xr.Dataset) -> list[str]:
     size, threshold = alarms.sizes[CUSTOMER], float(alarms.attrs.get("threshold", 0.5))
     raised, never = int(alarms["alarmed"].sum()), int(np.isinf(alarms["alarm_in"]).sum())
+    told = {"raised": raised, "size": size, "ahead": size - raised - never}
     text = [
-        f"A customer's alarm is the silence at which its probability of being {_being(alarms)} "
-        f"falls to {threshold:g}. It has "
-        f"passed for {raised:,} of {size:,} customers and is still ahead of {size - raised - never:,}"
-        + (f"; {never:,} have none in sight." if never else ".")
+        joined(
+            "{first} {second}",
+            [
+                say(
+                    "A customer's alarm is the silence at which its probability of being {state} falls to "
+                    "{threshold:g}.",
+                    state=say(str(alarms.attrs.get("of", "probability_alive")).removeprefix("probability_")),
+                    threshold=threshold,
+                ),
+                say(
+                    "It has passed for {raised:,} of {size:,} customers and is still ahead of {ahead:,}; {never:,} "
+                    "have none in sight.",
+                    **told,
+                    never=never,
+                )
+                if never
+                else say(
+                    "It has passed for {raised:,} of {size:,} customers and is still ahead of {ahead:,}.",
+                    **told,
+                ),
+            ],
+        )
     ]
     if "probability_asleep" in alarms:
         text.append(_states_text(alarms))
     if "value_at_risk" in alarms:
         risk = alarms["value_at_risk"].to_numpy()
         passed = alarms["alarmed"].to_numpy().astype(bool)
-        gone = "being asleep or gone" if "probability_asleep" in alarms else "having left"
         text.append(
-            f"Value at risk is the mean residual value times the probability of {gone}: what can still be lost of "
-            f"what is still expected. It is {numbers.number(float(np.nansum(risk)))} over all customers, "
-            f"{numbers.number(float(np.nansum(risk[passed])))} of it after an alarm; a customer long silent is worth "
-            "little and has little left to lose."
+            say(
+                "Value at risk is the mean residual value times the probability of {state}: what can still be lost of "
+                "what is still expected. It is {risk} over all customers, {passed} of it after an alarm; a customer "
+                "long silent is worth little and has little left to lose.",
+                state=say("being asleep or gone") if "probability_asleep" in alarms else say("having left"),
+                risk=numbers.number(float(np.nansum(risk))),
+                passed=numbers.number(float(np.nansum(risk[passed]))),
+            )
         )
     return text
-
-
-def _being(alarms: xr.Dataset) -> str:
-    return str(alarms.attrs.get("of", "probability_alive")).removeprefix("probability_")
 
 
 def _states_text(alarms: xr.Dataset) -> str:
     """Return how many customers sleep, how many are gone, and how many of those asleep will be back by themselves."""
     asleep, gone = (float(alarms[f"probability_{name}"].sum()) for name in ("asleep", "gone"))
-    text = (
-        f"Of those who are no more awake about {numbers.number(round(asleep))} are asleep, and will buy again, and "
-        f"{numbers.number(round(gone))} are gone for ever."
+    text = say(
+        "Of those who are no more awake about {asleep} are asleep, and will buy again, and {gone} are gone for ever.",
+        asleep=numbers.number(round(asleep)),
+        gone=numbers.number(round(gone)),
     )
     if "probability_waking" in alarms:
-        waking = float(alarms["probability_waking"].sum())
-        text += f" Within {numbers.horizon(alarms)} about {numbers.number(round(waking))} of them wake by themselves."
+        waking = numbers.number(round(float(alarms["probability_waking"].sum())))
+        soon = say(
+            "Within {horizon} about {waking} of them wake by themselves.",
+            horizon=numbers.horizon(alarms),
+            waking=waking,
+        )
+        text = joined("{first} {second}", [text, soon])
     return text
 
 
 def _alarms_table(urgent: xr.Dataset, alarms: xr.Dataset) -> tables.Table:
     unit = str(alarms.attrs.get("time_unit", UNSTATED))
-    in_unit = f" ({unit}s)" if unit != UNSTATED else ""
     columns = [
-        tables.Column("customer", number=False),
-        tables.Column("alarm", number=False),
-        tables.Column(f"silence{in_unit}"),
-        tables.Column(f"until the alarm{in_unit}", level="expected"),
+        tables.Column(say("customer"), number=False),
+        tables.Column(say("alarm"), number=False),
+        tables.Column(tables.in_unit(say("silence"), unit)),
+        tables.Column(tables.in_unit(say("until the alarm"), unit), level="expected"),
         tables.Column(timeline.chance_of(alarms), level="expected"),
     ]
     of = str(alarms.attrs.get("of", "probability_alive"))
     cells = [
         [tables.cell(str(each)) for each in urgent[CUSTOMER].to_numpy()],
-        [tables.cell("passed" if each else "ahead") for each in urgent["alarmed"].to_numpy()],
+        [
+            tables.cell(say_in("alarm", "passed") if each else say("ahead"))
+            for each in urgent["alarmed"].to_numpy()
+        ],
         *(tables.column(urgent[name].to_numpy()) for name in ("silence", "alarm_in", of)),
     ]
     if "probability_asleep" in urgent:
-        columns.append(tables.Column("now", number=False, level="expected"))
+        columns.append(tables.Column(say("now"), number=False, level="expected"))
         cells.append([tables.cell(each) for each in states_in_words(urgent)])
     if "alarm_date" in urgent:
-        columns.insert(2, tables.Column("on", level="expected"))
+        columns.insert(2, tables.Column(say("on"), level="expected"))
         days = urgent["alarm_date"].to_numpy().astype("datetime64[D]")
         cells.insert(2, [tables.cell(float(day.astype(int)), str(day)) for day in days])
     by_risk = "value_at_risk" in urgent
     if by_risk:
-        columns.append(tables.Column("value at risk", level="expected", sorted="descending"))
+        columns.append(tables.Column(say("value at risk"), level="expected", sorted="descending"))
         cells.append(tables.column(urgent["value_at_risk"].to_numpy()))
     size = urgent.sizes[CUSTOMER]
     return tables.Table(
         "alarm-table",
-        f"The {size} customers with the most value at risk."
+        say("The {size} customers with the most value at risk.", size=size)
         if by_risk
-        else f"The {size} alarms nearest to now.",
+        else say("The {size} alarms nearest to now.", size=size),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )

@@ -11,6 +11,8 @@ import xarray as xr
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import HALF_LIFE, SD, SHOCK, YEAR, read_calendar
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
+from bayes_clv.language import joined, say, say_kept
+from bayes_clv.problems import found as found_words
 from bayes_clv.problems import read_problem
 from bayes_clv.schema import UNSTATED, quantiles
 from bayes_clv.units import days_per, in_plural
@@ -45,21 +47,21 @@ def effects_section(
         return section
     found = table(tree, by="group", customers=customers)
     columns = [
-        tables.Column("quantity", number=False),
-        tables.Column("column", number=False),
-        tables.Column("group", number=False),
-        *([tables.Column("customers")] if "customers" in found else []),
+        tables.Column(say("quantity"), number=False),
+        tables.Column(say("column"), number=False),
+        tables.Column(say("group"), number=False),
+        *([tables.Column(say("customers"))] if "customers" in found else []),
         tables.Column("5 %", level="expected"),
-        tables.Column("median", level="expected"),
+        tables.Column(say("median"), level="expected"),
         tables.Column("95 %", level="expected"),
-        tables.Column("average of groups"),
-        tables.Column("probability above it"),
-        tables.Column("pooled"),
+        tables.Column(say("average of groups")),
+        tables.Column(say("probability above it")),
+        tables.Column(say("pooled")),
     ]
     names = ["quantity", "column", "group", *(["customers"] if "customers" in found else [])]
     cells = [
         [
-            tables.cell(value.replace("_", " ") if isinstance(value, str) else value)
+            tables.cell(_spaced(value, name == "quantity") if isinstance(value, str) else value)
             for value in found[name].tolist()
         ]
         for name in names
@@ -73,18 +75,30 @@ def effects_section(
     ]
     section["table"] = tables.Table(
         f"{key}-groups",
-        "The population of each group, its average customer: median and 90 % interval, and the average of the groups.",
+        say(
+            "The population of each group, its average customer: median and 90 % interval, and the average of the "
+            "groups."
+        ),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )
     section["figure"] = gallery.add(
         f"{key}-group-forest",
         partial(effects.plot_groups, tree, customers),
-        "One line a group, with its number of customers; the grey line is the average of the groups. The paler a dot, "
-        "the more the group is pooled: a wide line with a pale dot near the average is a group that has said little.",
+        say(
+            "One line a group, with its number of customers; the grey line is the average of the groups. The paler a "
+            "dot, the more the group is pooled: a wide line with a pale dot near the average is a group that has said "
+            "little."
+        ),
         "expected",
     )
     return section
+
+
+def _spaced(name: str, is_ours: bool) -> str:
+    """Return a name with spaces; a column and a group are the user's own."""
+    words = name.replace("_", " ")
+    return say(words) if is_ours else words
 
 
 def fit_figures(what: str, tree: xr.DataTree) -> dict[str, Callable[[], Any]]:
@@ -116,43 +130,54 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
 
     rank_figure = add(
         "ranks",
-        "One colour a chain: the lines should wander about zero without a trend (p is the probability of lines so "
-        "far from zero if the chains agree).",
+        say(
+            "One colour a chain: the lines should wander about zero without a trend (p is the probability of lines so "
+            "far from zero if the chains agree)."
+        ),
     )
     prior_figure = add(
         "prior-posterior",
-        "Where the posterior is much narrower than the prior, the data have spoken; where the two coincide, the number "
-        "is the prior's. Positive parameters on a log scale.",
+        say(
+            "Where the posterior is much narrower than the prior, the data have spoken; where the two coincide, the "
+            "number is the prior's. Positive parameters on a log scale."
+        ),
         "expected",
     )
     return {
-        "heading": f"{what} ({find_family(family).words.title})",
+        "heading": say("{what} ({family})", what=say(what), family=say(find_family(family).words.title)),
         "habits": habits(tree, customers),
         "calendar": calendar_words(tree),
         "calendar_figure": add(
             "calendar",
-            "Each step is a period; beyond the data the level returns to its mean as fast as the posterior has "
-            "learned, and shocks come as they came. This is what makes the interval of a total wide.",
+            say(
+                "Each step is a period; beyond the data the level returns to its mean as fast as the posterior has "
+                "learned, and shocks come as they came. This is what makes the interval of a total wide."
+            ),
             "expected",
         ),
         "summary": _parameter_summary(tree, key),
         "effects": effects_section(gallery, key, tree, customers),
         "parameters": add(
             "parameters",
-            "Posterior density of each parameter; dot and line, and the figures above, are median and 90 % interval.",
+            say(
+                "Posterior density of each parameter; dot and line, and the figures above, are median and 90 % "
+                "interval."
+            ),
             "expected",
         ),
         "priors": _priors(tree, key),
         "sensitivity": _sensitivity(tree, key),
-        "no_sensitivity": "What each number owes to its prior: fit(..., include=('log_prior', 'log_likelihood')), by "
-        "nuts or laplace, adds a table.",
+        "no_sensitivity": say(
+            "What each number owes to its prior: fit(..., include=('log_prior', 'log_likelihood')), by nuts or "
+            "laplace, adds a table."
+        ),
         "prior_figure": prior_figure,
-        "no_prior": 'The fit holds no draws of the prior; fit(..., include=("prior",)) adds them.'
+        "no_prior": say('The fit holds no draws of the prior; fit(..., include=("prior",)) adds them.')
         if "prior" not in tree.children
-        else "The prior could not be drawn.",
+        else say("The prior could not be drawn."),
         "diagnostics": _diagnostics(tree, key),
         "rank_figure": rank_figure,
-        "no_rank": "Ranks compare the chains of a sampler; this fit has none to compare.",
+        "no_rank": say("Ranks compare the chains of a sampler; this fit has none to compare."),
     }
 
 
@@ -171,11 +196,10 @@ def habits(tree: xr.DataTree, customers: xr.Dataset) -> str | None:
             unit = str(tree.attrs.get("time_unit", UNSTATED))
             (amount, *ends), plural = _told(np.array([median, low, high]), unit)
             (observed,), units = _told(np.array([span]), unit)
-            interval = f"(90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})"
-            words = f"{numbers.number(amount)} {plural} {interval}"
-            return said(words, f"{numbers.number(observed)} {units}", median / span) + _owed(
-                tree, name, draws
-            )
+            words = _with_ends(amount, ends, plural)
+            seen = say("{amount} {unit}", amount=numbers.number(observed), unit=say(units))
+            owed = _owed(tree, name, draws)
+            return joined("{first} {second}", [said(words, seen, median / span), *([owed] if owed else [])])
     return None
 
 
@@ -192,42 +216,81 @@ def _moving_spend(tree: xr.DataTree) -> list[str]:
         age = years[0] * YEAR / days_per(unit) if years else span
         low, middle, high = quantiles(drawn("growth") ** (age / span), (0.05, 0.5, 0.95))
         (amount, whole), plural = _told(np.array([age, span]), unit)
-        when = {2: "two years", 1: "a year"}[years[0]] if years else f"{numbers.number(amount)} {plural}"
+        when = (
+            {2: say("two years"), 1: say("a year")}[years[0]]
+            if years
+            else say("{amount} {unit}", amount=numbers.number(amount), unit=say(plural))
+        )
         said.append(
-            f"An order {when} after the first is worth {middle:.2f} times the first, 90 %: {low:.2f} to {high:.2f}. "
-            f"Of customers older than {numbers.number(whole)} {plural}, the oldest seen, nothing is claimed: their "
-            "spend is taken to stay where it is."
+            say(
+                "An order {time} after the first is worth {middle:.2f} times the first, 90 %: {low:.2f} to {high:.2f}. "
+                "Of customers older than {oldest}, the oldest seen, nothing is claimed: their spend is taken to stay "
+                "where it is.",
+                time=when,
+                middle=middle,
+                low=low,
+                high=high,
+                oldest=say("{amount} {unit}", amount=numbers.number(whole), unit=say(plural)),
+            )
         )
     if "drift_share" in posterior:
-        shares = 100 * quantiles(drawn("drift_share"), (0.05, 0.5, 0.95))
+        low, middle, high = 100 * quantiles(drawn("drift_share"), (0.05, 0.5, 0.95))
         half = drawn("spend_half_life")
-        low, middle, high = quantiles(half, (0.05, 0.5, 0.95))
-        (amount, *ends), plural = _told(np.array([middle, low, high]), unit)
-        said.append(
-            f"Of the variance by which customers' levels of spend differ at one time {shares[1]:.0f} % drifts about "
-            f"the customer's own level (90 %: {shares[0]:.0f} to {shares[2]:.0f} %), with a half-life of "
-            f"{numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to {numbers.number(ends[1])})."
-            + _owed(tree, "spend_half_life", half)
+        ends = quantiles(half, (0.05, 0.5, 0.95))
+        (amount, *outer), plural = _told(ends[[1, 0, 2]], unit)
+        words = say(
+            "Of the variance by which customers' levels of spend differ at one time {middle:.0f} % drifts about the "
+            "customer's own level (90 %: {low:.0f} to {high:.0f} %), with a half-life of {time}.",
+            middle=middle,
+            low=low,
+            high=high,
+            time=_with_ends(amount, outer, plural),
         )
+        owed = _owed(tree, "spend_half_life", half)
+        said.append(joined("{first} {second}", [words, *([owed] if owed else [])]))
     return said
+
+
+def _with_ends(amount: float, ends: list[float], plural: str) -> str:
+    """Return a time with its interval, both in one unit."""
+    low, high = (numbers.number(end) for end in ends)
+    return say(
+        "{amount} {unit} (90 %: {low} to {high})",
+        amount=numbers.number(amount),
+        unit=say(plural),
+        low=low,
+        high=high,
+    )
 
 
 def _half_life(words: str, span: str, spans: float) -> str:
     if spans > FOR_EVER:
-        return (
-            f"No sign that customers' own habits change: their half-life is {words}, more than {FOR_EVER} times the "
-            f"{span} observed."
+        return say(
+            "No sign that customers' own habits change: their half-life is {time}, more than {times} times the {span} "
+            "observed.",
+            time=words,
+            times=FOR_EVER,
+            span=span,
         )
-    return f"Customers' own habits have a half-life of {words}."
+    return say("Customers' own habits have a half-life of {time}.", time=words)
 
 
 def _sleep(words: str, span: str, spans: float) -> str:
     return (
-        f"A customer who falls silent is asleep, and wakes after {words} in the mean; observed were {span}, which is "
-        f"{numbers.number(1 / spans)} times as long."
+        say(
+            "A customer who falls silent is asleep, and wakes after {time} in the mean; observed were {span}, which is "
+            "{times} times as long.",
+            time=words,
+            span=span,
+            times=numbers.number(1 / spans),
+        )
         if spans < 1
-        else f"A customer who falls silent is asleep, and wakes after {words} in the mean, longer than the {span} "
-        "observed."
+        else say(
+            "A customer who falls silent is asleep, and wakes after {time} in the mean, longer than the {span} "
+            "observed.",
+            time=words,
+            span=span,
+        )
     )
 
 
@@ -245,10 +308,18 @@ def _owed(tree: xr.DataTree, name: str, draws: np.ndarray) -> str:
     ends = np.exp(center + 1.645 * spread * np.array([-1, 1]))
     # In the unit in which the posterior is told.
     (_, low, high), plural = _told(np.array([np.median(draws), *ends]), unit)
-    where = f"(90 % between {numbers.number(low)} and {numbers.number(high)} {plural})"
+    told = {"low": numbers.number(low), "high": numbers.number(high), "unit": say(plural)}
     if share >= MOSTLY_PRIOR:
-        return f" That is hardly more than the prior {where}: the data say next to nothing of it."
-    return f" About {max(round(100 * share), 1)} % of that is the prior's {where}, the rest the data's."
+        return say(
+            "That is hardly more than the prior (90 % between {low} and {high} {unit}): the data say next to nothing "
+            "of it.",
+            **told,
+        )
+    return say(
+        "About {share} % of that is the prior's (90 % between {low} and {high} {unit}), the rest the data's.",
+        **told,
+        share=max(round(100 * share), 1),
+    )
 
 
 def calendar_words(tree: xr.DataTree) -> list[str]:
@@ -260,24 +331,44 @@ def calendar_words(tree: xr.DataTree) -> list[str]:
     low, half, high = quantiles(group[HALF_LIFE].to_numpy().ravel(), (0.05, 0.5, 0.95))
     (amount, *ends), plural = _told(np.array([half, low, high]), unit)
     level, shock = (float(np.exp(np.median(group[name]))) for name in (SD, SHOCK))
-    period = {1: "day", 7: "week"}.get(known.days, f"{known.days} days")
-    what = "spend per purchase" if known.of_spend else "rate"
+    period = {1: say("day"), 7: say("week")}.get(known.days, say("{days} days", days=known.days))
+    told = {
+        "level": level,
+        "half_life": _with_ends(amount, ends, plural),
+        "period": period,
+        "shock": shock,
+    }
     found = [
-        f"All customers' {what} moves over the calendar: its level by a factor of {level:.2f} up or down, with a "
-        f"half-life of {numbers.number(amount)} {plural} (90 %: {numbers.number(ends[0])} to "
-        f"{numbers.number(ends[1])}), and a single {period} by a further {shock:.2f}."
+        say(
+            "All customers' spend per purchase moves over the calendar: its level by a factor of {level:.2f} up or "
+            "down, with a half-life of {half_life}, and a single {period} by a further {shock:.2f}.",
+            **told,
+        )
+        if known.of_spend
+        else say(
+            "All customers' rate moves over the calendar: its level by a factor of {level:.2f} up or down, with a "
+            "half-life of {half_life}, and a single {period} by a further {shock:.2f}.",
+            **told,
+        )
     ]
     for place, name in enumerate(known.effects):
         if name in known.events:
             times = np.exp(quantiles(drawn.coefficient[:, place], (0.05, 0.5, 0.95)))
             found.append(
-                f"{name} brings {times[1]:.2f} times as much, 90 %: {times[0]:.2f} to {times[2]:.2f}."
+                say(
+                    "{event} brings {median:.2f} times as much, 90 %: {low:.2f} to {high:.2f}.",
+                    event=name,
+                    **dict(zip(("low", "median", "high"), times, strict=True)),
+                )
             )
     span = known.size * known.days
     if not known.season and span < 2 * YEAR:
         found.append(
-            f"The data hold {span / YEAR:.1f} years, so that what returns every year (a second December) is unknown, "
-            "and not in these intervals."
+            say(
+                "The data hold {years:.1f} years, so that what returns every year (a second December) is unknown, and "
+                "not in these intervals.",
+                years=span / YEAR,
+            )
         )
     return found
 
@@ -297,13 +388,13 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
     group = tree["posterior"].to_dataset()
     names = [str(n) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
     columns = [
-        tables.Column("symbol", number=False),
-        tables.Column("meaning", number=False),
-        tables.Column("unit", number=False),
-        tables.Column("mean"),
-        tables.Column("sd"),
+        tables.Column(say("symbol"), number=False),
+        tables.Column(say("meaning"), number=False),
+        tables.Column(say("unit"), number=False),
+        tables.Column(say("mean")),
+        tables.Column(say("sd")),
         tables.Column("5 %"),
-        tables.Column("median"),
+        tables.Column(say("median")),
         tables.Column("95 %"),
     ]
     sampled = tree.attrs.get("method", "nuts") == "nuts" and group.sizes["draw"] >= 4
@@ -315,7 +406,11 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
             kind="diagnostics",
             round_to="none",
         )
-        columns += [tables.Column("effective draws (bulk)"), tables.Column("(tail)"), tables.Column("R-hat")]
+        columns += [
+            tables.Column(say("effective draws (bulk)")),
+            tables.Column(say("(tail)")),
+            tables.Column("R-hat"),
+        ]
     rows = []
     for name in names:
         draws = group[name].to_numpy().ravel().astype(float)
@@ -324,12 +419,12 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
         spread = draws.std(ddof=1) if draws.size > 1 else float("nan")
         row = [
             tables.cell(rename.symbol(name)),
-            tables.cell(str(described.get("long_name", ""))),
-            tables.cell(str(described.get("units", ""))),
+            tables.cell(say_kept(str(described.get("long_name", "")))),
+            tables.cell(say(str(described.get("units", "")))),
         ]
         row += [tables.cell(float(v)) for v in (draws.mean(), spread, low, median, high)]
         if found is not None and rename.is_constant(group[name]):
-            row += [tables.cell("fixed"), tables.cell(""), tables.cell("")]
+            row += [tables.cell(say("fixed")), tables.cell(""), tables.cell("")]
         elif found is not None:
             line = found.loc[rename.safe_name(name)]
             row += [
@@ -338,7 +433,7 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
                 tables.cell(float(line["r_hat"]), f"{float(line['r_hat']):.3f}"),
             ]
         rows.append(row)
-    return tables.Table(f"{key}-summary", "Posterior of the population parameters.", columns, rows)
+    return tables.Table(f"{key}-summary", say("Posterior of the population parameters."), columns, rows)
 
 
 def _priors(tree: xr.DataTree, key: str) -> tables.Table | None:
@@ -355,8 +450,8 @@ def _priors(tree: xr.DataTree, key: str) -> tables.Table | None:
         rows.append([tables.cell(rename.symbol(str(name))), tables.cell(text)])
     return tables.Table(
         f"{key}-priors",
-        "Priors that were used.",
-        [tables.Column("quantity", number=False), tables.Column("prior", number=False)],
+        say("Priors that were used."),
+        [tables.Column(say("quantity"), number=False), tables.Column(say("prior"), number=False)],
         rows,
         sortable=False,
     )
@@ -370,29 +465,33 @@ def _sensitivity(tree: xr.DataTree, key: str) -> tables.Table | None:
     rows = [
         [
             tables.cell(rename.symbol(str(name))),
-            tables.cell(str(row["meaning"])),
+            tables.cell(say_kept(str(row["meaning"]))),
             tables.cell(float(row["prior"]), f"{float(row['prior']):.3f}"),
             tables.cell(float(row["likelihood"]), f"{float(row['likelihood']):.3f}"),
-            tables.cell("none" if row["diagnosis"] == "✓" else str(row["diagnosis"])),
+            tables.cell(say("none") if row["diagnosis"] == "✓" else say(str(row["diagnosis"]))),
         ]
         for name, row in prior_sensitivity(tree).iterrows()
     ]
     return tables.Table(
         f"{key}-sensitivity",
-        "What each number owes to its prior and to the data: how far its posterior moves per doubling of the power of "
-        "either. Below 0.05 the prior hardly matters; above it, compare the prior with the data before trusting both.",
+        say(
+            "What each number owes to its prior and to the data: how far its posterior moves per doubling of the power "
+            "of either. Below 0.05 the prior hardly matters; above it, compare the prior with the data before trusting "
+            "both."
+        ),
         [
-            tables.Column("quantity", number=False),
-            tables.Column("meaning", number=False),
-            tables.Column("prior"),
-            tables.Column("data"),
-            tables.Column("finding", number=False),
+            tables.Column(say("quantity"), number=False),
+            tables.Column(say("meaning"), number=False),
+            tables.Column(say("prior")),
+            tables.Column(say("data")),
+            tables.Column(say("finding"), number=False),
         ],
         rows,
     )
 
 
-_DIAGNOSTICS = {
+# Of each diagnostic what it is, in English.
+DIAGNOSTICS = {
     "rhat_max": "largest R-hat (below 1.01: the chains agree)",
     "ess_bulk_min": "smallest effective sample size, centre",
     "ess_tail_min": "smallest effective sample size, tails",
@@ -406,12 +505,17 @@ _DIAGNOSTICS = {
     "k_probability": "posterior probability of the k chosen (above 0.95)",
     "pareto_k": "Pareto k (below its threshold: the approximation holds)",
     "pareto_k_threshold": "threshold of Pareto k",
+    "effective_draws": "effective draws",
+    "importance_efficiency": "importance efficiency",
 }
+# What ArviZ finds of the sensitivity to a prior.
+FINDINGS = ("potential prior-data conflict", "potential strong prior / weak likelihood")
 
 
 def _diagnostics(tree: xr.DataTree, key: str) -> tables.Table:
     found = checks.fit_diagnostics(tree) or {}
-    rows = [[tables.cell("passed"), tables.cell("yes" if found.get("passed") is True else "no")]]
+    passed = say("yes") if found.get("passed") is True else say("no")
+    rows = [[tables.cell(say("passed")), tables.cell(passed)]]
     for name, amount in found.items():
         if name in ("passed", "problems"):
             continue
@@ -422,14 +526,15 @@ def _diagnostics(tree: xr.DataTree, key: str) -> tables.Table:
         )
         if name == "rhat_max" and isinstance(amount, float):
             text = f"{amount:.4f}"
-        rows.append([tables.cell(_DIAGNOSTICS.get(name, name.replace("_", " "))), tables.cell(text)])
+        rows.append([tables.cell(say(DIAGNOSTICS.get(name, name.replace("_", " ")))), tables.cell(text)])
     rows += [
-        [tables.cell("problem"), tables.cell(read_problem(each).found)] for each in found.get("problems", [])
+        [tables.cell(say("problem")), tables.cell(found_words(read_problem(each)))]
+        for each in found.get("problems", [])
     ]
     return tables.Table(
         f"{key}-diagnostics",
-        "Diagnostics attached to the fit.",
-        [tables.Column("check", number=False), tables.Column("found", number=False)],
+        say("Diagnostics attached to the fit."),
+        [tables.Column(say("check"), number=False), tables.Column(say("found"), number=False)],
         rows,
         sortable=False,
     )

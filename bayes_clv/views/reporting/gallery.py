@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bayes_clv.language import ENGLISH, say, speaking, spoken
 from bayes_clv.views import style
 
 
@@ -25,7 +26,9 @@ class Drawn:
 def drawn(draw: Callable[..., Any], *args: Any, png: bool = False) -> Drawn:
     """Return what a function draws."""
     try:
-        view = draw(*args)
+        # Not every machine has letters of every language for figures.
+        with speaking(ENGLISH):
+            view = draw(*args)
     except ValueError as error:
         return Drawn(reason=str(error))
     svg = style.svg_text(view)
@@ -47,10 +50,35 @@ class Figure:
     @property
     def alt(self) -> str:
         """Return what a figure is to those who do not see it: its name, and how it is read."""
-        return f"{self.name.replace('-', ' ').capitalize()}. {self.caption}"
+        return say("{name}. {caption}", name=_in_words(self.name), caption=self.caption)
 
     def __bool__(self) -> bool:
         return self.svg is not None
+
+
+# What figures are called, by their names; those of the fits begin with what the fit is of.
+FIGURES = (
+    *("Forecast", "Forecast narrow", "Tenths", "Tenths narrow", "Few customers", "Few customers narrow"),
+    *("Value distribution", "Concentration", "Customers", "Alive matrix", "Expected purchases matrix"),
+    *("Alive history", "Segment sizes", "Membership", "Alarms", "Tracking", "Calibration", "Retention"),
+    *("Conditional expectation", "Evaluation", "Purchases per customer"),
+    *(
+        f"{fit} {stem}"
+        for fit in ("Purchases", "Spend")
+        for stem in ("ranks", "prior posterior", "calendar", "parameters", "group forest")
+    ),
+)
+
+
+def _in_words(name: str) -> str:
+    """Return what a figure is called, for those who do not see it; of several of a kind, with its number.
+
+    >>> _in_words("alive-history-2"), _in_words("purchases-prior-posterior")
+    ('Alive history 2', 'Purchases prior posterior')
+    """
+    words = name.replace("-", " ").capitalize()
+    stem, _, last = words.rpartition(" ")
+    return f"{say(stem)} {last}" if last.isdigit() else say(words)
 
 
 @dataclass
@@ -83,7 +111,8 @@ class Gallery:
         results = [(figure, ask()) for figure, ask in reversed(self._asked)]
         for figure, found in reversed(results):
             if found.reason is not None:
-                self.skipped.append(f"{figure.name.replace('-', ' ')}: {found.reason}")
+                name = figure.name.replace("-", " ") if spoken() == ENGLISH else _in_words(figure.name)
+                self.skipped.append(say("{subject}: {title}", subject=name, title=found.reason))
                 continue
             self._save(figure.name.replace("-", "_"), found)
             figure.svg = Markup(style.inline_svg(found.svg, figure.name))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import joined, say
 from bayes_clv.schema import CUSTOMER
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import holdout
@@ -25,31 +26,33 @@ def tracking_section(
         return None
     rows = [
         [
-            tables.cell(each["part"]),
-            tables.cell(each["units"]),
+            tables.cell(say(each["part"])),
+            tables.cell(say(each["units"])),
             *(tables.cell(each[name]) for name in ("number", "inside", "above", "below")),
             tables.cell(each["expected"], f"{each['expected']:.1f}"),
             tables.cell(each["lower"]),
-            tables.cell("too few" if verdicts.too_few(each) else "as promised"),
+            tables.cell(say("too few") if verdicts.too_few(each) else say("as promised")),
         ]
         for each in periods
     ]
     columns = [
-        tables.Column("part", number=False),
-        tables.Column("periods", number=False),
-        tables.Column("number"),
-        tables.Column("inside 90 %", level="outcome"),
-        tables.Column("above"),
-        tables.Column("below"),
-        tables.Column("promised inside", level="outcome"),
-        tables.Column("at least, in 99 of 100"),
-        tables.Column("found", number=False),
+        tables.Column(say("part"), number=False),
+        tables.Column(say("periods"), number=False),
+        tables.Column(say("number")),
+        tables.Column(say("inside 90 %"), level="outcome"),
+        tables.Column(say("above")),
+        tables.Column(say("below")),
+        tables.Column(say("promised inside"), level="outcome"),
+        tables.Column(say("at least, in 99 of 100")),
+        tables.Column(say("found"), number=False),
     ]
     return {
         "table": tables.Table(
             "tracking-table",
-            "Weeks and months whose purchases lie inside the band. What is promised is what the model itself brings: "
-            "its draws, counted against the band of all.",
+            say(
+                "Weeks and months whose purchases lie inside the band. What is promised is what the model itself "
+                "brings: its draws, counted against the band of all."
+            ),
             columns,
             rows,
         )
@@ -58,9 +61,11 @@ def tracking_section(
         "figure": gallery.add(
             "tracking",
             partial(holdout.plot_tracking, tracking),
-            "The orange dots should stay inside the light band nine times in ten. Before the shaded holdout the model "
-            "is replayed on the data it was fitted to; inside it the line is a forecast, and its total "
-            "starts from what was known.",
+            say(
+                "The orange dots should stay inside the light band nine times in ten. Before the shaded holdout the "
+                "model is replayed on the data it was fitted to; inside it the line is a forecast, and its total "
+                "starts from what was known."
+            ),
             "outcome",
         ),
     }
@@ -71,15 +76,21 @@ def changes_text(changes: xr.Dataset | None) -> str | None:
     if changes is None:
         return None
     growing, fading = (changes[f"probability_{name}"].to_numpy() for name in ("growing", "fading"))
-    factor, sure = f"{float(changes.attrs['factor']):g}", f"{100 * SURE:.0f} %"
-    text = (
-        f"Compared with {changes.attrs['ago']} before, or with the first purchase where that is later, about "
-        f"{numbers.number(round(float(growing.sum())))} of {growing.size:,} customers buy more than {factor} times as "
-        f"often, and about {numbers.number(round(float(fading.sum())))} less often by that factor (latent level); "
-        f"{int((growing > SURE).sum()):,} and {int((fading > SURE).sum()):,} do so with {sure} or more."
+    text = say(
+        "Compared with {ago} before, or with the first purchase where that is later, about {growing} of {n:,} "
+        "customers buy more than {factor} times as often, and about {fading} less often by that factor (latent level); "
+        "{surely_growing:,} and {surely_fading:,} do so with {sure} or more.",
+        ago=numbers.written(str(changes.attrs["ago"])),
+        growing=numbers.number(round(float(growing.sum()))),
+        n=growing.size,
+        factor=f"{float(changes.attrs['factor']):g}",
+        fading=numbers.number(round(float(fading.sum()))),
+        surely_growing=int((growing > SURE).sum()),
+        surely_fading=int((fading > SURE).sum()),
+        sure=f"{100 * SURE:.0f} %",
     )
     if fading.max(initial=0.0) > SURE:
         first = np.argsort(-fading, kind="stable")[: min(3, int((fading > SURE).sum()))]
         names = ", ".join(f"{changes[CUSTOMER].to_numpy()[i]} ({100 * fading[i]:.0f} %)" for i in first)
-        text += f" Most probably fading: {names}."
+        text = joined("{first} {second}", [text, say("Most probably fading: {names}.", names=names)])
     return text

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import joined, say, say_many
 from bayes_clv.problems import FIT_FAILED, MONEY_FAILED, Card
 from bayes_clv.problems import title as title_of
 from bayes_clv.schema import CUSTOMER, Problem
@@ -40,43 +41,72 @@ def summary(
     n = customers.sizes[CUSTOMER]
     off = {each.name for each in verdicts.missed(score)}
     until = customers.attrs.get("until")
-    seen = f", observed until {until}," if until else ""
-    count = f"{len(failed)} check{'s' if len(failed) > 1 else ''} failed"
+    count = say_many("{count} check failed", "{count} checks failed", len(failed))
     if "purchases_total" in value:
-        mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
-        ends = (
-            "; the model's 90 % interval, which failed on the holdout, is {} to {}"
-            if "total" in off
-            else "; by the model, which no holdout has tested, nine times in ten it will be between {} and {}"
-            if score is None
-            else "; nine times in ten it will be between {} and {}"
+        who = (
+            say("The {n:,} customers of this base, observed until {until},", n=n, until=until)
+            if until
+            else say("The {n:,} customers of this base", n=n)
         )
-        text = (
-            f"The {n:,} customers of this base{seen} will make about {mean} purchases over the next "
-            f"{numbers.horizon(value)}{ends.format(low, high)}"
-        )
+        text = _purchases_to_come(value, who, tested=score is not None, missed="total" in off)
         if "value_total" in value:
-            mean, low, high = (_written(value, "value", x) for x in _total(value, "value"))
-            failing = ", an interval that failed too" if off & {"spend_total", "value_total"} else ""
-            text += f", worth {mean} (between {low} and {high}{failing}) {_after(value)}"
+            text = _worth(value, text, missed=bool(off & {"spend_total", "value_total"}))
+    elif until:
+        text = say("The base has {n:,} customers, observed until {until}", n=n, until=until)
     else:
-        text = f"The base has {n:,} customers{seen.rstrip(',')}"
+        text = say("The base has {n:,} customers", n=n)
     said = [verdicts.missed_words(score), verdicts.calendar_words(verdicts.calendar(periods))]
-    said = [each for each in said if each] or [f"{'; '.join(card.title for card in failed)}."]
+    titles = joined("{first}; {second}", [card.title for card in failed])
+    said = [each for each in said if each] or [say("{text}.", text=titles)]
+    last = say("{failed}, and must be read first.", failed=count)
     return {
-        "failed": " ".join([*said, f"{count}, and must be read first."]) if failed else "",
-        "text": f"{text} – but {count}." if failed else f"{text}.",
+        "failed": joined("{first} {second}", [*said, last]) if failed else "",
+        "text": say("{text} – but {failed}.", text=text, failed=count)
+        if failed
+        else say("{text}.", text=text),
     }
+
+
+def _purchases_to_come(value: xr.Dataset, who: str, *, tested: bool, missed: bool) -> str:
+    mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
+    told = {"who": who, "mean": mean, "low": low, "high": high, "horizon": numbers.horizon(value)}
+    if missed:
+        return say(
+            "{who} will make about {mean} purchases over the next {horizon}; the model's 90 % interval, which failed "
+            "on the holdout, is {low} to {high}",
+            **told,
+        )
+    if not tested:
+        return say(
+            "{who} will make about {mean} purchases over the next {horizon}; by the model, which no holdout has "
+            "tested, nine times in ten it will be between {low} and {high}",
+            **told,
+        )
+    return say(
+        "{who} will make about {mean} purchases over the next {horizon}; nine times in ten it will be between {low} "
+        "and {high}",
+        **told,
+    )
+
+
+def _worth(value: xr.Dataset, forecast: str, *, missed: bool) -> str:
+    """Return the forecast of purchases with what they are worth."""
+    mean, low, high = (_written(value, "value", x) for x in _total(value, "value"))
+    told = {"forecast": forecast, "mean": mean, "low": low, "high": high, "after": _after(value)}
+    if missed:
+        return say(
+            "{forecast}, worth {mean} (between {low} and {high}, an interval that failed too) {after}", **told
+        )
+    return say("{forecast}, worth {mean} (between {low} and {high}) {after}", **told)
 
 
 def _after(value: xr.Dataset) -> str:
     """Return what the total is after: revenue where no margin was given."""
-    kept = [
-        *(["margin"] if float(value.attrs.get("margin", 0.0)) != 1 else []),
-        *(["discount"] if float(value.attrs.get("annual_discount_rate", 1.0)) != 0 else []),
-    ]
-    after = f" after {' and '.join(kept)}" if kept else ""
-    return after.strip() if "margin" in kept else f"of revenue{after}"
+    margin = float(value.attrs.get("margin", 0.0)) != 1
+    discount = float(value.attrs.get("annual_discount_rate", 1.0)) != 0
+    if margin:
+        return say("after margin and discount") if discount else say("after margin")
+    return say("of revenue after discount") if discount else say("of revenue")
 
 
 def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
@@ -114,34 +144,36 @@ def key_numbers(
     What failed is kept before what passed: a number that is left out is one with which nothing is wrong.
     """
     off = {
-        each.name: f"holdout failed: {each.real}, {each.direction} {each.interval}"
-        for each in verdicts.missed(score)
+        each.name: say("holdout failed: {verdict}", verdict=each.verdict) for each in verdicts.missed(score)
     }
     for found in _money_problems(problems)[:1]:
-        off["money"] = f"check failed: {title_of(found)}"
+        off["money"] = say("check failed: {title}", title=title_of(found))
     repeaters = int((customers["frequency"] > 0).sum())
     size = customers.sizes[CUSTOMER]
-    keys = [KeyNumber("customers", f"{size:,}", note=f"{repeaters:,} with a repeat purchase")]
-    worth = "residual revenue" if value.attrs.get("margin") == 1 else "residual value"
+    again = say("{repeaters:,} with a repeat purchase", repeaters=repeaters)
+    keys = [KeyNumber(say("customers"), f"{size:,}", note=again)]
+    worth = say("residual revenue") if value.attrs.get("margin") == 1 else say("residual value")
     for stem, label, totals in (
-        ("purchases", "purchases", ("total",)),
+        ("purchases", say("purchases"), ("total",)),
         ("value", worth, ("value_total", "spend_total", "money")),
     ):
         if f"{stem}_total" in value:
             mean, low, high = _total(value, stem)
-            note = f"90 %: {_written(value, stem, low)} to {_written(value, stem, high)}"
+            ends = {"low": _written(value, stem, low), "high": _written(value, stem, high)}
+            note = say("90 %: {low} to {high}", **ends)
             failing = next((off[name] for name in totals if name in off), None)
-            label = f"{label}, {numbers.horizon(value)}"
+            label = say("{quantity}, {horizon}", quantity=label, horizon=numbers.horizon(value))
             keys.append(KeyNumber(label, _written(value, stem, mean), "outcome", note, failing))
     if "probability_active" in value:
         active = float(value["probability_active"].mean())
-        note = f"about {numbers.number(round(active * size))} customers"
-        label, failing = f"buy at all, {numbers.horizon(value)}", off.get("retention_total")
+        note = say("about {n} customers", n=numbers.number(round(active * size)))
+        label = say("buy at all, {horizon}", horizon=numbers.horizon(value))
+        failing = off.get("retention_total")
         keys.append(KeyNumber(label, numbers.share(active), "outcome", note, failing))
     if score is None and "probability_alive" in value:
         alive = float(value["probability_alive"].mean())
-        untold = _untold(value, customers).strip() or None
-        keys.append(KeyNumber("alive now, on average", numbers.share(alive), "expected", untold))
+        untold = _untold(value, customers) or None
+        keys.append(KeyNumber(say("alive now, on average"), numbers.share(alive), "expected", untold))
     keys += [*_inside(score, problems), *_weeks(periods)]
     left_out = sorted(range(len(keys)), key=lambda place: (keys[place].failed is None, place))[TILES:]
     return [key for place, key in enumerate(keys) if place not in left_out]
@@ -153,9 +185,10 @@ def _weeks(periods: list[dict[str, Any]]) -> list[KeyNumber]:
     if weeks is None:
         return []
     shown, few = weeks
-    number, label = f"{shown['inside']} of {shown['number']}", f"{shown['units']} inside the 90 % band"
-    note = f"{shown['part']}; promised {shown['expected']:.0f}"
-    failed = f"failed: at least {shown['lower']} if the model held" if few else None
+    number = say("{inside} of {number}", inside=shown["inside"], number=shown["number"])
+    label = say("{units} inside the 90 % band", units=say(shown["units"]))
+    note = say("{part}; promised {expected:.0f}", part=say(shown["part"]), expected=shown["expected"])
+    failed = say("failed: at least {lower} if the model held", lower=shown["lower"]) if few else None
     return [KeyNumber(label, number, "outcome", note, failed)]
 
 
@@ -165,21 +198,24 @@ def _inside(score: dict[str, Any] | None, problems: list[Problem]) -> list[KeyNu
         return []
     model: dict[str, Any] = next(iter(score["measures"].values()))
     ninety = score["intervals"].index(90)
-    note = f"promised {numbers.share(model['promised'][ninety])}"
-    failed = next((f"failed: {words}" for words in _off_intervals(problems)), None)
+    note = say("promised {share}", share=numbers.share(model["promised"][ninety]))
+    failed = next(iter(_off_intervals(problems)), None)
     number = numbers.share(model["covered"][ninety])
-    return [KeyNumber("holdout inside 90 % intervals", number, "outcome", note, failed)]
+    return [KeyNumber(say("holdout inside 90 % intervals"), number, "outcome", note, failed)]
 
 
 def _off_intervals(problems: list[Problem]) -> list[str]:
     """Return how customers' intervals missed: those of all, else of the frequent buyers."""
     words = {
-        "holdout_narrow": "too few by more than chance",
-        "holdout_wide": "too many by more than chance",
+        "holdout_narrow": say("failed: too few by more than chance"),
+        "holdout_wide": say("failed: too many by more than chance"),
     }
     found = [words[each.code] for each in problems if each.code in words and each.numbers["level"] == 90]
     few = [each for each in problems if each.code == "holdout_frequent"]
-    return found + [f"only {each.numbers['covered']:.1f} % of frequent buyers" for each in few]
+    return found + [
+        say("failed: only {covered:.1f} % of frequent buyers", covered=each.numbers["covered"])
+        for each in few
+    ]
 
 
 @dataclass(frozen=True)
@@ -216,11 +252,12 @@ def decisions(
     others = [_look_after(value, stem, problems), _ask(value, stem, alarms, customers)]
     again = _fit_again(failed)
     if again is not None:
-        return [again, *(replace(each, text=f"{each.text} {_ON_THAT_FIT}") for each in others)]
+        doubt = say("This stands on a fit that did not pass its own check.")
+        return [
+            again,
+            *(replace(each, text=joined("{first} {second}", [each.text, doubt])) for each in others),
+        ]
     return [_plan(value, stem, score, problems, command), *others]
-
-
-_ON_THAT_FIT = "This stands on a fit that did not pass its own check."
 
 
 def _fit_again(failed: Sequence[Card]) -> Link | None:
@@ -228,10 +265,11 @@ def _fit_again(failed: Sequence[Card]) -> Link | None:
     cards = [card for card in failed if set(card.codes) & set(FIT_FAILED)]
     if not cards:
         return None
-    said = "; ".join(card.title for card in cards)
-    remedies = " ".join(dict.fromkeys(card.remedies[0] for card in cards))
-    text = f"{said}. {remedies} Until then no number here is to be planned with."
-    return Link("Fit again", text, "checks", "What failed, and what to do")
+    said = say("{text}.", text=joined("{first}; {second}", [card.title for card in cards]))
+    remedies = dict.fromkeys(card.remedies[0] for card in cards)
+    last = say("Until then no number here is to be planned with.")
+    text = joined("{first} {second}", [said, *remedies, last])
+    return Link(say("Fit again"), text, "checks", say("What failed, and what to do"))
 
 
 def _money_problems(problems: Sequence[Problem]) -> list[Problem]:
@@ -245,35 +283,54 @@ def _plan(
     missed = verdicts.missed(score)
     if missed:
         *most, last = [each.what for each in missed]
-        said = f"{', '.join(most)} and {last}" if most else last
+        listed = joined("{first}, {second}", most)
+        said = joined("{first} and {second}", [listed, last] if most else [last])
         return Link(
-            "Do not plan on totals yet",
-            f"On the holdout the total of {said} lay outside its 90 % interval. Rankings and shares may still serve.",
+            say("Do not plan on totals yet"),
+            say(
+                "On the holdout the total of {totals} lay outside its 90 % interval. Rankings and shares may still "
+                "serve.",
+                totals=said,
+            ),
             "checks",
-            "What failed, and what to do",
+            say("What failed, and what to do"),
         )
     if f"{stem}_total" not in value:
-        return Link("Plan by customers", "This forecast has no total.", "customers", "The best customers")
+        return Link(
+            say("Plan by customers"),
+            say("This forecast has no total."),
+            "customers",
+            say("The best customers"),
+        )
     mean, low, high = (_written(value, stem, x) for x in _total(value, stem))
-    what = "purchases" if stem == "purchases" else "money"
-    text = f"The total of {what} is below {low} one time in twenty, and as rarely above {high}"
-    back = f"keep a part back with {'--holdout-until' if command else 'summarize(..., holdout_until=...)'}"
+    ends = {"low": low, "high": high}
+    rarely = (
+        say("The total of purchases is below {low} one time in twenty, and as rarely above {high}", **ends)
+        if stem == "purchases"
+        else say("The total of money is below {low} one time in twenty, and as rarely above {high}", **ends)
+    )
+    back = "--holdout-until" if command else "summarize(..., holdout_until=...)"
     tested = (
-        f"{text}, by the model, untested: {back}."
+        say("{text}, by the model, untested: keep a part back with {holdout}.", text=rarely, holdout=back)
         if score is None
-        else f"{text}. Held against the past, the real totals lay inside."
+        else say("{text}. Held against the past, the real totals lay inside.", text=rarely)
     )
     money = _money_problems(problems) if stem == "value" else []
     if money:
-        said = "; ".join(dict.fromkeys(title_of(each) for each in money))
+        said = joined("{first}; {second}", dict.fromkeys(title_of(each) for each in money))
+        failed = say("A check of money failed: {titles}.", titles=said)
         return Link(
-            f"Do not plan with {low} to {high} yet",
-            f"A check of money failed: {said}. {tested}",
+            say("Do not plan with {low} to {high} yet", **ends),
+            joined("{first} {second}", [failed, tested]),
             "checks",
-            "What failed, and what to do",
+            say("What failed, and what to do"),
         )
-    to = ("checks", "How far to trust it") if score is None else ("holdout", "The forecast of the holdout")
-    return Link(f"Plan with {low} to {high}, not {mean} alone", tested, *to)
+    to = (
+        ("checks", say("How far to trust it"))
+        if score is None
+        else ("holdout", say("The forecast of the holdout"))
+    )
+    return Link(say("Plan with {low} to {high}, not {mean} alone", **ends, mean=mean), tested, *to)
 
 
 def _best_tenth(value: xr.Dataset, stem: str) -> xr.Dataset:
@@ -284,17 +341,36 @@ def _best_tenth(value: xr.Dataset, stem: str) -> xr.Dataset:
 def _look_after(value: xr.Dataset, stem: str, problems: Sequence[Problem]) -> Link:
     best, whole = _best_tenth(value, stem), float(value[f"{stem}_mean"].sum())
     size = best.sizes[CUSTOMER]
-    title = "Look after the best tenth" if size > 1 else "Look after the best customer"
+    title = say("Look after the best tenth") if size > 1 else say("Look after the best customer")
     if not whole > 0:
-        return Link(title, "Nothing is expected of any customer.", "customers", "The customers")
-    held = numbers.share(float(best[f"{stem}_mean"].sum()) / whole)
-    names = ", ".join(str(each) for each in best[CUSTOMER].to_numpy()[:3])
-    who = f"{size:,} customers, first {names}," if size > 1 else f"Customer {names}"
-    of = "of what this base is expected to bring" if stem == "value" else "of the purchases to expect"
-    text = f"{who} {'hold' if size > 1 else 'holds'} {held} {of}."
+        return Link(title, say("Nothing is expected of any customer."), "customers", say("The customers"))
+    text = _best_hold(best, stem, numbers.share(float(best[f"{stem}_mean"].sum()) / whole))
     if stem == "value" and any(each.code == "spend_falls" for each in problems):
-        text += " A check of money failed: frequent customers spend less an order, so that this is too high."
-    return Link(title, text, "customers", "The best customers, with intervals")
+        too_high = say(
+            "A check of money failed: frequent customers spend less an order, so that this is too high."
+        )
+        text = joined("{first} {second}", [text, too_high])
+    return Link(title, text, "customers", say("The best customers, with intervals"))
+
+
+def _best_hold(best: xr.Dataset, stem: str, held: str) -> str:
+    """Return what share the best customers hold of all value, or of all purchases."""
+    names = ", ".join(str(each) for each in best[CUSTOMER].to_numpy()[:3])
+    told: dict[str, Any] = {"names": names, "held": held}
+    size = best.sizes[CUSTOMER]
+    if stem == "value":
+        return say_many(
+            "Customer {names} holds {held} of what this base is expected to bring.",
+            "{count:,} customers, first {names}, hold {held} of what this base is expected to bring.",
+            size,
+            **told,
+        )
+    return say_many(
+        "Customer {names} holds {held} of the purchases to expect.",
+        "{count:,} customers, first {names}, hold {held} of the purchases to expect.",
+        size,
+        **told,
+    )
 
 
 def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None, customers: xr.Dataset | None) -> Link:
@@ -302,30 +378,33 @@ def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None, customers: xr.
 
     Of whom the family cannot tell, that is said: in some nobody leaves before a repeat purchase, or ever.
     """
-    title, known = (
-        "Ask those who fell silent",
-        "Who may leave is not yet who is won by a contact: test that on some.",
-    )
+    title = say("Ask those who fell silent")
+    known = say("Who may leave is not yet who is won by a contact: test that on some.")
+    untold = _untold(value, customers)
+    further = [untold, known] if untold else [known]
     if alarms is not None:
         raised, size = int(alarms["alarmed"].sum()), alarms.sizes[CUSTOMER]
-        text = f"The alarm of {raised:,} of {size:,} customers has passed. {_untold(value, customers)}{known}"
-        return Link(title, text, "alarms", "The alarms")
+        text = say("The alarm of {raised:,} of {size:,} customers has passed.", raised=raised, size=size)
+        return Link(title, joined("{first} {second}", [text, *further]), "alarms", say("The alarms"))
     best = _best_tenth(value, stem)
     if "probability_alive" not in best:
-        return Link(title, known, "customers", "The best customers")
+        return Link(title, known, "customers", say("The best customers"))
     gone, of_best = (int((some["probability_alive"] < GONE).sum()) for some in (value, best))
-    untold = _untold(value, customers)
     if not gone:
-        title = "Do not take silence for loyalty" if untold else "Nobody is likely to have left"
-    many = (
-        f"{gone:,} of {value.sizes[CUSTOMER]:,} customers {'are' if gone > 1 else 'is'}"
-        if gone
-        else "No customer is"
-    )
-    text = f"{many} more probably gone than still here"
-    if gone:
-        text += f", {of_best or 'none'} of the best {best.sizes[CUSTOMER]:,} among them"
-    return Link(title, f"{text}. {untold}{known}", "silence", "What a silence says")
+        title = say("Do not take silence for loyalty") if untold else say("Nobody is likely to have left")
+        text = say("No customer is more probably gone than still here.")
+    else:
+        text = say_many(
+            "{count:,} of {size:,} customers is more probably gone than still here, {of_best} of the best {best:,} "
+            "among them.",
+            "{count:,} of {size:,} customers are more probably gone than still here, {of_best} of the best {best:,} "
+            "among them.",
+            gone,
+            size=value.sizes[CUSTOMER],
+            of_best=of_best or say("none"),
+            best=best.sizes[CUSTOMER],
+        )
+    return Link(title, joined("{first} {second}", [text, *further]), "silence", say("What a silence says"))
 
 
 def _untold(value: xr.Dataset, customers: xr.Dataset | None) -> str:
@@ -338,13 +417,17 @@ def _untold(value: xr.Dataset, customers: xr.Dataset | None) -> str:
     alive = value["probability_alive"].to_numpy() >= 1
     once = customers["frequency"].sel({CUSTOMER: value[CUSTOMER]}).to_numpy() == 0
     if alive.all() and not once.all():
-        return "In this family nobody ever leaves; mbg_nbd and pareto_nbd tell who has. "
+        return say("In this family nobody ever leaves; mbg_nbd and pareto_nbd tell who has.")
     if not once.any() or not alive[once].all():
         return ""
     can = "mbg_cnbd_k" if "cnbd_k" in str(value.attrs.get("family", "")) else "mbg_nbd"
     count = int(once.sum())
-    who = f"{count:,} one-time buyers" if count > 1 else "1 one-time buyer"
-    return f"This family cannot tell for {who}; {can} or pareto_nbd can. "
+    return say_many(
+        "This family cannot tell for {count:,} one-time buyer; {family} or pareto_nbd can.",
+        "This family cannot tell for {count:,} one-time buyers; {family} or pareto_nbd can.",
+        count,
+        family=can,
+    )
 
 
 def pictures(
@@ -368,19 +451,25 @@ def _picture(
         return (
             "forecast",
             partial(holdout.plot_forecast, tracking),
-            "All customers' repeat purchases. The forecast was made at the beginning of the shaded holdout and is held "
-            "against what came then: the orange dots should stay inside the light band nine times in ten.",
+            say(
+                "All customers' repeat purchases. The forecast was made at the beginning of the shaded holdout and is "
+                "held against what came then: the orange dots should stay inside the light band nine times in ten."
+            ),
         )
     if value.sizes[CUSTOMER] >= ENOUGH:
         return (
             "tenths",
             partial(amounts.plot_tenths, value, quantity=stem),
-            "All customers in ten equal groups, ranked by what is expected of each: a high first bar means that few "
-            "customers decide about the whole.",
+            say(
+                "All customers in ten equal groups, ranked by what is expected of each: a high first bar means that "
+                "few customers decide about the whole."
+            ),
         )
     return (
         "few-customers",
         partial(amounts.plot_customers, value, TENTHS, quantity=stem),
-        "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the thick "
-        "one every other time.",
+        say(
+            "Each line is one customer: what it will bring lies within the thin line nine times in ten, within the "
+            "thick one every other time."
+        ),
     )

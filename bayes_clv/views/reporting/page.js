@@ -26,7 +26,7 @@ document.querySelectorAll("button.save").forEach(function (button) {
       return '"' + (runs ? "'" : "") + text.replace(/"/g, '""') + '"';
     }
     function told(cell) {
-      var single = !/\d (to|bis) /.test(cell.textContent);
+      var single = !/\d (to|bis|至) /.test(cell.textContent);
       return cell.classList.contains("number") && single && cell.dataset.v ? cell.dataset.v : quoted(cell.textContent);
     }
     var lines = [Array.from(heading.cells).map(function (cell) { return quoted(cell.textContent); })];

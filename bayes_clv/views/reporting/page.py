@@ -18,6 +18,7 @@ import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.citing import cite
+from bayes_clv.language import ENGLISH, joined, say, say_kept, say_kept_sentences, speaking
 from bayes_clv.scoring.measures import record
 from bayes_clv.scoring.spending import spend_check
 from bayes_clv.views.plots import amounts
@@ -61,6 +62,7 @@ def report(
     run: Mapping[str, Any] | None = None,
     choice: str | None = None,
     changes: xr.Dataset | None = None,
+    language: str = ENGLISH,
 ) -> Path:
     """Write the report of a run as one self-contained HTML page and return its path.
 
@@ -98,6 +100,9 @@ def report(
         Why the purchase family was chosen, as ``clv.scoring.choose_family`` says (``attrs["reason"]``).
     changes : xarray.Dataset, optional
         The result of ``clv.predictions.changes``, of a posterior whose rates drift: how many customers grow and fade.
+    language : str
+        The language of the page: "en", or one of which there are translations, such as "zh" (Chinese). Figures are in
+        English.
 
     Returns
     -------
@@ -113,23 +118,24 @@ def report(
     >>> page = clv.report("report.html", buying=buying, spending=spending,
     ...                   customers=customers, value=value)
     """
-    return write_page(
-        path,
-        Gallery(Path(figures) if figures is not None else None, png),
-        buying=buying,
-        spending=spending,
-        customers=customers,
-        value=value,
-        evaluation=evaluation,
-        tracking=tracking,
-        history=history,
-        segments=segments,
-        alarms=alarms,
-        changes=changes,
-        title=title,
-        run=run,
-        choice=choice,
-    )
+    with speaking(language):
+        return write_page(
+            path,
+            Gallery(Path(figures) if figures is not None else None, png),
+            buying=buying,
+            spending=spending,
+            customers=customers,
+            value=value,
+            evaluation=evaluation,
+            tracking=tracking,
+            history=history,
+            segments=segments,
+            alarms=alarms,
+            changes=changes,
+            title=title,
+            run=run,
+            choice=choice,
+        )
 
 
 def write_page(
@@ -152,8 +158,9 @@ def write_page(
     remarks: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the page of ``report`` with the figures of a gallery, some of which may be drawn already.
+    """Write the page of ``report``, in the language that is spoken, with the figures of a gallery.
 
+    Some of the figures may be drawn already.
     ``columns`` says how a command read its orders (``Ran.columns``): remedies then are in words of the command line.
     """
     fits = named_fits(buying, spending)
@@ -163,11 +170,11 @@ def write_page(
     score = None if evaluation is None else record(evaluation)
     periods = [] if tracking is None else verdicts.periods_inside(tracking)
     page: dict[str, Any] = {
-        "title": title,
-        "levels": LEVELS,
+        "title": say(title),
+        "levels": {level: say(words) for level, words in LEVELS.items()},
         "has_money": stem == "value",
-        "choice": choice,
-        "remarks": list(remarks),
+        "choice": choice and say_kept_sentences(choice),
+        "remarks": [say_kept(each) for each in remarks],
         # The first screen.
         "summary": opening.summary(customers, value, score, periods, failed),
         "failed": opening.failed_links(failed),
@@ -229,36 +236,36 @@ def _moves(page: dict[str, Any]) -> bool:
 def _contents(page: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return the contents: the parts of the page, and in each its sections, as identifier and words."""
     found: list[tuple[str, str, list[tuple[str, str]]]] = [
-        ("top", "In short", []),
-        ("value", "Value" if page["has_money"] else "Purchases", []),
-        ("customers", "Customers", [("silence", "What a silence says")]),
-        *([("segments", "Segments", [])] if page["segments"] else []),
-        *([("alarms", "Alarms", [])] if page["alarms"] else []),
+        ("top", say("In short"), []),
+        ("value", say("Value") if page["has_money"] else say("Purchases"), []),
+        ("customers", say("Customers"), [("silence", say("What a silence says"))]),
+        *([("segments", say("Segments"), [])] if page["segments"] else []),
+        *([("alarms", say("Alarms"), [])] if page["alarms"] else []),
     ]
     judged = [
-        ("checks", "Checks"),
-        ("holdout", "Holdout"),
-        ("rules", "Simple rules"),
-        ("check", "Model check"),
+        ("checks", say("Checks")),
+        ("holdout", say("Holdout")),
+        ("rules", say("Simple rules")),
+        ("check", say("Model check")),
     ]
     shown = (True, page["holdout"], page["against_rules"], page["predictive_check"])
     found.append(
         (
             "trust",
-            "How far to trust it",
+            say("How far to trust it"),
             [part for part, is_there in zip(judged, shown, strict=True) if is_there],
         )
     )
     if page["moves"]:
-        found.append(("change", "What changed over time", []))
+        found.append(("change", say("What changed over time"), []))
     last = [
-        ("parameters", "Parameters"),
-        ("priors", "Priors"),
-        ("diagnostics", "Diagnostics"),
-        ("audit", "Data audit"),
-        ("method", "Method"),
+        ("parameters", say("Parameters")),
+        ("priors", say("Priors")),
+        ("diagnostics", say("Diagnostics")),
+        ("audit", say("Data audit")),
+        ("method", say("Method")),
     ]
-    return [*found, ("appendix", "Appendix", last)]
+    return [*found, ("appendix", say("Appendix"), last)]
 
 
 def _passed(
@@ -268,27 +275,34 @@ def _passed(
     customers: xr.Dataset,
     value: xr.Dataset,
 ) -> list[str]:
-    names = [f"{what.lower()} fit" for what, _ in fits]
+    fitted = {"Purchases": say("purchases fit"), "Spend": say("spend fit")}
+    names = [fitted[what] for what, _ in fits]
     if score is not None:
         known = {each.name for each in verdicts.totals(score)}
-        money = ", spend" if "spend_total" in known else ""
-        buyers = ", buyers" if "retention_total" in known else ""
-        names += [f"holdout totals (purchases{buyers}{money}) and intervals"]
+        totals = [
+            say("purchases"),
+            *([say("buyers")] if "retention_total" in known else []),
+            *([say("spend")] if "spend_total" in known else []),
+        ]
+        names += [say("holdout totals ({totals}) and intervals", totals=joined("{first}, {second}", totals))]
     if periods:
-        names += ["weeks and months inside the tracking band"]
+        names += [say("weeks and months inside the tracking band")]
     if checks.spend_correlation(customers) is not None:
-        names += ["spend does not depend on frequency"]
-    moves = {"age": "age", "order_number": "order number", "calendar": "month"}
+        names += [say("spend does not depend on frequency")]
+    moves = {"age": say("age"), "order_number": say("order number"), "calendar": say("month")}
     looked = [words for name, words in moves.items() if name in spend_check(customers, value)]
     if looked:
-        names += [f"nor on {' or '.join(looked)}"]
-    return [*names, "data audit"]
+        names += [say("nor on {what}", what=joined("{first} or {second}", looked))]
+    return [*names, say("data audit")]
 
 
 def _notes(fits: list[tuple[str, xr.DataTree]]) -> list[tuple[str, str]]:
     families = [find_family(str(tree.attrs["family"])) for _, tree in fits]
     return [
-        (f"A known flaw of {family.words.title}.", family.words.caution)
+        (
+            say("A known flaw of {family}.", family=say(family.words.title)),
+            say_kept_sentences(family.words.caution),
+        )
         for family in families
         if family.words.caution
     ]

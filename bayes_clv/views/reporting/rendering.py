@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bayes_clv.language import joined, say, say_many, spoken
+
 
 def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> Path:
     """Write the page of a template of this folder and return its path; a file there is replaced once it is complete.
@@ -12,6 +14,7 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    # In the language that is spoken.
     environment = Environment(
         loader=PackageLoader("bayes_clv.views.reporting", ""),
         autoescape=True,
@@ -19,6 +22,7 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"say": say, "say_many": say_many, "joined": joined, "language": spoken()}
     text = environment.get_template(template).render(page)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,5 +39,12 @@ def failed_behind(checks: Sequence[str], what: str) -> str:
     """
     if not checks:
         return ""
-    count = f"{len(checks)} check{'s' if len(checks) > 1 else ''} of the run behind {what} failed"
-    return f"{count}: {'; '.join(checks)}. Its report says what that means, also for what stands here."
+    return say_many(
+        "{count} check of the run behind {what} failed: {titles}. Its report says what that means, also for what "
+        "stands here.",
+        "{count} checks of the run behind {what} failed: {titles}. Its report says what that means, also for what "
+        "stands here.",
+        len(checks),
+        what=what,
+        titles=joined("{first}; {second}", checks),
+    )

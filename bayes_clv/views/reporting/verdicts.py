@@ -9,19 +9,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayes_clv.language import WORDS, joined, say
 from bayes_clv.problems import SPEND_ERRORS
+from bayes_clv.scoring.spending import CLASSES
 from bayes_clv.views.numbers import money
 
 if TYPE_CHECKING:
     import xarray as xr
 
-# A total, what it is of, alone and with its number, and the name of what happened in the record.
+# A total, and the name of what happened in the record.
 _TOTALS = {
-    "total": ("purchases", "{} purchases", "total_observed"),
-    "retention_total": ("customers who bought", "{} customers who bought", "retention_observed"),
-    "spend_total": ("spend", "spend of {}", "spend_observed"),
-    "value_total": ("value", "value of {}", "value_observed"),
+    "total": "total_observed",
+    "retention_total": "retention_observed",
+    "spend_total": "spend_observed",
+    "value_total": "value_observed",
 }
+
+
+def _in_words(name: str, amount: str) -> tuple[str, str]:
+    """Return what a total is of, alone and with its number."""
+    return {
+        "total": (say("purchases"), say("{n} purchases", n=amount)),
+        "retention_total": (say("customers who bought"), say("{n} customers who bought", n=amount)),
+        "spend_total": (say("spend"), say("spend of {amount}", amount=amount)),
+        "value_total": (say("value"), say("value of {amount}", amount=amount)),
+    }[name]
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Total:
     @property
     def interval(self) -> str:
         """Return the ends of the interval in words."""
-        return f"{self.written(self.low)} to {self.written(self.high)}"
+        return say("{low} to {high}", low=self.written(self.low), high=self.written(self.high))
 
     @property
     def verdict(self) -> str:
@@ -62,7 +74,12 @@ class Total:
         >>> Total("total", "purchases", 1882.0, 1640.0, 1551.0, 1732.0, "1,882 purchases").verdict
         '1,882 purchases, above 1,551 to 1,732'
         """
-        return f"{self.real}, {self.direction} {self.interval}"
+        told = {"real": self.real, "interval": self.interval}
+        return {
+            "above": say("{real}, above {interval}", **told),
+            "below": say("{real}, below {interval}", **told),
+            "inside": say("{real}, inside {interval}", **told),
+        }[self.direction]
 
 
 def totals(score: Mapping[str, Any]) -> list[Total]:
@@ -81,7 +98,7 @@ def totals(score: Mapping[str, Any]) -> list[Total]:
     """
     measures, observed = next(iter(score["measures"].values())), score["observed"]
     found = []
-    for name, (what, words, happened) in _TOTALS.items():
+    for name, happened in _TOTALS.items():
         low, high = (measures.get(f"{name}_{end}") for end in ("q05", "q95"))
         real = observed.get(happened)
         if low is None or high is None or real is None:
@@ -90,7 +107,7 @@ def totals(score: Mapping[str, Any]) -> list[Total]:
         mean = measures.get(f"{name}_mean")
         mean = float("nan") if mean is None else float(mean)
         called = score.get("currency") if name in ("spend_total", "value_total") else None
-        said = words.format(money(real, called))
+        what, said = _in_words(name, money(real, called))
         found.append(Total(name, what, float(real), mean, float(low), float(high), said, called))
     return [each for each in found if _tells_something(each, found)]
 
@@ -119,7 +136,12 @@ def missed_words(score: Mapping[str, Any] | None) -> str:
     failed = missed(score)
     spend = {each.direction for each in failed if each.name == "spend_total"}
     said = [each.verdict for each in failed if each.name != "value_total" or each.direction not in spend]
-    return f"The forecast of the holdout failed (90 % intervals): {'; '.join(said)}." if said else ""
+    if not said:
+        return ""
+    return say(
+        "The forecast of the holdout failed (90 % intervals): {verdicts}.",
+        verdicts=joined("{first}; {second}", said),
+    )
 
 
 def periods_inside(tracking: "xr.Dataset") -> list[dict[str, Any]]:
@@ -174,8 +196,11 @@ def inside_words(each: Mapping[str, Any]) -> str:
     >>> inside_words({"units": "weeks", "number": 39, "inside": 32, "expected": 35.2})
     '32 of 39 weeks inside the 90 % band (promised 35)'
     """
-    few = f"{each['inside']} of {each['number']} {each['units']}"
-    return f"{few} inside the 90 % band (promised {each['expected']:.0f})"
+    return say(
+        "{inside} of {number} {units} inside the 90 % band (promised {expected:.0f})",
+        **{name: each[name] for name in ("inside", "number", "expected")},
+        units=say(each["units"]),
+    )
 
 
 def calendar(periods: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -194,10 +219,17 @@ def calendar_words(failed: Sequence[Mapping[str, Any]]) -> str:
     'Only 20 of 53 weeks of the holdout (promised 48) lie inside the 90 % band.'
     """
     said = [
-        f"{each['inside']} of {each['number']} {each['units']} of the {each['part']} (promised {each['expected']:.0f})"
+        say(
+            "{inside} of {number} {units} of the {part} (promised {expected:.0f})",
+            **{name: each[name] for name in ("inside", "number", "expected")},
+            units=say(each["units"]),
+            part=say(each["part"]),
+        )
         for each in failed
     ]
-    return f"Only {' and '.join(said)} lie inside the 90 % band." if said else ""
+    if not said:
+        return ""
+    return say("Only {counts} lie inside the 90 % band.", counts=joined("{first} and {second}", said))
 
 
 def calendar_tile(periods: list[dict[str, Any]]) -> tuple[dict[str, Any], bool] | None:
@@ -215,16 +247,12 @@ def largest_class(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def buyers_words(least: int) -> str:
-    """Return who buys so often; the classes are those of ``clv.scoring.spend_check``.
+    """Return who buys so often, in English; the classes are those of ``clv.scoring.spend_check``.
 
     >>> buyers_words(5)
-    'buyers of 5 or more repeat orders'
+    'Buyers of 5 or more repeat orders'
     """
-    return {
-        0: "buyers without a repeat order",
-        1: "buyers of one repeat order",
-        2: "buyers of 2 to 4 repeat orders",
-    }.get(least, f"buyers of {least} or more repeat orders")
+    return dict(zip(CLASSES, WORDS["who"], strict=True))[least]
 
 
 def spend_words(found: Mapping[str, Any]) -> list[str]:
@@ -241,38 +269,53 @@ def spend_words(found: Mapping[str, Any]) -> list[str]:
     if "frequency" in found:
         part = found["frequency"]
         most = largest_class(part)
-        who = buyers_words(most["least"])
         said.append(
-            f"{who[0].upper()}{who[1:]} spend {_more(most['more'])} an order than the model says: with those of other "
-            f"frequencies, money {_off(part)}."
+            say(
+                "{who} spend {more} an order than the model says: with those of other frequencies, money {off}.",
+                who=say(buyers_words(most["least"])),
+                more=_more(most["more"]),
+                off=_off(part),
+            )
             if _shows(most["more"])
-            else "Whatever their frequency, buyers spend an order what the model says, within 1 %."
+            else say("Whatever their frequency, buyers spend an order what the model says, within 1 %.")
         )
     still = []
-    for name, of, per in (
-        ("age", "its age", "each year of its age"),
-        ("order_number", "the order's number", "twice the order number"),
-    ):
+    for name, of in (("age", say("its age")), ("order_number", say("the order's number"))):
         if name in found:
             part = found[name]
             if abs(part["off"]) <= SPEND_ERRORS * part["error"]:
                 still.append(of)
                 continue
+            told = {"more": _more(part["slope"]), "off": _off(part)}
             said.append(
-                f"With {per} a customer spends {_more(part['slope'])} an order: money {_off(part)}, should that go on."
+                say(
+                    "With each year of its age a customer spends {more} an order: money {off}, should that go on.",
+                    **told,
+                )
+                if name == "age"
+                else say(
+                    "With twice the order number a customer spends {more} an order: money {off}, should that go on.",
+                    **told,
+                )
             )
     pace = found.get("calendar")
     if pace is not None and not _shows(pace["spread"]):
-        still.append("the month")
+        still.append(say("the month"))
     if still:
         said.append(
-            f"What a customer spends an order does not change with {' or '.join(still)} beyond chance."
+            say(
+                "What a customer spends an order does not change with {what} beyond chance.",
+                what=joined("{first} or {second}", still),
+            )
         )
     if pace is not None and _shows(pace["spread"]):
         said.append(
-            f"From month to month the same customers' spend an order moves by {100 * pace['spread']:.0f} % beyond "
-            f"chance, over {pace['months']} months; most was spent in {pace['highest']}, {pace['factor']:.2f} times "
-            "their own mean."
+            say(
+                "From month to month the same customers' spend an order moves by {spread:.0f} % beyond chance, over "
+                "{months} months; most was spent in {highest}, {factor:.2f} times their own mean.",
+                spread=100 * pace["spread"],
+                **{name: pace[name] for name in ("months", "highest", "factor")},
+            )
         )
     return said
 
@@ -283,12 +326,23 @@ def _shows(relative: float) -> bool:
 
 
 def _more(relative: float) -> str:
-    return f"{100 * abs(relative):.0f} % {'more' if relative > 0 else 'less'}"
+    share = 100 * abs(relative)
+    return say("{share:.0f} % more", share=share) if relative > 0 else say("{share:.0f} % less", share=share)
 
 
 def _off(part: Mapping[str, Any]) -> str:
     if not (_shows(part["off"]) or _shows(part["error"])):
-        return "right within 1 %"
-    side = "high" if part["off"] > 0 else "low"
-    chance = ", within chance" if abs(part["off"]) <= SPEND_ERRORS * part["error"] else ""
-    return f"{100 * abs(part['off']):.0f} ± {100 * part['error']:.0f} % too {side}{chance}"
+        return say("right within 1 %")
+    told = {"off": 100 * abs(part["off"]), "error": 100 * part["error"]}
+    by_chance = abs(part["off"]) <= SPEND_ERRORS * part["error"]
+    if part["off"] > 0:
+        return (
+            say("{off:.0f} ± {error:.0f} % too high, within chance", **told)
+            if by_chance
+            else say("{off:.0f} ± {error:.0f} % too high", **told)
+        )
+    return (
+        say("{off:.0f} ± {error:.0f} % too low, within chance", **told)
+        if by_chance
+        else say("{off:.0f} ± {error:.0f} % too low", **told)
+    )

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
+from bayes_clv.language import say
 from bayes_clv.views.reporting.cells import Cell, Column, Table
 
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -102,7 +103,7 @@ def _sheet(table: Table) -> str:
 
 def _value(cell: Cell, column: Column) -> str:
     # An interval is sorted by its upper end, and is more than that.
-    single = column.number and " to " not in cell.text
+    single = column.number and say("{low} to {high}", low="", high="") not in cell.text
     try:
         return f"<c><v>{float(cell.key)!r}</v></c>" if single else _text(cell.text)
     except ValueError:
