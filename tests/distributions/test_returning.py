@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import betaln, digamma, gammaln
 
+from bayes_clv.distributions.paths import sleep
+from bayes_clv.distributions.paths.variates import FAR
 from bayes_clv.distributions.poisson import returning
 from bayes_clv.distributions.poisson.returning import heads
 from bayes_clv.distributions.poisson.returning_draws import heads_at, in_draws
@@ -190,3 +192,27 @@ def test_extremes_stay_finite(parameters):
     slopes = np.array(found(HISTORIES, AGE, 1, parameters, returning.slopes))
     assert np.isfinite(values).all()
     assert np.isfinite(slopes).all()
+
+
+def test_a_first_wait_is_found_where_newtons_steps_go_to_and_fro():
+    """P(silent for the wait) is the probability that was asked for; two of these went on for ever between two ends.
+
+    Silence of those awake at rates of a Gamma, and of those asleep, who wake at nu and then buy: a mixture with
+    negative weights about nu, whose logarithm bends both ways.
+    """
+    rng = np.random.default_rng(1)
+    off = []
+    for _ in range(2_000):
+        rates = np.geomspace(1e-6, 0.2, 25) * np.exp(rng.uniform(-1, 1))
+        r, mean = rng.uniform(0.1, 2), np.exp(rng.uniform(-7, -2))
+        share = rates**r * np.exp(-r * rates / mean)
+        share /= share.sum()
+        asleep = share * rng.uniform(0, 1.0)
+        nu = np.exp(rng.uniform(-8, -1))
+        signed = share - asleep - asleep * nu / (rates - nu)
+        sleeping = (asleep * rates / (rates - nu)).sum()
+        scale, left = np.exp(rng.uniform(0, 6)), rng.uniform()
+        wait = sleep._first_wait(rates, signed, sleeping, nu, scale, left, np.ones(25))
+        silent = (signed * np.exp(-rates * wait)).sum() + sleeping * np.exp(-nu * wait)
+        off.append(abs(silent - left) if wait < FAR else 0.0)
+    assert max(off) < 1e-5

@@ -659,8 +659,9 @@ def test_returns_in_operational_time_from_fit_to_forecast(asleep):
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
     assert np.corrcoef(expected.to_numpy().ravel(), future["purchases_total"].to_numpy().ravel())[0, 1] > 0.9
     joint = clv.simulate(wild, some, "26 weeks", draws=300, seed=2)
-    names = ["alive", "asleep", "probability_asleep", "purchases", "time_since_leaving"]
+    names = ["alive", "asleep", "probability_asleep", "purchases", "time_to_purchase", "time_since_leaving"]
     _, block = next(joint.blocks(names))
+    np.testing.assert_array_equal(block["purchases"] > 0, block["time_to_purchase"] <= 26 + 1e-9)
     # Nobody is gone for ever.
     assert (block["alive"] == 1).all()
     assert (block["time_since_leaving"] == 0).all()

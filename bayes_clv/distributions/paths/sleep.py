@@ -27,7 +27,8 @@ from bayes_clv.distributions.paths.work import enter, hashed, new_work
 from bayes_clv.distributions.poisson.returning_draws import heads_at, history_in, in_draws, room_for
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
-# Steps halve the bracket where they leave it.
+# Steps halve the bracket where they leave it, and where they do not become shorter: a mixture with negative weights sends
+# Halley's to and fro between its ends, in one of some 50,000 waits for ever.
 STEPS = 200
 # Of a step of Halley's: the next one, and so the error, is about its cube; and of a bracket.
 ENOUGH, CLOSE = 1e-3, 1e-9
@@ -72,7 +73,7 @@ def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore
     that probability as a function of log1p(t / scale), from 0 on.
     """
     low, high = 0.0, math.inf
-    log_left, t, y = math.log(left), 0.0, 0.0
+    log_left, t, y, before = math.log(left), 0.0, 0.0, math.inf
     room[:] = 1.0
     for _ in range(STEPS):
         value, slope, bend = _sums(rates, signed, room)
@@ -91,8 +92,9 @@ def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore
             curve = bend / value * (scale + t) * (scale + t) / slope - 1.0 - slope
             step = (math.log(value) - log_left) / slope
             new += step / max(1.0 + 0.5 * step * curve, 0.5)
-        if not low <= new <= high or new == y:
+        if not low <= new <= high or new == y or (high < math.inf and abs(new - y) > 0.5 * before):
             new = 0.5 * (low + high) if high < math.inf else 2.0 * y + 1.0
+        before = abs(new - y)
         done = abs(new - y) <= ENOUGH * new or (high < math.inf and high - low <= CLOSE * high)
         y = new
         t = scale * math.expm1(y)
