@@ -512,6 +512,7 @@ def test_a_totals_variance_is_split(moved):
         clv.predictions.variance_of_total(fitted, customers, future.drop_vars("purchases_total"))
 
 
+@pytest.mark.full
 def test_how_a_total_is_split_depends_little_on_which_future_was_drawn(moved):
     customers, _, fitted = moved
     share = []
