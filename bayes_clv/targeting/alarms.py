@@ -34,9 +34,11 @@ from bayes_clv.units import days_per, duration
 ALARM_DRAWS = 200
 # Halvings of the interval: 40 leave it 1e-12 of its length.
 HALVINGS = 40
-# P(awake) costs some 10 microseconds a draw: the mean of 50 is 14 % of its posterior standard deviation off, and 20
-# halvings of 400 weeks are three minutes.
-OF_SLEEPERS = (50, 20)
+# P(awake) costs some 10 microseconds a draw: the mean of 50 is 14 % of its posterior standard deviation off. It falls
+# and rises again, as those silent so long are the slowest buyers, awake once more: so many silences are looked at, from
+# a thousandth of the longest on, before the first stretch within which it falls below the threshold is halved.
+OF_SLEEPERS = (50, 16)
+SILENCES = 16
 
 
 def churn_alarms(
@@ -69,7 +71,9 @@ def churn_alarms(
 
         - ``silence``: time since the last purchase; ``probability_alive`` now;
         - ``alarm_silence``: the silence at which P(alive) reaches the threshold; infinite where it does not within
-          ``longest``, as for customers without a repeat purchase in BG/NBD, who never leave there;
+          ``longest``, as for customers without a repeat purchase in BG/NBD, who never leave there. P(awake) falls and
+          rises again: it is then where it first reaches it, at most the silence now of who is below it, and infinite
+          where it is above it again;
         - ``alarm_in``: time from the end of observation to the alarm, negative where it has passed; ``alarmed``;
         - ``alarm_date``, where the customers carry dates (NaT where there is no alarm within ``longest``);
         - ``value_at_risk``: (1 - P(alive)) × mean residual value. The residual value counts that the customer may have
@@ -139,7 +143,13 @@ def churn_alarms(
             whole = history | {"T": history["recency"] + silence}
             return _mean(here(forecast, whole, values), whole)[:, None]
 
-        never = after(high) > threshold
+        if forecast.states is None:
+            never = after(high) > threshold
+        else:
+            silences = end * np.geomspace(1e-3, 1.0, SILENCES)
+            below = np.stack([after(np.full_like(high, each)) <= threshold for each in silences])
+            never, first = ~below.any(axis=0), below.argmax(axis=0)
+            low, high = np.r_[0.0, silences][first], silences[first]
         for _ in range(halvings):
             middle = (low + high) / 2
             above = after(middle) > threshold
@@ -153,6 +163,10 @@ def churn_alarms(
     ]
     names = ("probability_alive", *STATES, WAKING) if forecast.states is not None else ("probability_alive",)
     now_here = dict(zip(names, found_now, strict=True))
+    if forecast.states is not None:
+        # Alarmed is who is below it now; of the others, who was so once and is above it again has no alarm to come.
+        below = now_here["probability_awake"] <= threshold
+        silence = np.where(below, np.minimum(silence, now), np.where(silence <= now, np.inf, silence))
     if value is None:
         now_here.pop(WAKING, None)
     found = xr.Dataset(

@@ -136,3 +136,27 @@ def test_states_in_words():
     assert state_words(0.9, 0.06, 0.04) == "awake (90 %)"
     assert state_words(0.1, 0.8, 0.1, 0.4, "a year") == "asleep (80 %), back within a year with 50 %"
     assert state_words(0.1, 0.8, 0.1) == "asleep (80 %)"
+
+
+def test_whoever_is_below_the_threshold_is_alarmed(make_posterior):
+    """P(awake) falls with silence and rises again, those silent so long being the slowest buyers, awake once more."""
+    some = clv.summarize(clv.load_cdnow(), until="1997-09-30", also=("purchase_times",))
+    some = some.isel(customer=slice(0, None, 20))
+    known = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "nu": 0.005, "w": 0.0}
+    posterior = make_posterior("mbg_nbd_returns", known, sd=0.05, chains=1, draws=10)
+    found = clv.churn_alarms(posterior, some, threshold=0.6)
+    np.testing.assert_array_equal(found["alarmed"], found["probability_awake"] <= 0.6)
+    assert 0.3 < found["alarmed"].mean() < 0.9
+    np.testing.assert_array_equal(found["alarmed"], found["alarm_in"] <= 0)
+    # Of those who are above it: at their alarm it is the threshold, and none is missed that would have one in a while.
+    ahead = found["alarm_in"].to_numpy() > 0
+    later = some.isel(customer=ahead & np.isfinite(found["alarm_silence"].to_numpy()))
+    short = found["alarm_silence"].sel(customer=later["customer"])
+    then = clv.churn_alarms(posterior, later.assign(T=later["recency"] + short), threshold=0.6)
+    np.testing.assert_allclose(then["probability_awake"], 0.6, atol=1e-3)
+    never = np.isinf(clv.churn_alarms(posterior, some, threshold=0.4)["alarm_silence"].to_numpy())
+    assert 0.3 < never.mean() < 0.9
+    none = some.isel(customer=never)
+    for more in (5.0, 20.0, 80.0):
+        aged = clv.churn_alarms(posterior, none.assign(T=none["T"] + more), threshold=0.4)
+        assert not aged["alarmed"].any()

@@ -27,8 +27,8 @@ from bayes_clv.distributions.paths.work import enter, hashed, new_work
 from bayes_clv.distributions.poisson.returning_draws import heads_at, history_in, in_draws, room_for
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
-# Steps halve the bracket where they leave it, and where they do not become shorter: a mixture with negative weights sends
-# Halley's to and fro between its ends, in one of some 50,000 waits for ever.
+# Steps halve the bracket where they leave it, and where they do not become shorter: a mixture with negative weights
+# sends Halley's to and fro between its ends, in one of some 50,000 waits for ever.
 STEPS = 200
 # Of a step of Halley's: the next one, and so the error, is about its cube; and of a bracket.
 ENOUGH, CLOSE = 1e-3, 1e-9
