@@ -7,6 +7,7 @@ exit status 1 where there is anything.
 """
 
 import ast
+import html
 import io
 import itertools
 import re
@@ -28,6 +29,7 @@ from bayes_clv.remedies import Remedy
 PACKAGE = Path(bayes_clv.__file__).parent
 # How many of the arguments of each function are sentences: one, or one and its plural.
 SAYING = {"say": 1, "joined": 1, "say_many": 2, "say_in": 2}
+CHINESE = re.compile("[\u4e00-\u9fff]")
 type Said = tuple[str | tuple[str, str], str | None]
 
 
@@ -129,6 +131,19 @@ def tables() -> Iterator[tuple[str, str]]:
         (("the order log",), "customers/orders/log.py"),
     ):
         yield from ((f"bayes_clv/{place}", text) for text in texts)
+
+
+def untranslated(page: str, english: str = "[a-z]{3,}") -> set[str]:
+    """Return what a Chinese page shows, or tells a screen reader, in English alone: texts that hold the pattern.
+
+    Not what is drawn in figures, which is English.
+    """
+    shown = re.sub(
+        r"<style>.*?</style>|<script>.*?</script>|<pre.*?</pre>|<svg.*?</svg>", "", page, flags=re.DOTALL
+    )
+    shown += "".join(f">{each}<" for each in re.findall(r'(?:aria-label|title)="([^"]+)"', shown))
+    said = [html.unescape(each).strip() for each in re.findall(r">([^<>]+)<", shown)]
+    return {each for each in said if re.search(english, each) and not CHINESE.search(each)}
 
 
 def slots(sentence: str) -> set[str]:

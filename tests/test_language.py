@@ -32,8 +32,7 @@ from bayes_clv.views.reporting.gallery import drawn
 from bayes_clv.views.reporting.workbook import workbook
 from bayes_clv.workflows.settings import Settings, check_settings
 from tests import sentences
-
-CHINESE = re.compile("[\u4e00-\u9fff]")
+from tests.sentences import CHINESE
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ FIGURES = (
     *("Value distribution", "Concentration", "Customers", "Alive matrix", "Expected purchases matrix"),
     *("Alive history", "Segment sizes", "Membership", "Alarms", "Tracking", "Calibration", "Retention"),
     *("Conditional expectation", "Evaluation", "Purchases per customer"),
+    *("Scenario differences", "Tornado"),
     *(
         f"{fit} {stem}"
         for fit in ("Purchases", "Spend")
