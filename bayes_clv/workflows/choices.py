@@ -181,6 +181,7 @@ class Acquiring:
         "Where the table goes, one row a channel: a .csv or .parquet file; the page stands beside it.",
         Path("channels.csv"),
     )
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)

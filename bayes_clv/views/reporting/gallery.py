@@ -62,7 +62,7 @@ FIGURES = (
     *("Value distribution", "Concentration", "Customers", "Alive matrix", "Expected purchases matrix"),
     *("Alive history", "Segment sizes", "Membership", "Alarms", "Tracking", "Calibration", "Retention"),
     *("Conditional expectation", "Evaluation", "Purchases per customer"),
-    *("Scenario differences", "Tornado"),
+    *("Scenario differences", "Tornado", "Channel values", "Channel payback"),
     *(
         f"{fit} {stem}"
         for fit in ("Purchases", "Spend")
