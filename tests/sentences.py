@@ -88,6 +88,7 @@ def tables() -> Iterator[tuple[str, str]]:
     from bayes_clv.scoring.choosing import MEASURES, NO_BETTER, NOT_HELD, worse_by
     from bayes_clv.units import TIME_UNITS, in_plural
     from bayes_clv.views.plots.effects import PROBABILITY, without_symbols
+    from bayes_clv.views.plots.equity import WORDS as STEP_WORDS
     from bayes_clv.views.reporting.fits import DIAGNOSTICS, FINDINGS
     from bayes_clv.views.reporting.gallery import FIGURES
     from bayes_clv.views.reporting.page import LEVELS
@@ -129,6 +130,7 @@ def tables() -> Iterator[tuple[str, str]]:
         ([what for _, _, what in MOMENTS], "predictions/money.py"),
         (("alive", "awake"), "targeting/alarms.py"),
         (("the order log",), "customers/orders/log.py"),
+        (STEP_WORDS.values(), "views/plots/equity.py"),
     ):
         yield from ((f"bayes_clv/{place}", text) for text in texts)
 

@@ -217,6 +217,7 @@ class Valuing:
     out: Path = option(
         "Where the table goes: a .csv or .parquet file; the page stands beside it.", Path("equity.csv")
     )
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ FIGURES = (
     *("Alive history", "Segment sizes", "Membership", "Alarms", "Tracking", "Calibration", "Retention"),
     *("Conditional expectation", "Evaluation", "Purchases per customer"),
     *("Scenario differences", "Tornado", "Channel values", "Channel payback"),
+    *("Equity worth", "Equity bridge", "Equity newcomers"),
     *(
         f"{fit} {stem}"
         for fit in ("Purchases", "Spend")
