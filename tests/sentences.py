@@ -78,6 +78,7 @@ def _of(function: str, literals: list[Any]) -> Iterator[Said]:
 def tables() -> Iterator[tuple[str, str]]:
     """Yield what is said of tables: where it stands, and the sentence."""
     from bayes_clv.cli import DEMO_TITLE
+    from bayes_clv.customers.base_audit import PERIODS
     from bayes_clv.customers.orders.parsing import PROBLEMS
     from bayes_clv.customers.orders.returns import STEPS
     from bayes_clv.families.registry import derived, families, family
@@ -131,6 +132,7 @@ def tables() -> Iterator[tuple[str, str]]:
         (("alive", "awake"), "targeting/alarms.py"),
         (("the order log",), "customers/orders/log.py"),
         (STEP_WORDS.values(), "views/plots/equity.py"),
+        ([each for period in PERIODS for each in (period, f"{period}s")], "customers/base_audit.py"),
     ):
         yield from ((f"bayes_clv/{place}", text) for text in texts)
 

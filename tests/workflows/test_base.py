@@ -179,3 +179,18 @@ def test_a_log_is_audited_as_python_audits(shop, tmp_path):
     own = call("audit", folder / "orders.csv", "--out", folder / "orders.csv")
     assert own.exit_code == 2
     assert "is the order log itself" in own.stderr
+
+
+def test_the_page_of_an_audit_is_in_the_language_that_is_asked_for_whole(shop, tmp_path):
+    options = ["--period", "month", "--out", tmp_path / "look.csv", "--language"]
+    result = call("audit", shop[0] / "orders.csv", *options, "zh")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("One period, ")
+    assert not CHINESE.search(result.stdout)
+    page = (tmp_path / "look.html").read_text()
+    assert '<html lang="zh">' in page
+    # The settings of the run stay as they were typed.
+    assert untranslated(page.partition('id="run-table-caption"')[0]) == set()
+    refused = call("audit", shop[0] / "orders.csv", *options, "xx")
+    assert refused.exit_code == 2
+    assert "Use one of en, zh." in " ".join(refused.stderr.split())

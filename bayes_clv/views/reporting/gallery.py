@@ -64,6 +64,7 @@ FIGURES = (
     *("Conditional expectation", "Evaluation", "Purchases per customer"),
     *("Scenario differences", "Tornado", "Channel values", "Channel payback"),
     *("Equity worth", "Equity bridge", "Equity newcomers"),
+    *("Audit tenths", "Audit flows", "Audit lives", "Audit base"),
     *(
         f"{fit} {stem}"
         for fit in ("Purchases", "Spend")
