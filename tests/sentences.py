@@ -132,7 +132,7 @@ def tables() -> Iterator[tuple[str, str]]:
         (("alive", "awake"), "targeting/alarms.py"),
         (("the order log",), "customers/orders/log.py"),
         (STEP_WORDS.values(), "views/plots/equity.py"),
-        ([each for period in PERIODS for each in (period, f"{period}s")], "customers/base_audit.py"),
+        ([f"{period}s" for period in PERIODS], "customers/base_audit.py"),
     ):
         yield from ((f"bayes_clv/{place}", text) for text in texts)
 

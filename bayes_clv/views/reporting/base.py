@@ -36,6 +36,16 @@ def audit_sentences(found: xr.Dataset) -> list[str]:
     return lines
 
 
+def _period(found: xr.Dataset) -> str:
+    """Return what a calendar period of the audit is called."""
+    periods = {
+        "month": say_in("period", "month"),
+        "quarter": say_in("period", "quarter"),
+        "year": say_in("period", "year"),
+    }
+    return periods[str(found.attrs["by"])]
+
+
 def _one_period(found: xr.Dataset, last: int, labels: list[str]) -> str:
     name = "spend" if "spend" in found else "orders"
     active, orders = float(found["active"][last]), float(found["orders"][last])
@@ -92,7 +102,7 @@ def _cohorts_said(found: xr.Dataset, last: int, labels: list[str]) -> list[str]:
         return []
     first = there[0]
     share = active[first, first + 1 : last + 1] / size[first]
-    by = say(str(found.attrs["by"]))
+    by = _period(found)
     lines = [
         say(
             "One cohort: of the {size:,.0f} who first bought in {first} {next} bought in the next {by}, {latest} in "
@@ -133,7 +143,7 @@ def _whole_base(found: xr.Dataset, last: int, labels: list[str]) -> str:
         share=_share(new),
         what=say("spend") if name == "spend" else say("purchases"),
         last=labels[last],
-        by=say(str(found.attrs["by"])),
+        by=_period(found),
         customers=found.attrs["customers"],
     )
 
@@ -192,7 +202,7 @@ def write_audit_page(
         "partial": joined(
             "{first}, {second}", [name.removesuffix(" *") for name in marked(found) if name.endswith("*")]
         ),
-        "by": say(str(found.attrs["by"])),
+        "by": _period(found),
         "run_table": run_table(run),
     }
     return write_template(path, "audit.html.j2", page)
@@ -225,7 +235,7 @@ def _periods(found: xr.Dataset) -> tables.Table:
     active, orders = found["active"].to_numpy(), found["orders"].to_numpy()
     columns: list[tuple[tables.Column, list[tables.Cell]]] = [
         (
-            tables.Column(say(str(found.attrs["by"])), number=False),
+            tables.Column(_period(found), number=False),
             [tables.cell(each) for each in marked(found)],
         ),
         (tables.Column(say("customers")), tables.column(active)),
@@ -269,11 +279,10 @@ def _lives(found: xr.Dataset) -> tables.Table:
             mark = "" if not inside or whole[each + age] else " *"
             cells.append(tables.cell(part, f"{_share(part)}{mark}" if inside else ""))
         columns.append((tables.Column(f"+{age}"), cells))
-    by = str(found.attrs["by"])
     caption = say(
         "Of each cohort the share that bought so many {units} later; * not a whole {unit}.",
-        units=say(f"{by}s"),
-        unit=say(by),
+        units=say(f"{found.attrs['by']}s"),
+        unit=_period(found),
     )
     return _table("life-table", caption, columns)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.language import joined, say, say_in, say_kept_sentences, say_kept_titles
+from bayes_clv.language import joined, say, say_in, say_kept, say_kept_titles
 from bayes_clv.schema import listed
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.acquisition import CHANNEL
@@ -109,7 +109,7 @@ def write_channels_page(
             ("reading", say("How it was made"), []),
         ],
         "sentences": [channel_sentence(found, str(name)) for name in found[CHANNEL].to_numpy()],
-        "reasons": [say_kept_sentences(each) for each in listed(found.attrs, "reasons")],
+        "reasons": [say_kept(each) for each in listed(found.attrs, "reasons")],
         "figures": figures,
         "worth": _worth(found),
         "decisions": _decisions(found),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.language import joined, say, say_in, say_kept, say_kept_sentences
+from bayes_clv.language import joined, say, say_in, say_kept
 from bayes_clv.schema import listed
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.bridge import STEP
@@ -65,7 +65,7 @@ def equity_sentences(found: xr.Dataset) -> list[str]:
             hundredth=_share(found.sel({TOP: 0.01})["concentration_q50"]),
         )
     )
-    return [*lines, *map(say_kept_sentences, listed(found.attrs, "reasons"))]
+    return [*lines, *map(say_kept, listed(found.attrs, "reasons"))]
 
 
 def _equity_words(found: xr.Dataset) -> str:
@@ -128,7 +128,7 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
                 earned=_plain(bridge.attrs["earned"]),
             )
         )
-    return [*lines, *map(say_kept_sentences, listed(bridge.attrs, "reasons"))]
+    return [*lines, *map(say_kept, listed(bridge.attrs, "reasons"))]
 
 
 def write_equity_page(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.language import joined, say, say_kept, say_kept_sentences
+from bayes_clv.language import joined, say, say_kept
 from bayes_clv.schema import listed
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.scenarios import SCENARIO
@@ -209,7 +209,7 @@ def write_scenarios_page(
             *(scenario_sentence(comparison, name) for name in others),
             *map(information_sentence, learnt),
         ],
-        "reasons": [say_kept_sentences(each) for each in listed(comparison.attrs, "reasons")],
+        "reasons": [say_kept(each) for each in listed(comparison.attrs, "reasons")],
         "figures": figures,
         "table_of_differences": _table(comparison),
         "totals": _totals(comparison),
