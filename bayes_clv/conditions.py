@@ -398,3 +398,14 @@ def _number(node: ast.expr) -> float | None:
 def threshold_words(scale: Scale, level: float) -> str:
     """Return a threshold as it is written in a condition."""
     return f"{level:.12g}" if scale == "number" else f"{scale}({level:.12g})"
+
+
+def name_of(column: str) -> str:
+    """Return a column's name as a condition has it: in backticks where it is no word.
+
+    Examples
+    --------
+    >>> name_of("Order Status"), name_of("status")
+    ('`Order Status`', 'status')
+    """
+    return column if column.isidentifier() and column not in ("in", "not", "and", "or") else f"`{column}`"

@@ -79,6 +79,54 @@ def with_own_times(customers: xr.Dataset) -> xr.Dataset:
     return cut
 
 
+def repeat_days(ids: np.ndarray, first: np.ndarray, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the days since the first occasion at all repeat occasions, the customers in their order, days rising.
+
+    And their spend, where the rows have it.
+
+    Sorted here and not by the engine, which may sort ids by the rules of a language; and a window over each customer's
+    days takes the engine twice as long as the first days that are known already.
+    """
+    import pyarrow as pa
+
+    owner = _owners(ids, rows["customer_id"])
+    days = rows["date"].cast(pa.int32()).to_numpy()
+    days = days - first.astype("datetime64[D]").astype(np.int32)[owner]
+    spend = rows["spend"].to_numpy() if "spend" in rows.column_names else None
+    follows = (owner[1:] > owner[:-1]) | ((owner[1:] == owner[:-1]) & (days[1:] > days[:-1]))
+    # Days that were found by sorting have their order already.
+    if not follows.all():
+        width = int(days.max()) + 1
+        place = owner.astype(np.int64) * width + days
+        if spend is None:
+            place.sort()
+            days = place % width
+        else:
+            order = np.argsort(place)
+            days, spend = days[order], spend[order]
+    repeat = days > 0
+    return days[repeat], None if spend is None else spend[repeat]
+
+
+def _owners(ids: np.ndarray, given: Any) -> np.ndarray:
+    """Return where in ``ids``, which are text, each of an Arrow column of ids is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_integer(given.type):
+        found: np.ndarray = pc.index_in(
+            given.cast(pa.string()), value_set=pa.array(ids, pa.string())
+        ).to_numpy()
+        return found.astype(np.int32)
+    # The text of ten million whole numbers takes two seconds; a customer's days stand together in most tables.
+    numbers, own = given.to_numpy(), ids.astype(np.int64)
+    start = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
+    order = np.argsort(own).astype(np.int32)
+    return np.repeat(
+        order[np.searchsorted(own, numbers[start], sorter=order)], np.diff(start, append=numbers.size)
+    )
+
+
 def read_lists(column: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the times in a pandas column of lists, one list after the other, and how many each list has."""
     cells = column.tolist()

@@ -21,6 +21,7 @@ from bayes_clv.customers.checks import id_order
 from bayes_clv.customers.orders.audit import (
     Usable,
     account,
+    beside,
     equal_rows,
     order_notes,
     returned,
@@ -36,7 +37,7 @@ from bayes_clv.customers.orders.returns import net_occasions, order_lines, settl
 from bayes_clv.customers.orders.sorting import NUMBER, days_by_sorting
 from bayes_clv.customers.orders.trends import month_rows, trend_rows
 from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
-from bayes_clv.customers.sequences import with_times
+from bayes_clv.customers.sequences import repeat_days, with_times
 from bayes_clv.customers.trends import add_trends
 from bayes_clv.schema import ALSO, CUSTOMER, InputError, argument, describe
 from bayes_clv.units import days_per, discount_rate
@@ -103,8 +104,9 @@ def summarize(
         backticks. A
         missing value equals nothing.
     date_format
-        How dates that are text are written, in the words of ``strptime``: ``"%d/%m/%Y"``; or ``"excel"``, for
-        days as spreadsheets count them (45000 is 2023-03-15). Default: ISO or yyyymmdd.
+        How dates that are text are written, in the words of ``strptime``: ``"%d/%m/%Y"``, with ``%z`` for a clock with
+        a zone, the day as it is written; ``"excel"``, for days as spreadsheets count them (45000 is 2023-03-15);
+        ``"unix"``, for seconds since 1970 (or thousandths), the day in UTC. Default: ISO or yyyymmdd.
     decimal
         ``","`` or ``"."``: amounts are text such as 1.234,50 € or $1,234.50, with thousands separators and a currency
         sign, in brackets or with a minus where negative. Default: plain numbers.
@@ -225,6 +227,7 @@ def summarize(
         log_spend="log_spend" in also,
         regularity="log_intervals" in also,
         daily_discount=daily_discount,
+        last=last_order,
         all_spend=reading.priced and (units is not None or end < last_order or last_calibration < last_order),
     )
     each = log.keep("customers", rows_wanted)
@@ -250,12 +253,15 @@ def summarize(
     if _has_merged(column):
         audit += equal_rows(log, usable.rows, occasions)
     audit += time_notes(log, time_unit.strip().lower().removesuffix("s"))
+    audit += beside(log)
     ids, column = ids[in_base], {name: values[in_base] for name, values in column.items()}
 
     dataset = _dataset(ids, column, last_calibration, unit_days, has_holdout=holdout_until is not None)
+    if not reading.take:
+        log.forget()
     if {"purchase_times", "purchase_spend"} & set(also):
-        wanted = log.fetch(days_to(occasions, last_calibration, with_spend="purchase_spend" in also))
-        days, amounts = _repeat_days(ids, column["first_order"], wanted)
+        wanted = days_to(occasions, last_calibration, with_spend="purchase_spend" in also)
+        days, amounts = repeat_days(ids, column["first_order"], log.fetch(wanted))
         dataset = with_times(dataset, days / unit_days, dataset["frequency"].to_numpy(), amounts)
     start = column["first_order"].min().item()
     counts = log.fetch(period_rows(occasions, each, start, last_calibration, end, period_days))
@@ -486,34 +492,6 @@ def _dataset(
         if "holdout_value" in column:
             values["holdout_value"] = column["holdout_value"]
     return xr.Dataset({name: (CUSTOMER, array) for name, array in values.items()}, {CUSTOMER: ids})
-
-
-def _repeat_days(ids: np.ndarray, first: np.ndarray, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the days since the first occasion at all repeat occasions, the customers in their order, days rising.
-
-    And their spend, where the rows have it.
-
-    Sorted here and not by the engine, which may sort ids by the rules of a language; and a window over each customer's
-    days takes the engine twice as long as the first days that are known already.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    owner = pc.index_in(
-        rows["customer_id"].cast(pa.string()), value_set=pa.array(ids, pa.string())
-    ).to_numpy()
-    days = (rows["date"].to_numpy().astype("datetime64[D]") - first.astype("datetime64[D]")[owner]).astype(
-        np.int64
-    )
-    width = int(days.max()) + 1
-    place = owner.astype(np.int64) * width + days
-    if "spend" not in rows.column_names:
-        place.sort()
-        sorted_days: np.ndarray = place % width
-        return sorted_days[sorted_days > 0], None
-    order = np.argsort(place)
-    repeat = order[days[order] > 0]
-    return days[repeat], rows["spend"].to_numpy()[repeat]
 
 
 def _log_spend(column: dict[str, np.ndarray], frequency: np.ndarray) -> dict[str, np.ndarray]:

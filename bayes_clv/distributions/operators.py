@@ -27,6 +27,7 @@ from bayes_clv.distributions.poisson import (
     drifting_times,
     paced_lifetime,
     returning,
+    returning_times,
     silence,
 )
 from bayes_clv.distributions.regular import erlang_phases, gamma_waits
@@ -219,9 +220,7 @@ def log_drift_lifetime(T: Any, start: Any, size: Any, times: Any, *parameters: A
     return _of_histories(_LIFETIME, T, start, size, times, *parameters)
 
 
-def _of_histories(
-    op: RowIntegral, T: Any, start: Any, size: Any, times: Any, *parameters: Any
-) -> tuple[Any, Any]:
+def _of_histories(op: Op, T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> tuple[Any, Any]:
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
     first, second = op(T, start, size, times, *(each + zeros for each in parameters))
     return first, second
@@ -247,71 +246,108 @@ def trended_sums(data: tuple[Any, ...], g: Any) -> tuple[Any, Any]:
     return total, ages
 
 
-class DriftAt(Op):  # type: ignore[misc]
-    """T, start, size, times, r, alpha, kappa -> what ``poisson.drifting.log_likelihoods`` gives, with slopes in times.
+class HistoriesAt(Op):  # type: ignore[misc]
+    """T, start, size, times and parameters -> what ``function`` gives of each history, with slopes in T and in times.
 
-    ``start`` and ``size`` are data.
+    ``start`` and ``size`` are data, and what comes after the times: ``first``, say, ``data`` in number.
+
+    Parameters
+    ----------
+    function : callable
+        A compiled function of the vectors that returns ``outputs`` vectors, one number a row; the vector, where it is
+        one.
+    outputs : int
+        How many.
+    slopes : callable
+        A compiled function of the same vectors and of weights of each output: the slopes of the weighed outputs in T,
+        times and parameters.
+    data : int
+        How many of the inputs between size and times are data.
     """
 
-    __props__ = ()
+    __props__ = ("name",)
+
+    def __init__(self, function: Any, outputs: int, slopes: Any, data: int = 0) -> None:
+        self.name = f"{slopes.__module__}.{function.__name__}"
+        self.function, self.outputs, self.slopes, self.data = function, outputs, slopes, data
+        modules = (sys.modules[each.__module__] for each in (function, slopes))
+        self.version = zlib.crc32("".join(inspect.getsource(each) for each in modules).encode())
+
+    def moving(self, inputs: Sequence[Any]) -> list[int]:
+        """Return the places of the inputs that have slopes."""
+        return [0, *range(3 + self.data, len(inputs))]
 
     def make_node(self, *inputs: Any) -> Any:
-        """Return the node; T and what comes after the times are (row,), the times as many as there are."""
+        """Return the node; all are (row,) but the times, which are as many as there are."""
         vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
         rows = vectors[0].type.shape
-        return Apply(self, vectors, [pt.tensor(dtype="float64", shape=rows) for _ in range(2)])
+        return Apply(self, vectors, [pt.tensor(dtype="float64", shape=rows) for _ in range(self.outputs)])
 
     def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         """Compute the node outside of a compiled graph."""
-        for storage, value in zip(output_storage, drifting.log_likelihoods(*inputs), strict=True):
+        found = self.function(*inputs)
+        for storage, value in zip(output_storage, [found] if self.outputs == 1 else found, strict=True):
             storage[0] = value
 
     def connection_pattern(self, node: Any) -> list[list[bool]]:
         """Return that data have no slope."""
-        return [[place not in (1, 2)] * 2 for place in range(7)]
+        moving = self.moving(node.inputs)
+        return [[place in moving] * self.outputs for place in range(len(node.inputs))]
 
     def pullback(self, inputs: list[Any], outputs: list[Any], cotangents: list[Any]) -> list[Any]:
-        """Return the gradient of both."""
+        """Return the gradient of all outputs."""
         weights = [
             pt.zeros_like(output) if isinstance(each.type, DisconnectedType) else each
             for output, each in zip(outputs, cotangents, strict=True)
         ]
-        of_T, of_times, *of_rate = DriftSlopesAt()(*inputs, *weights)
-        return [of_T, *(DisconnectedType()() for _ in range(2)), of_times, *of_rate]
+        found = iter(HistorySlopesAt(self)(*inputs, *weights))
+        moving = self.moving(inputs)
+        return [next(found) if place in moving else DisconnectedType()() for place in range(len(inputs))]
 
 
-class DriftSlopesAt(Op):  # type: ignore[misc]
-    """What ``DriftAt`` reads, and weights of both that it gives -> ``poisson.drifting_times.slopes``."""
+class HistorySlopesAt(Op):  # type: ignore[misc]
+    """What ``of`` reads, and weights of what it gives -> its ``slopes``."""
 
-    __props__ = ()
+    __props__ = ("of",)
+
+    def __init__(self, of: HistoriesAt) -> None:
+        self.of = of
 
     def make_node(self, *inputs: Any) -> Any:
         """Return the node."""
         vectors = [pt.as_tensor(each).astype("float64") for each in inputs]
-        return Apply(self, vectors, [vectors[place].type() for place in (0, 3, 4, 5, 6)])
+        moving = self.of.moving(vectors[: len(vectors) - self.of.outputs])
+        return Apply(self, vectors, [vectors[place].type() for place in moving])
 
     def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         """Compute the node outside of a compiled graph."""
-        for storage, value in zip(output_storage, drifting_times.slopes(*inputs), strict=True):
+        for storage, value in zip(output_storage, self.of.slopes(*inputs), strict=True):
             storage[0] = value
 
 
-@register_funcify_default_op_cache_key(DriftAt)  # type: ignore[untyped-decorator]
-def _compiled_drift(op: Any, **arguments: Any) -> tuple[Any, int]:
-    return drifting.log_likelihoods, zlib.crc32(inspect.getsource(drifting).encode())
+@register_funcify_default_op_cache_key(HistoriesAt)  # type: ignore[untyped-decorator]
+def _compiled_histories(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return op.function, op.version
 
 
-@register_funcify_default_op_cache_key(DriftSlopesAt)  # type: ignore[untyped-decorator]
-def _compiled_drift_slopes(op: Any, **arguments: Any) -> tuple[Any, int]:
-    sources = inspect.getsource(drifting) + inspect.getsource(drifting_times)
-    return drifting_times.slopes, zlib.crc32(sources.encode())
+@register_funcify_default_op_cache_key(HistorySlopesAt)  # type: ignore[untyped-decorator]
+def _compiled_history_slopes(op: Any, **arguments: Any) -> tuple[Any, int]:
+    return op.of.slopes, op.of.version
+
+
+_DRIFT_AT = HistoriesAt(drifting.log_likelihoods, 2, drifting_times.slopes)
+_SLEEP_AT = HistoriesAt(returning.log_likelihoods, 1, returning_times.slopes, data=1)
 
 
 def log_drift_at(T: Any, start: Any, size: Any, times: Any, *parameters: Any) -> tuple[Any, Any]:
     """Return what ``log_drift`` does, where T and times are tensors, which have slopes; parameters may be scalars."""
+    return _of_histories(_DRIFT_AT, T, start, size, times, *parameters)
+
+
+def log_sleep_at(T: Any, start: Any, size: Any, first: int, times: Any, *parameters: Any) -> Any:
+    """Return what ``log_sleep`` does, where T and times are tensors, which have slopes; parameters may be scalars."""
     zeros = pt.zeros_like(pt.as_tensor(T), dtype="float64")
-    bought, silent = DriftAt()(T, start, size, times, *(each + zeros for each in parameters))
-    return bought, silent
+    return _SLEEP_AT(T, start, size, first + zeros, times, *(each + zeros for each in parameters))
 
 
 class Autoregression(Op):  # type: ignore[misc]

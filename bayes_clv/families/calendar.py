@@ -144,8 +144,22 @@ class _Clocked:
 
     def discounted(self, time: float, rate: float, columns: Columns, params: Params) -> Array:
         """Return purchases to a time, each worth e^(-rate t): those between two times at the mean worth of these."""
-        if rate == 0 or (math.isinf(time) and rate < 0):
-            return self.to(self.forecast.purchases if rate == 0 else _nothing, time, columns, params)
+        if math.isinf(time) and rate < 0:
+            return self.to(_nothing, time, columns, params)
+        return self._worth(self.forecast.purchases, time, rate, columns, params)
+
+    def woken(self, time: float, rate: float, columns: Columns, params: Params) -> Array:
+        """Return by how much ``discounted`` would be more if one asleep were awake."""
+        assert self.forecast.woken is not None
+        own = self.forecast.woken
+        return self._worth(lambda t, *given: own(t, 0.0, *given), time, rate, columns, params)
+
+    def _worth(
+        self, bought: Callable[..., Array], time: float, rate: float, columns: Columns, params: Params
+    ) -> Array:
+        """Return what is bought to a time, ``bought(time, columns, params)``, discounted."""
+        if rate == 0:
+            return self.to(bought, time, columns, params)
         if math.isinf(time):
             first, last = float(self.knots[1] - self.knots[0]), FORGOTTEN / rate
             ends = np.geomspace(first, max(last, 2 * first), ENDLESS_STEPS)
@@ -155,10 +169,10 @@ class _Clocked:
         before: Any = 0.0
         begin = 0.0
         for end in ends:
-            bought = self.to(self.forecast.purchases, float(end), columns, params)
+            now = self.to(bought, float(end), columns, params)
             worth = math.exp(-rate * begin) * -math.expm1(-rate * (end - begin)) / (rate * (end - begin))
-            total = total + worth * (bought - before)
-            before, begin = bought, end
+            total = total + worth * (now - before)
+            before, begin = now, end
         return np.asarray(total)
 
     def clock(self, params: Params) -> tuple[Array, Array]:
@@ -199,6 +213,9 @@ def in_calendar_time(
         at_least=partial(by.counted, own.at_least),
         discounted=by.discounted,
         state=None if own.state is None or seen is not None else partial(by.given, own.state),
+        states=None if own.states is None else partial(by.given, own.states),
+        waking=None if own.waking is None else partial(by.to, own.waking),
+        woken=None if own.woken is None else by.woken,
         summary=None if own.summary is None else partial(by.summarised, own.summary),
         rate_ago=None,
         clock=by.clock if seen is None else None,

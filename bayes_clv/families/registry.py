@@ -44,8 +44,8 @@ TRIED = ("drift",)
 
 # Families that go by a calendar: those of which a change of time leaves all else as it is, and those with ``paced``.
 CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd", "pareto_nbd")
-# And those of which the form with drift does.
-CLOCKED_DRIFT = ("bg_nbd", "mbg_nbd", "nbd")
+# And those of which the form that a change makes does.
+CLOCKED_CHANGES = {"drift": ("bg_nbd", "mbg_nbd", "nbd"), "returns": ("bg_nbd", "mbg_nbd")}
 # Those of contracts, with a period of renewal for a calendar's.
 RENEWED = ("shifted_beta_geometric", "beta_discrete_weibull")
 # Whose spend may.
@@ -140,9 +140,9 @@ def refuse_calendar(name: str) -> None:
         )
     if not has_calendar(name) and name not in PRICED:
         raise InputError(
-            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, with drift "
-            f"{', '.join(CLOCKED_DRIFT)}, and of contracts {', '.join(RENEWED)}. Fit one of these, or leave "
-            f"{argument('calendar')} out."
+            f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, "
+            + "".join(f"with {change} {', '.join(names)}, " for change, names in CLOCKED_CHANGES.items())
+            + f"and of contracts {', '.join(RENEWED)}. Fit one of these, or leave {argument('calendar')} out."
         )
 
 
@@ -154,7 +154,18 @@ def has_calendar(name: str) -> bool:
     >>> has_calendar("bg_nbd_drift"), has_calendar("pareto_nbd_drift")
     (True, False)
     """
-    return name in (*CLOCKED, *(changing(each) for each in CLOCKED_DRIFT), *RENEWED)
+    return name in (*CLOCKED, *clocked_changes(), *RENEWED)
+
+
+def clocked_changes() -> list[str]:
+    """Return the names of the families with drift, or returns, that go by a calendar.
+
+    Examples
+    --------
+    >>> "mbg_nbd_returns" in clocked_changes()
+    True
+    """
+    return [changing(each, f"_{change}") for change, names in CLOCKED_CHANGES.items() for each in names]
 
 
 def has_form(name: str, extension: str) -> bool:

@@ -35,7 +35,7 @@ from pytensor.graph.traversal import ancestors, graph_inputs, toposort
 from pytensor.link.numba.cache import compile_numba_function_src
 
 from bayes_clv.distributions import elementary, gamma_ratio
-from bayes_clv.distributions.operators import DriftSlopesAt, RowIntegral
+from bayes_clv.distributions.operators import HistorySlopesAt, RowIntegral
 from bayes_clv.inference import loops, source
 from bayes_clv.inference.source import written
 from bayes_clv.schema import InputError
@@ -166,7 +166,7 @@ def written_density(graph: Graph) -> Density:
 def _dear_slopes(graph: Graph) -> bool:
     """Return whether the slopes of an integral are another function than its value, and so more than twice as dear."""
     value, all_of_it = (
-        {node.op for node in toposort(outputs) if isinstance(node.op, RowIntegral | DriftSlopesAt)}
+        {node.op for node in toposort(outputs) if isinstance(node.op, RowIntegral | HistorySlopesAt)}
         for outputs in ([graph.log_density], [graph.log_density, *graph.gradients])
     )
     return bool(all_of_it - value)

@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
+from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import refuse_other_end, shared_time_unit
@@ -118,12 +119,8 @@ def churn_alarms(
     )
     ahead = _horizon_of(value) if value is not None else math.nan
 
-    def here(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> np.ndarray:
-        return (
-            forecast.alive(history, values)
-            if forecast.states is None
-            else forecast.states(history, values)[0]
-        )
+    def here(seen: Forecast, history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> np.ndarray:
+        return seen.alive(history, values) if seen.states is None else seen.states(history, values)[0]
 
     def chances(history: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         if forecast.states is None or forecast.waking is None:
@@ -137,10 +134,10 @@ def churn_alarms(
 
         def after(silence: np.ndarray) -> np.ndarray:
             if forecast.seen_to is not None:
-                to = silence - (history["T"] - history["recency"])
-                return _mean(forecast.seen_to(to).alive(history, values), history)[:, None]
+                seen = forecast.seen_to(silence - (history["T"] - history["recency"]))
+                return _mean(here(seen, history, values), history)[:, None]
             whole = history | {"T": history["recency"] + silence}
-            return _mean(here(whole, values), whole)[:, None]
+            return _mean(here(forecast, whole, values), whole)[:, None]
 
         never = after(high) > threshold
         for _ in range(halvings):

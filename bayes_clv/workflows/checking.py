@@ -12,7 +12,7 @@ from bayes_clv.workflows.words import plain_number
 if TYPE_CHECKING:
     import xarray as xr
 
-NOTHING_ODD = "Nothing odd was found."
+NOTHING_ODD = "Nothing odd was found in the customers' histories."
 
 
 def check_orders(settings: Checking) -> list[str]:

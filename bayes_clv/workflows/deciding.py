@@ -97,14 +97,14 @@ def decide_calendar(
     customers was .3949 and .3942 (``bg_nbd`` by laplace). Where it gains 2 %, from the 58th week, both were better
     than either, .2400, .2446 and with drift alone .2419 (``mbg_nbd``), by the log score of buying at all too.
     """
-    from bayes_clv.families.registry import CLOCKED, CLOCKED_DRIFT, EXTENSIONS
+    from bayes_clv.families.registry import CLOCKED, CLOCKED_CHANGES, EXTENSIONS
     from bayes_clv.families.registry import family as find_family
 
     if settings.calendar is not None:
         return settings, None
     changes = [name for name in EXTENSIONS if getattr(settings, name)]
     slight = bool(changes) and _is_slight(choice)
-    beside = changes == ["drift"] and settings.family in CLOCKED_DRIFT
+    beside = len(changes) == 1 and settings.family in CLOCKED_CHANGES[changes[0]]
     if (
         not (not changes or slight or beside)
         or settings.family not in CLOCKED
@@ -126,13 +126,15 @@ def decide_calendar(
 
 
 def decide_method(settings: Settings) -> Settings:
-    """Return the settings with a method: NUTS, but laplace where drift and a calendar are learned in one fit.
+    """Return the settings with a method: NUTS, but laplace where a calendar and a change are learned in one fit.
 
-    On CDNOW NUTS takes 406 s for that (84 with drift alone, 15 with a calendar alone), laplace 20, and they agree.
+    On CDNOW NUTS takes 406 s for drift with one (84 with drift alone, 15 with a calendar alone), laplace 20, and they
+    agree. Of returns a gradient is dearer still.
     """
     if settings.method is not None:
         return settings
-    return dataclasses.replace(settings, method="laplace" if settings.drift and settings.calendar else "nuts")
+    both = settings.calendar and (settings.drift or settings.returns)
+    return dataclasses.replace(settings, method="laplace" if both else "nuts")
 
 
 def draws_of(settings: Settings, customers: int) -> int:

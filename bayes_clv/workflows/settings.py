@@ -214,11 +214,6 @@ def _check_calendar(settings: Settings) -> None:
     """Refuse a calendar beside what it cannot be had with."""
     from bayes_clv.families.registry import refuse_calendar
 
-    if settings.returns:
-        raise InputError(
-            f"{argument('calendar', True)} and {argument('returns', True)} cannot be had in one run yet. Ask for one "
-            "of them."
-        )
     if settings.method == "mode":
         raise InputError(
             f"{argument('calendar', True)} cannot be fitted by {argument('method', 'mode')}. Use nuts or laplace."

@@ -253,7 +253,7 @@ def test_no_rows():
         ("orders.csv", HEADER.strip(), ["'orders.csv' has columns but no rows"]),
         ("orders.csv", PNG, ["not a table in UTF-8 text", "PNG", "CSV UTF-8"]),
         ("orders.csv", bytes(range(256)) * 300, ["not a table in UTF-8 text"]),
-        ("orders.csv", GOOD.decode().encode("utf-16"), ["not a table in UTF-8 text"]),
+        ("orders.csv", GOOD.decode().encode("utf-32"), ["not a table in UTF-8 text"]),
         ("orders.csv", GOOD + b"\xc9mile,1997-01-01,2\n", ["not a table in UTF-8 text"]),
         ("orders.csv", GOOD * 3000 + b"\xc9mile,1997-01-01,2\n", ["'orders.csv'", "the text is not UTF-8"]),
         (
@@ -283,7 +283,7 @@ def test_no_rows():
         ("orders.parquet", b"", ["'orders.parquet' is empty"]),
         ("orders.parquet", GOOD, ["not a readable Parquet file"]),
         ("orders.parquet", b"PAR1" + bytes(100) + b"PAR1", ["not a readable Parquet file"]),
-        ("orders.xlsx", b"PK\x03\x04", ["'orders.xlsx' has an extension that is not known", ".parquet"]),
+        ("orders.xlsx", b"PK\x03\x04", ["'orders.xlsx' is a workbook", "CSV UTF-8"]),
         ("orders", GOOD, ["an extension that is not known"]),
     ],
 )

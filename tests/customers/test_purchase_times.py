@@ -1,5 +1,7 @@
 """Each customer's purchase times: what they are, how they stay with their customers, and what is refused."""
 
+import json
+
 import ibis
 import numpy as np
 import pandas as pd
@@ -338,3 +340,42 @@ def test_the_road_goes_as_without_them(customers, make_buying):
     xr.testing.assert_identical(tracked, other)
     alarms, warned = (clv.churn_alarms(buying, each) for each in (some, plain))
     xr.testing.assert_identical(alarms, warned)
+
+
+@pytest.mark.parametrize("with_spend", [False, True])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_times_of_whole_numbers_are_those_of_their_text(with_spend, shuffled):
+    generator = np.random.default_rng(5)
+    ids = generator.choice([3, 20, 100, 7, -4, 2**40], 400)
+    log = pd.DataFrame(
+        {
+            "customer_id": ids,
+            "date": pd.Timestamp("2024-01-01") + pd.to_timedelta(generator.integers(0, 300, 400), "D"),
+            "spend": np.arange(400.0),
+        }
+    )
+    also = ("purchase_spend", "purchase_times") if with_spend else ("purchase_times",)
+    # Returns leave the days to the engine, in no order.
+    log = pd.concat([log, log.head(1).assign(spend=-0.0001)]) if shuffled else log
+    numbers, texts = (clv.summarize(each, also=also) for each in (log, log.astype({"customer_id": str})))
+    texts = texts.sel(customer=numbers["customer"])
+    for name in ("frequency", "recency", "T", "historical_spend", "monetary_value"):
+        assert np.array_equal(numbers[name], texts[name], equal_nan=True)
+    for place in range(numbers.sizes["customer"]):
+        for name, start in (("purchase_times", "purchase_start"), ("purchase_spend", "spend_start"))[
+            : 1 + with_spend
+        ]:
+            one, other = (
+                each[name].values[int(each[start][place]) :][: int(each["frequency"][place])]
+                for each in (numbers, texts)
+            )
+            assert np.array_equal(one, other)
+            assert name == "purchase_spend" or (np.diff(one) > 0).all()
+
+
+def test_rows_equal_to_one_that_is_left_out_are_counted():
+    log = pd.DataFrame(
+        {"customer_id": [1, 1, 1, 2, 2], "date": ["2024-01-01"] * 5, "spend": [1.0, 1.0, 1.0, np.nan, np.nan]}
+    )
+    found = json.loads(clv.summarize(log, on_bad_rows="drop").attrs["audit"])
+    assert [line["rows"] for line in found if line["what"].startswith("Rows that are equal")] == [3]

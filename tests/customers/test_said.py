@@ -87,7 +87,7 @@ def test_short_years_turn_at_1969():
         ("%d/%m", "must hold year, month and day"),
         ("%Y-%m-%d %d", "must hold year, month and day"),
         ("%x", "'%x', which is not known here"),
-        ("%Y-%m-%d %H:%M %z", "which day of the shop"),
+        ("%Y-%m-%d %H:%M %Z", "which day is meant"),
         ("soon", "must hold year, month and day"),
         (7, "is no text"),
     ],

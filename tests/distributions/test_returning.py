@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import betaln, digamma, gammaln
 
+from bayes_clv.distributions.paths import sleep
+from bayes_clv.distributions.paths.variates import FAR
 from bayes_clv.distributions.poisson import returning
 from bayes_clv.distributions.poisson.returning import heads
 from bayes_clv.distributions.poisson.returning_draws import heads_at, in_draws
@@ -144,9 +146,9 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
     rng = np.random.default_rng(5)
     draws = [each * np.exp(0.15 * rng.standard_normal(70)) for each in parameters]
     # One rate of waking lies on a point, almost.
-    draws[4][3] = in_draws(HISTORIES[1], AGE, first, *draws).rates[9] * (1 + 1e-9)
+    draws[4][3] = in_draws(HISTORIES[1][:, None], np.array([AGE]), first, *draws).rates[9] * (1 + 1e-9)
     for own in HISTORIES:
-        known = in_draws(own, AGE, first, *draws)
+        known = in_draws(own[:, None], np.array([AGE]), first, *draws)
         silence, m = AGE - (own[-1] if own.size else 0.0), np.empty(own.size + 2)
         for s in range(0, 70, 3):
             of_draw = [each[s] for each in draws]
@@ -169,7 +171,8 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
             a, b = of_draw[2:4]
             for state, weights in enumerate((awake, fell)):
                 for i in np.flatnonzero(weights > 1e-3):
-                    still, wakes = known.still[:, some][:, i], (1 - w) * nu / (rates[i] - nu)
+                    still = np.exp(-rates[i] * np.append(np.diff(own, prepend=0.0), silence))
+                    wakes = (1 - w) * nu / (rates[i] - nu)
                     k = [
                         heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, each, m)
                         for each in u
@@ -189,3 +192,27 @@ def test_extremes_stay_finite(parameters):
     slopes = np.array(found(HISTORIES, AGE, 1, parameters, returning.slopes))
     assert np.isfinite(values).all()
     assert np.isfinite(slopes).all()
+
+
+def test_a_first_wait_is_found_where_newtons_steps_go_to_and_fro():
+    """P(silent for the wait) is the probability that was asked for; two of these went on for ever between two ends.
+
+    Silence of those awake at rates of a Gamma, and of those asleep, who wake at nu and then buy: a mixture with
+    negative weights about nu, whose logarithm bends both ways.
+    """
+    rng = np.random.default_rng(1)
+    off = []
+    for _ in range(2_000):
+        rates = np.geomspace(1e-6, 0.2, 25) * np.exp(rng.uniform(-1, 1))
+        r, mean = rng.uniform(0.1, 2), np.exp(rng.uniform(-7, -2))
+        share = rates**r * np.exp(-r * rates / mean)
+        share /= share.sum()
+        asleep = share * rng.uniform(0, 1.0)
+        nu = np.exp(rng.uniform(-8, -1))
+        signed = share - asleep - asleep * nu / (rates - nu)
+        sleeping = (asleep * rates / (rates - nu)).sum()
+        scale, left = np.exp(rng.uniform(0, 6)), rng.uniform()
+        wait = sleep._first_wait(rates, signed, sleeping, nu, scale, left, np.ones(25))
+        silent = (signed * np.exp(-rates * wait)).sum() + sleeping * np.exp(-nu * wait)
+        off.append(abs(silent - left) if wait < FAR else 0.0)
+    assert max(off) < 1e-5

@@ -8,6 +8,7 @@ from bayes_clv.families.calendar import CALENDAR, clocked, operational
 from bayes_clv.families.registry import CLOCKED, family
 
 DRIFTING = "mbg_nbd_drift"
+SLEEPING = ("bg_nbd_returns", "mbg_nbd_returns")
 
 # Weeks before and after the end of observation, and a rate that varies tenfold.
 KNOTS = np.arange(-30.0, 31.0)
@@ -15,8 +16,9 @@ RATES = np.repeat([0.3, 2.0, 0.6, 3.0, 0.4, 2.5, 0.3, 1.0], [10, 8, 7, 5, 4, 5, 
 ELAPSED = np.concatenate([[0.0], np.cumsum(RATES * np.diff(KNOTS))])
 ELAPSED = (ELAPSED - ELAPSED[30])[None]
 PARAMETERS = {"r": 0.9, "alpha": 6.0, "a": 0.8, "b": 2.5, "k": 3.0, "s": 0.7, "beta": 15.0, "kappa": 0.05}
+PARAMETERS |= {"nu": 0.08, "w": 0.3}
 CUSTOMERS = 200_000
-# A rate that drifts is drawn anew in every step.
+# A rate that drifts is drawn anew in every step; forecasts of sleepers cost more.
 FEWER = 40_000
 
 
@@ -27,34 +29,41 @@ def given(name, times=()):
 
 
 def world(name, rng, horizon):
-    """Return histories of customers who came 30 weeks ago, who is alive now, what they buy, and who is alive then.
+    """Return histories of customers who came 30 weeks ago, who is alive now, what they buy, who is alive then, times.
+
+    And who is asleep now, and wakes.
 
     In fine steps of calendar time, from the definition: an alive customer buys at rate lambda g(tau), or of a regular
     family passes a phase, of which every k-th is a purchase, and after a purchase leaves with its own probability; of
     MBG/NBD after the first one too. Of Pareto/NBD it leaves at its own rate, whatever the calendar says. A rate that
-    drifts does so in operational time, by the exact transition of the square-root diffusion.
+    drifts does so in operational time, by the exact transition of the square-root diffusion; and who sleeps wakes at
+    the rate nu g(tau).
     """
     regular, drifts = "cnbd" in name, name == DRIFTING
-    size = FEWER if drifts else CUSTOMERS
+    size = FEWER if drifts or name in SLEEPING else CUSTOMERS
     r, alpha = PARAMETERS["r"], PARAMETERS["alpha"]
     rate = rng.gamma(r, 1 / alpha, size)
     phases = np.zeros(size)
     at_purchase = name not in ("nbd", "pareto_nbd")
     leaving = rng.beta(PARAMETERS["a"], PARAMETERS["b"], size) if at_purchase else np.zeros(size)
     dying = rng.gamma(PARAMETERS["s"], 1 / PARAMETERS["beta"], size) * (name == "pareto_nbd")
-    alive = np.ones(size, dtype=bool)
+    alive, asleep = np.ones(size, dtype=bool), np.zeros(size, dtype=bool)
     if name.startswith("mbg"):
         alive &= rng.random(size) >= leaving
+        if name in SLEEPING:
+            asleep = ~alive
+            alive = rng.random(size) >= PARAMETERS["w"] * asleep
+            asleep &= alive
     step = 1 / 14
     buying = {pace: -np.expm1(-rate * pace * step) for pace in set(RATES)}
     surviving = np.exp(-dying * step)
     frequency, recency, later = np.zeros(size), np.zeros(size), np.zeros(size)
-    here, who, when = alive, [], []
+    here, who, when, slept = alive, [], [], asleep
     for begin in np.arange(-30.0, horizon - 1e-9, step):
         pace = RATES[np.searchsorted(KNOTS, begin + step / 2) - 1]
         chance = -np.expm1(-rate * pace * step) if drifts else buying[pace]
         # More than one purchase in a step is one: of order (rate step)².
-        buys = np.flatnonzero(alive & (rng.random(size) < chance))
+        buys = np.flatnonzero(alive & ~asleep & (rng.random(size) < chance))
         if regular:
             phases[buys] += 1
             buys = buys[phases[buys] == PARAMETERS["k"]]
@@ -66,12 +75,20 @@ def world(name, rng, horizon):
             when.append(np.full(buys.size, begin + step / 2 + 30))
         else:
             later[buys] += 1
-        alive = alive.copy()
-        alive[buys] = rng.random(buys.size) >= leaving[buys]
+        alive, asleep = (
+            alive.copy(),
+            asleep & (rng.random(size) >= -np.expm1(-PARAMETERS["nu"] * pace * step)),
+        )
+        heads = rng.random(buys.size) < leaving[buys]
+        if name in SLEEPING:
+            ever = rng.random(buys.size) >= PARAMETERS["w"]
+            asleep[buys], heads = heads & ever, heads & ~ever
+        alive[buys] = ~heads
         if name == "pareto_nbd":
             alive &= rng.random(size) < surviving
         if begin < -1e-9:
-            here = alive
+            here, slept, woke = alive, asleep, np.zeros(size, dtype=bool)
+        woke |= slept & ~asleep
         if drifts:
             change = -np.expm1(-PARAMETERS["kappa"] * pace * step)
             rate = rng.gamma(r + rng.poisson(rate * (1 - change) * alpha / change), change / alpha)
@@ -83,13 +100,13 @@ def world(name, rng, horizon):
         "purchase_start": np.cumsum(frequency) - frequency,
     }
     history = {each: column[:, None] for each, column in columns.items()}
-    return history, here, later, alive, np.concatenate(when)[order]
+    return history, here, later, alive, np.concatenate(when)[order], slept, woke
 
 
-@pytest.mark.parametrize("name", [*CLOCKED, DRIFTING])
+@pytest.mark.parametrize("name", [*CLOCKED, DRIFTING, SLEEPING[1]])
 def test_forecasts_are_those_of_the_world_in_fine_steps(name):
     horizon = 9.0
-    history, here, later, there, times = world(name, np.random.default_rng(3), horizon)
+    history, here, later, there, times, slept, woke = world(name, np.random.default_rng(3), horizon)
     static, values = given(name, times)
     forecast = need(clocked(static, KNOTS), Forecast)
     # A forecast given a history is right on average over histories: of all, and of each class of frequency. Steps of
@@ -97,7 +114,15 @@ def test_forecasts_are_those_of_the_world_in_fine_steps(name):
     for low, high in ((0, 0), (1, 2), (3, 99)):
         own = (history["frequency"][:, 0] >= low) & (history["frequency"][:, 0] <= high)
         past = {each: column[own] for each, column in history.items()}
+        of_sleepers: list = []
+        if forecast.states is not None:
+            awake, asleep, _ = forecast.states(past, values)
+            of_sleepers = [
+                (awake, here[own] & ~slept[own]),
+                (asleep * forecast.waking(horizon, past, values), woke[own]),
+            ]
         for expected, real in (
+            *of_sleepers,
             (forecast.alive(past, values), here[own]),
             (forecast.purchases(horizon, past, values), later[own]),
             (forecast.at_least(1, horizon, past, values), later[own] > 0),
@@ -109,7 +134,7 @@ def test_forecasts_are_those_of_the_world_in_fine_steps(name):
             assert expected.mean() == pytest.approx(real.mean(), abs=4 * error + 0.012 * real.mean())
 
 
-@pytest.mark.parametrize("name", [*CLOCKED, "nbd_drift", DRIFTING])
+@pytest.mark.parametrize("name", [*CLOCKED, "nbd_drift", DRIFTING, *SLEEPING])
 def test_a_calendar_that_does_not_move_is_none(name):
     static, values = given(name, (1.5, 4.0, 20.0))
     knots = np.array([-40.0, -20.0, 0.0, 20.0, 40.0, 60.0])
@@ -132,13 +157,16 @@ def test_a_calendar_that_does_not_move_is_none(name):
         ("latent_means", ()),
         *([("state", ())] if own.state is not None and moved.state is not None else []),
         *([("summary", (12.0,))] if own.summary is not None else []),
+        *([("states", ()), ("waking", (12.0,)), ("woken", (12.0, 0.0))] if own.states is not None else []),
     ):
         found = getattr(moved, function)(*arguments, history, still)
         known = getattr(own, function)(*arguments, history, plain)
         pairs = list(zip(found, known, strict=True)) if isinstance(known, tuple) else [(found, known)]
         for one, other in pairs:
             if isinstance(other, tuple):
-                one, other = one.rates.mean, other.rates.mean
+                one, other = (
+                    (one.rates.mean, other.rates.mean) if "drift" in name else (one.times, other.times)
+                )
             np.testing.assert_allclose(
                 np.broadcast_to(one, np.shape(other)), other, rtol=1e-12 if static.paced is None else 1e-9
             )
@@ -148,6 +176,11 @@ def test_a_calendar_that_does_not_move_is_none(name):
             own.discounted(horizon, 0.002, history, plain),
             rtol=1e-4 if np.isfinite(horizon) else 3e-3,
         )
+    if own.woken is not None:
+        found, known = (
+            each.woken(12.0, 0.002, history, params) for each, params in ((moved, still), (own, plain))
+        )
+        np.testing.assert_allclose(found, known, rtol=1e-4)
 
 
 def test_operational_time_is_straight_between_knots_and_goes_on_beyond():

@@ -13,7 +13,7 @@ from bayes_clv.customers.periods import day_purchases
 from bayes_clv.families.calendar import CALENDAR, clocked
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.quantities import Prior
-from bayes_clv.families.registry import CLOCKED, CLOCKED_DRIFT, changing, family
+from bayes_clv.families.registry import CLOCKED, clocked_changes, family
 from bayes_clv.inference import Calendar, diagnostics
 from bayes_clv.inference.calendar import DrawnCalendar, LearnedCalendar, learn_calendar
 from bayes_clv.inference.clock import Clock
@@ -23,11 +23,22 @@ from bayes_clv.predictions.parameters import parameters
 from bayes_clv.views.plots import histories
 from tests.symbols import paper
 
-PARAMETERS = {"r": 0.5, "alpha": 7.0, "a": 0.8, "b": 2.0, "k": 3.0, "s": 0.6, "beta": 12.0, "kappa": 0.02}
+PARAMETERS = {
+    "r": 0.5,
+    "alpha": 7.0,
+    "a": 0.8,
+    "b": 2.0,
+    "k": 3.0,
+    "s": 0.6,
+    "beta": 12.0,
+    "kappa": 0.02,
+    "nu": 0.03,
+    "w": 0.1,
+}
 # Which are changes of time alone.
 TIMED = [
     *(each for each in CLOCKED if family(each).paced is None),
-    *(changing(each) for each in CLOCKED_DRIFT),
+    *clocked_changes(),
 ]
 
 
@@ -38,7 +49,8 @@ def customers():
     )
 
 
-def value(name, customers, calendar, log_rate, **other):
+def log_likelihood(name, customers, calendar, log_rate, **other):
+    """Return it as a tensor; the log of g may be one."""
     import pytensor.tensor as pt
 
     record = family(name).of(customers)
@@ -48,7 +60,11 @@ def value(name, customers, calendar, log_rate, **other):
         None if calendar is None else Clock(calendar, pt.as_tensor(log_rate), pt.exp(pt.as_tensor(log_rate)))
     )
     found = _log_likelihood(record, params, rows_of_terms(record, rows, count), clock)
-    return float((found if clock is None else found + clock.log_density()).eval(mode="FAST_COMPILE"))
+    return found if clock is None else found + clock.log_density()
+
+
+def value(*arguments, **other):
+    return float(log_likelihood(*arguments, **other).eval(mode="FAST_COMPILE"))
 
 
 @pytest.mark.parametrize("name", dict.fromkeys([*CLOCKED, *TIMED]))
@@ -61,7 +77,7 @@ def test_without_movement_the_likelihood_is_the_familys(name, customers):
         return
     # A pace that is the same in all periods is another unit of time.
     paced = value(name, customers, calendar, np.full(calendar.size, 0.7))
-    unit = {"alpha": 7.0 / np.exp(0.7), "kappa": 0.02 * np.exp(0.7)}
+    unit = {"alpha": 7.0 / np.exp(0.7), "kappa": 0.02 * np.exp(0.7), "nu": 0.03 * np.exp(0.7)}
     assert paced == pytest.approx(value(name, customers, None, None, **unit), rel=1e-10)
 
 
@@ -94,6 +110,41 @@ def test_the_likelihood_is_the_familys_of_histories_in_operational_time(name, cu
     bought = calendar.counts @ log_rate
     found = value(name, customers, calendar, log_rate)
     assert found == pytest.approx(value(name, moved, None, None) + bought, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["bg_nbd", "mbg_nbd"])
+def test_who_never_wakes_is_the_family_without_returns_in_calendar_time(name, customers):
+    """Of 79 customers, whose quadratures err by 1e-10 each."""
+    some = customers.isel(customer=slice(0, 2357, 30)).drop_vars("day_purchases")
+    calendar = learn_calendar(Calendar(), name, some)
+    log_rate = np.random.default_rng(2).uniform(-0.5, 0.5, calendar.size) * np.log(10)
+    static = value(name, some, calendar, log_rate)
+    for rare in ({"nu": 1e-60, "w": 0.0}, {"w": 1.0}):
+        found = value(f"{name}_returns", some, calendar, log_rate, **rare)
+        assert found == pytest.approx(static, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["bg_nbd_returns", "mbg_nbd_returns"])
+def test_slopes_in_the_calendar_and_in_waking_are_differences(name, customers):
+    import pytensor
+    import pytensor.tensor as pt
+
+    some = customers.isel(customer=slice(0, 2357, 8)).drop_vars("day_purchases")
+    calendar = learn_calendar(Calendar(period_days=28), name, some)
+    log_rate, nu, a = pt.vector(shape=(calendar.size,)), pt.dscalar(), pt.dscalar()
+    total = log_likelihood(name, some, calendar, log_rate, nu=nu, a=a)
+    at = pytensor.function(
+        [log_rate, nu, a], [total, *pt.grad(total, [log_rate, nu, a])], mode="FAST_COMPILE"
+    )
+    g = np.random.default_rng(2).uniform(-0.5, 0.5, calendar.size) * np.log(10)
+    point = np.append(g, [0.03, 0.8])
+    slopes = np.hstack(at(g, 0.03, 0.8)[1:])
+    for place, slope in enumerate(slopes):
+        step = 1e-4 * (1 if place < calendar.size else point[place])
+        moved = np.eye(point.size)[place] * step
+        up, down = (at(x[:-2], *x[-2:])[0] for x in (point + moved, point - moved))
+        # A value of some 1,000 with ten digits, over 2e-4.
+        assert slope == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=2e-3 / (step / 1e-4))
 
 
 def test_the_likelihood_of_two_clocks_is_that_of_the_definition(customers):
@@ -461,6 +512,7 @@ def test_a_totals_variance_is_split(moved):
         clv.predictions.variance_of_total(fitted, customers, future.drop_vars("purchases_total"))
 
 
+@pytest.mark.full
 def test_how_a_total_is_split_depends_little_on_which_future_was_drawn(moved):
     customers, _, fitted = moved
     share = []
@@ -502,9 +554,7 @@ def test_a_scale_can_be_fixed(moved):
 @pytest.fixture(scope="module")
 def both():
     """Some of CDNOW, and a posterior with drift and a calendar."""
-    orders = clv.load_cdnow()
-    orders = orders[orders["customer_id"].astype(int) % 6 == 0]
-    some = clv.summarize(orders, until="1997-09-30", also=("periods", "purchase_times"))
+    some = some_of_cdnow(6)
     calendar = Calendar(period_days=28)
     fitted = clv.fit(
         "mbg_nbd", some, drift=True, calendar=calendar, method="laplace", draws=150, chains=2, seed=1
@@ -561,8 +611,106 @@ def test_what_is_not_told_of_drift_with_a_calendar_is_refused(both):
         clv.InputError, match="Pareto/NBD with drift does not go by a calendar: .* with drift bg_nbd"
     ):
         clv.fit("pareto_nbd", some, drift=True, calendar=Calendar(), method="laplace", seed=1)
-    with pytest.raises(clv.InputError, match="MBG/NBD with returns does not go by a calendar"):
-        clv.fit("mbg_nbd", some, returns=True, calendar=Calendar(), method="laplace", seed=1)
+    with pytest.raises(clv.InputError, match="drift=True and returns=True cannot be had in one fit"):
+        clv.fit("mbg_nbd", some, drift=True, returns=True, calendar=Calendar(), method="laplace", seed=1)
+
+
+def some_of_cdnow(every):
+    """Return one customer in so many."""
+    orders = clv.load_cdnow()
+    orders = orders[orders["customer_id"].astype(int) % every == 0]
+    return clv.summarize(orders, until="1997-09-30", also=("periods", "purchase_times"))
+
+
+@pytest.fixture(scope="module")
+def asleep():
+    """Some of CDNOW, a posterior with returns and a calendar, and one whose calendar varies tenfold, ahead too."""
+    some = some_of_cdnow(12)
+    fitted = clv.fit(
+        "mbg_nbd",
+        some,
+        returns=True,
+        calendar=Calendar(period_days=28),
+        method="laplace",
+        draws=150,
+        chains=2,
+        seed=1,
+    )
+    group = fitted["posterior"].to_dataset()
+    rate = group["calendar_rate"]
+    moved = np.random.default_rng(3).permutation(np.geomspace(10**-0.5, 10**0.5, rate.shape[-1]))
+    wild = fitted.copy()
+    wild["posterior"] = group.assign(
+        calendar_rate=rate.copy(data=np.tile(moved, (*rate.shape[:2], 1))),
+        calendar_sd=xr.full_like(group["calendar_sd"], 0.7),
+    )
+    return some, fitted, wild
+
+
+def test_returns_in_operational_time_from_fit_to_forecast(asleep):
+    """The simulated futures of a calendar that varies tenfold are those of the closed forms, draw by draw."""
+    some, fitted, wild = asleep
+    assert fitted.attrs["family"] == "mbg_nbd_returns"
+    assert {"calendar_rate", "nu", "w"} <= set(fitted.posterior.data_vars)
+    rate = wild.posterior["calendar_rate"]
+    assert float(rate.max() / rate.min()) == pytest.approx(10)
+    future = clv.predict(wild, some, "26 weeks", seed=2)
+    expected = clv.expected.purchases(wild, some, "26 weeks", draws=300).sum("customer")
+    difference = (future["purchases_total"] - expected).to_numpy().ravel()
+    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
+    assert np.corrcoef(expected.to_numpy().ravel(), future["purchases_total"].to_numpy().ravel())[0, 1] > 0.9
+    joint = clv.simulate(wild, some, "26 weeks", draws=300, seed=2)
+    names = ["alive", "asleep", "probability_asleep", "purchases", "time_to_purchase", "time_since_leaving"]
+    _, block = next(joint.blocks(names))
+    np.testing.assert_array_equal(block["purchases"] > 0, block["time_to_purchase"] <= 26 + 1e-9)
+    # Nobody is gone for ever.
+    assert (block["alive"] == 1).all()
+    assert (block["time_since_leaving"] == 0).all()
+    pmf = clv.expected.pmf(wild, some, "26 weeks", draws=300, max_count=3)
+    shares = [(block["purchases"] == n) for n in range(3)]
+    for made, chance in [
+        *zip(shares, (pmf.isel(count=n).to_numpy() for n in range(3)), strict=True),
+        (block["asleep"] == 1, block["probability_asleep"]),
+    ]:
+        error = np.sqrt((chance * (1 - chance)).mean() / made.size)
+        assert made.mean() == pytest.approx(chance.mean(), abs=4.5 * error)
+
+
+def test_what_is_made_of_returns_goes_by_a_calendar(asleep):
+    """New customers of the past and to come, alarms, what was known before, and whom to wake."""
+    some, fitted, wild = asleep
+    tracking = clv.scoring.simulate_tracking(fitted, some, seed=3, draws=100)
+    made = tracking["purchases"].sum("period")
+    assert float(made.mean()) == pytest.approx(float(some["frequency"].sum()), abs=4 * float(made.std()))
+    # After ten times the data's span those who are silent are the slowest buyers, awake again.
+    alarms = clv.churn_alarms(wild, some, threshold=0.4, longest="80 weeks")
+    assert alarms.attrs["of"] == "probability_awake"
+    # 20 halvings leave 80 weeks a second's error or so.
+    sure = np.abs(alarms["probability_awake"] - 0.4) > 1e-3
+    np.testing.assert_array_equal(alarms["alarmed"][sure], alarms["probability_awake"][sure] <= 0.4)
+    assert 0.05 < alarms["alarmed"].mean() < 0.95
+    place = int(some["frequency"].to_numpy().argmax())
+    orders = clv.load_cdnow().query("date <= '1997-09-30'")
+    dates = orders.loc[orders["customer_id"].astype(str) == str(some["customer"].values[place]), "date"]
+    awake = histories.alive_over_time(wild, dates, "1997-09-30", points=20)
+    future = clv.predict(wild, some, "26 weeks", seed=1)
+    now = float(future["probability_awake"].isel(customer=place))
+    assert float(awake["mean"][-1]) == pytest.approx(now, rel=1e-4)
+    woken = clv.targeting.win_back(wild, some.isel(customer=slice(20)), "26 weeks")
+    np.testing.assert_allclose(
+        woken["probability_waking"], future["probability_waking"][:20], rtol=1e-4, atol=1e-9
+    )
+    assert (woken["purchases_woken"] > 0).all()
+
+
+@pytest.mark.parametrize("which", ["both", "asleep"])
+def test_new_customers_of_a_changing_family_go_by_a_calendar(which, request):
+    """Their columns have no row, and their operational times differ by draw."""
+    some, fitted, *_ = request.getfixturevalue(which)
+    spending = clv.fit("gamma_gamma", some, method="mode", seed=1)
+    cohort = clv.predict_cohort(fitted, spending, 400, horizon="26 weeks", seed=1)
+    made = (cohort["purchases_total"] / 400 - cohort["purchases_expected"]).to_numpy().ravel()
+    assert abs(made.mean()) < 4 * made.std() / np.sqrt(made.size)
 
 
 def test_two_clocks_from_fit_to_forecast(customers):

@@ -23,6 +23,7 @@ def contracts():
     return of, *prepared(of, "nuts")
 
 
+@pytest.mark.full
 def test_ranks_of_the_truth_are_uniform(contracts):
     found = loop(*contracts, QUICK, [1, 1]).batch()
     names = [name for name in found if f"{name} truth" in found]

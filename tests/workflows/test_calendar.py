@@ -34,7 +34,7 @@ def settings():
     ("given", "message"),
     [
         ({"drift": True, "family": "pareto_nbd"}, "with drift does not go by a calendar"),
-        ({"returns": True, "family": "bg_nbd"}, "cannot be had in one run yet"),
+        ({"returns": True, "family": "nbd"}, "has no form with returns"),
         ({"method": "mode"}, "cannot be fitted by"),
         ({"family": "pareto_abe"}, "does not go by a calendar"),
     ],
@@ -51,15 +51,21 @@ def test_with_a_calendar_the_choice_is_among_families_that_go_by_one(settings):
     drifting = replace(settings, calendar=True, drift=True)
     assert open_choice(drifting) == (["bg_nbd", "mbg_nbd"], [])
     check_settings(drifting)
+    returning = replace(settings, calendar=True, returns=True)
+    assert open_choice(returning) == (["bg_nbd", "mbg_nbd"], [])
+    check_settings(returning)
 
 
-def test_drift_and_a_calendar_are_fitted_where_both_are_asked_for(settings):
-    both = replace(settings, family="mbg_nbd", drift=True, returns=False, calendar=True)
+@pytest.mark.parametrize("change", ["drift", "returns"])
+def test_a_change_and_a_calendar_are_fitted_where_both_are_asked_for(settings, change):
+    both = replace(
+        settings, family="mbg_nbd", calendar=True, **{"drift": False, "returns": False, change: True}
+    )
     check_settings(both)
     assert set(to_summarize(both)) >= {"purchase_times", "periods"}
     seeds = {"buying": 1, "spending": 2}
     asked = _fits(both, clv.summarize(settings.orders, until="1997-09-30"), seeds, False)["buying"]
-    assert asked.args[0] == "mbg_nbd_drift"
+    assert asked.args[0] == f"mbg_nbd_{change}"
     assert asked.keywords["calendar"] == clv.inference.Calendar()
 
 
@@ -75,7 +81,6 @@ def test_the_weeks_decide_where_nobody_says(settings):
         {"family": "pareto_nbd"},
         {"family": "pareto_nbd", "drift": True},
         {"family": "bg_nbd", "method": "mode"},
-        {"family": "bg_nbd", "returns": True},
     ):
         given = replace(settings, **{"family": "bg_nbd"} | other)
         asked, found = decide_calendar(given, None, customers, Stages())
@@ -95,15 +100,19 @@ def test_drift_that_gains_next_to_nothing_gives_way_to_a_calendar(settings, gain
     ) in pace_words(found)
 
 
-def test_drift_that_is_asked_for_has_a_calendar_beside_it_where_weeks_ask(settings):
+@pytest.mark.parametrize("change", ["drift", "returns"])
+def test_a_change_that_is_asked_for_has_a_calendar_beside_it_where_weeks_ask(settings, change):
     customers = clv.summarize(settings.orders, until="1997-09-30", also=("periods",))
-    drifting = replace(settings, family="bg_nbd", drift=True)
-    chosen, _ = decide_calendar(drifting, None, customers, Stages())
-    assert (chosen.calendar, chosen.drift) == (True, True)
+    changing = replace(settings, family="bg_nbd", **{change: True})
+    chosen, found = decide_calendar(changing, None, customers, Stages())
+    assert chosen.calendar
+    assert getattr(chosen, change)
+    assert f": a calendar, beside {change} (" in pace_words(found)
 
 
-def test_nuts_is_the_method_but_of_drift_and_a_calendar_in_one_fit(settings):
-    unsaid = replace(settings, method=None, drift=True, calendar=True)
+@pytest.mark.parametrize("change", ["drift", "returns"])
+def test_nuts_is_the_method_but_of_a_change_and_a_calendar_in_one_fit(settings, change):
+    unsaid = replace(settings, method=None, calendar=True, **{change: True})
     assert decide_method(unsaid).method == "laplace"
     assert decide_method(replace(unsaid, calendar=False)).method == "nuts"
     assert decide_method(replace(unsaid, method="nuts")).method == "nuts"

@@ -98,7 +98,7 @@ def test_the_second_one_is_read(export):
     assert "Returns returned inside their order." not in result.stdout
     assert "Returns inside their order" in result.stdout
     assert "Rows for which Status = 'fertig' does not hold." in result.stdout
-    assert "Nothing odd was found." in result.stdout
+    assert "Nothing odd was found in the customers' histories." in result.stdout
 
 
 def test_what_is_odd_is_said_with_what_to_do(export, tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bayes_clv.customers.orders.amounts import currency_of
+from bayes_clv.customers.orders.beside import beside_notes
 from bayes_clv.customers.orders.log import OrderLog, show_fault
 from bayes_clv.customers.orders.parsing import (
     DROPPED_RETURN,
@@ -358,7 +359,10 @@ def order_notes(log: OrderLog, rows: Any) -> list[Line]:
 def equal_rows(log: OrderLog, rows: Any, occasions: Any) -> list[Line]:
     """Return a note on rows that are equal in all columns that are read, if there are any."""
     if log.kept:
-        count = _twins(log, rows) and _twins(log, log.rows)
+        count, left = _twins(log, rows)
+        total = log.fetch(log.rows.aggregate(rows=log.rows.count()))["rows"][0].as_py()
+        # Of rows that are left out some may have been equal to one that is not.
+        count = _twins(log, log.rows)[0] if count and left < total else count
     else:
         if log.reading.order_id is None:
             # Few days have several rows in most logs, and only there can be equal ones.
@@ -376,10 +380,13 @@ def equal_rows(log: OrderLog, rows: Any, occasions: Any) -> list[Line]:
     return [_line("note", what, count)]
 
 
-def _twins(log: OrderLog, rows: Any) -> int:
-    """Return how many rows have the hash of one before them: of 10^8 different rows, two do once in 3,000 logs."""
+def _twins(log: OrderLog, rows: Any) -> tuple[int, int]:
+    """Return how many rows have the hash of one before them, and how many rows there are.
+
+    Of 10^8 different rows, two have one hash once in 3,000 logs.
+    """
     hashes = np.sort(log.fetch(rows.select(TWIN))[TWIN].to_numpy())
-    return int((hashes[1:] == hashes[:-1]).sum())
+    return int((hashes[1:] == hashes[:-1]).sum()), hashes.size
 
 
 def _repeated(log: OrderLog, rows: Any) -> int:
@@ -388,6 +395,11 @@ def _repeated(log: OrderLog, rows: Any) -> int:
         rows.aggregate(rows=rows.count()).cross_join(rows.distinct().aggregate(kinds=lambda t: t.count()))
     )
     return int(found["rows"][0].as_py() - found["kinds"][0].as_py())
+
+
+def beside(log: OrderLog) -> list[Line]:
+    """Return notes on columns that nobody named, and that may say that a row is no sale."""
+    return [_line("note", what, rows) for what, rows in beside_notes(log)]
 
 
 def time_notes(log: OrderLog, time_unit: str) -> list[Line]:

@@ -21,7 +21,10 @@ COMPACT = r"^(19|20|21)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
 
 
 # A date in any order at the beginning of a text, and what comes after it.
-LOOSE = r"^([0-9]{1,4}[./ -]([0-9]{1,2}|[A-Za-z]{3,9})[./ -][0-9]{1,4})(.*)$"
+LOOSE = (
+    r"^([0-9]{1,4}(?:[.] |[./ -])([0-9]{1,2}|[A-Za-z]{3,9})[./ -][0-9]{1,4}|[A-Za-z]{3,9} [0-9]{1,2},? [0-9]{4})"
+    r"(.*)$"
+)
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAMES = "|".join(
@@ -43,6 +46,8 @@ _PARTS = {
     "%S": ("", "(?:[0-5]?[0-9]|60)"),
     "%f": ("", "[0-9]{1,9}"),
     "%p": ("", "[AaPp][.]?[Mm][.]?"),
+    # The day is that of the clock which was read: in the shop's own time where its program writes that.
+    "%z": ("", "(?:[zZ]|[+-][0-9]{2}:?[0-9]{2})"),
     "%%": ("", "%"),
 }
 _JOINED = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%y"}
@@ -53,6 +58,10 @@ EXCEL = "excel"
 _FIRST_SERIAL, _LAST_SERIAL = 61, 109_574
 # Numbers that are more likely such days (1954 to 2119) than anything else that a column of dates may hold.
 SERIALS = (20_000, 80_000)
+# What ``date_format`` says of seconds since 1970, and of thousandths and millionths of them; up to the year 2199.
+UNIX = "unix"
+_UNIX_UNITS = ((1e8, 1), (1e11, 1_000), (1e14, 1_000_000))
+_LAST_UNIX = 7_258_118_400
 
 
 @dataclass(frozen=True)
@@ -103,10 +112,39 @@ class SerialDays:
             number = ibis.ifelse(plain, numbers, ibis.null("string")).try_cast("float64")
         known = (number >= _FIRST_SERIAL) & (number < _LAST_SERIAL + 1)
         days = ibis.ifelse(known, number, ibis.null("float64")).floor().cast("int32")
-        return (ibis.date("1899-12-30") + days.as_interval("D")).cast("date")
+        return _day_after("1899-12-30", days)
 
 
-def read_format(text: Any) -> DateFormat | SerialDays:
+def _day_after(start: str, days: Any) -> Any:
+    """Return a day that is so many days after another. Engines make a time of that sum, and Ibis calls it a day."""
+    import ibis
+
+    return (ibis.date(start) + days.as_interval("D")).cast("timestamp").cast("date")
+
+
+@dataclass(frozen=True)
+class UnixDays:
+    """Days of seconds since 1970-01-01 in UTC, or of thousandths or millionths of seconds: their size says which.
+
+    Seconds before March 1973 would be thousandths of another time, and are not read.
+    """
+
+    def day(self, numbers: Any) -> Any:
+        """Return the day in UTC of an Ibis column of numbers, or of numbers as text; null where it is no such time."""
+        import ibis
+
+        number = numbers
+        if numbers.type().is_string():
+            plain = numbers.re_search(r"^[0-9]{9,16}([.][0-9]*)?$")
+            number = ibis.ifelse(plain, numbers, ibis.null("string")).try_cast("float64")
+        seconds = ibis.cases(
+            *[((number >= low) & (number < _LAST_UNIX * unit), number / unit) for low, unit in _UNIX_UNITS],
+            else_=ibis.null("float64"),
+        )
+        return _day_after("1970-01-01", (seconds / 86_400).floor().cast("int32"))
+
+
+def read_format(text: Any) -> DateFormat | SerialDays | UnixDays:
     """Return what a format of ``strptime`` reads; one that gives no day, or has other words, is refused."""
     if not isinstance(text, str):
         raise InputError(
@@ -115,6 +153,8 @@ def read_format(text: Any) -> DateFormat | SerialDays:
     whole = text.strip()
     if whole.lower() == EXCEL:
         return SerialDays()
+    if whole.lower() == UNIX:
+        return UnixDays()
     for short, long in _JOINED.items():
         whole = whole.replace(short, long)
     pattern, parts = [], []
@@ -128,8 +168,8 @@ def read_format(text: Any) -> DateFormat | SerialDays:
             pattern.append(found)
             parts += [kind] if kind else []
         else:
-            zone = " A time with a zone does not say on which day of the shop it falls: convert it first." * (
-                piece in ("%z", "%Z")
+            zone = " A zone that is a name does not say which day is meant: convert the times first." * (
+                piece == "%Z"
             )
             raise InputError(
                 f"{argument('date_format', text)} has {piece!r}, which is not known here. Known are "
@@ -144,9 +184,12 @@ def read_format(text: Any) -> DateFormat | SerialDays:
     return DateFormat(f"^{''.join(pattern)}$", tuple(parts))
 
 
+_ZONE = r"[zZ]|[+-]\d\d:?\d\d"
+
+
 def is_zoned(text: str) -> bool:
     """Return whether a text is a time with a zone."""
-    return re.search(r"\d:\d\d.*([zZ]|[+-]\d\d:?\d\d)$", text) is not None
+    return re.search(rf"\d:\d\d.*({_ZONE})$", text) is not None
 
 
 def candidates(dates: list[str], tails: list[str]) -> list[str]:
@@ -156,10 +199,14 @@ def candidates(dates: list[str], tails: list[str]) -> list[str]:
     """
     found = []
     for text in dates:
-        marks = re.findall(r"[./ -]", text)
+        if text[0].isalpha():
+            month = "%b" if text.index(" ") == 3 else "%B"
+            found.append(f"{month} %d{',' * (',' in text)} %Y")
+            continue
+        marks = re.findall(r"[.] |[./ -]", text)
         if len(marks) != 2:
             continue
-        first, middle, last = re.split(r"[./ -]", text)
+        first, middle, last = re.split(r"[.] |[./ -]", text)
         years = ("%Y",) if len(first) == 4 or len(last) == 4 else ("%y",)
         month = "%b" if middle.isalpha() and len(middle) == 3 else "%B" if middle.isalpha() else "%m"
         if len(first) == 4:
@@ -174,12 +221,16 @@ def candidates(dates: list[str], tails: list[str]) -> list[str]:
 
 def _time_format(tail: str) -> str | None:
     """Return the format of the time behind a date; None where it is none."""
-    match = re.fullmatch(r"(,?[ T]+)?(\d{1,2}):(\d\d)(:\d\d)?(?:([.,])\d+)?( ?)([AaPp]\.?[Mm]\.?)?", tail)
+    match = re.fullmatch(
+        rf"(,?[ T]+)?(\d{{1,2}}):(\d\d)(:\d\d)?(?:([.,])\d+)?( ?)([AaPp]\.?[Mm]\.?)?( ?)({_ZONE})?", tail
+    )
     if not tail:
         return ""
     if match is None or match.group(1) is None:
         return None
-    before, _, _, seconds, fraction, blank, half = match.groups()
+    before, _, _, seconds, fraction, blank, half, apart, zone = match.groups()
     hour = "%I" if half else "%H"
     behind = f"{':%S' if seconds else ''}{f'{fraction}%f' if fraction else ''}{f'{blank}%p' if half else ''}"
+    # The blank before a zone is the first that may be there.
+    behind += f"{apart if half else blank}%z" if zone else ""
     return f"{before}{hour}:%M{behind}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, get_args
 
 from bayes_clv.conditions import RowTest, row_tests
-from bayes_clv.customers.orders.dates import DateFormat, SerialDays, read_format
+from bayes_clv.customers.orders.dates import DateFormat, SerialDays, UnixDays, read_format
 from bayes_clv.schema import InputError, argument
 
 OnReturns = Literal["net", "drop", "refuse"]
@@ -46,7 +46,7 @@ class Reading:
     on_returns: str | None = None
     take: Any = ()
     tests: tuple[RowTest, ...] = field(init=False)
-    format: DateFormat | SerialDays | None = field(init=False)
+    format: DateFormat | SerialDays | UnixDays | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, and read what is text."""

@@ -5,12 +5,16 @@ Delimited text is read with every column as text: a reader that guesses types tu
 under which the header holds the wanted columns.
 """
 
+import codecs
 import csv
 import glob
 import gzip
 import io
 import os
 import re
+import shutil
+import tempfile
+import weakref
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +27,13 @@ PARQUET_EXTENSIONS = (".parquet", ".pq")
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 # Enough for any header, and to see whether a file is text at all.
 HEAD_BYTES = 1 << 16
+# Excel's "Unicode Text" and SAP's lists begin so.
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# Excel's own first line, which names the delimiter.
+_SEPARATOR = re.compile(r'"?sep=(.)"?[,;\t|]*\s*', re.IGNORECASE)
+# Titles and dates of a report above its columns.
+_MOST_TITLES = 50
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 
 
 def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, list[str]]:
@@ -46,6 +57,11 @@ def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, 
         return _open_parquet(connection, path)
     if extension in TEXT_EXTENSIONS:
         return _open_text(connection, path, wanted)
+    if extension in _WORKBOOKS:
+        raise InputError(
+            f"{path.name!r} is a workbook, which may have several sheets. Save the sheet with the orders as 'CSV "
+            "UTF-8', or pass the table: pandas.read_excel(path, sheet_name='...', dtype=str)."
+        )
     raise InputError(
         f"{path.name!r} has an extension that is not known here. Orders are read from .csv, .tsv, .txt (each "
         "also as .gz) and .parquet files; open anything else with pandas or Ibis and pass the table."
@@ -66,7 +82,8 @@ def unreadable(path: Path, error: Exception) -> InputError:
     where = f", line {line.group(1)}" if line is not None else ""
     if "unicode" in text.lower() or "utf-8" in text.lower():
         return InputError(
-            f"{path.name!r}{where}: the text is not UTF-8. Save the file as UTF-8 and try again."
+            f"{path.name!r}{where}: the text is not UTF-8. Save the file as UTF-8 and try again (text of older Windows "
+            "programs: iconv -f WINDOWS-1252 -t UTF-8)."
         )
     if "unterminated quote" in text:
         return InputError(
@@ -102,14 +119,19 @@ def _open_parquet(connection: Any, path: Path) -> tuple[Any, list[str]]:
 
 
 def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, list[str]]:
-    head, blank = _head(path)
+    head, skipped, encoding = _head(path)
     if path.name.lower().endswith(".gz"):
         _check_to_the_end(path)
+    said = _SEPARATOR.fullmatch(head.splitlines(keepends=True)[0])
+    if said is not None:
+        head, skipped = "".join(head.splitlines(keepends=True)[1:]), skipped + 1
+    _refuse_titles(path, head, skipped, wanted)
     delimiter, names = _header(path, head, wanted)
+    read = path if encoding == "utf-8" else _as_utf_8(connection, path, encoding)
     table = connection.read_csv(
-        glob.escape(str(path)),
+        glob.escape(str(read)),
         columns={f"column_{place}": "string" for place in range(len(names))},
-        skip=blank,
+        skip=skipped,
         auto_detect=False,
         header=True,
         delim=delimiter,
@@ -117,6 +139,25 @@ def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any,
         escape='"',
     )
     return table, names
+
+
+def _as_utf_8(connection: Any, path: Path, encoding: str) -> Path:
+    """Return a copy of a text in UTF-8, which goes with the connection: engines read no pairs of UTF-16."""
+    handle, copy = tempfile.mkstemp(suffix=".csv")
+    weakref.finalize(connection, Path(copy).unlink, missing_ok=True)
+    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with (
+            opener(path, "rt", encoding=encoding, newline="") as file,
+            open(handle, "w", encoding="utf-8", newline="") as out,  # noqa: PTH123 (a handle, no path)
+        ):
+            shutil.copyfileobj(file, out)
+    except UnicodeError:
+        raise InputError(
+            f"{path.name!r} begins as text in UTF-16 and has bytes that are none: it is damaged or cut short. Write it "
+            "anew from where it came, as UTF-8 if that can be chosen."
+        ) from None
+    return Path(copy)
 
 
 def _check_to_the_end(path: Path) -> None:
@@ -135,8 +176,21 @@ def _check_to_the_end(path: Path) -> None:
         ) from None
 
 
-def _head(path: Path) -> tuple[str, int]:
-    """Return the beginning of a text file, and the blank lines before it; bytes that are not UTF-8 text are refused."""
+def _refuse_titles(path: Path, head: str, skipped: int, wanted: Sequence[str]) -> None:
+    """Refuse a file whose columns are named further down, below the titles of a report."""
+    lines = head.splitlines()[: _MOST_TITLES + 1]
+    for place, line in enumerate(lines):
+        if any(set(wanted) <= {name.strip(' "') for name in line.split(mark)} for mark in DELIMITERS):
+            if place == 0:
+                return
+            raise InputError(
+                f"{path.name!r} names its columns in line {skipped + place + 1}, and begins with {_short(lines[0])!r}. "
+                f"Delete the {skipped + place:,} line{'s' * (skipped + place > 1)} above the names of the columns."
+            )
+
+
+def _head(path: Path) -> tuple[str, int, str]:
+    """Return the beginning of a text file, the blank lines before it and its encoding; other bytes are refused."""
     try:
         opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
         with opener(path, "rb") as file:
@@ -147,25 +201,34 @@ def _head(path: Path) -> tuple[str, int]:
         ) from None
     if not head.strip():
         raise InputError(f"{path.name!r} is empty. Write the order log to it again.")
-    try:
-        # A character cut in two by the end of the head is no error.
-        text = io.TextIOWrapper(
-            io.BytesIO(head[: head.rfind(b"\n") + 1] or head), encoding="utf-8-sig"
-        ).read()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InputError(
-            f"{path.name!r} is not a table in UTF-8 text: it begins with the bytes {head[:8]!r}. Save a "
-            "spreadsheet as 'CSV UTF-8'; give other kinds of file their own extension."
-        )
+    encoding = "utf-16" if head.startswith(UTF_16) else "utf-8"
+    text = _decoded(path, head, encoding)
     lines = text.splitlines(keepends=True)
     blank = next((place for place, line in enumerate(lines) if line.strip()), None)
     if blank is None:
         raise InputError(
             f"{path.name!r} begins with nothing but blank lines. Write the order log to it again."
         )
-    return "".join(lines[blank:]), blank
+    return "".join(lines[blank:]), blank, encoding
+
+
+def _decoded(path: Path, head: bytes, encoding: str) -> str:
+    """Return the beginning of a text."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+    where, shown = "it begins with", head[:8]
+    try:
+        # A character cut in two by the end of the head is no error, by the end of the file it is.
+        text = decoder.decode(head, final=len(head) < HEAD_BYTES)
+    except UnicodeDecodeError as error:
+        text, shown = "\0", head[error.start : error.start + 8]
+        where = f"line {head.count(b'\n', 0, error.start) + 1} has"
+    if "\0" in text:
+        raise InputError(
+            f"{path.name!r} is not a table in UTF-8 text: {where} the bytes {shown!r}. Save a spreadsheet as 'CSV "
+            "UTF-8'; text of older Windows programs becomes UTF-8 with iconv -f WINDOWS-1252 -t UTF-8; give other "
+            "kinds of file their own extension."
+        )
+    return text
 
 
 def _header(path: Path, text: str, wanted: Sequence[str]) -> tuple[str, list[str]]:

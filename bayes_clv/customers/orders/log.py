@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_clv.customers.orders import engines, files
+from bayes_clv.customers.orders.beside import Beside, columns_beside
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.parsing import NAMES, parse
 from bayes_clv.customers.orders.sorting import NUMBER
@@ -40,7 +41,8 @@ class OrderLog:
     ``rows`` has ``customer_id`` (text), ``date``, ``spend`` (decimal(18,4), if there are amounts), ``order_id`` and
     ``item`` (text, if they are named), ``taken_0`` and so on (as they are), and ``faults`` (see ``parsing``); in the
     embedded engine, which keeps the rows (``kept``), also ``twin`` and, of ids that are whole numbers, ``number``.
-    ``raw`` has the same rows as they were given, under the names of their roles.
+    ``raw`` has the same rows as they were given, under the names of their roles. ``beside`` has columns that nobody
+    named and that may say what an order is.
     """
 
     rows: Any
@@ -50,6 +52,7 @@ class OrderLog:
     reading: Reading
     path: Path | None = None
     kept: bool = True
+    beside: Beside | None = None
 
     def fetch(self, expression: Any) -> Any:
         """Run an expression and return its result as a PyArrow table."""
@@ -58,6 +61,11 @@ class OrderLog:
     def batches(self, expression: Any) -> Any:
         """Run an expression in the embedded engine and return its result batch by batch."""
         return self.backend.raw_sql(self.backend.compile(expression)).to_arrow_reader(1 << 17)
+
+    def forget(self) -> None:
+        """Free what the embedded engine keeps of the rows, where nothing more is asked of ``rows``."""
+        if self.kept:
+            self.backend.drop_table("orders")
 
     def keep(self, name: str, expression: Any) -> Any:
         """Return an expression's rows, computed once where the engine keeps what is ours."""
@@ -89,19 +97,30 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         backend, name = ibis.duckdb.connect(), repr(path.name)
         table, names = files.open_file(backend, path, list(roles.values()))
         _check(names, reading, name)
-        raw = table.select(**{role: table[names.index(column)] for role, column in roles.items()})
+        noticed = _noticed(names, reading)
+        whole = table.select(
+            **{role: table[names.index(each)] for role, each in {**roles, **noticed}.items()}
+        )
     elif isinstance(orders, ibis.Table):
         backend, name = orders.get_backend(), "the order log"
         _check(list(orders.columns), reading, name)
-        raw = orders.select(**{role: orders[column] for role, column in roles.items()})
+        noticed = _noticed(orders.columns, reading)
+        whole = orders.select(**{role: orders[each] for role, each in {**roles, **noticed}.items()})
+        raw = whole.select(list(roles))
         engines.refuse_instants(backend, raw, reading)
         kept = not engines.can_parse(backend, raw, reading)
         if kept:
-            backend, raw = ibis.duckdb.connect(), ibis.memtable(engines.handed_over(backend, raw))
+            whole = ibis.memtable(_first_that_goes(engines.handed_over, backend, whole, raw))
+            backend = ibis.duckdb.connect()
     else:
         backend, name = ibis.duckdb.connect(), "the order log"
-        names_of(orders)
-        raw = ibis.memtable(arrow_columns(orders, roles, lambda names: _check(names, reading, name)))
+        noticed = _noticed(names_of(orders), reading)
+        table = arrow_columns(orders, roles, lambda names: _check(names, reading, name))
+        for role, each in noticed.items():
+            table = _with(table, orders, role, each)
+        whole = ibis.memtable(table)
+    raw = whole.select(list(roles)) if noticed else whole
+    noticed = {role: each for role, each in noticed.items() if role in whole.columns}
     if kept:
         # Its bar would go to the standard output, among a command's lines.
         backend.raw_sql("SET enable_progress_bar = false")
@@ -112,7 +131,27 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         rows = _run(path, backend.create_table, "orders", rows, temp=True)
         # The text of a whole number is made where it is looked at: ten million of them take a second, and memory.
         rows = rows.mutate(customer_id=rows[NUMBER].cast("string")) if as_number else rows
-    return OrderLog(rows, raw, backend, name, reading, path, kept)
+    return OrderLog(rows, raw, backend, name, reading, path, kept, Beside(whole, noticed))
+
+
+def _noticed(names: Sequence[Any], reading: Reading) -> dict[str, str]:
+    return {f"beside_{place}": name for place, name in enumerate(columns_beside(names, reading))}
+
+
+def _with(table: Any, orders: Any, role: str, name: str) -> Any:
+    """Return an Arrow table with one more column of a data frame, which nobody named: if it can be read."""
+    try:
+        return table.append_column(role, arrow_columns(orders, {role: name}, lambda names: None)[role])
+    except InputError:
+        return table
+
+
+def _first_that_goes(action: Callable[..., Any], backend: Any, whole: Any, raw: Any) -> Any:
+    """Return what is made of all columns, or, where one that nobody named cannot be read, of those that were."""
+    try:
+        return action(backend, whole)
+    except InputError:
+        return action(backend, raw)
 
 
 def _check(names: list[Any], reading: Reading, name: str) -> None:

@@ -27,10 +27,13 @@ def customer_rows(
     regularity: bool,
     daily_discount: float | None = None,
     all_spend: bool = False,
+    last: dt.date | None = None,
 ) -> Any:
     """Return one row per customer, also for those who come after ``until``, who are counted only.
 
     ``all_spend`` asks for the money of all occasions, before returns where there are any (``gross``).
+    ``last``, where given, is the day of the last order: if it is no later than ``until``, no sum asks for a row's day,
+    which halves the time of ten million.
     ``daily_discount``, where given, is the continuous rate at which the holdout's spend is discounted to ``until``.
     """
     import ibis
@@ -40,26 +43,29 @@ def customer_rows(
     calibration = occasions.date <= ibis.literal(until)
     seen = occasions.date <= ibis.literal(end)
     holdout = ~calibration & seen
+    known = None if last is not None and last <= until else calibration
+    with_holdout = end > until and known is not None
     sums = {
         "first_order": occasions.date.min(),
-        "last_purchase": occasions.date.max(where=calibration),
-        "occasions": calibration.sum(),
-        "holdout_purchases": holdout.sum(),
+        "last_purchase": occasions.date.max(where=known),
+        "occasions": occasions.count(where=known),
+        "holdout_purchases": holdout.sum() if with_holdout else ibis.literal(0, "int64"),
         "all_orders": occasions.orders.sum(),
-        "orders": _total(occasions.orders, calibration),
-        "holdout_orders": _total(occasions.orders, holdout),
+        "orders": _total(occasions.orders, known),
+        "holdout_orders": _total(occasions.orders, holdout) if with_holdout else ibis.literal(0, "int64"),
     }
     if "spend" in occasions.columns:
         sums["first_spend"] = occasions.spend.argmin(occasions.date).cast("float64")
-        sums["historical_spend"] = _total(occasions.spend, calibration).cast("float64")
+        sums["historical_spend"] = _total(occasions.spend, known).cast("float64")
         # Taken from the exact sums: a difference of two floats would leave a trace of the first spend.
-        repeat = _total(occasions.spend, calibration) - occasions.spend.argmin(occasions.date)
+        repeat = _total(occasions.spend, known) - occasions.spend.argmin(occasions.date)
         sums["repeat_spend"] = repeat.cast("float64")
-        sums["holdout_spend"] = _total(occasions.spend, holdout).cast("float64")
+        late = _total(occasions.spend, holdout) if with_holdout else ibis.literal(0, "int64")
+        sums["holdout_spend"] = late.cast("float64")
         if daily_discount is not None:
             value = _discounted(occasions, holdout, until, daily_discount)
             sums["holdout_value"] = _total(value, holdout).cast("float64")
-        sums["free_orders"] = _total(occasions.free_orders, seen)
+        sums["free_orders"] = _total(occasions.free_orders, None if known is None else seen)
         if all_spend:
             paid = occasions.gross if "gross" in occasions.columns else occasions.spend
             sums["all_spend"] = paid.sum().cast("float64")

@@ -14,7 +14,7 @@ from typing import Any
 
 from bayes_clv.conditions import RowTest
 from bayes_clv.customers.orders.amounts import read_amount
-from bayes_clv.customers.orders.dates import COMPACT, ISO, SerialDays
+from bayes_clv.customers.orders.dates import COMPACT, ISO, SerialDays, UnixDays
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.sorting import NUMBER
 from bayes_clv.schema import InputError, argument
@@ -124,7 +124,7 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
     roles = [*reading.columns()]
     texts = [name for name in roles if name in raw.columns and raw[name].type().is_string()]
     given = {name: raw[name] for name in raw.columns if not name.startswith("taken_")}
-    twin = {} if views is None else {TWIN: ibis.struct(given).hash()}
+    twin = {} if views is None else {TWIN: _hash()(ibis.struct(given))}
     raw = step("order_texts", raw.mutate(**{name: raw[name].strip() for name in texts}, **twin))
     identity, id_missing, id_bad = _parse_id(raw.customer_id, reading.customer_id)
     day, date_missing, date_bad = _parse_date(raw.date, reading)
@@ -143,7 +143,7 @@ def parse(raw: Any, reading: Reading, views: Any, keep: Sequence[str] = ()) -> A
         flags |= {f"{role} missing": missing, f"{role} bad": bad}
         if role == "spend" and tiny is not None:
             values["underflow"] = tiny
-    wanted, unknown = _wanted(raw, reading)
+    wanted, unknown = wanted_rows(raw, reading)
     if wanted is not None:
         values["wanted"] = wanted
     if unknown is not None:
@@ -249,6 +249,18 @@ def _parse_id(column: Any, name: str) -> tuple[Any, Any, Any]:
 _ZEROS = r"[.]0+$"
 
 
+@functools.cache
+def _hash() -> Any:
+    """Return DuckDB's hash as it is; Ibis's own makes it a number with a sign by way of bits, row by row."""
+    import ibis
+    from ibis.expr import datatypes
+
+    def row_hash(row: Any) -> Any:
+        """Stand for the engine's own function."""
+
+    return ibis.udf.scalar.builtin(row_hash, name="hash", signature=((None,), datatypes.uint64))
+
+
 def _fits(kind: Any) -> bool:
     """Return whether ids of this kind are whole numbers of 64 bits with a sign."""
     return kind.is_integer() and not kind.is_uint64()
@@ -295,7 +307,7 @@ def _parse_date(column: Any, reading: Reading) -> tuple[Any, Any, Any]:
         missing = _missing_number(column)
     elif kind.is_string():
         missing = missing | text.lower().isin(MISSING_WORDS)
-    if isinstance(reading.format, SerialDays):
+    if isinstance(reading.format, SerialDays | UnixDays):
         whole = column if kind.is_string() else column.cast("float64")
         day = reading.format.day(whole)
     elif reading.format is not None:
@@ -335,7 +347,7 @@ def _missing_number(column: Any) -> Any:
     return column.isnull() | column.isnan() if column.type().is_floating() else column.isnull()
 
 
-def _wanted(raw: Any, reading: Reading) -> tuple[Any, Any]:
+def wanted_rows(raw: Any, reading: Reading) -> tuple[Any, Any]:
     """Return whether the conditions hold for a row, and where they compare with a number what is none."""
     wanted, unknown = None, None
     for test in reading.tests:

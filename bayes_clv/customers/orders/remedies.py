@@ -1,24 +1,67 @@
 """What would read a column that cannot be read: asked of its own values, so that the error can name it."""
 
+from collections.abc import Callable
 from typing import Any
 
+from bayes_clv.conditions import name_of
 from bayes_clv.customers.orders.amounts import read_amount
-from bayes_clv.customers.orders.dates import EXCEL, LOOSE, SERIALS, candidates, is_zoned, read_format
+from bayes_clv.customers.orders.dates import (
+    EXCEL,
+    LOOSE,
+    SERIALS,
+    UNIX,
+    UnixDays,
+    candidates,
+    is_zoned,
+    read_format,
+)
 from bayes_clv.customers.orders.log import OrderLog
-from bayes_clv.customers.orders.parsing import MISSING_WORDS, PROBLEMS, SMALLEST_SPEND
+from bayes_clv.customers.orders.parsing import MISSING_WORDS, NAMES, PROBLEMS, SMALLEST_SPEND
 from bayes_clv.schema import argument
 
 # Values that are looked at for the formats to try; whether a format reads a column is then asked of all of it.
 _MOST_LOOKED_AT = 2000
+# What a line of totals has in the place of a customer.
+TOTALS = (
+    "total",
+    "grand total",
+    "subtotal",
+    "gesamt",
+    "gesamtsumme",
+    "gesamtergebnis",
+    "summe",
+    "total général",
+    "totale",
+)
+_LEAVE_OUT = argument("on_bad_rows", "drop")
 
 
 def advice(log: OrderLog, fault: str) -> str:
     """Return what to do about a fault, in view of the column's own values."""
     role = PROBLEMS[fault].role
+    if fault in ("date bad", "spend bad") and _repeats_header(log, role):
+        return (
+            "They repeat the names of the columns, as files do that were joined end to end: "
+            f"{_LEAVE_OUT} leaves them out."
+        )
+    if fault in ("id missing", "date missing") and _is_total(log):
+        return f"{PROBLEMS[fault].advice} A line of totals is no order: {_LEAVE_OUT} leaves it out."
+    if fault == "spend missing" and _on_first_lines(log):
+        condition = f"{name_of(log.reading.shown('spend'))} >= 0"
+        return (
+            "All of them are lines of orders of which another line has the amount, as in exports of Shopify: leave "
+            f"them out with {argument('where', condition)}."
+        )
     if fault == "date bad" and _are_serials(log):
         return (
             f"They look like days as spreadsheets count them, of which 45000 is 2023-03-15: say "
             f"{argument('date_format', EXCEL)}."
+        )
+    if fault == "date bad" and _are_unix(log):
+        return (
+            "They look like seconds, or thousandths of them, since 1970 in UTC: say "
+            f"{argument('date_format', UNIX)}, which takes the day in UTC. A shop far from it converts them to its own "
+            "time first."
         )
     if fault == "date bad" and log.raw.date.type().is_string():
         return _of_dates(log)
@@ -31,15 +74,63 @@ def advice(log: OrderLog, fault: str) -> str:
 
 def _are_serials(log: OrderLog) -> bool:
     """Return whether all dates that are there are numbers such as spreadsheets have for days."""
+    low, high = SERIALS
+    return _all_dates(
+        log,
+        lambda column: (
+            column.try_cast("float64") if column.type().is_string() else column.cast("float64")
+        ).between(low, high),
+    )
+
+
+def _are_unix(log: OrderLog) -> bool:
+    """Return whether all dates that are there are seconds since 1970, or parts of them."""
+    return _all_dates(
+        log,
+        lambda column: (
+            UnixDays().day(column if column.type().is_string() else column.cast("float64")).notnull()
+        ),
+    )
+
+
+def _all_dates(log: OrderLog, like: Callable[[Any], Any]) -> bool:
+    """Return whether all dates that are there are numbers of which something holds; no format is given."""
     column = log.raw.date
     if log.reading.format is not None or not (column.type().is_numeric() or column.type().is_string()):
         return False
-    number = column.try_cast("float64") if column.type().is_string() else column.cast("float64")
-    low, high = SERIALS
-    there = number.between(low, high).fill_null(False)
     missing = column.isnull() | column.cast("string").strip().lower().isin(MISSING_WORDS)
-    counted = _counted(log, log.raw, {"like": there, "rows": ~missing})
+    counted = _counted(log, log.raw, {"like": like(column).fill_null(False), "rows": ~missing})
     return 0 < counted["rows"] == counted["like"]
+
+
+def _repeats_header(log: OrderLog, role: str) -> bool:
+    """Return whether what cannot be read in a column is, in every row, the column's own name."""
+    column = log.raw[role]
+    if not column.type().is_string():
+        return False
+    bad = (log.rows.faults & (1 << NAMES.index(f"{role} bad"))) > 0
+    counted = _counted(log, log.raw, {"header": (column.strip() == log.reading.shown(role)).fill_null(False)})
+    return 0 < counted["header"] == _counted(log, log.rows, {"bad": (log.rows.faults > 0) & bad})["bad"]
+
+
+def _is_total(log: OrderLog) -> bool:
+    """Return whether one row alone has no date, and has no customer either or one that is called a total."""
+    identity, day = (log.raw[role].cast("string").strip().lower() for role in ("customer_id", "date"))
+    undated = (day.isnull() | day.isin(MISSING_WORDS)).fill_null(True)
+    nobody = (identity.isnull() | identity.isin((*MISSING_WORDS, *TOTALS))).fill_null(True)
+    counted = _counted(log, log.raw, {"undated": undated, "total": undated & nobody})
+    return counted["undated"] == counted["total"] == 1
+
+
+def _on_first_lines(log: OrderLog) -> bool:
+    """Return whether every line without an amount is of an order of which another line has one."""
+    raw = log.raw
+    if "order_id" not in raw.columns or log.reading.spend is None:
+        return False
+    amount = raw.spend.cast("string").strip().lower()
+    lines = raw.select(raw.order_id, missing=amount.isnull() | amount.isin(MISSING_WORDS))
+    orders = lines.group_by("order_id").agg(lines=lines.count(), gone=lines.missing.sum())
+    return _counted(log, orders, {"without": orders.lines == orders.gone})["without"] == 0
 
 
 def _given(log: OrderLog, role: str) -> Any:
@@ -62,8 +153,13 @@ def _of_dates(log: OrderLog) -> str:
     tried = candidates(sorted(found)[:: max(1, len(found) // 50)], tails)[:12]
     if log.reading.date_format is not None:
         tried = [each for each in tried if each != log.reading.date_format]
+    if any("%z" in each for each in tried):
+        # Nobody who writes zones writes the day before the month.
+        tried = [each for each in tried if not each.startswith("%Y-%d")]
     unread = _counted(log, dates, {each: read_format(each).day(dates.given).isnull() for each in tried})
     reading = [each for each in tried if unread[each] == 0]
+    if len(reading) == 1 and "%z" in reading[0]:
+        return _of_zoned(log, dates, reading[0])
     if len(reading) == 1:
         other = next((each for each in tried if unread[each] > 0 and len(each) == len(reading[0])), None)
         settled = ""
@@ -95,6 +191,21 @@ def _of_dates(log: OrderLog) -> str:
     return default
 
 
+def _of_zoned(log: OrderLog, dates: Any, form: str) -> str:
+    """Return what to do about times with a zone that a format reads."""
+    zoned = "A time with a zone does not say on which day of the shop it falls. "
+    utc = dates.given.re_search(r"([zZ]|[+-]00:?00)$")
+    if _counted(log, dates, {"other": ~utc})["other"]:
+        return (
+            f"{zoned}Where the times are the shop's own, as Shopify writes them, say {argument('date_format', form)}, "
+            "which takes the day as it is written; else convert them first."
+        )
+    return (
+        f"{zoned}All are in UTC: convert them to the shop's own time, or say {argument('date_format', form)}, which "
+        "takes the day in UTC, where hours do not matter."
+    )
+
+
 def _zoned(log: OrderLog, dates: Any) -> str:
     some = log.fetch(
         dates.filter(dates.given.re_search(r":[0-9][0-9].*([zZ]|[+-][0-9][0-9]:?[0-9][0-9])$")).limit(1)
@@ -123,7 +234,10 @@ def _of_amounts(log: OrderLog, role: str) -> str:
             f"{argument('decimal', ',')}."
         )
     best = min(tried, key=lambda each: unread[each])
-    if 2 * unread[best] < total:
+    now = _counted(log, amounts, {"unread": read_amount(amounts.given, log.reading.decimal).isnull()})[
+        "unread"
+    ]
+    if 2 * unread[best] < total and unread[best] < now:
         return (
             f"{argument('decimal', best)} reads {total - unread[best]:,} of the {total:,} amounts of the column. "
             "Correct "

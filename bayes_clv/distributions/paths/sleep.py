@@ -24,10 +24,11 @@ from numba import njit
 from bayes_clv.distributions.elementary import exp
 from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, LEFT, RATE, SHARE, beta
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.returning_draws import heads_at, in_draws
+from bayes_clv.distributions.poisson.returning_draws import heads_at, history_in, in_draws, room_for
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
-# Steps halve the bracket where they leave it.
+# Steps halve the bracket where they leave it, and where they do not become shorter: a mixture with negative weights sends
+# Halley's to and fro between its ends, in one of some 50,000 waits for ever.
 STEPS = 200
 # Of a step of Halley's: the next one, and so the error, is about its cube; and of a bracket.
 ENOUGH, CLOSE = 1e-3, 1e-9
@@ -38,7 +39,8 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 class Sleep(NamedTuple):
     """Of each history T, ``start`` and ``size`` of its part of ``times``; and alpha, nu and w (row, draw).
 
-    ``first`` is 1 where the first purchase is followed by a toss.
+    T is (row, 1) and ``times`` (purchase, 1), or their second axis is the draws too. ``first`` is 1 where the first
+    purchase is followed by a toss.
     """
 
     T: Any
@@ -71,7 +73,7 @@ def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore
     that probability as a function of log1p(t / scale), from 0 on.
     """
     low, high = 0.0, math.inf
-    log_left, t, y = math.log(left), 0.0, 0.0
+    log_left, t, y, before = math.log(left), 0.0, 0.0, math.inf
     room[:] = 1.0
     for _ in range(STEPS):
         value, slope, bend = _sums(rates, signed, room)
@@ -90,8 +92,9 @@ def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore
             curve = bend / value * (scale + t) * (scale + t) / slope - 1.0 - slope
             step = (math.log(value) - log_left) / slope
             new += step / max(1.0 + 0.5 * step * curve, 0.5)
-        if not low <= new <= high or new == y:
+        if not low <= new <= high or new == y or (high < math.inf and abs(new - y) > 0.5 * before):
             new = 0.5 * (low + high) if high < math.inf else 2.0 * y + 1.0
+        before = abs(new - y)
         done = abs(new - y) <= ENOUGH * new or (high < math.inf and high - low <= CLOSE * high)
         y = new
         t = scale * math.expm1(y)
@@ -210,13 +213,22 @@ def _chosen(known, s, alive, w, wait, stream, step, room):  # type: ignore[no-un
 
 
 @_compiled
-def _own_numbers(known, s, own, T, first, r, alpha, a, b, w, alive, wait, word, step, room, m):  # type: ignore[no-untyped-def]
-    """Return state, rate and coin of a customer in a draw, whose stream begins at ``word``; else as in ``_chosen``."""
+def _own_numbers(  # type: ignore[no-untyped-def]
+    known, s, own, T, first, r, alpha, a, b, w, alive, wait, word, step, room, m, still
+):
+    """Return state, rate and coin of a customer in a draw, whose stream begins at ``word``; else as in ``_chosen``.
+
+    ``m`` and ``still``, two places more than purchases, are to work in.
+    """
     state, point = _chosen(known, s, alive, w, wait, mix(word ^ RATE), step, room)
     tosses, nu, rate = own.size + first, known.nu[s], known.rates[point]
     u, silence = unit(mix(mix(word ^ SHARE))), T - (own[own.size - 1] if own.size else 0.0)
     wakes = (1.0 - w) * nu / (rate - nu)
-    still = known.still[:, point]
+    last = 0.0
+    for j in range(own.size):
+        still[j] = exp(-rate * (own[j] - last))
+        last = own[j]
+    still[own.size] = exp(-rate * silence)
     k = heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, u, m)
     coin = beta(a + k, b + (tosses - k), mix(word ^ DROPOUT ^ SHARE), step) if tosses > 0 else 0.0
     rate, coin = _given_tosses(
@@ -232,33 +244,27 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
     ``u`` uniform, and ``words`` the streams, (row, draw); the parameters are too.
     """
     rows, draws = r.shape
-    found = np.empty((3, rows, draws))
+    found, space = np.empty((3, rows, draws)), room_for(size)
     for i in range(rows):
         begin, n = np.int64(start[i]), np.int64(size[i])
-        own = times[begin : begin + n]
-        known = in_draws(own, T[i], first, r[i], alpha[i], a[i], b[i], nu[i], w[i])
-        room, m = np.empty((2, known.rates.size)), np.empty(n + 2)
+        known = in_draws(times[begin : begin + n], T[i], first, r[i], alpha[i], a[i], b[i], nu[i], w[i])
+        room, m, still = np.empty((2, known.rates.size)), np.empty(n + 2), np.empty(n + 2)
         for s in range(draws):
+            own, age = history_in(T, start, size, times, i, s, space)
             found[0, i, s], found[1, i, s], found[2, i, s] = _own_numbers(
-                known, s, own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], w[i, s],
-                u[i, s] < known.alive[s], -1.0, words[i, s], GOLDEN, room, m,
+                known, s, own, age, first, r[i, s], alpha[i, s], a[i, s], b[i, s], w[i, s],
+                u[i, s] < known.alive[s], -1.0, words[i, s], GOLDEN, room, m, still,
             )  # fmt: skip
     return found
-
-
-@_compiled
-def _times(further, row):  # type: ignore[no-untyped-def]
-    """Return the ages at purchases of a history."""
-    begin = np.int64(further.start[row])
-    return further.times[begin : begin + np.int64(further.size[row])]
 
 
 @_compiled
 def _known(state, row):  # type: ignore[no-untyped-def]
     """Return what one history says in each draw."""
     further = state.further
+    begin = np.int64(further.start[row])
     return in_draws(
-        _times(further, row),
+        further.times[begin : begin + np.int64(further.size[row])],
         further.T[row],
         further.first,
         state.shape[row],
@@ -290,10 +296,20 @@ def _chances(state, row, known, buying):  # type: ignore[no-untyped-def]
 def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, state, rate and coin in the draws that need them."""
     further = state.further
-    own = _times(further, row)
-    room, m = np.empty((2, known.rates.size)), np.empty(own.size + 2)
+    most = np.int64(further.size[row])
+    room, m, still, space = (
+        np.empty((2, known.rates.size)),
+        np.empty(most + 2),
+        np.empty(most + 2),
+        np.empty(most),
+    )
+    wide, own, age = further.T.shape[1] > 1, space, 0.0
     for n in range(needed):
         s = np.int64(work.which[n])
+        if wide or n == 0:
+            own, age = history_in(
+                further.T, further.start, further.size, further.times, row, s if wide else 0, space
+            )
         alive, here, wait = known.alive[s], work.u[s] < known.alive[s], -1.0
         if here:
             low, high = known.low[s], known.high[s]
@@ -310,9 +326,9 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
         work.wait[n] = wait if here else math.inf
         # A wait that no rate can be told from is none.
         kind, work.speed[n], work.chance[n] = _own_numbers(
-            known, s, own, further.T[row], further.first, state.shape[row, s], further.alpha[row, s],
+            known, s, own, age, further.first, state.shape[row, s], further.alpha[row, s],
             state.a[row, s], state.b[row, s], further.w[row, s], here, wait if wait < FAR else -1.0,
-            work.word[s], step, room, m,
+            work.word[s], step, room, m, still,
         )  # fmt: skip
         work.at[n] = kind
 
@@ -320,6 +336,7 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
 @_compiled
 def _tell(state, i, row, own, alive, work):  # type: ignore[no-untyped-def]
     """Write what is asked for of a customer's own numbers; its rates are known of every draw where they are."""
+    wide = state.silence.shape[1] > 1
     for s in range(work.u.size):
         here = work.u[s] < alive[s]
         if own.rate.shape[0] > 0:
@@ -331,7 +348,7 @@ def _tell(state, i, row, own, alive, work):  # type: ignore[no-untyped-def]
         if own.alive.shape[0] > 0:
             own.alive[i, s] = 1.0 if here else 0.0
         if own.left.shape[0] > 0:
-            own.left[i, s] = math.inf if here else -state.silence[row, 0]
+            own.left[i, s] = math.inf if here else -state.silence[row, s if wide else 0]
         if own.leaving.shape[0] > 0:
             own.leaving[i, s] = work.chance[s]
         if own.asleep.shape[0] > 0:

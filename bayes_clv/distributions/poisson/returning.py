@@ -43,6 +43,8 @@ NEAR = 0.1
 # Waits after which weights are scaled and trimmed.
 CHUNK = 8
 LARGE = 100.0
+# Steps of a rule: between finite numbers there are fewer.
+MOST = 1e6
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
@@ -71,7 +73,9 @@ def _points(rule, x, T, r, alpha):  # type: ignore[no-untyped-def]
     least = math.log(k / (alpha + T)) - (depth / k if k < 1.0 else math.sqrt(2.0 * depth / k) + depth / k)
     v = straight(least, center, step)
     top = straight(math.log((k + depth + math.sqrt(2.0 * depth * k)) / alpha), center, step)
-    count = np.int64(math.ceil(max(top - v, step) / step)) + 1
+    steps = max(top - v, step) / step
+    # None of numbers that are not finite, which a proposal may be.
+    count = np.int64(math.ceil(steps)) + 1 if steps < MOST else 0
     u, rates, weight, room = np.empty(count), np.empty(count), np.empty(count), np.empty(count)
     for i in range(count):
         room[i] = v + i * step
@@ -187,7 +191,7 @@ class Heads(NamedTuple):
 
 
 @_compiled
-def _scaled(trim, m, q, low, high, log_scale, room):  # type: ignore[no-untyped-def]
+def scaled(trim, m, q, low, high, log_scale, room):  # type: ignore[no-untyped-def]
     """Make the weights of each point add up to 1, and return the window of heads without what is below ``trim``."""
     size = room.size
     room[:] = 0.0
@@ -214,6 +218,29 @@ def _scaled(trim, m, q, low, high, log_scale, room):  # type: ignore[no-untyped-
 
 
 @_compiled
+def tossed(by, tosses, low, high, a, b, w, awake, woken, slope, m, q):  # type: ignore[no-untyped-def]
+    """Take the urn, whose window of heads is low ... high, over a wait that follows a toss; q with it, if any.
+
+    ``by`` is 1 / (a + b + tosses). The window is then one longer.
+    """
+    size = awake.size
+    m[high + 1] = 0.0
+    if q.size > 0:
+        q[high + 1] = 0.0
+    for k in range(high + 1, low - 1, -1):
+        stays = (b + tosses - k) * by if k <= high else 0.0
+        falls = (a + k - 1.0) * by * (1.0 - w) if k > low else 0.0
+        before = k - 1 if k > low else k
+        if q.size > 0:
+            for i in range(size):
+                q[k, i] = stays * awake[i] * q[k, i] + falls * (
+                    woken[i] * q[before, i] + slope[i] * m[before, i]
+                )
+        for i in range(size):
+            m[k, i] = stays * awake[i] * m[k, i] + falls * woken[i] * m[before, i]
+
+
+@_compiled
 def _swept(rule, own, first, rates, a, b, nu, w, m, q, log_scale):  # type: ignore[no-untyped-def]
     """Take the urn over all waits: write m (heads, point), up to ``log_scale``, and q, its slopes in nu if any.
 
@@ -234,30 +261,17 @@ def _swept(rule, own, first, rates, a, b, nu, w, m, q, log_scale):  # type: igno
             for i in range(size):
                 m[0, i] = awake[i]
         else:
-            by = 1.0 / (a + b + tosses)
-            m[high + 1] = 0.0
-            if q.size > 0:
-                q[high + 1] = 0.0
-            for k in range(high + 1, low - 1, -1):
-                stays = (b + tosses - k) * by if k <= high else 0.0
-                falls = (a + k - 1.0) * by * (1.0 - w) if k > low else 0.0
-                before = k - 1 if k > low else k
-                if q.size > 0:
-                    for i in range(size):
-                        q[k, i] = stays * awake[i] * q[k, i] + falls * (
-                            woken[i] * q[before, i] + slope[i] * m[before, i]
-                        )
-                for i in range(size):
-                    m[k, i] = stays * awake[i] * m[k, i] + falls * woken[i] * m[before, i]
+            tossed(1.0 / (a + b + tosses), tosses, low, high, a, b, w, awake, woken, slope, m, q)
             high += 1
             tosses += 1
         if j % CHUNK == CHUNK - 1:
-            low, high = _scaled(rule[3], m, q, low, high, log_scale, room)
+            low, high = scaled(rule[3], m, q, low, high, log_scale, room)
     return low, high
 
 
 @_compiled
-def _started(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+def started(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
+    """Return ``_points``, of long histories those that may have weight."""
     u, rates, weight = _points(rule, float(own.size), T, r, alpha)
     if own.size >= CHUNK:
         low, high = _bounded(rule, own, T, first, rates, weight, a, b, nu, w)
@@ -266,7 +280,7 @@ def _started(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-unt
 
 
 @_compiled
-def _ended(a, b, tosses, k):  # type: ignore[no-untyped-def]
+def ended(a, b, tosses, k):  # type: ignore[no-untyped-def]
     """Return the probabilities of tails and of heads at the last of the tosses, if there is one, after k heads."""
     if tosses == 0:
         return 1.0, 0.0
@@ -278,7 +292,7 @@ def _ended(a, b, tosses, k):  # type: ignore[no-untyped-def]
 def heads_by(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     """Return ``Heads`` of a customer who bought at the ages ``own`` and is observed to age T, by FINE or COARSE."""
     n = own.size
-    u, rates, weight = _started(rule, own, T, first, r, alpha, a, b, nu, w)
+    u, rates, weight = started(rule, own, T, first, r, alpha, a, b, nu, w)
     size = rates.size
     m, q, log_scale = np.empty((n + 2, size)), np.empty((0, size)), np.empty(size)
     low, high = _swept(rule, own, first, rates, a, b, nu, w, m, q, log_scale)
@@ -289,7 +303,7 @@ def heads_by(rule, own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-unt
     found = np.zeros((3, high - low + 2, size))
     still = (1.0 - w) * math.exp(-nu * silence)
     for k in range(low, high + 1):
-        stays, falls = _ended(a, b, tosses, k)
+        stays, falls = ended(a, b, tosses, k)
         for i in range(size):
             found[0, k - low, i] += stays * awake[i] * m[k, i]
             found[0, k - low + 1, i] = falls * (1.0 - w) * woken[i] * m[k, i]
@@ -320,25 +334,27 @@ def heads(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
 @_compiled
 def _log_likelihood(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     n = own.size
-    _, rates, weight = _started(FINE, own, T, first, r, alpha, a, b, nu, w)
+    _, rates, weight = started(FINE, own, T, first, r, alpha, a, b, nu, w)
     size = rates.size
+    if size == 0:
+        return math.nan
     m, q, log_scale = np.empty((n + 2, size)), np.empty((0, size)), np.empty(size)
     low, high = _swept(FINE, own, first, rates, a, b, nu, w, m, q, log_scale)
     silence = T - (own[n - 1] if n else 0.0)
     awake, woken, tails, fell = np.empty(size), np.empty(size), np.zeros(size), np.zeros(size)
     waits(silence, rates, nu, awake, woken, np.empty(0))
     for k in range(low, high + 1):
-        stays, falls = _ended(a, b, n + first, k)
+        stays, falls = ended(a, b, n + first, k)
         for i in range(size):
             tails[i] += stays * m[k, i]
             fell[i] += falls * m[k, i]
-    ended = w + (1.0 - w) * math.exp(-nu * silence)
+    away = w + (1.0 - w) * math.exp(-nu * silence)
     most = -math.inf
     for i in range(size):
         weight[i] += log_scale[i]
         most = max(most, weight[i])
     for i in range(size):
-        weight[i] = exp(weight[i] - most) * (tails[i] * awake[i] + fell[i] * ((1.0 - w) * woken[i] + ended))
+        weight[i] = exp(weight[i] - most) * (tails[i] * awake[i] + fell[i] * ((1.0 - w) * woken[i] + away))
     total = 0.0
     for i in range(size):
         total += weight[i]
@@ -384,57 +400,90 @@ def _coin_slopes(share, least, tosses, a, b):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def closed(m, q, low, high, tosses, weight, rates, u, silence, waited, alpha, r, a, b, nu, w, found):  # type: ignore[no-untyped-def]
+    """Write what the last silence and the weights of heads say: ``found`` (6) of a row of ``slopes``.
+
+    m, and q, are the weights of ``low`` heads and more, to ``high``. ``waited`` are (awake, woken, slope) of the
+    silence, and ``weight`` (point) becomes the points' shares, which add up to 1. Without q the slope in nu is that of
+    the silence alone.
+    """
+    awake, woken, slope = waited
+    points = rates.size
+    still, bent = (1.0 - w) * math.exp(-nu * silence), -silence * math.exp(-nu * silence)
+    share, each = np.zeros(high - low + 2), np.zeros(points)
+    in_nu = sleeps = gone = 0.0
+    for k in range(low, high + 1):
+        stays, falls = ended(a, b, tosses, k)
+        tails = fell = slept = 0.0
+        for p in range(points):
+            here = m[k - low, p] * weight[p]
+            value = stays * awake[p] * here
+            asleep = falls * ((1.0 - w) * woken[p] + still) * here
+            left = falls * here
+            in_nu += left * (1.0 - w) * (slope[p] + bent)
+            each[p] += value + asleep + w * left
+            tails += value
+            slept += asleep
+            fell += left
+        if q.size > 0:
+            for p in range(points):
+                in_nu += (
+                    weight[p]
+                    * q[k - low, p]
+                    * (stays * awake[p] + falls * ((1.0 - w) * woken[p] + still + w))
+                )
+        share[k - low] += tails
+        share[k - low + 1] += slept + w * fell
+        sleeps += k * (tails + slept + w * fell) + slept
+        gone += fell
+    total = share.sum()
+    of_u = of_rate = 0.0
+    for p in range(points):
+        weight[p] = each[p] / total
+        of_u += weight[p] * u[p]
+        of_rate += weight[p] * rates[p]
+    share /= total
+    found[0], found[1] = of_u, r / alpha - of_rate
+    found[2], found[3] = _coin_slopes(share, low, tosses, a, b)
+    found[4] = in_nu / total
+    found[5] = (gone - sleeps / (1.0 - w)) / total
+
+
+@_compiled
+def weighed(weight, log_scale):  # type: ignore[no-untyped-def]
+    """Turn the logarithms of the points' weights, with their scales, into weights of which the largest is 1."""
+    most = -math.inf
+    for p in range(weight.size):
+        weight[p] += log_scale[p]
+        most = max(most, weight[p])
+    for p in range(weight.size):
+        weight[p] = exp(weight[p] - most)
+
+
+@_compiled
 def slopes(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     """Return (row) the slopes of ``log_likelihoods`` in alpha, a, b, nu and w; first of all the mean of log lambda.
 
     The slope in r is log alpha - digamma(r) + that mean.
     """
-    found = np.zeros((6, T.size))
+    found = np.zeros((T.size, 6))
     for i in range(T.size):
         begin, n, toss = np.int64(start[i]), np.int64(size[i]), np.int64(first[i])
         own = times[begin : begin + n]
         a_i, b_i, nu_i, w_i = a[i], b[i], nu[i], w[i]
-        u, rates, weight = _started(FINE, own, T[i], toss, r[i], alpha[i], a_i, b_i, nu_i, w_i)
-        points, tosses = rates.size, n + toss
+        u, rates, weight = started(FINE, own, T[i], toss, r[i], alpha[i], a_i, b_i, nu_i, w_i)
+        points = rates.size
+        if points == 0:
+            found[i] = math.nan
+            continue
         m, q, log_scale = np.empty((n + 2, points)), np.empty((n + 2, points)), np.empty(points)
         low, high = _swept(FINE, own, toss, rates, a_i, b_i, nu_i, w_i, m, q, log_scale)
         silence = T[i] - (own[n - 1] if n else 0.0)
-        awake, woken, slope = np.empty(points), np.empty(points), np.empty(points)
-        waits(silence, rates, nu_i, awake, woken, slope)
-        most = -math.inf
-        for p in range(points):
-            weight[p] += log_scale[p]
-            most = max(most, weight[p])
-        for p in range(points):
-            weight[p] = exp(weight[p] - most)
-        still, bent = (1.0 - w_i) * math.exp(-nu_i * silence), -silence * math.exp(-nu_i * silence)
-        share, each = np.zeros(high - low + 2), np.zeros(points)
-        in_nu = sleeps = gone = 0.0
-        for k in range(low, high + 1):
-            stays, falls = _ended(a_i, b_i, tosses, k)
-            tails = fell = slept = 0.0
-            for p in range(points):
-                value = stays * awake[p] * m[k, p] * weight[p]
-                asleep = falls * ((1.0 - w_i) * woken[p] + still) * m[k, p] * weight[p]
-                left = falls * m[k, p] * weight[p]
-                by_wait = stays * awake[p] + falls * ((1.0 - w_i) * woken[p] + still + w_i)
-                in_nu += weight[p] * (q[k, p] * by_wait + m[k, p] * falls * (1.0 - w_i) * (slope[p] + bent))
-                each[p] += value + asleep + w_i * left
-                tails += value
-                slept += asleep
-                fell += left
-            share[k - low] += tails
-            share[k - low + 1] += slept + w_i * fell
-            sleeps += k * (tails + slept + w_i * fell) + slept
-            gone += fell
-        total = share.sum()
-        for p in range(points):
-            found[0, i] += each[p] * u[p] / total
-            found[1, i] -= each[p] * rates[p] / total
-        found[1, i] += r[i] / alpha[i]
-        for k in range(share.size):
-            share[k] /= total
-        found[2, i], found[3, i] = _coin_slopes(share, low, tosses, a_i, b_i)
-        found[4, i] = in_nu / total
-        found[5, i] = (gone - sleeps / (1.0 - w_i)) / total
-    return found[0], found[1], found[2], found[3], found[4], found[5]
+        waited = np.empty(points), np.empty(points), np.empty(points)
+        waits(silence, rates, nu_i, *waited)
+        weighed(weight, log_scale)
+        closed(
+            m[low : high + 1], q[low : high + 1], low, high, n + toss, weight, rates, u, silence, waited,
+            alpha[i], r[i], a_i, b_i, nu_i, w_i, found[i],
+        )  # fmt: skip
+    return found[:, 0], found[:, 1], found[:, 2], found[:, 3], found[:, 4], found[:, 5]

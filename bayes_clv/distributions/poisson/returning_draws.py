@@ -1,7 +1,8 @@
 """What the times of purchases say of customers who come back, in many draws at once: for futures (``returning``).
 
-The rule over the rate is one for all draws of a history, so that e^(-lambda g), which no draw changes, is computed once
-a wait, and every other operation is one over a block of draws, which a processor does side by side.
+The rule over the rate is one for all draws of a history, and every operation one over a block of draws, which a
+processor does side by side. Waits are alike in all draws, so that e^(-lambda g) is computed once a wait; or, in the
+operational time of a calendar, of each draw.
 
 A future needs no ten digits. The rule is as ``returning``'s with wider steps, and cut where less of the density is
 left: all probabilities that come of it have an absolute error below 1e-6 (tests/distributions/test_returning.py). Of
@@ -39,18 +40,35 @@ NEAR = 1e-7
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
+@_compiled
+def room_for(size):  # type: ignore[no-untyped-def]
+    """Return room for the times of one history."""
+    return np.empty(np.int64(size.max()) if size.size else 0)
+
+
+@_compiled
+def history_in(T, start, size, times, row, draw, room):  # type: ignore[no-untyped-def]
+    """Return the times of one history in a draw, in ``room``, and its age; of all draws alike they are read once.
+
+    T is (row, 1) and ``times`` (purchase, 1), or their second axis is the draws.
+    """
+    n, begin, which = np.int64(size[row]), np.int64(start[row]), draw if T.shape[1] > 1 else 0
+    if which == draw:
+        for k in range(n):
+            room[k] = times[begin + k, which]
+    return room[:n], T[row, which]
+
+
 class Known(NamedTuple):
     """What one customer's history says of it in each draw; (draw, point) unless it says otherwise.
 
-    ``rates`` (point), and ``still`` (wait, point), e^(-lambda g) of each wait and of the silence since the last
-    purchase. Points from ``low`` (draw) to ``high`` have weight. ``fell`` is that of heads at the last toss, who are
-    asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms of the
-    silence to come, with ``sleeping`` (draw) of e^(-nu t), and ``back`` the part of them that is of those asleep:
-    awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken.
+    ``rates`` (point). Points from ``low`` (draw) to ``high`` have weight. ``fell`` is that of heads at the last toss,
+    who are asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms
+    of the silence to come, with ``sleeping`` (draw) of e^(-nu t), and ``back`` the part of them that is of those
+    asleep: awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken.
     """
 
     rates: Any
-    still: Any
     low: Any
     high: Any
     signed: Any
@@ -64,10 +82,10 @@ class Known(NamedTuple):
 
 @_compiled
 def _points(x, T, r, alpha):  # type: ignore[no-untyped-def]
-    """Return log lambda, lambda, and the log of the rule's weights times lambda^x, for all draws of r and alpha."""
+    """Return log lambda, lambda, and the log of the rule's weights times lambda^x, for all draws of T, r and alpha."""
     least, most = r.min() + x, r.max() + x
     step = min(STEP, STEP_PER_SD / math.sqrt(most))
-    longest = alpha.max() + T
+    longest = alpha.max() + T.max()
     center = math.log(max(least, 0.3) / longest) - 2.0
     below = DEPTH / least if least < 1.0 else math.sqrt(2.0 * DEPTH / least) + DEPTH / least
     v = straight(math.log(least / longest) - below, center, step)
@@ -110,22 +128,22 @@ def _scaled(m, low, high, log_scale, room):  # type: ignore[no-untyped-def]
 def _swept(first, still, asleep, wakes, a, b, m, woken, log_scale, tails, fell):  # type: ignore[no-untyped-def]
     """Take the urn of one point over all waits, and write its sums of tails and of heads at the last toss, if any.
 
-    ``still`` (wait) and ``asleep`` (wait, draw) are e^(-lambda g) and e^(-nu g), the silence last; ``wakes`` (draw) is
+    ``still`` and ``asleep`` (wait, draw) are e^(-lambda g) and e^(-nu g), the silence last; ``wakes`` (draw) is
     (1 - w) nu / (lambda - nu). Written are the ``log_scale`` of both, too, but for what all points of a draw share.
     """
-    draws, last = a.size, still.size - 1
+    draws, last = a.size, still.shape[0] - 1
     low = high = tosses = 0
     for c in range(draws):
         m[0, c], log_scale[c] = 1.0, 0.0
     for j in range(last):
-        e = still[j]
+        stays = still[j, :draws]
         if j + first == 0:
             for c in range(draws):
-                m[0, c] = e
+                m[0, c] = stays[c]
             continue
         sleeps = asleep[j]
         for c in range(draws):
-            woken[c] = (sleeps[c] - e) * wakes[c]
+            woken[c] = (sleeps[c] - stays[c]) * wakes[c]
         for k in range(high + 1, low - 1, -1):
             now, before = m[k, :draws], m[max(k - 1, 0), :draws]
             of_tails, of_heads = tosses - float(k), k - 1.0
@@ -134,10 +152,10 @@ def _swept(first, still, asleep, wakes, a, b, m, woken, log_scale, tails, fell):
                     now[c] = (a[c] + of_heads) * woken[c] * before[c]
             elif k == low:
                 for c in range(draws):
-                    now[c] *= (b[c] + of_tails) * e
+                    now[c] *= (b[c] + of_tails) * stays[c]
             else:
                 for c in range(draws):
-                    now[c] = (b[c] + of_tails) * e * now[c] + (a[c] + of_heads) * woken[c] * before[c]
+                    now[c] = (b[c] + of_tails) * stays[c] * now[c] + (a[c] + of_heads) * woken[c] * before[c]
         high += 1
         tosses += 1
         if j % CHUNK == CHUNK - 1:
@@ -156,11 +174,25 @@ def _swept(first, still, asleep, wakes, a, b, m, woken, log_scale, tails, fell):
 
 
 @_compiled
-def _block(gaps, first, u, rates, density, still, r, alpha, a, b, nu, w, m, out, known, begin):  # type: ignore[no-untyped-def]
+def _stays(gaps, rate, still):  # type: ignore[no-untyped-def]
+    """Write e^(-lambda g) of all waits (wait, draw), which are alike in all draws where there is one (wait, 1)."""
+    for j in range(gaps.shape[0]):
+        now = still[j]
+        if gaps.shape[1] == 1:
+            now[:] = exp(-rate * gaps[j, 0])
+        else:
+            for c in range(gaps.shape[1]):
+                now[c] = exp(-rate * gaps[j, c])
+
+
+@_compiled
+def _block(gaps, first, u, rates, density, r, alpha, a, b, nu, w, m, out, known, begin):  # type: ignore[no-untyped-def]
     """Write to ``known`` what a history says in some draws, from ``begin`` on; ``m`` and ``out`` are to work in."""
-    points, draws, last = rates.size, r.size, gaps.size - 1
+    points, draws, last = rates.size, r.size, gaps.shape[0] - 1
     value, awake, fell, wakes = out[0], out[1], out[2], out[3]
-    asleep, woken, most, log_alpha = out[4], out[5, 0, :draws], out[5, 1, :draws], out[5, 2, :draws]
+    asleep, still = out[4], out[5, : last + 1, :draws]
+    woken, most, log_alpha = out[6, 0, :draws], out[6, 1, :draws], out[6, 2, :draws]
+    wide = gaps.shape[1] > 1
     for c in range(draws):
         for i in range(points):
             if abs(rates[i] - nu[c]) < NEAR * nu[c]:
@@ -168,33 +200,31 @@ def _block(gaps, first, u, rates, density, still, r, alpha, a, b, nu, w, m, out,
     for j in range(last + 1):
         sleeps = asleep[j, :draws]
         for c in range(draws):
-            sleeps[c] = exp(-nu[c] * gaps[j])
+            sleeps[c] = exp(-nu[c] * gaps[j, c if wide else 0])
     for c in range(draws):
         most[c], log_alpha[c] = -math.inf, log(alpha[c])
     for i in range(points):
         of_waking, of_point = wakes[i, :draws], value[i, :draws]
         for c in range(draws):
             of_waking[c] = (1.0 - w[c]) * nu[c] / (rates[i] - nu[c])
-        tails, heads = awake[i, :draws], fell[i, :draws]
-        _swept(first, still[:, i], asleep, of_waking, a, b, m, woken, of_point, tails, heads)
+        tails, heads, stays = awake[i, :draws], fell[i, :draws], still[last]
+        _stays(gaps, rates[i], still)
+        _swept(first, still, asleep, of_waking, a, b, m, woken, of_point, tails, heads)
         for c in range(draws):
             of_point[c] += density[i] + r[c] * (u[i] + log_alpha[c]) - alpha[c] * rates[i]
         for c in range(draws):
             most[c] = max(most[c], of_point[c])
+        # Up to the weight of the point: those awake now.
+        for c in range(draws):
+            tails[c] = tails[c] * stays[c] + heads[c] * max((asleep[last, c] - stays[c]) * of_waking[c], 0.0)
     sleeps = asleep[last, :draws]
     for i in range(points):
-        of_point, stays, heads, of_waking = (
-            value[i, :draws],
-            awake[i, :draws],
-            fell[i, :draws],
-            wakes[i, :draws],
-        )
-        e = still[last, i]
+        of_point, stays, heads = value[i, :draws], awake[i, :draws], fell[i, :draws]
         for c in range(draws):
             of_point[c] = exp(of_point[c] - most[c])
         for c in range(draws):
             heads[c] *= of_point[c]
-            stays[c] = of_point[c] * stays[c] * e + heads[c] * max((sleeps[c] - e) * of_waking[c], 0.0)
+            stays[c] *= of_point[c]
             of_point[c] = stays[c] + heads[c] * ((1.0 - w[c]) * sleeps[c] + w[c])
     for c in range(draws):
         _kept(c, w[c], sleeps[c], wakes, value, awake, fell, known, begin + c)
@@ -232,18 +262,18 @@ def _kept(c, w, asleep, wakes, value, awake, fell, known, s):  # type: ignore[no
 
 @_compiled
 def in_draws(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return ``Known`` of a customer who bought at the ages ``own`` and is observed to age T; parameters are (draw)."""
-    n, draws = own.size, r.size
+    """Return ``Known`` of a customer who bought at the ages ``own`` and is observed to age T; parameters are (draw).
+
+    ``own`` is (purchase, 1) and T (1), or their last axis is the draws too.
+    """
+    n, draws = own.shape[0], r.size
     u, rates, density = _points(float(n), T, r, alpha)
-    points = rates.size
-    gaps, still = np.empty(n + 1), np.empty((n + 1, points))
+    points, gaps = rates.size, np.empty((n + 1, T.size))
     for j in range(n + 1):
-        gaps[j] = (own[j] if j < n else T) - (own[j - 1] if j else 0.0)
-        for i in range(points):
-            still[j, i] = exp(-rates[i] * gaps[j])
+        for c in range(T.size):
+            gaps[j, c] = (own[j, c] if j < n else T[c]) - (own[j - 1, c] if j else 0.0)
     known = Known(
         rates,
-        still,
         np.empty(draws, dtype=np.int64),
         np.empty(draws, dtype=np.int64),
         np.empty((draws, points)),
@@ -256,11 +286,12 @@ def in_draws(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-d
     )
     width = min(BLOCK, draws)
     pitch = width + APART
-    m, out = np.empty((n + 2, pitch)), np.empty((6, max(points, n + 1, 3), pitch))
+    m, out = np.empty((n + 2, pitch)), np.empty((7, max(points, n + 1, 3), pitch))
     for begin in range(0, draws, width):
         end = min(begin + width, draws)
+        here = gaps[:, :1].copy() if T.size == 1 else gaps[:, begin:end].copy()
         _block(
-            gaps, first, u, rates, density, still, r[begin:end], alpha[begin:end], a[begin:end], b[begin:end],
+            here, first, u, rates, density, r[begin:end], alpha[begin:end], a[begin:end], b[begin:end],
             nu[begin:end].copy(), w[begin:end], m, out, known, begin,
         )  # fmt: skip
     return known

@@ -21,6 +21,7 @@ from numba import njit
 
 from bayes_clv.distributions.elementary import exp, expm1
 from bayes_clv.distributions.poisson.returning import COARSE, FINE, heads, heads_by, straight
+from bayes_clv.distributions.poisson.returning_draws import history_in, room_for
 
 STEP = 0.35
 STEP_PER_SD = 0.7
@@ -202,14 +203,16 @@ def _expected(least_weight, t, delta, counted, seen, a, b, nu, w, out):  # type:
 
 @_compiled
 def states(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
-    """Return (row, draw) each: P(awake), P(asleep), P(gone), mean rate and coin; the parameters are (row, draw)."""
+    """Return (row, draw) each: P(awake), P(asleep), P(gone), mean rate and coin; the parameters are (row, draw).
+
+    T is (row, 1) and ``times`` (purchase, 1), or their second axis is the draws too; so it is in what follows.
+    """
     rows, draws = r.shape
-    found = np.empty((5, rows, draws))
+    found, room = np.empty((5, rows, draws)), room_for(size)
     for i in range(rows):
-        begin = np.int64(start[i])
-        own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
-            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
+            own, age = history_in(T, start, size, times, i, s, room)
+            seen = heads(own, age, first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
             _states(seen, a[i, s], b[i, s], found[:, i, s])
     return found
 
@@ -221,13 +224,12 @@ def expected(t, delta, counted, T, start, size, first, times, r, alpha, a, b, nu
     ``counted`` (2, 2): as whom those awake (its first row) and asleep are counted, awake or asleep.
     """
     rows, draws = r.shape
-    found = np.zeros((2, t.size, rows, draws))
+    found, room = np.zeros((2, t.size, rows, draws)), room_for(size)
     for i in range(rows):
-        begin = np.int64(start[i])
-        own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
+            own, age = history_in(T, start, size, times, i, s, room)
             a_s, b_s, nu_s, w_s = a[i, s], b[i, s], nu[i, s], w[i, s]
-            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
+            seen = heads(own, age, first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
             _expected(NO_WEIGHT, t, delta, counted, seen, a_s, b_s, nu_s, w_s, found[:, :, i, s])
     return found
 
@@ -240,12 +242,12 @@ def summary(t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ig
     """
     rows, draws = r.shape
     found, each, time, as_they_are = np.empty((6, rows, draws)), np.empty((2, 1)), np.array([t]), np.eye(2)
+    room = room_for(size)
     for i in range(rows):
-        begin = np.int64(start[i])
-        own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
+            own, age = history_in(T, start, size, times, i, s, room)
             a_s, b_s, nu_s, w_s = a[i, s], b[i, s], nu[i, s], w[i, s]
-            seen = heads_by(COARSE, own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
+            seen = heads_by(COARSE, own, age, first, r[i, s], alpha[i, s], a_s, b_s, nu_s, w_s)
             _states(seen, a_s, b_s, found[:5, i, s])
             each[:] = 0.0
             _expected(LITTLE_WEIGHT, time, 0.0, as_they_are, seen, a_s, b_s, nu_s, w_s, each)
@@ -257,12 +259,11 @@ def summary(t, T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ig
 def for_good(T, start, size, first, times, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-def]
     """Return (row, draw): all expected purchases to come, P(alive) E[1 / (p w)]; infinite where that has no mean."""
     rows, draws = r.shape
-    found = np.zeros((rows, draws))
+    found, room = np.zeros((rows, draws)), room_for(size)
     for i in range(rows):
-        begin = np.int64(start[i])
-        own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
-            seen = heads(own, T[i], first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
+            own, age = history_in(T, start, size, times, i, s, room)
+            seen = heads(own, age, first, r[i, s], alpha[i, s], a[i, s], b[i, s], nu[i, s], w[i, s])
             for m in range(seen.weight.shape[1]):
                 weight, k = seen.weight[:2, m].sum(), a[i, s] + seen.least + m
                 if weight > 0.0:
@@ -325,14 +326,13 @@ def _at_least(rule, most, t, T, start, size, first, times, r, alpha, a, b, nu, w
     """Return (n, row, draw): the probability of n purchases or more within t, n = 0 ... most; and of none."""
     rows, draws = r.shape
     found, none = np.zeros((most + 1, rows, draws)), np.zeros((rows, draws))
-    table, room = np.empty((most + 2, most + 2)), np.empty((2, most + 1))
+    table, to_come, room = np.empty((most + 2, most + 2)), np.empty((2, most + 1)), room_for(size)
     by_rule, least_weight, beyond = rule
     for i in range(rows):
-        begin = np.int64(start[i])
-        own = times[begin : begin + np.int64(size[i])]
         for s in range(draws):
+            own, age = history_in(T, start, size, times, i, s, room)
             a_s, b_s = a[i, s], b[i, s]
-            seen = heads_by(by_rule, own, T[i], first, r[i, s], alpha[i, s], a_s, b_s, nu[i, s], w[i, s])
+            seen = heads_by(by_rule, own, age, first, r[i, s], alpha[i, s], a_s, b_s, nu[i, s], w[i, s])
             count, both = seen.weight.shape[1], a_s + b_s + seen.tosses
             # Beta-binomial, times that every sleep ends: (n - 1 tosses, heads so far, heads of them).
             urn = np.zeros((most + 1, count, most + 1))
@@ -356,7 +356,7 @@ def _at_least(rule, most, t, T, start, size, first, times, r, alpha, a, b, nu, w
                 _reached(most, seen.rates[l], t, nu[i, s], beyond, table)
                 for n in range(1, most + 1):
                     # Of each number of heads to come, who is awake and asleep: sums that a processor does in a row.
-                    stay, sleep = room[0, :n], room[1, :n]
+                    stay, sleep = to_come[0, :n], to_come[1, :n]
                     stay[:] = 0.0
                     sleep[:] = 0.0
                     for m in range(count):

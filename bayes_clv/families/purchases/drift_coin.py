@@ -27,10 +27,9 @@ from bayes_clv.families.purchases.drift_seen import (
     Leaving,
     Seen,
     new_customers,
-    paced_times,
     rate_ago,
 )
-from bayes_clv.families.purchases.timed import HISTORY
+from bayes_clv.families.purchases.timed import HISTORY, paced_times
 
 COIN = ("a", "b")
 

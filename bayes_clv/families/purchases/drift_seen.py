@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array, owned, ragged
+from bayes_clv.distributions.arrays import Array, owned
 from bayes_clv.distributions.poisson import drifting as filters
 from bayes_clv.distributions.poisson.drifting_past import rates_ago
 from bayes_clv.families.contract import Columns, Forecast, Params
@@ -51,18 +51,6 @@ class Seen(Timed):
         self.leaving = tuple(leaving)
         found = filters.states(self.ages, self.start, self.x, self.flat, self.r, self.alpha, self.kappa)
         self.rates = filters.Drifting(*found)
-
-
-def paced_times(clock: Any, times: Array, x: Array, T: Array, start: Array) -> tuple[Any, Array, Any]:
-    """Return of rows in calendar time their operational T, a tensor, and their times, flat, with where each begins.
-
-    ``times`` are those of all customers. Days are few: each is turned once.
-    """
-    owner, own = ragged(start, x)
-    days, place = np.unique(np.concatenate([T, T[owner] - times[own]]), return_inverse=True)
-    since = clock.since(days)
-    age, ago = since[place[: T.size]], since[place[T.size :]]
-    return age, np.cumsum(x) - x, age[owner] - ago
 
 
 def rate_ago(

@@ -23,6 +23,13 @@ decides how many of those long silent will be back. w is fixed at 0, everybody c
 does and a sleep that takes a hundred spans look the same within one span, and are told apart by nothing but a prior.
 ``priors={"never_returns": Prior("Beta", alpha=1, beta=1)}`` learns it all the same.
 
+**With a calendar** all of it runs in operational time, sleep too, so that both together are one change of the time of
+this family, as with drift: T and every purchase time are turned, and the likelihood needs its slopes in them
+(``distributions.poisson.returning_times``). So waking is taken for a part of the habit of buying: in weeks in which all
+buy twice as often, those asleep wake twice as often. Rejected: sleep in calendar time. A wait with a sleep in it is
+then an integral over every period that it spans, at every rate and number of heads, and no closed form is left of a
+forecast. The two differ by the mean pace during a sleep, and sleeps are long.
+
 A record is made of the family without returns, by ``returning``; its functions read the flat array of all customers'
 purchase times, ``times``, which ``over`` the customers binds, and each customer's place in it, ``purchase_start``.
 """
@@ -44,10 +51,18 @@ from bayes_clv.distributions.paths.sleep import times_of_new as compiled_times
 from bayes_clv.distributions.poisson import returning_forecasts as forecasts
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families.arguments import lead
-from bayes_clv.families.contract import Columns, Family, Forecast, Params
+from bayes_clv.families.calendar import in_calendar_time
+from bayes_clv.families.contract import Columns, Family, Forecast, Paced, Params
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.purchases import gamma_rates
-from bayes_clv.families.purchases.timed import HISTORY, Timed, flat_times, simulated
+from bayes_clv.families.purchases.timed import (
+    HISTORY,
+    Timed,
+    flat_times,
+    paced_times,
+    simulated,
+    simulated_at,
+)
 from bayes_clv.families.quantities import FIXED, Prior, Quantity
 
 PARAMETERS = ("r", "alpha", "a", "b", "nu", "w")
@@ -84,6 +99,19 @@ def history_term(first: int, times: Array, params: Mapping[str, Any], *columns: 
     return log_sleep(T, start, x, first, times, *double_tensors(params, *PARAMETERS))
 
 
+def paced_terms(first: int, times: Array, clock: Any) -> tuple[Term, ...]:
+    """Return the terms of columns in calendar time, at the pace of a ``clock`` (``contract.Paced``)."""
+
+    def history(params: Mapping[str, Any], *columns: Any) -> Any:
+        from bayes_clv.distributions.operators import log_sleep_at
+
+        x, _, *seen = columns
+        T, start, flat = paced_times(clock, times, x, *seen)
+        return log_sleep_at(T, start, x, first, flat, *double_tensors(params, *PARAMETERS))
+
+    return (Term(HISTORY, history),)
+
+
 class _Seen(Timed):
     """Histories and parameters, and what the filter makes of them."""
 
@@ -96,7 +124,7 @@ class _Seen(Timed):
     @property
     def read(self) -> tuple[Any, ...]:
         """Return what the compiled forecasts read."""
-        return self.T, self.start, self.x, self.first, self.times, *self.values
+        return self.ages, self.start, self.x, self.first, self.flat, *self.values
 
     def states(self) -> Array:
         """Return P(awake), P(asleep), P(gone), mean rate and mean coin, (5, row, draw)."""
@@ -149,8 +177,8 @@ def alive(of: _Of, columns: Columns, params: Params) -> Array:
 def state(of: _Of, columns: Columns, params: Params) -> tuple[Any, ...]:
     """Return r, alpha + T, a and b of the coin, and ``Sleep``, each (row, draw)."""
     seen = _Seen(*of, columns, params)
-    further = Sleep(seen.T, seen.start, seen.x, seen.first, seen.times, seen.alpha, seen.nu, seen.w)
-    return seen.r, seen.alpha + seen.T[:, None], seen.a, seen.b, further
+    further = Sleep(seen.ages, seen.start, seen.x, seen.first, seen.flat, seen.alpha, seen.nu, seen.w)
+    return seen.r, seen.alpha + seen.ages, seen.a, seen.b, further
 
 
 def latent_means(of: _Of, columns: Columns, params: Params) -> tuple[Array, Array]:
@@ -297,7 +325,7 @@ def _over(static: Family, times: Array) -> Family:
         woken=partial(woken, of),
         closed_form_draws=CLOSED_FORM_DRAWS,
     )
-    return replace(
+    record = replace(
         static,
         name=f"{static.name}{SUFFIX}",
         words=words,
@@ -315,3 +343,9 @@ def _over(static: Family, times: Array) -> Family:
         forecast=forecast,
         over=lambda customers: _over(static, flat_times(customers)),
     )
+    paced = Paced(
+        likelihood=partial(paced_terms, first, times),
+        simulate=partial(simulated_at, partial(times_of_new, first)),
+        forecast=partial(in_calendar_time, record, times=times),
+    )
+    return replace(record, paced=paced)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_clv.distributions.arrays import Array, owned
+from bayes_clv.distributions.arrays import Array, owned, ragged
 from bayes_clv.families.contract import Columns, Params
 from bayes_clv.schema import InputError
 
@@ -27,7 +27,9 @@ class Grid:
         return (size, 1) if any(each.ndim for each in history) else (1, size)
 
     def _row(self, column: Array, rows: int) -> Array:
-        return np.broadcast_to(column[..., 0] if column.ndim == 2 else column, (rows,))
+        # Of times of their own a column differs by draw; so does that of a new customer, which has no row.
+        several = column.ndim == 2 or (column.ndim == 1 and rows == 1)
+        return np.broadcast_to(column[..., 0] if several else column, (rows,))
 
     def _wide(self, value: Array, full: tuple[int, int]) -> Array:
         if value.ndim == 1 and len(self.shape) == 1 and full[1] == 1:
@@ -77,6 +79,18 @@ def flat_times(customers: Mapping[Any, Any]) -> Array:
     if hasattr(given, "owner"):
         return cast("Array", given)
     return owned(given)
+
+
+def paced_times(clock: Any, times: Array, x: Array, T: Array, start: Array) -> tuple[Any, Array, Any]:
+    """Return of rows in calendar time their operational T, a tensor, and their times, flat, with where each begins.
+
+    ``times`` are those of all customers. Days are few: each is turned once.
+    """
+    owner, own = ragged(start, x)
+    days, place = np.unique(np.concatenate([T, T[owner] - times[own]]), return_inverse=True)
+    since = clock.since(days)
+    age, ago = since[place[: T.size]], since[place[T.size :]]
+    return age, np.cumsum(x) - x, age[owner] - ago
 
 
 def simulated(

@@ -13,7 +13,7 @@ import xarray as xr
 from scipy import optimize, stats
 
 from bayes_clv.customers.oddities import oddities
-from bayes_clv.families.registry import changing, has_calendar, has_form
+from bayes_clv.families.registry import EXTENSIONS, changing, has_calendar, has_form
 from bayes_clv.inference.criticism.independence import spend_independence
 from bayes_clv.language import say, say_kept
 from bayes_clv.problems import (
@@ -87,12 +87,10 @@ def ran(
     may = set()
     if not with_calendar and method != "mode" and has_calendar(family):
         may.add("calendar")
-    # A family has one form or none, and one that comes back goes by no calendar.
-    if not (drifts or returns):
-        if has_form(family, "drift") and (not with_calendar or has_calendar(changing(family))):
-            may.add("drift")
-        if has_form(family, "returns") and not with_calendar:
-            may.add("returns")
+    # A family has one form or none.
+    for change in () if drifts or returns else EXTENSIONS:
+        if has_form(family, change) and (not with_calendar or has_calendar(changing(family, f"_{change}"))):
+            may.add(change)
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     known = unit in TIME_UNITS and "T" in customers
     return Ran(
