@@ -167,6 +167,18 @@ def say_kept_sentences(text: str) -> str:
     return joined("{first} {second}", [say_kept(each) for each in sentences_of(text)])
 
 
+def say_kept_titles(titles: Iterable[str]) -> str:
+    """Return titles of failed checks that a run kept in English, each "subject: title", in the language spoken."""
+    said = []
+    for each in titles:
+        subject, colon, title = each.partition(": ")
+        of_whom = joined("{first} and {second}", map(say, subject.split(" and ")))
+        said.append(
+            say("{subject}: {title}", subject=of_whom, title=say_kept(title)) if colon else say_kept(each)
+        )
+    return joined("{first}; {second}", said)
+
+
 def sentences_of(text: str) -> list[str]:
     """Return the sentences of an English text."""
     return re.split(r"(?<=\.) (?=\S)", text)
@@ -221,7 +233,7 @@ _SLOT = re.compile(r"\{(\w+)(?:![rsa])?(?::([^{}]*))?\}")
 # Slots that list names.
 _LISTS = ("families", "names")
 # Of a sentence, how many letters beside its slots tell it from others.
-_TELLING = 10
+_TELLING = 8
 
 
 @cache

@@ -7,6 +7,7 @@ exit status 1 where there is anything.
 """
 
 import ast
+import html
 import io
 import itertools
 import re
@@ -28,6 +29,7 @@ from bayes_clv.remedies import Remedy
 PACKAGE = Path(bayes_clv.__file__).parent
 # How many of the arguments of each function are sentences: one, or one and its plural.
 SAYING = {"say": 1, "joined": 1, "say_many": 2, "say_in": 2}
+CHINESE = re.compile("[\u4e00-\u9fff]")
 type Said = tuple[str | tuple[str, str], str | None]
 
 
@@ -76,6 +78,7 @@ def _of(function: str, literals: list[Any]) -> Iterator[Said]:
 def tables() -> Iterator[tuple[str, str]]:
     """Yield what is said of tables: where it stands, and the sentence."""
     from bayes_clv.cli import DEMO_TITLE
+    from bayes_clv.customers.base_audit import PERIODS
     from bayes_clv.customers.orders.parsing import PROBLEMS
     from bayes_clv.customers.orders.returns import STEPS
     from bayes_clv.families.registry import derived, families, family
@@ -86,6 +89,7 @@ def tables() -> Iterator[tuple[str, str]]:
     from bayes_clv.scoring.choosing import MEASURES, NO_BETTER, NOT_HELD, worse_by
     from bayes_clv.units import TIME_UNITS, in_plural
     from bayes_clv.views.plots.effects import PROBABILITY, without_symbols
+    from bayes_clv.views.plots.equity import WORDS as STEP_WORDS
     from bayes_clv.views.reporting.fits import DIAGNOSTICS, FINDINGS
     from bayes_clv.views.reporting.gallery import FIGURES
     from bayes_clv.views.reporting.page import LEVELS
@@ -127,8 +131,23 @@ def tables() -> Iterator[tuple[str, str]]:
         ([what for _, _, what in MOMENTS], "predictions/money.py"),
         (("alive", "awake"), "targeting/alarms.py"),
         (("the order log",), "customers/orders/log.py"),
+        (STEP_WORDS.values(), "views/plots/equity.py"),
+        ([f"{period}s" for period in PERIODS], "customers/base_audit.py"),
     ):
         yield from ((f"bayes_clv/{place}", text) for text in texts)
+
+
+def untranslated(page: str, english: str = "[a-z]{3,}") -> set[str]:
+    """Return what a Chinese page shows, or tells a screen reader, in English alone: texts that hold the pattern.
+
+    Not what is drawn in figures, which is English.
+    """
+    shown = re.sub(
+        r"<style>.*?</style>|<script>.*?</script>|<pre.*?</pre>|<svg.*?</svg>", "", page, flags=re.DOTALL
+    )
+    shown += "".join(f">{each}<" for each in re.findall(r'(?:aria-label|title)="([^"]+)"', shown))
+    said = [html.unescape(each).strip() for each in re.findall(r">([^<>]+)<", shown)]
+    return {each for each in said if re.search(english, each) and not CHINESE.search(each)}
 
 
 def slots(sentence: str) -> set[str]:

@@ -21,6 +21,7 @@ from bayes_clv.language import (
     say_in,
     say_kept,
     say_kept_sentences,
+    say_kept_titles,
     say_many,
     speaking,
 )
@@ -32,8 +33,7 @@ from bayes_clv.views.reporting.gallery import drawn
 from bayes_clv.views.reporting.workbook import workbook
 from bayes_clv.workflows.settings import Settings, check_settings
 from tests import sentences
-
-CHINESE = re.compile("[\u4e00-\u9fff]")
+from tests.sentences import CHINESE
 
 
 @pytest.fixture
@@ -189,6 +189,38 @@ def test_why_a_family_was_chosen_is_said_again_whole():
         with speaking("zh"):
             said = say_kept_sentences(reason)
         assert set(re.findall("[A-Za-z_]{2,}", said)) <= {*table, "CRPS"}
+
+
+def test_failed_checks_of_a_run_are_said_again():
+    titles = [cards([problem("rhat", each, rhat=1.2)])[0].title for each in ("Purchases", "Spend")]
+    titles.append(titles[0].replace("Purchases", "Purchases and Spend"))
+    assert say_kept_titles([*titles, "Of my own"]) == "; ".join([*titles, "Of my own"])
+    with speaking("zh"):
+        said = say_kept_titles([*titles, "Of my own"]).split("\uff1b")
+    assert said == [f"{who}\uff1aR-hat 为 1.200" for who in ("购买", "消费", "购买和消费")] + ["Of my own"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "means in money are NaN, because expected spend is infinite for 1,234 of 5,000 customers in up to 3 of 40 "
+        "draws. Use the quantiles, or a stronger prior on q.",
+        "means and expected losses of money are NaN, because expected spend is infinite for 7 of 5,000 customers in up "
+        "to 3 of 40 draws. Use the quantiles, or a stronger prior on q.",
+        "means of money do not exist, because expected spend is infinite in up to 3 of 40 draws. Use the quantiles, or "
+        "a stronger prior on q.",
+        "Letter: the mean difference to the base has one sign at every contact cost from 0 to 1e+12.",
+        "return_on_customer: NaN, because the customers have no historical_spend (clv.summarize).",
+        "1,200 customers of the opening are not in the closing (all they had bought came back); their value is among "
+        "what is revised.",
+    ],
+)
+def test_why_a_mean_is_missing_is_said_again(reason):
+    with speaking("zh"):
+        said = say_kept(reason)
+    assert CHINESE.search(said)
+    assert not re.search("[a-z]{3,} [a-z]{3,} [a-z]{3,}", said)
+    assert sorted(re.findall(r"\d[\d,]*", reason)) == sorted(re.findall(r"\d[\d,]*", said))
 
 
 def test_what_is_kept_of_a_problem_is_english_and_its_card_is_not():

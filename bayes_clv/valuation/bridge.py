@@ -36,6 +36,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.paths import Room
+from bayes_clv.language import say
 from bayes_clv.predictions.own_costs import BEFORE
 from bayes_clv.predictions.simulation import ACTIVE_TIME, DISCOUNTED, SINCE, Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe
@@ -293,7 +294,7 @@ def _earned(opening: Simulation, closing: Simulation, new: int, cost: float) -> 
     if any(each is None for each in spent):
         return (
             np.nan,
-            "return_on_customer: NaN, because the customers have no historical_spend (clv.summarize).",
+            say("return_on_customer: NaN, because the customers have no historical_spend (clv.summarize)."),
         )
     before, after = (
         float((_margin(day) * each.to_numpy()).sum())  # type: ignore[union-attr]
@@ -304,7 +305,7 @@ def _earned(opening: Simulation, closing: Simulation, new: int, cost: float) -> 
         return earned, ""
     return (
         earned,
-        "What was earned is the margin alone: what customers cost between the two days is not known.",
+        say("What was earned is the margin alone: what customers cost between the two days is not known."),
     )
 
 
@@ -336,8 +337,11 @@ def _dataset(
     missing = int((place < 0).sum())
     if missing:
         reasons.append(
-            f"{missing:,} customers of the opening are not in the closing (all they had bought came back); their value "
-            "is among what is revised."
+            say(
+                "{missing:,} customers of the opening are not in the closing (all they had bought came back); their "
+                "value is among what is revised.",
+                missing=missing,
+            )
         )
     attrs = {
         "result": "equity bridge",

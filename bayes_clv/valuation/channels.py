@@ -31,6 +31,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.columns import as_labels, column_values
+from bayes_clv.language import say
 from bayes_clv.predictions.inputs import problems
 from bayes_clv.predictions.own_costs import Costs, of_nobody
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
@@ -168,8 +169,12 @@ def channel_values(
         lacking = max(lacking, int((~np.isfinite(spend[-1])).sum()))
     size = fits[0].size
     reasons = [
-        f"means of money do not exist, because expected spend is infinite in up to {lacking} of {size} draws. Use the "
-        "quantiles, or a stronger prior on q."
+        say(
+            "means of money do not exist, because expected spend is infinite in up to {lacking} of {size} draws. Use "
+            "the quantiles, or a stronger prior on q.",
+            lacking=lacking,
+            size=size,
+        )
     ] * bool(lacking)
     found = xr.Dataset(
         {

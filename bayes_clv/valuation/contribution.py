@@ -32,6 +32,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.own_costs import refuse_costs
 from bayes_clv.predictions.simulation import ACTIVE_TIME, Simulation
@@ -312,9 +313,13 @@ def lacking_mean(draws: Simulation) -> str:
     lacking, times = without_moments(draws.spending, draws.customers, 1)
     if not lacking.any():
         return ""
-    return (
-        f"means in money are NaN, because expected spend is infinite for {int(lacking.sum()):,} of {lacking.size:,} "
-        f"customers in up to {times} of {draws.size} draws. Use the quantiles, or a stronger prior on q."
+    return say(
+        "means in money are NaN, because expected spend is infinite for {lacking:,} of {size:,} customers in up to "
+        "{draws} of {all} draws. Use the quantiles, or a stronger prior on q.",
+        lacking=int(lacking.sum()),
+        size=lacking.size,
+        draws=times,
+        all=draws.size,
     )
 
 

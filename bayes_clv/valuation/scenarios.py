@@ -38,6 +38,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.distributions.paths import Room
+from bayes_clv.language import say
 from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.own_costs import discounted_time, refuse_costs, running_cost
 from bayes_clv.predictions.parameters import new_customers
@@ -444,9 +445,14 @@ def summarized(world: World, settled: Sequence[Settled]) -> xr.Dataset:
         losses = {name: np.full(each.shape, np.nan) for name, each in losses.items()}
         perfect = float("nan")
         reasons.append(
-            "means and expected losses of money are NaN, because expected spend is infinite for "
-            f"{int(lacking.sum()):,} of {lacking.size:,} customers in up to {times} of {simulation.size} draws. Use "
-            "the quantiles, or a stronger prior on q."
+            say(
+                "means and expected losses of money are NaN, because expected spend is infinite for {lacking:,} of "
+                "{size:,} customers in up to {draws} of {all} draws. Use the quantiles, or a stronger prior on q.",
+                lacking=int(lacking.sum()),
+                size=lacking.size,
+                draws=times,
+                all=simulation.size,
+            )
         )
     data |= {name: (SCENARIO, each) for name, each in losses.items()}
     data["probability_better"] = (SCENARIO, (difference > 0).mean(axis=0))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import DRAW, InputError, Variable, describe, interval
 from bayes_clv.valuation.levers import (
     ACQUISITION,
@@ -125,13 +126,21 @@ def sought(world: World, scenario: Scenario, lever: str) -> xr.Dataset:
             _shown(brackets[-1][0], lever, change=change),
             _shown(brackets[-1][1], lever, change=change),
         )
-        what = "the mean difference" if math.isnan(roots[0]) else "an end of the 90 % interval"
+        told = {"name": scenario.name, "lever": lever.replace("_", " "), "first": first, "last": last}
         reasons.append(
-            f"{scenario.name}: {what} to the base has one sign at every {lever.replace('_', ' ')} from {first} to "
-            f"{last}."
+            say(
+                "{name}: the mean difference to the base has one sign at every {lever} from {first} to {last}.",
+                **told,
+            )
+            if math.isnan(roots[0])
+            else say(
+                "{name}: an end of the 90 % interval to the base has one sign at every {lever} from {first} to {last}.",
+                **told,
+            )
         )
     data = {"setting": roots[0], "setting_q05": low, "setting_q95": high, "difference": at}
-    said = text[0] if math.isnan(low) else f"{text[0]} (90 %: {text[1]} to {text[2]})"
+    ends = {"mean": text[0], "low": text[1], "high": text[2]}
+    said = text[0] if math.isnan(low) else say("{mean} (90 %: {low} to {high})", **ends)
     attrs = attrs_of(world) | {"result": "break-even", "lever": lever, "scenario": scenario.name}
     attrs |= {"relative": change, "text": said, "reasons": reasons}
     return describe(xr.Dataset({name: ((), each) for name, each in data.items()}, attrs=attrs), _OWN)

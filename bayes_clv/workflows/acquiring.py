@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_clv.language import check_language, say, speaking
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Acquiring
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
@@ -31,6 +32,7 @@ def channels_run(choice: Acquiring) -> list[str]:
     """
     from bayes_clv.valuation.channel_files import read_channels
 
+    check_language(choice.language)
     out = Path(choice.out)
     run, stated = with_stated(choice.run, out, Path(choice.channels), read_channels, command="channels")
     found = _compared(choice, run, stated)
@@ -58,16 +60,17 @@ def channels_run(choice: Acquiring) -> list[str]:
         write_table(table(found, by="pair"), work / pairs.name)
         for name, frame in further.items():
             write_table(frame, work / places[name].name)
-        write_channels_page(
-            work / page.name,
-            Gallery(None),
-            found=found,
-            split=split,
-            bids=bids,
-            checks=run.failed,
-            title=_title(Path(choice.channels).stem),
-            run=_shown(choice, run, found),
-        )
+        with speaking(choice.language):
+            write_channels_page(
+                work / page.name,
+                Gallery(None),
+                found=found,
+                split=split,
+                bids=bids,
+                checks=run.failed,
+                title=_title(Path(choice.channels).stem),
+                run=_shown(choice, run, found),
+            )
         figures = {"values": plot_channels(found), "payback": plot_payback(found)}
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
@@ -91,7 +94,7 @@ def channels_run(choice: Acquiring) -> list[str]:
 
 
 def _title(stem: str) -> str:
-    return "Channels" if stem == "channels" else f"Channels: {stem.replace('_', ' ')}"
+    return say("Channels") if stem == "channels" else say("Channels: {name}", name=stem.replace("_", " "))
 
 
 def _compared(choice: Acquiring, run: "Finished", stated: "Channels") -> "xr.Dataset":

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bayes_clv.language import check_language, speaking
 from bayes_clv.schema import InputError
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
 from bayes_clv.workflows.settings import Auditing, told_of
@@ -18,6 +19,7 @@ def audit_run(settings: Auditing) -> list[str]:
     InputError
         For what ``clv.customers.audit_base`` refuses; nothing is then written.
     """
+    check_language(settings.language)
     out = Path(settings.out)
     check_out(out, out / "run")
     if isinstance(settings.orders, str | Path) and Path(settings.orders).resolve() == out.resolve():
@@ -47,7 +49,8 @@ def audit_run(settings: Auditing) -> list[str]:
         write_table(table(found), work / out.name)
         for name, by in TABLES.items():
             write_table(table(found, by=by), work / places[name].name)
-        write_audit_page(work / page.name, Gallery(None), found=found, run=_shown(settings, found.attrs))
+        with speaking(settings.language):
+            write_audit_page(work / page.name, Gallery(None), found=found, run=_shown(settings, found.attrs))
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
         *audit_sentences(found),

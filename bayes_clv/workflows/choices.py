@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bayes_clv.language import ENGLISH
 from bayes_clv.workflows.options import (
     COSTS,
     DRAWS,
@@ -17,7 +18,7 @@ from bayes_clv.workflows.options import (
     option,
     place,
 )
-from bayes_clv.workflows.settings import Log
+from bayes_clv.workflows.settings import LANGUAGE, Log
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class Comparing:
         "Where the table goes, one row a scenario: a .csv or .parquet file; the page stands beside it.",
         Path("scenarios.csv"),
     )
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ class Acquiring:
         "Where the table goes, one row a channel: a .csv or .parquet file; the page stands beside it.",
         Path("channels.csv"),
     )
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,7 @@ class Valuing:
     out: Path = option(
         "Where the table goes: a .csv or .parquet file; the page stands beside it.", Path("equity.csv")
     )
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_clv.language import check_language, say, speaking
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Comparing
 from bayes_clv.workflows.described import read_described
@@ -33,6 +34,7 @@ def compare_run(choice: Comparing) -> list[str]:
     """
     from bayes_clv.valuation.scenario_files import read_scenarios
 
+    check_language(choice.language)
     out = Path(choice.out)
     run, scenarios = with_stated(choice.run, out, Path(choice.scenarios), read_scenarios, command="compare")
     simulation, scenarios = _simulated(choice, run, scenarios)
@@ -63,17 +65,18 @@ def compare_run(choice: Comparing) -> list[str]:
     with all_or_nothing(out) as work:
         write_table(table(found), work / out.name)
         write_table(table(swings), work / tornado.name)
-        write_scenarios_page(
-            work / page.name,
-            Gallery(None),
-            comparison=found,
-            swings=swings,
-            break_evens=break_evens,
-            learnt=learnt,
-            checks=run.failed,
-            title=_title(Path(choice.scenarios).stem),
-            run=_shown(choice, run, simulation),
-        )
+        with speaking(choice.language):
+            write_scenarios_page(
+                work / page.name,
+                Gallery(None),
+                comparison=found,
+                swings=swings,
+                break_evens=break_evens,
+                learnt=learnt,
+                checks=run.failed,
+                title=_title(Path(choice.scenarios).stem),
+                run=_shown(choice, run, simulation),
+            )
         figures = {"differences": plot_scenarios(found), TORNADO[1:]: plot_tornado(swings)}
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
@@ -93,7 +96,7 @@ def compare_run(choice: Comparing) -> list[str]:
 
 
 def _title(stem: str) -> str:
-    return "Scenarios" if stem == "scenarios" else f"Scenarios: {stem.replace('_', ' ')}"
+    return say("Scenarios") if stem == "scenarios" else say("Scenarios: {name}", name=stem.replace("_", " "))
 
 
 def _simulated(choice: Comparing, run: "Finished", scenarios: "Scenarios") -> "tuple[Simulation, Scenarios]":

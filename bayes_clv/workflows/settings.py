@@ -105,6 +105,7 @@ class Auditing(Log):
         "Where the table goes, one row a period: a .csv or .parquet file; the page stands beside it.",
         Path("audit.csv"),
     )
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_clv.language import check_language, say, speaking
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Valuing
 from bayes_clv.workflows.folders import all_or_nothing, check_out, read_record, read_run, save_figures
@@ -30,6 +31,7 @@ def equity_run(choice: Valuing) -> list[str]:
     """
     from bayes_clv.units import duration
 
+    check_language(choice.language)
     out = Path(choice.out)
     read_record(choice.run)
     check_out(out, choice.run)
@@ -91,17 +93,19 @@ def _written(
         write_table(table(found), work / out.name)
         for name, frame in further.items():
             write_table(frame, work / places[name].name)
-        write_equity_page(
-            work / page.name,
-            Gallery(None),
-            found=found,
-            coming=coming,
-            bridge=bridge,
-            note=note,
-            checks=run.failed,
-            title="Customer equity",
-            run=_shown(choice, run, costs, found),
-        )
+        # Settings are shown as they were typed.
+        shown = _shown(choice, run, costs, found)
+        with speaking(choice.language):
+            write_equity_page(
+                work / page.name,
+                Gallery(None),
+                found=found,
+                coming=coming,
+                bridge=bridge,
+                note=note,
+                checks=run.failed,
+                run=shown,
+            )
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     value = earned(run.margin, run.annual_discount_rate, costs)
     lines = [f"  {each}" for each in equity_sentences(found)]
@@ -214,14 +218,16 @@ def _opening(
         raise InputError(
             f"The earlier day, {day}, is not before the run's end, {run.customers.attrs['until']}."
         )
-    note = (
-        f"What the base was worth on {day} is said by the later posterior, of what was known of each customer then: "
-        "the steps are of customers, not of another fit."
+    note = say(
+        "What the base was worth on {day} is said by the later posterior, of what was known of each customer then: the "
+        "steps are of customers, not of another fit.",
+        day=day,
     )
     if fits is not run:
-        note = (
-            f"What the base was worth on {day} is said by the run to that day, since a calendar ends with its run: the "
-            "steps also hold what the later fit has learned of the population and of the calendar."
+        note = say(
+            "What the base was worth on {day} is said by the run to that day, since a calendar ends with its run: the "
+            "steps also hold what the later fit has learned of the population and of the calendar.",
+            day=day,
         )
     return _simulated(choice, fits, run, customers, horizon, costs), note
 

@@ -7,12 +7,15 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv import views
+from bayes_clv.language import speaking
+from bayes_clv.problems import cards, problem
 from bayes_clv.valuation import channel, compare_channels
 from bayes_clv.views.reporting.channel_words import best_channel_sentences, channel_sentence
 from bayes_clv.views.reporting.channels import write_channels_page
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.workflows.acquiring import channels_summary
 from tests.browser import faults
+from tests.sentences import untranslated
 
 NAMES = ("email", "search <b>", "social")
 
@@ -187,6 +190,24 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path, found):
     assert "never" in page
     assert "What a lead is worth" in page
     assert f"{100 * float(found['conversion_q50'][2]):.1f} %" in page
+
+
+def test_the_page_is_in_another_language_whole(tmp_path, found):
+    some = found.assign(customers_known=("channel", [1, 310, 0]))
+    checks = [cards([problem("rhat", "Purchases", rhat=1.2)])[0].title]
+    with speaking("zh"):
+        page = write_channels_page(
+            tmp_path / "page.html", Gallery(None), found=some, checks=checks, run={"seed": 7}
+        ).read_text()
+    assert '<html lang="zh">' in page
+    # Names, and what is typed.
+    stated = {
+        "cost 2",
+        "cost 20; customers 300",
+        "cost per lead 0.9; leads 3000; converted 300; customers 10",
+    }
+    assert untranslated(page) == {*NAMES, "channel", "seed"} | stated
+    assert "购买：R-hat 为 1.200" in page
 
 
 def test_nothing_is_wrong_with_the_page_in_a_browser(browser, tmp_path, found):

@@ -6,6 +6,8 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv import views
+from bayes_clv.language import speaking
+from bayes_clv.problems import cards, problem
 from bayes_clv.valuation import break_even, compare_scenarios, scenario, sensitivity, tornado
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.scenarios import (
@@ -15,6 +17,7 @@ from bayes_clv.views.reporting.scenarios import (
     write_scenarios_page,
 )
 from tests.browser import faults
+from tests.sentences import untranslated
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,26 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path, simulation, lette
     assert f"at a contact cost of {found.attrs['text']}." in break_even_sentence(found)
     assert f"at a contact cost of {found.attrs['text']}." in page
     assert "What it states" in page or "what it states" in page
+
+
+def test_the_page_is_in_another_language_whole(tmp_path, simulation, letter, compared, swings):
+    found = break_even(simulation, letter, "contact_cost")
+    title = cards([problem("rhat", "Purchases", rhat=1.2)])[0].title
+    given = {
+        "comparison": compared,
+        "swings": swings,
+        "break_evens": [found],
+        "checks": [title],
+        "run": {"seed": 7},
+    }
+    with speaking("zh"):
+        page = write_scenarios_page(tmp_path / "page.html", Gallery(None), **given).read_text()
+    assert '<html lang="zh">' in page
+    # Names, and what is typed.
+    levers = {"margin", "spend", "price +5 %", "contact cost 0.4; purchase rate +4 %; where frequency > 0"}
+    assert untranslated(page) == {"Letter <b>", "same", "base", "dearer", "seed"} | levers
+    assert "购买：R-hat 为 1.200" in page
+    assert scenario_sentence(compared, "same") in "“same” is worth exactly what the base is worth."
 
 
 def test_nothing_is_wrong_with_the_page_in_a_browser(browser, tmp_path, compared, swings):

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.workflows.folders import read_run
+from tests.sentences import CHINESE, untranslated
 
 
 def call(*arguments):
@@ -66,6 +67,23 @@ def test_a_run_is_valued_as_python_values(valued):
         *("base.csv", "base-tops.csv", "base-cohorts.csv", "base-bridge.csv", "base.html"),
         *("base-worth.png", "base-newcomers.png", "base-bridge.png"),
     }
+
+
+def test_the_page_of_equity_is_in_the_language_that_is_asked_for_whole(valued, tmp_path):
+    folder, orders = valued[0], valued[0].parent / "orders.csv"
+    opened = ["--orders", orders, "--opened", "2025-06-30", "--period", "2 weeks"]
+    options = ["--draws", 20, "--out", tmp_path / "base.csv", "--language"]
+    result = call("equity", folder, *opened, *options, "zh")
+    assert result.exit_code == 0, result.stderr
+    assert "Present customers are worth" in result.stdout
+    assert not CHINESE.search(result.stdout)
+    page = (tmp_path / "base.html").read_text()
+    assert '<html lang="zh">' in page
+    # The settings of the run stay as they were typed.
+    assert untranslated(page.partition('id="run-table-caption"')[0]) == set()
+    refused = call("equity", folder, *options, "xx")
+    assert refused.exit_code == 2
+    assert "Use one of en, zh." in " ".join(refused.stderr.split())
 
 
 def test_present_customers_alone(valued, tmp_path):
@@ -161,3 +179,18 @@ def test_a_log_is_audited_as_python_audits(shop, tmp_path):
     own = call("audit", folder / "orders.csv", "--out", folder / "orders.csv")
     assert own.exit_code == 2
     assert "is the order log itself" in own.stderr
+
+
+def test_the_page_of_an_audit_is_in_the_language_that_is_asked_for_whole(shop, tmp_path):
+    options = ["--period", "month", "--out", tmp_path / "look.csv", "--language"]
+    result = call("audit", shop[0] / "orders.csv", *options, "zh")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("One period, ")
+    assert not CHINESE.search(result.stdout)
+    page = (tmp_path / "look.html").read_text()
+    assert '<html lang="zh">' in page
+    # The settings of the run stay as they were typed.
+    assert untranslated(page.partition('id="run-table-caption"')[0]) == set()
+    refused = call("audit", shop[0] / "orders.csv", *options, "xx")
+    assert refused.exit_code == 2
+    assert "Use one of en, zh." in " ".join(refused.stderr.split())

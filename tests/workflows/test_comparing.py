@@ -9,6 +9,7 @@ import bayes_clv as clv
 from bayes_clv.cli import app
 from bayes_clv.valuation import compare_scenarios, read_scenarios
 from bayes_clv.workflows.folders import read_run
+from tests.sentences import CHINESE
 
 SCENARIOS = """
 [base]
@@ -79,6 +80,19 @@ def test_the_command_says_what_python_says(finished, tmp_path):
             assert line.strip() in page
     assert pd.read_csv(tmp_path / "found-tornado.csv")["lever"].tolist() == ["margin"]
     assert {path.name for path in tmp_path.glob("*.png")} == {"found-differences.png", "found-tornado.png"}
+
+
+def test_the_page_is_in_the_language_that_is_asked_for_and_what_is_printed_is_not(finished, tmp_path):
+    (tmp_path / "what_if.toml").write_text('[[scenarios]]\nname = "Dearer"\nprice = "+5 %"\n')
+    options = ["--draws", 20, "--out", tmp_path / "found.csv", "--language"]
+    result = compare(finished[0], tmp_path / "what_if.toml", *options, "zh")
+    assert result.exit_code == 0, result.stderr
+    assert '<html lang="zh">' in (tmp_path / "found.html").read_text()
+    assert "“Dearer” is worth" in result.stdout
+    assert not CHINESE.search(result.stdout)
+    refused = compare(finished[0], tmp_path / "what_if.toml", *options, "xx")
+    assert refused.exit_code == 2
+    assert "Use one of en, zh." in " ".join(refused.stderr.split())
 
 
 @pytest.mark.parametrize(

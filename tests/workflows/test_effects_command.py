@@ -18,6 +18,7 @@ from bayes_clv.workflows import acquiring
 from bayes_clv.workflows.choices import Acquiring
 from bayes_clv.workflows.folders import Finished
 from bayes_clv.workflows.options import grouping, options_of
+from tests.sentences import CHINESE, untranslated
 
 
 def command(*arguments):
@@ -149,6 +150,25 @@ customers = 100
 
 def channels(*arguments):
     return CliRunner().invoke(app, ["channels", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_page_of_channels_is_in_the_language_that_is_asked_for_whole(done, tmp_path):
+    (tmp_path / "costs.toml").write_text(CHANNELS)
+    result = channels(
+        done, tmp_path / "costs.toml", "--draws", 40, "--language", "zh", "--out", tmp_path / "c.csv"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "a new customer is worth" in result.stdout
+    assert not CHINESE.search(result.stdout)
+    page = (tmp_path / "c.html").read_text()
+    assert '<html lang="zh">' in page
+    # Names, what is typed, and the settings of the run.
+    stated = {"spent 300; won 40; elasticity 0.5", "spent 200; won 20; most 60", "cost 9; customers 100"}
+    typed = {"search", "shop", "<b>social</b>", "channel"} | stated
+    assert untranslated(page.partition('id="run-table-caption"')[0]) == typed
+    refused = channels(done, tmp_path / "costs.toml", "--language", "xx", "--out", tmp_path / "c.csv")
+    assert refused.exit_code == 2
+    assert "Use one of en, zh." in " ".join(refused.stderr.split())
 
 
 def test_the_channels_of_a_run_are_judged_as_python_judges(done, tmp_path):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import DRAW, InputError, quantiles
 from bayes_clv.valuation.scenarios import SCENARIO
 from bayes_clv.valuation.sensitivities import END, LEVER
@@ -233,8 +234,8 @@ def chance_words(chance: float) -> str:
     ('87 %', 'over 99 %', 'under 1 %')
     """
     if chance > 0.99:
-        return "over 99 %"
-    return "under 1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
+        return say("over 99 %")
+    return say("under 1 %") if chance < 0.01 else f"{100 * chance:.0f} %"
 
 
 def _check(result: Any, what: str, verb: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.base_audit import COHORT, DECILE, FLOW
+from bayes_clv.language import joined, say, say_in
 from bayes_clv.schema import PERIOD
 from bayes_clv.views import numbers
 from bayes_clv.views.base_frames import labels_of, over
@@ -35,16 +36,34 @@ def audit_sentences(found: xr.Dataset) -> list[str]:
     return lines
 
 
+def _period(found: xr.Dataset) -> str:
+    """Return what a calendar period of the audit is called."""
+    periods = {
+        "month": say_in("period", "month"),
+        "quarter": say_in("period", "quarter"),
+        "year": say_in("period", "year"),
+    }
+    return periods[str(found.attrs["by"])]
+
+
 def _one_period(found: xr.Dataset, last: int, labels: list[str]) -> str:
     name = "spend" if "spend" in found else "orders"
     active, orders = float(found["active"][last]), float(found["orders"][last])
     once = float(found["orders_customers"][last, 0]) / max(active, 1.0)
     tenths = found[f"decile_{name}"].transpose(PERIOD, DECILE).to_numpy()[last]
-    money = f" and spent {_amount(found['spend'][last])}" if name == "spend" else ""
-    return (
-        f"One period, {labels[last]}: {active:,.0f} customers bought on {orders:,.0f} days{money}; {_share(once)} of "
-        f"these customers once. The best tenth brought {_share(tenths[0] / max(tenths.sum(), 1e-300))} of "
-        f"{'spend' if name == 'spend' else 'purchases'}."
+    told = {"period": labels[last], "active": active, "days": orders, "once": _share(once)}
+    told["tenth"] = _share(tenths[0] / max(tenths.sum(), 1e-300))
+    if name == "spend":
+        return say(
+            "One period, {period}: {active:,.0f} customers bought on {days:,.0f} days and spent {spend}; {once} of "
+            "these customers once. The best tenth brought {tenth} of spend.",
+            spend=_amount(found["spend"][last]),
+            **told,
+        )
+    return say(
+        "One period, {period}: {active:,.0f} customers bought on {days:,.0f} days; {once} of these customers once. The "
+        "best tenth brought {tenth} of purchases.",
+        **told,
     )
 
 
@@ -54,14 +73,24 @@ def _two_periods(found: xr.Dataset, last: int, labels: list[str]) -> str:
         float(flow.sel({FLOW: name})) for name in ("stayed", "returned", "new", "lapsed")
     )
     before = stayed + lapsed
-    text = (
-        f"Two periods: of the {before:,.0f} customers of {labels[last - 1]} {_share(stayed / max(before, 1.0))} bought "
-        f"again in {labels[last]}, beside {returned:,.0f} who came back and {new:,.0f} new ones"
+    text = say(
+        "Two periods: of the {before:,.0f} customers of {first} {again} bought again in {second}, beside "
+        "{returned:,.0f} who came back and {new:,.0f} new ones",
+        before=before,
+        first=labels[last - 1],
+        again=_share(stayed / max(before, 1.0)),
+        second=labels[last],
+        returned=returned,
+        new=new,
     )
     if "spent_more" in found and stayed:
         more = float(found["spent_more"][last])
-        text += f"; of those who bought in both {_share(more / stayed)} spent more than before"
-    return f"{text}."
+        text = say(
+            "{text}; of those who bought in both {share} spent more than before",
+            text=text,
+            share=_share(more / stayed),
+        )
+    return say("{text}.", text=text)
 
 
 def _cohorts_said(found: xr.Dataset, last: int, labels: list[str]) -> list[str]:
@@ -73,17 +102,32 @@ def _cohorts_said(found: xr.Dataset, last: int, labels: list[str]) -> list[str]:
         return []
     first = there[0]
     share = active[first, first + 1 : last + 1] / size[first]
-    by = str(found.attrs["by"])
+    by = _period(found)
     lines = [
-        f"One cohort: of the {size[first]:,.0f} who first bought in {labels[first]} {_share(share[0])} bought in the "
-        f"next {by}, {_share(share[-1])} in {labels[last]}."
+        say(
+            "One cohort: of the {size:,.0f} who first bought in {first} {next} bought in the next {by}, {latest} in "
+            "{last}.",
+            size=size[first],
+            first=labels[first],
+            next=_share(share[0]),
+            by=by,
+            latest=_share(share[-1]),
+            last=labels[last],
+        )
     ]
     later = there[-1]
     if later > first:
         other = active[later, later + 1] / size[later]
         lines.append(
-            f"Two cohorts: a {by} after their first order {_share(share[0])} of those of {labels[first]} bought, and "
-            f"{_share(other)} of those of {labels[later]}."
+            say(
+                "Two cohorts: a {by} after their first order {share} of those of {first} bought, and {other} of those "
+                "of {later}.",
+                by=by,
+                share=_share(share[0]),
+                first=labels[first],
+                other=_share(other),
+                later=labels[later],
+            )
         )
     return lines
 
@@ -93,10 +137,14 @@ def _whole_base(found: xr.Dataset, last: int, labels: list[str]) -> str:
     brought = found[f"cohort_{name}"].transpose(COHORT, PERIOD).to_numpy()[:, last]
     total = np.nansum(brought)
     new = float(np.nan_to_num(brought[last]) / total) if total else 0.0
-    what = "spend" if name == "spend" else "purchases"
-    return (
-        f"The whole base: {_share(new)} of {what} in {labels[last]} came from customers of that "
-        f"{found.attrs['by']}, the rest from those who had come before; {found.attrs['customers']:,} have ever bought."
+    return say(
+        "The whole base: {share} of {what} in {last} came from customers of that {by}, the rest from those who had "
+        "come before; {customers:,} have ever bought.",
+        share=_share(new),
+        what=say("spend") if name == "spend" else say("purchases"),
+        last=labels[last],
+        by=_period(found),
+        customers=found.attrs["customers"],
     )
 
 
@@ -105,52 +153,56 @@ def write_audit_page(
     gallery: Gallery,
     *,
     found: xr.Dataset,
-    title: str = "Customer-base audit",
+    title: str | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the page of an audit of ``clv.customers.audit_base`` and return its path."""
+    """Write the page of an audit of ``clv.customers.audit_base``, in the language spoken, and return its path."""
     figures = {
         "tenths": gallery.add(
             "audit-tenths",
             partial(drawn.plot_base_tenths, found),
-            "One period: what each tenth of its customers brought, and how often they bought.",
+            say("One period: what each tenth of its customers brought, and how often they bought."),
         ),
         "flows": gallery.add(
             "audit-flows",
             partial(drawn.plot_base_flows, found),
-            "Two periods: who bought in both, came back or is new, and below who had bought in the period before and "
-            "did not.",
+            say(
+                "Two periods: who bought in both, came back or is new, and below who had bought in the period before "
+                "and did not."
+            ),
         ),
         "lives": gallery.add(
             "audit-lives",
             partial(drawn.plot_cohort_lives, found),
-            "One cohort is a line; two cohorts are compared at the same age. Later cohorts are lighter.",
+            say("One cohort is a line; two cohorts are compared at the same age. Later cohorts are lighter."),
         ),
         "base": gallery.add(
             "audit-base",
             partial(drawn.plot_cohorts, found),
-            "The whole base: each period by when its customers had come.",
+            say("The whole base: each period by when its customers had come."),
         ),
     }
     gallery.finish()
     sentences = audit_sentences(found)
     page = {
-        "title": title,
+        "title": say("Customer-base audit") if title is None else title,
         "summary": {"failed": "", "text": sentences[0]},
         "key_numbers": _key_numbers(found),
         "levels": {},
         "sections": [
-            ("two", "Two periods", []),
-            ("cohorts", "Cohorts", []),
-            ("whole", "The whole base", []),
-            ("reading", "How to read it", []),
+            ("two", say("Two periods"), []),
+            ("cohorts", say("Cohorts"), []),
+            ("whole", say("The whole base"), []),
+            ("reading", say("How to read it"), []),
         ],
         "sentences": sentences,
         "figures": figures,
         "periods": _periods(found),
         "lives": _lives(found),
-        "partial": [name.removesuffix(" *") for name in marked(found) if name.endswith("*")],
-        "by": found.attrs["by"],
+        "partial": joined(
+            "{first}, {second}", [name.removesuffix(" *") for name in marked(found) if name.endswith("*")]
+        ),
+        "by": _period(found),
         "run_table": run_table(run),
     }
     return write_template(path, "audit.html.j2", page)
@@ -166,37 +218,46 @@ def _share(part: float) -> str:
 
 def _key_numbers(found: xr.Dataset) -> list[dict[str, Any]]:
     last = last_whole(found)
-    period = labels_of(found)[last]
-    what = [("customers who bought", f"{float(found['active'][last]):,.0f}", f"in {period}")]
+    note = say("in {period}", period=labels_of(found)[last])
+    what = [(say("customers who bought"), f"{float(found['active'][last]):,.0f}")]
     if "spend" in found:
         each = float(over(found["spend"].to_numpy(), found["active"].to_numpy())[last])
-        what.append(("spend a customer", numbers.number(each), f"in {period}"))
+        what.append((say("spend a customer"), numbers.number(each)))
     new = float(found["cohort_size"][last])
-    what.append(("of them new", f"{new:,.0f}", f"in {period}"))
+    what.append((say("of them new"), f"{new:,.0f}"))
     return [
         {"label": label, "number": number, "level": None, "note": note, "failed": None}
-        for label, number, note in what
+        for label, number in what
     ]
 
 
 def _periods(found: xr.Dataset) -> tables.Table:
     active, orders = found["active"].to_numpy(), found["orders"].to_numpy()
     columns: list[tuple[tables.Column, list[tables.Cell]]] = [
-        (tables.Column(str(found.attrs["by"]), number=False), [tables.cell(each) for each in marked(found)]),
-        (tables.Column("customers"), tables.column(active)),
+        (
+            tables.Column(_period(found), number=False),
+            [tables.cell(each) for each in marked(found)],
+        ),
+        (tables.Column(say("customers")), tables.column(active)),
     ]
-    for flow in ("new", "stayed", "returned", "lapsed"):
+    flows = {
+        "new": say_in("flow", "new"),
+        "stayed": say_in("flow", "stayed"),
+        "returned": say_in("flow", "returned"),
+        "lapsed": say_in("flow", "lapsed"),
+    }
+    for flow, heading in flows.items():
         columns.append(
-            (tables.Column(flow), tables.column(found["flow_customers"].sel({FLOW: flow}).to_numpy()))
+            (tables.Column(heading), tables.column(found["flow_customers"].sel({FLOW: flow}).to_numpy()))
         )
-    columns.append((tables.Column("orders a customer"), tables.column(over(orders, active))))
+    columns.append((tables.Column(say("orders a customer")), tables.column(over(orders, active))))
     if "spend" in found:
         spend = found["spend"].to_numpy()
         columns += [
-            (tables.Column("spend an order"), tables.column(over(spend, orders))),
-            (tables.Column("spend"), tables.column(spend)),
+            (tables.Column(say("spend an order")), tables.column(over(spend, orders))),
+            (tables.Column(say("spend")), tables.column(spend)),
         ]
-    return _table("period-table", "Each period; * not whole.", columns)
+    return _table("period-table", say("Each period; * not whole."), columns)
 
 
 def _lives(found: xr.Dataset) -> tables.Table:
@@ -207,8 +268,8 @@ def _lives(found: xr.Dataset) -> tables.Table:
     there = np.flatnonzero(size > 0)[-COHORTS_SHOWN:].tolist()
     ages = min(max(active.shape[1] - min(there), 1), COHORTS_SHOWN)
     columns: list[tuple[tables.Column, list[tables.Cell]]] = [
-        (tables.Column("first order", number=False), [tables.cell(labels[each]) for each in there]),
-        (tables.Column("customers"), tables.column(size[there])),
+        (tables.Column(say("first order"), number=False), [tables.cell(labels[each]) for each in there]),
+        (tables.Column(say("customers")), tables.column(size[there])),
     ]
     for age in range(1, ages):
         cells = []
@@ -218,12 +279,12 @@ def _lives(found: xr.Dataset) -> tables.Table:
             mark = "" if not inside or whole[each + age] else " *"
             cells.append(tables.cell(part, f"{_share(part)}{mark}" if inside else ""))
         columns.append((tables.Column(f"+{age}"), cells))
-    by = str(found.attrs["by"])
-    return _table(
-        "life-table",
-        f"Of each cohort the share that bought so many {by}s later; * not a whole {by}.",
-        columns,
+    caption = say(
+        "Of each cohort the share that bought so many {units} later; * not a whole {unit}.",
+        units=say(f"{found.attrs['by']}s"),
+        unit=_period(found),
     )
+    return _table("life-table", caption, columns)
 
 
 def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tables.Cell]]]) -> tables.Table:

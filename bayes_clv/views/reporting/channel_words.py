@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import joined, say, say_many
 from bayes_clv.valuation.acquisition import CHANNEL
 from bayes_clv.valuation.channels import KEEP, STOP, TEST
 from bayes_clv.views import numbers
@@ -16,23 +17,37 @@ from bayes_clv.views.plots.scenarios import chance_words
 STANDS_OUT = 0.5
 # With fewer customers than about so many a channel says less of itself than the others say of it (docs/channels.md).
 FEW = 20
-_ADVICE = {KEEP: "Keep it.", STOP: "Stop it.", TEST: "Test it first."}
 
 
 def channel_sentence(found: xr.Dataset, name: str) -> str:
     """Return what a manager is told of a channel: worth and cost, how sure, when paid, and what to do."""
     one = found.sel({CHANNEL: name})
     center, end = drawn.center_of(found)
-    on_average = "on average" if center == "mean" else "in the median"
     middle, low, high = (money(one[f"value_{each}"]) for each in (end, "q05", "q95"))
-    cost = money(one[f"cost_{end}"])
-    chance = chance_words(float(one["probability_pays"]))
-    advice = _ADVICE.get(str(one["decision"].values), "Without a mean value there is no advice.")
-    return (
-        f"“{name}”{known_words(one)}: a new customer is worth {middle} {on_average} (90 %: {low} to {high}) and costs "
-        f"{cost}; it pays with a "
-        f"probability of {chance} {payback_words(one)}. {advice}{_loss_words(one, found)}"
+    told = {"channel": f"“{name}”{known_words(one)}", "middle": middle, "low": low, "high": high}
+    told |= {"cost": money(one[f"cost_{end}"]), "chance": chance_words(float(one["probability_pays"]))}
+    told["payback"] = payback_words(one)
+    text = (
+        say(
+            "{channel}: a new customer is worth {middle} on average (90 %: {low} to {high}) and costs {cost}; it pays "
+            "with a probability of {chance} {payback}.",
+            **told,
+        )
+        if center == "mean"
+        else say(
+            "{channel}: a new customer is worth {middle} in the median (90 %: {low} to {high}) and costs {cost}; it "
+            "pays with a probability of {chance} {payback}.",
+            **told,
+        )
     )
+    loss = _loss_words(one, found)
+    return joined("{first} {second}", [text, _advice(str(one["decision"].values)), *([loss] if loss else [])])
+
+
+def _advice(decision: str) -> str:
+    """Return what to do with a channel."""
+    words = {KEEP: say("Keep it."), STOP: say("Stop it."), TEST: say("Test it first.")}
+    return words.get(decision, say("Without a mean value there is no advice."))
 
 
 def known_words(one: xr.Dataset) -> str:
@@ -41,9 +56,12 @@ def known_words(one: xr.Dataset) -> str:
         return ""
     people = int(one["customers_known"])
     if people == 0:
-        return " (no customer yet, drawn from how the others differ)"
-    text = f"{people:,} customer{'s' * (people != 1)}"
-    return f" ({text}, lean{'s' * (people == 1)} on the others)" if people < FEW else f" ({text})"
+        return say(" (no customer yet, drawn from how the others differ)")
+    if people < FEW:
+        return say_many(
+            " ({count:,} customer, leans on the others)", " ({count:,} customers, lean on the others)", people
+        )
+    return say_many(" ({count:,} customer)", " ({count:,} customers)", people)
 
 
 def payback_words(one: xr.Dataset) -> str:
@@ -51,13 +69,15 @@ def payback_words(one: xr.Dataset) -> str:
     unit = str(one.attrs["time_unit"])
     middle, high = (float(one[f"payback_{end}"]) for end in ("q50", "q95"))
     if middle == 0:
-        return "and has paid with the first order in most draws"
+        return say("and has paid with the first order in most draws")
     if not np.isfinite(middle):
-        return f"and has not paid within {numbers.horizon(one)} in most draws"
+        return say("and has not paid within {horizon} in most draws", horizon=numbers.horizon(one))
     late = (
-        f"95 %: within {numbers.plural(high, unit)}" if np.isfinite(high) else "95 %: not within the horizon"
+        say("95 %: within {time}", time=numbers.plural(high, unit))
+        if np.isfinite(high)
+        else say("95 %: not within the horizon")
     )
-    return f"and has paid after {numbers.plural(middle, unit)} (median; {late})"
+    return say("and has paid after {time} (median; {late})", time=numbers.plural(middle, unit), late=late)
 
 
 def _loss_words(one: xr.Dataset, found: xr.Dataset) -> str:
@@ -65,11 +85,18 @@ def _loss_words(one: xr.Dataset, found: xr.Dataset) -> str:
     if not loss > 0:
         return ""
     people = float(one["customers"])
-    of = f"over {people:,.0f} customers" if people > 1 else "a customer"
-    text = f" A wrong choice costs {money(loss)} on average {of}"
+    text = (
+        say(
+            "A wrong choice costs {loss} on average over {people:,.0f} customers",
+            loss=money(loss),
+            people=people,
+        )
+        if people > 1
+        else say("A wrong choice costs {loss} on average a customer", loss=money(loss))
+    )
     if str(one["decision"].values) == TEST:
-        return f"{text}, more than the {money(found.attrs['test_cost'])} of a test."
-    return f"{text}."
+        return say("{text}, more than the {cost} of a test.", text=text, cost=money(found.attrs["test_cost"]))
+    return say("{text}.", text=text)
 
 
 def best_channel_sentences(found: xr.Dataset) -> list[str]:
@@ -79,10 +106,17 @@ def best_channel_sentences(found: xr.Dataset) -> list[str]:
     names = [str(name) for name in found[CHANNEL].to_numpy()]
     lines = [_best_words(found, names)]
     decisions = found["decision"].to_numpy()
-    for what, words in ((STOP, "Stop"), (TEST, "Test first")):
-        told = [f"“{name}”" for name, each in zip(names, decisions, strict=True) if each == what]
-        if told:
-            lines.append(f"{words}: {', '.join(told)}.")
+    stopped, tested = (
+        joined(
+            "{first}, {second}",
+            [f"“{name}”" for name, each in zip(names, decisions, strict=True) if each == what],
+        )
+        for what in (STOP, TEST)
+    )
+    if stopped:
+        lines.append(say("Stop: {names}.", names=stopped))
+    if tested:
+        lines.append(say("Test first: {names}.", names=tested))
     return lines
 
 
@@ -90,15 +124,26 @@ def _best_words(found: xr.Dataset, names: list[str]) -> str:
     best, chance = best_of(found)
     one = found.isel({CHANNEL: best})
     if len(names) == 1:
-        return f"“{names[0]}” earns {money(one['profit_mean'])} a customer after its cost on average."
-    if chance >= STANDS_OUT:
-        return (
-            f"Earns most on average: “{names[best]}”{known_words(one)}, {money(one['profit_mean'])} a customer after "
-            f"its cost, the most of all {len(names)} with a probability of {chance_words(chance)}."
+        return say(
+            "“{name}” earns {amount} a customer after its cost on average.",
+            name=names[0],
+            amount=money(one["profit_mean"]),
         )
-    return (
-        f"None of the {len(names)} stands out: the one with the highest mean earns most with a probability of "
-        f"{chance_words(chance)}, and is named from {100 * STANDS_OUT:.0f} % on."
+    if chance >= STANDS_OUT:
+        return say(
+            "Earns most on average: {channel}, {amount} a customer after its cost, the most of all {number} with a "
+            "probability of {chance}.",
+            channel=f"“{names[best]}”{known_words(one)}",
+            amount=money(one["profit_mean"]),
+            number=len(names),
+            chance=chance_words(chance),
+        )
+    return say(
+        "None of the {number} stands out: the one with the highest mean earns most with a probability of {chance}, and "
+        "is named from {least:.0f} % on.",
+        number=len(names),
+        chance=chance_words(chance),
+        least=100 * STANDS_OUT,
     )
 
 
@@ -112,23 +157,44 @@ def budget_sentences(split: xr.Dataset) -> list[str]:
     """Return how a budget is split, what that earns, and how much more than today's shares."""
     names = [str(name) for name in split[CHANNEL].to_numpy()]
     parts = [
-        f"{money(each)} to “{name}”" for name, each in zip(names, split["spend"].to_numpy(), strict=True)
+        say("{amount} to “{name}”", amount=money(each), name=name)
+        for name, each in zip(names, split["spend"].to_numpy(), strict=True)
     ]
     mean, low, high = numbers.mean_interval(split["profit_total"])
     gain = split["gain_total"].to_numpy()
-    text = f"Of a budget of {money(split.attrs['budget'])}: {', '.join(parts)}. That earns {money(mean)} on average "
-    text += f"(90 %: {money(low)} to {money(high)})"
+    budget = say(
+        "Of a budget of {budget}: {parts}.",
+        budget=money(split.attrs["budget"]),
+        parts=joined("{first}, {second}", parts),
+    )
+    text = say(
+        "That earns {mean} on average (90 %: {low} to {high})",
+        mean=money(mean),
+        low=money(low),
+        high=money(high),
+    )
     if len(names) > 1:
-        more = "more" if gain.mean() >= 0 else "less"
-        text += (
-            f", {money(abs(gain.mean()))} {more} than as much money in today's shares, and more in "
-            f"{chance_words(float((gain > 0).mean()))} of the draws"
+        told = {"text": text, "gain": money(abs(gain.mean()))}
+        told["chance"] = chance_words(float((gain > 0).mean()))
+        text = (
+            say(
+                "{text}, {gain} more than as much money in today's shares, and more in {chance} of the draws",
+                **told,
+            )
+            if gain.mean() >= 0
+            else say(
+                "{text}, {gain} less than as much money in today's shares, and more in {chance} of the draws",
+                **told,
+            )
         )
-    lines = [f"{text}."]
+    lines = [joined("{first} {second}", [budget, say("{text}.", text=text)])]
     unspent = float(split.attrs["unspent"])
     if unspent > 1e-6 * float(split.attrs["budget"]):
         lines.append(
-            f"{money(unspent)} of it are better not spent: in no channel would the next of it bring back itself."
+            say(
+                "{amount} of it are better not spent: in no channel would the next of it bring back itself.",
+                amount=money(unspent),
+            )
         )
     return lines
 
@@ -137,30 +203,49 @@ def bid_sentence(name: str, bid: xr.Dataset) -> str:
     """Return what to bid for a channel's customers, what that earns, and what those who are won are worth."""
     best = bid.sel(bid=float(bid["best_bid"]))
     if float(bid["best_bid"]) == 0:
-        return f"“{name}”: no bid pays, by what is stated."
+        return say("“{name}”: no bid pays, by what is stated.", name=name)
     gain, curse = float(bid["gain_over_mean_bid"]), float(bid["winners_curse"])
     won = numbers.number(float(np.round(best["volume_mean"])))
     low, mean, high = (money(best[f"profit_{end}"]) for end in ("q05", "mean", "q95"))
-    text = (
-        f"“{name}”: bid {money(bid['best_bid'])}. It wins {won} customers a period and earns {mean} (90 %: {low} to "
-        f"{high}), {money(gain)} more than bidding {money(bid['mean_bid'])}."
-    )
+    said = [
+        say(
+            "“{name}”: bid {bid}. It wins {won} customers a period and earns {mean} (90 %: {low} to {high}), {gain} "
+            "more than bidding {other}.",
+            name=name,
+            bid=money(bid["best_bid"]),
+            won=won,
+            mean=mean,
+            low=low,
+            high=high,
+            gain=money(gain),
+            other=money(bid["mean_bid"]),
+        )
+    ]
     if float(bid.attrs["common"]) > 0:
-        text += (
-            f" Who is won is worth {money(best['value_when_won'])}, {money(curse)} less than the mean of "
-            f"{money(bid.attrs['value_mean'])}: the winner's curse."
+        said.append(
+            say(
+                "Who is won is worth {value}, {curse} less than the mean of {mean}: the winner's curse.",
+                value=money(best["value_when_won"]),
+                curse=money(curse),
+                mean=money(bid.attrs["value_mean"]),
+            )
         )
     if float(bid["best_bid"]) >= float(bid.attrs["highest_stated"]):
-        text += " It is the highest bid that is stated: a higher one may be better."
-    return text
+        said.append(say("It is the highest bid that is stated: a higher one may be better."))
+    return joined("{first} {second}", said)
 
 
 def failed_words(checks: Sequence[str]) -> str:
     """Return how far the verdicts on channels can be trusted where checks of the run failed; "" where none did."""
     if not checks:
         return ""
-    count = f"{len(checks)} check{'s' * (len(checks) > 1)} of the run behind these channels failed"
-    return f"{count}, so that keep, stop and test below are verdicts of a fit that may be wrong"
+    return say_many(
+        "{count} check of the run behind these channels failed, so that keep, stop and test below are verdicts of a "
+        "fit that may be wrong",
+        "{count} checks of the run behind these channels failed, so that keep, stop and test below are verdicts of a "
+        "fit that may be wrong",
+        len(checks),
+    )
 
 
 def money(amount: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import joined, say, say_in, say_kept
 from bayes_clv.schema import listed
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.bridge import STEP
@@ -21,44 +22,61 @@ from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import failed_behind, write_template
 
-LEVELS = {
-    "outcome": "what will actually be bought and spent, and who will come, with the chance in both.",
-}
-_MEANING = {
-    "new": "came since; their value now",
-    "lost": "left since; what they had been worth",
-    "revised": "known now: had left before, or are here after all, and for how long",
-    "rate": "purchases to come for each unit of time, of those who are here",
-    "spend": "value of a purchase to come, of those who are here",
-    "costs": "what those who are here cost, then and now",
-    "outlook": "value of those still to come, then and now",
-}
+
+def _meanings() -> dict[str, str]:
+    """Return what each step between two days is."""
+    return {
+        "new": say("came since; their value now"),
+        "lost": say("left since; what they had been worth"),
+        "revised": say("known now: had left before, or are here after all, and for how long"),
+        "rate": say("purchases to come for each unit of time, of those who are here"),
+        "spend": say("value of a purchase to come, of those who are here"),
+        "costs": say("what those who are here cost, then and now"),
+        "outlook": say("value of those still to come, then and now"),
+    }
 
 
 def equity_sentences(found: xr.Dataset) -> list[str]:
     """Return what a manager is told of the worth of the base."""
     over = numbers.horizon(found)
     present = _middle(found, "present")
-    lines = [f"Present customers are worth {present} over {over} (median and 90 %)."]
+    lines = [
+        say(
+            "Present customers are worth {present} over {horizon} (median and 90 %).",
+            present=present,
+            horizon=over,
+        )
+    ]
     if "present_before_costs" in found:
         lines.append(
-            f"Before costs it would be {_middle(found, 'present_before_costs')}: customers cost "
-            f"{_plain(float(found['present_before_costs_q50']) - float(found['present_q50']))}."
+            say(
+                "Before costs it would be {before}: customers cost {cost}.",
+                before=_middle(found, "present_before_costs"),
+                cost=_plain(float(found["present_before_costs_q50"]) - float(found["present_q50"])),
+            )
         )
     if found.attrs["with_future"]:
-        low, middle, high = (_share(found[f"share_present_{end}"]) for end in ("q05", "q50", "q95"))
-        lines += [
-            f"Those still to come within {over}, {_count(found)} of them, add {_middle(found, 'future')}"
-            f"{_less_cost(found)}.",
-            f"Customer equity is {_middle(found, 'equity')}; {middle} of it is of present customers (90 %: {low} to "
-            f"{high}).",
-        ]
+        lines += [_to_come(found, over), _equity_words(found)]
     top = found.sel({TOP: 0.1})
     lines.append(
-        f"The best 10 % of present customers hold {_share(top['concentration_q50'])} of their value, the best 1 % "
-        f"{_share(found.sel({TOP: 0.01})['concentration_q50'])}."
+        say(
+            "The best 10 % of present customers hold {tenth} of their value, the best 1 % {hundredth}.",
+            tenth=_share(top["concentration_q50"]),
+            hundredth=_share(found.sel({TOP: 0.01})["concentration_q50"]),
+        )
     )
-    return lines + listed(found.attrs, "reasons")
+    return [*lines, *map(say_kept, listed(found.attrs, "reasons"))]
+
+
+def _equity_words(found: xr.Dataset) -> str:
+    low, middle, high = (_share(found[f"share_present_{end}"]) for end in ("q05", "q50", "q95"))
+    return say(
+        "Customer equity is {equity}; {share} of it is of present customers (90 %: {low} to {high}).",
+        equity=_middle(found, "equity"),
+        share=middle,
+        low=low,
+        high=high,
+    )
 
 
 def bridge_sentences(bridge: xr.Dataset) -> list[str]:
@@ -73,24 +91,44 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
     # Beside thousands nobody reads cents.
     small = abs(change) < 1000
     told = [
-        f"{WORDS[name]} {signed(amount if small else float(np.round(amount)))}"
+        say(
+            "{step} {amount}",
+            step=say(WORDS[name]),
+            amount=signed(amount if small else float(np.round(amount))),
+        )
         for name, amount in steps.items()
         if np.round(amount) != 0
     ]
-    since = bridge.attrs["from"] or "the opening"
+    slots = {
+        "since": bridge.attrs["from"] or say("the opening"),
+        "change": _plain(abs(change)),
+        "low": low,
+        "high": high,
+        "steps": joined("{first}, {second}", told),
+    }
+    left = {"lost": float(bridge["customers_lost_mean"]), "before": bridge.attrs["customers_before"]}
+    new = int(bridge.attrs["customers_new"])
     lines = [
-        f"Since {since} equity has {'grown' if change >= 0 else 'fallen'} by {_plain(abs(change))} (90 %: {low} to "
-        f"{high}): {', '.join(told)}.",
-        f"{_number_or_no(bridge.attrs['customers_new'])} customers came, and "
-        f"{float(bridge['customers_lost_mean']):,.0f} of {bridge.attrs['customers_before']:,} left (mean).",
+        say("Since {since} equity has grown by {change} (90 %: {low} to {high}): {steps}.", **slots)
+        if change >= 0
+        else say("Since {since} equity has fallen by {change} (90 %: {low} to {high}): {steps}.", **slots),
+        say("{new:,} customers came, and {lost:,.0f} of {before:,} left (mean).", new=new, **left)
+        if new
+        else say("No customers came, and {lost:,.0f} of {before:,} left (mean).", **left),
     ]
     if np.isfinite(bridge.attrs["earned"]) and np.isfinite(float(bridge["return_on_customer_q50"])):
         low, middle, high = (_share(bridge[f"return_on_customer_{end}"]) for end in ("q05", "q50", "q95"))
         lines.append(
-            f"Return on customer: {middle} of the opening's equity (90 %: {low} to {high}), "
-            f"of {_plain(bridge.attrs['earned'])} earned in between and the change."
+            say(
+                "Return on customer: {share} of the opening's equity (90 %: {low} to {high}), of {earned} earned in "
+                "between and the change.",
+                share=middle,
+                low=low,
+                high=high,
+                earned=_plain(bridge.attrs["earned"]),
+            )
         )
-    return lines + listed(bridge.attrs, "reasons")
+    return [*lines, *map(say_kept, listed(bridge.attrs, "reasons"))]
 
 
 def write_equity_page(
@@ -102,10 +140,10 @@ def write_equity_page(
     bridge: xr.Dataset | None = None,
     note: str = "",
     checks: Sequence[str] = (),
-    title: str = "Customer equity",
+    title: str | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the page of customer equity and return its path.
+    """Write the page of customer equity, in the language that is spoken, and return its path.
 
     Parameters
     ----------
@@ -119,14 +157,16 @@ def write_equity_page(
     checks
         Titles of the failed checks of the run behind it.
     title, run
-        Of the page; what was run, as name and text.
+        Of the page, "Customer equity" where None; what was run, as name and text.
     """
     figures = {
         "worth": gallery.add(
             "equity-worth",
             partial(drawn.plot_equity, found),
-            "Left: bars are medians, lines 90 % intervals. Right: how much of the present value the best customers "
-            "hold; the grey marks are what they would hold if all were alike.",
+            say(
+                "Left: bars are medians, lines 90 % intervals. Right: how much of the present value the best customers "
+                "hold; the grey marks are what they would hold if all were alike."
+            ),
             "outcome",
         )
     }
@@ -134,33 +174,42 @@ def write_equity_page(
         figures["bridge"] = gallery.add(
             "equity-bridge",
             partial(drawn.plot_bridge, bridge),
-            "From the equity of the earlier day each step adds (blue) or takes away (orange); lines are 90 % intervals "
-            "of each. In every draw the steps add up to the change.",
+            say(
+                "From the equity of the earlier day each step adds (blue) or takes away (orange); lines are 90 % "
+                "intervals of each. In every draw the steps add up to the change."
+            ),
             "outcome",
         )
     if coming is not None:
         figures["newcomers"] = gallery.add(
             "equity-newcomers",
             partial(drawn.plot_newcomers, coming),
-            "First orders by period, and who will come. What is not known of their number grows with the time ahead.",
+            say(
+                "First orders by period, and who will come. What is not known of their number grows with the time "
+                "ahead."
+            ),
             "outcome",
         )
     gallery.finish()
     page = {
-        "title": title,
-        "summary": {"failed": failed_behind(checks, "this page"), "text": _verdict(found)},
+        "title": say("Customer equity") if title is None else title,
+        "summary": {"failed": failed_behind(checks, say("this page")), "text": _verdict(found)},
         "key_numbers": _key_numbers(found, bridge),
-        "levels": LEVELS,
+        "levels": {
+            "outcome": say(
+                "what will actually be bought and spent, and who will come, with the chance in both."
+            )
+        },
         "sections": [
-            ("worth", "What it is worth", []),
-            *([("bridge", "What has changed", [])] if bridge is not None else []),
-            *([("newcomers", "Who is to come", [])] if coming is not None else []),
-            ("holders", "Who holds it", []),
-            ("reading", "How it was made", []),
+            ("worth", say("What it is worth"), []),
+            *([("bridge", say("What has changed"), [])] if bridge is not None else []),
+            *([("newcomers", say("Who is to come"), [])] if coming is not None else []),
+            ("holders", say("Who holds it"), []),
+            ("reading", say("How it was made"), []),
         ],
         "sentences": equity_sentences(found),
         "bridge_sentences": [] if bridge is None else bridge_sentences(bridge),
-        "note": note,
+        "note": say_kept(note),
         "figures": figures,
         "worth": _worth(found),
         "bridge": None if bridge is None else _bridge(bridge),
@@ -182,10 +231,6 @@ def signed(amount: float) -> str:
     return f"{'+' if rounded >= 0 else ''}{numbers.number(rounded)}"
 
 
-def _number_or_no(count: int) -> str:
-    return f"{count:,}" if count else "No"
-
-
 def _plain(amount: Any) -> str:
     number = float(amount)
     return numbers.number(np.round(number) if abs(number) >= 100 else number)
@@ -193,7 +238,7 @@ def _plain(amount: Any) -> str:
 
 def _middle(found: xr.Dataset, name: str) -> str:
     middle, low, high = (_plain(found[f"{name}_{end}"]) for end in ("q50", "q05", "q95"))
-    return f"{middle} ({low} to {high})"
+    return say("{middle} ({low} to {high})", middle=middle, low=low, high=high)
 
 
 def _share(part: Any) -> str:
@@ -202,15 +247,22 @@ def _share(part: Any) -> str:
 
 def _count(found: xr.Dataset) -> str:
     middle, low, high = (float(found[f"customers_to_come_{end}"]) for end in ("q50", "q05", "q95"))
-    return f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"
+    return say("{middle} ({low} to {high})", middle=f"{middle:,.0f}", low=f"{low:,.0f}", high=f"{high:,.0f}")
 
 
-def _less_cost(found: xr.Dataset) -> str:
+def _to_come(found: xr.Dataset, horizon: str) -> str:
+    """Return what those who are still to come add."""
     cost = float(found.attrs["acquisition_cost"])
-    return (
-        f" after {numbers.number(cost)} each for acquisition"
-        if cost
-        else ", of whose acquisition no cost is stated"
+    told = {"horizon": horizon, "count": _count(found), "future": _middle(found, "future")}
+    if cost:
+        return say(
+            "Those still to come within {horizon}, {count} of them, add {future} after {cost} each for acquisition.",
+            cost=numbers.number(cost),
+            **told,
+        )
+    return say(
+        "Those still to come within {horizon}, {count} of them, add {future}, of whose acquisition no cost is stated.",
+        **told,
     )
 
 
@@ -220,25 +272,28 @@ def _center(bridge: xr.Dataset) -> str:
 
 def _verdict(found: xr.Dataset) -> str:
     """Return the sentence at the head of the page."""
-    said = equity_sentences(found)
-    return next((each for each in said if each.startswith("Customer equity")), said[0])
+    return _equity_words(found) if found.attrs["with_future"] else equity_sentences(found)[0]
 
 
 def _key_numbers(found: xr.Dataset, bridge: xr.Dataset | None) -> list[dict[str, Any]]:
     name = "equity" if found.attrs["with_future"] else "present"
-    label = "customer equity" if found.attrs["with_future"] else "worth of present customers"
+    label = say("customer equity") if found.attrs["with_future"] else say("worth of present customers")
     middle, low, high = (_plain(found[f"{name}_{end}"]) for end in ("q50", "q05", "q95"))
-    keys = [_key(label, middle, f"90 %: {low} to {high}", "outcome")]
+    keys = [_key(label, middle, _ends(low, high), "outcome")]
     if found.attrs["with_future"]:
         low, middle, high = (_share(found[f"share_present_{end}"]) for end in ("q05", "q50", "q95"))
-        keys.append(_key("of it present customers", middle, f"90 %: {low} to {high}", "outcome"))
+        keys.append(_key(say("of it present customers"), middle, _ends(low, high), "outcome"))
     if bridge is not None:
         change = float(bridge[f"change_{_center(bridge)}"])
         low, high = (signed(float(bridge[f"change_{end}"])) for end in ("q05", "q95"))
         keys.append(
-            _key(f"since {bridge.attrs['from']}", signed(change), f"90 %: {low} to {high}", "outcome")
+            _key(say("since {day}", day=bridge.attrs["from"]), signed(change), _ends(low, high), "outcome")
         )
     return keys
+
+
+def _ends(low: str, high: str) -> str:
+    return say("90 %: {low} to {high}", low=low, high=high)
 
 
 def _key(label: str, number: str, note: str, level: str | None) -> dict[str, Any]:
@@ -248,9 +303,9 @@ def _key(label: str, number: str, note: str, level: str | None) -> dict[str, Any
 def _columns(first: str) -> list[tables.Column]:
     return [
         tables.Column(first, number=False),
-        tables.Column("mean", level="outcome"),
+        tables.Column(say("mean"), level="outcome"),
         tables.Column("5 %", level="outcome"),
-        tables.Column("median", level="outcome"),
+        tables.Column(say("median"), level="outcome"),
         tables.Column("95 %", level="outcome"),
     ]
 
@@ -261,22 +316,23 @@ def _cells(values: Sequence[float]) -> list[tables.Cell]:
 
 
 def _worth(found: xr.Dataset) -> tables.Table:
-    names = {"present": "present customers"}
+    names = {"present": say("present customers")}
     if found.attrs["with_future"]:
         names |= {
-            "future": "those to come",
-            "equity": "customer equity",
-            "customers_to_come": "customers to come",
+            "future": say("those to come"),
+            "equity": say("customer equity"),
+            "customers_to_come": say("customers to come"),
         }
     if "present_before_costs" in found:
-        names |= {"present_before_costs": "present customers, before costs"}
+        names |= {"present_before_costs": say("present customers, before costs")}
     if float(found.attrs["acquisition_cost"]):
-        names["acquisition"] = "acquisition of those to come"
+        names["acquisition"] = say("acquisition of those to come")
     rows = [
         [tables.cell(words), *_cells([float(found[f"{name}_{end}"]) for end in ENDS])]
         for name, words in names.items()
     ]
-    return tables.Table("worth-table", f"Over {numbers.horizon(found)}, in money.", _columns("what"), rows)
+    caption = say("Over {horizon}, in money.", horizon=numbers.horizon(found))
+    return tables.Table("worth-table", caption, _columns(say("what")), rows)
 
 
 def _bridge(bridge: xr.Dataset) -> tables.Table:
@@ -287,18 +343,19 @@ def _bridge(bridge: xr.Dataset) -> tables.Table:
             *_cells([float(stem[f"{of}_{end}"]) for end in ENDS]),
         ]
 
-    rows = [row("opening", f"equity on {bridge.attrs['from']}", bridge, "opening")]
+    meanings = _meanings()
+    first, last = (say("equity on {day}", day=bridge.attrs[end]) for end in ("from", "until"))
+    rows = [row(say("opening"), first, bridge, "opening")]
     rows += [
-        row(WORDS[name], _MEANING[name], bridge.sel({STEP: name}), "contribution")
+        row(say(WORDS[name]), meanings[name], bridge.sel({STEP: name}), "contribution")
         for name in bridge[STEP].to_numpy().tolist()
         if name not in IDLE or np.any(bridge["contribution"].sel({STEP: name}).to_numpy())
     ]
-    rows += [row("closing", f"equity on {bridge.attrs['until']}", bridge, "closing")]
-    columns = _columns("step")
-    columns.insert(1, tables.Column("is", number=False))
-    return tables.Table(
-        "bridge-table", "What has changed the worth of the base, in money.", columns, rows, sortable=False
-    )
+    rows += [row(say("closing"), last, bridge, "closing")]
+    columns = _columns(say("step"))
+    columns.insert(1, tables.Column(say_in("step", "is"), number=False))
+    caption = say("What has changed the worth of the base, in money.")
+    return tables.Table("bridge-table", caption, columns, rows, sortable=False)
 
 
 def _cohorts(found: xr.Dataset) -> tables.Table:
@@ -308,31 +365,26 @@ def _cohorts(found: xr.Dataset) -> tables.Table:
     places = numbers.decimals(found["cohort_value_q95"].to_numpy())
     rows = [
         [
-            tables.cell(float(end), f"to {numbers.number(float(end))} {unit}"),
+            tables.cell(float(end), say("to {end} {units}", end=numbers.number(float(end)), units=say(unit))),
             tables.cell(float(middle[i]), f"{middle[i]:,.0f}"),
-            tables.cell(float(high[i]), f"{low[i]:,.0f} to {high[i]:,.0f}"),
+            tables.cell(float(high[i]), say("{low} to {high}", low=f"{low[i]:,.0f}", high=f"{high[i]:,.0f}")),
             tables.cell(
                 float(found["cohort_value_q50"][i]),
                 numbers.fixed(float(found["cohort_value_q50"][i]), places),
             ),
-            tables.cell(
-                float(found["cohort_value_q95"][i]),
-                f"{numbers.fixed(float(found['cohort_value_q05'][i]), places)} to "
-                f"{numbers.fixed(float(found['cohort_value_q95'][i]), places)}",
-            ),
+            tables.interval(float(found["cohort_value_q05"][i]), float(found["cohort_value_q95"][i]), places),
         ]
         for i, end in enumerate(ends.tolist())
     ]
     columns = [
-        tables.Column("come", number=False),
-        tables.Column("customers, median", level="outcome"),
+        tables.Column(say("come"), number=False),
+        tables.Column(say("customers, median"), level="outcome"),
         tables.Column("90 %"),
-        tables.Column("value, median"),
+        tables.Column(say("value, median")),
         tables.Column("90 %"),
     ]
-    return tables.Table(
-        "cohort-table", "Those to come, by period, and what they bring to the end.", columns, rows
-    )
+    caption = say("Those to come, by period, and what they bring to the end.")
+    return tables.Table("cohort-table", caption, columns, rows)
 
 
 def _tops(found: xr.Dataset) -> tables.Table:
@@ -343,37 +395,54 @@ def _tops(found: xr.Dataset) -> tables.Table:
             tables.cell(float(one[f"concentration_{end}"]), numbers.share(float(one[f"concentration_{end}"])))
             for end in ENDS
         ]
-        rows.append([tables.cell(top, f"best {100 * top:g} %"), *cells])
+        rows.append([tables.cell(top, say("best {share:g} %", share=100 * top)), *cells])
     return tables.Table(
         "top-table",
-        "Share of the present value that the customers of most mean value hold.",
-        _columns("customers"),
+        say("Share of the present value that the customers of most mean value hold."),
+        _columns(say("customers")),
         rows,
     )
 
 
 def _method(found: xr.Dataset, bridge: xr.Dataset | None) -> list[str]:
     margin, rate = 100 * float(found.attrs["margin"]), float(found.attrs["discount_rate"])
+    told = {"margin": f"{margin:.3g}", "horizon": numbers.horizon(found)}
     lines = [
-        f"Value is {margin:.3g} % of what is spent within {numbers.horizon(found)} from now"
-        f"{', discounted' if rate else ', not discounted'}, by those who are customers today and by those who come "
-        "within that time, up to its end: whoever comes late has little of it left. What comes after is worth "
-        "something too, and is not in it.",
+        say(
+            "Value is {margin} % of what is spent within {horizon} from now, discounted, by those who are customers "
+            "today and by those who come within that time, up to its end: whoever comes late has little of it left. "
+            "What comes after is worth something too, and is not in it.",
+            **told,
+        )
+        if rate
+        else say(
+            "Value is {margin} % of what is spent within {horizon} from now, not discounted, by those who are "
+            "customers today and by those who come within that time, up to its end: whoever comes late has little of "
+            "it left. What comes after is worth something too, and is not in it.",
+            **told,
+        ),
     ]
     if found.attrs.get("costs"):
         lines.append(
-            f"Value is less what customers cost: {found.attrs['costs']}. Orders and time are those of the same draw; "
-            "who is still to come costs what the average customer does."
+            say(
+                "Value is less what customers cost: {costs}. Orders and time are those of the same draw; who is still "
+                "to come costs what the average customer does.",
+                costs=found.attrs["costs"],
+            )
         )
     if found.attrs["with_future"]:
         lines.append(
-            "How many come is a count model of first orders: an expected number that may drift and stays where it is "
-            "on average, and periods that are luckier than chance. It knows no season, no plan and no budget. They "
-            "behave as the population does."
+            say(
+                "How many come is a count model of first orders: an expected number that may drift and stays where it "
+                "is on average, and periods that are luckier than chance. It knows no season, no plan and no budget. "
+                "They behave as the population does."
+            )
         )
     if bridge is not None:
         lines.append(
-            "Who has left, and when, is drawn given all that is known on the later day. Return on customer is what "
-            "was earned in between plus the change of equity, over the opening equity (Peppers & Rogers 2005)."
+            say(
+                "Who has left, and when, is drawn given all that is known on the later day. Return on customer is what "
+                "was earned in between plus the change of equity, over the opening equity (Peppers & Rogers 2005)."
+            )
         )
     return lines

@@ -62,6 +62,9 @@ FIGURES = (
     *("Value distribution", "Concentration", "Customers", "Alive matrix", "Expected purchases matrix"),
     *("Alive history", "Segment sizes", "Membership", "Alarms", "Tracking", "Calibration", "Retention"),
     *("Conditional expectation", "Evaluation", "Purchases per customer"),
+    *("Scenario differences", "Tornado", "Channel values", "Channel payback"),
+    *("Equity worth", "Equity bridge", "Equity newcomers"),
+    *("Audit tenths", "Audit flows", "Audit lives", "Audit base"),
     *(
         f"{fit} {stem}"
         for fit in ("Purchases", "Spend")

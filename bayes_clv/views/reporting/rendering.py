@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.language import joined, say, say_many, spoken
+from bayes_clv.language import joined, say, say_kept_titles, say_many, spoken
 
 
 def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> Path:
@@ -46,5 +46,5 @@ def failed_behind(checks: Sequence[str], what: str) -> str:
         "stands here.",
         len(checks),
         what=what,
-        titles=joined("{first}; {second}", checks),
+        titles=say_kept_titles(checks),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import joined, say, say_kept
 from bayes_clv.schema import listed
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.scenarios import SCENARIO
@@ -19,36 +20,42 @@ from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import failed_behind, write_template
 
-LEVELS = {
-    "outcome": "what will actually be bought and spent, with the chance in each purchase.",
-}
-
 
 def scenario_sentence(comparison: xr.Dataset, name: str) -> str:
     """Return what a manager is told of a scenario: how much more or less, how sure, and what a wrong choice costs."""
     one = comparison.sel({SCENARIO: name})
-    quoted = f"“{name}”"
     if (one["value_difference"] == 0).all():
-        return f"{quoted} is worth exactly what the base is worth."
+        return say("“{name}” is worth exactly what the base is worth.", name=name)
     mean, low, high, loss = (
         float(one[key])
         for key in ("value_difference_mean", "value_difference_q05", "value_difference_q95", "loss_if_wrong")
     )
     chance = drawn.chance_words(float(one["probability_better"]))
-    ends = f"90 %: {signed(low)} to {signed(high)}"
+    told = {"name": name, "low": signed(low), "high": signed(high), "chance": chance}
     if np.isnan(mean):
-        return (
-            f"{quoted} has no mean difference to the base (see the reasons); {ends}, and it is better with a "
-            f"probability of {chance}."
+        return say(
+            "“{name}” has no mean difference to the base (see the reasons); 90 %: {low} to {high}, and it is better "
+            "with a probability of {chance}.",
+            **told,
         )
-    more = "more" if mean >= 0 else "less"
+    told["amount"] = numbers.number(_whole(abs(mean)))
     text = (
-        f"{quoted} is worth {numbers.number(_whole(abs(mean)))} {more} than the base ({ends}), better with a "
-        f"probability of {chance}"
+        say(
+            "“{name}” is worth {amount} more than the base (90 %: {low} to {high}), better with a probability of "
+            "{chance}",
+            **told,
+        )
+        if mean >= 0
+        else say(
+            "“{name}” is worth {amount} less than the base (90 %: {low} to {high}), better with a probability of "
+            "{chance}",
+            **told,
+        )
     )
     if loss > 0:
-        text += f"; choosing it wrongly would cost {numbers.number(_whole(loss))} on average"
-    return f"{text}."
+        cost = numbers.number(_whole(loss))
+        text = say("{text}; choosing it wrongly would cost {cost} on average", text=text, cost=cost)
+    return say("{text}.", text=text)
 
 
 def signed(amount: float) -> str:
@@ -75,34 +82,49 @@ def best_sentences(comparison: xr.Dataset) -> list[str]:
     best = int(np.argmax(mean))
     chance = drawn.chance_words(float(comparison["probability_best"][best]))
     perfect = float(comparison.attrs["value_of_perfect_information"])
-    text = f"Worth most on average: “{names[best]}”, the best of all {len(names)} with a probability of {chance}."
+    text = say(
+        "Worth most on average: “{name}”, the best of all {number} with a probability of {chance}.",
+        name=names[best],
+        number=len(names),
+        chance=chance,
+    )
     if perfect <= 0:
-        return [text, "It is best in every draw: nothing that could be found out would change the choice."]
+        sure = say("It is best in every draw: nothing that could be found out would change the choice.")
+        return [text, sure]
     return [
         text,
-        f"To know beforehand which will be best would be worth {numbers.number(_whole(perfect))}: no test, of "
-        "whatever kind, is worth more than that.",
+        say(
+            "To know beforehand which will be best would be worth {amount}: no test, of whatever kind, is worth more "
+            "than that.",
+            amount=numbers.number(_whole(perfect)),
+        ),
     ]
 
 
 def break_even_sentence(found: xr.Dataset) -> str:
     """Return where a scenario breaks even, or why nowhere."""
-    lever = str(found.attrs["lever"]).replace("_", " ")
+    name = str(found.attrs["scenario"])
     if not np.isfinite(float(found["setting"])):
-        return f"“{found.attrs['scenario']}” breaks even nowhere: {listed(found.attrs, 'reasons')[0]}"
-    what = "a change of its" if found.attrs["relative"] else "a"
-    of = f"{what} {lever} {'by' if found.attrs['relative'] else 'of'}"
-    return f"“{found.attrs['scenario']}” is worth as much as the base at {of} {found.attrs['text']}."
+        reason = say_kept(listed(found.attrs, "reasons")[0])
+        return say("“{name}” breaks even nowhere: {reason}", name=name, reason=reason)
+    told = {"name": name, "lever": str(found.attrs["lever"]).replace("_", " ")}
+    told["amount"] = say_kept(str(found.attrs["text"]))
+    if found.attrs["relative"]:
+        return say("“{name}” is worth as much as the base at a change of its {lever} by {amount}.", **told)
+    return say("“{name}” is worth as much as the base at a {lever} of {amount}.", **told)
 
 
 def information_sentence(found: xr.Dataset) -> str:
     """Return what it would be worth to know a lever of a scenario before it is chosen."""
-    lever, worth = str(found.attrs["lever"]).replace("_", " "), float(found["worth"][0])
+    worth = float(found["worth"][0])
+    told = {"lever": str(found.attrs["lever"]).replace("_", " "), "name": str(found.attrs["scenario"])}
     if worth <= 0:
-        return f"To know the {lever} of “{found.attrs['scenario']}” beforehand would not change the choice."
-    return (
-        f"To know the {lever} of “{found.attrs['scenario']}” before choosing it would be worth "
-        f"{numbers.number(_whole(worth))}: a test of it may cost less than that."
+        return say("To know the {lever} of “{name}” beforehand would not change the choice.", **told)
+    return say(
+        "To know the {lever} of “{name}” before choosing it would be worth {amount}: a test of it may cost less than "
+        "that.",
+        amount=numbers.number(_whole(worth)),
+        **told,
     )
 
 
@@ -115,10 +137,10 @@ def write_scenarios_page(
     break_evens: Sequence[xr.Dataset] = (),
     learnt: Sequence[xr.Dataset] = (),
     checks: Sequence[str] = (),
-    title: str = "Scenarios",
+    title: str | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the page of a comparison and return its path.
+    """Write the page of a comparison, in the language that is spoken, and return its path.
 
     Parameters
     ----------
@@ -129,7 +151,7 @@ def write_scenarios_page(
     checks
         Titles of the failed checks of the run behind it, which hold for its scenarios too.
     title, run
-        Of the page; what was run, as name and text.
+        Of the page, "Scenarios" where None; what was run, as name and text.
     """
     names = comparison[SCENARIO].to_numpy().tolist()
     others = names[1:]
@@ -138,45 +160,56 @@ def write_scenarios_page(
         "differences": gallery.add(
             "scenario-differences",
             partial(drawn.plot_scenarios, comparison),
-            "One row a scenario: the dot is the mean difference of value to the base, the thick line holds the middle "
-            "half of the draws, the thin line 90 %. A line that does not reach 0 is a difference that is nearly sure.",
+            say(
+                "One row a scenario: the dot is the mean difference of value to the base, the thick line holds the "
+                "middle half of the draws, the thin line 90 %. A line that does not reach 0 is a difference that is "
+                "nearly sure."
+            ),
             "outcome",
         ),
         "tornado": gallery.add(
             "tornado",
             partial(drawn.plot_tornado, swings),
-            "Each lever alone at its low and high end, beside which stands the setting: how far the mean value of the "
-            "base moves, and 90 % intervals. What is above deserves the first question.",
+            say(
+                "Each lever alone at its low and high end, beside which stands the setting: how far the mean value of "
+                "the base moves, and 90 % intervals. What is above deserves the first question."
+            ),
             "outcome",
         ),
     }
     gallery.finish()
     mean, low, high = (float(base[f"value_{name}"]) for name in ("mean", "q05", "q95"))
-    over = numbers.horizon(comparison)
-    worth = (
-        f"The {comparison.attrs['customers']:,} customers of the base are worth {numbers.number(_whole(mean))} over "
-        f"the next {over} (90 %: {numbers.number(_whole(low))} to {numbers.number(_whole(high))}), after costs."
+    worth = say(
+        "The {count:,} customers of the base are worth {amount} over the next {over} (90 %: {low} to {high}), after "
+        "costs.",
+        count=comparison.attrs["customers"],
+        over=numbers.horizon(comparison),
+        amount=numbers.number(_whole(mean)),
+        low=numbers.number(_whole(low)),
+        high=numbers.number(_whole(high)),
     )
     page = {
-        "title": title,
+        "title": say("Scenarios") if title is None else title,
         "summary": {
-            "failed": failed_behind(checks, "these scenarios"),
-            "text": " ".join([worth, *best_sentences(comparison)]),
+            "failed": failed_behind(checks, say("these scenarios")),
+            "text": joined("{first} {second}", [worth, *best_sentences(comparison)]),
         },
         "key_numbers": _key_numbers(comparison),
-        "levels": LEVELS,
+        "levels": {
+            "outcome": say("what will actually be bought and spent, with the chance in each purchase.")
+        },
         "sections": [
-            ("comparison", "Scenarios", []),
-            *([("break-even", "Break-even", [])] if break_evens else []),
-            ("tornado", "Tornado", []),
-            ("stated", "What is stated", []),
-            ("reading", "How it was made", []),
+            ("comparison", say("Scenarios"), []),
+            *([("break-even", say("Break-even"), [])] if break_evens else []),
+            ("tornado", say("Tornado"), []),
+            ("stated", say("What is stated"), []),
+            ("reading", say("How it was made"), []),
         ],
         "sentences": [
             *(scenario_sentence(comparison, name) for name in others),
             *map(information_sentence, learnt),
         ],
-        "reasons": listed(comparison.attrs, "reasons"),
+        "reasons": [say_kept(each) for each in listed(comparison.attrs, "reasons")],
         "figures": figures,
         "table_of_differences": _table(comparison),
         "totals": _totals(comparison),
@@ -193,24 +226,27 @@ def _key_numbers(comparison: xr.Dataset) -> list[dict[str, Any]]:
     """Return the numbers at the head of the page."""
     base = comparison.isel({SCENARIO: 0})
     mean = comparison["value_mean"].to_numpy()
-    found = [_key("value of the base", float(base["value_mean"]), _interval(base, "value"), "outcome")]
+    found = [_key(say("value of the base"), float(base["value_mean"]), _interval(base, "value"), "outcome")]
     if not np.isnan(mean).any():
         best = comparison.isel({SCENARIO: int(np.argmax(mean))})
         if str(best[SCENARIO].values) != str(base[SCENARIO].values):
             found.append(
                 _key(
-                    f"more by “{best[SCENARIO].values}”",
+                    say("more by “{name}”", name=str(best[SCENARIO].values)),
                     float(best["value_difference_mean"]),
-                    f"{_interval(best, 'value_difference')}; better: "
-                    f"{drawn.chance_words(float(best['probability_better']))}",
+                    say(
+                        "{interval}; better: {chance}",
+                        interval=_interval(best, "value_difference"),
+                        chance=drawn.chance_words(float(best["probability_better"])),
+                    ),
                     "outcome",
                 )
             )
         found.append(
             _key(
-                "worth of perfect information",
+                say("worth of perfect information"),
                 float(comparison.attrs["value_of_perfect_information"]),
-                "most that any test can be worth",
+                say("most that any test can be worth"),
                 None,
             )
         )
@@ -224,7 +260,7 @@ def _key(label: str, number: float, note: str, level: str | None) -> dict[str, A
 
 def _interval(one: xr.Dataset, name: str) -> str:
     low, high = (numbers.number(_whole(float(one[f"{name}_{end}"]))) for end in ("q05", "q95"))
-    return f"90 %: {low} to {high}"
+    return say("90 %: {low} to {high}", low=low, high=high)
 
 
 def _table(comparison: xr.Dataset) -> tables.Table:
@@ -234,21 +270,18 @@ def _table(comparison: xr.Dataset) -> tables.Table:
     places = numbers.decimals(mean)
     low, high = (others[f"value_difference_{end}"].to_numpy() for end in ("q05", "q95"))
     columns = [
-        tables.Column("scenario", number=False),
-        tables.Column("worth more by, mean", level="outcome"),
+        tables.Column(say("scenario"), number=False),
+        tables.Column(say("worth more by, mean"), level="outcome"),
         tables.Column("90 %", level="outcome"),
-        tables.Column("P(better)"),
-        tables.Column("cost of choosing it wrongly"),
-        tables.Column("P(best of all)"),
-        tables.Column("loss against the best"),
+        tables.Column(say("P(better)")),
+        tables.Column(say("cost of choosing it wrongly")),
+        tables.Column(say("P(best of all)")),
+        tables.Column(say("loss against the best")),
     ]
     cells = [
         [tables.cell(str(name)) for name in others[SCENARIO].to_numpy()],
         tables.column(mean),
-        [
-            tables.cell(float(b), f"{numbers.fixed(float(a), places)} to {numbers.fixed(float(b), places)}")
-            for a, b in zip(low, high, strict=True)
-        ],
+        [tables.interval(float(a), float(b), places) for a, b in zip(low, high, strict=True)],
         [tables.cell(float(each), drawn.chance_words(float(each))) for each in others["probability_better"]],
         tables.column(others["loss_if_wrong"].to_numpy()),
         [tables.cell(float(each), drawn.chance_words(float(each))) for each in others["probability_best"]],
@@ -256,29 +289,36 @@ def _table(comparison: xr.Dataset) -> tables.Table:
     ]
     return tables.Table(
         "scenario-table",
-        "Each scenario against the base, in money.",
+        say("Each scenario against the base, in money."),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )
 
 
 def _totals(comparison: xr.Dataset) -> tables.Table:
-    columns = [tables.Column("scenario", number=False)]
+    columns = [tables.Column(say("scenario"), number=False)]
     cells = [[tables.cell(str(name)) for name in comparison[SCENARIO].to_numpy()]]
-    for name in ("purchases", "revenue", "contribution", "cost", "value"):
-        columns.append(tables.Column(f"{name}, mean", level="outcome"))
+    means = {
+        "purchases": say("purchases, mean"),
+        "revenue": say("revenue, mean"),
+        "contribution": say("contribution, mean"),
+        "cost": say("cost, mean"),
+        "value": say("value, mean"),
+    }
+    for name, heading in means.items():
+        columns.append(tables.Column(heading, level="outcome"))
         cells.append(tables.column(comparison[f"{name}_mean"].to_numpy()))
-    columns.append(tables.Column("value, 90 %", level="outcome"))
+    columns.append(tables.Column(say("value, 90 %"), level="outcome"))
     places = numbers.decimals(comparison["value_mean"].to_numpy())
     cells.append(
         [
-            tables.cell(float(b), f"{numbers.fixed(float(a), places)} to {numbers.fixed(float(b), places)}")
+            tables.interval(float(a), float(b), places)
             for a, b in zip(comparison["value_q05"].values, comparison["value_q95"].values, strict=True)
         ]
     )
     return tables.Table(
         "totals-table",
-        "What makes the value: contribution (margin on discounted spend) less cost (discounted).",
+        say("What makes the value: contribution (margin on discounted spend) less cost (discounted)."),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )
@@ -286,17 +326,17 @@ def _totals(comparison: xr.Dataset) -> tables.Table:
 
 def _tornado_table(swings: xr.Dataset) -> tables.Table:
     columns, cells = (
-        [tables.Column("lever", number=False)],
+        [tables.Column(say("lever"), number=False)],
         [[tables.cell(str(name).replace("_", " ")) for name in swings[LEVER].to_numpy()]],
     )
-    for end in ("low", "high"):
+    for end, heading in (("low", say("low end")), ("high", say("high end"))):
         each = swings.sel({END: end})
-        columns += [tables.Column(f"{end} end", number=False), tables.Column("value by", level="outcome")]
+        columns += [tables.Column(heading, number=False), tables.Column(say("value by"), level="outcome")]
         cells.append([tables.cell(str(text)) for text in each["stated"].to_numpy()])
         cells.append(tables.column(each["difference_mean"].to_numpy()))
     return tables.Table(
         "tornado-table",
-        "Mean difference of value to the base with each lever, alone, at either end.",
+        say("Mean difference of value to the base with each lever, alone, at either end."),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )
@@ -305,31 +345,45 @@ def _tornado_table(swings: xr.Dataset) -> tables.Table:
 def _stated(comparison: xr.Dataset) -> tables.Table:
     reached = comparison["reached"].to_numpy()
     columns = [
-        tables.Column("scenario", number=False),
-        tables.Column("what it states", number=False),
-        tables.Column("customers it reaches"),
+        tables.Column(say("scenario"), number=False),
+        tables.Column(say("what it states"), number=False),
+        tables.Column(say("customers it reaches")),
     ]
     names, texts = comparison[SCENARIO].to_numpy(), comparison["stated"].to_numpy()
     rows = [
-        [tables.cell(str(name)), tables.cell(str(text)), tables.cell(float(each), f"{each:,.0f}")]
+        [tables.cell(str(name)), tables.cell(_said(str(text))), tables.cell(float(each), f"{each:,.0f}")]
         for name, text, each in zip(names, texts, reached, strict=True)
     ]
-    return tables.Table("stated-table", "Nothing else is changed.", columns, rows)
+    return tables.Table("stated-table", say("Nothing else is changed."), columns, rows)
+
+
+def _said(stated: str) -> str:
+    """Return what a scenario states: as it is typed, or that it states nothing."""
+    return say("nothing changed") if stated == "nothing changed" else stated
 
 
 def _method(comparison: xr.Dataset) -> list[str]:
     attrs = comparison.attrs
     error = float(comparison["value_difference_error"].max())
     return [
-        f"Every scenario is drawn {attrs['draws']:,} times, with the same posterior draws and the same random numbers "
-        "as the base: a difference is that of the same customers with the same luck. Simulation adds a standard error "
-        f"of at most {numbers.number(error)} to a mean difference, and of at most {50 / np.sqrt(attrs['draws']):.1f} "
-        "points to a probability in per cent.",
-        "“Choosing it wrongly would cost” is the mean, over all draws, of what the scenario loses against the base, "
-        "counting nothing where it is better. “Loss against the best” is the same against the best scenario of each "
-        "draw; the smallest of them is what perfect information is worth.",
-        "Purchases, revenue, contribution and cost are of all customers over "
-        f"{numbers.plural(float(attrs['horizon']), str(attrs['time_unit']))} unless a scenario states another "
-        f"horizon; times are in {in_plural(str(attrs['time_unit']))}. What a lever does to purchases is stated, not "
-        "learned: where it matters, test it.",
+        say(
+            "Every scenario is drawn {draws:,} times, with the same posterior draws and the same random numbers as the "
+            "base: a difference is that of the same customers with the same luck. Simulation adds a standard error of "
+            "at most {error} to a mean difference, and of at most {points:.1f} points to a probability in per cent.",
+            draws=attrs["draws"],
+            error=numbers.number(error),
+            points=50 / np.sqrt(attrs["draws"]),
+        ),
+        say(
+            "“Choosing it wrongly would cost” is the mean, over all draws, of what the scenario loses against the "
+            "base, counting nothing where it is better. “Loss against the best” is the same against the best scenario "
+            "of each draw; the smallest of them is what perfect information is worth."
+        ),
+        say(
+            "Purchases, revenue, contribution and cost are of all customers over {horizon} unless a scenario states "
+            "another horizon; times are in {units}. What a lever does to purchases is stated, not learned: where it "
+            "matters, test it.",
+            horizon=numbers.plural(float(attrs["horizon"]), str(attrs["time_unit"])),
+            units=say(in_plural(str(attrs["time_unit"]))),
+        ),
     ]
