@@ -118,7 +118,8 @@ FILES = {
     "picture": ("orders.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not a table in UTF-8 text"),
     "empty Parquet": ("orders.parquet", b"", "'orders.parquet' is empty"),
     "no Parquet": ("orders.parquet", b"PAR1" + bytes(64), "is not a readable Parquet file"),
-    "spreadsheet": ("orders.xlsx", b"PK", "an extension that is not known.*\\.csv, \\.tsv.*\\.parquet"),
+    "spreadsheet": ("orders.xlsx", b"PK", "is a workbook, which may have several sheets.*CSV UTF-8"),
+    "unknown": ("orders.doc", b"PK", "an extension that is not known.*\\.csv, \\.tsv.*\\.parquet"),
 }
 
 
