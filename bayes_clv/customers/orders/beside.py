@@ -13,6 +13,7 @@ from bayes_clv.conditions import name_of
 from bayes_clv.customers.orders.amounts import read_amount
 from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.parsing import MISSING_WORDS, wanted_rows
+from bayes_clv.language import say
 
 if TYPE_CHECKING:
     from bayes_clv.customers.orders.log import OrderLog
@@ -65,21 +66,18 @@ def beside_notes(log: "OrderLog") -> list[tuple[str, int]]:
         if kind == _REFUND:
             rows = _refunded(log, table, column) if log.reading.priced else 0
             if rows:
-                notes.append((_REFUND_WORDS.format(name=name), rows))
+                notes.append((_refund_words(name), rows))
             continue
         counts = _counts(log, table, column)
         bad = {value: rows for value, rows in counts.items() if _NO_SALE.search(value)}
         if kind == _STATUS and bad:
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in bad)
             condition = f"{name_of(name)} not in ({listed})"
-            words = _STATUS_WORDS.format(name=name, told=_told(bad), condition=condition)
-            notes.append((words, sum(bad.values())))
+            notes.append((_status_words(name, _told(bad), condition), sum(bad.values())))
         elif kind == _CURRENCY and len(counts) > 1 and log.reading.priced:
             most = max(counts, key=lambda value: counts[value])
-            words = _CURRENCY_WORDS.format(
-                name=name, told=_told(counts), condition=f"{name_of(name)} = {most!r}"
-            )
-            notes.append((words, sum(counts.values())))
+            condition = f"{name_of(name)} = {most!r}"
+            notes.append((_currency_words(name, _told(counts), condition), sum(counts.values())))
     return notes
 
 
@@ -99,18 +97,32 @@ def _amount(column: Any, reading: Reading) -> Any:
     return read_amount(column, reading.decimal) if column.type().is_string() else column.cast("float64")
 
 
-_STATUS_WORDS = (
-    "Rows that are no sale, or none yet, by column {name!r}, which is not read ({told}): they count as orders. The "
-    'condition (where) "{condition}" leaves them out.'
-)
-_REFUND_WORDS = (
-    "Rows with an amount in column {name!r}, which is not read: what was refunded counts as sold. If the amounts are "
-    "before refunds, subtract it first, or leave out what was refunded whole."
-)
-_CURRENCY_WORDS = (
-    "Rows in several currencies by column {name!r}, which is not read ({told}): amounts are added up as they are. If "
-    'they are not all in one currency, convert them, or choose one with the condition (where) "{condition}".'
-)
+def _status_words(name: str, told: str, condition: str) -> str:
+    return say(
+        "Rows that are no sale, or none yet, by column {name!r}, which is not read ({told}): they count as orders. The "
+        'condition (where) "{condition}" leaves them out.',
+        name=name,
+        told=told,
+        condition=condition,
+    )
+
+
+def _refund_words(name: str) -> str:
+    return say(
+        "Rows with an amount in column {name!r}, which is not read: what was refunded counts as sold. If the amounts "
+        "are before refunds, subtract it first, or leave out what was refunded whole.",
+        name=name,
+    )
+
+
+def _currency_words(name: str, told: str, condition: str) -> str:
+    return say(
+        "Rows in several currencies by column {name!r}, which is not read ({told}): amounts are added up as they are. "
+        'If they are not all in one currency, convert them, or choose one with the condition (where) "{condition}".',
+        name=name,
+        told=told,
+        condition=condition,
+    )
 
 
 def _told(counts: dict[str, int]) -> str:
