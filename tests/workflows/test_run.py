@@ -19,7 +19,7 @@ from bayes_clv.families.registry import family as module_of
 from bayes_clv.inference.posterior import FORMAT
 from bayes_clv.workflows import folders
 from bayes_clv.workflows.beside import Beside
-from bayes_clv.workflows.folders import CONTENTS
+from bayes_clv.workflows.folders import CONTENTS, COSTS_FILE
 from bayes_clv.workflows.running import run, strict
 from bayes_clv.workflows.settings import Settings
 
@@ -87,7 +87,7 @@ def test_of_very_many_customers_there_is_no_table_for_spreadsheets(tmp_path, mon
 
 def test_every_file_is_there(finished):
     folder, printed = finished
-    assert {item.name for item in folder.iterdir()} == set(CONTENTS)
+    assert {item.name for item in folder.iterdir()} == set(CONTENTS) - {COSTS_FILE}
     assert all(item.stat().st_size > 0 for item in folder.rglob("*") if item.is_file())
     assert {item.suffix for item in (folder / "figures").iterdir()} >= {".svg"}
     assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
@@ -332,7 +332,7 @@ def test_purchases_alone_in_hours(finished, shop, tmp_path):
     orders = shop[1].drop(columns="spend")
     record = run(Settings(orders=orders, out=tmp_path / "out", spend=None, time_unit="hour", **SAME))
     out = tmp_path / "out"
-    assert {item.name for item in out.iterdir()} == set(CONTENTS) - {"spending.nc"}
+    assert {item.name for item in out.iterdir()} == set(CONTENTS) - {"spending.nc", COSTS_FILE}
     assert record == read_strictly(out / "run.json")
     assert set(record["totals"]) == {"purchases"}
     assert set(record["diagnostics"]) == {"buying"}

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from typer.testing import CliRunner
 
 import bayes_clv as clv
@@ -14,6 +15,7 @@ from bayes_clv.cli import OUTSIDE, app
 from bayes_clv.workflows import Scoring, read_run, score_run
 from bayes_clv.workflows import scoring as command
 from bayes_clv.workflows import unfinished as keeping
+from bayes_clv.workflows.folders import Finished
 
 UNTIL, END = "2025-09-30", "2025-12-31"
 
@@ -175,7 +177,7 @@ def test_a_calendar_ends_with_the_run():
 def test_the_log_is_read_as_the_run_read_it(tmp_path):
     """Of a run of other options than the defaults."""
     arguments = {"customer_id": "Kunde", "decimal": ",", "take": {"Land": "first"}, "spend": None, "seed": 1}
-    run = SimpleNamespace(record={"arguments": arguments})
+    run = Finished(xr.Dataset(), xr.DataTree(), None, pd.DataFrame(), {"arguments": arguments})
     told = command.told_by(run, tmp_path, "orders.csv")
     assert (told.customer_id, told.decimal, told.take, told.spend) == ("Kunde", ",", {"Land": "first"}, None)
     assert told.date == "date"
