@@ -1,4 +1,4 @@
-"""Quick simulation-based calibration of families whose customers change: bases that differ in length."""
+"""Quick simulation-based calibration where customers change, or their spend does: bases that differ in length."""
 
 from dataclasses import replace
 
@@ -10,11 +10,10 @@ from studies import calibration, ranks
 
 QUICK = 8
 ALARM = 1e-4
-# One false alarm in some 500 runs of the whole test.
-ONES = (
-    "mbg_nbd_returns",
-    *(pytest.param(name, marks=pytest.mark.full) for name in ("mbg_nbd_drift", "pareto_nbd_drift")),
-)
+# One false alarm in some 300 runs of the whole test.
+QUICKEST = ("mbg_nbd_returns", "lognormal_spend_trend_drift")
+OTHERS = ("mbg_nbd_drift", "pareto_nbd_drift", "lognormal_spend_trend", "gamma_gamma_trend")
+ONES = (*QUICKEST, *(pytest.param(name, marks=pytest.mark.full) for name in OTHERS))
 
 
 @pytest.mark.parametrize("family", ONES)
@@ -25,7 +24,8 @@ def test_ranks_of_the_truth_are_uniform(family, tmp_path, monkeypatch):
     given = found["refused"] == 0
     assert given.sum() >= QUICK - 1
     for name in find_family(family).quantities:
-        assert ranks.chance(found[name][given]) > ALARM, name
+        if name != "trend_span":  # fixed
+            assert ranks.chance(found[name][given]) > ALARM, name
 
 
 @pytest.mark.parametrize("family", calibration.CHANGING)

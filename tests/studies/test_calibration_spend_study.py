@@ -1,32 +1,10 @@
-"""Quick simulation-based calibration of families whose spend moves with its customer."""
-
-from dataclasses import replace
+"""Calibration where spend moves with its customer: the long form, and the bases it is made of."""
 
 import numpy as np
 import pytest
 
 from bayes_clv.families.registry import family as find_family
-from studies import calibration, ranks
-
-QUICK = 8
-ALARM = 1e-4
-# One false alarm in some 1,000 runs of the whole test.
-ONES = (
-    "lognormal_spend_trend_drift",
-    *(pytest.param(name, marks=pytest.mark.full) for name in ("lognormal_spend_trend", "gamma_gamma_trend")),
-)
-
-
-@pytest.mark.parametrize("family", ONES)
-def test_ranks_of_the_truth_are_uniform(family, tmp_path, monkeypatch):
-    effort = replace(calibration.EFFORT[family], customers=60, laplace=300)
-    monkeypatch.setattr(calibration, "EFFORT", {family: effort})
-    found = calibration.records(family, "laplace", QUICK, tmp_path)
-    given = found["refused"] == 0
-    assert given.sum() >= QUICK - 1
-    for name in find_family(family).quantities:
-        if name != "trend_span":
-            assert ranks.chance(found[name][given]) > ALARM, name
+from studies import calibration
 
 
 @pytest.mark.full

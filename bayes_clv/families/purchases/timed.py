@@ -69,12 +69,19 @@ class Timed(Grid):
 
 def flat_times(customers: Mapping[Any, Any]) -> Array:
     """Return all customers' purchase times, one customer's after the other's; a vector of a graph as it is."""
-    if TIMES not in customers:
-        raise InputError(
-            "Customers who change or come back are read off each customer's purchase times, and the customers lack "
-            "'purchase_times'. Summarize the orders with summarize(..., also=('purchase_times',)), or add the column."
-        )
-    given = customers[TIMES]
+    return flat(
+        customers,
+        TIMES,
+        "Customers who change or come back are read off each customer's purchase times, and the customers lack "
+        "'purchase_times'. Summarize the orders with summarize(..., also=('purchase_times',)), or add the column.",
+    )
+
+
+def flat(customers: Mapping[Any, Any], name: str, missing: str) -> Array:
+    """Return a ragged column of the customers, flat; ``missing`` says what to do where it is not there."""
+    if name not in customers:
+        raise InputError(missing)
+    given = customers[name]
     # A PyTensor variable: of a model that is compiled once, for many bases.
     if hasattr(given, "owner"):
         return cast("Array", given)

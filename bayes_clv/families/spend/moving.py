@@ -67,10 +67,9 @@ from bayes_clv.families.contract import (
     new_customer,
 )
 from bayes_clv.families.likelihood import Term
-from bayes_clv.families.purchases.timed import Grid, flat_times
+from bayes_clv.families.purchases.timed import Grid, flat, flat_times
 from bayes_clv.families.quantities import FIXED, Prior, Quantity
 from bayes_clv.families.spend import gamma_gamma
-from bayes_clv.schema import InputError
 
 SPEND = "purchase_spend"
 # What a customer's level is read from.
@@ -467,10 +466,9 @@ def _over(kind: _Kind, spend: Array, times: Array) -> Family:
 
 def _flat_spend(customers: Mapping[Any, Any]) -> Array:
     """Return the spend of all customers' repeat purchases, flat; a vector of a graph as it is."""
-    if SPEND not in customers:
-        raise InputError(
-            "Spend that moves is read off the spend of each repeat purchase, and the customers lack 'purchase_spend'. "
-            "Summarise the orders with summarize(..., also=('log_spend', 'purchase_spend'))."
-        )
-    given = customers[SPEND]
-    return given if hasattr(given, "owner") else owned(given)
+    return flat(
+        customers,
+        SPEND,
+        "Spend that moves is read off the spend of each repeat purchase, and the customers lack 'purchase_spend'. "
+        "Summarise the orders with summarize(..., also=('log_spend', 'purchase_spend')).",
+    )
