@@ -194,6 +194,20 @@ def pace_words(found: dict[str, Any]) -> str:
     )
 
 
+def together_words(settings: Settings) -> str | None:
+    """Return by what a change and a calendar are fitted in one fit; None where they are not."""
+    if not settings.calendar or settings.posteriors is not None or not (settings.drift or settings.returns):
+        return None
+    what = (
+        say("Customers' rates drift, and all move with a calendar")
+        if settings.drift
+        else say("Customers fall asleep and come back, and all move with a calendar")
+    )
+    if settings.method == "laplace":
+        return say("{what}: fitted by laplace (--method nuts takes minutes).", what=what)
+    return say("{what}: fitted by {method}.", what=what, method=settings.method)
+
+
 def variance_words(shares: dict[str, float]) -> str:
     """Return in a sentence what the variance of all customers' purchases is made of."""
     return say(

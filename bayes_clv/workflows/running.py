@@ -33,6 +33,7 @@ from bayes_clv.workflows.deciding import (
     draws_of,
     pace_words,
     to_summarize,
+    together_words,
     variance_words,
 )
 from bayes_clv.workflows.described import taken, with_own_columns
@@ -190,18 +191,8 @@ def _run_into(
             shutil.copyfile(settings.costs, work / COSTS_FILE)
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
     notes = [] if paced is None else [pace_words(paced)]
-    if settings.drift and settings.calendar and settings.posteriors is None:
-        notes.append(
-            say(
-                "Customers' rates drift, and all move with a calendar: fitted by laplace (--method nuts takes "
-                "minutes)."
-            )
-            if settings.method == "laplace"
-            else say(
-                "Customers' rates drift, and all move with a calendar: fitted by {method}.",
-                method=settings.method,
-            )
-        )
+    together = together_words(settings)
+    notes += [together] if together is not None else []
     in_currency = (
         []
         if settings.currency is None

@@ -160,8 +160,8 @@ class Settings(Log):
         name="--calendar/--no-calendar",
     )
     method: Literal["nuts", "laplace", "mode"] | None = option(
-        "nuts: what a run takes, but for drift with a calendar; laplace: faster, checked by its Pareto k; mode: a "
-        "point, for papers.",
+        "nuts: what a run takes, but for drift or returns with a calendar; laplace: faster, checked by its Pareto k; "
+        "mode: a point, for papers.",
         None,
     )
     draws: int | None = option(

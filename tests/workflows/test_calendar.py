@@ -10,6 +10,7 @@ from bayes_clv.workflows.deciding import (
     decide_method,
     pace_words,
     to_summarize,
+    together_words,
     variance_words,
 )
 from bayes_clv.workflows.running import _fits
@@ -122,3 +123,16 @@ def test_the_split_of_a_variance_is_said():
     words = variance_words({"calendar": 0.6, "unknown": 0.3, "chance": 0.1})
     assert "60 % is what the calendar will do, 30 % what the data" in words
     assert "10 % the chance of single customers" in words
+
+
+def test_it_is_said_by_what_a_change_and_a_calendar_are_fitted():
+    both = Settings("orders.csv", family="mbg_nbd", returns=True, drift=False, calendar=True)
+    assert together_words(decide_method(both)) == (
+        "Customers fall asleep and come back, and all move with a calendar: fitted by laplace (--method nuts takes "
+        "minutes)."
+    )
+    drifting = replace(both, returns=False, drift=True, method="nuts")
+    assert together_words(drifting) == (
+        "Customers' rates drift, and all move with a calendar: fitted by nuts."
+    )
+    assert together_words(replace(both, returns=False)) is None
