@@ -15,7 +15,7 @@ import xarray as xr
 
 from bayes_clv.customers.contracts import placed
 from bayes_clv.customers.sequences import SPEND_START, unpaid
-from bayes_clv.families.contract import Family, SpendLevel, need
+from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import form_of, refuse_calendar
@@ -27,7 +27,7 @@ from bayes_clv.inference.criticism.retention import retention_check
 from bayes_clv.inference.data import checkable, checked_customers, distinct_rows, observed
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
-from bayes_clv.inference.ledger import PAYER, read_ledger
+from bayes_clv.inference.ledger import PAYER, read_ledger, refuse_unpaid
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
@@ -91,7 +91,7 @@ def fit(
         Of ``"lognormal_spend"`` and ``"gamma_gamma"``: whether spend an order changes with the customer's age, to the
         longest age seen (``families.spend.moving``); of customers with
         ``summarize(..., also=("log_spend", "purchase_spend"))``. The posterior is of the family
-        ``"lognormal_spend_trend"``, and so on. Not with a ``calendar``.
+        ``"lognormal_spend_trend"``, and so on.
     covariates : mapping of str to column name(s) or formula(s), optional
         Columns of the customers (``clv.with_columns``) and what they act on: a process of the family
         (``PROCESSES``: "purchase", "dropout"; "spend") or one of its quantities by name, on the log scale, or that of
@@ -110,7 +110,8 @@ def fit(
         ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar;
         and of ``"pareto_nbd"``, whose fit it makes thirty times as dear. Of ``"lognormal_spend"`` and
         ``"gamma_gamma"`` it is the spend of a purchase that moves, of customers with ``also=("purchase_spend",)``; the
-        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``). Of
+        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``); with
+        ``trend`` and ``drift`` too, of customers who came in several periods. Of
         ``"shifted_beta_geometric"`` and ``"beta_discrete_weibull"`` it is how readily all contracts are left, period by
         period of renewal, of contracts with ``periods`` (``clv.customers.from_dates``, ``from_survivors``). With
         ``drift`` of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, whose rates then drift in operational time; not with
@@ -186,16 +187,16 @@ def fit(
     learned, ledger = None, None
     if calendar is not None:
         seen_by = dataset.isel({CUSTOMER: data.usable}) if record.kind == "spend" else dataset
-        _refuse_moving(record)
         learned = learn_calendar(calendar, record.name, seen_by)
+        _refuse_one_age(record, learned, seen_by["T"].to_numpy())
         _check_calendar_fit(method, priors, include, learned)
         if learned.of_spend:
             ledger = read_ledger(seen_by, learned.days, learned.unit_days, learned.size)
-            _check_amounts(record, ledger.unpaid)
+            refuse_unpaid(record, ledger.unpaid)
             learned = replace(learned, information=1 / ledger.variance)
             columns[PAYER] = np.arange(ledger.size.size)
     elif record.kind == "spend" and SPEND_START in columns:
-        _check_amounts(record, unpaid(dataset.isel({CUSTOMER: data.usable})))
+        refuse_unpaid(record, unpaid(dataset.isel({CUSTOMER: data.usable})))
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -315,24 +316,14 @@ def fit(
     return tree
 
 
-def _check_amounts(family: Family, unpaid: np.ndarray) -> None:
-    """Refuse amounts of nothing where the family has no density of them; ``unpaid`` are each customer's."""
-    some = int((unpaid > 0).sum())
-    if need(family, SpendLevel).pays == "gamma" and some:
+def _refuse_one_age(family: Family, learned: LearnedCalendar, age: np.ndarray) -> None:
+    """Refuse a trend of spend beside its calendar where all customers came in one period; ``age`` is theirs."""
+    spread = float(age.max() - age.min())
+    if learned.of_spend and "growth" in family.quantities and spread < learned.width:
         raise InputError(
-            f"{some:,} of {unpaid.size:,} customers have a repeat purchase for nothing, of which "
-            f"{family.words.title} has no density, and where spend moves every amount counts. Fit 'lognormal_spend', "
-            "which leaves such customers out, or leave them out of customers."
-        )
-
-
-def _refuse_moving(family: Family) -> None:
-    """Refuse a calendar of spend that moves by itself."""
-    if family.kind == "spend" and need(family, SpendLevel).later is not None:
-        raise InputError(
-            f"{argument('calendar')} and a spend that moves with its customer ({argument('trend', True)}, "
-            f"{argument('drift', True)}) cannot be had in one fit: within a customer age and calendar are one, and "
-            "only how the spend of everybody moves together would tell them apart. Ask for one of them."
+            f"All customers came within {spread * learned.unit_days:.0f} days, so that a trend of spend by age "
+            f"({argument('trend', True)}) cannot be told from {argument('calendar')}: within a customer the two are "
+            "one, and customers of other ages tell them apart. Ask for one of them, or give customers who came later."
         )
 
 

@@ -12,7 +12,7 @@ variable of the model: a sampler's checks know only what varies. ``Built.constan
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -118,8 +118,9 @@ def build_model(
         if changing:
             data = {name: pm.Data(name, column) for name, column in data.items()}
         pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data, clock))
-        # The terms of contracts hold all.
-        if clock is not None and not clock.calendar.of_leaving:
+        # The terms of contracts hold all, and so do those of spend that moves.
+        whole = isinstance(clock, Prices) and _paced(family, clock) is not None
+        if clock is not None and not (clock.calendar.of_leaving or whole):
             density = clock.log_density()
             if isinstance(clock, Prices):
                 own = of_rows(parameters, rows.get("profile"))
@@ -210,7 +211,15 @@ def reduced_log_likelihood(
 
 def _terms(family: Family, clock: Clock | Prices | None) -> tuple[Term, ...]:
     """Return the terms of the likelihood, at the pace of a calendar where there is one and the family has its own."""
-    return family.likelihood if clock is None or family.paced is None else family.paced.likelihood(clock)
+    paced = _paced(family, clock)
+    return family.likelihood if paced is None else paced(clock)
+
+
+def _paced(family: Family, clock: Clock | Prices | None) -> Callable[[Any], tuple[Term, ...]] | None:
+    """Return the family's own terms at the pace of a calendar; None where there is none, or it has none."""
+    if isinstance(clock, Prices):
+        return need(family, SpendLevel).paced
+    return None if clock is None or family.paced is None else family.paced.likelihood
 
 
 def rows_of_terms(
@@ -246,7 +255,7 @@ def _log_likelihood(
         given = {name: data[f"{name}_{place}"] for name in term.columns}
         weight = data[f"count_{place}"]
         moved = given
-        if clock is not None and family.paced is None:
+        if clock is not None and _paced(family, clock) is None:
             moved = clock.operational(given, weight, data.get(f"{PAYER}_{place}"))
         columns = list(moved.values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
