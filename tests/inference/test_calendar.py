@@ -251,8 +251,6 @@ def test_what_a_calendar_cannot_be_is_refused(customers):
         clv.fit("bg_nbd", customers, calendar=Calendar(), method="mode", seed=1)
     with pytest.raises(clv.InputError, match="scales need priors"):
         clv.fit("bg_nbd", customers, calendar=Calendar(), priors="flat", seed=1)
-    with pytest.raises(clv.InputError, match="log_likelihood"):
-        clv.fit("bg_nbd", customers, calendar=Calendar(), include=("log_likelihood",), seed=1)
 
 
 def test_events_are_shares_of_their_periods_and_must_be_known_ahead(customers):

@@ -254,7 +254,8 @@ def test_what_customers_paid_is_read_without_the_calendars_part(customers, buyin
     np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
-def test_both_are_fitted_in_one_graph_and_found(customers, make_posterior):
+@pytest.mark.full
+def test_both_are_fitted_in_one_graph(customers):
     """The model's gradient is that of its density, by differences, in every direction that is sampled."""
     from bayes_clv.families.quantities import resolve, starting_point
 
