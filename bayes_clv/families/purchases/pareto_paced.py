@@ -328,12 +328,22 @@ def forecast(knots: Array) -> Forecast:
 def _seen_to(whole: Forecast, knots: Array, time: Array) -> Forecast:
     """Return what is known of customers whose histories end at a time (row, 1) from now; no more is asked of them."""
     by = _Forecast(knots, time)
-    told = {"alive": by.alive, "latent_means": by.latent_means, "latent_draws": by.latent_draws}
-    ahead = ("purchases", "survival", "pmf", "at_least", "discounted")
-    return replace(whole, **told, **dict.fromkeys(ahead, _no_future), futures=None, clock=None)
+    return replace(
+        whole,
+        alive=by.alive,
+        latent_means=by.latent_means,
+        latent_draws=by.latent_draws,
+        purchases=_no_future,
+        survival=_no_future,
+        pmf=_no_future,
+        at_least=_no_future,
+        discounted=_no_future,
+        futures=None,
+        clock=None,
+    )
 
 
-def _no_future(*_given: Any) -> Array:
+def _no_future(*_given: Any) -> Any:
     raise NotImplementedError("Of histories that end on another day only the past is told.")
 
 
