@@ -295,3 +295,51 @@ def test_customers_of_one_age_cannot_tell_a_trend_from_a_calendar(everybody):
     first = everybody.isel(customer=age > age.max() - 0.9)
     with pytest.raises(clv.InputError, match="came within 6 days.*trend=True.*Ask for one of them, or give"):
         clv.fit("lognormal_spend", first, trend=True, calendar=Calendar(), seed=1)
+
+
+def test_what_does_not_go_by_spend_that_moves_says_so(customers, make_posterior):
+    awake = {"r": 0.9, "alpha": 6.0, "a": 0.8, "b": 2.5, "nu": 0.08, "w": 0.3}
+    returning = make_posterior("bg_nbd_returns", awake, sd=0.01, chains=1, draws=5)
+    spending = moving(customers, "lognormal_spend_trend", make_posterior, log_rate_of, draws=5)
+    with pytest.raises(
+        clv.InputError, match="win_back does not go by spend that moves yet.* Fit spend without it"
+    ):
+        clv.targeting.win_back(returning, customers, "4 weeks", spending=spending)
+
+
+@pytest.mark.full
+def test_a_trend_and_a_calendar_are_told_apart_where_customers_came_at_all_times():
+    """Spend that doubles with age in all prices' ups and downs: both are found by NUTS, and neither by half."""
+    orders = clv.synthetic.simulate_orders(
+        {"r": 0.8, "alpha": 5.0, "a": 0.5, "b": 4.0},
+        {"m": 27.0, "tau": 0.35, "sigma": 0.4, "growth": 2.0, "span": 78.0},
+        customers=700,
+        seed=3,
+        start="2024-01-01",
+        until="2025-06-30",
+        acquisition="60 weeks",
+        spending_family="lognormal_spend_trend",
+    )
+    fortnight = (orders["date"] - orders["date"].min()).dt.days // 14
+    factor = np.exp(0.4 * np.sin(np.arange(40) / 4))
+    orders["spend"] *= factor[fortnight.to_numpy()]
+    known = clv.summarize(orders, until="2025-06-30", also=ALSO)
+    fitted = clv.fit(
+        "lognormal_spend",
+        known,
+        trend=True,
+        calendar=Calendar(period_days=14),
+        priors={"trend_span": 78.0},
+        draws=250,
+        tune=400,
+        chains=2,
+        seed=1,
+        progress=False,
+    )
+    assert not fitted.sample_stats["diverging"].any()
+    low, high = np.quantile(fitted.posterior["growth"], [0.005, 0.995])
+    assert low < 2.0 < high
+    assert high / low < 2
+    rate = np.log(fitted.posterior["calendar_rate"]).mean(("chain", "draw")).to_numpy()
+    real = np.log(factor[: rate.size])
+    assert np.corrcoef(rate, real)[0, 1] > 0.9
