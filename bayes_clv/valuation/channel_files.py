@@ -88,7 +88,7 @@ def read_channels(source: str | Path) -> Channels:
         grouping column; ``horizon``; ``test_cost``; ``budget``, to be split over the channels with
         ``elasticity`` or ``most``; ``left_out``, channels of which nothing is said; ``[profile]``,
         what new customers are besides; ``[costs]``, what they cost beside acquisition, as
-        ``clv.predictions.costs`` has it, in numbers; ``[others]``, the terms of every channel that is not listed.
+        ``clv.predictions.costs`` has it, in numbers (by default what the run's customers cost); ``[others]``, the terms of every channel that is not listed.
 
     Raises
     ------
