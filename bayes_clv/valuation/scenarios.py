@@ -43,11 +43,13 @@ from bayes_clv.distributions.paths import Room
 from bayes_clv.language import say
 from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.parameters import new_customers
-from bayes_clv.predictions.simulation import Simulation, changed_plan, drawn_of
+from bayes_clv.predictions.plans import changed_plan
+from bayes_clv.predictions.simulation import Simulation, drawn_of
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, interval
 from bayes_clv.units import discount_rate, duration
 from bayes_clv.valuation.assumptions import scope_of
 from bayes_clv.valuation.cohort import newcomers_plan
+from bayes_clv.valuation.dated import Dated, windows_of
 from bayes_clv.valuation.levers import (
     ACQUISITION,
     CONTACT,
@@ -57,6 +59,7 @@ from bayes_clv.valuation.levers import (
     LEVERS,
     MARGIN,
     NEWCOMERS,
+    PROMOTION,
     RATE,
     Amount,
 )
@@ -95,15 +98,18 @@ class Run:
     discount: float
     pace: bytes = b""
     leaving: bytes = b""
+    # Of levers of days: which, from when, to when, and how many times as fast.
+    windows: tuple[tuple[str, float, float, bytes], ...] = ()
 
     @staticmethod
     def _read(drawn: bytes) -> np.ndarray | None:
         return np.frombuffer(drawn) if drawn else None
 
     @property
-    def changes(self) -> dict[str, np.ndarray | None]:
-        """Return pace and leaving, (draw,), None where unchanged."""
-        return {"pace": self._read(self.pace), "leaving": self._read(self.leaving)}
+    def changes(self) -> dict[str, Any]:
+        """Return pace and leaving, (draw,), None where unchanged; and the windows in which customers buy faster."""
+        windows = [(start, end, np.frombuffer(factor)) for _, start, end, factor in self.windows]
+        return {"pace": self._read(self.pace), "leaving": self._read(self.leaving), "windows": windows}
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,10 @@ class World:
                 now = np.expm1(run.discount / discount_rate(np.e - 1, self.simulation.inputs.time_unit))
                 stated = each.of(name, np.full(size, now), seed, given.name, size)[0]
                 run = replace(run, discount=discount_rate(float(stated), self.simulation.inputs.time_unit))
+            elif isinstance(each, Dated):
+                if name == PROMOTION:
+                    levers[name] = each.of(name, np.ones(size), seed, given.name, size)
+                run = replace(run, windows=self._windows(run, name, each, levers[name]))
             else:
                 levers[name] = each.of(name, levers[name], seed, given.name, size)
                 own -= set() if each.relative else {name}
@@ -189,15 +199,20 @@ class World:
         )
         return Settled(given, levers, replace(run, pace=pace, leaving=leaving), own)
 
+    def _windows(self, run: Run, lever: str, stated: Dated, factor: np.ndarray) -> Any:
+        """Return the windows of a run with those of a lever in the place of the base's."""
+        others = tuple(each for each in run.windows if each[0] != lever)
+        found = windows_of(self.simulation, lever, stated, factor)
+        return (*others, *((lever, start, end, by.tobytes()) for start, end, by in found))
+
     def _refuse_rates(self, given: Scenario) -> None:
         """Refuse a change of rates that the family cannot have."""
         family = self.simulation.buying.family
         changed = [name for name in (RATE, DROPOUT) if name in given.levers]
         if changed and self.simulation.plan.law.change is None:
             raise InputError(
-                f"{given.levers[changed[0]].place}: {changed[0]} of {family.words.title} cannot be changed yet, since "
-                "its customers change or sleep by themselves. Change spend, margin or costs, or fit without drift and "
-                "returns."
+                f"{given.levers[changed[0]].place}: {changed[0]} of {family.words.title} cannot be changed: its law of "
+                "leaving does not say how. Change spend, margin or costs."
             )
         if DROPOUT in changed and "dropout" not in family.processes:
             raise InputError(
@@ -305,8 +320,7 @@ class World:
         )
         people = int(volume.max())
         plan = newcomers_plan(buying, spending, people, run.horizon, run.discount, simulation.seed)
-        if run.pace or run.leaving:
-            plan = changed_plan(plan, buying.family, **run.changes)
+        plan = changed_plan(plan, buying.family, run.horizon, **run.changes)
         rooms: SimpleQueue[Room] = SimpleQueue()
         total, terms = np.zeros((self.terms.rows, simulation.size)), self.terms.average(simulation.size)
         for start in range(0, people, _STEP):

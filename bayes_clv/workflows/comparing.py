@@ -40,6 +40,7 @@ def compare_run(choice: Comparing) -> list[str]:
     simulation, scenarios = _simulated(choice, run, scenarios)
 
     from bayes_clv.valuation.information import learned
+    from bayes_clv.valuation.levers import LEVERS
     from bayes_clv.valuation.scenarios import World, summarized
     from bayes_clv.valuation.sensitivities import sought, swung
     from bayes_clv.views.frames import table
@@ -57,7 +58,7 @@ def compare_run(choice: Comparing) -> list[str]:
         learned(world, each, lever)
         for each in scenarios.others
         for lever, stated in each.levers.items()
-        if not stated.certain
+        if not (stated.certain or LEVERS[lever].certain)
     ]
     swings = swung(world, scenarios.swings)
     tornado = out.with_stem(f"{out.stem}{TORNADO}")
