@@ -209,9 +209,14 @@ def write_customers(customers: xr.Dataset, path: str | Path) -> Path:
     >>> write_customers(customers, "customers.nc").name
     'customers.nc'
     """
+    return write_dataset(customers, path)
+
+
+def write_dataset(dataset: xr.Dataset, path: str | Path) -> Path:
+    """Write a dataset to one netCDF file, with checksums of its numbers and words."""
     path = Path(path)
-    stamped = customers.assign_attrs({WORDS: _words(customers)})
-    stamped.to_netcdf(path, engine="h5netcdf", encoding=_summed(customers))
+    stamped = dataset.assign_attrs({WORDS: _words(dataset)})
+    stamped.to_netcdf(path, engine="h5netcdf", encoding=_summed(dataset))
     return path
 
 
@@ -232,22 +237,26 @@ def read_customers(path: str | Path) -> xr.Dataset:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file {path.name!r} with the customers of a run.")
+    checked = read_dataset(path, "customers", "run again")
+    check_customers(checked)
+    return checked
+
+
+def read_dataset(path: Path, what: str, instead: str) -> xr.Dataset:
+    """Return the dataset of a file of ``write_dataset``; a damaged one is refused, by ``what`` it should hold."""
     try:
         # Seconds, as `summarize` has them; durations are numbers in a unit of ours.
         times = xr.coders.CFDatetimeCoder(time_unit="s")
         with xr.open_dataset(path, engine="h5netcdf", decode_times=times, decode_timedelta=False) as opened:
-            customers = opened.load()
+            found = opened.load()
     except Exception as error:
         raise InputError(
-            f"The customers {path.name!r} cannot be read: the file is truncated, damaged or no netCDF. "
-            "Copy it again from where it was written, or run again."
+            f"The {what} {path.name!r} cannot be read: the file is truncated, damaged or no netCDF. "
+            f"Copy it again from where it was written, or {instead}."
         ) from error
     # Text is Python's own here, of any length.
-    texts = {
-        name: each.astype(object) for name, each in customers.variables.items() if each.dtype.kind == "U"
-    }
-    customers = customers.assign_coords({k: v for k, v in texts.items() if k in customers.coords})
-    customers = customers.assign({k: v for k, v in texts.items() if k not in customers.coords})
-    checked: xr.Dataset = _checked(customers, path.name)
-    check_customers(checked)
+    texts = {name: each.astype(object) for name, each in found.variables.items() if each.dtype.kind == "U"}
+    found = found.assign_coords({k: v for k, v in texts.items() if k in found.coords})
+    found = found.assign({k: v for k, v in texts.items() if k not in found.coords})
+    checked: xr.Dataset = _checked(found, path.name)
     return checked.drop_encoding()
