@@ -124,7 +124,12 @@ def load(path: str | Path) -> xr.DataTree:
     """
     if not isinstance(path, str | Path):
         raise InputError(f"{path!r} is no path. Give the file that a posterior was saved to.")
-    path = Path(path)
+    tree = read_tree(Path(path))
+    return _check_loaded(tree, Path(path).name)
+
+
+def read_tree(path: Path) -> xr.DataTree:
+    """Return the tree of a file or store that ``save`` wrote, whatever it is of; a damaged one is refused."""
     if not os.path.exists(path):  # noqa: PTH110 (a path too long to be one)
         raise InputError(f"There is no posterior at {str(path)[:200]!r}.")
     try:
@@ -138,7 +143,8 @@ def load(path: str | Path) -> xr.DataTree:
             f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr. "
             "Copy it again from where it was written, or fit again."
         ) from error
-    return _check_loaded(_checked(tree, path.name), path.name)
+    checked: xr.DataTree = _checked(tree, path.name)
+    return checked
 
 
 def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
@@ -209,14 +215,9 @@ def write_customers(customers: xr.Dataset, path: str | Path) -> Path:
     >>> write_customers(customers, "customers.nc").name
     'customers.nc'
     """
-    return write_dataset(customers, path)
-
-
-def write_dataset(dataset: xr.Dataset, path: str | Path) -> Path:
-    """Write a dataset to one netCDF file, with checksums of its numbers and words."""
     path = Path(path)
-    stamped = dataset.assign_attrs({WORDS: _words(dataset)})
-    stamped.to_netcdf(path, engine="h5netcdf", encoding=_summed(dataset))
+    stamped = customers.assign_attrs({WORDS: _words(customers)})
+    stamped.to_netcdf(path, engine="h5netcdf", encoding=_summed(customers))
     return path
 
 
@@ -237,26 +238,23 @@ def read_customers(path: str | Path) -> xr.Dataset:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file {path.name!r} with the customers of a run.")
-    checked = read_dataset(path, "customers", "run again")
-    check_customers(checked)
-    return checked
-
-
-def read_dataset(path: Path, what: str, instead: str) -> xr.Dataset:
-    """Return the dataset of a file of ``write_dataset``; a damaged one is refused, by ``what`` it should hold."""
     try:
         # Seconds, as `summarize` has them; durations are numbers in a unit of ours.
         times = xr.coders.CFDatetimeCoder(time_unit="s")
         with xr.open_dataset(path, engine="h5netcdf", decode_times=times, decode_timedelta=False) as opened:
-            found = opened.load()
+            customers = opened.load()
     except Exception as error:
         raise InputError(
-            f"The {what} {path.name!r} cannot be read: the file is truncated, damaged or no netCDF. "
-            f"Copy it again from where it was written, or {instead}."
+            f"The customers {path.name!r} cannot be read: the file is truncated, damaged or no netCDF. "
+            "Copy it again from where it was written, or run again."
         ) from error
-    # Text is Python's own here, of any length.
-    texts = {name: each.astype(object) for name, each in found.variables.items() if each.dtype.kind == "U"}
-    found = found.assign_coords({k: v for k, v in texts.items() if k in found.coords})
-    found = found.assign({k: v for k, v in texts.items() if k not in found.coords})
-    checked: xr.Dataset = _checked(found, path.name)
+    checked: xr.Dataset = _checked(with_own_texts(customers), path.name)
+    check_customers(checked)
     return checked.drop_encoding()
+
+
+def with_own_texts(read: xr.Dataset) -> xr.Dataset:
+    """Return a dataset of a file with texts that are Python's own, of any length."""
+    texts = {name: each.astype(object) for name, each in read.variables.items() if each.dtype.kind == "U"}
+    found = read.assign_coords({k: v for k, v in texts.items() if k in read.coords})
+    return found.assign({k: v for k, v in texts.items() if k not in read.coords})

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.posterior import read_dataset, write_dataset
+from bayes_clv.inference.posterior import read_tree, with_own_texts
+from bayes_clv.inference.posterior import save as save_tree
 from bayes_clv.schema import InputError, stored
 
 FORMAT = "bayes_clv result 1"
@@ -15,8 +16,8 @@ FORMAT = "bayes_clv result 1"
 _ATTRS = "result_attributes"
 
 
-def save(result: xr.Dataset, path: str | Path) -> Path:
-    """Write a result of ``clv.perceived`` (answers, scores, a market, drivers) to one netCDF file.
+def save(result: xr.Dataset | xr.DataTree, path: str | Path) -> Path:
+    """Write a result of ``clv.perceived`` (answers, scores, a market, fits of answers and drivers) to one netCDF file.
 
     Raises
     ------
@@ -30,17 +31,17 @@ def save(result: xr.Dataset, path: str | Path) -> Path:
     >>> load(save(shares, "happy.nc")).identical(shares)
     True
     """
-    if not isinstance(result, xr.Dataset) or "result" not in result.attrs:
+    if not isinstance(result, xr.Dataset | xr.DataTree) or "result" not in result.attrs:
         raise InputError(f"This is no result of clv.perceived, but {type(result).__name__}.")
     if Path(path).suffix != ".nc":
         raise InputError(f"Cannot tell the format of {Path(path).name!r}: end the name in .nc.")
     text = json.dumps(result.attrs, default=_plain)
-    kept = result.copy()
+    kept = result.copy() if isinstance(result, xr.DataTree) else xr.DataTree(result.copy())
     kept.attrs = {"format": FORMAT, _ATTRS: text}
-    return write_dataset(kept, path)
+    return save_tree(kept, path)
 
 
-def load(path: str | Path) -> xr.Dataset:
+def load(path: str | Path) -> xr.Dataset | xr.DataTree:
     """Return the result that ``save`` wrote, equal in every value and attribute; tuples have become lists.
 
     Raises
@@ -51,11 +52,20 @@ def load(path: str | Path) -> xr.Dataset:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file {str(path)!r}.")
-    found = read_dataset(path, "result", "save it again")
-    if found.attrs.get("format") != FORMAT:
+    if _format(path) not in (FORMAT, None):
         raise InputError(f"{path.name!r} holds no result of clv.perceived.save.")
-    found.attrs = stored("result", lambda: dict(json.loads(found.attrs[_ATTRS])))
-    return found
+    tree = read_tree(path)
+    tree.attrs = stored("result", lambda: dict(json.loads(tree.attrs[_ATTRS])))
+    return tree if tree.children else with_own_texts(tree.to_dataset()).drop_encoding()
+
+
+def _format(path: Path) -> str | None:
+    """Return what a file says that it is, nothing where it says no word of it, None where it cannot be read."""
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            return str(opened.attrs.get("format", ""))
+    except Exception:
+        return None
 
 
 def _plain(value: Any) -> Any:

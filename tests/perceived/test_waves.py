@@ -85,6 +85,16 @@ def test_results_come_back_from_files_as_they_were(said, scores, tmp_path):
     assert clv.perceived.net_promoter(clv.perceived.load(tmp_path / "shares.nc"))["score"].equals(
         clv.perceived.net_promoter(shares)["score"]
     )
+    points = np.random.default_rng(1).integers(1, 6, (60, 2))
+    judged = pd.DataFrame(points, columns=["taste", "support"]).assign(overall=points[:, 0])
+    drivers = clv.perceived.fit_drivers(
+        judged, "overall", ["taste", "support"], scale=(1, 5), overall_scale=(1, 5), draws=20, tune=20, seed=1
+    )
+    again = clv.perceived.load(clv.perceived.save(drivers, tmp_path / "drivers.nc"))
+    assert again.attrs == drivers.attrs
+    kinds, told = clv.perceived.driver_kinds(again), clv.perceived.driver_kinds(drivers)
+    for name, value in told.data_vars.items():
+        np.testing.assert_array_equal(kinds[name].values, value.values, err_msg=name)
     data = bytearray((tmp_path / "scores.nc").read_bytes())
     data[len(data) // 2] ^= 255
     (tmp_path / "scores.nc").write_bytes(bytes(data))
