@@ -22,9 +22,10 @@ from bayes_clv.distributions.paths import (
     futures,
     nothing_asked,
 )
-from bayes_clv.distributions.paths.clock import Clock, at
+from bayes_clv.distributions.paths.clock import Clock
 from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
+from bayes_clv.distributions.paths.own_clock import OwnClock
 from bayes_clv.families.calendar import CALENDAR
 from bayes_clv.families.contract import Moves
 from bayes_clv.predictions.histories import Histories
@@ -121,7 +122,7 @@ class Plan:
     top_share: float | None = None
     log2_reference: float = 0.0
     first_order: bool = False
-    clock: Clock | None = None
+    clock: Clock | OwnClock | None = None
 
 
 @dataclass(frozen=True)
@@ -243,14 +244,16 @@ def purchase_plan(
     _, recency, age = (columns[name] for name in forecast.history[:3])
     silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
     ordered = keys[histories.order]
-    clock = None
+    clock: Clock | OwnClock | None = None
+    if forecast.own_clock is not None:
+        clock = forecast.own_clock(known, posterior.values)
     if forecast.clock is not None:
         clock = clock_of(*forecast.clock(posterior.values), np.broadcast_to(start, age.shape))
 
     def state(rows: np.ndarray) -> dict[str, Any]:
         found: dict[str, Any] = {"silence": silence[rows, None], "horizon": ends[rows, None]}
         if clock is not None:
-            found = {"silence": -at(clock, -silence[rows]), "horizon": clock.elapsed(rows, ends[rows])}
+            found = {"silence": clock.silent(rows, silence[rows]), "horizon": clock.elapsed(rows, ends[rows])}
         if forecast.futures is not None:
             return found | _drawn(posterior, columns, ordered, rows, np.asarray(start, dtype=float))
         history = {name: column[rows, None] for name, column in known.items()}
