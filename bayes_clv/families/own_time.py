@@ -14,6 +14,7 @@ Of the future the values must be known: beyond ``known`` nothing is told.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -66,9 +67,13 @@ class _Own(Clocked):
         found["recency"] = np.where((recency < age)[:, None], np.minimum(last, found["T"]), found["T"])
         return found, {name: params[name] for name in self.family.parameters}
 
+    def to[R](self, function: Callable[..., R], time: float, columns: Columns, params: Params) -> R:
+        """Return a function of (time, columns, params) at one time, calendar time, as far as the columns are known."""
+        refuse_unknown(time, self.known)
+        return super().to(function, time, columns, params)
+
     def _stretch(self, time: float, columns: Columns, params: Params) -> Array:
         """Return a time from now over the operational time that it is, (row, draw)."""
-        refuse_unknown(time, self.known)
         start = np.reshape(columns[PATH], -1)
         ends = np.full(start.size, float(time))
         return time / paced_time(self.paced, params[COEFFICIENT], start, np.zeros(start.size), ends)
