@@ -34,14 +34,14 @@ COEFFICIENT = "over_time_coefficient"
 ROUNDING = 1e-9
 
 
-def refuse_unknown(time: float, known: float, unit: str = "time units") -> None:
+def refuse_unknown(time: float, known: float) -> None:
     """Refuse a time from the end of observation beyond what is known of the columns over time."""
     if time <= known * (1 + ROUNDING) + ROUNDING:
         return
-    until = "not at all" if known <= 0 else f"for {known:g} {unit} from the end of observation"
-    wanted = "all the time to come" if math.isinf(time) else f"{time:g}"
+    held = "is not known" if known <= 0 else f"is known for {known:g} time units from the end of observation"
+    asked = "all the time to come" if math.isinf(time) else f"{time:g} time units"
     raise InputError(
-        f"What columns over time will be is known {until}, and {wanted} is asked for. Say what is planned, "
+        f"What the columns over time will be {held}, and the forecast is of {asked}. Say what is planned, "
         "clv.customers.with_plan(customers, table), or that the last values stay, "
         "clv.customers.with_plan(customers, 'carry_forward')."
     )

@@ -77,6 +77,40 @@ def test_without_an_effect_the_forecasts_are_the_familys(fitted, customers):
     np.testing.assert_allclose(found["purchases_expected"], known["purchases_expected"], rtol=1e-10)
 
 
+def test_constant_columns_and_money_stand_beside_them(customers):
+    """A covariate acts on the rate and the mails on its time; money follows the purchases, of which it has its own."""
+    age = pd.Series(np.arange(SIZE) % 40.0, customers["customer"].values, name="age")
+    base = clv.with_columns(customers, age).assign(monetary_value=("customer", np.full(SIZE, 20.0)))
+    fit = clv.fit(
+        "mbg_nbd", base, over_time="mails", covariates={"purchase": "age"}, method="laplace", draws=50, seed=1
+    )
+    assert {"purchase_coefficient", "over_time_coefficient"} <= set(fit["posterior"].data_vars)
+    none, plain = changed(fit, 0.0), without(fit)
+    np.testing.assert_allclose(
+        clv.expected.purchases(none, base, "10 weeks"),
+        clv.expected.purchases(plain, base, "10 weeks"),
+        rtol=1e-10,
+    )
+    draws = fit["posterior"]["purchase_coefficient"].shape[:2]
+    level = {"p": 6.25, "q": 3.74, "v": 15.44}
+    spending = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {name: (("chain", "draw"), np.full(draws, value)) for name, value in level.items()}
+            )
+        }
+    )
+    spending.attrs = {"family": "gamma_gamma", "time_unit": "week"}
+    money = {"spending": spending, "margin": 0.3, "annual_discount_rate": 0.1}
+    effect = changed(fit, 1.0)
+    found = clv.predict(effect, base, "10 weeks", **money, seed=2)
+    expected = clv.expected.value(
+        effect, spending, base, horizon="10 weeks", margin=0.3, annual_discount_rate=0.1
+    )
+    drawn, mean = found["value_total"].to_numpy(), float(expected["value_expected_total"].mean())
+    assert drawn.mean() == pytest.approx(mean, abs=4 * drawn.std() / np.sqrt(drawn.size))
+
+
 @pytest.fixture(scope="module")
 def mailed(fitted):
     """A mail brings twice as many purchases while it counts."""
@@ -123,7 +157,8 @@ def test_only_who_is_to_have_a_mail_buys_more_and_when_it_counts(mailed, custome
 
 def test_discounted_spend_and_times_are_those_of_the_calendar(mailed, customers):
     """Purchases are discounted where they come: the simulation's worth is the closed form's, within 4 errors."""
-    simulation = clv.simulate(mailed, customers, "10 weeks", annual_discount_rate=5.0, draws=DRAWS, seed=4)
+    carried = clv.customers.with_plan(customers, "carry_forward")
+    simulation = clv.simulate(mailed, carried, "10 weeks", annual_discount_rate=5.0, draws=DRAWS, seed=4)
     names = ["discounted_purchases", "time_to_purchase", "alive", "purchases", "time_since_leaving"]
     drawn = {name: np.empty((SIZE, DRAWS)) for name in names}
     for places, block in simulation.blocks(names):
@@ -180,11 +215,16 @@ def test_forecasts_are_scored_and_segmented_as_others_are(mailed, customers):
 
 def test_what_is_not_known_and_who_does_not_go_by_columns_is_refused(fitted, customers):
     with pytest.raises(
-        InputError, match="known for 10 time units from the end of observation, and 11 is asked for"
+        InputError, match="known for 10 time units from the end of observation, and the forecast is of 11"
     ):
         clv.predict(fitted, customers, "11 weeks", seed=1)
-    with pytest.raises(InputError, match="'carry_forward'"):
-        clv.expected.residual(fitted, customers, 0.1)
+    for ever in (
+        lambda: clv.expected.residual(fitted, customers, 0.1),
+        lambda: clv.next_purchase(fitted, customers, seed=1),
+        lambda: clv.expected.retention(fitted, customers, ["9 weeks", "20 weeks"]),
+    ):
+        with pytest.raises(InputError, match="'carry_forward'"):
+            ever()
     with pytest.raises(InputError, match="no column 'mails' that changes over time"):
         clv.predict(fitted, customers.drop_dims("change").drop_vars("change_start"), "4 weeks", seed=1)
     assert clv.expected.alive(fitted, customers).sizes["customer"] == SIZE
