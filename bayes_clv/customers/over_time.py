@@ -83,17 +83,15 @@ def with_columns_over_time(
     --------
     >>> import pandas as pd
     >>> mails = pd.DataFrame(
-    ...     {"customer_id": ["1", "1"], "date": ["1997-05-05", "1997-05-19"], "mails": [1, 0]}
+    ...     {"customer_id": ["0001", "0001"], "date": ["1997-05-05", "1997-05-19"], "mails": [1, 0]}
     ... )
     >>> mailed = with_columns_over_time(customers, mails, before=0)
     >>> mailed["mails"].sizes["change"] < 10
     True
     """
     end = _end(customers)
-    if others not in ("refuse", "leave_out"):
-        raise InputError(f"{argument('others', others)} is not known. Use 'refuse' or 'leave_out'.")
     held = set(names_over_time(customers))
-    owner, day, values = _read(customers, table, columns, leave_out=others == "leave_out")
+    owner, day, values = _read(customers, table, columns, others)
     for name in values:
         if name in customers:
             again = "clv.customers.with_plan says what will be" if name in held else "rename the table's"
@@ -126,6 +124,8 @@ def with_plan(
     customers: xr.Dataset,
     plan: "pd.DataFrame | Mapping[str, float] | str",
     columns: str | Sequence[str] | None = None,
+    *,
+    others: str = "refuse",
 ) -> xr.Dataset:
     """Return the customers with what their columns over time will be, after the end of observation.
 
@@ -140,6 +140,8 @@ def with_plan(
         are known stay, for ever.
     columns
         Which columns of the table are meant, or carried forward; all when left out.
+    others
+        As there.
 
     Returns
     -------
@@ -154,7 +156,7 @@ def with_plan(
     Examples
     --------
     >>> import pandas as pd
-    >>> mails = pd.DataFrame({"customer_id": ["1"], "date": ["1997-05-05"], "mails": [1]})
+    >>> mails = pd.DataFrame({"customer_id": ["0001"], "date": ["1997-05-05"], "mails": [1]})
     >>> mailed = with_columns_over_time(customers, mails, before=0)
     >>> nobody = with_plan(mailed, {"mails": 0})
     """
@@ -182,7 +184,7 @@ def with_plan(
         owner, day, last = np.arange(size), np.full(size, np.datetime64(end) + np.timedelta64(1, "D")), EVER
         values = {name: np.full(size, _finite(each, name)) for name, each in plan.items()}
     else:
-        owner, day, values = _read(customers, plan, columns, leave_out=False)
+        owner, day, values = _read(customers, plan, columns, others)
         _refuse_other(list(values), held)
         early = day <= np.datetime64(end)
         if early.any() or not day.size:
@@ -316,11 +318,13 @@ def _before(before: float | Mapping[str, float] | None, name: str) -> float:
 
 
 def _read(
-    customers: xr.Dataset, table: Any, columns: str | Sequence[str] | None, *, leave_out: bool
+    customers: xr.Dataset, table: Any, columns: str | Sequence[str] | None, others: str
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return whose each row of the table is (a place among the customers), its day, and its values."""
     import pandas as pd
 
+    if others not in ("refuse", "leave_out"):
+        raise InputError(f"{argument('others', others)} is not known. Use 'refuse' or 'leave_out'.")
     if not isinstance(table, pd.DataFrame):
         raise InputError(
             "Columns over time come from a pandas DataFrame with a row for each change: customer_id, date and the "
@@ -345,7 +349,7 @@ def _read(
     place = {str(key): row for row, key in enumerate(customers[CUSTOMER].to_numpy())}
     owner = np.array([place.get(key, -1) for key in ids], dtype=np.int64)
     unknown = owner < 0
-    if unknown.any() and not leave_out:
+    if unknown.any() and others == "refuse":
         hint = "Is customer_id what the customers are called in the orders? " * bool(unknown.all())
         raise InputError(
             f"{int(unknown.sum()):,} of {owner.size:,} rows are of customers who are not among these "

@@ -260,8 +260,14 @@ def effects_over_time(posterior: xr.DataTree) -> xr.Dataset:
 
     Examples
     --------
-    >>> effects_over_time(mailing).attrs["sentences"]  # doctest: +SKIP
-    ['1 of mails multiplies the purchase rate by 1.31 (90 %: 1.12 to 1.53)']
+    >>> import pandas as pd
+    >>> timed = clv.summarize(orders, until="1997-09-30", also=("purchase_times",))
+    >>> some = timed["customer"].values[::2]
+    >>> members = pd.DataFrame({"customer_id": some, "date": "1997-06-01", "member": True})
+    >>> timed = clv.customers.with_columns_over_time(timed, members, before=0)
+    >>> joined = clv.fit("nbd", timed, over_time="member", method="laplace", draws=50, seed=1)
+    >>> effects_over_time(joined)["factor"].dims
+    ('over_time_effect', 'quantile')
     """
     drawn = read_columns(posterior)
     if drawn is None:

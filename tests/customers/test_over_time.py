@@ -25,7 +25,7 @@ PRICES = pd.DataFrame(
     }
 )
 MAILS = pd.DataFrame(
-    {"customer_id": ["a", "a"], "date": ["1997-01-11", "1997-01-18"], "mails": [True, False]}
+    {"customer_id": ["a", "a"], "date": ["1997-01-11", "1997-02-18"], "mails": [True, False]}
 )
 
 
@@ -69,8 +69,8 @@ def test_equal_paths_are_one_and_customers_can_be_chosen_and_ordered(customers):
 def test_columns_of_two_tables_keep_their_own_days(priced):
     both = clv.customers.with_columns_over_time(priced, MAILS, before=0)
     assert names_over_time(both) == ("price", "mails")
-    assert path(both, 0, "price") == [(-np.inf, 8.0), (-80.0, 8.0), (-73.0, 8.0), (-59.0, 9.0)]
-    assert path(both, 0, "mails") == [(-np.inf, 0.0), (-80.0, 1.0), (-73.0, 0.0), (-59.0, 0.0)]
+    assert path(both, 0, "price") == [(-np.inf, 8.0), (-80.0, 8.0), (-59.0, 9.0), (-42.0, 9.0)]
+    assert path(both, 0, "mails") == [(-np.inf, 0.0), (-80.0, 1.0), (-59.0, 1.0), (-42.0, 0.0)]
     assert (known_for(both, ["price"]), known_for(both, ["mails"])) == (7.0, 0.0)
 
 
