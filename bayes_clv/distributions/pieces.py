@@ -47,7 +47,7 @@ def piece_ends(begin: Array) -> Array:
 def overlaps(
     begin: Array, start: ArrayLike, low: ArrayLike, high: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-    """Return of the span (low, high] of each row the pieces in it: whose, which, and how long, in the rows' order.
+    """Return what ``spans`` does, with how long each piece is in place of its ends.
 
     Examples
     --------
@@ -55,11 +55,30 @@ def overlaps(
     >>> row.tolist(), place.tolist(), width.tolist()
     ([0, 1, 1], [2, 0, 1], [5.0, 3.0, 2.0])
     """
+    row, place, lower, upper = spans(begin, start, low, high)
+    return row, place, upper - lower
+
+
+def spans(
+    begin: Array, start: ArrayLike, low: ArrayLike, high: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array, Array]:
+    """Return of the span (low, high] of each row the pieces in it: whose, which, from when and until when, in order."""
     row, place = ragged(start, path_sizes(begin, start))
-    lower, upper = (np.asarray(each, dtype=np.float64)[row] for each in (low, high))
-    width = np.minimum(piece_ends(begin)[place], upper) - np.maximum(begin[place], lower)
-    some = width > 0
-    return row[some], place[some], width[some]
+    lower = np.maximum(begin[place], np.asarray(low, dtype=np.float64)[row])
+    upper = np.minimum(piece_ends(begin)[place], np.asarray(high, dtype=np.float64)[row])
+    some = upper > lower
+    return row[some], place[some], lower[some], upper[some]
+
+
+def operational(knots: Array, elapsed: Array, time: Array) -> Array:
+    """Return the operational time (..., draw) at times from the end of observation, negative ones before it.
+
+    ``elapsed`` (draw, knot) is that at the knots (knot,), straight between them and beyond the last.
+    """
+    at = np.asarray(time, dtype=np.float64)
+    low = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, knots.size - 2)
+    share = ((at - knots[low]) / (knots[low + 1] - knots[low]))[..., None]
+    return elapsed.T[low] * (1 - share) + elapsed.T[low + 1] * share
 
 
 def paces(design: Array, coefficient: Array) -> Array:
@@ -76,13 +95,30 @@ def paces(design: Array, coefficient: Array) -> Array:
     return np.exp(total)
 
 
-def paced_time(paced: Paced, coefficient: Array, start: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
+def paced_time(
+    paced: Paced,
+    coefficient: Array,
+    start: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    calendar: tuple[Array, Array] | None = None,
+) -> Array:
     """Return the operational time (row, draw) of the span (low, high] of each row, which is 0 where it is empty.
 
-    The factors of those levels alone are computed that lie in a span: one row in company is what it is by itself.
+    With a ``calendar``, its knots and what is elapsed at them (draw, knot), pieces are as long as in its time. The
+    factors of those levels alone are computed that lie in a span: one row in company is what it is by itself.
     """
     from scipy import sparse
 
+    if calendar is not None:
+        row, place, lower, upper = spans(paced.begin, start, low, high)
+        used, local = np.unique(paced.level[place], return_inverse=True)
+        long = operational(*calendar, upper) - operational(*calendar, lower)
+        each = long * paces(paced.design[used], coefficient)[local]
+        sums = sparse.csr_array(
+            (np.ones(row.size), (row, np.arange(row.size))), shape=(np.size(start), row.size)
+        )
+        return np.asarray(sums @ each)
     row, place, width = overlaps(paced.begin, start, low, high)
     used, local = np.unique(paced.level[place], return_inverse=True)
     shape = np.size(start), used.size

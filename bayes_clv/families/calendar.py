@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array, ragged
+from bayes_clv.distributions.pieces import operational as operational
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, need
 from bayes_clv.schema import VARIABLES
 
@@ -33,14 +34,6 @@ STEPS, ENDLESS_STEPS = 24, 80
 FORGOTTEN = 20.0
 # The columns of a history that are times; the last are those of all purchases, of a family that reads them.
 TIMED = ("T", "recency", "purchase_times")
-
-
-def operational(knots: Array, elapsed: Array, time: Array) -> Array:
-    """Return the operational time (..., draw) at times from the end of observation, negative ones before it."""
-    at = np.asarray(time, dtype=np.float64)
-    low = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, knots.size - 2)
-    share = ((at - knots[low]) / (knots[low + 1] - knots[low]))[..., None]
-    return elapsed.T[low] * (1 - share) + elapsed.T[low + 1] * share
 
 
 class Clocked:

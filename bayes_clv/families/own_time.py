@@ -22,7 +22,7 @@ import numpy as np
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths.own_clock import OwnClock
 from bayes_clv.distributions.pieces import Paced, paced_time
-from bayes_clv.families.calendar import Clocked, in_operational_time
+from bayes_clv.families.calendar import CALENDAR, Clocked, in_operational_time
 from bayes_clv.families.contract import Columns, Family, Params
 from bayes_clv.schema import InputError
 
@@ -53,16 +53,25 @@ class _Own(Clocked):
     ``shortest`` is the first of the times to which a discount without end is computed.
     """
 
-    def __init__(self, family: Family, paced: Paced, known: float, shortest: float) -> None:
+    def __init__(
+        self, family: Family, paced: Paced, known: float, shortest: float, calendar: Array | None
+    ) -> None:
         super().__init__(family, np.array([0.0, shortest]), None)
-        self.paced, self.known = paced, known
+        self.paced, self.known, self.of_all = paced, known, calendar
+
+    def _calendar(self, params: Params) -> tuple[Array, Array] | None:
+        """Return the knots of the calendar, and what is elapsed at them, None without one."""
+        return None if self.of_all is None else (self.of_all, np.asarray(params[CALENDAR]))
+
+    def _between(self, start: Array, low: Array, high: Array, params: Params) -> Array:
+        return paced_time(self.paced, params[COEFFICIENT], start, low, high, self._calendar(params))
 
     def own(self, columns: Columns, params: Params) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return the history in operational time (row, draw), and the family's own parameters."""
         found = dict(columns)
         start, age, recency = (np.reshape(columns[name], -1) for name in (PATH, "T", "recency"))
-        found["T"] = paced_time(self.paced, params[COEFFICIENT], start, -age, np.zeros(age.size))
-        last = paced_time(self.paced, params[COEFFICIENT], start, -age, recency - age)
+        found["T"] = self._between(start, -age, np.zeros(age.size), params)
+        last = self._between(start, -age, recency - age, params)
         # To be exact where there is nothing between.
         found["recency"] = np.where((recency < age)[:, None], np.minimum(last, found["T"]), found["T"])
         return found, {name: params[name] for name in self.family.parameters}
@@ -76,20 +85,23 @@ class _Own(Clocked):
         """Return a time from now over the operational time that it is, (row, draw)."""
         start = np.reshape(columns[PATH], -1)
         ends = np.full(start.size, float(time))
-        return time / paced_time(self.paced, params[COEFFICIENT], start, np.zeros(start.size), ends)
+        return time / self._between(start, np.zeros(start.size), ends, params)
 
     def own_clock(self, columns: Columns, params: Params) -> OwnClock:
         """Return the clocks of all rows."""
         start = np.reshape(columns[PATH], -1).astype(np.int64)
-        return OwnClock(self.paced, np.asarray(params[COEFFICIENT]), start)
+        return OwnClock(self.paced, np.asarray(params[COEFFICIENT]), start, self._calendar(params))
 
 
-def in_own_time(family: Family, paced: Paced, known: float, shortest: float) -> Family:
+def in_own_time(
+    family: Family, paced: Paced, known: float, shortest: float, calendar: Array | None = None
+) -> Family:
     """Return the family in calendar time, of customers whose columns over time are ``paced``, known so far from now.
 
-    ``shortest`` is a time, a week, from which on a discount without end is computed.
+    ``shortest`` is a time, a week, from which on a discount without end is computed. With the knots (knot,) of a
+    ``calendar`` parameters hold ``CALENDAR`` (draw, knot) too, and all customers' rates go by it besides.
     """
-    by = _Own(family, paced, known, shortest)
+    by = _Own(family, paced, known, shortest, calendar)
     moved = in_operational_time(by)
     own = replace(moved, history=(*moved.history, PATH), own_clock=by.own_clock)
     return replace(family, forecast=own)

@@ -124,8 +124,8 @@ def fit(
         ``"nbd"``, and of customers with purchase times. Its posterior is ``over_time_coefficient`` (chain, draw,
         over_time_effect), the log of the factor for 1 against 0, or for one standard deviation of other numbers over
         the time observed, with the prior Normal(0, 1); ``clv.inference.effects_over_time`` says it as factors. Together
-        with covariates and groups, and not with ``calendar``, ``drift`` or ``returns``. Forecasts need what the columns
-        will be (``clv.customers.with_plan``).
+        with covariates, groups and a ``calendar``, and not with ``drift`` or ``returns``. Forecasts need what the
+        columns will be (``clv.customers.with_plan``).
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
@@ -187,7 +187,7 @@ def fit(
     record = find_family(form_of(family, trend=trend, drift=drift, returns=returns))
     if over_time is not None:
         refuse_over_time(record.name)
-        _check_over_time(calendar, include)
+        _check_over_time(include)
     needed = needed_columns(covariates, groups)
     dataset = checked_customers(record, customers, needed)
     if calendar is not None and record.kind == "contracts":
@@ -344,14 +344,8 @@ def fit(
     return tree
 
 
-def _check_over_time(calendar: Calendar | None, include: Collection[str]) -> None:
+def _check_over_time(include: Collection[str]) -> None:
     """Refuse what a fit with columns over time cannot give."""
-    if calendar is not None:
-        raise InputError(
-            f"{argument('over_time')} and {argument('calendar')} cannot be had in one fit yet: the calendar's periods "
-            "would have to be cut at every customer's own dates. Ask for one of them; what all customers have alike is "
-            "an event of the calendar."
-        )
     for name in ("prior_predictive", "posterior_predictive", "log_likelihood"):
         if name in include:
             raise InputError(

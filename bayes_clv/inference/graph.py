@@ -108,7 +108,7 @@ def build_model(
             offsets = {name: each for name, each in offsets.items() if each}
         if over_time is not None:
             coefficient = prior_variable(OVER_TIME, priors[OVER_TIME], dims=COLUMN)
-            clock = own_times(*over_time, coefficient)
+            clock = own_times(*over_time, coefficient, clock if isinstance(clock, Clock) else None)
             anchor = [] if as_stated else [clock.anchor]
             offsets = {
                 name: each

@@ -16,7 +16,8 @@ the coefficient is that of one standard deviation: what effects of constant colu
 the same prior, Normal(0, 1): a factor of more than e in one base of three. The population's rate is that of a
 customer at the mean of the numbers, and 0 of the others.
 
-Not in one fit with a calendar yet: its periods would have to be cut at every customer's own dates.
+With a calendar in the same fit the factor is g(t) exp(coefficient . z(t)): pieces are as long as in the calendar's
+time, and its g of the purchases comes to the sum.
 """
 
 import json
@@ -31,9 +32,10 @@ import xarray as xr
 from bayes_clv.customers.over_time import checked_changes, known_for
 from bayes_clv.customers.periods import purchases_ago
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.pieces import Paced, overlaps
+from bayes_clv.distributions.pieces import Paced, overlaps, spans
 from bayes_clv.families.own_time import COEFFICIENT
 from bayes_clv.families.quantities import Quantity
+from bayes_clv.inference.clock import Clock
 from bayes_clv.inference.effects import COEFFICIENT as EFFECT_QUANTITY
 from bayes_clv.language import say
 from bayes_clv.schema import CHAIN, DRAW, InputError, stored
@@ -101,13 +103,15 @@ class LearnedColumns:
 class OwnTimes:
     """Columns over time in a PyMC model: ``log_pace`` (level) of the levels of ``paced``, a tensor.
 
-    ``counts`` (level) are the repeat purchases of all customers at each.
+    ``counts`` (level) are the repeat purchases of all customers at each. With a ``calendar`` pieces are as long as in
+    its operational time.
     """
 
     columns: LearnedColumns
     paced: Paced
     counts: np.ndarray
     log_pace: Any
+    calendar: Clock | None = None
 
     @property
     def anchor(self) -> Any:
@@ -115,8 +119,9 @@ class OwnTimes:
         return (self.counts / self.counts.sum() * self.log_pace).sum()
 
     def log_density(self) -> Any:
-        """Return the sum of the log of the factor over the purchases."""
-        return (self.counts * self.log_pace).sum()
+        """Return the sum of the log of the factor over the purchases, and of the calendar's."""
+        own = (self.counts * self.log_pace).sum()
+        return own if self.calendar is None else own + self.calendar.log_density()
 
     def operational(self, data: Mapping[str, Any], count: Any, whose: Any = None) -> dict[str, Any]:
         """Return the columns of a term, calendar time, in operational time; ``whose`` is where each path begins."""
@@ -132,14 +137,19 @@ class OwnTimes:
         """Return the operational time (row,) from the first purchases until a time from the end of observation."""
         import pytensor.tensor as pt
 
-        row, place, width = overlaps(self.paced.begin, start, -age, until)
+        row, place, lower, upper = spans(self.paced.begin, start, -age, until)
+        width: Any = upper - lower
+        if self.calendar is not None:
+            width = self.calendar.since(-lower) - self.calendar.since(-upper)
         return pt.zeros(age.size)[row].inc(width * pt.exp(self.log_pace)[self.paced.level[place]])
 
 
-def own_times(columns: LearnedColumns, paced: Paced, counts: np.ndarray, coefficient: Any) -> OwnTimes:
-    """Return the clocks of a model, given the coefficients (effect,), a tensor."""
+def own_times(
+    columns: LearnedColumns, paced: Paced, counts: np.ndarray, coefficient: Any, calendar: Clock | None = None
+) -> OwnTimes:
+    """Return the clocks of a model, given the coefficients (effect,), a tensor, and a calendar beside them."""
     log_pace = sum(paced.design[:, j] * coefficient[j] for j in range(len(columns.names)))
-    return OwnTimes(columns, paced, counts, log_pace)
+    return OwnTimes(columns, paced, counts, log_pace, calendar)
 
 
 def learn_columns(

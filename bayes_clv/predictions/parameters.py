@@ -148,8 +148,11 @@ class Parameters:
             raise RuntimeError("Columns over time need customers: call of(customers) first.")
         if math.isfinite(horizon):
             refuse_unknown(horizon, self.pieces.known)
-        moved = in_own_time(self.family, self.pieces.paced, self.pieces.known, self.pieces.week)
-        return replace(self, family=moved, values=self.values | {COEFFICIENT: self.over_time.coefficient})
+        knots, values = None, self.values | {COEFFICIENT: self.over_time.coefficient}
+        if self.calendar is not None:
+            knots, values[CALENDAR] = self.calendar.knots(horizon)
+        moved = in_own_time(self.family, self.pieces.paced, self.pieces.known, self.pieces.week, knots)
+        return replace(self, family=moved, values=values)
 
     def priced(
         self, horizon: float, customers: xr.Dataset | None = None, keys: np.ndarray | None = None

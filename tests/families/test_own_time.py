@@ -1,5 +1,7 @@
 """Forecasts in each customer's own time, against the world simulated from its definition, a calendar and no column."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -21,10 +23,17 @@ EFFECT = 0.8
 CUSTOMERS = 80_000
 
 
-def given(name, *, effect=EFFECT, paced=PACED, known=np.inf):
+# A calendar of all, whose rate varies fivefold, from 40 weeks ago to 40 weeks ahead.
+KNOTS = np.arange(-40.0, 41.0, 4.0)
+ELAPSED = np.append(0.0, np.cumsum(4.0 * np.resize([0.4, 2.0, 1.0, 0.7], KNOTS.size - 1)))
+ELAPSED = (ELAPSED - ELAPSED[10])[None]
+
+
+def given(name, *, effect=EFFECT, paced=PACED, known=np.inf, calendar=False):
     record = family(name)
     values = {each: np.array([PARAMETERS[each]]) for each in record.parameters}
-    moved = in_own_time(record, paced, known, 1.0)
+    moved = in_own_time(record, paced, known, 1.0, KNOTS if calendar else None)
+    values |= {CALENDAR: ELAPSED} if calendar else {}
     return need(moved, Forecast), values | {COEFFICIENT: np.array([[effect]])}
 
 
@@ -113,18 +122,20 @@ def test_without_an_effect_or_a_change_the_forecast_is_the_familys(name):
                 np.testing.assert_allclose(np.broadcast_to(one, np.shape(other)), other, rtol=close)
 
 
+@pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("name", OVER_TIME)
-def test_a_path_that_all_share_is_the_calendar_with_it(name):
-    """To 1e-8, of every forecast, and of the law's time of the simulation."""
+def test_a_path_that_all_share_is_the_calendar_with_it(name, moving):
+    """To 1e-8, of every forecast, and of the law's time of the simulation; and where all have a calendar besides."""
     static = family(name)
     knots = np.append(np.arange(-30.0, 15.0), 40.0)
     piece = np.searchsorted(BEGIN[:6], knots[:-1] + 0.5) - 1
-    elapsed = np.append(0.0, np.cumsum(np.diff(knots) * np.exp(EFFECT * VALUES[piece, 0])))
+    of_all = np.diff(np.interp(knots, KNOTS, ELAPSED[0])) if moving else np.diff(knots)
+    elapsed = np.append(0.0, np.cumsum(of_all * np.exp(EFFECT * VALUES[piece, 0])))
     elapsed = (elapsed - elapsed[30])[None]
     calendar = need(clocked(static, knots), Forecast)
     plain = {each: np.array([PARAMETERS[each]]) for each in static.parameters} | {CALENDAR: elapsed}
     history = HISTORY | {PATH: np.zeros((3, 1))}
-    moved, values = given(name)
+    moved, values = given(name, calendar=moving)
     for function, arguments in FORECASTS:
         found = getattr(moved, function)(*arguments, history, values)
         known = getattr(calendar, function)(*arguments, HISTORY, plain)
@@ -139,6 +150,23 @@ def test_a_path_that_all_share_is_the_calendar_with_it(name):
     np.testing.assert_allclose(
         clock.silent(np.arange(3), times)[:, 0], -np.interp(-times, knots, elapsed[0]), rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("calendar", [False, True])
+def test_times_turned_into_the_calendars_are_those_from_which_they_came(calendar):
+    """Of single purchases, before now and after, in each draw: what is elapsed at the turned time is the law's."""
+    forecast, values = given("bg_nbd", calendar=calendar)
+    values = values | {COEFFICIENT: np.array([[0.8], [-0.3]])}
+    if calendar:
+        values = values | {CALENDAR: np.vstack([ELAPSED, 0.9 * ELAPSED])}
+    history = HISTORY | {PATH: STARTS[:, None].astype(float)}
+    clock = forecast.own_clock(history, values)
+    rows = np.repeat(np.arange(3), 9)
+    times = np.tile([-25.0, -14.0, -11.5, -0.3, 0.2, 3.0, 4.4, 6.0, 31.0], 3)
+    law = np.where(times[:, None] > 0, clock.elapsed(rows, times), -clock.silent(rows, -times))
+    own = SimpleNamespace(left=law.copy(), first=np.empty((0, 2)))
+    clock.turn_own(rows.astype(np.uint32), own)
+    np.testing.assert_allclose(own.left, np.repeat(times[:, None], 2, axis=1), rtol=1e-12)
 
 
 def test_beyond_what_is_known_nothing_is_told():

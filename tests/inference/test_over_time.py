@@ -50,13 +50,17 @@ def customers():
     return clv.customers.with_columns_over_time(mailed, prices)
 
 
-def log_likelihood(name, customers, names, coefficients, **other):
-    """Return it, at coefficients of the columns as they are stated in a fit."""
+def log_likelihood(name, customers, names, coefficients, calendar=None, **other):
+    """Return it, at coefficients of the columns as they are stated in a fit, and at a calendar and its log of g."""
     import pytensor.tensor as pt
 
     record = family(name)
     learned, paced, counts = learn_columns(names, customers)
-    clock = own_times(learned, paced, counts, pt.as_tensor(np.array(coefficients)))
+    moving = None
+    if calendar is not None:
+        known, log_rate = calendar
+        moving = Clock(known, pt.as_tensor(log_rate), pt.exp(pt.as_tensor(log_rate)))
+    clock = own_times(learned, paced, counts, pt.as_tensor(np.array(coefficients)), moving)
     columns = {each: customers[each].to_numpy().astype(float) for each in (*record.observed, PATH)}
     rows, count = distinct_rows(columns)
     params = {each: pt.as_tensor((PARAMETERS | other)[each]) for each in record.parameters}
@@ -111,11 +115,15 @@ def test_a_column_that_all_have_alike_is_the_calendar_with_that_event(name, cust
     assert found == pytest.approx(float(known.eval(mode="FAST_COMPILE")), abs=1e-8)
 
 
-def test_the_likelihood_is_that_of_the_definition(customers):
-    """Each customer's rate is added up day by day, and its BG/NBD density taken in that time."""
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_likelihood_is_that_of_the_definition(customers, moving):
+    """Each customer's rate is added up day by day, and its BG/NBD density taken in that time; with a calendar too."""
     some = customers.isel(customer=slice(0, 590, 9))
     coefficients = np.array([0.7, -0.4])
-    found, learned = log_likelihood("bg_nbd", some, ["mails", "price"], coefficients)
+    calendar = learn_calendar(Calendar(period_days=10), "bg_nbd", some)
+    log_rate = moving * np.random.default_rng(2).uniform(-1.0, 1.0, calendar.size)
+    given = (calendar, log_rate) if moving else None
+    found, learned = log_likelihood("bg_nbd", some, ["mails", "price"], coefficients, given)
     begin, start = some["change_time"].values, some["change_start"].values
     r, alpha, a, b = (PARAMETERS[each] for each in ("r", "alpha", "a", "b"))
     total = 0.0
@@ -128,7 +136,8 @@ def test_the_likelihood_is_that_of_the_definition(customers):
         last = (np.arange(1, age + 1) - age) / 7
         piece = start[i] + np.searchsorted(begin[start[i] : end], last - 1e-6, side="left") - 1
         z = np.stack([some[name].values[piece] for name in learned.names], axis=1)
-        log_pace = (z - learned.centre) / learned.scale @ coefficients
+        period = (np.arange(-age, 0) + 10 * calendar.size) // 10
+        log_pace = (z - learned.centre) / learned.scale @ coefficients + log_rate[period]
         elapsed = np.append(0.0, np.cumsum(np.exp(log_pace) / 7))
         x, t_x, T = int(some["frequency"][i]), elapsed[round(float(some["recency"][i]) * 7)], elapsed[-1]
         first = int(some["purchase_start"][i])
@@ -234,6 +243,23 @@ def test_nuts_and_laplace_agree(world, fitted):
     assert float(one.std()) == pytest.approx(float(other.std()), rel=0.25)
 
 
+def test_a_calendar_stands_beside_it_in_one_fit(world, fitted):
+    """Of a world in which weeks are alike the effect is what it is without one: within its standard deviation."""
+    both = clv.fit(
+        "mbg_nbd", world, over_time="mails", calendar=Calendar(), method="laplace", draws=250, seed=1
+    )
+    one, other = (each.posterior["over_time_coefficient"] for each in (both, fitted))
+    assert abs(float(one.mean()) - float(other.mean())) < float(other.std())
+    assert {"calendar_rate", "calendar_sd"} <= set(both["posterior"].data_vars)
+    carried = clv.customers.with_plan(world, "carry_forward")
+    future = clv.predict(both, carried, "10 weeks", seed=2)
+    expected = clv.expected.purchases(both, carried, "10 weeks").sum("customer")
+    drawn = future["purchases_total"]
+    # The same future of the calendar in each draw: the difference is the chance of single customers.
+    apart = (drawn - expected).to_numpy()
+    assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(apart.size)
+
+
 def test_maximum_likelihood_and_priors_are_of_the_effect_too(world):
     peak = clv.fit("nbd", world, over_time="mails", method="mode", priors="flat", seed=1)
     assert 0.2 < float(peak.posterior["over_time_coefficient"].mean()) < 0.8
@@ -253,7 +279,6 @@ def test_what_a_fit_cannot_give_is_refused(customers):
         ({"family": "pareto_nbd"}, "an integral over each customer's own changes; bg_nbd, mbg_nbd, nbd do"),
         ({"drift": True}, "in a time of its own; bg_nbd"),
         ({"family": "bg_cnbd_k"}, "does not go by columns over time"),
-        ({"calendar": Calendar()}, "cannot be had in one fit yet"),
         (
             {"include": ["log_likelihood"]},
             "'log_likelihood' is not there of a fit with columns over time yet",
