@@ -202,9 +202,9 @@ def with_plan(
         np.concatenate([when[over], _times(day, customers)]),
         {name: np.concatenate([past[name][over], each]) for name, each in values.items()},
     )
-    others = [name for name in held if name not in values]
-    if others:
-        planned = _joined(size, _rows(customers, others), planned)
+    rest = [name for name in held if name not in values]
+    if rest:
+        planned = _joined(size, _rows(customers, rest), planned)
     known = {name: str(customers[name].attrs[KNOWN]) for name in held} | dict.fromkeys(values, last)
     return _stored(customers.drop_vars(list(held)), planned, known)
 
