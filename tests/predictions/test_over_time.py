@@ -207,6 +207,8 @@ def test_forecasts_are_scored_and_segmented_as_others_are(mailed, customers):
     assert float(scores["log_score"].sel(forecast="model")) == pytest.approx(expected, rel=1e-9)
     simulation = clv.simulate(mailed, customers, "10 weeks", draws=100, seed=3)
     assert "change_start" not in simulation.names
+    with pytest.raises(InputError, match="cannot change the purchase rate of a part of the horizon yet"):
+        simulation.varied(windows=[(1.0, 2.0, np.full(simulation.size, 2.0))])
     active = clv.segment(
         simulation, clv.segments.rule("buying", {"buyers": "purchases >= 1", "others": "purchases < 1"})
     )
