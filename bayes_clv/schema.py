@@ -41,6 +41,10 @@ PERIODS_AGO = "periods_ago"
 REPEAT_PURCHASE = "repeat_purchase"
 
 
+# All changes of columns over time, one path of values after the other.
+CHANGE = "change"
+
+
 # The days of the calibration.
 DAY = "calendar_day"
 
@@ -240,6 +244,10 @@ CUSTOMER_VARIABLES = {
     "purchase_spend": Variable("spend of the repeat purchase occasions, customer after customer", "money"),
     "spend_start": Variable("place of the customer's first repeat purchase in purchase_spend", "none"),
     "purchase_start": Variable("place of the customer's first repeat purchase in purchase_times", "none"),
+    "change_time": Variable(
+        "time from the end of observation from which the values of columns over time hold", "time"
+    ),
+    "change_start": Variable("place of the customer's first values in the columns over time", "none"),
     "monetary_value": Variable("mean spend of the repeat occasions", "money"),
     "log_spend_mean": Variable("mean of the logarithm of the repeat occasions' spend", "log money"),
     "log_spend_sd": Variable(
@@ -410,7 +418,7 @@ def also_for_calendar(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 # Columns that say where a customer's data lie: no quantity to segment, group or compare customers by.
-POINTERS = ("purchase_start", "spend_start")
+POINTERS = ("purchase_start", "spend_start", "change_start")
 
 
 # What results of decisions hold beside; a column of one's own may have these names too (cost, size, reference).

@@ -57,7 +57,7 @@ def readme(tmp_path_factory):
         if method == "mode":
             # A point, quick by itself, and the figures of the papers where the priors are flat.
             return function(*given, method=method, **options)
-        if "calendar" in options:
+        if "calendar" in options or "over_time" in options:
             # It has fewer groups than what others are given below; of spend it has no other way than NUTS.
             of_spend = first in ("lognormal_spend", "gamma_gamma")
             few = {"method": method, "draws": draws} if of_spend else {"method": "laplace", "draws": 50}

@@ -6,6 +6,8 @@ from .contracts import from_survivors as from_survivors
 from .experiments import from_experiment as from_experiment
 from .kinds import check as check
 from .opportunities import from_opportunities as from_opportunities
+from .over_time import with_columns_over_time as with_columns_over_time
+from .over_time import with_plan as with_plan
 from .summaries import purchase_dates as purchase_dates
 from .summaries import summarize as summarize
 from .tables import from_table as from_table
@@ -28,4 +30,6 @@ __all__ = [
     "purchase_dates",
     "summarize",
     "with_columns",
+    "with_columns_over_time",
+    "with_plan",
 ]

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array, ragged
+from bayes_clv.distributions.pieces import operational as operational
 from bayes_clv.families.contract import Columns, Family, Forecast, Params, need
 from bayes_clv.schema import VARIABLES
 
@@ -35,15 +36,7 @@ FORGOTTEN = 20.0
 TIMED = ("T", "recency", "purchase_times")
 
 
-def operational(knots: Array, elapsed: Array, time: Array) -> Array:
-    """Return the operational time (..., draw) at times from the end of observation, negative ones before it."""
-    at = np.asarray(time, dtype=np.float64)
-    low = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, knots.size - 2)
-    share = ((at - knots[low]) / (knots[low + 1] - knots[low]))[..., None]
-    return elapsed.T[low] * (1 - share) + elapsed.T[low + 1] * share
-
-
-class _Clocked:
+class Clocked:
     """The family in its own time, and the knots of the calendar's; ``times``, flat, of all customers' purchases.
 
     Histories end now, or each at a time ``seen`` (row, 1) from now.
@@ -89,6 +82,11 @@ class _Clocked:
         found = operational(self.knots, elapsed, time)
         return found[..., 0, :] if found.ndim == 3 else found
 
+    @property
+    def shortest(self) -> float:
+        """Return the first of the times to which a discount without end is computed."""
+        return float(self.knots[1] - self.knots[0])
+
     def _end(self, elapsed: Array) -> Array:
         """Return the operational time at the end of the histories."""
         return np.zeros(1) if self.seen is None else self._at(elapsed, self.seen)
@@ -98,12 +96,12 @@ class _Clocked:
         history, values = self.own(columns, params)
         if not 0 < time < math.inf:
             return function(time, history, values)
-        stretch = self._stretch(time, params)
+        stretch = self._stretch(time, columns, params)
         history |= {name: history[name] * stretch for name in TIMED if name in history}
         values = {name: each * stretch ** self.powers[name] for name, each in values.items()}
         return function(time, history, values)
 
-    def _stretch(self, time: float, params: Params) -> Array:
+    def _stretch(self, time: float, columns: Columns, params: Params) -> Array:
         """Return a time from the end of the histories over the operational time that it is, (draw,) or (row, draw)."""
         elapsed = np.asarray(params[CALENDAR])
         until = np.asarray(time) if self.seen is None else self.seen + time
@@ -116,7 +114,7 @@ class _Clocked:
         """Return the family's own summary, its customers' rates in operational time as ``latent_means`` has them."""
         found = list(self.to(function, time, columns, params))
         if 0 < time < math.inf:
-            stretch = self._stretch(time, params)
+            stretch = self._stretch(time, columns, params)
             for place, name in enumerate(self.forecast.latent, start=1):
                 if VARIABLES[name].unit == "1/time":
                     found[place] = found[place] * stretch
@@ -161,7 +159,7 @@ class _Clocked:
         if rate == 0:
             return self.to(bought, time, columns, params)
         if math.isinf(time):
-            first, last = float(self.knots[1] - self.knots[0]), FORGOTTEN / rate
+            first, last = self.shortest, FORGOTTEN / rate
             ends = np.geomspace(first, max(last, 2 * first), ENDLESS_STEPS)
         else:
             ends = np.linspace(0.0, time, STEPS + 1)[1:]
@@ -199,12 +197,18 @@ def in_calendar_time(
     With ``times``, those of all customers' purchases, flat and in calendar time, the family reads them of its columns.
     Where histories are ``seen`` to times of their own their futures have no clock, and are not simulated.
     """
-    by = _Clocked(family, knots, times, seen)
+    by = Clocked(family, knots, times, seen)
+    found = replace(in_operational_time(by), seen_to=partial(in_calendar_time, family, knots, times))
+    return replace(found, clock=by.clock) if seen is None else replace(found, state=None)
+
+
+def in_operational_time(by: Clocked) -> Forecast:
+    """Return the forecast of the family of a clock, given and told in calendar time; who simulates needs the clock."""
     own = by.forecast
     return replace(
         own,
         alive=partial(by.given, own.alive),
-        seen_to=partial(in_calendar_time, family, knots, times),
+        seen_to=None,
         latent_means=partial(by.given, own.latent_means),
         latent_draws=by.drawn,
         purchases=partial(by.at, own.purchases),
@@ -212,12 +216,12 @@ def in_calendar_time(
         pmf=partial(by.counted, own.pmf),
         at_least=partial(by.counted, own.at_least),
         discounted=by.discounted,
-        state=None if own.state is None or seen is not None else partial(by.given, own.state),
+        state=None if own.state is None else partial(by.given, own.state),
         states=None if own.states is None else partial(by.given, own.states),
         waking=None if own.waking is None else partial(by.to, own.waking),
         woken=None if own.woken is None else by.woken,
         summary=None if own.summary is None else partial(by.summarised, own.summary),
         rate_ago=None,
-        clock=by.clock if seen is None else None,
+        clock=None,
         times=None,
     )

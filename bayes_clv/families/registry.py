@@ -46,6 +46,8 @@ TRIED = ("drift",)
 CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd", "pareto_nbd")
 # And those of which the form that a change makes does.
 CLOCKED_CHANGES = {"drift": ("bg_nbd", "mbg_nbd", "nbd"), "returns": ("bg_nbd", "mbg_nbd")}
+# Whose customers may have a time of their own (``families.own_time``): those that leave at a purchase, or never.
+OVER_TIME = ("bg_nbd", "mbg_nbd", "nbd")
 # Those of contracts, with a period of renewal for a calendar's.
 RENEWED = ("shifted_beta_geometric", "beta_discrete_weibull")
 # Whose spend may, and that of the forms in which it moves with its customer too.
@@ -145,6 +147,22 @@ def refuse_calendar(name: str) -> None:
             + "".join(f"with {change} {', '.join(names)}, " for change, names in CLOCKED_CHANGES.items())
             + f"and of contracts {', '.join(RENEWED)}. Fit one of these, or leave {argument('calendar')} out."
         )
+
+
+def refuse_over_time(name: str) -> None:
+    """Refuse a family that does not go by columns over time."""
+    if name in OVER_TIME:
+        return
+    serve = f"{', '.join(OVER_TIME)} do. Fit one of these, or leave {argument('over_time')} out."
+    why = ""
+    if name.startswith("pareto"):
+        why = (
+            "its customers leave at any time, so that the likelihood would be an integral over each customer's own "
+            "changes; "
+        )
+    elif name in derived():
+        why = "a rate that drifts, or a customer who sleeps, would do so in a time of its own; "
+    raise InputError(f"{family(name).words.title} does not go by columns over time: {why}{serve}")
 
 
 def has_calendar(name: str) -> bool:

@@ -6,6 +6,7 @@ from .criticism.independence import spend_independence as spend_independence
 from .criticism.sensitivity import prior_sensitivity as prior_sensitivity
 from .defaults import fit_default as fit_default
 from .fitting import fit as fit
+from .over_time import effects_over_time as effects_over_time
 from .posterior import diagnostics as diagnostics
 from .posterior import load as load
 from .posterior import save as save
@@ -16,6 +17,7 @@ __all__ = [
     "cite",
     "compare",
     "diagnostics",
+    "effects_over_time",
     "fit",
     "fit_default",
     "fit_response",

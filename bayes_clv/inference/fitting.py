@@ -6,7 +6,7 @@ rather than from the PyMC graph, so that one simulator is checked and used every
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,10 @@ import xarray as xr
 from bayes_clv.customers.contracts import placed
 from bayes_clv.customers.sequences import PURCHASE_START, PURCHASE_TIMES, SPEND_START, unpaid
 from bayes_clv.families.contract import Family
+from bayes_clv.families.own_time import PATH
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.families.registry import form_of, refuse_calendar
+from bayes_clv.families.registry import form_of, refuse_calendar, refuse_over_time
 from bayes_clv.inference.calendar import Calendar, LearnedCalendar, drawn_calendar, learn_calendar
 from bayes_clv.inference.choice import choose, settled
 from bayes_clv.inference.criticism import diagnostics as checks
@@ -28,6 +29,7 @@ from bayes_clv.inference.data import checkable, checked_customers, distinct_rows
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
 from bayes_clv.inference.ledger import PAYER, read_ledger, refuse_unpaid
+from bayes_clv.inference.over_time import learn_columns
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
@@ -49,6 +51,7 @@ def fit(
     covariates: Mapping[str, ColumnNames] | None = None,
     groups: Mapping[str, ColumnNames] | ColumnNames | None = None,
     calendar: Calendar | None = None,
+    over_time: str | Sequence[str] | None = None,
     priors: Mapping[str, Prior | float] | str | None = None,
     draws: int = 1000,
     tune: int = 1000,
@@ -116,6 +119,14 @@ def fit(
         period of renewal, of contracts with ``periods`` (``clv.customers.from_dates``, ``from_survivors``). With
         ``drift`` of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, whose rates then drift in operational time; not with
         ``returns``.
+    over_time : column name(s), optional
+        Columns whose value changes over a customer's life (``clv.customers.with_columns_over_time``): each multiplies
+        the customer's purchase rate while it holds (``inference.over_time``); of ``"bg_nbd"``, ``"mbg_nbd"`` and
+        ``"nbd"``, and of customers with purchase times. Its posterior is ``over_time_coefficient`` (chain, draw,
+        over_time_effect), the log of the factor for 1 against 0, or for one standard deviation of other numbers over
+        the time observed, with the prior Normal(0, 1); ``clv.inference.effects_over_time`` says it as factors. Together
+        with covariates, groups and a ``calendar``, and not with ``drift`` or ``returns``. Forecasts need what the
+        columns will be (``clv.customers.with_plan``).
     priors : mapping of str to Prior, or "flat", optional
         Priors by name, in place of the defaults: ``Prior("LogNormal", mu=0, sigma=1)``, or PyMC's own
         ``pm.LogNormal.dist(mu=0, sigma=1)``; of population quantities (``QUANTITIES`` of the family), of
@@ -177,6 +188,9 @@ def fit(
         if value < 1:
             raise InputError(f"{name}={value} must be at least 1.")
     record = find_family(form_of(family, trend=trend, drift=drift, returns=returns))
+    if over_time is not None:
+        refuse_over_time(record.name)
+        _check_over_time(include)
     needed = needed_columns(covariates, groups)
     dataset = checked_customers(record, customers, needed)
     if calendar is not None and record.kind == "contracts":
@@ -203,6 +217,10 @@ def fit(
             columns[PAYER] = np.arange(ledger.size.size)
     elif record.kind == "spend" and SPEND_START in columns:
         refuse_unpaid(record, unpaid(dataset.isel({CUSTOMER: data.usable})))
+    changing = None
+    if over_time is not None:
+        changing = learn_columns(over_time, dataset)
+        columns[PATH] = dataset[PATH].to_numpy()[data.usable]
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -214,6 +232,7 @@ def fit(
     scale = record.scale(rows, count)
     quantities = dict(record.quantities) | ({} if effects is None else effects.quantities())
     quantities |= {} if learned is None else learned.quantities()
+    quantities |= {} if changing is None else changing[0].quantities()
     resolved = resolve(quantities, plain_priors(priors), scale)
     if effects is not None:
         check_flat(effects, resolved, method)
@@ -235,6 +254,7 @@ def fit(
         as_stated=method == "mode",
         calendar=learned,
         ledger=ledger,
+        over_time=changing,
     )
     model, names = built.graph, built.names
     report: dict[str, Any]
@@ -254,7 +274,12 @@ def fit(
     else:
         posterior, stats, report = methods.mode(model, names)
     posterior = described(
-        built.with_constants(posterior), record, dataset.attrs.get("time_unit", UNSTATED), effects, learned
+        built.with_constants(posterior),
+        record,
+        dataset.attrs.get("time_unit", UNSTATED),
+        effects,
+        learned,
+        None if changing is None else changing[0],
     )
 
     row = np.arange(count.size)
@@ -279,7 +304,9 @@ def fit(
     prior_rng, predictive_rng, past_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2, 3))
     if {"prior", "prior_predictive"} & set(include):
         # Of the family's own quantities: a calendar is drawn in a form that has no way forwards.
-        stated = build_model(record, rows, count, fixed, start, effects, profiles, as_stated=True).graph
+        stated = build_model(
+            record, rows, count, fixed, start, effects, profiles, as_stated=True, over_time=changing
+        ).graph
         own = [name for name in names if learned is None or name not in learned.names]
         included["prior"] = built.with_constants(predictive.prior_draws(stated, own, prior_rng))
     if {"prior_predictive", "posterior_predictive"} & set(include):
@@ -323,7 +350,19 @@ def fit(
     } | ({} if effects is None else {"effects": effects.to_json()})
     if learned is not None:
         tree.attrs["calendar"] = learned.to_json()
+    if changing is not None:
+        tree.attrs["over_time"] = changing[0].to_json()
     return tree
+
+
+def _check_over_time(include: Collection[str]) -> None:
+    """Refuse what a fit with columns over time cannot give."""
+    for name in ("prior_predictive", "posterior_predictive", "log_likelihood"):
+        if name in include:
+            raise InputError(
+                f"Group {name!r} is not there of a fit with columns over time yet. Fit without {argument('over_time')} "
+                "for it."
+            )
 
 
 def _refuse_one_age(family: Family, learned: LearnedCalendar, customers: xr.Dataset) -> None:

@@ -21,8 +21,11 @@ import pymc as pm
 import xarray as xr
 from pytensor import config
 
+from bayes_clv.distributions.pieces import Paced
 from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
 from bayes_clv.families.likelihood import Term
+from bayes_clv.families.own_time import COEFFICIENT as OVER_TIME
+from bayes_clv.families.own_time import PATH
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
 from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, SD, SHOCK, LearnedCalendar
 from bayes_clv.inference.clock import Clock, Prices, scale_at
@@ -30,6 +33,8 @@ from bayes_clv.inference.clock import clock as clock_of
 from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.effects import Effects, Profiles
 from bayes_clv.inference.ledger import PAYER, Ledger
+from bayes_clv.inference.over_time import EFFECT as COLUMN
+from bayes_clv.inference.over_time import MOVED, LearnedColumns, OwnTimes, own_times
 from bayes_clv.schema import InputError
 
 
@@ -64,6 +69,7 @@ def build_model(
     changing: bool = False,
     calendar: LearnedCalendar | None = None,
     ledger: Ledger | None = None,
+    over_time: tuple[LearnedColumns, Paced, np.ndarray] | None = None,
 ) -> Built:
     """Return the PyMC model of the distinct rows.
 
@@ -78,13 +84,16 @@ def build_model(
     With ``changing`` the ``rows_of_terms`` are data by their names, so that a model that is compiled once can be given
     other rows of the same profiles: calibration by simulation fits hundreds of bases. With a ``calendar`` the rows'
     times are taken in operational time, or, with the ``ledger`` of the rows' ``payer``, its part out of their spend
-    (``inference.calendar``).
+    (``inference.calendar``). With columns ``over_time``, their pieces and the purchases at each level, times are
+    taken in each row's own operational time, by its column ``change_start`` (``inference.over_time``).
     """
     coords = ({} if effects is None else effects.coords()) | ({} if calendar is None else calendar.coords())
+    coords |= {} if over_time is None else over_time[0].coords()
     with pm.Model(coords=coords or None) as model:
         acting = {} if effects is None else _effect_variables(effects, priors)
         offsets = {} if effects is None or as_stated else effects.offsets(acting)
-        clock, scales = None, {}
+        clock: Clock | Prices | OwnTimes | None = None
+        scales: dict[str, Any] = {}
         if calendar is not None:
             known = fixed_values(priors)
             scales = {
@@ -96,6 +105,15 @@ def build_model(
             moved = [] if as_stated else [clock.anchor]
             offsets = offsets | {moves: [*offsets.get(moves, []), *moved]}
             offsets = {name: each for name, each in offsets.items() if each}
+        if over_time is not None:
+            coefficient = prior_variable(OVER_TIME, priors[OVER_TIME], dims=COLUMN)
+            clock = own_times(*over_time, coefficient, clock if isinstance(clock, Clock) else None)
+            anchor = [] if as_stated else [clock.anchor]
+            offsets = {
+                name: each
+                for name, each in (offsets | {MOVED: [*offsets.get(MOVED, []), *anchor]}).items()
+                if each
+            }
         population = population_variables(family, priors, start, offsets, None if as_stated else rows, values)
         parameters = recorded_parameters(family, population)
         found = {name: parameters[name] for name in family.parameters} | population
@@ -110,6 +128,8 @@ def build_model(
 
             parameters = effects.parameters(pt, family, population | acting, profiles.design, profiles.place)
             kept += effects.dims()
+        if over_time is not None:
+            kept += [OVER_TIME]
         if calendar is not None:
             constants |= {name: float(value) for name, value in scales.items() if _is_number(value)}
             kept += [name for name in calendar.names if name not in constants]
@@ -119,7 +139,7 @@ def build_model(
         pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data, clock))
         # The terms of contracts hold all, and so do those of spend that moves.
         whole = isinstance(clock, Prices) and own_pace(family, clock) is not None
-        if clock is not None and not (clock.calendar.of_leaving or whole):
+        if clock is not None and not (whole or (calendar is not None and calendar.of_leaving)):
             density = clock.log_density()
             if isinstance(clock, Prices):
                 own = of_rows(parameters, rows.get("profile"))
@@ -208,13 +228,15 @@ def reduced_log_likelihood(
     return _log_likelihood(family, parameters, rows_of_terms(family, rows, count))
 
 
-def _terms(family: Family, clock: Clock | Prices | None) -> tuple[Term, ...]:
+def _terms(family: Family, clock: Clock | Prices | OwnTimes | None) -> tuple[Term, ...]:
     """Return the terms of the likelihood, at the pace of a calendar where there is one and the family has its own."""
     paced = own_pace(family, clock)
     return family.likelihood if paced is None else paced(clock)
 
 
-def own_pace(family: Family, clock: Clock | Prices | None) -> Callable[[Any], tuple[Term, ...]] | None:
+def own_pace(
+    family: Family, clock: Clock | Prices | OwnTimes | None
+) -> Callable[[Any], tuple[Term, ...]] | None:
     """Return the family's own terms at the pace of a calendar; None where there is none, or it has none."""
     if isinstance(clock, Prices):
         return need(family, SpendLevel).paced
@@ -222,7 +244,10 @@ def own_pace(family: Family, clock: Clock | Prices | None) -> Callable[[Any], tu
 
 
 def rows_of_terms(
-    family: Family, rows: Columns, count: np.ndarray | None = None, clock: Clock | Prices | None = None
+    family: Family,
+    rows: Columns,
+    count: np.ndarray | None = None,
+    clock: Clock | Prices | OwnTimes | None = None,
 ) -> Columns:
     """Return of each term of the likelihood, 0, 1, ..., the distinct rows of its columns, and their counts.
 
@@ -231,9 +256,9 @@ def rows_of_terms(
     profile = ["profile"] if "profile" in rows else []
     found: Columns = {}
     for place, term in enumerate(_terms(family, clock)):
-        # What the number of purchases alone decides does not go by who paid them.
-        payer = [PAYER] if PAYER in rows and set(term.columns) != {"frequency"} else []
-        further = [*profile, *payer]
+        # What the number of purchases alone decides does not go by who paid them, or in whose time.
+        whose = [] if set(term.columns) == {"frequency"} else [name for name in (PAYER, PATH) if name in rows]
+        further = [*profile, *whose]
         columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
         found |= {f"{name}_{place}": column for name, column in columns.items()}
         found[f"count_{place}"] = weight.astype(float)
@@ -244,7 +269,7 @@ def _log_likelihood(
     family: Family,
     parameters: Mapping[str, Any],
     data: Mapping[str, Any],
-    clock: Clock | Prices | None = None,
+    clock: Clock | Prices | OwnTimes | None = None,
 ) -> Any:
     import pytensor.tensor as pt
 
@@ -255,7 +280,8 @@ def _log_likelihood(
         weight = data[f"count_{place}"]
         moved = given
         if clock is not None and own_pace(family, clock) is None:
-            moved = clock.operational(given, weight, data.get(f"{PAYER}_{place}"))
+            whose = data.get(f"{PAYER}_{place}", data.get(f"{PATH}_{place}"))
+            moved = clock.operational(given, weight, whose)
         columns = list(moved.values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
         try:

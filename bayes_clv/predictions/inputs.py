@@ -109,7 +109,7 @@ def prepare(
     discrete = kind == "opportunities"
     if kind == "either":
         discrete = isinstance(name, str) and find_family(name).kind == "opportunities"
-    every = parameters(buying, "opportunities" if discrete else "buying", calendar=True)
+    every = parameters(buying, "opportunities" if discrete else "buying", calendar=True, over_time=True)
     if draws is not None and draws < 1:
         raise InputError(f"{argument('draws', draws)} must be at least 1.")
     if seed is None:

@@ -24,11 +24,13 @@ import xarray as xr
 from bayes_clv.families.calendar import CALENDAR, clocked
 from bayes_clv.families.contract import VERBS, Family, Forecast, Renewals, SpendLevel, need
 from bayes_clv.families.contract import Kind as FamilyKind
+from bayes_clv.families.own_time import COEFFICIENT, in_own_time, refuse_unknown
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import DrawnCalendar, read_calendar
 from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
+from bayes_clv.inference.over_time import DrawnColumns, OwnPaces, own_paces, read_columns
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 
 Kind = Literal["buying", "spending", "opportunities", "contracts"]
@@ -57,6 +59,8 @@ class Parameters:
 
     With a ``calendar`` the family is in calendar time after ``until``, and ``values`` hold its knots too; where it is
     of spend, ``ledger`` and ``payer`` are of the customers after ``priced``, and ``ahead`` is g (draw, period) to come.
+    With columns ``over_time`` the family is in each customer's own time after ``of`` and ``until``, by the ``pieces``
+    of the customers, and ``values`` hold the coefficients (draw, effect) too.
     With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
     the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
     """
@@ -76,6 +80,8 @@ class Parameters:
     ledger: Ledger | None = None
     payer: np.ndarray | None = None
     ahead: np.ndarray | None = None
+    over_time: DrawnColumns | None = None
+    pieces: OwnPaces | None = None
 
     @property
     def forecast(self) -> Forecast:
@@ -124,14 +130,29 @@ class Parameters:
             place=None if self.place is None else self.place[index],
             calendar=None if self.calendar is None else self.calendar.take(index),
             ahead=None if self.ahead is None else self.ahead[index],
+            over_time=None if self.over_time is None else self.over_time.take(index),
         )
 
     def until(self, horizon: float) -> "Parameters":
         """Return them in calendar time where there is a calendar, whose future is drawn, to a horizon in time units."""
+        if self.over_time is not None:
+            return self._in_own_time(horizon)
         if self.calendar is None or self.calendar.calendar.of_spend:
             return self
         knots, elapsed = self.calendar.knots(horizon)
         return replace(self, family=clocked(self.family, knots), values=self.values | {CALENDAR: elapsed})
+
+    def _in_own_time(self, horizon: float) -> "Parameters":
+        """Return them in each customer's own time; without an end of the horizon whoever looks ahead is told."""
+        if self.pieces is None or self.over_time is None:
+            raise RuntimeError("Columns over time need customers: call of(customers) first.")
+        if math.isfinite(horizon):
+            refuse_unknown(horizon, self.pieces.known)
+        knots, values = None, self.values | {COEFFICIENT: self.over_time.coefficient}
+        if self.calendar is not None:
+            knots, values[CALENDAR] = self.calendar.knots(horizon)
+        moved = in_own_time(self.family, self.pieces.paced, self.pieces.known, self.pieces.week, knots)
+        return replace(self, family=moved, values=values)
 
     def priced(
         self, horizon: float, customers: xr.Dataset | None = None, keys: np.ndarray | None = None
@@ -194,6 +215,8 @@ class Parameters:
     def of(self, customers: xr.Dataset) -> "Parameters":
         """Return them for these customers, whose columns are read and checked, and whose times the family reads."""
         bound = replace(self, family=self.family.of(customers))
+        if self.over_time is not None:
+            bound = replace(bound, pieces=own_paces(self.over_time.columns, customers))
         if self.effects is None:
             return bound
         return replace(bound, profiles=self.effects.profiles(customers))
@@ -240,7 +263,7 @@ class Parameters:
                         drawn[name] = np.vstack([drawn[name], *offsets])
         design = {name: each[profile] for name, each in self.profiles.design.items()}
         own = self.effects.parameters(np, self.family, drawn, design, place)
-        return own | {CALENDAR: self.values[CALENDAR]} if CALENDAR in self.values else own
+        return own | {name: self.values[name] for name in (CALENDAR, COEFFICIENT) if name in self.values}
 
     def of_profile(self, profile: int) -> dict[str, np.ndarray]:
         """Return the parameters (draw,) of customers of one profile, by its index; ``values`` without effects."""
@@ -326,12 +349,17 @@ _CLOCKED_VERBS = {
     "buying": "predict, predict_cohort, simulate, next_purchase, evaluate and clv.expected",
     "contracts": "clv.predict_renewals and clv.expected.renewals",
 }
+# Which go by columns over time.
+_OWN_TIME_VERBS = "predict, simulate, segment, evaluate and clv.expected"
 
 
-def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Parameters:
+def parameters(
+    tree: xr.DataTree, kind: Kind, *, calendar: bool = False, over_time: bool = False
+) -> Parameters:
     """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused.
 
-    A posterior with a calendar is refused but where ``calendar`` says that who asks goes by it.
+    A posterior with a calendar, or columns over time, is refused but where ``calendar``, or ``over_time``, says that
+    who asks goes by it.
     """
     family = check_posterior(tree, kind)
     drawn_time = read_calendar(tree)
@@ -339,6 +367,12 @@ def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Para
         raise InputError(
             "It does not go by a calendar yet, which this posterior has: "
             f"{_CLOCKED_VERBS.get(kind, _CLOCKED_VERBS['buying'])} do. Fit without the calendar for it."
+        )
+    columns = read_columns(tree)
+    if columns is not None and not over_time:
+        raise InputError(
+            f"It does not go by columns over time ({', '.join(columns.columns.names)}) yet, which this posterior has: "
+            f"{_OWN_TIME_VERBS} do. Fit without over_time for it."
         )
     group = tree["posterior"].dataset
     values = {}
@@ -364,7 +398,13 @@ def parameters(tree: xr.DataTree, kind: Kind, *, calendar: bool = False) -> Para
         for dim in (CHAIN, DRAW)
     }
     found = Parameters(
-        family, values, labels[CHAIN], labels[DRAW], PROFILES[kind == "spending"], calendar=drawn_time
+        family,
+        values,
+        labels[CHAIN],
+        labels[DRAW],
+        PROFILES[kind == "spending"],
+        calendar=drawn_time,
+        over_time=columns,
     )
     if "effects" not in tree.attrs:
         return found

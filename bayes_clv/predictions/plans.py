@@ -22,9 +22,10 @@ from bayes_clv.distributions.paths import (
     futures,
     nothing_asked,
 )
-from bayes_clv.distributions.paths.clock import Clock, Window, at, hurried
+from bayes_clv.distributions.paths.clock import Clock, Window, hurried
 from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
+from bayes_clv.distributions.paths.own_clock import OwnClock
 from bayes_clv.families.calendar import CALENDAR
 from bayes_clv.families.contract import Family, Moves
 from bayes_clv.predictions.histories import Histories
@@ -122,7 +123,7 @@ class Plan:
     top_share: float | None = None
     log2_reference: float = 0.0
     first_order: bool = False
-    clock: Clock | None = None
+    clock: Clock | OwnClock | None = None
 
 
 @dataclass(frozen=True)
@@ -244,14 +245,16 @@ def purchase_plan(
     _, recency, age = (columns[name] for name in forecast.history[:3])
     silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
     ordered = keys[histories.order]
-    clock = None
+    clock: Clock | OwnClock | None = None
+    if forecast.own_clock is not None:
+        clock = forecast.own_clock(known, posterior.values)
     if forecast.clock is not None:
         clock = clock_of(*forecast.clock(posterior.values), np.broadcast_to(start, age.shape))
 
     def state(rows: np.ndarray) -> dict[str, Any]:
         found: dict[str, Any] = {"silence": silence[rows, None], "horizon": ends[rows, None]}
         if clock is not None:
-            found = {"silence": -at(clock, -silence[rows]), "horizon": clock.elapsed(rows, ends[rows])}
+            found = {"silence": clock.silent(rows, silence[rows]), "horizon": clock.elapsed(rows, ends[rows])}
         if forecast.futures is not None:
             return found | _drawn(posterior, columns, ordered, rows, np.asarray(start, dtype=float))
         history = {name: column[rows, None] for name, column in known.items()}
@@ -354,6 +357,11 @@ def changed_plan(
 
 def _hurried_plan(plan: Plan, horizon: float, windows: Sequence[Window]) -> Plan:
     """Return the plan by a clock that runs faster or slower in some windows."""
+    if isinstance(plan.clock, OwnClock):
+        raise InputError(
+            "Of a fit with columns over time a scenario cannot change the purchase rate of a part of the horizon yet. "
+            "Say what is planned of the columns themselves, clv.customers.with_plan(customers, table)."
+        )
     state, clock = plan.state, hurried(plan.clock, windows, int(plan.row.max()) + 1, plan.draws)
 
     def to_horizon(rows: np.ndarray) -> dict[str, Any]:

@@ -18,6 +18,7 @@ block of customers (the first form), which made whole arrays of everything, took
 a customer's numbers depend on the others.
 """
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -28,6 +29,7 @@ import xarray as xr
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import Room, room
 from bayes_clv.distributions.paths.clock import Window
+from bayes_clv.families.own_time import refuse_unknown
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.histories import (
     WHO,
@@ -219,6 +221,9 @@ class Simulation:
                 f"The quantity {unknown[0]!r} is not known here. There are {', '.join(self.names)}"
                 f"{'' if self.spending is not None else '; money needs a spending posterior'}."
             )
+        if NEXT in names and self.buying.pieces is not None:
+            # It may come however late.
+            refuse_unknown(math.inf, self.buying.pieces.known)
         order = self.inputs.histories.order
         chosen = np.arange(order.size)
         if sample is not None and sample < order.size:

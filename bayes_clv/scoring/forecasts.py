@@ -218,13 +218,13 @@ def closed_form_scores(
 ) -> CountScores:
     """Return the scores of P(Y = n) averaged over draws, on the distinct histories."""
     discrete = all(name in matched for name in OPPORTUNITIES)
-    known = parameters(buying, "opportunities" if discrete else "buying", calendar=True)
+    known = parameters(buying, "opportunities" if discrete else "buying", calendar=True, over_time=True)
     refuse_another_kind(known.family.name, matched, discrete=discrete)
     shared_time_unit(buying, matched)
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
     thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched).until(horizon)
-    histories = distinct_histories(thinned.columns | recency_last(purchase_history(matched, known.family)))
+    histories = distinct_histories(thinned.columns | recency_last(purchase_history(matched, thinned.family)))
     row = histories.spread(histories.row)
 
     def probabilities(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -259,9 +259,9 @@ def _refuse_other_posterior(known: Parameters, matched: xr.Dataset, future: xr.D
     if "purchases_expected" not in future:
         raise InputError("The forecast was made elsewhere: it has no posterior. Leave buying out for it.")
     first = matched.isel({CUSTOMER: slice(5)})
-    some = {name: column[:, None] for name, column in purchase_history(first, known.family).items()}
     thinned = known.thin(int(future.attrs.get("expected_draws", known.size))).of(first)
     thinned = thinned.until(float(future.attrs["horizon"]))
+    some = {name: column[:, None] for name, column in purchase_history(first, thinned.family).items()}
     values = thinned.at(thinned.columns)
     expected = thinned.forecast.purchases(float(future.attrs["horizon"]), some, values)
     # A future may have been computed to six digits alone.

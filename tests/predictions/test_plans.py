@@ -21,7 +21,7 @@ def test_the_state_of_a_row_is_drawn_by_its_own_key_and_parameters():
         return wait, ones, params["rate"], np.inf * ones, 0 * ones
 
     forecast = SimpleNamespace(
-        history=("frequency", "recency", "T"), futures=futures, paths=DRAWN, clock=None
+        own_clock=None, history=("frequency", "recency", "T"), futures=futures, paths=DRAWN, clock=None
     )
     posterior = SimpleNamespace(
         forecast=forecast, size=5, at=lambda columns, rows: {"rate": np.arange(1.0, 6.0)}

@@ -38,6 +38,7 @@ from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime
 from bayes_clv.distributions.paths.clock import Clock, same, turn, turn_own
 from bayes_clv.distributions.paths.drift import Drift as Drift
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
+from bayes_clv.distributions.paths.own_clock import OwnClock
 
 
 class Who(NamedTuple):
@@ -281,7 +282,7 @@ def futures(
     own: Own,
     room: Room,
     purse: Purse | None = None,
-    clock: Clock | None = None,
+    clock: Clock | OwnClock | None = None,
 ) -> Generator[int]:
     """Yield the futures of a tile of customers, a batch of purchases after the other: how many ``room.batch`` holds.
 
@@ -297,7 +298,7 @@ def futures(
     purse
         How purchases are paid; without one there is no money.
     clock
-        From the law's time to the calendar's, in which purchases are discounted and given.
+        From the law's time to the calendar's, in which purchases are discounted and given: one for all, or each row's.
     """
     if who.row.size * state.shape.shape[1] > room.batch.buyer.size:
         raise ValueError("There is less room than customers times draws.")
@@ -314,8 +315,14 @@ def futures(
         yield found
     while active > 0:
         filled, active, number = law.walk(state, who, own, buyers, batch, active, number)
-        turn(clock, buyers, who.row, batch, filled)
+        if isinstance(clock, OwnClock):
+            clock.turn(buyers, who.row, batch, filled)
+        else:
+            turn(clock, buyers, who.row, batch, filled)
         if purse is not None:
             pay(purse, buyers, batch, filled, paid)
         yield filled
-    turn_own(clock, who.row, own)
+    if isinstance(clock, OwnClock):
+        clock.turn_own(who.row, own)
+    else:
+        turn_own(clock, who.row, own)

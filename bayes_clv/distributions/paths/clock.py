@@ -32,6 +32,10 @@ class Clock(NamedTuple):
         """Return the law's time (row, draw) of rows' futures at the calendar's ``times`` (row)."""
         return at(self, self.start[rows] + times) - self.begin[rows]
 
+    def silent(self, rows: Any, silence: Any) -> Any:
+        """Return the law's time (row, draw) of the last ``silence`` (row,) to now."""
+        return -at(self, -silence)
+
 
 def same(draws: int) -> Clock:
     """Return the clock of a law that is stated in the calendar's own time."""
