@@ -22,18 +22,52 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.elementary import expm1
+from bayes_clv.distributions.elementary import plain_log as log
 from bayes_clv.distributions.paths.coin import dropout, toss
-from bayes_clv.distributions.paths.variates import BELOW_ONE, BOOST, DROPOUT, FAR, LEFT, RATE, SHARE
+from bayes_clv.distributions.paths.variates import (
+    BELOW_ONE,
+    BOOST,
+    DROPOUT,
+    FAR,
+    LEFT,
+    RATE,
+    SHARE,
+    gammas,
+    normals,
+)
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.drifting import pace, through, wait_of
+from bayes_clv.distributions.poisson.drifting import pace
 from bayes_clv.distributions.poisson.drifting_forecasts import silent_of
 from bayes_clv.distributions.poisson.drifting_lifetime import left_after, room_to_leave, shape_after
+from bayes_clv.distributions.poisson.drifting_waits import (
+    ALPHA,
+    DELTA,
+    ENOUGH,
+    GAMMA,
+    KAPPA,
+    LEAST,
+    NUMBERS,
+    ROOM,
+    THETA,
+    R,
+    S,
+    first_waits,
+    hazard_at,
+    log_silence_at,
+    next_silences,
+    next_waits,
+    put_pace,
+    rates_given,
+    silences,
+    start_of,
+)
 from bayes_clv.distributions.streams import LIFETIME, mix, standard_gamma, standard_normal, unit
 
 # Newton steps halve the bracket where they leave it.
 STEPS = 200
-# Of a Newton step: the next one, and so the relative error of a wait, is about its square.
-ENOUGH = 1e-3
+# Buyers whose next waits are drawn at a time, so that what is in work stays in the processor's first cache.
+CHUNK = 256
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
@@ -46,6 +80,39 @@ class Drift(NamedTuple):
     kappa: Any
     rates: Any
     lasting: bool = False
+
+
+class Some(NamedTuple):
+    """What is known of some buyers, (number,) or (..., number) each, and room to work in."""
+
+    of: Any
+    room: Any
+    place: Any
+    rate: Any
+    wait: Any
+    log_left: Any
+    word: Any
+    step: Any
+    stream: Any
+    state: Any
+
+
+@_compiled
+def _new_some(size):  # type: ignore[no-untyped-def]
+    words = np.empty((4, size), dtype=np.uint64)
+    numbers = np.empty((3, size))
+    return Some(
+        np.empty((NUMBERS, size)),
+        np.empty((ROOM, size)),
+        np.empty(size, dtype=np.int64),
+        numbers[0],
+        numbers[1],
+        numbers[2],
+        words[0],
+        words[1],
+        words[2],
+        words[3],
+    )
 
 
 @_compiled
@@ -79,58 +146,21 @@ def _first_wait(mixture, least, scale, r, alpha, kappa, log_left):  # type: igno
 
 
 @_compiled
-def _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step):  # type: ignore[no-untyped-def]
-    """Return a draw of the rate, a mixture's, given the wait that followed."""
-    theta = scale - alpha
-    way = wait_of(theta, wait, alpha, kappa)
-    _, _, lost, kept = through(theta, wait, alpha, way)
-    factor = lost + kept
-    share = kept / factor
-    total = 0.0
-    for m in range(mixture.size - 1, -1, -1):
-        total = total * factor + mixture[m] * (r + (least + m) * share)
-    left, power, m = u * total, 1.0, 0
-    while m < mixture.size - 1:
-        left -= mixture[m] * power * (r + (least + m) * share)
-        if left < 0.0:
-            break
-        power *= factor
-        m += 1
-    k = r + least + m
-    s, gamma, delta, e, change, _ = way
-    d = delta * e + gamma + kappa
-    # P(wait > t | lambda) = A(t)^r e^(-lambda b(t)): b, its slope, and that of -log A.
-    none, slope, ends = 2.0 * change / d, 4.0 * gamma * gamma * e / (d * d), s * change / d
-    by_rate = slope * k / (scale + none)
-    chance = by_rate / (by_rate + r * ends)
-    more = 1.0 if unit(mix(stream)) < chance else 0.0
-    gamma, _ = standard_gamma(k + more, mix(stream ^ SHARE), step)
-    return gamma / (scale + none)
-
-
-@_compiled
-def _next_wait(rate, r, alpha, kappa, paced, log_left):  # type: ignore[no-untyped-def]
+def _next_wait(rate, r, kappa, paced, log_left):  # type: ignore[no-untyped-def]
     """Return the wait that is longer with the probability e^log_left, after a rate; ``paced`` is ``drifting.pace``."""
-    s, gamma, delta = paced
+    _, gamma, delta = paced
     low, high = 0.0, math.inf
-    # As if the rate went on, and then back towards the mean, for so long.
-    t = -log_left / max(rate, 0.5 * r * delta)
-    back = 0.5 * kappa * (r / alpha - rate) * t
-    if abs(back) < 0.5 * rate:
-        t *= rate / (rate + back)
+    t = start_of(log_left, rate, r, kappa, gamma, delta)
     for _ in range(STEPS):
         if not t < FAR:
             return FAR
         change = -math.expm1(-gamma * t)
-        e = 1.0 - change
-        d = delta * e + gamma + kappa
-        value = -r * (math.log1p(-0.5 * delta * change / gamma) + 0.5 * delta * t) - rate * (2.0 * change / d)
-        hazard = (r * s * change + rate * 4.0 * gamma * gamma * e / d) / d
+        value = log_silence_at(change, t, rate, r, kappa, gamma, delta)
         if value > log_left:
             low = t
         else:
             high = t
-        new = t + (value - log_left) / hazard
+        new = t + (value - log_left) / hazard_at(change, rate, r, kappa, gamma, delta)
         if not low <= new <= high:
             new = 0.5 * (low + high) if high < math.inf else 2.0 * t
         done = abs(new - t) <= ENOUGH * new
@@ -160,26 +190,46 @@ def _rate_after(rate, wait, r, kappa, paced, stream, step):  # type: ignore[no-u
 
 
 @_compiled
-def _chances(state, row, buying):  # type: ignore[no-untyped-def]
+def _known(state, row, mixture, of):  # type: ignore[no-untyped-def]
+    """Write the numbers of one history in each draw (``drifting_waits.of``); return the mixtures, dense."""
+    further, draws = state.further, state.shape.shape[1]
+    rates = further.rates
+    of[R, :draws], of[ALPHA, :draws], of[KAPPA, :draws] = (
+        state.shape[row],
+        further.alpha[row],
+        further.kappa[row],
+    )
+    put_pace(of, draws)
+    most = 0
+    for s in range(draws):
+        of[THETA, s], of[LEAST, s] = rates.scale[row, s, 1] - of[ALPHA, s], rates.least[row, s, 1]
+        most = max(most, rates.count[row, s, 1])
+    if most > mixture.shape[0]:
+        mixture = np.empty((2 * most, draws))
+    for k in range(most):
+        mixture[k] = 0.0
+    for s in range(draws):
+        at = rates.place[row, s, 1]
+        for k in range(rates.count[row, s, 1]):
+            mixture[k, s] = rates.mixture[at + k]
+    return mixture, most
+
+
+@_compiled
+def _chances(state, row, of, mixture, room, buying):  # type: ignore[no-untyped-def]
     """Write P(alive and buys within the horizon) of one history in each draw."""
-    further, wide = state.further, state.horizon.shape[1] > 1
+    wide = state.horizon.shape[1] > 1
+    silences(
+        state.horizon[row] if wide else np.full(buying.size, state.horizon[row, 0]),
+        of,
+        mixture,
+        room,
+        buying,
+        np.empty(0),
+    )
     for s in range(buying.size):
-        horizon = state.horizon[row, s if wide else 0]
-        buying[s] = 0.0
-        if horizon > 0.0:
-            at = further.rates.place[row, s, 1]
-            mixture = further.rates.mixture[at : at + further.rates.count[row, s, 1]]
-            least, alpha = further.rates.least[row, s, 1], further.alpha[row, s]
-            silent, _ = silent_of(
-                mixture,
-                least,
-                state.scale[row, s] - alpha,
-                horizon,
-                state.shape[row, s],
-                alpha,
-                further.kappa[row, s],
-            )
-            buying[s] = -further.alive[row, s] * math.expm1(silent)
+        here = -state.further.alive[row, s] * math.expm1(buying[s])
+        buying[s] = here if state.horizon[row, s if wide else 0] > 0.0 else 0.0
 
 
 @_compiled
@@ -219,38 +269,73 @@ def _lives(state, row, step, needed, when, room, work):  # type: ignore[no-untyp
 
 
 @_compiled
-def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
+def _rates(state, row, step, needed, of, mixture, parts, some, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, and the rate in the draws that need them."""
-    further = state.further
-    rates = further.rates
+    further, own, room, place = state.further, some.of, some.room, some.place
+    here = 0
     for m in range(needed):
         s = np.int64(work.which[m])
-        alive, r, alpha, kappa = (
-            further.alive[row, s],
-            state.shape[row, s],
-            further.alpha[row, s],
-            further.kappa[row, s],
-        )
-        here = work.u[s] < alive
-        end = 1 if here else 0
-        at = rates.place[row, s, end]
-        mixture = rates.mixture[at : at + rates.count[row, s, end]]
-        least, scale = rates.least[row, s, end], rates.scale[row, s, end]
-        stream = mix(work.word[s] ^ RATE)
-        if here:
-            log_left = math.log1p(-min(work.u[s] / alive, BELOW_ONE))
-            wait = _first_wait(mixture, least, scale, r, alpha, kappa, log_left)
-            stream += step
-            u = unit(mix(stream))
-            stream += step
-            work.wait[m] = wait
-            work.speed[m] = _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step)
+        place[here] = m
+        here += work.u[s] < further.alive[row, s]
+    for j in range(NUMBERS):
+        for n in range(here):
+            own[j, n] = of[j, work.which[place[n]]]
+    for k in range(mixture.shape[0]):
+        for n in range(here):
+            parts[k, n] = mixture[k, work.which[place[n]]]
+    log_left, mean, wait, close = work.power[:here], work.mass[:here], work.since[:here], work.at[:here]
+    shape, scale, gamma = work.shape[:here], work.scale[:here], work.chance[:here]
+    for n in range(here):
+        s = np.int64(work.which[place[n]])
+        log_left[n] = math.log1p(-min(work.u[s] / further.alive[row, s], BELOW_ONE))
+        mean[n] = further.rates.mean[row, s, 1]
+    first_waits(log_left, mean, own, parts, room, wait, close)
+    for n in range(here):
+        if close[n] == 0.0:
+            s = np.int64(work.which[place[n]])
+            at = further.rates.place[row, s, 1]
+            wait[n] = _first_wait(
+                further.rates.mixture[at : at + further.rates.count[row, s, 1]],
+                further.rates.least[row, s, 1],
+                further.rates.scale[row, s, 1],
+                state.shape[row, s],
+                further.alpha[row, s],
+                further.kappa[row, s],
+                log_left[n],
+            )
+        # What each is for: the part of the mixture, one purchase more, the Gamma.
+        stream = mix(work.word[work.which[place[n]]] ^ RATE) + step
+        mean[n], close[n] = unit(mix(stream)), unit(mix(stream + step))
+        work.states[n], work.steps[n] = mix((stream + step) ^ SHARE), step
+    rates_given(wait, mean, close, own, parts, room, shape, scale)
+    gammas(shape, work.states[:here], work.steps[:here], work.room, gamma)
+    n = 0
+    for m in range(needed):
+        if n < here and place[n] == m:
+            work.wait[m], work.speed[m] = wait[n], gamma[n] / scale[n]
+            n += 1
         else:
-            work.wait[m] = math.inf
-            stay = _silent_for(state, row, s) + work.life[m]
-            shape, scale = shape_after(mixture, least, scale - alpha, stay, r, alpha, kappa, stream, step)
-            gamma, _ = standard_gamma(shape, mix((stream + step) ^ SHARE), step)
-            work.speed[m] = gamma / scale
+            work.wait[m], work.speed[m] = math.inf, _rate_of_one_who_left(state, row, m, step, work)
+
+
+@_compiled
+def _rate_of_one_who_left(state, row, m, step, work):  # type: ignore[no-untyped-def]
+    """Return the rate when it left."""
+    s, rates, alpha = np.int64(work.which[m]), state.further.rates, state.further.alpha
+    at, stream = rates.place[row, s, 0], mix(work.word[s] ^ RATE)
+    shape, scale = shape_after(
+        rates.mixture[at : at + rates.count[row, s, 0]],
+        rates.least[row, s, 0],
+        rates.scale[row, s, 0] - alpha[row, s],
+        _silent_for(state, row, s) + work.life[m],
+        state.shape[row, s],
+        alpha[row, s],
+        state.further.kappa[row, s],
+        stream,
+        step,
+    )
+    gamma, _ = standard_gamma(shape, mix((stream + step) ^ SHARE), step)
+    return gamma / scale
 
 
 @_compiled
@@ -287,13 +372,18 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     lasting = state.further.lasting
     everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
     everyone |= lasting and own.left.shape[0] + own.leaving.shape[0] > 0
-    work, room = new_work(draws), room_to_leave()
+    work, room, some = new_work(draws), room_to_leave(), _new_some(draws)
+    of, mixture, parts = np.empty((NUMBERS, draws)), np.empty((8, draws)), np.empty((8, draws))
+    most = 0
     prepared = -1
     found = active = np.int64(0)
     for i in range(who.row.size):
         row = who.row[i]
         if row != prepared:
-            _chances(state, row, work.buying)
+            mixture, most = _known(state, row, mixture, of)
+            if most > parts.shape[0]:
+                parts = np.empty(mixture.shape)
+            _chances(state, row, of, mixture[:most], some.room, work.buying)
             prepared = row
         step = who.keys[i, 1]
         hashed(who.keys[i, 0], work)
@@ -302,7 +392,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
             work.which[needed] = s
             needed += everyone | (work.u[s] < work.buying[s])
         _lives(state, row, step, needed, everyone, room, work)
-        _rates(state, row, step, needed, work)
+        _rates(state, row, step, needed, of, mixture[:most], parts[:most], some, work)
         _tell(state, i, row, step, own, work)
         buyers.begin[i] = found
         if who.first_order:
@@ -333,11 +423,98 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _rates_after(some, size):  # type: ignore[no-untyped-def]
+    """Write the rates just after the purchases that end waits, which began at ``some.rate``; as ``_rate_after``."""
+    of, room, rate, wait, stream, state = some.of, some.room, some.rate, some.wait, some.stream, some.state
+    r, kappa, s, gamma, delta = (
+        of[R, :size],
+        of[KAPPA, :size],
+        of[S, :size],
+        of[GAMMA, :size],
+        of[DELTA, :size],
+    )
+    change, d, mean, shape = room[0, :size], room[1, :size], room[2, :size], room[3, :size]
+    normal, left = room[4, :size], room[5, :size]
+    for m in range(size):
+        change[m] = -expm1(-gamma[m] * wait[m])
+    for m in range(size):
+        d[m] = delta[m] * (1.0 - change[m]) + gamma[m] + kappa[m]
+    for m in range(size):
+        mean[m] = rate[m] * (4.0 * gamma[m] * gamma[m] * (1.0 - change[m])) / (s[m] * change[m] * d[m])
+    for m in range(size):
+        shape[m] = r[m] + (0.5 if unit(mix(stream[m])) * (r[m] + mean[m]) < r[m] else 1.5)
+    for m in range(size):
+        state[m] = mix(stream[m] ^ SHARE)
+    normals(state[:size], some.step[:size], normal)
+    for m in range(size):
+        state[m] = mix(stream[m] ^ BOOST)
+    gammas(shape, state[:size], some.step[:size], room[6:8], left)
+    for m in range(size):
+        normal[m] += math.sqrt(2.0 * mean[m])
+    for m in range(size):
+        after = (0.5 * normal[m] * normal[m] + left[m]) * (s[m] * change[m] / d[m])
+        # Of no wait nothing has changed.
+        rate[m] = after if s[m] * change[m] > 0.0 else rate[m]
+
+
+@_compiled
+def _go_on(state, who, buyers, begin, size, active, some):  # type: ignore[no-untyped-def]
+    """Draw rate and next wait of the active buyers from ``begin`` on; list those who buy on from ``active`` on.
+
+    Return how many are listed then. First it is decided who buys on, which takes one probability; how long that takes
+    is searched of those.
+    """
+    of, room, place = some.of, some.room, some.place
+    rate, wait, log_left = some.rate, some.wait, some.log_left
+    for m in range(size):
+        n = buyers.active[begin + m]
+        row, s = who.row[buyers.customer[n]], buyers.draw[n]
+        of[R, m], of[ALPHA, m] = state.shape[row, s], state.further.alpha[row, s]
+        of[KAPPA, m] = state.further.kappa[row, s]
+        rate[m], wait[m] = buyers.speed[n], buyers.wait[n]
+        buyers.stream[n] += buyers.step[n]
+        some.word[m], some.step[m] = mix(buyers.stream[n]), buyers.step[n]
+    put_pace(of, size)
+    for m in range(size):
+        some.stream[m] = mix(some.word[m] ^ RATE)
+    _rates_after(some, size)
+    for m in range(size):
+        log_left[m] = log(unit(some.word[m]))
+    for m in range(size):
+        n = buyers.active[begin + m]
+        wait[m] = buyers.last[n] - buyers.time[n]
+    next_silences(wait[:size], rate[:size], of, room, room[1, :size])
+    buying = 0
+    for m in range(size):
+        place[buying] = m
+        buying += room[1, m] <= log_left[m]
+    for j in range(NUMBERS):
+        for m in range(buying):
+            of[j, m] = of[j, place[m]]
+    for m in range(buying):
+        rate[m], wait[m], log_left[m] = rate[place[m]], wait[place[m]], log_left[place[m]]
+    waits, close = room[3, :buying], room[4, :buying]
+    next_waits(log_left[:buying], rate[:buying], of, room, waits, close)
+    for m in range(buying):
+        n = buyers.active[begin + place[m]]
+        if close[m] == 0.0:
+            paced = of[S, m], of[GAMMA, m], of[DELTA, m]
+            waits[m] = _next_wait(rate[m], of[R, m], of[KAPPA, m], paced, log_left[m])
+        # The two ways to say that it buys may differ in the last digit.
+        waits[m] = min(waits[m], wait[m])
+        buyers.speed[n], buyers.wait[n] = rate[m], waits[m]
+        buyers.time[n] += waits[m]
+        buyers.active[active] = n
+        active += 1
+    return active
+
+
+@_compiled
 def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-untyped-def]
     """Write purchases until the batch is full or nobody buys on; return how many, who is active, the last number."""
     want_left = own.left.shape[0] > 0
     filled = 0
-    u = np.empty(active)
+    u, some = np.empty(active), _new_some(CHUNK)
     while active > 0 and filled + active <= batch.buyer.size:
         number += 1
         toss(buyers, active, number, u)
@@ -354,20 +531,8 @@ def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-unt
             staying += not u[m] < 0.0
         filled += active
         active = 0
-        for m in range(staying):
-            n = buyers.active[m]
-            row, s = who.row[buyers.customer[n]], buyers.draw[n]
-            r, alpha, kappa = state.shape[row, s], state.further.alpha[row, s], state.further.kappa[row, s]
-            step = buyers.step[n]
-            buyers.stream[n] += step
-            word = mix(buyers.stream[n])
-            paced = pace(alpha, kappa)
-            rate = _rate_after(buyers.speed[n], buyers.wait[n], r, kappa, paced, mix(word ^ RATE), step)
-            wait = _next_wait(rate, r, alpha, kappa, paced, math.log(unit(word)))
-            buyers.speed[n], buyers.wait[n] = rate, wait
-            buyers.time[n] += wait
-            buyers.active[active] = n
-            active += buyers.time[n] <= buyers.last[n]
+        for begin in range(0, staying, CHUNK):
+            active = _go_on(state, who, buyers, begin, min(CHUNK, staying - begin), active, some)
     return filled, active, number
 
 
@@ -388,7 +553,7 @@ def times_of_new(T, r, alpha, kappa, tosses, words):  # type: ignore[no-untyped-
         while number < tosses[i]:
             stream += step
             word = mix(stream)
-            wait = _next_wait(rate, r[i], alpha[i], kappa[i], paced, math.log(unit(word)))
+            wait = _next_wait(rate, r[i], kappa[i], paced, math.log(unit(word)))
             age += wait
             if not age <= T[i]:
                 break
