@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayes_clv.predictions.inputs import labels_of, name_of
 from bayes_clv.schema import CUSTOMER
+from bayes_clv.scoring.rankings import Order, ordered
 
 # Calibration frequencies from this one on are one class.
 TOP_CLASS = 7
@@ -101,11 +102,14 @@ def _in_order(labels: np.ndarray) -> tuple[list[str], np.ndarray]:
     return distinct[order].tolist(), rank[place]
 
 
-def tenths(predicted: np.ndarray) -> Groups:
-    """Return the tenths of a forecast's order, lowest first: of customers of equal prediction that of their middle."""
+def tenths(predicted: np.ndarray, order: Order | None = None) -> Groups:
+    """Return the tenths of a forecast's order, lowest first: of customers of equal prediction that of their middle.
+
+    ``order`` is that of the prediction, where it is known already.
+    """
     known = np.isfinite(predicted)
-    _, group, sizes = np.unique(predicted[known], return_inverse=True, return_counts=True)
-    middle = (np.cumsum(sizes) - sizes / 2) / max(int(known.sum()), 1)
+    order = ordered(predicted[known]) if order is None or not known.all() else order
+    middle = (np.cumsum(order.sizes) - order.sizes / 2) / max(int(known.sum()), 1)
     place = np.full(predicted.size, -1)
-    place[known] = np.minimum(middle * TENTHS, TENTHS - 1e-9).astype(np.int64)[group]
+    place[known] = np.minimum(middle * TENTHS, TENTHS - 1e-9).astype(np.int64)[order.group]
     return groups(place, TENTHS)

@@ -70,11 +70,23 @@ def gini(ranked_by: np.ndarray, amount: np.ndarray) -> float:
     return _gini(ordered(ranked_by), ordered(amount), amount)
 
 
-def order_measures(
-    ranked_by: np.ndarray, amount: np.ndarray, best: Order, shares: np.ndarray
-) -> dict[str, Any]:
+class Orders:
+    """Orders of columns of numbers, each sorted once: of one that equals an earlier one the very same."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[np.ndarray, Order]] = []
+
+    def of(self, values: np.ndarray) -> Order:
+        """Return the order of customers by numbers, none of them NaN."""
+        for other, order in self._known:
+            if np.array_equal(other, values):
+                return order
+        self._known.append((values, ordered(values)))
+        return self._known[-1][1]
+
+
+def order_measures(order: Order, amount: np.ndarray, best: Order, shares: np.ndarray) -> dict[str, Any]:
     """Return concordance, captured and gini of one order; ``best`` is that of the amounts."""
-    order = ordered(ranked_by)
     return {
         "concordance": _concordance(order, best),
         "captured": _captured(order, amount, shares),

@@ -26,6 +26,7 @@ The slopes in (r, alpha, kappa) go along with the filter, each operation beside 
 """
 
 import math
+
 import numpy as np
 from numba import njit
 

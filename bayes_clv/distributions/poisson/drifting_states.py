@@ -50,7 +50,7 @@ class Drifting(NamedTuple):
 
 @_compiled
 def _waited(gap, theta, change, lost, kept, mass, of):  # type: ignore[no-untyped-def]
-    """Take theta over waits > 0; write 1 - e, lost, kept and M but for e^(-delta t / 2). ``of`` (5, draw): ``_paced``."""
+    """Take theta over waits > 0; write 1 - e, lost, kept, and M but for e^(-delta t / 2). ``of`` is of ``_paced``."""
     size = gap.size
     alpha, kappa, s, gamma, delta = of[0, :size], of[1, :size], of[2, :size], of[3, :size], of[4, :size]
     for c in range(size):
