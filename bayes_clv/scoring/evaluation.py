@@ -33,7 +33,7 @@ from bayes_clv.scoring.groups import TENTH, TENTHS, groups_by, tenths
 from bayes_clv.scoring.holdout import by_model
 from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
 from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
-from bayes_clv.scoring.rankings import Orders, captured, order_measures, ordered
+from bayes_clv.scoring.rankings import Order, Orders, captured_by, order_measures, ordered
 from bayes_clv.scoring.shared import shared_error
 from bayes_clv.scoring.summaries import paired_difference, summarise
 from bayes_clv.scoring.totals import totals
@@ -113,11 +113,12 @@ def evaluate(
         (``tenth``, 1 the lowest), with each prefix: ``predicted_``, ``real_`` and ``customers_by_tenth``, a decile
         chart, and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
         forecast true, with what moves all customers at once (``scoring.shared``). ``unlikely_customers``: whom it gives
-        less than 3 % of any purchase, ``unlikely_expected`` of them to buy, and ``unlikely_retained``, who did. Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
-        ``predicted_``, ``covered_`` and ``promised_by_frequency``, and ``frequent_crps``, ``frequent_covered`` and
-        ``frequent_promised`` of customers with at least five repeat purchases (``problems.FREQUENT``), where there are
-        any, and ``frequent_covered_least``, the share inside that 99 of 100 of the forecast's own draws reach. With
-        ``tracking``: ``tracking_incremental`` and ``tracking_cumulative``, and over ``part`` and ``periods`` those of ``clv.scoring.tracking_counts``.
+        less than 3 % of any purchase, ``unlikely_expected`` of them to buy, and ``unlikely_retained``, who did. Over
+        ``frequency`` (calibration frequency 0, 1, …, 6, 7+) ``predicted_``, ``covered_`` and ``promised_by_frequency``,
+        and ``frequent_crps``, ``frequent_covered`` and ``frequent_promised`` of customers with at least five repeat
+        purchases (``problems.FREQUENT``), where there are any, and ``frequent_covered_least``, the share inside that 99
+        of 100 of the forecast's own draws reach. With ``tracking``: ``tracking_incremental`` and
+        ``tracking_cumulative``, and over ``part`` and ``periods`` those of ``clv.scoring.tracking_counts``.
 
         What happened has no ``forecast``: ``total_observed``, ``retention_observed``, ``spend_observed``,
         ``value_observed``, ``customers_by_frequency``, ``observed_by_frequency``, and ``captured_best``, the ranking
@@ -172,11 +173,16 @@ def evaluation_of(
             say("Nobody bought in the holdout: total_error, concordance, captured and gini do not exist.")
         )
     _add_reasons_of_money(forecasts, reasons)
+    best = {
+        quantity: ordered(each)
+        for quantity in AMOUNTS
+        if (each := forecasts.observed.get(quantity)) is not None and not np.isnan(each).any()
+    }
     found = (
         _averages(scores, own)
         | _errors_of_cover(forecasts, scores)
         | _in_their_places(forecasts, scores)
-        | _in_order(forecasts, scores, threads)
+        | _in_order(forecasts, scores, best, threads)
         | _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()])
         | _worse(scores)
         | _by_frequency(scores)
@@ -197,7 +203,7 @@ def evaluation_of(
         evaluation["crps_worse"].attrs["long_name"] = f"CRPS less that of {first}"
         evaluation["crps_worse_se"].attrs["long_name"] = "standard error of that difference, over customers"
     future = forecasts.first
-    return evaluation.assign(_observed(forecasts, scores)).assign_attrs(
+    return evaluation.assign(_observed(forecasts, scores, best)).assign_attrs(
         result="evaluation",
         customers=int(scores.attrs["customers"]),
         horizon=float(future.attrs["horizon"]),
@@ -283,25 +289,22 @@ def _in_their_places(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.n
     return _stacked(rows)
 
 
-def _in_order(forecasts: Forecasts, scores: xr.Dataset, threads: int | None) -> dict[str, np.ndarray]:
+def _in_order(
+    forecasts: Forecasts, scores: xr.Dataset, best: Mapping[str, Order], threads: int | None
+) -> dict[str, np.ndarray]:
     """Return how well each forecast orders customers, by its means or what a rule ranks by; and all by tenth of it.
 
-    A forecast at a time, whose columns are sorted once.
+    A forecast at a time, whose columns are sorted once; ``best`` are the orders of what happened.
     """
-    real = {
-        quantity: each
-        for quantity in AMOUNTS
-        if (each := forecasts.observed.get(quantity)) is not None and not np.isnan(each).any()
-    }
-    best = {quantity: ordered(each) for quantity, each in real.items()}
     futures = list(forecasts.each.values())
 
     def measured(i: int) -> tuple[dict[str, Any], dict[str, Any]]:
         orders, found = Orders(), {}
-        for quantity, amounts in real.items():
+        for quantity, best_order in best.items():
+            amounts = forecasts.observed[quantity]
             ranked_by = _rank(futures[i], quantity)
             if ranked_by is not None and not np.isnan(ranked_by).any():
-                each = order_measures(orders.of(ranked_by), amounts, best[quantity], SHARES)
+                each = order_measures(orders.of(ranked_by), amounts, best_order, SHARES)
                 found |= {PREFIXES[quantity] + name: value for name, value in each.items()}
         return found, _by_tenth(scores.isel({FORECAST: i}), futures[i], orders)
 
@@ -424,7 +427,7 @@ def _add_reasons_of_money(forecasts: Forecasts, reasons: list[str]) -> None:
         )
 
 
-def _observed(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, Any]:
+def _observed(forecasts: Forecasts, scores: xr.Dataset, best: Mapping[str, Order]) -> dict[str, Any]:
     """Return what happened, which has no forecast."""
     real = forecasts.observed
     by_frequency = summarise(scores, FREQUENCY, names=[])
@@ -450,5 +453,6 @@ def _observed(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, Any]:
             attrs = {"long_name": f"{quantity} of all customers", "units": "money"}
             found[f"{prefix}observed"] = ((), float(amounts.sum()), attrs)
         if quantity in AMOUNTS:
-            found[f"{prefix}captured_best"] = (SHARE, captured(amounts, amounts, SHARES))
+            order = best[quantity] if quantity in best else ordered(amounts)
+            found[f"{prefix}captured_best"] = (SHARE, captured_by(order, amounts, SHARES))
     return found

@@ -56,7 +56,7 @@ def captured(ranked_by: np.ndarray, amount: np.ndarray, shares: np.ndarray) -> n
     Among customers of equal rank the amount is their mean, what a random order gives on average; part
     of a customer counts in part. NaN where there is no amount to capture.
     """
-    return _captured(ordered(ranked_by), amount, shares)
+    return captured_by(ordered(ranked_by), amount, shares)
 
 
 def gini(ranked_by: np.ndarray, amount: np.ndarray) -> float:
@@ -89,7 +89,7 @@ def order_measures(order: Order, amount: np.ndarray, best: Order, shares: np.nda
     """Return concordance, captured and gini of one order; ``best`` is that of the amounts."""
     return {
         "concordance": _concordance(order, best),
-        "captured": _captured(order, amount, shares),
+        "captured": captured_by(order, amount, shares),
         "gini": _gini(order, best, amount),
     }
 
@@ -103,7 +103,8 @@ def _concordance(forecast: Order, observed: Order) -> float:
     return float((1 + (right - wrong) / differing) / 2)
 
 
-def _captured(order: Order, amount: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def captured_by(order: Order, amount: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return what ``captured`` does, of a known order."""
     if float(amount.sum()) <= 0:
         return np.full(shares.shape, np.nan)
     gain: np.ndarray = np.interp(shares, *_gains(order, amount))

@@ -55,8 +55,8 @@ def test_a_season_of_all_does_not_fail_frequent_buyers(fired):
 
 
 def test_without_a_season_errors_are_those_of_independent_customers():
-    # All buyers vary by chance alone, whose variance in 300 draws is off by 2 sqrt(2 / 300) = 16 % at most, 2 errors: so
-    # much of the variance of all, a tenth of it in each tenth, adds 1.6 % to a tenth's and less than 1 % to its root.
+    # All buyers vary by chance alone, whose variance in 300 draws is off by 2 sqrt(2 / 300) = 16 % at most, 2 errors:
+    # of the variance of all, of which a tenth has a tenth, it adds 1.6 % to a tenth's and less than 1 % to its root.
     found = world(np.random.default_rng(3), 0.0).isel(forecast=0)
     share, size = (found[f"retention_{name}_by_tenth"].values for name in ("predicted", "customers"))
     alone = np.sqrt(share * (1 - share) / size)
