@@ -299,7 +299,8 @@ def _in_order(
     futures = list(forecasts.each.values())
 
     def measured(i: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        orders, found = Orders(), {}
+        orders = Orders()
+        found: dict[str, Any] = {}
         for quantity, best_order in best.items():
             amounts = forecasts.observed[quantity]
             ranked_by = _rank(futures[i], quantity)

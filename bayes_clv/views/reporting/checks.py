@@ -402,8 +402,8 @@ def _frequent_problems(model: xr.Dataset, level: int = 90) -> list[Problem]:
     inside, chance = round(float(covered @ sizes)), min(1.0, float(promised @ sizes) / size)
     limit = float(stats.binom.ppf(1 - HOLDOUT_LEVEL, size, chance)) / size
     if "frequent_covered_least" in model:
-        least = float(model["frequent_covered_least"].sel(interval=level))
-        limit = least if np.isfinite(least) else limit
+        of_draws = float(model["frequent_covered_least"].sel(interval=level))
+        limit = of_draws if np.isfinite(of_draws) else limit
     if inside >= round(limit * size):
         return []
     return [
