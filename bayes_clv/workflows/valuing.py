@@ -42,7 +42,7 @@ def equity_run(choice: Valuing) -> list[str]:
         )
     costs = _costs(choice)
     run = _with_money(choice.run)
-    costs = run.costs if costs is None else costs
+    costs = run.costs_or(costs)
     horizon = run.horizon
     if choice.horizon is not None:
         horizon = duration(choice.horizon, str(run.customers.attrs["time_unit"]))
@@ -72,6 +72,7 @@ def _written(
     bridge: "xr.Dataset | None",
     note: str,
 ) -> list[str]:
+    from bayes_clv.predictions.own_costs import margin_of
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.equity import plot_bridge, plot_equity, plot_newcomers
     from bayes_clv.views.reporting.equity import bridge_sentences, equity_sentences, write_equity_page
@@ -107,7 +108,7 @@ def _written(
                 run=shown,
             )
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
-    value = earned(run.margin, run.annual_discount_rate, costs)
+    value = earned(margin_of(costs, run.margin), run.annual_discount_rate, costs)
     lines = [f"  {each}" for each in equity_sentences(found)]
     if bridge is not None:
         lines += ["", *(f"  {each}" for each in bridge_sentences(bridge))]

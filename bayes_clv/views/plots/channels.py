@@ -59,7 +59,8 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
         ax.scatter(middle, rows, c=colours, s=34, zorder=3, label="value")
         style.beside(ax, [f"pays: {chance_words(float(chance))}" for chance in pays])
         style.rows(ax, names)
-        ax.set_xlim(left=0)
+        if not (shown["value_q05"] < 0).any():
+            ax.set_xlim(left=0)
         ax.set_xlabel("of one new customer (money)")
         ax.set_ylabel(str(found.attrs.get("by", CHANNEL)))
         few = found.sizes[CHANNEL] - rows.size
