@@ -357,6 +357,12 @@ CUSTOMER_VARIABLES = {
     "period_end": Variable("end of the period, from the start of the horizon", "time"),
     # At the holdout.
     **_scores("", "purchases", "count"),
+    **{
+        f"frequent_inside_{level}_total": Variable(
+            f"frequent buyers whose purchases lie in their own {level} % interval", "count", "outcome"
+        )
+        for level in INTERVALS
+    },
     **_scores("spend_", "spend", "money"),
     **_scores("value_", "value", "money"),
     "retention_rate": Variable("share of those before the renewal who make it", "probability", "expected"),

@@ -45,6 +45,7 @@ from bayes_clv.predictions.simulation import NEXT, Simulation, simulation_of
 from bayes_clv.predictions.statistics import COLUMNS, OWN
 from bayes_clv.predictions.summaries import Outcomes, simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large
+from bayes_clv.problems import FREQUENT
 from bayes_clv.schema import CUSTOMER, INTERVALS, PERIOD, QUANTILES, InputError, Variable, argument, describe
 from bayes_clv.units import checked_cost
 
@@ -230,7 +231,8 @@ def predict(
         When customers have a holdout as long as the horizon, its scores, for ``clv.evaluate``: of purchases
         draws_below, draws_equal, crps, and for 50, 80, 90 and 95 % mass_50 (the share of draws in the closed interval
         between inverse-CDF quantiles) and inside_50 (1 where the holdout lies in it) to mass_95 and inside_95; and over
-        (chain, draw) inside_50_total to inside_95_total, how many customers lie in their own interval. With
+        (chain, draw) inside_50_total to inside_95_total, how many customers lie in their own interval, and with
+        ``frequent_`` how many of those with at least five repeat purchases (``problems.FREQUENT``). With
         ``spending`` the same of spend (spend_crps, ...) and, where ``holdout_value`` is discounted at the
         forecast's rate (at no rate it is ``holdout_spend``), of value, with the margin; and spend_log_crps and
         value_log_crps, the CRPS of log(1 + amount / ``attrs["money_unit"]``), which is the mean spend of a purchase in
@@ -378,10 +380,13 @@ def _holdout(simulation: Simulation, annual_discount_rate: float) -> tuple[Holdo
     counts = holdout_counts(simulation.customers, simulation.horizon)
     if counts is None:
         return None, []
+    holdout = Holdout(counts)
+    if "frequency" in simulation.customers:
+        holdout = holdout._replace(frequent=simulation.customers["frequency"].values >= FREQUENT)
     if simulation.spending is None:
-        return Holdout(counts), []
+        return holdout, []
     return with_money(
-        Holdout(counts),
+        holdout,
         simulation.customers,
         annual_discount_rate=annual_discount_rate,
         margin=simulation.margin,
@@ -458,6 +463,8 @@ def _dataset(
     for prefix, inside in zip(("", "spend_"), outcomes.inside, strict=False):
         for level, total in zip(INTERVALS, inside, strict=True):
             data[f"{prefix}inside_{level}_total"] = posterior.unstack(total)
+    for level, total in zip(INTERVALS, () if outcomes.few is None else outcomes.few, strict=False):
+        data[f"frequent_inside_{level}_total"] = posterior.unstack(total)
     for name, total in (
         ("purchases_period_total", outcomes.period_total),
         ("value_period_total", outcomes.value_period_total),

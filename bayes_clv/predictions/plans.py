@@ -75,7 +75,8 @@ class Holdout(NamedTuple):
     """What happened, by customer: ``purchases``, and ``spend`` and ``value`` (of a margin of 1) where they are scored.
 
     Money that is not scored has no rows; NaN where it is unknown of a customer. Logarithms measure amounts by
-    ``spend_unit`` and ``value_unit`` (see scores).
+    ``spend_unit`` and ``value_unit`` (see scores). ``frequent`` says who bought often before, where that is known: of
+    those it is counted apart how many lie in their own intervals.
     """
 
     purchases: np.ndarray
@@ -83,11 +84,14 @@ class Holdout(NamedTuple):
     value: np.ndarray = np.empty(0)
     spend_unit: float = math.nan
     value_unit: float = math.nan
+    frequent: np.ndarray = np.empty(0, dtype=np.bool_)
 
     def at(self, part: slice | np.ndarray) -> "Holdout":
         """Return it of some of the customers."""
-        spend, value = (each[part] if each.size else each for each in (self.spend, self.value))
-        return self._replace(purchases=self.purchases[part], spend=spend, value=value)
+        spend, value, frequent = (
+            each[part] if each.size else each for each in (self.spend, self.value, self.frequent)
+        )
+        return self._replace(purchases=self.purchases[part], spend=spend, value=value, frequent=frequent)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Outcomes:
 
     ``scores`` maps those of SCORES that the plan's holdout has to (customer) arrays; ``active_total`` counts the
     customers who buy at all, and with a holdout ``inside`` (quantity, interval, draw) those who lie in their own
-    INTERVALS, of purchases and, where its money is known, of spend.
+    INTERVALS, of purchases and, where its money is known, of spend; ``few`` (interval, draw) those of the frequent.
     ``kept`` holds (customer, draw) arrays when asked for; ``own`` maps the customers' own numbers that were asked for
     to (customer, statistic), as ``statistics.OWN`` orders them; ``by_customer`` is what else was asked for of each
     customer: value_above (customer, threshold), purchases_period and value_period (customer, period), top (customer).
@@ -61,6 +61,7 @@ class Outcomes:
     active_total: np.ndarray
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     inside: np.ndarray = field(default_factory=lambda: np.empty((0, len(INTERVALS), 0)))
+    few: np.ndarray | None = None
     spend_total: np.ndarray | None = None
     value_total: np.ndarray | None = None
     period_total: np.ndarray | None = None
@@ -96,6 +97,11 @@ def _inside(plan: Plan) -> int:
     return (len(scored) > 0) + (len(scored) > len(PURCHASE_SCORES))
 
 
+def _frequent(plan: Plan) -> bool:
+    """Return whether frequent customers inside their intervals are counted apart."""
+    return plan.holdout is not None and bool(plan.holdout.frequent.any())
+
+
 def _results(plan: Plan) -> _Results:
     customers, money = plan.row.size, plan.money is not None
     results = _Results(
@@ -129,6 +135,7 @@ def _block(
     results: _Results,
     boundary: tuple[np.ndarray, np.ndarray] | None,
     tile: int,
+    frequent: bool,
 ) -> dict[str, np.ndarray]:
     """Simulate customers [start, stop), write their results and return the block's totals."""
     draws, money = plan.draws, plan.money is not None
@@ -141,6 +148,7 @@ def _block(
         "period": np.zeros((draws, periods), dtype=np.int64),
         "value_period": np.zeros((draws, periods if money else 0)),
         "inside": np.zeros((_inside(plan), len(INTERVALS), draws), dtype=np.int64),
+        "few": np.zeros((int(frequent), len(INTERVALS), draws), dtype=np.int64),
     }
     nobody = np.empty((0, periods))
     worth = np.zeros((room.batch.buyer.size if money and periods else 0, periods))
@@ -186,6 +194,7 @@ def _block(
             else np.empty((size, 0)),
             results.scores[part],
             totals["inside"],
+            totals["few"],
         )
         sums = (totals[name] for name in ("purchases", "active", "spend", "value"))
         add_up(buyers, paid, done.found, more, *sums)
@@ -264,12 +273,12 @@ def simulate_futures(
         if progress is not None:
             progress(done, passes * customers)
 
-    boundary = _boundary(plan, rooms, workers, report, tile)
+    boundary, frequent = _boundary(plan, rooms, workers, report, tile), _frequent(plan)
 
     def block(start: int) -> dict[str, np.ndarray]:
         mine = rooms.get()
         try:
-            return _block(plan, start, min(start + BLOCK, customers), mine, results, boundary, tile)
+            return _block(plan, start, min(start + BLOCK, customers), mine, results, boundary, tile, frequent)
         finally:
             rooms.put(mine)
 
@@ -277,7 +286,7 @@ def simulate_futures(
         holdout = None if plan.holdout is None else plan.holdout.at(slice(1))
         one = replace(plan, row=plan.row[:1], keys=plan.keys[:1], holdout=holdout)
         mine = rooms.get()
-        _block(one, 0, 1, mine, _results(one), boundary, tile)
+        _block(one, 0, 1, mine, _results(one), boundary, tile, frequent)
         rooms.put(mine)
 
     totals: dict[str, np.ndarray] = {}
@@ -297,6 +306,7 @@ def simulate_futures(
         active_total=totals["active"],
         scores={name: results.scores[:, i] for i, name in enumerate(_scored(plan))},
         inside=totals["inside"],
+        few=totals["few"][0] if frequent else None,
         spend_total=totals["spend"] if money else None,
         value_total=totals["value"] if money else None,
         period_total=totals["period"] if by_period else None,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import INTERVALS, QUANTILES
@@ -73,6 +74,16 @@ def probability_table(
     return table
 
 
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def sorted_by(row, sizes):  # type: ignore[no-untyped-def]
+    """Return the places of whole numbers from 0 on in rising order, equal ones as they come; ``sizes`` counts them."""
+    ends, order = np.cumsum(sizes) - sizes, np.empty(row.size, dtype=np.int64)
+    for i in range(row.size):
+        order[ends[row[i]]] = i
+        ends[row[i]] += 1
+    return order
+
+
 def count_scores(
     probabilities: Probabilities,
     row: np.ndarray,
@@ -97,9 +108,10 @@ def count_scores(
         promised=np.empty((levels, size)),
         covariance=np.zeros((PLACES.size, PLACES.size)),
     )
-    order = np.argsort(row, kind="stable")
-    distinct, starts = np.unique(row[order], return_index=True)
-    bounds = np.append(starts, size)
+    sizes = np.bincount(row)
+    distinct = np.flatnonzero(sizes)
+    bounds = np.append(0, np.cumsum(sizes[distinct]))
+    order = sorted_by(row, sizes)
 
     def chunk(first: int) -> np.ndarray:
         last = min(first + ROWS, distinct.size)

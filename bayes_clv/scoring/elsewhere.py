@@ -16,6 +16,7 @@ from scipy import special
 
 from bayes_clv.customers.checks import check_numbers, refuse_rows
 from bayes_clv.predictions.forecasts import CARRIED
+from bayes_clv.problems import FREQUENT
 from bayes_clv.schema import (
     CHAIN,
     CUSTOMER,
@@ -116,6 +117,10 @@ def forecast(
                 data[f"{name}_total"] = ((CHAIN, DRAW), array.sum(axis=1)[None])
                 for level, inside in inside_totals(array, real[name]).items() if name != "value" else ():
                     data[f"{prefix}inside_{level}_total"] = ((CHAIN, DRAW), inside[None])
+                if name == "purchases" and "frequency" in customers:
+                    often = customers["frequency"].values >= FREQUENT
+                    for level, inside in inside_totals(array[:, often], real[name][often]).items():
+                        data[f"frequent_inside_{level}_total"] = ((CHAIN, DRAW), inside[None])
         elif name == "purchases":
             columns, attrs["pit_reference"], note = _counts(array, real[name], length, unit, draws)
             notes.append(note)

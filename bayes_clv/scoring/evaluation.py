@@ -23,7 +23,7 @@ import xarray as xr
 
 from bayes_clv.language import say
 from bayes_clv.predictions.tiles import in_order
-from bayes_clv.problems import FREQUENT
+from bayes_clv.problems import FREQUENT, HOLDOUT_LEVEL
 from bayes_clv.schema import CUSTOMER, INTERVALS
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
@@ -33,7 +33,8 @@ from bayes_clv.scoring.groups import TENTH, TENTHS, groups_by, tenths
 from bayes_clv.scoring.holdout import by_model
 from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
 from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
-from bayes_clv.scoring.rankings import captured, order_measures, ordered
+from bayes_clv.scoring.rankings import Order, Orders, captured_by, order_measures, ordered
+from bayes_clv.scoring.shared import shared_error
 from bayes_clv.scoring.summaries import paired_difference, summarise
 from bayes_clv.scoring.totals import totals
 from bayes_clv.scoring.tracked import tracking_counts, tracking_measures
@@ -111,11 +112,12 @@ def evaluate(
         its standard error: positive means worse; so for every proper score. By tenth of each forecast's own order
         (``tenth``, 1 the lowest), with each prefix: ``predicted_``, ``real_`` and ``customers_by_tenth``, a decile
         chart, and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
-        forecast true. ``unlikely_customers``: whom it gives less than 3 % of any purchase, ``unlikely_expected`` of
-        them to buy, and ``unlikely_retained``, who did. Over ``frequency`` (calibration frequency 0, 1, …, 6, 7+)
-        ``predicted_``, ``covered_`` and ``promised_by_frequency``, and ``frequent_crps``, ``frequent_covered`` and
-        ``frequent_promised`` of customers with at least five repeat purchases (``problems.FREQUENT``), where there are
-        any. With ``tracking``: ``tracking_incremental`` and
+        forecast true, with what moves all customers at once (``scoring.shared``). ``unlikely_customers``: whom it gives
+        less than 3 % of any purchase, ``unlikely_expected`` of them to buy, and ``unlikely_retained``, who did. Over
+        ``frequency`` (calibration frequency 0, 1, …, 6, 7+) ``predicted_``, ``covered_`` and ``promised_by_frequency``,
+        and ``frequent_crps``, ``frequent_covered`` and ``frequent_promised`` of customers with at least five repeat
+        purchases (``problems.FREQUENT``), where there are any, and ``frequent_covered_least``, the share inside that 99
+        of 100 of the forecast's own draws reach. With ``tracking``: ``tracking_incremental`` and
         ``tracking_cumulative``, and over ``part`` and ``periods`` those of ``clv.scoring.tracking_counts``.
 
         What happened has no ``forecast``: ``total_observed``, ``retention_observed``, ``spend_observed``,
@@ -171,16 +173,20 @@ def evaluation_of(
             say("Nobody bought in the holdout: total_error, concordance, captured and gini do not exist.")
         )
     _add_reasons_of_money(forecasts, reasons)
+    best = {
+        quantity: ordered(each)
+        for quantity in AMOUNTS
+        if (each := forecasts.observed.get(quantity)) is not None and not np.isnan(each).any()
+    }
     found = (
         _averages(scores, own)
         | _errors_of_cover(forecasts, scores)
         | _in_their_places(forecasts, scores)
-        | _rankings(forecasts, threads)
+        | _in_order(forecasts, scores, best, threads)
         | _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()])
         | _worse(scores)
         | _by_frequency(scores)
-        | _frequent(scores)
-        | _by_tenth(scores, threads)
+        | _frequent(forecasts, scores)
         | _stacked(tracking_measures(forecasts, tracked, reasons))
         | _impossible(forecasts, scores, reasons)
     )
@@ -197,7 +203,7 @@ def evaluation_of(
         evaluation["crps_worse"].attrs["long_name"] = f"CRPS less that of {first}"
         evaluation["crps_worse_se"].attrs["long_name"] = "standard error of that difference, over customers"
     future = forecasts.first
-    return evaluation.assign(_observed(forecasts, scores)).assign_attrs(
+    return evaluation.assign(_observed(forecasts, scores, best)).assign_attrs(
         result="evaluation",
         customers=int(scores.attrs["customers"]),
         horizon=float(future.attrs["horizon"]),
@@ -283,29 +289,28 @@ def _in_their_places(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.n
     return _stacked(rows)
 
 
-def _rankings(forecasts: Forecasts, threads: int | None) -> dict[str, np.ndarray]:
-    """Return how well each forecast orders customers, by its means or what a rule ranks by."""
-    rows: list[dict[str, Any]] = [{} for _ in forecasts.each]
-    cases = []
-    for quantity in AMOUNTS:
-        real = forecasts.observed.get(quantity)
-        if real is None or np.isnan(real).any():
-            continue
-        best = ordered(real)
-        for row, future in zip(rows, forecasts.each.values(), strict=True):
-            ranked_by = _rank(future, quantity)
+def _in_order(
+    forecasts: Forecasts, scores: xr.Dataset, best: Mapping[str, Order], threads: int | None
+) -> dict[str, np.ndarray]:
+    """Return how well each forecast orders customers, by its means or what a rule ranks by; and all by tenth of it.
+
+    A forecast at a time, whose columns are sorted once; ``best`` are the orders of what happened.
+    """
+    futures = list(forecasts.each.values())
+
+    def measured(i: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        orders = Orders()
+        found: dict[str, Any] = {}
+        for quantity, best_order in best.items():
+            amounts = forecasts.observed[quantity]
+            ranked_by = _rank(futures[i], quantity)
             if ranked_by is not None and not np.isnan(ranked_by).any():
-                cases.append((row, PREFIXES[quantity], ranked_by, real, best))
+                each = order_measures(orders.of(ranked_by), amounts, best_order, SHARES)
+                found |= {PREFIXES[quantity] + name: value for name, value in each.items()}
+        return found, _by_tenth(scores.isel({FORECAST: i}), futures[i], orders)
 
-    def measure(case: int) -> dict[str, Any]:
-        _, prefix, ranked_by, real, best = cases[case]
-        found = order_measures(ranked_by, real, best, SHARES)
-        return {prefix + name: value for name, value in found.items()}
-
-    measured = in_order(measure, range(len(cases)), threads=threads)
-    for (row, *_), found in zip(cases, measured, strict=True):
-        row |= found
-    return _stacked(rows)
+    rows = list(in_order(measured, range(len(futures)), threads=threads))
+    return _stacked([row for row, _ in rows]) | _stacked([tenth for _, tenth in rows])
 
 
 def _rank(future: xr.Dataset, quantity: str) -> np.ndarray | None:
@@ -340,46 +345,53 @@ def _by_frequency(scores: xr.Dataset) -> dict[str, np.ndarray]:
     }
 
 
-def _frequent(scores: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return means of each forecast over customers with at least FREQUENT repeat purchases, nothing without one."""
+def _frequent(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return means of each forecast over customers with at least FREQUENT repeat purchases, nothing without one.
+
+    And of simulated futures the share inside their own intervals that all but 1 of 100 draws reach: what moves all
+    customers at once moves that share, which independent customers' binomial does not know.
+    """
     chosen = scores["frequency"].values >= FREQUENT
     if not chosen.any():
         return {}
     names = ("crps", "covered", "promised")
     few = {name: scores[name].variable.isel({CUSTOMER: chosen}).astype(float) for name in names}
-    return {f"frequent_{name}": values.mean(CUSTOMER).values for name, values in few.items()}
+    found = {f"frequent_{name}": values.mean(CUSTOMER).values for name, values in few.items()}
+    least = np.full(found["frequent_covered"].shape, np.nan)
+    for row, future in zip(least, forecasts.each.values(), strict=True):
+        for i, level in enumerate(INTERVALS):
+            name = f"frequent_inside_{level}_total"
+            if name in future and future[name].size > 1:
+                row[i] = (
+                    np.quantile(future[name].values, 1 - HOLDOUT_LEVEL, method="inverted_cdf") / chosen.sum()
+                )
+    return found | {"frequent_covered_least": least}
 
 
-def _by_tenth(scores: xr.Dataset, threads: int | None) -> dict[str, np.ndarray]:
-    """Return forecast and reality by tenth of the forecast, and of those who should hardly buy."""
-    shown = [quantity for quantity, prefix in PREFIXES.items() if f"{prefix}predicted" in scores]
-    predicted = {each: scores[f"{PREFIXES[each]}predicted"].values for each in shown}
-    real = {each: np.asarray(scores[OBSERVED[each]].values, dtype=float) for each in shown}
-    cases = [(each, column) for each in shown for column in predicted[each]]
-
-    def means(case: int) -> tuple[np.ndarray, ...]:
-        quantity, column = cases[case]
-        group = tenths(column)
-        return group.means(column), group.means(real[quantity]), group.counts
-
-    measured = list(in_order(means, range(len(cases)), threads=threads))
-    found, number = {}, scores.sizes[FORECAST]
-    for i, quantity in enumerate(shown):
-        rows = zip(*measured[i * number : (i + 1) * number], strict=True)
-        for name, each in zip(("predicted", "real", "customers"), rows, strict=True):
-            found[f"{PREFIXES[quantity]}{name}_by_tenth"] = np.stack(each)
+def _by_tenth(scores: xr.Dataset, future: xr.Dataset, orders: Orders) -> dict[str, Any]:
+    """Return one forecast and reality by tenth of the forecast, and of those who should hardly buy."""
+    found: dict[str, Any] = {}
+    for quantity, prefix in PREFIXES.items():
+        if f"{prefix}predicted" not in scores:
+            continue
+        column = scores[f"{prefix}predicted"].values
+        group = tenths(column, None if np.isnan(column).any() else orders.of(column))
+        real = np.asarray(scores[OBSERVED[quantity]].values, dtype=float)
+        for name, each in (("predicted", group.means(column)), ("real", group.means(real))):
+            found[f"{prefix}{name}_by_tenth"] = each
+        found[f"{prefix}customers_by_tenth"] = group.counts
+    chance, retained = scores["retention_predicted"].values, scores["retained"].values
+    known, unlikely = not np.isnan(chance).any(), chance < UNLIKELY
+    for name, value in (
+        ("customers", unlikely.sum()),
+        ("expected", np.where(unlikely, chance, 0).sum()),
+        ("retained", (unlikely & retained).sum()),
+    ):
+        found[f"unlikely_{name}"] = float(value) if known else np.nan
     share, size = found["retention_predicted_by_tenth"], found["retention_customers_by_tenth"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        found["retention_real_by_tenth_se"] = np.sqrt(share * (1 - share) / size)
-    chance, retained = predicted["retention"], scores["retained"].values
-    known = ~np.isnan(chance).any(axis=1)
-    unlikely = chance < UNLIKELY
-    for name, values in (
-        ("customers", unlikely.sum(axis=1)),
-        ("expected", np.where(unlikely, chance, 0).sum(axis=1)),
-        ("retained", (unlikely & retained).sum(axis=1)),
-    ):
-        found[f"unlikely_{name}"] = np.where(known, values, np.nan)
+        alone = share * (1 - share) / size
+    found["retention_real_by_tenth_se"] = np.sqrt(alone + shared_error(share, size, future) ** 2)
     return found
 
 
@@ -416,7 +428,7 @@ def _add_reasons_of_money(forecasts: Forecasts, reasons: list[str]) -> None:
         )
 
 
-def _observed(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, Any]:
+def _observed(forecasts: Forecasts, scores: xr.Dataset, best: Mapping[str, Order]) -> dict[str, Any]:
     """Return what happened, which has no forecast."""
     real = forecasts.observed
     by_frequency = summarise(scores, FREQUENCY, names=[])
@@ -442,5 +454,6 @@ def _observed(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, Any]:
             attrs = {"long_name": f"{quantity} of all customers", "units": "money"}
             found[f"{prefix}observed"] = ((), float(amounts.sum()), attrs)
         if quantity in AMOUNTS:
-            found[f"{prefix}captured_best"] = (SHARE, captured(amounts, amounts, SHARES))
+            order = best[quantity] if quantity in best else ordered(amounts)
+            found[f"{prefix}captured_best"] = (SHARE, captured_by(order, amounts, SHARES))
     return found

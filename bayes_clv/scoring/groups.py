@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayes_clv.predictions.inputs import labels_of, name_of
 from bayes_clv.schema import CUSTOMER
+from bayes_clv.scoring.rankings import Order, ordered
 
 # Calibration frequencies from this one on are one class.
 TOP_CLASS = 7
@@ -77,7 +78,10 @@ def groups_by(scores: xr.Dataset, by: Any) -> tuple[str, list[str], Groups]:
 
 def frequency_classes(frequency: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return the classes of calibration frequency that occur ("0", "1", …, "7+") and each customer's place in them."""
-    values, place = np.unique(np.minimum(frequency, TOP_CLASS), return_inverse=True)
+    # Few small whole numbers: no sort.
+    classes = np.minimum(frequency, TOP_CLASS).astype(np.int64)
+    values = np.flatnonzero(np.bincount(classes))
+    place = np.searchsorted(values, classes)
     return [f"{int(value)}+" if value == TOP_CLASS else str(int(value)) for value in values], place
 
 
@@ -101,11 +105,14 @@ def _in_order(labels: np.ndarray) -> tuple[list[str], np.ndarray]:
     return distinct[order].tolist(), rank[place]
 
 
-def tenths(predicted: np.ndarray) -> Groups:
-    """Return the tenths of a forecast's order, lowest first: of customers of equal prediction that of their middle."""
+def tenths(predicted: np.ndarray, order: Order | None = None) -> Groups:
+    """Return the tenths of a forecast's order, lowest first: of customers of equal prediction that of their middle.
+
+    ``order`` is that of the prediction, where it is known already.
+    """
     known = np.isfinite(predicted)
-    _, group, sizes = np.unique(predicted[known], return_inverse=True, return_counts=True)
-    middle = (np.cumsum(sizes) - sizes / 2) / max(int(known.sum()), 1)
+    order = ordered(predicted[known]) if order is None or not known.all() else order
+    middle = (np.cumsum(order.sizes) - order.sizes / 2) / max(int(known.sum()), 1)
     place = np.full(predicted.size, -1)
-    place[known] = np.minimum(middle * TENTHS, TENTHS - 1e-9).astype(np.int64)[group]
+    place[known] = np.minimum(middle * TENTHS, TENTHS - 1e-9).astype(np.int64)[order.group]
     return groups(place, TENTHS)

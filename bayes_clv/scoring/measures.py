@@ -71,6 +71,9 @@ _OF_PURCHASES = {
     ),
     "frequent_covered": Measure("of these, inside their interval", "share", "nearer promised", _EACH),
     "frequent_promised": Measure("of these, mean probability of their intervals", "share", "", _EACH),
+    "frequent_covered_least": Measure(
+        "share of these inside that 99 of 100 of the forecast's draws reach", "share", "", _EACH
+    ),
     "impossible": Measure("customers who did what the forecast held impossible", "customers"),
     "unreached": Measure("customers whose purchases no draw reached", "customers"),
     "tracking_incremental": Measure(

@@ -56,7 +56,7 @@ def captured(ranked_by: np.ndarray, amount: np.ndarray, shares: np.ndarray) -> n
     Among customers of equal rank the amount is their mean, what a random order gives on average; part
     of a customer counts in part. NaN where there is no amount to capture.
     """
-    return _captured(ordered(ranked_by), amount, shares)
+    return captured_by(ordered(ranked_by), amount, shares)
 
 
 def gini(ranked_by: np.ndarray, amount: np.ndarray) -> float:
@@ -70,14 +70,26 @@ def gini(ranked_by: np.ndarray, amount: np.ndarray) -> float:
     return _gini(ordered(ranked_by), ordered(amount), amount)
 
 
-def order_measures(
-    ranked_by: np.ndarray, amount: np.ndarray, best: Order, shares: np.ndarray
-) -> dict[str, Any]:
+class Orders:
+    """Orders of columns of numbers, each sorted once: of one that equals an earlier one the very same."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[np.ndarray, Order]] = []
+
+    def of(self, values: np.ndarray) -> Order:
+        """Return the order of customers by numbers, none of them NaN."""
+        for other, order in self._known:
+            if np.array_equal(other, values):
+                return order
+        self._known.append((values, ordered(values)))
+        return self._known[-1][1]
+
+
+def order_measures(order: Order, amount: np.ndarray, best: Order, shares: np.ndarray) -> dict[str, Any]:
     """Return concordance, captured and gini of one order; ``best`` is that of the amounts."""
-    order = ordered(ranked_by)
     return {
         "concordance": _concordance(order, best),
-        "captured": _captured(order, amount, shares),
+        "captured": captured_by(order, amount, shares),
         "gini": _gini(order, best, amount),
     }
 
@@ -91,7 +103,8 @@ def _concordance(forecast: Order, observed: Order) -> float:
     return float((1 + (right - wrong) / differing) / 2)
 
 
-def _captured(order: Order, amount: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def captured_by(order: Order, amount: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return what ``captured`` does, of a known order."""
     if float(amount.sum()) <= 0:
         return np.full(shares.shape, np.nan)
     gain: np.ndarray = np.interp(shares, *_gains(order, amount))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from bayes_clv.distributions.poisson import drifting, drifting_forecasts
+from bayes_clv.distributions.poisson import drifting, drifting_forecasts, drifting_states
 from bayes_clv.distributions.poisson.beta_dropout import purchases_while_alive, survival_while_alive
 from bayes_clv.distributions.poisson.gamma_poisson import count_pmf
 
@@ -192,18 +192,49 @@ def states(point, seen, draws=1):
     T, start, size, times = seen
     full = (T.size, draws)
     values = (np.full(full, each) for each in point)
-    return drifting.Drifting(*drifting.states(T[:, None], start, size, times[:, None], *values))
+    return drifting_states.Drifting(*drifting_states.states(T[:, None], start, size, times[:, None], *values))
 
 
 def test_times_may_differ_between_draws():
     T, start, size, times = SEEN
     pace = np.array([1.0, 0.3, 5.0])
     full = [np.full((T.size, 3), each) for each in POINTS[1]]
-    found = drifting.Drifting(*drifting.states(T[:, None] * pace, start, size, times[:, None] * pace, *full))
+    found = drifting_states.Drifting(
+        *drifting_states.states(T[:, None] * pace, start, size, times[:, None] * pace, *full)
+    )
     for s, each in enumerate(pace):
         alone = states(POINTS[1], (each * T, start, size, each * times))
-        np.testing.assert_array_equal(found.mean[:, s], alone.mean[:, 0])
-        np.testing.assert_array_equal(found.silent[:, s], alone.silent[:, 0])
+        # A draw keeps what has weight in any draw beside it: at either end 1e-12 of a mixture, a purchase at a time.
+        np.testing.assert_allclose(found.mean[:, s], alone.mean[:, 0], rtol=1e-11)
+        np.testing.assert_allclose(found.silent[:, s], alone.silent[:, 0], rtol=1e-11, atol=1e-11)
+
+
+def test_many_draws_at_once_say_what_each_says_alone():
+    """More draws than a block, all different, of histories that are filtered together and of one that is not."""
+    rng, draws = np.random.default_rng(3), 70
+    T, start, size, times = base((0, 1, 2, 7, 30, 60))
+    r, alpha = rng.gamma(20, 0.03, (T.size, draws)), rng.gamma(50, 0.12, (T.size, draws))
+    kappa = np.exp(rng.normal(-4, 1.5, (T.size, draws)))
+    found = drifting_states.Drifting(
+        *drifting_states.states(T[:, None], start, size, times[:, None], r, alpha, kappa)
+    )
+    for s in range(draws):
+        _, silent = drifting.log_likelihoods(T, start, size, times, r[:, s], alpha[:, s], kappa[:, s])
+        # The likelihood's own filter keeps 1e-15, this one 1e-12, after each of up to 60 purchases.
+        np.testing.assert_allclose(found.silent[:, s], silent, rtol=1e-9, atol=1e-9)
+        for i in range(T.size):
+            p, work = np.zeros(int(size[i]) + 2), drifting.room_for(int(size[i]))
+            own = times[int(start[i]) : int(start[i] + size[i])]
+            last = own[-1] if own.size else 0.0
+            law = r[i, s], alpha[i, s], kappa[i, s]
+            low, high, theta, _ = drifting.after_last(p, own, *law, work, 1e-15)
+            low, high, theta, _ = drifting.silenced(p, low, high, theta, T[i] - last, *law, work, 1e-15)
+            assert found.scale[i, s, 1] == pytest.approx(law[1] + theta, rel=1e-10)
+            at, count, least = (each[i, s, 1] for each in (found.place, found.count, found.least))
+            full = np.zeros(p.size)
+            full[least : least + count] = found.mixture[at : at + count]
+            kept = np.where((np.arange(p.size) >= low) & (np.arange(p.size) <= high), p, 0.0)
+            np.testing.assert_allclose(full, kept, atol=1e-10)
 
 
 @pytest.mark.parametrize("t", [1.0, 39.0, 400.0])

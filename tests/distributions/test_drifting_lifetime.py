@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from bayes_clv.distributions.poisson import drifting, drifting_lifetime, gamma_lifetime
+from bayes_clv.distributions.poisson import drifting, drifting_lifetime, drifting_states, gamma_lifetime
 from bayes_clv.distributions.poisson import drifting_lifetime_forecasts as forecasts
 from bayes_clv.distributions.poisson.silence import log_integral
 from bayes_clv.families.purchases import pareto_nbd
@@ -164,7 +164,9 @@ def wide(point, seen, s, beta):
     full = (seen[0].size, 1)
     values = [np.full(full, each) for each in (*point, s, beta)]
     T, start, size, times = seen
-    return values, drifting.Drifting(*drifting.states(T[:, None], start, size, times[:, None], *values[:3]))
+    return values, drifting_states.Drifting(
+        *drifting_states.states(T[:, None], start, size, times[:, None], *values[:3])
+    )
 
 
 @pytest.mark.parametrize(("s", "beta"), LIFETIMES)
@@ -214,7 +216,7 @@ def test_who_left_is_drawn_with_the_density_of_leaving(kappa):
     seen, number = base((4,), after=60.0), 8_000
     (r, alpha, kappas, s, beta), rates = wide((0.8, 5.0, kappa), seen, 1.5, 20.0)
     b, silence = beta + recency(seen)[:, None], seen[0] - recency(seen)
-    shared = drifting.Drifting(*(np.repeat(each, number, 1) for each in rates[:-1]), rates.mixture)
+    shared = drifting_states.Drifting(*(np.repeat(each, number, 1) for each in rates[:-1]), rates.mixture)
     words = np.random.default_rng(5).integers(0, 2**64, (1, number), dtype=np.uint64)
     several = [np.repeat(each, number, 1) for each in (r, alpha, kappas, s, b)]
     stay, shape, scale = forecasts.drawn_left(words < 0, words, silence, shared, *several)

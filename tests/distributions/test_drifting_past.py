@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from bayes_clv.distributions.poisson import drifting, drifting_past
+from bayes_clv.distributions.poisson import drifting_past, drifting_states
 
 SIGMAS = 4.5
 OWN = np.array([1.0, 2.5, 9.0, 16.5, 17.0])
@@ -25,8 +25,10 @@ def now(point, draws, seed, own=OWN, age=T):
     history, values = seen(point, draws, own, age)
     rng = np.random.default_rng(seed)
     ages, start, size, times = history
-    rates = drifting.Drifting(*drifting.states(ages[:, None], start, size, times[:, None], *values))
-    shapes = drifting.drawn_shapes(rates, np.ones((1, draws), dtype=bool), rng.random((1, draws)))
+    rates = drifting_states.Drifting(
+        *drifting_states.states(ages[:, None], start, size, times[:, None], *values)
+    )
+    shapes = drifting_states.drawn_shapes(rates, np.ones((1, draws), dtype=bool), rng.random((1, draws)))
     return rng.gamma(point[0] + shapes, 1 / rates.scale[:, :, 1])
 
 
@@ -43,10 +45,10 @@ def smoothed(point, own=OWN, age=T, then=THEN):
 
     def one_way(times, end):
         values = [np.full((1, 1), each) for each in point]
-        rates = drifting.states(
+        rates = drifting_states.states(
             np.array([[end]]), np.zeros(1), np.array([float(times.size)]), times[:, None], *values
         )
-        found = drifting.Drifting(*rates)
+        found = drifting_states.Drifting(*rates)
         at, count = found.place[0, 0, 1], found.count[0, 0, 1]
         shapes = r + found.least[0, 0, 1] + np.arange(count)
         return found.mixture[at : at + count], shapes, found.scale[0, 0, 1]

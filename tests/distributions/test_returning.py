@@ -169,14 +169,12 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
             # Numbers of heads: their mean, over points and equally spaced u of the inversion.
             u, mean = (np.arange(200) + 0.5) / 200, 0.0
             a, b = of_draw[2:4]
+            gaps = np.append(np.diff(own, prepend=0.0), silence)
             for state, weights in enumerate((awake, fell)):
                 for i in np.flatnonzero(weights > 1e-3):
-                    still = np.exp(-rates[i] * np.append(np.diff(own, prepend=0.0), silence))
+                    still, slept = (np.exp(-each * gaps) for each in (rates[i], nu))
                     wakes = (1 - w) * nu / (rates[i] - nu)
-                    k = [
-                        heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, each, m)
-                        for each in u
-                    ]
+                    k = [heads_at(first, still, slept, wakes, a, b, state == 0, each, m) for each in u]
                     share = weights[i] if state == 0 else asleep[i] + w * fell[i]
                     mean += share * np.mean(k)
             expected = seen.weight.sum(axis=(0, 2)) @ (seen.least + np.arange(seen.weight.shape[1]))
@@ -212,7 +210,7 @@ def test_a_first_wait_is_found_where_newtons_steps_go_to_and_fro():
         signed = share - asleep - asleep * nu / (rates - nu)
         sleeping = (asleep * rates / (rates - nu)).sum()
         scale, left = np.exp(rng.uniform(0, 6)), rng.uniform()
-        wait = sleep._first_wait(rates, signed, sleeping, nu, scale, left, np.ones(25))
+        wait = sleep._first_wait(rates, signed, sleeping, nu, scale, left)
         silent = (signed * np.exp(-rates * wait)).sum() + sleeping * np.exp(-nu * wait)
         off.append(abs(silent - left) if wait < FAR else 0.0)
     assert max(off) < 1e-5

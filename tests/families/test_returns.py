@@ -296,3 +296,29 @@ def test_who_is_asleep_wakes_and_what_that_is_worth(name, point):
     assert (
         forecast.woken(HORIZON, 0.1, columns, params) <= forecast.woken(HORIZON, 0.0, columns, params)
     ).all()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_many_histories_at_once_are_expected_to_buy_what_each_is(name):
+    """Of several histories with as many purchases a table is read, of one alone the sum is made: six digits."""
+    rng = np.random.default_rng(4)
+    same = [tuple(np.sort(rng.uniform(0.5, 38.0, n))) for n in (0, 3) for _ in range(9)]
+    params = {each: value * np.exp([0.0, 0.3]) for each, value in POINTS["some never"].items()}
+    for horizon in (0.5, HORIZON, 500.0):
+        together = _bought(name, same, horizon, params)
+        alone = [_bought(name, [each], horizon, params)[0] for each in same]
+        np.testing.assert_allclose(together, alone, rtol=3e-6)
+    # Parameters of their own: no table serves two histories.
+    own = {each: value * np.exp(0.1 * rng.standard_normal((18, 2))) for each, value in params.items()}
+    together = _bought(name, same, HORIZON, own)
+    alone = [
+        _bought(name, [history], HORIZON, {each: value[i : i + 1] for each, value in own.items()})[0]
+        for i, history in enumerate(same)
+    ]
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+
+def _bought(name, histories, horizon, params):
+    record, columns = bound(name, histories)
+    rows = {each: column[:, None] for each, column in columns.items()}
+    return record.forecast.summary(horizon, rows, params)[3]

@@ -26,17 +26,37 @@ from numba import njit
 from bayes_clv.distributions.arrays import owned
 from bayes_clv.distributions.paths import coin
 from bayes_clv.distributions.paths.coin import dropout, toss
-from bayes_clv.distributions.paths.variates import BELOW_ONE, BOOST, DROPOUT, FAR, LEFT, RATE, SHARE
+from bayes_clv.distributions.paths.drift_on import STEPS, go_on, new_some, next_wait, rate_after
+from bayes_clv.distributions.paths.variates import (
+    BELOW_ONE,
+    DROPOUT,
+    FAR,
+    LEFT,
+    RATE,
+    SHARE,
+    gammas,
+)
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.drifting import pace, through, wait_of
+from bayes_clv.distributions.poisson.drifting import pace
 from bayes_clv.distributions.poisson.drifting_forecasts import silent_of
 from bayes_clv.distributions.poisson.drifting_lifetime import left_after, room_to_leave, shape_after
-from bayes_clv.distributions.streams import LIFETIME, mix, standard_gamma, standard_normal, unit
+from bayes_clv.distributions.poisson.drifting_waits import (
+    ALPHA,
+    ENOUGH,
+    KAPPA,
+    LEAST,
+    NUMBERS,
+    THETA,
+    R,
+    first_waits,
+    put_pace,
+    rates_given,
+    silences,
+)
+from bayes_clv.distributions.streams import LIFETIME, mix, standard_gamma, unit
 
-# Newton steps halve the bracket where they leave it.
-STEPS = 200
-# Of a Newton step: the next one, and so the relative error of a wait, is about its square.
-ENOUGH = 1e-3
+# Buyers whose next waits are drawn at a time, so that what is in work stays in the processor's first cache.
+CHUNK = 256
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
@@ -57,7 +77,10 @@ def change(numbers: Mapping[str, Any], pace: Any, leaving: Any) -> dict[str, Any
     A rate that is p times another of Gamma(r, alpha) drifts as fast as that, and about Gamma(r, alpha / p).
     """
     further, scale = numbers["further"], numbers["scale"]
-    rates = further.rates._replace(scale=owned(further.rates.scale / np.expand_dims(pace, -1)))
+    each = np.expand_dims(pace, -1)
+    rates = further.rates._replace(
+        scale=owned(further.rates.scale / each), mean=owned(further.rates.mean * each)
+    )
     found = {"further": further._replace(alpha=owned(further.alpha / pace, np.shape(scale)), rates=rates)}
     if further.lasting:
         # The scale of leaving cannot say it: by that it is drawn when those left who have.
@@ -96,107 +119,46 @@ def _first_wait(mixture, least, scale, r, alpha, kappa, log_left):  # type: igno
 
 
 @_compiled
-def _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step):  # type: ignore[no-untyped-def]
-    """Return a draw of the rate, a mixture's, given the wait that followed."""
-    theta = scale - alpha
-    way = wait_of(theta, wait, alpha, kappa)
-    _, _, lost, kept = through(theta, wait, alpha, way)
-    factor = lost + kept
-    share = kept / factor
-    total = 0.0
-    for m in range(mixture.size - 1, -1, -1):
-        total = total * factor + mixture[m] * (r + (least + m) * share)
-    left, power, m = u * total, 1.0, 0
-    while m < mixture.size - 1:
-        left -= mixture[m] * power * (r + (least + m) * share)
-        if left < 0.0:
-            break
-        power *= factor
-        m += 1
-    k = r + least + m
-    s, gamma, delta, e, change, _ = way
-    d = delta * e + gamma + kappa
-    # P(wait > t | lambda) = A(t)^r e^(-lambda b(t)): b, its slope, and that of -log A.
-    none, slope, ends = 2.0 * change / d, 4.0 * gamma * gamma * e / (d * d), s * change / d
-    by_rate = slope * k / (scale + none)
-    chance = by_rate / (by_rate + r * ends)
-    more = 1.0 if unit(mix(stream)) < chance else 0.0
-    gamma, _ = standard_gamma(k + more, mix(stream ^ SHARE), step)
-    return gamma / (scale + none)
+def _known(state, row, mixture, of):  # type: ignore[no-untyped-def]
+    """Write the numbers of one history in each draw (``drifting_waits.of``); return the mixtures, dense."""
+    further, draws = state.further, state.shape.shape[1]
+    rates = further.rates
+    of[R, :draws], of[ALPHA, :draws], of[KAPPA, :draws] = (
+        state.shape[row],
+        further.alpha[row],
+        further.kappa[row],
+    )
+    put_pace(of, draws)
+    most = 0
+    for s in range(draws):
+        of[THETA, s], of[LEAST, s] = rates.scale[row, s, 1] - of[ALPHA, s], rates.least[row, s, 1]
+        most = max(most, rates.count[row, s, 1])
+    if most > mixture.shape[0]:
+        mixture = np.empty((2 * most, draws))
+    for k in range(most):
+        mixture[k] = 0.0
+    for s in range(draws):
+        at = rates.place[row, s, 1]
+        for k in range(rates.count[row, s, 1]):
+            mixture[k, s] = rates.mixture[at + k]
+    return mixture, most
 
 
 @_compiled
-def _next_wait(rate, r, alpha, kappa, paced, log_left):  # type: ignore[no-untyped-def]
-    """Return the wait that is longer with the probability e^log_left, after a rate; ``paced`` is ``drifting.pace``."""
-    s, gamma, delta = paced
-    low, high = 0.0, math.inf
-    # As if the rate went on, and then back towards the mean, for so long.
-    t = -log_left / max(rate, 0.5 * r * delta)
-    back = 0.5 * kappa * (r / alpha - rate) * t
-    if abs(back) < 0.5 * rate:
-        t *= rate / (rate + back)
-    for _ in range(STEPS):
-        if not t < FAR:
-            return FAR
-        change = -math.expm1(-gamma * t)
-        e = 1.0 - change
-        d = delta * e + gamma + kappa
-        value = -r * (math.log1p(-0.5 * delta * change / gamma) + 0.5 * delta * t) - rate * (2.0 * change / d)
-        hazard = (r * s * change + rate * 4.0 * gamma * gamma * e / d) / d
-        if value > log_left:
-            low = t
-        else:
-            high = t
-        new = t + (value - log_left) / hazard
-        if not low <= new <= high:
-            new = 0.5 * (low + high) if high < math.inf else 2.0 * t
-        done = abs(new - t) <= ENOUGH * new
-        t = new
-        if done:
-            break
-    return t
-
-
-@_compiled
-def _rate_after(rate, wait, r, kappa, paced, stream, step):  # type: ignore[no-untyped-def]
-    """Return the rate just after the purchase that ends a wait which began at a rate; else as in ``_next_wait``."""
-    s, gamma, delta = paced
-    change = -math.expm1(-gamma * wait)
-    e = 1.0 - change
-    d = delta * e + gamma + kappa
-    if not s * change > 0.0:
-        return rate
-    mean = rate * (4.0 * gamma * gamma * e) / (s * change * d)
-    # A Gamma of shape r + 1 + J, J Poisson, is half a non-central chi-square: a Normal about the root of its mean,
-    # squared, and the Gamma of what is left. Weighted by r + J it is that, or that of one more.
-    more = 0.5 if unit(mix(stream)) * (r + mean) < r else 1.5
-    normal, _ = standard_normal(mix(stream ^ SHARE), step)
-    normal += math.sqrt(2.0 * mean)
-    left, _ = standard_gamma(r + more, mix(stream ^ BOOST), step)
-    return (0.5 * normal * normal + left) * (s * change / d)
-
-
-@_compiled
-def _chances(state, row, buying):  # type: ignore[no-untyped-def]
+def _chances(state, row, of, mixture, room, buying):  # type: ignore[no-untyped-def]
     """Write P(alive and buys within the horizon) of one history in each draw."""
-    further, wide = state.further, state.horizon.shape[1] > 1
+    wide = state.horizon.shape[1] > 1
+    silences(
+        state.horizon[row] if wide else np.full(buying.size, state.horizon[row, 0]),
+        of,
+        mixture,
+        room,
+        buying,
+        np.empty(0),
+    )
     for s in range(buying.size):
-        horizon = state.horizon[row, s if wide else 0]
-        buying[s] = 0.0
-        if horizon > 0.0:
-            at = further.rates.place[row, s, 1]
-            mixture = further.rates.mixture[at : at + further.rates.count[row, s, 1]]
-            least, alpha = further.rates.least[row, s, 1], further.alpha[row, s]
-            silent, _ = silent_of(
-                mixture,
-                least,
-                state.scale[row, s] - alpha,
-                horizon,
-                state.shape[row, s],
-                alpha,
-                further.kappa[row, s],
-            )
-            buying[s] = -further.alive[row, s] * math.expm1(silent)
+        here = -state.further.alive[row, s] * math.expm1(buying[s])
+        buying[s] = here if state.horizon[row, s if wide else 0] > 0.0 else 0.0
 
 
 @_compiled
@@ -238,38 +200,73 @@ def _lives(state, row, step, needed, when, room, work):  # type: ignore[no-untyp
 
 
 @_compiled
-def _rates(state, row, step, needed, work):  # type: ignore[no-untyped-def]
+def _rates(state, row, step, needed, of, mixture, parts, some, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, and the rate in the draws that need them."""
-    further = state.further
-    rates = further.rates
+    further, own, room, place = state.further, some.of, some.room, some.place
+    here = 0
     for m in range(needed):
         s = np.int64(work.which[m])
-        alive, r, alpha, kappa = (
-            further.alive[row, s],
-            state.shape[row, s],
-            further.alpha[row, s],
-            further.kappa[row, s],
-        )
-        here = work.u[s] < alive
-        end = 1 if here else 0
-        at = rates.place[row, s, end]
-        mixture = rates.mixture[at : at + rates.count[row, s, end]]
-        least, scale = rates.least[row, s, end], rates.scale[row, s, end]
-        stream = mix(work.word[s] ^ RATE)
-        if here:
-            log_left = math.log1p(-min(work.u[s] / alive, BELOW_ONE))
-            wait = _first_wait(mixture, least, scale, r, alpha, kappa, log_left)
-            stream += step
-            u = unit(mix(stream))
-            stream += step
-            work.wait[m] = wait
-            work.speed[m] = _rate_before(mixture, least, scale, r, alpha, kappa, wait, u, stream, step)
+        place[here] = m
+        here += work.u[s] < further.alive[row, s]
+    for j in range(NUMBERS):
+        for n in range(here):
+            own[j, n] = of[j, work.which[place[n]]]
+    for k in range(mixture.shape[0]):
+        for n in range(here):
+            parts[k, n] = mixture[k, work.which[place[n]]]
+    log_left, mean, wait, close = work.power[:here], work.mass[:here], work.since[:here], work.at[:here]
+    shape, scale, gamma = work.shape[:here], work.scale[:here], work.chance[:here]
+    for n in range(here):
+        s = np.int64(work.which[place[n]])
+        log_left[n] = math.log1p(-min(work.u[s] / further.alive[row, s], BELOW_ONE))
+        mean[n] = further.rates.mean[row, s, 1]
+    first_waits(log_left, mean, own, parts, room, wait, close)
+    for n in range(here):
+        if close[n] == 0.0:
+            s = np.int64(work.which[place[n]])
+            at = further.rates.place[row, s, 1]
+            wait[n] = _first_wait(
+                further.rates.mixture[at : at + further.rates.count[row, s, 1]],
+                further.rates.least[row, s, 1],
+                further.rates.scale[row, s, 1],
+                state.shape[row, s],
+                further.alpha[row, s],
+                further.kappa[row, s],
+                log_left[n],
+            )
+        # What each is for: the part of the mixture, one purchase more, the Gamma.
+        stream = mix(work.word[work.which[place[n]]] ^ RATE) + step
+        mean[n], close[n] = unit(mix(stream)), unit(mix(stream + step))
+        work.states[n], work.steps[n] = mix((stream + step) ^ SHARE), step
+    rates_given(wait, mean, close, own, parts, room, shape, scale)
+    gammas(shape, work.states[:here], work.steps[:here], work.room, gamma)
+    n = 0
+    for m in range(needed):
+        if n < here and place[n] == m:
+            work.wait[m], work.speed[m] = wait[n], gamma[n] / scale[n]
+            n += 1
         else:
-            work.wait[m] = math.inf
-            stay = _silent_for(state, row, s) + work.life[m]
-            shape, scale = shape_after(mixture, least, scale - alpha, stay, r, alpha, kappa, stream, step)
-            gamma, _ = standard_gamma(shape, mix((stream + step) ^ SHARE), step)
-            work.speed[m] = gamma / scale
+            work.wait[m], work.speed[m] = math.inf, _rate_of_one_who_left(state, row, m, step, work)
+
+
+@_compiled
+def _rate_of_one_who_left(state, row, m, step, work):  # type: ignore[no-untyped-def]
+    """Return the rate when it left."""
+    s, rates, alpha = np.int64(work.which[m]), state.further.rates, state.further.alpha
+    at, stream = rates.place[row, s, 0], mix(work.word[s] ^ RATE)
+    shape, scale = shape_after(
+        rates.mixture[at : at + rates.count[row, s, 0]],
+        rates.least[row, s, 0],
+        rates.scale[row, s, 0] - alpha[row, s],
+        _silent_for(state, row, s) + work.life[m],
+        state.shape[row, s],
+        alpha[row, s],
+        state.further.kappa[row, s],
+        stream,
+        step,
+    )
+    gamma, _ = standard_gamma(shape, mix((stream + step) ^ SHARE), step)
+    return gamma / scale
 
 
 @_compiled
@@ -307,13 +304,18 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
     lasting = state.further.lasting
     everyone = own.rate.shape[0] > 0 or own.first.shape[0] > 0
     everyone |= lasting and own.left.shape[0] + own.leaving.shape[0] > 0
-    work, room = new_work(draws), room_to_leave()
+    work, room, some = new_work(draws), room_to_leave(), new_some(draws)
+    of, mixture, parts = np.empty((NUMBERS, draws)), np.empty((8, draws)), np.empty((8, draws))
+    most = 0
     prepared = -1
     found = active = np.int64(0)
     for i in range(who.row.size):
         row = who.row[i]
         if row != prepared:
-            _chances(state, row, work.buying)
+            mixture, most = _known(state, row, mixture, of)
+            if most > parts.shape[0]:
+                parts = np.empty(mixture.shape)
+            _chances(state, row, of, mixture[:most], some.room, work.buying)
             prepared = row
         step = who.keys[i, 1]
         hashed(who.keys[i, 0], work)
@@ -322,7 +324,7 @@ def begin(state, who, own, buyers):  # type: ignore[no-untyped-def]
             work.which[needed] = s
             needed += everyone | (work.u[s] < work.buying[s])
         _lives(state, row, step, needed, everyone, room, work)
-        _rates(state, row, step, needed, work)
+        _rates(state, row, step, needed, of, mixture[:most], parts[:most], some, work)
         _tell(state, i, row, step, own, work)
         buyers.begin[i] = found
         if who.first_order:
@@ -357,7 +359,7 @@ def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-unt
     """Write purchases until the batch is full or nobody buys on; return how many, who is active, the last number."""
     want_left = own.left.shape[0] > 0
     filled = 0
-    u = np.empty(active)
+    u, some = np.empty(active), new_some(CHUNK)
     while active > 0 and filled + active <= batch.buyer.size:
         number += 1
         toss(buyers, active, number, u)
@@ -374,20 +376,8 @@ def walk(state, who, own, buyers, batch, active, number):  # type: ignore[no-unt
             staying += not u[m] < 0.0
         filled += active
         active = 0
-        for m in range(staying):
-            n = buyers.active[m]
-            row, s = who.row[buyers.customer[n]], buyers.draw[n]
-            r, alpha, kappa = state.shape[row, s], state.further.alpha[row, s], state.further.kappa[row, s]
-            step = buyers.step[n]
-            buyers.stream[n] += step
-            word = mix(buyers.stream[n])
-            paced = pace(alpha, kappa)
-            rate = _rate_after(buyers.speed[n], buyers.wait[n], r, kappa, paced, mix(word ^ RATE), step)
-            wait = _next_wait(rate, r, alpha, kappa, paced, math.log(unit(word)))
-            buyers.speed[n], buyers.wait[n] = rate, wait
-            buyers.time[n] += wait
-            buyers.active[active] = n
-            active += buyers.time[n] <= buyers.last[n]
+        for begin in range(0, staying, CHUNK):
+            active = go_on(state, who, buyers, begin, min(CHUNK, staying - begin), active, some)
     return filled, active, number
 
 
@@ -408,7 +398,7 @@ def times_of_new(T, r, alpha, kappa, tosses, words):  # type: ignore[no-untyped-
         while number < tosses[i]:
             stream += step
             word = mix(stream)
-            wait = _next_wait(rate, r[i], alpha[i], kappa[i], paced, math.log(unit(word)))
+            wait = next_wait(rate, r[i], kappa[i], paced, math.log(unit(word)))
             age += wait
             if not age <= T[i]:
                 break
@@ -419,5 +409,5 @@ def times_of_new(T, r, alpha, kappa, tosses, words):  # type: ignore[no-untyped-
             who[used], when[used] = i, age
             used += 1
             number += 1
-            rate = _rate_after(rate, wait, r[i], kappa[i], paced, mix(word ^ RATE), step)
+            rate = rate_after(rate, wait, r[i], kappa[i], paced, mix(word ^ RATE), step)
     return who[:used].copy(), when[:used].copy()

@@ -35,6 +35,8 @@ STEPS = 200
 ENOUGH, CLOSE = 1e-3, 1e-9
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+# Sums whose order is the compiler's, so that they become vectors.
+_summed = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
 
 
 class Sleep(NamedTuple):
@@ -54,20 +56,28 @@ class Sleep(NamedTuple):
     w: Any
 
 
-@_compiled
-def _sums(rates, signed, still):  # type: ignore[no-untyped-def]
-    """Return the sum of the terms of a silence, and of them times the rate, and its square."""
+@_summed
+def _sums(rates, signed, t):  # type: ignore[no-untyped-def]
+    """Return the sum of the terms of a silence at a time, and of them times the rate, and its square."""
     total = slope = bend = 0.0
     for i in range(rates.size):
-        each = signed[i] * still[i]
+        each = signed[i] * exp(-rates[i] * t)
         total += each
         slope += rates[i] * each
         bend += rates[i] * rates[i] * each
     return total, slope, bend
 
 
+@_summed
+def _sum(values):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total
+
+
 @_compiled
-def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore[no-untyped-def]
+def _first_wait(rates, signed, sleeping, nu, scale, left):  # type: ignore[no-untyped-def]
     """Return the wait within which nothing is bought, by one who has not left, with the probability ``left``.
 
     The arguments are those of ``Known`` in one draw, of the points with weight. By Halley's steps for the logarithm of
@@ -75,9 +85,8 @@ def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore
     """
     low, high = 0.0, math.inf
     log_left, t, y, before = math.log(left), 0.0, 0.0, math.inf
-    room[:] = 1.0
     for _ in range(STEPS):
-        value, slope, bend = _sums(rates, signed, room)
+        value, slope, bend = _sums(rates, signed, t)
         others = sleeping * math.exp(-nu * t)
         value += others
         slope += nu * others
@@ -105,8 +114,6 @@ def _first_wait(rates, signed, sleeping, nu, scale, left, room):  # type: ignore
             high = y
             y = 0.5 * (low + y)
             t = scale * math.expm1(y)
-        for i in range(rates.size):
-            room[i] = exp(-rates[i] * t)
     return min(t, FAR)
 
 
@@ -123,33 +130,33 @@ def _slept(g, rate, nu, u):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _given_tosses(  # type: ignore[no-untyped-def]
-    own, silence, first, still, wakes, r, alpha, a, b, nu, later, rate, coin, state, wait, stream, step
+    gaps, first, still, asleep, wakes, r, alpha, a, b, nu, later, rate, coin, state, wait, stream, step
 ):
     """Return rate and coin, drawn given all tosses and sleeps, which are drawn given a rate and a coin.
 
     ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known, in which
     one asleep wakes at the rate ``later``. Else as in ``heads_at``.
     """
-    awake, purchases, fell, tosses, last = 0.0, float(own.size), 0.0, 0.0, 0.0
-    for j in range(own.size):
-        g = own[j] - last
-        last = own[j]
+    size = gaps.size - 1
+    awake, purchases, fell, tosses, silence = 0.0, float(size), 0.0, 0.0, gaps[size]
+    for j in range(size):
+        g = gaps[j]
         awake += g
         if j + first > 0:
             tosses += 1.0
-            woken = coin * (math.exp(-nu * g) - still[j]) * wakes
+            woken = coin * (asleep[j] - still[j]) * wakes
             stream += step
             if unit(mix(stream)) * ((1.0 - coin) * still[j] + woken) < woken:
                 fell += 1.0
                 awake -= _slept(g, rate, nu, unit(mix(stream ^ SHARE)))
     stream += step
     u, v = unit(mix(stream)), unit(mix(stream ^ SHARE))
-    if own.size + first > 0:
+    if size + first > 0:
         tosses += 1.0
         if state == 0:
             awake += silence
-            woken = coin * (math.exp(-nu * silence) - still[own.size]) * wakes
-            if u * ((1.0 - coin) * still[own.size] + woken) < woken:
+            woken = coin * (asleep[size] - still[size]) * wakes
+            if u * ((1.0 - coin) * still[size] + woken) < woken:
                 fell += 1.0
                 awake -= _slept(silence, rate, nu, v)
         else:
@@ -204,36 +211,43 @@ def _chosen(known, s, alive, w, wait, stream, step, room):  # type: ignore[no-un
         for i in range(rates.size):
             awake[i] = max(signed[i] + back[i], 0.0)
             asleep[i] = still * fell[i]
-    stays = sleeps = 0.0
-    for i in range(rates.size):
-        stays += awake[i]
-        sleeps += asleep[i]
+    stays, sleeps = _sum(awake), _sum(asleep)
     if unit(mix(stream)) * (stays + sleeps) < stays:
         return 0, low + _picked(awake, v * stays)
     return 1, low + _picked(asleep, v * sleeps)
 
 
 @_compiled
+def _gaps(own, T, gaps):  # type: ignore[no-untyped-def]
+    """Write the waits between the times of purchases, and the silence until T."""
+    last = 0.0
+    for j in range(own.size):
+        gaps[j] = own[j] - last
+        last = own[j]
+    gaps[own.size] = T - last
+
+
+@_compiled
 def _own_numbers(  # type: ignore[no-untyped-def]
-    known, s, own, T, first, r, alpha, a, b, w, alive, wait, word, step, room, m, still
+    known, s, gaps, first, r, alpha, a, b, w, alive, wait, word, step, room, work
 ):
     """Return state, rate and coin of a customer in a draw, whose stream begins at ``word``; else as in ``_chosen``.
 
-    ``m`` and ``still``, two places more than purchases, are to work in.
+    ``gaps`` (wait) are those of the history, the silence last; ``work`` (3, a place more than waits) is to work in.
     """
     state, point = _chosen(known, s, alive, w, wait, mix(word ^ RATE), step, room)
-    tosses, nu, rate = own.size + first, known.nu[s], known.rates[point]
-    u, silence = unit(mix(mix(word ^ SHARE))), T - (own[own.size - 1] if own.size else 0.0)
-    wakes = (1.0 - w) * nu / (rate - nu)
-    last = 0.0
-    for j in range(own.size):
-        still[j] = exp(-rate * (own[j] - last))
-        last = own[j]
-    still[own.size] = exp(-rate * silence)
-    k = heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, u, m)
+    waits, nu, rate = gaps.size, known.nu[s], known.rates[point]
+    tosses, wakes = waits - 1 + first, (1.0 - w) * nu / (rate - nu)
+    still, asleep = work[0, :waits], work[1, :waits]
+    for j in range(waits):
+        still[j] = exp(-rate * gaps[j])
+    for j in range(waits):
+        asleep[j] = exp(-nu * gaps[j])
+    u = unit(mix(mix(word ^ SHARE)))
+    k = heads_at(first, still, asleep, wakes, a, b, state == 0, u, work[2])
     coin = beta(a + k, b + (tosses - k), mix(word ^ DROPOUT ^ SHARE), step) if tosses > 0 else 0.0
     rate, coin = _given_tosses(
-        own, silence, first, still, wakes, r, alpha, a, b, nu, known.later[s],
+        gaps, first, still, asleep, wakes, r, alpha, a, b, nu, known.later[s],
         rate, coin, state, wait, mix(word ^ LEFT), step,
     )  # fmt: skip
     return state, rate, coin
@@ -250,12 +264,13 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
     for i in range(rows):
         begin, n = np.int64(start[i]), np.int64(size[i])
         known = in_draws(times[begin : begin + n], T[i], first, r[i], alpha[i], a[i], b[i], nu[i], w[i])
-        room, m, still = np.empty((2, known.rates.size)), np.empty(n + 2), np.empty(n + 2)
+        room, work, gaps = np.empty((2, known.rates.size)), np.empty((3, n + 2)), np.empty(n + 1)
         for s in range(draws):
             own, age = history_in(T, start, size, times, i, s, space)
+            _gaps(own, age, gaps)
             found[0, i, s], found[1, i, s], found[2, i, s] = _own_numbers(
-                known, s, own, age, first, r[i, s], alpha[i, s], a[i, s], b[i, s], w[i, s],
-                u[i, s] < known.alive[s], -1.0, words[i, s], GOLDEN, room, m, still,
+                known, s, gaps, first, r[i, s], alpha[i, s], a[i, s], b[i, s], w[i, s],
+                u[i, s] < known.alive[s], -1.0, words[i, s], GOLDEN, room, work,
             )  # fmt: skip
     return found
 
@@ -303,19 +318,15 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
     """Write the first wait, infinite of one who has left, state, rate and coin in the draws that need them."""
     further = state.further
     most = np.int64(further.size[row])
-    room, m, still, space = (
-        np.empty((2, known.rates.size)),
-        np.empty(most + 2),
-        np.empty(most + 2),
-        np.empty(most),
-    )
-    wide, own, age = further.T.shape[1] > 1, space, 0.0
+    room, own_work, space = np.empty((2, known.rates.size)), np.empty((3, most + 2)), np.empty(most)
+    wide, gaps = further.T.shape[1] > 1, np.empty(most + 1)
     for n in range(needed):
         s = np.int64(work.which[n])
         if wide or n == 0:
             own, age = history_in(
                 further.T, further.start, further.size, further.times, row, s if wide else 0, space
             )
+            _gaps(own, age, gaps)
         alive, here, wait = known.alive[s], work.u[s] < known.alive[s], -1.0
         if here:
             low, high = known.low[s], known.high[s]
@@ -327,14 +338,13 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
                 known.later[s],
                 state.scale[row, s],
                 left,
-                room[0, : high - low],
             )
         work.wait[n] = wait if here else math.inf
         # A wait that no rate can be told from is none.
         kind, work.speed[n], work.chance[n] = _own_numbers(
-            known, s, own, age, further.first, state.shape[row, s], further.alpha[row, s],
+            known, s, gaps, further.first, state.shape[row, s], further.alpha[row, s],
             state.a[row, s], state.b[row, s], further.w[row, s], here, wait if wait < FAR else -1.0,
-            work.word[s], step, room, m, still,
+            work.word[s], step, room, own_work,
         )  # fmt: skip
         work.at[n] = kind
         if state.pace.shape[0] > 0:

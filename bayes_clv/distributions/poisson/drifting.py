@@ -26,7 +26,6 @@ The slopes in (r, alpha, kappa) go along with the filter, each operation beside 
 """
 
 import math
-from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -46,6 +45,8 @@ SMALL, LARGE = 1e-150, 1e150
 LEAST_KEPT = 1e-280
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+# Within a loop over draws, which becomes one over vectors.
+_inlined = njit(nogil=True, cache=True, error_model="numpy", fastmath=False, forceinline=True)
 
 
 @_compiled
@@ -69,7 +70,7 @@ def quiet(theta, t, alpha, kappa, g):  # type: ignore[no-untyped-def]
     return later, log_mass, lost, max(kept, LEAST_KEPT)
 
 
-@_compiled
+@_inlined
 def pace(alpha, kappa):  # type: ignore[no-untyped-def]
     """Return s, gamma and delta at g = 1."""
     s = 2.0 * kappa / alpha
@@ -86,8 +87,13 @@ def wait_of(theta, t, alpha, kappa):  # type: ignore[no-untyped-def]
 @_compiled
 def wait_at(theta, t, kappa, paced):  # type: ignore[no-untyped-def]
     """Do what ``wait_of`` does at a ``pace``."""
+    return way_at(theta, -math.expm1(-paced[1] * t), kappa, paced)
+
+
+@_inlined
+def way_at(theta, change, kappa, paced):  # type: ignore[no-untyped-def]
+    """Do what ``wait_at`` does, given 1 - e."""
     s, gamma, delta = paced
-    change = -math.expm1(-gamma * t)
     e = 1.0 - change
     return s, gamma, delta, e, change, s * theta * change + delta * e + (gamma + kappa)
 
@@ -99,7 +105,7 @@ def through(theta, t, alpha, way):  # type: ignore[no-untyped-def]
     return later, math.log(mass), lost, kept
 
 
-@_compiled
+@_inlined
 def passed(theta, alpha, way):  # type: ignore[no-untyped-def]
     """Return theta', M but for e^(-delta t / 2), lost and kept."""
     s, gamma, delta, e, change, d = way
@@ -488,89 +494,3 @@ def slopes(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-d
             slopes_of_silence(mixture, moved, window, wait, r[i], alpha[i], kappa[i], out, each)
             found[3:, i] = each
     return found[0], found[1], found[2], found[3], found[4], found[5]
-
-
-class Drifting(NamedTuple):
-    """What histories say of customers' rates in each draw; (row, draw) but for ``mixture``.
-
-    ``silent`` is the log probability of no purchase since the last. With ``end`` 0 just after the last purchase and 1
-    at the end of observation, if the customer has not left: the rate is a mixture of Gamma(r + m, ``scale``), with the
-    weights ``mixture[place : place + count]`` of m = ``least``, ``least`` + 1, ...; and its ``mean``.
-    """
-
-    silent: Any
-    scale: Any
-    mean: Any
-    place: Any
-    least: Any
-    count: Any
-    mixture: Any
-
-
-@_compiled
-def _kept(mixture, used, p, low, high):  # type: ignore[no-untyped-def]
-    """Write a window at the end of what is used of ``mixture``; return it, larger where that was needed."""
-    count = high - low + 1
-    if used + count > mixture.size:
-        larger = np.empty(2 * mixture.size + count)
-        larger[:used] = mixture[:used]
-        mixture = larger
-    for m in range(count):
-        mixture[used + m] = p[low + m]
-    return mixture
-
-
-@_compiled
-def states(T, start, size, times, r, alpha, kappa):  # type: ignore[no-untyped-def]
-    """Return ``Drifting`` of rows as in ``log_likelihoods``; the parameters are (row, draw).
-
-    T is (row, 1) and ``times`` (purchase, 1), or their second axis is the draws too.
-    """
-    rows, draws = r.shape
-    wide = T.shape[1] > 1
-    most = np.int64(size.max()) if rows else 0
-    p, own, work = np.zeros(most + 2), np.empty(most), room_for(most)
-    silent = np.zeros((rows, draws))
-    scale, mean = np.empty((rows, draws, 2)), np.empty((rows, draws, 2))
-    place = np.empty((rows, draws, 2), dtype=np.int64)
-    least, count = np.empty((rows, draws, 2), dtype=np.int32), np.empty((rows, draws, 2), dtype=np.int32)
-    mixture, used = np.empty(2 * rows * draws * min(most + 1, 8)), 0
-    for i in range(rows):
-        n, first = np.int64(size[i]), np.int64(start[i])
-        for s in range(draws):
-            r_s, alpha_s, kappa_s = r[i, s], alpha[i, s], kappa[i, s]
-            which = s if wide else 0
-            for k in range(n if wide or s == 0 else 0):
-                own[k] = times[first + k, which]
-            wait = T[i, which] - (own[n - 1] if n else 0.0)
-            low, high, theta, _ = after_last(p[: n + 2], own[:n], r_s, alpha_s, kappa_s, work, COARSE_TRIM)
-            for end in range(2):
-                if end == 1 and wait > 0.0:
-                    low, high, theta, silent[i, s] = silenced(
-                        p, low, high, theta, wait, r_s, alpha_s, kappa_s, work, COARSE_TRIM
-                    )
-                average = 0.0
-                for m in range(low, high + 1):
-                    average += p[m] * m
-                scale[i, s, end] = alpha_s + theta
-                mean[i, s, end] = (r_s + average) / (alpha_s + theta)
-                place[i, s, end], least[i, s, end], count[i, s, end] = used, low, high - low + 1
-                mixture = _kept(mixture, used, p, low, high)
-                used += high - low + 1
-    return Drifting(silent, scale, mean, place, least, count, mixture[:used].copy())
-
-
-@_compiled
-def drawn_shapes(rates, living, u):  # type: ignore[no-untyped-def]
-    """Return (row, draw) draws of m: at the end of observation where ``living``, else at the last purchase."""
-    found = np.empty(u.shape)
-    for i in range(u.shape[0]):
-        for s in range(u.shape[1]):
-            end = 1 if living[i, s] else 0
-            at, count = rates.place[i, s, end], rates.count[i, s, end]
-            left, k = u[i, s], 0
-            while k < count - 1 and left >= rates.mixture[at + k]:
-                left -= rates.mixture[at + k]
-                k += 1
-            found[i, s] = rates.least[i, s, end] + k
-    return found

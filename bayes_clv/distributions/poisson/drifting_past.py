@@ -136,7 +136,7 @@ def rates_ago(T, start, size, times, r, alpha, kappa, ago, rate, left, keys):  #
     """Return (row, draw): each customer's rate a time ``ago`` (row) before T, or at the first purchase where younger.
 
     ``rate`` is now, or that of when it left, a time ``left`` from now that is then not above 0: of one who had left
-    before, it is that. Histories and parameters are as in ``drifting.states``; ``keys`` (row, 2) of streams.
+    before, it is that. Histories and parameters are as in ``drifting_states.states``; ``keys`` (row, 2) of streams.
     """
     rows, draws = rate.shape
     found = np.empty((rows, draws))

@@ -228,38 +228,54 @@ def _block(gaps, first, u, rates, density, r, alpha, a, b, nu, w, m, out, known,
             heads[c] *= of_point[c]
             stays[c] *= of_point[c]
             of_point[c] = stays[c] + heads[c] * ((1.0 - w[c]) * sleeps[c] + w[c])
+    _kept(w, sleeps, wakes, value, awake, fell, most, log_alpha, known, begin)
     for c in range(draws):
-        _kept(c, w[c], sleeps[c], wakes, value, awake, fell, known, begin + c)
         known.nu[begin + c] = known.later[begin + c] = nu[c]
 
 
 @_compiled
-def _kept(c, w, asleep, wakes, value, awake, fell, known, s):  # type: ignore[no-untyped-def]
-    """Write what is known of one draw, the points of weight alone; together they have the weight 1."""
-    points = known.rates.size
-    total = 0.0
+def _kept(w, asleep, wakes, value, awake, fell, total, sleeping, known, begin):  # type: ignore[no-untyped-def]
+    """Write what is known of draws, of the points with weight alone; together they have the weight 1.
+
+    ``value``, ``awake`` and ``fell`` are (point, draw) and become parts; ``total`` and ``sleeping`` are to work in.
+    """
+    draws, points = w.size, known.rates.size
+    total[:] = 0.0
     for i in range(points):
-        total += value[i, c]
-    low, high, least = 0, points, NO_WEIGHT * total
-    while value[low, c] < least:
-        low += 1
-    while value[high - 1, c] < least:
-        high -= 1
-    total = 0.0
-    for i in range(low, high):
-        total += value[i, c]
-    inverse = 1.0 / total
-    gone = sleeping = 0.0
-    for i in range(low, high):
-        of_heads = fell[i, c] * inverse
-        back = of_heads * asleep * wakes[i, c]
-        known.signed[s, i] = awake[i, c] * inverse - back
-        known.back[s, i] = back
-        known.fell[s, i] = of_heads
-        gone += w * of_heads
-        sleeping += back + of_heads * asleep * (1.0 - w)
-    known.low[s], known.high[s] = low, high
-    known.sleeping[s], known.asleep[s], known.alive[s] = sleeping, asleep, 1.0 - gone
+        each = value[i, :draws]
+        for c in range(draws):
+            total[c] += each[c]
+    for c in range(draws):
+        s, low, high, least = begin + c, 0, points, NO_WEIGHT * total[c]
+        while value[low, c] < least:
+            total[c] -= value[low, c]
+            awake[low, c] = fell[low, c] = 0.0
+            low += 1
+        while value[high - 1, c] < least:
+            high -= 1
+            total[c] -= value[high, c]
+            awake[high, c] = fell[high, c] = 0.0
+        known.low[s], known.high[s], known.alive[s] = low, high, 1.0
+        total[c] = 1.0 / total[c]
+    sleeping[:] = 0.0
+    alive = known.alive[begin : begin + draws]
+    for i in range(points):
+        heads, back, tails = fell[i, :draws], wakes[i, :draws], awake[i, :draws]
+        for c in range(draws):
+            heads[c] *= total[c]
+        for c in range(draws):
+            back[c] *= heads[c] * asleep[c]
+        for c in range(draws):
+            tails[c] = tails[c] * total[c] - back[c]
+        for c in range(draws):
+            alive[c] -= w[c] * heads[c]
+        for c in range(draws):
+            sleeping[c] += back[c] + heads[c] * asleep[c] * (1.0 - w[c])
+    for c in range(draws):
+        s = begin + c
+        known.sleeping[s], known.asleep[s] = sleeping[c], asleep[c]
+        for i in range(known.low[s], known.high[s]):
+            known.signed[s, i], known.back[s, i], known.fell[s, i] = awake[i, c], wakes[i, c], fell[i, c]
 
 
 @_compiled
@@ -324,21 +340,19 @@ def quicken(known, pace, w):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def heads_at(own, first, still, wakes, a, b, nu, silence, awake, u, m):  # type: ignore[no-untyped-def]
+def heads_at(first, still, asleep, wakes, a, b, awake, u, m):  # type: ignore[no-untyped-def]
     """Return the number of heads so far, drawn by a uniform u, of one who is awake now, or whose last toss was heads.
 
-    ``still`` (wait) is that of the rate, and ``wakes`` (1 - w) nu / (lambda - nu); ``silence`` the time since the last
-    purchase. ``m`` has two places more than purchases.
+    ``still`` and ``asleep`` (wait) are e^(-lambda g) and e^(-nu g) of the rate, the silence last, and ``wakes``
+    (1 - w) nu / (lambda - nu). ``m`` has two places more than purchases.
     """
-    low = high = tosses = 0
-    last, m[0] = 0.0, 1.0
-    for j in range(own.size):
-        g = own[j] - last
-        last = own[j]
+    low, high, tosses, size = 0, 0, 0, still.size - 1
+    m[0] = 1.0
+    for j in range(size):
         if j + first == 0:
             continue
         e = still[j]
-        woken = (math.exp(-nu * g) - e) * wakes
+        woken = (asleep[j] - e) * wakes
         m[high + 1] = (a + high) * woken * m[high]
         for k in range(high, low, -1):
             m[k] = (b + (tosses - k)) * e * m[k] + (a + (k - 1.0)) * woken * m[k - 1]
@@ -353,10 +367,10 @@ def heads_at(own, first, still, wakes, a, b, nu, silence, awake, u, m):  # type:
                 low += 1
             while m[high] < NO_WEIGHT:
                 high -= 1
-    if own.size + first == 0:
+    if size + first == 0:
         return 0
-    e = still[own.size]
-    woken = (math.exp(-nu * silence) - e) * wakes
+    e = still[size]
+    woken = (asleep[size] - e) * wakes
     m[high + 1] = 0.0
     for k in range(high + 1, low - 1, -1):
         falls = (a + (k - 1.0)) * m[k - 1] if k > low else 0.0

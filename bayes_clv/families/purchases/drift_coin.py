@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import DRIFT, Drift
 from bayes_clv.distributions.paths.drift import times_of_new as compiled_times
-from bayes_clv.distributions.poisson import drifting as filters
 from bayes_clv.distributions.poisson import drifting_forecasts as forecasts
+from bayes_clv.distributions.poisson import drifting_states as filters
 from bayes_clv.distributions.special import double_tensors
 from bayes_clv.families.arguments import lead
 from bayes_clv.families.contract import Columns, Forecast, Params

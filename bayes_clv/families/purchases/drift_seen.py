@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array, owned
-from bayes_clv.distributions.poisson import drifting as filters
+from bayes_clv.distributions.poisson import drifting_states as filters
 from bayes_clv.distributions.poisson.drifting_past import rates_ago
 from bayes_clv.families.contract import Columns, Forecast, Params
 from bayes_clv.families.likelihood import Term

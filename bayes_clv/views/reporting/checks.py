@@ -307,7 +307,8 @@ def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Pro
     Where the number of buyers missed, that has a card of its own; tenths are then judged beside the forecast at which
     all buy so much more or less often that their number is right (``_as_often``). Standard errors are those of
     independent customers with the forecast's mean chance, a little too large; few customers are judged by the binomial
-    tail that is as rare.
+    tail that is as rare. Where all together were not taken out, what moves all of them at once makes errors larger
+    (``scoring.shared``): a calendar's season brings buyers in every tenth.
     """
     failed = []
     if "unlikely_customers" in model and np.isfinite(model["unlikely_customers"]):
@@ -332,6 +333,10 @@ def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Pro
             for share, chance, size in zip(real[known], chances, sizes[known], strict=True)
         ]
     )
+    if not off and "retention_real_by_tenth_se" in model:
+        alone = np.sqrt(chances * (1 - chances) / sizes[known])
+        joint = model["retention_real_by_tenth_se"].to_numpy().astype(float)[known]
+        errors *= np.where(joint > alone, alone / np.where(joint > 0, joint, 1.0), 1.0)
     beyond = np.abs(errors) > TENTH_ERRORS
     if beyond.any():
         worst = int(np.argmax(np.abs(errors)))
@@ -377,7 +382,11 @@ def _errors(bought: int, customers: int, chance: float) -> float:
 
 
 def _frequent_problems(model: xr.Dataset, level: int = 90) -> list[Problem]:
-    """Return whether frequent buyers' intervals hold too few, by the binomial tail of chance alone."""
+    """Return whether frequent buyers' intervals hold too few: fewer than in 99 of 100 of the forecast's own draws.
+
+    A calendar moves all of them at once, so that independent customers' binomial would fail forecasts that are right;
+    it is taken where there are no draws.
+    """
     if "frequency" not in model.dims or "covered_by_frequency" not in model:
         return []
     least = np.array([int(str(name).rstrip("+")) for name in model["frequency"].to_numpy()])
@@ -391,7 +400,11 @@ def _frequent_problems(model: xr.Dataset, level: int = 90) -> list[Problem]:
     if size == 0 or not np.isfinite(covered).all():
         return []
     inside, chance = round(float(covered @ sizes)), min(1.0, float(promised @ sizes) / size)
-    if stats.binom.cdf(inside, size, chance) >= 1 - HOLDOUT_LEVEL:
+    limit = float(stats.binom.ppf(1 - HOLDOUT_LEVEL, size, chance)) / size
+    if "frequent_covered_least" in model:
+        of_draws = float(model["frequent_covered_least"].sel(interval=level))
+        limit = of_draws if np.isfinite(of_draws) else limit
+    if inside >= round(limit * size):
         return []
     return [
         problem(
@@ -401,7 +414,7 @@ def _frequent_problems(model: xr.Dataset, level: int = 90) -> list[Problem]:
             customers=size,
             covered=100 * inside / size,
             promised=100 * chance,
-            limit=100 * float(stats.binom.ppf(1 - HOLDOUT_LEVEL, size, chance)) / size,
+            limit=100 * limit,
         )
     ]
 

@@ -7,6 +7,7 @@ from scipy import stats
 
 from bayes_clv.distributions.elementary import plain_exp, plain_expm1, plain_log, plain_log1p
 from bayes_clv.distributions.paths import variates
+from bayes_clv.distributions.streams import standard_normal
 
 
 @njit
@@ -63,3 +64,13 @@ def test_gammas_of_many_shapes_are_those_of_each_alone():
         at = slice(m, m + 1)
         variates.gammas(shape[at], states[at], steps[at], np.empty((2, 1)), alone)
         assert alone[0] == out[m]
+
+
+def test_normals_are_those_of_their_streams():
+    rng = np.random.default_rng(4)
+    states = rng.integers(0, 2**63, 20_000).astype(np.uint64)
+    steps = rng.integers(0, 2**63, 20_000).astype(np.uint64) | np.uint64(1)
+    out = np.empty(states.size)
+    variates.normals(states, steps, out)
+    alone = [standard_normal(state, step)[0] for state, step in zip(states, steps, strict=True)]
+    np.testing.assert_array_equal(out, alone)
