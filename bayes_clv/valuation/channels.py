@@ -42,6 +42,7 @@ from bayes_clv.schema import (
     check_seed,
     describe,
     either,
+    in_currency,
     listed,
     quantiles,
 )
@@ -116,7 +117,7 @@ def channel_values(
         Posterior draws, at most.
     customers
         Those that the fits learned from, with the column ``by``: how many of them each channel has, which says how
-        much it leans on the others.
+        much it leans on the others, and the currency.
 
     Returns
     -------
@@ -194,7 +195,8 @@ def channel_values(
             "problems": problems(buying, spending),
             "reasons": reasons,
         }
-        | ({} if own is None or costs is None else {"costs": costs.text}),
+        | ({} if own is None or costs is None else {"costs": costs.text})
+        | ({} if customers is None else in_currency(customers.attrs)),
     )
     if customers is not None:
         found = found.assign(customers_known=(CHANNEL, _known(customers, by, names)))

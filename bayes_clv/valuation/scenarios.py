@@ -49,7 +49,7 @@ from bayes_clv.predictions.simulation import (
     changed_plan,
     drawn_of,
 )
-from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, interval
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, in_currency, interval
 from bayes_clv.units import discount_rate, duration
 from bayes_clv.valuation.assumptions import scope_of
 from bayes_clv.valuation.cohort import newcomers_plan
@@ -482,4 +482,5 @@ def attrs_of(world: World) -> dict[str, Any]:
         "seed": simulation.seed,
         "level": "outcome",
         "base": base.scenario.name,
+        **in_currency(simulation.customers.attrs),
     }

@@ -72,6 +72,7 @@ def _written(
     bridge: "xr.Dataset | None",
     note: str,
 ) -> list[str]:
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.equity import plot_bridge, plot_equity, plot_newcomers
     from bayes_clv.views.reporting.equity import bridge_sentences, equity_sentences, write_equity_page
@@ -81,13 +82,16 @@ def _written(
     out = Path(choice.out)
     page = out.with_suffix(".html")
     further = {"tops": table(found, by="top")}
-    figures = {"worth": plot_equity(found)}
     if coming is not None:
         further["cohorts"] = table(found, by="cohort")
-        figures["newcomers"] = plot_newcomers(coming)
     if bridge is not None:
         further["bridge"] = table(bridge)
-        figures["bridge"] = plot_bridge(bridge)
+    with figures_in(choice.language):
+        figures = {"worth": plot_equity(found)}
+        if coming is not None:
+            figures["newcomers"] = plot_newcomers(coming)
+        if bridge is not None:
+            figures["bridge"] = plot_bridge(bridge)
     places = {name: out.with_stem(f"{out.stem}-{name}") for name in further}
     with all_or_nothing(out) as work:
         write_table(table(found), work / out.name)

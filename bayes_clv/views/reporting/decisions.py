@@ -102,6 +102,8 @@ def _segments_table(segments: xr.Dataset) -> tables.Table:
     cells.append(tables.column(unsure))
     for total in totals:
         quantity = say(total.replace("_", " "))
+        if total in ("value", "spend"):
+            quantity = tables.in_money(quantity, segments)
         columns += [
             tables.Column(say("{quantity}, mean", quantity=quantity)),
             tables.Column("90 %"),
@@ -205,8 +207,8 @@ def _alarms_text(alarms: xr.Dataset) -> list[str]:
                 "what is still expected. It is {risk} over all customers, {passed} of it after an alarm; a customer "
                 "long silent is worth little and has little left to lose.",
                 state=say("being asleep or gone") if "probability_asleep" in alarms else say("having left"),
-                risk=numbers.number(float(np.nansum(risk))),
-                passed=numbers.number(float(np.nansum(risk[passed]))),
+                risk=numbers.money(float(np.nansum(risk)), alarms.attrs.get("currency")),
+                passed=numbers.money(float(np.nansum(risk[passed])), alarms.attrs.get("currency")),
             )
         )
     return text
@@ -258,7 +260,8 @@ def _alarms_table(urgent: xr.Dataset, alarms: xr.Dataset) -> tables.Table:
         cells.insert(2, [tables.cell(float(day.astype(int)), str(day)) for day in days])
     by_risk = "value_at_risk" in urgent
     if by_risk:
-        columns.append(tables.Column(say("value at risk"), level="expected", sorted="descending"))
+        heading = tables.in_money(say("value at risk"), alarms)
+        columns.append(tables.Column(heading, level="expected", sorted="descending"))
         cells.append(tables.column(urgent["value_at_risk"].to_numpy()))
     size = urgent.sizes[CUSTOMER]
     return tables.Table(

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.language import ENGLISH, say, speaking, spoken
-from bayes_clv.views import style
+from bayes_clv.language import ENGLISH, say, spoken
+from bayes_clv.views import fonts, style
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Drawn:
     panels: tuple[str, ...] = ()
 
 
-def drawn(draw: Callable[..., Any], *args: Any, png: bool = False) -> Drawn:
-    """Return what a function draws."""
-    try:
-        # Not every machine has letters of every language for figures.
-        with speaking(ENGLISH):
+def drawn(draw: Callable[..., Any], *args: Any, png: bool = False, language: str = ENGLISH) -> Drawn:
+    """Return what a function draws, with its words in a language where this machine has its letters."""
+    # Numbers on axes are words too, once they are drawn.
+    with fonts.figures_in(language):
+        try:
             view = draw(*args)
-    except ValueError as error:
-        return Drawn(reason=str(error))
-    svg = style.svg_text(view)
-    found = Drawn(svg, panels=style.panels(view), png=style.png_bytes(view) if png else None)
-    style.release(view)
+        except ValueError as error:
+            return Drawn(reason=str(error))
+        svg = style.svg_text(view)
+        found = Drawn(svg, panels=style.panels(view), png=style.png_bytes(view) if png else None)
+        style.release(view)
     return found
 
 
@@ -103,7 +103,9 @@ class Gallery:
         """Return the figure for the template, which ``finish`` completes."""
         figure = Figure(name, caption, level)
         png = self.png and self.folder is not None
-        self._asked.append((figure, self.ahead.get(name) or self.hand(drawn, draw, png=png)))
+        self._asked.append(
+            (figure, self.ahead.get(name) or self.hand(drawn, draw, png=png, language=spoken()))
+        )
         return figure
 
     def finish(self) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.language import joined, say, say_kept_titles, say_many, spoken
+from bayes_clv.language import ENGLISH, joined, say, say_kept_titles, say_many, spoken
+from bayes_clv.views import fonts
 
 
 def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> Path:
@@ -23,6 +24,7 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
         lstrip_blocks=True,
     )
     environment.globals |= {"say": say, "say_many": say_many, "joined": joined, "language": spoken()}
+    environment.globals["figures_are_english"] = spoken() != fonts.drawable(spoken()) == ENGLISH
     text = environment.get_template(template).render(page)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

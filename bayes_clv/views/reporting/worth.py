@@ -236,7 +236,11 @@ def deciles(value: xr.Dataset, stem: str) -> tables.Table | None:
         *([tables.Column(say("mean frequency"))] if "frequency" in value else []),
         tables.Column(say("mean P(alive)"), level="expected"),
         tables.Column(say("mean purchases"), level="outcome"),
-        *([tables.Column(say("mean value"), level="outcome")] if stem == "value" else []),
+        *(
+            [tables.Column(tables.in_money(say("mean value"), value), level="outcome")]
+            if stem == "value"
+            else []
+        ),
         tables.Column(say("share of total"), level="outcome"),
     ]
     tenths = [value.isel({CUSTOMER: members}) for members in np.array_split(best_first, 10)]
@@ -269,7 +273,7 @@ def customer_rows(value: xr.Dataset, customers: xr.Dataset, stem: str) -> tables
     base = customers.sel({CUSTOMER: best[CUSTOMER]})
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     shown: list[tuple[str, str, xr.Dataset, str | None]] = [
-        ("value_mean", say("value, mean"), best, "outcome"),
+        ("value_mean", tables.in_money(say("value, mean"), value), best, "outcome"),
         ("value", "90 %", best, "outcome"),
         ("purchases_mean", say("purchases, mean"), best, "outcome"),
         ("purchases", "90 %", best, "outcome"),
