@@ -30,6 +30,9 @@ from bayes_clv.views import fonts
 # The font families of a text in matplotlib's SVG.
 FAMILIES = r"'DejaVu Sans'[^;\"]*"
 
+# What marks the line below the title of a panel.
+NOTE = "note"
+
 WIDTH = 7.0  # inches; 672 px at the browser's 96 px an inch
 # Of a figure's width; what is narrower (a colour bar) is no panel.
 LEAST_PANEL = 0.12
@@ -141,7 +144,7 @@ def drawing(height: float, width: float = WIDTH) -> Drawing:
 def heading(axes: Any, title: str, note: str) -> None:
     """Write the title of a panel and, below it, the line that states its level and interval."""
     # Chinese letters are higher than those that the note's height is known of.
-    axes.set_title(f"{title}\n", fontweight="bold", linespacing=1.35)
+    axes.set_title(f"{title}\n", fontweight="bold", linespacing=1.6)
     line = axes.annotate(
         note,
         xy=(0, 1),
@@ -152,6 +155,7 @@ def heading(axes: Any, title: str, note: str) -> None:
         fontsize=9,
         va="bottom",
     )
+    line.set_gid(NOTE)
     line.set_in_layout(False)  # the title reserves its height; its width must not squeeze the axes
 
 

@@ -375,7 +375,7 @@ def _drawn_ahead(
     found = {}
     for what, tree in named_fits(fits["buying"], fits.get("spending")):
         for name, draw in fit_figures(what, tree).items():
-            found[name] = beside(drawn, draw, png=png, language=language)
+            found[name] = beside(drawn, draw, png=png, narrow=True, language=language)
     return found
 
 

@@ -85,7 +85,8 @@ def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -
         figure = style.drawing(2.9)
         panels = figure.subplots(1, 2 if total in value else 1, squeeze=False)[0]
         axes = panels[0]
-        _draw_means(axes, finite)
+        average = say("average {amount}", amount=_written(finite.mean(), stem, value))
+        _draw_means(axes, finite, average)
         axes.set_xlabel(in_unit(_mean_words(stem), stem, value))
         axes.set_ylabel(say("customers"))
         note = say("outcome level, mean")
@@ -95,6 +96,11 @@ def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -
         if total in value:
             _draw_total(panels[1], value[total].to_numpy().ravel().astype(float), stem, value)
     return figure
+
+
+def _written(amount: float, quantity: str, value: xr.Dataset) -> str:
+    """Return a number of purchases, or an amount in its currency."""
+    return numbers.money(amount, None if quantity == "purchases" else value.attrs.get("currency"))
 
 
 def _mean_words(quantity: str) -> str:
@@ -115,21 +121,25 @@ def _total_words(quantity: str) -> str:
     return words[quantity]
 
 
-def _draw_means(axes: Any, means: Array) -> None:
+def _draw_means(axes: Any, means: Array, average: str) -> None:
     positive = means[means > 0]
     if positive.size < 2 or positive.min() == positive.max():
         axes.hist(means, bins=20, color=style.BLUE)
     else:
         low = np.quantile(positive, 0.01)
-        bins = np.geomspace(min(low, positive.max() * 0.999), positive.max() * (1 + 1e-12), 41)
+        # Of few customers few bars, or each has its own.
+        count = min(40, 2 + 2 * int(np.sqrt(positive.size)))
+        bins = np.geomspace(min(low, positive.max() * 0.999), positive.max() * (1 + 1e-12), count + 1)
         axes.hist(np.maximum(means, bins[0]), bins=bins, color=style.BLUE, edgecolor="none")
         axes.set_xscale("log")
         log_ticks.plain(axes.xaxis)
-    average = means.mean()
-    axes.axvline(average, color=style.INK, linewidth=1)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    # Room above the bars for what is written there.
+    axes.set_ylim(top=1.12 * axes.get_ylim()[1])
+    axes.axvline(means.mean(), color=style.INK, linewidth=1)
     axes.annotate(
-        say("average {amount}", amount=numbers.number(average)),
-        (average, 1),
+        average,
+        (means.mean(), 1),
         xycoords=("data", "axes fraction"),
         xytext=(5, -3),
         textcoords="offset points",
@@ -152,7 +162,11 @@ def _draw_total(axes: Any, totals: Array, stem: str, value: xr.Dataset) -> None:
     style.heading(
         axes,
         say("All together"),
-        say("outcome level, 90 %: {low:,.0f} to {high:,.0f}", low=low, high=high),
+        say(
+            "outcome level, 90 %: {low} to {high}",
+            low=_written(np.round(low), stem, value),
+            high=_written(np.round(high), stem, value),
+        ),
     )
 
 
@@ -239,7 +253,7 @@ def plot_concentration(
             axes.fill_between(share[shown], low[shown], high[shown], color=style.BLUE, alpha=0.2, linewidth=0)
         axes.plot(share[shown], middle[shown], color=style.BLUE)
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle="--")
-        axes.annotate(say("all customers equal"), (0.62, 0.56), color=style.MUTED, fontsize=9)
+        axes.annotate(say("all customers equal"), (0.42, 0.31), color=style.MUTED, fontsize=9)
         axes.plot(0.2, fifth, "o", color=style.ORANGE, markersize=6, clip_on=False)
         best = say("the best 20 % hold {share:.0f} %", share=100 * fifth)
         axes.annotate(best, (0.23, fifth), fontsize=9.5, va="top")

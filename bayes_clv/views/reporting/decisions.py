@@ -38,6 +38,7 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
                 "every customer in its most probable segment alone: where it lies outside the line, such labels "
                 "misstate the segment, since many customers who are probably elsewhere still add up."
             ),
+            narrow=True,
         ),
         "strips": gallery.add(
             "membership",
@@ -47,6 +48,7 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
                 "sure; where the dark is spread, and the dot says unsure, act on the probabilities and not on the "
                 "label."
             ),
+            narrow=True,
         ),
     }
 
@@ -164,6 +166,7 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
                 chance=timeline.chance_of(alarms),
             ),
             "expected",
+            narrow=True,
         ),
     }
 

@@ -189,6 +189,7 @@ def write_equity_page(
                 "ahead."
             ),
             "outcome",
+            narrow=True,
         )
     gallery.finish()
     page = {
