@@ -6,6 +6,7 @@ They are pages of their own, with their own look: what a teacher carries on a st
 
 import importlib.util
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,13 @@ def write(app: Any, error: Exception | None) -> None:
     index = folder / "index.html"
     if index.exists() and index.stat().st_mtime > max(path.stat().st_mtime for path in sources):
         return
-    sys.path.insert(0, str(ROOT))
-    from studies.lessons import handout
-
-    handout.write(folder)
+    # In a process of its own, as a teacher writes them: Sphinx has its own settings for what is logged.
+    subprocess.run(
+        [sys.executable, "-m", "studies.lessons", str(folder)],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _wanted(app: Any) -> bool:
