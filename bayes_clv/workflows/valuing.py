@@ -42,6 +42,11 @@ def equity_run(choice: Valuing) -> list[str]:
         )
     costs = _costs(choice)
     run = _with_money(choice.run)
+    if choice.newcomers and run.told_apart_by:
+        raise InputError(
+            f"The run tells customers apart by {', '.join(run.told_apart_by)}, and what those still to come are in "
+            f"this is not known. Leave them out with {argument('no_newcomers')}, or value a run without these columns."
+        )
     costs = run.costs if costs is None else costs
     horizon = run.horizon
     if choice.horizon is not None:
