@@ -101,20 +101,35 @@ class _Writer:
         self.keys: list[str | None] = []
         self.data: dict[Any, tuple[str, np.ndarray]] = {}
         self.numbers: dict[Any, str] = {}
+        self.places: list[str] = []
 
-    def read(self, variable: Any, place: int, shape: tuple[int, ...]) -> None:
-        """Read a variable from the point, from its place on."""
-        name = self.lines.name()
-        if shape in ((), (1,)):
-            self.lines.statement(0, f"{name} = x[{place}]")
-            self.values[variable] = Value(name)
-        else:
+    def read(self, variables: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> None:
+        """Read the variables from the point, one after the other.
+
+        The length of a vector is a number of the call: more groups or more periods have the same source.
+        """
+        before, scalars = "", 0
+        for variable, shape in zip(variables, shapes, strict=True):
+            name, place = self.lines.name(), f"{before}{scalars}"
+            self.places.append(place)
+            if shape in ((), (1,)):
+                self.lines.statement(0, f"{name} = x[{place}]")
+                self.values[variable] = Value(name)
+                scalars += 1
+                continue
             if len(shape) != 1:
                 raise Unwritten(f"{variable} has the shape {shape}.")
             (rows,) = shape
-            self.lines.statement(0, f"{name} = x[{place} : {place + rows}]")
+            end = self.lines.name()
+            self.lines.statement(0, f"{end} = {place} + int({self.known(rows)})")
+            self.lines.statement(0, f"{name} = x[{place} : {end}]")
             self.lines.lengths.setdefault(rows, f"{name}.size")
             self.values[variable] = Value(name, 0, rows, "array")
+            before, scalars = f"{end} + ", 0
+
+    def known(self, number: float) -> str:
+        """Return the name of a number that is handed over at each call."""
+        return self.numbers.setdefault(float(number), f"c{len(self.numbers)}")
 
     def constant(self, variable: Any) -> np.ndarray | None:
         """Return what is known of a variable before any point is."""
@@ -145,7 +160,7 @@ class _Writer:
             return Value({"inf": "np.inf", "-inf": "-np.inf"}.get(text, "np.nan"))
         if len(text.lstrip("-")) <= SHORT and not (isinstance(number, int) and abs(number) > 99):
             return Value(f"({text})" if number < 0 else text)
-        return Value(self.numbers.setdefault(float(number), f"c{len(self.numbers)}"))
+        return Value(self.known(number))
 
     def argument(self, data: np.ndarray) -> Value:
         key = (data.dtype.str, data.shape, data.tobytes())
@@ -379,17 +394,14 @@ class _Writer:
         for node in toposort([density, *gradients], blockers=list(self.values)):
             self.node(node)
         self.result = self.value(density)
-        place = 0
-        for gradient, shape in zip(gradients, shapes if gradients else (), strict=True):
+        for gradient, shape, place in zip(gradients, shapes, self.places, strict=False):
             value = self.value(gradient)
             if shape in ((), (1,)):
                 self.lines.statement(value.stage, f"gradient[{place}] = {value.text}")
-                place += 1
                 continue
             (rows,) = shape
             call = f"store(room, {{at}}, {{size}}, gradient, {place} + {{first}})"
             self.lines.written_in(rows, value.stage, self.lines.element(value, value.stage), call)
-            place += rows
 
     def finished(self, *, sloped: bool) -> tuple[str, list[Any], list[np.ndarray]]:
         """Return the source, the numbers (some may be shared variables) and the arrays that it takes."""
@@ -429,9 +441,7 @@ def written(
     Without gradients the function leaves the array for them as it is.
     """
     writer = _Writer()
-    place = 0
-    for variable, shape in zip(variables, shapes, strict=True):
-        writer.read(variable, place, shape)
-        place += int(np.prod(shape, dtype=int))
+    writer.read(variables, shapes)
     writer.write(density, list(gradients), list(shapes))
-    return Source(*writer.finished(sloped=bool(gradients)), writer.environment, writer.keys, place)
+    dimension = sum(math.prod(shape) for shape in shapes)
+    return Source(*writer.finished(sloped=bool(gradients)), writer.environment, writer.keys, dimension)

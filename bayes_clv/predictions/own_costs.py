@@ -156,7 +156,25 @@ def of_table(table: Mapping[str, Any], places: Mapping[str, str]) -> Costs:
                 f"{places[name]}: {name} ({TERMS[name][0]}) is {each!r}. Write a number, or the name of a column in "
                 "quotes."
             )
+        if isinstance(each, str) and (written := _quoted_number(each)) is not None:
+            raise InputError(
+                f"{places[name]}: {name} ({TERMS[name][0]}) is the text {each!r}, where text names a column. Write the "
+                f"number without quotes and with a decimal point: {name} = {written}"
+            )
     return _checked(table, places)
+
+
+def _quoted_number(text: str) -> str | None:
+    """Return the number that somebody has put in quotes, as TOML writes it, or None where it is none."""
+    digits = text.strip().strip("€$£").strip()
+    share = digits.endswith("%")
+    try:
+        number = float(digits.rstrip("% ").replace(",", "."))
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    return f"{number / 100 if share else number:g}"
 
 
 def _checked(given: Mapping[str, Any], places: Mapping[str, str]) -> Costs:

@@ -35,10 +35,10 @@ ACTING = {
 }
 
 
-def base(kind, seed=1, size=120):
+def base(kind, seed=1, size=120, channels=("shop", "web", "app")):
     """Return a small base of a kind, with an age and a channel."""
     rng = np.random.default_rng(seed)
-    columns = {"age": rng.integers(20, 60, size), "channel": rng.choice(["shop", "web", "app"], size)}
+    columns = {"age": rng.integers(20, 60, size), "channel": rng.choice(channels, size)}
     if kind == "opportunities":
         n = rng.integers(4, 7, size)
         t_x = rng.integers(0, n + 1)
@@ -67,11 +67,11 @@ def base(kind, seed=1, size=120):
     )
 
 
-def model_of(name, acting="none", seed=1, priors=None):
+def model_of(name, acting="none", seed=1, priors=None, **changed):
     """Return the PyMC model of a family on a base."""
     record = family(name)
     covariates, groups = ACTING[acting]
-    customers = checked_customers(record, base(record.kind, seed), ("age", "channel"))
+    customers = checked_customers(record, base(record.kind, seed, **changed), ("age", "channel"))
     data = observed(record, customers)
     columns = dict(data.columns)
     effects = profiles = None
@@ -152,6 +152,16 @@ def test_what_is_written_is_the_value_and_gradient_of_pymc(name, acting):
     ours = density.written_density(density.differentiated(model.logp(), model))
     with np.errstate(all="ignore"):
         assert_that_of_pymc(replace(ours, function=as_python(ours.function)), model)
+
+
+@pytest.mark.parametrize("name", ["bg_nbd", "gamma_gamma"])
+def test_more_groups_have_the_same_source(name):
+    # Or every base with another number of channels would be compiled for seconds again.
+    texts = set()
+    for channels in (("shop", "web", "app"), tuple("abcdefg")):
+        model = model_of(name, "both", channels=channels)
+        texts.add(density.written_density(density.differentiated(model.logp(), model)).source)
+    assert len(texts) == 1
 
 
 # With effects, what is compiled is what every quick fit with effects samples from. Each compiles for seconds.

@@ -400,6 +400,8 @@ def test_what_cannot_be_stated_is_refused(fits, base, terms, message):
             "\nrent = 5\n",
             "costs.toml, line 2: 'rent' is not known. A file of costs has margin, cost_per_order",
         ),
+        ("cost_per_order = '1,20 €'", "line 1: .* is the text '1,20 €', .* point: cost_per_order = 1.2$"),
+        ("margin = ' 30 %'", "the number without quotes and with a decimal point: margin = 0.3$"),
         ("cost_to_serve = true\n", "costs.toml, line 1: cost_to_serve .* is True. Write a number"),
         (
             "margin = 0.3\ncost_to_serve = 'nothing'\n",
