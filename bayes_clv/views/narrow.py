@@ -51,7 +51,7 @@ def _in_two_columns(figure: Any, legend: Any) -> None:
 
 def _lay_out(axes: Any) -> None:
     room = 72 * WIDTH - _BESIDE
-    for note in (each for each in axes.texts if each.get_gid() == style.NOTE):
+    for note in (each for each in axes.texts if each.get_label() == style.NOTE):
         lines = _lines(note.get_text(), room, note.get_fontsize())
         title = axes._left_title
         above = _lines(title.get_text().strip("\n"), room, title.get_fontsize())

@@ -31,7 +31,7 @@ from bayes_clv.views import fonts
 FAMILIES = r"'DejaVu Sans'[^;\"]*"
 
 # What marks the line below the title of a panel.
-NOTE = "note"
+NOTE = "_note"
 
 WIDTH = 7.0  # inches; 672 px at the browser's 96 px an inch
 # Of a figure's width; what is narrower (a colour bar) is no panel.
@@ -155,7 +155,7 @@ def heading(axes: Any, title: str, note: str) -> None:
         fontsize=9,
         va="bottom",
     )
-    line.set_gid(NOTE)
+    line.set_label(NOTE)
     line.set_in_layout(False)  # the title reserves its height; its width must not squeeze the axes
 
 
