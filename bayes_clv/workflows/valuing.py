@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_clv.language import check_language, say, speaking
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError, argument, either
 from bayes_clv.workflows.choices import Valuing
 from bayes_clv.workflows.folders import all_or_nothing, check_out, read_record, read_run, save_figures
 from bayes_clv.workflows.settings import costs_of
@@ -45,7 +45,8 @@ def equity_run(choice: Valuing) -> list[str]:
     if choice.newcomers and run.told_apart_by:
         raise InputError(
             f"The run tells customers apart by {', '.join(run.told_apart_by)}, and what those still to come are in "
-            f"this is not known. Leave them out with {argument('no_newcomers')}, or value a run without these columns."
+            f"this is not known. Leave them out with {either('newcomers=False', '--no-newcomers')}, or value a run "
+            "without these columns."
         )
     costs = run.costs if costs is None else costs
     horizon = run.horizon
