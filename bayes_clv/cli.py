@@ -350,6 +350,8 @@ def compare(choice: Comparing) -> list[str]:
     Levers: margin, price, spend, purchase_rate, dropout, annual_discount_rate, horizon, cost_to_serve (a time unit of
     the run), cost_per_order, contact_cost, new_customers, acquisition_cost. A number is what a lever is set to, a text
     such as "+5 %" changes what it is in the base; price, spend, purchase_rate and dropout are changes alone.
+    On some days: promotion = {effect = "+30 %", from = "2026-12-01", until = "2026-12-14"}, or of the calendar of the
+    run event = {name = "sale", from = ..., until = ..., value = 0}.
     """  # noqa: D301
     from bayes_clv.workflows.comparing import compare_run
 

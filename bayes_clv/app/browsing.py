@@ -70,9 +70,7 @@ class Opened:
             self.run.buying,
             self.run.customers,
             self.run.horizon,
-            spending=self.run.spending,
-            margin=self.run.margin,
-            annual_discount_rate=self.run.annual_discount_rate if self.with_money else 0.0,
+            **self.run.money,
             draws=self.draws,
             seed=self.run.seed,
         )
@@ -300,9 +298,7 @@ def _future(opened: Opened, place: int, name: str) -> "Drawing":
         opened.run.buying,
         opened.run.customers.isel({CUSTOMER: [place]}),
         opened.run.horizon,
-        spending=opened.run.spending,
-        margin=opened.run.margin,
-        annual_discount_rate=opened.run.annual_discount_rate if opened.with_money else 0.0,
+        **opened.run.money,
         draws=DRAWS_OF_ONE,
         seed=opened.run.seed,
     )
@@ -378,7 +374,7 @@ def what_if(opened: Opened, levers: Mapping[str, float], where: str = "") -> "xr
     for name, setting in levers.items():
         if name in CHANGES and setting != 0:
             given[name] = f"{100 * setting:+.10g} %"
-        elif (name == "margin" and setting != opened.run.margin) or (name in AMOUNTS and setting != 0):
+        elif name not in CHANGES and setting != at_rest(opened, name):
             given[name] = setting
     world = opened.world
     made = scenario("What if", where=where.strip() or None, **given)
@@ -408,7 +404,16 @@ def can_change(opened: Opened) -> tuple[str, ...]:
     lacking = () if law.change is not None else ("purchase_rate", "dropout")
     if "dropout" not in family.processes:
         lacking = (*lacking, "dropout")
+    # One number would take the place of what is each customer's own.
+    lacking = (*lacking, *opened.world.base.own)
     return tuple(name for name in (*CHANGES, "margin", *AMOUNTS) if name not in lacking)
+
+
+def at_rest(opened: Opened, lever: str) -> float:
+    """Return where the slider of an amount stands that changes nothing: at the run's own."""
+    stands = float(opened.world.base.levers[lever][0])
+    # As the slider's steps are.
+    return round(stands, 2) if lever == "margin" else stands
 
 
 def dearest(opened: Opened) -> float:
@@ -422,13 +427,13 @@ def dearest(opened: Opened) -> float:
 
 def earned_words(opened: Opened) -> str | None:
     """Return what value is, in words; None where there is no money."""
-    from bayes_clv.workflows.words import before_costs, earned
+    from bayes_clv.predictions.own_costs import margin_of
+    from bayes_clv.workflows.words import earned
 
     if not opened.with_money:
         return None
-    said = earned(opened.run.margin, opened.run.annual_discount_rate)
-    before = before_costs(opened.run.costs, "The table of customers is of the run's own.")
-    return ". ".join([said, *before]).rstrip(".")
+    run = opened.run
+    return earned(margin_of(run.costs, run.margin), run.annual_discount_rate, run.costs)
 
 
 # Channels.
@@ -451,6 +456,7 @@ def channels_of(opened: Opened, by: str) -> "xr.Dataset":
         horizon=opened.run.horizon,
         margin=opened.run.margin,
         annual_discount_rate=opened.run.annual_discount_rate,
+        costs=opened.run.costs,
         customers=opened.run.customers,
         draws=DRAWS_AT_MOST,
     )

@@ -222,10 +222,17 @@ def _(browsing, mo, opened, said, tab):
             return mo.ui.slider(-50, 50, 1, value=0, debounce=True, label=f"{words}, % more", show_value=True)
         if name == "margin":
             return mo.ui.slider(
-                0, 1, 0.01, value=round(opened.run.margin, 2), debounce=True, label="margin", show_value=True
+                0,
+                max(1.0, browsing.at_rest(opened, name)),
+                0.01,
+                value=browsing.at_rest(opened, name),
+                debounce=True,
+                label="margin",
+                show_value=True,
             )
-        most = browsing.dearest(opened)
-        return mo.ui.slider(0, most, most / 50, value=0, debounce=True, label=words, show_value=True)
+        rest = browsing.at_rest(opened, name)
+        most = max(browsing.dearest(opened), 2 * rest)
+        return mo.ui.slider(0, most, most / 50, value=rest, debounce=True, label=words, show_value=True)
 
     sliders = mo.ui.dictionary({name: _slider(name) for name in allowed})
     whom = mo.ui.text(

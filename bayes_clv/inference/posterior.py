@@ -124,7 +124,12 @@ def load(path: str | Path) -> xr.DataTree:
     """
     if not isinstance(path, str | Path):
         raise InputError(f"{path!r} is no path. Give the file that a posterior was saved to.")
-    path = Path(path)
+    tree = read_tree(Path(path))
+    return _check_loaded(tree, Path(path).name)
+
+
+def read_tree(path: Path) -> xr.DataTree:
+    """Return the tree of a file or store that ``save`` wrote, whatever it is of; a damaged one is refused."""
     if not os.path.exists(path):  # noqa: PTH110 (a path too long to be one)
         raise InputError(f"There is no posterior at {str(path)[:200]!r}.")
     try:
@@ -138,7 +143,8 @@ def load(path: str | Path) -> xr.DataTree:
             f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr. "
             "Copy it again from where it was written, or fit again."
         ) from error
-    return _check_loaded(_checked(tree, path.name), path.name)
+    checked: xr.DataTree = _checked(tree, path.name)
+    return checked
 
 
 def _check_loaded(tree: xr.DataTree, name: str) -> xr.DataTree:
@@ -242,12 +248,13 @@ def read_customers(path: str | Path) -> xr.Dataset:
             f"The customers {path.name!r} cannot be read: the file is truncated, damaged or no netCDF. "
             "Copy it again from where it was written, or run again."
         ) from error
-    # Text is Python's own here, of any length.
-    texts = {
-        name: each.astype(object) for name, each in customers.variables.items() if each.dtype.kind == "U"
-    }
-    customers = customers.assign_coords({k: v for k, v in texts.items() if k in customers.coords})
-    customers = customers.assign({k: v for k, v in texts.items() if k not in customers.coords})
-    checked: xr.Dataset = _checked(customers, path.name)
+    checked: xr.Dataset = _checked(with_own_texts(customers), path.name)
     check_customers(checked)
     return checked.drop_encoding()
+
+
+def with_own_texts(read: xr.Dataset) -> xr.Dataset:
+    """Return a dataset of a file with texts that are Python's own, of any length."""
+    texts = {name: each.astype(object) for name, each in read.variables.items() if each.dtype.kind == "U"}
+    found = read.assign_coords({k: v for k, v in texts.items() if k in read.coords})
+    return found.assign({k: v for k, v in texts.items() if k not in read.coords})

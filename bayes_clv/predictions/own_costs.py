@@ -63,6 +63,11 @@ class Costs:
         return list(dict.fromkeys(each for each in self.terms.values() if isinstance(each, str)))
 
     @property
+    def of_all(self) -> bool:
+        """Return whether each term is the same for everybody, of whom no column need be known."""
+        return all(map(_of_all, self.terms.values()))
+
+    @property
     def text(self) -> str:
         """Return what is stated, as a line of a table."""
         return "; ".join(f"{name.replace('_', ' ')} {_said(each)}" for name, each in self.terms.items())
@@ -215,6 +220,11 @@ def _is_number(given: Any) -> bool:
     return isinstance(given, int | float | np.number) and not isinstance(given, bool)
 
 
+def _of_all(given: Any) -> bool:
+    learned = isinstance(given, xr.Dataset) and not json.loads(str(given.attrs.get("columns", "[]")))
+    return learned or _is_number(given)
+
+
 def _said(given: Any) -> str:
     if _is_number(given):
         return f"{float(given):.6g}"
@@ -267,6 +277,12 @@ class OwnCosts:
         )
 
 
+def margin_of(stated: Costs | None, margin: float) -> float:
+    """Return the share of spend that is earned, the costs' where they state one; NaN where customers differ in it."""
+    given = margin if stated is None else stated.terms.get(MARGIN, margin)
+    return float(given) if _is_number(given) else math.nan
+
+
 def running_cost(orders: Any, time: Any, per_order: Any, to_serve: Any) -> Any:
     """Return what orders and the time of customers who are here cost, both discounted."""
     return per_order * orders + to_serve * time
@@ -305,8 +321,7 @@ def resolved(stated: Costs, customers: xr.Dataset, margin: float, draws: int) ->
 def of_nobody(stated: Costs, margin: float, draws: int) -> OwnCosts:
     """Return the terms of a new customer, who has no columns: one row; others than numbers are refused."""
     for name, each in stated.terms.items():
-        learned = isinstance(each, xr.Dataset) and not json.loads(str(each.attrs.get("columns", "[]")))
-        if not (_is_number(each) or learned):
+        if not _of_all(each):
             raise InputError(
                 f"{_place(stated, name)} is {_said(each)}, and a new customer has no columns. State a number."
             )

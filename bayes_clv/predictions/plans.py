@@ -6,8 +6,8 @@ posterior share a rule to six digits, ``paths.sleep``.)
 """
 
 import math
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -22,13 +22,14 @@ from bayes_clv.distributions.paths import (
     futures,
     nothing_asked,
 )
-from bayes_clv.distributions.paths.clock import Clock, at
+from bayes_clv.distributions.paths.clock import Clock, Window, at, hurried
 from bayes_clv.distributions.paths.clock import clock as clock_of
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.families.calendar import CALENDAR
-from bayes_clv.families.contract import Moves
+from bayes_clv.families.contract import Family, Moves
 from bayes_clv.predictions.histories import Histories
 from bayes_clv.predictions.parameters import Parameters
+from bayes_clv.schema import InputError
 
 # Futures a tile: what the law lists of the buyers among them stays in a processor's second cache.
 TILE = 32_768
@@ -322,3 +323,40 @@ def spend_money(payments: Parameters, histories: Histories, discount: float) -> 
         width=payments.width,
         moves=None if moving is None else moves,
     )
+
+
+def changed_plan(
+    plan: Plan,
+    family: Family,
+    horizon: float,
+    pace: np.ndarray | None = None,
+    leaving: np.ndarray | None = None,
+    windows: Sequence[Window] = (),
+) -> Plan:
+    """Return the plan of customers whose rate and dropout are so many times what they were (``Simulation.varied``).
+
+    ``horizon`` is that of the plan, from now.
+    """
+    if windows:
+        plan = _hurried_plan(plan, horizon, windows)
+    if pace is None and leaving is None:
+        return plan
+    change, state = plan.law.change, plan.state
+    if change is None:
+        raise InputError(
+            f"The purchase rate and dropout of {family.words.title} cannot be changed: its law of leaving does not say "
+            "how. Change spend, margin or costs."
+        )
+    ones = np.ones(plan.draws)
+    by = ones if pace is None else pace, ones if leaving is None else leaving
+    return replace(plan, state=lambda rows: change(state(rows), *by))
+
+
+def _hurried_plan(plan: Plan, horizon: float, windows: Sequence[Window]) -> Plan:
+    """Return the plan by a clock that runs faster or slower in some windows."""
+    state, clock = plan.state, hurried(plan.clock, windows, int(plan.row.max()) + 1, plan.draws)
+
+    def to_horizon(rows: np.ndarray) -> dict[str, Any]:
+        return state(rows) | {"horizon": clock.elapsed(rows, np.full(rows.size, horizon))}
+
+    return replace(plan, state=to_horizon, clock=clock)

@@ -27,7 +27,7 @@ import xarray as xr
 
 from bayes_clv.distributions.arrays import stretches
 from bayes_clv.distributions.paths import Room, room
-from bayes_clv.families.contract import Family
+from bayes_clv.distributions.paths.clock import Window
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.histories import (
     WHO,
@@ -35,7 +35,7 @@ from bayes_clv.predictions.histories import (
 from bayes_clv.predictions.inputs import Inputs, prepare
 from bayes_clv.predictions.own_costs import BEFORE, Costs, OwnCosts, discounted_time, resolved
 from bayes_clv.predictions.parameters import Parameters
-from bayes_clv.predictions.plans import TILE, Plan, purchase_plan, spend_money, tiles
+from bayes_clv.predictions.plans import TILE, Plan, changed_plan, purchase_plan, spend_money, tiles
 from bayes_clv.predictions.statistics import spread
 from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import CUSTOMER, POINTERS, UNSTATED, InputError
@@ -336,6 +336,7 @@ class Simulation:
         discount: float | None = None,
         pace: np.ndarray | None = None,
         leaving: np.ndarray | None = None,
+        windows: Sequence[Window] = (),
     ) -> "Simulation":
         """Return the recipe with something changed and all random numbers as they are.
 
@@ -348,6 +349,9 @@ class Simulation:
         pace, leaving
             (draw,): the purchase rate and the dropout of every customer, from now on, are so many times what they were
             (``Paths.change``). Whether a customer is here now stays as it is.
+        windows
+            From when to when, in time units from now, and how many times as fast (draw,) the clock of purchases runs,
+            and of all that goes by them. Not of a law by which customers leave at a time of their own.
 
         Raises InputError where the family's rate or dropout cannot be changed.
         """
@@ -360,24 +364,8 @@ class Simulation:
         if discount is not None:
             money = None if self.plan.money is None else replace(self.plan.money, discount=discount)
             found = replace(found, plan=replace(found.plan, money=money), discount=discount)
-        if pace is not None or leaving is not None:
-            found = replace(found, plan=changed_plan(found.plan, self.buying.family, pace, leaving))
-        return found
-
-
-def changed_plan(
-    plan: Plan, family: Family, pace: np.ndarray | None = None, leaving: np.ndarray | None = None
-) -> Plan:
-    """Return the plan of customers whose rate and dropout are so many times what they were (``Simulation.varied``)."""
-    change, state = plan.law.change, plan.state
-    if change is None:
-        raise InputError(
-            f"The purchase rate and dropout of {family.words.title} cannot be changed yet, since its customers change "
-            "or sleep by themselves. Change spend, margin or costs, or fit without drift and returns."
-        )
-    ones = np.ones(plan.draws)
-    by = ones if pace is None else pace, ones if leaving is None else leaving
-    return replace(plan, state=lambda rows: change(state(rows), *by))
+        plan = changed_plan(found.plan, self.buying.family, found.horizon, pace, leaving, windows)
+        return found if plan is found.plan else replace(found, plan=plan)
 
 
 def _room(rooms: SimpleQueue[Room], draws: int) -> Room:

@@ -49,6 +49,7 @@ from bayes_clv.targeting.allocation import (
     choose_by_quantile,
     orders,
 )
+from bayes_clv.targeting.cost_tables import best_of_each, cost_table
 from bayes_clv.targeting.costs import own_costs_and_prices
 from bayes_clv.targeting.trial import Response, simulated_arm, value_of_test
 from bayes_clv.units import checked_margin
@@ -83,7 +84,8 @@ def target(
         The result of ``clv.targeting.predict_uplift``.
     cost
         Money per contact: one number, or one per customer by id (a DataArray over ``customer``, a pandas Series or a
-        mapping); of several offers also one per offer by its name.
+        mapping); of several offers also one per offer by its name, or a table of both (a DataFrame, a row a customer id
+        and a column an offer), with which there is no ``risk`` and no ``test``.
     margin
         Share of the outcome that is earned.
     budget
@@ -146,14 +148,24 @@ def target(
         _budget(budget),
         _test(test),
     )
-    own, prices = own_costs_and_prices(cost, uplift)
+    table = cost_table(cost, uplift)
+    if table is not None and (level is not None or people is not None):
+        raise InputError(
+            "risk and test go by an order of customers, which a table of costs by customer and offer does not leave. "
+            "Leave them out, or give costs by offer."
+        )
+    own, prices = (
+        own_costs_and_prices(cost, uplift)
+        if table is None
+        else (np.ones(table.shape[0]), np.ones(table.shape[1]))
+    )
     response = _response(uplift)
     worth = share * flat_draws(uplift["uplift"])
     scale = uplift["scale"].to_numpy().astype(float)
     labels = uplift[SEGMENT].to_numpy().astype(str)
     index = np.searchsorted(labels, uplift["customer_segment"].to_numpy().astype(str))
     population = orders(scale, own, index, labels.size)
-    all_costs = own[:, None] * prices
+    all_costs = own[:, None] * prices if table is None else table
     gains = scale[:, None] * worth.mean(axis=0).T[index] - all_costs
     neutral, bound = choose(gains, all_costs, limit)
     chosen, rows = neutral, np.arange(scale.size)
@@ -169,7 +181,16 @@ def target(
     sums = _sums(scale, index, chosen, worth.shape[1:])
     spent = float(_sum(all_costs, chosen))
     total = np.tensordot(worth, sums["weight"], 2) - spent
-    perfect = best_totals(worth, prices, population, limit).gain
+    if table is None:
+        perfect, known = best_totals(worth, prices, population, limit).gain, None
+    else:
+        perfect, known = best_of_each(worth, scale, table, index, chosen)
+        if limit is not None:
+            perfect = np.full(perfect.shape, math.nan)
+            reasons.append(
+                "regret and value_of_perfect_information: NaN, because with a budget and costs by customer and offer "
+                "the best choice of each draw is not known."
+            )
     outcome = _outcome(response, sums, np.random.default_rng([seed, 1])) * share - spent
     scalars = {
         "regret": float((perfect - total).mean()),
@@ -206,14 +227,19 @@ def target(
         ratio = np.where(scale > 0, np.divide(scale, own, where=own > 0, out=np.full(own.size, np.inf)), 0.0)
         alone = _alone(worth, gains, all_costs, scale, index, limit)
         people_of = np.maximum(np.bincount(index, minlength=labels.size), 1)
-        mean_cost = np.bincount(index, weights=own, minlength=labels.size) / people_of
+        mean_costs = [
+            np.bincount(index, weights=each, minlength=labels.size) / people_of for each in all_costs.T
+        ]
         data |= {
             "chosen_offer": (CUSTOMER, names[chosen + 1]),
             "best_offer": (CUSTOMER, names[best + 1]),
-            "probability_best": (CUSTOMER, chances_of_best(worth, prices, ratio, index, chosen)),
+            "probability_best": (
+                CUSTOMER,
+                chances_of_best(worth, prices, ratio, index, chosen) if known is None else known,
+            ),
             "net_gain_single_total": ((CHAIN, DRAW, OFFER), alone.reshape(*shape, -1)),
             "segment_offered": ((OFFER, SEGMENT), sums["count"].astype(np.int64)),
-            "offer_cost": ((OFFER, SEGMENT), prices[:, None] * mean_cost),
+            "offer_cost": ((OFFER, SEGMENT), np.stack(mean_costs)),
         }
     kept = uplift[["uplift", "outcome_control", "scale", "customer_segment"]]
     decision = kept.assign(data)

@@ -12,17 +12,23 @@ that a contact wakes for certain and whoever is asleep: times the share whom it 
 (``clv.target``), it is what the contact may cost.
 """
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from bayes_clv.language import say
 from bayes_clv.predictions.averages import STATES, WAKING
-from bayes_clv.predictions.inputs import prepare, problems
+from bayes_clv.predictions.inputs import Inputs, prepare, problems
 from bayes_clv.predictions.money import without_moments
+from bayes_clv.predictions.own_costs import Costs, OwnCosts, margin_of, resolved
 from bayes_clv.predictions.parameters import parameters
 from bayes_clv.predictions.tiles import EXPECTED_DRAWS, TILE, in_order
 from bayes_clv.schema import CUSTOMER, InputError, describe
 from bayes_clv.units import checked_margin, discount_rate
+
+# The share of sleeps that never end, as the family has it.
+NEVER = "w"
 
 
 def win_back(
@@ -33,6 +39,7 @@ def win_back(
     spending: xr.DataTree | None = None,
     margin: float = 1.0,
     annual_discount_rate: float = 0.0,
+    costs: Costs | None = None,
     draws: int | None = None,
     threads: int | None = None,
 ) -> xr.Dataset:
@@ -42,8 +49,10 @@ def win_back(
     ----------
     buying, customers
         A posterior of a fit with ``returns=True``, and customers with their purchase times.
-    horizon, spending, margin, annual_discount_rate
-        As in ``clv.predict``. Without ``spending`` there is no money.
+    horizon, spending, margin, annual_discount_rate, costs
+        As in ``clv.predict``. Without ``spending`` there is no money. Who sleeps is served as who is awake, so that of
+        ``costs`` waking costs its orders and defaults; where sleeps may never end a cost to serve is refused, since
+        waking changes for how long it is paid.
     draws
         Posterior draws, evenly spaced; by default the family's ``closed_form_draws``.
     threads
@@ -60,7 +69,7 @@ def win_back(
     Raises
     ------
     InputError
-        A posterior in which customers who left are gone for ever, and as in ``clv.predict``.
+        A posterior in which customers who left are gone for ever; costs as above; and as in ``clv.predict``.
 
     Examples
     --------
@@ -85,6 +94,16 @@ def win_back(
     states, waking, woken, payments = forecast.states, forecast.waking, forecast.woken, known.spending
     rate = discount_rate(annual_discount_rate, known.time_unit)
     count, step = int(known.histories.row.max()) + 1, max(1, TILE // size)
+    own = None if costs is None else _resolved(costs, known, share)
+
+    def brought(
+        rows: np.ndarray, history: dict[str, Any], values: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return discounted purchases and discounted spend of one who is woken, of these rows."""
+        assert payments is not None
+        bought = woken(known.horizon, rate, history, values)
+        each = payments.level.expected(payments.paid(columns, rows), payments.at(columns, rows))
+        return bought, bought * each
 
     def tile(start: int) -> list[np.ndarray]:
         rows = np.arange(start, min(start + step, count))
@@ -93,20 +112,35 @@ def win_back(
         chances = states(history, values)
         more = woken(known.horizon, 0.0, history, values)
         found = [*chances, chances[1] * waking(known.horizon, history, values), more]
-        if payments is not None:
-            earned = more if rate == 0 else woken(known.horizon, rate, history, values)
-            found.append(
-                share
-                * earned
-                * payments.level.expected(payments.paid(columns, rows), payments.at(columns, rows))
-            )
+        if payments is not None and own is None:
+            found.append(share * brought(rows, history, values)[1])
         return [np.broadcast_to(each, (rows.size, size)).mean(axis=1) for each in found]
 
-    names = [*STATES, WAKING, "purchases_woken", *(["value_woken"] if payments is not None else [])]
+    def net(start: int) -> np.ndarray:
+        """Return the mean value less costs of the customers from this place of their order on."""
+        assert own is not None
+        part = slice(start, start + step)
+        rows, local = np.unique(known.histories.row[part], return_inverse=True)
+        history = {name: columns[name][rows, None] for name in forecast.history}
+        orders, spend = (
+            np.broadcast_to(each, (rows.size, size))[local]
+            for each in brought(rows, history, known.posterior.at(columns, rows))
+        )
+        return np.asarray(own.net(known.histories.order[part], spend, orders, np.zeros(1)).mean(axis=1))
+
+    priced = payments is not None and own is None
+    names = [*STATES, WAKING, "purchases_woken", *(["value_woken"] if priced else [])]
     parts = list(in_order(tile, range(0, count, step), threads=threads))
     spread = [known.histories.spread(np.concatenate(part), of_rows=True) for part in zip(*parts, strict=True)]
+    data = dict(zip(names, spread, strict=True))
+    if own is not None:
+        worth = np.empty(known.size)
+        worth[known.histories.order] = np.concatenate(
+            list(in_order(net, range(0, known.size, step), threads=threads))
+        )
+        data["value_woken"] = worth
     found = xr.Dataset(
-        {name: (CUSTOMER, each) for name, each in zip(names, spread, strict=True)},
+        {name: (CUSTOMER, each) for name, each in data.items()},
         coords={CUSTOMER: customers[CUSTOMER].values},
         attrs={
             "result": "win-back",
@@ -119,7 +153,11 @@ def win_back(
         },
     )
     if spending is not None:
-        found.attrs |= {"margin": share, "annual_discount_rate": float(annual_discount_rate)}
+        found.attrs |= {
+            "margin": margin_of(costs, share),
+            "annual_discount_rate": float(annual_discount_rate),
+            **({} if costs is None else {"costs": costs.text}),
+        }
         lacking, without = without_moments(parameters(spending, "spending"), customers, 1)
         if lacking.any():
             found["value_woken"] = found["value_woken"].where(~xr.DataArray(lacking, dims=CUSTOMER))
@@ -128,6 +166,19 @@ def win_back(
                 f"infinite in up to {without} posterior draws. Rank by purchases_woken, or give a stronger prior on q."
             ]
     return describe(found)
+
+
+def _resolved(costs: Costs, known: Inputs, margin: float) -> OwnCosts:
+    """Return what the customers cost; what waking one would change in an unknown way is refused."""
+    if known.spending is None:
+        raise InputError("Costs need money: give a spending posterior, or leave costs out.")
+    own = resolved(costs, known.customers, margin, known.posterior.size)
+    if own.serve.any() and (np.asarray(known.posterior.values[NEVER]) > 0).any():
+        raise InputError(
+            "cost_to_serve: some sleeps never end by this posterior, so that waking a customer changes for how long it "
+            "is served, which win_back does not know. Leave cost_to_serve out, or fit without a prior of never_returns."
+        )
+    return own
 
 
 def state_words(

@@ -22,6 +22,7 @@ from .information import value_of_information as value_of_information
 from .levers import relative as relative
 from .newcomers import predict_newcomers as predict_newcomers
 from .offer_effects import effect_of as effect_of
+from .offer_plans import plan_offers as plan_offers
 from .parts import value_parts as value_parts
 from .scenario_files import read_scenarios as read_scenarios
 from .scenarios import compare_scenarios as compare_scenarios
@@ -51,6 +52,7 @@ __all__ = [
     "growing_value",
     "migration_value",
     "plan_actions",
+    "plan_offers",
     "predict_cohort",
     "predict_newcomers",
     "present_value",

@@ -138,21 +138,27 @@ def plan_actions(
         totals += part
     spent = np.array([costs[chosen == a, a].sum() for a in range(count)])
     totals -= spent
-    return _dataset(draws, rule, stated, (chosen, best, net, there, costs), totals, spent)
+    texts = {each.name: each.text for each in stated}
+    return planned(draws, rule.name, texts, (chosen, best, net, there, costs), totals, spent)
 
 
-def _dataset(
+def planned(
     draws: Simulation,
-    rule: Rule,
-    stated: list[_Stated],
+    title: str,
+    stated: Mapping[str, str],
     found: tuple[np.ndarray, ...],
     totals: np.ndarray,
     spent: np.ndarray,
 ) -> xr.Dataset:
+    """Return the plan of actions, ``stated`` by name in words, as a dataset.
+
+    ``found`` are the chosen action of each customer (-1: none) and the best one, (customer,); its net gain, how
+    probably the action is meant for it, and cost, (customer, action). ``totals`` (draw, action), ``spent`` (action,).
+    """
     chosen, best, net, there, costs = found
     rows = np.arange(chosen.size)
     mean, cost = net[rows, best], costs[rows, best]
-    names = np.array([each.name for each in stated], dtype=object)
+    names = np.array(list(stated), dtype=object)
     people = np.bincount(chosen[chosen >= 0], minlength=names.size)
     low, high = interval(totals, axis=0)
     data: dict[str, Any] = {
@@ -175,8 +181,8 @@ def _dataset(
         coords={CUSTOMER: draws.customers[CUSTOMER].to_numpy(), ACTION: names, DRAW: np.arange(draws.size)},
         attrs={
             "result": "actions",
-            "rule": rule.name,
-            "stated": json.dumps({each.name: each.text for each in stated}, ensure_ascii=False),
+            "rule": title,
+            "stated": json.dumps(dict(stated), ensure_ascii=False),
             "horizon": draws.horizon,
             "time_unit": str(draws.customers.attrs.get("time_unit", "")),
             "draws": draws.size,

@@ -87,8 +87,9 @@ def read_channels(source: str | Path) -> Channels:
         ``clv.valuation.best_bid``. Above them, all optional: ``by``, the
         grouping column; ``horizon``; ``test_cost``; ``budget``, to be split over the channels with
         ``elasticity`` or ``most``; ``left_out``, channels of which nothing is said; ``[profile]``,
-        what new customers are besides; ``[costs]``, what they cost beside acquisition, as
-        ``clv.predictions.costs`` has it, in numbers; ``[others]``, the terms of every channel that is not listed.
+        what new customers are besides; ``[costs]``, what they cost beside acquisition, as ``clv.predictions.costs`` has
+        it, in numbers (by default what the run's customers cost); ``[others]``, the terms of every channel that is not
+        listed.
 
     Raises
     ------

@@ -24,7 +24,7 @@ the horizon. It is of the mean customer: one customer may never pay, and its cha
 the outcomes). Its share of finite draws is P(LTV > CAC).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,10 @@ import xarray as xr
 from bayes_clv.customers.columns import as_labels, column_values
 from bayes_clv.language import say
 from bayes_clv.predictions.inputs import problems
-from bayes_clv.predictions.own_costs import Costs, of_nobody
+from bayes_clv.predictions.own_costs import Costs, OwnCosts, margin_of, of_nobody, resolved
 from bayes_clv.predictions.parameters import Parameters, new_customers, parameters
 from bayes_clv.schema import (
+    CUSTOMER,
     DRAW,
     InputError,
     Variable,
@@ -106,7 +107,9 @@ def channel_values(
     horizon, margin, annual_discount_rate
         As in ``clv.predict_cohort``. The first order, at time 0, is not discounted.
     costs
-        Of ``clv.predictions.costs``, in numbers: what each new customer costs beside its acquisition.
+        Of ``clv.predictions.costs``: what each new customer costs beside its acquisition, in numbers. With
+        ``customers`` terms may be their columns, or amounts by id: a new customer costs then what those of its channel
+        do on average, and of a channel without any what all of them do.
     new
         Channels that the fits have not seen: drawn from how those that they have seen differ.
     profile
@@ -155,18 +158,19 @@ def channel_values(
     if twice is not None:
         raise InputError(f"{twice!r} is no new {by}: the fits have it, or it is there twice. Leave it out.")
     names += list(new)
-    own = None if costs is None else of_nobody(costs, share, fits[0].size)
+    own = _own_costs(costs, share, fits[0].size, customers, by)
     brought, bought, lacking = [], [], 0
     for name in names:
         one, payer = new_customers(dict(profile or {}) | {by: name}, *fits)
         one, payer = one.until(length), payer.priced(length)
         times, purchases, spend = expected_over_time(one, payer, length, rate, int(periods))
         bought.append(purchases[-1])
-        if own is None or own.nothing:
+        terms = own(name)
+        if terms is None or terms.nothing:
             brought.append(share * spend)
         else:
             orders, time = expected_costs_over_time(one, length, rate, int(periods))
-            brought.append(own.net(np.zeros(times.size, dtype=int), spend, orders, time))
+            brought.append(terms.net(np.zeros(times.size, dtype=int), spend, orders, time))
         lacking = max(lacking, int((~np.isfinite(spend[-1])).sum()))
     size = fits[0].size
     reasons = [
@@ -188,14 +192,14 @@ def channel_values(
             "by": by,
             "time_unit": time_unit,
             "horizon": length,
-            "margin": share,
+            "margin": margin_of(costs, share),
             "annual_discount_rate": float(annual_discount_rate),
             "discount_rate": rate,
             "draws": size,
             "problems": problems(buying, spending),
             "reasons": reasons,
         }
-        | ({} if own is None or costs is None else {"costs": costs.text})
+        | ({} if costs is None else {"costs": costs.text})
         | ({} if customers is None else in_currency(customers.attrs)),
     )
     if customers is not None:
@@ -203,16 +207,40 @@ def channel_values(
     return describe(found.transpose(DRAW, CHANNEL, TIME), _OWN)
 
 
+def _own_costs(
+    costs: Costs | None, share: float, draws: int, customers: xr.Dataset | None, by: str
+) -> Callable[[str], OwnCosts | None]:
+    """Return what a new customer of a channel costs, one row: all alike, or those of the channel on average."""
+    if costs is None:
+        return lambda name: None
+    if customers is None or costs.of_all:
+        of_all = of_nobody(costs, share, draws)
+        return lambda name: of_all
+    labels = _labels(customers, by)
+
+    def of(name: str) -> OwnCosts:
+        mine = labels == name
+        some = customers.isel({CUSTOMER: np.flatnonzero(mine)}) if mine.any() else customers
+        return resolved(costs, some, share, draws).average(draws)
+
+    return of
+
+
 def _known(customers: xr.Dataset, by: str, names: Sequence[str]) -> np.ndarray:
     """Return how many customers each channel has."""
+    labels = _labels(customers, by)
+    count = customers["count"].to_numpy() if "count" in customers else np.ones(len(labels))
+    return np.array([int(count[labels == name].sum()) for name in names])
+
+
+def _labels(customers: xr.Dataset, by: str) -> np.ndarray:
+    """Return the channel of each customer."""
     if by not in customers:
         raise InputError(
             f"The customers have no column {by!r}, so that those of each channel cannot be counted. Give the customers "
             "that the fits learned from."
         )
-    labels = as_labels(column_values(customers, by))
-    count = customers["count"].to_numpy() if "count" in customers else np.ones(len(labels))
-    return np.array([int(count[labels == name].sum()) for name in names])
+    return as_labels(column_values(customers, by))
 
 
 def known_channels(fits: Iterable[Parameters], by: str) -> list[str]:

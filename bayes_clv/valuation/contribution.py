@@ -22,11 +22,17 @@ Energy Policy 35, 238-246; small numbers in place of zeros are not robust: Wood 
 1326-1331): the factor that vanishes contributes all of the difference. What is then not defined (spend per purchase
 where nothing is bought) is taken to be equal in both, and contributes nothing.
 
+**Costs** of a simulation (``clv.predictions.costs``) are no factor, since value less costs may be below 0. Value
+before costs is split, and what customers cost, expected loss by default in it, is a part of its own beside the factors:
+what they cost less here adds to the difference. Where customers have margins of their own the margin is the mean one by
+spend, and discounting is of what they earn.
+
 Rejected: Shapley's value over the factors (Shorrocks 2013, Journal of Economic Inequality 11), exact too. It averages
 over the orders in which factors change, n! terms whose interactions it shares out equally; of three factors its parts
 and those of LMDI differ little. And changing one factor at a time, which leaves a residual or depends on the order.
 """
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -34,7 +40,7 @@ import xarray as xr
 
 from bayes_clv.language import say
 from bayes_clv.predictions.money import without_moments
-from bayes_clv.predictions.own_costs import refuse_costs
+from bayes_clv.predictions.own_costs import BEFORE
 from bayes_clv.predictions.simulation import ACTIVE_TIME, Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, quantiles
 from bayes_clv.segments.membership import Groups, groups, sum_by
@@ -42,15 +48,18 @@ from bayes_clv.segments.segmenting import SEGMENT
 
 FACTOR = "factor"
 BASE = "base"
-CUSTOMERS, CYCLE, FREQUENCY, AMOUNT, DISCOUNTING, MARGIN = (
+CUSTOMERS, CYCLE, FREQUENCY, AMOUNT, DISCOUNTING, MARGIN, COSTS = (
     "customers",
     "cycle",
     "frequency",
     "amount",
     "discounting",
     "margin",
+    "costs",
 )
 _SUMMED = (ACTIVE_TIME, "purchases", "spend", "value")
+# Sums of value before costs, which is split, and of spend times margin.
+_EARNED = "earned_spend"
 
 
 def contributions(
@@ -85,7 +94,8 @@ def contributions(
     -------
     xarray.Dataset
         Outcome level. ``factor`` is cycle (active time per customer), frequency (purchases per active time), amount
-        (spend per purchase) and, where they matter, discounting, margin and customers.
+        (spend per purchase) and, where they matter, discounting, margin, customers, and costs, which are no factor:
+        what customers cost less than in the baseline.
 
         - ``contribution`` (draw, segment, factor), in money, adds up over factors to ``difference`` (draw, segment),
           ``value`` less ``baseline_value``; and of each over draws ``_mean``, ``_q05`` and ``_q95``;
@@ -123,9 +133,6 @@ def contributions(
             raise InputError(
                 "contributions needs money: make the draws with clv.simulate(..., spending=spending)."
             )
-    for each in (draws, baseline):
-        if isinstance(each, Simulation):
-            refuse_costs(each.costs, "contributions splits margin times spend")
     grouping = groups(draws, by, threads)
     sums = _sums(draws, grouping, threads)
     names = np.array(grouping.names, dtype=object)
@@ -158,16 +165,24 @@ def contributions(
         )
     sums, against = _paired(sums, against)
     factors, units = _factors(draws, other, per)
-    ours, theirs = _levels(sums, factors, draws.margin), _levels(against, factors, other.margin)
-    values = [
-        each["value"] / (each[CUSTOMERS] if per == "customer" else 1.0) for each in _safe(sums, against)
-    ]
+    ours, theirs = _levels(sums, factors, draws), _levels(against, factors, other)
+    safe = _safe(sums, against)
+    values, before = (
+        [each[name] / (each[CUSTOMERS] if per == "customer" else 1.0) for each in safe]
+        for name in ("value", BEFORE)
+    )
     exists = np.broadcast_to((sums[CUSTOMERS] > 0) & (against[CUSTOMERS] > 0), values[0].shape)
     if per == "segment":
         exists = np.ones_like(exists)
     first, second = (np.broadcast_to(each, exists.shape) for each in values)
     ratio = safe_ratio(ours, theirs)
-    split = log_mean_shares(first, second, ratio)
+    gross, least = (np.broadcast_to(each, exists.shape) for each in before)
+    split = log_mean_shares(gross, least, ratio)
+    if COSTS in factors:
+        cost, other_cost = ((before[i] - values[i])[..., None] for i in range(2))
+        ours, theirs = np.concatenate([ours, cost], axis=-1), np.concatenate([theirs, other_cost], axis=-1)
+        ratio = safe_ratio(ours, theirs)
+        split = np.concatenate([split, np.broadcast_to(other_cost - cost, (*exists.shape, 1))], axis=-1)
     return _dataset(
         draws,
         (names, factors, units),
@@ -211,14 +226,19 @@ def log_mean_shares(value: np.ndarray, baseline: np.ndarray, ratio: np.ndarray) 
 def _sums(draws: Simulation, grouping: Groups, threads: int | None) -> dict[str, np.ndarray]:
     """Return (draw, segment): number of customers, and the sums of what they do."""
     size, count = draws.size, len(grouping.names)
-    found = {name: np.zeros((size, count)) for name in (CUSTOMERS, *_SUMMED)}
-    needed = list(dict.fromkeys([*_SUMMED, *grouping.needed]))
+    costs = draws.costs
+    names = _SUMMED if costs is None else (*_SUMMED, BEFORE)
+    added = names if costs is None else (*names, _EARNED)
+    found = {name: np.zeros((size, count)) for name in (CUSTOMERS, *added)}
+    needed = list(dict.fromkeys([*names, *grouping.needed]))
     for places, block in draws.blocks(needed, threads):
         members = grouping.members(places, block)
         found[CUSTOMERS] += sum_by(members, np.ones((1, 1)), count, size)
-        for name in _SUMMED:
+        if costs is not None:
+            block[_EARNED] = costs.margin[places, None] * block["spend"]
+        for name in added:
             found[name] += sum_by(members, block[name], count, size)
-    return found
+    return found | ({BEFORE: found["value"]} if costs is None else {})
 
 
 def _of_other(
@@ -269,28 +289,38 @@ def _factors(draws: Simulation, other: Simulation, per: str) -> tuple[list[str],
         found = {CUSTOMERS: "count", **found}
     if draws.discount != 0 or other.discount != 0:
         found[DISCOUNTING] = "share"
-    if draws.margin != other.margin:
+    margins = [draws.margin, other.margin]
+    for place, each in enumerate((draws, other)):
+        if each.costs is not None:
+            margin = each.costs.margin
+            margins[place] = float(margin[0]) if (margin == margin[0]).all() else math.nan
+    # Of customers who differ in it not equal to itself.
+    if margins[0] != margins[1]:
         found[MARGIN] = "share"
+    if any(each.costs is not None for each in (draws, other)):
+        found[COSTS] = "money"
     return list(found), list(found.values())
 
 
-def _levels(sums: dict[str, np.ndarray], factors: list[str], margin: float) -> np.ndarray:
-    """Return the factors (draw, segment, factor); NaN where nobody does what they are counted by."""
+def _levels(sums: dict[str, np.ndarray], factors: list[str], draws: Simulation) -> np.ndarray:
+    """Return the factors (draw, segment, factor) but costs; NaN where nobody does what they are counted by."""
 
     def over(name: str, by: str) -> np.ndarray:
         found = np.full(sums[by].shape, np.nan)
         np.divide(sums[name], sums[by], out=found, where=sums[by] > 0)
         return found
 
+    own = draws.costs is not None
+    margin = over(_EARNED, "spend") if own else np.full(sums[CUSTOMERS].shape, draws.margin)
     levels = {
         CUSTOMERS: sums[CUSTOMERS],
         CYCLE: over(ACTIVE_TIME, CUSTOMERS),
         FREQUENCY: over("purchases", ACTIVE_TIME),
         AMOUNT: over("spend", "purchases"),
-        DISCOUNTING: over("value", "spend") / margin,
-        MARGIN: np.full(sums[CUSTOMERS].shape, margin),
+        DISCOUNTING: over(BEFORE, "spend") / margin,
+        MARGIN: margin,
     }
-    return np.stack([levels[name] for name in factors], axis=-1)
+    return np.stack([levels[name] for name in factors if name != COSTS], axis=-1)
 
 
 def _safe(*sums: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:

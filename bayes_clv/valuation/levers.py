@@ -18,6 +18,7 @@ from bayes_clv.families.quantities import Prior
 from bayes_clv.schema import InputError
 from bayes_clv.valuation.assumptions import Field, check_range, frozen, generator
 
+PROMOTION, EVENT = "promotion", "event"
 MARGIN, PRICE, SPEND, RATE, DROPOUT = "margin", "price", "spend", "purchase_rate", "dropout"
 DISCOUNT, HORIZON = "annual_discount_rate", "horizon"
 SERVE, ORDER, CONTACT = "cost_to_serve", "cost_per_order", "contact_cost"
@@ -61,6 +62,12 @@ LEVERS: dict[str, Lever] = {
     SPEND: _change("what an order brings, at the same prices"),
     RATE: _change("each customer's purchase rate from now on"),
     DROPOUT: _change("each customer's chance or rate of leaving from now on"),
+    PROMOTION: _change("purchases on some days to come"),
+    EVENT: Lever(
+        Field("how much there is of an event of the calendar on some days", -math.inf, math.inf),
+        "none",
+        certain=True,
+    ),
     DISCOUNT: Lever(
         Field("discount rate a year", -1.0, 5.0, open_low=True), "1/year", certain=True, of_all=True
     ),
@@ -154,6 +161,13 @@ def amount(lever: str, given: Any, place: str) -> Amount:
     kind = LEVERS[lever]
     if lever == HORIZON:
         return _horizon(given, place)
+    if lever in (PROMOTION, EVENT):
+        from bayes_clv.valuation.dated import read_dated
+
+        dated = read_dated(lever, given, place)
+        if dated.certain and dated.relative:
+            _check_number(lever, dated, place)
+        return dated
     found = read_amount(lever, given, place)
     if kind.relative and not found.relative:
         raise InputError(

@@ -14,6 +14,9 @@ potential
     - share of wallet: spend here is a share s of the customer's wallet, and t could be reached: current × (t / s - 1),
       nothing where t < s.
 
+**Costs.** Of a simulation with ``costs`` current is less what customers cost. What comes on top is spend without more
+orders or time: it brings its margin less the expected loss by default, which is a share of it, and costs nothing else.
+
 **Nothing twice.** The parts are increments, each on current value alone, and add up: potential is their sum, and all
 parts together are the whole. So the order does not matter and what each would bring by itself can be read off; that
 up-sold customers may also be cross-sold at the higher price (u × c × current) is left out, and with shares of 10 % that
@@ -30,7 +33,7 @@ others.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +42,7 @@ from numba import njit
 
 from bayes_clv.distributions.streams import customer_keys, uniforms
 from bayes_clv.predictions.money import historical_value, without_moments
-from bayes_clv.predictions.own_costs import refuse_costs
+from bayes_clv.predictions.own_costs import BEFORE
 from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, in_currency, interval
 from bayes_clv.segments.membership import groups, sum_by
@@ -74,7 +77,7 @@ def value_parts(
     Parameters
     ----------
     draws
-        Of ``clv.simulate`` with a spending posterior; its horizon, margin and discount rate hold.
+        Of ``clv.simulate`` with a spending posterior; its horizon, margin, discount rate and costs hold.
     assumptions
         What could come on top, by name: ``up_sell``, ``cross_sell``, ``referral``, ``share_of_wallet``, or any name
         with ``"kind"`` saying which of these it is. Each is a mapping of
@@ -133,13 +136,13 @@ def value_parts(
     >>> parts["part"].values.tolist()
     ['historical', 'current', 'up_sell']
     """
-    refuse_costs(draws.costs, "value_parts adds up shares of spend")
     if draws.spending is None:
         raise InputError("value_parts needs money: make the draws with clv.simulate(..., spending=spending).")
     stated = read_assumptions(draws, assumptions or {}, threads)
     grouping = groups(draws, by, threads)
     cost = checked_cost(acquisition_cost, draws.customers).to_numpy()
-    earned, why = historical_value(draws.customers, draws.margin)
+    own_margin = draws.margin if draws.costs is None else draws.costs.margin
+    earned, why = historical_value(draws.customers, own_margin)
     names = (HISTORICAL, CURRENT, *(each.name for each in stated))
     rows = (*names, *SUMS)
     ids, size, count = draws.customers[CUSTOMER].to_numpy(), draws.size, len(grouping.names)
@@ -149,7 +152,8 @@ def value_parts(
     totals = np.zeros((size, count, len(rows)))
     members = np.zeros((size, count))
     belongs = np.zeros((ids.size, count), dtype=bool)
-    needed = list(dict.fromkeys(["value", *grouping.needed, *(n for each in stated for n in each.needed)]))
+    worth = ["value"] if draws.costs is None else ["value", BEFORE]
+    needed = list(dict.fromkeys([*worth, *grouping.needed, *(n for each in stated for n in each.needed)]))
     for places, block in draws.blocks(needed, threads):
         parts = _parts(draws, stated, places, block, keys[places])
         past = earned[places, None]
@@ -211,7 +215,7 @@ def _parts(
     keys: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Return the value (customer, draw) that each assumption brings, in the order stated."""
-    current = block["value"]
+    current, share, own = _earning(draws, places, block)
     found: dict[str, np.ndarray] = {}
     used = np.zeros_like(current)
     for each in sorted(stated, key=lambda one: one.kind == WALLET):
@@ -223,14 +227,29 @@ def _parts(
             continue
         if each.kind == WALLET:
             gap = np.maximum(value["target"] / value["share"] - 1, 0.0) * current
-            grown = np.where(acts, np.maximum(gap - used, 0.0), 0.0)
-            spent = grown
+            spent = np.where(acts, np.maximum(gap - used, 0.0), 0.0)
+            grown = spent * share(1.0)
         else:
             spent = np.where(acts, value["amount"], 0.0) * current
-            grown = spent * (value["margin"] / draws.margin) if "margin" in value else spent
+            grown = spent * share(value["margin"] / own if "margin" in value else 1.0)
         used = used + spent
         found[each.name] = grown
     return {each.name: found[each.name] for each in stated}
+
+
+def _earning(
+    draws: Simulation, places: np.ndarray, block: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, Callable[[Any], Any], Any]:
+    """Return the margin on discounted spend (customer, draw), what is left of it, and the margin.
+
+    What is left is a function of another margin over one's own: the share of the amount without the loss by default.
+    """
+    costs = draws.costs
+    if costs is None:
+        return block["value"], lambda other: other, draws.margin
+    margin = costs.margin[places, None]
+    lost = costs.risk(places) * costs.loss[places, None] / margin
+    return block[BEFORE], lambda other: other - lost, margin
 
 
 def _takes_part(draws: Simulation, name: str, chance: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -282,7 +301,8 @@ def _is_referral(name: str, stated: list[Assumption]) -> bool:
 
 def _texts(draws: Simulation, stated: list[Assumption]) -> list[str]:
     unit_of_time = str(draws.customers.attrs.get("time_unit", ""))
-    over = f"residual value over {draws.horizon:g} {unit_of_time}s, behaviour unchanged"
+    less = "" if draws.costs is None else f", less what customers cost ({draws.costs.text})"
+    over = f"residual value over {draws.horizon:g} {unit_of_time}s, behaviour unchanged{less}"
     return ["margin already earned", over, *(each.text for each in stated)]
 
 
@@ -313,11 +333,12 @@ def _attrs(draws: Simulation, title: str, stated: list[Assumption], reasons: lis
         "horizon": draws.horizon,
         "time_unit": str(draws.customers.attrs.get("time_unit", "")),
         **in_currency(draws.customers.attrs),
-        "margin": draws.margin,
+        "margin": draws.margin if draws.costs is None else float(draws.costs.margin.mean()),
         "discount_rate": draws.discount,
         "seed": draws.seed,
         "draws": draws.size,
         "level": "outcome",
+        **({} if draws.costs is None else {"costs": draws.costs.text}),
         "assumptions": json.dumps(said, ensure_ascii=False),
         "reasons": reasons,
     }

@@ -10,8 +10,10 @@ In each draw, of all customers over the horizon::
     revenue      = spend x (1 + change of spend) x (1 + change of price), not discounted
     contribution = the same of discounted spend, x margin
     cost         = cost_per_order x discounted orders + cost_to_serve x discounted time until a customer leaves
-                   + contact_cost x customers contacted + acquisition_cost x new customers
+                   + contact_cost x customers contacted + acquisition_cost x new customers + expected loss by default
     value        = contribution - cost
+
+A simulation with ``costs`` has what its customers cost in its base, each customer's own (``scenario_sums``).
 
 A price changes the margin: what goods cost stays, so that of a margin m at the base's prices (m + x) / (1 + x) is left
 at a price higher by x. Whether customers buy less at it is another lever, the purchase rate, which is stated.
@@ -40,19 +42,14 @@ import xarray as xr
 from bayes_clv.distributions.paths import Room
 from bayes_clv.language import say
 from bayes_clv.predictions.money import without_moments
-from bayes_clv.predictions.own_costs import discounted_time, refuse_costs, running_cost
 from bayes_clv.predictions.parameters import new_customers
-from bayes_clv.predictions.simulation import (
-    ACTIVE_TIME,
-    DISCOUNTED,
-    Simulation,
-    changed_plan,
-    drawn_of,
-)
+from bayes_clv.predictions.plans import changed_plan
+from bayes_clv.predictions.simulation import Simulation, drawn_of
 from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, in_currency, interval
 from bayes_clv.units import discount_rate, duration
 from bayes_clv.valuation.assumptions import scope_of
 from bayes_clv.valuation.cohort import newcomers_plan
+from bayes_clv.valuation.dated import Dated, windows_of
 from bayes_clv.valuation.levers import (
     ACQUISITION,
     CONTACT,
@@ -62,20 +59,15 @@ from bayes_clv.valuation.levers import (
     LEVERS,
     MARGIN,
     NEWCOMERS,
-    ORDER,
-    PRICE,
+    PROMOTION,
     RATE,
-    SERVE,
-    SPEND,
     Amount,
 )
+from bayes_clv.valuation.scenario_sums import ASKED, PEOPLE, Terms, amounts
 from bayes_clv.valuation.stated import BASE, Scenario, Scenarios, of_scenarios
 
 SCENARIO = "scenario"
 TOTALS = ("purchases", "revenue", "contribution", "cost", "value")
-_DRAWN = ("purchases", "spend", "value")
-# Rows of the sums over customers: what was drawn, discounted purchases, discounted time, customers.
-_PURCHASES, _SPEND, _VALUE, _ORDERS, _TIME, _PEOPLE = range(6)
 # Of new customers so many are simulated at a time.
 _STEP = 512
 _OWN = {
@@ -106,24 +98,28 @@ class Run:
     discount: float
     pace: bytes = b""
     leaving: bytes = b""
+    # Of levers of days: which, from when, to when, and how many times as fast.
+    windows: tuple[tuple[str, float, float, bytes], ...] = ()
 
     @staticmethod
     def _read(drawn: bytes) -> np.ndarray | None:
         return np.frombuffer(drawn) if drawn else None
 
     @property
-    def changes(self) -> dict[str, np.ndarray | None]:
-        """Return pace and leaving, (draw,), None where unchanged."""
-        return {"pace": self._read(self.pace), "leaving": self._read(self.leaving)}
+    def changes(self) -> dict[str, Any]:
+        """Return pace and leaving, (draw,), None where unchanged; and the windows in which customers buy faster."""
+        windows = [(start, end, np.frombuffer(factor)) for _, start, end, factor in self.windows]
+        return {"pace": self._read(self.pace), "leaving": self._read(self.leaving), "windows": windows}
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A scenario with every lever a number of each draw: (draw,)."""
+    """A scenario with every lever a number of each draw: (draw,); ``own`` of it are each customer's own (``Terms``)."""
 
     scenario: Scenario
     levers: Mapping[str, np.ndarray]
     run: Run
+    own: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -137,6 +133,7 @@ class World:
     base: Settled
     profile: Mapping[str, Any]
     threads: int | None
+    terms: Terms
     _sums: dict[tuple[Run, str | None], np.ndarray] = field(default_factory=dict)
     _won: dict[tuple[Run, bytes], np.ndarray] = field(default_factory=dict)
 
@@ -153,13 +150,13 @@ class World:
             raise InputError(
                 "Scenarios need money: make the simulation with clv.simulate(..., spending=spending, margin=0.3)."
             )
-        refuse_costs(simulation.costs, "Scenarios state costs by levers (cost_per_order, cost_to_serve)")
         one = np.ones(simulation.size)
         known = {name: one if each.relative else 0 * one for name, each in LEVERS.items()}
-        known[MARGIN] = simulation.margin * one
+        terms = Terms.of(simulation)
+        known |= {name: largest * one for name, largest in terms.largest.items()}
         run = Run(simulation.horizon, simulation.discount)
-        nothing = Settled(Scenario(BASE), known, run)
-        world = cls(simulation, nothing, dict(profile or {}), threads)
+        nothing = Settled(Scenario(BASE), known, run, terms.differ)
+        world = cls(simulation, nothing, dict(profile or {}), threads, terms)
         if base is None:
             return world
         if base.where is not None:
@@ -180,7 +177,7 @@ class World:
         self._refuse_rates(given)
         size, seed = self.simulation.size, self.simulation.seed
         levers = dict(self.base.levers)
-        run = self.base.run
+        run, own = self.base.run, self.base.own
         for name, each in given.levers.items():
             if name == HORIZON:
                 run = replace(run, horizon=self._horizon(each))
@@ -188,14 +185,25 @@ class World:
                 now = np.expm1(run.discount / discount_rate(np.e - 1, self.simulation.inputs.time_unit))
                 stated = each.of(name, np.full(size, now), seed, given.name, size)[0]
                 run = replace(run, discount=discount_rate(float(stated), self.simulation.inputs.time_unit))
+            elif isinstance(each, Dated):
+                if name == PROMOTION:
+                    levers[name] = each.of(name, np.ones(size), seed, given.name, size)
+                run = replace(run, windows=self._windows(run, name, each, levers[name]))
             else:
                 levers[name] = each.of(name, levers[name], seed, given.name, size)
+                own -= set() if each.relative else {name}
         if NEWCOMERS in given.levers:
             levers[NEWCOMERS] = np.rint(levers[NEWCOMERS])
         pace, leaving = (
             b"" if (each == 1).all() else each.tobytes() for each in (levers[RATE], levers[DROPOUT])
         )
-        return Settled(given, levers, replace(run, pace=pace, leaving=leaving))
+        return Settled(given, levers, replace(run, pace=pace, leaving=leaving), own)
+
+    def _windows(self, run: Run, lever: str, stated: Dated, factor: np.ndarray) -> Any:
+        """Return the windows of a run with those of a lever in the place of the base's."""
+        others = tuple(each for each in run.windows if each[0] != lever)
+        found = windows_of(self.simulation, lever, stated, factor)
+        return (*others, *((lever, start, end, by.tobytes()) for start, end, by in found))
 
     def _refuse_rates(self, given: Scenario) -> None:
         """Refuse a change of rates that the family cannot have."""
@@ -203,9 +211,8 @@ class World:
         changed = [name for name in (RATE, DROPOUT) if name in given.levers]
         if changed and self.simulation.plan.law.change is None:
             raise InputError(
-                f"{given.levers[changed[0]].place}: {changed[0]} of {family.words.title} cannot be changed yet, since "
-                "its customers change or sleep by themselves. Change spend, margin or costs, or fit without drift and "
-                "returns."
+                f"{given.levers[changed[0]].place}: {changed[0]} of {family.words.title} cannot be changed: its law of "
+                "leaving does not say how. Change spend, margin or costs."
             )
         if DROPOUT in changed and "dropout" not in family.processes:
             raise InputError(
@@ -246,34 +253,34 @@ class World:
 
     def reached(self, settled: Settled) -> float:
         """Return how many customers a scenario applies to, on average over draws."""
-        return float(self._sums[settled.run, settled.scenario.where][_PEOPLE].mean())
+        return float(self._sums[settled.run, settled.scenario.where][PEOPLE].mean())
 
     def _total(self, each: Settled) -> dict[str, np.ndarray]:
-        found = amounts(each.levers, self._sums[each.run, each.scenario.where])
+        found = amounts(each.levers, self._sums[each.run, each.scenario.where], each.own)
         newcomers = each
         if each.scenario.where is not None:
             # All as in the base, and what it changes of those whom it reaches: where nothing, exactly nothing.
             newcomers, base = self.base, self.base.levers
-            before = amounts(base, self._sums[self.base.run, each.scenario.where])
-            everybody = amounts(base, self._sums[self.base.run, None])
+            before = amounts(base, self._sums[self.base.run, each.scenario.where], self.base.own)
+            everybody = amounts(base, self._sums[self.base.run, None], self.base.own)
             found = {name: everybody[name] + (value - before[name]) for name, value in found.items()}
         volume = newcomers.levers[NEWCOMERS]
         if volume.any():
             # Those who are won are not contacted for being customers already.
             levers = dict(newcomers.levers) | {CONTACT: newcomers.levers[ACQUISITION]}
-            won = amounts(levers, self._newcomers(newcomers.run, volume))
+            won = amounts(levers, self._newcomers(newcomers.run, volume), newcomers.own)
             found = {name: value + won[name] for name, value in found.items()}
         return found | {"value": found["contribution"] - found["cost"]}
 
     def _drawn(
         self, keys: Sequence[tuple[Run, str | None]], conditions: Mapping[str, str]
     ) -> dict[tuple[Run, str | None], np.ndarray]:
-        """Return sums over customers (6, draw) of each run, of those of whom a condition holds.
+        """Return sums over customers (row, draw) of each run, of those of whom a condition holds.
 
         ``conditions`` say where they were written.
         """
         simulation, threads = self.simulation, self.threads
-        plain = replace(simulation, margin=1.0)
+        plain = replace(simulation, margin=1.0, costs=None)
         runs = {
             run: plain.varied(horizon=run.horizon, discount=run.discount, **run.changes)
             for run in dict.fromkeys(key[0] for key in keys)
@@ -287,23 +294,22 @@ class World:
 
         def work(places: np.ndarray, block: dict[str, np.ndarray]) -> list[np.ndarray]:
             inside = {each: scope(places, block) for each, (scope, _) in scopes.items()}
-            names = (*_DRAWN, DISCOUNTED, ACTIVE_TIME)
-            drawn = {run: each.of(place[places], names, rooms) for run, each in runs.items()}
-            rows = {run: _rows(each, run.discount) for run, each in drawn.items()}
+            drawn = {run: each.of(place[places], ASKED, rooms) for run, each in runs.items()}
+            rows = {run: self.terms.weighed(each, run.discount, places) for run, each in drawn.items()}
             found = []
             for run, where in keys:
                 members = 1.0 if where is None else inside[where]
                 found.append(np.stack([(row * members).sum(axis=0) for row in rows[run]]))
             return found
 
-        sums = [np.zeros((6, simulation.size)) for _ in keys]
+        sums = [np.zeros((self.terms.rows, simulation.size)) for _ in keys]
         for parts in simulation.each(work, needed, threads):
             for total, part in zip(sums, parts, strict=True):
                 total += part
         return dict(zip(keys, sums, strict=True))
 
     def _newcomers(self, run: Run, volume: np.ndarray) -> np.ndarray:
-        """Return sums (6, draw) over the first ``volume`` (draw,) of newly won customers."""
+        """Return sums (row, draw) over the first ``volume`` (draw,) of newly won customers."""
         key = run, volume.tobytes()
         if key in self._won:
             return self._won[key]
@@ -314,41 +320,18 @@ class World:
         )
         people = int(volume.max())
         plan = newcomers_plan(buying, spending, people, run.horizon, run.discount, simulation.seed)
-        if run.pace or run.leaving:
-            plan = changed_plan(plan, buying.family, **run.changes)
+        plan = changed_plan(plan, buying.family, run.horizon, **run.changes)
         rooms: SimpleQueue[Room] = SimpleQueue()
-        total = np.zeros((6, simulation.size))
+        total, terms = np.zeros((self.terms.rows, simulation.size)), self.terms.average(simulation.size)
         for start in range(0, people, _STEP):
             end = min(start + _STEP, people)
             part = replace(plan, row=plan.row[start:end], keys=plan.keys[start:end])
-            names = (*_DRAWN, DISCOUNTED, ACTIVE_TIME)
-            drawn = drawn_of(part, names, simulation.own, run.horizon, run.discount, rooms)
+            drawn = drawn_of(part, ASKED, simulation.own, run.horizon, run.discount, rooms)
             there = np.arange(start, end)[:, None] < volume
-            total += np.stack([(row * there).sum(axis=0) for row in _rows(drawn, run.discount)])
+            rows = terms.weighed(drawn, run.discount, np.zeros(end - start, dtype=np.int64))
+            total += np.stack([(row * there).sum(axis=0) for row in rows])
         self._won[key] = total
         return total
-
-
-def _rows(drawn: Mapping[str, np.ndarray], discount: float) -> list[np.ndarray]:
-    """Return what is added up over customers, in its order, (customer, draw) each."""
-    here = drawn[ACTIVE_TIME]
-    time = discounted_time(here, discount)
-    one = np.ones_like(here)
-    return [*(drawn[name] for name in _DRAWN), drawn[DISCOUNTED], time, one]
-
-
-def amounts(levers: Mapping[str, np.ndarray], sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Return purchases, revenue, contribution and cost (draw,) of sums over customers, see the module."""
-    price, margin = levers[PRICE], levers[MARGIN]
-    brings = levers[SPEND] * price
-    return {
-        "purchases": sums[_PURCHASES],
-        "revenue": sums[_SPEND] * brings,
-        # (m + x) / (1 + x), m itself to the last digit where prices stay.
-        "contribution": sums[_VALUE] * brings * (margin + (1 - margin) * (price - 1) / price),
-        "cost": running_cost(sums[_ORDERS], sums[_TIME], levers[ORDER], levers[SERVE])
-        + levers[CONTACT] * sums[_PEOPLE],
-    }
 
 
 def compare_scenarios(
@@ -365,7 +348,7 @@ def compare_scenarios(
     ----------
     simulation
         Of ``clv.simulate`` with a spending posterior, as far as the longest horizon of a scenario; its margin, discount
-        rate and horizon hold where the base says nothing.
+        rate, horizon and costs hold where the base says nothing.
     scenarios
         Of ``clv.valuation.scenario``; or what ``clv.valuation.read_scenarios`` returned, with its base.
     base
@@ -379,12 +362,13 @@ def compare_scenarios(
     -------
     xarray.Dataset
         Outcome level. Over (draw, scenario), the base first: ``purchases``, ``revenue`` (money, not discounted),
-        ``contribution`` (margin on discounted spend), ``cost`` (discounted), ``value`` (contribution less cost), and of
-        each ``_difference`` to the base. Over ``scenario``: ``_mean``, ``_q05``, ``_q95`` of all of these;
-        ``probability_better`` than the base; ``loss_if_wrong``, the mean of what is lost against the base, counting
-        nothing where the scenario is better; ``probability_best`` of all; ``expected_loss``, the mean of what is lost
-        against the best of each draw; ``value_difference_error``, the standard error of the mean difference, by
-        simulation; ``reached``, the customers it applies to; and ``stated``, what it changes.
+        ``contribution`` (margin on discounted spend), ``cost`` (discounted, the expected loss by default in it),
+        ``value`` (contribution less cost), and of each ``_difference`` to the base. Over ``scenario``: ``_mean``,
+        ``_q05``, ``_q95`` of all of these; ``probability_better`` than the base; ``loss_if_wrong``, the mean of what is
+        lost against the base, counting nothing where the scenario is better; ``probability_best`` of all;
+        ``expected_loss``, the mean of what is lost against the best of each draw; ``value_difference_error``, the
+        standard error of the mean difference, by simulation; ``reached``, the customers it applies to; and ``stated``,
+        what it changes.
         ``attrs["value_of_perfect_information"]`` is the mean value of choosing the best in each draw over that of the
         scenario which is best on average: no test of any kind can be worth more.
 
@@ -476,11 +460,12 @@ def attrs_of(world: World) -> dict[str, Any]:
         "time_unit": simulation.inputs.time_unit,
         "horizon": base.run.horizon,
         "discount_rate": base.run.discount,
-        "margin": float(np.median(base.levers[MARGIN])),
+        "margin": float("nan") if MARGIN in base.own else float(np.median(base.levers[MARGIN])),
         "customers": simulation.customers.sizes[CUSTOMER],
         "draws": simulation.size,
         "seed": simulation.seed,
         "level": "outcome",
         "base": base.scenario.name,
         **in_currency(simulation.customers.attrs),
+        **({} if simulation.costs is None else {"costs": simulation.costs.text}),
     }

@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayes_clv.language import say
 from bayes_clv.schema import DRAW, InputError, Variable, describe, interval
+from bayes_clv.valuation.dated import Dated
 from bayes_clv.valuation.levers import (
     ACQUISITION,
     CONTACT,
@@ -24,6 +25,7 @@ from bayes_clv.valuation.levers import (
     MARGIN,
     NEWCOMERS,
     ORDER,
+    PROMOTION,
     RATE,
     SERVE,
     SPEND,
@@ -104,6 +106,11 @@ def sought(world: World, scenario: Scenario, lever: str) -> xr.Dataset:
     """Return what ``break_even`` does, of a world that is there already."""
     kind = LEVERS[lever]
     now = scenario.levers.get(lever)
+    if lever == PROMOTION and now is None:
+        raise InputError(
+            f"{scenario.place or f'Scenario {scenario.name!r}'}: the break-even of a promotion is of one whose days "
+            "are stated, and the scenario has none."
+        )
     change = kind.relative or (now is not None and now.relative)
     (before,) = world.totals([world.base])
     known: dict[float, np.ndarray] = {}
@@ -115,7 +122,7 @@ def sought(world: World, scenario: Scenario, lever: str) -> xr.Dataset:
         return known[setting]
 
     brackets = _brackets(lever, change=change)
-    fine = _FINE_CHANGE if lever in (RATE, DROPOUT, NEWCOMERS) else _FINE
+    fine = _FINE_CHANGE if lever in (RATE, DROPOUT, NEWCOMERS, PROMOTION) else _FINE
     roots = [_root(difference, of, brackets, fine) for of in _STATISTICS]
     at = float("nan") if math.isnan(roots[0]) else float(difference(roots[0]).mean())
     low, high = sorted(roots[1:]) if not any(map(math.isnan, roots[1:])) else (math.nan, math.nan)
@@ -155,7 +162,14 @@ _STATISTICS: tuple[Callable[[np.ndarray], float], ...] = (
 
 def _with(scenario: Scenario, lever: str, setting: float, *, change: bool) -> Scenario:
     place = scenario.place or f"Scenario {scenario.name!r}"
-    stated = Amount(float(setting), change, _shown(setting, lever, change=change), place)
+    shown = _shown(setting, lever, change=change)
+    now = scenario.levers.get(lever)
+    # A promotion keeps its days.
+    stated = (
+        replace(now, value=float(setting), text=shown)
+        if isinstance(now, Dated)
+        else Amount(float(setting), change, shown, place)
+    )
     return checked(replace(scenario, levers=dict(scenario.levers) | {lever: stated}))
 
 

@@ -65,10 +65,14 @@ def scenario(name: str, *, where: str | None = None, **levers: Any) -> Scenario:
     **levers
         By name: ``margin``, ``price``, ``spend``, ``purchase_rate``, ``dropout``, ``annual_discount_rate``,
         ``horizon``, ``cost_to_serve`` (money a time unit), ``cost_per_order``, ``contact_cost`` (a customer, once,
-        now), ``new_customers`` (won now), ``acquisition_cost`` (each). A number is what it is set to; a text such as
+        now), ``new_customers`` (won now), ``acquisition_cost`` (each), ``promotion`` and ``event``. A number is what it
+        is set to; a text such as
         "+10 %" changes what it is in the base; a SciPy distribution, a ``clv.Prior`` or ``clv.valuation.relative`` of
         one says how sure that is, and is drawn once per draw for all customers. price, spend, purchase_rate and
-        dropout are changes alone.
+        dropout are changes alone. A promotion is ``{"effect": "+30 %", "from": "2026-12-01", "until": "2026-12-14"}``,
+        purchases on these days, and an event ``{"name": "sale", "from": ..., "until": ..., "value": 1}`` one of the
+        calendar of the fit, by its learned effect; a value of 0 takes away what is planned. Days may be times from the
+        end of the data, numbers in their unit.
 
     Raises
     ------

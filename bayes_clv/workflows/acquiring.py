@@ -8,7 +8,7 @@ from bayes_clv.language import check_language, say, speaking
 from bayes_clv.schema import InputError, argument, in_currency
 from bayes_clv.workflows.choices import Acquiring
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
-from bayes_clv.workflows.words import before_costs, check_lines, earned
+from bayes_clv.workflows.words import check_lines, earned
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -75,14 +75,11 @@ def channels_run(choice: Acquiring) -> list[str]:
         with figures_in(choice.language):
             figures = {"values": plot_channels(found), "payback": plot_payback(found)}
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
+    costs = run.costs_or(stated.costs)
+    value = earned(float(found.attrs["margin"]), run.annual_discount_rate, costs)
     return [
-        *channels_summary(found, earned(run.margin, run.annual_discount_rate), run.failed),
+        *channels_summary(found, value, run.failed),
         *_also(split, bids),
-        *(
-            before_costs(run.costs, "State numbers in a table [costs] of the file.")
-            if stated.costs is None
-            else []
-        ),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",
@@ -119,7 +116,7 @@ def _compared(choice: Acquiring, run: "Finished", stated: "Channels") -> "xr.Dat
             horizon=horizon,
             margin=run.margin,
             annual_discount_rate=run.annual_discount_rate,
-            costs=stated.costs,
+            costs=run.costs_or(stated.costs),
             new=stated.new,
             profile=stated.profile,
             draws=choice.draws,

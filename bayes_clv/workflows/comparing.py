@@ -9,7 +9,7 @@ from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Comparing
 from bayes_clv.workflows.described import read_described
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
-from bayes_clv.workflows.words import before_costs, check_lines, earned
+from bayes_clv.workflows.words import check_lines, earned
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,6 +40,7 @@ def compare_run(choice: Comparing) -> list[str]:
     simulation, scenarios = _simulated(choice, run, scenarios)
 
     from bayes_clv.valuation.information import learned
+    from bayes_clv.valuation.levers import LEVERS
     from bayes_clv.valuation.scenarios import World, summarized
     from bayes_clv.valuation.sensitivities import sought, swung
     from bayes_clv.views.fonts import figures_in
@@ -58,7 +59,7 @@ def compare_run(choice: Comparing) -> list[str]:
         learned(world, each, lever)
         for each in scenarios.others
         for lever, stated in each.levers.items()
-        if not stated.certain
+        if not (stated.certain or LEVERS[lever].certain)
     ]
     swings = swung(world, scenarios.swings)
     tornado = out.with_stem(f"{out.stem}{TORNADO}")
@@ -83,9 +84,11 @@ def compare_run(choice: Comparing) -> list[str]:
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
         *compare_summary(
-            found, break_evens, learnt, earned(float(found.attrs["margin"]), run.annual_discount_rate)
+            found,
+            break_evens,
+            learnt,
+            earned(float(found.attrs["margin"]), run.annual_discount_rate, run.costs),
         ),
-        *before_costs(run.costs, "What a scenario costs is a lever of its file."),
         "",
         *check_lines(run.failed, where=" in the run"),
         "",
@@ -130,9 +133,7 @@ def _simulated(choice: Comparing, run: "Finished", scenarios: "Scenarios") -> "t
         run.buying,
         customers,
         longest,
-        spending=run.spending,
-        margin=run.margin,
-        annual_discount_rate=run.annual_discount_rate,
+        **run.money,
         draws=choice.draws,
         seed=run.seed if choice.seed is None else choice.seed,
     )
@@ -168,7 +169,7 @@ def _shown(choice: Comparing, run: "Finished", simulation: "Simulation") -> dict
 def compare_summary(
     comparison: "xr.Dataset", break_evens: "list[xr.Dataset]", learnt: "list[xr.Dataset]", value: str
 ) -> list[str]:
-    """Return what a person wants to know of a comparison; ``value`` says what value is, before costs."""
+    """Return what a person wants to know of a comparison; ``value`` says what value is, before costs of levers."""
     from bayes_clv.schema import listed
     from bayes_clv.views import numbers
     from bayes_clv.views.reporting.scenarios import (
@@ -179,12 +180,13 @@ def compare_summary(
     )
 
     names = comparison["scenario"].to_numpy().tolist()
+    less = "; levers set or change these" if "costs" in comparison.attrs else ", less costs"
     mean, low, high = (
         numbers.money(float(comparison[f"value_{name}"][0]), comparison.attrs.get("currency"))
         for name in ("mean", "q05", "q95")
     )
     return [
-        f"{comparison.attrs['customers']:,} customers over {numbers.horizon(comparison)}; {value}, less costs "
+        f"{comparison.attrs['customers']:,} customers over {numbers.horizon(comparison)}; {value}{less} "
         "(outcome level).",
         f"Base: worth {mean} (90 %: {low} to {high}).",
         "",

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,14 @@ class Finished:
             "annual_discount_rate": self.annual_discount_rate,
             "costs": self.costs,
         }
+
+    def costs_or(self, stated: "Costs | None") -> "Costs | None":
+        """Return costs that take the place of the run's, with the run's own margin where they state none."""
+        from bayes_clv.predictions.own_costs import MARGIN
+
+        if stated is None or self.costs is None or MARGIN not in self.costs.terms:
+            return self.costs if stated is None else stated
+        return replace(stated, terms={MARGIN: self.costs.terms[MARGIN], **stated.terms})
 
     @property
     def annual_discount_rate(self) -> float:

@@ -48,7 +48,7 @@ def equity_run(choice: Valuing) -> list[str]:
             f"this is not known. Leave them out with {either('newcomers=False', '--no-newcomers')}, or value a run "
             "without these columns."
         )
-    costs = run.costs if costs is None else costs
+    costs = run.costs_or(costs)
     horizon = run.horizon
     if choice.horizon is not None:
         horizon = duration(choice.horizon, str(run.customers.attrs["time_unit"]))
@@ -78,6 +78,7 @@ def _written(
     bridge: "xr.Dataset | None",
     note: str,
 ) -> list[str]:
+    from bayes_clv.predictions.own_costs import margin_of
     from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.equity import plot_bridge, plot_equity, plot_newcomers
@@ -117,7 +118,7 @@ def _written(
                 run=shown,
             )
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
-    value = earned(run.margin, run.annual_discount_rate, costs)
+    value = earned(margin_of(costs, run.margin), run.annual_discount_rate, costs)
     lines = [f"  {each}" for each in equity_sentences(found)]
     if bridge is not None:
         lines += ["", *(f"  {each}" for each in bridge_sentences(bridge))]

@@ -1,5 +1,6 @@
 """What the commands print: numbers as a sentence has them, a run in some lines, and which of its checks failed."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,16 @@ def percent(share: float) -> str:
 
 
 def earned(margin: float, annual_discount_rate: float, costs: "Costs | None" = None) -> str:
-    """Return what value is: revenue where the margin is 1, and a share of spend otherwise; less costs where stated."""
+    """Return what value is: revenue where the margin is 1, else a share of spend; less costs where they are stated.
+
+    A margin of NaN is each customer's own.
+    """
     discount = (
         f"discounted by {percent(annual_discount_rate)} a year" if annual_discount_rate else "undiscounted"
     )
     share = "revenue" if margin == 1 else f"{percent(margin)} of spend"
+    if math.isnan(margin):
+        share = "each customer's own margin on spend"
     if costs is not None:
         share += f", less what customers cost ({costs.text})"
     return f"value is {share}, {discount}"
@@ -87,15 +93,6 @@ def _remarked(found: dict[str, Any]) -> bool:
         for part in found.values()
         if isinstance(part, dict)
     )
-
-
-def before_costs(costs: "Costs | None", instead: str) -> list[str]:
-    """Return that these values know nothing of the run's costs, where it has some; ``instead`` says what to do."""
-    if costs is None:
-        return []
-    return [
-        f"Values here are before what customers cost ({costs.text}), which the run's own are less. {instead}"
-    ]
 
 
 def worth_of(margin: Any, costs: str | None) -> str:

@@ -114,7 +114,9 @@ def test_rules_are_those_of_the_command(opened):
 
 
 def test_sliders_are_scenarios_on_the_same_draws(opened):
-    at_rest = dict.fromkeys((*browsing.CHANGES, *browsing.AMOUNTS), 0.0) | {"margin": opened.run.margin}
+    at_rest = dict.fromkeys((*browsing.CHANGES, *browsing.AMOUNTS), 0.0) | {
+        "margin": browsing.at_rest(opened, "margin")
+    }
     assert (browsing.what_if(opened, at_rest)["value_difference"] == 0).all()
     moved = browsing.what_if(opened, at_rest | {"spend": 0.05})
     base = moved["value"].isel(scenario=0)

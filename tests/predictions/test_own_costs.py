@@ -424,14 +424,7 @@ def test_files_of_costs_are_refused_with_their_line(fits, base, tmp_path, text, 
         valued()
 
 
-def test_verbs_that_split_spend_refuse_costs(fits, base, stated):
-    net = clv.simulate(fits[0], base, HORIZON, spending=fits[1], seed=4, draws=20, costs=stated)
-    with pytest.raises(clv.InputError, match="Scenarios state costs by levers.*Simulate without costs="):
-        compare_scenarios(net, [scenario("x", margin=0.2)])
-    with pytest.raises(clv.InputError, match="contributions splits margin times spend"):
-        clv.valuation.contributions(net, by=clv.rule("H", {"a": "frequency == 0", "b": "frequency > 0"}))
-    with pytest.raises(clv.InputError, match="value_parts adds up shares of spend"):
-        clv.value_parts(net, {})
+def test_what_is_not_known_beside_costs_is_refused(fits, base, stated):
     with pytest.raises(clv.InputError, match="Costs need money"):
         clv.simulate(fits[0], base, HORIZON, seed=4, costs=stated)
     with pytest.raises(clv.InputError, match="margin .* is stated, and margin=0.3 too"):

@@ -396,6 +396,55 @@ def test_costs_that_cannot_be(cost, message):
         clv.target(added, cost=cost)
 
 
+@pytest.mark.parametrize("budget", [None, 6.0])
+def test_a_table_of_costs_is_what_its_product_is(budget):
+    rng = np.random.default_rng(4)
+    worth = rng.normal([[1.0, 1.6], [1.4, 0.8], [0.9, 2.0]], 0.7, (300, 3, 2))
+    added = offered(worth, rng.integers(0, 2, 40), scale=rng.uniform(0.5, 2.0, 40))
+    prices = dict(zip(OFFERS, (0.6, 0.9, 0.8), strict=True))
+    ids = added["customer"].to_numpy()
+    table = pd.DataFrame({name: np.full(40, each) for name, each in prices.items()}, index=ids).iloc[::-1]
+    one, two = (clv.target(added, cost=each, budget=budget, seed=3) for each in (prices, table))
+    for name in ("chosen_offer", "probability_best", "net_gain_total", "net_gain_single_total", "offer_cost"):
+        if two[name].dtype == object:
+            assert two[name].values.tolist() == one[name].values.tolist()
+        else:
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-9, atol=1e-12, err_msg=name)
+    if budget is None:
+        for name in ("regret", "value_of_perfect_information", "regret_total"):
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-9, atol=1e-9)
+    else:
+        assert np.isnan(two["regret"])
+        assert "costs by customer and offer" in two.attrs["reasons"][0]
+        assert two.attrs["spent"] <= budget
+
+
+def test_a_table_of_costs_that_is_no_product():
+    rng = np.random.default_rng(5)
+    worth = rng.normal(1.5, 0.5, (200, 2, 2))
+    added = offered(worth, np.array([0, 1, 0, 1]))
+    costs = np.array([[0.1, 9.0], [9.0, 0.1], [9.0, 9.0], [0.2, 0.1]])
+    table = xr.DataArray(costs, {"customer": added["customer"].values, "offer": list(OFFERS[:2])})
+    found = clv.target(added, cost=table)
+    mean = worth.mean(axis=0).T[[0, 1, 0, 1]] - costs
+    wanted = np.where(mean.max(axis=1) > 0, np.array(OFFERS)[mean.argmax(axis=1)], "none")
+    assert found["chosen_offer"].values.tolist() == wanted.tolist()
+    assert found["chosen_offer"].values.tolist()[:3] == ["call", "mail", "none"]
+    best = np.maximum((worth.transpose(0, 2, 1)[:, [0, 1, 0, 1]] - costs).max(axis=2), 0).sum(axis=1)
+    perfect = best.mean() - np.maximum(mean.max(axis=1), 0).sum()
+    assert float(found["value_of_perfect_information"]) == pytest.approx(perfect)
+    for given, message in (
+        (table.isel(customer=slice(1, None)), "of 4 customers 1 have none, such as"),
+        (table.isel(offer=[0]), "says nothing of 'mail'"),
+        (table - 1, "must be finite and not negative"),
+    ):
+        with pytest.raises(InputError, match=message):
+            clv.target(added, cost=given)
+    for further in ({"risk": "q10"}, {"test": 100}):
+        with pytest.raises(InputError, match="risk and test go by an order"):
+            clv.target(added, cost=table, **further)
+
+
 def test_costs_of_offers_and_of_customers():
     worth = np.array([[[2.0], [2.5]]])
     added = offered(np.repeat(worth, 4, axis=0), [0, 0])

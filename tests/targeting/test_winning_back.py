@@ -112,6 +112,36 @@ def test_those_are_woken_first_whose_waking_is_worth_most(make, make_spending, c
     np.testing.assert_allclose(without["purchases_woken"], found["purchases_woken"], rtol=0.05)
 
 
+def test_waking_costs_its_orders_and_defaults(make, make_spending, customers):
+    given = {"spending": make_spending(draws=20), "annual_discount_rate": 0.0}
+    own = customers.assign(order=("customer", [3.0, 2.0, 1.0, 0.5]), risk=("customer", [0.1, 0.0, 0.2, 0.3]))
+    stated = clv.predictions.costs(
+        margin=0.5,
+        cost_per_order="order",
+        cost_to_serve=0.4,
+        default_probability="risk",
+        loss_given_default=0.8,
+    )
+    gross = clv.targeting.win_back(make(0.0), own, "26 weeks", margin=0.5, **given)
+    found = clv.targeting.win_back(make(0.0), own, "26 weeks", costs=stated, **given)
+    less = own["order"] * gross["purchases_woken"]
+    wanted = gross["value_woken"] * (0.5 - 0.8 * own["risk"]) / 0.5 - less
+    np.testing.assert_allclose(found["value_woken"], wanted, rtol=1e-10)
+    assert found.attrs["costs"] == stated.text
+    # With a discount rate and a risk that is learned, whose draws go with those of spend.
+    risk = clv.inference.fit_default(own, {"often, silent": 1, "often, here": 0, "once": 0}, draws=20, seed=1)
+    given |= {"annual_discount_rate": 0.2}
+    learned = clv.predictions.costs(default_probability=risk)
+    gross = clv.targeting.win_back(make(0.0), own, "26 weeks", **given)
+    found = clv.targeting.win_back(make(0.0), own, "26 weeks", costs=learned, **given)
+    share = found["value_woken"] / gross["value_woken"]
+    assert ((share > 0.2) & (share < 1)).all()
+    with pytest.raises(clv.InputError, match="some sleeps never end.*Leave cost_to_serve out"):
+        clv.targeting.win_back(make(0.5), own, "26 weeks", costs=stated, **given)
+    with pytest.raises(clv.InputError, match="Costs need money"):
+        clv.targeting.win_back(make(0.0), own, "26 weeks", costs=stated)
+
+
 def test_where_whoever_leaves_is_gone_nobody_is_woken(make_buying, make_customers):
     with pytest.raises(clv.InputError, match="gone for ever.*returns=True"):
         clv.targeting.win_back(make_buying(draws=10), make_customers(3))

@@ -11,6 +11,7 @@ from scipy import stats
 import bayes_clv as clv
 from bayes_clv.families.registry import family
 from bayes_clv.inference.effects import learn_effects
+from bayes_clv.predictions import costs
 from bayes_clv.predictions.parameters import new_customers, parameters
 from bayes_clv.valuation import channel, channel_values, compare_channels
 from bayes_clv.valuation.cohort import expected_new_customer, expected_over_time
@@ -105,6 +106,35 @@ def test_channels_know_their_customers(both, customers):
     assert compare_channels(found, 1.0, left_out=["search"])["customers_known"].values.tolist() == [19, 18, 0]
     with pytest.raises(clv.InputError, match="no column 'channel'"):
         channel_values(*both, periods=1, draws=2, customers=customers.drop_vars("channel"))
+
+
+def test_a_new_customer_costs_what_those_of_its_channel_do(both, customers):
+    at = np.arange(60)
+    known = customers.assign(
+        order=("customer", 0.1 * at),
+        own=("customer", 0.2 + 0.01 * (at % 7)),
+        risk=("customer", 0.01 * (at % 3)),
+    )
+    terms = {"horizon": "52 weeks", "annual_discount_rate": 0.1, "periods": 4}
+    stated = costs(margin="own", cost_per_order="order", cost_to_serve=0.05, default_probability="risk")
+    found = channel_values(*both, costs=stated, customers=known, new=["fax"], **terms)
+    for name in (*CHANNELS, "fax"):
+        mine = known if name == "fax" else known.isel(customer=known["channel"].values == name)
+        one = costs(
+            margin=float(mine["own"].mean()),
+            cost_per_order=float(mine["order"].mean()),
+            cost_to_serve=0.05,
+            default_probability=float(mine["risk"].mean()),
+        )
+        alone = channel_values(*both, costs=one, new=["fax"], **terms).sel(channel=name)
+        np.testing.assert_allclose(
+            found["value_by_time"].sel(channel=name), alone["value_by_time"], rtol=1e-10
+        )
+    assert np.isnan(found.attrs["margin"])
+    assert "cost per order column 'order'" in compare_channels(found, 5.0).attrs["costs"]
+    with pytest.raises(clv.InputError, match="a new customer has no columns"):
+        channel_values(*both, costs=stated, **terms)
+    assert channel_values(*both, costs=costs(margin=0.25), periods=1, draws=2).attrs["margin"] == 0.25
 
 
 def test_a_calendar_of_spend_moves_what_is_in(make_buying, make_spending):

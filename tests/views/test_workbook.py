@@ -3,10 +3,12 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import openpyxl
 import pytest
 
+from bayes_clv.views import reporting
 from bayes_clv.views.reporting.cells import Column, Table, cell, column
 from bayes_clv.views.reporting.workbook import tables_of, workbook
 
@@ -19,6 +21,16 @@ def table():
     columns = [Column("customer", number=False), Column("value, mean"), Column("90 %")]
     rows = [list(row) for row in zip([cell(name) for name in names], column(amounts), intervals, strict=True)]
     return Table("customer-table", "Caption.", columns, rows)
+
+
+def test_every_page_carries_its_tables_as_a_workbook():
+    folder = Path(reporting.__file__).parent
+    pages = [
+        path for path in folder.glob("*.html.j2") if path.stem.partition(".")[0] not in ("layout", "macros")
+    ]
+    assert len(pages) == 5
+    for path in pages:
+        assert "{{- all_tables(workbook) }}" in path.read_text(), path.name
 
 
 def read(content: bytes) -> dict[str, list[tuple]]:

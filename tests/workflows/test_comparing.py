@@ -1,6 +1,11 @@
 """``bayes-clv compare``: what Python finds of the run's files, or one paragraph that says what is wrong."""
 
+import base64
+import io
+import re
+
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -75,6 +80,13 @@ def test_the_command_says_what_python_says(finished, tmp_path):
     assert table["value_mean"][3] > table["value_mean"][0]
     page = (tmp_path / "found.html").read_text()
     assert "Scenarios: what if" in page
+    held = re.search(r'href="data:[^,"]*sheet;base64,([^"]*)" download="tables.xlsx"', page)
+    book = openpyxl.load_workbook(io.BytesIO(base64.b64decode(held[1])))
+    assert {"scenario-table", "totals-table", "tornado-table", "stated-table"} <= set(book.sheetnames)
+    heading, *rows = book["totals-table"].iter_rows(values_only=True)
+    value = [row[heading.index("value, mean")] for row in rows]
+    np.testing.assert_allclose(value, table["value_mean"], rtol=1e-12)
+    assert "To know the horizon" not in result.stdout
     for line in result.stdout.splitlines():
         if "is worth" in line:
             assert line.strip() in page

@@ -2,6 +2,7 @@
 
 import html
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from bayes_clv.valuation.channel_files import Channels
 from bayes_clv.views.reporting.channel_words import bid_sentence, budget_sentences
 from bayes_clv.workflows import acquiring
 from bayes_clv.workflows.choices import Acquiring
-from bayes_clv.workflows.folders import Finished
+from bayes_clv.workflows.folders import Finished, read_run
 from bayes_clv.workflows.options import grouping, options_of
 from tests.sentences import CHINESE, untranslated
 
@@ -213,6 +214,40 @@ def test_equity_of_a_run_that_tells_customers_apart_is_that_of_the_present_ones(
     assert "Leave them out with --no-newcomers" in said
     valued = equity("--no-newcomers")
     assert valued.exit_code == 0, valued.stderr
+
+
+def test_channels_are_after_the_costs_of_the_run_unless_the_file_has_others(done, tmp_path):
+    run = shutil.copytree(done, tmp_path / "run")
+    (run / "costs.toml").write_text('cost_per_order = "age"\nmargin = 0.5\n')
+    text = "[profile]\nage = 40\n[others]\ncost = 9\n"
+    (tmp_path / "all.toml").write_text(text)
+    result = channels(run, tmp_path / "all.toml", "--draws", 40, "--out", tmp_path / "found.csv")
+    assert result.exit_code == 0, result.stderr
+    read = read_run(run)
+    values = channel_values(
+        *(read.buying, read.spending),
+        horizon=read.horizon,
+        profile={"age": 40},
+        draws=40,
+        costs=read.costs,
+        customers=read.customers,
+    )
+    found = pd.read_csv(tmp_path / "found.csv")
+    np.testing.assert_allclose(found["value_mean"], values["value_by_time"][..., -1].mean("draw"), rtol=1e-10)
+    # So much costs more than it brings.
+    assert (found["value_mean"] < 0).all()
+    said = "less what customers cost (cost per order column 'age'; margin 0.5)"
+    assert f"value is 50 % of spend, {said}, undiscounted" in " ".join(result.stdout.split())
+    page = html.unescape((tmp_path / "found.html").read_text())
+    assert "Value is 50 % of spend" in page
+    assert "less what a new customer costs once it is there (cost per order column 'age'" in page
+    # A table of the file takes their place; a margin that it does not state is the run's.
+    (tmp_path / "all.toml").write_text(f"{text}[costs]\ncost_per_order = 0.5\n")
+    result = channels(run, tmp_path / "all.toml", "--draws", 40, "--out", tmp_path / "other.csv")
+    assert "50 % of spend, less what customers cost (margin 0.5; cost per order 0.5)" in " ".join(
+        result.stdout.split()
+    )
+    assert (pd.read_csv(tmp_path / "other.csv")["value_mean"] > 0).all()
 
 
 def test_a_run_without_groups_is_told_the_option(make_buying):

@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_clv as clv
+from bayes_clv.app import browsing
 from bayes_clv.cli import app
 from bayes_clv.workflows.folders import read_run
+from tests.sentences import CHINESE
 
 COSTS = 'cost_per_order = 1.5\ncost_to_serve = 0.02\nmargin = "share"\n'
 TOLD = ["--annual-discount-rate", "0.1", "--horizon", "20 weeks", "--draws", "100", "--family", "bg_nbd"]
@@ -78,6 +80,64 @@ def test_what_goes_on_from_the_run_takes_its_costs(own, tmp_path):
     result = command("equity", place / "run", "--no-newcomers", "--out", tmp_path / "e.csv", "--draws", 100)
     assert result.exit_code == 0, result.stderr
     assert "less what customers cost (cost per order 1.5" in result.stdout
+
+
+SCENARIOS = """
+[[scenarios]]
+name = "Dearer posts"
+cost_per_order = "+10 %"
+break_even = "purchase_rate"
+
+[[scenarios]]
+name = "As it is"
+margin = "+0 %"
+"""
+
+
+def test_scenarios_are_after_the_costs_of_the_run(own, tmp_path):
+    place, _ = own
+    run = read_run(place / "run")
+    (tmp_path / "what.toml").write_text(SCENARIOS)
+    told = ["compare", place / "run", tmp_path / "what.toml", "--out", tmp_path / "found.csv", "--draws", 100]
+    result = command(*told)
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(tmp_path / "found.csv").set_index("scenario")
+    net = clv.simulate(run.buying, run.customers, "20 weeks", **run.money, draws=100, seed=run.seed)
+    total = np.mean(sum(block["value"].sum(axis=0) for _, block in net.blocks(["value"])))
+    assert table["value_mean"]["base"] == pytest.approx(total, rel=1e-10)
+    assert table["value_difference_mean"]["As it is"] == 0
+    assert table["value_difference_mean"]["Dearer posts"] < 0
+    said = "less what customers cost (cost per order 1.5; cost to serve 0.02; margin column 'share')"
+    printed = " ".join(result.stdout.split())
+    assert (
+        f"value is each customer's own margin on spend, {said}, discounted by 10 % a year; levers set or"
+        in printed
+    )
+    assert "before what customers cost" not in printed
+    page = html.unescape((tmp_path / "found.html").read_text())
+    assert "What customers cost stands in the base, each customer's own (cost per order 1.5" in page
+    assert command(*told, "--language", "zh").exit_code == 0
+    assert CHINESE.search(html.unescape((tmp_path / "found.html").read_text()))
+
+
+def test_the_app_shows_values_after_the_costs_of_the_run(own):
+    place, _ = own
+    opened = browsing.open_run(place / "run", draws=60)
+    levers = browsing.can_change(opened)
+    # A number would take the place of each customer's own margin.
+    assert "margin" not in levers
+    assert browsing.at_rest(opened, "cost_per_order") == 1.5
+    at_rest = {name: 0.0 if name in browsing.CHANGES else browsing.at_rest(opened, name) for name in levers}
+    found = browsing.what_if(opened, at_rest)
+    assert (found["value_difference"] == 0).all()
+    run = opened.run
+    net = clv.predict(run.buying, run.customers, "20 weeks", **run.money, seed=run.seed)
+    # The same futures, of fewer draws.
+    error = float(net["value_total"].std()) / np.sqrt(60)
+    assert abs(float(found["value"][:, 0].mean()) - float(net["value_total"].mean())) < 5 * error
+    dearer = browsing.what_if(opened, at_rest | {"cost_per_order": 3.0})
+    assert (dearer["value_difference"][:, 1] < 0).all()
+    assert "less what customers cost (cost per order 1.5" in browsing.earned_words(opened)
 
 
 def test_a_file_that_serves_nothing_or_says_too_much_is_refused(own, shop, tmp_path):

@@ -151,6 +151,8 @@ class Paths:
         ``(numbers, pace, leaving)``: the numbers by which the purchase rate is ``pace`` times, and the dropout (its
         mean, where it is a probability, which stays below 1) ``leaving`` times what it was, from now on; whether a
         customer is here stays as it is. None of a law that cannot be changed so.
+    lasting : bool
+        Whether customers leave at a time of their own, which goes by no clock of their purchases.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Paths:
     walk: Callable[..., Any]
     bend: Callable[[State], Array]
     change: Callable[[Mapping[str, Any], Array, Array], dict[str, Any]] | None = None
+    lasting: bool = False
 
 
 COIN = Paths(
@@ -184,6 +187,7 @@ LIFETIME = Paths(
     lifetime.walk,
     lambda state: state.b,
     lifetime.change,
+    lasting=True,
 )
 DRAWN = Paths(
     "own numbers drawn by the family",
@@ -192,6 +196,7 @@ DRAWN = Paths(
     lifetime.walk,
     lambda state: state.b,
     drawn.change,
+    lasting=True,
 )
 DRIFT = Paths(
     "a coin after each purchase, at a rate that drifts",
@@ -199,6 +204,7 @@ DRIFT = Paths(
     drift.begin,
     drift.walk,
     lambda state: state.scale,
+    drift.change,
 )
 DRIFT_LIFETIME = Paths(
     "a lifetime of its own, at a rate that drifts",
@@ -206,6 +212,8 @@ DRIFT_LIFETIME = Paths(
     drift.begin,
     drift.walk,
     lambda state: state.b,
+    drift.change,
+    lasting=True,
 )
 SLEEP = Paths(
     "a coin after each purchase that sends to sleep",
@@ -213,6 +221,7 @@ SLEEP = Paths(
     sleep.begin,
     sleep.walk,
     lambda state: np.minimum(state.scale, 1 / state.further.nu),
+    lifetime.change,
 )
 OPPORTUNITIES = Paths(
     "a purchase or none at each opportunity",

@@ -17,11 +17,14 @@ by the coin, by the lifetime some time after it, which ``poisson.drifting_lifeti
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from bayes_clv.distributions.arrays import owned
+from bayes_clv.distributions.paths import coin
 from bayes_clv.distributions.paths.coin import dropout, toss
 from bayes_clv.distributions.paths.variates import BELOW_ONE, BOOST, DROPOUT, FAR, LEFT, RATE, SHARE
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
@@ -46,6 +49,20 @@ class Drift(NamedTuple):
     kappa: Any
     rates: Any
     lasting: bool = False
+
+
+def change(numbers: Mapping[str, Any], pace: Any, leaving: Any) -> dict[str, Any]:
+    """Return the numbers of a purchase rate ``pace`` times, and a dropout ``leaving`` times, what they were.
+
+    A rate that is p times another of Gamma(r, alpha) drifts as fast as that, and about Gamma(r, alpha / p).
+    """
+    further, scale = numbers["further"], numbers["scale"]
+    rates = further.rates._replace(scale=owned(further.rates.scale / np.expand_dims(pace, -1)))
+    found = {"further": further._replace(alpha=owned(further.alpha / pace, np.shape(scale)), rates=rates)}
+    if further.lasting:
+        # The scale of leaving cannot say it: by that it is drawn when those left who have.
+        return dict(numbers) | found | {"scale": scale / pace, "stay": 1 / leaving}
+    return coin.change(numbers, pace, leaving) | found
 
 
 @_compiled
@@ -200,6 +217,8 @@ def _lives(state, row, step, needed, when, room, work):  # type: ignore[no-untyp
         work.life[m] = math.inf if here else -silence
         if further.lasting and here:
             work.life[m] = b * math.expm1(-math.log(unit(mix(work.word[s] ^ LIFETIME))) / a)
+            if state.stay.shape[0] > 0:
+                work.life[m] *= state.stay[row, s]
         elif further.lasting and when:
             at, alpha = rates.place[row, s, 0], further.alpha[row, s]
             work.life[m] += left_after(
@@ -274,7 +293,8 @@ def _tell(state, i, row, step, own, work):  # type: ignore[no-untyped-def]
             coins, a, b = mix(work.word[s] ^ DROPOUT), state.a[row, s], state.b[row, s]
             if lasting:
                 gamma, _ = standard_gamma(a + 1.0, coins, step)
-                own.leaving[i, s] = gamma / (b + work.life[s])
+                stay = state.stay[row, s] if state.stay.shape[0] > 0 and here else 1.0
+                own.leaving[i, s] = gamma / (b * stay + work.life[s])
             else:
                 own.leaving[i, s] = dropout(here, a, b, coins, step)
 

@@ -22,9 +22,10 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.elementary import exp
+from bayes_clv.distributions.paths.coin import MOST_DROPOUT
 from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, LEFT, RATE, SHARE, beta
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.returning_draws import heads_at, history_in, in_draws, room_for
+from bayes_clv.distributions.poisson.returning_draws import heads_at, history_in, in_draws, quicken, room_for
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
 # Steps halve the bracket where they leave it, and where they do not become shorter: a mixture with negative weights
@@ -122,12 +123,12 @@ def _slept(g, rate, nu, u):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _given_tosses(  # type: ignore[no-untyped-def]
-    own, silence, first, still, wakes, r, alpha, a, b, nu, rate, coin, state, wait, stream, step
+    own, silence, first, still, wakes, r, alpha, a, b, nu, later, rate, coin, state, wait, stream, step
 ):
     """Return rate and coin, drawn given all tosses and sleeps, which are drawn given a rate and a coin.
 
-    ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known. Else as in
-    ``heads_at``.
+    ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known, in which
+    one asleep wakes at the rate ``later``. Else as in ``heads_at``.
     """
     awake, purchases, fell, tosses, last = 0.0, float(own.size), 0.0, 0.0, 0.0
     for j in range(own.size):
@@ -159,7 +160,7 @@ def _given_tosses(  # type: ignore[no-untyped-def]
         purchases += 1.0
         awake += wait
         if state == 1:
-            awake -= _slept(wait, rate, nu, v)
+            awake -= _slept(wait, rate, later, v)
     word = mix(stream ^ RATE)
     gamma, _ = standard_gamma(r + purchases, word, step)
     chance = beta(a + fell, b + (tosses - fell), mix(stream ^ DROPOUT), step)
@@ -191,7 +192,7 @@ def _chosen(known, s, alive, w, wait, stream, step, room):  # type: ignore[no-un
     awake, asleep, rates = room[0, : high - low], room[1, : high - low], known.rates[low:high]
     signed, back = known.signed[s, low:high], known.back[s, low:high]
     if wait >= 0.0:
-        sleeps = math.exp(-known.nu[s] * wait)
+        sleeps = math.exp(-known.later[s] * wait)
         for i in range(rates.size):
             awake[i] = exp(-rates[i] * wait)
         for i in range(rates.size):
@@ -232,8 +233,9 @@ def _own_numbers(  # type: ignore[no-untyped-def]
     k = heads_at(own, first, still, wakes, a, b, nu, silence, state == 0, u, m)
     coin = beta(a + k, b + (tosses - k), mix(word ^ DROPOUT ^ SHARE), step) if tosses > 0 else 0.0
     rate, coin = _given_tosses(
-        own, silence, first, still, wakes, r, alpha, a, b, nu, rate, coin, state, wait, mix(word ^ LEFT), step
-    )
+        own, silence, first, still, wakes, r, alpha, a, b, nu, known.later[s],
+        rate, coin, state, wait, mix(word ^ LEFT), step,
+    )  # fmt: skip
     return state, rate, coin
 
 
@@ -263,7 +265,7 @@ def _known(state, row):  # type: ignore[no-untyped-def]
     """Return what one history says in each draw."""
     further = state.further
     begin = np.int64(further.start[row])
-    return in_draws(
+    known = in_draws(
         further.times[begin : begin + np.int64(further.size[row])],
         further.T[row],
         further.first,
@@ -274,19 +276,23 @@ def _known(state, row):  # type: ignore[no-untyped-def]
         further.nu[row],
         further.w[row],
     )
+    if state.pace.shape[0] > 0:
+        quicken(known, state.pace[row], further.w[row])
+    return known
 
 
 @_compiled
 def _chances(state, row, known, buying):  # type: ignore[no-untyped-def]
     """Write P(buys within the horizon) of one history in each draw."""
+    paced = state.pace.shape[0] > 0
     wide = state.horizon.shape[1] > 1
     still = np.empty(known.rates.size)
     for s in range(buying.size):
-        horizon = state.horizon[row, s if wide else 0]
-        if wide or s == 0:
+        horizon = state.horizon[row, s if wide else 0] * (state.pace[row, s] if paced else 1.0)
+        if wide or paced or s == 0:
             for i in range(still.size):
                 still[i] = exp(-known.rates[i] * horizon)
-        silent = known.sleeping[s] * math.exp(-known.nu[s] * horizon)
+        silent = known.sleeping[s] * math.exp(-known.later[s] * horizon)
         for i in range(known.low[s], known.high[s]):
             silent += known.signed[s, i] * still[i]
         buying[s] = max(known.alive[s] - silent, 0.0) if horizon > 0.0 else 0.0
@@ -318,7 +324,7 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
                 known.rates[low:high],
                 known.signed[s, low:high],
                 known.sleeping[s],
-                known.nu[s],
+                known.later[s],
                 state.scale[row, s],
                 left,
                 room[0, : high - low],
@@ -331,6 +337,10 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
             work.word[s], step, room, m, still,
         )  # fmt: skip
         work.at[n] = kind
+        if state.pace.shape[0] > 0:
+            work.wait[n] /= state.pace[row, s]
+            work.speed[n] *= state.pace[row, s]
+            work.chance[n] = min(work.chance[n] / state.stay[row, s], MOST_DROPOUT)
 
 
 @_compiled

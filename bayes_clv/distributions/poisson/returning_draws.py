@@ -65,7 +65,8 @@ class Known(NamedTuple):
     ``rates`` (point). Points from ``low`` (draw) to ``high`` have weight. ``fell`` is that of heads at the last toss,
     who are asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms
     of the silence to come, with ``sleeping`` (draw) of e^(-nu t), and ``back`` the part of them that is of those
-    asleep: awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken.
+    asleep: awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken, which
+    is also ``later`` (draw) unless customers buy at another pace from now on.
     """
 
     rates: Any
@@ -78,6 +79,7 @@ class Known(NamedTuple):
     asleep: Any
     alive: Any
     nu: Any
+    later: Any
 
 
 @_compiled
@@ -228,7 +230,7 @@ def _block(gaps, first, u, rates, density, r, alpha, a, b, nu, w, m, out, known,
             of_point[c] = stays[c] + heads[c] * ((1.0 - w[c]) * sleeps[c] + w[c])
     for c in range(draws):
         _kept(c, w[c], sleeps[c], wakes, value, awake, fell, known, begin + c)
-        known.nu[begin + c] = nu[c]
+        known.nu[begin + c] = known.later[begin + c] = nu[c]
 
 
 @_compiled
@@ -283,6 +285,7 @@ def in_draws(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-d
         np.empty(draws),
         np.empty(draws),
         np.empty(draws),
+        np.empty(draws),
     )
     width = min(BLOCK, draws)
     pitch = width + APART
@@ -295,6 +298,29 @@ def in_draws(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-d
             nu[begin:end].copy(), w[begin:end], m, out, known, begin,
         )  # fmt: skip
     return known
+
+
+@_compiled
+def quicken(known, pace, w):  # type: ignore[no-untyped-def]
+    """Have customers buy at ``pace`` (draw) times their rate from now on, and wake as they do: time is the law's own.
+
+    A unit of that is 1 / pace of time, in which the rate is what it was and that of waking nu / pace.
+    """
+    for s in range(pace.size):
+        if pace[s] == 1.0:
+            continue
+        nu = known.nu[s] / pace[s]
+        for i in range(known.low[s], known.high[s]):
+            if abs(known.rates[i] - nu) < NEAR * nu:
+                nu *= 1.0 + 10.0 * NEAR
+        sleeping = 0.0
+        for i in range(known.low[s], known.high[s]):
+            asleep = known.fell[s, i] * known.asleep[s] * (1.0 - w[s])
+            awake = known.signed[s, i] + known.back[s, i]
+            known.back[s, i] = asleep * nu / (known.rates[i] - nu)
+            known.signed[s, i] = awake - known.back[s, i]
+            sleeping += known.back[s, i] + asleep
+        known.sleeping[s], known.later[s] = sleeping, nu
 
 
 @_compiled

@@ -60,7 +60,8 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
         ax.scatter(middle, rows, c=colours, s=34, zorder=3, label=say("value"))
         style.beside(ax, [say("pays: {chance}", chance=chance_words(float(chance))) for chance in pays])
         style.rows(ax, names)
-        ax.set_xlim(left=0)
+        if not (shown["value_q05"] < 0).any():
+            ax.set_xlim(left=0)
         label, unit = say("of one new customer"), numbers.money_unit(found)
         ax.set_xlabel(say("{label} ({unit})", label=label, unit=unit))
         ax.set_ylabel(str(found.attrs.get("by", CHANNEL)))

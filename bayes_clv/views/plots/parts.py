@@ -26,6 +26,7 @@ _FACTORS = {
     "amount": style.ORANGE,
     "discounting": style.PURPLE,
     "margin": style.AMBER,
+    "costs": style.SKY,
 }
 
 

@@ -393,14 +393,31 @@ def _method(found: xr.Dataset) -> list[str]:
     discount = (
         say("discounted by {rate} % a year", rate=f"{100 * rate:.3g}") if rate else say("not discounted")
     )
+    told = {"horizon": numbers.horizon(found), "discount": discount}
+    costs = [str(attrs["costs"])] if attrs.get("costs") else []
     return [
         say(
+            "Value is spend of the first order and of all that follow within {horizon}, {discount}, at the average "
+            "margin of the channel's customers: the average customer of a channel, which says nothing of single ones. "
+            "Channels are pooled partially: one with few customers leans on the others, so that its luck is not taken "
+            "for its worth.",
+            **told,
+        )
+        if np.isnan(attrs["margin"])
+        else say(
             "Value is {share} % of spend of the first order and of all that follow within {horizon}, {discount}: the "
             "average customer of a channel, which says nothing of single ones. Channels are pooled partially: one with "
             "few customers leans on the others, so that its luck is not taken for its worth.",
             share=share,
-            horizon=numbers.horizon(found),
-            discount=discount,
+            **told,
+        ),
+        *(
+            say(
+                "Value is less what a new customer costs once it is there ({costs}): what those of its channel cost on "
+                "average, where customers differ.",
+                costs=each,
+            )
+            for each in costs
         ),
         say(
             "A channel is kept where its mean profit is at least 0, which is where keeping it loses less than stopping "

@@ -35,7 +35,6 @@ from bayes_clv.views.reporting import (
 from bayes_clv.views.reporting import fits as fit_sections
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.rendering import write_template
-from bayes_clv.views.reporting.workbook import tables_of, workbook_link
 
 LEVELS = {
     "expected": "only the population parameters vary: the spread of an average.",
@@ -217,7 +216,6 @@ def write_page(
     gallery.finish()
     page["method"] = appendix.method_text(buying, spending, value, gallery.skipped)
     page["moves"] = _moves(page)
-    page["workbook"] = workbook_link(list(tables_of(page)))
     page["sections"] = _contents(page)
     return write_template(path, "report.html.j2", page)
 

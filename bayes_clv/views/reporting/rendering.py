@@ -6,12 +6,13 @@ from typing import Any
 
 from bayes_clv.language import ENGLISH, joined, say, say_kept_titles, say_many, spoken
 from bayes_clv.views import fonts
+from bayes_clv.views.reporting.workbook import tables_of, workbook_link
 
 
 def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> Path:
     """Write the page of a template of this folder and return its path; a file there is replaced once it is complete.
 
-    All text from the data passes Jinja's escaping.
+    It carries its tables as a workbook, too. All text from the data passes Jinja's escaping.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,7 +26,8 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
     )
     environment.globals |= {"say": say, "say_many": say_many, "joined": joined, "language": spoken()}
     environment.globals["figures_are_english"] = spoken() != fonts.drawable(spoken()) == ENGLISH
-    text = environment.get_template(template).render(page)
+    held = {"workbook": workbook_link(list(tables_of(dict(page))))}
+    text = environment.get_template(template).render({**page, **held})
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.partial")

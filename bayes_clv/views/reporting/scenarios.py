@@ -377,6 +377,7 @@ def _said(stated: str) -> str:
 def _method(comparison: xr.Dataset) -> list[str]:
     attrs = comparison.attrs
     error = float(comparison["value_difference_error"].max())
+    costs = str(attrs.get("costs", ""))
     return [
         say(
             "Every scenario is drawn {draws:,} times, with the same posterior draws and the same random numbers as the "
@@ -397,5 +398,14 @@ def _method(comparison: xr.Dataset) -> list[str]:
             "matters, test it.",
             horizon=numbers.plural(float(attrs["horizon"]), str(attrs["time_unit"])),
             units=say(in_plural(str(attrs["time_unit"]))),
+        ),
+        *(
+            say(
+                "What customers cost stands in the base, each customer's own ({costs}), and in every scenario that "
+                "does not set it; a change such as “+10 %” changes everybody's. Who is won costs what the average "
+                "customer does.",
+                costs=each,
+            )
+            for each in [costs] * bool(costs)
         ),
     ]
