@@ -115,7 +115,13 @@ _TREND_MEANS = (
 )
 _TREND_SPLIT = (
     Remedy("Correct totals of money by this per cent, or rank by purchases.", corrects=True),
-    "Fit spend with a trend by age: clv.fit(..., trend=True), of customers with also=('log_spend', 'purchase_spend').",
+    Remedy(
+        "Fit spend with a trend by age: bayes-clv run --trend, or clv.fit(..., trend=True), of customers with "
+        "also=('log_spend', 'purchase_spend').",
+        python="Fit spend with a trend by age: clv.fit(..., trend=True), of customers with also=('log_spend', "
+        "'purchase_spend').",
+        shell="Fit spend with a trend by age: bayes-clv run --trend.",
+    ),
     "Fit to a shorter, more recent calibration, in which spend had less time to change.",
     "Look for what rises with it: prices, range, a programme for regular customers.",
 )

@@ -224,6 +224,9 @@ class SpendLevel:
     orders : callable, or None
         ``(rng, owner, age, params)``: amounts of the occasions of new customers, who come one after the other, at
         rising ages.
+    paced : callable, or None
+        ``(clock)``: the terms with a calendar of spend, where it is more than each customer's mean that g changes. The
+        clock has ``of_amounts(place)``, log g of the amounts at these places of ``purchase_spend``, a tensor.
     """
 
     density: str
@@ -241,6 +244,7 @@ class SpendLevel:
     later: Callable[[Any, Columns, Params], Array] | None = None
     moves: Callable[[Columns, Params], Moves] | None = None
     orders: Callable[[np.random.Generator, NDArray[np.int64], Array, Params], Array] | None = None
+    paced: Callable[[Any], tuple[Term, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ CLOCKED = ("bg_nbd", "mbg_nbd", "bg_cnbd_k", "mbg_cnbd_k", "nbd", "pareto_nbd")
 CLOCKED_CHANGES = {"drift": ("bg_nbd", "mbg_nbd", "nbd"), "returns": ("bg_nbd", "mbg_nbd")}
 # Those of contracts, with a period of renewal for a calendar's.
 RENEWED = ("shifted_beta_geometric", "beta_discrete_weibull")
-# Whose spend may.
+# Whose spend may, and that of the forms in which it moves with its customer too.
 PRICED = ("lognormal_spend", "gamma_gamma")
 
 _registered: dict[str, Family] = {}
@@ -127,7 +127,8 @@ def form_of(name: str, *, trend: bool = False, drift: bool = False, returns: boo
 
 def refuse_calendar(name: str) -> None:
     """Refuse a family that does not go by a calendar."""
-    if family(name).kind == "spend" and name not in PRICED:
+    priced = name in (*PRICED, *derived("spend"))
+    if family(name).kind == "spend" and not priced:
         raise InputError(
             f"{family(name).words.title} has no calendar of spend: {', '.join(PRICED)} have. Fit one of these, of "
             f"customers with summarize(..., also=('log_spend', 'purchase_spend')), or leave {argument('calendar')} out."
@@ -138,7 +139,7 @@ def refuse_calendar(name: str) -> None:
             "to buy there, a history is no longer told by frequency and recency, and its likelihood has no closed "
             f"form. Fit {CLOCKED[0]} to the days of the purchases, or leave {argument('calendar')} out."
         )
-    if not has_calendar(name) and name not in PRICED:
+    if not (has_calendar(name) or priced):
         raise InputError(
             f"{family(name).words.title} does not go by a calendar: {', '.join(CLOCKED)} do, "
             + "".join(f"with {change} {', '.join(names)}, " for change, names in CLOCKED_CHANGES.items())

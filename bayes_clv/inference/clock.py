@@ -121,6 +121,10 @@ class Prices(_Moving):
 
     ledger: Ledger
 
+    def of_amounts(self, place: np.ndarray) -> Any:
+        """Return log g of the amounts at these places of ``purchase_spend``."""
+        return self.log_rate[self.ledger.period[place]]
+
     def log_density(self) -> Any:
         """Return minus the sum of log g over the purchases: an amount is g times one of the family."""
         return -(np.asarray(self.calendar.counts) * self.log_rate).sum()

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.contracts import placed
-from bayes_clv.customers.sequences import SPEND_START, unpaid
-from bayes_clv.families.contract import Family, SpendLevel, need
+from bayes_clv.customers.sequences import PURCHASE_START, PURCHASE_TIMES, SPEND_START, unpaid
+from bayes_clv.families.contract import Family
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.families.registry import form_of, refuse_calendar
@@ -27,7 +27,7 @@ from bayes_clv.inference.criticism.retention import retention_check
 from bayes_clv.inference.data import checkable, checked_customers, distinct_rows, observed
 from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
-from bayes_clv.inference.ledger import PAYER, read_ledger
+from bayes_clv.inference.ledger import PAYER, read_ledger, refuse_unpaid
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
@@ -91,7 +91,7 @@ def fit(
         Of ``"lognormal_spend"`` and ``"gamma_gamma"``: whether spend an order changes with the customer's age, to the
         longest age seen (``families.spend.moving``); of customers with
         ``summarize(..., also=("log_spend", "purchase_spend"))``. The posterior is of the family
-        ``"lognormal_spend_trend"``, and so on. Not with a ``calendar``.
+        ``"lognormal_spend_trend"``, and so on.
     covariates : mapping of str to column name(s) or formula(s), optional
         Columns of the customers (``clv.with_columns``) and what they act on: a process of the family
         (``PROCESSES``: "purchase", "dropout"; "spend") or one of its quantities by name, on the log scale, or that of
@@ -110,7 +110,8 @@ def fit(
         ``"bg_cnbd_k"`` and ``"mbg_cnbd_k"``, with purchase times, whose k is chosen beforehand without the calendar;
         and of ``"pareto_nbd"``, whose fit it makes thirty times as dear. Of ``"lognormal_spend"`` and
         ``"gamma_gamma"`` it is the spend of a purchase that moves, of customers with ``also=("purchase_spend",)``; the
-        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``). Of
+        latter's likelihood is then that of every amount, and not of each customer's mean (``inference.ledger``); with
+        ``trend`` and ``drift`` too, of customers who came in several periods. Of
         ``"shifted_beta_geometric"`` and ``"beta_discrete_weibull"`` it is how readily all contracts are left, period by
         period of renewal, of contracts with ``periods`` (``clv.customers.from_dates``, ``from_survivors``). With
         ``drift`` of ``"bg_nbd"``, ``"mbg_nbd"`` and ``"nbd"``, whose rates then drift in operational time; not with
@@ -133,7 +134,9 @@ def fit(
         predictive ones replicate the whole base and count its customers by class of frequency or mean
         spend, beside the same counts in ``observed_data``) and ``"log_likelihood"`` (pointwise, one column a
         distinct history, which all customers who share it have: ``count`` in ``observed_data``), for ``compare``;
-        with ``"log_prior"`` (of each sampled quantity) for ``clv.inference.prior_sensitivity``.
+        with ``"log_prior"`` (of each sampled quantity) for ``clv.inference.prior_sensitivity``. With a calendar the
+        log-likelihood is that of a customer given g, and needs ``summarize(..., also=("purchase_times",))``; one of
+        spend has no predictive groups.
 
     Returns
     -------
@@ -183,19 +186,23 @@ def fit(
     data = observed(record, dataset)
     record = record.of(dataset)
     columns = dict(data.columns)
-    learned, ledger = None, None
+    learned, ledger, times = None, None, None
     if calendar is not None:
         seen_by = dataset.isel({CUSTOMER: data.usable}) if record.kind == "spend" else dataset
-        _refuse_moving(record)
         learned = learn_calendar(calendar, record.name, seen_by)
-        _check_calendar_fit(method, priors, include, learned)
+        _refuse_one_age(record, learned, seen_by)
+        _check_calendar_fit(method, priors, include, learned, seen_by)
+        if record.kind == "purchases" and "log_likelihood" in include:
+            # What g adds to a customer's density goes by its days.
+            times = dataset[PURCHASE_TIMES].to_numpy().astype(float)
+            columns[PURCHASE_START] = dataset[PURCHASE_START].to_numpy().astype(float)
         if learned.of_spend:
             ledger = read_ledger(seen_by, learned.days, learned.unit_days, learned.size)
-            _check_amounts(record, ledger.unpaid)
+            refuse_unpaid(record, ledger.unpaid)
             learned = replace(learned, information=1 / ledger.variance)
             columns[PAYER] = np.arange(ledger.size.size)
     elif record.kind == "spend" and SPEND_START in columns:
-        _check_amounts(record, unpaid(dataset.isel({CUSTOMER: data.usable})))
+        refuse_unpaid(record, unpaid(dataset.isel({CUSTOMER: data.usable})))
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -211,7 +218,8 @@ def fit(
     if effects is not None:
         check_flat(effects, resolved, method)
 
-    from bayes_clv.inference.graph import build_model, log_prior, pointwise_log_likelihood
+    from bayes_clv.inference.graph import build_model, log_prior
+    from bayes_clv.inference.pointwise import pointwise_log_likelihood
 
     start = starting_point(record.quantities, scale)
     choices = choose(record, rows, count, resolved, start, likelihood=method == "mode")
@@ -268,7 +276,7 @@ def fit(
         report = checks.with_problem(report, retention_check(record, dataset, at_large))
 
     # One generator per group: asking for one more group leaves the others as they were.
-    prior_rng, predictive_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
+    prior_rng, predictive_rng, past_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2, 3))
     if {"prior", "prior_predictive"} & set(include):
         # Of the family's own quantities: a calendar is drawn in a form that has no way forwards.
         stated = build_model(record, rows, count, fixed, start, effects, profiles, as_stated=True).graph
@@ -281,8 +289,9 @@ def fit(
             columns = columns | {"profile": np.repeat(profiles.index, data.count)}
         included["observed_data"] = xr.merge([seen, classes])
         if "prior_predictive" in include:
+            pasts = None if learned is None else predictive.prior_pasts(learned, fixed, past_rng)
             included["prior_predictive"] = predictive.replicate(
-                record, included["prior"], columns, classes, prior_rng, effects, profiles
+                record, included["prior"], columns, classes, prior_rng, effects, profiles, pasts
             )
         if "posterior_predictive" in include:
             thinned = predictive.thin(posterior)
@@ -293,7 +302,9 @@ def fit(
     if "log_prior" in include:
         included["log_prior"] = log_prior(fixed, posterior)
     if "log_likelihood" in include:
-        included["log_likelihood"] = pointwise_log_likelihood(record, posterior, rows, effects, profiles)
+        included["log_likelihood"] = pointwise_log_likelihood(
+            record, posterior, rows, effects, profiles, calendar=learned, ledger=ledger, times=times
+        )
     tree = xr.DataTree.from_dict(included)
     tree.attrs = {
         "format": FORMAT,
@@ -315,28 +326,22 @@ def fit(
     return tree
 
 
-def _check_amounts(family: Family, unpaid: np.ndarray) -> None:
-    """Refuse amounts of nothing where the family has no density of them; ``unpaid`` are each customer's."""
-    some = int((unpaid > 0).sum())
-    if need(family, SpendLevel).pays == "gamma" and some:
+def _refuse_one_age(family: Family, learned: LearnedCalendar, customers: xr.Dataset) -> None:
+    """Refuse a trend of spend beside its calendar where all customers came in one period."""
+    if not (learned.of_spend and "growth" in family.quantities):
+        return
+    spread = float(customers["T"].max() - customers["T"].min())
+    if spread < learned.width:
         raise InputError(
-            f"{some:,} of {unpaid.size:,} customers have a repeat purchase for nothing, of which "
-            f"{family.words.title} has no density, and where spend moves every amount counts. Fit 'lognormal_spend', "
-            "which leaves such customers out, or leave them out of customers."
+            f"All customers came within {spread * learned.unit_days:.0f} days, so that a trend of spend by age "
+            f"({argument('trend', True)}) cannot be told from {argument('calendar')}: within a customer the two are "
+            "one, and customers of other ages tell them apart. Ask for one of them, or give customers who came later."
         )
 
 
-def _refuse_moving(family: Family) -> None:
-    """Refuse a calendar of spend that moves by itself."""
-    if family.kind == "spend" and need(family, SpendLevel).later is not None:
-        raise InputError(
-            f"{argument('calendar')} and a spend that moves with its customer ({argument('trend', True)}, "
-            f"{argument('drift', True)}) cannot be had in one fit: within a customer age and calendar are one, and "
-            "only how the spend of everybody moves together would tell them apart. Ask for one of them."
-        )
-
-
-def _check_calendar_fit(method: str, priors: Any, include: Collection[str], learned: LearnedCalendar) -> None:
+def _check_calendar_fit(
+    method: str, priors: Any, include: Collection[str], learned: LearnedCalendar, customers: xr.Dataset
+) -> None:
     """Refuse what a fit with a calendar cannot give."""
     if method == "mode":
         serves = "method='nuts'" if learned.of_spend else "method='nuts' or method='laplace'"
@@ -354,17 +359,16 @@ def _check_calendar_fit(method: str, priors: Any, include: Collection[str], lear
             f"A calendar's scales need priors: {argument('priors', priors)} leaves them none. Give priors by name, or "
             "leave them to their defaults."
         )
-    if "log_likelihood" in include:
+    if "log_likelihood" in include and PURCHASE_TIMES not in customers and not learned.of_leaving:
         raise InputError(
-            "Group 'log_likelihood' is not there of a fit with a calendar: what a history adds depends on the days of "
-            "its purchases, which the fit reads of all customers together. Compare by clv.scoring.rolling_origins."
-            if not learned.of_leaving
-            else "Group 'log_likelihood' is not there of a fit with a calendar yet. Fit without the calendar for it."
+            "Group 'log_likelihood' of a fit with a calendar goes by the days of each customer's purchases, and the "
+            "customers lack 'purchase_times'. Summarise the orders with summarize(..., also=('periods', "
+            "'purchase_times'))."
         )
-    absent = ("prior_predictive", "posterior_predictive") if learned.of_spend else ("prior_predictive",)
-    for name in absent:
-        if name in include:
+    for name in ("prior_predictive", "posterior_predictive"):
+        if learned.of_spend and name in include:
             raise InputError(
-                f"Group {name!r} is not there of a fit with a calendar"
-                f"{' of spend' if learned.of_spend else ''}. Fit without the calendar for it."
+                f"Group {name!r} is not there of a fit with a calendar of spend: a replicated base keeps the days of "
+                "the purchases, and only what they bring would be new. Fit without the calendar for it, or hold the "
+                "forecast against a holdout (clv.evaluate)."
             )

@@ -2,7 +2,7 @@
 
 The graph is built once per fit from the family's own terms. The likelihood enters as one potential:
 the weighted sum over distinct rows. Pointwise log-likelihoods, one per distinct history, are
-evaluated from the same terms afterwards, on request.
+evaluated from the same terms afterwards, on request (``pointwise``).
 
 With covariates or groups the rows have a column ``profile`` too, and each term is evaluated on the distinct rows
 of its own columns and the profile, with the parameters of the profile (``effects``).
@@ -12,9 +12,8 @@ variable of the model: a sampler's checks know only what varies. ``Built.constan
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from bayes_clv.inference.calendar import COEFFICIENT, EFFECT, SD, SHOCK, Learned
 from bayes_clv.inference.clock import Clock, Prices, scale_at
 from bayes_clv.inference.clock import clock as clock_of
 from bayes_clv.inference.data import Columns, distinct_rows, select
-from bayes_clv.inference.effects import Effects, Profiles, parameter_points
+from bayes_clv.inference.effects import Effects, Profiles
 from bayes_clv.inference.ledger import PAYER, Ledger
 from bayes_clv.schema import InputError
 
@@ -118,8 +117,9 @@ def build_model(
         if changing:
             data = {name: pm.Data(name, column) for name, column in data.items()}
         pm.Potential("reduced_log_likelihood", _log_likelihood(family, parameters, data, clock))
-        # The terms of contracts hold all.
-        if clock is not None and not clock.calendar.of_leaving:
+        # The terms of contracts hold all, and so do those of spend that moves.
+        whole = isinstance(clock, Prices) and own_pace(family, clock) is not None
+        if clock is not None and not (clock.calendar.of_leaving or whole):
             density = clock.log_density()
             if isinstance(clock, Prices):
                 own = of_rows(parameters, rows.get("profile"))
@@ -210,7 +210,15 @@ def reduced_log_likelihood(
 
 def _terms(family: Family, clock: Clock | Prices | None) -> tuple[Term, ...]:
     """Return the terms of the likelihood, at the pace of a calendar where there is one and the family has its own."""
-    return family.likelihood if clock is None or family.paced is None else family.paced.likelihood(clock)
+    paced = own_pace(family, clock)
+    return family.likelihood if paced is None else paced(clock)
+
+
+def own_pace(family: Family, clock: Clock | Prices | None) -> Callable[[Any], tuple[Term, ...]] | None:
+    """Return the family's own terms at the pace of a calendar; None where there is none, or it has none."""
+    if isinstance(clock, Prices):
+        return need(family, SpendLevel).paced
+    return None if clock is None or family.paced is None else family.paced.likelihood
 
 
 def rows_of_terms(
@@ -246,7 +254,7 @@ def _log_likelihood(
         given = {name: data[f"{name}_{place}"] for name in term.columns}
         weight = data[f"count_{place}"]
         moved = given
-        if clock is not None and family.paced is None:
+        if clock is not None and own_pace(family, clock) is None:
             moved = clock.operational(given, weight, data.get(f"{PAYER}_{place}"))
         columns = list(moved.values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"
@@ -376,43 +384,3 @@ def log_prior(priors: Mapping[str, Prior], posterior: xr.Dataset) -> xr.Dataset:
             density = pm.logp(unnamed(name, prior), drawn.to_numpy()).eval(mode="FAST_COMPILE")
         found[name] = (drawn.dims, np.asarray(density, dtype=float))
     return xr.Dataset(found, posterior.coords).drop_attrs()
-
-
-def pointwise_log_likelihood(
-    family: Family,
-    posterior: xr.Dataset,
-    rows: Columns,
-    effects: Effects | None = None,
-    profiles: Profiles | None = None,
-    max_bytes: float = 2e9,
-) -> xr.Dataset:
-    """Return the log-likelihood (chain, draw, row) of one customer of each distinct history and profile.
-
-    Raises InputError, naming the size, when the array would be larger than ``max_bytes``.
-    """
-    import pytensor.tensor as pt
-    from pymc.pytensorf import compile as compile_graph
-
-    size = rows[family.observed[0]].size
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], size)
-    if np.prod(shape) * 8.0 > max_bytes:
-        raise InputError(
-            f"The pointwise log-likelihood of {size:,} distinct histories and {shape[0] * shape[1]:,} draws takes "
-            f"{np.prod(shape) * 8 / 1e9:.1f} GB. Fit with fewer draws, or leave 'log_likelihood' out of include."
-        )
-    points = parameter_points(family, posterior, effects, profiles)
-    first = next(points)
-    symbols = {
-        name: pt.dvector(name) if np.ndim(value) else pt.dscalar(name) for name, value in first.items()
-    }
-    compiled = compile_graph(
-        list(symbols.values()),
-        family.log_likelihood(of_rows(symbols, rows.get("profile")), rows),
-    )
-    values = np.empty((shape[0] * shape[1], size))
-    for i, point in enumerate(chain([first], points)):
-        values[i] = compiled(*point.values())
-    return xr.Dataset(
-        {family.checked: (("chain", "draw", "row"), values.reshape(shape))},
-        coords={"chain": posterior["chain"], "draw": posterior["draw"], "row": np.arange(size)},
-    )

@@ -19,7 +19,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.sequences import places
-from bayes_clv.schema import CUSTOMER, InputError
+from bayes_clv.families.contract import Family, SpendLevel, need
+from bayes_clv.schema import CUSTOMER, REPEAT_PURCHASE, InputError
 
 # The column that says where a customer's purchases are in the ledger.
 PAYER = "payer"
@@ -32,7 +33,8 @@ class Ledger:
 
     ``orders`` is how many; ``apart`` their logs about the mean; ``amounts`` money. Of each customer ``size``, its
     repeat purchases, ``unpaid``, those for nothing, and ``log_mean``, the mean log of the others. ``variance`` is that
-    of a customer's log spend, pooled.
+    of a customer's log spend, pooled. ``spend`` are the customers' flat amounts, of all of them, and ``period`` where
+    each lies.
     """
 
     orders: Any
@@ -42,6 +44,8 @@ class Ledger:
     unpaid: np.ndarray
     log_mean: np.ndarray
     variance: float
+    spend: np.ndarray
+    period: np.ndarray
 
     def drawn_mean(self, pays: str, rows: np.ndarray, mean: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
         """Return the mean that a family that ``pays`` so reads, of spend over g of ``log_rate`` (draw, period).
@@ -55,6 +59,14 @@ class Ledger:
             found = mean[:, None] - np.asarray(self.orders[rows] @ log_rate.T) / size
         return np.asarray(found)
 
+    def drawn_amounts(self, start: np.ndarray, size: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+        """Return the amounts over g of ``log_rate`` (draw, period), (amount, draw), of customers one after the other.
+
+        Each has ``size``, which begin at ``start`` in ``purchase_spend``.
+        """
+        place = places(start.astype(np.int64), size.astype(np.int64))
+        return np.asarray(self.spend[place, None] * np.exp(-log_rate.T[self.period[place]]))
+
     def take(self, order: np.ndarray) -> "Ledger":
         """Return the ledger of these customers, in this order."""
         names = ("orders", "apart", "amounts", "size", "unpaid", "log_mean")
@@ -64,8 +76,10 @@ class Ledger:
         """Return mean, and mean log, of customers' spend over g of ``log_rate`` (period,), tensors (row,)."""
         import pytensor.tensor as pt
 
-        mean = _sums(self.amounts[rows], pt.exp(-log_rate)) / self.size[rows]
-        return mean, self.log_mean[rows] - _sums(self.orders[rows], log_rate) / self.size[rows]
+        from bayes_clv.distributions.level_operator import row_sums
+
+        mean = row_sums(self.amounts[rows], pt.exp(-log_rate)) / self.size[rows]
+        return mean, self.log_mean[rows] - row_sums(self.orders[rows], log_rate) / self.size[rows]
 
     def corrected(self, log_rate: Any, rows: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[Any, Any]:
         """Return mean and standard deviation of customers' log spend less ``log_rate`` (period,), tensors (row,).
@@ -74,19 +88,25 @@ class Ledger:
         """
         import pytensor.tensor as pt
 
+        from bayes_clv.distributions.level_operator import row_sums
+
         size, orders, apart = self.size[rows], self.orders[rows], self.apart[rows]
-        shift = _sums(orders, log_rate) / size
-        variance = sd**2 + (_sums(orders, log_rate**2) - 2 * _sums(apart, log_rate)) / size - shift**2
+        shift = row_sums(orders, log_rate) / size
+        variance = sd**2 + (row_sums(orders, log_rate**2) - 2 * row_sums(apart, log_rate)) / size - shift**2
         # One purchase has none; of others it is above rounding, or no purchase differs from another.
         some = pt.and_(pt.as_tensor(size > 1), pt.gt(variance, 1e-14))
         return mean - shift, pt.switch(some, pt.sqrt(pt.switch(some, variance, 1.0)), 0.0)
 
 
-def _sums(matrix: Any, values: Any) -> Any:
-    """Return a sparse matrix times a vector, a tensor."""
-    import pytensor.sparse as sparse
-
-    return sparse.structured_dot(sparse.as_sparse_variable(matrix), values[:, None])[:, 0]
+def refuse_unpaid(family: Family, unpaid: np.ndarray) -> None:
+    """Refuse amounts of nothing where the family has no density of them; ``unpaid`` are each customer's."""
+    some = int((unpaid > 0).sum())
+    if need(family, SpendLevel).pays == "gamma" and some:
+        raise InputError(
+            f"{some:,} of {unpaid.size:,} customers have a repeat purchase for nothing, of which "
+            f"{family.words.title} has no density, and where spend moves every amount counts. Fit 'lognormal_spend', "
+            "which leaves such customers out, or leave them out of customers."
+        )
 
 
 def read_ledger(customers: xr.Dataset, days: int, unit_days: float, periods: int) -> Ledger:
@@ -114,6 +134,8 @@ def read_ledger(customers: xr.Dataset, days: int, unit_days: float, periods: int
     ago = np.repeat(customers["T"].to_numpy(), size) - customers["purchase_times"].to_numpy()[of_times]
     period = np.maximum(periods - 1 - np.rint(ago * unit_days).astype(np.int64) // days, 0)
     spend = customers["purchase_spend"].to_numpy()[of_spend]
+    flat = np.zeros(customers.sizes[REPEAT_PURCHASE], dtype=np.int64)
+    flat[of_spend] = period
     paid = spend > 0
     logs = np.log(np.where(paid, spend, 1.0))
     known = np.bincount(owner, paid, number)
@@ -134,4 +156,6 @@ def read_ledger(customers: xr.Dataset, days: int, unit_days: float, periods: int
         unpaid=size - known,
         log_mean=mean,
         variance=variance if variance > 0 else 1.0,
+        spend=customers["purchase_spend"].to_numpy().astype(float),
+        period=flat,
     )

@@ -7,6 +7,8 @@ Simpson's rule. With a growth of 2 over CDNOW's 39 weeks totals of 26 and of 52 
 of new customers over 78 weeks by 1e-4.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from bayes_clv.families.contract import Columns, Forecast, Params
@@ -32,19 +34,30 @@ def worth(
 
 def over_parts(
     payer: Parameters, horizon: float, rate: float, columns: Columns, values: Params
-) -> np.ndarray:
-    """Return what an occasion of each part of the horizon brings, discounted, (part, row, draw), of spend that moves.
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the end of each part of the horizon, and what an occasion of it brings, discounted, (row, draw).
 
-    ``columns`` and ``values`` are what the family of spend reads.
+    Of spend that moves with its customer; with a calendar the parts are its periods. ``columns`` and ``values`` are
+    what the family of spend reads.
     """
     later = payer.level.later
     assert later is not None
-    ends = horizon * np.arange(PARTS + 1) / PARTS
-    long = horizon / PARTS
-    mean = np.exp(-rate * ends[:-1]) * (-np.expm1(-rate * long) / (rate * long) if rate else 1.0)
-    brings = later(horizon * np.arange(2 * PARTS + 1) / (2 * PARTS), columns, values)
-    whole: np.ndarray = (brings[:-1:2] + 4 * brings[1::2] + brings[2::2]) / 6
-    return whole * mean[:, None, None]
+    if payer.ahead is None:
+        ends = horizon * np.arange(1, PARTS + 1) / PARTS
+        long = horizon / PARTS
+        mean = np.exp(-rate * (ends - long)) * (-np.expm1(-rate * long) / (rate * long) if rate else 1.0)
+        factor = mean[:, None]
+    else:
+        ends, factor = payer.worth(horizon, rate)
+    # Some at a time: (time, row, draw) of all days of a year would be large.
+    for first in range(0, ends.size, PARTS):
+        here = slice(first, first + PARTS)
+        edges = np.concatenate([ends[first - 1 : first] if first else [0.0], ends[here]])
+        times = np.empty(2 * edges.size - 1)
+        times[::2], times[1::2] = edges, (edges[1:] + edges[:-1]) / 2
+        brings = later(times, columns, values)
+        whole = (brings[:-1:2] + 4 * brings[1::2] + brings[2::2]) / 6
+        yield from zip(ends[here].tolist(), whole * factor[here, None, :], strict=True)
 
 
 def earned(
@@ -68,7 +81,7 @@ def earned(
             (bought[to_bought] if bought.ndim == 2 else bought) * payer.level.expected(columns, own)
         )
     total, before = np.zeros(()), np.zeros(())
-    for part, brings in enumerate(over_parts(payer, horizon, rate, columns, own), start=1):
-        bought = np.asarray(forecast.purchases(horizon * part / PARTS, history, values))
+    for end, brings in over_parts(payer, horizon, rate, columns, own):
+        bought = np.asarray(forecast.purchases(end, history, values))
         total, before = total + brings * (bought - before)[to_bought], bought
     return total

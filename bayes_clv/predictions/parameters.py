@@ -172,10 +172,18 @@ class Parameters:
         return ends, mean[:, None] * self.ahead[:, :number].T
 
     def paid(self, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return what the family of spend reads of these rows, (row, 1), or (row, draw) less the calendar's part."""
+        """Return what the family of spend reads of these rows, (row, 1), or less the calendar's part (row, draw).
+
+        Where it reads each amount, these are ``purchase_spend`` (amount, draw), flat.
+        """
         found = {name: columns[name][rows, None] for name in self.level.reads}
         if self.ledger is None or self.calendar is None:
             return found
+        if self.level.paced is not None:
+            size = found["occasions"][:, 0]
+            start, log_rate = found["spend_start"][:, 0], self.calendar.log_rate
+            own = self.ledger.drawn_amounts(start, size, log_rate)
+            return found | {"purchase_spend": own, "spend_start": (np.cumsum(size) - size)[:, None]}
         informed = found["occasions"][:, 0] > 0
         mean = np.zeros((rows.size, self.calendar.log_rate.shape[0]))
         payers = columns[PAYER][rows[informed]].astype(np.int64)

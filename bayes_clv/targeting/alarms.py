@@ -25,7 +25,7 @@ from bayes_clv.families.contract import Forecast
 from bayes_clv.predictions.averages import STATES, WAKING
 from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import refuse_other_end, shared_time_unit
-from bayes_clv.predictions.parameters import parameters
+from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.tiles import over_tiles, rows_of
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, describe, in_currency
 from bayes_clv.units import days_per, duration
@@ -103,17 +103,13 @@ def churn_alarms(
     time_unit = shared_time_unit(buying, customers)
     every = parameters(buying, "buying", calendar=True)
     refuse_other_end(every, customers)
-    few, halvings = (ALARM_DRAWS, HALVINGS) if every.forecast.states is None else OF_SLEEPERS
+    dear = every.forecast.states is not None or _is_integral(every)
+    few, halvings = OF_SLEEPERS if dear else (ALARM_DRAWS, HALVINGS)
     posterior = every.thin(few).of(customers).until(0.0)
     columns = purchase_history(customers, posterior.family)
     end = 10 * float(columns["T"].max()) if longest is None else duration(longest, time_unit)
     now = columns["T"] - columns["recency"]
     forecast = posterior.forecast
-    if posterior.calendar is not None and forecast.seen_to is None:
-        raise InputError(
-            f"Alarms do not go by a calendar in {posterior.family.name}, which this posterior has. Fit bg_nbd or "
-            "mbg_nbd with it, or this family without it."
-        )
     alive_now = distinct_histories(columns | posterior.columns)
     # Without a calendar the alarm is known on the day of the last purchase, whatever came after it.
     until = (
@@ -194,6 +190,12 @@ def churn_alarms(
         found["value_at_risk"] = _at_risk(found, value)
         found.attrs |= in_currency(value.attrs)
     return describe(found)
+
+
+def _is_integral(posterior: Parameters) -> bool:
+    """Return whether each P(alive) is an integral over the periods of a calendar, as of Pareto/NBD."""
+    family = posterior.family
+    return posterior.calendar is not None and family.paced is not None and family.over is None
 
 
 def _mean(chances: np.ndarray, history: dict[str, np.ndarray]) -> np.ndarray:

@@ -317,7 +317,8 @@ def expected_new_customer(
             {name: column[None, None] for name, column in new_customer(payer.level.reads).items()},
             payer.values,
         )[0]
-        return 1 + repeats, np.where(np.isnan(each), np.inf, each + later)
+        first = each if payer.ahead is None else each * payer.ahead[:, 0]
+        return 1 + repeats, np.where(np.isnan(each), np.inf, first + later)
     if payer.ahead is None:
         return 1 + repeats, np.where(np.isnan(each), np.inf, each) * (1 + discounted)
     ends, worth = payer.worth(horizon, discount)
@@ -342,17 +343,18 @@ def expected_over_time(
     payer = paired(payments, posterior.size)
     each = payer.level.population_mean(payer.values)
     first, pace = np.ones(posterior.size), np.ones((1, posterior.size))
+    if payer.level.later is not None:
+        ends = np.union1d(asked, horizon * np.arange(1, PARTS + 1) / PARTS)
     if payer.ahead is not None:
         bounds, _ = payer.worth(horizon, 0.0)
-        ends = np.union1d(asked, bounds)
+        ends = np.union1d(ends, bounds)
         inside = np.searchsorted(bounds, ends - 1e-9 * horizon)
         first, pace = payer.ahead[:, 0], payer.ahead[:, inside].T
     if payer.level.later is not None:
         # What a purchase of each part brings over one at once, in the part's middle.
-        ends = np.union1d(asked, horizon * np.arange(1, PARTS + 1) / PARTS)
         at = (ends + np.r_[0.0, ends[:-1]]) / 2
         nobody = new_customer(payer.level.reads)
-        pace = payer.level.later(at, nobody, payer.values) / each
+        pace = pace * payer.level.later(at, nobody, payer.values) / each
     bought = np.stack([forecast.purchases(end, newborn, values) for end in ends.tolist()])
     long = np.diff(ends, prepend=0.0)
     mean = np.exp(-discount * (ends - long)) * (

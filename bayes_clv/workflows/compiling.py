@@ -35,6 +35,7 @@ def compile_simulation(buying: str, spending: str | None = None) -> None:
     import pandas as pd
     import xarray as xr
 
+    from bayes_clv.customers.sequences import with_times
     from bayes_clv.customers.tables import from_table
     from bayes_clv.families.quantities import starting_point
     from bayes_clv.predictions.forecasts import predict
@@ -46,8 +47,9 @@ def compile_simulation(buying: str, spending: str | None = None) -> None:
         "T": [30.0, 30.0],
         "monetary_value": [np.nan, 25.0],
     }
-    table["purchase_times"] = [[], [5.0, 12.0, 20.0]]
-    customers = from_table(pd.DataFrame(table), time_unit="week").assign(
+    customers = from_table(pd.DataFrame(table), time_unit="week")
+    times, spend = np.array([5.0, 12.0, 20.0]), np.array([20.0, 25.0, 30.0])
+    customers = with_times(customers, times, np.array([0, 3]), spend).assign(
         log_intervals=(CUSTOMER, [0.0, 5.0]),
         log_spend_mean=(CUSTOMER, [np.nan, 3.0]),
         log_spend_sd=(CUSTOMER, [np.nan, 0.5]),

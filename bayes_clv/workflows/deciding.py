@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_clv.language import say
 from bayes_clv.schema import also_for, also_for_calendar
-from bayes_clv.workflows.settings import Settings, acting_on, families_of, open_choice
+from bayes_clv.workflows.settings import Settings, acting_on, families_of, open_choice, spend_family_of
 from bayes_clv.workflows.stages import Stages
 
 if TYPE_CHECKING:
@@ -26,15 +26,20 @@ SLIGHT = 0.005
 
 def _refuse_early(settings: Settings, customers: "xr.Dataset") -> None:
     """Refuse before the first fit what would fail after it."""
+    from bayes_clv.customers.sequences import SPEND_START, unpaid
     from bayes_clv.families.registry import family as find_family
     from bayes_clv.inference.data import observed
     from bayes_clv.inference.effects import check_mode, learn_effects
+    from bayes_clv.inference.ledger import refuse_unpaid
 
     given = acting_on(settings)
     for role, family in families_of(settings).items():
-        used = customers.isel(customer=observed(find_family(family), customers).usable)
+        record = find_family(family)
+        used = customers.isel(customer=observed(record, customers).usable)
+        if SPEND_START in record.observed:
+            refuse_unpaid(record, unpaid(used))
         acting = given[role].get("covariates"), given[role].get("groups")
-        effects = learn_effects(find_family(family), used, *acting)
+        effects = learn_effects(record, used, *acting)
         if effects is not None:
             check_mode(effects, str(settings.method))
 
@@ -46,7 +51,9 @@ def to_summarize(settings: Settings) -> tuple[str, ...]:
     read = () if settings.family is None else find_family(families_of(settings)["buying"]).observed
     open_pace = settings.calendar is None and settings.method != "mode" and settings.posteriors is None
     # Times are for whoever looks at a customer's history afterwards, too.
-    asked = [*also_for(read), *(["spend_trends"] if settings.spend is not None else []), "purchase_times"]
+    asked = [*also_for(read), "purchase_times"]
+    if settings.spend is not None:
+        asked += ["spend_trends", *also_for(find_family(spend_family_of(settings)).observed)]
     return tuple(
         dict.fromkeys([*asked, *(also_for_calendar(read) if settings.calendar or open_pace else ())])
     )

@@ -255,6 +255,7 @@ def _fits(
     settings: Settings, customers: "xr.Dataset", seeds: dict[str, int], sampler_progress: bool
 ) -> dict[str, Callable[[], "xr.DataTree"]]:
     """Return each role's fit, to be called: "buying", and where there are amounts "spending"."""
+    from bayes_clv.families.registry import family as find_family
     from bayes_clv.inference.calendar import Calendar
     from bayes_clv.inference.fitting import fit
 
@@ -263,8 +264,10 @@ def _fits(
         role: partial(
             fit,
             family,
-            # No family of spend reads them, and they are as many as the orders.
-            customers if role == "buying" else customers.drop_vars(_TIMES, errors="ignore"),
+            # Few families of spend read them, and they are as many as the orders.
+            customers
+            if role == "buying" or set(_TIMES) & set(find_family(family).observed)
+            else customers.drop_vars(_TIMES, errors="ignore"),
             method=str(settings.method),
             draws=draws_of(settings, customers.sizes["customer"]),
             chains=CHAINS,
@@ -458,6 +461,7 @@ def _record(
     from bayes_clv.views.reporting.verdicts import periods_inside, spend_words
 
     spend = spend_check(customers, value)
+    moves = None if spending is None else habits(spending, customers)
     arguments = {name: plain(setting) for name, setting in fields_of(settings).items()}
     arguments["horizon"] = f"{value.attrs['horizon']:g} {value.attrs['time_unit']}s"
     totals = {
@@ -487,7 +491,7 @@ def _record(
         "tracking": periods_inside(tracking),
         "habits": habits(buying, customers),
         "calendar": calendar_words(buying),
-        "spend": spend | {"words": spend_words(spend)},
+        "spend": spend | {"words": [*([moves] if moves else []), *spend_words(spend)]},
         "checks": [
             asdict(card)
             for card in cards_of(
@@ -527,4 +531,9 @@ def _of_their_family(settings: Settings) -> Settings:
         # Who reads the posterior refuses one of another kind, and says which file it is.
         family = CANDIDATES[0]
     said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
+    paid = path.with_name("spending.nc")
+    if settings.spend is not None and paid.is_file():
+        named = str(load(paid).attrs["family"])
+        of_spend = named if named in [*families("spend"), *derived("spend")] else None
+        said |= {"spend_family": of_spend, "trend": False, "spend_drift": False}
     return dataclasses.replace(settings, **said)

@@ -162,6 +162,19 @@ class Settings(Log):
         None,
         name="--calendar/--no-calendar",
     )
+    spend_family: str | None = option(
+        "Spend family: gamma_gamma, or lognormal_spend, where every repeat order was paid [default: gamma_gamma, and "
+        "lognormal_spend with --spend-drift].",
+        None,
+    )
+    trend: bool = option(
+        "What a customer spends an order changes with its age, to the longest age seen, by a factor that is learned.",
+        False,
+    )
+    spend_drift: bool = option(
+        "A customer's level of spend drifts about its own, with a half-life that is learned (lognormal_spend).",
+        False,
+    )
     method: Literal["nuts", "laplace", "mode"] | None = option(
         "nuts: what a run takes, but for drift or returns with a calendar; laplace: faster, checked by its Pareto k; "
         "mode: a point, for papers.",
@@ -210,7 +223,47 @@ def families_of(settings: Settings) -> dict[str, str]:
     for suffix in DERIVED:
         if getattr(settings, suffix[1:]):
             buying = changing(buying, suffix)
-    return {"buying": buying} | ({} if settings.spend is None else {"spending": "gamma_gamma"})
+    return {"buying": buying} | ({} if settings.spend is None else {"spending": spend_family_of(settings)})
+
+
+def spend_family_of(settings: Settings) -> str:
+    """Return the family of spend in the form that is asked for.
+
+    >>> spend_family_of(Settings("orders.csv", trend=True)), spend_family_of(Settings("orders.csv", spend_drift=True))
+    ('gamma_gamma_trend', 'lognormal_spend_drift')
+    """
+    from bayes_clv.families.registry import form_of
+
+    # A level of Gamma-Gamma cannot drift.
+    usual = "lognormal_spend" if settings.spend_drift else "gamma_gamma"
+    return form_of(settings.spend_family or usual, trend=settings.trend, drift=settings.spend_drift)
+
+
+def _check_spend(settings: Settings) -> None:
+    """Refuse what is asked of spend and cannot be had."""
+    from bayes_clv.families.registry import MOVING, derived, families
+
+    names = ("spend_family", "trend", "spend_drift")
+    asked = [argument(name, getattr(settings, name)) for name in names if getattr(settings, name)]
+    if asked and settings.spend is None:
+        raise InputError(
+            f"{', '.join(asked)}: how spend is fitted, and {argument('spend', None)} leaves spend out. Leave out one "
+            "of them."
+        )
+    known = [*families("spend"), *derived("spend")]
+    given = settings.spend_family
+    if given is not None and given not in known:
+        raise InputError(
+            f"{argument('spend_family', given)} is no family of spend. Use one of {', '.join(known)}."
+        )
+    *_, drifting = MOVING["_drift"]
+    if settings.spend_drift and given is not None and given not in drifting:
+        raise InputError(
+            f"{argument('spend_drift', True)} is there of {' and '.join(drifting)}, and "
+            f"{argument('spend_family', given)} is asked for (of a Gamma level that drifts no exact filter is known). "
+            "Leave out one of them."
+        )
+    spend_family_of(settings)
 
 
 def _check_calendar(settings: Settings) -> None:
@@ -357,6 +410,7 @@ def check_settings(settings: Settings) -> None:
     for suffix in DERIVED:
         if getattr(settings, suffix[1:]) and settings.family is not None:
             changing(settings.family, suffix)
+    _check_spend(settings)
     if settings.calendar:
         _check_calendar(settings)
     if not 0 <= settings.seed < 2**31:

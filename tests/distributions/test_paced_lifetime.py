@@ -131,3 +131,29 @@ def test_without_a_silence_slopes_are_zero_and_not_what_was_there():
     found = paced_lifetime.moments(0.0, 1.5, 9.0, 0.6, 40.0, 1.0, np.array([-2.0, -1.0, 0.0]), slopes, 0.0)
     assert found == (0.0,) * 5
     np.testing.assert_array_equal(slopes, 0.0)
+
+
+def test_those_who_left_before_a_time_within_a_period_did_so_before_it():
+    """Draws follow the integrand from that time on; of the living the time itself is told."""
+    size, tried = 20_000, 0
+    for D, k, A, s, B, width, to_end in pasts(12):
+        ago = min(0.6 * width, 0.5 * D)
+        rng, elapsed = np.random.default_rng(3), np.broadcast_to(-to_end, (size, to_end.size)).copy()
+        rows = [np.full((1, size), each) for each in (k, A, s, B)]
+        end = np.array([to_end.size - 1])
+        living = np.zeros((1, size), dtype=bool)
+        living[0, 0] = True
+        given = np.array([D - ago]), np.array([ago]), end, *rows, width, elapsed
+        when, passed = paced_lifetime.drawn_left_before(rng, living, *given)
+        assert when[0, 0] == ago
+        assert (when >= ago).all()
+        np.testing.assert_allclose(passed, since(when, width, to_end), rtol=1e-9, atol=1e-12)
+        grid = np.linspace(ago, D, 200_001)
+        mass = np.cumsum(integrand(grid, k, A, s, B, width, to_end) / integrand(D, k, A, s, B, width, to_end))
+        order = np.sort(np.interp(when[0, 1:], grid, mass / mass[-1])) - (np.arange(size - 1) + 0.5) / (
+            size - 1
+        )
+        # Kolmogorov's distance exceeds this with 1 in 1,000.
+        assert np.abs(order).max() < 1.95 / np.sqrt(size - 1)
+        tried += 1
+    assert tried == 12

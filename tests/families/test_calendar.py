@@ -247,3 +247,54 @@ def test_pareto_nbds_futures_are_those_of_its_closed_forms():
             assert buys.mean() == pytest.approx(known, abs=4.5 * np.sqrt(known * (1 - known) / size))
             gone = forecast.alive(columns, values)[0, 0]
             assert (left < 0).mean() == pytest.approx(1 - gone, abs=4.5 * np.sqrt(gone * (1 - gone) / size))
+
+
+def shifted(time):
+    """A calendar of half-week knots that ends at a time, a multiple of a half week."""
+    knots = np.arange(-30.0, 30.1, 0.5)
+    elapsed = operational(KNOTS, ELAPSED, knots)[:, 0]
+    return knots - time, (elapsed - operational(KNOTS, ELAPSED, np.array(time))[0])[None]
+
+
+SEEN = {
+    "frequency": np.array([[0.0], [3.0], [12.0], [40.0]]),
+    "recency": np.array([[0.0], [11.0], [14.0], [13.5]]),
+    "T": np.full((4, 1), 30.0),
+}
+
+
+@pytest.mark.parametrize("time", [-14.5, -7.0, 0.0, 3.5, 29.5])
+def test_a_past_of_pareto_nbd_that_ends_within_a_week_is_that_of_a_calendar_that_ends_there(time):
+    static, values = given("pareto_nbd")
+    whole = need(clocked(static, KNOTS), Forecast)
+    knots, elapsed = shifted(time)
+    ended = need(clocked(static, knots), Forecast)
+    seen = whole.seen_to(np.full((4, 1), time))
+    history, cut = SEEN, SEEN | {"T": SEEN["T"] + time}
+    moved = values | {CALENDAR: elapsed}
+    np.testing.assert_allclose(seen.alive(history, values), ended.alive(cut, moved), rtol=1e-8, atol=1e-10)
+    pairs = zip(seen.latent_means(history, values), ended.latent_means(cut, moved), strict=True)
+    for found, known in pairs:
+        np.testing.assert_allclose(found, known, rtol=1e-8)
+
+
+def test_beyond_its_last_knot_a_calendar_goes_on_as_it_was_and_at_a_steady_pace_it_is_pareto_nbd():
+    static, values = given("pareto_nbd")
+    at = np.array([[12.0], [-3.3], [80.0], [45.25]])
+    steady = values | {CALENDAR: KNOTS[None]}
+    seen = need(clocked(static, KNOTS), Forecast).seen_to(at)
+    known = need(static, Forecast).alive(SEEN | {"T": SEEN["T"] + at}, values)
+    np.testing.assert_allclose(seen.alive(SEEN, steady), known, rtol=1e-8)
+
+
+def test_draws_of_a_past_that_ends_within_a_week_have_its_means():
+    static, values = given("pareto_nbd")
+    seen = need(clocked(static, KNOTS), Forecast).seen_to(np.array([[-3.3], [-0.2], [-14.6], [5.9]]))
+    size = 20_000
+    many = {name: np.full(size, each[0]) for name, each in values.items() if name != CALENDAR}
+    many[CALENDAR] = np.repeat(ELAPSED, size, axis=0)
+    living, *own = seen.latent_draws(np.random.default_rng(5), SEEN, many)
+    pairs = zip(own, seen.latent_means(SEEN, values), strict=True)
+    for drawn, mean in ((living, seen.alive(SEEN, values)), *pairs):
+        error = drawn.std(axis=1) / np.sqrt(size)
+        assert (np.abs(drawn.mean(axis=1) - mean[:, 0]) < 4.5 * error + 1e-12).all()

@@ -251,8 +251,6 @@ def test_what_a_calendar_cannot_be_is_refused(customers):
         clv.fit("bg_nbd", customers, calendar=Calendar(), method="mode", seed=1)
     with pytest.raises(clv.InputError, match="scales need priors"):
         clv.fit("bg_nbd", customers, calendar=Calendar(), priors="flat", seed=1)
-    with pytest.raises(clv.InputError, match="log_likelihood"):
-        clv.fit("bg_nbd", customers, calendar=Calendar(), include=("log_likelihood",), seed=1)
 
 
 def test_events_are_shares_of_their_periods_and_must_be_known_ahead(customers):
@@ -473,6 +471,43 @@ def test_alarms_go_by_a_calendar(moved):
     assert (alarms["probability_alive"] < static["probability_alive"])[recent].mean() > 0.75
 
 
+def test_alarms_and_histories_of_pareto_nbd_go_by_a_calendar(moved):
+    """With the calendar of the other family, by hand: who is alarmed, and P(alive) on the day of the alarm."""
+    customers, _, fitted = moved
+    some = customers.isel(customer=slice(0, 60)).drop_vars("day_purchases", errors="ignore")
+    paced = fitted.copy()
+    paced.attrs["family"] = "pareto_nbd"
+    renamed = fitted["posterior"].to_dataset().drop_vars(("alpha", "r", "a", "b"))
+    shape = fitted["posterior"]["r"]
+    values = {"r": 0.8, "alpha": 6.0, "s": 0.7, "beta": 15.0}
+    paced["posterior"] = xr.DataTree(
+        renamed.assign({name: shape * 0 + each for name, each in values.items()})
+    )
+    alarms = clv.churn_alarms(paced, some, threshold=0.4)
+    np.testing.assert_array_equal(alarms["alarmed"], alarms["probability_alive"] <= 0.4)
+    known = parameters(paced, "buying", calendar=True).thin(50).until(0.0)
+    history = {name: some[name].to_numpy()[:, None] for name in ("frequency", "recency", "T")}
+    ever = np.isfinite(alarms["alarm_silence"].to_numpy())
+    assert ever.mean() > 0.2
+    silence = np.where(ever, alarms["alarm_silence"], 1.0)[:, None]
+    then = known.forecast.seen_to(silence - (history["T"] - history["recency"]))
+    there = then.alive(history, known.values).mean(axis=1)
+    np.testing.assert_allclose(there[ever], 0.4, atol=2e-3)
+    # On the last day the history is what is known now.
+    dates = pd.to_datetime(["2021-02-01", "2021-03-01", "2021-08-02"])
+    over = histories.alive_over_time(paced, dates, "2021-12-30", draws=50)
+    one = {
+        "frequency": 2.0,
+        "recency": 26.0,
+        "T": (np.datetime64("2021-12-30") - dates.to_numpy()[0]) / np.timedelta64(7, "D"),
+    }
+    now = known.forecast.alive({name: np.array([[each]]) for name, each in one.items()}, known.values)
+    assert float(over["mean"][-1]) == pytest.approx(now.mean(), rel=1e-9)
+    at = over["date"].to_numpy()
+    assert float(over["mean"][at == dates.to_numpy()[1]][-1]) == pytest.approx(1.0)
+    assert (np.diff(over["mean"][at > dates.to_numpy()[2]]) < 0).all()
+
+
 def test_what_does_not_go_by_a_calendar_says_so(moved):
     customers, _, fitted = moved
     with pytest.raises(clv.InputError, match="does not go by a calendar yet"):
@@ -482,11 +517,6 @@ def test_what_does_not_go_by_a_calendar_says_so(moved):
         clv.InputError, match="calendar ends on 2021-12-30, and until=2022-01-05 is not within"
     ):
         clv.views.plot_alive_history(fitted, dates, "2022-01-05")
-    paced = fitted.copy()
-    paced.attrs["family"] = "pareto_nbd"
-    paced["posterior"] = fitted["posterior"].to_dataset().rename({"a": "s", "b": "beta"})
-    with pytest.raises(clv.InputError, match="Alarms do not go by a calendar in pareto_nbd"):
-        clv.churn_alarms(paced, customers)
     other = customers.assign_attrs(until="2021-12-29")
     with pytest.raises(clv.InputError, match="calendar ends on 2021-12-30"):
         clv.predict(fitted, other, "4 weeks", seed=1)

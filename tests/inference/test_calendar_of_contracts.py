@@ -36,7 +36,9 @@ def fitted(contracts, **given):
 
 @pytest.fixture(scope="module")
 def moving(world):
-    return fitted(world[0], calendar=Calendar(), include=("posterior_predictive", "prior"))
+    return fitted(
+        world[0], calendar=Calendar(), include=("posterior_predictive", "prior_predictive", "log_likelihood")
+    )
 
 
 def test_after_a_bad_quarter_a_total_is_honest_with_a_calendar_alone(world, moving):
@@ -102,6 +104,15 @@ def test_the_memory_is_stated_in_days_whatever_a_period_is(period):
     np.testing.assert_array_equal(calendar.counts, [0, 1, 0, 0, 0, 0])
 
 
+def test_left_out_contracts_are_told_better_with_the_calendar_that_they_had(world, moving):
+    table = clv.compare({"static": fitted(world[0], include=("log_likelihood",)), "calendar": moving})
+    assert table["verdict"].tolist() == ["best", "worse"]
+    assert table.index[0] == "calendar"
+    assert (
+        moving["prior_predictive"]["customers_by_renewals"].sum("renewals_class") == MONTHS * COHORT
+    ).all()
+
+
 def test_who_has_given_notice_is_active_to_the_end_for_a_calendar():
     contracts = dated("month", r3="2024-06-29")
     lost = contracts.isel(customer=3)
@@ -123,7 +134,6 @@ TENURES = pd.DataFrame({"renewals": [0, 1, 2, 0], "active": [0, 1, 1, 1]})
         ({"a": [9, 7, 5], "b": [8, 7]}, {"calendar": Calendar(season=2)}, "leave season=2 out of Calendar"),
         ({"a": [9, 7, 5], "b": [8, 7]}, {"calendar": Calendar(period_days=30)}, "leave period_days=30 out"),
         ({"a": [9, 7, 5], "b": [8, 7]}, {"method": "mode"}, "cannot fit it"),
-        ({"a": [9, 7, 5], "b": [8, 7]}, {"include": ("log_likelihood",)}, "with a calendar yet. Fit without"),
     ],
 )
 def test_what_is_refused(contracts, given, message):

@@ -194,9 +194,9 @@ def test_what_cannot_be_is_refused(customers, buying, trend):
     with pytest.raises(clv.InputError, match="'purchase_spend' is negative, missing or infinite for"):
         fitted(customers.assign(purchase_spend=-customers["purchase_spend"]), trend=True)
     with pytest.raises(
-        clv.InputError, match="cannot be had in one fit: within a customer age and calendar are one"
+        clv.InputError, match="misses small scales of a calendar of spend. Give method='nuts'"
     ):
-        fitted(customers, trend=True, calendar=clv.inference.Calendar(), method="nuts")
+        fitted(customers, trend=True, calendar=clv.inference.Calendar())
     with pytest.raises(clv.InputError, match="is a number that is not learned"):
         fitted(customers, trend=True, priors={"trend_span": Prior("LogNormal", mu=3, sigma=1)})
     with pytest.raises(clv.InputError, match="no exact filter is known"):

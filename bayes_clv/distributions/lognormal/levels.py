@@ -129,9 +129,11 @@ def ends(size, spend_start, time_start, age, spend, times, mu, tau, sigma, g, sp
     ``first + second theta`` and standard deviation ``third``.
 
     ``size``, ``spend_start``, ``time_start`` and ``age`` are (row,), the parameters (row, draw), of which ``mu`` is the
-    mean of theta and ``g`` the log of the trend's factor; ``spend`` and ``times`` as in ``sums``.
+    mean of theta and ``g`` the log of the trend's factor; ``times`` as in ``sums``, and ``spend`` is (purchase, 1), or
+    (purchase, draw) where a calendar makes it another in each draw.
     """
     rows, draws = mu.shape
+    own = spend.shape[1] > 1
     out = np.empty((5, rows, draws))
     for i in range(rows):
         x, at, when = np.int64(size[i]), np.int64(spend_start[i]), np.int64(time_start[i])
@@ -147,7 +149,7 @@ def ends(size, spend_start, time_start, age, spend, times, mu, tau, sigma, g, sp
                 total = variance + noise
                 # About mu: the prior's mean of theta is then 0.
                 trend = g[i, d] * _by_age(times[when + j], span[i, d])
-                of_y = math.log(spend[at + j]) - mu[i, d] - trend - y
+                of_y = math.log(spend[at + j, d if own else 0]) - mu[i, d] - trend - y
                 of_one = 1.0 - one
                 squares += of_one * of_one / total
                 product += of_one * of_y / total
@@ -189,12 +191,18 @@ def trended(size, spend_start, time_start, span, spend, times, g):  # type: igno
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 def trended_totals(size, spend_start, time_start, spend, times, g, span):  # type: ignore[no-untyped-def]
-    """Return the sums of each row's amounts over their trend, (row, draw), for ``g`` and ``span`` (row, draw)."""
+    """Return the sums of each row's amounts over their trend, (row, draw), for ``g`` and ``span`` (row, draw).
+
+    ``spend`` is (purchase, 1 or draw), as in ``ends``.
+    """
     rows, draws = g.shape
+    own = spend.shape[1] > 1
     out = np.zeros((rows, draws))
     for i in range(rows):
         at, when = np.int64(spend_start[i]), np.int64(time_start[i])
         for j in range(np.int64(size[i])):
             for d in range(draws):
-                out[i, d] += spend[at + j] * math.exp(-g[i, d] * _by_age(times[when + j], span[i, d]))
+                out[i, d] += spend[at + j, d if own else 0] * math.exp(
+                    -g[i, d] * _by_age(times[when + j], span[i, d])
+                )
     return out

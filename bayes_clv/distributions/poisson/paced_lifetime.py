@@ -168,6 +168,74 @@ def left(silence, k, A, s, B, width, to_end):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _to_end(elapsed, end, reach, width):  # type: ignore[no-untyped-def]
+    """Return the operational time from the knots that a time ``reach`` before the knot ``end`` needs, to that knot."""
+    first = max(0, end - math.ceil(reach / width) - 1)
+    return elapsed[end] - elapsed[first : end + 1]
+
+
+@_compiled
+def left_before(silence, ago, end, k, A, s, B, width, elapsed):  # type: ignore[no-untyped-def]
+    """Return what ``left`` does of silences that end a time ``ago`` (row,), less than ``width``, before a knot.
+
+    That is knot ``end`` (row,) of ``elapsed`` (draw, knot); ``A`` and ``B`` are those of the knot, and so are the
+    means. The odds are those to the knot less those of leaving after the silence: right to 1e-9 of both.
+    """
+    rows, draws = k.shape
+    odds, per_a, per_b = np.empty((rows, draws)), np.empty((rows, draws)), np.empty((rows, draws))
+    none = np.empty(0)
+    for i in range(rows):
+        reach = silence[i] + ago[i]
+        for m in range(draws):
+            k_, a_, s_, b_ = k[i, m], A[i, m], s[i, m], B[i, m]
+            own = _to_end(elapsed[m], end[i], reach, width)
+            passed = 0.0
+            if ago[i] > 0.0:
+                passed = (own[own.size - 2] - own[own.size - 1]) / width * ago[i]
+            odds[i, m], per_a[i, m], per_b[i, m] = -math.inf, 1.0 / (a_ - passed), 1.0 / (b_ - ago[i])
+            if not silence[i] > 0.0:
+                continue
+            log_i, _, of_a, _, of_b = moments(reach, k_, a_, s_, b_, width, own, none, 0.0)
+            share = 0.0
+            if ago[i] > 0.0:
+                log_j, _, later_a, _, later_b = moments(ago[i], k_, a_, s_, b_, width, own, none, 0.0)
+                share = math.exp(log_j - log_i)
+                if not share < 1.0:
+                    continue
+                of_a, of_b = of_a - share * later_a, of_b - share * later_b
+            scaled = k_ * math.log1p(-passed / a_) + s_ * math.log1p(-ago[i] / b_)
+            odds[i, m] = math.log(s_) + log_i + math.log1p(-share) + scaled
+            per_a[i, m], per_b[i, m] = of_a / (1.0 - share), of_b / (1.0 - share)
+    return odds, per_a, per_b
+
+
+@_compiled
+def drawn_left_before(rng, living, silence, ago, end, k, A, s, B, width, elapsed):  # type: ignore[no-untyped-def]
+    """Return what ``drawn_left`` does of silences as in ``left_before``, back from the knot; of the living ``ago``."""
+    rows, draws = k.shape
+    when, since = np.zeros((rows, draws)), np.zeros((rows, draws))
+    one = np.zeros((1, 1), dtype=np.bool_)
+    for i in range(rows):
+        reach = np.full(1, silence[i] + ago[i])
+        for m in range(draws):
+            own = _to_end(elapsed[m], end[i], reach[0], width)
+            when[i, m] = ago[i]
+            if ago[i] > 0.0:
+                since[i, m] = (own[own.size - 2] - own[own.size - 1]) / width * ago[i]
+            if living[i, m]:
+                continue
+            given = np.full((1, 1), k[i, m]), np.full((1, 1), A[i, m]), np.full((1, 1), s[i, m])
+            b_, to_end = np.full((1, 1), B[i, m]), own.reshape((1, own.size))
+            while True:
+                # Of those who left after the silence another takes the place.
+                found, passed = drawn_left(rng, one, reach, *given, b_, width, to_end)
+                if found[0, 0] >= ago[i]:
+                    when[i, m], since[i, m] = found[0, 0], passed[0, 0]
+                    break
+    return when, since
+
+
+@_compiled
 def drawn_left(rng, living, silence, k, A, s, B, width, to_end):  # type: ignore[no-untyped-def]
     """Return (row, draw) how long before the end one left who is not living, and the operational time since; else 0.
 

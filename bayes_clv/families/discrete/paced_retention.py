@@ -84,7 +84,8 @@ def simulate(
     rate = np.diff(elapsed) / np.diff(knots)
     ago, a, b, c = np.broadcast_arrays(*float_arrays(columns[PERIODS_AGO]), *beta_retention.shapes(params))
     theta = rng.beta(a, b)
-    with np.errstate(divide="ignore"):
+    # Of one who hardly ever leaves it is beyond every number.
+    with np.errstate(divide="ignore", over="ignore"):
         enough = rng.standard_exponential(theta.shape) / -np.log1p(-theta)
     renewals = np.zeros(theta.shape)
     # Those who began together and whose c is one share their exponents.

@@ -14,6 +14,7 @@ Futures are drawn customer by customer, from a lifetime and a rate of its own.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -112,10 +113,25 @@ class _Seen:
         """Return (..., row, draw) in the shape of the arguments."""
         return np.reshape(found, found.shape[:-2] + self.shape)
 
+    def left(self) -> tuple[Array, Array, Array]:
+        """Return log odds of having left, and the means of the rates of those who did (``paced_lifetime.left``)."""
+        odds, per_a, per_b = paced_lifetime.left(*self.past)
+        return odds, per_a, per_b
+
+    def drawn_left(self, rng: np.random.Generator, living: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Return how long before the end one left who is not living, and the operational time since; else 0."""
+        ago, since = paced_lifetime.drawn_left(rng, living, *self.past)
+        return ago, since
+
+    @property
+    def at_end(self) -> tuple[Array, Array]:
+        """Return what ``drawn_left`` counts back from: scale and b there."""
+        return self.scale, self.b
+
     @property
     def alive(self) -> Array:
         """Return P(alive), (row, draw)."""
-        chance: Array = special.expit(-paced_lifetime.left(*self.past)[0])
+        chance: Array = special.expit(-self.left()[0])
         return chance
 
     def bought(self, time: float, rate: float) -> Array:
@@ -146,13 +162,53 @@ class _Seen:
         return np.asarray(staying * np.exp(-self.s * np.log1p(time / self.b)) + left)
 
 
+class _SeenTo(_Seen):
+    """Histories that were seen to a time (row, 1) from the end, which lies in a period: only of their past."""
+
+    def __init__(self, knots: Array, columns: Columns, params: Params, time: Array) -> None:
+        super().__init__(knots, columns, params)
+        to = np.broadcast_to(np.asarray(time, dtype=np.float64).reshape(-1), self.T.shape)
+        knots, elapsed = self.all_knots, self.elapsed
+        # Beyond the last knot at its pace.
+        more = max(0, int(np.ceil((to.max() - knots[-1]) / self.width)))
+        steps = np.arange(1, more + 1)
+        last = elapsed[:, -1:] - elapsed[:, -2:-1]
+        elapsed = np.concatenate([elapsed, elapsed[:, -1:] + last * steps], axis=1)
+        knots = np.concatenate([knots, knots[-1] + self.width * steps])
+        end = np.clip(np.ceil((to - knots[0]) / self.width - 1e-9).astype(np.int64), 1, knots.size - 1)
+        ago = np.maximum(knots[end] - to, 0.0)
+        now = operational(knots, elapsed, to)
+        self.scale = np.maximum(self.scale + now, self.alpha)
+        self.b = self.b + to[:, None]
+        self.end = self.scale + elapsed[:, end].T - now, self.b + ago[:, None]
+        silence = np.maximum(self.silence + to, 0.0)
+        self.given = silence, ago, end, self.k, self.end[0], self.s, self.end[1], self.width, owned(elapsed)
+
+    def left(self) -> tuple[Array, Array, Array]:
+        """Return what the silence to that time says."""
+        odds, per_a, per_b = paced_lifetime.left_before(*self.given)
+        return odds, per_a, per_b
+
+    def drawn_left(self, rng: np.random.Generator, living: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Return it back from the knot after that time, also of the living."""
+        ago, since = paced_lifetime.drawn_left_before(rng, living, *self.given)
+        return ago, since
+
+    @property
+    def at_end(self) -> tuple[Array, Array]:
+        """Return scale and b at that knot."""
+        return self.end
+
+
 class _Forecast:
     """What ``Forecast`` asks for, given the knots of the calendar."""
 
-    def __init__(self, knots: Array) -> None:
-        self.knots = knots
+    def __init__(self, knots: Array, time: Array | None = None) -> None:
+        self.knots, self.time = knots, time
 
     def seen(self, columns: Columns, params: Params) -> _Seen:
+        if self.time is not None:
+            return _SeenTo(self.knots, columns, params, self.time)
         return _Seen(self.knots, columns, params)
 
     def alive(self, columns: Columns, params: Params) -> Array:
@@ -163,16 +219,17 @@ class _Forecast:
     def latent_means(self, columns: Columns, params: Params) -> tuple[Array, Array]:
         """Return the means of (purchase rate, dropout rate) given the history."""
         known = self.seen(columns, params)
-        odds, per_a, per_b = paced_lifetime.left(*known.past)
+        odds, per_a, per_b = known.left()
         chance = special.expit(-odds)
         rate = known.k * (chance / known.scale + (1 - chance) * per_a)
         return known.out(rate), known.out(chance * known.s / known.b + (1 - chance) * (known.s + 1) * per_b)
 
     def _drawn(self, rng: np.random.Generator, known: _Seen) -> tuple[NDArray[np.bool_], Array, Array, Array]:
         living = rng.random(known.k.shape) < known.alive
-        ago, since = paced_lifetime.drawn_left(rng, living, *known.past)
-        rate = rng.gamma(known.k, 1 / (known.scale - since))
-        dropout = rng.gamma(np.where(living, known.s, known.s + 1), 1 / (known.b - ago))
+        ago, since = known.drawn_left(rng, living)
+        scale, b = known.at_end
+        rate = rng.gamma(known.k, 1 / (scale - since))
+        dropout = rng.gamma(np.where(living, known.s, known.s + 1), 1 / (b - ago))
         return living, rate, dropout, since
 
     def latent_draws(
@@ -250,7 +307,7 @@ class _Forecast:
 def forecast(knots: Array) -> Forecast:
     """Return the forecast in calendar time, given the knots (knot,) of its calendar."""
     by = _Forecast(knots)
-    return Forecast(
+    found = Forecast(
         history=gamma_rates.OBSERVED,
         latent=("purchase_rate", "dropout_rate"),
         paths=DRAWN,
@@ -265,6 +322,29 @@ def forecast(knots: Array) -> Forecast:
         futures=by.futures,
         clock=by.clock,
     )
+    return replace(found, seen_to=partial(_seen_to, found, knots))
+
+
+def _seen_to(whole: Forecast, knots: Array, time: Array) -> Forecast:
+    """Return what is known of customers whose histories end at a time (row, 1) from now; no more is asked of them."""
+    by = _Forecast(knots, time)
+    return replace(
+        whole,
+        alive=by.alive,
+        latent_means=by.latent_means,
+        latent_draws=by.latent_draws,
+        purchases=_no_future,
+        survival=_no_future,
+        pmf=_no_future,
+        at_least=_no_future,
+        discounted=_no_future,
+        futures=None,
+        clock=None,
+    )
+
+
+def _no_future(*_given: Any) -> Any:
+    raise NotImplementedError("Of histories that end on another day only the past is told.")
 
 
 def paced(lifetime_term: Callable[..., Any]) -> Paced:

@@ -30,6 +30,12 @@ likelihood is exactly that of every amount; Gamma-Gamma's is that of each custom
 calendar (``inference.ledger``), ``p`` goes by how single amounts differ too, and repeat purchases for nothing are
 refused.
 
+**With a calendar of spend** an amount over its period's g is one of this family, so that the likelihood stays exact:
+that of the amounts over g, over g once for each. Within a customer age and calendar are one, and a trend is told from a
+calendar that rises by customers of other ages alone: those who came early and those who came late pay the same g. The
+mean level of customers is one for all who ever came, and the calendar's level returns to its mean; so a base that came
+within weeks leaves the two to their priors, and one that came on one day is refused (``inference.fitting``).
+
 **No drift of Gamma-Gamma.** Its level nu is Gamma; a diffusion with that law (the one of
 ``families.purchases.drift``) has a finite filter where an observation multiplies the density by a whole power of nu,
 as a purchase does by one. An amount multiplies it by nu^p, p no whole number. And a Gamma discounted to (w shape, w
@@ -199,14 +205,24 @@ def _normal_term(
 
     from bayes_clv.distributions.operators import level_sums
 
-    m, tau, sigma = double_tensors(params, *kind.static.parameters)
-    g, span, omega, kappa = kind.moving(_logged(params))
-    log_det, yy, y1, yb, of_ones, of_b, bb = level_sums(
+    _, _, sigma = double_tensors(params, *kind.static.parameters)
+    _, span, omega, kappa = kind.moving(_logged(params))
+    sums = level_sums(
         (x, paid, start, ybar, pt.zeros_like(pt.as_tensor(x), dtype="float64") + span, spend, times),
         kappa,
         omega,
         sigma,
     )
+    return _normal_density(kind, params, x, ybar, sums)
+
+
+def _normal_density(kind: _Kind, params: Mapping[str, Any], x: Any, ybar: Any, sums: tuple[Any, ...]) -> Any:
+    """Return the log density of amounts of mean log ``ybar``, given the ``sums`` of their logs about it, less g."""
+    import pytensor.tensor as pt
+
+    m, tau, _ = double_tensors(params, *kind.static.parameters)
+    g, *_ = kind.moving(_logged(params))
+    log_det, yy, y1, yb, of_ones, of_b, bb = sums
     squares, product = yy - 2 * g * yb + g * g * bb, y1 - g * of_b
     own = product / of_ones
     within = squares - product * own
@@ -235,12 +251,59 @@ def _gamma_term(
     zeros = pt.zeros_like(pt.as_tensor(x), dtype="float64")
     total, ages = trended_sums((x, paid, start, zeros + span, spend, times), g)
     log_mean = _log_means(x, paid, spend) - g * ages / x
+    return _gamma_density(params, x, total, log_mean) - g * ages
+
+
+def _gamma_density(params: Mapping[str, Any], x: Any, total: Any, log_mean: Any) -> Any:
+    """Return the log density of amounts of a sum and a mean log, by Gamma-Gamma."""
     return (
         gamma_gamma.frequency_term(params, x)
         + gamma_gamma.spend_term(params, x, total / x)
         + gamma_gamma.amounts_term(params, x, total / x, log_mean)
-        - g * ages
     )
+
+
+def _paced_terms(kind: _Kind, spend: Array, times: Array, clock: Any) -> tuple[Term, ...]:
+    checked = kind.static.checked
+    term = _paced_gamma if checked == "monetary_value" else _paced_normal
+    columns = ("frequency", checked, "purchase_start", "spend_start")
+    return (Term(columns, partial(term, kind, spend, times, clock)),)
+
+
+def _paced_normal(
+    kind: _Kind, spend: Array, times: Array, clock: Any, params: Mapping[str, Any], *columns: Array
+) -> Any:
+    """Return ``_normal_term`` at the pace of a calendar of spend, whose g are ``clock.of_amounts(place)``."""
+    from bayes_clv.distributions.level_operator import level_sums_at
+
+    x, ybar, start, paid = columns
+    _, _, sigma = double_tensors(params, *kind.static.parameters)
+    _, span, omega, kappa = kind.moving(_logged(params))
+    owner, place = ragged(paid, x)
+    y = np.log(spend[place]) - ybar[owner] - clock.of_amounts(place)
+    data = (x, np.cumsum(x) - x, start, span + np.zeros(x.size), times)
+    return _normal_density(kind, params, x, ybar, level_sums_at(data, y, kappa, omega, sigma))
+
+
+def _paced_gamma(
+    kind: _Kind, spend: Array, times: Array, clock: Any, params: Mapping[str, Any], *columns: Array
+) -> Any:
+    """Return ``_gamma_term`` at the pace of a calendar of spend, whose g are ``clock.of_amounts(place)``."""
+    import pytensor.tensor as pt
+    from scipy import sparse
+
+    from bayes_clv.distributions.level_operator import row_sums
+
+    x, _, start, paid = columns
+    owner, place = ragged(paid, x)
+    each = (np.ones(owner.size), (owner, np.arange(owner.size)))
+    of_rows = sparse.csr_matrix(each, shape=(x.size, owner.size))
+    moved = clock.of_amounts(place)
+    if kind.trend:
+        g, span = ((each + pt.zeros(x.size))[owner] for each in kind.moving(_logged(params))[:2])
+        moved = moved + g * pt.minimum(times[ragged(start, x)[1]], span) / span
+    total, logs = row_sums(of_rows, spend[place] * pt.exp(-moved)), row_sums(of_rows, moved)
+    return _gamma_density(params, x, total, of_rows @ np.log(spend[place]) / x - logs / x) - logs
 
 
 def _log_means(x: Any, paid: Any, spend: Any) -> Any:
@@ -273,9 +336,12 @@ class _Known(Grid):
         self.x, self.mean, self.T, self.start, self.paid = (
             owned(self._row(each, full[0])) for each in history
         )
-        if (self.x + self.start > times.size).any() or (self.x + self.paid > spend.size).any():
+        # With a calendar each draw has amounts of its own.
+        own = columns.get(SPEND)
+        amounts = owned(spend)[:, None] if own is None else owned(own)
+        if (self.x + self.start > times.size).any() or (self.x + self.paid > amounts.shape[0]).any():
             raise ValueError("Customers with purchases need the family over them: Family.of(customers).")
-        self.kind, self.spend, self.times = kind, owned(spend), owned(times)
+        self.kind, self.spend, self.times = kind, amounts, owned(times)
         self.values = {name: self._wide(each, full) for name, each in zip(names, values, strict=True)}
         given = self.values | ({"log_growth": np.log(self.values["growth"])} if kind.trend else {})
         g, span, omega, kappa = (self._wide(np.asarray(each), full) for each in kind.moving(given))
@@ -446,6 +512,7 @@ def _over(kind: _Kind, spend: Array, times: Array) -> Family:
         later=later,
         moves=lambda columns, params: known(columns, params).moves(),
         orders=partial(_orders, kind),
+        paced=partial(_paced_terms, kind, spend, times),
     )
     return replace(
         static,

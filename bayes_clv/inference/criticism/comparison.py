@@ -9,6 +9,9 @@ A difference of elpd compares log densities of the same data. Families of repeat
 the ordered purchase times; a spend, an opportunity or a contract is another kind of observation, and the density
 of a mean spend is none of single spends.
 
+With a calendar a customer is left out given g of the periods, which is learned of all others: what is compared is how
+well the past of one more customer is told, and not the calendar's future (``clv.scoring.rolling_origins``).
+
 Stacking takes exponentials of elpd, which vanish for a customer with hundreds of purchases. ArviZ is therefore
 given each customer's elpd less the largest among the models: weights and differences are the same, and elpd and
 its standard error are those of the customers themselves.
@@ -41,6 +44,8 @@ KINDS = {
 # order may be chance.
 LEAST_NATS, LEAST_ERRORS = 4.0, 2.0
 UNDECIDED = "undecided"
+# Of what a spend family's likelihood is the density where it is of single amounts.
+EVERY_AMOUNT = "every occasion's spend"
 # Log densities that differ by less among the draws, in nats, are one number and its rounding.
 SILENT = 1e-10
 
@@ -167,9 +172,12 @@ def _verdicts(difference: np.ndarray, error: np.ndarray) -> list[str]:
     return [first, *("worse" if each else UNDECIDED for each in worse)]
 
 
-def _density(family: Family) -> str:
+def _density(family: Family, calendar: bool) -> str:
     """Return of what a spend family's likelihood is the density; of other families' it is clear from their kind."""
-    return family.forecast.density if isinstance(family.forecast, SpendLevel) else ""
+    if not isinstance(family.forecast, SpendLevel):
+        return ""
+    # A calendar changes each amount by its period, so that no mean tells them (``ledger``).
+    return EVERY_AMOUNT if calendar else family.forecast.density
 
 
 def _refuse_other_data(posteriors: Mapping[str, xr.DataTree]) -> None:
@@ -184,7 +192,7 @@ def _refuse_other_data(posteriors: Mapping[str, xr.DataTree]) -> None:
                 "their log densities are of different data, and the difference of two such numbers says nothing "
                 "about either model. Compare models of one kind with one another."
             )
-        of = [_density(records[each]) for each in (first, name)]
+        of = [_density(records[each], "calendar" in posteriors[each].attrs) for each in (first, name)]
         if of[0] != of[1]:
             raise InputError(
                 f"The likelihood of {first} is the density of {of[0] or 'its own data'}, that of {name} of "

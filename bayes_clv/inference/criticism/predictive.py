@@ -5,7 +5,8 @@ renewals, or mean spend), not as one column a customer: it stays small for a mil
 predictive check looks at.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.contract import Family
+from bayes_clv.families.quantities import Prior, fixed_values
+from bayes_clv.inference.calendar import COEFFICIENT, HALF_LIFE, SD, SHOCK, DrawnCalendar, LearnedCalendar
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
 from bayes_clv.inference.sampling.laplace import labelled
 from bayes_clv.schema import InputError
@@ -94,6 +97,42 @@ def replicate(
         {name: (("chain", "draw", dimension), np.array(counts).reshape(shape))},
         coords={"chain": draws["chain"], "draw": draws["draw"], dimension: edges},
     )
+
+
+def prior_pasts(
+    calendar: LearnedCalendar, priors: Mapping[str, Prior], rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Return of each draw of the prior the knots of a past and the operational time at them, from the end.
+
+    Scales and memory are drawn from their priors, and the level from its stationary law: this is what the fit supposes
+    of a base before it sees any purchase.
+    """
+    import pymc as pm
+
+    from bayes_clv.inference.graph import unnamed
+
+    size, known = PREDICTIVE_DRAWS, fixed_values(priors)
+
+    def drawn(name: str, each: int = 1) -> np.ndarray:
+        if name in known:
+            return np.full((size, each), known[name])
+        found = pm.draw(unnamed(name, priors[name]), size * each, random_seed=rng, mode="FAST_COMPILE")
+        return np.asarray(found, dtype=float).reshape(size, each)
+
+    sd, shock, half_life = (drawn(name)[:, 0] for name in (SD, SHOCK, HALF_LIFE))
+    rho = np.exp(-math.log(2) * calendar.width / half_life)
+    log_rate = shock[:, None] * rng.standard_normal((size, calendar.size))
+    level = sd * rng.standard_normal(size)
+    for period in range(calendar.size):
+        log_rate[:, period] += level
+        level = rho * level + sd * np.sqrt(1 - rho**2) * rng.standard_normal(size)
+    if calendar.effects:
+        coefficient = drawn(COEFFICIENT, len(calendar.effects))
+        log_rate += coefficient @ calendar.design(-calendar.size, 0).T
+    none = np.zeros((size, 0))
+    return DrawnCalendar(
+        calendar, log_rate, sd**2, shock**2, rho, none, np.arange(size), size, seed=0
+    ).pasts()
 
 
 def _simulated(

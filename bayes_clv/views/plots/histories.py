@@ -407,11 +407,8 @@ def _seen_over_time(
     now = _age_at_the_end(every, days[0], last, unit)
     found, history = _histories(every, bought, last_of, now, times=times)
     seen_to = found.forecast.seen_to
-    if seen_to is None:
-        raise InputError(
-            f"What was known before does not go by a calendar in {found.family.name}, which this posterior has. Fit "
-            "bg_nbd or mbg_nbd with it, or this family without it."
-        )
+    # Every family that goes by a calendar has it.
+    assert seen_to is not None
     return found, seen_to((at - now)[:, None]), history, when
 
 
