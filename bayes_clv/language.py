@@ -208,6 +208,14 @@ def _filled(sentence: str, slots: Mapping[str, Any]) -> str:
     return sentence.format(**slots)
 
 
+def letters_of(language: str) -> str:
+    """Return the characters that the translations of a language are written in, none twice; none of English."""
+    if language == ENGLISH:
+        return ""
+    said = (text for message in read_catalogue(language) for text in _forms(message.string))
+    return "".join(sorted({character for text in said for character in text}))
+
+
 def read_catalogue(language: str) -> "Catalog":
     """Return the translations of a language as its file has them."""
     from babel.messages.pofile import read_po

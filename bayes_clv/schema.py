@@ -568,6 +568,15 @@ def named_quantiles(draws: Any, axis: int | None = None) -> dict[str, np.ndarray
     return dict(zip(names, quantiles(draws, axis=axis), strict=True))
 
 
+def in_currency(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Return the currency that attributes name, as an attribute of a result made from them; nothing where none.
+
+    >>> in_currency({"currency": "£", "seed": 1}), in_currency({})
+    ({'currency': '£'}, {})
+    """
+    return {"currency": str(attrs["currency"])} if "currency" in attrs else {}
+
+
 def listed(attrs: Mapping[Any, Any], name: str) -> list[str]:
     """Return a list among a result's attributes, ``problems`` or ``reasons``; empty where it has none.
 

@@ -90,6 +90,8 @@ def tables() -> Iterator[tuple[str, str]]:
     from bayes_clv.units import TIME_UNITS, in_plural
     from bayes_clv.views.plots.effects import PROBABILITY, without_symbols
     from bayes_clv.views.plots.equity import WORDS as STEP_WORDS
+    from bayes_clv.views.plots.holdout import ERRORS
+    from bayes_clv.views.plots.segments import OTHERS
     from bayes_clv.views.reporting.fits import DIAGNOSTICS, FINDINGS
     from bayes_clv.views.reporting.gallery import FIGURES
     from bayes_clv.views.reporting.page import LEVELS
@@ -132,6 +134,8 @@ def tables() -> Iterator[tuple[str, str]]:
         (("alive", "awake"), "targeting/alarms.py"),
         (("the order log",), "customers/orders/log.py"),
         (STEP_WORDS.values(), "views/plots/equity.py"),
+        (ERRORS.values(), "views/plots/holdout.py"),
+        ((OTHERS,), "views/plots/segments.py"),
         ([f"{period}s" for period in PERIODS], "customers/base_audit.py"),
     ):
         yield from ((f"bayes_clv/{place}", text) for text in texts)
@@ -148,6 +152,13 @@ def untranslated(page: str, english: str = "[a-z]{3,}") -> set[str]:
     shown += "".join(f">{each}<" for each in re.findall(r'(?:aria-label|title)="([^"]+)"', shown))
     said = [html.unescape(each).strip() for each in re.findall(r">([^<>]+)<", shown)]
     return {each for each in said if re.search(english, each) and not CHINESE.search(each)}
+
+
+def drawn_words(page: str) -> set[str]:
+    """Return the texts of the figures of a page that are words: they hold three letters, or a Chinese one."""
+    said = re.findall(r"<text\b[^>]*(?<!/)>(.*?)</text>", page, flags=re.DOTALL)
+    texts = {html.unescape(re.sub("<[^>]*>", "", each)).strip() for each in said}
+    return {each for each in texts if re.search("[A-Za-z]{3,}", each) or CHINESE.search(each)}
 
 
 def slots(sentence: str) -> set[str]:

@@ -51,6 +51,16 @@ def test_every_link_leads_to_something_here(site):
     assert not lost
 
 
+def test_lessons_are_pages_of_it_that_are_told_of(site):
+    pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
+    told = (site / "docs" / "for_teachers.html").read_text(encoding="utf-8")
+    lessons = sorted(path.stem for path in (ROOT / "studies" / "lessons").glob("lesson_*.py"))
+    assert len(lessons) == 8
+    for lesson in lessons:
+        assert f'href="../lessons/{lesson}.html">read it</a>' in told
+        assert "<details>" in (site / "lessons" / f"{lesson}.html").read_text(encoding="utf-8")
+
+
 def test_pages_load_nothing_from_elsewhere(site):
     """Links may lead away; scripts, styles, fonts and figures do not."""
     loaded = re.compile(

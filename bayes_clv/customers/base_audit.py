@@ -170,7 +170,7 @@ def audit_base(
             "until": end.isoformat(),
             "customers": int(found["cohort_size"][1].sum()),
         }
-        | ({"currency": currency} if currency else {}),
+        | ({"currency": str(currency)} if currency else {}),
     )
     return describe(dataset, _OWN)
 

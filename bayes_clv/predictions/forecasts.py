@@ -46,7 +46,17 @@ from bayes_clv.predictions.statistics import COLUMNS, OWN
 from bayes_clv.predictions.summaries import Outcomes, simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large
 from bayes_clv.problems import FREQUENT
-from bayes_clv.schema import CUSTOMER, INTERVALS, PERIOD, QUANTILES, InputError, Variable, argument, describe
+from bayes_clv.schema import (
+    CUSTOMER,
+    INTERVALS,
+    PERIOD,
+    QUANTILES,
+    InputError,
+    Variable,
+    argument,
+    describe,
+    in_currency,
+)
 from bayes_clv.units import checked_cost
 
 # Of the customers, beside their forecasts.
@@ -355,8 +365,7 @@ def predict(
         dataset.attrs["holdout_discount_rate"] = float(customers.attrs["holdout_discount_rate"])
     if spending is None:
         return dataset
-    if "currency" in customers.attrs:
-        dataset.attrs["currency"] = str(customers.attrs["currency"])
+    dataset.attrs |= in_currency(customers.attrs)
     if holdout is not None and holdout.spend.size:
         dataset.attrs["money_unit"] = holdout.spend_unit
     if thresholds is not None:

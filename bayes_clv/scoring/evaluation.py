@@ -24,7 +24,7 @@ import xarray as xr
 from bayes_clv.language import say
 from bayes_clv.predictions.tiles import in_order
 from bayes_clv.problems import FREQUENT, HOLDOUT_LEVEL
-from bayes_clv.schema import CUSTOMER, INTERVALS
+from bayes_clv.schema import CUSTOMER, INTERVALS, in_currency
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, OBSERVED, scores_of
@@ -212,7 +212,7 @@ def evaluation_of(
         draws=int(future.attrs["draws"]),
         level="outcome",
         reasons=reasons,
-        **{name: future.attrs[name] for name in ("currency",) if name in future.attrs},
+        **in_currency(future.attrs),
     )
 
 

@@ -23,7 +23,7 @@ from bayes_clv.customers.orders.reading import read_usable
 from bayes_clv.customers.summaries import Day, summarize
 from bayes_clv.inference.sampling.laplace import versions
 from bayes_clv.predictions.progress import progress_bar
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError, argument, in_currency
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.cells import cell_key, fingerprint, open_cells
 from bayes_clv.scoring.clusters import clustered_difference
@@ -235,6 +235,7 @@ def rolling_origins(
     return scores.assign_attrs(
         result=RESULT,
         time_unit=str(customers.attrs["time_unit"]),
+        **in_currency(customers.attrs),
         level="outcome",
         reasons=[*failed, *_gathered_reasons(found)],
         problems=list(dict.fromkeys(problems)),

@@ -20,6 +20,7 @@ from bayes_clv.schema import (
     InputError,
     Variable,
     describe,
+    in_currency,
     named_quantiles,
     quantiles,
 )
@@ -194,6 +195,7 @@ def _made(draws: Simulation) -> dict[str, object]:
     return {
         "horizon": draws.horizon,
         "time_unit": str(draws.customers.attrs.get("time_unit", "")),
+        **in_currency(draws.customers.attrs),
         "seed": draws.seed,
         "draws": draws.size,
     }

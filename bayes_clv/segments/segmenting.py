@@ -25,6 +25,7 @@ from bayes_clv.schema import (
     Variable,
     argument,
     describe,
+    in_currency,
     interval,
 )
 from bayes_clv.segments.rules import Rule
@@ -240,6 +241,7 @@ def segments_dataset(
             "conditions": json.dumps({each.name: each.where for each in rule.segments}, ensure_ascii=False),
             "horizon": draws.horizon,
             "time_unit": str(draws.customers.attrs.get("time_unit", "")),
+            **in_currency(draws.customers.attrs),
             "seed": draws.seed,
             "draws": draws.size,
             "sure": sure,

@@ -27,7 +27,7 @@ from bayes_clv.predictions.histories import distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import refuse_other_end, shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.predictions.tiles import over_tiles, rows_of
-from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, describe
+from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, describe, in_currency
 from bayes_clv.units import days_per, duration
 
 # Draws behind an alarm: the mean of 200 has a standard error of 7 % of the posterior standard deviation of P(alive).
@@ -188,6 +188,7 @@ def churn_alarms(
         found["alarm_date"] = (CUSTOMER, _dates(customers, columns["recency"] + silence, time_unit))
     if value is not None:
         found["value_at_risk"] = _at_risk(found, value)
+        found.attrs |= in_currency(value.attrs)
     return describe(found)
 
 

@@ -43,6 +43,7 @@ from bayes_clv.schema import (
     check_seed,
     describe,
     either,
+    in_currency,
     listed,
     quantiles,
 )
@@ -119,7 +120,7 @@ def channel_values(
         Posterior draws, at most.
     customers
         Those that the fits learned from, with the column ``by``: how many of them each channel has, which says how
-        much it leans on the others.
+        much it leans on the others, and the currency.
 
     Returns
     -------
@@ -198,7 +199,8 @@ def channel_values(
             "problems": problems(buying, spending),
             "reasons": reasons,
         }
-        | ({} if costs is None else {"costs": costs.text}),
+        | ({} if costs is None else {"costs": costs.text})
+        | ({} if customers is None else in_currency(customers.attrs)),
     )
     if customers is not None:
         found = found.assign(customers_known=(CHANNEL, _known(customers, by, names)))

@@ -22,7 +22,7 @@ import xarray as xr
 from bayes_clv.predictions.own_costs import BEFORE
 from bayes_clv.predictions.parameters import new_customers
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, argument, describe, interval
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, argument, describe, in_currency, interval
 from bayes_clv.valuation.cohort import newcomers_plan, newcomers_worth
 from bayes_clv.valuation.contribution import lacking_mean
 from bayes_clv.valuation.newcomers import COHORT, checked_newcomers
@@ -186,6 +186,7 @@ def asked_of(simulation: Simulation) -> dict[str, Any]:
         "seed": simulation.seed,
         "draws": simulation.size,
         "level": "outcome",
+        **in_currency(simulation.customers.attrs),
         **({} if simulation.costs is None else {"costs": simulation.costs.text}),
     }
 

@@ -44,7 +44,7 @@ from bayes_clv.distributions.streams import customer_keys, uniforms
 from bayes_clv.predictions.money import historical_value, without_moments
 from bayes_clv.predictions.own_costs import BEFORE
 from bayes_clv.predictions.simulation import Simulation
-from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, interval
+from bayes_clv.schema import CUSTOMER, DRAW, VARIABLES, InputError, Variable, describe, in_currency, interval
 from bayes_clv.segments.membership import groups, sum_by
 from bayes_clv.segments.segmenting import SEGMENT
 from bayes_clv.units import checked_cost
@@ -332,6 +332,7 @@ def _attrs(draws: Simulation, title: str, stated: list[Assumption], reasons: lis
         "segments": title,
         "horizon": draws.horizon,
         "time_unit": str(draws.customers.attrs.get("time_unit", "")),
+        **in_currency(draws.customers.attrs),
         "margin": draws.margin if draws.costs is None else float(draws.costs.margin.mean()),
         "discount_rate": draws.discount,
         "seed": draws.seed,

@@ -45,7 +45,7 @@ from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.parameters import new_customers
 from bayes_clv.predictions.plans import changed_plan
 from bayes_clv.predictions.simulation import Simulation, drawn_of
-from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, interval
+from bayes_clv.schema import CUSTOMER, DRAW, InputError, Variable, describe, in_currency, interval
 from bayes_clv.units import discount_rate, duration
 from bayes_clv.valuation.assumptions import scope_of
 from bayes_clv.valuation.cohort import newcomers_plan
@@ -466,5 +466,6 @@ def attrs_of(world: World) -> dict[str, Any]:
         "seed": simulation.seed,
         "level": "outcome",
         "base": base.scenario.name,
+        **in_currency(simulation.customers.attrs),
         **({} if simulation.costs is None else {"costs": simulation.costs.text}),
     }

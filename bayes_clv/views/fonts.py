@@ -17,13 +17,15 @@ import logging
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from bayes_clv.language import ENGLISH, letters_of, speaking
 
 BASE = "DejaVu Sans"
 PREFERRED = (
@@ -49,6 +51,20 @@ PREFERRED = (
 CSS = "'DejaVu Sans', 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
 # It has a sign for every script and a letter of none.
 _PLACEHOLDER = "Last Resort"
+
+
+@cache
+def drawable(language: str) -> str:
+    """Return the language of the words in figures: the one asked for where the fonts here have its letters.
+
+    Else it is English. A page draws its figures as SVG, whose letters are the reader's, but they are laid out here.
+    """
+    return ENGLISH if choose(_lacking(letters_of(language)))[1] else language
+
+
+def figures_in(language: str) -> AbstractContextManager[None]:
+    """Speak a language while figures are drawn, where this machine can draw it; else English."""
+    return speaking(drawable(language))
 
 
 def cover(figure: Figure) -> str:

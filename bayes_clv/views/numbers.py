@@ -39,6 +39,15 @@ def money(amount: Any, currency: str | None = None) -> str:
     return f"-{currency}{shown[1:]}" if shown.startswith("-") else f"{currency}{shown}"
 
 
+def money_unit(result: xr.Dataset) -> str:
+    """Return what the amounts of a result are in, for an axis or a heading: its currency, "money" where it has none.
+
+    >>> money_unit(xr.Dataset(attrs={"currency": "£"})), money_unit(xr.Dataset())
+    ('£', 'money')
+    """
+    return str(result.attrs.get("currency") or say("money"))
+
+
 def decimals(values: Any) -> int:
     """Return the decimals that suit the largest number of a column."""
     column = np.asarray(values, dtype=float)

@@ -24,10 +24,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from bayes_clv.language import ENGLISH, spoken
 from bayes_clv.views import fonts
 
 # The font families of a text in matplotlib's SVG.
 FAMILIES = r"'DejaVu Sans'[^;\"]*"
+
+# What marks the line below the title of a panel.
+NOTE = "_note"
 
 WIDTH = 7.0  # inches; 672 px at the browser's 96 px an inch
 # Of a figure's width; what is narrower (a colour bar) is no panel.
@@ -87,6 +91,15 @@ RC: Any = {
 }
 
 
+# Labels of a date axis without words: of years, months, days, hours, minutes, seconds; at the first of the unit above;
+# and, once beside the axis, of what all have in common.
+_DATES: Any = {
+    "formats": ["%Y", "%Y-%m", "%m-%d", "%H:%M", "%H:%M", "%S"],
+    "zero_formats": ["", "%Y-%m", "%Y-%m-%d", "%m-%d", "%H:%M", "%H:%M"],
+    "offset_formats": ["", "", "", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d %H:%M"],
+}
+
+
 class Drawing(Figure):
     """A matplotlib figure that notebooks show and pyplot does not know about."""
 
@@ -130,7 +143,8 @@ def drawing(height: float, width: float = WIDTH) -> Drawing:
 
 def heading(axes: Any, title: str, note: str) -> None:
     """Write the title of a panel and, below it, the line that states its level and interval."""
-    axes.set_title(f"{title}\n", fontweight="bold")
+    # Chinese letters are higher than those that the note's height is known of.
+    axes.set_title(f"{title}\n", fontweight="bold", linespacing=1.6)
     line = axes.annotate(
         note,
         xy=(0, 1),
@@ -141,6 +155,7 @@ def heading(axes: Any, title: str, note: str) -> None:
         fontsize=9,
         va="bottom",
     )
+    line.set_label(NOTE)
     line.set_in_layout(False)  # the title reserves its height; its width must not squeeze the axes
 
 
@@ -194,7 +209,9 @@ def dates(axis: Any) -> None:
 
     locator: Any = calendar.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
     axis.set_major_locator(locator)
-    axis.set_major_formatter(calendar.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    # Names of months are those of English; numbers are everybody's.
+    told = {} if spoken() == ENGLISH else _DATES
+    axis.set_major_formatter(calendar.ConciseDateFormatter(locator, **told))  # type: ignore[no-untyped-call]
 
 
 def figure_of(view: Any) -> Figure:
@@ -217,7 +234,8 @@ def release(view: Any) -> None:
 def svg_text(view: Any) -> str:
     """Return a figure as an SVG document without date or creator, equal for equal input."""
     buffer = io.StringIO()
-    with styled():
+    fonts.cover(figure_of(view))
+    with styled(), fonts.quiet():
         # Figure.savefig, not Drawing's: inside a page the background is the page's.
         Figure.savefig(
             figure_of(view),
@@ -262,7 +280,8 @@ def panels(view: Any) -> tuple[str, ...]:
     if figure.legends or figure.texts:
         return ()
     width, height = figure.get_size_inches() * 72
-    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    with fonts.quiet():
+        boxes = [axes.get_tightbbox() for axes in figure.axes]
     spans = sorted(
         (box.x0 / figure.bbox.width, box.x1 / figure.bbox.width) for box in boxes if box is not None
     )
@@ -299,6 +318,6 @@ def png_bytes(view: Any) -> bytes:
     # The layout is settled; solving it again takes longer than drawing.
     figure_of(view).set_layout_engine("none")
     buffer = io.BytesIO()
-    with styled():
+    with styled(), fonts.quiet():
         Figure.savefig(figure_of(view), buffer, format="png", facecolor="white", dpi=150)
     return buffer.getvalue()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_clv.language import check_language, say, speaking
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError, argument, in_currency
 from bayes_clv.workflows.choices import Acquiring
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, with_stated
 from bayes_clv.workflows.words import check_lines, earned
@@ -40,6 +40,7 @@ def channels_run(choice: Acquiring) -> list[str]:
 
     import pandas as pd
 
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.channels import plot_channels, plot_payback
     from bayes_clv.views.reporting.channels import write_channels_page
@@ -71,7 +72,8 @@ def channels_run(choice: Acquiring) -> list[str]:
                 title=_title(Path(choice.channels).stem),
                 run=_shown(choice, run, found),
             )
-        figures = {"values": plot_channels(found), "payback": plot_payback(found)}
+        with figures_in(choice.language):
+            figures = {"values": plot_channels(found), "payback": plot_payback(found)}
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     costs = run.costs_or(stated.costs)
     value = earned(float(found.attrs["margin"]), run.annual_discount_rate, costs)
@@ -147,9 +149,10 @@ def _split(found: "xr.Dataset", stated: "Channels") -> "xr.Dataset | None":
             "which the budget goes."
         )
     try:
-        return split_budget(found["value"], some, stated.budget, seed=int(found.attrs["seed"]))
+        split = split_budget(found["value"], some, stated.budget, seed=int(found.attrs["seed"]))
     except InputError as error:
         raise InputError(_at(place, error)) from None
+    return split.assign_attrs(in_currency(found.attrs))
 
 
 def _bids(found: "xr.Dataset", stated: "Channels") -> "dict[str, xr.Dataset]":
@@ -159,9 +162,10 @@ def _bids(found: "xr.Dataset", stated: "Channels") -> "dict[str, xr.Dataset]":
     each = {}
     for name, auction in stated.auctions.items():
         try:
-            each[name] = best_bid(found["value"].sel(channel=name), auction.volume, **auction.settings)
+            bid = best_bid(found["value"].sel(channel=name), auction.volume, **auction.settings)
         except InputError as error:
             raise InputError(_at(auction.place, error)) from None
+        each[name] = bid.assign_attrs(in_currency(found.attrs))
     return each
 
 

@@ -25,6 +25,7 @@ def audit_run(settings: Auditing) -> list[str]:
     if isinstance(settings.orders, str | Path) and Path(settings.orders).resolve() == out.resolve():
         raise InputError(f"{str(out)!r} is the order log itself. Name another file.")
     from bayes_clv.customers.base_audit import audit_base
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.base import (
         plot_base_flows,
@@ -39,12 +40,13 @@ def audit_run(settings: Auditing) -> list[str]:
     found = audit_base(settings.orders, period=settings.period, until=settings.until, **told_of(settings))
     page = out.with_suffix(".html")
     places = {name: out.with_stem(f"{out.stem}-{name}") for name in TABLES}
-    figures = {
-        "base": plot_cohorts(found),
-        "lives": plot_cohort_lives(found),
-        "flows": plot_base_flows(found),
-        "tenths": plot_base_tenths(found),
-    }
+    with figures_in(settings.language):
+        figures = {
+            "base": plot_cohorts(found),
+            "lives": plot_cohort_lives(found),
+            "flows": plot_base_flows(found),
+            "tenths": plot_base_tenths(found),
+        }
     with all_or_nothing(out) as work:
         write_table(table(found), work / out.name)
         for name, by in TABLES.items():

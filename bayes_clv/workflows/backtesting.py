@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_clv.language import check_language
 from bayes_clv.schema import InputError, argument, listed
 from bayes_clv.workflows.choices import Backtesting
 from bayes_clv.workflows.folders import all_or_nothing, save_figures, write_table
@@ -35,6 +36,7 @@ def run_backtest(settings: Backtesting, *, progress: bool = False) -> list[str]:
     InputError
         For anything that cannot be used; the folder then holds no more than cells that were scored before.
     """
+    check_language(settings.language)
     out = Path(settings.out)
     _refuse_foreign(out)
     started = time.perf_counter()
@@ -62,6 +64,8 @@ def run_backtest(settings: Backtesting, *, progress: bool = False) -> list[str]:
         raise KeyboardInterrupt(
             f"Stopped; what was scored is kept in {out / CELLS}: the same command goes on from there."
         ) from None
+    if settings.currency is not None:
+        scores = scores.assign_attrs(currency=settings.currency)
     lines = backtest_summary(scores)
     notes, files = _write(out, scores, settings, lines, time.perf_counter() - started)
     read = int(scores.attrs["cells_read"])
@@ -74,16 +78,18 @@ def _write(
     out: Path, scores: "xr.Dataset", settings: Backtesting, lines: list[str], seconds: float
 ) -> tuple[list[str], list[str]]:
     """Write the results, file by file in place of earlier ones; return what to say and the files' names."""
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.origins import TOTALS, plot_origins
 
-    drawn = {
-        "origins" if quantity == "purchases" else f"origins-{quantity}": plot_origins(
-            scores, quantity=quantity
-        )
-        for quantity in QUANTITIES
-        if f"{TOTALS[quantity][0]}_q05" in scores and TOTALS[quantity][1] in scores
-    }
+    with figures_in(settings.language):
+        drawn = {
+            "origins" if quantity == "purchases" else f"origins-{quantity}": plot_origins(
+                scores, quantity=quantity
+            )
+            for quantity in QUANTITIES
+            if f"{TOTALS[quantity][0]}_q05" in scores and TOTALS[quantity][1] in scores
+        }
     record = {
         "arguments": {name: plain(value) for name, value in fields_of(settings).items()},
         "versions": json.loads(scores.attrs["versions"]),

@@ -18,7 +18,7 @@ from bayes_clv.workflows.options import (
     option,
     place,
 )
-from bayes_clv.workflows.settings import LANGUAGE, Log
+from bayes_clv.workflows.settings import CURRENCY, FIGURE_LANGUAGE, LANGUAGE, Log
 
 
 @dataclass(frozen=True)
@@ -242,6 +242,8 @@ class Offering:
         "Where the table goes, one row a rival: a .csv or .parquet file; the figures stand beside it.",
         Path("offers.csv"),
     )
+    currency: str | None = option(CURRENCY, None)
+    language: str = option(FIGURE_LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)
@@ -287,6 +289,8 @@ class Backtesting(Log):
     draws: int = option(DRAWS, 250, least=1)
     seed: int = option(SEED, 1, least=0)
     time_unit: TimeUnit = option("Unit of all durations and rates.", "week")
+    currency: str | None = option(CURRENCY, None)
+    language: str = option(FIGURE_LANGUAGE, ENGLISH)
     out: Path = option(
         "Folder for the results; scores that an earlier start left there are not made again.",
         Path("clv-backtest"),

@@ -43,6 +43,7 @@ def compare_run(choice: Comparing) -> list[str]:
     from bayes_clv.valuation.levers import LEVERS
     from bayes_clv.valuation.scenarios import World, summarized
     from bayes_clv.valuation.sensitivities import sought, swung
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.scenarios import plot_scenarios, plot_tornado
     from bayes_clv.views.reporting.gallery import Gallery
@@ -78,7 +79,8 @@ def compare_run(choice: Comparing) -> list[str]:
                 title=_title(Path(choice.scenarios).stem),
                 run=_shown(choice, run, simulation),
             )
-        figures = {"differences": plot_scenarios(found), TORNADO[1:]: plot_tornado(swings)}
+        with figures_in(choice.language):
+            figures = {"differences": plot_scenarios(found), TORNADO[1:]: plot_tornado(swings)}
         notes = save_figures({f"{out.stem}-{end}": figure for end, figure in figures.items()}, work)
     return [
         *compare_summary(
@@ -179,11 +181,14 @@ def compare_summary(
 
     names = comparison["scenario"].to_numpy().tolist()
     less = "; levers set or change these" if "costs" in comparison.attrs else ", less costs"
-    mean, low, high = (float(comparison[f"value_{name}"][0]) for name in ("mean", "q05", "q95"))
+    mean, low, high = (
+        numbers.money(float(comparison[f"value_{name}"][0]), comparison.attrs.get("currency"))
+        for name in ("mean", "q05", "q95")
+    )
     return [
         f"{comparison.attrs['customers']:,} customers over {numbers.horizon(comparison)}; {value}{less} "
         "(outcome level).",
-        f"Base: worth {numbers.number(mean)} (90 %: {numbers.number(low)} to {numbers.number(high)}).",
+        f"Base: worth {mean} (90 %: {low} to {high}).",
         "",
         *(f"  {scenario_sentence(comparison, name)}" for name in names[1:]),
         *(f"  {break_even_sentence(each)}" for each in break_evens),

@@ -98,13 +98,19 @@ class Finished:
     @property
     def groupings(self) -> list[str]:
         """Return the columns by which its fits were grouped, such as channels."""
+        return list(dict.fromkeys(label for each in self._effects for label in each.labels))
+
+    @property
+    def told_apart_by(self) -> list[str]:
+        """Return the columns by which its fits tell new customers apart: covariates and groups."""
+        return list(dict.fromkeys(name for each in self._effects for name in each.columns))
+
+    @property
+    def _effects(self) -> list[Any]:
         from bayes_clv.inference.effects import Effects
 
-        found: list[str] = []
-        for tree in (self.buying, self.spending):
-            if tree is not None and "effects" in tree.attrs:
-                found += Effects.from_json(str(tree.attrs["effects"])).labels
-        return list(dict.fromkeys(found))
+        trees = [tree for tree in (self.buying, self.spending) if tree is not None]
+        return [Effects.from_json(str(tree.attrs["effects"])) for tree in trees if "effects" in tree.attrs]
 
     @property
     def sleeping(self) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayes_clv.language import check_language
 from bayes_clv.schema import InputError, argument
 from bayes_clv.workflows.choices import Offering
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
@@ -24,11 +25,13 @@ def offer_run(choice: Offering) -> list[str]:
     InputError
         For anything that cannot be used; nothing is then written.
     """
+    check_language(choice.language)
     out = Path(choice.out)
     check_out(out, out / "run")
     from bayes_clv.perceived.market_files import read_market
     from bayes_clv.perceived.markets import unsure
     from bayes_clv.perceived.offers import price_performance
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.offers import plot_advantages, plot_price_performance
     from bayes_clv.workflows.folders import write_table
@@ -46,10 +49,13 @@ def offer_run(choice: Offering) -> list[str]:
             seed=choice.seed,
         )
     offers = price_performance(market, choice.slope, against=choice.against)
+    if choice.currency is not None:
+        offers = offers.assign_attrs(currency=choice.currency)
     split = out.with_stem(f"{out.stem}{ADVANTAGES}")
-    figures = {out.stem: plot_price_performance(offers)}
-    if choice.rival is not None:
-        figures[split.stem] = plot_advantages(offers, choice.rival)
+    with figures_in(choice.language):
+        figures = {out.stem: plot_price_performance(offers)}
+        if choice.rival is not None:
+            figures[split.stem] = plot_advantages(offers, choice.rival)
     with all_or_nothing(out) as work:
         write_table(table(offers), work / out.name)
         write_table(table(offers, by="attribute"), work / split.name)
@@ -66,7 +72,10 @@ def offer_run(choice: Offering) -> list[str]:
 
 def offer_summary(offers: "xr.Dataset") -> list[str]:
     """Return a line a rival, the best value first."""
-    from bayes_clv.views.numbers import number
+    from bayes_clv.views.numbers import money, money_unit
+
+    def amount(each: float) -> str:
+        return money(each, offers.attrs.get("currency"))
 
     def middle(name: str) -> list[float]:
         found = offers[f"{name}_mean"] if f"{name}_mean" in offers else offers[name]
@@ -74,7 +83,10 @@ def offer_summary(offers: "xr.Dataset") -> list[str]:
 
     against = str(offers.attrs["against"])
     other = "the average of the rivals" if against == "average" else against
-    lines = [f"What each offer is worth to customers for its price, against {other}, in money:", ""]
+    lines = [
+        f"What each offer is worth to customers for its price, against {other}, in {money_unit(offers)}:",
+        "",
+    ]
     gain, fair = middle("total_advantage"), middle("fair_price")
     for at in sorted(range(len(gain)), key=lambda place: -gain[place]):
         name, price = str(offers["rival"].to_numpy()[at]), float(offers["total_price"][at])
@@ -82,10 +94,10 @@ def offer_summary(offers: "xr.Dataset") -> list[str]:
         if "probability_best" in offers:
             low, high = (float(offers[f"total_advantage_{end}"][at]) for end in ("q05", "q95"))
             sure = (
-                f" (90 %: {number(low)} to {number(high)}), best value with a probability of "
+                f" (90 %: {amount(low)} to {amount(high)}), best value with a probability of "
                 f"{float(offers['probability_best'][at]):.0%}"
             )
         lines.append(
-            f"  {name}: {number(gain[at])}{sure}; costs {number(price)}, fair would be {number(fair[at])}."
+            f"  {name}: {amount(gain[at])}{sure}; costs {amount(price)}, fair would be {amount(fair[at])}."
         )
     return lines

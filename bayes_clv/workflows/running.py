@@ -170,7 +170,7 @@ def _run_into(
     settings = dataclasses.replace(settings, draws=draws_of(settings, customers.sizes["customer"]))
     fits = _posteriors(settings, customers, seeds, stages, sampler_progress, beside, kept)
     buying, spending = fits["buying"], fits.get("spending")
-    ahead = _drawn_ahead(fits, settings.png, beside)
+    ahead = _drawn_ahead(fits, settings.png, settings.language, beside)
     with stages.stage("simulate every customer's future"):
         value, held_out, tracking = _futures(settings, customers, buying, spending, horizon, seeds)
     with stages.stage("score the holdout"):
@@ -367,7 +367,9 @@ def _ready_for_the_future(compiled: Task[None]) -> None:
         compiled()
 
 
-def _drawn_ahead(fits: Mapping[str, "xr.DataTree"], png: bool, beside: Beside) -> dict[str, Task["Drawn"]]:
+def _drawn_ahead(
+    fits: Mapping[str, "xr.DataTree"], png: bool, language: str, beside: Beside
+) -> dict[str, Task["Drawn"]]:
     """Return the figures of the fits by name, which are drawn while the run goes on to the future."""
     from bayes_clv.views.reporting.fits import fit_figures
     from bayes_clv.views.reporting.gallery import drawn
@@ -376,7 +378,7 @@ def _drawn_ahead(fits: Mapping[str, "xr.DataTree"], png: bool, beside: Beside) -
     found = {}
     for what, tree in named_fits(fits["buying"], fits.get("spending")):
         for name, draw in fit_figures(what, tree).items():
-            found[name] = beside(drawn, draw, png=png)
+            found[name] = beside(drawn, draw, png=png, narrow=True, language=language)
     return found
 
 

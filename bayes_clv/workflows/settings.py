@@ -31,7 +31,10 @@ TAKE = (
     "repeated [default: there is only one]."
 )
 LANGUAGE = (
-    f"Language of the page: {', '.join(languages())}. Figures, and what is printed here, stay in English."
+    f"Language of the page and its figures: {', '.join(languages())}. What is printed here stays in English."
+)
+FIGURE_LANGUAGE = (
+    f"Language of the words in figures: {', '.join(languages())}. What is printed here stays in English."
 )
 CURRENCY = "What amounts are called, like £ or EUR."
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_clv.language import check_language, say, speaking
-from bayes_clv.schema import InputError, argument
+from bayes_clv.schema import InputError, argument, either
 from bayes_clv.workflows.choices import Valuing
 from bayes_clv.workflows.folders import all_or_nothing, check_out, read_record, read_run, save_figures
 from bayes_clv.workflows.settings import costs_of
@@ -42,6 +42,12 @@ def equity_run(choice: Valuing) -> list[str]:
         )
     costs = _costs(choice)
     run = _with_money(choice.run)
+    if choice.newcomers and run.told_apart_by:
+        raise InputError(
+            f"The run tells customers apart by {', '.join(run.told_apart_by)}, and what those still to come are in "
+            f"this is not known. Leave them out with {either('newcomers=False', '--no-newcomers')}, or value a run "
+            "without these columns."
+        )
     costs = run.costs_or(costs)
     horizon = run.horizon
     if choice.horizon is not None:
@@ -73,6 +79,7 @@ def _written(
     note: str,
 ) -> list[str]:
     from bayes_clv.predictions.own_costs import margin_of
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.equity import plot_bridge, plot_equity, plot_newcomers
     from bayes_clv.views.reporting.equity import bridge_sentences, equity_sentences, write_equity_page
@@ -82,13 +89,16 @@ def _written(
     out = Path(choice.out)
     page = out.with_suffix(".html")
     further = {"tops": table(found, by="top")}
-    figures = {"worth": plot_equity(found)}
     if coming is not None:
         further["cohorts"] = table(found, by="cohort")
-        figures["newcomers"] = plot_newcomers(coming)
     if bridge is not None:
         further["bridge"] = table(bridge)
-        figures["bridge"] = plot_bridge(bridge)
+    with figures_in(choice.language):
+        figures = {"worth": plot_equity(found)}
+        if coming is not None:
+            figures["newcomers"] = plot_newcomers(coming)
+        if bridge is not None:
+            figures["bridge"] = plot_bridge(bridge)
     places = {name: out.with_stem(f"{out.stem}-{name}") for name in further}
     with all_or_nothing(out) as work:
         write_table(table(found), work / out.name)

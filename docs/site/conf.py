@@ -18,7 +18,10 @@ project = "bayes_clv"
 author = "The bayes_clv developers"
 copyright = "The bayes_clv developers, MIT"  # noqa: A001
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "reference", "accessible"]
+extensions = [
+    *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
+    *("mathml", "reference", "accessible", "lessons"),
+]
 root_doc = "docs/site/index"
 include_patterns = [
     "docs/site/*.md",

@@ -19,23 +19,32 @@ PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <style>
-body {{ margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 46rem; color: #1f2933; background: #fff;
+:root {{ --ink: #1f2933; --paper: #fff; --line: #c9d1d7; --soft: #f2f4f5; --link: #005a8d; --mark: #0072b2; }}
+@media screen and (prefers-color-scheme: dark) {{ :root {{
+  --ink: #e6eaed; --paper: #14181c; --line: #48525a; --soft: #1f262c; --link: #7cc4f2; --mark: #4aa3df;
+  --fig-ink: #e6eaed; --fig-muted: #a3adb5; --fig-grid: #363e45; --fig-blue: #4aa3df; --fig-orange: #ff8a4c;
+  --fig-green: #2cc295; --fig-purple: #dd9bbd; --fig-sky: #7fc8f0; --fig-amber: #f0b429;
+}} }}
+body {{ margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 46rem; color: var(--ink); background: var(--paper);
   font: 1.05rem/1.55 system-ui, sans-serif; }}
 h1, h2, h3 {{ line-height: 1.25; margin: 2.2em 0 .5em; }}
 h1 {{ margin-top: 0; }}
+a {{ color: var(--link); }}
 .paragraph {{ display: block; margin: .8em 0; }}
 table {{ border-collapse: collapse; display: block; max-width: 100%; overflow-x: auto; margin: 1em 0; }}
-th, td {{ border-bottom: 1px solid #dde2e6; padding: .3em .8em .3em 0; text-align: left; }}
-blockquote {{ margin: 1em 0; padding: .1em 1em; border-left: 4px solid #0072b2; background: #f3f7fa; }}
-code {{ font-size: .92em; background: #f2f4f5; padding: .1em .25em; overflow-wrap: anywhere; }}
-pre {{ overflow-x: auto; padding: .8em; background: #f2f4f5; border-radius: .4em; }}
+th, td {{ border-bottom: 1px solid var(--line); padding: .3em .8em .3em 0; text-align: left; }}
+blockquote {{ margin: 1em 0; padding: .1em 1em; border-left: 4px solid var(--mark); background: var(--soft); }}
+code {{ font-size: .92em; background: var(--soft); padding: .1em .25em; overflow-wrap: anywhere; }}
+pre {{ overflow-x: auto; padding: .8em; background: var(--soft); border-radius: .4em; }}
 pre code {{ background: none; padding: 0; overflow-wrap: normal; }}
-details {{ margin: 1em 0; padding: .3em 1em; border: 1px solid #c9d1d7; border-radius: .4em; }}
-summary {{ cursor: pointer; font-weight: 600; color: #005a8d; }}
+details {{ margin: 1em 0; padding: .3em 1em; border: 1px solid var(--line); border-radius: .4em; }}
+summary {{ cursor: pointer; font-weight: 600; color: var(--link); }}
 .picture svg {{ display: block; width: 100%; height: auto; margin: 1em 0; }}
-.control {{ margin: .8em 0; padding: .4em .8em; background: #f2f4f5; border-radius: .4em; }}
+.picture svg text {{ fill: var(--fig-ink, #1f2933); }}
+.control {{ margin: .8em 0; padding: .4em .8em; background: var(--soft); border-radius: .4em; }}
 @media print {{ details::details-content {{ content-visibility: visible; display: block; }} }}
 </style>
 </head>

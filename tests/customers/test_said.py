@@ -120,6 +120,11 @@ def test_dates_that_do_not():
     assert "With the first, '03/11/2025' is 2025-11-03" in message
     mixed = PLAIN.assign(date=["13/05/2023", "05/13/2023", *["01/01/2023"] * 4])
     assert "No one format reads the column: date_format='%d/%m/%Y' reads 5 of its 6 dates" in refusal(mixed)
+    # A format that was said is held beside the others, and what it does not read is shown.
+    mistyped = PLAIN.assign(date=["18,04.2024", *["19.04.2024"] * 5])
+    said = "date_format='%d.%m.%Y' reads 5 of its 6 dates, and not '18,04.2024'. Correct the others."
+    assert said in refusal(mistyped)
+    assert said in refusal(mistyped, date_format="%d.%m.%Y")
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,19 @@ def test_page_is_whole_by_itself(lesson, lessons, browser):
     assert not re.search(r"\bnan\b|\binf\b|Traceback", re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
 
 
+def test_a_page_can_be_read_in_the_dark(lessons, browser):
+    path, _ = lessons("lesson_0_five_questions")
+    with visit(browser, path, scheme="dark") as seen:
+        for _ in range(seen.page.locator("details").count()):
+            seen.page.locator("details:not([open]) > summary").first.click()
+        assert violations(seen.page) == []
+        paper, ink = (
+            seen.page.evaluate(f"getComputedStyle(document.querySelector('{where}')).{what}")
+            for where, what in (("body", "backgroundColor"), (".picture svg text", "fill"))
+        )
+    assert [sum(map(int, re.findall(r"\d+", each)[:3])) < 384 for each in (paper, ink)] == [True, False]
+
+
 @pytest.fixture
 def served():
     """The first lesson as an app on this machine."""

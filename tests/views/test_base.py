@@ -7,9 +7,12 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv import views
+from bayes_clv.language import speaking
+from bayes_clv.views import fonts
 from bayes_clv.views.reporting.base import audit_sentences, write_audit_page
 from bayes_clv.views.reporting.equity import bridge_sentences, equity_sentences, write_equity_page
 from bayes_clv.views.reporting.gallery import Gallery
+from tests.sentences import CHINESE, drawn_words
 
 
 def words(figure):
@@ -138,6 +141,45 @@ def test_pages(asset, audit, tmp_path):
     text = write_audit_page(tmp_path / "audit.html", Gallery(None), found=audit).read_text()
     assert text.count("<figure ") == 4
     assert "2,357" in text
+
+
+def test_money_is_in_the_currency_of_the_customers(asset, audit, tmp_path):
+    pounds = [each.assign_attrs(currency="£") for each in asset]
+    page = write_equity_page(
+        tmp_path / "equity.html", Gallery(None), found=pounds[0], coming=pounds[1], bridge=pounds[2]
+    ).read_text()
+    text = write_audit_page(
+        tmp_path / "audit.html", Gallery(None), found=audit.assign_attrs(currency="£")
+    ).read_text()
+    for each in (page, text):
+        assert "(money)" not in each
+        assert "in money" not in each
+    assert page.count("value (£)") == 2
+    assert f"Customer equity is £{float(asset[0]['equity_q50']):,.0f} (£" in page
+    assert "after £2 each for acquisition" in page
+    assert "and spent £" in text
+    assert "spend (£)" in text
+    assert "Spend in £." in text
+
+
+def test_a_currency_goes_with_customers_to_their_equity(make_buying, make_spending, make_customers):
+    pounds = make_customers(40, seed=4).assign_attrs(currency="£")
+    few = {"spending": make_spending(draws=20), "margin": 0.3, "draws": 20, "seed": 7}
+    simulation = clv.simulate(make_buying(draws=20), pounds, "26 weeks", **few)
+    assert clv.valuation.customer_equity(simulation).attrs["currency"] == "£"
+    assert clv.segment(simulation, clv.segments.abc()).attrs["currency"] == "£"
+
+
+def test_words_of_figures_are_in_the_language_that_is_spoken(asset, audit, tmp_path, monkeypatch):
+    monkeypatch.setattr(fonts, "drawable", lambda language: language)
+    with speaking("zh"):
+        page = write_equity_page(
+            tmp_path / "equity.html", Gallery(None), found=asset[0], coming=asset[1], bridge=asset[2]
+        ).read_text()
+        text = write_audit_page(tmp_path / "audit.html", Gallery(None), found=audit).read_text()
+    for each in (page, text):
+        assert "价值" in " ".join(drawn_words(each)) or "消费" in " ".join(drawn_words(each))
+        assert [words for words in drawn_words(each) if not CHINESE.search(words)] == []
 
 
 def test_sentences_of_an_audit(audit):

@@ -10,12 +10,14 @@ from bayes_clv import views
 from bayes_clv.language import speaking
 from bayes_clv.problems import cards, problem
 from bayes_clv.valuation import channel, compare_channels
+from bayes_clv.views import fonts
+from bayes_clv.views.numbers import number
 from bayes_clv.views.reporting.channel_words import best_channel_sentences, channel_sentence
 from bayes_clv.views.reporting.channels import write_channels_page
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.workflows.acquiring import channels_summary
 from tests.browser import faults
-from tests.sentences import untranslated
+from tests.sentences import CHINESE, drawn_words, untranslated
 
 NAMES = ("email", "search <b>", "social")
 
@@ -192,7 +194,19 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path, found):
     assert f"{100 * float(found['conversion_q50'][2]):.1f} %" in page
 
 
-def test_the_page_is_in_another_language_whole(tmp_path, found):
+def test_money_is_in_the_currency_of_the_customers(tmp_path, found):
+    pounds = found.assign_attrs(currency="£")
+    page = write_channels_page(tmp_path / "page.html", Gallery(None), found=pounds).read_text()
+    assert "(money)" not in page
+    assert "in money" not in page
+    assert "of one new customer (£)" in page
+    assert page.count(", in £") == 6  # the captions, and the buttons that save them
+    assert f"a new customer is worth £{number(found['value_mean'][0])} on average" in page
+    assert "than the £100 of a test" in page
+
+
+def test_the_page_is_in_another_language_whole(tmp_path, monkeypatch, found):
+    monkeypatch.setattr(fonts, "drawable", lambda language: language)
     some = found.assign(customers_known=("channel", [1, 310, 0]))
     checks = [cards([problem("rhat", "Purchases", rhat=1.2)])[0].title]
     with speaking("zh"):
@@ -207,6 +221,7 @@ def test_the_page_is_in_another_language_whole(tmp_path, found):
         "cost per lead 0.9; leads 3000; converted 300; customers 10",
     }
     assert untranslated(page) == {*NAMES, "channel", "seed"} | stated
+    assert {each for each in drawn_words(page) if not CHINESE.search(each)} == {*NAMES, "channel"}
     assert "购买：R-hat 为 1.200" in page
 
 

@@ -11,6 +11,7 @@ mpl.use("Agg")
 from matplotlib import font_manager
 
 import bayes_clv as clv
+from bayes_clv.language import letters_of
 from bayes_clv.views import fonts, style
 
 NAMES = ("沉睡客户", "普通客户", "忠诚客户")
@@ -22,12 +23,14 @@ def bare(monkeypatch):
     own = [e for e in font_manager.fontManager.ttflist if "mpl-data" in str(e.fname)]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     monkeypatch.setattr(fonts, "_look_again", lambda: None)
-    fonts._say.cache_clear()
+    for cached in (fonts._say, fonts.drawable):
+        cached.cache_clear()
+    yield
+    fonts.drawable.cache_clear()
 
 
-@pytest.fixture
-def han(bare, tmp_path):
-    """The same with a font that has the characters of the names, each a box of one em."""
+def add_font(letters, path):
+    """Add a font that has these letters, each a box of one em."""
     from fontTools.fontBuilder import FontBuilder
     from fontTools.pens.ttGlyphPen import TTGlyphPen
 
@@ -37,7 +40,6 @@ def han(bare, tmp_path):
         pen.lineTo(corner)
     pen.closePath()
     box = pen.glyph()
-    letters = sorted(set("".join(NAMES)))
     glyphs = [".notdef", *(f"uni{ord(c):04X}" for c in letters)]
     made = FontBuilder(1000, isTTF=True)
     made.setupGlyphOrder(glyphs)
@@ -45,11 +47,38 @@ def han(bare, tmp_path):
     made.setupGlyf(dict.fromkeys(glyphs, box))
     made.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 100)))
     made.setupHorizontalHeader(ascent=900, descent=-100)
-    made.setupNameTable({"familyName": "Test Han", "styleName": "Regular"})
+    made.setupNameTable({"familyName": path.stem, "styleName": "Regular"})
     made.setupOS2()
     made.setupPost()
-    made.save(tmp_path / "han.ttf")
-    font_manager.fontManager.addfont(tmp_path / "han.ttf")
+    made.save(path)
+    font_manager.fontManager.addfont(path)
+
+
+@pytest.fixture
+def han(bare, tmp_path):
+    """The same with a font that has the characters of the names."""
+    add_font(sorted(set("".join(NAMES))), tmp_path / "Test Han.ttf")
+
+
+def test_words_in_figures_are_in_a_language_whose_letters_the_machine_has(bare, make, tmp_path):
+    assert (fonts.drawable("en"), fonts.drawable("zh")) == ("en", "en")
+    with fonts.figures_in("zh"):
+        figure = clv.views.plot_tracking(make.tracking())
+    assert figure.axes[1].get_xlabel() == "date"
+    letters = [each for each in letters_of("zh") if ord(each) > 0x2000]
+    assert len(letters) > 500
+    fonts.drawable.cache_clear()
+    add_font(letters[:-1], tmp_path / "some.ttf")
+    assert fonts.drawable("zh") == "en"
+    fonts.drawable.cache_clear()
+    add_font(letters, tmp_path / "all.ttf")
+    assert fonts.drawable("zh") == "zh"
+    with fonts.figures_in("zh"):
+        figure = clv.views.plot_tracking(make.tracking())
+    figure.savefig(tmp_path / "tracking.png")  # any warning would fail
+    assert figure.axes[1].get_xlabel() == "日期"
+    # Of months the numbers, since their names are English.
+    assert not re.search("[A-Za-z]", "".join(each.get_text() for each in figure.axes[1].get_xticklabels()))
 
 
 def test_chinese_names_are_drawn_without_a_word_where_a_font_has_them(han, make, tmp_path):

@@ -1,11 +1,16 @@
 """The page's figures: handed over in their order, asked for from the last, and named where they cannot be drawn."""
 
+import re
 from functools import partial
 
 import pytest
 from matplotlib.figure import Figure
 
+from bayes_clv.views import narrow, style
+from bayes_clv.views.plots.amounts import plot_concentration, plot_value_distribution
+from bayes_clv.views.plots.segments import plot_segment_sizes
 from bayes_clv.views.reporting.gallery import Drawn, Gallery, drawn
+from tests.sentences import CHINESE
 
 
 def line(height: float) -> Figure:
@@ -101,3 +106,37 @@ def test_what_stands_across_the_columns_keeps_the_figure_whole():
     image = alone.subplots().imshow([[0, 1]])
     alone.colorbar(image)
     assert drawn(lambda: alone).panels == ()
+
+
+def words_of(svg):
+    """Return the words of a document, lines that go on in one put together."""
+    said = re.findall(r"<text\b[^>]*(?<!/)>(.*?)</text>", svg, flags=re.DOTALL)
+    texts = [re.sub(r"<[^>]*>", " ", each) for each in said]
+    return {word for text in texts for word in text.split() if not re.fullmatch(r"[\d,.\s−-]+", word)}
+
+
+def test_a_figure_for_a_telephone_says_the_same_in_more_lines(make):
+    for draw in (partial(plot_concentration, make.value()), partial(plot_segment_sizes, make.segments())):
+        found = drawn(draw, narrow=True)
+        sizes = [
+            float(re.search(r'<svg[^>]*width="([\d.]+)pt', each)[1]) for each in (found.svg, found.narrow)
+        ]
+        assert sizes == [72 * style.WIDTH, 72 * narrow.WIDTH]
+        assert words_of(found.narrow) == words_of(found.svg)
+        assert found.narrow.count("<text") > found.svg.count("<text") - 12
+    # Columns of panels come below each other on the page, and nobody asked for this one.
+    assert drawn(partial(plot_value_distribution, make.value()), narrow=True).narrow == ""
+    assert drawn(partial(plot_concentration, make.value())).narrow == ""
+
+
+def test_lines_are_broken_at_spaces_and_between_chinese_letters_and_lose_nothing():
+    text = "customers ranked by their predictive mean; outcome level, means only"
+    lines = narrow._lines(text, 200, 9.0)
+    assert len(lines) == 2
+    assert " ".join(lines) == text
+    said = "客户按预测均值排序；结果层，仅均值，无区间，P(alive) 在内"
+    lines = narrow._lines(said, 120, 9.0)
+    assert len(lines) > 2
+    assert "".join(lines).replace(" ", "") == said.replace(" ", "")
+    assert not any(line[0] in "，；" for line in lines)
+    assert any(CHINESE.search(line) for line in lines)

@@ -122,7 +122,7 @@ def test_a_pressed_heading_sorts_the_table_and_saving_keeps_that_order(browser, 
     assert (tmp_path / "tables.xlsx").read_bytes().startswith(b"PK")
     with (tmp_path / "saved.csv").open(encoding="utf-8-sig", newline="") as file:
         head, *rows = csv.reader(file)
-    assert head[:3] == ["customer", "value, mean", "90 %"]
+    assert head[:3] == ["customer", "value, mean (money)", "90 %"]
     assert [row[0] for row in rows] == ids
     assert "<script>alert('x')</script> & $5$" in ids
     alive = [float(row[head.index("P(alive)")]) for row in rows]

@@ -17,13 +17,13 @@ import bayes_clv as clv
 from bayes_clv.problems import cards, problem
 from bayes_clv.remedies import Ran
 from bayes_clv.scoring import measures
-from bayes_clv.views import style
+from bayes_clv.views import fonts, style
 from bayes_clv.views.numbers import number
 from bayes_clv.views.plots.histories import plot_alive_matrix
 from bayes_clv.views.reporting import checks, gallery, verdicts
 from bayes_clv.views.reporting import opening as opening_of
 from bayes_clv.views.reporting.page import report
-from tests.sentences import CHINESE, untranslated
+from tests.sentences import CHINESE, drawn_words, untranslated
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 
@@ -533,7 +533,11 @@ def test_a_known_flaw_comes_with_its_remedy(tmp_path, make, no_figures):
     assert "Fit mbg_nbd (MBG/NBD) instead" in text
 
 
-def test_the_page_is_in_another_language_whole_and_what_is_drawn_beside_it_is_not(make, tmp_path):
+@pytest.mark.parametrize("letters", [True, False])
+def test_the_page_is_in_another_language_whole_and_its_figures_where_their_letters_are(
+    make, tmp_path, monkeypatch, letters
+):
+    monkeypatch.setattr(fonts, "drawable", lambda language: language if letters else "en")
     arguments = {"spending": make.tree("gamma_gamma"), "customers": make.customers(), "value": make.value()}
     arguments |= {"evaluation": make.evaluation(total_covered=False), "tracking": make.tracking()}
     arguments |= {
@@ -543,9 +547,16 @@ def test_the_page_is_in_another_language_whole_and_what_is_drawn_beside_it_is_no
     }
     text = write(tmp_path, make, **arguments, language="zh", title="A title")
     assert '<html lang="zh">' in text
-    svg = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
-    assert "purchases" in svg
-    assert not CHINESE.search(svg)
+    drawn = drawn_words(text)
+    assert ("图中的文字是英文" in text) == (not letters)
+    if letters:
+        # Names of parameters, segments and customers are the same in every language.
+        names = {"population purchase rate", "population dropout", "population spend", "CRPS"}
+        names |= {"gold", "stream", "rest", "<script>alert('x'…"}
+        assert {each for each in drawn if not CHINESE.search(each)} <= names
+    else:
+        assert "purchases" in " ".join(drawn)
+        assert not CHINESE.search(" ".join(drawn))
     english = untranslated(text, "[a-z]{2,} [a-z]{2,}")
     # Names of parameters, as the figures have them, and what the makers put into the audit.
     names = {"population purchase rate", "population dropout", "population spend"}

@@ -8,7 +8,15 @@ import bayes_clv as clv
 from bayes_clv import views
 from bayes_clv.language import speaking
 from bayes_clv.problems import cards, problem
-from bayes_clv.valuation import break_even, compare_scenarios, scenario, sensitivity, tornado
+from bayes_clv.valuation import (
+    break_even,
+    compare_scenarios,
+    scenario,
+    sensitivity,
+    tornado,
+    value_of_information,
+)
+from bayes_clv.views import fonts
 from bayes_clv.views.reporting.gallery import Gallery
 from bayes_clv.views.reporting.scenarios import (
     best_sentences,
@@ -17,7 +25,7 @@ from bayes_clv.views.reporting.scenarios import (
     write_scenarios_page,
 )
 from tests.browser import faults
-from tests.sentences import untranslated
+from tests.sentences import CHINESE, drawn_words, untranslated
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +149,8 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path, simulation, lette
     assert "What it states" in page or "what it states" in page
 
 
-def test_the_page_is_in_another_language_whole(tmp_path, simulation, letter, compared, swings):
+def test_the_page_is_in_another_language_whole(tmp_path, monkeypatch, simulation, letter, compared, swings):
+    monkeypatch.setattr(fonts, "drawable", lambda language: language)
     found = break_even(simulation, letter, "contact_cost")
     title = cards([problem("rhat", "Purchases", rhat=1.2)])[0].title
     given = {
@@ -157,8 +166,37 @@ def test_the_page_is_in_another_language_whole(tmp_path, simulation, letter, com
     # Names, and what is typed.
     levers = {"margin", "spend", "price +5 %", "contact cost 0.4; purchase rate +4 %; where frequency > 0"}
     assert untranslated(page) == {"Letter <b>", "same", "base", "dearer", "seed"} | levers
+    drawn = {each for each in drawn_words(page) if not CHINESE.search(each)}
+    assert drawn == {"Letter <b>", "same", "dearer", "margin", "spend"}
     assert "购买：R-hat 为 1.200" in page
     assert scenario_sentence(compared, "same") in "“same” is worth exactly what the base is worth."
+
+
+def test_money_is_in_the_currency_of_the_customers(
+    tmp_path, make_buying, make_spending, make_customers, letter
+):
+    pounds = make_customers(80, seed=4).assign_attrs(currency="£")
+    money = {"spending": make_spending(draws=20), "margin": 0.3, "draws": 40, "seed": 7}
+    simulation = clv.simulate(make_buying(draws=20), pounds, "26 weeks", **money)
+    found, swings = compare_scenarios(simulation, [letter]), tornado(simulation, {"margin": (0.2, 0.35)})
+    page = write_scenarios_page(
+        tmp_path / "page.html",
+        Gallery(None),
+        comparison=found,
+        swings=swings,
+        learnt=[value_of_information(simulation, unsure_letter(), "contact_cost")],
+    ).read_text()
+    assert "(money)" not in page
+    assert "in money" not in page
+    assert f"are worth £{np.round(float(found['value_mean'][0])):,.0f} over" in page
+    assert page.count("difference of value to the base (£)") == 2
+    assert page.count(", in £.") == 6  # the captions, and the buttons that save them
+    assert "before choosing it would be worth £" in page
+
+
+def unsure_letter():
+    cost = clv.Prior("Gamma", mu=0.4, sigma=0.3)
+    return scenario("Letter", contact_cost=cost, purchase_rate="+4 %")
 
 
 def test_nothing_is_wrong_with_the_page_in_a_browser(browser, tmp_path, compared, swings):

@@ -88,7 +88,7 @@ def test_the_figure_of_a_customer_is_of_its_rate_where_rates_drift(
     drawn = []
     for name in ("plot_rate_history", "plot_alive_history"):
         monkeypatch.setattr(histories, name, lambda *_, name=name, **__: drawn.append(name))
-    monkeypatch.setattr(Gallery, "add", lambda _self, _name, draw, *_: draw())
+    monkeypatch.setattr(Gallery, "add", lambda _self, _name, draw, *_, **__: draw())
     buying = make_posterior(family, values, sd=0.0, chains=1, draws=4)
     worth.history_figures(Gallery(None, False), buying, make_customers(2), {"c1": DATES})
     assert drawn == [plot]

@@ -201,6 +201,21 @@ def test_the_channels_of_a_run_are_judged_as_python_judges(done, tmp_path):
     assert {path.name for path in tmp_path.glob("*.png")} == {"found-values.png", "found-payback.png"}
 
 
+def test_equity_of_a_run_that_tells_customers_apart_is_that_of_the_present_ones(done, tmp_path):
+
+    def equity(*options):
+        words = ["equity", done, "--draws", 20, "--out", tmp_path / "base.csv", *options]
+        return CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)
+
+    refused = equity()
+    assert refused.exit_code == 2
+    said = " ".join(refused.stderr.split())
+    assert "The run tells customers apart by " in said
+    assert "Leave them out with --no-newcomers" in said
+    valued = equity("--no-newcomers")
+    assert valued.exit_code == 0, valued.stderr
+
+
 def test_channels_are_after_the_costs_of_the_run_unless_the_file_has_others(done, tmp_path):
     run = shutil.copytree(done, tmp_path / "run")
     (run / "costs.toml").write_text('cost_per_order = "age"\nmargin = 0.5\n')

@@ -179,14 +179,19 @@ def _of_dates(log: OrderLog) -> str:
     zoned = _zoned(log, dates)
     if zoned:
         return zoned
-    if tried:
-        best = min(tried, key=lambda each: unread[each])
+    given = log.reading.date_format
+    if given is not None:
+        # What was said is no remedy, and may still be the best that there is.
+        unread |= _counted(log, dates, {given: read_format(given).day(dates.given).isnull()})
+    if unread:
+        best = min(unread, key=lambda each: unread[each])
         total = _counted(log, dates, {"all": dates.given.notnull()})["all"]
         if unread[best] < total and not best.startswith("%Y-%m-%d"):
+            misfit = dates.filter(read_format(best).day(dates.given).isnull()).limit(1)
             return (
-                f"No one format reads the column: {argument('date_format', best)} reads {total - unread[best]:,} "
-                "of its "
-                f"{total:,} dates. Correct the others. {default}"
+                f"No one format reads the column: {argument('date_format', best)} reads {total - unread[best]:,} of "
+                f"its {total:,} dates, and not {log.fetch(misfit)['given'].to_pylist()[0]!r}. Correct the others. "
+                f"{default}"
             )
     return default
 

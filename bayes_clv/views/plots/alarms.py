@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError
-from bayes_clv.units import days_per
+from bayes_clv.units import days_per, in_plural
 from bayes_clv.views import numbers, style
 
 type Array = np.ndarray
@@ -90,16 +91,18 @@ def plot_alarms(alarms: xr.Dataset, most: int = 30) -> style.Drawing:
         axes.set_ylim(size - 0.4, -0.6)
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)
-        axes.set_ylabel("customer")
+        axes.set_ylabel(say("customer"))
         if now is None:
             axes.set_xlabel(
-                f"time from now ({unit}s)" if unit != UNSTATED else "time from now (data's time unit)"
+                say("time from now ({units})", units=say(in_plural(unit)))
+                if unit != UNSTATED
+                else say("time from now (data's time unit)")
             )
         else:
             style.dates(axes.xaxis)
-            axes.set_xlabel(f"date; the line is now, {now.astype('datetime64[D]')}")
+            axes.set_xlabel(say("date; the line is now, {day}", day=now.astype("datetime64[D]")))
         if "value_at_risk" in found:
-            _write_risk(axes, rows, found["value_at_risk"].to_numpy())
+            _write_risk(axes, rows, found)
         figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
         style.heading(axes, _title(alarms, found), _note(alarms, found))
     return figure
@@ -109,10 +112,9 @@ def _draw_rows(axes: Any, rows: Array, bought: Array, wait: Array, end: float, p
     passed, later = wait <= 0, wait > end
     soon = ~passed & ~later
     nothing = np.zeros(rows.size)
-    axes.hlines(rows, place(bought), place(nothing), color=style.SKY, linewidth=2.4, label="silence so far")
-    axes.plot(
-        place(bought), rows, "|", color=style.INK, markersize=7, markeredgewidth=1.4, label="last purchase"
-    )
+    silence, last = say("silence so far"), say("last purchase")
+    axes.hlines(rows, place(bought), place(nothing), color=style.SKY, linewidth=2.4, label=silence)
+    axes.plot(place(bought), rows, "|", color=style.INK, markersize=7, markeredgewidth=1.4, label=last)
     ahead = np.minimum(wait, end)
     axes.hlines(
         rows[~passed],
@@ -123,9 +125,9 @@ def _draw_rows(axes: Any, rows: Array, bought: Array, wait: Array, end: float, p
         linestyle=":",
     )
     for which, marker, face, colour, label in (
-        (passed, "o", style.ORANGE, style.ORANGE, "alarm passed"),
-        (soon, "o", "white", style.BLUE, "alarm to come"),
-        (later, ">", "white", style.BLUE, "later than shown"),
+        (passed, "o", style.ORANGE, style.ORANGE, say("alarm passed")),
+        (soon, "o", "white", style.BLUE, say("alarm to come")),
+        (later, ">", "white", style.BLUE, say("later than shown")),
     ):
         if which.any():
             axes.plot(
@@ -163,25 +165,28 @@ def _placed(at: Array, now: np.datetime64 | None, unit: str) -> Array:
     return dates
 
 
-def _write_risk(axes: Any, rows: Array, risk: Array) -> None:
+def _write_risk(axes: Any, rows: Array, found: xr.Dataset) -> None:
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
-    right.set_yticks(rows, [numbers.number(each) for each in risk], fontsize=7.5)
+    risks = [numbers.number(each) for each in found["value_at_risk"].to_numpy()]
+    right.set_yticks(rows, risks, fontsize=7.5)
     right.tick_params(axis="y", length=0)
     right.grid(False)
     right.spines[:].set_visible(False)
-    right.set_ylabel("value at risk (money)")
+    right.set_ylabel(say("{label} ({unit})", label=say("value at risk"), unit=numbers.money_unit(found)))
 
 
 def _title(alarms: xr.Dataset, found: xr.Dataset) -> str:
     if "value_at_risk" in found:
-        return f"The {found.sizes[CUSTOMER]} customers with the most value at risk"
-    return f"The {found.sizes[CUSTOMER]} alarms nearest to now"
+        return say("The {count} customers with the most value at risk", count=found.sizes[CUSTOMER])
+    return say("The {count} alarms nearest to now", count=found.sizes[CUSTOMER])
 
 
 def _note(alarms: xr.Dataset, found: xr.Dataset) -> str:
-    raised = int(alarms["alarmed"].sum())
-    return (
-        f"alarm: {chance_of(alarms)} falls to {alarms.attrs.get('threshold', 0.5):g}; passed for {raised:,} of "
-        f"{alarms.sizes[CUSTOMER]:,}; expected level, no interval"
+    return say(
+        "alarm: {chance} falls to {threshold:g}; passed for {raised:,} of {size:,}; expected level, no interval",
+        chance=chance_of(alarms),
+        threshold=float(alarms.attrs.get("threshold", 0.5)),
+        raised=int(alarms["alarmed"].sum()),
+        size=alarms.sizes[CUSTOMER],
     )

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, VARIABLES, InputError, quantiles
+from bayes_clv.language import say
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, quantiles
 from bayes_clv.views import log_ticks, numbers, style
 
 QUANTITIES = ("value", "spend", "purchases")
@@ -30,13 +31,29 @@ def choose_quantity(value: xr.Dataset, quantity: str | None) -> str:
     return quantity or next(stem for stem in ("value", "purchases", "spend") if stem in present)
 
 
-def unit_label(quantity: str) -> str:
-    """Return a quantity with its unit, for an axis."""
-    return {
-        "value": "residual value (money)",
-        "spend": "spend (money)",
-        "purchases": "purchases (count)",
-    }[quantity]
+def unit_label(quantity: str, value: xr.Dataset) -> str:
+    """Return a quantity of a prediction with its unit, for an axis."""
+    return in_unit(_names()[quantity], quantity, value)
+
+
+def in_unit(words: str, quantity: str, result: xr.Dataset) -> str:
+    """Return words with the unit of their quantity: a count, or the money of the result."""
+    unit = say("count") if quantity == "purchases" else numbers.money_unit(result)
+    return say("{label} ({unit})", label=words, unit=unit)
+
+
+def _names() -> dict[str, str]:
+    return {"value": say("residual value"), "spend": say("spend"), "purchases": say("purchases")}
+
+
+def _share_label(quantity: str) -> str:
+    """Return the axis of shares of a quantity's total."""
+    words = {
+        "value": say("share of total residual value (%)"),
+        "spend": say("share of total spend (%)"),
+        "purchases": say("share of total purchase occasions (%)"),
+    }
+    return words[quantity]
 
 
 def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -> style.Drawing:
@@ -68,31 +85,61 @@ def plot_value_distribution(value: xr.Dataset, *, quantity: str | None = None) -
         figure = style.drawing(2.9)
         panels = figure.subplots(1, 2 if total in value else 1, squeeze=False)[0]
         axes = panels[0]
-        _draw_means(axes, finite)
-        axes.set_xlabel(f"mean {unit_label(stem)}")
-        axes.set_ylabel("customers")
-        left_out = f"; {means.size - finite.size:,} have none" if finite.size < means.size else ""
-        style.heading(axes, "Each customer", f"outcome level, mean{left_out}")
+        average = say("average {amount}", amount=_written(finite.mean(), stem, value))
+        _draw_means(axes, finite, average)
+        axes.set_xlabel(in_unit(_mean_words(stem), stem, value))
+        axes.set_ylabel(say("customers"))
+        note = say("outcome level, mean")
+        if finite.size < means.size:
+            note = say("outcome level, mean; {count:,} have none", count=means.size - finite.size)
+        style.heading(axes, say("Each customer"), note)
         if total in value:
-            _draw_total(panels[1], value[total].to_numpy().ravel().astype(float), stem)
+            _draw_total(panels[1], value[total].to_numpy().ravel().astype(float), stem, value)
     return figure
 
 
-def _draw_means(axes: Any, means: Array) -> None:
+def _written(amount: float, quantity: str, value: xr.Dataset) -> str:
+    """Return a number of purchases, or an amount in its currency."""
+    return numbers.money(amount, None if quantity == "purchases" else value.attrs.get("currency"))
+
+
+def _mean_words(quantity: str) -> str:
+    words = {
+        "value": say("mean residual value"),
+        "spend": say("mean spend"),
+        "purchases": say("mean purchases"),
+    }
+    return words[quantity]
+
+
+def _total_words(quantity: str) -> str:
+    words = {
+        "value": say("total residual value"),
+        "spend": say("total spend"),
+        "purchases": say("total purchases"),
+    }
+    return words[quantity]
+
+
+def _draw_means(axes: Any, means: Array, average: str) -> None:
     positive = means[means > 0]
     if positive.size < 2 or positive.min() == positive.max():
         axes.hist(means, bins=20, color=style.BLUE)
     else:
         low = np.quantile(positive, 0.01)
-        bins = np.geomspace(min(low, positive.max() * 0.999), positive.max() * (1 + 1e-12), 41)
+        # Of few customers few bars, or each has its own.
+        count = min(40, 2 + 2 * int(np.sqrt(positive.size)))
+        bins = np.geomspace(min(low, positive.max() * 0.999), positive.max() * (1 + 1e-12), count + 1)
         axes.hist(np.maximum(means, bins[0]), bins=bins, color=style.BLUE, edgecolor="none")
         axes.set_xscale("log")
         log_ticks.plain(axes.xaxis)
-    average = means.mean()
-    axes.axvline(average, color=style.INK, linewidth=1)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    # Room above the bars for what is written there.
+    axes.set_ylim(top=1.12 * axes.get_ylim()[1])
+    axes.axvline(means.mean(), color=style.INK, linewidth=1)
     axes.annotate(
-        f"average {numbers.number(average)}",
-        (average, 1),
+        average,
+        (means.mean(), 1),
         xycoords=("data", "axes fraction"),
         xytext=(5, -3),
         textcoords="offset points",
@@ -101,18 +148,26 @@ def _draw_means(axes: Any, means: Array) -> None:
     )
 
 
-def _draw_total(axes: Any, totals: Array, stem: str) -> None:
+def _draw_total(axes: Any, totals: Array, stem: str, value: xr.Dataset) -> None:
     low, median, high = quantiles(totals, (0.05, 0.5, 0.95))
     axes.hist(totals, bins=40, color=style.GRID)
     axes.hist(
         totals[(totals >= low) & (totals <= high)], bins=np.histogram_bin_edges(totals, 40), color=style.BLUE
     )
     axes.axvline(median, color=style.INK, linewidth=1)
-    axes.set_xlabel(f"total {unit_label(stem)}")
-    axes.set_ylabel("draws")
+    axes.set_xlabel(in_unit(_total_words(stem), stem, value))
+    axes.set_ylabel(say("draws"))
     axes.xaxis.get_major_locator().set_params(nbins=4)
     style.thousands(axes.xaxis)
-    style.heading(axes, "All together", f"outcome level, 90 %: {low:,.0f} to {high:,.0f}")
+    style.heading(
+        axes,
+        say("All together"),
+        say(
+            "outcome level, 90 %: {low} to {high}",
+            low=_written(np.round(low), stem, value),
+            high=_written(np.round(high), stem, value),
+        ),
+    )
 
 
 def concentration(amounts: Array) -> Array:
@@ -182,9 +237,12 @@ def plot_concentration(
     low, middle, high = quantiles(curves, (0.05, 0.5, 0.95), axis=0)
     fifth = float(np.interp(0.2, share, middle))
     level = (
-        f"customers as they turn out; outcome level, median and 90 % band of {len(curves)} draws"
+        say(
+            "customers as they turn out; outcome level, median and 90 % band of {draws} draws",
+            draws=len(curves),
+        )
         if kept
-        else "customers ranked by their predictive mean; outcome level, means only, no interval"
+        else say("customers ranked by their predictive mean; outcome level, means only, no interval")
     )
     with style.styled():
         from matplotlib.ticker import PercentFormatter
@@ -195,14 +253,15 @@ def plot_concentration(
             axes.fill_between(share[shown], low[shown], high[shown], color=style.BLUE, alpha=0.2, linewidth=0)
         axes.plot(share[shown], middle[shown], color=style.BLUE)
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle="--")
-        axes.annotate("all customers equal", (0.62, 0.56), color=style.MUTED, fontsize=9)
+        axes.annotate(say("all customers equal"), (0.42, 0.31), color=style.MUTED, fontsize=9)
         axes.plot(0.2, fifth, "o", color=style.ORANGE, markersize=6, clip_on=False)
-        axes.annotate(f"the best 20 % hold {100 * fifth:.0f} %", (0.23, fifth), fontsize=9.5, va="top")
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share of customers, best first (%)")
-        axes.set_ylabel(f"share of total {VARIABLES[stem].long_name.split(' over')[0]} (%)")
+        best = say("the best 20 % hold {share:.0f} %", share=100 * fifth)
+        axes.annotate(best, (0.23, fifth), fontsize=9.5, va="top")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=say("share of customers, best first (%)"))
+        axes.set_ylabel(_share_label(stem))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-        style.heading(axes, "How concentrated?", level)
+        style.heading(axes, say("How concentrated?"), level)
     return figure
 
 
@@ -238,14 +297,13 @@ def plot_tenths(
         axes = figure.subplots()
         bars = axes.bar(np.arange(10), 100 * share, color=style.BLUE, width=0.8)
         axes.bar_label(bars, [f"{100 * each:.0f}" for each in share], padding=2, fontsize=9, color=style.INK)
-        axes.set_xticks(np.arange(10), ["best", *(f"{k}." for k in range(2, 11))])
+        axes.set_xticks(np.arange(10), [say("best"), *(f"{k}." for k in range(2, 11))])
         axes.set_ylim(top=108 * share.max())
         axes.grid(False, axis="x")
-        axes.set_xlabel("tenths of the customers, ranked by their mean")
-        axes.set_ylabel(f"share of total {VARIABLES[stem].long_name.split(' over')[0]} (%)")
-        style.heading(
-            axes, "Where the value is" if stem == "value" else "Who buys", "outcome level, means only"
-        )
+        axes.set_xlabel(say("tenths of the customers, ranked by their mean"))
+        axes.set_ylabel(_share_label(stem))
+        title = say("Where the value is") if stem == "value" else say("Who buys")
+        style.heading(axes, title, say("outcome level, means only"))
     return figure
 
 
@@ -286,18 +344,20 @@ def plot_customers(
         column = {q: best[f"{stem}_{q}"].to_numpy() for q in ("mean", "q05", "q25", "q75", "q95")}
         axes.hlines(rows, column["q05"], column["q95"], color=style.SKY, linewidth=1.6, label="90 %")
         axes.hlines(rows, column["q25"], column["q75"], color=style.BLUE, linewidth=4.2, label="50 %")
-        axes.plot(column["mean"], rows, "o", color=style.ORANGE, markersize=4.5, label="mean")
+        axes.plot(column["mean"], rows, "o", color=style.ORANGE, markersize=4.5, label=say("mean"))
         axes.set_yticks(rows, ids, fontsize=8)
         axes.set_ylim(len(ids) - 0.4, -0.6)
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(left=min(0.0, float(np.nanmin(column["q05"]))))
         style.thousands(axes.xaxis)
-        axes.set_xlabel(unit_label(stem))
-        axes.set_ylabel("customer")
+        axes.set_xlabel(unit_label(stem, value))
+        axes.set_ylabel(say("customer"))
         axes.legend(loc="lower right")
         style.heading(
-            axes, f"The {len(ids)} customers with the highest mean", "outcome level; 50 % and 90 % intervals"
+            axes,
+            say("The {count} customers with the highest mean", count=len(ids)),
+            say("outcome level; 50 % and 90 % intervals"),
         )
     return figure
 

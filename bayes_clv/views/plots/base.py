@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.base_audit import COHORT, DECILE, FLOW
+from bayes_clv.language import say, say_in
 from bayes_clv.schema import PERIOD
-from bayes_clv.views import style
+from bayes_clv.views import numbers, style
 from bayes_clv.views.base_frames import labels_of, over
 from bayes_clv.views.plots.equity import check_result
 
@@ -40,7 +41,7 @@ def plot_cohorts(found: xr.Dataset) -> style.Drawing:
     >>> figure = plot_cohorts(clv.customers.audit_base(clv.load_cdnow()))
     """
     check_result(found, "base audit", _VERB)
-    name, unit = ("spend", "money") if "spend" in found else ("orders", "purchases")
+    name = "spend" if "spend" in found else "orders"
     table = np.nan_to_num(found[f"cohort_{name}"].transpose(COHORT, PERIOD).to_numpy())
     labels = marked(found)
     there = np.flatnonzero(found["cohort_size"].to_numpy() > 0)
@@ -48,7 +49,7 @@ def plot_cohorts(found: xr.Dataset) -> style.Drawing:
     shown = [each for each in there if each >= first]
     heights = [table[: first + 1].sum(axis=0), *(table[each] for each in shown[1:])]
     names = [
-        f"to {labels[first]}" if (there < first).any() else labels[first],
+        say("to {period}", period=labels[first]) if (there < first).any() else labels[first],
         *(labels[each] for each in shown[1:]),
     ]
     with style.styled():
@@ -60,19 +61,17 @@ def plot_cohorts(found: xr.Dataset) -> style.Drawing:
             below += height
         _label_periods(ax, labels)
         style.thousands(ax.yaxis)
-        ax.set_ylabel(unit)
+        ax.set_ylabel(_brought(found))
         handles, texts = ax.get_legend_handles_labels()
         ax.legend(
             handles[::-1],
             texts[::-1],
             loc="upper left",
             bbox_to_anchor=(1.0, 1.0),
-            title="first order",
+            title=say("first order"),
             fontsize=8,
         )
-        style.heading(
-            ax, "The whole base by cohort", f"counted, not estimated; * not a whole {found.attrs['by']}"
-        )
+        style.heading(ax, say("The whole base by cohort"), _counted(found))
     return figure
 
 
@@ -101,7 +100,7 @@ def plot_cohort_lives(found: xr.Dataset) -> style.Drawing:
     >>> figure = plot_cohort_lives(clv.customers.audit_base(clv.load_cdnow()))
     """
     check_result(found, "base audit", _VERB)
-    name, unit = ("spend", "money") if "spend" in found else ("orders", "purchases")
+    name = "spend" if "spend" in found else "orders"
     whole = found["whole"].to_numpy()
     size = found["cohort_size"].to_numpy()
     active = found["cohort_active"].transpose(COHORT, PERIOD).to_numpy()
@@ -121,18 +120,23 @@ def plot_cohort_lives(found: xr.Dataset) -> style.Drawing:
             marks = {"color": colour, "marker": "o", "markersize": 3, "label": labels[each]}
             left.plot(ages[kept & (ages > 0)], share[kept & (ages > 0)], **marks)
             right.plot(ages[kept], worth[kept], **marks)
-        by = str(found.attrs["by"])
+        periods = say(f"{found.attrs['by']}s")
         for ax in (left, right):
-            ax.set_xlabel(f"{by}s since the first order's")
+            ax.set_xlabel(say("{periods} since the first order's", periods=periods))
             ax.set_ylim(bottom=0)
             ax.xaxis.get_major_locator().set_params(integer=True)
         left.yaxis.set_major_formatter(lambda share, _: f"{share:.0f} %")
-        left.set_ylabel("of the cohort bought")
-        right.set_ylabel(f"{unit} a buyer")
+        left.set_ylabel(say("of the cohort bought"))
+        right.set_ylabel(
+            say("{label} ({unit})", label=say("spend a buyer"), unit=numbers.money_unit(found))
+            if name == "spend"
+            else say("purchases a buyer")
+        )
         style.thousands(right.yaxis)
-        right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="first order", fontsize=8)
-        style.heading(left, "Who still buys", f"each cohort, by its age; whole {by}s alone")
-        style.heading(right, "What a buyer brings", "the same cohorts")
+        right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title=say("first order"), fontsize=8)
+        note = say("each cohort, by its age; whole {periods} alone", periods=periods)
+        style.heading(left, say("Who still buys"), note)
+        style.heading(right, say("What a buyer brings"), say("the same cohorts"))
     return figure
 
 
@@ -165,24 +169,21 @@ def plot_base_flows(found: xr.Dataset) -> style.Drawing:
     with style.styled():
         figure = style.drawing(3.8, width=8.6)
         ax = figure.subplots()
+        words = flow_words()
         at, above = np.arange(len(labels)), np.zeros(len(labels))
         for flow, colour in colours.items():
             count = found["flow_customers"].sel({FLOW: flow}).to_numpy()[1:]
             if flow == "lapsed":
-                ax.bar(at, -count, width=0.75, color=colour, label="lapsed since")
+                ax.bar(at, -count, width=0.75, color=colour, label=say("lapsed since"))
             else:
-                ax.bar(at, count, bottom=above, width=0.75, color=colour, label=flow)
+                ax.bar(at, count, bottom=above, width=0.75, color=colour, label=words[flow])
                 above += count
         ax.axhline(0, color=style.MUTED, linewidth=1)
         _label_periods(ax, labels)
         ax.yaxis.set_major_formatter(lambda count, _: f"{abs(count):,.0f}")
-        ax.set_ylabel("customers")
+        ax.set_ylabel(say("customers"))
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        style.heading(
-            ax,
-            f"From one {found.attrs['by']} to the next",
-            f"counted, not estimated; * not a whole {found.attrs['by']}",
-        )
+        style.heading(ax, say("From one {period} to the next", period=period_of(found)), _counted(found))
     return figure
 
 
@@ -220,19 +221,51 @@ def plot_base_tenths(found: xr.Dataset) -> style.Drawing:
         left.bar(np.arange(1, 11), 100 * each / max(each.sum(), 1e-300), color=style.BLUE, width=0.75)
         left.set_xticks(np.arange(1, 11))
         left.yaxis.set_major_formatter(lambda share, _: f"{share:.0f} %")
-        left.set_xlabel("tenth of the customers, most first")
-        left.set_ylabel(f"of {'spend' if name == 'spend' else 'purchases'}")
+        left.set_xlabel(say("tenth of the customers, most first"))
+        left.set_ylabel(say("of spend") if name == "spend" else say("of purchases"))
         right.bar(np.arange(1, made.size + 1), made, color=style.BLUE, width=0.75)
         right.set_xticks(
             np.arange(1, made.size + 1), [*(str(i) for i in range(1, made.size)), f"{made.size}+"]
         )
-        right.set_xlabel("days of purchase")
-        right.set_ylabel("customers")
+        right.set_xlabel(say("days of purchase"))
+        right.set_ylabel(say("customers"))
         style.thousands(right.yaxis)
         period = labels_of(found)[last]
-        style.heading(left, f"Who brings it: {period}", "the last whole period; counted")
-        style.heading(right, "How often they buy", "the same period")
+        title = say("Who brings it: {period}", period=period)
+        style.heading(left, title, say("the last whole period; counted"))
+        style.heading(right, say("How often they buy"), say("the same period"))
     return figure
+
+
+def period_of(found: xr.Dataset) -> str:
+    """Return what a calendar period of the audit is called."""
+    periods = {
+        "month": say_in("period", "month"),
+        "quarter": say_in("period", "quarter"),
+        "year": say_in("period", "year"),
+    }
+    return periods[str(found.attrs["by"])]
+
+
+def flow_words() -> dict[str, str]:
+    """Return what the flows from one period to the next are called."""
+    return {
+        "new": say_in("flow", "new"),
+        "stayed": say_in("flow", "stayed"),
+        "returned": say_in("flow", "returned"),
+        "lapsed": say_in("flow", "lapsed"),
+    }
+
+
+def _counted(found: xr.Dataset) -> str:
+    return say("counted, not estimated; * not a whole {period}", period=period_of(found))
+
+
+def _brought(found: xr.Dataset) -> str:
+    """Return the axis of what customers brought."""
+    if "spend" not in found:
+        return say("purchases")
+    return say("{label} ({unit})", label=say("spend"), unit=numbers.money_unit(found))
 
 
 def last_whole(found: xr.Dataset) -> int:

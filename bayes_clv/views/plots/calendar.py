@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.inference.calendar import PERIOD, read_calendar
+from bayes_clv.language import say
 from bayes_clv.schema import QUANTILES, InputError, quantiles
 from bayes_clv.units import duration
 from bayes_clv.views import style
@@ -81,13 +82,10 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
         figure = style.drawing(3.0)
         axes = figure.subplots()
         q05, q25, q50, q75, q95 = bands["rate"].to_numpy()
-        axes.fill_between(
-            when, q05, q95, color=style.SKY, alpha=0.3, linewidth=0, step="post", label="90 % band"
-        )
-        axes.fill_between(
-            when, q25, q75, color=style.BLUE, alpha=0.35, linewidth=0, step="post", label="50 % band"
-        )
-        axes.step(when, q50, where="post", color=style.BLUE, linewidth=1.2, label="median")
+        band: Any = {"linewidth": 0, "step": "post"}
+        axes.fill_between(when, q05, q95, color=style.SKY, alpha=0.3, label=say("90 % band"), **band)
+        axes.fill_between(when, q25, q75, color=style.BLUE, alpha=0.35, label=say("50 % band"), **band)
+        axes.step(when, q50, where="post", color=style.BLUE, linewidth=1.2, label=say("median"))
         axes.axhline(1.0, color=style.MUTED, linewidth=0.8)
         axes.axvspan(when[known], when[-1], color=style.MUTED, alpha=0.08, linewidth=0)
         axes.set_yscale("log")
@@ -98,15 +96,16 @@ def plot_calendar(buying: xr.DataTree, horizon: str | float | None = None) -> st
         ]
         axes.set_yticks(ticks, [f"{each:g}" for each in ticks])
         axes.minorticks_off()
-        axes.set_ylabel(f"{'spend' if what.startswith('spend') else 'rate'} / its mean")
+        of_spend = what == say("spend per purchase of all customers")
+        axes.set_ylabel(say("spend / its mean") if of_spend else say("rate / its mean"))
         if np.issubdtype(when.dtype, np.datetime64):
             style.dates(axes.xaxis)
         else:
-            axes.set_xlabel("period from the end of observation")
+            axes.set_xlabel(say("period from the end of observation"))
         axes.legend(loc="upper left", ncols=3)
-        style.heading(
-            axes,
-            "What happens to everybody at once",
-            f"{what[0].upper()}{what[1:]} by period; the shaded future is drawn from the same process",
+        note = say(
+            "{what} by period; the shaded future is drawn from the same process",
+            what=f"{what[0].upper()}{what[1:]}",
         )
+        style.heading(axes, say("What happens to everybody at once"), note)
     return figure

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import DRAW, InputError
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.acquisition import CHANNEL
 from bayes_clv.views import numbers, style
-from bayes_clv.views.plots.scenarios import chance_words
+from bayes_clv.views.plots.scenarios import chance_words, with_more
 
 ROWS_SHOWN = 24
 CURVES_SHOWN = 6
@@ -53,24 +54,32 @@ def plot_channels(found: xr.Dataset) -> style.Drawing:
         ax = figure.subplots()
         low, middle, high = (shown[f"cost_{each}"].to_numpy() for each in ("q05", end, "q95"))
         ax.hlines(rows + 0.2, low, high, color=style.MUTED, linewidth=4, alpha=0.6)
-        ax.scatter(middle, rows + 0.2, marker="|", s=90, color=style.MUTED, zorder=3, label="cost")
+        ax.scatter(middle, rows + 0.2, marker="|", s=90, color=style.MUTED, zorder=3, label=say("cost"))
         low, middle, high = (shown[f"value_{each}"].to_numpy() for each in ("q05", end, "q95"))
         ax.hlines(rows, low, high, colors=colours, linewidth=1.8)
-        ax.scatter(middle, rows, c=colours, s=34, zorder=3, label="value")
-        style.beside(ax, [f"pays: {chance_words(float(chance))}" for chance in pays])
+        ax.scatter(middle, rows, c=colours, s=34, zorder=3, label=say("value"))
+        style.beside(ax, [say("pays: {chance}", chance=chance_words(float(chance))) for chance in pays])
         style.rows(ax, names)
         if not (shown["value_q05"] < 0).any():
             ax.set_xlim(left=0)
-        ax.set_xlabel("of one new customer (money)")
+        label, unit = say("of one new customer"), numbers.money_unit(found)
+        ax.set_xlabel(say("{label} ({unit})", label=label, unit=unit))
         ax.set_ylabel(str(found.attrs.get("by", CHANNEL)))
-        few = found.sizes[CHANNEL] - rows.size
-        more = f"; {few} more in the table" if few > 0 else ""
-        style.heading(
-            ax,
-            "What a new customer is worth, and costs",
-            f"value: dot and line; cost: grey bar below; {center}s and 90 % intervals, expected level, over "
-            f"{numbers.horizon(found)}{more}",
+        over = numbers.horizon(found)
+        note = (
+            say(
+                "value: dot and line; cost: grey bar below; means and 90 % intervals, expected level, over {horizon}",
+                horizon=over,
+            )
+            if center == "mean"
+            else say(
+                "value: dot and line; cost: grey bar below; medians and 90 % intervals, expected level, over "
+                "{horizon}",
+                horizon=over,
+            )
         )
+        title = say("What a new customer is worth, and costs")
+        style.heading(ax, title, with_more(note, found.sizes[CHANNEL] - rows.size))
     return figure
 
 
@@ -119,14 +128,15 @@ def plot_payback(found: xr.Dataset) -> style.Drawing:
         ax.set_xlim(0, horizon)
         ax.set_ylim(0, 1.02)
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-        ax.set_xlabel(f"time since the first order ({in_plural(str(found.attrs['time_unit']))})")
-        ax.set_ylabel("probability of having paid")
+        unit = say(in_plural(str(found.attrs["time_unit"])))
+        ax.set_xlabel(say("{label} ({unit})", label=say("time since the first order"), unit=unit))
+        ax.set_ylabel(say("probability of having paid"))
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title=str(found.attrs.get("by", CHANNEL)))
         few = found.sizes[CHANNEL] - shown.sizes[CHANNEL]
-        more = f"; {few} with lower probabilities in the table" if few > 0 else ""
-        style.heading(
-            ax, "When a new customer has paid for itself", f"the mean customer, expected level{more}"
-        )
+        note = say("the mean customer, expected level")
+        if few > 0:
+            note = say("{text}; {count} with lower probabilities in the table", text=note, count=few)
+        style.heading(ax, say("When a new customer has paid for itself"), note)
     return figure
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import InputError, quantiles
 from bayes_clv.scoring.evaluation import UNLIKELY
 from bayes_clv.scoring.groups import TOP_CLASS
@@ -102,15 +103,14 @@ def plot_purchases_per_customer(buying: xr.DataTree) -> style.Drawing:
     with style.styled():
         figure = style.drawing(3.1)
         left, right = figure.subplots(1, 2)
-        left.bar(at, real, width=0.62, color=style.ORANGE, alpha=0.55, label="real")
+        left.bar(at, real, width=0.62, color=style.ORANGE, alpha=0.55, label=say("real"))
         left.vlines(at, low, high, color=style.BLUE, linewidth=2)
-        left.plot(at, median, "o", color=style.BLUE, markersize=4.5, label="model")
-        left.set_ylabel("customers (count)")
+        left.plot(at, median, "o", color=style.BLUE, markersize=4.5, label=say("model"))
+        left.set_ylabel(say("customers (count)"))
         style.thousands(left.yaxis)
         left.legend(loc="upper right")
-        style.heading(
-            left, "Purchases per customer", f"outcome level; median, 90 % of {found.attrs['draws']} bases"
-        )
+        note = say("outcome level; median, 90 % of {draws} bases", draws=found.attrs["draws"])
+        style.heading(left, say("Purchases per customer"), note)
         # A class that the median base has none in has no ratio.
         some = median > 0
         scale = np.where(some, median, 1)
@@ -118,13 +118,13 @@ def plot_purchases_per_customer(buying: xr.DataTree) -> style.Drawing:
         right.vlines(at[some], (low / scale)[some], (high / scale)[some], color=style.BLUE, linewidth=2)
         right.plot(at[some], (real / scale)[some], "o", color=style.ORANGE, markersize=5)
         right.plot(at[some & outside], (real / scale)[some & outside], "X", color=style.ORANGE, markersize=8)
-        right.set_ylabel("real over the model's median")
-        words = (
-            "every class inside"
-            if not outside.any()
-            else f"{int(outside.sum())} of {at.size} classes outside"
+        right.set_ylabel(say("real over the model's median"))
+        note = (
+            say("outcome level; 90 %; {some} of {all} classes outside", some=int(outside.sum()), all=at.size)
+            if outside.any()
+            else say("outcome level; 90 %; every class inside")
         )
-        style.heading(right, "Beside the model", f"outcome level; 90 %; {words}")
+        style.heading(right, say("Beside the model"), note)
         for axes in (left, right):
             _frequency_axis(axes, found["frequency"].to_numpy())
     return figure
@@ -132,7 +132,7 @@ def plot_purchases_per_customer(buying: xr.DataTree) -> style.Drawing:
 
 def _frequency_axis(axes: Any, names: np.ndarray) -> None:
     axes.set_xticks(np.arange(names.size), names)
-    axes.set_xlabel("repeat purchases in calibration")
+    axes.set_xlabel(say("repeat purchases in calibration"))
 
 
 def _refuse_without(evaluation: xr.Dataset, names: tuple[str, ...]) -> None:
@@ -180,20 +180,21 @@ def plot_conditional_expectation(evaluation: xr.Dataset) -> style.Drawing:
             "o-",
             color=style.ORANGE,
             markersize=6,
-            label="real",
+            label=say("real"),
             zorder=3,
         )
         for i, name in enumerate(models["forecast"].to_numpy()):
-            label = "forecast" if models.sizes["forecast"] == 1 else str(name)
+            label = say("forecast") if models.sizes["forecast"] == 1 else str(name)
             means = models["predicted_by_frequency"].isel(forecast=i)
             axes.plot(at, means, "s--", color=colours[i % len(colours)], markersize=5, label=label)
         sizes = evaluation["customers_by_frequency"].to_numpy()
         axes.set_xticks(at, [f"{name}\n{int(size):,}" for name, size in zip(classes, sizes, strict=True)])
-        axes.set_xlabel("repeat purchases in calibration; below, customers (count)")
-        axes.set_ylabel("mean holdout purchases (count)")
+        axes.set_xlabel(say("repeat purchases in calibration; below, customers (count)"))
+        axes.set_ylabel(say("mean holdout purchases (count)"))
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left")
-        style.heading(axes, "What they bought next", "conditional expectation; means of the outcome level")
+        note = say("conditional expectation; means of the outcome level")
+        style.heading(axes, say("What they bought next"), note)
     return figure
 
 
@@ -241,19 +242,19 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
             axes, beside = figure.subplots(1, 2, width_ratios=(3, 1))
             _draw_given_up(beside, *given_up)
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle="--")
-        axes.vlines(predicted, low, high, color=style.BLUE, linewidth=5, alpha=0.35, label="90 % of chance")
-        axes.plot(predicted[~miss], real[~miss], "o", color=style.ORANGE, markersize=6, label="real share")
-        axes.plot(predicted[miss], real[miss], "X", color=style.ORANGE, markersize=8, label="outside")
+        chance, share, outside = say("90 % of chance"), say("real share"), say("outside")
+        axes.vlines(predicted, low, high, color=style.BLUE, linewidth=5, alpha=0.35, label=chance)
+        axes.plot(predicted[~miss], real[~miss], "o", color=style.ORANGE, markersize=6, label=share)
+        axes.plot(predicted[miss], real[miss], "X", color=style.ORANGE, markersize=8, label=outside)
         top = min(1.0, 1.08 * float(max(high.max(), real.max(), predicted.max())))
         axes.set(xlim=(0, top), ylim=(0, top))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-        axes.set_xlabel("chance of buying that was forecast, mean of a tenth (%)")
-        axes.set_ylabel("customers who bought (%)")
+        axes.set_xlabel(say("chance of buying that was forecast, mean of a tenth (%)"))
+        axes.set_ylabel(say("customers who bought (%)"))
         axes.legend(loc="upper left")
-        style.heading(
-            axes, "Who buys at all?", "outcome level; tenths of the forecast, 90 % of binomial chance"
-        )
+        note = say("outcome level; tenths of the forecast, 90 % of binomial chance")
+        style.heading(axes, say("Who buys at all?"), note)
     return figure
 
 
@@ -278,10 +279,10 @@ def _draw_given_up(axes: Any, customers: int, expected: float, bought: int) -> N
     axes.plot(0, expected, "_", color=style.BLUE, markersize=15, markeredgewidth=1.6)
     axes.plot(0, bought, "X" if outside else "o", color=style.ORANGE, markersize=8 if outside else 6)
     axes.set(xlim=(-1, 1), ylim=(0, 1.15 * max(high, expected, bought, 1)))
-    axes.set_xticks([0], [f"of {customers:,}\n({expected:.1f} expected)"])
+    axes.set_xticks([0], [say("of {size:,}\n({expected:.1f} expected)", size=customers, expected=expected)])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylabel("customers who bought (count)")
-    style.heading(axes, "Given up", f"under {100 * UNLIKELY:.0f} %")
+    axes.set_ylabel(say("customers who bought (count)"))
+    style.heading(axes, say("Given up"), say("under {share:.0f} %", share=100 * UNLIKELY))
 
 
 def chance_limits(chance: np.ndarray, customers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

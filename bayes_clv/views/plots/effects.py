@@ -219,12 +219,12 @@ def _panel(axes: Any, one: Groups, sizes: list[int] | None) -> None:
     low, lower, upper, high = quantiles(one.draws[order], (0.05, 0.25, 0.75, 0.95), axis=1)
     left, centre, right = quantiles(one.average, (0.05, 0.5, 0.95))
     axes.axvspan(left, right, color=style.GRID, alpha=0.6, linewidth=0)
-    axes.axvline(centre, color=style.MUTED, linewidth=1.2, label="average of groups, 90 %")
+    axes.axvline(centre, color=style.MUTED, linewidth=1.2, label=say("average of groups, 90 %"))
     axes.hlines(rows, low, high, color=style.SKY, linewidth=1.6, label="90 %")
     axes.hlines(rows, lower, upper, color=style.BLUE, linewidth=4.2, label="50 %")
     # White where all of the group is pooled.
     ring = {"markersize": 5.5, "markeredgecolor": style.ORANGE, "color": "white"}
-    axes.plot(median[order], rows, "o", label="median, the paler the more pooled", zorder=3, **ring)
+    axes.plot(median[order], rows, "o", label=say("median, the paler the more pooled"), zorder=3, **ring)
     for row, value, pooled in zip(rows, median[order], one.pooled[order], strict=True):
         axes.plot(
             value, row, "o", markersize=5.5, markeredgewidth=0, color=style.ORANGE, alpha=1 - pooled, zorder=4
@@ -237,8 +237,9 @@ def _panel(axes: Any, one: Groups, sizes: list[int] | None) -> None:
     axes.locator_params(axis="x", nbins=5)
     axes.set_ylabel(one.column)
     words = one.quantity.removeprefix("population_").replace("_", " ")
-    axes.set_xlabel(f"{words} ({one.unit})" if one.unit else words)
-    style.heading(axes, f"{words[:1].upper() if len(words) > 2 else words[:1]}{words[1:]}", "expected level")
+    axes.set_xlabel(say("{label} ({unit})", label=words, unit=say(one.unit)) if one.unit else words)
+    title = f"{words[:1].upper() if len(words) > 2 else words[:1]}{words[1:]}"
+    style.heading(axes, title, say("expected level"))
 
 
 def pooling_words(found: list[Groups]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import InputError
 from bayes_clv.units import in_plural
 from bayes_clv.valuation.bridge import STEP
@@ -60,7 +61,11 @@ def plot_equity(found: xr.Dataset) -> style.Drawing:
 
 def _draw_parts(ax: Any, found: xr.Dataset) -> None:
     names = ("present", "future", "equity") if found.attrs["with_future"] else ("present",)
-    words = {"present": "present customers", "future": "those to come", "equity": "all: customer equity"}
+    words = {
+        "present": say("present customers"),
+        "future": say("those to come"),
+        "equity": say("all: customer equity"),
+    }
     rows = np.arange(len(names))
     colours = [{"present": style.BLUE, "future": style.ORANGE}.get(name, style.MUTED) for name in names]
     middle, low, high = ([float(found[f"{name}_{end}"]) for name in names] for end in ("q50", "q05", "q95"))
@@ -68,29 +73,26 @@ def _draw_parts(ax: Any, found: xr.Dataset) -> None:
     ax.hlines(rows, low, high, color=style.INK, linewidth=1.8)
     ax.axvline(0, color=style.MUTED, linewidth=1)
     style.rows(ax, [words[name] for name in names])
-    ax.set_xlabel("money")
+    ax.set_xlabel(say("{label} ({unit})", label=say("value"), unit=numbers.money_unit(found)))
     ax.xaxis.get_major_locator().set_params(nbins=4)
-    style.heading(
-        ax,
-        "What the base is worth",
-        f"median and 90 % interval, outcome level, over {numbers.horizon(found)}",
-    )
+    note = say("median and 90 % interval, outcome level, over {horizon}", horizon=numbers.horizon(found))
+    style.heading(ax, say("What the base is worth"), note)
 
 
 def _draw_tops(ax: Any, found: xr.Dataset) -> None:
     top = 100 * found[TOP].to_numpy()
     low, middle, high = (100 * found[f"concentration_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
     at = np.arange(top.size)
-    ax.scatter(at, top, marker="_", s=120, color=style.MUTED, label="if all were alike")
+    ax.scatter(at, top, marker="_", s=120, color=style.MUTED, label=say("if all were alike"))
     ax.vlines(at, low, high, color=style.BLUE, linewidth=1.8)
-    ax.scatter(at, middle, color=style.BLUE, s=30, zorder=3, label="share of present value")
+    ax.scatter(at, middle, color=style.BLUE, s=30, zorder=3, label=say("share of present value"))
     ax.set_xticks(at, [f"{each:g} %" for each in top])
     ax.set_ylim(0, 118)
     ax.set_yticks(range(0, 101, 20))
     ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0f} %")
-    ax.set_xlabel("best customers, by mean value")
+    ax.set_xlabel(say("best customers, by mean value"))
     ax.legend(loc="upper left")
-    style.heading(ax, "Who holds it", "median and 90 % interval, outcome level")
+    style.heading(ax, say("Who holds it"), say("median and 90 % interval, outcome level"))
 
 
 def plot_bridge(found: xr.Dataset) -> style.Drawing:
@@ -160,18 +162,19 @@ def plot_bridge(found: xr.Dataset) -> style.Drawing:
                 fontsize=8.5,
                 color=style.MUTED,
             )
-        dates = [str(found.attrs[name]) or name for name in ("from", "until")]
-        labels = [f"equity\n{dates[0]}", *(WORDS[name].replace(" ", "\n", 1) for name in names)]
-        ax.set_xticks(np.arange(len(names) + 2), [*labels, f"equity\n{dates[1]}"], fontsize=8.5)
+        ends = [say("equity\n{day}", day=str(found.attrs[name]) or say(name)) for name in ("from", "until")]
+        labels = [ends[0], *(say(WORDS[name]).replace(" ", "\n", 1) for name in names), ends[1]]
+        ax.set_xticks(np.arange(len(labels)), labels, fontsize=8.5)
         ax.grid(False, axis="x")
-        ax.set_ylabel("money")
+        ax.set_ylabel(say("{label} ({unit})", label=say("value"), unit=numbers.money_unit(found)))
         style.thousands(ax.yaxis)
-        style.heading(
-            ax,
-            "What has changed the worth of the base",
-            f"{'means' if center == 'mean' else 'medians'} and 90 % intervals of each, outcome level, over "
-            f"{numbers.horizon(found)}",
+        over = numbers.horizon(found)
+        note = (
+            say("means and 90 % intervals of each, outcome level, over {horizon}", horizon=over)
+            if center == "mean"
+            else say("medians and 90 % intervals of each, outcome level, over {horizon}", horizon=over)
         )
+        style.heading(ax, say("What has changed the worth of the base"), note)
     return figure
 
 
@@ -208,10 +211,9 @@ def plot_newcomers(found: xr.Dataset) -> style.Drawing:
     with style.styled():
         figure = style.drawing(3.6, width=8.0)
         ax = figure.subplots()
-        ax.fill_between(
-            past, low, high, color=style.BLUE, alpha=0.25, linewidth=0, label="expected number, 90 %"
-        )
-        ax.scatter(past, found["counts"], s=22, color=style.BLUE, zorder=3, label="first orders")
+        expected = say("expected number, 90 %")
+        ax.fill_between(past, low, high, color=style.BLUE, alpha=0.25, linewidth=0, label=expected)
+        ax.scatter(past, found["counts"], s=22, color=style.BLUE, zorder=3, label=say("first orders"))
         ax.fill_between(
             ahead,
             found["newcomers_q05"],
@@ -219,21 +221,19 @@ def plot_newcomers(found: xr.Dataset) -> style.Drawing:
             color=style.ORANGE,
             alpha=0.3,
             linewidth=0,
-            label="who will come, 90 %",
+            label=say("who will come, 90 %"),
         )
-        ax.plot(ahead, found["newcomers_mean"], color=style.ORANGE, label="mean")
+        ax.plot(ahead, found["newcomers_mean"], color=style.ORANGE, label=say("mean"))
         ax.axvline(0, color=style.MUTED, linewidth=1)
         ax.set_ylim(bottom=0)
         style.thousands(ax.yaxis)
         unit = str(found.attrs["time_unit"])
-        ax.set_xlabel(f"{in_plural(unit)} from {found.attrs['until'] or 'the end of observation'}")
-        ax.set_ylabel(f"customers in {numbers.plural(width, unit)}")
+        day = found.attrs["until"] or say("the end of observation")
+        ax.set_xlabel(say("{units} from {day}", units=say(in_plural(unit)), day=day))
+        ax.set_ylabel(say("customers in {time}", time=numbers.plural(width, unit)))
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        style.heading(
-            ax,
-            "New customers",
-            "so far, and as forecast (outcome level); the expected number stays where it is",
-        )
+        note = say("so far, and as forecast (outcome level); the expected number stays where it is")
+        style.heading(ax, say("New customers"), note)
     return figure
 
 

@@ -15,9 +15,10 @@ from scipy.special import digamma
 
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family
+from bayes_clv.language import say
 from bayes_clv.predictions.parameters import Parameters, parameters
 from bayes_clv.schema import UNSTATED, InputError, interval
-from bayes_clv.units import days_per, duration
+from bayes_clv.units import days_per, duration, in_plural
 from bayes_clv.views import style
 
 type Array = NDArray[np.float64]
@@ -115,7 +116,7 @@ def _matrix(
     draws: int,
     max_frequency: int | None,
     title: str,
-    note: str,
+    note: Callable[[float, int], str],
     label: str,
     limits: tuple[float | None, float | None],
 ) -> style.Drawing:
@@ -149,16 +150,16 @@ def _matrix(
         )
         axes.grid(False)
         axes.set_xlabel(
-            f"recency: age at the last purchase ({unit}s)"
+            say("recency: age at the last purchase ({units})", units=say(in_plural(unit)))
             if unit != UNSTATED
-            else "recency (data's time unit)"
+            else say("recency (data's time unit)")
         )
-        axes.set_ylabel("frequency (repeat purchases)")
+        axes.set_ylabel(say("frequency (repeat purchases)"))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.set_label(label)
         bar.outline.set_visible(False)
-        style.heading(axes, title, note.format(age=age, unit=unit, draws=known.size))
+        style.heading(axes, title, note(age, known.size))
     return figure
 
 
@@ -191,7 +192,17 @@ def plot_alive_matrix(
     def alive(forecast: Forecast, history: dict[str, Array], values: dict[str, Array]) -> Array:
         return _being_here(forecast)[0](history, values)
 
-    word = _word(buying)
+    units = say(in_plural(str(buying.attrs.get("time_unit", UNSTATED))))
+
+    def note(age: float, size: int) -> str:
+        return say(
+            "{chance} at age {age:.3g} {units}; expected level, mean of {draws} posterior draws",
+            chance=f"P({_word(buying)})",
+            age=age,
+            units=units,
+            draws=size,
+        )
+
     return _matrix(
         buying,
         customers,
@@ -199,9 +210,9 @@ def plot_alive_matrix(
         draws=draws,
         max_frequency=max_frequency,
         limits=(0, 1),
-        title="Who is still a customer?",
-        note=f"P({word}) at age {{age:.3g}} {{unit}}s; expected level, mean of {{draws}} posterior draws",
-        label=f"probability of being {word}",
+        title=say("Who is still a customer?"),
+        note=note,
+        label=_probability_of(_word(buying)),
     )
 
 
@@ -237,6 +248,16 @@ def plot_expected_purchases_matrix(
     def purchases(forecast: Forecast, history: dict[str, Array], values: dict[str, Array]) -> Array:
         return forecast.purchases(length, history, values)
 
+    units = say(in_plural(unit))
+
+    def note(age: float, size: int) -> str:
+        return say(
+            "Expected purchases at age {age:.3g} {units}; expected level, mean of {draws} posterior draws",
+            age=age,
+            units=units,
+            draws=size,
+        )
+
     return _matrix(
         buying,
         customers,
@@ -245,9 +266,9 @@ def plot_expected_purchases_matrix(
         draws=draws,
         max_frequency=max_frequency,
         limits=(0, None),
-        title=f"What will they buy in the next {length:.3g} {unit}s?",
-        note="Expected purchases at age {age:.3g} {unit}s; expected level, mean of {draws} posterior draws",
-        label="expected purchases",
+        title=say("What will they buy in the next {length:.3g} {units}?", length=length, units=units),
+        note=note,
+        label=say("expected purchases"),
     )
 
 
@@ -345,6 +366,10 @@ def _word(buying: xr.DataTree) -> str:
     return _being_here(need(family(str(buying.attrs["family"])), Forecast))[1]
 
 
+def _probability_of(word: str) -> str:
+    return say("probability of being awake") if word == "awake" else say("probability of being alive")
+
+
 def _seen_over_time(
     buying: xr.DataTree, purchase_dates: Iterable[Any], until: Any, draws: int, points: int
 ) -> tuple[Parameters, Forecast, dict[str, Array], NDArray[np.datetime64]]:
@@ -439,20 +464,24 @@ def plot_alive_history(
             markersize=9,
             markeredgewidth=1.8,
             clip_on=False,
-            label="purchase",
+            label=say("purchase"),
         )
         axes.set_ylim(-0.1, 1.04)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-        axes.set_ylabel(f"probability of being {_word(buying)}")
-        axes.set_xlabel("date")
+        axes.set_ylabel(_probability_of(_word(buying)))
+        axes.set_xlabel(say("date"))
         style.dates(axes.xaxis)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
-        name = "Is the customer still there?" if customer is None else f"Is customer {customer} still there?"
-        style.heading(
-            axes,
-            name,
-            f"P({_word(buying)}) given what was known at each date; expected level, mean and 90 % band",
+        name = (
+            say("Is the customer still there?")
+            if customer is None
+            else say("Is customer {customer} still there?", customer=customer)
         )
+        note = say(
+            "{chance} given what was known at each date; expected level, mean and 90 % band",
+            chance=f"P({_word(buying)})",
+        )
+        style.heading(axes, name, note)
     return figure
 
 
@@ -492,25 +521,24 @@ def plot_rate_history(
             axes.fill_between(when, path["q05"], path["q95"], color=color, alpha=0.2, linewidth=0)
             axes.plot(when, path["mean"], color=color)
         top = float(rate["q95"].max())
-        above.plot(
-            bought, np.full(bought.size, -0.04 * top), "|", color=style.ORANGE, markersize=9, label="purchase"
-        )
+        ticks = np.full(bought.size, -0.04 * top)
+        above.plot(bought, ticks, "|", color=style.ORANGE, markersize=9, label=say("purchase"))
         above.set_ylim(-0.08 * top, 1.05 * top)
-        above.set_ylabel(f"purchases a {unit}")
+        above.set_ylabel(say("purchases a {unit}", unit=say(unit)))
         above.legend(loc="upper right")
         below.set_ylim(-0.02, 1.04)
         below.set_ylabel(f"P({_word(buying)})")
-        below.set_xlabel("date")
+        below.set_xlabel(say("date"))
         style.dates(below.xaxis)
         name = (
-            "How often does the customer buy?"
+            say("How often does the customer buy?")
             if customer is None
-            else f"How often does customer {customer} buy?"
+            else say("How often does customer {customer} buy?", customer=customer)
         )
-        note = "Given what was known at each date; mean and 90 % band, rate at the latent level"
-        if "calendar" in buying.attrs:
-            note = (
-                "As known at each date; mean and 90 % band; rate at the latent level and the calendar's mean"
-            )
+        note = (
+            say("As known at each date; mean and 90 % band; rate at the latent level and the calendar's mean")
+            if "calendar" in buying.attrs
+            else say("Given what was known at each date; mean and 90 % band, rate at the latent level")
+        )
         style.heading(above, name, note)
     return figure

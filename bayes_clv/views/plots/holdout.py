@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
+from bayes_clv.language import joined, say
 from bayes_clv.schema import CHAIN, DRAW, PERIOD, QUANTILES, InputError, quantiles
 from bayes_clv.scoring.tracked import tracking_counts
 from bayes_clv.views import style
@@ -96,11 +97,12 @@ def plot_tracking(tracking: xr.Dataset) -> style.Drawing:
         upper, lower = figure.subplots(2, 1, sharex=True)
         _draw_bands(upper, tracking, bands, "incremental")
         _draw_bands(lower, tracking, bands, "cumulative")
-        lower.set_xlabel("date")
+        lower.set_xlabel(say("date"))
         style.dates(lower.xaxis)
         handles, labels = upper.get_legend_handles_labels()
         lower.legend(handles, labels, loc="upper left", ncols=2)
-        style.heading(upper, "All customers together", f"outcome level; {_inside_words(tracking)}")
+        note = say("outcome level; {words}", words=_inside_words(tracking))
+        style.heading(upper, say("All customers together"), note)
     return figure
 
 
@@ -125,10 +127,10 @@ def plot_forecast(tracking: xr.Dataset, *, width: float = style.WIDTH) -> style.
         axes = figure.subplots()
         _draw_bands(axes, tracking, tracking_bands(tracking), "incremental")
         style.dates(axes.xaxis)
-        axes.set_xlabel("date")
+        axes.set_xlabel(say("date"))
         figure.legend(loc="outside lower center", ncols=5 if wide else 3, columnspacing=1.2)
-        note = f"outcome level; {_inside_words(tracking)}" if wide else "outcome level"
-        style.heading(axes, "The forecast, and what came", note)
+        note = say("outcome level; {words}", words=_inside_words(tracking)) if wide else say("outcome level")
+        style.heading(axes, say("The forecast, and what came"), note)
     return figure
 
 
@@ -153,7 +155,7 @@ def _draw_bands(axes: Any, tracking: xr.Dataset, bands: xr.Dataset, name: str) -
             color=style.SKY,
             alpha=0.3,
             linewidth=0,
-            label="90 % band" if first else None,
+            label=say("90 % band") if first else None,
         )
         axes.fill_between(
             at,
@@ -162,9 +164,9 @@ def _draw_bands(axes: Any, tracking: xr.Dataset, bands: xr.Dataset, name: str) -
             color=style.BLUE,
             alpha=0.35,
             linewidth=0,
-            label="50 % band" if first else None,
+            label=say("50 % band") if first else None,
         )
-        axes.plot(at, q50[piece], color=style.BLUE, linewidth=1.2, label="median" if first else None)
+        axes.plot(at, q50[piece], color=style.BLUE, linewidth=1.2, label=say("median") if first else None)
     axes.plot(
         when,
         bands[seen],
@@ -172,16 +174,17 @@ def _draw_bands(axes: Any, tracking: xr.Dataset, bands: xr.Dataset, name: str) -
         marker="o",
         markersize=2.6,
         linewidth=1,
-        label="observed",
+        label=say("observed"),
     )
     if per_period:
         out = (bands[seen] < q05) | (bands[seen] > q95)
-        axes.plot(when[out], bands[seen][out], "X", color=style.ORANGE, markersize=6, label="outside 90 %")
+        outside = say("outside 90 %")
+        axes.plot(when[out], bands[seen][out], "X", color=style.ORANGE, markersize=6, label=outside)
     if has_holdout:
         axes.axvspan(start[known], start[-1] + length, color=style.MUTED, alpha=0.09, linewidth=0)
     if has_holdout and per_period:
         axes.annotate(
-            " holdout",
+            f" {say('holdout')}",
             (start[known], 1),
             xycoords=("data", "axes fraction"),
             va="top",
@@ -190,7 +193,11 @@ def _draw_bands(axes: Any, tracking: xr.Dataset, bands: xr.Dataset, name: str) -
         )
     axes.set_ylim(bottom=0)
     style.thousands(axes.yaxis)
-    axes.set_ylabel(f"repeat purchases\nin {f'{days} days' if per_period else 'total'}")
+    axes.set_ylabel(
+        say("repeat purchases\nin {days} days", days=days)
+        if per_period
+        else say("repeat purchases\nin total")
+    )
 
 
 def _whole_periods(tracking: xr.Dataset) -> xr.Dataset:
@@ -208,13 +215,17 @@ def _inside_words(tracking: xr.Dataset) -> str:
     counts = tracking_counts(tracking).isel(periods=0)
     said = []
     for part in counts["part"].to_numpy():
-        each = {name: float(count.sel(part=part)) for name, count in counts.items()}
+        each = {str(name): float(count.sel(part=part)) for name, count in counts.items()}
         if each["number"] > 0:
-            where = "holdout " if part == "holdout" else ""
             said.append(
-                f"{where}{each['inside']:.0f} of {each['number']:.0f} (promised {each['expected']:.0f})"
+                say("holdout {inside:.0f} of {number:.0f} (promised {expected:.0f})", **each)
+                if part == "holdout"
+                else say("{inside:.0f} of {number:.0f} (promised {expected:.0f})", **each)
             )
-    return f"{counts['periods'].item()}s inside 90 %: {', '.join(said)}" if said else "no whole period"
+    if not said:
+        return say("no whole period")
+    units = say(f"{counts['periods'].item()}s")
+    return say("{units} inside 90 %: {counts}", units=units, counts=joined("{first}, {second}", said))
 
 
 def coverage_errors(share: Array, count: Array, level: float = 0.9) -> tuple[Array, Array]:
@@ -247,17 +258,25 @@ def plot_calibration(evaluation: xr.Dataset) -> style.Drawing:
     _check(evaluation, "pit_histogram", "covered_by_frequency")
     model = evaluation.isel(forecast=0)
     customers = int(evaluation.attrs["customers"])
-    rows = [("purchases", "")]
+    rows = [(say("purchases"), "")]
     if "spend_pit_histogram" in model and np.isfinite(model["spend_pit_histogram"]).all():
-        rows.append(("spend", "spend_"))
+        rows.append((say("spend"), "spend_"))
     with style.styled():
         figure = style.drawing(3.0 * len(rows))
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for (left, right), (what, prefix) in zip(panels, rows, strict=True):
             _draw_places(left, model[f"{prefix}pit_histogram"].to_numpy(), customers)
-            style.heading(left, f"Place in the forecast: {what}", "outcome level; 90 % binomial band")
+            title, note = (
+                say("Place in the forecast: {what}", what=what),
+                say("outcome level; 90 % binomial band"),
+            )
+            style.heading(left, title, note)
             _draw_coverage(right, model.sel(interval=90), prefix)
-            style.heading(right, f"Inside 90 %: {what}", "outcome level; 90 % binomial error bars")
+            title, note = (
+                say("Inside 90 %: {what}", what=what),
+                say("outcome level; 90 % binomial error bars"),
+            )
+            style.heading(right, title, note)
     return figure
 
 
@@ -270,9 +289,11 @@ def _draw_places(axes: Any, shares: Array, customers: int) -> None:
     axes.axhspan(low, high, color=style.AMBER, alpha=0.45, linewidth=0, zorder=3)
     axes.axhline(1 / bins, color=style.INK, linewidth=1, linestyle="--", zorder=3)
     axes.bar((np.arange(bins) + 0.5) / bins, shares, width=0.92 / bins, color=style.BLUE)
-    axes.set(xlim=(0, 1), xlabel="place in the customer's own forecast\n(probability integral transform)")
+    axes.set(
+        xlim=(0, 1), xlabel=say("place in the customer's own forecast\n(probability integral transform)")
+    )
     axes.set_ylim(0, max(1.5 / bins, 1.1 * float(shares.max())))
-    axes.set_ylabel("share of customers (%)")
+    axes.set_ylabel(say("share of customers (%)"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
     axes.yaxis.set_major_locator(MultipleLocator(0.05))
 
@@ -285,7 +306,7 @@ def _draw_coverage(axes: Any, ninety: xr.Dataset, prefix: str) -> None:
     )
     bottom, top = coverage_errors(covered, ninety["customers_by_frequency"].to_numpy())
     at = np.arange(covered.size)
-    axes.plot(at, promised, "_", color=style.INK, markersize=15, markeredgewidth=1.6, label="promised")
+    axes.plot(at, promised, "_", color=style.INK, markersize=15, markeredgewidth=1.6, label=say("promised"))
     axes.errorbar(
         at,
         covered,
@@ -294,12 +315,12 @@ def _draw_coverage(axes: Any, ninety: xr.Dataset, prefix: str) -> None:
         color=style.ORANGE,
         markersize=5,
         elinewidth=1.4,
-        label="covered",
+        label=say("covered"),
     )
     axes.axhline(0.9, color=style.MUTED, linewidth=1, linestyle="--")
     axes.set_xticks(at, ninety["frequency"].to_numpy())
-    axes.set_xlabel("frequency (repeat purchases before)")
-    axes.set_ylabel("customers inside (%)")
+    axes.set_xlabel(say("frequency (repeat purchases before)"))
+    axes.set_ylabel(say("customers inside (%)"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
     # Room below the bars for the legend.
     axes.set_ylim(min(0.75, float(bottom.min()) - 0.08), 1.02)
@@ -410,32 +431,35 @@ def plot_evaluation(evaluation: xr.Dataset) -> style.Drawing:
         left.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4, 8]))
         left.xaxis.set_minor_locator(NullLocator())
         left.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
-        left.set_yticks(at, list(ratios))
+        left.set_yticks(at, [say(measure) for measure in ratios])
         left.set_ylim(at[-1] - 0.6, 0.6)
         left.grid(visible=False, axis="y")
         for y in at[:-1]:
             left.axhline(y - 0.5, color=style.GRID, linewidth=0.7)
-        left.set_xlabel("error, best baseline = 1 (left is better)\n* by the 10 % ranked best")
-        left.set_ylabel("measure")
-        style.heading(left, "Against simple rules", "outcome level; holdout")
+        left.set_xlabel(say("error, best baseline = 1 (left is better)\n* by the 10 % ranked best"))
+        left.set_ylabel(say("measure"))
+        style.heading(left, say("Against simple rules"), say("outcome level; holdout"))
 
         stem = "spend_captured" if "spend_captured" in evaluation else "captured"
         share = evaluation["share"].to_numpy()
-        right.plot(
-            share, evaluation[f"{stem}_best"], color=style.INK, linestyle="--", label="known afterwards"
-        )
-        right.plot(share, share, color=style.MUTED, linestyle=":", label="random order")
+        known = say("known afterwards")
+        right.plot(share, evaluation[f"{stem}_best"], color=style.INK, linestyle="--", label=known)
+        right.plot(share, share, color=style.MUTED, linestyle=":", label=say("random order"))
         for name in reversed(names):
             gain = evaluation[stem].sel(forecast=name).to_numpy()
             right.plot(share, gain, color=colours[name], linewidth=2.2 if name in models else 1.3)
         for axis in (right.xaxis, right.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-        right.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="customers, best ranked first (%)")
-        right.set_ylabel(f"{'spend' if stem == 'spend_captured' else 'purchases'} of the holdout (%)")
+        right.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=say("customers, best ranked first (%)"))
+        right.set_ylabel(
+            say("spend of the holdout (%)")
+            if stem == "spend_captured"
+            else say("purchases of the holdout (%)")
+        )
         right.legend(loc="lower right")
-        style.heading(right, "What rankings capture", "outcome level; holdout")
+        style.heading(right, say("What rankings capture"), say("outcome level; holdout"))
         handles = [
-            left.plot([], [], markers[name], color=colours[name], label=name.replace("_", " "))[0]
+            left.plot([], [], markers[name], color=colours[name], label=say(name.replace("_", " ")))[0]
             for name in names
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(names))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.perceived.markets import ATTRIBUTE, PART, RIVAL
 from bayes_clv.schema import DRAW, InputError
 from bayes_clv.views import numbers, style
@@ -64,13 +65,14 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
         ax.plot(ends, line(ends), color=style.INK, linewidth=1.4, zorder=2)
         ax.scatter(at, price, c=_colours(gain), s=46, zorder=3)
         for number, name in enumerate(names):
-            chance = ""
+            beside = f"{gain[number]:+,.{numbers.decimals(gain)}f}"
             if "probability_best" in offers:
-                chance = f", best: {100 * float(offers['probability_best'][number]):.0f} %"
+                chance = float(offers["probability_best"][number])
+                beside = say("{gain}, best: {chance:.0f} %", gain=beside, chance=100 * chance)
             # Away from the line, which runs upwards.
             right = gain[number] >= 0
             text = ax.annotate(
-                f"{name} ({gain[number]:+,.{numbers.decimals(gain)}f}{chance})",
+                f"{name} ({beside})",
                 xy=(at[number], price[number]),
                 xytext=(8, -4) if right else (-8, -4),
                 textcoords="offset points",
@@ -82,7 +84,7 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
         ax.text(
             0.98,
             0.03,
-            "gives more than it costs",
+            say("gives more than it costs"),
             transform=ax.transAxes,
             ha="right",
             color=style.BLUE,
@@ -91,7 +93,7 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
         ax.text(
             0.02,
             0.97,
-            "gives less than it costs",
+            say("gives less than it costs"),
             transform=ax.transAxes,
             va="top",
             color=style.ORANGE,
@@ -101,9 +103,9 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
         # No price is negative, though the line goes there.
         ax.set_ylim(bottom=max(ax.get_ylim()[0], 0.0))
         style.thousands(ax.yaxis)
-        ax.set_xlabel("weighted performance (points)")
-        ax.set_ylabel("price (money)")
-        style.heading(ax, "Price and performance", _note(offers))
+        ax.set_xlabel(say("weighted performance (points)"))
+        ax.set_ylabel(say("{label} ({unit})", label=say("price"), unit=numbers.money_unit(offers)))
+        style.heading(ax, say("Price and performance"), _note(offers))
     return figure
 
 
@@ -147,7 +149,7 @@ def plot_advantages(offers: xr.Dataset, rival: str) -> style.Drawing:
             [_middle(one, "total_advantage")],
         ]
     )
-    names = [*(style.short(name, LABEL) for name in (*attributes, *parts)), "in all"]
+    names = [*(style.short(name, LABEL) for name in (*attributes, *parts)), say("in all")]
     rows = np.arange(bars.size)
     colours = [style.BLUE if bar >= 0 else style.ORANGE for bar in bars]
     with style.styled():
@@ -166,11 +168,15 @@ def plot_advantages(offers: xr.Dataset, rival: str) -> style.Drawing:
         ax.set_yticks(rows, names)
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
-        ax.set_xlabel("advantage (money)")
+        ax.set_xlabel(say("{label} ({unit})", label=say("advantage"), unit=numbers.money_unit(offers)))
         against = str(offers.attrs["against"])
-        other = "the average of the rivals" if against == "average" else against
-        lines = "; lines: 90 % of the draws" if "total_advantage_q05" in one else ""
-        style.heading(ax, f"{rival} against {other}", f"what the difference is worth to customers{lines}")
+        other = say("the average of the rivals") if against == "average" else against
+        note = (
+            say("what the difference is worth to customers; lines: 90 % of the draws")
+            if "total_advantage_q05" in one
+            else say("what the difference is worth to customers")
+        )
+        style.heading(ax, say("{rival} against {other}", rival=rival, other=other), note)
     return figure
 
 
@@ -220,8 +226,15 @@ def _colours(gain: np.ndarray) -> list[str]:
 
 
 def _note(offers: xr.Dataset) -> str:
-    slope = numbers.number(float(offers["slope"].mean()))
     against = str(offers.attrs["against"])
-    through = "the average" if against == "average" else against
-    regions = "; regions: 90 % of the draws" if DRAW in offers["total_advantage"].dims else ""
-    return f"line of fair value through {through}: {slope} of money a point{regions}"
+    told = {
+        "through": say("the average") if against == "average" else against,
+        "slope": numbers.number(float(offers["slope"].mean())),
+        "unit": numbers.money_unit(offers),
+    }
+    if DRAW in offers["total_advantage"].dims:
+        return say(
+            "line of fair value through {through}: {slope} of {unit} a point; regions: 90 % of the draws",
+            **told,
+        )
+    return say("line of fair value through {through}: {slope} of {unit} a point", **told)

@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import UNSTATED, InputError
 from bayes_clv.views import numbers, style
 
-# A quantity's forecast total, its real total, and both in words.
+# A quantity's forecast total, and its real total.
 TOTALS = {
-    "purchases": ("total", "total_observed", "purchases (count)"),
-    "retention": ("retention_total", "retention_observed", "customers who buy (count)"),
-    "spend": ("spend_total", "spend_observed", "spend (money)"),
-    "value": ("value_total", "value_observed", "value (money)"),
+    "purchases": ("total", "total_observed"),
+    "retention": ("retention_total", "retention_observed"),
+    "spend": ("spend_total", "spend_observed"),
+    "value": ("value_total", "value_observed"),
 }
 _COLOURS = (style.BLUE, style.GREEN, style.PURPLE, style.AMBER, style.SKY, style.MUTED)
 # Of the space between two origins, what the forecasts of one take.
@@ -57,7 +58,7 @@ def plot_origins(scores: xr.Dataset, *, quantity: str = "purchases") -> style.Dr
     """
     if quantity not in TOTALS:
         raise InputError(f"There are no totals of {quantity!r}. Give quantity as one of {', '.join(TOTALS)}.")
-    stem, observed, label = TOTALS[quantity]
+    stem, observed = TOTALS[quantity]
     names = [f"{stem}_{end}" for end in ("mean", "q05", "q95")]
     missing = [name for name in (*names, observed) if name not in scores]
     if missing or not {"forecast", "origin", "horizon"} <= set(scores.dims):
@@ -88,19 +89,30 @@ def plot_origins(scores: xr.Dataset, *, quantity: str = "purchases") -> style.Dr
             real = _first_known(beside[:, :, k])
             axes.hlines(real, at[0], at[-1], color=style.INK, linewidth=1, zorder=1)
             axes.plot(days.astype("datetime64[s]"), real, "o", color=style.INK, markersize=4, zorder=4)
-            axes.set_ylabel(label.replace(" (", "\n("))
+            axes.set_ylabel(_axis(quantity, scores))
             style.thousands(axes.yaxis)
             style.heading(
                 axes,
-                f"The next {_length(horizons[k], unit)}",
-                "outcome level; total of all customers, mean and 90 % interval",
+                say("The next {length}", length=_length(horizons[k], unit)),
+                say("outcome level; total of all customers, mean and 90 % interval"),
             )
-        panels[-1].set_xlabel("origin (last day known to the forecast)")
+        panels[-1].set_xlabel(say("origin (last day known to the forecast)"))
         style.dates(panels[-1].xaxis)
         _legend(
             figure, panels[0], scores["forecast"].to_numpy()[drawn], inside[drawn], np.isfinite(low[drawn])
         )
     return figure
+
+
+def _axis(quantity: str, scores: xr.Dataset) -> str:
+    words = {
+        "purchases": say("purchases"),
+        "retention": say("customers who buy"),
+        "spend": say("spend"),
+        "value": say("value"),
+    }
+    unit = numbers.money_unit(scores) if quantity in ("spend", "value") else say("count")
+    return f"{words[quantity]}\n({unit})"
 
 
 def _shifts(days: np.ndarray, forecasts: int) -> list[np.ndarray]:
@@ -141,9 +153,14 @@ def _length(horizon: Any, unit: str) -> str:
 
 
 def _legend(figure: Any, axes: Any, names: np.ndarray, inside: np.ndarray, known: np.ndarray) -> None:
-    handles = [axes.plot([], [], "o", color=style.INK, label="real total")[0]]
+    handles = [axes.plot([], [], "o", color=style.INK, label=say("real total"))[0]]
     for place, name in enumerate(names):
-        words = f"{name}: {int(inside[place][known[place]].sum())} of {int(known[place].sum())} inside"
+        words = say(
+            "{name}: {some} of {all} inside",
+            name=name,
+            some=int(inside[place][known[place]].sum()),
+            all=int(known[place].sum()),
+        )
         handles.append(axes.plot([], [], "o-", color=_COLOURS[place % len(_COLOURS)], label=words)[0])
-    handles.append(axes.plot([], [], "X", color=style.ORANGE, markersize=8, label="miss")[0])
+    handles.append(axes.plot([], [], "X", color=style.ORANGE, markersize=8, label=say("miss"))[0])
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

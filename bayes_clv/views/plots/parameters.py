@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import InputError, quantiles
 from bayes_clv.views import names as rename
 from bayes_clv.views import style
@@ -42,9 +43,10 @@ def _names(posterior: xr.DataTree) -> list[str]:
 def _label(posterior: xr.DataTree, safe: str) -> str:
     name = rename.plain_name(safe)
     unit = str(posterior["posterior"][name].attrs.get("units", ""))
+    # Names of parameters are the same in every language, as in the tables.
     shown = rename.symbol(name)
     gap = "\n" if len(shown) > 8 else " "
-    return f"{shown}{gap}({unit})" if unit else shown
+    return f"{shown}{gap}({say(unit)})" if unit else shown
 
 
 def _figure(columns: int, panels: int, row_height: float) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def plot_diagnostics(posterior: xr.DataTree) -> Any:
             ranks = collection.viz["plot"][name].item()
             shown = rename.symbol(name)
             gap = "\n" if len(shown) > 8 else " "
-            ranks.set_xlabel(f"rank of{gap}{shown}")
+            ranks.set_xlabel(say("rank of{gap}{parameter}", gap=gap, parameter=shown))
             ranks.set_ylabel("")
             for line in ranks.lines:
                 line.set(rasterized=True, marker="", linestyle="-", linewidth=1.2)
@@ -182,7 +184,7 @@ def plot_prior_posterior(posterior: xr.DataTree) -> Any:
         first = collection.viz["dist"][names[0]]
         style.figure_of(collection).legend(
             [first.sel(group="prior").item(), first.sel(group="posterior").item()],
-            ["prior", "posterior"],
+            [say("prior"), say("posterior")],
             loc="outside upper right",
             ncols=2,
         )

@@ -65,19 +65,34 @@ def plot_scenarios(comparison: xr.Dataset) -> style.Drawing:
         same = (drawn == 0).all(axis=0)
         chances = zip(same.tolist(), better.tolist(), strict=True)
         style.beside(
-            ax, ["the same" if equal else f"better: {chance_words(chance)}" for equal, chance in chances]
+            ax,
+            [
+                say("the same") if equal else say("better: {chance}", chance=chance_words(chance))
+                for equal, chance in chances
+            ],
         )
         style.rows(ax, names)
-        ax.set_xlabel("difference of value to the base (money)")
-        ax.set_ylabel("scenario")
+        ax.set_xlabel(_difference_words(comparison))
+        ax.set_ylabel(say("scenario"))
         few = comparison.sizes[SCENARIO] - 1 - rows.size
-        more = f"; {few} more in the table" if few > 0 else ""
-        style.heading(
-            ax,
-            "What each scenario is worth against the base",
-            f"{center}, 50 and 90 % intervals, outcome level, over {numbers.horizon(comparison)}{more}",
+        note = say(
+            "{center}, 50 and 90 % intervals, outcome level, over {horizon}",
+            center=say(center),
+            horizon=numbers.horizon(comparison),
         )
+        style.heading(ax, say("What each scenario is worth against the base"), with_more(note, few))
     return figure
+
+
+def with_more(note: str, few: int) -> str:
+    """Return the note of a figure, and how many rows of the table it leaves out."""
+    return say("{text}; {count} more in the table", text=note, count=few) if few > 0 else note
+
+
+def _difference_words(result: xr.Dataset) -> str:
+    return say(
+        "{label} ({unit})", label=say("difference of value to the base"), unit=numbers.money_unit(result)
+    )
 
 
 def plot_tornado(swings: xr.Dataset) -> style.Drawing:
@@ -115,7 +130,8 @@ def plot_tornado(swings: xr.Dataset) -> style.Drawing:
         widest = float(np.abs(mean).max()) or 1.0
         for i, (end, colour) in enumerate(zip(("low", "high"), (style.ORANGE, style.BLUE), strict=True)):
             each = shown.sel({END: end})
-            ax.barh(rows, mean[:, i], height=0.5, color=colour, alpha=0.75, label=f"{end} end")
+            label = say("low end") if end == "low" else say("high end")
+            ax.barh(rows, mean[:, i], height=0.5, color=colour, alpha=0.75, label=label)
             ax.hlines(
                 rows, each["difference_q05"], each["difference_q95"], color=style.INK, linewidth=1.2, zorder=3
             )
@@ -137,14 +153,14 @@ def plot_tornado(swings: xr.Dataset) -> style.Drawing:
         reach = float(np.abs(shown[["difference_q05", "difference_q95"]].to_array()).max()) or widest
         ax.set_xlim(-1.3 * reach, 1.3 * reach)
         style.rows(ax, names)
-        ax.set_xlabel("difference of value to the base (money)")
-        ax.set_ylabel("lever")
+        ax.set_xlabel(_difference_words(swings))
+        ax.set_ylabel(say("lever"))
         figure.legend(loc="outside lower center", ncols=2)
-        style.heading(
-            ax,
-            "What moves the value of the base",
-            f"each lever alone; mean and 90 % intervals, outcome level, over {numbers.horizon(swings)}",
+        note = say(
+            "each lever alone; mean and 90 % intervals, outcome level, over {horizon}",
+            horizon=numbers.horizon(swings),
         )
+        style.heading(ax, say("What moves the value of the base"), note)
     return figure
 
 
@@ -188,16 +204,15 @@ def _draw_band(ax: Any, grid: xr.Dataset, lever: str) -> None:
     at = np.arange(grid.sizes[lever])
     low, mean, high = (grid[f"difference_{name}"].to_numpy() for name in ("q05", "mean", "q95"))
     ax.axhline(0, color=style.MUTED, linewidth=1)
-    ax.fill_between(at, low, high, color=style.BLUE, alpha=0.2, linewidth=0, label="90 % of the draws")
-    ax.plot(at, mean, color=style.BLUE, marker="o", markersize=4, label="mean")
+    ax.fill_between(at, low, high, color=style.BLUE, alpha=0.2, linewidth=0, label=say("90 % of the draws"))
+    ax.plot(at, mean, color=style.BLUE, marker="o", markersize=4, label=say("mean"))
     ax.set_xticks(at, grid[lever].to_numpy().tolist())
     ax.set_xlabel(lever.replace("_", " "))
-    ax.set_ylabel("difference of value to the base (money)")
+    ax.set_ylabel(_difference_words(grid))
     style.thousands(ax.yaxis)
     ax.legend(loc="best")
-    style.heading(
-        ax, f"What {lever.replace('_', ' ')} changes", f"outcome level, over {numbers.horizon(grid)}"
-    )
+    title = say("What {lever} changes", lever=lever.replace("_", " "))
+    style.heading(ax, title, say("outcome level, over {horizon}", horizon=numbers.horizon(grid)))
 
 
 def _draw_cells(ax: Any, grid: xr.Dataset, levers: list[str]) -> None:
@@ -220,11 +235,12 @@ def _draw_cells(ax: Any, grid: xr.Dataset, levers: list[str]) -> None:
         axis.set_ticks(np.arange(grid.sizes[lever]), grid[lever].to_numpy().tolist())
         axis.set_label_text(lever.replace("_", " "))
     ax.grid(False)
-    style.heading(
-        ax,
-        "Difference of value to the base",
-        f"mean (money) and probability of being better, outcome level, over {numbers.horizon(grid)}",
+    note = say(
+        "mean ({unit}) and probability of being better, outcome level, over {horizon}",
+        unit=numbers.money_unit(grid),
+        horizon=numbers.horizon(grid),
     )
+    style.heading(ax, say("Difference of value to the base"), note)
 
 
 def chance_words(chance: float) -> str:

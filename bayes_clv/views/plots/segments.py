@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import joined, say
 from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, CUSTOMER_VARIABLES, DRAW, InputError
 from bayes_clv.segments.ranking import quantity_points
 from bayes_clv.segments.segmenting import SEGMENT
-from bayes_clv.views import style
+from bayes_clv.views import numbers, style
 
 # More columns or rows of segments are too many to read; the largest are shown.
 COLUMNS_SHOWN, ROWS_SHOWN = 12, 20
@@ -82,9 +83,16 @@ def plot_membership(
     labels = segments["most_likely"].to_numpy()[rows]
     sure = float(segments.attrs.get("sure", 0.8))
     unsure = segments["unsure"].to_numpy()[rows]
-    title = f"Who belongs where? {segments.attrs.get('rule', '')}"
-    shown = f"{rows.size:,} customers" if rows.size == of else f"{rows.size:,} of {of:,} customers"
-    spread = "" if customers is not None or rows.size == of else ", evenly spaced in this order"
+    title = say("Who belongs where? {rule}", rule=segments.attrs.get("rule", ""))
+    told = {"draws": segments.sizes[DRAW], "some": rows.size, "all": of}
+    if rows.size == of:
+        note = say("share of {draws:,} draws; {all:,} customers", draws=told["draws"], all=of)
+    elif customers is not None:
+        note = say("share of {draws:,} draws; {some:,} of {all:,} customers", **told)
+    else:
+        note = say(
+            "share of {draws:,} draws; {some:,} of {all:,} customers, evenly spaced in this order", **told
+        )
     with style.styled():
         figure = style.drawing(1.7 + 0.16 * rows.size, width=max(5.8, min(7.0, 2.6 + 0.75 * len(names))))
         axes = figure.subplots()
@@ -108,7 +116,7 @@ def plot_membership(
             color=style.ORANGE,
             markersize=4,
             clip_on=False,
-            label=f"unsure: the most probable below {sure:g}",
+            label=say("unsure: the most probable below {sure:g}", sure=sure),
         )
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_ylim(rows.size - 0.5, -0.5)
@@ -124,14 +132,14 @@ def plot_membership(
         axes.tick_params(length=0)
         axes.grid(False)
         axes.spines[:].set_visible(False)
-        axes.set_ylabel("customer")
-        axes.set_xlabel("segment")
+        axes.set_ylabel(say("customer"))
+        axes.set_xlabel(say("segment"))
         bar = figure.colorbar(image, ax=axes, pad=0.04, aspect=30, shrink=min(1.0, 12 / max(rows.size, 1)))
-        bar.set_label("probability of membership")
+        bar.set_label(say("probability of membership"))
         bar.outline.set_visible(False)
         if unsure.any():
             figure.legend(loc="outside lower center", fontsize=8.5)
-        style.heading(axes, title, f"share of {segments.sizes[DRAW]:,} draws; {shown}{spread}")
+        style.heading(axes, title, note)
     return figure
 
 
@@ -170,7 +178,7 @@ def _columns(segments: xr.Dataset) -> tuple[np.ndarray, list[str]]:
     kept = np.sort(largest)
     rest = np.setdiff1d(np.arange(len(names)), kept)
     cells = np.column_stack([cells[:, kept], cells[:, rest].sum(axis=1)])
-    return cells, [*(names[k] for k in kept), OTHERS]
+    return cells, [*(names[k] for k in kept), say(OTHERS)]
 
 
 def plot_segment_sizes(segments: xr.Dataset, quantity: str | None = None) -> style.Drawing:
@@ -222,8 +230,8 @@ def plot_segment_sizes(segments: xr.Dataset, quantity: str | None = None) -> sty
     with style.styled():
         figure = style.drawing(1.5 + 0.26 * shown.size)
         axes = figure.subplots()
-        axes.hlines(rows, low[shown], high[shown], color=style.SKY, linewidth=4, label="90 % interval")
-        axes.plot(mean[shown], rows, "o", color=style.BLUE, markersize=5.5, label="mean")
+        axes.hlines(rows, low[shown], high[shown], color=style.SKY, linewidth=4, label=say("90 % interval"))
+        axes.plot(mean[shown], rows, "o", color=style.BLUE, markersize=5.5, label=say("mean"))
         if quantity is None:
             labels = label_counts(segments)
             axes.plot(
@@ -235,7 +243,7 @@ def plot_segment_sizes(segments: xr.Dataset, quantity: str | None = None) -> sty
                 markersize=7,
                 markeredgewidth=1.5,
                 clip_on=False,
-                label="customers with this label",
+                label=say("customers with this label"),
             )
         axes.set_yticks(rows, [style.short(names[s], 24) for s in shown])
         axes.set_ylim(shown.size - 0.5, -0.5)
@@ -244,15 +252,24 @@ def plot_segment_sizes(segments: xr.Dataset, quantity: str | None = None) -> sty
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)
         style.thousands(axes.xaxis)
-        axes.set_xlabel("customers" if quantity is None else f"total {words(quantity)}")
-        axes.set_ylabel("segment")
-        figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
-        left_out = f"; the {shown.size} largest of {len(names)}" if shown.size < len(names) else ""
-        style.heading(
-            axes,
-            "How many customers?" if quantity is None else f"How much {quantity.replace('_', ' ')}?",
-            f"mean and 90 % of {segments.sizes[DRAW]:,} draws; level: as the rule's quantities{left_out}",
+        axes.set_xlabel(
+            say("customers")
+            if quantity is None
+            else say("total {quantity}", quantity=words(quantity, segments))
         )
+        axes.set_ylabel(say("segment"))
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
+        title = (
+            say("How many customers?")
+            if quantity is None
+            else say("How much {quantity}?", quantity=say(quantity.replace("_", " ")))
+        )
+        note = say(
+            "mean and 90 % of {draws:,} draws; level: as the rule's quantities", draws=segments.sizes[DRAW]
+        )
+        if shown.size < len(names):
+            note = say("{text}; the {some} largest of {all}", text=note, some=shown.size, all=len(names))
+        style.heading(axes, title, note)
     return figure
 
 
@@ -263,23 +280,31 @@ def label_counts(segments: xr.Dataset) -> np.ndarray:
     return np.bincount(labels, minlength=len(numbers))
 
 
-def words(quantity: str) -> str:
-    """Return a quantity in words with its unit, for an axis."""
+def words(quantity: str, result: xr.Dataset) -> str:
+    """Return a quantity of a result in words with its unit, for an axis."""
+    name, unit = _named(quantity)
+    if unit == "money":
+        unit = numbers.money_unit(result)
+    return say("{label} ({unit})", label=name, unit=say(unit)) if unit else name
+
+
+def _named(quantity: str) -> tuple[str, str]:
+    """Return a quantity in words, and its unit where an axis says it."""
     known = {
-        "value": "residual value (money)",
-        "spend": "spend (money)",
-        "purchases": "purchases (count)",
-        "probability_alive": "probability of being alive",
-        "alive": "probability of being alive",
-        "purchase_rate": "purchases per time unit while alive",
-        "spend_per_purchase": "spend per purchase (money)",
-        "time_since_purchase": "time since the last purchase",
+        "value": (say("residual value"), "money"),
+        "spend": (say("spend"), "money"),
+        "purchases": (say("purchases"), "count"),
+        "probability_alive": (say("probability of being alive"), ""),
+        "alive": (say("probability of being alive"), ""),
+        "purchase_rate": (say("purchases per time unit while alive"), ""),
+        "spend_per_purchase": (say("spend per purchase"), "money"),
+        "time_since_purchase": (say("time since the last purchase"), ""),
     }
     if quantity in known:
         return known[quantity]
     if quantity in CUSTOMER_VARIABLES:
-        return f"{CUSTOMER_VARIABLES[quantity].long_name} ({CUSTOMER_VARIABLES[quantity].unit})"
-    return quantity.replace("_", " ")
+        return CUSTOMER_VARIABLES[quantity].long_name, CUSTOMER_VARIABLES[quantity].unit
+    return quantity.replace("_", " "), ""
 
 
 def plot_customer_map(
@@ -345,19 +370,24 @@ def plot_customer_map(
             rasterized=True,
         )
         _draw_crosses(axes, points, x, y, crosses, colours)
-        axes.set_xlabel(words(x))
-        axes.set_ylabel(words(y))
+        axes.set_xlabel(words(x, points))
+        axes.set_ylabel(words(y, points))
         if legend:
             handles = [_handle(colour, name) for name, colour in legend.items()]
             figure.legend(
                 handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=8.5
             )
-        part = "" if dots.size == across.size else f"{dots.size:,} of {across.size:,} "
-        style.heading(
-            axes,
-            _capital(f"{short_words(x)} and {short_words(y)}"),
-            f"dots: {part}customers' means; crosses: 50 % and 90 % of {crosses.size}; {level_words(x, y)}",
+        told = {"dots": dots.size, "all": across.size, "crosses": crosses.size, "level": level_words(x, y)}
+        note = (
+            say("dots: customers' means; crosses: 50 % and 90 % of {crosses}; {level}", **told)
+            if dots.size == across.size
+            else say(
+                "dots: {dots:,} of {all:,} customers' means; crosses: 50 % and 90 % of {crosses}; {level}",
+                **told,
+            )
         )
+        title = say("{first} and {second}", first=short_words(x), second=short_words(y))
+        style.heading(axes, _capital(title), note)
         _room(axes, points, x, y, crosses)
     return figure
 
@@ -380,7 +410,7 @@ def _hues(points: xr.Dataset, segments: xr.Dataset | None) -> tuple[np.ndarray, 
     colour = {name: next(hues) if number in largest else style.MUTED for number, name in enumerate(names)}
     legend = {style.short(str(name), 24): hue for name, hue in colour.items() if hue != style.MUTED}
     if len(legend) < len(names):
-        legend[OTHERS] = style.MUTED
+        legend[say(OTHERS)] = style.MUTED
     return np.array([colour[name] for name in segments["most_likely"].to_numpy()], dtype=object), legend
 
 
@@ -463,7 +493,7 @@ def _handle(colour: str, name: str) -> Any:
 
 def short_words(quantity: str) -> str:
     """Return the name of a quantity without its unit."""
-    return "P(alive)" if quantity == "probability_alive" else words(quantity).split(" (")[0]
+    return "P(alive)" if quantity == "probability_alive" else _named(quantity)[0]
 
 
 def _capital(text: str) -> str:
@@ -481,8 +511,10 @@ def level_words(*names: str) -> str:
             ("alive", "purchase_rate", "dropout", "dropout_rate", "spend_per_purchase"), "latent"
         ),
     }
-    found = [levels.get(name, "known") for name in names]
-    return f"{found[0]} level" if len(set(found)) == 1 else f"levels {' and '.join(found)}"
+    found = [say(levels.get(name, "known")) for name in names]
+    if len(set(found)) == 1:
+        return say("{level} level", level=found[0])
+    return say("levels {levels}", levels=joined("{first} and {second}", found))
 
 
 def draw_places(axes: Any, order: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
@@ -491,10 +523,11 @@ def draw_places(axes: Any, order: np.ndarray, mean: np.ndarray, low: np.ndarray,
     places, chosen = shown + 1, order[shown]
     axes.vlines(places, low[chosen], high[chosen], color=style.SKY, linewidth=1.1, alpha=0.8)
     axes.plot(places, mean[chosen], "o", color=style.BLUE, markersize=2.4)
-    axes.plot([1, order.size], [1, order.size], color=style.MUTED, linewidth=1, linestyle="--", label="sure")
+    sure = say("sure")
+    axes.plot([1, order.size], [1, order.size], color=style.MUTED, linewidth=1, linestyle="--", label=sure)
     axes.set(xlim=(0, order.size * 1.02), ylim=(order.size * 1.02, 0))
     for axis in (axes.xaxis, axes.yaxis):
         style.thousands(axis)
         axis.get_major_locator().set_params(nbins=5)
-    axes.set_xlabel("place by the mean")
-    axes.set_ylabel("rank (1 the best, at the top)")
+    axes.set_xlabel(say("place by the mean"))
+    axes.set_ylabel(say("rank (1 the best, at the top)"))

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.base_audit import COHORT, DECILE, FLOW
-from bayes_clv.language import joined, say, say_in
+from bayes_clv.language import joined, say
 from bayes_clv.schema import PERIOD
 from bayes_clv.views import numbers
 from bayes_clv.views.base_frames import labels_of, over
 from bayes_clv.views.plots import base as drawn
-from bayes_clv.views.plots.base import last_whole, marked
+from bayes_clv.views.plots.base import flow_words, last_whole, marked, period_of
 from bayes_clv.views.reporting import cells as tables
 from bayes_clv.views.reporting.appendix import run_table
 from bayes_clv.views.reporting.gallery import Gallery
@@ -36,16 +36,6 @@ def audit_sentences(found: xr.Dataset) -> list[str]:
     return lines
 
 
-def _period(found: xr.Dataset) -> str:
-    """Return what a calendar period of the audit is called."""
-    periods = {
-        "month": say_in("period", "month"),
-        "quarter": say_in("period", "quarter"),
-        "year": say_in("period", "year"),
-    }
-    return periods[str(found.attrs["by"])]
-
-
 def _one_period(found: xr.Dataset, last: int, labels: list[str]) -> str:
     name = "spend" if "spend" in found else "orders"
     active, orders = float(found["active"][last]), float(found["orders"][last])
@@ -57,7 +47,7 @@ def _one_period(found: xr.Dataset, last: int, labels: list[str]) -> str:
         return say(
             "One period, {period}: {active:,.0f} customers bought on {days:,.0f} days and spent {spend}; {once} of "
             "these customers once. The best tenth brought {tenth} of spend.",
-            spend=_amount(found["spend"][last]),
+            spend=_amount(found["spend"][last], found),
             **told,
         )
     return say(
@@ -102,7 +92,7 @@ def _cohorts_said(found: xr.Dataset, last: int, labels: list[str]) -> list[str]:
         return []
     first = there[0]
     share = active[first, first + 1 : last + 1] / size[first]
-    by = _period(found)
+    by = period_of(found)
     lines = [
         say(
             "One cohort: of the {size:,.0f} who first bought in {first} {next} bought in the next {by}, {latest} in "
@@ -143,7 +133,7 @@ def _whole_base(found: xr.Dataset, last: int, labels: list[str]) -> str:
         share=_share(new),
         what=say("spend") if name == "spend" else say("purchases"),
         last=labels[last],
-        by=_period(found),
+        by=period_of(found),
         customers=found.attrs["customers"],
     )
 
@@ -202,14 +192,14 @@ def write_audit_page(
         "partial": joined(
             "{first}, {second}", [name.removesuffix(" *") for name in marked(found) if name.endswith("*")]
         ),
-        "by": _period(found),
+        "by": period_of(found),
         "run_table": run_table(run),
     }
     return write_template(path, "audit.html.j2", page)
 
 
-def _amount(amount: Any) -> str:
-    return numbers.number(float(np.round(float(amount))))
+def _amount(amount: Any, found: xr.Dataset) -> str:
+    return numbers.money(float(np.round(float(amount))), found.attrs.get("currency"))
 
 
 def _share(part: float) -> str:
@@ -222,7 +212,7 @@ def _key_numbers(found: xr.Dataset) -> list[dict[str, Any]]:
     what = [(say("customers who bought"), f"{float(found['active'][last]):,.0f}")]
     if "spend" in found:
         each = float(over(found["spend"].to_numpy(), found["active"].to_numpy())[last])
-        what.append((say("spend a customer"), numbers.number(each)))
+        what.append((say("spend a customer"), numbers.money(each, found.attrs.get("currency"))))
     new = float(found["cohort_size"][last])
     what.append((say("of them new"), f"{new:,.0f}"))
     return [
@@ -235,18 +225,12 @@ def _periods(found: xr.Dataset) -> tables.Table:
     active, orders = found["active"].to_numpy(), found["orders"].to_numpy()
     columns: list[tuple[tables.Column, list[tables.Cell]]] = [
         (
-            tables.Column(_period(found), number=False),
+            tables.Column(period_of(found), number=False),
             [tables.cell(each) for each in marked(found)],
         ),
         (tables.Column(say("customers")), tables.column(active)),
     ]
-    flows = {
-        "new": say_in("flow", "new"),
-        "stayed": say_in("flow", "stayed"),
-        "returned": say_in("flow", "returned"),
-        "lapsed": say_in("flow", "lapsed"),
-    }
-    for flow, heading in flows.items():
+    for flow, heading in flow_words().items():
         columns.append(
             (tables.Column(heading), tables.column(found["flow_customers"].sel({FLOW: flow}).to_numpy()))
         )
@@ -257,6 +241,8 @@ def _periods(found: xr.Dataset) -> tables.Table:
             (tables.Column(say("spend an order")), tables.column(over(spend, orders))),
             (tables.Column(say("spend")), tables.column(spend)),
         ]
+        caption = say("Each period; * not whole. Spend in {money}.", money=numbers.money_unit(found))
+        return _table("period-table", caption, columns)
     return _table("period-table", say("Each period; * not whole."), columns)
 
 
@@ -282,7 +268,7 @@ def _lives(found: xr.Dataset) -> tables.Table:
     caption = say(
         "Of each cohort the share that bought so many {units} later; * not a whole {unit}.",
         units=say(f"{found.attrs['by']}s"),
-        unit=_period(found),
+        unit=period_of(found),
     )
     return _table("life-table", caption, columns)
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import xarray as xr
+
 from bayes_clv.language import say
 from bayes_clv.schema import UNSTATED
-from bayes_clv.views.numbers import decimals, fixed, number
+from bayes_clv.views.numbers import decimals, fixed, money_unit, number
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ def interval(low: float, high: float, places: int) -> Cell:
 def in_unit(label: str, unit: str) -> str:
     """Return a heading with its unit of time, where that is stated."""
     return label if unit == UNSTATED else say("{label} ({unit})", label=label, unit=say(f"{unit}s"))
+
+
+def in_money(label: str, result: xr.Dataset) -> str:
+    """Return a heading with the unit of a result's money."""
+    return say("{label} ({unit})", label=label, unit=money_unit(result))
 
 
 def column(values: Any) -> list[Cell]:

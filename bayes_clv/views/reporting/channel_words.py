@@ -23,9 +23,9 @@ def channel_sentence(found: xr.Dataset, name: str) -> str:
     """Return what a manager is told of a channel: worth and cost, how sure, when paid, and what to do."""
     one = found.sel({CHANNEL: name})
     center, end = drawn.center_of(found)
-    middle, low, high = (money(one[f"value_{each}"]) for each in (end, "q05", "q95"))
+    middle, low, high = (money(one[f"value_{each}"], found) for each in (end, "q05", "q95"))
     told = {"channel": f"“{name}”{known_words(one)}", "middle": middle, "low": low, "high": high}
-    told |= {"cost": money(one[f"cost_{end}"]), "chance": chance_words(float(one["probability_pays"]))}
+    told |= {"cost": money(one[f"cost_{end}"], found), "chance": chance_words(float(one["probability_pays"]))}
     told["payback"] = payback_words(one)
     text = (
         say(
@@ -88,14 +88,15 @@ def _loss_words(one: xr.Dataset, found: xr.Dataset) -> str:
     text = (
         say(
             "A wrong choice costs {loss} on average over {people:,.0f} customers",
-            loss=money(loss),
+            loss=money(loss, found),
             people=people,
         )
         if people > 1
-        else say("A wrong choice costs {loss} on average a customer", loss=money(loss))
+        else say("A wrong choice costs {loss} on average a customer", loss=money(loss, found))
     )
     if str(one["decision"].values) == TEST:
-        return say("{text}, more than the {cost} of a test.", text=text, cost=money(found.attrs["test_cost"]))
+        cost = money(found.attrs["test_cost"], found)
+        return say("{text}, more than the {cost} of a test.", text=text, cost=cost)
     return say("{text}.", text=text)
 
 
@@ -127,14 +128,14 @@ def _best_words(found: xr.Dataset, names: list[str]) -> str:
         return say(
             "“{name}” earns {amount} a customer after its cost on average.",
             name=names[0],
-            amount=money(one["profit_mean"]),
+            amount=money(one["profit_mean"], found),
         )
     if chance >= STANDS_OUT:
         return say(
             "Earns most on average: {channel}, {amount} a customer after its cost, the most of all {number} with a "
             "probability of {chance}.",
             channel=f"“{names[best]}”{known_words(one)}",
-            amount=money(one["profit_mean"]),
+            amount=money(one["profit_mean"], found),
             number=len(names),
             chance=chance_words(chance),
         )
@@ -157,24 +158,24 @@ def budget_sentences(split: xr.Dataset) -> list[str]:
     """Return how a budget is split, what that earns, and how much more than today's shares."""
     names = [str(name) for name in split[CHANNEL].to_numpy()]
     parts = [
-        say("{amount} to “{name}”", amount=money(each), name=name)
+        say("{amount} to “{name}”", amount=money(each, split), name=name)
         for name, each in zip(names, split["spend"].to_numpy(), strict=True)
     ]
     mean, low, high = numbers.mean_interval(split["profit_total"])
     gain = split["gain_total"].to_numpy()
     budget = say(
         "Of a budget of {budget}: {parts}.",
-        budget=money(split.attrs["budget"]),
+        budget=money(split.attrs["budget"], split),
         parts=joined("{first}, {second}", parts),
     )
     text = say(
         "That earns {mean} on average (90 %: {low} to {high})",
-        mean=money(mean),
-        low=money(low),
-        high=money(high),
+        mean=money(mean, split),
+        low=money(low, split),
+        high=money(high, split),
     )
     if len(names) > 1:
-        told = {"text": text, "gain": money(abs(gain.mean()))}
+        told = {"text": text, "gain": money(abs(gain.mean()), split)}
         told["chance"] = chance_words(float((gain > 0).mean()))
         text = (
             say(
@@ -193,7 +194,7 @@ def budget_sentences(split: xr.Dataset) -> list[str]:
         lines.append(
             say(
                 "{amount} of it are better not spent: in no channel would the next of it bring back itself.",
-                amount=money(unspent),
+                amount=money(unspent, split),
             )
         )
     return lines
@@ -206,28 +207,28 @@ def bid_sentence(name: str, bid: xr.Dataset) -> str:
         return say("“{name}”: no bid pays, by what is stated.", name=name)
     gain, curse = float(bid["gain_over_mean_bid"]), float(bid["winners_curse"])
     won = numbers.number(float(np.round(best["volume_mean"])))
-    low, mean, high = (money(best[f"profit_{end}"]) for end in ("q05", "mean", "q95"))
+    low, mean, high = (money(best[f"profit_{end}"], bid) for end in ("q05", "mean", "q95"))
     said = [
         say(
             "“{name}”: bid {bid}. It wins {won} customers a period and earns {mean} (90 %: {low} to {high}), {gain} "
             "more than bidding {other}.",
             name=name,
-            bid=money(bid["best_bid"]),
+            bid=money(bid["best_bid"], bid),
             won=won,
             mean=mean,
             low=low,
             high=high,
-            gain=money(gain),
-            other=money(bid["mean_bid"]),
+            gain=money(gain, bid),
+            other=money(bid["mean_bid"], bid),
         )
     ]
     if float(bid.attrs["common"]) > 0:
         said.append(
             say(
                 "Who is won is worth {value}, {curse} less than the mean of {mean}: the winner's curse.",
-                value=money(best["value_when_won"]),
-                curse=money(curse),
-                mean=money(bid.attrs["value_mean"]),
+                value=money(best["value_when_won"], bid),
+                curse=money(curse, bid),
+                mean=money(bid.attrs["value_mean"], bid),
             )
         )
     if float(bid["best_bid"]) >= float(bid.attrs["highest_stated"]):
@@ -248,7 +249,7 @@ def failed_words(checks: Sequence[str]) -> str:
     )
 
 
-def money(amount: Any) -> str:
-    """Return an amount as a sentence has it: without cents from a hundred on."""
+def money(amount: Any, result: xr.Dataset) -> str:
+    """Return an amount as a sentence has it, in the currency of its result: without cents from a hundred on."""
     number = float(amount)
-    return numbers.number(np.round(number) if abs(number) >= 100 else number)
+    return numbers.money(np.round(number) if abs(number) >= 100 else number, result.attrs.get("currency"))

@@ -152,10 +152,10 @@ def _key_numbers(found: xr.Dataset) -> list[dict[str, Any]]:
         place, chance = best_of(found)
         best = found.isel({CHANNEL: place})
         if chance >= STANDS_OUT:
-            low, high = (money(best[f"profit_{end}"]) for end in ("q05", "q95"))
+            low, high = (money(best[f"profit_{end}"], found) for end in ("q05", "q95"))
             label = say("earned by a customer of “{name}”", name=str(best[CHANNEL].values))
             note = say("mean; 90 %: {low} to {high}", low=low, high=high)
-            keys.append(_key(label, money(best["profit_mean"]), note, "expected"))
+            keys.append(_key(label, money(best["profit_mean"], found), note, "expected"))
         else:
             label = say("that the channel of the highest mean earns most")
             keys.append(_key(label, chance_words(chance), say("probability; none stands out"), None))
@@ -163,7 +163,7 @@ def _key_numbers(found: xr.Dataset) -> list[dict[str, Any]]:
         keys.append(
             _key(
                 say("loss by wrong decisions"),
-                money(loss),
+                money(loss, found),
                 say("mean, over the customers decided on"),
                 "expected",
             )
@@ -207,7 +207,11 @@ def _table(name: str, caption: str, columns: list[tuple[tables.Column, list[tabl
 def _worth(found: xr.Dataset) -> tables.Table:
     return _table(
         "worth-table",
-        say("Of one new customer over {horizon}, in money.", horizon=numbers.horizon(found)),
+        say(
+            "Of one new customer over {horizon}, in {money}.",
+            horizon=numbers.horizon(found),
+            money=numbers.money_unit(found),
+        ),
         [
             (tables.Column(str(found.attrs["by"]), number=False), _names(found)),
             *_known(found),
@@ -247,7 +251,10 @@ def _decisions(found: xr.Dataset) -> tables.Table:
     decisions = [tables.cell(words.get(str(each), "–")) for each in found["decision"].to_numpy()]
     return _table(
         "decision-table",
-        say("What each decision would cost by mistake, on average, over the customers decided on, in money."),
+        say(
+            "What each decision would cost by mistake, on average, over the customers decided on, in {money}.",
+            money=numbers.money_unit(found),
+        ),
         [
             (tables.Column(str(found.attrs["by"]), number=False), _names(found)),
             (tables.Column(say("decision"), number=False), decisions),
@@ -298,8 +305,9 @@ def _leads(found: xr.Dataset) -> tables.Table:
     return _table(
         "lead-table",
         say(
-            "Of leads: how many become customers, and what a lead is worth: that share of a customer's value. It may "
-            "cost so much."
+            "Of leads: how many become customers, and what a lead is worth, in {money}: that share of a customer's "
+            "value. It may cost so much.",
+            money=numbers.money_unit(found),
         ),
         [
             (tables.Column(str(found.attrs["by"]), number=False), _names(of_leads)),
@@ -334,7 +342,10 @@ def _budget(split: xr.Dataset) -> tables.Table:
         ),
         [
             (tables.Column(say("channel"), number=False), _names(split)),
-            (tables.Column(say("money"), level="expected"), tables.column(split["spend"].to_numpy())),
+            (
+                tables.Column(numbers.money_unit(split), level="expected"),
+                tables.column(split["spend"].to_numpy()),
+            ),
             (tables.Column(say("today")), tables.column(split["spent"].to_numpy())),
             (tables.Column(say("customers, mean")), tables.column(split["customers_mean"].to_numpy())),
             (

@@ -38,6 +38,7 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
                 "every customer in its most probable segment alone: where it lies outside the line, such labels "
                 "misstate the segment, since many customers who are probably elsewhere still add up."
             ),
+            narrow=True,
         ),
         "strips": gallery.add(
             "membership",
@@ -47,6 +48,7 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
                 "sure; where the dark is spread, and the dot says unsure, act on the probabilities and not on the "
                 "label."
             ),
+            narrow=True,
         ),
     }
 
@@ -102,6 +104,8 @@ def _segments_table(segments: xr.Dataset) -> tables.Table:
     cells.append(tables.column(unsure))
     for total in totals:
         quantity = say(total.replace("_", " "))
+        if total in ("value", "spend"):
+            quantity = tables.in_money(quantity, segments)
         columns += [
             tables.Column(say("{quantity}, mean", quantity=quantity)),
             tables.Column("90 %"),
@@ -162,6 +166,7 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
                 chance=timeline.chance_of(alarms),
             ),
             "expected",
+            narrow=True,
         ),
     }
 
@@ -205,8 +210,8 @@ def _alarms_text(alarms: xr.Dataset) -> list[str]:
                 "what is still expected. It is {risk} over all customers, {passed} of it after an alarm; a customer "
                 "long silent is worth little and has little left to lose.",
                 state=say("being asleep or gone") if "probability_asleep" in alarms else say("having left"),
-                risk=numbers.number(float(np.nansum(risk))),
-                passed=numbers.number(float(np.nansum(risk[passed]))),
+                risk=numbers.money(float(np.nansum(risk)), alarms.attrs.get("currency")),
+                passed=numbers.money(float(np.nansum(risk[passed])), alarms.attrs.get("currency")),
             )
         )
     return text
@@ -258,7 +263,8 @@ def _alarms_table(urgent: xr.Dataset, alarms: xr.Dataset) -> tables.Table:
         cells.insert(2, [tables.cell(float(day.astype(int)), str(day)) for day in days])
     by_risk = "value_at_risk" in urgent
     if by_risk:
-        columns.append(tables.Column(say("value at risk"), level="expected", sorted="descending"))
+        heading = tables.in_money(say("value at risk"), alarms)
+        columns.append(tables.Column(heading, level="expected", sorted="descending"))
         cells.append(tables.column(urgent["value_at_risk"].to_numpy()))
     size = urgent.sizes[CUSTOMER]
     return tables.Table(

@@ -52,7 +52,7 @@ def equity_sentences(found: xr.Dataset) -> list[str]:
             say(
                 "Before costs it would be {before}: customers cost {cost}.",
                 before=_middle(found, "present_before_costs"),
-                cost=_plain(float(found["present_before_costs_q50"]) - float(found["present_q50"])),
+                cost=_plain(float(found["present_before_costs_q50"]) - float(found["present_q50"]), found),
             )
         )
     if found.attrs["with_future"]:
@@ -83,7 +83,7 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
     """Return what has changed equity between two days."""
     center = _center(bridge)
     change = float(bridge[f"change_{center}"])
-    low, high = (signed(float(bridge[f"change_{end}"])) for end in ("q05", "q95"))
+    low, high = (signed(float(bridge[f"change_{end}"]), bridge) for end in ("q05", "q95"))
     steps = {
         str(name): float(bridge[f"contribution_{center}"].sel({STEP: name}))
         for name in bridge[STEP].to_numpy()
@@ -94,14 +94,14 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
         say(
             "{step} {amount}",
             step=say(WORDS[name]),
-            amount=signed(amount if small else float(np.round(amount))),
+            amount=signed(amount if small else float(np.round(amount)), bridge),
         )
         for name, amount in steps.items()
         if np.round(amount) != 0
     ]
     slots = {
         "since": bridge.attrs["from"] or say("the opening"),
-        "change": _plain(abs(change)),
+        "change": _plain(abs(change), bridge),
         "low": low,
         "high": high,
         "steps": joined("{first}, {second}", told),
@@ -125,7 +125,7 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
                 share=middle,
                 low=low,
                 high=high,
-                earned=_plain(bridge.attrs["earned"]),
+                earned=_plain(bridge.attrs["earned"], bridge),
             )
         )
     return [*lines, *map(say_kept, listed(bridge.attrs, "reasons"))]
@@ -189,6 +189,7 @@ def write_equity_page(
                 "ahead."
             ),
             "outcome",
+            narrow=True,
         )
     gallery.finish()
     page = {
@@ -221,23 +222,23 @@ def write_equity_page(
     return write_template(path, "equity.html.j2", page)
 
 
-def signed(amount: float) -> str:
-    """Return an amount with its sign, + as well.
+def signed(amount: float, result: xr.Dataset) -> str:
+    """Return an amount in the currency of its result with its sign, + as well.
 
-    >>> signed(1234.5), signed(-3.0)
-    ('+1,234', '-3')
+    >>> in_pounds = xr.Dataset(attrs={"currency": "£"})
+    >>> signed(1234.5, in_pounds), signed(-3.0, in_pounds), signed(1234.5, xr.Dataset())
+    ('+£1,234', '-£3', '+1,234')
     """
-    rounded = float(np.round(amount)) if abs(amount) >= 100 else amount
-    return f"{'+' if rounded >= 0 else ''}{numbers.number(rounded)}"
+    return f"{'+' if amount >= 0 else ''}{_plain(amount, result)}"
 
 
-def _plain(amount: Any) -> str:
+def _plain(amount: Any, result: xr.Dataset) -> str:
     number = float(amount)
-    return numbers.number(np.round(number) if abs(number) >= 100 else number)
+    return numbers.money(np.round(number) if abs(number) >= 100 else number, result.attrs.get("currency"))
 
 
 def _middle(found: xr.Dataset, name: str) -> str:
-    middle, low, high = (_plain(found[f"{name}_{end}"]) for end in ("q50", "q05", "q95"))
+    middle, low, high = (_plain(found[f"{name}_{end}"], found) for end in ("q50", "q05", "q95"))
     return say("{middle} ({low} to {high})", middle=middle, low=low, high=high)
 
 
@@ -257,7 +258,7 @@ def _to_come(found: xr.Dataset, horizon: str) -> str:
     if cost:
         return say(
             "Those still to come within {horizon}, {count} of them, add {future} after {cost} each for acquisition.",
-            cost=numbers.number(cost),
+            cost=numbers.money(cost, found.attrs.get("currency")),
             **told,
         )
     return say(
@@ -278,17 +279,16 @@ def _verdict(found: xr.Dataset) -> str:
 def _key_numbers(found: xr.Dataset, bridge: xr.Dataset | None) -> list[dict[str, Any]]:
     name = "equity" if found.attrs["with_future"] else "present"
     label = say("customer equity") if found.attrs["with_future"] else say("worth of present customers")
-    middle, low, high = (_plain(found[f"{name}_{end}"]) for end in ("q50", "q05", "q95"))
+    middle, low, high = (_plain(found[f"{name}_{end}"], found) for end in ("q50", "q05", "q95"))
     keys = [_key(label, middle, _ends(low, high), "outcome")]
     if found.attrs["with_future"]:
         low, middle, high = (_share(found[f"share_present_{end}"]) for end in ("q05", "q50", "q95"))
         keys.append(_key(say("of it present customers"), middle, _ends(low, high), "outcome"))
     if bridge is not None:
         change = float(bridge[f"change_{_center(bridge)}"])
-        low, high = (signed(float(bridge[f"change_{end}"])) for end in ("q05", "q95"))
-        keys.append(
-            _key(say("since {day}", day=bridge.attrs["from"]), signed(change), _ends(low, high), "outcome")
-        )
+        low, high = (signed(float(bridge[f"change_{end}"]), bridge) for end in ("q05", "q95"))
+        since = say("since {day}", day=bridge.attrs["from"])
+        keys.append(_key(since, signed(change, bridge), _ends(low, high), "outcome"))
     return keys
 
 
@@ -331,7 +331,12 @@ def _worth(found: xr.Dataset) -> tables.Table:
         [tables.cell(words), *_cells([float(found[f"{name}_{end}"]) for end in ENDS])]
         for name, words in names.items()
     ]
-    caption = say("Over {horizon}, in money.", horizon=numbers.horizon(found))
+    told = {"horizon": numbers.horizon(found), "money": numbers.money_unit(found)}
+    caption = (
+        say("Over {horizon}, in {money}; customers to come as a count.", **told)
+        if found.attrs["with_future"]
+        else say("Over {horizon}, in {money}.", **told)
+    )
     return tables.Table("worth-table", caption, _columns(say("what")), rows)
 
 
@@ -354,7 +359,7 @@ def _bridge(bridge: xr.Dataset) -> tables.Table:
     rows += [row(say("closing"), last, bridge, "closing")]
     columns = _columns(say("step"))
     columns.insert(1, tables.Column(say_in("step", "is"), number=False))
-    caption = say("What has changed the worth of the base, in money.")
+    caption = say("What has changed the worth of the base, in {money}.", money=numbers.money_unit(bridge))
     return tables.Table("bridge-table", caption, columns, rows, sortable=False)
 
 
@@ -383,7 +388,10 @@ def _cohorts(found: xr.Dataset) -> tables.Table:
         tables.Column(say("value, median")),
         tables.Column("90 %"),
     ]
-    caption = say("Those to come, by period, and what they bring to the end.")
+    caption = say(
+        "Those to come, by period, and what they bring to the end, in {money}.",
+        money=numbers.money_unit(found),
+    )
     return tables.Table("cohort-table", caption, columns, rows)
 
 

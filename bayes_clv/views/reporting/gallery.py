@@ -6,35 +6,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.language import ENGLISH, say, speaking, spoken
-from bayes_clv.views import style
+from bayes_clv.language import ENGLISH, say, spoken
+from bayes_clv.views import fonts, style
+from bayes_clv.views.narrow import narrowed
 
 
 @dataclass(frozen=True)
 class Drawn:
     """A figure as documents: SVG, and PNG where it is wanted; or the reason why there is none.
 
-    ``panels`` are the view boxes of its columns of panels (`bayes_clv.views.style.panels`).
+    ``panels`` are the view boxes of its columns of panels (`bayes_clv.views.style.panels`), and ``narrow`` is the same
+    figure for a telephone (`bayes_clv.views.narrow`).
     """
 
     svg: str = ""
+    narrow: str = ""
     png: bytes | None = None
     reason: str | None = None
     panels: tuple[str, ...] = ()
 
 
-def drawn(draw: Callable[..., Any], *args: Any, png: bool = False) -> Drawn:
-    """Return what a function draws."""
-    try:
-        # Not every machine has letters of every language for figures.
-        with speaking(ENGLISH):
+def drawn(
+    draw: Callable[..., Any], *args: Any, png: bool = False, narrow: bool = False, language: str = ENGLISH
+) -> Drawn:
+    """Return what a function draws, ``narrow`` too, its words in a language where this machine has its letters."""
+    # Numbers on axes are words too, once they are drawn.
+    with fonts.figures_in(language):
+        try:
             view = draw(*args)
-    except ValueError as error:
-        return Drawn(reason=str(error))
-    svg = style.svg_text(view)
-    found = Drawn(svg, panels=style.panels(view), png=style.png_bytes(view) if png else None)
-    style.release(view)
-    return found
+        except ValueError as error:
+            return Drawn(reason=str(error))
+        svg = style.svg_text(view)
+        panels = style.panels(view)
+        picture = style.png_bytes(view) if png else None
+        small = narrowed(view) if narrow and not panels else ""
+        style.release(view)
+    return Drawn(svg, small, picture, panels=panels)
 
 
 @dataclass
@@ -45,6 +52,7 @@ class Figure:
     caption: str
     level: str | None
     svg: Any = None
+    narrow: Any = None
     panels: tuple[str, ...] = ()
 
     @property
@@ -99,11 +107,24 @@ class Gallery:
     skipped: list[str] = field(default_factory=list)
     _asked: list[tuple[Figure, Callable[[], Drawn]]] = field(default_factory=list)
 
-    def add(self, name: str, draw: Callable[[], Any], caption: str, level: str | None = None) -> Figure:
-        """Return the figure for the template, which ``finish`` completes."""
+    def add(
+        self,
+        name: str,
+        draw: Callable[[], Any],
+        caption: str,
+        level: str | None = None,
+        *,
+        narrow: bool = False,
+    ) -> Figure:
+        """Return the figure for the template, which ``finish`` completes; ``narrow``: and for a telephone."""
         figure = Figure(name, caption, level)
         png = self.png and self.folder is not None
-        self._asked.append((figure, self.ahead.get(name) or self.hand(drawn, draw, png=png)))
+        self._asked.append(
+            (
+                figure,
+                self.ahead.get(name) or self.hand(drawn, draw, png=png, narrow=narrow, language=spoken()),
+            )
+        )
         return figure
 
     def finish(self) -> None:
@@ -119,6 +140,8 @@ class Gallery:
                 continue
             self._save(figure.name.replace("-", "_"), found)
             figure.svg = Markup(style.inline_svg(found.svg, figure.name))
+            if found.narrow:
+                figure.narrow = Markup(style.inline_svg(found.narrow, f"{figure.name}-small"))
             figure.panels = found.panels
         self._asked.clear()
 

@@ -67,6 +67,7 @@ def tracking_section(
                 "starts from what was known."
             ),
             "outcome",
+            narrow=True,
         ),
     }
 

@@ -100,8 +100,8 @@ def report(
     changes : xarray.Dataset, optional
         The result of ``clv.predictions.changes``, of a posterior whose rates drift: how many customers grow and fade.
     language : str
-        The language of the page: "en", or one of which there are translations, such as "zh" (Chinese). Figures are in
-        English.
+        The language of the page: "en", or one of which there are translations, such as "zh" (Chinese). The words in
+        its figures too, where this machine has a font with the letters; else they are English, and the page says so.
 
     Returns
     -------

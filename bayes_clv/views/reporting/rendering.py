@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayes_clv.language import joined, say, say_kept_titles, say_many, spoken
+from bayes_clv.language import ENGLISH, joined, say, say_kept_titles, say_many, spoken
+from bayes_clv.views import fonts
 from bayes_clv.views.reporting.workbook import tables_of, workbook_link
 
 
@@ -24,6 +25,7 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
         lstrip_blocks=True,
     )
     environment.globals |= {"say": say, "say_many": say_many, "joined": joined, "language": spoken()}
+    environment.globals["figures_are_english"] = spoken() != fonts.drawable(spoken()) == ENGLISH
     held = {"workbook": workbook_link(list(tables_of(dict(page))))}
     text = environment.get_template(template).render({**page, **held})
     target = Path(path)

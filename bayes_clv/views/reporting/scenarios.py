@@ -31,14 +31,15 @@ def scenario_sentence(comparison: xr.Dataset, name: str) -> str:
         for key in ("value_difference_mean", "value_difference_q05", "value_difference_q95", "loss_if_wrong")
     )
     chance = drawn.chance_words(float(one["probability_better"]))
-    told = {"name": name, "low": signed(low), "high": signed(high), "chance": chance}
+    currency = comparison.attrs.get("currency")
+    told = {"name": name, "low": signed(low, currency), "high": signed(high, currency), "chance": chance}
     if np.isnan(mean):
         return say(
             "“{name}” has no mean difference to the base (see the reasons); 90 %: {low} to {high}, and it is better "
             "with a probability of {chance}.",
             **told,
         )
-    told["amount"] = numbers.number(_whole(abs(mean)))
+    told["amount"] = _amount(comparison, abs(mean))
     text = (
         say(
             "“{name}” is worth {amount} more than the base (90 %: {low} to {high}), better with a probability of "
@@ -53,19 +54,24 @@ def scenario_sentence(comparison: xr.Dataset, name: str) -> str:
         )
     )
     if loss > 0:
-        cost = numbers.number(_whole(loss))
+        cost = _amount(comparison, loss)
         text = say("{text}; choosing it wrongly would cost {cost} on average", text=text, cost=cost)
     return say("{text}.", text=text)
 
 
-def signed(amount: float) -> str:
+def signed(amount: float, currency: str | None = None) -> str:
     """Return an amount with its sign.
 
-    >>> signed(-200.4), signed(2900.0)
-    ('-200', '+2,900')
+    >>> signed(-200.4), signed(2900.0), signed(-200.4, "£"), signed(2900.0, "EUR")
+    ('-200', '+2,900', '-£200', '+2,900 EUR')
     """
     whole = _whole(amount)
-    return f"{'+' if whole > 0 else '-' if whole < 0 else ''}{numbers.number(abs(whole))}"
+    return f"{'+' if whole > 0 else '-' if whole < 0 else ''}{numbers.money(abs(whole), currency)}"
+
+
+def _amount(result: xr.Dataset, amount: float) -> str:
+    """Return an amount of money as a sentence has it, in the currency of its result."""
+    return numbers.money(_whole(amount), result.attrs.get("currency"))
 
 
 def _whole(amount: float) -> float:
@@ -96,7 +102,7 @@ def best_sentences(comparison: xr.Dataset) -> list[str]:
         say(
             "To know beforehand which will be best would be worth {amount}: no test, of whatever kind, is worth more "
             "than that.",
-            amount=numbers.number(_whole(perfect)),
+            amount=_amount(comparison, perfect),
         ),
     ]
 
@@ -123,7 +129,7 @@ def information_sentence(found: xr.Dataset) -> str:
     return say(
         "To know the {lever} of “{name}” before choosing it would be worth {amount}: a test of it may cost less than "
         "that.",
-        amount=numbers.number(_whole(worth)),
+        amount=_amount(found, worth),
         **told,
     )
 
@@ -184,9 +190,9 @@ def write_scenarios_page(
         "costs.",
         count=comparison.attrs["customers"],
         over=numbers.horizon(comparison),
-        amount=numbers.number(_whole(mean)),
-        low=numbers.number(_whole(low)),
-        high=numbers.number(_whole(high)),
+        amount=_amount(comparison, mean),
+        low=_amount(comparison, low),
+        high=_amount(comparison, high),
     )
     page = {
         "title": say("Scenarios") if title is None else title,
@@ -226,14 +232,15 @@ def _key_numbers(comparison: xr.Dataset) -> list[dict[str, Any]]:
     """Return the numbers at the head of the page."""
     base = comparison.isel({SCENARIO: 0})
     mean = comparison["value_mean"].to_numpy()
-    found = [_key(say("value of the base"), float(base["value_mean"]), _interval(base, "value"), "outcome")]
+    worth = _amount(comparison, float(base["value_mean"]))
+    found = [_key(say("value of the base"), worth, _interval(base, "value"), "outcome")]
     if not np.isnan(mean).any():
         best = comparison.isel({SCENARIO: int(np.argmax(mean))})
         if str(best[SCENARIO].values) != str(base[SCENARIO].values):
             found.append(
                 _key(
                     say("more by “{name}”", name=str(best[SCENARIO].values)),
-                    float(best["value_difference_mean"]),
+                    _amount(comparison, float(best["value_difference_mean"])),
                     say(
                         "{interval}; better: {chance}",
                         interval=_interval(best, "value_difference"),
@@ -245,7 +252,7 @@ def _key_numbers(comparison: xr.Dataset) -> list[dict[str, Any]]:
         found.append(
             _key(
                 say("worth of perfect information"),
-                float(comparison.attrs["value_of_perfect_information"]),
+                _amount(comparison, float(comparison.attrs["value_of_perfect_information"])),
                 say("most that any test can be worth"),
                 None,
             )
@@ -253,13 +260,12 @@ def _key_numbers(comparison: xr.Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def _key(label: str, number: float, note: str, level: str | None) -> dict[str, Any]:
-    shown = numbers.number(_whole(number))
-    return {"label": label, "number": shown, "level": level, "note": note, "failed": None}
+def _key(label: str, number: str, note: str, level: str | None) -> dict[str, Any]:
+    return {"label": label, "number": number, "level": level, "note": note, "failed": None}
 
 
 def _interval(one: xr.Dataset, name: str) -> str:
-    low, high = (numbers.number(_whole(float(one[f"{name}_{end}"]))) for end in ("q05", "q95"))
+    low, high = (_amount(one, float(one[f"{name}_{end}"])) for end in ("q05", "q95"))
     return say("90 %: {low} to {high}", low=low, high=high)
 
 
@@ -289,7 +295,7 @@ def _table(comparison: xr.Dataset) -> tables.Table:
     ]
     return tables.Table(
         "scenario-table",
-        say("Each scenario against the base, in money."),
+        say("Each scenario against the base, in {money}.", money=numbers.money_unit(comparison)),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )
@@ -318,7 +324,10 @@ def _totals(comparison: xr.Dataset) -> tables.Table:
     )
     return tables.Table(
         "totals-table",
-        say("What makes the value: contribution (margin on discounted spend) less cost (discounted)."),
+        say(
+            "What makes the value: contribution (margin on discounted spend) less cost (discounted), in {money}.",
+            money=numbers.money_unit(comparison),
+        ),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )
@@ -336,7 +345,10 @@ def _tornado_table(swings: xr.Dataset) -> tables.Table:
         cells.append(tables.column(each["difference_mean"].to_numpy()))
     return tables.Table(
         "tornado-table",
-        say("Mean difference of value to the base with each lever, alone, at either end."),
+        say(
+            "Mean difference of value to the base with each lever, alone, at either end, in {money}.",
+            money=numbers.money_unit(swings),
+        ),
         columns,
         [list(row) for row in zip(*cells, strict=True)],
     )

@@ -85,6 +85,7 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
                     "given under 3 %."
                 ),
                 "outcome",
+                narrow=True,
             )
             if "retention_predicted_by_tenth" in evaluation
             else None,
@@ -96,6 +97,7 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
                     "them. The lines should meet where a class holds many customers (the numbers below the axis)."
                 ),
                 "outcome",
+                narrow=True,
             ),
         ],
     }
@@ -121,11 +123,18 @@ def _errors(model: xr.Dataset) -> str:
             "better).",
             **told,
         )
+    currency = model.attrs.get("currency")
+    told |= {name: numbers.money(float(model[name]), currency) for name in ("spend_mae", "spend_crps")}
+    if currency:
+        return say(
+            "Per customer, the mean absolute error of the mean is {mae} purchases and the CRPS {crps} (smaller is "
+            "better); of spend they are {spend_mae} and {spend_crps}.",
+            **told,
+        )
     return say(
         "Per customer, the mean absolute error of the mean is {mae} purchases and the CRPS {crps} (smaller is "
         "better); of spend they are {spend_mae} and {spend_crps}, in the unit of the spend column.",
         **told,
-        **{name: numbers.number(float(model[name])) for name in ("spend_mae", "spend_crps")},
     )
 
 

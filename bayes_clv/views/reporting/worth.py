@@ -136,6 +136,7 @@ def value_figures(gallery: Gallery, value: xr.Dataset, stem: str) -> list[Figure
                 "the dashed line, the more a few customers matter."
             ),
             "outcome",
+            narrow=True,
         ),
     ]
 
@@ -150,6 +151,7 @@ def customers_figure(gallery: Gallery, value: xr.Dataset, stem: str) -> Figure:
             "thick one every other time. Lines that overlap much cannot be ranked with confidence."
         ),
         "outcome",
+        narrow=True,
     )
 
 
@@ -169,6 +171,7 @@ def silence_figures(
                 "less frequent may be. 99 % of the customers are in the rows shown. Blank cells are impossible."
             ),
             "expected",
+            narrow=True,
         ),
         gallery.add(
             "expected-purchases-matrix",
@@ -177,6 +180,7 @@ def silence_figures(
                 "As above, for the purchases to expect: frequent and recent, at the top right, is where they come from."
             ),
             "expected",
+            narrow=True,
         ),
     ]
 
@@ -218,6 +222,7 @@ def history_figures(
                 ),
                 caption,
                 "latent" if changing else "expected",
+                narrow=True,
             )
         )
     return drawn
@@ -236,7 +241,11 @@ def deciles(value: xr.Dataset, stem: str) -> tables.Table | None:
         *([tables.Column(say("mean frequency"))] if "frequency" in value else []),
         tables.Column(say("mean P(alive)"), level="expected"),
         tables.Column(say("mean purchases"), level="outcome"),
-        *([tables.Column(say("mean value"), level="outcome")] if stem == "value" else []),
+        *(
+            [tables.Column(tables.in_money(say("mean value"), value), level="outcome")]
+            if stem == "value"
+            else []
+        ),
         tables.Column(say("share of total"), level="outcome"),
     ]
     tenths = [value.isel({CUSTOMER: members}) for members in np.array_split(best_first, 10)]
@@ -269,7 +278,7 @@ def customer_rows(value: xr.Dataset, customers: xr.Dataset, stem: str) -> tables
     base = customers.sel({CUSTOMER: best[CUSTOMER]})
     unit = str(customers.attrs.get("time_unit", UNSTATED))
     shown: list[tuple[str, str, xr.Dataset, str | None]] = [
-        ("value_mean", say("value, mean"), best, "outcome"),
+        ("value_mean", tables.in_money(say("value, mean"), value), best, "outcome"),
         ("value", "90 %", best, "outcome"),
         ("purchases_mean", say("purchases, mean"), best, "outcome"),
         ("purchases", "90 %", best, "outcome"),
