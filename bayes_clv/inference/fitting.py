@@ -383,14 +383,14 @@ def _check_groups(by: str, include: Collection[str], over_time: Any) -> None:
     """Refuse what a fit whose calendar differs by group cannot give."""
     if over_time is not None:
         raise InputError(
-            f"Columns over time and a calendar by group cannot be had in one fit yet. Leave {argument("by", by)} out of "
-            f"Calendar(), or {argument("over_time", over_time)}."
+            f"Columns over time and a calendar by group cannot be had in one fit yet. Leave {argument('by', by)} out "
+            f"of Calendar(), or {argument('over_time', over_time)}."
         )
     for name in ("prior_predictive", "posterior_predictive", "log_likelihood"):
         if name in include:
             raise InputError(
-                f"Group {name!r} is not there of a fit whose calendar differs by group yet. Leave {argument("by", by)} out "
-                "of Calendar() for it."
+                f"Group {name!r} is not there of a fit whose calendar differs by group yet. Leave "
+                f"{argument('by', by)} out of Calendar() for it."
             )
 
 

@@ -23,8 +23,8 @@ from pytensor import config
 
 from bayes_clv.distributions.pieces import Paced
 from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
-from bayes_clv.families.likelihood import Term
 from bayes_clv.families.group_time import PLACE
+from bayes_clv.families.likelihood import Term
 from bayes_clv.families.own_time import COEFFICIENT as OVER_TIME
 from bayes_clv.families.own_time import PATH
 from bayes_clv.families.quantities import Prior, Quantity, fixed_values
@@ -108,10 +108,11 @@ def build_model(
                 name: np.float64(known[name]) if name in known else _calendar_variable(name, priors[name])
                 for name in calendar.quantities() | ({} if pooled is None else pooled.quantities())
             }
-            if pooled is None:
-                clock = clock_of(calendar, scales, ledger)
-            else:
-                clock = group_clocks(pooled, calendar, scales)
+            clock = (
+                clock_of(calendar, scales, ledger)
+                if pooled is None
+                else group_clocks(pooled, calendar, scales)
+            )
             moves = calendar.moved
             moved = [] if as_stated else [clock.anchor]
             offsets = offsets | {moves: [*offsets.get(moves, []), *moved]}

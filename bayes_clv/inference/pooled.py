@@ -110,8 +110,8 @@ def learn_groups(by: Any, name: str, customers: xr.Dataset, calendar: LearnedCal
     """
     if name not in POOLED:
         raise InputError(
-            f"{family(name).words.title} has no calendar by group: {', '.join(POOLED)} have. Fit one of these, or leave "
-            f"{argument('by', by)} out of Calendar()."
+            f"{family(name).words.title} has no calendar by group: {', '.join(POOLED)} have. Fit one of these, or "
+            f"leave {argument('by', by)} out of Calendar()."
         )
     if not isinstance(by, str):
         raise InputError(f"Calendar: by must name one column of the customers; it is {by!r}.")
@@ -263,8 +263,8 @@ def read_groups(tree: xr.DataTree) -> DrawnGroups | None:
     if missing:
         raise InputError(f"The posterior has a calendar by group and lacks {', '.join(missing)}. Fit again.")
     rate, of_group, sd = (
-        posterior[name].transpose(CHAIN, DRAW, ...).to_numpy().astype(float)
-        for name in (RATE, GROUP_RATE, GROUP_SD)
+        posterior[name].transpose(CHAIN, DRAW, *dims).to_numpy().astype(float)
+        for name, dims in ((RATE, [PERIOD]), (GROUP_RATE, [GROUP, PERIOD]), (GROUP_SD, []))
     )
     size = len(groups.labels)
     common = np.log(rate.reshape(-1, 1, rate.shape[-1]))

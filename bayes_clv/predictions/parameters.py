@@ -394,8 +394,8 @@ def parameters(
     groups = read_groups(tree)
     if groups is not None and not grouped:
         raise InputError(
-            f"It does not go by a calendar of groups ({groups.groups.by}) yet, which this posterior has: {_GROUPED_VERBS} "
-            "do. Fit with one calendar for all, Calendar(), for it."
+            f"It does not go by a calendar of groups ({groups.groups.by}) yet, which this posterior has: "
+            f"{_GROUPED_VERBS} do. Fit with one calendar for all, Calendar(), for it."
         )
     group = tree["posterior"].dataset
     values = {}

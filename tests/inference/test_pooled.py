@@ -124,19 +124,28 @@ def world():
         came = int(rng.integers(0, 100))
         bought = np.flatnonzero(rng.random(weeks * 7) < rng.gamma(1.0, 0.25) * pace)
         days = np.unique(np.append(bought[bought > came], came))
-        rows += [(f"c{i:03}", np.datetime64("2020-01-01") + day) for day in days.tolist()]
-    orders = pd.DataFrame(rows, columns=["customer_id", "date"])
-    end = np.datetime64("2020-01-01") + 7 * np.array([past, weeks]) - 1
-    base = clv.summarize(
-        orders, until=str(end[0]), holdout_until=str(end[1]), also=("periods", "purchase_times")
-    )
+        rows += [(f"c{i:03}", day) for day in days.tolist()]
+    orders = pd.DataFrame(rows, columns=["customer_id", "day"])
+    start = pd.Timestamp("2020-01-01")
+    orders["date"] = start + pd.to_timedelta(orders.pop("day"), unit="D")
+    end = [(start + pd.Timedelta(days=7 * each - 1)).date() for each in (past, weeks)]
+    until = {"until": str(end[0]), "holdout_until": str(end[1])}
+    base = clv.summarize(orders, **until, spend=None, also=("periods", "purchase_times"))
     channel = np.where([int(each[1:]) % 2 for each in base["customer"].values], "up", "down")
-    return with_channel(base, channel), season[:past]
+    return with_channel(base, channel), season[:past].reshape(-1, 2).mean(axis=1)
 
 
 @pytest.fixture(scope="module")
 def fitted(world):
-    return clv.fit("nbd", world[0], calendar=Calendar(by="channel"), method="laplace", draws=400, chains=1, seed=1)
+    return clv.fit(
+        "nbd",
+        world[0],
+        calendar=Calendar(period_days=14, by="channel"),
+        method="laplace",
+        draws=400,
+        chains=1,
+        seed=1,
+    )
 
 
 def test_two_groups_with_opposite_seasons_are_found(world, fitted):
@@ -149,7 +158,7 @@ def test_two_groups_with_opposite_seasons_are_found(world, fitted):
     assert np.corrcoef(apart.mean(axis=0), true)[0, 1] > 0.9
     low, high = np.quantile(apart, [0.05, 0.95], axis=0)
     inside = ((low < true) & (true < high)).mean()
-    # 90 % of 52 weeks, which go together: an autoregression with a memory of ten weeks has some ten of its own, so that
+    # 90 % of 26 fortnights, which go together: an autoregression with a memory of ten weeks has some ten of its own, so that
     # three errors are 3 sqrt(.9 x .1 / 10) = .28.
     assert inside > 0.9 - 0.28
     assert clv.inference.diagnostics(fitted)["passed"]
@@ -172,7 +181,7 @@ def test_the_simulation_has_the_expectations_of_the_closed_forms(world, fitted):
     for name in ("purchases_mean", "purchases_expected", "probability_alive"):
         np.testing.assert_allclose(alone[name], future[name].isel(customer=[5, 0, 7]), rtol=1e-12)
     scores = clv.evaluate(future, customers, buying=fitted)
-    assert np.isfinite(float(scores["crps"].isel({d: 0 for d in scores["crps"].dims})))
+    assert np.isfinite(float(scores["crps"].isel(dict.fromkeys(scores["crps"].dims, 0))))
 
 
 def test_groups_that_have_one_calendar_are_forecast_as_with_that_of_all(world, fitted):
@@ -182,9 +191,7 @@ def test_groups_that_have_one_calendar_are_forecast_as_with_that_of_all(world, f
     drawn = fitted["posterior"].to_dataset()
     common, _ = xr.broadcast(drawn["calendar_rate"], drawn["calendar_group_rate"])
     alike["posterior"] = xr.DataTree(
-        drawn.assign(
-            calendar_group_rate=common, calendar_group_sd=xr.zeros_like(drawn["calendar_group_sd"])
-        )
+        drawn.assign(calendar_group_rate=common, calendar_group_sd=xr.zeros_like(drawn["calendar_group_sd"]))
     )
     for verb, arguments in (
         (clv.expected.alive, ()),
@@ -204,9 +211,11 @@ def test_groups_that_have_one_calendar_are_forecast_as_with_that_of_all(world, f
     simulations = [clv.simulate(tree, customers, "13 weeks", draws=50, seed=2) for tree in (alike, one)]
     assert simulations[0].names == simulations[1].names
     names = ["time_to_purchase", "purchases", "time_since_leaving"]
-    for (_, first), (_, second) in zip(*(each.blocks(names) for each in simulations), strict=True):
-        for name in names:
-            np.testing.assert_allclose(first[name], second[name], rtol=1e-10)
+    drawn = np.empty((2, 3, customers.sizes["customer"], 50))
+    for simulation, found in zip(simulations, drawn, strict=True):
+        for places, block in simulation.blocks(names):
+            found[:, places] = [block[name] for name in names]
+    np.testing.assert_allclose(*drawn, rtol=1e-10)
 
 
 def test_what_cannot_be_had_is_refused_in_words(world, fitted, customers):
@@ -215,7 +224,7 @@ def test_what_cannot_be_had_is_refused_in_words(world, fitted, customers):
     with pytest.raises(InputError, match="1 of .* has not seen, such as 'post'; it knows down, up"):
         clv.predict(fitted, other, "13 weeks", seed=1)
     with pytest.raises(InputError, match=r"does not go by a calendar of groups \(channel\) yet"):
-        clv.predict_cohort(fitted, 10, "13 weeks", seed=1)
+        clv.predict_cohort(fitted, fitted, size=10, horizon="13 weeks", seed=1)
     calendar = Calendar(by="channel")
 
     def fit(name, customers, calendar=calendar, **other):
@@ -226,7 +235,7 @@ def test_what_cannot_be_had_is_refused_in_words(world, fitted, customers):
     with pytest.raises(InputError, match="All customers have 'up'"):
         fit("nbd", base.isel(customer=base["channel"].values == "up").drop_vars("day_purchases"))
     with pytest.raises(InputError, match="needs the repeat purchases of each group"):
-        fit("nbd", base.drop_vars("purchase_times"))
+        fit("nbd", base.drop_vars(["purchase_times", "purchase_start"]))
     with pytest.raises(InputError, match="must name one column"):
         fit("nbd", base, Calendar(by=["channel"]))
     with pytest.raises(InputError, match="30 are the most"):
