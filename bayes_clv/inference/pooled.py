@@ -154,7 +154,7 @@ class GroupClocks(Clock):
 
         size = self.calendar.size
         sums = self.width * np.triu(np.ones((size + 1, size)))
-        groups = np.size(self.calendar.counts) // size
+        groups = np.asarray(self.calendar.counts).size // size
         return pt.concatenate([pt.dot(sums, self.rate[j * size : (j + 1) * size]) for j in range(groups)])
 
     def operational(

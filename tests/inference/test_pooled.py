@@ -158,7 +158,7 @@ def test_two_groups_with_opposite_seasons_are_found(world, fitted):
     assert np.corrcoef(apart.mean(axis=0), true)[0, 1] > 0.9
     low, high = np.quantile(apart, [0.05, 0.95], axis=0)
     inside = ((low < true) & (true < high)).mean()
-    # 90 % of 26 fortnights, which go together: an autoregression with a memory of ten weeks has some ten of its own, so that
+    # 90 % of 26 fortnights, which go together: a memory of ten weeks leaves some ten of its own, so that
     # three errors are 3 sqrt(.9 x .1 / 10) = .28.
     assert inside > 0.9 - 0.28
     assert clv.inference.diagnostics(fitted)["passed"]
