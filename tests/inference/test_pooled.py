@@ -1,5 +1,6 @@
 """Groups with a calendar each: the likelihood from its definition, what a fit finds, and what is forecast."""
 
+from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
+from bayes_clv.distributions.paths.group_clock import GroupClock
 from bayes_clv.families.group_time import PLACE
 from bayes_clv.families.registry import family
 from bayes_clv.inference import Calendar
@@ -248,3 +250,17 @@ def test_groups_are_read_again_from_a_file(fitted, tmp_path):
     again = clv.inference.load(clv.inference.save(fitted, tmp_path / "buying.nc"))
     text = again.attrs["calendar_groups"]
     assert LearnedGroups.from_json(text) == LearnedGroups("channel", ("down", "up"))
+
+
+def test_times_of_a_row_are_turned_by_the_clock_of_its_group():
+    """Of purchases and of the customers' own numbers; group 1 runs twice as fast as the calendar, group 0 as it."""
+    outer = np.arange(-2.0, 5.0)
+    clock = GroupClock(np.stack([np.tile(k * outer, (2, 1)) for k in (1.0, 2.0)]), outer, np.array([1, 0, 1]))
+    buyers = namedtuple("Buyers", "draw customer")(np.array([0, 1, 0]), np.array([0, 1, 2]))
+    batch = namedtuple("Batch", "buyer time")(np.array([0, 1, 2]), np.array([3.0, 3.0, 12.0]))
+    clock.turn(buyers, np.array([0, 1, 2]), batch, 3)
+    assert batch.time.tolist() == [1.5, 3.0, 6.0]
+    own = namedtuple("Own", "left first")(np.full((3, 2), 3.0), np.empty((0, 2)))
+    clock.turn_own(np.array([0, 1, 2]), own)
+    assert own.left.tolist() == [[1.5] * 2, [3.0] * 2, [1.5] * 2]
+    assert clock.of(np.array([1, 2])).elapsed(np.array([0, 1]), np.ones(2)).tolist() == [[1.0] * 2, [2.0] * 2]
