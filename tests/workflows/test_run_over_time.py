@@ -73,6 +73,7 @@ def test_the_run_is_of_the_customers_with_their_mails(done, shop, mails):
     np.testing.assert_array_equal(run.table["purchases_mean"], value["purchases_mean"])
     assert run.record["arguments"]["over_time"] == "mails.csv"
     assert run.record["tracking"] == []
+    assert run.told_apart_by == ["mails"]
     assert run.record["holdout"] is not None
 
 
