@@ -23,7 +23,7 @@ from bayes_clv.customers.checks import as_numbers, customer_ids
 from bayes_clv.customers.columns import check_name
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.sequences import places
-from bayes_clv.schema import CHANGE, CUSTOMER, UNSTATED, InputError, argument, describe
+from bayes_clv.schema import CHANGE, CUSTOMER, UNSTATED, InputError, argument, describe, either
 from bayes_clv.units import days_per
 
 if TYPE_CHECKING:
@@ -108,10 +108,11 @@ def with_columns_over_time(
     for name, each in values.items():
         bad = np.unique(owner[np.isnan(each)])
         if bad.size:
+            remedy = either(f"before={{{name!r}: 0.0}}", "--over-time-before 0")
             raise InputError(
                 f"{bad.size:,} of {size:,} customers have no {name!r} at their first purchase, for example customer "
                 f"{str(customers[CUSTOMER].to_numpy()[bad[0]])!r}, who came on {_came(customers, bad[0])}. Add a row "
-                f"of that day or before, or say what it was until the first row: {argument('before', {name: 0.0})}."
+                f"of that day or before, or say what it was until the first row: {remedy}."
             )
     last = max([end, *([] if day.size == 0 else [day.max().astype("datetime64[D]").astype(dt.date)])])
     known = dict.fromkeys(values, last.isoformat()) | {name: customers[name].attrs[KNOWN] for name in held}
@@ -351,10 +352,10 @@ def _read(
     unknown = owner < 0
     if unknown.any() and others == "refuse":
         hint = "Is customer_id what the customers are called in the orders? " * bool(unknown.all())
+        remedy = either("Leave their rows out: others='leave_out'.", "Correct the ids.")
         raise InputError(
             f"{int(unknown.sum()):,} of {owner.size:,} rows are of customers who are not among these "
-            f"{customers.sizes[CUSTOMER]:,}, for example {ids[unknown][0]!r}. {hint}Leave their rows out: "
-            f"{argument('others', 'leave_out')}."
+            f"{customers.sizes[CUSTOMER]:,}, for example {ids[unknown][0]!r}. {hint}{remedy}"
         )
     table, owner, ids = table.loc[~unknown], owner[~unknown], ids[~unknown]
     day = _days(table["date"])

@@ -24,7 +24,7 @@ from bayes_clv.distributions.paths.own_clock import OwnClock
 from bayes_clv.distributions.pieces import Paced, paced_time
 from bayes_clv.families.calendar import CALENDAR, Clocked, in_operational_time
 from bayes_clv.families.contract import Columns, Family, Params
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, either
 
 # The column of a history that holds the place of its first piece.
 PATH = "change_start"
@@ -40,11 +40,13 @@ def refuse_unknown(time: float, known: float) -> None:
         return
     held = "is not known" if known <= 0 else f"is known for {known:g} time units from the end of observation"
     asked = "all the time to come" if math.isinf(time) else f"{time:g} time units"
-    raise InputError(
-        f"What the columns over time will be {held}, and the forecast is of {asked}. Say what is planned, "
-        "clv.customers.with_plan(customers, table), or that the last values stay, "
-        "clv.customers.with_plan(customers, 'carry_forward')."
+    plan = either(
+        "Say what is planned, clv.customers.with_plan(customers, table), or that the last values stay, "
+        "clv.customers.with_plan(customers, 'carry_forward').",
+        "Say in the run what is planned, in rows of the table of --over-time to that day, or that the last values "
+        "stay: --over-time-plan carry_forward.",
     )
+    raise InputError(f"What the columns over time will be {held}, and the forecast is of {asked}. {plan}")
 
 
 class _Own(Clocked):

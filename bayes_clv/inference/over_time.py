@@ -289,12 +289,7 @@ def effects_over_time(posterior: xr.DataTree) -> xr.Dataset:
     of_step, of_one = (
         np.quantile(np.exp(each), ENDS, axis=0).T for each in (drawn.coefficient, drawn.coefficient / step)
     )
-    said = [
-        f"{by:.4g} more of {name} multiplies the purchase rate by {middle:.3g} (90 %: {low:.3g} to {high:.3g})"
-        if by != 1
-        else f"1 of {name} multiplies the purchase rate by {middle:.3g} (90 %: {low:.3g} to {high:.3g})"
-        for name, by, (low, middle, high) in zip(drawn.columns.names, step, of_step, strict=True)
-    ]
+    said = [_said(name, by, *ends) for name, by, ends in zip(drawn.columns.names, step, of_step, strict=True)]
     return xr.Dataset(
         {
             "step": (EFFECT, step, {"long_name": "how much more of the column", "units": "the column's"}),
@@ -320,4 +315,19 @@ def effects_over_time(posterior: xr.DataTree) -> xr.Dataset:
         },
         coords={EFFECT: list(drawn.columns.names), "quantile": list(ENDS)},
         attrs={"sentences": said},
+    )
+
+
+def _said(column: str, step: float, low: float, middle: float, high: float) -> str:
+    """Return in a sentence what a step of a column does."""
+    told = {"column": column, "low": low, "middle": middle, "high": high}
+    if step == 1:
+        return say(
+            "1 of {column} multiplies the purchase rate by {middle:.3g} (90 %: {low:.3g} to {high:.3g}).",
+            **told,
+        )
+    return say(
+        "{step:.4g} more of {column} multiplies the purchase rate by {middle:.3g} (90 %: {low:.3g} to {high:.3g}).",
+        step=step,
+        **told,
     )

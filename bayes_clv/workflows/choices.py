@@ -26,8 +26,8 @@ class Scoring:
     """Which run's posterior is to forecast which orders: all of them, those that the run knew and those since.
 
     How they are read (columns, formats, conditions) is what the run was told, and so are margin, discount and cost.
-    ``horizon`` and ``seed`` are the run's where None. ``columns`` as in ``Settings``. ``out`` is a .csv or .parquet
-    file; a .json of the same name stands beside it.
+    ``horizon`` and ``seed`` are the run's where None. ``columns`` and ``over_time`` as in ``Settings``. ``out`` is a
+    .csv or .parquet file; a .json of the same name stands beside it.
     """
 
     run: Path = place("Folder that 'bayes-clv run' or 'demo' wrote.")
@@ -38,6 +38,11 @@ class Scoring:
     horizon: str | None = option("How far to forecast, like '52 weeks' [default: the run's].", None)
     columns: Any = option(
         "Table with one row per customer, CSV or Parquet, where the run had one.", None, kind=Path | None
+    )
+    over_time: Any = option(
+        "Table with a row for each change of columns over time, where the run had one; with its plan, as the run.",
+        None,
+        kind=Path | None,
     )
     seed: int | None = option("Seed of every random number [default: the run's].", None, least=0)
     out: Path = option(

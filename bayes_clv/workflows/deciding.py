@@ -6,7 +6,7 @@ Each choice goes by a rule of ``scoring`` (``choose_family``, ``pace``), and is 
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from bayes_clv.language import say
+from bayes_clv.language import joined, say
 from bayes_clv.schema import also_for, also_for_calendar
 from bayes_clv.workflows.settings import Settings, acting_on, families_of, open_choice, spend_family_of
 from bayes_clv.workflows.stages import Stages
@@ -84,11 +84,18 @@ def decide_family(
     said = {each: chosen == f"{base}_{each}" for each in tried}
     # What is left open and no family of these has.
     said |= {name: False for name in EXTENSIONS if name not in said and getattr(settings, name) is None}
+    reason = str(table.attrs["reason"])
+    if settings.over_time is not None:
+        without = say(
+            "Chosen was among the families that take columns over time, {families}, by histories without them.",
+            families=", ".join(among),
+        )
+        reason = joined("{first} {second}", [reason, without])
     choice = {
         "candidates": {str(name): row for name, row in table.to_dict(orient="index").items()},
         **{name: table.attrs[name] for name in ("customers", "sampled", "last")},
         "chosen": chosen,
-        "reason": table.attrs["reason"],
+        "reason": reason,
     }
     return dataclasses.replace(settings, family=base, **said), choice
 

@@ -23,10 +23,14 @@ def with_own_columns(settings: Settings, customers: "xr.Dataset") -> "xr.Dataset
     return with_columns(customers, table, wanted) if wanted else customers
 
 
-def read_described(given: Any, customer_id: str) -> "pd.DataFrame":
-    """Return a table of what describes customers, a DataFrame or a file, with their ids as ``customer_id``."""
+def read_described(given: Any, customer_id: str, name: str = "columns") -> "pd.DataFrame":
+    """Return a table of what describes customers, a DataFrame or a file, with their ids as ``customer_id``.
+
+    ``name`` is the argument by which it is given.
+    """
     import pandas as pd
 
+    called = {"columns": "customers' columns", "over_time": "columns over time"}[name]
     table: pd.DataFrame = given
     if isinstance(given, str | Path):
         path = Path(given)
@@ -35,16 +39,14 @@ def read_described(given: Any, customer_id: str) -> "pd.DataFrame":
             what = (
                 "There is no file" if not path.is_file() else "Only .csv and .parquet files can be read, not"
             )
-            raise InputError(
-                f"{what} {path.name!r}. Name the table of customers' columns with {argument('columns')}."
-            )
+            raise InputError(f"{what} {path.name!r}. Name the table of {called} with {argument(name)}.")
         # Ids as text: 0017 is another customer than 17.
         table = pd.read_csv(path, dtype={customer_id: str}) if kind == ".csv" else pd.read_parquet(path)
     if customer_id in table.columns:
         table = table.rename(columns={customer_id: "customer_id"})
     if "customer_id" not in table.columns and not isinstance(given, pd.DataFrame):
         raise InputError(
-            f"The table of customers' columns has no column {customer_id!r}, only "
+            f"The table of {called} has no column {customer_id!r}, only "
             f"{', '.join(map(str, table.columns))}. Each row needs the id that the customers have."
         )
     return table

@@ -102,8 +102,12 @@ class Finished:
 
     @property
     def told_apart_by(self) -> list[str]:
-        """Return the columns by which its fits tell new customers apart: covariates and groups."""
-        return list(dict.fromkeys(name for each in self._effects for name in each.columns))
+        """Return the columns by which its fits tell new customers apart: covariates, groups and those over time."""
+        from bayes_clv.inference.over_time import read_columns
+
+        drawn = read_columns(self.buying)
+        changing = () if drawn is None else drawn.columns.names
+        return list(dict.fromkeys([*(name for each in self._effects for name in each.columns), *changing]))
 
     @property
     def _effects(self) -> list[Any]:

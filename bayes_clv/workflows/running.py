@@ -38,6 +38,7 @@ from bayes_clv.workflows.deciding import (
 )
 from bayes_clv.workflows.described import taken, with_own_columns
 from bayes_clv.workflows.folders import COSTS_FILE, refuse_foreign_folder, take_place, write_customer_table
+from bayes_clv.workflows.over_time import changing_words, refuse_unplanned, with_changes
 from bayes_clv.workflows.settings import (
     DEFAULT_HORIZON,
     Settings,
@@ -70,7 +71,7 @@ MOST_CHANGES = 50_000
 
 
 # Of the settings, what the customers hold already, or what decides no posterior.
-_NOT_DECIDING = ("orders", "columns", "costs", "out", "title", "png", "language")
+_NOT_DECIDING = ("orders", "columns", "over_time", "costs", "out", "title", "png", "language")
 
 
 PACKAGES = ("bayes_clv", "pymc", "nutpie", "arviz", "numba", "numpy", "xarray", "ibis-framework", "duckdb")
@@ -164,6 +165,8 @@ def _run_into(
             horizon = customers.attrs.get("holdout_duration", DEFAULT_HORIZON)
         checked_cost(settings.acquisition_cost, customers)
         customers = with_own_columns(settings, customers)
+        customers, strangers = with_changes(settings, customers)
+        refuse_unplanned(customers, horizon)
         history = _example_histories(settings, customers)
     kept.begin(_key(settings, customers))
     settings, choice, paced = _decided(settings, customers, stages, kept)
@@ -190,6 +193,7 @@ def _run_into(
             # For them too: what the values of this run are less.
             shutil.copyfile(settings.costs, work / COSTS_FILE)
     record = _record(settings, choice, customers, buying, spending, value, evaluation, tracking, seeds)
+    changing = changing_words(customers, strangers)
     notes = [] if paced is None else [pace_words(paced)]
     together = together_words(settings)
     notes += [together] if together is not None else []
@@ -198,12 +202,14 @@ def _run_into(
         if settings.currency is None
         else [say("All amounts are in {currency}.", currency=settings.currency)]
     )
-    if settings.calendar:
+    # What a plan brings to each customer is in no closed form of the total.
+    if settings.calendar and "over_time" not in buying.attrs:
         from bayes_clv.predictions.splitting import variance_of_total
 
         record["variance"] = variance_of_total(buying, customers, value)
         notes.append(variance_words(record["variance"]))
     record |= {"pace": paced, "calendar": [*notes, *record["calendar"]]}
+    record["over_time"] = [*changing, *record["over_time"]]
     with stages.stage("draw figures and report"):
         from bayes_clv.views.reporting.gallery import Gallery
         from bayes_clv.views.reporting.page import write_page
@@ -224,7 +230,7 @@ def _run_into(
                 title=settings.title,
                 run=shown,
                 choice=None if choice is None else str(choice["reason"]),
-                remarks=[*in_currency, *notes],
+                remarks=[*in_currency, *changing, *notes],
                 columns=columns_of(settings),
                 changes=_changes(buying, customers, seeds["future"]),
             )
@@ -255,11 +261,13 @@ def _fits(
     settings: Settings, customers: "xr.Dataset", seeds: dict[str, int], sampler_progress: bool
 ) -> dict[str, Callable[[], "xr.DataTree"]]:
     """Return each role's fit, to be called: "buying", and where there are amounts "spending"."""
+    from bayes_clv.customers.over_time import names_over_time
     from bayes_clv.families.registry import family as find_family
     from bayes_clv.inference.calendar import Calendar
     from bayes_clv.inference.fitting import fit
 
     given = acting_on(settings)
+    changing = names_over_time(customers)
     return {
         role: partial(
             fit,
@@ -274,8 +282,9 @@ def _fits(
             seed=seeds[role],
             # Two bars at a time would write over each other; this one is that of the longer fit.
             progress=sampler_progress and role == "buying",
-            include=("prior", "posterior_predictive"),
+            include=("prior", *(() if changing and role == "buying" else ("posterior_predictive",))),
             calendar=Calendar() if settings.calendar and role == "buying" else None,
+            over_time=changing if changing and role == "buying" else None,
             **given[role],
         )
         for role, family in families_of(settings).items()
@@ -389,8 +398,8 @@ def _futures(
     spending: "xr.DataTree | None",
     horizon: str | float,
     seeds: dict[str, int],
-) -> tuple["xr.Dataset", "xr.Dataset | None", "xr.Dataset"]:
-    """Return the value, the future over the holdout where there is one, and the tracking."""
+) -> tuple["xr.Dataset", "xr.Dataset | None", "xr.Dataset | None"]:
+    """Return the value, the future over the holdout where there is one, and the tracking, none by columns over time."""
     from bayes_clv.predictions.forecasts import predict
     from bayes_clv.scoring.tracking import simulate_tracking
     from bayes_clv.units import duration
@@ -416,7 +425,9 @@ def _futures(
     if length is not None:
         same = math.isclose(duration(horizon, customers.attrs["time_unit"]), length, rel_tol=1e-9)
         held_out = value if same else forecast(length)
-    return value, held_out, simulate_tracking(buying, customers, seed=seeds["tracking"])
+    replayed = "over_time" not in buying.attrs
+    tracking = simulate_tracking(buying, customers, seed=seeds["tracking"]) if replayed else None
+    return value, held_out, tracking
 
 
 def _changes(buying: "xr.DataTree", customers: "xr.Dataset", seed: int) -> "xr.Dataset | None":
@@ -450,14 +461,14 @@ def _record(
     spending: "xr.DataTree | None",
     value: "xr.Dataset",
     evaluation: "xr.Dataset | None",
-    tracking: "xr.Dataset",
+    tracking: "xr.Dataset | None",
     seeds: dict[str, int],
 ) -> dict[str, Any]:
     from bayes_clv.inference.posterior import diagnostics
     from bayes_clv.scoring import record
     from bayes_clv.scoring.spending import spend_check
     from bayes_clv.views.reporting.checks import cards_of, failures
-    from bayes_clv.views.reporting.fits import calendar_words, habits
+    from bayes_clv.views.reporting.fits import calendar_words, habits, over_time_words
     from bayes_clv.views.reporting.verdicts import periods_inside, spend_words
 
     spend = spend_check(customers, value)
@@ -488,8 +499,9 @@ def _record(
             if tree is not None
         },
         "holdout": None if evaluation is None else record(evaluation),
-        "tracking": periods_inside(tracking),
+        "tracking": [] if tracking is None else periods_inside(tracking),
         "habits": habits(buying, customers),
+        "over_time": over_time_words(buying),
         "calendar": calendar_words(buying),
         "spend": spend | {"words": [*([moves] if moves else []), *spend_words(spend)]},
         "checks": [

@@ -25,6 +25,7 @@ from bayes_clv.schema import CUSTOMER, InputError, argument, named_quantiles
 from bayes_clv.workflows.choices import Scoring
 from bayes_clv.workflows.described import taken, with_own_columns
 from bayes_clv.workflows.folders import COSTS_FILE, Finished, check_out
+from bayes_clv.workflows.over_time import with_changes
 from bayes_clv.workflows.parts import PART, forecast_in_parts
 from bayes_clv.workflows.settings import Log, Settings, columns_of, fields_of, plain, told_of
 from bayes_clv.workflows.stages import Stages
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from bayes_clv.schema import Problem
 
 # What a run was told of its orders, beside the log's own fields.
-_TOLD = ("take", "currency", "time_unit")
+_TOLD = ("take", "currency", "time_unit", "over_time_plan", "over_time_before")
 _TOTALS = {
     "holdout_total": "total",
     "holdout_retention": "retention_total",
@@ -90,7 +91,7 @@ def score_run(
     check_out(out, settings.run)
     run = read_run(settings.run)
     started, stages = time.perf_counter(), Stages(tell)
-    told = told_by(run, settings.run, settings.orders, settings.columns)
+    told = told_by(run, settings.run, settings.orders, settings.columns, settings.over_time)
     with unfinished_beside(out.resolve(), shown=str(settings.out)) as kept:
         with stages.stage("read orders, one row per customer"):
             customers = read_as_told(told, run, until=settings.until)
@@ -152,13 +153,15 @@ def score_run(
     return finished
 
 
-def told_by(run: Finished, folder: Path, orders: Any, columns: Any = None) -> Settings:
+def told_by(run: Finished, folder: Path, orders: Any, columns: Any = None, over_time: Any = None) -> Settings:
     """Return what the run in a folder was told of its orders, of these orders."""
     arguments = run.record["arguments"]
     known = {each.name for each in fields(Log)} - {"orders"} | set(_TOLD)
     options = {name: arguments[name] for name in known if name in arguments}
     costs = None if run.costs is None else Path(folder) / COSTS_FILE
-    return Settings(orders, columns=columns, posteriors=Path(folder), costs=costs, **options)
+    return Settings(
+        orders, columns=columns, over_time=over_time, posteriors=Path(folder), costs=costs, **options
+    )
 
 
 def read_as_told(told: Settings, run: Finished, **days: Any) -> "xr.Dataset":
@@ -181,7 +184,7 @@ def read_as_told(told: Settings, run: Finished, **days: Any) -> "xr.Dataset":
         holdout_discount_rate=rate if discounted else None,
         **days,
     )
-    return with_own_columns(told, customers)
+    return with_changes(told, with_own_columns(told, customers))[0]
 
 
 def _refuse_strangers(run: Finished, customers: "xr.Dataset", before: str) -> None:

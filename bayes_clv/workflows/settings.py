@@ -122,7 +122,8 @@ class Settings(Log):
     a calendar are learned in one fit. ``columns`` is a table of one row per customer (a file, or a DataFrame) from
     which ``covariates`` and ``groups`` take columns, as ``fit`` takes them: a name of the mappings is given to the
     fit that has it, "spend" to that of spend; groups without mapping to both. Without such a table they are columns
-    of the orders, and ``take`` says which of a customer's values counts.
+    of the orders, and ``take`` says which of a customer's values counts. ``over_time`` is a
+    table too, of columns that change over a customer's life, as ``clv.customers.with_columns_over_time`` takes it.
     """
 
     until: str | None = option(
@@ -190,6 +191,21 @@ class Settings(Log):
         "Table with one row per customer, CSV or Parquet: what --covariate and --groups name [default: the orders].",
         None,
         kind=Path | None,
+    )
+    over_time: Any = option(
+        "Table of what single customers met, CSV or Parquet, a row for each change: id, date, and columns such as "
+        "mails or a price, each of which moves the rate from its date to the next row (bg_nbd, mbg_nbd, nbd).",
+        None,
+        kind=Path | None,
+    )
+    over_time_plan: Literal["table", "carry_forward"] = option(
+        "What these columns will be: the rows of the table after the last day, to the end of the forecast; or "
+        "carry_forward, their last values.",
+        "table",
+    )
+    over_time_before: float | None = option(
+        "What these columns were before a customer's first row, like 0 [default: each has a row by the first order].",
+        None,
     )
     take: dict[str, str] = option(TAKE, {}, kind=REPEATED, read=taking)
     currency: str | None = option(CURRENCY, None)
@@ -266,6 +282,32 @@ def _check_spend(settings: Settings) -> None:
     spend_family_of(settings)
 
 
+def _check_over_time(settings: Settings) -> None:
+    """Refuse columns over time beside what they cannot be had with, and what is said of none."""
+    from bayes_clv.families.registry import EXTENSIONS, refuse_over_time
+
+    if settings.over_time is None:
+        said = [
+            argument(each.name, getattr(settings, each.name))
+            for each in dataclasses.fields(settings)
+            if each.name in ("over_time_plan", "over_time_before")
+            and getattr(settings, each.name) != each.default
+        ]
+        if said:
+            raise InputError(
+                f"{said[0]} is of columns over time. Name their table with {argument('over_time')}, or leave it out."
+            )
+        return
+    for name in EXTENSIONS:
+        if getattr(settings, name):
+            raise InputError(
+                f"{argument(name, True)} cannot be had with {argument('over_time')}: a rate that drifts, or a customer "
+                "who sleeps, would do so in a time of its own. Leave out one of them."
+            )
+    if settings.family is not None:
+        refuse_over_time(families_of(settings)["buying"])
+
+
 def _check_calendar(settings: Settings) -> None:
     """Refuse a calendar beside what it cannot be had with."""
     from bayes_clv.families.registry import refuse_calendar
@@ -284,19 +326,21 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
     Nothing is where the settings say all of it, or posteriors do. Left out are families without a change that is
     asked for, and those that have nothing on which a covariate or group is said to act.
     """
-    from bayes_clv.families.registry import CANDIDATES, EXTENSIONS, TRIED, has_calendar, has_form
+    from bayes_clv.families.registry import CANDIDATES, EXTENSIONS, OVER_TIME, TRIED, has_calendar, has_form
 
     if settings.posteriors is not None:
         return [], []
     asked = [name for name in EXTENSIONS if getattr(settings, name)]
     # A family has one of them or none.
-    other = bool(asked) or settings.calendar
+    other = bool(asked) or settings.calendar or settings.over_time is not None
     tried = [name for name in TRIED if getattr(settings, name) is None and not other]
     if settings.family is not None:
         tried = [name for name in tried if has_form(settings.family, name)]
         return ([settings.family], tried) if tried else ([], [])
     found, refused = [], None
     for family in CANDIDATES:
+        if settings.over_time is not None and family not in OVER_TIME:
+            continue
         said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
         try:
             acting_on(dataclasses.replace(settings, **said))
@@ -413,6 +457,7 @@ def check_settings(settings: Settings) -> None:
     _check_spend(settings)
     if settings.calendar:
         _check_calendar(settings)
+    _check_over_time(settings)
     if not 0 <= settings.seed < 2**31:
         raise InputError(f"{argument('seed', settings.seed)} must be from 0 to 2147483647.")
     check_language(settings.language)

@@ -221,6 +221,11 @@ def _opening(
                 "The run has a calendar, which is known to its end and not on another day. Make a run to the earlier "
                 f"day, and name it with {argument('before')}."
             )
+        if "over_time" in run.buying.attrs:
+            raise InputError(
+                "The run has columns over time, which are not in the orders. Make a run to the earlier day, and name "
+                f"it with {argument('before')}."
+            )
         from bayes_clv.workflows.scoring import read_as_told, told_by
 
         told = told_by(run, Path(choice.run), choice.orders)

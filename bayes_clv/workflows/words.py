@@ -68,6 +68,7 @@ def run_summary(record: dict[str, Any], out: Path) -> list[str]:
         lines.append(f"Chosen: {record['choice']['reason']}")
     if record.get("habits"):
         lines.append(record["habits"])
+    lines += record.get("over_time", [])
     lines += record.get("calendar", [])
     lines += record.get("spend", {}).get("words", [])
     worth = worth_of(arguments.get("margin"), record.get("costs"))

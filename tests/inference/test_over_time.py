@@ -211,7 +211,7 @@ def test_a_known_effect_is_found_and_said(world, fitted):
     # Between two of 1,000 draws a factor's quantile is not that of its log.
     assert middle == pytest.approx(float(np.exp(drawn.quantile(0.5))), rel=1e-3)
     assert found.attrs["sentences"] == [
-        f"1 of mails multiplies the purchase rate by {middle:.3g} (90 %: {low:.3g} to {high:.3g})"
+        f"1 of mails multiplies the purchase rate by {middle:.3g} (90 %: {low:.3g} to {high:.3g})."
     ]
     assert float(found["probability_more"][0]) > 0.99
 

@@ -106,7 +106,9 @@ def test_nothing_is_scored_over_another_horizon_and_nothing_else_changes(forecas
     assert set(scores) <= set(scored.data_vars)
     held = ("holdout_purchases", "holdout_spend", "holdout_value")
     plain = forecast(customers.drop_vars(held))
-    xr.testing.assert_equal(scored.drop_vars([*scores, *held, *held_inside("", "spend_", "frequent_")]), plain)
+    xr.testing.assert_equal(
+        scored.drop_vars([*scores, *held, *held_inside("", "spend_", "frequent_")]), plain
+    )
     purchases = forecast(customers, spending=None, margin=1.0)
     assert set(scores) & set(purchases.data_vars) == set(columns(""))
     xr.testing.assert_equal(purchases[columns("")], scored[columns("")])

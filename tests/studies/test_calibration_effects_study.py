@@ -42,12 +42,11 @@ def test_ranks_of_the_truth_are_uniform(contracts):
     np.testing.assert_allclose(moved, found["dropout_channel_offset[search] truth"], atol=1e-9)
 
 
+# In short: a biased sampler in test_calibration_study.py, by the same rule.
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("lost", "seen", "simulations"),
-    [
-        pytest.param("_offset", "dropout_channel_sd", 40, marks=pytest.mark.full),
-        ("_coefficient", "dropout_coefficient[age]", 15),
-    ],
+    [("_offset", "dropout_channel_sd", 40), ("_coefficient", "dropout_coefficient[age]", 15)],
 )
 def test_customers_simulated_without_an_effect_are_caught(contracts, monkeypatch, lost, seen, simulations):
     right = calibration_effects.simulated_base

@@ -11,6 +11,7 @@ import xarray as xr
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import HALF_LIFE, SD, SHOCK, YEAR, read_calendar
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
+from bayes_clv.inference.over_time import effects_over_time
 from bayes_clv.language import joined, say, say_kept
 from bayes_clv.problems import found as found_words
 from bayes_clv.problems import read_problem
@@ -146,6 +147,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
     return {
         "heading": say("{what} ({family})", what=say(what), family=say(find_family(family).words.title)),
         "habits": habits(tree, customers),
+        "over_time": over_time_words(tree),
         "calendar": calendar_words(tree),
         "calendar_figure": add(
             "calendar",
@@ -371,6 +373,11 @@ def calendar_words(tree: xr.DataTree) -> list[str]:
             )
         )
     return found
+
+
+def over_time_words(tree: xr.DataTree) -> list[str]:
+    """Return in sentences what columns over time do to each customer's rate; none without such columns."""
+    return list(effects_over_time(tree).attrs["sentences"]) if "over_time" in tree.attrs else []
 
 
 def _told(times: np.ndarray, unit: str) -> tuple[list[float], str]:

@@ -192,8 +192,7 @@ def write_page(
         "deciles": worth.deciles(value, stem),
         "customer_table": worth.customer_rows(value, customers, stem),
         "customers_figure": worth.customers_figure(gallery, value, stem),
-        "silence_figures": worth.silence_figures(gallery, buying, customers, value),
-        "history_figures": worth.history_figures(gallery, buying, customers, dict(history or {})),
+        **_silence(gallery, buying, customers, value, dict(history or {})),
         "segments": decisions.segments_section(gallery, segments),
         "alarms": decisions.alarms_section(gallery, alarms),
         # How far to trust it.
@@ -220,6 +219,27 @@ def write_page(
     return write_template(path, "report.html.j2", page)
 
 
+def _silence(
+    gallery: Gallery,
+    buying: xr.DataTree,
+    customers: xr.Dataset,
+    value: xr.Dataset,
+    history: dict[str, Iterable[Any]],
+) -> dict[str, Any]:
+    """Return the figures of what a history says, or why there are none."""
+    if "over_time" in buying.attrs:
+        why = say(
+            "What a silence says of a customer hangs on what that customer met meanwhile: with columns over time there "
+            "is no figure of it. P(alive) of each customer is in the table of customers."
+        )
+        return {"no_silence": why, "silence_figures": [], "history_figures": []}
+    return {
+        "no_silence": None,
+        "silence_figures": worth.silence_figures(gallery, buying, customers, value),
+        "history_figures": worth.history_figures(gallery, buying, customers, history),
+    }
+
+
 def named_fits(buying: xr.DataTree, spending: xr.DataTree | None) -> list[tuple[str, xr.DataTree]]:
     """Return the fits under the names that the page has for them."""
     return [("Purchases", buying), *([("Spend", spending)] if spending is not None else [])]
@@ -227,7 +247,7 @@ def named_fits(buying: xr.DataTree, spending: xr.DataTree | None) -> list[tuple[
 
 def _moves(page: dict[str, Any]) -> bool:
     """Return whether there is anything to say of change over time."""
-    fits = (part[name] for part in page["fits"] for name in ("habits", "calendar"))
+    fits = (part[name] for part in page["fits"] for name in ("habits", "over_time", "calendar"))
     return bool(page["tracking"] or page["changes"] or page["remarks"] or any(fits))
 
 
