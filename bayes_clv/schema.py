@@ -424,7 +424,7 @@ def also_for_calendar(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 # Columns that say where a customer's data lie: no quantity to segment, group or compare customers by.
-POINTERS = ("purchase_start", "spend_start", "change_start")
+POINTERS = ("purchase_start", "spend_start", "change_start", "calendar_place")
 
 
 # What results of decisions hold beside; a column of one's own may have these names too (cost, size, reference).

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import Paths
+from bayes_clv.distributions.paths.group_clock import GroupClock
 from bayes_clv.distributions.paths.own_clock import OwnClock
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.quantities import Quantity, Scale
@@ -136,7 +137,8 @@ class Forecast:
         ``(params)``: the law's own time (draw, knot) at knots (knot,) of the calendar's, both 0 at the end of
         observation, where the two differ (``families.calendar``).
     own_clock : callable, or None
-        ``(columns, params)``: the same of each row, where every customer has a time of its own (``families.own_time``).
+        ``(columns, params)``: the same of each row, where every customer has a time of its own (``families.own_time``),
+        or every group (``families.group_time``).
     closed_form_draws : int, or None
         How many posterior draws closed forms are computed of where nobody asks for a number; None: all.
     """
@@ -162,7 +164,7 @@ class Forecast:
     rate_ago: Callable[[NDArray[np.uint64], float, Columns, Params, Array, Array], Array] | None = None
     summary: Callable[[float, Columns, Params], tuple[Array, ...]] | None = None
     clock: Callable[[Params], tuple[Array, Array]] | None = None
-    own_clock: Callable[[Columns, Params], OwnClock] | None = None
+    own_clock: Callable[[Columns, Params], OwnClock | GroupClock] | None = None
     closed_form_draws: int | None = None
 
 

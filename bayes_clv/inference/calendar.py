@@ -75,6 +75,8 @@ class Calendar:
         What is known to happen: promotions, holidays. ``value`` (1 where the column is not there) is how much of it
         there is on the day; days between an event's first and last one that are not named have none. They must reach as
         far as one forecasts: name the last day with a value of 0.
+    by : str, optional
+        A column of the customers (their channel) whose groups have a calendar each, pooled (``inference.pooled``).
 
     Examples
     --------
@@ -86,6 +88,7 @@ class Calendar:
     season: int = 0
     weekdays: bool = False
     events: Any = None
+    by: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no calendar is."""

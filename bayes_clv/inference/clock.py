@@ -25,7 +25,7 @@ step, which integrates the periods out, has not been tried.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,8 +42,8 @@ from bayes_clv.inference.calendar import (
 )
 from bayes_clv.inference.ledger import Ledger
 
-# What is sampled in place of log g.
-WHITENED = "calendar_z"
+# What is sampled in place of log g, and of what a group has beside it.
+WHITENED, GROUPED = "calendar_z", "calendar_group_z"
 # Where the coordinate of a scale is 0, about: that of their priors.
 USUAL_SCALE = 0.3
 
@@ -87,11 +87,15 @@ class Clock(_Moving):
 
     def since(self, ago: np.ndarray) -> Any:
         """Return the operational time from so long before the end to the end."""
-        to_end, size = self.to_end, self.calendar.size
+        to_end, (low, share) = self.to_end, self.knots_at(ago)
+        return to_end[low] * (1 - share) + to_end[low + 1] * share
+
+    def knots_at(self, ago: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the knot before each time so long before the end, and how far it lies on the way to the next."""
+        size = self.calendar.size
         place = size - np.asarray(ago) / self.width
         low = np.clip(np.floor(place + 1e-9).astype(np.int64), 0, size - 1)
-        share = place - low
-        return to_end[low] * (1 - share) + to_end[low + 1] * share
+        return low, place - low
 
     def operational(
         self, data: Mapping[str, Any], count: Any, payer: np.ndarray | None = None
@@ -164,12 +168,39 @@ def scale_at(x: Any) -> tuple[Any, Any]:
     return pt.exp(log_scale), log_scale + pt.log1p(below * pt.sigmoid(-x))
 
 
+class Spectrum(NamedTuple):
+    """How a level persists: ``rho``, the correlation of neighbouring periods; its cosine ``waves`` (period, wave).
+
+    ``variance`` (wave,) are those of the waves of a level of variance 1.
+    """
+
+    rho: Any
+    waves: np.ndarray
+    variance: Any
+
+
+def spectrum_of(calendar: LearnedCalendar, half_life: Any) -> Spectrum:
+    """Return the spectrum of a level with this half-life; tensors."""
+    import pytensor.tensor as pt
+
+    size = calendar.size
+    rho = pt.exp(-math.log(2) * calendar.width / half_life)
+    place = np.arange(size)
+    waves = np.cos(np.pi * np.outer(place + 0.5, place) / size)
+    waves /= np.sqrt((waves**2).sum(axis=0))
+    # The spectrum at the frequency of each wave; of the mean, its variance as the memory grows.
+    spectrum = (1 - rho**2) / ((1 - rho) ** 2 + 2 * rho * (1 - np.cos(np.pi * place / size)))
+    of_mean = 1 / (1 / size + (1 - rho) / (1 + rho))
+    return Spectrum(rho, waves, pt.where(place == 0, of_mean, spectrum))
+
+
 def clock(
-    calendar: LearnedCalendar, variables: Mapping[str, Any], ledger: Ledger | None = None
+    calendar: LearnedCalendar, variables: Mapping[str, Any], ledger: Ledger | None = None, known: Any = None
 ) -> Clock | Prices:
     """Put the calendar into the PyMC model in context, which has its dimensions, given its scales and coefficients.
 
-    With a ``ledger`` it is of spend.
+    With a ``ledger`` it is of spend. ``known`` (wave,) is what the data say of each wave, 1 / variance, where that is
+    not what all purchases say.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -177,16 +208,11 @@ def clock(
     from bayes_clv.distributions.operators import log_autoregression
 
     size, counts = calendar.size, np.asarray(calendar.counts)
-    rho = pt.exp(-math.log(2) * calendar.width / variables[HALF_LIFE])
+    rho, waves, spectrum = spectrum_of(calendar, variables[HALF_LIFE])
     level, noise = variables[SD] ** 2, variables[SHOCK] ** 2
-    place = np.arange(size)
-    waves = np.cos(np.pi * np.outer(place + 0.5, place) / size)
-    waves /= np.sqrt((waves**2).sum(axis=0))
-    # The spectrum at the frequency of each wave; of the mean, its variance as the memory grows.
-    spectrum = (1 - rho**2) / ((1 - rho) ** 2 + 2 * rho * (1 - np.cos(np.pi * place / size)))
-    of_mean = 1 / (1 / size + (1 - rho) / (1 + rho))
-    variance = level * pt.where(place == 0, of_mean, spectrum) + noise
-    known = np.where(place == 0, 0.0, counts.mean() * calendar.information)
+    variance = level * spectrum + noise
+    if known is None:
+        known = np.where(np.arange(size) == 0, 0.0, counts.mean() * calendar.information)
     scale = 1 / pt.sqrt(1 / variance + known)
     z = pm.Flat(WHITENED, dims=PERIOD, initval=np.zeros(size))
     moved = pt.dot(waves, scale * z)

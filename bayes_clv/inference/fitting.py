@@ -16,6 +16,7 @@ import xarray as xr
 from bayes_clv.customers.contracts import placed
 from bayes_clv.customers.sequences import PURCHASE_START, PURCHASE_TIMES, SPEND_START, unpaid
 from bayes_clv.families.contract import Family
+from bayes_clv.families.group_time import PLACE
 from bayes_clv.families.own_time import PATH
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import family as find_family
@@ -30,6 +31,7 @@ from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
 from bayes_clv.inference.ledger import PAYER, read_ledger, refuse_unpaid
 from bayes_clv.inference.over_time import learn_columns
+from bayes_clv.inference.pooled import learn_groups
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
@@ -192,7 +194,9 @@ def fit(
         refuse_over_time(record.name)
         _check_over_time(include)
     needed = needed_columns(covariates, groups)
-    dataset = checked_customers(record, customers, needed)
+    grouping = getattr(calendar, "by", None)
+    further = [*needed, grouping] if isinstance(grouping, str) else needed
+    dataset = checked_customers(record, customers, list(dict.fromkeys(further)))
     if calendar is not None and record.kind == "contracts":
         refuse_calendar(record.name)
         dataset = placed(dataset)
@@ -200,12 +204,16 @@ def fit(
     data = observed(record, dataset)
     record = record.of(dataset)
     columns = dict(data.columns)
-    learned, ledger, times = None, None, None
+    learned, pooled, ledger, times = None, None, None, None
     if calendar is not None:
         seen_by = dataset.isel({CUSTOMER: data.usable}) if record.kind == "spend" else dataset
         learned = learn_calendar(calendar, record.name, seen_by)
         _refuse_one_age(record, learned, seen_by)
         _check_calendar_fit(method, priors, include, learned, seen_by)
+        if grouping is not None:
+            pooled = learn_groups(grouping, record.name, dataset, learned)
+            _check_groups(pooled.by, include, over_time)
+            columns[PLACE] = pooled.place(dataset)[data.usable].astype(float)
         if record.kind == "purchases" and "log_likelihood" in include:
             # What g adds to a customer's density goes by its days.
             times = dataset[PURCHASE_TIMES].to_numpy().astype(float)
@@ -232,6 +240,7 @@ def fit(
     scale = record.scale(rows, count)
     quantities = dict(record.quantities) | ({} if effects is None else effects.quantities())
     quantities |= {} if learned is None else learned.quantities()
+    quantities |= {} if pooled is None else pooled.quantities()
     quantities |= {} if changing is None else changing[0].quantities()
     resolved = resolve(quantities, plain_priors(priors), scale)
     if effects is not None:
@@ -255,6 +264,7 @@ def fit(
         calendar=learned,
         ledger=ledger,
         over_time=changing,
+        pooled=pooled,
     )
     model, names = built.graph, built.names
     report: dict[str, Any]
@@ -280,6 +290,7 @@ def fit(
         effects,
         learned,
         None if changing is None else changing[0],
+        pooled,
     )
 
     row = np.arange(count.size)
@@ -307,7 +318,8 @@ def fit(
         stated = build_model(
             record, rows, count, fixed, start, effects, profiles, as_stated=True, over_time=changing
         ).graph
-        own = [name for name in names if learned is None or name not in learned.names]
+        moving = [*([] if learned is None else learned.names), *([] if pooled is None else pooled.names)]
+        own = [name for name in names if name not in moving]
         included["prior"] = built.with_constants(predictive.prior_draws(stated, own, prior_rng))
     if {"prior_predictive", "posterior_predictive"} & set(include):
         columns = checkable(record, data)
@@ -352,6 +364,8 @@ def fit(
         tree.attrs["calendar"] = learned.to_json()
     if changing is not None:
         tree.attrs["over_time"] = changing[0].to_json()
+    if pooled is not None:
+        tree.attrs["calendar_groups"] = pooled.to_json()
     return tree
 
 
@@ -362,6 +376,21 @@ def _check_over_time(include: Collection[str]) -> None:
             raise InputError(
                 f"Group {name!r} is not there of a fit with columns over time yet. Fit without {argument('over_time')} "
                 "for it."
+            )
+
+
+def _check_groups(by: str, include: Collection[str], over_time: Any) -> None:
+    """Refuse what a fit whose calendar differs by group cannot give."""
+    if over_time is not None:
+        raise InputError(
+            f"Columns over time and a calendar by group cannot be had in one fit yet. Leave {argument('by', by)} out "
+            f"of Calendar(), or {argument('over_time', over_time)}."
+        )
+    for name in ("prior_predictive", "posterior_predictive", "log_likelihood"):
+        if name in include:
+            raise InputError(
+                f"Group {name!r} is not there of a fit whose calendar differs by group yet. Leave "
+                f"{argument('by', by)} out of Calendar() for it."
             )
 
 

@@ -23,6 +23,7 @@ from pytensor import config
 
 from bayes_clv.distributions.pieces import Paced
 from bayes_clv.families.contract import Coordinate, Family, SpendLevel, need
+from bayes_clv.families.group_time import PLACE
 from bayes_clv.families.likelihood import Term
 from bayes_clv.families.own_time import COEFFICIENT as OVER_TIME
 from bayes_clv.families.own_time import PATH
@@ -35,7 +36,11 @@ from bayes_clv.inference.effects import Effects, Profiles
 from bayes_clv.inference.ledger import PAYER, Ledger
 from bayes_clv.inference.over_time import EFFECT as COLUMN
 from bayes_clv.inference.over_time import MOVED, LearnedColumns, OwnTimes, own_times
+from bayes_clv.inference.pooled import GROUP_SD, LearnedGroups, group_clocks
 from bayes_clv.schema import InputError
+
+# Columns of rows that say by whom, in whose time, or in which group's calendar they were.
+WHOSE = (PAYER, PATH, PLACE)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def build_model(
     calendar: LearnedCalendar | None = None,
     ledger: Ledger | None = None,
     over_time: tuple[LearnedColumns, Paced, np.ndarray] | None = None,
+    pooled: LearnedGroups | None = None,
 ) -> Built:
     """Return the PyMC model of the distinct rows.
 
@@ -86,9 +92,11 @@ def build_model(
     times are taken in operational time, or, with the ``ledger`` of the rows' ``payer``, its part out of their spend
     (``inference.calendar``). With columns ``over_time``, their pieces and the purchases at each level, times are
     taken in each row's own operational time, by its column ``change_start`` (``inference.over_time``).
+    With ``pooled`` groups of the calendar they are taken in that of the row's group, by its column ``calendar_place``.
     """
     coords = ({} if effects is None else effects.coords()) | ({} if calendar is None else calendar.coords())
     coords |= {} if over_time is None else over_time[0].coords()
+    coords |= {} if pooled is None else pooled.coords()
     with pm.Model(coords=coords or None) as model:
         acting = {} if effects is None else _effect_variables(effects, priors)
         offsets = {} if effects is None or as_stated else effects.offsets(acting)
@@ -98,9 +106,13 @@ def build_model(
             known = fixed_values(priors)
             scales = {
                 name: np.float64(known[name]) if name in known else _calendar_variable(name, priors[name])
-                for name in calendar.quantities()
+                for name in calendar.quantities() | ({} if pooled is None else pooled.quantities())
             }
-            clock = clock_of(calendar, scales, ledger)
+            clock = (
+                clock_of(calendar, scales, ledger)
+                if pooled is None
+                else group_clocks(pooled, calendar, scales)
+            )
             moves = calendar.moved
             moved = [] if as_stated else [clock.anchor]
             offsets = offsets | {moves: [*offsets.get(moves, []), *moved]}
@@ -132,7 +144,8 @@ def build_model(
             kept += [OVER_TIME]
         if calendar is not None:
             constants |= {name: float(value) for name, value in scales.items() if _is_number(value)}
-            kept += [name for name in calendar.names if name not in constants]
+            drawn = [*calendar.names, *([] if pooled is None else pooled.names)]
+            kept += [name for name in drawn if name not in constants]
         data: Mapping[str, Any] = rows_of_terms(family, rows, count, clock)
         if changing:
             data = {name: pm.Data(name, column) for name, column in data.items()}
@@ -188,7 +201,7 @@ def population_variables(
 
 def _calendar_variable(name: str, prior: Prior) -> Any:
     """Return a quantity of a calendar; its scales are sampled through ``scale_at``."""
-    if name in (SD, SHOCK) and prior.distribution in _OF_EVERY_SIZE:
+    if name in (SD, SHOCK, GROUP_SD) and prior.distribution in _OF_EVERY_SIZE:
         by = Coordinate(quantity=name, value=lambda x, *_: scale_at(x))
         return _straightened(by, prior, {}, {})
     return prior_variable(name, prior, EFFECT if name == COEFFICIENT else None)
@@ -257,7 +270,7 @@ def rows_of_terms(
     found: Columns = {}
     for place, term in enumerate(_terms(family, clock)):
         # What the number of purchases alone decides does not go by who paid them, or in whose time.
-        whose = [] if set(term.columns) == {"frequency"} else [name for name in (PAYER, PATH) if name in rows]
+        whose = [] if set(term.columns) == {"frequency"} else [name for name in WHOSE if name in rows]
         further = [*profile, *whose]
         columns, weight = distinct_rows(select(rows, [*term.columns, *further]), count)
         found |= {f"{name}_{place}": column for name, column in columns.items()}
@@ -280,7 +293,7 @@ def _log_likelihood(
         weight = data[f"count_{place}"]
         moved = given
         if clock is not None and own_pace(family, clock) is None:
-            whose = data.get(f"{PAYER}_{place}", data.get(f"{PATH}_{place}"))
+            whose = next((data[f"{n}_{place}"] for n in WHOSE if f"{n}_{place}" in data), None)
             moved = clock.operational(given, weight, whose)
         columns = list(moved.values())
         where = f"Family {family.name!r}: likelihood[{place}], of {', '.join(term.columns)},"

@@ -19,6 +19,7 @@ from bayes_clv.families.contract import Family
 from bayes_clv.inference.calendar import LearnedCalendar
 from bayes_clv.inference.effects import Effects
 from bayes_clv.inference.over_time import LearnedColumns
+from bayes_clv.inference.pooled import LearnedGroups
 from bayes_clv.problems import read_problem
 from bayes_clv.schema import InputError, stored
 
@@ -180,6 +181,7 @@ def described(
     effects: Effects | None = None,
     calendar: LearnedCalendar | None = None,
     over_time: LearnedColumns | None = None,
+    groups: LearnedGroups | None = None,
 ) -> xr.Dataset:
     """Return the draws with each variable's meaning and unit attached, in the family's words."""
     words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
@@ -190,6 +192,8 @@ def described(
         meanings |= calendar.meanings()
     if over_time is not None:
         meanings |= over_time.meanings()
+    if groups is not None:
+        meanings |= groups.meanings()
     for name in posterior.data_vars:
         meaning, unit = meanings[str(name)]
         posterior[name].attrs = {"long_name": meaning, "units": words.get(unit, unit)}

@@ -23,7 +23,7 @@ from bayes_clv.predictions.histories import (
     recency_last,
     spend_history,
 )
-from bayes_clv.predictions.parameters import Parameters, paired, parameters
+from bayes_clv.predictions.parameters import Kind, Parameters, paired, parameters
 from bayes_clv.predictions.tiles import EXPECTED_DRAWS, closed_form_draws, thinned_reasons
 from bayes_clv.problems import read_problem
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, stored
@@ -109,7 +109,8 @@ def prepare(
     discrete = kind == "opportunities"
     if kind == "either":
         discrete = isinstance(name, str) and find_family(name).kind == "opportunities"
-    every = parameters(buying, "opportunities" if discrete else "buying", calendar=True, over_time=True)
+    fitted_to: Kind = "opportunities" if discrete else "buying"
+    every = parameters(buying, fitted_to, calendar=True, over_time=True, grouped=True)
     if draws is not None and draws < 1:
         raise InputError(f"{argument('draws', draws)} must be at least 1.")
     if seed is None:
@@ -126,6 +127,7 @@ def prepare(
     if horizon is not None:
         length = whole_number(horizon, "opportunities") if discrete else duration(horizon, time_unit)
     refuse_other_end(posterior, customers)
+    customers = posterior.placed(customers)
     posterior = posterior.of(customers).until(length)
     past = posterior.columns | recency_last(purchase_history(customers, posterior.family))
     keys = None if seed is None else customer_keys(customers[CUSTOMER].values, seed, purpose=purpose)

@@ -24,6 +24,7 @@ import xarray as xr
 from bayes_clv.families.calendar import CALENDAR, clocked
 from bayes_clv.families.contract import VERBS, Family, Forecast, Renewals, SpendLevel, need
 from bayes_clv.families.contract import Kind as FamilyKind
+from bayes_clv.families.group_time import PLACE, in_group_time
 from bayes_clv.families.own_time import COEFFICIENT, in_own_time, refuse_unknown
 from bayes_clv.families.registry import families
 from bayes_clv.families.registry import family as find_family
@@ -31,6 +32,7 @@ from bayes_clv.inference.calendar import DrawnCalendar, read_calendar
 from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
 from bayes_clv.inference.over_time import DrawnColumns, OwnPaces, own_paces, read_columns
+from bayes_clv.inference.pooled import DrawnGroups, read_groups
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
 
 Kind = Literal["buying", "spending", "opportunities", "contracts"]
@@ -61,6 +63,7 @@ class Parameters:
     of spend, ``ledger`` and ``payer`` are of the customers after ``priced``, and ``ahead`` is g (draw, period) to come.
     With columns ``over_time`` the family is in each customer's own time after ``of`` and ``until``, by the ``pieces``
     of the customers, and ``values`` hold the coefficients (draw, effect) too.
+    With ``grouped`` the calendar differs by group, and knots are (draw, group, knot), of customers who are ``placed``.
     With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
     the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
     """
@@ -82,6 +85,7 @@ class Parameters:
     ahead: np.ndarray | None = None
     over_time: DrawnColumns | None = None
     pieces: OwnPaces | None = None
+    grouped: DrawnGroups | None = None
 
     @property
     def forecast(self) -> Forecast:
@@ -131,6 +135,7 @@ class Parameters:
             calendar=None if self.calendar is None else self.calendar.take(index),
             ahead=None if self.ahead is None else self.ahead[index],
             over_time=None if self.over_time is None else self.over_time.take(index),
+            grouped=None if self.grouped is None else self.grouped.take(index),
         )
 
     def until(self, horizon: float) -> "Parameters":
@@ -139,8 +144,18 @@ class Parameters:
             return self._in_own_time(horizon)
         if self.calendar is None or self.calendar.calendar.of_spend:
             return self
+        if self.grouped is not None:
+            knots, elapsed = self.grouped.knots(self.calendar, horizon)
+            family = in_group_time(self.family, knots)
+            return replace(self, family=family, values=self.values | {CALENDAR: elapsed})
         knots, elapsed = self.calendar.knots(horizon)
         return replace(self, family=clocked(self.family, knots), values=self.values | {CALENDAR: elapsed})
+
+    def placed(self, customers: xr.Dataset) -> xr.Dataset:
+        """Return the customers with the place of their group, where the calendar differs by group."""
+        if self.grouped is None:
+            return customers
+        return customers.assign({PLACE: (CUSTOMER, self.grouped.groups.place(customers))})
 
     def _in_own_time(self, horizon: float) -> "Parameters":
         """Return them in each customer's own time; without an end of the horizon whoever looks ahead is told."""
@@ -351,15 +366,17 @@ _CLOCKED_VERBS = {
 }
 # Which go by columns over time.
 _OWN_TIME_VERBS = "predict, simulate, segment, evaluate and clv.expected"
+# Which go by a calendar of groups.
+_GROUPED_VERBS = "predict, simulate, segment, next_purchase, evaluate and clv.expected"
 
 
 def parameters(
-    tree: xr.DataTree, kind: Kind, *, calendar: bool = False, over_time: bool = False
+    tree: xr.DataTree, kind: Kind, *, calendar: bool = False, over_time: bool = False, grouped: bool = False
 ) -> Parameters:
     """Return the posterior's draws after :func:`check_posterior`; non-finite draws are refused.
 
-    A posterior with a calendar, or columns over time, is refused but where ``calendar``, or ``over_time``, says that
-    who asks goes by it.
+    A posterior with a calendar, one by group, or columns over time, is refused but where ``calendar``, ``grouped``, or
+    ``over_time``, says that who asks goes by it.
     """
     family = check_posterior(tree, kind)
     drawn_time = read_calendar(tree)
@@ -373,6 +390,12 @@ def parameters(
         raise InputError(
             f"It does not go by columns over time ({', '.join(columns.columns.names)}) yet, which this posterior has: "
             f"{_OWN_TIME_VERBS} do. Fit without over_time for it."
+        )
+    groups = read_groups(tree)
+    if groups is not None and not grouped:
+        raise InputError(
+            f"It does not go by a calendar of groups ({groups.groups.by}) yet, which this posterior has: "
+            f"{_GROUPED_VERBS} do. Fit with one calendar for all, Calendar(), for it."
         )
     group = tree["posterior"].dataset
     values = {}
@@ -405,6 +428,7 @@ def parameters(
         PROFILES[kind == "spending"],
         calendar=drawn_time,
         over_time=columns,
+        grouped=groups,
     )
     if "effects" not in tree.attrs:
         return found

@@ -24,6 +24,7 @@ from bayes_clv.distributions.paths import (
 )
 from bayes_clv.distributions.paths.clock import Clock, Window, hurried
 from bayes_clv.distributions.paths.clock import clock as clock_of
+from bayes_clv.distributions.paths.group_clock import GroupClock
 from bayes_clv.distributions.paths.money import Purse, own_levels
 from bayes_clv.distributions.paths.own_clock import OwnClock
 from bayes_clv.families.calendar import CALENDAR
@@ -127,7 +128,7 @@ class Plan:
     top_share: float | None = None
     log2_reference: float = 0.0
     first_order: bool = False
-    clock: Clock | OwnClock | None = None
+    clock: Clock | OwnClock | GroupClock | None = None
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def purchase_plan(
     _, recency, age = (columns[name] for name in forecast.history[:3])
     silence, ends = age - recency, np.broadcast_to(np.asarray(horizon, dtype=np.float64), age.shape)
     ordered = keys[histories.order]
-    clock: Clock | OwnClock | None = None
+    clock: Clock | OwnClock | GroupClock | None = None
     if forecast.own_clock is not None:
         clock = forecast.own_clock(known, posterior.values)
     if forecast.clock is not None:
@@ -365,6 +366,11 @@ def _hurried_plan(plan: Plan, horizon: float, windows: Sequence[Window]) -> Plan
         raise InputError(
             "Of a fit with columns over time a scenario cannot change the purchase rate of a part of the horizon yet. "
             "Say what is planned of the columns themselves, clv.customers.with_plan(customers, table)."
+        )
+    if isinstance(plan.clock, GroupClock):
+        raise InputError(
+            "Of a fit whose calendar differs by group a scenario cannot change the purchase rate of a part of the "
+            "horizon yet. Fit with one calendar for all, Calendar(), for it."
         )
     state, clock = plan.state, hurried(plan.clock, windows, int(plan.row.max()) + 1, plan.draws)
 

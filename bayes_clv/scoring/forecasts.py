@@ -16,7 +16,7 @@ from bayes_clv.customers.opportunities import COLUMNS as OPPORTUNITIES
 from bayes_clv.language import say
 from bayes_clv.predictions.histories import distinct_histories, purchase_history, recency_last
 from bayes_clv.predictions.inputs import refuse_another_kind, shared_time_unit
-from bayes_clv.predictions.parameters import Parameters, parameters
+from bayes_clv.predictions.parameters import Kind, Parameters, parameters
 from bayes_clv.predictions.tiles import closed_form_draws, over_tiles, rows_of
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.baselines import BASELINES, baseline
@@ -218,9 +218,11 @@ def closed_form_scores(
 ) -> CountScores:
     """Return the scores of P(Y = n) averaged over draws, on the distinct histories."""
     discrete = all(name in matched for name in OPPORTUNITIES)
-    known = parameters(buying, "opportunities" if discrete else "buying", calendar=True, over_time=True)
+    fitted_to: Kind = "opportunities" if discrete else "buying"
+    known = parameters(buying, fitted_to, calendar=True, over_time=True, grouped=True)
     refuse_another_kind(known.family.name, matched, discrete=discrete)
     shared_time_unit(buying, matched)
+    matched = known.placed(matched)
     horizon = float(future.attrs["horizon"])
     _refuse_other_posterior(known, matched, future)
     thinned = closed_form_draws(known, draws, CLOSED_FORM_DRAWS).of(matched).until(horizon)

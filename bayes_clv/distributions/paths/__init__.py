@@ -37,6 +37,7 @@ from bayes_clv.distributions.arrays import Array
 from bayes_clv.distributions.paths import coin, discrete, drawn, drift, lifetime, sleep
 from bayes_clv.distributions.paths.clock import Clock, same, turn, turn_own
 from bayes_clv.distributions.paths.drift import Drift as Drift
+from bayes_clv.distributions.paths.group_clock import GroupClock
 from bayes_clv.distributions.paths.money import Paid, Purse, open_purses, pay
 from bayes_clv.distributions.paths.own_clock import OwnClock
 
@@ -282,7 +283,7 @@ def futures(
     own: Own,
     room: Room,
     purse: Purse | None = None,
-    clock: Clock | OwnClock | None = None,
+    clock: Clock | OwnClock | GroupClock | None = None,
 ) -> Generator[int]:
     """Yield the futures of a tile of customers, a batch of purchases after the other: how many ``room.batch`` holds.
 
@@ -298,7 +299,8 @@ def futures(
     purse
         How purchases are paid; without one there is no money.
     clock
-        From the law's time to the calendar's, in which purchases are discounted and given: one for all, or each row's.
+        From the law's time to the calendar's, in which purchases are discounted and given: one for all, each group's,
+        or each row's.
     """
     if who.row.size * state.shape.shape[1] > room.batch.buyer.size:
         raise ValueError("There is less room than customers times draws.")
@@ -315,14 +317,14 @@ def futures(
         yield found
     while active > 0:
         filled, active, number = law.walk(state, who, own, buyers, batch, active, number)
-        if isinstance(clock, OwnClock):
-            clock.turn(buyers, who.row, batch, filled)
-        else:
+        if isinstance(clock, Clock):
             turn(clock, buyers, who.row, batch, filled)
+        else:
+            clock.turn(buyers, who.row, batch, filled)
         if purse is not None:
             pay(purse, buyers, batch, filled, paid)
         yield filled
-    if isinstance(clock, OwnClock):
-        clock.turn_own(who.row, own)
-    else:
+    if isinstance(clock, Clock):
         turn_own(clock, who.row, own)
+    else:
+        clock.turn_own(who.row, own)

@@ -63,11 +63,16 @@ def _at(inner, outer, times, out):  # type: ignore[no-untyped-def]
             out[i, s] = calendar(outer, inner[s], times[i])
 
 
+def passed(inner: Any, outer: Any, times: Any) -> Any:
+    """Return the law's time from now (time, draw) at the calendar's, given the law's (draw, knot) at knots."""
+    found = np.empty((np.size(times), inner.shape[0]))
+    _at(inner, outer, np.ascontiguousarray(times, dtype=np.float64), found)
+    return found
+
+
 def at(known: Clock, times: Any) -> Any:
     """Return the law's time from now (time, draw) at the calendar's from now."""
-    found = np.empty((np.size(times), known.inner.shape[0]))
-    _at(known.inner, known.outer, np.ascontiguousarray(times, dtype=np.float64), found)
-    return found
+    return passed(known.inner, known.outer, times)
 
 
 # From when, to when, and how many times as fast, (draw).

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_clv.inference.clock import WHITENED
+from bayes_clv.inference.clock import GROUPED, WHITENED
 from bayes_clv.inference.sampling.importance import around, importance_draws
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def compiled(model: Any, names: list[str], *, jacobian: bool) -> Compiled:
 
     point = model.initial_point()
     sizes = [np.size(point[variable.name]) for variable in model.value_vars]
-    whitened = np.repeat([variable.name == WHITENED for variable in model.value_vars], sizes)
+    whitened = np.repeat([variable.name in (WHITENED, GROUPED) for variable in model.value_vars], sizes)
     return Compiled(
         model, of_model(model, jacobian=jacobian), _constrain(model, names), _start(model), whitened
     )
