@@ -175,7 +175,7 @@ class Clocked:
 
     def clock(self, params: Params) -> tuple[Array, Array]:
         """Return operational time at the knots (draw, knot), and the knots (knot,)."""
-        return np.ascontiguousarray(params[CALENDAR]), self.knots
+        return np.asarray(params[CALENDAR]), self.knots
 
 
 def _nothing(time: float, columns: Columns, params: Params) -> Array:

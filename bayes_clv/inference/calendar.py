@@ -426,7 +426,8 @@ class DrawnCalendar:
         """
         rates = np.concatenate([np.exp(self.log_rate), self.ahead(horizon)], axis=1)
         width, size = self.calendar.width, self.calendar.size
-        elapsed = np.zeros((rates.shape[0], rates.shape[1] + 1))
+        # The draws of a knot side by side: they are read so, customer by customer.
+        elapsed = np.zeros((rates.shape[1] + 1, rates.shape[0])).T
         np.cumsum(rates * width, axis=1, out=elapsed[:, 1:])
         elapsed -= elapsed[:, size, None]
         return (np.arange(elapsed.shape[1]) - size) * width, elapsed

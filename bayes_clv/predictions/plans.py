@@ -207,6 +207,8 @@ def tiles(
     starts = np.flatnonzero(np.diff(row, prepend=row[0] - 1))
     bounds = [*starts[:: TILES_OF_STATES * step].tolist(), row.size]
     nothing = nothing_asked(draws)
+    # Times are turned into the calendar's only where somebody reads them.
+    timed = plan.clock if plan.money is not None or each is not None or own else None
     for low, high in pairwise(bounds):
         rows, local = np.unique(row[low:high], return_inverse=True)
         first, buying = rows, np.arange(rows.size)
@@ -221,7 +223,7 @@ def tiles(
             here = slice(low + begin, low + end)
             part = slice(start + here.start, start + here.stop)
             who = Who(at[begin:end].astype(np.uint32), plan.keys[part], plan.first_order)
-            clock = None if plan.clock is None else plan.clock.of(first)
+            clock = None if timed is None else timed.of(first)
             asked = nothing._replace(**{name: array[here] for name, array in own.items()})
             paying = None if purse is None else purse._replace(row=local[begin:end].astype(np.uint32))
             if paying is not None and level is not None:
@@ -254,7 +256,7 @@ def purchase_plan(
     if forecast.own_clock is not None:
         clock = forecast.own_clock(known, posterior.values)
     if forecast.clock is not None:
-        clock = clock_of(*forecast.clock(posterior.values), np.broadcast_to(start, age.shape))
+        clock = clock_of(*forecast.clock(posterior.values), np.broadcast_to(start, age.shape), ends)
 
     def state(rows: np.ndarray) -> dict[str, Any]:
         found: dict[str, Any] = {"silence": silence[rows, None], "horizon": ends[rows, None]}

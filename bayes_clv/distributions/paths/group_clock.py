@@ -11,7 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bayes_clv.distributions.arrays import Array
-from bayes_clv.distributions.paths.clock import calendar, passed
+from bayes_clv.distributions.paths.clock import calendar
+from bayes_clv.distributions.pieces import operational
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 
@@ -33,7 +34,7 @@ class GroupClock:
         group, found = self.group[rows], np.empty((np.size(times), self.inner.shape[1]))
         for each in np.unique(group):
             own = group == each
-            found[own] = passed(self.inner[each], self.outer, np.asarray(times)[own])
+            found[own] = operational(self.outer, self.inner[each], np.asarray(times)[own])
         return found
 
     def silent(self, rows: Any, silence: Any) -> Array:

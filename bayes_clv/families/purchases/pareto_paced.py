@@ -301,7 +301,7 @@ class _Forecast:
 
     def clock(self, params: Params) -> tuple[Array, Array]:
         """Return operational time at the knots (draw, knot), and the knots (knot,)."""
-        return owned(params[CALENDAR]), self.knots
+        return np.asarray(params[CALENDAR]), self.knots
 
 
 def forecast(knots: Array) -> Forecast:
