@@ -131,6 +131,31 @@ def inputs(source, path, customers=0):
     return {"seconds": time.perf_counter() - start, "customers": int(columns["T"].size)}
 
 
+def write_orders(path, orders, customers):
+    """Write an order log as Parquet: a customer's number, a moment within two years, an amount."""
+    import duckdb
+
+    start = time.perf_counter()
+    # One thread, so that the seed says which orders.
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("SELECT setseed(0.5)")
+    moment = "timestamp '2023-01-01' + to_seconds(floor(random() * 63072000))"
+    connection.execute(
+        f"COPY (SELECT floor(random() * {customers})::bigint AS customer_id, {moment} AS date, "
+        f"round(5 + random() * 95, 2) AS spend FROM range({orders})) TO '{path}' (FORMAT parquet)"
+    )
+    return {"seconds": time.perf_counter() - start}
+
+
+def summarise(orders, also=()):
+    """One row per customer of a Parquet file, after a small table that starts the engine."""
+    import bayes_clv as clv
+
+    clv.summarize(clv.load_cdnow().head(100), also=also)
+    known, cost = timed(lambda: clv.summarize(orders, also=also))
+    return cost | {"customers": known.sizes["customer"]}
+
+
 def draws(path):
     """Write 4 × 1,000 draws around CDNOW's estimates, so that no measurement waits for a fit."""
     rng = np.random.default_rng(1)
@@ -271,5 +296,5 @@ def bound(customers, draws, threads):
 
 
 if __name__ == "__main__":
-    tasks = (inputs, draws, fit, expected, value, outcome, bound)
+    tasks = (inputs, draws, write_orders, summarise, fit, expected, value, outcome, bound)
     run({task.__name__: task for task in tasks})

@@ -7,7 +7,7 @@ import numpy as np
 import nutpie
 import pandas as pd
 from measure import run, stopwatch, timed
-from pymc_marketing.clv import BetaGeoModel, GammaGammaModel
+from pymc_marketing.clv import BetaGeoModel, GammaGammaModel, rfm_summary
 
 PARAMETERS = ["r", "alpha", "a", "b"]
 
@@ -127,5 +127,12 @@ def outcome(customers, draws_path, draws, horizon, size):
     return cost | {"mean": float(result.isel(obs_var=1).mean())}
 
 
+def summarise(orders):
+    """One row per customer of a Parquet file."""
+    columns = {"customer_id_col": "customer_id", "datetime_col": "date", "monetary_value_col": "spend"}
+    found, cost = timed(lambda: rfm_summary(pd.read_parquet(orders), time_unit="W", **columns))
+    return cost | {"customers": len(found)}
+
+
 if __name__ == "__main__":
-    run({task.__name__: task for task in (fit, expected, forecast, value, outcome)})
+    run({task.__name__: task for task in (fit, expected, forecast, value, outcome, summarise)})
