@@ -293,12 +293,6 @@ def discounted_time(here: Any, discount: float) -> Any:
     return -np.expm1(-discount * here) / discount if discount else here
 
 
-def refuse_costs(own: OwnCosts | None, why: str) -> None:
-    """Refuse a simulation with costs of its own where value must be margin times spend; ``why`` says it."""
-    if own is not None:
-        raise InputError(f"{why}, and the simulation has costs of its own. Simulate without costs=.")
-
-
 def resolved(stated: Costs, customers: xr.Dataset, margin: float, draws: int) -> OwnCosts:
     """Return the terms of these customers, ``margin`` where none is stated, and the risk in so many draws."""
     if not isinstance(stated, Costs):
