@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.browser import CHROMIUM, too_wide, violations, visit
+from tests.browser import CHROMIUM, not_reached, too_wide, violations, visit
 
 pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
 
+from studies.lessons import __main__ as command
 from studies.lessons import by_hand, handout, moving, weighing, worlds
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +196,25 @@ def test_all_pages_are_written_with_one_that_lists_them(tmp_path):
     assert all(page.stat().st_size < 2_000_000 for page in pages)
 
 
+def test_one_lesson_is_written_by_its_number_and_all_that_lie_there_are_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(handout, "page", lambda lesson: (f"<title>{lesson}</title>", {}))
+    command.main(["3", "--out", str(tmp_path)])
+    command.main(["studies/lessons/lesson_1_silence.py", "--out", str(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "index.html",
+        "lesson_1_silence.html",
+        "lesson_3_three_levels.html",
+    ]
+    assert capsys.readouterr().out.count("lesson_3_three_levels.html") == 1
+    listed = re.findall(r'href="(.*?)"', (tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert listed == ["lesson_1_silence.html", "lesson_3_three_levels.html"]
+    command.main(["--out", str(tmp_path / "all")])
+    assert len(list((tmp_path / "all").iterdir())) == len(handout.LESSONS) + 1
+    with pytest.raises(SystemExit):
+        command.main(["9"])
+    assert "there is no lesson '9'. There are lesson_0_five_questions" in capsys.readouterr().err
+
+
 @pytest.mark.full
 def test_worlds_are_made_again():
     """One base of each world again: the stored rows are those that the script makes."""
@@ -226,6 +246,7 @@ def test_page_is_whole_by_itself(lesson, lessons, browser):
         seen.page.keyboard.press("Enter")
         assert seen.page.locator("details svg").first.is_visible()
         assert violations(seen.page) == []
+        assert not_reached(seen.page) == []
     text = path.read_text(encoding="utf-8")
     assert "<marimo-" not in text
     # Two dollars that were taken for a formula.
