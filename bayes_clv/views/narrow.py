@@ -84,11 +84,17 @@ def _fewer_columns(figure: Any, legend: Any, of: Any = None) -> float:
 
 
 def _legend_below(figure: Any, axes: Any) -> float:
-    """Put a legend that stands beside its axes below the figure; return the points that it takes."""
+    """Put a legend that stands beside its axes, or is wider than they will be, below; return the points it takes."""
     legend = axes.get_legend()
-    if legend is None or legend.get_bbox_to_anchor().x0 < axes.bbox.x1 - 1:
+    if legend is None:
         return 0.0
-    return _fewer_columns(figure, legend, of=axes)
+    widest = max((_width(each.get_text()) for each in legend.get_texts()), default=0.0) * 9 + _HANDLE
+    beside = legend.get_bbox_to_anchor().x0 > axes.bbox.x1 - 1
+    return (
+        _fewer_columns(figure, legend, of=axes)
+        if beside or widest * legend._ncols > 72 * WIDTH - _BESIDE
+        else 0.0
+    )
 
 
 def _lay_out(axes: Any) -> float:

@@ -134,7 +134,7 @@ class Layout(ConstrainedLayoutEngine):
             _begin_at(axes, note, 0.0)
         super().execute(fig)
         edges: dict[int, float] = {}
-        for axes, _ in titled:
+        for axes in fig.axes if titled else ():
             words = axes.yaxis.get_tightbbox() if axes.axison else None
             column = round(axes.bbox.x0)
             edge = axes.bbox.x0 if words is None else min(words.x0, axes.bbox.x0)
