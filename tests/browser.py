@@ -178,7 +178,9 @@ def faults(browser: Any, address: str | Path) -> list[str]:
             for width in widths:
                 seen.page.set_viewport_size({"width": width, "height": 1000})
                 found += [f"{width} px: {each}" for each in too_wide(seen.page)]
-                found += [f"{width} px: {each} scrolls" for each in scrolling_figures(seen.page) if width == 360]
+                found += [
+                    f"{width} px: {each} scrolls" for each in scrolling_figures(seen.page) if width == 360
+                ]
             found += [f"{scheme}: {each}" for each in violations(seen.page)]
             if scheme == "dark":
                 found += [f"not reached: {each}" for each in not_reached(seen.page)]

@@ -31,7 +31,11 @@ def narrowed(view: Any) -> str:
     Of figures with several columns of panels a page shows one below the other, uncut, where it can (``style.panels``).
     """
     figure = style.figure_of(view)
-    if not isinstance(figure, style.Drawing) or figure.get_figwidth() <= WIDTH or not _below_each_other(figure):
+    if (
+        not isinstance(figure, style.Drawing)
+        or figure.get_figwidth() <= WIDTH
+        or not _below_each_other(figure)
+    ):
         return ""
     higher = 0.0
     with style.styled():
@@ -78,7 +82,13 @@ def _fewer_columns(figure: Any, legend: Any, of: Any = None) -> float:
     before = 0 if of is not None else -(-len(labels) // legend._ncols)
     legend.remove()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, fontsize=8.5, columnspacing=1.2, title=title
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=8.5,
+        columnspacing=1.2,
+        title=title,
     )
     return _LINE * max(lines - before, 0)
 
@@ -139,7 +149,10 @@ def _names_above(figure: Any, axes: Any) -> None:
 
     beside = [each for each in axes.texts if each.get_label() == style.BESIDE]
     labels = axes.get_yticklabels() if isinstance(axes.yaxis.get_major_locator(), FixedLocator) else []
-    names, size = [each.get_text() for each in labels], max((each.get_fontsize() for each in labels), default=0.0)
+    names, size = (
+        [each.get_text() for each in labels],
+        max((each.get_fontsize() for each in labels), default=0.0),
+    )
     widest = max((_width(each) for each in names), default=0.0) * size
     if not beside and widest <= _NAMES * 72 * WIDTH:
         return

@@ -13,7 +13,9 @@ from studies.lessons.handout import LESSONS, write
 def main(words: Sequence[str] | None = None) -> None:
     """Write the lessons that are named, all where none is, and print where they are."""
     parser = argparse.ArgumentParser(prog="python -m studies.lessons", description="Write lessons as pages.")
-    parser.add_argument("lessons", nargs="*", metavar="LESSON", help=f"of {', '.join(LESSONS)}; or its number")
+    parser.add_argument(
+        "lessons", nargs="*", metavar="LESSON", help=f"of {', '.join(LESSONS)}; or its number"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/lessons"), help="folder of the pages")
     given = parser.parse_args(words)
     try:

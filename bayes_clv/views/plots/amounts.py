@@ -151,7 +151,7 @@ def _draw_means(axes: Any, means: Array, average: str) -> None:
 def _draw_total(axes: Any, totals: Array, stem: str, value: xr.Dataset) -> None:
     low, median, high = quantiles(totals, (0.05, 0.5, 0.95))
     # One draw far out would make a single bar of all others.
-    top = median + 4 * (high - median)
+    top = median + 6 * (high - median)
     shown = np.minimum(totals, top) if high > median else totals
     edges = np.histogram_bin_edges(shown, 40)
     axes.hist(shown, bins=edges, color=style.GRID)

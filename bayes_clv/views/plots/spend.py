@@ -115,7 +115,9 @@ def plot_spend_by_age(customers: xr.Dataset, spending: xr.DataTree | None = None
         axes = figure.subplots()
         if "fitted" in found:
             q05, _, q50, _, q95 = found["fitted"].to_numpy()
-            axes.fill_between(age, q05, q95, color=style.SKY, alpha=0.4, linewidth=0, label=say("trend, 90 %"))
+            axes.fill_between(
+                age, q05, q95, color=style.SKY, alpha=0.4, linewidth=0, label=say("trend, 90 %")
+            )
             axes.plot(age, q50, color=style.BLUE, linewidth=1.2)
         axes.errorbar(
             age,

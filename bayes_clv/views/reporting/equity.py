@@ -110,7 +110,9 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
     lines = [
         say("Since {since} equity has grown by {change} (90 %: {low} to {high}): {steps}.", **slots)
         if change >= 0
-        else say("Since {since} equity has fallen by {change} (change, 90 %: {low} to {high}): {steps}.", **slots),
+        else say(
+            "Since {since} equity has fallen by {change} (change, 90 %: {low} to {high}): {steps}.", **slots
+        ),
         say("{new:,} customers came, and {lost:,.0f} of {before:,} left (mean).", new=new, **left)
         if new
         else say("No customers came, and {lost:,.0f} of {before:,} left (mean).", **left),
