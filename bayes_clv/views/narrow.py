@@ -4,8 +4,8 @@ On a telephone a figure is scaled down to the page, and a letter of nine points 
 compute again what it shows; here its width is taken away, and what needs width goes elsewhere: titles and notes are
 broken into lines, panels come below each other, a legend beside the axes goes below the figure, and names of rows, with
 the texts at the rows' other end, go above their rows. What grows down makes the figure higher. Figures that ArviZ drew,
-and those with a colour bar beside several panels, stay as they are and scroll. Rejected: letters twice as large in every
-figure, of which a wide page has no need.
+and several panels with a colour bar, stay as they are and scroll. Rejected: letters twice as large in every figure, of
+which a wide page has no need.
 """
 
 import unicodedata
@@ -19,7 +19,7 @@ WIDTH = 4.0
 _LETTER = 0.54
 # Points beside the figure's words, and beside a label of an axis, that they may not take.
 _EDGES, _BESIDE = 12.0, 46.0
-# Points of a line, of a legend's handle with its gaps, and of the least from one row to the next that has its name above.
+# Points of a line, of a legend's handle with its gaps, and from one row to the next that has its name above.
 _LINE, _HANDLE, _PITCH = 14.0, 34.0, 40.0
 # Of the width; names of rows that take more go above their rows.
 _NAMES = 0.3

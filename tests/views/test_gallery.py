@@ -150,7 +150,7 @@ def test_rows_have_their_names_and_texts_above_them_on_a_telephone():
     assert axes.bbox.width > 0.9 * figure.bbox.width
     assert axes.get_legend() is None
     box = axes.get_tightbbox()
-    assert 0 <= box.x0
+    assert box.x0 >= 0
     assert box.x1 <= figure.bbox.width
     named = [text for text in axes.texts if text.get_label() != style.NOTE]
     middles = axes.transData.transform([(0, row) for row in range(3)])[:, 1]
