@@ -6,7 +6,8 @@ the result is wanted, what fails in it, and all where there is one processor or 
 first, where an error is then raised as it would be without. Both do the same, so that results are equal to the bit.
 
 It is started as ``python -c`` with the first one's path, which is the same on every system and leaves the caller's own
-script alone, and it ends when its input does, or, where it is busy, when its parent is gone: none outlives a run that is killed.
+script alone. It ends when its input does, or, where it is busy, when its parent is gone: none outlives a run that is
+killed.
 
 Rejected: threads (the interpreter's lock, and Numba compiles one function at a time in a process); a fork (locks of
 the parent's threads stay locked for ever); ``multiprocessing``'s spawn (it imports the caller's script again, and runs

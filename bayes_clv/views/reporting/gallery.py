@@ -116,7 +116,7 @@ class Gallery:
         *,
         narrow: bool = True,
     ) -> Figure:
-        """Return the figure for the template, which ``finish`` completes; ``narrow``: also for a telephone, if possible."""
+        """Return the figure for the template, which ``finish`` completes; ``narrow``: for a telephone too."""
         figure = Figure(name, caption, level)
         png = self.png and self.folder is not None
         self._asked.append(
