@@ -17,6 +17,7 @@ from tests.browser import CHROMIUM, not_reached, too_wide, violations, visit
 
 pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
 
+import studies.lessons
 from studies.lessons import __main__ as command
 from studies.lessons import by_hand, handout, moving, weighing, worlds
 
@@ -213,6 +214,19 @@ def test_one_lesson_is_written_by_its_number_and_all_that_lie_there_are_listed(t
     with pytest.raises(SystemExit):
         command.main(["9"])
     assert "there is no lesson '9'. There are lesson_0_five_questions" in capsys.readouterr().err
+
+
+def test_the_lesson_that_the_page_for_teachers_writes_runs(tmp_path, monkeypatch):
+    (source,) = re.findall(
+        r"^```py\n(.*?)^```$", (ROOT / "docs" / "for_teachers.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "lesson_8_our_shop.py").write_text(source)
+    monkeypatch.setattr(studies.lessons, "__path__", [*studies.lessons.__path__, str(tmp_path)])
+    text, defined = handout.page("lesson_8_our_shop")
+    assert f"Ida is ours with {defined['ida']:.0%}, Jo with {defined['jo']:.0%}" in text
+    # As the page says of the figure: the more frequent one's falls faster.
+    assert defined["ida"] < defined["jo"]
+    assert 'class="small"' in text
 
 
 @pytest.mark.full
