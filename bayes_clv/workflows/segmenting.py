@@ -270,11 +270,16 @@ def _segment_figures(segments: "xr.Dataset", quantity: str) -> dict[str, Any]:
 
 
 # Words.
-def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) -> list[str]:
+LISTS = "--list lists them, and says how many of the first to expect in it"
+
+
+def segment_summary(
+    segments: "xr.Dataset", *, file: str, earned: str | None, lists: str = LISTS
+) -> list[str]:
     """Return what a person wants to know of segments.
 
-    ``file`` is where those stand that are too many to show; ``earned`` says what value is, None where there is no
-    money.
+    ``file`` is where those stand that are too many to show, ``lists`` says where customers stand by their probability;
+    ``earned`` says what value is, None where there is no money.
     """
     from bayes_clv.views import numbers
 
@@ -319,8 +324,7 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     if unsure:
         lines.append(
             "Totals count each customer with its probability, so they are right all the same. To act on a segment, "
-            "take the customers with the highest probability of it, not its label: --list lists them, and says how "
-            "many of the first to expect in it."
+            f"take the customers with the highest probability of it, not its label: {lists}."
         )
     return lines
 
