@@ -109,7 +109,7 @@ def _legend_below(figure: Any, axes: Any) -> float:
 
 def _lay_out(axes: Any) -> float:
     """Break the words above and below a panel into lines; return the points that they take more."""
-    room, more = 72 * WIDTH - _EDGES, 0
+    room, more = 72 * WIDTH - _EDGES, 0.0
     for note in style.notes(axes):
         lines = _lines(note.get_text(), room, note.get_fontsize())
         title = axes._left_title
@@ -127,7 +127,7 @@ def _lay_out(axes: Any) -> float:
         locator.maxticks = dict.fromkeys(locator.maxticks, 5)
     elif hasattr(locator, "_nbins"):
         locator.set_params(nbins=4)
-    return _LINE * more + _turned(axes)
+    return float(_LINE * more) + _turned(axes)
 
 
 def _turned(axes: Any) -> float:
@@ -140,7 +140,7 @@ def _turned(axes: Any) -> float:
     if not shown or labels[0].get_rotation() or sum(shown) * labels[0].get_fontsize() < 72 * WIDTH - _BESIDE:
         return 0.0
     axes.set_xticks(axes.get_xticks(), [name.replace("\n", " ") for name in names], rotation=40, ha="right")
-    return 0.65 * max(map(_width, names)) * labels[0].get_fontsize()
+    return 0.65 * max(map(_width, names)) * float(labels[0].get_fontsize())
 
 
 def _names_above(figure: Any, axes: Any) -> None:

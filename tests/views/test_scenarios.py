@@ -189,7 +189,8 @@ def test_money_is_in_the_currency_of_the_customers(
     assert "(money)" not in page
     assert "in money" not in page
     assert f"are worth £{np.round(float(found['value_mean'][0])):,.0f} over" in page
-    assert page.count("difference of value to the base (£)") == 2
+    # Two figures, each drawn for a telephone too.
+    assert page.count("difference of value to the base (£)") == 4
     assert page.count(", in £.") == 6  # the captions, and the buttons that save them
     assert "before choosing it would be worth £" in page
 
