@@ -136,7 +136,8 @@ def _turned(axes: Any) -> float:
 
     labels = axes.get_xticklabels() if isinstance(axes.xaxis.get_major_locator(), FixedLocator) else []
     names = [each.get_text() for each in labels]
-    shown = [max(map(_width, name.split("\n"))) for name in names]
+    # A letter's width between one and the next.
+    shown = [1 + max(map(_width, name.split("\n"))) for name in names]
     if not shown or labels[0].get_rotation() or sum(shown) * labels[0].get_fontsize() < 72 * WIDTH - _BESIDE:
         return 0.0
     axes.set_xticks(axes.get_xticks(), [name.replace("\n", " ") for name in names], rotation=40, ha="right")

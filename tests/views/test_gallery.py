@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from matplotlib.figure import Figure
@@ -175,6 +176,20 @@ def test_panels_that_share_a_legend_come_below_each_other_on_a_telephone():
     upper, lower = (axes.bbox for axes in panels)
     assert upper.y0 > lower.y1
     assert upper.width == pytest.approx(lower.width)
+
+
+def test_names_of_columns_are_turned_where_they_would_run_into_each_other_on_a_telephone():
+    turned = []
+    for names in (["1997 Q1", "1997 Q2"], [f"{1997 + i // 4} Q{1 + i % 4}" for i in range(6)]):
+        figure = style.drawing(3.0)
+        axes = figure.subplots()
+        axes.bar(range(len(names)), 1.0)
+        axes.set_xticks(range(len(names)), names)
+        narrow.narrowed(figure)
+        boxes = [each.get_window_extent() for each in axes.get_xticklabels()]
+        turned.append(axes.get_xticklabels()[0].get_rotation())
+        assert turned[-1] or all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    assert turned == [0, 40]
 
 
 def test_titles_begin_at_the_edge_of_their_panel_as_captions_do():
