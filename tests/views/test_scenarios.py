@@ -24,7 +24,7 @@ from bayes_clv.views.reporting.scenarios import (
     scenario_sentence,
     write_scenarios_page,
 )
-from tests.browser import faults
+from tests.browser import faults, printed, visit
 from tests.sentences import CHINESE, drawn_words, untranslated
 
 
@@ -210,3 +210,6 @@ def test_nothing_is_wrong_with_the_page_in_a_browser(browser, tmp_path, compared
         run={"seed": 7},
     )
     assert faults(browser, tmp_path / "page.html") == []
+    # A short page takes few sheets: parts follow each other there.
+    with visit(browser, tmp_path / "page.html") as seen:
+        assert len(printed(seen.page)) <= 3
