@@ -186,8 +186,12 @@ def _run(settings: Settings) -> list[str]:
 
 @command(
     Settings,
-    only=("family", "drift", "returns", "calendar", "method", "draws", "seed", "language", "png", "out"),
+    only=(
+        *("family", "drift", "returns", "calendar", "method", "draws", "seed"),
+        *("currency", "language", "png", "out"),
+    ),
     method="laplace",
+    currency="$",
     out=Path("clv-demo"),
 )
 def demo(**given: Any) -> list[str]:

@@ -34,6 +34,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 SCRIPT = Path("axe_playwright_python") / "axe.min.js"
+# Figures that ArviZ draws, whose panels stand beside each other; a page for a telephone lets them scroll.
+ARVIZ = ("-ranks", "-prior-posterior", "-parameters", "-group-forest")
 # From here on a violation keeps somebody from reading the page.
 SERIOUS = ("serious", "critical")
 
@@ -115,6 +117,16 @@ def too_wide(page: Any) -> list[str]:
     return found
 
 
+def scrolling_figures(page: Any) -> list[str]:
+    """Return the figures of which a part is to be scrolled to, but those of ArviZ's panels."""
+    found: list[str] = page.evaluate(
+        """() => Array.from(document.querySelectorAll("figure .scroll:not(.split)"))
+          .filter(each => each.scrollWidth > each.clientWidth + 1)
+          .map(each => each.closest("figure").id)"""
+    )
+    return [each for each in found if not each.endswith(ARVIZ)]
+
+
 def violations(page: Any) -> list[str]:
     """Return what axe-core finds serious or critical, a line each: the rule, where, and what is wrong."""
     where = importlib.util.find_spec("axe_playwright_python")
@@ -166,6 +178,9 @@ def faults(browser: Any, address: str | Path) -> list[str]:
             for width in widths:
                 seen.page.set_viewport_size({"width": width, "height": 1000})
                 found += [f"{width} px: {each}" for each in too_wide(seen.page)]
+                found += [
+                    f"{width} px: {each} scrolls" for each in scrolling_figures(seen.page) if width == 360
+                ]
             found += [f"{scheme}: {each}" for each in violations(seen.page)]
             if scheme == "dark":
                 found += [f"not reached: {each}" for each in not_reached(seen.page)]

@@ -36,6 +36,8 @@ DRAWS_OF_ONE = 2000
 CHANGES = ("price", "spend", "purchase_rate", "dropout")
 AMOUNTS = ("cost_per_order", "cost_to_serve", "contact_cost")
 
+# Where customers stand by the probability of a segment.
+LISTS = "the CSV below has each customer's probability of each segment"
 RULES = {"Lifecycle": "lifecycle", "ABC, by value": "abc"}
 OWN_RULE = """name = "My kinds"
 
@@ -267,6 +269,7 @@ def _words(opened: Opened, row: Any) -> list[str]:
     from bayes_clv.units import in_plural
     from bayes_clv.views.plots.scenarios import chance_words
 
+    currency = opened.run.customers.attrs.get("currency")
     again = int(row["frequency"])
     bought = "has not bought again" if again == 0 else f"has bought {again:,} time{'s'[: again > 1]} again"
     silent = f"{float(row['T'] - row['recency']):.1f} {in_plural(opened.unit)}"
@@ -275,7 +278,7 @@ def _words(opened: Opened, row: Any) -> list[str]:
         f"probability of {chance_words(float(row['probability_alive']))}.",
         f"In the next {opened.ahead}: {_range(row, 'purchases')} purchases (90 %)"
         + (
-            f", worth {_range(row, 'value')} (90 %), {row['value_mean']:,.2f} on average."
+            f", worth {_range(row, 'value', currency)} (90 %), {numbers.money(row['value_mean'], currency)} on average."
             if opened.with_money
             else "."
         ),
@@ -285,9 +288,9 @@ def _words(opened: Opened, row: Any) -> list[str]:
     return words
 
 
-def _range(row: Any, stem: str) -> str:
-    low, high = float(row[f"{stem}_q05"]), float(row[f"{stem}_q95"])
-    return f"{numbers.number(low)} to {numbers.number(high)}"
+def _range(row: Any, stem: str, currency: str | None = None) -> str:
+    low, high = (numbers.money(float(row[f"{stem}_{end}"]), currency) for end in ("q05", "q95"))
+    return f"{low} to {high}"
 
 
 def _future(opened: Opened, place: int, name: str) -> "Drawing":

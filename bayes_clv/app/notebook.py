@@ -182,7 +182,11 @@ def _(
         lists = table(found, by="customer")
         return mo.vstack(
             [
-                said(*shown.unlisted(segment_summary(found, file="the table below", earned=earned))),
+                said(
+                    *shown.unlisted(
+                        segment_summary(found, file="the table below", earned=earned, lists=browsing.LISTS)
+                    )
+                ),
                 mo.Html(
                     shown.picture(
                         plot_segment_sizes(found), "How many customers are in each segment, with 90 %"

@@ -36,15 +36,22 @@ def unlisted(lines: Iterable[str]) -> list[str]:
 
 
 def picture(view: "Drawing", words: str) -> str:
-    """Return a figure as HTML, with words for those who do not see it."""
+    """Return a figure as HTML, laid out again for a telephone, with words for those who do not see it."""
+    from bayes_clv.views.narrow import narrowed
+
+    width = round(float(view.get_figwidth()) * 100)
+    wide = _pixels(view)
+    small = f'<source media="(max-width: 599px)" srcset="{_pixels(view)}">' if narrowed(view) else ""
+    return (
+        f'<picture>{small}<img src="{wide}" alt="{html.escape(words, quote=True)}" '
+        f'style="width:{width}px;max-width:100%;height:auto"></picture>'
+    )
+
+
+def _pixels(view: "Drawing") -> str:
     buffer = io.BytesIO()
     view.savefig(buffer, format="png", dpi=150)
-    shown = base64.b64encode(buffer.getvalue()).decode()
-    width = round(float(view.get_figwidth()) * 100)
-    return (
-        f'<img src="data:image/png;base64,{shown}" alt="{html.escape(words, quote=True)}" '
-        f'style="width:{width}px;max-width:100%;height:auto">'
-    )
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def csv_bytes(frame: "pd.DataFrame") -> bytes:

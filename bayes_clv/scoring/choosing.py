@@ -368,7 +368,7 @@ def _extension_words(name: str, row: Mapping[str, Any]) -> str:
     """
     told = {
         "family": name,
-        "gain": f"{row['elpd_gain']:+.1f} ± {row['elpd_se']:.1f}",
+        "gain": f"{row['elpd_gain']:+z.1f} ± {row['elpd_se']:.1f}",
         "scores": _scores_words(row),
     }
     drifts = name.endswith("_drift")

@@ -109,8 +109,8 @@ def checked(given: Scenario) -> Scenario:
         of_all = [name for name in levers if LEVERS[name].of_all]
         if of_all:
             raise InputError(
-                f"{levers[of_all[0]].place}: {of_all[0]} is of the whole business, and the scenario of some customers "
-                f"(where). Make it a scenario of its own."
+                f"{levers[of_all[0]].place}: {of_all[0]} is of the whole business, and 'where' keeps the "
+                "scenario to some customers. Make it a scenario of its own."
             )
     if given.break_even is not None:
         check_sought(given.break_even, given.place)

@@ -23,6 +23,7 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from bayes_clv.language import ENGLISH, spoken
 from bayes_clv.views import fonts
@@ -30,8 +31,8 @@ from bayes_clv.views import fonts
 # The font families of a text in matplotlib's SVG.
 FAMILIES = r"'DejaVu Sans'[^;\"]*"
 
-# What marks the line below the title of a panel.
-NOTE = "_note"
+# What marks the line below the title of a panel, and a text to the right of a row.
+NOTE, BESIDE = "_note", "_beside"
 
 WIDTH = 7.0  # inches; 672 px at the browser's 96 px an inch
 # Of a figure's width; what is narrower (a colour bar) is no panel.
@@ -123,6 +124,37 @@ class Drawing(Figure):
             super().savefig(fname, **kwargs)
 
 
+class Layout(ConstrainedLayoutEngine):
+    """Constrained layout, with each title at the left edge of its column of panels, where the caption begins too."""
+
+    def execute(self, fig: Any) -> None:
+        """Lay the figure out."""
+        titled = [(axes, note) for axes in fig.axes for note in notes(axes)]
+        for axes, note in titled:
+            _begin_at(axes, note, 0.0)
+        super().execute(fig)
+        edges: dict[int, float] = {}
+        for axes in fig.axes if titled else ():
+            words = axes.yaxis.get_tightbbox() if axes.axison else None
+            column = round(axes.bbox.x0)
+            edge = axes.bbox.x0 if words is None else min(words.x0, axes.bbox.x0)
+            edges[column] = min(edge, edges.get(column, edge))
+        for axes, note in titled:
+            left = (edges[round(axes.bbox.x0)] - axes.bbox.x0) / axes.bbox.width
+            _begin_at(axes, note, left)
+
+
+def notes(axes: Any) -> list[Any]:
+    """Return the lines below the titles of a panel."""
+    return [each for each in axes.texts if each.get_label() == NOTE]
+
+
+def _begin_at(axes: Any, note: Any, left: float) -> None:
+    """Let a panel's title and the line below it begin so far right of the axes, in their widths."""
+    axes._left_title.set_x(left)
+    note.xy = (left, 1)
+
+
 @contextmanager
 def styled(arviz: bool = False) -> Iterator[None]:
     """Draw inside this context; the caller's own matplotlib settings return afterwards.
@@ -136,7 +168,7 @@ def styled(arviz: bool = False) -> Iterator[None]:
 
 def drawing(height: float, width: float = WIDTH) -> Drawing:
     """Return an empty figure of this size in inches, laid out so that labels never overlap axes."""
-    figure = Drawing(figsize=(width, height), layout="constrained")
+    figure = Drawing(figsize=(width, height), layout=Layout())
     FigureCanvasAgg(figure)
     return figure
 
@@ -178,7 +210,7 @@ def rows(ax: Any, names: list[str]) -> None:
 def beside(ax: Any, texts: list[str]) -> None:
     """Write a text to the right of each row."""
     for row, text in enumerate(texts):
-        ax.annotate(
+        written = ax.annotate(
             text,
             xy=(1, row),
             xytext=(8, 0),
@@ -188,6 +220,7 @@ def beside(ax: Any, texts: list[str]) -> None:
             fontsize=9,
             color=MUTED,
         )
+        written.set_label(BESIDE)
 
 
 def short(text: str, limit: int = 18) -> str:

@@ -6,7 +6,8 @@ the result is wanted, what fails in it, and all where there is one processor or 
 first, where an error is then raised as it would be without. Both do the same, so that results are equal to the bit.
 
 It is started as ``python -c`` with the first one's path, which is the same on every system and leaves the caller's own
-script alone, and it ends when its input does, so that none outlives a run that is killed.
+script alone. It ends when its input does, or, where it is busy, when its parent is gone: none outlives a run that is
+killed.
 
 Rejected: threads (the interpreter's lock, and Numba compiles one function at a time in a process); a fork (locks of
 the parent's threads stay locked for ever); ``multiprocessing``'s spawn (it imports the caller's script again, and runs
@@ -21,6 +22,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
@@ -153,6 +156,8 @@ def work() -> None:
     """Do what comes through the standard input, one task after another, until it ends: the second process."""
     # A user's interrupt is for the first process, which then ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever a task prints is no reply.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -168,3 +173,10 @@ def work() -> None:
             reply = pickle.dumps((False, None))
         replies.write(reply)
         replies.flush()
+
+
+def _end_with(parent: int) -> None:
+    """End this process, whatever it is doing, once its parent has ended."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

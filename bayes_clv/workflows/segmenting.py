@@ -270,11 +270,16 @@ def _segment_figures(segments: "xr.Dataset", quantity: str) -> dict[str, Any]:
 
 
 # Words.
-def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) -> list[str]:
+LISTS = "--list lists them, and says how many of the first to expect in it"
+
+
+def segment_summary(
+    segments: "xr.Dataset", *, file: str, earned: str | None, lists: str = LISTS
+) -> list[str]:
     """Return what a person wants to know of segments.
 
-    ``file`` is where those stand that are too many to show; ``earned`` says what value is, None where there is no
-    money.
+    ``file`` is where those stand that are too many to show, ``lists`` says where customers stand by their probability;
+    ``earned`` says what value is, None where there is no money.
     """
     from bayes_clv.views import numbers
 
@@ -291,7 +296,12 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     shown = list(range(len(names)))
     if len(names) > SEGMENTS_SHOWN:
         shown = sorted(shown, key=lambda i: -total[i][0])[:SEGMENTS_SHOWN]
-    lines += [f"  {names[i]}: {_words(size[i], ' customers')}, {what} {_words(total[i])}" for i in shown]
+    # Purchases are in no currency.
+    currency = None if earned is None else segments.attrs.get("currency")
+    lines += [
+        f"  {names[i]}: {_words(size[i], ' customers')}, {what} {_words(total[i], currency=currency)}"
+        for i in shown
+    ]
     if len(shown) < len(names):
         lines.append(f"  and {len(names) - len(shown)} more, with less {what} each: see {file}")
     empty = [f"{name!r}" for name, (*_, high) in zip(names, size, strict=True) if high == 0]
@@ -314,8 +324,7 @@ def segment_summary(segments: "xr.Dataset", *, file: str, earned: str | None) ->
     if unsure:
         lines.append(
             "Totals count each customer with its probability, so they are right all the same. To act on a segment, "
-            "take the customers with the highest probability of it, not its label: --list lists them, and says how "
-            "many of the first to expect in it."
+            f"take the customers with the highest probability of it, not its label: {lists}."
         )
     return lines
 
@@ -325,8 +334,13 @@ def _interval(segments: "xr.Dataset", name: str) -> list[tuple[float, float, flo
     return list(zip(*columns, strict=True))
 
 
-def _words(interval: tuple[float, float, float], noun: str = "") -> str:
-    mean, low, high = map(plain_number, interval)
+def _words(interval: tuple[float, float, float], noun: str = "", currency: str | None = None) -> str:
+    from bayes_clv.views import numbers
+
+    mean, low, high = (
+        numbers.money(round(each) if abs(each) >= 10 else each, currency) if currency else plain_number(each)
+        for each in interval
+    )
     return f"{mean}{noun} ({low} to {high})"
 
 

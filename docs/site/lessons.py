@@ -36,7 +36,7 @@ def write(app: Any, error: Exception | None) -> None:
         return
     # In a process of its own, as a teacher writes them: Sphinx has its own settings for what is logged.
     subprocess.run(
-        [sys.executable, "-m", "studies.lessons", str(folder)],
+        [sys.executable, "-m", "studies.lessons", "--out", str(folder)],
         cwd=ROOT,
         check=True,
         stdout=subprocess.DEVNULL,

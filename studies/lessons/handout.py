@@ -9,6 +9,7 @@ import html
 import importlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,22 +70,21 @@ def page(lesson: str) -> tuple[str, dict[str, Any]]:
     return PAGE.format(title=html.escape(title[1], quote=False), body="\n".join(parts)), dict(defined)
 
 
-def write(folder: Path) -> list[Path]:
-    """Write the page of every lesson, and one that lists them; return the paths."""
+def write(folder: Path, lessons: Sequence[str] = LESSONS) -> list[Path]:
+    """Write the pages of these lessons, and one that lists all pages of the folder; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths, listed = [], []
-    for lesson in LESSONS:
-        text, _ = page(lesson)
-        path = folder / f"{lesson}.html"
-        path.write_text(text, encoding="utf-8")
-        title = re.search(r"<title>(.*?)</title>", text)
+    paths = [folder / f"{lesson}.html" for lesson in lessons]
+    for lesson, path in zip(lessons, paths, strict=True):
+        path.write_text(page(lesson)[0], encoding="utf-8")
+    listed = []
+    for each in sorted(folder.glob("lesson_*.html")):
+        title = re.search(r"<title>(.*?)</title>", each.read_text(encoding="utf-8"))
         assert title is not None
-        listed.append(f'<li><a href="{path.name}">{title[1]}</a></li>')
-        paths.append(path)
+        listed.append(f'<li><a href="{each.name}">{title[1]}</a></li>')
     contents = f"<h1>Lessons</h1>\n<ul>\n{chr(10).join(listed)}\n</ul>"
-    path = folder / "index.html"
-    path.write_text(PAGE.format(title="Lessons", body=contents), encoding="utf-8")
-    return [*paths, path]
+    index = folder / "index.html"
+    index.write_text(PAGE.format(title="Lessons", body=contents), encoding="utf-8")
+    return [*paths, index]
 
 
 def _still(text: str) -> str:

@@ -13,7 +13,13 @@ import marimo as mo
 from matplotlib.ticker import PercentFormatter
 
 from bayes_clv.views import style
+from bayes_clv.views.narrow import narrowed
 
+# A running lesson and a page alike: which of a figure's two drawings is seen.
+SIZES = (
+    ".picture .wide { max-width: 46rem } .picture .small { display: none } "
+    "@media screen and (max-width: 599px) { .picture .wide { display: none } .picture .small { display: block } }"
+)
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.AMBER, style.SKY)
 
 
@@ -32,11 +38,12 @@ def figure(
 def picture(drawn: Any, told: str) -> mo.Html:
     """Return a figure as text in the page, with what it shows in words for those who do not see it."""
     name = "figure-" + hashlib.sha256(told.encode()).hexdigest()[:8]
-    svg = style.inline_svg(style.svg_text(drawn), name)
-    # On a telephone it scrolls by itself, so that its letters can be read.
+    wide = style.inline_svg(style.svg_text(drawn), name)
+    # On a telephone, one that is laid out for it, so that its letters can be read.
+    small = style.inline_svg(narrowed(drawn), f"{name}-small")
     return mo.Html(
-        f'<div class="picture" tabindex="0" role="img" aria-label="{escape(told)}" style="overflow-x: auto">'
-        f'<div style="min-width: 32rem; max-width: 46rem">{svg}</div></div>'
+        f'<div class="picture" role="img" aria-label="{escape(told)}"><style>{SIZES}</style>'
+        f'<div class="wide">{wide}</div><div class="small">{small}</div></div>'
     )
 
 

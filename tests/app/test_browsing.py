@@ -14,6 +14,7 @@ import bayes_clv as clv
 from bayes_clv.app import browsing, shown
 from bayes_clv.app.serving import NOTEBOOK, serve
 from bayes_clv.schema import InputError
+from bayes_clv.views import narrow
 from bayes_clv.workflows.choices import Browsing
 
 
@@ -80,7 +81,8 @@ def test_one_customer_in_words_and_figures(opened):
     row = opened.run.table.sort_values("frequency").iloc[-1]
     one = browsing.one_customer(opened, f" {row['customer_id']} ")
     assert f"Has bought {row['frequency']:,} times again" in one.words[0]
-    assert f"{row['value_mean']:,.2f} on average" in one.words[1]
+    worth = browsing.numbers.money(row["value_mean"], opened.run.customers.attrs.get("currency"))
+    assert f"{worth} on average" in one.words[1]
     assert f"really bought {row['holdout_purchases']} times" in one.words[2]
     assert one.why == ""
     # A tick a purchase, the first included.
@@ -143,6 +145,9 @@ def test_what_people_typed_is_shown_and_not_run(opened):
     picture = shown.picture(view, odd + '" onerror="x')
     assert "<script>" not in picture
     assert picture.count("onerror=") == 1
+    # And once more, for a telephone.
+    assert picture.count("data:image/png;base64,") == 2
+    assert view.get_figwidth() == narrow.WIDTH
     assert 'onerror="' not in picture
     made = shown.csv_bytes(pd.DataFrame({"customer": [odd, "b"], "worth": [1.5, -2.0]}))
     back = pd.read_csv(io.BytesIO(made))

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.browser import CHROMIUM, too_wide, violations, visit
+from tests.browser import CHROMIUM, not_reached, too_wide, violations, visit
 
 pytest.importorskip("marimo", reason="uv sync installs marimo, of the group lessons.")
 
+import studies.lessons
+from studies.lessons import __main__ as command
 from studies.lessons import by_hand, handout, moving, weighing, worlds
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +197,38 @@ def test_all_pages_are_written_with_one_that_lists_them(tmp_path):
     assert all(page.stat().st_size < 2_000_000 for page in pages)
 
 
+def test_one_lesson_is_written_by_its_number_and_all_that_lie_there_are_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(handout, "page", lambda lesson: (f"<title>{lesson}</title>", {}))
+    command.main(["3", "--out", str(tmp_path)])
+    command.main(["studies/lessons/lesson_1_silence.py", "--out", str(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "index.html",
+        "lesson_1_silence.html",
+        "lesson_3_three_levels.html",
+    ]
+    assert capsys.readouterr().out.count("lesson_3_three_levels.html") == 1
+    listed = re.findall(r'href="(.*?)"', (tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert listed == ["lesson_1_silence.html", "lesson_3_three_levels.html"]
+    command.main(["--out", str(tmp_path / "all")])
+    assert len(list((tmp_path / "all").iterdir())) == len(handout.LESSONS) + 1
+    with pytest.raises(SystemExit):
+        command.main(["9"])
+    assert "there is no lesson '9'. There are lesson_0_five_questions" in capsys.readouterr().err
+
+
+def test_the_lesson_that_the_page_for_teachers_writes_runs(tmp_path, monkeypatch):
+    (source,) = re.findall(
+        r"^```py\n(.*?)^```$", (ROOT / "docs" / "for_teachers.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "lesson_8_our_shop.py").write_text(source)
+    monkeypatch.setattr(studies.lessons, "__path__", [*studies.lessons.__path__, str(tmp_path)])
+    text, defined = handout.page("lesson_8_our_shop")
+    assert f"Ida is ours with {defined['ida']:.0%}, Jo with {defined['jo']:.0%}" in text
+    # As the page says of the figure: the more frequent one's falls faster.
+    assert defined["ida"] < defined["jo"]
+    assert 'class="small"' in text
+
+
 @pytest.mark.full
 def test_worlds_are_made_again():
     """One base of each world again: the stored rows are those that the script makes."""
@@ -218,13 +252,16 @@ def test_page_is_whole_by_itself(lesson, lessons, browser):
         assert seen.errors == []
         assert seen.outside == []
         assert too_wide(seen.page) == []
+        assert not_reached(seen.page) == []
         answers = seen.page.locator("details")
         assert answers.count() >= 5
         assert seen.page.locator("details[open]").count() == 0
-        assert seen.page.locator("details svg").first.is_hidden()
+        assert seen.page.locator("details .small svg").first.is_hidden()
         seen.page.locator("summary").first.focus()
         seen.page.keyboard.press("Enter")
-        assert seen.page.locator("details svg").first.is_visible()
+        # The one of two that is drawn for a telephone.
+        assert seen.page.locator("details .small svg").first.is_visible()
+        assert seen.page.locator("details .wide svg").first.is_hidden()
         assert violations(seen.page) == []
     text = path.read_text(encoding="utf-8")
     assert "<marimo-" not in text

@@ -12,6 +12,7 @@ from bayes_clv.views import fonts
 from bayes_clv.views.reporting.base import audit_sentences, write_audit_page
 from bayes_clv.views.reporting.equity import bridge_sentences, equity_sentences, write_equity_page
 from bayes_clv.views.reporting.gallery import Gallery
+from tests.browser import faults
 from tests.sentences import CHINESE, drawn_words
 
 
@@ -154,7 +155,8 @@ def test_money_is_in_the_currency_of_the_customers(asset, audit, tmp_path):
     for each in (page, text):
         assert "(money)" not in each
         assert "in money" not in each
-    assert page.count("value (£)") == 2
+    # Two figures, of which the bridge is drawn for a telephone too.
+    assert page.count("value (£)") == 3
     assert f"Customer equity is £{float(asset[0]['equity_q50']):,.0f} (£" in page
     assert "after £2 each for acquisition" in page
     assert "and spent £" in text
@@ -180,6 +182,14 @@ def test_words_of_figures_are_in_the_language_that_is_spoken(asset, audit, tmp_p
     for each in (page, text):
         assert "价值" in " ".join(drawn_words(each)) or "消费" in " ".join(drawn_words(each))
         assert [words for words in drawn_words(each) if not CHINESE.search(words)] == []
+
+
+def test_nothing_is_wrong_with_the_pages_in_a_browser(browser, asset, audit, tmp_path):
+    equity = write_equity_page(
+        tmp_path / "equity.html", Gallery(None), found=asset[0], coming=asset[1], bridge=asset[2]
+    )
+    assert faults(browser, equity) == []
+    assert faults(browser, write_audit_page(tmp_path / "audit.html", Gallery(None), found=audit)) == []
 
 
 def test_sentences_of_an_audit(audit):

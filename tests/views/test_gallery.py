@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from matplotlib.figure import Figure
@@ -127,6 +128,84 @@ def test_a_figure_for_a_telephone_says_the_same_in_more_lines(make):
     # Columns of panels come below each other on the page, and nobody asked for this one.
     assert drawn(partial(plot_value_distribution, make.value()), narrow=True).narrow == ""
     assert drawn(partial(plot_concentration, make.value())).narrow == ""
+
+
+def rows_of(*lengths):
+    """A figure of rows with long names, a text beside each, and a legend beside the axes."""
+    figure = style.drawing(2.5, width=8.0)
+    axes = figure.subplots()
+    axes.plot(lengths, range(len(lengths)), "o", label="what it is")
+    style.beside(axes, [f"better: {length} %" for length in lengths])
+    style.rows(axes, [f"a channel with a long name, {length}" for length in lengths])
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="dots")
+    style.heading(axes, "Rows", "a note below the title")
+    return figure
+
+
+def test_rows_have_their_names_and_texts_above_them_on_a_telephone():
+    figure = rows_of(3, 1, 2)
+    found = drawn(lambda: figure, narrow=True)
+    assert words_of(found.narrow) == words_of(found.svg)
+    (axes,) = figure.axes
+    # Nothing is beside the axes any more: neither names, nor texts, nor the legend.
+    assert axes.bbox.width > 0.9 * figure.bbox.width
+    assert axes.get_legend() is None
+    box = axes.get_tightbbox()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    named = [text for text in axes.texts if text.get_label() != style.NOTE]
+    middles = axes.transData.transform([(0, row) for row in range(3)])[:, 1]
+    for row, (name, text) in enumerate(zip(named[:3], named[3:], strict=True)):
+        boxes = [each.get_window_extent() for each in (name, text)]
+        assert boxes[0].x1 < boxes[1].x0
+        # Above its own row and below the one before.
+        assert all(middles[row] < each.y0 for each in boxes)
+        assert row == 0 or all(each.y1 < middles[row - 1] for each in boxes)
+
+
+def test_panels_that_share_a_legend_come_below_each_other_on_a_telephone():
+    figure = style.drawing(3.0)
+    panels = figure.subplots(1, 2)
+    for axes, title in zip(panels, ("Left", "Right"), strict=True):
+        axes.plot([1, 2], label=title)
+        style.heading(axes, title, "a note")
+    figure.legend(loc="outside lower center", ncols=2)
+    found = drawn(lambda: figure, narrow=True)
+    assert found.panels == ()
+    assert words_of(found.narrow) == words_of(found.svg)
+    upper, lower = (axes.bbox for axes in panels)
+    assert upper.y0 > lower.y1
+    assert upper.width == pytest.approx(lower.width)
+
+
+def test_names_of_columns_are_turned_where_they_would_run_into_each_other_on_a_telephone():
+    turned = []
+    for names in (["1997 Q1", "1997 Q2"], [f"{1997 + i // 4} Q{1 + i % 4}" for i in range(6)]):
+        figure = style.drawing(3.0)
+        axes = figure.subplots()
+        axes.bar(range(len(names)), 1.0)
+        axes.set_xticks(range(len(names)), names)
+        narrow.narrowed(figure)
+        boxes = [each.get_window_extent() for each in axes.get_xticklabels()]
+        turned.append(axes.get_xticklabels()[0].get_rotation())
+        assert turned[-1] or all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    assert turned == [0, 40]
+
+
+def test_titles_begin_at_the_edge_of_their_panel_as_captions_do():
+    figure = rows_of(3, 1, 2)
+    style.svg_text(figure)
+    (axes,) = figure.axes
+    (note,) = style.notes(axes)
+    title = axes._left_title.get_window_extent()
+    labels = axes.yaxis.get_tightbbox()
+    assert labels.x0 < axes.bbox.x0 - 50
+    # To the pixels by which letters of SVG and of a screen differ.
+    assert title.x0 == pytest.approx(labels.x0, abs=4)
+    assert note.get_window_extent().x0 == pytest.approx(title.x0, abs=0.1)
+    # And stays there when it is laid out again.
+    style.svg_text(figure)
+    assert axes._left_title.get_window_extent().x0 == pytest.approx(title.x0, abs=0.1)
 
 
 def test_lines_are_broken_at_spaces_and_between_chinese_letters_and_lose_nothing():

@@ -24,7 +24,7 @@ from bayes_clv.views.reporting.scenarios import (
     scenario_sentence,
     write_scenarios_page,
 )
-from tests.browser import faults
+from tests.browser import faults, printed, visit
 from tests.sentences import CHINESE, drawn_words, untranslated
 
 
@@ -189,7 +189,8 @@ def test_money_is_in_the_currency_of_the_customers(
     assert "(money)" not in page
     assert "in money" not in page
     assert f"are worth £{np.round(float(found['value_mean'][0])):,.0f} over" in page
-    assert page.count("difference of value to the base (£)") == 2
+    # Two figures, each drawn for a telephone too.
+    assert page.count("difference of value to the base (£)") == 4
     assert page.count(", in £.") == 6  # the captions, and the buttons that save them
     assert "before choosing it would be worth £" in page
 
@@ -209,3 +210,6 @@ def test_nothing_is_wrong_with_the_page_in_a_browser(browser, tmp_path, compared
         run={"seed": 7},
     )
     assert faults(browser, tmp_path / "page.html") == []
+    # A short page takes few sheets: parts follow each other there.
+    with visit(browser, tmp_path / "page.html") as seen:
+        assert len(printed(seen.page)) <= 3

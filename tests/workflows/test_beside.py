@@ -3,7 +3,10 @@
 import importlib
 import operator
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +114,34 @@ def test_the_process_ends_when_its_input_does():
     process.stdin.close()
     assert process.wait(60) == 0
     process.stdout.close()
+
+
+@pytest.mark.skipif(
+    os.name != "posix", reason="Whose child a process is changes with its parent's end on POSIX."
+)
+def test_what_is_being_done_ends_with_a_first_process_that_is_killed(tmp_path):
+    """Not only what waits for its next task: choosing among families takes minutes of a processor."""
+    begun = tmp_path / "begun"
+    task = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(120)"
+    code = (
+        "import time; from bayes_clv.workflows.beside import Beside, _started; second = _started(); "
+        f"Beside(second)(exec, {task!r}); print(second.pid, flush=True); time.sleep(120)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as first:
+        pid = int(first.stdout.readline())
+        until = time.monotonic() + 60
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        first.kill()
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        # A container's first process may not collect who is orphaned.
+        if Path(f"/proc/{pid}/stat").exists() and " Z " in Path(f"/proc/{pid}/stat").read_text():
+            return
+        time.sleep(0.1)
+    os.kill(pid, 9)
+    raise AssertionError("it went on")

@@ -588,3 +588,8 @@ def test_what_breaks_in_the_middle_leaves_the_earlier_results(finished, tmp_path
     with pytest.raises(RuntimeError, match="in the middle"):
         command("segment", finished[0], "--rule", "abc", "--draws", 20, "--seed", 5, "--out", out)
     assert snapshot(tmp_path) == before
+
+
+def test_amounts_of_segments_are_said_in_their_currency():
+    assert segmenting._words((1467.3, 965.2, 2041.0), currency="€") == "€1,467 (€965 to €2,041)"
+    assert segmenting._words((29.0, 21.0, 38.0), " customers") == "29 customers (21 to 38)"

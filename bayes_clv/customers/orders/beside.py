@@ -100,7 +100,7 @@ def _amount(column: Any, reading: Reading) -> Any:
 def _status_words(name: str, told: str, condition: str) -> str:
     return say(
         "Rows that are no sale, or none yet, by column {name!r}, which is not read ({told}): they count as orders. The "
-        'condition (where) "{condition}" leaves them out.',
+        'option --where "{condition}" (where= in Python) leaves them out.',
         name=name,
         told=told,
         condition=condition,
@@ -118,7 +118,7 @@ def _refund_words(name: str) -> str:
 def _currency_words(name: str, told: str, condition: str) -> str:
     return say(
         "Rows in several currencies by column {name!r}, which is not read ({told}): amounts are added up as they are. "
-        'If they are not all in one currency, convert them, or choose one with the condition (where) "{condition}".',
+        'If they are not all in one currency, convert them, or choose one: --where "{condition}" (where= in Python).',
         name=name,
         told=told,
         condition=condition,

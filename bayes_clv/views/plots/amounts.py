@@ -150,12 +150,16 @@ def _draw_means(axes: Any, means: Array, average: str) -> None:
 
 def _draw_total(axes: Any, totals: Array, stem: str, value: xr.Dataset) -> None:
     low, median, high = quantiles(totals, (0.05, 0.5, 0.95))
-    axes.hist(totals, bins=40, color=style.GRID)
-    axes.hist(
-        totals[(totals >= low) & (totals <= high)], bins=np.histogram_bin_edges(totals, 40), color=style.BLUE
-    )
+    # One draw far out would make a single bar of all others.
+    top = median + 6 * (high - median)
+    shown = np.minimum(totals, top) if high > median else totals
+    edges = np.histogram_bin_edges(shown, 40)
+    axes.hist(shown, bins=edges, color=style.GRID)
+    axes.hist(shown[(totals >= low) & (totals <= high)], bins=edges, color=style.BLUE)
     axes.axvline(median, color=style.INK, linewidth=1)
-    axes.set_xlabel(in_unit(_total_words(stem), stem, value))
+    words = in_unit(_total_words(stem), stem, value)
+    cut = shown.max() < totals.max()
+    axes.set_xlabel(say("{label}; last bar: all above", label=words) if cut else words)
     axes.set_ylabel(say("draws"))
     axes.xaxis.get_major_locator().set_params(nbins=4)
     style.thousands(axes.xaxis)
@@ -253,7 +257,9 @@ def plot_concentration(
             axes.fill_between(share[shown], low[shown], high[shown], color=style.BLUE, alpha=0.2, linewidth=0)
         axes.plot(share[shown], middle[shown], color=style.BLUE)
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle="--")
-        axes.annotate(say("all customers equal"), (0.42, 0.31), color=style.MUTED, fontsize=9)
+        # Out of the way of what is written beside the dot, where that is low.
+        place = (0.42, 0.31 if fifth > 0.45 else 0.12)
+        axes.annotate(say("all customers equal"), place, color=style.MUTED, fontsize=9)
         axes.plot(0.2, fifth, "o", color=style.ORANGE, markersize=6, clip_on=False)
         best = say("the best 20 % hold {share:.0f} %", share=100 * fifth)
         axes.annotate(best, (0.23, fifth), fontsize=9.5, va="top")

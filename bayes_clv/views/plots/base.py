@@ -293,8 +293,8 @@ def _label_periods(ax: Any, labels: list[str]) -> None:
 
 
 def _shades(count: int) -> list[Any]:
-    """Return so many colours, the first dark."""
+    """Return so many colours, the first dark, though not so dark that a dark page hides it (3 to 1 and more)."""
     from matplotlib import colormaps
 
-    places = np.linspace(0.18, 0.88, max(count, 1))
+    places = np.linspace(0.32, 0.88, max(count, 1))
     return [colormaps["viridis"](each) for each in places.tolist()]

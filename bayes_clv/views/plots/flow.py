@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say, say_in
 from bayes_clv.schema import InputError
 from bayes_clv.views import style
 
@@ -62,18 +63,18 @@ def plot_flow(flow: xr.Dataset, kind: Literal["ribbons", "table"] = "ribbons") -
 
 def _note(flow: xr.Dataset) -> str:
     attrs = flow.attrs
-    judged = (
-        "left by the label given then"
-        if attrs["known"] == "then"
-        else "both dates judged by what is known now"
-    )
-    return f"level: {attrs['level']}; mean and 90 % interval; {judged}"
+    level = say(str(attrs["level"]))
+    if attrs["known"] == "then":
+        return say("level: {level}; mean and 90 % interval; left by the label given then", level=level)
+    return say("level: {level}; mean and 90 % interval; both dates judged by what is known now", level=level)
 
 
 def _title(flow: xr.Dataset) -> str:
     dates = [flow.attrs[name] for name in ("from_date", "to_date")]
-    when = f", {dates[0]} to {dates[1]}" if all(dates) else ""
-    return f"{flow.attrs['rule']}: who moved where{when}"
+    if not all(dates):
+        return say("{rule}: who moved where", rule=flow.attrs["rule"])
+    first, last = dates
+    return say("{rule}: who moved where, {first} to {last}", rule=flow.attrs["rule"], first=first, last=last)
 
 
 def _words(mean: float, low: float, high: float) -> str:
@@ -214,6 +215,6 @@ def _draw_table(ax: Any, flow: xr.Dataset) -> None:
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_ylabel("from")
-    ax.set_xlabel("to; the darker, the larger the share of the row")
+    ax.set_ylabel(say_in("flow", "from"))
+    ax.set_xlabel(say("to; the darker, the larger the share of the row"))
     style.heading(ax, _title(flow), _note(flow))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_clv.language import say
 from bayes_clv.predictions.simulation import Simulation
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.views import numbers, style
@@ -53,10 +54,15 @@ def plot_future(simulation: Simulation, customer: str | None = None) -> style.Dr
         figure = style.drawing(2.8)
         panels = figure.subplots(1, 1 + with_money, squeeze=False)[0]
         _draw_counts(panels[0], drawn["purchases"])
-        whose = "Purchases" if customer is None else f"{style.short(str(customer))}: purchases"
-        style.heading(panels[0], f"{whose} in {numbers.plural(simulation.horizon, unit)}", "outcome level")
+        ahead = numbers.plural(simulation.horizon, unit)
+        title = (
+            say("Purchases in {horizon}", horizon=ahead)
+            if customer is None
+            else say("{name}: purchases in {horizon}", name=style.short(str(customer)), horizon=ahead)
+        )
+        style.heading(panels[0], title, say("outcome level"))
         if with_money:
-            _draw_value(panels[1], drawn["value"])
+            _draw_value(panels[1], drawn["value"], numbers.money_unit(simulation.customers))
     return figure
 
 
@@ -73,12 +79,12 @@ def _draw_counts(axes: Any, purchases: np.ndarray) -> None:
     most = int(np.quantile(purchases, SHOWN, method="inverted_cdf"))
     share = np.bincount(purchases.astype(np.int64), minlength=most + 1)[: most + 1] / purchases.size
     axes.bar(np.arange(most + 1), share, color=style.BLUE, width=0.8)
-    axes.set_xlabel("purchases (count)")
-    axes.set_ylabel("probability")
+    axes.set_xlabel(say("purchases"))
+    axes.set_ylabel(say("probability"))
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _draw_value(axes: Any, value: np.ndarray) -> None:
+def _draw_value(axes: Any, value: np.ndarray, unit: str) -> None:
     some = value[value > 0]
     top = float(np.quantile(value, SHOWN)) if some.size else 1.0
     if some.size:
@@ -87,10 +93,9 @@ def _draw_value(axes: Any, value: np.ndarray) -> None:
         )
     axes.axvline(value.mean(), color=style.INK, linewidth=1)
     axes.set_xlim(left=0)
-    axes.set_xlabel("value, where it buys (money)")
-    axes.set_ylabel("probability")
+    axes.set_xlabel(say("{label} ({unit})", label=say("value, where it buys"), unit=unit))
+    axes.set_ylabel(say("probability"))
     style.thousands(axes.xaxis)
     nothing = 1 - some.size / value.size
-    style.heading(
-        axes, "What that is worth", f"outcome level; line: mean; nothing with {100 * nothing:.0f} %"
-    )
+    note = say("outcome level; line: mean; nothing with {chance:.0f} %", chance=100 * nothing)
+    style.heading(axes, say("What that is worth"), note)

@@ -450,7 +450,7 @@ def plot_alive_history(
     dates = list(purchase_dates)
     path = alive_over_time(buying, dates, until, draws=draws)
     with style.styled():
-        figure = style.drawing(2.6)
+        figure = style.drawing(2.9)
         axes = figure.subplots()
         when = path["date"].to_numpy()
         axes.fill_between(when, path["q05"], path["q95"], color=style.BLUE, alpha=0.2, linewidth=0)

@@ -238,6 +238,7 @@ def plot_parameters(posterior: xr.DataTree) -> Any:
         for name in names:
             axes = collection.viz["plot"][name].item()
             low, median, high = quantiles(posterior["posterior"][rename.plain_name(name)], (0.05, 0.5, 0.95))
-            axes.set_title(f"{median:#.3g}  [{low:#.3g}, {high:#.3g}]", fontsize=9, color=style.MUTED)
+            middle, least, most = (f"{each:#.3g}".rstrip(".") for each in (median, low, high))
+            axes.set_title(f"{middle}  [{least}, {most}]", fontsize=9, color=style.MUTED)
             axes.set_xlabel(_label(posterior, name))
     return collection

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.views import style
 from bayes_clv.views.plots.segments import draw_places, level_words, short_words
@@ -44,12 +45,13 @@ def plot_ranking(ranking: xr.Dataset, most: int = 40) -> style.Drawing:
     best = order[:most]
     mean, low, high = (ranking[f"rank_{what}"].to_numpy() for what in ("mean", "q05", "q95"))
     rows = np.arange(best.size)
-    note = f"{level_words(quantity)}; mean and 90 %; ties share a place"
+    level = level_words(quantity)
+    note = say("{level}; mean and 90 %; ties share a place", level=level)
     with style.styled():
         figure = style.drawing(max(3.4, 1.3 + 0.17 * best.size), width=9.0)
         left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-        left.hlines(rows, low[best], high[best], color=style.SKY, linewidth=2.4, label="90 % interval")
-        left.plot(mean[best], rows, "o", color=style.BLUE, markersize=4.5, label="mean rank")
+        left.hlines(rows, low[best], high[best], color=style.SKY, linewidth=2.4, label=say("90 % interval"))
+        left.plot(mean[best], rows, "o", color=style.BLUE, markersize=4.5, label=say("mean rank"))
         left.plot(
             rows + 1,
             rows,
@@ -57,7 +59,7 @@ def plot_ranking(ranking: xr.Dataset, most: int = 40) -> style.Drawing:
             color=style.ORANGE,
             markersize=7,
             markeredgewidth=1.6,
-            label="place in this list",
+            label=say("place in this list"),
         )
         left.set_xscale("log")
         left.set_xlim(0.9, 1.15 * max(float(high[best].max()), best.size))
@@ -66,10 +68,11 @@ def plot_ranking(ranking: xr.Dataset, most: int = 40) -> style.Drawing:
         left.set_ylim(best.size - 0.4, -0.6)
         left.grid(False, axis="y")
         left.tick_params(axis="y", length=0)
-        left.set_xlabel(f"rank among {order.size:,} customers (1 the best)")
-        left.set_ylabel("customer")
-        style.heading(left, f"The {best.size} best by {short_words(quantity)}", note)
+        left.set_xlabel(say("rank among {count:,} customers (1 the best)", count=order.size))
+        left.set_ylabel(say("customer"))
+        title = say("The {count} best by {quantity}", count=best.size, quantity=short_words(quantity))
+        style.heading(left, title, note)
         draw_places(right, order, mean, low, high)
-        style.heading(right, "The whole base", f"{level_words(quantity)}; mean and 90 %")
+        style.heading(right, say("The whole base"), say("{level}; mean and 90 %", level=level))
         figure.legend(loc="outside lower center", ncols=4, fontsize=8.5)
     return figure

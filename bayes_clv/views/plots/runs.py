@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_clv.language import say
 from bayes_clv.schema import InputError
 from bayes_clv.views import style
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABEL = 28
-WORDS = {"purchases": "purchases of all customers", "value": "value of all customers (money)"}
+SHOWN = ("purchases", "value")
 
 
 def plot_runs(table: "pd.DataFrame") -> style.Drawing:
@@ -40,7 +41,7 @@ def plot_runs(table: "pd.DataFrame") -> style.Drawing:
         raise InputError(
             f"The table of runs lacks {missing[0] if missing else 'rows'}: read what 'bayes-clv runs' wrote."
         )
-    shown = [name for name in WORDS if f"{name}_mean" in table and np.isfinite(table[f"{name}_mean"]).any()]
+    shown = [name for name in SHOWN if f"{name}_mean" in table and np.isfinite(table[f"{name}_mean"]).any()]
     with style.styled():
         figure = style.drawing(1.5 + 0.42 * len(table), width=8.0)
         panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
@@ -50,9 +51,8 @@ def plot_runs(table: "pd.DataFrame") -> style.Drawing:
         for axes in panels:
             axes.xaxis.get_major_locator().set_params(nbins=4)
             style.thousands(axes.xaxis)
-        style.heading(
-            panels[0], "What each run forecasts", "mean and 90 % interval, outcome level; tick: what came"
-        )
+        note = say("mean and 90 % interval, outcome level; tick: what came")
+        style.heading(panels[0], say("What each run forecasts"), note)
     return figure
 
 
@@ -68,4 +68,6 @@ def _draw(axes: Any, table: "pd.DataFrame", name: str) -> None:
     colours = np.where(inside, style.INK, style.ORANGE)
     axes.scatter(real[known], rows[known], marker="|", s=160, c=colours[known], linewidths=2, zorder=4)
     axes.grid(False, axis="y")
-    axes.set_xlabel(WORDS[name])
+    axes.set_xlabel(
+        say("purchases of all customers") if name == "purchases" else say("value of all customers (money)")
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.customers.sequences import PURCHASE_SPEND, places
+from bayes_clv.language import say
 from bayes_clv.schema import QUANTILES, UNSTATED, InputError, quantiles
 from bayes_clv.units import in_plural
 from bayes_clv.views import style
@@ -114,7 +115,9 @@ def plot_spend_by_age(customers: xr.Dataset, spending: xr.DataTree | None = None
         axes = figure.subplots()
         if "fitted" in found:
             q05, _, q50, _, q95 = found["fitted"].to_numpy()
-            axes.fill_between(age, q05, q95, color=style.SKY, alpha=0.4, linewidth=0, label="trend, 90 %")
+            axes.fill_between(
+                age, q05, q95, color=style.SKY, alpha=0.4, linewidth=0, label=say("trend, 90 %")
+            )
             axes.plot(age, q50, color=style.BLUE, linewidth=1.2)
         axes.errorbar(
             age,
@@ -123,15 +126,18 @@ def plot_spend_by_age(customers: xr.Dataset, spending: xr.DataTree | None = None
             fmt="o",
             color=style.ORANGE,
             markersize=4,
-            label="orders, 90 %",
+            label=say("orders, 90 %"),
         )
         axes.axhline(1.0, color=style.MUTED, linewidth=0.8)
-        axes.set_ylabel("spend / the customer's own mean")
-        axes.set_xlabel(f"age of the customer{'' if unit == UNSTATED else ', ' + in_plural(unit)}")
-        axes.legend(loc="upper left", ncols=2)
-        style.heading(
-            axes,
-            "Spend against age",
-            "Each order over the mean of its own customer, so that who leaves and who stays does not matter",
+        axes.set_ylabel(say("spend / the customer's own mean"))
+        axes.set_xlabel(
+            say("age of the customer")
+            if unit == UNSTATED
+            else say("age of the customer, {units}", units=say(in_plural(unit)))
         )
+        axes.legend(loc="upper left", ncols=2)
+        note = say(
+            "Each order over the mean of its own customer, so that who leaves and who stays does not matter"
+        )
+        style.heading(axes, say("Spend against age"), note)
     return figure

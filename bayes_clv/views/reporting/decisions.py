@@ -38,7 +38,6 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
                 "every customer in its most probable segment alone: where it lies outside the line, such labels "
                 "misstate the segment, since many customers who are probably elsewhere still add up."
             ),
-            narrow=True,
         ),
         "strips": gallery.add(
             "membership",
@@ -48,7 +47,6 @@ def segments_section(gallery: Gallery, segments: xr.Dataset | None) -> dict[str,
                 "sure; where the dark is spread, and the dot says unsure, act on the probabilities and not on the "
                 "label."
             ),
-            narrow=True,
         ),
     }
 
@@ -166,7 +164,6 @@ def alarms_section(gallery: Gallery, alarms: xr.Dataset | None) -> dict[str, Any
                 chance=timeline.chance_of(alarms),
             ),
             "expected",
-            narrow=True,
         ),
     }
 

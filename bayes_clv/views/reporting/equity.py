@@ -10,7 +10,6 @@ import xarray as xr
 
 from bayes_clv.language import joined, say, say_in, say_kept
 from bayes_clv.schema import listed
-from bayes_clv.units import in_plural
 from bayes_clv.valuation.bridge import STEP
 from bayes_clv.valuation.equity import TOP
 from bayes_clv.views import numbers
@@ -60,7 +59,7 @@ def equity_sentences(found: xr.Dataset) -> list[str]:
     top = found.sel({TOP: 0.1})
     lines.append(
         say(
-            "The best 10 % of present customers hold {tenth} of their value, the best 1 % {hundredth}.",
+            "The best 10 % of present customers hold {tenth} of their value; the best 1 % hold {hundredth}.",
             tenth=_share(top["concentration_q50"]),
             hundredth=_share(found.sel({TOP: 0.01})["concentration_q50"]),
         )
@@ -111,7 +110,9 @@ def bridge_sentences(bridge: xr.Dataset) -> list[str]:
     lines = [
         say("Since {since} equity has grown by {change} (90 %: {low} to {high}): {steps}.", **slots)
         if change >= 0
-        else say("Since {since} equity has fallen by {change} (90 %: {low} to {high}): {steps}.", **slots),
+        else say(
+            "Since {since} equity has fallen by {change} (change, 90 %: {low} to {high}): {steps}.", **slots
+        ),
         say("{new:,} customers came, and {lost:,.0f} of {before:,} left (mean).", new=new, **left)
         if new
         else say("No customers came, and {lost:,.0f} of {before:,} left (mean).", **left),
@@ -189,7 +190,6 @@ def write_equity_page(
                 "ahead."
             ),
             "outcome",
-            narrow=True,
         )
     gallery.finish()
     page = {
@@ -364,13 +364,13 @@ def _bridge(bridge: xr.Dataset) -> tables.Table:
 
 
 def _cohorts(found: xr.Dataset) -> tables.Table:
-    unit = in_plural(str(found.attrs["time_unit"]))
+    unit = str(found.attrs["time_unit"])
     ends = found["period_end"].to_numpy()
     low, middle, high = (found[f"cohort_customers_{end}"].to_numpy() for end in ("q05", "q50", "q95"))
     places = numbers.decimals(found["cohort_value_q95"].to_numpy())
     rows = [
         [
-            tables.cell(float(end), say("to {end} {units}", end=numbers.number(float(end)), units=say(unit))),
+            tables.cell(float(end), say("to {time}", time=numbers.plural(float(end), unit))),
             tables.cell(float(middle[i]), f"{middle[i]:,.0f}"),
             tables.cell(float(high[i]), say("{low} to {high}", low=f"{low[i]:,.0f}", high=f"{high[i]:,.0f}")),
             tables.cell(

@@ -127,7 +127,7 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
 
     def add(stem: str, caption: str, level: str | None = None) -> Figure | None:
         name = f"{key}-{stem}"
-        return gallery.add(name, figures[name], caption, level, narrow=True) if name in figures else None
+        return gallery.add(name, figures[name], caption, level) if name in figures else None
 
     rank_figure = add(
         "ranks",

@@ -114,9 +114,9 @@ class Gallery:
         caption: str,
         level: str | None = None,
         *,
-        narrow: bool = False,
+        narrow: bool = True,
     ) -> Figure:
-        """Return the figure for the template, which ``finish`` completes; ``narrow``: and for a telephone."""
+        """Return the figure for the template, which ``finish`` completes; ``narrow``: for a telephone too."""
         figure = Figure(name, caption, level)
         png = self.png and self.folder is not None
         self._asked.append(

@@ -67,7 +67,6 @@ def tracking_section(
                 "starts from what was known."
             ),
             "outcome",
-            narrow=True,
         ),
     }
 

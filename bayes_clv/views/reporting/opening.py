@@ -441,8 +441,10 @@ def pictures(
     """
     name, draw, caption = _picture(value, tracking, periods, stem)
     return {
-        "wide": gallery.add(name, draw, caption, "outcome"),
-        "narrow": gallery.add(f"{name}-narrow", partial(draw, width=NARROW), caption, "outcome"),
+        "wide": gallery.add(name, draw, caption, "outcome", narrow=False),
+        "narrow": gallery.add(
+            f"{name}-narrow", partial(draw, width=NARROW), caption, "outcome", narrow=False
+        ),
     }
 
 

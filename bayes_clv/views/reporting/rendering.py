@@ -1,5 +1,6 @@
 """A page of a template: one file that holds everything it shows."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["whole"] = whole
     environment.globals |= {"say": say, "say_many": say_many, "joined": joined, "language": spoken()}
     environment.globals["figures_are_english"] = spoken() != fonts.drawable(spoken()) == ENGLISH
     held = {"workbook": workbook_link(list(tables_of(dict(page))))}
@@ -33,6 +35,17 @@ def write_template(path: str | Path, template: str, page: Mapping[str, Any]) -> 
     unfinished = target.with_name(f".{target.name}.partial")
     unfinished.write_text(text, encoding="utf-8")
     return unfinished.replace(target)
+
+
+def whole(text: str) -> Any:
+    """Return a text as markup in which no option of a command is broken at its hyphens, where it could not be read.
+
+    >>> str(whole("bayes-clv run --returns, a < b"))
+    'bayes-clv run <span class="whole">--returns</span>, a &lt; b'
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(?<!\w)--[\w-]+", r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def failed_behind(checks: Sequence[str], what: str) -> str:

@@ -85,7 +85,6 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
                     "given under 3 %."
                 ),
                 "outcome",
-                narrow=True,
             )
             if "retention_predicted_by_tenth" in evaluation
             else None,
@@ -97,7 +96,6 @@ def holdout_section(gallery: Gallery, evaluation: xr.Dataset | None) -> dict[str
                     "them. The lines should meet where a class holds many customers (the numbers below the axis)."
                 ),
                 "outcome",
-                narrow=True,
             ),
         ],
     }

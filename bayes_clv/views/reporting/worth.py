@@ -136,7 +136,6 @@ def value_figures(gallery: Gallery, value: xr.Dataset, stem: str) -> list[Figure
                 "the dashed line, the more a few customers matter."
             ),
             "outcome",
-            narrow=True,
         ),
     ]
 
@@ -151,7 +150,6 @@ def customers_figure(gallery: Gallery, value: xr.Dataset, stem: str) -> Figure:
             "thick one every other time. Lines that overlap much cannot be ranked with confidence."
         ),
         "outcome",
-        narrow=True,
     )
 
 
@@ -171,7 +169,6 @@ def silence_figures(
                 "less frequent may be. 99 % of the customers are in the rows shown. Blank cells are impossible."
             ),
             "expected",
-            narrow=True,
         ),
         gallery.add(
             "expected-purchases-matrix",
@@ -180,7 +177,6 @@ def silence_figures(
                 "As above, for the purchases to expect: frequent and recent, at the top right, is where they come from."
             ),
             "expected",
-            narrow=True,
         ),
     ]
 
@@ -222,7 +218,6 @@ def history_figures(
                 ),
                 caption,
                 "latent" if changing else "expected",
-                narrow=True,
             )
         )
     return drawn
