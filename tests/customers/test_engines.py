@@ -110,7 +110,7 @@ def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch
     ],
 )
 def test_sorted_days_say_what_an_engine_says(orders, monkeypatch, told):
-    """To the bit: with amounts that float64 does not hold, free orders, equal rows, newcomers and days beyond the end."""
+    """To the bit: amounts that float64 does not hold, free orders, equal rows, newcomers, days beyond the end."""
     log = orders[orders["amount"] >= 0]
     log = pd.concat([log, log[:7], log[:3].assign(amount=9e12 + 0.0107, client=-2)])
     log = log.assign(amount=log["amount"].where(log.index % 7 > 0, 0.0))

@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz.running import clock, counted, fuzz
 from tests.fuzz.tables import pl
 from tests.fuzz.test_tables import KINDS, check_torn, of_tables, torn
@@ -29,14 +31,16 @@ def attempt(failures: list[str], what: str, action: Callable[[], None]) -> None:
     """Do something, and note what failed of it."""
     try:
         action()
-    except Exception:
+    except (Exception, pytest.fail.Exception):
         failures.append(f"{what}\n{traceback.format_exc(limit=-8)}")
         print(f"FAILED: {failures[-1]}", flush=True)
 
 
 def main(given: list[str] | None = None) -> int:
     """Run everything, print the counts, and return whether something failed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--tables", type=int, default=20_000)
     parser.add_argument("--words", type=int, default=5_000)
     parser.add_argument("--no-torn", action="store_true", help="leave out the torn files")

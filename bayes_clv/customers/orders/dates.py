@@ -241,8 +241,8 @@ def unknown_month(dates: list[str]) -> str:
         if plain and not plain.isdigit() and plain not in known.short and plain not in known.whole:
             *most, last = LANGUAGES.values()
             return (
-                f"In {text!r}, {name!r} is no month's name in {', '.join(most)} or {last}, which are read: write months "
-                "as numbers."
+                f"In {text!r}, {name!r} is no month's name in {', '.join(most)} or {last}, which are read: write "
+                "months as numbers."
             )
     return ""
 

@@ -64,7 +64,7 @@ def month_names() -> MonthNames:
 
 
 def _spellings(name: str) -> set[str]:
-    """Return a name in small letters as keyboards and programs write it: in one character a letter, in two, in ASCII."""
+    """Return a name in small letters as programs write it: in one character a letter, in two, in ASCII."""
     plain = name.lower().removesuffix(".")
     apart = unicodedata.normalize("NFD", plain)
     return {plain, apart, "".join(sign for sign in apart if not unicodedata.combining(sign))}

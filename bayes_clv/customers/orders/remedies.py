@@ -162,7 +162,9 @@ def _of_dates(log: OrderLog) -> str:
     if len(reading) == 1 and "%z" in reading[0]:
         return _of_zoned(log, dates, reading[0])
     if len(reading) == 1:
-        alike = (each for each in tried if len(each) == len(reading[0]) and each.lower() != reading[0].lower())
+        alike = (
+            each for each in tried if len(each) == len(reading[0]) and each.lower() != reading[0].lower()
+        )
         other = next((each for each in alike if unread[each] > 0), None)
         settled = ""
         if other is not None:

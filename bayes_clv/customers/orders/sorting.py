@@ -28,10 +28,10 @@ _UNITS = 10_000
 class SortedDays:
     """Days with purchases, customer after customer by their numbers, each one's days rising.
 
-    ``customer`` (customer) are the ids and ``begin`` (customer) the row of each one's first day; over rows, ``day`` is in
-    days since 1970, ``orders`` the number of the log's rows, ``units`` their money in 0.0001 (None where there are no
-    amounts) and ``free`` how many of them were for nothing (None where none is). ``several`` are the places in the log
-    of rows that share their customer's day with another.
+    ``customer`` (customer) are the ids and ``begin`` (customer) the row of each one's first day; over rows, ``day`` is
+    in days since 1970, ``orders`` the number of the log's rows, ``units`` their money in 0.0001 (None where there are
+    no amounts) and ``free`` how many of them were for nothing (None where none is). ``several`` are the places in the
+    log of rows that share their customer's day with another.
     """
 
     customer: np.ndarray
@@ -65,7 +65,8 @@ class SortedDays:
         import pyarrow as pa
 
         texts = pa.array(self.customer).cast(pa.string())
-        return texts.to_numpy(zero_copy_only=False).astype(object)
+        found: np.ndarray = texts.to_numpy(zero_copy_only=False).astype(object)
+        return found
 
     def customers(self, until: dt.date, end: dt.date, *, all_spend: bool) -> dict[str, np.ndarray]:
         """Return the columns of ``occasions.customer_rows`` that are neither logarithms nor discounted."""
@@ -121,7 +122,10 @@ class SortedDays:
         start, first = int(self.day.min()), self.day[self.begin]
         size = _number(until) - start + 1
         purchases = _counts(self.day, start, size) - _counts(first, start, size)
-        found = {"date": pa.array(start + np.arange(size, dtype=np.int32)).cast(pa.date32()), "purchases": purchases}
+        found = {
+            "date": pa.array(start + np.arange(size, dtype=np.int32)).cast(pa.date32()),
+            "purchases": purchases,
+        }
         if self.units is not None:
             money = _sums_by(self.day, self.units, start, size)
             found["spend"] = _amounts(money - _sums_by(first, self.units[self.begin], start, size))
@@ -173,7 +177,9 @@ def sorted_days(log: Any, rows: Any) -> SortedDays | None:
         # Few orders are free, and of them alone the day is looked up.
         zero = np.flatnonzero(units == 0)
         if zero.size:
-            free = np.bincount(np.searchsorted(new, zero, side="right") - 1, minlength=new.size).astype(np.int32)
+            free = np.bincount(np.searchsorted(new, zero, side="right") - 1, minlength=new.size).astype(
+                np.int32
+            )
         units = units if new.size == size else np.add.reduceat(units, new)
     return SortedDays(key[begin] + low, begin, day, orders, units if with_spend else None, free, several)
 
@@ -237,7 +243,9 @@ def _sums_by(day: np.ndarray, units: np.ndarray, start: int, size: int) -> np.nd
     found = np.zeros(size, np.int64)
     for part in _parts(day.size):
         at, own = day[part] - start, units[part]
-        high, low = (np.bincount(at, half, size)[:size].astype(np.int64) for half in (own >> 24, own & 0xFFFFFF))
+        high, low = (
+            np.bincount(at, half, size)[:size].astype(np.int64) for half in (own >> 24, own & 0xFFFFFF)
+        )
         found += (high << 24) + low
     return found
 
