@@ -19,7 +19,7 @@ import xarray as xr
 from bayes_clv.customers.orders.audit import usable_rows
 from bayes_clv.customers.orders.description import OnReturns, Reading
 from bayes_clv.customers.orders.log import open_orders
-from bayes_clv.customers.summaries import Day, occasions_of, read_day
+from bayes_clv.customers.summaries import Day, as_table, occasions_of, read_day
 from bayes_clv.schema import PERIOD, InputError, Variable, argument, describe
 
 COHORT = "cohort"
@@ -138,7 +138,9 @@ def audit_base(
             f"{argument('until', end.isoformat())} is before the first order ({usable.first}). Choose a later day."
         )
     occasions, _ = occasions_of(log, usable, end, end)
-    each = log.keep("customer_periods", _customer_periods(occasions, period, end, priced=reading.priced))
+    each = log.keep(
+        "customer_periods", _customer_periods(as_table(occasions), period, end, priced=reading.priced)
+    )
     first, last = (
         int(log.fetch(each.aggregate(n=found))["n"][0].as_py()) for found in (each.at.min(), each.at.max())
     )

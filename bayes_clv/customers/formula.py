@@ -123,7 +123,8 @@ def read_formula(text: str) -> Terms:
         parsed = Formula(text)
     except RecursionError:
         raise _nested(text) from None
-    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
+    except (FormulaicError, SyntaxError, ValueError, TypeError, AttributeError) as error:
+        # Of brackets that do not meet, '[)', the parser asks what only operators have.
         if isinstance(error, InputError):
             raise
         raise InputError(

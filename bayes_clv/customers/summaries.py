@@ -34,7 +34,7 @@ from bayes_clv.customers.orders.log import OrderLog, open_orders
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
 from bayes_clv.customers.orders.parsing import LARGEST_SPEND, TWIN
 from bayes_clv.customers.orders.returns import net_occasions, order_lines, settled
-from bayes_clv.customers.orders.sorting import NUMBER, days_by_sorting
+from bayes_clv.customers.orders.sorting import NUMBER, SortedDays, sorted_days
 from bayes_clv.customers.orders.trends import month_rows, trend_rows
 from bayes_clv.customers.periods import add_days, add_periods, day_rows, period_rows
 from bayes_clv.customers.sequences import repeat_days, with_times
@@ -44,6 +44,8 @@ from bayes_clv.units import days_per, discount_rate
 
 type Day = str | dt.date | np.datetime64
 
+# What sums of logarithms are needed for: engines add them up.
+_OF_ENGINES = {"log_spend", "log_intervals"}
 # No log of the years 1900 to 2199 is longer.
 MOST_PERIOD_DAYS = 109_573
 
@@ -220,22 +222,27 @@ def summarize(
     _check_split(last_calibration, end, first_order, last_order)
     end = last_calibration if end is None else end
     occasions, units = occasions_of(log, usable, last_calibration, end)
-    rows_wanted = customer_rows(
-        occasions,
-        last_calibration,
-        end,
-        log_spend="log_spend" in also,
-        regularity="log_intervals" in also,
-        daily_discount=daily_discount,
-        last=last_order,
-        all_spend=reading.priced and (units is not None or end < last_order or last_calibration < last_order),
-    )
-    each = log.keep("customers", rows_wanted)
-    table = log.fetch(each)
-    column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
-    ids = table["customer_id"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(object)
-    order = id_order(ids)
-    ids, column = ids[order], {name: values[order] for name, values in column.items()}
+    all_spend = reading.priced and (units is not None or end < last_order or last_calibration < last_order)
+    if isinstance(occasions, SortedDays) and daily_discount is None and not set(also) & _OF_ENGINES:
+        each, ids = None, occasions.ids()
+        column = occasions.customers(last_calibration, end, all_spend=all_spend)
+    else:
+        rows_wanted = customer_rows(
+            as_table(occasions),
+            last_calibration,
+            end,
+            log_spend="log_spend" in also,
+            regularity="log_intervals" in also,
+            daily_discount=daily_discount,
+            last=last_order,
+            all_spend=all_spend,
+        )
+        each = log.keep("customers", rows_wanted)
+        table = log.fetch(each)
+        column = {name: table[name].to_numpy() for name in table.column_names if name != "customer_id"}
+        ids = table["customer_id"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(object)
+        order = id_order(ids)
+        ids, column = ids[order], {name: values[order] for name, values in column.items()}
     in_base = column["first_order"] <= np.datetime64(last_calibration)
     if not in_base.any():
         raise InputError(
@@ -260,16 +267,29 @@ def summarize(
     if not reading.take:
         log.forget()
     if {"purchase_times", "purchase_spend"} & set(also):
-        wanted = days_to(occasions, last_calibration, with_spend="purchase_spend" in also)
-        days, amounts = repeat_days(ids, column["first_order"], log.fetch(wanted))
+        with_spend = "purchase_spend" in also
+        if isinstance(occasions, SortedDays):
+            days, amounts = occasions.repeats(last_calibration, with_spend=with_spend)
+        else:
+            wanted = log.fetch(days_to(occasions, last_calibration, with_spend=with_spend))
+            days, amounts = repeat_days(ids, column["first_order"], wanted)
         dataset = with_times(dataset, days / unit_days, dataset["frequency"].to_numpy(), amounts)
     start = column["first_order"].min().item()
-    counts = log.fetch(period_rows(occasions, each, start, last_calibration, end, period_days))
+    if isinstance(occasions, SortedDays):
+        counts = occasions.by_period(start, last_calibration, end, int(period_days))
+    else:
+        counts = log.fetch(period_rows(occasions, each, start, last_calibration, end, period_days))
     add_periods(dataset, counts, start, end, period_days)
     if "periods" in also:
-        add_days(dataset, log.fetch(day_rows(occasions, last_calibration)), start, last_calibration)
+        by_day = (
+            occasions.by_day(last_calibration)
+            if isinstance(occasions, SortedDays)
+            else log.fetch(day_rows(occasions, last_calibration))
+        )
+        add_days(dataset, by_day, start, last_calibration)
     if "spend_trends" in also:
-        sums = (log.fetch(rows(occasions, last_calibration)) for rows in (trend_rows, month_rows))
+        days = as_table(occasions)
+        sums = (log.fetch(rows(days, last_calibration)) for rows in (trend_rows, month_rows))
         add_trends(dataset, *sums)
     dataset.attrs = {
         "time_unit": time_unit.strip().lower().removesuffix("s"),
@@ -322,7 +342,7 @@ def purchase_dates(
     key = str(customer).strip()
     own = dataclasses.replace(usable, rows=rows.filter(rows.customer_id == key))
     occasions, _ = occasions_of(log, own, usable.last, usable.last)
-    days = log.fetch(occasions.select("date").distinct())["date"].to_numpy()
+    days = log.fetch(as_table(occasions).select("date").distinct())["date"].to_numpy()
     if days.size == 0:
         some = log.fetch(rows.select("customer_id").distinct().order_by("customer_id").limit(3))[
             "customer_id"
@@ -354,10 +374,8 @@ def read_day(value: Day, name: str) -> dt.date:
 def occasions_of(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) -> tuple[Any, Any]:
     """Return one row per customer and day with a purchase, and what became of returns where there are some.
 
-    Where days were found by sorting, ``customer_id`` is a whole number.
+    An Ibis table, or SortedDays where ids are whole numbers and nothing came back; ``as_table`` makes it one.
     """
-    import ibis
-
     rows, priced = usable.rows, log.reading.priced
     rows = rows.drop([name for name in rows.columns if name.startswith("taken_") or name == TWIN])
     if not usable.returns:
@@ -365,9 +383,9 @@ def occasions_of(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) ->
         narrow = log.kept and usable.money < LARGEST_SPEND
         lines = rows if log.reading.order_id is None else order_lines(rows, until, end)
         if narrow and NUMBER in lines.columns:
-            days = days_by_sorting(log, lines)
+            days = sorted_days(log, lines)
             if days is not None:
-                return ibis.memtable(days), None
+                return days, None
         return log.keep("occasions", purchase_occasions(lines, with_spend=priced, narrow=narrow)), None
     rows = rows.drop(NUMBER) if NUMBER in rows.columns else rows
     lines = log.keep("lines", order_lines(rows, until, end))
@@ -382,6 +400,13 @@ def occasions_of(log: OrderLog, usable: Usable, until: dt.date, end: dt.date) ->
     types = {"spend": "decimal(38, 4)", "gross": "decimal(38, 4)", "orders": "int64", "free_orders": "int64"}
     both = untouched.select(columns).cast(types).union(net_occasions(units).select(columns).cast(types))
     return log.keep("occasions", both), units
+
+
+def as_table(occasions: Any) -> Any:
+    """Return days with purchases as an Ibis table; ``customer_id`` is a whole number where they were sorted."""
+    import ibis
+
+    return ibis.memtable(occasions.table()) if isinstance(occasions, SortedDays) else occasions
 
 
 def _after(log: OrderLog, rows: Any, end: dt.date) -> tuple[int, Any]:

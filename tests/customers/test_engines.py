@@ -82,8 +82,8 @@ def test_a_door_says_what_pandas_says(orders, reference, tmp_path, door):
 )
 def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch, first, step, fits):
     """Days are then found by sorting, where id, day and place fit into 63 bits."""
-    sort, found = summaries.days_by_sorting, []
-    monkeypatch.setattr(summaries, "days_by_sorting", lambda *given: found.append(sort(*given)) or found[-1])
+    sort, found = summaries.sorted_days, []
+    monkeypatch.setattr(summaries, "sorted_days", lambda *given: found.append(sort(*given)) or found[-1])
     bought = orders[orders["amount"] >= 0]
     # Equal lines among all, and among those that are dropped.
     bought = pd.concat(
@@ -96,6 +96,30 @@ def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch
     assert len(found) == 1
     assert (found[0] is not None) == fits
     assert "Rows that are equal to another one" in numbers.attrs["audit"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"also": ("purchase_spend", "purchase_times", "periods", "spend_trends")},
+        {"until": "2024-06-30", "also": ("purchase_times", "periods")},
+        {"until": "2024-03-31", "holdout_until": "2024-06-30", "period_days": 9, "also": ("periods",)},
+        {"until": "2024-06-30", "holdout_until": "2024-11-30", "holdout_discount_rate": 0.1},
+        {"until": "2024-06-30", "also": ("log_spend", "log_intervals")},
+        {"until": "2025-02-01", "spend": None, "also": ("purchase_times", "periods")},
+    ],
+)
+def test_sorted_days_say_what_an_engine_says(orders, monkeypatch, told):
+    """To the bit: amounts that float64 does not hold, free orders, equal rows, newcomers, days beyond the end."""
+    log = orders[orders["amount"] >= 0]
+    log = pd.concat([log, log[:7], log[:3].assign(amount=9e12 + 0.0107, client=-2)])
+    log = log.assign(amount=log["amount"].where(log.index % 7 > 0, 0.0))
+    told = {"customer_id": "client", "date": "bought", "spend": "amount"} | told
+    found = clv.summarize(log, **told)
+    monkeypatch.setattr(summaries, "sorted_days", lambda *given: None)
+    engine = clv.summarize(log, **told)
+    assert found.identical(engine)
+    assert "Rows that are equal to another one" in found.attrs["audit"]
 
 
 def test_the_log_has_all_that_engines_disagree_about(reference):

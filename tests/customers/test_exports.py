@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_clv as clv
+from bayes_clv.customers.orders.months import month_names
 
 DAYS = ["2023-01-02", "2023-01-14", "2023-03-01", "2023-06-30"]
 ROWS = list(zip("abac", DAYS, ["5.05", "32.89", "7", "1000.5"], strict=True))
@@ -62,6 +63,11 @@ def test_text_of_older_windows_programs(tmp_path):
     message = refusal(tmp_path / "orders.csv", spend="Währg")
     assert "line 1 has the bytes" in message
     assert "iconv -f WINDOWS-1252" in message
+
+
+def test_an_ending_in_capitals(tmp_path):
+    (tmp_path / "orders.csv.GZ").write_bytes(gzip.compress(PLAIN.encode(), mtime=0))
+    same(clv.summarize(tmp_path / "orders.csv.GZ"))
 
 
 def test_the_delimiter_that_excel_says_first(tmp_path):
@@ -148,6 +154,43 @@ def test_formats_with_months_by_name_are_found(form):
     written = table(date=[dt.datetime.fromisoformat(day).strftime(form) for day in DAYS])
     assert f"Say date_format={form!r}, which reads every date" in refusal(written)
     same(clv.summarize(written, date_format=form))
+
+
+MONTHS = [
+    ("%d. %B %Y", ["2. Januar 2023", "14. JANUAR 2023", "1. März 2023", "30. Juni 2023"]),
+    ("%d.%b.%Y", ["02.Jan.2023", "14.Jan.2023", "01.Mrz.2023", "30.Jun.2023"]),
+    ("%d %b %Y", ["2 janv. 2023", "14 janv. 2023", "1er mars 2023", "30 juin 2023"]),
+    (
+        "%d de %B de %Y",
+        ["2 de enero de 2023", "14 de enero de 2023", "1 de marzo de 2023", "30 de junio de 2023"],
+    ),
+    ("%d-%b-%Y", ["02-gen-2023", "14-gen-2023", "01-mar-2023", "30-giu-2023"]),
+    ("%d %B %Y", ["2 janeiro 2023", "14 janeiro 2023", "1 marc\u0327o 2023", "30 junho 2023"]),
+    ("%d %b %Y", ["2 jan 2023", "14 jan 2023", "1 mrt 2023", "30 jun 2023"]),
+]
+
+
+@pytest.mark.parametrize(("form", "days"), MONTHS, ids=["de", "Excel", "fr", "es", "it", "pt", "nl"])
+def test_months_by_name_of_other_languages(form, days):
+    written = table(date=days)
+    assert f"Say date_format={form!r}, which reads every date of the column." in refusal(written)
+    same(clv.summarize(written, date_format=form))
+
+
+def test_months_that_cannot_be_told():
+    unclear = table(date=["2 jan 2023", "14 jui 2023", "1 mar 2023", "30 jui 2023"])
+    for told in ({}, {"date_format": "%d %b %Y"}):
+        assert "'jui' may be month 6 or 7: write whole names, or months as numbers" in refusal(
+            unclear, **told
+        )
+    polish = table(date=["2 stycznia 2023"] * 4)
+    assert "'stycznia' is no month's name in English, German," in refusal(polish)
+
+
+def test_no_name_is_of_two_months():
+    known = month_names()
+    assert known.unclear == {"jui": (6, 7)}
+    assert len(known.whole) > 60
 
 
 # Further lines of an order, and columns that nobody named.

@@ -193,6 +193,7 @@ def test_text_is_no_number(people):
         ("I(a" + " + a" * 1000 + ")", "nested more than 200 deep"),
         ("a" + " + a" * 5000, "20,001 characters long"),
         ("I(ſ + s)", "put the name of the column in backticks"),
+        ("[)", "cannot be read"),
     ],
 )
 def test_formulas_that_would_not_end_or_be_misread(formula, message):

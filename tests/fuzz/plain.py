@@ -29,7 +29,7 @@ def cells_of(column):
     if len(kinds) == 1 and kinds <= NO_USE:
         raise Refused(kinds)
     alike = kinds <= set(NUMBERS) or len(kinds) == 1 or all(issubclass(k, dt.date) for k in kinds)
-    alike = alike and not kinds & {complex, pd.Interval, pa.MonthDayNano}
+    alike = alike and not kinds & {complex, pd.Interval, pd.Period, pa.MonthDayNano}
     whole = [int(c) if isinstance(c, float) and c.is_integer() else c for c in column]
     texts = column if alike else map(str, whole)
     return [None if no else text for no, text in zip(gone, texts, strict=True)]

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from bayes_clv.customers.orders.months import LANGUAGES, month_names, names_by_month
+from bayes_clv.customers.orders.months import pattern as month_pattern
 from bayes_clv.schema import InputError, argument
 
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:([0-5][0-9]|60)([.,][0-9]+)?)?"
@@ -21,25 +23,31 @@ COMPACT = r"^(19|20|21)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
 
 
 # A date in any order at the beginning of a text, and what comes after it.
+_ORDINAL = "(?:er|º|ª|st|nd|rd|th)?"
+_BETWEEN = "[.] | de | of |[./ -]"
+_NAME = r"[\pL\pM]{3,12}[.]?"
 LOOSE = (
-    r"^([0-9]{1,4}(?:[.] |[./ -])([0-9]{1,2}|[A-Za-z]{3,9})[./ -][0-9]{1,4}|[A-Za-z]{3,9} [0-9]{1,2},? [0-9]{4})"
-    r"(.*)$"
+    rf"^([0-9]{{1,4}}{_ORDINAL}(?:{_BETWEEN})(?:[0-9]{{1,2}}|{_NAME})(?:{_BETWEEN})[0-9]{{1,4}}"
+    rf"|{_NAME} [0-9]{{1,2}},? [0-9]{{4}})(.*)$"
 )
-
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_NAMES = "|".join(
-    f"[{name[0]}{name[0].upper()}][{name[1]}{name[1].upper()}][{name[2]}{name[2].upper()}]" for name in MONTHS
+# The same in Python, where letters are called otherwise: day or year, month, year or day, and what is between them.
+_DATE = re.compile(
+    rf"(\d{{1,4}}{_ORDINAL})({_BETWEEN})(\d{{1,2}}|[^\W\d_][^\d_/ -]*?[.]?)({_BETWEEN})(\d{{1,4}})"
 )
+_MONTH_FIRST = re.compile(r"([^\W\d_][^\d_/ -]*?)[.]? \d{1,2}(,?) \d{4}")
 
 # What a word of a format stands for: a part of the day, or nothing that decides it.
 _PARTS = {
     "%Y": ("year", "((?:19|20|21)[0-9]{2})"),
     "%y": ("short year", "([0-9]{2})"),
     "%m": ("month", "(0?[1-9]|1[0-2])"),
-    "%d": ("day", "(0?[1-9]|[12][0-9]|3[01])"),
-    "%e": ("day", "(0?[1-9]|[12][0-9]|3[01])"),
-    "%b": ("month name", f"((?:{_NAMES}))"),
-    "%B": ("month name", f"((?:{_NAMES})[a-z]*)"),
+    "%d": ("day", f"(0?[1-9]|[12][0-9]|3[01]){_ORDINAL}"),
+    "%e": ("day", f"(0?[1-9]|[12][0-9]|3[01]){_ORDINAL}"),
+    # Their patterns are made where one is wanted.
+    "%b": ("month name", ""),
+    "%B": ("month name", ""),
+    "%a": ("", r"[\pL\pM]{2,}[.]?"),
+    "%A": ("", r"[\pL\pM]{2,}[.]?"),
     "%H": ("", "(?:[01]?[0-9]|2[0-3])"),
     "%I": ("", "(?:0?[1-9]|1[0-2])"),
     "%M": ("", "[0-5]?[0-9]"),
@@ -86,9 +94,9 @@ class DateFormat:
         if "month" in self.parts:
             month = part("month").lpad(2, "0")
         else:
-            name = part("month name").lower().substr(0, 3)
+            name = part("month name").lower()
             month = ibis.cases(
-                *[(name == each, f"{place + 1:02d}") for place, each in enumerate(MONTHS)],
+                *[(name.isin(names), f"{number:02d}") for number, names in names_by_month().items()],
                 else_=ibis.null("string"),
             )
         written = year + "-" + month + "-" + part("day").lpad(2, "0")
@@ -165,7 +173,7 @@ def read_format(text: Any) -> DateFormat | SerialDays | UnixDays:
             pattern.append(re.escape(piece))
         elif piece in _PARTS:
             kind, found = _PARTS[piece]
-            pattern.append(found)
+            pattern.append(month_pattern(short=piece == "%b") if kind == "month name" else found)
             parts += [kind] if kind else []
         else:
             zone = " A zone that is a name does not say which day is meant: convert the times first." * (
@@ -199,24 +207,44 @@ def candidates(dates: list[str], tails: list[str]) -> list[str]:
     """
     found = []
     for text in dates:
-        if text[0].isalpha():
-            month = "%b" if text.index(" ") == 3 else "%B"
-            found.append(f"{month} %d{',' * (',' in text)} %Y")
-            continue
-        marks = re.findall(r"[.] |[./ -]", text)
-        if len(marks) != 2:
-            continue
-        first, middle, last = re.split(r"[.] |[./ -]", text)
-        years = ("%Y",) if len(first) == 4 or len(last) == 4 else ("%y",)
-        month = "%b" if middle.isalpha() and len(middle) == 3 else "%B" if middle.isalpha() else "%m"
-        if len(first) == 4:
-            orders = [("%Y", month, "%d")] + ([("%Y", "%d", "%m")] if month == "%m" else [])
-        else:
-            orders = [("%d", month, years[0])] + ([("%m", "%d", years[0])] if month == "%m" else [])
-        found += [order[0] + marks[0] + order[1] + marks[1] + order[2] for order in orders]
+        if (named := _MONTH_FIRST.fullmatch(text)) is not None:
+            found.append(f"{_word_of(named[1])} %d{named[2]} %Y")
+        elif (parts := _DATE.fullmatch(text)) is not None:
+            first, one, middle, other, last = parts.groups()
+            month = "%m" if middle.isdigit() else _word_of(middle)
+            if len(first) == 4 and first.isdigit():
+                orders = [("%Y", month, "%d")] + ([("%Y", "%d", "%m")] if month == "%m" else [])
+            else:
+                year = "%Y" if len(last) == 4 else "%y"
+                orders = [("%d", month, year)] + ([("%m", "%d", year)] if month == "%m" else [])
+            found += [order[0] + one + order[1] + other + order[2] for order in orders]
     times = list(dict.fromkeys(_time_format(tail) for tail in tails)) or [""]
     known = [each for each in times if each is not None]
     return list(dict.fromkeys(date + time for date, time in itertools.product(dict.fromkeys(found), known)))
+
+
+def _word_of(month: str) -> str:
+    """Return the word of a format that reads a month's name."""
+    return "%b" if month.lower().removesuffix(".") in month_names().short else "%B"
+
+
+def unknown_month(dates: list[str]) -> str:
+    """Return what to say of the first name in the place of a month that is none, or of two; nothing where all are."""
+    known = month_names()
+    for text in dates:
+        found = _MONTH_FIRST.fullmatch(text) or _DATE.fullmatch(text)
+        name = "" if found is None else found[1 if found.re is _MONTH_FIRST else 3]
+        plain = name.lower().removesuffix(".")
+        if plain in known.unclear:
+            months = " or ".join(map(str, known.unclear[plain]))
+            return f"In {text!r}, {name!r} may be month {months}: write whole names, or months as numbers."
+        if plain and not plain.isdigit() and plain not in known.short and plain not in known.whole:
+            *most, last = LANGUAGES.values()
+            return (
+                f"In {text!r}, {name!r} is no month's name in {', '.join(most)} or {last}, which are read: write "
+                "months as numbers."
+            )
+    return ""
 
 
 def _time_format(tail: str) -> str | None:

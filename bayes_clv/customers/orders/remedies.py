@@ -14,6 +14,7 @@ from bayes_clv.customers.orders.dates import (
     candidates,
     is_zoned,
     read_format,
+    unknown_month,
 )
 from bayes_clv.customers.orders.log import OrderLog
 from bayes_clv.customers.orders.parsing import MISSING_WORDS, NAMES, PROBLEMS, SMALLEST_SPEND
@@ -144,7 +145,7 @@ def _of_dates(log: OrderLog) -> str:
     dates = _given(log, "date")
     some = dates.filter(dates.given.re_search(LOOSE))
     parts = some.select(
-        date=some.given.re_extract(LOOSE, 1), tail=some.given.re_extract(LOOSE, 3).re_replace("[0-9]", "0")
+        date=some.given.re_extract(LOOSE, 1), tail=some.given.re_extract(LOOSE, 2).re_replace("[0-9]", "0")
     )
     found = log.fetch(parts.select("date").distinct().limit(_MOST_LOOKED_AT))["date"].to_pylist()
     tails = log.fetch(parts.select("tail").distinct().limit(20))["tail"].to_pylist()
@@ -161,7 +162,10 @@ def _of_dates(log: OrderLog) -> str:
     if len(reading) == 1 and "%z" in reading[0]:
         return _of_zoned(log, dates, reading[0])
     if len(reading) == 1:
-        other = next((each for each in tried if unread[each] > 0 and len(each) == len(reading[0])), None)
+        alike = (
+            each for each in tried if len(each) == len(reading[0]) and each.lower() != reading[0].lower()
+        )
+        other = next((each for each in alike if unread[each] > 0), None)
         settled = ""
         if other is not None:
             misfit = dates.filter(read_format(other).day(dates.given).isnull()).limit(1)
@@ -179,6 +183,7 @@ def _of_dates(log: OrderLog) -> str:
     zoned = _zoned(log, dates)
     if zoned:
         return zoned
+    default = unknown_month(sorted(found)) or default
     given = log.reading.date_format
     if given is not None:
         # What was said is no remedy, and may still be the best that there is.
