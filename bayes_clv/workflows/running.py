@@ -283,7 +283,7 @@ def _fits(
             # Two bars at a time would write over each other; this one is that of the longer fit.
             progress=sampler_progress and role == "buying",
             include=("prior", *(() if changing and role == "buying" else ("posterior_predictive",))),
-            calendar=Calendar() if settings.calendar and role == "buying" else None,
+            calendar=Calendar(by=settings.calendar_by) if settings.calendar and role == "buying" else None,
             over_time=changing if changing and role == "buying" else None,
             **given[role],
         )
