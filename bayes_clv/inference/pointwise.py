@@ -176,8 +176,8 @@ def _at_purchases(
     owner, ago = _ago(rows, times)
     if isinstance(clock, OwnTimes):
         start, paced = rows[PATH].astype(np.int64), clock.paced
-        level = levels_bought(paced, start, rows["T"], owner, ago, unit_days)
-        own = _summed(owner, level, rows["T"].size, paced.design.shape[0], clock.log_pace)
+        made_at = levels_bought(paced, start, rows["T"], owner, ago, unit_days)
+        own = _summed(owner, made_at, rows["T"].size, paced.design.shape[0], clock.log_pace)
         return own if clock.calendar is None else own + _log_rates(clock.calendar, rows, owner, ago)
     return 0.0 if clock.calendar.of_leaving else _log_rates(clock, rows, owner, ago)
 

@@ -33,7 +33,7 @@ from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
 from bayes_clv.inference.over_time import DrawnColumns, OwnPaces, own_paces, read_columns
 from bayes_clv.inference.pooled import DrawnGroups, read_groups
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, either
 
 Kind = Literal["buying", "spending", "opportunities", "contracts"]
 
@@ -407,9 +407,13 @@ def parameters(
         )
     groups = read_groups(tree)
     if groups is not None and not grouped:
+        remedy = either(
+            "Fit with one calendar for all, Calendar(), for it.",
+            "Run with one calendar for all for it: --calendar without --calendar-by.",
+        )
         raise InputError(
             f"It does not go by a calendar of groups ({groups.groups.by}) yet, which this posterior has: "
-            f"{_GROUPED_VERBS} do. Fit with one calendar for all, Calendar(), for it."
+            f"{_GROUPED_VERBS} do. {remedy}"
         )
     group = tree["posterior"].dataset
     values = {}

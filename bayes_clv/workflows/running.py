@@ -202,8 +202,7 @@ def _run_into(
         if settings.currency is None
         else [say("All amounts are in {currency}.", currency=settings.currency)]
     )
-    # What a plan brings to each customer is in no closed form of the total.
-    if settings.calendar and "over_time" not in buying.attrs:
+    if settings.calendar:
         from bayes_clv.predictions.splitting import variance_of_total
 
         record["variance"] = variance_of_total(buying, customers, value)

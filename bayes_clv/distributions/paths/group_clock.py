@@ -20,8 +20,8 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no
 class GroupClock:
     """The law's time ``inner`` (group, draw, knot) at knots ``outer`` (knot,), and the ``group`` (row,) of each row.
 
-    Futures begin now, or that of each row at its ``start`` (row,) of the calendar, which is ``begin`` (row, draw) of the
-    law's time.
+    Futures begin now, or that of each row at its ``start`` (row,) of the calendar, which is ``begin`` (row, draw) of
+    the law's time.
     """
 
     inner: Array
@@ -44,7 +44,8 @@ class GroupClock:
         """Return the law's time (row, draw) from the futures' begin to ``times`` (row,) later."""
         if self.start is None or self.begin is None:
             return self._since_now(rows, times)
-        return self._since_now(rows, self.start[rows] + np.asarray(times)) - self.begin[rows]
+        whole: Array = self._since_now(rows, self.start[rows] + np.asarray(times))
+        return whole - np.asarray(self.begin[rows])
 
     def _since_now(self, rows: Any, times: Any) -> Array:
         group, found = self.group[rows], np.empty((np.size(times), self.inner.shape[1]))

@@ -34,8 +34,8 @@ def calendar_bands(buying: xr.DataTree, horizon: str | float | None = None) -> x
     xarray.Dataset
         ``rate`` (quantile, calendar_period), without unit, expected level, and where the calendar differs by group
         ``group_rate`` (quantile, calendar_group, calendar_period), over the mean of all; the coordinate is the first
-        day of the period, or its number where no date is known and of contracts, ``attrs["known"]`` the number of past periods,
-        and ``attrs["what"]`` says what moves.
+        day of the period, or its number where no date is known and of contracts, ``attrs["known"]`` the number of
+        past periods, and ``attrs["what"]`` says what moves.
 
     Raises
     ------
@@ -150,6 +150,7 @@ def _group_lines(bands: xr.Dataset) -> dict[str, np.ndarray]:
     common = bands["rate"].sel(quantile=0.5)
     medians = bands["group_rate"].sel(quantile=0.5)
     known = int(bands.attrs["known"])
-    apart = np.abs(np.log(medians / common)).isel({PERIOD: slice(known)}).mean(PERIOD).to_numpy()
+    past = (medians / common).isel({PERIOD: slice(known)}).transpose(GROUP, PERIOD).to_numpy()
+    apart = np.abs(np.log(past)).mean(axis=1)
     shown = np.sort(np.argsort(-apart, kind="stable")[:MOST_LINES])
     return {str(bands[GROUP][place].item()): medians[place].to_numpy() for place in shown}
