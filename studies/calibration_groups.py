@@ -11,8 +11,8 @@ Pass rule, stated before the run
     large are caught. Of 60 bases the latter cannot be expected: of Pareto/NBD with a calendar 30 bases let them pass.
 
 What was found
-    On 2026-12-01 the rule is NOT met with 60 bases (13 s each): the shocks' scale is below the bound of 17 rows (p .0009,
-    and .0029), and the level's is outside its own 95 % band (.004). Of both too many truths are at the lowest ranks:
+    On 2026-12-01 the rule is NOT met with 60 bases (13 s each): the shocks' scale is below the bound of 17 rows (p
+    .0009, .0029), and the level's is outside its own 95 % band (.004). Of both too many truths are at the lowest ranks:
     beside a third scale laplace misses small ones, as it did in ``calibration_calendar`` before scales had a coordinate
     of their own. It says so itself: 48 % of the fits are flagged by their Pareto k (8 % there); of those that passed
     the shocks' scale is at .005 and the level's at .07. What is read of them is right: the groups' scale .16, their
