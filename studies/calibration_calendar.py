@@ -93,20 +93,32 @@ def stated(family: str) -> tuple[Any, Mapping[str, Prior]]:
 
 def path(drawn: Mapping[str, Any]) -> np.ndarray:
     """Return the rate of all customers in each period, past and to come, from its definition."""
-    rho = 2.0 ** (-CALENDAR.width / float(drawn[HALF_LIFE]))
-    level = np.empty(CALENDAR.size + AHEAD)
-    before = 0.0
-    for period, move in enumerate(np.asarray(drawn["moves"])):
-        # The first is of the stationary law.
-        before = move if period == 0 else rho * before + np.sqrt(1 - rho**2) * move
-        level[period] = before
+    level = persistent(drawn["moves"], float(drawn[HALF_LIFE]))
     found: np.ndarray = np.exp(drawn[SD] * level + drawn[SHOCK] * np.asarray(drawn["shocks"]))
     return found
 
 
-def simulated(family: str, rng: np.random.Generator, rate: np.ndarray, params: Mapping[str, Any]) -> Columns:
+def persistent(moves: Any, half_life: float) -> np.ndarray:
+    """Return a level of variance 1 in each period, from its moves (period,), standard Normal numbers."""
+    rho = 2.0 ** (-CALENDAR.width / half_life)
+    level = np.empty(CALENDAR.size + AHEAD)
+    before = 0.0
+    for period, move in enumerate(np.asarray(moves)):
+        # The first is of the stationary law.
+        before = move if period == 0 else rho * before + np.sqrt(1 - rho**2) * move
+        level[period] = before
+    return level
+
+
+def simulated(
+    family: str,
+    rng: np.random.Generator,
+    rate: np.ndarray,
+    params: Mapping[str, Any],
+    ages: np.ndarray | None = None,
+) -> Columns:
     """Return histories in calendar time, and all customers' purchases in each period of the past."""
-    of, ages = find_family(family), design()["T"]
+    of, ages = find_family(family), design()["T"] if ages is None else ages
     ends = np.arange(CALENDAR.size + 1) * CALENDAR.width
     elapsed = np.concatenate([[0.0], np.cumsum(rate[: CALENDAR.size] * CALENDAR.width)])
     came = np.interp(ends[-1] - ages, ends, elapsed)

@@ -31,12 +31,13 @@ from bayes_clv.inference.effects import Columns as ColumnNames
 from bayes_clv.inference.effects import check_flat, learn_effects, needed_columns
 from bayes_clv.inference.ledger import PAYER, read_ledger, refuse_unpaid
 from bayes_clv.inference.over_time import learn_columns
-from bayes_clv.inference.pooled import learn_groups
+from bayes_clv.inference.pooled import drawn_groups, learn_groups
 from bayes_clv.inference.posterior import FORMAT, described
 from bayes_clv.inference.priors import plain_priors
 from bayes_clv.inference.sampling import laplace as methods
 from bayes_clv.inference.sampling import nuts
 from bayes_clv.schema import CUSTOMER, PERIODS_AGO, UNSTATED, InputError, argument, check_seed
+from bayes_clv.units import days_per
 
 METHODS = ("nuts", "laplace", "mode")
 GROUPS = ("prior", "prior_predictive", "posterior_predictive", "log_prior", "log_likelihood")
@@ -214,10 +215,6 @@ def fit(
             pooled = learn_groups(grouping, record.name, dataset, learned)
             _check_groups(pooled.by, include, over_time)
             columns[PLACE] = pooled.place(dataset)[data.usable].astype(float)
-        if record.kind == "purchases" and "log_likelihood" in include:
-            # What g adds to a customer's density goes by its days.
-            times = dataset[PURCHASE_TIMES].to_numpy().astype(float)
-            columns[PURCHASE_START] = dataset[PURCHASE_START].to_numpy().astype(float)
         if learned.of_spend:
             ledger = read_ledger(seen_by, learned.days, learned.unit_days, learned.size)
             refuse_unpaid(record, ledger.unpaid)
@@ -229,6 +226,11 @@ def fit(
     if over_time is not None:
         changing = learn_columns(over_time, dataset)
         columns[PATH] = dataset[PATH].to_numpy()[data.usable]
+    moves = learned is not None or changing is not None
+    if moves and record.kind == "purchases" and "log_likelihood" in include:
+        # What the pace adds to a customer's density goes by its days.
+        times = dataset[PURCHASE_TIMES].to_numpy().astype(float)
+        columns[PURCHASE_START] = dataset[PURCHASE_START].to_numpy().astype(float)
     effects, profiles = None, None
     if needed:
         used = dataset.isel(customer=data.usable)
@@ -326,6 +328,8 @@ def fit(
         classes = predictive.observed_classes(record.checked, columns[record.checked])
         if profiles is not None:
             columns = columns | {"profile": np.repeat(profiles.index, data.count)}
+        if pooled is not None:
+            columns = columns | {PLACE: np.repeat(pooled.place(dataset)[data.usable], data.count)}
         included["observed_data"] = xr.merge([seen, classes])
         if "prior_predictive" in include:
             pasts = None if learned is None else predictive.prior_pasts(learned, fixed, past_rng)
@@ -334,7 +338,10 @@ def fit(
             )
         if "posterior_predictive" in include:
             thinned = predictive.thin(posterior)
-            pasts = None if learned is None else drawn_calendar(learned, thinned, seed).pasts()
+            moving_past = None if learned is None else drawn_calendar(learned, thinned, seed)
+            pasts = None if moving_past is None else moving_past.pasts()
+            if moving_past is not None and pooled is not None:
+                pasts = drawn_groups(pooled, thinned).pasts(moving_past)
             included["posterior_predictive"] = predictive.replicate(
                 record, thinned, columns, classes, predictive_rng, effects, profiles, pasts
             )
@@ -342,7 +349,17 @@ def fit(
         included["log_prior"] = log_prior(fixed, posterior)
     if "log_likelihood" in include:
         included["log_likelihood"] = pointwise_log_likelihood(
-            record, posterior, rows, effects, profiles, calendar=learned, ledger=ledger, times=times
+            record,
+            posterior,
+            rows,
+            effects,
+            profiles,
+            calendar=learned,
+            ledger=ledger,
+            times=times,
+            groups=pooled,
+            over_time=changing,
+            unit_days=1.0 if changing is None else days_per(str(dataset.attrs["time_unit"])),
         )
     tree = xr.DataTree.from_dict(included)
     tree.attrs = {
@@ -371,7 +388,7 @@ def fit(
 
 def _check_over_time(include: Collection[str]) -> None:
     """Refuse what a fit with columns over time cannot give."""
-    for name in ("prior_predictive", "posterior_predictive", "log_likelihood"):
+    for name in ("prior_predictive", "posterior_predictive"):
         if name in include:
             raise InputError(
                 f"Group {name!r} is not there of a fit with columns over time yet. Fit without {argument('over_time')} "
@@ -386,12 +403,11 @@ def _check_groups(by: str, include: Collection[str], over_time: Any) -> None:
             f"Columns over time and a calendar by group cannot be had in one fit yet. Leave {argument('by', by)} out "
             f"of Calendar(), or {argument('over_time', over_time)}."
         )
-    for name in ("prior_predictive", "posterior_predictive", "log_likelihood"):
-        if name in include:
-            raise InputError(
-                f"Group {name!r} is not there of a fit whose calendar differs by group yet. Leave "
-                f"{argument('by', by)} out of Calendar() for it."
-            )
+    if "prior_predictive" in include:
+        raise InputError(
+            f"Group 'prior_predictive' is not there of a fit whose calendar differs by group yet. Leave "
+            f"{argument('by', by)} out of Calendar() for it."
+        )
 
 
 def _refuse_one_age(family: Family, learned: LearnedCalendar, customers: xr.Dataset) -> None:

@@ -178,17 +178,31 @@ def learn_columns(
 
 def bought_at(paced: Paced, start: np.ndarray, customers: xr.Dataset) -> np.ndarray:
     """Return the repeat purchases (level,) of all customers that were made at each level."""
-    who, ago = purchases_ago(customers)
-    when = -ago - WITHIN / days_per(str(customers.attrs["time_unit"]))
-    # Rows of all pieces and all purchases in order: the last piece before a purchase is its own.
     age = np.asarray(customers["T"], dtype=np.float64)
+    who, ago = purchases_ago(customers)
+    level = levels_bought(paced, start, age, who, ago, days_per(str(customers.attrs["time_unit"])))
+    return np.bincount(level, minlength=paced.design.shape[0]).astype(np.float64)
+
+
+def levels_bought(
+    paced: Paced, start: np.ndarray, age: np.ndarray, who: np.ndarray, ago: np.ndarray, unit_days: float
+) -> np.ndarray:
+    """Return the level (purchase,) at which each purchase was made, of customers (row,) of an ``age``.
+
+    ``who`` (purchase,) is the row whose it is, one's after the other's, and ``ago`` how long before the end it was.
+    """
+    when = -ago - WITHIN / unit_days
+    # Rows of all pieces and all purchases in order: the last piece before a purchase is its own.
     row, place, _ = overlaps(paced.begin, start, -age, np.zeros(age.size))
     owner = np.concatenate([row, who])
     time = np.concatenate([np.maximum(paced.begin[place], -age[row]), when])
     order = np.lexsort([np.repeat([0, 1], [row.size, who.size]), time, owner])
     piece = np.where(order < row.size, np.arange(order.size), 0)
-    last = order[np.maximum.accumulate(piece)][order >= row.size]
-    return np.bincount(paced.level[place[last]], minlength=paced.design.shape[0]).astype(np.float64)
+    last = order[np.maximum.accumulate(piece)]
+    level = np.empty(who.size, dtype=np.int64)
+    bought = order >= row.size
+    level[order[bought] - row.size] = paced.level[place[last[bought]]]
+    return level
 
 
 def _spread(name: str, values: np.ndarray, width: np.ndarray) -> tuple[float, float]:

@@ -17,7 +17,7 @@ which goes with the population's rate.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,6 +126,12 @@ def learn_groups(by: Any, name: str, customers: xr.Dataset, calendar: LearnedCal
         raise InputError(
             f"{by!r} has {distinct.size:,} labels, such as {distinct[0]!r}, and each would have a number a period: "
             f"{MOST_GROUPS} are the most. Join them to fewer, larger groups."
+        )
+    alone = [label for label, size in zip(distinct, np.bincount(place), strict=True) if size == 1]
+    if alone:
+        raise InputError(
+            f"{len(alone)} of {distinct.size} labels in {by!r} have one customer, such as {alone[0]!r}: the weeks of "
+            "one customer are no calendar. Join these labels to others, or leave these customers out."
         )
     if "purchase_times" not in customers:
         raise InputError(
@@ -252,13 +258,18 @@ class DrawnGroups:
         elapsed -= elapsed[:, :, known.size, None]
         return (np.arange(elapsed.shape[2]) - known.size) * known.width, elapsed
 
+    def pasts(self, calendar: DrawnCalendar) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield of each draw the knots (knot,) of the past, times from the end, and the groups' time (group, knot)."""
+        size, width = calendar.calendar.size, calendar.calendar.width
+        times = (np.arange(size + 1) - size) * width
+        for common, own in zip(calendar.log_rate, self.own, strict=True):
+            elapsed = np.zeros((own.shape[0], size + 1))
+            np.cumsum(np.exp(common + own) * width, axis=1, out=elapsed[:, 1:])
+            yield times, elapsed - elapsed[:, -1:]
 
-def read_groups(tree: xr.DataTree) -> DrawnGroups | None:
-    """Return the draws of the groups of a posterior's calendar, None where it has none."""
-    if "calendar_groups" not in tree.attrs:
-        return None
-    groups = LearnedGroups.from_json(str(tree.attrs["calendar_groups"]))
-    posterior = tree["posterior"].dataset
+
+def drawn_groups(groups: LearnedGroups, posterior: xr.Dataset) -> DrawnGroups:
+    """Return the draws (chain, draw, ...) of the groups of a calendar."""
     missing = [name for name in (RATE, *groups.names) if name not in posterior]
     if missing:
         raise InputError(f"The posterior has a calendar by group and lacks {', '.join(missing)}. Fit again.")
@@ -269,3 +280,11 @@ def read_groups(tree: xr.DataTree) -> DrawnGroups | None:
     size = len(groups.labels)
     common = np.log(rate.reshape(-1, 1, rate.shape[-1]))
     return DrawnGroups(groups, np.log(of_group.reshape(-1, size, rate.shape[-1])) - common, sd.ravel())
+
+
+def read_groups(tree: xr.DataTree) -> DrawnGroups | None:
+    """Return the draws of the groups of a posterior's calendar, None where it has none."""
+    if "calendar_groups" not in tree.attrs:
+        return None
+    groups = LearnedGroups.from_json(str(tree.attrs["calendar_groups"]))
+    return drawn_groups(groups, tree["posterior"].dataset)

@@ -33,7 +33,7 @@ from bayes_clv.inference.effects import Effect, Effects, Profiles
 from bayes_clv.inference.ledger import PAYER, Ledger, read_ledger
 from bayes_clv.inference.over_time import DrawnColumns, OwnPaces, own_paces, read_columns
 from bayes_clv.inference.pooled import DrawnGroups, read_groups
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError
+from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, either
 
 Kind = Literal["buying", "spending", "opportunities", "contracts"]
 
@@ -63,7 +63,8 @@ class Parameters:
     of spend, ``ledger`` and ``payer`` are of the customers after ``priced``, and ``ahead`` is g (draw, period) to come.
     With columns ``over_time`` the family is in each customer's own time after ``of`` and ``until``, by the ``pieces``
     of the customers, and ``values`` hold the coefficients (draw, effect) too.
-    With ``grouped`` the calendar differs by group, and knots are (draw, group, knot), of customers who are ``placed``.
+    With ``grouped`` the calendar differs by group, and knots are (draw, group, knot), of customers who are ``placed``;
+    where all are of one group, its place ``among`` them, they are (draw, knot).
     With ``effects`` these are the parameters of the average customer of the average group, ``drawn`` holds what
     the effects are made of (draws last), and ``place`` the draws' places among ``total`` for new groups.
     """
@@ -86,6 +87,7 @@ class Parameters:
     over_time: DrawnColumns | None = None
     pieces: OwnPaces | None = None
     grouped: DrawnGroups | None = None
+    among: int | None = None
 
     @property
     def forecast(self) -> Forecast:
@@ -146,6 +148,9 @@ class Parameters:
             return self
         if self.grouped is not None:
             knots, elapsed = self.grouped.knots(self.calendar, horizon)
+            if self.among is not None:
+                one = np.ascontiguousarray(elapsed[:, self.among])
+                return replace(self, family=clocked(self.family, knots), values=self.values | {CALENDAR: one})
             family = in_group_time(self.family, knots)
             return replace(self, family=family, values=self.values | {CALENDAR: elapsed})
         knots, elapsed = self.calendar.knots(horizon)
@@ -153,9 +158,16 @@ class Parameters:
 
     def placed(self, customers: xr.Dataset) -> xr.Dataset:
         """Return the customers with the place of their group, where the calendar differs by group."""
-        if self.grouped is None:
+        if self.grouped is None or self.among is not None:
             return customers
         return customers.assign({PLACE: (CUSTOMER, self.grouped.groups.place(customers))})
+
+    def in_group(self, label: Any) -> "Parameters":
+        """Return them of customers of one group, where the calendar differs by group."""
+        if self.grouped is None:
+            return self
+        one = xr.Dataset({self.grouped.groups.by: (CUSTOMER, np.array([label], dtype=object))})
+        return replace(self, among=int(self.grouped.groups.place(one)[0]))
 
     def _in_own_time(self, horizon: float) -> "Parameters":
         """Return them in each customer's own time; without an end of the horizon whoever looks ahead is told."""
@@ -367,7 +379,9 @@ _CLOCKED_VERBS = {
 # Which go by columns over time.
 _OWN_TIME_VERBS = "predict, simulate, segment, evaluate and clv.expected"
 # Which go by a calendar of groups.
-_GROUPED_VERBS = "predict, simulate, segment, next_purchase, evaluate and clv.expected"
+_GROUPED_VERBS = (
+    "predict, predict_cohort, simulate, segment, next_purchase, evaluate, tracking and clv.expected"
+)
 
 
 def parameters(
@@ -393,9 +407,13 @@ def parameters(
         )
     groups = read_groups(tree)
     if groups is not None and not grouped:
+        remedy = either(
+            "Fit with one calendar for all, Calendar(), for it.",
+            "Run with one calendar for all for it: --calendar without --calendar-by.",
+        )
         raise InputError(
             f"It does not go by a calendar of groups ({groups.groups.by}) yet, which this posterior has: "
-            f"{_GROUPED_VERBS} do. Fit with one calendar for all, Calendar(), for it."
+            f"{_GROUPED_VERBS} do. {remedy}"
         )
     group = tree["posterior"].dataset
     values = {}
@@ -455,7 +473,9 @@ def new_customers(profile: Mapping[str, Any], *fits: Parameters) -> tuple[Parame
 
     Raises InputError for a column that the fits need and ``profile`` lacks, or that none of them used.
     """
-    used = list(dict.fromkeys(name for each in fits if each.effects for name in each.effects.columns))
+    of_effects = [name for each in fits if each.effects for name in each.effects.columns]
+    of_calendars = [each.grouped.groups.by for each in fits if each.grouped is not None]
+    used = list(dict.fromkeys([*of_effects, *of_calendars]))
     unknown = [name for name in profile if name not in used]
     missing = [name for name in used if name not in profile]
     they, nobody = ("The fits", "neither fit") if len(fits) > 1 else ("The fit", "it has not")
@@ -474,7 +494,10 @@ def new_customers(profile: Mapping[str, Any], *fits: Parameters) -> tuple[Parame
         | {name: ("repeat_purchase", np.empty(0)) for name in ("purchase_times", "purchase_spend")},
         coords={CUSTOMER: ["new"]},
     )
-    return tuple(each.of(one).all_alike() for each in fits)
+    alike = (each.of(one).all_alike() for each in fits)
+    return tuple(
+        each if each.grouped is None else each.in_group(profile[each.grouped.groups.by]) for each in alike
+    )
 
 
 def paired(spending: Parameters, draws: int) -> Parameters:

@@ -255,6 +255,8 @@ def purchase_plan(
     clock: Clock | OwnClock | GroupClock | None = None
     if forecast.own_clock is not None:
         clock = forecast.own_clock(known, posterior.values)
+        if isinstance(clock, GroupClock) and np.any(start):
+            clock = clock.starting(np.broadcast_to(start, age.shape))
     if forecast.clock is not None:
         clock = clock_of(*forecast.clock(posterior.values), np.broadcast_to(start, age.shape), ends)
 

@@ -71,8 +71,11 @@ def variance_of_total(
             "The variance of a total is that of its draws: give what clv.predict returned, of a posterior with draws."
         )
     horizon = duration(float(future.attrs["horizon"]), unit)
-    chosen = closed_form_draws(parameters(buying, "buying", calendar=True), None, draws)
+    chosen = closed_form_draws(
+        parameters(buying, "buying", calendar=True, over_time=True, grouped=True), None, draws
+    )
     refuse_other_end(chosen, customers)
+    customers = chosen.placed(customers)
     bound = chosen.of(customers)
     first = _expected_totals(bound.until(horizon), customers, horizon, threads)
     # The same draws, whose own calendars are the future's.

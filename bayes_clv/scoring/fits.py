@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayes_clv.families.contract import Kind
-from bayes_clv.families.registry import derived, families
+from bayes_clv.families.registry import derived, families, refuse_over_time
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import Calendar
 from bayes_clv.inference.effects import needed_columns
@@ -36,6 +36,8 @@ class Fit:
         How it is fitted, and its spending where that is a name.
     priors, covariates, groups, calendar
         As in ``clv.fit``; a calendar not by ``"mode"``, one of spend (of a Fit as ``spending``) by ``"nuts"``.
+    over_time : str or sequence of str, or None
+        Columns of the table ``over_time`` of ``clv.scoring.rolling_origins``, as in ``clv.fit``.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Fit:
     covariates: Any = None
     groups: Any = None
     calendar: Calendar | None = None
+    over_time: str | Sequence[str] | None = None
 
     @property
     def money(self) -> "Fit | None":
@@ -74,18 +77,24 @@ class Fit:
         }
         if self.calendar is not None:
             plain["calendar"] = vars(self.calendar)
+        if self.over_time is not None:
+            plain["over_time"] = self.over_time
         return dict(json.loads(json.dumps(plain, default=str)))
 
     @property
     def columns(self) -> list[str]:
         """Return the customers' columns that it reads."""
         own = needed_columns(self.covariates, self.groups)
+        if self.calendar is not None and isinstance(self.calendar.by, str):
+            own = [*own, self.calendar.by]
         return own if self.money is None else [*own, *self.money.columns]
 
     @property
     def also(self) -> set[str]:
         """Return what ``clv.summarize`` must compute beside."""
         own = set(also_for(find_family(self.family).observed))
+        if self.over_time is not None or (self.calendar is not None and self.calendar.by is not None):
+            own.add("purchase_times")
         if self.calendar is not None:
             of_spend = find_family(self.family).kind == "spend"
             own |= (
@@ -159,6 +168,8 @@ def _check_family(name: str, fit: Fit, kind: Kind) -> None:
             f"The fit{whose or f' {name!r}'} has a calendar, which {argument('method', fit.method)} cannot fit. Use "
             f"{' or '.join(able)}."
         )
+    if fit.over_time is not None:
+        refuse_over_time(fit.family)
     if fit.method not in METHODS:
         raise InputError(f"The method {fit.method!r}{whose} is not known. Use one of {', '.join(METHODS)}.")
 

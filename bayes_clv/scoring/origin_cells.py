@@ -100,6 +100,7 @@ class Made:
                     covariates=what.covariates,
                     groups=what.groups,
                     calendar=what.calendar,
+                    over_time=what.over_time,
                     draws=self.asked.draws,
                     chains=CHAINS,
                     seed=seed,

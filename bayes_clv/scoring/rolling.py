@@ -20,6 +20,7 @@ import xarray as xr
 from bayes_clv.customers.columns import with_columns
 from bayes_clv.customers.orders.description import Further, Reading
 from bayes_clv.customers.orders.reading import read_usable
+from bayes_clv.customers.over_time import CARRY, with_columns_over_time, with_plan
 from bayes_clv.customers.summaries import Day, summarize
 from bayes_clv.inference.sampling.laplace import versions
 from bayes_clv.predictions.progress import progress_bar
@@ -55,6 +56,9 @@ def rolling_origins(
     metrics: Mapping[str, Metric | Callable[[Quantity, np.ndarray], np.ndarray | None]] | None = None,
     cache: str | Path | None = None,
     columns: Any = None,
+    over_time: Any = None,
+    over_time_before: float | Mapping[str, float] | None = None,
+    over_time_plan: Literal["table", "carry_forward"] = "table",
     customer_id: str = "customer_id",
     date: str = "date",
     spend: str | None = "spend",
@@ -104,6 +108,13 @@ def rolling_origins(
     columns
         A table of one row per customer (DataFrame), from which covariates and groups of fits are taken. Their values
         must have been known at each origin.
+    over_time, over_time_before
+        A table with a row for each change of what single customers met, and what held before a customer's first row,
+        as ``clv.customers.with_columns_over_time`` takes them; ``over_time`` of fits names its columns. Rows of those
+        who had not ordered by an origin are left out there.
+    over_time_plan
+        What these columns will be after an origin: the table's rows ("table"), which must have been planned by then
+        and reach to the end of each horizon, or their last values ("carry_forward").
     threads
         Threads of simulation and closed forms.
     progress
@@ -156,6 +167,19 @@ def rolling_origins(
             "customer: "
             f"{argument('columns')}."
         )
+    moved = any(isinstance(each, Fit) and each.over_time is not None for each in wanted.values())
+    if moved != (over_time is not None):
+        raise InputError(
+            "A fit has columns over time. Give the table that has them, a row for each change: "
+            f"{argument('over_time')}."
+            if moved
+            else f"The table {argument('over_time')} serves nothing: no fit names its columns. Name them, "
+            "clv.scoring.Fit(..., over_time=...), or leave it out."
+        )
+    if over_time_plan not in ("table", CARRY):
+        raise InputError(
+            f"{argument('over_time_plan', over_time_plan)} is not known. Use 'table' or '{CARRY}'."
+        )
     if draws < 1:
         raise InputError(f"{argument('draws', draws)} must be at least 1.")
     asked = Asked(
@@ -200,6 +224,11 @@ def rolling_origins(
                 )
                 if columns_read:
                     customers = with_columns(customers, columns, columns_read)
+                if moved:
+                    customers = with_columns_over_time(
+                        customers, over_time, before=over_time_before, others="leave_out"
+                    )
+                    customers = with_plan(customers, CARRY) if over_time_plan == CARRY else customers
                 if i == j == 0:
                     check_effects(wanted, customers)
                 mark = fingerprint(customers)

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayes_clv.customers.tables import check_customers
 from bayes_clv.distributions.streams import customer_keys
+from bayes_clv.families.group_time import PLACE
 from bayes_clv.predictions.histories import Histories, apart, distinct_histories, purchase_history
 from bayes_clv.predictions.inputs import refuse_other_end, shared_time_unit
 from bayes_clv.predictions.parameters import Parameters, parameters
@@ -60,9 +61,10 @@ def simulate_tracking(
     --------
     >>> tracking = simulate_tracking(buying, customers, seed=1)
     """
-    posterior = parameters(buying, "buying", calendar=True).repeated().thin(draws)
+    posterior = parameters(buying, "buying", calendar=True, grouped=True).repeated().thin(draws)
     check_customers(customers)
     refuse_other_end(posterior, customers)
+    customers = posterior.placed(customers)
     unit_days = days_per(shared_time_unit(buying, customers)) if PERIOD in customers.dims else 0.0
     missing = [name for name in ("first_order", "period_start", "period_purchases") if name not in customers]
     if missing:
@@ -82,8 +84,10 @@ def simulate_tracking(
     posterior = posterior.of(customers).until(float(customers.attrs.get("holdout_duration", 0.0)))
     age = np.asarray(customers["T"].values, dtype=float)
     own = apart(posterior.family, keys)
-    births = distinct_histories({"T": age, "birth": birth} | posterior.columns | own, keys)
-    nothing = dict.fromkeys(posterior.forecast.history, 0 * births.columns["T"])
+    # A customer of a group is born into it.
+    group = {name: customers[name].to_numpy() for name in (PLACE,) if name in posterior.forecast.history}
+    births = distinct_histories({"T": age, "birth": birth} | posterior.columns | own | group, keys)
+    nothing = {name: 0 * births.columns["T"] for name in posterior.forecast.history if name not in group}
     newborn = replace(births, columns=births.columns | nothing)
     calendar = Calendar(births.columns["birth"] + one_day, width, count)
     total = _period_totals(

@@ -12,6 +12,7 @@ that a contact wakes for certain and whoever is asleep: times the share whom it 
 (``clv.target``), it is what the contact may cost.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import xarray as xr
 
 from bayes_clv.language import say
 from bayes_clv.predictions.averages import STATES, WAKING
+from bayes_clv.predictions.earning import earned
 from bayes_clv.predictions.inputs import Inputs, prepare, problems
 from bayes_clv.predictions.money import without_moments
 from bayes_clv.predictions.own_costs import Costs, OwnCosts, margin_of, resolved
@@ -84,17 +86,12 @@ def win_back(
             f"In {known.posterior.family.words.title} whoever leaves is gone for ever, so that there is nobody to "
             "wake. Fit with returns=True (bg_nbd, mbg_nbd); whom to keep from leaving say clv.churn_alarms."
         )
-    if known.spending is not None and (
-        known.spending.ahead is not None or known.spending.level.later is not None
-    ):
-        raise InputError(
-            "win_back does not go by spend that moves yet, by a calendar, a trend or a drift, and the spending "
-            "posterior has that. Fit spend without it."
-        )
     states, waking, woken, payments = forecast.states, forecast.waking, forecast.woken, known.spending
     rate = discount_rate(annual_discount_rate, known.time_unit)
     count, step = int(known.histories.row.max()) + 1, max(1, TILE // size)
     own = None if costs is None else _resolved(costs, known, share)
+    # What waking adds, as a forecast of purchases: spend that moves is then as of any.
+    of_woken = replace(forecast, purchases=lambda end, *given: woken(end, 0.0, *given), discounted=woken)
 
     def brought(
         rows: np.ndarray, history: dict[str, Any], values: dict[str, Any]
@@ -102,8 +99,10 @@ def win_back(
         """Return discounted purchases and discounted spend of one who is woken, of these rows."""
         assert payments is not None
         bought = woken(known.horizon, rate, history, values)
-        each = payments.level.expected(payments.paid(columns, rows), payments.at(columns, rows))
-        return bought, bought * each
+        paid, own_level = payments.paid(columns, rows), payments.at(columns, rows)
+        alone = np.arange(rows.size)
+        spend = earned(of_woken, payments, known.horizon, rate, history, values, alone, paid, own_level)
+        return bought, spend
 
     def tile(start: int) -> list[np.ndarray]:
         rows = np.arange(start, min(start + step, count))
@@ -158,7 +157,7 @@ def win_back(
             "annual_discount_rate": float(annual_discount_rate),
             **({} if costs is None else {"costs": costs.text}),
         }
-        lacking, without = without_moments(parameters(spending, "spending"), customers, 1)
+        lacking, without = without_moments(parameters(spending, "spending", calendar=True), customers, 1)
         if lacking.any():
             found["value_woken"] = found["value_woken"].where(~xr.DataArray(lacking, dims=CUSTOMER))
             found.attrs["reasons"] = [

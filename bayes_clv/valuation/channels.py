@@ -146,7 +146,7 @@ def channel_values(
     """
     share = checked_margin(margin)
     fits = (
-        parameters(buying, "buying", calendar=True).repeated().thin(draws),
+        parameters(buying, "buying", calendar=True, grouped=True).repeated().thin(draws),
         parameters(spending, "spending", calendar=True),
     )
     time_unit = one_time_unit(buying, spending)

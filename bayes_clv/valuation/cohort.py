@@ -155,7 +155,7 @@ def predict_cohort(
     """
     people = _checked_size(size)
     share, cost = checked_margin(margin), _checked_cost(acquisition_cost)
-    posterior = parameters(buying, "buying", calendar=True).repeated()
+    posterior = parameters(buying, "buying", calendar=True, grouped=True).repeated()
     payments = parameters(spending, "spending", calendar=True)
     posterior, payments = new_customers(profile or {}, posterior, payments)
     time_unit = one_time_unit(buying, spending)

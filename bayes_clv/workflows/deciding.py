@@ -32,6 +32,12 @@ def _refuse_early(settings: Settings, customers: "xr.Dataset") -> None:
     from bayes_clv.inference.effects import check_mode, learn_effects
     from bayes_clv.inference.ledger import refuse_unpaid
 
+    if settings.calendar_by is not None:
+        from bayes_clv.inference.calendar import Calendar, learn_calendar
+        from bayes_clv.inference.pooled import learn_groups
+
+        by, name = settings.calendar_by, families_of(settings)["buying"]
+        learn_groups(by, name, customers, learn_calendar(Calendar(by=by), name, customers))
     given = acting_on(settings)
     for role, family in families_of(settings).items():
         record = find_family(family)
@@ -85,6 +91,12 @@ def decide_family(
     # What is left open and no family of these has.
     said |= {name: False for name in EXTENSIONS if name not in said and getattr(settings, name) is None}
     reason = str(table.attrs["reason"])
+    if settings.calendar_by is not None:
+        without = say(
+            "Chosen was among the families that have a calendar by group, {families}, by histories without it.",
+            families=", ".join(among),
+        )
+        reason = joined("{first} {second}", [reason, without])
     if settings.over_time is not None:
         without = say(
             "Chosen was among the families that take columns over time, {families}, by histories without them.",
@@ -116,6 +128,8 @@ def decide_calendar(
 
     if settings.calendar is not None:
         return settings, None
+    if settings.calendar_by is not None:
+        return dataclasses.replace(settings, calendar=True), None
     changes = [name for name in EXTENSIONS if getattr(settings, name)]
     slight = bool(changes) and _is_slight(choice)
     beside = len(changes) == 1 and settings.family in CLOCKED_CHANGES[changes[0]]

@@ -69,7 +69,13 @@ def _wanted(settings: Settings) -> list[str]:
 def used_by(folder: Path) -> list[str]:
     """Return the columns that the posteriors of an earlier run read."""
     from bayes_clv.inference.effects import Effects
+    from bayes_clv.inference.pooled import read_groups
     from bayes_clv.inference.posterior import load
 
-    found = [load(path).attrs.get("effects") for path in sorted(folder.glob("*ing.nc"))]
-    return list(dict.fromkeys(name for saved in found if saved for name in Effects.from_json(saved).columns))
+    found = []
+    for path in sorted(folder.glob("*ing.nc")):
+        tree = load(path)
+        found += list(Effects.from_json(tree.attrs["effects"]).columns) if "effects" in tree.attrs else []
+        groups = read_groups(tree)
+        found += [] if groups is None else [groups.groups.by]
+    return list(dict.fromkeys(found))

@@ -104,9 +104,11 @@ class Finished:
     def told_apart_by(self) -> list[str]:
         """Return the columns by which its fits tell new customers apart: covariates, groups and those over time."""
         from bayes_clv.inference.over_time import read_columns
+        from bayes_clv.inference.pooled import read_groups
 
-        drawn = read_columns(self.buying)
-        changing = () if drawn is None else drawn.columns.names
+        drawn, moved = read_columns(self.buying), read_groups(self.buying)
+        changing = [] if drawn is None else list(drawn.columns.names)
+        changing += [] if moved is None else [moved.groups.by]
         return list(dict.fromkeys([*(name for each in self._effects for name in each.columns), *changing]))
 
     @property

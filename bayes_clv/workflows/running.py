@@ -202,8 +202,7 @@ def _run_into(
         if settings.currency is None
         else [say("All amounts are in {currency}.", currency=settings.currency)]
     )
-    # What a plan brings to each customer is in no closed form of the total.
-    if settings.calendar and "over_time" not in buying.attrs:
+    if settings.calendar:
         from bayes_clv.predictions.splitting import variance_of_total
 
         record["variance"] = variance_of_total(buying, customers, value)
@@ -283,7 +282,7 @@ def _fits(
             # Two bars at a time would write over each other; this one is that of the longer fit.
             progress=sampler_progress and role == "buying",
             include=("prior", *(() if changing and role == "buying" else ("posterior_predictive",))),
-            calendar=Calendar() if settings.calendar and role == "buying" else None,
+            calendar=Calendar(by=settings.calendar_by) if settings.calendar and role == "buying" else None,
             over_time=changing if changing and role == "buying" else None,
             **given[role],
         )

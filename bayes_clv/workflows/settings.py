@@ -124,6 +124,7 @@ class Settings(Log):
     fit that has it, "spend" to that of spend; groups without mapping to both. Without such a table they are columns
     of the orders, and ``take`` says which of a customer's values counts. ``over_time`` is a
     table too, of columns that change over a customer's life, as ``clv.customers.with_columns_over_time`` takes it.
+    ``calendar_by`` is a column as ``groups`` are: each of its labels has a calendar (``Calendar(by=...)``).
     """
 
     until: str | None = option(
@@ -162,6 +163,11 @@ class Settings(Log):
         "pareto_nbd): honest totals [default: where their weeks spread more than chance].",
         None,
         name="--calendar/--no-calendar",
+    )
+    calendar_by: str | None = option(
+        "Column of groups, like channel, each with a calendar of its own beside that of all, as far as its orders say "
+        "(bg_nbd, mbg_nbd, nbd): --calendar with it.",
+        None,
     )
     spend_family: str | None = option(
         "Spend family: gamma_gamma, or lognormal_spend, where every repeat order was paid [default: gamma_gamma, and "
@@ -320,6 +326,39 @@ def _check_calendar(settings: Settings) -> None:
         refuse_calendar(families_of(settings)["buying"])
 
 
+def _check_groups_of_calendar(settings: Settings) -> None:
+    """Refuse groups of a calendar beside what they cannot be had with."""
+    from bayes_clv.families.registry import EXTENSIONS, OVER_TIME
+
+    if settings.calendar_by is None:
+        return
+    said = argument("calendar_by", settings.calendar_by)
+    if settings.calendar is False:
+        raise InputError(
+            f"{said} is a calendar, and {argument('calendar', False)} says there is none. Leave out one of them."
+        )
+    if settings.posteriors is not None:
+        raise InputError(
+            f"{said} is of a fit, and {argument('posteriors')} are fitted already, with their own calendar or without "
+            "one. Leave it out, or fit again."
+        )
+    if settings.over_time is not None:
+        raise InputError(
+            f"{said} and {argument('over_time')} cannot be had in one fit yet. Leave out one of them."
+        )
+    for name in EXTENSIONS:
+        if getattr(settings, name):
+            raise InputError(
+                f"{said} cannot be had with {argument(name, True)}. Leave out one of them, or take one calendar for "
+                f"all: {argument('calendar', True)}."
+            )
+    if settings.family is not None and families_of(settings)["buying"] not in OVER_TIME:
+        raise InputError(
+            f"{argument('family', settings.family)} has no calendar by group: {', '.join(OVER_TIME)} have. Fit one of "
+            f"these, or take one calendar for all: {argument('calendar', True)}."
+        )
+
+
 def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
     """Return among which families is to be chosen, and which of their changes are to be tried.
 
@@ -332,14 +371,15 @@ def open_choice(settings: Settings) -> tuple[list[str], list[str]]:
         return [], []
     asked = [name for name in EXTENSIONS if getattr(settings, name)]
     # A family has one of them or none.
-    other = bool(asked) or settings.calendar or settings.over_time is not None
+    own = settings.over_time is not None or settings.calendar_by is not None
+    other = bool(asked) or settings.calendar or own
     tried = [name for name in TRIED if getattr(settings, name) is None and not other]
     if settings.family is not None:
         tried = [name for name in tried if has_form(settings.family, name)]
         return ([settings.family], tried) if tried else ([], [])
     found, refused = [], None
     for family in CANDIDATES:
-        if settings.over_time is not None and family not in OVER_TIME:
+        if own and family not in OVER_TIME:
             continue
         said: dict[str, Any] = {"family": family} | dict.fromkeys(EXTENSIONS, False)
         try:
@@ -382,12 +422,12 @@ def acting_on(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def named_by(settings: Settings) -> list[str]:
-    """Return the columns that covariates, groups and the file of costs read."""
+    """Return the columns that covariates, groups, the calendar's groups and the file of costs read."""
     from bayes_clv.inference.effects import needed_columns
 
-    return list(
-        dict.fromkeys([*needed_columns(settings.covariates, settings.groups), *costs_of(settings.costs)[1]])
-    )
+    acting = needed_columns(settings.covariates, settings.groups)
+    by = [] if settings.calendar_by is None else [settings.calendar_by]
+    return list(dict.fromkeys([*acting, *by, *costs_of(settings.costs)[1]]))
 
 
 def costs_of(file: Path | None) -> tuple["Costs | None", list[str]]:
@@ -455,7 +495,8 @@ def check_settings(settings: Settings) -> None:
         if getattr(settings, suffix[1:]) and settings.family is not None:
             changing(settings.family, suffix)
     _check_spend(settings)
-    if settings.calendar:
+    _check_groups_of_calendar(settings)
+    if settings.calendar or settings.calendar_by is not None:
         _check_calendar(settings)
     _check_over_time(settings)
     if not 0 <= settings.seed < 2**31:
@@ -478,7 +519,7 @@ def check_settings(settings: Settings) -> None:
     if unused and settings.posteriors is None:
         raise InputError(
             f"{argument('take')} {', '.join(unused)} serves nothing: no {argument('covariates')}, no "
-            f"{argument('groups')} and no {argument('costs')} name it."
+            f"{argument('groups')}, no {argument('calendar_by')} and no {argument('costs')} name it."
         )
     if settings.columns is not None and settings.posteriors is None and not named:
         raise InputError(

@@ -297,14 +297,35 @@ def test_customers_of_one_age_cannot_tell_a_trend_from_a_calendar(everybody):
         clv.fit("lognormal_spend", first, trend=True, calendar=Calendar(), seed=1)
 
 
-def test_what_does_not_go_by_spend_that_moves_says_so(customers, make_posterior):
+@pytest.mark.parametrize(
+    "name", ["lognormal_spend_trend", pytest.param("gamma_gamma_trend", marks=pytest.mark.full)]
+)
+def test_who_is_woken_spends_what_purchases_then_bring(customers, make_posterior, make_buying, name):
+    """Of each week: the purchases that waking adds, times what one brings in it, which the expected value says."""
     awake = {"r": 0.9, "alpha": 6.0, "a": 0.8, "b": 2.5, "nu": 0.08, "w": 0.3}
-    returning = make_posterior("bg_nbd_returns", awake, sd=0.01, chains=1, draws=5)
-    spending = moving(customers, "lognormal_spend_trend", make_posterior, log_rate_of, draws=5)
-    with pytest.raises(
-        clv.InputError, match="win_back does not go by spend that moves yet.* Fit spend without it"
-    ):
-        clv.targeting.win_back(returning, customers, "4 weeks", spending=spending)
+    returning = make_posterior("bg_nbd_returns", awake, sd=0.0, chains=1, draws=1)
+    buying = make_buying(sd=0.0, chains=1, draws=1)
+    spending = moving(customers, name, make_posterior, log_rate_of, draws=1)
+    weeks, some = range(1, 5), customers.isel(customer=slice(0, 40))
+    found = clv.targeting.win_back(returning, some, weeks[-1], spending=spending)
+    more, bought, value = (
+        np.diff(np.stack(each), axis=0, prepend=0.0)
+        for each in zip(
+            *(
+                (
+                    clv.targeting.win_back(returning, some, week)["purchases_woken"],
+                    clv.expected.purchases(buying, some, week).isel(chain=0, draw=0),
+                    clv.expected.value(buying, spending, some, horizon=week)["value_expected"],
+                )
+                for week in weeks
+            ),
+            strict=True,
+        )
+    )
+    brings = value / bought
+    assert (brings.max(axis=0) > 1.2 * brings.min(axis=0)).all()
+    # Within a week a trend's spend is not constant: its parts differ by a week's growth, some .1 % of it.
+    np.testing.assert_allclose(found["value_woken"], (more * brings).sum(axis=0), rtol=1e-3)
 
 
 @pytest.mark.full

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_clv as clv
+from bayes_clv.inference import Calendar
 from bayes_clv.schema import InputError
 from bayes_clv.scoring import origin_cells, rolling
 from bayes_clv.scoring.cells import function_key
@@ -537,3 +538,55 @@ def test_covariates_are_read_and_unknown_ones_refused_before_a_fit(log, monkeypa
     fits = {"a": clv.scoring.Fit("bg_nbd", spending=None, covariates={"colour": "age"})}
     with pytest.raises(InputError, match="colour"):
         rolled(log, fits, columns=table)
+
+
+def mailed(log):
+    """Mails to everybody in the spring, which count for two weeks."""
+    ids = np.unique(log["customer_id"])
+    begin = np.datetime64("2025-04-01") + np.random.default_rng(1).integers(0, 100, ids.size).astype("m8[D]")
+    when = np.stack([begin, begin + np.timedelta64(14, "D")], axis=1).ravel()
+    return pd.DataFrame({"customer_id": np.repeat(ids, 2), "date": when, "mails": np.tile([1, 0], ids.size)})
+
+
+@pytest.mark.full
+def test_columns_over_time_and_calendars_by_group_are_scored_at_each_origin(log):
+    """As by the road by hand; what is to come is the table's rows, or the last values."""
+    mails, ids = mailed(log), np.unique(log["customer_id"])
+    channels = pd.DataFrame({"customer_id": ids, "channel": np.array(["shop", "web"])[ids % 2]})
+    over = {"over_time": mails, "over_time_before": 0}
+    fits = {
+        "mailed": clv.scoring.Fit("nbd", None, over_time="mails"),
+        "own": clv.scoring.Fit("nbd", None, calendar=Calendar(period_days=28, by="channel")),
+    }
+    given = {"draws": 20, "baselines": [], "columns": channels}
+    scores = rolled(log, fits, DAYS[1:], "8 weeks", over_time_plan="carry_forward", **over, **given)
+    assert scores.attrs["cells_failed"] == 0
+    customers = clv.summarize(
+        log, until=DAYS[1], holdout_until="2025-11-25", also=("purchase_times", "periods")
+    )
+    changed = clv.customers.with_columns_over_time(customers, mails, before=0, others="leave_out")
+    planned = clv.customers.with_plan(changed, "carry_forward")
+    buying = clv.fit("nbd", planned, method="laplace", draws=20, seed=4, over_time="mails")
+    future = clv.predict(buying, planned, 8, seed=6)
+    alone = clv.evaluate({"mailed": future}, planned, buying={"mailed": buying})
+    hand = alone["crps"].sel(forecast="mailed")
+    assert float(scores["crps"].sel(forecast="mailed").squeeze()) == pytest.approx(float(hand))
+
+
+def test_columns_over_time_of_origins_are_asked_for_where_they_are_missing(log):
+    over = {"over_time": mailed(log), "over_time_before": 0}
+    fits = {"mailed": clv.scoring.Fit("nbd", None, over_time="mails")}
+    # The plan of the table ends with its last row.
+    with pytest.raises(InputError, match="What the columns over time will be is not known"):
+        rolled(log, fits, DAYS[1:], "8 weeks", draws=10, baselines=[], **over)
+    by = {"own": clv.scoring.Fit("nbd", None, calendar=Calendar(period_days=28, by="channel"))}
+    with pytest.raises(InputError, match="a row for each change: over_time"):
+        rolled(log, fits)
+    with pytest.raises(InputError, match="serves nothing: no fit names its columns"):
+        rolled(log, "nbd", **over)
+    with pytest.raises(InputError, match="Where are 'channel'"):
+        rolled(log, by)
+    with pytest.raises(InputError, match="over_time_plan='guess' is not known"):
+        rolled(log, fits, over_time_plan="guess", **over)
+    with pytest.raises(InputError, match="leave at any time"):
+        rolled(log, {"a": clv.scoring.Fit("pareto_nbd", None, over_time="mails")}, **over)

@@ -229,3 +229,20 @@ def test_the_choice_is_among_the_families_that_take_them(done, monkeypatch):
     assert choice["reason"] == (
         "Of two. Chosen was among the families that take columns over time, bg_nbd, mbg_nbd, by histories without them."
     )
+
+
+@pytest.mark.full
+def test_a_run_by_nuts_with_a_calendar_splits_its_variance(shop, mails, tmp_path):
+    """Of a plan too: the shares add up, and the sentence is in the record and in the terminal."""
+    result = command(
+        *("run", shop[0] / "orders.csv", "--until", UNTIL, "--holdout-until", HOLDOUT, "--purchases-only"),
+        *("--over-time", mails, "--over-time-plan", "carry_forward", "--over-time-before", 0),
+        *("--family", "bg_nbd", "--calendar", "--method", "nuts", "--draws", 50, "--out", tmp_path / "run"),
+    )
+    assert result.exit_code == 0, result.stderr
+    run = read_run(tmp_path / "run")
+    assert run.buying.attrs["method"] == "nuts"
+    assert sum(run.record["variance"].values()) == pytest.approx(1)
+    assert "Of the variance of all customers' purchases" in " ".join(result.stdout.split())
+    found = clv.inference.effects_over_time(run.buying)
+    assert found["factor"].sizes["quantile"] == 3

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.contract import Family
+from bayes_clv.families.group_time import PLACE
 from bayes_clv.families.quantities import Prior, fixed_values
 from bayes_clv.inference.calendar import COEFFICIENT, HALF_LIFE, SD, SHOCK, DrawnCalendar, LearnedCalendar
 from bayes_clv.inference.effects import Effects, Profiles, parameter_points
@@ -80,7 +81,8 @@ def replicate(
     """Return, for each draw of the parameters, the classes counted in one replicated base.
 
     With ``effects`` the columns hold each customer's ``profile``. ``pasts`` are of each draw the
-    knots of a calendar and the operational time at them, both from the end of observation.
+    knots of a calendar and the operational time at them, both from the end of observation; or that of each group
+    (group, knot), and the columns hold each customer's ``calendar_place``.
     """
     name = f"customers_by_{family.checked}"
     dimension = f"{family.checked}_class"
@@ -147,7 +149,12 @@ def _simulated(
         return family.simulate(rng, columns, params)
     if family.paced is not None:
         return family.paced.simulate(rng, columns, params, *past)
-    return family.simulate(rng, {**columns, "T": -np.interp(-columns["T"], *past)}, params)
+    knots, elapsed = past
+    age = np.empty(columns["T"].shape)
+    for group, each in enumerate(np.atleast_2d(elapsed)):
+        own = columns[PLACE] == group if elapsed.ndim == 2 else slice(None)
+        age[own] = -np.interp(-columns["T"][own], knots, each)
+    return family.simulate(rng, {**columns, "T": age}, params)
 
 
 def _count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.inference.calendar import HALF_LIFE, SD, SHOCK, YEAR, read_calendar
+from bayes_clv.inference.calendar import HALF_LIFE, SD, SHOCK, YEAR, DrawnCalendar, read_calendar
 from bayes_clv.inference.criticism.sensitivity import prior_sensitivity
 from bayes_clv.inference.over_time import effects_over_time
+from bayes_clv.inference.pooled import read_groups
 from bayes_clv.language import joined, say, say_kept
 from bayes_clv.problems import found as found_words
 from bayes_clv.problems import read_problem
@@ -29,6 +30,10 @@ from bayes_clv.views.reporting.gallery import Figure, Gallery
 FOR_EVER = 10
 # From this share of the prior's variance on nothing has been learned that is worth a number.
 MOSTLY_PRIOR = 0.8
+# Of an interval in words.
+ENDS = (0.05, 0.5, 0.95)
+# Days that are now, of a group's calendar; and of how many groups it is said, at most.
+LATELY, MOST_SAID = 28, 8
 
 
 def effects_section(
@@ -353,6 +358,7 @@ def calendar_words(tree: xr.DataTree) -> list[str]:
             **told,
         )
     ]
+    found += _group_words(tree, drawn)
     for place, name in enumerate(known.effects):
         if name in known.events:
             times = np.exp(quantiles(drawn.coefficient[:, place], (0.05, 0.5, 0.95)))
@@ -370,6 +376,53 @@ def calendar_words(tree: xr.DataTree) -> list[str]:
                 "The data hold {years:.1f} years, so that what returns every year (a second December) is unknown, and "
                 "not in these intervals.",
                 years=span / YEAR,
+            )
+        )
+    return found
+
+
+def _group_words(tree: xr.DataTree, drawn: DrawnCalendar) -> list[str]:
+    """Return in sentences how far the calendars of groups are apart, and where each is now; none without groups."""
+    groups = read_groups(tree)
+    if groups is None:
+        return []
+    low, middle, high = np.exp(quantiles(groups.sd, ENDS))
+    found = [
+        say(
+            "Each {column} has a calendar of its own beside what all have in common: its level is a further factor of "
+            "{middle:.2f} up or down, 90 %: {low:.2f} to {high:.2f}.",
+            column=groups.groups.by,
+            middle=middle,
+            low=low,
+            high=high,
+        )
+    ]
+    last = max(1, round(LATELY / drawn.calendar.days))
+    common = np.exp(drawn.log_rate)
+    each = np.exp(drawn.log_rate[:, None] + groups.own)
+    now, all_now = (rate[..., -last:].mean(axis=-1) / rate.mean(axis=-1) for rate in (each, common))
+    apart = np.median(now / all_now[:, None], axis=0)
+    shown = np.sort(np.argsort(-np.abs(np.log(apart)), kind="stable")[:MOST_SAID])
+    if shown.size < apart.size:
+        found.append(
+            say(
+                "Of {groups} these are the {shown} that are farthest from all now.",
+                groups=apart.size,
+                shown=shown.size,
+            )
+        )
+    for place in shown:
+        low, middle, high = quantiles(now[:, place], ENDS)
+        found.append(
+            say(
+                "{group}: in the last {days} days its customers bought at {middle:.2f} times the rate of their own "
+                "whole past, 90 %: {low:.2f} to {high:.2f}; what all have in common was at {common:.2f}.",
+                group=groups.groups.labels[place],
+                days=last * drawn.calendar.days,
+                middle=middle,
+                low=low,
+                high=high,
+                common=float(np.median(all_now)),
             )
         )
     return found

@@ -233,6 +233,12 @@ def _silence(
             "is no figure of it. P(alive) of each customer is in the table of customers."
         )
         return {"no_silence": why, "silence_figures": [], "history_figures": []}
+    if "calendar_groups" in buying.attrs:
+        why = say(
+            "What a silence says of a customer hangs on the calendar of its group: where these differ there is no one "
+            "figure of it. P(alive) of each customer is in the table of customers."
+        )
+        return {"no_silence": why, "silence_figures": [], "history_figures": []}
     return {
         "no_silence": None,
         "silence_figures": worth.silence_figures(gallery, buying, customers, value),
