@@ -82,8 +82,8 @@ def forecast(
         With prefix ``spend_`` and ``value_`` the mean and the scores of money, log_crps among them, on the scale of
         log(1 + amount / ``attrs["money_unit"]``). Over (chain, draw), where there are draws: purchases_total,
         active_total (and by the customers' own chance active_by_chance_total), spend_total, value_total, and how many
-        customers lie in their own interval (inside_50_total to inside_95_total, and with ``spend_``). ``draws_below`` of a
-        mean is P(fewer) times ``attrs["draws"]``.
+        customers lie in their own interval (inside_50_total to inside_95_total, and with ``spend_``). ``draws_below``
+        of a mean is P(fewer) times ``attrs["draws"]``.
 
     Raises
     ------
