@@ -39,6 +39,8 @@ HOLDOUT_LEVEL = 0.99
 # Buyers of a tenth of the forecast: chance alone is beyond so many standard errors once in 370, in one of a run's
 # eleven groups once in 34 runs.
 TENTH_ERRORS = 3.0
+# Whom a forecast gives less than this probability of any purchase should hardly buy at all.
+UNLIKELY = 0.03
 # Frequent buyers are few, and the many others hide them in the share of all customers who are covered.
 FREQUENT = 5
 # Of the weeks outside the band, what must lie on one side for them to have the cause of a total that missed there.
@@ -400,7 +402,7 @@ KINDS: dict[str, Kind] = {
             _RETURNS,
             "Do not take a customer off a list for a low probability alone.",
         ),
-        threshold=3,
+        threshold=round(100 * UNLIKELY),
         cause="who",
     ),
     "holdout_tenth": Kind(

@@ -37,6 +37,11 @@ PERIOD = "period"
 PERIODS_AGO = "periods_ago"
 
 
+# Customers of about the same chance of any purchase (``predictions.scores.CHANCE_ENDS``), and who of them buys.
+CHANCE = "chance"
+ACTIVE_BY_CHANCE = "active_by_chance_total"
+
+
 # All repeat purchases of all customers, one customer after the other.
 REPEAT_PURCHASE = "repeat_purchase"
 
@@ -349,6 +354,9 @@ CUSTOMER_VARIABLES = {
     ),
     "probability_active": Variable("probability of any purchase over the horizon", "probability", "outcome"),
     "active_total": Variable("customers with any purchase over the horizon", "count", "outcome"),
+    ACTIVE_BY_CHANCE: Variable(
+        "customers with any purchase over the horizon, by their own chance of one", "count", "outcome"
+    ),
     "value_above": Variable(
         "probability that the value over the horizon exceeds the threshold", "probability", "outcome"
     ),

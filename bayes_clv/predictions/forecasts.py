@@ -47,6 +47,8 @@ from bayes_clv.predictions.summaries import Outcomes, simulate_futures
 from bayes_clv.predictions.tiles import MAX_MEMORY, closed_form_draws, refuse_too_large
 from bayes_clv.problems import FREQUENT
 from bayes_clv.schema import (
+    ACTIVE_BY_CHANCE,
+    CHANCE,
     CUSTOMER,
     INTERVALS,
     PERIOD,
@@ -242,7 +244,9 @@ def predict(
         draws_below, draws_equal, crps, and for 50, 80, 90 and 95 % mass_50 (the share of draws in the closed interval
         between inverse-CDF quantiles) and inside_50 (1 where the holdout lies in it) to mass_95 and inside_95; and over
         (chain, draw) inside_50_total to inside_95_total, how many customers lie in their own interval, and with
-        ``frequent_`` how many of those with at least five repeat purchases (``problems.FREQUENT``). With
+        ``frequent_`` how many of those with at least five repeat purchases (``problems.FREQUENT``), and
+        active_by_chance_total (chain, draw, chance), who buys at all of those in each class of
+        ``predictions.scores.CHANCE_ENDS``. With
         ``spending`` the same of spend (spend_crps, ...) and, where ``holdout_value`` is discounted at the
         forecast's rate (at no rate it is ``holdout_spend``), of value, with the margin; and spend_log_crps and
         value_log_crps, the CRPS of log(1 + amount / ``attrs["money_unit"]``), which is the mean spend of a purchase in
@@ -474,6 +478,8 @@ def _dataset(
             data[f"{prefix}inside_{level}_total"] = posterior.unstack(total)
     for level, total in zip(INTERVALS, () if outcomes.few is None else outcomes.few, strict=False):
         data[f"frequent_inside_{level}_total"] = posterior.unstack(total)
+    if outcomes.chances is not None:
+        data[ACTIVE_BY_CHANCE] = posterior.unstack(outcomes.chances.T, CHANCE)
     for name, total in (
         ("purchases_period_total", outcomes.period_total),
         ("value_period_total", outcomes.value_period_total),

@@ -17,9 +17,18 @@ from bayes_clv.predictions.inputs import Inputs, prepare, problems
 from bayes_clv.predictions.observed import holdout_counts
 from bayes_clv.predictions.plans import TILE as FUTURES
 from bayes_clv.predictions.plans import purchase_plan, tiles
-from bayes_clv.predictions.scores import PURCHASE_SCORES, score_histograms
+from bayes_clv.predictions.scores import CHANCES, PURCHASE_SCORES, chance_classes, score_histograms
 from bayes_clv.predictions.tiles import BLOCK, MAX_MEMORY, in_order, mean_over_draws, refuse_too_large
-from bayes_clv.schema import CUSTOMER, PERIOD, QUANTILES, InputError, Variable, describe
+from bayes_clv.schema import (
+    ACTIVE_BY_CHANCE,
+    CHANCE,
+    CUSTOMER,
+    PERIOD,
+    QUANTILES,
+    InputError,
+    Variable,
+    describe,
+)
 
 # Separates the streams of customers who share a row; odd, and unlike the streams' other increments.
 COPY = np.uint64(0x8CB92BA72F3D8DD7)
@@ -70,7 +79,8 @@ def predict_opportunities(
         ``purchases_period_total``. A row that stands for several customers has the distribution of one of them, and
         all of them in the totals. Where the customers
         carry ``holdout_purchases`` (of one customer of the row) and ``attrs["holdout_duration"]``, the opportunities in
-        which they were made, is this horizon, also the scores of purchases that ``clv.predict`` gives.
+        which they were made, is this horizon, also the scores of purchases that ``clv.predict`` gives, and
+        ``active_by_chance_total``.
 
     Raises
     ------
@@ -94,13 +104,15 @@ def predict_opportunities(
         instead="Ask for fewer opportunities, leave keep_draws=False, or predict fewer customers at a time.",
     )
     observed = holdout_counts(customers, ahead)
-    seen, totals, active, kept = _simulated(asked, keep_draws, threads)
+    seen, totals, active, by_chance, kept = _simulated(asked, keep_draws, threads)
     carried = ("frequency", "recency", "opportunities", "count", "holdout_purchases")
     each = {name: customers[name].values for name in carried if name in customers}
     each |= _closed_forms(known, rate, threads) | _summary(seen)
     if observed is not None:
         each |= _scores(seen, observed, posterior.size)
     data: dict[str, object] = {name: (CUSTOMER, values) for name, values in each.items()}
+    if observed is not None:
+        data[ACTIVE_BY_CHANCE] = posterior.unstack(by_chance, CHANCE)
     data["purchases_total"] = posterior.unstack(totals.sum(axis=1))
     data["active_total"] = posterior.unstack(active)
     data["purchases_period_total"] = posterior.unstack(totals, PERIOD)
@@ -167,8 +179,11 @@ def _with_reasons(dataset: xr.Dataset, rate: float | None) -> xr.Dataset:
 
 def _simulated(
     known: Inputs, keep: bool, threads: int | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return counts of futures by purchases (customer, 0 to ahead), totals (draw, ahead), who buys, draws if kept."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return counts of futures by purchases (customer, 0 to ahead), totals (draw, ahead), who buys, draws if kept.
+
+    Who buys is counted in all, (draw), and by each one's own chance, (draw, class).
+    """
     ahead, draws, histories, customers = (
         int(known.horizon),
         known.posterior.size,
@@ -188,13 +203,13 @@ def _simulated(
     seen = np.zeros((known.size, ahead + 1), dtype=np.int64)
     kept = np.zeros((known.size if keep else 0, draws), dtype=np.int32)
 
-    def block(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def block(start: int) -> tuple[np.ndarray, ...]:
         stop = min(start + BLOCK, whose.size)
         space = room(min(max(1, FUTURES // draws), stop - start), draws)
         buyers, batch = space.buyers, space.batch
         first, last = whose[start], whose[stop - 1]
         totals = np.zeros(draws * ahead, dtype=np.int64)
-        active = np.zeros(draws, dtype=np.int64)
+        active, chances = np.zeros(draws, dtype=np.int64), np.zeros(draws * CHANCES, dtype=np.int64)
         bought = np.zeros((last + 1 - first) * (ahead + 1), dtype=np.int64)
 
         def at_each(part: slice, filled: int) -> None:
@@ -208,22 +223,30 @@ def _simulated(
         for done in tiles(plan, start, stop, space, each=at_each):
             customer = buyers.customer[: done.found].astype(np.int64) + done.part.start
             count = buyers.count[: done.found]
-            np.add(active, np.bincount(buyers.draw[: done.found][count > 0], minlength=draws), active)
+            some = count > 0
+            who, when = buyers.customer[: done.found][some], buyers.draw[: done.found][some]
+            np.add(active, np.bincount(when, minlength=draws), active)
+            classes = chance_classes(np.bincount(who) / draws)
+            at_chance = when.astype(np.int64) * CHANCES + classes[who]
+            np.add(chances, np.bincount(at_chance, minlength=chances.size), chances)
             places = (whose[customer] - first) * (ahead + 1) + count
             np.add(bought, np.bincount(places, minlength=bought.size), bought)
             if keep:
                 one = copy[customer] == 0
                 kept[whose[customer[one]], buyers.draw[: done.found][one]] = count[one]
-        return np.arange(first, last + 1), bought.reshape(-1, ahead + 1), totals.reshape(draws, ahead), active
+        sums = totals.reshape(draws, ahead), active, chances.reshape(draws, CHANCES)
+        return np.arange(first, last + 1), bought.reshape(-1, ahead + 1), *sums
 
     totals, active = np.zeros((draws, ahead), dtype=np.int64), np.zeros(draws, dtype=np.int64)
-    for rows, bought, part, some in in_order(block, range(0, whose.size, BLOCK), threads=threads):
+    by_chance = np.zeros((draws, CHANCES), dtype=np.int64)
+    for rows, bought, part, some, classes in in_order(block, range(0, whose.size, BLOCK), threads=threads):
         seen[rows] += bought
         totals += part
         active += some
+        by_chance += classes
     seen[:, 0] = share * draws - seen[:, 1:].sum(axis=1)
     counts = histories.spread(seen.T).T
-    return counts, totals, active, histories.spread(kept.T) if keep else None
+    return counts, totals, active, by_chance, histories.spread(kept.T) if keep else None
 
 
 def _scores(seen: np.ndarray, observed: np.ndarray, draws: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,8 @@ they decide the mean score alone. The unit is a typical purchase, so that no cur
 An interval of 50, 80, 90 or 95 % lies between inverse-CDF quantiles, ends included. Counts, and money with its many
 zeros, have no interval of exactly that probability: what a forecast promises is the share of its draws inside. How
 many customers are inside theirs is counted draw by draw too: what moves all customers at once, parameters or a
-calendar, moves that number further than the chance of independent customers would.
+calendar, moves that number further than the chance of independent customers would. So is who buys at all, by the
+customers' own chance to: any group of them, a tenth of a forecast or those given up, is made of few such classes.
 """
 
 import math
@@ -20,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from bayes_clv.distributions.elementary import log1p
+from bayes_clv.problems import UNLIKELY
 from bayes_clv.schema import INTERVALS
 
 _INSIDE = (*(f"mass_{level}" for level in INTERVALS), *(f"inside_{level}" for level in INTERVALS))
@@ -35,6 +37,11 @@ _SPEND = len(PURCHASE_SCORES)
 _VALUE = _SPEND + len(MONEY_SCORES)
 _N = len(INTERVALS)
 _PROBABILITIES = np.array([[0.5 - level / 200, 0.5 + level / 200] for level in INTERVALS])
+# Ends of the classes of customers by their chance of any purchase, half a unit of log odds apart, .0042 to .99; one end
+# is below which customers are given up.
+_ODDS = math.log(UNLIKELY / (1 - UNLIKELY)) + 0.5 * np.arange(-4, 17)
+CHANCE_ENDS = np.where(np.arange(-4, 17) == 0, UNLIKELY, 1 / (1 + np.exp(-_ODDS)))
+CHANCES = CHANCE_ENDS.size + 1
 # Amounts in a bucket from which a common sort is quicker.
 CROWDED = 64
 # Undoes the rounding of a probability times a number of draws; probabilities are multiples of 1/40.
@@ -242,3 +249,23 @@ def add_inside(draw, count, amount, first_orders, bounds, inside):  # type: igno
                 # Most are where no purchase is too: writing those would cost more than the rest.
                 if held != otherwise:
                     to[draw[m]] += held - otherwise
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def add_active(draw, counts, active, share, by_chance):  # type: ignore[no-untyped-def]
+    """Add to ``by_chance`` (class, draw) one customer who buys ``counts[:active]`` in these draws, a share of all."""
+    to = by_chance[np.searchsorted(CHANCE_ENDS, share, side="right")]
+    for m in range(active):
+        to[draw[m]] += counts[m] > 0
+
+
+def chance_classes(share: np.ndarray) -> np.ndarray:
+    """Return the class, from 0, of customers who buy at all in these shares of the draws."""
+    return np.searchsorted(CHANCE_ENDS, share, side="right")
+
+
+def active_by_chance(bought: np.ndarray) -> np.ndarray:
+    """Return how many customers buy in each draw, (draw, class), of who does, (draw, customer)."""
+    classes = chance_classes(bought.mean(axis=0))
+    found = [bought[:, classes == each].sum(axis=1) for each in range(CHANCES)]
+    return np.stack(found, axis=1)

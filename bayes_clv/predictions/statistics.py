@@ -21,6 +21,7 @@ from numba import njit
 
 from bayes_clv.predictions.scores import (
     PURCHASE_SCORES,
+    add_active,
     add_inside,
     interval_ends,
     reaching,
@@ -171,13 +172,15 @@ def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
-def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exceeding, scores, inside, few):  # type: ignore[no-untyped-def]
+def summarise(  # type: ignore[no-untyped-def]
+    buyers, paid, first_orders, draws, value_above, holdout, out, exceeding, scores, inside, few, chances
+):
     """Write the summary of each customer (customer, COLUMNS), P(value above each amount) and scores.
 
     ``first_orders`` is 1 where every customer ordered at time 0, in every draw. ``out`` has no money columns to fill
     where ``paid`` has no rows; ``exceeding`` and ``scores`` (customer, SCORES) are written as far as they have room.
     Customers inside their own intervals are added to ``inside`` (quantity, interval, draw), purchases and then spend,
-    and of the holdout's frequent ones to ``few``, of purchases alone.
+    and of the holdout's frequent ones to ``few``, of purchases alone; who buys at all to ``chances`` (class, draw).
     """
     money = paid.value.size > 0
     priced = scores.shape[1] > _PURCHASES
@@ -197,6 +200,8 @@ def summarise(buyers, paid, first_orders, draws, value_above, holdout, out, exce
         seen, top = _count_summary(counts, active, draws, histogram, out[i])
         if scores.shape[1] > 0:
             score_counts(seen, top, draws, holdout.purchases[i], ends, bounds[0], scores[i])
+        if chances.shape[0] > 0:
+            add_active(drawn, counts, active, out[i, 2 + _N_QUANTILES], chances)
         if few.shape[0] > 0 and holdout.frequent[i]:
             add_inside(drawn, bought, values, first_orders, bounds, few)
         if not money:

@@ -21,7 +21,7 @@ import numpy as np
 
 from bayes_clv.distributions.paths import Room, room
 from bayes_clv.predictions.plans import TILE, Holdout, Plan, tiles
-from bayes_clv.predictions.scores import MONEY_SCORES, PURCHASE_SCORES, SCORES
+from bayes_clv.predictions.scores import CHANCES, MONEY_SCORES, PURCHASE_SCORES, SCORES
 from bayes_clv.predictions.statistics import (
     BINS,
     COLUMNS,
@@ -50,7 +50,8 @@ class Outcomes:
 
     ``scores`` maps those of SCORES that the plan's holdout has to (customer) arrays; ``active_total`` counts the
     customers who buy at all, and with a holdout ``inside`` (quantity, interval, draw) those who lie in their own
-    INTERVALS, of purchases and, where its money is known, of spend; ``few`` (interval, draw) those of the frequent.
+    INTERVALS, of purchases and, where its money is known, of spend; ``few`` (interval, draw) those of the frequent, and
+    ``chances`` (class, draw) who buys at all of those with about the same chance to (``scores.CHANCE_ENDS``).
     ``kept`` holds (customer, draw) arrays when asked for; ``own`` maps the customers' own numbers that were asked for
     to (customer, statistic), as ``statistics.OWN`` orders them; ``by_customer`` is what else was asked for of each
     customer: value_above (customer, threshold), purchases_period and value_period (customer, period), top (customer).
@@ -62,6 +63,7 @@ class Outcomes:
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     inside: np.ndarray = field(default_factory=lambda: np.empty((0, len(INTERVALS), 0)))
     few: np.ndarray | None = None
+    chances: np.ndarray | None = None
     spend_total: np.ndarray | None = None
     value_total: np.ndarray | None = None
     period_total: np.ndarray | None = None
@@ -140,7 +142,7 @@ def _block(
     """Simulate customers [start, stop), write their results and return the block's totals."""
     draws, money = plan.draws, plan.money is not None
     periods = 0 if plan.calendar is None else plan.calendar.count
-    totals = {
+    totals: dict[str, np.ndarray] = {
         "purchases": np.zeros(draws, dtype=np.int64),
         "active": np.zeros(draws, dtype=np.int64),
         "spend": np.zeros(draws),
@@ -149,6 +151,7 @@ def _block(
         "value_period": np.zeros((draws, periods if money else 0)),
         "inside": np.zeros((_inside(plan), len(INTERVALS), draws), dtype=np.int64),
         "few": np.zeros((int(frequent), len(INTERVALS), draws), dtype=np.int64),
+        "chances": np.zeros((CHANCES if plan.holdout is not None else 0, draws), dtype=np.int32),
     }
     nobody = np.empty((0, periods))
     worth = np.zeros((room.batch.buyer.size if money and periods else 0, periods))
@@ -195,6 +198,7 @@ def _block(
             results.scores[part],
             totals["inside"],
             totals["few"],
+            totals["chances"],
         )
         sums = (totals[name] for name in ("purchases", "active", "spend", "value"))
         add_up(buyers, paid, done.found, more, *sums)
@@ -307,6 +311,7 @@ def simulate_futures(
         scores={name: results.scores[:, i] for i, name in enumerate(_scored(plan))},
         inside=totals["inside"],
         few=totals["few"][0] if frequent else None,
+        chances=totals["chances"] if plan.holdout is not None else None,
         spend_total=totals["spend"] if money else None,
         value_total=totals["value"] if money else None,
         period_total=totals["period"] if by_period else None,

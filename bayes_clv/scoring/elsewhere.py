@@ -16,9 +16,12 @@ from scipy import special
 
 from bayes_clv.customers.checks import check_numbers, refuse_rows
 from bayes_clv.predictions.forecasts import CARRIED
+from bayes_clv.predictions.scores import active_by_chance
 from bayes_clv.problems import FREQUENT
 from bayes_clv.schema import (
+    ACTIVE_BY_CHANCE,
     CHAIN,
+    CHANCE,
     CUSTOMER,
     DRAW,
     OPPORTUNITY,
@@ -78,8 +81,9 @@ def forecast(
         as happened).
         With prefix ``spend_`` and ``value_`` the mean and the scores of money, log_crps among them, on the scale of
         log(1 + amount / ``attrs["money_unit"]``). Over (chain, draw), where there are draws: purchases_total,
-        active_total, spend_total, value_total, and how many customers lie in their own interval (inside_50_total to
-        inside_95_total, and with ``spend_``). ``draws_below`` of a mean is P(fewer) times ``attrs["draws"]``.
+        active_total (and by the customers' own chance active_by_chance_total), spend_total, value_total, and how many
+        customers lie in their own interval (inside_50_total to inside_95_total, and with ``spend_``). ``draws_below``
+        of a mean is P(fewer) times ``attrs["draws"]``.
 
     Raises
     ------
@@ -134,6 +138,7 @@ def forecast(
         data["probability_active"] = (CUSTOMER, (bought > 0).mean(axis=0))
         if joint:
             data["active_total"] = ((CHAIN, DRAW), (bought > 0).sum(axis=1)[None])
+            data[ACTIVE_BY_CHANCE] = ((CHAIN, DRAW, CHANCE), active_by_chance(bought > 0)[None])
     if active is not None:
         data["probability_active"] = (CUSTOMER, _probability(active, customers))
         data.pop("probability_inactive", None)

@@ -23,18 +23,18 @@ import xarray as xr
 
 from bayes_clv.language import say
 from bayes_clv.predictions.tiles import in_order
-from bayes_clv.problems import FREQUENT, HOLDOUT_LEVEL
+from bayes_clv.problems import FREQUENT, HOLDOUT_LEVEL, UNLIKELY
 from bayes_clv.schema import CUSTOMER, INTERVALS, in_currency
 from bayes_clv.scoring import places
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.customer_scores import FORECAST, INTERVAL, OBSERVED, scores_of
 from bayes_clv.scoring.forecasts import MODEL, Forecasts, gathered
-from bayes_clv.scoring.groups import TENTH, TENTHS, groups_by, tenths
+from bayes_clv.scoring.groups import TENTH, TENTHS, groups, groups_by, tenths
 from bayes_clv.scoring.holdout import by_model
 from bayes_clv.scoring.measures import FREQUENCY, PROPER, SHARE, SHARES, described
 from bayes_clv.scoring.metrics import AMOUNTS, PREFIXES, Metric, Quantity, with_own
 from bayes_clv.scoring.rankings import Order, Orders, captured_by, order_measures, ordered
-from bayes_clv.scoring.shared import shared_error
+from bayes_clv.scoring.shared import shared_variance
 from bayes_clv.scoring.summaries import paired_difference, summarise
 from bayes_clv.scoring.totals import totals
 from bayes_clv.scoring.tracked import tracking_counts, tracking_measures
@@ -46,8 +46,6 @@ MEANS = {
     "rmse": "squared_error",
     **{name: name for name in ("crps", "log_crps", "log_score", "brier", "covered", "promised")},
 }
-# Whom a forecast gives less than this probability of any purchase should hardly buy at all.
-UNLIKELY = 0.03
 
 
 def evaluate(
@@ -113,7 +111,8 @@ def evaluate(
         (``tenth``, 1 the lowest), with each prefix: ``predicted_``, ``real_`` and ``customers_by_tenth``, a decile
         chart, and for retention its reliability, with ``retention_real_by_tenth_se``, the standard error were the
         forecast true, with what moves all customers at once (``scoring.shared``). ``unlikely_customers``: whom it gives
-        less than 3 % of any purchase, ``unlikely_expected`` of them to buy, and ``unlikely_retained``, who did. Over
+        less than 3 % of any purchase, ``unlikely_expected`` of them to buy, and ``unlikely_retained``, who did, with
+        its standard error likewise, ``unlikely_retained_se``. Over
         ``frequency`` (calibration frequency 0, 1, …, 6, 7+) ``predicted_``, ``covered_`` and ``promised_by_frequency``,
         and ``frequent_crps``, ``frequent_covered`` and ``frequent_promised`` of customers with at least five repeat
         purchases (``problems.FREQUENT``), where there are any, and ``frequent_covered_least``, the share inside that 99
@@ -371,6 +370,7 @@ def _frequent(forecasts: Forecasts, scores: xr.Dataset) -> dict[str, np.ndarray]
 def _by_tenth(scores: xr.Dataset, future: xr.Dataset, orders: Orders) -> dict[str, Any]:
     """Return one forecast and reality by tenth of the forecast, and of those who should hardly buy."""
     found: dict[str, Any] = {}
+    shared = np.zeros(TENTHS)
     for quantity, prefix in PREFIXES.items():
         if f"{prefix}predicted" not in scores:
             continue
@@ -380,6 +380,8 @@ def _by_tenth(scores: xr.Dataset, future: xr.Dataset, orders: Orders) -> dict[st
         for name, each in (("predicted", group.means(column)), ("real", group.means(real))):
             found[f"{prefix}{name}_by_tenth"] = each
         found[f"{prefix}customers_by_tenth"] = group.counts
+        if quantity == "retention":
+            shared = shared_variance(group, future)
     chance, retained = scores["retention_predicted"].values, scores["retained"].values
     known, unlikely = not np.isnan(chance).any(), chance < UNLIKELY
     for name, value in (
@@ -388,10 +390,12 @@ def _by_tenth(scores: xr.Dataset, future: xr.Dataset, orders: Orders) -> dict[st
         ("retained", (unlikely & retained).sum()),
     ):
         found[f"unlikely_{name}"] = float(value) if known else np.nan
+    of_them = np.where(unlikely, chance * (1 - chance), 0).sum()
+    of_them += shared_variance(groups(np.where(unlikely, 0, -1), 1), future)[0] if known else np.nan
+    found["unlikely_retained_se"] = float(np.sqrt(of_them))
     share, size = found["retention_predicted_by_tenth"], found["retention_customers_by_tenth"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        alone = share * (1 - share) / size
-    found["retention_real_by_tenth_se"] = np.sqrt(alone + shared_error(share, size, future) ** 2)
+        found["retention_real_by_tenth_se"] = np.sqrt(share * (1 - share) / size + shared / size**2)
     return found
 
 

@@ -24,6 +24,7 @@ from bayes_clv.scoring.counts import CountScores, count_scores
 from bayes_clv.scoring.elsewhere import forecast
 from bayes_clv.scoring.holdout import by_model, happened, matched_holdout
 from bayes_clv.scoring.places import pit_reference
+from bayes_clv.scoring.shared import with_drawn_share
 from bayes_clv.units import duration
 
 MODEL = "model"
@@ -206,11 +207,15 @@ def with_closed_form(
     ``probability_inactive``, which keeps its digits where it is small, and the ``pit_reference`` among the attributes.
     """
     closed = closed_form_scores(buying, matched, future, draws=draws, threads=threads)
-    return future.assign(
-        holdout_probability=(CUSTOMER, closed.equal),
-        probability_active=(CUSTOMER, closed.some),
-        probability_inactive=(CUSTOMER, closed.none),
-    ).assign_attrs(pit_reference=pit_reference(closed.covariance))
+    return (
+        with_drawn_share(future)
+        .assign(
+            holdout_probability=(CUSTOMER, closed.equal),
+            probability_active=(CUSTOMER, closed.some),
+            probability_inactive=(CUSTOMER, closed.none),
+        )
+        .assign_attrs(pit_reference=pit_reference(closed.covariance))
+    )
 
 
 def closed_form_scores(

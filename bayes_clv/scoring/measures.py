@@ -155,6 +155,7 @@ DETAILS = {
     "unlikely_customers": Measure("customers given less than 3 % of any purchase", "customers", ""),
     "unlikely_expected": Measure("of these, how many the forecast expects to buy", "customers", ""),
     "unlikely_retained": Measure("of these, how many bought", "customers", ""),
+    "unlikely_retained_se": Measure("standard error of that, were the forecast true", "customers", ""),
     **{
         f"{name}_worse": Measure(f"{name} less the first model's", "", "")
         for name in PROPER

@@ -9,7 +9,7 @@ import xarray as xr
 
 import bayes_clv as clv
 from bayes_clv.predictions import opportunities
-from bayes_clv.predictions.scores import PURCHASE_SCORES
+from bayes_clv.predictions.scores import PURCHASE_SCORES, active_by_chance
 from tests.predictions.test_summaries import agree, scores_of
 from tests.symbols import paper
 
@@ -178,6 +178,8 @@ def test_donors_are_scored_by_the_names_of_all_customers(giving, donors):
         assert future["draws_below"].attrs["units"] == "count"
     np.testing.assert_array_equal((future["purchases"] > 0).sum("customer"), future["active_total"])
     np.testing.assert_array_equal(future["holdout_purchases"], bought)
+    by_chance = future["active_by_chance_total"].values.reshape(len(drawn), -1)
+    np.testing.assert_array_equal(by_chance, active_by_chance(drawn > 0))
     assert not set(PURCHASE_SCORES) & set(clv.predict(giving, held, AHEAD + 1, seed=3))
     # One row of three donors, each of whom bought twice, is scored as one of them, by the futures of all.
     table = pd.DataFrame({"frequency": [3], "recency": [4], "opportunities": [6], "count": [3]})

@@ -310,9 +310,9 @@ def test_by_tenth_each_quantity_has_its_own_order(scores, customers, future, buy
     share = scores["retention_predicted"].values[0][top]
     assert float(model["retention_predicted_by_tenth"]) == pytest.approx(share.mean())
     assert float(model["retention_real_by_tenth"]) == scores["retained"].values[top].mean()
-    assert float(model["retention_real_by_tenth_se"]) == pytest.approx(
-        math.sqrt(share.mean() * (1 - share.mean()) / 40)
-    )
+    # What the draws vary beyond chance, of one population nothing but the chance of so few draws.
+    alone = math.sqrt(share.mean() * (1 - share.mean()) / 40)
+    assert 1 - 1e-9 < float(model["retention_real_by_tenth_se"]) / alone < 1.15
     spent = np.argsort(scores["spend_predicted"].values[0], kind="stable")[-40:]
     assert float(model["spend_real_by_tenth"]) == pytest.approx(
         customers["holdout_spend"].values[spent].mean()

@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_clv.language import say
+from bayes_clv.problems import UNLIKELY
 from bayes_clv.schema import InputError, quantiles
-from bayes_clv.scoring.evaluation import UNLIKELY
 from bayes_clv.scoring.groups import TOP_CLASS
+from bayes_clv.scoring.shared import buyer_chances
 from bayes_clv.views import style
 
 CHECKED = "customers_by_frequency"
@@ -229,7 +230,7 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
     predicted, real, sizes = (evaluation[name].isel(forecast=0).to_numpy() for name in names)
     known = np.isfinite(predicted) & np.isfinite(real)
     predicted, real, sizes = predicted[known], real[known], sizes[known]
-    low, high = chance_limits(predicted, sizes)
+    low, high = chance_limits(predicted, sizes, _error(evaluation, "retention_real_by_tenth_se", known))
     miss = (real < low) | (real > high)
     with style.styled():
         from matplotlib.ticker import PercentFormatter
@@ -253,27 +254,33 @@ def plot_retention(evaluation: xr.Dataset) -> style.Drawing:
         axes.set_xlabel(say("chance of buying that was forecast, mean of a tenth (%)"))
         axes.set_ylabel(say("customers who bought (%)"))
         axes.legend(loc="upper left")
-        note = say("outcome level; tenths of the forecast, 90 % of binomial chance")
+        note = say("outcome level; tenths of the forecast, 90 % of chance")
         style.heading(axes, say("Who buys at all?"), note)
     return figure
 
 
-def _given_up(evaluation: xr.Dataset) -> tuple[int, float, int] | None:
-    """Return how many customers the first model gives hardly a chance, who of them are expected, and who bought."""
-    names = ("unlikely_customers", "unlikely_expected", "unlikely_retained")
-    if any(name not in evaluation for name in names):
+def _error(evaluation: xr.Dataset, name: str, known: np.ndarray) -> np.ndarray | None:
+    """Return the standard errors that the evaluation has of what happened."""
+    return evaluation[name].isel(forecast=0).to_numpy()[known] if name in evaluation else None
+
+
+def _given_up(evaluation: xr.Dataset) -> tuple[int, float, int, float] | None:
+    """Return how many the first model gives hardly a chance, who of them are expected, who bought, and its error."""
+    names = ("unlikely_customers", "unlikely_expected", "unlikely_retained", "unlikely_retained_se")
+    if any(name not in evaluation for name in names[:3]):
         return None
-    customers, expected, bought = (float(evaluation[name].isel(forecast=0)) for name in names)
-    return (int(customers), expected, int(bought)) if customers > 0 else None
+    customers, expected, bought, error = (
+        float(evaluation[name].isel(forecast=0)) if name in evaluation else 0.0 for name in names
+    )
+    return (int(customers), expected, int(bought), error) if customers > 0 else None
 
 
-def _draw_given_up(axes: Any, customers: int, expected: float, bought: int) -> None:
+def _draw_given_up(axes: Any, customers: int, expected: float, bought: int, error: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    low, high = (
-        float(customers * limit[0])
-        for limit in chance_limits(np.array([expected / customers]), np.array([customers]))
-    )
+    size = np.array([customers])
+    limits = chance_limits(np.array([expected]) / size, size, np.array([error]) / size)
+    low, high = (float(customers * limit[0]) for limit in limits)
     outside = not low <= bought <= high
     axes.vlines(0, low, high, color=style.BLUE, linewidth=5, alpha=0.35)
     axes.plot(0, expected, "_", color=style.BLUE, markersize=15, markeredgewidth=1.6)
@@ -285,14 +292,19 @@ def _draw_given_up(axes: Any, customers: int, expected: float, bought: int) -> N
     style.heading(axes, say("Given up"), say("under {share:.0f} %", share=100 * UNLIKELY))
 
 
-def chance_limits(chance: np.ndarray, customers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what 90 % of binomial chance leaves a share of so many customers between.
+def chance_limits(
+    chance: np.ndarray, customers: np.ndarray, error: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what 90 % of chance leaves a share of so many customers between (``scoring.shared.buyer_chances``).
 
     >>> low, high = chance_limits(np.array([0.1]), np.array([100]))
     >>> low.round(2).tolist(), high.round(2).tolist()
     ([0.05], [0.15])
     """
-    from scipy import stats
-
-    low, high = stats.binom.ppf(np.array([[0.05], [0.95]]), customers, np.clip(chance, 0, 1)) / customers
+    errors = np.zeros(chance.shape) if error is None else error
+    found = [
+        np.searchsorted(np.cumsum(buyer_chances(int(size), p, se)), (0.05, 0.95)) / size
+        for p, size, se in zip(chance, customers, errors, strict=True)
+    ]
+    low, high = np.array(found).T
     return low, high

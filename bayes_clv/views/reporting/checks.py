@@ -32,6 +32,7 @@ from bayes_clv.problems import (
 from bayes_clv.remedies import Ran
 from bayes_clv.schema import UNSTATED, InputError, Problem, listed
 from bayes_clv.scoring.measures import record
+from bayes_clv.scoring.shared import buyer_chances
 from bayes_clv.scoring.spending import spend_check
 from bayes_clv.units import DAYS_PER_YEAR, TIME_UNITS, days_per
 from bayes_clv.views.numbers import money
@@ -306,15 +307,16 @@ def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Pro
 
     Where the number of buyers missed, that has a card of its own; tenths are then judged beside the forecast at which
     all buy so much more or less often that their number is right (``_as_often``). Standard errors are those of
-    independent customers with the forecast's mean chance, a little too large; few customers are judged by the binomial
-    tail that is as rare. Where all together were not taken out, what moves all of them at once makes errors larger
-    (``scoring.shared``): a calendar's season brings buyers in every tenth.
+    customers with the forecast's mean chance, a little too large, and of what moves all of them at once
+    (``scoring.shared``) where all together were not taken out: a calendar's season brings buyers in every tenth, and
+    back. Few customers are judged by the tail of their number that is as rare.
     """
     failed = []
     if "unlikely_customers" in model and np.isfinite(model["unlikely_customers"]):
         customers, bought = (int(model[f"unlikely_{name}"]) for name in ("customers", "retained"))
         expected = float(model["unlikely_expected"])
-        if customers and _errors(bought, customers, expected / customers) > TENTH_ERRORS:
+        error = float(model.get("unlikely_retained_se", 0.0)) / max(customers, 1)
+        if customers and _errors(bought, customers, expected / customers, error) > TENTH_ERRORS:
             failed.append(
                 problem("holdout_unlikely", "Holdout", customers=customers, bought=bought, expected=expected)
             )
@@ -327,16 +329,15 @@ def _buyer_problems(model: xr.Dataset, total: verdicts.Total | None) -> list[Pro
     )
     known = np.isfinite(real) & np.isfinite(predicted) & (sizes > 0)
     chances = _as_often(predicted[known], sizes[known], real[known]) if off else predicted[known]
+    joint = np.zeros(chances.size)
+    if not off and "retention_real_by_tenth_se" in model:
+        joint = model["retention_real_by_tenth_se"].to_numpy().astype(float)[known]
     errors = np.array(
         [
-            _errors(round(share * size), int(size), chance)
-            for share, chance, size in zip(real[known], chances, sizes[known], strict=True)
+            _errors(round(share * size), int(size), chance, error)
+            for share, chance, size, error in zip(real[known], chances, sizes[known], joint, strict=True)
         ]
     )
-    if not off and "retention_real_by_tenth_se" in model:
-        alone = np.sqrt(chances * (1 - chances) / sizes[known])
-        joint = model["retention_real_by_tenth_se"].to_numpy().astype(float)[known]
-        errors *= np.where(joint > alone, alone / np.where(joint > 0, joint, 1.0), 1.0)
     beyond = np.abs(errors) > TENTH_ERRORS
     if beyond.any():
         worst = int(np.argmax(np.abs(errors)))
@@ -372,13 +373,14 @@ def _as_often(chance: np.ndarray, sizes: np.ndarray, real: np.ndarray) -> np.nda
     return found
 
 
-def _errors(bought: int, customers: int, chance: float) -> float:
-    """Return how many standard errors the buyers are from their forecast: by the Normal with the binomial's tail."""
-    if bought > customers * chance:
-        tail = float(stats.binom.sf(bought - 1, customers, chance))
-        return float(stats.norm.isf(max(tail, 1e-300)))
-    tail = float(stats.binom.cdf(bought, customers, chance))
-    return -float(stats.norm.isf(max(tail, 1e-300)))
+def _errors(bought: int, customers: int, chance: float, error: float) -> float:
+    """Return how many standard errors the buyers are from their forecast: by the Normal with the same tail."""
+    found = buyer_chances(customers, chance, error)
+    more = bought > customers * chance
+    tail = float((found[bought:] if more else found[: bought + 1]).sum())
+    # A count nearest to the mean may have more than half on its side.
+    beyond = float(stats.norm.isf(min(max(tail, 1e-300), 0.5)))
+    return beyond if more else -beyond
 
 
 def _frequent_problems(model: xr.Dataset, level: int = 90) -> list[Problem]:
