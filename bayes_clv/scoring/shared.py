@@ -58,7 +58,7 @@ def buyer_chances(customers: int, chance: float, error: float = 0.0) -> np.ndarr
 
     ``error`` is the standard error of the share who buy, where it is larger than that of independent customers.
 
-    >>> buyer_chances(2, 0.5).tolist()
+    >>> buyer_chances(2, 0.5).round(2).tolist()
     [0.25, 0.5, 0.25]
     >>> buyer_chances(2, 0.5, error=0.4).round(2).tolist()
     [0.32, 0.36, 0.32]

@@ -7,7 +7,7 @@ import xarray as xr
 from bayes_clv.predictions.forecasts import predict
 from bayes_clv.predictions.observed import money_unit
 from bayes_clv.predictions.scores import MONEY_SCORES, PURCHASE_SCORES
-from bayes_clv.schema import CUSTOMER, INTERVALS, InputError
+from bayes_clv.schema import ACTIVE_BY_CHANCE, CUSTOMER, INTERVALS, InputError
 from tests.predictions.test_summaries import agree, scores_of
 
 SIZE = 60
@@ -106,9 +106,9 @@ def test_nothing_is_scored_over_another_horizon_and_nothing_else_changes(forecas
     assert set(scores) <= set(scored.data_vars)
     held = ("holdout_purchases", "holdout_spend", "holdout_value")
     plain = forecast(customers.drop_vars(held))
-    xr.testing.assert_equal(
-        scored.drop_vars([*scores, *held, *held_inside("", "spend_", "frequent_")]), plain
-    )
+    counted = [ACTIVE_BY_CHANCE, *held_inside("", "spend_", "frequent_")]
+    assert not set(counted) & set(plain)
+    xr.testing.assert_equal(scored.drop_vars([*scores, *held, *counted]), plain)
     purchases = forecast(customers, spending=None, margin=1.0)
     assert set(scores) & set(purchases.data_vars) == set(columns(""))
     xr.testing.assert_equal(purchases[columns("")], scored[columns("")])
