@@ -535,6 +535,17 @@ KINDS: dict[str, Kind] = {
         ),
         threshold=30,
     ),
+    "alike_ids": Kind(
+        "customers whose ids look alike",
+        "{customers:,} customers have an id that another one has too, but for capitals of an address, quotes, or signs "
+        "that nobody sees: {one} and {other}, as a program writes them.",
+        "If they are one customer, its orders are divided: it seems to come later, to buy less often and to leave "
+        "sooner, and there seem to be more customers than there are.",
+        (
+            "If they are the same customers, write each id in one way in the orders, and run again.",
+            "If they are different ones, nothing is wrong.",
+        ),
+    ),
     "never_paid": Kind(
         "{customers:,} customers never paid",
         "{customers:,} of {all:,} customers ({share:.1f} %) have orders and no spend at all, for example {example!r} "

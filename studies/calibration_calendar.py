@@ -168,6 +168,26 @@ def ranked(family: str) -> dict[str, bool]:
     return {name: name in priors for name in names if name not in fixed}
 
 
+def parameters_of(family: str, values: Mapping[str, Any], priors: Mapping[str, Prior]) -> dict[str, Any]:
+    """Return the family's own parameters of a truth; what its prior fixes is not among the ``values`` drawn."""
+    of = find_family(family)
+    population = {
+        name: float(values[name] if name in values else dict(priors[name].arguments)["value"])
+        for name in of.quantities
+    }
+    parameters = of.from_quantities(population)
+    return {name: np.float64(parameters[name]) for name in of.parameters}
+
+
+def told_of(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return what laplace says of its own fit."""
+    return {
+        "flagged": not report["pareto_k"] < report["pareto_k_threshold"],
+        "pareto_k": report["pareto_k"],
+        "effective": min(report["effective_draws"] * RANKED / DRAWS, RANKED),
+    }
+
+
 def loop(family: str, simulations: int, seed: list[int]) -> Loop:
     """Return the loop of a family, by laplace."""
     of, (model, priors) = find_family(family), stated(family)
@@ -175,12 +195,7 @@ def loop(family: str, simulations: int, seed: list[int]) -> Loop:
     names = list(ranked(family))
 
     def simulator(*, seed: int, **values: Any) -> Columns:
-        population = {
-            name: float(values[name] if name in values else dict(priors[name].arguments)["value"])
-            for name in of.quantities
-        }
-        parameters = of.from_quantities(population)
-        params = {name: np.float64(parameters[name]) for name in of.parameters}
+        params = parameters_of(family, values, priors)
         return simulated(family, np.random.default_rng(seed), path(values), params)
 
     def sampler(base: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
@@ -197,11 +212,7 @@ def loop(family: str, simulations: int, seed: list[int]) -> Loop:
         times, elapsed = drawn_calendar(learned, first, seed).knots(AHEAD * CALENDAR.width)
         return {name: first[name].to_numpy()[0] for name in names} | means(
             np.diff(elapsed) / np.diff(times)
-        ), {
-            "flagged": not report["pareto_k"] < report["pareto_k_threshold"],
-            "pareto_k": report["pareto_k"],
-            "effective": min(report["effective_draws"] * RANKED / DRAWS, RANKED),
-        }
+        ), told_of(report)
 
     def truth(drawn: Mapping[str, Any]) -> dict[str, float]:
         found = {name: float(drawn[name]) for name in names}

@@ -49,9 +49,11 @@ from studies.calibration_calendar import (
     SUMS,
     design,
     means,
+    parameters_of,
     path,
     persistent,
     simulated,
+    told_of,
 )
 from studies.calibration_calendar import ranked as ranked_of_all
 from studies.calibration_calendar import stated as stated_of_all
@@ -120,12 +122,7 @@ def loop(family: str, simulations: int, seed: list[int]) -> Loop:
     names = list(ranked(family))
 
     def simulator(*, seed: int, **values: Any) -> Columns:
-        population = {
-            name: float(values[name] if name in values else dict(priors[name].arguments)["value"])
-            for name in of.quantities
-        }
-        parameters = of.from_quantities(population)
-        params = {name: np.float64(parameters[name]) for name in of.parameters}
+        params = parameters_of(family, values, priors)
         return base(family, np.random.default_rng(seed), paths(values), params)
 
     def sampler(drawn: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
@@ -144,11 +141,7 @@ def loop(family: str, simulations: int, seed: list[int]) -> Loop:
         times, elapsed = drawn_groups(groups, first).knots(common, AHEAD * CALENDAR.width)
         return {name: first[name].to_numpy()[0] for name in names} | sums(
             np.diff(elapsed) / np.diff(times)
-        ), {
-            "flagged": not report["pareto_k"] < report["pareto_k_threshold"],
-            "pareto_k": report["pareto_k"],
-            "effective": min(report["effective_draws"] * RANKED / DRAWS, RANKED),
-        }
+        ), told_of(report)
 
     def truth(values: Mapping[str, Any]) -> dict[str, float]:
         found = {name: float(values[name]) for name in names}

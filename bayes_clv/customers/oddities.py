@@ -4,6 +4,7 @@ Each finds its numbers in the customers alone, against a threshold that stands h
 remedies stand in ``bayes_clv.problems``.
 """
 
+import unicodedata
 from collections.abc import Callable
 
 import numpy as np
@@ -30,12 +31,14 @@ NEVER_PAID = KINDS["never_paid"].threshold
 ONE_TIME_BASE, ONE_TIME_SHARE = 100, 0.1
 # Hill's estimate from the largest twentieth, no fewer than twenty.
 TAIL, TAIL_LEAST = 0.05, 20
+# What programs put about a text, so that it is not read as a number.
+_QUOTES = "\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 
 
 def oddities(customers: xr.Dataset) -> list[Problem]:
     """Return what is odd in customers made of orders; what cannot be told of them is not looked at."""
     checks: tuple[Callable[[xr.Dataset], Problem | None], ...] = (
-        *(_far_dates, _one_account, _regular),
+        *(_far_dates, _alike_ids, _one_account, _regular),
         *(_few_customers, _never_paid, _no_one_time, _spend_tail),
     )
     return [found for found in (check(customers) for check in checks) if found is not None]
@@ -74,6 +77,35 @@ def _far_dates(customers: xr.Dataset) -> Problem | None:
         example=str(customers[CUSTOMER].to_numpy()[np.flatnonzero(which)[0]]),
         end=str(customers.attrs.get("until", "")),
     )
+
+
+def _alike_ids(customers: xr.Dataset) -> Problem | None:
+    """Return ids that are one and the same to a reader, and customers of their own here."""
+    ids = customers[CUSTOMER].to_numpy()
+    texts = [each for each in ids if isinstance(each, str)] if ids.dtype.kind in "OUT" else []
+    whole = "".join(texts)
+    # Of the usual ids, letters, digits and hyphens, no two look alike.
+    if whole.isascii() and not any(mark in whole for mark in "\"'=@"):
+        return None
+    written: dict[str, list[str]] = {}
+    for text in texts:
+        written.setdefault(_as_read(text), []).append(str(text))
+    several = [each for each in written.values() if len(each) > 1]
+    if not several:
+        return None
+    one, other = (ascii(text) for text in sorted(several[0], key=lambda text: (len(text), text))[:2])
+    return problem("alike_ids", "Data", customers=sum(map(len, several)), one=one, other=other)
+
+
+def _as_read(text: str) -> str:
+    """Return an id as its reader sees it: letters in one character, nothing unseen, without marks about it."""
+    seen = text
+    if not text.isascii():
+        seen = "".join(
+            sign for sign in unicodedata.normalize("NFC", text) if unicodedata.category(sign) != "Cf"
+        )
+    plain = seen.strip().removeprefix("=").strip(_QUOTES).strip() or seen
+    return plain.casefold() if "@" in plain else plain
 
 
 def _one_account(customers: xr.Dataset) -> Problem | None:

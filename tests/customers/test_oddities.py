@@ -121,3 +121,33 @@ def test_more_purchases_than_days():
     assert (found.code, found.numbers["example"], found.numbers["days"]) == ("more_than_days", "b", 28.0)
     assert prediction_problems(value.assign_attrs(horizon=5.0)) == []
     assert prediction_problems(value.assign_attrs(time_unit="unstated")) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("ann\u200b", r"'ann\u200b'"),
+        ("\ufeffann", r"'\ufeffann'"),
+        ("\u00a0ann", r"'\xa0ann'"),
+        ('="ann"', "'=\"ann\"'"),
+        ("\u201cann\u201d", r"'\u201cann\u201d'"),
+        ("'ann'", "\"'ann'\""),
+    ],
+)
+def test_one_customer_written_in_two_ways(orders, written, shown):
+    """No door tells them apart by itself: each spelling is a customer, which is said, with both as they are."""
+    named = orders.copy()
+    named.loc[named.index[:10], "customer_id"] = ["ann", written] * 5
+    (found,) = oddities(summarized(named))
+    assert (found.code, found.numbers["customers"]) == ("alike_ids", 2)
+    assert {found.numbers["one"], found.numbers["other"]} == {"'ann'", shown}
+
+
+def test_letters_in_one_character_and_in_two_and_addresses_in_capitals(orders):
+    for pair in (("Ren\u00e9", "Rene\u0301"), ("Ann@shop.example", "ann@Shop.example")):
+        named = orders.copy()
+        named.loc[named.index[:10], "customer_id"] = list(pair) * 5
+        assert codes(summarized(named)) == ["alike_ids"]
+    # Capitals tell ids apart that are no addresses, and so do accents.
+    named.loc[named.index[:10], "customer_id"] = ["0015A", "0015a", "Rene", "Ren\u00e9", "o'neil"] * 2
+    assert codes(summarized(named)) == []

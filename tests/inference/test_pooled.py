@@ -191,15 +191,21 @@ def test_the_simulation_has_the_expectations_of_the_closed_forms(world, fitted):
     assert np.isfinite(float(scores["crps"].isel(dict.fromkeys(scores["crps"].dims, 0))))
 
 
-def test_groups_that_have_one_calendar_are_forecast_as_with_that_of_all(world, fitted):
-    """The same posterior without its groups, and with groups that are as all are, to the last digits."""
-    customers, one, alike = world[0], fitted.copy(), fitted.copy()
+def of_one_calendar(fitted):
+    """Return the posterior without its groups, and with groups that are all as the calendar of all is."""
+    one, alike = fitted.copy(), fitted.copy()
     del one.attrs["calendar_groups"]
     drawn = fitted["posterior"].to_dataset()
     common, _ = xr.broadcast(drawn["calendar_rate"], drawn["calendar_group_rate"])
     alike["posterior"] = xr.DataTree(
         drawn.assign(calendar_group_rate=common, calendar_group_sd=xr.zeros_like(drawn["calendar_group_sd"]))
     )
+    return one, alike
+
+
+def test_groups_that_have_one_calendar_are_forecast_as_with_that_of_all(world, fitted):
+    """The same posterior without its groups, and with groups that are as all are, to the last digits."""
+    customers, (one, alike) = world[0], of_one_calendar(fitted)
     for verb, arguments in (
         (clv.expected.alive, ()),
         (clv.expected.purchases, ("13 weeks",)),
@@ -354,13 +360,7 @@ def test_newcomers_are_of_a_group_and_have_its_calendar(world, fitted):
 
 def test_tracking_and_the_split_of_variance_go_by_it(world, fitted):
     """With groups that have one calendar they are those of that calendar, to the last digits."""
-    customers, one, alike = world[0], fitted.copy(), fitted.copy()
-    del one.attrs["calendar_groups"]
-    drawn = fitted["posterior"].to_dataset()
-    common, _ = xr.broadcast(drawn["calendar_rate"], drawn["calendar_group_rate"])
-    alike["posterior"] = xr.DataTree(
-        drawn.assign(calendar_group_rate=common, calendar_group_sd=xr.zeros_like(drawn["calendar_group_sd"]))
-    )
+    customers, (one, alike) = world[0], of_one_calendar(fitted)
     tracked = [clv.scoring.simulate_tracking(tree, customers, seed=3, draws=60) for tree in (alike, one)]
     np.testing.assert_array_equal(*(each["purchases"].to_numpy() for each in tracked))
     shares = []
