@@ -1,7 +1,5 @@
 """``bayes-clv target``: a table, a figure and a summary, or one paragraph that says what is wrong."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,6 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from bayes_clv.cli import app
-from bayes_clv.workflows.choices import Choice
 from bayes_clv.workflows.targeting import summary
 
 GAINS = ("net_gain_total", "net_gain_outcome_total")
@@ -103,12 +100,13 @@ def test_the_summary_says_whether_the_experiment_settles_it(settled, test):
         },
         attrs={"spent": 400.0, "problems": "[]"},
     )
+    if test is not None:
+        decision.attrs["test"] = test
     for margin in (1.0, 0.3):
-        choice = Choice(experiment=Path("e.csv"), cost=1.0, margin=margin, test=test)
-        said = "\n".join(summary(decision, xr.Dataset(), choice))
+        said = "\n".join(summary(decision.assign_attrs(margin=margin), xr.Dataset()))
         assert ("a gain is revenue less the cost" in said) == (margin == 1)
-        assert f"pays with a probability of {100 if settled else 54} %" in said
-        assert ("does not settle it.\nA further test is worth 5 at most" in said) == (not settled)
+        assert f"pays with a probability of {'over 99' if settled else '54'} %" in said
+        assert ("does not settle it.\nA further test is worth 4.60 at most" in said) == (not settled)
         assert ("--test 40 says" in said) == (not settled and test is None)
 
 
