@@ -1,5 +1,6 @@
 """A survey as two files: answers, a row a respondent, and what the questions are, in TOML, with each error's line."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,16 +145,19 @@ def _answers(table: Mapping[str, Any], folder: Path, lines: Lines) -> tuple["pd.
     if not path.is_file():
         raise InputError(f"{place}: there is no file {name!r} beside {lines.file}.")
     try:
-        # Blank lines are kept, so that a row's line is known.
-        whole = pd.read_csv(path, skip_blank_lines=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            # A row stands on the line on which it ends: a text in quotes may go over several.
+            numbers = [reader.line_num for cells in reader if cells]
+        whole = pd.read_csv(path, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
         raise InputError(f"{name} cannot be read: {error}.") from error
     there = whole.notna().any(axis=1).to_numpy()
     if not there.any():
         raise InputError(
             f"{name} has no answers. Its first line names the columns, and each further one a respondent."
         )
-    rows = [place + 2 for place in range(len(whole)) if there[place]]
+    rows = [line for line, is_there in zip(numbers[1:], there, strict=True) if is_there]
     return whole[there].reset_index(drop=True), rows
 
 
@@ -214,7 +218,9 @@ def _within(
     if bad.any():
         first = int(bad.to_numpy().argmax())
         more = f" ({int(bad.sum()):,} answers are so)" if bad.sum() > 1 else ""
+        # Beside blank answers whole numbers are read as floats.
+        shown = f"{numbers.iloc[first]:g}" if numbers.notna().iloc[first] else given.iloc[first]
         raise InputError(
-            f"{file}, line {rows[first]}: {name} is {given.iloc[first]}, no whole number from {scale[0]} to "
+            f"{file}, line {rows[first]}: {name} is {shown}, no whole number from {scale[0]} to "
             f"{scale[1]}{more}. Correct it, or the scale."
         )
