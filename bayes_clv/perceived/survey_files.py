@@ -112,6 +112,13 @@ def read_survey(source: str | Path) -> Survey:
         perceived=_facets(table, "perceived", answers, lines),
         expected=_facets(table, "expected", answers, lines),
     )
+    if found.overall is not None and len({*found.attributes} - {found.overall}) < max(
+        2, len(found.attributes)
+    ):
+        raise InputError(
+            f"{lines.place(lines.of_key('attributes', at))}: attributes are {', '.join(found.attributes)}. They are "
+            "two or more different columns, and the overall answer is none of them."
+        )
     of_facets = [name for each in (found.perceived, found.expected) for of in each.values() for name in of]
     asked = dict.fromkeys([*found.attributes, *of_facets], found.scale)
     if found.overall is not None:

@@ -77,6 +77,9 @@ def test_a_table_a_figure_and_a_summary(folder):
     # Contact doubles what the loyal buy: 0.1 × 40 × 0.4 = 1.6 for a cost of 1; others gain nothing.
     assert set(contacted["segment"]) == {"loyal"}
     assert out.with_suffix(".png").stat().st_size > 10_000
+    page = out.with_suffix(".html").read_text(encoding="utf-8")
+    assert "Contact 400 of 1,500 customers, for 400.00." in page
+    assert "experiment.csv" in page
     for words in (
         "Contact 400 of 1,500 customers, for 400.00.",
         "(outcome level)",
@@ -113,9 +116,13 @@ def test_the_summary_says_whether_the_experiment_settles_it(settled, test):
 def test_other_customers_and_a_scale(folder):
     out = folder / "others.parquet"
     result = ran(
-        folder, "--customers", folder / "others.csv", "--scale", "worth", "--out", out, "--risk", "q10"
+        folder,
+        *("--customers", folder / "others.csv", "--scale", "worth", "--out", out, "--risk", "q10"),
+        *("--language", "zh", "--currency", "£"),
     )
     assert result.exit_code == 0, result.stderr
+    assert '<html lang="zh">' in out.with_suffix(".html").read_text(encoding="utf-8")
+    assert ", for £" in result.stdout
     table = pd.read_parquet(out)
     assert len(table) == 300
     assert table["net_gain_mean"].nunique() > 100
@@ -128,6 +135,7 @@ def test_other_customers_and_a_scale(folder):
         (["--treated", "nobody"], "has no column 'nobody'"),
         (["--out", "targets.xlsx"], "must end in .csv or .parquet"),
         (["--scale", "kind"], "'kind'"),
+        (["--language", "xx"], "--language 'xx'"),
     ],
 )
 def test_one_paragraph_and_exit_code_2(folder, further, words, monkeypatch):
