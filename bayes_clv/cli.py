@@ -276,7 +276,7 @@ def backtest(settings: Backtesting) -> list[str]:
 
 @command(Choice)
 def target(choice: Choice) -> list[str]:
-    """Choose whom to contact, from an experiment: a row a customer in --out, the gain curve beside it.
+    """Choose whom to contact, from an experiment: a row a customer in --out, the page and the gain curve beside it.
 
     Examples: bayes-clv target experiment.csv --cost 1.5 --margin 0.3 --segment segment --budget 5000 --out targets.csv;
     of several offers
@@ -431,7 +431,7 @@ def audit(settings: Auditing) -> list[str]:
 def offers(choice: Offering) -> list[str]:
     """Hold offers against each other as customers see them: price, weighted performance, fair prices, the best value.
 
-    In --out a row a rival; beside it each advantage by attribute (-advantages) and the figures (.png).
+    In --out a row a rival; beside it the page (.html), each advantage by attribute (-advantages), the figures (.png).
 
     Example: bayes-clv offers market.csv --slope 58.5 --concentration 50 --rating-error 0.5 --out offers.csv
 
@@ -444,6 +444,20 @@ def offers(choice: Offering) -> list[str]:
       filters of five years,price,120,130
 
     Weights add up to 100, or to 1; ratings lie on one scale (--lowest, --highest); more is better.
+
+    \b
+    With --survey survey.toml, which is a text like this one, and answers.csv with a row a respondent:
+      answers = "answers.csv"
+      scale = [1, 7]
+      by = "shop"
+      recommend = "recommend"
+      [drivers]
+      overall = "overall"
+      attributes = ["taste", "support"]
+      [perceived]
+      reliability = ["on_time", "no_errors"]
+      [expected]
+      reliability = ["should_be_on_time"]
     """  # noqa: D301
     from bayes_clv.workflows.offering import offer_run
 

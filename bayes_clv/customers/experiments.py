@@ -29,6 +29,7 @@ from bayes_clv.customers.checks import (
 from bayes_clv.customers.columns import as_labels, check_name, plain_values
 from bayes_clv.customers.orders.log import check_columns
 from bayes_clv.customers.orders.tables import check_twice
+from bayes_clv.language import say
 from bayes_clv.schema import CUSTOMER, InputError, argument
 
 if TYPE_CHECKING:
@@ -338,14 +339,26 @@ def _audit(dataset: xr.Dataset, known: dict[str, np.ndarray]) -> list[dict[str, 
         )
         share = 1 - cells[0] / size
         most = int(np.argmax(np.abs(share - share @ size / own.size) * np.sqrt(size)))
+        told = {"share": f"{1 - overall[0]:.1%}", "low": f"{share.min():.1%}", "high": f"{share.max():.1%}"}
+        told["probability"] = f"{probability:.2g}"
         what = (
-            f"Randomisation: {1 - overall[0]:.1%} {'treated' if plain else 'with an offer'} over all, "
-            f"{share.min():.1%} to {share.max():.1%} by segment; one "
-            f"{'coin' if len(arms) == 2 else 'draw'} for all would "
-            f"differ so much with probability {probability:.2g}."
+            say(
+                "Randomisation: {share} treated over all, {low} to {high} by segment; one coin for all would differ so "
+                "much with probability {probability}.",
+                **told,
+            )
+            if plain
+            else say(
+                "Randomisation: {share} with an offer over all, {low} to {high} by segment; one draw for all would "
+                "differ so much with probability {probability}.",
+                **told,
+            )
         )
         if probability < UNLIKELY:
-            what += " Right if each segment had a coin of its own; otherwise find out why before using the result."
+            right = say(
+                "Right if each segment had a coin of its own; otherwise find out why before using the result."
+            )
+            what = f"{what} {right}"
         lines.append(_line("note", what, int(size[most]), str(names[most])))
     for name, values in known.items():
         for number, arm in enumerate(arms[1:], 1):

@@ -181,8 +181,14 @@ def _channel(table: Mapping[str, Any], lines: Lines, start: int) -> Channel:
 
 def _auction(table: Mapping[str, Any], lines: Lines, start: int) -> Auction:
     """Return what is stated of bids, checked as far as it can be without the value."""
+    if "bids" not in table:
+        lone = next(key for key in ("pays", "common") if key in table)
+        raise InputError(
+            f"{lines.place(lines.of_key(lone, start))}: {lone} is of a bid, and there are no bids. Write how many "
+            "customers each wins, bids = [[10, 50], [40, 400]], or leave it out."
+        )
     place = lines.place(lines.of_key("bids", start))
-    given = table.get("bids")
+    given = table["bids"]
     if not isinstance(given, list) or not all(isinstance(each, list) and len(each) == 2 for each in given):
         raise InputError(
             f"{place}: bids is {given!r}. Write how many customers each bid wins: bids = [[10, 50], [40, 400]]."

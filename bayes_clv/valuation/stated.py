@@ -142,10 +142,12 @@ def of_scenarios(
                 "scenarios must be made by clv.valuation.scenario or clv.valuation.read_scenarios; got "
                 f"{type(each).__name__}."
             )
-    names = [BASE if base is None else base.name, *(each.name for each in others)]
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
-        raise InputError(
-            f"Two scenarios are called {twice!r}. Give each its own name, and none that of the base."
-        )
+    names = [BASE if base is None else base.name]
+    for each in others:
+        if each.name in names:
+            raise InputError(
+                f"{each.place}: two scenarios are called {each.name!r}. Give each its own name, and none "
+                "that of the base."
+            )
+        names.append(each.name)
     return base, others

@@ -94,8 +94,11 @@ class Choice:
     draws: int = option(DRAWS, 1000, least=1)
     seed: int = option(SEED, 1, least=0)
     out: Path = option(
-        "Where the table goes, one row a customer: a .csv or .parquet file.", Path("targets.csv")
+        "Where the table goes, one row a customer: a .csv or .parquet file; the page stands beside it.",
+        Path("targets.csv"),
     )
+    currency: str | None = option(CURRENCY, None)
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)
@@ -244,11 +247,14 @@ class Offering:
     draws: int = option("Draws of weights and ratings.", 4000, least=1)
     seed: int = option("Seed of every random number.", 1, least=0)
     out: Path = option(
-        "Where the table goes, one row a rival: a .csv or .parquet file; the figures stand beside it.",
+        "Where the table goes, one row a rival: a .csv or .parquet file; the page stands beside it.",
         Path("offers.csv"),
     )
+    survey: Path | None = option(
+        "TOML file that describes a survey: what drives the judgement, quality, who recommends.", None
+    )
     currency: str | None = option(CURRENCY, None)
-    language: str = option(FIGURE_LANGUAGE, ENGLISH)
+    language: str = option(LANGUAGE, ENGLISH)
 
 
 @dataclass(frozen=True)

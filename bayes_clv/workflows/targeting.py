@@ -1,33 +1,29 @@
-"""The command ``target``: an experiment in, whom to contact out, as a table, a figure and a summary.
+"""The command ``target``: an experiment in, whom to contact out, as a table, a page, a figure and a summary.
 
 Like ``run``, one road through the stages; whoever wants another road calls them.
 """
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_clv.language import check_language, speaking
 from bayes_clv.problems import cards, read_problem
-from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, InputError, argument, interval, listed
+from bayes_clv.schema import CUSTOMER, InputError, argument, listed
 from bayes_clv.workflows.choices import Choice
-from bayes_clv.workflows.words import check_lines, percent, titles_of
+from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
+from bayes_clv.workflows.words import check_lines, titles_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_clv.targeting.offer_files import Offers
 
-# Between these the experiment leaves open whether contacting pays.
-OPEN = (0.1, 0.9)
-# Below it what is best for a customer is called open.
-SURE = 0.8
-_UNSETTLED = "the experiment does not settle it"
-
 
 def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
-    """Write the table and, beside it, the gain curve (.png); return the summary's lines.
+    """Write the table and, beside it, the page (.html) and the gain curve (.png); return the summary's lines.
 
     Raises
     ------
@@ -38,15 +34,18 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
     from bayes_clv.inference.response import fit_response
     from bayes_clv.targeting.contacts import target
     from bayes_clv.targeting.uplift import predict_uplift
+    from bayes_clv.views.fonts import figures_in
     from bayes_clv.views.frames import table
     from bayes_clv.views.plots.gains import plot_gain
+    from bayes_clv.views.reporting.gallery import Gallery
+    from bayes_clv.views.reporting.targets import write_targets_page
     from bayes_clv.workflows.folders import write_table
 
+    check_language(choice.language)
     out = Path(choice.out)
-    if out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"{argument('out', out.name)} must end in .csv or .parquet.")
-    if not out.parent.is_dir():
-        raise InputError(f"There is no folder {str(out.parent)!r} to write {out.name!r} to. Make it first.")
+    check_out(out, out / "run")
+    if out.resolve() in {Path(each).resolve() for each in (choice.experiment, choice.customers) if each}:
+        raise InputError(f"{argument('out', str(out))} is a file that is read. Name another one.")
     offers = _offers(choice)
     experiment = from_experiment(
         choice.experiment,
@@ -69,10 +68,31 @@ def choose(choice: Choice, *, sampler_progress: bool = False) -> list[str]:
         test=choice.test,
         seed=choice.seed,
     )
-    figure = out.with_suffix(".png")
-    write_table(table(decision), out)
-    plot_gain(decision).savefig(figure, dpi=150)
-    return [*summary(decision, experiment, choice), "", f"Table: {out}", f"Figure: {figure}"]
+    if choice.currency is not None:
+        decision = decision.assign_attrs(currency=choice.currency)
+    page = out.with_suffix(".html")
+    with figures_in(choice.language):
+        figure = plot_gain(decision)
+    with all_or_nothing(out) as work:
+        write_table(table(decision), work / out.name)
+        with speaking(choice.language):
+            write_targets_page(
+                work / page.name,
+                Gallery(None),
+                decision=decision,
+                experiment=experiment,
+                checks=failed_of(decision),
+                run=_shown(choice, decision),
+            )
+        notes = save_figures({out.stem: figure}, work)
+    return [
+        *summary(decision, experiment),
+        "",
+        f"Page: {page}",
+        f"Table: {out}",
+        f"Figure: {out.with_suffix('.png')}",
+        *notes,
+    ]
 
 
 def _offers(choice: Choice) -> "Offers | None":
@@ -118,104 +138,46 @@ def _population(choice: Choice, experiment: "xr.Dataset") -> "xr.Dataset":
     return people
 
 
-def summary(decision: "xr.Dataset", experiment: "xr.Dataset", choice: Choice) -> list[str]:
+def failed_of(decision: "xr.Dataset") -> list[str]:
+    """Return the titles of the failed checks of the response's fit."""
+    return titles_of(cards([read_problem(each) for each in listed(decision.attrs, "problems")]))
+
+
+def _shown(choice: Choice, decision: "xr.Dataset") -> dict[str, Any]:
+    """Return what was run, for the page."""
+    from importlib.metadata import version
+
+    costs = str(choice.cost) if choice.offers is None else Path(choice.offers).name
+    return {
+        "experiment": Path(choice.experiment).name,
+        **({} if choice.customers is None else {"customers": Path(choice.customers).name}),
+        **({} if choice.segment is None else {"segment": choice.segment}),
+        "cost": costs,
+        "margin": f"{choice.margin:g}",
+        "method": choice.method,
+        "draws": decision["net_gain_total"].size,
+        "seed": choice.seed,
+        "bayes_clv": version("bayes_clv"),
+    }
+
+
+def summary(decision: "xr.Dataset", experiment: "xr.Dataset") -> list[str]:
     """Return what a person wants to know before contacting anybody."""
-    size, contacted = decision.sizes[CUSTOMER], int(decision["contacted"].sum())
-    lines = [
+    from bayes_clv.views.reporting import target_words as words
+
+    audit = [
         line["what"]
         for line in json.loads(str(experiment.attrs.get("audit", "[]")))
         if line["action"] != "kept"
     ]
-    lines += ["", f"Contact {contacted:,} of {size:,} customers, for {decision.attrs['spent']:,.2f}."]
-    if "chosen_offer" in decision:
-        lines += _by_offer(decision)
-    for name, level in (
-        ("net_gain_total", "on average over chance"),
-        ("net_gain_outcome_total", "as it turns out"),
-    ):
-        drawn = decision[name].transpose(CHAIN, DRAW).to_numpy()
-        low, high = interval(drawn)
-        lines.append(
-            f"Net gain {level} ({decision[name].attrs['level']} level): mean {drawn.mean():,.0f}, 90 % interval "
-            f"{low:,.0f} to {high:,.0f}."
-        )
-    if choice.margin == 1:
-        lines.append("The margin is 1: a gain is revenue less the cost of contacts.")
-    said = _open_question(decision)
-    if "chosen_offer" in decision:
-        said += _which_offer(decision)
-    if any(_UNSETTLED in line for line in said):
-        said.append(_further(decision, choice))
-    lines += said
-    lines.append(
-        f"Regret against knowing the response: {float(decision['regret']):,.0f}; knowing it would be worth "
-        f"{float(decision['value_of_perfect_information']):,.0f}."
-    )
-    if "value_of_test" in decision:
-        lines.append(
-            f"A test of {int(decision.attrs['test']):,} customers first would be worth at least "
-            f"{float(decision['value_of_test']):,.0f} (Monte Carlo error "
-            f"{float(decision['value_of_test_error']):,.0f}), its own cost not counted."
-        )
-    found = [read_problem(each) for each in listed(decision.attrs, "problems")]
     return [
-        *lines,
+        *audit,
         "",
-        *check_lines(titles_of(cards(found)), passed="All checks of the response's fit passed."),
+        words.contacted_sentence(decision),
+        *(f"  {each}" for each in words.offer_sentences(decision)),
+        *words.gain_sentences(decision),
+        *words.verdict_sentences(decision),
+        *words.worth_sentences(decision),
+        "",
+        *check_lines(failed_of(decision), passed="All checks of the response's fit passed."),
     ]
-
-
-def _open_question(decision: "xr.Dataset") -> list[str]:
-    """Return what to do where the experiment does not settle whether contacting pays."""
-    if not decision["contacted"].any():
-        return []
-    pays = float((decision["net_gain_total"] > 0).mean())
-    if not OPEN[0] < pays < OPEN[1]:
-        return [f"Contacting them pays with a probability of {percent(pays)}."]
-    return [f"Contacting them pays with a probability of {percent(pays)}: {_UNSETTLED}."]
-
-
-def _further(decision: "xr.Dataset", choice: Choice) -> str:
-    """Return what a further test is worth at most, and how to learn what one of a size is."""
-    worth = f"{float(decision['value_of_perfect_information']):,.0f}"
-    further = max(2, decision.sizes[CUSTOMER] // 10)
-    how = "" if choice.test is not None else f"; --test {further} says what one of that size is"
-    return f"A further test is worth {worth} at most{how}."
-
-
-def _by_offer(decision: "xr.Dataset") -> list[str]:
-    """Return how many customers get each offer."""
-    found = []
-    for name in decision["net_gain_single_total"]["offer"].to_numpy().tolist():
-        own = decision.where(decision["chosen_offer"] == name, drop=True)
-        count, gain = own.sizes[CUSTOMER], float(own["net_gain_mean"].sum())
-        found.append(
-            f"  {name}: {count:,} customers" + (f", for a mean net gain of {gain:,.0f}." if count else ".")
-        )
-    return found
-
-
-def _which_offer(decision: "xr.Dataset") -> list[str]:
-    """Return whether an offer chosen by customer is better than the best one alone, and for whom it is a coin flip."""
-    if not decision["contacted"].any():
-        return []
-    alone = decision["net_gain_single_total"].transpose(CHAIN, DRAW, "offer").to_numpy()
-    best = int(alone.mean(axis=(0, 1)).argmax())
-    name = str(decision["net_gain_single_total"]["offer"].to_numpy()[best])
-    more = decision["net_gain_total"].transpose(CHAIN, DRAW).to_numpy() - alone[:, :, best]
-    if not more.any():
-        return [f"No offer beside {name!r} is worth its cost to anybody: it alone gains as much."]
-    low, high = interval(more)
-    beats = float((more > 0).mean())
-    lines = [
-        f"{name!r} alone, the best single offer, would gain {more.mean():,.0f} less ({low:,.0f} to {high:,.0f}, "
-        f"expected level); choosing the offer by customer is better with a probability of {percent(beats)}"
-        + (f": {_UNSETTLED}." if OPEN[0] < beats < OPEN[1] else ".")
-    ]
-    flips = int((decision["probability_best"] < SURE).sum())
-    if flips:
-        lines.append(
-            f"For {flips:,} of {decision.sizes[CUSTOMER]:,} customers it is open which offer is best, if any: what is "
-            f"advised is so with less than {percent(SURE)} (probability_best in the table)."
-        )
-    return lines

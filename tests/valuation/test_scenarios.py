@@ -339,6 +339,7 @@ def test_bad_files_are_refused_with_their_line(tmp_path, text, message):
         ),
         ('where = "chanel > 3"\ncontact_cost = 1\n', "line 3.*'chanel' is not known"),
         ('where = "frequency"\ncontact_cost = 1\n', "line 3: .*not true and false"),
+        (f"margin = 0.3\n\n{HEAD}margin = 0.4\n", r"bad\.toml, line 5: two scenarios are called 'A'"),
         ('where = "channel > 3"\ncontact_cost = 1\n', "line 3: .*holds text, with a number"),
     ],
 )
@@ -349,7 +350,7 @@ def test_what_the_customers_contradict_is_refused_with_its_line(tmp_path, simula
 
 
 def test_what_cannot_be_compared_is_refused(simulation, make_buying, make_posterior, customers):
-    with pytest.raises(clv.InputError, match="Two scenarios are called 'A'"):
+    with pytest.raises(clv.InputError, match="two scenarios are called 'A'"):
         compare_scenarios(simulation, [scenario("A"), scenario("A")])
     with pytest.raises(clv.InputError, match="must be made by clv.valuation.scenario"):
         compare_scenarios(simulation, ["A"])

@@ -82,6 +82,22 @@ def test_what_goes_on_from_the_run_takes_its_costs(own, tmp_path):
     assert "less what customers cost (cost per order 1.5" in result.stdout
 
 
+def test_what_an_alarm_puts_at_risk_is_value_after_costs(own, tmp_path):
+    place, _ = own
+    result = command("alarms", place / "run", "--out", tmp_path / "a.csv")
+    assert result.exit_code == 0, result.stderr
+    alarms = pd.read_csv(tmp_path / "a.csv", dtype={"customer_id": str}).set_index("customer_id")
+    run = read_run(place / "run").table
+    run = run.set_index(run["customer_id"].astype(str)).loc[alarms.index]
+    gone = 1 - alarms["probability_alive"]
+    after, before = (gone * run[f"{name}_mean"] for name in ("value", "value_before_costs"))
+    # The list is rounded to cents, and P(alive) to three digits.
+    allowed = 0.005 + 0.5e-3 * run["value_before_costs_mean"].abs()
+    assert ((alarms["value_at_risk"] - after).abs() <= allowed + 1e-9).all()
+    assert ((alarms["value_at_risk"] - before).abs() > allowed).any()
+    assert (np.diff(alarms["value_at_risk"].dropna()) <= 0).all()
+
+
 SCENARIOS = """
 [[scenarios]]
 name = "Dearer posts"

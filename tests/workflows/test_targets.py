@@ -1,7 +1,5 @@
 """``bayes-clv target``: a table, a figure and a summary, or one paragraph that says what is wrong."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,6 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from bayes_clv.cli import app
-from bayes_clv.workflows.choices import Choice
 from bayes_clv.workflows.targeting import summary
 
 GAINS = ("net_gain_total", "net_gain_outcome_total")
@@ -80,6 +77,9 @@ def test_a_table_a_figure_and_a_summary(folder):
     # Contact doubles what the loyal buy: 0.1 × 40 × 0.4 = 1.6 for a cost of 1; others gain nothing.
     assert set(contacted["segment"]) == {"loyal"}
     assert out.with_suffix(".png").stat().st_size > 10_000
+    page = out.with_suffix(".html").read_text(encoding="utf-8")
+    assert "Contact 400 of 1,500 customers, for 400.00." in page
+    assert "experiment.csv" in page
     for words in (
         "Contact 400 of 1,500 customers, for 400.00.",
         "(outcome level)",
@@ -103,21 +103,26 @@ def test_the_summary_says_whether_the_experiment_settles_it(settled, test):
         },
         attrs={"spent": 400.0, "problems": "[]"},
     )
+    if test is not None:
+        decision.attrs["test"] = test
     for margin in (1.0, 0.3):
-        choice = Choice(experiment=Path("e.csv"), cost=1.0, margin=margin, test=test)
-        said = "\n".join(summary(decision, xr.Dataset(), choice))
+        said = "\n".join(summary(decision.assign_attrs(margin=margin), xr.Dataset()))
         assert ("a gain is revenue less the cost" in said) == (margin == 1)
-        assert f"pays with a probability of {100 if settled else 54} %" in said
-        assert ("does not settle it.\nA further test is worth 5 at most" in said) == (not settled)
+        assert f"pays with a probability of {'over 99' if settled else '54'} %" in said
+        assert ("does not settle it.\nA further test is worth 4.60 at most" in said) == (not settled)
         assert ("--test 40 says" in said) == (not settled and test is None)
 
 
 def test_other_customers_and_a_scale(folder):
     out = folder / "others.parquet"
     result = ran(
-        folder, "--customers", folder / "others.csv", "--scale", "worth", "--out", out, "--risk", "q10"
+        folder,
+        *("--customers", folder / "others.csv", "--scale", "worth", "--out", out, "--risk", "q10"),
+        *("--language", "zh", "--currency", "£"),
     )
     assert result.exit_code == 0, result.stderr
+    assert '<html lang="zh">' in out.with_suffix(".html").read_text(encoding="utf-8")
+    assert ", for £" in result.stdout
     table = pd.read_parquet(out)
     assert len(table) == 300
     assert table["net_gain_mean"].nunique() > 100
@@ -130,6 +135,7 @@ def test_other_customers_and_a_scale(folder):
         (["--treated", "nobody"], "has no column 'nobody'"),
         (["--out", "targets.xlsx"], "must end in .csv or .parquet"),
         (["--scale", "kind"], "'kind'"),
+        (["--language", "xx"], "--language 'xx'"),
     ],
 )
 def test_one_paragraph_and_exit_code_2(folder, further, words, monkeypatch):

@@ -1,14 +1,16 @@
 """What contacting gains: the total against the number contacted, and each segment's gain with its interval."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.language import say
 from bayes_clv.schema import CHAIN, DRAW, interval
 from bayes_clv.targeting.contacts import flat_draws
 from bayes_clv.targeting.gain import gain_curve
-from bayes_clv.views import style
+from bayes_clv.views import numbers, style
 
 # Above it segments are too many to read; those with the most customers are shown.
 SEGMENTS_SHOWN = 20
@@ -44,13 +46,13 @@ def plot_gain(decision: xr.Dataset) -> style.Drawing:
     >>> figure = plot_gain(target(predict_uplift(response, experiment), cost=1.5, margin=0.3))
     """
     curves = {along: gain_curve(decision, along=along) for along in ("rank", "value", "random")}
-    means, low, high = _segments(decision)
+    gains = gains_by_segment(decision)
     with style.styled():
-        rows = min(means.shape[1], SEGMENTS_SHOWN) * (1 + 0.5 * (len(means) - 1))
+        rows = min(gains.mean.shape[1], SEGMENTS_SHOWN) * (1 + 0.5 * (len(gains.mean) - 1))
         figure = style.drawing(max(3.6, 1.2 + 0.19 * rows), width=9.0)
         axes = figure.subplots(1, 2, width_ratios=(1.35, 1))
         _draw_curves(axes[0], decision, curves)
-        _draw_segments(axes[1], decision, means, low, high)
+        _draw_segments(axes[1], decision, gains)
     return figure
 
 
@@ -60,10 +62,10 @@ def _draw_curves(ax: Any, decision: xr.Dataset, curves: dict[str, xr.Dataset]) -
     low, high = interval(drawn, axis=0)
     ax.axhline(0, color=style.MUTED, linewidth=1)
     ax.fill_between(at, low, high, color=style.BLUE, alpha=0.2, linewidth=0)
-    ax.plot(at, drawn.mean(axis=0), color=style.BLUE, label="by expected gain, 90 % band")
+    ax.plot(at, drawn.mean(axis=0), color=style.BLUE, label=say("by expected gain, 90 % band"))
     for by, colour, line, words in (
-        ("value", style.ORANGE, "-", "by value without contact"),
-        ("random", style.MUTED, "--", "at random"),
+        ("value", style.ORANGE, "-", say("by value without contact")),
+        ("random", style.MUTED, "--", say("at random")),
     ):
         mean = curves[by]["net_gain"].mean((CHAIN, DRAW)).to_numpy()
         ax.plot(curves[by]["contacts"], mean, color=colour, linestyle=line, label=words)
@@ -75,24 +77,38 @@ def _draw_curves(ax: Any, decision: xr.Dataset, curves: dict[str, xr.Dataset]) -
         "o",
         color=style.INK,
         markersize=6,
-        label=f"decided: {contacted:,} contacts",
+        label=say("decided: {contacted:,} contacts", contacted=contacted),
         zorder=3,
     )
-    ax.set_xlabel("customers contacted")
-    ax.set_ylabel("net gain (money)")
+    ax.set_xlabel(say("customers contacted"))
+    ax.set_ylabel(say("{label} ({unit})", label=say("net gain"), unit=numbers.money_unit(decision)))
     for axis in (ax.xaxis, ax.yaxis):
         style.thousands(axis)
     ax.xaxis.get_major_locator().set_params(nbins=5)
     ax.legend(loc="best")
     budget = decision.attrs["budget"]
-    limit = "no budget" if budget == "none" else f"budget {float(budget):,.0f}"
-    style.heading(
-        ax, "What contacting gains", f"level: expected; {limit}, chosen by {decision.attrs['risk']}"
+    risk = str(decision.attrs["risk"])
+    told = {"risk": say("mean") if risk == "mean" else risk}
+    note = (
+        say("level: expected; no budget, chosen by {risk}", **told)
+        if budget == "none"
+        else say("level: expected; budget {budget:,.0f}, chosen by {risk}", budget=float(budget), **told)
     )
+    style.heading(ax, say("What contacting gains"), note)
 
 
-def _segments(decision: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, 5 % and 95 % of the net gain per contact, (offer, segment), at a segment's mean cost and scale."""
+@dataclass(frozen=True)
+class SegmentGains:
+    """The net gain of one contact, (offer, segment): mean, 90 % interval, and the probability of being above 0."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    pays: np.ndarray
+
+
+def gains_by_segment(decision: xr.Dataset) -> SegmentGains:
+    """Return the net gain of one contact in each segment, at its mean cost and scale (level: expected)."""
     labels = decision["segment"].to_numpy().astype(str)
     index = np.searchsorted(labels, decision["customer_segment"].to_numpy().astype(str))
     people = np.maximum(np.bincount(index, minlength=labels.size), 1)
@@ -103,12 +119,11 @@ def _segments(decision: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         cost = np.bincount(index, weights=decision["cost"].to_numpy(), minlength=labels.size) / people
     gain = float(decision.attrs["margin"]) * flat_draws(decision["uplift"]) * scale - cost
     low, high = interval(gain, axis=0)
-    return gain.mean(axis=0), low, high
+    return SegmentGains(gain.mean(axis=0), low, high, (gain > 0).mean(axis=0))
 
 
-def _draw_segments(
-    ax: Any, decision: xr.Dataset, means: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> None:
+def _draw_segments(ax: Any, decision: xr.Dataset, gains: SegmentGains) -> None:
+    means, low, high = gains.mean, gains.low, gains.high
     size = decision["segment_customers"].to_numpy()
     shown = np.argsort(-size, kind="stable")[:SEGMENTS_SHOWN]
     shown = shown[np.argsort(-means.max(axis=0)[shown], kind="stable")]
@@ -132,8 +147,8 @@ def _draw_segments(
         )
         some = offered[k, shown]
         for those, words, inside in (
-            (some, name or "contacted", colour),
-            (~some, f"{name}, to nobody" if name else "not contacted", "white"),
+            (some, name or say("contacted"), colour),
+            (~some, say("{name}, to nobody", name=name) if name else say("not contacted"), "white"),
         ):
             if those.any():
                 ax.plot(
@@ -151,9 +166,16 @@ def _draw_segments(
     ax.set_yticks(rows, [f"{text} ({size[s]:,})" for text, s in zip(texts, shown, strict=True)], fontsize=8)
     ax.set_ylim(shown.size - 0.4, -0.6)
     ax.grid(False, axis="y")
-    ax.set_xlabel("net gain per contact (money)")
+    ax.set_xlabel(
+        say("{label} ({unit})", label=say("net gain per contact"), unit=numbers.money_unit(decision))
+    )
     if len(names) > 1 or (offered[0, shown].any() and not offered[0, shown].all()):
-        ax.legend(loc="best")
-    left_out = f"; the {shown.size} largest" if shown.size < size.size else ""
-    filled = "; filled: offered" if len(names) > 1 else ""
-    style.heading(ax, "By segment (customers)", f"level: expected, mean and 90 %{left_out}{filled}")
+        # Above the first segment, where no interval lies.
+        ax.set_ylim(top=-0.6 - 0.11 * shown.size * ((len(names) + 3) // 2))
+        ax.legend(loc="upper center", ncols=2)
+    note = say("level: expected, mean and 90 %")
+    if shown.size < size.size:
+        note = say("{note}; the {number} largest", note=note, number=shown.size)
+    if len(names) > 1:
+        note = say("{note}; filled: offered", note=note)
+    style.heading(ax, say("By segment (customers)"), note)

@@ -32,7 +32,7 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
         Performance (points) to the right, price (money) upwards. Rivals below the line give more than they cost, those
         above less; the upright distance to it, in money, is the total advantage, written at each dot. With draws: the
         ellipse that holds 90 % of a rival's draws, prices moved by what the reference's performance and the slope do,
-        so that the distance to the line is right, and the probability of being the best value of all.
+        so that the distance to the line is right.
 
     Raises
     ------
@@ -50,8 +50,6 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
     price = offers["total_price"].to_numpy()
     gain = _middle(offers, "total_advantage")
     names = [style.short(str(name), LABEL) for name in offers[RIVAL].to_numpy()]
-    from matplotlib.patheffects import withStroke
-
     with style.styled():
         figure = style.drawing(5.2, width=8.0)
         ax = figure.subplots()
@@ -66,12 +64,9 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
         ax.scatter(at, price, c=_colours(gain), s=46, zorder=3)
         for number, name in enumerate(names):
             beside = f"{gain[number]:+,.{numbers.decimals(gain)}f}"
-            if "probability_best" in offers:
-                chance = float(offers["probability_best"][number])
-                beside = say("{gain}, best: {chance:.0f} %", gain=beside, chance=100 * chance)
             # Away from the line, which runs upwards.
             right = gain[number] >= 0
-            text = ax.annotate(
+            ax.annotate(
                 f"{name} ({beside})",
                 xy=(at[number], price[number]),
                 xytext=(8, -4) if right else (-8, -4),
@@ -80,7 +75,6 @@ def plot_price_performance(offers: xr.Dataset) -> style.Drawing:
                 fontsize=9,
                 zorder=4,
             )
-            text.set_path_effects([withStroke(linewidth=2.5, foreground="white", alpha=0.75)])
         ax.text(
             0.98,
             0.03,
@@ -217,7 +211,7 @@ def _region(one: xr.Dataset, line: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _reach(at: np.ndarray) -> np.ndarray:
     low, high = float(at.min()), float(at.max())
-    room = 0.22 * (high - low) or 1.0
+    room = 0.3 * (high - low) or 1.0
     return np.array([low - room, high + room])
 
 

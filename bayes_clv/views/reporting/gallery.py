@@ -70,8 +70,8 @@ FIGURES = (
     *("Value distribution", "Concentration", "Customers", "Alive matrix", "Expected purchases matrix"),
     *("Alive history", "Segment sizes", "Membership", "Alarms", "Tracking", "Calibration", "Retention"),
     *("Conditional expectation", "Evaluation", "Purchases per customer"),
-    *("Scenario differences", "Tornado", "Channel values", "Channel payback"),
-    *("Equity worth", "Equity bridge", "Equity newcomers"),
+    *("Scenario differences", "Tornado", "Channel values", "Channel payback", "Contact gain"),
+    *("Price and performance", "Advantages", "Equity worth", "Equity bridge", "Equity newcomers"),
     *("Audit tenths", "Audit flows", "Audit lives", "Audit base"),
     *(
         f"{fit} {stem}"
