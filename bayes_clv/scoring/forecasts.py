@@ -17,7 +17,7 @@ from bayes_clv.language import say
 from bayes_clv.predictions.histories import distinct_histories, purchase_history, recency_last
 from bayes_clv.predictions.inputs import refuse_another_kind, shared_time_unit
 from bayes_clv.predictions.parameters import Kind, Parameters, parameters
-from bayes_clv.predictions.tiles import closed_form_draws, over_tiles, rows_of
+from bayes_clv.predictions.tiles import closed_form_draws, in_order, over_tiles, rows_of
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.baselines import BASELINES, baseline
 from bayes_clv.scoring.counts import CountScores, count_scores
@@ -101,13 +101,20 @@ def gathered(
         reasons += unknown
     else:
         observed = {name: real for name, real in observed.items() if name not in ("spend", "value")}
-    for name in dict.fromkeys(baselines):
+    rules = list(dict.fromkeys(baselines))
+
+    def ruled(place: int) -> xr.Dataset | InputError:
         try:
-            each[name] = _rule(name, first, matched, hiatus, margin, annual, discount)
+            return _rule(rules[place], first, matched, hiatus, margin, annual, discount)
         except InputError as error:
-            reasons.append(f"{name}: {error}")
+            return error
+
+    for name, rule in zip(rules, in_order(ruled, range(len(rules)), threads=threads), strict=True):
+        if isinstance(rule, InputError):
+            reasons.append(f"{name}: {rule}")
             continue
-        if "purchases_mean" not in each[name]:
+        each[name] = rule
+        if "purchases_mean" not in rule:
             reasons.append(
                 say(
                     "{forecast} ranks customers and forecasts nothing, so that only its ranking is scored.",

@@ -49,7 +49,7 @@ def test_a_groups_path_is_that_of_all_and_its_own():
 def test_ranks_of_the_truth_are_uniform(tmp_path, monkeypatch):
     """Of 6 bases, by 200 draws: each p above 1e-4 of what is right in the full study."""
     monkeypatch.setattr(calibration_groups, "DRAWS", 200)
-    found = calibration_groups.records("mbg_nbd", 6, tmp_path)
+    found = calibration_groups.records("mbg_nbd", "laplace", 6, tmp_path)
     assert not found["refused"].any()
     for name in (
         "calendar_group_sd",
