@@ -24,7 +24,7 @@ from bayes_clv.scoring.counts import CountScores, count_scores
 from bayes_clv.scoring.elsewhere import forecast
 from bayes_clv.scoring.holdout import by_model, happened, matched_holdout
 from bayes_clv.scoring.places import pit_reference
-from bayes_clv.scoring.shared import with_drawn_share
+from bayes_clv.scoring.shared import uncounted, with_drawn_share
 from bayes_clv.units import duration
 
 MODEL = "model"
@@ -95,6 +95,15 @@ def gathered(
             each[name] = with_closed_form(each[name], matched, posteriors[name], draws=draws, threads=threads)
         elif "holdout_probability" not in each[name]:
             reasons.append(f"{name}: log_score and pit_reference need the posterior (buying=...).")
+        if uncounted(each[name]):
+            reasons.append(
+                say(
+                    "{forecast} was made by a version that did not count, in each future, who buys at all: tenths of the "
+                    "forecast and customers given up are judged as if customers were independent, so that what moves all "
+                    "of them at once may fail these checks. Predict again.",
+                    forecast=name,
+                )
+            )
     margin, annual, discount = _money(each, reasons)
     observed, _, unknown = happened(matched, margin, annual)
     if any("spend_mean" in one for one in each.values()):
