@@ -98,9 +98,9 @@ def gathered(
         if uncounted(each[name]):
             reasons.append(
                 say(
-                    "{forecast} was made by a version that did not count, in each future, who buys at all: tenths of the "
-                    "forecast and customers given up are judged as if customers were independent, so that what moves all "
-                    "of them at once may fail these checks. Predict again.",
+                    "{forecast} was made by a version that did not count, in each future, who buys at all: tenths of "
+                    "the forecast and customers given up are judged as if customers were independent, so that what "
+                    "moves all of them at once may fail these checks. Predict again.",
                     forecast=name,
                 )
             )
