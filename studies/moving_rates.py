@@ -19,16 +19,17 @@ Pass rules, stated before the run
 Bounds
     20 intervals of 90 % hold 15 or more with probability .99. Cells of a base share customers and futures.
 
-Run with ``uv run --extra studies python -m studies.moving_rates``; ``--only worlds`` or ``--only cdnow`` a part.
-Cells are kept in out/moving_rates: a run that was stopped goes on. It writes studies/moving_rates_results.csv and
-figures/moving_rates.png; ``--quick`` one world and one origin, into out/moving_rates.
+Run with ``uv run --extra studies python -m studies.moving_rates``; ``--only worlds`` or ``--only cdnow`` a part,
+``--origins 1997-09-30`` one origin. Cells are kept in out/moving_rates: a run that was stopped goes on. It writes
+studies/moving_rates_results.csv and figures/moving_rates.png; ``--quick`` one world and one origin, into
+out/moving_rates.
 """
 
 import argparse
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,11 @@ def world_rows(number: int, *, moving: bool) -> dict[str, Any]:
     }
 
 
-def base_rows(name: str, *, quick: bool) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one base, an origin after the other."""
+def base_rows(name: str, origins: Sequence[str], *, quick: bool) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each origin of one base; of these ``origins``, where any are named."""
+    chosen = {each: ahead for each, ahead in BASES[name].origins.items() if not origins or each in origins}
     orders = getattr(bases, name)()
-    for origin, horizons in list(BASES[name].origins.items())[: 1 if quick else None]:
+    for origin, horizons in list(chosen.items())[: 1 if quick else None]:
         scores = clv.scoring.rolling_origins(
             orders,
             {each: Fit(each, spending=MONEY) for each in PLAIN} | CALENDARS,
@@ -146,7 +148,15 @@ def base_rows(name: str, *, quick: bool) -> Iterator[dict[str, Any]]:
             baselines=RULES,
             cache=FOLDER / "cells" / name,
         )
-        yield from rows_of(scores, name)
+        yield pd.DataFrame(rows_of(scores, name))
+
+
+def with_rows(kept: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Return the results with the rows of one base and origin in place of those that were there."""
+    if kept.empty:
+        return own
+    there = (kept["base"] == own["base"][0]) & (kept["origin"] == own["origin"][0])
+    return pd.concat([kept[~there], own], ignore_index=True)
 
 
 def judge_worlds(found: pd.DataFrame) -> list[tuple[str, bool, str]]:
@@ -271,6 +281,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="*", default=["worlds", *BASES])
+    parser.add_argument("--origins", nargs="*", default=[], help="days, instead of all of the bases'")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -295,11 +306,10 @@ def main() -> int:
     path = FOLDER / "results.csv" if given.quick else RESULTS
     kept = pd.read_csv(path) if path.exists() else pd.DataFrame()
     for name in BASES:
-        if name in given.only:
-            own = pd.DataFrame(base_rows(name, quick=given.quick))
-            kept = own if kept.empty else pd.concat([kept[kept["base"] != name], own], ignore_index=True)
+        for own in base_rows(name, given.origins, quick=given.quick) if name in given.only else ():
+            kept = with_rows(kept, own)
             kept.to_csv(path, index=False, float_format="%.6g")
-            print(f"{name}: {len(own)} rows", flush=True)
+            print(f"{name}, {own['origin'][0]}: {len(own)} rows", flush=True)
     if not kept.empty and not given.quick:
         verdicts += judge_bases(kept)
         plot(kept)
