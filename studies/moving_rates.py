@@ -54,6 +54,8 @@ CALENDARS = {
     for name in ("bg_nbd", "mbg_nbd")
 }
 PROMOTION = 1.5
+# Of a standard Normal, the upper end of its 90 % interval.
+Z90 = 1.6449
 CUSTOMERS, WEEKS, AHEAD = 1500, 78, 26
 
 
@@ -233,6 +235,47 @@ def judge_bases(found: pd.DataFrame) -> list[tuple[str, bool, str]]:
     return verdicts
 
 
+def losses(found: pd.DataFrame) -> pd.DataFrame:
+    """Return what bounds rule 3: of each base and total, of which cells its loss is made, and what is to be expected.
+
+    ``best`` is the mean log CRPS of the best calendar, ``plain`` that of the best plain family, ``needed`` 30 % below.
+    ``worst`` is the cell with the largest loss of the best calendar, ``share`` its share of the sum over cells, and
+    ``others_calendar`` and ``others_plain`` are the means without it, ``other_best`` the least that a plain family or
+    a simple rule loses in it. ``expected`` is the mean log CRPS that the calendar itself expects: that of a Normal
+    log total whose 90 % interval is its own and whose truth comes from it, sd / sqrt(pi) (Gneiting & Raftery 2007,
+    eq. 21); a calendar that is right does no better on average. ``right`` is the mean log CRPS of the plain family's
+    width were its median what happened, (sqrt(2) - 1) sd / sqrt(pi): who knew all effects of the weeks to come would
+    be there.
+    """
+    rows = []
+    for base, own in found.groupby("base", sort=False):
+        for what, stem in (("purchases", ""), ("spend", "spend_")):
+            name = f"{stem}total_log_crps"
+            cells = own.pivot_table(index=["origin", "weeks"], columns="forecast", values=name, sort=False)
+            best, plain = (cells[list(which)].mean().idxmin() for which in (CALENDARS, PLAIN))
+            worst = cells[best].idxmax()
+            others = cells.drop(index=[worst])
+            width = own.assign(sd=np.log(own[f"{stem}total_q95"] / own[f"{stem}total_q05"]) / (2 * Z90))
+            sd = width.groupby("forecast")["sd"].mean()
+            rows.append(
+                {
+                    "base": base,
+                    "total": what,
+                    "best": cells[best].mean(),
+                    "plain": cells[plain].mean(),
+                    "needed": 0.7 * cells[plain].mean(),
+                    "expected": sd[best] / np.sqrt(np.pi),
+                    "right": (np.sqrt(2) - 1) * sd[plain] / np.sqrt(np.pi),
+                    "worst": f"{worst[0]}, {worst[1]:.0f}",
+                    "share": cells[best][worst] / cells[best].sum(),
+                    "others_calendar": others[best].mean(),
+                    "others_plain": others[plain].mean(),
+                    "other_best": cells.drop(columns=list(CALENDARS)).loc[worst].min(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def plot(found: pd.DataFrame) -> None:
     """Write the figure: intervals of totals over what happened, by base and cell, plain and with a calendar."""
     from bayes_clv.views import style
@@ -313,6 +356,7 @@ def main() -> int:
     if not kept.empty and not given.quick:
         verdicts += judge_bases(kept)
         plot(kept)
+        print(losses(kept).round(3).to_string(index=False))
     for rule, passed, said in verdicts:
         print(f"{'passed' if passed else 'FAILED'}  {rule}: {said}")
     return int(not all(passed for _, passed, _ in verdicts))
