@@ -249,7 +249,8 @@ def add_inside(draw, count, amount, first_orders, bounds, inside, always):  # ty
 
     ``draw``, ``count`` and ``amount`` are of the draws in which it buys; in all others purchases and spend are 0. Where
     0 lies inside, the customer is counted in ``always`` (quantity, interval) alone, which is of all draws, and
-    ``inside`` has what those with a purchase differ by: most do not, and writing all would cost more than the rest.
+    ``inside`` has what those with a purchase differ by. It is written where it is 0 too: a processor
+    that guesses wrong which are not loses more.
     """
     for quantity in range(inside.shape[0]):
         for k in range(_N):
@@ -257,11 +258,13 @@ def add_inside(draw, count, amount, first_orders, bounds, inside, always):  # ty
             otherwise = np.int64(low <= 0.0 <= high)
             always[quantity, k] += otherwise
             to = inside[quantity, k]
+            if quantity:
+                for m in range(draw.size):
+                    to[draw[m]] += np.int64((amount[m] >= low) & (amount[m] <= high)) - otherwise
+                continue
             for m in range(draw.size):
-                own = amount[m] if quantity else np.float64(count[m] + first_orders)
-                held = np.int64(low <= own <= high)
-                if held != otherwise:
-                    to[draw[m]] += held - otherwise
+                own = count[m] + first_orders
+                to[draw[m]] += np.int64((own >= low) & (own <= high)) - otherwise
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
