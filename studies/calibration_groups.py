@@ -5,19 +5,25 @@ Question
     and log g of each is that of all plus an autoregression of its own, of the same memory, whose scale
     (``calendar_group_sd``) is drawn from its prior. Ranked are all quantities and parameters, the scales and the
     half-life, and of each group the mean rate of its customers over the past, its last 12 weeks, and the 26 weeks to
-    come. MBG/NBD, bases of 200 customers: 60 by laplace, 200 by NUTS.
+    come. MBG/NBD, bases of 200 customers: 60 by laplace, 150 by NUTS.
 Pass rule, stated before the run
-    That of ``calibration``: no row has p below 0.05 / (number of rows), flagged fits included, and draws made 5 % too
-    large are caught. Of 60 bases the latter cannot be expected: of Pareto/NBD with a calendar 30 bases let them pass.
+    That of ``calibration``, of each method: no row has p below 0.05 / (number of rows), flagged fits included, and
+    draws made 5 % too large are caught.
 
 What was found
-    On 2026-12-01 the rule is NOT met with 60 bases (13 s each): the shocks' scale is below the bound of 17 rows (p
-    .0009, .0029), and the level's is outside its own 95 % band (.004). Of both too many truths are at the lowest ranks:
-    beside a third scale laplace misses small ones, as it did in ``calibration_calendar`` before scales had a coordinate
-    of their own. It says so itself: 48 % of the fits are flagged by their Pareto k (8 % there); of those that passed
-    the shocks' scale is at .005 and the level's at .07. What is read of them is right: the groups' scale .16, their
-    mean rates to come .53 and .38, over the last 12 weeks .34 and .27, over the past .23 and .47. So a calendar by
-    group is for NUTS, which ``bayes-clv run`` takes, and whose calibration has not been studied.
+    On 2026-12-01 the rule is met by NUTS with 150 bases: none of 17 rows is below the bound (.0029), the lowest is a
+    (.025, alone outside its own 95 % band); the groups' scale .97, the level's .89, the shocks' .49, the half-life .34,
+    mean rates to come .68 and .94, over the last 12 weeks .43 and .59, over the past .95 and .77. Draws 5 % too large
+    are caught, by the mean dropout (.0012). No fit had a divergence; of the 100 draws that are ranked the worst of the
+    four parameters of the calendar has 78 effective ones (median over bases). A base took 3.4 s of processor time.
+
+    By laplace it is NOT met with 60 bases (13 s each): the shocks' scale is below the bound (p .0009), and the level's
+    is outside its own 95 % band (.004). Of both too many truths are at the lowest ranks: beside a third scale laplace
+    misses small ones, as it did in ``calibration_calendar`` before scales had a coordinate of their own. It says so
+    itself: 48 % of the fits are flagged by their Pareto k (8 % there); of those that passed the shocks' scale is at
+    .005 and the level's at .07. What is read of them is right: the groups' scale .16, their mean rates to come .53 and
+    .38, over the last 12 weeks .34 and .27, over the past .23 and .47. So a calendar by group is for NUTS, which
+    ``bayes-clv run`` takes.
 
 Run with ``uv run python -m studies.calibration_groups``; options, records and ``--judge`` are those of
 ``calibration``.
@@ -61,7 +67,7 @@ from studies.ranks import RANKED, ROOT, Draws, Found, Loop, Row, command, judged
 
 FAMILIES = ("mbg_nbd",)
 # How many bases of each method.
-SIMULATIONS = {"laplace": 60, "nuts": 200}
+SIMULATIONS = {"laplace": 60, "nuts": 150}
 # Of NUTS one draw in THIN is ranked, of a chain of RANKED * THIN.
 TUNE, THIN = 500, 10
 RECORDS = ROOT / "out" / "calibration_groups"
