@@ -19,16 +19,17 @@ Pass rules, stated before the run
 Bounds
     20 intervals of 90 % hold 15 or more with probability .99. Cells of a base share customers and futures.
 
-Run with ``uv run --extra studies python -m studies.moving_rates``; ``--only worlds`` or ``--only cdnow`` a part.
-Cells are kept in out/moving_rates: a run that was stopped goes on. It writes studies/moving_rates_results.csv and
-figures/moving_rates.png; ``--quick`` one world and one origin, into out/moving_rates.
+Run with ``uv run --extra studies python -m studies.moving_rates``; ``--only worlds`` or ``--only cdnow`` a part,
+``--origins 1997-09-30`` one origin. Cells are kept in out/moving_rates: a run that was stopped goes on. It writes
+studies/moving_rates_results.csv and figures/moving_rates.png; ``--quick`` one world and one origin, into
+out/moving_rates.
 """
 
 import argparse
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ CALENDARS = {
     for name in ("bg_nbd", "mbg_nbd")
 }
 PROMOTION = 1.5
+# Of a standard Normal, the upper end of its 90 % interval.
+Z90 = 1.6449
 CUSTOMERS, WEEKS, AHEAD = 1500, 78, 26
 
 
@@ -132,10 +135,11 @@ def world_rows(number: int, *, moving: bool) -> dict[str, Any]:
     }
 
 
-def base_rows(name: str, *, quick: bool) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one base, an origin after the other."""
+def base_rows(name: str, origins: Sequence[str], *, quick: bool) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each origin of one base; of these ``origins``, where any are named."""
+    chosen = {each: ahead for each, ahead in BASES[name].origins.items() if not origins or each in origins}
     orders = getattr(bases, name)()
-    for origin, horizons in list(BASES[name].origins.items())[: 1 if quick else None]:
+    for origin, horizons in list(chosen.items())[: 1 if quick else None]:
         scores = clv.scoring.rolling_origins(
             orders,
             {each: Fit(each, spending=MONEY) for each in PLAIN} | CALENDARS,
@@ -146,7 +150,15 @@ def base_rows(name: str, *, quick: bool) -> Iterator[dict[str, Any]]:
             baselines=RULES,
             cache=FOLDER / "cells" / name,
         )
-        yield from rows_of(scores, name)
+        yield pd.DataFrame(rows_of(scores, name))
+
+
+def with_rows(kept: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Return the results with the rows of one base and origin in place of those that were there."""
+    if kept.empty:
+        return own
+    there = (kept["base"] == own["base"][0]) & (kept["origin"] == own["origin"][0])
+    return pd.concat([kept[~there], own], ignore_index=True)
 
 
 def judge_worlds(found: pd.DataFrame) -> list[tuple[str, bool, str]]:
@@ -223,6 +235,47 @@ def judge_bases(found: pd.DataFrame) -> list[tuple[str, bool, str]]:
     return verdicts
 
 
+def losses(found: pd.DataFrame) -> pd.DataFrame:
+    """Return what bounds rule 3: of each base and total, of which cells its loss is made, and what is to be expected.
+
+    ``best`` is the mean log CRPS of the best calendar, ``plain`` that of the best plain family, ``needed`` 30 % below.
+    ``worst`` is the cell with the largest loss of the best calendar, ``share`` its share of the sum over cells, and
+    ``others_calendar`` and ``others_plain`` are the means without it, ``other_best`` the least that a plain family or
+    a simple rule loses in it. ``expected`` is the mean log CRPS that the calendar itself expects: that of a Normal
+    log total whose 90 % interval is its own and whose truth comes from it, sd / sqrt(pi) (Gneiting & Raftery 2007,
+    eq. 21); a calendar that is right does no better on average. ``right`` is the mean log CRPS of the plain family's
+    width were its median what happened, (sqrt(2) - 1) sd / sqrt(pi): who knew all effects of the weeks to come would
+    be there.
+    """
+    rows = []
+    for base, own in found.groupby("base", sort=False):
+        for what, stem in (("purchases", ""), ("spend", "spend_")):
+            name = f"{stem}total_log_crps"
+            cells = own.pivot_table(index=["origin", "weeks"], columns="forecast", values=name, sort=False)
+            best, plain = (cells[list(which)].mean().idxmin() for which in (CALENDARS, PLAIN))
+            worst = cells[best].idxmax()
+            others = cells.drop(index=[worst])
+            width = own.assign(sd=np.log(own[f"{stem}total_q95"] / own[f"{stem}total_q05"]) / (2 * Z90))
+            sd = width.groupby("forecast")["sd"].mean()
+            rows.append(
+                {
+                    "base": base,
+                    "total": what,
+                    "best": cells[best].mean(),
+                    "plain": cells[plain].mean(),
+                    "needed": 0.7 * cells[plain].mean(),
+                    "expected": sd[best] / np.sqrt(np.pi),
+                    "right": (np.sqrt(2) - 1) * sd[plain] / np.sqrt(np.pi),
+                    "worst": f"{worst[0]}, {worst[1]:.0f}",
+                    "share": cells[best][worst] / cells[best].sum(),
+                    "others_calendar": others[best].mean(),
+                    "others_plain": others[plain].mean(),
+                    "other_best": cells.drop(columns=list(CALENDARS)).loc[worst].min(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def plot(found: pd.DataFrame) -> None:
     """Write the figure: intervals of totals over what happened, by base and cell, plain and with a calendar."""
     from bayes_clv.views import style
@@ -271,6 +324,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="*", default=["worlds", *BASES])
+    parser.add_argument("--origins", nargs="*", default=[], help="days, instead of all of the bases'")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -295,14 +349,14 @@ def main() -> int:
     path = FOLDER / "results.csv" if given.quick else RESULTS
     kept = pd.read_csv(path) if path.exists() else pd.DataFrame()
     for name in BASES:
-        if name in given.only:
-            own = pd.DataFrame(base_rows(name, quick=given.quick))
-            kept = own if kept.empty else pd.concat([kept[kept["base"] != name], own], ignore_index=True)
+        for own in base_rows(name, given.origins, quick=given.quick) if name in given.only else ():
+            kept = with_rows(kept, own)
             kept.to_csv(path, index=False, float_format="%.6g")
-            print(f"{name}: {len(own)} rows", flush=True)
+            print(f"{name}, {own['origin'][0]}: {len(own)} rows", flush=True)
     if not kept.empty and not given.quick:
         verdicts += judge_bases(kept)
         plot(kept)
+        print(losses(kept).round(3).to_string(index=False))
     for rule, passed, said in verdicts:
         print(f"{'passed' if passed else 'FAILED'}  {rule}: {said}")
     return int(not all(passed for _, passed, _ in verdicts))

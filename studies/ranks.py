@@ -299,8 +299,12 @@ def together(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def at_hand(name: str, folder: Path) -> Found | None:
-    """Return the records of the batches that are there, or None."""
-    paths = sorted(folder.glob(f"{name}-*-{BATCH}.npz"))
+    """Return the records of the batches that are there, the largest from each start, or None."""
+    largest: dict[int, int] = {}
+    for path in folder.glob(f"{name}-*.npz"):
+        start, size = (int(number) for number in path.stem.rsplit("-", 2)[1:])
+        largest[start] = max(size, largest.get(start, 0))
+    paths = [folder / f"{name}-{start}-{size}.npz" for start, size in sorted(largest.items())]
     return together([dict(np.load(path)) for path in paths]) if paths else None
 
 

@@ -162,6 +162,11 @@ def refuse_over_time(name: str) -> None:
         )
     elif name in derived():
         why = "a rate that drifts, or a customer who sleeps, would do so in a time of its own; "
+    elif "cnbd_k" in name:
+        why = (
+            "how regular purchases are is read from the time between each two of them, which would pass by a time of "
+            "each customer's own; "
+        )
     raise InputError(f"{family(name).words.title} does not go by columns over time: {why}{serve}")
 
 

@@ -164,6 +164,15 @@ def _crps(amounts, below, active, draws, observed):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def _log_crps(amounts, active, draws, observed, unit, logs):  # type: ignore[no-untyped-def]
+    """Return the CRPS of log(1 + amount / unit) of sorted ``amounts[:active]`` and zeros; ``logs`` is room for them."""
+    for m in range(active):
+        logs[m] = log1p(amounts[m] / unit)
+    below = np.searchsorted(amounts[:active], observed)
+    return _crps(logs, below, active, draws, log1p(observed / unit))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def _score_amounts(amounts, active, draws, observed, unit, ends, logs, bounds, out):  # type: ignore[no-untyped-def]
     """Write MONEY_SCORES of sorted ``amounts[:active]``, none negative, and of draws - active zeros.
 
@@ -182,9 +191,7 @@ def _score_amounts(amounts, active, draws, observed, unit, ends, logs, bounds, o
     out[0] = below + zeros if observed > 0 else 0
     out[1] = upto - below + (0 if observed > 0 else zeros)
     out[2] = _crps(amounts, below, active, draws, observed)
-    for m in range(active):
-        logs[m] = log1p(amounts[m] / unit)
-    out[3] = _crps(logs, below, active, draws, log1p(observed / unit))
+    out[3] = _log_crps(amounts, active, draws, observed, unit, logs)
     for k in range(_N):
         first, last = ends[k, 0] - 1 - zeros, ends[k, 1] - 1 - zeros
         low = amounts[first] if first >= 0 else 0.0
@@ -206,7 +213,8 @@ def _score_amounts(amounts, active, draws, observed, unit, ends, logs, bounds, o
 def score_money(spends, values, active, draws, i, holdout, ends, logs, bounds, scores):  # type: ignore[no-untyped-def]
     """Write what ``scores`` (SCORES) has room for of customer ``i``'s spend and value, both sorted.
 
-    ``bounds`` (2, interval, 2) takes the intervals of the two.
+    ``bounds`` (2, interval, 2) takes the intervals of the two. Of one array, where nothing is discounted, value's
+    scores are those of spend but for the unit of its logarithm.
     """
     if scores.size > _SPEND:
         out = scores[_SPEND:_VALUE]
@@ -215,6 +223,12 @@ def score_money(spends, values, active, draws, i, holdout, ends, logs, bounds, s
         )
     if scores.size > _VALUE:
         out = scores[_VALUE:]
+        if values is spends and holdout.value[i] == holdout.spend[i]:
+            out[:] = scores[_SPEND:_VALUE]
+            bounds[1] = bounds[0]
+            if holdout.value_unit != holdout.spend_unit:
+                out[3] = _log_crps(values, active, draws, holdout.value[i], holdout.value_unit, logs)
+            return
         _score_amounts(
             values, active, draws, holdout.value[i], holdout.value_unit, ends, logs, bounds[1], out
         )
@@ -230,25 +244,27 @@ def score_histograms(seen, observed, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
-def add_inside(draw, count, amount, first_orders, bounds, inside):  # type: ignore[no-untyped-def]
+def add_inside(draw, count, amount, first_orders, bounds, inside, always):  # type: ignore[no-untyped-def]
     """Add to ``inside`` (quantity, interval, draw) one customer, where it lies in its own ``bounds``.
 
-    ``draw``, ``count`` and ``amount`` are of the draws in which it buys; in all others purchases and spend are 0.
+    ``draw``, ``count`` and ``amount`` are of the draws in which it buys; in all others purchases and spend are 0. Where
+    0 lies inside, the customer is counted in ``always`` (quantity, interval) alone, which is of all draws, and
+    ``inside`` has what those with a purchase differ by. It is written where it is 0 too: a processor
+    that guesses wrong which are not loses more.
     """
     for quantity in range(inside.shape[0]):
         for k in range(_N):
             low, high = bounds[quantity, k, 0], bounds[quantity, k, 1]
             otherwise = np.int64(low <= 0.0 <= high)
+            always[quantity, k] += otherwise
             to = inside[quantity, k]
-            if otherwise:
-                for s in range(to.size):
-                    to[s] += 1
+            if quantity:
+                for m in range(draw.size):
+                    to[draw[m]] += np.int64((amount[m] >= low) & (amount[m] <= high)) - otherwise
+                continue
             for m in range(draw.size):
-                own = amount[m] if quantity else np.float64(count[m] + first_orders)
-                held = np.int64(low <= own <= high)
-                # Most are where no purchase is too: writing those would cost more than the rest.
-                if held != otherwise:
-                    to[draw[m]] += held - otherwise
+                own = count[m] + first_orders
+                to[draw[m]] += np.int64((own >= low) & (own <= high)) - otherwise
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)

@@ -172,6 +172,14 @@ def describe_draws(drawn, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def _add_always(inside, always):  # type: ignore[no-untyped-def]
+    """Add customers counted in every draw, (quantity, interval), to ``inside`` (quantity, interval, draw)."""
+    for quantity in range(inside.shape[0]):
+        for k in range(inside.shape[1]):
+            inside[quantity, k] += always[quantity, k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
 def summarise(  # type: ignore[no-untyped-def]
     buyers, paid, first_orders, draws, value_above, holdout, out, exceeding, scores, inside, few, chances
 ):
@@ -191,6 +199,9 @@ def summarise(  # type: ignore[no-untyped-def]
     ends = interval_ends(draws)
     # Of purchases, spend and value.
     bounds = np.empty((3, ends.shape[0], 2))
+    # Of how many customers no purchase lies inside, in every draw.
+    always = np.zeros(inside.shape[:2], dtype=np.int64)
+    always_few = np.zeros(few.shape[:2], dtype=np.int64)
     for i in range(out.shape[0]):
         low, high = buyers.begin[i], buyers.begin[i + 1]
         active = high - low
@@ -203,10 +214,10 @@ def summarise(  # type: ignore[no-untyped-def]
         if chances.shape[0] > 0:
             add_active(drawn, counts, active, out[i, 2 + _N_QUANTILES], chances)
         if few.shape[0] > 0 and holdout.frequent[i]:
-            add_inside(drawn, bought, values, first_orders, bounds, few)
+            add_inside(drawn, bought, values, first_orders, bounds, few, always_few)
         if not money:
             if inside.shape[0] > 0:
-                add_inside(drawn, bought, values, first_orders, bounds, inside)
+                add_inside(drawn, bought, values, first_orders, bounds, inside, always)
             continue
         spend = 0.0
         discounted = False
@@ -229,7 +240,9 @@ def summarise(  # type: ignore[no-untyped-def]
             score_money(spends, values, active, draws, i, holdout, ends, logs, bounds[1:], scores[i])
         _value_quantiles(values, active, draws, priced, out[i])
         if inside.shape[0] > 0:
-            add_inside(drawn, bought, paid.spend[low:high], first_orders, bounds, inside)
+            add_inside(drawn, bought, paid.spend[low:high], first_orders, bounds, inside, always)
+    _add_always(inside, always)
+    _add_always(few, always_few)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 
@@ -74,7 +75,8 @@ def in_order[Result](
     with ThreadPoolExecutor(max_workers=workers, initializer=initializer) as executor:
         try:
             for start in starts[alone:]:
-                ahead.append((start, executor.submit(block, start)))
+                # In the caller's context: its language, and what its NumPy ignores.
+                ahead.append((start, executor.submit(copy_context().run, block, start)))
                 if len(ahead) > 2 * workers:
                     first, result = ahead.popleft()
                     yield result.result()

@@ -18,6 +18,7 @@ LEVELS = INTERVALS
 # Distinct rows a table, the tail that a table may leave out (CRPS then misses its square, a column), and what
 # rounding may add to a cumulative sum.
 ROWS, TAIL, SLACK = 512, 1e-6, 1e-12
+_AT, _TAILS = np.array(QUANTILES), (1 - np.array(LEVELS) / 100) / 2
 # Counts that any row is asked for at first.
 LEAST = 4
 
@@ -129,6 +130,55 @@ def count_scores(
     return scores
 
 
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def _quantile(cumulative, q):  # type: ignore[no-untyped-def]
+    """Return the smallest n with F(n) >= q of ``cumulative``, P(Y < n), or how many counts there are."""
+    n = 0
+    while n < cumulative.size - 1 and cumulative[n + 1] < q - SLACK:
+        n += 1
+    return n
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=False, no_cfunc_wrapper=True)
+def _write(  # type: ignore[no-untyped-def]
+    table, local, among, y, cumulative, none, some, below, equal, crps, quantiles, covered, promised
+):
+    """Write the scores of the customers ``among`` of rows ``local``, rising, with what happened, and ``cumulative``."""
+    rows, width = table.shape
+    reached, missing = np.empty(width + 1), np.empty(width + 1)
+    at, low, high = np.empty(_AT.size), np.empty(_TAILS.size, np.int64), np.empty(_TAILS.size, np.int64)
+    c = 0
+    for row in range(rows):
+        upto = reached[0] = missing[0] = cumulative[row, 0] = 0.0
+        for n in range(width):
+            upto += table[row, n]
+            share = min(upto, 1.0)
+            cumulative[row, n + 1] = share
+            # CRPS = sum of F(n)² over n < y and of (1 - F(n))² over n >= y.
+            reached[n + 1] = reached[n] + share * share
+            missing[n + 1] = missing[n] + (1.0 - share) * (1.0 - share)
+        own = cumulative[row]
+        nobody = table[row, 0]
+        # A difference that rounds to nothing is replaced by the first terms of the sum.
+        anybody = 1.0 - nobody if nobody < 1.0 - SLACK else table[row, 1:].sum()
+        for i in range(_AT.size):
+            at[i] = _quantile(own, _AT[i])
+        for i in range(_TAILS.size):
+            low[i] = _quantile(own, _TAILS[i])
+            high[i] = min(_quantile(own, 1.0 - _TAILS[i]), width - 1)
+        while c < local.size and local[c] == row:
+            one, real = among[c], y[c]
+            none[one], some[one] = nobody, anybody
+            below[one], equal[one] = own[real], table[row, real]
+            crps[one] = reached[real] + missing[width] - missing[real]
+            for i in range(_AT.size):
+                quantiles[i, one] = at[i]
+            for i in range(_TAILS.size):
+                covered[i, one] = low[i] <= real <= high[i]
+                promised[i, one] = own[high[i] + 1] - own[low[i]]
+            c += 1
+
+
 def _score_chunk(
     scores: CountScores,
     probabilities: Probabilities,
@@ -142,30 +192,22 @@ def _score_chunk(
     largest = np.zeros(rows.size, dtype=np.int64)
     np.maximum.at(largest, local, y)
     table = probability_table(probabilities, rows, largest, likely)
-    start = np.zeros((rows.size, 1))
-    cumulative = np.minimum(np.hstack([start, np.cumsum(table, axis=1)]), 1.0)  # column n is P(Y < n)
-    none = table[:, 0]
-    scores.none[among] = none[local]
-    # A difference that rounds to nothing is replaced by the first terms of the sum.
-    scores.some[among] = np.where(none < 1 - SLACK, 1 - none, table[:, 1:].sum(axis=1))[local]
-    scores.below[among] = cumulative[local, y]
-    scores.equal[among] = table[local, y]
-    # CRPS = sum of F(n)² over n < y and of (1 - F(n))² over n >= y (F(n) = cumulative n + 1).
-    reached = np.hstack([start, np.cumsum(cumulative[:, 1:] ** 2, axis=1)])
-    missing = np.hstack([start, np.cumsum((1 - cumulative[:, 1:]) ** 2, axis=1)])
-    scores.crps[among] = reached[local, y] + missing[local, -1] - missing[local, y]
-
-    def quantile(q: float) -> np.ndarray:
-        return np.asarray((cumulative[:, 1:] < q - SLACK).sum(axis=1))
-
-    for i, q in enumerate(QUANTILES):
-        scores.quantiles[i, among] = quantile(q)[local]
-    every = np.arange(rows.size)
-    for i, level in enumerate(LEVELS):
-        tail = (1 - level / 100) / 2
-        low, high = quantile(tail), np.minimum(quantile(1 - tail), table.shape[1] - 1)
-        scores.covered[i, among] = (low[local] <= y) & (y <= high[local])
-        scores.promised[i, among] = (cumulative[every, high + 1] - cumulative[every, low])[local]
+    cumulative = np.empty((rows.size, table.shape[1] + 1))  # column n is P(Y < n)
+    _write(
+        table,
+        local,
+        among,
+        y,
+        cumulative,
+        scores.none,
+        scores.some,
+        scores.below,
+        scores.equal,
+        scores.crps,
+        scores.quantiles,
+        scores.covered,
+        scores.promised,
+    )
     weight = np.bincount(local, minlength=rows.size) / scores.below.size**2
     covariance: np.ndarray = summed_covariance(cumulative, table, weight, PLACES)
     return covariance

@@ -5,11 +5,13 @@ array (customer, draw) is made. What is asked of a quantity are the functions of
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import Lock
 
 import numpy as np
 import xarray as xr
 
 from bayes_clv.language import say
+from bayes_clv.predictions.tiles import in_order
 from bayes_clv.schema import CHAIN, CUSTOMER, DRAW, POINTERS, QUANTILES, describe
 from bayes_clv.scoring.baselines import BASELINES
 from bayes_clv.scoring.counts import LEVELS
@@ -100,28 +102,20 @@ def score(
         draws=draws,
         threads=threads,
     )
-    return scores_of(forecasts, with_own(metrics))
+    return scores_of(forecasts, with_own(metrics), threads=threads)
 
 
-def scores_of(forecasts: Forecasts, metrics: Mapping[str, Metric]) -> xr.Dataset:
+type Column = tuple[tuple[str, ...], np.ndarray, dict[str, object]]
+
+
+def scores_of(
+    forecasts: Forecasts, metrics: Mapping[str, Metric], *, threads: int | None = None
+) -> xr.Dataset:
     """Return the metrics of each forecast and customer."""
     reasons = list(forecasts.reasons)
     size, names = forecasts.customers.sizes[CUSTOMER], list(forecasts.each)
-    data: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, object]]] = {}
-    for place, (name, future) in enumerate(forecasts.each.items()):
-        for quantity in _quantities(name, future, forecasts, reasons):
-            real = forecasts.observed[quantity.name]
-            for key, metric in metrics.items():
-                values = measured(key, metric, quantity, real) if quantity.name in metric.of else None
-                if values is None:
-                    continue
-                column = PREFIXES[quantity.name] + key
-                if column not in data:
-                    # Of intervals there are four to a customer: half the memory.
-                    dtype = np.float32 if metric.dims else np.float64
-                    absent = np.full((len(names), *values.shape), np.nan, dtype=dtype)
-                    data[column] = (FORECAST, CUSTOMER, *metric.dims), absent, _attrs(metric, quantity.name)
-                data[column][1][place] = values
+    data, whys = _rooms_filled(forecasts, metrics, threads)
+    reasons += whys
     happened = {OBSERVED[name]: (CUSTOMER, real) for name, real in forecasts.observed.items()}
     columns = {
         str(name): (CUSTOMER, column.values)
@@ -131,7 +125,7 @@ def scores_of(forecasts: Forecasts, metrics: Mapping[str, Metric]) -> xr.Dataset
     hidden = sorted(columns.keys() & data.keys())
     if hidden:
         reasons.append(f"The customers' {', '.join(hidden)} cannot be grouped by: scores have the same name.")
-    known = xr.Dataset(
+    base = xr.Dataset(
         {name: column for name, column in columns.items() if name not in hidden} | happened,
         coords={CUSTOMER: forecasts.customers.get_index(CUSTOMER)},
         attrs={"time_unit": str(forecasts.first.attrs["time_unit"])},
@@ -144,7 +138,7 @@ def scores_of(forecasts: Forecasts, metrics: Mapping[str, Metric]) -> xr.Dataset
         "note": [one.attrs.get("note", "") for one in each],
     }
     scores = (
-        describe(known)
+        describe(base)
         .assign(data)
         .assign_coords({FORECAST: np.array(names, dtype=object), INTERVAL: list(LEVELS)})
     )
@@ -160,6 +154,45 @@ def scores_of(forecasts: Forecasts, metrics: Mapping[str, Metric]) -> xr.Dataset
         level="outcome",
         reasons=reasons,
     )
+
+
+def _rooms_filled(
+    forecasts: Forecasts, metrics: Mapping[str, Metric], threads: int | None
+) -> tuple[dict[str, Column], list[str]]:
+    """Return (forecast, customer) of each metric and quantity, NaN where a forecast has none, and why; by threads."""
+    data: dict[str, Column] = {}
+    among = list(forecasts.each.items())
+    making = Lock()
+
+    def fill(place: int) -> tuple[list[str], list[str]]:
+        name, future = among[place]
+        reasons: list[str] = []
+        written = []
+        for quantity in _quantities(name, future, forecasts, reasons):
+            real = forecasts.observed[quantity.name]
+            for key, metric in metrics.items():
+                values = measured(key, metric, quantity, real) if quantity.name in metric.of else None
+                if values is None:
+                    continue
+                column = PREFIXES[quantity.name] + key
+                with making:
+                    if column not in data:
+                        # Of intervals there are four to a customer: half the memory.
+                        dtype = np.float32 if metric.dims else np.float64
+                        room = np.empty((len(among), *values.shape), dtype=dtype)
+                        data[column] = (FORECAST, CUSTOMER, *metric.dims), room, _attrs(metric, quantity.name)
+                data[column][1][place] = values
+                written.append(column)
+        return written, reasons
+
+    filled = list(in_order(fill, range(len(among)), threads=threads))
+    for column, (_, room, _) in data.items():
+        for place, (written, _) in enumerate(filled):
+            if column not in written:
+                room[place] = np.nan
+    # In the forecasts' order, whichever thread was first.
+    order = dict.fromkeys(column for written, _ in filled for column in written)
+    return {column: data[column] for column in order}, [why for _, whys in filled for why in whys]
 
 
 def _attrs(metric: Metric, quantity: str) -> dict[str, object]:

@@ -151,7 +151,7 @@ def evaluate(
         draws=draws,
         threads=threads,
     )
-    scores = scores_of(forecasts, with_own(metrics))
+    scores = scores_of(forecasts, with_own(metrics), threads=threads)
     tracked: dict[str, xr.Dataset] = by_model(tracking, forecasts.models, "tracking")
     own = [name for name in metrics or () if name in scores]
     return evaluation_of(forecasts, scores, tracked, own, threads=threads)

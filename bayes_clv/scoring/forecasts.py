@@ -17,14 +17,14 @@ from bayes_clv.language import say
 from bayes_clv.predictions.histories import distinct_histories, purchase_history, recency_last
 from bayes_clv.predictions.inputs import refuse_another_kind, shared_time_unit
 from bayes_clv.predictions.parameters import Kind, Parameters, parameters
-from bayes_clv.predictions.tiles import closed_form_draws, over_tiles, rows_of
+from bayes_clv.predictions.tiles import closed_form_draws, in_order, over_tiles, rows_of
 from bayes_clv.schema import CUSTOMER, InputError
 from bayes_clv.scoring.baselines import BASELINES, baseline
 from bayes_clv.scoring.counts import CountScores, count_scores
 from bayes_clv.scoring.elsewhere import forecast
 from bayes_clv.scoring.holdout import by_model, happened, matched_holdout
 from bayes_clv.scoring.places import pit_reference
-from bayes_clv.scoring.shared import with_drawn_share
+from bayes_clv.scoring.shared import uncounted, with_drawn_share
 from bayes_clv.units import duration
 
 MODEL = "model"
@@ -95,19 +95,35 @@ def gathered(
             each[name] = with_closed_form(each[name], matched, posteriors[name], draws=draws, threads=threads)
         elif "holdout_probability" not in each[name]:
             reasons.append(f"{name}: log_score and pit_reference need the posterior (buying=...).")
+        if uncounted(each[name]):
+            reasons.append(
+                say(
+                    "{forecast} was made by a version that did not count, in each future, who buys at all: tenths of "
+                    "the forecast and customers given up are judged as if customers were independent, so that what "
+                    "moves all of them at once may fail these checks. Predict again.",
+                    forecast=name,
+                )
+            )
     margin, annual, discount = _money(each, reasons)
     observed, _, unknown = happened(matched, margin, annual)
     if any("spend_mean" in one for one in each.values()):
         reasons += unknown
     else:
         observed = {name: real for name, real in observed.items() if name not in ("spend", "value")}
-    for name in dict.fromkeys(baselines):
+    rules = list(dict.fromkeys(baselines))
+
+    def ruled(place: int) -> xr.Dataset | InputError:
         try:
-            each[name] = _rule(name, first, matched, hiatus, margin, annual, discount)
+            return _rule(rules[place], first, matched, hiatus, margin, annual, discount)
         except InputError as error:
-            reasons.append(f"{name}: {error}")
+            return error
+
+    for name, rule in zip(rules, in_order(ruled, range(len(rules)), threads=threads), strict=True):
+        if isinstance(rule, InputError):
+            reasons.append(f"{name}: {rule}")
             continue
-        if "purchases_mean" not in each[name]:
+        each[name] = rule
+        if "purchases_mean" not in rule:
             reasons.append(
                 say(
                     "{forecast} ranks customers and forecasts nothing, so that only its ranking is scored.",

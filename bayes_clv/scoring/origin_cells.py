@@ -258,7 +258,7 @@ def _cells(
         draws=None,
         threads=asked.threads,
     )
-    each = scores_of(forecasts, asked.metrics)
+    each = scores_of(forecasts, asked.metrics, threads=asked.threads)
     own = [name for name in asked.own if name in each]
     found = evaluation_of(forecasts, each, {}, own, threads=asked.threads)
     block = blocks(each[CUSTOMER].to_numpy())

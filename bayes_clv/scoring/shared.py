@@ -34,10 +34,16 @@ def with_drawn_share(future: xr.Dataset) -> xr.Dataset:
     return future.assign({_DRAWN: (CUSTOMER, np.asarray(future["probability_active"].values))})
 
 
+def uncounted(future: xr.Dataset) -> bool:
+    """Return whether a forecast was simulated by a version that did not count, draw by draw, who buys at all."""
+    joint = "purchases_total" in future and future["purchases_total"].size > 1
+    return joint and ACTIVE_BY_CHANCE not in future
+
+
 def shared_variance(groups: Groups, future: xr.Dataset) -> np.ndarray:
     """Return by what variance (group) the groups' numbers of buyers vary beyond that of independent customers.
 
-    0 of a forecast without joint draws.
+    0 of a forecast without joint draws, and of one that is ``uncounted``.
     """
     if ACTIVE_BY_CHANCE not in future or future["draw"].size * future["chain"].size < 2:
         return np.zeros(groups.size)

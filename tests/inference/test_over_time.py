@@ -322,7 +322,15 @@ def test_what_a_fit_cannot_give_is_refused(customers):
     for arguments, said in (
         ({"family": "pareto_nbd"}, "an integral over each customer's own changes; bg_nbd, mbg_nbd, nbd do"),
         ({"drift": True}, "in a time of its own; bg_nbd"),
-        ({"family": "bg_cnbd_k"}, "does not go by columns over time"),
+        (
+            {"returns": True, "family": "mbg_nbd"},
+            "in a time of its own; bg_nbd, mbg_nbd, nbd do. Fit one of these",
+        ),
+        (
+            {"family": "bg_cnbd_k"},
+            "the time between each two of them, which would pass by a time of each customer's",
+        ),
+        ({"family": "mbg_cnbd_k"}, "or leave over_time out"),
         (
             {"include": ["posterior_predictive"]},
             "'posterior_predictive' is not there of a fit with columns over time yet",

@@ -365,6 +365,23 @@ def scored(amounts, zeros, y, unit=2.0):
     return dict(zip(MONEY_SCORES, scores[len(PURCHASE_SCORES) :], strict=True))
 
 
+def test_value_that_is_spend_has_the_scores_of_its_own_amounts():
+    """What one array spares: the scores of a copy of it, to the bit, whatever unit its logarithm has."""
+    rng = np.random.default_rng(5)
+    amounts = np.sort(rng.gamma(2, 30, 200))
+    draws, y = 500, np.array([45.5])
+    ends, logs = interval_ends(draws), np.empty(draws)
+    for unit, real in ((30.0, y), (90.0, y), (30.0, np.array([50.0])), (30.0, np.array([np.nan]))):
+        holdout = Holdout(np.zeros(1, dtype=np.int64), y, real, 30.0, unit)
+        both = []
+        for values in (amounts, amounts.copy()):
+            scores = np.full(len(PURCHASE_SCORES) + 2 * len(MONEY_SCORES), np.nan)
+            bounds = np.empty((2, len(INTERVALS), 2))
+            score_money(amounts, values, amounts.size, draws, 0, holdout, ends, logs, bounds, scores)
+            both.append(np.r_[scores, bounds.ravel()])
+        np.testing.assert_array_equal(*both)
+
+
 def test_money_is_scored_exactly_where_draws_tie():
     rng = np.random.default_rng(4)
     for size in (*range(1, 20), 60):

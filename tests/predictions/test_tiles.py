@@ -1,6 +1,7 @@
 """The one pool of threads: blocks in their order, none piled up, the first before the others."""
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -58,3 +59,12 @@ def test_the_least_stands_for_the_first_block_alone(threads, before):
     )
     assert found == list(range(0, 70, 10))
     assert len(done) == before
+
+
+def test_threads_are_in_the_callers_context():
+    said = ContextVar("said", default="default")
+    token = said.set("mine")
+    try:
+        assert list(in_order(lambda _: said.get(), range(6), threads=3)) == ["mine"] * 6
+    finally:
+        said.reset(token)

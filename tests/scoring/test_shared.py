@@ -25,22 +25,30 @@ def world(rng: np.random.Generator, shock: float, miss: float = 1.0, asleep: int
     often, rate = (np.r_[each, np.full(asleep, more)] for each, more in ((often, False), (rate, 0.012)))
     seasons = np.exp(shock * rng.standard_normal(DRAWS + 1))
     purchases = rng.poisson(seasons[:, None] * rate).astype(float)
-    ids = [f"c{i:04d}" for i in range(rate.size)]
-    frequency = np.where(often, 8, 1)
-    real = rng.poisson(miss * seasons[-1] * rate) if miss != 1 else purchases[-1].astype(int)
+    real = rng.poisson(miss * seasons[-1] * rate) if miss != 1 else None
+    customers, future = forecast_of(purchases, np.where(often, 8, 1), real)
+    return clv.evaluate(future, customers, baselines=())
+
+
+def forecast_of(
+    purchases: np.ndarray, frequency: np.ndarray, real: np.ndarray | None = None
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return customers and their forecast, all but the last of ``purchases`` (draw, customer); the last is ``real``."""
+    real = purchases[-1].astype(int) if real is None else real
+    size = frequency.size
+    ids = [f"c{i:04d}" for i in range(size)]
     customers = xr.Dataset(
         {
             "frequency": ("customer", frequency),
-            "recency": ("customer", np.full(rate.size, 20.0)),
-            "T": ("customer", np.full(rate.size, 39.0)),
+            "recency": ("customer", np.full(size, 20.0)),
+            "T": ("customer", np.full(size, 39.0)),
             "holdout_purchases": ("customer", real),
         },
         coords={"customer": ids},
         attrs={"time_unit": "week", "until": "2024-06-30", "holdout_duration": HORIZON},
     )
     drawn = xr.DataArray(purchases[None, :-1], dims=("chain", "draw", "customer"), coords={"customer": ids})
-    future = clv.scoring.forecast(customers, HORIZON, purchases=drawn)
-    return clv.evaluate(future, customers, baselines=())
+    return customers, clv.scoring.forecast(customers, HORIZON, purchases=drawn)
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +178,18 @@ def test_frequent_buyers_who_differ_still_fail():
     rng = np.random.default_rng(2)
     codes = [each.code for each in score_problems(world(rng, 0.1, miss=2.5))]
     assert "holdout_frequent" in codes
+
+
+def test_a_forecast_of_an_older_version_says_that_its_tenths_are_those_of_independent_customers():
+    rng = np.random.default_rng(9)
+    purchases = rng.poisson(np.exp(0.5 * rng.standard_normal(DRAWS + 1))[:, None] * rng.gamma(2, 0.5, 200))
+    customers, future = forecast_of(purchases, np.full(200, 2))
+    told = [
+        each for each in clv.evaluate(future, customers, baselines=()).attrs["reasons"] if "version" in each
+    ]
+    assert not told
+    old = clv.evaluate(future.drop_vars(ACTIVE_BY_CHANCE), customers, baselines=())
+    assert any("did not count" in each and "Predict again" in each for each in old.attrs["reasons"])
+    # One future, or means alone, have nothing to count.
+    means = clv.scoring.forecast(customers, HORIZON, purchases=purchases.mean(axis=0))
+    assert not any("did not count" in each for each in clv.evaluate(means, customers).attrs["reasons"])

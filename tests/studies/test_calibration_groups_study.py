@@ -45,11 +45,28 @@ def test_a_groups_path_is_that_of_all_and_its_own():
         assert own[:, period].std() == pytest.approx(0.5, abs=4 * 0.5 / 40)
 
 
+def test_a_base_is_ranked_by_nuts_as_by_laplace(tmp_path, monkeypatch):
+    """One base in few steps: all that is judged has a rank, and the sampler says what it says of itself."""
+    monkeypatch.setattr(calibration_groups, "TUNE", 60)
+    monkeypatch.setattr(calibration_groups, "THIN", 1)
+    found = calibration_groups.records("mbg_nbd", "nuts", 1, tmp_path)
+    of_groups = [f"{name}_{label}" for label in ("one", "other") for name in calibration_calendar.SUMS]
+    for name in (*calibration_groups.ranked("mbg_nbd"), *of_groups):
+        assert 0 <= found[name][0] <= ranks.RANKED, name
+    assert found["steps"][0] >= 1
+    assert found["effective"][0] > 0
+    assert ranks.at_hand("mbg_nbd-nuts", tmp_path)["steps"].size == 1
+    assert ranks.at_hand("mbg_nbd-laplace", tmp_path) is None
+
+
 @pytest.mark.full
-def test_ranks_of_the_truth_are_uniform(tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["laplace", "nuts"])
+def test_ranks_of_the_truth_are_uniform(method, tmp_path, monkeypatch):
     """Of 6 bases, by 200 draws: each p above 1e-4 of what is right in the full study."""
     monkeypatch.setattr(calibration_groups, "DRAWS", 200)
-    found = calibration_groups.records("mbg_nbd", 6, tmp_path)
+    monkeypatch.setattr(calibration_groups, "TUNE", 200)
+    monkeypatch.setattr(calibration_groups, "THIN", 2)
+    found = calibration_groups.records("mbg_nbd", method, 6, tmp_path)
     assert not found["refused"].any()
     for name in (
         "calendar_group_sd",

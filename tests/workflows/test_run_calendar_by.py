@@ -77,6 +77,7 @@ def test_terminal_and_page_say_each_group(done):
         assert each in printed
         assert each in change
     assert "Groups with a calendar of their own" in page
+    assert "Each line is what one group's customers did" in page
     assert "hangs on the calendar of its group" in page
     with speaking("zh"):
         other = calendar_words(buying)

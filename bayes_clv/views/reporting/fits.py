@@ -157,6 +157,14 @@ def fit_section(gallery: Gallery, what: str, tree: xr.DataTree, customers: xr.Da
         "calendar_figure": add(
             "calendar",
             say(
+                "Each line is what one group's customers did, the band what all have in common; beyond the data a "
+                "median returns to its mean, and what a group may do there is wider than its line. At most "
+                "{lines} groups have one, those farthest from the others. This is what makes the interval of a total "
+                "wide.",
+                lines=calendar.MOST_LINES,
+            )
+            if read_groups(tree) is not None
+            else say(
                 "Each step is a period; beyond the data the level returns to its mean as fast as the posterior has "
                 "learned, and shocks come as they came. This is what makes the interval of a total wide."
             ),
