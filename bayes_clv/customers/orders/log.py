@@ -65,7 +65,7 @@ class OrderLog:
     def forget(self) -> None:
         """Free what the embedded engine keeps of the rows, where nothing more is asked of ``rows``."""
         if self.kept:
-            self.backend.drop_table("orders")
+            self.backend.drop_table("orders", force=True)
 
     def keep(self, name: str, expression: Any) -> Any:
         """Return an expression's rows, computed once where the engine keeps what is ours."""
