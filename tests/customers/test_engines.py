@@ -79,10 +79,18 @@ def test_a_door_says_what_pandas_says(orders, reference, tmp_path, door):
 
 
 @pytest.mark.parametrize(
-    ("first", "step", "fits"), [(-30, 1, True), (2**62, 3, True), (7, 2**36, True), (-(2**62), 2**56, False)]
+    ("first", "step", "bits", "fits"),
+    [
+        (-30, 1, 63, True),
+        (2**62, 3, 63, True),
+        (7, 2**36, 63, True),
+        (-(2**62), 2**56, 63, True),
+        (1, 1, 20, False),
+    ],
 )
-def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch, first, step, fits):
-    """Days are then found by sorting, where id, day and place fit into 63 bits: a day takes those of the log's length."""
+def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch, first, step, bits, fits):
+    """Days are then found by sorting, where an id or its place among them, day and row fit into 63 bits."""
+    monkeypatch.setattr(sorting, "_BITS", bits)
     sort, found = summaries.sorted_days, []
     monkeypatch.setattr(summaries, "sorted_days", lambda *given: found.append(sort(*given)) or found[-1])
     bought = orders[orders["amount"] >= 0]
