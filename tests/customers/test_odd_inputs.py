@@ -112,6 +112,12 @@ def test_ids_of_any_size_and_kind():
     assert list(spent(clv.summarize(frame(customer_id=objects(*many))))) == [str(each) for each in many]
 
 
+@pytest.mark.parametrize("number", [2**53 - 1, 2**53, 2**53 + 1, -(2**53), 2**70])
+def test_whole_numbers_among_floats_stay_exact(number):
+    """Arrow makes floats of them, of which 2^53 is no longer known to be exact."""
+    assert spent(clv.summarize(frame(customer_id=objects(number, 2.0, 2.0)))) == {str(number): 2.5, "2": 7.0}
+
+
 def test_ids_that_are_numbers_come_by_size():
     """In a table with whole numbers as ids, customers stand as pandas groups them."""
     table = pd.DataFrame({"customer_id": [10, 2, 1, 10], "date": ["2024-01-01"] * 4, "spend": [1.0, 2, 3, 4]})

@@ -93,6 +93,10 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
     roles = reading.columns()
     path, kept = None, True
     if isinstance(orders, str | os.PathLike):
+        if not str(os.fspath(orders)).strip():
+            raise InputError(
+                "The path of the orders is empty. Write where the file is, such as 'orders.csv'."
+            )
         path = Path(os.fspath(orders)).expanduser()
         backend, name = ibis.duckdb.connect(), repr(path.name)
         table, names = files.open_file(backend, path, list(roles.values()))

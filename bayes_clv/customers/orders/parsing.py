@@ -19,8 +19,24 @@ from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.sorting import NUMBER
 from bayes_clv.schema import InputError, argument
 
-# How missing values look after a detour through text. No customer is called "nan".
-MISSING_WORDS = ("", "nan", "na", "n/a", "<na>", "nat", "null", "none")
+# How missing values look after a detour through text, a spreadsheet or a database. No customer is called "nan".
+MISSING_WORDS = (
+    *("", "nan", "na", "n/a", "<na>", "nat", "null", "none"),
+    *(
+        "#n/a",
+        "#null!",
+        "#ref!",
+        "#value!",
+        "#name?",
+        "#div/0!",
+        "\\n",
+        "<null>",
+        "(null)",
+        "(none)",
+        "(blank)",
+    ),
+    *("(leer)", "undefined"),
+)
 
 
 # Whole numbers up to here are exact as float64; above it two ids may have become one.
