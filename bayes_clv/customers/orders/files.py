@@ -57,8 +57,9 @@ def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, 
     if not os.path.exists(path):  # noqa: PTH110 (a path too long to be one)
         # A path has one slash where an address has two.
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+            address = re.sub(r":/+", "://", str(path), count=1)
             raise InputError(
-                f"{str(path)[:200]!r} is an address, and files are read from this computer. Download it and pass the "
+                f"{address[:200]!r} is an address, and files are read from this computer. Download it and pass the "
                 "file, or open it with pandas or Ibis and pass the table: pandas.read_csv(address, dtype=str)."
             )
         raise InputError(
