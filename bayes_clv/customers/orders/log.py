@@ -195,7 +195,7 @@ def check_columns(
         if close:
             hints.append(f"Is {lowered[close[0]]!r} what is called {column!r} here?")
     if can_omit is not None and can_omit in missing:
-        hints.append(f"A log without amounts is summarised with {argument('spend', None)}.")
+        hints.append(_without_amounts(shown))
     if elsewhere:
         table = either("clv.with_columns(customers, table)", "--columns TABLE")
         hints.append(f"What describes customers may also be in a table with a row for each: {table}.")
@@ -208,6 +208,22 @@ def check_columns(
         f"It has: {', '.join(shown[:20])}{', …' if len(shown) > 20 else ''}. "
         f"Rename its columns or name them with {shown_roles}. " + " ".join(hints)
     )
+
+
+# What columns of pieces and of the price of one are called.
+_PIECES = re.compile(r"qty|quantit|menge|anzahl|stück|stueck|pieces|units?$", re.IGNORECASE)
+_PRICE = re.compile(r"price|preis|prix|precio|prezzo", re.IGNORECASE)
+
+
+def _without_amounts(shown: Sequence[str]) -> str:
+    """Return what to do where no column is called as that of amounts, in view of those there are."""
+    pieces, price = (next((name for name in shown if kind.search(name)), None) for kind in (_PIECES, _PRICE))
+    product = ""
+    if pieces is not None and price is not None:
+        product = (
+            f"An amount may be a product: {argument('quantity', pieces)} and {argument('price', price)}. "
+        )
+    return f"{product}A log without amounts is summarised with {argument('spend', None)}."
 
 
 def show_fault(log: OrderLog, fault: str) -> str:
