@@ -173,6 +173,29 @@ def test_one_amount(text, decimal, amount):
 
 
 @pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (str, {}),
+        ("{:%Y%m%d}".format, {}),
+        (lambda day: int(f"{day:%Y%m%d}"), {}),
+        ("{:%d.%m.%Y}".format, {"date_format": "%d.%m.%Y"}),
+        ("{:%m/%d/%Y}".format, {"date_format": "%m/%d/%Y"}),
+        (lambda day: day, {}),
+    ],
+)
+def test_days_are_ordered_as_days_in_a_condition(written, said, plain):
+    """As texts 13.05.2023 is later than 02.06.2023."""
+    orders = PLAIN.assign(date=[written(day) for day in pd.to_datetime(PLAIN["date"]).dt.date])
+    late = PLAIN[pd.to_datetime(PLAIN["date"]) >= "2023-03-01"]
+    assert 0 < len(late) < len(PLAIN)
+    found = clv.summarize(orders, where="date >= '2023-03-01'", **said)
+    same(found, clv.summarize(late))
+    for other in ("01.03.2023", "3/1/2023", "March"):
+        message = refusal(orders, where=f"date >= '{other}'", **said)
+        assert f"compares the dates of column 'date' with '{other}'. Write the day as 1997-01-31" in message
+
+
+@pytest.mark.parametrize(
     "amount",
     [
         *("1.5k", "1,5 Tsd.", "2M", "3 mio", "4 Mrd", "2 bn", "12¢", "12 c", "12 p", "12 ct", "12 cents"),

@@ -145,6 +145,14 @@ def _plain(array: Any, name: str) -> Any:
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks > 1 else _only_chunk(array)
     kind = array.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        try:
+            array.validate(full=True)
+        except pa.ArrowInvalid:
+            raise InputError(
+                f"Column {name!r} has text that is not UTF-8: it was read with a wrong encoding, or is no text. Read "
+                "it again, as what it is."
+            ) from None
     if pa.types.is_dictionary(kind):
         if pa.types.is_string_view(kind.value_type):
             # Polars' categories: Arrow cannot choose among views.
