@@ -14,6 +14,7 @@ import pytest
 
 import bayes_clv as clv
 from bayes_clv.customers import summaries
+from bayes_clv.customers.orders import sorting
 from tests.customers.engines import OPTIONS, awkward_orders, cluster, halves, same
 
 ZONE = "Europe/Berlin"
@@ -78,10 +79,18 @@ def test_a_door_says_what_pandas_says(orders, reference, tmp_path, door):
 
 
 @pytest.mark.parametrize(
-    ("first", "step", "fits"), [(-30, 1, True), (2**62, 3, True), (-(2**62), 2**56, False)]
+    ("first", "step", "bits", "fits"),
+    [
+        (-30, 1, 63, True),
+        (2**62, 3, 63, True),
+        (7, 2**36, 63, True),
+        (-(2**62), 2**56, 63, True),
+        (1, 1, 20, False),
+    ],
 )
-def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch, first, step, fits):
-    """Days are then found by sorting, where id, day and place fit into 63 bits."""
+def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch, first, step, bits, fits):
+    """Days are then found by sorting, where an id or its place among them, day and row fit into 63 bits."""
+    monkeypatch.setattr(sorting, "_BITS", bits)
     sort, found = summaries.sorted_days, []
     monkeypatch.setattr(summaries, "sorted_days", lambda *given: found.append(sort(*given)) or found[-1])
     bought = orders[orders["amount"] >= 0]
@@ -110,7 +119,11 @@ def test_ids_that_are_whole_numbers_say_what_their_texts_say(orders, monkeypatch
     ],
 )
 def test_sorted_days_say_what_an_engine_says(orders, monkeypatch, told):
-    """To the bit: amounts that float64 does not hold, free orders, equal rows, newcomers, days beyond the end."""
+    """To the bit: amounts that float64 does not hold, free orders, equal rows, newcomers, days beyond the end.
+
+    Rows are looked at a few at a time, so that parts end within customers, and never within a day of one.
+    """
+    monkeypatch.setattr(sorting, "_ROWS", 5)
     log = orders[orders["amount"] >= 0]
     log = pd.concat([log, log[:7], log[:3].assign(amount=9e12 + 0.0107, client=-2)])
     log = log.assign(amount=log["amount"].where(log.index % 7 > 0, 0.0))

@@ -189,6 +189,14 @@ def test_missing_column():
     assert "spend=None" in message
 
 
+@pytest.mark.parametrize("pieces", ["qty", "Quantity", "Menge", "Units"])
+@pytest.mark.parametrize("price", ["unit_price", "UnitPrice", "Einzelpreis"])
+def test_amounts_that_are_a_product(pieces, price):
+    lines = frame().rename(columns={"spend": price}).assign(**{pieces: 1})
+    assert f"An amount may be a product: quantity={pieces!r} and price={price!r}." in refusal(lines)
+    assert "product" not in refusal(lines.drop(columns=pieces))
+
+
 def test_missing_column_in_a_file(tmp_path):
     path = tmp_path / "orders.csv"
     path.write_bytes(GOOD.replace(b"date", b"day"))

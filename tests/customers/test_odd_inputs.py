@@ -112,6 +112,28 @@ def test_ids_of_any_size_and_kind():
     assert list(spent(clv.summarize(frame(customer_id=objects(*many))))) == [str(each) for each in many]
 
 
+def test_times_without_end_are_no_dates():
+    """An engine takes the least and the largest count of a unit for infinite, of which there is no year."""
+    for unit, count in (("ns", -(2**63) + 1), ("ns", 2**63 - 1), ("us", 2**63 - 1), ("us", -(2**63) + 1)):
+        times = pa.array([count, 0, 10**15], pa.timestamp(unit))
+        orders = pa.table(PLAIN | {"date": times})
+        with pytest.raises(clv.InputError, match="1 row of 3 with a date that cannot be read"):
+            clv.summarize(orders)
+
+
+def test_text_that_is_no_text():
+    buffers = [None, pa.py_buffer(np.array([0, 1, 2, 3], "i4")), pa.py_buffer(b"1\xff2")]
+    orders = pa.table(PLAIN | {"customer_id": pa.Array.from_buffers(pa.string(), 3, buffers)})
+    with pytest.raises(clv.InputError, match="Column 'customer_id' has text that is not UTF-8"):
+        clv.summarize(orders)
+
+
+@pytest.mark.parametrize("number", [2**53 - 1, 2**53, 2**53 + 1, -(2**53), 2**70])
+def test_whole_numbers_among_floats_stay_exact(number):
+    """Arrow makes floats of them, of which 2^53 is no longer known to be exact."""
+    assert spent(clv.summarize(frame(customer_id=objects(number, 2.0, 2.0)))) == {str(number): 2.5, "2": 7.0}
+
+
 def test_ids_that_are_numbers_come_by_size():
     """In a table with whole numbers as ids, customers stand as pandas groups them."""
     table = pd.DataFrame({"customer_id": [10, 2, 1, 10], "date": ["2024-01-01"] * 4, "spend": [1.0, 2, 3, 4]})

@@ -172,6 +172,51 @@ def test_one_amount(text, decimal, amount):
     assert ibis.duckdb.connect().to_pyarrow(read_amount(ibis.literal(text), decimal)).as_py() == amount
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (str, {}),
+        ("{:%Y%m%d}".format, {}),
+        (lambda day: int(f"{day:%Y%m%d}"), {}),
+        ("{:%d.%m.%Y}".format, {"date_format": "%d.%m.%Y"}),
+        ("{:%m/%d/%Y}".format, {"date_format": "%m/%d/%Y"}),
+        (lambda day: day, {}),
+    ],
+)
+def test_days_are_ordered_as_days_in_a_condition(written, said, plain):
+    """As texts 13.05.2023 is later than 02.06.2023."""
+    orders = PLAIN.assign(date=[written(day) for day in pd.to_datetime(PLAIN["date"]).dt.date])
+    late = PLAIN[pd.to_datetime(PLAIN["date"]) >= "2023-03-01"]
+    assert 0 < len(late) < len(PLAIN)
+    found = clv.summarize(orders, where="date >= '2023-03-01'", **said)
+    same(found, clv.summarize(late))
+    for other in ("01.03.2023", "3/1/2023", "March"):
+        message = refusal(orders, where=f"date >= '{other}'", **said)
+        assert f"compares the dates of column 'date' with '{other}'. Write the day as 1997-01-31" in message
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        *("1.5k", "1,5 Tsd.", "2M", "3 mio", "4 Mrd", "2 bn", "12¢", "12 c", "12 p", "12 ct", "12 cents"),
+        *("12.50 CR", "12.50 DR", "CR12.50", "--12", "++12", "-$-12", "+-12", "-12-", "(-12)", "12.-5"),
+    ],
+)
+def test_amounts_that_are_not_what_their_digits_say(amount):
+    """Thousands and millions, hundredths, credits and debits, and signs that there are twice."""
+    for decimal in (".", ","):
+        shown = amount if decimal == "." else amount.translate(str.maketrans(".,", ",."))
+        message = refusal(PLAIN.assign(spend=[shown, *["5"] * (len(PLAIN) - 1)]), decimal=decimal)
+        assert "1 row of 6 with a spend that is not a number" in message
+
+
+@pytest.mark.parametrize("amount", ["12,-", "12.-", "12,--", "CHF 12.–", "12,— €", "kr 12,-", "12.- EUR"])
+def test_a_dash_for_no_hundredths_is_no_minus(amount):
+    for decimal in (".", ","):
+        found = clv.summarize(PLAIN.assign(spend=[amount, *["5"] * (len(PLAIN) - 1)]), decimal=decimal)
+        same(found, clv.summarize(PLAIN.assign(spend=[12.0, *[5.0] * (len(PLAIN) - 1)])))
+
+
 def test_amounts_that_do_not_settle_their_mark():
     orders = PLAIN.assign(spend=["1,234"] * 6)
     assert "No amount of the column settles it: say decimal='.' or decimal=','" in refusal(orders)

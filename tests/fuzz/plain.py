@@ -10,6 +10,7 @@ from collections import defaultdict
 import pandas as pd
 import pyarrow as pa
 
+# Of what counts as missing, the words in the fuzzer's pools.
 MISSING = ("", "nan", "na", "n/a", "<na>", "nat", "null", "none")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 TIME = r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::(?:[0-5]\d|60)(?:[.,]\d+)?)?)?"

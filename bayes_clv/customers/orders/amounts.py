@@ -8,11 +8,20 @@ from typing import Any
 
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
-SIGNS = "$€£¥₹₽₩₺₫₴₪฿₦₱₡₲₵₸¢"
+SIGNS = "$€£¥₹₽₩₺₫₴₪฿₦₱₡₲₵₸"
 _LETTERS = "A-Za-zČčŁłŻżŠšÖöÄä"
 # Blanks: plain, unbreakable, thin and narrow.
 _BLANK = "[ \u00a0\u2009\u202f]"
 CURRENCY = f"(?:[{_LETTERS}]{{0,3}}[{SIGNS}][A-Za-z]{{0,3}}|[{_LETTERS}]{{1,4}})"
+
+# A dash in the place of hundredths, as in 12,- or CHF 12.–, is no minus.
+_NO_HUNDREDTHS = r"([0-9])[.,](?:--?|–|—)([^0-9]*)$"
+# What would pass for a currency and says another amount than the digits: thousands and millions, hundredths, credits
+# and debits (banks disagree about which of the two is negative), and a sign that is there twice.
+_OTHERWISE = (
+    r"(?i)[0-9.,][ \x{00a0}]*(?:k|t|m|mn|mm|mio|mln|mrd|b|bn|c|p|ct|cts|cent|cr|dr)[ )-]*$|^[ (+−-]*(?:cr|dr)[ ]*[0-9]"
+    r"|[+−-].*[+−-]"
+)
 
 
 def pattern(decimal: str) -> str:
@@ -33,10 +42,12 @@ def read_amount(text: Any, decimal: str | None) -> Any:
     if decimal is None:
         return ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).try_cast("float64")
     shape = pattern(decimal)
+    text = text.re_replace(_NO_HUNDREDTHS, r"\1\2")
     # Of a group that takes no part some engines give an empty text, others (PostgreSQL) nothing at all.
     number = text.re_extract(shape, 1).fill_null("") + text.re_extract(shape, 2).fill_null("")
     digits = number.re_replace("[^0-9.]" if decimal == "." else "[^0-9,]", "").replace(",", ".")
-    amount = ibis.ifelse(text.re_search(shape), digits, ibis.null("string")).try_cast("float64")
+    meant = text.re_search(shape) & ~text.re_search(_OTHERWISE)
+    amount = ibis.ifelse(meant, digits, ibis.null("string")).try_cast("float64")
     return ibis.ifelse(text.re_search(r"^[(]|[−-]"), -amount, amount)
 
 

@@ -390,9 +390,17 @@ def _twins(log: OrderLog, rows: Any, near: np.ndarray | None = None) -> tuple[in
 
     ``near`` are the places of the rows that may. Of 10^8 different rows, two have one hash once in 3,000 logs.
     """
-    hashes = log.fetch(rows.select(TWIN))[TWIN].to_numpy()
-    size = hashes.size
-    hashes = np.sort(hashes if near is None else hashes[near])
+    size, found = 0, []
+    near = None if near is None else np.sort(near)
+    for batch in log.batches(rows.select(TWIN)):
+        hashes = batch[TWIN].to_numpy()
+        if near is not None:
+            first, beyond = np.searchsorted(near, (size, size + hashes.size))
+            found.append(hashes[near[first:beyond] - size])
+        else:
+            found.append(hashes)
+        size += batch.num_rows
+    hashes = np.sort(np.concatenate(found)) if found else np.empty(0, np.uint64)
     return int((hashes[1:] == hashes[:-1]).sum()), size
 
 

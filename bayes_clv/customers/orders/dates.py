@@ -66,9 +66,9 @@ EXCEL = "excel"
 _FIRST_SERIAL, _LAST_SERIAL = 61, 109_574
 # Numbers that are more likely such days (1954 to 2119) than anything else that a column of dates may hold.
 SERIALS = (20_000, 80_000)
-# What ``date_format`` says of seconds since 1970, and of thousandths and millionths of them; up to the year 2199.
+# What ``date_format`` says of seconds since 1970, and of thousandths to billionths of them; up to the year 2199.
 UNIX = "unix"
-_UNIX_UNITS = ((1e8, 1), (1e11, 1_000), (1e14, 1_000_000))
+_UNIX_UNITS = ((1e8, 1), (1e11, 1_000), (1e14, 1_000_000), (1e17, 1_000_000_000))
 _LAST_UNIX = 7_258_118_400
 
 
@@ -132,7 +132,7 @@ def _day_after(start: str, days: Any) -> Any:
 
 @dataclass(frozen=True)
 class UnixDays:
-    """Days of seconds since 1970-01-01 in UTC, or of thousandths or millionths of seconds: their size says which.
+    """Days of seconds since 1970-01-01 in UTC, or of thousandths to billionths of them: their size says which.
 
     Seconds before March 1973 would be thousandths of another time, and are not read.
     """
@@ -143,7 +143,7 @@ class UnixDays:
 
         number = numbers
         if numbers.type().is_string():
-            plain = numbers.re_search(r"^[0-9]{9,16}([.][0-9]*)?$")
+            plain = numbers.re_search(r"^[0-9]{9,19}([.][0-9]*)?$")
             number = ibis.ifelse(plain, numbers, ibis.null("string")).try_cast("float64")
         seconds = ibis.cases(
             *[((number >= low) & (number < _LAST_UNIX * unit), number / unit) for low, unit in _UNIX_UNITS],

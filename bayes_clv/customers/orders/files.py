@@ -2,7 +2,8 @@
 
 Delimited text is read with every column as text: a reader that guesses types turns the id "0001" into
 1 and a mistyped amount into a missing one. The delimiter is the one among comma, semicolon, tab and bar
-under which the header holds the wanted columns.
+under which the header holds the wanted columns. What the engine cannot read (UTF-16, line ends of the old Macintosh,
+signs of old programs at the end) is copied into what it can.
 """
 
 import codecs
@@ -12,23 +13,35 @@ import gzip
 import io
 import os
 import re
-import shutil
 import tempfile
 import weakref
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bayes_clv.customers.orders.kinds import refuse_other_kinds
 from bayes_clv.schema import InputError
 
 TEXT_EXTENSIONS = (".csv", ".tsv", ".txt")
 PARQUET_EXTENSIONS = (".parquet", ".pq")
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+DELIMITERS = {
+    ",": "comma",
+    ";": "semicolon",
+    "\t": "tab",
+    "|": "bar",
+    "^": "caret",
+    "~": "tilde",
+    "\x01": "Ctrl-A",
+    "\x1f": "unit separator",
+}
 # Enough for any header, and to see whether a file is text at all.
 HEAD_BYTES = 1 << 16
 # Excel's "Unicode Text" and SAP's lists begin so.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# Ctrl-Z and form feed, by which old programs end a file, and line ends around them.
+_ENDS = "\x1a\x0c\r\n"
 # Excel's own first line, which names the delimiter.
 _SEPARATOR = re.compile(r'"?sep=(.)"?[,;\t|]*\s*', re.IGNORECASE)
 # Titles and dates of a report above its columns.
@@ -42,6 +55,13 @@ def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, 
     The table may call them otherwise: an engine takes ID and id for one. What is not a table is refused.
     """
     if not os.path.exists(path):  # noqa: PTH110 (a path too long to be one)
+        # A path has one slash where an address has two.
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+            address = re.sub(r":/+", "://", str(path), count=1)
+            raise InputError(
+                f"{address[:200]!r} is an address, and files are read from this computer. Download it and pass the "
+                "file, or open it with pandas or Ibis and pass the table: pandas.read_csv(address, dtype=str)."
+            )
         raise InputError(
             f"There is no file {str(path)[:200]!r}. Check the path; it starts in {str(Path.cwd())!r}. "
             "Data in a database or in cloud storage can be opened with Ibis and passed as a table."
@@ -119,20 +139,22 @@ def _open_parquet(connection: Any, path: Path) -> tuple[Any, list[str]]:
 
 
 def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, list[str]]:
-    head, skipped, encoding = _head(path)
-    if path.name.lower().endswith(".gz"):
-        _check_to_the_end(path)
-    said = _SEPARATOR.fullmatch(head.splitlines(keepends=True)[0])
+    head = _head(path)
+    zipped = path.name.lower().endswith(".gz")
+    ends_oddly = _ends_oddly(path) if zipped else _has_end_sign(_last_bytes(path))
+    text, skipped = head.text, head.skipped
+    said = _SEPARATOR.fullmatch(text.splitlines(keepends=True)[0])
     if said is not None:
-        head, skipped = "".join(head.splitlines(keepends=True)[1:]), skipped + 1
-    _refuse_titles(path, head, skipped, wanted)
-    delimiter, names = _header(path, head, wanted)
-    read = path if encoding == "utf-8" else _as_utf_8(connection, path, encoding)
+        text, skipped = "".join(text.splitlines(keepends=True)[1:]), skipped + 1
+    _refuse_titles(path, text, skipped, wanted)
+    delimiter, names = _header(path, text, wanted)
+    copied = head.encoding != "utf-8" or head.old_ends or ends_oddly
+    read = _rewritten(connection, path, head) if copied else path
     table = connection.read_csv(
         glob.escape(str(read)),
         columns={f"column_{place}": "string" for place in range(len(names))},
         skip=skipped,
-        compression="gzip" if path.name.lower().endswith(".gz") and read == path else "none",
+        compression="gzip" if zipped and read == path else "none",
         auto_detect=False,
         header=True,
         delim=delimiter,
@@ -142,18 +164,26 @@ def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any,
     return table, names
 
 
-def _as_utf_8(connection: Any, path: Path, encoding: str) -> Path:
-    """Return a copy of a text in UTF-8, which goes with the connection: engines read no pairs of UTF-16."""
+def _rewritten(connection: Any, path: Path, head: "_Head") -> Path:
+    """Return a copy of a text as the engine reads it, which goes with the connection."""
     handle, copy = tempfile.mkstemp(suffix=".csv")
     weakref.finalize(connection, Path(copy).unlink, missing_ok=True)
     opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
     try:
         with (
-            opener(path, "rt", encoding=encoding, newline="") as file,
+            opener(path, "rt", encoding=head.encoding, newline=None if head.old_ends else "") as file,
             open(handle, "w", encoding="utf-8", newline="") as out,  # noqa: PTH123 (a handle, no path)
         ):
-            shutil.copyfileobj(file, out)
-    except UnicodeError:
+            held = ""
+            while part := file.read(1 << 20):
+                part = held + part
+                rest = part.rstrip(_ENDS)
+                out.write(rest)
+                # Line ends and more, which are the text's own unless nothing follows.
+                held = part[len(rest) :]
+    except UnicodeError as error:
+        if head.encoding == "utf-8":
+            raise unreadable(path, error) from None
         raise InputError(
             f"{path.name!r} begins as text in UTF-16 and has bytes that are none: it is damaged or cut short. Write it "
             "anew from where it came, as UTF-8 if that can be chosen."
@@ -161,12 +191,16 @@ def _as_utf_8(connection: Any, path: Path, encoding: str) -> Path:
     return Path(copy)
 
 
-def _check_to_the_end(path: Path) -> None:
-    """Refuse a compressed file that is cut short or damaged: engines read such files as far as they go."""
+def _ends_oddly(path: Path) -> bool:
+    """Return whether a compressed file ends as the engine cannot read; what is cut short or damaged is refused.
+
+    Engines read such files as far as they go.
+    """
+    last = b""
     try:
         with gzip.open(path, "rb") as file:
-            while file.read(1 << 20):
-                pass
+            while part := file.read(1 << 20):
+                last = (last + part)[-64:]
     except EOFError:
         raise InputError(
             f"{path.name!r} is cut short: it ends before its compressed text does. Copy or export it again, to its end."
@@ -175,6 +209,18 @@ def _check_to_the_end(path: Path) -> None:
         raise InputError(
             f"{path.name!r} is damaged: its text does not agree with the checksum at its end. Copy or export it again."
         ) from None
+    # Tapes and disk images fill their last block with zeros; a checksum and a length of no text are none.
+    return _has_end_sign(last) or not any(_last_bytes(path)[-8:])
+
+
+def _last_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        return file.read()
+
+
+def _has_end_sign(last: bytes) -> bool:
+    return last.rstrip(b"\r\n").endswith((b"\x1a", b"\x0c"))
 
 
 def _refuse_titles(path: Path, head: str, skipped: int, wanted: Sequence[str]) -> None:
@@ -190,8 +236,18 @@ def _refuse_titles(path: Path, head: str, skipped: int, wanted: Sequence[str]) -
             )
 
 
-def _head(path: Path) -> tuple[str, int, str]:
-    """Return the beginning of a text file, the blank lines before it and its encoding; other bytes are refused."""
+@dataclass(frozen=True)
+class _Head:
+    """The beginning of a text without the blank lines before it, and how it is written."""
+
+    text: str
+    skipped: int
+    encoding: str
+    old_ends: bool
+
+
+def _head(path: Path) -> _Head:
+    """Return the beginning of a text file; what is none is refused."""
     try:
         opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
         with opener(path, "rb") as file:
@@ -202,24 +258,39 @@ def _head(path: Path) -> tuple[str, int, str]:
         ) from None
     if not head.strip():
         raise InputError(f"{path.name!r} is empty. Write the order log to it again.")
-    encoding = "utf-16" if head.startswith(UTF_16) else "utf-8"
+    refuse_other_kinds(path, head)
+    encoding = _encoding(head)
     text = _decoded(path, head, encoding)
+    old_ends = "\r" in text and "\n" not in text
+    if old_ends:
+        text = text.replace("\r", "\n")
     lines = text.splitlines(keepends=True)
     blank = next((place for place, line in enumerate(lines) if line.strip()), None)
     if blank is None:
         raise InputError(
             f"{path.name!r} begins with nothing but blank lines. Write the order log to it again."
         )
-    return "".join(lines[blank:]), blank, encoding
+    return _Head("".join(lines[blank:]), blank, encoding, old_ends)
+
+
+def _encoding(head: bytes) -> str:
+    """Return UTF-16 where a text begins with its mark, or with a zero beside each of its first eight signs."""
+    if head.startswith(UTF_16):
+        return "utf-16"
+    first = head[:16]
+    for zeros, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(first) == 16 and not any(first[zeros::2]) and all(first[1 - zeros :: 2]):
+            return encoding
+    return "utf-8"
 
 
 def _decoded(path: Path, head: bytes, encoding: str) -> str:
-    """Return the beginning of a text."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+    """Return the beginning of a text, without marks of its encoding: files that were joined have several."""
+    decoder = codecs.getincrementaldecoder(encoding)()
     where, shown = "it begins with", head[:8]
     try:
         # A character cut in two by the end of the head is no error, by the end of the file it is.
-        text = decoder.decode(head, final=len(head) < HEAD_BYTES)
+        text = decoder.decode(head, final=len(head) < HEAD_BYTES).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         text, shown = "\0", head[error.start : error.start + 8]
         where = f"line {head.count(b'\n', 0, error.start) + 1} has"

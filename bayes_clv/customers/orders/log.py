@@ -65,7 +65,7 @@ class OrderLog:
     def forget(self) -> None:
         """Free what the embedded engine keeps of the rows, where nothing more is asked of ``rows``."""
         if self.kept:
-            self.backend.drop_table("orders")
+            self.backend.drop_table("orders", force=True)
 
     def keep(self, name: str, expression: Any) -> Any:
         """Return an expression's rows, computed once where the engine keeps what is ours."""
@@ -93,6 +93,10 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
     roles = reading.columns()
     path, kept = None, True
     if isinstance(orders, str | os.PathLike):
+        if not str(os.fspath(orders)).strip():
+            raise InputError(
+                "The path of the orders is empty. Write where the file is, such as 'orders.csv'."
+            )
         path = Path(os.fspath(orders)).expanduser()
         backend, name = ibis.duckdb.connect(), repr(path.name)
         table, names = files.open_file(backend, path, list(roles.values()))
@@ -191,7 +195,7 @@ def check_columns(
         if close:
             hints.append(f"Is {lowered[close[0]]!r} what is called {column!r} here?")
     if can_omit is not None and can_omit in missing:
-        hints.append(f"A log without amounts is summarised with {argument('spend', None)}.")
+        hints.append(_without_amounts(shown))
     if elsewhere:
         table = either("clv.with_columns(customers, table)", "--columns TABLE")
         hints.append(f"What describes customers may also be in a table with a row for each: {table}.")
@@ -204,6 +208,22 @@ def check_columns(
         f"It has: {', '.join(shown[:20])}{', …' if len(shown) > 20 else ''}. "
         f"Rename its columns or name them with {shown_roles}. " + " ".join(hints)
     )
+
+
+# What columns of pieces and of the price of one are called.
+_PIECES = re.compile(r"qty|quantit|menge|anzahl|stück|stueck|pieces|units?$", re.IGNORECASE)
+_PRICE = re.compile(r"price|preis|prix|precio|prezzo", re.IGNORECASE)
+
+
+def _without_amounts(shown: Sequence[str]) -> str:
+    """Return what to do where no column is called as that of amounts, in view of those there are."""
+    pieces, price = (next((name for name in shown if kind.search(name)), None) for kind in (_PIECES, _PRICE))
+    product = ""
+    if pieces is not None and price is not None:
+        product = (
+            f"An amount may be a product: {argument('quantity', pieces)} and {argument('price', price)}. "
+        )
+    return f"{product}A log without amounts is summarised with {argument('spend', None)}."
 
 
 def show_fault(log: OrderLog, fault: str) -> str:

@@ -19,8 +19,24 @@ from bayes_clv.customers.orders.description import Reading
 from bayes_clv.customers.orders.sorting import NUMBER
 from bayes_clv.schema import InputError, argument
 
-# How missing values look after a detour through text. No customer is called "nan".
-MISSING_WORDS = ("", "nan", "na", "n/a", "<na>", "nat", "null", "none")
+# How missing values look after a detour through text, a spreadsheet or a database. No customer is called "nan".
+MISSING_WORDS = (
+    *("", "nan", "na", "n/a", "<na>", "nat", "null", "none"),
+    *(
+        "#n/a",
+        "#null!",
+        "#ref!",
+        "#value!",
+        "#name?",
+        "#div/0!",
+        "\\n",
+        "<null>",
+        "(null)",
+        "(none)",
+        "(blank)",
+    ),
+    *("(leer)", "undefined"),
+)
 
 
 # Whole numbers up to here are exact as float64; above it two ids may have become one.
@@ -295,7 +311,9 @@ def _parse_date(column: Any, reading: Reading) -> tuple[Any, Any, Any]:
             )
         day = column.cast("date")
         usable = day.year().between(1900, 2199)
-        return ibis.ifelse(usable, day, ibis.null("date")), column.isnull(), (~usable).fill_null(False)
+        # Of an infinite time an engine knows no year.
+        bad = ~usable.fill_null(False) & column.notnull()
+        return ibis.ifelse(usable, day, ibis.null("date")), column.isnull(), bad
     if kind.is_string():
         text = column
     elif kind.is_integer() or kind.is_floating():
@@ -360,6 +378,15 @@ def wanted_rows(raw: Any, reading: Reading) -> tuple[Any, Any]:
     return wanted, None if unknown is None else unknown & wanted
 
 
+_ORDERED = ("<", "<=", ">", ">=")
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+
+def _is_day(test: RowTest, kind: Any, reading: Reading) -> bool:
+    """Return whether a condition is on dates: texts such as 31.01.1997 have another order than their days."""
+    return test.column == reading.date or kind.is_date() or kind.is_timestamp()
+
+
 def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
     """Return whether a comparison holds for a row; a missing value equals nothing and is not ordered."""
     import ibis
@@ -370,6 +397,17 @@ def _holds(column: Any, test: RowTest, reading: Reading) -> tuple[Any, Any]:
     if isinstance(first, bool):
         text = column.cast("string").lower()
         column, values = text, tuple("true" if value else "false" for value in values)
+    elif isinstance(first, str) and test.sign in _ORDERED and _is_day(test, kind, reading):
+        days = test.column == reading.date and re.fullmatch(_DAY, first) is not None
+        if not days and (re.match(_DAY, first) is None or reading.format is not None):
+            raise InputError(
+                f"{argument('where', reading.where)} compares the dates of column {test.column!r} with {first!r}. "
+                "Write the day as 1997-01-31, whatever the column's own way of writing days is."
+            )
+        if days:
+            column = _parse_date(column, reading)[0].cast("string")
+        elif not kind.is_string():
+            column = column.cast("date" if len(first) == 10 else kind).cast("string")
     elif isinstance(first, str):
         # A text of ten signs is a day, whatever the time of day.
         by_day = kind.is_timestamp() and all(len(str(value)) == 10 for value in values)

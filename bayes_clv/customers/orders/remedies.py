@@ -110,7 +110,8 @@ def _repeats_header(log: OrderLog, role: str) -> bool:
     if not column.type().is_string():
         return False
     bad = (log.rows.faults & (1 << NAMES.index(f"{role} bad"))) > 0
-    counted = _counted(log, log.raw, {"header": (column.strip() == log.reading.shown(role)).fill_null(False)})
+    again = column.strip().lower() == log.reading.shown(role).lower()
+    counted = _counted(log, log.raw, {"header": again.fill_null(False)})
     return 0 < counted["header"] == _counted(log, log.rows, {"bad": (log.rows.faults > 0) & bad})["bad"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.customers.orders.parsing import as_text
+from bayes_clv.customers.orders.parsing import EXACT_FLOAT, as_text
 from bayes_clv.schema import InputError
 
 _FIRST, _BEYOND = np.datetime64("0001-01-01", "D"), np.datetime64("10000-01-01", "D")
@@ -81,10 +81,14 @@ def _of_pandas(column: Any, name: str) -> Any:
     import pandas as pd
     import pyarrow as pa
 
+    # Periods are not refused, though no engine has them: their text is an id as good as any, and as a date it is read
+    # where the period is a day or less (2020-01-31), and refused as any other text where it is longer (2020-01).
     if isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
         return _texts([None if pd.isna(value) else str(value) for value in column], name)
     try:
         array = pa.array(column, from_pandas=True)
+        if column.dtype == object and pa.types.is_floating(array.type) and _has_large(column):
+            raise OverflowError
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         # Values of several types: their text, as each of them would be written to a CSV file.
         array = _texts([None if _is_missing(pd, value) else as_text(value) for value in column], name)
@@ -93,6 +97,11 @@ def _of_pandas(column: Any, name: str) -> Any:
         # Arrow moves a zoned time beside others to UTC, without a word.
         array = _texts([None if pd.isna(value) else str(value) for value in column], name)
     return _plain(array, name)
+
+
+def _has_large(column: Any) -> bool:
+    """Return whether whole numbers are among floats that would not be exact as one."""
+    return any(isinstance(value, int) and abs(value) >= EXACT_FLOAT for value in column)
 
 
 def _of_polars(column: Any, name: str) -> Any:
@@ -136,6 +145,14 @@ def _plain(array: Any, name: str) -> Any:
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks > 1 else _only_chunk(array)
     kind = array.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        try:
+            array.validate(full=True)
+        except pa.ArrowInvalid:
+            raise InputError(
+                f"Column {name!r} has text that is not UTF-8: it was read with a wrong encoding, or is no text. Read "
+                "it again, as what it is."
+            ) from None
     if pa.types.is_dictionary(kind):
         if pa.types.is_string_view(kind.value_type):
             # Polars' categories: Arrow cannot choose among views.
