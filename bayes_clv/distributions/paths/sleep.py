@@ -120,8 +120,9 @@ def _chances(state, row, known, buying):  # type: ignore[no-untyped-def]
 def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, state, rate and coin in the draws that need them."""
     further, paced = state.further, state.pace.shape[0] > 0
-    # The time at which the search of a wait looks first: about a history's length.
-    t = known.gaps[:, 0].sum() + further.alpha[row, 0]
+    # The time at which the search of a wait looks first: that of some 1.5 purchases, or a history's length.
+    purchases = state.shape[row, 0] + known.gaps.shape[0] - 1
+    t = state.scale[row, 0] * math.expm1(min(1.5 / purchases, 0.7))
     still = np.exp(-known.rates * t)
     now = new_now(known.rates.size, known.gaps.shape[0], min(CHUNK, max(needed, 1)))
     params = state.shape[row], further.alpha[row], state.a[row], state.b[row], further.w[row]

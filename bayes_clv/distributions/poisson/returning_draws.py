@@ -33,7 +33,7 @@ NO_WEIGHT = 1e-9
 # Waits after which weights are scaled and trimmed.
 CHUNK = 8
 # Draws that are taken together; a row of them has some places more, so that columns do not share a cache's few ways.
-BLOCK, APART = 64, 8
+BLOCK, APART = 512, 8
 # A rate of waking so close to a point, relatively, is moved by ten times that: quotients keep seven digits.
 NEAR = 1e-7
 
@@ -138,43 +138,45 @@ def _swept(first, still, asleep, wakes, a, b, m, woken, log_scale, tails, fell):
     draws, last = a.size, still.shape[0] - 1
     low = high = tosses = 0
     for c in range(draws):
-        m[0, c], log_scale[c] = 1.0, 0.0
+        m[0, c] = 1.0
+    for c in range(draws):
+        log_scale[c] = 0.0
     for j in range(last):
-        stays = still[j, :draws]
         if j + first == 0:
             for c in range(draws):
-                m[0, c] = stays[c]
+                m[0, c] = still[j, c]
             continue
-        sleeps = asleep[j]
         for c in range(draws):
-            woken[c] = (sleeps[c] - stays[c]) * wakes[c]
+            woken[c] = (asleep[j, c] - still[j, c]) * wakes[c]
         for k in range(high + 1, low - 1, -1):
-            now, before = m[k, :draws], m[max(k - 1, 0), :draws]
-            of_tails, of_heads = tosses - float(k), k - 1.0
+            of_tails, of_heads, before = tosses - float(k), k - 1.0, max(k - 1, 0)
             if k > high:
                 for c in range(draws):
-                    now[c] = (a[c] + of_heads) * woken[c] * before[c]
+                    m[k, c] = (a[c] + of_heads) * woken[c] * m[before, c]
             elif k == low:
                 for c in range(draws):
-                    now[c] *= (b[c] + of_tails) * stays[c]
+                    m[k, c] *= (b[c] + of_tails) * still[j, c]
             else:
                 for c in range(draws):
-                    now[c] = (b[c] + of_tails) * stays[c] * now[c] + (a[c] + of_heads) * woken[c] * before[c]
+                    m[k, c] = (b[c] + of_tails) * still[j, c] * m[k, c] + (a[c] + of_heads) * woken[c] * m[before, c]
         high += 1
         tosses += 1
         if j % CHUNK == CHUNK - 1:
             low, high = _scaled(m, low, high, log_scale, woken)
     for c in range(draws):
-        tails[c] = fell[c] = 0.0
+        tails[c] = 0.0
+    for c in range(draws):
+        fell[c] = 0.0
     if last + first == 0:
         for c in range(draws):
             tails[c] = m[0, c]
         return low, high
     for k in range(low, high + 1):
-        now, of_tails, of_heads = m[k, :draws], tosses - float(k), float(k)
+        of_tails, of_heads = tosses - float(k), float(k)
         for c in range(draws):
-            tails[c] += (b[c] + of_tails) * now[c]
-            fell[c] += (a[c] + of_heads) * now[c]
+            tails[c] += (b[c] + of_tails) * m[k, c]
+        for c in range(draws):
+            fell[c] += (a[c] + of_heads) * m[k, c]
     return low, high
 
 
@@ -191,6 +193,21 @@ def _stays(gaps, rate, still):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _apart(rates, nu, near):  # type: ignore[no-untyped-def]
+    """Move rates of waking away from points that they lie on; ``near`` is to work in."""
+    near[:] = 0.0
+    for i in range(rates.size):
+        rate = rates[i]
+        for c in range(nu.size):
+            near[c] += 1.0 if abs(rate - nu[c]) < NEAR * nu[c] else 0.0
+    for c in range(nu.size):
+        if near[c] > 0.0:
+            for i in range(rates.size):
+                if abs(rates[i] - nu[c]) < NEAR * nu[c]:
+                    nu[c] *= 1.0 + 10.0 * NEAR
+
+
+@_compiled
 def _block(first, u, density, r, alpha, a, b, nu, w, m, out, known, begin, most):  # type: ignore[no-untyped-def]
     """Write to ``known`` what a history says in some draws, from ``begin`` on; ``m`` and ``out`` are to work in.
 
@@ -202,31 +219,30 @@ def _block(first, u, density, r, alpha, a, b, nu, w, m, out, known, begin, most)
     gaps = known.gaps[:, begin:end] if wide else known.gaps
     value, asleep, still = out[0], out[1], out[2, : last + 1, :draws]
     woken, peak, log_alpha = out[3, 0, :draws], out[3, 1, :draws], out[3, 2, :draws]
-    for c in range(draws):
-        for i in range(points):
-            if abs(rates[i] - nu[c]) < NEAR * nu[c]:
-                nu[c] *= 1.0 + 10.0 * NEAR
+    _apart(rates, nu, woken)
     for j in range(last + 1):
         sleeps = asleep[j, :draws]
         for c in range(draws):
             sleeps[c] = exp(-nu[c] * gaps[j, c if wide else 0])
     for c in range(draws):
         peak[c], log_alpha[c] = -math.inf, log(alpha[c])
+    sleeps = asleep[last, :draws]
     for i in range(points):
         of_waking, of_point = known.back[i, begin:end], value[i, :draws]
+        rate, log_rate, log_weight = rates[i], u[i], density[i]
         for c in range(draws):
-            of_waking[c] = (1.0 - w[c]) * nu[c] / (rates[i] - nu[c])
+            of_waking[c] = (1.0 - w[c]) * nu[c] / (rate - nu[c])
         tails, heads, stays = known.signed[i, begin:end], known.fell[i, begin:end], still[last]
-        _stays(gaps, rates[i], still)
+        _stays(gaps, rate, still)
         _swept(first, still, asleep, of_waking, a, b, m, woken, of_point, tails, heads)
         for c in range(draws):
-            of_point[c] += density[i] + r[c] * (u[i] + log_alpha[c]) - alpha[c] * rates[i]
+            of_point[c] += log_weight + r[c] * (log_rate + log_alpha[c]) - alpha[c] * rate
         for c in range(draws):
             peak[c] = max(peak[c], of_point[c])
         # Up to the weight of the point: those awake now.
         for c in range(draws):
-            tails[c] = tails[c] * stays[c] + heads[c] * max((asleep[last, c] - stays[c]) * of_waking[c], 0.0)
-    sleeps, total = asleep[last, :draws], woken
+            tails[c] = tails[c] * stays[c] + heads[c] * max((sleeps[c] - stays[c]) * of_waking[c], 0.0)
+    total = woken
     total[:] = 0.0
     for i in range(points):
         of_point, stays, heads = value[i, :draws], known.signed[i, begin:end], known.fell[i, begin:end]
