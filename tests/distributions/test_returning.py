@@ -149,7 +149,11 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
     draws[4][3] = in_draws(HISTORIES[1][:, None], np.array([AGE]), first, *draws).rates[9] * (1 + 1e-9)
     for own in HISTORIES:
         known = in_draws(own[:, None], np.array([AGE]), first, *draws)
-        silence, m, room = AGE - (own[-1] if own.size else 0.0), np.empty((own.size + 2, 200)), np.empty((4, 200))
+        silence, m, room = (
+            AGE - (own[-1] if own.size else 0.0),
+            np.empty((own.size + 2, 200)),
+            np.empty((4, 200)),
+        )
         for s in range(0, 70, 3):
             of_draw = [each[s] for each in draws]
             nu, w = of_draw[4:]

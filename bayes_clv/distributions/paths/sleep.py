@@ -65,7 +65,18 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
             end = min(place + CHUNK, draws)
             params = r[i], alpha[i], a[i], b[i], w[i]
             draw_some(
-                known, none, 0.0, which[place:end], end - place, first, params, none, u[i], GOLDEN, words[i], now
+                known,
+                none,
+                0.0,
+                which[place:end],
+                end - place,
+                first,
+                params,
+                none,
+                u[i],
+                GOLDEN,
+                words[i],
+                now,
             )
             found[0, i, place:end] = now.state[: end - place]
             found[1, i, place:end] = now.rate[: end - place]
@@ -130,7 +141,18 @@ def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-
         size = min(CHUNK, needed - begin)
         which = work.which[begin : begin + size]
         draw_some(
-            known, still, t, which, size, further.first, params, state.scale[row], work.u, step, work.word, now
+            known,
+            still,
+            t,
+            which,
+            size,
+            further.first,
+            params,
+            state.scale[row],
+            work.u,
+            step,
+            work.word,
+            now,
         )
         for m in range(size):
             n, s = begin + m, which[m]

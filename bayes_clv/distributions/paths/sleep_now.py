@@ -24,8 +24,9 @@ CHUNK = 256
 STEPS = 200
 # Of a step of Halley's: the next one, and so the error, is about its cube; and of a bracket.
 ENOUGH, CLOSE = 1e-3, 1e-9
-# Halley's steps of all draws at once, from a start that is read off at two times.
-FEW = 2
+# Halley's steps of all draws at once, from a start that is read off at two times; of histories of MANY waits, whose
+# silences bend more, one more.
+FEW, MANY = 2, 6
 
 # Numbers of a draw, the rows of ``Now.of``.
 R, ALPHA, A, B, W, NU, LATER, SLEEPING, ASLEEP, SCALE, U = range(11)
@@ -221,7 +222,7 @@ def first_waits(rates, still, t, now, size):  # type: ignore[no-untyped-def]
     for m in range(size):
         log_left[m] = log(left[m])
     _begun(rates, still, t, now, log_left, room, y)
-    for _ in range(FEW):
+    for _ in range(FEW + (now.still.shape[0] >= MANY)):
         old[:] = y
         for m in range(size):
             wait[m] = scale[m] * expm1(y[m])

@@ -158,7 +158,9 @@ def _swept(first, still, asleep, wakes, a, b, m, woken, log_scale, tails, fell):
                     m[k, c] *= (b[c] + of_tails) * still[j, c]
             else:
                 for c in range(draws):
-                    m[k, c] = (b[c] + of_tails) * still[j, c] * m[k, c] + (a[c] + of_heads) * woken[c] * m[before, c]
+                    m[k, c] = (b[c] + of_tails) * still[j, c] * m[k, c] + (a[c] + of_heads) * woken[c] * m[
+                        before, c
+                    ]
         high += 1
         tosses += 1
         if j % CHUNK == CHUNK - 1:
