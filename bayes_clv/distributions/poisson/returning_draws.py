@@ -303,7 +303,7 @@ def in_draws(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-d
         for c in range(T.size):
             gaps[j, c] = (own[j, c] if j < n else T[c]) - (own[j - 1, c] if j else 0.0)
     parts, of_draws = np.empty((3, points, draws)), np.empty((5, draws))
-    known = Known(rates, parts[0], parts[1], parts[2], *_rows(of_draws), gaps)
+    known = _known(rates, parts[0], parts[1], parts[2], of_draws, gaps)
     width = min(BLOCK, draws)
     pitch, most = width + APART, np.zeros(points)
     m, out = np.empty((n + 2, pitch)), np.empty((4, max(points, n + 1, 3), pitch))
@@ -321,14 +321,13 @@ def in_draws(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-d
     while lost < NO_WEIGHT:
         high -= 1
         lost += most[high - 1]
-    return Known(
-        rates[low:high], parts[0, low:high], parts[1, low:high], parts[2, low:high], *_rows(of_draws), gaps
-    )
+    return _known(rates[low:high], parts[0, low:high], parts[1, low:high], parts[2, low:high], of_draws, gaps)
 
 
 @_compiled
-def _rows(values):  # type: ignore[no-untyped-def]
-    return values[0], values[1], values[2], values[3], values[4]
+def _known(rates, signed, back, fell, of_draws, gaps):  # type: ignore[no-untyped-def]
+    sleeping, asleep, alive, nu, later = of_draws[0], of_draws[1], of_draws[2], of_draws[3], of_draws[4]
+    return Known(rates, signed, back, fell, sleeping, asleep, alive, nu, later, gaps)
 
 
 @_compiled
