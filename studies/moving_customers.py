@@ -38,7 +38,8 @@ What was found
     50 % ones **3.9 points over from three quarters: FAILED**, and exact from half a year. *Retention*: returns are
     3.0 % better than the best static family on the master file (and 18,283 to 19,446 purchases, real 19,684, static
     16,313 to 17,392), 16.4 and 28.2 % on The Complete Journey, where drift is 13.0 and 17.6 % better; but its CRPS
-    there is 3.253 and 6.537, behind drift. *Written off*: returns give nobody under 3 %; drift on The Complete Journey
+    there is 3.253 and 6.537, behind drift. (Neither whole numbers nor days explain those 50 % intervals:
+    ``moving_coverage``.) *Written off*: returns give nobody under 3 %; drift on The Complete Journey
     gives 5 or 6, of whom 3 or 4 bought, where .06 were expected; some tenth is beyond three standard errors on every
     base: **FAILED** (1 to 3 of 10).
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import betaln, digamma, gammaln
 
-from bayes_clv.distributions.paths import sleep
+from bayes_clv.distributions.paths.sleep_now import first_wait
 from bayes_clv.distributions.paths.variates import FAR
 from bayes_clv.distributions.poisson import returning
 from bayes_clv.distributions.poisson.returning import heads
@@ -149,14 +149,17 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
     draws[4][3] = in_draws(HISTORIES[1][:, None], np.array([AGE]), first, *draws).rates[9] * (1 + 1e-9)
     for own in HISTORIES:
         known = in_draws(own[:, None], np.array([AGE]), first, *draws)
-        silence, m = AGE - (own[-1] if own.size else 0.0), np.empty(own.size + 2)
+        silence, m, room = (
+            AGE - (own[-1] if own.size else 0.0),
+            np.empty((own.size + 2, 200)),
+            np.empty((4, 200)),
+        )
         for s in range(0, 70, 3):
             of_draw = [each[s] for each in draws]
             nu, w = of_draw[4:]
             seen = heads(own, AGE, first, *of_draw)
-            some = slice(known.low[s], known.high[s])
-            rates, fell, signed = known.rates[some], known.fell[s, some], known.signed[s, some]
-            awake, asleep = signed + known.back[s, some], fell * known.asleep[s] * (1 - w)
+            rates, fell, signed = known.rates, known.fell[:, s], known.signed[:, s]
+            awake, asleep = signed + known.back[:, s], fell * known.asleep[s] * (1 - w)
             states = awake.sum(), asleep.sum(), (fell * w).sum()
             np.testing.assert_allclose(states, seen.weight.sum(axis=(1, 2)), atol=1e-6)
             assert known.alive[s] == pytest.approx(states[0] + states[1], abs=1e-9)
@@ -167,14 +170,14 @@ def test_many_draws_at_once_say_the_same_to_six_digits(first, parameters):
                 found = (signed * np.exp(-rates * t)).sum() + known.sleeping[s] * np.exp(-known.nu[s] * t)
                 assert found == pytest.approx(silent, abs=1e-6)
             # Numbers of heads: their mean, over points and equally spaced u of the inversion.
-            u, mean = (np.arange(200) + 0.5) / 200, 0.0
-            a, b = of_draw[2:4]
+            u, mean, k, one = (np.arange(200) + 0.5) / 200, 0.0, np.empty(200), np.ones(200)
+            a, b = (each * one for each in of_draw[2:4])
             gaps = np.append(np.diff(own, prepend=0.0), silence)
             for state, weights in enumerate((awake, fell)):
                 for i in np.flatnonzero(weights > 1e-3):
-                    still, slept = (np.exp(-each * gaps) for each in (rates[i], nu))
-                    wakes = (1 - w) * nu / (rates[i] - nu)
-                    k = [heads_at(first, still, slept, wakes, a, b, state == 0, each, m) for each in u]
+                    still, slept = (np.exp(-each * gaps)[:, None] * one for each in (rates[i], nu))
+                    wakes = (1 - w) * nu / (rates[i] - nu) * one
+                    heads_at(first, still, slept, wakes, a, b, (1 - state) * one == 1, u, m, room, k)
                     share = weights[i] if state == 0 else asleep[i] + w * fell[i]
                     mean += share * np.mean(k)
             expected = seen.weight.sum(axis=(0, 2)) @ (seen.least + np.arange(seen.weight.shape[1]))
@@ -210,7 +213,7 @@ def test_a_first_wait_is_found_where_newtons_steps_go_to_and_fro():
         signed = share - asleep - asleep * nu / (rates - nu)
         sleeping = (asleep * rates / (rates - nu)).sum()
         scale, left = np.exp(rng.uniform(0, 6)), rng.uniform()
-        wait = sleep._first_wait(rates, signed, sleeping, nu, scale, left)
+        wait = first_wait(rates, signed, sleeping, nu, scale, left)
         silent = (signed * np.exp(-rates * wait)).sum() + sleeping * np.exp(-nu * wait)
         off.append(abs(silent - left) if wait < FAR else 0.0)
     assert max(off) < 1e-5

@@ -689,6 +689,14 @@ def test_returns_in_operational_time_from_fit_to_forecast(asleep):
     difference = (future["purchases_total"] - expected).to_numpy().ravel()
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
     assert np.corrcoef(expected.to_numpy().ravel(), future["purchases_total"].to_numpy().ravel())[0, 1] > 0.9
+    # Chance is what a total differs by from its expectation, which the closed forms say too; of 60 of 300 draws.
+    shares = clv.predictions.variance_of_total(wild, some, future, draws=60)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) >= 0
+    # A calendar that varies tenfold moves a total by more than 197 customers do.
+    assert shares["calendar"] > shares["chance"]
+    with pytest.raises(clv.InputError, match="drift=True"):
+        clv.predictions.changes(wild, some, seed=1)
     joint = clv.simulate(wild, some, "26 weeks", draws=300, seed=2)
     names = ["alive", "asleep", "probability_asleep", "purchases", "time_to_purchase", "time_since_leaving"]
     _, block = next(joint.blocks(names))

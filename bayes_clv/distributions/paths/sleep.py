@@ -23,20 +23,13 @@ from numba import njit
 
 from bayes_clv.distributions.elementary import exp
 from bayes_clv.distributions.paths.coin import MOST_DROPOUT
-from bayes_clv.distributions.paths.variates import BELOW_ONE, DROPOUT, FAR, LEFT, RATE, SHARE, beta
+from bayes_clv.distributions.paths.sleep_now import CHUNK, draw_some, new_now
+from bayes_clv.distributions.paths.variates import DROPOUT, LEFT, RATE, SHARE, beta
 from bayes_clv.distributions.paths.work import enter, hashed, new_work
-from bayes_clv.distributions.poisson.returning_draws import heads_at, history_in, in_draws, quicken, room_for
+from bayes_clv.distributions.poisson.returning_draws import in_draws, quicken
 from bayes_clv.distributions.streams import GOLDEN, mix, standard_gamma, unit
 
-# Steps halve the bracket where they leave it, and where they do not become shorter: a mixture with negative weights
-# sends Halley's to and fro between its ends, in one of some 50,000 waits for ever.
-STEPS = 200
-# Of a step of Halley's: the next one, and so the error, is about its cube; and of a bracket.
-ENOUGH, CLOSE = 1e-3, 1e-9
-
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
-# Sums whose order is the compiler's, so that they become vectors.
-_summed = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
 
 
 class Sleep(NamedTuple):
@@ -56,203 +49,6 @@ class Sleep(NamedTuple):
     w: Any
 
 
-@_summed
-def _sums(rates, signed, t):  # type: ignore[no-untyped-def]
-    """Return the sum of the terms of a silence at a time, and of them times the rate, and its square."""
-    total = slope = bend = 0.0
-    for i in range(rates.size):
-        each = signed[i] * exp(-rates[i] * t)
-        total += each
-        slope += rates[i] * each
-        bend += rates[i] * rates[i] * each
-    return total, slope, bend
-
-
-@_summed
-def _sum(values):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for i in range(values.size):
-        total += values[i]
-    return total
-
-
-@_compiled
-def _first_wait(rates, signed, sleeping, nu, scale, left):  # type: ignore[no-untyped-def]
-    """Return the wait within which nothing is bought, by one who has not left, with the probability ``left``.
-
-    The arguments are those of ``Known`` in one draw, of the points with weight. By Halley's steps for the logarithm of
-    that probability as a function of log1p(t / scale), from 0 on.
-    """
-    low, high = 0.0, math.inf
-    log_left, t, y, before = math.log(left), 0.0, 0.0, math.inf
-    for _ in range(STEPS):
-        value, slope, bend = _sums(rates, signed, t)
-        others = sleeping * math.exp(-nu * t)
-        value += others
-        slope += nu * others
-        bend += nu * nu * others
-        if value > left:
-            low = y
-        else:
-            high = y
-        new = y
-        if value > 0.0 and slope > 0.0:
-            slope *= (scale + t) / value
-            # The second derivative over the first.
-            curve = bend / value * (scale + t) * (scale + t) / slope - 1.0 - slope
-            step = (math.log(value) - log_left) / slope
-            new += step / max(1.0 + 0.5 * step * curve, 0.5)
-        if not low <= new <= high or new == y or (high < math.inf and abs(new - y) > 0.5 * before):
-            new = 0.5 * (low + high) if high < math.inf else 2.0 * y + 1.0
-        before = abs(new - y)
-        done = abs(new - y) <= ENOUGH * new or (high < math.inf and high - low <= CLOSE * high)
-        y = new
-        t = scale * math.expm1(y)
-        if done:
-            break
-        while not t < FAR:
-            high = y
-            y = 0.5 * (low + y)
-            t = scale * math.expm1(y)
-    return min(t, FAR)
-
-
-@_compiled
-def _slept(g, rate, nu, u):  # type: ignore[no-untyped-def]
-    """Return how long one slept who bought after g: the density falls as e^(-(nu - rate) d), d within g."""
-    y = (nu - rate) * g
-    if abs(y) < 1e-9:
-        return g * u
-    if y > 0.0:
-        return min(-math.log1p(u * math.expm1(-y)) / y, 1.0) * g
-    return max(1.0 + math.log1p((1.0 - u) * math.expm1(y)) / -y, 0.0) * g
-
-
-@_compiled
-def _given_tosses(  # type: ignore[no-untyped-def]
-    gaps, first, still, asleep, wakes, r, alpha, a, b, nu, later, rate, coin, state, wait, stream, step
-):
-    """Return rate and coin, drawn given all tosses and sleeps, which are drawn given a rate and a coin.
-
-    ``state`` now: 0 awake, 1 asleep, 2 gone; ``wait`` for the next purchase, negative where it is not known, in which
-    one asleep wakes at the rate ``later``. Else as in ``heads_at``.
-    """
-    size = gaps.size - 1
-    awake, purchases, fell, tosses, silence = 0.0, float(size), 0.0, 0.0, gaps[size]
-    for j in range(size):
-        g = gaps[j]
-        awake += g
-        if j + first > 0:
-            tosses += 1.0
-            woken = coin * (asleep[j] - still[j]) * wakes
-            stream += step
-            if unit(mix(stream)) * ((1.0 - coin) * still[j] + woken) < woken:
-                fell += 1.0
-                awake -= _slept(g, rate, nu, unit(mix(stream ^ SHARE)))
-    stream += step
-    u, v = unit(mix(stream)), unit(mix(stream ^ SHARE))
-    if size + first > 0:
-        tosses += 1.0
-        if state == 0:
-            awake += silence
-            woken = coin * (asleep[size] - still[size]) * wakes
-            if u * ((1.0 - coin) * still[size] + woken) < woken:
-                fell += 1.0
-                awake -= _slept(silence, rate, nu, v)
-        else:
-            fell += 1.0
-    else:
-        awake += silence
-    if wait >= 0.0:
-        purchases += 1.0
-        awake += wait
-        if state == 1:
-            awake -= _slept(wait, rate, later, v)
-    word = mix(stream ^ RATE)
-    gamma, _ = standard_gamma(r + purchases, word, step)
-    chance = beta(a + fell, b + (tosses - fell), mix(stream ^ DROPOUT), step)
-    return gamma / (alpha + max(awake, 0.0)), chance
-
-
-@_compiled
-def _picked(values, left):  # type: ignore[no-untyped-def]
-    """Return the place in which the sum of the values passes ``left``."""
-    place = 0
-    while place < values.size - 1 and left >= values[place]:
-        left -= values[place]
-        place += 1
-    return place
-
-
-@_compiled
-def _chosen(known, s, alive, w, wait, stream, step, room):  # type: ignore[no-untyped-def]
-    """Return state (0 awake, 1 asleep, 2 gone) and place of the rate of one who is ``alive``, or has left, in a draw.
-
-    Where the ``wait`` is not negative it is the next purchase's. ``room`` (2, point).
-    """
-    low, high = known.low[s], known.high[s]
-    fell = known.fell[s, low:high]
-    stream += step
-    v = unit(mix(stream + step))
-    if not alive:
-        return 2, low + _picked(fell, v * fell.sum())
-    awake, asleep, rates = room[0, : high - low], room[1, : high - low], known.rates[low:high]
-    signed, back = known.signed[s, low:high], known.back[s, low:high]
-    if wait >= 0.0:
-        sleeps = math.exp(-known.later[s] * wait)
-        for i in range(rates.size):
-            awake[i] = exp(-rates[i] * wait)
-        for i in range(rates.size):
-            asleep[i] = max(back[i] * (sleeps - awake[i]), 0.0) * rates[i]
-        for i in range(rates.size):
-            awake[i] *= max(signed[i] + back[i], 0.0) * rates[i]
-    else:
-        still = known.asleep[s] * (1.0 - w)
-        for i in range(rates.size):
-            awake[i] = max(signed[i] + back[i], 0.0)
-            asleep[i] = still * fell[i]
-    stays, sleeps = _sum(awake), _sum(asleep)
-    if unit(mix(stream)) * (stays + sleeps) < stays:
-        return 0, low + _picked(awake, v * stays)
-    return 1, low + _picked(asleep, v * sleeps)
-
-
-@_compiled
-def _gaps(own, T, gaps):  # type: ignore[no-untyped-def]
-    """Write the waits between the times of purchases, and the silence until T."""
-    last = 0.0
-    for j in range(own.size):
-        gaps[j] = own[j] - last
-        last = own[j]
-    gaps[own.size] = T - last
-
-
-@_compiled
-def _own_numbers(  # type: ignore[no-untyped-def]
-    known, s, gaps, first, r, alpha, a, b, w, alive, wait, word, step, room, work
-):
-    """Return state, rate and coin of a customer in a draw, whose stream begins at ``word``; else as in ``_chosen``.
-
-    ``gaps`` (wait) are those of the history, the silence last; ``work`` (3, a place more than waits) is to work in.
-    """
-    state, point = _chosen(known, s, alive, w, wait, mix(word ^ RATE), step, room)
-    waits, nu, rate = gaps.size, known.nu[s], known.rates[point]
-    tosses, wakes = waits - 1 + first, (1.0 - w) * nu / (rate - nu)
-    still, asleep = work[0, :waits], work[1, :waits]
-    for j in range(waits):
-        still[j] = exp(-rate * gaps[j])
-    for j in range(waits):
-        asleep[j] = exp(-nu * gaps[j])
-    u = unit(mix(mix(word ^ SHARE)))
-    k = heads_at(first, still, asleep, wakes, a, b, state == 0, u, work[2])
-    coin = beta(a + k, b + (tosses - k), mix(word ^ DROPOUT ^ SHARE), step) if tosses > 0 else 0.0
-    rate, coin = _given_tosses(
-        gaps, first, still, asleep, wakes, r, alpha, a, b, nu, known.later[s],
-        rate, coin, state, wait, mix(word ^ LEFT), step,
-    )  # fmt: skip
-    return state, rate, coin
-
-
 @_compiled
 def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # type: ignore[no-untyped-def]
     """Return one draw (row, draw) each of state (0 awake, 1 asleep, 2 gone), rate and coin given the history.
@@ -260,18 +56,31 @@ def drawn(T, start, size, first, times, r, alpha, a, b, nu, w, u, words):  # typ
     ``u`` uniform, and ``words`` the streams, (row, draw); the parameters are too.
     """
     rows, draws = r.shape
-    found, space = np.empty((3, rows, draws)), room_for(size)
+    found, which, none = np.empty((3, rows, draws)), np.arange(draws).astype(np.uint32), np.empty(0)
     for i in range(rows):
         begin, n = np.int64(start[i]), np.int64(size[i])
         known = in_draws(times[begin : begin + n], T[i], first, r[i], alpha[i], a[i], b[i], nu[i], w[i])
-        room, work, gaps = np.empty((2, known.rates.size)), np.empty((3, n + 2)), np.empty(n + 1)
-        for s in range(draws):
-            own, age = history_in(T, start, size, times, i, s, space)
-            _gaps(own, age, gaps)
-            found[0, i, s], found[1, i, s], found[2, i, s] = _own_numbers(
-                known, s, gaps, first, r[i, s], alpha[i, s], a[i, s], b[i, s], w[i, s],
-                u[i, s] < known.alive[s], -1.0, words[i, s], GOLDEN, room, work,
-            )  # fmt: skip
+        now = new_now(known.rates.size, n + 1, min(CHUNK, draws))
+        for place in range(0, draws, CHUNK):
+            end = min(place + CHUNK, draws)
+            params = r[i], alpha[i], a[i], b[i], w[i]
+            draw_some(
+                known,
+                none,
+                0.0,
+                which[place:end],
+                end - place,
+                first,
+                params,
+                none,
+                u[i],
+                GOLDEN,
+                words[i],
+                now,
+            )
+            found[0, i, place:end] = now.state[: end - place]
+            found[1, i, place:end] = now.rate[: end - place]
+            found[2, i, place:end] = now.coin[: end - place]
     return found
 
 
@@ -299,58 +108,64 @@ def _known(state, row):  # type: ignore[no-untyped-def]
 @_compiled
 def _chances(state, row, known, buying):  # type: ignore[no-untyped-def]
     """Write P(buys within the horizon) of one history in each draw."""
-    paced = state.pace.shape[0] > 0
-    wide = state.horizon.shape[1] > 1
-    still = np.empty(known.rates.size)
+    paced, wide = state.pace.shape[0] > 0, state.horizon.shape[1] > 1
+    horizon = np.empty(buying.size)
     for s in range(buying.size):
-        horizon = state.horizon[row, s if wide else 0] * (state.pace[row, s] if paced else 1.0)
-        if wide or paced or s == 0:
-            for i in range(still.size):
-                still[i] = exp(-known.rates[i] * horizon)
-        silent = known.sleeping[s] * math.exp(-known.later[s] * horizon)
-        for i in range(known.low[s], known.high[s]):
-            silent += known.signed[s, i] * still[i]
-        buying[s] = max(known.alive[s] - silent, 0.0) if horizon > 0.0 else 0.0
+        horizon[s] = state.horizon[row, s if wide else 0] * (state.pace[row, s] if paced else 1.0)
+    for s in range(buying.size):
+        buying[s] = known.sleeping[s] * exp(-known.later[s] * horizon[s])
+    for i in range(known.rates.size):
+        rate, signed = known.rates[i], known.signed[i]
+        if wide or paced:
+            for s in range(buying.size):
+                buying[s] += signed[s] * exp(-rate * horizon[s])
+        else:
+            still = math.exp(-rate * horizon[0])
+            for s in range(buying.size):
+                buying[s] += signed[s] * still
+    for s in range(buying.size):
+        buying[s] = max(known.alive[s] - buying[s], 0.0) if horizon[s] > 0.0 else 0.0
 
 
 @_compiled
 def _numbers(state, row, step, needed, known, work):  # type: ignore[no-untyped-def]
     """Write the first wait, infinite of one who has left, state, rate and coin in the draws that need them."""
-    further = state.further
-    most = np.int64(further.size[row])
-    room, own_work, space = np.empty((2, known.rates.size)), np.empty((3, most + 2)), np.empty(most)
-    wide, gaps = further.T.shape[1] > 1, np.empty(most + 1)
-    for n in range(needed):
-        s = np.int64(work.which[n])
-        if wide or n == 0:
-            own, age = history_in(
-                further.T, further.start, further.size, further.times, row, s if wide else 0, space
+    further, paced = state.further, state.pace.shape[0] > 0
+    # The time at which the search of a wait looks first: that of some 1.5 purchases, or a history's length.
+    purchases = state.shape[row, 0] + known.gaps.shape[0] - 1
+    t = state.scale[row, 0] * math.expm1(min(1.5 / purchases, 0.7))
+    still = np.exp(-known.rates * t)
+    now = new_now(known.rates.size, known.gaps.shape[0], min(CHUNK, max(needed, 1)))
+    params = state.shape[row], further.alpha[row], state.a[row], state.b[row], further.w[row]
+    for begin in range(0, needed, CHUNK):
+        size = min(CHUNK, needed - begin)
+        which = work.which[begin : begin + size]
+        draw_some(
+            known,
+            still,
+            t,
+            which,
+            size,
+            further.first,
+            params,
+            state.scale[row],
+            work.u,
+            step,
+            work.word,
+            now,
+        )
+        for m in range(size):
+            n, s = begin + m, which[m]
+            work.at[n], work.wait[n], work.speed[n], work.chance[n] = (
+                now.state[m],
+                now.wait[m],
+                now.rate[m],
+                now.coin[m],
             )
-            _gaps(own, age, gaps)
-        alive, here, wait = known.alive[s], work.u[s] < known.alive[s], -1.0
-        if here:
-            low, high = known.low[s], known.high[s]
-            left = alive * (1.0 - min(work.u[s] / alive, BELOW_ONE))
-            wait = _first_wait(
-                known.rates[low:high],
-                known.signed[s, low:high],
-                known.sleeping[s],
-                known.later[s],
-                state.scale[row, s],
-                left,
-            )
-        work.wait[n] = wait if here else math.inf
-        # A wait that no rate can be told from is none.
-        kind, work.speed[n], work.chance[n] = _own_numbers(
-            known, s, gaps, further.first, state.shape[row, s], further.alpha[row, s],
-            state.a[row, s], state.b[row, s], further.w[row, s], here, wait if wait < FAR else -1.0,
-            work.word[s], step, room, own_work,
-        )  # fmt: skip
-        work.at[n] = kind
-        if state.pace.shape[0] > 0:
-            work.wait[n] /= state.pace[row, s]
-            work.speed[n] *= state.pace[row, s]
-            work.chance[n] = min(work.chance[n] / state.stay[row, s], MOST_DROPOUT)
+            if paced:
+                work.wait[n] /= state.pace[row, s]
+                work.speed[n] *= state.pace[row, s]
+                work.chance[n] = min(work.chance[n] / state.stay[row, s], MOST_DROPOUT)
 
 
 @_compiled

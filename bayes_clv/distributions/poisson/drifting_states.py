@@ -24,7 +24,7 @@ from bayes_clv.distributions.poisson.drifting import (
 )
 
 # Draws that are taken together; a row of them has some places more, so that columns do not share a cache's few ways.
-BLOCK, APART = 64, 8
+BLOCK, APART = 512, 8
 # Purchases from which the parts that draws keep differ so much that each alone is quicker: at 40 the two are even.
 MANY = 40
 

@@ -28,12 +28,12 @@ STEP = 0.5
 STEP_PER_SD = 0.8
 # Log of how much smaller than its peak the integrand is at both ends.
 DEPTH = 17.0
-# Of a point, and of a number of heads at every point.
+# Of the points that are left out, and of a number of heads at every point.
 NO_WEIGHT = 1e-9
 # Waits after which weights are scaled and trimmed.
 CHUNK = 8
 # Draws that are taken together; a row of them has some places more, so that columns do not share a cache's few ways.
-BLOCK, APART = 64, 8
+BLOCK, APART = 512, 8
 # A rate of waking so close to a point, relatively, is moved by ten times that: quotients keep seven digits.
 NEAR = 1e-7
 
@@ -60,18 +60,17 @@ def history_in(T, start, size, times, row, draw, room):  # type: ignore[no-untyp
 
 
 class Known(NamedTuple):
-    """What one customer's history says of it in each draw; (draw, point) unless it says otherwise.
+    """What one customer's history says of it in each draw; (point, draw) unless it says otherwise.
 
-    ``rates`` (point). Points from ``low`` (draw) to ``high`` have weight. ``fell`` is that of heads at the last toss,
+    ``rates`` (point), of which some have weight in any draw. ``fell`` is that of heads at the last toss,
     who are asleep with the probability ``asleep`` (draw) (1 - w), gone with w, or have woken; ``signed`` are the terms
     of the silence to come, with ``sleeping`` (draw) of e^(-nu t), and ``back`` the part of them that is of those
     asleep: awake are ``signed`` + ``back``. ``alive`` (draw) is P(not gone), and ``nu`` (draw) as it was taken, which
-    is also ``later`` (draw) unless customers buy at another pace from now on.
+    is also ``later`` (draw) unless customers buy at another pace from now on. ``gaps`` are the waits, the silence
+    last, (wait, 1), or (wait, draw) where draws have a time of their own.
     """
 
     rates: Any
-    low: Any
-    high: Any
     signed: Any
     back: Any
     fell: Any
@@ -80,6 +79,7 @@ class Known(NamedTuple):
     alive: Any
     nu: Any
     later: Any
+    gaps: Any
 
 
 @_compiled
@@ -132,47 +132,54 @@ def _swept(first, still, asleep, wakes, a, b, m, woken, log_scale, tails, fell):
 
     ``still`` and ``asleep`` (wait, draw) are e^(-lambda g) and e^(-nu g), the silence last; ``wakes`` (draw) is
     (1 - w) nu / (lambda - nu). Written are the ``log_scale`` of both, too, but for what all points of a draw share.
+    Returned is the window of numbers of heads up to the last purchase, of which ``m`` are the weights but for the
+    coin's at the last toss.
     """
     draws, last = a.size, still.shape[0] - 1
     low = high = tosses = 0
     for c in range(draws):
-        m[0, c], log_scale[c] = 1.0, 0.0
+        m[0, c] = 1.0
+    for c in range(draws):
+        log_scale[c] = 0.0
     for j in range(last):
-        stays = still[j, :draws]
         if j + first == 0:
             for c in range(draws):
-                m[0, c] = stays[c]
+                m[0, c] = still[j, c]
             continue
-        sleeps = asleep[j]
         for c in range(draws):
-            woken[c] = (sleeps[c] - stays[c]) * wakes[c]
+            woken[c] = (asleep[j, c] - still[j, c]) * wakes[c]
         for k in range(high + 1, low - 1, -1):
-            now, before = m[k, :draws], m[max(k - 1, 0), :draws]
-            of_tails, of_heads = tosses - float(k), k - 1.0
+            of_tails, of_heads, before = tosses - float(k), k - 1.0, max(k - 1, 0)
             if k > high:
                 for c in range(draws):
-                    now[c] = (a[c] + of_heads) * woken[c] * before[c]
+                    m[k, c] = (a[c] + of_heads) * woken[c] * m[before, c]
             elif k == low:
                 for c in range(draws):
-                    now[c] *= (b[c] + of_tails) * stays[c]
+                    m[k, c] *= (b[c] + of_tails) * still[j, c]
             else:
                 for c in range(draws):
-                    now[c] = (b[c] + of_tails) * stays[c] * now[c] + (a[c] + of_heads) * woken[c] * before[c]
+                    m[k, c] = (b[c] + of_tails) * still[j, c] * m[k, c] + (a[c] + of_heads) * woken[c] * m[
+                        before, c
+                    ]
         high += 1
         tosses += 1
         if j % CHUNK == CHUNK - 1:
             low, high = _scaled(m, low, high, log_scale, woken)
     for c in range(draws):
-        tails[c] = fell[c] = 0.0
+        tails[c] = 0.0
+    for c in range(draws):
+        fell[c] = 0.0
     if last + first == 0:
         for c in range(draws):
             tails[c] = m[0, c]
-        return
+        return low, high
     for k in range(low, high + 1):
-        now, of_tails, of_heads = m[k, :draws], tosses - float(k), float(k)
+        of_tails, of_heads = tosses - float(k), float(k)
         for c in range(draws):
-            tails[c] += (b[c] + of_tails) * now[c]
-            fell[c] += (a[c] + of_heads) * now[c]
+            tails[c] += (b[c] + of_tails) * m[k, c]
+        for c in range(draws):
+            fell[c] += (a[c] + of_heads) * m[k, c]
+    return low, high
 
 
 @_compiled
@@ -188,79 +195,89 @@ def _stays(gaps, rate, still):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _block(gaps, first, u, rates, density, r, alpha, a, b, nu, w, m, out, known, begin):  # type: ignore[no-untyped-def]
-    """Write to ``known`` what a history says in some draws, from ``begin`` on; ``m`` and ``out`` are to work in."""
-    points, draws, last = rates.size, r.size, gaps.shape[0] - 1
-    value, awake, fell, wakes = out[0], out[1], out[2], out[3]
-    asleep, still = out[4], out[5, : last + 1, :draws]
-    woken, most, log_alpha = out[6, 0, :draws], out[6, 1, :draws], out[6, 2, :draws]
-    wide = gaps.shape[1] > 1
-    for c in range(draws):
-        for i in range(points):
-            if abs(rates[i] - nu[c]) < NEAR * nu[c]:
-                nu[c] *= 1.0 + 10.0 * NEAR
+def _apart(rates, nu, near):  # type: ignore[no-untyped-def]
+    """Move rates of waking away from points that they lie on; ``near`` is to work in."""
+    near[:] = 0.0
+    for i in range(rates.size):
+        rate = rates[i]
+        for c in range(nu.size):
+            near[c] += 1.0 if abs(rate - nu[c]) < NEAR * nu[c] else 0.0
+    for c in range(nu.size):
+        if near[c] > 0.0:
+            for i in range(rates.size):
+                if abs(rates[i] - nu[c]) < NEAR * nu[c]:
+                    nu[c] *= 1.0 + 10.0 * NEAR
+
+
+@_compiled
+def _block(first, u, density, r, alpha, a, b, nu, w, m, out, known, begin, most):  # type: ignore[no-untyped-def]
+    """Write to ``known`` what a history says in some draws, from ``begin`` on; ``m`` and ``out`` are to work in.
+
+    ``most`` (point) becomes the largest weight of a point in any draw.
+    """
+    rates, end = known.rates, begin + r.size
+    points, draws, last = rates.size, r.size, known.gaps.shape[0] - 1
+    wide = known.gaps.shape[1] > 1
+    gaps = known.gaps[:, begin:end] if wide else known.gaps
+    value, asleep, still = out[0], out[1], out[2, : last + 1, :draws]
+    woken, peak, log_alpha = out[3, 0, :draws], out[3, 1, :draws], out[3, 2, :draws]
+    _apart(rates, nu, woken)
     for j in range(last + 1):
         sleeps = asleep[j, :draws]
         for c in range(draws):
             sleeps[c] = exp(-nu[c] * gaps[j, c if wide else 0])
     for c in range(draws):
-        most[c], log_alpha[c] = -math.inf, log(alpha[c])
-    for i in range(points):
-        of_waking, of_point = wakes[i, :draws], value[i, :draws]
-        for c in range(draws):
-            of_waking[c] = (1.0 - w[c]) * nu[c] / (rates[i] - nu[c])
-        tails, heads, stays = awake[i, :draws], fell[i, :draws], still[last]
-        _stays(gaps, rates[i], still)
-        _swept(first, still, asleep, of_waking, a, b, m, woken, of_point, tails, heads)
-        for c in range(draws):
-            of_point[c] += density[i] + r[c] * (u[i] + log_alpha[c]) - alpha[c] * rates[i]
-        for c in range(draws):
-            most[c] = max(most[c], of_point[c])
-        # Up to the weight of the point: those awake now.
-        for c in range(draws):
-            tails[c] = tails[c] * stays[c] + heads[c] * max((asleep[last, c] - stays[c]) * of_waking[c], 0.0)
+        peak[c], log_alpha[c] = -math.inf, log(alpha[c])
     sleeps = asleep[last, :draws]
     for i in range(points):
-        of_point, stays, heads = value[i, :draws], awake[i, :draws], fell[i, :draws]
+        of_waking, of_point = known.back[i, begin:end], value[i, :draws]
+        rate, log_rate, log_weight = rates[i], u[i], density[i]
         for c in range(draws):
-            of_point[c] = exp(of_point[c] - most[c])
+            of_waking[c] = (1.0 - w[c]) * nu[c] / (rate - nu[c])
+        tails, heads, stays = known.signed[i, begin:end], known.fell[i, begin:end], still[last]
+        _stays(gaps, rate, still)
+        _swept(first, still, asleep, of_waking, a, b, m, woken, of_point, tails, heads)
+        for c in range(draws):
+            of_point[c] += log_weight + r[c] * (log_rate + log_alpha[c]) - alpha[c] * rate
+        for c in range(draws):
+            peak[c] = max(peak[c], of_point[c])
+        # Up to the weight of the point: those awake now.
+        for c in range(draws):
+            tails[c] = tails[c] * stays[c] + heads[c] * max((sleeps[c] - stays[c]) * of_waking[c], 0.0)
+    total = woken
+    total[:] = 0.0
+    for i in range(points):
+        of_point, stays, heads = value[i, :draws], known.signed[i, begin:end], known.fell[i, begin:end]
+        for c in range(draws):
+            of_point[c] = exp(of_point[c] - peak[c])
         for c in range(draws):
             heads[c] *= of_point[c]
+        for c in range(draws):
             stays[c] *= of_point[c]
+        for c in range(draws):
             of_point[c] = stays[c] + heads[c] * ((1.0 - w[c]) * sleeps[c] + w[c])
-    _kept(w, sleeps, wakes, value, awake, fell, most, log_alpha, known, begin)
+        for c in range(draws):
+            total[c] += of_point[c]
     for c in range(draws):
-        known.nu[begin + c] = known.later[begin + c] = nu[c]
+        total[c] = 1.0 / total[c]
+    for i in range(points):
+        of_point = value[i, :draws]
+        for c in range(draws):
+            peak[c] = of_point[c] * total[c]
+        most[i] = max(most[i], peak.max())
+    _kept(w, sleeps, total, known, begin)
+    known.nu[begin:end] = known.later[begin:end] = nu
 
 
 @_compiled
-def _kept(w, asleep, wakes, value, awake, fell, total, sleeping, known, begin):  # type: ignore[no-untyped-def]
-    """Write what is known of draws, of the points with weight alone; together they have the weight 1.
-
-    ``value``, ``awake`` and ``fell`` are (point, draw) and become parts; ``total`` and ``sleeping`` are to work in.
-    """
-    draws, points = w.size, known.rates.size
-    total[:] = 0.0
-    for i in range(points):
-        each = value[i, :draws]
-        for c in range(draws):
-            total[c] += each[c]
-    for c in range(draws):
-        s, low, high, least = begin + c, 0, points, NO_WEIGHT * total[c]
-        while value[low, c] < least:
-            total[c] -= value[low, c]
-            awake[low, c] = fell[low, c] = 0.0
-            low += 1
-        while value[high - 1, c] < least:
-            high -= 1
-            total[c] -= value[high, c]
-            awake[high, c] = fell[high, c] = 0.0
-        known.low[s], known.high[s], known.alive[s] = low, high, 1.0
-        total[c] = 1.0 / total[c]
-    sleeping[:] = 0.0
-    alive = known.alive[begin : begin + draws]
-    for i in range(points):
-        heads, back, tails = fell[i, :draws], wakes[i, :draws], awake[i, :draws]
+def _kept(w, asleep, total, known, begin):  # type: ignore[no-untyped-def]
+    """Write what is known of draws, whose weights are times ``total`` what they have been."""
+    draws, end = w.size, begin + w.size
+    sleeping, alive = known.sleeping[begin:end], known.alive[begin:end]
+    sleeping[:], alive[:] = 0.0, 1.0
+    known.asleep[begin:end] = asleep
+    for i in range(known.rates.size):
+        heads, back, tails = known.fell[i, begin:end], known.back[i, begin:end], known.signed[i, begin:end]
         for c in range(draws):
             heads[c] *= total[c]
         for c in range(draws):
@@ -271,11 +288,6 @@ def _kept(w, asleep, wakes, value, awake, fell, total, sleeping, known, begin): 
             alive[c] -= w[c] * heads[c]
         for c in range(draws):
             sleeping[c] += back[c] + heads[c] * asleep[c] * (1.0 - w[c])
-    for c in range(draws):
-        s = begin + c
-        known.sleeping[s], known.asleep[s] = sleeping[c], asleep[c]
-        for i in range(known.low[s], known.high[s]):
-            known.signed[s, i], known.back[s, i], known.fell[s, i] = awake[i, c], wakes[i, c], fell[i, c]
 
 
 @_compiled
@@ -290,30 +302,32 @@ def in_draws(own, T, first, r, alpha, a, b, nu, w):  # type: ignore[no-untyped-d
     for j in range(n + 1):
         for c in range(T.size):
             gaps[j, c] = (own[j, c] if j < n else T[c]) - (own[j - 1, c] if j else 0.0)
-    known = Known(
-        rates,
-        np.empty(draws, dtype=np.int64),
-        np.empty(draws, dtype=np.int64),
-        np.empty((draws, points)),
-        np.empty((draws, points)),
-        np.empty((draws, points)),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-        np.empty(draws),
-    )
+    parts, of_draws = np.empty((3, points, draws)), np.empty((5, draws))
+    known = _known(rates, parts[0], parts[1], parts[2], of_draws, gaps)
     width = min(BLOCK, draws)
-    pitch = width + APART
-    m, out = np.empty((n + 2, pitch)), np.empty((7, max(points, n + 1, 3), pitch))
+    pitch, most = width + APART, np.zeros(points)
+    m, out = np.empty((n + 2, pitch)), np.empty((4, max(points, n + 1, 3), pitch))
     for begin in range(0, draws, width):
         end = min(begin + width, draws)
-        here = gaps[:, :1].copy() if T.size == 1 else gaps[:, begin:end].copy()
         _block(
-            here, first, u, rates, density, r[begin:end], alpha[begin:end], a[begin:end], b[begin:end],
-            nu[begin:end].copy(), w[begin:end], m, out, known, begin,
+            first, u, density, r[begin:end], alpha[begin:end], a[begin:end], b[begin:end],
+            nu[begin:end].copy(), w[begin:end], m, out, known, begin, most,
         )  # fmt: skip
-    return known
+    low, high, lost = 0, points, most[0]
+    while lost < NO_WEIGHT:
+        low += 1
+        lost += most[low]
+    lost += most[high - 1] - most[low]
+    while lost < NO_WEIGHT:
+        high -= 1
+        lost += most[high - 1]
+    return _known(rates[low:high], parts[0, low:high], parts[1, low:high], parts[2, low:high], of_draws, gaps)
+
+
+@_compiled
+def _known(rates, signed, back, fell, of_draws, gaps):  # type: ignore[no-untyped-def]
+    sleeping, asleep, alive, nu, later = of_draws[0], of_draws[1], of_draws[2], of_draws[3], of_draws[4]
+    return Known(rates, signed, back, fell, sleeping, asleep, alive, nu, later, gaps)
 
 
 @_compiled
@@ -326,60 +340,54 @@ def quicken(known, pace, w):  # type: ignore[no-untyped-def]
         if pace[s] == 1.0:
             continue
         nu = known.nu[s] / pace[s]
-        for i in range(known.low[s], known.high[s]):
+        for i in range(known.rates.size):
             if abs(known.rates[i] - nu) < NEAR * nu:
                 nu *= 1.0 + 10.0 * NEAR
         sleeping = 0.0
-        for i in range(known.low[s], known.high[s]):
-            asleep = known.fell[s, i] * known.asleep[s] * (1.0 - w[s])
-            awake = known.signed[s, i] + known.back[s, i]
-            known.back[s, i] = asleep * nu / (known.rates[i] - nu)
-            known.signed[s, i] = awake - known.back[s, i]
-            sleeping += known.back[s, i] + asleep
+        for i in range(known.rates.size):
+            asleep = known.fell[i, s] * known.asleep[s] * (1.0 - w[s])
+            awake = known.signed[i, s] + known.back[i, s]
+            known.back[i, s] = asleep * nu / (known.rates[i] - nu)
+            known.signed[i, s] = awake - known.back[i, s]
+            sleeping += known.back[i, s] + asleep
         known.sleeping[s], known.later[s] = sleeping, nu
 
 
 @_compiled
-def heads_at(first, still, asleep, wakes, a, b, awake, u, m):  # type: ignore[no-untyped-def]
-    """Return the number of heads so far, drawn by a uniform u, of one who is awake now, or whose last toss was heads.
+def heads_at(first, still, asleep, wakes, a, b, awake, u, m, room, heads):  # type: ignore[no-untyped-def]
+    """Write numbers of heads so far, drawn by a uniform u, of those who are awake now, or whose last toss was heads.
 
-    ``still`` and ``asleep`` (wait) are e^(-lambda g) and e^(-nu g) of the rate, the silence last, and ``wakes``
-    (1 - w) nu / (lambda - nu). ``m`` has two places more than purchases.
+    ``still`` and ``asleep`` (wait, draw) are e^(-lambda g) and e^(-nu g) of each one's rate, the silence last, and
+    ``wakes`` (draw) (1 - w) nu / (lambda - nu). ``m`` (purchases + 2, draw) and ``room`` (4, draw) are to work in.
     """
-    low, high, tosses, size = 0, 0, 0, still.size - 1
-    m[0] = 1.0
-    for j in range(size):
-        if j + first == 0:
-            continue
-        e = still[j]
-        woken = (asleep[j] - e) * wakes
-        m[high + 1] = (a + high) * woken * m[high]
-        for k in range(high, low, -1):
-            m[k] = (b + (tosses - k)) * e * m[k] + (a + (k - 1.0)) * woken * m[k - 1]
-        m[low] *= (b + (tosses - low)) * e
-        high += 1
-        tosses += 1
-        if tosses % CHUNK == 0:
-            most = m[low : high + 1].max()
-            for k in range(low, high + 1):
-                m[k] /= most
-            while m[low] < NO_WEIGHT:
-                low += 1
-            while m[high] < NO_WEIGHT:
-                high -= 1
-    if size + first == 0:
-        return 0
-    e = still[size]
-    woken = (asleep[size] - e) * wakes
-    m[high + 1] = 0.0
+    size, last = u.size, still.shape[0] - 1
+    heads[:] = 0.0
+    if last + first == 0:
+        return
+    left, woken = room[0, :size], room[1, :size]
+    low, high = _swept(first, still, asleep, wakes, a, b, m, woken, left, room[2, :size], room[3, :size])
+    tosses = float(last + first - 1)
+    stays, sleeps = still[last, :size], asleep[last, :size]
+    # Of those awake heads have woken since; of the others nothing has come of it yet.
+    for c in range(size):
+        woken[c] = (sleeps[c] - stays[c]) * wakes[c] if awake[c] else 1.0
     for k in range(high + 1, low - 1, -1):
-        falls = (a + (k - 1.0)) * m[k - 1] if k > low else 0.0
-        m[k] = (b + (tosses - k)) * e * m[k] + falls * woken if awake else falls
-    total = 0.0
+        now, before = m[k, :size], m[max(k - 1, 0), :size]
+        of_tails, of_heads = tosses - k, k - 1.0
+        for c in range(size):
+            kept = (b[c] + of_tails) * stays[c] * now[c] if awake[c] and k <= high else 0.0
+            now[c] = kept + ((a[c] + of_heads) * woken[c] * before[c] if k > low else 0.0)
+    left[:] = 0.0
     for k in range(low, high + 2):
-        total += m[k]
-    left = u * total - m[low]
-    while left >= 0.0 and low <= high:
-        low += 1
-        left -= m[low]
-    return low
+        now = m[k, :size]
+        for c in range(size):
+            left[c] += now[c]
+    for c in range(size):
+        left[c] *= u[c]
+    heads[:] = float(low)
+    for k in range(low, high + 1):
+        now = m[k, :size]
+        for c in range(size):
+            left[c] -= now[c]
+        for c in range(size):
+            heads[c] += left[c] >= 0.0
