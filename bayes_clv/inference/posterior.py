@@ -182,9 +182,18 @@ def described(
     calendar: LearnedCalendar | None = None,
     over_time: LearnedColumns | None = None,
     groups: LearnedGroups | None = None,
+    currency: str | None = None,
 ) -> xr.Dataset:
-    """Return the draws with each variable's meaning and unit attached, in the family's words."""
-    words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
+    """Return the draws with each variable's meaning and unit attached, in the family's words.
+
+    Amounts are in the currency that the customers name, "money" where they name none.
+    """
+    words = {
+        "none": "no unit",
+        "time": time_unit,
+        "1/time": f"per {time_unit}",
+        "money": currency or "money",
+    }
     meanings = dict(family.words.meanings)
     if effects is not None:
         meanings |= {name: (text, "none") for name, text in effects.meanings(family).items()}

@@ -136,7 +136,9 @@ def test_a_figure_for_a_telephone_is_laid_out_anew_so_that_no_title_is_cut(png):
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100])
     figure.colorbar(axes.imshow([[0.0, 1.0]], extent=(0, 100, 0, 100)), label="what the colours say")
-    style.heading(axes, "A title", "a note that is long enough for two lines of a telephone, where one is for a page")
+    style.heading(
+        axes, "A title", "a note that is long enough for two lines of a telephone, where one is for a page"
+    )
     drawn(lambda: figure, png=png, narrow=True)
     assert axes._left_title.get_window_extent().y1 <= figure.bbox.y1
     assert all(each.get_tightbbox().x1 <= figure.bbox.x1 for each in figure.axes)
