@@ -145,6 +145,11 @@ def read_tree(path: Path) -> xr.DataTree:
             f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr. "
             "Copy it again from where it was written, or fit again."
         ) from error
+    if not tree.children and "customer" in tree.dims and tree.attrs.get("format") != FORMAT:
+        raise InputError(
+            f"{path.name!r} holds customers and no posterior, as a run's customers.nc does. Read it with "
+            "bayes_clv.inference.posterior.read_customers; the posteriors of a run are buying.nc and spending.nc."
+        )
     checked: xr.DataTree = _checked(tree, path.name)
     return checked
 
