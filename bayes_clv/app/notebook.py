@@ -1,3 +1,8 @@
+# Dark where the screen is, as the report is; marimo's own default is light.
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """The page of ``bayes-clv app``: cells that show what ``browsing`` answers; no formula and no file name is here."""
 
 import marimo

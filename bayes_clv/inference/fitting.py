@@ -293,6 +293,7 @@ def fit(
         learned,
         None if changing is None else changing[0],
         pooled,
+        dataset.attrs.get("currency"),
     )
 
     row = np.arange(count.size)

@@ -145,6 +145,11 @@ def read_tree(path: Path) -> xr.DataTree:
             f"The posterior {path.name!r} cannot be read: the file is truncated, damaged or no netCDF or Zarr. "
             "Copy it again from where it was written, or fit again."
         ) from error
+    if not tree.children and "customer" in tree.dims and tree.attrs.get("format") != FORMAT:
+        raise InputError(
+            f"{path.name!r} holds customers and no posterior, as a run's customers.nc does. Read it with "
+            "bayes_clv.inference.posterior.read_customers; the posteriors of a run are buying.nc and spending.nc."
+        )
     checked: xr.DataTree = _checked(tree, path.name)
     return checked
 
@@ -182,9 +187,18 @@ def described(
     calendar: LearnedCalendar | None = None,
     over_time: LearnedColumns | None = None,
     groups: LearnedGroups | None = None,
+    currency: str | None = None,
 ) -> xr.Dataset:
-    """Return the draws with each variable's meaning and unit attached, in the family's words."""
-    words = {"none": "no unit", "time": time_unit, "1/time": f"per {time_unit}"}
+    """Return the draws with each variable's meaning and unit attached, in the family's words.
+
+    Amounts are in the currency that the customers name, "money" where they name none.
+    """
+    words = {
+        "none": "no unit",
+        "time": time_unit,
+        "1/time": f"per {time_unit}",
+        "money": currency or "money",
+    }
     meanings = dict(family.words.meanings)
     if effects is not None:
         meanings |= {name: (text, "none") for name, text in effects.meanings(family).items()}

@@ -348,9 +348,11 @@ def save_svg(svg: str, folder: Path, name: str) -> Path:
 
 def png_bytes(view: Any) -> bytes:
     """Return a figure that was drawn before as a PNG document, on white."""
-    # The layout is settled; solving it again takes longer than drawing.
-    figure_of(view).set_layout_engine("none")
-    buffer = io.BytesIO()
+    figure, buffer = figure_of(view), io.BytesIO()
+    # The layout is settled; solving it again takes longer than drawing. Made narrow, the figure needs another.
+    engine = figure.get_layout_engine()
+    figure.set_layout_engine("none")
     with styled(), fonts.quiet():
-        Figure.savefig(figure_of(view), buffer, format="png", facecolor="white", dpi=150)
+        Figure.savefig(figure, buffer, format="png", facecolor="white", dpi=150)
+    figure.set_layout_engine(engine)
     return buffer.getvalue()

@@ -41,6 +41,19 @@ def served(browser, finished):
         yield address
 
 
+def test_it_is_dark_where_the_screen_is(browser, served):
+    for scheme, light in (("light", True), ("dark", False)):
+        with visit(browser, served, scheme=scheme) as seen:
+            page = seen.page
+            page.get_by_text("Customers of whom").wait_for(timeout=WAIT)
+            # White writing on a dark page, or the other way round: what is light has more of each colour.
+            ink = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
+            assert (
+                float(re.search(r"[\d.]+", ink.replace("srgb", ""))[0]) < (0.5 if "srgb" in ink else 128)
+            ) is light
+            assert [each for each in violations(page) if "italic" not in each] == []
+
+
 def test_customers_segments_and_scenarios_answer(browser, served, finished):
     opened = browsing.open_run(finished[0])
     with visit(browser, served) as seen:

@@ -65,12 +65,14 @@ def test_priors_and_posterior_do_not_know_the_time_unit(unit, factor):
 
 
 def test_priors_and_posterior_do_not_know_the_money_unit(small):
-    cents = small.assign(monetary_value=small["monetary_value"] * 100)
+    cents = small.assign(monetary_value=small["monetary_value"] * 100).assign_attrs(currency="¢")
     in_dollars, in_cents = (laplace("gamma_gamma", each)["posterior"] for each in (small, cents))
     for name in ("p", "q"):
         assert_allclose(in_cents[name], in_dollars[name], rtol=1e-6)
     for name in ("v", "population_spend"):
         assert_allclose(in_cents[name], in_dollars[name] * 100, rtol=1e-6)
+        # Tables and figures say which money, where the customers do.
+        assert [each[name].attrs["units"] for each in (in_dollars, in_cents)] == ["money", "¢"]
 
 
 def test_the_order_of_customers_does_not_matter(small):

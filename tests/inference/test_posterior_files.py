@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import bayes_clv as clv
+from bayes_clv.inference.posterior import read_customers, write_customers
 from tests.interpreted import interpreted
 
 PREDICT = """
@@ -131,3 +132,10 @@ def test_a_point_still_has_many_futures(cdnow):
     often = future["purchases_expected"] > 1
     assert (future["purchases_q05"] < future["purchases_q95"]).where(often, True).all()
     assert future.attrs["problems"]
+
+
+def test_customers_of_a_run_are_not_called_damaged(tmp_path, cdnow):
+    path = write_customers(cdnow, tmp_path / "customers.nc")
+    with pytest.raises(clv.InputError, match=r"holds customers and no posterior.*read_customers"):
+        clv.load(path)
+    assert read_customers(path).identical(cdnow)

@@ -130,6 +130,20 @@ def test_a_figure_for_a_telephone_says_the_same_in_more_lines(make):
     assert drawn(partial(plot_concentration, make.value())).narrow == ""
 
 
+@pytest.mark.parametrize("png", [False, True])
+def test_a_figure_for_a_telephone_is_laid_out_anew_so_that_no_title_is_cut(png):
+    figure = style.drawing(4.2)
+    axes = figure.subplots()
+    axes.plot([0, 100], [0, 100])
+    figure.colorbar(axes.imshow([[0.0, 1.0]], extent=(0, 100, 0, 100)), label="what the colours say")
+    style.heading(
+        axes, "A title", "a note that is long enough for two lines of a telephone, where one is for a page"
+    )
+    drawn(lambda: figure, png=png, narrow=True)
+    assert axes._left_title.get_window_extent().y1 <= figure.bbox.y1
+    assert all(each.get_tightbbox().x1 <= figure.bbox.x1 for each in figure.axes)
+
+
 def rows_of(*lengths):
     """A figure of rows with long names, a text beside each, and a legend beside the axes."""
     figure = style.drawing(2.5, width=8.0)

@@ -180,6 +180,26 @@ def test_decisions_say_how_much_the_best_tenth_holds_and_how_many_are_silent(mak
     )
 
 
+def test_of_ten_customers_the_best_tenth_is_one_and_a_total_of_nothing_is_not_below_nothing(make):
+    value = make.value().isel(customer=slice(0, 10))
+    nothing = xr.zeros_like(value["value_total"])
+    nothing[dict.fromkeys(nothing.dims, -1)] = 143.0
+    order = np.argsort(-value["value_mean"].to_numpy())
+    for alive, said in ((0.9, "; not the best one, {best}."), (0.1, ", the best one, {best}, among them.")):
+        here = np.full(10, 0.1)
+        here[order[0]] = alive
+        few = value.assign(value_total=nothing, probability_alive=("customer", here))
+        plan, _, ask = opening_of.decisions(few, "value", None, None)
+        assert "The total is 0 one time in twenty or more often" in plan.text
+        assert "below 0" not in plan.text
+        assert said.format(best=value["customer"].to_numpy()[order[0]]) in ask.text
+
+
+def test_the_worth_has_a_sentence_of_its_own_and_is_not_that_of_one_end_of_the_purchases(make):
+    said = opening_of.summary(make.customers(), make.value(), None, [], [])["text"]
+    assert re.search(r"between [\d.,]+ and [\d.,]+\. They will be worth [\d.,]+ \(between", said)
+
+
 def test_what_nothing_has_tested_is_said_to_be_the_models(make):
     value, customers = make.value(), make.customers()
     (plan, *_) = opening_of.decisions(value, "value", None, None, command=True)

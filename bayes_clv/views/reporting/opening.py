@@ -95,9 +95,11 @@ def _worth(value: xr.Dataset, forecast: str, *, missed: bool) -> str:
     told = {"forecast": forecast, "mean": mean, "low": low, "high": high, "after": _after(value)}
     if missed:
         return say(
-            "{forecast}, worth {mean} (between {low} and {high}, an interval that failed too) {after}", **told
+            "{forecast}. They will be worth {mean} (between {low} and {high}, an interval that failed too) "
+            "{after}",
+            **told,
         )
-    return say("{forecast}, worth {mean} (between {low} and {high}) {after}", **told)
+    return say("{forecast}. They will be worth {mean} (between {low} and {high}) {after}", **told)
 
 
 def _after(value: xr.Dataset) -> str:
@@ -306,11 +308,20 @@ def _plan(
         )
     mean, low, high = (_written(value, stem, x) for x in _total(value, stem))
     ends = {"low": low, "high": high}
-    rarely = (
-        say("The total of purchases is below {low} one time in twenty, and as rarely above {high}", **ends)
-        if stem == "purchases"
-        else say("The total of money is below {low} one time in twenty, and as rarely above {high}", **ends)
-    )
+    total = value[f"{stem}_total"].to_numpy()
+    if (total >= 0).all() and np.mean(total == 0) >= 0.05:
+        # Nothing is below 0, and nothing at all may come more often than one time in twenty.
+        rarely = say(
+            "The total is {low} one time in twenty or more often, and above {high} one time in twenty", **ends
+        )
+    elif stem == "purchases":
+        rarely = say(
+            "The total of purchases is below {low} one time in twenty, and as rarely above {high}", **ends
+        )
+    else:
+        rarely = say(
+            "The total of money is below {low} one time in twenty, and as rarely above {high}", **ends
+        )
     back = "--holdout-until" if command else "summarize(..., holdout_until=...)"
     tested = (
         say("{text}, by the model, untested: keep a part back with {holdout}.", text=rarely, holdout=back)
@@ -395,6 +406,24 @@ def _ask(value: xr.Dataset, stem: str, alarms: xr.Dataset | None, customers: xr.
     if not gone:
         title = say("Do not take silence for loyalty") if untold else say("Nobody is likely to have left")
         text = say("No customer is more probably gone than still here.")
+    elif best.sizes[CUSTOMER] == 1:
+        told = {"size": value.sizes[CUSTOMER], "best": str(best[CUSTOMER].item())}
+        text = (
+            say_many(
+                "{count:,} of {size:,} customers is more probably gone than still here: the best one, {best}.",
+                "{count:,} of {size:,} customers are more probably gone than still here, the best one, {best}, among "
+                "them.",
+                gone,
+                **told,
+            )
+            if of_best
+            else say_many(
+                "{count:,} of {size:,} customers is more probably gone than still here; not the best one, {best}.",
+                "{count:,} of {size:,} customers are more probably gone than still here; not the best one, {best}.",
+                gone,
+                **told,
+            )
+        )
     else:
         text = say_many(
             "{count:,} of {size:,} customers is more probably gone than still here, {of_best} of the best {best:,} "
