@@ -112,6 +112,13 @@ def test_ids_of_any_size_and_kind():
     assert list(spent(clv.summarize(frame(customer_id=objects(*many))))) == [str(each) for each in many]
 
 
+def test_sparse_ids_are_the_numbers_that_they_are():
+    sparse = pd.arrays.SparseArray
+    assert spent(clv.summarize(frame(customer_id=sparse([1.0, 2.0, 2.0])))) == WHOLE
+    with pytest.raises(clv.InputError, match="1 row of 3 with an id that is a fraction"):
+        clv.summarize(frame(customer_id=sparse([0.0, 2.5, 0.0])))
+
+
 def test_times_without_end_are_no_dates():
     """An engine takes the least and the largest count of a unit for infinite, of which there is no year."""
     for unit, count in (("ns", -(2**63) + 1), ("ns", 2**63 - 1), ("us", 2**63 - 1), ("us", -(2**63) + 1)):

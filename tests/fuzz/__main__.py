@@ -31,7 +31,9 @@ def attempt(failures: list[str], what: str, action: Callable[[], None]) -> None:
     """Do something, and note what failed of it."""
     try:
         action()
-    except (Exception, pytest.fail.Exception):
+    except (Exception, pytest.fail.Exception, BaseExceptionGroup) as error:
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None:
+            raise
         failures.append(f"{what}\n{traceback.format_exc(limit=-8)}")
         print(f"FAILED: {failures[-1]}", flush=True)
 

@@ -85,6 +85,9 @@ def _of_pandas(column: Any, name: str) -> Any:
     # where the period is a day or less (2020-01-31), and refused as any other text where it is longer (2020-01).
     if isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
         return _texts([None if pd.isna(value) else str(value) for value in column], name)
+    if isinstance(column.dtype, pd.SparseDtype):
+        # Arrow takes none, and as texts 2.5 would be an id.
+        column = column.sparse.to_dense()
     try:
         array = pa.array(column, from_pandas=True)
         if column.dtype == object and pa.types.is_floating(array.type) and _has_large(column):
