@@ -441,7 +441,14 @@ def summarized(world: World, settled: Sequence[Settled]) -> xr.Dataset:
     data |= {name: (SCENARIO, each) for name, each in losses.items()}
     data["probability_better"] = (SCENARIO, (difference > 0).mean(axis=0))
     data["probability_best"] = (SCENARIO, (at_best / at_best.sum(axis=1, keepdims=True)).mean(axis=0))
-    data["reached"] = (SCENARIO, np.array([world.reached(each) for each in settled]))
+    reached = np.array([world.reached(each) for each in settled])
+    for each, people in zip(settled, reached, strict=True):
+        if each.scenario.where is not None and people == 0:
+            raise InputError(
+                f"{each.scenario.place}: where is {each.scenario.where!r}, which holds for no customer in any "
+                "draw, so that the scenario changes nothing. Mend the condition, or leave the scenario out."
+            )
+    data["reached"] = (SCENARIO, reached)
     coords = {
         DRAW: np.arange(simulation.size),
         SCENARIO: np.array(names, dtype=object),

@@ -475,3 +475,8 @@ def test_a_grid_is_scenarios_one_by_one(simulation, base):
     assert sensitivity(simulation, {"margin": [0.2, 0.3]})["difference_mean"].dims == ("margin",)
     with pytest.raises(clv.InputError, match="one lever or of two"):
         sensitivity(simulation, {})
+
+
+def test_a_scenario_that_reaches_nobody_is_refused_by_its_name(simulation):
+    with pytest.raises(clv.InputError, match=r"'none'.*frequency > 900.*no customer.*Mend the condition"):
+        compare_scenarios(simulation, [scenario("none", where="frequency > 900", margin=0.3)])

@@ -28,7 +28,7 @@ def test_every_page_carries_its_tables_as_a_workbook():
     pages = [
         path for path in folder.glob("*.html.j2") if path.stem.partition(".")[0] not in ("layout", "macros")
     ]
-    assert len(pages) == 5
+    assert len(pages) == 7
     for path in pages:
         assert "{{- all_tables(workbook) }}" in path.read_text(), path.name
 

@@ -166,7 +166,8 @@ def silence_figures(
                 "Find a customer by repeat purchases (up) and age at the last one (right): dark is surely still there, "
                 "pale surely gone. A silence says more of one who bought often: if it is long for the rhythm so far, "
                 "the more frequent of two customers silent equally long is the more likely gone; if it is short, the "
-                "less frequent may be. 99 % of the customers are in the rows shown. Blank cells are impossible."
+                "less frequent may be. Rows end where at least 99 % of the customers are shown. Blank cells are "
+                "impossible."
             ),
             "expected",
         ),
