@@ -39,7 +39,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "side": ("high", "low"),
     "more": ("more", "less"),
     "part": ("calibration", "holdout"),
-    "units": ("weeks", "months"),
+    "units": ("hours", "days", "weeks", "months", "years"),
     "unit": ("hour", "day", "week", "month", "year"),
     "what": ("purchases", "spend"),
     "where": ("after", "before"),

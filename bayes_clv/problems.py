@@ -598,6 +598,34 @@ KINDS: dict[str, Kind] = {
             "Look at these accounts alone: a shop that buys daily is no customer among others.",
         ),
     ),
+    "far_horizon": Kind(
+        "forecast far beyond what was observed",
+        "The forecast reaches {times:.0f} times as far as the longest customer was observed ({horizon:,.0f} against "
+        "{span:,.0f} {units}; the check passes up to {threshold} times).",
+        "Rates, dropout and what an order brings are taken to go on as they were; nothing in these orders says so, and "
+        "intervals do not hold that doubt.",
+        (
+            "Ask a shorter horizon, or discount what is far away.",
+            "Compare scenarios of what may change: clv.valuation.compare_scenarios.",
+        ),
+        threshold=5,
+    ),
+    "margin_above_one": Kind(
+        "a margin above all of the money",
+        "The margin is {margin:g}: a customer is valued at {percent:g} % of what it spends.",
+        "A margin is what is left of an order's money, 0.3 of it say: no more than all.",
+        (
+            "If 1.5 % was meant, write 0.015; if a markup on costs, write markup / (1 + markup).",
+            "If amounts are in another unit than the value, such as commissions, nothing is wrong.",
+        ),
+    ),
+    "rate_above_half": Kind(
+        "a discount rate of more than a half",
+        "The annual discount rate is {rate:g}: {percent:g} % a year (the check passes up to {threshold:g}).",
+        "Money of next year counts for {left:.0f} % of money now; firms reckon with 5 to 30 % a year.",
+        ("If 1.2 % was meant, write 0.012; if a rate a month, write (1 + rate)^12 - 1.",),
+        threshold=0.5,
+    ),
     "spend_rises": Kind(
         "mean spend depends on frequency",
         _SPEND_FOUND,

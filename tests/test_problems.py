@@ -74,6 +74,9 @@ NUMBERS = {
     "no_one_time": {"customers": 100, "odds": 37_648.6},
     "spend_tail": {"top": 50, "customers": 1000, "exponent": 0.8, "error": 0.11},
     "more_than_days": {"customers": 2, "example": "17", "purchases": 41.0, "days": 28.0},
+    "far_horizon": {"times": 14.7, "horizon": 1044.0, "span": 71.0, "units": "weeks"},
+    "margin_above_one": {"margin": 1.5, "percent": 150.0},
+    "rate_above_half": {"rate": 1.2, "percent": 120.0, "left": 45.5},
     "spend_rises": {"words": "0.40 (90 % interval 0.3 to 0.5)", "correlation": 0.4, "doubling": 12.0},
     "spend_falls": {"words": "-0.40 (90 % interval -0.5 to -0.3)", "correlation": -0.4, "doubling": -12.0},
     "spend_by_frequency": {

@@ -124,6 +124,23 @@ def test_more_purchases_than_days():
 
 
 @pytest.mark.parametrize(
+    ("asked", "codes"),
+    [
+        ({"margin": 1.0, "annual_discount_rate": 0.5, "horizon": 200.0}, []),
+        ({"margin": 1.5}, ["margin_above_one"]),
+        ({"annual_discount_rate": 1.2}, ["rate_above_half"]),
+        ({"horizon": 201.0}, ["far_horizon"]),
+        # A lifetime is asked as one, and has no end.
+        ({"horizon": float("inf")}, []),
+    ],
+)
+def test_what_is_asked_and_hardly_meant(asked, codes):
+    value = xr.Dataset({"T": ("customer", [39.0, 40.0])}, {"customer": [1, 2]})
+    found = prediction_problems(value.assign_attrs({"time_unit": "week", "horizon": 39.0} | asked))
+    assert [each.code for each in found] == codes
+
+
+@pytest.mark.parametrize(
     ("written", "shown"),
     [
         ("ann\u200b", r"'ann\u200b'"),

@@ -5,6 +5,7 @@ A fit without diagnostics is itself a failed check. The command line and ``run.j
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from bayes_clv.problems import (
     CORRELATION_MAX,
     FREQUENT,
     HOLDOUT_LEVEL,
+    KINDS,
     ONE_SIDED,
     SPEND_ERRORS,
     SPEND_MAX,
@@ -34,7 +36,7 @@ from bayes_clv.schema import UNSTATED, InputError, Problem, listed
 from bayes_clv.scoring.measures import record
 from bayes_clv.scoring.shared import buyer_chances
 from bayes_clv.scoring.spending import spend_check
-from bayes_clv.units import DAYS_PER_YEAR, TIME_UNITS, days_per
+from bayes_clv.units import DAYS_PER_YEAR, TIME_UNITS, days_per, in_plural
 from bayes_clv.views.numbers import money
 from bayes_clv.views.reporting import verdicts
 
@@ -216,8 +218,9 @@ def spend_problems(found: Mapping[str, Any], spending: xr.DataTree) -> list[Prob
 
 
 def prediction_problems(value: xr.Dataset) -> list[Problem]:
-    """Return what could not be predicted, from the prediction's own ``reasons``, and what cannot happen."""
+    """Return what could not be predicted, from the prediction's own ``reasons``, and what cannot, or hardly can, be."""
     failed = [problem("no_number", "Value", reason=say_kept(each)) for each in listed(value.attrs, "reasons")]
+    failed += _asked_problems(value)
     unit, horizon = str(value.attrs.get("time_unit", UNSTATED)), value.attrs.get("horizon")
     if (
         unit not in TIME_UNITS
@@ -233,6 +236,26 @@ def prediction_problems(value: xr.Dataset) -> list[Problem]:
         failed.append(
             problem("more_than_days", "Value", **said, example=str(value["customer"].to_numpy()[first]))
         )
+    return failed
+
+
+def _asked_problems(value: xr.Dataset) -> list[Problem]:
+    """Return what was asked for and can hardly be meant: a margin, a discount rate, a horizon."""
+    failed = []
+    margin, rate = value.attrs.get("margin", 0.0), value.attrs.get("annual_discount_rate", 0.0)
+    if margin > 1:
+        failed.append(problem("margin_above_one", "Value", margin=float(margin), percent=100 * float(margin)))
+    if rate > KINDS["rate_above_half"].threshold:
+        said = {"rate": float(rate), "percent": 100 * float(rate), "left": 100 / (1 + float(rate))}
+        failed.append(problem("rate_above_half", "Value", **said))
+    horizon = value.attrs.get("horizon")
+    if "T" not in value or not isinstance(horizon, int | float | np.number) or not math.isfinite(horizon):
+        return failed
+    span = float(value["T"].max()) if value["T"].size else 0.0
+    if span > 0 and horizon > KINDS["far_horizon"].threshold * span:
+        units = in_plural(str(value.attrs.get("time_unit", UNSTATED)))
+        said = {"times": horizon / span, "horizon": float(horizon), "span": span, "units": units}
+        failed.append(problem("far_horizon", "Value", **said))
     return failed
 
 
