@@ -309,9 +309,12 @@ def _comparison(
         threshold, quantity, symbol = _threshold(left, place), right, _MIRRORED[symbol]
     if threshold is None:
         written = f"{ast.unparse(left)} {symbol} {ast.unparse(right)}"
+        text = ""
+        if isinstance(sign, ast.Eq) and isinstance(left, ast.Name) and isinstance(right, ast.Name):
+            text = f" A text stands in quotes: {left.id} == '{right.id}'."
         raise InputError(
             f"{place}: {written!r} has no threshold on either side. Compare with a number, quantile(0.8) or "
-            f"bringing(0.8); two quantities are compared as '{ast.unparse(left)} - {ast.unparse(right)} > 0'."
+            f"bringing(0.8); two quantities are compared as '{ast.unparse(left)} - {ast.unparse(right)} > 0'.{text}"
         )
     text = ast.unparse(quantity)
     parsed(text, place)

@@ -249,10 +249,10 @@ def _share(text: str, lever: str, place: str, *, sign: bool = True) -> float:
     """Return a change such as "+10 %" as a share; without ``sign`` it may be a width such as "3 %"."""
     found = _PER_CENT.fullmatch(text)
     if found is None or (sign and not found[1]):
+        only = lever in LEVERS and LEVERS[lever].relative
+        number = "" if only else f", or a number, such as {lever} = 0.1"
         raise InputError(
-            f'{place}: {text!r} is no change. Write one with its sign and %, such as "+10 %" or "-5 %", or a number, '
-            "such as "
-            f"{lever} = 0.1."
+            f'{place}: {text!r} is no change. Write one with its sign and %, such as "+10 %" or "-5 %"{number}.'
         )
     return float(f"{found[1]}{found[2]}") / 100
 

@@ -50,6 +50,9 @@ class Scenarios:
     others: tuple[Scenario, ...]
     swings: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _differ([self.base, *self.others])
+
 
 def scenario(name: str, *, where: str | None = None, **levers: Any) -> Scenario:
     """Return a scenario: what is set or changed against the base.
@@ -142,12 +145,17 @@ def of_scenarios(
                 "scenarios must be made by clv.valuation.scenario or clv.valuation.read_scenarios; got "
                 f"{type(each).__name__}."
             )
-    names = [BASE if base is None else base.name]
-    for each in others:
+    _differ([scenario(BASE) if base is None else base, *others])
+    return base, others
+
+
+def _differ(scenarios: Iterable[Scenario]) -> None:
+    """Refuse two scenarios of one name: results are found by it."""
+    names: set[str] = set()
+    for each in scenarios:
         if each.name in names:
             raise InputError(
                 f"{each.place}: two scenarios are called {each.name!r}. Give each its own name, and none "
                 "that of the base."
             )
-        names.append(each.name)
-    return base, others
+        names.add(each.name)

@@ -116,6 +116,22 @@ def test_the_page_is_in_the_language_that_is_asked_for_and_what_is_printed_is_no
             '[[scenarios]]\nname = "A"\nhorizon = "2 moons"\n',
             "bad.toml, line 3: Time unit 'moons' is not known",
         ),
+        (
+            2 * '[[scenarios]]\nname = "A"\nprice = "+5 %"\n',
+            "bad.toml, line 4: two scenarios are called 'A'",
+        ),
+        (
+            '[[scenarios]]\nname = "base"\nprice = "+5 %"\n',
+            "bad.toml, line 1: two scenarios are called 'base'",
+        ),
+        (
+            '[[scenarios]]\nname = "A"\nprice = "5 %"\n',
+            """such as "+10 %" or "-5 %".""",
+        ),
+        (
+            '[[scenarios]]\nname = "A"\nwhere = "channel = web"\nprice = "+5 %"\n',
+            "A text stands in quotes: channel == 'web'.",
+        ),
     ],
 )
 def test_bad_files_are_one_paragraph_and_nothing_is_written(finished, tmp_path, text, message):
