@@ -16,9 +16,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bayes_clv.customers.orders.audit import usable_rows
+from bayes_clv.customers.orders.audit import usable_orders
 from bayes_clv.customers.orders.description import OnReturns, Reading
-from bayes_clv.customers.orders.log import open_orders
 from bayes_clv.customers.summaries import Day, as_table, occasions_of, read_day
 from bayes_clv.schema import PERIOD, InputError, Variable, argument, describe
 
@@ -69,6 +68,7 @@ def audit_base(
     where: str | None = None,
     date_format: str | None = None,
     decimal: Literal[",", "."] | None = None,
+    encoding: str | None = None,
     currency: str | None = None,
     on_returns: OnReturns | None = None,
     on_bad_rows: Literal["refuse", "drop"] = "refuse",
@@ -79,7 +79,8 @@ def audit_base(
     ----------
     orders
         A table or a file, as in ``clv.summarize``.
-    customer_id, date, spend, quantity, price, order_id, item, where, date_format, decimal, on_returns, on_bad_rows
+    customer_id, date, spend, quantity, price, order_id, item, where, date_format, decimal, encoding, on_returns
+    on_bad_rows
         As in ``clv.summarize``; without amounts (``spend=None``) purchases are counted and tenths are by purchases.
     period
         Calendar periods: ``"month"``, ``"quarter"`` or ``"year"``.
@@ -128,10 +129,10 @@ def audit_base(
         where=where,
         date_format=date_format,
         decimal=decimal,
+        encoding=encoding,
         on_returns=on_returns,
     )
-    log = open_orders(orders, reading)
-    usable = usable_rows(log, on_bad_rows)
+    log, usable = usable_orders(orders, reading, on_bad_rows)
     end = usable.last if until is None else read_day(until, "until")
     if end < usable.first:
         raise InputError(

@@ -27,11 +27,11 @@ from bayes_clv.customers.orders.audit import (
     order_notes,
     returned,
     time_notes,
-    usable_rows,
+    usable_orders,
 )
 from bayes_clv.customers.orders.description import Further, OnReturns, Reading, Which
 from bayes_clv.customers.orders.further import described
-from bayes_clv.customers.orders.log import OrderLog, open_orders
+from bayes_clv.customers.orders.log import OrderLog
 from bayes_clv.customers.orders.occasions import customer_rows, days_to, purchase_occasions
 from bayes_clv.customers.orders.parsing import LARGEST_SPEND, TWIN
 from bayes_clv.customers.orders.returns import net_occasions, order_lines, settled
@@ -67,6 +67,7 @@ def summarize(
     where: str | None = None,
     date_format: str | None = None,
     decimal: Literal[",", "."] | None = None,
+    encoding: str | None = None,
     take: str | Sequence[str] | Mapping[str, Which] = (),
     currency: str | None = None,
     period_days: int = 7,
@@ -113,6 +114,9 @@ def summarize(
     decimal
         ``","`` or ``"."``: amounts are text such as 1.234,50 € or $1,234.50, with thousands separators and a currency
         sign, in brackets or with a minus where negative. Default: plain numbers.
+    encoding
+        How the text of a file is written, as Python calls it: ``"windows-1252"``. Default: UTF-8, and UTF-16 where the
+        file begins so.
     take
         Further columns of the orders that describe their customer, for covariates and groups: ``"channel"`` where a
         customer has one value, or ``{"channel": "first"}``, ``"last"`` or ``"most frequent"`` of the orders to
@@ -210,13 +214,13 @@ def summarize(
         where=where,
         date_format=date_format,
         decimal=decimal,
+        encoding=encoding,
         on_returns=on_returns,
         take=take,
     )
     daily_discount = _daily_discount(holdout_discount_rate, holdout=end is not None, spend=reading.priced)
     _check_also(also, priced=reading.priced)
-    log = open_orders(orders, reading)
-    usable = usable_rows(log, on_bad_rows)
+    log, usable = usable_orders(orders, reading, on_bad_rows)
     audit, first_order, last_order = usable.audit, usable.first, usable.last
 
     last_calibration = last_order if last_calibration is None else last_calibration
@@ -343,8 +347,7 @@ def purchase_dates(
     >>> purchase_dates(load_cdnow(), "0001").astype(str).tolist()
     ['1997-01-01', '1997-01-18', '1997-08-02', '1997-12-12']
     """
-    log = open_orders(orders, Reading(customer_id, date, spend, **further))
-    usable = usable_rows(log, on_bad_rows)
+    log, usable = usable_orders(orders, Reading(customer_id, date, spend, **further), on_bad_rows)
     rows = usable.rows
     key = str(customer).strip()
     own = dataclasses.replace(usable, rows=rows.filter(rows.customer_id == key))

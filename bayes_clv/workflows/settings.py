@@ -70,6 +70,10 @@ class Log:
     decimal: Literal[",", "."] | None = option(
         "Decimal mark of amounts such as '1.234,50 €' (,) or '$1,234.50' (.) [default: plain numbers].", None
     )
+    encoding: str | None = option(
+        "How the file's text is written, like windows-1252 [default: UTF-8, and UTF-16 where it begins so].",
+        None,
+    )
     on_returns: Literal["net", "drop", "refuse"] | None = option(
         "Negative amounts are returns: net sets them against what was bought (the default), drop leaves them out and "
         "keeps what was returned, refuse stops.",

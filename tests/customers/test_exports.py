@@ -58,11 +58,46 @@ def test_utf_16_that_is_damaged_far_down(tmp_path):
     assert "begins as text in UTF-16 and has bytes that are none" in refusal(path)
 
 
-def test_text_of_older_windows_programs(tmp_path):
-    (tmp_path / "orders.csv").write_bytes(PLAIN.replace("spend", "Währg").encode("cp1252"))
-    message = refusal(tmp_path / "orders.csv", spend="Währg")
-    assert "line 1 has the bytes" in message
-    assert "iconv -f WINDOWS-1252" in message
+@pytest.mark.parametrize("far", [False, True], ids=["at the beginning", "far down"])
+def test_text_of_windows_programs(tmp_path, far):
+    """Every fault is told at once: that the text is not UTF-8, and what is wrong with it as Windows writes it."""
+    lines = [HEADER.replace("spend", "Betrag"), *["a;13.05.2025;1,50"] * (9000 if far else 1), "ä;14.05.2025;2 €"]
+    text = "\n".join(lines).replace(",", ";", 2) + "\n"
+    (tmp_path / "orders.csv").write_bytes(text.encode("cp1252"))
+    message = refusal(tmp_path / "orders.csv", spend="Betrag")
+    assert ("the text is not UTF-8" if far else "line 3 has the bytes b'\\xe4;14.05.") in message
+    assert "Say encoding='windows-1252'" in message
+    assert far or "which makes 'ä;14.05.' of these bytes" in message
+    assert "Say date_format='%d.%m.%Y'" in message
+    assert "Say decimal=','" in message
+    said = {"spend": "Betrag", "date_format": "%d.%m.%Y", "decimal": ",", "encoding": "windows-1252"}
+    found = clv.summarize(tmp_path / "orders.csv", **said)
+    assert found["customer"].values.tolist() == ["a", "ä"]
+    assert found["historical_spend"].values.tolist() == [13500.0 if far else 1.5, 2.0]
+    days = clv.customers.purchase_dates(tmp_path / "orders.csv", "ä", **said)
+    assert days.astype(str).tolist() == ["2025-05-14"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("encoding", ["cp1251", "gb18030", "shift_jis", "utf-8-sig", "utf-16"])
+def test_text_of_any_encoding_that_is_said(tmp_path, encoding, zipped):
+    text = PLAIN.replace("a,", "к,").encode(encoding)
+    path = tmp_path / ("orders.csv.gz" if zipped else "orders.csv")
+    path.write_bytes(gzip.compress(text, mtime=0) if zipped else text)
+    same(clv.summarize(path, encoding=encoding), clv.summarize(table().replace("a", "к")))
+
+
+def test_encodings_that_are_none_of_the_file(tmp_path):
+    (tmp_path / "orders.csv").write_bytes(PLAIN.replace("a,", "ä,").encode("cp1252"))
+    assert "has bytes that are no text in ascii" in refusal(tmp_path / "orders.csv", encoding="ascii")
+    for none in ("rot13", "base64", "windows", "", 3, "a\0"):
+        assert "is not known. Say how the text" in refusal(tmp_path / "orders.csv", encoding=none)
+    assert "the orders are a table" in refusal(table(), encoding="utf-8")
+    table().to_parquet(tmp_path / "orders.parquet")
+    assert "is a Parquet file" in refusal(tmp_path / "orders.parquet", encoding="utf-8")
+    # Bytes that Windows has no sign for: not its text either.
+    (tmp_path / "orders.csv").write_bytes(PLAIN.encode() + b"\x81\x8d,2023-01-02,1\n")
+    assert "iconv" in refusal(tmp_path / "orders.csv")
 
 
 def test_an_ending_in_capitals(tmp_path):

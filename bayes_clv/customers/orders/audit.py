@@ -4,6 +4,7 @@ Rows and money of "read" are those of "kept", "netted", "cancelled", "dropped" a
 more about rows that are in another line. Money is signed, as it was given; of what cannot be read it is 0.
 """
 
+import dataclasses
 import datetime as dt
 import math
 import re
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from bayes_clv.customers.orders import files
 from bayes_clv.customers.orders.amounts import currency_of
 from bayes_clv.customers.orders.beside import beside_notes
-from bayes_clv.customers.orders.log import OrderLog, show_fault
+from bayes_clv.customers.orders.description import Reading
+from bayes_clv.customers.orders.log import OrderLog, open_orders, show_fault
 from bayes_clv.customers.orders.parsing import (
     DROPPED_RETURN,
     NO_MONEY_BACK,
@@ -32,6 +35,9 @@ from bayes_clv.schema import InputError, argument
 
 type Line = dict[str, Any]
 
+# What most tables that are not UTF-8 are written in.
+WINDOWS = "windows-1252"
+
 # Amounts below zero under such a name are losses more often than returns.
 _LOSSES = re.compile(r"profit|margin|gewinn|ertrag|marge|deckungsbeitrag|bénéfice", re.IGNORECASE)
 
@@ -46,6 +52,31 @@ class Usable:
     last: dt.date
     returns: int
     money: Any
+
+
+def usable_orders(orders: Any, reading: Reading, on_bad_rows: str) -> tuple[OrderLog, Usable]:
+    """Return the orders behind the door and their usable rows; one InputError tells all faults there are."""
+    try:
+        log = open_orders(orders, reading)
+        return log, usable_rows(log, on_bad_rows)
+    except files.NotUTF8 as error:
+        not_utf8 = error
+    if reading.encoding is not None:
+        raise not_utf8
+    raise InputError(_as_of_windows(orders, reading, on_bad_rows, not_utf8))
+
+
+def _as_of_windows(orders: Any, reading: Reading, on_bad_rows: str, error: files.NotUTF8) -> str:
+    """Return what to say of a text that is not UTF-8: mostly of a Windows program, whose other faults come along."""
+    further = ""
+    try:
+        usable_rows(open_orders(orders, dataclasses.replace(reading, encoding=WINDOWS)), on_bad_rows)
+    except files.NotText:
+        return error.text
+    except InputError as found:
+        further = f" {found.text}"
+    shown = f", which makes {error.piece.decode(WINDOWS)!r} of these bytes" if error.piece else ""
+    return f"{error.what} Say {argument('encoding', WINDOWS)}{shown}, or another encoding.{further}"
 
 
 def usable_rows(log: OrderLog, on_bad_rows: str) -> Usable:

@@ -1,5 +1,6 @@
 """What a user says of an order log: what its columns are called, how its text is written, which rows count."""
 
+import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, get_args
@@ -22,6 +23,7 @@ class Further(TypedDict, total=False):
     where: str | None
     date_format: str | None
     decimal: Literal[",", "."] | None
+    encoding: str | None
     on_returns: OnReturns | None
 
 
@@ -43,6 +45,7 @@ class Reading:
     where: str | None = None
     date_format: str | None = None
     decimal: str | None = None
+    encoding: str | None = None
     on_returns: str | None = None
     take: Any = ()
     tests: tuple[RowTest, ...] = field(init=False)
@@ -58,6 +61,8 @@ class Reading:
                 f"{argument('decimal', self.decimal)} is not known. Say ',' for amounts such as 1.234,50 and '.' for "
                 "1,234.50."
             )
+        if self.encoding is not None:
+            object.__setattr__(self, "encoding", _encoding(self.encoding))
         if self.on_returns is not None and self.on_returns not in get_args(OnReturns):
             raise InputError(
                 f"{argument('on_returns', self.on_returns)} is not known. Use 'net' (set against what was bought), "
@@ -137,6 +142,20 @@ class Reading:
         if role == "spend" and self.quantity is not None:
             return f"{self.quantity} × {self.price}"
         return str(self.columns()[role])
+
+
+def _encoding(name: Any) -> str:
+    """Return an encoding of text as Python calls it."""
+    try:
+        # Of bytes and text: others, such as rot13, make text of text.
+        "".encode(name)
+        return codecs.lookup(name).name
+    except (LookupError, TypeError, ValueError):
+        raise InputError(
+            f"{argument('encoding', name)} is not known. Say how the text of the file is written, such as "
+            "'windows-1252' (Western Europe), 'windows-1250' (Central Europe), 'windows-1251' (Cyrillic), 'gb18030', "
+            "'shift_jis' or 'utf-8'."
+        ) from None
 
 
 def _taken(take: Any) -> dict[str, str]:

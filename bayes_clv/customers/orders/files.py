@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_clv.customers.orders.kinds import refuse_other_kinds
-from bayes_clv.schema import InputError
+from bayes_clv.schema import InputError, argument
 
 TEXT_EXTENSIONS = (".csv", ".tsv", ".txt")
 PARQUET_EXTENSIONS = (".parquet", ".pq")
@@ -40,6 +40,7 @@ DELIMITERS = {
 HEAD_BYTES = 1 << 16
 # Excel's "Unicode Text" and SAP's lists begin so.
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+UTF_16_NAMES = ("utf-16", "utf-16-le", "utf-16-be")
 # Ctrl-Z and form feed, by which old programs end a file, and line ends around them.
 _ENDS = "\x1a\x0c\r\n"
 # Excel's own first line, which names the delimiter.
@@ -49,7 +50,24 @@ _MOST_TITLES = 50
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 
 
-def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, list[str]]:
+class NotText(InputError):
+    """Bytes that are no text in the encoding that they are read in."""
+
+
+class NotUTF8(NotText):
+    """A text of another encoding than UTF-8: ``what`` is wrong, without a remedy, and a ``piece`` of it, if known."""
+
+    def __init__(self, what: str, piece: bytes = b"") -> None:
+        super().__init__(
+            f"{what} Save a spreadsheet as 'CSV UTF-8'; text of older Windows programs becomes UTF-8 with iconv -f "
+            "WINDOWS-1252 -t UTF-8; give other kinds of file their own extension."
+        )
+        self.what, self.piece = what, piece
+
+
+def open_file(
+    connection: Any, path: Path, wanted: Sequence[str], encoding: str | None = None
+) -> tuple[Any, list[str]]:
     """Return the file as an Ibis table on the DuckDB connection, and what its columns are called, in their order.
 
     The table may call them otherwise: an engine takes ID and id for one. What is not a table is refused.
@@ -74,9 +92,10 @@ def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, 
     name = path.name.lower()
     extension = Path(name.removesuffix(".gz")).suffix
     if extension in PARQUET_EXTENSIONS and not name.endswith(".gz"):
+        refuse_encoding(encoding, f"{path.name!r} is a Parquet file")
         return _open_parquet(connection, path)
     if extension in TEXT_EXTENSIONS:
-        return _open_text(connection, path, wanted)
+        return _open_text(connection, path, wanted, encoding)
     if extension in _WORKBOOKS:
         raise InputError(
             f"{path.name!r} is a workbook, which may have several sheets. Save the sheet with the orders as 'CSV "
@@ -86,6 +105,15 @@ def open_file(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, 
         f"{path.name!r} has an extension that is not known here. Orders are read from .csv, .tsv, .txt (each "
         "also as .gz) and .parquet files; open anything else with pandas or Ibis and pass the table."
     )
+
+
+def refuse_encoding(encoding: str | None, what: str) -> None:
+    """Refuse an encoding that is said of something else than a file of text."""
+    if encoding is not None:
+        raise InputError(
+            f"{argument('encoding', encoding)} says how the text of a file is written, and {what}, which knows it. "
+            "Leave it out."
+        )
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
@@ -101,10 +129,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
         )
     where = f", line {line.group(1)}" if line is not None else ""
     if "unicode" in text.lower() or "utf-8" in text.lower():
-        return InputError(
-            f"{path.name!r}{where}: the text is not UTF-8. Save the file as UTF-8 and try again (text of older Windows "
-            "programs: iconv -f WINDOWS-1252 -t UTF-8)."
-        )
+        return NotUTF8(f"{path.name!r}{where}: the text is not UTF-8.")
     if "unterminated quote" in text:
         return InputError(
             f"{path.name!r}{where}: a double quote is opened and never closed. Close it, or write it twice "
@@ -138,8 +163,10 @@ def _open_parquet(connection: Any, path: Path) -> tuple[Any, list[str]]:
         ) from None
 
 
-def _open_text(connection: Any, path: Path, wanted: Sequence[str]) -> tuple[Any, list[str]]:
-    head = _head(path)
+def _open_text(
+    connection: Any, path: Path, wanted: Sequence[str], encoding: str | None
+) -> tuple[Any, list[str]]:
+    head = _head(path, encoding)
     zipped = path.name.lower().endswith(".gz")
     ends_oddly = _ends_oddly(path) if zipped else _has_end_sign(_last_bytes(path))
     text, skipped = head.text, head.skipped
@@ -184,11 +211,20 @@ def _rewritten(connection: Any, path: Path, head: "_Head") -> Path:
     except UnicodeError as error:
         if head.encoding == "utf-8":
             raise unreadable(path, error) from None
-        raise InputError(
+        raise _other_bytes(path, head.encoding) from None
+    return Path(copy)
+
+
+def _other_bytes(path: Path, encoding: str) -> NotText:
+    if encoding in UTF_16_NAMES:
+        return NotText(
             f"{path.name!r} begins as text in UTF-16 and has bytes that are none: it is damaged or cut short. Write it "
             "anew from where it came, as UTF-8 if that can be chosen."
-        ) from None
-    return Path(copy)
+        )
+    return NotText(
+        f"{path.name!r} has bytes that are no text in {encoding}. Leave {argument('encoding', encoding)} out, or say "
+        "another one."
+    )
 
 
 def _ends_oddly(path: Path) -> bool:
@@ -246,7 +282,7 @@ class _Head:
     old_ends: bool
 
 
-def _head(path: Path) -> _Head:
+def _head(path: Path, said: str | None) -> _Head:
     """Return the beginning of a text file; what is none is refused."""
     try:
         opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
@@ -259,7 +295,7 @@ def _head(path: Path) -> _Head:
     if not head.strip():
         raise InputError(f"{path.name!r} is empty. Write the order log to it again.")
     refuse_other_kinds(path, head)
-    encoding = _encoding(head)
+    encoding = _encoding(head) if said is None else said
     text = _decoded(path, head, encoding)
     old_ends = "\r" in text and "\n" not in text
     if old_ends:
@@ -287,19 +323,17 @@ def _encoding(head: bytes) -> str:
 def _decoded(path: Path, head: bytes, encoding: str) -> str:
     """Return the beginning of a text, without marks of its encoding: files that were joined have several."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    where, shown = "it begins with", head[:8]
+    where, shown, piece = "it begins with", head[:8], b""
     try:
         # A character cut in two by the end of the head is no error, by the end of the file it is.
         text = decoder.decode(head, final=len(head) < HEAD_BYTES).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         text, shown = "\0", head[error.start : error.start + 8]
-        where = f"line {head.count(b'\n', 0, error.start) + 1} has"
+        where, piece = f"line {head.count(b'\n', 0, error.start) + 1} has", shown
+    if "\0" in text and encoding not in ("utf-8", *UTF_16_NAMES):
+        raise _other_bytes(path, encoding)
     if "\0" in text:
-        raise InputError(
-            f"{path.name!r} is not a table in UTF-8 text: {where} the bytes {shown!r}. Save a spreadsheet as 'CSV "
-            "UTF-8'; text of older Windows programs becomes UTF-8 with iconv -f WINDOWS-1252 -t UTF-8; give other "
-            "kinds of file their own extension."
-        )
+        raise NotUTF8(f"{path.name!r} is not a table in UTF-8 text: {where} the bytes {shown!r}.", piece)
     return text
 
 

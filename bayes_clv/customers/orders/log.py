@@ -99,13 +99,14 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
             )
         path = Path(os.fspath(orders)).expanduser()
         backend, name = ibis.duckdb.connect(), repr(path.name)
-        table, names = files.open_file(backend, path, list(roles.values()))
+        table, names = files.open_file(backend, path, list(roles.values()), reading.encoding)
         _check(names, reading, name)
         noticed = _noticed(names, reading)
         whole = table.select(
             **{role: table[names.index(each)] for role, each in {**roles, **noticed}.items()}
         )
     elif isinstance(orders, ibis.Table):
+        files.refuse_encoding(reading.encoding, "the orders are a table")
         backend, name = orders.get_backend(), "the order log"
         _check(list(orders.columns), reading, name)
         noticed = _noticed(orders.columns, reading)
@@ -117,6 +118,7 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
             whole = ibis.memtable(_first_that_goes(engines.handed_over, backend, whole, raw))
             backend = ibis.duckdb.connect()
     else:
+        files.refuse_encoding(reading.encoding, "the orders are a table")
         backend, name = ibis.duckdb.connect(), "the order log"
         noticed = _noticed(names_of(orders), reading)
         table = arrow_columns(orders, roles, lambda names: _check(names, reading, name))

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_clv.customers.orders.audit import usable_rows
+from bayes_clv.customers.orders.audit import usable_orders
 from bayes_clv.customers.orders.description import Reading
-from bayes_clv.customers.orders.log import open_orders
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class UsableOrders:
 
 def read_usable(orders: Any, reading: Reading, on_bad_rows: str) -> UsableOrders:
     """Return the usable orders; refuses what ``summarize`` refuses of a log."""
-    log = open_orders(orders, reading)
-    usable = usable_rows(log, on_bad_rows)
+    log, usable = usable_orders(orders, reading, on_bad_rows)
     bought = usable.rows.filter(usable.rows.spend >= 0) if usable.returns else usable.rows
     days = log.fetch(bought.select("date").distinct())["date"].to_numpy().astype("datetime64[D]")
     named: dict[str, Any] = {"spend": "spend" if reading.priced else None, "on_returns": reading.on_returns}
