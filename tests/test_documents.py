@@ -68,7 +68,10 @@ def readme(tmp_path_factory):
         key = repr((what, sorted(options.items())))
         if key not in known:
             if isinstance(first, str):
-                options["include"] = ("prior", "prior_predictive", "log_prior", "log_likelihood")
+                options["include"] = (
+                    *("prior", "prior_predictive", "posterior_predictive"),
+                    *("log_prior", "log_likelihood"),
+                )
             known[key] = function(*given, method="laplace", draws=50, **options)
         return known[key]
 

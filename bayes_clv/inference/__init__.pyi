@@ -3,6 +3,7 @@ from .citing import cite as cite
 from .criticism.comparison import compare as compare
 from .criticism.comparison import loo as loo
 from .criticism.independence import spend_independence as spend_independence
+from .criticism.predictive import replicates as replicates
 from .criticism.sensitivity import prior_sensitivity as prior_sensitivity
 from .defaults import fit_default as fit_default
 from .fitting import fit as fit
@@ -24,6 +25,7 @@ __all__ = [
     "load",
     "loo",
     "prior_sensitivity",
+    "replicates",
     "save",
     "spend_independence",
 ]

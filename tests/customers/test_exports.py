@@ -61,7 +61,11 @@ def test_utf_16_that_is_damaged_far_down(tmp_path):
 @pytest.mark.parametrize("far", [False, True], ids=["at the beginning", "far down"])
 def test_text_of_windows_programs(tmp_path, far):
     """Every fault is told at once: that the text is not UTF-8, and what is wrong with it as Windows writes it."""
-    lines = [HEADER.replace("spend", "Betrag"), *["a;13.05.2025;1,50"] * (9000 if far else 1), "ä;14.05.2025;2 €"]
+    lines = [
+        HEADER.replace("spend", "Betrag"),
+        *["a;13.05.2025;1,50"] * (9000 if far else 1),
+        "ä;14.05.2025;2 €",
+    ]
     text = "\n".join(lines).replace(",", ";", 2) + "\n"
     (tmp_path / "orders.csv").write_bytes(text.encode("cp1252"))
     message = refusal(tmp_path / "orders.csv", spend="Betrag")

@@ -161,3 +161,74 @@ def _count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     # A logarithm has no lowest class of its own: what lies below the first edge belongs to the first class.
     place = np.maximum(np.searchsorted(edges, values, side="right") - 1, 0)
     return np.bincount(place, minlength=edges.size)
+
+
+def replicates(posterior: xr.DataTree, *, draws: int = 100) -> xr.DataTree:
+    """Return real and replicated customers beside each other, as ArviZ's predictive checks take them.
+
+    Parameters
+    ----------
+    posterior : xarray.DataTree
+        A fit with the group ``posterior_predictive`` (``clv.fit(..., include=("posterior_predictive",))``), of any
+        family that has one.
+    draws
+        Replicated bases to return at most, evenly spaced; each is as large as the real one.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``observed_data`` (customer) and ``posterior_predictive`` (chain, draw, customer), each with what the
+        family is checked by: ``frequency`` or ``renewals`` (counts of 10 and more are 10), or, of spend, the lower end
+        of the class that a customer's mean spend lies in (money), at which a distribution function is exact. Outcome
+        level. Customers stand in no order: what ArviZ draws of distributions and of statistics of the whole base is
+        right (``plot_ppc_rootogram``, ``plot_ppc_dist`` with ``kind="ecdf"``, ``plot_ppc_tstat``), and nothing pairs a
+        customer with its own forecast; ``clv.evaluate`` does that, on a holdout.
+
+    Raises
+    ------
+    InputError
+        A posterior without replicated bases.
+
+    Notes
+    -----
+    Gelman, Meng & Stern (1996), Posterior predictive assessment of model fitness via realized discrepancies,
+    Statistica Sinica 6.
+
+    Examples
+    --------
+    >>> import arviz as az
+    >>> checked = clv.fit("bg_nbd", customers, method="laplace", include=("posterior_predictive",), seed=1)
+    >>> plotted = az.plot_ppc_rootogram(replicates(checked, draws=50))
+    """
+    name = None
+    if "posterior_predictive" in posterior.children:
+        name = next((str(each) for each in posterior["posterior_predictive"].data_vars), None)
+    if name is None or "observed_data" not in posterior.children or name not in posterior["observed_data"]:
+        raise InputError(
+            "The posterior holds no replicated bases (posterior_predictive and observed_data). Fit with "
+            "include=('posterior_predictive',)."
+        )
+    checked = name.removeprefix("customers_by_")
+    dimension = f"{checked}_class"
+    classes = posterior["observed_data"][dimension].to_numpy()
+    if checked in ("frequency", "renewals"):
+        classes = classes.astype(np.int64)
+    kept = posterior["posterior_predictive"][name].transpose("chain", "draw", dimension)
+    kept = kept.isel(
+        draw=slice(None, None, -(-kept.sizes["chain"] * kept.sizes["draw"] // max(1, int(draws))))
+    )
+    rng = np.random.default_rng(0)
+
+    def customers(counts: np.ndarray) -> np.ndarray:
+        return rng.permutation(np.repeat(classes, counts))
+
+    real = customers(posterior["observed_data"][name].to_numpy())
+    drawn = np.array([[customers(base) for base in chain] for chain in kept.to_numpy()])
+    groups = {
+        "observed_data": xr.Dataset({checked: ("customer", real)}),
+        "posterior_predictive": xr.Dataset(
+            {checked: (("chain", "draw", "customer"), drawn)},
+            {each: kept[each] for each in ("chain", "draw")},
+        ),
+    }
+    return xr.DataTree.from_dict(groups)
