@@ -50,6 +50,8 @@ ONE_SIDED = 0.8
 CORRELATION_MAX = 0.25
 # What a total of money may be off, in per cent, by more than chance: CDNOW's own standard error of a total.
 SPEND_MAX = 5.0
+# A forecast of so many times the longest history; a share of spend; a discount of a year.
+HORIZON_MAX, MARGIN_MAX, RATE_MAX = 5, 1, 0.5
 # One check in a hundred fails by chance.
 SPEND_ERRORS = 2.576
 
@@ -608,7 +610,7 @@ KINDS: dict[str, Kind] = {
             "Ask a shorter horizon, or discount what is far away.",
             "Compare scenarios of what may change: clv.valuation.compare_scenarios.",
         ),
-        threshold=5,
+        threshold=HORIZON_MAX,
     ),
     "margin_above_one": Kind(
         "a margin above all of the money",
@@ -618,13 +620,14 @@ KINDS: dict[str, Kind] = {
             "If 1.5 % was meant, write 0.015; if a markup on costs, write markup / (1 + markup).",
             "If amounts are in another unit than the value, such as commissions, nothing is wrong.",
         ),
+        threshold=MARGIN_MAX,
     ),
     "rate_above_half": Kind(
         "a discount rate of more than a half",
         "The annual discount rate is {rate:g}: {percent:g} % a year (the check passes up to {threshold:g}).",
         "Money of next year counts for {left:.0f} % of money now; firms reckon with 5 to 30 % a year.",
         ("If 1.2 % was meant, write 0.012; if a rate a month, write (1 + rate)^12 - 1.",),
-        threshold=0.5,
+        threshold=RATE_MAX,
     ),
     "spend_rises": Kind(
         "mean spend depends on frequency",

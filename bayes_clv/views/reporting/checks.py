@@ -21,8 +21,10 @@ from bayes_clv.problems import (
     CORRELATION_MAX,
     FREQUENT,
     HOLDOUT_LEVEL,
-    KINDS,
+    HORIZON_MAX,
+    MARGIN_MAX,
     ONE_SIDED,
+    RATE_MAX,
     SPEND_ERRORS,
     SPEND_MAX,
     TENTH_ERRORS,
@@ -242,20 +244,22 @@ def prediction_problems(value: xr.Dataset) -> list[Problem]:
 def _asked_problems(value: xr.Dataset) -> list[Problem]:
     """Return what was asked for and can hardly be meant: a margin, a discount rate, a horizon."""
     failed = []
-    margin, rate = value.attrs.get("margin", 0.0), value.attrs.get("annual_discount_rate", 0.0)
-    if margin > 1:
-        failed.append(problem("margin_above_one", "Value", margin=float(margin), percent=100 * float(margin)))
-    if rate > KINDS["rate_above_half"].threshold:
-        said = {"rate": float(rate), "percent": 100 * float(rate), "left": 100 / (1 + float(rate))}
-        failed.append(problem("rate_above_half", "Value", **said))
+    margin = float(value.attrs.get("margin", 0.0))
+    if margin > MARGIN_MAX:
+        failed.append(problem("margin_above_one", "Value", margin=margin, percent=100 * margin))
+    rate = float(value.attrs.get("annual_discount_rate", 0.0))
+    if rate > RATE_MAX:
+        failed.append(
+            problem("rate_above_half", "Value", rate=rate, percent=100 * rate, left=100 / (1 + rate))
+        )
     horizon = value.attrs.get("horizon")
     if "T" not in value or not isinstance(horizon, int | float | np.number) or not math.isfinite(horizon):
         return failed
     span = float(value["T"].max()) if value["T"].size else 0.0
-    if span > 0 and horizon > KINDS["far_horizon"].threshold * span:
+    if span > 0 and horizon > HORIZON_MAX * span:
         units = in_plural(str(value.attrs.get("time_unit", UNSTATED)))
-        said = {"times": horizon / span, "horizon": float(horizon), "span": span, "units": units}
-        failed.append(problem("far_horizon", "Value", **said))
+        times = {"times": float(horizon) / span, "horizon": float(horizon), "span": span}
+        failed.append(problem("far_horizon", "Value", **times, units=units))
     return failed
 
 
