@@ -177,17 +177,21 @@ def evaluation_of(
         for quantity in AMOUNTS
         if (each := forecasts.observed.get(quantity)) is not None and not np.isnan(each).any()
     }
-    found = (
-        _averages(scores, own)
-        | _errors_of_cover(forecasts, scores)
-        | _in_their_places(forecasts, scores)
-        | _in_order(forecasts, scores, best, threads)
-        | _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()])
-        | _worse(scores)
-        | _by_frequency(scores)
-        | _frequent(forecasts, scores)
-        | _stacked(tracking_measures(forecasts, tracked, reasons))
-        | _impossible(forecasts, scores, reasons)
+    # Each reads all customers' scores, most of it in NumPy and compiled code, which let other threads go on.
+    apart: list[Callable[[], dict[str, np.ndarray]]] = [
+        lambda: _in_their_places(forecasts, scores),
+        lambda: _by_frequency(scores),
+        lambda: _worse(scores),
+        lambda: _averages(scores, own),
+        lambda: _errors_of_cover(forecasts, scores),
+        lambda: _frequent(forecasts, scores),
+        lambda: _stacked([totals(one, forecasts.observed) for one in forecasts.each.values()]),
+    ]
+    found = _in_order(forecasts, scores, best, threads)
+    for part in in_order(lambda i: apart[i](), range(len(apart)), threads=threads, least=lambda: None):
+        found |= part
+    found |= _stacked(tracking_measures(forecasts, tracked, reasons)) | _impossible(
+        forecasts, scores, reasons
     )
     evaluation = xr.Dataset(
         described(found, {name: scores[name].attrs for name in own}),
