@@ -104,8 +104,8 @@ _SPLIT = (
     "Use the purchases alone for ranking customers.",
 )
 _SPEND_FOUND = (
-    "The correlation of spend level and log frequency is {words}; the check passes up to {threshold}. Twice the "
-    "purchases go with {doubling:+.0f} % spend per purchase."
+    "The correlation of spend level and log frequency is {words}; the check passes up to {threshold}, or "
+    "within chance. Twice the purchases go with {doubling:+.0f} % spend per purchase."
 )
 _SPEND_MEANS = "The spend models take spend per purchase and purchase rate to be independent. "
 _OFF = (

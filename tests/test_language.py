@@ -102,7 +102,7 @@ def test_a_sentence_is_said_in_the_language_that_is_spoken_and_numbers_are_the_s
     assert say("Customers") == "Customers"
     with speaking("zh"):
         assert say("Customers") == "客户"
-        assert say("about {n} customers", n="1,234") == "约 1,234 位客户"
+        assert say_many("about {count:,} customer", "about {count:,} customers", 1234) == "约 1,234 位客户"
         assert say_many("{count} check failed", "{count} checks failed", 2) == "2 项检查未通过"
         assert (say_in("alarm", "passed"), say("passed")) == ("已触发", "通过")
         assert joined("{first} and {second}", ["a", "b", "c"]) == "a和b和c"

@@ -25,6 +25,15 @@ def number(amount: Any) -> str:
     return f"{amount:#.3g}".rstrip(".") if abs(amount) >= 0.001 else f"{amount:.2g}"
 
 
+def about(count: float) -> str:
+    """Return an expected number of purchases or customers as people say it: whole, below ten in tenths.
+
+    >>> about(1234.5), about(38.24), about(6.41), about(3.0)
+    ('1,234', '38', '6.4', '3')
+    """
+    return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
+
+
 def money(amount: Any, currency: str | None = None) -> str:
     """Return an amount as people write it: a sign before the number, a code behind it.
 

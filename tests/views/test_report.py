@@ -441,6 +441,13 @@ def test_reasons_dropped_rows_and_dependent_spend_are_failed_checks(make):
     assert "the base's total is overstated" in found.meaning
     falling = customers.assign(monetary_value=400 / (1 + customers["frequency"]))
     assert "the value of the best ones is overstated" in cards(checks.data_problems(falling))[0].meaning
+    # As large a correlation of ten customers is chance.
+    ten = customers.isel(customer=np.flatnonzero(customers["frequency"] > 0)[:10])
+    ten = ten.assign(
+        monetary_value=("customer", 40 + 20 * np.random.default_rng(1).normal(size=10).clip(-1.5))
+    )
+    assert abs(checks.spend_correlation(ten)["correlation"]["mean"]) > checks.CORRELATION_MAX
+    assert [each.code for each in checks.data_problems(ten) if each.code.startswith("spend_")] == []
 
 
 def test_what_numbers_owe_to_their_priors_is_a_table_where_the_posterior_carries_it(

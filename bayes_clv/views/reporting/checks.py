@@ -174,8 +174,13 @@ def data_problems(customers: xr.Dataset) -> list[Problem]:
     ]
     failed += oddities(customers)
     found = spend_correlation(customers)
-    if found is not None and abs(found["correlation"]["mean"]) > CORRELATION_MAX:
-        rho = found["correlation"]["mean"]
+    rho = 0.0 if found is None else found["correlation"]["mean"]
+    # Of few customers any correlation may be chance.
+    if (
+        found is not None
+        and abs(rho) > CORRELATION_MAX
+        and found["correlation"]["q05"] * found["correlation"]["q95"] > 0
+    ):
         failed.append(
             problem(
                 "spend_rises" if rho > 0 else "spend_falls",

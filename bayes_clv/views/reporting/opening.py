@@ -68,7 +68,8 @@ def summary(
 
 
 def _purchases_to_come(value: xr.Dataset, who: str, *, tested: bool, missed: bool) -> str:
-    mean, low, high = (numbers.number(x) for x in numbers.mean_interval(value["purchases_total"]))
+    total, *ends = numbers.mean_interval(value["purchases_total"])
+    mean, (low, high) = numbers.about(total), map(numbers.number, ends)
     told = {"who": who, "mean": mean, "low": low, "high": high, "horizon": numbers.horizon(value)}
     if missed:
         return say(
@@ -122,7 +123,7 @@ def _total(value: xr.Dataset, stem: str) -> tuple[float, float, float]:
 
 def _written(value: xr.Dataset, stem: str, amount: float) -> str:
     """Return a number of purchases, or an amount in its currency."""
-    return numbers.money(amount, value.attrs.get("currency") if stem == "value" else None)
+    return numbers.money(amount, value.attrs.get("currency")) if stem == "value" else numbers.about(amount)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def key_numbers(
             keys.append(KeyNumber(label, _written(value, stem, mean), "outcome", note, failing))
     if "probability_active" in value:
         active = float(value["probability_active"].mean())
-        note = say("about {n} customers", n=numbers.number(round(active * size)))
+        note = say_many("about {count:,} customer", "about {count:,} customers", round(active * size))
         label = say("buy at all, {horizon}", horizon=numbers.horizon(value))
         failing = off.get("retention_total")
         keys.append(KeyNumber(label, numbers.share(active), "outcome", note, failing))

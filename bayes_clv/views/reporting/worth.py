@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayes_clv.families.contract import Forecast, need
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.language import joined, say
+from bayes_clv.language import joined, say, say_many
 from bayes_clv.schema import CUSTOMER, UNSTATED
 from bayes_clv.views import numbers
 from bayes_clv.views.plots import amounts, histories
@@ -56,8 +56,13 @@ def value_text(value: xr.Dataset, stem: str, currency: str | None = None) -> str
             )
         )
     if "probability_active" in value:
-        active = numbers.number(round(float(value["probability_active"].sum())))
-        parts.append(say("About {n} customers are expected to buy at least once (outcome level).", n=active))
+        parts.append(
+            say_many(
+                "About {count:,} customer is expected to buy at least once (outcome level).",
+                "About {count:,} customers are expected to buy at least once (outcome level).",
+                round(float(value["probability_active"].sum())),
+            )
+        )
     return joined("{first} {second}", parts)
 
 
