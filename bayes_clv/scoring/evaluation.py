@@ -407,19 +407,32 @@ def _impossible(forecasts: Forecasts, scores: xr.Dataset, reasons: list[str]) ->
     """Return how many did what a forecast held impossible, and what no draw reached."""
     found = {"impossible": np.zeros(len(forecasts.each)), "unreached": np.full(len(forecasts.each), np.nan)}
     for i, (name, future) in enumerate(forecasts.each.items()):
-        for measure in ("log_score", "retention_log_score"):
-            never = int(np.isinf(scores[measure].values[i]).sum()) if measure in scores else 0
-            if never:
-                reasons.append(
-                    say(
-                        "{forecast}: {measure} is infinite, because {never} customers did what it held impossible.",
-                        forecast=name,
-                        measure=measure,
-                        never=never,
-                    )
+        counts = {
+            measure: int(np.isinf(scores[measure].values[i]).sum())
+            for measure in ("log_score", "retention_log_score")
+            if measure in scores
+        }
+        found["impossible"][i] = counts.get("log_score", 0)
+        if len(counts) == 2 and len(set(counts.values())) == 1 and any(counts.values()):
+            reasons.append(
+                say(
+                    "{forecast}: its log scores, of purchases and of retention, are infinite, because {never} "
+                    "customers did what it held impossible.",
+                    forecast=name,
+                    never=counts["log_score"],
                 )
-            if measure == "log_score":
-                found["impossible"][i] = never
+            )
+            counts = {}
+        reasons += [
+            say(
+                "{forecast}: {measure} is infinite, because {never} customers did what it held impossible.",
+                forecast=name,
+                measure=measure,
+                never=never,
+            )
+            for measure, never in counts.items()
+            if never
+        ]
         if "purchases_total" in future:
             found["unreached"][i] = (scores["equal"].values[i] == 0).sum()
     return found

@@ -26,12 +26,12 @@ def number(amount: Any) -> str:
 
 
 def about(count: float) -> str:
-    """Return an expected number of purchases or customers as people say it: whole, below ten in tenths.
+    """Return an expected number of purchases or customers as people say it: whole, below ten of two figures.
 
-    >>> about(1234.5), about(38.24), about(6.41), about(3.0)
-    ('1,234', '38', '6.4', '3')
+    >>> about(1234.5), about(38.24), about(6.41), about(3.0), about(0.048)
+    ('1,234', '38', '6.4', '3', '0.048')
     """
-    return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
+    return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.2g}"
 
 
 def money(amount: Any, currency: str | None = None) -> str:

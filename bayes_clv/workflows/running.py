@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_clv.language import say, speaking
+from bayes_clv.language import speaking
 from bayes_clv.schema import named_quantiles
 from bayes_clv.workflows.beside import Beside, Task, import_slow, second_process
 from bayes_clv.workflows.deciding import (
@@ -197,11 +197,6 @@ def _run_into(
     notes = [] if paced is None else [pace_words(paced)]
     together = together_words(settings)
     notes += [together] if together is not None else []
-    in_currency = (
-        []
-        if settings.currency is None
-        else [say("All amounts are in {currency}.", currency=settings.currency)]
-    )
     if settings.calendar:
         from bayes_clv.predictions.splitting import variance_of_total
 
@@ -229,7 +224,7 @@ def _run_into(
                 title=settings.title,
                 run=shown,
                 choice=None if choice is None else str(choice["reason"]),
-                remarks=[*in_currency, *changing, *notes],
+                remarks=[*changing, *notes],
                 columns=columns_of(settings),
                 changes=_changes(buying, customers, seeds["future"]),
             )

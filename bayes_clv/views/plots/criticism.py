@@ -15,6 +15,7 @@ from bayes_clv.schema import InputError, quantiles
 from bayes_clv.scoring.groups import TOP_CLASS
 from bayes_clv.scoring.shared import buyer_chances
 from bayes_clv.views import style
+from bayes_clv.views.numbers import about
 
 CHECKED = "customers_by_frequency"
 
@@ -286,7 +287,9 @@ def _draw_given_up(axes: Any, customers: int, expected: float, bought: int, erro
     axes.plot(0, expected, "_", color=style.BLUE, markersize=15, markeredgewidth=1.6)
     axes.plot(0, bought, "X" if outside else "o", color=style.ORANGE, markersize=8 if outside else 6)
     axes.set(xlim=(-1, 1), ylim=(0, 1.15 * max(high, expected, bought, 1)))
-    axes.set_xticks([0], [say("of {size:,}\n({expected:.1f} expected)", size=customers, expected=expected)])
+    axes.set_xticks(
+        [0], [say("of {size:,}\n({expected} expected)", size=customers, expected=about(expected))]
+    )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(say("customers who bought (count)"))
     style.heading(axes, say("Given up"), say("under {share:.0f} %", share=100 * UNLIKELY))
