@@ -31,7 +31,7 @@ def about(count: float) -> str:
     >>> about(1234.5), about(38.24), about(6.41), about(3.0), about(0.048)
     ('1,234', '38', '6.4', '3', '0.048')
     """
-    return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.2g}"
+    return f"{count:,.0f}" if abs(count) >= 10 or count == round(count) else f"{count:.2g}"
 
 
 def money(amount: Any, currency: str | None = None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument
 from bayes_clv.workflows.choices import Alarming
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.words import check_lines, percent, plain_number
+from bayes_clv.workflows.words import amount, check_lines, percent, plain_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,12 +128,13 @@ def win_back_summary(woken: "pd.DataFrame", run: "Finished") -> str:
     unit = run.customers.attrs["time_unit"]
     worth, what = ("value_woken", "value") if "value_woken" in woken else ("purchases_woken", "purchases")
     first = woken.iloc[0]
+    currency = run.customers.attrs.get("currency") if what == "value" else None
     return (
         f"About {plain_number(float(woken['probability_asleep'].sum()))} customers are asleep and "
         f"{plain_number(float(woken['probability_gone'].sum()))} gone for ever; "
         f"{plain_number(float(woken['probability_waking'].sum()))} of those asleep wake by themselves within "
         f"{plural(run.horizon, unit)}. To wake first: customer {str(first['customer_id'])!r}, {first['state']}, worth "
-        f"{plain_number(float(first[worth]))} {what} more if awake now (expected level)."
+        f"{amount(float(first[worth]), currency)} {what} more if awake now (expected level)."
     )
 
 
@@ -155,6 +156,7 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
     from bayes_clv.views.numbers import plural
 
     people, unit = alarms.sizes[CUSTOMER], alarms.attrs["time_unit"]
+    currency = run.customers.attrs.get("currency")
     alarmed = alarms["alarmed"].to_numpy()
     of = str(alarms.attrs["of"])
     here = f"P({of.removeprefix('probability_')})"
@@ -167,9 +169,9 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
         risk, value = alarms["value_at_risk"].to_numpy(), run.table["value_mean"].to_numpy()
         lines.append(
             f"Value at risk, (1 - {here}) × mean residual {what} over {plural(run.horizon, unit)}: "
-            f"{plain_number(np.nansum(risk[alarmed]))} of the alarmed, "
-            f"{plain_number(np.nansum(risk))} of all, whose residual "
-            f"{what} is {plain_number(np.nansum(value))}."
+            f"{amount(np.nansum(risk[alarmed]), currency)} of the alarmed, "
+            f"{amount(np.nansum(risk), currency)} of all, whose residual "
+            f"{what} is {amount(np.nansum(value), currency)}."
         )
         # Never NaN alone: a customer without a mean comes last.
         first = int(np.nanargmax(np.where(alarmed, risk, -1.0))) if alarmed.any() else None
@@ -177,7 +179,7 @@ def alarm_summary(alarms: "xr.Dataset", run: "Finished", *, longest: str | None)
             lines.append(
                 f"Most at risk of the alarmed: customer {str(alarms[CUSTOMER][first].item())!r}, silent for "
                 f"{plain_number(float(alarms['silence'][first]))} {unit}s, {here} "
-                f"{percent(float(alarms[of][first]))}, value at risk {plain_number(risk[first])}."
+                f"{percent(float(alarms[of][first]))}, value at risk {amount(risk[first], currency)}."
             )
     if "alarm_date" in alarms:
         lines.append(_next_alarms(alarms, run.customers.attrs["until"]))

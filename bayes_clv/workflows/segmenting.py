@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_clv.schema import CUSTOMER, InputError, argument, either
 from bayes_clv.workflows.choices import Segmenting
 from bayes_clv.workflows.folders import all_or_nothing, check_out, save_figures
-from bayes_clv.workflows.words import check_lines, percent, plain_number
+from bayes_clv.workflows.words import amount, check_lines, percent, plain_number
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -335,12 +335,7 @@ def _interval(segments: "xr.Dataset", name: str) -> list[tuple[float, float, flo
 
 
 def _words(interval: tuple[float, float, float], noun: str = "", currency: str | None = None) -> str:
-    from bayes_clv.views import numbers
-
-    mean, low, high = (
-        numbers.money(round(each) if abs(each) >= 10 else each, currency) if currency else plain_number(each)
-        for each in interval
-    )
+    mean, low, high = (amount(each, currency) for each in interval)
     return f"{mean}{noun} ({low} to {high})"
 
 

@@ -19,7 +19,18 @@ PASSED_BUT = (
 
 def plain_number(number: float) -> str:
     """Return a number as a sentence has it."""
-    return f"{number:,.0f}" if abs(number) >= 10 or number == round(number) else f"{number:,.1f}"
+    from bayes_clv.views.numbers import about
+
+    return about(number)
+
+
+def amount(number: float, currency: str | None) -> str:
+    """Return an amount of money as a sentence has it, whole from ten on, with its currency if that is known."""
+    from bayes_clv.views.numbers import money
+
+    return (
+        money(round(number) if abs(number) >= 10 else number, currency) if currency else plain_number(number)
+    )
 
 
 def percent(share: float) -> str:
