@@ -47,6 +47,7 @@ from bayes_clv.families.quantities import FIXED, Prior, resolve, starting_point
 from bayes_clv.families.registry import family as find_family
 from bayes_clv.inference.calendar import HALF_LIFE, SD, SHOCK, LearnedCalendar, drawn_calendar
 from bayes_clv.inference.data import Columns, distinct_rows, select
+from bayes_clv.inference.pooled import GROUP_SD
 from bayes_clv.schema import InputError
 from studies import calibration
 from studies.ranks import RANKED, ROOT, Draws, Found, Loop, Row, command, judged, kept
@@ -55,6 +56,8 @@ from studies.ranks import RANKED, ROOT, Draws, Found, Loop, Row, command, judged
 SIMULATIONS = {"mbg_nbd": 200, "mbg_nbd_returns": 100, "pareto_nbd": 200}
 RECORDS = ROOT / "out" / "calibration_calendar"
 CUSTOMERS, DRAWS = 200, 1000
+# Of NUTS one draw in THIN is ranked, of a chain of RANKED * THIN.
+TUNE, THIN = 500, 10
 CALENDAR = LearnedCalendar(days=14, unit_days=7.0, size=39)
 AHEAD, LAST = 13, 6
 SUMS = ("calendar_past", "calendar_last", "calendar_ahead")
@@ -185,8 +188,49 @@ def told_of(report: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def loop(family: str, simulations: int, seed: list[int]) -> Loop:
-    """Return the loop of a family, by laplace."""
+def by_laplace(model: Any, names: list[str], seed: int) -> tuple[Any, dict[str, float]]:
+    """Return RANKED draws of ``fit``'s laplace, and what it says of itself."""
+    from bayes_clv.inference.sampling.laplace import laplace
+
+    posterior, _, report = laplace(model, names, draws=DRAWS, chains=1, seed=seed)
+    return posterior.isel(draw=slice(RANKED)), told_of(report)
+
+
+def by_nuts(model: Any, names: list[str], seed: int) -> tuple[Any, dict[str, float]]:
+    """Return RANKED draws of ``fit``'s NUTS, one in THIN of a chain, and what it says of itself."""
+    from arviz_stats.base import array_stats
+
+    from bayes_clv.inference.sampling.nuts import nuts
+
+    posterior, stats = nuts(
+        model,
+        names,
+        draws=RANKED * THIN,
+        tune=TUNE,
+        chains=1,
+        seed=seed,
+        progress=False,
+        hierarchical=True,
+    )
+    first = posterior.isel(draw=slice(None, None, THIN))
+    effective = min(
+        float(array_stats.ess(first[name].to_numpy(), chain_axis=0, draw_axis=1))
+        for name in (SD, SHOCK, HALF_LIFE, GROUP_SD)
+        if name in first
+    )
+    told = {
+        "flagged": bool(stats["diverging"].to_numpy().any()),
+        "effective": effective,
+        "steps": float(stats["n_steps"].to_numpy().mean()),
+    }
+    return first, told
+
+
+METHODS = {"laplace": by_laplace, "nuts": by_nuts}
+
+
+def loop(family: str, simulations: int, seed: list[int], method: str = "laplace") -> Loop:
+    """Return the loop of a family and a method."""
     of, (model, priors) = find_family(family), stated(family)
     start = starting_point(of.quantities, calibration.SCALE)
     names = list(ranked(family))
@@ -197,19 +241,17 @@ def loop(family: str, simulations: int, seed: list[int]) -> Loop:
 
     def sampler(base: Columns, seed: int) -> tuple[Draws, dict[str, float]]:
         from bayes_clv.inference.graph import build_model
-        from bayes_clv.inference.sampling.laplace import laplace
 
         if not base[COUNTS].any():
             raise InputError("A base without a repeat purchase has no calendar.")
         learned = replace(CALENDAR, counts=base[COUNTS])
         rows, count = distinct_rows(select(base, of.observed))
         built = build_model(of.of(base), rows, count, priors, start, calendar=learned)
-        posterior, _, report = laplace(built.graph, built.names, draws=DRAWS, chains=1, seed=seed)
-        first = posterior.isel(draw=slice(RANKED))
+        first, told = METHODS[method](built.graph, built.names, seed)
         times, elapsed = drawn_calendar(learned, first, seed).knots(AHEAD * CALENDAR.width)
         return {name: first[name].to_numpy()[0] for name in names} | means(
             np.diff(elapsed) / np.diff(times)
-        ), told_of(report)
+        ), told
 
     def truth(drawn: Mapping[str, Any]) -> dict[str, float]:
         found = {name: float(drawn[name]) for name in names}
@@ -225,13 +267,13 @@ def means(rate: np.ndarray) -> dict[str, np.ndarray]:
     return {name: rate[..., part].mean(axis=-1) for name, part in zip(SUMS, parts, strict=True)}
 
 
-def records(family: str, simulations: int, folder: Path = RECORDS) -> Found:
+def records(family: str, simulations: int, folder: Path = RECORDS, method: str = "laplace") -> Found:
     """Return ``record`` of every simulation, as arrays; batches that are not in the folder yet are made."""
 
     def batch(start: int, size: int) -> Found:
-        return loop(family, size, [zlib.crc32(f"{family} calendar".encode()), start]).batch()
+        return loop(family, size, [zlib.crc32(f"{family} calendar".encode()), start], method).batch()
 
-    return kept(f"{family}-laplace", simulations, folder, batch)
+    return kept(f"{family}-{method}", simulations, folder, batch)
 
 
 def judge(family: str, method: str, found: Found) -> list[Row]:
@@ -244,7 +286,7 @@ def main() -> None:
     command(
         "Simulation-based calibration of a fit with a calendar.",
         list(SIMULATIONS),
-        lambda family, _, size: records(family, size or SIMULATIONS[family]),
+        lambda family, method, size: records(family, size or SIMULATIONS[family], method=method),
         judge,
         "calibration_calendar",
         methods=("laplace",),

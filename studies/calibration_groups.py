@@ -41,7 +41,7 @@ import numpy as np
 from bayes_clv.families.group_time import PLACE
 from bayes_clv.families.quantities import Prior, resolve, starting_point
 from bayes_clv.families.registry import family as find_family
-from bayes_clv.inference.calendar import HALF_LIFE, SD, SHOCK, drawn_calendar
+from bayes_clv.inference.calendar import HALF_LIFE, drawn_calendar
 from bayes_clv.inference.data import Columns, distinct_rows, select
 from bayes_clv.inference.pooled import GROUP_SD, LearnedGroups, drawn_groups
 from bayes_clv.schema import InputError
@@ -51,7 +51,7 @@ from studies.calibration_calendar import (
     CALENDAR,
     COUNTS,
     CUSTOMERS,
-    DRAWS,
+    METHODS,
     SUMS,
     design,
     means,
@@ -59,17 +59,14 @@ from studies.calibration_calendar import (
     path,
     persistent,
     simulated,
-    told_of,
 )
 from studies.calibration_calendar import ranked as ranked_of_all
 from studies.calibration_calendar import stated as stated_of_all
-from studies.ranks import RANKED, ROOT, Draws, Found, Loop, Row, command, judged, kept
+from studies.ranks import ROOT, Draws, Found, Loop, Row, command, judged, kept
 
 FAMILIES = ("mbg_nbd",)
 # How many bases of each method.
 SIMULATIONS = {"laplace": 60, "nuts": 150}
-# Of NUTS one draw in THIN is ranked, of a chain of RANKED * THIN.
-TUNE, THIN = 500, 10
 RECORDS = ROOT / "out" / "calibration_groups"
 GROUPS = LearnedGroups("channel", ("one", "other"))
 PLACES = np.arange(CUSTOMERS) % len(GROUPS.labels)
@@ -122,46 +119,6 @@ def sums(rates: np.ndarray) -> dict[str, np.ndarray]:
         for place, label in enumerate(GROUPS.labels)
         for name, value in means(rates[..., place, :]).items()
     }
-
-
-def by_laplace(model: Any, names: list[str], seed: int) -> tuple[Any, dict[str, float]]:
-    """Return RANKED draws of ``fit``'s laplace, and what it says of itself."""
-    from bayes_clv.inference.sampling.laplace import laplace
-
-    posterior, _, report = laplace(model, names, draws=DRAWS, chains=1, seed=seed)
-    return posterior.isel(draw=slice(RANKED)), told_of(report)
-
-
-def by_nuts(model: Any, names: list[str], seed: int) -> tuple[Any, dict[str, float]]:
-    """Return RANKED draws of ``fit``'s NUTS, one in THIN of a chain, and what it says of itself."""
-    from arviz_stats.base import array_stats
-
-    from bayes_clv.inference.sampling.nuts import nuts
-
-    posterior, stats = nuts(
-        model,
-        names,
-        draws=RANKED * THIN,
-        tune=TUNE,
-        chains=1,
-        seed=seed,
-        progress=False,
-        hierarchical=True,
-    )
-    first = posterior.isel(draw=slice(None, None, THIN))
-    effective = min(
-        float(array_stats.ess(first[name].to_numpy(), chain_axis=0, draw_axis=1))
-        for name in (SD, SHOCK, HALF_LIFE, GROUP_SD)
-    )
-    told = {
-        "flagged": bool(stats["diverging"].to_numpy().any()),
-        "effective": effective,
-        "steps": float(stats["n_steps"].to_numpy().mean()),
-    }
-    return first, told
-
-
-METHODS = {"laplace": by_laplace, "nuts": by_nuts}
 
 
 def loop(family: str, simulations: int, seed: list[int], method: str = "laplace") -> Loop:

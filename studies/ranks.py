@@ -551,6 +551,9 @@ def command(
     parser.add_argument("--judge", action="store_true", help="simulate nothing: what is at hand")
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else list(families)
+    unknown = [each for each in chosen if each not in families]
+    if unknown:
+        parser.error(f"no family here is called {unknown[0]!r}: {', '.join(families)}")
     folder, ranks = ROOT / "out" / name, ROOT / "studies" / f"{name}_ranks.npz"
     before = saved(ranks) if options.judge else {}
     found = {}

@@ -47,8 +47,8 @@ def test_a_groups_path_is_that_of_all_and_its_own():
 
 def test_a_base_is_ranked_by_nuts_as_by_laplace(tmp_path, monkeypatch):
     """One base in few steps: all that is judged has a rank, and the sampler says what it says of itself."""
-    monkeypatch.setattr(calibration_groups, "TUNE", 60)
-    monkeypatch.setattr(calibration_groups, "THIN", 1)
+    monkeypatch.setattr(calibration_calendar, "TUNE", 60)
+    monkeypatch.setattr(calibration_calendar, "THIN", 1)
     found = calibration_groups.records("mbg_nbd", "nuts", 1, tmp_path)
     of_groups = [f"{name}_{label}" for label in ("one", "other") for name in calibration_calendar.SUMS]
     for name in (*calibration_groups.ranked("mbg_nbd"), *of_groups):
@@ -64,8 +64,8 @@ def test_a_base_is_ranked_by_nuts_as_by_laplace(tmp_path, monkeypatch):
 def test_ranks_of_the_truth_are_uniform(method, tmp_path, monkeypatch):
     """Of 6 bases, by 200 draws: each p above 1e-4 of what is right in the full study."""
     monkeypatch.setattr(calibration_groups, "DRAWS", 200)
-    monkeypatch.setattr(calibration_groups, "TUNE", 200)
-    monkeypatch.setattr(calibration_groups, "THIN", 2)
+    monkeypatch.setattr(calibration_calendar, "TUNE", 200)
+    monkeypatch.setattr(calibration_calendar, "THIN", 2)
     found = calibration_groups.records("mbg_nbd", method, 6, tmp_path)
     assert not found["refused"].any()
     for name in (
