@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # What a run was told of its orders, beside the log's own fields.
 _TOLD = ("take", "currency", "time_unit", "over_time_plan", "over_time_before")
+# Under which a start notes whether the run has kept its word.
+WORD = "word"
 _TOTALS = {
     "holdout_total": "total",
     "holdout_retention": "retention_total",
@@ -85,6 +87,7 @@ def score_run(
     bayes_clv.schema.InputError: There is no folder 'no such run'. Name the folder of a finished run, ...
     """
     from bayes_clv.workflows.folders import read_record, read_run
+    from bayes_clv.workflows.running import strict
 
     read_record(Path(settings.run))
     out = Path(settings.out)
@@ -102,9 +105,26 @@ def score_run(
                     f"Give all orders to a later day, or a later {argument('until')}."
                 )
             _refuse_strangers(run, customers, before)
+            then = None if until == before else read_as_told(told, run, until=before, holdout_until=until)
+        horizon = run.horizon if settings.horizon is None else settings.horizon
+        versions = {"python": platform.python_version(), "bayes_clv": version("bayes_clv")}
+        kept.begin(
+            digest(
+                *(each for each in (customers, then, run.customers) if each is not None),
+                [str(horizon), _seed(run, settings), part, run.earned()],
+                run.record["arguments"].get("acquisition_cost", 0.0),
+                versions,
+                *sorted(Path(settings.run).glob("*ing.nc")),
+            )
+        )
+        # An earlier start may have held the run to its word already.
+        word = kept.noted(WORD)
+        if word is None:
+            word = strict(_kept_word(told, run, settings, then, stages))
+            kept.note(WORD, word)
         record: dict[str, Any] = {
             "arguments": {name: plain(value) for name, value in fields_of(settings).items()},
-            "versions": {"python": platform.python_version(), "bayes_clv": version("bayes_clv")},
+            "versions": versions,
             "until": until,
             "run_until": before,
             "time_unit": customers.attrs["time_unit"],
@@ -112,24 +132,13 @@ def score_run(
             "margin": run.margin,
             "costs": None if run.costs is None else run.costs.text,
             "customers": customers.sizes[CUSTOMER],
-            **_kept_word(told, run, settings, until, stages),
+            **word,
         }
         record["new_customers"] = record["customers"] - record.pop("customers_then", record["customers"])
         record |= _verdict(record, run)
-        horizon = run.horizon if settings.horizon is None else settings.horizon
         record |= {"horizon": None, "totals": None, "audit": json.loads(customers.attrs["audit"])}
         files: list[Path] = []
         if record["forecast"]:
-            kept.begin(
-                digest(
-                    customers,
-                    [str(horizon), _seed(run, settings), part, run.earned()],
-                    run.record["arguments"].get("acquisition_cost", 0.0),
-                    record["versions"],
-                    *sorted(Path(settings.run).glob("*ing.nc")),
-                )
-            )
-
             made, totals = forecast_in_parts(
                 lambda some: _forecast(run, some, horizon, _seed(run, settings), money=True),
                 customers,
@@ -142,8 +151,6 @@ def score_run(
             record["totals"] = {name.removesuffix("_total"): _interval(each) for name, each in totals.items()}
             record["horizon"] = _length(horizon, customers)
         record["seconds"] = round(time.perf_counter() - started, 3)
-        from bayes_clv.workflows.running import strict
-
         finished: dict[str, Any] = strict(record)
         beside = kept.folder / out.with_suffix(".json").name
         text = json.dumps(finished, indent=2, ensure_ascii=False, allow_nan=False)
@@ -220,19 +227,19 @@ def _seed(run: Finished, settings: Scoring) -> int:
 
 
 def _kept_word(
-    told: Settings, run: Finished, settings: Scoring, until: str, stages: Stages
+    told: Settings, run: Finished, settings: Scoring, then: "xr.Dataset | None", stages: Stages
 ) -> dict[str, Any]:
-    """Return what came since the run's end beside what it promised; nothing where no day has passed."""
-    before = str(run.customers.attrs["until"])
-    nothing: dict[str, Any] = {"holdout": None, "checks": [], "within": None, "lost": 0, "changed": 0}
-    if until == before:
-        return nothing
+    """Return what came since the run's end beside what it promised; nothing where no day has passed.
+
+    ``then`` are the customers at that end, with what came as their holdout.
+    """
+    if then is None:
+        return {"holdout": None, "checks": [], "within": None, "lost": 0, "changed": 0}
     from bayes_clv.scoring import evaluate
     from bayes_clv.scoring import record as record_of
     from bayes_clv.views.reporting.checks import cards_of, score_problems
 
     with stages.stage("forecast what came, from the run's end"):
-        then = read_as_told(told, run, until=before, holdout_until=until)
         future = _forecast(run, then, then.attrs["holdout_duration"], _seed(run, settings), money=False)
     with stages.stage("score the forecast"):
         evaluation = evaluate(future, then, buying=run.buying)

@@ -163,6 +163,28 @@ def test_a_start_goes_on_where_one_was_stopped(finished, tmp_path, monkeypatch):
     assert len(pd.read_parquet(out)) == 299
 
 
+def test_a_run_is_held_to_its_word_once(finished, shop, tmp_path, monkeypatch):
+    """Of a start that was stopped the next has the verdict, unless the orders have changed."""
+    begun, forecast = [], command._forecast
+
+    def counted(run, customers, *rest, money):
+        begun.append(money)
+        if begun == [False, True]:
+            raise RuntimeError("killed")
+        return forecast(run, customers, *rest, money=money)
+
+    monkeypatch.setattr(command, "_forecast", counted)
+    told = Scoring(finished[0], shop[0] / "orders.csv", out=tmp_path / "scored.parquet")
+    with pytest.raises(RuntimeError, match="killed"):
+        score_run(told)
+    record = score_run(told)
+    assert begun == [False, True, True]
+    assert record["within"] is True
+    again = score_run(told)
+    assert begun[3:] == [False, True]
+    assert {**again, "seconds": 0} == {**record, "seconds": 0}
+
+
 def test_a_calendar_ends_with_the_run():
     """Nothing is forecast from a later day than that which a calendar knows."""
     run = SimpleNamespace(buying=SimpleNamespace(attrs={"calendar": "{}"}), spending=None)
