@@ -146,7 +146,9 @@ def table(
           value, those of what happened as the forecast ``real``; of intervals ``covered_90`` and the like. By
           ``"forecast"``, a row a forecast and horizon: forecast, kind, horizon, ``origins`` (how many it was scored
           at) and the mean over these of every measure.
-        - ``fit``: by ``"effect"``, a row a coefficient: effect (the process or quantity), label, q05, median and q95 of
+        - ``fit``: by ``"parameter"``, a row a population parameter: parameter, meaning, unit, mean, sd, q05, median and
+          q95 of its draws; by nuts also ess_bulk, ess_tail and r_hat, missing of what was fixed. By ``"effect"``, a row
+          a coefficient: effect (the process or quantity), label, q05, median and q95 of
           exp(coefficient), what it multiplies the quantity or its odds by; probability_above_one; and sentence. By
           ``"group"``, a row a quantity and group: quantity, column, group, q05, median and q95 (in ``unit``) of the
           average customer of the group; average, the median of the average of the groups; probability_above, that the
@@ -162,6 +164,8 @@ def table(
     >>> table(value).to_parquet("customers.parquet")
     >>> table(evaluation).loc[0, "meaning"]
     'mean absolute error of the mean'
+    >>> table(buying)["parameter"].tolist()[:4]
+    ['r', 'alpha', 'a', 'b']
     >>> table(by_channel, by="group")["group"].tolist()
     ['search', 'shop', 'social']
     >>> draws = clv.simulate(buying, customers, draws=50, seed=1)
@@ -429,6 +433,12 @@ def _origin_means(scores: xr.Dataset) -> "pd.DataFrame":
     return frame_of(rows, {"time_unit": scores.attrs["time_unit"]})
 
 
+def _parameters(posterior: xr.DataTree) -> "pd.DataFrame":
+    from bayes_clv.views.plots.parameters import parameter_rows
+
+    return frame_of(parameter_rows(posterior))
+
+
 def _effects(posterior: xr.DataTree) -> "pd.DataFrame":
     from bayes_clv.views.plots.effects import effect_rows
 
@@ -455,7 +465,7 @@ TABLES: dict[str, dict[str, Callable[[Any], "pd.DataFrame"]]] = {
     "summary": {"forecast": means_of_scores},
     "pairwise": {"pair": pairs_of_scores},
     "rolling origins": {"cell": _cells, "forecast": _origin_means},
-    "posterior": {"effect": _effects, "group": _groups},
+    "posterior": {"parameter": _parameters, "effect": _effects, "group": _groups},
     **DECISION_TABLES,
     **BASE_TABLES,
 }

@@ -2,8 +2,8 @@
 
 How many digits a number has follows from what is known of it: of one with a standard error (a column ``name_se`` beside
 ``name``) as many as show two figures of the error; of one with an interval as many as show two figures of its width; of
-others three figures of the largest of its column, or in a table of measures of its row, whose rows have units of their
-own. Rejected: pandas' ``to_latex``, which prints six decimals of everything and cannot know which column is the error
+others three figures of the largest of its column, or, in a table of measures or of parameters, whose rows have units of
+their own, of its row or itself. Rejected: pandas' ``to_latex``, which prints six decimals of everything and cannot know which column is the error
 of which; its ``Styler``, which would need the digits of each column told by hand.
 """
 
@@ -33,8 +33,10 @@ _ENDS = ("q05", "q95")
 FIGURES, OF_ERROR = 3, 2
 # Columns that say what a row of measures is; the others are forecasts.
 _OF_MEASURES = ("measure", "meaning", "unit", "better", "possible")
-# Columns that name forecasts, which are read as headings are.
-_LABELS = ("forecast", "other")
+# Columns that name forecasts and parameters, which are read as headings are.
+_LABELS = ("forecast", "other", "parameter")
+# A table with this column has rows that share no unit, and so no digits.
+_UNIT = "unit"
 # What is best where a measure is good when it is near something.
 _NEAR = {"nearer 0": 0.0, "nearer 1/2": 0.5}
 
@@ -138,7 +140,7 @@ def _of_columns(frame: "pd.DataFrame", names: Sequence[str], best: Mapping[str, 
             found[name] = [_text(each.replace("_", " ") if name in _LABELS else each) for each in shown]
             continue
         parts = [frame[each].to_numpy(dtype=float) for each in beside.get(name, ())]
-        digits = _digits(values.astype(float), parts)
+        digits = _digits(values.astype(float), parts, alone=_UNIT in names)
         bold = np.zeros(len(values), dtype=bool)
         if name in best:
             for rows in groups:
@@ -213,15 +215,22 @@ def _losses(values: np.ndarray, way: str) -> np.ndarray:
     return values if way == "lower" else -values
 
 
-def _digits(values: np.ndarray, parts: Sequence[np.ndarray]) -> list[int]:
-    """Return the decimals of each row: those that show two figures of its error or interval."""
-    usual = _figures(values)
+def _digits(values: np.ndarray, parts: Sequence[np.ndarray], *, alone: bool) -> list[int]:
+    """Return the decimals of each row: those that show two figures of its error or interval.
+
+    Without one, three figures of the column's largest, or ``alone`` of its own.
+    """
+    usual = (
+        [_figures(values[i : i + 1]) for i in range(values.size)]
+        if alone
+        else [_figures(values)] * values.size
+    )
     if not parts:
-        return [usual] * values.size
+        return usual
     sizes = parts[0] if len(parts) == 1 else parts[1] - parts[0]
     return [
-        max(0, OF_ERROR - 1 - math.floor(math.log10(size))) if math.isfinite(size) and size > 0 else usual
-        for size in sizes.tolist()
+        max(0, OF_ERROR - 1 - math.floor(math.log10(size))) if math.isfinite(size) and size > 0 else otherwise
+        for size, otherwise in zip(sizes.tolist(), usual, strict=True)
     ]
 
 

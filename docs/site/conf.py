@@ -50,4 +50,4 @@ html_extra_path = ["extra"]
 html_copy_source = False
 html_show_sourcelink = False
 html_static_path = ["static"]
-html_css_files = ["focus.css"]
+html_css_files = ["reading.css"]

@@ -1,6 +1,8 @@
 """Tables for papers: digits by the standard error, the best in bold, and text that LaTeX takes."""
 
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -140,3 +142,63 @@ def test_what_cannot_be_printed_is_refused():
         to_latex(pd.DataFrame({"a": []}))
     with pytest.raises(InputError, match="no column 'crsp'"):
         to_latex(pd.DataFrame({"crps": [1.0]}), best={"crsp": "lower"})
+
+
+def test_a_posterior_becomes_the_table_of_its_parameters(make_buying):
+    fitted = make_buying(draws=50)
+    frame = clv.table(fitted)
+    pd.testing.assert_frame_equal(frame, clv.table(fitted, by="parameter"))
+    row = frame.set_index("parameter").loc["alpha"]
+    draws = fitted["posterior"]["alpha"].to_numpy()
+    assert row["mean"] == pytest.approx(draws.mean(), rel=1e-12)
+    assert row["sd"] == pytest.approx(draws.std(ddof=1), rel=1e-12)
+    np.testing.assert_allclose(row[["q05", "q95"]].astype(float), np.quantile(draws, [0.05, 0.95]), rtol=0.05)
+
+
+def test_rows_of_several_units_share_no_digits():
+    frame = pd.DataFrame(
+        {
+            "parameter": ["r", "population_purchase_rate", "fixed"],
+            "unit": ["no unit", "per week", "money"],
+            "mean": [0.2431, 0.0551234, 1234.56],
+            "sd": [0.0123, 0.0021, 0.0],
+            "q05": [0.2231, 0.0512, 1234.56],
+            "q95": [0.2631, 0.0591, 1234.56],
+        }
+    )
+    assert [row[:1] + row[2:] for row in rows_of(to_latex(frame))] == [
+        ["r", "0.243 [0.223, 0.263]", "0.0123"],
+        ["population purchase rate", "0.0551 [0.0512, 0.0591]", "0.00210"],
+        ["fixed", "1,235 [1,235, 1,235]", "0"],
+    ]
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="No LaTeX: apt-get install texlive-latex-recommended."
+)
+def test_latex_takes_it(make_buying, cdnow, tmp_path):
+    """Compiled without a complaint: parameters, customers, scores, and a text of all signs that mean something."""
+    fitted = make_buying(draws=50)
+    value = clv.predict(fitted, cdnow, "39 weeks", seed=1)
+    scores = clv.scoring.summarise(clv.scoring.score(value, cdnow))
+    every = pd.DataFrame({"segment": ["50 % & more_than #1 {x} \\y ~ ^ $ ≥ ≤ × − € ü"], "size": [3]})
+    tables = [
+        to_latex(
+            clv.table(fitted)[["parameter", "unit", "mean", "q05", "q95", "sd"]],
+            caption="Parameters",
+            label="t:a_b",
+        ),
+        to_latex(
+            clv.table(value).head(5)[["customer_id", "purchases_mean", "purchases_q05", "purchases_q95"]]
+        ),
+        to_latex(clv.table(scores)[["forecast", "crps", "crps_se"]], caption="50 % & more_than"),
+        to_latex(every),
+    ]
+    head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+    (tmp_path / "paper.tex").write_text(head + "\n\n".join(tables) + "\n\\end{document}\n", encoding="utf-8")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said[-2000:]
+    assert "LaTeX Error" not in said
+    assert (tmp_path / "paper.pdf").stat().st_size > 10_000

@@ -20,6 +20,8 @@ from bayes_clv.views import style
 INTERVAL = 0.9
 # Enough to see chains that differ, and for the test behind p, whose time grows with the square of them.
 RANK_DRAWS = 250
+# How far the draws of nuts are to be trusted, as ArviZ names it.
+CONVERGENCE = ("ess_bulk", "ess_tail", "r_hat")
 
 
 def _names(posterior: xr.DataTree) -> list[str]:
@@ -38,6 +40,44 @@ def _names(posterior: xr.DataTree) -> list[str]:
         if set(v.dims) == {"chain", "draw"} and not rename.is_constant(v)
     ]
     return [rename.safe_name(name) for name in names if name not in rename.AUXILIARY]
+
+
+def parameter_rows(posterior: xr.DataTree) -> list[dict[str, Any]]:
+    """Return a row a population parameter: what it means, its draws in numbers, and of nuts how far to trust them."""
+    import arviz as az
+
+    if "posterior" not in posterior.children:
+        raise InputError("The tree has no group 'posterior'. Give the result of fit.")
+    group = posterior["posterior"].to_dataset()
+    names = [str(name) for name, values in group.data_vars.items() if set(values.dims) == {"chain", "draw"}]
+    found = None
+    if posterior.attrs.get("method", "nuts") == "nuts" and group.sizes["draw"] >= 4:
+        found = az.summary(
+            rename.for_arviz(posterior),
+            var_names=[rename.safe_name(name) for name in names if not rename.is_constant(group[name])],
+            kind="diagnostics",
+            round_to="none",
+        )
+    rows = []
+    for name in names:
+        draws = group[name].to_numpy().ravel().astype(float)
+        low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
+        row: dict[str, Any] = {
+            "parameter": name,
+            "meaning": str(group[name].attrs.get("long_name", "")),
+            "unit": str(group[name].attrs.get("units", "")),
+            "mean": float(draws.mean()),
+            "sd": float(draws.std(ddof=1)) if draws.size > 1 else float("nan"),
+            "q05": low,
+            "median": median,
+            "q95": high,
+        }
+        if found is not None:
+            fixed = rename.is_constant(group[name])
+            line = {} if fixed else found.loc[rename.safe_name(name)]
+            row |= {each: float("nan") if fixed else float(line[each]) for each in CONVERGENCE}
+        rows.append(row)
+    return rows
 
 
 def _label(posterior: xr.DataTree, safe: str) -> str:

@@ -1,6 +1,7 @@
 """The sections of the report on the fits: parameters, effects, priors and diagnostics."""
 
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -451,10 +452,7 @@ def _told(times: np.ndarray, unit: str) -> tuple[list[float], str]:
 
 
 def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
-    import arviz as az
-
-    group = tree["posterior"].to_dataset()
-    names = [str(n) for n, v in group.data_vars.items() if set(v.dims) == {"chain", "draw"}]
+    found = parameters.parameter_rows(tree)
     columns = [
         tables.Column(say("symbol"), number=False),
         tables.Column(say("meaning"), number=False),
@@ -465,40 +463,27 @@ def _parameter_summary(tree: xr.DataTree, key: str) -> tables.Table:
         tables.Column(say("median")),
         tables.Column("95 %"),
     ]
-    sampled = tree.attrs.get("method", "nuts") == "nuts" and group.sizes["draw"] >= 4
-    found = None
-    if sampled:
-        found = az.summary(
-            rename.for_arviz(tree),
-            var_names=[rename.safe_name(n) for n in names if not rename.is_constant(group[n])],
-            kind="diagnostics",
-            round_to="none",
-        )
+    if "r_hat" in found[0]:
         columns += [
             tables.Column(say("effective draws (bulk)")),
             tables.Column(say("(tail)")),
             tables.Column("R-hat"),
         ]
     rows = []
-    for name in names:
-        draws = group[name].to_numpy().ravel().astype(float)
-        described = group[name].attrs
-        low, median, high = quantiles(draws, (0.05, 0.5, 0.95))
-        spread = draws.std(ddof=1) if draws.size > 1 else float("nan")
+    for each in found:
         row = [
-            tables.cell(rename.symbol(name)),
-            tables.cell(say_kept(str(described.get("long_name", "")))),
-            tables.cell(say(str(described.get("units", "")))),
+            tables.cell(rename.symbol(each["parameter"])),
+            tables.cell(say_kept(each["meaning"])),
+            tables.cell(say(each["unit"])),
         ]
-        row += [tables.cell(float(v)) for v in (draws.mean(), spread, low, median, high)]
-        if found is not None and rename.is_constant(group[name]):
+        row += [tables.cell(each[name]) for name in ("mean", "sd", "q05", "median", "q95")]
+        if "r_hat" in each and math.isnan(each["r_hat"]):
             row += [tables.cell(say("fixed")), tables.cell(""), tables.cell("")]
-        elif found is not None:
-            line = found.loc[rename.safe_name(name)]
+        elif "r_hat" in each:
             row += [
-                tables.cell(float(line["ess_bulk"])),
-                tables.cell(float(line["ess_tail"])),
-                tables.cell(float(line["r_hat"]), f"{float(line['r_hat']):.3f}"),
+                tables.cell(each["ess_bulk"]),
+                tables.cell(each["ess_tail"]),
+                tables.cell(each["r_hat"], f"{each['r_hat']:.3f}"),
             ]
         rows.append(row)
     return tables.Table(f"{key}-summary", say("Posterior of the population parameters."), columns, rows)
