@@ -3,8 +3,8 @@
 How many digits a number has follows from what is known of it: of one with a standard error (a column ``name_se`` beside
 ``name``) as many as show two figures of the error; of one with an interval as many as show two figures of its width; of
 others three figures of the largest of its column, or, in a table of measures or of parameters, whose rows have units of
-their own, of its row or itself. Rejected: pandas' ``to_latex``, which prints six decimals of everything and cannot know which column is the error
-of which; its ``Styler``, which would need the digits of each column told by hand.
+their own, of its row or itself. Rejected: pandas' ``to_latex``, which prints six decimals of everything and cannot know
+which column is the error of which; its ``Styler``, which would need the digits of each column told by hand.
 """
 
 import math
