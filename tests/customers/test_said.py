@@ -128,6 +128,21 @@ def test_dates_that_do_not():
 
 
 @pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("2024-05", "They name months, and no days. Export the day of each order"),
+        ("05/2024", "They name months, and no days."),
+        ("May 2024", "They name months, and no days."),
+        ("2024 Q2", "They name months, and no days."),
+        ("2024-W15-4", "They are days of ISO weeks. pandas.to_datetime"),
+    ],
+)
+def test_dates_without_a_day_and_of_weeks(text, advice):
+    assert advice in refusal(PLAIN.assign(date=text))
+    assert advice not in refusal(PLAIN.assign(date=["2024-05-01"] * 5 + [text]))
+
+
+@pytest.mark.parametrize(
     "text", ["2020-01-01 99:99", "2020-01-01 24:00", "2020-01-01 10:60", "2020-01-01T10:00:61"]
 )
 def test_times_that_are_none(text):

@@ -22,6 +22,9 @@ from bayes_clv.schema import argument
 
 # Values that are looked at for the formats to try; whether a format reads a column is then asked of all of it.
 _MOST_LOOKED_AT = 2000
+# 2024-05, 05/2024, May 2024 and 2024-Q2; and 2024-W15-4.
+MONTHS = r"^(\d{4}[-/. ]\d{1,2}|\d{1,2}[-/.]\d{4}|[A-Za-z]{3,9}\.?[ -]\d{4}|\d{4}[- ]?Q[1-4])$"
+ISO_WEEKS = r"^\d{4}-?W\d{2}-?[1-7]$"
 # What a line of totals has in the place of a customer.
 TOTALS = (
     "total",
@@ -63,6 +66,20 @@ def advice(log: OrderLog, fault: str) -> str:
             "They look like seconds, or thousandths of them, since 1970 in UTC: say "
             f"{argument('date_format', UNIX)}, which takes the day in UTC. A shop far from it converts them to its own "
             "time first."
+        )
+    if fault == "date bad" and _all_dates(
+        log, lambda column: column.cast("string").strip().re_search(MONTHS)
+    ):
+        return (
+            "They name months, and no days. Export the day of each order: how long a customer has been silent, and "
+            "which of two orders came first, are counted in days."
+        )
+    if fault == "date bad" and _all_dates(
+        log, lambda column: column.cast("string").strip().re_search(ISO_WEEKS)
+    ):
+        return (
+            "They are days of ISO weeks. pandas.to_datetime(orders[column], format='%G-W%V-%u') makes dates of them; "
+            "pass that table."
         )
     if fault == "date bad" and log.raw.date.type().is_string():
         return _of_dates(log)
