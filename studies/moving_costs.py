@@ -27,8 +27,8 @@ What was found
     some 100 MB whatever the base: **FAILED** by memory below a million. Returns take 6.1, 6.5 and 6.4 times (5.9, 6.1
     and 6.0 by the clock) in 1.03 to 1.07: **FAILED** narrowly. With 100 draws of 100,000 customers 8.3 and 11.3 times
     (no rule): the closed forms of expected purchases go through 100 draws in any case.
-    Fits by laplace: CDNOW 1.3 s, The Complete Journey 49 s; 100,000 simulated customers, who came to some 1,031,000
-    purchases where 600,000 were meant, 344 s: **FAILED**. NUTS on CDNOW: 38 s, no divergences.
+    Fits by laplace: CDNOW 1.3 s, The Complete Journey 49 s; 100,000 simulated customers with 606,317 purchases 159 s,
+    and with a million (observed for longer, no rule) 344 s. NUTS on CDNOW: 38 s, no divergences.
 """
 
 import argparse
@@ -59,13 +59,14 @@ WORLD = {
     "nu": 1 / 110,
     "w": 0.0,
 }
-# With these, 100,000 customers make some 600,000 repeat purchases in a year or more.
+# With these, 100,000 customers make some 600,000 repeat purchases in 41 weeks, and a million in 78.
 MANY = WORLD | {"r": 1.0, "alpha": 5.0, "a": 0.4, "b": 6.0}
 SPENDING = {"p": 6.25, "q": 3.74, "v": 15.44}
 SPREAD = 0.05
 SIZES = ((20_000, 1_000), (100_000, 100), (300_000, 1_000), (1_000_000, 1_000))
 MOST_TIMES, MOST_MEMORY = 6.0, 1.2
 FITS = {"CDNOW": 15.0, "Complete Journey": 120.0, "simulated": 240.0}
+SIMULATED = {"simulated": 41.0, "simulated, longer": 78.0}
 NUTS = 300.0
 WARM = 400
 type Row = dict[str, Any]
@@ -148,8 +149,8 @@ def fit(name: str, method: str) -> Row:
     import bayes_clv as clv
     from studies.bases import cdnow, complete_journey
 
-    if name == "simulated":
-        known = base("drift", 100_000, MANY, weeks=78.0)
+    if name in SIMULATED:
+        known = base("drift", 100_000, MANY, weeks=SIMULATED[name])
     elif name == "CDNOW":
         known = clv.summarize(cdnow(), until="1997-09-30", also=("purchase_times",))
     else:
@@ -183,7 +184,7 @@ def wanted() -> Iterator[tuple[Row, dict[str, Any]]]:
                         "number": number,
                     },
                 )
-    for name in FITS:
+    for name in (*FITS, "simulated, longer"):
         yield (
             {"base": name, "what": "laplace", "family": "mbg_nbd", "change": "drift"},
             {"name": name, "method": "laplace"},
@@ -216,7 +217,7 @@ def judged(rows: list[Row]) -> list[tuple[str, bool, str]]:
             found.append(
                 (f"{row['what']}, {row['base']}", times <= MOST_TIMES and memory <= MOST_MEMORY, told)
             )
-        elif row["what"] == "laplace":
+        elif row["what"] == "laplace" and row["base"] in FITS:
             told = (
                 f"{row['cpu_seconds']:.1f} s of processor, {row['wall_seconds']:.1f} of wall (load "
                 f"{row['load_before']:.1f}), {row['purchases']:.0f} purchases (at most {FITS[row['base']]:g})"
